@@ -1,0 +1,1 @@
+"""Pervade: take a large model into your own field."""
