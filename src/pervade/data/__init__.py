@@ -1,0 +1,1 @@
+"""Readers, splits, caches and loaders: from a path to batches."""

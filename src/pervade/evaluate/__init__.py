@@ -1,0 +1,1 @@
+"""How well a checkpoint does: predictions, and figures from them."""

@@ -1,0 +1,1 @@
+"""Pure functions by formula, not by domain, over the columns of one predictions file; and their intervals."""

@@ -1,0 +1,1 @@
+"""Complete configurations, as functions that return a Recipe."""

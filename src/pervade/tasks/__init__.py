@@ -1,0 +1,1 @@
+"""What is asked of a model, one question a file (core/protocols.py: Task)."""

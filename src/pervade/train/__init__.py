@@ -1,0 +1,1 @@
+"""How weights move: optimisers and schedules, one a file."""

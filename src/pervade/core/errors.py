@@ -1,0 +1,64 @@
+"""Every error that Pervade raises on purpose.
+
+    PervadeError            the user can mend it; the command line prints it without a traceback
+    ├── DataError           a file, folder or table cannot be used
+    ├── ConfigError         a setting is unknown, misspelt or out of range (all faults of a recipe at once)
+    ├── CheckpointError     a checkpoint or run is damaged, unfinished, or from a newer version
+    ├── ResourceError       memory or disk ran out, or a file cannot be written
+    ├── TrainingError       training went wrong in a way that going on would hide (a loss that is not finite)
+    └── ContractError       a plug-in broke a contract of core/protocols.py
+
+A message names the value, what is allowed, and the remedy, in one line that a person can act on.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class PervadeError(Exception):
+    """The root. `exit_status` is what the command line leaves with: 2 where the input was refused, 1 otherwise."""
+
+    exit_status = 1
+
+
+class DataError(PervadeError):
+    exit_status = 2
+
+
+class ConfigError(PervadeError):
+    """One or more faulty settings; `problems` holds one line each."""
+
+    exit_status = 2
+
+    def __init__(self, *problems: str) -> None:
+        self.problems = problems
+        super().__init__("; ".join(problems))
+
+
+class CheckpointError(PervadeError):
+    exit_status = 2
+
+
+class ResourceError(PervadeError):
+    exit_status = 2
+
+
+class TrainingError(PervadeError):
+    pass
+
+
+class ContractError(PervadeError):
+    pass
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str:
+    """The end of a message about an unknown name: the closest match, or everything that is allowed.
+
+    >>> nearest("resnet81", ["resnet18", "reference-cnn"])
+    "did you mean 'resnet18'?"
+    """
+    names = sorted(allowed)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    return f"did you mean '{close[0]}'?" if close else f"allowed: {', '.join(names) or 'none'}"

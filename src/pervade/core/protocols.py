@@ -1,0 +1,367 @@
+"""The contracts. Everything that is learned, and every method, is an object of one of these shapes.
+
+What is said here about arguments is not said again where a contract is met. Shapes use the letters of core/types.py.
+Specs (Domain, Task, Model, SourceSpec, Optimizer, Schedule, Initializer, Attack …) are frozen dataclasses: config,
+method, command line flag and JSON record in one (core/spec.py). Whatever changes while learning lives in modules
+(model, companions) and in sources, which is what a checkpoint saves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
+
+from pervade.core.types import Batch, Example, Json, LeftOut, Media, Output, Parts, Rows, Table
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+    from torch import Tensor
+    from torch.nn import Module, Parameter
+    from torch.optim import Optimizer as TorchOptimizer
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a task may look at besides model and batch. `companions` is None outside training."""
+
+    domain: Domain
+    companions: Module | None = None
+
+
+@runtime_checkable
+class Domain(Protocol):
+    """What an example IS. Its JSON is preprocess.json: the one path from a file to a model's input.
+
+    A domain is frozen: `fit` returns a new one that knows its labels, statistics or tokenizer.
+    """
+
+    kind: ClassVar[str] = "domain"
+
+    def read(self, source: Any) -> tuple[Rows, list[LeftOut]]:
+        """A table of rows, before any split, and what cannot be used. Raises DataError where nothing is left."""
+        ...
+
+    def prepare(
+        self, rows: Rows, progress: Callable[[int, int], None], keep: bool = True
+    ) -> tuple[Rows, list[LeftOut]]:
+        """Opens every row once: adds whatever makes `transform` fast; drops rows that cannot be opened.
+
+        `keep` True adds "hash" too and may cache on disk; False is for rows seen once (prediction), and keeps them in
+        memory. `progress` is called with (rows done, rows in all).
+        """
+        return rows, []
+
+    def fit(self, train: Rows) -> Self:
+        """Learns what must come from the training split alone: labels, mean and deviation, tokenizer."""
+        ...
+
+    def transform(self, row: dict[str, Any], rng: Generator | None) -> list[Example]:
+        """One row as examples: usually one, several where a row is read through windows (their number is "part").
+
+        `rng` None is the one path that evaluate, predict, export and serve use; otherwise it is seeded by
+        (seed, epoch, row), so neither order nor workers matter.
+        """
+        ...
+
+    def collate(self, examples: Sequence[Example]) -> Batch: ...
+
+    def inputs(self) -> dict[str, Json]:
+        """What a model must accept (shape, statistics, vocabulary size), known after `fit`."""
+        ...
+
+    def probe(self, model: Module, task: Task, batch: Batch, part: str | None = None) -> Probe:
+        """A differentiable view of `model` on `batch`; `part` picks a modality."""
+        ...
+
+    def show(self, row: dict[str, Any], prediction: dict[str, Any] | None) -> list[Media]: ...
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One player of a step: GANs have two, most tasks one. Each has its own optimiser.
+
+    Runs when the step's number is a multiple of `every`; n critic steps to one of the generator is every=n for the
+    latter. `loss` maps a batch to Parts.
+    """
+
+    name: str
+    parameters: list[Parameter]
+    loss: Callable[[Batch], Parts]
+    every: int = 1
+
+
+@runtime_checkable
+class Task(Protocol):
+    """What is ASKED of the model. State lives in companions, never in the frozen task.
+
+    `couples_rows` is True where rows of a batch matter to one another (contrast, GAN): no cutting, no private training.
+    """
+
+    kind: ClassVar[str] = "task"
+    couples_rows: ClassVar[bool] = False
+
+    def examine(self, rows: Rows) -> None:
+        """Raises DataError where the question cannot be asked of these rows (one class only, no targets)."""
+
+    def outputs(self, domain: Domain) -> dict[str, int]:
+        """The tensors a model must return, and the size of each one's last axis."""
+        ...
+
+    def forward(self, model: Module, batch: Batch, context: Context) -> Output:
+        """Everything that `loss` needs. In training `context.companions` is there."""
+        return model(batch["input"], mask=batch.get("mask"))
+
+    def loss(self, output: Output, batch: Batch) -> Parts:
+        """ "loss" (n,), summed over a row's units; "count" (n,), its units; others are logged as means over rows.
+
+        `fit` divides once, over the whole optimiser step, all micro-batches and ranks.
+        """
+        ...
+
+    def score(self, output: Output, batch: Batch) -> Tensor:
+        """(n,): the quantity explained or attacked."""
+        return -self.loss(output, batch)["loss"]
+
+    def infer(self, model: Module, batch: Batch, context: Context) -> Output:
+        """Decoding, beam search, sampling, acting; where there is none of these, forward."""
+        return self.forward(model, batch, context)
+
+    def predictions(self, output: Output, batch: Batch, context: Context) -> Table:
+        """Columns of predictions.parquet for these rows, "row" among them."""
+        ...
+
+    def reduce(self, table: Table) -> Table:
+        """Joins the parts (windows, chunks) of one row into one line."""
+        return table
+
+    def metrics(self, domain: Domain) -> Mapping[str, Any]:
+        """Name to `metrics.Metric`: functions of the predictions file, nothing else."""
+        return {}
+
+    def details(self, columns: Mapping[str, Any], train: Rows, domain: Domain) -> dict[str, Json]:
+        """What is shown beside the metrics, from the predictions file: "baseline", "confusion", "reliability" …"""
+        return {}
+
+    def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:
+        """What `predict` shows of each row of `predictions`: plain values by name; the `top` likeliest where ranked."""
+        return [{name: table[name][i] for name in table if name != "row"} for i in range(len(table["row"]))]
+
+    def phases(self, model: Module, context: Context) -> list[Phase]:
+        trainable = [p for p in model.parameters() if p.requires_grad]
+        if context.companions is not None:
+            trainable += [p for p in context.companions.parameters() if p.requires_grad]
+        return [Phase("main", trainable, lambda batch: self.loss(self.forward(model, batch, context), batch))]
+
+    def companions(self, model: Module, domain: Domain) -> Module | None:
+        """Modules beside the model (target network, teacher, class centres): saved and resumed with the state.
+
+        Their parameters are trained unless `requires_grad` is off.
+        """
+        return None
+
+    def after_step(self, model: Module, context: Context, step: int) -> None:
+        """Called after every optimiser step, counted from 1."""
+
+    def sampler(self, rows: Rows, seed: int) -> Sampler | None:
+        """Which rows make a batch (people x pictures, equal classes); None: each row once a pass, in random order."""
+        return None
+
+
+class Sampler(Protocol):
+    """Lists of positions into the rows: the batches of one pass. The same for the same epoch."""
+
+    def batches(self, epoch: int, batch_size: int) -> list[list[int]]: ...
+
+
+class Source(Protocol):
+    """Where batches come from: a data set, or something that acts or remembers (rollouts, replay, streams).
+
+    Iterating yields the rest of the pass under way, or the next pass where none is. The state, saved between two
+    batches, continues with the very next one.
+    """
+
+    def __iter__(self) -> Iterator[Batch]: ...
+
+    def __len__(self) -> int:
+        """Batches in a whole pass (at most, where feedback may end it)."""
+        ...
+
+    def rehearsal(self) -> Batch | None:
+        """A batch of the largest examples there will be, so that memory runs out at once or not at all. No effects."""
+        return None
+
+    def feedback(self, batch: Batch, parts: Parts) -> bool:
+        """Receives the per-row parts of the loss (replay priorities, KL). True ends this pass; then the source has
+        already put itself at the start of the next."""
+        return False
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What a source is opened with. `model` is there for sources that act."""
+
+    rows: Rows
+    task: Task
+    model: Module
+    context: Context
+    batch_size: int
+    seed: int
+    workers: int = 0
+    rank: int = 0
+    world: int = 1
+
+
+@runtime_checkable
+class SourceSpec(Protocol):
+    kind: ClassVar[str] = "source"
+
+    def open(self, opening: Opening) -> Source: ...
+
+
+@runtime_checkable
+class Model(Protocol):
+    """A recipe for a network. The network is called as network(input, mask=None) -> Output."""
+
+    kind: ClassVar[str] = "model"
+
+    def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> Module:
+        """`inputs` is Domain.inputs(), `outputs` Task.outputs(). Raises ConfigError where they do not fit."""
+        ...
+
+
+@runtime_checkable
+class Initializer(Protocol):
+    """Puts weights into a freshly built model and says in one line what it did."""
+
+    kind: ClassVar[str] = "init"
+
+    def apply(self, model: Module) -> str: ...
+
+
+@runtime_checkable
+class Optimizer(Protocol):
+    kind: ClassVar[str] = "optimizer"
+
+    @property
+    def lr(self) -> float:
+        """The learning rate at the schedule's peak."""
+        ...
+
+    def build(self, parameters: Iterable[Parameter]) -> TorchOptimizer: ...
+
+
+@runtime_checkable
+class Schedule(Protocol):
+    """The learning rate as a multiple of its peak, at `progress` in 0-1 through the training."""
+
+    kind: ClassVar[str] = "schedule"
+
+    def factor(self, progress: float) -> float: ...
+
+
+class Gradient(Protocol):
+    """How per-row losses become gradients: `engine.fit.Summed`, or clipped and noised for privacy."""
+
+    def accumulate(self, loss: Tensor, parameters: Sequence[Parameter]) -> None:
+        """Adds the gradient of one micro-batch's losses (n,) into `.grad`."""
+        ...
+
+    def divisor(self, parameters: Sequence[Parameter], count: float) -> float:
+        """Called once a step, after all micro-batches; what the gradient is divided by (`count` units were seen)."""
+        ...
+
+
+@dataclass(frozen=True)
+class InputSpace:
+    """The legal range of a model's input, and its unit in words ("pixel, 0-1")."""
+
+    low: float
+    high: float
+    unit: str
+
+    def project(self, x: Tensor) -> Tensor:
+        return x.clamp(self.low, self.high)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One differentiable view of a model on one batch: all that explanation and attack may see."""
+
+    x: Tensor
+    forward: Callable[[Tensor], Output]
+    score: Callable[[Output], Tensor]
+    space: InputSpace
+
+
+@runtime_checkable
+class Attack(Protocol):
+    """Returns an x of the probe's shape, inside its space, chosen to lower the score."""
+
+    kind: ClassVar[str] = "attack"
+
+    def __call__(self, probe: Probe) -> Tensor: ...
+
+
+@runtime_checkable
+class Explainer(Protocol):
+    """Returns attributions of the probe's shape."""
+
+    kind: ClassVar[str] = "explain"
+
+    def __call__(self, probe: Probe) -> Tensor: ...
+
+
+@runtime_checkable
+class Compressor(Protocol):
+    kind: ClassVar[str] = "compress"
+
+    def __call__(self, model: Module, batches: Iterable[Batch]) -> Module: ...
+
+
+@runtime_checkable
+class Exporter(Protocol):
+    """Writes the model to a folder, reloads what it wrote and compares before returning the file's path."""
+
+    kind: ClassVar[str] = "export"
+
+    def __call__(self, model: Module, batch: Batch, folder: Path) -> Path: ...
+
+
+@dataclass(frozen=True)
+class EarlyStopping:
+    """Chooses the checkpoint by `metric` on the validation split; stops after `patience` passes without a better."""
+
+    metric: str | None = None  # None: no checkpoint is chosen, the last one counts
+    patience: int | None = None  # None: keep going, but still keep the best checkpoint
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One complete configuration. recipe.yaml is its JSON; `recipes/` holds functions that return one."""
+
+    domain: Domain
+    task: Task
+    model: Model
+    optimizer: Optimizer
+    schedule: Schedule
+    init: Initializer
+    source: SourceSpec
+    early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
+    epochs: int = 10  # passes over the source
+    batch_size: int = 32  # rows of one optimiser step, all ranks together
+    micro_batch: int | None = None  # rows that go through the model at once; None: the whole batch
+    clip_norm: float | None = None  # largest norm of the gradient
+    validation: float = 0.15  # share of the training rows kept to choose the checkpoint, where no split is given
+    test: float = 0.15  # share kept for the final figures, where no split is given
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "auto"  # of training: auto, fp32, bf16. Evaluation and prediction run in fp32
+    workers: int = 1  # threads that read ahead; 0: none
+    time_limit: float | None = None  # seconds of training
+    then: Recipe | None = None  # learns next, from this one's predictions on its training split

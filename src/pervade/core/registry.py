@@ -1,0 +1,97 @@
+"""Names for plug-ins: a file in a kind's package is one, and the file's name (dashes for underscores) is its name.
+
+    @register("model", variants={"resnet18": {"depth": 18}})
+    @dataclass(frozen=True)
+    class ResNet: ...
+
+A variant is a second name for the same class with some fields set. Outside the package a name is given:
+`register("model", name="mine")`. Only registered names load from a file, so that a file can name no import.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from pervade.core.errors import ConfigError, nearest
+
+T = TypeVar("T", bound=type)
+
+# Where plug-ins of each kind live. Strings, because the ground floor imports nothing above it.
+PACKAGES = {
+    "domain": "pervade.domains",
+    "task": "pervade.tasks",
+    "model": "pervade.models",
+    "source": "pervade.data.sources",
+    "init": "pervade.init",
+    "optimizer": "pervade.train.optim",
+    "schedule": "pervade.train.schedule",
+    "attack": "pervade.attack",
+}
+
+_classes: dict[str, dict[str, type]] = {kind: {} for kind in PACKAGES}
+_variants: dict[str, dict[str, tuple[str, Mapping[str, Any]]]] = {kind: {} for kind in PACKAGES}
+_names: dict[type, tuple[str, str]] = {}
+
+
+def register(
+    kind: str, *, name: str | None = None, variants: Mapping[str, Mapping[str, Any]] | None = None
+) -> Callable[[T], T]:
+    """Raises ValueError where another class has the name already."""
+
+    def decorate(cls: T) -> T:
+        own = name or cls.__module__.rpartition(".")[2].replace("_", "-")
+        for each in (own, *(variants or {})):
+            other = _classes[kind].get(each)
+            if other is not None and other.__qualname__ != cls.__qualname__:
+                raise ValueError(f"{kind} {each!r} is registered already, by {other.__module__}")
+        _classes[kind][own] = cls
+        _names[cls] = (kind, own)
+        for variant, fields in (variants or {}).items():
+            _variants[kind][variant] = (own, fields)
+        return cls
+
+    return decorate
+
+
+def name_of(cls: type) -> str | None:
+    """The registered name of a class, None where it has none."""
+    return _names[cls][1] if cls in _names else None
+
+
+def _files(kind: str) -> list[str]:
+    try:
+        package = importlib.import_module(PACKAGES[kind])
+    except ModuleNotFoundError as error:
+        if error.name != PACKAGES[kind]:
+            raise
+        return []  # a kind that has no methods yet
+    return [module.name for module in pkgutil.iter_modules(package.__path__)]
+
+
+def names(kind: str, variants: bool = True) -> list[str]:
+    """Every registered name of a kind; imports all of its files."""
+    for file in _files(kind):
+        importlib.import_module(f"{PACKAGES[kind]}.{file}")
+    return sorted({*_classes[kind], *(_variants[kind] if variants else ())})
+
+
+def find(kind: str, name: str) -> tuple[type, dict[str, Any]]:
+    """The class with this name and the fields that the name sets. Imports one file where the name is a file's.
+
+    Raises ConfigError, with the nearest name, where there is none.
+    """
+    file = name.replace("-", "_")
+    if name not in _classes[kind] and name not in _variants[kind]:
+        if file in _files(kind):
+            importlib.import_module(f"{PACKAGES[kind]}.{file}")
+        else:
+            names(kind)
+    if name in _variants[kind]:
+        own, fields = _variants[kind][name]
+        return _classes[kind][own], dict(fields)
+    if name in _classes[kind]:
+        return _classes[kind][name], {}
+    raise ConfigError(f"unknown {kind} {name!r}; {nearest(name, names(kind))}")

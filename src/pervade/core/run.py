@@ -1,0 +1,159 @@
+"""The run directory: where everything that belongs to one run lies. Only names of files are decided here."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pervade.core import files
+from pervade.core.errors import CheckpointError, ConfigError, ResourceError, nearest
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def recipe(self) -> Path:
+        return self.path / "recipe.yaml"
+
+    @property
+    def data(self) -> Path:
+        return self.path / "data.json"
+
+    @property
+    def environment(self) -> Path:
+        return self.path / "environment.json"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log.jsonl"
+
+    @property
+    def state(self) -> Path:
+        return self.path / "state"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def model_card(self) -> Path:
+        return self.path / "MODEL_CARD.md"
+
+    def checkpoint(self, name: str) -> Path:
+        return self.path / "checkpoints" / name
+
+    def checkpoints(self) -> list[str]:
+        folder = self.path / "checkpoints"
+        if not folder.is_dir():
+            return []
+        for hidden in folder.glob(".*"):
+            if hidden.name.endswith((".new", ".old")):
+                files.settle(folder / hidden.name[1:].rpartition(".")[0])
+        return sorted(each.name for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))
+
+    def predictions(self, checkpoint: str, split: str) -> Path:
+        return self.path / "predictions" / f"{checkpoint}@{split}.parquet"
+
+    def result(self, meter: str, checkpoint: str) -> Path:
+        return self.path / "results" / f"{meter}@{checkpoint}.json"
+
+    def member(self, name: str) -> RunDirectory:
+        return RunDirectory(self.path / "members" / name)
+
+    def require_checkpoint(self, name: str | None) -> str:
+        """The checkpoint asked for; without a name "best", else "last". Raises CheckpointError with what there is."""
+        there = self.checkpoints()
+        if name is None:
+            name = next((each for each in ("best", "last") if each in there), None)
+            if name is None:
+                raise CheckpointError(
+                    f"{self.path} has no checkpoint yet; `pervade resume {self.path}` goes on training"
+                )
+        if name not in there:
+            raise CheckpointError(f"{self.path} has no checkpoint {name!r}; {nearest(name, there)}")
+        return name
+
+    def read_log(self) -> list[dict[str, Any]]:
+        """Every logged line; a last line that a crash cut off is left out."""
+        if not self.log.exists():
+            return []
+        lines = self.log.read_text(encoding="utf-8").split("\n")
+        entries = []
+        for number, line in enumerate(lines):
+            if not line:
+                continue
+            try:
+                entries.append(json.loads(line))
+            except ValueError:
+                if number != len(lines) - 1:
+                    raise CheckpointError(f"{self.log}, line {number + 1} is damaged") from None
+        return entries
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Holds the run for this process. Raises ResourceError where another one has it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.path / ".lock", os.O_CREAT | os.O_RDWR)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ResourceError(f"another process is working on {self.path}; wait for it, or stop it first") from None
+        try:
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def create(runs: Path, name: str | None, wish: str) -> RunDirectory:
+    """A new, empty run directory; without a name the first free of wish, wish-2, wish-3 …
+
+    Raises ConfigError where the name is taken or not a file name, ResourceError where the folder cannot be written.
+    """
+    if name is not None and (not re.fullmatch(r"[^/\\\0]+", name) or name.startswith(".")):
+        raise ConfigError(f"--name {name!r} cannot be a folder's name; leave out slashes and a dot in front")
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+        number = 1
+        while True:
+            path = runs / (name or (wish if number == 1 else f"{wish}-{number}"))
+            try:
+                path.mkdir()
+                break
+            except FileExistsError:
+                if name is not None:
+                    raise ConfigError(
+                        f"{path} is there already; choose another --name, or go on with `pervade resume {path}`"
+                    ) from None
+                number += 1
+    except OSError as error:
+        raise ResourceError(
+            f"cannot write to {runs}: {error.strerror or error}; choose another folder with --runs"
+        ) from error
+    return RunDirectory(path)
+
+
+def find(run: str | Path, runs: Path) -> RunDirectory:
+    """The run that RUN on the command line means: a path, or a name inside `runs`.
+
+    Raises CheckpointError with the nearest name where there is none.
+    """
+    for path in (Path(run), runs / run):
+        if (path / "recipe.yaml").is_file():
+            return RunDirectory(path)
+    if Path(run).is_dir() or (runs / run).is_dir():
+        raise CheckpointError(f"{run} is a folder but not a run: it holds no recipe.yaml; `pervade train` makes runs")
+    there = [each.name for each in runs.iterdir() if (each / "recipe.yaml").is_file()] if runs.is_dir() else []
+    raise CheckpointError(f"there is no run {str(run)!r}, neither as a path nor in {runs}/; {nearest(str(run), there)}")

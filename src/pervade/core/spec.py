@@ -1,0 +1,172 @@
+"""Specs to JSON and back: a frozen dataclass becomes `{"use": registered name, field: value, ...}`.
+
+Plain fields are checked by pydantic; fields typed by a protocol (anything with a `kind`) go through the registry,
+because pydantic alone picks the wrong member of a union of look-alikes. All faults are collected and raised as one ConfigError.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from pervade.core import registry
+from pervade.core.errors import ConfigError, nearest
+
+S = TypeVar("S")
+
+
+def encode(value: Any) -> Any:
+    """A spec, or anything inside one, as JSON. An unregistered object is named but cannot be decoded again."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
+        name = registry.name_of(type(value))
+        if name is not None:
+            return {"use": name, **fields}
+        if getattr(value, "kind", None) in registry.PACKAGES:
+            return {"unregistered": f"{type(value).__module__}:{type(value).__qualname__}", **fields}
+        return fields
+    if isinstance(value, Mapping):
+        return {str(key): encode(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [encode(each) for each in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return {"unregistered": f"{type(value).__module__}:{type(value).__qualname__}"}
+
+
+def decode(data: Any, expected: type[S]) -> S:
+    """The spec that `encode` wrote. Raises ConfigError naming every fault at once, with its path."""
+    problems: list[str] = []
+    value = _decode(data, expected, "", problems)
+    if problems:
+        raise ConfigError(*problems)
+    return typing.cast(S, value)
+
+
+def change(data: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """Applies `path.to.field=value` settings to encoded JSON; values are read as YAML.
+
+    Raises ConfigError where a setting is not of that form or goes through something that has no fields. Whether fields
+    exist and values fit is `decode`'s to say.
+    """
+    import copy
+
+    import yaml
+
+    data = copy.deepcopy(data)
+    problems = []
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        if not equals or not path:
+            problems.append(f"setting {setting!r} is not of the form path.to.field=value")
+            continue
+        *parents, last = path.strip().split(".")
+        place: Any = data
+        for parent in parents:
+            place = place.setdefault(parent, {}) if isinstance(place, dict) else None
+        if not isinstance(place, dict):
+            problems.append(f"setting {path!r}: {'.'.join(parents)!r} has no fields")
+            continue
+        try:
+            place[last] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            place[last] = text
+    if problems:
+        raise ConfigError(*problems)
+    return data
+
+
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls, include_extras=True)
+
+
+def _kind(hint: Any) -> str | None:
+    """The registry kind of a protocol type, None for any other type."""
+    return getattr(hint, "kind", None) if isinstance(hint, type) and getattr(hint, "_is_protocol", False) else None
+
+
+def _decode(data: Any, hint: Any, path: str, problems: list[str]) -> Any:
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        members = typing.get_args(hint)
+        if data is None and type(None) in members:
+            return None
+        inner = [m for m in members if m is not type(None)]
+        if len(inner) == 1:
+            return _decode(data, inner[0], path, problems)
+        return _plain(data, hint, path, problems)
+    if origin is tuple and len(typing.get_args(hint)) == 2 and typing.get_args(hint)[1] is Ellipsis:
+        item = typing.get_args(hint)[0]
+        if (_kind(item) or dataclasses.is_dataclass(item)) and isinstance(data, (list, tuple)):
+            return tuple(_decode(each, item, f"{path}[{i}]", problems) for i, each in enumerate(data))
+    kind = _kind(hint)
+    if kind is not None:
+        return _plug_in(data, kind, path, problems)
+    if dataclasses.is_dataclass(hint):
+        return _fields(data, typing.cast(type, hint), {}, path, problems)
+    return _plain(data, hint, path, problems)
+
+
+def _plug_in(data: Any, kind: str, path: str, problems: list[str]) -> Any:
+    if isinstance(data, str):
+        data = {"use": data}
+    if not isinstance(data, Mapping) or not ({"use", "unregistered"} & set(data)):
+        problems.append(f"{path or kind}: expected the name of a {kind}, got {data!r}")
+        return None
+    if "use" not in data:
+        problems.append(
+            f"{path or kind}: {data['unregistered']} is not registered, so it cannot be loaded from a file; "
+            "register it, or pass the recipe from Python"
+        )
+        return None
+    try:
+        cls, preset = registry.find(kind, data["use"])
+    except ConfigError as error:
+        problems.append(f"{path}: {error}" if path else str(error))
+        return None
+    return _fields({k: v for k, v in data.items() if k != "use"}, cls, preset, path, problems)
+
+
+def _fields(data: Any, cls: type, preset: Mapping[str, Any], path: str, problems: list[str]) -> Any:
+    if not isinstance(data, Mapping):
+        problems.append(f"{path}: expected settings, got {data!r}")
+        return None
+    known = {f.name for f in dataclasses.fields(cls) if f.init}
+    values = dict(preset)
+    faults = len(problems)
+    for name, value in data.items():
+        where = f"{path}.{name}" if path else str(name)
+        if name not in known:
+            problems.append(f"unknown setting {where!r}; {nearest(str(name), known)}")
+        else:
+            values[name] = _decode(value, _hints(cls)[name], where, problems)
+    if len(problems) > faults:
+        return None
+    try:
+        return cls(**values)
+    except (TypeError, ValueError, ConfigError) as error:
+        problems.append(f"{path}: {error}" if path else str(error))
+        return None
+
+
+@functools.cache
+def _adapter(hint: Any) -> Any:
+    import pydantic
+
+    return pydantic.TypeAdapter(hint)
+
+
+def _plain(data: Any, hint: Any, path: str, problems: list[str]) -> Any:
+    import pydantic
+
+    try:
+        return _adapter(hint).validate_python(data)
+    except pydantic.ValidationError as error:
+        reasons = "; ".join(sorted({each["msg"] for each in error.errors()}))
+        problems.append(f"{path}: {data!r} does not fit: {reasons}")
+        return None

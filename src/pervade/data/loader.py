@@ -1,0 +1,126 @@
+"""Batches from a table of rows, in an order that depends on (seed, epoch) alone.
+
+Each example's randomness comes from (seed, epoch, row), so neither the order nor the number of workers changes a
+batch. The state is two numbers, and going on from it skips nothing: the order is made anew and read from its place.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+
+from pervade.core import seed as seeds
+from pervade.core.protocols import Domain, Sampler
+from pervade.core.types import Batch, Parts, Rows
+
+
+class Loader:
+    """A Source over rows. `training` turns on shuffling and the randomness of `transform`.
+
+    In training a pass is cut into batches of nearly equal size (they differ by one row at most), so that no last batch
+    of a single row upsets batch normalisation. With several ranks each takes its share of every batch.
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        domain: Domain,
+        batch_size: int,
+        seed: int,
+        *,
+        training: bool = True,
+        sampler: Sampler | None = None,
+        workers: int = 0,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        self.rows, self.domain, self.batch_size, self.seed = rows, domain, batch_size, seed
+        self.training, self.sampler, self.workers = training, sampler, workers
+        self.rank, self.world = rank, world
+        self.epoch = self.position = 0
+
+    def __len__(self) -> int:
+        if self.sampler is not None:
+            return len(self.sampler.batches(self.epoch, self.batch_size))
+        return math.ceil(len(self.rows) / self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        plan = self._plan()
+        for batch in self._ahead(plan[self.position :]):
+            self.position += 1
+            yield batch
+        self.epoch += 1
+        self.position = 0
+
+    def _plan(self) -> Sequence[Sequence[int]]:
+        """Positions of the rows of every batch of this epoch."""
+        if self.sampler is not None:
+            return self.sampler.batches(self.epoch, self.batch_size)
+        if not len(self.rows):
+            return []
+        order = np.arange(len(self.rows))
+        if not self.training:
+            return [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
+        order = seeds.generator(self.seed, self.epoch).permutation(order)
+        return np.array_split(order, len(self))
+
+    def _ahead(self, plan: Sequence[Sequence[int]]) -> Iterator[Batch]:
+        """Batches in order; `workers` threads prepare the next ones meanwhile (decoding and resizing let go of the
+        interpreter's lock)."""
+        if self.workers == 0:
+            for indices in plan:
+                yield self._batch(indices, self.epoch)
+            return
+        with ThreadPoolExecutor(self.workers, thread_name_prefix="loader") as pool:
+            waiting: deque[Future[Batch]] = deque()
+            try:
+                for indices in plan:
+                    waiting.append(pool.submit(self._batch, indices, self.epoch))
+                    if len(waiting) > self.workers + 1:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+    def _batch(self, indices: Sequence[int], epoch: int) -> Batch:
+        examples: list[dict[str, Any]] = []
+        numbers: list[int] = []
+        parts: list[int] = []
+        for index in indices[self.rank :: self.world]:
+            row = self.rows[int(index)]
+            rng = seeds.generator(self.seed, epoch, row["row"]) if self.training else None
+            for part, example in enumerate(self.domain.transform(row, rng)):
+                examples.append(example)
+                numbers.append(row["row"])
+                parts.append(part)
+        batch = self.domain.collate(examples)
+        batch["row"] = torch.tensor(numbers, dtype=torch.int64)
+        if any(parts):
+            batch["part"] = torch.tensor(parts, dtype=torch.int64)
+        return batch
+
+    def rehearsal(self) -> Batch | None:
+        """The largest rows where they have a "size", else any."""
+        if not len(self.rows):
+            return None
+        order: Sequence[int] = range(len(self.rows))
+        if "size" in self.rows:
+            order = np.argsort(self.rows.column("size"))[::-1].tolist()
+        return self._batch(order[: self.batch_size], 0)
+
+    def feedback(self, batch: Batch, parts: Parts) -> bool:
+        return False
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epoch": self.epoch, "position": self.position}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.epoch, self.position = state["epoch"], state["position"]

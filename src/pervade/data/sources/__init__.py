@@ -1,0 +1,1 @@
+"""Where batches come from, one kind a file (core/protocols.py: SourceSpec)."""

@@ -1,0 +1,25 @@
+"""The usual source: each training row once a pass, or the batches that the task's sampler makes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pervade.core.protocols import Opening, Source, SourceSpec
+from pervade.core.registry import register
+from pervade.data.loader import Loader
+
+
+@register("source")
+@dataclass(frozen=True)
+class Dataset(SourceSpec):
+    def open(self, opening: Opening) -> Source:
+        return Loader(
+            opening.rows,
+            opening.context.domain,
+            opening.batch_size,
+            opening.seed,
+            sampler=opening.task.sampler(opening.rows, opening.seed),
+            workers=opening.workers,
+            rank=opening.rank,
+            world=opening.world,
+        )

@@ -1,0 +1,240 @@
+"""Pictures: read from folders or tables, scaled, cropped, flipped.
+
+The one path from a file to a model's input, for training's end as for prediction: decode (data/pictures.py), scale the
+shorter side to `stored_side`, cut the middle `size` x `size`. Training cuts elsewhere and flips. Normalisation is the
+model's first layer (nn/normalise.py), so the input stays in pixels of 0-1.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+from numpy.random import Generator
+from PIL import Image as Pillow
+from pydantic import Field
+from torch.nn import Module
+
+from pervade.core.errors import DataError
+from pervade.core.protocols import Context, Domain, InputSpace, Probe, Task
+from pervade.core.registry import register
+from pervade.core.types import Batch, Example, Json, LeftOut, Media, Output, Rows
+from pervade.data import cache, listing, pictures
+
+FILE_COLUMNS = ("image", "file_name", "file", "path", "filename", "filepath", "picture", "image_path")
+
+
+@register("domain")
+@dataclass(frozen=True)
+class Image(Domain):
+    size: Annotated[int, Field(ge=4, le=4096)] = 96  # height and width that the model sees, pixels
+    margin: Annotated[float, Field(ge=1.0, le=2.0)] = 8 / 7  # the shorter side is scaled to size x margin: 224 from 256
+    channels: Literal[1, 3] = 3  # 3 colours or 1 grey
+    crop_area: Annotated[float, Field(gt=0.0, le=1.0)] = 0.35  # smallest share of the picture that training cuts out;
+    # 1: pieces of the full scale, moved only
+    flip: bool = True  # training mirrors every second picture; off where left and right differ (digits, letters)
+    augment: bool = True  # off: training sees what evaluation sees
+    labels: tuple[str, ...] = ()  # learnt from the training split
+    mean: tuple[float, ...] = ()  # of the training pixels, by channel, 0-1
+    deviation: tuple[float, ...] = ()
+
+    @property
+    def stored_side(self) -> int:
+        return round(self.size * self.margin)
+
+    # reading
+
+    def read(self, source: Any) -> tuple[Rows, list[LeftOut]]:
+        """A folder or table with labels; or a list of files and folders without (for prediction)."""
+        if isinstance(source, (list, tuple)):
+            return self._read_files(source)
+        return listing.read(source, pictures.SUFFIXES, FILE_COLUMNS, "picture")
+
+    def _read_files(self, sources: Sequence[str | Path]) -> tuple[Rows, list[LeftOut]]:
+        found: list[Path] = []
+        left_out: list[LeftOut] = []
+        for source in map(Path, sources):
+            if source.is_dir():
+                inside, lost = listing.walk(source, pictures.SUFFIXES)
+                found += inside
+                left_out += lost
+            elif source.is_file():
+                found.append(source)
+            else:
+                raise DataError(f"{source} is not there; give pictures or folders of pictures")
+        if not found:
+            raise DataError(f"no picture in {', '.join(map(str, sources))}")
+        return Rows({"id": [str(each) for each in found], "path": [str(each) for each in found]}), left_out
+
+    def prepare(
+        self, rows: Rows, progress: Callable[[int, int], None], keep: bool = True
+    ) -> tuple[Rows, list[LeftOut]]:
+        """Adds "pixels" (from the cache where `keep`) and "hash"; leaves out what cannot be decoded."""
+        if not keep:
+            made = [self._try_decode(path) for path in rows.column("path")]
+            good = [i for i, each in enumerate(made) if not isinstance(each, str)]
+            left_out = [LeftOut(str(rows.column("id")[i]), e) for i, e in enumerate(made) if isinstance(e, str)]
+            return rows.select(good).with_columns(pixels=[made[i] for i in good]), left_out
+        total = 2 * len(rows)
+        paths = list(rows.column("path"))
+        hashes = cache.hash_files(paths, lambda done, _: progress(done, total))
+        readable = [i for i, digest in enumerate(hashes) if digest is not None]
+        left_out = [
+            LeftOut(str(rows.column("id")[i]), "the file cannot be opened; look at its permissions")
+            for i, digest in enumerate(hashes)
+            if digest is None
+        ]
+        digests = [str(hashes[i]) for i in readable]
+        transform = {"side": self.stored_side, "channels": self.channels}
+        pixels, reasons = cache.decoded(
+            [paths[i] for i in readable],
+            digests,
+            self._try_decode,
+            transform,
+            lambda done, of: progress(len(rows) + done * len(rows) // max(of, 1), total),
+        )
+        good = [k for k, reason in enumerate(reasons) if reason is None]
+        left_out += [
+            LeftOut(str(rows.column("id")[readable[k]]), reason)
+            for k, reason in enumerate(reasons)
+            if reason is not None
+        ]
+        if not good:
+            raise DataError(f"no picture can be read; the first, {left_out[0].source}: {left_out[0].reason}")
+        kept = rows.select([readable[k] for k in good])
+        columns: dict[str, Sequence[Any]] = {"hash": [digests[k] for k in good]}
+        if all(pixels[k] is not None for k in good):
+            columns["pixels"] = [pixels[k] for k in good]
+        return kept.with_columns(**columns), left_out
+
+    def _try_decode(self, path: str) -> np.ndarray | str:
+        try:
+            return self._decode(path)
+        except pictures.PictureFault as fault:
+            return str(fault)
+
+    def _decode(self, path: str) -> np.ndarray:
+        try:
+            data = Path(path).read_bytes()
+        except OSError as error:
+            raise pictures.PictureFault(f"cannot be opened ({error.strerror})") from None
+        return pictures.decode(data, self.stored_side, self.channels)
+
+    # learning from the training split
+
+    def fit(self, train: Rows) -> Image:
+        """Labels, and the mean and deviation of the pixels (of at most 1,000 pictures, evenly spaced)."""
+        labels = tuple(sorted(set(train.column("target")), key=_natural))
+        step = max(len(train) // 1000, 1)
+        count, total, squares = 0, np.zeros(self.channels), np.zeros(self.channels)
+        for position in range(0, len(train), step):
+            pixels = self._pixels(train[position]).reshape(-1, self.channels)
+            # Integer sums of each of the 256 levels are exact, so they do not depend on the order of adding.
+            levels = np.arange(256, dtype=np.float64)
+            for channel in range(self.channels):
+                histogram = np.bincount(pixels[:, channel], minlength=256)
+                total[channel] += histogram @ levels
+                squares[channel] += histogram @ levels**2
+            count += len(pixels)
+        mean = total / count
+        deviation = np.sqrt(np.maximum(squares / count - mean**2, 1.0))  # at least one level: all-black pictures exist
+        return replace(
+            self,
+            labels=labels,
+            mean=tuple(float(round(each / 255, 6)) for each in mean),
+            deviation=tuple(float(round(each / 255, 6)) for each in deviation),
+        )
+
+    def inputs(self) -> dict[str, Json]:
+        return {
+            "shape": [self.channels, self.size, self.size],
+            "mean": list(self.mean),
+            "deviation": list(self.deviation),
+        }
+
+    # examples
+
+    def _pixels(self, row: dict[str, Any]) -> np.ndarray:
+        pixels = row.get("pixels")
+        return self._decode(row["path"]) if pixels is None else pixels
+
+    def transform(self, row: dict[str, Any], rng: Generator | None) -> list[Example]:
+        """Input (size, size, c) uint8; `collate` makes it pixels of 0-1. Raises DataError at a picture gone bad."""
+        try:
+            pixels = self._pixels(row)
+        except pictures.PictureFault as fault:
+            raise DataError(f"{row['id']}: {fault}") from None
+        if rng is None or not self.augment:
+            top, left = (pixels.shape[0] - self.size) // 2, (pixels.shape[1] - self.size) // 2
+            cut = pixels[top : top + self.size, left : left + self.size]
+        else:
+            cut = self._random_crop(pixels, rng)
+            if self.flip and rng.random() < 0.5:
+                cut = cut[:, ::-1]
+        example: Example = {"input": cut}
+        if "target" in row:
+            example["target"] = self._target(row["target"], row["id"])
+        return [example]
+
+    def _target(self, label: str, where: str) -> int:
+        try:
+            return self.labels.index(label)
+        except ValueError:
+            raise DataError(
+                f"{where}: the class {label!r} never stands in the training split; remove it or move some"
+            ) from None
+
+    def _random_crop(self, pixels: np.ndarray, rng: Generator) -> np.ndarray:
+        height, width, _ = pixels.shape
+        if self.crop_area == 1.0:
+            top, left = rng.integers(0, height - self.size + 1), rng.integers(0, width - self.size + 1)
+            return pixels[top : top + self.size, left : left + self.size]
+        # Szegedy et al. 2014: a share of the area, a ratio of 3:4 to 4:3, scaled to the size of the input.
+        short = min(height, width)
+        area = rng.uniform(self.crop_area, 1.0) * short * short
+        ratio = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
+        box_width, box_height = min(np.sqrt(area * ratio), width), min(np.sqrt(area / ratio), height)
+        left, top = rng.uniform(0, width - box_width), rng.uniform(0, height - box_height)
+        picture = Pillow.fromarray(pixels if self.channels == 3 else pixels[:, :, 0])
+        box = (left, top, left + box_width, top + box_height)
+        scaled = picture.resize((self.size, self.size), Pillow.Resampling.BILINEAR, box=box)
+        return np.asarray(scaled).reshape(self.size, self.size, self.channels)
+
+    def collate(self, examples: Sequence[Example]) -> Batch:
+        """ "input" (n, c, h, w) in 0-1, laid out channels last as convolutions on a processor like it."""
+        stacked = np.stack([example["input"] for example in examples])
+        batch: Batch = {"input": torch.from_numpy(stacked).permute(0, 3, 1, 2).to(torch.float32).div_(255.0)}
+        if "target" in examples[0]:
+            batch["target"] = torch.tensor([example["target"] for example in examples], dtype=torch.int64)
+        return batch
+
+    # looking inside
+
+    def probe(self, model: Module, task: Task, batch: Batch, part: str | None = None) -> Probe:
+        context = Context(self)
+
+        def forward(x: torch.Tensor) -> Output:
+            return task.forward(model, {**batch, "input": x}, context)
+
+        return Probe(
+            batch["input"], forward, lambda output: task.score(output, batch), InputSpace(0.0, 1.0, "pixel, 0-1")
+        )
+
+    def show(self, row: dict[str, Any], prediction: dict[str, Any] | None) -> list[Media]:
+        """The middle of the picture, as the model sees it, as a PNG."""
+        pixels = self._pixels(row)
+        top, left = (pixels.shape[0] - self.size) // 2, (pixels.shape[1] - self.size) // 2
+        cut = pixels[top : top + self.size, left : left + self.size]
+        buffer = io.BytesIO()
+        Pillow.fromarray(cut if self.channels == 3 else cut[:, :, 0]).save(buffer, format="PNG")
+        return [Media("png", buffer.getvalue(), str(row["id"]))]
+
+
+def _natural(label: str) -> tuple[int, int, str]:
+    """Numbers by value, then everything else by letters: 2 before 10."""
+    return (0, int(label), label) if label.isdecimal() else (1, 0, label)

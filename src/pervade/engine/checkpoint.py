@@ -1,0 +1,195 @@
+"""What a run knows, on disk: `state/` to go on training exactly, `checkpoints/<name>/` to use the model.
+
+    checkpoints/<name>/   model.safetensors   weights (tied ones once)
+                          architecture.json   the model's spec, what it takes and gives, what was done to it
+                          recipe.yaml  preprocess.json  decision.json
+    state/                state.safetensors  state.json
+    ranks/<rank>/<step>/  the same for what every further rank has of its own, when there are several
+
+Each folder appears whole or not at all (core/files.py), and its JSON holds the SHA-256 of its tensors.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+import yaml
+from torch import Tensor
+from torch.nn import Module
+
+from pervade.core import files, spec
+from pervade.core.errors import CheckpointError
+from pervade.core.protocols import Domain, Recipe, Task
+from pervade.core.run import RunDirectory
+from pervade.engine import packing, ranks
+from pervade.engine.fit import Learner, restore_rng, rng_state
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A checkpoint ready for use: `network` is in evaluation mode, on the CPU, in fp32."""
+
+    name: str
+    network: Module
+    domain: Domain
+    task: Task
+    architecture: dict[str, Any]
+    decision: dict[str, Any]
+
+
+# training state
+
+
+def save_state(run: RunDirectory, learner: Learner, source: dict[str, Any], extra: dict[str, Any]) -> None:
+    """Saves everything the next step depends on. `extra` is the caller's own (JSON and tensors)."""
+    own = {"source": source, "rng": rng_state(learner.device)}
+    if ranks.world() > 1:
+        with files.replacing_folder(_rank_folder(run, ranks.rank(), learner.step)) as folder:
+            _write_packed(folder, own)
+        ranks.wait()
+    if ranks.rank() == 0:
+        with files.replacing_folder(run.state) as folder:
+            _write_packed(folder, {"learner": learner.state_dict(), "world": ranks.world(), "extra": extra, **own})
+    if ranks.world() > 1:
+        ranks.wait()
+        for old in _rank_folder(run, ranks.rank(), 0).parent.iterdir():
+            if old.name != str(learner.step):
+                shutil.rmtree(old, ignore_errors=True)
+
+
+def load_state(run: RunDirectory, learner: Learner) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Puts the learner and torch's random state where they were; returns the source's state and `extra`.
+
+    None where nothing was saved yet. Raises CheckpointError where the state is damaged or was made by another number
+    of processes.
+    """
+    files.settle(run.state)
+    if not run.state.exists():
+        return None
+    state = _read_packed(run.state)
+    if state["world"] != ranks.world():
+        raise CheckpointError(
+            f"{run.path} was trained by {state['world']} processes and is resumed by {ranks.world()}; "
+            f"start it with torchrun --nproc-per-node {state['world']}"
+        )
+    own = state
+    if ranks.world() > 1:
+        own = _read_packed(_rank_folder(run, ranks.rank(), state["learner"]["step"]))
+    learner.load_state_dict(state["learner"])
+    restore_rng(own["rng"], learner.device)
+    return own["source"], state["extra"]
+
+
+def _rank_folder(run: RunDirectory, rank: int, step: int) -> Path:
+    return run.path / "ranks" / str(rank) / str(step)
+
+
+def _write_packed(folder: Path, state: dict[str, Any]) -> None:
+    data, tensors = packing.pack(state)
+    digest = _write_tensors(folder / "state.safetensors", tensors)
+    files.write_json(folder / "state.json", {"sha256": digest, "state": data}, indent=None)
+
+
+def _read_packed(folder: Path) -> dict[str, Any]:
+    data = files.read_json(folder / "state.json")
+    tensors = _read_tensors(folder / "state.safetensors", data.get("sha256"))
+    return dict(packing.unpack(data["state"], tensors))
+
+
+def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> str:
+    safetensors.torch.save_file(tensors, path)
+    return files.sha256(path)
+
+
+def _read_tensors(path: Path, digest: str | None) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise CheckpointError(f"{path} is missing; the folder is not a complete checkpoint")
+    if digest is not None and files.sha256(path) != digest:
+        raise CheckpointError(f"{path} is damaged: its contents changed since it was written; use another checkpoint")
+    try:
+        return safetensors.torch.load_file(path)
+    except (safetensors.SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}); use another checkpoint or train again") from None
+
+
+# checkpoints for use
+
+
+def save_checkpoint(run: RunDirectory, name: str, network: Module, recipe: Recipe, domain: Domain, note: dict) -> None:
+    """Writes checkpoints/<name>/. `note` says where it comes from: step, passes, the metric that chose it."""
+    weights = {key: value.detach() for key, value in network.state_dict().items()}
+    packed, tensors = packing.pack(weights)
+    tied = {key: place["$tensor"] for key, place in packed.items() if place["$tensor"] != key}
+    with files.replacing_folder(run.checkpoint(name)) as folder:
+        digest = _write_tensors(folder / "model.safetensors", tensors)
+        architecture = {
+            "model": spec.encode(recipe.model),
+            "inputs": domain.inputs(),
+            "outputs": recipe.task.outputs(domain),
+            "changes": [],
+            "tied": tied,
+            "sha256": digest,
+            "parameters": sum(p.numel() for p in network.parameters()),
+            **note,
+        }
+        files.write_json(folder / "architecture.json", architecture)
+        files.write_json(folder / "preprocess.json", {"domain": spec.encode(domain)})
+        files.write_json(folder / "decision.json", {"temperature": 1.0})
+        write_recipe(folder / "recipe.yaml", recipe)
+
+
+def load_checkpoint(run: RunDirectory, name: str, recipe: Recipe | None = None) -> Loaded:
+    """Raises CheckpointError where it is damaged, does not fit its own architecture, or is from a newer version.
+
+    `recipe` stands in for the stored one where its parts are not registered.
+    """
+    folder = run.checkpoint(name)
+    files.settle(folder)
+    architecture = files.read_json(folder / "architecture.json")
+    decision = files.read_json(folder / "decision.json")
+    domain = spec.decode(files.read_json(folder / "preprocess.json")["domain"], Domain) if recipe is None else None
+    stored = recipe or read_recipe(folder / "recipe.yaml")
+    network = stored.model.build(architecture["inputs"], architecture["outputs"])
+    weights = _read_tensors(folder / "model.safetensors", architecture["sha256"])
+    weights |= {key: weights[of] for key, of in architecture["tied"].items()}
+    load_weights(network, weights, str(folder))
+    network.eval()
+    return Loaded(name, network, domain or stored.domain, stored.task, architecture, decision)
+
+
+def load_weights(network: Module, weights: Mapping[str, Tensor], where: str) -> None:
+    """Raises CheckpointError naming the first misfits where names or shapes differ."""
+    own = network.state_dict()
+    missing, extra = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
+    shapes = [key for key in own.keys() & weights.keys() if own[key].shape != weights[key].shape]
+    if missing or extra or shapes:
+        faults = [f"{len(missing)} missing (first: {missing[0]})"] if missing else []
+        faults += [f"{len(extra)} unknown (first: {extra[0]})"] if extra else []
+        faults += [f"{len(shapes)} of another shape (first: {shapes[0]})"] if shapes else []
+        raise CheckpointError(f"{where} does not fit its architecture: weights {', '.join(faults)}")
+    with torch.no_grad():
+        network.load_state_dict(dict(weights))
+
+
+def write_recipe(path: Path, recipe: Recipe) -> None:
+    data = {"format": files.FORMAT, **spec.encode(recipe)}
+    files.write_text(path, yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110))
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Raises CheckpointError where the file is damaged or newer, ConfigError where a part is not registered."""
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error})") from None
+    if not isinstance(data, dict):
+        raise CheckpointError(f"{path} is damaged: it holds no recipe")
+    files.check_format(path, data.pop("format", None))
+    return spec.decode(data, Recipe)

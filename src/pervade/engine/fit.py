@@ -1,0 +1,322 @@
+"""The only training loop.
+
+`Learner` takes optimiser steps; `Learner.fit` runs passes over a source and yields a `Moment` after every step and
+every pass. Whoever iterates decides what to log, when to save and when to stop, so that this file knows nothing of
+files, clocks or screens.
+
+    learner = Learner(task, network, context, SGD(lr=0.1), OneCycle(), total_steps=300)
+    for moment in learner.fit(source, passes=10):
+        ...
+
+A step's gradient is the sum over its rows divided once by the sum of their counts, over all micro-batches and ranks,
+so it does not depend on how the batch was cut (layers that look at the whole batch, such as batch normalisation, are
+the exception).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import Module, Parameter
+
+from pervade.core.errors import ContractError, ResourceError, TrainingError
+from pervade.core.protocols import Context, Gradient, Optimizer, Phase, Schedule, Source, Task
+from pervade.core.types import Batch, Parts
+from pervade.engine import ranks
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where training is: after a step (`kind` "step") or at the end of a pass (`kind` "pass")."""
+
+    kind: Literal["step", "pass"]
+    step: int  # optimiser steps taken
+    passes: int  # passes completed
+    rows: int = 0  # rows of this step, all ranks
+    stop: bool = False  # some rank was asked to stop (`Learner.request_stop`); all ranks see it at the same step
+
+
+class Summed:
+    """The usual gradient: the sum over rows, divided by the number of units (core/protocols.py: Gradient)."""
+
+    def accumulate(self, loss: Tensor, parameters: Sequence[Parameter]) -> None:
+        loss.sum().backward()
+
+    def divisor(self, parameters: Sequence[Parameter], count: float) -> float:
+        return max(count, 1.0)
+
+
+class Learner:
+    """A model being trained: network, companions, one optimiser a phase, and the count of steps and passes."""
+
+    def __init__(
+        self,
+        task: Task,
+        network: Module,
+        context: Context,
+        optimizer: Optimizer,
+        schedule: Schedule,
+        total_steps: int,
+        *,
+        gradient: Gradient | None = None,
+        micro_batch: int | None = None,
+        clip_norm: float | None = None,
+        precision: str = "fp32",
+    ) -> None:
+        if micro_batch is not None and task.couples_rows:
+            raise ContractError(
+                f"{type(task).__name__} compares the rows of a batch, so a batch cannot be cut into micro-batches; "
+                "leave micro_batch unset"
+            )
+        self.task, self.network, self.context = task, network, context
+        self.schedule, self.total_steps = schedule, total_steps
+        self.gradient: Gradient = gradient or Summed()
+        self.micro_batch, self.clip_norm, self.precision = micro_batch, clip_norm, precision
+        self.phases = task.phases(network, context)
+        self.optimizers = [optimizer.build(phase.parameters) for phase in self.phases]
+        self.peaks = [[group["lr"] for group in each.param_groups] for each in self.optimizers]
+        self.device = next(network.parameters()).device
+        self.step = self.passes = 0
+        self.pass_over = False
+        self._stop = False
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, float] = {}
+        # torch's own entry into autocast costs 20 microseconds, so full precision does without
+        self._autocast: Callable[[], Any] = contextlib.nullcontext
+        if precision == "bf16":
+            self._autocast = lambda: torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+    # what a caller asks
+
+    @property
+    def progress(self) -> float:
+        return min(self.step / max(self.total_steps, 1), 1.0)
+
+    @property
+    def lr(self) -> float:
+        return float(self.optimizers[0].param_groups[0]["lr"])
+
+    def request_stop(self) -> None:
+        """Asks for an end after the step under way; `Moment.stop` tells when all ranks have heard it."""
+        self._stop = True
+
+    def averages(self) -> dict[str, float]:
+        """Mean of every part of the loss since the last call: "loss" a unit, the others a row.
+
+        Raises TrainingError where the loss is not finite, since going on would only hide it.
+        """
+        sums = {name: float(value) for name, value in self._sums.items()}
+        sums = ranks.sum_floats(sums)
+        counts = ranks.sum_floats(self._counts)
+        self._sums, self._counts = {}, {}
+        means = {name: value / max(counts[name], 1.0) for name, value in sums.items()}
+        for name, value in means.items():
+            if not math.isfinite(value):
+                raise TrainingError(
+                    f"the {name} became {value} at step {self.step}; lower the learning rate (--lr, now {self.lr:g}), "
+                    "or bound the gradient with -o clip_norm=1"
+                )
+        return means
+
+    # the loop
+
+    def fit(self, source: Source, passes: int) -> Iterator[Moment]:
+        """Trains until `passes` passes are complete; goes on where a loaded state left off."""
+        self.network.train()
+        while self.passes < passes:
+            if not self.pass_over:
+                for batch in source:
+                    batch = to_device(batch, self.device)
+                    parts, rows, stop = self._take_step(batch)
+                    # set before the moment is seen, so that a state saved there knows that the pass ended with it
+                    self.pass_over = ranks.any_true(source.feedback(batch, parts))
+                    yield Moment("step", self.step, self.passes, rows, stop)
+                    if self.pass_over:
+                        break
+                    self.network.train()
+            self.pass_over = False
+            self.passes += 1
+            yield Moment("pass", self.step, self.passes)
+            self.network.train()
+
+    def _take_step(self, batch: Batch) -> tuple[Parts, int, bool]:
+        parts: Parts = {}
+        rows, stop = len(batch["row"]), self._stop
+        for phase, optimizer, peaks in zip(self.phases, self.optimizers, self.peaks, strict=True):
+            if self.step % phase.every:
+                continue
+            factor = self.schedule.factor(self.progress)
+            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+                group["lr"] = peak * factor
+            new, rows, stop = self._update(phase, optimizer, batch)
+            parts |= {self._part(phase, name): value for name, value in new.items()}
+        self.step += 1
+        self.task.after_step(self.network, self.context, self.step)
+        return parts, rows, stop
+
+    def _update(self, phase: Phase, optimizer: Any, batch: Batch) -> tuple[Parts, int, bool]:
+        optimizer.zero_grad(set_to_none=True)
+        pieces = cut(batch, self.micro_batch)
+        parts = self._losses(phase, pieces[0])
+        rows = len(batch["row"])
+        if len(pieces) == 1 and ranks.world() == 1 and type(self.gradient) is Summed:
+            # The plain case: dividing the loss saves going through all gradients again.
+            count = self._note(phase, parts)
+            (parts["loss"].sum() / max(count, 1.0)).backward()
+            stop = self._stop
+        else:
+            count, all_parts = 0.0, []
+            for number, piece in enumerate(pieces):
+                parts = parts if number == 0 else self._losses(phase, piece)
+                count += self._note(phase, parts)
+                self.gradient.accumulate(parts["loss"], phase.parameters)
+                all_parts.append({name: value.detach() for name, value in parts.items()})
+            parts = {name: torch.cat([each[name] for each in all_parts]) for name in all_parts[0]}
+            gradients = [p.grad for p in phase.parameters if p.grad is not None]
+            if ranks.world() > 1:
+                gradients = ranks.sum_gradients(phase.parameters)
+            count, rows_all, asked = ranks.sum_numbers(count, rows, self._stop)
+            rows, stop = int(rows_all), asked > 0
+            divisor = self.gradient.divisor(phase.parameters, count)
+            if gradients:
+                torch._foreach_div_(gradients, divisor)
+        if self.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(phase.parameters, self.clip_norm)
+        optimizer.step()
+        return {name: value.detach() for name, value in parts.items()}, rows, stop
+
+    def _losses(self, phase: Phase, piece: Batch) -> Parts:
+        with self._autocast():
+            parts = phase.loss(piece)
+        rows = len(piece["row"])
+        if "loss" not in parts or parts["loss"].shape != (rows,):
+            shape = tuple(parts["loss"].shape) if "loss" in parts else None
+            raise ContractError(
+                f'{type(self.task).__name__}: "loss" must hold one value a row, shape ({rows},), but is {shape}'
+            )
+        return parts
+
+    def _part(self, phase: Phase, name: str) -> str:
+        """With several players each part carries its player's name: "critic.loss"."""
+        return name if len(self.phases) == 1 else f"{phase.name}.{name}"
+
+    def _note(self, phase: Phase, parts: Parts) -> float:
+        """Adds to the running means; returns the units in `parts`."""
+        rows = len(parts["loss"])
+        count = float(parts["count"].sum()) if "count" in parts else float(rows)
+        for name, value in parts.items():
+            if name != "count":
+                total, key = value.detach().sum(), self._part(phase, name)
+                self._sums[key] = self._sums[key] + total if key in self._sums else total
+                self._counts[key] = self._counts.get(key, 0.0) + (count if name == "loss" else rows)
+        return count
+
+    def rehearse(self, batch: Batch | None) -> None:
+        """Goes through one step on the largest batch without keeping anything of it: no update, random state and
+        buffers put back. Raises ResourceError, saying what to change, where memory does not suffice."""
+        if batch is None:
+            return
+        self.network.train()
+        batch = to_device(batch, self.device)
+        modules = [self.network] + ([self.context.companions] if self.context.companions is not None else [])
+        buffers = [(b, b.clone()) for module in modules for b in module.buffers()]
+        random = rng_state(self.device)
+        try:
+            for phase in self.phases:
+                for piece in cut(batch, self.micro_batch)[:1]:
+                    self.gradient.accumulate(self._losses(phase, piece)["loss"], phase.parameters)
+        except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
+            if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and "allocate memory" not in str(error):
+                raise
+            raise ResourceError(
+                f"a batch of {len(batch['row'])} does not fit into memory; use a smaller --batch-size, "
+                f"or keep it and set -o micro_batch={max((self.micro_batch or len(batch['row'])) // 2, 1)}, "
+                "which gives the same result in smaller pieces"
+            ) from error
+        finally:
+            for module in modules:
+                module.zero_grad(set_to_none=True)
+            with torch.no_grad():
+                for buffer, before in buffers:
+                    buffer.copy_(before)
+            restore_rng(random, self.device)
+
+    # the state
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next step depends on, but for the source."""
+        companions = self.context.companions
+        return {
+            "network": self.network.state_dict(),
+            "companions": {} if companions is None else companions.state_dict(),
+            "optimizers": [each.state_dict() for each in self.optimizers],
+            "step": self.step,
+            "passes": self.passes,
+            "pass_over": self.pass_over,
+            "total_steps": self.total_steps,
+            "sums": self._sums,
+            "counts": self._counts,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        if self.context.companions is not None:
+            self.context.companions.load_state_dict(state["companions"])
+        for optimizer, each in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(each)
+            _restore_layout(optimizer)
+        self.step, self.passes, self.pass_over = state["step"], state["passes"], state["pass_over"]
+        self.total_steps = state["total_steps"]
+        self._sums = {name: value.to(self.device) for name, value in state["sums"].items()}
+        self._counts = dict(state["counts"])
+
+
+def _restore_layout(optimizer: Any) -> None:
+    """Gives the optimiser's tensors the memory layout of their parameters (channels last), which files do not keep.
+
+    Fused kernels walk parameter and state in memory order, so the layouts must be the same.
+    """
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
+def cut(batch: Batch, size: int | None) -> list[Batch]:
+    """The batch in pieces of at most `size` rows; one piece where `size` is None or large enough."""
+    rows = len(batch["row"])
+    if size is None or rows <= size:
+        return [batch]
+    return [_slice(batch, start, start + size) for start in range(0, rows, size)]
+
+
+def _slice(batch: Batch, start: int, stop: int) -> Batch:
+    return {k: _slice(v, start, stop) if isinstance(v, dict) else v[start:stop] for k, v in batch.items()}
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    if device.type == "cpu":
+        return batch
+    return {
+        k: to_device(v, device) if isinstance(v, dict) else v.to(device, non_blocking=True) for k, v in batch.items()
+    }
+
+
+def rng_state(device: torch.device) -> dict[str, Tensor]:
+    """The state of torch's generators that a training step on this device draws from."""
+    state = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def restore_rng(state: dict[str, Tensor], device: torch.device) -> None:
+    torch.set_rng_state(state["cpu"].cpu())
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"].cpu(), device)

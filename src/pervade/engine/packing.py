@@ -1,0 +1,65 @@
+"""Nested state (dicts, lists, numbers, tensors, arrays) as one safetensors file and one JSON file; no pickle.
+
+`pack` takes the tensors out and leaves `{"$tensor": key}` in their place; a tensor that stands in two places (tied
+weights) is kept once. JSON has no tuples and only text as keys, so these are marked as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def pack(value: Any) -> tuple[Any, dict[str, Tensor]]:
+    """Returns JSON and the tensors by key. Raises TypeError at anything that is neither plain nor a tensor."""
+    tensors: dict[str, Tensor] = {}
+    seen: dict[tuple[Any, ...], str] = {}
+
+    def walk(each: Any, path: str) -> Any:
+        if isinstance(each, Tensor):
+            # The layout belongs to the key: two views of one storage are the same only if they read it alike.
+            identity = (each.untyped_storage().data_ptr(), each.storage_offset(), each.shape, each.stride(), each.dtype)
+            key = seen.get(identity) if each.numel() else None
+            if key is None:
+                key = seen[identity] = path
+                tensors[key] = each.detach().cpu().contiguous()
+            return {"$tensor": key}
+        if isinstance(each, np.ndarray):
+            tensors[path] = torch.from_numpy(np.ascontiguousarray(each))
+            return {"$array": path}
+        if isinstance(each, np.generic):
+            return each.item()
+        if each is None or isinstance(each, (bool, int, float, str)):
+            return each
+        if isinstance(each, Mapping):
+            if all(isinstance(key, str) and not key.startswith("$") for key in each):
+                return {key: walk(item, f"{path}.{key}" if path else key) for key, item in each.items()}
+            return {"$items": [[walk(k, path), walk(v, f"{path}.{k}")] for k, v in each.items()]}
+        if isinstance(each, tuple):
+            return {"$tuple": [walk(item, f"{path}.{i}") for i, item in enumerate(each)]}
+        if isinstance(each, list):
+            return [walk(item, f"{path}.{i}") for i, item in enumerate(each)]
+        raise TypeError(f"{path}: a state may hold numbers, text, tensors and arrays, not {type(each).__name__}")
+
+    return walk(value, ""), tensors
+
+
+def unpack(data: Any, tensors: Mapping[str, Tensor]) -> Any:
+    """The inverse of `pack`."""
+    if isinstance(data, list):
+        return [unpack(each, tensors) for each in data]
+    if not isinstance(data, dict):
+        return data
+    if "$tensor" in data:
+        return tensors[data["$tensor"]]
+    if "$array" in data:
+        return tensors[data["$array"]].numpy()
+    if "$tuple" in data:
+        return tuple(unpack(each, tensors) for each in data["$tuple"])
+    if "$items" in data:
+        return {unpack(key, tensors): unpack(value, tensors) for key, value in data["$items"]}
+    return {key: unpack(value, tensors) for key, value in data.items()}

@@ -1,0 +1,182 @@
+"""The only inference loop. It writes predictions/<checkpoint>@<split>.parquet, once; every figure comes from that file.
+
+A row's line holds "row" (its number in data.json), "id", "group" (what bootstrap resamples) and what the task adds.
+Evaluation, prediction of new files, export and serving run this same path: `transform` without randomness, fp32.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch.nn import Module
+
+from pervade.core import files
+from pervade.core.errors import CheckpointError, ContractError
+from pervade.core.protocols import Context, Domain, Task
+from pervade.core.types import Rows, Table
+from pervade.data.loader import Loader
+from pervade.engine import ranks
+from pervade.engine.fit import to_device
+
+
+def tables(
+    network: Module, domain: Domain, task: Task, rows: Rows, *, batch_size: int = 64, workers: int = 1
+) -> Iterator[Table]:
+    """What the task says of every row, a table a batch, in the order of the rows. Leaves the network's mode alone."""
+    device = next(network.parameters()).device
+    context = Context(domain)
+    training, random = network.training, torch.get_rng_state()
+    network.eval()
+    try:
+        # Sampling in `infer` draws from torch's generator: seeded here, so that predictions repeat and training's own
+        # random state is not touched.
+        torch.manual_seed(0)
+        loader = Loader(rows, domain, batch_size, seed=0, training=False, workers=workers)
+        for batch in loader:
+            with torch.inference_mode():
+                batch = to_device(batch, device)
+                output = task.infer(network, batch, context)
+                yield task.predictions(output, batch, context)
+    finally:
+        network.train(training)
+        torch.set_rng_state(random)
+
+
+def predict_table(network: Module, domain: Domain, task: Task, rows: Rows, **settings: Any) -> Table:
+    """All rows at once, reduced: what `write_predictions` writes, in memory."""
+    return task.reduce(concatenate(list(tables(network, domain, task, rows, **settings))))
+
+
+def write_predictions(
+    path: Path,
+    network: Module,
+    domain: Domain,
+    task: Task,
+    rows: Rows,
+    *,
+    about: dict[str, Any],
+    batch_size: int = 64,
+    workers: int = 1,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Path:
+    """Predicts every row and writes the file. Several ranks share the rows and leave one file.
+
+    Raises ContractError where a row is missing or stands twice.
+    """
+    world, rank = ranks.world(), ranks.rank()
+    own = rows if world == 1 else rows.select(range(rank, len(rows), world))
+    shard = path.with_name(f".{path.name}.shard-{rank}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write_shard(shard, tables(network, domain, task, own, batch_size=batch_size, workers=workers), progress, len(own))
+    ranks.wait()
+    if rank == 0:
+        shards = [path.with_name(f".{path.name}.shard-{each}") for each in range(world)]
+        table = task.reduce(concatenate([read_columns(each) for each in shards if each.exists()]))
+        _write(path, _complete(table, rows), about)
+        for each in shards:
+            each.unlink(missing_ok=True)
+    ranks.wait()
+    return path
+
+
+def _write_shard(path: Path, parts: Iterator[Table], progress: Callable[[int, int], None], total: int) -> None:
+    writer: pq.ParquetWriter | None = None
+    done: set[int] = set()
+    try:
+        for part in parts:
+            table = to_arrow(part)
+            writer = writer or pq.ParquetWriter(path, table.schema)
+            writer.write_table(table)
+            done.update(int(row) for row in part["row"])
+            progress(len(done), total)
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def _complete(table: Table, rows: Rows) -> Table:
+    """Adds id and group, in the order of the rows. Raises ContractError unless every row stands there just once."""
+    expected = np.asarray(rows.number, dtype=np.int64)
+    found = np.asarray(table["row"], dtype=np.int64)
+    unique, times = np.unique(found, return_counts=True)
+    if (times > 1).any():
+        raise ContractError(f"row {unique[times > 1][0]} was predicted {times.max()} times; a row may stand once only")
+    if set(unique.tolist()) != set(expected.tolist()):
+        missing = sorted(set(expected.tolist()) ^ set(unique.tolist()))
+        raise ContractError(f"{len(missing)} rows are missing or unknown among the predictions, first row {missing[0]}")
+    place = {row: index for index, row in enumerate(found.tolist())}
+    order = np.array([place[row] for row in expected.tolist()])
+    columns: Table = {name: _take(values, order) for name, values in table.items()}
+    ids = list(rows.column("id"))
+    groups = rows.column("group") if "group" in rows else ids
+    codes = np.unique(np.asarray(groups, dtype=object).astype(str), return_inverse=True)[1]
+    return {"row": columns.pop("row"), "id": ids, "group": codes.astype(np.int64), **columns}
+
+
+def _take(values: Any, order: np.ndarray) -> Any:
+    return values[order] if isinstance(values, np.ndarray) else [values[i] for i in order]
+
+
+def _write(path: Path, table: Table, about: dict[str, Any]) -> None:
+    arrow = to_arrow(table).replace_schema_metadata({"pervade": json.dumps({"format": files.FORMAT, **about})})
+    with files.replacing(path) as temporary:
+        pq.write_table(arrow, temporary)
+
+
+def to_arrow(table: Table) -> pa.Table:
+    """Columns to Arrow; a matrix (n, d) becomes lists of length d."""
+    columns = {}
+    for name, values in table.items():
+        array = values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else values
+        if isinstance(array, np.ndarray) and array.ndim == 2:
+            flat = pa.array(np.ascontiguousarray(array).reshape(-1))
+            columns[name] = pa.FixedSizeListArray.from_arrays(flat, array.shape[1])
+        else:
+            columns[name] = pa.array(array)
+    return pa.table(columns)
+
+
+def concatenate(tables: list[Table]) -> Table:
+    if not tables:
+        raise ContractError("no rows to predict")
+    out: Table = {}
+    for name in tables[0]:
+        values = [each[name].cpu().numpy() if isinstance(each[name], torch.Tensor) else each[name] for each in tables]
+        if all(isinstance(each, np.ndarray) for each in values):
+            out[name] = np.concatenate(values)
+        else:
+            out[name] = [item for each in values for item in each]
+    return out
+
+
+def read_columns(path: Path) -> dict[str, Any]:
+    """The columns of a predictions file: numbers as arrays, fixed lists as matrices, the rest as lists."""
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise CheckpointError(f"{path} cannot be read ({error}); write it again with `pervade evaluate`") from None
+    out: dict[str, Any] = {}
+    for name in table.column_names:
+        column = table.column(name).combine_chunks()
+        if pa.types.is_fixed_size_list(column.type):
+            out[name] = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), column.type.list_size)
+        elif pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_boolean(column.type):
+            out[name] = column.to_numpy(zero_copy_only=False)
+        else:
+            out[name] = column.to_pylist()
+    return out
+
+
+def read_about(path: Path) -> dict[str, Any]:
+    """What was written about the predictions: checkpoint, split, precision, labels."""
+    metadata = pq.read_schema(path).metadata or {}
+    about: dict[str, Any] = json.loads(metadata.get(b"pervade", b"{}"))
+    files.check_format(path, about.get("format"))
+    return about

@@ -1,0 +1,88 @@
+"""The few things that several processes of one training (torchrun) must agree on. With one process each is free.
+
+Gradients are summed by hand after backward, not by DistributedDataParallel, because a step may have several players,
+companions with parameters, and a divisor that is known only when all ranks have counted their units.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.nn import Parameter
+
+
+def start(device: str) -> torch.device:
+    """Joins the process group where torchrun started this process, and returns this rank's device."""
+    if "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
+        if device == "cuda":
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        dist.init_process_group("nccl" if device == "cuda" else "gloo")
+    if device == "cuda":
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return torch.device(device)
+
+
+def finish() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def world() -> int:
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def rank() -> int:
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def wait() -> None:
+    """Returns when every rank has come here."""
+    if world() > 1:
+        dist.barrier()
+
+
+def _device() -> torch.device:
+    return torch.device("cuda", torch.cuda.current_device()) if dist.get_backend() == "nccl" else torch.device("cpu")
+
+
+def sum_numbers(*values: float) -> list[float]:
+    if world() == 1:
+        return list(values)
+    total = torch.tensor(values, dtype=torch.float64, device=_device())
+    dist.all_reduce(total)
+    return [float(each) for each in total]
+
+
+def sum_floats(values: dict[str, float]) -> dict[str, float]:
+    """Sums each named number; every rank must have the same names."""
+    return dict(zip(values, sum_numbers(*values.values()), strict=True))
+
+
+def any_true(value: bool) -> bool:
+    return value if world() == 1 else sum_numbers(float(value))[0] > 0
+
+
+def sum_gradients(parameters: Sequence[Parameter]) -> list[Tensor]:
+    """Sums `.grad` over all ranks in one transfer, and returns the gradients. A missing gradient counts as zeros."""
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    if not gradients:
+        return []
+    flat = torch.cat([each.flatten() for each in gradients])
+    dist.all_reduce(flat)
+    for each, piece in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        each.copy_(piece.view_as(each))
+    return gradients
+
+
+def same_everywhere(tensors: Sequence[Tensor]) -> None:
+    """Gives every rank the first rank's values (weights after building, so that all start alike)."""
+    if world() > 1:
+        for tensor in tensors:
+            dist.broadcast(tensor, 0)

@@ -1,0 +1,65 @@
+"""Writes the predictions file of one checkpoint on one split, and every figure from that file alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from pervade.core import files
+from pervade.core.errors import DataError
+from pervade.core.run import RunDirectory
+from pervade.core.types import Rows
+from pervade.engine import predict, ranks
+from pervade.engine.checkpoint import Loaded
+from pervade.metrics.estimate import estimate
+
+
+def evaluate(
+    run: RunDirectory,
+    loaded: Loaded,
+    rows: Rows,
+    *,
+    split: str = "test",
+    device: torch.device | None = None,
+    workers: int = 1,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
+    """Evaluates on the rows of `split` (out of all rows of the run) and writes results/evaluate@<checkpoint>.json.
+
+    Raises DataError where the split is empty.
+    """
+    chosen = rows.where("split", split)
+    if not len(chosen):
+        there = sorted(set(rows.column("split")))
+        raise DataError(f"the split {split!r} is empty; this run has {', '.join(there)}")
+    network = loaded.network.to(device or torch.device("cpu"))
+    path = run.predictions(loaded.name, split)
+    about = {"checkpoint": loaded.name, "split": split, "precision": "fp32"}
+    predict.write_predictions(
+        path, network, loaded.domain, loaded.task, chosen, about=about, workers=workers, progress=progress
+    )
+    result = figures(run, loaded, rows, split) if ranks.rank() == 0 else {}
+    ranks.wait()
+    return result
+
+
+def figures(run: RunDirectory, loaded: Loaded, rows: Rows, split: str) -> dict[str, Any]:
+    """The results, from the predictions file."""
+    path = run.predictions(loaded.name, split)
+    columns = predict.read_columns(path)
+    estimates = estimate(dict(loaded.task.metrics(loaded.domain)), columns)
+    result = {
+        "meter": "evaluate",
+        "checkpoint": loaded.name,
+        "split": split,
+        "n": len(columns["row"]),
+        "precision": "fp32",
+        "predictions": path.relative_to(run.path).as_posix(),
+        "metrics": {name: each.as_dict() for name, each in estimates.items()},
+        "details": loaded.task.details(columns, rows.where("split", "train"), loaded.domain),
+    }
+    meter = "evaluate" if split == "test" else f"evaluate-{split}"
+    files.write_json(run.result(meter, loaded.name), result)
+    return result

@@ -1,0 +1,196 @@
+"""The figures of a classifier, from the columns "target" (n,), "prediction" (n,) and "probabilities" (n, k).
+
+Classes are numbered 0 .. k - 1 in the order of their labels. With two classes, the last is the positive one.
+
+    metrics = classification_metrics(["cat", "dog"])
+    estimates = estimate(metrics, columns)      # estimates["recall[cat]"].low
+
+Axis letters: n rows, k classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+
+from pervade.core.errors import ConfigError
+from pervade.metrics.calibration import NUM_BINS, brier_scores, calibration_error, log_losses, top_class
+from pervade.metrics.columns import Columns, class_column, count_rows, probability_column
+from pervade.metrics.confusion import confusion_matrix, confusion_values
+from pervade.metrics.estimate import Estimate, Family, Measure, Metric, Shared, estimate, weighted_mean
+from pervade.metrics.ranking import areas, rank
+
+# What a constant answer can be measured by: precision of a class it never names says nothing.
+BASELINE_METRICS = ("accuracy", "balanced_accuracy", "f1_macro", "f1_weighted")
+
+
+def classification_metrics(labels: Sequence[str]) -> dict[str, Metric]:
+    """All figures of a classifier, in the order a reader wants them; those of single classes are `recall[cat]`.
+
+    Precision, recall and F1 of a class are missing where there are no rows to compute them from (see
+    `confusion_values` for how the averages count such a class).
+
+    Args:
+        labels: (k,) names of the classes, by their number; at least two, none twice.
+
+    Raises:
+        ConfigError: fewer than two labels, or a label twice.
+    """
+    labels = tuple(labels)
+    if len(labels) < 2:
+        raise ConfigError(f"a classifier needs at least 2 labels, not {len(labels)}: {', '.join(labels) or 'none'}")
+    if twice := sorted({label for label in labels if labels.count(label) > 1}):
+        raise ConfigError(f"labels must differ; these stand there twice: {', '.join(twice)}")
+    family = partial(confusion_family, labels=labels)
+    return _averages(labels, family) | _rankings(labels) | _calibrations(labels) | _of_single_classes(labels, family)
+
+
+def majority_baseline(
+    columns: Columns,
+    labels: Sequence[str],
+    majority: int,
+    *,
+    level: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, Estimate]:
+    """What always answering one class reaches on these rows: accuracy, balanced_accuracy, f1_macro, f1_weighted.
+
+    Args:
+        columns: "target" and "group" are read.
+        majority: the most frequent class OF THE TRAINING SPLIT. Taking it from these rows would let the baseline see
+            the answers.
+
+    Raises:
+        ConfigError: majority is no class.
+        DataError: as `estimate`.
+    """
+    if not 0 <= majority < len(labels):
+        raise ConfigError(f"majority is {majority}; allowed are 0 to {len(labels) - 1}")
+    constant = {**columns, "prediction": np.full(count_rows(columns), majority, np.int64)}
+    metrics = classification_metrics(labels)
+    chosen = {name: metrics[name] for name in BASELINE_METRICS}
+    return estimate(chosen, constant, level=level, resamples=resamples, seed=seed)
+
+
+# Families: what is done once a file, and in it what is done once a resample.
+
+
+def confusion_family(columns: Columns, labels: tuple[str, ...]) -> Measure:
+    num_classes = len(labels)
+    target = class_column(columns, "target", num_classes)
+    prediction = class_column(columns, "prediction", num_classes)
+    return lambda weight: confusion_values(confusion_matrix(target, prediction, num_classes, weight), labels)
+
+
+def ranking_family(columns: Columns, num_classes: int) -> Measure:
+    """Two classes: of the last. More: one against the rest, averaged over the classes for which it is defined, so that
+    a rare class that a resample lacks does not take the figure away."""
+    target = class_column(columns, "target", num_classes)
+    probabilities = probability_column(columns, num_classes)
+    classes = [1] if num_classes == 2 else np.unique(target).tolist()
+    rankings = [rank(probabilities[:, each], target == each) for each in classes]
+
+    def measure(weight: np.ndarray) -> dict[str, float]:
+        roc, precision_recall = zip(*(areas(ranking, weight) for ranking in rankings), strict=True)
+        return {"roc_auc": _mean_defined(roc), "pr_auc": _mean_defined(precision_recall)}
+
+    return measure
+
+
+def calibration_family(columns: Columns, num_classes: int) -> Measure:
+    target = class_column(columns, "target", num_classes)
+    probabilities = probability_column(columns, num_classes)
+    losses, brier = log_losses(probabilities, target), brier_scores(probabilities, target)
+    confidence, correct, bin_index = top_class(probabilities, target, NUM_BINS)
+    gap = correct - confidence
+    return lambda weight: {
+        "log_loss": weighted_mean(losses, weight),
+        "brier": weighted_mean(brier, weight),
+        "ece": calibration_error(gap, bin_index, weight, NUM_BINS),
+    }
+
+
+def _mean_defined(values: Sequence[float]) -> float:
+    defined = [value for value in values if not math.isnan(value)]
+    return sum(defined) / len(defined) if defined else math.nan
+
+
+# Metrics: names, words and trials for what the families compute.
+
+
+def _averages(labels: tuple[str, ...], family: Family) -> dict[str, Metric]:
+    descriptions = {
+        "balanced_accuracy": "mean recall of the classes that have rows",
+        "precision_macro": "mean precision of the classes that occur",
+        "recall_macro": "mean recall of the classes that occur",
+        "f1_macro": "mean F1 of the classes that occur",
+        "precision_weighted": "precision averaged over classes by their rows",
+        "f1_weighted": "F1 averaged over classes by their rows",
+    }
+    averages = {name: Metric(Shared(family, name), description=text) for name, text in descriptions.items()}
+    right = partial(_right, num_classes=len(labels))
+    return {"accuracy": Metric(Shared(family, "accuracy"), trials=right, description="share of rows right")} | averages
+
+
+def _rankings(labels: tuple[str, ...]) -> dict[str, Metric]:
+    family = partial(ranking_family, num_classes=len(labels))
+    which = f"of '{labels[1]}'" if len(labels) == 2 else "one class against the rest, mean over classes"
+    lacks = "needs rows of at least two classes" if len(labels) > 2 else f"needs rows of both classes, {labels}"
+    positive = f"no row is of class '{labels[1]}'"
+    return {
+        "roc_auc": Metric(Shared(family, "roc_auc"), description=f"area under the ROC curve, {which}", undefined=lacks),
+        "pr_auc": Metric(Shared(family, "pr_auc"), description=f"average precision, {which}", undefined=positive),
+    }
+
+
+def _calibrations(labels: tuple[str, ...]) -> dict[str, Metric]:
+    family = partial(calibration_family, num_classes=len(labels))
+    brier = "in [0, 1]" if len(labels) == 2 else "summed over classes, in [0, 2]"
+    descriptions = {
+        "log_loss": "mean -ln probability of the true class, in nats",
+        "brier": f"mean squared error of the probabilities, {brier}",
+        "ece": f"expected calibration error of the top probability, {NUM_BINS} bins of equal width",
+    }
+    return {
+        name: Metric(Shared(family, name), higher_is_better=False, description=text)
+        for name, text in descriptions.items()
+    }
+
+
+def _of_single_classes(labels: tuple[str, ...], family: Family) -> dict[str, Metric]:
+    metrics: dict[str, Metric] = {}
+    for index, label in enumerate(labels):
+        metrics |= {
+            f"precision[{label}]": Metric(
+                Shared(family, f"precision[{label}]"),
+                trials=partial(_right_where, column="prediction", index=index, num_classes=len(labels)),
+                description=f"share right of the rows called '{label}'",
+                undefined=f"no row was called '{label}'",
+            ),
+            f"recall[{label}]": Metric(
+                Shared(family, f"recall[{label}]"),
+                trials=partial(_right_where, column="target", index=index, num_classes=len(labels)),
+                description=f"share right of the rows of class '{label}'",
+                undefined=f"no row is of class '{label}'",
+            ),
+            f"f1[{label}]": Metric(
+                Shared(family, f"f1[{label}]"),
+                description=f"harmonic mean of precision and recall of '{label}'",
+                undefined=f"no row is of class '{label}'",
+            ),
+        }
+    return metrics
+
+
+def _right(columns: Columns, num_classes: int) -> np.ndarray:
+    right: np.ndarray = class_column(columns, "target", num_classes) == class_column(columns, "prediction", num_classes)
+    return right
+
+
+def _right_where(columns: Columns, column: str, index: int, num_classes: int) -> np.ndarray:
+    right: np.ndarray = _right(columns, num_classes)[columns[column] == index]
+    return right

@@ -1,0 +1,71 @@
+"""Figures of the confusion matrix: accuracy, precision, recall, F1.
+
+Axis letters: n rows, k classes. Rows of the matrix are the true class, columns the predicted one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+
+def confusion_matrix(
+    target: np.ndarray, prediction: np.ndarray, num_classes: int, weight: np.ndarray | None = None
+) -> np.ndarray:
+    """How often (row) a class was (column) predicted, (k, k): int64 counts, or float64 sums of `weight` (n,).
+
+    Args:
+        target: (n,) integers in 0 .. num_classes - 1.
+        prediction: (n,), likewise.
+    """
+    pair = target * num_classes + prediction
+    return np.bincount(pair, weights=weight, minlength=num_classes**2).reshape(num_classes, num_classes)
+
+
+def precision_recall_f1(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Per class (k,), with h hits, r rows of the class and p predictions of it: h/p, h/r and 2h/(r + p).
+
+    nan where the denominator is 0; F1 is nan also where the class has no rows, for there is nothing it could find.
+    """
+    hits = np.diagonal(matrix).astype(np.float64)
+    rows, predicted = matrix.sum(axis=1), matrix.sum(axis=0)
+    f1 = np.where(rows > 0, _ratio(2 * hits, rows + predicted), math.nan)
+    return _ratio(hits, predicted), _ratio(hits, rows), f1
+
+
+def confusion_values(matrix: np.ndarray, labels: Sequence[str]) -> Mapping[str, float]:
+    """Every figure of a confusion matrix (k, k) by its name.
+
+    `…_macro` averages over the classes that have rows or predictions, `…_weighted` over the rows; both count a class's
+    precision as 0 where it was never predicted and its recall and F1 as 0 where it has no rows, as scikit-learn does
+    with zero_division=0. `balanced_accuracy` averages the recall of the classes that have rows. Not listed apart,
+    because with one label a row they all equal accuracy: micro averages, and recall weighted by rows.
+    """
+    precision, recall, f1 = precision_recall_f1(matrix)
+    rows, predicted = matrix.sum(axis=1), matrix.sum(axis=0)
+    total = float(rows.sum())
+    occurs, has_rows = rows + predicted > 0, rows > 0
+    share = rows / total if total > 0 else np.full(len(rows), math.nan)
+    values = {
+        "accuracy": float(np.trace(matrix)) / total if total > 0 else math.nan,
+        "balanced_accuracy": _mean(recall[has_rows]),
+    }
+    for name, per_class in (("precision", precision), ("recall", recall), ("f1", f1)):
+        filled = np.where(np.isnan(per_class), 0.0, per_class)
+        values[f"{name}_macro"] = _mean(filled[occurs])
+        if name != "recall":
+            values[f"{name}_weighted"] = float(share @ filled)
+        values.update(zip((f"{name}[{label}]" for label in labels), per_class.tolist(), strict=True))
+    return values
+
+
+def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    out = np.full(len(above), math.nan)
+    np.divide(above, below, out=out, where=below > 0)
+    return out
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.sum()) / len(values) if len(values) else math.nan

@@ -1,0 +1,191 @@
+"""From named metrics and one predictions file to values with intervals.
+
+A metric is a function of the file and of how often each row counts. The same function thus serves the value itself
+(every row counts once) and the bootstrap (a row counts as often as it was drawn), and no figure is ever an average over
+batches. Metrics that share work, such as a sort or a confusion matrix, come from one `Family`.
+
+Axis letters: n rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pervade.core.errors import DataError
+from pervade.metrics.columns import Columns, column, count_rows
+from pervade.metrics.interval import percentiles, resample, wilson
+
+Measure = Callable[[np.ndarray], Mapping[str, float]]
+"""weight (n,) -> the values of a whole family by name: the part of the work done once a resample."""
+
+Family = Callable[[Columns], Measure]
+"""columns -> Measure: the part of the work done once a file, such as checking and sorting."""
+
+# So many rows x metrics x resamples are spent on a bootstrap, which takes about 20 s on one core (Zen 4).
+# A deterministic count and not a clock, so that the same file always gives the same interval.
+WORK_LIMIT = 10_000_000_000
+
+# Below this an end of a 95% interval rests on fewer than five resamples.
+FEWEST_RESAMPLES = 200
+
+
+@dataclass(frozen=True)
+class Shared:
+    """The member `name` of a family, as a `Metric.compute`: `measure` computes a family once for all its members."""
+
+    family: Family
+    name: str
+
+    def __call__(self, columns: Columns, weight: np.ndarray) -> float:
+        return float(self.family(columns)(weight)[self.name])
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One figure: how to compute it from the predictions file, and how its interval is found."""
+
+    # (columns, weight (n,) float64 >= 0) -> value. weight: how often each row counts; nan where undefined.
+    compute: Callable[[Columns, np.ndarray], float]
+    # For a proportion: its outcomes, (m,) bool, whose mean is the value. Wilson's interval, where rows are independent.
+    trials: Callable[[Columns], np.ndarray] | None = None
+    higher_is_better: bool | None = True  # None: neither
+    description: str = ""
+    undefined: str = "not defined on these rows"  # the reason to give where the value is nan
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value and the interval that holds the true one with probability `level`; nan where `why` says so."""
+
+    value: float
+    low: float
+    high: float
+    n: int  # rows, or trials of a proportion, that the value is computed over
+    method: str  # how low and high were found, in words
+    level: float = 0.95
+    why: str = ""  # why the value, or its interval, is missing
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON, which has no nan: what is missing is None, and only then "why" is there."""
+        numbers = {"value": self.value, "low": self.low, "high": self.high}
+        record: dict[str, Any] = {name: None if math.isnan(number) else number for name, number in numbers.items()}
+        record |= {"n": self.n, "method": self.method, "level": self.level}
+        return record | ({"why": self.why} if self.why else {})
+
+
+def estimate(
+    metrics: Mapping[str, Metric],
+    columns: Columns,
+    *,
+    level: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, Estimate]:
+    """Every metric's value and interval.
+
+    Proportions get Wilson's interval where every row is a group of its own. All else, and everything where rows depend
+    on each other, gets the percentile bootstrap over whole groups, in which all metrics meet the same resamples.
+
+    Args:
+        columns: must hold "group" (n,) beside what the metrics read.
+        level: probability that the interval holds the true value, between 0 and 1.
+        resamples: how many to draw; fewer are drawn for large files (see `affordable`), and `method` then says so.
+
+    Raises:
+        DataError: there are no rows, or a column is missing or holds what a metric cannot read.
+    """
+    num_rows = count_rows(columns)
+    num_groups = len(np.unique(column(columns, "group")))
+    independent = num_groups == num_rows
+    values = measure(metrics, columns)(np.ones(num_rows))
+
+    proportions = {name: metric.trials(columns) for name, metric in metrics.items() if metric.trials}
+    others = {name: metric for name, metric in metrics.items() if not (independent and name in proportions)}
+    # A metric that is undefined on the file itself has no interval to find.
+    others = {name: metric for name, metric in others.items() if not math.isnan(values[name])}
+    drawn = bootstrap(others, columns, resamples=resamples, seed=seed) if others and num_groups > 1 else {}
+
+    estimates = {}
+    for name, metric in metrics.items():
+        n = len(proportions[name]) if name in proportions else num_rows
+        if math.isnan(values[name]):
+            estimates[name] = Estimate(math.nan, math.nan, math.nan, n, "none", level, metric.undefined)
+        elif independent and name in proportions:
+            low, high = wilson(int(proportions[name].sum()), n, level)
+            estimates[name] = Estimate(values[name], low, high, n, "Wilson", level)
+        elif num_groups == 1:
+            why = "one group of rows alone: how it varies from group to group cannot be seen"
+            estimates[name] = Estimate(values[name], math.nan, math.nan, n, "none", level, why)
+        else:
+            estimates[name] = _from_resamples(values[name], drawn[name], n, level, resamples, independent)
+    return estimates
+
+
+def _from_resamples(value: float, drawn: np.ndarray, n: int, level: float, asked: int, independent: bool) -> Estimate:
+    defined = drawn[~np.isnan(drawn)]
+    method = f"bootstrap of {len(drawn):,} resamples by {'row' if independent else 'group'}"
+    if len(drawn) < asked:
+        method += f" ({asked:,} asked, fewer for the size of the file)"
+    if len(defined) < len(drawn):
+        method += f", {len(drawn) - len(defined):,} of them undefined and left out"
+    # All alike, up to rounding of the sums: say at 100% right. [1, 1] would claim a certainty that nobody has.
+    if len(defined) == 0 or np.ptp(defined) <= 1e-12 * max(1.0, abs(value)):
+        why = "every resample gives the same value, so resampling cannot tell how sure it is"
+        return Estimate(value, math.nan, math.nan, n, method, level, why)
+    return Estimate(value, *percentiles(defined, level), n, method, level)
+
+
+def bootstrap(
+    metrics: Mapping[str, Metric], columns: Columns, *, resamples: int = 1000, seed: int = 0
+) -> dict[str, np.ndarray]:
+    """The values of every metric in the same resamples of whole groups, (resamples,) each, nan where undefined.
+
+    For a paired comparison of two checkpoints on the same rows, call it for both with one seed and subtract.
+    """
+    count = affordable(resamples, count_rows(columns), len(metrics))
+    computed = measure(metrics, columns)
+    drawn = np.empty((count, len(metrics)))
+    for at, weight in enumerate(resample(column(columns, "group"), count, seed)):
+        values = computed(weight)
+        drawn[at] = [values[name] for name in metrics]
+    return {name: drawn[:, index] for index, name in enumerate(metrics)}
+
+
+def affordable(resamples: int, num_rows: int, num_metrics: int) -> int:
+    """How many of the resamples asked for are drawn, so that large files do not take minutes; never below 200."""
+    limit = max(FEWEST_RESAMPLES, WORK_LIMIT // (num_rows * max(num_metrics, 1)))
+    return min(resamples, limit)
+
+
+def measure(metrics: Mapping[str, Metric], columns: Columns) -> Measure:
+    """All metrics as one function of the weights, every family prepared once here and computed once a call."""
+    families = {metric.compute.family for metric in metrics.values() if isinstance(metric.compute, Shared)}
+    prepared = {family: family(columns) for family in families}
+
+    def values(weight: np.ndarray) -> dict[str, float]:
+        shared = {family: compute(weight) for family, compute in prepared.items()}
+        return {
+            name: float(shared[metric.compute.family][metric.compute.name])
+            if isinstance(metric.compute, Shared)
+            else float(metric.compute(columns, weight))
+            for name, metric in metrics.items()
+        }
+
+    return values
+
+
+def weighted_mean(values: np.ndarray, weight: np.ndarray) -> float:
+    """sum(weight * values) / sum(weight) over (n,); nan where no row counts.
+
+    Raises:
+        DataError: values and weight differ in length.
+    """
+    if values.shape != weight.shape:
+        raise DataError(f"{values.shape} values cannot be weighted by {weight.shape} weights")
+    total = weight.sum()
+    return float(weight @ values / total) if total > 0 else math.nan

@@ -1,0 +1,61 @@
+"""The plain convolutional network that people write first: convolutions of 32, 64 and 128 filters 3x3 with ReLU,
+2x2 max-pooling after the first two, a dense layer of 128, and the output.
+
+Pooling comes before ReLU: both are monotone, so the order does not change the result, and ReLU then sees a quarter of
+the numbers. The dense layer reads the pixels channels last, the order they already have in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from pervade.core.errors import ConfigError
+from pervade.core.protocols import Model
+from pervade.core.registry import register
+from pervade.core.types import Output
+from pervade.nn.normalise import Normalise
+
+SMALLEST = 8  # pixels: smaller pictures are used up before the last convolution
+
+
+@register("model")
+@dataclass(frozen=True)
+class ReferenceCNN(Model):
+    filters: tuple[int, int, int] = (32, 64, 128)
+    dense: int = 128
+
+    def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
+        """Raises ConfigError where the pictures are too small."""
+        if min(inputs["shape"][1:]) < SMALLEST:
+            raise ConfigError(
+                f"reference-cnn needs pictures of at least {SMALLEST} x {SMALLEST} pixels, "
+                f"not {inputs['shape'][1]} x {inputs['shape'][2]}; set -o domain.size={SMALLEST} or more"
+            )
+        return _Network(self, inputs, outputs["logits"])
+
+
+class _Network(nn.Module):
+    def __init__(self, spec: ReferenceCNN, inputs: Mapping[str, Any], classes: int) -> None:
+        super().__init__()
+        channels, height, width = inputs["shape"]
+        first, second, third = spec.filters
+        self.normalise = Normalise(inputs["mean"], inputs["deviation"])
+        self.convolution1 = nn.Conv2d(channels, first, 3, padding=1)
+        self.convolution2 = nn.Conv2d(first, second, 3, padding=1)
+        self.convolution3 = nn.Conv2d(second, third, 3, padding=1)
+        self.pool = nn.MaxPool2d(2)
+        self.relu = nn.ReLU(inplace=True)
+        self.dense = nn.Linear(third * (height // 4) * (width // 4), spec.dense)
+        self.head = nn.Linear(spec.dense, classes)
+
+    def forward(self, input: Tensor, mask: Tensor | None = None) -> Output:
+        x = self.normalise(input)
+        x = self.relu(self.pool(self.convolution1(x)))
+        x = self.relu(self.pool(self.convolution2(x)))
+        x = self.relu(self.convolution3(x))
+        x = x.permute(0, 2, 3, 1).flatten(1)
+        return {"logits": self.head(self.relu(self.dense(x)))}

@@ -1,0 +1,1 @@
+"""Optimisers (core/protocols.py: Optimizer)."""

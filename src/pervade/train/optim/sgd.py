@@ -1,0 +1,28 @@
+"""Stochastic gradient descent, plain or with momentum (Sutskever et al. 2013)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch.nn import Parameter
+
+from pervade.core.protocols import Optimizer
+from pervade.core.registry import register
+
+
+@register("optimizer", variants={"momentum": {"momentum": 0.9, "nesterov": True}})
+@dataclass(frozen=True)
+class SGD(Optimizer):
+    lr: Annotated[float, Field(gt=0)] = 0.05
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    nesterov: bool = False
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0  # added to the gradient (L2)
+
+    def build(self, parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
+        return torch.optim.SGD(
+            parameters, self.lr, self.momentum, weight_decay=self.weight_decay, nesterov=self.nesterov
+        )

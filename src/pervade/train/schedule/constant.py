@@ -1,0 +1,15 @@
+"""The same learning rate throughout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pervade.core.protocols import Schedule
+from pervade.core.registry import register
+
+
+@register("schedule")
+@dataclass(frozen=True)
+class Constant(Schedule):
+    def factor(self, progress: float) -> float:
+        return 1.0

@@ -1,0 +1,74 @@
+"""Calibration by hand, and the reliability diagram."""
+
+import math
+
+import numpy as np
+import pytest
+
+from pervade.core.errors import DataError
+from pervade.metrics.calibration import calibration_error, reliability, top_class
+from pervade.metrics.interval import wilson
+
+
+def file_of(top, right):
+    """Two classes; class 0 has the top probability and is true where `right`."""
+    top, right = np.asarray(top), np.asarray(right)
+    return {"target": np.where(right, 0, 1), "probabilities": np.stack([top, 1 - top], axis=1)}
+
+
+def error_of(columns, bins=15, weight=None):
+    confidence, correct, bin_index = top_class(columns["probabilities"], columns["target"], bins)
+    weight = np.ones(len(correct)) if weight is None else np.asarray(weight, float)
+    return calibration_error(correct - confidence, bin_index, weight, bins)
+
+
+def test_calibration_error_by_hand():
+    # With 10 bins: 0.55 and 0.57 share one, 1 of 2 right, mean confidence 0.56; 0.95 x 2 share one, 1 of 2 right.
+    columns = file_of([0.55, 0.57, 0.95, 0.95], [True, False, True, False])
+    assert error_of(columns, bins=10) == pytest.approx(0.5 * 0.06 + 0.5 * 0.45)
+
+
+def test_a_calibrated_file_has_no_error():
+    assert error_of(file_of([0.75] * 4, [True, True, True, False])) == pytest.approx(0)
+
+
+def test_rows_count_as_often_as_their_weight():
+    columns = file_of([0.55, 0.95], [True, False])
+    assert error_of(columns, weight=[3, 1]) == pytest.approx(0.75 * 0.45 + 0.25 * 0.95)
+    assert math.isnan(error_of(columns, weight=[0, 0]))
+
+
+def test_an_edge_belongs_to_the_bin_below_it():
+    _, _, bin_index = top_class(np.array([[0.5, 0.5], [0.51, 0.49], [1.0, 0.0]]), np.zeros(3, int), 10)
+    assert bin_index.tolist() == [4, 5, 9]
+
+
+def test_a_top_probability_above_1_by_rounding_is_in_the_last_bin():
+    _, _, bin_index = top_class(np.array([[1.0000001, 0.0]]), np.zeros(1, int), 10)
+    assert bin_index.tolist() == [9]
+
+
+def test_reliability_by_hand():
+    bars = reliability(file_of([0.55, 0.57, 0.95, 0.95], [True, False, True, False]), bins=10)
+    assert [bar.count for bar in bars] == [0, 0, 0, 0, 0, 2, 0, 0, 0, 2]
+    assert (bars[5].low, bars[5].high) == pytest.approx((0.5, 0.6))
+    assert (bars[5].confidence, bars[5].accuracy) == pytest.approx((0.56, 0.5))
+    assert (bars[5].accuracy_low, bars[5].accuracy_high) == wilson(1, 2)
+    assert math.isnan(bars[0].accuracy)
+    assert math.isnan(bars[0].accuracy_low)
+
+
+def test_the_gaps_of_the_diagram_add_up_to_the_calibration_error():
+    generator = np.random.default_rng(0)
+    columns = {"target": generator.integers(0, 4, 500), "probabilities": generator.dirichlet(np.ones(4), 500)}
+    bars = [bar for bar in reliability(columns) if bar.count]
+    assert sum(bar.count for bar in bars) == 500
+    gaps = sum(bar.count * abs(bar.accuracy - bar.confidence) for bar in bars) / 500
+    assert gaps == pytest.approx(error_of(columns))
+
+
+def test_what_cannot_be_drawn_is_refused():
+    with pytest.raises(ValueError, match="bins is 0"):
+        reliability(file_of([0.6], [True]), bins=0)
+    with pytest.raises(DataError, match="probabilities"):
+        reliability({"target": np.zeros(2, int), "probabilities": np.array([0.5, 0.5])})

@@ -1,0 +1,199 @@
+"""Estimates keep their promises: coverage, groups, seeds, and honest silence where nothing can be said."""
+
+import json
+import math
+import time
+
+import numpy as np
+import pytest
+
+from pervade.core.errors import DataError
+from pervade.metrics.classification import classification_metrics
+from pervade.metrics.estimate import (
+    FEWEST_RESAMPLES,
+    Metric,
+    Shared,
+    affordable,
+    bootstrap,
+    estimate,
+    weighted_mean,
+)
+
+ACCURACY = Metric(
+    lambda columns, weight: weighted_mean(columns["right"].astype(float), weight),
+    trials=lambda columns: columns["right"],
+)
+MEAN = Metric(lambda columns, weight: weighted_mean(columns["right"].astype(float), weight))
+
+
+def file_of(right, group=None):
+    right = np.asarray(right)
+    rows = np.arange(len(right))
+    return {"row": rows, "group": rows if group is None else np.asarray(group), "right": right}
+
+
+def classified(n, k, seed=0):
+    generator = np.random.default_rng(seed)
+    target = generator.integers(0, k, n)
+    logits = generator.normal(size=(n, k))
+    logits[np.arange(n), target] += 1.5
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    rows = np.arange(n)
+    prediction = probabilities.argmax(axis=1)
+    return {"row": rows, "group": rows, "target": target, "probabilities": probabilities, "prediction": prediction}
+
+
+def test_independent_proportions_get_wilson():
+    found = estimate({"accuracy": ACCURACY}, file_of(np.arange(263) < 81))["accuracy"]
+    assert (found.low, found.high) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert (found.value, found.n, found.method) == (81 / 263, 263, "Wilson")
+
+
+@pytest.mark.parametrize(("metric", "method"), [(ACCURACY, "Wilson"), (MEAN, "bootstrap of 1,000 resamples by row")])
+def test_intervals_cover_the_truth_as_often_as_promised(metric, method):
+    generator = np.random.default_rng(0)
+    covered = 0
+    for trial in range(200):
+        found = estimate({"it": metric}, file_of(generator.random(150) < 0.8), seed=trial)["it"]
+        assert found.method == method
+        covered += found.low <= 0.8 <= found.high
+    assert 180 <= covered <= 198
+
+
+def test_bootstrap_by_group_covers_where_rows_repeat_each_other():
+    """Five copies of each answer: as if there were 150 rows. By row, such an interval would cover about 62%."""
+    generator = np.random.default_rng(0)
+    covered = 0
+    for trial in range(200):
+        right = np.repeat(generator.random(150) < 0.8, 5)
+        found = estimate({"it": ACCURACY}, file_of(right, np.repeat(np.arange(150), 5)), seed=trial)["it"]
+        covered += found.low <= 0.8 <= found.high
+    assert found.method == "bootstrap of 1,000 resamples by group"
+    assert 180 <= covered <= 198
+
+
+def test_by_group_is_wider_where_rows_repeat_each_other():
+    right = np.repeat(np.random.default_rng(0).random(60) < 0.7, 4)
+    by_row = estimate({"it": MEAN}, file_of(right))["it"]
+    by_group = estimate({"it": MEAN}, file_of(right, np.repeat(np.arange(60), 4)))["it"]
+    # Four copies of a row hold a quarter of the information, so the interval is twice as wide.
+    assert (by_group.high - by_group.low) / (by_row.high - by_row.low) == pytest.approx(2, rel=0.15)
+
+
+def test_same_seed_same_estimates_whatever_the_order_of_the_rows():
+    columns = classified(80, 3)
+    metrics = classification_metrics(["a", "b", "c"])
+    first = estimate(metrics, columns, seed=4)
+    assert first == estimate(metrics, columns, seed=4)
+    assert first["f1_macro"] != estimate(metrics, columns, seed=5)["f1_macro"]
+    order = np.random.default_rng(1).permutation(80)
+    shuffled = estimate(metrics, {name: values[order] for name, values in columns.items()}, seed=4)
+    for name, found in first.items():
+        assert (shuffled[name].low, shuffled[name].high) == pytest.approx((found.low, found.high), abs=1e-12)
+
+
+def test_bootstrap_pairs_two_checkpoints_on_the_same_rows():
+    """Checkpoint 2 is right wherever 1 is, and on one row more: in every resample it is ahead by that row's count."""
+    right = np.random.default_rng(0).random(50) < 0.6
+    better = right.copy()
+    better[np.flatnonzero(~right)[0]] = True
+    first, second = (bootstrap({"it": MEAN}, file_of(each), seed=7)["it"] for each in (right, better))
+    assert (second - first >= -1e-12).all()
+    assert (second - first).mean() == pytest.approx(1 / 50, rel=0.15)
+
+
+def test_a_family_is_prepared_once_and_computed_once_a_resample():
+    calls = {"prepared": 0, "computed": 0}
+
+    def family(columns):
+        calls["prepared"] += 1
+
+        def measure(weight):
+            calls["computed"] += 1
+            return {"mean": weighted_mean(columns["right"].astype(float), weight), "rows": weight.sum()}
+
+        return measure
+
+    metrics = {"mean": Metric(Shared(family, "mean")), "rows": Metric(Shared(family, "rows"))}
+    drawn = bootstrap(metrics, file_of(np.arange(10) < 6), resamples=25)
+    assert calls == {"prepared": 1, "computed": 25}
+    assert (drawn["rows"] == 10).all()
+    assert (drawn["mean"] == bootstrap({"mean": MEAN}, file_of(np.arange(10) < 6), resamples=25)["mean"]).all()
+
+
+def test_large_files_get_fewer_resamples_and_say_so(monkeypatch):
+    monkeypatch.setattr("pervade.metrics.estimate.WORK_LIMIT", 100 * 300)
+    found = estimate({"it": MEAN}, file_of(np.arange(100) < 60))["it"]
+    assert found.method == "bootstrap of 300 resamples by row (1,000 asked, fewer for the size of the file)"
+    assert affordable(1000, 10**9, 100) == FEWEST_RESAMPLES
+    assert affordable(50, 10**9, 100) == 50
+
+
+def test_one_group_has_a_value_but_no_interval():
+    found = estimate({"it": MEAN}, file_of([True, False], [0, 0]))["it"]
+    assert found.value == 0.5
+    assert math.isnan(found.low)
+    assert "one group" in found.why
+
+
+def test_one_row_has_wilson_for_proportions_and_nothing_else():
+    found = estimate({"proportion": ACCURACY, "other": MEAN}, file_of([True]))
+    assert found["proportion"].low == pytest.approx(1 / (1 + 3.841459), abs=1e-6)
+    assert found["other"].as_dict()["low"] is None
+
+
+def test_no_certainty_is_claimed_where_every_resample_agrees():
+    found = estimate({"it": MEAN}, file_of([True] * 20))["it"]
+    assert found.value == 1
+    assert math.isnan(found.low)
+    assert "same value" in found.why
+
+
+def test_undefined_values_are_none_in_json_with_a_reason():
+    nothing = Metric(lambda columns, weight: math.nan, undefined="no cats here")
+    record = estimate({"it": nothing}, file_of([True, False]))["it"].as_dict()
+    assert record["value"] is record["low"] is record["high"] is None
+    assert record["why"] == "no cats here"
+    assert "NaN" not in json.dumps(record)
+
+
+def test_resamples_in_which_a_metric_is_undefined_are_counted():
+    def share_of_rare(columns, weight):
+        return 0.5 + weight[1] / 10 if weight[0] > 0 else math.nan
+
+    found = estimate({"it": Metric(share_of_rare)}, file_of([True] * 10))["it"]
+    left_out = int(found.method.split(", ")[1].split()[0])
+    # A row is missing from a resample with probability (1 - 1/10)^10 = 0.349.
+    assert 300 <= left_out <= 400
+    assert found.low < found.high
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({}, "no rows"),
+        (file_of([]), "no rows"),
+        ({"right": np.array([True])}, "no column 'group'"),
+        ({"group": np.arange(2), "right": np.array([True])}, "differ in length"),
+    ],
+)
+def test_files_that_cannot_be_used_are_refused(columns, message):
+    with pytest.raises(DataError, match=message):
+        estimate({"it": MEAN}, columns)
+
+
+def test_weights_of_another_length_are_refused():
+    with pytest.raises(DataError, match="weighted"):
+        weighted_mean(np.ones(3), np.ones(2))
+
+
+def test_no_metrics_no_estimates():
+    assert estimate({}, file_of([True, False])) == {}
+
+
+def test_a_thousand_rows_take_well_under_two_seconds():
+    columns, metrics = classified(1000, 5), classification_metrics(list("abcde"))
+    start = time.process_time()
+    estimate(metrics, columns)
+    # Measured 0.2 s; the room is for a loaded machine.
+    assert time.process_time() - start < 1.5
