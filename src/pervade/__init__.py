@@ -1,10 +1,10 @@
 """Pervade: take a large model into your own field.
 
-    import pervade
+import pervade
 
-    run = pervade.fit("photos/", model="resnet18")
-    run.evaluate()
-    run.predict("cat.jpg")
+run = pervade.fit("photos/", model="resnet18")
+run.evaluate()
+run.predict("cat.jpg")
 """
 
 from __future__ import annotations

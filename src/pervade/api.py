@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from pervade import progress, workflow
-from pervade.core import files, run as runs_module, runtime, spec
+from pervade.core import files, runtime, spec
+from pervade.core import run as runs_module
 from pervade.core.errors import CheckpointError, DataError
 from pervade.core.protocols import Recipe
 from pervade.core.types import LeftOut, Rows, Table
@@ -94,9 +95,7 @@ class Run:
         labels: tuple[str, ...] = getattr(self.load().domain, "labels", ())
         return labels
 
-    def _tables(
-        self, loaded: Loaded, inputs: Any, device: str
-    ) -> Iterator[tuple[Rows, Table | None, list[LeftOut]]]:
+    def _tables(self, loaded: Loaded, inputs: Any, device: str) -> Iterator[tuple[Rows, Table | None, list[LeftOut]]]:
         if isinstance(inputs, (str, Path)):
             inputs = [inputs]
         network = loaded.network.to(runtime.pick_device(device))

@@ -418,7 +418,8 @@ class _Log:
             self.writer = SummaryWriter(str(run.path / "tensorboard"))
 
     def cut_back(self, step: int, passes: int) -> dict[int, int]:
-        """Drops what was logged after the saved state (this step, these passes): it will happen again. Returns the decisions made so far
+        """Drops what was logged after the saved state (this step, these passes): it will happen again. Returns the
+        decisions made so far
         about the number of passes, by the pass after which they were made."""
         if ranks.rank() != 0:
             return {}

@@ -1,4 +1,13 @@
 """temporary"""
-def prepare(threads=None): return {}
-def training_precision(device, asked="auto"): return "fp32"
-def pick_device(asked="auto"): return "cpu"
+
+
+def prepare(threads=None):
+    return {}
+
+
+def training_precision(device, asked="auto"):
+    return "fp32"
+
+
+def pick_device(asked="auto"):
+    return "cpu"

@@ -1,7 +1,8 @@
 """Specs to JSON and back: a frozen dataclass becomes `{"use": registered name, field: value, ...}`.
 
 Plain fields are checked by pydantic; fields typed by a protocol (anything with a `kind`) go through the registry,
-because pydantic alone picks the wrong member of a union of look-alikes. All faults are collected and raised as one ConfigError.
+because pydantic alone picks the wrong member of a union of look-alikes. All faults are collected and raised as one
+ConfigError.
 """
 
 from __future__ import annotations

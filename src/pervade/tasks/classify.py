@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,8 +17,10 @@ from torch.nn import functional as F
 from pervade.core.errors import DataError
 from pervade.core.protocols import Context, Domain, Task
 from pervade.core.registry import register
-from pervade.core.types import Batch, Output, Parts, Rows, Table
-from pervade.metrics.classification import classification_metrics
+from pervade.core.types import Batch, Json, Output, Parts, Rows, Table
+from pervade.metrics.calibration import reliability
+from pervade.metrics.classification import classification_metrics, majority_baseline
+from pervade.metrics.confusion import confusion_matrix
 
 
 @register("task")
@@ -41,7 +44,7 @@ class Classify(Task):
         single = [label for label, count in counts.items() if count == 1]
         if single:
             raise DataError(
-                f"class {single[0]!r} has one example only; a class needs at least two, one to learn from and one to test"
+                f"class {single[0]!r} has one example only; it needs at least two, to learn from and to test"
             )
         if "split" in rows and "train" in rows.column("split"):
             trained = {t for t, s in zip(rows.column("target"), rows.column("split"), strict=True) if s == "train"}
@@ -91,6 +94,25 @@ class Classify(Task):
     def metrics(self, domain: Domain) -> Mapping[str, Any]:
         return classification_metrics(_labels(domain))
 
+    def details(self, columns: Mapping[str, Any], train: Rows, domain: Domain) -> dict[str, Json]:
+        """ "labels", "confusion" (rows: the true class), "reliability" (bars) and "baseline" (the training split's most
+        frequent class)."""
+        labels = _labels(domain)
+        counts = Counter(train.column("target"))
+        majority = max(range(len(labels)), key=lambda i: counts[labels[i]])
+        baseline = majority_baseline(columns, labels, majority)
+        bars = [{name: _finite(value) for name, value in vars(bar).items()} for bar in reliability(columns)]
+        return {
+            "labels": list(labels),
+            "train_counts": [counts[label] for label in labels],
+            "confusion": confusion_matrix(columns["target"], columns["prediction"], len(labels)).tolist(),
+            "reliability": bars,
+            "baseline": {
+                "name": f"always {labels[majority]!r}, the most frequent class in training",
+                "metrics": {name: each.as_dict() for name, each in baseline.items()},
+            },
+        }
+
     def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:
         labels = _labels(domain)
         rows = []
@@ -103,3 +125,8 @@ class Classify(Task):
 def _labels(domain: Domain) -> tuple[str, ...]:
     labels: tuple[str, ...] = domain.labels  # type: ignore[attr-defined]
     return labels
+
+
+def _finite(value: float) -> float | None:
+    """For JSON, which has no nan."""
+    return None if math.isnan(value) else value
