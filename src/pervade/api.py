@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from pervade import progress, workflow
-from pervade.core import files, runtime, spec
+from pervade import progress, recipes, workflow
+from pervade.core import files, registry, runtime, spec
 from pervade.core import run as runs_module
 from pervade.core.errors import CheckpointError, DataError
 from pervade.core.protocols import Recipe
@@ -20,7 +20,6 @@ from pervade.engine import checkpoint, predict
 from pervade.engine.checkpoint import Loaded
 from pervade.evaluate.evaluation import evaluate
 from pervade.progress import Screen
-from pervade.recipes import image
 from pervade.workflow import Options
 
 PREDICT_AT_ONCE = 256  # rows that are held in memory while predicting files
@@ -108,6 +107,9 @@ class Run:
             table = predict.predict_table(network, loaded.domain, loaded.task, some) if len(some) else None
             yield some, table, unreadable
 
+    def has_split(self, split: str) -> bool:
+        return split in files.read_json(self.directory.data)["columns"].get("split", [])
+
     def report(self) -> Path:
         """Writes report.html and MODEL_CARD.md from what lies in the run directory; returns the report's path."""
         from pervade.report import write
@@ -126,9 +128,11 @@ class Run:
 def fit(
     data: Any,
     *,
+    task: str | None = None,
     model: str | None = None,
     recipe: Recipe | None = None,
     name: str | None = None,
+    wish: str | None = None,
     runs: str | Path = "runs",
     settings: Sequence[str] = (),
     options: Options | None = None,
@@ -136,17 +140,21 @@ def fit(
 ) -> Run:
     """Trains a model on `data` in a new run directory and returns the run.
 
-    `recipe` is a whole configuration; without one the model's own is taken. `settings` are "path.to.field=value";
+    `recipe` is a whole configuration; without one it is chosen by task and model. A run without a name is called `wish`
+    or a variation of it. `settings` are "path.to.field=value";
     `flags` are fields of the recipe by name (epochs, batch_size, seed, …) and lr. Raises DataError where the data
     cannot be used, ConfigError with every faulty setting.
     """
-    chosen = configure(recipe or image.recipe(model), settings, **flags)
     options = options or Options(screen=progress.screen())
-    wish = f"{Path(str(data)).name or 'run'}-{model or 'default'}"
+    if recipe is None:
+        task, recipe = recipes.choose(data, task, model)
+        options.screen.say(f"task: {task}")
+    chosen = configure(recipe, settings, **flags)
+    wish = wish or f"{Path(str(data)).absolute().stem}-{registry.name_of(type(chosen.model)) or 'model'}"
     directory = runs_module.create(Path(runs), name, wish)
     try:
         workflow.begin(directory, chosen, data)
-        workflow.train(directory, None if settings_only(chosen) else chosen, options)
+        workflow.train(directory, None if readable(chosen) else chosen, options)
     except Exception:
         # A run that failed before its data was read holds nothing worth keeping, and would only take the name.
         if not directory.data.exists():
@@ -155,9 +163,9 @@ def fit(
     return Run(directory, options.screen)
 
 
-def settings_only(recipe: Recipe) -> bool:
+def readable(recipe: Recipe) -> bool:
     """Whether the recipe can be read back from its file: no part of it is unregistered."""
-    return '"unregistered"' not in str(spec.encode(recipe)).replace("'", '"')
+    return "'unregistered':" not in str(spec.encode(recipe))
 
 
 def configure(recipe: Recipe, settings: Sequence[str] = (), **flags: Any) -> Recipe:

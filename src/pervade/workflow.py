@@ -37,9 +37,9 @@ from pervade.progress import Screen, Silent, duration
 class Stopped(Exception):
     """Training was asked to stop and has saved its state. Not an error; carries the signal's number."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, path: Path) -> None:
         super().__init__(f"stopped by signal {number}")
-        self.number = number
+        self.number, self.path = number, path
 
 
 @dataclass(frozen=True)
@@ -220,6 +220,7 @@ class _Training:
             recipe.optimizer,
             recipe.schedule,
             recipe.epochs * len(self.source),
+            gradient=recipe.gradient,
             micro_batch=recipe.micro_batch,
             clip_norm=recipe.clip_norm,
             precision=runtime.training_precision(device.type, recipe.precision),
@@ -268,7 +269,7 @@ class _Training:
             self._finish(moment)
         elif moment.stop:
             self._save()
-            raise Stopped(self.signal)
+            raise Stopped(self.signal or signal.SIGTERM, self.run.path)
         elif ranks.any_true(time.monotonic() - self.saved >= self.options.save_every):
             self._save()
         return ended

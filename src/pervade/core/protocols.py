@@ -265,8 +265,11 @@ class Schedule(Protocol):
     def factor(self, progress: float) -> float: ...
 
 
+@runtime_checkable
 class Gradient(Protocol):
     """How per-row losses become gradients: `engine.fit.Summed`, or clipped and noised for privacy."""
+
+    kind: ClassVar[str] = "gradient"
 
     def accumulate(self, loss: Tensor, parameters: Sequence[Parameter]) -> None:
         """Adds the gradient of one micro-batch's losses (n,) into `.grad`."""
@@ -352,6 +355,7 @@ class Recipe:
     schedule: Schedule
     init: Initializer
     source: SourceSpec
+    gradient: Gradient | None = None  # None: the sum over rows, divided by the units
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
     epochs: int = 10  # passes over the source
     batch_size: int = 32  # rows of one optimiser step, all ranks together

@@ -28,6 +28,7 @@ PACKAGES = {
     "init": "pervade.init",
     "optimizer": "pervade.train.optim",
     "schedule": "pervade.train.schedule",
+    "gradient": "pervade.train.gradient",
     "attack": "pervade.attack",
 }
 

@@ -8,6 +8,7 @@ pervade train DATA --model reference-mlp  reference(), 64 x 64, mean squared err
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from pervade.core import registry
 from pervade.core.protocols import EarlyStopping, Recipe
@@ -23,8 +24,15 @@ from pervade.train.optim.sgd import SGD
 from pervade.train.schedule.constant import Constant
 from pervade.train.schedule.one_cycle import OneCycle
 
+TASKS = {"image-classification": "one class for each picture; class folders, or a table of files and labels"}
 
-def recipe(model: str | None = None) -> Recipe:
+
+def recognises(source: Any) -> str | None:
+    """Every source, as long as pictures are the only domain there is: what is wrong with it, the reader says best."""
+    return "image-classification"
+
+
+def recipe(model: str | None = None, task: str = "image-classification") -> Recipe:
     """The recipe that belongs to a model. Raises ConfigError with the nearest name where there is no such model."""
     if model is None:
         return default()

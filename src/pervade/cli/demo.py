@@ -1,0 +1,35 @@
+"""pervade demo: the whole way in under a minute, with nothing but what is installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pervade.cli.options import RunsOption
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command()(demo)
+
+
+def demo(
+    name: Annotated[str | None, typer.Option(help="Name of the run.")] = None, runs: RunsOption = Path("runs")
+) -> None:
+    """Train on scikit-learn's handwritten digits, evaluate, predict, and write the report. No network needed."""
+    from pervade import api
+    from pervade.cli.outcome import finish, stoppable
+    from pervade.data import digits
+    from pervade.recipes import image
+
+    data = digits.write(runs / "demo-data")
+    typer.echo(f"1,797 handwritten digits, 8 x 8 pixels, are in {data}", err=True)
+    with stoppable():
+        run = api.fit(data, recipe=image.demo(), name=name, runs=runs, wish="demo")
+        finish(run)
+    sample = sorted(data.glob("*/*.png"))[:: 1797 // 5][:5]
+    typer.echo("\nfive of them, predicted:")
+    for row in run.predict(sample, top=2):
+        shown = "  ".join(f"{each['label']} {each['probability']:.1%}" for each in row["top"])
+        typer.echo(f"  {Path(row['input']).relative_to(data)}  {shown}")

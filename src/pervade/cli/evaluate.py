@@ -1,0 +1,35 @@
+"""pervade evaluate: figures with intervals, from one predictions file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pervade.cli.options import CheckpointOption, DeviceOption, RunArgument, RunsOption
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command()(evaluate)
+
+
+def evaluate(
+    run: RunArgument,
+    checkpoint: CheckpointOption = None,
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    device: DeviceOption = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results file.")] = False,
+    runs: RunsOption = Path("runs"),
+) -> None:
+    """Measure a run's model on a split: every figure with its 95% interval, beside the baseline."""
+    import json
+
+    from pervade import api
+    from pervade.cli.outcome import show
+
+    result = api.load(run, runs).evaluate(checkpoint, split, device)
+    if as_json:
+        typer.echo(json.dumps(result, ensure_ascii=False, indent=1))
+    else:
+        show(result)

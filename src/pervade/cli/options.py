@@ -1,0 +1,30 @@
+"""Options that several verbs share, and how their texts are read."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run: its folder, or its name inside --runs.")]
+RunsOption = Annotated[Path, typer.Option("--runs", help="The folder that holds the runs.")]
+CheckpointOption = Annotated[
+    str | None, typer.Option("--checkpoint", help="Which checkpoint; best if there is one, else last.")
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+
+UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+
+
+def seconds(text: str | None) -> float | None:
+    """A duration such as 90, 90s, 10m or 1.5h in seconds. Raises ConfigError."""
+    from pervade.core.errors import ConfigError
+
+    if text is None:
+        return None
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", text)
+    if found is None or found[2] not in UNITS or float(found[1]) <= 0:
+        raise ConfigError(f"--time-limit {text!r} is not a duration; write for example 90s, 10m or 1.5h")
+    return float(found[1]) * UNITS[found[2]]

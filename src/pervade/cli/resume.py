@@ -1,0 +1,30 @@
+"""pervade resume: go on where a run was stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pervade.cli.options import RunArgument, RunsOption
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command()(resume)
+
+
+def resume(
+    run: RunArgument,
+    runs: RunsOption = Path("runs"),
+    save_every: Annotated[float, typer.Option(metavar="SECONDS", help="How often the state is saved.")] = 30.0,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard files too.")] = False,
+) -> None:
+    """Go on training a run that was stopped or killed, to the same weights as if it never had been."""
+    from pervade import api, progress
+    from pervade.cli.outcome import finish, stoppable
+    from pervade.workflow import Options
+
+    options = Options(progress.screen(), save_every, tensorboard=tensorboard)
+    with stoppable():
+        finish(api.resume(run, runs, options=options))

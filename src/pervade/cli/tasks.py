@@ -1,0 +1,17 @@
+"""pervade tasks: what can be learnt."""
+
+from __future__ import annotations
+
+import typer
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command()(tasks)
+
+
+def tasks() -> None:
+    """List the tasks, by the Hugging Face Hub's names, with the data each takes."""
+    from pervade import recipes
+
+    for name, (_, description) in recipes.tasks().items():
+        typer.echo(f"{name:24}{description}")

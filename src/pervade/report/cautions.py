@@ -1,0 +1,208 @@
+"""What to be careful of: small functions that each look at the facts and give one plain sentence, or None.
+
+The order is the order of importance; the first of them joins the verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pervade.report import calibration, wording
+from pervade.report.record import Record
+
+FEW_ROWS = 30  # of a class: with fewer, Wilson's 95% interval can be wider than 30 points
+WIDE = 0.10  # an interval this wide leaves open which of two models is better
+UNEVEN = 3.0  # largest class by smallest
+OVERFITTED = 0.15  # right answers in training less right answers in the measurement
+
+
+def damaged(record: Record) -> str | None:
+    if not record.damaged:
+        return None
+    return f"Not everything of this run could be read, so parts are missing here: {'; '.join(record.damaged)}."
+
+
+def unfinished(record: Record) -> str | None:
+    if record.finished or record.main is None:
+        return None
+    planned = record.plan.get("passes") or record.recipe.get("epochs")
+    return (
+        f"Training has not finished ({len(record.passes)} of {planned} passes): these are the figures of a model "
+        "that was still learning."
+    )
+
+
+def not_test(record: Record) -> str | None:
+    result = record.main
+    if result is None or result.split == "test":
+        return None
+    reason = "was used to choose the model" if result.split == "validation" else "is not set apart for measuring"
+    return (
+        f"The figures come from the split “{result.split}”, which {reason}: expect somewhat worse on "
+        f"{wording.noun(record)} that are really new."
+    )
+
+
+def no_better_than_baseline(record: Record) -> str | None:
+    result = record.main
+    headline = result.headline if result else None
+    other = result.baseline.get(headline.name) if result and headline else None
+    if headline is None or other is None or headline.low is None or other.value is None:
+        return None
+    reach = other.high if other.high is not None else other.value
+    if headline.low > reach:
+        return None
+    return "It has not been shown to be better than the baseline: their intervals overlap."
+
+
+def overconfident(record: Record) -> str | None:
+    judgement = calibration.judge(record.main)
+    if judgement is None or judgement.kind != "over-confident":
+        return None
+    return f"It is surer than it should be: {judgement.sentence}"
+
+
+def weakest_class(record: Record) -> str | None:
+    """A class whose rows are recognised clearly less often than rows in general."""
+    result = record.main
+    overall = result.figures.get("accuracy") if result else None
+    if result is None or overall is None or overall.low is None:
+        return None
+    recalls = [(name, each["recall"]) for name, each in result.by_class.items() if "recall" in each]
+    weak = [(name, each) for name, each in recalls if each.high is not None and each.high < overall.low]
+    if not weak:
+        return None
+    name, recall = min(weak, key=lambda pair: pair[1].value or 0.0)
+    return (
+        f"It is weakest on {wording.quoted(name)}: of {wording.counted(record, recall.n)} of that class it recognised "
+        f"{wording.measured(recall)}."
+    )
+
+
+def overfitted(record: Record) -> str | None:
+    result = record.main
+    measured = result.figures.get("accuracy") if result else None
+    last = [entry["accuracy"] for entry in record.steps[-10:] if "accuracy" in entry]
+    if measured is None or measured.high is None or not last:
+        return None
+    trained = sum(last) / len(last)
+    if trained - measured.high < OVERFITTED:
+        return None
+    return (
+        f"It knows its training {wording.noun(record)} better than new ones: at the end of training it was right on "
+        f"{wording.percent(trained)} of those. More data, or stronger augmentation, usually narrows that gap."
+    )
+
+
+def wide_interval(record: Record) -> str | None:
+    headline = record.main.headline if record.main else None
+    if headline is None or not wording.is_share(headline.name) or headline.low is None or headline.high is None:
+        return None
+    width = headline.high - headline.low
+    if width < WIDE:
+        return None
+    return (
+        f"Only {wording.counted(record, headline.n)} were measured, so the true share of right answers may lie anywhere "
+        f"in a range {100 * width:.0f} points wide."
+    )
+
+
+def few_rows_of_a_class(record: Record) -> str | None:
+    result = record.main
+    if result is None:
+        return None
+    counts = {name: each["recall"].n for name, each in result.by_class.items() if "recall" in each}
+    few = sorted((number, name) for name, number in counts.items() if number < FEW_ROWS)
+    if not few:
+        return None
+    named = wording.join([f"{wording.quoted(name)} ({number})" for number, name in few], most=5)
+    return (
+        f"{_classes(len(few))} fewer than {FEW_ROWS} measured {wording.noun(record)}, too few to judge "
+        f"{'it' if len(few) == 1 else 'them'} by: {named}."
+    )
+
+
+def _classes(number: int) -> str:
+    return "1 class has" if number == 1 else f"{wording.count(number)} classes have"
+
+
+def uneven_classes(record: Record) -> str | None:
+    counts = record.class_counts.get("train")
+    if not counts or len(counts) < 2:
+        return None
+    (most, large), (least, small) = counts.most_common(1)[0], min(counts.items(), key=lambda pair: (pair[1], pair[0]))
+    if large < UNEVEN * small:
+        return None
+    return (
+        f"The classes are uneven: {wording.counted(record, large)} of {wording.quoted(most)} to learn from, "
+        f"{wording.count(small)} of {wording.quoted(least)}. Look at the figures of each class, not only at the total."
+    )
+
+
+def time_limit(record: Record) -> str | None:
+    planned = record.recipe.get("epochs")
+    cut = [each for each in record.decisions if each.get("stop") or each.get("passes", planned) != planned]
+    if not cut:
+        return None
+    return (
+        f"A time limit cut training short: {len(record.passes)} of {planned} passes. With more time it may get better."
+    )
+
+
+def still_improving(record: Record) -> str | None:
+    passes, best = len(record.passes), record.plan.get("best_pass")
+    if not record.finished or passes < 2 or best != passes or time_limit(record):
+        return None
+    return f"The last of {passes} passes was the best one, so it may not have learnt all it can; try more passes."
+
+
+def small_validation(record: Record) -> str | None:
+    number = record.split_counts.get("validation", 0)
+    if "best" not in record.checkpoints or not 0 < number < 100:
+        return None
+    return f"The best pass was chosen on only {wording.counted(record, number)}, so that choice is partly luck."
+
+
+def left_out(record: Record) -> str | None:
+    number = len(record.left_out)
+    if not number:
+        return None
+    return (
+        f"{wording.count(number)} {'file was' if number == 1 else 'files were'} left out of the data; "
+        "the section on the data says which and why."
+    )
+
+
+def groups_unknown(record: Record) -> str | None:
+    if record.main is None or "group" in record.columns:
+        return None
+    one, many = wording.noun(record, 1), wording.noun(record)
+    return (
+        f"Every {one} is taken as independent of the others. If several show the same person, object or occasion, "
+        f"the true uncertainty is larger, and new {many} may be harder than these."
+    )
+
+
+CAUTIONS: tuple[Callable[[Record], str | None], ...] = (
+    damaged,
+    unfinished,
+    not_test,
+    no_better_than_baseline,
+    overconfident,
+    weakest_class,
+    overfitted,
+    wide_interval,
+    few_rows_of_a_class,
+    uneven_classes,
+    time_limit,
+    still_improving,
+    small_validation,
+    left_out,
+    groups_unknown,
+)
+
+
+def of(record: Record) -> list[str]:
+    return [text for check in CAUTIONS if (text := check(record)) is not None]
+
+

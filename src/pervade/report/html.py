@@ -1,0 +1,90 @@
+"""How a piece of the page is made: a jinja2 template that escapes every value it is given.
+
+A section's template stands in its own file, beside the function that fills it. Class names and file names are data of
+strangers: they reach the page through `{{ … }}` alone, and only what this module or a chart made is `Markup`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from pervade.report import wording
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of the page. `name` is its anchor."""
+
+    name: str
+    title: str
+    body: Markup
+
+
+@cache
+def environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader("pervade", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=False,
+    )
+    made.filters |= {
+        "count": wording.count,
+        "percent": wording.percent,
+        "figure": wording.figure,
+        "interval": wording.interval,
+        "label": _label,
+        "title_of": wording.title,
+    }
+    made.globals["track"] = track
+    return made
+
+
+@cache
+def _compiled(template: str) -> Any:
+    return environment().from_string(template)
+
+
+def render(template: str, **values: Any) -> Markup:
+    """The template's text with these values, each escaped unless it is Markup."""
+    return Markup(_compiled(template).render(**values))
+
+
+def render_file(name: str, **values: Any) -> Markup:
+    return Markup(environment().get_template(name).render(**values))
+
+
+def _label(text: object, most: int = 60) -> Markup:
+    """A name of the user's own, kept from turning the reading direction of what stands around it."""
+    return Markup("<bdi>{}</bdi>").format(wording.label(text, most))
+
+
+TRACK = """\
+<span class="track {{ kind }}" role="img" aria-label="{{ words }}" title="{{ words }}">
+{%- if low is not none -%}
+<span class="span" style="left:{{ low }}%;width:{{ width }}%"></span>
+{%- endif -%}
+<span class="dot" style="left:{{ at }}%"></span></span>"""
+
+
+def track(each: Any, kind: str = "") -> Markup:
+    """A share on a line from 0 to 100%: a dot, and its interval as a bar. HTML and not SVG, so that it takes whatever
+    width there is without its text growing or shrinking."""
+    if each is None or each.value is None:
+        return Markup("")
+    low = each.low if each.has_interval else None
+    return render(
+        TRACK,
+        kind=kind,
+        words=f"{wording.measured(each)}, n = {wording.count(each.n)}",
+        at=f"{100 * each.value:.2f}",
+        low=None if low is None else f"{100 * low:.2f}",
+        width="" if low is None else f"{100 * (each.high - low):.2f}",
+    )

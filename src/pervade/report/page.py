@@ -1,0 +1,56 @@
+"""The page as a whole: the verdict, what to be careful of, then the sections in the order of a reader's questions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import resources
+
+from markupsafe import Markup
+
+from pervade.report import cautions, details, html, verdict
+from pervade.report.html import Section
+from pervade.report.record import Record
+from pervade.report.sections import (
+    classes,
+    data,
+    environment,
+    figures,
+    grid,
+    learning,
+    mistakes,
+    recipe,
+    reproduce,
+)
+
+# Each gives its part of the page, or None where the run holds nothing for it.
+SECTIONS: tuple[Callable[[Record], Section | None | list[Section]], ...] = (
+    figures.section,
+    details.sections,
+    classes.section,
+    mistakes.section,
+    learning.section,
+    data.section,
+    grid.section,
+    recipe.section,
+    environment.section,
+    reproduce.section,
+)
+
+
+def build(record: Record) -> str:
+    found: list[Section] = []
+    for make in SECTIONS:
+        made = make(record)
+        found += made if isinstance(made, list) else [made] if made is not None else []
+    style = resources.files("pervade.report").joinpath("style.css").read_text(encoding="utf-8")
+    return str(
+        html.render_file(
+            "page.jinja",
+            style=Markup(style),
+            name=record.name,
+            verdict=verdict.of(record),
+            cautions=cautions.of(record),
+            comparison=figures.comparison(record),
+            sections=found,
+        )
+    )

@@ -1,0 +1,235 @@
+"""Everything the report knows: what lies in a run directory, read once, without training, predicting or decoding.
+
+A file that is not there yet leaves its part empty, and one that is damaged is named in `damaged`, because a report on
+a run that went wrong is worth more than none. Nothing is computed here that is not written there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from pervade.core import files
+from pervade.core.errors import CheckpointError
+from pervade.core.run import RunDirectory
+
+T = TypeVar("T")
+
+SPLITS = ("train", "validation", "test")  # in the order a reader wants them
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured value with the interval that goes with it; None where it is not defined, and `why` says so."""
+
+    name: str
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    method: str = ""
+    level: float = 0.95
+    why: str = ""
+
+    @staticmethod
+    def of(name: str, stored: Mapping[str, Any]) -> Figure:
+        known = {key: stored.get(key) for key in ("value", "low", "high")}
+        more = {key: stored[key] for key in ("method", "level", "why") if key in stored}
+        return Figure(name, **known, n=int(stored.get("n") or 0), **more)
+
+    @property
+    def has_interval(self) -> bool:
+        return self.value is not None and self.low is not None and self.high is not None
+
+
+@dataclass(frozen=True)
+class Result:
+    """results/<meter>@<checkpoint>.json."""
+
+    meter: str
+    checkpoint: str
+    split: str
+    n: int
+    figures: dict[str, Figure]
+    details: dict[str, Any]
+
+    @staticmethod
+    def of(meter: str, checkpoint: str, stored: Mapping[str, Any]) -> Result:
+        figures = {name: Figure.of(name, each) for name, each in (stored.get("metrics") or {}).items()}
+        split = str(stored.get("split", ""))
+        return Result(meter, checkpoint, split, int(stored.get("n") or 0), figures, stored.get("details") or {})
+
+    @property
+    def labels(self) -> list[str]:
+        return [str(label) for label in self.details.get("labels") or []]
+
+    @property
+    def headline(self) -> Figure | None:
+        """The figure the verdict is about: the first with a value, which a task lists first for that reason."""
+        return next((each for each in self.figures.values() if each.value is not None), None)
+
+    @property
+    def baseline(self) -> dict[str, Figure]:
+        stored = (self.details.get("baseline") or {}).get("metrics") or {}
+        return {name: Figure.of(name, each) for name, each in stored.items()}
+
+    @property
+    def overall(self) -> dict[str, Figure]:
+        """The figures over all rows, without those of single classes."""
+        return {name: each for name, each in self.figures.items() if not name.endswith("]")}
+
+    @property
+    def by_class(self) -> dict[str, dict[str, Figure]]:
+        """Class to the figures that are its own: `recall[cat]` is by_class["cat"]["recall"]."""
+        found: dict[str, dict[str, Figure]] = {}
+        for name, each in self.figures.items():
+            match = re.fullmatch(r"(\w+)\[(.*)\]", name, re.DOTALL)
+            if match:
+                found.setdefault(match[2], {})[match[1]] = each
+        return found
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run, as it lies on the disk."""
+
+    run: RunDirectory
+    recipe: dict[str, Any]
+    about: dict[str, Any]  # environment.json
+    data: dict[str, Any]  # data.json
+    plan: dict[str, Any]  # what the training loop decided: passes, best_pass, elapsed, finished
+    log: list[dict[str, Any]]
+    checkpoints: dict[str, dict[str, Any]]  # name to architecture.json
+    results: list[Result]
+    damaged: list[str] = field(default_factory=list)
+
+    # the run
+
+    @property
+    def name(self) -> str:
+        return self.run.path.resolve().name
+
+    @property
+    def argument(self) -> str:
+        """What to type for RUN: the name where the run lies in the usual folder, else the path."""
+        return self.name if self.run.path.resolve().parent.name == "runs" else str(self.run.path)
+
+    @property
+    def finished(self) -> bool:
+        return bool(self.plan.get("finished", "last" in self.checkpoints))
+
+    @property
+    def passes(self) -> list[dict[str, Any]]:
+        return [entry for entry in self.log if entry.get("event") == "pass"]
+
+    @property
+    def steps(self) -> list[dict[str, Any]]:
+        return [entry for entry in self.log if entry.get("event") == "step"]
+
+    @property
+    def decisions(self) -> list[dict[str, Any]]:
+        return [entry for entry in self.log if entry.get("event") == "decision"]
+
+    @property
+    def elapsed(self) -> float | None:
+        """Seconds of training, over all sittings."""
+        return max((entry["elapsed"] for entry in self.log if "elapsed" in entry), default=None)
+
+    def part(self, name: str) -> dict[str, Any]:
+        """One part of the recipe: domain, task, model …"""
+        found = self.recipe.get(name)
+        return found if isinstance(found, dict) else {}
+
+    # measurements
+
+    @cached_property
+    def main(self) -> Result | None:
+        """What the verdict speaks of: the test split before validation, the best checkpoint before the last."""
+        splits, names = ["test", "validation"], ["best", "last"]
+
+        def preference(result: Result) -> tuple[int, int, str]:
+            split = splits.index(result.split) if result.split in splits else len(splits)
+            name = names.index(result.checkpoint) if result.checkpoint in names else len(names)
+            return split, name, result.checkpoint
+
+        measured = [each for each in self.results if each.meter.startswith("evaluate") and each.headline is not None]
+        return min(measured, key=preference, default=None)
+
+    # data
+
+    @property
+    def columns(self) -> dict[str, list[Any]]:
+        return self.data.get("columns") or {}
+
+    @property
+    def left_out(self) -> list[dict[str, str]]:
+        return self.data.get("left_out") or []
+
+    @cached_property
+    def split_counts(self) -> dict[str, int]:
+        counts = Counter(self.columns.get("split") or [])
+        return {name: counts[name] for name in (*SPLITS, *sorted(set(counts) - set(SPLITS))) if counts[name]}
+
+    @cached_property
+    def class_counts(self) -> dict[str, Counter[str]]:
+        """Split to rows of each class; empty where the target is no class."""
+        targets, splits = self.columns.get("target") or [], self.columns.get("split") or []
+        if not targets or not all(isinstance(each, str) for each in targets):
+            return {}
+        counts: dict[str, Counter[str]] = {name: Counter() for name in self.split_counts}
+        for target, split in zip(targets, splits, strict=True):
+            counts[split][target] += 1
+        return counts
+
+
+def read(run: RunDirectory) -> Record:
+    """Raises CheckpointError where the folder is no run at all: it holds no recipe that can be read."""
+    damaged: list[str] = []
+
+    def lenient(read_it: Callable[[], T], empty: T) -> T:
+        try:
+            return read_it()
+        except CheckpointError as error:
+            damaged.append(str(error))
+            return empty
+
+    def json(path: Path) -> dict[str, Any]:
+        return lenient(lambda: files.read_json(path), {}) if path.exists() else {}
+
+    checkpoints = {name: json(run.checkpoint(name) / "architecture.json") for name in run.checkpoints()}
+    results = []
+    for path in sorted((run.path / "results").glob("*@*.json")):
+        meter, _, checkpoint = path.stem.partition("@")
+        stored = json(path)
+        if stored:
+            results.append(Result.of(meter, checkpoint, stored))
+    state = json(run.state / "state.json")
+    return Record(
+        run,
+        recipe=_recipe(run.recipe),
+        about=json(run.environment),
+        data=json(run.data),
+        plan=(state.get("state") or {}).get("extra") or {},
+        log=lenient(run.read_log, []),
+        checkpoints=checkpoints,
+        results=results,
+        damaged=damaged,
+    )
+
+
+def _recipe(path: Path) -> dict[str, Any]:
+    """As plain data: a recipe with parts that are not registered can be shown, though not loaded."""
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error}); the folder is not a run") from None
+    if not isinstance(data, dict):
+        raise CheckpointError(f"{path} is damaged: it holds no recipe")
+    return data

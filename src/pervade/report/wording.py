@@ -1,0 +1,133 @@
+"""Numbers and names as a reader says them. Every sentence of the report and the model card takes them from here."""
+
+from __future__ import annotations
+
+import shlex
+import unicodedata
+from collections.abc import Sequence
+
+from pervade.progress import duration
+from pervade.report.record import Figure, Record
+
+__all__ = ["command", "count", "duration", "figure", "interval", "join", "label", "measured", "noun", "percent", "title"]
+
+# What one row is called; a domain that is not listed has "examples".
+NOUNS = {"image": ("picture", "pictures"), "text": ("text", "texts"), "speech": ("recording", "recordings")}
+
+# Metrics that are shares of rows, which people read as percentages. The others are plain numbers.
+SHARES = ("accuracy", "balanced_accuracy", "precision", "recall", "exact_match")
+
+TITLES = {
+    "accuracy": "Right answers (accuracy)",
+    "balanced_accuracy": "Right answers, each class counting the same (balanced accuracy)",
+    "precision_macro": "Precision, mean over classes",
+    "recall_macro": "Recall, mean over classes",
+    "f1_macro": "F1, mean over classes",
+    "precision_weighted": "Precision, mean over rows",
+    "f1_weighted": "F1, mean over rows",
+    "roc_auc": "Area under the ROC curve",
+    "pr_auc": "Area under the precision-recall curve",
+    "log_loss": "Log-loss",
+    "brier": "Brier score",
+    "ece": "Expected calibration error",
+}
+
+
+def title(metric: str) -> str:
+    """
+    >>> title("word_error_rate")
+    'Word error rate'
+    """
+    return TITLES.get(metric) or (metric[:1].upper() + metric[1:]).replace("_", " ")
+
+
+def is_share(metric: str) -> bool:
+    base = metric.partition("[")[0]
+    return base in SHARES or base.startswith(("precision_", "recall_"))
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """
+    >>> percent(0.617)
+    '61.7%'
+    """
+    return f"{100 * share:.{digits}f}%"
+
+
+def count(number: int) -> str:
+    return f"{number:,}"
+
+
+def value(metric: str, number: float | None) -> str:
+    if number is None:
+        return "–"
+    return percent(number) if is_share(metric) else f"{number:.3f}" if abs(number) < 1000 else f"{number:,.0f}"
+
+
+def figure(each: Figure) -> str:
+    return value(each.name, each.value)
+
+
+def interval(each: Figure) -> str:
+    """
+    >>> interval(Figure("accuracy", 0.617, 0.5865, 0.6466, 1000))
+    '58.6 to 64.7%'
+    """
+    if not each.has_interval:
+        return "no interval"
+    low, high = value(each.name, each.low), value(each.name, each.high)
+    return f"{low.removesuffix('%')} to {high}"
+
+
+def measured(each: Figure) -> str:
+    """A value with its interval, in one go: '61.7% (58.6 to 64.7%)'."""
+    return f"{figure(each)} ({interval(each)})" if each.has_interval else figure(each)
+
+
+def noun(record: Record, number: int = 2) -> str:
+    single, plural = NOUNS.get(str(record.part("domain").get("use")), ("example", "examples"))
+    return single if number == 1 else plural
+
+
+def counted(record: Record, number: int) -> str:
+    """'1 picture', '1,000 pictures'."""
+    return f"{count(number)} {noun(record, number)}"
+
+
+def label(text: object, most: int = 60) -> str:
+    """A class's name on one line: what cannot be seen is made visible or dropped, and what is endless is cut.
+
+    >>> label("one\\ntwo")
+    'one⏎two'
+    """
+    shown = "".join(
+        "⏎" if each == "\n" else " " if each == "\t" else each
+        for each in str(text)
+        # Control characters and the marks that turn the reading direction of all that follows.
+        if each in "\n\t" or unicodedata.category(each) not in ("Cc", "Cf", "Cs") or each in "\u200c\u200d"
+    )
+    return shown if len(shown) <= most else shown[: most - 1] + "…"
+
+
+def quoted(text: object) -> str:
+    return f"“{label(text)}”"
+
+
+def join(parts: Sequence[str], most: int = 6, last: str = "and") -> str:
+    """
+    >>> join(["a", "b", "c"])
+    'a, b and c'
+    >>> join(["a", "b", "c", "d"], most=2)
+    'a, b and 2 more'
+    """
+    shown = list(parts)
+    if len(shown) > most:
+        shown = [*shown[:most], f"{count(len(parts) - most)} more"]
+    if len(shown) < 2:
+        return "".join(shown)
+    return f"{', '.join(shown[:-1])} {last} {shown[-1]}"
+
+
+def command(*words: str) -> str:
+    """A line for the shell, quoted where it must be."""
+    return shlex.join(words)

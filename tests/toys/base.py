@@ -1,0 +1,85 @@
+"""What the toys share: a domain made of arrays, a small perceptron, and the recipe around them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from pervade.core.protocols import Context, Domain, InputSpace, Model, Probe, Recipe, Task
+from pervade.core.registry import register
+from pervade.core.types import Rows
+from pervade.data.sources.dataset import Dataset
+from pervade.init.random import Random
+from pervade.train.optim.adam import Adam
+from pervade.train.schedule.constant import Constant
+
+FRAME = ("id", "row", "split", "group", "hash")
+
+
+class ToyDomain(Domain):
+    """Rows made from a seed: `make` gives the columns, every one of which becomes a tensor of the batch."""
+
+    size = 2  # features of the input
+
+    def make(self, rng: np.random.Generator) -> dict[str, list]:
+        raise NotImplementedError
+
+    def read(self, source: Any):
+        columns = self.make(np.random.default_rng(0))
+        count = len(next(iter(columns.values())))
+        return Rows({"id": [str(i) for i in range(count)], **columns}), []
+
+    def fit(self, train: Rows):
+        return self
+
+    def transform(self, row: dict[str, Any], rng) -> list[dict[str, Any]]:
+        return [{k: torch.tensor(int(v) if isinstance(v, str) else v) for k, v in row.items() if k not in FRAME}]
+
+    def collate(self, examples: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        return {name: torch.stack([each[name] for each in examples]) for name in examples[0]}
+
+    def inputs(self) -> dict[str, Any]:
+        return {"size": self.size}
+
+    def probe(self, model: nn.Module, task: Task, batch, part=None) -> Probe:
+        return Probe(
+            batch["input"],
+            lambda x: task.forward(model, {**batch, "input": x}, Context(self)),
+            lambda output: task.score(output, batch),
+            InputSpace(-2.0, 2.0, "coordinate"),
+        )
+
+    def show(self, row, prediction):
+        return []
+
+
+@register("model", name="toy-perceptron")
+@dataclass(frozen=True)
+class Perceptron(Model):
+    units: int = 32
+
+    def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
+        return _Perceptron(inputs["size"], self.units, dict(outputs))
+
+
+class _Perceptron(nn.Module):
+    def __init__(self, size: int, units: int, outputs: dict[str, int]) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Linear(size, units), nn.ReLU(), nn.Dropout(0.05), nn.Linear(units, units), nn.ReLU()
+        )
+        self.heads = nn.ModuleDict({name: nn.Linear(units, size) for name, size in outputs.items()})
+
+    def forward(self, input, mask=None):
+        hidden = self.body(input)
+        return {name: head(hidden) for name, head in self.heads.items()}
+
+
+def toy_recipe(domain: Domain, task: Task, model: Model | None = None, lr: float = 0.01, **settings: Any) -> Recipe:
+    defaults = {"source": Dataset(), "epochs": 12, "batch_size": 32, "workers": 0, "device": "cpu", "precision": "fp32"}
+    return Recipe(domain, task, model or Perceptron(), Adam(lr=lr), Constant(), Random(), **{**defaults, **settings})
