@@ -2,8 +2,8 @@
 
     python benchmarks/keras_comparison.py [--rounds 6] [--steps 5]
 
-Keras gets an environment of its own under .bench/keras, made on the first run (one minute, 1.5 GB), and runs as a worker
-process, one for fp32 and one for mixed_bfloat16. All sides start from the same weights, see the same batches (in
+Keras gets an environment of its own under .bench/keras, made on the first run (one minute, 1.5 GB), and runs as two
+worker processes, for fp32 and for mixed_bfloat16. All sides start from the same weights, see the same batches (in
 memory, so no reading is measured) in the same order, use the same Adam and all cores, and never run at the same time.
 Each side takes a round in turn; a ratio is taken within a round and the median over rounds is reported, so that what
 else the machine does weighs on all sides alike.
@@ -65,8 +65,8 @@ class Row:
 
 
 def make_batches(size: int, batch: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Noise (batch, size, size, 3) in 0-1 with faint stripes, upright or level by class; a tenth of the labels is wrong,
-    so that the loss stays away from zero, where all sides would agree."""
+    """Noise (batch, size, size, 3) in 0-1 with faint stripes, upright or level by class. A tenth of the labels is
+    wrong, so that the loss stays away from zero, where all sides would agree."""
     generator = np.random.default_rng(0)
     stripes = 0.15 * np.sin(np.arange(size) * (2 * np.pi / 16)).astype(np.float32)
     found = []
@@ -151,7 +151,7 @@ def build_network(size: int) -> Any:
 
 
 def save_start(network: Any, batches: list[tuple[np.ndarray, np.ndarray]], path: Path) -> None:
-    """Batches and initial weights in Keras' layout: kernels (h, w, in, out), dense (in, out), flattened channels last."""
+    """Batches and initial weights as Keras lays them out: kernels (h, w, in, out), dense (in, out), channels last."""
     import torch
 
     arrays: dict[str, np.ndarray] = {}
@@ -256,7 +256,7 @@ def keras_worker(precision: str, start: Path) -> None:
     def step(pixels: Any, target: Any) -> Any:
         with tf.GradientTape() as tape:
             loss = entropy(target, model(pixels, training=True))
-        optimizer.apply_gradients(zip(tape.gradient(loss, model.trainable_variables), model.trainable_variables))
+        optimizer.apply(tape.gradient(loss, model.trainable_variables))
         return loss
 
     def forward(pixels: Any) -> Any:
@@ -267,8 +267,8 @@ def keras_worker(precision: str, start: Path) -> None:
         trials = []
         for xla in (False, True):
             compiled = tf.function(function, jit_compile=xla)
-            compiled(*arguments).numpy()
-            trials.append((min(clock(lambda: compiled(*arguments).numpy())[0] for _ in range(4)), xla, compiled))
+            times = [clock(lambda run=compiled: run(*arguments).numpy())[0] for _ in range(5)]
+            trials.append((min(times[1:]), xla, compiled))  # the first one compiles
         _, xla, compiled = min(trials, key=lambda trial: trial[0])
         return compiled, xla
 
@@ -286,7 +286,7 @@ def keras_worker(precision: str, start: Path) -> None:
         if what == "train":
             found = [clock(lambda i=i: float(training(*batches[i % BATCHES]))) for i in range(taken, taken + steps)]
             taken += steps
-            answer: Any = list(zip(*found))
+            answer: Any = list(zip(*found, strict=True))
         else:
             answer = [clock(lambda i=i: inference(batches[i % BATCHES][0]).numpy())[0] for i in range(steps)]
         print(json.dumps(answer), file=answers, flush=True)
@@ -322,7 +322,7 @@ def rate(rounds: list[list[float]], batch: int) -> str:
 
 def ratio(ours: list[list[float]], theirs: list[list[float]]) -> tuple[float, float, float]:
     """How many times faster ours is: median, least and most over the rounds."""
-    found = [statistics.median(t) / statistics.median(o) for o, t in zip(ours, theirs)]
+    found = [statistics.median(t) / statistics.median(o) for o, t in zip(ours, theirs, strict=True)]
     return statistics.median(found), min(found), max(found)
 
 
@@ -372,8 +372,8 @@ def main() -> None:
     for precision, worker in keras.items():
         name = "mixed_bfloat16" if precision == "bf16" else "fp32"
         training_xla, inference_xla = worker.about["xla"]
-        note = f"Keras (training {'with' if training_xla else 'without'} XLA, inference {'with' if inference_xla else 'without'})"
-        rows.append(Row(note, name, worker))
+        used = [what for what, xla in (("training", training_xla), ("inference", inference_xla)) if xla]
+        rows.append(Row(f"Keras, XLA for {' and '.join(used) or 'neither'}", name, worker))
     try:
         measure(rows, arguments.rounds, arguments.steps)
     finally:

@@ -20,7 +20,7 @@ from pervade.engine import checkpoint, predict
 from pervade.engine.checkpoint import Loaded
 from pervade.evaluate.evaluation import evaluate
 from pervade.progress import Screen
-from pervade.workflow import Options
+from pervade.training import Options
 
 PREDICT_AT_ONCE = 256  # rows that are held in memory while predicting files
 

@@ -1,4 +1,4 @@
-"""DQN (Mnih et al. 2015): a target network beside the model, and a replay that remembers what surprised (`feedback`)."""
+"""DQN (Mnih et al. 2015): a target network, and a replay that remembers what surprised (`feedback`)."""
 
 import copy
 from dataclasses import dataclass
@@ -86,10 +86,8 @@ class DQN(Task):
     def loss(self, output, batch):
         value = output["value"].gather(1, batch["action"][:, None])[:, 0]
         surprise = (value - output["target"]).abs().detach()
-        return {
-            "loss": batch["weight"] * F.smooth_l1_loss(value, output["target"], reduction="none"),
-            "surprise": surprise,
-        }
+        loss = batch["weight"] * F.smooth_l1_loss(value, output["target"], reduction="none")
+        return {"loss": loss, "surprise": surprise}
 
     def after_step(self, model, context, step):
         if step % 20 == 0:

@@ -20,9 +20,8 @@ class Coins:
 
     def batches(self, epoch, batch_size):
         rng = seeds.generator(self.seed, epoch)
-        return [
-            rng.random(self.rows).__lt__(batch_size / self.rows).nonzero()[0] for _ in range(self.rows // batch_size)
-        ]
+        tosses = rng.random((self.rows // batch_size, self.rows)) < batch_size / self.rows
+        return [heads.nonzero()[0].tolist() for heads in tosses]
 
 
 @register("source", name="toy-poisson")

@@ -18,7 +18,7 @@ from pervade import workflow
 from pervade.core.protocols import Recipe
 from pervade.core.run import RunDirectory
 from pervade.engine.fit import Learner
-from pervade.workflow import Options
+from pervade.training import Options
 
 
 def recipe_of(name: str, *arguments: str) -> Recipe:

@@ -1,4 +1,4 @@
-"""The command line: one file a verb, each thin. Nothing heavy is imported until a verb runs, so that --help is instant."""
+"""The command line: one file a verb, each thin. Nothing heavy is imported until a verb runs: --help is instant."""
 
 from __future__ import annotations
 
@@ -30,9 +30,7 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
-    ] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
 ) -> None:
     from pervade.core import runtime
 

@@ -14,7 +14,7 @@ import typer
 @contextmanager
 def stoppable() -> Iterator[None]:
     """Turns a stop by signal, after the state was saved, into a line and the usual exit status."""
-    from pervade.workflow import Stopped
+    from pervade.training import Stopped
 
     try:
         yield
@@ -42,9 +42,8 @@ def show(result: dict[str, Any]) -> None:
     for name, each in result["metrics"].items():
         interval = f"{_number(each['low'])} to {_number(each['high'])}" if each["low"] is not None else "-"
         beside = _number(baseline[name]["value"]) if name in baseline else ""
-        typer.echo(
-            f"{name:24}{_number(each['value']):>8}  {interval:18}{each['n']:>8,}  {beside:>8}  {each.get('why') or each['method']}"
-        )
+        figures = f"{_number(each['value']):>8}  {interval:18}{each['n']:>8,}  {beside:>8}"
+        typer.echo(f"{name:24}{figures}  {each.get('why') or each['method']}")
     if baseline:
         typer.echo(f"\nbaseline: {result['details']['baseline']['name']}")
 

@@ -23,7 +23,7 @@ def resume(
     """Go on training a run that was stopped or killed, to the same weights as if it never had been."""
     from pervade import api, progress
     from pervade.cli.outcome import finish, stoppable
-    from pervade.workflow import Options
+    from pervade.training import Options
 
     options = Options(progress.screen(), save_every, tensorboard=tensorboard)
     with stoppable():

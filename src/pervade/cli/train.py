@@ -15,45 +15,34 @@ def add_to(app: typer.Typer) -> None:
 
 
 def train(
-    data: Annotated[
-        str, typer.Argument(metavar="DATA", help="A folder of class folders, or a table of files and labels.")
-    ],
-    name: Annotated[
-        str | None, typer.Option(help="Name of the run; made from the data and the model if not given.")
-    ] = None,
-    task: Annotated[
-        str | None, typer.Option(help="What to learn (see `pervade tasks`); found from the data if not given.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="Which network (see `pervade models`).")] = None,
+    data: Annotated[str, typer.Argument(metavar="DATA", help="A folder of class folders, or a table of files.")],
+    name: Annotated[str | None, typer.Option(help="Name of the run; unless given, made from data and model.")] = None,
+    task: Annotated[str | None, typer.Option(help="What to learn (`pervade tasks`); unless given, detected.")] = None,
+    model: Annotated[str | None, typer.Option(help="Which network (`pervade models`).")] = None,
     epochs: Annotated[int | None, typer.Option(help="How often every example is seen.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Examples in one step.")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate at its peak.")] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Seed of everything random; the same seed gives the same result.")
-    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of all that is random: same seed, same result.")] = None,
     init: Annotated[str | None, typer.Option(help="Where the first weights come from: random.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
     precision: Annotated[str | None, typer.Option(help="Of training: auto, fp32 or bf16.")] = None,
     workers: Annotated[int | None, typer.Option(help="Threads that read ahead.")] = None,
     time_limit: Annotated[str | None, typer.Option(help="Stop training after this long: 90s, 10m, 1.5h.")] = None,
     setting: Annotated[
-        list[str] | None,
-        typer.Option("-o", metavar="PATH=VALUE", help="Any setting of the recipe: -o optimizer.momentum=0.8"),
+        list[str] | None, typer.Option("-o", metavar="PATH=VALUE", help="Any setting: -o optimizer.momentum=0.8")
     ] = None,
     runs: RunsOption = Path("runs"),
     on_bad_file: Annotated[
         str, typer.Option(metavar="leave-out|fail", help="What to do with a file that cannot be used.")
     ] = "leave-out",
-    save_every: Annotated[
-        float, typer.Option(metavar="SECONDS", help="How often the state is saved for `resume`.")
-    ] = 30.0,
+    save_every: Annotated[float, typer.Option(metavar="SECONDS", help="How often the state is saved.")] = 30.0,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard files too.")] = False,
 ) -> None:
     """Train a model on DATA, evaluate it on pictures it never saw, and write the report."""
     from pervade import api, progress
     from pervade.cli.outcome import finish, stoppable
     from pervade.core.errors import ConfigError
-    from pervade.workflow import Options
+    from pervade.training import Options
 
     if on_bad_file not in ("leave-out", "fail"):
         raise ConfigError(f"--on-bad-file {on_bad_file!r} is unknown; allowed: leave-out, fail")

@@ -104,6 +104,7 @@ class Task(Protocol):
 
     def examine(self, rows: Rows) -> None:
         """Raises DataError where the question cannot be asked of these rows (one class only, no targets)."""
+        return
 
     def outputs(self, domain: Domain) -> dict[str, int]:
         """The tensors a model must return, and the size of each one's last axis."""
@@ -163,6 +164,7 @@ class Task(Protocol):
 
     def after_step(self, model: Module, context: Context, step: int) -> None:
         """Called after every optimiser step, counted from 1."""
+        return
 
     def sampler(self, rows: Rows, seed: int) -> Sampler | None:
         """Which rows make a batch (people x pictures, equal classes); None: each row once a pass, in random order."""

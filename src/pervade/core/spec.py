@@ -39,7 +39,7 @@ def encode(value: Any) -> Any:
     return {"unregistered": f"{type(value).__module__}:{type(value).__qualname__}"}
 
 
-def decode(data: Any, expected: type[S]) -> S:
+def decode(data: Any, expected: type[S] | Any) -> S:
     """The spec that `encode` wrote. Raises ConfigError naming every fault at once, with its path."""
     problems: list[str] = []
     value = _decode(data, expected, "", problems)

@@ -66,9 +66,10 @@ class Loader:
             return []
         order = np.arange(len(self.rows))
         if not self.training:
-            return [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
+            starts = range(0, len(order), self.batch_size)
+            return [order[i : i + self.batch_size].tolist() for i in starts]
         order = seeds.generator(self.seed, self.epoch).permutation(order)
-        return np.array_split(order, len(self))
+        return [part.tolist() for part in np.array_split(order, len(self))]
 
     def _ahead(self, plan: Sequence[Sequence[int]]) -> Iterator[Batch]:
         """Batches in order; `workers` threads prepare the next ones meanwhile (decoding and resizing let go of the

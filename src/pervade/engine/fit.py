@@ -76,7 +76,7 @@ class Learner:
             )
         self.task, self.network, self.context = task, network, context
         self.schedule, self.total_steps = schedule, total_steps
-        self.gradient: Gradient = gradient or Summed()
+        self.gradient: Gradient | Summed = gradient or Summed()
         self.micro_batch, self.clip_norm, self.precision = micro_batch, clip_norm, precision
         self.phases = task.phases(network, context)
         self.optimizers = [optimizer.build(phase.parameters) for phase in self.phases]
@@ -165,7 +165,7 @@ class Learner:
         pieces = cut(batch, self.micro_batch)
         parts = self._losses(phase, pieces[0])
         rows = len(batch["row"])
-        if len(pieces) == 1 and ranks.world() == 1 and type(self.gradient) is Summed:
+        if len(pieces) == 1 and ranks.world() == 1 and isinstance(self.gradient, Summed):
             # The plain case: dividing the loss saves going through all gradients again.
             count = self._note(phase, parts)
             (parts["loss"].sum() / max(count, 1.0)).backward()

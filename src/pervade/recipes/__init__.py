@@ -17,7 +17,7 @@ from pervade.core.protocols import Recipe
 
 def tasks() -> dict[str, tuple[ModuleType, str]]:
     """Every task's module and description, by the Hub's name."""
-    found = {}
+    found: dict[str, tuple[ModuleType, str]] = {}
     for file in pkgutil.iter_modules(__path__):
         module = importlib.import_module(f"{__name__}.{file.name}")
         found |= {name: (module, description) for name, description in module.TASKS.items()}

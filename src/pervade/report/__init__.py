@@ -1,5 +1,28 @@
-"""One page to read and one card to publish, made from the run directory alone."""
+"""report.html and MODEL_CARD.md, from what lies in a run directory.
 
-from pervade.report.write import write
+    write(RunDirectory(Path("runs/pets")))
 
-__all__ = ["write"]
+Nothing is trained, predicted or fetched. The same run directory gives the same bytes: there is no date and no random
+name in them. The page is one file: style, charts and thumbnails lie inside it, and it runs no script.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pervade.core import files
+from pervade.core.run import RunDirectory
+from pervade.report import card, page
+from pervade.report.record import read
+
+
+def write(directory: RunDirectory) -> Path:
+    """Writes both files and returns the report's path.
+
+    Raises CheckpointError where the folder is no run, ResourceError where it cannot be written. A run that is
+    unfinished, not evaluated or partly damaged has a report that says so.
+    """
+    record = read(directory)
+    files.write_text(directory.report, page.build(record))
+    files.write_text(directory.model_card, card.build(record))
+    return directory.report

@@ -57,8 +57,8 @@ def render(template: str, **values: Any) -> Markup:
     return Markup(_compiled(template).render(**values))
 
 
-def render_file(name: str, **values: Any) -> Markup:
-    return Markup(environment().get_template(name).render(**values))
+def render_file(file: str, **values: Any) -> Markup:
+    return Markup(environment().get_template(file).render(**values))
 
 
 def _label(text: object, most: int = 60) -> Markup:

@@ -23,12 +23,12 @@ from pervade.report.sections import (
 )
 
 # Each gives its part of the page, or None where the run holds nothing for it.
-SECTIONS: tuple[Callable[[Record], Section | None | list[Section]], ...] = (
-    figures.section,
-    details.sections,
-    classes.section,
-    mistakes.section,
+SECTIONS: tuple[Callable[[Record], Section | list[Section] | None], ...] = (
     learning.section,
+    classes.section,
+    details.sections,
+    mistakes.section,
+    figures.section,
     data.section,
     grid.section,
     recipe.section,

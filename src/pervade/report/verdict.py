@@ -17,6 +17,7 @@ SPLIT_WORDS = {
 @dataclass(frozen=True)
 class Verdict:
     does: str  # what the model does
+    classes: str  # what it tells apart, where that is too long for a headline; else empty
     measured: str  # how well, with interval and n; or that this is not known, and how to find out
     baseline: str  # what to compare with; empty where there is nothing
 
@@ -24,8 +25,9 @@ class Verdict:
 def of(record: Record) -> Verdict:
     result = record.main
     if result is None:
-        return Verdict(does(record, _labels(record)), unmeasured(record), "")
-    return Verdict(does(record, result.labels), measured(record, result), baseline(result))
+        labels = _labels(record)
+        return Verdict(does(record, labels), classes(labels), unmeasured(record), "")
+    return Verdict(does(record, result.labels), classes(result.labels), measured(record, result), baseline(result))
 
 
 def does(record: Record, labels: list[str]) -> str:
@@ -34,8 +36,12 @@ def does(record: Record, labels: list[str]) -> str:
         return f"A model trained on {wording.noun(record)} for the task “{task}”."
     if len(labels) == 2:
         return f"This model tells {wording.quoted(labels[0])} from {wording.quoted(labels[1])}."
-    names = wording.join([wording.quoted(label) for label in labels], most=5)
-    return f"This model sorts {wording.noun(record)} into {wording.count(len(labels))} classes: {names}."
+    return f"This model sorts {wording.noun(record)} into {wording.count(len(labels))} classes."
+
+
+def classes(labels: list[str]) -> str:
+    """The names, where the first sentence does not say them."""
+    return wording.join([wording.quoted(label, 24) for label in labels], most=12) + "." if len(labels) > 2 else ""
 
 
 def _labels(record: Record) -> list[str]:

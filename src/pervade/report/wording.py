@@ -109,8 +109,12 @@ def label(text: object, most: int = 60) -> str:
     return shown if len(shown) <= most else shown[: most - 1] + "…"
 
 
-def quoted(text: object) -> str:
-    return f"“{label(text)}”"
+def quoted(text: object, most: int = 60) -> str:
+    """A name in a sentence. One that is read from the right is set apart with Unicode's isolates, or it would take the
+    signs and numbers after it to its other side."""
+    shown = label(text, most)
+    turned = any(unicodedata.bidirectional(each) in ("R", "AL") for each in shown)
+    return f"\u2068“{shown}”\u2069" if turned else f"“{shown}”"
 
 
 def join(parts: Sequence[str], most: int = 6, last: str = "and") -> str:

@@ -13,7 +13,7 @@ from pervade.report.record import Record
 
 
 def names() -> list[str]:
-    return [module.name for module in pkgutil.iter_modules(__path__)]
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
 def sections(record: Record) -> list[Section]:

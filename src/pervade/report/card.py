@@ -1,0 +1,1 @@
+def build(record): return "x"

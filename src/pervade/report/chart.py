@@ -1,0 +1,170 @@
+"""Line charts as inline SVG. Colours are classes of style.css, so that a chart follows the page into dark mode.
+
+The drawing is 420 units wide and meant to be shown at 330 to 520 pixels: text of 13 units stays readable on a phone,
+where the page is one column, and beside a second chart on a desk.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from pervade.report import wording
+from pervade.report.html import render
+
+WIDTH, HEIGHT = 420, 264
+LEFT, RIGHT, TOP, BOTTOM = 48, 14, 14, 42  # margins around the plot
+MOST_POINTS = 300  # of a line; more would only make the file larger
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A range of values laid over a range of the drawing, `start` to `stop` (y runs downwards)."""
+
+    title: str
+    low: float
+    high: float
+    start: float
+    stop: float
+    share: bool = False
+
+    def place(self, value: float) -> float:
+        return round(self.start + (value - self.low) / (self.high - self.low) * (self.stop - self.start), 1)
+
+    @property
+    def ticks(self) -> list[tuple[float, str]]:
+        """Places and texts, at round numbers."""
+        step = _round_step((self.high - self.low) / 4)
+        first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
+        return [(self.place(i * step), self._text(i * step, step)) for i in range(first, last + 1)]
+
+    def _text(self, value: float, step: float) -> str:
+        if self.share:
+            return wording.percent(value, 0 if step >= 0.0099 else 1)
+        return f"{value:,.{max(0, -math.floor(math.log10(step) + 1e-9))}f}"
+
+
+def _round_step(wanted: float) -> float:
+    """1, 2 or 5 times a power of ten: the smallest that makes at most about seven steps where `wanted` makes four."""
+    power = 10.0 ** math.floor(math.log10(wanted))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= 0.6 * wanted)
+
+
+def axis_x(title: str, low: float, high: float, share: bool = False) -> Axis:
+    return Axis(title, low, high if high > low else low + 1, LEFT, WIDTH - RIGHT, share)
+
+
+def axis_y(title: str, low: float, high: float, share: bool = False, foot: float = HEIGHT - BOTTOM) -> Axis:
+    """`foot` is where the lowest value stands."""
+    return Axis(title, low, high if high > low else low + 1, foot, TOP, share)
+
+
+@dataclass(frozen=True)
+class Line:
+    """`look` is a class of style.css: first, first faint, second."""
+
+    name: str
+    points: Sequence[tuple[float, float]]
+    look: str
+    dots: bool = False
+    marked: float | None = None  # the x of a dot that is ringed
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Something that happened at x, told below the chart under its sign."""
+
+    x: float
+    sign: str
+
+
+FRAME = """\
+{% for place, text in y.ticks %}
+<line class="grid" x1="{{ x.start }}" x2="{{ x.stop }}" y1="{{ place }}" y2="{{ place }}"/>
+<text x="{{ x.start - 7 }}" y="{{ place + 4.5 }}" text-anchor="end">{{ text }}</text>
+{% endfor %}
+{% for place, text in x.ticks %}
+<line class="tick" x1="{{ place }}" x2="{{ place }}" y1="{{ base }}" y2="{{ base + 4 }}"/>
+<text x="{{ place }}" y="{{ base + 18 }}" text-anchor="middle">{{ text }}</text>
+{% endfor %}
+<line class="axis" x1="{{ x.start }}" x2="{{ x.stop }}" y1="{{ base }}" y2="{{ base }}"/>
+<text class="name" x="{{ (x.start + x.stop) / 2 }}" y="{{ base + 36 }}" text-anchor="middle">{{ x.title }}</text>
+"""
+
+LINES = """\
+<figure class="chart">
+<figcaption><b>{{ y.title }}</b>
+{% for line in lines if line.name %}<span class="key {{ line.look }}">{{ line.name }}</span>{% endfor %}
+</figcaption>
+<svg viewBox="0 0 {{ width }} {{ height }}" role="img" aria-label="{{ summary }}">
+<title>{{ summary }}</title>
+{{ frame }}
+{% for place, sign in marks %}
+<line class="mark" x1="{{ place }}" x2="{{ place }}" y1="{{ top }}" y2="{{ y.start }}"/>
+<text class="sign" x="{{ place - 4 }}" y="{{ top + 10 }}" text-anchor="end">{{ sign }}</text>
+{% endfor %}
+{% for line, path, dots in drawn %}
+<polyline class="line {{ line.look }}" points="{{ path }}"/>
+{% for at_x, at_y, ringed, words in dots %}
+{% if ringed %}<circle class="ring {{ line.look }}" cx="{{ at_x }}" cy="{{ at_y }}" r="8"/>{% endif %}
+<circle class="dot {{ line.look }}" cx="{{ at_x }}" cy="{{ at_y }}" r="3.2"><title>{{ words }}</title></circle>
+{% endfor %}
+{% endfor %}
+</svg>
+</figure>"""
+
+
+def frame(x: Axis, y: Axis, base: float | None = None) -> Markup:
+    """Grid, ticks and texts; the x axis lies at `base`, or at the foot of y."""
+    return render(FRAME, x=x, y=y, base=y.start if base is None else base)
+
+
+def lines(x: Axis, y: Axis, shown: Sequence[Line], summary: str, marks: Sequence[Mark] = ()) -> Markup:
+    """A chart of lines; `summary` says in a sentence what it shows, for those who cannot see it."""
+    drawn = []
+    for line in shown:
+        path = " ".join(f"{x.place(a)},{y.place(b)}" for a, b in thin(line.points))
+        dots = [
+            (x.place(a), y.place(b), a == line.marked, _words(line, a, y, b))
+            for a, b in (line.points if line.dots and len(line.points) <= MOST_POINTS else [])
+        ]
+        drawn.append((line, path, dots))
+    places = [(x.place(mark.x), mark.sign) for mark in marks]
+    return render(
+        LINES,
+        x=x,
+        y=y,
+        lines=shown,
+        drawn=drawn,
+        marks=places,
+        frame=frame(x, y),
+        summary=summary,
+        width=WIDTH,
+        height=HEIGHT,
+        top=TOP,
+    )
+
+
+def _words(line: Line, at: float, y: Axis, value: float) -> str:
+    return f"{line.name}, pass {at:g}: {wording.percent(value) if y.share else f'{value:.4g}'}"
+
+
+def thin(points: Sequence[tuple[float, float]], most: int = MOST_POINTS) -> list[tuple[float, float]]:
+    """At most `most` points, each the mean of as many neighbours."""
+    if len(points) <= most:
+        return list(points)
+    width = math.ceil(len(points) / most)
+    groups = [points[i : i + width] for i in range(0, len(points), width)]
+    return [(sum(a for a, _ in group) / len(group), sum(b for _, b in group) / len(group)) for group in groups]
+
+
+def smooth(points: Sequence[tuple[float, float]], reach: int) -> list[tuple[float, float]]:
+    """Each value the mean of those up to `reach` places away on both sides, or of as many as there are."""
+    smoothed = []
+    for i, (at, _) in enumerate(points):
+        window = points[max(i - reach, 0) : i + reach + 1]
+        smoothed.append((at, sum(value for _, value in window) / len(window)))
+    return smoothed

@@ -1,0 +1,73 @@
+"""How well each class is recognised, and how far each answer can be trusted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pervade.report import wording
+from pervade.report.html import Section, render
+from pervade.report.record import Figure, Record
+
+MOST_IN_ORDER = 30  # more classes are sorted, the worst first
+MOST_AT_ONCE = 30  # the rest is folded away
+
+TEMPLATE = """\
+<p><b>Recognised</b> (recall): of the {{ many }} of this class, the share that was given this answer. <b>Trusted</b>
+(precision): of the {{ many }} that were given this answer, the share that was right.{% if sorted %} The least
+recognised classes come first.{% endif %}</p>
+{{ table(shown) }}
+{% if folded %}<details><summary>{{ folded|length|count }} more classes</summary>{{ table(folded) }}</details>{% endif %}
+"""
+
+TABLE = """\
+<div class="scroll"><table class="classes">
+<thead><tr><th>Class</th><th>Recognised</th><th>Trusted</th>
+{% for name in others %}<th>{{ name }}</th>{% endfor %}<th class="number">To learn from</th></tr></thead>
+<tbody>
+{% for row in rows %}
+<tr><th>{{ row.name|label(40) }}</th>
+{% for each, kind in row.pair %}
+<td>{% if each and each.value is not none %}<b>{{ each|figure }}</b> <small>{{ each|interval }}</small>{{ track(each, kind) }}<small>n = {{ each.n|count }}</small>
+{%- else %}–{% endif %}</td>
+{% endfor %}
+{% for each in row.others %}<td><b>{{ each|figure }}</b> <small>{{ each|interval }}</small><small class="block">n = {{ each.n|count }}</small></td>{% endfor %}
+<td class="number">{{ row.train|count if row.train is not none else "–" }}</td></tr>
+{% endfor %}
+</tbody></table></div>
+"""
+
+
+def section(record: Record) -> Section | None:
+    result = record.main
+    if result is None or not result.by_class:
+        return None
+    trained = dict(zip(result.labels, result.details.get("train_counts") or [], strict=False))
+    rows = [_row(name, figures, trained) for name, figures in result.by_class.items()]
+    many = len(rows) > MOST_IN_ORDER
+    if many:
+        rows.sort(key=lambda row: (row["sort"], row["name"]))
+    others = [wording.title(name) for name in _others(next(iter(result.by_class.values())))]
+    body = render(
+        TEMPLATE,
+        table=lambda some: render(TABLE, rows=some, others=others),
+        shown=rows[:MOST_AT_ONCE],
+        folded=rows[MOST_AT_ONCE:],
+        sorted=many,
+        many=wording.noun(record),
+    )
+    return Section("classes", "Class by class", body)
+
+
+def _others(figures: dict[str, Figure]) -> list[str]:
+    return [name for name in figures if name not in ("recall", "precision")]
+
+
+def _row(name: str, figures: dict[str, Figure], trained: dict[str, int]) -> dict[str, Any]:
+    recall, precision = figures.get("recall"), figures.get("precision")
+    return {
+        "name": name,
+        "pair": [(recall, "first"), (precision, "second")],
+        "others": [figures[each] for each in _others(figures)],
+        "train": trained.get(name),
+        "sort": recall.value if recall is not None and recall.value is not None else 2.0,
+    }

@@ -1,0 +1,69 @@
+"""What the model learnt from and was measured on: the splits, the classes in each, and what was left out."""
+
+from __future__ import annotations
+
+import hashlib
+
+from pervade.report import wording
+from pervade.report.html import Section, render
+from pervade.report.record import Record
+
+MOST_CLASSES = 30
+MOST_LEFT_OUT = 20
+
+PURPOSES = {"train": "to learn from", "validation": "to choose the best pass", "test": "to measure, used for nothing else"}
+
+TEMPLATE = """\
+<p>{{ total|count }} {{ many }} from <code>{{ source }}</code>.
+{% if grouped %}{{ many|capitalize }} that belong together (same group, or the same bytes) are kept in one split.
+{% elif hashed %}{{ many|capitalize }} with the same bytes are kept in one split; whether different files show the same
+thing is not known.{% endif %}</p>
+<div class="scroll"><table>
+<thead><tr><th>{{ "Class" if classes else "" }}</th>
+{% for name in splits %}<th class="number">{{ name }}<small class="block">{{ purposes[name] or "" }}</small></th>{% endfor %}</tr></thead>
+<tbody>
+{% for name, counts in classes %}
+<tr><th>{{ name|label(40) }}</th>{% for each in counts %}<td class="number">{{ each|count }}</td>{% endfor %}</tr>
+{% endfor %}
+<tr class="total"><th>all</th>{% for each in splits.values() %}<td class="number">{{ each|count }}</td>{% endfor %}</tr>
+</tbody></table></div>
+{% if more %}<p class="note">{{ more|count }} more classes; data.json holds every row.</p>{% endif %}
+{% if fingerprint %}<p class="note">Fingerprint of all contents: <code>{{ fingerprint }}</code>. The same data always has
+the same.</p>{% endif %}
+{% if left_out %}
+<details{{ " open" if left_out|length <= 5 }}><summary>{{ left|count }} left out</summary><ul class="left-out">
+{% for each in left_out %}<li><code>{{ each.source|label(160) }}</code> {{ each.reason|label(300) }}</li>{% endfor %}
+</ul>{% if left > left_out|length %}<p class="note">The others stand in data.json.</p>{% endif %}</details>
+{% else %}<p class="note">Nothing was left out.</p>{% endif %}
+"""
+
+
+def section(record: Record) -> Section | None:
+    if not record.data:
+        return None
+    splits = record.split_counts
+    trained = record.class_counts.get("train") or next(iter(record.class_counts.values()), {})
+    ordered = record.main.labels if record.main and record.main.labels else sorted(trained)
+    classes = [(name, [record.class_counts[split][name] for split in splits]) for name in ordered if record.class_counts]
+    hashes = record.columns.get("hash")
+    body = render(
+        TEMPLATE,
+        total=sum(splits.values()) or record.data.get("rows", 0),
+        many=wording.noun(record),
+        source=wording.label(record.data.get("source", "not recorded"), most=300),
+        grouped="group" in record.columns,
+        hashed=hashes is not None,
+        splits=splits,
+        purposes={name: PURPOSES.get(name) for name in splits},
+        classes=classes[:MOST_CLASSES],
+        more=max(len(classes) - MOST_CLASSES, 0),
+        fingerprint=fingerprint(hashes) if hashes else "",
+        left=len(record.left_out),
+        left_out=record.left_out[:MOST_LEFT_OUT],
+    )
+    return Section("data", "Data and split", body)
+
+
+def fingerprint(hashes: list[str]) -> str:
+    """SHA-256 over the sorted hashes of all rows, cut to 16 signs: enough to tell two data sets apart."""
+    return hashlib.sha256("\n".join(sorted(map(str, hashes))).encode()).hexdigest()[:16]

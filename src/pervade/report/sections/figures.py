@@ -1,0 +1,74 @@
+"""The figures over all rows, and the one line at the top that compares the most important of them with the baseline."""
+
+from __future__ import annotations
+
+from markupsafe import Markup
+
+from pervade.report import preprocessing, wording
+from pervade.report.html import Section, render
+from pervade.report.record import Record
+
+COMPARISON = """\
+<div class="comparison">
+{% for name, figure, kind in rows %}
+<div class="compared"><span class="name">{{ name }}</span>
+<span class="amount"><b>{{ figure|figure }}</b> <small>{{ figure|interval }}</small></span>{{ track(figure, kind) }}</div>
+{% endfor %}
+<div class="scale" aria-hidden="true"><span>0%</span><span>50%</span><span>100%</span></div>
+</div>
+"""
+
+TABLE = """\
+<p>Measured on the split “{{ result.split }}” of the data, with the checkpoint “{{ result.checkpoint }}”. If this were
+repeated on other {{ many }} of the same kind, {{ level }} of 100 such intervals would hold the true value.</p>
+<div class="scroll"><table>
+<thead><tr><th>Figure</th><th class="number">Value and {{ level }}% interval</th><th class="number">n</th></tr></thead>
+<tbody>
+{% for each in figures %}
+<tr><th>{{ each.name|title_of }}{% if words[each.name] %}<small class="block">{{ words[each.name] }}</small>{% endif %}</th>
+<td class="number"><b>{{ each|figure }}</b> <small>{{ each|interval }}</small></td>
+<td class="number">{{ each.n|count }}</td></tr>
+{% endfor %}
+</tbody></table></div>
+<p class="note">How the intervals were found: {{ methods }}.</p>
+{% for why in missing %}<p class="note">{{ why }}</p>{% endfor %}
+"""
+
+
+def section(record: Record) -> Section | None:
+    result = record.main
+    if result is None:
+        return None
+    figures = list(result.overall.values())
+    missing = [f"{wording.title(each.name)}: {each.why}." for each in figures if each.why]
+    methods: dict[str, list[str]] = {}
+    for each in figures:
+        if each.has_interval:
+            methods.setdefault(each.method, []).append(each.name)
+    named = "; ".join(
+        f"{method} for {wording.join([name.replace('_', ' ') for name in names])}" for method, names in methods.items()
+    )
+    body = render(
+        TABLE,
+        result=result,
+        figures=figures,
+        words=preprocessing.metric_words(record, result.checkpoint, result.overall),
+        level=round(100 * (figures[0].level if figures else 0.95)),
+        methods=named or "there are none",
+        missing=missing,
+        many=wording.noun(record),
+    )
+    return Section("figures", "All figures", body)
+
+
+def comparison(record: Record) -> Markup | None:
+    """The headline of every result of the same kind, on one scale: this model, its baseline."""
+    result = record.main
+    headline = result.headline if result else None
+    if result is None or headline is None or not wording.is_share(headline.name):
+        return None
+    rows = [("this model", headline, "first")]
+    other = result.baseline.get(headline.name)
+    if other is not None and other.value is not None:
+        rows.append((wording.label(result.details["baseline"].get("name", "baseline"), most=120), other, "second"))
+    return render(COMPARISON, rows=rows)

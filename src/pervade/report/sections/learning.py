@@ -1,0 +1,115 @@
+"""How training went: every logged loss and metric, the validation after each pass, and what was decided on the way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pervade.report import chart, wording
+from pervade.report.html import Section, render
+from pervade.report.record import Record
+
+NOT_CURVES = {"event", "step", "pass", "lr", "rows_per_second", "elapsed"}
+VALIDATION = "validation "
+SMOOTHED = 30  # a line of more points is drawn faint, with its moving mean over it
+
+TEMPLATE = """\
+<p>{{ facts }}</p>
+{% if charts %}<div class="beside">{% for each in charts %}{{ each }}{% endfor %}</div>
+<p class="note">{{ note }}</p>{% else %}<p class="note">Nothing was logged yet.</p>{% endif %}
+{% if decisions %}<ul class="decisions">{% for sign, text in decisions %}<li><b>{{ sign }}</b> {{ text }}</li>{% endfor %}</ul>{% endif %}
+"""
+
+
+def section(record: Record) -> Section | None:
+    per_pass = _steps_per_pass(record)
+    names = [name for name in _names(record.steps) if not name.startswith(VALIDATION)]
+    judged = [name.removeprefix(VALIDATION) for name in _names(record.passes) if name.startswith(VALIDATION)]
+    names += [name for name in judged if name not in names]
+    signs = [chr(ord("A") + i % 26) for i in range(len(record.decisions))]
+    charts = [
+        each for name in names if (each := _chart(record, name, per_pass, signs, name in judged)) is not None
+    ]
+    decisions = [
+        (sign, f"after pass {entry.get('pass', '?')}, step {wording.count(entry.get('step', 0))}: {entry['text']}")
+        for sign, entry in zip(signs, record.decisions, strict=True)
+    ]
+    note = (
+        f"Training lines are means over the {wording.noun(record)} of a few steps, taken while the weights still "
+        "changed and with whatever augmentation the recipe has, so they may lie below the validation."
+    )
+    return Section(
+        "learning",
+        "How training went",
+        render(TEMPLATE, facts=_facts(record), charts=charts, decisions=decisions, note=note),
+    )
+
+
+def _facts(record: Record) -> str:
+    steps = max((entry.get("step", 0) for entry in record.log), default=0)
+    parts = [f"{wording.count(len(record.passes))} {'pass' if len(record.passes) == 1 else 'passes'} over the data"]
+    parts.append(f"{wording.count(steps)} steps")
+    if record.elapsed is not None:
+        parts.append(wording.duration(record.elapsed))
+    rates = [entry["rows_per_second"] for entry in record.steps if "rows_per_second" in entry]
+    if rates:
+        parts.append(f"{wording.count(round(sorted(rates)[len(rates) // 2]))} {wording.noun(record)} a second")
+    best = record.plan.get("best_pass")
+    chosen = f" The best checkpoint is from pass {best}." if best else ""
+    unfinished = "" if record.finished else " Training has not finished."
+    return f"{', '.join(parts)}.{chosen}{unfinished}"
+
+
+def _names(entries: list[dict[str, Any]]) -> list[str]:
+    seen = {name: None for entry in entries for name, value in entry.items() if isinstance(value, (int, float))}
+    return [name for name in seen if name not in NOT_CURVES]
+
+
+def _steps_per_pass(record: Record) -> float | None:
+    first = next((entry for entry in record.passes if entry.get("step")), None)
+    return first["step"] / first["pass"] if first else None
+
+
+def _chart(record: Record, name: str, per_pass: float | None, signs: list[str], judged: bool) -> Any:
+    """One quantity over the passes (or steps, before the first pass is over): training, and validation if there is."""
+    unit = per_pass or 1.0
+    trained = [(e["step"] / unit, float(e[name])) for e in record.steps if isinstance(e.get(name), (int, float))]
+    key = VALIDATION + name
+    validated = [(e["step"] / unit, float(e[key])) for e in record.passes if isinstance(e.get(key), (int, float))]
+    points = [*trained, *validated]
+    if not points:
+        return None
+    shown = []
+    if len(trained) > SMOOTHED:
+        shown += [
+            chart.Line("", trained, "first faint"),
+            chart.Line("training (moving mean)", chart.smooth(trained, max(2, len(trained) // 40)), "first"),
+        ]
+    elif trained:
+        shown.append(chart.Line("training", trained, "first"))
+    if validated:
+        best = record.plan.get("best_pass")
+        marked = next((at for at, _ in validated if round(at) == best), None) if per_pass else None
+        shown.append(chart.Line("validation, best ringed" if marked else "validation", validated, "second", True, marked))
+    share = wording.is_share(name)
+    low, high = min(value for _, value in points), max(value for _, value in points)
+    room = 0.05 * (high - low) or 0.05
+    x = chart.axis_x("passes over the training data" if per_pass else "steps", 0.0, max(at for at, _ in points))
+    y = chart.axis_y(
+        name[:1].upper() + name[1:].replace("_", " "),
+        max(low - room, 0.0) if low >= 0 else low - room,
+        min(high + room, 1.0) if share else high + room,
+        share,
+    )
+    marks = [
+        chart.Mark(entry.get("step", 0) / unit, sign) for sign, entry in zip(signs, record.decisions, strict=True)
+    ]
+    return chart.lines(x, y, shown, _summary(name, trained, validated), marks)
+
+
+def _summary(name: str, trained: list[tuple[float, float]], validated: list[tuple[float, float]]) -> str:
+    parts = [
+        f"{which} from {wording.value(name, points[0][1])} to {wording.value(name, points[-1][1])}"
+        for which, points in (("in training", trained), ("in validation", validated))
+        if points
+    ]
+    return f"{name.replace('_', ' ')} {wording.join(parts)}"

@@ -1,0 +1,144 @@
+"""The mistakes that the model was surest of, from the predictions file, each with its picture, sound or text."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from pervade.core import files
+from pervade.core.errors import CheckpointError, PervadeError
+from pervade.core.protocols import Domain
+from pervade.core.types import Media
+from pervade.engine import predict
+from pervade.report import preprocessing, wording
+from pervade.report.html import Section, render
+from pervade.report.record import Record, Result
+
+MOST = 12
+SIDE = 176  # pixels of a thumbnail's longer side: sharp at 88 on a phone's dense screen
+MOST_BYTES = 60_000  # of one thumbnail, sound or text; so the page stays far below 1.5 MB
+
+TEMPLATE = """\
+<p>{{ wrong|count }} of {{ n|count }} {{ many }} got a wrong answer{% if shown %}. These are the {{ shown|length }} that
+the model was surest about. Some may be mislabelled: look at them before you blame the model{% endif %}.</p>
+{% if shown %}<div class="gallery">
+{% for each in shown %}
+<figure>{{ each.media }}
+<figcaption>said <b>{{ each.said|label(40) }}</b>, {{ each.confidence|percent }} sure<br>
+is <b>{{ each.true|label(40) }}</b><small class="block file">{{ each.id|label(80) }}</small></figcaption></figure>
+{% endfor %}
+</div>{% endif %}
+"""
+
+
+def section(record: Record) -> Section | None:
+    result = record.main
+    if result is None or not result.labels:
+        return None
+    path = record.run.predictions(result.checkpoint, result.split)
+    title = "Mistakes it was surest of"
+    if not path.exists():
+        return Section("mistakes", title, render("<p>The predictions file is not there, so no row can be shown.</p>"))
+    try:
+        table = predict.read_columns(path)
+    except CheckpointError as error:
+        return Section("mistakes", title, render("<p>{{ why }}</p>", why=str(error)))
+    if not {"row", "target", "prediction", "probabilities"} <= table.keys():
+        return None
+    wrong = np.flatnonzero(table["target"] != table["prediction"])
+    confidence = table["probabilities"][np.arange(len(table["row"])), table["prediction"]]
+    # Equal confidences keep the order of the rows, so that the page is the same each time.
+    surest = wrong[np.argsort(-confidence[wrong], kind="stable")][:MOST]
+    known = preprocessing.domain(record, result.checkpoint)
+    shown = [_shown(record, result, table, int(i), float(confidence[i]), known) for i in surest]
+    n = len(table["row"])
+    body = render(TEMPLATE, wrong=len(wrong), n=n, shown=shown, many=wording.noun(record, n))
+    return Section("mistakes", title, body)
+
+
+def _shown(
+    record: Record, result: Result, table: dict[str, Any], index: int, confidence: float, domain: Domain | None
+) -> dict[str, Any]:
+    said, true = result.labels[table["prediction"][index]], result.labels[table["target"][index]]
+    number = int(table["row"][index])
+    row = {name: values[number] for name, values in record.columns.items() if number < len(values)}
+    name = table["id"][index] if "id" in table else row.get("id", number)
+    prediction = {"label": said, "confidence": confidence}
+    return {
+        "media": _media(domain, {**row, "row": number, "id": str(name)}, prediction),
+        "said": said,
+        "true": true,
+        "confidence": confidence,
+        "id": name,
+    }
+
+
+def _media(domain: Domain | None, row: dict[str, Any], prediction: dict[str, Any]) -> Markup:
+    """The row as its domain shows it, or why it cannot be shown. A data set that was moved must not cost the report."""
+    reason = _gone(row)
+    if reason is None and domain is not None:
+        try:
+            made = [_element(each) for each in domain.show(row, prediction)]
+        except (PervadeError, OSError, ValueError, KeyError) as error:
+            reason = str(error)
+        else:
+            return Markup("").join(made)
+    return render('<div class="missing">{{ why }}</div>', why=wording.label(reason or "cannot be shown here", most=120))
+
+
+def _gone(row: dict[str, Any]) -> str | None:
+    path = row.get("path")
+    if path is None:
+        return None
+    if not Path(path).is_file():
+        return "the file is not there any more"
+    if row.get("hash") and files.sha256(Path(path)) != row["hash"]:
+        return "the file has changed since"
+    return None
+
+
+def _element(media: Media) -> Markup:
+    if media.kind == "text":
+        return render('<blockquote dir="auto">{{ text }}</blockquote>', text=str(media.data)[:600])
+    data = media.data if isinstance(media.data, bytes) else media.data.encode()
+    kind = {"png": "image/png", "gif": "image/gif", "wav": "audio/wav"}.get(media.kind)
+    small = False
+    if media.kind == "png":
+        kind, data, small = _thumbnail(data)
+    if kind is None or len(data) > MOST_BYTES:
+        return render('<div class="missing">too large to be shown here</div>')
+    source = f"data:{kind};base64,{base64.b64encode(data).decode()}"
+    if kind.startswith("audio"):
+        return render('<audio controls src="{{ source }}"></audio>', source=source)
+    return render(
+        '<img src="{{ source }}" alt="{{ alt }}"{% if small %} class="pixels"{% endif %}>',
+        source=source,
+        alt=wording.label(media.caption),
+        small=small,
+    )
+
+
+def _thumbnail(data: bytes) -> tuple[str, bytes, bool]:
+    """Type, bytes, and whether its pixels are so few that they should be shown as squares.
+
+    Photographs are several times smaller as JPEG and drawings as PNG: the smaller one is taken.
+    """
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data)) as opened:
+        picture = opened.convert("L" if opened.mode == "L" else "RGB")
+    small = max(picture.size) <= 48
+    picture.thumbnail((SIDE, SIDE))
+    png, jpeg = io.BytesIO(), io.BytesIO()
+    picture.save(png, "PNG", optimize=True)
+    if small:
+        return "image/png", png.getvalue(), True
+    picture.save(jpeg, "JPEG", quality=85, optimize=True)
+    if len(png.getvalue()) <= len(jpeg.getvalue()):
+        return "image/png", png.getvalue(), False
+    return "image/jpeg", jpeg.getvalue(), False

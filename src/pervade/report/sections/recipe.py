@@ -1,0 +1,35 @@
+"""Every setting of the training, as it lies in recipe.yaml."""
+
+from __future__ import annotations
+
+import yaml
+
+from pervade.report.html import Section, render
+from pervade.report.record import Record
+
+TEMPLATE = """\
+<p>{{ summary }}</p>
+<details><summary>recipe.yaml, every setting</summary><pre tabindex="0"><code>{{ text }}</code></pre></details>
+"""
+
+PARTS = ("model", "domain", "task", "optimizer", "schedule", "init", "source")
+
+
+def section(record: Record) -> Section:
+    settings = {name: value for name, value in record.recipe.items() if name != "format"}
+    text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=90)
+    return Section("recipe", "Recipe", render(TEMPLATE, summary=summary(record), text=text))
+
+
+def summary(record: Record) -> str:
+    named = [f"{part} {_name(record.part(part))}" for part in PARTS if record.part(part)]
+    plain = [
+        f"{words} {record.recipe[name]}"
+        for name, words in (("epochs", "passes"), ("batch_size", "batch size"), ("seed", "seed"))
+        if record.recipe.get(name) is not None
+    ]
+    return ", ".join([*named, *plain]) + "."
+
+
+def _name(part: dict[str, object]) -> str:
+    return str(part.get("use") or part.get("unregistered") or "not named")

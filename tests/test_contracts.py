@@ -1,0 +1,175 @@
+"""Walks every registry: what holds for one plug-in holds for all. Adding a file to a package adds it here."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import pervade
+from pervade import recipes
+from pervade.core import registry, spec
+from pervade.core.errors import ConfigError, ContractError
+from pervade.core.protocols import Context, Model, Recipe
+from pervade.core.types import Rows
+from pervade.data import digits
+from pervade.domains.image import Image
+from pervade.recipes import image
+from pervade.testing import check_domain, check_model, check_recipe, check_spec, check_task
+
+PACKAGE = Path(pervade.__file__).parent
+
+# DESIGN: imports point down only. The root package itself only forwards to the API when something is asked of it.
+FLOORS = {
+    "core": 0,
+    **dict.fromkeys(("metrics", "nn"), 1),
+    **dict.fromkeys(("models", "data"), 2),
+    **dict.fromkeys(("domains", "tasks", "engine", "testing"), 3),
+    **dict.fromkeys(("check", "forecast", "init", "train", "evaluate"), 4),
+    **dict.fromkeys(("explain", "attack", "privacy", "compress", "export", "serve"), 4),
+    **dict.fromkeys(("api", "workflow", "training", "recipes", "report", "progress"), 5),
+    "cli": 6,
+}
+STAGES = {name for name, floor in FLOORS.items() if floor == 4}
+
+
+def imports() -> list[tuple[str, str, str]]:
+    """(file, its part of the package, the part it imports) for every import inside the package, lazy ones too."""
+    found = []
+    for file in sorted(PACKAGE.rglob("*.py")):
+        part = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        if part == "__init__":
+            continue
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = []
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "pervade":
+                inside = node.module.split(".")[1:]
+                names = [inside[0]] if inside else [alias.name for alias in node.names]
+            elif isinstance(node, ast.Import):
+                names = [a.name.split(".")[1] for a in node.names if a.name.startswith("pervade.")]
+            found += [(str(file.relative_to(PACKAGE)), part, name) for name in names if name != "__version__"]
+    return found
+
+
+def test_every_floor_points_down() -> None:
+    seen = imports()
+    assert len(seen) > 100
+    wrong = [f"{file} imports {to}" for file, part, to in seen if FLOORS[to] > FLOORS[part]]
+    assert not wrong
+
+
+def test_no_stage_imports_another() -> None:
+    wrong = [f"{file} imports {to}" for file, part, to in imports() if {part, to} <= STAGES and part != to]
+    assert not wrong
+
+
+def plug_ins() -> list[tuple[str, str]]:
+    return [(kind, name) for kind in registry.PACKAGES for name in registry.names(kind) if not name.startswith("toy-")]
+
+
+@pytest.mark.parametrize(("kind", "name"), plug_ins())
+def test_every_spec_survives_json(kind: str, name: str) -> None:
+    cls, fields = registry.find(kind, name)
+    check_spec(cls(**fields))
+
+
+@pytest.mark.parametrize("kind", registry.PACKAGES)
+def test_a_file_is_a_name(kind: str) -> None:
+    """Every file of a kind's package registers its own name, and nothing else does."""
+    classes = {name: registry.find(kind, name)[0] for name in registry.names(kind, variants=False)}
+    own = {name for name, cls in classes.items() if cls.__module__.startswith("pervade.")}
+    assert own == {file.replace("_", "-") for file in registry._files(kind)}
+
+
+MODELS = [name for kind, name in plug_ins() if kind == "model"]
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_model_takes_a_step(name: str, channels: int) -> None:
+    """Every parameter gets a finite gradient; in evaluation a row does not depend on its neighbours."""
+    cls, fields = registry.find("model", name)
+    inputs = {"shape": [channels, 32, 32], "mean": [0.5] * channels, "deviation": [0.25] * channels}
+    torch.manual_seed(0)
+    batch = {"row": torch.arange(4), "input": torch.rand(4, channels, 32, 32)}
+    check_model(cls(**fields), inputs, {"logits": 5}, batch)
+
+
+def has_batch_norm(network: nn.Module) -> bool:
+    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())
+
+
+@pytest.mark.parametrize("loss", ["cross-entropy", "mse"])
+@pytest.mark.parametrize("name", MODELS)
+def test_loss_and_gradient_do_not_depend_on_the_cut(name: str, loss: str) -> None:
+    """Batch normalisation in training mode is the named exception: such models are checked in evaluation mode."""
+    cls, fields = registry.find("model", name)
+    domain = Image(size=16, labels=("a", "b", "c"), mean=(0.5,) * 3, deviation=(0.25,) * 3)
+    task = image.Classify(loss_name=loss, smoothing=0.1)
+    torch.manual_seed(0)
+    network = cls(**fields).build(domain.inputs(), task.outputs(domain))
+    batch = {"row": torch.arange(6), "input": torch.rand(6, 3, 16, 16), "target": torch.arange(6) % 3}
+    check_task(task, network, batch, Context(domain))
+
+
+def test_image_domain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERVADE_CACHE", str(tmp_path / "cache"))
+    fitted, rows = check_domain(Image(size=8, channels=1), digits.write(tmp_path / "digits"))
+    assert fitted.labels == tuple("0123456789")
+    assert len(rows) == 1797
+
+
+@pytest.mark.parametrize("model", [None, *MODELS])
+def test_every_recipe_survives_json(model: str | None) -> None:
+    check_recipe(image.recipe(model))
+
+
+def test_every_task_has_a_recipe() -> None:
+    for name, (module, description) in recipes.tasks().items():
+        assert description
+        assert isinstance(module.recipe(None, name), Recipe)
+
+
+class TestTheChecksThemselves:
+    """A check that cannot fail checks nothing."""
+
+    def test_unused_parameter(self) -> None:
+        class Unused(Model):
+            def build(self, inputs, outputs):
+                class Network(nn.Module):
+                    def __init__(self):
+                        super().__init__()
+                        self.used, self.unused = nn.Linear(2, 3), nn.Linear(2, 3)
+
+                    def forward(self, input, mask=None):
+                        return {"logits": self.used(input)}
+
+                return Network()
+
+        with pytest.raises(ContractError, match="unused"):
+            check_model(Unused(), {}, {"logits": 3}, {"row": torch.arange(2), "input": torch.rand(2, 2)})
+
+    def test_loss_that_is_a_mean(self) -> None:
+        class Mean(image.Classify):
+            def loss(self, output, batch):
+                return {"loss": super().loss(output, batch)["loss"].mean().expand(len(batch["row"]))}
+
+        domain = Image(size=16, labels=("a", "b"), mean=(0.5,) * 3, deviation=(0.25,) * 3)
+        network = image.ReferenceMLP((8,)).build(domain.inputs(), {"logits": 2})
+        batch = {"row": torch.arange(6), "input": torch.rand(6, 3, 16, 16), "target": torch.arange(6) % 2}
+        with pytest.raises(ContractError, match="cut"):
+            check_task(Mean(), network, batch, Context(domain))
+
+    def test_unregistered_names_are_refused(self) -> None:
+        with pytest.raises(ConfigError, match="unknown model"):
+            spec.decode({"use": "os.system"}, Model)
+
+
+def test_rows_keep_their_numbers() -> None:
+    rows = Rows({"id": list("abcdef")}).select([4, 1, 5]).select([2, 0])
+    assert [row["row"] for row in rows] == [5, 4]
+    assert np.array_equal(rows.column("id"), ["f", "e"])
