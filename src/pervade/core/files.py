@@ -1,7 +1,7 @@
 """Files that are either whole or not there.
 
 Every write goes to a temporary neighbour, is flushed to the disk, and then takes its place by a rename. A folder is
-replaced the same way; where a crash falls between the two renames of a folder, `settle` finishes or undoes the swap.
+replaced the same way; where a crash falls between the two renames of a folder, `settle` finishes the swap.
 """
 
 from __future__ import annotations
@@ -45,13 +45,14 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """As `replacing`, for a folder of files. `settle(path)` must be called before the folder is next read."""
-    settle(path)
+    """As `replacing`, for a folder of files; one writer at a time. `settle(path)` must be called before it is read."""
     new = path.with_name(f".{path.name}.new")
     work = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
+        settle(path)
+        shutil.rmtree(new, ignore_errors=True)  # left by a crash after it was whole and before `path` went
         yield work
         for file in work.iterdir():
             _sync(file)
@@ -68,15 +69,14 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 def settle(path: Path) -> None:
-    """Finishes a swap of `path` that a crash cut in two: a complete new folder wins, else the old one comes back."""
+    """Finishes a swap of `path` that a crash cut in two: a complete new folder wins, else the old one comes back.
+
+    Where `path` is there nothing is touched, so that a reader does not disturb a process that is writing just now.
+    """
     new, old = path.with_name(f".{path.name}.new"), path.with_name(f".{path.name}.old")
-    if new.exists():
-        _swap(path, new)
-    elif old.exists():
-        if path.exists():
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            old.rename(path)
+    for other in (new, old):
+        if not path.exists() and other.exists():
+            _take_place(other, path)
 
 
 def _swap(path: Path, new: Path) -> None:
@@ -84,9 +84,17 @@ def _swap(path: Path, new: Path) -> None:
     if path.exists():
         shutil.rmtree(old, ignore_errors=True)
         path.rename(old)
-    new.rename(path)
+    _take_place(new, path)
     _sync(path.parent)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _take_place(folder: Path, path: Path) -> None:
+    try:
+        folder.rename(path)
+    except FileNotFoundError:
+        if not path.exists():  # else a reader has settled it at the same moment
+            raise
 
 
 def _sync(path: Path) -> None:
@@ -107,17 +115,20 @@ def write_json(path: Path, data: dict[str, Any], indent: int | None = 1) -> None
     write_text(path, json.dumps({"format": FORMAT, **data}, indent=indent, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Raises CheckpointError where the file is missing, cut off, or written by a newer version."""
+def read_json(path: Path, *keys: str) -> dict[str, Any]:
+    """Raises CheckpointError where the file is missing, cut off, lacks one of `keys`, or is from a newer version."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(data, dict):
             raise ValueError("it holds no JSON object")
     except FileNotFoundError:
         raise CheckpointError(f"{path} is missing; the folder is not a complete run or checkpoint") from None
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise CheckpointError(f"{path} is damaged ({error}); use another checkpoint or train again") from None
     check_format(path, data.get("format"))
+    lacking = [key for key in keys if key not in data]
+    if lacking:
+        raise CheckpointError(f"{path} is damaged (it has no {lacking[0]!r}); use another checkpoint or train again")
     return data
 
 

@@ -104,9 +104,14 @@ class RunDirectory:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Holds the run for this process. Raises ResourceError where another one has it."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.path / ".lock", os.O_CREAT | os.O_RDWR)
+        """Holds the run for this process. Raises ResourceError where another one has it, or it cannot be written."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.path / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
+        except OSError as error:
+            raise ResourceError(
+                f"cannot write to {self.path}: {error.strerror or error}; copy the run to where you may write"
+            ) from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -118,12 +123,14 @@ class RunDirectory:
 
 
 def create(runs: Path, name: str | None, wish: str) -> RunDirectory:
-    """A new, empty run directory; without a name the first free of wish, wish-2, wish-3 …
+    """A new, empty run directory; without a name the first free of wish, wish-2, wish-3 … (what a folder's name and a
+    command line can bear of it).
 
     Raises ConfigError where the name is taken or not a file name, ResourceError where the folder cannot be written.
     """
     if name is not None and (not re.fullmatch(r"[^/\\\0]+", name) or name.startswith(".")):
         raise ConfigError(f"--name {name!r} cannot be a folder's name; leave out slashes and a dot in front")
+    wish = wish.encode("utf-8", "replace")[:100].decode("utf-8", "ignore").lstrip(".- ") or "run"
     try:
         runs.mkdir(parents=True, exist_ok=True)
         number = 1
@@ -151,9 +158,9 @@ def find(run: str | Path, runs: Path) -> RunDirectory:
     Raises CheckpointError with the nearest name where there is none.
     """
     for path in (Path(run), runs / run):
-        if (path / "recipe.yaml").is_file():
+        if os.path.isfile(path / "recipe.yaml"):  # noqa: PTH113  (Path.is_file raises at names that are too long)
             return RunDirectory(path)
-    if Path(run).is_dir() or (runs / run).is_dir():
+    if os.path.isdir(run) or os.path.isdir(runs / run):  # noqa: PTH112
         raise CheckpointError(f"{run} is a folder but not a run: it holds no recipe.yaml; `pervade train` makes runs")
     there = [each.name for each in runs.iterdir() if (each / "recipe.yaml").is_file()] if runs.is_dir() else []
     raise CheckpointError(f"there is no run {str(run)!r}, neither as a path nor in {runs}/; {nearest(str(run), there)}")

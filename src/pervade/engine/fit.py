@@ -127,7 +127,10 @@ class Learner:
     # the loop
 
     def fit(self, source: Source, passes: int) -> Iterator[Moment]:
-        """Trains until `passes` passes are complete; goes on where a loaded state left off."""
+        """Trains until `passes` passes are complete; goes on where a loaded state left off.
+
+        Whoever looks at the network in between leaves it in training mode (engine/predict.py does).
+        """
         self.network.train()
         while self.passes < passes:
             if not self.pass_over:
@@ -139,11 +142,9 @@ class Learner:
                     yield Moment("step", self.step, self.passes, rows, stop)
                     if self.pass_over:
                         break
-                    self.network.train()
             self.pass_over = False
             self.passes += 1
             yield Moment("pass", self.step, self.passes)
-            self.network.train()
 
     def _take_step(self, batch: Batch) -> tuple[Parts, int, bool]:
         parts: Parts = {}

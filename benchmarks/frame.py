@@ -1,0 +1,38 @@
+"""All measurements of the frame, one after another: `make bench-frame`, about 45 minutes on 2 cores.
+
+Each is a script of its own that prints a table; docs/results.md holds what they printed, with hardware and date.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPTS = ("start_up", "fit_overhead", "folder_rate", "keras_comparison", "mlp_baseline", "resume_kills")
+
+
+def hardware() -> str:
+    from pervade.core import environment
+
+    about = environment.describe()
+    return f"{about['processor']}, {about['cores']} cores, {about['memory_gb']} GB; torch {about['packages']['torch']}"
+
+
+def main() -> None:
+    print(f"{datetime.date.today().isoformat()}; {hardware()}", flush=True)
+    failed = []
+    for name in SCRIPTS:
+        script = Path(__file__).with_name(f"{name}.py")
+        print(f"\n## {name}\n\n`python benchmarks/{name}.py`\n", flush=True)
+        environment = {**os.environ, "PYTHONWARNINGS": "default"}
+        if subprocess.run([sys.executable, str(script)], env=environment, check=False).returncode:
+            failed.append(name)
+    if failed:
+        sys.exit(f"did not finish: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""What all tests share. The process is set up as the command line sets it up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pervade.core import runtime
+
+runtime.prepare()
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or fills the user's cache; within one test session it is shared, as on a real machine."""
+    monkeypatch.setenv("PERVADE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two classes that are easy to tell apart: 60 pictures of 24 x 20 pixels, bright on the left or on the right."""
+    import numpy as np
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("data") / "shapes"
+    rng = np.random.default_rng(0)
+    for number in range(60):
+        label = ("left", "right")[number % 2]
+        pixels = rng.integers(0, 120, (20, 24, 3), dtype=np.uint8)
+        pixels[:, slice(0, 12) if label == "left" else slice(12, 24)] += 100
+        path = folder / label / f"{number:02d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+    return folder

@@ -1,0 +1,174 @@
+"""Whole runs on small pictures: stopping, resuming, time limits, early stopping, what is logged and saved."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+import pervade
+from pervade import api, training
+from pervade.core import files
+from pervade.core.errors import ConfigError, ResourceError
+from pervade.training import Options, Stopped
+
+SMALL = ("domain.size=16", "model.width=8", "batch_size=8")
+
+
+def fit(data: Path, runs: Path, name: str, *settings: str, options: Options | None = None, **flags) -> api.Run:
+    torch.set_num_threads(1)
+    flags = {"epochs": 3, "lr": 0.02, **flags}
+    return pervade.fit(data, name=name, runs=runs, settings=[*SMALL, *settings], options=options or Options(), **flags)
+
+
+def weights(run: api.Run, checkpoint: str = "last") -> dict:
+    return safetensors.torch.load_file(run.directory.checkpoint(checkpoint) / "model.safetensors")
+
+
+def same(one: dict, other: dict) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def steps(run: api.Run) -> list[dict]:
+    """The log, without what the clock decides."""
+    return [{k: v for k, v in e.items() if k not in ("elapsed", "rows_per_second")} for e in run.directory.read_log()]
+
+
+def test_same_seed_same_result_whatever_the_workers(shapes: Path, tmp_path: Path) -> None:
+    first, second = fit(shapes, tmp_path, "a"), fit(shapes, tmp_path, "b", workers=3)
+    assert same(weights(first), weights(second))
+    assert steps(first) == steps(second)
+    assert not same(weights(first), weights(fit(shapes, tmp_path, "c", seed=1)))
+
+
+def command(*arguments: str | Path) -> subprocess.Popen:
+    code = "import torch; torch.set_num_threads(1); from pervade.cli import main; main()"
+    return subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_stopped_and_resumed_is_as_if_never_stopped(shapes: Path, tmp_path: Path, number: int) -> None:
+    """Ctrl-C and SIGTERM save and say how to go on; after a kill the last save counts."""
+    whole = fit(shapes, tmp_path, "whole", epochs=40)
+    options = [each for setting in SMALL for each in ("-o", setting)]
+    run = tmp_path / "stopped"
+    process = command(
+        *("train", shapes, "--name", "stopped", "--runs", tmp_path, "--epochs", "40", "--lr", "0.02"),
+        *("--save-every", "0.1", *options),
+    )
+    while process.poll() is None and not (run / "state").exists():
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    if number == signal.SIGKILL:
+        assert process.returncode == -9
+    else:
+        assert process.returncode == 128 + number
+        assert f"pervade resume {run}" in errors
+        assert "Traceback" not in errors
+    assert not (run / "checkpoints" / "last").exists()
+    resumed = pervade.resume(run, options=Options())
+    assert same(weights(whole), weights(resumed))
+    assert same(weights(whole, "best"), weights(resumed, "best"))
+    assert steps(whole) == steps(resumed)
+    # resuming what is complete changes nothing
+    before = (run / "state" / "state.safetensors").stat().st_mtime_ns
+    pervade.resume(run, options=Options())
+    assert (run / "state" / "state.safetensors").stat().st_mtime_ns == before
+
+
+def test_stop_from_python(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The signal that came is told, and a second one would have ended the process at once."""
+    take = training.Learner._take_step
+
+    def interrupted(self, batch):
+        if self.step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return take(self, batch)
+
+    monkeypatch.setattr(training.Learner, "_take_step", interrupted)
+    with pytest.raises(Stopped) as stopped:
+        fit(shapes, tmp_path, "a")
+    assert stopped.value.number == signal.SIGTERM
+    assert files.read_json(tmp_path / "a" / "state" / "state.json")["state"]["learner"]["step"] == 4
+
+
+def test_time_limit_plans_passes_and_repeats_its_decision(shapes: Path, tmp_path: Path) -> None:
+    run = fit(shapes, tmp_path, "a", epochs=100_000, time_limit=2.0)
+    entries = run.directory.read_log()
+    planned = [entry for entry in entries if entry["event"] == "decision"]
+    assert planned
+    assert entries[-1]["elapsed"] < 3.0
+    assert run.evaluate()["n"] > 0
+
+
+def test_time_limit_shorter_than_a_pass_still_gives_a_model(shapes: Path, tmp_path: Path) -> None:
+    run = fit(shapes, tmp_path, "a", time_limit=0.001)
+    assert run.directory.checkpoints() == ["last"]
+    assert run.evaluate()["n"] > 0
+
+
+def test_early_stopping(shapes: Path, tmp_path: Path) -> None:
+    """With a learning rate of almost nothing no pass is better than the first."""
+    run = fit(shapes, tmp_path, "a", "early_stopping.patience=2", lr=1e-12, epochs=50)
+    passes = [entry for entry in run.directory.read_log() if entry["event"] == "pass"]
+    assert len(passes) == 3
+    assert any("stopped early" in entry.get("text", "") for entry in run.directory.read_log())
+    assert files.read_json(run.directory.checkpoint("best") / "architecture.json")["passes"] == 1
+
+
+def test_unknown_metric_is_named(shapes: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="accuracy"):
+        fit(shapes, tmp_path, "a", "early_stopping.metric=acuracy")
+
+
+def test_one_process_at_a_time(shapes: Path, tmp_path: Path) -> None:
+    run = fit(shapes, tmp_path, "a")
+    with run.directory.lock(), pytest.raises(ResourceError, match="another process"):
+        pervade.resume(run.path, options=Options())
+
+
+def test_changed_data_is_noticed(shapes: Path, tmp_path: Path) -> None:
+    import shutil
+
+    from pervade.core.errors import DataError
+
+    data = shutil.copytree(shapes, tmp_path / "data")
+    run = fit(data, tmp_path, "a")
+    shutil.copy(data / "left" / "00.png", data / "left" / "02.png")
+    with pytest.raises(DataError, match=r"02\.png changed"):
+        run.evaluate()
+    (data / "left" / "02.png").unlink()
+    with pytest.raises(DataError, match="not there any more"):
+        run.evaluate()
+
+
+def test_tensorboard(shapes: Path, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = fit(shapes, tmp_path, "a", options=Options(tensorboard=True))
+    events = EventAccumulator(str(run.path / "tensorboard"))
+    events.Reload()
+    logged = [entry["loss"] for entry in run.directory.read_log() if entry["event"] == "step"]
+    assert [event.value for event in events.Scalars("loss")] == pytest.approx(logged)
+
+
+def test_a_failed_start_leaves_no_run(tmp_path: Path) -> None:
+    from pervade.core.errors import DataError
+
+    with pytest.raises(DataError):
+        fit(tmp_path / "nothing", tmp_path / "runs", "a")
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_bf16_training_is_recorded_and_evaluated_in_fp32(shapes: Path, tmp_path: Path) -> None:
+    run = fit(shapes, tmp_path, "a", precision="bf16", epochs=1)
+    assert all(value.dtype != torch.bfloat16 for value in weights(run).values())
+    assert run.evaluate()["precision"] == "fp32"
