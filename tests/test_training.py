@@ -19,7 +19,7 @@ from pervade.core import files
 from pervade.core.errors import ConfigError, ResourceError
 from pervade.training import Options, Stopped
 
-SMALL = ("domain.size=16", "model.width=8", "batch_size=8")
+SMALL = ("domain.size=16", "model.width=16", "batch_size=8")
 
 
 def fit(data: Path, runs: Path, name: str, *settings: str, options: Options | None = None, **flags) -> api.Run:

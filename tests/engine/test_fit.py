@@ -96,7 +96,7 @@ def test_cut_reaches_nested_inputs() -> None:
 
 def test_rehearsal_leaves_no_trace() -> None:
     """Weights, gradients, batch normalisation's buffers and the random state are as before."""
-    ours, rows = learner(ResNet(width=8)), batch()
+    ours, rows = learner(ResNet(width=16)), batch()
     before, random = weights(ours), torch.get_rng_state()
     ours.rehearse(rows)
     assert torch.equal(random, torch.get_rng_state())
@@ -161,13 +161,13 @@ def test_the_schedule_is_followed() -> None:
 @pytest.mark.parametrize("stop", [1, 3, 4, 7])
 def test_state_goes_on_bit_for_bit(optimizer, stop: int) -> None:
     """Stopped after any step, the end of a pass included, and loaded into a new learner."""
-    ours = [learner(ResNet(width=8), optimizer=optimizer) for _ in range(2)]
+    ours = [learner(ResNet(width=16), optimizer=optimizer) for _ in range(2)]
     for each in ours:
         each.network.to(memory_format=torch.channels_last)
     batches = [batch(n) for n in (8, 6, 8, 7)]
     list(ours[0].fit(Batches(*batches), 2))
 
-    first = learner(ResNet(width=8), optimizer=optimizer)
+    first = learner(ResNet(width=16), optimizer=optimizer)
     first.network.to(memory_format=torch.channels_last)
     for moment in first.fit(Batches(*batches), 2):
         if moment.kind == "step" and moment.step == stop:

@@ -26,9 +26,9 @@ BLOCKS = {18: (2, 2, 2, 2)}
 @dataclass(frozen=True)
 class ResNet(Model):
     depth: Literal[18] = 18
-    width: Annotated[int, Field(ge=8, multiple_of=8)] = (
-        64  # filters of the first stage; later ones have 2, 4, 8 times as many
-    )
+    # Filters of the first stage; later ones have 2, 4 and 8 times as many. Below 16 the strided 1x1 convolution of a
+    # shortcut crashes the process, channels last on processors with AVX-512 (torch 2.15, in oneDNN's backward).
+    width: Annotated[int, Field(ge=16, multiple_of=8)] = 64
     stem: Literal["auto", "7x7", "3x3 stride 2", "3x3"] = "auto"
 
     def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:

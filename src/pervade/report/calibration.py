@@ -1,4 +1,4 @@
-"""Whether the model's own confidence can be believed, in one plain sentence, from the bars of the reliability diagram."""
+"""Whether the model's confidence can be believed, in one plain sentence, from the bars of the reliability diagram."""
 
 from __future__ import annotations
 

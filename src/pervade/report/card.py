@@ -1,1 +1,178 @@
-def build(record): return "x"
+"""MODEL_CARD.md: the same facts for whoever meets the model on its own, with the Hugging Face Hub's metadata in front.
+
+The front matter follows https://huggingface.co/docs/hub/model-cards: `model-index` holds the measured values. Paths of
+the machine are left out, since a card is published and a report is not.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePath
+from typing import Any
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from pervade.report import calibration, cautions, verdict, wording
+from pervade.report.record import Figure, Record, Result
+from pervade.report.sections import recipe, reproduce
+
+# The Hub's name for (domain, task); what is not listed has no pipeline tag, which the Hub allows.
+PIPELINES = {
+    ("image", "classify"): "image-classification",
+    ("text", "classify"): "text-classification",
+    ("speech", "classify"): "audio-classification",
+}
+
+# Our metric to the Hub's identifier and the arguments that go with it. What is not listed goes by its own name.
+HUB_METRICS: dict[str, tuple[str, dict[str, Any]]] = {
+    "precision_macro": ("precision", {"average": "macro"}),
+    "recall_macro": ("recall", {"average": "macro"}),
+    "f1_macro": ("f1", {"average": "macro"}),
+    "precision_weighted": ("precision", {"average": "weighted"}),
+    "f1_weighted": ("f1", {"average": "weighted"}),
+    "brier": ("brier_score", {}),
+}
+
+NOT_MEASURED = {
+    "attack": "robustness: how it answers inputs that were changed to mislead it",
+    "explain": "reasons: what in an input its answers rest on",
+    "privacy": "privacy: whether its weights give away what it learnt from",
+}
+
+
+def build(record: Record) -> str:
+    front = yaml.safe_dump(metadata(record), sort_keys=False, allow_unicode=True, width=1000)
+    result = record.main
+    environment = Environment(
+        loader=PackageLoader("pervade", "report"),
+        # The text is Markdown, not HTML: every value goes through `escape` instead.
+        autoescape=False,
+        finalize=lambda value: value if isinstance(value, Markup) else escape(str(value)),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    body = environment.get_template("model_card.jinja").render(
+        name=record.name,
+        verdict=verdict.of(record),
+        cautions=cautions.of(record),
+        result=result,
+        figures=_lines(list(result.overall.values())) if result else [],
+        baseline=_lines(list(result.baseline.values())) if result else [],
+        classes=_classes(result) if result else [],
+        judgement=calibration.judge(result),
+        many=wording.noun(record),
+        splits=[f"{wording.count(number)} {name}" for name, number in record.split_counts.items()],
+        source=_public(str(record.data.get("source", "not recorded"))),
+        left_out=len(record.left_out),
+        recipe=recipe.summary(record),
+        weights=_weights(record),
+        command=_command(record),
+        packages=(record.about.get("environment") or {}).get("packages") or {},
+        not_measured=[words for meter, words in NOT_MEASURED.items() if not _was_measured(record, meter)],
+    )
+    return f"---\n{front}---\n\n{body.replace(str(record.run.path), record.name)}"
+
+
+def metadata(record: Record) -> dict[str, Any]:
+    """The front matter. Entries that the run cannot fill, such as the licence, are left to whoever publishes it."""
+    pipeline = PIPELINES.get((str(record.part("domain").get("use")), str(record.part("task").get("use"))))
+    model = record.part("model").get("use")
+    source = str(record.data.get("source", ""))
+    front: dict[str, Any] = {"library_name": "pervade"}
+    if pipeline:
+        front["pipeline_tag"] = pipeline
+    front["tags"] = [str(tag) for tag in ("pervade", pipeline, model) if tag]
+    if source.startswith("hf://"):
+        front["datasets"] = [source.removeprefix("hf://")]
+    result = record.main
+    if result is not None:
+        front["metrics"] = list(dict.fromkeys(_hub_metric(each)["type"] for each in _with_value(result)))
+    # The Hub refuses an entry without results.
+    if result is not None and _with_value(result):
+        front["model-index"] = [{"name": record.name, "results": [_hub_result(record, result, pipeline)]}]
+    return front
+
+
+def _hub_result(record: Record, result: Result, pipeline: str | None) -> dict[str, Any]:
+    source = str(record.data.get("source", "not recorded"))
+    task = pipeline or str(record.part("task").get("use") or "other")
+    return {
+        "task": {"type": task, "name": wording.title(task.replace("-", " "))},
+        "dataset": {
+            "type": source.removeprefix("hf://") if source.startswith("hf://") else "private",
+            "name": _public(source),
+            "split": result.split,
+        },
+        "metrics": [_hub_metric(each) for each in _with_value(result)],
+    }
+
+
+def _with_value(result: Result) -> list[Figure]:
+    return [each for each in result.overall.values() if each.value is not None]
+
+
+def _hub_metric(each: Figure) -> dict[str, Any]:
+    kind, arguments = HUB_METRICS.get(each.name, (each.name, {}))
+    name = f"{wording.title(each.name)}, n = {each.n}"
+    if each.has_interval:
+        name += f", {round(100 * each.level)}% interval {wording.interval(each)}"
+    entry: dict[str, Any] = {"type": kind, "value": each.value, "name": name}
+    return entry | ({"args": arguments} if arguments else {})
+
+
+# the text
+
+
+def escape(text: str) -> str:
+    """Text that Markdown takes as text: one line, no markup, no HTML, no table's bar."""
+    line = re.sub(r"\s+", " ", text).strip()
+    line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_{}\[\]|~])", r"\\\1", line)
+
+
+def _lines(figures: list[Figure]) -> list[tuple[str, str, str, str]]:
+    return [(wording.title(each.name), *_cells(each)) for each in figures if each.value is not None]
+
+
+def _cells(each: Figure | None) -> tuple[str, str, str]:
+    if each is None:
+        return "–", "–", "–"
+    return wording.figure(each), wording.interval(each), wording.count(each.n)
+
+
+def _classes(result: Result) -> list[tuple[str, ...]]:
+    return [
+        (wording.label(name, 40), *_cells(figures.get("recall")), *_cells(figures.get("precision")))
+        for name, figures in result.by_class.items()
+    ]
+
+
+def _public(text: str) -> str:
+    """A path without the folders it lies in, which are nobody's business; a name on the Hub as it is."""
+    return text if text.startswith("hf://") else PurePath(text).name or text
+
+
+def _weights(record: Record) -> str:
+    name = record.main.checkpoint if record.main else next(iter(record.checkpoints), "")
+    parameters = record.checkpoints.get(name, {}).get("parameters")
+    return f"{wording.count(parameters)} weights in the checkpoint “{name}”" if parameters else "no checkpoint yet"
+
+
+def _command(record: Record) -> Markup:
+    """As a code block, where nothing is escaped: so it may not end the block."""
+    words = [str(word) for word in record.about.get("command") or []]
+    if words[:1] == ["pervade"]:
+        text = wording.command(*(_public(word) if PurePath(word).is_absolute() else word for word in words))
+    else:
+        text = reproduce.python(record).replace(str(record.run.recipe), "recipe.yaml")
+        source = str(record.about.get("source", record.data.get("source")))
+        text = text.replace(repr(source), repr(_public(source)))
+    return Markup(text.replace("```", "'''"))
+
+
+def _was_measured(record: Record, meter: str) -> bool:
+    return any(each.meter.startswith(meter) for each in record.results)

@@ -102,8 +102,8 @@ def wide_interval(record: Record) -> str | None:
     if width < WIDE:
         return None
     return (
-        f"Only {wording.counted(record, headline.n)} were measured, so the true share of right answers may lie anywhere "
-        f"in a range {100 * width:.0f} points wide."
+        f"Only {wording.counted(record, headline.n)} were measured, so the true share of right answers may lie "
+        f"anywhere in a range {100 * width:.0f} points wide."
     )
 
 
@@ -167,9 +167,10 @@ def left_out(record: Record) -> str | None:
     number = len(record.left_out)
     if not number:
         return None
+    reasons = list(dict.fromkeys(wording.label(each.get("reason", "no reason given"), 120) for each in record.left_out))
     return (
-        f"{wording.count(number)} {'file was' if number == 1 else 'files were'} left out of the data; "
-        "the section on the data says which and why."
+        f"{wording.count(number)} {'file was' if number == 1 else 'files were'} left out of the data: "
+        f"{wording.join(reasons, most=2)}."
     )
 
 
@@ -204,5 +205,3 @@ CAUTIONS: tuple[Callable[[Record], str | None], ...] = (
 
 def of(record: Record) -> list[str]:
     return [text for check in CAUTIONS if (text := check(record)) is not None]
-
-

@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pervade.report import wording
+from pervade.report.record import Figure
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ def environment() -> Environment:
         "figure": wording.figure,
         "interval": wording.interval,
         "label": _label,
+        "measured": _measured,
         "title_of": wording.title,
     }
     made.globals["track"] = track
@@ -66,6 +68,11 @@ def _label(text: object, most: int = 60) -> Markup:
     return Markup("<bdi>{}</bdi>").format(wording.label(text, most))
 
 
+def _measured(each: Figure) -> Markup:
+    """The value, and small beside it its interval."""
+    return Markup("<b>{}</b> <small>{}</small>").format(wording.figure(each), wording.interval(each))
+
+
 TRACK = """\
 <span class="track {{ kind }}" role="img" aria-label="{{ words }}" title="{{ words }}">
 {%- if low is not none -%}
@@ -74,7 +81,7 @@ TRACK = """\
 <span class="dot" style="left:{{ at }}%"></span></span>"""
 
 
-def track(each: Any, kind: str = "") -> Markup:
+def track(each: Figure | None, kind: str = "") -> Markup:
     """A share on a line from 0 to 100%: a dot, and its interval as a bar. HTML and not SVG, so that it takes whatever
     width there is without its text growing or shrinking."""
     if each is None or each.value is None:
@@ -86,5 +93,5 @@ def track(each: Any, kind: str = "") -> Markup:
         words=f"{wording.measured(each)}, n = {wording.count(each.n)}",
         at=f"{100 * each.value:.2f}",
         low=None if low is None else f"{100 * low:.2f}",
-        width="" if low is None else f"{100 * (each.high - low):.2f}",
+        width="" if low is None else f"{100 * ((each.high or 0.0) - low):.2f}",
     )

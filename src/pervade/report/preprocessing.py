@@ -20,15 +20,14 @@ DIRECTIONS = {True: "higher is better", False: "lower is better", None: ""}
 def domain(record: Record, checkpoint: str) -> Domain | None:
     path = record.run.checkpoint(checkpoint) / "preprocess.json"
     try:
-        # mypy takes no protocol for a type; the registry behind `decode` does.
-        return cast(Domain, spec.decode(files.read_json(path)["domain"], Domain))  # type: ignore[type-abstract]
+        return cast(Domain, spec.decode(files.read_json(path)["domain"], Domain))
     except (PervadeError, KeyError):
         return None
 
 
 def task(record: Record) -> Task | None:
     try:
-        return cast(Task, spec.decode(record.part("task"), Task))  # type: ignore[type-abstract]
+        return cast(Task, spec.decode(record.part("task"), Task))
     except PervadeError:
         return None
 

@@ -40,9 +40,9 @@ class Figure:
 
     @staticmethod
     def of(name: str, stored: Mapping[str, Any]) -> Figure:
-        known = {key: stored.get(key) for key in ("value", "low", "high")}
+        value, low, high = (stored.get(key) for key in ("value", "low", "high"))
         more = {key: stored[key] for key in ("method", "level", "why") if key in stored}
-        return Figure(name, **known, n=int(stored.get("n") or 0), **more)
+        return Figure(name, value, low, high, n=int(stored.get("n") or 0), **more)
 
     @property
     def has_interval(self) -> bool:
@@ -197,7 +197,7 @@ def read(run: RunDirectory) -> Record:
         try:
             return read_it()
         except CheckpointError as error:
-            damaged.append(str(error))
+            damaged.append(str(error).replace(f"{run.path}/", ""))
             return empty
 
     def json(path: Path) -> dict[str, Any]:

@@ -9,7 +9,19 @@ from collections.abc import Sequence
 from pervade.progress import duration
 from pervade.report.record import Figure, Record
 
-__all__ = ["command", "count", "duration", "figure", "interval", "join", "label", "measured", "noun", "percent", "title"]
+__all__ = [
+    "command",
+    "count",
+    "duration",
+    "figure",
+    "interval",
+    "join",
+    "label",
+    "measured",
+    "noun",
+    "percent",
+    "title",
+]
 
 # What one row is called; a domain that is not listed has "examples".
 NOUNS = {"image": ("picture", "pictures"), "text": ("text", "texts"), "speech": ("recording", "recordings")}
@@ -70,7 +82,7 @@ def figure(each: Figure) -> str:
 
 def interval(each: Figure) -> str:
     """
-    >>> interval(Figure("accuracy", 0.617, 0.5865, 0.6466, 1000))
+    >>> interval(Figure("accuracy", 0.617, 0.5864, 0.6466, 1000))
     '58.6 to 64.7%'
     """
     if not each.has_interval:

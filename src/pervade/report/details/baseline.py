@@ -12,13 +12,12 @@ TEMPLATE = """\
 <p>The baseline is {{ name }}. It is measured on the same rows as the model, so whatever the model adds is the distance
 between the two.</p>
 <div class="scroll"><table>
-<thead><tr><th>Figure</th><th class="number">Model</th><th class="number">Baseline</th><th class="number">n</th></tr></thead>
+<thead><tr><th>Figure</th><th class="number">Model</th><th class="number">Baseline</th></tr></thead>
 <tbody>
 {% for own, other in pairs %}
-<tr><th>{{ own.name|title_of }}</th>
-<td class="number"><b>{{ own|figure }}</b> <small>{{ own|interval }}</small></td>
-<td class="number"><b>{{ other|figure }}</b> <small>{{ other|interval }}</small></td>
-<td class="number">{{ own.n|count }}</td></tr>
+<tr><th>{{ own.name|title_of }}<small class="block">n = {{ own.n|count }}</small></th>
+<td class="number">{{ own|measured }}</td>
+<td class="number">{{ other|measured }}</td></tr>
 {% endfor %}
 </tbody></table></div>
 {% for why in missing %}<p class="note">{{ why }}</p>{% endfor %}

@@ -22,14 +22,15 @@ MOST_PAIRS = 10
 
 TEMPLATE = """\
 {% if matrix %}
-<p>{{ reading }} Stronger colour: a larger share of the row. n = {{ n|count }}.</p>
+<p>Each row holds the {{ many }} of one class and each column one answer; the diagonal is right. Stronger colour: a
+larger share of the row. n = {{ n|count }}.</p>
 {{ matrix }}
 {% endif %}
 {% if pairs %}
 <h3>Confused most often</h3>
 <ol class="pairs">
 {% for pair in pairs %}
-<li>{{ pair.true|label }} <span class="arrow">taken for</span> {{ pair.answer|label }}
+<li>{{ pair.true|label }} <span class="arrow">taken for</span> {{ pair.answer|label }}:
 <span class="amount">{{ pair.count|count }} of {{ pair.figure.n|count }},</span>
 <span class="amount"><b>{{ pair.figure.value|percent }}</b> <small>{{ pair.figure|interval }}</small></span></li>
 {% endfor %}
@@ -43,15 +44,18 @@ TEMPLATE = """\
 TABLE = """\
 <div class="scroll"><table class="confusion{{ ' wide' if labels|length > 8 }}">
 <thead><tr><th></th><th colspan="{{ labels|length }}" class="over">what the model said</th><th></th></tr>
-<tr><th class="over">what it was</th>
+<tr><th>what it was</th>
 {% for name in labels %}
-<th class="cell" scope="col">{% if numbered %}<span title="{{ name }}">{{ loop.index }}</span>{% else %}{{ name|label(24) }}{% endif %}</th>
+<th class="cell" scope="col" title="{{ name }}">{% if numbered %}{{ loop.index }}{% else %}{{ name|label(24) }}
+{%- endif %}</th>
 {% endfor %}<th class="number">n</th></tr></thead>
 <tbody>
 {% for row in rows %}
-<tr><th scope="row">{% if numbered %}<span class="ordinal">{{ loop.index }}</span> {% endif %}{{ row.name|label(24) }}</th>
+<tr><th scope="row">{% if numbered %}<span class="ordinal">{{ loop.index }}</span> {% endif %}
+{{- row.name|label(24) }}</th>
 {% for cell in row.cells %}
-<td class="cell{{ ' right' if cell.right }}{{ ' strong' if cell.shade > 0.55 }}" style="--shade:{{ cell.shade }}" title="{{ cell.words }}">
+<td class="cell{{ ' right' if cell.right }}{{ cell.depth }}" style="--shade:{{ cell.shade }}"
+title="{{ cell.words }}">
 {{- cell.count|count if cell.count else "·" }}</td>
 {% endfor %}<td class="number">{{ row.total|count }}</td></tr>
 {% endfor %}
@@ -65,8 +69,8 @@ PICTURE = """\
 {% for x, y, share, right in cells %}
 <rect{% if right %} class="right"{% endif %} x="{{ x }}" y="{{ y }}" width="1" height="1" fill-opacity="{{ share }}"/>
 {% endfor %}</svg>
-<figcaption>Down: what it was. Across: what the model said. Both in the order of the table of classes; a good model
-draws one line from corner to corner.</figcaption></figure>
+<figcaption>Down: what it was. Across: what the model said. Both in the order of the names; a good model draws one
+line from corner to corner.</figcaption></figure>
 """
 
 
@@ -86,7 +90,7 @@ def section(detail: list[list[int]], result: Result, record: Record) -> Section 
     body = render(
         TEMPLATE,
         matrix=_matrix(detail, labels, record),
-        reading=f"Each row holds the {wording.noun(record)} of one class and each column one answer; the diagonal is right.",
+        many=wording.noun(record),
         pairs=found[:MOST_PAIRS] if len(labels) > 2 else [],
         more=max(len(found) - MOST_PAIRS, 0),
         n=sum(map(sum, detail)),
@@ -115,7 +119,7 @@ def _matrix(matrix: list[list[int]], labels: list[str], record: Record) -> Marku
         return render(TABLE, labels=labels, rows=rows, numbered=numbered)
     if len(labels) <= MOST_IN_PICTURE:
         cells = [
-            (j, i, f"{max(count / sum(row), 0.08):.2f}".lstrip("0"), i == j)
+            (j, i, f"{max(_shade(count / sum(row)), 0.2):.2f}".lstrip("0"), i == j)
             for i, row in enumerate(matrix)
             for j, count in enumerate(row)
             if count
@@ -133,6 +137,13 @@ def _row(index: int, row: list[int], labels: list[str], record: Record) -> dict[
             f"{wording.counted(record, count)} of {wording.quoted(labels[index])} called {wording.quoted(labels[j])}: "
             f"{wording.percent(share)} of {wording.count(total)}"
         )
-        # The power keeps a share of 5% apart from none, which a straight scale would not on a dark screen.
-        cells.append({"count": count, "shade": round(share**0.6, 3), "right": index == j, "words": words})
+        shade = _shade(share)
+        # Where text must change its colour to be read; bright colours on dark reach that point sooner.
+        depth = " strong full" if shade > 0.82 else " strong" if shade > 0.6 else ""
+        cells.append({"count": count, "shade": shade, "depth": depth, "right": index == j, "words": words})
     return {"name": labels[index], "total": total, "cells": cells}
+
+
+def _shade(share: float) -> float:
+    """How strong the colour is. The power keeps 5% apart from nothing, which a straight scale would not on a screen."""
+    return round(share**0.6, 3)

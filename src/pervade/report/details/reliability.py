@@ -14,8 +14,8 @@ BASE = HEIGHT - chart.BOTTOM  # of the columns
 STRIP = 50  # the lower part of it, where the counts stand as columns
 
 TEMPLATE = """\
-<p><b>{{ verdict }}</b> {{ sentence }}{% if ece %} Expected calibration error, the mean distance between claim and truth:
-{{ ece|figure }} ({{ ece|interval }}, n = {{ ece.n|count }}).{% endif %}</p>
+<p><b>{{ verdict }}</b> {{ sentence }}{% if ece %} Expected calibration error, the mean distance between claim and
+truth: {{ ece|figure }} ({{ ece|interval }}, n = {{ ece.n|count }}).{% endif %}</p>
 <div class="beside">
 <figure class="chart">
 <figcaption><b>Share that was right</b><span class="key second">measured, with 95% interval</span>
@@ -27,7 +27,7 @@ TEMPLATE = """\
 {% for bar in bars %}
 <g{% if bar.count < few %} class="few"{% endif %}><title>{{ bar.words }}</title>
 <rect class="column" x="{{ bar.left }}" width="{{ bar.width }}" y="{{ base - bar.tall }}" height="{{ bar.tall }}"/>
-<text class="small" x="{{ bar.left + bar.width / 2 }}" y="{{ base - bar.tall - 4 }}" text-anchor="middle">{{ bar.n }}</text>
+<text class="small" x="{{ bar.middle }}" y="{{ base - bar.tall - 4 }}" text-anchor="middle">{{ bar.n }}</text>
 <line class="whisker second" x1="{{ bar.x }}" x2="{{ bar.x }}" y1="{{ bar.low }}" y2="{{ bar.high }}"/>
 <circle class="dot second" cx="{{ bar.x }}" cy="{{ bar.y }}" r="4.5"/></g>
 {% endfor %}
@@ -38,10 +38,12 @@ TEMPLATE = """\
 as often as it claims; below the line it claims too much, above it too little. The columns at the foot count the
 {{ many }} of each group; a dot from fewer than {{ few }} says little and is drawn faint.</p>
 <details><summary>The numbers</summary><div class="scroll"><table>
-<thead><tr><th>It claimed</th><th class="number">on average</th><th class="number">was right</th><th class="number">n</th></tr></thead>
+<thead><tr><th>It claimed</th><th class="number">on average</th><th class="number">was right</th>
+<th class="number">n</th></tr></thead>
 <tbody>{% for bar in bars %}
 <tr><td>{{ bar.range }}</td><td class="number">{{ bar.claimed }}</td>
-<td class="number"><b>{{ bar.right }}</b> <small>{{ bar.interval }}</small></td><td class="number">{{ bar.count|count }}</td></tr>
+<td class="number"><b>{{ bar.right }}</b> <small>{{ bar.interval }}</small></td>
+<td class="number">{{ bar.count|count }}</td></tr>
 {% endfor %}</tbody></table></div></details>
 </div></div>
 """
@@ -89,6 +91,7 @@ def _drawn(bar: dict[str, Any], x: chart.Axis, y: chart.Axis, most: int) -> dict
     interval = f"{wording.percent(bar['accuracy_low']).removesuffix('%')} to {wording.percent(bar['accuracy_high'])}"
     return {
         "left": round(left + 1, 1),
+        "middle": round((left + right) / 2, 1),
         "width": round(max(right - left - 2, 1), 1),
         "tall": round(max((STRIP - 16) * bar["count"] / most, 1), 1),
         "n": _short(bar["count"]),
@@ -109,4 +112,10 @@ def _short(number: int) -> str:
     """A count of at most four signs, for a narrow column: 1.2k, 34k."""
     if number < 1000:
         return str(number)
-    return f"{number / 1000:.1f}k" if number < 9950 else f"{number / 1000:.0f}k" if number < 999_500 else f"{number / 1e6:.1f}M"
+    return (
+        f"{number / 1000:.1f}k"
+        if number < 9950
+        else f"{number / 1000:.0f}k"
+        if number < 999_500
+        else f"{number / 1e6:.1f}M"
+    )

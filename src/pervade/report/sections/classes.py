@@ -16,21 +16,26 @@ TEMPLATE = """\
 (precision): of the {{ many }} that were given this answer, the share that was right.{% if sorted %} The least
 recognised classes come first.{% endif %}</p>
 {{ table(shown) }}
-{% if folded %}<details><summary>{{ folded|length|count }} more classes</summary>{{ table(folded) }}</details>{% endif %}
+{% if folded %}
+<details><summary>{{ folded|length|count }} more classes</summary>{{ table(folded) }}</details>
+{% endif %}
 """
 
 TABLE = """\
 <div class="scroll"><table class="classes">
 <thead><tr><th>Class</th><th>Recognised</th><th>Trusted</th>
-{% for name in others %}<th>{{ name }}</th>{% endfor %}<th class="number">To learn from</th></tr></thead>
+{% for name in others %}<th>{{ name }}</th>{% endfor %}<th class="number">Learnt from</th></tr></thead>
 <tbody>
 {% for row in rows %}
 <tr><th>{{ row.name|label(40) }}</th>
 {% for each, kind in row.pair %}
-<td>{% if each and each.value is not none %}<b>{{ each|figure }}</b> <small>{{ each|interval }}</small>{{ track(each, kind) }}<small>n = {{ each.n|count }}</small>
+<td>{% if each and each.value is not none %}{{ each|measured }}{{ track(each, kind) }}
+<small>n = {{ each.n|count }}</small>
 {%- else %}–{% endif %}</td>
 {% endfor %}
-{% for each in row.others %}<td><b>{{ each|figure }}</b> <small>{{ each|interval }}</small><small class="block">n = {{ each.n|count }}</small></td>{% endfor %}
+{% for each in row.others %}
+<td>{{ each|measured }}<small class="block">n = {{ each.n|count }}</small></td>
+{% endfor %}
 <td class="number">{{ row.train|count if row.train is not none else "–" }}</td></tr>
 {% endfor %}
 </tbody></table></div>

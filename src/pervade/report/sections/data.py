@@ -11,7 +11,11 @@ from pervade.report.record import Record
 MOST_CLASSES = 30
 MOST_LEFT_OUT = 20
 
-PURPOSES = {"train": "to learn from", "validation": "to choose the best pass", "test": "to measure, used for nothing else"}
+PURPOSES = {
+    "train": "to learn from",
+    "validation": "to choose the best pass",
+    "test": "to measure, used for nothing else",
+}
 
 TEMPLATE = """\
 <p>{{ total|count }} {{ many }} from <code>{{ source }}</code>.
@@ -20,7 +24,9 @@ TEMPLATE = """\
 thing is not known.{% endif %}</p>
 <div class="scroll"><table>
 <thead><tr><th>{{ "Class" if classes else "" }}</th>
-{% for name in splits %}<th class="number">{{ name }}<small class="block">{{ purposes[name] or "" }}</small></th>{% endfor %}</tr></thead>
+{% for name in splits %}
+<th class="number">{{ name }}<small class="block">{{ purposes[name] or "" }}</small></th>
+{% endfor %}</tr></thead>
 <tbody>
 {% for name, counts in classes %}
 <tr><th>{{ name|label(40) }}</th>{% for each in counts %}<td class="number">{{ each|count }}</td>{% endfor %}</tr>
@@ -28,8 +34,8 @@ thing is not known.{% endif %}</p>
 <tr class="total"><th>all</th>{% for each in splits.values() %}<td class="number">{{ each|count }}</td>{% endfor %}</tr>
 </tbody></table></div>
 {% if more %}<p class="note">{{ more|count }} more classes; data.json holds every row.</p>{% endif %}
-{% if fingerprint %}<p class="note">Fingerprint of all contents: <code>{{ fingerprint }}</code>. The same data always has
-the same.</p>{% endif %}
+{% if fingerprint %}<p class="note">Fingerprint of all contents: <code>{{ fingerprint }}</code>. The same data
+always has the same.</p>{% endif %}
 {% if left_out %}
 <details{{ " open" if left_out|length <= 5 }}><summary>{{ left|count }} left out</summary><ul class="left-out">
 {% for each in left_out %}<li><code>{{ each.source|label(160) }}</code> {{ each.reason|label(300) }}</li>{% endfor %}
@@ -42,9 +48,11 @@ def section(record: Record) -> Section | None:
     if not record.data:
         return None
     splits = record.split_counts
-    trained = record.class_counts.get("train") or next(iter(record.class_counts.values()), {})
-    ordered = record.main.labels if record.main and record.main.labels else sorted(trained)
-    classes = [(name, [record.class_counts[split][name] for split in splits]) for name in ordered if record.class_counts]
+    there = {name for counts in record.class_counts.values() for name in counts}
+    ordered = record.main.labels if record.main and record.main.labels else sorted(there)
+    classes = [
+        (name, [record.class_counts[split][name] for split in splits]) for name in ordered if record.class_counts
+    ]
     hashes = record.columns.get("hash")
     body = render(
         TEMPLATE,

@@ -12,7 +12,7 @@ COMPARISON = """\
 <div class="comparison">
 {% for name, figure, kind in rows %}
 <div class="compared"><span class="name">{{ name }}</span>
-<span class="amount"><b>{{ figure|figure }}</b> <small>{{ figure|interval }}</small></span>{{ track(figure, kind) }}</div>
+<span class="amount">{{ figure|measured }}</span>{{ track(figure, kind) }}</div>
 {% endfor %}
 <div class="scale" aria-hidden="true"><span>0%</span><span>50%</span><span>100%</span></div>
 </div>
@@ -25,8 +25,9 @@ repeated on other {{ many }} of the same kind, {{ level }} of 100 such intervals
 <thead><tr><th>Figure</th><th class="number">Value and {{ level }}% interval</th><th class="number">n</th></tr></thead>
 <tbody>
 {% for each in figures %}
-<tr><th>{{ each.name|title_of }}{% if words[each.name] %}<small class="block">{{ words[each.name] }}</small>{% endif %}</th>
-<td class="number"><b>{{ each|figure }}</b> <small>{{ each|interval }}</small></td>
+<tr><th>{{ each.name|title_of }}
+{% if words[each.name] %}<small class="block">{{ words[each.name] }}</small>{% endif %}</th>
+<td class="number">{{ each|measured }}</td>
 <td class="number">{{ each.n|count }}</td></tr>
 {% endfor %}
 </tbody></table></div>

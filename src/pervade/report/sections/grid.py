@@ -11,13 +11,13 @@ from pervade.report.record import Record
 TEMPLATE = """\
 <div class="scroll"><table>
 <thead><tr><th>Checkpoint</th><th class="number">after</th><th class="number">weights</th>
-{% for meter in meters %}<th>{{ meter }}</th>{% endfor %}</tr></thead>
+{% for meter in meters %}<th>{{ meter }}</th> {% endfor %}</tr></thead>
 <tbody>
 {% for row in rows %}
 <tr><th>{{ row.name|label(40) }}{% if row.note %}<small class="block">{{ row.note }}</small>{% endif %}</th>
 <td class="number">{{ row.after }}</td><td class="number">{{ row.weights }}</td>
 {% for each in row.cells %}
-<td>{% if each %}{{ each.name|title_of }} <b>{{ each|figure }}</b> <small>{{ each|interval }}, n = {{ each.n|count }}</small>
+<td>{% if each %}{{ each.name|title_of }} {{ each|measured }} <small>n = {{ each.n|count }}</small>
 {%- else %}<span class="note">not measured</span>{% endif %}</td>
 {% endfor %}</tr>
 {% endfor %}

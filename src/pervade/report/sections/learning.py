@@ -16,7 +16,9 @@ TEMPLATE = """\
 <p>{{ facts }}</p>
 {% if charts %}<div class="beside">{% for each in charts %}{{ each }}{% endfor %}</div>
 <p class="note">{{ note }}</p>{% else %}<p class="note">Nothing was logged yet.</p>{% endif %}
-{% if decisions %}<ul class="decisions">{% for sign, text in decisions %}<li><b>{{ sign }}</b> {{ text }}</li>{% endfor %}</ul>{% endif %}
+{% if decisions %}
+<ul class="decisions">{% for sign, text in decisions %}<li><b>{{ sign }}</b> {{ text }}</li>{% endfor %}</ul>
+{% endif %}
 """
 
 
@@ -26,9 +28,7 @@ def section(record: Record) -> Section | None:
     judged = [name.removeprefix(VALIDATION) for name in _names(record.passes) if name.startswith(VALIDATION)]
     names += [name for name in judged if name not in names]
     signs = [chr(ord("A") + i % 26) for i in range(len(record.decisions))]
-    charts = [
-        each for name in names if (each := _chart(record, name, per_pass, signs, name in judged)) is not None
-    ]
+    charts = [each for name in names if (each := _chart(record, name, per_pass, signs, name in judged)) is not None]
     decisions = [
         (sign, f"after pass {entry.get('pass', '?')}, step {wording.count(entry.get('step', 0))}: {entry['text']}")
         for sign, entry in zip(signs, record.decisions, strict=True)
@@ -89,7 +89,9 @@ def _chart(record: Record, name: str, per_pass: float | None, signs: list[str], 
     if validated:
         best = record.plan.get("best_pass")
         marked = next((at for at, _ in validated if round(at) == best), None) if per_pass else None
-        shown.append(chart.Line("validation, best ringed" if marked else "validation", validated, "second", True, marked))
+        shown.append(
+            chart.Line("validation, best ringed" if marked else "validation", validated, "second", True, marked)
+        )
     share = wording.is_share(name)
     low, high = min(value for _, value in points), max(value for _, value in points)
     room = 0.05 * (high - low) or 0.05
@@ -100,9 +102,7 @@ def _chart(record: Record, name: str, per_pass: float | None, signs: list[str], 
         min(high + room, 1.0) if share else high + room,
         share,
     )
-    marks = [
-        chart.Mark(entry.get("step", 0) / unit, sign) for sign, entry in zip(signs, record.decisions, strict=True)
-    ]
+    marks = [chart.Mark(entry.get("step", 0) / unit, sign) for sign, entry in zip(signs, record.decisions, strict=True)]
     return chart.lines(x, y, shown, _summary(name, trained, validated), marks)
 
 

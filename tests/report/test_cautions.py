@@ -1,0 +1,104 @@
+"""Each caution from the facts that call for it, and its silence without them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pervade.core.run import RunDirectory
+from pervade.report import cautions
+from pervade.report.record import Figure, Record, Result, read
+
+
+@pytest.fixture
+def record(run: RunDirectory) -> Record:
+    return read(run)
+
+
+def with_result(record: Record, **changes: Any) -> Record:
+    assert record.main is not None
+    return replace(record, results=[replace(record.main, **changes)])
+
+
+def with_accuracy(record: Record, low: float, value: float, high: float) -> Record:
+    assert record.main is not None
+    figures = {**record.main.figures, "accuracy": Figure("accuracy", value, low, high, 30)}
+    return with_result(record, figures=figures)
+
+
+def test_a_good_run_is_only_warned_of_what_is_true(record: Record) -> None:
+    said = [check.__name__ for check in cautions.CAUTIONS if check(record) is not None]
+    assert said == ["wide_interval", "few_rows_of_a_class", "small_validation", "left_out", "groups_unknown"]
+
+
+def test_no_better_than_baseline(record: Record) -> None:
+    assert cautions.no_better_than_baseline(record) is None
+    # The baseline's interval ends at 51.2%.
+    assert cautions.no_better_than_baseline(with_accuracy(record, 0.50, 0.6, 0.7)) is not None
+    assert cautions.no_better_than_baseline(with_accuracy(record, 0.52, 0.6, 0.7)) is None
+
+
+def test_validation_in_place_of_a_test_split(record: Record) -> None:
+    assert cautions.not_test(record) is None
+    assert "was used to choose the model" in (cautions.not_test(with_result(record, split="validation")) or "")
+
+
+def test_overconfident(record: Record) -> None:
+    assert cautions.overconfident(record) is None
+    bar = {"low": 0.9, "high": 1.0, "count": 100, "confidence": 0.97, "accuracy": 0.8}
+    details = {"reliability": [bar | {"accuracy_low": 0.71, "accuracy_high": 0.87}]}
+    said = cautions.overconfident(with_result(record, details=details)) or ""
+    assert "97.0% sure, and it was right on 80.0% (71.1 to 86.7%, n = 100)" in said
+
+
+def test_weakest_class(record: Record) -> None:
+    assert record.main is not None
+    weak = {"recall[b]": Figure("recall[b]", 0.2, 0.1, 0.3, 50), "recall[a]": Figure("recall[a]", 0.9, 0.8, 1.0, 50)}
+    figures = {"accuracy": Figure("accuracy", 0.6, 0.5, 0.7, 100), **weak}
+    said = cautions.weakest_class(with_result(record, figures=figures)) or ""
+    assert "“b”: of 50 pictures of that class it recognised 20.0% (10.0 to 30.0%)" in said
+
+
+def test_overfitted(record: Record) -> None:
+    assert cautions.overfitted(record) is None
+    log = [{"event": "step", "step": i, "accuracy": 1.0} for i in range(10)]
+    assert "right on 100.0% of those" in (
+        cautions.overfitted(with_accuracy(replace(record, log=log), 0.5, 0.6, 0.7)) or ""
+    )
+
+
+def test_uneven_classes(record: Record) -> None:
+    assert cautions.uneven_classes(record) is None
+    columns = {"target": ["a"] * 9 + ["b"] * 3, "split": ["train"] * 12}
+    said = cautions.uneven_classes(replace(record, data={"columns": columns})) or ""
+    assert "9 pictures of “a” to learn from, 3 of “b”" in said
+
+
+@pytest.mark.parametrize(
+    "decision", [{"text": "time limit reached", "stop": True}, {"text": "there is time for 2 passes", "passes": 2}]
+)
+def test_time_limit(record: Record, decision: dict[str, Any]) -> None:
+    assert cautions.time_limit(record) is None
+    log = [*record.log, {"event": "decision", "step": 9, "pass": 2, **decision}]
+    assert "cut training short" in (cautions.time_limit(replace(record, log=log)) or "")
+
+
+def test_still_improving(record: Record) -> None:
+    assert cautions.still_improving(record) is None
+    assert cautions.still_improving(replace(record, plan={**record.plan, "best_pass": 3})) is not None
+
+
+def test_unfinished(record: Record) -> None:
+    assert cautions.unfinished(record) is None
+    assert "3 of 3 passes" in (cautions.unfinished(replace(record, plan={"finished": False, "passes": 3})) or "")
+
+
+@pytest.mark.parametrize("check", cautions.CAUTIONS)
+def test_nothing_known_is_nothing_to_fear(record: Record, check: Callable[[Record], str | None]) -> None:
+    bare = Record(record.run, {}, {}, {}, {"finished": True}, [], {}, [])
+    assert check(bare) is None
+    empty = Result("evaluate", "best", "test", 0, {}, {})
+    assert check(replace(bare, results=[empty])) is None

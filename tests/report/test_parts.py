@@ -1,0 +1,89 @@
+"""Single parts with numbers worked by hand: confusions, calibration, axes, names."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pervade.core.run import RunDirectory
+from pervade.report import calibration, chart, wording
+from pervade.report.details import confusion
+from pervade.report.record import Figure, Result, read
+
+# Always the diagonal but for one row: class i is taken for class 0.
+
+
+def matrix(classes: int) -> list[list[int]]:
+    rows = [[0] * classes for _ in range(classes)]
+    for i in range(classes):
+        rows[i][i] = 3
+        rows[i][0] += 1
+    return rows
+
+
+def test_confused_pairs_come_most_frequent_first() -> None:
+    found = confusion.pairs([[8, 2, 0], [5, 5, 0], [0, 2, 2]], ["a", "b", "c"])
+    assert [(pair.true, pair.answer, pair.count) for pair in found] == [("b", "a", 5), ("c", "b", 2), ("a", "b", 2)]
+    assert found[0].figure.value == 0.5
+    assert found[0].figure.low == pytest.approx(0.2366, abs=1e-4)  # Wilson, 5 of 10
+
+
+@pytest.mark.parametrize(
+    ("classes", "table", "picture"), [(2, True, False), (20, True, False), (100, False, True), (101, False, False)]
+)
+def test_the_matrix_is_a_table_a_picture_or_a_list(run: RunDirectory, classes: int, table: bool, picture: bool) -> None:
+    result = Result("evaluate", "best", "test", 1, {}, {"labels": [f"class {i}" for i in range(classes)]})
+    section = confusion.section(matrix(classes), result, read(run))
+    assert section is not None
+    assert ('class="confusion' in section.body) == table
+    assert ("heat" in section.body) == picture
+    assert ("Confused most often" in section.body) == (classes > 2)
+    assert len(section.body) < 100_000
+
+
+@pytest.mark.parametrize(
+    ("confidence", "kind"), [(0.95, "over-confident"), (0.80, "believable"), (0.60, "under-confident")]
+)
+def test_confidence_is_judged_by_the_interval_of_what_was_right(
+    run: RunDirectory, confidence: float, kind: str
+) -> None:
+    # Wilson of 80 in 100 is 71.1 to 86.7%.
+    bar = {"count": 100, "confidence": confidence, "accuracy": 0.8, "accuracy_low": 0.711, "accuracy_high": 0.867}
+    main = read(run).main
+    assert main is not None
+    judgement = calibration.judge(replace(main, details={"reliability": [bar, {"count": 0}]}))
+    assert judgement is not None
+    assert judgement.kind == kind
+
+
+def test_ticks_stand_at_round_numbers() -> None:
+    assert [text for _, text in chart.axis_y("", 0.42, 0.72, share=True).ticks] == [
+        "45%",
+        "50%",
+        "55%",
+        "60%",
+        "65%",
+        "70%",
+    ]
+    assert [text for _, text in chart.axis_x("", 0, 30).ticks] == ["0", "5", "10", "15", "20", "25", "30"]
+    assert chart.axis_x("", 3, 3).ticks  # a range of nothing is no division by it
+
+
+def test_a_long_line_is_thinned_and_keeps_its_mean() -> None:
+    points = [(float(i), float(i % 2)) for i in range(3000)]
+    thinned = chart.thin(points)
+    assert len(thinned) == chart.MOST_POINTS
+    assert all(value == 0.5 for _, value in thinned)
+
+
+def test_names_keep_to_one_line_and_to_their_own_direction() -> None:
+    assert wording.label("one\ntwo\x00\u202eevil") == "one⏎twoevil"
+    assert wording.quoted("שש") == "\u2068“שש”\u2069"
+    assert len(wording.label("x" * 500)) == 60
+
+
+def test_figures_read_as_people_read_them() -> None:
+    assert wording.measured(Figure("recall[cat]", 0.49, 0.446, 0.534, 500)) == "49.0% (44.6 to 53.4%)"
+    assert wording.measured(Figure("log_loss", 0.6659, 0.6585, 0.6741, 500)) == "0.666 (0.658 to 0.674)"
+    assert wording.measured(Figure("f1_macro", None, None, None, 0, why="no rows")) == "–"
