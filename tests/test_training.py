@@ -170,5 +170,6 @@ def test_a_failed_start_leaves_no_run(tmp_path: Path) -> None:
 
 def test_bf16_training_is_recorded_and_evaluated_in_fp32(shapes: Path, tmp_path: Path) -> None:
     run = fit(shapes, tmp_path, "a", precision="bf16", epochs=1)
+    assert files.read_json(run.directory.checkpoint("last") / "architecture.json")["precision"] == "bf16"
     assert all(value.dtype != torch.bfloat16 for value in weights(run).values())
     assert run.evaluate()["precision"] == "fp32"

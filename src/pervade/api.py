@@ -153,7 +153,7 @@ def fit(
     wish = wish or f"{Path(str(data)).absolute().stem}-{registry.name_of(type(chosen.model)) or 'model'}"
     directory = runs_module.create(Path(runs), name, wish)
     try:
-        workflow.begin(directory, chosen, data)
+        workflow.begin(directory, chosen, data, task)
         workflow.train(directory, None if readable(chosen) else chosen, options)
     except Exception:
         # A run that failed before its data was read holds nothing worth keeping, and would only take the name.

@@ -226,7 +226,8 @@ class Training:
 
     def _checkpoint(self, name: str, note: dict[str, Any]) -> None:
         if ranks.rank() == 0:
-            note = {"step": self.learner.step, "passes": self.learner.passes, **note}
+            learner = self.learner
+            note = {"step": learner.step, "passes": learner.passes, "precision": learner.precision, **note}
             checkpoint.save_checkpoint(self.run, name, self.network, self.recipe, self.domain, note)
 
     def _save(self) -> None:

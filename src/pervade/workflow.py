@@ -27,11 +27,17 @@ from pervade.progress import Screen, Silent
 from pervade.training import Options, Training
 
 
-def begin(run: RunDirectory, recipe: Recipe, source: Any) -> None:
-    """Writes what a run needs to be resumed, before anything else happens."""
-    checkpoint.write_recipe(run.recipe, recipe)
-    about = {"source": _plain(source), "command": environment.command(), "environment": environment.describe()}
+def begin(run: RunDirectory, recipe: Recipe, source: Any, task: str | None = None) -> None:
+    """Writes what a run needs to be resumed, before anything else happens. `task` is the Hub's name, where known."""
+    about = {
+        "source": _plain(source),
+        "task": task,
+        "command": environment.command(),
+        "environment": environment.describe(),
+    }
     files.write_json(run.environment, about)
+    # Last, because a folder is a run once it has a recipe.
+    checkpoint.write_recipe(run.recipe, recipe)
 
 
 def train(run: RunDirectory, recipe: Recipe | None = None, options: Options | None = None) -> None:

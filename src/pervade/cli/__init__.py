@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import functools
 import sys
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -12,7 +15,6 @@ from pervade.core.errors import ConfigError, PervadeError
 app = typer.Typer(
     name="pervade",
     help="Take a large model into your own field: from a folder of data to a trained, measured model.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -28,15 +30,20 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _root(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
 ) -> None:
     from pervade.core import runtime
 
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
     runtime.prepare()
 
 
+@functools.cache  # once, however often `main` is called in one process
 def _register() -> None:
     from pervade.cli import demo, doctor, evaluate, models, predict, report, resume, tasks, train
 
@@ -44,24 +51,36 @@ def _register() -> None:
         verb.add_to(app)
 
 
+# What typer raises at unknown flags, missing arguments and the like; it has no public name in every version of typer.
+UsageError: Any = typer.BadParameter.__bases__[0]
+# Faults of the machine, not of the program, wherever they come from.
+MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE)
+
+
 def main() -> None:
     """Runs the command line. Errors that a person can mend are one line and an exit status, never a traceback."""
     _register()
     try:
-        app()
+        status = app(prog_name="pervade", standalone_mode=False)
+    except UsageError as error:
+        command = error.ctx.command_path if error.ctx else "pervade"
+        _fail([f"{error.format_message().rstrip('.')}; see `{command} --help`"], 2)
     except ConfigError as error:
         _fail(error.problems, error.exit_status)
     except PervadeError as error:
         _fail([str(error)], error.exit_status)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         _fail(["stopped"], 130)
-    except BrokenPipeError:
-        # Whoever read our output has gone (`pervade predict … | head`); there is nobody to tell.
-        sys.stderr.close()
-        sys.exit(141)
+    except OSError as error:
+        if error.errno not in MACHINE:
+            raise
+        where = f" {error.filename}" if error.filename else ""
+        _fail([f"cannot write or read{where}: {error.strerror}; free some space or mend its permissions"], 2)
+    # A number where a verb ended early on purpose (typer.Exit), else what the verb returned: nothing.
+    sys.exit(status)
 
 
-def _fail(lines: list[str] | tuple[str, ...], status: int) -> None:
+def _fail(lines: Sequence[str], status: int) -> NoReturn:
     for line in lines:
         typer.echo("pervade: " + line.replace("\n", "\\n"), err=True)
     sys.exit(status)

@@ -19,14 +19,17 @@ def train(
     name: Annotated[str | None, typer.Option(help="Name of the run; unless given, made from data and model.")] = None,
     task: Annotated[str | None, typer.Option(help="What to learn (`pervade tasks`); unless given, detected.")] = None,
     model: Annotated[str | None, typer.Option(help="Which network (`pervade models`).")] = None,
-    epochs: Annotated[int | None, typer.Option(help="How often every example is seen.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Examples in one step.")] = None,
+    recipe: Annotated[
+        Path | None, typer.Option(help="A recipe.yaml, such as another run's, instead of the model's own recipe.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="How often every example is seen.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Examples in one step.")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate at its peak.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of all that is random: same seed, same result.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of all that is random: same seed, same result.")] = None,
     init: Annotated[str | None, typer.Option(help="Where the first weights come from: random.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
     precision: Annotated[str | None, typer.Option(help="Of training: auto, fp32 or bf16.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Threads that read ahead.")] = None,
+    workers: Annotated[int | None, typer.Option(min=0, help="Threads that read ahead.")] = None,
     time_limit: Annotated[str | None, typer.Option(help="Stop training after this long: 90s, 10m, 1.5h.")] = None,
     setting: Annotated[
         list[str] | None, typer.Option("-o", metavar="PATH=VALUE", help="Any setting: -o optimizer.momentum=0.8")
@@ -41,9 +44,14 @@ def train(
     """Train a model on DATA, evaluate it on pictures it never saw, and write the report."""
     from pervade import api, progress
     from pervade.cli.outcome import finish, stoppable
-    from pervade.core.errors import ConfigError
+    from pervade.core.errors import ConfigError, DataError
+    from pervade.engine.checkpoint import read_recipe
     from pervade.training import Options
 
+    if recipe is not None and (model is not None or task is not None):
+        raise ConfigError("--recipe names model and task itself; leave out --model and --task, or change it with -o")
+    if not data:  # an unset variable of the shell; a path of no letters would be the current folder
+        raise DataError("DATA is empty; give a folder or a table")
     if on_bad_file not in ("leave-out", "fail"):
         raise ConfigError(f"--on-bad-file {on_bad_file!r} is unknown; allowed: leave-out, fail")
     options = Options(progress.screen(), save_every, on_bad_file, tensorboard)
@@ -52,6 +60,7 @@ def train(
             data,
             task=task,
             model=model,
+            recipe=read_recipe(recipe) if recipe is not None else None,
             name=name,
             runs=runs,
             settings=setting or [],

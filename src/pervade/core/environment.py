@@ -8,6 +8,8 @@ import sys
 from importlib import metadata
 from typing import Any
 
+from pervade.core import runtime
+
 PACKAGES = ("pervade", "torch", "torchvision", "numpy", "scikit-learn", "pyarrow", "pillow", "safetensors")
 
 
@@ -32,6 +34,7 @@ def describe() -> dict[str, Any]:
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "gpus": gpus,
         "packages": versions,
+        "process": runtime.prepare(),  # what was set before torch loaded; asking again changes nothing
     }
 
 

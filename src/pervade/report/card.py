@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from pervade.report import calibration, cautions, verdict, wording
 from pervade.report.record import Figure, Record, Result
-from pervade.report.sections import recipe, reproduce
+from pervade.report.sections import recipe
 
 # The Hub's name for (domain, task); what is not listed has no pipeline tag, which the Hub allows.
 PIPELINES = {
@@ -168,9 +168,8 @@ def _command(record: Record) -> Markup:
     if words[:1] == ["pervade"]:
         text = wording.command(*(_public(word) if PurePath(word).is_absolute() else word for word in words))
     else:
-        text = reproduce.python(record).replace(str(record.run.recipe), "recipe.yaml")
         source = str(record.about.get("source", record.data.get("source")))
-        text = text.replace(repr(source), repr(_public(source)))
+        text = wording.command("pervade", "train", _public(source), "--recipe", "recipe.yaml")
     return Markup(text.replace("```", "'''"))
 
 

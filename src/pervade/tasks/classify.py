@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor
 from torch.nn import Module
@@ -78,7 +77,8 @@ class Classify(Task):
 
     def predictions(self, output: Output, batch: Batch, context: Context) -> Table:
         """ "probabilities" (n, k) float64, "prediction" (n,) and, where known, "target" (n,): numbers of labels."""
-        probabilities = output["logits"].double().softmax(1)
+        # On the processor, since not every device computes in 64 bits, which keep log-losses of sure answers apart.
+        probabilities = output["logits"].cpu().double().softmax(1)
         table: Table = {"row": batch["row"]}
         if "target" in batch:
             table["target"] = batch["target"]
@@ -88,7 +88,7 @@ class Classify(Task):
             **table,
             "prediction": prediction,
             "label": [labels[i] for i in prediction.tolist()],
-            "probabilities": probabilities.to(torch.float64),
+            "probabilities": probabilities,
         }
 
     def metrics(self, domain: Domain) -> Mapping[str, Any]:

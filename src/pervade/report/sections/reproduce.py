@@ -7,19 +7,19 @@ from pervade.report.html import Section, render
 from pervade.report.record import Record
 
 TEMPLATE = """\
-{% if command %}
-<pre tabindex="0"><code>{{ command }}</code></pre>
-{% else %}
+{% if not direct %}
 <p>The run was started from Python. This makes it again, from its recipe:</p>
-<pre tabindex="0"><code>{{ python }}</code></pre>
 {% endif %}
+<pre tabindex="0"><code>{{ command }}</code></pre>
 <p class="note">With the same data, versions and kind of machine, the seed {{ seed }} gives the same weights; elsewhere
 expect small differences.</p>
 """
 
 
 def section(record: Record) -> Section:
-    body = render(TEMPLATE, command=command(record), python=python(record), seed=record.recipe.get("seed", "–"))
+    direct = command(record)
+    seed = record.recipe.get("seed", "–")
+    body = render(TEMPLATE, direct=direct is not None, command=direct or from_recipe(record), seed=seed)
     return Section("reproduce", "Make it again", body)
 
 
@@ -29,10 +29,6 @@ def command(record: Record) -> str | None:
     return wording.command(*words) if words[:1] == ["pervade"] else None
 
 
-def python(record: Record) -> str:
+def from_recipe(record: Record) -> str:
     source = record.about.get("source", record.data.get("source"))
-    return (
-        "import pathlib\n\nimport pervade\nfrom pervade.engine.checkpoint import read_recipe\n\n"
-        f"recipe = read_recipe(pathlib.Path({str(record.run.recipe)!r}))\n"
-        f"pervade.fit({source!r}, recipe=recipe).evaluate()"
-    )
+    return wording.command("pervade", "train", str(source), "--recipe", str(record.run.recipe))
