@@ -107,7 +107,8 @@ def _sync(path: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        # Bytes of a file's name that are no UTF-8 become \udcXX, which JSON reads back as what it was.
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, data: dict[str, Any], indent: int | None = 1) -> None:

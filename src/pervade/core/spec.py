@@ -116,7 +116,7 @@ def _decode(data: Any, hint: Any, path: str, problems: list[str]) -> Any:
 def _plug_in(data: Any, kind: str, path: str, problems: list[str]) -> Any:
     if isinstance(data, str):
         data = {"use": data}
-    if not isinstance(data, Mapping) or not ({"use", "unregistered"} & set(data)):
+    if not isinstance(data, Mapping) or not isinstance(data.get("use", data.get("unregistered")), str):
         problems.append(f"{path or kind}: expected the name of a {kind}, got {data!r}")
         return None
     if "use" not in data:

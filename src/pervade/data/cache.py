@@ -8,9 +8,12 @@ longest unused go first.
 from __future__ import annotations
 
 import fcntl
+import functools
 import hashlib
 import json
+import logging
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,10 +24,11 @@ from typing import Any, TypeVar, overload
 import numpy as np
 
 from pervade.core import files
-from pervade.core.errors import ConfigError
+from pervade.core.errors import CheckpointError, ConfigError, ResourceError
 
-VERSION = 1  # of the layout below
-T, R = TypeVar("T"), TypeVar("R")
+VERSION = 2  # of the layout below
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def folder() -> Path:
@@ -37,8 +41,8 @@ def limit() -> int:
     """Bytes that the cache may take: $PERVADE_CACHE_GB in gigabytes, 20 unless set."""
     text = os.environ.get("PERVADE_CACHE_GB", "20")
     try:
-        return int(float(text) * 1e9)
-    except ValueError:
+        return max(int(float(text) * 1e9), 0)
+    except (ValueError, OverflowError):
         raise ConfigError(f"PERVADE_CACHE_GB is {text!r}; give a number of gigabytes, such as 20") from None
 
 
@@ -91,30 +95,83 @@ def decoded(
 ) -> tuple[list[np.ndarray | None], list[str | None]]:
     """For every path its pixels, or the reason why there are none. `make` maps a path to pixels or that reason.
 
-    Pixels are None as well, without a reason, where they do not fit under the limit; then the caller decodes each time.
+    Pixels are None as well, without a reason, where they do not fit under the limit or the cache cannot be written;
+    then the caller decodes each time, and a warning has said so.
     """
     first: dict[str, str] = {}
     for path, digest in zip(paths, hashes, strict=True):
         first.setdefault(digest, path)
     unique = sorted(first)
+    sources = [first[digest] for digest in unique]
+    try:
+        pictures, unique_reasons = _open_or_build(unique, sources, make, transform, progress)
+    except (OSError, ResourceError) as error:
+        _warn(f"pictures are decoded anew each time, because the cache cannot be used: {error}; set PERVADE_CACHE")
+        pictures, unique_reasons = None, _reasons(sources, make, progress)
+    entry = dict(zip(unique, range(len(unique)), strict=True))
+    where = [entry[digest] for digest in hashes]
+    reasons = [unique_reasons[i] for i in where]
+    pixels = [None if pictures is None or unique_reasons[i] else pictures[i] for i in where]
+    return pixels, reasons
+
+
+def _reasons(
+    paths: Sequence[str], make: Callable[[str], np.ndarray | str], progress: Callable[[int, int], None]
+) -> list[str | None]:
+    reasons: list[str | None] = []
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for made in _ordered(pool, make, paths):
+            reasons.append(made if isinstance(made, str) else None)
+            progress(len(reasons), len(paths))
+    return reasons
+
+
+def _open_or_build(
+    unique: Sequence[str],
+    sources: Sequence[str],
+    make: Callable[[str], np.ndarray | str],
+    transform: dict[str, Any],
+    progress: Callable[[int, int], None],
+) -> tuple[Pictures | None, list[str | None]]:
+    """The entry of these contents, built unless it is there and whole. Raises OSError, ResourceError."""
     key = hashlib.sha256(json.dumps([VERSION, transform, unique], sort_keys=True).encode()).hexdigest()[:32]
     place = folder() / key
     place.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(place.with_suffix(".lock")):
+    with _locked(key):
         files.settle(place)
-        if not place.exists():
+        index, pictures = _open(place)
+        if index is None:
+            shutil.rmtree(place, ignore_errors=True)
             with files.replacing_folder(place) as work:
-                _build(work, [first[digest] for digest in unique], make, progress)
-            _evict(keep=place)
+                _build(work, sources, make, progress)
+            index, pictures = _open(place)
+            if index is None:
+                raise OSError(f"{place} cannot be read back")
         os.utime(place)
+    _evict(keep=place)
+    if pictures is None and limit():
+        _warn(
+            f"pictures are decoded anew each time: decoded they take {index['needed'] / 1e9:.1f} GB, and the cache may "
+            f"take {_room(place.parent) / 1e9:.1f} GB; raise PERVADE_CACHE_GB or free some space in {folder()}"
+        )
+    return pictures, index["reasons"]
+
+
+def _open(place: Path) -> tuple[dict[str, Any] | None, Pictures | None]:
+    """The index and the pixels (None where they did not fit); no index where the entry must be built (again)."""
+    try:
         index = files.read_json(place / "index.json")
-    entry = dict(zip(unique, range(len(unique)), strict=True))
-    pictures = Pictures(place / "pixels.bin", [tuple(each) for each in index["places"]])
-    where = [entry[digest] for digest in hashes]
-    reasons = [index["reasons"][i] for i in where]
-    held = len(pictures) > 0 and index["whole"]
-    pixels = [pictures[i] if held and reason is None else None for i, reason in zip(where, reasons, strict=True)]
-    return pixels, reasons
+        if not index["whole"]:
+            return (None if index["needed"] <= _room(place.parent) else index), None
+        pictures = Pictures(place / "pixels.bin", [tuple(each) for each in index["places"]])
+    except (CheckpointError, OSError, KeyError):
+        return None, None
+    return (index, pictures) if len(pictures.bytes) == index["needed"] else (None, None)
+
+
+def _room(path: Path) -> int:
+    """Bytes that one entry may take. A tenth of the free disk is left to others: checkpoints must be saved as well."""
+    return min(limit(), int(0.9 * shutil.disk_usage(path).free))
 
 
 def _build(
@@ -122,7 +179,7 @@ def _build(
 ) -> None:
     places: list[tuple[int, int, int, int]] = []
     reasons: list[str | None] = []
-    end, whole, most = 0, True, limit()
+    end, most = 0, _room(work)
     with (work / "pixels.bin").open("wb") as file, ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         for made in _ordered(pool, make, paths):
             if isinstance(made, str):
@@ -133,13 +190,13 @@ def _build(
                 places.append((end, height, width, channels))
                 reasons.append(None)
                 end += made.size
-                whole = whole and end <= most
-                if whole:
+                if end <= most:
                     file.write(np.ascontiguousarray(made).data)
             progress(len(reasons), len(paths))
-        if not whole:
+        if end > most:
             file.truncate(0)
-    files.write_json(work / "index.json", {"places": places, "reasons": reasons, "whole": whole}, indent=None)
+    index = {"places": places, "reasons": reasons, "whole": end <= most, "needed": end}
+    files.write_json(work / "index.json", index, indent=None)
 
 
 def _ordered(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
@@ -153,10 +210,11 @@ def _ordered(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterab
 
 
 def _evict(keep: Path) -> None:
-    """Removes whole entries, the longest unused first, until the rest is under the limit. A process that still maps
-    one keeps its pages: the file goes when the last reader closes it."""
-    import shutil
-
+    """Removes whole entries, the longest unused first, until the rest is under the limit, and what a killed process
+    left half built. A process that still maps an entry keeps its pages: the file goes when the last reader closes it.
+    """
+    for work in folder().glob(".*.tmp"):
+        _remove(work, key=work.name[1:].partition(".")[0])
     entries = [each for each in folder().iterdir() if each.is_dir() and not each.name.startswith(".")]
     sizes = {each: sum(file.stat().st_size for file in each.iterdir()) for each in entries}
     total = sum(sizes.values())
@@ -164,15 +222,32 @@ def _evict(keep: Path) -> None:
         if total <= limit():
             break
         if entry != keep:
-            shutil.rmtree(entry, ignore_errors=True)
+            _remove(entry, key=entry.name)
             total -= sizes[entry]
 
 
+def _remove(path: Path, key: str) -> None:
+    with _locked(key, wait=False) as held:
+        if held:  # else somebody is at work there
+            shutil.rmtree(path, ignore_errors=True)
+
+
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR)
+def _locked(key: str, wait: bool = True) -> Iterator[bool]:
+    """Holds the entry's lock; without `wait` gives False where another process has it."""
+    descriptor = os.open(folder() / f"{key}.lock", os.O_CREAT | os.O_RDWR)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            held = True
+        except BlockingIOError:
+            held = False
+        yield held
     finally:
         os.close(descriptor)
+
+
+@functools.cache
+def _warn(text: str) -> None:
+    """Once in a process; where nobody set up logging, on standard error."""
+    logging.getLogger(__name__).warning(text)

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from pervade.core import seed as seeds
+from pervade.core.errors import ConfigError
 from pervade.core.protocols import Domain, Sampler
 from pervade.core.types import Batch, Parts, Rows
 
@@ -25,6 +26,8 @@ class Loader:
 
     In training a pass is cut into batches of nearly equal size (they differ by one row at most), so that no last batch
     of a single row upsets batch normalisation. With several ranks each takes its share of every batch.
+
+    Raises ConfigError where a batch has fewer rows than there are ranks.
     """
 
     def __init__(
@@ -40,6 +43,11 @@ class Loader:
         rank: int = 0,
         world: int = 1,
     ) -> None:
+        smallest = len(rows) // math.ceil(len(rows) / batch_size) if len(rows) else world
+        if sampler is None and smallest < world:
+            raise ConfigError(
+                f"{world} processes cannot share a batch of {smallest} rows; raise --batch-size or start fewer"
+            )
         self.rows, self.domain, self.batch_size, self.seed = rows, domain, batch_size, seed
         self.training, self.sampler, self.workers = training, sampler, workers
         self.rank, self.world = rank, world

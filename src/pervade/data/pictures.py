@@ -3,37 +3,50 @@
 from __future__ import annotations
 
 import io
+import threading
 import warnings
 
 import numpy as np
+import PIL
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 SUFFIXES = frozenset(
-    [
-        ".jpg",
-        ".jpeg",
-        ".jfif",
-        ".png",
-        ".gif",
-        ".bmp",
-        ".webp",
-        ".tif",
-        ".tiff",
-        ".ppm",
-        ".pgm",
-        ".pbm",
-        ".pnm",
-        ".ico",
-        ".tga",
-        ".jp2",
-    ]
+    ".jpg .jpeg .jfif .png .gif .bmp .webp .tif .tiff .ppm .pgm .pbm .pnm .ico .tga .jp2".split()  # noqa: SIM905
 )
-MAX_PIXELS = 178_956_970  # Pillow's own limit: a decoded RGB picture of half a gigabyte
+# Pillow's readers of these (JPEG's reads MPO too). No others: EPS's would start Ghostscript on what a stranger sent.
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "ICO", "TGA", "JPEG2000")
+MAX_PIXELS = 178_956_970  # where Pillow raises: a decoded RGB picture of half a gigabyte
 LONGEST = 4  # a picture longer than this many times its width is cut to its middle
+DECODER = f"1, Pillow {PIL.__version__}"  # what pixels depend on besides the file; the number is that of the code below
 
 
 class PictureFault(ValueError):
     """Why a file cannot be used as a picture."""
+
+
+class _Quiet:
+    """Silences warnings while any thread is inside. `warnings.catch_warnings` alone is not safe with threads: the one
+    that leaves last would put back what another had set."""
+
+    def __init__(self) -> None:
+        self.lock, self.inside = threading.Lock(), 0
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if self.inside == 0:
+                self.filters = warnings.catch_warnings()
+                self.filters.__enter__()
+                warnings.simplefilter("ignore")
+            self.inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0:
+                self.filters.__exit__(None, None, None)
+
+
+_quiet = _Quiet()
 
 
 def decode(data: bytes, side: int, channels: int) -> np.ndarray:
@@ -45,35 +58,31 @@ def decode(data: bytes, side: int, channels: int) -> np.ndarray:
     if not data:
         raise PictureFault("the file is empty (0 bytes)")
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of sizes and of odd metadata; size is checked here, odd metadata does not matter to pixels.
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data)) as picture:
-                if picture.width * picture.height > MAX_PIXELS:
-                    raise PictureFault(
-                        f"{picture.width} x {picture.height} pixels would fill the memory "
-                        f"(at most {MAX_PIXELS:,} in all are decoded)"
-                    )
-                # A JPEG far larger than needed decodes at 1/2, 1/4 or 1/8, several times as fast.
-                picture.draft("RGB", (2 * side, 2 * side))
-                return _pixels(_scale(_plain(picture), side), channels)
-    except PictureFault:
-        raise
+        # Pillow warns of large sizes, which are wanted, and of odd metadata, which does not matter to pixels.
+        with _quiet, Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+            # A JPEG far larger than needed decodes at 1/2, 1/4 or 1/8, several times as fast.
+            picture.draft("RGB", (2 * side, 2 * side))
+            plain = _plain(picture)
     except UnidentifiedImageError:
         raise PictureFault("this is not a picture, or of a kind that cannot be read") from None
-    except Image.DecompressionBombError:
-        raise PictureFault(f"its size would fill the memory (at most {MAX_PIXELS:,} pixels are decoded)") from None
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, OverflowError) as error:
-        # What Pillow's readers raise at damaged files, by kind of file.
-        raise PictureFault(f"damaged or cut off ({error})") from None
+    except (Image.DecompressionBombError, MemoryError):
+        # Pillow looks at the size before it decodes.
+        raise PictureFault(f"it would fill the memory (at most {MAX_PIXELS:,} pixels are decoded)") from None
+    except Exception as error:
+        # Pillow's readers raise almost anything at damaged files: OSError, SyntaxError, struct.error, KeyError …
+        raise PictureFault(f"damaged or cut off ({str(error) or type(error).__name__})") from None
+    return _pixels(_scale(plain, side), channels)
 
 
 def _plain(picture: Image.Image) -> Image.Image:
     """8-bit grey or RGB, upright."""
     picture.load()
-    upright = ImageOps.exif_transpose(picture)
+    try:
+        upright = ImageOps.exif_transpose(picture)
+    except Exception:  # damaged EXIF, of which Pillow raises almost anything; the pixels are good
+        upright = picture
     if upright.mode in ("I;16", "I;16B", "I;16L", "I;16N", "I", "F"):
-        values = np.asarray(upright, dtype=np.float64)
+        values = np.nan_to_num(np.asarray(upright, dtype=np.float32))
         # "I" is what Pillow makes of 16-bit PNGs; without a stated range the picture's own largest value is white.
         white = 65535.0 if upright.mode.startswith("I") and values.max(initial=0) <= 65535 else values.max(initial=1)
         return Image.fromarray(np.clip(values / max(white, 1e-12) * 255.0, 0, 255).round().astype(np.uint8))
@@ -87,12 +96,12 @@ def _plain(picture: Image.Image) -> Image.Image:
 def _scale(picture: Image.Image, side: int) -> Image.Image:
     width, height = picture.size
     short = min(width, height)
-    longest = short * LONGEST
-    box = ((width - min(width, longest)) / 2, (height - min(height, longest)) / 2)
-    box = (*box, width - box[0], height - box[1])
-    size = tuple(max(round(side * (end - start) / short), side) for start, end in ((box[0], box[2]), (box[1], box[3])))
+    kept_width, kept_height = min(width, short * LONGEST), min(height, short * LONGEST)
+    left, top = (width - kept_width) / 2, (height - kept_height) / 2
+    size = (max(round(side * kept_width / short), side), max(round(side * kept_height / short), side))
     if size == picture.size:
         return picture
+    box = (left, top, left + kept_width, top + kept_height)
     return picture.resize(size, Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)
 
 

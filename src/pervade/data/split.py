@@ -6,7 +6,7 @@ are drawn by seed, class by class, so that every split has the classes in the sa
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -66,20 +66,24 @@ def _draw(rows: Rows, given: Sequence[str], shares: dict[str, float], seed: int)
     if not shares:
         return splits
     strata: dict[Hashable, list[list[int]]] = defaultdict(list)
+    trained: Counter[Hashable] = Counter()  # in how many units that train each class stands
     for unit in units(rows, [i for i, split in enumerate(given) if split == "train"]):
         strata[_stratum(rows, unit[0])].append(unit)
+        trained.update({_stratum(rows, row) for row in unit})
     for number, stratum in enumerate(sorted(strata, key=str)):
         members = strata[stratum]
-        order = seeds.generator(seed, number).permutation(len(members))
-        start = 0
+        order = iter(seeds.generator(seed, number).permutation(len(members)))
         for position, (name, share) in enumerate(shares.items()):
-            # At least one of every class where there are enough, and always one left to train on.
-            wanted = max(round(share * len(members)), 1)
-            stop = min(start + wanted, len(members) - 1) if len(members) > position + 1 else start
-            for index in order[start:stop]:
+            # At least one of every class where there are enough.
+            wanted = max(round(share * len(members)), 1) if len(members) > position + 1 else 0
+            while wanted and (index := next(order, None)) is not None:
+                classes = {_stratum(rows, row) for row in members[index]}
+                if any(trained[each] == 1 for each in classes):
+                    continue  # the last unit of a class always trains
+                trained.subtract(classes)
                 for row in members[index]:
                     splits[row] = name
-            start = max(stop, start)
+                wanted -= 1
     return splits
 
 

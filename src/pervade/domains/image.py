@@ -8,6 +8,7 @@ model's first layer (nn/normalise.py), so the input stays in pixels of 0-1.
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -59,16 +60,18 @@ class Image(Domain):
         found: list[Path] = []
         left_out: list[LeftOut] = []
         for source in map(Path, sources):
-            if source.is_dir():
+            if os.path.isdir(source):  # noqa: PTH112  (Path.is_dir raises where a name is too long)
                 inside, lost = listing.walk(source, pictures.SUFFIXES)
                 found += inside
-                left_out += lost
-            elif source.is_file():
+                left_out += [LeftOut.of(source / each.source, each.reason) for each in lost]
+            elif os.path.isfile(source):  # noqa: PTH113
                 found.append(source)
             else:
-                raise DataError(f"{source} is not there; give pictures or folders of pictures")
+                raise DataError(f"{listing.shown(source)} is not there; give pictures or folders of pictures")
         if not found:
-            raise DataError(f"no picture in {', '.join(map(str, sources))}")
+            reason = f" (the first file left out, {left_out[0].source}: {left_out[0].reason})" if left_out else ""
+            names = ", ".join(listing.shown(Path(each)) for each in sources)
+            raise DataError(f"no picture in {names or 'nothing'}{reason}; give pictures or folders of pictures")
         return Rows({"id": [str(each) for each in found], "path": [str(each) for each in found]}), left_out
 
     def prepare(
@@ -90,11 +93,11 @@ class Image(Domain):
             if digest is None
         ]
         digests = [str(hashes[i]) for i in readable]
-        transform = {"side": self.stored_side, "channels": self.channels}
+        transform = {"side": self.stored_side, "channels": self.channels, "decoder": pictures.DECODER}
         pixels, reasons = cache.decoded(
             [paths[i] for i in readable],
             digests,
-            self._try_decode,
+            self._decode_again,
             transform,
             lambda done, of: progress(len(rows) + done * len(rows) // max(of, 1), total),
         )
@@ -117,13 +120,20 @@ class Image(Domain):
             return self._decode(path)
         except pictures.PictureFault as fault:
             return str(fault)
+        except OSError as error:
+            return f"the file cannot be opened ({error.strerror})"
+
+    def _decode_again(self, path: str) -> np.ndarray | str:
+        """For the cache, which keeps the reason with the content: that the disk failed now must not be kept."""
+        try:
+            return self._decode(path)
+        except pictures.PictureFault as fault:
+            return str(fault)
+        except OSError as error:
+            raise DataError(f"{path} could be opened but not a second time ({error.strerror}); try again") from None
 
     def _decode(self, path: str) -> np.ndarray:
-        try:
-            data = Path(path).read_bytes()
-        except OSError as error:
-            raise pictures.PictureFault(f"cannot be opened ({error.strerror})") from None
-        return pictures.decode(data, self.stored_side, self.channels)
+        return pictures.decode(Path(path).read_bytes(), self.stored_side, self.channels)
 
     # learning from the training split
 
@@ -167,8 +177,8 @@ class Image(Domain):
         """Input (size, size, c) uint8; `collate` makes it pixels of 0-1. Raises DataError at a picture gone bad."""
         try:
             pixels = self._pixels(row)
-        except pictures.PictureFault as fault:
-            raise DataError(f"{row['id']}: {fault}") from None
+        except (pictures.PictureFault, OSError) as fault:
+            raise DataError(f"{row['id']} cannot be read any more: {fault}; put the data back") from None
         if rng is None or not self.augment:
             top, left = (pixels.shape[0] - self.size) // 2, (pixels.shape[1] - self.size) // 2
             cut = pixels[top : top + self.size, left : left + self.size]

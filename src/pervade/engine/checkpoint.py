@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn import Module
 
 from pervade.core import files, spec
-from pervade.core.errors import CheckpointError
+from pervade.core.errors import CheckpointError, ConfigError
 from pervade.core.protocols import Domain, Recipe, Task
 from pervade.core.run import RunDirectory
 from pervade.engine import packing, ranks
@@ -98,20 +98,23 @@ def _write_packed(folder: Path, state: dict[str, Any]) -> None:
 
 
 def _read_packed(folder: Path) -> dict[str, Any]:
-    data = files.read_json(folder / "state.json")
-    tensors = _read_tensors(folder / "state.safetensors", data.get("sha256"))
+    data = files.read_json(folder / "state.json", "sha256", "state")
+    tensors = _read_tensors(folder / "state.safetensors", data["sha256"])
     return dict(packing.unpack(data["state"], tensors))
 
 
 def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> str:
-    safetensors.torch.save_file(tensors, path)
+    try:
+        safetensors.torch.save_file(tensors, path)
+    except safetensors.SafetensorError as error:  # a full disk, in words of its own
+        raise OSError(str(error)) from None
     return files.sha256(path)
 
 
-def _read_tensors(path: Path, digest: str | None) -> dict[str, Tensor]:
+def _read_tensors(path: Path, digest: str) -> dict[str, Tensor]:
     if not path.is_file():
         raise CheckpointError(f"{path} is missing; the folder is not a complete checkpoint")
-    if digest is not None and files.sha256(path) != digest:
+    if files.sha256(path) != digest:
         raise CheckpointError(f"{path} is damaged: its contents changed since it was written; use another checkpoint")
     try:
         return safetensors.torch.load_file(path)
@@ -152,9 +155,12 @@ def load_checkpoint(run: RunDirectory, name: str, recipe: Recipe | None = None) 
     """
     folder = run.checkpoint(name)
     files.settle(folder)
-    architecture = files.read_json(folder / "architecture.json")
+    architecture = files.read_json(folder / "architecture.json", "inputs", "outputs", "sha256", "tied")
     decision = files.read_json(folder / "decision.json")
-    domain = spec.decode(files.read_json(folder / "preprocess.json")["domain"], Domain) if recipe is None else None
+    domain = None
+    if recipe is None:
+        preprocess = folder / "preprocess.json"
+        domain = _decode(preprocess, files.read_json(preprocess, "domain")["domain"], Domain)
     stored = recipe or read_recipe(folder / "recipe.yaml")
     network = stored.model.build(architecture["inputs"], architecture["outputs"])
     weights = _read_tensors(folder / "model.safetensors", architecture["sha256"])
@@ -185,11 +191,20 @@ def write_recipe(path: Path, recipe: Recipe) -> None:
 
 def read_recipe(path: Path) -> Recipe:
     """Raises CheckpointError where the file is damaged or newer, ConfigError where a part is not registered."""
+    remedy = "use another checkpoint's recipe.yaml, or train again"
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path} cannot be read ({error})") from None
+    except (OSError, yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise CheckpointError(f"{path} cannot be read ({' '.join(str(error).split())}); {remedy}") from None
     if not isinstance(data, dict):
-        raise CheckpointError(f"{path} is damaged: it holds no recipe")
+        raise CheckpointError(f"{path} is damaged: it holds no recipe; {remedy}")
     files.check_format(path, data.pop("format", None))
-    return spec.decode(data, Recipe)
+    return _decode(path, data, Recipe)
+
+
+def _decode(path: Path, data: Any, expected: Any) -> Any:
+    """What a file holds of a spec; the file is named where it is at fault."""
+    try:
+        return spec.decode(data, expected)
+    except ConfigError as error:
+        raise ConfigError(*(f"{path}: {problem}" for problem in error.problems)) from None

@@ -1,11 +1,12 @@
 """Nested state (dicts, lists, numbers, tensors, arrays) as one safetensors file and one JSON file; no pickle.
 
 `pack` takes the tensors out and leaves `{"$tensor": key}` in their place; a tensor that stands in two places (tied
-weights) is kept once. JSON has no tuples and only text as keys, so these are marked as well.
+weights) is kept once. JSON has no tuples, no nan, no infinity and only text as keys, so these are marked as well.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,15 @@ def pack(value: Any) -> tuple[Any, dict[str, Tensor]]:
     """Returns JSON and the tensors by key. Raises TypeError at anything that is neither plain nor a tensor."""
     tensors: dict[str, Tensor] = {}
     seen: dict[tuple[Any, ...], str] = {}
+    storages: set[int] = set()
+
+    def keep(tensor: Tensor, path: str) -> str:
+        """{"a": {"b": …}} and {"a.b": …} have one path, and safetensors keeps a name for itself."""
+        key = path
+        while key in tensors or key in ("", "__metadata__"):
+            key += "_"
+        tensors[key] = tensor
+        return key
 
     def walk(each: Any, path: str) -> Any:
         if isinstance(each, Tensor):
@@ -25,14 +35,21 @@ def pack(value: Any) -> tuple[Any, dict[str, Tensor]]:
             identity = (each.untyped_storage().data_ptr(), each.storage_offset(), each.shape, each.stride(), each.dtype)
             key = seen.get(identity) if each.numel() else None
             if key is None:
-                key = seen[identity] = path
-                tensors[key] = each.detach().cpu().contiguous()
+                tensor = each.detach().cpu().contiguous()
+                # safetensors refuses tensors that share memory, so views are copied out of it.
+                whole = tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
+                key = seen[identity] = keep(tensor.clone() if identity[0] in storages or not whole else tensor, path)
+                storages.add(identity[0])
             return {"$tensor": key}
         if isinstance(each, np.ndarray):
-            tensors[path] = torch.from_numpy(np.ascontiguousarray(each))
-            return {"$array": path}
+            if each.dtype.kind not in "biufc":
+                raise TypeError(f"{path}: a state may hold arrays of numbers, not of {each.dtype}")
+            own = np.array(each, dtype=each.dtype.newbyteorder("="), order="C")
+            return {"$array": keep(torch.from_numpy(own), path)}
         if isinstance(each, np.generic):
-            return each.item()
+            each = each.item()
+        if isinstance(each, float) and not math.isfinite(each):
+            return {"$float": str(each)}
         if each is None or isinstance(each, (bool, int, float, str)):
             return each
         if isinstance(each, Mapping):
@@ -58,6 +75,8 @@ def unpack(data: Any, tensors: Mapping[str, Tensor]) -> Any:
         return tensors[data["$tensor"]]
     if "$array" in data:
         return tensors[data["$array"]].numpy()
+    if "$float" in data:
+        return float(data["$float"])
     if "$tuple" in data:
         return tuple(unpack(each, tensors) for each in data["$tuple"])
     if "$items" in data:

@@ -1,0 +1,80 @@
+"""pervade predict: its three forms of output, its exit status, and that it agrees with evaluate."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from pervade import api
+from pervade.engine.predict import read_columns
+
+
+def test_text(pervade, run: Path, photos: Path) -> None:
+    outcome = pervade("predict", run, photos / "cat" / "0.png", "--top", 2)
+    assert outcome.status == 0
+    name, answer = outcome.out.rstrip("\n").split("\t")
+    assert name == str(photos / "cat" / "0.png")
+    assert answer.split()[0] in ("cat", "dog")
+    assert answer.endswith("%")
+
+
+def test_json(pervade, run: Path, photos: Path) -> None:
+    outcome = pervade("predict", run, photos, "--json", "--top", 9)
+    rows = [json.loads(line) for line in outcome.out.splitlines()]
+    assert len(rows) == 16
+    for row in rows:
+        assert {each["label"] for each in row["top"]} == {"cat", "dog"}
+        probabilities = [each["probability"] for each in row["top"]]
+        assert probabilities == sorted(probabilities, reverse=True)
+        assert abs(sum(probabilities) - 1) < 1e-9
+    assert outcome.err == ""
+
+
+def test_csv(pervade, run: Path, photos: Path, tmp_path: Path) -> None:
+    odd = tmp_path / 'a,b "c"\nd.png'
+    odd.write_bytes((photos / "cat" / "0.png").read_bytes())
+    (tmp_path / "bad.png").write_bytes(b"")
+    outcome = pervade("predict", run, odd, tmp_path / "bad.png", "--csv", "--top", 1)
+    rows = list(csv.DictReader(io.StringIO(outcome.out, newline="")))
+    assert [row["input"] for row in rows] == [str(odd), str(tmp_path / "bad.png")]
+    assert rows[0]["rank"] == "1"
+    assert 0.5 <= float(rows[0]["probability"]) <= 1
+    assert rows[1]["error"] == "the file is empty (0 bytes)"
+
+
+def test_wrong_use(pervade, run: Path, photos: Path) -> None:
+    pervade("predict", run, photos, "--json", "--csv").refuses("--json and --csv exclude each other; choose one")
+    pervade("predict", run, photos, "--top", "0").refuses("Invalid value for '--top'")
+    pervade("predict", run).refuses("Missing argument")
+    pervade("predict", run, photos / "gone.png").refuses("gone.png is not there; give pictures or folders of pictures")
+    pervade("predict", run, "").refuses("give pictures or folders of pictures")
+
+
+def test_agrees_with_evaluate_row_by_row(session_run: Path) -> None:
+    run = api.load(session_run)
+    run.evaluate(split="train")
+    columns = read_columns(run.directory.predictions("best", "train"))
+    stored = json.loads(run.directory.data.read_text())["columns"]
+    paths = [stored["path"][row] for row in columns["row"]]
+    difference = np.abs(run.predict_proba(paths) - columns["probabilities"]).max()
+    assert difference < 1e-6
+    # In another order and one at a time: a row does not depend on its neighbours.
+    alone = np.concatenate([run.predict_proba([path]) for path in paths[::-1]])[::-1]
+    assert np.abs(alone - columns["probabilities"]).max() < 1e-6
+
+
+def test_reader_goes_away(session_run: Path, photos: Path, tmp_path: Path) -> None:
+    """`pervade predict … | head -1` ends silently."""
+    command = [sys.executable, "-c", "from pervade.cli import main; main()", "predict", session_run, photos, "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ) as process:
+        process.stdout.close()
+        complaint = process.stderr.read().decode()
+    assert complaint == ""
+    assert process.returncode != 0

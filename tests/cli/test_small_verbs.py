@@ -1,0 +1,103 @@
+"""The verbs that only tell, and what the command line reads of texts."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pervade.cli.options import seconds
+from pervade.core import registry
+from pervade.core.errors import ConfigError
+
+
+def test_doctor(pervade, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    outcome = pervade("doctor")
+    assert outcome.status == 0
+    assert outcome.out.splitlines()[-1] == "ready"
+    assert str(tmp_path / "cache") in outcome.out
+
+
+def test_doctor_sees_a_cache_that_cannot_be_written(pervade, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("PERVADE_CACHE", str(tmp_path / "file"))
+    outcome = pervade("doctor")
+    assert outcome.status == 1
+    assert "problem: the cache folder" in outcome.err
+    assert "set PERVADE_CACHE to another" in outcome.err
+
+
+def test_models(pervade) -> None:
+    outcome = pervade("models")
+    assert outcome.status == 0
+    names = {line.split()[0] for line in outcome.out.splitlines()}
+    assert {"reference-cnn", "reference-mlp", "resnet18"} <= names
+
+
+def test_tasks(pervade) -> None:
+    outcome = pervade("tasks")
+    assert outcome.status == 0
+    assert outcome.out.startswith("image-classification")
+
+
+def test_help_and_version(pervade) -> None:
+    from pervade import __version__
+
+    assert pervade("--version").out.strip() == __version__
+    whole = pervade("--help")
+    assert whole.status == 0
+    assert "predict" in whole.out
+    assert pervade().status == 2
+    for verb in ("train", "resume", "evaluate", "predict", "report", "models", "tasks", "doctor", "demo"):
+        assert pervade(verb, "--help").status == 0
+
+
+def test_help_does_not_load_torch() -> None:
+    code = "import sys; from pervade.cli import main\ntry: main()\nexcept SystemExit: print('torch' in sys.modules)"
+    start = time.monotonic()
+    told = subprocess.run([sys.executable, "-c", code, "train", "--help"], capture_output=True, text=True, check=True)
+    assert told.stdout.splitlines()[-1] == "False"
+    assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [(None, None), ("90", 90), ("90s", 90), ("10m", 600), ("1.5h", 5400), (" 2 min ", 120)]
+)
+def test_time_limit(text: str | None, value: float | None) -> None:
+    assert seconds(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-5", "0", "1d", "1h30", "1e3"])
+def test_time_limit_that_is_none(text: str) -> None:
+    with pytest.raises(ConfigError, match="is not a duration; write for example 90s, 10m or"):
+        seconds(text)
+
+
+def test_evaluate_and_report(pervade, run: Path) -> None:
+    outcome = pervade("evaluate", run, "--split", "validation")
+    assert outcome.status == 0
+    assert "accuracy" in outcome.out
+    outcome = pervade("report", run)
+    assert outcome.status == 0
+    assert Path(outcome.out.strip()).is_file()
+
+
+def test_interrupted(pervade, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(kind: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(registry, "names", interrupt)
+    assert pervade("models").status == 130
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
+def test_fault_of_the_machine_is_one_line(number: int, pervade, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(kind: str) -> None:
+        raise OSError(number, "the machine says no", "some/file")
+
+    monkeypatch.setattr(registry, "names", fail)
+    pervade("models").refuses("cannot write or read some/file: the machine says no; free some space or mend")

@@ -1,0 +1,171 @@
+"""Files and folders are whole or not there, wherever the process dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pervade.core import files
+from pervade.core.errors import CheckpointError, ResourceError
+
+CALLS = ("fsync", "rename", "replace")  # of the os: what a save does that a crash can fall between
+
+
+def killed_at(number: int, work: Callable[[], None]) -> bool:
+    """Runs `work` in a child process that dies, without cleaning up, before its n-th such call; whether it died."""
+    child = os.fork()
+    if child == 0:
+        count = 0
+        for name in CALLS:
+            original = getattr(os, name)
+
+            def counted(*arguments, original=original, **settings):
+                nonlocal count
+                count += 1
+                if count == number:
+                    os._exit(9)
+                return original(*arguments, **settings)
+
+            setattr(os, name, counted)
+        try:
+            work()
+        finally:
+            os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+
+
+def write_folder(path: Path, text: str) -> None:
+    with files.replacing_folder(path) as folder:
+        (folder / "one").write_text(text)
+        (folder / "two").write_text(text)
+
+
+def read_folder(path: Path) -> str:
+    files.settle(path)
+    one, two = (path / "one").read_text(), (path / "two").read_text()
+    assert one == two
+    return one
+
+
+def test_folder_is_old_or_new_wherever_a_crash_falls(tmp_path: Path) -> None:
+    path = tmp_path / "best"
+    seen = []
+    for number in range(1, 100):
+        shutil.rmtree(tmp_path)
+        tmp_path.mkdir()
+        write_folder(path, "old")
+        died = killed_at(number, lambda: write_folder(path, "new"))
+        seen.append(read_folder(path))
+        # What the crash left behind does not hinder the next save, nor outlive it (but for the dead one's own).
+        write_folder(path, "newer")
+        assert read_folder(path) == "newer"
+        left = {each.name for each in tmp_path.iterdir()}
+        assert {name for name in left if not name.endswith(".tmp")} == {"best"}
+        if not died:
+            break
+    assert seen == sorted(seen, reverse=True)  # old up to some point, new from there on
+    assert set(seen) == {"old", "new"}
+
+
+def test_first_folder_is_whole_or_not_there(tmp_path: Path) -> None:
+    for number in range(1, 100):
+        path = tmp_path / str(number)
+        died = killed_at(number, lambda path=path: write_folder(path, "new"))
+        files.settle(path)
+        assert not path.exists() or read_folder(path) == "new"
+        if not died:
+            assert path.exists()
+            break
+
+
+def test_file_is_old_or_new_wherever_a_crash_falls(tmp_path: Path) -> None:
+    path = tmp_path / "data.json"
+    seen = []
+    for number in range(1, 100):
+        files.write_json(path, {"value": "old"})
+        died = killed_at(number, lambda: files.write_json(path, {"value": "new"}))
+        seen.append(files.read_json(path)["value"])
+        if not died:
+            break
+    assert seen == sorted(seen, reverse=True)
+    assert set(seen) == {"old", "new"}
+
+
+def test_a_fault_while_writing_leaves_what_was_there(tmp_path: Path) -> None:
+    write_folder(tmp_path / "best", "old")
+    files.write_text(tmp_path / "file", "old")
+    with pytest.raises(RuntimeError), files.replacing_folder(tmp_path / "best") as folder:
+        (folder / "one").write_text("new")
+        raise RuntimeError
+    with pytest.raises(RuntimeError), files.replacing(tmp_path / "file") as temporary:
+        temporary.write_text("new")
+        raise RuntimeError
+    assert read_folder(tmp_path / "best") == "old"
+    assert (tmp_path / "file").read_text() == "old"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["best", "file"]
+
+
+def test_reader_does_not_disturb_a_writer(tmp_path: Path) -> None:
+    """`settle` while another process is between its two renames: the new folder is there afterwards, and no error."""
+    path = tmp_path / "best"
+    write_folder(path, "old")
+    rename = os.rename
+
+    def slow(source, target):
+        rename(source, target)
+        assert read_folder(path) in ("old", "new")  # a reader comes at every moment
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "rename", slow)
+        write_folder(path, "new")
+    assert read_folder(path) == "new"
+
+
+def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(
+        ResourceError, match=r"cannot write .*file/best: Not a directory; nothing saved before was lost"
+    ):
+        write_folder(tmp_path / "file" / "best", "new")
+    with pytest.raises(ResourceError, match="choose another folder, then resume"):
+        files.write_text(tmp_path / "file" / "name", "new")
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 1', "null", "[" * 100_000, b"\xff\xfe"])
+def test_damaged_json(content: str | bytes, tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(CheckpointError, match=r"x\.json is damaged \(.*\); use another checkpoint or train again"):
+        files.read_json(path)
+
+
+@pytest.mark.parametrize("version", [files.FORMAT + 1, None, "1", 1.5])
+def test_json_of_another_version(version: object, tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text(json.dumps({"format": version}))
+    with pytest.raises(CheckpointError, match=r"x\.json has format .* update Pervade"):
+        files.read_json(tmp_path / "x.json")
+
+
+def test_json_that_is_missing_or_lacks_a_key(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"x\.json is missing; the folder is not a complete run"):
+        files.read_json(tmp_path / "x.json")
+    files.write_json(tmp_path / "x.json", {"a": 1})
+    assert files.read_json(tmp_path / "x.json", "a")["a"] == 1
+    with pytest.raises(CheckpointError, match="has no 'b'"):
+        files.read_json(tmp_path / "x.json", "a", "b")
+
+
+def test_json_has_no_nan(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        files.write_json(tmp_path / "x.json", {"a": float("nan")})
+    assert not (tmp_path / "x.json").exists()
+
+
+def test_name_that_is_no_utf8(tmp_path: Path) -> None:
+    files.write_json(tmp_path / "x.json", {"name": "caf\udce9"})
+    assert files.read_json(tmp_path / "x.json")["name"] == "caf\udce9"

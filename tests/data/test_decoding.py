@@ -1,0 +1,165 @@
+"""Pixels out of files, against pictures made by hand."""
+
+from __future__ import annotations
+
+import io
+import threading
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from tests.data.drawing import encoded, pixels
+
+from pervade.data.pictures import PictureFault, decode
+
+
+def saved(picture: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, format=kind, **options)
+    return buffer.getvalue()
+
+
+def test_pixels_come_through_unchanged() -> None:
+    picture = pixels(0, 1, 16)
+    for kind in ("PNG", "BMP", "TIFF", "PPM", "TGA"):
+        assert np.array_equal(decode(encoded(picture, kind), 16, 3), picture)
+
+
+def test_sixteen_bit() -> None:
+    values = np.array([[0, 128, 129, 257], [32767, 32768, 65406, 65535]] * 2, dtype=np.uint16)
+    expected = np.array([[0, 0, 1, 1], [127, 128, 254, 255]] * 2, dtype=np.uint8)  # v / 257, rounded
+    for kind in ("PNG", "TIFF"):
+        assert np.array_equal(decode(saved(Image.fromarray(values), kind), 4, 1)[:, :, 0], expected)
+        assert np.array_equal(decode(saved(Image.fromarray(values), kind), 4, 3), np.stack([expected] * 3, 2))
+
+
+def test_floats_with_gaps() -> None:
+    """A TIFF of measured values: 1 is white unless larger values stand in it; what is no number is black."""
+    values = np.array([[0.0, 0.5], [1.0, np.nan]], dtype=np.float32)
+    assert decode(saved(Image.fromarray(values), "TIFF"), 2, 1)[:, :, 0].tolist() == [[0, 128], [255, 0]]
+    values = np.array([[0.0, 100.0], [200.0, -5.0]], dtype=np.float32)
+    assert decode(saved(Image.fromarray(values), "TIFF"), 2, 1)[:, :, 0].tolist() == [[0, 128], [255, 0]]
+
+
+def test_palette_with_transparency_lies_on_white() -> None:
+    picture = Image.new("P", (2, 2))
+    picture.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255] + [0] * 759)
+    picture.putdata([0, 1, 2, 1])
+    made = decode(saved(picture, transparency=1), 2, 3)
+    assert made.tolist() == [[[255, 0, 0], [255, 255, 255]], [[0, 0, 255], [255, 255, 255]]]
+
+
+def test_alpha_lies_on_white() -> None:
+    colours = np.array([[[255, 0, 0, 255], [255, 0, 0, 0]], [[0, 0, 0, 51], [9, 9, 9, 255]]], dtype=np.uint8)
+    made = decode(saved(Image.fromarray(colours)), 2, 3)
+    assert made.tolist() == [[[255, 0, 0], [255, 255, 255]], [[204, 204, 204], [9, 9, 9]]]
+    grey = np.array([[[10, 255], [10, 0]], [[0, 51], [255, 255]]], dtype=np.uint8)
+    assert decode(saved(Image.fromarray(grey)), 2, 1)[:, :, 0].tolist() == [[10, 255], [204, 255]]
+
+
+def test_turned_as_exif_says() -> None:
+    """Orientation 6: the camera was turned right, so the picture's top is the left column of what was stored."""
+    stored = np.arange(8, dtype=np.uint8).reshape(2, 4) * 30
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    made = decode(saved(Image.fromarray(stored), "PNG", exif=exif), 2, 1)[:, :, 0]
+    assert np.array_equal(made, np.rot90(stored, -1))
+
+
+def test_damaged_exif_does_not_matter() -> None:
+    data = encoded(pixels(0, 2, 16), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\x7f")
+    assert np.array_equal(decode(data, 16, 3), decode(encoded(pixels(0, 2, 16), "JPEG"), 16, 3))
+
+
+def test_cmyk() -> None:
+    """No ink is white, cyan takes away red, black takes away all."""
+    inks = [((0, 0, 0, 0), (255, 255, 255)), ((255, 0, 0, 0), (0, 255, 255)), ((0, 0, 0, 255), (0, 0, 0))]
+    for ink, colour in inks:
+        for kind in ("TIFF", "JPEG"):
+            made = decode(saved(Image.new("CMYK", (8, 8), ink), kind), 8, 3)
+            assert np.abs(made.astype(int) - colour).max() <= 2
+
+
+def test_grey_to_colour_and_back() -> None:
+    grey = np.arange(16, dtype=np.uint8).reshape(4, 4) * 16
+    assert np.array_equal(decode(encoded(grey), 4, 3), np.stack([grey] * 3, 2))
+    assert np.array_equal(decode(encoded(np.stack([grey] * 3, 2)), 4, 1)[:, :, 0], grey)
+    bits = Image.fromarray(np.eye(4, dtype=bool))
+    assert np.array_equal(decode(saved(bits), 4, 1)[:, :, 0], np.eye(4, dtype=np.uint8) * 255)
+
+
+def test_first_frame_of_an_animation() -> None:
+    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+    for kind in ("GIF", "PNG", "WEBP"):
+        settings = {"lossless": True} if kind == "WEBP" else {}
+        data = saved(frames[0], kind, save_all=True, append_images=frames[1:], **settings)
+        assert decode(data, 4, 3)[0, 0].tolist() == [255, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((1, 1), (8, 8)),
+        ((1, 1000), (32, 8)),  # cut to four times its width
+        ((1000, 1), (8, 32)),
+        ((30, 20), (8, 12)),
+        ((4000, 3000), (8, 11)),
+    ],
+)
+def test_sizes(size: tuple[int, int], expected: tuple[int, int]) -> None:
+    made = decode(saved(Image.new("RGB", size, (10, 200, 30))), 8, 3)
+    assert made.shape == (*expected, 3)
+    assert (made == (10, 200, 30)).all()
+
+
+def test_ribbon_is_cut_to_its_middle() -> None:
+    ribbon = np.zeros((2, 100, 3), dtype=np.uint8)
+    ribbon[:, 46:54] = 200
+    assert (decode(encoded(ribbon), 2, 3) == 200).all()
+
+
+def test_large_jpeg_is_decoded_smaller_but_alike() -> None:
+    """Decoding at a fraction of the size (draft) gives what scaling the whole gives, nearly."""
+    ramp = np.linspace(0, 255, 640).astype(np.uint8)
+    picture = np.stack([np.tile(ramp, (480, 1))] * 3, 2)
+    made = decode(encoded(picture, "JPEG", quality=95), 32, 3).astype(int)
+    whole = np.asarray(Image.fromarray(picture).resize((43, 32), Image.Resampling.BILINEAR), dtype=int)
+    assert np.abs(made - whole).max() <= 4
+
+
+def test_suffix_does_not_matter_but_kind_does() -> None:
+    with pytest.raises(PictureFault, match="this is not a picture"):
+        decode(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 8, 3)
+    with pytest.raises(PictureFault, match=r"empty \(0 bytes\)"):
+        decode(b"", 8, 3)
+
+
+KINDS = [encoded(pixels(0, 3), kind) for kind in ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "TGA", "ICO")]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(KINDS), st.data())
+def test_damage_is_a_fault_in_words_never_another_error(data: bytes, draw: st.DataObject) -> None:
+    damaged = bytearray(data)
+    for place, value in draw.draw(st.lists(st.tuples(st.integers(0, len(data) - 1), st.integers(0, 255)), max_size=6)):
+        damaged[place] = value
+    damaged = damaged[: draw.draw(st.integers(0, len(data)))]
+    try:
+        made = decode(bytes(damaged), 8, 3)
+    except PictureFault as fault:
+        assert str(fault)
+    else:
+        assert min(made.shape[:2]) == 8
+
+
+def test_threads_leave_the_filters_of_warnings_alone() -> None:
+    before = list(warnings.filters)
+    threads = [threading.Thread(target=lambda: [decode(KINDS[0], 8, 3) for _ in range(50)]) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert list(warnings.filters) == before

@@ -1,0 +1,148 @@
+"""What splitting promises, for any rows."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pervade.core.types import Rows
+from pervade.data import split
+from pervade.data.split import assign
+
+labels = st.sampled_from(["cat", "dog", "newt"])
+lines = st.lists(
+    st.tuples(labels, st.integers(0, 30), st.integers(0, 30), st.sampled_from(["train", "validation", "test"])),
+    min_size=1,
+    max_size=80,
+)
+
+
+def rows_of(lines, *, hashes: bool = True, groups: bool = True, splits: bool = False) -> Rows:
+    columns = {"id": [str(i) for i in range(len(lines))], "target": [line[0] for line in lines]}
+    if hashes:
+        columns["hash"] = [f"hash {line[1]}" for line in lines]
+    if groups:
+        columns["group"] = [f"group {line[2]}" for line in lines]
+    if splits:
+        columns["split"] = [line[3] for line in lines]
+    return Rows(columns)
+
+
+@settings(deadline=None)
+@given(lines, st.integers(0, 9), st.booleans(), st.booleans())
+def test_units_stay_together_and_nothing_is_lost(lines, seed: int, hashes: bool, groups: bool) -> None:
+    rows, left_out = assign(rows_of(lines, hashes=hashes, groups=groups), validation=0.2, test=0.2, seed=seed)
+    assert not left_out
+    assert list(rows.column("id")) == [str(i) for i in range(len(lines))]
+    for column in ("hash", "group"):
+        if column in rows:
+            homes: dict[str, set[str]] = {}
+            for key, home in zip(rows.column(column), rows.column("split"), strict=True):
+                homes.setdefault(key, set()).add(home)
+            assert all(len(each) == 1 for each in homes.values())
+
+
+@settings(deadline=None)
+@given(lines, st.integers(0, 9), st.booleans(), st.booleans())
+def test_every_class_trains(lines, seed: int, hashes: bool, groups: bool) -> None:
+    rows, _ = assign(rows_of(lines, hashes=hashes, groups=groups), validation=0.45, test=0.45, seed=seed)
+    trained = {t for t, s in zip(rows.column("target"), rows.column("split"), strict=True) if s == "train"}
+    assert trained == set(rows.column("target"))
+
+
+@settings(deadline=None)
+@given(
+    st.lists(labels, min_size=1, max_size=120),
+    st.integers(0, 9),
+    st.floats(0.0, 0.4),
+    st.floats(0.0, 0.4),
+)
+def test_classes_have_the_same_shares(targets, seed: int, validation: float, test: float) -> None:
+    rows = Rows({"id": [str(i) for i in range(len(targets))], "target": targets})
+    rows, _ = assign(rows, validation=validation, test=test, seed=seed)
+    counts = Counter(zip(rows.column("target"), rows.column("split"), strict=True))
+    for label, total in Counter(targets).items():
+        for name, share in (("validation", validation), ("test", test)):
+            assert abs(counts[label, name] - share * total) <= 1
+            if share and total >= 3:
+                assert counts[label, name] >= 1
+
+
+@settings(deadline=None)
+@given(lines, st.integers(0, 9))
+def test_same_seed_same_split(lines, seed: int) -> None:
+    once, again = (assign(rows_of(lines), validation=0.2, test=0.2, seed=seed)[0] for _ in range(2))
+    assert once.column("split") == again.column("split")
+
+
+def test_another_seed_is_another_split() -> None:
+    rows = Rows({"id": [str(i) for i in range(100)], "target": ["cat"] * 100})
+    drawn = [assign(rows, validation=0.2, test=0.2, seed=seed)[0].column("split") for seed in range(3)]
+    assert drawn[0] != drawn[1] != drawn[2]
+
+
+@settings(deadline=None)
+@given(lines, st.integers(0, 9))
+def test_given_splits_are_kept_but_for_copies(lines, seed: int) -> None:
+    given_rows = rows_of(lines, groups=False, splits=True)
+    rows, left_out = assign(given_rows, validation=0.2, test=0.2, seed=seed)
+    assert len(rows) + len(left_out) == len(lines)
+    before = dict(zip(given_rows.column("id"), given_rows.column("split"), strict=True))
+    there = {before[name] for name in rows.column("id")}  # a split whose rows all were copies is gone, and drawn anew
+    for name, home in zip(rows.column("id"), rows.column("split"), strict=True):
+        # What is missing is drawn from the training rows; all else stays.
+        assert home == before[name] or (before[name] == "train" and home not in there)
+    homes: dict[str, set[str]] = {}
+    for digest, home in zip(rows.column("hash"), rows.column("split"), strict=True):
+        homes.setdefault(digest, set()).add(home)
+    assert all(len(each) == 1 for each in homes.values())
+
+
+def test_copies_stay_nearest_to_the_final_figures() -> None:
+    rows = Rows({"id": list("abcd"), "hash": ["x", "x", "x", "y"], "split": ["train", "validation", "test", "train"]})
+    rows, left_out = assign(rows, validation=0.1, test=0.1, seed=0)
+    assert list(rows.column("id")) == ["c", "d"]
+    assert [(each.source, each.reason) for each in left_out] == [
+        ("a", "byte-identical to c in the test split, so not used for train"),
+        ("b", "byte-identical to c in the test split, so not used for validation"),
+    ]
+
+
+def test_numbers_are_one_stratum() -> None:
+    """A measured target (regression) has no classes to balance."""
+    rows = Rows({"id": [str(i) for i in range(40)], "target": [i / 7 for i in range(40)]})
+    rows, _ = assign(rows, validation=0.25, test=0.25, seed=0)
+    assert Counter(rows.column("split")) == {"train": 20, "validation": 10, "test": 10}
+
+
+@pytest.mark.parametrize("name", ["dev", "val", "valid", "validation", "Val", "DEV"])
+def test_one_split_has_many_names(name: str) -> None:
+    assert split.NAMES[name.lower()] == "validation"
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=40))
+def test_units_are_the_connected_parts(pairs) -> None:
+    """Against the plain definition: merge until nothing changes."""
+    rows = Rows(
+        {"id": [str(i) for i in range(len(pairs))], "group": [a for a, _ in pairs], "hash": [b for _, b in pairs]}
+    )
+    expected = [{i} for i in range(len(pairs))]
+    for _ in range(int(math.log2(len(pairs) + 1)) + len(pairs)):
+        merged: list[set[int]] = []
+        for each in expected:
+            near = [
+                m
+                for m in merged
+                if any(pairs[i][0] == pairs[j][0] or pairs[i][1] == pairs[j][1] for i in each for j in m)
+            ]
+            merged = [m for m in merged if m not in near] + [each.union(*near)]
+        if len(merged) == len(expected):
+            break
+        expected = merged
+    found = split.units(rows, range(len(pairs)))
+    assert sorted(map(sorted, found)) == sorted(map(sorted, expected))

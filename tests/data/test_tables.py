@@ -1,0 +1,221 @@
+"""Tables of files and labels, as people write them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from tests.data.drawing import class_folders
+
+from pervade.core.errors import DataError
+from pervade.core.types import LeftOut
+from pervade.domains.image import Image
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return class_folders(tmp_path / "photos", count=2)
+
+
+FILES = ["cat/0.png", "cat/1.png", "dog/0.png", "dog/1.png"]
+LABELS = ["cat", "cat", "dog", "dog"]
+
+
+def read(path: Path) -> tuple[dict[str, list], list[LeftOut]]:
+    rows, left_out = Image().read(path)
+    return {name: list(values) for name, values in rows.columns.items()}, left_out
+
+
+def table(folder: Path, text: str, name: str = "table.csv") -> Path:
+    (folder / name).write_bytes(text.encode())
+    return folder / name
+
+
+def plain(columns: dict[str, list]) -> list[tuple[str, str]]:
+    return [(Path(path).relative_to(Path(path).parents[1]).as_posix(), target) for path, target in pairs(columns)]
+
+
+def pairs(columns: dict[str, list]) -> list[tuple[str, str]]:
+    return list(zip(columns["path"], columns["target"], strict=True))
+
+
+WANTED = list(zip(FILES, LABELS, strict=True))
+BODY = "".join(f"{file},{label}\n" for file, label in WANTED)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "image,label\n" + BODY,
+        "Image,Label\n" + BODY,
+        "file_name,species\n" + BODY,  # the only other column is the label
+        "picture of,species\n" + BODY,  # a column of files that exist
+        BODY,  # no line of names
+        "\ufeffimage,label\n" + BODY,
+        ("image,label\n" + BODY).replace("\n", "\r\n"),
+        ("image,label\n" + BODY).replace(",", ";"),
+        ("image,label\n" + BODY).replace(",", "\t"),
+        ("image,label\n" + BODY).replace(",", ", "),
+        "image,label\n\n" + BODY.replace("\n", "\n\n"),
+        ("image,label\n" + BODY).replace("\n", ",\n"),  # every line ends in a comma
+        'image,label,note\n"cat/0.png","cat","two\nlines, one comma"\n' + BODY.partition("\n")[2].replace("\n", ",\n"),
+        "y,label,image\n" + "".join(f"7,{label},{file}\n" for file, label in WANTED),
+        "class,image,split\n" + "".join(f"{label},{file},train\n" for file, label in WANTED),
+        "class,image,subject\n" + "".join(f"{label},{file},s1\n" for file, label in WANTED),
+    ],
+)
+def test_separated(text: str, folder: Path) -> None:
+    columns, left_out = read(table(folder, text))
+    assert plain(columns) == WANTED
+    assert not left_out
+    assert len(set(columns["id"])) == 4
+
+
+def test_tsv_json_lines_and_json(folder: Path) -> None:
+    records = [{"image": file, "label": label} for file, label in WANTED]
+    for name, text in (
+        ("a.tsv", "image\tlabel\n" + BODY.replace(",", "\t")),
+        ("a.jsonl", "".join(json.dumps(record) + "\n" for record in records) + "\n"),
+        ("a.json", json.dumps(records)),
+    ):
+        assert plain(read(table(folder, text, name))[0]) == WANTED
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (LABELS, LABELS),
+        ([0, 0, 1, 1], ["0", "0", "1", "1"]),
+        ([0.0, 0.0, 1.0, 1.0], ["0", "0", "1", "1"]),  # whole numbers that pandas made floats
+        ([False, False, True, True], ["False", "False", "True", "True"]),
+        (pa.array(LABELS).dictionary_encode(), LABELS),
+    ],
+)
+def test_parquet(values, expected: list[str], folder: Path) -> None:
+    pq.write_table(pa.table({"image": FILES, "label": values}), folder / "t.parquet")
+    columns, _ = read(folder / "t.parquet")
+    assert columns["target"] == expected
+
+
+def test_rows_without_file_or_label_are_left_out(folder: Path) -> None:
+    columns, left_out = read(table(folder, "image,label\n" + BODY + "gone.png,cat\n,cat\ncat/0.png,\ncat/1.png\n"))
+    assert plain(columns) == WANTED
+    assert [(each.source, each.reason) for each in left_out] == [
+        ("table.csv, row 5", "the file 'gone.png' is not there"),
+        ("table.csv, row 6", "it has no image"),
+        ("table.csv, row 7", "it has no label"),
+        ("table.csv, row 8", "it has no label"),
+    ]
+    pq.write_table(
+        pa.table({"image": [*FILES, "cat/0.png"], "label": [0.0, 0.0, 1.0, 1.0, None]}), folder / "t.parquet"
+    )
+    assert [each.reason for each in read(folder / "t.parquet")[1]] == ["it has no label"]
+
+
+def test_split_column(folder: Path) -> None:
+    splits = ["train", "Training", "dev", "TEST"]
+    lines = [f"{file},{label},{name}\n" for (file, label), name in zip(WANTED, splits, strict=True)]
+    for text in ("image,label,split\n" + "".join(lines), "".join(lines)):
+        columns, _ = read(table(folder, text))
+        assert columns["split"] == ["train", "train", "validation", "test"]
+
+
+def test_group_column(folder: Path) -> None:
+    lines = [f"{file},{label},{name}\n" for (file, label), name in zip(WANTED, ["a", "a", "", ""], strict=True)]
+    columns, _ = read(table(folder, "image,label,patient\n" + "".join(lines)))
+    assert columns["group"][:2] == ["a", "a"]
+    assert columns["group"][2] != columns["group"][3]  # no group: on its own
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", "has no rows; give one for each file"),
+        ("image,label\n", "has no rows"),
+        ("a,b\n1,2\n", "has no column of picture files; its columns are a, b; name one of them image or file_name"),
+        ("image\ncat/0.png\n", "has no column of labels; its columns are image; name one of them label"),
+        (
+            "image,x,z\n" + BODY.replace("\n", ",1\n"),
+            r"has several columns that may hold labels \(x, z\); name one label",
+        ),
+        ("image,class,target\n" + BODY.replace("\n", ",1\n"), r"several columns .* \(class, target\); name one label"),
+        ("image,label,label\n" + BODY, "has two columns named 'label'; rename one"),
+        ("image,label\n" + BODY.replace("\n", ",1\n"), "row 1 has 3 fields, and the first line only 2; put fields"),
+        ('image,label\n"cat/0.png,cat\n', "line 2: unexpected end of data; mend the line"),
+        (
+            "image,label,split\ncat/0.png,cat,trian\n",
+            "row 1: unknown split 'trian' in column 'split'; did you mean 'train",
+        ),
+        ("image,label,fold\ncat/0.png,cat,3\n", "row 1: unknown split '3' in column 'fold'; allowed: dev"),
+        ("image,label,split\ncat/0.png,cat,test\n", "has test but no train split; add one"),
+        ("image,label\ngone.png,cat\n", r"no picture that can be used \(the first file left out, t.*, row 1: the file"),
+        (f"image,label\n{'x' * 9000},cat\n", "the file 'xxx"),
+        ("image,label\ncat/0.png,caf\ud83d\n", "is not UTF-8"),
+    ],
+)
+def test_faults_of_separated(text: str, fault: str, folder: Path) -> None:
+    (folder / "t.csv").write_bytes(text.encode("utf-8", "surrogatepass"))
+    with pytest.raises(DataError, match=fault) as caught:
+        read(folder / "t.csv")
+    assert "t.csv" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "fault"),
+    [
+        ("t.csv", "image,label\ncat/0.png,größe".encode("latin-1"), r"is not UTF-8 \(byte 24\); save it as UTF-8"),
+        ("t.csv", "image,label\n".encode("utf-16"), r"is not UTF-8 \(byte 0\)"),
+        ("t.jsonl", b'{"image": "a"}\n{"image"', "line 2 is not JSON"),
+        ("t.jsonl", b"[1]\n", "line 1 is not a JSON object; write one object a line"),
+        ("t.json", b"{}", "is not a list of objects"),
+        ("t.json", b"[[[", "is not JSON"),
+        ("t.json", b'[{"image": "cat/0.png", "label": ["a", "b"]}]', "column 'label' holds a list, not one name"),
+        ("t.json", b'[{"image": "cat/0.png", "label": "\\ud83d"}]', "column 'label' holds half a character"),
+        ("t.parquet", b"PAR1 but not really", "t.parquet cannot be read: .*; write it again"),
+        ("t.parquet", b"", "t.parquet cannot be read"),
+    ],
+)
+def test_faults_of_files(name: str, content: bytes, fault: str, folder: Path) -> None:
+    (folder / name).write_bytes(content)
+    with pytest.raises(DataError, match=fault):
+        read(folder / name)
+
+
+def test_parquet_that_holds_the_pictures_themselves(folder: Path) -> None:
+    """As Hugging Face data sets come: the column is named, and what to do about it."""
+    values = [{"bytes": (folder / file).read_bytes(), "path": file} for file in FILES]
+    pq.write_table(pa.table({"image": values, "label": [0, 0, 1, 1]}), folder / "t.parquet")
+    with pytest.raises(
+        DataError, match=r"column 'image' holds pictures or other values \(dict\), not the names of files"
+    ):
+        read(folder / "t.parquet")
+
+
+def test_split_tables(folder: Path) -> None:
+    lines = [f"{file},{label}\n" for file, label in WANTED]
+    table(folder, "image,label\n" + lines[0] + lines[2], "train.csv")
+    table(folder, "image,label\n" + lines[1], "Valid.CSV")
+    table(folder, "image\tlabel\n" + lines[3].replace(",", "\t"), "test.tsv")
+    table(folder, "this,is,no split", "notes.csv")
+    columns, _ = read(folder)
+    assert sorted(zip(plain(columns), columns["split"], strict=True)) == [
+        (WANTED[0], "train"),
+        (WANTED[1], "validation"),
+        (WANTED[2], "train"),
+        (WANTED[3], "test"),
+    ]
+    assert len(set(columns["id"])) == 4
+
+
+def test_one_table_beside_the_pictures(tmp_path: Path) -> None:
+    class_folders(tmp_path, (".",), count=2)
+    (tmp_path / "labels.csv").write_text("image,label\n0.png,cat\n1.png,dog\n")
+    with pytest.raises(
+        DataError, match=r"2 pictures but no class folders; .*, or give the table itself: .*labels\.csv"
+    ):
+        read(tmp_path)
+    assert read(tmp_path / "labels.csv")[0]["target"] == ["cat", "dog"]
