@@ -24,8 +24,8 @@ SMALL = ("domain.size=16", "model.width=16", "batch_size=8")
 
 def fit(data: Path, runs: Path, name: str, *settings: str, options: Options | None = None, **flags) -> api.Run:
     torch.set_num_threads(1)
-    flags = {"epochs": 3, "lr": 0.02, **flags}
-    return pervade.fit(data, name=name, runs=runs, settings=[*SMALL, *settings], options=options or Options(), **flags)
+    flags = {"settings": [*SMALL, *settings], "epochs": 3, "lr": 0.02, **flags}
+    return pervade.fit(data, name=name, runs=runs, options=options or Options(), **flags)
 
 
 def weights(run: api.Run, checkpoint: str = "last") -> dict:
@@ -173,3 +173,26 @@ def test_bf16_training_is_recorded_and_evaluated_in_fp32(shapes: Path, tmp_path:
     assert files.read_json(run.directory.checkpoint("last") / "architecture.json")["precision"] == "bf16"
     assert all(value.dtype != torch.bfloat16 for value in weights(run).values())
     assert run.evaluate()["precision"] == "fp32"
+
+
+def test_two_processes_make_one_run(shapes: Path, tmp_path: Path) -> None:
+    """torchrun in front of the command line: one run, one report, and the loss of one process at the same batch."""
+    settings = ["domain.size=16", "batch_size=8", "model=reference-mlp"]
+    arguments = ["train", str(shapes), "--runs", str(tmp_path), "--epochs", "2", "--lr", "0.02"]
+    arguments += [each for setting in settings for each in ("-o", setting)]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    script = str(Path(sys.executable).with_name("pervade"))
+    done = subprocess.run(
+        [*torchrun, script, *arguments, "--name", "two"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("report ") == 1
+    one = fit(shapes, tmp_path, "one", epochs=2, settings=settings)
+    two = pervade.load(tmp_path / "two")
+    losses = [[entry["loss"] for entry in run.directory.read_log() if entry["event"] == "step"] for run in (one, two)]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-4)
+    assert two.results()["n"] == one.evaluate()["n"]

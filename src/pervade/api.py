@@ -16,7 +16,7 @@ from pervade.core import run as runs_module
 from pervade.core.errors import CheckpointError, DataError
 from pervade.core.protocols import Recipe
 from pervade.core.types import LeftOut, Rows, Table
-from pervade.engine import checkpoint, predict
+from pervade.engine import checkpoint, predict, ranks
 from pervade.engine.checkpoint import Loaded
 from pervade.evaluate.evaluation import evaluate
 from pervade.progress import Screen
@@ -141,9 +141,8 @@ def fit(
     """Trains a model on `data` in a new run directory and returns the run.
 
     `recipe` is a whole configuration; without one it is chosen by task and model. A run without a name is called `wish`
-    or a variation of it. `settings` are "path.to.field=value";
-    `flags` are fields of the recipe by name (epochs, batch_size, seed, …) and lr. Raises DataError where the data
-    cannot be used, ConfigError with every faulty setting.
+    or a variation of it. `settings` are "path.to.field=value"; `flags` are fields of the recipe by name (epochs,
+    batch_size, seed, …) and lr. Raises DataError where the data cannot be used, ConfigError with every faulty setting.
     """
     options = options or Options(screen=progress.screen())
     if recipe is None:
@@ -151,13 +150,18 @@ def fit(
         options.screen.say(f"task: {task}")
     chosen = configure(recipe, settings, **flags)
     wish = wish or f"{Path(str(data)).absolute().stem}-{registry.name_of(type(chosen.model)) or 'model'}"
-    directory = runs_module.create(Path(runs), name, wish)
+    # Under torchrun the first process makes the run, and the others join it.
+    ranks.start(runtime.pick_device(chosen.device))
+    path = str(runs_module.create(Path(runs), name, wish).path) if ranks.rank() == 0 else ""
+    directory = runs_module.RunDirectory(Path(ranks.same_text(path)))
     try:
-        workflow.begin(directory, chosen, data, task)
+        if ranks.rank() == 0:
+            workflow.begin(directory, chosen, data, task)
+        ranks.wait()
         workflow.train(directory, None if readable(chosen) else chosen, options)
     except Exception:
         # A run that failed before its data was read holds nothing worth keeping, and would only take the name.
-        if not directory.data.exists():
+        if ranks.rank() == 0 and not directory.data.exists():
             _remove(directory)
         raise
     return Run(directory, options.screen)

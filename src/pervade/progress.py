@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -125,5 +126,7 @@ def _figure(value: Any) -> str:
 
 
 def screen() -> Screen:
-    """The one that fits where standard error goes."""
+    """The one that fits where standard error goes. Of several processes (torchrun) the first alone speaks."""
+    if os.environ.get("RANK", "0") != "0":
+        return Silent()
     return Rich() if sys.stderr.isatty() else Plain()

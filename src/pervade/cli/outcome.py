@@ -24,11 +24,11 @@ def stoppable() -> Iterator[None]:
 
 
 def finish(run: Any) -> None:
-    """Evaluates, writes the report, and says where everything is. Only the first rank speaks."""
-    if int(os.environ.get("RANK", "0")) != 0:
-        return
+    """Evaluates, writes the report, and says where everything is. All ranks evaluate; only the first one speaks."""
     split = "test" if run.has_split("test") else "validation"
     result = run.evaluate(split=split)
+    if os.environ.get("RANK", "0") != "0":
+        return
     show(result)
     report = run.report()
     typer.echo(f"\nrun     {run.path}\nreport  {report}\ntry     pervade predict {run.path} FILE")

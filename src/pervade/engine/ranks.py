@@ -6,6 +6,7 @@ companions with parameters, and a divisor that is known only when all ranks have
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Sequence
 
@@ -21,6 +22,7 @@ def start(device: str) -> torch.device:
         if device == "cuda":
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         dist.init_process_group("nccl" if device == "cuda" else "gloo")
+        atexit.register(finish)
     if device == "cuda":
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     return torch.device(device)
@@ -79,6 +81,18 @@ def sum_gradients(parameters: Sequence[Parameter]) -> list[Tensor]:
     for each, piece in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
         each.copy_(piece.view_as(each))
     return gradients
+
+
+def same_text(text: str) -> str:
+    """The first rank's text, on every rank."""
+    if world() == 1:
+        return text
+    length = int(sum_numbers(len(text.encode()) if rank() == 0 else 0)[0])
+    letters = torch.zeros(length, dtype=torch.uint8, device=_device())
+    if rank() == 0:
+        letters.copy_(torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8))
+    dist.broadcast(letters, 0)
+    return bytes(letters.cpu().tolist()).decode()
 
 
 def same_everywhere(tensors: Sequence[Tensor]) -> None:
