@@ -15,8 +15,6 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from tests.toys.harden import Sign
-from tests.toys.run import recipe_of, run_toy
 
 from pervade import workflow
 from pervade.core import files
@@ -24,6 +22,8 @@ from pervade.core.run import RunDirectory
 from pervade.engine.checkpoint import load_checkpoint
 from pervade.engine.predict import read_columns
 from pervade.evaluate.evaluation import evaluate
+from tests.toys.harden import Sign
+from tests.toys.run import recipe_of, run_toy
 
 ROOT = Path(__file__).parent.parent
 TOYS = (

@@ -16,6 +16,7 @@ from pervade.core import run as runs_module
 from pervade.core.errors import CheckpointError, DataError
 from pervade.core.protocols import Recipe
 from pervade.core.types import LeftOut, Rows, Table
+from pervade.data.split import NAMES as SPLITS
 from pervade.engine import checkpoint, predict, ranks
 from pervade.engine.checkpoint import Loaded
 from pervade.evaluate.evaluation import evaluate
@@ -53,6 +54,7 @@ class Run:
         loaded = self.load(checkpoint)
         rows = workflow.load_rows(self.directory, self.recipe().domain, self.screen)
         place = torch.device(runtime.pick_device(device))
+        split = SPLITS.get(split, split)
         with self.screen.bar("evaluating") as bar:
             return evaluate(self.directory, loaded, rows, split=split, device=place, workers=workers, progress=bar)
 

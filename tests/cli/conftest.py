@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.cli.small import SETTINGS
-from tests.data.drawing import class_folders
 
 from pervade import api, cli
 from pervade.progress import Silent
 from pervade.training import Options
+from tests.cli.small import SETTINGS
+from tests.data.drawing import class_folders
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import zlib
 from pathlib import Path
 
 import pytest
+
 from tests.cli.small import SMALL
 from tests.data.drawing import encoded, pixels
 

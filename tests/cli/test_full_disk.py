@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from tests.cli.small import SMALL
 
 from pervade import api
 from pervade.core.errors import ResourceError
 from pervade.core.run import RunDirectory
 from pervade.engine.checkpoint import load_checkpoint, save_checkpoint
+from tests.cli.small import SMALL
 
 KILOBYTE = 1024
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
 from tests.cli.small import SMALL
 from tests.data.drawing import class_folders, encoded, pixels
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from tests.cli.small import SMALL
 from tests.data.drawing import class_folders, encoded, pixels
 
@@ -148,6 +149,14 @@ def test_output_folder_cannot_be_written(pervade, photos: Path) -> None:
         (["--device", "gpu"], "device is 'gpu'; did you mean 'cpu'?"),
         (["--name", "a/b"], "--name 'a/b' cannot be a folder's name"),
         (["--name", "n" * 300], "cannot write to runs: File name too long"),
+        (["-o", "batch_size=0"], "batch_size: 0 does not fit"),
+        (["-o", "epochs=0"], "epochs: 0 does not fit"),
+        (["-o", "micro_batch=0"], "micro_batch: 0 does not fit"),
+        (["-o", "seed=-1"], "seed: -1 does not fit"),
+        (["-o", "workers=-1"], "workers: -1 does not fit"),
+        (["-o", "clip_norm=-1"], "clip_norm: -1 does not fit"),
+        (["-o", "validation=0.9", "-o", "test=0.9"], "leave nothing to train on"),
+        (["--precision", "fp61"], "precision: 'fp61' does not fit"),
     ],
 )
 def test_settings(arguments: list[str], fault: str, pervade, photos: Path) -> None:

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from tests.data.drawing import encoded, pixels
 
 from pervade.data.pictures import PictureFault, decode
+from tests.data.drawing import encoded, pixels
 
 
 def saved(picture: Image.Image, kind: str = "PNG", **options: object) -> bytes:

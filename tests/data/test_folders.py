@@ -6,10 +6,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from tests.data.drawing import class_folders
 
 from pervade.core.errors import DataError
 from pervade.domains.image import Image
+from tests.data.drawing import class_folders
 
 
 def read(path: Path) -> tuple[dict[str, list], dict[str, str]]:

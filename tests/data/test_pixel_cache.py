@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.data.drawing import class_folders, encoded, pixels
 
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.types import Rows
 from pervade.data import cache
 from pervade.domains.image import Image
+from tests.data.drawing import class_folders, encoded, pixels
 
 DOMAIN = Image(size=16)
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.data.drawing import class_folders
 
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut
 from pervade.domains.image import Image
+from tests.data.drawing import class_folders
 
 
 @pytest.fixture

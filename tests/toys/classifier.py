@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-from tests.toys.base import ToyDomain, toy_recipe
-
 from pervade.core.protocols import EarlyStopping
 from pervade.core.registry import register
 from pervade.tasks.classify import Classify
+from tests.toys.base import ToyDomain, toy_recipe
 
 
 @register("domain", name="toy-xor")

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from tests.toys.base import ToyDomain, toy_recipe
 from torch import nn
 from torch.nn import functional as F
 
 from pervade.core.protocols import Task
 from pervade.core.registry import register
+from tests.toys.base import ToyDomain, toy_recipe
 
 PEOPLE, EACH = 12, 30
 

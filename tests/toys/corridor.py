@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import torch
-from tests.toys.base import ToyDomain
 
 from pervade.core.registry import register
+from tests.toys.base import ToyDomain
 
 CELLS, STEPS = 8, 16
 

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from tests.toys.base import ToyDomain, toy_recipe
 from torch.nn import functional as F
 
 from pervade.core.protocols import Task
 from pervade.core.registry import register
+from tests.toys.base import ToyDomain, toy_recipe
 
 FRAMES, SYMBOLS = 16, 4  # symbol 0 is CTC's blank
 

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 
 import torch
-from tests.toys import classifier
-from tests.toys.base import Perceptron, toy_recipe
 from torch.nn import functional as F
 
 from pervade.core.protocols import Task
@@ -12,6 +10,8 @@ from pervade.core.registry import register
 from pervade.core.run import RunDirectory
 from pervade.engine.checkpoint import load_checkpoint
 from pervade.tasks.classify import Classify
+from tests.toys import classifier
+from tests.toys.base import Perceptron, toy_recipe
 
 
 @register("task", name="toy-distil")

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from tests.toys.base import toy_recipe
-from tests.toys.corridor import STEPS, Corridor, evaluated, observe, step
 from torch.nn import functional as F
 
 from pervade.core.protocols import SourceSpec, Task
 from pervade.core.registry import register
+from tests.toys.base import toy_recipe
+from tests.toys.corridor import STEPS, Corridor, evaluated, observe, step
 
 
 class ReplayMemory:

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 import torch
-from tests.toys import classifier
-from tests.toys.base import toy_recipe
 
 from pervade.core.protocols import Attack, Context, Task
 from pervade.core.registry import register
 from pervade.tasks.classify import Classify
+from tests.toys import classifier
+from tests.toys.base import toy_recipe
 
 
 @register("attack", name="toy-sign")

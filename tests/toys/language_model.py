@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 import torch
-from tests.toys.base import ToyDomain, toy_recipe
 from torch import nn
 from torch.nn import functional as F
 
 from pervade.core.protocols import Model, Task
 from pervade.core.registry import register
+from tests.toys.base import ToyDomain, toy_recipe
 
 SIZE, LENGTH = 7, 8
 

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 import torch
-from tests.toys.base import toy_recipe
-from tests.toys.corridor import STEPS, Corridor, evaluated, observe, step
 from torch.distributions import Categorical
 
 from pervade.core.protocols import SourceSpec, Task
 from pervade.core.registry import register
+from tests.toys.base import toy_recipe
+from tests.toys.corridor import STEPS, Corridor, evaluated, observe, step
 
 ROLLOUT, EPOCHS, TARGET_KL = 256, 4, 0.05
 

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 
 import torch
-from tests.toys import classifier
-from tests.toys.base import toy_recipe
 
 from pervade.core import seed as seeds
 from pervade.core.protocols import Gradient, SourceSpec
 from pervade.core.registry import register
 from pervade.data.loader import Loader
 from pervade.tasks.classify import Classify
+from tests.toys import classifier
+from tests.toys.base import toy_recipe
 
 
 @dataclass

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 import torch
-from tests.toys.base import ToyDomain, toy_recipe
 from torch import nn
 
 from pervade.core.protocols import Model
 from pervade.core.registry import register
 from pervade.tasks.classify import Classify
+from tests.toys.base import ToyDomain, toy_recipe
 
 
 @register("domain", name="toy-sight-and-sound")

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import pyarrow.parquet as pq
 import torch
-from tests.toys.base import Perceptron, ToyDomain, toy_recipe
 from torch import nn
 from torch.nn import functional as F
 
 from pervade.core.protocols import Model, Task
 from pervade.core.registry import register
 from pervade.core.types import Rows
+from tests.toys.base import Perceptron, ToyDomain, toy_recipe
 
 CODES = 8
 

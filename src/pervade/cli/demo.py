@@ -23,7 +23,7 @@ def demo(
     from pervade.data import digits
     from pervade.recipes import image
 
-    data = digits.write(runs / "demo-data")
+    data = digits.write(runs / ".demo-data")
     typer.echo(f"1,797 handwritten digits, 8 x 8 pixels, are in {data}", err=True)
     with stoppable():
         run = api.fit(data, recipe=image.demo(), name=name, runs=runs, wish="demo")

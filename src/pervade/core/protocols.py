@@ -11,8 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
+from pydantic import Field
+
+from pervade.core.errors import ConfigError
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Output, Parts, Rows, Table
 
 if TYPE_CHECKING:
@@ -359,15 +362,19 @@ class Recipe:
     source: SourceSpec
     gradient: Gradient | None = None  # None: the sum over rows, divided by the units
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
-    epochs: int = 10  # passes over the source
-    batch_size: int = 32  # rows of one optimiser step, all ranks together
-    micro_batch: int | None = None  # rows that go through the model at once; None: the whole batch
-    clip_norm: float | None = None  # largest norm of the gradient
-    validation: float = 0.15  # share of the training rows kept to choose the checkpoint, where no split is given
-    test: float = 0.15  # share kept for the final figures, where no split is given
-    seed: int = 0
+    epochs: Annotated[int, Field(ge=1)] = 10  # passes over the source
+    batch_size: Annotated[int, Field(ge=1)] = 32  # rows of one optimiser step, all ranks together
+    micro_batch: Annotated[int, Field(ge=1)] | None = None  # rows that go through the model at once; None: the batch
+    clip_norm: Annotated[float, Field(gt=0)] | None = None  # largest norm of the gradient
+    validation: Annotated[float, Field(ge=0, lt=1)] = 0.15  # share of rows to choose the checkpoint, unless given
+    test: Annotated[float, Field(ge=0, lt=1)] = 0.15  # share of rows for the final figures, unless given
+    seed: Annotated[int, Field(ge=0, lt=2**62)] = 0
     device: str = "auto"
-    precision: str = "auto"  # of training: auto, fp32, bf16. Evaluation and prediction run in fp32
-    workers: int = 1  # threads that read ahead; 0: none
-    time_limit: float | None = None  # seconds of training
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # of training; evaluation and prediction run in fp32
+    workers: Annotated[int, Field(ge=0)] = 1  # threads that read ahead; 0: none
+    time_limit: Annotated[float, Field(gt=0)] | None = None  # seconds of training
     then: Recipe | None = None  # learns next, from this one's predictions on its training split
+
+    def __post_init__(self) -> None:
+        if self.validation + self.test >= 1:
+            raise ConfigError(f"validation {self.validation} and test {self.test} leave nothing to train on")

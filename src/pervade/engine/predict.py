@@ -74,15 +74,17 @@ def write_predictions(
     own = rows if world == 1 else rows.select(range(rank, len(rows), world))
     shard = path.with_name(f".{path.name}.shard-{rank}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write_shard(shard, tables(network, domain, task, own, batch_size=batch_size, workers=workers), progress, len(own))
-    ranks.wait()
-    if rank == 0:
-        shards = [path.with_name(f".{path.name}.shard-{each}") for each in range(world)]
-        table = task.reduce(concatenate([read_columns(each) for each in shards if each.exists()]))
-        _write(path, _complete(table, rows), about)
-        for each in shards:
-            each.unlink(missing_ok=True)
-    ranks.wait()
+    try:
+        parts = tables(network, domain, task, own, batch_size=batch_size, workers=workers)
+        _write_shard(shard, parts, progress, len(own))
+        ranks.wait()
+        if rank == 0:
+            shards = [path.with_name(f".{path.name}.shard-{each}") for each in range(world)]
+            table = task.reduce(concatenate([read_columns(each) for each in shards if each.exists()]))
+            _write(path, _complete(table, rows), about)
+        ranks.wait()
+    finally:
+        shard.unlink(missing_ok=True)
     return path
 
 
@@ -176,7 +178,10 @@ def read_columns(path: Path) -> dict[str, Any]:
 
 def read_about(path: Path) -> dict[str, Any]:
     """What was written about the predictions: checkpoint, split, precision, labels."""
-    metadata = pq.read_schema(path).metadata or {}
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except (OSError, pa.ArrowInvalid) as error:
+        raise CheckpointError(f"{path} cannot be read ({error}); write it again with `pervade evaluate`") from None
     about: dict[str, Any] = json.loads(metadata.get(b"pervade", b"{}"))
     files.check_format(path, about.get("format"))
     return about
