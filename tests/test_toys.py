@@ -49,6 +49,12 @@ def teacher(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("name", TOYS)
+def test_a_toy_is_small(name: str) -> None:
+    """What one kind of learning adds to the loop fits a screen."""
+    assert len((ROOT / "tests" / "toys" / f"{name}.py").read_text(encoding="utf-8").splitlines()) <= 40
+
+
+@pytest.mark.parametrize("name", TOYS)
 def test_learns_and_resumes(name: str, tmp_path: Path, teacher: Path) -> None:
     arguments = [str(teacher)] if name == "distil" else []
     toy = importlib.import_module(f"tests.toys.{name}")

@@ -1,14 +1,20 @@
-"""What the toys share: a domain made of arrays, a small perceptron, and the recipe around them."""
+"""What the toys share: a domain made of arrays, a small perceptron, plain and wrapping tasks, the recipe around them.
+
+A toy is a file of at most 40 lines: one kind of learning, `recipe()`, `score(columns)` of the predictions on the test
+split, what `CHANCE` reaches and the `THRESHOLD` to pass. Data is in worlds.py, networks are in networks.py, samplers
+and sources in sources.py, the environment of the reinforcement toys in corridor.py.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from pervade.core.protocols import Context, Domain, InputSpace, Model, Probe, Recipe, Task
 from pervade.core.registry import register
@@ -19,6 +25,11 @@ from pervade.train.optim.adam import Adam
 from pervade.train.schedule.constant import Constant
 
 FRAME = ("id", "row", "split", "group", "hash")
+
+
+def toy(kind: str, name: str) -> Callable[[type], type]:
+    """`@register(kind, name=name)` and `@dataclass(frozen=True)`, which every toy needs, in one."""
+    return lambda cls: register(kind, name=name)(dataclass(frozen=True)(cls))
 
 
 class ToyDomain(Domain):
@@ -58,8 +69,40 @@ class ToyDomain(Domain):
         return []
 
 
-@register("model", name="toy-perceptron")
+class ToyTask(Task):
+    """Unless a toy says otherwise: the loss is the cross-entropy of "logits", and all output is predicted as it is."""
+
+    def loss(self, output, batch):
+        return {"loss": F.cross_entropy(output["logits"], batch["target"], reduction="none")}
+
+    def predictions(self, output, batch, context):
+        known = {name: batch[name] for name in ("row", "target") if name in batch}
+        return {**known, **output}
+
+
 @dataclass(frozen=True)
+class WrappingTask(Task):
+    """A task around a task: what a toy does not say itself is the inner one's."""
+
+    task: Task
+
+    def outputs(self, domain):
+        return self.task.outputs(domain)
+
+    def forward(self, model, batch, context):
+        return self.task.forward(model, batch, context)
+
+    def loss(self, output, batch):
+        return self.task.loss(output, batch)
+
+    def predictions(self, output, batch, context):
+        return self.task.predictions(output, batch, context)
+
+    def metrics(self, domain):
+        return self.task.metrics(domain)
+
+
+@toy("model", "toy-perceptron")
 class Perceptron(Model):
     units: int = 32
 
@@ -83,3 +126,14 @@ class _Perceptron(nn.Module):
 def toy_recipe(domain: Domain, task: Task, model: Model | None = None, lr: float = 0.01, **settings: Any) -> Recipe:
     defaults = {"source": Dataset(), "epochs": 12, "batch_size": 32, "workers": 0, "device": "cpu", "precision": "fp32"}
     return Recipe(domain, task, model or Perceptron(), Adam(lr=lr), Constant(), Random(), **{**defaults, **settings})
+
+
+def share_right(columns: Mapping[str, Any]) -> float:
+    """The score of most toys: the share of rows where "prediction" is "target"."""
+    return (columns["prediction"] == columns["target"]).mean()
+
+
+def nearest_other(points: np.ndarray) -> np.ndarray:
+    """(n, d) to (n,): the position of the point nearest to each, itself left out."""
+    distance = torch.cdist(torch.tensor(points), torch.tensor(points)).fill_diagonal_(torch.inf)
+    return distance.argmin(1).numpy()

@@ -1,18 +1,16 @@
 """Training on attacked examples: a task that wraps a task and uses an attack on the domain's probe."""
 
-from dataclasses import dataclass
-
 import torch
 
-from pervade.core.protocols import Attack, Context, Task
-from pervade.core.registry import register
+from pervade.core.protocols import Attack, Context
 from pervade.tasks.classify import Classify
-from tests.toys import classifier
-from tests.toys.base import toy_recipe
+from tests.toys.base import WrappingTask, share_right, toy, toy_recipe
+from tests.toys.worlds import Xor
+
+score, CHANCE, THRESHOLD = share_right, 0.5, 0.85
 
 
-@register("attack", name="toy-sign")
-@dataclass(frozen=True)
+@toy("attack", "toy-sign")
 class Sign(Attack):
     """One step along the gradient's sign (Goodfellow et al. 2014)."""
 
@@ -24,33 +22,19 @@ class Sign(Attack):
         return probe.space.project(probe.x - self.radius * gradient.sign()).detach()
 
 
-@register("task", name="toy-harden")
-@dataclass(frozen=True)
-class Harden(Task):
-    task: Task
+@toy("task", "toy-harden")
+class Harden(WrappingTask):
     attack: Attack
-
-    def outputs(self, domain):
-        return self.task.outputs(domain)
 
     def forward(self, model, batch, context):
         if context.companions is None and not model.training:
-            return self.task.forward(model, batch, context)
+            return super().forward(model, batch, context)
         probe = context.domain.probe(model, self.task, batch)
-        return self.task.forward(model, {**batch, "input": self.attack(probe)}, context)
-
-    def loss(self, output, batch):
-        return self.task.loss(output, batch)
+        return super().forward(model, {**batch, "input": self.attack(probe)}, context)
 
     def infer(self, model, batch, context):
         return self.task.infer(model, batch, Context(context.domain))
 
-    def predictions(self, output, batch, context):
-        return self.task.predictions(output, batch, context)
-
 
 def recipe():
-    return toy_recipe(classifier.Xor(), Harden(Classify(), Sign()), epochs=20)
-
-
-score, CHANCE, THRESHOLD = classifier.score, 0.5, 0.85
+    return toy_recipe(Xor(), Harden(Classify(), Sign()), epochs=20)

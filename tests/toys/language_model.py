@@ -1,47 +1,19 @@
 """Counting in steps: the next number from all before; evaluation lets the model go on by itself (`infer`)."""
 
-from dataclasses import dataclass
-
 import torch
-from torch import nn
 from torch.nn import functional as F
 
-from pervade.core.protocols import Model, Task
-from pervade.core.registry import register
-from tests.toys.base import ToyDomain, toy_recipe
+from tests.toys.base import ToyTask, toy, toy_recipe
+from tests.toys.networks import Recurrent
+from tests.toys.worlds import LENGTH, NUMBERS, Counting
 
-SIZE, LENGTH = 7, 8
-
-
-@register("domain", name="toy-counting")
-@dataclass(frozen=True)
-class Counting(ToyDomain):
-    def make(self, rng):
-        pairs = [(a, b) for a in range(SIZE) for b in range(SIZE)] * 8
-        return {"input": [[(a + (b - a) * i) % SIZE for i in range(LENGTH)] for a, b in pairs]}
+CHANCE, THRESHOLD = 1 / NUMBERS, 0.9
 
 
-@register("model", name="toy-recurrent")
-@dataclass(frozen=True)
-class Recurrent(Model):
-    def build(self, inputs, outputs):
-        class Network(nn.Module):
-            def __init__(self):
-                super().__init__()
-                self.embed, self.cell = nn.Embedding(SIZE, 16), nn.GRU(16, 64, batch_first=True)
-                self.head = nn.Linear(64, outputs["logits"])
-
-            def forward(self, input, mask=None):
-                return {"logits": self.head(self.cell(self.embed(input))[0])}
-
-        return Network()
-
-
-@register("task", name="toy-continue")
-@dataclass(frozen=True)
-class Continue(Task):
+@toy("task", "toy-continue")
+class Continue(ToyTask):
     def outputs(self, domain):
-        return {"logits": SIZE}
+        return {"logits": NUMBERS}
 
     def loss(self, output, batch):
         logits, target = output["logits"][:, 1:-1], batch["input"][:, 2:]
@@ -64,6 +36,3 @@ def recipe():
 
 def score(columns):
     return (columns["prediction"][:, 2:] == columns["target"][:, 2:]).mean()
-
-
-CHANCE, THRESHOLD = 1 / SIZE, 0.9

@@ -1,39 +1,17 @@
 """Private training (Abadi et al. 2016): each row is drawn by a coin of its own, its gradient clipped, noise added."""
 
-from dataclasses import dataclass
-
 import torch
 
-from pervade.core import seed as seeds
-from pervade.core.protocols import Gradient, SourceSpec
-from pervade.core.registry import register
-from pervade.data.loader import Loader
+from pervade.core.protocols import Gradient
 from pervade.tasks.classify import Classify
-from tests.toys import classifier
-from tests.toys.base import toy_recipe
+from tests.toys.base import share_right, toy, toy_recipe
+from tests.toys.sources import Poisson
+from tests.toys.worlds import Xor
+
+score, CHANCE, THRESHOLD = share_right, 0.5, 0.75
 
 
-@dataclass
-class Coins:
-    rows: int
-    seed: int
-
-    def batches(self, epoch, batch_size):
-        rng = seeds.generator(self.seed, epoch)
-        tosses = rng.random((self.rows // batch_size, self.rows)) < batch_size / self.rows
-        return [heads.nonzero()[0].tolist() for heads in tosses]
-
-
-@register("source", name="toy-poisson")
-@dataclass(frozen=True)
-class Poisson(SourceSpec):
-    def open(self, o):
-        coins = Coins(len(o.rows), o.seed)
-        return Loader(o.rows, o.context.domain, o.batch_size, o.seed, sampler=coins)
-
-
-@register("gradient", name="toy-private")
-@dataclass(frozen=True)
+@toy("gradient", "toy-private")
 class Private(Gradient):
     largest: float = 1.0
     noise: float = 0.5
@@ -55,7 +33,4 @@ class Private(Gradient):
 
 
 def recipe():
-    return toy_recipe(classifier.Xor(), Classify(), source=Poisson(), gradient=Private(), epochs=25, micro_batch=16)
-
-
-score, CHANCE, THRESHOLD = classifier.score, 0.5, 0.75
+    return toy_recipe(Xor(), Classify(), source=Poisson(), gradient=Private(), epochs=25, micro_batch=16)
