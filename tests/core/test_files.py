@@ -169,3 +169,12 @@ def test_json_has_no_nan(tmp_path: Path) -> None:
 def test_name_that_is_no_utf8(tmp_path: Path) -> None:
     files.write_json(tmp_path / "x.json", {"name": "caf\udce9"})
     assert files.read_json(tmp_path / "x.json")["name"] == "caf\udce9"
+
+
+def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
+    left = tmp_path / ".state.999999.tmp"
+    left.mkdir()
+    (left / "half").write_bytes(b"x")
+    with files.replacing_folder(tmp_path / "state") as folder:
+        (folder / "whole").write_bytes(b"y")
+    assert [each.name for each in tmp_path.iterdir()] == ["state"]

@@ -7,6 +7,7 @@ replaced the same way; where a crash falls between the two renames of a folder, 
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -21,6 +22,17 @@ FORMAT = 1  # of every JSON file written; raised when a reader of the old would 
 
 
 @contextlib.contextmanager
+def _said(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ResourceError(
+            f"cannot write {path}: {error.strerror or error}; nothing saved before was lost. "
+            "Free some space or choose another folder, then resume"
+        ) from error
+
+
+@contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Gives a temporary path to write; on leaving it becomes `path`. A fault leaves what was there before.
 
@@ -28,16 +40,12 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        _sync(temporary)
-        temporary.replace(path)
-        _sync(path.parent)
-    except OSError as error:
-        raise ResourceError(
-            f"cannot write {path}: {error.strerror or error}; nothing saved before was lost. "
-            "Free some space or choose another folder, then resume"
-        ) from error
+        with _said(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            _sync(temporary)
+            temporary.replace(path)
+            _sync(path.parent)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -49,21 +57,18 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     new = path.with_name(f".{path.name}.new")
     work = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(parents=True)
-        settle(path)
-        shutil.rmtree(new, ignore_errors=True)  # left by a crash after it was whole and before `path` went
-        yield work
-        for file in work.iterdir():
-            _sync(file)
-        _sync(work)
-        work.rename(new)
-        _swap(path, new)
-    except OSError as error:
-        raise ResourceError(
-            f"cannot write {path}: {error.strerror or error}; nothing saved before was lost. "
-            "Free some space or choose another folder, then resume"
-        ) from error
+        with _said(path):
+            for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):  # by a process that was killed
+                shutil.rmtree(left, ignore_errors=True)
+            work.mkdir(parents=True)
+            settle(path)
+            shutil.rmtree(new, ignore_errors=True)  # left by a crash after it was whole and before `path` went
+            yield work
+            for file in work.iterdir():
+                _sync(file)
+            _sync(work)
+            work.rename(new)
+            _swap(path, new)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
