@@ -18,6 +18,7 @@ from pervade.models.resnet import ResNet
 from pervade.recipes import image
 from pervade.tasks.classify import Classify
 from pervade.train.optim.adam import Adam
+from pervade.train.optim.adamw import AdamW
 from pervade.train.optim.sgd import SGD
 from pervade.train.schedule.constant import Constant
 from pervade.train.schedule.one_cycle import OneCycle
@@ -94,15 +95,21 @@ def test_cut_reaches_nested_inputs() -> None:
     assert pieces[1]["input"]["b"].tolist() == [[4, 5], [6, 7]]
 
 
-def test_rehearsal_leaves_no_trace() -> None:
-    """Weights, gradients, batch normalisation's buffers and the random state are as before."""
-    ours, rows = learner(ResNet(width=16)), batch()
+@pytest.mark.parametrize("optimizer", [SGD(0.1, momentum=0.9, weight_decay=0.1), Adam(weight_decay=0.1), AdamW()])
+def test_rehearsal_leaves_no_trace(optimizer) -> None:
+    """Weights, gradients, batch normalisation's buffers, optimiser and random state are as before."""
+    ours, rows = learner(ResNet(width=16), optimizer=optimizer), batch()
     before, random = weights(ours), torch.get_rng_state()
     ours.rehearse(rows)
     assert torch.equal(random, torch.get_rng_state())
     assert all(torch.equal(value, before[name]) for name, value in weights(ours).items())
     assert all(parameter.grad is None for parameter in ours.network.parameters())
+    assert not ours.optimizers[0].state
     assert ours.averages() == {}
+    untouched = learner(ResNet(width=16), optimizer=optimizer)
+    for each in (ours, untouched):
+        list(each.fit(Batches(rows, rows), 1))
+    assert all(torch.equal(value, weights(untouched)[name]) for name, value in weights(ours).items())
 
 
 def test_memory_that_runs_out_is_said_with_the_remedy() -> None:

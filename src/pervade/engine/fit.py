@@ -219,8 +219,8 @@ class Learner:
         return count
 
     def rehearse(self, batch: Batch | None) -> None:
-        """Goes through one step on the largest batch without keeping anything of it: no update, random state and
-        buffers put back. Raises ResourceError, saying what to change, where memory does not suffice."""
+        """Goes through one step on the largest batch without keeping anything of it: no update; random state, buffers
+        and optimisers put back. Raises ResourceError, saying what to change, where memory does not suffice."""
         if batch is None:
             return
         self.network.train()
@@ -230,8 +230,10 @@ class Learner:
         random = rng_state(self.device)
         try:
             for phase in self.phases:
-                for piece in cut(batch, self.micro_batch)[:1]:
-                    self.gradient.accumulate(self._losses(phase, piece)["loss"], phase.parameters)
+                piece = cut(batch, self.micro_batch)[0]
+                self.gradient.accumulate(self._losses(phase, piece)["loss"], phase.parameters)
+            for phase, optimizer in zip(self.phases, self.optimizers, strict=True):
+                self._step_of_nothing(phase, optimizer)
         except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
             if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and "allocate memory" not in str(error):
                 raise
@@ -243,10 +245,21 @@ class Learner:
         finally:
             for module in modules:
                 module.zero_grad(set_to_none=True)
+            for optimizer in self.optimizers:
+                optimizer.state.clear()
             with torch.no_grad():
                 for buffer, before in buffers:
                     buffer.copy_(before)
             restore_rng(random, self.device)
+
+    def _step_of_nothing(self, phase: Phase, optimizer: Any) -> None:
+        """A step with gradients and rate of zero: weights stay, and the optimiser takes the memory it will keep."""
+        for parameter in phase.parameters:
+            if parameter.grad is not None:
+                parameter.grad.zero_()
+        for group in optimizer.param_groups:
+            group["lr"] = 0.0
+        optimizer.step()
 
     # the state
 
