@@ -6,6 +6,7 @@ engine/fit.py takes the steps; here is everything around them that has to do wit
 from __future__ import annotations
 
 import json
+import math
 import signal
 import threading
 import time
@@ -170,9 +171,10 @@ class Training:
         if self.metric is not None:
             name, metric = self.metric
             value = self._validate(metric)
-            entry[f"validation {name}"] = value
+            entry[f"validation {name}"] = None if math.isnan(value) else value
             sign = -1.0 if metric.higher_is_better is False else 1.0
-            if plan.best is None or sign * value > sign * plan.best:
+            # A figure that is not defined on these rows (nan) is never better.
+            if sign * value > (-math.inf if plan.best is None else sign * plan.best):
                 plan.best, plan.best_pass = value, moment.passes
                 self._checkpoint("best", {f"validation {name}": value})
             if stopping.patience is not None and moment.passes - plan.best_pass >= stopping.patience and not done:
@@ -296,8 +298,7 @@ class _Log:
 
     def cut_back(self, step: int, passes: int) -> dict[int, int]:
         """Drops what was logged after the saved state (this step, these passes): it will happen again. Returns the
-        decisions made so far
-        about the number of passes, by the pass after which they were made."""
+        decisions made so far about the number of passes, by the pass after which they were made."""
         if ranks.rank() != 0:
             return {}
         entries = self.run.read_log()
