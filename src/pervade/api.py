@@ -33,6 +33,9 @@ class Run:
     directory: runs_module.RunDirectory
     screen: Screen
 
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
     @property
     def path(self) -> Path:
         return self.directory.path

@@ -221,10 +221,9 @@ class Training:
         self.plan.finished = True
         self._checkpoint("last", {})
         self._save()
-        self.options.screen.say(
-            f"trained {moment.passes} passes, {moment.step} steps, in {duration(self.plan.elapsed)}"
-            + (f"; best after pass {self.plan.best_pass}" if self.plan.best_pass else "")
-        )
+        passes = "1 pass" if moment.passes == 1 else f"{moment.passes} passes"
+        best = f"; best after pass {self.plan.best_pass}" if self.plan.best_pass else ""
+        self.options.screen.say(f"trained {passes}, {moment.step} steps, in {duration(self.plan.elapsed)}{best}")
 
     def _checkpoint(self, name: str, note: dict[str, Any]) -> None:
         if ranks.rank() == 0:

@@ -137,7 +137,7 @@ def test_output_folder_cannot_be_written(pervade, photos: Path) -> None:
         (["--task", "image-clasification"], "unknown task 'image-clasification'; did you mean 'image-classification'?"),
         (["--modle", "resnet18"], "No such option: --modle (Possible options: --model"),
         (["--init", "randon"], "init: unknown init 'randon'; did you mean 'random'?"),
-        (["-o", "optimizer.momentun=1"], "unknown setting 'optimizer.momentun'; did you mean 'momentum'?"),
+        (["-o", "optimizer.momentun=1"], "unknown setting 'optimizer.momentun'; did you mean 'optimizer.momentum'?"),
         (["-o", "momentum"], "setting 'momentum' is not of the form path.to.field=value"),
         (["-o", "epochs.x=3"], "setting 'epochs.x': 'epochs' has no fields"),
         (["--epochs", "many"], "Invalid value for '--epochs'"),
@@ -170,7 +170,7 @@ def test_all_mistakes_of_a_recipe_at_once(pervade, photos: Path) -> None:
     told = "\n".join(outcome.complaints)
     for fault in (
         "'modle'; did you mean 'model'?",
-        "'domain.sise'; did you mean 'size'?",
+        "'domain.sise'; did you mean 'domain.size'?",
         "optimizer.lr",
         "validation",
     ):

@@ -56,7 +56,7 @@ def test_every_fault_at_once() -> None:
     assert len(told) == 6
     for words in (
         "model: unknown model 'resnet81'; did you mean 'resnet18'?",
-        "unknown setting 'optimizer.momentun'; did you mean 'momentum'?",
+        "unknown setting 'optimizer.momentun'; did you mean 'optimizer.momentum'?",
         "epochs: 'many' does not fit",
         "domain.size: -1 does not fit: Input should be greater than or equal to 4",
         "early_stopping.patience: 'long' does not fit",
@@ -116,5 +116,5 @@ def test_nested_dataclasses_are_checked() -> None:
     assert [type(each).__name__ for each in made.several] == ["Adam", "SGD"]
     with pytest.raises(ConfigError, match=r"several\[0\]: unknown optimizer 'adan'; did you mean 'adam"):
         spec.decode({"several": ["adan"]}, Outer)
-    with pytest.raises(ConfigError, match=r"unknown setting 'stopping\.patienc'; did you mean 'patience'"):
+    with pytest.raises(ConfigError, match=r"unknown setting 'stopping\.patienc'; did you mean 'stopping\.patience'"):
         spec.decode({"stopping": {"patienc": 1}}, Outer)

@@ -20,6 +20,7 @@ def evaluate(
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     device: DeviceOption = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the results file.")] = False,
+    all_figures: Annotated[bool, typer.Option("--all", help="Show every class, however many there are.")] = False,
     runs: RunsOption = Path("runs"),
 ) -> None:
     """Measure a run's model on a split: every figure with its 95% interval, beside the baseline."""
@@ -32,4 +33,4 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps(result, ensure_ascii=False, indent=1))
     else:
-        show(result)
+        show(result, all_figures)

@@ -10,6 +10,8 @@ from typing import Any
 
 import typer
 
+MOST_SINGLE = 15  # figures of single classes that a terminal is filled with: five classes
+
 
 @contextmanager
 def stoppable() -> Iterator[None]:
@@ -29,23 +31,40 @@ def finish(run: Any) -> None:
     result = run.evaluate(split=split)
     if os.environ.get("RANK", "0") != "0":
         return
+    report = run.report()  # first: whoever reads our lines may go away in the middle
     show(result)
-    report = run.report()
     typer.echo(f"\nrun     {run.path}\nreport  {report}\ntry     pervade predict {run.path} FILE")
 
 
-def show(result: dict[str, Any]) -> None:
-    """The figures as a table: value, 95% interval, what it is computed over, beside the baseline."""
-    baseline = (result["details"].get("baseline") or {}).get("metrics", {})
-    typer.echo(f"\ncheckpoint {result['checkpoint']!r} on the {result['split']} split, n = {result['n']:,}\n")
-    typer.echo(f"{'':24}{'value':>8}  {'95% interval':18}{'n':>8}  {'baseline':>8}  method")
-    for name, each in result["metrics"].items():
-        interval = f"{_number(each['low'])} to {_number(each['high'])}" if each["low"] is not None else "-"
+def show(result: dict[str, Any], all_figures: bool = False) -> None:
+    """One sentence, then the figures as a table: value, 95% interval, what it is computed over, beside the baseline.
+
+    With many classes the figures of single ones are left to the report unless `all_figures`.
+    """
+    metrics, details = result["metrics"], result["details"]
+    baseline = (details.get("baseline") or {}).get("metrics", {})
+    typer.echo(f"\ncheckpoint {result['checkpoint']!r} on the {result['split']} split, n = {result['n']:,}")
+    if "accuracy" in metrics and "accuracy" in baseline:
+        own, other = metrics["accuracy"], baseline["accuracy"]
+        better = own["low"] is not None and own["low"] > (other["high"] or other["value"])
+        typer.echo(
+            f"right on {own['value']:.1%} ({own['low']:.1%} to {own['high']:.1%}), {details['baseline']['name']} "
+            f"would be on {other['value']:.1%}{'' if better else ': NOT shown to be better than guessing'}"
+            if own["low"] is not None
+            else f"right on {own['value']:.1%}"
+        )
+    single = [name for name in metrics if "[" in name]
+    hidden = single if len(single) > MOST_SINGLE and not all_figures else []
+    typer.echo(f"\n{'':24}{'value':>8}  {'95% interval':18}{'n':>8}  {'baseline':>8}  method")
+    for name, each in metrics.items():
+        if name in hidden:
+            continue
+        interval = f"{_number(each['low'])} to {_number(each['high'])}" if each["low"] is not None else "none"
         beside = _number(baseline[name]["value"]) if name in baseline else ""
         figures = f"{_number(each['value']):>8}  {interval:18}{each['n']:>8,}  {beside:>8}"
         typer.echo(f"{name:24}{figures}  {each.get('why') or each['method']}")
-    if baseline:
-        typer.echo(f"\nbaseline: {result['details']['baseline']['name']}")
+    if hidden:
+        typer.echo(f"and {len(hidden)} figures of single classes: in the report, or `pervade evaluate RUN --all`")
 
 
 def _number(value: float | None) -> str:

@@ -53,12 +53,16 @@ class ContractError(PervadeError):
     pass
 
 
-def nearest(name: str, allowed: Iterable[str]) -> str:
+def nearest(name: str, allowed: Iterable[str], inside: str = "") -> str:
     """The end of a message about an unknown name: the closest match, or everything that is allowed.
+
+    `inside` is put before each name shown ("domain." for a setting of the domain).
 
     >>> nearest("resnet81", ["resnet18", "reference-cnn"])
     "did you mean 'resnet18'?"
     """
     names = sorted(allowed)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    return f"did you mean '{close[0]}'?" if close else f"allowed: {', '.join(names) or 'none'}"
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.65)
+    if close:
+        return f"did you mean '{inside}{close[0]}'?"
+    return f"allowed: {', '.join(inside + each for each in names) or 'none'}"

@@ -163,4 +163,7 @@ def find(run: str | Path, runs: Path) -> RunDirectory:
     if os.path.isdir(run) or os.path.isdir(runs / run):  # noqa: PTH112
         raise CheckpointError(f"{run} is a folder but not a run: it holds no recipe.yaml; `pervade train` makes runs")
     there = [each.name for each in runs.iterdir() if (each / "recipe.yaml").is_file()] if runs.is_dir() else []
-    raise CheckpointError(f"there is no run {str(run)!r}, neither as a path nor in {runs}/; {nearest(str(run), there)}")
+    raise CheckpointError(
+        f"there is no run {str(run)!r}, neither as a path nor in {runs}/ (--runs names another); "
+        f"{nearest(str(run), there)}"
+    )

@@ -143,7 +143,8 @@ def _fields(data: Any, cls: type, preset: Mapping[str, Any], path: str, problems
     for name, value in data.items():
         where = f"{path}.{name}" if path else str(name)
         if name not in known:
-            problems.append(f"unknown setting {where!r}; {nearest(str(name), known)}")
+            inside = f"{path}." if path else ""
+            problems.append(f"unknown setting {where!r}; {nearest(str(name), known, inside)}")
         else:
             values[name] = _decode(value, _hints(cls)[name], where, problems)
     if len(problems) > faults:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pervade.report import calibration, wording
+from pervade.report import calibration, verdict, wording
 from pervade.report.record import Record
 
 FEW_ROWS = 30  # of a class: with fewer, Wilson's 95% interval can be wider than 30 points
@@ -44,13 +44,7 @@ def not_test(record: Record) -> str | None:
 
 
 def no_better_than_baseline(record: Record) -> str | None:
-    result = record.main
-    headline = result.headline if result else None
-    other = result.baseline.get(headline.name) if result and headline else None
-    if headline is None or other is None or headline.low is None or other.value is None:
-        return None
-    reach = other.high if other.high is not None else other.value
-    if headline.low > reach:
+    if record.main is None or verdict.beats_baseline(record.main) is not False:
         return None
     return "It has not been shown to be better than the baseline: their intervals overlap."
 

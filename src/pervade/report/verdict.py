@@ -27,16 +27,31 @@ def of(record: Record) -> Verdict:
     if result is None:
         labels = _labels(record)
         return Verdict(does(record, labels), classes(labels), unmeasured(record), "")
-    return Verdict(does(record, result.labels), classes(result.labels), measured(record, result), baseline(result))
+    claim = does(record, result.labels, proven=beats_baseline(result) is not False)
+    return Verdict(claim, classes(result.labels), measured(record, result), baseline(result))
 
 
-def does(record: Record, labels: list[str]) -> str:
+def beats_baseline(result: Result) -> bool | None:
+    """Whether its interval lies above the baseline's; None where one of them is not there."""
+    headline = result.headline
+    other = result.baseline.get(headline.name) if headline else None
+    if headline is None or other is None or headline.low is None or other.value is None:
+        return None
+    return headline.low > (other.high if other.high is not None else other.value)
+
+
+def does(record: Record, labels: list[str], proven: bool = True) -> str:
+    """What the model does, or, where it has not been `proven`, what it was trained to do."""
     if not labels:
         task = str(record.part("task").get("use") or "an unregistered task")
         return f"A model trained on {wording.noun(record)} for the task “{task}”."
     if len(labels) == 2:
-        return f"This model tells {wording.quoted(labels[0])} from {wording.quoted(labels[1])}."
-    return f"This model sorts {wording.noun(record)} into {wording.count(len(labels))} classes."
+        what, skill = "tell", f"{wording.quoted(labels[0])} from {wording.quoted(labels[1])}"
+    else:
+        what, skill = "sort", f"{wording.noun(record)} into {wording.count(len(labels))} classes"
+    if not proven:
+        return f"This model was to {what} {skill}, and is not shown to do better than guessing."
+    return f"This model {what}s {skill}."
 
 
 def classes(labels: list[str]) -> str:

@@ -50,9 +50,11 @@ def _facts(record: Record) -> str:
     parts.append(f"{wording.count(steps)} steps")
     if record.elapsed is not None:
         parts.append(wording.duration(record.elapsed))
-    rates = [entry["rows_per_second"] for entry in record.steps if "rows_per_second" in entry]
-    if rates:
-        parts.append(f"{wording.count(round(sorted(rates)[len(rates) // 2]))} {wording.noun(record)} a second")
+    trained = record.class_counts.get("train")
+    if record.elapsed and record.finished and trained:
+        # Validation and saving included: what a reader gets who divides the two himself.
+        rate = round(len(record.passes) * sum(trained.values()) / record.elapsed)
+        parts.append(f"{wording.count(rate)} {wording.noun(record)} a second")
     best = record.plan.get("best_pass")
     chosen = f" The best checkpoint is from pass {best}." if best else ""
     unfinished = "" if record.finished else " Training has not finished."
