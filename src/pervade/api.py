@@ -109,7 +109,9 @@ class Run:
         for start in range(0, len(rows), PREDICT_AT_ONCE):
             some = rows.select(range(start, min(start + PREDICT_AT_ONCE, len(rows))))
             some, unreadable = loaded.domain.prepare(some, lambda done, total: None, keep=False)
-            table = predict.predict_table(network, loaded.domain, loaded.task, some) if len(some) else None
+            table = None
+            if len(some):
+                table = predict.predict_table(network, loaded.domain, loaded.task, some, decision=loaded.decision)
             yield some, table, unreadable
 
     def has_split(self, split: str) -> bool:
@@ -163,18 +165,13 @@ def fit(
         if ranks.rank() == 0:
             workflow.begin(directory, chosen, data, task)
         ranks.wait()
-        workflow.train(directory, None if readable(chosen) else chosen, options)
+        workflow.train(directory, None if spec.readable(chosen) else chosen, options)
     except Exception:
         # A run that failed before its data was read holds nothing worth keeping, and would only take the name.
         if ranks.rank() == 0 and not directory.data.exists():
             _remove(directory)
         raise
     return Run(directory, options.screen)
-
-
-def readable(recipe: Recipe) -> bool:
-    """Whether the recipe can be read back from its file: no part of it is unregistered."""
-    return "'unregistered':" not in str(spec.encode(recipe))
 
 
 def configure(recipe: Recipe, settings: Sequence[str] = (), **flags: Any) -> Recipe:

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch.nn import Module
 
-from pervade.core import files, runtime, seed
+from pervade.core import files, runtime, seed, spec
 from pervade.core.errors import ConfigError, nearest
 from pervade.core.protocols import Context, Domain, Opening, Recipe
 from pervade.core.run import RunDirectory
@@ -68,7 +68,7 @@ class Training:
         self.run, self.recipe, self.domain, self.rows, self.options = run, recipe, domain, rows, options
         self.validation = rows.where("split", "validation") if "split" in rows else rows.select([])
         self.metric = _metric(recipe, domain) if len(self.validation) else None
-        self.network = build(recipe, domain, device, options.screen)
+        self.network = build(run, recipe, domain, device, options.screen)
         companions = recipe.task.companions(self.network, domain)
         if companions is not None:
             companions.to(device)
@@ -88,6 +88,7 @@ class Training:
                 recipe.workers,
                 ranks.rank(),
                 world,
+                recipe.augment,
             )
         )
         self.plan = _Plan(recipe.epochs)
@@ -102,9 +103,14 @@ class Training:
             micro_batch=recipe.micro_batch,
             clip_norm=recipe.clip_norm,
             precision=runtime.training_precision(device.type, recipe.precision),
+            tuning=recipe.tuning,
+            l1=recipe.l1,
+            l2=recipe.l2,
+            average=recipe.average,
         )
         self.log_every = max(1, min(50, len(self.source) // 10))
         self.log = _Log(run, options.tensorboard)
+        self.judged: tuple[int, dict[str, Any]] = (-1, {})  # the last validation's step and predictions
         self.signal = 0
         self.began = self.saved = time.monotonic()
 
@@ -170,13 +176,14 @@ class Training:
         done = moment.passes >= plan.passes
         if self.metric is not None:
             name, metric = self.metric
-            value = self._validate(metric)
+            value, columns = self._validate(metric)
+            self.judged = moment.step, columns
             entry[f"validation {name}"] = None if math.isnan(value) else value
             sign = -1.0 if metric.higher_is_better is False else 1.0
             # A figure that is not defined on these rows (nan) is never better.
             if sign * value > (-math.inf if plan.best is None else sign * plan.best):
                 plan.best, plan.best_pass = value, moment.passes
-                self._checkpoint("best", {f"validation {name}": value})
+                self._checkpoint("best", {f"validation {name}": value}, columns)
             if stopping.patience is not None and moment.passes - plan.best_pass >= stopping.patience and not done:
                 self._decide(
                     f"stopped early: validation {name} has not improved for {stopping.patience} passes", moment.passes
@@ -203,15 +210,20 @@ class Training:
             self._decide(f"there is time for {passes} passes", moment.passes, passes=passes)
         return moment.passes >= passes
 
-    def _validate(self, metric: Any) -> float:
-        value = 0.0
+    def _validate(self, metric: Any) -> tuple[float, dict[str, Any]]:
+        """The metric of the validation split, and the predictions it is of (in the first rank)."""
+        value, columns = 0.0, {}
         if ranks.rank() == 0:
-            table = predict.predict_table(
-                self.network, self.domain, self.recipe.task, self.validation, workers=self.recipe.workers
-            )
-            columns = {name: np.asarray(values) for name, values in table.items()}
+            columns = self._predict_validation()
             value = float(metric.compute(columns, np.ones(len(columns["row"]))))
-        return ranks.sum_numbers(value)[0]
+        return ranks.sum_numbers(value)[0], columns
+
+    def _predict_validation(self) -> dict[str, Any]:
+        task, workers = self.recipe.task, self.recipe.workers
+        table = predict.predict_table(self.learner.judged, self.domain, task, self.validation, workers=workers)
+        # Lists of lists (text, spans) have no shape of their own and stay as they are.
+        ragged = {name for name, values in table.items() if isinstance(values, list) and isinstance(values[0], list)}
+        return {name: values if name in ragged else np.asarray(values) for name, values in table.items()}
 
     def _decide(self, text: str, after: int, **more: Any) -> None:
         self.log.write({"event": "decision", "step": self.learner.step, "pass": after, "text": text, **more})
@@ -219,17 +231,22 @@ class Training:
 
     def _finish(self, moment: Moment) -> None:
         self.plan.finished = True
-        self._checkpoint("last", {})
+        step, columns = self.judged
+        if step != moment.step and len(self.validation) and ranks.rank() == 0:
+            columns = self._predict_validation()
+        self._checkpoint("last", {}, columns)
         self._save()
         passes = "1 pass" if moment.passes == 1 else f"{moment.passes} passes"
         best = f"; best after pass {self.plan.best_pass}" if self.plan.best_pass else ""
         self.options.screen.say(f"trained {passes}, {moment.step} steps, in {duration(self.plan.elapsed)}{best}")
 
-    def _checkpoint(self, name: str, note: dict[str, Any]) -> None:
+    def _checkpoint(self, name: str, note: dict[str, Any], validation: dict[str, Any]) -> None:
+        """`validation` holds the predictions of the validation split, from which the task settles its decision."""
         if ranks.rank() == 0:
             learner = self.learner
             note = {"step": learner.step, "passes": learner.passes, "precision": learner.precision, **note}
-            checkpoint.save_checkpoint(self.run, name, self.network, self.recipe, self.domain, note)
+            decision = self.recipe.task.decide(validation, self.domain) if validation else {}
+            checkpoint.save_checkpoint(self.run, name, learner.judged, self.recipe, self.domain, note, decision)
 
     def _save(self) -> None:
         self.plan.elapsed = time.monotonic() - self.began
@@ -257,11 +274,20 @@ class Training:
                 signal.signal(each, handler)
 
 
-def build(recipe: Recipe, domain: Domain, device: torch.device, screen: Screen) -> Module:
-    """The network with its first weights, on the device, convolutions channels last. The same for the same seed."""
+def build(run: RunDirectory, recipe: Recipe, domain: Domain, device: torch.device, screen: Screen) -> Module:
+    """The network with its first weights, on the device, convolutions channels last. The same for the same seed.
+
+    What the initialiser did goes to init.json; a resumed run takes its weights from its state alone.
+    """
     seed.everything(recipe.seed)
     network = recipe.model.build(domain.inputs(), recipe.task.outputs(domain))
-    screen.say(f"init: {recipe.init.apply(network)}")
+    files.settle(run.state)
+    if not run.state.exists() and ranks.rank() == 0:
+        started = recipe.init.apply(network, recipe.model)
+        screen.say(f"init: {started.summary}")
+        files.write_json(run.init, {"init": spec.encode(recipe.init), **asdict(started)})
+    if recipe.tuning is not None:
+        network = recipe.tuning.change(network)
     network = network.to(device)
     # Rank-4 weights only, so that other networks are left alone.
     network = network.to(memory_format=torch.channels_last)

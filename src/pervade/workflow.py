@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pervade.core import environment, files, runtime
+from pervade.core import environment, files, runtime, spec
 from pervade.core.errors import DataError
 from pervade.core.protocols import Domain, Recipe
 from pervade.core.run import RunDirectory
@@ -90,7 +90,19 @@ def _data(run: RunDirectory, recipe: Recipe, options: Options) -> tuple[Domain, 
         _read_data(run, recipe, options)
     ranks.wait()
     rows = load_rows(run, recipe.domain, options.screen)
-    return recipe.domain.fit(rows.where("split", "train")), rows
+    return _fitted(run, recipe, rows), rows
+
+
+def _fitted(run: RunDirectory, recipe: Recipe, rows: Rows) -> Domain:
+    """The domain as it was when the run began: fitted to the training split, adapted to the first weights."""
+    known = spec.readable(recipe.domain)
+    if run.preprocess.exists() and known:
+        domain: Domain = spec.decode(files.read_json(run.preprocess, "domain")["domain"], Domain)
+        return domain
+    domain = recipe.init.adapt(recipe.domain.fit(rows.where("split", "train")), recipe.model)
+    if ranks.rank() == 0 and known:
+        files.write_json(run.preprocess, {"domain": spec.encode(domain)})
+    return domain
 
 
 def _read_data(run: RunDirectory, recipe: Recipe, options: Options) -> None:
@@ -107,6 +119,7 @@ def _read_data(run: RunDirectory, recipe: Recipe, options: Options) -> None:
             + "; mend or remove it, or leave such files out with --on-bad-file leave-out"
         )
     recipe.task.examine(rows)
+    rows = recipe.task.arrange(rows)
     rows, duplicates = splits.assign(rows, validation=recipe.validation, test=recipe.test, seed=recipe.seed)
     recipe.task.examine(rows)
     left_out += duplicates

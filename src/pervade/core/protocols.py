@@ -27,10 +27,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Context:
-    """What a task may look at besides model and batch. `companions` is None outside training."""
+    """What a task may look at besides model and batch. `companions` is None outside training.
+
+    `decision` is what `Task.decide` learnt on the validation split (decision.json); empty while training.
+    """
 
     domain: Domain
     companions: Module | None = None
+    decision: Mapping[str, Any] = field(default_factory=dict)
 
 
 @runtime_checkable
@@ -109,6 +113,10 @@ class Task(Protocol):
         """Raises DataError where the question cannot be asked of these rows (one class only, no targets)."""
         return
 
+    def arrange(self, rows: Rows) -> Rows:
+        """The rows as they are to be split: where people must not stand on both sides, their names are the "group"."""
+        return rows
+
     def outputs(self, domain: Domain) -> dict[str, int]:
         """The tensors a model must return, and the size of each one's last axis."""
         ...
@@ -144,6 +152,11 @@ class Task(Protocol):
         """Name to `metrics.Metric`: functions of the predictions file, nothing else."""
         return {}
 
+    def decide(self, columns: Mapping[str, Any], domain: Domain) -> dict[str, Json]:
+        """What is settled on the validation split's predictions once training is over (temperature, thresholds): goes
+        to decision.json and from there into every `Context` that evaluates or predicts."""
+        return {}
+
     def details(self, columns: Mapping[str, Any], train: Rows, domain: Domain) -> dict[str, Json]:
         """What is shown beside the metrics, from the predictions file: "baseline", "confusion", "reliability" …"""
         return {}
@@ -156,7 +169,7 @@ class Task(Protocol):
         trainable = [p for p in model.parameters() if p.requires_grad]
         if context.companions is not None:
             trainable += [p for p in context.companions.parameters() if p.requires_grad]
-        return [Phase("main", trainable, lambda batch: self.loss(self.forward(model, batch, context), batch))]
+        return [Phase("main", trainable, lambda batch: mixed_loss(self, self.forward(model, batch, context), batch))]
 
     def companions(self, model: Module, domain: Domain) -> Module | None:
         """Modules beside the model (target network, teacher, class centres): saved and resumed with the state.
@@ -172,6 +185,18 @@ class Task(Protocol):
     def sampler(self, rows: Rows, seed: int) -> Sampler | None:
         """Which rows make a batch (people x pictures, equal classes); None: each row once a pass, in random order."""
         return None
+
+
+def mixed_loss(task: Task, output: Output, batch: Batch) -> Parts:
+    """The loss of a batch whose inputs may have been mixed: "mix" (n,) is the share of a row's own picture, and
+    "other_target" the target of what was mixed in (MixUp, Zhang et al. 2018, arXiv:1710.09412: the losses are mixed as
+    the inputs were)."""
+    parts = task.loss(output, batch)
+    if "mix" not in batch:
+        return parts
+    other = task.loss(output, {**batch, "target": batch["other_target"]})
+    share = batch["mix"]
+    return {name: share * parts[name] + (1 - share) * other[name] for name in parts}
 
 
 class Sampler(Protocol):
@@ -220,6 +245,7 @@ class Opening:
     workers: int = 0
     rank: int = 0
     world: int = 1
+    augment: Sequence[Augment] = ()
 
 
 @runtime_checkable
@@ -240,13 +266,68 @@ class Model(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Started:
+    """What an initialiser did: one line to say aloud, and the names of the weights by what became of them."""
+
+    summary: str
+    loaded: tuple[str, ...] = ()  # weights of the network that were taken from the checkpoint
+    left_out: tuple[str, ...] = ()  # weights of the checkpoint that the network has no place for, with the reason
+    new: tuple[str, ...] = ()  # weights of the network drawn at random, with the reason
+
+
 @runtime_checkable
 class Initializer(Protocol):
-    """Puts weights into a freshly built model and says in one line what it did."""
+    """Puts the first weights into a freshly built network."""
 
     kind: ClassVar[str] = "init"
 
-    def apply(self, model: Module) -> str: ...
+    def adapt(self, domain: Domain, model: Model) -> Domain:
+        """The fitted domain as the weights want it: a checkpoint's own normalisation in place of the data's.
+
+        Called once, before the network is built. Raises ConfigError or CheckpointError where they cannot go together.
+        """
+        return domain
+
+    def apply(self, network: Module, model: Model) -> Started: ...
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters that learn at `rate` times the optimiser's learning rate, from `start` (0-1) of the training on."""
+
+    parameters: list[Parameter]
+    rate: float = 1.0
+    start: float = 0.0
+    decay: bool = True  # off: the optimiser's weight decay leaves them alone
+
+
+@runtime_checkable
+class Tuning(Protocol):
+    """Which weights learn, how fast and from when: all of them, the head alone, adapters."""
+
+    kind: ClassVar[str] = "tuning"
+
+    def change(self, network: Module) -> Module:
+        """The network with what learns in it put in place (adapters). Also applied when a checkpoint is loaded."""
+        return network
+
+    def groups(self, network: Module, parameters: Sequence[Parameter]) -> list[ParameterGroup]:
+        """How `parameters`, all that one player could train, are to learn. Those in no group stay as they are."""
+        return [ParameterGroup(list(parameters))]
+
+    def frozen(self, network: Module) -> list[Module]:
+        """Modules that stay in evaluation mode while training, so that their running statistics stay as well."""
+        return []
+
+
+@runtime_checkable
+class Augment(Protocol):
+    """Changes a whole training batch at once (MixUp, CutMix). All randomness comes from `rng`."""
+
+    kind: ClassVar[str] = "augment"
+
+    def __call__(self, batch: Batch, rng: Generator) -> Batch: ...
 
 
 @runtime_checkable
@@ -258,7 +339,9 @@ class Optimizer(Protocol):
         """The learning rate at the schedule's peak."""
         ...
 
-    def build(self, parameters: Iterable[Parameter]) -> TorchOptimizer: ...
+    def build(self, parameters: Iterable[Parameter] | Iterable[dict[str, Any]]) -> TorchOptimizer:
+        """`parameters` may be torch's parameter groups, each with a learning rate of its own."""
+        ...
 
 
 @runtime_checkable
@@ -360,12 +443,18 @@ class Recipe:
     schedule: Schedule
     init: Initializer
     source: SourceSpec
+    tuning: Tuning | None = None  # None: every weight learns, all at the same rate
+    augment: tuple[Augment, ...] = ()  # what is done to whole training batches, in this order
     gradient: Gradient | None = None  # None: the sum over rows, divided by the units
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
     epochs: Annotated[int, Field(ge=1)] = 10  # passes over the source
     batch_size: Annotated[int, Field(ge=1)] = 32  # rows of one optimiser step, all ranks together
     micro_batch: Annotated[int, Field(ge=1)] | None = None  # rows that go through the model at once; None: the batch
     clip_norm: Annotated[float, Field(gt=0)] | None = None  # largest norm of the gradient
+    l1: Annotated[float, Field(ge=0)] = 0.0  # penalty on |weight|, biases and normalisation spared
+    l2: Annotated[float, Field(ge=0)] = 0.0  # penalty on weight^2 / 2, likewise; apart from an optimiser's own decay
+    average: Annotated[float, Field(gt=0, lt=1)] | None = None  # decay of a moving average of the weights, which is
+    # what is judged, saved and used (Polyak & Juditsky 1992); None: the weights as they are
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.15  # share of rows to choose the checkpoint, unless given
     test: Annotated[float, Field(ge=0, lt=1)] = 0.15  # share of rows for the final figures, unless given
     seed: Annotated[int, Field(ge=0, lt=2**62)] = 0

@@ -4,8 +4,9 @@
     @dataclass(frozen=True)
     class ResNet: ...
 
-A variant is a second name for the same class with some fields set. Outside the package a name is given:
-`register("model", name="mine")`. Only registered names load from a file, so that a file can name no import.
+A variant is a second name for the same class with some fields set. A class with a `rest` opens a whole library:
+`timm:NAME` is the class registered as timm with the field that `rest` names set to NAME. Outside the package a name is
+given: `register("model", name="mine")`. Only registered names load from a file, so that a file can name no import.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ PACKAGES = {
     "optimizer": "pervade.train.optim",
     "schedule": "pervade.train.schedule",
     "gradient": "pervade.train.gradient",
+    "tuning": "pervade.train.tuning",
+    "augment": "pervade.train.augment",
     "attack": "pervade.attack",
 }
 
@@ -84,6 +87,13 @@ def find(kind: str, name: str) -> tuple[type, dict[str, Any]]:
 
     Raises ConfigError, with the nearest name, where there is none.
     """
+    library, colon, rest = name.partition(":")
+    if colon:
+        cls, fields = find(kind, library)
+        field: str | None = getattr(cls, "rest", None)
+        if field is None:
+            raise ConfigError(f"unknown {kind} {name!r}: {library} takes no name after a colon")
+        return cls, {**fields, field: rest}
     file = name.replace("-", "_")
     if name not in _classes[kind] and name not in _variants[kind]:
         if file in _files(kind):
@@ -91,8 +101,8 @@ def find(kind: str, name: str) -> tuple[type, dict[str, Any]]:
         else:
             names(kind)
     if name in _variants[kind]:
-        own, fields = _variants[kind][name]
-        return _classes[kind][own], dict(fields)
+        own, preset = _variants[kind][name]
+        return _classes[kind][own], dict(preset)
     if name in _classes[kind]:
         return _classes[kind][name], {}
     raise ConfigError(f"unknown {kind} {name!r}; {nearest(name, names(kind))}")

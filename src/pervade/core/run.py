@@ -37,6 +37,15 @@ class RunDirectory:
         return self.path / "environment.json"
 
     @property
+    def preprocess(self) -> Path:
+        """The domain as fitted when the run began; every checkpoint holds a copy."""
+        return self.path / "preprocess.json"
+
+    @property
+    def init(self) -> Path:
+        return self.path / "init.json"
+
+    @property
     def log(self) -> Path:
         return self.path / "log.jsonl"
 

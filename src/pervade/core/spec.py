@@ -39,6 +39,11 @@ def encode(value: Any) -> Any:
     return {"unregistered": f"{type(value).__module__}:{type(value).__qualname__}"}
 
 
+def readable(value: Any) -> bool:
+    """Whether the spec can be read back from a file: no part of it is unregistered."""
+    return "'unregistered':" not in str(encode(value))
+
+
 def decode(data: Any, expected: type[S] | Any) -> S:
     """The spec that `encode` wrote. Raises ConfigError naming every fault at once, with its path."""
     problems: list[str] = []

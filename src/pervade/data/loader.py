@@ -17,7 +17,7 @@ import torch
 
 from pervade.core import seed as seeds
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import Domain, Sampler
+from pervade.core.protocols import Augment, Domain, Sampler
 from pervade.core.types import Batch, Parts, Rows
 
 
@@ -42,6 +42,7 @@ class Loader:
         workers: int = 0,
         rank: int = 0,
         world: int = 1,
+        augment: Sequence[Augment] = (),
     ) -> None:
         smallest = len(rows) // math.ceil(len(rows) / batch_size) if len(rows) else world
         if sampler is None and smallest < world:
@@ -50,7 +51,7 @@ class Loader:
             )
         self.rows, self.domain, self.batch_size, self.seed = rows, domain, batch_size, seed
         self.training, self.sampler, self.workers = training, sampler, workers
-        self.rank, self.world = rank, world
+        self.rank, self.world, self.augment = rank, world, augment
         self.epoch = self.position = 0
 
     def __len__(self) -> int:
@@ -82,15 +83,16 @@ class Loader:
     def _ahead(self, plan: Sequence[Sequence[int]]) -> Iterator[Batch]:
         """Batches in order; `workers` threads prepare the next ones meanwhile (decoding and resizing let go of the
         interpreter's lock)."""
+        start, epoch = self.position, self.epoch
         if self.workers == 0:
-            for indices in plan:
-                yield self._batch(indices, self.epoch)
+            for number, indices in enumerate(plan, start):
+                yield self._augmented(indices, epoch, number)
             return
         with ThreadPoolExecutor(self.workers, thread_name_prefix="loader") as pool:
             waiting: deque[Future[Batch]] = deque()
             try:
-                for indices in plan:
-                    waiting.append(pool.submit(self._batch, indices, self.epoch))
+                for number, indices in enumerate(plan, start):
+                    waiting.append(pool.submit(self._augmented, indices, epoch, number))
                     if len(waiting) > self.workers + 1:
                         yield waiting.popleft().result()
                 while waiting:
@@ -98,6 +100,12 @@ class Loader:
             finally:
                 for future in waiting:
                     future.cancel()
+
+    def _augmented(self, indices: Sequence[int], epoch: int, number: int) -> Batch:
+        batch = self._batch(indices, epoch)
+        for place, each in enumerate(self.augment if self.training else ()):
+            batch = each(batch, seeds.generator(self.seed, epoch, number, self.rank, place))
+        return batch
 
     def _batch(self, indices: Sequence[int], epoch: int) -> Batch:
         examples: list[dict[str, Any]] = []

@@ -125,8 +125,17 @@ def _read_tensors(path: Path, digest: str) -> dict[str, Tensor]:
 # checkpoints for use
 
 
-def save_checkpoint(run: RunDirectory, name: str, network: Module, recipe: Recipe, domain: Domain, note: dict) -> None:
-    """Writes checkpoints/<name>/. `note` says where it comes from: step, passes, the metric that chose it."""
+def save_checkpoint(
+    run: RunDirectory,
+    name: str,
+    network: Module,
+    recipe: Recipe,
+    domain: Domain,
+    note: dict[str, Any],
+    decision: Mapping[str, Any] | None = None,
+) -> None:
+    """Writes checkpoints/<name>/. `note` says where it comes from: step, passes, the metric that chose it; `decision`
+    is what `Task.decide` said of the validation split."""
     weights = {key: value.detach() for key, value in network.state_dict().items()}
     packed, tensors = packing.pack(weights)
     tied = {key: place["$tensor"] for key, place in packed.items() if place["$tensor"] != key}
@@ -144,7 +153,7 @@ def save_checkpoint(run: RunDirectory, name: str, network: Module, recipe: Recip
         }
         files.write_json(folder / "architecture.json", architecture)
         files.write_json(folder / "preprocess.json", {"domain": spec.encode(domain)})
-        files.write_json(folder / "decision.json", {"temperature": 1.0})
+        files.write_json(folder / "decision.json", dict(decision or {}))
         write_recipe(folder / "recipe.yaml", recipe)
 
 
@@ -163,6 +172,8 @@ def load_checkpoint(run: RunDirectory, name: str, recipe: Recipe | None = None) 
         domain = _decode(preprocess, files.read_json(preprocess, "domain")["domain"], Domain)
     stored = recipe or read_recipe(folder / "recipe.yaml")
     network = stored.model.build(architecture["inputs"], architecture["outputs"])
+    if stored.tuning is not None:
+        network = stored.tuning.change(network)
     weights = _read_tensors(folder / "model.safetensors", architecture["sha256"])
     weights |= {key: weights[of] for key, of in architecture["tied"].items()}
     load_weights(network, weights, str(folder))

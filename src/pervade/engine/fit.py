@@ -18,7 +18,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -26,9 +26,10 @@ from torch import Tensor
 from torch.nn import Module, Parameter
 
 from pervade.core.errors import ContractError, ResourceError, TrainingError
-from pervade.core.protocols import Context, Gradient, Optimizer, Phase, Schedule, Source, Task
+from pervade.core.protocols import Context, Gradient, Optimizer, Phase, Schedule, Source, Task, Tuning
 from pervade.core.types import Batch, Parts
 from pervade.engine import ranks
+from pervade.engine.regularise import Average, Penalty
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,10 @@ class Learner:
         micro_batch: int | None = None,
         clip_norm: float | None = None,
         precision: str = "fp32",
+        tuning: Tuning | None = None,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        average: float | None = None,
     ) -> None:
         if micro_batch is not None and task.couples_rows:
             raise ContractError(
@@ -78,9 +83,15 @@ class Learner:
         self.schedule, self.total_steps = schedule, total_steps
         self.gradient: Gradient | Summed = gradient or Summed()
         self.micro_batch, self.clip_norm, self.precision = micro_batch, clip_norm, precision
+        self.tuning = tuning
         self.phases = task.phases(network, context)
-        self.optimizers = [optimizer.build(phase.parameters) for phase in self.phases]
+        self.starts: list[list[float]] = []  # by phase and group: when in the training it begins to learn
+        if tuning is not None:
+            self.phases = [self._tuned(tuning, phase) for phase in self.phases]
+        self.optimizers = [self._optimizer(optimizer, number) for number in range(len(self.phases))]
         self.peaks = [[group["lr"] for group in each.param_groups] for each in self.optimizers]
+        self.penalty = Penalty(network, l1, l2) if l1 or l2 else None
+        self.average = Average(network, average) if average is not None else None
         self.device = next(network.parameters()).device
         self.step = self.passes = 0
         self.pass_over = False
@@ -92,7 +103,31 @@ class Learner:
         if precision == "bf16":
             self._autocast = lambda: torch.autocast(self.device.type, dtype=torch.bfloat16)
 
+    def _tuned(self, tuning: Tuning, phase: Phase) -> Phase:
+        """The phase with only those parameters that are to learn; the others are told so."""
+        learning = {id(p) for group in tuning.groups(self.network, phase.parameters) for p in group.parameters}
+        for parameter in phase.parameters:
+            parameter.requires_grad_(id(parameter) in learning)
+        return replace(phase, parameters=[p for p in phase.parameters if id(p) in learning])
+
+    def _optimizer(self, optimizer: Optimizer, number: int) -> Any:
+        phase = self.phases[number]
+        if self.tuning is None:
+            self.starts.append([0.0])
+            return optimizer.build(phase.parameters)
+        groups = self.tuning.groups(self.network, phase.parameters)
+        self.starts.append([group.start for group in groups])
+        spared = {"weight_decay": 0.0}
+        return optimizer.build(
+            {"params": g.parameters, "lr": optimizer.lr * g.rate, **({} if g.decay else spared)} for g in groups
+        )
+
     # what a caller asks
+
+    @property
+    def judged(self) -> Module:
+        """The network that is validated, saved and used: the averaged weights where there are any."""
+        return self.network if self.average is None else self.average.network
 
     @property
     def progress(self) -> float:
@@ -131,7 +166,7 @@ class Learner:
 
         Whoever looks at the network in between leaves it in training mode (engine/predict.py does).
         """
-        self.network.train()
+        self._train_mode()
         while self.passes < passes:
             if not self.pass_over:
                 for batch in source:
@@ -146,19 +181,31 @@ class Learner:
             self.passes += 1
             yield Moment("pass", self.step, self.passes)
 
+    def _train_mode(self) -> None:
+        self.network.train()
+        if self.tuning is not None:
+            for module in self.tuning.frozen(self.network):
+                module.eval()
+
     def _take_step(self, batch: Batch) -> tuple[Parts, int, bool]:
         parts: Parts = {}
         rows, stop = len(batch["row"]), self._stop
-        for phase, optimizer, peaks in zip(self.phases, self.optimizers, self.peaks, strict=True):
+        progress = self.progress
+        for number, (phase, optimizer, peaks) in enumerate(zip(self.phases, self.optimizers, self.peaks, strict=True)):
             if self.step % phase.every:
                 continue
-            factor = self.schedule.factor(self.progress)
-            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+            factor = self.schedule.factor(progress)
+            for group, peak, start in zip(optimizer.param_groups, peaks, self.starts[number], strict=True):
                 group["lr"] = peak * factor
+                if start:
+                    for parameter in group["params"]:  # without a gradient an optimiser passes a weight by
+                        parameter.requires_grad_(progress >= start)
             new, rows, stop = self._update(phase, optimizer, batch)
             parts |= {self._part(phase, name): value for name, value in new.items()}
         self.step += 1
         self.task.after_step(self.network, self.context, self.step)
+        if self.average is not None:
+            self.average.update(self.network, self.step)
         return parts, rows, stop
 
     def _update(self, phase: Phase, optimizer: Any, batch: Batch) -> tuple[Parts, int, bool]:
@@ -187,6 +234,8 @@ class Learner:
             divisor = self.gradient.divisor(phase.parameters, count)
             if gradients:
                 torch._foreach_div_(gradients, divisor)
+        if self.penalty is not None:
+            self.penalty.add_gradient()
         if self.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(phase.parameters, self.clip_norm)
         optimizer.step()
@@ -223,7 +272,7 @@ class Learner:
         and optimisers put back. Raises ResourceError, saying what to change, where memory does not suffice."""
         if batch is None:
             return
-        self.network.train()
+        self._train_mode()
         batch = to_device(batch, self.device)
         modules = [self.network] + ([self.context.companions] if self.context.companions is not None else [])
         buffers = [(b, b.clone()) for module in modules for b in module.buffers()]
@@ -268,6 +317,7 @@ class Learner:
         companions = self.context.companions
         return {
             "network": self.network.state_dict(),
+            "average": {} if self.average is None else self.average.network.state_dict(),
             "companions": {} if companions is None else companions.state_dict(),
             "optimizers": [each.state_dict() for each in self.optimizers],
             "step": self.step,
@@ -280,6 +330,8 @@ class Learner:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
+        if self.average is not None:
+            self.average.network.load_state_dict(state["average"])
         if self.context.companions is not None:
             self.context.companions.load_state_dict(state["companions"])
         for optimizer, each in zip(self.optimizers, state["optimizers"], strict=True):

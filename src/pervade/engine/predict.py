@@ -7,7 +7,7 @@ Evaluation, prediction of new files, export and serving run this same path: `tra
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,19 @@ from pervade.engine.fit import to_device
 
 
 def tables(
-    network: Module, domain: Domain, task: Task, rows: Rows, *, batch_size: int = 64, workers: int = 1
+    network: Module,
+    domain: Domain,
+    task: Task,
+    rows: Rows,
+    *,
+    decision: Mapping[str, Any] | None = None,
+    batch_size: int = 64,
+    workers: int = 1,
 ) -> Iterator[Table]:
-    """What the task says of every row, a table a batch, in the order of the rows. Leaves the network's mode alone."""
+    """What the task says of every row, a table a batch, in the order of the rows. Leaves the network's modes alone."""
     device = next(network.parameters()).device
-    context = Context(domain)
-    training, random = network.training, torch.get_rng_state()
+    context = Context(domain, decision=decision or {})
+    modes, random = {module: module.training for module in network.modules()}, torch.get_rng_state()
     network.eval()
     try:
         # Sampling in `infer` draws from torch's generator: seeded here, so that predictions repeat and training's own
@@ -45,7 +52,8 @@ def tables(
                 output = task.infer(network, batch, context)
                 yield task.predictions(output, batch, context)
     finally:
-        network.train(training)
+        for module, training in modes.items():  # one by one: a frozen part stays in evaluation mode while others train
+            module.training = training
         torch.set_rng_state(random)
 
 
@@ -62,6 +70,7 @@ def write_predictions(
     rows: Rows,
     *,
     about: dict[str, Any],
+    decision: Mapping[str, Any] | None = None,
     batch_size: int = 64,
     workers: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -75,7 +84,7 @@ def write_predictions(
     shard = path.with_name(f".{path.name}.shard-{rank}")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        parts = tables(network, domain, task, own, batch_size=batch_size, workers=workers)
+        parts = tables(network, domain, task, own, decision=decision, batch_size=batch_size, workers=workers)
         _write_shard(shard, parts, progress, len(own))
         ranks.wait()
         if rank == 0:

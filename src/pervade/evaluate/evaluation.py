@@ -38,7 +38,15 @@ def evaluate(
     path = run.predictions(loaded.name, split)
     about = {"checkpoint": loaded.name, "split": split, "precision": "fp32"}
     predict.write_predictions(
-        path, network, loaded.domain, loaded.task, chosen, about=about, workers=workers, progress=progress
+        path,
+        network,
+        loaded.domain,
+        loaded.task,
+        chosen,
+        about=about,
+        decision=loaded.decision,
+        workers=workers,
+        progress=progress,
     )
     result = figures(run, loaded, rows, split) if ranks.rank() == 0 else {}
     ranks.wait()

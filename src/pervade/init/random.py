@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from torch.nn import Module
 
-from pervade.core.protocols import Initializer
+from pervade.core.protocols import Initializer, Model, Started
 from pervade.core.registry import register
 
 
 @register("init")
 @dataclass(frozen=True)
 class Random(Initializer):
-    def apply(self, model: Module) -> str:
+    def apply(self, network: Module, model: Model) -> Started:
         # `Model.build` has drawn them already.
-        parameters = sum(p.numel() for p in model.parameters())
-        return f"{parameters:,} weights drawn at random; nothing was downloaded"
+        parameters = sum(p.numel() for p in network.parameters())
+        return Started(f"{parameters:,} weights drawn at random; nothing was downloaded")

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 from torchvision.models import resnet as torchvision_resnet
 
 from pervade.core.protocols import Model
 from pervade.core.registry import register
-from pervade.core.types import Output
-from pervade.nn.normalise import Normalise
+from pervade.nn.backbone import Backbone
 
 BLOCKS = {18: (2, 2, 2, 2)}
 
@@ -32,19 +31,8 @@ class ResNet(Model):
     stem: Literal["auto", "7x7", "3x3 stride 2", "3x3"] = "auto"
 
     def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
-        return _Network(self, inputs, outputs["logits"])
-
-
-class _Network(nn.Module):
-    def __init__(self, spec: ResNet, inputs: Mapping[str, Any], classes: int) -> None:
-        super().__init__()
         channels, side = inputs["shape"][0], min(inputs["shape"][1:])
-        self.normalise = Normalise(inputs["mean"], inputs["deviation"])
-        self.body = _body(spec, channels, side)
-        self.head = nn.Linear(8 * spec.width, classes)
-
-    def forward(self, input: Tensor, mask: Tensor | None = None) -> Output:
-        return {"logits": self.head(self.body(self.normalise(input)))}
+        return Backbone(inputs, outputs, _body(self, channels, side), 8 * self.width)
 
 
 def _body(spec: ResNet, channels: int, side: int) -> nn.Module:

@@ -22,4 +22,5 @@ class Dataset(SourceSpec):
             workers=opening.workers,
             rank=opening.rank,
             world=opening.world,
+            augment=opening.augment,
         )

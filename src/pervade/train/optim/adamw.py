@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
@@ -22,7 +22,7 @@ class AdamW(Optimizer):
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
     weight_decay: Annotated[float, Field(ge=0)] = 0.01  # taken off the weights directly, apart from the gradient
 
-    def build(self, parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
+    def build(self, parameters: Iterable[Parameter] | Iterable[dict[str, Any]]) -> torch.optim.Optimizer:
         # One fused pass over memory: on a processor Adam is bound by it.
         return torch.optim.AdamW(
             parameters, self.lr, (self.beta1, self.beta2), weight_decay=self.weight_decay, fused=True

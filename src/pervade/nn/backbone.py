@@ -1,0 +1,53 @@
+"""The shape that networks of this project share: pixels -> normalise -> body -> features (n, d) -> one head an output.
+
+Freezing, layer-wise rates and cached features work on any network of this shape, wherever its body comes from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from pervade.core.errors import ConfigError
+from pervade.core.types import Output
+from pervade.nn.normalise import Normalise
+
+
+class Backbone(nn.Module):
+    """`body` maps normalised pixels (n, c, h, w) to features (n, `width`); every output has a linear head of its own.
+
+    An input of two axes is taken for features already computed, so that a head can be trained on them alone.
+    """
+
+    def __init__(
+        self, inputs: Mapping[str, Any], outputs: Mapping[str, int], body: nn.Module, width: int, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.normalise = Normalise(inputs["mean"], inputs["deviation"])
+        self.body = body
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.ModuleDict({name: nn.Linear(width, size) for name, size in outputs.items()})
+
+    def features(self, input: Tensor) -> Tensor:
+        features: Tensor = self.body(self.normalise(input))
+        return features
+
+    def forward(self, input: Tensor, mask: Tensor | None = None) -> Output:
+        features = self.dropout(input if input.ndim == 2 else self.features(input))
+        return {name: head(features) for name, head in self.head.items()}
+
+    def stages(self) -> Sequence[nn.Module]:
+        """The body in pieces, from the input on: what gradual unfreezing and layer-wise rates count in."""
+        return list(self.body.children()) or [self.body]
+
+
+def split(network: nn.Module, what: str) -> tuple[list[nn.Module], nn.Module]:
+    """The stages of the network's body, and its head. Raises ConfigError where it has no such parts."""
+    if not isinstance(network, Backbone):
+        raise ConfigError(
+            f"{what} needs a network with a body and a head, and {type(network).__name__} is not known to have them; "
+            "build it as a pervade.nn.backbone.Backbone, or leave the setting away"
+        )
+    return list(network.stages()), network.head

@@ -1,0 +1,1 @@
+"""Which weights learn, how fast and from when: one method a file."""
