@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-all check bench-frame clean
+.PHONY: demo test test-all check bench-frame bench-image clean
 
 demo: $(STAMP)
 	$(BIN)/pervade demo
@@ -20,8 +20,8 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench-frame: $(STAMP)
-	$(BIN)/python benchmarks/frame.py
+bench-frame bench-image: bench-%: $(STAMP)
+	$(BIN)/python benchmarks/group.py $*
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Pervade needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.11")'

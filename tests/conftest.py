@@ -13,8 +13,11 @@ runtime.prepare()
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or fills the user's cache; within one test session it is shared, as on a real machine."""
+    """No test reads or fills the user's caches, or downloads; within one test session our own is shared, as on a real
+    machine."""
     monkeypatch.setenv("PERVADE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.setenv("PERVADE_OFFLINE", "1")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path_factory.getbasetemp() / "torch"))
 
 
 @pytest.fixture(scope="session")

@@ -27,11 +27,12 @@ PACKAGE = Path(pervade.__file__).parent
 FLOORS = {
     "core": 0,
     **dict.fromkeys(("metrics", "nn"), 1),
-    **dict.fromkeys(("models", "data"), 2),
+    **dict.fromkeys(("models", "data", "weights"), 2),
     **dict.fromkeys(("domains", "tasks", "engine", "testing"), 3),
     **dict.fromkeys(("check", "forecast", "init", "train", "evaluate"), 4),
     **dict.fromkeys(("explain", "attack", "privacy", "compress", "export", "serve"), 4),
-    **dict.fromkeys(("api", "workflow", "training", "recipes", "report", "progress"), 5),
+    **dict.fromkeys(("api", "workflow", "training", "recipes", "report", "progress", "members", "search"), 5),
+    **dict.fromkeys(("pacing", "time_limit", "search_space"), 5),
     "cli": 6,
 }
 STAGES = {name for name, floor in FLOORS.items() if floor == 4}
@@ -85,18 +86,38 @@ def test_a_file_is_a_name(kind: str) -> None:
     assert own == {file.replace("_", "-") for file in registry._files(kind)}
 
 
-MODELS = [name for kind, name in plug_ins() if kind == "model"]
+# Those that open a library stand for one network of it; hf needs a folder (tests/models/test_hf.py).
+LIBRARIES = {"timm": "timm:test_resnet"}
+MODELS = [LIBRARIES.get(name, name) for kind, name in plug_ins() if kind == "model" and name != "hf"]
+# What differs from another in the number of blocks or filters only, or not at all: built without numbers.
+ALIKE = {"convnext", "vit", "resnet", "resnet34", "mobilenet", "inception-v3", "vit-small", "vit-base"}
+ALIKE |= {f"convnext-{size}" for size in ("femto", "pico", "nano", "tiny", "small", "base")}
+SIDES = {"alexnet": 63, "inception": 75, "inception-v3": 75}  # pixels, where 32 are too few
 
 
-@pytest.mark.parametrize("name", MODELS)
+def pictures(name: str, channels: int) -> dict[str, list]:
+    side = SIDES.get(name, 32)
+    return {"shape": [channels, side, side], "mean": [0.5] * channels, "deviation": [0.25] * channels}
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name not in ALIKE])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_model_takes_a_step(name: str, channels: int) -> None:
     """Every parameter gets a finite gradient; in evaluation a row does not depend on its neighbours."""
     cls, fields = registry.find("model", name)
-    inputs = {"shape": [channels, 32, 32], "mean": [0.5] * channels, "deviation": [0.25] * channels}
+    inputs = pictures(name, channels)
     torch.manual_seed(0)
-    batch = {"row": torch.arange(4), "input": torch.rand(4, channels, 32, 32)}
+    batch = {"row": torch.arange(4), "input": torch.rand(4, *inputs["shape"])}
     check_model(cls(**fields), inputs, {"logits": 5}, batch)
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if not name.startswith("timm:")])
+def test_every_model_gives_what_is_asked(name: str) -> None:
+    cls, fields = registry.find("model", name)
+    with torch.device("meta"):
+        network = cls(**fields).build(pictures(name, 3), {"logits": 5}).eval()
+        output = network(torch.empty(2, *pictures(name, 3)["shape"]))
+    assert {key: tuple(value.shape) for key, value in output.items()} == {"logits": (2, 5)}
 
 
 def has_batch_norm(network: nn.Module) -> bool:
@@ -104,7 +125,7 @@ def has_batch_norm(network: nn.Module) -> bool:
 
 
 @pytest.mark.parametrize("loss", ["cross-entropy", "mse"])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ["reference-cnn", "reference-mlp", "resnet18", "convnext-atto", "vit-tiny"])
 def test_loss_and_gradient_do_not_depend_on_the_cut(name: str, loss: str) -> None:
     """Batch normalisation in training mode is the named exception: such models are checked in evaluation mode."""
     cls, fields = registry.find("model", name)

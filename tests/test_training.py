@@ -100,21 +100,6 @@ def test_stop_from_python(shapes: Path, tmp_path: Path, monkeypatch: pytest.Monk
     assert files.read_json(tmp_path / "a" / "state" / "state.json")["state"]["learner"]["step"] == 4
 
 
-def test_time_limit_plans_passes_and_repeats_its_decision(shapes: Path, tmp_path: Path) -> None:
-    run = fit(shapes, tmp_path, "a", epochs=100_000, time_limit=2.0)
-    entries = run.directory.read_log()
-    planned = [entry for entry in entries if entry["event"] == "decision"]
-    assert planned
-    assert entries[-1]["elapsed"] < 3.0
-    assert run.evaluate()["n"] > 0
-
-
-def test_time_limit_shorter_than_a_pass_still_gives_a_model(shapes: Path, tmp_path: Path) -> None:
-    run = fit(shapes, tmp_path, "a", time_limit=0.001)
-    assert run.directory.checkpoints() == ["last"]
-    assert run.evaluate()["n"] > 0
-
-
 def test_early_stopping(shapes: Path, tmp_path: Path) -> None:
     """With a learning rate of almost nothing no pass is better than the first."""
     run = fit(shapes, tmp_path, "a", "early_stopping.patience=2", lr=1e-12, epochs=50)

@@ -12,10 +12,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Run", "fit", "load", "resume"]
+__all__ = ["Run", "compare", "fit", "load", "resume", "tune"]
 
 if TYPE_CHECKING:
-    from pervade.api import Run, fit, load, resume
+    from pervade.api import Run, compare, fit, load, resume, tune
 
 
 def __getattr__(name: str) -> Any:

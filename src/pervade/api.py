@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
+from torch.nn import Module
 
-from pervade import progress, recipes, workflow
-from pervade.core import files, registry, runtime, spec
+from pervade import members, progress, recipes, workflow
+from pervade import search as search_module
+from pervade.core import download, files, registry, runtime, spec
 from pervade.core import run as runs_module
 from pervade.core.errors import CheckpointError, DataError
-from pervade.core.protocols import Recipe
+from pervade.core.protocols import Model, Recipe
 from pervade.core.types import LeftOut, Rows, Table
+from pervade.data import hub
 from pervade.data.split import NAMES as SPLITS
 from pervade.engine import checkpoint, predict, ranks
 from pervade.engine.checkpoint import Loaded
+from pervade.evaluate.compare import Comparison
+from pervade.evaluate.compare import compare as compare_predictions
 from pervade.evaluate.evaluation import evaluate
+from pervade.init.pretrained import starting_from
+from pervade.models.reference_mlp import ReferenceMLP
+from pervade.nn.own import Own
 from pervade.progress import Screen
 from pervade.training import Options
+
+# A name, a model's spec, a network itself, or a function of (inputs, outputs) that builds one.
+AnyModel: TypeAlias = str | Model | Module | Callable[[Mapping[str, Any], Mapping[str, int]], Module]
 
 PREDICT_AT_ONCE = 256  # rows that are held in memory while predicting files
 
@@ -32,6 +44,8 @@ class Run:
 
     directory: runs_module.RunDirectory
     screen: Screen
+    # Where parts of the recipe come from Python and no file can hold them; None: the stored one is read.
+    given: Recipe | None = None
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
@@ -41,11 +55,16 @@ class Run:
         return self.directory.path
 
     def recipe(self) -> Recipe:
-        return checkpoint.read_recipe(self.directory.recipe)
+        return self.given or checkpoint.read_recipe(self.directory.recipe)
+
+    @property
+    def holds_members(self) -> bool:
+        """Whether this is a run of runs, by seeds or folds, which has results but no model of its own."""
+        return _kind(self.directory) in ("seeds", "folds")
 
     def load(self, name: str | None = None) -> Loaded:
         """A checkpoint, ready for use: "best" unless named, "last" where there is no best."""
-        return checkpoint.load_checkpoint(self.directory, self.directory.require_checkpoint(name))
+        return checkpoint.load_checkpoint(self.directory, self.directory.require_checkpoint(name), self.given)
 
     def evaluate(
         self, checkpoint: str | None = None, split: str = "test", device: str = "auto", workers: int = 1
@@ -54,6 +73,8 @@ class Run:
 
         Each figure has value, low and high (95%), n and method. Raises DataError where the split is empty.
         """
+        if checkpoint is None and self.holds_members:
+            return members.again(self.directory, self.given, Options(self.screen))
         loaded = self.load(checkpoint)
         rows = workflow.load_rows(self.directory, self.recipe().domain, self.screen)
         place = torch.device(runtime.pick_device(device))
@@ -114,6 +135,19 @@ class Run:
                 table = predict.predict_table(network, loaded.domain, loaded.task, some, decision=loaded.decision)
             yield some, table, unreadable
 
+    def unfinished(self, checkpoint: str | None = None) -> str | None:
+        """What to know of a checkpoint whose training goes on or was stopped; None where the run is finished."""
+        name = self.directory.require_checkpoint(checkpoint)
+        try:
+            plan = self.directory.plan()
+        except CheckpointError as error:  # the checkpoint is whole, and answers need no more
+            return f"whether this run is finished cannot be told: {error}"
+        if plan.get("finished", "last" in self.directory.checkpoints()):
+            return None
+        passes = files.read_json(self.directory.checkpoint(name) / "architecture.json").get("passes", "?")
+        which = "its best so far" if name == "best" else f"its checkpoint {name!r}"
+        return f"this run is unfinished: {which}, after pass {passes}; go on with: pervade resume {self.path}"
+
     def has_split(self, split: str) -> bool:
         return split in files.read_json(self.directory.data)["columns"].get("split", [])
 
@@ -123,9 +157,18 @@ class Run:
 
         return write(self.directory)
 
+    def concluded(self) -> dict[str, Any] | None:
+        """The results of a run of runs, which evaluates itself; None for a single run."""
+        if _kind(self.directory) is None:
+            return None
+        name = members.NAME if self.holds_members else self.directory.require_checkpoint(None)
+        paths = [self.directory.result(meter, name) for meter in ("evaluate", "evaluate-validation")]
+        return next((files.read_json(path) for path in paths if path.exists()), None)
+
     def results(self, checkpoint: str | None = None) -> dict[str, Any]:
         """The figures of the last evaluation. Raises CheckpointError where there was none."""
-        name = self.directory.require_checkpoint(checkpoint)
+        together = checkpoint is None and self.holds_members
+        name = members.NAME if together else self.directory.require_checkpoint(checkpoint)
         path = self.directory.result("evaluate", name)
         if not path.exists():
             raise CheckpointError(f"{self.path} was not evaluated yet; run `pervade evaluate {self.path}`")
@@ -136,50 +179,86 @@ def fit(
     data: Any,
     *,
     task: str | None = None,
-    model: str | None = None,
+    model: AnyModel | None = None,
     recipe: Recipe | None = None,
     name: str | None = None,
     wish: str | None = None,
     runs: str | Path = "runs",
     settings: Sequence[str] = (),
     options: Options | None = None,
+    seeds: int | None = None,
+    folds: int | None = None,
+    search: search_module.Plan | None = None,
+    tuning: str | None = None,
     **flags: Any,
 ) -> Run:
     """Trains a model on `data` in a new run directory and returns the run.
 
-    `recipe` is a whole configuration; without one it is chosen by task and model. A run without a name is called `wish`
+    `recipe` is a whole configuration; without one it is chosen by task and model: a name (`pervade models`), a network,
+    or a function of (inputs, outputs) that builds one. A run without a name is called `wish`
     or a variation of it. `settings` are "path.to.field=value"; `flags` are fields of the recipe by name (epochs,
-    batch_size, seed, …) and lr. Raises DataError where the data cannot be used, ConfigError with every faulty setting.
+    batch_size, seed, …) and lr, which may be "find" (train/find_lr.py). `seeds` or `folds` make a run of that many runs
+    (members.py), evaluated and reported; `search` is what `tune` passes on; `tuning` is "freeze" or "lora". Raises
+    DataError where the data cannot be used, ConfigError with every faulty setting.
     """
-    options = options or Options(screen=progress.screen())
+    options = _since(options)
+    together = members.plan(seeds, folds)
+    find_lr = flags.get("lr") == "find"
+    if find_lr:
+        flags["lr"] = None
+    flags["init"] = _place(flags.get("init"), Path(runs))
+    if isinstance(model, Module):
+        flags["init"] = flags["init"] or "given"
     if recipe is None:
-        task, recipe = recipes.choose(data, task, model)
+        with download.announcing(options.screen.say):
+            known = model if model is None or isinstance(model, str) else _as_model(model)
+            task, recipe = recipes.choose(data, task, known, flags["init"], tuning, flags.get("label_column"))
         options.screen.say(f"task: {task}")
     chosen = configure(recipe, settings, **flags)
-    wish = wish or f"{Path(str(data)).absolute().stem}-{registry.name_of(type(chosen.model)) or 'model'}"
+    called = hub.title(data) if hub.is_address(data) else Path(str(data)).absolute().stem
+    wish = wish or f"{called}-{registry.name_of(type(chosen.model)) or 'model'}"
     # Under torchrun the first process makes the run, and the others join it.
     ranks.start(runtime.pick_device(chosen.device))
+    if ranks.rank() == 0:
+        with download.announcing(options.screen.say):
+            chosen.init.fetch(chosen.model)
     path = str(runs_module.create(Path(runs), name, wish).path) if ranks.rank() == 0 else ""
     directory = runs_module.RunDirectory(Path(ranks.same_text(path)))
     try:
         if ranks.rank() == 0:
-            workflow.begin(directory, chosen, data, task)
+            if together is not None:
+                members.write_plan(directory, together)
+            if search is not None:
+                search_module.begin(directory, search, chosen, task)
+            workflow.begin(directory, chosen, data, task, find_lr)
         ranks.wait()
-        workflow.train(directory, None if spec.readable(chosen) else chosen, options)
+        with download.announcing(options.screen.say):
+            _work(directory, None if spec.readable(chosen) else chosen, options)
     except Exception:
         # A run that failed before its data was read holds nothing worth keeping, and would only take the name.
         if ranks.rank() == 0 and not directory.data.exists():
             _remove(directory)
         raise
-    return Run(directory, options.screen)
+    return Run(directory, options.screen, None if spec.readable(chosen) else chosen)
+
+
+def _place(init: Any, runs: Path) -> Any:
+    """A run may be named as it is called inside `runs`."""
+    inside = isinstance(init, str) and init and not Path(init).exists() and (runs / init / "recipe.yaml").is_file()
+    return runs / init if inside else init
 
 
 def configure(recipe: Recipe, settings: Sequence[str] = (), **flags: Any) -> Recipe:
     """The recipe with settings applied. Raises ConfigError with every fault at once."""
-    named = {"lr": "optimizer.lr"}
+    named = {"lr": "optimizer.lr", "label_column": "domain.label_column", "file_column": "domain.file_column"}
+    if flags.get("init") is not None:
+        flags["init"] = starting_from(flags["init"])
     given = [f"{named.get(key, key)}={_text(value)}" for key, value in flags.items() if value is not None]
     if not given and not settings:
         return recipe
+    if isinstance(recipe.model, Own):  # which no file can hold, and which has no settings
+        other = replace(recipe, model=ReferenceMLP())
+        return replace(configure(other, settings, **flags), model=recipe.model)
     return spec.decode(spec.change(spec.encode(recipe), [*given, *settings]), Recipe)
 
 
@@ -189,19 +268,107 @@ def _text(value: Any) -> str:
     return json.dumps(spec.encode(value))
 
 
-def load(run: str | Path, runs: str | Path = "runs") -> Run:
-    """A run by path, or by name inside `runs`. Raises CheckpointError where there is none."""
-    return Run(runs_module.find(run, Path(runs)), progress.screen())
+def load(run: str | Path, runs: str | Path = "runs", model: AnyModel | None = None) -> Run:
+    """A run by path, or by name inside `runs`; with the module or function it was trained with, where the network came
+    from Python. Raises CheckpointError where there is none."""
+    directory = runs_module.find(run, Path(runs))
+    return Run(directory, progress.screen(), _given(directory, model))
 
 
 def resume(
-    run: str | Path, runs: str | Path = "runs", recipe: Recipe | None = None, options: Options | None = None
+    run: str | Path,
+    runs: str | Path = "runs",
+    recipe: Recipe | None = None,
+    options: Options | None = None,
+    model: AnyModel | None = None,
 ) -> Run:
-    """Goes on training where the run was stopped, to the same weights as if it never had been."""
+    """Goes on training where the run was stopped, to the same weights as if it never had been. `model` as in `load`."""
     directory = runs_module.find(run, Path(runs))
+    options = _since(options)
+    recipe = recipe or _given(directory, model)
+    _work(directory, recipe, options)
+    return Run(directory, options.screen, recipe)
+
+
+def tune(
+    data: Any,
+    *,
+    time_limit: float | None = None,
+    trials: int | None = None,
+    search: Sequence[str] = (),
+    options: Options | None = None,
+    **settings: Any,
+) -> Run:
+    """Searches over settings of the recipe (search.py) and returns the run, whose model is the best trial's.
+
+    `time_limit` (seconds) covers everything, the final evaluation included; `trials` is how many there are at most.
+    `search` are "path=low..high", "path=low..high:log" or "path=[a, b, c]"; without any the recipe's own space is
+    searched. `settings` are those of `fit`. Raises ConfigError where neither limit is given, a path is unknown, or
+    Optuna is not installed.
+    """
+    return fit(data, search=search_module.plan(time_limit, trials, search), options=_since(options), **settings)
+
+
+def _since(options: Options | None) -> Options:
+    """The options with the moment from which time limits count: now, unless the command knows better."""
     options = options or Options(screen=progress.screen())
-    workflow.train(directory, recipe, options)
-    return Run(directory, options.screen)
+    return options if options.began is not None else replace(options, began=time.monotonic())
+
+
+def _work(directory: runs_module.RunDirectory, recipe: Recipe | None, options: Options) -> None:
+    """Whatever of the run is still to be done, of whichever kind it is."""
+    kind = _kind(directory)
+    if kind == "trials":
+        search_module.go(directory, recipe, options)
+    elif kind is not None:
+        members.go(directory, recipe, options)
+    else:
+        workflow.train(directory, recipe, options)
+
+
+def _kind(directory: runs_module.RunDirectory) -> str | None:
+    """seeds, folds or trials; None for a single run."""
+    return str(files.read_json(directory.members, "kind")["kind"]) if directory.members.exists() else None
+
+
+def compare(
+    runs_to_compare: Sequence[Run | str | Path],
+    *,
+    checkpoints: Sequence[str] = (),
+    split: str = "test",
+    reference: int = 0,
+    allow_different_rows: bool = False,
+    out: str | Path | None = None,
+    runs: str | Path = "runs",
+) -> Comparison:
+    """Compares runs with the first of them, or with number `reference`, on the rows of `split`, by paired tests.
+
+    `checkpoints` names one for all runs or one for each; `out` is where a page to look at goes. What comes back has
+    `as_dict`. Raises CheckpointError where a run was not evaluated on the split, DataError where the runs' rows differ
+    and `allow_different_rows` is off, ConfigError where they were asked for other things.
+    """
+    found = compare_predictions(
+        [each.directory if isinstance(each, Run) else runs_module.find(each, Path(runs)) for each in runs_to_compare],
+        checkpoints=checkpoints,
+        split=split,
+        reference=reference,
+        allow_different_rows=allow_different_rows,
+    )
+    if out is not None:
+        from pervade.report import compare as page
+
+        page.write(found, Path(out))
+    return found
+
+
+def _given(directory: runs_module.RunDirectory, model: AnyModel | None) -> Recipe | None:
+    return None if model is None else checkpoint.read_recipe(directory.recipe, _as_model(model))
+
+
+def _as_model(model: AnyModel) -> Model:
+    if isinstance(model, str):
+        return spec.decode(model, Model)
+    return model if isinstance(model, Model) else Own(model)
 
 
 def _remove(directory: runs_module.RunDirectory) -> None:

@@ -10,9 +10,9 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,12 @@ from pervade.core.errors import ConfigError, nearest
 from pervade.core.protocols import Context, Domain, Opening, Recipe
 from pervade.core.run import RunDirectory
 from pervade.core.types import Rows
-from pervade.engine import checkpoint, predict, ranks
+from pervade.engine import checkpoint, features, predict, ranks
 from pervade.engine.fit import Learner, Moment
+from pervade.nn.backbone import Backbone
+from pervade.nn.batch_norm import over_ranks
 from pervade.progress import Screen, Silent, duration
+from pervade.time_limit import TimeLimit
 
 
 class Stopped(Exception):
@@ -46,6 +49,9 @@ class Options:
     save_every: float = 30.0  # seconds between saves of the state
     on_bad_file: str = "leave-out"  # or "fail"
     tensorboard: bool = False
+    began: float | None = None  # time.monotonic() at the start of the command: a time limit counts from there
+    finish: bool = True  # evaluation and report follow, and a time limit leaves room for them
+    on_pass: Callable[[float, float], str | None] | None = None  # (pass, validation figure) -> why to end here
 
 
 @dataclass
@@ -54,8 +60,10 @@ class _Plan:
 
     passes: int
     best: float | None = None
-    best_pass: int = 0
+    best_pass: float = 0  # 2.4: in the third pass
     elapsed: float = 0.0  # seconds of training, over all sittings
+    setup: float = 0.0  # seconds before training, over all sittings
+    told: bool = False  # how many passes there is time for was said
     finished: bool = False
 
 
@@ -73,7 +81,10 @@ class Training:
         if companions is not None:
             companions.to(device)
             ranks.same_everywhere([*companions.parameters(), *companions.buffers()])
+            if ranks.world() > 1:
+                over_ranks(companions)
         context = Context(domain, companions)
+        self.reading = self._reading()
         # From here on ranks draw different random numbers, as rows of one batch do.
         torch.manual_seed(recipe.seed + 1_000_003 * (ranks.rank() + 1))
         world = ranks.world()
@@ -82,7 +93,7 @@ class Training:
                 rows.where("split", "train") if "split" in rows else rows,
                 recipe.task,
                 self.network,
-                context,
+                replace(context, domain=self.reading),
                 recipe.batch_size,
                 recipe.seed,
                 recipe.workers,
@@ -113,6 +124,21 @@ class Training:
         self.judged: tuple[int, dict[str, Any]] = (-1, {})  # the last validation's step and predictions
         self.signal = 0
         self.began = self.saved = time.monotonic()
+        self.limit: TimeLimit | None = None
+        if recipe.time_limit is not None:
+            self.limit = TimeLimit(recipe, domain, rows, len(self.source), options.finish)
+
+    def _reading(self) -> Domain:
+        """Where examples come from: the domain, or features computed once where the body stays as it is."""
+        network, recipe = self.network, self.recipe
+        if not (isinstance(network, Backbone) and recipe.tuning is not None and self.domain.repeats):
+            return self.domain
+        if network.body not in recipe.tuning.frozen(network) or recipe.augment or "hash" not in self.rows:
+            return self.domain
+        checkpoint.load_network(self.run, network)  # in a resumed run the body comes from the state
+        positions = [i for i, split in enumerate(self.rows.column("split")) if split in ("train", "validation")]
+        with self.options.screen.bar("computing features") as bar:
+            return features.compute(network, self.domain, self.rows.select(positions), recipe.workers, bar)
 
     def go(self) -> None:
         found = checkpoint.load_state(self.run, self.learner)
@@ -125,7 +151,13 @@ class Training:
             self.options.screen.say(f"going on from step {self.learner.step}")
         else:
             self.learner.rehearse(self.source.rehearsal())
-        self.decisions = self.log.cut_back(self.learner.step, self.learner.passes)
+        if self.limit is not None:
+            self.limit.rehearse(self.learner.judged)
+        elapsed, known = self.log.cut_back(self.learner.step, self.learner.passes)
+        self.plan.elapsed = max(self.plan.elapsed, elapsed)  # what was lost by a kill was time all the same
+        if self.limit is not None:
+            self.limit.known = known
+        self.plan.setup += time.monotonic() - (self.began if self.options.began is None else self.options.began)
         self.began = time.monotonic() - self.plan.elapsed
         try:
             with self._signals(), self.options.screen.bar("training") as bar:
@@ -142,11 +174,7 @@ class Training:
         if moment.kind == "step":
             if moment.step % self.log_every == 0:
                 self._log_step(moment, bar)
-            limit = self.recipe.time_limit
-            over = limit is not None and ranks.any_true(self.plan.elapsed >= limit)
-            if over:
-                self._decide("time limit reached", moment.passes)
-                ended = True
+            ended = self.limit is not None and self._keep_time(self.limit, moment)
         else:
             ended = self._end_of_pass(moment)
         if ended:
@@ -165,15 +193,39 @@ class Training:
         self.log.last_time = now
         entry = {"event": "step", "step": moment.step, "pass": moment.passes, **means, "lr": learner.lr}
         self.log.write({**entry, "rows_per_second": round(rate, 2), "elapsed": round(now, 3)})
-        total = self.plan.passes * len(self.source)
+        total = self.learner.total_steps
         shown = {name: value for name, value in means.items() if name in ("loss", "accuracy")} or means
         bar(moment.step, total, **shown, **{"rate": learner.lr, "examples/s": rate})
 
     def _end_of_pass(self, moment: Moment) -> bool:
-        """Validation, the best checkpoint, early stopping, and the time that is left."""
+        """Validation, the best checkpoint, and what may end the training: patience, the caller, the time."""
         plan, stopping = self.plan, self.recipe.early_stopping
-        entry: dict[str, Any] = {"event": "pass", "pass": moment.passes, "step": moment.step}
+        value = self._judge(moment, moment.passes)
         done = moment.passes >= plan.passes
+        if value is not None and not done:
+            if stopping.patience is not None and moment.passes - plan.best_pass >= stopping.patience:
+                text = f"stopped early: validation {stopping.metric} has not improved for {stopping.patience} passes"
+                self._decide(text, moment.passes)
+                done = True
+            elif self.options.on_pass is not None:
+                reason = self.options.on_pass(moment.passes, value) if ranks.rank() == 0 else None
+                if ranks.any_true(reason is not None):
+                    self._decide(str(reason), moment.passes)
+                    done = True
+        self.plan.elapsed = time.monotonic() - self.began
+        if self.limit is not None and not done:
+            self.limit.pace.note_pause(plan.setup + plan.elapsed)
+            done = moment.step >= self.learner.total_steps
+            if done:
+                text = f"time limit: ended after {moment.passes} of {plan.passes} passes"
+                self._decide(text, moment.passes, stop=True)
+        return done
+
+    def _judge(self, moment: Moment, at: float) -> float | None:
+        """The validation figure after `at` passes, logged; keeps the checkpoint if it is the best. None without one."""
+        plan, stopping = self.plan, self.recipe.early_stopping
+        entry: dict[str, Any] = {"event": "pass", "pass": at, "step": moment.step}
+        value = None
         if self.metric is not None:
             name, metric = self.metric
             value, columns = self._validate(metric)
@@ -182,45 +234,47 @@ class Training:
             sign = -1.0 if metric.higher_is_better is False else 1.0
             # A figure that is not defined on these rows (nan) is never better.
             if sign * value > (-math.inf if plan.best is None else sign * plan.best):
-                plan.best, plan.best_pass = value, moment.passes
-                self._checkpoint("best", {f"validation {name}": value}, columns)
-            if stopping.patience is not None and moment.passes - plan.best_pass >= stopping.patience and not done:
-                self._decide(
-                    f"stopped early: validation {name} has not improved for {stopping.patience} passes", moment.passes
-                )
-                done = True
+                plan.best, plan.best_pass = value, at
+                self._checkpoint("best", {f"validation {stopping.metric}": value}, columns)
         self.log.write({**entry, "elapsed": round(self.plan.elapsed, 3)})
-        self.plan.elapsed = time.monotonic() - self.began
-        if self.recipe.time_limit is not None and not done:
-            done = self._fit_into_time(moment)
-        return done
+        return value
 
-    def _fit_into_time(self, moment: Moment) -> bool:
-        """How many passes there is time for, by the pace so far. Logged, so that a resumed run repeats it."""
-        known = self.decisions.get(moment.passes)
-        if known is not None:
-            passes = int(known)
-        else:
-            pace = self.plan.elapsed / moment.passes
-            passes = min(max(int(float(self.recipe.time_limit or 0) / pace), moment.passes), self.plan.passes)
-            passes = int(ranks.sum_numbers(passes if ranks.rank() == 0 else 0)[0])
-        if passes != self.plan.passes or known is not None:
-            self.plan.passes = passes
-            self.learner.total_steps = passes * len(self.source)
-            self._decide(f"there is time for {passes} passes", moment.passes, passes=passes)
-        return moment.passes >= passes
+    def _keep_time(self, limit: TimeLimit, moment: Moment) -> bool:
+        """Plans how many steps there is time for; True where that was the last of them. Logged, so that a resumed run
+        repeats it."""
+        plan, learner, per_pass = self.plan, self.learner, len(self.source)
+        used = plan.setup + plan.elapsed
+        total = limit.after_step(moment.step, used, learner.total_steps)
+        if total is not None:
+            learner.total_steps = total
+            entry = {"event": "plan", "step": moment.step, "pass": moment.passes, "total_steps": total}
+            self.log.write({**entry, "used": round(used, 3)})
+            if not plan.told and limit.pace.settled:
+                plan.told = True
+                self._decide(f"there is time for about {total / per_pass:.3g} of {plan.passes} passes", moment.passes)
+        # At the end of a pass its own end follows at once, and judges.
+        if moment.step < learner.total_steps or moment.step % per_pass == 0:
+            return False
+        at = round(moment.step / per_pass, 2)
+        self._judge(moment, at)
+        self._decide(f"time limit: ended after {at:g} of {plan.passes} passes", moment.passes, stop=True)
+        return True
 
     def _validate(self, metric: Any) -> tuple[float, dict[str, Any]]:
         """The metric of the validation split, and the predictions it is of (in the first rank)."""
         value, columns = 0.0, {}
         if ranks.rank() == 0:
+            start = time.monotonic()
             columns = self._predict_validation()
+            if self.limit is not None:
+                self.limit.note_validation(len(self.validation), time.monotonic() - start, self.reading is self.domain)
             value = float(metric.compute(columns, np.ones(len(columns["row"]))))
         return ranks.sum_numbers(value)[0], columns
 
     def _predict_validation(self) -> dict[str, Any]:
         task, workers = self.recipe.task, self.recipe.workers
-        table = predict.predict_table(self.learner.judged, self.domain, task, self.validation, workers=workers)
+        table = predict.predict_table(self.learner.judged, self.reading, task, self.validation, workers=workers)
+        table = predict.complete(table, self.validation)
         # Lists of lists (text, spans) have no shape of their own and stay as they are.
         ragged = {name for name, values in table.items() if isinstance(values, list) and isinstance(values[0], list)}
         return {name: values if name in ragged else np.asarray(values) for name, values in table.items()}
@@ -236,8 +290,9 @@ class Training:
             columns = self._predict_validation()
         self._checkpoint("last", {}, columns)
         self._save()
-        passes = "1 pass" if moment.passes == 1 else f"{moment.passes} passes"
-        best = f"; best after pass {self.plan.best_pass}" if self.plan.best_pass else ""
+        at = moment.passes + round(moment.step / len(self.source) % 1 if moment.kind == "step" else 0, 2)
+        passes = "1 pass" if at == 1 else f"{at:g} passes"
+        best = f"; best after pass {self.plan.best_pass:g}" if self.plan.best_pass else ""
         self.options.screen.say(f"trained {passes}, {moment.step} steps, in {duration(self.plan.elapsed)}{best}")
 
     def _checkpoint(self, name: str, note: dict[str, Any], validation: dict[str, Any]) -> None:
@@ -246,7 +301,10 @@ class Training:
             learner = self.learner
             note = {"step": learner.step, "passes": learner.passes, "precision": learner.precision, **note}
             decision = self.recipe.task.decide(validation, self.domain) if validation else {}
+            start = time.monotonic()
             checkpoint.save_checkpoint(self.run, name, learner.judged, self.recipe, self.domain, note, decision)
+            if self.limit is not None:
+                self.limit.note_saving(time.monotonic() - start)
 
     def _save(self) -> None:
         self.plan.elapsed = time.monotonic() - self.began
@@ -283,8 +341,9 @@ def build(run: RunDirectory, recipe: Recipe, domain: Domain, device: torch.devic
     network = recipe.model.build(domain.inputs(), recipe.task.outputs(domain))
     files.settle(run.state)
     if not run.state.exists() and ranks.rank() == 0:
-        started = recipe.init.apply(network, recipe.model)
-        screen.say(f"init: {started.summary}")
+        started = recipe.init.apply(network, recipe.model, domain)
+        for line in started.table():
+            screen.say(line)
         files.write_json(run.init, {"init": spec.encode(recipe.init), **asdict(started)})
     if recipe.tuning is not None:
         network = recipe.tuning.change(network)
@@ -292,7 +351,7 @@ def build(run: RunDirectory, recipe: Recipe, domain: Domain, device: torch.devic
     # Rank-4 weights only, so that other networks are left alone.
     network = network.to(memory_format=torch.channels_last)
     ranks.same_everywhere([*network.parameters(), *network.buffers()])
-    return network
+    return over_ranks(network) if ranks.world() > 1 else network
 
 
 def _metric(recipe: Recipe, domain: Domain) -> tuple[str, Any] | None:
@@ -321,18 +380,20 @@ class _Log:
                 ) from None
             self.writer = SummaryWriter(str(run.path / "tensorboard"))
 
-    def cut_back(self, step: int, passes: int) -> dict[int, int]:
+    def cut_back(self, step: int, passes: int) -> tuple[float, dict[int, int]]:
         """Drops what was logged after the saved state (this step, these passes): it will happen again. Returns the
-        decisions made so far about the number of passes, by the pass after which they were made."""
+        seconds of training logged so far, and the number of steps planned for, by the step after which it was."""
         if ranks.rank() != 0:
-            return {}
+            return 0.0, {}
         entries = self.run.read_log()
-        decisions = {e["pass"]: e["passes"] for e in entries if e["event"] == "decision" and "passes" in e}
-        kept = [e for e in entries if step and e["step"] <= step and (e["event"] == "step" or e["pass"] <= passes)]
+        planned = {e["step"]: e["total_steps"] for e in entries if e["event"] == "plan" and e["step"] > step}
+        elapsed = max((e["elapsed"] for e in entries if "elapsed" in e), default=0.0)
+        within = [e for e in entries if step and e["step"] <= step]
+        kept = [e for e in within if e["event"] in ("step", "plan") or e["pass"] <= passes]
         files.write_text(self.run.log, "".join(json.dumps(entry) + "\n" for entry in kept))
         self.last_time = next((entry["elapsed"] for entry in reversed(kept) if "elapsed" in entry), 0.0)
         self.file = self.run.log.open("a", encoding="utf-8")
-        return decisions
+        return elapsed, planned
 
     def write(self, entry: dict[str, Any]) -> None:
         if self.file is None:

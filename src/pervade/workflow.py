@@ -10,28 +10,37 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from pervade.core import environment, files, runtime, spec
 from pervade.core.errors import DataError
 from pervade.core.protocols import Domain, Recipe
 from pervade.core.run import RunDirectory
 from pervade.core.types import LeftOut, Rows
+from pervade.data import embedded, hub
 from pervade.data import split as splits
 from pervade.engine import checkpoint, predict, ranks
 from pervade.progress import Screen, Silent
+from pervade.train import find_lr
 from pervade.training import Options, Training
 
+Divide = Callable[[Rows], tuple[Rows, list[LeftOut]]]
+"""Rows to rows with a "split" each, and those that were left out in doing so."""
 
-def begin(run: RunDirectory, recipe: Recipe, source: Any, task: str | None = None) -> None:
-    """Writes what a run needs to be resumed, before anything else happens. `task` is the Hub's name, where known."""
+
+def begin(run: RunDirectory, recipe: Recipe, source: Any, task: str | None = None, find_lr: bool = False) -> None:
+    """Writes what a run needs to be resumed, before anything else happens. `task` is the Hub's name, where known;
+    `find_lr`: the learning rate is found by a range test before training (train/find_lr.py)."""
     about = {
         "source": _plain(source),
         "task": task,
+        "find_lr": find_lr,
         "command": environment.command(),
         "environment": environment.describe(),
     }
@@ -40,25 +49,29 @@ def begin(run: RunDirectory, recipe: Recipe, source: Any, task: str | None = Non
     checkpoint.write_recipe(run.recipe, recipe)
 
 
-def train(run: RunDirectory, recipe: Recipe | None = None, options: Options | None = None) -> None:
+def train(
+    run: RunDirectory, recipe: Recipe | None = None, options: Options | None = None, rows: Rows | None = None
+) -> None:
     """Trains or goes on training until the run is complete.
 
-    `recipe` is needed where the stored one has unregistered parts. Raises Stopped after a signal, once saved.
+    `recipe` is needed where the stored one has unregistered parts; `rows` are all rows of the run where they are read
+    and split already (a member's, by its parent). Raises Stopped after a signal, once saved.
     """
     options = options or Options()
     recipe = recipe or checkpoint.read_recipe(run.recipe)
     device = ranks.start(runtime.pick_device(recipe.device))
     if ranks.rank() != 0:
         options = replace(options, screen=Silent(), tensorboard=False)
-    with _alone(run):
-        domain, rows = _data(run, recipe, options)
+    with alone(run):
+        domain, rows = _data(run, recipe, options) if rows is None else (_fitted(run, recipe, rows), rows)
+        recipe = _with_found_rate(run, recipe, domain, rows, device, options)
         Training(run, recipe, domain, rows, device, options).go()
         if recipe.then is not None:
             _continue(run, recipe, recipe.then, domain, rows, options)
 
 
 @contextmanager
-def _alone(run: RunDirectory) -> Iterator[None]:
+def alone(run: RunDirectory) -> Iterator[None]:
     """Holds the run's lock, in the first rank for all of them."""
     if ranks.rank() == 0:
         with run.lock():
@@ -81,13 +94,41 @@ def _continue(run: RunDirectory, recipe: Recipe, then: Recipe, domain: Domain, r
     train(member, then, options)
 
 
+def _with_found_rate(
+    run: RunDirectory, recipe: Recipe, domain: Domain, rows: Rows, device: torch.device, options: Options
+) -> Recipe:
+    """The recipe with the learning rate that the range test chose, where it was asked for. It is kept in recipe.yaml,
+    so that a resumed run takes the same."""
+    if not files.read_json(run.environment).get("find_lr"):
+        return recipe
+    if not run.lr_find.exists():
+        options.screen.say(f"finding a learning rate: {find_lr.STEPS} steps at growing rates")
+        spent = replace(with_rate(recipe, find_lr.HIGH), schedule=find_lr.Ramp(), time_limit=None)
+        trial = Training(run, spent, domain, rows, device, replace(options, screen=Silent(), tensorboard=False))
+        found = find_lr.range_test(trial.learner, trial.source)
+        options.screen.say(f"learning rate {found.lr:g}: {found.reason}")
+        if ranks.rank() == 0:
+            files.write_json(run.lr_find, found.as_json())
+        ranks.wait()
+    lr = float(files.read_json(run.lr_find, "lr")["lr"])
+    chosen = with_rate(recipe, lr)
+    if ranks.rank() == 0 and spec.encode(chosen) != spec.encode(recipe):
+        checkpoint.write_recipe(run.recipe, chosen)
+    return chosen
+
+
+def with_rate(recipe: Recipe, lr: float) -> Recipe:
+    """The recipe with the optimiser's learning rate changed."""
+    return replace(recipe, optimizer=replace(recipe.optimizer, lr=lr))  # type: ignore[type-var]
+
+
 # data
 
 
 def _data(run: RunDirectory, recipe: Recipe, options: Options) -> tuple[Domain, Rows]:
     """The fitted domain and all rows. The first time reads and splits; later takes rows and splits from data.json."""
     if ranks.rank() == 0 and not run.data.exists():
-        _read_data(run, recipe, options)
+        read_data(run, recipe, options)
     ranks.wait()
     rows = load_rows(run, recipe.domain, options.screen)
     return _fitted(run, recipe, rows), rows
@@ -105,7 +146,8 @@ def _fitted(run: RunDirectory, recipe: Recipe, rows: Rows) -> Domain:
     return domain
 
 
-def _read_data(run: RunDirectory, recipe: Recipe, options: Options) -> None:
+def read_data(run: RunDirectory, recipe: Recipe, options: Options, divide: Divide | None = None) -> None:
+    """Reads, splits (by the recipe, unless `divide` does) and writes data.json. Raises DataError."""
     source = files.read_json(run.environment)["source"]
     rows, left_out = recipe.domain.read(source)
     recipe.task.examine(rows)
@@ -119,14 +161,24 @@ def _read_data(run: RunDirectory, recipe: Recipe, options: Options) -> None:
             + "; mend or remove it, or leave such files out with --on-bad-file leave-out"
         )
     recipe.task.examine(rows)
-    rows = recipe.task.arrange(rows)
-    rows, duplicates = splits.assign(rows, validation=recipe.validation, test=recipe.test, seed=recipe.seed)
+    rows, useless = recipe.task.arrange(rows)
+    left_out += useless
+    if divide is None:
+        rows, duplicates = splits.assign(rows, validation=recipe.validation, test=recipe.test, seed=recipe.seed)
+    else:
+        rows, duplicates = divide(rows)
     recipe.task.examine(rows)
     left_out += duplicates
     names = list(rows.column("split"))
     counts = {name: names.count(name) for name in ("train", "validation", "test") if name in names}
     options.screen.say("data: " + ", ".join(f"{count:,} {name}" for name, count in counts.items()))
+    for line in splits.gaps(rows):
+        options.screen.say(f"data: {line}")
     _say_left_out(left_out, options.screen)
+    write_data(run, source, rows, left_out)
+
+
+def write_data(run: RunDirectory, source: Any, rows: Rows, left_out: Sequence[LeftOut] = ()) -> None:
     # What `prepare` added for speed is made again from the files and has no place in JSON.
     stored = {name: list(rows.column(name)) for name in rows.columns if name != "pixels"}
     left = [{"source": each.source, "reason": each.reason} for each in left_out]
@@ -145,7 +197,7 @@ def load_rows(run: RunDirectory, domain: Domain, screen: Screen | None = None) -
     stored = files.read_json(run.data)
     rows = Rows(stored["columns"])
     known = list(rows.column("hash")) if "hash" in rows else None
-    missing = [path for path in rows.columns.get("path", []) if not Path(path).is_file()]
+    missing = embedded.missing(rows.columns.get("path", []))
     if missing:
         raise DataError(f"{missing[0]} is not there any more ({len(missing)} files of this run); put the data back")
     with (screen or Silent()).bar("reading") as bar:
@@ -162,4 +214,6 @@ def load_rows(run: RunDirectory, domain: Domain, screen: Screen | None = None) -
 
 
 def _plain(source: Any) -> Any:
+    if hub.is_address(source):
+        return hub.pinned(source)
     return str(Path(source).absolute()) if isinstance(source, (str, os.PathLike)) else source

@@ -78,3 +78,21 @@ def test_reader_goes_away(session_run: Path, photos: Path, tmp_path: Path) -> No
         complaint = process.stderr.read().decode()
     assert complaint == ""
     assert process.returncode != 0
+
+
+def test_an_unfinished_run_says_so(pervade, run: Path, photos: Path) -> None:
+    state = run / "state" / "state.json"
+    saved = json.loads(state.read_text())
+    saved["state"]["extra"]["finished"] = False
+    state.write_text(json.dumps(saved))
+    outcome = pervade("predict", run, photos / "cat" / "0.png", "--json")
+    assert outcome.status == 0
+    assert json.loads(outcome.out)["top"]
+    best = json.loads((run / "checkpoints" / "best" / "architecture.json").read_text())["passes"]
+    assert f"this run is unfinished: its best so far, after pass {best}; go on with: pervade resume" in outcome.err
+    outcome = pervade("predict", run, photos / "cat" / "0.png", "--checkpoint", "last")
+    assert "its checkpoint 'last', after pass 2" in outcome.err
+    state.write_text("{")  # answers need no state
+    outcome = pervade("predict", run, photos / "cat" / "0.png")
+    assert outcome.status == 0
+    assert "whether this run is finished cannot be told" in outcome.err

@@ -103,7 +103,7 @@ def name_too_long(root: Path) -> Path:
         (no_class_folders, "holds 8 pictures but no class folders; put the pictures of each class into a folder"),
         (split_folders_without_classes, "holds 16 pictures but no class folders; put the pictures"),
         (no_train_split, "has test and validation but no train split; add one"),
-        (class_only_tested, "class 'newt' stands in another split but not in train; remove it there, or move some"),
+        (class_only_tested, "class 'newt' stands in the test split (test/newt/0.png) but never in train, which has 'cat', 'dog'"),
         (single_picture, "cat.png is a single file; training needs a folder"),
         (name_not_utf8, "\\xff: its name is not valid UTF-8; rename it"),
     ],

@@ -186,11 +186,15 @@ def test_faults_of_files(name: str, content: bytes, fault: str, folder: Path) ->
 
 
 def test_parquet_that_holds_the_pictures_themselves(folder: Path) -> None:
-    """As Hugging Face data sets come: the column is named, and what to do about it."""
+    """As Hugging Face data sets come (tests/data/test_embedded.py); what is neither bytes nor a name is refused."""
     values = [{"bytes": (folder / file).read_bytes(), "path": file} for file in FILES]
     pq.write_table(pa.table({"image": values, "label": [0, 0, 1, 1]}), folder / "t.parquet")
+    columns, left_out = read(folder / "t.parquet")
+    assert [str(each) for each in columns["target"]] == ["0", "0", "1", "1"]
+    assert left_out == []
+    pq.write_table(pa.table({"image": [[1, 2]] * 4, "label": [0, 0, 1, 1]}), folder / "t.parquet")
     with pytest.raises(
-        DataError, match=r"column 'image' holds pictures or other values \(dict\), not the names of files"
+        DataError, match=r"column 'image' holds pictures or other values \(list\), not the names of files"
     ):
         read(folder / "t.parquet")
 

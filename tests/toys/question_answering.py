@@ -19,7 +19,7 @@ class Span(ToyTask):
         truth = batch["target"] + batch["start"]
         return {"row": batch["row"], "best": best.values, "prediction": best.indices + batch["start"], "target": truth}
 
-    def reduce(self, table):
+    def reduce(self, table, domain):
         keep = {}
         for i in np.argsort(table["best"]):  # the surest window of a row stands last
             keep[int(table["row"][i])] = i

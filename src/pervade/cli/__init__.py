@@ -45,9 +45,9 @@ def _root(
 
 @functools.cache  # once, however often `main` is called in one process
 def _register() -> None:
-    from pervade.cli import demo, doctor, evaluate, models, predict, report, resume, tasks, train
+    from pervade.cli import compare, demo, doctor, evaluate, models, predict, report, resume, tasks, train, tune
 
-    for verb in (demo, train, resume, evaluate, predict, report, models, tasks, doctor):
+    for verb in (demo, train, tune, resume, evaluate, predict, compare, report, models, tasks, doctor):
         verb.add_to(app)
 
 

@@ -10,13 +10,24 @@ def add_to(app: typer.Typer) -> None:
 
 
 def models() -> None:
-    """List the networks, one a line, with what each is. Without --model a narrow resnet (width 32) is trained."""
+    """List the networks, one a line, with what each is. A name with ':' opens a whole library."""
     from pervade.core import registry, spec
 
-    for name in registry.names("model"):
-        cls, fields = registry.find("model", name)
-        module = __import__(cls.__module__, fromlist=["__doc__"])
-        first = (module.__doc__ or "").strip().split("\n\n")[0].replace("\n", " ")
-        settings = {key: value for key, value in spec.encode(cls(**fields)).items() if key != "use"}
+    found = {name: registry.find("model", name) for name in registry.names("model")}
+    # Variants right after what they are variants of.
+    for name in sorted(found, key=lambda name: (registry.name_of(found[name][0]) or "", name)):
+        cls, fields = found[name]
+        rest = getattr(cls, "rest", None)
+        if name == registry.name_of(cls):
+            module = __import__(cls.__module__, fromlist=["__doc__"])
+            text = (module.__doc__ or "").strip().split("\n\n")[0].replace("\n", " ")
+            fields = spec.encode(cls())
+            settings = {key: value for key, value in fields.items() if key not in ("use", rest) and value != {}}
+        else:
+            text, settings = registry.name_of(cls) or "", fields
         shown = " ".join(f"{key}={value}" for key, value in settings.items())
-        typer.echo(f"{name:16}{first} ({shown})")
+        typer.echo(f"{name + ':NAME' if rest else name:20}{text}{f' ({shown})' if shown else ''}")
+    typer.echo(
+        "Without --model and --init: resnet18 with published weights where they can be had, else a small resnet from "
+        "random ones.\nAny field in brackets is set with -o model.FIELD=VALUE."
+    )

@@ -18,6 +18,18 @@ DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or 
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
+def rate(text: str | None) -> float | str | None:
+    """A learning rate, or "find". Raises ConfigError."""
+    from pervade.core.errors import ConfigError
+
+    if text is None or text == "find":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(f"--lr {text!r} is no number; write for example 0.01, or find") from None
+
+
 def seconds(text: str | None) -> float | None:
     """A duration such as 90, 90s, 10m or 1.5h in seconds. Raises ConfigError."""
     from pervade.core.errors import ConfigError

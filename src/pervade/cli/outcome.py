@@ -27,13 +27,15 @@ def stoppable() -> Iterator[None]:
 
 def finish(run: Any) -> None:
     """Evaluates, writes the report, and says where everything is. All ranks evaluate; only the first one speaks."""
-    split = "test" if run.has_split("test") else "validation"
-    result = run.evaluate(split=split)
+    result = run.concluded()
+    if result is None:
+        result = run.evaluate(split="test" if run.has_split("test") else "validation")
     if os.environ.get("RANK", "0") != "0":
         return
     report = run.report()  # first: whoever reads our lines may go away in the middle
     show(result)
-    typer.echo(f"\nrun     {run.path}\nreport  {report}\ntry     pervade predict {run.path} FILE")
+    model = run.path / "members" / next(iter(result["members"])) if "members" in result else run.path
+    typer.echo(f"\nrun     {run.path}\nreport  {report}\ntry     pervade predict {model} FILE")
 
 
 def show(result: dict[str, Any], all_figures: bool = False) -> None:
@@ -43,16 +45,13 @@ def show(result: dict[str, Any], all_figures: bool = False) -> None:
     """
     metrics, details = result["metrics"], result["details"]
     baseline = (details.get("baseline") or {}).get("metrics", {})
-    typer.echo(f"\ncheckpoint {result['checkpoint']!r} on the {result['split']} split, n = {result['n']:,}")
-    if "accuracy" in metrics and "accuracy" in baseline:
-        own, other = metrics["accuracy"], baseline["accuracy"]
-        better = own["low"] is not None and own["low"] > (other["high"] or other["value"])
-        typer.echo(
-            f"right on {own['value']:.1%} ({own['low']:.1%} to {own['high']:.1%}), {details['baseline']['name']} "
-            f"would be on {other['value']:.1%}{'' if better else ': NOT shown to be better than guessing'}"
-            if own["low"] is not None
-            else f"right on {own['value']:.1%}"
-        )
+    what = f"checkpoint {result['checkpoint']!r}"
+    if "members" in result:
+        seeds = result["kind"] == "seeds"
+        what = f"mean of {len(result['members'])} seeds" if seeds else f"{len(result['members'])} folds together"
+    typer.echo(f"\n{what} on the {result['split']} split, n = {result['n']:,}")
+    if sentence := _sentence(result):
+        typer.echo(sentence)
     single = [name for name in metrics if "[" in name]
     hidden = single if len(single) > MOST_SINGLE and not all_figures else []
     typer.echo(f"\n{'':24}{'value':>8}  {'95% interval':18}{'n':>8}  {'baseline':>8}  method")
@@ -65,6 +64,39 @@ def show(result: dict[str, Any], all_figures: bool = False) -> None:
         typer.echo(f"{name:24}{figures}  {each.get('why') or each['method']}")
     if hidden:
         typer.echo(f"and {len(hidden)} figures of single classes: in the report, or `pervade evaluate RUN --all`")
+    if "members" in result:
+        _show_members(result, most=1 if hidden or not all_figures else len(metrics))
+
+
+def _show_members(result: dict[str, Any], most: int) -> None:
+    """Every member's own figure, and how they spread; of the first `most` figures."""
+    for name, each in list(result["metrics"].items())[:most]:
+        spread = "" if each["mean"] is None else f"mean {_number(each['mean'])}, deviation {_number(each['deviation'])}"
+        typer.echo(f"\n{name}{' ':{max(24 - len(name), 1)}}{spread}")
+        for member, own in each["members"].items():
+            interval = f"{_number(own['low'])} to {_number(own['high'])}" if own["low"] is not None else "none"
+            typer.echo(f"  {member:22}{_number(own['value']):>8}  {interval:18}{own['n']:>8,}  its own rows")
+
+
+def _sentence(result: dict[str, Any]) -> str:
+    """The headline with its interval, beside the baseline; empty where no figure is defined."""
+    from pervade.metrics.baseline import beats_baseline, headline
+    from pervade.report import wording
+
+    name = headline(result)
+    if name is None:
+        return ""
+    own, baseline = result["metrics"][name], result["details"].get("baseline") or {}
+    is_accuracy = name == "accuracy"
+    text = f"{'right on' if is_accuracy else name.replace('_', ' ')} {wording.value(name, own['value'])}"
+    if own["low"] is not None:
+        text += f" ({wording.value(name, own['low'])} to {wording.value(name, own['high'])})"
+    other = (baseline.get("metrics") or {}).get(name)
+    if other is None or other["value"] is None:
+        return text
+    text += f", {baseline['name']} would {'be on' if is_accuracy else 'reach'} {wording.value(name, other['value'])}"
+    unproven = f": NOT shown to be better than {'guessing' if is_accuracy else 'the baseline'}"
+    return text + ("" if beats_baseline(result) in (True, None) else unproven)
 
 
 def _number(value: float | None) -> str:

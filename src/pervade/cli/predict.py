@@ -33,37 +33,80 @@ def predict(
 
     if as_json and as_csv:
         raise ConfigError("--json and --csv exclude each other; choose one")
+    loaded = api.load(run, runs)
+    if (unfinished := loaded.unfinished(checkpoint)) is not None:
+        typer.echo(unfinished, err=True)
     answered = 0
-    if as_csv:
-        typer.echo(_line(["input", "rank", "label", "probability", "error"]))
-    for row in api.load(run, runs).stream(inputs, top, checkpoint, device):
+    table = _Table()
+    for row in loaded.stream(inputs, top, checkpoint, device):
         answered += "error" not in row
         if as_json:
             typer.echo(json.dumps(row, ensure_ascii=False))
         elif as_csv:
-            for line in _csv(row):
+            for line in table.lines(row):
                 typer.echo(line)
         elif "error" in row:
             typer.echo(f"left out: {row['input']!r}: {row['error']}", err=True)
         else:
             typer.echo(f"{row['input']}\t{_text(row)}")
     if not answered:
+        for line in table.end():
+            typer.echo(line)
         raise typer.Exit(2)
 
 
 def _text(row: dict[str, Any]) -> str:
+    if "labels" in row:
+        said = "  ".join(f"{each['label']} {each['probability']:.1%}" for each in row["labels"])
+        likeliest = "".join(f" (likeliest: {each['label']} {each['probability']:.1%})" for each in row["top"][:1])
+        return said or f"no label{likeliest}"
+    if "value" in row:
+        known = f" ({row['coverage']:.0%}: {row['low']:.6g} to {row['high']:.6g})" if "low" in row else ""
+        return f"{row['value']:.6g}{known}"
     if "top" in row:
         return "  ".join(f"{each['label']} {each['probability']:.1%}" for each in row["top"])
     return "  ".join(f"{name} {value}" for name, value in row.items() if name != "input")
 
 
-def _csv(row: dict[str, Any]) -> list[str]:
-    if "error" in row:
-        return [_line([row["input"], "", "", "", row["error"]])]
-    return [
-        _line([row["input"], rank, each["label"], repr(each["probability"]), ""])
-        for rank, each in enumerate(row.get("top", []), start=1)
-    ]
+class _Table:
+    """Lines of a table whose columns the first answer tells; errors before it wait. A picture without any label has a
+    line of its own, with nothing said."""
+
+    def __init__(self) -> None:
+        self.columns: list[str] | None = None
+        self.waiting: list[dict[str, Any]] = []
+
+    def lines(self, row: dict[str, Any]) -> list[str]:
+        if self.columns is not None:
+            return self._written(row)
+        self.waiting.append(row)
+        if "error" in row:
+            return []
+        ranked = "top" in row
+        self.columns = ["rank", "label", "probability"] if ranked else [name for name in row if name != "input"]
+        return self.end()
+
+    def end(self) -> list[str]:
+        """What still waits, under its head."""
+        self.columns = self.columns or []
+        head = [_line(["input", *self.columns, "error"])] if self.waiting else []
+        return [*head, *(line for row in self.waiting for line in self._written(row))]
+
+    def _written(self, row: dict[str, Any]) -> list[str]:
+        columns = self.columns or []
+        if "top" not in row or "error" in row:
+            return [_line([row["input"], *(_cell(row.get(name)) for name in columns), row.get("error", "")])]
+        answers = row.get("labels", row["top"])
+        ranked = [[rank, each["label"], repr(each["probability"])] for rank, each in enumerate(answers, start=1)]
+        return [_line([row["input"], *cells, ""]) for cells in ranked or [["", "", ""]]]
+
+
+def _cell(value: Any) -> Any:
+    return "" if value is None else repr(value) if isinstance(value, float) else _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else value
 
 
 def _line(fields: list[Any]) -> str:

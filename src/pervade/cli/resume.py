@@ -23,8 +23,9 @@ def resume(
     """Go on training a run that was stopped or killed, to the same weights as if it never had been."""
     from pervade import api, progress
     from pervade.cli.outcome import finish, stoppable
+    from pervade.pacing import process_start
     from pervade.training import Options
 
-    options = Options(progress.screen(), save_every, tensorboard=tensorboard)
+    options = Options(progress.screen(), save_every, tensorboard=tensorboard, began=process_start())
     with stoppable():
         finish(api.resume(run, runs, options=options))

@@ -14,4 +14,4 @@ def tasks() -> None:
     from pervade import recipes
 
     for name, (_, description) in recipes.tasks().items():
-        typer.echo(f"{name:24}{description}")
+        typer.echo(f"{name:34}{description}")

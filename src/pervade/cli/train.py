@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pervade.cli.options import RunsOption, seconds
+from pervade.cli.options import RunsOption, rate, seconds
 
 
 def add_to(app: typer.Typer) -> None:
@@ -19,18 +19,43 @@ def train(
     name: Annotated[str | None, typer.Option(help="Name of the run; unless given, made from data and model.")] = None,
     task: Annotated[str | None, typer.Option(help="What to learn (`pervade tasks`); unless given, detected.")] = None,
     model: Annotated[str | None, typer.Option(help="Which network (`pervade models`).")] = None,
+    label_column: Annotated[
+        str | None, typer.Option(help="Which column of a table is to be learnt (several of 0 and 1: a,b,c).")
+    ] = None,
+    file_column: Annotated[str | None, typer.Option(help="Which column of a table names the files.")] = None,
     recipe: Annotated[
         Path | None, typer.Option(help="A recipe.yaml, such as another run's, instead of the model's own recipe.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="How often every example is seen.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Examples in one step.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Learning rate at its peak.")] = None,
+    lr: Annotated[str | None, typer.Option(help="Learning rate at its peak; or find: by a short test first.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of all that is random: same seed, same result.")] = None,
-    init: Annotated[str | None, typer.Option(help="Where the first weights come from: random.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="Train so often, by one seed after another, and show the spread.")
+    ] = None,
+    folds: Annotated[
+        int | None, typer.Option(help="Cross-validate: every row is tested once, by a model that never saw it.")
+    ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the first weights come from: random, pretrained (those published for --model; said before they "
+            "are downloaded), a file of weights, a folder in the Hugging Face Hub's layout, or a run."
+        ),
+    ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
     precision: Annotated[str | None, typer.Option(help="Of training: auto, fp32 or bf16.")] = None,
     workers: Annotated[int | None, typer.Option(min=0, help="Threads that read ahead.")] = None,
-    time_limit: Annotated[str | None, typer.Option(help="Stop training after this long: 90s, 10m, 1.5h.")] = None,
+    freeze: Annotated[
+        bool, typer.Option("--freeze", help="Train the head alone, on features of the body computed once.")
+    ] = False,
+    lora: Annotated[bool, typer.Option("--lora", help="Train small adapters beside weights that stay.")] = False,
+    tta: Annotated[
+        bool, typer.Option("--tta", help="Judge each picture and its mirror image, twice the time: -o domain.views=2.")
+    ] = False,
+    time_limit: Annotated[
+        str | None, typer.Option(help="End after this long, evaluation and all: 90s, 10m, 1.5h.")
+    ] = None,
     setting: Annotated[
         list[str] | None, typer.Option("-o", metavar="PATH=VALUE", help="Any setting: -o optimizer.momentum=0.8")
     ] = None,
@@ -46,15 +71,20 @@ def train(
     from pervade.cli.outcome import finish, stoppable
     from pervade.core.errors import ConfigError, DataError
     from pervade.engine.checkpoint import read_recipe
+    from pervade.pacing import process_start
     from pervade.training import Options
 
     if recipe is not None and (model is not None or task is not None):
         raise ConfigError("--recipe names model and task itself; leave out --model and --task, or change it with -o")
+    if freeze and lora:
+        raise ConfigError("--freeze and --lora exclude each other; choose one")
+    if recipe is not None and (freeze or lora):
+        raise ConfigError("--recipe says itself how weights are tuned; leave out --freeze and --lora, or set -o tuning")
     if not data:  # an unset variable of the shell; a path of no letters would be the current folder
         raise DataError("DATA is empty; give a folder or a table")
     if on_bad_file not in ("leave-out", "fail"):
         raise ConfigError(f"--on-bad-file {on_bad_file!r} is unknown; allowed: leave-out, fail")
-    options = Options(progress.screen(), save_every, on_bad_file, tensorboard)
+    options = Options(progress.screen(), save_every, on_bad_file, tensorboard, began=process_start())
     with stoppable():
         run = api.fit(
             data,
@@ -63,13 +93,18 @@ def train(
             recipe=read_recipe(recipe) if recipe is not None else None,
             name=name,
             runs=runs,
-            settings=setting or [],
+            settings=[*(["domain.views=2"] if tta else []), *(setting or [])],
             options=options,
             epochs=epochs,
             batch_size=batch_size,
-            lr=lr,
+            lr=rate(lr),
             seed=seed,
+            seeds=seeds,
+            folds=folds,
+            tuning="freeze" if freeze else "lora" if lora else None,
             init=init,
+            label_column=label_column,
+            file_column=file_column,
             device=device,
             precision=precision,
             workers=workers,

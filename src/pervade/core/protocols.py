@@ -46,6 +46,11 @@ class Domain(Protocol):
 
     kind: ClassVar[str] = "domain"
 
+    @property
+    def repeats(self) -> bool:
+        """Whether training sees the same example of a row every time: `transform` uses no randomness."""
+        return False
+
     def read(self, source: Any) -> tuple[Rows, list[LeftOut]]:
         """A table of rows, before any split, and what cannot be used. Raises DataError where nothing is left."""
         ...
@@ -113,9 +118,10 @@ class Task(Protocol):
         """Raises DataError where the question cannot be asked of these rows (one class only, no targets)."""
         return
 
-    def arrange(self, rows: Rows) -> Rows:
-        """The rows as they are to be split: where people must not stand on both sides, their names are the "group"."""
-        return rows
+    def arrange(self, rows: Rows) -> tuple[Rows, list[LeftOut]]:
+        """The rows as they are to be split, and those of no use: where people must not stand on both sides, their names
+        are the "group"."""
+        return rows, []
 
     def outputs(self, domain: Domain) -> dict[str, int]:
         """The tensors a model must return, and the size of each one's last axis."""
@@ -144,8 +150,8 @@ class Task(Protocol):
         """Columns of predictions.parquet for these rows, "row" among them."""
         ...
 
-    def reduce(self, table: Table) -> Table:
-        """Joins the parts (windows, chunks) of one row into one line."""
+    def reduce(self, table: Table, domain: Domain) -> Table:
+        """Joins the parts (windows, chunks, views) of one row into one line (`data.parts.average`)."""
         return table
 
     def metrics(self, domain: Domain) -> Mapping[str, Any]:
@@ -275,12 +281,26 @@ class Started:
     left_out: tuple[str, ...] = ()  # weights of the checkpoint that the network has no place for, with the reason
     new: tuple[str, ...] = ()  # weights of the network drawn at random, with the reason
 
+    def table(self, most: int = 3) -> list[str]:
+        """The account as lines to read, with the first `most` names of each kind; init.json has them all."""
+        lines = [f"init: {self.summary}"]
+        if self.left_out or (self.loaded and self.new):
+            lines.append(f"init: {len(self.loaded)} loaded, {len(self.left_out)} left out, {len(self.new)} new")
+            for kind, names in (("left out", self.left_out), ("new", self.new)):
+                lines += [f"  {kind}: {name}" for name in names[:most]]
+                lines += [f"  {kind}: {len(names) - most} more, all in init.json"] if len(names) > most else []
+        return lines
+
 
 @runtime_checkable
 class Initializer(Protocol):
     """Puts the first weights into a freshly built network."""
 
     kind: ClassVar[str] = "init"
+
+    def fetch(self, model: Model) -> None:
+        """Gets what must be downloaded, and looks at it, before anything else is done. Raises CheckpointError."""
+        return
 
     def adapt(self, domain: Domain, model: Model) -> Domain:
         """The fitted domain as the weights want it: a checkpoint's own normalisation in place of the data's.
@@ -289,7 +309,7 @@ class Initializer(Protocol):
         """
         return domain
 
-    def apply(self, network: Module, model: Model) -> Started: ...
+    def apply(self, network: Module, model: Model, domain: Domain) -> Started: ...
 
 
 @dataclass(frozen=True)
@@ -317,7 +337,10 @@ class Tuning(Protocol):
         return [ParameterGroup(list(parameters))]
 
     def frozen(self, network: Module) -> list[Module]:
-        """Modules that stay in evaluation mode while training, so that their running statistics stay as well."""
+        """Modules that stay in evaluation mode while training, so that their running statistics stay as well.
+
+        Where this is the whole body, and nothing of it learns, its features may be computed once for each row.
+        """
         return []
 
 
@@ -326,6 +349,11 @@ class Augment(Protocol):
     """Changes a whole training batch at once (MixUp, CutMix). All randomness comes from `rng`."""
 
     kind: ClassVar[str] = "augment"
+
+    @property
+    def mixing(self) -> float:
+        """The probability with which it puts rows of a batch together; 0 where it changes each row by itself."""
+        return 0.0
 
     def __call__(self, batch: Batch, rng: Generator) -> Batch: ...
 
@@ -467,3 +495,14 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.validation + self.test >= 1:
             raise ConfigError(f"validation {self.validation} and test {self.test} leave nothing to train on")
+        mixing = [(type(each).__name__, each.mixing) for each in self.augment if each.mixing > 0]
+        if mixing and self.task.couples_rows:
+            raise ConfigError(
+                f"augment: {mixing[0][0]} mixes the rows of a batch, but {type(self.task).__name__} compares them, so a "
+                "mixed row would be nobody's; leave it out"
+            )
+        if any(probability == 1 for _, probability in mixing[:-1]):
+            raise ConfigError(
+                f"augment: a batch is mixed once at most, so {mixing[-1][0]} would never come to it; give "
+                f"{mixing[0][0]} a probability below 1: [{{use: mixup, probability: 0.5}}, cutmix]"
+            )

@@ -46,6 +46,15 @@ class RunDirectory:
         return self.path / "init.json"
 
     @property
+    def members(self) -> Path:
+        """Which runs this one holds (seeds, folds, trials); absent where it is a single one."""
+        return self.path / "members.json"
+
+    @property
+    def lr_find(self) -> Path:
+        return self.path / "lr_find.json"
+
+    @property
     def log(self) -> Path:
         return self.path / "log.jsonl"
 
@@ -88,12 +97,31 @@ class RunDirectory:
         if name is None:
             name = next((each for each in ("best", "last") if each in there), None)
             if name is None:
+                self._refuse_members()
                 raise CheckpointError(
                     f"{self.path} has no checkpoint yet; `pervade resume {self.path}` goes on training"
                 )
         if name not in there:
             raise CheckpointError(f"{self.path} has no checkpoint {name!r}; {nearest(name, there)}")
         return name
+
+    def _refuse_members(self) -> None:
+        """Raises CheckpointError where this run has no model of its own, but holds runs that have."""
+        folder = self.path / "members"
+        there = sorted(each.name for each in folder.iterdir()) if self.members.exists() and folder.is_dir() else []
+        if there:
+            raise CheckpointError(
+                f"{self.path} holds {len(there)} runs and no model of its own; name one of them, for example "
+                f"{folder / there[0]} (there are {', '.join(there)})"
+            )
+
+    def plan(self) -> dict[str, Any]:
+        """What the training loop decided so far: passes, best_pass, elapsed, finished; empty where nothing was saved."""
+        path = self.state / "state.json"
+        if not path.exists():
+            return {}
+        state = files.read_json(path).get("state")
+        return dict(state.get("extra") or {}) if isinstance(state, dict) else {}
 
     def read_log(self) -> list[dict[str, Any]]:
         """Every logged line; a last line that a crash cut off is left out."""

@@ -108,7 +108,8 @@ def _decode(data: Any, hint: Any, path: str, problems: list[str]) -> Any:
         return _plain(data, hint, path, problems)
     if origin is tuple and len(typing.get_args(hint)) == 2 and typing.get_args(hint)[1] is Ellipsis:
         item = typing.get_args(hint)[0]
-        if (_kind(item) or dataclasses.is_dataclass(item)) and isinstance(data, (list, tuple)):
+        if _kind(item) or dataclasses.is_dataclass(item):
+            data = data if isinstance(data, (list, tuple)) else [data]  # one plug-in alone needs no brackets
             return tuple(_decode(each, item, f"{path}[{i}]", problems) for i, each in enumerate(data))
     kind = _kind(hint)
     if kind is not None:

@@ -25,6 +25,7 @@ import numpy as np
 
 from pervade.core import files
 from pervade.core.errors import CheckpointError, ConfigError, ResourceError
+from pervade.data import embedded
 
 VERSION = 2  # of the layout below
 T = TypeVar("T")
@@ -70,11 +71,11 @@ class Pictures(Sequence[np.ndarray]):
 
 
 def hash_files(paths: Sequence[str], progress: Callable[[int, int], None]) -> list[str | None]:
-    """SHA-256 of every file, None where it cannot be read."""
+    """SHA-256 of every file, or of the bytes at a place in one (data/embedded.py); None where it cannot be read."""
 
     def digest(path: str) -> str | None:
         try:
-            return files.sha256(Path(path))
+            return embedded.sha256(path)
         except OSError:
             return None
 
@@ -98,17 +99,17 @@ def decoded(
     Pixels are None as well, without a reason, where they do not fit under the limit or the cache cannot be written;
     then the caller decodes each time, and a warning has said so.
     """
-    first: dict[str, str] = {}
+    first: dict[str, str] = {}  # in the order of the rows
     for path, digest in zip(paths, hashes, strict=True):
         first.setdefault(digest, path)
     unique = sorted(first)
     sources = [first[digest] for digest in unique]
+    entry = {digest: number for number, digest in enumerate(unique)}
     try:
-        pictures, unique_reasons = _open_or_build(unique, sources, make, transform, progress)
+        pictures, unique_reasons = _open_or_build(unique, sources, [entry[e] for e in first], make, transform, progress)
     except (OSError, ResourceError) as error:
         _warn(f"pictures are decoded anew each time, because the cache cannot be used: {error}; set PERVADE_CACHE")
         pictures, unique_reasons = None, _reasons(sources, make, progress)
-    entry = dict(zip(unique, range(len(unique)), strict=True))
     where = [entry[digest] for digest in hashes]
     reasons = [unique_reasons[i] for i in where]
     pixels = [None if pictures is None or unique_reasons[i] else pictures[i] for i in where]
@@ -129,6 +130,7 @@ def _reasons(
 def _open_or_build(
     unique: Sequence[str],
     sources: Sequence[str],
+    order: Sequence[int],
     make: Callable[[str], np.ndarray | str],
     transform: dict[str, Any],
     progress: Callable[[int, int], None],
@@ -143,7 +145,7 @@ def _open_or_build(
         if index is None:
             shutil.rmtree(place, ignore_errors=True)
             with files.replacing_folder(place) as work:
-                _build(work, sources, make, progress)
+                _build(work, sources, order, make, progress)
             index, pictures = _open(place)
             if index is None:
                 raise OSError(f"{place} cannot be read back")
@@ -175,24 +177,28 @@ def _room(path: Path) -> int:
 
 
 def _build(
-    work: Path, paths: Sequence[str], make: Callable[[str], np.ndarray | str], progress: Callable[[int, int], None]
+    work: Path,
+    paths: Sequence[str],
+    order: Sequence[int],
+    make: Callable[[str], np.ndarray | str],
+    progress: Callable[[int, int], None],
 ) -> None:
-    places: list[tuple[int, int, int, int]] = []
-    reasons: list[str | None] = []
+    """Reads the paths in the `order` of the rows, so that a file of rows is gone through from front to back once."""
+    places: list[tuple[int, int, int, int]] = [(0, 0, 0, 0)] * len(paths)
+    reasons: list[str | None] = [None] * len(paths)
     end, most = 0, _room(work)
     with (work / "pixels.bin").open("wb") as file, ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for made in _ordered(pool, make, paths):
+        made_in_order = _ordered(pool, make, (paths[number] for number in order))
+        for done, (number, made) in enumerate(zip(order, made_in_order, strict=True), start=1):
             if isinstance(made, str):
-                places.append((0, 0, 0, 0))
-                reasons.append(made)
+                reasons[number] = made
             else:
                 height, width, channels = made.shape
-                places.append((end, height, width, channels))
-                reasons.append(None)
+                places[number] = (end, height, width, channels)
                 end += made.size
                 if end <= most:
                     file.write(np.ascontiguousarray(made).data)
-            progress(len(reasons), len(paths))
+            progress(done, len(paths))
         if end > most:
             file.truncate(0)
     index = {"places": places, "reasons": reasons, "whole": end <= most, "needed": end}

@@ -1,4 +1,4 @@
-"""What lies at DATA: class folders, split folders, split tables, or one table (data/tables.py).
+"""What lies at DATA: class folders, split folders, split tables, one table (data/tables.py), or a Hub data set.
 
 Readers return rows with "id" (unique: the path inside DATA, or the table's row), "path", and where they know them
 "target", "split" and "group". Nothing is opened here but tables.
@@ -14,19 +14,26 @@ from typing import Any
 
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
-from pervade.data import tables
+from pervade.data import hub, spellings, tables
 from pervade.data.split import NAMES as SPLITS
+from pervade.data.targets import Kind
 
 RECIPE = "recipe.yaml"  # what makes a folder a run (core/run.py)
 
 
 def read(
-    source: str | Path, suffixes: Collection[str], file_columns: Sequence[str], what: str
+    source: str | Path,
+    suffixes: Collection[str],
+    file_columns: Sequence[str],
+    what: str,
+    wanted: tables.Wanted | None = None,
 ) -> tuple[Rows, list[LeftOut]]:
     """Rows of `what` ("picture"), files ending in `suffixes`; tables name them in one of `file_columns`.
 
     Raises DataError where the path is not there or holds nothing of the kind.
     """
+    if hub.is_address(source):
+        return _finish(*hub.read(str(source), file_columns, what, wanted), str(source), what)
     path = Path(source)
     if not encodable(path):
         raise DataError(f"{shown(path)}: its name is not valid UTF-8; rename it")
@@ -36,7 +43,7 @@ def read(
                 f"{path} is a single file; training needs a folder with one folder of {what}s for each class, "
                 f"or a table ({', '.join(tables.SUFFIXES)}) with a column of files and a column of labels"
             )
-        return _finish(*tables.read(path, file_columns, what), path, what)
+        return _finish(*tables.read(path, file_columns, what, wanted), path, what)
     if not os.path.isdir(path):  # noqa: PTH112
         raise DataError(f"{path} is not there; give a folder of {what}s, or a table ({', '.join(tables.SUFFIXES)})")
     try:
@@ -50,7 +57,7 @@ def read(
     if by_split:
         entries, left_out = [], []
         for table in by_split:
-            found, lost = tables.read(table, file_columns, what)
+            found, lost = tables.read(table, file_columns, what, wanted)
             entries += [{**entry, "split": _split(table.stem)} for entry in found]
             left_out += lost
         return _finish(entries, left_out, path, what)
@@ -60,11 +67,47 @@ def read(
         if there:
             remedy += f", or give the table itself: {there[0]}"
         raise DataError(f"{path} holds {unsorted} {what}{'s' * (unsorted > 1)} but no class folders; {remedy}")
+    _as_asked(entries, wanted.target if wanted else "class", path)
     return _finish(entries, left_out, path, what)
 
 
+def _as_asked(entries: list[dict[str, Any]], target: Kind, path: Path) -> None:
+    """The name of its folder, as the target that was asked for. Raises DataError where that must be a number and is
+    none."""
+    if target == "labels":
+        for entry in entries:
+            entry["target"] = [entry["target"]]
+    elif target == "number" and entries:
+        names = sorted({entry["target"] for entry in entries})
+        found = dict(zip(names, spellings.numbers([(str(path / name), name) for name in names], "folder"), strict=True))
+        for entry in entries:
+            number = found[entry["target"]]
+            if isinstance(number, str):
+                raise DataError(
+                    f"{path / entry['target']}: its name is no number; to learn a number takes folders called by "
+                    "numbers, or a table; to learn classes take --task image-classification"
+                )
+            entry["target"] = number
+
+
+def detect(source: str | Path, file_columns: Sequence[str], what: str, label_column: str | None = None) -> Kind:
+    """What the targets of DATA seem to be: those of class folders are classes, whatever they are called."""
+    if hub.is_address(source):
+        return tables.detect(hub.records(str(source))[0], str(source), file_columns, what, label_column)
+    path = Path(source)
+    try:
+        there = [path] if path.is_file() else sorted(path.iterdir()) if path.is_dir() else []
+        found = [each for each in there if tables.is_table(each) and (each == path or _split(each.stem))]
+        # The training split has most rows to tell by.
+        found.sort(key=lambda each: _split(each.stem) != "train")
+        records = tables.read_records(found[0]) if found else []
+    except (OSError, DataError):  # a closed folder, a name that is too long, a broken table: its reader says so
+        return "class"
+    return tables.detect(records, found[0], file_columns, what, label_column) if records else "class"
+
+
 def _finish(
-    entries: list[dict[str, Any]], left_out: list[LeftOut], path: Path, what: str
+    entries: list[dict[str, Any]], left_out: list[LeftOut], path: Path | str, what: str
 ) -> tuple[Rows, list[LeftOut]]:
     if not entries:
         reason = f" (the first file left out, {left_out[0].source}: {left_out[0].reason})" if left_out else ""

@@ -1,7 +1,7 @@
 """Batches from a table of rows, in an order that depends on (seed, epoch) alone.
 
-Each example's randomness comes from (seed, epoch, row), so neither the order nor the number of workers changes a
-batch. The state is two numbers, and going on from it skips nothing: the order is made anew and read from its place.
+Each example's randomness comes from (seed, epoch, row), and with a sampler from its place as well, so neither the order
+nor the number of workers changes a batch. The state is two numbers, and going on from it skips nothing: the order is made anew and read from its place.
 """
 
 from __future__ import annotations
@@ -102,18 +102,20 @@ class Loader:
                     future.cancel()
 
     def _augmented(self, indices: Sequence[int], epoch: int, number: int) -> Batch:
-        batch = self._batch(indices, epoch)
+        batch = self._batch(indices, epoch, number)
         for place, each in enumerate(self.augment if self.training else ()):
             batch = each(batch, seeds.generator(self.seed, epoch, number, self.rank, place))
         return batch
 
-    def _batch(self, indices: Sequence[int], epoch: int) -> Batch:
+    def _batch(self, indices: Sequence[int], epoch: int, number: int = 0) -> Batch:
         examples: list[dict[str, Any]] = []
         numbers: list[int] = []
         parts: list[int] = []
-        for index in indices[self.rank :: self.world]:
-            row = self.rows[int(index)]
-            rng = seeds.generator(self.seed, epoch, row["row"]) if self.training else None
+        for place in range(self.rank, len(indices), self.world):
+            row = self.rows[int(indices[place])]
+            # A sampler may draw a row several times in a pass, and each time it is to look different.
+            turn = () if self.sampler is None else (number, place)
+            rng = seeds.generator(self.seed, epoch, row["row"], *turn) if self.training else None
             for part, example in enumerate(self.domain.transform(row, rng)):
                 examples.append(example)
                 numbers.append(row["row"])

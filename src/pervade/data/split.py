@@ -11,6 +11,7 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 from pervade.core import seed as seeds
+from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
 
 NAMES = {
@@ -34,15 +35,16 @@ def assign(rows: Rows, *, validation: float, test: float, seed: int) -> tuple[Ro
     `test` are shares in 0-1 of the rows that are drawn from.
     """
     given = list(rows.column("split")) if "split" in rows else ["train"] * len(rows)
-    keep, left_out = _one_split_each(rows, given)
+    keep, left_out = one_split_each(rows, given)
     rows, given = rows.select(keep), [given[i] for i in keep]
     shares = {
         name: share for name, share in (("test", test), ("validation", validation)) if share > 0 and name not in given
     }
-    return rows.with_columns(split=_draw(rows, given, shares, seed)), left_out
+    return rows.with_columns(split=draw(rows, given, shares, seed)), left_out
 
 
-def _one_split_each(rows: Rows, given: Sequence[str]) -> tuple[list[int], list[LeftOut]]:
+def one_split_each(rows: Rows, given: Sequence[str]) -> tuple[list[int], list[LeftOut]]:
+    """The positions to keep, so that the same bytes stand in one of the `given` splits only, and what is left out."""
     if "hash" not in rows:
         return list(range(len(rows))), []
     best: dict[str, tuple[int, int]] = {}  # hash -> (precedence, position) of the split that keeps it
@@ -61,36 +63,115 @@ def _one_split_each(rows: Rows, given: Sequence[str]) -> tuple[list[int], list[L
     return keep, left_out
 
 
-def _draw(rows: Rows, given: Sequence[str], shares: dict[str, float], seed: int) -> list[str]:
+def draw(rows: Rows, given: Sequence[str], shares: dict[str, float], seed: int) -> list[str]:
+    """`given` with the splits in `shares` drawn from its "train", unit by unit, class by class."""
     splits = list(given)
     if not shares:
         return splits
-    strata: dict[Hashable, list[list[int]]] = defaultdict(list)
+    rows = whole_classes(rows)
+    balanced, members_of = strata(rows), defaultdict[Hashable, list[list[int]]](list)
     trained: Counter[Hashable] = Counter()  # in how many units that train each class stands
     for unit in units(rows, [i for i, split in enumerate(given) if split == "train"]):
-        strata[_stratum(rows, unit[0])].append(unit)
-        trained.update({_stratum(rows, row) for row in unit})
-    for number, stratum in enumerate(sorted(strata, key=str)):
-        members = strata[stratum]
+        members_of[balanced[unit[0]]].append(unit)
+        trained.update(classes(rows, unit))
+    for number, each in enumerate(sorted(members_of, key=str)):
+        members = members_of[each]
         order = iter(seeds.generator(seed, number).permutation(len(members)))
         for position, (name, share) in enumerate(shares.items()):
             # At least one of every class where there are enough.
             wanted = max(round(share * len(members)), 1) if len(members) > position + 1 else 0
             while wanted and (index := next(order, None)) is not None:
-                classes = {_stratum(rows, row) for row in members[index]}
-                if any(trained[each] == 1 for each in classes):
+                held = classes(rows, members[index])
+                if any(trained[each] == 1 for each in held):
                     continue  # the last unit of a class always trains
-                trained.subtract(classes)
+                trained.subtract(held)
                 for row in members[index]:
                     splits[row] = name
                 wanted -= 1
     return splits
 
 
-def _stratum(rows: Rows, position: int) -> Hashable:
-    """What is kept balanced: the class; a number that is measured, not named, has none."""
-    target: Any = rows.column("target")[position] if "target" in rows else None
-    return target if isinstance(target, (str, int)) else None
+def by_person(rows: Rows) -> bool:
+    """Whether every row's class is its group too: then classes are drawn whole, and no class stands in two splits."""
+    return "group" in rows and "target" in rows and list(rows.column("group")) == list(rows.column("target"))
+
+
+def whole_classes(rows: Rows) -> Rows:
+    """Without the target where classes are drawn whole, so that there is nothing to balance in a split."""
+    if not by_person(rows):
+        return rows
+    return Rows({name: values for name, values in rows.columns.items() if name != "target"}, rows.number)
+
+
+def strata(rows: Rows) -> list[Hashable]:
+    """Of each row, what is kept balanced: its class; of several labels the rarest, since common ones balance
+    themselves; a number that is measured, not named, has none."""
+    targets: Sequence[Any] = rows.column("target") if "target" in rows else [None] * len(rows)
+    counts = Counter(label for target in targets for label in _several(target))
+
+    def balanced(target: Any) -> Hashable:
+        if isinstance(target, (str, int)):
+            return target
+        return min(_several(target), key=lambda label: (counts[label], label), default=None)
+
+    return [balanced(target) for target in targets]
+
+
+def classes(rows: Rows, positions: Sequence[int]) -> set[Hashable]:
+    """The classes and labels that stand in these rows."""
+    found: set[Hashable] = set()
+    for position in positions:
+        target: Any = rows.column("target")[position] if "target" in rows else None
+        found |= set(_several(target)) or {target if isinstance(target, (str, int)) else None}
+    return found
+
+
+def _several(target: Any) -> list[str]:
+    """The labels of a row that may have several; none where its target is of another kind."""
+    return target if isinstance(target, list) and all(isinstance(each, str) for each in target) else []
+
+
+def refuse_unseen(rows: Rows) -> None:
+    """Raises DataError where a class or label is to be measured but never trains."""
+    if "split" not in rows or "train" not in rows.column("split"):
+        return
+    there = {name: [i for i, each in enumerate(rows.column("split")) if each == name] for name in PRECEDENCE}
+    trained = sorted(map(str, classes(rows, there["train"]) - {None}))
+    for name in PRECEDENCE[::-1]:
+        unknown = sorted(set(map(str, classes(rows, there[name]) - {None})) - set(trained))
+        if unknown:
+            first = next(i for i in there[name] if unknown[0] in map(str, classes(rows, [i])))
+            shown = ", ".join(map(repr, trained[:8])) + (" …" if len(trained) > 8 else "")
+            raise DataError(
+                f"class {unknown[0]!r} stands in the {name} split ({rows.column('id')[first]}) but never in train, "
+                f"which has {shown}; rename or remove it there, or move some of it"
+            )
+
+
+def gaps(rows: Rows) -> list[str]:
+    """Classes and labels that train and are missing in another split, in words: nothing will be known of how well they
+    are recognised, or how well the checkpoint chosen recognises them."""
+    told = []
+    there = {name: [i for i, each in enumerate(rows.column("split")) if each == name] for name in PRECEDENCE}
+    trained = classes(rows, there["train"]) - {None}
+    if by_person(rows):
+        return _known_people(trained, {name: classes(rows, there[name]) for name in ("validation", "test")})
+    for name, what in (("validation", "the checkpoint is chosen without"), ("test", "nothing will be measured of")):
+        found = classes(rows, there[name])
+        missing = sorted(map(str, trained - found))
+        if missing and found & trained:  # where they share none, they were divided by class on purpose
+            shown = ", ".join(map(repr, missing[:5])) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+            told.append(f"in train but not in {name}: {shown}; {what} {'it' if len(missing) == 1 else 'them'}")
+    return told
+
+
+def _known_people(trained: set[Hashable], found: dict[str, set[Hashable]]) -> list[str]:
+    return [
+        f"{len(here & trained)} of {len(here)} people in {name} are in train as well; figures on them are too kind for "
+        "people who were never trained on"
+        for name, here in found.items()
+        if here & trained
+    ]
 
 
 def units(rows: Rows, positions: Sequence[int]) -> list[list[int]]:

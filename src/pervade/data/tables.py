@@ -13,15 +13,24 @@ import math
 import os
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pervade.core.errors import DataError, nearest
 from pervade.core.types import LeftOut
+from pervade.data import embedded, spellings
 from pervade.data.split import NAMES as SPLITS
+from pervade.data.targets import Kind
 
 SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
-LABEL_COLUMNS = ("label", "labels", "class", "target", "category", "y")
+LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "target", "category", "y")
+# More names of the column of targets, by what it holds.
+MORE_COLUMNS: dict[Kind, tuple[str, ...]] = {
+    "labels": ("tags", "tag", "classes", "categories", "attributes"),
+    "number": ("value", "number", "score", "rating", "age"),
+    "identity": ("identity", "person", "subject", "name"),
+}
 SPLIT_COLUMNS = ("split", "subset", "fold")
 GROUP_COLUMNS = ("group", "subject", "patient", "person", "speaker")
 LONGEST_NAME = 200  # characters of a value that are shown in a message
@@ -29,35 +38,69 @@ LONGEST_NAME = 200  # characters of a value that are shown in a message
 Record = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be read from a table, where that is not left to names and content."""
+
+    target: Kind = "class"
+    label_column: str | None = None  # or several, by commas: columns of 0 and 1
+    file_column: str | None = None
+    separator: str | None = None  # what parts the labels of one cell
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Which column is what; `labels` are several where each is a label of its own (0 and 1)."""
+
+    files: str
+    labels: tuple[str, ...]
+    split: str | None
+    group: str | None
+
+
 def is_table(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and path.is_file()
 
 
-def read(path: Path, file_columns: Sequence[str], what: str) -> tuple[list[Record], list[LeftOut]]:
+def read(
+    path: Path, file_columns: Sequence[str], what: str, wanted: Wanted | None = None
+) -> tuple[list[Record], list[LeftOut]]:
     """Entries with "id", "path", "target", and "split" and "group" where there are such columns; file names are
-    relative to the table's folder. Rows without file or label are left out.
+    relative to the table's folder. Rows without file or target are left out; but no labels at all is a target.
 
     Raises DataError where the table cannot be read or its columns cannot be told apart.
     """
-    records = read_records(path)
-    columns = list(dict.fromkeys(name for record in records for name in record))
-    files = _column_of_files(path, records, columns, file_columns, what)
-    split, group = _named(columns, SPLIT_COLUMNS), _named(columns, GROUP_COLUMNS)
-    if split is None and columns == _numbered(len(columns)):
-        split = next((each for each in columns if all(_split(record.get(each)) for record in records)), None)
-    label = _column_of_labels(path, columns, {files, split, group})
+    return entries_of(read_records(path), path, file_columns, what, wanted=wanted)
+
+
+def entries_of(
+    records: list[Record],
+    path: Path | str,
+    file_columns: Sequence[str],
+    what: str,
+    ids: Sequence[str] | None = None,
+    wanted: Wanted | None = None,
+) -> tuple[list[Record], list[LeftOut]]:
+    """As `read`, of records already read. `path` is a table, or the address of a data set, whose rows have `ids`."""
+    wanted = wanted or Wanted()
+    folder = _folder(path)
+    layout = _layout(path, records, file_columns, what, wanted)
+    files, split, group = layout.files, layout.split, layout.group
+    places = list(ids) if ids else _places(path, records)
+    targets = _targets(records, places, layout, wanted)
     entries, left_out = [], []
-    for number, record in enumerate(records, start=1):
-        where = f"{path.name}, row {number}"
-        name, target = _text(record.get(files), where, files), _text(record.get(label), where, label)
-        if name is None or target is None:
-            left_out.append(LeftOut(where, f"it has no {files if name is None else label}"))
+    for number, (record, where, target) in enumerate(zip(records, places, targets, strict=True), start=1):
+        name = _text(record.get(files), where, files)
+        if name is None or isinstance(target, LeftOut):
+            left_out.append(target if isinstance(target, LeftOut) and name else LeftOut(where, f"it has no {files}"))
             continue
-        file = _existing(path.parent, str(record[files])) or _existing(path.parent, name)
+        file = _existing(folder, str(record[files])) or _existing(folder, name)
         if file is None:
             left_out.append(LeftOut(where, f"the file {name[:LONGEST_NAME]!r} is not there"))
             continue
-        entry: Record = {"id": f"{path.name}#{number} {name}", "path": str(file), "target": target}
+        known = "" if embedded.place(name) else f" {name}"
+        own = ids[number - 1] if ids else f"{Path(path).name}#{number}{known}"
+        entry: Record = {"id": own, "path": str(file), "target": target}
         if split is not None:
             entry["split"] = _split(record.get(split))
             if entry["split"] is None:
@@ -72,13 +115,96 @@ def read(path: Path, file_columns: Sequence[str], what: str) -> tuple[list[Recor
     return entries, left_out
 
 
-def _column_of_files(path: Path, records: list[Record], columns: Sequence[str], names: Sequence[str], what: str) -> str:
+def detect(
+    records: list[Record], path: Path | str, file_columns: Sequence[str], what: str, label_column: str | None = None
+) -> Kind:
+    """What the records' targets seem to be. In doubt, and where the table is faulty, "class": then its reader says
+    what is wrong."""
+    columns: tuple[str, ...] = ()
+    for target in ("class", "labels"):
+        try:
+            columns = _layout(path, records, file_columns, what, Wanted(target, label_column)).labels
+            break
+        except DataError:  # several columns that may hold classes may be labels of 0 and 1, each its own
+            continue
+    if len(columns) == 1:
+        return spellings.kind([record.get(columns[0]) for record in records])
+    return "labels" if columns else "class"
+
+
+def _folder(path: Path | str) -> Path:
+    return path.parent if isinstance(path, Path) else Path()
+
+
+def _places(path: Path | str, records: Sequence[Record]) -> list[str]:
+    return [f"{Path(path).name}, row {number}" for number in range(1, len(records) + 1)]
+
+
+def _layout(path: Path | str, records: list[Record], file_columns: Sequence[str], what: str, wanted: Wanted) -> _Layout:
+    columns = list(dict.fromkeys(name for record in records for name in record))
+    named = _asked(path, columns, wanted.label_column, several=wanted.target == "labels")
+    free = [column for column in columns if column not in named]
+    given = _asked(path, columns, wanted.file_column)
+    files = _column_of_files(
+        path, _folder(path), records, free, [each.strip().lower() for each in given] or file_columns, what
+    )
+    rest = [column for column in free if column != files]
+    split, group = _named(rest, SPLIT_COLUMNS), _named(rest, GROUP_COLUMNS)
+    if split is None and columns == _numbered(len(columns)):
+        split = next((each for each in rest if all(_split(record.get(each)) for record in records)), None)
+    if wanted.target == "identity" and not named and _named(rest, LABEL_COLUMNS) is None:
+        group = None  # who it is may stand in a column that otherwise says what belongs together
+    if not named:
+        rest = [column for column in rest if column not in (split, group)]
+        named = _columns_of_labels(path, records, columns, rest, wanted.target)
+    return _Layout(files, tuple(named), split, group)
+
+
+def _asked(path: Path | str, columns: Sequence[str], asked: str | None, several: bool = False) -> list[str]:
+    """The columns that were asked for by name. Raises DataError, with the nearest name, where there is none."""
+    if asked is None:
+        return []
+    names = [asked] if asked in columns or not several else [each.strip() for each in asked.split(",")]
+    for name in names:
+        if name not in columns:
+            raise DataError(f"{path} has no column {name!r}; {nearest(name, columns)}")
+    return names
+
+
+def _targets(records: list[Record], places: Sequence[str], layout: _Layout, wanted: Wanted) -> list[Any]:
+    """Of each record: its class, its labels, its number; or a LeftOut, which says why there is none."""
+    column = layout.labels[0]
+    cells = [(where, record.get(column)) for where, record in zip(places, records, strict=True)]
+    if wanted.target == "number":
+        numbers = spellings.numbers(cells, column)
+        return [LeftOut(place, x) if isinstance(x, str) else x for place, x in zip(places, numbers, strict=True)]
+    if wanted.target == "labels" and (len(layout.labels) > 1 or spellings.flags({column: cells})):
+        return [_flagged(where, record, layout.labels) for where, record in zip(places, records, strict=True)]
+    if wanted.target == "labels":
+        return list(spellings.labels(cells, column, wanted.separator))
+    texts = [(where, _text(value, where, column)) for where, value in cells]
+    return [LeftOut(where, f"it has no {column}") if text is None else text for where, text in texts]
+
+
+def _flagged(where: str, record: Record, labels: Sequence[str]) -> list[str] | LeftOut:
+    """The labels whose columns say 1."""
+    said = {label: spellings.truth(record.get(label)) for label in labels}
+    unknown = [label for label, each in said.items() if each is None]
+    if unknown:
+        value = str(record.get(unknown[0]) or "")
+        return LeftOut(where, f"its {unknown[0]} is {value[:LONGEST_NAME]!r}, neither 0 nor 1")
+    return [label for label, each in said.items() if each]
+
+
+def _column_of_files(
+    path: Path | str, folder: Path, records: list[Record], columns: Sequence[str], names: Sequence[str], what: str
+) -> str:
     """By name, else the first column whose first values are files that exist."""
     sample = records[:5]
     found = _named(columns, names)
     if found is None:
         for column in columns:
-            if all(_existing(path.parent, str(record.get(column) or "")) for record in sample):
+            if all(_existing(folder, str(record.get(column) or "")) for record in sample):
                 return column
         raise DataError(
             f"{path} has no column of {what} files; its columns are {', '.join(columns)}; "
@@ -93,19 +219,28 @@ def _column_of_files(path: Path, records: list[Record], columns: Sequence[str], 
     return found
 
 
-def _column_of_labels(path: Path, columns: Sequence[str], taken: set[str | None]) -> str:
-    """The column called label; else the only one with a like name; else the only one that is left."""
-    rest = [column for column in columns if column not in taken]
-    for candidates in (
-        [column for column in rest if column.strip().lower() == LABEL_COLUMNS[0]],
-        [column for column in rest if column.strip().lower() in LABEL_COLUMNS],
-        rest,
-    ):
+def _columns_of_labels(
+    path: Path | str, records: list[Record], columns: Sequence[str], rest: Sequence[str], target: Kind
+) -> list[str]:
+    """The column called label; else the only one with a like name; else the only one that is left. For several labels
+    a row, where no column has such a name, all columns of 0 and 1."""
+    named = [
+        [column for column in rest if column.strip().lower() in names]
+        for names in (LABEL_COLUMNS[:1], LABEL_COLUMNS, MORE_COLUMNS.get(target, ()))
+    ]
+    if target == "labels" and not any(named):
+        places = _places(path, records)
+        cells = {each: [(w, r.get(each)) for w, r in zip(places, records, strict=True)] for each in rest}
+        flagged = spellings.flags(cells)
+        if len(flagged) > 1:
+            return list(flagged)
+    for candidates in (*named, list(rest)):
         if len(candidates) == 1:
-            return candidates[0]
+            return candidates
         if candidates:
             raise DataError(
-                f"{path} has several columns that may hold labels ({', '.join(candidates)}); name one label"
+                f"{path} has several columns that may hold labels ({', '.join(candidates)}); name one label, "
+                "or say which with --label-column"
             )
     raise DataError(f"{path} has no column of labels; its columns are {', '.join(columns)}; name one of them label")
 
@@ -116,6 +251,8 @@ def _named(columns: Sequence[str], names: Sequence[str]) -> str | None:
 
 
 def _existing(folder: Path, name: str) -> Path | None:
+    if embedded.place(name):
+        return Path(name)
     # os.path.isfile, because Path.is_file raises at names that are too long.
     return folder / name if name and os.path.isfile(folder / name) else None  # noqa: PTH113
 
@@ -131,7 +268,10 @@ def _text(value: Any, where: str, column: str) -> str | None:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, (str, int, float)):
-        raise DataError(f"{where}: column {column!r} holds a {type(value).__name__}, not one name or number")
+        raise DataError(
+            f"{where}: column {column!r} holds a {type(value).__name__}, not one name or number; to learn several "
+            "labels of each row, take the multi-label task (`pervade tasks`)"
+        )
     text = unicodedata.normalize("NFC", str(value).strip())
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise DataError(
@@ -145,9 +285,7 @@ def read_records(path: Path) -> list[Record]:
     suffix = path.suffix.lower()
     try:
         if suffix == ".parquet":
-            import pyarrow.parquet as pq
-
-            records = list(pq.read_table(path).to_pylist())
+            records = embedded.records(path)
         else:
             text = path.read_bytes().decode("utf-8-sig")
             if suffix == ".json":

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from torch.nn import Module
 
 from pervade.core import files, spec
 from pervade.core.errors import CheckpointError, ConfigError
-from pervade.core.protocols import Domain, Recipe, Task
+from pervade.core.protocols import Domain, Model, Recipe, Task
 from pervade.core.run import RunDirectory
 from pervade.engine import packing, ranks
 from pervade.engine.fit import Learner, restore_rng, rng_state
@@ -85,6 +85,13 @@ def load_state(run: RunDirectory, learner: Learner) -> tuple[dict[str, Any], dic
     learner.load_state_dict(state["learner"])
     restore_rng(own["rng"], learner.device)
     return own["source"], state["extra"]
+
+
+def load_network(run: RunDirectory, network: Module) -> None:
+    """Gives the network the weights of the saved state, where there is one."""
+    files.settle(run.state)
+    if run.state.exists():
+        network.load_state_dict(_read_packed(run.state)["learner"]["network"])
 
 
 def _rank_folder(run: RunDirectory, rank: int, step: int) -> Path:
@@ -160,14 +167,15 @@ def save_checkpoint(
 def load_checkpoint(run: RunDirectory, name: str, recipe: Recipe | None = None) -> Loaded:
     """Raises CheckpointError where it is damaged, does not fit its own architecture, or is from a newer version.
 
-    `recipe` stands in for the stored one where its parts are not registered.
+    `recipe` stands in for the stored one where its parts are not registered. The domain is the stored, fitted one unless
+    it is not registered either.
     """
     folder = run.checkpoint(name)
     files.settle(folder)
     architecture = files.read_json(folder / "architecture.json", "inputs", "outputs", "sha256", "tied")
     decision = files.read_json(folder / "decision.json")
     domain = None
-    if recipe is None:
+    if recipe is None or spec.readable(recipe.domain):
         preprocess = folder / "preprocess.json"
         domain = _decode(preprocess, files.read_json(preprocess, "domain")["domain"], Domain)
     stored = recipe or read_recipe(folder / "recipe.yaml")
@@ -200,8 +208,20 @@ def write_recipe(path: Path, recipe: Recipe) -> None:
     files.write_text(path, yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110))
 
 
-def read_recipe(path: Path) -> Recipe:
-    """Raises CheckpointError where the file is damaged or newer, ConfigError where a part is not registered."""
+def read_recipe(path: Path, model: Model | None = None) -> Recipe:
+    """Raises CheckpointError where the file is damaged or newer, ConfigError where a part is not registered.
+
+    `model` takes the place of the stored one, which no file can hold where it came from Python.
+    """
+    data = read_settings(path)
+    if model is None:
+        return _decode(path, data, Recipe)
+    recipe: Recipe = _decode(path, {**data, "model": "reference-mlp"}, Recipe)
+    return replace(recipe, model=model)
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """A recipe as plain data, its parts registered or not. Raises CheckpointError where the file is damaged."""
     remedy = "use another checkpoint's recipe.yaml, or train again"
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -210,7 +230,7 @@ def read_recipe(path: Path) -> Recipe:
     if not isinstance(data, dict):
         raise CheckpointError(f"{path} is damaged: it holds no recipe; {remedy}")
     files.check_format(path, data.pop("format", None))
-    return _decode(path, data, Recipe)
+    return data
 
 
 def _decode(path: Path, data: Any, expected: Any) -> Any:

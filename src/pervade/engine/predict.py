@@ -59,7 +59,7 @@ def tables(
 
 def predict_table(network: Module, domain: Domain, task: Task, rows: Rows, **settings: Any) -> Table:
     """All rows at once, reduced: what `write_predictions` writes, in memory."""
-    return task.reduce(concatenate(list(tables(network, domain, task, rows, **settings))))
+    return task.reduce(concatenate(list(tables(network, domain, task, rows, **settings))), domain)
 
 
 def write_predictions(
@@ -89,11 +89,23 @@ def write_predictions(
         ranks.wait()
         if rank == 0:
             shards = [path.with_name(f".{path.name}.shard-{each}") for each in range(world)]
-            table = task.reduce(concatenate([read_columns(each) for each in shards if each.exists()]))
-            _write(path, _complete(table, rows), about)
+            table = task.reduce(concatenate([read_columns(each) for each in shards if each.exists()]), domain)
+            _write(path, complete(table, rows), about)
         ranks.wait()
     finally:
         shard.unlink(missing_ok=True)
+    return path
+
+
+def pool(path: Path, parts: list[Path], rows: Rows, about: dict[str, Any]) -> Path:
+    """One predictions file of several that share out the rows among them (the folds of a cross-validation).
+
+    Raises ContractError where a row is missing or stands twice.
+    """
+    tables = [read_columns(part) for part in parts]
+    kept = [{name: values for name, values in each.items() if name not in ("id", "group")} for each in tables]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write(path, complete(concatenate(kept), rows), about)
     return path
 
 
@@ -112,7 +124,7 @@ def _write_shard(path: Path, parts: Iterator[Table], progress: Callable[[int, in
             writer.close()
 
 
-def _complete(table: Table, rows: Rows) -> Table:
+def complete(table: Table, rows: Rows) -> Table:
     """Adds id and group, in the order of the rows. Raises ContractError unless every row stands there just once."""
     expected = np.asarray(rows.number, dtype=np.int64)
     found = np.asarray(table["row"], dtype=np.int64)
@@ -125,10 +137,13 @@ def _complete(table: Table, rows: Rows) -> Table:
     place = {row: index for index, row in enumerate(found.tolist())}
     order = np.array([place[row] for row in expected.tolist()])
     columns: Table = {name: _take(values, order) for name, values in table.items()}
-    ids = list(rows.column("id"))
-    groups = rows.column("group") if "group" in rows else ids
-    codes = np.unique(np.asarray(groups, dtype=object).astype(str), return_inverse=True)[1]
-    return {"row": columns.pop("row"), "id": ids, "group": codes.astype(np.int64), **columns}
+    return {"row": columns.pop("row"), "id": list(rows.column("id")), "group": groups(rows), **columns}
+
+
+def groups(rows: Rows) -> np.ndarray:
+    """(n,) int64, equal where rows belong together; without groups each row is one of its own."""
+    names = rows.column("group") if "group" in rows else rows.column("id")
+    return np.unique(np.asarray(names, dtype=object).astype(str), return_inverse=True)[1].astype(np.int64)
 
 
 def _take(values: Any, order: np.ndarray) -> Any:

@@ -95,6 +95,7 @@ def same_text(text: str) -> str:
     return bytes(letters.cpu().tolist()).decode()
 
 
+@torch.no_grad()
 def same_everywhere(tensors: Sequence[Tensor]) -> None:
     """Gives every rank the first rank's values (weights after building, so that all start alike)."""
     if world() > 1:

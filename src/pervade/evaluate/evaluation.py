@@ -36,7 +36,7 @@ def evaluate(
         raise DataError(f"the split {split!r} is empty; this run has {', '.join(there)}")
     network = loaded.network.to(device or torch.device("cpu"))
     path = run.predictions(loaded.name, split)
-    about = {"checkpoint": loaded.name, "split": split, "precision": "fp32"}
+    about = {"checkpoint": loaded.name, "split": split, "precision": "fp32", "weights": loaded.architecture["sha256"]}
     predict.write_predictions(
         path,
         network,
@@ -57,7 +57,8 @@ def figures(run: RunDirectory, loaded: Loaded, rows: Rows, split: str) -> dict[s
     """The results, from the predictions file."""
     path = run.predictions(loaded.name, split)
     columns = predict.read_columns(path)
-    estimates = estimate(dict(loaded.task.metrics(loaded.domain)), columns)
+    metrics = dict(loaded.task.metrics(loaded.domain))
+    estimates = estimate(metrics, columns)
     result = {
         "meter": "evaluate",
         "checkpoint": loaded.name,
@@ -65,7 +66,10 @@ def figures(run: RunDirectory, loaded: Loaded, rows: Rows, split: str) -> dict[s
         "n": len(columns["row"]),
         "precision": "fp32",
         "predictions": path.relative_to(run.path).as_posix(),
-        "metrics": {name: each.as_dict() for name, each in estimates.items()},
+        "metrics": {
+            name: each.as_dict() | {"higher_is_better": metrics[name].higher_is_better}
+            for name, each in estimates.items()
+        },
         "details": loaded.task.details(columns, rows.where("split", "train"), loaded.domain),
     }
     meter = "evaluate" if split == "test" else f"evaluate-{split}"

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 
 from torch.nn import Module
 
-from pervade.core.protocols import Initializer, Model, Started
+from pervade.core.protocols import Domain, Initializer, Model, Started
 from pervade.core.registry import register
 
 
 @register("init")
 @dataclass(frozen=True)
 class Random(Initializer):
-    def apply(self, network: Module, model: Model) -> Started:
+    because: str = ""  # why no pretrained weights were taken, where nobody had decided it
+
+    def apply(self, network: Module, model: Model, domain: Domain) -> Started:
         # `Model.build` has drawn them already.
         parameters = sum(p.numel() for p in network.parameters())
-        return Started(f"{parameters:,} weights drawn at random; nothing was downloaded")
+        why = f", since {self.because}" if self.because else ""
+        return Started(f"{parameters:,} weights drawn at random{why}; nothing was downloaded")

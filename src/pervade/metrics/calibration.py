@@ -46,6 +46,32 @@ def brier_scores(probabilities: np.ndarray, target: np.ndarray) -> np.ndarray:
     return scores / 2 if probabilities.shape[1] == 2 else scores
 
 
+def temperature(probabilities: np.ndarray, target: np.ndarray) -> float:
+    """The T in 0.05 - 20 for which probabilities^(1/T), normalised again, have the least log-loss on these rows.
+
+    Above 1 where the model was surer than it should have been (Guo et al. 2017, arXiv:1706.04599). Logarithms of
+    probabilities serve as logits, since softmax does not see what is added to all of them. The loss is convex in 1/T,
+    so a search by golden section finds its one minimum.
+
+    Args:
+        probabilities: (n, k) floating, at T = 1.
+        target: (n,) integers in 0 .. k - 1.
+    """
+    logits = np.log(np.clip(probabilities.astype(np.float64), np.finfo(np.float64).tiny, None))
+    rows = np.arange(len(target))
+
+    def loss(sharpness: float) -> float:
+        scaled = logits * sharpness
+        scaled -= scaled.max(axis=1, keepdims=True)
+        return float(np.mean(np.log(np.exp(scaled).sum(axis=1)) - scaled[rows, target]))
+
+    low, high, ratio = 1 / 20, 20.0, (math.sqrt(5) - 1) / 2
+    for _ in range(60):
+        one, two = high - ratio * (high - low), low + ratio * (high - low)
+        low, high = (low, two) if loss(one) <= loss(two) else (one, high)
+    return 2 / (low + high)
+
+
 def top_class(probabilities: np.ndarray, target: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(confidence, correct, bin) of each row, (n,) each: the top probability, whether its class is the true one, and
     which of `bins` intervals (i/b, (i + 1)/b] of equal width it falls into.

@@ -45,6 +45,23 @@ def wilson(successes: float, trials: float, level: float = 0.95) -> tuple[float,
     return low, high
 
 
+def student(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """The interval of the mean of independent values, (m,): mean ± t s / sqrt(m), with t of m - 1 degrees of freedom.
+
+    W. S. Gosset ("Student"), "The probable error of a mean", Biometrika 6 (1908).
+
+    Returns:
+        (low, high), both nan where there are fewer than two values.
+    """
+    from scipy.special import stdtrit
+
+    count = len(values)
+    if count < 2:
+        return math.nan, math.nan
+    half_width = float(stdtrit(count - 1, (1 + level) / 2) * values.std(ddof=1) / math.sqrt(count))
+    return float(values.mean()) - half_width, float(values.mean()) + half_width
+
+
 def resample(group: np.ndarray, resamples: int, seed: int) -> Iterator[np.ndarray]:
     """How often each row counts in each bootstrap resample; whole groups are drawn with replacement.
 

@@ -1,35 +1,76 @@
 """The figures of a regression, from the columns "target" and "prediction", (n,) or (n, outputs) real numbers.
 
-Several outputs are averaged, each counting alike. Axis letters: n rows.
+Several outputs are averaged, each counting alike. Axis letters: n rows, o outputs.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from pervade.core.errors import DataError
-from pervade.metrics.columns import Columns, number_column
-from pervade.metrics.estimate import Measure, Metric, Shared, weighted_mean
+from pervade.metrics.columns import Columns, column, number_column
+from pervade.metrics.estimate import Estimate, Measure, Metric, Shared, estimate, weighted_mean
+
+# What a constant answer can be measured by: it ranks nothing.
+BASELINE_METRICS = (
+    "mean_absolute_error",
+    "root_mean_squared_error",
+    "r2",
+    "median_absolute_error",
+    "mean_squared_error",
+)
 
 
 def regression_metrics() -> dict[str, Metric]:
-    """mean_squared_error, mean_absolute_error (in the target's unit, the first in its square) and r2."""
+    """Errors in the target's unit (mean_squared_error in its square), the share of variance explained (r2), and the
+    correlation of ranks."""
     texts = {
-        "mean_squared_error": "mean squared difference of prediction and target",
         "mean_absolute_error": "mean absolute difference of prediction and target",
+        "root_mean_squared_error": "root of the mean squared difference: large errors weigh more",
         "r2": "share of the target's variance explained: 1 is perfect, 0 is always answering the mean",
+        "median_absolute_error": "half of the rows are closer than this",
+        "spearman": "correlation of the ranks of prediction and target, -1 to 1",
+        "mean_squared_error": "mean squared difference of prediction and target",
     }
+    why = {"r2": "needs targets that differ", "spearman": "needs targets that differ, and predictions that do"}
     return {
         name: Metric(
             Shared(regression_family, name),
-            higher_is_better=name == "r2",
+            higher_is_better=name in ("r2", "spearman"),
             description=text,
-            undefined="needs targets that differ" if name == "r2" else "no row counts",
+            undefined=why.get(name, "no row counts"),
         )
         for name, text in texts.items()
     }
+
+
+def coverage_metric(share: float) -> Metric:
+    """How often the target lies between the columns "low" and "high" (n,), which were to hold `share` of them."""
+    return Metric(
+        _coverage,
+        trials=_inside,
+        higher_is_better=None,
+        description=f"share of targets inside the interval given with the answer, which was to hold {share:.0%}",
+        undefined="no interval was given: the validation split is too small to learn one from",
+    )
+
+
+def mean_baseline(
+    columns: Columns, mean: float, *, level: float = 0.95, resamples: int = 1000, seed: int = 0
+) -> dict[str, Estimate]:
+    """What always answering one number reaches on these rows.
+
+    Args:
+        columns: "target" and "group" are read.
+        mean: of the targets OF THE TRAINING SPLIT.
+    """
+    constant = {**columns, "prediction": np.full(len(column(columns, "target")), mean)}
+    metrics = regression_metrics()
+    chosen = {name: metrics[name] for name in BASELINE_METRICS}
+    return estimate(chosen, constant, level=level, resamples=resamples, seed=seed)
 
 
 def regression_family(columns: Columns) -> Measure:
@@ -38,17 +79,89 @@ def regression_family(columns: Columns) -> Measure:
     if target.shape != prediction.shape:
         raise DataError(f"'target' has shape {target.shape} but 'prediction' {prediction.shape}; they must agree")
     target, prediction = target.reshape(len(target), -1), prediction.reshape(len(target), -1)
-    squared = (target - prediction) ** 2
-    mean_squared, mean_absolute = squared.mean(axis=1), np.abs(target - prediction).mean(axis=1)
+    absolute = np.abs(target - prediction)
+    squared = absolute**2
+    mean_squared, mean_absolute = squared.mean(axis=1), absolute.mean(axis=1)
+    outputs = range(target.shape[1])
+    medians = [median_of(absolute[:, each]) for each in outputs]
+    correlations = [rank_correlation(target[:, each], prediction[:, each]) for each in outputs]
 
     def measure(weight: np.ndarray) -> dict[str, float]:
+        total = weight.sum()
+        roots = np.sqrt(weight @ squared / total) if total > 0 else np.full(len(outputs), math.nan)
         return {
-            "mean_squared_error": weighted_mean(mean_squared, weight),
             "mean_absolute_error": weighted_mean(mean_absolute, weight),
+            "root_mean_squared_error": float(roots.mean()),
             "r2": _explained(target, squared, weight),
+            "median_absolute_error": float(np.mean([median(weight) for median in medians])),
+            "spearman": float(np.mean([correlation(weight) for correlation in correlations])),
+            "mean_squared_error": weighted_mean(mean_squared, weight),
         }
 
     return measure
+
+
+def median_of(values: np.ndarray) -> Callable[[np.ndarray], float]:
+    """weight (n,) -> the median of values (n,), each counted as often as its weight says; nan where none is."""
+    order = np.argsort(values, kind="stable")
+    ranked = values[order]
+
+    def median(weight: np.ndarray) -> float:
+        reached = np.cumsum(weight[order])
+        half = reached[-1] / 2
+        if half <= 0:
+            return math.nan
+        # Where one value ends just at the half, the median lies between it and the next: as of an even number of rows.
+        slack = 1e-12 * reached[-1]
+        low, high = np.searchsorted(reached, half - slack), np.searchsorted(reached, half + slack)
+        return float(ranked[low] + ranked[min(high, len(ranked) - 1)]) / 2
+
+    return median
+
+
+def rank_correlation(one: np.ndarray, other: np.ndarray) -> Callable[[np.ndarray], float]:
+    """weight (n,) -> Spearman's correlation of (n,) and (n,), ties at their mean rank; nan where either is constant.
+
+    C. Spearman, "The proof and measurement of association between two things", Am. J. Psychology 15 (1904).
+    """
+    first, second = _ranks(one), _ranks(other)
+
+    def correlation(weight: np.ndarray) -> float:
+        total = weight.sum()
+        if total <= 0:
+            return math.nan
+        a, b = first(weight), second(weight)
+        a, b = a - weight @ a / total, b - weight @ b / total
+        spread = float(np.sqrt((weight @ a**2) * (weight @ b**2)))
+        return float(weight @ (a * b)) / spread if spread > 1e-12 * total**3 else math.nan
+
+    return correlation
+
+
+def _ranks(values: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """weight (n,) -> the rank of each value (n,), up to a constant, if it counts as often as its weight says."""
+    _, tied = np.unique(values, return_inverse=True)
+
+    def ranks(weight: np.ndarray) -> np.ndarray:
+        of_ties = np.bincount(tied, weights=weight)
+        middle: np.ndarray = (np.cumsum(of_ties) - of_ties / 2)[tied]
+        return middle
+
+    return ranks
+
+
+def _coverage(columns: Columns, weight: np.ndarray) -> float:
+    inside = _inside(columns)
+    return weighted_mean(inside.astype(np.float64), weight) if len(inside) else math.nan
+
+
+def _inside(columns: Columns) -> np.ndarray:
+    """(n,) bool; empty where no row has an interval."""
+    target, low, high = (column(columns, name) for name in ("target", "low", "high"))
+    if np.isnan(low).any() or np.isnan(high).any():
+        return np.zeros(0, bool)
+    inside: np.ndarray = (target >= low) & (target <= high)
+    return inside
 
 
 def _explained(target: np.ndarray, squared: np.ndarray, weight: np.ndarray) -> float:

@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from pervade.core.errors import ConfigError
 from pervade.core.protocols import Model
 from pervade.core.registry import register
-from pervade.core.types import Output
-from pervade.nn.normalise import Normalise
+from pervade.nn.backbone import Backbone
 
 SMALLEST = 8  # pixels: smaller pictures are used up before the last convolution
 
@@ -35,27 +34,24 @@ class ReferenceCNN(Model):
                 f"reference-cnn needs pictures of at least {SMALLEST} x {SMALLEST} pixels, "
                 f"not {inputs['shape'][1]} x {inputs['shape'][2]}; set -o domain.size={SMALLEST} or more"
             )
-        return _Network(self, inputs, outputs["logits"])
+        return Backbone(inputs, outputs, _Body(self, inputs), self.dense)
 
 
-class _Network(nn.Module):
-    def __init__(self, spec: ReferenceCNN, inputs: Mapping[str, Any], classes: int) -> None:
+class _Body(nn.Module):
+    def __init__(self, spec: ReferenceCNN, inputs: Mapping[str, Any]) -> None:
         super().__init__()
         channels, height, width = inputs["shape"]
         first, second, third = spec.filters
-        self.normalise = Normalise(inputs["mean"], inputs["deviation"])
         self.convolution1 = nn.Conv2d(channels, first, 3, padding=1)
         self.convolution2 = nn.Conv2d(first, second, 3, padding=1)
         self.convolution3 = nn.Conv2d(second, third, 3, padding=1)
         self.pool = nn.MaxPool2d(2)
         self.relu = nn.ReLU(inplace=True)
         self.dense = nn.Linear(third * (height // 4) * (width // 4), spec.dense)
-        self.head = nn.Linear(spec.dense, classes)
 
-    def forward(self, input: Tensor, mask: Tensor | None = None) -> Output:
-        x = self.normalise(input)
+    def forward(self, x: Tensor) -> Tensor:
         x = self.relu(self.pool(self.convolution1(x)))
         x = self.relu(self.pool(self.convolution2(x)))
         x = self.relu(self.convolution3(x))
         x = x.permute(0, 2, 3, 1).flatten(1)
-        return {"logits": self.head(self.relu(self.dense(x)))}
+        return self.relu(self.dense(x))

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from pervade.core.protocols import Model
 from pervade.core.registry import register
-from pervade.core.types import Output
-from pervade.nn.normalise import Normalise
+from pervade.nn.backbone import Backbone
 
 
 @register("model")
@@ -22,20 +21,18 @@ class ReferenceMLP(Model):
     units: tuple[int, ...] = (1000, 500, 100)
 
     def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
-        return _Network(self.units, inputs, outputs["logits"])
+        return Backbone(inputs, outputs, _Body(self.units, inputs), self.units[-1])
 
 
-class _Network(nn.Module):
-    def __init__(self, units: tuple[int, ...], inputs: Mapping[str, Any], classes: int) -> None:
+class _Body(nn.Module):
+    def __init__(self, units: tuple[int, ...], inputs: Mapping[str, Any]) -> None:
         super().__init__()
-        self.normalise = Normalise(inputs["mean"], inputs["deviation"])
         layers: list[nn.Module] = []
         for before, after in pairwise((math.prod(inputs["shape"]), *units)):
             layers += [nn.Linear(before, after), nn.ReLU()]
-        self.body = nn.Sequential(*layers)
-        self.head = nn.Linear(units[-1], classes)
+        self.layers = nn.Sequential(*layers)
 
-    def forward(self, input: Tensor, mask: Tensor | None = None) -> Output:
+    def forward(self, x: Tensor) -> Tensor:
         # Pixels arrive channels last: read in that order they need no copy.
-        x = self.normalise(input).permute(0, 2, 3, 1).flatten(1)
-        return {"logits": self.head(self.body(x))}
+        features: Tensor = self.layers(x.permute(0, 2, 3, 1).flatten(1))
+        return features

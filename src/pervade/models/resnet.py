@@ -1,4 +1,4 @@
-"""Residual networks (He et al. 2015, arXiv:1512.03385), the form of torchvision.
+"""Residual networks of 10 to 50 layers (He et al. 2015, arXiv:1512.03385), in the form and the names of torchvision.
 
 `stem` "auto" takes the original 7x7 stride 2 and pooling for pictures of 128 pixels and more, and one 3x3 convolution
 below 64, where the original would leave nothing to look at; between the two a 3x3 of stride 2 and no pooling.
@@ -6,6 +6,7 @@ below 64, where the original would leave nothing to look at; between the two a 3
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -13,52 +14,77 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from torch import nn
 from torchvision.models import resnet as torchvision_resnet
+from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from pervade.core.protocols import Model
 from pervade.core.registry import register
 from pervade.nn.backbone import Backbone
+from pervade.weights.published import Published, torchvision_weights
 
-BLOCKS = {18: (2, 2, 2, 2)}
+BLOCKS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
 
 
-@register("model", variants={"resnet18": {"depth": 18}})
+@register("model", variants={f"resnet{depth}": {"depth": depth} for depth in BLOCKS})
 @dataclass(frozen=True)
 class ResNet(Model):
-    depth: Literal[18] = 18
-    # Filters of the first stage; later ones have 2, 4 and 8 times as many. Below 16 the strided 1x1 convolution of a
-    # shortcut crashes the process, channels last on processors with AVX-512 (torch 2.15, in oneDNN's backward).
-    width: Annotated[int, Field(ge=16, multiple_of=8)] = 64
+    depth: Literal[10, 18, 34, 50] = 18  # 50 is of bottlenecks: 1x1, 3x3, 1x1
+    # Filters of the first stage; later ones have 2, 4 and 8 times as many (in bottlenecks four times that).
+    width: Annotated[int, Field(ge=8, multiple_of=8)] = 64
     stem: Literal["auto", "7x7", "3x3 stride 2", "3x3"] = "auto"
+    # How a shortcut halves the picture: a 1x1 convolution that looks at every fourth pixel, or one behind the mean of
+    # each four ("ResNet-D", He et al. 2018, arXiv:1812.01187).
+    shortcut: Literal["strided", "pooled"] = "strided"
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # before the head
 
     def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
         channels, side = inputs["shape"][0], min(inputs["shape"][1:])
-        return Backbone(inputs, outputs, _body(self, channels, side), 8 * self.width)
+        features = 8 * self.width * self._block.expansion
+        return Backbone(inputs, outputs, _body(self, channels, side), features, self.dropout)
+
+    @property
+    def _block(self) -> type[BasicBlock] | type[Bottleneck]:
+        return Bottleneck if self.depth == 50 else BasicBlock
+
+    def published(self) -> Published | None:
+        if self.width != 64 or self.depth == 10 or self.shortcut != "strided":
+            return None
+        enum = getattr(torchvision_resnet, f"ResNet{self.depth}_Weights")
+        return torchvision_weights(enum.DEFAULT)
+
+
+def _shortcut(spec: ResNet, before: int, after: int, stride: int) -> nn.Sequential:
+    if spec.shortcut == "pooled" and stride > 1:
+        pool = nn.AvgPool2d(stride, ceil_mode=True, count_include_pad=False)
+        return nn.Sequential(pool, nn.Conv2d(before, after, 1, bias=False), nn.BatchNorm2d(after))
+    return nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
 
 
 def _body(spec: ResNet, channels: int, side: int) -> nn.Module:
-    width, stem = spec.width, spec.stem
+    width, stem, kind = spec.width, spec.stem, spec._block
     if stem == "auto":
         stem = "7x7" if side >= 128 else "3x3 stride 2" if side >= 64 else "3x3"
-    first: list[nn.Module]
+    parts: OrderedDict[str, nn.Module] = OrderedDict()
     if stem == "7x7":
-        first = [nn.Conv2d(channels, width, 7, 2, 3, bias=False)]
+        parts["conv1"] = nn.Conv2d(channels, width, 7, 2, 3, bias=False)
     else:
-        first = [nn.Conv2d(channels, width, 3, 2 if "stride" in stem else 1, 1, bias=False)]
-    first += [nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+        parts["conv1"] = nn.Conv2d(channels, width, 3, 2 if "stride" in stem else 1, 1, bias=False)
+    parts["bn1"], parts["relu"] = nn.BatchNorm2d(width), nn.ReLU(inplace=True)
     if stem == "7x7":
-        first.append(nn.MaxPool2d(3, 2, 1))
-    stages: list[nn.Module] = []
+        parts["maxpool"] = nn.MaxPool2d(3, 2, 1)
     before = width
     for number, blocks in enumerate(BLOCKS[spec.depth]):
         planes = width * 2**number
+        stage: list[nn.Module] = []
         for block in range(blocks):
             stride = 2 if number > 0 and block == 0 else 1
+            after = planes * kind.expansion
             shortcut = None
-            if stride != 1 or before != planes:
-                shortcut = nn.Sequential(nn.Conv2d(before, planes, 1, stride, bias=False), nn.BatchNorm2d(planes))
-            stages.append(torchvision_resnet.BasicBlock(before, planes, stride, shortcut))
-            before = planes
-    body = nn.Sequential(*first, *stages, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+            if stride != 1 or before != after:
+                shortcut = _shortcut(spec, before, after, stride)
+            stage.append(kind(before, planes, stride, shortcut))
+            before = after
+        parts[f"layer{number + 1}"] = nn.Sequential(*stage)
+    body = nn.Sequential(parts | {"avgpool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()})
     for module in body.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from pervade.core.errors import ConfigError
 from pervade.core.types import Output
 from pervade.nn.normalise import Normalise
+from pervade.nn.pointwise import guard
+from pervade.nn.stages import stages
 
 
 class Backbone(nn.Module):
@@ -26,7 +28,7 @@ class Backbone(nn.Module):
     ) -> None:
         super().__init__()
         self.normalise = Normalise(inputs["mean"], inputs["deviation"])
-        self.body = body
+        self.body = guard(body)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.ModuleDict({name: nn.Linear(width, size) for name, size in outputs.items()})
 
@@ -40,14 +42,14 @@ class Backbone(nn.Module):
 
     def stages(self) -> Sequence[nn.Module]:
         """The body in pieces, from the input on: what gradual unfreezing and layer-wise rates count in."""
-        return list(self.body.children()) or [self.body]
+        return stages(self.body)
 
 
-def split(network: nn.Module, what: str) -> tuple[list[nn.Module], nn.Module]:
-    """The stages of the network's body, and its head. Raises ConfigError where it has no such parts."""
+def known(network: nn.Module, what: str) -> Backbone:
+    """The network, if it has a body and a head, which `what` needs. Raises ConfigError where it is not known to."""
     if not isinstance(network, Backbone):
         raise ConfigError(
             f"{what} needs a network with a body and a head, and {type(network).__name__} is not known to have them; "
             "build it as a pervade.nn.backbone.Backbone, or leave the setting away"
         )
-    return list(network.stages()), network.head
+    return network

@@ -1,7 +1,7 @@
 """Complete configurations, as functions that return a Recipe. One file a domain.
 
 A file says what it is for in `TASKS` (the Hugging Face Hub's task names to a line of description), whether it knows a
-source in `recognises(source)`, and gives `recipe(model, task)`.
+source in `recognises(source, label_column)`, and gives `recipe(model, task, init)` and `tuned(recipe, tuning)`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from types import ModuleType
 from typing import Any
 
 from pervade.core.errors import ConfigError, DataError, nearest
-from pervade.core.protocols import Recipe
+from pervade.core.protocols import Initializer, Model, Recipe
+from pervade.search_space import Space
 
 
 def tasks() -> dict[str, tuple[ModuleType, str]]:
@@ -24,18 +25,41 @@ def tasks() -> dict[str, tuple[ModuleType, str]]:
     return found
 
 
-def choose(source: Any, task: str | None, model: str | None) -> tuple[str, Recipe]:
-    """The task, detected from the source unless given, and its recipe for the model.
+def choose(
+    source: Any,
+    task: str | None,
+    model: str | Model | None,
+    init: str | Initializer | None = None,
+    tuning: str | None = None,
+    label_column: str | None = None,
+) -> tuple[str, Recipe]:
+    """The task, detected from the source unless given, and its recipe for the model, its first weights, and how these
+    are tuned ("freeze", "lora").
 
     Raises ConfigError where task or model is unknown, DataError where no domain knows the source.
     """
     there = tasks()
     if task is None:
         modules = dict.fromkeys(module for module, _ in there.values())
-        task = next((name for module in modules if (name := module.recognises(source)) is not None), None)
+        found = (module.recognises(source, label_column) for module in modules)
+        task = next((name for name in found if name is not None), None)
         if task is None:
             raise DataError(f"{source} is of no kind that is known; say what to learn with --task ({', '.join(there)})")
     if task not in there:
         raise ConfigError(f"unknown task {task!r}; {nearest(task, there)}")
-    recipe: Recipe = there[task][0].recipe(model, task)
-    return task, recipe
+    module = there[task][0]
+    recipe: Recipe = module.recipe(model, task, init)
+    return task, recipe if tuning is None else module.tuned(recipe, tuning)
+
+
+def search_space(recipe: Recipe, task: str | None) -> Space:
+    """What a search varies where nothing is named: the task's own space, as far as the recipe has those fields.
+
+    Raises ConfigError where there is none.
+    """
+    modules = [tasks()[task][0]] if task is not None else list(dict.fromkeys(module for module, _ in tasks().values()))
+    for module in modules:
+        space: Space = module.search_space(recipe) if hasattr(module, "search_space") else {}
+        if space:
+            return space
+    raise ConfigError("this recipe has no search space of its own; name fields: --search optimizer.lr=1e-4..1e-1:log")

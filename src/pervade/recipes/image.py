@@ -1,55 +1,147 @@
 """Recipes for pictures. A model's name picks the recipe: `recipe("reference-cnn")`.
 
-pervade train DATA                        default(): a residual network on 96 x 96 pixels
+pervade train DATA                        within_reach(): resnet18 finetuned where its published weights can be had
+pervade train DATA --init random          default(): a residual network on 96 x 96 pixels
+pervade train DATA --init pretrained|PATH finetune(): from weights that were trained before
 pervade train DATA --model reference-cnn  reference(): Adam, 10 epochs, 224 x 224, no augmentation
 pervade train DATA --model reference-mlp  reference(), 64 x 64, mean squared error
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import Any
 
-from pervade.core import registry
-from pervade.core.protocols import EarlyStopping, Recipe
+from pervade.core import download, registry
+from pervade.core.errors import ConfigError
+from pervade.core.protocols import Domain, EarlyStopping, Initializer, Model, Recipe
+from pervade.data import listing
 from pervade.data.sources.dataset import Dataset
-from pervade.domains.image import Image
+from pervade.domains.image import FILE_COLUMNS, Image
+from pervade.init.pretrained import Pretrained, out_of_reach, starting_from
 from pervade.init.random import Random
 from pervade.models.reference_cnn import ReferenceCNN
 from pervade.models.reference_mlp import ReferenceMLP
 from pervade.models.resnet import ResNet
+from pervade.search_space import Choice, Range
 from pervade.tasks.classify import Classify
+from pervade.tasks.regress import Regress
+from pervade.tasks.tag import Tag
 from pervade.train.optim.adam import Adam
+from pervade.train.optim.adamw import AdamW
 from pervade.train.optim.sgd import SGD
 from pervade.train.schedule.constant import Constant
+from pervade.train.schedule.cosine import Cosine
 from pervade.train.schedule.one_cycle import OneCycle
+from pervade.train.tuning.freeze import Freeze
+from pervade.train.tuning.full import Full
+from pervade.train.tuning.lora import Lora
 
-TASKS = {"image-classification": "one class for each picture; class folders, or a table of files and labels"}
+TASKS = {
+    "image-classification": "one class for each picture; class folders, or a table of files and labels",
+    "image-multi-label-classification": "several labels for each picture, or none; a table of lists, or of 0 and 1",
+    "image-regression": "a number for each picture; a table of files and numbers",
+}
+BY_TARGET = {"labels": "image-multi-label-classification", "number": "image-regression"}
 
 
-def recognises(source: Any) -> str | None:
-    """Every source, as long as pictures are the only domain there is: what is wrong with it, the reader says best."""
-    return "image-classification"
+def recognises(source: Any, label_column: str | None = None) -> str | None:
+    """Every source, as long as pictures are the only domain there is: what is wrong with it, the reader says best. What
+    is asked of them is told by the targets."""
+    plain = isinstance(source, (str, os.PathLike))
+    target = listing.detect(source, FILE_COLUMNS, "picture", label_column) if plain else "class"
+    return BY_TARGET.get(target, "image-classification")
 
 
-def recipe(model: str | None = None, task: str = "image-classification") -> Recipe:
-    """The recipe that belongs to a model. Raises ConfigError with the nearest name where there is no such model."""
-    if model is None:
-        return default()
+def recipe(
+    model: str | Model | None = None, task: str = "image-classification", init: str | Initializer | None = None
+) -> Recipe:
+    """The recipe that belongs to a model and to where its first weights come from (the name of an initialiser, or a
+    path), with the task asked. Raises ConfigError with the nearest name where there is no such model."""
+    return asked(of_classes(model, init), task)
+
+
+def asked(recipe: Recipe, task: str) -> Recipe:
+    """A recipe for classes, with another question in their place."""
+    domain = recipe.domain
+    if not isinstance(domain, Image):
+        return recipe
+    # A domain that comes with a checkpoint may know the columns of another table.
+    domain = replace(domain, target="class", label_column=None, file_column=None, separator=None)
+    if task == "image-classification":
+        return replace(recipe, domain=domain)
+    if task == "image-multi-label-classification":
+        domain = replace(domain, target="labels")
+        return replace(recipe, domain=domain, task=Tag(), early_stopping=EarlyStopping("mean_average_precision"))
+    if task != "image-regression":
+        return recipe
+    # A number may hang on what is distorted: how much of the picture is there, how bright it is.
+    steady = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}
+    domain = replace(domain, target="number", crop_area=max(domain.crop_area, 0.6), **steady)
+    # Probabilities bound the gradient, numbers do not: without the clip, brightness learnt from 560 photos was off by
+    # 492 after the first pass (with it 20) and by 8.0 against 4.9 after the fifth, on the same test rows.
+    stopping = EarlyStopping("mean_absolute_error")
+    return replace(recipe, domain=domain, task=Regress(), early_stopping=stopping, clip_norm=recipe.clip_norm or 1.0)
+
+
+def of_classes(model: str | Model | None = None, init: str | Initializer | None = None) -> Recipe:
+    """As `recipe`, for one class for each picture."""
+    if model is None and init is None:
+        return within_reach()
+    start = starting_from("random" if init is None else init)
+    network = named(model) if isinstance(model, str) else model
+    if isinstance(start, Pretrained):
+        known, domain = start.made_with()
+        if network is None and known is None and start.source:
+            raise ConfigError(f"--init {start.source} does not say which network it is of; name it with --model")
+        return finetune(network or known, start, domain)
+    if isinstance(network, ReferenceCNN):
+        return replace(reference(), init=start)
+    if isinstance(network, ReferenceMLP):
+        return replace(mlp(), init=start)
+    return replace(default() if network is None else scratch(network), init=start)
+
+
+def named(model: str) -> Model:
+    """The model of this name. Raises ConfigError with the nearest name where there is none."""
     cls, fields = registry.find("model", model)
-    if cls is ReferenceCNN:
-        return reference()
-    if cls is ReferenceMLP:
-        return mlp()
-    return replace(default(), model=cls(**fields))
+    return cls(**fields)
+
+
+def within_reach() -> Recipe:
+    """Where neither model nor weights are named: resnet18 with the weights torchvision publishes, where they lie in the
+    cache or can be downloaded; else `default`, from random weights. What was chosen, and why, is said."""
+    why = out_of_reach(ResNet())
+    if why is None:
+        return finetune(ResNet())
+    download.announce(f"init: random weights, since no pretrained ones are within reach: {why}")
+    return replace(default(), init=Random(because=f"no pretrained ones are within reach: {why}"))
 
 
 def default() -> Recipe:
-    """A narrow ResNet-18 by one-cycle SGD with label smoothing, random crops and flips."""
+    """A small residual network from random weights: trained on 64 x 64 pixels, used on 80 x 80.
+
+    Many cheap passes beat few dear ones: at the same time on a processor, 80 x 80 pixels and 40 passes reached 2 points
+    less on photos of cats and dogs (1,500 to learn from), and so did ResNet-18. Weights averaged over the last steps and
+    the mean over a picture and its mirror image add a point each.
+    """
+    return replace(
+        scratch(ResNet(depth=10, width=32, shortcut="pooled")),
+        domain=Image(size=80, train_size=64, brightness=0.3, contrast=0.3, saturation=0.3, views=2),
+        schedule=OneCycle(rise=0.2),
+        tuning=Full(decay_all=False),
+        average=0.99,
+        epochs=90,
+    )
+
+
+def scratch(model: Model) -> Recipe:
+    """Any network from random weights: one-cycle SGD with label smoothing, random crops and flips."""
     return Recipe(
         domain=Image(size=96),
         task=Classify(smoothing=0.1),
-        model=ResNet(depth=18, width=32),
+        model=model,
         optimizer=SGD(lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4),
         schedule=OneCycle(),
         init=Random(),
@@ -60,14 +152,71 @@ def default() -> Recipe:
     )
 
 
+def tuned(recipe: Recipe, tuning: str) -> Recipe:
+    """The recipe with "freeze" (the head alone learns, on features computed once) or "lora" (adapters learn).
+
+    Raises ConfigError where the weights are random, since then there is nothing to keep.
+    """
+    if isinstance(recipe.init, Random):
+        raise ConfigError(
+            f"--{tuning} keeps the first weights, and these are random; name trained ones with --init "
+            f"(or, if that is what you want, set -o tuning={tuning})"
+        )
+    if tuning == "lora":
+        return replace(recipe, tuning=Lora(), optimizer=AdamW(lr=1e-3))
+    if not isinstance(recipe.domain, Image):
+        raise ConfigError("--freeze is for pictures; set -o tuning=freeze")
+    flip = recipe.domain.flip
+    return replace(
+        recipe,
+        domain=replace(recipe.domain, augment=False, views=2 if flip else 1),
+        task=replace(recipe.task, smoothing=0.0) if isinstance(recipe.task, (Classify, Tag)) else recipe.task,
+        tuning=Freeze(),
+        optimizer=AdamW(lr=3e-3, weight_decay=0.1),
+        schedule=Cosine(warm_up=0.0),
+        epochs=30,
+        batch_size=64,
+    )
+
+
+def finetune(model: Model | None = None, init: Initializer | None = None, domain: Domain | None = None) -> Recipe:
+    """Pretrained weights, at the size they were trained at unless `domain` says another: AdamW at a low rate with
+    warm-up and cosine, few passes."""
+    model = model or ResNet()
+    return replace(
+        scratch(model),
+        domain=domain or Image(size=getattr(model, "side", 224)),
+        optimizer=AdamW(lr=1e-4),
+        schedule=Cosine(),
+        init=init or Pretrained(),
+        epochs=8,
+        batch_size=32,
+    )
+
+
+def search_space(recipe: Recipe) -> dict[str, Range | Choice]:
+    """What `pervade tune` varies, of what this recipe has: first the learning rate, an order of magnitude to both sides."""
+    lr = recipe.optimizer.lr
+    space: dict[str, Range | Choice] = {
+        "optimizer.lr": Range(lr / 10, lr * 10, log=True),
+        "batch_size": Choice(tuple(sorted({max(recipe.batch_size // 2, 1), recipe.batch_size, recipe.batch_size * 2}))),
+    }
+    if hasattr(recipe.optimizer, "weight_decay"):
+        space["optimizer.weight_decay"] = Range(1e-5, 1e-2, log=True)
+    if hasattr(recipe.task, "smoothing"):
+        space["task.smoothing"] = Choice((0.0, 0.1, 0.2))
+    if getattr(recipe.domain, "augment", False):
+        space["domain.crop_area"] = Range(0.15, 1.0)
+    return space
+
+
 def reference() -> Recipe:
     """The reference network by the recipe that people write first. 64.6% on 5,000 photos of cats and dogs, then
     it overfits."""
     return replace(
-        default(),
+        scratch(ReferenceCNN()),
         domain=Image(size=224, augment=False),
         task=Classify(),
-        model=ReferenceCNN(),
         optimizer=Adam(lr=1e-3),
         schedule=Constant(),
         epochs=10,

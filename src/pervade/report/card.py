@@ -21,6 +21,7 @@ from pervade.report.sections import recipe
 # The Hub's name for (domain, task); what is not listed has no pipeline tag, which the Hub allows.
 PIPELINES = {
     ("image", "classify"): "image-classification",
+    ("image", "tag"): "image-classification",  # the Hub does not tell several labels from one
     ("text", "classify"): "text-classification",
     ("speech", "classify"): "audio-classification",
 }
@@ -33,6 +34,11 @@ HUB_METRICS: dict[str, tuple[str, dict[str, Any]]] = {
     "precision_weighted": ("precision", {"average": "weighted"}),
     "f1_weighted": ("f1", {"average": "weighted"}),
     "brier": ("brier_score", {}),
+    "f1_micro": ("f1", {"average": "micro"}),
+    "mean_absolute_error": ("mae", {}),
+    "mean_squared_error": ("mse", {}),
+    "r2": ("r_squared", {}),
+    "spearman": ("spearmanr", {}),
 }
 
 NOT_MEASURED = {

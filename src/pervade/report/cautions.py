@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pervade.report import calibration, verdict, wording
-from pervade.report.record import Record
+from pervade.report import calibration, wording
+from pervade.report.record import Record, Result
 
 FEW_ROWS = 30  # of a class: with fewer, Wilson's 95% interval can be wider than 30 points
+FEW_TO_CHOOSE = 100  # validation rows: with fewer, the best of several passes is mostly the luckiest
 WIDE = 0.10  # an interval this wide leaves open which of two models is better
 UNEVEN = 3.0  # largest class by smallest
 OVERFITTED = 0.15  # right answers in training less right answers in the measurement
@@ -44,7 +45,7 @@ def not_test(record: Record) -> str | None:
 
 
 def no_better_than_baseline(record: Record) -> str | None:
-    if record.main is None or verdict.beats_baseline(record.main) is not False:
+    if record.main is None or record.main.beats_baseline is not False:
         return None
     return "It has not been shown to be better than the baseline: their intervals overlap."
 
@@ -88,32 +89,46 @@ def overfitted(record: Record) -> str | None:
     )
 
 
-def wide_interval(record: Record) -> str | None:
-    headline = record.main.headline if record.main else None
+def little_measured(record: Record) -> str | None:
+    """Everything that comes of few rows, in one: a wide interval, classes too small to judge, a choice by luck."""
+    result = record.main
+    if result is None:
+        return None
+    parts = [part for part in (_wide(record, result), _few(record, result), _lucky_choice(record)) if part]
+    return "; ".join(parts) + "." if parts else None
+
+
+def _wide(record: Record, result: Result) -> str | None:
+    headline = result.headline
     if headline is None or not wording.is_share(headline.name) or headline.low is None or headline.high is None:
         return None
     width = headline.high - headline.low
     if width < WIDE:
         return None
+    what = "share of right answers" if headline.name == "accuracy" else wording.title(headline.name).lower()
     return (
-        f"Only {wording.counted(record, headline.n)} were measured, so the true share of right answers may lie "
-        f"anywhere in a range {100 * width:.0f} points wide."
+        f"Only {wording.counted(record, headline.n)} were measured, so the true {what} may lie anywhere in a range "
+        f"{100 * width:.0f} points wide"
     )
 
 
-def few_rows_of_a_class(record: Record) -> str | None:
-    result = record.main
-    if result is None:
-        return None
+def _few(record: Record, result: Result) -> str | None:
     counts = {name: each["recall"].n for name, each in result.by_class.items() if "recall" in each}
     few = sorted((number, name) for name, number in counts.items() if number < FEW_ROWS)
     if not few:
         return None
     named = wording.join([f"{wording.quoted(name)} ({number})" for number, name in few], most=5)
     return (
-        f"{_classes(len(few))} fewer than {FEW_ROWS} measured {wording.noun(record)}, too few to judge "
-        f"{'it' if len(few) == 1 else 'them'} by: {named}."
+        f"{_classes(len(few))} fewer than {FEW_ROWS} of the measured {wording.noun(record)}, too few to judge "
+        f"{'it' if len(few) == 1 else 'them'} by: {named}"
     )
+
+
+def _lucky_choice(record: Record) -> str | None:
+    number = record.split_counts.get("validation", 0)
+    if "best" not in record.checkpoints or not 0 < number < FEW_TO_CHOOSE:
+        return None
+    return f"the best pass was chosen on only {wording.counted(record, number)}, so that choice is partly luck"
 
 
 def _classes(number: int) -> str:
@@ -138,9 +153,7 @@ def time_limit(record: Record) -> str | None:
     cut = [each for each in record.decisions if each.get("stop") or each.get("passes", planned) != planned]
     if not cut:
         return None
-    return (
-        f"A time limit cut training short: {len(record.passes)} of {planned} passes. With more time it may get better."
-    )
+    return f"A time limit cut training short: {record.done:g} of {planned} passes. With more time it may get better."
 
 
 def still_improving(record: Record) -> str | None:
@@ -148,13 +161,6 @@ def still_improving(record: Record) -> str | None:
     if not record.finished or passes < 2 or best != passes or time_limit(record):
         return None
     return f"The last of {passes} passes was the best one, so it may not have learnt all it can; try more passes."
-
-
-def small_validation(record: Record) -> str | None:
-    number = record.split_counts.get("validation", 0)
-    if "best" not in record.checkpoints or not 0 < number < 100:
-        return None
-    return f"The best pass was chosen on only {wording.counted(record, number)}, so that choice is partly luck."
 
 
 def left_out(record: Record) -> str | None:
@@ -186,12 +192,10 @@ CAUTIONS: tuple[Callable[[Record], str | None], ...] = (
     overconfident,
     weakest_class,
     overfitted,
-    wide_interval,
-    few_rows_of_a_class,
+    little_measured,
     uneven_classes,
     time_limit,
     still_improving,
-    small_validation,
     left_out,
     groups_unknown,
 )

@@ -11,25 +11,37 @@ from pervade.report import cautions, details, html, verdict
 from pervade.report.html import Section
 from pervade.report.record import Record
 from pervade.report.sections import (
+    beginning,
     classes,
     data,
+    decision,
     environment,
     figures,
     grid,
+    label_mistakes,
+    largest_errors,
     learning,
+    members,
     mistakes,
     recipe,
     reproduce,
+    search,
 )
 
 # Each gives its part of the page, or None where the run holds nothing for it.
 SECTIONS: tuple[Callable[[Record], Section | list[Section] | None], ...] = (
+    members.section,
+    search.section,
     learning.section,
     classes.section,
     details.sections,
     mistakes.section,
+    label_mistakes.section,
+    largest_errors.section,
     figures.section,
+    decision.section,
     data.section,
+    beginning.section,
     grid.section,
     recipe.section,
     environment.section,

@@ -19,6 +19,7 @@ import yaml
 from pervade.core import files
 from pervade.core.errors import CheckpointError
 from pervade.core.run import RunDirectory
+from pervade.metrics import baseline
 
 T = TypeVar("T")
 
@@ -37,11 +38,12 @@ class Figure:
     method: str = ""
     level: float = 0.95
     why: str = ""
+    higher_is_better: bool | None = True  # None: neither
 
     @staticmethod
     def of(name: str, stored: Mapping[str, Any]) -> Figure:
         value, low, high = (stored.get(key) for key in ("value", "low", "high"))
-        more = {key: stored[key] for key in ("method", "level", "why") if key in stored}
+        more = {key: stored[key] for key in ("method", "level", "why", "higher_is_better") if key in stored}
         return Figure(name, value, low, high, n=int(stored.get("n") or 0), **more)
 
     @property
@@ -72,8 +74,18 @@ class Result:
 
     @property
     def headline(self) -> Figure | None:
-        """The figure the verdict is about: the first with a value, which a task lists first for that reason."""
-        return next((each for each in self.figures.values() if each.value is not None), None)
+        """The figure the verdict is about."""
+        name = baseline.headline(self._as_stored)
+        return None if name is None else self.figures[name]
+
+    @property
+    def beats_baseline(self) -> bool | None:
+        """None where there is nothing to compare."""
+        return baseline.beats_baseline(self._as_stored)
+
+    @property
+    def _as_stored(self) -> dict[str, Any]:
+        return {"metrics": {name: vars(each) for name, each in self.figures.items()}, "details": self.details}
 
     @property
     def baseline(self) -> dict[str, Figure]:
@@ -109,6 +121,11 @@ class Record:
     checkpoints: dict[str, dict[str, Any]]  # name to architecture.json
     results: list[Result]
     damaged: list[str] = field(default_factory=list)
+    init: dict[str, Any] = field(default_factory=dict)  # init.json: where the first weights came from
+    settled: dict[str, dict[str, Any]] = field(default_factory=dict)  # checkpoint to its decision.json
+    members: dict[str, Any] = field(default_factory=dict)  # members.json: which runs this one holds, if any
+    search: dict[str, Any] = field(default_factory=dict)  # search.json: the trials of a search
+    lr_find: dict[str, Any] = field(default_factory=dict)  # lr_find.json: the curve of a range test
 
     # the run
 
@@ -123,7 +140,26 @@ class Record:
 
     @property
     def finished(self) -> bool:
+        if self.members:  # a run of runs: it is finished when there is something of all of them
+            return bool(self.search.get("winner") or self.together)
         return bool(self.plan.get("finished", "last" in self.checkpoints))
+
+    @property
+    def together(self) -> dict[str, Any]:
+        """What evaluate@members.json holds: the results of seeds or folds with every member's own; else empty."""
+        for meter in ("evaluate", "evaluate-validation"):
+            path = self.run.result(meter, "members")
+            if path.exists():
+                try:
+                    return files.read_json(path, "kind", "members", "metrics")
+                except CheckpointError:
+                    return {}  # named among the damaged already
+        return {}
+
+    @property
+    def done(self) -> float:
+        """Passes over the data; 2.4 where a time limit ended the third."""
+        return max((entry.get("pass", 0) for entry in self.passes), default=0)
 
     @property
     def passes(self) -> list[dict[str, Any]]:
@@ -179,13 +215,13 @@ class Record:
 
     @cached_property
     def class_counts(self) -> dict[str, Counter[str]]:
-        """Split to rows of each class; empty where the target is no class."""
+        """Split to rows of each class, or label where a row may have several; empty where the target is neither."""
         targets, splits = self.columns.get("target") or [], self.columns.get("split") or []
-        if not targets or not all(isinstance(each, str) for each in targets):
+        if not targets or not all(isinstance(each, (str, list)) for each in targets):
             return {}
         counts: dict[str, Counter[str]] = {name: Counter() for name in self.split_counts}
         for target, split in zip(targets, splits, strict=True):
-            counts[split][target] += 1
+            counts[split].update([target] if isinstance(target, str) else map(str, target))
         return counts
 
 
@@ -210,17 +246,24 @@ def read(run: RunDirectory) -> Record:
         stored = json(path)
         if stored:
             results.append(Result.of(meter, checkpoint, stored))
-    state = json(run.state / "state.json")
+    settled = {name: json(run.checkpoint(name) / "decision.json") for name in checkpoints}
     return Record(
         run,
         recipe=_recipe(run.recipe),
         about=json(run.environment),
         data=json(run.data),
-        plan=(state.get("state") or {}).get("extra") or {},
+        plan=lenient(run.plan, {}),
         log=lenient(run.read_log, []),
         checkpoints=checkpoints,
         results=results,
         damaged=damaged,
+        init=json(run.init),
+        members=json(run.members),
+        search=json(run.path / "search.json"),
+        lr_find=json(run.lr_find),
+        settled={
+            name: {key: value for key, value in each.items() if key != "format"} for name, each in settled.items()
+        },
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from pervade.report import wording
 from pervade.report.record import Record, Result
@@ -14,37 +15,50 @@ SPLIT_WORDS = {
 }
 
 
+# What a model does whose task is not to tell classes apart.
+QUESTIONS = {
+    "tag": "says which of {labels} labels a {one} has",
+    "regress": "estimates a number from a {one}",
+}
+
+
 @dataclass(frozen=True)
 class Verdict:
     does: str  # what the model does
     classes: str  # what it tells apart, where that is too long for a headline; else empty
     measured: str  # how well, with interval and n; or that this is not known, and how to find out
     baseline: str  # what to compare with; empty where there is nothing
+    interval: str = ""  # what an interval is; empty where there is none
+    beginning: str = ""  # where the first weights came from; empty where that was not recorded
+    settled: str = ""  # what was settled on the validation split; empty where nothing was
 
 
 def of(record: Record) -> Verdict:
     result = record.main
     if result is None:
         labels = _labels(record)
-        return Verdict(does(record, labels), classes(labels), unmeasured(record), "")
-    claim = does(record, result.labels, proven=beats_baseline(result) is not False)
-    return Verdict(claim, classes(result.labels), measured(record, result), baseline(result))
-
-
-def beats_baseline(result: Result) -> bool | None:
-    """Whether its interval lies above the baseline's; None where one of them is not there."""
-    headline = result.headline
-    other = result.baseline.get(headline.name) if headline else None
-    if headline is None or other is None or headline.low is None or other.value is None:
-        return None
-    return headline.low > (other.high if other.high is not None else other.value)
+        return Verdict(does(record, labels), classes(labels), unmeasured(record), "", beginning=beginning(record))
+    return Verdict(
+        does(record, result.labels, proven=result.beats_baseline is not False),
+        classes(result.labels),
+        measured(record, result),
+        baseline(result),
+        interval(record, result),
+        beginning(record),
+        settled(record.settled.get(result.checkpoint, {})),
+    )
 
 
 def does(record: Record, labels: list[str], proven: bool = True) -> str:
     """What the model does, or, where it has not been `proven`, what it was trained to do."""
+    question = QUESTIONS.get(str(record.part("task").get("use")))
+    if question is not None:
+        claim = question.format(one=wording.noun(record, 1), labels=wording.count(len(labels)))
+        return f"This model {claim}." if proven else f"This model {claim}, and is not shown to do better than guessing."
     if not labels:
         task = str(record.part("task").get("use") or "an unregistered task")
-        return f"A model trained on {wording.noun(record)} for the task “{task}”."
+        claim = f"A model trained on {wording.noun(record)} for the task “{task}”"
+        return f"{claim}." if proven else f"{claim}, which is not shown to do better than its baseline."
     if len(labels) == 2:
         what, skill = "tell", f"{wording.quoted(labels[0])} from {wording.quoted(labels[1])}"
     else:
@@ -62,7 +76,7 @@ def classes(labels: list[str]) -> str:
 def _labels(record: Record) -> list[str]:
     """The classes of a run that was not evaluated yet, where it has classes."""
     seen = record.class_counts.get("train")
-    return sorted(seen) if seen and record.part("task").get("use") == "classify" else []
+    return sorted(seen) if seen and record.part("task").get("use") in ("classify", "tag") else []
 
 
 def measured(record: Record, result: Result) -> str:
@@ -72,13 +86,17 @@ def measured(record: Record, result: Result) -> str:
     rows = f"{wording.counted(record, headline.n)} {where}"
     if headline.name == "accuracy":
         return f"On {rows}, it was right on {_with_interval(headline)}."
+    if headline.name == "mean_absolute_error":
+        return f"On {rows}, it was off by {_with_interval(headline)} on average."
     return f"On {rows}, its {wording.title(headline.name).lower()} was {_with_interval(headline)}."
 
 
 def _with_interval(figure: wording.Figure) -> str:
     if not figure.has_interval:
         return f"{wording.figure(figure)} (no interval: {figure.why or 'none was computed'})"
-    return f"{wording.figure(figure)} ({round(100 * figure.level)}% interval {wording.interval(figure)})"
+    over = " over seeds" if figure.method.startswith("t over") else ""
+    mean = "on average of the seeds " if over else ""
+    return f"{mean}{wording.figure(figure)} ({round(100 * figure.level)}% interval{over} {wording.interval(figure)})"
 
 
 def baseline(result: Result) -> str:
@@ -87,8 +105,55 @@ def baseline(result: Result) -> str:
     if figure is None or figure.value is None:
         return ""
     name = wording.label(result.details["baseline"].get("name", "the baseline"), most=120)
+    if figure.name == "mean_absolute_error":
+        return f"For comparison: {name}, would be off by {wording.measured(figure)} on average."
     reach = "would be right on" if figure.name == "accuracy" else "would reach"
     return f"For comparison: {name}, {reach} {wording.measured(figure)} of the same {wording.count(figure.n)}."
+
+
+def interval(record: Record, result: Result) -> str:
+    """Half a sentence for whoever meets an interval for the first time."""
+    headline = result.headline
+    if headline is None or not headline.has_interval:
+        return ""
+    level = round(100 * headline.level)
+    return (
+        f"The {level}% interval is the range in which the true figure is to be looked for: measured again and again on "
+        f"other {wording.noun(record)} of the same kind, {level} of 100 such ranges would hold it."
+    )
+
+
+def beginning(record: Record) -> str:
+    """Where the weights came from before training."""
+    init = record.init
+    if not init:
+        return ""
+    if (init.get("init") or {}).get("use") == "random":
+        because = init["init"].get("because")  # where nobody had chosen to
+        return f"First weights: drawn at random{f', since {wording.label(because, 400)}' if because else ''}."
+    loaded, new = len(init.get("loaded") or []), len(init.get("new") or [])
+    counts = f" {wording.count(loaded)} of {wording.count(loaded + new)} weights taken, {wording.count(new)} new."
+    return f"First weights: {wording.label(init.get('summary', 'not recorded'), most=400)}.{counts if loaded else ''}"
+
+
+def settled(decision: dict[str, Any]) -> str:
+    """What was settled on the validation split once training was over, and is applied to every answer."""
+    parts = []
+    if (temperature := decision.get("temperature")) is not None:
+        parts.append(f"confidence was calibrated on the validation split (temperature {temperature:.2f})")
+    if (thresholds := decision.get("thresholds", decision.get("threshold"))) is not None:
+        number = len(thresholds) if isinstance(thresholds, (list, dict)) else 1
+        parts.append(f"{'the threshold was' if number == 1 else 'thresholds were'} chosen on the validation split")
+    if (reach := decision.get("reach")) is not None:
+        share = wording.percent(decision.get("coverage", 0.9), 0)
+        parts.append(
+            f"how far off answers are (± {wording.number(reach)} for {share}) was learnt on the validation split"
+        )
+    others = [n for n in decision if n not in ("temperature", "thresholds", "threshold", "reach", "coverage")]
+    if others:
+        parts.append(f"{wording.join([name.replace('_', ' ') for name in others])} settled on the validation split")
+    text = ", ".join(parts)
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
 def unmeasured(record: Record) -> str:

@@ -19,6 +19,7 @@ __all__ = [
     "label",
     "measured",
     "noun",
+    "number",
     "percent",
     "title",
 ]
@@ -27,7 +28,10 @@ __all__ = [
 NOUNS = {"image": ("picture", "pictures"), "text": ("text", "texts"), "speech": ("recording", "recordings")}
 
 # Metrics that are shares of rows, which people read as percentages. The others are plain numbers.
-SHARES = ("accuracy", "balanced_accuracy", "precision", "recall", "exact_match")
+SHARES = (
+    *("accuracy", "balanced_accuracy", "precision", "recall", "exact_match"),
+    *("subset_accuracy", "hamming_loss", "coverage"),
+)
 
 TITLES = {
     "accuracy": "Right answers (accuracy)",
@@ -42,6 +46,16 @@ TITLES = {
     "log_loss": "Log-loss",
     "brier": "Brier score",
     "ece": "Expected calibration error",
+    "mean_average_precision": "Mean average precision",
+    "average_precision": "Average precision",
+    "f1": "F1",
+    "f1_micro": "F1, of all answers together",
+    "f1_samples": "F1, mean over rows",
+    "subset_accuracy": "Rows with all labels right (subset accuracy)",
+    "hamming_loss": "Wrong among all single answers (Hamming loss)",
+    "r2": "Share of variance explained (R²)",
+    "spearman": "Correlation of ranks (Spearman)",
+    "coverage": "Truths inside the interval given with the answer",
 }
 
 
@@ -73,7 +87,20 @@ def count(number: int) -> str:
 def value(metric: str, number: float | None) -> str:
     if number is None:
         return "–"
-    return percent(number) if is_share(metric) else f"{number:.3f}" if abs(number) < 1000 else f"{number:,.0f}"
+    if is_share(metric):
+        return percent(number)
+    if 0 < abs(number) < 0.001:
+        return f"{number:.2g}"
+    return f"{number:.3f}" if abs(number) < 1000 else f"{number:,.0f}"
+
+
+def number(value: float) -> str:
+    """Four figures of a measured number, as people write it.
+
+    >>> number(1234567.8), number(0.00012345)
+    ('1,234,568', '0.0001234')
+    """
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
 
 
 def figure(each: Figure) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+import numpy as np
+import torch
 from pydantic import Field
 from torch import Tensor
 from torch.nn import Module
@@ -17,9 +19,14 @@ from pervade.core.errors import DataError
 from pervade.core.protocols import Context, Domain, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Json, Output, Parts, Rows, Table
-from pervade.metrics.calibration import reliability
+from pervade.data import split as splits
+from pervade.data.parts import average
+from pervade.metrics.calibration import reliability, temperature
 from pervade.metrics.classification import classification_metrics, majority_baseline
 from pervade.metrics.confusion import confusion_matrix
+
+FEWEST_TO_CALIBRATE = 30  # rows
+AUXILIARY = 0.4  # weight of the loss at an auxiliary head, where the network has one (Szegedy et al. 2014: 0.3 - 0.4)
 
 
 @register("task")
@@ -27,16 +34,28 @@ from pervade.metrics.confusion import confusion_matrix
 class Classify(Task):
     """The model returns "logits" (n, k); the batch holds "target" (n,) int64.
 
-    `loss` "mse" is the squared distance between the probabilities and the one-hot target, summed over classes: the
-    Brier score. `smoothing` moves that share of the target evenly over all classes (Szegedy et al. 2016).
+    `loss_name` "mse" is the squared distance between the probabilities and the one-hot target, summed over classes: the
+    Brier score. "focal" turns the loss of rows that are right already down by (1 - p)^focus (Lin et al. 2017,
+    arXiv:1708.02002). `smoothing` moves that share of the target evenly over all classes (Szegedy et al. 2016).
+    `class_weights` "balanced" weighs every row by the inverse of its class's share of the training split, so that all
+    classes weigh the same.
     """
 
-    loss_name: Literal["cross-entropy", "mse"] = "cross-entropy"
+    loss_name: Literal["cross-entropy", "mse", "focal"] = "cross-entropy"
     smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    focus: Annotated[float, Field(ge=0.0, le=10.0)] = 2.0  # gamma of the focal loss
+    class_weights: Literal["none", "balanced"] = "none"
+    calibrate: bool = True  # fits a temperature on the validation split, so that a probability means what it says
 
     def examine(self, rows: Rows) -> None:
         if "target" not in rows:
             raise DataError("the data has no labels; put each class into a folder of its own, or add a label column")
+        other = next((each for each in rows.column("target") if isinstance(each, (list, float))), None)
+        if other is not None:
+            raise DataError(
+                f"a row's target is {other!r}, not one class; choose the task that goes with it (`pervade tasks`), or "
+                "set -o domain.target=class"
+            )
         counts = Counter(rows.column("target"))
         if len(counts) == 1:
             raise DataError(f"there is only one class, {next(iter(counts))!r}; to classify takes at least two")
@@ -45,26 +64,46 @@ class Classify(Task):
             raise DataError(
                 f"class {single[0]!r} has one example only; it needs at least two, to learn from and to test"
             )
-        if "split" in rows and "train" in rows.column("split"):
-            trained = {t for t, s in zip(rows.column("target"), rows.column("split"), strict=True) if s == "train"}
-            unseen = sorted(set(counts) - trained)
-            if unseen:
-                raise DataError(
-                    f"class {unseen[0]!r} stands in another split but not in train; remove it there, or move some of it"
-                )
+        splits.refuse_unseen(rows)
 
     def outputs(self, domain: Domain) -> dict[str, int]:
         return {"logits": len(_labels(domain))}
 
+    def forward(self, model: Module, batch: Batch, context: Context) -> Output:
+        output: Output = model(batch["input"], mask=batch.get("mask"))
+        if self.class_weights == "balanced" and context.companions is not None:
+            output = {**output, "class_weights": context.companions.get_buffer("class_weights")}
+        return output
+
+    def companions(self, model: Module, domain: Domain) -> Module | None:
+        if self.class_weights == "none":
+            return None
+        counts = torch.tensor(domain.counts, dtype=torch.float32)  # type: ignore[attr-defined]
+        companions = Module()
+        companions.register_buffer("class_weights", counts.sum() / (len(counts) * counts))
+        return companions
+
     def loss(self, output: Output, batch: Batch) -> Parts:
-        logits, target = output["logits"].float(), batch["target"]
-        if self.loss_name == "cross-entropy":
-            loss = F.cross_entropy(logits, target, reduction="none", label_smoothing=self.smoothing)
-        else:
+        target = batch["target"]
+        loss = self._losses(output["logits"].float(), target)
+        if "auxiliary" in output:
+            loss = loss + AUXILIARY * self._losses(output["auxiliary"].float(), target)
+        parts = {"loss": loss, "accuracy": (output["logits"].detach().argmax(1) == target).float()}
+        if "class_weights" in output:
+            weight = output["class_weights"][target]
+            parts |= {"loss": loss * weight, "count": weight}
+        return parts
+
+    def _losses(self, logits: Tensor, target: Tensor) -> Tensor:
+        if self.loss_name == "mse":
             classes = logits.shape[1]
             wanted = F.one_hot(target, classes) * (1 - self.smoothing) + self.smoothing / classes
-            loss = (logits.softmax(1) - wanted).square().sum(1)
-        return {"loss": loss, "accuracy": (logits.detach().argmax(1) == target).float()}
+            return (logits.softmax(1) - wanted).square().sum(1)
+        loss = F.cross_entropy(logits, target, reduction="none", label_smoothing=self.smoothing)
+        if self.loss_name == "focal":
+            right = logits.softmax(1).gather(1, target[:, None])[:, 0]
+            loss = loss * (1 - right) ** self.focus
+        return loss
 
     def score(self, output: Output, batch: Batch) -> Tensor:
         """(n,): log-probability of the target, or of the likeliest class where there is no target."""
@@ -78,10 +117,8 @@ class Classify(Task):
     def predictions(self, output: Output, batch: Batch, context: Context) -> Table:
         """ "probabilities" (n, k) float64, "prediction" (n,) and, where known, "target" (n,): numbers of labels."""
         # On the processor, since not every device computes in 64 bits, which keep log-losses of sure answers apart.
-        probabilities = output["logits"].cpu().double().softmax(1)
-        table: Table = {"row": batch["row"]}
-        if "target" in batch:
-            table["target"] = batch["target"]
+        probabilities = (output["logits"].cpu().double() / context.decision.get("temperature", 1.0)).softmax(1)
+        table: Table = {name: batch[name] for name in ("row", "part", "target") if name in batch}
         labels = _labels(context.domain)
         prediction = probabilities.argmax(1)
         return {
@@ -91,8 +128,30 @@ class Classify(Task):
             "probabilities": probabilities,
         }
 
+    def reduce(self, table: Table, domain: Domain) -> Table:
+        """Views of one picture become one line: the normalised geometric mean of their probabilities. That is the
+        softmax of their mean logits, so a temperature fitted to the joined lines fits the views as well."""
+        if "part" not in table:
+            return table
+        log_prob = np.log(np.clip(table["probabilities"], np.finfo(np.float64).tiny, None))
+        table = average({**table, "probabilities": log_prob}, ["probabilities"])
+        probabilities = torch.from_numpy(table["probabilities"]).softmax(1).numpy()
+        prediction, labels = probabilities.argmax(1), _labels(domain)
+        return {
+            **table,
+            "prediction": prediction,
+            "label": [labels[i] for i in prediction.tolist()],
+            "probabilities": probabilities,
+        }
+
     def metrics(self, domain: Domain) -> Mapping[str, Any]:
         return classification_metrics(_labels(domain))
+
+    def decide(self, columns: Mapping[str, Any], domain: Domain) -> dict[str, Json]:
+        """ "temperature" of the probabilities; nothing where the rows are too few to tell (below 30)."""
+        if not self.calibrate or len(columns["row"]) < FEWEST_TO_CALIBRATE:
+            return {}
+        return {"temperature": round(temperature(columns["probabilities"], columns["target"]), 6)}
 
     def details(self, columns: Mapping[str, Any], train: Rows, domain: Domain) -> dict[str, Json]:
         """ "labels", "confusion" (rows: the true class), "reliability" (bars) and "baseline" (the training split's most

@@ -12,9 +12,10 @@ MOST_IN_ORDER = 30  # more classes are sorted, the worst first
 MOST_AT_ONCE = 30  # the rest is folded away
 
 TEMPLATE = """\
-<p><b>Recognised</b> (recall): of the {{ many }} of this class, the share that was given this answer. <b>Trusted</b>
-(precision): of the {{ many }} that were given this answer, the share that was right.{% if sorted %} The least
-recognised classes come first.{% endif %}</p>
+<p><b>Recognised</b> (recall): of the {{ many }} {{ "with this label" if several else "of this class" }}, the share that
+was given this answer. <b>Trusted</b> (precision): of the {{ many }} that were given this answer, the share that was
+right.{% if several %} A label is <b>said from</b> its own probability on.{% endif %}
+{% if sorted %} The least recognised come first.{% endif %}</p>
 {{ table(shown) }}
 {% if folded %}
 <details><summary>{{ folded|length|count }} more classes</summary>{{ table(folded) }}</details>
@@ -23,8 +24,9 @@ recognised classes come first.{% endif %}</p>
 
 TABLE = """\
 <div class="scroll"><table class="classes">
-<thead><tr><th>Class</th><th>Recognised</th><th>Trusted</th>
-{% for name in others %}<th>{{ name }}</th>{% endfor %}<th class="number">Learnt from</th></tr></thead>
+<thead><tr><th>{{ "Label" if several else "Class" }}</th><th>Recognised</th><th>Trusted</th>
+{% for name in others %}<th>{{ name }}</th>{% endfor %}{% if several %}<th class="number">Said from</th>{% endif %}
+<th class="number">Learnt from</th></tr></thead>
 <tbody>
 {% for row in rows %}
 <tr><th>{{ row.name|label(40) }}</th>
@@ -36,6 +38,7 @@ TABLE = """\
 {% for each in row.others %}
 <td>{{ each|measured }}<small class="block">n = {{ each.n|count }}</small></td>
 {% endfor %}
+{% if several %}<td class="number">{{ row.threshold|percent if row.threshold is not none else "–" }}</td>{% endif %}
 <td class="number">{{ row.train|count if row.train is not none else "–" }}</td></tr>
 {% endfor %}
 </tbody></table></div>
@@ -47,32 +50,37 @@ def section(record: Record) -> Section | None:
     if result is None or not result.by_class:
         return None
     trained = dict(zip(result.labels, result.details.get("train_counts") or [], strict=False))
-    rows = [_row(name, figures, trained) for name, figures in result.by_class.items()]
+    thresholds = dict(zip(result.labels, result.details.get("thresholds") or [], strict=False))
+    rows = [_row(name, figures, trained, thresholds) for name, figures in result.by_class.items()]
     many = len(rows) > MOST_IN_ORDER
     if many:
         rows.sort(key=lambda row: (row["sort"], row["name"]))
     others = [wording.title(name) for name in _others(next(iter(result.by_class.values())))]
     body = render(
         TEMPLATE,
-        table=lambda some: render(TABLE, rows=some, others=others),
+        table=lambda some: render(TABLE, rows=some, others=others, several=bool(thresholds)),
+        several=bool(thresholds),
         shown=rows[:MOST_AT_ONCE],
         folded=rows[MOST_AT_ONCE:],
         sorted=many,
         many=wording.noun(record),
     )
-    return Section("classes", "Class by class", body)
+    return Section("classes", "Label by label" if thresholds else "Class by class", body)
 
 
 def _others(figures: dict[str, Figure]) -> list[str]:
     return [name for name in figures if name not in ("recall", "precision")]
 
 
-def _row(name: str, figures: dict[str, Figure], trained: dict[str, int]) -> dict[str, Any]:
+def _row(
+    name: str, figures: dict[str, Figure], trained: dict[str, int], thresholds: dict[str, float]
+) -> dict[str, Any]:
     recall, precision = figures.get("recall"), figures.get("precision")
     return {
         "name": name,
         "pair": [(recall, "first"), (precision, "second")],
         "others": [figures[each] for each in _others(figures)],
         "train": trained.get(name),
+        "threshold": thresholds.get(name),
         "sort": recall.value if recall is not None and recall.value is not None else 2.0,
     }

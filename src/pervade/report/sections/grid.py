@@ -28,7 +28,7 @@ TEMPLATE = """\
 
 def section(record: Record) -> Section | None:
     names = sorted({*record.checkpoints, *(each.checkpoint for each in record.results)})
-    if not names:
+    if not names or record.together:  # which has no checkpoint of its own
         return None
     meters = sorted({each.meter for each in record.results})
     found = {(each.checkpoint, each.meter): each.headline for each in record.results}

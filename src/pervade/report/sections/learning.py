@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from pervade.report import chart, wording
@@ -23,12 +24,16 @@ TEMPLATE = """\
 
 
 def section(record: Record) -> Section | None:
+    if record.members:  # each of its runs has learnt, and has a page of its own
+        return None
     per_pass = _steps_per_pass(record)
     names = [name for name in _names(record.steps) if not name.startswith(VALIDATION)]
     judged = [name.removeprefix(VALIDATION) for name in _names(record.passes) if name.startswith(VALIDATION)]
     names += [name for name in judged if name not in names]
     signs = [chr(ord("A") + i % 26) for i in range(len(record.decisions))]
     charts = [each for name in names if (each := _chart(record, name, per_pass, signs, name in judged)) is not None]
+    if record.lr_find:
+        charts.append(_found(record))
     decisions = [
         (sign, f"after pass {entry.get('pass', '?')}, step {wording.count(entry.get('step', 0))}: {entry['text']}")
         for sign, entry in zip(signs, record.decisions, strict=True)
@@ -44,19 +49,37 @@ def section(record: Record) -> Section | None:
     )
 
 
+def _found(record: Record) -> Any:
+    """The range test that the learning rate comes from."""
+    found = record.lr_find
+    at = [math.log10(rate) for rate in found["rates"]]
+    tests = list(zip(at, found["losses"], strict=True))
+    smooth = list(zip(at, found["smoothed"], strict=True))
+    # What ran away would press all else to the floor.
+    low, high = min(loss for _, loss in tests), 2 * max(smooth[0][1], tests[0][1])
+    shown = [
+        chart.Line("one step", [(a, min(loss, high)) for a, loss in tests], "first faint"),
+        chart.Line("smoothed", [(a, min(loss, high)) for a, loss in smooth], "first"),
+    ]
+    x = chart.axis_x("learning rate, as a power of ten", at[0], at[-1])
+    y = chart.axis_y("Loss while the learning rate grew", min(low, 0.9 * low), high)
+    summary = f"learning rate {found['lr']:g} was chosen: {found['reason']}"
+    return chart.lines(x, y, shown, summary, [chart.Mark(math.log10(found["lr"]), f"{found['lr']:g}")])
+
+
 def _facts(record: Record) -> str:
     steps = max((entry.get("step", 0) for entry in record.log), default=0)
-    parts = [f"{wording.count(len(record.passes))} {'pass' if len(record.passes) == 1 else 'passes'} over the data"]
+    parts = [f"{record.done:g} {'pass' if record.done == 1 else 'passes'} over the data"]
     parts.append(f"{wording.count(steps)} steps")
     if record.elapsed is not None:
         parts.append(wording.duration(record.elapsed))
-    trained = record.class_counts.get("train")
+    trained = record.split_counts.get("train")
     if record.elapsed and record.finished and trained:
         # Validation and saving included: what a reader gets who divides the two himself.
-        rate = round(len(record.passes) * sum(trained.values()) / record.elapsed)
+        rate = round(record.done * trained / record.elapsed)
         parts.append(f"{wording.count(rate)} {wording.noun(record)} a second")
     best = record.plan.get("best_pass")
-    chosen = f" The best checkpoint is from pass {best}." if best else ""
+    chosen = f" The best checkpoint is from pass {best:g}." if best else ""
     unfinished = "" if record.finished else " Training has not finished."
     return f"{', '.join(parts)}.{chosen}{unfinished}"
 
@@ -90,7 +113,7 @@ def _chart(record: Record, name: str, per_pass: float | None, signs: list[str], 
         shown.append(chart.Line("training", trained, "first"))
     if validated:
         best = record.plan.get("best_pass")
-        marked = next((at for at, _ in validated if round(at) == best), None) if per_pass else None
+        marked = next((at for at, _ in validated if abs(at - (best or 0)) < 0.01), None) if per_pass else None
         shown.append(
             chart.Line("validation, best ringed" if marked else "validation", validated, "second", True, marked)
         )

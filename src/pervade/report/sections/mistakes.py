@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import base64
 import io
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from markupsafe import Markup
 
-from pervade.core import files
 from pervade.core.errors import CheckpointError, PervadeError
 from pervade.core.protocols import Domain
 from pervade.core.types import Media
+from pervade.data import embedded
 from pervade.engine import predict
 from pervade.report import preprocessing, wording
 from pervade.report.html import Section, render
@@ -48,7 +47,7 @@ def section(record: Record) -> Section | None:
         table = predict.read_columns(path)
     except CheckpointError as error:
         return Section("mistakes", title, render("<p>{{ why }}</p>", why=str(error)))
-    if not {"row", "target", "prediction", "probabilities"} <= table.keys():
+    if not {"row", "target", "prediction", "probabilities"} <= table.keys() or table["target"].ndim != 1:
         return None
     wrong = np.flatnonzero(table["target"] != table["prediction"])
     confidence = table["probabilities"][np.arange(len(table["row"])), table["prediction"]]
@@ -65,20 +64,38 @@ def _shown(
     record: Record, result: Result, table: dict[str, Any], index: int, confidence: float, domain: Domain | None
 ) -> dict[str, Any]:
     said, true = result.labels[table["prediction"][index]], result.labels[table["target"][index]]
-    number = int(table["row"][index])
-    row = {name: values[number] for name, values in record.columns.items() if number < len(values)}
-    name = table["id"][index] if "id" in table else row.get("id", number)
+    row = row_of(record, table, index)
     prediction = {"label": said, "confidence": confidence}
     return {
-        "media": _media(domain, {**row, "row": number, "id": str(name)}, prediction),
+        "media": media(domain, row, prediction),
         "said": said,
         "true": true,
         "confidence": confidence,
-        "id": name,
+        "id": row["id"],
     }
 
 
-def _media(domain: Domain | None, row: dict[str, Any], prediction: dict[str, Any]) -> Markup:
+def predictions(record: Record, columns: set[str]) -> dict[str, Any] | None:
+    """The predictions file of the main result, if it can be read and has these columns."""
+    path = record.run.predictions(record.main.checkpoint, record.main.split) if record.main else None
+    if path is None or not path.exists():
+        return None
+    try:
+        table = predict.read_columns(path)
+    except CheckpointError:  # `section` says so
+        return None
+    return table if columns <= table.keys() else None
+
+
+def row_of(record: Record, table: dict[str, Any], index: int) -> dict[str, Any]:
+    """What data.json holds of a line of the predictions file."""
+    number = int(table["row"][index])
+    row = {name: values[number] for name, values in record.columns.items() if number < len(values)}
+    name = table["id"][index] if "id" in table else row.get("id", number)
+    return {**row, "row": number, "id": str(name)}
+
+
+def media(domain: Domain | None, row: dict[str, Any], prediction: dict[str, Any]) -> Markup:
     """The row as its domain shows it, or why it cannot be shown. A data set that was moved must not cost the report."""
     reason = _gone(row)
     if reason is None and domain is not None:
@@ -95,11 +112,13 @@ def _gone(row: dict[str, Any]) -> str | None:
     path = row.get("path")
     if path is None:
         return None
-    if not Path(path).is_file():
+    if embedded.missing([path]):
         return "the file is not there any more"
-    if row.get("hash") and files.sha256(Path(path)) != row["hash"]:
-        return "the file has changed since"
-    return None
+    try:
+        same = not row.get("hash") or embedded.sha256(path) == row["hash"]
+    except OSError:  # a table that was written anew
+        same = False
+    return None if same else "the file has changed since"
 
 
 def _element(media: Media) -> Markup:

@@ -1,4 +1,6 @@
-"""All measurements of the frame, one after another: `make bench-frame`, about 45 minutes on 2 cores.
+"""All measurements of one group, one after another: `make bench-frame` (45 minutes on 2 cores), `make bench-image`.
+
+    python benchmarks/group.py frame
 
 Each is a script of its own that prints a table; docs/results.md holds what they printed, with hardware and date.
 """
@@ -11,7 +13,19 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPTS = ("start_up", "fit_overhead", "folder_rate", "keras_comparison", "mlp_baseline", "resume_kills")
+GROUPS = {
+    "frame": ("start_up", "fit_overhead", "folder_rate", "keras_comparison", "mlp_baseline", "resume_kills"),
+    "image": (
+        "photos",
+        "transfer",
+        "faces",
+        "augmentation_cost",
+        "trainer_comparison",
+        "two_ranks",
+        "noisy_labels",
+        "time_limit",
+    ),
+}
 
 
 def hardware() -> str:
@@ -21,10 +35,10 @@ def hardware() -> str:
     return f"{about['processor']}, {about['cores']} cores, {about['memory_gb']} GB; torch {about['packages']['torch']}"
 
 
-def main() -> None:
+def main(group: str) -> None:
     print(f"{datetime.date.today().isoformat()}; {hardware()}", flush=True)
     failed = []
-    for name in SCRIPTS:
+    for name in GROUPS[group]:
         script = Path(__file__).with_name(f"{name}.py")
         print(f"\n## {name}\n\n`python benchmarks/{name}.py`\n", flush=True)
         environment = {**os.environ, "PYTHONWARNINGS": "default"}
@@ -35,4 +49,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) != 2 or sys.argv[1] not in GROUPS:
+        sys.exit(f"give one group: {', '.join(GROUPS)}")
+    main(sys.argv[1])

@@ -1,0 +1,79 @@
+"""The default recipe against the reference CNN, both from random weights, on photos of cats and dogs.
+
+    python benchmarks/photos.py [--data ../shared/data/cats_dogs] [--seeds 2]        about 8 minutes a seed
+
+Each side by its own recipe as it stands in recipes/image.py, alternating, each in a process of its own as a user would
+start it. Wall time is that of the whole command: reading, training, evaluation, report. Differences are paired over the
+test rows; the test split is looked at once, here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pervade
+from pervade.engine import predict
+from pervade.metrics.paired import differences, discordant
+
+DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "cats_dogs"
+SIDES = {"default": [], "reference CNN": ["--model", "reference-cnn"]}
+
+
+def train(data: Path, runs: Path, name: str, more: list[str]) -> tuple[pervade.Run, float]:
+    command = [Path(sys.executable).with_name("pervade"), "train", data, "--init", "random", "--runs", runs]
+    began = time.monotonic()
+    subprocess.run([*command, "--name", name, *more], check=True, capture_output=True)
+    return pervade.load(name, runs), time.monotonic() - began
+
+
+def columns(run: pervade.Run) -> dict[str, Any]:
+    return predict.read_columns(run.directory.predictions(run.directory.require_checkpoint(None), "test"))
+
+
+def main(data: Path, seeds: int) -> None:
+    seconds: dict[str, list[float]] = {side: [] for side in SIDES}
+    print("| seed | side | accuracy | 95% interval | n | log-loss | ECE | seconds |\n|---|---|---|---|---|---|---|---|")
+    lines = []
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in range(seeds):
+            files = {}
+            for number, (side, more) in enumerate(SIDES.items()):
+                run, taken = train(data, Path(folder), f"{number}-{seed}", [*more, "--seed", str(seed)])
+                seconds[side].append(taken)
+                figures = run.results()["metrics"]
+                files[side] = columns(run)
+                each = figures["accuracy"]
+                print(
+                    f"| {seed} | {side} | {each['value']:.1%} | {each['low']:.1%} to {each['high']:.1%} | {each['n']:,} "
+                    f"| {figures['log_loss']['value']:.3f} | {figures['ece']['value']:.3f} | {taken:.0f} |",
+                    flush=True,
+                )
+            loaded = run.load()
+            metric = loaded.task.metrics(loaded.domain)["accuracy"]
+            first, second = files["reference CNN"], files["default"]
+            pair = differences({"accuracy": metric}, [first, second])[0]["accuracy"]
+            counts = discordant(metric, first, second)
+            assert counts is not None
+            lines.append(
+                f"| {seed} | {pair.difference * 100:+.1f} points | {pair.low * 100:+.1f} to {pair.high * 100:+.1f} "
+                f"| {counts.p:.1e} | {counts.only_second} / {counts.only_first} |"
+            )
+    print("\n| seed | default - reference | paired 95% interval | McNemar p | only default / only reference right |")
+    print("|---|---|---|---|---|\n" + "\n".join(lines))
+    ratio = median(seconds["default"]) / median(seconds["reference CNN"])
+    print(f"\nwall time of the default: {ratio:.2f} of the reference's (medians of {seeds})")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--seeds", type=int, default=2)
+    arguments = parser.parse_args()
+    main(arguments.data, arguments.seeds)

@@ -1,0 +1,98 @@
+"""pervade compare: two models or more on the same rows, by paired tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pervade.cli.options import RunsOption
+
+MOST_SINGLE = 15  # figures of single classes that a terminal is filled with
+MOST_SETTINGS = 12
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command()(compare)
+
+
+def compare(
+    run: Annotated[
+        list[str], typer.Argument(metavar="RUN RUN…", help="Runs to compare; the first is the one to compare with.")
+    ],
+    checkpoint: Annotated[
+        list[str] | None, typer.Option(help="Which checkpoint: once for all runs, or once for each, in their order.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    reference: Annotated[
+        int, typer.Option(min=1, metavar="NUMBER", help="Which of the runs is the one to compare with.")
+    ] = 1,
+    allow_different_rows: Annotated[
+        bool, typer.Option("--allow-different-rows", help="Compare the common rows where the splits differ.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Where the page goes: compare.html unless given.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON; a page only with --out.")] = False,
+    runs: RunsOption = Path("runs"),
+) -> None:
+    """Compare models on the same rows: is one better, by how much, how sure is that? Writes a page to look at."""
+    import json
+
+    from pervade import api
+    from pervade.report import compare as page
+
+    found = api.compare(
+        run,
+        checkpoints=checkpoint or (),
+        split=split,
+        reference=reference - 1,
+        allow_different_rows=allow_different_rows,
+        runs=runs,
+    )
+    if as_json:
+        if out is not None:
+            page.write(found, out)
+        typer.echo(json.dumps(found.as_dict(), ensure_ascii=False, indent=1))
+        return
+    written = page.write(found, out or Path("compare.html"))  # first: whoever reads our lines may go away
+    _show(found)
+    typer.echo(f"\npage    {written}")
+
+
+def _show(comparison: Any) -> None:
+    from pervade.report import compare_words
+
+    typer.echo(f"\non {compare_words.counted(comparison)}")
+    for text in comparison.rows:
+        typer.echo(f"not all rows are the same: {text}", err=True)
+    for index in range(1, len(comparison.sides)):
+        typer.echo(compare_words.sentence(comparison, index))
+    for side, found in zip(comparison.sides[1:], comparison.differences, strict=True):
+        _table(comparison.sides[0].name, side.name, found)
+    shown = list(comparison.settings.items())[:MOST_SETTINGS]
+    typer.echo("\nset differently" if shown else "\nset differently: nothing, the recipes are the same")
+    for path, values in shown:
+        typer.echo(f"  {path:24}{'  |  '.join(str(value) for value in values)}")
+    if len(comparison.settings) > len(shown):
+        typer.echo(f"  and {len(comparison.settings) - len(shown)} more, on the page")
+
+
+def _table(first: str, second: str, found: dict[str, Any]) -> None:
+    from pervade.report import compare_words, wording
+
+    single = [name for name in found if "[" in name]
+    hidden = single if len(single) > MOST_SINGLE else []
+    widths = [max(len(each), 9) for each in (first[:24], second[:24])]
+    head = f"{first[:24]:>{widths[0]}}  {second[:24]:>{widths[1]}}"
+    typer.echo(f"\n{'':24}{head}  {'difference':>12}  {'95% interval':20}  p")
+    for name, each in found.items():
+        if name in hidden:
+            continue
+        values = [wording.value(name, None if value != value else value) for value in (each.first, each.second)]
+        pair = f"{values[0]:>{widths[0]}}  {values[1]:>{widths[1]}}"
+        difference = compare_words.amount(name, each.difference, signed=True).removesuffix(" points")
+        interval = compare_words.interval(name, each.low, each.high)
+        p = compare_words.probability(each.adjusted).removeprefix("p ").removeprefix("= ")
+        typer.echo(f"{name:24}{pair}  {difference:>12}  {interval:20}  {p}")
+    if hidden:
+        typer.echo(f"and {len(hidden)} figures of single classes, on the page")

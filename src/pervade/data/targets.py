@@ -1,0 +1,125 @@
+"""What a row's target is, from the table to the batch: one class, several labels, a number, or somebody's name.
+
+    kind       in the rows     learnt from the training split      in the batch
+    class      str             labels, counts                      int64: the label's number
+    labels     list of str     labels, counts                      float32 (k,): 1 where the row has the label
+    number     float           scale: (mean, deviation)            float32: (number - mean) / deviation
+    identity   str             labels, counts                      int64: the label's number; -1: never trained on
+
+Numbers are standardised here, in 64 bits, so that 32 bits are enough for what follows: a year with its minute would
+otherwise lose its minutes. Axis letters: n rows, k labels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pervade.core.errors import DataError, nearest
+
+Kind = Literal["class", "labels", "number", "identity"]
+
+STRANGER = -1  # the number of everybody who was never trained on
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What a domain keeps of the training split's targets; empty where the kind has no such thing."""
+
+    labels: tuple[str, ...] = ()
+    counts: tuple[int, ...] = ()  # rows of each label
+    rows: int = 0  # of the training split
+    scale: tuple[float, float] = (0.0, 1.0)  # mean and deviation
+
+
+def learn(kind: Kind, values: Sequence[Any]) -> Learnt:
+    """From the targets of the training split. Raises DataError where there are none, or they are of another kind."""
+    if not len(values):
+        raise DataError("the training split has no rows, so nothing can be learnt from it")
+    if kind == "number":
+        numbers = np.array([_number(value, f"row {i}") for i, value in enumerate(values)])
+        mean, deviation = float(numbers.mean()), float(numbers.std())
+        # Where all are equal but for rounding, dividing by their deviation would blow the rounding up.
+        return Learnt(rows=len(values), scale=(mean, deviation if deviation > 1e-12 * max(abs(mean), 1e-300) else 1.0))
+    if kind == "labels":
+        counts = Counter(label for value in values for label in set(_labels(value)))
+    else:
+        counts = Counter(_name(value) for value in values)
+    labels = tuple(sorted(counts, key=natural))
+    return Learnt(labels, tuple(counts[label] for label in labels), len(values))
+
+
+def encode(kind: Kind, value: Any, learnt: Learnt, where: str) -> int | float | np.ndarray:
+    """One row's target as it goes into a batch. Raises DataError, naming the row, where it cannot be."""
+    if kind == "number":
+        mean, deviation = learnt.scale
+        return (_number(value, where) - mean) / deviation
+    if kind == "labels":
+        has = np.zeros(len(learnt.labels), np.float32)
+        has[[_place(label, learnt.labels, "label", where) for label in _labels(value)]] = 1.0
+        return has
+    name = _name(value)
+    if kind == "identity" and name not in learnt.labels:
+        return STRANGER
+    return _place(name, learnt.labels, "class", where)
+
+
+def decode_numbers(standardised: np.ndarray, scale: tuple[float, float], rounded: bool = False) -> np.ndarray:
+    """Numbers (n,) float64 in their own unit, from what `encode` made. `rounded` to what 32 bits can tell apart, so
+    that the table's 3.5 comes back as 3.5."""
+    mean, deviation = scale
+    numbers: np.ndarray = np.asarray(standardised, np.float64) * deviation + mean
+    return np.round(numbers, 5 - math.floor(math.log10(deviation))) if rounded else numbers
+
+
+def stack(kind: Kind, targets: Sequence[Any]) -> Tensor:
+    """(n,) int64, (n,) float32, or (n, k) float32."""
+    if kind in ("class", "identity"):
+        return torch.tensor(targets, dtype=torch.int64)
+    return torch.from_numpy(np.asarray(targets, np.float32))
+
+
+def natural(label: str) -> tuple[int, int, str]:
+    """The order of labels: numbers by value, then everything else by letters: 2 before 10."""
+    return (0, int(label), label) if label.isdecimal() else (1, 0, label)
+
+
+def _place(label: str, labels: tuple[str, ...], what: str, where: str) -> int:
+    try:
+        return labels.index(label)
+    except ValueError:
+        raise DataError(
+            f"{where}: the {what} {label!r} never stands in the training split; remove it or move some; "
+            f"{nearest(label, labels) if len(labels) <= 1000 else 'look for a misspelling'}"
+        ) from None
+
+
+def _name(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    raise DataError(f"a class is one name, not {value!r}; {_remedy(value)}")
+
+
+def _labels(value: Any) -> list[str]:
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return value
+    raise DataError(f"labels of a row are a list of names, not {value!r}; {_remedy(value)}")
+
+
+def _number(value: Any, where: str) -> float:
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    raise DataError(f"{where}: the target {value!r} is no finite number; {_remedy(value)}")
+
+
+def _remedy(value: Any) -> str:
+    """Which setting goes with such a value."""
+    kind = "labels" if isinstance(value, list) else "class" if isinstance(value, str) else "number"
+    return f"this one goes with domain.target={kind}, and the task that belongs to it"

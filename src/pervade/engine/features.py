@@ -1,0 +1,97 @@
+"""Features of a frozen body: computed once for each row, kept, and given to the head instead of pictures.
+
+The cache's key is what the features depend on: the body's weights, the domain, and the content of the rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import safetensors.torch
+import torch
+from numpy.random import Generator
+from safetensors import SafetensorError
+from torch import Tensor
+
+from pervade.core import files, spec
+from pervade.core.protocols import Domain
+from pervade.core.types import Batch, Example, Rows
+from pervade.data import cache
+from pervade.data.loader import Loader
+from pervade.nn.backbone import Backbone
+
+
+class Features:
+    """A domain whose examples are the features that `domain`'s examples have; all else it leaves to `domain`."""
+
+    def __init__(self, domain: Domain, tensors: dict[str, Tensor]) -> None:
+        self.domain, self.input, self.target = domain, tensors["input"], tensors.get("target")
+        self.places: dict[int, list[int]] = {}  # of a row's examples, of which there may be several
+        for place, number in enumerate(tensors["row"].tolist()):
+            self.places.setdefault(number, []).append(place)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.domain, name)
+
+    def transform(self, row: dict[str, Any], rng: Generator | None) -> list[Example]:
+        return [{"place": place} for place in self.places[row["row"]]]
+
+    def collate(self, examples: Sequence[Example]) -> Batch:
+        places = torch.tensor([example["place"] for example in examples])
+        batch: Batch = {"input": self.input[places]}
+        return batch if self.target is None else {**batch, "target": self.target[places]}
+
+
+def compute(
+    network: Backbone, domain: Domain, rows: Rows, workers: int, progress: Callable[[int, int], None]
+) -> Domain:
+    """The features of all `rows`, in fp32, from the cache where they are there. The network is left as it was."""
+    path = cache.folder().with_name("features") / f"{_key(network, domain, rows)}.safetensors"
+    try:
+        tensors = safetensors.torch.load_file(path) if path.is_file() else None
+    except (SafetensorError, OSError):  # cut off by a crash of the machine: made anew, as any cache is
+        tensors = None
+    if tensors is None:
+        tensors = _run(network, domain, rows, workers, progress)
+        with files.replacing(path) as temporary:
+            safetensors.torch.save_file(tensors, temporary)
+    return cast(Domain, Features(domain, tensors))
+
+
+def _run(
+    network: Backbone, domain: Domain, rows: Rows, workers: int, progress: Callable[[int, int], None]
+) -> dict[str, Tensor]:
+    device = next(network.parameters()).device
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    found: dict[str, list[Tensor]] = {"input": [], "target": [], "row": []}
+    done = 0
+    try:
+        for batch in Loader(rows, domain, 64, seed=0, training=False, workers=workers):
+            with torch.inference_mode():
+                features = network.features(batch["input"].to(device)).cpu()
+            # Copied, because tensors of inference mode may not take part in training.
+            found["input"].append(features.clone())
+            found["row"].append(batch["row"])
+            found["target"] += [batch["target"]] if "target" in batch else []
+            done += len(batch["row"])
+            progress(done, len(rows))
+    finally:
+        for module, training in modes.items():
+            module.training = training
+    return {name: torch.cat(parts) for name, parts in found.items() if parts}
+
+
+def _key(network: Backbone, domain: Domain, rows: Rows) -> str:
+    digest = hashlib.sha256(json.dumps(spec.encode(domain), sort_keys=True).encode())
+    for name, value in network.state_dict().items():
+        if not name.startswith("head."):
+            digest.update(
+                name.encode() + value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
+            )
+    digest.update(json.dumps([list(rows.column("hash")), list(map(int, rows.number))]).encode())
+    digest.update(type(network.body).__qualname__.encode() + repr(network.body).encode())
+    return digest.hexdigest()

@@ -1,0 +1,146 @@
+"""Weights that were trained before: those published for the network, a file, a folder of the Hugging Face Hub, a run.
+
+pervade train DATA --init pretrained    what was published for --model, downloaded once, announced before
+pervade train DATA --init weights.pth   a file of weights; names are fitted, the head is replaced where classes differ
+pervade train DATA --init runs/mine     what one of our own runs has learnt
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch.nn import Module
+
+from pervade.core import download, registry, spec
+from pervade.core.errors import ConfigError, nearest
+from pervade.core.protocols import Domain, Initializer, Model, Started
+from pervade.core.registry import register
+from pervade.engine.checkpoint import read_recipe
+from pervade.weights import locate
+from pervade.weights.checkpoint import IMAGENET_DEVIATION, IMAGENET_MEAN, Checkpoint
+from pervade.weights.transplant import transplant
+
+
+@register("init")
+@dataclass(frozen=True)
+class Pretrained(Initializer):
+    """Normalisation is the checkpoint's own, since its first layer has learnt from pixels normalised so."""
+
+    source: str = ""  # a file or folder; empty: what was published for the model
+    mean: tuple[float, ...] = ()  # by channel, of pixels of 0-1; empty: what belongs to the checkpoint
+    deviation: tuple[float, ...] = ()
+
+    def made_with(self) -> tuple[Model | None, Domain | None]:
+        """The network and the domain (not fitted) that the source was made with, as far as it says so."""
+        path = Path(self.source)
+        if not self.source or not path.is_dir():
+            return None, None
+        own = locate.own_checkpoint(path)
+        if own is not None:
+            recipe = read_recipe(own / "recipe.yaml")
+            return recipe.model, recipe.domain
+        if not (path / "config.json").is_file():
+            return None, None
+        architecture = locate.read_config(path / "config.json").get("architecture")  # as timm writes it
+        name = f"timm:{architecture}" if isinstance(architecture, str) else f"hf:{path.absolute()}"
+        return spec.decode(name, Model), None
+
+    def fetch(self, model: Model) -> None:
+        self._read(model)
+
+    def adapt(self, domain: Domain, model: Model) -> Domain:
+        """Raises CheckpointError where the weights cannot be read, ConfigError where the statistics do not fit."""
+        mean, deviation, _ = self._statistics(self._read(model), domain)
+        return replace(domain, mean=mean, deviation=deviation)  # type: ignore[type-var]
+
+    def apply(self, network: Module, model: Model, domain: Domain) -> Started:
+        """Raises CheckpointError where less than half of the network's body would be filled."""
+        checkpoint = self._read(model)
+        started = transplant(network, checkpoint, getattr(domain, "labels", ()), _described(model))
+        _, _, words = self._statistics(checkpoint, domain)
+        return replace(started, summary=f"{started.summary}; pixels normalised by {words}")
+
+    def _read(self, model: Model) -> Checkpoint:
+        checkpoint = locate.read(Path(self.source)) if self.source else _published(model)
+        translate = getattr(model, "translate", None)  # where a library changed its names over time
+        return translate(checkpoint) if translate is not None else checkpoint
+
+    def _statistics(
+        self, checkpoint: Checkpoint, domain: Any
+    ) -> tuple[tuple[float, ...], tuple[float, ...], str]:
+        """Mean, deviation, and where they are from in words."""
+        channels = domain.channels
+        mean, deviation, words = checkpoint.mean, checkpoint.deviation, "the checkpoint's own mean and deviation"
+        # What a checkpoint for other pictures says is no help; that it is one, the weights themselves say best.
+        if mean is None or deviation is None or not len(mean) == len(deviation) == channels:
+            if channels == 3:
+                mean, deviation = IMAGENET_MEAN, IMAGENET_DEVIATION
+                words = "ImageNet's mean and deviation, which is assumed (-o init.mean and init.deviation change it)"
+            else:
+                mean, deviation = domain.mean, domain.deviation
+                words = "the training split's mean and deviation, since the checkpoint has none"
+        if self.mean or self.deviation:
+            words = "the mean and deviation that were set"
+        mean, deviation = self.mean or mean, self.deviation or deviation
+        for name, values in (("mean", mean), ("deviation", deviation)):
+            if len(values) != channels:
+                raise ConfigError(f"init.{name} has {len(values)} numbers, but the pictures have {channels} channels")
+        if min(deviation) <= 0:
+            raise ConfigError(f"init.deviation {list(deviation)} must be above 0")
+        return mean, deviation, words
+
+
+def starting_from(init: str | Path | Initializer) -> Initializer:
+    """What `--init` means: an initialiser's name, or where weights lie (kept as a whole path, so that a run can be
+    resumed from elsewhere). Raises ConfigError where it is neither."""
+    if isinstance(init, Initializer):
+        return init
+    names = registry.names("init")
+    if str(init) in names:
+        return spec.decode(str(init), Initializer)
+    path = Path(init)
+    if not path.exists():
+        raise ConfigError(
+            f"--init {str(init)!r} is neither a way to start ({', '.join(names)}) nor a file, folder or run that is "
+            f"there; {nearest(str(init), names)}"
+        )
+    return Pretrained(str(path.absolute()))
+
+
+def out_of_reach(model: Any) -> str | None:
+    """Why the weights published for the model can neither be taken from the cache nor be downloaded; None: they can."""
+    published = model.published()
+    if published.path.is_file():
+        return None
+    forbidden = download.offline()
+    if forbidden:
+        return f"{published.path} is not there, and {forbidden} forbids downloads"
+    if not download.reachable(published.host):
+        return f"{published.path} is not there, and {published.host} does not answer"
+    return None
+
+
+def _published(model: Model) -> Checkpoint:
+    find = getattr(model, "published", None)
+    published = find() if find is not None else None
+    if published is None:
+        raise ConfigError(
+            f"no weights were published for {_described(model)}; name a file with --init PATH, take --init random, "
+            "or a model that has some (--model resnet18)"
+        )
+    checkpoint: Checkpoint = published.read()
+    return checkpoint
+
+
+def _described(model: Model) -> str:
+    """
+    >>> from pervade.models.resnet import ResNet
+    >>> _described(ResNet(width=32))
+    'resnet (depth=18 width=32 stem=auto dropout=0.0)'
+    """
+    fields = spec.encode(model)
+    name = fields.pop("use", None) or type(model).__name__
+    shown = " ".join(f"{key}={value}" for key, value in fields.items() if isinstance(value, (str, int, float)))
+    return f"{name} ({shown})"

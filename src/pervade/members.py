@@ -1,0 +1,278 @@
+"""Runs inside a run: the same recipe by several seeds (`--seeds 5`), or by cross-validation (`--folds 5`).
+
+    members.json                       which runs, and the seconds they took so far
+    members/<seed-0 | fold-1 …>/       each a complete run
+    predictions/members@test.parquet   of folds: every row once, by the model that never saw it
+    results/evaluate@members.json      mean, standard deviation and every member's own figure
+
+Seeds share one split of the data, so that what differs between them is the training alone. Folds each keep one part
+for their test; a test split that the data has itself is touched by none of them ("aside").
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from pervade import workflow
+from pervade.core import files, runtime, spec
+from pervade.core.errors import CheckpointError, ConfigError, DataError
+from pervade.core.protocols import Recipe
+from pervade.core.run import RunDirectory
+from pervade.core.types import Rows
+from pervade.data import folds
+from pervade.engine import checkpoint, predict, ranks
+from pervade.evaluate.evaluation import evaluate
+from pervade.metrics.estimate import estimate
+from pervade.metrics.interval import student
+from pervade.report import wording
+from pervade.training import Options
+
+NAME = "members"  # stands for a checkpoint's name in the files of all members together
+SUMMARY = 1.5  # seconds that a time limit keeps for the figures of all, and the report
+
+
+@dataclass(frozen=True)
+class Plan:
+    """members.json. `used` are seconds that finished members took."""
+
+    kind: Literal["seeds", "folds"]
+    number: int
+    used: float = 0.0
+
+    def names(self, recipe: Recipe) -> list[str]:
+        if self.kind == "seeds":
+            return [f"seed-{recipe.seed + i}" for i in range(self.number)]
+        return [f"fold-{i + 1}" for i in range(self.number)]
+
+
+def plan(seeds: int | None, folds: int | None) -> Plan | None:
+    """What was asked for; None where it is a single run. Raises ConfigError."""
+    if seeds is None and folds is None:
+        return None
+    if seeds is not None and folds is not None:
+        raise ConfigError("--seeds and --folds exclude each other: a spread over both could not be told apart")
+    kind: Literal["seeds", "folds"] = "seeds" if seeds is not None else "folds"
+    number = int(seeds or 0) if seeds is not None else int(folds or 0)
+    if number < 2:
+        raise ConfigError(f"--{kind} {number} is too few; it takes at least 2 for a spread")
+    return Plan(kind, number)
+
+
+def write_plan(run: RunDirectory, plan: Plan) -> None:
+    files.write_json(run.members, asdict(plan))
+
+
+def read_plan(run: RunDirectory) -> Plan:
+    stored = files.read_json(run.members, "kind", "number")
+    return Plan(stored["kind"], stored["number"], stored.get("used", 0.0))
+
+
+def go(run: RunDirectory, recipe: Recipe | None, options: Options) -> dict[str, Any]:
+    """Trains, evaluates and reports every member that is not finished yet; returns the results of all together.
+
+    `recipe` is needed where the stored one has unregistered parts. Raises Stopped after a signal, once saved.
+    """
+    began = time.monotonic() if options.began is None else options.began
+    given, recipe = recipe, recipe or checkpoint.read_recipe(run.recipe)
+    ranks.start(runtime.pick_device(recipe.device))
+    with workflow.alone(run):
+        asked = read_plan(run)
+        rows = _rows(run, recipe, asked, options)
+        names = asked.names(recipe)
+        for number, name in enumerate(names):
+            member = run.member(name)
+            if result_path(member) is not None:
+                continue
+            options.screen.say(f"{name}, {number + 1} of {len(names)}")
+            left = None
+            if recipe.time_limit is not None:
+                used = asked.used + time.monotonic() - began
+                left = max((recipe.time_limit - SUMMARY - used) / (len(names) - number), 0.001)
+            own = _recipe(recipe, asked, number, left)
+            _one(run, member, own, given is not None, _member_rows(rows, recipe, asked, number), options)
+            if ranks.rank() == 0:
+                write_plan(run, replace(asked, used=asked.used + time.monotonic() - began))
+        return summarise(run, recipe, rows, given is not None)
+
+
+def _rows(run: RunDirectory, recipe: Recipe, asked: Plan, options: Options) -> Rows:
+    if ranks.rank() == 0 and not run.data.exists():
+        divide = None
+        if asked.kind == "folds":
+            divide = partial(folds.assign, folds=asked.number, seed=recipe.seed)
+        workflow.read_data(run, recipe, options, divide)
+        if asked.kind == "folds":
+            aside = list(files.read_json(run.data)["columns"]["split"]).count(folds.ASIDE)
+            if aside:
+                options.screen.say(
+                    f"the data's own test split ({aside:,} rows) stays aside: the folds are drawn from the others, and "
+                    "no member sees it"
+                )
+    ranks.wait()
+    return workflow.load_rows(run, recipe.domain, options.screen)
+
+
+def _member_rows(rows: Rows, recipe: Recipe, asked: Plan, number: int) -> Rows:
+    return rows if asked.kind == "seeds" else folds.member(rows, number + 1, recipe.validation, recipe.seed)
+
+
+def _recipe(recipe: Recipe, asked: Plan, number: int, time_limit: float | None) -> Recipe:
+    seed = recipe.seed + number if asked.kind == "seeds" else recipe.seed
+    return replace(recipe, seed=seed, time_limit=time_limit)
+
+
+def _one(run: RunDirectory, member: RunDirectory, own: Recipe, unreadable: bool, rows: Rows, options: Options) -> None:
+    if ranks.rank() == 0 and not member.recipe.exists():
+        about = files.read_json(run.environment)
+        workflow.write_data(member, about["source"], rows)
+        workflow.begin(member, own, about["source"], about["task"], bool(about.get("find_lr")))
+    ranks.wait()
+    options = replace(options, began=time.monotonic())
+    workflow.train(member, own if unreadable else None, options, rows)
+    measure(member, rows, own if unreadable else None, options)
+
+
+def measure(member: RunDirectory, rows: Rows, recipe: Recipe | None, options: Options) -> None:
+    """Evaluates the member's chosen checkpoint on its test split (or, without one, on validation), and reports."""
+    from pervade import report
+
+    loaded = checkpoint.load_checkpoint(member, member.require_checkpoint(None), recipe)
+    device = torch.device(runtime.pick_device((recipe or checkpoint.read_recipe(member.recipe)).device))
+    with options.screen.bar("evaluating") as bar:
+        evaluate(member, loaded, rows, split=final_split(rows), device=device, progress=bar)
+    if ranks.rank() == 0:
+        report.write(member)
+    ranks.wait()
+
+
+def final_split(rows: Rows) -> str:
+    return "test" if "test" in rows.column("split") else "validation"
+
+
+def result_path(member: RunDirectory) -> Any:
+    """Where the member's last figures are; None while it is not finished."""
+    if not member.recipe.exists():
+        return None
+    for name in ("best", "last"):
+        if name in member.checkpoints():
+            for meter in ("evaluate", "evaluate-validation"):
+                path = member.result(meter, name)
+                if path.exists():
+                    return path
+    return None
+
+
+def again(run: RunDirectory, recipe: Recipe | None, options: Options) -> dict[str, Any]:
+    """Evaluates every member anew. Raises CheckpointError where one is unfinished."""
+    given, recipe = recipe, recipe or checkpoint.read_recipe(run.recipe)
+    asked = read_plan(run)
+    with workflow.alone(run):
+        rows = _rows(run, recipe, asked, options)
+        for number, name in enumerate(asked.names(recipe)):
+            options.screen.say(name)
+            measure(run.member(name), _member_rows(rows, recipe, asked, number), given, options)
+        return summarise(run, recipe, rows, given is not None)
+
+
+# all members together
+
+
+def summarise(run: RunDirectory, recipe: Recipe, rows: Rows, unreadable: bool = False) -> dict[str, Any]:
+    """results/evaluate@members.json, from the members' results and predictions alone."""
+    if ranks.rank() != 0:
+        return {}
+    asked = read_plan(run)
+    names = asked.names(recipe)
+    paths = {name: result_path(run.member(name)) for name in names}
+    missing = [name for name, path in paths.items() if path is None]
+    if missing:
+        raise CheckpointError(f"{missing[0]} of {run.path} is not finished; go on with: pervade resume {run.path}")
+    results = {name: files.read_json(path) for name, path in paths.items()}
+    first = results[names[0]]
+    metrics = {name: _together(name, results) for name in first["metrics"] if _common(name, results.values())}
+    summary: dict[str, Any] = {
+        "meter": "evaluate",
+        "checkpoint": NAME,
+        "split": first["split"],
+        "n": first["n"],
+        "precision": "fp32",
+        "kind": asked.kind,
+        "members": {name: {"checkpoint": each["checkpoint"], "n": each["n"]} for name, each in results.items()},
+    }
+    if asked.kind == "folds":
+        n, pooled, details = _pooled(run, results, recipe if unreadable else None, rows)
+        summary |= {"n": n, "predictions": f"predictions/{NAME}@test.parquet"}
+        metrics = {name: {**each, **pooled[name]} for name, each in metrics.items() if name in pooled}
+    else:
+        # What belongs to one member's predictions (its confusions) stands in its own results.
+        details = {key: value for key, value in first["details"].items() if key in ("labels", "baseline")}
+    summary |= {"metrics": metrics, "details": details}
+    meter = "evaluate" if summary["split"] == "test" else f"evaluate-{summary['split']}"
+    files.write_json(run.result(meter, NAME), summary)
+    return summary
+
+
+def _common(name: str, results: Iterable[dict[str, Any]]) -> bool:
+    return all(name in each["metrics"] for each in results)
+
+
+def _together(name: str, results: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Mean, standard deviation and the interval of the mean over members of one metric."""
+    own = {member: each["metrics"][name] for member, each in results.items()}
+    members = {member: {key: each[key] for key in ("value", "low", "high", "n")} for member, each in own.items()}
+    n = int(next(iter(own.values()))["n"])
+    undefined = [member for member, each in own.items() if each["value"] is None]
+    if undefined:
+        nothing = {"value": None, "low": None, "high": None, "mean": None, "deviation": None}
+        return {**nothing, "n": n, "method": "none", "level": 0.95, "why": f"not defined in {undefined[0]}"} | {
+            "members": members
+        }
+    values = np.array([each["value"] for each in own.values()], dtype=np.float64)
+    low, high = student(values)
+    mean, deviation = float(values.mean()), float(values.std(ddof=1))
+    method = f"t over {len(values)} seeds, on the same rows"
+    if wording.is_share(name):
+        low, high = max(low, 0.0), min(high, 1.0)
+    # All alike, say at none right: an interval of no width would claim a certainty that nobody has.
+    alike = deviation < 1e-12
+    interval: dict[str, Any] = {"low": None if alike else low, "high": None if alike else high}
+    if alike:
+        interval["why"] = "every seed gives the same value, so their spread cannot tell how sure it is"
+    kept = {key: value for key, value in next(iter(own.values())).items() if key == "higher_is_better"}
+    return {"value": mean, **interval, "n": n, "method": method, "level": 0.95, **kept} | {
+        "mean": mean,
+        "deviation": deviation,
+        "members": members,
+    }
+
+
+def _pooled(
+    run: RunDirectory, results: dict[str, dict[str, Any]], recipe: Recipe | None, rows: Rows
+) -> tuple[int, dict[str, dict[str, Any]], dict[str, Any]]:
+    """The folds' predictions as one file, and the figures of that file: every row once."""
+    loaded = [
+        checkpoint.load_checkpoint(run.member(name), each["checkpoint"], recipe) for name, each in results.items()
+    ]
+    labels = [spec.encode(getattr(each.domain, "labels", ())) for each in loaded]
+    for name, each in zip(results, labels, strict=True):
+        if each != labels[0]:
+            raise DataError(
+                f"the classes that {name} learnt differ from those of {next(iter(results))}, so that their answers "
+                "cannot be put together; leave out classes with few rows, or ask for fewer folds"
+            )
+    tested = rows.where("split", "test")
+    parts = [run.member(name).path / each["predictions"] for name, each in results.items()]
+    about = {"checkpoint": NAME, "split": "test", "precision": "fp32", "members": list(results)}
+    path = predict.pool(run.predictions(NAME, "test"), parts, tested, about)
+    columns = predict.read_columns(path)
+    task, domain = loaded[0].task, loaded[0].domain
+    estimates = estimate(dict(task.metrics(domain)), columns)
+    details = task.details(columns, tested, domain)
+    return len(columns["row"]), {name: each.as_dict() for name, each in estimates.items()}, details

@@ -1,0 +1,37 @@
+"""Whether a model does better than its baseline: one answer for the terminal, the report and the model card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def headline(result: Mapping[str, Any]) -> str | None:
+    """The metric that a verdict is about: the first with a value, since a task lists its metrics by importance.
+
+    `result` is as evaluate writes it: "metrics" by name, each with "value", "low" and "high".
+    """
+    return next((name for name, each in result["metrics"].items() if each.get("value") is not None), None)
+
+
+def beats_baseline(result: Mapping[str, Any]) -> bool | None:
+    """Whether the headline's interval lies wholly on the better side of the baseline's, or of its value where it has no
+    interval. None where there is nothing to compare: no baseline for this metric, no interval, or neither way better.
+
+    That two intervals do not overlap is more than a paired test would ask: who passes here is better indeed.
+    """
+    name = headline(result)
+    baseline = ((result.get("details") or {}).get("baseline") or {}).get("metrics") or {}
+    if name is None or name not in baseline:
+        return None
+    own, other = result["metrics"][name], baseline[name]
+    higher = own.get("higher_is_better", True)  # results of before it was written down are of classifiers
+    if higher is None or own.get("low") is None or own.get("high") is None or other.get("value") is None:
+        return None
+    if higher:
+        return bool(own["low"] > _first(other.get("high"), other["value"]))
+    return bool(own["high"] < _first(other.get("low"), other["value"]))
+
+
+def _first(end: float | None, value: float) -> float:
+    return value if end is None else end

@@ -1,0 +1,231 @@
+"""The figures of an answer that holds several labels, from the columns "target" (n, k), "prediction" (n, k), both of 0
+and 1, and "probabilities" (n, k), each in 0-1 and free of the others.
+
+    metrics = multilabel_metrics(["cat", "dark"])
+    estimates = estimate(metrics, columns)      # estimates["average_precision[dark]"].low
+
+Axis letters: n rows, k labels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+
+from pervade.core.errors import ConfigError, DataError
+from pervade.metrics.columns import Columns, column
+from pervade.metrics.estimate import Estimate, Family, Measure, Metric, Shared, estimate, weighted_mean
+from pervade.metrics.ranking import areas, rank
+
+# What an answer that is the same for every row can be measured by.
+BASELINE_METRICS = ("mean_average_precision", "f1_micro", "f1_macro", "f1_samples", "subset_accuracy", "hamming_loss")
+
+
+def multilabel_metrics(labels: Sequence[str]) -> dict[str, Metric]:
+    """All figures, in the order a reader wants them; those of single labels are `recall[dark]`.
+
+    Raises:
+        ConfigError: no label, or a label twice.
+    """
+    labels = tuple(labels)
+    if not labels:
+        raise ConfigError("there are no labels to measure")
+    if twice := sorted({label for label in labels if labels.count(label) > 1}):
+        raise ConfigError(f"labels must differ; these stand there twice: {', '.join(twice)}")
+    ranked, counted = partial(ranking_family, labels=labels), partial(agreement_family, labels=labels)
+    exact = partial(_rows_right, num_labels=len(labels))
+    metrics = {
+        "mean_average_precision": Metric(
+            Shared(ranked, "mean_average_precision"),
+            description="average precision of each label, mean over the labels that occur",
+            undefined="no row has a label",
+        ),
+        "f1_micro": Metric(Shared(counted, "f1_micro"), description="F1 of all answers to all labels together"),
+        "f1_macro": Metric(Shared(counted, "f1_macro"), description="mean F1 of the labels that occur or were said"),
+        "f1_samples": Metric(
+            Shared(counted, "f1_samples"), description="mean F1 of each row's labels; 1 where there are none, rightly"
+        ),
+        "subset_accuracy": Metric(
+            Shared(counted, "subset_accuracy"), trials=exact, description="share of rows with all labels right"
+        ),
+        "hamming_loss": Metric(
+            Shared(counted, "hamming_loss"),
+            higher_is_better=False,
+            description="share of single answers that are wrong",
+        ),
+        "roc_auc": Metric(
+            Shared(ranked, "roc_auc"),
+            description="area under the ROC curve of each label, mean over the labels for which it is defined",
+            undefined="no label has both rows with it and rows without",
+        ),
+    }
+    return metrics | _of_single_labels(labels, ranked, counted)
+
+
+def prior_baseline(
+    columns: Columns,
+    labels: Sequence[str],
+    prior: np.ndarray,
+    *,
+    level: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, Estimate]:
+    """What the same answer to every row reaches on these rows.
+
+    Args:
+        columns: "target" and "group" are read.
+        prior: (k,) the share of rows OF THE TRAINING SPLIT that have each label: the probabilities that are answered,
+            and what is at least 0.5 is said.
+    """
+    shape = flag_column(columns, "target", len(labels)).shape
+    constant = {
+        **columns,
+        "probabilities": np.broadcast_to(prior.astype(np.float64), shape),
+        "prediction": np.broadcast_to((prior >= 0.5).astype(np.int64), shape),
+    }
+    metrics = multilabel_metrics(labels)
+    chosen = {name: metrics[name] for name in BASELINE_METRICS}
+    return estimate(chosen, constant, level=level, resamples=resamples, seed=seed)
+
+
+# Families: what is done once a file, and in it what is done once a resample.
+
+
+def agreement_family(columns: Columns, labels: tuple[str, ...]) -> Measure:
+    target = flag_column(columns, "target", len(labels)).astype(np.float64)
+    said = flag_column(columns, "prediction", len(labels)).astype(np.float64)
+    both = target * said
+    wrong = (target != said).mean(axis=1)
+    exact = (wrong == 0).astype(np.float64)
+    mentioned = (target + said).sum(axis=1)
+    of_rows = np.divide(2 * both.sum(axis=1), mentioned, out=np.ones(len(target)), where=mentioned > 0)
+
+    def measure(weight: np.ndarray) -> dict[str, float]:
+        hits, have, called = weight @ both, weight @ target, weight @ said
+        f1 = _ratio(2 * hits, have + called)
+        values = {
+            "f1_micro": float(_ratio(2 * hits.sum(keepdims=True), (have + called).sum(keepdims=True))[0]),
+            "f1_macro": _mean(f1[have + called > 0]),
+            "f1_samples": weighted_mean(of_rows, weight),
+            "subset_accuracy": weighted_mean(exact, weight),
+            "hamming_loss": weighted_mean(wrong, weight),
+        }
+        single = {
+            "precision": _ratio(hits, called),
+            "recall": _ratio(hits, have),
+            "f1": np.where(have > 0, f1, math.nan),
+        }
+        for name, each in single.items():
+            values.update(zip((f"{name}[{label}]" for label in labels), each.tolist(), strict=True))
+        return values
+
+    return measure
+
+
+def ranking_family(columns: Columns, labels: tuple[str, ...]) -> Measure:
+    """A label without a row has no average precision, and one without a row that lacks it no ROC; the means are over
+    the others, so that a rare label that a resample lacks does not take the figure away."""
+    target = flag_column(columns, "target", len(labels)) > 0
+    probabilities = share_column(columns, "probabilities", len(labels))
+    rankings = [rank(probabilities[:, each], target[:, each]) for each in range(len(labels))]
+
+    def measure(weight: np.ndarray) -> dict[str, float]:
+        roc, precision = zip(*(areas(ranking, weight) for ranking in rankings), strict=True)
+        values = {"roc_auc": _mean(_defined(roc)), "mean_average_precision": _mean(_defined(precision))}
+        values.update(zip((f"average_precision[{label}]" for label in labels), precision, strict=True))
+        return values
+
+    return measure
+
+
+def flag_column(columns: Columns, name: str, num_labels: int) -> np.ndarray:
+    """A column of (n, k) zeros and ones, int64.
+
+    Raises:
+        DataError: the column is missing, has another shape, or holds anything else.
+    """
+    values = column(columns, name)
+    if values.ndim != 2 or values.shape[1] != num_labels or not np.isin(values, (0, 1)).all():
+        raise DataError(
+            f"column '{name}' must hold 0 or 1 for each of {num_labels} labels, not {values.dtype} {values.shape}"
+        )
+    return values.astype(np.int64)
+
+
+def share_column(columns: Columns, name: str, num_labels: int) -> np.ndarray:
+    """A column of (n, k) probabilities, float64; rows need not sum to 1.
+
+    Raises:
+        DataError: the column is missing, has another shape, or leaves 0-1.
+    """
+    values = column(columns, name)
+    # Written so that nan, for which every comparison is false, counts as wrong.
+    if values.ndim != 2 or values.shape[1] != num_labels or not ((values >= 0) & (values <= 1)).all():
+        raise DataError(
+            f"column '{name}' must hold {num_labels} probabilities in 0-1 a row, not {values.dtype} {values.shape}"
+        )
+    return values.astype(np.float64)
+
+
+def _of_single_labels(labels: tuple[str, ...], ranked: Family, counted: Family) -> dict[str, Metric]:
+    metrics: dict[str, Metric] = {}
+    for index, label in enumerate(labels):
+        right = partial(_right_where, index=index, num_labels=len(labels))
+        metrics |= {
+            f"precision[{label}]": Metric(
+                Shared(counted, f"precision[{label}]"),
+                trials=partial(right, given="prediction", other="target"),
+                description=f"share right of the rows called '{label}'",
+                undefined=f"no row was called '{label}'",
+            ),
+            f"recall[{label}]": Metric(
+                Shared(counted, f"recall[{label}]"),
+                trials=partial(right, given="target", other="prediction"),
+                description=f"share found of the rows with '{label}'",
+                undefined=f"no row has '{label}'",
+            ),
+            f"f1[{label}]": Metric(
+                Shared(counted, f"f1[{label}]"),
+                description=f"harmonic mean of precision and recall of '{label}'",
+                undefined=f"no row has '{label}'",
+            ),
+            f"average_precision[{label}]": Metric(
+                Shared(ranked, f"average_precision[{label}]"),
+                description=f"area under the precision-recall curve of '{label}'",
+                undefined=f"no row has '{label}'",
+            ),
+        }
+    return metrics
+
+
+def _rows_right(columns: Columns, num_labels: int) -> np.ndarray:
+    right: np.ndarray = (
+        flag_column(columns, "target", num_labels) == flag_column(columns, "prediction", num_labels)
+    ).all(axis=1)
+    return right
+
+
+def _right_where(columns: Columns, given: str, other: str, index: int, num_labels: int) -> np.ndarray:
+    """Of the rows where `given` has the label, whether `other` has it too."""
+    chosen = flag_column(columns, given, num_labels)[:, index] > 0
+    right: np.ndarray = flag_column(columns, other, num_labels)[chosen, index] > 0
+    return right
+
+
+def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    out = np.full(len(above), math.nan)
+    np.divide(above, below, out=out, where=below > 0)
+    return out
+
+
+def _defined(values: Sequence[float]) -> np.ndarray:
+    found = np.array(values)
+    return found[~np.isnan(found)]
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else math.nan

@@ -1,0 +1,201 @@
+"""Models on the same rows: by how much their figures differ, and how sure that is.
+
+Rows that are hard for one model are mostly hard for the other. What both get right says nothing about which is better,
+so a test of the pairs sees differences that two separate intervals, which overlap, would hide.
+
+Axis letters: n rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from pervade.core.errors import DataError
+from pervade.metrics.columns import Columns, column, count_rows
+from pervade.metrics.estimate import Metric, bootstrap, measure
+from pervade.metrics.interval import percentiles
+
+RESAMPLES = 2000  # so that the smallest p that can be seen is 0.001
+
+
+@dataclass(frozen=True)
+class Discordant:
+    """Rows by which of two models is right on them."""
+
+    both: int
+    only_first: int
+    only_second: int
+    neither: int
+
+    @property
+    def p(self) -> float:
+        return mcnemar(self.only_first, self.only_second)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """second - first of one figure on the same rows, with the interval that holds the true one with `level`.
+
+    nan where `why` says so. `p` is of the hypothesis that they do not differ; `adjusted` is p after Holm, for the
+    number of models that were compared with the first (equal to p where it was one).
+    """
+
+    first: float
+    second: float
+    difference: float
+    low: float
+    high: float
+    p: float
+    adjusted: float
+    n: int
+    method: str  # how low, high and p were found, in words
+    higher_is_better: bool | None = True  # None: neither
+    level: float = 0.95
+    why: str = ""
+
+    @property
+    def shown(self) -> bool:
+        """Whether a difference is shown: the interval leaves out 0, and the test says the same."""
+        return self.adjusted < 1 - self.level and (self.low > 0 or self.high < 0)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON, which has no nan: what is missing is None."""
+        record = asdict(self)
+        for name, value in record.items():
+            if isinstance(value, float) and math.isnan(value):
+                record[name] = None
+        return record | {"shown": self.shown}
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """McNemar's exact test: the probability, if both were right equally often, of a split of the rows on which just one
+    is right that is at least as uneven as this one. Two-sided binomial with one half, in [0, 1]; 1 where there are no
+    such rows.
+
+    Q. McNemar, "Note on the sampling error of the difference between correlated proportions or percentages",
+    Psychometrika 12 (1947). The exact form, and not chi-square, since good models disagree on few rows.
+
+    Raises:
+        ValueError: a count is below 0.
+    """
+    if only_first < 0 or only_second < 0:
+        raise ValueError(f"counts cannot be below 0, as {min(only_first, only_second)} is")
+    n, fewer = only_first + only_second, min(only_first, only_second)
+    # Terms fall fast below the largest, so that a million rows take no longer than a thousand.
+    term = math.exp(math.lgamma(n + 1) - math.lgamma(fewer + 1) - math.lgamma(n - fewer + 1) - n * math.log(2))
+    total = 0.0
+    for k in range(fewer, -1, -1):
+        total += term
+        term *= k / (n - k + 1)
+        if term <= 1e-18 * total:
+            break
+    return min(1.0, 2 * total)
+
+
+def discordant(metric: Metric, first: Columns, second: Columns) -> Discordant | None:
+    """None where the metric is no share of all rows, so that there is no right or wrong of each row to count."""
+    if metric.trials is None:
+        return None
+    right, other = np.asarray(metric.trials(first), bool), np.asarray(metric.trials(second), bool)
+    if not len(right) == len(other) == count_rows(first):
+        return None
+    return Discordant(
+        both=int((right & other).sum()),
+        only_first=int((right & ~other).sum()),
+        only_second=int((~right & other).sum()),
+        neither=int((~right & ~other).sum()),
+    )
+
+
+def differences(
+    metrics: Mapping[str, Metric],
+    files: Sequence[Columns],
+    *,
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> list[dict[str, Difference]]:
+    """Every metric of every further file less that of the first.
+
+    Intervals and p come from the paired bootstrap: both models meet the same resamples of whole groups, and p is twice
+    the share of them on the other side of 0 (B. Efron and R. J. Tibshirani, "An Introduction to the Bootstrap" (1993),
+    section 15.4). A share of all rows has its p from McNemar's exact test instead, where no rows depend on each other.
+    With several further files, p is corrected metric by metric after Holm.
+
+    Args:
+        files: columns of predictions of the same n rows in the same order, each with the same "group" (n,).
+
+    Raises:
+        DataError: fewer than two files, or files of different rows.
+    """
+    if len(files) < 2:
+        raise DataError(f"{len(files)} predictions file cannot be compared; two or more are needed")
+    groups = column(files[0], "group")
+    if any(not np.array_equal(groups, column(each, "group")) for each in files[1:]):
+        raise DataError("the files to be compared do not hold the same rows and groups in the same order")
+    n, num_groups = count_rows(files[0]), len(np.unique(groups))
+    values = [measure(metrics, each)(np.ones(n)) for each in files]
+    drawn = [bootstrap(metrics, each, resamples=resamples, seed=seed) for each in files] if num_groups > 1 else []
+    found: list[dict[str, Difference]] = []
+    for index in range(1, len(files)):
+        own: dict[str, Difference] = {}
+        for name, metric in metrics.items():
+            pair = values[0][name], values[index][name]
+            spread = drawn[index][name] - drawn[0][name] if drawn else np.empty(0)
+            made = _difference(metric, pair, spread, n, num_groups, level)
+            counts = discordant(metric, files[0], files[index]) if num_groups == n else None
+            if counts is not None:
+                made = replace(made, p=counts.p, method=f"{made.method}; p: McNemar's exact test")
+            own[name] = made
+        found.append(own)
+    for name in metrics:
+        for own, adjusted in zip(found, holm([own[name].p for own in found]), strict=True):
+            own[name] = replace(own[name], adjusted=adjusted)
+    return found
+
+
+def _difference(
+    metric: Metric, pair: tuple[float, float], drawn: np.ndarray, n: int, num_groups: int, level: float
+) -> Difference:
+    first, second = pair
+    difference, unknown = second - first, math.nan
+    made = Difference(
+        first, second, difference, unknown, unknown, unknown, unknown, n, "none", metric.higher_is_better, level
+    )
+    if math.isnan(difference):
+        return replace(made, why=metric.undefined)
+    if num_groups == 1:
+        return replace(made, why="one group of rows alone: how it varies from group to group cannot be seen")
+    defined = drawn[~np.isnan(drawn)]
+    method = f"paired bootstrap of {len(drawn):,} resamples by {'row' if num_groups == n else 'group'}"
+    if len(defined) < len(drawn):
+        method += f", {len(drawn) - len(defined):,} of them undefined and left out"
+    if len(defined) == 0:
+        return replace(made, method=method, why=f"in every resample one of them is undefined: {metric.undefined}")
+    if np.ptp(defined) <= 1e-12 * max(1.0, abs(first), abs(second)):
+        same = abs(difference) <= 1e-12 * max(1.0, abs(first))
+        why = "the same in every resample, so resampling cannot tell how sure it is"
+        return replace(made, method=method, why=why, p=1.0 if same else unknown)
+    low, high = percentiles(defined, level)
+    beyond = min((defined <= 0).sum(), (defined >= 0).sum())
+    p = min(1.0, 2 * (1 + int(beyond)) / (1 + len(defined)))
+    return replace(made, low=low, high=high, p=p, method=method)
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Each p corrected for how many there are, so that the chance of any false alarm stays what it is for one.
+
+    The smallest is multiplied by their number m, the next by m - 1 and so on, never falling. nan stays nan and is not
+    counted. S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian J. of Statistics 6 (1979).
+    """
+    order = sorted((i for i, each in enumerate(p) if not math.isnan(each)), key=lambda i: p[i])
+    adjusted, least = [math.nan] * len(p), 0.0
+    for rank, i in enumerate(order):
+        least = max(least, min(1.0, (len(order) - rank) * p[i]))
+        adjusted[i] = least
+    return adjusted

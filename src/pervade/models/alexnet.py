@@ -1,0 +1,67 @@
+"""AlexNet (Krizhevsky et al. 2012; one column, arXiv:1404.5997), in the form and the names of torchvision: five
+convolutions and three dense layers with dropout between."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import Field
+from torch import nn
+from torchvision.models.alexnet import AlexNet_Weights
+
+from pervade.core.protocols import Model
+from pervade.core.registry import register
+from pervade.nn.backbone import Backbone
+from pervade.nn.trial import require_size
+from pervade.weights.published import Published, torchvision_weights
+
+
+@register("model")
+@dataclass(frozen=True)
+class AlexNet(Model):
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5  # before each of the two inner dense layers
+
+    def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
+        """Raises ConfigError where the pictures are smaller than 63 pixels."""
+        channels = inputs["shape"][0]
+        require_size("alexnet", lambda side: _convolutions(channels), inputs)
+        body = nn.Sequential(
+            OrderedDict(
+                features=_convolutions(channels),
+                avgpool=nn.AdaptiveAvgPool2d(6),
+                flatten=nn.Flatten(),
+                classifier=nn.Sequential(
+                    nn.Dropout(self.dropout),
+                    nn.Linear(256 * 6 * 6, 4096),
+                    nn.ReLU(inplace=True),
+                    nn.Dropout(self.dropout),
+                    nn.Linear(4096, 4096),
+                    nn.ReLU(inplace=True),
+                ),
+            )
+        )
+        return Backbone(inputs, outputs, body, 4096)
+
+    def published(self) -> Published:
+        return torchvision_weights(AlexNet_Weights.DEFAULT)
+
+
+def _convolutions(channels: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(channels, 64, 11, 4, 2),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(3, 2),
+        nn.Conv2d(64, 192, 5, padding=2),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(3, 2),
+        nn.Conv2d(192, 384, 3, padding=1),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(384, 256, 3, padding=1),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(256, 256, 3, padding=1),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(3, 2),
+    )

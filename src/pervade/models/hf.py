@@ -1,0 +1,181 @@
+"""Every image classifier of the Hugging Face Hub, as hf:OWNER/NAME, or a local folder in its layout, as hf:FOLDER.
+
+The network is built from its config alone, which the recipe keeps, so that what was trained loads again without the Hub
+and without that folder. A config that names code of its own (`auto_map`) is refused: no code runs from a file.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from pervade.core.errors import CheckpointError, ConfigError, nearest
+from pervade.core.protocols import Model
+from pervade.core.registry import register
+from pervade.nn.backbone import Backbone
+from pervade.nn.trial import features
+from pervade.weights import locate
+from pervade.weights.checkpoint import Checkpoint
+from pervade.weights.hub import HubRepository
+
+# A number of classes that no layer of a network has by chance: by it the classifier is found, which is then taken off.
+MARK = 1009
+# What says nothing about the network: names of classes, and of programs.
+LEFT_OUT = ("id2label", "label2id", "transformers_version", "torch_dtype", "dtype", "num_labels")
+
+
+@register("model")
+@dataclass(frozen=True)
+class HuggingFace(Model):
+    rest: ClassVar[str] = "name"
+
+    name: str = ""  # of a repository on the Hub, or a folder
+    config: dict[str, Any] = field(default_factory=dict)  # its config.json, read from there when the recipe is made
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # before the head
+
+    def __post_init__(self) -> None:
+        if self.name and self.config.get("_name_or_path") != self.name:
+            config = self._find()
+            kept = {key: value for key, value in config.items() if key not in LEFT_OUT}
+            object.__setattr__(self, "config", {**kept, "_name_or_path": self.name})
+        if "auto_map" in self.config:
+            raise ConfigError(
+                f"{self.name} comes with code of its own (auto_map in its config.json), and no code runs from a file; "
+                "take a network that transformers knows, or build it in Python: pervade.fit(data, model=module)"
+            )
+
+    def _find(self) -> dict[str, Any]:
+        folder = Path(self.name)
+        if folder.is_dir():
+            if not (folder / "config.json").is_file():
+                raise ConfigError(f"hf:{self.name}: the folder holds no config.json; name one in the Hub's layout")
+            return locate.read_config(folder / "config.json")
+        return HubRepository(self.name).config()
+
+    def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
+        """Raises ConfigError where transformers knows no such image classifier, or it does not fit the pictures."""
+        channels = inputs["shape"][0]
+        body, width = features(f"hf:{self.name}", lambda side: _Body(self._network(channels, side)), inputs)
+        return Backbone(inputs, outputs, body, width, self.dropout)
+
+    def _network(self, channels: int, side: int) -> nn.Module:
+        import transformers
+        from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES as KNOWN
+
+        if not self.name:
+            raise ConfigError("hf takes a repository's name or a folder: --model hf:microsoft/resnet-18")
+        kind = str(self.config.get("model_type"))
+        if kind == "timm_wrapper":
+            raise ConfigError(f"{self.name} is a network of timm; take --model timm:{self.config.get('architecture')}")
+        if kind not in KNOWN:
+            raise ConfigError(f"{self.name} is of the kind {kind!r}, no image classifier; {nearest(kind, KNOWN)}")
+        settings = copy.deepcopy({key: value for key, value in self.config.items() if key != "model_type"})
+        # Networks of pictures and text have the pictures' settings apart.
+        for part in (settings, settings.get("vision_config", {})):
+            if "image_size" in part:
+                part["image_size"] = [side, side] if isinstance(part["image_size"], list) else side
+        settings |= {"num_labels": MARK, "architectures": settings.get("architectures") or []}
+        config = transformers.AutoConfig.for_model(kind, **settings)
+        for part in (config, getattr(config, "vision_config", config)):
+            if getattr(part, "num_channels", channels) != channels:
+                part.num_channels = channels
+        # Without this transformers builds in the precision that its weights were published in.
+        config.dtype = "float32"
+        network: nn.Module = transformers.AutoModelForImageClassification.from_config(config)
+        return network.float()
+
+    def translate(self, checkpoint: Checkpoint) -> Checkpoint:
+        """The weights under the names that the network has: files keep older ones, and transformers knows how they were
+        changed. Raises CheckpointError where it cannot read them."""
+        if any(name.startswith("body.") for name in checkpoint.weights):
+            return checkpoint  # saved by us, so under the network's own names
+        import transformers
+
+        settings = {**self.config, **checkpoint.config}
+        config = transformers.AutoConfig.for_model(
+            settings.pop("model_type"), **{**settings, "architectures": settings.get("architectures") or []}
+        )
+        config.dtype = "float32"
+        with _quiet():
+            try:
+                with torch.device("meta"):
+                    kind = type(transformers.AutoModelForImageClassification.from_config(config))
+                network, found = kind.from_pretrained(
+                    None,
+                    config=config,
+                    state_dict=dict(checkpoint.weights),
+                    ignore_mismatched_sizes=True,
+                    output_loading_info=True,
+                )
+            except (RuntimeError, ValueError, TypeError, OSError, KeyError) as error:
+                first = str(error).strip().split("\n")[0]
+                raise CheckpointError(f"{checkpoint.where} does not fit hf:{self.name}: {first}") from None
+        drawn = {*found["missing_keys"], *(each[0] for each in found["mismatched_keys"])}
+        weights = {name: value for name, value in network.state_dict().items() if name not in drawn}
+        unknown = {name: checkpoint.weights[name] for name in found["unexpected_keys"] if name in checkpoint.weights}
+        return replace(checkpoint, weights={**weights, **unknown})
+
+    @property
+    def side(self) -> int:
+        """Pixels of the pictures its weights were made with, as far as the config says."""
+        size = self.config.get("image_size", 224)
+        return int(size[0] if isinstance(size, list) else size)
+
+    def published(self) -> HubRepository | _Folder | None:
+        if not self.name:
+            return None
+        return _Folder(Path(self.name)) if Path(self.name).is_dir() else HubRepository(self.name)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' own account of what fits: ours comes after."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """Weights that lie here already."""
+
+    path: Path
+
+    def read(self) -> Checkpoint:
+        return locate.read(self.path)
+
+
+class _Body(nn.Module):
+    """The network without its classifier, under the names that its own weights have."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        found = 0
+        for parent in list(network.modules()):
+            for name, child in parent.named_children():
+                if isinstance(child, nn.Linear) and child.out_features == MARK:
+                    setattr(parent, name, nn.Identity())
+                    found += 1
+        if not found:
+            raise ConfigError(f"{type(network).__name__} has no linear classifier to take off; take another network")
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        features: Tensor = self.network(pixel_values=x).logits
+        return features.flatten(1) if features.ndim > 2 else features

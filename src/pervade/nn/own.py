@@ -1,0 +1,83 @@
+"""A network from Python, as a model: `pervade.fit("photos/", model=module)`.
+
+It is called with normalised pictures (n, c, h, w), and what it returns, (n, k), is the task's one output. A function of
+(inputs, outputs) that builds a network will do as well. No file can hold it, so such a run is resumed and used from
+Python alone, with the same module or function.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pervade.core.errors import ConfigError
+from pervade.core.protocols import Model
+from pervade.core.types import Output
+from pervade.nn.backbone import Backbone
+from pervade.nn.normalise import Normalise
+from pervade.nn.pointwise import guard
+
+
+@dataclass(frozen=True)
+class Own(Model):
+    module: nn.Module | Callable[[Mapping[str, Any], Mapping[str, int]], nn.Module]
+
+    def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
+        """A copy of the module, which itself stays as it is. Raises ConfigError where it does not take such pictures or
+        gives other outputs."""
+        made = copy.deepcopy(self.module) if isinstance(self.module, nn.Module) else self.module(inputs, outputs)
+        if not isinstance(made, nn.Module):
+            raise ConfigError(f"the model's function returned {type(made).__name__}; it must return a torch.nn.Module")
+        network = made if isinstance(made, Backbone) else _Network(made, inputs, outputs)
+        _try(network, inputs, outputs)
+        return network
+
+
+class _Network(nn.Module):
+    def __init__(self, module: nn.Module, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> None:
+        super().__init__()
+        self.normalise = Normalise(inputs["mean"], inputs["deviation"])
+        self.module = guard(module)
+        self.names = tuple(outputs)
+
+    def forward(self, input: Tensor, mask: Tensor | None = None) -> Output:
+        output = self.module(self.normalise(input))
+        output = getattr(output, "logits", output)  # as transformers' networks return it
+        if isinstance(output, Tensor):
+            return {self.names[0]: output}
+        if isinstance(output, Mapping):
+            return dict(output)
+        raise ConfigError(
+            f"the network returned {type(output).__name__}; it must return a tensor (n, k), or a dictionary of tensors "
+            f"with {', '.join(self.names)}"
+        )
+
+
+def _try(network: nn.Module, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> None:
+    """One picture in evaluation mode, which changes nothing in the network."""
+    shape = inputs["shape"]
+    parameter = next(network.parameters(), torch.empty(0))
+    picture = torch.zeros(1, *shape, dtype=parameter.dtype, device=parameter.device)
+    modes = [(module, module.training) for module in network.modules()]
+    try:
+        with torch.no_grad():
+            output = network.eval()(picture)
+    except (RuntimeError, ValueError, IndexError, AssertionError) as error:
+        raise ConfigError(
+            f"the network does not take a picture of {' x '.join(map(str, shape))} (channels x height x width): "
+            f"{str(error).splitlines()[0]}; set -o domain.size and -o domain.channels to what it takes"
+        ) from None
+    for module, training in modes:
+        module.training = training
+    for name, size in outputs.items():
+        found = tuple(output[name].shape) if name in output else None
+        if found != (1, size):
+            raise ConfigError(
+                f"the network gives {name!r} of shape {found} for one picture, but {(1, size)} is needed here; "
+                f"give its last layer {size} outputs"
+            )

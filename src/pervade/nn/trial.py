@@ -1,0 +1,73 @@
+"""What a network makes of pictures of a size, tried on a picture of zeros."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pervade.core.errors import ConfigError
+
+# Sizes that are tried in order where pictures are too small; between the first that fits and the one before it the
+# smallest is found by halving.
+COARSE = (*range(8, 64, 8), *range(64, 545, 32))
+# What torch, timm and transformers raise at pictures of a wrong size.
+REFUSALS = (RuntimeError, AssertionError, ValueError, IndexError, ZeroDivisionError)
+
+
+def require_size(name: str, make: Callable[[int], nn.Module], inputs: Mapping[str, Any]) -> None:
+    """Raises ConfigError, with the smallest size that fits, where pictures of `inputs` are too small for the network.
+
+    `make(side)` builds the part of it that could be too large for pictures of side x side. Nothing is computed: torch's
+    meta device has shapes but no numbers.
+    """
+    channels, height, width = inputs["shape"]
+    if not _fits(make, channels, min(height, width)):
+        raise _too_small(name, make, inputs, "")
+
+
+def features(name: str, make: Callable[[int], nn.Module], inputs: Mapping[str, Any]) -> tuple[nn.Module, int]:
+    """The body that `make` builds for pictures of `inputs`, and how many features it gives for one.
+
+    Raises ConfigError where it does not take such pictures or does not give one row of numbers for each.
+    """
+    try:
+        body = make(min(inputs["shape"][1:]))
+        modes = [(module, module.training) for module in body.modules()]
+        with torch.no_grad():
+            output = body.eval()(torch.zeros(1, *inputs["shape"]))
+    except REFUSALS as error:
+        raise _too_small(name, make, inputs, f" ({str(error).strip().splitlines()[0]})" if str(error) else "") from None
+    for module, training in modes:
+        module.training = training
+    if not isinstance(output, Tensor) or output.ndim != 2:
+        shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        raise ConfigError(f"{name} gives {shape} for a picture, not one row of features; take another network")
+    return body, output.shape[1]
+
+
+def _too_small(name: str, make: Callable[[int], nn.Module], inputs: Mapping[str, Any], why: str) -> ConfigError:
+    channels, height, width = inputs["shape"]
+    side = min(height, width)
+    fails, fits = side, next((size for size in COARSE if size > side and _fits(make, channels, size)), None)
+    if fits is None:
+        return ConfigError(f"{name} does not take pictures of {height} x {width} pixels{why}; take another network")
+    fails = max([fails, *(size for size in COARSE if size < fits)])
+    while fits - fails > 1:
+        middle = (fits + fails) // 2
+        fails, fits = (fails, middle) if _fits(make, channels, middle) else (middle, fits)
+    return ConfigError(
+        f"{name} needs pictures of at least {fits} x {fits} pixels, not {height} x {width}{why}; "
+        f"set -o domain.size={fits} or more"
+    )
+
+
+def _fits(make: Callable[[int], nn.Module], channels: int, side: int) -> bool:
+    try:
+        with torch.device("meta"), torch.no_grad():
+            make(side).eval()(torch.empty(1, channels, side, side))
+    except REFUSALS:
+        return False
+    return True

@@ -1,0 +1,238 @@
+"""compare.html: several models on the same rows, as a page that looks like the report.
+
+    write(comparison, Path("compare.html"))
+
+The same comparison gives the same bytes. The page is one file that loads nothing and runs no script.
+"""
+
+from __future__ import annotations
+
+import math
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from pervade.core import files
+from pervade.evaluate.compare import ABSENT, Comparison
+from pervade.metrics.paired import Difference
+from pervade.report import compare_disagree, compare_words, html, wording
+from pervade.report.html import Section, render
+from pervade.report.record import Figure
+
+REACH = """\
+<div class="comparison">
+{% for name, figure, kind in rows %}
+<div class="compared"><span class="name">{{ name|label(60) }}</span>
+<span class="amount">{{ figure|measured }}</span>{{ track(figure, kind) if share }}</div>
+{% endfor %}
+{% if share %}<div class="scale" aria-hidden="true"><span>0%</span><span>50%</span><span>100%</span></div>{% endif %}
+</div>
+"""
+
+TABLES = """\
+<p>A dot is the difference, the bar its 95% interval, the line in the middle no difference; to the right of it
+{{ "the second model is better" if directed else "the second model's value is the larger" }}. Shares have one scale, in
+points; every other figure has its own.</p>
+{% for each in parts %}
+{% if parts|length > 1 %}<h3>{{ each.second|label(60) }} against {{ each.first|label(60) }}</h3>{% endif %}
+{{ each.table }}
+{% if each.single %}<details><summary>Single classes</summary>{{ each.single }}</details>{% endif %}
+{% endfor %}
+<p class="note">How intervals and p were found: {{ methods }}.{% if several %} Each p is corrected after Holm for
+{{ several }} comparisons.{% endif %} The verdict is about the first figure alone: of many figures that are tested at
+once, some look different by chance.</p>
+{% for why in missing %}<p class="note">{{ why }}</p>{% endfor %}
+"""
+
+TABLE = """\
+<div class="scroll"><table class="differences">
+<thead><tr><th>Figure</th><th class="number">{{ first|label(24) }}</th><th class="number">{{ second|label(24) }}</th>
+<th class="number">Difference and 95% interval</th><th class="drawn"></th><th class="number">p</th></tr></thead>
+<tbody>
+{% for row in rows %}
+<tr><th>{{ row.title }}{% if row.note %}<small class="block">{{ row.note }}</small>{% endif %}</th>
+<td class="number">{{ row.first }}</td><td class="number">{{ row.second }}</td>
+<td class="number"><b>{{ row.difference }}</b> <small>{{ row.interval }}</small></td>
+<td class="drawn">{{ row.drawn }}</td><td class="number">{{ row.p }}</td></tr>
+{% endfor %}
+</tbody></table></div>
+"""
+
+DRAWN = """\
+<span class="track difference{{ ' second' if not shown }}" role="img" aria-label="{{ words }}" title="{{ words }}">
+<span class="span" style="left:{{ low }}%;width:{{ width }}%"></span>
+<span class="dot" style="left:{{ at }}%"></span></span>"""
+
+FACTS = """\
+<div class="scroll"><table>
+<thead><tr><th></th>{% for name in names %}<th class="number">{{ name|label(40) }}</th>{% endfor %}</tr></thead>
+<tbody>
+{% for title, values in rows %}
+<tr><th>{{ title }}</th>{% for value in values %}<td class="number">{{ value }}</td>{% endfor %}</tr>
+{% endfor %}
+</tbody></table></div>
+"""
+
+SETTINGS = """\
+{% if settings %}
+<div class="scroll"><table>
+<thead><tr><th>Setting</th>{% for name in names %}<th>{{ name|label(40) }}</th>{% endfor %}</tr></thead>
+<tbody>
+{% for path, values in settings %}
+<tr><th><code>{{ path }}</code></th>{% for value in values %}<td>{{ value }}</td>{% endfor %}</tr>
+{% endfor %}
+</tbody></table></div>
+{% else %}<p>Nothing: the recipes are the same.</p>{% endif %}
+"""
+
+ROWS = """\
+<p>Compared on {{ counted }}{% if grouped %}, which are {{ groups|count }} groups whose members depend on each other:
+whole groups are resampled, and McNemar's test, which needs independent rows, is not used{% endif %}.
+{% if not differences %}All runs have the same.{% endif %}</p>
+{% if differences %}<ul>{% for each in differences %}<li>{{ each }}</li>{% endfor %}</ul>{% endif %}
+<p class="note">From {% for path in predictions %}<code>{{ path }}</code>{{ ", " if not loop.last }}{% endfor %}.</p>
+"""
+
+
+def write(comparison: Comparison, path: Path) -> Path:
+    """Raises ResourceError where the file cannot be written."""
+    files.write_text(path, build(comparison))
+    return path
+
+
+def build(comparison: Comparison) -> str:
+    found = [differences(comparison), compare_disagree.section(comparison), costs(comparison)]
+    found += [settings(comparison), rows(comparison)]
+    style = resources.files("pervade.report").joinpath("style.css").read_text(encoding="utf-8")
+    page = html.render_file(
+        "compare.jinja",
+        style=Markup(style),
+        names=[side.name for side in comparison.sides],
+        headline=compare_words.headline(comparison),
+        sentences=[compare_words.sentence(comparison, index) for index in range(1, len(comparison.sides))],
+        counted=compare_words.counted(comparison),
+        reach=reach(comparison),
+        cautions=compare_words.cautions(comparison),
+        sections=[each for each in found if each is not None],
+    )
+    return str(page)
+
+
+def reach(comparison: Comparison) -> Markup:
+    """What every model reaches in the headline figure, each with its own interval."""
+    name = comparison.headline
+    figures = [Figure.of(name, each.as_dict()) for each in comparison.estimates]
+    kinds = ["second", *["first"] * (len(figures) - 1)]
+    named = [side.name for side in comparison.sides]
+    return render(REACH, rows=list(zip(named, figures, kinds, strict=True)), share=wording.is_share(name))
+
+
+def differences(comparison: Comparison) -> Section:
+    first = comparison.sides[0]
+    parts: list[dict[str, Any]] = []
+    methods: dict[str, dict[str, None]] = {}
+    missing: set[str] = set()
+    for side, found in zip(comparison.sides[1:], comparison.differences, strict=True):
+        groups = [{n: d for n, d in found.items() if ("[" in n) == single} for single in (False, True)]
+        table, single = (_table(comparison, first.name, side.name, each) if each else None for each in groups)
+        parts.append({"first": first.name, "second": side.name, "table": table, "single": single})
+        for name, each in groups[0].items():
+            methods.setdefault(each.method, {})[name.replace("_", " ")] = None
+            if each.why:
+                missing.add(f"{wording.title(name)}: {each.why}.")
+    named = "; ".join(f"{method} for {wording.join(list(names))}" for method, names in methods.items())
+    body = render(
+        TABLES,
+        parts=parts,
+        methods=named,
+        missing=sorted(missing),
+        several=len(parts) if len(parts) > 1 else None,
+        directed=any(metric.higher_is_better is not None for metric in comparison.metrics.values()),
+    )
+    return Section("differences", "By how much they differ", body)
+
+
+def _table(comparison: Comparison, first: str, second: str, found: dict[str, Difference]) -> Markup:
+    shares = [max(abs(each.low), abs(each.high)) for name, each in found.items() if wording.is_share(name)]
+    widest = max((each for each in shares if not math.isnan(each)), default=1.0)
+    lines = []
+    for name, each in found.items():
+        reach = widest if wording.is_share(name) else max(abs(each.low), abs(each.high))
+        metric = comparison.metrics[name]
+        lower = "lower is better" if metric.higher_is_better is False else ""
+        lines.append(
+            {
+                "title": wording.title(name),
+                "note": "; ".join(part for part in (metric.description, lower) if part),
+                "first": wording.value(name, None if math.isnan(each.first) else each.first),
+                "second": wording.value(name, None if math.isnan(each.second) else each.second),
+                "difference": compare_words.amount(name, each.difference, signed=True),
+                "interval": compare_words.interval(name, each.low, each.high),
+                "drawn": _drawn(name, each, reach),
+                "p": compare_words.probability(each.adjusted).removeprefix("p ").removeprefix("= "),
+            }
+        )
+    return render(TABLE, first=first, second=second, rows=lines)
+
+
+def _drawn(name: str, each: Difference, reach: float) -> Markup:
+    """The interval on a line whose middle is no difference, turned so that better lies to the right."""
+    if math.isnan(each.low) or not reach > 0:
+        return Markup("")
+    turn = compare_words.sign(each)
+    low, high = sorted((turn * each.low, turn * each.high))
+
+    def place(value: float) -> float:
+        return 50 + 48 * value / reach
+
+    amount = compare_words.amount(name, each.difference, signed=True)
+    words = f"{amount} ({compare_words.interval(name, each.low, each.high)})"
+    return render(
+        DRAWN,
+        words=words,
+        shown=each.shown,
+        low=f"{place(low):.2f}",
+        width=f"{place(high) - place(low):.2f}",
+        at=f"{place(turn * each.difference):.2f}",
+    )
+
+
+def costs(comparison: Comparison) -> Section:
+    sides = comparison.sides
+    lines: list[tuple[str, list[str]]] = [
+        ("Time of training", [wording.duration(s.seconds) if s.seconds is not None else ABSENT for s in sides]),
+        ("Passes up to this checkpoint", [_number(s.passes) for s in sides]),
+        ("Weights", [_number(s.parameters) for s in sides]),
+        ("Model", [str((s.recipe.get("model") or {}).get("use", ABSENT)) for s in sides]),
+        ("Checkpoint", [s.checkpoint for s in sides]),
+        ("Learnt from", [_number(list(s.data["columns"].get("split", [])).count("train")) for s in sides]),
+    ]
+    return Section("costs", "What each took", render(FACTS, names=[s.name for s in sides], rows=lines))
+
+
+def _number(number: int | None) -> str:
+    return ABSENT if number is None else wording.count(number)
+
+
+def settings(comparison: Comparison) -> Section:
+    named = [(path, [_plain(value) for value in values]) for path, values in comparison.settings.items()]
+    body = render(SETTINGS, settings=named, names=[side.name for side in comparison.sides])
+    return Section("settings", "What was set differently", body)
+
+
+def _plain(value: Any) -> str:
+    return wording.label("none" if value is None else value, most=120)
+
+
+def rows(comparison: Comparison) -> Section:
+    body = render(
+        ROWS,
+        counted=compare_words.counted(comparison),
+        grouped=comparison.num_groups < comparison.n,
+        groups=comparison.num_groups,
+        differences=comparison.rows,
+        predictions=[str(s.run.predictions(s.checkpoint, comparison.split)) for s in comparison.sides],
+    )
+    return Section("rows", "What they were compared on", body)

@@ -1,0 +1,152 @@
+"""What a comparison says, in sentences: for the terminal and for the page alike."""
+
+from __future__ import annotations
+
+import math
+
+from pervade.evaluate.compare import Comparison
+from pervade.metrics.paired import Difference
+from pervade.report import wording
+
+FEW_DISAGREEMENTS = 10  # fewer rows on which one of two is right: hardly anything can be shown
+
+
+def amount(metric: str, number: float, signed: bool = False) -> str:
+    """A difference of a metric: in points where the metric is a share.
+
+    >>> amount("accuracy", -0.0312, signed=True)
+    '-3.1 points'
+    """
+    if math.isnan(number):
+        return "–"
+    sign = "+" if signed else ""
+    if wording.is_share(metric):
+        return f"{_plain_zero(f'{100 * number:{sign}.1f}')} points"
+    return _plain_zero(f"{number:{sign}.3f}" if abs(number) < 1000 else f"{number:{sign},.0f}")
+
+
+def _plain_zero(text: str) -> str:
+    """What rounds to nothing has no sign."""
+    return text.lstrip("+-") if not any(each in "123456789" for each in text) else text
+
+
+def interval(metric: str, low: float, high: float) -> str:
+    """
+    >>> interval("accuracy", 0.012, 0.05)
+    '1.2 to 5.0'
+    """
+    if math.isnan(low) or math.isnan(high):
+        return "no interval"
+    return f"{amount(metric, low).partition(' ')[0]} to {amount(metric, high).partition(' ')[0]}"
+
+
+def probability(p: float) -> str:
+    """
+    >>> probability(0.0004)
+    'p < 0.001'
+    """
+    if math.isnan(p):
+        return "no p"
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.0995 else f"p = {p:.2f}"
+
+
+def sign(difference: Difference) -> int:
+    """1 where a larger value is the better one or where neither is better, -1 where a smaller one is."""
+    return -1 if difference.higher_is_better is False else 1
+
+
+def relation(difference: Difference) -> str:
+    """better than, worse than, higher than, lower than, or what cannot be told."""
+    if not difference.shown:
+        return "not shown to differ from"
+    more = sign(difference) * difference.difference > 0
+    if difference.higher_is_better is None:
+        return "higher than" if more else "lower than"
+    return "better than" if more else "worse than"
+
+
+def headline(comparison: Comparison) -> str:
+    """The one line above all: who is better than the first, who is worse, of whom it cannot be told."""
+    grouped: dict[str, list[str]] = {}
+    for side, found in zip(comparison.sides[1:], comparison.differences, strict=True):
+        grouped.setdefault(relation(found[comparison.headline]), []).append(wording.quoted(side.name))
+    first = wording.quoted(comparison.sides[0].name)
+    said = [
+        f"{wording.join(names)} {'is' if len(names) == 1 else 'are'} {words} {first}"
+        for words, names in grouped.items()
+    ]
+    return f"{'; '.join(said)}."
+
+
+def sentence(comparison: Comparison, index: int) -> str:
+    """By how much side `index` (1 and up) differs from the first, how sure that is, and what both reach."""
+    name = comparison.headline
+    found = comparison.differences[index - 1][name]
+    first, second = comparison.sides[0].name, comparison.sides[index].name
+    if name == "accuracy":
+        both = f"right on {wording.value(name, found.second)} against {wording.value(name, found.first)}"
+    else:
+        values = f"{wording.value(name, found.second)} against {wording.value(name, found.first)}"
+        both = f"{wording.title(name).lower()} {values}"
+    if math.isnan(found.low):
+        return f"{second} is not shown to differ from {first}: {both}; {found.why}."
+    if not found.shown:
+        chance = f"the difference of {amount(name, found.difference, signed=True)} may be chance"
+        sure = (
+            f"{round(100 * found.level)}% interval {interval(name, found.low, found.high)}, {tested(comparison, index)}"
+        )
+        return f"{second} is not shown to differ from {first}: {chance} ({sure}), {both}."
+    # Turned so that "worse by" and "lower by" are followed by positive numbers.
+    turn = 1 if found.difference > 0 else -1
+    low, high = sorted((turn * found.low, turn * found.high))
+    sure = f"{round(100 * found.level)}% interval {interval(name, low, high)}, {tested(comparison, index)}"
+    by = f"{relation(found).removesuffix(' than')} by {amount(name, turn * found.difference)}"
+    return f"{second} is {by} than {first} ({sure}): {both}."
+
+
+def tested(comparison: Comparison, index: int) -> str:
+    """The p of the headline with the name of its test, and of the correction where there was one."""
+    found = comparison.differences[index - 1][comparison.headline]
+    name = "McNemar" if "McNemar" in found.method else "bootstrap"
+    text = f"{name} {probability(found.adjusted)}"
+    several = len(comparison.differences)
+    return f"{text} after Holm for {several} comparisons" if several > 1 else text
+
+
+def counted(comparison: Comparison) -> str:
+    """'1,000 pictures of the test split'."""
+    return f"{wording.count(comparison.n)} {noun(comparison, comparison.n)} of the {comparison.split} split"
+
+
+def noun(comparison: Comparison, number: int = 2) -> str:
+    single, plural = wording.NOUNS.get(
+        str((comparison.sides[0].recipe.get("domain") or {}).get("use")), ("example", "examples")
+    )
+    return single if number == 1 else plural
+
+
+def cautions(comparison: Comparison) -> list[str]:
+    """What to be careful of."""
+    found = []
+    if comparison.rows:
+        found.append(
+            f"The runs do not have the same {comparison.split} split: {'; '.join(comparison.rows)}. Only the "
+            f"{wording.count(comparison.n)} {noun(comparison, comparison.n)} in common are compared here, so these are "
+            "not the figures of the runs' own reports."
+        )
+    if comparison.split == "train":
+        found.append("The models learnt from these rows: which of them is better on new ones cannot be seen here.")
+    if comparison.split == "validation":
+        found.append("These rows helped to choose the models' best passes, so both look a little better than they are.")
+    for side, counts in zip(comparison.sides[1:], comparison.discordant, strict=True):
+        disagree = counts.only_first + counts.only_second if counts else FEW_DISAGREEMENTS
+        if disagree < FEW_DISAGREEMENTS:
+            found.append(
+                f"{side.name} and {comparison.sides[0].name} differ in being right on only {wording.count(disagree)} "
+                f"{noun(comparison, disagree)}, so hardly anything could be shown; measure on more."
+            )
+    found.append(
+        "Each model is one training. Another seed gives other weights, and such models differ by chance as well, which "
+        "no test of two models can see: train both with several seeds before you rely on a small difference."
+    )
+    return found

@@ -1,0 +1,132 @@
+"""Several runs of one recipe, by seeds or folds: each one's own figure with its interval, and how they spread."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from markupsafe import Markup
+
+from pervade.report import chart, wording
+from pervade.report.html import Section, render
+from pervade.report.record import Record
+
+MOST = 8  # figures in the table
+ROW = 22  # units of the drawing that a member takes
+
+TEMPLATE = """\
+<p>{{ what }}</p>
+{{ picture }}
+<div class="scroll"><table>
+<thead><tr><th>Figure</th><th class="number">mean</th><th class="number">deviation</th><th class="number">lowest</th>
+<th class="number">highest</th><th>95% interval</th></tr></thead>
+<tbody>
+{% for row in rows %}
+<tr><th>{{ row.name|title_of }}</th><td class="number">{{ row.mean }}</td><td class="number">{{ row.deviation }}</td>
+<td class="number">{{ row.low }}</td><td class="number">{{ row.high }}</td>
+<td>{{ row.interval }} <small class="block">{{ row.method }}</small></td></tr>
+{% endfor %}
+</tbody></table></div>
+<p class="note">Each has its own page: {% for name in names %}<a href="members/{{ name }}/report.html">{{ name }}</a>
+{%- if not loop.last %}, {% endif %}{% endfor %}.</p>
+"""
+
+PICTURE = """\
+<figure class="chart">
+<figcaption><b>{{ title }}</b> <span class="key first">each of them, with the 95% interval of its own rows</span>
+<span class="key second">their mean</span></figcaption>
+<svg viewBox="0 0 {{ width }} {{ height }}" role="img" aria-label="{{ summary }}">
+<title>{{ summary }}</title>
+{% for place, text in x.ticks %}
+<line class="grid" x1="{{ place }}" x2="{{ place }}" y1="{{ top }}" y2="{{ base }}"/>
+<text x="{{ place }}" y="{{ base + 18 }}" text-anchor="middle">{{ text }}</text>
+{% endfor %}
+<line class="axis" x1="{{ x.start }}" x2="{{ x.stop }}" y1="{{ base }}" y2="{{ base }}"/>
+{% for name, at, low, high, y, words in dots %}
+<text x="{{ x.start - 7 }}" y="{{ y + 4.5 }}" text-anchor="end">{{ name }}</text>
+{% if low is not none %}
+<line class="line first faint" x1="{{ low }}" x2="{{ high }}" y1="{{ y }}" y2="{{ y }}"/>
+{% endif %}
+<circle class="dot first" cx="{{ at }}" cy="{{ y }}" r="4"><title>{{ words }}</title></circle>
+{% endfor %}
+<line class="line second" x1="{{ mean }}" x2="{{ mean }}" y1="{{ top }}" y2="{{ base }}"/>
+</svg>
+</figure>
+"""
+
+
+def section(record: Record) -> Section | None:
+    found = record.together
+    if not found:
+        return None
+    names = list(found["members"])
+    metrics = {name: each for name, each in found["metrics"].items() if each.get("mean") is not None}
+    first = next(iter(metrics), None)
+    body = render(
+        TEMPLATE,
+        what=_what(found),
+        picture=Markup("") if first is None else _picture(first, metrics[first]),
+        rows=[_row(name, metrics[name]) for name in [name for name in metrics if "[" not in name][:MOST]],
+        names=names,
+    )
+    return Section("members", f"{len(names)} {found['kind']}", body)
+
+
+def _what(found: dict[str, Any]) -> str:
+    count = len(found["members"])
+    if found["kind"] == "seeds":
+        return (
+            f"The same recipe was trained {count} times on the same split; only the seed differs. The interval of the "
+            "mean is over seeds: how far another set of seeds might lie from it, on these very rows."
+        )
+    return (
+        f"The rows were divided into {count} folds, and each was tested by a model that was trained on the others. The "
+        f"figures are of all {wording.count(found['n'])} predictions together, each row once."
+    )
+
+
+def _row(name: str, each: dict[str, Any]) -> dict[str, Any]:
+    values = [own["value"] for own in each["members"].values()]
+    bounds = [each["low"], each["high"]]
+    interval = "none" if None in bounds else " to ".join(wording.value(name, bound) for bound in bounds)
+    return {
+        "name": name,
+        "mean": wording.value(name, each["mean"]),
+        "deviation": wording.value(name, each["deviation"]),
+        "low": wording.value(name, min(values)),
+        "high": wording.value(name, max(values)),
+        "interval": interval,
+        "method": each.get("method", ""),
+    }
+
+
+def _picture(metric: str, each: dict[str, Any]) -> Markup:
+    """A line a member: its value, and as a bar the interval of its own rows; the mean goes through all."""
+    own = each["members"]
+    ends = [end for one in own.values() for end in (one["low"], one["value"], one["high"]) if end is not None]
+    low, high = min(ends), max(ends)
+    room = 0.05 * (high - low) or 0.05
+    share = wording.is_share(metric)
+    x = chart.axis_x(
+        metric, max(low - room, 0.0) if low >= 0 else low - room, min(high + room, 1.0) if share else high + room, share
+    )
+    start = 78.0  # room for the members' names
+    x = chart.Axis(x.title, x.low, x.high, start, x.stop, share)
+    top, dots = 8, []
+    for number, (name, one) in enumerate(own.items()):
+        bars = (None, None) if one["low"] is None else (x.place(one["low"]), x.place(one["high"]))
+        words = f"{name}: {wording.value(metric, one['value'])}, n = {wording.count(one['n'])}"
+        dots.append((name, x.place(one["value"]), *bars, top + ROW * (number + 0.5), words))
+    base = top + ROW * len(own)
+    summary = f"{wording.title(metric)} of {wording.join([words for *_, words in dots])}"
+    return render(
+        PICTURE,
+        title=wording.title(metric),
+        width=chart.WIDTH,
+        height=base + 26,
+        x=x,
+        top=top,
+        base=base,
+        dots=dots,
+        mean=x.place(each["mean"]),
+        summary=summary,
+    )

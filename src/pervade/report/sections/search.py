@@ -1,0 +1,93 @@
+"""A search over settings: what each trial tried, how far it came, and how the best figure grew from trial to trial."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pervade.report import chart, wording
+from pervade.report.html import Section, render
+from pervade.report.record import Record
+
+MOST = 40  # trials in the table: the best
+
+TEMPLATE = """\
+<p>{{ what }}</p>
+{{ picture }}
+<div class="scroll"><table>
+<thead><tr><th>Trial</th>{% for path in paths %}<th class="number">{{ path|label(30) }}</th>{% endfor %}
+<th class="number">passes</th><th class="number">validation</th><th>ended</th></tr></thead>
+<tbody>
+{% for row in rows %}
+<tr><th>{{ row.name }}{% if row.winner %} <small>winner</small>{% endif %}</th>
+{% for value in row.settings %}<td class="number">{{ value }}</td>{% endfor %}
+<td class="number">{{ row.passes }}</td><td class="number">{{ row.value }}</td><td>{{ row.state }}</td></tr>
+{% endfor %}
+</tbody></table></div>
+<p class="note">{{ note }}</p>
+"""
+
+
+def section(record: Record) -> Section | None:
+    trials = record.search.get("trials")
+    if not trials:
+        return None
+    metric = str(record.search.get("metric"))
+    higher = bool(record.search.get("higher_is_better", True))
+    winner = record.search.get("winner")
+    states = [str(each["state"]) for each in trials]
+    paths = list(trials[0]["values"])
+    done = [each for each in trials if each["value"] is not None]
+    # Those that came to their end first, the best of them at the top.
+    order = sorted(done, key=lambda each: (each["state"] != "complete", -each["value"] if higher else each["value"]))
+    rows = [_row(each, paths, metric, winner) for each in [*order, *(e for e in trials if e["value"] is None)][:MOST]]
+    what = (
+        f"{len(trials)} trials over {wording.join([str(path) for path in paths])}: {states.count('complete')} came to "
+        f"their end, {states.count('pruned')} were pruned for lying below the median of the others, "
+        f"{states.count('failed')} failed."
+    )
+    note = (
+        "Trials are judged on the validation split alone. The best of many figures is partly luck, so the winner's is "
+        "flattering; the figures at the head of this page are not: its model alone was evaluated there, once. Each "
+        "trial is a run inside members/; a pruned one keeps its log, but not its weights."
+    )
+    picture = _picture(done, metric, higher) if len(done) > 1 else ""
+    body = render(TEMPLATE, what=what, picture=picture, paths=paths, rows=rows, note=note)
+    return Section("search", "What was searched", body)
+
+
+def _row(trial: dict[str, Any], paths: list[str], metric: str, winner: str | None) -> dict[str, Any]:
+    name = f"trial-{trial['number']:03d}"
+    return {
+        "name": name,
+        "winner": name == winner,
+        "settings": [_setting(trial["values"].get(path)) for path in paths],
+        "passes": max((int(each) for each in trial["passes"]), default=0),
+        "value": "–" if trial["value"] is None else wording.value(metric, trial["value"]),
+        "state": trial["state"],
+    }
+
+
+def _setting(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _picture(done: list[dict[str, Any]], metric: str, higher: bool) -> Any:
+    """A dot a trial, and the best so far as a line."""
+    points = [(float(each["number"]), float(each["value"])) for each in done]
+    # A pruned trial cannot win, whatever it had reached.
+    ended = [(float(e["number"]), float(e["value"])) for e in done if e["state"] == "complete"]
+    best: list[tuple[float, float]] = []
+    for at, value in ended:
+        before = best[-1][1] if best else value
+        now = max(before, value) if higher else min(before, value)
+        best += [(at, before), (at, now)]
+    if best:
+        best.append((points[-1][0], best[-1][1]))
+    low, high = min(value for _, value in points), max(value for _, value in points)
+    room, share = 0.05 * (high - low) or 0.05, wording.is_share(metric)
+    x = chart.axis_x("trial", 0.0, max(at for at, _ in points))
+    y = chart.axis_y(f"Validation {metric}", low - room, min(high + room, 1.0) if share else high + room, share)
+    shown = [chart.Line("one trial", points, "first faint", True), chart.Line("best so far", best, "second")]
+    reach = f"{wording.value(metric, low)} to {wording.value(metric, high)}"
+    summary = f"validation {metric} of {len(points)} trials, from {reach}"
+    return chart.lines(x, y, shown, summary)

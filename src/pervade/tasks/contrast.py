@@ -1,0 +1,221 @@
+"""Metric learning: pictures of one person near each other, of others far away, for people never trained on as well."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import Module, Parameter
+from torch.nn import functional as F
+
+from pervade.core.errors import DataError
+from pervade.core.protocols import Context, Domain, Sampler, Task
+from pervade.core.registry import register
+from pervade.core.types import Batch, Json, LeftOut, Output, Parts, Rows, Table
+from pervade.data import people
+from pervade.data.parts import average
+from pervade.engine import ranks
+from pervade.metrics import retrieval, verification
+
+MARGINS = {"triplet": 0.2, "arcface": 0.5}  # of the papers
+
+
+@register("task")
+@dataclass(frozen=True)
+class Contrast(Task):
+    """The model returns "embedding" (n, dimensions), which is put on the unit sphere; the batch holds "target" (n,)
+    int64, the person's number. Batches are P people x K pictures: P is the batch size / `pictures`.
+
+    `loss_name` "triplet": FaceNet (Schroff, Kalenichenko & Philbin 2015, arXiv:1503.03832). Every two pictures of one
+    person in the batch, with a semi-hard negative: max(0, d(anchor, positive) - d(anchor, negative) + margin), d the
+    squared distance. "arcface" (Deng et al. 2019, arXiv:1801.07698): cross-entropy over the people trained on, of
+    `scale` x the cosines to learnt centres, the angle to one's own being made larger by `margin`.
+
+    With several ranks triplets are sought among the rank's own rows.
+    """
+
+    couples_rows: ClassVar[bool] = True
+
+    loss_name: Literal["triplet", "arcface"] = "arcface"
+    dimensions: Annotated[int, Field(ge=2, le=4096)] = 128
+    # triplet: of squared distances (0-4); arcface: an angle in radians. None: 0.2 and 0.5
+    margin: Annotated[float, Field(ge=0.0, le=1.5)] | None = None
+    scale: Annotated[float, Field(gt=0.0, le=256.0)] = 32.0  # of arcface's cosines; 64 for millions of pictures
+    pictures: Annotated[int, Field(ge=2)] = 4  # K, of each person in a batch
+
+    # the rows
+
+    def examine(self, rows: Rows) -> None:
+        if "target" not in rows:
+            raise DataError("the data does not say who is who; put each person's pictures into a folder of their own")
+        other = next((each for each in rows.column("target") if not isinstance(each, str)), None)
+        if other is not None:
+            raise DataError(f"a person is one name, not {other!r}; set domain.target=identity")
+        counts = _trained(rows)
+        if not counts:
+            return  # a split is missing that will be drawn
+        single = [name for name, count in counts.items() if count == 1]
+        if len(counts) - len(single) < 2:
+            left = f", and {people.told(single)} only one" if single else ""
+            raise DataError(
+                f"to tell people apart takes at least 2 people with 2 pictures each to learn from, and there is "
+                f"{len(counts) - len(single) or 'nobody'} with so many{left}"
+            )
+
+    def arrange(self, rows: Rows) -> tuple[Rows, list[LeftOut]]:
+        """A person is a group, so that nobody stands in two splits. Left out: people with a single picture to learn
+        from, to which nothing can be compared."""
+        counts = _trained(rows)
+        splits = rows.column("split") if "split" in rows else ["train"] * len(rows)
+        kept, left_out = [], []
+        for i, (name, split) in enumerate(zip(rows.column("target"), splits, strict=True)):
+            if split == "train" and counts[name] == 1:
+                reason = f"the only picture of {name!r}: batches of people x pictures take at least 2 of each person"
+                left_out.append(LeftOut(str(rows.column("id")[i]), reason))
+            else:
+                kept.append(i)
+        rows = rows.select(kept)
+        return rows.with_columns(group=list(rows.column("target"))), left_out
+
+    def sampler(self, rows: Rows, seed: int) -> Sampler | None:
+        return people.PeopleByPictures(list(rows.column("target")), self.pictures, seed, ranks.world())
+
+    # the model
+
+    def outputs(self, domain: Domain) -> dict[str, int]:
+        return {"embedding": self.dimensions}
+
+    def companions(self, model: Module, domain: Domain) -> Module | None:
+        """ "centres" (people, d) of arcface: trained beside the model, not part of it."""
+        if self.loss_name != "arcface":
+            return None
+        companions = Module()
+        companions.centres = Parameter(torch.randn(len(domain.labels), self.dimensions))  # type: ignore[attr-defined]
+        return companions
+
+    def forward(self, model: Module, batch: Batch, context: Context) -> Output:
+        """ "embedding" (n, d) of length 1, and in training by arcface "cosine" (n, people) to the centres."""
+        embedding = model(batch["input"], mask=batch.get("mask"))["embedding"]
+        # In full precision: the scale would make of bfloat16's roundings differences of a tenth.
+        with torch.autocast(embedding.device.type, enabled=False):
+            embedding = F.normalize(embedding.float())
+            if self.loss_name != "arcface" or context.companions is None:
+                return {"embedding": embedding}
+            centres = F.normalize(context.companions.get_parameter("centres").float())
+            return {"embedding": embedding, "cosine": embedding @ centres.T}
+
+    def loss(self, output: Output, batch: Batch) -> Parts:
+        margin = MARGINS[self.loss_name] if self.margin is None else self.margin
+        with torch.autocast(output["embedding"].device.type, enabled=False):
+            if "cosine" in output:
+                cosine, target = output["cosine"], batch["target"]
+                loss = F.cross_entropy(arcface(cosine, target, margin, self.scale), target, reduction="none")
+                return {"loss": loss, "accuracy": (cosine.detach().argmax(1) == target).float()}
+            return triplets(output["embedding"], batch["target"], margin)
+
+    def score(self, output: Output, batch: Batch) -> Tensor:
+        """(n,): the mean cosine to the batch's other pictures of the same person, less that to other people's; either
+        is left out where the batch has none."""
+        cosine = output["embedding"] @ output["embedding"].detach().T
+        same = batch["target"][:, None] == batch["target"]
+        other, alike = (~same).float(), same.float().fill_diagonal_(0.0)
+        near = (cosine * alike).sum(1) / alike.sum(1).clamp(min=1)
+        return near - (cosine * other).sum(1) / other.sum(1).clamp(min=1)
+
+    # what is predicted, and measured of it
+
+    def infer(self, model: Module, batch: Batch, context: Context) -> Output:
+        return {"embedding": self.forward(model, batch, context)["embedding"]}
+
+    def predictions(self, output: Output, batch: Batch, context: Context) -> Table:
+        """ "embedding" (n, d) float32 of length 1, "target" (-1: never trained on), and the "threshold" where there is
+        one. The file's "group" says who is who."""
+        table: Table = {name: batch[name] for name in ("row", "part", "target") if name in batch}
+        table["embedding"] = output["embedding"].float()
+        if "threshold" in context.decision:
+            table["threshold"] = torch.full((len(batch["row"]),), context.decision["threshold"])
+        return table
+
+    def reduce(self, table: Table, domain: Domain) -> Table:
+        """Views of one picture become one line: their mean embedding, put on the unit sphere again."""
+        if "part" not in table:
+            return table
+        table = average(table, ["embedding"])
+        length = np.linalg.norm(table["embedding"], axis=1, keepdims=True)
+        return {**table, "embedding": (table["embedding"] / np.maximum(length, 1e-12)).astype(np.float32)}
+
+    def metrics(self, domain: Domain) -> Mapping[str, Any]:
+        return verification.verification_metrics() | retrieval.retrieval_metrics()
+
+    def decide(self, columns: Mapping[str, Any], domain: Domain) -> dict[str, Json]:
+        """ "threshold": the cosine above which two pictures are taken for one person, where both kinds of error are
+        equally frequent on the validation split. Nothing where that has no two pictures of one person, or one person
+        only."""
+        threshold = verification.equal_error_threshold(columns)
+        return {} if math.isnan(threshold) else {"threshold": round(threshold, 6)}
+
+    def details(self, columns: Mapping[str, Any], train: Rows, domain: Domain) -> dict[str, Json]:
+        """ "verification" (the curve, the pairs most mistaken) and "retrieval" (what each person's pictures find), and
+        "baseline": a coin."""
+        trained = set(train.column("target"))
+        return {
+            "verification": verification.curve(columns),
+            "retrieval": retrieval.by_person(columns),
+            "people": {"trained": len(trained), "measured": len(np.unique(columns["group"]))},
+            "baseline": {"name": "a guess by a coin", "metrics": verification.coin(columns)},
+        }
+
+    def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:
+        return [{"embedding": [float(each) for each in embedding]} for embedding in table["embedding"]]
+
+
+def _trained(rows: Rows) -> Counter[Any]:
+    """Pictures of each person that train, or may."""
+    names = rows.column("target")
+    if "split" not in rows:
+        return Counter(names)
+    return Counter(name for name, split in zip(names, rows.column("split"), strict=True) if split == "train")
+
+
+def triplets(embedding: Tensor, target: Tensor, margin: float) -> Parts:
+    """Of every anchor (n,) the summed loss of its positives, their number, and the share of them that still teach.
+
+    The negative of a pair is semi-hard: the nearest that is farther away than the positive. Where all are nearer, the
+    farthest is taken, not the hardest, because the hardest draw everything to one point early on (FaceNet, 3.2).
+    """
+    distance = (2.0 - 2.0 * embedding @ embedding.T).clamp(min=0.0)
+    same = target[:, None] == target
+    anchor, positive = (same & ~torch.eye(len(target), dtype=torch.bool, device=target.device)).nonzero(as_tuple=True)
+    far = distance[anchor, positive]
+    with torch.no_grad():
+        others = distance[anchor].masked_fill(same[anchor], math.inf)  # (pairs, n)
+        beyond = others.masked_fill(others <= far[:, None], math.inf)
+        nearer = others.masked_fill(same[anchor], -math.inf)
+        semi_hard = beyond.isfinite().any(1)
+        negative = torch.where(semi_hard, beyond.argmin(1), nearer.argmax(1))
+        there = (~same).any(1)[anchor]  # a batch of one person has no negatives
+    each = F.relu(far - distance[anchor, negative] + margin) * there
+    zeros = torch.zeros(len(target), device=embedding.device)
+    count = zeros.index_add(0, anchor, there.float())
+    active = zeros.index_add(0, anchor, (each.detach() > 0).float()) / count.clamp(min=1)
+    return {"loss": zeros.index_add(0, anchor, each), "count": count, "active": active}
+
+
+def arcface(cosine: Tensor, target: Tensor, margin: float, scale: float) -> Tensor:
+    """Logits (n, people): scale x cos(angle + margin) for one's own centre, scale x cos(angle) for the others.
+
+    Beyond angle + margin = pi, where that would rise again, it goes on falling as a straight line of the cosine.
+    """
+    own = cosine.gather(1, target[:, None])
+    # Away from 1, where the sine's slope is infinite.
+    sine = (1.0 - own.square()).clamp(min=1e-6).sqrt()
+    turned = own * math.cos(margin) - sine * math.sin(margin)
+    turned = torch.where(own > -math.cos(margin), turned, own - margin * math.sin(margin))
+    return scale * cosine.scatter(1, target[:, None], turned)

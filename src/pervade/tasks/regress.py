@@ -1,0 +1,137 @@
+"""A number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from torch import Tensor
+from torch.nn import Module
+from torch.nn import functional as F
+
+from pervade.core.errors import DataError
+from pervade.core.protocols import Context, Domain, Task
+from pervade.core.registry import register
+from pervade.core.types import Batch, Json, Output, Parts, Rows, Table
+from pervade.data.parts import average
+from pervade.data.targets import decode_numbers
+from pervade.metrics.regression import coverage_metric, mean_baseline, regression_metrics
+from pervade.tasks.classify import AUXILIARY
+
+COVERAGE = 0.9  # of the targets, that the interval given with an answer is to hold
+MOST_POINTS = 500  # of the rows that are drawn in the report
+
+
+@register("task")
+@dataclass(frozen=True)
+class Regress(Task):
+    """The model returns "value" (n, 1), the batch holds "target" (n,) float32, both standardised by the domain's
+    `scale`: (number - mean) / deviation. Everything that leaves the task is in the number's own unit.
+
+    `loss_name` "huber" is squared up to one deviation and absolute beyond (Huber 1964), so that a slip in the table
+    does not drag the network along; "mse" and "mae" are squared and absolute throughout.
+    """
+
+    loss_name: Literal["huber", "mse", "mae"] = "huber"
+    interval: bool = True  # learns on the validation split how far off answers are
+
+    def examine(self, rows: Rows) -> None:
+        if "target" not in rows:
+            raise DataError("the data has no numbers to learn; give a table with a column of them")
+        targets = rows.column("target")
+        other = next((each for each in targets if isinstance(each, (str, list))), None)
+        if other is not None:
+            raise DataError(
+                f"a row's target is {other!r}, not a number; choose the task that goes with it (`pervade tasks`), or "
+                "set -o domain.target=number"
+            )
+        if "split" in rows:
+            targets = [t for t, split in zip(targets, rows.column("split"), strict=True) if split == "train"]
+        if len(set(targets)) == 1:
+            raise DataError(f"all targets to learn from are {targets[0]}, so there is nothing to learn; add others")
+
+    def outputs(self, domain: Domain) -> dict[str, int]:
+        return {"value": 1}
+
+    def loss(self, output: Output, batch: Batch) -> Parts:
+        loss = self._losses(output["value"], batch["target"])
+        if "auxiliary" in output:
+            loss = loss + AUXILIARY * self._losses(output["auxiliary"], batch["target"])
+        error = (output["value"].detach().float()[:, 0] - batch["target"]).abs()
+        return {"loss": loss, "error_in_deviations": error}
+
+    def _losses(self, value: Tensor, target: Tensor) -> Tensor:
+        value = value.float()[:, 0]
+        if self.loss_name == "mse":
+            return F.mse_loss(value, target, reduction="none")
+        if self.loss_name == "mae":
+            return F.l1_loss(value, target, reduction="none")
+        return F.huber_loss(value, target, reduction="none")
+
+    def score(self, output: Output, batch: Batch) -> Tensor:
+        """(n,): the negative distance from the target, or the value where there is no target; both in deviations."""
+        value = output["value"].float()[:, 0]
+        return -(value - batch["target"]).abs() if "target" in batch else value
+
+    def infer(self, model: Module, batch: Batch, context: Context) -> Output:
+        return {"value": self.forward(model, batch, context)["value"].float()}
+
+    def predictions(self, output: Output, batch: Batch, context: Context) -> Table:
+        """ "prediction", "low" and "high" (n,) float64, the latter nan where no interval was learnt, and, where known,
+        "target" (n,)."""
+        table: Table = {name: batch[name] for name in ("row", "part") if name in batch}
+        scale: tuple[float, float] = context.domain.scale  # type: ignore[attr-defined]
+        prediction = decode_numbers(output["value"][:, 0].cpu().numpy(), scale)
+        reach = float(context.decision.get("reach", math.nan))
+        if "target" in batch:
+            table["target"] = decode_numbers(batch["target"].cpu().numpy(), scale, rounded=True)
+        return {**table, "prediction": prediction, "low": prediction - reach, "high": prediction + reach}
+
+    def reduce(self, table: Table, domain: Domain) -> Table:
+        """Views of one picture become one line: the mean of their answers."""
+        return average(table, ["prediction", "low", "high"])
+
+    def metrics(self, domain: Domain) -> Mapping[str, Any]:
+        return {**regression_metrics(), "coverage": coverage_metric(COVERAGE)}
+
+    def decide(self, columns: Mapping[str, Any], domain: Domain) -> dict[str, Json]:
+        """ "reach": answer ± reach holds 90% of the targets (split conformal: Lei et al. 2018, arXiv:1604.04173). The
+        promise is kept on average over rows like these; that the checkpoint was chosen on them makes it a little too
+        good. Nothing where the rows are too few (below 9)."""
+        reach = conformal_reach(np.abs(np.asarray(columns["prediction"]) - np.asarray(columns["target"])), COVERAGE)
+        return {"reach": reach, "coverage": COVERAGE} if self.interval and math.isfinite(reach) else {}
+
+    def details(self, columns: Mapping[str, Any], train: Rows, domain: Domain) -> dict[str, Json]:
+        """ "scatter" (target, prediction; evenly spaced rows where there are many), "reach" where an interval was
+        learnt, and "baseline" (the training split's mean)."""
+        target, prediction = np.asarray(columns["target"]), np.asarray(columns["prediction"])
+        shown = np.unique(np.linspace(0, len(target) - 1, min(len(target), MOST_POINTS)).round().astype(int))
+        mean = float(np.mean(np.asarray(train.column("target"), np.float64)))
+        baseline = mean_baseline(columns, mean)
+        reach = float(columns["high"][0] - prediction[0])
+        return {
+            "scatter": [[float(target[i]), float(prediction[i])] for i in shown],
+            **({"reach": reach} if math.isfinite(reach) else {}),
+            "baseline": {
+                "name": f"always {mean:.4g}, the mean in training",
+                "metrics": {name: each.as_dict() for name, each in baseline.items()},
+            },
+        }
+
+    def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:
+        """ "value", and "low" and "high" where an interval was learnt, with the share of targets it is to hold."""
+        rows = []
+        for value, low, high in zip(table["prediction"], table["low"], table["high"], strict=True):
+            known = {"low": float(low), "high": float(high), "coverage": COVERAGE} if math.isfinite(low) else {}
+            rows.append({"value": float(value), **known})
+        return rows
+
+
+def conformal_reach(errors: np.ndarray, coverage: float) -> float:
+    """The ceil((n + 1) coverage)-th smallest of absolute errors (n,): the next error is at most this with probability
+    `coverage`, if it comes from where these come from. nan where n is too small for that."""
+    place = math.ceil((len(errors) + 1) * coverage)
+    return float(np.sort(errors)[place - 1]) if place <= len(errors) else math.nan

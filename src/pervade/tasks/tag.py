@@ -1,0 +1,204 @@
+"""Several labels at once, or none: each is a question of its own, answered by yes or no."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import Module
+from torch.nn import functional as F
+
+from pervade.core.errors import DataError
+from pervade.core.protocols import Context, Domain, Task
+from pervade.core.registry import register
+from pervade.core.types import Batch, Json, Output, Parts, Rows, Table
+from pervade.data import split as splits
+from pervade.data.parts import average
+from pervade.metrics.multilabel import multilabel_metrics, prior_baseline
+from pervade.tasks.classify import AUXILIARY
+
+HEAVIEST = 100.0  # a label of one row in a thousand would otherwise weigh 999, and its few rows would decide all
+STEADY = 20  # rows with a label on the validation split at which its own threshold and 0.5 weigh the same
+
+
+@register("task")
+@dataclass(frozen=True)
+class Tag(Task):
+    """The model returns "logits" (n, k); the batch holds "target" (n, k) float32, 1 where the row has the label.
+
+    The loss of a row is the mean over its k labels. "focal" turns that of answers that are right already down by
+    (1 - p)^focus, p the probability of the truth (Lin et al. 2017, arXiv:1708.02002). `smoothing` moves that share of
+    every target to 0.5. `class_weights` "balanced" weighs a label's rows by how many rows lack it for each that has it
+    (at most 100), so that a rare label is not always denied.
+    """
+
+    loss_name: Literal["cross-entropy", "focal"] = "cross-entropy"
+    smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    focus: Annotated[float, Field(ge=0.0, le=10.0)] = 2.0  # gamma of the focal loss
+    class_weights: Literal["none", "balanced"] = "none"
+    thresholds: Literal["validation", "half"] = (
+        "validation"  # from which probability on a label is said: fitted, or 0.5
+    )
+
+    def examine(self, rows: Rows) -> None:
+        if "target" not in rows:
+            raise DataError("the data has no labels; give a table with a column of labels, or one of 0 and 1 for each")
+        targets = rows.column("target")
+        other = next((each for each in targets if not isinstance(each, list)), None)
+        if other is not None:
+            raise DataError(
+                f"a row's target is {other!r}, not a list of labels; choose the task that goes with it (`pervade "
+                "tasks`), or set -o domain.target=labels"
+            )
+        counts = Counter(label for each in targets for label in each)
+        if not counts:
+            raise DataError("no row has a label, so there is nothing to learn; look at the column of labels")
+        if all(count == len(rows) for count in counts.values()):
+            raise DataError(
+                f"every row has the same labels ({', '.join(map(repr, sorted(counts)))}), so there is nothing to tell "
+                "apart; add rows that lack some"
+            )
+        splits.refuse_unseen(rows)
+
+    def outputs(self, domain: Domain) -> dict[str, int]:
+        return {"logits": len(_labels(domain))}
+
+    def forward(self, model: Module, batch: Batch, context: Context) -> Output:
+        output: Output = model(batch["input"], mask=batch.get("mask"))
+        if self.class_weights == "balanced" and context.companions is not None:
+            output = {**output, "class_weights": context.companions.get_buffer("class_weights")}
+        return output
+
+    def companions(self, model: Module, domain: Domain) -> Module | None:
+        if self.class_weights == "none":
+            return None
+        counts = torch.tensor(domain.counts, dtype=torch.float32)  # type: ignore[attr-defined]
+        rows: int = domain.rows  # type: ignore[attr-defined]
+        companions = Module()
+        companions.register_buffer("class_weights", ((rows - counts) / counts).clamp(1 / HEAVIEST, HEAVIEST))
+        return companions
+
+    def loss(self, output: Output, batch: Batch) -> Parts:
+        target, weights = batch["target"], output.get("class_weights")
+        loss = self._losses(output["logits"].float(), target, weights)
+        if "auxiliary" in output:
+            loss = loss + AUXILIARY * self._losses(output["auxiliary"].float(), target, weights)
+        right = (output["logits"].detach() > 0) == (target > 0.5)
+        return {"loss": loss, "right_labels": right.float().mean(1)}
+
+    def _losses(self, logits: Tensor, target: Tensor, weights: Tensor | None) -> Tensor:
+        wanted = target * (1 - self.smoothing) + self.smoothing / 2
+        loss = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none", pos_weight=weights)
+        if self.loss_name == "focal":
+            loss = loss * torch.sigmoid(logits * (1 - 2 * target)) ** self.focus
+        return loss.mean(1)
+
+    def score(self, output: Output, batch: Batch) -> Tensor:
+        """(n,): log-probability of all labels' targets, or of the likeliest answers where there is no target."""
+        logits = output["logits"].float()
+        wanted = batch["target"] if "target" in batch else (logits > 0).float()
+        return -F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").sum(1)
+
+    def infer(self, model: Module, batch: Batch, context: Context) -> Output:
+        return {"logits": self.forward(model, batch, context)["logits"].float()}
+
+    def predictions(self, output: Output, batch: Batch, context: Context) -> Table:
+        """ "probabilities" (n, k) float64, "threshold" (n, k) from which on a label is said, "prediction" (n, k) and,
+        where known, "target" (n, k): 0 or 1; "label": the names of what is said, parted by " | "."""
+        probabilities = torch.sigmoid(output["logits"].cpu().double()).numpy()
+        table: Table = {name: batch[name] for name in ("row", "part") if name in batch}
+        if "target" in batch:
+            table["target"] = batch["target"].cpu().numpy().astype(np.int8)
+        labels = _labels(context.domain)
+        fitted = context.decision.get("thresholds", {})
+        threshold = np.tile(np.array([float(fitted.get(label, 0.5)) for label in labels]), (len(probabilities), 1))
+        return {
+            **table,
+            **_said(probabilities, threshold, labels),
+            "probabilities": probabilities,
+            "threshold": threshold,
+        }
+
+    def reduce(self, table: Table, domain: Domain) -> Table:
+        """Views of one picture become one line: the sigmoid of their mean logits."""
+        if "part" not in table:
+            return table
+        sure = np.clip(table["probabilities"], 1e-300, 1 - 1e-16)
+        table = average({**table, "probabilities": np.log(sure) - np.log1p(-sure)}, ["probabilities"])
+        probabilities = torch.sigmoid(torch.from_numpy(table["probabilities"])).numpy()
+        return {**table, **_said(probabilities, table["threshold"], _labels(domain)), "probabilities": probabilities}
+
+    def metrics(self, domain: Domain) -> Mapping[str, Any]:
+        return multilabel_metrics(_labels(domain))
+
+    def decide(self, columns: Mapping[str, Any], domain: Domain) -> dict[str, Json]:
+        """ "thresholds": from which probability on each label is said, so that its F1 is best on these rows; drawn
+        towards 0.5 where few rows have it."""
+        if self.thresholds == "half":
+            return {}
+        target, probabilities = np.asarray(columns["target"]), np.asarray(columns["probabilities"])
+        found: dict[str, Json] = {}
+        for index, label in enumerate(_labels(domain)):
+            positives = int(target[:, index].sum())
+            best = best_threshold(probabilities[:, index], target[:, index] > 0)
+            found[label] = round((positives * best + STEADY * 0.5) / (positives + STEADY), 6)
+        return {"thresholds": found}
+
+    def details(self, columns: Mapping[str, Any], train: Rows, domain: Domain) -> dict[str, Json]:
+        """ "labels", "train_counts", "thresholds" and "baseline" (the shares of the training split, for every row)."""
+        labels = _labels(domain)
+        counts = Counter(label for each in train.column("target") for label in set(each))
+        prior = np.array([counts[label] / max(len(train), 1) for label in labels])
+        baseline = prior_baseline(columns, labels, prior)
+        usual = [label for label, share in zip(labels, prior, strict=True) if share >= 0.5]
+        return {
+            "labels": list(labels),
+            "train_counts": [counts[label] for label in labels],
+            "thresholds": [float(each) for each in columns["threshold"][0]],
+            "baseline": {
+                "name": f"every label as likely as in training, so always {' and '.join(map(repr, usual)) or 'none'}",
+                "metrics": {name: each.as_dict() for name, each in baseline.items()},
+            },
+        }
+
+    def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:
+        """ "labels": all that are said, the surest first; "top": the likeliest, said or not."""
+        labels = _labels(domain)
+        rows = []
+        for probabilities, prediction in zip(table["probabilities"], table["prediction"], strict=True):
+            order = np.argsort(-np.asarray(probabilities), kind="stable")
+            ranked = [{"label": labels[i], "probability": float(probabilities[i])} for i in order]
+            said = [each for i, each in zip(order, ranked, strict=True) if prediction[i]]
+            rows.append({"labels": said, "top": ranked[:top]})
+        return rows
+
+
+def best_threshold(score: np.ndarray, positive: np.ndarray) -> float:
+    """The threshold on score (n,) in 0-1 with the best F1 for positive (n,) bool: midway between two scores; 0.5 where
+    nothing is positive. Of equally good ones the one nearest to 0.5."""
+    if not positive.any():
+        return 0.5
+    order = np.argsort(-score, kind="stable")
+    ranked, hits = score[order], np.cumsum(positive[order])
+    f1 = 2 * hits / (np.arange(1, len(score) + 1) + positive.sum())
+    ends = np.r_[ranked[1:] < ranked[:-1], True]  # nothing can be parted inside a run of equal scores
+    middle = (ranked + np.r_[ranked[1:], 0.0]) / 2
+    best = np.flatnonzero(ends & (f1 >= f1[ends].max() - 1e-12))
+    return float(min(middle[best], key=lambda each: (abs(each - 0.5), each)))
+
+
+def _said(probabilities: np.ndarray, threshold: np.ndarray, labels: Sequence[str]) -> Table:
+    prediction = (probabilities >= threshold).astype(np.int8)
+    names = [" | ".join(label for label, each in zip(labels, row, strict=True) if each) for row in prediction]
+    return {"prediction": prediction, "label": names}
+
+
+def _labels(domain: Domain) -> tuple[str, ...]:
+    labels: tuple[str, ...] = domain.labels  # type: ignore[attr-defined]
+    return labels

@@ -1,0 +1,102 @@
+"""Keeps one training to its `--time-limit`, with the evaluation and the report that follow inside it.
+
+`Pace` (pacing.py) decides; here its prices are measured: predicting a few rows before the first step, every validation,
+every checkpoint, and the bootstrap behind the final figures on a file of the final size. What was decided stands in
+log.jsonl ("plan": step, total_steps), and a resumed run repeats it step for step before it decides anew.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from torch.nn import Module
+
+from pervade.core.protocols import Domain, Recipe
+from pervade.core.types import Rows
+from pervade.engine import predict, ranks
+from pervade.metrics.estimate import estimate
+from pervade.pacing import Pace
+
+REHEARSED = 64  # rows predicted before the first step, to know what predicting costs
+AFTERWARDS = 1.2  # seconds: loading the checkpoint's code path, the report and leaving, on a small processor
+RESAMPLES = 1000  # of the final figures (metrics/estimate.py)
+
+
+class TimeLimit:
+    """`finish`: evaluation and report are to fit as well. Time counts from the start of the run, over all sittings."""
+
+    def __init__(self, recipe: Recipe, domain: Domain, rows: Rows, per_pass: int, finish: bool) -> None:
+        self.recipe, self.domain, self.finish = recipe, domain, finish
+        self.pace = Pace(float(recipe.time_limit or 0), recipe.epochs * per_pass, per_pass)
+        self.known: dict[int, int] = {}  # step to planned steps, as logged before a kill
+        splits = list(rows.column("split")) if "split" in rows else []
+        final = "test" if "test" in splits else "validation"
+        self.final = rows.where("split", final) if splits else rows.select([])
+        self.num_validation = splits.count("validation")
+        self.row_time = self.final_row_time = self.figures = self.saving = 0.0
+
+    def rehearse(self, network: Module) -> None:
+        """Prices predicting and the figures on a few rows of the split that is measured last. Nothing is kept."""
+        some = self.final.select(range(min(REHEARSED, len(self.final))))
+        if len(some) and ranks.rank() == 0:
+            start = time.monotonic()
+            table = predict.predict_table(network, self.domain, self.recipe.task, some, workers=self.recipe.workers)
+            self.row_time = self.final_row_time = (time.monotonic() - start) / len(some)
+            if self.finish:
+                self.figures = self._price_figures(table)
+        self._price()
+
+    def _price_figures(self, table: Mapping[str, Any]) -> float:
+        """Seconds of bootstrapping every metric of a predictions file as large as the final one."""
+        n = len(self.final)
+        order = np.arange(n) % len(table["row"])
+        columns: dict[str, Any] = {
+            name: values[order] if hasattr(values, "shape") else [values[i] for i in order]
+            for name, values in table.items()
+        }
+        columns = {**columns, "row": np.arange(n), "group": predict.groups(self.final), "id": [str(i) for i in range(n)]}
+        metrics = dict(self.recipe.task.metrics(self.domain))
+        times = []
+        for resamples in (2, 12):
+            start = time.monotonic()
+            estimate(metrics, columns, resamples=resamples)
+            times.append(time.monotonic() - start)
+        return times[0] + max(times[1] - times[0], 0.0) / 10 * RESAMPLES
+
+    def note_validation(self, rows: int, seconds: float, whole: bool) -> None:
+        """`whole`: by the path that the final evaluation takes, not from features computed before."""
+        self.row_time = seconds / max(rows, 1)
+        if whole:
+            self.final_row_time = self.row_time
+        self._price()
+
+    def note_saving(self, seconds: float) -> None:
+        self.saving = seconds
+        self._price()
+
+    def _price(self) -> None:
+        self.pace.judging = self.num_validation * self.row_time + self.saving
+        self.pace.ending = self.saving
+        if self.finish:
+            evaluation = len(self.final) * self.final_row_time / ranks.world() + self.figures
+            self.pace.ending += evaluation + self.saving + AFTERWARDS
+
+    def after_step(self, step: int, now: float, total: int) -> int | None:
+        """The new number of steps in all, None to leave it: the first rank's decision, on every rank."""
+        new: int | None = None
+        if ranks.rank() == 0:
+            self.pace.note_step(step, now)
+            if step in self.known:
+                new = self.known[step]
+            elif step > max(self.known, default=-1):
+                new = self.pace.plan(step, now, total)
+        return self._shared(new)
+
+    def _shared(self, new: int | None) -> int | None:
+        if ranks.world() == 1:
+            return new
+        number = int(ranks.sum_numbers((-1 if new is None else new) if ranks.rank() == 0 else 0)[0])
+        return None if number < 0 else number

@@ -1,0 +1,27 @@
+"""The body stays as it is, and only the head learns: the body is a feature extractor.
+
+Where training pictures are not changed at random either (`domain.augment` off), every picture's features are computed
+once and kept (features.py in the data package), and a pass takes as long as a linear layer does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch.nn import Module, Parameter
+
+from pervade.core.protocols import ParameterGroup, Tuning
+from pervade.core.registry import register
+from pervade.nn import backbone
+
+
+@register("tuning")
+@dataclass(frozen=True)
+class Freeze(Tuning):
+    def groups(self, network: Module, parameters: Sequence[Parameter]) -> list[ParameterGroup]:
+        body = {id(p) for p in self.frozen(network)[0].parameters()}
+        return [ParameterGroup([p for p in parameters if id(p) not in body])]
+
+    def frozen(self, network: Module) -> list[Module]:
+        return [backbone.known(network, "freezing the body").body]

@@ -1,0 +1,65 @@
+"""Low-rank adapters beside the body's weights, which stay as they are (Hu et al. 2021, arXiv:2106.09685), through peft.
+
+A layer with weight W gives W x + (alpha / rank) B A x; A and B learn, B begins at zero, and the head learns whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+from torch import nn
+from torch.nn import Module, Parameter
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from pervade.core.errors import ConfigError
+from pervade.core.protocols import ParameterGroup, Tuning
+from pervade.core.registry import register
+from pervade.nn import backbone
+
+
+@register("tuning")
+@dataclass(frozen=True)
+class Lora(Tuning):
+    rank: Annotated[int, Field(ge=1)] = 8
+    alpha: Annotated[float, Field(gt=0)] = 16.0  # the adapters' output is scaled by alpha / rank
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # of the adapters' input
+
+    def change(self, network: Module) -> Module:
+        """Raises ConfigError where the body has no layer that an adapter fits."""
+        # Imported here, since peft takes seconds to import, and few runs need it.
+        from peft import LoraConfig, inject_adapter_in_model
+
+        body = backbone.known(network, "--lora").body
+        targets = adaptable(body)
+        if not targets:
+            raise ConfigError(
+                f"--lora: {type(body).__name__} has no convolution, linear or attention layer to adapt; use --freeze"
+            )
+        config = LoraConfig(r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=targets)
+        inject_adapter_in_model(config, body)
+        return network
+
+    def groups(self, network: Module, parameters: Sequence[Parameter]) -> list[ParameterGroup]:
+        adapters = {id(p) for name, p in network.named_parameters() if ".lora_" in name}
+        body = {id(p) for p in backbone.known(network, "--lora").body.parameters()}
+        return [ParameterGroup([p for p in parameters if id(p) in adapters or id(p) not in body])]
+
+    def frozen(self, network: Module) -> list[Module]:
+        """Batch normalisation keeps the running statistics that belong to the weights beside it."""
+        body = backbone.known(network, "--lora").body
+        return [module for module in body.modules() if isinstance(module, _BatchNorm)]
+
+
+def adaptable(body: Module) -> list[str]:
+    """Names of the layers that an adapter fits: attention as a whole, and what lies in no attention."""
+    attention = [name for name, module in body.named_modules() if isinstance(module, nn.MultiheadAttention)]
+    names = list(attention)
+    for name, module in body.named_modules():
+        inside = any(name.startswith(f"{each}.") for each in attention)
+        plain = isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1)
+        if plain and name and not inside:
+            names.append(name)
+    return names

@@ -1,0 +1,108 @@
+"""Repositories of the Hugging Face Hub: from its cache where they lie there, else downloaded and said so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pervade.core import download, files
+from pervade.core.errors import CheckpointError
+from pervade.weights import locate
+from pervade.weights.checkpoint import Checkpoint
+
+SMALL = ("config.json", "preprocessor_config.json")  # what is read beside the weights
+INDEX = tuple(f"{name}.index.json" for name in locate.HUB_WEIGHTS)
+
+
+@dataclass(frozen=True)
+class HubRepository:
+    """`name` as "owner/name"."""
+
+    name: str
+
+    @property
+    def host(self) -> str:
+        from huggingface_hub import constants
+
+        return constants.ENDPOINT.split("/")[2]
+
+    @property
+    def path(self) -> Path:
+        """The folder in the cache that holds config and weights; one that is not there where they are not cached."""
+        folder = self._cached("config.json")
+        if folder is not None and any((folder / name).is_file() for name in (*locate.HUB_WEIGHTS, *INDEX)):
+            return folder / "config.json"
+        from huggingface_hub import constants
+
+        return Path(constants.HF_HUB_CACHE) / f"models--{self.name.replace('/', '--')}"
+
+    def config(self) -> dict[str, Any]:
+        """config.json. Raises CheckpointError where it is not in the cache and cannot be downloaded."""
+        folder = self._cached("config.json") or self._download(["config.json"])
+        return locate.read_config(folder / "config.json")
+
+    def read(self) -> Checkpoint:
+        """Raises CheckpointError where the weights are not in the cache and cannot be downloaded."""
+        folder = self.path.parent if self.path.is_file() else self._download()
+        return locate.read(folder)
+
+    def _cached(self, file: str) -> Path | None:
+        """The folder in the cache that holds the file."""
+        from huggingface_hub import try_to_load_from_cache
+        from huggingface_hub.errors import HFValidationError
+
+        try:
+            found = try_to_load_from_cache(self.name, file)
+        except HFValidationError:
+            raise CheckpointError(
+                f"{self.name!r} is neither a folder that is there nor a name on the Hugging Face Hub (owner/name)"
+            ) from None
+        return Path(found).parent if isinstance(found, str) else None
+
+    def _download(self, wanted: Sequence[str] | None = None) -> Path:
+        """These files, or weights and what belongs to them; the folder they then lie in."""
+        forbidden = download.offline()
+        address = f"https://{self.host}/{self.name}"
+        if forbidden:
+            raise CheckpointError(
+                f"{self.name} is not in the Hugging Face Hub's cache, and {forbidden} forbids downloads; "
+                f"{download.remedies(address)}"
+            )
+        from huggingface_hub import HfApi, hf_hub_download
+        from huggingface_hub.errors import HfHubHTTPError, HTTPError
+
+        try:
+            info = HfApi().model_info(self.name, files_metadata=True, timeout=download.PATIENCE)
+            there = {each.rfilename: each for each in info.siblings or []}
+            names = [name for name in wanted if name in there] if wanted else _needed(list(there))
+            if not names:
+                raise CheckpointError(f"{address} has no {' or '.join(wanted or locate.HUB_WEIGHTS)}")
+            size = sum(there[name].size or 0 for name in names)
+            download.announce(f"downloading {', '.join(names)}: {download.megabytes(size)} from {address}")
+            paths = [Path(hf_hub_download(self.name, name, revision=info.sha)) for name in names]
+        except (HfHubHTTPError, HTTPError, OSError, ValueError) as error:
+            first = str(error).strip().split("\n")[0]
+            raise CheckpointError(
+                f"{address} cannot be downloaded ({first}); {download.remedies(address)}"
+            ) from None
+        for name, path in zip(names, paths, strict=True):
+            published = there[name].lfs
+            if published is not None and files.sha256(path) != published.sha256:
+                raise CheckpointError(f"{path} is not what was published (its SHA-256 differs); remove it and try again")
+        return paths[0].parent
+
+
+def _needed(there: Sequence[str]) -> list[str]:
+    """Config, preprocessing, and the weights in the first form there is, whole or in parts."""
+    small = [name for name in SMALL if name in there]
+    for name in locate.HUB_WEIGHTS:
+        if name in there:
+            return [*small, name]
+        stem, _, ending = name.rpartition(".")
+        parts = [each for each in there if re.fullmatch(rf"{re.escape(stem)}-\d+-of-\d+\.{ending}", each)]
+        if f"{name}.index.json" in there and parts:
+            return [*small, f"{name}.index.json", *parts]
+    return []

@@ -1,0 +1,135 @@
+"""What a path after --init is: a file of weights, a folder as the Hugging Face Hub lays it out, or a run of ours."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from pervade.core import files
+from pervade.core.errors import CheckpointError
+from pervade.core.run import RunDirectory
+from pervade.weights.checkpoint import Checkpoint
+from pervade.weights.torch_file import read_weights
+
+HUB_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+
+
+def own_checkpoint(path: Path) -> Path | None:
+    """The folder of a checkpoint of ours that `path`, a run or such a folder, means; None where it is neither.
+
+    Raises CheckpointError where a run has no checkpoint yet.
+    """
+    if (path / "architecture.json").is_file():
+        return path
+    if not (path / "recipe.yaml").is_file():
+        return None
+    run = RunDirectory(path)
+    return run.checkpoint(run.require_checkpoint(None))
+
+
+def read(path: Path) -> Checkpoint:
+    """Raises CheckpointError where nothing there can be read as weights, saying what was looked for."""
+    if not path.exists():
+        raise CheckpointError(
+            f"{path} is not there; --init takes random, pretrained, a file of weights (.safetensors, .pth), a folder "
+            "with a config.json, or a run"
+        )
+    if path.is_file():
+        return Checkpoint(str(path), read_weights(path))
+    own = own_checkpoint(path)
+    if own is not None:
+        return _read_own(own)
+    if (path / "config.json").is_file():
+        return _read_hub(path)
+    single = [each for each in sorted(path.iterdir()) if each.suffix in (".safetensors", ".pth", ".pt", ".bin")]
+    hint = f"; take one of its files, such as {single[0]}" if single else ""
+    raise CheckpointError(f"{path} is a folder, but neither a run nor one with a config.json and weights{hint}")
+
+
+def _read_own(folder: Path) -> Checkpoint:
+    architecture = files.read_json(folder / "architecture.json", "sha256", "tied")
+    domain = files.read_json(folder / "preprocess.json", "domain")["domain"]
+    path = folder / "model.safetensors"
+    if not path.is_file() or files.sha256(path) != architecture["sha256"]:
+        raise CheckpointError(f"{path} is missing or damaged; use another checkpoint, or train again")
+    weights = read_weights(path)
+    weights |= {name: weights[of] for name, of in architecture["tied"].items()}
+    labels = domain.get("labels")
+    return Checkpoint(
+        str(folder),
+        # Pixels are normalised by what stands in preprocess.json.
+        {name: value for name, value in weights.items() if not name.startswith("normalise.")},
+        tuple(domain["mean"]) if domain.get("mean") else None,
+        tuple(domain["deviation"]) if domain.get("deviation") else None,
+        tuple(labels) if labels else None,
+    )
+
+
+def _read_hub(folder: Path) -> Checkpoint:
+    config = read_config(folder / "config.json")
+    mean, deviation = _normalisation(folder, config)
+    return Checkpoint(str(folder), _hub_weights(folder), mean, deviation, _labels(config), config)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A config.json. Raises CheckpointError where it is damaged."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}); copy or download it again") from None
+    if not isinstance(data, dict):
+        raise CheckpointError(f"{path} is damaged: it holds no settings; copy or download it again")
+    return data
+
+
+def _hub_weights(folder: Path) -> dict[str, Tensor]:
+    for name in HUB_WEIGHTS:
+        if (folder / name).is_file():
+            return read_weights(folder / name)
+        index = folder / f"{name}.index.json"
+        if index.is_file():
+            parts = sorted(set(read_config(index).get("weight_map", {}).values()))
+            if any(Path(part).name != part for part in parts):
+                raise CheckpointError(f"{index} names files outside its folder; copy or download it again")
+            return {key: value for part in parts for key, value in read_weights(folder / part).items()}
+    raise CheckpointError(f"{folder} has a config.json but no weights: {' or '.join(HUB_WEIGHTS)} should be there")
+
+
+def _labels(config: dict[str, Any]) -> tuple[str, ...] | None:
+    names = config.get("id2label")
+    if isinstance(names, dict) and sorted(names, key=_number) == [str(i) for i in range(len(names))]:
+        labels = tuple(str(names[str(i)]) for i in range(len(names)))
+        # What transformers writes where nobody gave names says nothing.
+        return None if labels == tuple(f"LABEL_{i}" for i in range(len(labels))) else labels
+    names = config.get("label_names")  # timm
+    return tuple(map(str, names)) if isinstance(names, list) else None
+
+
+def _number(text: str) -> int:
+    return int(text) if str(text).isdigit() else -1
+
+
+def _normalisation(
+    folder: Path, config: dict[str, Any]
+) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
+    """Mean and deviation of pixels of 0-1, from preprocessor_config.json or timm's pretrained_cfg."""
+    path = folder / "preprocessor_config.json"
+    if path.is_file():
+        settings = read_config(path)
+        if settings.get("do_normalize") is False:
+            channels = len(settings.get("image_mean") or (0, 0, 0))
+            return (0.0,) * channels, (1.0,) * channels
+        return _numbers(settings.get("image_mean")), _numbers(settings.get("image_std"))
+    settings = config.get("pretrained_cfg", config)
+    if isinstance(settings, dict):
+        return _numbers(settings.get("mean")), _numbers(settings.get("std"))
+    return None, None
+
+
+def _numbers(values: Any) -> tuple[float, ...] | None:
+    if isinstance(values, list) and values and all(isinstance(each, (int, float)) for each in values):
+        return tuple(map(float, values))
+    return None

@@ -1,0 +1,76 @@
+"""What one rank of two does for test_ranks.py: normalises its share of every batch, forward and backward.
+
+python share_of_a_batch.py FOLDER RANK     reads FOLDER/cases.pt, writes FOLDER/RANK.pt
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from pervade.nn.batch_norm import over_ranks
+
+SHARES = (5, 2)  # of 7 rows
+
+
+class Fused(nn.BatchNorm2d):
+    """A class derived from batch normalisation that does more, as timm's do."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return torch.relu(super().forward(input))
+
+
+def layers() -> dict[str, tuple[nn.Module, tuple[int, ...]]]:
+    """Layers by name, and the shape of a whole batch for each."""
+    picture = (7, 3, 4, 5)
+    return {
+        "1d": (nn.BatchNorm1d(6), (7, 6)),
+        "sequence": (nn.BatchNorm1d(6), (7, 6, 3)),
+        "2d": (nn.BatchNorm2d(3), picture),
+        "channels last": (nn.BatchNorm2d(3), picture),
+        "not affine": (nn.BatchNorm2d(3, affine=False), picture),
+        "cumulative": (nn.BatchNorm2d(3, momentum=None), picture),
+        "no statistics kept": (nn.BatchNorm2d(3, track_running_stats=False), picture),
+        "derived": (Fused(3), picture),
+        "frozen": (nn.BatchNorm2d(3).eval(), picture),
+        "bf16": (nn.BatchNorm2d(3), picture),
+    }
+
+
+def work(layer: nn.Module, inputs: list[torch.Tensor], loss_weights: list[torch.Tensor]) -> dict[str, Any]:
+    """Two batches one after the other: outputs, gradients, and what the layer remembers; one more in evaluation."""
+    found: dict[str, Any] = {"outputs": [], "gradients": []}
+    for input, weight in zip(inputs, loss_weights, strict=True):
+        input = input.clone(memory_format=torch.preserve_format).requires_grad_()
+        output = layer(input)
+        (output * weight).sum().backward()
+        found["outputs"].append(output.detach())
+        found["gradients"].append(input.grad)
+    found["parameters"] = {name: parameter.grad for name, parameter in layer.named_parameters()}
+    found["state"] = {name: value.clone() for name, value in layer.state_dict().items()}
+    found["evaluated"] = layer.eval()(inputs[0]).detach()
+    return found
+
+
+def main() -> None:
+    folder, rank = Path(sys.argv[1]), int(sys.argv[2])
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=2)
+    cases = torch.load(folder / "cases.pt", weights_only=True)
+    found = {}
+    for name, (layer, _) in layers().items():
+        case = cases[name]
+        layer.load_state_dict(case["state"])
+        shares = [[each.split(SHARES)[rank] for each in case[kind]] for kind in ("inputs", "weights")]
+        found[name] = work(over_ranks(layer), *shares)
+    torch.save(found, folder / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,241 @@
+"""Comparing runs: the same rows and classes whatever they are called, and a refusal where there are none."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pervade.core import registry
+from pervade.core.errors import CheckpointError, ConfigError, DataError
+from pervade.core.run import RunDirectory
+from pervade.evaluate.compare import compare, differing_settings
+from pervade.evaluate.matching import joined
+from pervade.metrics.paired import mcnemar
+from tests.evaluate.made import LABELS, ROWS, make, write_predictions
+from tests.toys.dqn import DQN
+
+A_WRONG = (20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31)
+B_WRONG = (20, 21, 40)  # 40 rows are measured: 10 only A has wrong, 1 only B
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> list[RunDirectory]:
+    return [make(tmp_path / "a", A_WRONG), make(tmp_path / "b", B_WRONG)]
+
+
+def test_the_same_rows_are_compared_by_hand(runs: list[RunDirectory]) -> None:
+    found = compare(runs)
+    assert (found.n, found.num_groups, found.headline, found.rows) == (40, 40, "accuracy", [])
+    (own,), (counts,) = found.differences, found.discordant
+    assert counts is not None
+    assert (counts.both, counts.only_first, counts.only_second, counts.neither) == (27, 1, 10, 2)
+    it = own["accuracy"]
+    assert (it.first, it.second, it.difference) == pytest.approx((28 / 40, 37 / 40, 9 / 40))
+    assert it.p == it.adjusted == mcnemar(1, 10)
+    assert it.shown
+    assert [each.value for each in found.estimates] == [28 / 40, 37 / 40]
+    assert own["log_loss"].difference < 0
+
+
+def test_the_reference_may_be_another(runs: list[RunDirectory]) -> None:
+    found = compare(runs, reference=1)
+    assert [side.name for side in found.sides] == ["b", "a"]
+    assert found.differences[0]["accuracy"].difference == pytest.approx(-9 / 40)
+
+
+def test_several_are_corrected_after_holm(runs: list[RunDirectory], tmp_path: Path) -> None:
+    found = compare([*runs, make(tmp_path / "c", A_WRONG[:-1])])
+    first, second = (own["accuracy"] for own in found.differences)
+    assert first.adjusted == 2 * first.p
+    assert second.adjusted == second.p == 1
+
+
+def test_everything_goes_into_json(runs: list[RunDirectory]) -> None:
+    record = json.loads(json.dumps(compare(runs).as_dict(), allow_nan=False))
+    assert record["runs"][1]["discordant"]["only_second"] == 10
+    assert record["runs"][1]["differences"]["accuracy"]["shown"] is True
+    assert record["runs"][0]["parameters"] == 1234
+    assert record["runs"][0]["seconds"] == 90
+
+
+# rows
+
+
+def test_files_of_other_names_and_order_are_the_same_by_content(tmp_path: Path) -> None:
+    order = [*range(20), *range(ROWS - 1, 19, -1)]
+    moved = {"id": [f"photo {i}.jpg" for i in order], "hash": [f"hash of {i}" for i in order]}
+    moved["target"] = [sorted(LABELS)[i % 2] for i in order]
+    first, second = make(tmp_path / "a"), make(tmp_path / "b", **moved)
+    # `make` answers by the row's number, which is right in its own order; here it is the mirrored one.
+    stored = json.loads(second.data.read_text())["columns"]
+    write_predictions(second, "best", stored, list(range(20, ROWS)), set(range(20, ROWS)), LABELS)
+    found = compare([first, second])
+    assert (found.n, found.rows) == (40, [])
+    rows = [first_side["hash"] for first_side in (found.sides[0].row(i) for i in range(40))]
+    assert rows == [found.sides[1].row(i)["hash"] for i in range(40)]
+
+
+def test_rows_that_differ_are_refused_and_named(tmp_path: Path) -> None:
+    runs = [make(tmp_path / "a", test=range(20, 50)), make(tmp_path / "b", test=range(25, 60), recipe={"seed": 8})]
+    with pytest.raises(DataError) as refused:
+        compare(runs)
+    said = str(refused.value)
+    assert (
+        "the rows of the test split differ: 25 in both, 5 only in a (20.png, 21.png, 22.png, …), 5 of which b" in said
+    )
+    assert "10 only in b (50.png, 51.png, 52.png, …), 10 of which a learnt from" in said
+    assert "their seeds differ" in said
+    assert said.endswith("--allow-different-rows compares the 25 that are the same")
+    found = compare(runs, allow_different_rows=True)
+    assert found.n == 25
+    assert len(found.rows) == 1
+
+
+def test_files_that_kept_their_names_and_changed_are_others(tmp_path: Path) -> None:
+    changed = [f"hash of {i}" if i < 50 else "changed" for i in range(ROWS)]
+    with pytest.raises(DataError, match=r"30 in both, 10 only in a \(50.png"):
+        compare([make(tmp_path / "a"), make(tmp_path / "b", hash=changed)])
+
+
+def test_rows_of_the_same_bytes_are_matched_one_to_one(tmp_path: Path) -> None:
+    twins = [f"hash of {max(i, 50)}" if i >= 50 else f"hash of {i}" for i in range(ROWS)]
+    twins[51] = twins[50]
+    assert compare([make(tmp_path / "a", hash=twins), make(tmp_path / "b", hash=twins)]).n == 40
+
+
+def test_rows_with_another_target_are_refused(tmp_path: Path) -> None:
+    target = [sorted(LABELS)[(i % 2) ^ (i in (30, 31))] for i in range(ROWS)]
+    runs = [make(tmp_path / "a"), make(tmp_path / "b", target=target)]
+    with pytest.raises(
+        DataError, match=r"2 with another target \(30.png, 31.png; the first is 'cat' in a and 'dog' in b"
+    ):
+        compare(runs)
+    assert compare(runs, allow_different_rows=True).n == 38
+
+
+def test_without_hashes_the_source_must_be_the_same(tmp_path: Path) -> None:
+    runs = [make(tmp_path / "a", hash=None), make(tmp_path / "b", hash=None)]
+    assert compare(runs).n == 40
+    data = json.loads(runs[1].data.read_text())
+    runs[1].data.write_text(json.dumps({**data, "source": "/elsewhere"}))
+    with pytest.raises(DataError, match=r"different places \(/photos for a, /elsewhere for b\)"):
+        compare(runs)
+
+
+def test_nothing_in_common(tmp_path: Path) -> None:
+    runs = [make(tmp_path / "a", test=range(20, 30)), make(tmp_path / "b", test=range(30, 40))]
+    with pytest.raises(DataError, match="no row is the same"):
+        compare(runs)
+    with pytest.raises(DataError, match="have no row of the test split in common"):
+        compare(runs, allow_different_rows=True)
+
+
+def test_groups_of_any_run_hold(tmp_path: Path) -> None:
+    grouped = make(tmp_path / "b", B_WRONG, group=[f"person {i // 4}" for i in range(ROWS)])
+    found = compare([make(tmp_path / "a", A_WRONG), grouped])
+    assert (found.n, found.num_groups) == (40, 10)
+    assert "by group" in found.differences[0]["accuracy"].method
+    assert "McNemar" not in found.differences[0]["accuracy"].method
+
+
+def test_groups_that_overlap_are_joined() -> None:
+    left, right = np.array([0, 0, 1, 2, 3, 4]), np.array([5, 6, 6, 7, 7, 8])
+    assert joined([left, right]).tolist() == [0, 0, 0, 2, 2, 4]
+    assert joined([left]).tolist() == [0, 0, 1, 2, 3, 4]
+
+
+# questions
+
+
+def test_classes_in_another_order_are_the_same(tmp_path: Path) -> None:
+    runs = [make(tmp_path / "a", A_WRONG), make(tmp_path / "b", A_WRONG, labels=LABELS[::-1])]
+    found = compare(runs)
+    for name, each in found.differences[0].items():
+        assert each.difference == pytest.approx(0, abs=1e-12), name
+
+
+def test_other_classes_are_refused(tmp_path: Path) -> None:
+    runs = [make(tmp_path / "a"), make(tmp_path / "b", labels=("cat", "fox"))]
+    with pytest.raises(ConfigError, match="only a has 'dog', only b has 'fox'"):
+        compare(runs)
+
+
+def test_another_task_is_refused(runs: list[RunDirectory]) -> None:
+    path = runs[1].checkpoint("best") / "recipe.yaml"
+    path.write_text(path.read_text().replace("use: classify", f"use: {registry.name_of(DQN)}"))
+    with pytest.raises(ConfigError, match="a learnt the task classify and b"):
+        compare(runs)
+
+
+# runs
+
+
+def test_a_run_without_predictions_says_what_to_do(runs: list[RunDirectory]) -> None:
+    with pytest.raises(DataError, match="no split 'validation'; allowed: test, train"):
+        compare(runs, split="dev")
+    shutil.rmtree(runs[1].path / "predictions")
+    with pytest.raises(
+        CheckpointError, match=r"no predictions of the test split .* run `pervade evaluate .*/b --checkpoint"
+    ):
+        compare(runs)
+
+
+def test_predictions_of_other_weights_are_refused(runs: list[RunDirectory]) -> None:
+    stored = json.loads(runs[1].data.read_text())["columns"]
+    write_predictions(runs[1], "best", stored, list(range(20, ROWS)), set(), LABELS, weights="of older weights")
+    with pytest.raises(CheckpointError, match="was written before its checkpoint changed; run `pervade evaluate"):
+        compare(runs)
+
+
+def test_two_checkpoints_of_one_run(tmp_path: Path) -> None:
+    run = make(tmp_path / "a", A_WRONG)
+    make(tmp_path / "a", B_WRONG, checkpoint="last")
+    found = compare([run, run], checkpoints=["last", "best"])
+    assert [side.name for side in found.sides] == ["a@last", "a@best"]
+    assert found.differences[0]["accuracy"].difference < 0
+
+
+def test_wrong_numbers_of_runs_and_checkpoints(runs: list[RunDirectory]) -> None:
+    with pytest.raises(ConfigError, match="two runs or more"):
+        compare(runs[:1])
+    with pytest.raises(ConfigError, match="named twice"):
+        compare([runs[0], runs[0]])
+    with pytest.raises(ConfigError, match="3 checkpoints for 2 runs"):
+        compare(runs, checkpoints=["best"] * 3)
+    with pytest.raises(CheckpointError, match="no checkpoint 'bset'; did you mean 'best'"):
+        compare(runs, checkpoints=["bset"])
+
+
+def test_runs_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
+    found = compare([make(tmp_path / "one" / "pets", A_WRONG), make(tmp_path / "two" / "pets", B_WRONG)])
+    assert [Path(side.name).parent.name for side in found.sides] == ["one", "two"]
+
+
+def test_a_run_that_only_holds_runs_names_them(tmp_path: Path) -> None:
+    parents = []
+    for name in ("a", "b"):
+        for seed in (0, 1):
+            make(tmp_path / name / "members" / f"seed-{seed}")
+        parents.append(RunDirectory(tmp_path / name))
+    with pytest.raises(
+        ConfigError, match=r"holds the runs seed-0, seed-1; compare them one by one: pervade compare .*/a/"
+    ):
+        compare(parents)
+
+
+def test_settings_that_differ_are_listed_by_path() -> None:
+    recipes = [
+        {"format": 1, "model": {"use": "resnet18", "width": 64}, "epochs": 3, "augment": []},
+        {"format": 1, "model": {"use": "mlp", "units": [3, 4]}, "epochs": 3, "augment": [{"use": "mixup"}]},
+    ]
+    assert differing_settings(recipes) == {
+        "model": ["resnet18", "mlp"],
+        "model.width": [64, "–"],
+        "augment": [[], "–"],
+        "model.units": ["–", [3, 4]],
+        "augment[0]": ["–", "mixup"],
+    }

@@ -1,0 +1,150 @@
+"""--time-limit: the plan by itself with a clock that is told, and whole runs."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import pervade
+from pervade.core import files
+from pervade.pacing import AIM, Pace, process_start
+from pervade.train.schedule.one_cycle import OneCycle
+from pervade.training import Options, Stopped
+from tests.small_run import recipe, same, stop_at, weights
+
+__all__ = ["stop_at"]
+
+
+def simulate(pace: Pace, step_time, judge: float, start: float = 0.0) -> tuple[int, float, list[int]]:
+    """Trains by the plan on a clock of its own; returns steps, the time at the end, and every plan."""
+    now, step, total, plans = start, 0, pace.asked, []
+    while step < total:
+        now += step_time(now)
+        step += 1
+        pace.note_step(step, now)
+        new = pace.plan(step, now, total)
+        if new is not None:
+            total = new
+            plans.append(new)
+        if step % pace.per_pass == 0 and step < total:
+            now += judge
+            pace.note_pause(now)
+    return step, now + pace.judging + pace.ending, plans
+
+
+def noisy(now: float) -> float:
+    """A machine that runs at half its speed for a third of the time."""
+    return 0.1 * (2.0 if int(now / 7) % 3 == 0 else 1.0)
+
+
+@pytest.mark.parametrize(("limit", "start"), [(20.0, 0.0), (60.0, 9.0), (600.0, 30.0)])
+@pytest.mark.parametrize("step_time", [lambda now: 0.1, lambda now: 0.02, lambda now: 0.1 + 0.0003 * now, noisy])
+def test_the_plan_keeps_the_limit(limit: float, start: float, step_time) -> None:
+    pace = Pace(limit, asked=10**6, per_pass=27, judging=1.0, ending=4.0)
+    _, end, _ = simulate(pace, step_time, judge=1.0, start=start)
+    assert 0.93 * limit <= end <= 1.03 * limit
+
+
+def test_a_limit_that_does_not_bind_changes_nothing() -> None:
+    pace = Pace(1000.0, asked=100, per_pass=10, judging=1.0, ending=4.0)
+    steps, _, plans = simulate(pace, lambda now: 0.1, judge=1.0)
+    assert steps == 100
+    assert plans == []
+
+
+def test_a_limit_shorter_than_a_step() -> None:
+    steps, _, plans = simulate(Pace(0.01, asked=100, per_pass=10, judging=1.0, ending=4.0), lambda now: 0.1, judge=1.0)
+    assert (steps, plans) == (1, [1])
+
+
+def test_the_plan_is_made_early() -> None:
+    """After ten of hundreds of steps the end is known to a tenth, so that the schedule rises and falls once."""
+    pace = Pace(60.0, asked=10**6, per_pass=27, judging=1.0, ending=4.0)
+    steps, _, plans = simulate(pace, lambda now: 0.1, judge=1.0)
+    assert all(abs(each - steps) < 0.1 * steps for each in plans)
+
+
+def test_process_start_lies_in_the_past() -> None:
+    assert 0 < time.monotonic() - process_start() < 600 + 1e-3
+
+
+def entries(run, event: str) -> list[dict]:
+    return [each for each in run.directory.read_log() if each["event"] == event]
+
+
+@pytest.fixture
+def warm(shapes: Path, tmp_path: Path) -> Path:
+    """The data, once through everything: a first run imports and caches."""
+    run = pervade.fit(shapes, recipe=recipe(epochs=1), name="warm", runs=tmp_path, options=Options())
+    run.evaluate()
+    run.report()
+    return shapes
+
+
+def test_a_run_keeps_its_limit_and_comes_down(warm: Path, tmp_path: Path) -> None:
+    limit = 4.0
+    start = time.monotonic()
+    asked = recipe(epochs=100_000, time_limit=limit, schedule=OneCycle())
+    run = pervade.fit(warm, recipe=asked, name="a", runs=tmp_path, options=Options())
+    run.evaluate()
+    run.report()
+    # The reserve for leaving a process is not used here, and what runs beside the tests takes its share.
+    assert 0.5 * limit < time.monotonic() - start < 1.3 * limit
+    assert entries(run, "plan")
+    ended = entries(run, "decision")[-1]
+    assert ended["stop"]
+    rates = [each["lr"] for each in entries(run, "step")]
+    assert rates[-1] < 0.05 * max(rates)
+    report = (run.path / "report.html").read_text()
+    assert "A time limit cut training short" in report
+
+
+def test_shorter_than_a_pass_there_is_one_evaluation(shapes: Path, tmp_path: Path) -> None:
+    run = pervade.fit(shapes, recipe=recipe(time_limit=0.001), name="a", runs=tmp_path, options=Options())
+    assert run.directory.checkpoints() == ["best", "last"]
+    assert [each["step"] for each in entries(run, "pass")] == [1]
+    assert run.evaluate()["n"] > 0
+    state = files.read_json(run.directory.state / "state.json")["state"]
+    assert state["extra"]["finished"]
+
+
+def test_what_was_decided_before_a_kill_is_repeated(shapes: Path, tmp_path: Path) -> None:
+    """Everything after the last saved state is done again as it was: the same plans at the same steps."""
+    asked = recipe(epochs=100_000, time_limit=2.0)
+    # Saved once, after the first step, and never again.
+    whole = pervade.fit(shapes, recipe=asked, name="a", runs=tmp_path, options=Options(save_every=1e9))
+    log, final = whole.directory.read_log(), weights(whole.directory)
+    import shutil
+
+    shutil.rmtree(whole.directory.state)
+    shutil.rmtree(whole.directory.path / "checkpoints")
+    again = pervade.resume(whole.path, options=Options(save_every=1e9))
+
+    def decided(entries: list[dict]) -> list[tuple]:
+        return [(each["step"], each.get("total_steps")) for each in entries if each["event"] in ("plan", "pass")]
+
+    assert decided(again.directory.read_log()) == decided(log)
+    assert same(weights(again.directory), final)
+
+
+def test_stopped_time_counts(shapes: Path, tmp_path: Path, stop_at) -> None:
+    stop_at(4)
+    asked = recipe(epochs=100_000, time_limit=60.0)
+    with pytest.raises(Stopped):  # as if the command had taken half a minute already
+        options = Options(began=time.monotonic() - 30.0)
+        pervade.fit(shapes, recipe=asked, name="a", runs=tmp_path, options=options)
+    run = pervade.resume(tmp_path / "a", options=Options(began=time.monotonic() - 31.0))
+    assert max(each["step"] for each in run.directory.read_log()) == 5
+
+
+def test_the_limit_covers_all_members(warm: Path, tmp_path: Path) -> None:
+    start = time.monotonic()
+    asked = recipe(epochs=100_000, time_limit=6.0)
+    run = pervade.fit(warm, recipe=asked, seeds=2, name="a", runs=tmp_path, options=Options())
+    assert time.monotonic() - start < 8.0
+    limits = [pervade.load(run.path / "members" / f"seed-{i}").recipe().time_limit for i in (0, 1)]
+    assert all(0 < each < 4 for each in limits)
+    assert replace(run.recipe(), time_limit=None) == replace(asked, time_limit=None)
