@@ -7,7 +7,7 @@ logged, in the first passes of a schedule that is planned for all of the recipe'
 
 Rounding makes two curves differ from the second step on, and training at the recipe's rate multiplies any difference
 several times a step. So three more pairs stand beside it: one rank against one rank whose first weights differ in their
-last digit (what rounding does by itself); one and two ranks in double precision (whether anything but rounding differs);
+last digit (what rounding alone does); one and two ranks in double precision (whether anything but rounding differs);
 and one and two ranks at a learning rate so low that little is multiplied.
 """
 

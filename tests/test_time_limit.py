@@ -10,7 +10,7 @@ import pytest
 
 import pervade
 from pervade.core import files
-from pervade.pacing import AIM, Pace, process_start
+from pervade.pacing import Pace, process_start
 from pervade.train.schedule.one_cycle import OneCycle
 from pervade.training import Options, Stopped
 from tests.small_run import recipe, same, stop_at, weights

@@ -16,13 +16,14 @@ from pervade import members, progress, recipes, workflow
 from pervade import search as search_module
 from pervade.core import download, files, registry, runtime, spec
 from pervade.core import run as runs_module
-from pervade.core.errors import CheckpointError, DataError
+from pervade.core.errors import CheckpointError, ConfigError, DataError
 from pervade.core.protocols import Model, Recipe
 from pervade.core.types import LeftOut, Rows, Table
 from pervade.data import hub
 from pervade.data.split import NAMES as SPLITS
-from pervade.engine import checkpoint, predict, ranks
+from pervade.engine import checkpoint, gallery, predict, ranks
 from pervade.engine.checkpoint import Loaded
+from pervade.engine.gallery import Gallery
 from pervade.evaluate.compare import Comparison
 from pervade.evaluate.compare import compare as compare_predictions
 from pervade.evaluate.evaluation import evaluate
@@ -96,23 +97,48 @@ class Run:
     ) -> Iterator[dict[str, Any]]:
         """As `predict`, row by row: any number of files in bounded memory."""
         loaded = self.load(checkpoint)
+        known: Gallery | None = None
         for rows, table, left_out in self._tables(loaded, inputs, device):
             if table is not None:
                 answers = loaded.task.answers(table, loaded.domain, top)
+                if gallery.embeds(loaded):
+                    known = known or self._gallery(loaded)
+                    nearest = known.nearest(np.asarray(table["embedding"]), top, rows.columns.get("path", []))
+                    answers = [{"neighbours": near, **each} for near, each in zip(nearest, answers, strict=True)]
                 for name, answer in zip(rows.column("id"), answers, strict=True):
                     yield {"input": name, **answer}
             for each in left_out:
                 yield {"input": each.source, "error": each.reason}
 
+    def _gallery(self, loaded: Loaded) -> Gallery:
+        """The run's own rows, whose embeddings are computed once and kept."""
+        with self.screen.bar("embedding the run's own rows") as bar:
+            return gallery.of_run(
+                self.directory, loaded, lambda: workflow.load_rows(self.directory, loaded.domain, self.screen), bar
+            )
+
+    def embed(self, inputs: Any, checkpoint: str | None = None, device: str = "auto") -> np.ndarray:
+        """Embeddings (n, d) of length 1: the cosine of two is their similarity. Raises ConfigError where the run's task
+        gives none, DataError where an input cannot be used."""
+        loaded = self.load(checkpoint)
+        if not gallery.embeds(loaded):
+            raise ConfigError(
+                f"{self.path} was trained for another task and gives no embeddings; train with "
+                "--task image-feature-extraction"
+            )
+        return self._stacked(loaded, inputs, device, "embedding")
+
     def predict_proba(self, inputs: Any, checkpoint: str | None = None, device: str = "auto") -> np.ndarray:
         """Probabilities (n, k) in the order of `labels`. Raises DataError where an input cannot be used."""
-        loaded = self.load(checkpoint)
+        return self._stacked(self.load(checkpoint), inputs, device, "probabilities")
+
+    def _stacked(self, loaded: Loaded, inputs: Any, device: str, column: str) -> np.ndarray:
         parts = []
         for _, table, left_out in self._tables(loaded, inputs, device):
             if left_out:
                 raise DataError(f"{left_out[0].source}: {left_out[0].reason}")
             if table is not None:
-                parts.append(np.asarray(table["probabilities"]))
+                parts.append(np.asarray(table[column]))
         return np.concatenate(parts)
 
     @property
@@ -235,8 +261,10 @@ def fit(
         with download.announcing(options.screen.say):
             _work(directory, None if spec.readable(chosen) else chosen, options)
     except Exception:
-        # A run that failed before its data was read holds nothing worth keeping, and would only take the name.
-        if ranks.rank() == 0 and not directory.data.exists():
+        # A run that failed before its network had its first weights holds nothing worth keeping, and would only take
+        # the name. (What was decoded is in the cache; runs with members keep theirs.)
+        alone = together is None and search is None
+        if ranks.rank() == 0 and not (directory.init.exists() if alone else directory.data.exists()):
             _remove(directory)
         raise
     return Run(directory, options.screen, None if spec.readable(chosen) else chosen)

@@ -283,9 +283,9 @@ class Search:
         """What the evaluation of this trial's model on the final split will take."""
         member = self.run.member(trial.name)
         loaded = checkpoint.load_checkpoint(member, member.require_checkpoint(None))
-        limit = TimeLimit(replace(self.base, time_limit=self.time_limit), loaded.domain, rows, 1, True)
+        limit = TimeLimit(replace(self.base, time_limit=self.time_limit), loaded.domain, rows, 1, members.SUMMARY)
         limit.rehearse(loaded.network)
-        self.ending = limit.pace.ending + members.SUMMARY
+        self.ending = limit.pace.ending
 
 
 def _figures(member: RunDirectory) -> dict[float, float]:

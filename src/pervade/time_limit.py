@@ -21,15 +21,19 @@ from pervade.metrics.estimate import estimate
 from pervade.pacing import Pace
 
 REHEARSED = 64  # rows predicted before the first step, to know what predicting costs
-AFTERWARDS = 1.2  # seconds: loading the checkpoint's code path, the report and leaving, on a small processor
+AFTERWARDS = 0.5  # seconds for the report and for leaving the process, on a small processor,
+REPORTING = 0.3  # and so much of what loading the libraries took, which tells how fast the machine is just now
 RESAMPLES = 1000  # of the final figures (metrics/estimate.py)
 
 
 class TimeLimit:
-    """`finish`: evaluation and report are to fit as well. Time counts from the start of the run, over all sittings."""
+    """`after`: seconds for what follows the final evaluation, which is to fit as well; None where neither follows.
 
-    def __init__(self, recipe: Recipe, domain: Domain, rows: Rows, per_pass: int, finish: bool) -> None:
-        self.recipe, self.domain, self.finish = recipe, domain, finish
+    Time counts from the start of the run, over all sittings.
+    """
+
+    def __init__(self, recipe: Recipe, domain: Domain, rows: Rows, per_pass: int, after: float | None) -> None:
+        self.recipe, self.domain, self.after = recipe, domain, after
         self.pace = Pace(float(recipe.time_limit or 0), recipe.epochs * per_pass, per_pass)
         self.known: dict[int, int] = {}  # step to planned steps, as logged before a kill
         splits = list(rows.column("split")) if "split" in rows else []
@@ -45,7 +49,7 @@ class TimeLimit:
             start = time.monotonic()
             table = predict.predict_table(network, self.domain, self.recipe.task, some, workers=self.recipe.workers)
             self.row_time = self.final_row_time = (time.monotonic() - start) / len(some)
-            if self.finish:
+            if self.after is not None:
                 self.figures = self._price_figures(table)
         self._price()
 
@@ -57,7 +61,12 @@ class TimeLimit:
             name: values[order] if hasattr(values, "shape") else [values[i] for i in order]
             for name, values in table.items()
         }
-        columns = {**columns, "row": np.arange(n), "group": predict.groups(self.final), "id": [str(i) for i in range(n)]}
+        columns = {
+            **columns,
+            "row": np.arange(n),
+            "group": predict.groups(self.final),
+            "id": [str(i) for i in range(n)],
+        }
         metrics = dict(self.recipe.task.metrics(self.domain))
         times = []
         for resamples in (2, 12):
@@ -80,9 +89,9 @@ class TimeLimit:
     def _price(self) -> None:
         self.pace.judging = self.num_validation * self.row_time + self.saving
         self.pace.ending = self.saving
-        if self.finish:
+        if self.after is not None:
             evaluation = len(self.final) * self.final_row_time / ranks.world() + self.figures
-            self.pace.ending += evaluation + self.saving + AFTERWARDS
+            self.pace.ending += evaluation + self.saving + self.after
 
     def after_step(self, step: int, now: float, total: int) -> int | None:
         """The new number of steps in all, None to leave it: the first rank's decision, on every rank."""

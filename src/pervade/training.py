@@ -30,7 +30,7 @@ from pervade.engine.fit import Learner, Moment
 from pervade.nn.backbone import Backbone
 from pervade.nn.batch_norm import over_ranks
 from pervade.progress import Screen, Silent, duration
-from pervade.time_limit import TimeLimit
+from pervade.time_limit import AFTERWARDS, REPORTING, TimeLimit
 
 
 class Stopped(Exception):
@@ -50,6 +50,8 @@ class Options:
     on_bad_file: str = "leave-out"  # or "fail"
     tensorboard: bool = False
     began: float | None = None  # time.monotonic() at the start of the command: a time limit counts from there
+    loaded: float = 0.0  # seconds that the command took to load its libraries: how fast this machine is at such things
+    reading: float = 0.0  # seconds that reading the rows takes, which the evaluation does once more
     finish: bool = True  # evaluation and report follow, and a time limit leaves room for them
     on_pass: Callable[[float, float], str | None] | None = None  # (pass, validation figure) -> why to end here
 
@@ -126,7 +128,8 @@ class Training:
         self.began = self.saved = time.monotonic()
         self.limit: TimeLimit | None = None
         if recipe.time_limit is not None:
-            self.limit = TimeLimit(recipe, domain, rows, len(self.source), options.finish)
+            after = AFTERWARDS + REPORTING * options.loaded + options.reading if options.finish else None
+            self.limit = TimeLimit(recipe, domain, rows, len(self.source), after)
 
     def _reading(self) -> Domain:
         """Where examples come from: the domain, or features computed once where the body stays as it is."""

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -63,7 +64,14 @@ def train(
     if ranks.rank() != 0:
         options = replace(options, screen=Silent(), tensorboard=False)
     with alone(run):
-        domain, rows = _data(run, recipe, options) if rows is None else (_fitted(run, recipe, rows), rows)
+        if rows is None:
+            if ranks.rank() == 0 and not run.data.exists():
+                read_data(run, recipe, options)
+            ranks.wait()
+            start = time.monotonic()
+            rows = load_rows(run, recipe.domain, options.screen)
+            options = replace(options, reading=time.monotonic() - start)
+        domain = _fitted(run, recipe, rows)
         recipe = _with_found_rate(run, recipe, domain, rows, device, options)
         Training(run, recipe, domain, rows, device, options).go()
         if recipe.then is not None:
@@ -123,15 +131,6 @@ def with_rate(recipe: Recipe, lr: float) -> Recipe:
 
 
 # data
-
-
-def _data(run: RunDirectory, recipe: Recipe, options: Options) -> tuple[Domain, Rows]:
-    """The fitted domain and all rows. The first time reads and splits; later takes rows and splits from data.json."""
-    if ranks.rank() == 0 and not run.data.exists():
-        read_data(run, recipe, options)
-    ranks.wait()
-    rows = load_rows(run, recipe.domain, options.screen)
-    return _fitted(run, recipe, rows), rows
 
 
 def _fitted(run: RunDirectory, recipe: Recipe, rows: Rows) -> Domain:

@@ -21,7 +21,7 @@ from pervade.training import Options
 from tests.data.drawing import encoded, pixels
 
 STRUCT = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-SETTINGS = ("domain.size=16", "domain.train_size=null", "model.width=16", "batch_size=8", "init=random")
+SETTINGS = ("domain.size=16", "domain.train_scale=1", "model.width=16", "batch_size=8", "init=random")
 
 
 def quiet(done: int, total: int) -> None:

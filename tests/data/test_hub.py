@@ -4,6 +4,8 @@ Hub's library refuses."""
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,9 +24,10 @@ from pervade.domains.image import Image
 from pervade.progress import Silent
 from pervade.training import Options
 from tests.data.drawing import class_folders, encoded, pixels
+from tests.data.small_hub import COMMIT, serving
 
 STRUCT = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-SETTINGS = ("domain.size=16", "domain.train_size=null", "model.width=16", "batch_size=8", "init=random")
+SETTINGS = ("domain.size=16", "domain.train_scale=1", "model.width=16", "batch_size=8", "init=random")
 CARD = """---
 configs:
 - config_name: default
@@ -257,3 +260,49 @@ def test_offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("PERVADE_OFFLINE")
     with pytest.raises(DataError, match=r"cannot be downloaded \(no answer\).*HF_ENDPOINT"):
         hub.pinned("hf://nobody/nothing")
+
+
+READ = """
+import sys
+from pervade.core.errors import DataError
+from pervade.data import hub
+for source in sys.argv[1:]:
+    try:
+        print(hub.pinned(source), *hub.records(hub.pinned(source))[1][-1:])
+    except DataError as error:
+        print(error)
+"""
+
+
+def test_over_the_network(animals: Path, tmp_path: Path) -> None:
+    """A Hub on this machine: the commit is remembered, the download announced, a second reading needs no network."""
+
+    def said(*sources: str, **more: str) -> tuple[list[str], str]:
+        own = {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "home"), "no_proxy": "127.0.0.1"}
+        own |= {"PERVADE_OFFLINE": "", "HF_HUB_OFFLINE": "", **more}
+        command = [sys.executable, "-c", READ, *sources]
+        done = subprocess.run(command, env={**os.environ, **own}, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines(), done.stderr
+
+    with serving(animals, "zoo/animals") as address:
+        sources = (
+            "hf://zoo/animals",
+            "hf://zoo/animals@v9",
+            "hf://zoo/animals/big",
+            "hf://zoo/none",
+            "hf://locked/set",
+        )
+        lines, errors = said(*sources)
+    assert lines[0] == f"hf://zoo/animals@{COMMIT} test/00007"
+    assert "it has no revision 'v9'" in lines[1]
+    assert "has no configuration 'big'; allowed: default" in lines[2]
+    assert "there is no such data set" in lines[3]
+    assert "it is gated; accept its conditions at https://huggingface.co/datasets/locked/set" in lines[4]
+    size = sum(each.stat().st_size for each in (animals / "data").iterdir())
+    announced = f"downloading the data set zoo/animals, revision {COMMIT}: {download.megabytes(size)} to {tmp_path}"
+    assert errors.count(announced) == 1
+    lines, _ = said("hf://zoo/animals", f"hf://zoo/animals@{'a' * 40}", "hf://zoo/none", PERVADE_OFFLINE="1")
+    assert lines[0] == f"hf://zoo/animals@{COMMIT} test/00007"
+    assert f"the cache has another revision, {COMMIT}; mend the way there" in lines[1]
+    assert "PERVADE_OFFLINE=1 forbids downloads, and it is not in the cache" in lines[2]

@@ -1,4 +1,4 @@
-"""What one rank of two does for test_ranks.py: normalises its share of every batch, forward and backward.
+"""What one rank of two does for test_ranks.py: normalises its share of every batch, forward and backward, and trains.
 
 python share_of_a_batch.py FOLDER RANK     reads FOLDER/cases.pt, writes FOLDER/RANK.pt
 """
@@ -13,7 +13,14 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from pervade.core.protocols import Context
+from pervade.domains.image import Image
+from pervade.engine.fit import Learner
+from pervade.models.resnet import ResNet
 from pervade.nn.batch_norm import over_ranks
+from pervade.tasks.classify import Classify
+from pervade.train.optim.sgd import SGD
+from pervade.train.schedule.constant import Constant
 
 SHARES = (5, 2)  # of 7 rows
 
@@ -57,6 +64,17 @@ def work(layer: nn.Module, inputs: list[torch.Tensor], loss_weights: list[torch.
     return found
 
 
+def trained(rank: int) -> dict[str, torch.Tensor]:
+    """The weights after a step on a share of 5 or 4 rows, which is 3 or 2 micro-batches of at most 2 rows."""
+    torch.manual_seed(0)
+    domain = Image(size=8, channels=1, labels=("a", "b"), mean=(0.5,), deviation=(0.25,))
+    network = over_ranks(ResNet(width=16).build(domain.inputs(), {"logits": 2}))
+    learner = Learner(Classify(), network, Context(domain), SGD(lr=0.1), Constant(), 1, micro_batch=2)
+    batch = {"row": torch.arange(9), "input": torch.rand(9, 1, 8, 8), "target": torch.arange(9) % 2}
+    learner._take_step({name: values[rank::2] for name, values in batch.items()})
+    return network.state_dict()
+
+
 def main() -> None:
     folder, rank = Path(sys.argv[1]), int(sys.argv[2])
     torch.set_num_threads(1)
@@ -68,6 +86,7 @@ def main() -> None:
         layer.load_state_dict(case["state"])
         shares = [[each.split(SHARES)[rank] for each in case[kind]] for kind in ("inputs", "weights")]
         found[name] = work(over_ranks(layer), *shares)
+    found["trained"] = trained(rank)
     torch.save(found, folder / f"{rank}.pt")
     dist.destroy_process_group()
 

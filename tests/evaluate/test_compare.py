@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pervade.core import registry
+from pervade.core import files, registry
 from pervade.core.errors import CheckpointError, ConfigError, DataError
 from pervade.core.run import RunDirectory
 from pervade.evaluate.compare import compare, differing_settings
@@ -215,16 +215,57 @@ def test_runs_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
     assert [Path(side.name).parent.name for side in found.sides] == ["one", "two"]
 
 
-def test_a_run_that_only_holds_runs_names_them(tmp_path: Path) -> None:
-    parents = []
-    for name in ("a", "b"):
-        for seed in (0, 1):
-            make(tmp_path / name / "members" / f"seed-{seed}")
-        parents.append(RunDirectory(tmp_path / name))
-    with pytest.raises(
-        ConfigError, match=r"holds the runs seed-0, seed-1; compare them one by one: pervade compare .*/a/"
-    ):
-        compare(parents)
+def holding(place: Path, kind: str, members: dict[str, tuple[int, ...]], **tests: range) -> RunDirectory:
+    for name, wrong in members.items():
+        make(place / "members" / name, wrong, test=tests.get(name.replace("-", "_"), range(20, ROWS)))
+    run = RunDirectory(place)
+    shutil.copy(run.member(next(iter(members))).recipe, run.recipe)
+    files.write_json(run.members, {"kind": kind, "number": len(members)})
+    return run
+
+
+def test_runs_of_several_seeds_are_paired_seed_by_seed(tmp_path: Path) -> None:
+    runs = [
+        holding(tmp_path / "a", "seeds", {"seed-0": A_WRONG, "seed-1": A_WRONG[:-2]}),
+        holding(tmp_path / "b", "seeds", {"seed-0": B_WRONG, "seed-1": B_WRONG}),
+    ]
+    found = compare(runs)
+    assert (found.n, found.num_rows, found.num_groups) == (80, 40, 40)
+    assert found.sides[0].members == ("seed-0", "seed-1")
+    it = found.differences[0]["accuracy"]
+    assert (it.first, it.second) == pytest.approx(((28 + 30) / 80, 37 / 40))  # the mean over the seeds
+    # A row's two answers are no two rows: resampled by row, and no McNemar over 80.
+    assert "by group" in it.method
+    assert "McNemar" not in it.method
+    (counts,) = found.discordant
+    assert counts is not None
+    assert (counts.only_first, counts.only_second) == (1 + 1, 10 + 8)
+    assert found.sides[0].seconds == 180
+
+
+def test_runs_of_folds_have_every_row_once(tmp_path: Path) -> None:
+    halves = {"fold_1": range(20, 40), "fold_2": range(40, 60)}
+    runs = [
+        holding(tmp_path / "a", "folds", {"fold-1": A_WRONG, "fold-2": ()}, **halves),
+        holding(tmp_path / "b", "folds", {"fold-1": B_WRONG, "fold-2": B_WRONG}, **halves),
+    ]
+    found = compare(runs)
+    assert (found.n, found.num_rows, found.num_groups) == (40, 40, 40)
+    assert found.differences[0]["accuracy"].p == mcnemar(1, 10)
+
+
+def test_runs_that_hold_other_members_are_refused(tmp_path: Path, runs: list[RunDirectory]) -> None:
+    two = holding(tmp_path / "two", "seeds", {"seed-0": (), "seed-1": ()})
+    three = holding(tmp_path / "three", "seeds", {"seed-0": (), "seed-1": (), "seed-2": ()})
+    with pytest.raises(ConfigError, match=r"two holds seed-0, seed-1; .*three holds seed-0, seed-1, seed-2"):
+        compare([two, three])
+    with pytest.raises(ConfigError, match=r"a holds none; .*two holds seed-0"):
+        compare([runs[0], two])
+    search = holding(tmp_path / "search", "search", {"trial-0": ()})
+    with pytest.raises(ConfigError, match=r"it holds trial-0; name one of them: .*members/trial-0"):
+        compare([runs[0], search])
+    with pytest.raises(ConfigError, match="named twice"):
+        compare([two, two])
 
 
 def test_settings_that_differ_are_listed_by_path() -> None:

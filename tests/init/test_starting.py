@@ -88,6 +88,22 @@ class TestRuns:
         expected = first.predict_proba(x, checkpoint="best")
         np.testing.assert_allclose(second.predict_proba(x, checkpoint="last"), expected, atol=0.2)
 
+    def test_from_a_run_with_adapters(self, shapes: Path, tmp_path: Path) -> None:
+        """What the adapters add is in the weights: the new network says the same before it learns."""
+        fit(shapes, tmp_path, name="first", model="resnet10", init="random", settings=NARROW)
+        second = fit(shapes, tmp_path, name="second", init="first", settings=("tuning=lora", "optimizer.lr=1e-2"))
+        third = fit(shapes, tmp_path, init="second", settings=("tuning=freeze", "optimizer.lr=1e-12"))
+        written = files.read_json(third.directory.init)
+        assert (written["left_out"], written["new"]) == ([], [])
+        assert not any("lora" in name for name in third.load().network.state_dict())
+        x = str(next((shapes / "left").iterdir()))
+        one, other = (run.load() for run in (second, third))
+        picture = torch.rand(2, 3, 16, 16)
+        with torch.no_grad():
+            expected, found = (each.network(picture)["logits"] for each in (one, other))
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+        assert second.predict(x)[0]["top"]
+
     def test_from_a_folder_of_the_hub_without_naming_the_network(self, shapes: Path, tmp_path: Path) -> None:
         import transformers
 
@@ -110,6 +126,10 @@ class TestRuns:
             (tmp_path / "w.pth").write_bytes(b"damaged")
             fit(shapes, tmp_path / "runs", model="resnet10", init=tmp_path / "w.pth")
         assert not (tmp_path / "runs").exists()
+        weights(tmp_path)
+        with pytest.raises(CheckpointError, match="of another network than mobilenet"):
+            fit(shapes, tmp_path / "runs", model="mobilenet-v1", init=tmp_path / "w.pth")
+        assert not list((tmp_path / "runs").iterdir())
 
     def test_grey_weights_for_colour_pictures(self, shapes: Path, tmp_path: Path) -> None:
         network = ResNet(depth=10, width=8).build(
@@ -218,6 +238,8 @@ class TestChoosing:
     def test_nothing_published(self, shapes: Path, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=r"no weights were published for mobilenet \(version=v1 width=0.25"):
             fit(shapes, tmp_path, model="mobilenet-v1-0.25", init="pretrained")
+        with pytest.raises(ConfigError, match="init given is for a network from Python"):
+            fit(shapes, tmp_path, model="resnet10", init="given")
         with pytest.raises(ConfigError, match="no weights were published for reference-cnn"):
             fit(shapes, tmp_path, model="reference-cnn", init="pretrained")
 

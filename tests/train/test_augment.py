@@ -10,11 +10,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+import typer
 from torch import nn
 from torch.nn import functional as F
 from torchvision.transforms import v2
+from typer.testing import CliRunner
 
 from pervade import api
+from pervade.cli import train
 from pervade.core import spec
 from pervade.core.errors import ConfigError
 from pervade.core.protocols import Augment, Context, Recipe, Task, mixed_loss
@@ -320,6 +323,21 @@ class TestViews:
 
         sharper = joined({}) ** 2
         assert np.allclose(joined({"temperature": 0.5}), sharper / sharper.sum(1, keepdims=True))
+
+    @pytest.mark.parametrize(("flags", "wanted"), [([], []), (["--tta"], ["domain.views=2"])])
+    def test_the_flag(self, flags: list[str], wanted: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is a setting like any other, and what -o says comes after it."""
+        seen: list[str] = []
+
+        def fit(data: str, **named: object) -> None:
+            seen.extend(named["settings"])
+            raise SystemExit
+
+        monkeypatch.setattr(api, "fit", fit)
+        app = typer.Typer()
+        train.add_to(app)
+        CliRunner().invoke(app, ["photos", *flags, "-o", "domain.size=32"])
+        assert seen == [*wanted, "domain.size=32"]
 
     def test_evaluate_and_predict_agree(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)

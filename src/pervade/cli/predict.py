@@ -60,12 +60,20 @@ def _text(row: dict[str, Any]) -> str:
         said = "  ".join(f"{each['label']} {each['probability']:.1%}" for each in row["labels"])
         likeliest = "".join(f" (likeliest: {each['label']} {each['probability']:.1%})" for each in row["top"][:1])
         return said or f"no label{likeliest}"
+    if "neighbours" in row:
+        return "  ".join(_neighbour(each) for each in row["neighbours"])
     if "value" in row:
         known = f" ({row['coverage']:.0%}: {row['low']:.6g} to {row['high']:.6g})" if "low" in row else ""
         return f"{row['value']:.6g}{known}"
     if "top" in row:
         return "  ".join(f"{each['label']} {each['probability']:.1%}" for each in row["top"])
     return "  ".join(f"{name} {value}" for name, value in row.items() if name != "input")
+
+
+def _neighbour(each: dict[str, Any]) -> str:
+    """ "anna 0.912 same (anna/3.jpg)": the name, the cosine, and whether that is enough to be taken for one person."""
+    verdict = {None: "", True: " same", False: " different"}[each["same"]]
+    return f"{each['label']} {each['similarity']:.3f}{verdict} ({each['id']})"
 
 
 class _Table:
@@ -82,8 +90,11 @@ class _Table:
         self.waiting.append(row)
         if "error" in row:
             return []
-        ranked = "top" in row
-        self.columns = ["rank", "label", "probability"] if ranked else [name for name in row if name != "input"]
+        if "neighbours" in row:
+            self.columns = ["rank", "label", "similarity", "same", "id", "embedding"]
+        else:
+            ranked = "top" in row
+            self.columns = ["rank", "label", "probability"] if ranked else [name for name in row if name != "input"]
         return self.end()
 
     def end(self) -> list[str]:
@@ -94,6 +105,9 @@ class _Table:
 
     def _written(self, row: dict[str, Any]) -> list[str]:
         columns = self.columns or []
+        if "neighbours" in row:  # the embedding once, in the line of the nearest
+            told = [{**each, "rank": i + 1, **({} if i else row)} for i, each in enumerate(row["neighbours"])]
+            return [_line([row["input"], *(_cell(each.get(name)) for name in columns), ""]) for each in told]
         if "top" not in row or "error" in row:
             return [_line([row["input"], *(_cell(row.get(name)) for name in columns), row.get("error", "")])]
         answers = row.get("labels", row["top"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +27,8 @@ def resume(
     from pervade.pacing import process_start
     from pervade.training import Options
 
-    options = Options(progress.screen(), save_every, tensorboard=tensorboard, began=process_start())
+    began = process_start()
+    loaded = time.monotonic() - began
+    options = Options(progress.screen(), save_every, tensorboard=tensorboard, began=began, loaded=loaded)
     with stoppable():
         finish(api.resume(run, runs, options=options))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -84,7 +85,10 @@ def train(
         raise DataError("DATA is empty; give a folder or a table")
     if on_bad_file not in ("leave-out", "fail"):
         raise ConfigError(f"--on-bad-file {on_bad_file!r} is unknown; allowed: leave-out, fail")
-    options = Options(progress.screen(), save_every, on_bad_file, tensorboard, began=process_start())
+    began = process_start()
+    options = Options(
+        progress.screen(), save_every, on_bad_file, tensorboard, began=began, loaded=time.monotonic() - began
+    )
     with stoppable():
         run = api.fit(
             data,

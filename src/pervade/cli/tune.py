@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -54,6 +55,8 @@ def tune(
         raise ConfigError("--recipe names model and task itself; leave out --model and --task, or change it with -o")
     if not data:
         raise DataError("DATA is empty; give a folder or a table")
+    began = process_start()
+    options = Options(progress.screen(), save_every, began=began, loaded=time.monotonic() - began)
     with stoppable():
         run = api.tune(
             data,
@@ -66,7 +69,7 @@ def tune(
             name=name,
             runs=runs,
             settings=setting or [],
-            options=Options(progress.screen(), save_every, began=process_start()),
+            options=options,
             epochs=epochs,
             seed=seed,
             init=init,

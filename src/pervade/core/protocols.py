@@ -498,8 +498,8 @@ class Recipe:
         mixing = [(type(each).__name__, each.mixing) for each in self.augment if each.mixing > 0]
         if mixing and self.task.couples_rows:
             raise ConfigError(
-                f"augment: {mixing[0][0]} mixes the rows of a batch, but {type(self.task).__name__} compares them, so a "
-                "mixed row would be nobody's; leave it out"
+                f"augment: {mixing[0][0]} mixes the rows of a batch, but {type(self.task).__name__} compares them, so "
+                "a mixed row would be nobody's; leave it out"
             )
         if any(probability == 1 for _, probability in mixing[:-1]):
             raise ConfigError(

@@ -116,7 +116,7 @@ class RunDirectory:
             )
 
     def plan(self) -> dict[str, Any]:
-        """What the training loop decided so far: passes, best_pass, elapsed, finished; empty where nothing was saved."""
+        """What the training loop decided: passes, best_pass, elapsed, finished. Empty where nothing was saved."""
         path = self.state / "state.json"
         if not path.exists():
             return {}

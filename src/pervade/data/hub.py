@@ -195,22 +195,32 @@ def _builder(address: Address) -> Any:
         raise DataError(
             f"{address} has no configuration {address.config!r}; {nearest(address.config, known)}"
         ) from None
-    if address.revision and _COMMIT.fullmatch(address.revision) and builder.hash != address.revision:
-        raise DataError(
-            f"{address} cannot be reached, and the cache holds another revision, {builder.hash}; {REMEDIES}"
-        )
+    # Without a network the library takes what its cache holds, whatever revision was asked for.
+    from_cache = type(builder).__module__.startswith("datasets.packaged_modules.cache")
+    if from_cache and address.revision not in (None, builder.hash):
+        raise DataError(f"{address} cannot be reached, and the cache has another revision, {builder.hash}; {REMEDIES}")
     return builder
 
 
 def _announce(address: Address, builder: Any) -> None:
-    size = builder.info.download_size or builder.info.dataset_size
     if address.local:
         download.announce(f"{address}: reading it into {builder.cache_dir}")
     else:
         download.announce(
-            f"downloading the data set {address.name}, revision {builder.hash}: {download.megabytes(size)} "
+            f"downloading the data set {address.name}, revision {builder.hash}: {download.megabytes(_size(builder))} "
             f"to {builder.cache_dir}"
         )
+
+
+def _size(builder: Any) -> int | None:
+    """Bytes to download: of all data files, unless the data set's card says it; None where neither is known."""
+    from huggingface_hub import HfFileSystem
+
+    if builder.info.download_size:
+        return int(builder.info.download_size)
+    files = [str(each) for split in (builder.config.data_files or {}).values() for each in split]
+    hub = HfFileSystem()  # has listed them already, while the library looked for them
+    return sum(int(hub.info(each)["size"]) for each in files) if files else None
 
 
 REMEDIES = (

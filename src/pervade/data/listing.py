@@ -14,7 +14,7 @@ from typing import Any
 
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
-from pervade.data import hub, spellings, tables
+from pervade.data import hub, spellings, table_files, tables
 from pervade.data.split import NAMES as SPLITS
 from pervade.data.targets import Kind
 
@@ -100,7 +100,7 @@ def detect(source: str | Path, file_columns: Sequence[str], what: str, label_col
         found = [each for each in there if tables.is_table(each) and (each == path or _split(each.stem))]
         # The training split has most rows to tell by.
         found.sort(key=lambda each: _split(each.stem) != "train")
-        records = tables.read_records(found[0]) if found else []
+        records = table_files.read(found[0]) if found else []
     except (OSError, DataError):  # a closed folder, a name that is too long, a broken table: its reader says so
         return "class"
     return tables.detect(records, found[0], file_columns, what, label_column) if records else "class"

@@ -25,7 +25,8 @@ class Loader:
     """A Source over rows. `training` turns on shuffling and the randomness of `transform`.
 
     In training a pass is cut into batches of nearly equal size (they differ by one row at most), so that no last batch
-    of a single row upsets batch normalisation. With several ranks each takes its share of every batch.
+    of a single row upsets batch normalisation. With several ranks each takes its share of every batch; what `augment`
+    does to a share mixes rows of that share, and so is not what it would do to the whole batch.
 
     Raises ConfigError where a batch has fewer rows than there are ranks.
     """

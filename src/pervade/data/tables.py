@@ -6,11 +6,7 @@ nothing but split names is the split, and the one that is left is the label.
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
-import os
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,11 +15,11 @@ from typing import Any
 
 from pervade.core.errors import DataError, nearest
 from pervade.core.types import LeftOut
-from pervade.data import embedded, spellings
+from pervade.data import embedded, spellings, table_files
 from pervade.data.split import NAMES as SPLITS
+from pervade.data.table_files import SUFFIXES, Record, existing, numbered
 from pervade.data.targets import Kind
 
-SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
 LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "target", "category", "y")
 # More names of the column of targets, by what it holds.
 MORE_COLUMNS: dict[Kind, tuple[str, ...]] = {
@@ -34,8 +30,6 @@ MORE_COLUMNS: dict[Kind, tuple[str, ...]] = {
 SPLIT_COLUMNS = ("split", "subset", "fold")
 GROUP_COLUMNS = ("group", "subject", "patient", "person", "speaker")
 LONGEST_NAME = 200  # characters of a value that are shown in a message
-
-Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -70,7 +64,7 @@ def read(
 
     Raises DataError where the table cannot be read or its columns cannot be told apart.
     """
-    return entries_of(read_records(path), path, file_columns, what, wanted=wanted)
+    return entries_of(table_files.read(path), path, file_columns, what, wanted=wanted)
 
 
 def entries_of(
@@ -94,7 +88,7 @@ def entries_of(
         if name is None or isinstance(target, LeftOut):
             left_out.append(target if isinstance(target, LeftOut) and name else LeftOut(where, f"it has no {files}"))
             continue
-        file = _existing(folder, str(record[files])) or _existing(folder, name)
+        file = existing(folder, str(record[files])) or existing(folder, name)
         if file is None:
             left_out.append(LeftOut(where, f"the file {name[:LONGEST_NAME]!r} is not there"))
             continue
@@ -150,7 +144,7 @@ def _layout(path: Path | str, records: list[Record], file_columns: Sequence[str]
     )
     rest = [column for column in free if column != files]
     split, group = _named(rest, SPLIT_COLUMNS), _named(rest, GROUP_COLUMNS)
-    if split is None and columns == _numbered(len(columns)):
+    if split is None and columns == numbered(len(columns)):
         split = next((each for each in rest if all(_split(record.get(each)) for record in records)), None)
     if wanted.target == "identity" and not named and _named(rest, LABEL_COLUMNS) is None:
         group = None  # who it is may stand in a column that otherwise says what belongs together
@@ -204,7 +198,7 @@ def _column_of_files(
     found = _named(columns, names)
     if found is None:
         for column in columns:
-            if all(_existing(folder, str(record.get(column) or "")) for record in sample):
+            if all(existing(folder, str(record.get(column) or "")) for record in sample):
                 return column
         raise DataError(
             f"{path} has no column of {what} files; its columns are {', '.join(columns)}; "
@@ -250,13 +244,6 @@ def _named(columns: Sequence[str], names: Sequence[str]) -> str | None:
     return next((lower[name] for name in names if name in lower), None)
 
 
-def _existing(folder: Path, name: str) -> Path | None:
-    if embedded.place(name):
-        return Path(name)
-    # os.path.isfile, because Path.is_file raises at names that are too long.
-    return folder / name if name and os.path.isfile(folder / name) else None  # noqa: PTH113
-
-
 def _split(value: Any) -> str | None:
     return SPLITS.get(value.strip().lower()) if isinstance(value, str) else None
 
@@ -278,84 +265,3 @@ def _text(value: Any, where: str, column: str) -> str | None:
             f"{where}: column {column!r} holds half a character ({text!r}), which no file could hold; mend it"
         )
     return text or None
-
-
-def read_records(path: Path) -> list[Record]:
-    """The rows of a table, by column. Raises DataError naming the line at fault, or where there are none."""
-    suffix = path.suffix.lower()
-    try:
-        if suffix == ".parquet":
-            records = embedded.records(path)
-        else:
-            text = path.read_bytes().decode("utf-8-sig")
-            if suffix == ".json":
-                records = _json(path, text)
-            elif suffix == ".jsonl":
-                records = _json_lines(path, text)
-            else:
-                records = _separated(path, text, "\t" if suffix == ".tsv" else None)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8") from None
-    except (OSError, ValueError, NotImplementedError) as error:  # pyarrow's errors are among these
-        raise DataError(f"{path} cannot be read: {str(error).splitlines()[0]}; write it again") from None
-    if not records:
-        raise DataError(f"{path} has no rows; give one for each file")
-    return records
-
-
-def _separated(path: Path, text: str, delimiter: str | None) -> list[Record]:
-    """Fields parted by commas, or by whatever parts the first line: spreadsheets write semicolons in half of Europe."""
-    first = text.partition("\n")[0]
-    delimiter = delimiter or max(",;\t|", key=first.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        rows = [row for row in reader if any(field.strip() for field in row)]
-    except csv.Error as error:
-        raise DataError(f"{path}, line {reader.line_num}: {error}; mend the line") from None
-    if not rows:
-        return []
-    names = [name.strip() for name in rows[0]]
-    if any(_existing(path.parent, field) for field in rows[0]):
-        names = _numbered(len(rows[0]))
-    else:
-        rows = rows[1:]
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise DataError(f"{path} has two columns named {twice[0]!r}; rename one")
-    for number, row in enumerate(rows, start=1):
-        if any(row[len(names) :]):
-            raise DataError(
-                f"{path}, row {number} has {len(row)} fields, and the first line only {len(names)}; "
-                f"put fields that hold {delimiter!r} between quotes"
-            )
-    return [dict(zip(names, row, strict=False)) for row in rows]
-
-
-def _numbered(count: int) -> list[str]:
-    """Names for the columns of a table that has none."""
-    return [f"column {number}" for number in range(1, count + 1)]
-
-
-def _json(path: Path, text: str) -> list[Record]:
-    try:
-        records = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not JSON ({error}); write it again") from None
-    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
-        raise DataError(f"{path} is not a list of objects; write one object for each file, all in one list")
-    return records
-
-
-def _json_lines(path: Path, text: str) -> list[Record]:
-    records = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{path}, line {number} is not JSON ({error}); mend the line") from None
-        if not isinstance(record, dict):
-            raise DataError(f"{path}, line {number} is not a JSON object; write one object a line")
-        records.append(record)
-    return records

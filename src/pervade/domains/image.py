@@ -36,10 +36,10 @@ FILE_COLUMNS = ("image", "file_name", "file", "img", "path", "filename", "filepa
 @dataclass(frozen=True)
 class Image(Domain):
     size: Annotated[int, Field(ge=4, le=4096)] = 96  # height and width that the model sees, pixels
-    # Training may see a smaller cut: what it cuts out looks larger than in a whole picture, so a network that was
+    # Training may see a smaller picture: what it cuts out looks larger than in a whole picture, so a network that was
     # trained on 64 pixels reads 80 better than 64, at two thirds of the cost of training on 80 (Touvron et al. 2019,
-    # arXiv:1906.06423). None: the same size.
-    train_size: Annotated[int, Field(ge=4, le=4096)] | None = None
+    # arXiv:1906.06423). A share of `size`; only for networks that take any size.
+    train_scale: Annotated[float, Field(ge=0.25, le=1.0)] = 1.0
     margin: Annotated[float, Field(ge=1.0, le=2.0)] = 8 / 7  # the shorter side is scaled to size x margin: 224 from 256
     channels: Literal[1, 3] = 3  # 3 colours or 1 grey
     crop_area: Annotated[float, Field(gt=0.0, le=1.0)] = 0.35  # smallest share of the picture that training cuts out;
@@ -55,7 +55,7 @@ class Image(Domain):
     rand_magnitude: Annotated[int, Field(ge=0, le=30)] = 9  # their strength
     erase: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0  # probability of covering a rectangle with the mean colour
     views: Literal[1, 2, 5, 10] = 1  # evaluation and prediction average over: the middle; and mirrored; the corners and
-    # the middle; and those mirrored. They take that many times as long, validation while training among them
+    # the middle; and those mirrored (unless flip is off). They take that many times as long, validation among them
     target: Kind = "class"  # what a row's target is (data/targets.py): class, labels, number or identity
     label_column: str | None = None  # of a table; None: found by name
     file_column: str | None = None  # likewise
@@ -66,18 +66,6 @@ class Image(Domain):
     scale: tuple[float, float] = (0.0, 1.0)  # mean and deviation of its targets, where these are numbers
     mean: tuple[float, ...] = ()  # of the training pixels, by channel, 0-1
     deviation: tuple[float, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.train_size is not None and self.train_size > self.stored_side:
-            raise ConfigError(
-                f"train_size {self.train_size} is more than the {self.stored_side} pixels that are stored (size x margin); "
-                "lower it, or raise size"
-            )
-        if self.views in (2, 10) and not self.flip:
-            raise ConfigError(
-                f"views {self.views} looks at mirrored pictures, but flip is off: left and right differ here; "
-                "take views 1 or 5, or flip on"
-            )
 
     @property
     def stored_side(self) -> int:
@@ -247,7 +235,7 @@ class Image(Domain):
         if self.views >= 5:
             bottom, right = pixels.shape[0] - self.size, pixels.shape[1] - self.size
             cuts += [self._cut(pixels, top, left) for top in (0, bottom) for left in (0, right)]
-        return cuts + [cut[:, ::-1] for cut in cuts] if self.views in (2, 10) else cuts
+        return cuts + [cut[:, ::-1] for cut in cuts] if self.views in (2, 10) and self.flip else cuts
 
     def _augmented(self, pixels: np.ndarray, rng: Generator) -> np.ndarray:
         picture = self._random_crop(pixels, rng)
@@ -266,7 +254,7 @@ class Image(Domain):
 
     def _random_crop(self, pixels: np.ndarray, rng: Generator) -> Pillow.Image:
         height, width, _ = pixels.shape
-        side = self.train_size or self.size
+        side = round(self.size * self.train_scale)
         if self.crop_area == 1.0:
             top, left = rng.integers(0, height - side + 1), rng.integers(0, width - side + 1)
             return self._picture(self._cut(pixels, top, left, side))

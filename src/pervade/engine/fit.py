@@ -9,13 +9,14 @@ files, clocks or screens.
         ...
 
 A step's gradient is the sum over its rows divided once by the sum of their counts, over all micro-batches and ranks,
-so it does not depend on how the batch was cut (layers that look at the whole batch, such as batch normalisation, are
-the exception).
+so it does not depend on how the batch was cut (batch normalisation is the exception: it looks at all ranks, but at one
+micro-batch of each).
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -210,7 +211,7 @@ class Learner:
 
     def _update(self, phase: Phase, optimizer: Any, batch: Batch) -> tuple[Parts, int, bool]:
         optimizer.zero_grad(set_to_none=True)
-        pieces = cut(batch, self.micro_batch)
+        pieces = self._pieces(batch)
         parts = self._losses(phase, pieces[0])
         rows = len(batch["row"])
         if len(pieces) == 1 and ranks.world() == 1 and isinstance(self.gradient, Summed):
@@ -240,6 +241,17 @@ class Learner:
             torch.nn.utils.clip_grad_norm_(phase.parameters, self.clip_norm)
         optimizer.step()
         return {name: value.detach() for name, value in parts.items()}, rows, stop
+
+    def _pieces(self, batch: Batch) -> list[Batch]:
+        """The micro-batches: on several ranks equally many, since a layer may wait for the others' rows in each
+        (nn/batch_norm.py). Shares differ by a row, and so a piece may have a row more than `micro_batch`."""
+        if self.micro_batch is None or ranks.world() == 1:
+            return cut(batch, self.micro_batch)
+        rows = len(batch["row"])
+        most, fewest = ranks.largest(math.ceil(rows / self.micro_batch), -rows)
+        number = int(min(most, -fewest))
+        bounds = [rows * each // number for each in range(number + 1)]
+        return [_slice(batch, start, stop) for start, stop in itertools.pairwise(bounds)]
 
     def _losses(self, phase: Phase, piece: Batch) -> Parts:
         with self._autocast():

@@ -59,6 +59,15 @@ def sum_numbers(*values: float) -> list[float]:
     return [float(each) for each in total]
 
 
+def largest(*values: float) -> list[float]:
+    """The largest of each value over all ranks."""
+    if world() == 1:
+        return list(values)
+    found = torch.tensor(values, dtype=torch.float64, device=_device())
+    dist.all_reduce(found, dist.ReduceOp.MAX)
+    return [float(each) for each in found]
+
+
 def sum_floats(values: dict[str, float]) -> dict[str, float]:
     """Sums each named number; every rank must have the same names."""
     return dict(zip(values, sum_numbers(*values.values()), strict=True))

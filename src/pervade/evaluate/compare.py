@@ -25,8 +25,9 @@ class Comparison:
     """Every model against the first, the reference, on the rows that all of them predicted."""
 
     split: str
-    n: int
-    num_groups: int  # n, where every row is independent of the others
+    n: int  # predictions of each model: rows, times the members where every member predicted every row
+    num_rows: int
+    num_groups: int  # num_rows, where every row is independent of the others
     sides: tuple[Side, ...]
     headline: str  # the metric that the verdicts are about: the first that the task names and that is defined
     metrics: dict[str, Metric]
@@ -48,8 +49,9 @@ class Comparison:
                 about["differences"] = {name: each.as_dict() for name, each in found.items()}
                 about["discordant"] = vars(counts) if counts else None
             runs.append(about)
-        whole: dict[str, Any] = {"split": self.split, "n": self.n, "groups": self.num_groups, "headline": self.headline}
-        return {**whole, "runs": runs, "rows": self.rows, "settings": self.settings}
+        whole: dict[str, Any] = {"split": self.split, "n": self.n, "rows": self.num_rows}
+        whole |= {"groups": self.num_groups, "headline": self.headline}
+        return {**whole, "runs": runs, "differing_rows": self.rows, "settings": self.settings}
 
 
 def compare(
@@ -94,6 +96,7 @@ def compare(
     return Comparison(
         split,
         n=len(group),
+        num_rows=len(np.unique(columns[0]["row"])),
         num_groups=len(np.unique(group)),
         sides=tuple(sides),
         headline=headline,
@@ -134,7 +137,9 @@ def _check_questions(sides: Sequence[Side]) -> None:
                 f"{first.name} learnt the task {asked[0]} and {other.name} {asked[1]}; no figure is of both"
             )
         only = [sorted(set(first.labels) - set(other.labels)), sorted(set(other.labels) - set(first.labels))]
-        if any(only):
+        # Where no figure is of a class (people whom nobody trained on), it does not matter which ones training had.
+        named = [set(first.task.metrics(side.domain)) for side in (first, other)]
+        if any(only) and named[0] != named[1]:
             parts = [
                 f"only {side.name} has {_few(names)}" for side, names in zip((first, other), only, strict=True) if names
             ]

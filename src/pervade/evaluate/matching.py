@@ -84,16 +84,15 @@ def joined(groups: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _keys(rows: RowsOf, hashed: bool) -> list[Hashable]:
-    """One for each predicted row, none twice. Files of the same bytes are numbered in the order of their ids."""
+    """One for each prediction, none twice. Files of the same bytes are numbered in the order of their ids, several
+    predictions of one row (of several seeds) in their own order."""
     ids = [str(rows.stored["id"][number]) for number in rows.numbers]
-    if not hashed:
-        return list(ids)
-    hashes = [str(rows.stored["hash"][number]) for number in rows.numbers]
+    contents = [str(rows.stored["hash"][number]) for number in rows.numbers] if hashed else ids
     seen: Counter[str] = Counter()
     keys: list[Hashable] = [None] * len(ids)
     for position in sorted(range(len(ids)), key=lambda i: ids[i]):
-        keys[position] = (hashes[position], seen[hashes[position]])
-        seen[hashes[position]] += 1
+        keys[position] = (contents[position], seen[contents[position]])
+        seen[contents[position]] += 1
     return keys
 
 

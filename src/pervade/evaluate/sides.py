@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,8 @@ class Side:
     seconds: float | None  # of training
     passes: int | None
     parameters: int | None
+    predictions: tuple[Path, ...]
+    members: tuple[str, ...] = ()  # the seeds or folds whose answers these are
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -51,8 +54,9 @@ def read(runs: Sequence[RunDirectory], checkpoints: Sequence[str], split: str) -
         )
     wanted: Sequence[str | None] = checkpoints or [None]
     wanted = wanted if len(wanted) == len(runs) else list(wanted) * len(runs)
-    for run in runs:
-        _refuse_parent(run, runs)
+    members = [_members(run) for run in runs]
+    if any(members):
+        return _read_together(runs, members, wanted, split)
     chosen = [(run, run.require_checkpoint(name)) for run, name in zip(runs, wanted, strict=True)]
     same = [pair for pair, times in Counter((run.path.resolve(), name) for run, name in chosen).items() if times > 1]
     if same:
@@ -62,27 +66,81 @@ def read(runs: Sequence[RunDirectory], checkpoints: Sequence[str], split: str) -
     return [_side(run, name, split, called) for (run, name), called in zip(chosen, _names(chosen), strict=True)]
 
 
-def _refuse_parent(run: RunDirectory, runs: Sequence[RunDirectory]) -> None:
-    """A run that only holds runs (seeds, folds) has no predictions of its own: says which of them can be paired."""
-    if run.checkpoints() or not _members(run):
-        return
-    parents = [_members(each) for each in runs if _members(each) and not each.checkpoints()]
-    common = [name for name in _members(run) if all(name in names for names in parents)]
-    if not common:
-        raise ConfigError(
-            f"{run.path} has no model of its own, it holds the runs {', '.join(_members(run))}, and no other run holds "
-            "any of the same names; name single ones"
-        )
-    paths = [each.path if each.checkpoints() else each.member(common[0]).path for each in runs]
-    raise ConfigError(
-        f"{run.path} has no model of its own, it holds the runs {', '.join(_members(run))}; compare them one by one: "
-        f"pervade compare {' '.join(map(str, paths))}"
-    )
+# runs that hold runs
 
 
 def _members(run: RunDirectory) -> list[str]:
+    """The seeds or folds that a run holds; empty where it is a single one. Raises ConfigError where it holds others."""
     folder = run.path / "members"
-    return sorted(each.name for each in folder.iterdir() if each.is_dir()) if folder.is_dir() else []
+    if run.checkpoints() or not folder.is_dir():
+        return []
+    names = sorted(each.name for each in folder.iterdir() if (each / "recipe.yaml").is_file())
+    if names and files.read_json(run.members).get("kind") not in ("seeds", "folds"):
+        shown = ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
+        raise ConfigError(
+            f"{run.path} has no model of its own, it holds {shown}; name one of them: {folder / names[0]}"
+        )
+    return names
+
+
+def _read_together(
+    runs: Sequence[RunDirectory], members: Sequence[list[str]], wanted: Sequence[str | None], split: str
+) -> list[Side]:
+    """One side for each run of runs, with the answers of all its members below one another: member by member, so that
+    the same row's answers of the first run meet those of the second in the same order."""
+    if any(names != members[0] for names in members):
+        held = "; ".join(
+            f"{run.path} holds {', '.join(names) or 'none'}" for run, names in zip(runs, members, strict=True)
+        )
+        raise ConfigError(f"runs of several seeds or folds are compared with runs of the same ones: {held}")
+    if len({run.path.resolve() for run in runs}) < len(runs):
+        raise ConfigError(f"{runs[0].path} is named twice; a model does not differ from itself. Name another run")
+    names = _names([(run, "") for run in runs])
+    sides = []
+    for run, called, checkpoint_name in zip(runs, names, wanted, strict=True):
+        parts = []
+        for name in members[0]:
+            member = run.member(name)
+            parts.append(_side(member, member.require_checkpoint(checkpoint_name), split, f"{called}/{name}"))
+        sides.append(_together(run, called, parts))
+    return sides
+
+
+def _together(run: RunDirectory, called: str, parts: Sequence[Side]) -> Side:
+    first = parts[0]
+    if first.task.couples_rows:
+        raise ConfigError(
+            f"the figures of {run.path} compare rows with one another, which answers of several models cannot be; "
+            f"compare its members one by one, such as {first.run.path}"
+        )
+    for part in parts[1:]:
+        if part.data["columns"]["id"] != first.data["columns"]["id"]:
+            raise DataError(f"{first.name} and {part.name} do not hold the same data; compare them one by one")
+        if set(part.labels) != set(first.labels):
+            raise ConfigError(f"{first.name} and {part.name} tell other classes apart; compare them one by one")
+    lined = [
+        part if part.labels == first.labels else aligned(part, range(len(part.columns["row"])), first) for part in parts
+    ]
+    columns = predict.concatenate([part.columns for part in lined])
+    stored = first.data["columns"]
+    # The files number their groups each for itself; here a row's answers of several seeds belong together as well.
+    owners = np.asarray(stored.get("group", stored["id"]), dtype=object).astype(str)
+    columns["group"] = np.unique(owners[columns["row"]], return_inverse=True)[1].astype(np.int64)
+    seconds = [part.seconds for part in parts if part.seconds is not None]
+    return replace(
+        first,
+        name=called,
+        run=run,
+        checkpoint=first.checkpoint,
+        columns=columns,
+        members=tuple(part.run.name for part in parts),
+        predictions=tuple(path for part in parts for path in part.predictions),
+        seconds=sum(seconds) if seconds else None,
+        passes=None,
+    )
+
+
+# a single run
 
 
 def _names(chosen: Sequence[tuple[RunDirectory, str]]) -> list[str]:
@@ -129,6 +187,7 @@ def _side(run: RunDirectory, name: str, split: str, called: str) -> Side:
         seconds=max((entry["elapsed"] for entry in log if "elapsed" in entry), default=None),
         passes=architecture.get("passes"),
         parameters=architecture.get("parameters"),
+        predictions=(path,),
     )
 
 
@@ -142,7 +201,7 @@ def aligned(side: Side, positions: Sequence[int], first: Side) -> Side:
         name: values[at] if isinstance(values, np.ndarray) else [values[i] for i in positions]
         for name, values in side.columns.items()
     }
-    if side.labels != first.labels:
+    if side.labels != first.labels and set(side.labels) == set(first.labels):
         columns = relabelled(columns, side.labels, first.labels)
     return replace(side, columns=columns)
 
@@ -159,7 +218,7 @@ def relabelled(columns: Mapping[str, Any], own: Sequence[str], wanted: Sequence[
         if isinstance(values, np.ndarray) and values.ndim == 2 and values.shape[1] == len(own):
             out[name] = values[:, order]
         elif name in ("target", "prediction") and isinstance(values, np.ndarray) and values.dtype.kind in "iu":
-            out[name] = number[values]
+            out[name] = np.where(values < 0, values, number[values])  # below 0: none of the classes
         else:
             out[name] = values
     return out

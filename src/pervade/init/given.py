@@ -6,13 +6,22 @@ from dataclasses import dataclass
 
 from torch.nn import Module
 
+from pervade.core.errors import ConfigError
 from pervade.core.protocols import Domain, Initializer, Model, Started
 from pervade.core.registry import register
+from pervade.nn.own import Own
 
 
 @register("init")
 @dataclass(frozen=True)
 class Given(Initializer):
+    def fetch(self, model: Model) -> None:
+        """Raises ConfigError where the network is not from Python."""
+        if not isinstance(model, Own):
+            raise ConfigError(
+                "init given is for a network from Python, pervade.fit(data, model=module); take random or pretrained"
+            )
+
     def apply(self, network: Module, model: Model, domain: Domain) -> Started:
         # `Model.build` has copied them already.
         names = tuple(network.state_dict())

@@ -17,7 +17,8 @@ from pervade.core import download, registry, spec
 from pervade.core.errors import ConfigError, nearest
 from pervade.core.protocols import Domain, Initializer, Model, Started
 from pervade.core.registry import register
-from pervade.engine.checkpoint import read_recipe
+from pervade.core.run import RunDirectory
+from pervade.engine.checkpoint import load_checkpoint, read_recipe
 from pervade.weights import locate
 from pervade.weights.checkpoint import IMAGENET_DEVIATION, IMAGENET_MEAN, Checkpoint
 from pervade.weights.transplant import transplant
@@ -63,13 +64,11 @@ class Pretrained(Initializer):
         return replace(started, summary=f"{started.summary}; pixels normalised by {words}")
 
     def _read(self, model: Model) -> Checkpoint:
-        checkpoint = locate.read(Path(self.source)) if self.source else _published(model)
+        checkpoint = _from_place(Path(self.source)) if self.source else _published(model)
         translate = getattr(model, "translate", None)  # where a library changed its names over time
         return translate(checkpoint) if translate is not None else checkpoint
 
-    def _statistics(
-        self, checkpoint: Checkpoint, domain: Any
-    ) -> tuple[tuple[float, ...], tuple[float, ...], str]:
+    def _statistics(self, checkpoint: Checkpoint, domain: Any) -> tuple[tuple[float, ...], tuple[float, ...], str]:
         """Mean, deviation, and where they are from in words."""
         channels = domain.channels
         mean, deviation, words = checkpoint.mean, checkpoint.deviation, "the checkpoint's own mean and deviation"
@@ -92,13 +91,33 @@ class Pretrained(Initializer):
         return mean, deviation, words
 
 
+def _from_place(path: Path) -> Checkpoint:
+    checkpoint = locate.read(path)
+    own = locate.own_checkpoint(path) if path.is_dir() else None
+    if own is None or not any(".lora_" in name for name in checkpoint.weights):
+        return checkpoint
+    # Trained with adapters: what they add goes into the weights beside them.
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    network = load_checkpoint(RunDirectory(own.parents[1]), own.name).network
+    for module in network.modules():
+        if isinstance(module, BaseTunerLayer):
+            module.merge()
+    merged = {
+        name.replace(".base_layer.", "."): value
+        for name, value in network.state_dict().items()
+        if ".lora_" not in name and not name.startswith("normalise.")
+    }
+    return replace(checkpoint, weights=merged)
+
+
 def starting_from(init: str | Path | Initializer) -> Initializer:
     """What `--init` means: an initialiser's name, or where weights lie (kept as a whole path, so that a run can be
     resumed from elsewhere). Raises ConfigError where it is neither."""
     if isinstance(init, Initializer):
         return init
-    names = registry.names("init")
-    if str(init) in names:
+    names = [name for name in registry.names("init") if name != "given"]  # which is for networks from Python
+    if str(init) in (*names, "given"):
         return spec.decode(str(init), Initializer)
     path = Path(init)
     if not path.exists():

@@ -1,8 +1,8 @@
 """A guard against a crash: strided 1x1 convolutions of few channels.
 
-Channels last on processors with AVX-512, torch 2.15 writes outside its memory in the backward pass of a 1x1
-convolution of stride 2 with fewer than 16 input channels (in oneDNN), and the process dies. The same convolution is a
-1x1 of stride 1 on every second pixel; so it is computed that way.
+Channels last on processors with AVX-512, the backward pass of a 1x1 convolution of stride 2 with fewer than 16 input
+channels has killed the process (torch 2.15, in oneDNN). The same convolution is one of stride 1 on every second pixel,
+and so it is computed.
 """
 
 from __future__ import annotations

@@ -42,6 +42,7 @@ TASKS = {
     "image-classification": "one class for each picture; class folders, or a table of files and labels",
     "image-multi-label-classification": "several labels for each picture, or none; a table of lists, or of 0 and 1",
     "image-regression": "a number for each picture; a table of files and numbers",
+    "image-feature-extraction": "who or what is the same: embeddings to compare pictures by; a folder for each person",
 }
 BY_TARGET = {"labels": "image-multi-label-classification", "number": "image-regression"}
 
@@ -128,7 +129,7 @@ def default() -> Recipe:
     """
     return replace(
         scratch(ResNet(depth=10, width=32, shortcut="pooled")),
-        domain=Image(size=80, train_size=64, brightness=0.3, contrast=0.3, saturation=0.3, views=2),
+        domain=Image(size=80, train_scale=0.8, brightness=0.3, contrast=0.3, saturation=0.3, views=2),
         schedule=OneCycle(rise=0.2),
         tuning=Full(decay_all=False),
         average=0.99,

@@ -174,6 +174,17 @@ def left_out(record: Record) -> str | None:
     )
 
 
+def trained_people(record: Record) -> str | None:
+    people = (record.main.details.get("people") or {}) if record.main else {}
+    known = people.get("both", 0)
+    if not known:
+        return None
+    return (
+        f"{wording.count(known)} of the {wording.count(people['measured'])} people measured were also trained on: the "
+        "figures flatter, and people who were never trained on will be told apart less well."
+    )
+
+
 def groups_unknown(record: Record) -> str | None:
     if record.main is None or "group" in record.columns:
         return None
@@ -189,6 +200,7 @@ CAUTIONS: tuple[Callable[[Record], str | None], ...] = (
     unfinished,
     not_test,
     no_better_than_baseline,
+    trained_people,
     overconfident,
     weakest_class,
     overfitted,

@@ -230,9 +230,9 @@ def rows(comparison: Comparison) -> Section:
     body = render(
         ROWS,
         counted=compare_words.counted(comparison),
-        grouped=comparison.num_groups < comparison.n,
+        grouped=comparison.num_groups < comparison.num_rows,
         groups=comparison.num_groups,
         differences=comparison.rows,
-        predictions=[str(s.run.predictions(s.checkpoint, comparison.split)) for s in comparison.sides],
+        predictions=[str(path) for side in comparison.sides for path in side.predictions],
     )
     return Section("rows", "What they were compared on", body)

@@ -50,24 +50,23 @@ def section(comparison: Comparison) -> Section | None:
 
 def _part(comparison: Comparison, index: int) -> dict[str, Any] | None:
     first, second = comparison.sides[0], comparison.sides[index]
-    right, also = (_right(comparison, side) for side in (first, second))
     many = compare_words.noun(comparison)
-    galleries = []
-    if right is not None and also is not None:
+    galleries: list[tuple[str, np.ndarray]] = []
+    error, other_error = _error(first), _error(second)
+    right, also = (_right(comparison, side) for side in (first, second))
+    if error is not None and other_error is not None:
+        for own, nearer in ((first, other_error - error), (second, error - other_error)):
+            order = np.argsort(-nearer, kind="stable")[:MOST]
+            galleries.append((f"{many.capitalize()} on which {own.name} is nearer by most:", order[nearer[order] > 0]))
+    elif right is not None and also is not None:
         for own, other, only in ((first, second, right & ~also), (second, first, also & ~right)):
             chosen = np.flatnonzero(only)
             order = chosen[np.argsort(-_confidence(other)[chosen], kind="stable")][:MOST]
             shown = f", the {len(order)} that {other.name} was surest of first" if len(order) < len(chosen) else ""
-            words = f"{wording.count(len(chosen))} that {own.name} has right and {other.name} wrong{shown}:"
-            galleries.append((words if len(chosen) else words.removesuffix(":") + ".", order))
+            words = f"{wording.count(len(chosen))} that {own.name} has right and {other.name} wrong{shown}"
+            galleries.append((f"{words}{':' if len(chosen) else '.'}", order))
     else:
-        errors = [_error(side) for side in (first, second)]
-        if errors[0] is None or errors[1] is None:
-            return None
-        for own, nearer in ((first, errors[1] - errors[0]), (second, errors[0] - errors[1])):
-            order = np.argsort(-nearer, kind="stable")[:MOST]
-            order = order[nearer[order] > 0]
-            galleries.append((f"{many.capitalize()} on which {own.name} is nearer by most:", order))
+        return None
     return {
         "title": f"{second.name} and {first.name}",
         "first": first.name,

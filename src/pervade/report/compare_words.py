@@ -114,8 +114,12 @@ def tested(comparison: Comparison, index: int) -> str:
 
 
 def counted(comparison: Comparison) -> str:
-    """'1,000 pictures of the test split'."""
-    return f"{wording.count(comparison.n)} {noun(comparison, comparison.n)} of the {comparison.split} split"
+    """'1,000 pictures of the test split', and whose answers they have where a model was trained several times."""
+    rows = (
+        f"{wording.count(comparison.num_rows)} {noun(comparison, comparison.num_rows)} of the {comparison.split} split"
+    )
+    members = comparison.sides[0].members
+    return f"{rows}, by {wording.join(members)} of each run" if members else rows
 
 
 def noun(comparison: Comparison, number: int = 2) -> str:
@@ -129,10 +133,10 @@ def cautions(comparison: Comparison) -> list[str]:
     """What to be careful of."""
     found = []
     if comparison.rows:
+        common = f"{wording.count(comparison.num_rows)} {noun(comparison, comparison.num_rows)}"
         found.append(
-            f"The runs do not have the same {comparison.split} split: {'; '.join(comparison.rows)}. Only the "
-            f"{wording.count(comparison.n)} {noun(comparison, comparison.n)} in common are compared here, so these are "
-            "not the figures of the runs' own reports."
+            f"The runs do not have the same {comparison.split} split: {'; '.join(comparison.rows)}. Only the {common} "
+            "in common are compared here, so these are not the figures of the runs' own reports."
         )
     if comparison.split == "train":
         found.append("The models learnt from these rows: which of them is better on new ones cannot be seen here.")
@@ -145,8 +149,15 @@ def cautions(comparison: Comparison) -> list[str]:
                 f"{side.name} and {comparison.sides[0].name} differ in being right on only {wording.count(disagree)} "
                 f"{noun(comparison, disagree)}, so hardly anything could be shown; measure on more."
             )
-    found.append(
-        "Each model is one training. Another seed gives other weights, and such models differ by chance as well, which "
-        "no test of two models can see: train both with several seeds before you rely on a small difference."
-    )
+    if not comparison.sides[0].members:
+        found.append(
+            "Each model is one training. Another seed gives other weights, and such models differ by chance as well, "
+            "which no test of two models can see: train both with several seeds before you rely on a small difference."
+        )
+    elif comparison.n > comparison.num_rows:
+        found.append(
+            f"The figures are of the answers of {len(comparison.sides[0].members)} trainings together. The intervals "
+            f"tell what other {noun(comparison)} would change, not what other seeds would: the spread over these seeds "
+            "stands in the report of each run."
+        )
     return found

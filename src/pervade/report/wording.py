@@ -31,10 +31,20 @@ NOUNS = {"image": ("picture", "pictures"), "text": ("text", "texts"), "speech": 
 SHARES = (
     *("accuracy", "balanced_accuracy", "precision", "recall", "exact_match"),
     *("subset_accuracy", "hamming_loss", "coverage"),
+    *("equal_error_rate", "threshold_accuracy", "threshold_far", "threshold_frr"),
 )
 
 TITLES = {
     "accuracy": "Right answers (accuracy)",
+    "equal_error_rate": "Equal error rate (EER)",
+    "tar_at_far_0.01": "One person accepted where 1% of strangers are (TAR at FAR 1%)",
+    "tar_at_far_0.001": "One person accepted where 0.1% of strangers are (TAR at FAR 0.1%)",
+    "threshold_accuracy": "Right answers at the settled threshold, both kinds of pairs counting the same",
+    "threshold_far": "Strangers accepted at the settled threshold (FAR)",
+    "threshold_frr": "One person rejected at the settled threshold (FRR)",
+    "recall_at_1": "The right one found first (recall at 1)",
+    "recall_at_5": "The right one among the first five (recall at 5)",
+    "map_at_r": "Mean average precision at R",
     "balanced_accuracy": "Right answers, each class counting the same (balanced accuracy)",
     "precision_macro": "Precision, mean over classes",
     "recall_macro": "Recall, mean over classes",
@@ -69,7 +79,7 @@ def title(metric: str) -> str:
 
 def is_share(metric: str) -> bool:
     base = metric.partition("[")[0]
-    return base in SHARES or base.startswith(("precision_", "recall_"))
+    return base in SHARES or base.startswith(("precision_", "recall_", "tar_at_far_"))
 
 
 def percent(share: float, digits: int = 1) -> str:

@@ -164,11 +164,15 @@ class Contrast(Task):
     def details(self, columns: Mapping[str, Any], train: Rows, domain: Domain) -> dict[str, Json]:
         """ "verification" (the curve, the pairs most mistaken) and "retrieval" (what each person's pictures find), and
         "baseline": a coin."""
-        trained = set(train.column("target"))
+        trained, known = set(train.column("target")), columns["target"] >= 0
         return {
             "verification": verification.curve(columns),
             "retrieval": retrieval.by_person(columns),
-            "people": {"trained": len(trained), "measured": len(np.unique(columns["group"]))},
+            "people": {
+                "trained": len(trained),
+                "measured": len(np.unique(columns["group"])),
+                "both": len(np.unique(columns["target"][known])),
+            },
             "baseline": {"name": "a guess by a coin", "metrics": verification.coin(columns)},
         }
 

@@ -111,7 +111,8 @@ class Regress(Task):
         shown = np.unique(np.linspace(0, len(target) - 1, min(len(target), MOST_POINTS)).round().astype(int))
         mean = float(np.mean(np.asarray(train.column("target"), np.float64)))
         baseline = mean_baseline(columns, mean)
-        reach = float(columns["high"][0] - prediction[0])
+        # The same in every row of one checkpoint; of several folds together the one in the middle.
+        reach = float(np.median(np.asarray(columns["high"]) - prediction))
         return {
             "scatter": [[float(target[i]), float(prediction[i])] for i in shown],
             **({"reach": reach} if math.isfinite(reach) else {}),

@@ -160,7 +160,8 @@ class Tag(Task):
         return {
             "labels": list(labels),
             "train_counts": [counts[label] for label in labels],
-            "thresholds": [float(each) for each in columns["threshold"][0]],
+            # The same in every row of one checkpoint; of several folds together the one in the middle.
+            "thresholds": np.median(columns["threshold"], axis=0).tolist(),
             "baseline": {
                 "name": f"every label as likely as in training, so always {' and '.join(map(repr, usual)) or 'none'}",
                 "metrics": {name: each.as_dict() for name, each in baseline.items()},

@@ -24,7 +24,8 @@ STEPS = 100
 FALLEN = 0.9  # of the whole fall: where the smoothed loss has come so far it is at the foot of the slope
 REACH = 2.0  # decades above the foot in which the slope is looked for: further up there is only noise
 WINDOW = 0.5  # decades to both sides over which the slope is fitted
-RUNAWAY = 3.0  # times the lowest smoothed loss: the test ends
+RUNAWAY = 1.5  # times the lowest smoothed loss: the test ends, though not within the first steps
+FEWEST = 10  # steps
 SMOOTHING = 0.9  # of the exponential mean over steps
 FALL = 0.02  # of the first smoothed loss: it must have fallen by so much to have a slope worth reading,
 NOISE = 4.0  # and by so many deviations of the smoothed mean
@@ -73,7 +74,7 @@ def range_test(learner: Learner, source: Source, steps: int = STEPS) -> Found:
             rates.append(rate)
             losses.append(next(value for name, value in means.items() if name.endswith("loss")))
             smooth = smoothed(losses)
-            if smooth[-1] > RUNAWAY * min(smooth):
+            if len(smooth) > FEWEST and smooth[-1] > RUNAWAY * min(smooth):
                 ran_away = True
             if ran_away or moment.step >= steps:
                 break
@@ -97,7 +98,7 @@ def choose(rates: list[float], losses: list[float], ran_away: bool) -> Found:
     """Raises TrainingError where the loss neither falls nor runs away."""
     smooth = smoothed(losses)
     cap = rates[-1] / 10 if ran_away and rates else math.inf
-    steepest = _steepest(rates, losses, smooth) if len(rates) >= 10 else None
+    steepest = _steepest(rates, losses, smooth) if len(rates) >= FEWEST else None
     if steepest is None and not ran_away:
         raise TrainingError(
             f"no learning rate between {LOW:g} and {HIGH:g} changes the loss within {len(rates)} steps; "

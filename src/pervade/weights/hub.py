@@ -69,7 +69,7 @@ class HubRepository:
         if forbidden:
             raise CheckpointError(
                 f"{self.name} is not in the Hugging Face Hub's cache, and {forbidden} forbids downloads; "
-                f"{download.remedies(address)}"
+                f"{_remedies(address, wanted)}"
             )
         from huggingface_hub import HfApi, hf_hub_download
         from huggingface_hub.errors import HfHubHTTPError, HTTPError
@@ -85,14 +85,18 @@ class HubRepository:
             paths = [Path(hf_hub_download(self.name, name, revision=info.sha)) for name in names]
         except (HfHubHTTPError, HTTPError, OSError, ValueError) as error:
             first = str(error).strip().split("\n")[0]
-            raise CheckpointError(
-                f"{address} cannot be downloaded ({first}); {download.remedies(address)}"
-            ) from None
+            raise CheckpointError(f"{address} cannot be downloaded ({first}); {_remedies(address, wanted)}") from None
         for name, path in zip(names, paths, strict=True):
             published = there[name].lfs
             if published is not None and files.sha256(path) != published.sha256:
-                raise CheckpointError(f"{path} is not what was published (its SHA-256 differs); remove it and try again")
+                raise CheckpointError(f"{path} is not what was published (SHA-256 differs); remove it and try again")
         return paths[0].parent
+
+
+def _remedies(address: str, wanted: Sequence[str] | None) -> str:
+    if wanted is None:
+        return download.remedies(address)
+    return f"copy {address} into a folder and take --model hf:FOLDER, or set https_proxy, HF_ENDPOINT or HF_HOME"
 
 
 def _needed(there: Sequence[str]) -> list[str]:

@@ -112,9 +112,7 @@ def _number(text: str) -> int:
     return int(text) if str(text).isdigit() else -1
 
 
-def _normalisation(
-    folder: Path, config: dict[str, Any]
-) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
+def _normalisation(folder: Path, config: dict[str, Any]) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
     """Mean and deviation of pixels of 0-1, from preprocessor_config.json or timm's pretrained_cfg."""
     path = folder / "preprocessor_config.json"
     if path.is_file():
