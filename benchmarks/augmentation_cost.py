@@ -155,7 +155,7 @@ def operations(domain: Image, rows: Rows, repeats: int) -> None:
     crop = transform(nothing)
     print("| operation | core-ms a picture |\n|---|---|")
     print(f"| its generator, the middle cut out | {middle:.3f} |")
-    print(f"| random crop, resized to {nothing.size} pixels | {crop - middle:.3f} |")
+    print(f"| random crop, resized to {round(nothing.size * nothing.train_scale)} pixels | {crop - middle:.3f} |")
     # A mirrored picture costs in `collate` what it saves in `transform`, unless it is laid out anew: so both are timed.
     for name, value in {"flip": True, **EVERYTHING}.items():
         print(f"| {name} {value} | {transform(replace(nothing, **{name: value})) - crop:.3f} |")

@@ -50,11 +50,9 @@ def main(data: Path, seeds: int) -> None:
                 figures = run.results()["metrics"]
                 files[side] = columns(run)
                 each = figures["accuracy"]
-                print(
-                    f"| {seed} | {side} | {each['value']:.1%} | {each['low']:.1%} to {each['high']:.1%} | {each['n']:,} "
-                    f"| {figures['log_loss']['value']:.3f} | {figures['ece']['value']:.3f} | {taken:.0f} |",
-                    flush=True,
-                )
+                cells = [seed, side, f"{each['value']:.1%}", f"{each['low']:.1%} to {each['high']:.1%}"]
+                cells += [f"{each['n']:,}", f"{figures['log_loss']['value']:.3f}", f"{figures['ece']['value']:.3f}"]
+                print("| " + " | ".join(map(str, cells)) + f" | {taken:.0f} |", flush=True)
             loaded = run.load()
             metric = loaded.task.metrics(loaded.domain)["accuracy"]
             first, second = files["reference CNN"], files["default"]

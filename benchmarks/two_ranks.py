@@ -6,9 +6,9 @@ Two ranks are two processes under torchrun (gloo), one thread each; the one rank
 logged, in the first passes of a schedule that is planned for all of the recipe's.
 
 Rounding makes two curves differ from the second step on, and training at the recipe's rate multiplies any difference
-several times a step. So three more pairs stand beside it: one rank against one rank whose first weights differ in their
-last digit (what rounding alone does); one and two ranks in double precision (whether anything but rounding differs);
-and one and two ranks at a learning rate so low that little is multiplied.
+several times a step. So more pairs stand beside it: one rank against one rank whose first weights differ in their last
+digit (what rounding alone does); both again in double precision (whether anything but rounding differs); and one and
+two ranks at a learning rate so low that little is multiplied.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ HERE = Path(__file__).resolve()
 # name: settings of both, ranks of the second, what is done to both, what to the second alone
 PAIRS = {
     "default recipe, fp32": ([], 2, "", ""),
-    "one rank twice, fp32, first weights differ in the last digit": ([], 1, "", "nudged"),
+    "one rank twice, fp32, last digit": ([], 1, "", "nudged"),
     "default recipe, double precision": ([], 2, "double", "double"),
+    "one rank twice, double precision, last digit": ([], 1, "double", "double nudged"),
     "learning rate 0.001, fp32": (["optimizer.lr=0.001"], 2, "", ""),
 }
 
@@ -54,11 +55,14 @@ def train(data: str, runs: str, name: str, passes: int, settings: list[str], cha
 
     def changed(*arguments):
         network = build(*arguments)
-        if change == "nudged":
+        if "double" in change:
+            network = network.double()
+            torch.Tensor.float = torch.Tensor.double  # the task takes its loss in single precision
+        if "nudged" in change:
             with torch.no_grad():
                 for parameter in network.parameters():
                     parameter.copy_(torch.nextafter(parameter, torch.full_like(parameter, torch.inf)))
-        return network.double() if change == "double" else network
+        return network
 
     training.Training.__init__, training.build = first_passes, changed
     settings = ["precision=fp32", "device=cpu", "init=random", *settings]

@@ -75,6 +75,11 @@ class Run:
         Each figure has value, low and high (95%), n and method. Raises DataError where the split is empty.
         """
         if checkpoint is None and self.holds_members:
+            if split != "test":
+                raise ConfigError(
+                    f"{self.path} holds runs, which are evaluated together on what each keeps for its test; for the "
+                    f"split {split!r} name one of them, in {self.path / 'members'}"
+                )
             return members.again(self.directory, self.given, Options(self.screen))
         loaded = self.load(checkpoint)
         rows = workflow.load_rows(self.directory, self.recipe().domain, self.screen)
@@ -116,6 +121,12 @@ class Run:
             return gallery.of_run(
                 self.directory, loaded, lambda: workflow.load_rows(self.directory, loaded.domain, self.screen), bar
             )
+
+    def threshold(self, checkpoint: str | None = None) -> float | None:
+        """The cosine from which two embeddings are taken for one person, as settled on the validation split."""
+        folder = self.directory.checkpoint(self.directory.require_checkpoint(checkpoint))
+        threshold: float | None = files.read_json(folder / "decision.json").get("threshold")
+        return threshold
 
     def embed(self, inputs: Any, checkpoint: str | None = None, device: str = "auto") -> np.ndarray:
         """Embeddings (n, d) of length 1: the cosine of two is their similarity. Raises ConfigError where the run's task

@@ -32,10 +32,11 @@ from pervade.evaluate.evaluation import evaluate
 from pervade.metrics.estimate import estimate
 from pervade.metrics.interval import student
 from pervade.report import wording
+from pervade.time_limit import REPORTING
 from pervade.training import Options
 
 NAME = "members"  # stands for a checkpoint's name in the files of all members together
-SUMMARY = 1.5  # seconds that a time limit keeps for the figures of all, and the report
+SUMMARY = 1.0  # seconds that a time limit keeps for the figures of all, and the report (and see time_limit.py)
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,8 @@ def go(run: RunDirectory, recipe: Recipe | None, options: Options) -> dict[str, 
             left = None
             if recipe.time_limit is not None:
                 used = asked.used + time.monotonic() - began
-                left = max((recipe.time_limit - SUMMARY - used) / (len(names) - number), 0.001)
+                used += SUMMARY + REPORTING * options.loaded
+                left = max((recipe.time_limit - used) / (len(names) - number), 0.001)
             own = _recipe(recipe, asked, number, left)
             _one(run, member, own, given is not None, _member_rows(rows, recipe, asked, number), options)
             if ranks.rank() == 0:
@@ -134,7 +136,7 @@ def _one(run: RunDirectory, member: RunDirectory, own: Recipe, unreadable: bool,
         workflow.write_data(member, about["source"], rows)
         workflow.begin(member, own, about["source"], about["task"], bool(about.get("find_lr")))
     ranks.wait()
-    options = replace(options, began=time.monotonic())
+    options = replace(options, began=time.monotonic(), loaded=0.0)
     workflow.train(member, own if unreadable else None, options, rows)
     measure(member, rows, own if unreadable else None, options)
 

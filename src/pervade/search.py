@@ -32,7 +32,7 @@ from pervade.core.types import Json, Rows
 from pervade.engine import checkpoint, ranks
 from pervade.evaluate.evaluation import evaluate
 from pervade.progress import Silent
-from pervade.time_limit import TimeLimit
+from pervade.time_limit import REPORTING, TimeLimit
 from pervade.training import Options
 
 SHARE = 0.1  # of the time limit that one trial may take, unless the number of trials says otherwise
@@ -283,7 +283,8 @@ class Search:
         """What the evaluation of this trial's model on the final split will take."""
         member = self.run.member(trial.name)
         loaded = checkpoint.load_checkpoint(member, member.require_checkpoint(None))
-        limit = TimeLimit(replace(self.base, time_limit=self.time_limit), loaded.domain, rows, 1, members.SUMMARY)
+        after = members.SUMMARY + REPORTING * self.options.loaded
+        limit = TimeLimit(replace(self.base, time_limit=self.time_limit), loaded.domain, rows, 1, after)
         limit.rehearse(loaded.network)
         self.ending = limit.pace.ending
 

@@ -116,6 +116,7 @@ def test_rows_it_cannot_learn_from() -> None:
 
     for targets, fault in (
         ([[], []], "no row has a label"),
+        ([["3.5"], ["4.5", "b"]], r"no label stands in two rows, .*'3\.5'"),
         ([["a"], ["a"]], r"every row has the same labels \('a'\)"),
         (["a", "b"], r"'a', not a list of labels; .*domain\.target=labels"),
     ):
@@ -123,4 +124,5 @@ def test_rows_it_cannot_learn_from() -> None:
             Tag().examine(rows(targets))
     with pytest.raises(DataError, match="has no labels"):
         Tag().examine(Rows({"id": ["1"]}))
+    Tag().examine(rows([["a"], ["a"], []]))
     Tag().examine(rows([["a"], []]))

@@ -38,8 +38,11 @@ def predict(
         typer.echo(unfinished, err=True)
     answered = 0
     table = _Table()
+    embedded: list[dict[str, Any]] = []
     for row in loaded.stream(inputs, top, checkpoint, device):
         answered += "error" not in row
+        if "embedding" in row and len(embedded) < 3:
+            embedded.append(row)
         if as_json:
             typer.echo(json.dumps(row, ensure_ascii=False))
         elif as_csv:
@@ -49,6 +52,8 @@ def predict(
             typer.echo(f"left out: {row['input']!r}: {row['error']}", err=True)
         else:
             typer.echo(f"{row['input']}\t{_text(row)}")
+    if len(embedded) == 2 and not as_json and not as_csv:
+        typer.echo(_compared(*embedded, loaded.threshold(checkpoint)))
     if not answered:
         for line in table.end():
             typer.echo(line)
@@ -74,6 +79,13 @@ def _neighbour(each: dict[str, Any]) -> str:
     """ "anna 0.912 same (anna/3.jpg)": the name, the cosine, and whether that is enough to be taken for one person."""
     verdict = {None: "", True: " same", False: " different"}[each["same"]]
     return f"{each['label']} {each['similarity']:.3f}{verdict} ({each['id']})"
+
+
+def _compared(one: dict[str, Any], other: dict[str, Any], threshold: float | None) -> str:
+    similarity = sum(a * b for a, b in zip(one["embedding"], other["embedding"], strict=True))
+    verdict = "" if threshold is None else f", {'same' if similarity >= threshold else 'different'}"
+    settled = "" if threshold is None else f" (threshold {threshold:.3f})"
+    return f"the two: similarity {similarity:.3f}{verdict}{settled}"
 
 
 class _Table:

@@ -36,6 +36,8 @@ def tune(
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the search and of every trial.")] = None,
     init: Annotated[str | None, typer.Option(help="Where the first weights come from.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
+    precision: Annotated[str | None, typer.Option(help="Of training: auto, fp32 or bf16.")] = None,
+    workers: Annotated[int | None, typer.Option(min=0, help="Threads that read ahead.")] = None,
     setting: Annotated[
         list[str] | None,
         typer.Option("-o", metavar="PATH=VALUE", help="Any setting that stays: -o optimizer.momentum=0.8"),
@@ -74,5 +76,7 @@ def tune(
             seed=seed,
             init=init,
             device=device,
+            precision=precision,
+            workers=workers,
         )
         finish(run)

@@ -22,7 +22,7 @@ from PIL import Image as Pillow
 from pydantic import Field
 from torch.nn import Module
 
-from pervade.core.errors import ConfigError, DataError
+from pervade.core.errors import DataError
 from pervade.core.protocols import Context, Domain, InputSpace, Probe, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Output, Rows
@@ -162,7 +162,8 @@ class Image(Domain):
         except pictures.PictureFault as fault:
             return str(fault)
         except OSError as error:
-            raise DataError(f"{path} could be opened but not a second time ({error.strerror or error}); try again") from None
+            reason = error.strerror or error
+            raise DataError(f"{path} could be opened but not a second time ({reason}); try again") from None
 
     def _decode(self, path: str) -> np.ndarray:
         return pictures.decode(embedded.read(path), self.stored_side, self.channels)

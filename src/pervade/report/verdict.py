@@ -95,8 +95,8 @@ def _with_interval(figure: wording.Figure) -> str:
     if not figure.has_interval:
         return f"{wording.figure(figure)} (no interval: {figure.why or 'none was computed'})"
     over = " over seeds" if figure.method.startswith("t over") else ""
-    mean = "on average of the seeds " if over else ""
-    return f"{mean}{wording.figure(figure)} ({round(100 * figure.level)}% interval{over} {wording.interval(figure)})"
+    mean = " on average of the seeds" if over else ""
+    return f"{wording.figure(figure)}{mean} ({round(100 * figure.level)}% interval{over} {wording.interval(figure)})"
 
 
 def baseline(result: Result) -> str:
@@ -117,6 +117,12 @@ def interval(record: Record, result: Result) -> str:
     if headline is None or not headline.has_interval:
         return ""
     level = round(100 * headline.level)
+    if headline.method.startswith("t over"):
+        return (
+            f"The {level}% interval is over seeds: trained again and again by others, {level} of 100 such ranges would "
+            f"hold the mean of all seeds on these very {wording.noun(record)}. What other {wording.noun(record)} would "
+            "change comes on top: see each seed's own interval."
+        )
     return (
         f"The {level}% interval is the range in which the true figure is to be looked for: measured again and again on "
         f"other {wording.noun(record)} of the same kind, {level} of 100 such ranges would hold it."

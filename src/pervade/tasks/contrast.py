@@ -206,9 +206,9 @@ def triplets(embedding: Tensor, target: Tensor, margin: float) -> Parts:
         negative = torch.where(semi_hard, beyond.argmin(1), nearer.argmax(1))
         there = (~same).any(1)[anchor]  # a batch of one person has no negatives
     each = F.relu(far - distance[anchor, negative] + margin) * there
-    zeros = torch.zeros(len(target), device=embedding.device)
-    count = zeros.index_add(0, anchor, there.float())
-    active = zeros.index_add(0, anchor, (each.detach() > 0).float()) / count.clamp(min=1)
+    zeros = each.new_zeros(len(target))
+    count = zeros.index_add(0, anchor, there.to(each.dtype))
+    active = zeros.index_add(0, anchor, (each.detach() > 0).to(each.dtype)) / count.clamp(min=1)
     return {"loss": zeros.index_add(0, anchor, each), "count": count, "active": active}
 
 

@@ -59,6 +59,11 @@ class Tag(Task):
         counts = Counter(label for each in targets for label in each)
         if not counts:
             raise DataError("no row has a label, so there is nothing to learn; look at the column of labels")
+        if max(counts.values()) == 1 and len(counts) > 1:
+            raise DataError(
+                f"no label stands in two rows, so none can be learnt and tested (the first: {next(iter(counts))!r}); "
+                "look at the column of labels, and at what parts them (domain.separator)"
+            )
         if all(count == len(rows) for count in counts.values()):
             raise DataError(
                 f"every row has the same labels ({', '.join(map(repr, sorted(counts)))}), so there is nothing to tell "

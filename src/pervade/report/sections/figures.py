@@ -19,8 +19,10 @@ COMPARISON = """\
 """
 
 TABLE = """\
-<p>Measured on the split “{{ result.split }}” of the data, with the checkpoint “{{ result.checkpoint }}”. If this were
-repeated on other {{ many }} of the same kind, {{ level }} of 100 such intervals would hold the true value.</p>
+<p>Measured on the split “{{ result.split }}” of the data, with
+{% if of_seeds %}several models that differ in their seed alone: each figure is their mean, and its interval is over seeds.
+{% else %}the checkpoint “{{ result.checkpoint }}”. If this were
+repeated on other {{ many }} of the same kind, {{ level }} of 100 such intervals would hold the true value.{% endif %}</p>
 <div class="scroll"><table>
 <thead><tr><th>Figure</th><th class="number">Value and {{ level }}% interval</th><th class="number">n</th></tr></thead>
 <tbody>
@@ -52,6 +54,7 @@ def section(record: Record) -> Section | None:
     body = render(
         TABLE,
         result=result,
+        of_seeds=record.together.get("kind") == "seeds",
         figures=figures,
         words=preprocessing.metric_words(record, result.checkpoint, result.overall),
         level=round(100 * (figures[0].level if figures else 0.95)),

@@ -41,6 +41,8 @@ def section(record: Record) -> Section | None:
         return None
     path = record.run.predictions(result.checkpoint, result.split)
     title = "Mistakes it was surest of"
+    if not path.exists() and record.together:  # of several models on the same rows; each has a page of its own
+        return None
     if not path.exists():
         return Section("mistakes", title, render("<p>The predictions file is not there, so no row can be shown.</p>"))
     try:

@@ -18,7 +18,7 @@ TEMPLATE = """\
 <th class="number">passes</th><th class="number">validation</th><th>ended</th></tr></thead>
 <tbody>
 {% for row in rows %}
-<tr><th>{{ row.name }}{% if row.winner %} <small>winner</small>{% endif %}</th>
+<tr><th>{{ row.number }}{% if row.winner %} <small>winner</small>{% endif %}</th>
 {% for value in row.settings %}<td class="number">{{ value }}</td>{% endfor %}
 <td class="number">{{ row.passes }}</td><td class="number">{{ row.value }}</td><td>{{ row.state }}</td></tr>
 {% endfor %}
@@ -43,7 +43,7 @@ def section(record: Record) -> Section | None:
     what = (
         f"{len(trials)} trials over {wording.join([str(path) for path in paths])}: {states.count('complete')} came to "
         f"their end, {states.count('pruned')} were pruned for lying below the median of the others, "
-        f"{states.count('failed')} failed."
+        f"{states.count('failed')} failed." + (f" The best is {winner}." if winner else " The search goes on.")
     )
     note = (
         "Trials are judged on the validation split alone. The best of many figures is partly luck, so the winner's is "
@@ -56,10 +56,9 @@ def section(record: Record) -> Section | None:
 
 
 def _row(trial: dict[str, Any], paths: list[str], metric: str, winner: str | None) -> dict[str, Any]:
-    name = f"trial-{trial['number']:03d}"
     return {
-        "name": name,
-        "winner": name == winner,
+        "number": trial["number"],
+        "winner": f"trial-{trial['number']:03d}" == winner,
         "settings": [_setting(trial["values"].get(path)) for path in paths],
         "passes": max((int(each) for each in trial["passes"]), default=0),
         "value": "–" if trial["value"] is None else wording.value(metric, trial["value"]),

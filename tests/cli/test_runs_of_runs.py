@@ -1,0 +1,57 @@
+"""--seeds, --folds, --lr find and `pervade tune` on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.small import SMALL
+
+
+def test_seeds(pervade, photos: Path, workplace: Path) -> None:
+    outcome = pervade("train", photos, *SMALL, "--seeds", 2, "--name", "one")
+    assert outcome.status == 0, outcome.err
+    assert "mean of 2 seeds on the test split" in outcome.out
+    assert "seed-1" in outcome.out
+    assert (workplace / "runs" / "one" / "report.html").exists()
+    again = pervade("evaluate", "one")
+    assert again.status == 0, again.err
+    assert again.out in outcome.out
+    pervade("predict", "one", photos).refuses("holds 2 runs and no model of its own", "members/seed-0")
+    pervade("evaluate", "one", "--split", "train").refuses("members")
+    member = pervade("predict", workplace / "runs" / "one" / "members" / "seed-0", photos)
+    assert member.status == 0, member.err
+
+
+def test_folds(pervade, photos: Path, workplace: Path) -> None:
+    outcome = pervade("train", photos, *SMALL, "--folds", 2, "--name", "one")
+    assert outcome.status == 0, outcome.err
+    assert "2 folds together on the test split, n = 16" in outcome.out
+    # Nothing is left to do, and the same is said again.
+    assert pervade("resume", "one").out == outcome.out
+
+
+def test_tune(pervade, photos: Path, workplace: Path) -> None:
+    outcome = pervade("tune", photos, *SMALL, "--trials", 2, "--name", "one", "--search", "optimizer.lr=[0.01, 0.1]")
+    assert outcome.status == 0, outcome.err
+    assert "is best of 2" in outcome.err
+    assert pervade("predict", "one", photos).status == 0
+    assert pervade("resume", "one").out == outcome.out
+
+
+@pytest.mark.parametrize(
+    ("verb", "flags", "words"),
+    [
+        ("train", ("--seeds", "2", "--folds", "2"), ("exclude each other",)),
+        ("train", ("--seeds", "1"), ("at least 2",)),
+        ("train", ("--folds", "17"), ("16 independent rows", "17 folds")),
+        ("train", ("--lr", "fnid"), ("'fnid'", "find")),
+        ("tune", (), ("--time-limit", "--trials")),
+        ("tune", ("--trials", "2", "--search", "lr"), ("path=low..high",)),
+        ("tune", ("--trials", "2", "--search", "optimizer.rl=1..2"), ("optimizer.rl", "optimizer.lr")),
+        ("tune", ("--time-limit", "soon"), ("'soon'", "10m")),
+    ],
+)
+def test_what_is_refused(verb: str, flags: tuple[str, ...], words: tuple[str, ...], pervade, photos: Path) -> None:
+    pervade(verb, photos, *SMALL, *flags).refuses(*words)
