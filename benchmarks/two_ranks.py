@@ -5,10 +5,11 @@
 Two ranks are two processes under torchrun (gloo), one thread each; the one rank has one thread as well. Every step is
 logged, in the first passes of a schedule that is planned for all of the recipe's.
 
-Rounding makes two curves differ from the second step on, and training at the recipe's rate multiplies any difference
-several times a step. So more pairs stand beside it: one rank against one rank whose first weights differ in their last
-digit (what rounding alone does); both again in double precision (whether anything but rounding differs); and one and
-two ranks at a learning rate so low that little is multiplied.
+Rounding makes two fp32 curves differ, and more than one would think: of ten million rectifiers some have inputs so near
+zero that rounding switches them, so noise of 1e-6 in the activations is about 1e-3 of the gradient; the learning rate
+decides what becomes of that. So more pairs stand beside it: one rank against one rank whose first weights differ in
+their last digit (what rounding alone does); both again in double precision, where no rectifier switches (whether
+anything but rounding differs); and one and two ranks at a low learning rate.
 """
 
 from __future__ import annotations

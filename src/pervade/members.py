@@ -188,8 +188,12 @@ def again(run: RunDirectory, recipe: Recipe | None, options: Options) -> dict[st
 
 def summarise(run: RunDirectory, recipe: Recipe, rows: Rows, unreadable: bool = False) -> dict[str, Any]:
     """results/evaluate@members.json, from the members' results and predictions alone."""
-    if ranks.rank() != 0:
-        return {}
+    summary = _summary(run, recipe, rows, unreadable) if ranks.rank() == 0 else {}
+    ranks.wait()
+    return summary
+
+
+def _summary(run: RunDirectory, recipe: Recipe, rows: Rows, unreadable: bool) -> dict[str, Any]:
     asked = read_plan(run)
     names = asked.names(recipe)
     paths = {name: result_path(run.member(name)) for name in names}

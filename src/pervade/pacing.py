@@ -26,6 +26,7 @@ class Pace:
     limit: float
     asked: int  # steps of the whole training, were there no limit
     per_pass: int  # steps of one pass
+    every: int = 1  # passes between two judgements
     judging: float = 0.0  # what the end of a pass costs: predicting the validation split, and the checkpoint
     ending: float = 0.0  # what comes when training is over: last checkpoint, evaluation, report
     step_time: float | None = None  # mean, the recent weighing more
@@ -63,7 +64,7 @@ class Pace:
         if self.settled and now - self.planned_at < EVERY * self.limit and step + 1 < total:
             return None
         self.planned_at = now
-        each = self.step_time + self.judging / self.per_pass
+        each = self.step_time + self.judging / (self.per_pass * self.every)
         wanted = min(step + int(left / each), self.asked)
         # When the next step would not end in time, this was the last.
         if left < 0.5 * self.step_time:

@@ -149,13 +149,13 @@ class Search:
         """The trial under way, or a new one; None where the search is over. The same on every rank."""
         if self.trials and self.trials[-1].state == "running":
             return self.trials[-1]
-        text = ""
+        text = "null"
         if ranks.rank() == 0 and self.another() is not False:
             text = json.dumps(dict(self.ask(len(self.trials)).params))
-        text = ranks.same_text(text)
-        if not text:
+        values = json.loads(ranks.same_text(text))
+        if values is None:
             return None
-        trial = Trial(len(self.trials), json.loads(text))
+        trial = Trial(len(self.trials), values)
         self.trials.append(trial)
         self.save()
         return trial

@@ -203,8 +203,11 @@ class Training:
     def _end_of_pass(self, moment: Moment) -> bool:
         """Validation, the best checkpoint, and what may end the training: patience, the caller, the time."""
         plan, stopping = self.plan, self.recipe.early_stopping
-        value = self._judge(moment, moment.passes)
         done = moment.passes >= plan.passes
+        late = self.limit is not None and moment.step >= self.learner.total_steps
+        value = None
+        if done or late or moment.passes % stopping.every == 0:
+            value = self._judge(moment, moment.passes)
         if value is not None and not done:
             if stopping.patience is not None and moment.passes - plan.best_pass >= stopping.patience:
                 text = f"stopped early: validation {stopping.metric} has not improved for {stopping.patience} passes"

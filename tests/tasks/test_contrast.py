@@ -35,7 +35,9 @@ from pervade.tasks.contrast import Contrast, arcface, triplets
 from pervade.testing import check_task
 from pervade.training import Options
 
-DOMAIN = Image(size=8, target="identity", labels=("a", "b", "c"), counts=(4, 4, 4), mean=(0.5,) * 3, deviation=(0.2,) * 3)
+DOMAIN = Image(
+    size=8, target="identity", labels=("a", "b", "c"), counts=(4, 4, 4), mean=(0.5,) * 3, deviation=(0.2,) * 3
+)
 
 
 def batch(rows: int = 6) -> dict[str, torch.Tensor]:
@@ -210,7 +212,7 @@ def test_ranks_share_whole_people(world: int) -> None:
 
 def test_batch_sizes_that_do_not_fit() -> None:
     names = [f"p{i // 4}" for i in range(32)]
-    with pytest.raises(ConfigError, match="no whole number of people of 4 pictures.*--batch-size 32"):
+    with pytest.raises(ConfigError, match=r"no whole number of people of 4 pictures.*--batch-size 32"):
         PeopleByPictures(names, 4, 0).batches(0, 30)
     with pytest.raises(ConfigError, match="at least 2 people, 8 rows"):
         PeopleByPictures(names, 4, 0).batches(0, 4)
@@ -371,7 +373,12 @@ def test_strangers_are_told_apart(run: api.Run) -> None:
 
 def test_report(run: api.Run) -> None:
     page = run.report().read_text()
-    for words in ("Are these two of one person?", "Equal error rate (EER)", "Is the right one found first?", "ROC curve"):
+    for words in (
+        "Are these two of one person?",
+        "Equal error rate (EER)",
+        "Is the right one found first?",
+        "ROC curve",
+    ):
         assert words in page
     assert "none of whom it was trained on" in page
     assert "not there any more" not in page
@@ -423,7 +430,7 @@ def test_all_of_one_picture(tmp_path: Path, faces: Path) -> None:
     for person in ("p01", "p02"):
         (tmp_path / "data" / person).mkdir(parents=True)
         (tmp_path / "data" / person / "0.png").write_bytes((faces / person / "0.png").read_bytes())
-    code, out = call("train", tmp_path / "data", "--task", "image-feature-extraction", "--runs", tmp_path / "runs")
+    code, _ = call("train", tmp_path / "data", "--task", "image-feature-extraction", "--runs", tmp_path / "runs")
     assert code != 0
     with pytest.raises(DataError, match="takes at least 2 people with 2 pictures each"):
         api.fit(tmp_path / "data", task="image-feature-extraction", runs=tmp_path / "runs", options=Options(Silent()))
@@ -434,3 +441,55 @@ def test_a_classifier_embeds_nothing(tmp_path: Path, shapes: Path) -> None:
     classifier = api.fit(shapes, model="reference-mlp", runs=tmp_path, settings=small, options=Options(Silent()))
     with pytest.raises(ConfigError, match="gives no embeddings; train with --task image-feature-extraction"):
         classifier.embed(shapes)
+
+
+# whitening
+
+
+def test_whitening_is_worked_into_the_head() -> None:
+    from pervade.nn.whitening import Within, whitened
+
+    rng = np.random.default_rng(0)
+    people, pictures, size = 40, 5, 4
+    spread = np.array([3.0, 1.0, 0.3, 0.1])
+    own = rng.normal(size=(people, 1, size)) + spread * rng.normal(size=(people, pictures, size))
+    embedding = torch.tensor(own.reshape(-1, size) + 2.0, dtype=torch.float32)
+    target = torch.arange(people).repeat_interleave(pictures)
+    within = Within(size)
+    within(embedding, target)
+    deviation = own - own.mean(axis=1, keepdims=True)
+    covariance = np.einsum("pki,pkj->ij", deviation, deviation) / (people * (pictures - 1))
+    assert np.allclose(within.covariance.numpy(), covariance, atol=1e-4)
+    network = torch.nn.Module()
+    network.head = torch.nn.ModuleDict({"embedding": torch.nn.Linear(size, size)})
+    with torch.no_grad():
+        network.head["embedding"].weight.copy_(torch.eye(size))
+        network.head["embedding"].bias.zero_()
+    done = whitened(network, within, 1e-6)
+    out = done.head["embedding"](embedding)
+    assert torch.allclose(out.mean(0), torch.zeros(size), atol=1e-3)
+    left = out.view(people, pictures, size)
+    left = (left - left.mean(1, keepdim=True)).flatten(0, 1).detach()
+    assert torch.allclose(left.T @ left / (people * (pictures - 1)), torch.eye(size), atol=2e-2)
+    assert torch.equal(network.head["embedding"].weight, torch.eye(size))  # training goes on with the one it had
+    assert whitened(network, Within(size), 1.0) is network
+
+
+def test_whitening_needs_a_head() -> None:
+    with pytest.raises(ConfigError, match=r"task\.whitening needs a network"):
+        Contrast(whitening=0.1).companions(torch.nn.Linear(2, 2), DOMAIN)
+
+
+def test_the_recipe_for_faces(faces: Path, tmp_path: Path) -> None:
+    """As it stands, but for its passes and its size."""
+    small = ["domain.size=16", "domain.margin=1.0", "model.width=4", "task.dimensions=8", "batch_size=16", "workers=0"]
+    run = api.fit(
+        faces,
+        task="image-feature-extraction",
+        init="random",
+        runs=tmp_path,
+        settings=[*small, "epochs=2"],
+        options=Options(Silent()),
+    )
+    assert run.evaluate()["metrics"]["roc_auc"]["value"] > 0.5
+    assert run.recipe().task.whitening is not None

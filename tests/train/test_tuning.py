@@ -19,7 +19,7 @@ from pervade.train.tuning.lora import Lora
 from pervade.training import Options
 
 INPUTS = {"shape": [3, 16, 16], "mean": [0.5] * 3, "deviation": [0.25] * 3}
-SMALL = ("domain.size=16", "model.width=16", "model.depth=18", "batch_size=16", "epochs=2", "workers=0", "precision=fp32")
+SMALL = ("domain.size=16", "model.width=16", "batch_size=16", "epochs=2", "workers=0", "precision=fp32")
 
 
 def network() -> Backbone:

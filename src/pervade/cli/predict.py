@@ -53,7 +53,7 @@ def predict(
         else:
             typer.echo(f"{row['input']}\t{_text(row)}")
     if len(embedded) == 2 and not as_json and not as_csv:
-        typer.echo(_compared(*embedded, loaded.threshold(checkpoint)))
+        typer.echo(_compared(embedded[0], embedded[1], loaded.threshold(checkpoint)))
     if not answered:
         for line in table.end():
             typer.echo(line)

@@ -16,7 +16,13 @@ def add_to(app: typer.Typer) -> None:
 
 
 def train(
-    data: Annotated[str, typer.Argument(metavar="DATA", help="A folder of class folders, or a table of files.")],
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA",
+            help="A folder of class folders, a table of files, a parquet file with pictures inside, or hf://OWNER/NAME.",
+        ),
+    ],
     name: Annotated[str | None, typer.Option(help="Name of the run; unless given, made from data and model.")] = None,
     task: Annotated[str | None, typer.Option(help="What to learn (`pervade tasks`); unless given, detected.")] = None,
     model: Annotated[str | None, typer.Option(help="Which network (`pervade models`).")] = None,

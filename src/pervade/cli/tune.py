@@ -16,7 +16,13 @@ def add_to(app: typer.Typer) -> None:
 
 
 def tune(
-    data: Annotated[str, typer.Argument(metavar="DATA", help="A folder of class folders, or a table of files.")],
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA",
+            help="A folder of class folders, a table of files, a parquet file with pictures inside, or hf://OWNER/NAME.",
+        ),
+    ],
     time_limit: Annotated[
         str | None, typer.Option(help="For everything, the final evaluation included: 10m, 1.5h.")
     ] = None,

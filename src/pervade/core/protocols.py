@@ -188,6 +188,11 @@ class Task(Protocol):
         """Called after every optimiser step, counted from 1."""
         return
 
+    def finished(self, model: Module, context: Context) -> Module:
+        """The model as it is judged, saved and used, while training goes on with `model`: a copy into which was worked
+        what companions learnt (a whitening), or `model` itself."""
+        return model
+
     def sampler(self, rows: Rows, seed: int) -> Sampler | None:
         """Which rows make a batch (people x pictures, equal classes); None: each row once a pass, in random order."""
         return None
@@ -458,6 +463,7 @@ class EarlyStopping:
 
     metric: str | None = None  # None: no checkpoint is chosen, the last one counts
     patience: int | None = None  # None: keep going, but still keep the best checkpoint
+    every: Annotated[int, Field(ge=1)] = 1  # passes between two looks at the validation split, the last among them
 
 
 @dataclass(frozen=True)

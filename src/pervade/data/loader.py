@@ -1,7 +1,8 @@
 """Batches from a table of rows, in an order that depends on (seed, epoch) alone.
 
 Each example's randomness comes from (seed, epoch, row), and with a sampler from its place as well, so neither the order
-nor the number of workers changes a batch. The state is two numbers, and going on from it skips nothing: the order is made anew and read from its place.
+nor the number of workers changes a batch. The state is two numbers, and going on from it skips nothing: the order is
+made anew and read from its place.
 """
 
 from __future__ import annotations

@@ -54,8 +54,8 @@ class PeopleByPictures:
         people = min(self._people(batch_size), len(rows) - len(rows) % self.world)
         if people < 2 * self.world:
             raise ConfigError(
-                f"{self.world} processes cannot share {min(len(rows), batch_size // self.pictures)} people: each needs 2 "
-                f"at least; start fewer, or raise --batch-size ({self.pictures} rows for each person)"
+                f"{self.world} processes cannot share {min(len(rows), batch_size // self.pictures)} people: each needs "
+                f"at least 2; start fewer, or raise --batch-size ({self.pictures} rows for each person)"
             )
         rng = seeds.generator(self.seed, epoch)
         turns = _Turns(range(len(rows)), rng)

@@ -44,6 +44,7 @@ class Image(Domain):
     channels: Literal[1, 3] = 3  # 3 colours or 1 grey
     crop_area: Annotated[float, Field(gt=0.0, le=1.0)] = 0.35  # smallest share of the picture that training cuts out;
     # 1: pieces of the full scale, moved only
+    crop_ratio: Annotated[float, Field(ge=1.0, le=4.0)] = 4 / 3  # longest side of that by its shortest, at most
     flip: bool = True  # training mirrors every second picture; off where left and right differ (digits, letters)
     augment: bool = True  # off: training sees what evaluation sees
     brightness: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0  # training multiplies by up to 1 +- this
@@ -262,7 +263,7 @@ class Image(Domain):
         # Szegedy et al. 2014: a share of the area, a ratio of 3:4 to 4:3, scaled to the size of the input.
         short = min(height, width)
         area = rng.uniform(self.crop_area, 1.0) * short * short
-        ratio = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
+        ratio = np.exp(rng.uniform(-np.log(self.crop_ratio), np.log(self.crop_ratio)))
         box_width, box_height = min(np.sqrt(area * ratio), width), min(np.sqrt(area / ratio), height)
         left, top = rng.uniform(0, width - box_width), rng.uniform(0, height - box_height)
         box = (left, top, left + box_width, top + box_height)

@@ -167,8 +167,8 @@ def save_checkpoint(
 def load_checkpoint(run: RunDirectory, name: str, recipe: Recipe | None = None) -> Loaded:
     """Raises CheckpointError where it is damaged, does not fit its own architecture, or is from a newer version.
 
-    `recipe` stands in for the stored one where its parts are not registered. The domain is the stored, fitted one unless
-    it is not registered either.
+    `recipe` stands in for the stored one where its parts are not registered. The domain is the stored, fitted one,
+    unless it is not registered either.
     """
     folder = run.checkpoint(name)
     files.settle(folder)

@@ -127,8 +127,10 @@ class Learner:
 
     @property
     def judged(self) -> Module:
-        """The network that is validated, saved and used: the averaged weights where there are any."""
-        return self.network if self.average is None else self.average.network
+        """The network that is validated, saved and used: the averaged weights where there are any, as the task finishes
+        them."""
+        network = self.network if self.average is None else self.average.network
+        return self.task.finished(network, self.context)
 
     @property
     def progress(self) -> float:

@@ -77,13 +77,13 @@ def of_run(
         rows = read()
         about = {"checkpoint": loaded.name, "precision": "fp32", "weights": loaded.architecture["sha256"]}
         for split in missing:
-            path, some = run.predictions(loaded.name, split), rows.where("split", split)
-            ready: tuple[Any, ...] = (loaded.network, loaded.domain, loaded.task, some)
+            path, settled = run.predictions(loaded.name, split), loaded.decision
+            ready = (loaded.network, loaded.domain, loaded.task, rows.where("split", split))
             if os.access(run.path, os.W_OK):
-                more = {"decision": loaded.decision, "progress": progress}
-                predict.write_predictions(path, *ready, about={**about, "split": split}, **more)
+                told = {**about, "split": split}
+                predict.write_predictions(path, *ready, about=told, decision=settled, progress=progress)
             else:
-                made[split] = predict.predict_table(*ready, decision=loaded.decision)
+                made[split] = predict.predict_table(*ready, decision=settled)
     tables = [made.get(split) or predict.read_columns(run.predictions(loaded.name, split)) for split in splits]
     row = np.concatenate([np.asarray(table["row"]) for table in tables])
     paths = stored.get("path", [""] * len(stored["id"]))

@@ -48,8 +48,8 @@ def retrieval_metrics() -> dict[str, Metric]:
     }
     metrics["map_at_r"] = Metric(
         shared("map_at_r"),
-        description="of the R nearest others, R being how many there are of the same person: the mean of the precision at "
-        "each that is right, wrong ones counting 0 (Musgrave et al. 2020)",
+        description="of the R nearest others, R being how many there are of the same person: the mean of the precision "
+        "at each that is right, wrong ones counting 0 (Musgrave et al. 2020)",
         undefined=missing,
     )
     return metrics
@@ -100,7 +100,5 @@ def by_person(columns: Columns) -> list[dict[str, Any]]:
     people = []
     for person in np.unique(group):
         own = group == person
-        people.append(
-            {"row": int(row[own][0]), "n": int(own.sum()), "found": int(there.hit[DEPTHS[0]][own].sum())}
-        )
+        people.append({"row": int(row[own][0]), "n": int(own.sum()), "found": int(there.hit[DEPTHS[0]][own].sum())})
     return sorted(people, key=lambda each: each["found"] / each["n"])

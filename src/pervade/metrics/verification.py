@@ -25,8 +25,8 @@ from pervade.metrics.estimate import Estimate, Measure, Metric, Shared
 
 FARS = (0.01, 0.001)
 FEWEST_FALSE = 10  # false accepts that a FAR must leave room for, to say what the TAR there is
-# So many pairs of a kind are looked at; of more, so many drawn evenly by a fixed seed, so that the same file always gives
-# the same figures. It keeps a bootstrap of 1,000 resamples below half a minute on one core (Zen 4).
+# So many pairs of a kind are looked at; of more, so many drawn evenly by a fixed seed, so that the same file always
+# gives the same figures. It keeps a bootstrap of 1,000 resamples below half a minute on one core (Zen 4).
 MOST_PAIRS = 500_000
 MOST_MISTAKES = 6  # pairs of a kind that are shown
 CURVE_POINTS = 120
@@ -78,8 +78,8 @@ def verification_metrics() -> dict[str, Metric]:
         "equal_error_rate": Metric(
             shared("equal_error_rate"),
             higher_is_better=False,
-            description="share of wrong answers at the threshold where as many pairs of one person are rejected as pairs "
-            "of different people are accepted",
+            description="share of wrong answers at the threshold where as many pairs of one person are rejected as "
+            "pairs of different people are accepted",
             undefined=missing,
         )
     }
@@ -254,6 +254,4 @@ def coin(columns: Columns) -> dict[str, dict[str, Any]]:
     """What guessing reaches, exactly: no interval."""
     n, why = count_rows(columns), "what guessing reaches is known exactly"
     values = {"equal_error_rate": 0.5, "roc_auc": 0.5, "threshold_accuracy": 0.5, **{name_of(far): far for far in FARS}}
-    return {
-        name: Estimate(value, math.nan, math.nan, n, "none", why=why).as_dict() for name, value in values.items()
-    }
+    return {name: Estimate(value, math.nan, math.nan, n, "none", why=why).as_dict() for name, value in values.items()}

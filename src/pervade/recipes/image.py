@@ -5,6 +5,7 @@ pervade train DATA --init random          default(): a residual network on 96 x 
 pervade train DATA --init pretrained|PATH finetune(): from weights that were trained before
 pervade train DATA --model reference-cnn  reference(): Adam, 10 epochs, 224 x 224, no augmentation
 pervade train DATA --model reference-mlp  reference(), 64 x 64, mean squared error
+pervade train DATA --task image-feature-extraction --init random    faces(): embeddings, ArcFace
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pervade.data.sources.dataset import Dataset
 from pervade.domains.image import FILE_COLUMNS, Image
 from pervade.init.pretrained import Pretrained, out_of_reach, starting_from
 from pervade.init.random import Random
+from pervade.models.places_cnn import PlacesCNN
 from pervade.models.reference_cnn import ReferenceCNN
 from pervade.models.reference_mlp import ReferenceMLP
 from pervade.models.resnet import ResNet
@@ -61,7 +63,10 @@ def recipe(
 ) -> Recipe:
     """The recipe that belongs to a model and to where its first weights come from (the name of an initialiser, or a
     path), with the task asked. Raises ConfigError with the nearest name where there is no such model."""
-    return asked(of_classes(model, init), task)
+    found = of_classes(model, init)
+    if task == "image-feature-extraction" and model is None and isinstance(found.init, Random):
+        return replace(faces(), init=found.init)
+    return asked(found, task)
 
 
 def asked(recipe: Recipe, task: str) -> Recipe:
@@ -128,8 +133,9 @@ def default() -> Recipe:
     """A small residual network from random weights: trained on 64 x 64 pixels, used on 80 x 80.
 
     Many cheap passes beat few dear ones: on 1,500 photos of cats and dogs, 40 passes over 80 x 80 pixels took as long
-    and gave 76% where 60 passes over 64 x 64 gave 79% (500 others, one seed). MixUp and CutMix did not help in so few
-    passes.
+    and gave 76% where 60 passes over 64 x 64 gave 79%, and 90 passes 83% (500 others, one seed); 70 take as long
+    as the reference network by its own recipe. MixUp and CutMix did
+    not help in so few passes.
     """
     return replace(
         scratch(ResNet(depth=10, width=32, shortcut="pooled")),
@@ -137,7 +143,37 @@ def default() -> Recipe:
         schedule=OneCycle(rise=0.2),
         tuning=Full(decay_all=False),
         average=0.99,
-        epochs=90,
+        early_stopping=EarlyStopping("accuracy", every=5),
+        epochs=70,
+    )
+
+
+def faces() -> Recipe:
+    """Who is who, from random weights, for pictures in which everybody stands alike: a small network that keeps where
+    things are, ArcFace on batches of 16 people x 4 pictures, the embedding whitened within people.
+
+    Its parts were tried on 30 people of the ORL faces, 20 to learn from and 10 to be measured, in 3 folds. Equal error
+    rates: pixels less their mean 12.0%; a residual network 16%; these convolutions with a mean over all places 10.4%;
+    with the places kept 8.0%, whitened after training 6.3%. Stronger distortions were worse (9.9%), triplets alike
+    (7.9%).
+    """
+    return replace(
+        scratch(PlacesCNN()),
+        domain=Image(
+            size=64,
+            margin=1.07,
+            target="identity",
+            crop_area=0.75,
+            crop_ratio=1.1,
+            brightness=0.3,
+            contrast=0.3,
+            views=2,
+        ),
+        task=Contrast(margin=0.3, scale=16.0, whitening=0.1),
+        optimizer=SGD(lr=0.02, momentum=0.9, nesterov=True, weight_decay=5e-4),
+        early_stopping=EarlyStopping("roc_auc"),
+        average=0.99,
+        epochs=60,
     )
 
 

@@ -23,6 +23,7 @@ from pervade.data import people
 from pervade.data.parts import average
 from pervade.engine import ranks
 from pervade.metrics import retrieval, verification
+from pervade.nn import whitening
 
 MARGINS = {"triplet": 0.2, "arcface": 0.5}  # of the papers
 
@@ -49,6 +50,10 @@ class Contrast(Task):
     margin: Annotated[float, Field(ge=0.0, le=1.5)] | None = None
     scale: Annotated[float, Field(gt=0.0, le=256.0)] = 32.0  # of arcface's cosines; 64 for millions of pictures
     pictures: Annotated[int, Field(ge=2)] = 4  # K, of each person in a batch
+    # Directions in which pictures of one person differ count less: the embedding is whitened by the covariance within
+    # people (WCCN; Hatch, Kajarekar & Stolcke 2006), to each variance this share of their mean being added. It is
+    # worked into the head whenever the model is judged or saved; the loss does not see it. None: not whitened
+    whitening: Annotated[float, Field(gt=0.0, le=100.0)] | None = None
 
     # the rows
 
@@ -93,23 +98,37 @@ class Contrast(Task):
         return {"embedding": self.dimensions}
 
     def companions(self, model: Module, domain: Domain) -> Module | None:
-        """ "centres" (people, d) of arcface: trained beside the model, not part of it."""
-        if self.loss_name != "arcface":
-            return None
+        """ "centres" (people, d) of arcface, and what is known so far of the spread "within" people. Raises ConfigError
+        where there is no head to work a whitening into."""
         companions = Module()
-        companions.centres = Parameter(torch.randn(len(domain.labels), self.dimensions))  # type: ignore[attr-defined]
-        return companions
+        if self.loss_name == "arcface":
+            labels: tuple[str, ...] = domain.labels  # type: ignore[attr-defined]
+            companions.centres = Parameter(torch.randn(len(labels), self.dimensions))
+        if self.whitening is not None:
+            whitening.head_of(model)
+            companions.within = whitening.Within(self.dimensions)
+        return companions if self.loss_name == "arcface" or self.whitening is not None else None
 
     def forward(self, model: Module, batch: Batch, context: Context) -> Output:
         """ "embedding" (n, d) of length 1, and in training by arcface "cosine" (n, people) to the centres."""
         embedding = model(batch["input"], mask=batch.get("mask"))["embedding"]
         # In full precision: the scale would make of bfloat16's roundings differences of a tenth.
         with torch.autocast(embedding.device.type, enabled=False):
-            embedding = F.normalize(embedding.float())
+            embedding = embedding.float()
+            if self.whitening is not None and context.companions is not None and model.training:
+                within = context.companions.get_submodule("within")
+                within(embedding.detach(), batch["target"])
+            embedding = F.normalize(embedding)
             if self.loss_name != "arcface" or context.companions is None:
                 return {"embedding": embedding}
             centres = F.normalize(context.companions.get_parameter("centres").float())
             return {"embedding": embedding, "cosine": embedding @ centres.T}
+
+    def finished(self, model: Module, context: Context) -> Module:
+        """With the whitening worked into its head."""
+        if self.whitening is None or context.companions is None:
+            return model
+        return whitening.whitened(model, context.companions.get_submodule("within"), self.whitening)
 
     def loss(self, output: Output, batch: Batch) -> Parts:
         margin = MARGINS[self.loss_name] if self.margin is None else self.margin

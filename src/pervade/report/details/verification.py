@@ -12,10 +12,10 @@ from pervade.report.sections import mistakes
 NARROWEST = 0.05  # share of false accepts that the chart reaches at least
 
 TEMPLATE = """\
-<p>Every two of the {{ n|count }} {{ many }} were compared: {{ same|count }} pairs of one person, {{ different|count }} of
-different people{% if drawn %}, of each kind {{ drawn|count }} drawn at random{% endif %}. Two are taken for one person
-when they are more alike than some threshold; a stricter one accepts fewer strangers and turns away more pairs of one
-person. Intervals come from drawing people, not {{ many }}, again and again.</p>
+<p>Every two of the {{ n|count }} {{ many }} were compared: {{ same|count }} pairs of one person,
+{{ different|count }} of different people{% if drawn %}, of each kind {{ drawn|count }} drawn at random{% endif %}.
+Two are taken for one person when they are more alike than some threshold; a stricter one accepts fewer strangers and
+turns away more pairs of one person. Intervals come from drawing people, not {{ many }}, again and again.</p>
 <div class="beside">
 {{ drawing }}
 <div><div class="scroll"><table><tbody>
@@ -23,16 +23,16 @@ person. Intervals come from drawing people, not {{ many }}, again and again.</p>
 <tr><th>{{ each.name|title_of }}</th><td class="number">{{ each|measured }}</td></tr>
 {% endfor %}
 </tbody></table></div>
-<p class="note">{% if threshold is not none %}The threshold, a cosine of {{ "%.3f"|format(threshold) }}, was settled on the
-validation split, where both kinds of error were equally frequent. {% endif %}
+<p class="note">{% if threshold is not none %}The threshold, a cosine of {{ "%.3f"|format(threshold) }}, was settled on
+the validation split, where both kinds of error were equally frequent. {% endif %}
 {%- if known %}{{ known }}{% endif %}</p></div></div>
 {% for title, pairs in kinds %}{% if pairs %}
 <h3>{{ title }}</h3>
 <div class="gallery">
 {% for each in pairs %}
 <figure><div class="duo">{{ each.media[0] }}{{ each.media[1] }}</div>
-<figcaption>{{ each.names[0]|label(30) }}{% if each.names[0] != each.names[1] %} and {{ each.names[1]|label(30) }}{% endif %},
-similarity <b>{{ "%.2f"|format(each.similarity) }}</b>
+<figcaption>{{ each.names[0]|label(30) }}{% if each.names[0] != each.names[1] %} and
+{{ each.names[1]|label(30) }}{% endif %}, similarity <b>{{ "%.2f"|format(each.similarity) }}</b>
 <small class="block file">{{ each.ids[0]|label(60) }}<br>{{ each.ids[1]|label(60) }}</small></figcaption></figure>
 {% endfor %}
 </div>{% endif %}{% endfor %}

@@ -20,9 +20,12 @@ COMPARISON = """\
 
 TABLE = """\
 <p>Measured on the split “{{ result.split }}” of the data, with
-{% if of_seeds %}several models that differ in their seed alone: each figure is their mean, and its interval is over seeds.
-{% else %}the checkpoint “{{ result.checkpoint }}”. If this were
-repeated on other {{ many }} of the same kind, {{ level }} of 100 such intervals would hold the true value.{% endif %}</p>
+{% if of_seeds %}
+several models that differ in their seed alone: each figure is their mean, and its interval is over seeds.</p>
+{% else %}
+the checkpoint “{{ result.checkpoint }}”. If this were repeated on other {{ many }} of the same kind, {{ level }} of
+100 such intervals would hold the true value.</p>
+{% endif %}
 <div class="scroll"><table>
 <thead><tr><th>Figure</th><th class="number">Value and {{ level }}% interval</th><th class="number">n</th></tr></thead>
 <tbody>

@@ -24,7 +24,7 @@ from pervade.nn import backbone
 @dataclass(frozen=True)
 class Lora(Tuning):
     rank: Annotated[int, Field(ge=1)] = 8
-    alpha: Annotated[float, Field(gt=0)] = 16.0  # the adapters' output is scaled by alpha / rank
+    alpha: Annotated[int, Field(ge=1)] = 16  # the adapters' output is scaled by alpha / rank
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # of the adapters' input
 
     def change(self, network: Module) -> Module:
