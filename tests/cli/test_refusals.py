@@ -139,7 +139,10 @@ def test_output_folder_cannot_be_written(pervade, photos: Path) -> None:
         (["--model", "resnet81"], "unknown model 'resnet81'; did you mean 'resnet18'?"),
         (["--task", "image-clasification"], "unknown task 'image-clasification'; did you mean 'image-classification'?"),
         (["--modle", "resnet18"], "No such option: --modle (Possible options: --model"),
-        (["--init", "randon"], "--init 'randon' is neither a way to start (pretrained, random) nor a file, folder or run"),
+        (
+            ["--init", "randon"],
+            "--init 'randon' is neither a way to start (pretrained, random) nor a file, folder or run",
+        ),
         (["-o", "optimizer.momentun=1"], "unknown setting 'optimizer.momentun'; did you mean 'optimizer.momentum'?"),
         (["-o", "momentum"], "setting 'momentum' is not of the form path.to.field=value"),
         (["-o", "epochs.x=3"], "setting 'epochs.x': 'epochs' has no fields"),
