@@ -1,6 +1,6 @@
 """How well --time-limit is kept: whole commands, from the start of the process to its end, with what they reached.
 
-python benchmarks/time_limit.py DATA [--limits 20 60 180] [--model resnet] [-o …]
+    python benchmarks/time_limit.py [--data ../shared/data/cats_dogs] [--limits 20 60 180] [--model resnet] [-o …]
 
 The pictures are decoded into the cache first, as they are in any second run on the same data. More passes are asked for
 than there is time for, so that a command is to use its limit: at most 5% over, at least 90% of it.
@@ -17,6 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "cats_dogs"
 BETWEEN = (0.90, 1.05)
 
 
@@ -37,7 +38,7 @@ def command(data: str, runs: Path, name: str, more: list[str]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data")
+    parser.add_argument("--data", default=str(DATA))
     parser.add_argument("--limits", nargs="+", type=float, default=[20, 60, 180])
     parser.add_argument("--epochs", default="300")
     options, more = parser.parse_known_args()

@@ -102,7 +102,7 @@ def test_stop_from_python(shapes: Path, tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_early_stopping(shapes: Path, tmp_path: Path) -> None:
     """With a learning rate of almost nothing no pass is better than the first."""
-    run = fit(shapes, tmp_path, "a", "early_stopping.patience=2", lr=1e-12, epochs=50)
+    run = fit(shapes, tmp_path, "a", "early_stopping.patience=2", "early_stopping.every=1", lr=1e-12, epochs=50)
     passes = [entry for entry in run.directory.read_log() if entry["event"] == "pass"]
     assert len(passes) == 3
     assert any("stopped early" in entry.get("text", "") for entry in run.directory.read_log())

@@ -35,7 +35,7 @@ class TimeLimit:
     def __init__(self, recipe: Recipe, domain: Domain, rows: Rows, per_pass: int, after: float | None) -> None:
         self.recipe, self.domain, self.after = recipe, domain, after
         self.pace = Pace(float(recipe.time_limit or 0), recipe.epochs * per_pass, per_pass, recipe.early_stopping.every)
-        self.known: dict[int, int] = {}  # step to planned steps, as logged before a kill
+        self.known: dict[int, int | None] = {}  # step to planned steps, as logged before a kill
         splits = list(rows.column("split")) if "split" in rows else []
         final = "test" if "test" in splits else "validation"
         self.final = rows.where("split", final) if splits else rows.select([])

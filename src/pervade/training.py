@@ -386,13 +386,16 @@ class _Log:
                 ) from None
             self.writer = SummaryWriter(str(run.path / "tensorboard"))
 
-    def cut_back(self, step: int, passes: int) -> tuple[float, dict[int, int]]:
+    def cut_back(self, step: int, passes: int) -> tuple[float, dict[int, int | None]]:
         """Drops what was logged after the saved state (this step, these passes): it will happen again. Returns the
-        seconds of training logged so far, and the number of steps planned for, by the step after which it was."""
+        seconds of training logged so far, and the number of steps planned for, by the step after which it was; up to
+        the last step logged nothing else was planned, so that one stands there too, with None."""
         if ranks.rank() != 0:
             return 0.0, {}
         entries = self.run.read_log()
-        planned = {e["step"]: e["total_steps"] for e in entries if e["event"] == "plan" and e["step"] > step}
+        later = [e for e in entries if e["step"] > step]
+        planned: dict[int, int | None] = {later[-1]["step"]: None} if later else {}
+        planned |= {e["step"]: e["total_steps"] for e in later if e["event"] == "plan"}
         elapsed = max((e["elapsed"] for e in entries if "elapsed" in e), default=0.0)
         within = [e for e in entries if step and e["step"] <= step]
         kept = [e for e in within if e["event"] in ("step", "plan") or e["pass"] <= passes]
