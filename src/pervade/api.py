@@ -249,7 +249,8 @@ def fit(
     if recipe is None:
         with download.announcing(options.screen.say):
             known = model if model is None or isinstance(model, str) else _as_model(model)
-            task, recipe = recipes.choose(data, task, known, flags["init"], tuning, flags.get("label_column"))
+            columns = flags.get("label_column"), flags.get("text_column")
+            task, recipe = recipes.choose(data, task, known, flags["init"], tuning, *columns)
         options.screen.say(f"task: {task}")
     chosen = configure(recipe, settings, **flags)
     called = hub.title(data) if hub.is_address(data) else Path(str(data)).absolute().stem
@@ -289,7 +290,8 @@ def _place(init: Any, runs: Path) -> Any:
 
 def configure(recipe: Recipe, settings: Sequence[str] = (), **flags: Any) -> Recipe:
     """The recipe with settings applied. Raises ConfigError with every fault at once."""
-    named = {"lr": "optimizer.lr", "label_column": "domain.label_column", "file_column": "domain.file_column"}
+    named = {"lr": "optimizer.lr"}
+    named |= {each: f"domain.{each}" for each in ("label_column", "file_column", "text_column")}
     if flags.get("init") is not None:
         flags["init"] = starting_from(flags["init"])
     given = [f"{named.get(key, key)}={_text(value)}" for key, value in flags.items() if value is not None]

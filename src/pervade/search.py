@@ -348,7 +348,7 @@ def _finish(search: Search, rows: Rows) -> dict[str, Any]:
                 shutil.copyfile(file, folder / file.name)
         own = checkpoint.read_recipe(member.recipe)
         checkpoint.write_recipe(run.recipe, replace(own, time_limit=search.base.time_limit))
-        files.write_json(run.preprocess, files.read_json(member.preprocess))
+        checkpoint.write_domain(run.preprocess, checkpoint.read_domain(member.preprocess))
         search.winner = best.name
         search.save()
     ranks.wait()

@@ -72,6 +72,8 @@ def train(
             rows = load_rows(run, recipe.domain, options.screen)
             options = replace(options, reading=time.monotonic() - start)
         domain = _fitted(run, recipe, rows)
+        for line in domain.remarks(rows):
+            options.screen.say(f"data: {line}")
         recipe = _with_found_rate(run, recipe, domain, rows, device, options)
         Training(run, recipe, domain, rows, device, options).go()
         if recipe.then is not None:
@@ -137,11 +139,10 @@ def _fitted(run: RunDirectory, recipe: Recipe, rows: Rows) -> Domain:
     """The domain as it was when the run began: fitted to the training split, adapted to the first weights."""
     known = spec.readable(recipe.domain)
     if run.preprocess.exists() and known:
-        domain: Domain = spec.decode(files.read_json(run.preprocess, "domain")["domain"], Domain)
-        return domain
+        return checkpoint.read_domain(run.preprocess)
     domain = recipe.init.adapt(recipe.domain.fit(rows.where("split", "train")), recipe.model)
     if ranks.rank() == 0 and known:
-        files.write_json(run.preprocess, {"domain": spec.encode(domain)})
+        checkpoint.write_domain(run.preprocess, domain)
     return domain
 
 

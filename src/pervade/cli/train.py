@@ -20,7 +20,8 @@ def train(
         str,
         typer.Argument(
             metavar="DATA",
-            help="A folder of class folders, a table of files, a parquet file with pictures inside, or hf://OWNER/NAME.",
+            help="A folder of class folders, a table of files or texts, a parquet file with pictures inside, or "
+            "hf://OWNER/NAME.",
         ),
     ],
     name: Annotated[str | None, typer.Option(help="Name of the run; unless given, made from data and model.")] = None,
@@ -30,6 +31,9 @@ def train(
         str | None, typer.Option(help="Which column of a table is to be learnt (several of 0 and 1: a,b,c).")
     ] = None,
     file_column: Annotated[str | None, typer.Option(help="Which column of a table names the files.")] = None,
+    text_column: Annotated[
+        str | None, typer.Option(help="Which column of a table holds the texts (two for pairs: a,b).")
+    ] = None,
     recipe: Annotated[
         Path | None, typer.Option(help="A recipe.yaml, such as another run's, instead of the model's own recipe.")
     ] = None,
@@ -115,6 +119,7 @@ def train(
             init=init,
             label_column=label_column,
             file_column=file_column,
+            text_column=text_column,
             device=device,
             precision=precision,
             workers=workers,

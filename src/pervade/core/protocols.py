@@ -89,6 +89,42 @@ class Domain(Protocol):
 
     def show(self, row: dict[str, Any], prediction: dict[str, Any] | None) -> list[Media]: ...
 
+    def assets(self) -> Mapping[str, str]:
+        """What is too large for JSON (a tokenizer): names of files to their text. They lie beside preprocess.json, and
+        the domain's fields hold their SHA-256."""
+        return {}
+
+    def attach(self, folder: Path) -> None:
+        """Makes the assets in `folder` known to this process, which may be done again and again. Raises CheckpointError
+        where one is missing or is not what was written."""
+        return
+
+    def remarks(self, rows: Rows) -> list[str]:
+        """What is to be known of how a fitted domain reads these rows (texts that are cut), in words, said aloud."""
+        return []
+
+    def plain_features(self, train: Rows, rows: Rows) -> PlainFeatures | None:
+        """Features for the simplest model worth beating, learnt from `train` alone; None where there is none."""
+        return None
+
+
+@dataclass(frozen=True)
+class PlainFeatures:
+    """Of the rows that train and of those that are measured: matrices (n, d), sparse or dense, for a linear model."""
+
+    name: str  # "TF-IDF of words"
+    train: Any
+    rows: Any
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A linear model's answers. `name` says which one ("logistic regression"); `columns` replace those of a predictions
+    file."""
+
+    name: str
+    columns: Table
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -166,6 +202,11 @@ class Task(Protocol):
     def details(self, columns: Mapping[str, Any], train: Rows, domain: Domain) -> dict[str, Json]:
         """What is shown beside the metrics, from the predictions file: "baseline", "confusion", "reliability" …"""
         return {}
+
+    def plain(self, features: PlainFeatures, train: Rows, columns: Mapping[str, Any], domain: Domain) -> Plain | None:
+        """What a linear model on plain features says of the rows of a predictions file, as the same columns; None where
+        this task has none."""
+        return None
 
     def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:
         """What `predict` shows of each row of `predictions`: plain values by name; the `top` likeliest where ranked."""

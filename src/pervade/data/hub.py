@@ -15,7 +15,7 @@ import os
 import re
 import sys
 import urllib.parse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -85,11 +85,11 @@ def title(source: str) -> str:
 
 
 def read(
-    source: str, file_columns: Sequence[str], what: str, wanted: tables.Wanted | None = None
+    source: str, content: tables.Content, wanted: tables.Wanted | None = None
 ) -> tuple[list[tables.Record], list[LeftOut]]:
     """Entries as data/tables.py gives them, with an "id" such as "train/00017". Raises DataError."""
     found, ids, left_out = records(source)
-    entries, lost = tables.entries_of(found, source, file_columns, what, ids, wanted)
+    entries, lost = tables.entries_of(found, source, content, ids, wanted)
     return entries, [*left_out, *lost]
 
 

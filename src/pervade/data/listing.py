@@ -1,20 +1,20 @@
 """What lies at DATA: class folders, split folders, split tables, one table (data/tables.py), or a Hub data set.
 
-Readers return rows with "id" (unique: the path inside DATA, or the table's row), "path", and where they know them
-"target", "split" and "group". Nothing is opened here but tables.
+Readers return rows with "id" (unique: the path inside DATA, or the table's row), "path" or "text" (and "second", of
+pairs), and where they know them "target", "split" and "group". Nothing is opened here but tables.
 """
 
 from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
-from pervade.data import hub, spellings, table_files, tables
+from pervade.data import hub, spellings, tables
 from pervade.data.split import NAMES as SPLITS
 from pervade.data.targets import Kind
 
@@ -22,18 +22,15 @@ RECIPE = "recipe.yaml"  # what makes a folder a run (core/run.py)
 
 
 def read(
-    source: str | Path,
-    suffixes: Collection[str],
-    file_columns: Sequence[str],
-    what: str,
-    wanted: tables.Wanted | None = None,
+    source: str | Path, content: tables.Content, wanted: tables.Wanted | None = None
 ) -> tuple[Rows, list[LeftOut]]:
-    """Rows of `what` ("picture"), files ending in `suffixes`; tables name them in one of `file_columns`.
+    """Rows of what `content` looks for: files of class folders, or what a table names or holds.
 
     Raises DataError where the path is not there or holds nothing of the kind.
     """
+    what = content.what
     if hub.is_address(source):
-        return _finish(*hub.read(str(source), file_columns, what, wanted), str(source), what)
+        return _finish(*hub.read(str(source), content, wanted), str(source), what)
     path = Path(source)
     if not encodable(path):
         raise DataError(f"{shown(path)}: its name is not valid UTF-8; rename it")
@@ -43,7 +40,7 @@ def read(
                 f"{path} is a single file; training needs a folder with one folder of {what}s for each class, "
                 f"or a table ({', '.join(tables.SUFFIXES)}) with a column of files and a column of labels"
             )
-        return _finish(*tables.read(path, file_columns, what, wanted), path, what)
+        return _finish(*tables.read(path, content, wanted), path, what)
     if not os.path.isdir(path):  # noqa: PTH112
         raise DataError(f"{path} is not there; give a folder of {what}s, or a table ({', '.join(tables.SUFFIXES)})")
     try:
@@ -57,11 +54,11 @@ def read(
     if by_split:
         entries, left_out = [], []
         for table in by_split:
-            found, lost = tables.read(table, file_columns, what, wanted)
+            found, lost = tables.read(table, content, wanted)
             entries += [{**entry, "split": _split(table.stem)} for entry in found]
             left_out += lost
         return _finish(entries, left_out, path, what)
-    entries, left_out, unsorted = _folder(path, suffixes)
+    entries, left_out, unsorted = _folder(path, content.suffixes)
     if unsorted and not entries:
         remedy = f"put the {what}s of each class into a folder with the class's name"
         if there:
@@ -90,20 +87,20 @@ def _as_asked(entries: list[dict[str, Any]], target: Kind, path: Path) -> None:
             entry["target"] = number
 
 
-def detect(source: str | Path, file_columns: Sequence[str], what: str, label_column: str | None = None) -> Kind:
+def detect(source: str | Path, content: tables.Content, label_column: str | None = None) -> Kind:
     """What the targets of DATA seem to be: those of class folders are classes, whatever they are called."""
     if hub.is_address(source):
-        return tables.detect(hub.records(str(source))[0], str(source), file_columns, what, label_column)
+        return tables.detect(hub.records(str(source))[0], str(source), content, label_column)
     path = Path(source)
     try:
         there = [path] if path.is_file() else sorted(path.iterdir()) if path.is_dir() else []
         found = [each for each in there if tables.is_table(each) and (each == path or _split(each.stem))]
         # The training split has most rows to tell by.
         found.sort(key=lambda each: _split(each.stem) != "train")
-        records = table_files.read(found[0]) if found else []
+        records = content.records(found[0]) if found else []
     except (OSError, DataError):  # a closed folder, a name that is too long, a broken table: its reader says so
         return "class"
-    return tables.detect(records, found[0], file_columns, what, label_column) if records else "class"
+    return tables.detect(records, found[0], content, label_column) if records else "class"
 
 
 def _finish(
@@ -112,7 +109,8 @@ def _finish(
     if not entries:
         reason = f" (the first file left out, {left_out[0].source}: {left_out[0].reason})" if left_out else ""
         raise DataError(f"{path} holds no {what} that can be used{reason}; put each class into a folder of its own")
-    columns = ["id", "path", *(c for c in ("target", "split", "group") if any(c in entry for entry in entries))]
+    known = ("path", "text", "second", "target", "split", "group")
+    columns = ["id", *(column for column in known if any(column in entry for entry in entries))]
     for column in columns:
         without = [entry["id"] for entry in entries if column not in entry]
         if without:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +18,38 @@ SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
 Record = dict[str, Any]
 
 
-def read(path: Path) -> list[Record]:
-    """The rows of a table, by column. Raises DataError naming the line at fault, or where there are none."""
+Lines = Sequence[Sequence[str]]
+
+
+def numbered(count: int) -> list[str]:
+    """Names for the columns of a table that has none."""
+    return [f"column {number}" for number in range(1, count + 1)]
+
+
+def read(
+    path: Path,
+    has_names: Callable[[Lines], bool] | None = None,
+    encoding: str = "utf-8",
+    named: Callable[[Lines], list[str]] = lambda rows: numbered(len(rows[0])),
+) -> list[Record]:
+    """The rows of a table, by column. Raises DataError naming the line at fault, or where there are none.
+
+    `has_names` says whether the first line of a csv or tsv file names its columns (unless given: where none of its
+    fields is a file that is there); `named` gives names where it does not.
+    """
     suffix = path.suffix.lower()
+    has_names = has_names or (lambda rows: not any(existing(path.parent, field) for field in rows[0]))
     try:
         if suffix == ".parquet":
             records = embedded.records(path)
         else:
-            text = path.read_bytes().decode("utf-8-sig")
+            text = decode(path.read_bytes(), path, encoding)
             if suffix == ".json":
                 records = _json(path, text)
             elif suffix == ".jsonl":
                 records = _json_lines(path, text)
             else:
-                records = _separated(path, text, "\t" if suffix == ".tsv" else None)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8") from None
+                records = _separated(path, text, "\t" if suffix == ".tsv" else None, has_names, named)
     except (OSError, ValueError, NotImplementedError) as error:  # pyarrow's errors are among these
         raise DataError(f"{path} cannot be read: {str(error).splitlines()[0]}; write it again") from None
     if not records:
@@ -40,22 +57,42 @@ def read(path: Path) -> list[Record]:
     return records
 
 
-def _separated(path: Path, text: str, delimiter: str | None) -> list[Record]:
+def decode(data: bytes, path: Path, encoding: str = "utf-8") -> str:
+    """The text of a file. Raises DataError naming the first byte that is not in the encoding, and one that fits."""
+    try:
+        return data.decode("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)
+    except UnicodeDecodeError as error:
+        fits = detected(data)
+        offer = f"; it looks like {fits}: save it as UTF-8, or set -o domain.encoding={fits}" if fits else ""
+        name = "UTF-8" if encoding == "utf-8" else encoding
+        raise DataError(f"{path} is not {name} (byte {error.start}){offer or '; save it as UTF-8'}") from None
+
+
+def detected(data: bytes) -> str | None:
+    """The encoding that a file that is not UTF-8 seems to be in; None where nothing is likely."""
+    from charset_normalizer import from_bytes
+
+    best = from_bytes(data[:200_000]).best()
+    return None if best is None or best.encoding in ("ascii", "utf_8") else str(best.encoding)
+
+
+def _separated(
+    path: Path,
+    text: str,
+    delimiter: str | None,
+    has_names: Callable[[Lines], bool],
+    named: Callable[[Lines], list[str]],
+) -> list[Record]:
     """Fields parted by commas, or by whatever parts the first line: spreadsheets write semicolons in half of Europe."""
     first = text.partition("\n")[0]
     delimiter = delimiter or max(",;\t|", key=first.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        rows = [row for row in reader if any(field.strip() for field in row)]
-    except csv.Error as error:
-        raise DataError(f"{path}, line {reader.line_num}: {error}; mend the line") from None
+    rows = _unquoted(text, delimiter) or _quoted(path, text, delimiter)
     if not rows:
         return []
-    names = [name.strip() for name in rows[0]]
-    if any(existing(path.parent, field) for field in rows[0]):
-        names = numbered(len(rows[0]))
+    if has_names(rows):
+        names, rows = [name.strip() for name in rows[0]], rows[1:]
     else:
-        rows = rows[1:]
+        names = named(rows)
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise DataError(f"{path} has two columns named {twice[0]!r}; rename one")
@@ -68,9 +105,25 @@ def _separated(path: Path, text: str, delimiter: str | None) -> list[Record]:
     return [dict(zip(names, row, strict=False)) for row in rows]
 
 
-def numbered(count: int) -> list[str]:
-    """Names for the columns of a table that has none."""
-    return [f"column {number}" for number in range(1, count + 1)]
+def _unquoted(text: str, delimiter: str) -> list[list[str]]:
+    """Of a table parted by tabs in which quotation marks are letters like others; empty where it is none.
+
+    Such tables are common, and a reader of quotes joins a line that begins with one to all that follow. A table is
+    taken for one if every line has as many fields, and none stands between quotes.
+    """
+    if delimiter != "\t" or '"' not in text:
+        return []
+    rows = [line.rstrip("\r").split(delimiter) for line in text.split("\n") if line.strip()]
+    quoted = any(len(field) > 1 and field[0] == field[-1] == '"' for row in rows for field in row)
+    return [] if quoted or len({len(row) for row in rows}) > 1 else rows
+
+
+def _quoted(path: Path, text: str, delimiter: str) -> list[list[str]]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        return [row for row in reader if any(field.strip() for field in row)]
+    except csv.Error as error:
+        raise DataError(f"{path}, line {reader.line_num}: {error}; mend the line") from None
 
 
 def _json(path: Path, text: str) -> list[Record]:

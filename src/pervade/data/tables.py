@@ -1,17 +1,18 @@
-"""Tables of files and labels: csv, tsv, json, jsonl, parquet.
+"""Tables of files or texts, and of labels: csv, tsv, json, jsonl, parquet.
 
 Columns are found by name; in a table without a line of names by content: the files are those that exist, a column of
-nothing but split names is the split, and the one that is left is the label.
+nothing but split names is the split, and the one that is left is the label. What the rows hold beside their labels is a
+`Content`: the names of files (`Files`), or texts (data/texts.py).
 """
 
 from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pervade.core.errors import DataError, nearest
 from pervade.core.types import LeftOut
@@ -38,15 +39,89 @@ class Wanted:
 
     target: Kind = "class"
     label_column: str | None = None  # or several, by commas: columns of 0 and 1
-    file_column: str | None = None
     separator: str | None = None  # what parts the labels of one cell
+
+
+class Content(Protocol):
+    """What the rows of a data set hold: files to open, or texts."""
+
+    @property
+    def what(self) -> str:
+        """One of them, in words: "picture"."""
+        ...
+
+    @property
+    def suffixes(self) -> Collection[str]:
+        """The endings of files that are one each, in class folders."""
+        ...
+
+    def records(self, path: Path) -> list[Record]:
+        """The rows of a table in a file. Raises DataError."""
+        ...
+
+    def columns(
+        self, path: Path | str, records: list[Record], free: Sequence[str], target: Kind, labels: Sequence[str]
+    ) -> tuple[str, ...]:
+        """Which of the columns `free` hold it; `labels` are those that were asked for by name. Raises DataError."""
+        ...
+
+    def take(self, folder: Path, record: Record, columns: Sequence[str], where: str) -> tuple[Record, str] | LeftOut:
+        """The cells of one row as an entry ("path", "text"), and what its id says of them beside the row's number."""
+        ...
+
+
+@dataclass(frozen=True)
+class Files:
+    """Files named in one of the columns `names`, unless `file_column` says which."""
+
+    what: str
+    suffixes: tuple[str, ...]
+    names: tuple[str, ...]
+    file_column: str | None = None
+
+    def records(self, path: Path) -> list[Record]:
+        return table_files.read(path)
+
+    def columns(
+        self, path: Path | str, records: list[Record], free: Sequence[str], target: Kind, labels: Sequence[str]
+    ) -> tuple[str, ...]:
+        """By name, else the first column whose first values are files that exist."""
+        asked = [each.strip().lower() for each in asked_for(path, _columns(records), self.file_column)]
+        found = _named(free, asked or self.names)
+        sample, folder = records[:5], _folder(path)
+        if found is None:
+            for column in free:
+                if all(existing(folder, str(record.get(column) or "")) for record in sample):
+                    return (column,)
+            raise DataError(
+                f"{path} has no column of {self.what} files; its columns are {', '.join(free)}; "
+                f"name one of them {' or '.join(self.names[:3])}"
+            )
+        value = next((record[found] for record in records if record.get(found) is not None), "")
+        if not isinstance(value, str):
+            raise DataError(
+                f"{path}: column {found!r} holds {self.what}s or other values ({type(value).__name__}), not the names "
+                f"of files; write each {self.what} to a file, and its name into the table"
+            )
+        return (found,)
+
+    def take(self, folder: Path, record: Record, columns: Sequence[str], where: str) -> tuple[Record, str] | LeftOut:
+        """ "path": file names are relative to the table's folder."""
+        column = columns[0]
+        name = text_of(record.get(column), where, column)
+        if name is None:
+            return LeftOut(where, f"it has no {column}")
+        file = existing(folder, str(record[column])) or existing(folder, name)
+        if file is None:
+            return LeftOut(where, f"the file {name[:LONGEST_NAME]!r} is not there")
+        return {"path": str(file)}, "" if embedded.place(name) else f" {name}"
 
 
 @dataclass(frozen=True)
 class _Layout:
     """Which column is what; `labels` are several where each is a label of its own (0 and 1)."""
 
-    files: str
+    content: tuple[str, ...]
     labels: tuple[str, ...]
     split: str | None
     group: str | None
@@ -56,45 +131,39 @@ def is_table(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and path.is_file()
 
 
-def read(
-    path: Path, file_columns: Sequence[str], what: str, wanted: Wanted | None = None
-) -> tuple[list[Record], list[LeftOut]]:
-    """Entries with "id", "path", "target", and "split" and "group" where there are such columns; file names are
-    relative to the table's folder. Rows without file or target are left out; but no labels at all is a target.
+def read(path: Path, content: Content, wanted: Wanted | None = None) -> tuple[list[Record], list[LeftOut]]:
+    """Entries with "id", what `content` takes, "target", and "split" and "group" where there are such columns. Rows
+    without content or target are left out; but no labels at all is a target.
 
     Raises DataError where the table cannot be read or its columns cannot be told apart.
     """
-    return entries_of(table_files.read(path), path, file_columns, what, wanted=wanted)
+    return entries_of(content.records(path), path, content, wanted=wanted)
 
 
 def entries_of(
     records: list[Record],
     path: Path | str,
-    file_columns: Sequence[str],
-    what: str,
+    content: Content,
     ids: Sequence[str] | None = None,
     wanted: Wanted | None = None,
 ) -> tuple[list[Record], list[LeftOut]]:
     """As `read`, of records already read. `path` is a table, or the address of a data set, whose rows have `ids`."""
     wanted = wanted or Wanted()
     folder = _folder(path)
-    layout = _layout(path, records, file_columns, what, wanted)
-    files, split, group = layout.files, layout.split, layout.group
+    layout = _layout(path, records, content, wanted)
+    split, group = layout.split, layout.group
     places = list(ids) if ids else _places(path, records)
     targets = _targets(records, places, layout, wanted)
     entries, left_out = [], []
     for number, (record, where, target) in enumerate(zip(records, places, targets, strict=True), start=1):
-        name = _text(record.get(files), where, files)
-        if name is None or isinstance(target, LeftOut):
-            left_out.append(target if isinstance(target, LeftOut) and name else LeftOut(where, f"it has no {files}"))
+        taken = content.take(folder, record, layout.content, where)
+        lost = next((each for each in (taken, target) if isinstance(each, LeftOut)), None)
+        if isinstance(taken, LeftOut) or lost is not None:
+            left_out.append(lost or LeftOut(where, ""))
             continue
-        file = existing(folder, str(record[files])) or existing(folder, name)
-        if file is None:
-            left_out.append(LeftOut(where, f"the file {name[:LONGEST_NAME]!r} is not there"))
-            continue
-        known = "" if embedded.place(name) else f" {name}"
+        held, known = taken
         own = ids[number - 1] if ids else f"{Path(path).name}#{number}{known}"
-        entry: Record = {"id": own, "path": str(file), "target": target}
+        entry: Record = {"id": own, **held, "target": target}
         if split is not None:
             entry["split"] = _split(record.get(split))
             if entry["split"] is None:
@@ -104,20 +173,18 @@ def entries_of(
                 )
         if group is not None:
             # A row without a group depends on no other row, so it is a group of its own.
-            entry["group"] = _text(record.get(group), where, group) or entry["id"]
+            entry["group"] = text_of(record.get(group), where, group) or entry["id"]
         entries.append(entry)
     return entries, left_out
 
 
-def detect(
-    records: list[Record], path: Path | str, file_columns: Sequence[str], what: str, label_column: str | None = None
-) -> Kind:
+def detect(records: list[Record], path: Path | str, content: Content, label_column: str | None = None) -> Kind:
     """What the records' targets seem to be. In doubt, and where the table is faulty, "class": then its reader says
     what is wrong."""
     columns: tuple[str, ...] = ()
     for target in ("class", "labels"):
         try:
-            columns = _layout(path, records, file_columns, what, Wanted(target, label_column)).labels
+            columns = _layout(path, records, content, Wanted(target, label_column)).labels
             break
         except DataError:  # several columns that may hold classes may be labels of 0 and 1, each its own
             continue
@@ -134,15 +201,16 @@ def _places(path: Path | str, records: Sequence[Record]) -> list[str]:
     return [f"{Path(path).name}, row {number}" for number in range(1, len(records) + 1)]
 
 
-def _layout(path: Path | str, records: list[Record], file_columns: Sequence[str], what: str, wanted: Wanted) -> _Layout:
-    columns = list(dict.fromkeys(name for record in records for name in record))
-    named = _asked(path, columns, wanted.label_column, several=wanted.target == "labels")
+def _columns(records: list[Record]) -> list[str]:
+    return list(dict.fromkeys(name for record in records for name in record))
+
+
+def _layout(path: Path | str, records: list[Record], content: Content, wanted: Wanted) -> _Layout:
+    columns = _columns(records)
+    named = asked_for(path, columns, wanted.label_column, several=wanted.target == "labels")
     free = [column for column in columns if column not in named]
-    given = _asked(path, columns, wanted.file_column)
-    files = _column_of_files(
-        path, _folder(path), records, free, [each.strip().lower() for each in given] or file_columns, what
-    )
-    rest = [column for column in free if column != files]
+    held = content.columns(path, records, free, wanted.target, named)
+    rest = [column for column in free if column not in held]
     split, group = _named(rest, SPLIT_COLUMNS), _named(rest, GROUP_COLUMNS)
     if split is None and columns == numbered(len(columns)):
         split = next((each for each in rest if all(_split(record.get(each)) for record in records)), None)
@@ -151,10 +219,10 @@ def _layout(path: Path | str, records: list[Record], file_columns: Sequence[str]
     if not named:
         rest = [column for column in rest if column not in (split, group)]
         named = _columns_of_labels(path, records, columns, rest, wanted.target)
-    return _Layout(files, tuple(named), split, group)
+    return _Layout(held, tuple(named), split, group)
 
 
-def _asked(path: Path | str, columns: Sequence[str], asked: str | None, several: bool = False) -> list[str]:
+def asked_for(path: Path | str, columns: Sequence[str], asked: str | None, several: bool = False) -> list[str]:
     """The columns that were asked for by name. Raises DataError, with the nearest name, where there is none."""
     if asked is None:
         return []
@@ -176,7 +244,7 @@ def _targets(records: list[Record], places: Sequence[str], layout: _Layout, want
         return [_flagged(where, record, layout.labels) for where, record in zip(places, records, strict=True)]
     if wanted.target == "labels":
         return list(spellings.labels(cells, column, wanted.separator))
-    texts = [(where, _text(value, where, column)) for where, value in cells]
+    texts = [(where, text_of(value, where, column)) for where, value in cells]
     return [LeftOut(where, f"it has no {column}") if text is None else text for where, text in texts]
 
 
@@ -188,29 +256,6 @@ def _flagged(where: str, record: Record, labels: Sequence[str]) -> list[str] | L
         value = str(record.get(unknown[0]) or "")
         return LeftOut(where, f"its {unknown[0]} is {value[:LONGEST_NAME]!r}, neither 0 nor 1")
     return [label for label, each in said.items() if each]
-
-
-def _column_of_files(
-    path: Path | str, folder: Path, records: list[Record], columns: Sequence[str], names: Sequence[str], what: str
-) -> str:
-    """By name, else the first column whose first values are files that exist."""
-    sample = records[:5]
-    found = _named(columns, names)
-    if found is None:
-        for column in columns:
-            if all(existing(folder, str(record.get(column) or "")) for record in sample):
-                return column
-        raise DataError(
-            f"{path} has no column of {what} files; its columns are {', '.join(columns)}; "
-            f"name one of them {' or '.join(names[:3])}"
-        )
-    value = next((record[found] for record in records if record.get(found) is not None), "")
-    if not isinstance(value, str):
-        raise DataError(
-            f"{path}: column {found!r} holds {what}s or other values ({type(value).__name__}), not the names of files; "
-            f"write each {what} to a file, and its name into the table"
-        )
-    return found
 
 
 def _columns_of_labels(
@@ -248,7 +293,7 @@ def _split(value: Any) -> str | None:
     return SPLITS.get(value.strip().lower()) if isinstance(value, str) else None
 
 
-def _text(value: Any, where: str, column: str) -> str | None:
+def text_of(value: Any, where: str, column: str) -> str | None:
     """A name or label as text; None where there is none. A whole number that pandas made 3.0 is 3."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None

@@ -32,6 +32,11 @@ from pervade.data.targets import Kind
 FILE_COLUMNS = ("image", "file_name", "file", "img", "path", "filename", "filepath", "picture", "image_path")
 
 
+def contents(file_column: str | None = None) -> tables.Files:
+    """What a data set of pictures holds; `file_column` of a table names them, unless it is found."""
+    return tables.Files("picture", tuple(pictures.SUFFIXES), FILE_COLUMNS, file_column)
+
+
 @register("domain")
 @dataclass(frozen=True)
 class Image(Domain):
@@ -82,12 +87,12 @@ class Image(Domain):
         """A folder or table with labels; or a list of files and folders without (for prediction)."""
         if isinstance(source, (list, tuple)):
             return self._read_files(source)
-        return listing.read(source, pictures.SUFFIXES, FILE_COLUMNS, "picture", self.wanted)
+        return listing.read(source, contents(self.file_column), self.wanted)
 
     @property
     def wanted(self) -> tables.Wanted:
         """What is to be read from a table."""
-        return tables.Wanted(self.target, self.label_column, self.file_column, self.separator)
+        return tables.Wanted(self.target, self.label_column, self.separator)
 
     def _read_files(self, sources: Sequence[str | Path]) -> tuple[Rows, list[LeftOut]]:
         found: list[Path] = []

@@ -159,7 +159,7 @@ def save_checkpoint(
             **note,
         }
         files.write_json(folder / "architecture.json", architecture)
-        files.write_json(folder / "preprocess.json", {"domain": spec.encode(domain)})
+        write_domain(folder / "preprocess.json", domain)
         files.write_json(folder / "decision.json", dict(decision or {}))
         write_recipe(folder / "recipe.yaml", recipe)
 
@@ -176,8 +176,7 @@ def load_checkpoint(run: RunDirectory, name: str, recipe: Recipe | None = None) 
     decision = files.read_json(folder / "decision.json")
     domain = None
     if recipe is None or spec.readable(recipe.domain):
-        preprocess = folder / "preprocess.json"
-        domain = _decode(preprocess, files.read_json(preprocess, "domain")["domain"], Domain)
+        domain = read_domain(folder / "preprocess.json")
     stored = recipe or read_recipe(folder / "recipe.yaml")
     network = stored.model.build(architecture["inputs"], architecture["outputs"])
     if stored.tuning is not None:
@@ -201,6 +200,20 @@ def load_weights(network: Module, weights: Mapping[str, Tensor], where: str) -> 
         raise CheckpointError(f"{where} does not fit its architecture: weights {', '.join(faults)}")
     with torch.no_grad():
         network.load_state_dict(dict(weights))
+
+
+def write_domain(path: Path, domain: Domain) -> None:
+    """preprocess.json, and what lies beside it."""
+    for name, text in domain.assets().items():
+        files.write_text(path.with_name(name), text)
+    files.write_json(path, {"domain": spec.encode(domain)})
+
+
+def read_domain(path: Path) -> Domain:
+    """Raises CheckpointError where preprocess.json, or what lies beside it, is missing or damaged."""
+    domain: Domain = _decode(path, files.read_json(path, "domain")["domain"], Domain)
+    domain.attach(path.parent)
+    return domain
 
 
 def write_recipe(path: Path, recipe: Recipe) -> None:

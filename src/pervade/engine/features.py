@@ -1,4 +1,5 @@
-"""Features of a frozen body: computed once for each row, kept, and given to the head instead of pictures.
+"""Features of a frozen body: computed once for each row, kept, and given to the head instead of pictures or
+texts.
 
 The cache's key is what the features depend on: the body's weights, the domain, and the content of the rows.
 """
@@ -21,6 +22,7 @@ from pervade.core.protocols import Domain
 from pervade.core.types import Batch, Example, Rows
 from pervade.data import cache
 from pervade.data.loader import Loader
+from pervade.engine.fit import to_device
 from pervade.nn.backbone import Backbone
 
 
@@ -72,11 +74,12 @@ def _run(
     try:
         for batch in Loader(rows, domain, 64, seed=0, training=False, workers=workers):
             with torch.inference_mode():
-                features = network.features(batch["input"].to(device)).cpu()
+                batch = to_device(batch, device)
+                features = network.features(batch["input"], batch.get("mask")).cpu()
             # Copied, because tensors of inference mode may not take part in training.
             found["input"].append(features.clone())
-            found["row"].append(batch["row"])
-            found["target"] += [batch["target"]] if "target" in batch else []
+            found["row"].append(batch["row"].cpu())
+            found["target"] += [batch["target"].cpu()] if "target" in batch else []
             done += len(batch["row"])
             progress(done, len(rows))
     finally:

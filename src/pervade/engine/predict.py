@@ -22,6 +22,7 @@ from pervade.core.errors import CheckpointError, ContractError
 from pervade.core.protocols import Context, Domain, Task
 from pervade.core.types import Rows, Table
 from pervade.data.loader import Loader
+from pervade.data.sources.by_length import by_size
 from pervade.engine import ranks
 from pervade.engine.fit import to_device
 
@@ -36,7 +37,8 @@ def tables(
     batch_size: int = 64,
     workers: int = 1,
 ) -> Iterator[Table]:
-    """What the task says of every row, a table a batch, in the order of the rows. Leaves the network's modes alone."""
+    """What the task says of every row, a table a batch; where rows have a "size" they come in its order. Leaves the
+    network's modes alone."""
     device = next(network.parameters()).device
     context = Context(domain, decision=decision or {})
     modes, random = {module: module.training for module in network.modules()}, torch.get_rng_state()
@@ -45,6 +47,7 @@ def tables(
         # Sampling in `infer` draws from torch's generator: seeded here, so that predictions repeat and training's own
         # random state is not touched.
         torch.manual_seed(0)
+        rows = rows.select(by_size(rows)) if "size" in rows else rows  # rows of like length need little padding
         loader = Loader(rows, domain, batch_size, seed=0, training=False, workers=workers)
         for batch in loader:
             with torch.inference_mode():
@@ -58,8 +61,13 @@ def tables(
 
 
 def predict_table(network: Module, domain: Domain, task: Task, rows: Rows, **settings: Any) -> Table:
-    """All rows at once, reduced: what `write_predictions` writes, in memory."""
-    return task.reduce(concatenate(list(tables(network, domain, task, rows, **settings))), domain)
+    """All rows at once, reduced, in their order: what `write_predictions` writes, in memory."""
+    table = task.reduce(concatenate(list(tables(network, domain, task, rows, **settings))), domain)
+    if "size" not in rows:
+        return table
+    place = {row: index for index, row in enumerate(np.asarray(table["row"]).tolist())}
+    order = np.array([place[int(number)] for number in rows.number])
+    return {name: _take(values, order) for name, values in table.items()}
 
 
 def write_predictions(
@@ -90,7 +98,7 @@ def write_predictions(
         if rank == 0:
             shards = [path.with_name(f".{path.name}.shard-{each}") for each in range(world)]
             table = task.reduce(concatenate([read_columns(each) for each in shards if each.exists()]), domain)
-            _write(path, complete(table, rows), about)
+            write_columns(path, complete(table, rows), about)
         ranks.wait()
     finally:
         shard.unlink(missing_ok=True)
@@ -105,7 +113,7 @@ def pool(path: Path, parts: list[Path], rows: Rows, about: dict[str, Any]) -> Pa
     tables = [read_columns(part) for part in parts]
     kept = [{name: values for name, values in each.items() if name not in ("id", "group")} for each in tables]
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write(path, complete(concatenate(kept), rows), about)
+    write_columns(path, complete(concatenate(kept), rows), about)
     return path
 
 
@@ -150,7 +158,8 @@ def _take(values: Any, order: np.ndarray) -> Any:
     return values[order] if isinstance(values, np.ndarray) else [values[i] for i in order]
 
 
-def _write(path: Path, table: Table, about: dict[str, Any]) -> None:
+def write_columns(path: Path, table: Table, about: dict[str, Any]) -> None:
+    """A predictions file of columns that are complete already."""
     arrow = to_arrow(table).replace_schema_metadata({"pervade": json.dumps({"format": files.FORMAT, **about})})
     with files.replacing(path) as temporary:
         pq.write_table(arrow, temporary)

@@ -14,6 +14,9 @@ from pervade.core.types import Rows
 from pervade.engine import predict, ranks
 from pervade.engine.checkpoint import Loaded
 from pervade.metrics.estimate import estimate
+from pervade.metrics.paired import differences
+
+PLAIN = "plain"  # stands for a checkpoint's name in the predictions file of the linear model
 
 
 def evaluate(
@@ -70,8 +73,34 @@ def figures(run: RunDirectory, loaded: Loaded, rows: Rows, split: str) -> dict[s
             name: each.as_dict() | {"higher_is_better": metrics[name].higher_is_better}
             for name, each in estimates.items()
         },
-        "details": loaded.task.details(columns, rows.where("split", "train"), loaded.domain),
+        "details": details(run, loaded, rows, split, columns),
     }
     meter = "evaluate" if split == "test" else f"evaluate-{split}"
     files.write_json(run.result(meter, loaded.name), result)
     return result
+
+
+def details(run: RunDirectory, loaded: Loaded, rows: Rows, split: str, columns: dict[str, Any]) -> dict[str, Any]:
+    """What stands beside the figures. Where the domain has features for a linear model, that model is the baseline,
+    with a predictions file of its own and paired differences; what the task alone compares with is "constant"."""
+    train, chosen = rows.where("split", "train"), rows.where("split", split)
+    found = loaded.task.details(columns, train, loaded.domain)
+    features = loaded.domain.plain_features(train, chosen)
+    plain = None if features is None else loaded.task.plain(features, train, columns, loaded.domain)
+    if features is None or plain is None:
+        return found
+    path = run.predictions(PLAIN, split)
+    name = f"{features.name} and {plain.name}"
+    predict.write_columns(path, {**columns, **plain.columns}, {"checkpoint": PLAIN, "split": split, "name": name})
+    other = predict.read_columns(path)
+    metrics = dict(loaded.task.metrics(loaded.domain))
+    measured = estimate(metrics, other)
+    apart = differences(metrics, [other, columns])[0]
+    baseline = {
+        "name": name,
+        "predictions": path.relative_to(run.path).as_posix(),
+        "metrics": {name: each.as_dict() for name, each in measured.items()},
+        "differences": {name: each.as_dict() for name, each in apart.items()},
+    }
+    constant = {"constant": found["baseline"]} if "baseline" in found else {}
+    return {**found, **constant, "baseline": baseline}

@@ -173,14 +173,14 @@ def _side(run: RunDirectory, name: str, split: str, called: str) -> Side:
     if made_by is not None and made_by != architecture.get("sha256"):
         raise CheckpointError(f"{path} was written before its checkpoint changed; run `{command}` again")
     recipe = checkpoint.read_settings(folder / "recipe.yaml")
-    preprocess = files.read_json(folder / "preprocess.json", "domain")["domain"]
+    domain = checkpoint.read_domain(folder / "preprocess.json")
     log = run.read_log()
     return Side(
         called,
         run,
         name,
         spec.decode(recipe.get("task"), Task),
-        spec.decode(preprocess, Domain),
+        domain,
         predict.read_columns(path),
         data,
         recipe,

@@ -53,6 +53,8 @@ class Pretrained(Initializer):
 
     def adapt(self, domain: Domain, model: Model) -> Domain:
         """Raises CheckpointError where the weights cannot be read, ConfigError where the statistics do not fit."""
+        if not _normalised(domain):
+            return domain
         mean, deviation, _ = self._statistics(self._read(model), domain)
         return replace(domain, mean=mean, deviation=deviation)  # type: ignore[type-var]
 
@@ -60,6 +62,8 @@ class Pretrained(Initializer):
         """Raises CheckpointError where less than half of the network's body would be filled."""
         checkpoint = self._read(model)
         started = transplant(network, checkpoint, getattr(domain, "labels", ()), _described(model))
+        if not _normalised(domain):
+            return started
         _, _, words = self._statistics(checkpoint, domain)
         return replace(started, summary=f"{started.summary}; pixels normalised by {words}")
 
@@ -89,6 +93,11 @@ class Pretrained(Initializer):
         if min(deviation) <= 0:
             raise ConfigError(f"init.deviation {list(deviation)} must be above 0")
         return mean, deviation, words
+
+
+def _normalised(domain: Any) -> bool:
+    """Whether the domain has a mean and a deviation that a network's first layer takes off, as pixels have."""
+    return hasattr(domain, "deviation")
 
 
 def _from_place(path: Path) -> Checkpoint:
@@ -128,9 +137,9 @@ def starting_from(init: str | Path | Initializer) -> Initializer:
     return Pretrained(str(path.absolute()))
 
 
-def out_of_reach(model: Any) -> str | None:
-    """Why the weights published for the model can neither be taken from the cache nor be downloaded; None: they can."""
-    published = model.published()
+def out_of_reach(published: Any) -> str | None:
+    """Why published weights (what `published()` of a model gives) can neither be taken from the cache nor be
+    downloaded; None: they can."""
     if published.path.is_file():
         return None
     forbidden = download.offline()

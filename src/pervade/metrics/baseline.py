@@ -18,16 +18,21 @@ def beats_baseline(result: Mapping[str, Any]) -> bool | None:
     """Whether the headline's interval lies wholly on the better side of the baseline's, or of its value where it has no
     interval. None where there is nothing to compare: no baseline for this metric, no interval, or neither way better.
 
-    That two intervals do not overlap is more than a paired test would ask: who passes here is better indeed.
+    That two intervals do not overlap is more than a paired test would ask: who passes here is better indeed. Where
+    paired differences are known, their interval decides.
     """
     name = headline(result)
-    baseline = ((result.get("details") or {}).get("baseline") or {}).get("metrics") or {}
+    found = (result.get("details") or {}).get("baseline") or {}
+    baseline = found.get("metrics") or {}
     if name is None or name not in baseline:
         return None
     own, other = result["metrics"][name], baseline[name]
     higher = own.get("higher_is_better", True)  # results of before it was written down are of classifiers
     if higher is None or own.get("low") is None or own.get("high") is None or other.get("value") is None:
         return None
+    apart = (found.get("differences") or {}).get(name) or {}
+    if apart.get("low") is not None:
+        return bool(apart["low"] > 0 if higher else apart["high"] < 0)
     if higher:
         return bool(own["low"] > _first(other.get("high"), other["value"]))
     return bool(own["high"] < _first(other.get("low"), other["value"]))

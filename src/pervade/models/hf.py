@@ -1,4 +1,4 @@
-"""Every image classifier of the Hugging Face Hub, as hf:OWNER/NAME, or a local folder in its layout, as hf:FOLDER.
+"""Every image classifier and text encoder of the Hugging Face Hub, as hf:OWNER/NAME, or of a folder in its layout.
 
 The network is built from its config alone, which the recipe keeps, so that what was trained loads again without the Hub
 and without that folder. A config that names code of its own (`auto_map`) is refused: no code runs from a file.
@@ -20,7 +20,9 @@ from torch import Tensor, nn
 from pervade.core.errors import CheckpointError, ConfigError, nearest
 from pervade.core.protocols import Model
 from pervade.core.registry import register
+from pervade.nn import text_encoder
 from pervade.nn.backbone import Backbone
+from pervade.nn.text_encoder import TextEncoder
 from pervade.nn.trial import features
 from pervade.weights import locate
 from pervade.weights.checkpoint import Checkpoint
@@ -61,7 +63,11 @@ class HuggingFace(Model):
         return HubRepository(self.name).config()
 
     def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
-        """Raises ConfigError where transformers knows no such image classifier, or it does not fit the pictures."""
+        """Raises ConfigError where transformers knows no such image classifier or text encoder, or it does not fit the
+        pictures or texts."""
+        if "vocabulary" in inputs:
+            encoder = TextEncoder(f"hf:{self.name}", str(self.config.get("model_type")), self._settings(), inputs)
+            return Backbone(inputs, outputs, encoder, encoder.width, self.dropout)
         channels = inputs["shape"][0]
         body, width = features(f"hf:{self.name}", lambda side: _Body(self._network(channels, side)), inputs)
         return Backbone(inputs, outputs, body, width, self.dropout)
@@ -70,14 +76,12 @@ class HuggingFace(Model):
         import transformers
         from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES as KNOWN
 
-        if not self.name:
-            raise ConfigError("hf takes a repository's name or a folder: --model hf:microsoft/resnet-18")
+        settings = self._settings()
         kind = str(self.config.get("model_type"))
         if kind == "timm_wrapper":
             raise ConfigError(f"{self.name} is a network of timm; take --model timm:{self.config.get('architecture')}")
         if kind not in KNOWN:
             raise ConfigError(f"{self.name} is of the kind {kind!r}, no image classifier; {nearest(kind, KNOWN)}")
-        settings = copy.deepcopy({key: value for key, value in self.config.items() if key != "model_type"})
         # Networks of pictures and text have the pictures' settings apart.
         for part in (settings, settings.get("vision_config", {})):
             if "image_size" in part:
@@ -91,6 +95,21 @@ class HuggingFace(Model):
         config.dtype = "float32"
         network: nn.Module = transformers.AutoModelForImageClassification.from_config(config)
         return network.float()
+
+    def _settings(self) -> dict[str, Any]:
+        """A copy of the config without the kind of network."""
+        if not self.name:
+            raise ConfigError("hf takes a repository's name or a folder: --model hf:microsoft/resnet-18")
+        return copy.deepcopy({key: value for key, value in self.config.items() if key != "model_type"})
+
+    @property
+    def reads_text(self) -> bool:
+        return self.config.get("model_type") in text_encoder.known_kinds()
+
+    @property
+    def length(self) -> int | None:
+        """Tokens that it takes at most, where it says so."""
+        return text_encoder.longest(self.config)
 
     def translate(self, checkpoint: Checkpoint) -> Checkpoint:
         """The weights under the names that the network has: files keep older ones, and transformers knows how they were
@@ -107,7 +126,10 @@ class HuggingFace(Model):
         with _quiet():
             try:
                 with torch.device("meta"):
-                    kind = type(transformers.AutoModelForImageClassification.from_config(config))
+                    library = (
+                        transformers.AutoModel if self.reads_text else transformers.AutoModelForImageClassification
+                    )
+                    kind = type(library.from_config(config))
                 network, found = kind.from_pretrained(
                     None,
                     config=config,

@@ -57,7 +57,7 @@ class _Network(Backbone):
             self.head["auxiliary"] = _Auxiliary(768, outputs["logits"])
 
     def forward(self, input: Tensor, mask: Tensor | None = None) -> Output:
-        if "auxiliary" not in self.head or not self.training or input.ndim == 2:
+        if "auxiliary" not in self.head or not self.training or input.ndim == 2 or self.normalise is None:
             features = input if input.ndim == 2 else self.features(input)
             maps = None
         else:

@@ -1,4 +1,7 @@
-"""The shape that networks of this project share: pixels -> normalise -> body -> features (n, d) -> one head an output.
+"""The shape that networks of this project share: input -> body -> features (n, d) -> one head an output.
+
+    pixels (n, c, h, w)   -> normalise -> body(pixels)          -> features (n, d)
+    tokens (n, t), mask   ->              body(tokens, mask)    -> features (n, d), or (n, t, d) of every token
 
 Freezing, layer-wise rates and cached features work on any network of this shape, wherever its body comes from.
 """
@@ -18,26 +21,29 @@ from pervade.nn.stages import stages
 
 
 class Backbone(nn.Module):
-    """`body` maps normalised pixels (n, c, h, w) to features (n, `width`); every output has a linear head of its own.
+    """`body` maps normalised pixels, or tokens and their mask, to features of `width`; every output has a linear head
+    of its own.
 
-    An input of two axes is taken for features already computed, so that a head can be trained on them alone.
+    An input of numbers with two axes is taken for features already computed, so that a head can be trained on them
+    alone (tokens are whole numbers).
     """
 
     def __init__(
         self, inputs: Mapping[str, Any], outputs: Mapping[str, int], body: nn.Module, width: int, dropout: float = 0.0
     ) -> None:
         super().__init__()
-        self.normalise = Normalise(inputs["mean"], inputs["deviation"])
+        self.normalise = Normalise(inputs["mean"], inputs["deviation"]) if "mean" in inputs else None
         self.body = guard(body)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.ModuleDict({name: nn.Linear(width, size) for name, size in outputs.items()})
 
-    def features(self, input: Tensor) -> Tensor:
-        features: Tensor = self.body(self.normalise(input))
+    def features(self, input: Tensor, mask: Tensor | None = None) -> Tensor:
+        features: Tensor = self.body(input, mask) if self.normalise is None else self.body(self.normalise(input))
         return features
 
     def forward(self, input: Tensor, mask: Tensor | None = None) -> Output:
-        features = self.dropout(input if input.ndim == 2 else self.features(input))
+        known = input.ndim == 2 and input.is_floating_point()
+        features = self.dropout(input if known else self.features(input, mask))
         return {name: head(features) for name, head in self.head.items()}
 
     def stages(self) -> Sequence[nn.Module]:

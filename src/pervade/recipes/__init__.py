@@ -1,7 +1,8 @@
 """Complete configurations, as functions that return a Recipe. One file a domain.
 
 A file says what it is for in `TASKS` (the Hugging Face Hub's task names to a line of description), whether it knows a
-source in `recognises(source, label_column)`, and gives `recipe(model, task, init)` and `tuned(recipe, tuning)`.
+source in `recognises(source, label_column, text_column)`, and gives `recipe(model, task, init, source)` and
+`tuned(recipe, tuning)`.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ def choose(
     init: str | Initializer | None = None,
     tuning: str | None = None,
     label_column: str | None = None,
+    text_column: str | None = None,
 ) -> tuple[str, Recipe]:
     """The task, detected from the source unless given, and its recipe for the model, its first weights, and how these
     are tuned ("freeze", "lora").
@@ -40,15 +42,15 @@ def choose(
     """
     there = tasks()
     if task is None:
-        modules = dict.fromkeys(module for module, _ in there.values())
-        found = (module.recognises(source, label_column) for module in modules)
+        modules = sorted(dict.fromkeys(module for module, _ in there.values()), key=lambda m: hasattr(m, "LAST"))
+        found = (module.recognises(source, label_column, text_column) for module in modules)
         task = next((name for name in found if name is not None), None)
         if task is None:
             raise DataError(f"{source} is of no kind that is known; say what to learn with --task ({', '.join(there)})")
     if task not in there:
         raise ConfigError(f"unknown task {task!r}; {nearest(task, there)}")
     module = there[task][0]
-    recipe: Recipe = module.recipe(model, task, init)
+    recipe: Recipe = module.recipe(model, task, init, source)
     return task, recipe if tuning is None else module.tuned(recipe, tuning)
 
 

@@ -19,7 +19,7 @@ from pervade.core.errors import ConfigError
 from pervade.core.protocols import Domain, EarlyStopping, Initializer, Model, Recipe
 from pervade.data import listing
 from pervade.data.sources.dataset import Dataset
-from pervade.domains.image import FILE_COLUMNS, Image
+from pervade.domains.image import Image, contents
 from pervade.init.pretrained import Pretrained, out_of_reach, starting_from
 from pervade.init.random import Random
 from pervade.models.places_cnn import PlacesCNN
@@ -47,19 +47,23 @@ TASKS = {
     "image-regression": "a number for each picture; a table of files and numbers",
     "image-feature-extraction": "who or what is the same: embeddings to compare pictures by; a folder for each person",
 }
+# Asked after all others: what is wrong with data that is nobody's, the reader of pictures says.
+LAST = True
 BY_TARGET = {"labels": "image-multi-label-classification", "number": "image-regression"}
 
 
-def recognises(source: Any, label_column: str | None = None) -> str | None:
-    """Every source, as long as pictures are the only domain there is: what is wrong with it, the reader says best. What
-    is asked of them is told by the targets."""
+def recognises(source: Any, label_column: str | None = None, text_column: str | None = None) -> str | None:
+    """Every source that no other domain knows. What is asked is told by the targets."""
     plain = isinstance(source, (str, os.PathLike))
-    target = listing.detect(source, FILE_COLUMNS, "picture", label_column) if plain else "class"
+    target = listing.detect(source, contents(), label_column) if plain else "class"
     return BY_TARGET.get(target, "image-classification")
 
 
 def recipe(
-    model: str | Model | None = None, task: str = "image-classification", init: str | Initializer | None = None
+    model: str | Model | None = None,
+    task: str = "image-classification",
+    init: str | Initializer | None = None,
+    source: Any = None,
 ) -> Recipe:
     """The recipe that belongs to a model and to where its first weights come from (the name of an initialiser, or a
     path), with the task asked. Raises ConfigError with the nearest name where there is no such model."""
@@ -122,7 +126,7 @@ def named(model: str) -> Model:
 def within_reach() -> Recipe:
     """Where neither model nor weights are named: resnet18 with the weights torchvision publishes, where they lie in the
     cache or can be downloaded; else `default`, from random weights. What was chosen, and why, is said."""
-    why = out_of_reach(ResNet())
+    why = out_of_reach(ResNet().published())
     if why is None:
         return finetune(ResNet())
     download.announce(f"init: random weights, since no pretrained ones are within reach: {why}")

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import cast
 
-from pervade.core import files, spec
+from pervade.core import spec
 from pervade.core.errors import PervadeError
 from pervade.core.protocols import Domain, Task
+from pervade.engine.checkpoint import read_domain
 from pervade.report.record import Record
 
 DIRECTIONS = {True: "higher is better", False: "lower is better", None: ""}
@@ -20,8 +21,8 @@ DIRECTIONS = {True: "higher is better", False: "lower is better", None: ""}
 def domain(record: Record, checkpoint: str) -> Domain | None:
     path = record.run.checkpoint(checkpoint) / "preprocess.json"
     try:
-        return cast(Domain, spec.decode(files.read_json(path)["domain"], Domain))
-    except (PervadeError, KeyError):
+        return read_domain(path)
+    except PervadeError:
         return None
 
 

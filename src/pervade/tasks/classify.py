@@ -16,9 +16,10 @@ from torch.nn import Module
 from torch.nn import functional as F
 
 from pervade.core.errors import DataError
-from pervade.core.protocols import Context, Domain, Task
+from pervade.core.protocols import Context, Domain, Plain, PlainFeatures, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Json, Output, Parts, Rows, Table
+from pervade.data import linear
 from pervade.data import split as splits
 from pervade.data.parts import average
 from pervade.metrics.calibration import reliability, temperature
@@ -171,6 +172,14 @@ class Classify(Task):
                 "metrics": {name: each.as_dict() for name, each in baseline.items()},
             },
         }
+
+    def plain(self, features: PlainFeatures, train: Rows, columns: Mapping[str, Any], domain: Domain) -> Plain | None:
+        labels = _labels(domain)
+        target = [labels.index(each) for each in train.column("target")]
+        probabilities = linear.class_probabilities(features.train, target, features.rows, len(labels))
+        prediction = probabilities.argmax(1)
+        said = [labels[i] for i in prediction.tolist()]
+        return Plain("logistic regression", {"prediction": prediction, "label": said, "probabilities": probabilities})
 
     def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:
         labels = _labels(domain)

@@ -13,9 +13,10 @@ from torch.nn import Module
 from torch.nn import functional as F
 
 from pervade.core.errors import DataError
-from pervade.core.protocols import Context, Domain, Task
+from pervade.core.protocols import Context, Domain, Plain, PlainFeatures, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Json, Output, Parts, Rows, Table
+from pervade.data import linear
 from pervade.data.parts import average
 from pervade.data.targets import decode_numbers
 from pervade.metrics.regression import coverage_metric, mean_baseline, regression_metrics
@@ -121,6 +122,12 @@ class Regress(Task):
                 "metrics": {name: each.as_dict() for name, each in baseline.items()},
             },
         }
+
+    def plain(self, features: PlainFeatures, train: Rows, columns: Mapping[str, Any], domain: Domain) -> Plain | None:
+        """Without an interval."""
+        prediction = linear.numbers(features.train, [float(each) for each in train.column("target")], features.rows)
+        unknown = np.full_like(prediction, math.nan)
+        return Plain("ridge regression", {"prediction": prediction, "low": unknown, "high": unknown})
 
     def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:
         """ "value", and "low" and "high" where an interval was learnt, with the share of targets it is to hold."""

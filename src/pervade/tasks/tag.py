@@ -15,9 +15,10 @@ from torch.nn import Module
 from torch.nn import functional as F
 
 from pervade.core.errors import DataError
-from pervade.core.protocols import Context, Domain, Task
+from pervade.core.protocols import Context, Domain, Plain, PlainFeatures, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Json, Output, Parts, Rows, Table
+from pervade.data import linear
 from pervade.data import split as splits
 from pervade.data.parts import average
 from pervade.metrics.multilabel import multilabel_metrics, prior_baseline
@@ -172,6 +173,17 @@ class Tag(Task):
                 "metrics": {name: each.as_dict() for name, each in baseline.items()},
             },
         }
+
+    def plain(self, features: PlainFeatures, train: Rows, columns: Mapping[str, Any], domain: Domain) -> Plain | None:
+        """A label is said from a probability of one half on."""
+        labels = _labels(domain)
+        target = np.array([[label in each for label in labels] for each in train.column("target")])
+        probabilities = linear.label_probabilities(features.train, target, features.rows)
+        threshold = np.full_like(probabilities, 0.5)
+        said = _said(probabilities, threshold, labels)
+        return Plain(
+            "one logistic regression a label", {**said, "probabilities": probabilities, "threshold": threshold}
+        )
 
     def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:
         """ "labels": all that are said, the surest first; "top": the likeliest, said or not."""

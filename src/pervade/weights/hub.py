@@ -13,7 +13,12 @@ from pervade.core.errors import CheckpointError
 from pervade.weights import locate
 from pervade.weights.checkpoint import Checkpoint
 
-SMALL = ("config.json", "preprocessor_config.json")  # what is read beside the weights
+# Of a tokenizer: tokenizer.json says it all, the others are what older models have.
+TOKENIZER = (
+    *("tokenizer.json", "vocab.txt", "tokenizer_config.json", "special_tokens_map.json", "vocab.json"),
+    *("merges.txt", "sentencepiece.bpe.model", "spiece.model", "spm.model"),
+)
+SMALL = ("config.json", "preprocessor_config.json", *TOKENIZER)  # what is read beside the weights
 INDEX = tuple(f"{name}.index.json" for name in locate.HUB_WEIGHTS)
 
 
@@ -48,6 +53,15 @@ class HubRepository:
         """Raises CheckpointError where the weights are not in the cache and cannot be downloaded."""
         folder = self.path.parent if self.path.is_file() else self._download()
         return locate.read(folder)
+
+    def tokenizer_folder(self) -> Path:
+        """Where the tokenizer's files lie. Raises CheckpointError where they are not in the cache and cannot be
+        downloaded."""
+        for name in TOKENIZER[:2]:
+            folder = self._cached(name)
+            if folder is not None:
+                return folder
+        return self._download(TOKENIZER)
 
     def _cached(self, file: str) -> Path | None:
         """The folder in the cache that holds the file."""

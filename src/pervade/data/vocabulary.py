@@ -1,0 +1,196 @@
+"""Tokenizers: text to numbers, by the library tokenizers.
+
+A tokenizer is JSON in that library's own format (tokenizer.json) and known by its SHA-256, so that a frozen domain can
+name it in a field. The JSON lies beside preprocess.json (`Domain.assets`); what this process has met is kept here.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pervade.core import files
+from pervade.core.errors import CheckpointError, ConfigError, ContractError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+Kind = Literal["wordpiece", "bpe"]
+
+# What our own tokenizers call their special tokens; published ones have other names for some of them.
+PADDING, UNKNOWN, BEGINNING, SEPARATOR, MASK, END = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[END]"
+SPECIAL = (PADDING, UNKNOWN, BEGINNING, SEPARATOR, MASK, END)
+NAMES = {  # ours, and what it is called elsewhere
+    PADDING: (PADDING, "<pad>", "<|endoftext|>"),
+    BEGINNING: (BEGINNING, "<s>"),
+    SEPARATOR: (SEPARATOR, "</s>"),
+    MASK: (MASK, "<mask>"),
+    END: (END, "<|endoftext|>", "</s>", "<|im_end|>", "<eos>"),
+}
+
+_known: dict[str, str] = {}
+
+
+def keep(text: str) -> str:
+    """Takes a tokenizer.json in; returns the SHA-256 by which it is known from then on."""
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    _known[digest] = text
+    return digest
+
+
+def text_of(digest: str) -> str:
+    if digest not in _known:
+        raise ContractError(f"the tokenizer {digest[:12]} is not known here; Domain.attach brings it in")
+    return _known[digest]
+
+
+def file_name(digest: str) -> str:
+    return f"tokenizer-{digest[:12]}.json"
+
+
+def attach(folder: Path, digest: str) -> None:
+    """Brings in the tokenizer that lies in the folder. Raises CheckpointError where it is missing or another."""
+    if digest in _known:
+        return
+    path = folder / file_name(digest)
+    if not path.is_file() or files.sha256(path) != digest:
+        raise CheckpointError(f"{path} is missing or damaged; use another checkpoint, or train again")
+    _known[digest] = path.read_text(encoding="utf-8")
+
+
+@functools.lru_cache(16)
+def tokenizer(digest: str, length: int | None = None) -> Tokenizer:
+    """The tokenizer, which does not pad, and takes a special token's name in a text for plain letters. `length` cuts
+    what is longer, of a pair the longer text; what belongs at the beginning and the end stays there."""
+    from tokenizers import Tokenizer
+
+    made = Tokenizer.from_str(text_of(digest))
+    if length is None:
+        made.no_truncation()
+    else:
+        made.enable_truncation(length, strategy="longest_first")
+    made.no_padding()
+    made.encode_special_tokens = True
+    return made
+
+
+@functools.lru_cache(64)
+def special(digest: str, name: str) -> int | None:
+    """The number of one of our special tokens, under whichever of its names the tokenizer has; None: it has none."""
+    made = tokenizer(digest)
+    found = (made.token_to_id(each) for each in NAMES[name])
+    return next((each for each in found if each is not None), None)
+
+
+def require(digest: str, name: str, what: str) -> int:
+    """Raises ConfigError where the tokenizer lacks a special token that `what` needs."""
+    found = special(digest, name)
+    if found is None:
+        raise ConfigError(
+            f"the tokenizer has no token {' or '.join(NAMES[name])}, which {what} needs; take another model, or "
+            "--init random, which learns a tokenizer of its own"
+        )
+    return found
+
+
+# where tokenizers come from
+
+
+def learn(texts: Iterable[str], kind: Kind, size: int) -> str:
+    """A tokenizer.json learnt from these texts alone: WordPiece of lower-cased words (Schuster & Nakajima 2012), or
+    byte-level BPE, which loses nothing (Sennrich et al. 2016, arXiv:1508.07909). The same texts give the same one.
+
+    `size` is the number of tokens at most. Chinese characters are words of their own in WordPiece.
+    """
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+    trainer: Any
+    if kind == "wordpiece":
+        made = Tokenizer(models.WordPiece(unk_token=UNKNOWN))
+        made.normalizer = normalizers.BertNormalizer(lowercase=True, strip_accents=False)
+        made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        made.decoder = decoders.WordPiece()
+        trainer = trainers.WordPieceTrainer(
+            vocab_size=size, special_tokens=list(SPECIAL), show_progress=False, min_frequency=2
+        )
+    else:
+        made = Tokenizer(models.BPE())
+        made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        made.decoder = decoders.ByteLevel()
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        trainer = trainers.BpeTrainer(
+            vocab_size=size, special_tokens=list(SPECIAL), show_progress=False, initial_alphabet=sorted(alphabet)
+        )
+    made.train_from_iterator(_pieces(texts), trainer)
+    numbers = [(name, made.token_to_id(name)) for name in (BEGINNING, SEPARATOR)]
+    made.post_processor = processors.TemplateProcessing(
+        single=f"{BEGINNING} $A {SEPARATOR}",
+        pair=f"{BEGINNING} $A {SEPARATOR} $B:1 {SEPARATOR}:1",
+        special_tokens=numbers,
+    )
+    return str(made.to_str())
+
+
+def _pieces(texts: Iterable[str], most: int = 1000) -> Iterator[list[str]]:
+    """In bunches, which the library learns from faster than from one at a time."""
+    bunch: list[str] = []
+    for text in texts:
+        bunch.append(text)
+        if len(bunch) == most:
+            yield bunch
+            bunch = []
+    yield bunch
+
+
+def of_folder(folder: Path) -> str:
+    """The tokenizer.json of a model's folder; made from its older files (vocab.txt, merges.txt) where it has none.
+
+    Raises CheckpointError where there is none, or it cannot be read.
+    """
+    path = folder / "tokenizer.json"
+    if path.is_file():
+        text = path.read_text(encoding="utf-8")
+        _check(text, path)
+        return text
+    import transformers
+
+    try:
+        made = transformers.AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+        text = str(made.backend_tokenizer.to_str())
+    except (OSError, ValueError, AttributeError, ImportError, KeyError, TypeError) as error:
+        first = str(error).strip().split("\n")[0]
+        raise CheckpointError(
+            f"{folder} holds no tokenizer that can be read ({first}); put its tokenizer.json there"
+        ) from None
+    _check(text, folder)
+    return text
+
+
+def _check(text: str, path: Path) -> None:
+    from tokenizers import Tokenizer
+
+    try:
+        json.loads(text)
+        Tokenizer.from_str(text)
+    except Exception as error:  # the library raises nothing narrower
+        first = str(error).split("\n")[0]
+        raise CheckpointError(f"{path} is damaged ({first}); copy or download it again") from None
+
+
+# use
+
+
+def encode(digest: str, text: str, second: str | None = None, length: int | None = None) -> list[int]:
+    """The numbers of a text, or of a pair, with the tokens that belong at the beginning and the end."""
+    ids: list[int] = tokenizer(digest, length).encode(text, second).ids
+    return ids
+
+
+def lengths(digest: str, texts: Sequence[str], seconds: Sequence[str] | None = None) -> list[int]:
+    """How many tokens each has, with those at the beginning and the end; all processors at once."""
+    given = texts if seconds is None else list(zip(texts, seconds, strict=True))
+    return [len(each.ids) for each in tokenizer(digest).encode_batch_fast(given)]

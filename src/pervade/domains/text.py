@@ -1,0 +1,282 @@
+"""Texts, or pairs of texts, to be judged as a whole: their tokens, cut to what the model takes.
+
+A tokenizer comes with the first weights (`Initializer.adapt`), or is learnt from the training split alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from numpy.random import Generator
+from pydantic import Field
+from torch.nn import Module
+
+from pervade.core.errors import ConfigError, DataError
+from pervade.core.protocols import Domain, PlainFeatures, Probe, Task
+from pervade.core.registry import register
+from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
+from pervade.data import hub, listing, table_files, tables, targets, texts, vocabulary
+from pervade.data.targets import Kind
+from pervade.weights import tokenizers
+
+MOST_FEATURES = 200_000  # words and pairs of words that the plain model beside the result counts, the most frequent
+
+
+def contents(text_column: str | None = None, label_column: str | None = None, encoding: str = "utf-8") -> texts.Texts:
+    """What a data set of texts holds; the columns of a table are found unless they are named."""
+    return texts.Texts(text_column, label_column, encoding)
+
+
+@register("domain")
+@dataclass(frozen=True)
+class Text(Domain):
+    length: Annotated[int, Field(ge=8, le=8192)] = 256  # tokens that the model sees at most; what is longer is cut
+    num_tokens: Annotated[int, Field(ge=300, le=200_000)] = 8000  # of a tokenizer that is learnt here
+    tokenizer_kind: vocabulary.Kind = "wordpiece"  # or bpe: byte-level, which keeps letters as they are
+    tokenizer_from: str = ""  # a model's name or folder, or a checkpoint of ours, whose tokenizer is taken instead
+    target: Kind = "class"  # what a row's target is (data/targets.py): class, labels or number
+    text_column: str | None = None  # of a table; two by a comma are a pair; None: found by name, or by content
+    label_column: str | None = None  # likewise
+    separator: str | None = None  # what parts the labels of one cell of a table; None: found by looking
+    encoding: str = "utf-8"  # of tables and text files
+    pair: bool = False  # whether rows are pairs; learnt from the training split
+    labels: tuple[str, ...] = ()  # learnt from the training split
+    counts: tuple[int, ...] = ()  # its rows of each label
+    rows: int = 0  # all its rows
+    scale: tuple[float, float] = (0.0, 1.0)  # mean and deviation of its targets, where these are numbers
+    tokenizer: str = ""  # SHA-256 of the tokenizer, which lies beside preprocess.json
+
+    def __post_init__(self) -> None:
+        if not texts.known_encoding(self.encoding):
+            raise ConfigError(f"domain.encoding {self.encoding!r} is unknown; write for example utf-8, gb18030, cp1252")
+
+    @property
+    def repeats(self) -> bool:
+        return True
+
+    # reading
+
+    def read(self, source: Any) -> tuple[Rows, list[LeftOut]]:
+        """A folder or table with labels; or a list of texts, files, folders and tables without (for prediction)."""
+        if isinstance(source, (list, tuple)):
+            return self._read_inputs(source)
+        content = contents(self.text_column, self.label_column, self.encoding)
+        return listing.read(source, content, tables.Wanted(self.target, self.label_column, self.separator))
+
+    def _read_inputs(self, sources: Sequence[str | Path]) -> tuple[Rows, list[LeftOut]]:
+        """What is the path of a file is read; anything else is a text itself. The two texts of a pair stand in a table,
+        or are parted by a tab."""
+        found: list[dict[str, str]] = []
+        left_out: list[LeftOut] = []
+        for number, source in enumerate(sources, start=1):
+            text = str(source)
+            if os.path.isdir(text):  # noqa: PTH112  (Path.is_dir raises where a text is too long for a name)
+                inside, lost = listing.walk(Path(text), texts.SUFFIXES)
+                found += [{"id": str(each), "path": str(each)} for each in inside]
+                left_out += lost
+            elif os.path.isfile(text) and tables.is_table(Path(text)):  # noqa: PTH113
+                entries, lost = self._read_table(Path(text))
+                found += entries
+                left_out += lost
+            elif os.path.isfile(text):  # noqa: PTH113
+                found.append({"id": text, "path": text})
+            elif Path(text[:200]).suffix in (*texts.SUFFIXES, *tables.SUFFIXES) and len(text.split()) == 1:
+                raise DataError(f"{text} is not there; give a text, or a file or folder of texts")
+            else:
+                first, tab, second = text.partition("\t")
+                taken = {"text": first, "second": second} if self.pair and tab else {"text": text}
+                found.append({"id": text if len(text) <= 60 else f"text {number}: {text[:50]}…", **taken})
+        if not found:
+            reason = f" (the first left out, {left_out[0].source}: {left_out[0].reason})" if left_out else ""
+            raise DataError(f"no text in what was given{reason}; give texts, or files or folders of texts")
+        columns = [name for name in ("id", "path", "text", "second") if any(name in each for each in found)]
+        return Rows({name: [each.get(name) for each in found] for name in columns}), left_out
+
+    def _read_table(self, path: Path) -> tuple[list[dict[str, str]], list[LeftOut]]:
+        content = contents(self.text_column, self.label_column, self.encoding)
+        records = content.records(path)
+        held = content.columns(path, records, list(records[0]), self.target, [])
+        found, left_out = [], []
+        for number, record in enumerate(records, start=1):
+            where = f"{path.name}#{number}"
+            taken = content.take(path.parent, record, held, where)
+            if isinstance(taken, LeftOut):
+                left_out.append(taken)
+            else:
+                found.append({"id": where, **taken[0]})
+        return found, left_out
+
+    def prepare(
+        self, rows: Rows, progress: Callable[[int, int], None], keep: bool = True
+    ) -> tuple[Rows, list[LeftOut]]:
+        """Reads text files; takes control characters out; adds "hash" and "size" (characters)."""
+        made = []
+        for number, row in enumerate(rows):
+            made.append(self._cleaned(row))
+            if number % 1000 == 0:
+                progress(number, len(rows))
+        progress(len(rows), len(rows))
+        good = [i for i, each in enumerate(made) if isinstance(each, list)]
+        left_out = [LeftOut(str(rows.column("id")[i]), each) for i, each in enumerate(made) if isinstance(each, str)]
+        if not good and keep:
+            raise DataError(f"no text can be used; the first, {left_out[0].source}: {left_out[0].reason}")
+        kept = [made[i] for i in good]
+        columns: dict[str, list[Any]] = {
+            "text": [each[0] for each in kept],
+            "hash": [texts.digest(*each) for each in kept],
+            "size": [sum(map(len, each)) for each in kept],
+        }
+        if "second" in rows:
+            columns["second"] = [each[1] for each in kept]
+        return rows.select(good).with_columns(**columns), left_out
+
+    def _cleaned(self, row: dict[str, Any]) -> list[str] | str:
+        given = [row["text"]] if row.get("text") is not None else None
+        if given is None:
+            try:
+                given = [texts.read_file(Path(row["path"]), self.encoding)]
+            except OSError as error:
+                return f"the file cannot be opened ({error.strerror or error})"
+            except DataError as error:
+                return str(error).removeprefix(f"{row['path']} ")
+        if "second" in row:
+            given.append(row["second"] or "")
+        elif self.pair:
+            return "it is one text, and this model reads pairs; give a table of two columns, or part them by a tab"
+        cleaned = [texts.clean(each) for each in given]
+        fault = next((each for each in cleaned if isinstance(each, str)), None)
+        return fault if fault is not None else [each[0] for each in cleaned if not isinstance(each, str)]
+
+    # learning from the training split
+
+    def fit(self, train: Rows) -> Text:
+        """What targets have to be known by, and, where none came with a model, a tokenizer."""
+        learnt = targets.learn(self.target, train.column("target"))
+        if self.tokenizer_from:
+            made = tokenizers.read(self.tokenizer_from)
+        else:
+            given = [each for name in ("text", "second") if name in train for each in train.column(name)]
+            made = vocabulary.learn(given, self.tokenizer_kind, self.num_tokens)
+        return replace(self, **vars(learnt), tokenizer=vocabulary.keep(made), pair="second" in train)
+
+    def inputs(self) -> dict[str, Json]:
+        made = vocabulary.tokenizer(self.tokenizer)
+        return {
+            "vocabulary": made.get_vocab_size(),
+            "length": self.length,
+            "padding": self._padding,
+            # What parts the texts of a pair, for networks that tell the two apart.
+            "separator": vocabulary.special(self.tokenizer, vocabulary.SEPARATOR) if self.pair else None,
+            "pooled": True,
+        }
+
+    @property
+    def _padding(self) -> int:
+        return vocabulary.special(self.tokenizer, vocabulary.PADDING) or 0
+
+    def assets(self) -> Mapping[str, str]:
+        return {vocabulary.file_name(self.tokenizer): vocabulary.text_of(self.tokenizer)} if self.tokenizer else {}
+
+    def attach(self, folder: Path) -> None:
+        if self.tokenizer:
+            vocabulary.attach(folder, self.tokenizer)
+
+    def remarks(self, rows: Rows) -> list[str]:
+        """How many texts are cut, split by split."""
+        found = vocabulary.lengths(
+            self.tokenizer, list(rows.column("text")), list(rows.column("second")) if "second" in rows else None
+        )
+        cut = sum(each > self.length for each in found)
+        if not cut:
+            return []
+        return [
+            f"{cut:,} of {len(found):,} texts are longer than {self.length} tokens (the longest has {max(found):,}) "
+            "and are cut there; -o domain.length takes more"
+        ]
+
+    def plain_features(self, train: Rows, rows: Rows) -> PlainFeatures | None:
+        """Words and pairs of words, or of characters where words are not parted by spaces, weighed by TF-IDF (Sparck
+        Jones 1972)."""
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        learnt, asked = (
+            [" ".join(str(each[name]) for name in ("text", "second") if name in each) for each in part]
+            for part in (train, rows)
+        )
+        spaced = np.mean([len(each.split()) / max(len(each), 1) for each in learnt[:1000]]) > 0.05
+        words = {"ngram_range": (1, 2)} if spaced else {"analyzer": "char", "ngram_range": (1, 3)}
+        made = TfidfVectorizer(sublinear_tf=True, max_features=MOST_FEATURES, token_pattern=r"(?u)\b\w+\b", **words)
+        try:
+            matrix = made.fit_transform(learnt)
+        except ValueError:  # nothing but signs: there are no words
+            return None
+        return PlainFeatures(f"TF-IDF of {'words' if spaced else 'characters'}", matrix, made.transform(asked))
+
+    # examples
+
+    def transform(self, row: dict[str, Any], rng: Generator | None) -> list[Example]:
+        """Input (t,) int64, at most `length` tokens."""
+        tokens = vocabulary.encode(self.tokenizer, row["text"], row.get("second"), self.length)
+        example: Example = {"input": np.array(tokens, dtype=np.int64)}
+        if "target" in row:
+            learnt = targets.Learnt(self.labels, self.counts, self.rows, self.scale)
+            example["target"] = targets.encode(self.target, row["target"], learnt, row["id"])
+        return [example]
+
+    def collate(self, examples: Sequence[Example]) -> Batch:
+        """ "input" (n, t) int64 with padding at the end, "mask" (n, t) bool: True at tokens."""
+        longest = max(len(example["input"]) for example in examples)
+        tokens = np.full((len(examples), longest), self._padding, np.int64)
+        mask = np.zeros((len(examples), longest), bool)
+        for number, example in enumerate(examples):
+            tokens[number, : len(example["input"])] = example["input"]
+            mask[number, : len(example["input"])] = True
+        batch: Batch = {"input": torch.from_numpy(tokens), "mask": torch.from_numpy(mask)}
+        if "target" in examples[0]:
+            batch["target"] = targets.stack(self.target, [example["target"] for example in examples])
+        return batch
+
+    # looking inside
+
+    def probe(self, model: Module, task: Task, batch: Batch, part: str | None = None) -> Probe:
+        raise ConfigError("texts cannot be explained or attacked yet; their tokens have no values between two others")
+
+    def show(self, row: dict[str, Any], prediction: dict[str, Any] | None) -> list[Media]:
+        second = row.get("second")
+        return [Media("text", row["text"] if second is None else f"{row['text']}\n\n{second}", str(row["id"]))]
+
+
+def looks_like_text(source: Any, text_column: str | None = None) -> bool:
+    """Whether DATA is texts: .txt files in folders, or a table with a column of them and none of files."""
+    content = contents(text_column)
+    try:
+        place, records = _sample(source, content)
+        if not records:
+            return place is not None
+        held = content.columns(str(source), records, list(records[0]), "class", [])
+    except (OSError, DataError):  # whoever reads it says what is wrong
+        return False
+    cells = [str(record.get(held[0]) or "") for record in records[:5]]
+    folder = place or Path()
+    return not any(table_files.existing(folder, each) for each in cells if each)
+
+
+def _sample(source: Any, content: texts.Texts) -> tuple[Path | None, list[tables.Record]]:
+    """The folder of a table and its rows; of a folder without tables no rows, and None unless it holds texts."""
+    if hub.is_address(source):
+        return None, hub.records(str(source))[0]
+    path = Path(source)
+    if path.is_dir():
+        found = [each for each in sorted(path.iterdir()) if tables.is_table(each)]
+        inside = (each for each in path.rglob("*") if each.is_file() and not each.name.startswith("."))
+        if not found:
+            first = next(inside, None)
+            return (path if first is not None and first.suffix.lower() in texts.SUFFIXES else None), []
+        path = found[0]
+    return path.parent, content.records(path) if tables.is_table(path) else []

@@ -1,0 +1,59 @@
+"""A small transformer encoder of our own for text, from random weights; its tokenizer is learnt with it.
+
+Reads both ways; features are the mean over the text's tokens, or those of every token where a task asks about each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from pervade.core.errors import ConfigError
+from pervade.core.protocols import Model
+from pervade.core.registry import register
+from pervade.nn import transformer
+from pervade.nn.backbone import Backbone
+
+
+@register(
+    "model",
+    variants={
+        "transformer-tiny": {"width": 128, "depth": 2, "heads": 4},
+        "transformer-small": {"width": 256, "depth": 4, "heads": 4},
+        "transformer-base": {"width": 512, "depth": 8, "heads": 8},
+    },
+)
+@dataclass(frozen=True)
+class Transformer(Model):
+    width: Annotated[int, Field(ge=16)] = 256
+    depth: Annotated[int, Field(ge=1)] = 4  # blocks
+    heads: Annotated[int, Field(ge=1)] = 4  # of attention; each has width / heads numbers
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+
+    def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
+        """Raises ConfigError where the input is no text or the heads do not share the width out evenly."""
+        if "vocabulary" not in inputs:
+            raise ConfigError("transformer reads text; for pictures take vit, or another of `pervade models`")
+        if self.width % (2 * self.heads):
+            raise ConfigError(
+                f"model.width {self.width} must be a multiple of 2 x model.heads ({2 * self.heads}): rotary positions "
+                "turn pairs of numbers"
+            )
+        return Backbone(inputs, outputs, _Body(self, inputs), self.width, self.dropout)
+
+
+class _Body(nn.Module):
+    def __init__(self, spec: Transformer, inputs: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.pooled = inputs["pooled"]
+        self.encoder = transformer.Transformer(
+            inputs["vocabulary"], inputs["length"], spec.width, spec.depth, spec.heads, False, spec.dropout
+        )
+
+    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        features: Tensor = self.encoder(tokens, mask)
+        return transformer.mean_of_tokens(features, mask) if self.pooled else features

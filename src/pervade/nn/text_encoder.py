@@ -1,0 +1,77 @@
+"""A text encoder of the library transformers as a body: tokens and mask in, features out, and nothing beside.
+
+Any encoder that was made to fill in masked words fits: BERT, RoBERTa, DeBERTa, ModernBERT, MiniLM, ELECTRA, ALBERT …
+Features are the mean over the text's tokens: for a sentence encoder that is what it was trained for, and a model that
+was not loses nothing by it once it is finetuned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pervade.core.errors import ConfigError, nearest
+from pervade.nn.transformer import mean_of_tokens
+
+
+def longest(config: Mapping[str, Any]) -> int | None:
+    """Tokens that a network of this config takes at most; None where it does not say."""
+    positions = config.get("max_position_embeddings")
+    if not isinstance(positions, int) or positions <= 0:
+        return None
+    # RoBERTa's kind counts positions from behind the padding's number.
+    offset = config.get("pad_token_id") or 0
+    return positions - offset - 1 if config.get("model_type") in AFTER_PADDING else positions
+
+
+AFTER_PADDING = ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "longformer", "mpnet", "data2vec-text")
+
+
+def known_kinds() -> list[str]:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as KNOWN
+
+    return list(KNOWN)
+
+
+class TextEncoder(nn.Module):
+    """`settings` are those of config.json. Raises ConfigError where transformers knows no such encoder, or the texts do
+    not fit it."""
+
+    def __init__(self, name: str, kind: str, settings: Mapping[str, Any], inputs: Mapping[str, Any]) -> None:
+        super().__init__()
+        import transformers
+
+        if kind not in known_kinds():
+            raise ConfigError(f"{name} is of the kind {kind!r}, no text encoder; {nearest(kind, known_kinds())}")
+        most = longest({"model_type": kind, **settings})
+        if most is not None and inputs["length"] > most:
+            raise ConfigError(
+                f"{name} takes {most} tokens at most, and domain.length is {inputs['length']}; set -o domain.length="
+                f"{most} or less"
+            )
+        config = transformers.AutoConfig.for_model(kind, **settings, architectures=[])
+        if config.vocab_size < inputs["vocabulary"]:
+            raise ConfigError(
+                f"{name} knows {config.vocab_size:,} tokens, and the tokenizer has {inputs['vocabulary']:,}; they do "
+                "not belong together"
+            )
+        config.dtype = "float32"
+        network = transformers.AutoModel.from_config(config).float()
+        if getattr(network, "pooler", None) is not None:
+            network.pooler = None  # reads the first token alone, and would never learn here
+        self.network = network
+        self.width = int(config.hidden_size)
+        self.pooled, self.separator = inputs["pooled"], inputs["separator"]
+        self.tells_pairs = self.separator is not None and getattr(config, "type_vocab_size", 0) > 1
+
+    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        seen = torch.ones_like(tokens) if mask is None else mask.to(tokens.dtype)
+        more = {}
+        if self.tells_pairs:
+            ends = (tokens == self.separator).to(tokens.dtype)
+            more = {"token_type_ids": (ends.cumsum(1) - ends).clamp(max=1) * seen}
+        features: Tensor = self.network(input_ids=tokens, attention_mask=seen, **more).last_hidden_state
+        return mean_of_tokens(features, mask) if self.pooled else features

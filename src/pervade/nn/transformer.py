@@ -1,0 +1,159 @@
+"""The transformer's parts, shared by our encoder and our language model (Vaswani et al. 2017, arXiv:1706.03762).
+
+Pre-norm with RMSNorm (Zhang & Sennrich 2019, arXiv:1910.07467), rotary positions (Su et al. 2021, arXiv:2104.09864),
+SwiGLU (Shazeer 2020, arXiv:2002.05202), attention by torch's `scaled_dot_product_attention`, no biases.
+
+Axis letters: n rows, t positions, h heads, e width of a head, d width.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+ROTARY_BASE = 10000.0
+
+
+class Rotary(nn.Module):
+    """Turns queries and keys (n, h, t, e) by their positions, so that a score depends on the distance of two."""
+
+    cosine: Tensor
+    sine: Tensor
+
+    def __init__(self, head_width: int, longest: int) -> None:
+        super().__init__()
+        rate = ROTARY_BASE ** (-torch.arange(0, head_width, 2, dtype=torch.float32) / head_width)
+        angle = torch.outer(torch.arange(longest, dtype=torch.float32), rate)
+        self.register_buffer("cosine", angle.cos(), persistent=False)
+        self.register_buffer("sine", angle.sin(), persistent=False)
+
+    def forward(self, x: Tensor, start: int = 0) -> Tensor:
+        """`start` is the position of the first."""
+        cosine, sine = (each[start : start + x.shape[2]].to(x.dtype) for each in (self.cosine, self.sine))
+        left, right = x.chunk(2, dim=-1)
+        return torch.cat([left * cosine - right * sine, right * cosine + left * sine], -1)
+
+
+class Cache:
+    """Keys and values of the positions that were read already, for one layer; room for `longest` is taken at once."""
+
+    def __init__(self, rows: int, heads: int, longest: int, head_width: int, like: Tensor) -> None:
+        shape = (rows, heads, longest, head_width)
+        self.keys, self.values = (torch.empty(shape, dtype=like.dtype, device=like.device) for _ in range(2))
+        self.length = 0
+
+    def add(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """All keys and values so far, these among them."""
+        end = self.length + keys.shape[2]
+        self.keys[:, :, self.length : end] = keys
+        self.values[:, :, self.length : end] = values
+        self.length = end
+        return self.keys[:, :, :end], self.values[:, :, :end]
+
+
+class Attention(nn.Module):
+    def __init__(self, width: int, heads: int, causal: bool, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.causal, self.dropout = heads, causal, dropout
+        self.into = nn.Linear(width, 3 * width, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
+
+    def forward(self, x: Tensor, rotary: Rotary, mask: Tensor | None, cache: Cache | None = None) -> Tensor:
+        n, t, d = x.shape
+        query, key, value = self.into(x).view(n, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
+        start = cache.length if cache is not None else 0
+        query, key = rotary(query, start), rotary(key, start)
+        if cache is not None:
+            key, value = cache.add(key, value)
+        seen = F.scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            attn_mask=mask,
+            dropout_p=self.dropout if self.training else 0.0,
+            # One new position sees all before it; several at once, only what lies before each.
+            is_causal=self.causal and mask is None and t > 1,
+        )
+        out: Tensor = self.out(seen.transpose(1, 2).reshape(n, t, d))
+        return out
+
+
+class SwiGLU(nn.Module):
+    """(silu(x A) * x B) C; the inner width is 8/3 of the outer, rounded up to 32, so as many weights as the usual 4."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        inner = math.ceil(width * 8 / 3 / 32) * 32
+        self.into = nn.Linear(width, 2 * inner, bias=False)
+        self.out = nn.Linear(inner, width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, value = self.into(x).chunk(2, dim=-1)
+        out: Tensor = self.out(F.silu(gate) * value)
+        return out
+
+
+class Block(nn.Module):
+    """x + attention(norm(x)), then x + SwiGLU(norm(x))."""
+
+    def __init__(self, width: int, heads: int, causal: bool, dropout: float) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = nn.RMSNorm(width, eps=1e-6), nn.RMSNorm(width, eps=1e-6)
+        self.attention, self.feed = Attention(width, heads, causal, dropout), SwiGLU(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, rotary: Rotary, mask: Tensor | None, cache: Cache | None = None) -> Tensor:
+        x = x + self.dropout(self.attention(self.norm1(x), rotary, mask, cache))
+        y: Tensor = x + self.dropout(self.feed(self.norm2(x)))
+        return y
+
+
+class Transformer(nn.Module):
+    """Token numbers (n, t) to features (n, t, d).
+
+    `mask` (n, t) is True at tokens and False at padding, which nobody looks at; what comes out at padding means
+    nothing. A causal one takes no mask: padding stands at the end, where no token before it looks.
+    """
+
+    def __init__(
+        self, vocabulary: int, longest: int, width: int, depth: int, heads: int, causal: bool, dropout: float
+    ) -> None:
+        super().__init__()
+        self.causal, self.longest, self.heads, self.width = causal, longest, heads, width
+        self.embedding = nn.Embedding(vocabulary, width)
+        self.rotary = Rotary(width // heads, longest)
+        self.blocks = nn.ModuleList(Block(width, heads, causal, dropout) for _ in range(depth))
+        self.norm = nn.RMSNorm(width, eps=1e-6)
+        self.dropout = nn.Dropout(dropout)
+        self._draw(depth)
+
+    def _draw(self, depth: int) -> None:
+        """Deviation 0.02; what ends a residual branch is smaller by sqrt(2 depth), so that the sum does not grow with
+        the depth (Radford et al. 2019)."""
+        for name, parameter in self.named_parameters():
+            if parameter.ndim == 2:
+                nn.init.normal_(parameter, std=0.02 / (math.sqrt(2 * depth) if name.endswith("out.weight") else 1.0))
+
+    def caches(self, rows: int) -> list[Cache]:
+        """One for each block, for generating up to `longest` positions."""
+        like = self.embedding.weight
+        return [Cache(rows, self.heads, self.longest, self.width // self.heads, like) for _ in self.blocks]
+
+    def forward(self, tokens: Tensor, mask: Tensor | None = None, caches: list[Cache] | None = None) -> Tensor:
+        x = self.dropout(self.embedding(tokens))
+        seen = None if self.causal or mask is None or bool(mask.all()) else mask[:, None, None, :]
+        for number, block in enumerate(self.blocks):
+            x = block(x, self.rotary, seen, caches[number] if caches else None)
+        out: Tensor = self.norm(x)
+        return out
+
+
+def mean_of_tokens(features: Tensor, mask: Tensor | None) -> Tensor:
+    """(n, t, d) to (n, d): the mean over tokens, padding left out."""
+    if mask is None:
+        return features.mean(1)
+    weight = mask.to(features.dtype)[:, :, None]
+    return (features * weight).sum(1) / weight.sum(1).clamp(min=1.0)

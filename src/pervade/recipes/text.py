@@ -1,0 +1,185 @@
+"""Recipes for texts. A model's name, and where its weights come from, pick the recipe.
+
+pervade train DATA                        within_reach(): a small sentence encoder finetuned where it can be had
+pervade train DATA --init random          scratch(): a small transformer and its tokenizer, learnt from DATA alone
+pervade train DATA --model hf:NAME        finetune(): AdamW at a low rate, three passes
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pervade.core import download, spec
+from pervade.core.errors import ConfigError
+from pervade.core.protocols import Domain, EarlyStopping, Initializer, Model, Recipe
+from pervade.data import listing
+from pervade.data.sources.by_length import ByLength
+from pervade.domains.text import Text, contents, looks_like_text
+from pervade.init.pretrained import Pretrained, out_of_reach, starting_from
+from pervade.init.random import Random
+from pervade.models.hf import HuggingFace
+from pervade.models.transformer import Transformer
+from pervade.search_space import Choice, Range
+from pervade.tasks.classify import Classify
+from pervade.tasks.regress import Regress
+from pervade.tasks.tag import Tag
+from pervade.train.optim.adamw import AdamW
+from pervade.train.schedule.cosine import Cosine
+from pervade.train.tuning.freeze import Freeze
+from pervade.train.tuning.full import Full
+from pervade.train.tuning.lora import Lora
+from pervade.weights.hub import HubRepository
+
+TASKS = {
+    "text-classification": "one class for each text or pair of texts; a table of texts and labels, or folders of .txt",
+    "text-multi-label-classification": "several labels for each text, or none; a table of lists, or of 0 and 1",
+    "text-regression": "a number for each text or pair of texts; a table of texts and numbers",
+}
+BY_TARGET = {"labels": "text-multi-label-classification", "number": "text-regression"}
+
+ENGLISH = "sentence-transformers/all-MiniLM-L6-v2"  # 22 million weights, Apache-2.0
+OTHERS = "intfloat/multilingual-e5-small"  # 118 million, most of them the vocabulary of 100 languages; MIT
+LONGEST = 256  # tokens, unless the model takes fewer
+
+
+def recognises(source: Any, label_column: str | None = None, text_column: str | None = None) -> str | None:
+    if not isinstance(source, (str, Path)) or not looks_like_text(source, text_column):
+        return None
+    target = listing.detect(source, contents(text_column, label_column), label_column)
+    return BY_TARGET.get(target, "text-classification")
+
+
+def recipe(
+    model: str | Model | None = None,
+    task: str = "text-classification",
+    init: str | Initializer | None = None,
+    source: Any = None,
+) -> Recipe:
+    """The recipe that belongs to a model and to where its first weights come from, with the task asked; `source` is
+    looked at for the language, where neither is named. Raises ConfigError with the nearest name."""
+    return asked(of_classes(model, init, source), task)
+
+
+def asked(recipe: Recipe, task: str) -> Recipe:
+    """A recipe for classes, with another question in their place."""
+    if task == "text-multi-label-classification":
+        domain = replace(recipe.domain, target="labels")  # type: ignore[type-var]
+        return replace(recipe, domain=domain, task=Tag(), early_stopping=EarlyStopping("mean_average_precision"))
+    if task == "text-regression":
+        domain = replace(recipe.domain, target="number")  # type: ignore[type-var]
+        stopping = EarlyStopping("mean_absolute_error")
+        return replace(recipe, domain=domain, task=Regress(), early_stopping=stopping)
+    return recipe
+
+
+def of_classes(model: str | Model | None, init: str | Initializer | None, source: Any) -> Recipe:
+    if model is None and init is None:
+        return within_reach(source)
+    network: Model | None = spec.decode(model, Model) if isinstance(model, str) else model
+    if network is None or isinstance(network, Transformer):
+        start = starting_from("random" if init is None else init)
+    else:
+        start = starting_from("pretrained" if init is None else init)
+    if isinstance(start, Pretrained):
+        known, domain = start.made_with()
+        if network is None and known is None and start.source:
+            raise ConfigError(f"--init {start.source} does not say which network it is of; name it with --model")
+        if network is None and known is None:
+            return within_reach(source)
+        return finetune(network or known, start, domain)  # type: ignore[arg-type]
+    if network is None or isinstance(network, Transformer):
+        return replace(scratch(network), init=start)
+    return replace(finetune(network, start), epochs=20)
+
+
+def within_reach(source: Any) -> Recipe:
+    """Where neither model nor weights are named: a small encoder of sentences, for English or for many languages, where
+    it lies in the cache or can be downloaded; else `scratch`. What was chosen, and why, is said."""
+    name = ENGLISH if mostly_english(source) else OTHERS
+    why = out_of_reach(HubRepository(name))
+    if why is None:
+        return finetune(HuggingFace(name))
+    download.announce(f"init: random weights, since no pretrained ones are within reach: {why}")
+    return replace(scratch(), init=Random(because=f"no pretrained ones are within reach: {why}"))
+
+
+def mostly_english(source: Any) -> bool:
+    """Whether nearly all letters of DATA's first texts are those of English."""
+    path = Path(source)
+    try:
+        if path.is_dir():
+            path = next(each for each in sorted(path.rglob("*")) if each.suffix in (".csv", ".tsv", ".jsonl", ".txt"))
+        text = path.read_bytes()[:100_000].decode("utf-8", "ignore")
+    except (OSError, StopIteration):
+        return True
+    letters = [each for each in text if each.isalpha()]
+    return sum(each.isascii() for each in letters) >= 0.98 * len(letters)
+
+
+def scratch(model: Model | None = None) -> Recipe:
+    """A transformer of our own from random weights, with a tokenizer learnt from the training split."""
+    return Recipe(
+        domain=Text(),
+        task=Classify(smoothing=0.1),
+        model=model or Transformer(width=128, depth=2, heads=4, dropout=0.2),
+        optimizer=AdamW(lr=1e-3, weight_decay=0.05),
+        schedule=Cosine(),
+        init=Random(),
+        source=ByLength(),
+        tuning=Full(decay_all=False),
+        early_stopping=EarlyStopping("log_loss"),
+        epochs=10,
+        batch_size=32,
+        clip_norm=1.0,
+    )
+
+
+def finetune(model: Model, init: Initializer | None = None, domain: Domain | None = None) -> Recipe:
+    """Pretrained weights: AdamW at a low rate with warm-up and cosine, three passes (Devlin et al. 2019)."""
+    most = getattr(model, "length", None)
+    own = domain if isinstance(domain, Text) else Text(tokenizer_from=getattr(model, "name", ""))
+    start = init or Pretrained()
+    if isinstance(domain, Text) and isinstance(start, Pretrained):
+        own = Text(length=domain.length, tokenizer_from=start.source)
+    return replace(
+        scratch(model),
+        domain=replace(own, length=min(LONGEST, most or LONGEST)),
+        task=Classify(),
+        init=start,
+        optimizer=AdamW(lr=5e-5, weight_decay=0.01),
+        schedule=Cosine(),
+        early_stopping=EarlyStopping("log_loss"),
+        epochs=3,
+        batch_size=32,
+    )
+
+
+def tuned(recipe: Recipe, tuning: str) -> Recipe:
+    """The recipe with "freeze" (the head alone learns, on features computed once) or "lora" (adapters learn).
+
+    Raises ConfigError where the weights are random, since then there is nothing to keep.
+    """
+    if isinstance(recipe.init, Random):
+        raise ConfigError(
+            f"--{tuning} keeps the first weights, and these are random; name trained ones with --init "
+            f"(or, if that is what you want, set -o tuning={tuning})"
+        )
+    if tuning == "lora":
+        return replace(recipe, tuning=Lora(), optimizer=AdamW(lr=5e-4))
+    return replace(
+        recipe, tuning=Freeze(), optimizer=AdamW(lr=1e-2, weight_decay=0.1), schedule=Cosine(warm_up=0.0), epochs=30
+    )
+
+
+def search_space(recipe: Recipe) -> dict[str, Range | Choice]:
+    """What `pervade tune` varies: first the learning rate, up and down to ten times."""
+    if not isinstance(recipe.domain, Text):
+        return {}
+    lr = recipe.optimizer.lr
+    return {
+        "optimizer.lr": Range(lr / 10, lr * 10, log=True),
+        "optimizer.weight_decay": Range(1e-3, 1e-1, log=True),
+        "epochs": Choice((2, 3, 5)),
+    }
