@@ -95,7 +95,8 @@ def _sentence(result: dict[str, Any]) -> str:
     if other is None or other["value"] is None:
         return text
     text += f", {baseline['name']} would {'be on' if is_accuracy else 'reach'} {wording.value(name, other['value'])}"
-    unproven = f": NOT shown to be better than {'guessing' if is_accuracy else 'the baseline'}"
+    guessing = is_accuracy and "differences" not in baseline
+    unproven = f": NOT shown to be better than {'guessing' if guessing else 'that'}"
     return text + ("" if beats_baseline(result) in (True, None) else unproven)
 
 

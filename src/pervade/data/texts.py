@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pervade.core.download import announce
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut
 from pervade.data import table_files, tables
@@ -44,8 +45,16 @@ class Texts:
     suffixes: tuple[str, ...] = SUFFIXES
 
     def records(self, path: Path) -> list[Record]:
+        """Says aloud what it takes each column for where the table has no line of names."""
         asked = [each for part in (self.text_column, self.label_column) if part for each in part.split(",")]
-        return table_files.read(path, lambda rows: has_names(rows, asked), self.encoding, named=_by_content)
+
+        def named(rows: table_files.Lines) -> list[str]:
+            names = by_content(rows)
+            found = [f"column {names.index(each) + 1} for the {each}" for each in ("text", "label") if each in names]
+            _say_once(path, f"{path.name} has no line of names; taken by what stands in them: {', '.join(found)}")
+            return names
+
+        return table_files.read(path, lambda rows: has_names(rows, asked), self.encoding, named)
 
     def columns(
         self, path: Path | str, records: list[Record], free: Sequence[str], target: Kind, labels: Sequence[str]
@@ -66,6 +75,8 @@ class Texts:
             return (known[0],)
         others = (*tables.LABEL_COLUMNS, *tables.SPLIT_COLUMNS, *tables.GROUP_COLUMNS, "id", "idx", "index")
         left = [column for column in free if column.strip().lower() not in others and _texts(records, column)]
+        if len(left) > 1:  # classes are few, texts are many
+            left = [column for column in left if len({record.get(column) for record in records}) > len(records) / 2]
         if len(left) == 1:
             return (left[0],)
         raise DataError(
@@ -110,7 +121,7 @@ def _label_column(rows: Sequence[Sequence[str]]) -> int | None:
     return best if best is not None and counts[best] <= FEW_LABELS and counts[best] * 2 <= len(rows) else None
 
 
-def _by_content(rows: Sequence[Sequence[str]]) -> list[str]:
+def by_content(rows: Sequence[Sequence[str]]) -> list[str]:
     """Names for the columns of a table without any: the longest cells are the text, few different ones the label."""
     width = len(rows[0])
     lengths = [sum(len(row[i]) for row in rows if i < len(row)) for i in range(width)]
@@ -124,6 +135,16 @@ def _by_content(rows: Sequence[Sequence[str]]) -> list[str]:
     elif label is not None:
         names[[i for i in range(width) if i != text][label]] = "label"
     return names
+
+
+_told: set[Path] = set()
+
+
+def _say_once(path: Path, text: str) -> None:
+    """A table is read several times: to see what it is, and then for good."""
+    if path.absolute() not in _told:
+        _told.add(path.absolute())
+        announce(f"data: {text}")
 
 
 # files

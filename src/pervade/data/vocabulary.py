@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pervade.core import files
 from pervade.core.errors import CheckpointError, ConfigError, ContractError
@@ -106,33 +106,56 @@ def learn(texts: Iterable[str], kind: Kind, size: int) -> str:
 
     `size` is the number of tokens at most. Chinese characters are words of their own in WordPiece.
     """
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    from tokenizers import processors
 
-    trainer: Any
-    if kind == "wordpiece":
-        made = Tokenizer(models.WordPiece(unk_token=UNKNOWN))
-        made.normalizer = normalizers.BertNormalizer(lowercase=True, strip_accents=False)
-        made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        made.decoder = decoders.WordPiece()
-        trainer = trainers.WordPieceTrainer(
-            vocab_size=size, special_tokens=list(SPECIAL), show_progress=False, min_frequency=2
-        )
-    else:
-        made = Tokenizer(models.BPE())
-        made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        made.decoder = decoders.ByteLevel()
-        alphabet = pre_tokenizers.ByteLevel.alphabet()
-        trainer = trainers.BpeTrainer(
-            vocab_size=size, special_tokens=list(SPECIAL), show_progress=False, initial_alphabet=sorted(alphabet)
-        )
-    made.train_from_iterator(_pieces(texts), trainer)
-    numbers = [(name, made.token_to_id(name)) for name in (BEGINNING, SEPARATOR)]
+    made = _wordpiece(list(texts), size) if kind == "wordpiece" else _byte_level(texts, size)
     made.post_processor = processors.TemplateProcessing(
         single=f"{BEGINNING} $A {SEPARATOR}",
         pair=f"{BEGINNING} $A {SEPARATOR} $B:1 {SEPARATOR}:1",
-        special_tokens=numbers,
+        special_tokens=[(name, made.token_to_id(name)) for name in (BEGINNING, SEPARATOR)],
     )
     return str(made.to_str())
+
+
+def _byte_level(texts: Iterable[str], size: int) -> Tokenizer:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    made = Tokenizer(models.BPE())
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(
+        vocab_size=size, special_tokens=list(SPECIAL), show_progress=False, initial_alphabet=alphabet
+    )
+    made.train_from_iterator(_pieces(texts), trainer)
+    return made
+
+
+def _wordpiece(texts: Sequence[str], size: int) -> Tokenizer:
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+    made = Tokenizer(models.WordPiece(unk_token=UNKNOWN))
+    made.normalizer = normalizers.BertNormalizer(lowercase=True, strip_accents=False)
+    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    made.decoder = decoders.WordPiece()
+    # The library numbers the letters inside words ("##a") in the order of a hash table, another one each time, and
+    # pairs that are as frequent are merged by their numbers. So they are learnt first, and then given in order.
+    _learn_pieces(made, texts, size, [])
+    letters = sorted(token for token in made.get_vocab() if len(token) == 3 and token.startswith("##"))
+    _learn_pieces(made, texts, size, letters)
+    made.model = models.WordPiece(made.get_vocab(with_added_tokens=True), unk_token=UNKNOWN)
+    again = json.loads(made.to_str())
+    again["added_tokens"] = [each for each in again["added_tokens"] if each["content"] in SPECIAL]
+    return Tokenizer.from_str(json.dumps(again))
+
+
+def _learn_pieces(made: Tokenizer, texts: Sequence[str], size: int, letters: Sequence[str]) -> None:
+    from tokenizers import trainers
+
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=size, special_tokens=[*SPECIAL, *letters], show_progress=False, min_frequency=2
+    )
+    made.train_from_iterator(_pieces(texts), trainer)
 
 
 def _pieces(texts: Iterable[str], most: int = 1000) -> Iterator[list[str]]:

@@ -279,4 +279,4 @@ def _sample(source: Any, content: texts.Texts) -> tuple[Path | None, list[tables
             first = next(inside, None)
             return (path if first is not None and first.suffix.lower() in texts.SUFFIXES else None), []
         path = found[0]
-    return path.parent, content.records(path) if tables.is_table(path) else []
+    return (path.parent, content.records(path)) if tables.is_table(path) else (None, [])

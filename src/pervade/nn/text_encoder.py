@@ -52,7 +52,7 @@ class TextEncoder(nn.Module):
                 f"{name} takes {most} tokens at most, and domain.length is {inputs['length']}; set -o domain.length="
                 f"{most} or less"
             )
-        config = transformers.AutoConfig.for_model(kind, **settings, architectures=[])
+        config = transformers.AutoConfig.for_model(kind, **{**settings, "architectures": []})
         if config.vocab_size < inputs["vocabulary"]:
             raise ConfigError(
                 f"{name} knows {config.vocab_size:,} tokens, and the tokenizer has {inputs['vocabulary']:,}; they do "

@@ -39,7 +39,7 @@ def of(record: Record) -> Verdict:
         labels = _labels(record)
         return Verdict(does(record, labels), classes(labels), unmeasured(record), "", beginning=beginning(record))
     return Verdict(
-        does(record, result.labels, proven=result.beats_baseline is not False),
+        does(record, result.labels, proven=result.beats_baseline is not False, than=rival(result)),
         classes(result.labels),
         measured(record, result),
         baseline(result),
@@ -49,12 +49,17 @@ def of(record: Record) -> Verdict:
     )
 
 
-def does(record: Record, labels: list[str], proven: bool = True) -> str:
-    """What the model does, or, where it has not been `proven`, what it was trained to do."""
+def rival(result: Result) -> str:
+    """What the model is to do better than: a linear model, which was trained, or what takes no learning."""
+    return "a linear model" if "differences" in (result.details.get("baseline") or {}) else "guessing"
+
+
+def does(record: Record, labels: list[str], proven: bool = True, than: str = "guessing") -> str:
+    """What the model does, or, where it has not been `proven` to do better `than` that, what it was trained to do."""
     question = QUESTIONS.get(str(record.part("task").get("use")))
     if question is not None:
         claim = question.format(one=wording.noun(record, 1), labels=wording.count(len(labels)))
-        return f"This model {claim}." if proven else f"This model {claim}, and is not shown to do better than guessing."
+        return f"This model {claim}." if proven else f"This model {claim}, and is not shown to do better than {than}."
     if not labels:
         task = str(record.part("task").get("use") or "an unregistered task")
         claim = f"A model trained on {wording.noun(record)} for the task “{task}”"
@@ -64,7 +69,7 @@ def does(record: Record, labels: list[str], proven: bool = True) -> str:
     else:
         what, skill = "sort", f"{wording.noun(record)} into {wording.count(len(labels))} classes"
     if not proven:
-        return f"This model was to {what} {skill}, and is not shown to do better than guessing."
+        return f"This model was to {what} {skill}, and is not shown to do better than {than}."
     return f"This model {what}s {skill}."
 
 
