@@ -201,7 +201,7 @@ def test_the_task_is_told_by_the_data(table: Path, tmp_path: Path) -> None:
 
 def test_a_label_seen_in_the_test_split_only(tmp_path: Path) -> None:
     write(tmp_path / "d" / "train.tsv", reviews(40))
-    write(tmp_path / "d" / "test.tsv", [*reviews(20, seed=1), ("quite odd", "odd")])
+    write(tmp_path / "d" / "test.tsv", [*reviews(20, seed=1), ("quite odd", "odd"), ("so odd", "odd")])
     with pytest.raises(DataError, match="class 'odd' stands in the test split"):
         pervade.fit(tmp_path / "d", recipe=recipe(), name="a", runs=tmp_path, options=Options())
 

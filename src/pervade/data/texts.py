@@ -172,6 +172,16 @@ def digest(*texts: str) -> str:
     return hashlib.sha256("\0".join(each.strip() for each in texts).encode()).hexdigest()
 
 
+def without_spaces(some: Sequence[str]) -> bool:
+    """Whether these texts are in a script that does not part words, such as Chinese or Japanese."""
+    wide = total = 0
+    for text in some:
+        letters = [each for each in text[:200] if each.isalpha()]
+        total += len(letters)
+        wide += sum(unicodedata.east_asian_width(each) in "WF" for each in letters)
+    return wide > total / 3
+
+
 def known_encoding(name: str) -> bool:
     try:
         codecs.lookup(name)

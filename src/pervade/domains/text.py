@@ -209,9 +209,10 @@ class Text(Domain):
             [" ".join(str(each[name]) for name in ("text", "second") if name in each) for each in part]
             for part in (train, rows)
         )
-        spaced = np.mean([len(each.split()) / max(len(each), 1) for each in learnt[:1000]]) > 0.05
-        words = {"ngram_range": (1, 2)} if spaced else {"analyzer": "char", "ngram_range": (1, 3)}
-        made = TfidfVectorizer(sublinear_tf=True, max_features=MOST_FEATURES, token_pattern=r"(?u)\b\w+\b", **words)
+        spaced = not texts.without_spaces(learnt[:1000])
+        words: dict[str, Any] = {"ngram_range": (1, 2), "token_pattern": r"(?u)\b\w+\b"}
+        characters: dict[str, Any] = {"ngram_range": (1, 3), "analyzer": "char"}
+        made = TfidfVectorizer(sublinear_tf=True, max_features=MOST_FEATURES, **(words if spaced else characters))
         try:
             matrix = made.fit_transform(learnt)
         except ValueError:  # nothing but signs: there are no words

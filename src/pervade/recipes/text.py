@@ -16,6 +16,7 @@ from pervade.core.errors import ConfigError
 from pervade.core.protocols import Domain, EarlyStopping, Initializer, Model, Recipe
 from pervade.data import listing
 from pervade.data.sources.by_length import ByLength
+from pervade.data.sources.dataset import Dataset
 from pervade.domains.text import Text, contents, looks_like_text
 from pervade.init.pretrained import Pretrained, out_of_reach, starting_from
 from pervade.init.random import Random
@@ -168,8 +169,14 @@ def tuned(recipe: Recipe, tuning: str) -> Recipe:
         )
     if tuning == "lora":
         return replace(recipe, tuning=Lora(), optimizer=AdamW(lr=5e-4))
+    # Features are as many for every text, however long it is.
     return replace(
-        recipe, tuning=Freeze(), optimizer=AdamW(lr=1e-2, weight_decay=0.1), schedule=Cosine(warm_up=0.0), epochs=30
+        recipe,
+        tuning=Freeze(),
+        source=Dataset(),
+        optimizer=AdamW(lr=1e-2, weight_decay=0.1),
+        schedule=Cosine(warm_up=0.0),
+        epochs=30,
     )
 
 
