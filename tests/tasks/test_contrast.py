@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -424,6 +425,24 @@ def test_predictions_of_other_weights_are_written_anew(run: api.Run) -> None:
     path.write_bytes(b"damaged")
     run.predict(files.read_json(run.directory.data)["columns"]["path"][0])
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("first", ["p", "p1"])  # the same people, and fewer
+def test_from_a_run_with_its_embedding(run: api.Run, faces: Path, tmp_path: Path, first: str) -> None:
+    for person in faces.glob(f"{first}*"):
+        shutil.copytree(person, tmp_path / "data" / person.name)
+    again = api.fit(
+        tmp_path / "data",
+        task="image-feature-extraction",
+        init=str(run.path),
+        runs=tmp_path / "runs",
+        settings=[*SMALL, "epochs=1", "optimizer.lr=1e-9", "validation=0.2", "test=0.25"],
+        options=Options(Silent()),
+    )
+    started = files.read_json(again.directory.init)
+    assert (started["left_out"], started["new"]) == ([], [])
+    picture = sorted(faces.glob("p11/*"))
+    assert np.allclose(again.embed(picture), run.embed(picture), atol=1e-4)
 
 
 def test_all_of_one_picture(tmp_path: Path, faces: Path) -> None:
