@@ -252,6 +252,8 @@ def fit(
             task, recipe = recipes.choose(data, task, known, flags["init"], tuning, flags.get("label_column"))
         options.screen.say(f"task: {task}")
     chosen = configure(recipe, settings, **flags)
+    if together is not None:
+        members.check(together, chosen)
     called = hub.title(data) if hub.is_address(data) else Path(str(data)).absolute().stem
     wish = wish or f"{called}-{registry.name_of(type(chosen.model)) or 'model'}"
     # Under torchrun the first process makes the run, and the others join it.

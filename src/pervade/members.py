@@ -66,6 +66,16 @@ def plan(seeds: int | None, folds: int | None) -> Plan | None:
     return Plan(kind, number)
 
 
+def check(plan: Plan, recipe: Recipe) -> None:
+    """Raises ConfigError where the figures of such members could not be put together."""
+    if plan.kind == "folds" and recipe.task.couples_rows:
+        raise ConfigError(
+            f"--folds {plan.number} puts the answers of {plan.number} models together, and the figures of this task "
+            f"compare rows with one another, which answers of several models cannot be; take --seeds {plan.number}, or "
+            "a single run"
+        )
+
+
 def write_plan(run: RunDirectory, plan: Plan) -> None:
     files.write_json(run.members, asdict(plan))
 

@@ -455,6 +455,23 @@ def test_all_of_one_picture(tmp_path: Path, faces: Path) -> None:
         api.fit(tmp_path / "data", task="image-feature-extraction", runs=tmp_path / "runs", options=Options(Silent()))
 
 
+def test_folds_are_refused_before_anything_is_trained(faces: Path, tmp_path: Path) -> None:
+    """Embeddings of different models cannot be compared with one another."""
+    with pytest.raises(
+        ConfigError, match=r"--folds 3 puts the answers of 3 models together.*take --seeds 3, or a single"
+    ):
+        api.fit(
+            faces,
+            task="image-feature-extraction",
+            model="reference-mlp",
+            runs=tmp_path / "runs",
+            folds=3,
+            settings=SMALL,
+            options=Options(Silent()),
+        )
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_classifier_embeds_nothing(tmp_path: Path, shapes: Path) -> None:
     small = ["domain.size=12", "epochs=1", "workers=0", "model.units=[4]"]
     classifier = api.fit(shapes, model="reference-mlp", runs=tmp_path, settings=small, options=Options(Silent()))
