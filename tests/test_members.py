@@ -73,6 +73,23 @@ def test_a_given_test_split_stays_aside() -> None:
     assert list(folds.member(divided, 1, 0.15, 0).column("split"))[:5] == [folds.ASIDE] * 5
 
 
+def test_what_belongs_to_a_row_set_aside_is_in_no_fold() -> None:
+    given = ["test", "train", "train", "validation", *["train"] * 8]
+    group = ["x", "x", "y", "y", *"abcdefgh"]
+    hashes = [str(i) for i in range(11)] + ["0"]
+    divided, left_out = folds.assign(
+        rows([("a", "b")[i // 2 % 2] for i in range(12)], split=given, group=group, hash=hashes), 2, seed=0
+    )
+    assert [(each.source, each.reason) for each in left_out] == [
+        ("1", "of the same group as 0 in the test split, so not used for train"),
+        ("11", "byte-identical to 0 in the test split, so not used for train"),
+    ]
+    by_id = dict(zip(divided.column("id"), divided.column("fold"), strict=True))
+    assert by_id["0"] == 0
+    assert by_id["2"] == by_id["3"] > 0  # a given validation split goes into the folds, so nothing parts these
+    assert 0 not in [fold for name, fold in by_id.items() if name != "0"]
+
+
 def test_too_few_to_divide() -> None:
     with pytest.raises(DataError, match="3 independent rows cannot be divided into 5 folds"):
         folds.assign(rows(["a", "b", "a"]), 5, seed=0)
