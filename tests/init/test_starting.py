@@ -88,6 +88,17 @@ class TestRuns:
         expected = first.predict_proba(x, checkpoint="best")
         np.testing.assert_allclose(second.predict_proba(x, checkpoint="last"), expected, atol=0.2)
 
+    def test_from_a_frozen_run_training_distorts_again(self, shapes: Path, tmp_path: Path) -> None:
+        """What the network sees is its own; how training distorts it belongs to the recipe."""
+        seen = ["domain.size=20", "domain.margin=1.2", "domain.flip=false", "domain.channels=1"]
+        settings = [*seen, *NARROW, "tuning=freeze", "domain.augment=false", "workers=0"]
+        options = Options(screen=Heard())
+        start = {"model": "resnet10", "init": "random", "name": "first", "epochs": 1}
+        pervade.fit(shapes, runs=tmp_path, settings=settings, options=options, **start)
+        found = image.recipe(init=str(tmp_path / "first")).domain
+        assert found == replace(image.finetune().domain, size=20, margin=1.2, flip=False, channels=1)
+        assert found.augment
+
     def test_from_a_run_with_adapters(self, shapes: Path, tmp_path: Path) -> None:
         """What the adapters add is in the weights: the new network says the same before it learns."""
         fit(shapes, tmp_path, name="first", model="resnet10", init="random", settings=NARROW)

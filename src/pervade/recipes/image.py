@@ -227,12 +227,12 @@ def tuned(recipe: Recipe, tuning: str) -> Recipe:
 
 
 def finetune(model: Model | None = None, init: Initializer | None = None, domain: Domain | None = None) -> Recipe:
-    """Pretrained weights, at the size they were trained at unless `domain` says another: AdamW at a low rate with
-    warm-up and cosine, few passes."""
+    """Pretrained weights, at the size they were trained at unless `domain`, that of the run they come from, says
+    another: AdamW at a low rate with warm-up and cosine, few passes."""
     model = model or ResNet()
     return replace(
         scratch(model),
-        domain=domain or Image(size=getattr(model, "side", 224), views=2),
+        domain=_as_made_for(domain, Image(size=getattr(model, "side", 224), views=2)),
         early_stopping=EarlyStopping("log_loss"),
         optimizer=AdamW(lr=1e-4),
         schedule=Cosine(),
@@ -240,6 +240,14 @@ def finetune(model: Model | None = None, init: Initializer | None = None, domain
         epochs=8,
         batch_size=32,
     )
+
+
+def _as_made_for(there: Domain | None, own: Image) -> Domain:
+    """What a network was made for: how large its pictures are, their channels, and whether a mirrored one is as good.
+    How they are distorted in training is not its business: a run with --freeze does not distort them at all."""
+    if not isinstance(there, Image):
+        return there or own
+    return replace(own, size=there.size, margin=there.margin, channels=there.channels, flip=there.flip)
 
 
 def search_space(recipe: Recipe) -> dict[str, Range | Choice]:
