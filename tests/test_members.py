@@ -16,6 +16,7 @@ from pervade.core.errors import CheckpointError, ConfigError, DataError
 from pervade.core.types import Rows
 from pervade.data import folds
 from pervade.engine import predict
+from pervade.metrics.classification import classification_metrics
 from pervade.metrics.interval import student
 from pervade.training import Options, Stopped
 from tests.small_run import recipe, same, stop_at, weights
@@ -213,6 +214,36 @@ def test_more_folds_than_rows_leaves_no_run(shapes: Path, tmp_path: Path) -> Non
     with pytest.raises(DataError, match="61"):
         fit(shapes, tmp_path / "runs", "a", folds=61)
     assert list((tmp_path / "runs").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "low", "high"),
+    [
+        ("roc_auc", (0.98, 1.0, 0.99), None, 1.0),
+        ("f1_macro", (0.01, 0.0, 0.02), 0.0, None),
+        ("log_loss", (0.01, 0.0, 0.05), 0.0, None),
+        ("log_loss", (1.01, 1.9, 3.0), 0.0, None),
+        ("brier", (1.8, 2.0, 1.9), None, 2.0),
+    ],
+)
+def test_no_interval_leaves_what_there_can_be(
+    name: str, values: tuple[float, ...], low: float | None, high: float | None
+) -> None:
+    least, most = classification_metrics(["a", "b", "c"])[name].bounds
+    bounds = [least, most if np.isfinite(most) else None]
+    results = {
+        str(i): {"metrics": {name: {"value": each, "low": None, "high": None, "n": 9, "bounds": bounds}}}
+        for i, each in enumerate(values)
+    }
+    found, (below, above) = members._together(name, results), student(np.array(values))
+    assert below < least or above > most
+    assert (found["low"], found["high"]) == (below if low is None else low, above if high is None else high)
+
+
+def test_bounds_are_written_with_the_figures(of_seeds: Path) -> None:
+    figures = pervade.load(of_seeds / "members" / "seed-4").results()["metrics"]
+    assert (figures["roc_auc"]["bounds"], figures["log_loss"]["bounds"]) == ([0.0, 1.0], [0.0, None])
+    assert all(each["bounds"][0] == 0.0 for each in figures.values())
 
 
 def test_all_alike_claims_no_interval(shapes: Path) -> None:

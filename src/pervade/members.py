@@ -31,7 +31,6 @@ from pervade.engine import checkpoint, predict, ranks
 from pervade.evaluate.evaluation import evaluate
 from pervade.metrics.estimate import estimate
 from pervade.metrics.interval import student
-from pervade.report import wording
 from pervade.time_limit import REPORTING
 from pervade.training import Options
 
@@ -254,14 +253,16 @@ def _together(name: str, results: dict[str, dict[str, Any]]) -> dict[str, Any]:
     low, high = student(values)
     mean, deviation = float(values.mean()), float(values.std(ddof=1))
     method = f"t over {len(values)} seeds, on the same rows"
-    if wording.is_share(name):
-        low, high = max(low, 0.0), min(high, 1.0)
+    own_nature = next(iter(own.values()))
+    # The t distribution knows of no bounds: beyond them the true mean cannot lie.
+    least, most = own_nature.get("bounds", (None, None))
+    low, high = low if least is None else max(low, least), high if most is None else min(high, most)
     # All alike, say at none right: an interval of no width would claim a certainty that nobody has.
     alike = deviation < 1e-12
     interval: dict[str, Any] = {"low": None if alike else low, "high": None if alike else high}
     if alike:
         interval["why"] = "every seed gives the same value, so their spread cannot tell how sure it is"
-    kept = {key: value for key, value in next(iter(own.values())).items() if key == "higher_is_better"}
+    kept = {key: value for key, value in own_nature.items() if key in ("higher_is_better", "bounds")}
     return {"value": mean, **interval, "n": n, "method": method, "level": 0.95, **kept} | {
         "mean": mean,
         "deviation": deviation,
