@@ -176,6 +176,15 @@ def test_folds_test_every_row_once(shapes: Path, tmp_path: Path) -> None:
     assert result["metrics"]["accuracy"]["n"] == 60
     assert [["left", "right"][each] for each in columns["target"]] == labels
     assert sum(each["n"] for each in result["members"].values()) == 60
+    trained = {
+        row
+        for name in result["members"]
+        for row, split in enumerate(files.read_json(run.directory.member(name).data)["columns"]["split"])
+        if split == "train"
+    }
+    counts = Counter(labels[row] for row in trained)
+    assert result["details"]["train_counts"] == [counts[label] for label in ("left", "right")]
+    assert result["details"]["baseline"]["name"].endswith("in training, all folds together")
     assert "Each has its own page" in run.report().read_text()
 
 

@@ -270,6 +270,12 @@ def _together(name: str, results: dict[str, dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def _trained(run: RunDirectory, members: Iterable[str], rows: Rows) -> Rows:
+    """The rows that any of the members trained on, each once."""
+    splits = [files.read_json(run.member(name).data)["columns"]["split"] for name in members]
+    return rows.select([i for i, each in enumerate(zip(*splits, strict=True)) if "train" in each])
+
+
 def _pooled(
     run: RunDirectory, results: dict[str, dict[str, Any]], recipe: Recipe | None, rows: Rows
 ) -> tuple[int, dict[str, dict[str, Any]], dict[str, Any]]:
@@ -291,5 +297,8 @@ def _pooled(
     columns = predict.read_columns(path)
     task, domain = loaded[0].task, loaded[0].domain
     estimates = estimate(dict(task.metrics(domain)), columns)
-    details = task.details(columns, tested, domain)
+    details = task.details(columns, _trained(run, results, rows), domain)
+    baseline = details.get("baseline")
+    if isinstance(baseline, dict) and "name" in baseline:
+        details["baseline"] = {**baseline, "name": f"{baseline['name']}, all folds together"}
     return len(columns["row"]), {name: each.as_dict() for name, each in estimates.items()}, details
