@@ -29,6 +29,7 @@ from pervade.engine import checkpoint, features, predict, ranks
 from pervade.engine.fit import Learner, Moment
 from pervade.nn.backbone import Backbone
 from pervade.nn.batch_norm import over_ranks
+from pervade.nn.trial import require_training_size
 from pervade.progress import Screen, Silent, duration
 from pervade.time_limit import AFTERWARDS, REPORTING, TimeLimit
 
@@ -345,6 +346,7 @@ def build(run: RunDirectory, recipe: Recipe, domain: Domain, device: torch.devic
     """
     seed.everything(recipe.seed)
     network = recipe.model.build(domain.inputs(), recipe.task.outputs(domain))
+    require_training_size(network, domain.inputs())
     files.settle(run.state)
     if not run.state.exists() and ranks.rank() == 0:
         started = recipe.init.apply(network, recipe.model, domain)

@@ -73,6 +73,10 @@ class Image(Domain):
         return round(self.size * self.margin)
 
     @property
+    def _training_side(self) -> int:
+        return round(self.size * self.train_scale)
+
+    @property
     def repeats(self) -> bool:
         return not self.augment
 
@@ -196,11 +200,15 @@ class Image(Domain):
         )
 
     def inputs(self) -> dict[str, Json]:
-        return {
+        """ "shape" (c, h, w), "mean" and "deviation" by channel; "training_shape" where training sees others."""
+        inputs: dict[str, Json] = {
             "shape": [self.channels, self.size, self.size],
             "mean": list(self.mean),
             "deviation": list(self.deviation),
         }
+        if self.augment and self._training_side != self.size:
+            inputs["training_shape"] = [self.channels, self._training_side, self._training_side]
+        return inputs
 
     # examples
 
@@ -256,7 +264,7 @@ class Image(Domain):
 
     def _random_crop(self, pixels: np.ndarray, rng: Generator) -> Pillow.Image:
         height, width, _ = pixels.shape
-        side = round(self.size * self.train_scale)
+        side = self._training_side
         if self.crop_area == 1.0:
             top, left = rng.integers(0, height - side + 1), rng.integers(0, width - side + 1)
             return self._picture(self._cut(pixels, top, left, side))
