@@ -495,7 +495,8 @@ class Recipe:
     device: str = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # of training; evaluation and prediction run in fp32
     workers: Annotated[int, Field(ge=0)] = 1  # threads that read ahead; 0: none
-    time_limit: Annotated[float, Field(gt=0)] | None = None  # seconds of training
+    time_limit: Annotated[float, Field(gt=0)] | None = None  # seconds for the whole command: reading, training,
+    # evaluation and report
     then: Recipe | None = None  # learns next, from this one's predictions on its training split
 
     def __post_init__(self) -> None:

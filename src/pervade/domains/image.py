@@ -176,8 +176,8 @@ class Image(Domain):
     # learning from the training split
 
     def fit(self, train: Rows) -> Image:
-        """What targets have to be known by, and the mean and deviation of the pixels (of at most 1,000 pictures, evenly
-        spaced)."""
+        """What targets have to be known by, and the mean and deviation of the pixels (of all pictures; of 2,000 and
+        more only every second, third and so on, so that 1,000 to 1,999 are looked at)."""
         learnt = targets.learn(self.target, train.column("target"))
         step = max(len(train) // 1000, 1)
         count, total, squares = 0, np.zeros(self.channels), np.zeros(self.channels)
