@@ -98,12 +98,13 @@ def test_trains_saves_and_loads(shapes: Path, tmp_path: Path, tuning: str) -> No
     assert 0.5 <= answer["top"][0]["probability"] <= 1
 
 
+@pytest.mark.parametrize("views", [1, 2])
 def test_features_of_a_frozen_body_are_computed_once(
-    shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, views: int
 ) -> None:
     """Training on cached features gives the weights that training on the pictures themselves gives."""
     monkeypatch.setenv("PERVADE_CACHE", str(tmp_path / "cache"))
-    settings = [*SMALL, "tuning=freeze", "domain.augment=false", "epochs=3"]
+    settings = [*SMALL, "tuning=freeze", "domain.augment=false", f"domain.views={views}", "epochs=3"]
     cached = pervade.fit(
         shapes, model="resnet18", init="random", runs=tmp_path, name="a", settings=settings, options=Options()
     )
@@ -120,6 +121,9 @@ def test_features_of_a_frozen_body_are_computed_once(
     assert passes
     for name, value in weights(plain).items():
         torch.testing.assert_close(weights(cached)[name], value, rtol=1e-4, atol=1e-5)
+    logs = [[entry for entry in run.directory.read_log() if entry["event"] == "step"] for run in (cached, plain)]
+    for key in ("step", "loss"):
+        assert [entry[key] for entry in logs[0]] == pytest.approx([entry[key] for entry in logs[1]], rel=1e-4)
 
 
 def test_averaged_weights_are_what_is_saved(shapes: Path, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ class Image(Domain):
     # 1: pieces of the full scale, moved only
     crop_ratio: Annotated[float, Field(ge=1.0, le=4.0)] = 4 / 3  # longest side of that by its shortest, at most
     flip: bool = True  # training mirrors every second picture; off where left and right differ (digits, letters)
-    augment: bool = True  # off: training sees what evaluation sees
+    augment: bool = True  # off: training sees what evaluation sees, all its views
     brightness: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0  # training multiplies by up to 1 +- this
     contrast: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0  # likewise, the distance from the mean grey
     saturation: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0  # likewise, the distance from the pixel's grey
@@ -214,10 +214,7 @@ class Image(Domain):
             pixels = self._pixels(row)
         except (pictures.PictureFault, OSError) as fault:
             raise DataError(f"{row['id']} cannot be read any more: {fault}; put the data back") from None
-        if rng is None:
-            cuts = self._views(pixels)
-        else:
-            cuts = [self._augmented(pixels, rng) if self.augment else self._middle(pixels)]
+        cuts = self._views(pixels) if rng is None or not self.augment else [self._augmented(pixels, rng)]
         known: Example = {}
         if "target" in row:
             learnt = targets.Learnt(self.labels, self.counts, self.rows, self.scale)
