@@ -1,6 +1,6 @@
 """Features of a frozen body: computed once for each row, kept, and given to the head instead of pictures.
 
-The cache's key is what the features depend on: the body's weights, the domain, and the content of the rows.
+The cache's key is all that an entry depends on: the body's weights, the domain, the content of the rows, their targets.
 """
 
 from __future__ import annotations
@@ -92,6 +92,8 @@ def _key(network: Backbone, domain: Domain, rows: Rows) -> str:
             digest.update(
                 name.encode() + value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
             )
-    digest.update(json.dumps([list(rows.column("hash")), list(map(int, rows.number))]).encode())
+    # Targets are kept beside the features, and a label may be mended while every picture stays as it is.
+    targets = list(rows.column("target")) if "target" in rows else None
+    digest.update(json.dumps([list(rows.column("hash")), list(map(int, rows.number)), targets]).encode())
     digest.update(type(network.body).__qualname__.encode() + repr(network.body).encode())
     return digest.hexdigest()
