@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,9 +13,16 @@ from torch import nn
 
 import pervade
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import Tuning
+from pervade.core.protocols import Context, Tuning
+from pervade.domains.image import Image
+from pervade.engine.fit import Learner
 from pervade.models.resnet import ResNet
 from pervade.nn.backbone import Backbone
+from pervade.tasks.classify import Classify
+from pervade.train.optim.adamw import AdamW
+from pervade.train.optim.sgd import SGD
+from pervade.train.schedule.constant import Constant
+from pervade.train.schedule.one_cycle import OneCycle
 from pervade.train.tuning.freeze import Freeze
 from pervade.train.tuning.full import Full
 from pervade.train.tuning.lora import Lora
@@ -54,6 +64,74 @@ def test_gradual_unfreezing_starts_at_the_head() -> None:
     assert starts[0] == 0.0
     assert starts[-1] == 0.5
     assert starts == sorted(starts)
+
+
+def steps_of(net: Backbone, tuning: Tuning, total: int, **settings: Any) -> Iterator[dict[str, torch.Tensor]]:
+    """What the network's state is before the first of `total` steps and after each."""
+    domain = Image(size=16, labels=("a", "b"), mean=(0.5,) * 3, deviation=(0.25,) * 3)
+    optimizer = AdamW(lr=0.01, weight_decay=0.1)
+    learner = Learner(Classify(), net, Context(domain), optimizer, Constant(), total, tuning=tuning, **settings)
+    batch = {"row": torch.arange(8), "input": torch.rand(8, 3, 16, 16), "target": torch.arange(8) % 2}
+    yield copy.deepcopy(net.state_dict())
+    for _ in range(total):
+        learner._take_step(batch)
+        yield copy.deepcopy(net.state_dict())
+
+
+def test_a_stage_stays_bit_for_bit_until_it_begins() -> None:
+    """The running statistics of its batch normalisation too. Five stages: one more begins with every second step."""
+    net = network()
+    stages = net.stages()
+    names = {id(value): name for name, value in net.state_dict(keep_vars=True).items()}
+    of_stage = [{names[id(value)] for value in stage.state_dict(keep_vars=True).values()} for stage in stages]
+    assert any("running_mean" in name for name in of_stage[0])
+    before, *after = steps_of(net, Full(unfreeze=0.5), 20)
+    for step, state in enumerate(after):
+        for depth, within in enumerate(reversed(of_stage), start=1):
+            moved = {name for name in within if not torch.equal(before[name], state[name])}
+            begun = step / 20 >= 0.5 * depth / len(stages)
+            assert moved == (within if begun else set()), (step, depth)
+    assert all(module.training for module in net.modules())
+
+
+def test_modes_return_to_what_a_stage_is_due_after_looking_at_the_network() -> None:
+    """A validation in between, and going on from a saved state, leave the stages that have not begun as they were."""
+    net = network()
+    domain = Image(size=16, labels=("a", "b"), mean=(0.5,) * 3, deviation=(0.25,) * 3)
+
+    def learner() -> Learner:
+        return Learner(Classify(), net, Context(domain), SGD(lr=0.1), Constant(), 10, tuning=Full(unfreeze=0.5))
+
+    first = learner()
+    first.step = 4
+    first._train_mode()
+    modes = [module.training for module in net.modules()]
+    assert len(set(modes)) == 2
+    again = learner()
+    again.load_state_dict(first.state_dict())
+    again._train_mode()
+    assert [module.training for module in net.modules()] == modes
+
+
+def test_rates_of_the_layers_reach_the_optimiser() -> None:
+    """Each group's rate is the schedule's factor times its share of the peak."""
+    net = network()
+    domain = Image(size=16, labels=("a", "b"), mean=(0.5,) * 3, deviation=(0.25,) * 3)
+    tuning = Full(layer_decay=0.5, decay_all=False)
+    schedule = OneCycle(rise=0.5, start=0.1, end=0.0)
+    learner = Learner(Classify(), net, Context(domain), AdamW(lr=0.08), schedule, 4, tuning=tuning)
+    batch = {"row": torch.arange(4), "input": torch.rand(4, 3, 16, 16), "target": torch.arange(4) % 2}
+    depth = {id(p): 0 for p in net.head.parameters()}
+    for number, stage in enumerate(reversed(net.stages()), start=1):
+        depth |= {id(p): number for p in stage.parameters()}
+    for factor in (0.1, 0.55, 1.0, 0.5):
+        learner._take_step(batch)
+        groups = learner.optimizers[0].param_groups
+        for group in groups:
+            for parameter in group["params"]:
+                assert group["lr"] == pytest.approx(factor * 0.08 * 0.5 ** depth[id(parameter)])
+                assert (group["weight_decay"] > 0) == (parameter.ndim > 1)
+        assert sum(len(group["params"]) for group in groups) == len(list(net.parameters()))
 
 
 def test_biases_can_be_spared_of_decay() -> None:

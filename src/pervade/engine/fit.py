@@ -97,6 +97,7 @@ class Learner:
         self.step = self.passes = 0
         self.pass_over = False
         self._stop = False
+        self._begun = -1  # groups that had begun to learn when the network's modes were set last
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, float] = {}
         # torch's own entry into autocast costs 20 microseconds, so full precision does without
@@ -187,13 +188,19 @@ class Learner:
     def _train_mode(self) -> None:
         self.network.train()
         if self.tuning is not None:
-            for module in self.tuning.frozen(self.network):
+            for module in self.tuning.frozen(self.network, self.progress):
                 module.eval()
+        self._begun = self._groups_begun()
+
+    def _groups_begun(self) -> int:
+        return sum(start <= self.progress for group in self.starts for start in group)
 
     def _take_step(self, batch: Batch) -> tuple[Parts, int, bool]:
         parts: Parts = {}
         rows, stop = _rows(batch), self._stop
         progress = self.progress
+        if self._groups_begun() != self._begun:
+            self._train_mode()
         for number, (phase, optimizer, peaks) in enumerate(zip(self.phases, self.optimizers, self.peaks, strict=True)):
             if self.step % phase.every:
                 continue

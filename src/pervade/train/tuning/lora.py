@@ -47,7 +47,7 @@ class Lora(Tuning):
         body = {id(p) for p in backbone.known(network, "--lora").body.parameters()}
         return [ParameterGroup([p for p in parameters if id(p) in adapters or id(p) not in body])]
 
-    def frozen(self, network: Module) -> list[Module]:
+    def frozen(self, network: Module, progress: float) -> list[Module]:
         """Batch normalisation keeps the running statistics that belong to the weights beside it."""
         body = backbone.known(network, "--lora").body
         return [module for module in body.modules() if isinstance(module, _BatchNorm)]
