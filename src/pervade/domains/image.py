@@ -56,7 +56,8 @@ class Image(Domain):
     rand_magnitude: Annotated[int, Field(ge=0, le=30)] = 9  # their strength
     erase: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0  # probability of covering a rectangle with the mean colour
     views: Literal[1, 2, 5, 10] = 1  # evaluation and prediction average over: the middle; and mirrored; the corners and
-    # the middle; and those mirrored (unless flip is off). They take that many times as long, validation among them
+    # the middle; and those mirrored (unless flip is off). They take that many times as long, validation among them, and
+    # training where it is not augmented
     target: Kind = "class"  # what a row's target is (data/targets.py): class, labels, number or identity
     label_column: str | None = None  # of a table; None: found by name
     file_column: str | None = None  # likewise

@@ -1,7 +1,7 @@
 """The body stays as it is, and only the head learns: the body is a feature extractor.
 
 Where training pictures are not changed at random either (`domain.augment` off), every picture's features are computed
-once and kept (features.py in the data package), and a pass takes as long as a linear layer does.
+once and kept (engine/features.py), and a pass takes as long as a linear layer does.
 """
 
 from __future__ import annotations
