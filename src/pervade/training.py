@@ -137,7 +137,7 @@ class Training:
         network, recipe = self.network, self.recipe
         if not (isinstance(network, Backbone) and recipe.tuning is not None and self.domain.repeats):
             return self.domain
-        if network.body not in recipe.tuning.frozen(network) or recipe.augment or "hash" not in self.rows:
+        if network.body not in recipe.tuning.frozen(network, 1.0) or recipe.augment or "hash" not in self.rows:
             return self.domain
         checkpoint.load_network(self.run, network)  # in a resumed run the body comes from the state
         positions = [i for i, split in enumerate(self.rows.column("split")) if split in ("train", "validation")]

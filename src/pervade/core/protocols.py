@@ -341,10 +341,11 @@ class Tuning(Protocol):
         """How `parameters`, all that one player could train, are to learn. Those in no group stay as they are."""
         return [ParameterGroup(list(parameters))]
 
-    def frozen(self, network: Module) -> list[Module]:
-        """Modules that stay in evaluation mode while training, so that their running statistics stay as well.
+    def frozen(self, network: Module, progress: float) -> list[Module]:
+        """Modules that are in evaluation mode at `progress` (0-1) through the training, so that their running
+        statistics stay as well. Asked at the beginning, and again when a group starts.
 
-        Where this is the whole body, and nothing of it learns, its features may be computed once for each row.
+        Where this is the whole body, and nothing of it ever learns, its features may be computed once for each row.
         """
         return []
 

@@ -46,7 +46,7 @@ class Image(Domain):
     # 1: pieces of the full scale, moved only
     crop_ratio: Annotated[float, Field(ge=1.0, le=4.0)] = 4 / 3  # longest side of that by its shortest, at most
     flip: bool = True  # training mirrors every second picture; off where left and right differ (digits, letters)
-    augment: bool = True  # off: training sees what evaluation sees
+    augment: bool = True  # off: training sees what evaluation sees, all its views
     brightness: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0  # training multiplies by up to 1 +- this
     contrast: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0  # likewise, the distance from the mean grey
     saturation: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0  # likewise, the distance from the pixel's grey
@@ -56,7 +56,8 @@ class Image(Domain):
     rand_magnitude: Annotated[int, Field(ge=0, le=30)] = 9  # their strength
     erase: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0  # probability of covering a rectangle with the mean colour
     views: Literal[1, 2, 5, 10] = 1  # evaluation and prediction average over: the middle; and mirrored; the corners and
-    # the middle; and those mirrored (unless flip is off). They take that many times as long, validation among them
+    # the middle; and those mirrored (unless flip is off). They take that many times as long, validation among them, and
+    # training where it is not augmented
     target: Kind = "class"  # what a row's target is (data/targets.py): class, labels, number or identity
     label_column: str | None = None  # of a table; None: found by name
     file_column: str | None = None  # likewise
@@ -222,10 +223,7 @@ class Image(Domain):
             pixels = self._pixels(row)
         except (pictures.PictureFault, OSError) as fault:
             raise DataError(f"{row['id']} cannot be read any more: {fault}; put the data back") from None
-        if rng is None:
-            cuts = self._views(pixels)
-        else:
-            cuts = [self._augmented(pixels, rng) if self.augment else self._middle(pixels)]
+        cuts = self._views(pixels) if rng is None or not self.augment else [self._augmented(pixels, rng)]
         known: Example = {}
         if "target" in row:
             learnt = targets.Learnt(self.labels, self.counts, self.rows, self.scale)
