@@ -103,7 +103,7 @@ def shares(plain: list[float], changed: list[float]) -> list[float]:
 
 def unchanged(domain: Image) -> Image:
     """The middle of each picture, of the size that training takes."""
-    return replace(domain, augment=False, size=round(domain.size * domain.train_scale), train_scale=1.0)
+    return replace(domain, augment=False, views=1, size=round(domain.size * domain.train_scale), train_scale=1.0)
 
 
 def steps(recipe: Recipe, rows: Rows, rounds: int) -> None:

@@ -1,4 +1,4 @@
-"""A pretrained sentence encoder on film reviews (SST-2) and text messages (spam), beside TF-IDF and logistic regression.
+"""A pretrained sentence encoder on film reviews (SST-2) and text messages (spam), beside a linear model on TF-IDF.
 
     python benchmarks/encoder.py [--data ../shared/data] [--encoder FOLDER] [--seeds 3]        about 15 minutes
 

@@ -1,4 +1,4 @@
-"""All measurements of one group, one after another: `make bench-frame` (45 minutes on 2 cores), `make bench-image`.
+"""All measurements of one group, one after another: `make bench-frame` (30 minutes on 2 cores), `make bench-image`.
 
     python benchmarks/group.py frame
 

@@ -27,7 +27,8 @@ TRAIN = """
 import sys, pervade
 from pervade.training import Options
 data, run = sys.argv[1:]
-pervade.fit(data, model="resnet18", name=run.rpartition("/")[2], runs=run.rpartition("/")[0], epochs=2, lr=0.02, seed=3,
+pervade.fit(data, model="resnet18", init="random", name=run.rpartition("/")[2], runs=run.rpartition("/")[0],
+    epochs=2, lr=0.02, seed=3,
     settings=["domain.size=16", "domain.flip=false"], options=Options(save_every=0.3))
 """
 RESUME = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,11 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     monkeypatch.setenv("PERVADE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
     monkeypatch.setenv("PERVADE_OFFLINE", "1")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path_factory.getbasetemp() / "torch"))
+    # The Hub's library reads its folder once, when it is imported.
+    monkeypatch.setenv("HF_HOME", str(tmp_path_factory.getbasetemp() / "hub"))
+    if "huggingface_hub.constants" in sys.modules:
+        cache = str(tmp_path_factory.getbasetemp() / "hub" / "hub")
+        monkeypatch.setattr(sys.modules["huggingface_hub.constants"], "HF_HUB_CACHE", cache)
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from pervade.core.errors import CheckpointError, ConfigError, DataError
 from pervade.core.types import Rows
 from pervade.data import folds
 from pervade.engine import predict
+from pervade.metrics.classification import classification_metrics
 from pervade.metrics.interval import student
 from pervade.training import Options, Stopped
 from tests.small_run import recipe, same, stop_at, weights
@@ -71,6 +72,23 @@ def test_a_given_test_split_stays_aside() -> None:
     assert list(divided.column("fold"))[:5] == [0] * 5
     assert 0 not in list(divided.column("fold"))[5:]
     assert list(folds.member(divided, 1, 0.15, 0).column("split"))[:5] == [folds.ASIDE] * 5
+
+
+def test_what_belongs_to_a_row_set_aside_is_in_no_fold() -> None:
+    given = ["test", "train", "train", "validation", *["train"] * 8]
+    group = ["x", "x", "y", "y", *"abcdefgh"]
+    hashes = [str(i) for i in range(11)] + ["0"]
+    divided, left_out = folds.assign(
+        rows([("a", "b")[i // 2 % 2] for i in range(12)], split=given, group=group, hash=hashes), 2, seed=0
+    )
+    assert [(each.source, each.reason) for each in left_out] == [
+        ("1", "of the same group as 0 in the test split, so not used for train"),
+        ("11", "byte-identical to 0 in the test split, so not used for train"),
+    ]
+    by_id = dict(zip(divided.column("id"), divided.column("fold"), strict=True))
+    assert by_id["0"] == 0
+    assert by_id["2"] == by_id["3"] > 0  # a given validation split goes into the folds, so nothing parts these
+    assert 0 not in [fold for name, fold in by_id.items() if name != "0"]
 
 
 def test_too_few_to_divide() -> None:
@@ -158,6 +176,15 @@ def test_folds_test_every_row_once(shapes: Path, tmp_path: Path) -> None:
     assert result["metrics"]["accuracy"]["n"] == 60
     assert [["left", "right"][each] for each in columns["target"]] == labels
     assert sum(each["n"] for each in result["members"].values()) == 60
+    trained = {
+        row
+        for name in result["members"]
+        for row, split in enumerate(files.read_json(run.directory.member(name).data)["columns"]["split"])
+        if split == "train"
+    }
+    counts = Counter(labels[row] for row in trained)
+    assert result["details"]["train_counts"] == [counts[label] for label in ("left", "right")]
+    assert result["details"]["baseline"]["name"].endswith("in training, all folds together")
     assert "Each has its own page" in run.report().read_text()
 
 
@@ -196,6 +223,36 @@ def test_more_folds_than_rows_leaves_no_run(shapes: Path, tmp_path: Path) -> Non
     with pytest.raises(DataError, match="61"):
         fit(shapes, tmp_path / "runs", "a", folds=61)
     assert list((tmp_path / "runs").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "low", "high"),
+    [
+        ("roc_auc", (0.98, 1.0, 0.99), None, 1.0),
+        ("f1_macro", (0.01, 0.0, 0.02), 0.0, None),
+        ("log_loss", (0.01, 0.0, 0.05), 0.0, None),
+        ("log_loss", (1.01, 1.9, 3.0), 0.0, None),
+        ("brier", (1.8, 2.0, 1.9), None, 2.0),
+    ],
+)
+def test_no_interval_leaves_what_there_can_be(
+    name: str, values: tuple[float, ...], low: float | None, high: float | None
+) -> None:
+    least, most = classification_metrics(["a", "b", "c"])[name].bounds
+    bounds = [least, most if np.isfinite(most) else None]
+    results = {
+        str(i): {"metrics": {name: {"value": each, "low": None, "high": None, "n": 9, "bounds": bounds}}}
+        for i, each in enumerate(values)
+    }
+    found, (below, above) = members._together(name, results), student(np.array(values))
+    assert below < least or above > most
+    assert (found["low"], found["high"]) == (below if low is None else low, above if high is None else high)
+
+
+def test_bounds_are_written_with_the_figures(of_seeds: Path) -> None:
+    figures = pervade.load(of_seeds / "members" / "seed-4").results()["metrics"]
+    assert (figures["roc_auc"]["bounds"], figures["log_loss"]["bounds"]) == ([0.0, 1.0], [0.0, None])
+    assert all(each["bounds"][0] == 0.0 for each in figures.values())
 
 
 def test_all_alike_claims_no_interval(shapes: Path) -> None:

@@ -71,6 +71,16 @@ def test_faulty_texts(text: str, words: str) -> None:
     assert len(fault.value.problems) == 2
 
 
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [({"lr": "find"}, "a search tries rates itself"), ({"seeds": 2}, "has no seeds"), ({"folds": 3}, "has no folds")],
+)
+def test_what_a_search_would_pass_over(shapes: Path, tmp_path: Path, asked: dict, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        tune(shapes, tmp_path / "runs", "a", **asked)
+    assert not (tmp_path / "runs").exists()
+
+
 def test_all_faults_of_a_space_at_once(shapes: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as fault:
         tune(shapes, tmp_path / "runs", "a", search=["optimizer.lx=1..2", "batch_size=0..8", "optimizer.lr=-1.0..1.0"])

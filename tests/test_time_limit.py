@@ -7,10 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from torch.nn import Module
 
 import pervade
 from pervade.core import files
+from pervade.domains.image import Image
 from pervade.pacing import Pace, process_start
+from pervade.time_limit import TimeLimit
 from pervade.train.schedule.one_cycle import OneCycle
 from pervade.training import Options, Stopped
 from tests.small_run import recipe, same, stop_at, weights
@@ -100,6 +103,37 @@ def test_a_run_keeps_its_limit_and_comes_down(warm: Path, tmp_path: Path) -> Non
     assert rates[-1] < 0.05 * max(rates)
     report = (run.path / "report.html").read_text()
     assert "A time limit cut training short" in report
+
+
+@pytest.mark.parametrize("validation", [0.0, 0.2])
+def test_prices_are_found_without_the_test_split(
+    shapes: Path, tmp_path: Path, validation: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are there before the first step all the same, for as many rows as the test split has."""
+    seen: set[int] = set()
+    transform = Image.transform
+    monkeypatch.setattr(Image, "transform", lambda self, row, rng: seen.add(row["row"]) or transform(self, row, rng))
+    priced = []
+    rehearse = TimeLimit.rehearse
+
+    def noted(self: TimeLimit, network: Module) -> None:
+        rehearse(self, network)
+        priced.append((self.final_row_time, self.figures, len(self.final)))
+
+    monkeypatch.setattr(TimeLimit, "rehearse", noted)
+    asked = recipe(epochs=1, time_limit=60.0, validation=validation)
+    run = pervade.fit(shapes, recipe=asked, name="a", runs=tmp_path, options=Options())
+    splits = files.read_json(run.directory.data)["columns"]["split"]
+    test = {row for row, split in enumerate(splits) if split == "test"}
+    assert test
+    assert seen
+    assert not seen & test
+    ((row_time, figures, rows),) = priced
+    assert row_time > 0
+    assert figures > 0
+    assert rows == len(test)
+    run.evaluate()
+    assert test <= seen
 
 
 def test_shorter_than_a_pass_there_is_one_evaluation(shapes: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,9 @@ import pervade
 from pervade import api, training
 from pervade.core import files
 from pervade.core.errors import ConfigError, ResourceError
+from pervade.domains.image import Image
+from pervade.models.resnet import ResNet
+from pervade.nn.trial import require_training_size
 from pervade.training import Options, Stopped
 
 SMALL = ("domain.size=16", "model.width=16", "batch_size=8")
@@ -158,6 +162,27 @@ def test_bf16_training_is_recorded_and_evaluated_in_fp32(shapes: Path, tmp_path:
     assert files.read_json(run.directory.checkpoint("last") / "architecture.json")["precision"] == "bf16"
     assert all(value.dtype != torch.bfloat16 for value in weights(run).values())
     assert run.evaluate()["precision"] == "fp32"
+
+
+@pytest.mark.parametrize("model", ["vit-tiny", "reference-mlp", "reference-cnn"])
+def test_a_network_of_one_size_is_not_trained_on_another(model: str, shapes: Path, tmp_path: Path) -> None:
+    """The default recipe trains on smaller pictures than it is used on, which not every network takes."""
+    settings = ["domain.size=80", f"model={model}", "workers=0"]
+    words = r"is for pictures of 80 x 80 pixels and does not take the 64 x 64 .*; set -o domain.train_scale=1"
+    with pytest.raises(ConfigError, match=words):
+        pervade.fit(shapes, init="random", runs=tmp_path, settings=settings, options=Options())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_of_any_size_is_left_as_it_was() -> None:
+    domain = Image(size=40, train_scale=0.8, mean=(0.5,) * 3, deviation=(0.2,) * 3)
+    assert domain.inputs()["training_shape"] == [3, 32, 32]
+    assert "training_shape" not in replace(domain, augment=False).inputs()
+    network = ResNet(depth=10, width=8).build(domain.inputs(), {"logits": 2})
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    require_training_size(network, domain.inputs())
+    assert all(module.training for module in network.modules())
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
 
 
 @pytest.mark.parametrize("model", ["model=reference-mlp", "model.width=16"])

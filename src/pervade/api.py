@@ -253,6 +253,8 @@ def fit(
             task, recipe = recipes.choose(data, task, known, flags["init"], tuning, *columns)
         options.screen.say(f"task: {task}")
     chosen = configure(recipe, settings, **flags)
+    if together is not None:
+        members.check(together, chosen)
     called = hub.title(data) if hub.is_address(data) else Path(str(data)).absolute().stem
     wish = wish or f"{called}-{registry.name_of(type(chosen.model)) or 'model'}"
     # Under torchrun the first process makes the run, and the others join it.
@@ -344,9 +346,20 @@ def tune(
 
     `time_limit` (seconds) covers everything, the final evaluation included; `trials` is how many there are at most.
     `search` are "path=low..high", "path=low..high:log" or "path=[a, b, c]"; without any the recipe's own space is
-    searched. `settings` are those of `fit`. Raises ConfigError where neither limit is given, a path is unknown, or
-    Optuna is not installed.
+    searched. `settings` are those of `fit`, but that a rate cannot be found and a search has no seeds or folds. Raises
+    ConfigError where neither limit is given, a path is unknown, or Optuna is not installed.
     """
+    if settings.get("lr") == "find":
+        raise ConfigError(
+            "lr 'find' is for a single training, and a search tries rates itself; search over them with "
+            "optimizer.lr=1e-4..1e-1:log, or give a number"
+        )
+    several = [name for name in ("seeds", "folds") if settings.get(name) is not None]
+    if several:
+        raise ConfigError(
+            f"a search has no {several[0]}, since each of its trials is a single training; search first, then train "
+            f"what was found with {several[0]}"
+        )
     return fit(data, search=search_module.plan(time_limit, trials, search), options=_since(options), **settings)
 
 

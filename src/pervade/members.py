@@ -31,7 +31,6 @@ from pervade.engine import checkpoint, predict, ranks
 from pervade.evaluate.evaluation import evaluate
 from pervade.metrics.estimate import estimate
 from pervade.metrics.interval import student
-from pervade.report import wording
 from pervade.time_limit import REPORTING
 from pervade.training import Options
 
@@ -64,6 +63,16 @@ def plan(seeds: int | None, folds: int | None) -> Plan | None:
     if number < 2:
         raise ConfigError(f"--{kind} {number} is too few; it takes at least 2 for a spread")
     return Plan(kind, number)
+
+
+def check(plan: Plan, recipe: Recipe) -> None:
+    """Raises ConfigError where the figures of such members could not be put together."""
+    if plan.kind == "folds" and recipe.task.couples_rows:
+        raise ConfigError(
+            f"--folds {plan.number} puts the answers of {plan.number} models together, and the figures of this task "
+            f"compare rows with one another, which answers of several models cannot be; take --seeds {plan.number}, or "
+            "a single run"
+        )
 
 
 def write_plan(run: RunDirectory, plan: Plan) -> None:
@@ -244,19 +253,27 @@ def _together(name: str, results: dict[str, dict[str, Any]]) -> dict[str, Any]:
     low, high = student(values)
     mean, deviation = float(values.mean()), float(values.std(ddof=1))
     method = f"t over {len(values)} seeds, on the same rows"
-    if wording.is_share(name):
-        low, high = max(low, 0.0), min(high, 1.0)
+    own_nature = next(iter(own.values()))
+    # The t distribution knows of no bounds: beyond them the true mean cannot lie.
+    least, most = own_nature.get("bounds", (None, None))
+    low, high = low if least is None else max(low, least), high if most is None else min(high, most)
     # All alike, say at none right: an interval of no width would claim a certainty that nobody has.
     alike = deviation < 1e-12
     interval: dict[str, Any] = {"low": None if alike else low, "high": None if alike else high}
     if alike:
         interval["why"] = "every seed gives the same value, so their spread cannot tell how sure it is"
-    kept = {key: value for key, value in next(iter(own.values())).items() if key == "higher_is_better"}
+    kept = {key: value for key, value in own_nature.items() if key in ("higher_is_better", "bounds")}
     return {"value": mean, **interval, "n": n, "method": method, "level": 0.95, **kept} | {
         "mean": mean,
         "deviation": deviation,
         "members": members,
     }
+
+
+def _trained(run: RunDirectory, members: Iterable[str], rows: Rows) -> Rows:
+    """The rows that any of the members trained on, each once."""
+    splits = [files.read_json(run.member(name).data)["columns"]["split"] for name in members]
+    return rows.select([i for i, each in enumerate(zip(*splits, strict=True)) if "train" in each])
 
 
 def _pooled(
@@ -280,5 +297,8 @@ def _pooled(
     columns = predict.read_columns(path)
     task, domain = loaded[0].task, loaded[0].domain
     estimates = estimate(dict(task.metrics(domain)), columns)
-    details = task.details(columns, tested, domain)
+    details = task.details(columns, _trained(run, results, rows), domain)
+    baseline = details.get("baseline")
+    if isinstance(baseline, dict) and "name" in baseline:
+        details["baseline"] = {**baseline, "name": f"{baseline['name']}, all folds together"}
     return len(columns["row"]), {name: each.as_dict() for name, each in estimates.items()}, details

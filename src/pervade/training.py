@@ -29,6 +29,7 @@ from pervade.engine import checkpoint, features, predict, ranks
 from pervade.engine.fit import Learner, Moment
 from pervade.nn.backbone import Backbone
 from pervade.nn.batch_norm import over_ranks
+from pervade.nn.trial import require_training_size
 from pervade.progress import Screen, Silent, duration
 from pervade.time_limit import AFTERWARDS, REPORTING, TimeLimit
 
@@ -136,7 +137,7 @@ class Training:
         network, recipe = self.network, self.recipe
         if not (isinstance(network, Backbone) and recipe.tuning is not None and self.domain.repeats):
             return self.domain
-        if network.body not in recipe.tuning.frozen(network) or recipe.augment or "hash" not in self.rows:
+        if network.body not in recipe.tuning.frozen(network, 1.0) or recipe.augment or "hash" not in self.rows:
             return self.domain
         checkpoint.load_network(self.run, network)  # in a resumed run the body comes from the state
         positions = [i for i, split in enumerate(self.rows.column("split")) if split in ("train", "validation")]
@@ -345,6 +346,7 @@ def build(run: RunDirectory, recipe: Recipe, domain: Domain, device: torch.devic
     """
     seed.everything(recipe.seed)
     network = recipe.model.build(domain.inputs(), recipe.task.outputs(domain))
+    require_training_size(network, domain.inputs())
     files.settle(run.state)
     if not run.state.exists() and ranks.rank() == 0:
         started = recipe.init.apply(network, recipe.model, domain)

@@ -294,9 +294,12 @@ class TestViews:
             ours = {each["input"].tobytes() for each in domain(views=views).transform(given, None)}
             assert ours == {np.asarray(each).tobytes() for each in crops(before)}
 
-    def test_training_has_one(self) -> None:
+    def test_training_has_one_where_it_augments(self) -> None:
         assert len(domain(views=10).transform(row(), rng())) == 1
-        assert len(domain(views=10, augment=False).transform(row(), rng())) == 1
+        plain = domain(views=10, augment=False)  # training sees what evaluation sees
+        seen, wanted = plain.transform(row(), rng()), plain.transform(row(), None)
+        assert len(seen) == len(wanted) == 10
+        assert all(np.array_equal(one["input"], other["input"]) for one, other in zip(seen, wanted, strict=True))
 
     @pytest.mark.parametrize(("views", "left"), [(1, 1), (2, 1), (5, 5), (10, 5)])
     def test_no_mirror_where_left_and_right_differ(self, views: int, left: int) -> None:

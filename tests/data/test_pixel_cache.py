@@ -21,7 +21,7 @@ DOMAIN = Image(size=16)
 
 @pytest.fixture(autouse=True)
 def fresh() -> None:
-    cache._warn.cache_clear()
+    cache.warn.cache_clear()
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pervade.core.errors import DataError
 from pervade.core.types import Rows
 from pervade.data import split
 from pervade.data.split import assign
@@ -86,20 +87,25 @@ def test_another_seed_is_another_split() -> None:
 
 
 @settings(deadline=None)
-@given(lines, st.integers(0, 9))
-def test_given_splits_are_kept_but_for_copies(lines, seed: int) -> None:
-    given_rows = rows_of(lines, groups=False, splits=True)
-    rows, left_out = assign(given_rows, validation=0.2, test=0.2, seed=seed)
+@given(lines, st.integers(0, 9), st.booleans(), st.booleans())
+def test_given_splits_are_kept_but_for_what_belongs_to_others(lines, seed: int, hashes: bool, groups: bool) -> None:
+    given_rows = rows_of(lines, hashes=hashes, groups=groups, splits=True)
+    try:
+        rows, left_out = assign(given_rows, validation=0.2, test=0.2, seed=seed)
+    except DataError as error:
+        assert "nothing is left to train on" in str(error)
+        return
     assert len(rows) + len(left_out) == len(lines)
     before = dict(zip(given_rows.column("id"), given_rows.column("split"), strict=True))
     there = {before[name] for name in rows.column("id")}  # a split whose rows all were copies is gone, and drawn anew
     for name, home in zip(rows.column("id"), rows.column("split"), strict=True):
         # What is missing is drawn from the training rows; all else stays.
         assert home == before[name] or (before[name] == "train" and home not in there)
-    homes: dict[str, set[str]] = {}
-    for digest, home in zip(rows.column("hash"), rows.column("split"), strict=True):
-        homes.setdefault(digest, set()).add(home)
-    assert all(len(each) == 1 for each in homes.values())
+    for column in ("hash", "group"):
+        homes: dict[str, set[str]] = {}
+        for key, home in zip(rows.columns.get(column, ()), rows.column("split"), strict=column in rows):
+            homes.setdefault(key, set()).add(home)
+        assert all(len(each) == 1 for each in homes.values())
 
 
 def test_copies_stay_nearest_to_the_final_figures() -> None:
@@ -110,6 +116,46 @@ def test_copies_stay_nearest_to_the_final_figures() -> None:
         ("a", "byte-identical to c in the test split, so not used for train"),
         ("b", "byte-identical to c in the test split, so not used for validation"),
     ]
+
+
+def test_groups_stay_nearest_to_the_final_figures() -> None:
+    """f is the same picture as b, which is of the group of a: it is of that group as well."""
+    rows = Rows(
+        {
+            "id": list("abcdefg"),
+            "group": ["x", "x", "y", "y", "z", "w", "w"],
+            "hash": ["1", "2", "3", "4", "5", "2", "6"],
+            "split": ["test", "train", "train", "validation", "train", "train", "train"],
+        }
+    )
+    rows, left_out = assign(rows, validation=0.1, test=0.1, seed=0)
+    assert list(rows.column("id")) == ["a", "d", "e"]
+    assert [(each.source, each.reason) for each in left_out] == [
+        ("b", "of the same group as a in the test split, so not used for train"),
+        ("c", "of the same group as d in the validation split, so not used for train"),
+        ("f", "bound by groups and identical bytes to a in the test split, so not used for train"),
+        ("g", "bound by groups and identical bytes to a in the test split, so not used for train"),
+    ]
+
+
+def test_known_people_of_a_given_split_stay() -> None:
+    """Who is known from training may be what is asked; that the figures flatter is told."""
+    names = ["ann", "ann", "bob", "ann", "bob"]
+    rows = Rows({"id": list("abcde"), "target": names, "group": names, "split": [*["train"] * 3, "test", "test"]})
+    rows = rows.with_columns(hash=["1", "2", "3", "2", "5"])
+    rows, left_out = assign(rows, validation=0, test=0, seed=0)
+    assert [each.source for each in left_out] == ["b"]
+    assert split.gaps(rows) == [
+        "2 of 2 people in test are in train as well; figures on them are too kind for people who were never trained on"
+    ]
+
+
+def test_nothing_left_to_train_on() -> None:
+    rows = Rows({"id": ["a", "b"], "group": ["x", "x"], "split": ["train", "test"]})
+    with pytest.raises(
+        DataError, match=r"nothing is left to train on.*the first, a: of the same group as b in the test"
+    ):
+        assign(rows, validation=0.2, test=0.2, seed=0)
 
 
 def test_numbers_are_one_stratum() -> None:

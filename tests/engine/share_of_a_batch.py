@@ -5,6 +5,7 @@ python share_of_a_batch.py FOLDER RANK     reads FOLDER/cases.pt, writes FOLDER/
 
 from __future__ import annotations
 
+import copy
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,13 @@ from pervade.core.protocols import Context
 from pervade.domains.image import Image
 from pervade.engine.fit import Learner
 from pervade.models.resnet import ResNet
+from pervade.nn.backbone import Backbone
 from pervade.nn.batch_norm import over_ranks
 from pervade.tasks.classify import Classify
+from pervade.train.optim.adam import Adam
 from pervade.train.optim.sgd import SGD
 from pervade.train.schedule.constant import Constant
+from pervade.train.tuning.full import Full
 
 SHARES = (5, 2)  # of 7 rows
 
@@ -75,6 +79,24 @@ def trained(rank: int) -> dict[str, torch.Tensor]:
     return network.state_dict()
 
 
+def gradual(rank: int, world: int) -> list[dict[str, torch.Tensor]]:
+    """The weights before and after each of 4 steps of gradual unfreezing, one of whose three groups begins with the
+    third step and one with the fifth, under everything that moves a weight whose gradient is zero."""
+    torch.manual_seed(0)
+    domain = Image(size=8, channels=1, labels=("a", "b"), mean=(0.5,), deviation=(0.25,))
+    body = nn.Sequential(nn.Flatten(), nn.Linear(64, 6), nn.Linear(6, 4))
+    network = Backbone(domain.inputs(), {"logits": 2}, body, 4)
+    settings = {"tuning": Full(unfreeze=0.8), "l1": 0.01, "l2": 0.1}
+    optimizer = Adam(lr=0.01, weight_decay=0.1)
+    learner = Learner(Classify(), network, Context(domain), optimizer, Constant(), 5, **settings)
+    batch = {"row": torch.arange(9), "input": torch.rand(9, 1, 8, 8), "target": torch.arange(9) % 2}
+    found = [copy.deepcopy(network.state_dict())]
+    for _ in range(4):
+        learner._take_step({name: values[rank::world] for name, values in batch.items()})
+        found.append(copy.deepcopy(network.state_dict()))
+    return found
+
+
 def main() -> None:
     folder, rank = Path(sys.argv[1]), int(sys.argv[2])
     torch.set_num_threads(1)
@@ -87,6 +109,7 @@ def main() -> None:
         shares = [[each.split(SHARES)[rank] for each in case[kind]] for kind in ("inputs", "weights")]
         found[name] = work(over_ranks(layer), *shares)
     found["trained"] = trained(rank)
+    found["gradual"] = gradual(rank, 2)
     torch.save(found, folder / f"{rank}.pt")
     dist.destroy_process_group()
 

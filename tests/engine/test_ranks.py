@@ -14,7 +14,7 @@ from torch import nn
 
 from pervade.engine import ranks
 from pervade.nn.batch_norm import over_ranks
-from tests.engine.share_of_a_batch import Fused, layers, work
+from tests.engine.share_of_a_batch import Fused, gradual, layers, work
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, Any]
     for process in processes:
         assert process.wait(timeout=120) == 0
     shares = [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
-    whole["trained"] = None
+    whole["trained"], whole["gradual"] = None, gradual(0, 1)
     return {name: (whole[name], [share[name] for share in shares]) for name in whole}
 
 
@@ -80,6 +80,19 @@ def test_shares_of_unequal_size_take_equally_many_micro_batches(found: dict[str,
     """Else one rank would wait for ever in a layer of batch normalisation; all ranks end with the same weights."""
     one, other = found["trained"][1]
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_what_has_not_begun_to_learn_stays_as_it_is(found: dict[str, tuple[Any, Any]]) -> None:
+    """Weight decay, penalties and Adam's count of steps pass it by; two ranks learn what one learns."""
+    one, (first, second) = found["gradual"]
+    for weights in (one, first, second):
+        moved = [{name for name in weights[0] if not torch.equal(weights[0][name], after[name])} for after in weights]
+        head, upper = ({f"{layer}.{kind}" for kind in ("weight", "bias")} for layer in ("head.logits", "body.2"))
+        assert moved == [set(), head, head, head | upper, head | upper]
+    for after, mine, other in zip(one, first, second, strict=True):
+        for name, value in after.items():
+            assert torch.equal(mine[name], other[name])
+            torch.testing.assert_close(mine[name], value, rtol=1e-4, atol=1e-6)
 
 
 def test_layers_stay_what_they_are() -> None:

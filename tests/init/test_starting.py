@@ -88,6 +88,17 @@ class TestRuns:
         expected = first.predict_proba(x, checkpoint="best")
         np.testing.assert_allclose(second.predict_proba(x, checkpoint="last"), expected, atol=0.2)
 
+    def test_from_a_frozen_run_training_distorts_again(self, shapes: Path, tmp_path: Path) -> None:
+        """What the network sees is its own; how training distorts it belongs to the recipe."""
+        seen = ["domain.size=20", "domain.margin=1.2", "domain.flip=false", "domain.channels=1"]
+        settings = [*seen, *NARROW, "tuning=freeze", "domain.augment=false", "workers=0"]
+        options = Options(screen=Heard())
+        start = {"model": "resnet10", "init": "random", "name": "first", "epochs": 1}
+        pervade.fit(shapes, runs=tmp_path, settings=settings, options=options, **start)
+        found = image.recipe(init=str(tmp_path / "first")).domain
+        assert found == replace(image.finetune().domain, size=20, margin=1.2, flip=False, channels=1)
+        assert found.augment
+
     def test_from_a_run_with_adapters(self, shapes: Path, tmp_path: Path) -> None:
         """What the adapters add is in the weights: the new network says the same before it learns."""
         fit(shapes, tmp_path, name="first", model="resnet10", init="random", settings=NARROW)
@@ -227,6 +238,45 @@ class TestChoosing:
         path.parent.mkdir(parents=True)
         path.touch()
         assert image.recipe() == image.finetune(ResNet())
+
+    def test_a_named_model_takes_what_was_published_for_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        heard: list[str] = []
+        with download.announcing(heard.append):
+            offline = [image.recipe(name) for name in ("resnet50", "convnext-tiny", "timm:test_resnet")]
+        assert [f"init: random weights, since {each.init.because}" for each in offline] == heard
+        for each in offline:
+            assert "PERVADE_OFFLINE=1 forbids downloads" in each.init.because
+            assert each == replace(image.scratch(each.model), init=each.init)
+        monkeypatch.delenv("PERVADE_OFFLINE")
+        monkeypatch.setattr(download, "reachable", lambda host, seconds=2.0: True)
+        assert image.recipe("resnet50") == image.finetune(ResNet(50))
+        assert image.recipe("timm:test_resnet").init == Pretrained()
+        assert image.recipe("resnet50", task="image-feature-extraction").init == Pretrained()
+        assert image.recipe("resnet50", init="random").init == Random()
+
+    @pytest.mark.parametrize("name", ["vit-tiny", "resnet10", "reference-cnn", "places-cnn", "convnext-atto"])
+    def test_for_an_own_network_nothing_was_published_to_look_for(
+        self, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(download, "reachable", lambda host, seconds=2.0: True)
+        heard: list[str] = []
+        with download.announcing(heard.append):
+            assert image.recipe(name).init == Random()
+        assert heard == []
+
+    def test_a_folder_in_the_hubs_layout_is_its_own_source(self, tmp_path: Path) -> None:
+        import transformers
+
+        config = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic")
+        config.save_pretrained(tmp_path / "hub")
+        recipe = image.recipe(f"hf:{tmp_path / 'hub'}")
+        assert recipe.init.because.endswith("model.safetensors is not there")
+        transformers.AutoModelForImageClassification.from_config(config).save_pretrained(tmp_path / "hub")
+        recipe = image.recipe(f"hf:{tmp_path / 'hub'}")
+        assert recipe == image.finetune(recipe.model)
+        assert recipe.init == Pretrained()
 
     def test_out_of_reach(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("PERVADE_OFFLINE")

@@ -13,17 +13,20 @@ from pervade.core.errors import CheckpointError, ConfigError
 from pervade.domains.image import Image
 from pervade.init.pretrained import Pretrained
 from pervade.nn.backbone import Backbone
+from pervade.nn.own import Own
 from pervade.weights.checkpoint import IMAGENET_MEAN, Checkpoint
 from pervade.weights.mapping import match, match_in_order
 from pervade.weights.transplant import transplant
 
 
-def build(name: str = "resnet10", channels: int = 3, classes: int = 2, seed: int = 0, **fields: object) -> Backbone:
+def build(
+    name: str = "resnet10", channels: int = 3, classes: int = 2, seed: int = 0, output: str = "logits", **fields: object
+) -> Backbone:
     cls, preset = registry.find("model", name)
     torch.manual_seed(seed)
     fields = {**preset, **({"width": 8} if "resnet" in name else {}), **fields}
     inputs = {"shape": [channels, 32, 32], "mean": [0.5] * channels, "deviation": [0.25] * channels}
-    return cls(**fields).build(inputs, {"logits": classes})
+    return cls(**fields).build(inputs, {output: classes})
 
 
 def foreign(network: Backbone, prefix: str = "", classifier: str = "fc") -> dict[str, Tensor]:
@@ -79,6 +82,35 @@ def test_classes_are_put_into_our_order() -> None:
     other = build(classes=3, seed=3)
     started = transplant(other, checkpoint, labels=("cat", "dog", "fox"))
     assert "the head is new (other classes there)" in started.summary
+
+
+@pytest.mark.parametrize("there", [("ann", "bob"), ("ann", "bob", "eve")])
+@pytest.mark.parametrize(("output", "size"), [("embedding", 5), ("embedding", 2), ("value", 1)])
+def test_only_classes_have_names(output: str, size: int, there: tuple[str, ...]) -> None:
+    """The rows of an embedding are dimensions: neither the same people nor others say anything about them."""
+    old, new = build(classes=size, seed=1, output=output), build(classes=size, seed=2, output=output)
+    started = transplant(new, Checkpoint("file", old.state_dict(), labels=there), labels=("bob", "ann"))
+    assert same(old.head, new.head)
+    assert "head" not in started.summary
+    assert not started.new
+    other = build(classes=7, seed=3, output=output)
+    assert (
+        f"the head is new ({size} outputs there, 7 here)"
+        in transplant(other, Checkpoint("file", old.state_dict())).summary
+    )
+
+
+def test_the_last_layer_of_a_network_from_python() -> None:
+    """It is as good a head as any, and what it was asked for says whether it counts classes."""
+
+    def own(output: str) -> nn.Module:
+        module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+        return Own(module).build({"shape": [3, 8, 8], "mean": [0.5] * 3, "deviation": [0.25] * 3}, {output: 2})
+
+    for output, order in (("logits", [1, 0]), ("embedding", [0, 1])):
+        old, new = own(output), own(output)
+        transplant(new, Checkpoint("file", old.state_dict(), labels=("cat", "dog")), labels=("dog", "cat"))
+        assert torch.equal(new.module[3].weight, old.module[3].weight[order])
 
 
 def test_counters_of_batch_normalisation_may_be_missing() -> None:

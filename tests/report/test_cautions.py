@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pervade.core.run import RunDirectory
-from pervade.report import cautions
+from pervade.report import cautions, verdict
 from pervade.report.record import Figure, Record, Result, read
 
 
@@ -101,6 +101,29 @@ def test_time_limit(record: Record, decision: dict[str, Any]) -> None:
 def test_still_improving(record: Record) -> None:
     assert cautions.still_improving(record) is None
     assert cautions.still_improving(replace(record, plan={**record.plan, "best_pass": 3})) is not None
+
+
+def every_fifth(record: Record, passes: int, **plan: Any) -> Record:
+    """As the usual recipes have it: judged after every fifth pass, of two steps each, and after the last."""
+    log: list[dict[str, Any]] = []
+    for number in range(1, passes + 1):
+        log.append({"event": "step", "step": 2 * number - 1, "pass": number - 1, "loss": 1.0})
+        if number % 5 == 0 or (number == passes and plan.get("finished")):
+            log.append({"event": "pass", "pass": number, "step": 2 * number, "validation accuracy": number / 100})
+    return replace(record, log=log, plan={"passes": 70, **plan})
+
+
+def test_passes_that_nobody_judged_are_counted(record: Record) -> None:
+    unfinished = every_fifth(record, 38, finished=False, best_pass=35)
+    # 37 of them are known to be over: with the 38th's first step the log ends.
+    assert "(37 of 70 passes)" in (cautions.unfinished(unfinished) or "")
+    assert "37 of 70 passes over the data are done" in verdict.unmeasured(unfinished)
+
+
+@pytest.mark.parametrize(("passes", "best", "said"), [(70, 70, True), (70, 65, False), (38, 38, True), (38, 35, False)])
+def test_still_improving_where_not_every_pass_was_judged(record: Record, passes: int, best: int, said: bool) -> None:
+    caution = cautions.still_improving(every_fifth(record, passes, finished=True, best_pass=best))
+    assert (f"The last of {passes} passes was the best one" in (caution or "")) == said
 
 
 def test_unfinished(record: Record) -> None:

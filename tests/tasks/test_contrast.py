@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -426,6 +427,24 @@ def test_predictions_of_other_weights_are_written_anew(run: api.Run) -> None:
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize("first", ["p", "p1"])  # the same people, and fewer
+def test_from_a_run_with_its_embedding(run: api.Run, faces: Path, tmp_path: Path, first: str) -> None:
+    for person in faces.glob(f"{first}*"):
+        shutil.copytree(person, tmp_path / "data" / person.name)
+    again = api.fit(
+        tmp_path / "data",
+        task="image-feature-extraction",
+        init=str(run.path),
+        runs=tmp_path / "runs",
+        settings=[*SMALL, "epochs=1", "optimizer.lr=1e-9", "validation=0.2", "test=0.25"],
+        options=Options(Silent()),
+    )
+    started = files.read_json(again.directory.init)
+    assert (started["left_out"], started["new"]) == ([], [])
+    picture = sorted(faces.glob("p11/*"))
+    assert np.allclose(again.embed(picture), run.embed(picture), atol=1e-4)
+
+
 def test_all_of_one_picture(tmp_path: Path, faces: Path) -> None:
     for person in ("p01", "p02"):
         (tmp_path / "data" / person).mkdir(parents=True)
@@ -434,6 +453,23 @@ def test_all_of_one_picture(tmp_path: Path, faces: Path) -> None:
     assert code != 0
     with pytest.raises(DataError, match="takes at least 2 people with 2 pictures each"):
         api.fit(tmp_path / "data", task="image-feature-extraction", runs=tmp_path / "runs", options=Options(Silent()))
+
+
+def test_folds_are_refused_before_anything_is_trained(faces: Path, tmp_path: Path) -> None:
+    """Embeddings of different models cannot be compared with one another."""
+    with pytest.raises(
+        ConfigError, match=r"--folds 3 puts the answers of 3 models together.*take --seeds 3, or a single"
+    ):
+        api.fit(
+            faces,
+            task="image-feature-extraction",
+            model="reference-mlp",
+            runs=tmp_path / "runs",
+            folds=3,
+            settings=SMALL,
+            options=Options(Silent()),
+        )
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_classifier_embeds_nothing(tmp_path: Path, shapes: Path) -> None:

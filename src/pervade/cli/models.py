@@ -28,6 +28,7 @@ def models() -> None:
         shown = " ".join(f"{key}={value}" for key, value in settings.items())
         typer.echo(f"{name + ':NAME' if rest else name:20}{text}{f' ({shown})' if shown else ''}")
     typer.echo(
-        "Without --model and --init: resnet18 with published weights where they can be had, else a small resnet from "
-        "random ones.\nAny field in brackets is set with -o model.FIELD=VALUE."
+        "Without --init: with published weights where there are any and they can be had, else from random ones. "
+        "Without --model too: resnet18, or else a small resnet.\n"
+        "Any field in brackets is set with -o model.FIELD=VALUE."
     )

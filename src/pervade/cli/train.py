@@ -51,7 +51,8 @@ def train(
         str | None,
         typer.Option(
             help="Where the first weights come from: random, pretrained (those published for --model; said before they "
-            "are downloaded), a file of weights, a folder in the Hugging Face Hub's layout, or a run."
+            "are downloaded), a file of weights, a folder in the Hugging Face Hub's layout, or a run. Unless given: "
+            "pretrained where published weights can be had, else random."
         ),
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,

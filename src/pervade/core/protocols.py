@@ -382,10 +382,11 @@ class Tuning(Protocol):
         """How `parameters`, all that one player could train, are to learn. Those in no group stay as they are."""
         return [ParameterGroup(list(parameters))]
 
-    def frozen(self, network: Module) -> list[Module]:
-        """Modules that stay in evaluation mode while training, so that their running statistics stay as well.
+    def frozen(self, network: Module, progress: float) -> list[Module]:
+        """Modules that are in evaluation mode at `progress` (0-1) through the training, so that their running
+        statistics stay as well. Asked at the beginning, and again when a group starts.
 
-        Where this is the whole body, and nothing of it learns, its features may be computed once for each row.
+        Where this is the whole body, and nothing of it ever learns, its features may be computed once for each row.
         """
         return []
 
@@ -536,7 +537,8 @@ class Recipe:
     device: str = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # of training; evaluation and prediction run in fp32
     workers: Annotated[int, Field(ge=0)] = 1  # threads that read ahead; 0: none
-    time_limit: Annotated[float, Field(gt=0)] | None = None  # seconds of training
+    time_limit: Annotated[float, Field(gt=0)] | None = None  # seconds for the whole command: reading, training,
+    # evaluation and report
     then: Recipe | None = None  # learns next, from this one's predictions on its training split
 
     def __post_init__(self) -> None:

@@ -1,8 +1,8 @@
 """A cache of decoded pictures: one file of bytes, memory-mapped, so that every later epoch and run reads pixels.
 
 The key is the content (SHA-256 of every file) and the transform, so a changed picture or setting is another cache.
-Two processes that need the same one build it once: the second waits on a lock. The folder is bounded; the entries
-longest unused go first.
+Two processes that need the same one build it once: the second waits on a lock. The folder is bounded, together with the
+one of features beside it (engine/features.py); the entries longest unused go first.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -38,8 +38,13 @@ def folder() -> Path:
     return Path(os.environ.get("PERVADE_CACHE") or default) / "decoded"
 
 
+def features() -> Path:
+    """The folder of features beside it, an entry a file."""
+    return folder().with_name("features")
+
+
 def limit() -> int:
-    """Bytes that the cache may take: $PERVADE_CACHE_GB in gigabytes, 20 unless set."""
+    """Bytes that the two may take together: $PERVADE_CACHE_GB in gigabytes, 20 unless set."""
     text = os.environ.get("PERVADE_CACHE_GB", "20")
     try:
         return max(int(float(text) * 1e9), 0)
@@ -108,7 +113,7 @@ def decoded(
     try:
         pictures, unique_reasons = _open_or_build(unique, sources, [entry[e] for e in first], make, transform, progress)
     except (OSError, ResourceError) as error:
-        _warn(f"pictures are decoded anew each time, because the cache cannot be used: {error}; set PERVADE_CACHE")
+        warn(f"pictures are decoded anew each time, because the cache cannot be used: {error}; set PERVADE_CACHE")
         pictures, unique_reasons = None, _reasons(sources, make, progress)
     where = [entry[digest] for digest in hashes]
     reasons = [unique_reasons[i] for i in where]
@@ -138,8 +143,7 @@ def _open_or_build(
     """The entry of these contents, built unless it is there and whole. Raises OSError, ResourceError."""
     key = hashlib.sha256(json.dumps([VERSION, transform, unique], sort_keys=True).encode()).hexdigest()[:32]
     place = folder() / key
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(key):
+    with locked(key):
         files.settle(place)
         index, pictures = _open(place)
         if index is None:
@@ -150,11 +154,11 @@ def _open_or_build(
             if index is None:
                 raise OSError(f"{place} cannot be read back")
         os.utime(place)
-    _evict(keep=place)
+    evict(keep=place)
     if pictures is None and limit():
-        _warn(
+        warn(
             f"pictures are decoded anew each time: decoded they take {index['needed'] / 1e9:.1f} GB, and the cache may "
-            f"take {_room(place.parent) / 1e9:.1f} GB; raise PERVADE_CACHE_GB or free some space in {folder()}"
+            f"take {room(place.parent) / 1e9:.1f} GB; raise PERVADE_CACHE_GB or free some space in {folder()}"
         )
     return pictures, index["reasons"]
 
@@ -164,14 +168,14 @@ def _open(place: Path) -> tuple[dict[str, Any] | None, Pictures | None]:
     try:
         index = files.read_json(place / "index.json")
         if not index["whole"]:
-            return (None if index["needed"] <= _room(place.parent) else index), None
+            return (None if index["needed"] <= room(place.parent) else index), None
         pictures = Pictures(place / "pixels.bin", [tuple(each) for each in index["places"]])
     except (CheckpointError, OSError, KeyError):
         return None, None
     return (index, pictures) if len(pictures.bytes) == index["needed"] else (None, None)
 
 
-def _room(path: Path) -> int:
+def room(path: Path) -> int:
     """Bytes that one entry may take. A tenth of the free disk is left to others: checkpoints must be saved as well."""
     return min(limit(), int(0.9 * shutil.disk_usage(path).free))
 
@@ -186,7 +190,7 @@ def _build(
     """Reads the paths in the `order` of the rows, so that a file of rows is gone through from front to back once."""
     places: list[tuple[int, int, int, int]] = [(0, 0, 0, 0)] * len(paths)
     reasons: list[str | None] = [None] * len(paths)
-    end, most = 0, _room(work)
+    end, most = 0, room(work)
     with (work / "pixels.bin").open("wb") as file, ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         made_in_order = _ordered(pool, make, (paths[number] for number in order))
         for done, (number, made) in enumerate(zip(order, made_in_order, strict=True), start=1):
@@ -215,32 +219,47 @@ def _ordered(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterab
         waiting += [pool.submit(function, item) for item in islice(rest, 1)]
 
 
-def _evict(keep: Path) -> None:
+def evict(keep: Path) -> None:
     """Removes whole entries, the longest unused first, until the rest is under the limit, and what a killed process
     left half built. A process that still maps an entry keeps its pages: the file goes when the last reader closes it.
     """
-    for work in folder().glob(".*.tmp"):
-        _remove(work, key=work.name[1:].partition(".")[0])
-    entries = [each for each in folder().iterdir() if each.is_dir() and not each.name.startswith(".")]
-    sizes = {each: sum(file.stat().st_size for file in each.iterdir()) for each in entries}
-    total = sum(sizes.values())
-    for entry in sorted(entries, key=lambda each: each.stat().st_mtime):
+    for work in [*folder().glob(".*.tmp"), *features().glob(".*.tmp")]:
+        _remove(work)
+    entries = [each for each in folder().glob("[!.]*") if each.is_dir()] + list(features().glob("[!.]*"))
+    sizes = {each: _size(each) for each in entries}
+    total = sum(size for size, _ in sizes.values())
+    for entry in sorted(entries, key=lambda each: sizes[each][1]):
         if total <= limit():
             break
         if entry != keep:
-            _remove(entry, key=entry.name)
-            total -= sizes[entry]
+            _remove(entry)
+            total -= sizes[entry][0]
 
 
-def _remove(path: Path, key: str) -> None:
-    with _locked(key, wait=False) as held:
-        if held:  # else somebody is at work there
-            shutil.rmtree(path, ignore_errors=True)
+def _size(entry: Path) -> tuple[int, float]:
+    """Bytes, and when it was used last; nothing where another process has just removed it."""
+    try:
+        within = list(entry.iterdir()) if entry.is_dir() else [entry]
+        return sum(file.stat().st_size for file in within), entry.stat().st_mtime
+    except FileNotFoundError:
+        return 0, 0.0
+
+
+def _remove(entry: Path) -> None:
+    with locked(entry.name.lstrip(".").partition(".")[0], wait=False) as held:
+        if not held:  # somebody is at work there
+            return
+        if entry.is_dir():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                entry.unlink()
 
 
 @contextmanager
-def _locked(key: str, wait: bool = True) -> Iterator[bool]:
+def locked(key: str, wait: bool = True) -> Iterator[bool]:
     """Holds the entry's lock; without `wait` gives False where another process has it."""
+    folder().mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder() / f"{key}.lock", os.O_CREAT | os.O_RDWR)
     try:
         try:
@@ -254,6 +273,6 @@ def _locked(key: str, wait: bool = True) -> Iterator[bool]:
 
 
 @functools.cache
-def _warn(text: str) -> None:
+def warn(text: str) -> None:
     """Once in a process; where nobody set up logging, on standard error."""
     logging.getLogger(__name__).warning(text)

@@ -23,7 +23,9 @@ def assign(rows: Rows, folds: int, seed: int) -> tuple[Rows, list[LeftOut]]:
 
     Raises DataError where a class, or the data, has fewer units than it takes.
     """
-    given = list(rows.column("split")) if "split" in rows else ["train"] * len(rows)
+    splits = rows.column("split") if "split" in rows else ["train"] * len(rows)
+    # What belongs to a row that is set aside must not train either; train and validation are one here.
+    given = ["test" if each == "test" else "train" for each in splits]
     keep, left_out = split.one_split_each(rows, given)
     rows, given = rows.select(keep), [given[i] for i in keep]
     whole, rows = rows, split.whole_classes(rows)

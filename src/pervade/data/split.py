@@ -24,12 +24,12 @@ NAMES = {
     "test": "test",
     "testing": "test",
 }
-# Where the same picture stands in two given splits it stays in the one nearest to the final figures.
+# Where a unit stands in two given splits it stays in the one nearest to the final figures.
 PRECEDENCE = ("test", "validation", "train")
 
 
 def assign(rows: Rows, *, validation: float, test: float, seed: int) -> tuple[Rows, list[LeftOut]]:
-    """Rows with a "split" each, and duplicates that were taken out of a split because another one has them.
+    """Rows with a "split" each, and what was taken out of a split because another one has its bytes or its group.
 
     Splits that the data already has are kept; one that is missing is drawn from the training rows. `validation` and
     `test` are shares in 0-1 of the rows that are drawn from.
@@ -44,23 +44,47 @@ def assign(rows: Rows, *, validation: float, test: float, seed: int) -> tuple[Ro
 
 
 def one_split_each(rows: Rows, given: Sequence[str]) -> tuple[list[int], list[LeftOut]]:
-    """The positions to keep, so that the same bytes stand in one of the `given` splits only, and what is left out."""
-    if "hash" not in rows:
-        return list(range(len(rows))), []
-    best: dict[str, tuple[int, int]] = {}  # hash -> (precedence, position) of the split that keeps it
-    for position, (digest, split) in enumerate(zip(rows.column("hash"), given, strict=True)):
-        candidate = (PRECEDENCE.index(split), position)
-        best[digest] = min(best.get(digest, candidate), candidate)
-    keep, left_out = [], []
-    for position, (digest, split) in enumerate(zip(rows.column("hash"), given, strict=True)):
-        precedence, other = best[digest]
-        if PRECEDENCE.index(split) == precedence:
-            keep.append(position)
-        else:
-            twin = rows.column("id")[other]
-            reason = f"byte-identical to {twin} in the {PRECEDENCE[precedence]} split, so not used for {split}"
-            left_out.append(LeftOut(str(rows.column("id")[position]), reason))
+    """The positions to keep, so that a unit stands in one of the `given` splits only, and what is left out.
+
+    Where every class is a group (people), only the same bytes are looked at: that the people of a given test split are
+    known from training may be what is asked, it would leave nothing to train on, and `gaps` says it.
+
+    Raises DataError where nothing to train on is left.
+    """
+    together = without(rows, "group") if by_person(rows) else rows
+    why: dict[int, str] = {}  # by position, of the rows that are left out
+    for unit in units(together, range(len(rows))):
+        nearest = min((given[position] for position in unit), key=PRECEDENCE.index)
+        kept = [position for position in unit if given[position] == nearest]
+        if len(kept) < len(unit):
+            why |= _reasons(together, given, kept, [position for position in unit if given[position] != nearest])
+    left_out = [LeftOut(str(rows.column("id")[position]), why[position]) for position in sorted(why)]
+    keep = [position for position in range(len(rows)) if position not in why]
+    if "train" in given and all(given[position] != "train" for position in keep):
+        first = list(given).index("train")
+        raise DataError(
+            "nothing is left to train on, since every training row belongs to one in another split (the first, "
+            f"{rows.column('id')[first]}: {why[first]}); take what belongs to them out of the other splits, or give no "
+            "splits, or no groups"
+        )
     return keep, left_out
+
+
+def _reasons(rows: Rows, given: Sequence[str], kept: Sequence[int], others: Sequence[int]) -> dict[int, str]:
+    """Of each of the `others`, how it belongs to the `kept` rows of its unit, which stand in another split."""
+    words = {"hash": "byte-identical to", "group": "of the same group as"}
+    columns = [rows.column(name) if name in rows else None for name in words]
+    first = [{each[position]: position for position in reversed(kept)} if each else {} for each in columns]
+    reasons = {}
+    for position in others:
+        how, other = "bound by groups and identical bytes to", kept[0]
+        for each, there, told in zip(columns, first, words.values(), strict=True):
+            if each and each[position] in there:
+                how, other = told, there[each[position]]
+                break
+        twin = rows.column("id")[other]
+        reasons[position] = f"{how} {twin} in the {given[other]} split, so not used for {given[position]}"
+    return reasons
 
 
 def draw(rows: Rows, given: Sequence[str], shares: dict[str, float], seed: int) -> list[str]:
@@ -100,7 +124,11 @@ def whole_classes(rows: Rows) -> Rows:
     """Without the target where classes are drawn whole, so that there is nothing to balance in a split."""
     if not by_person(rows):
         return rows
-    return Rows({name: values for name, values in rows.columns.items() if name != "target"}, rows.number)
+    return without(rows, "target")
+
+
+def without(rows: Rows, column: str) -> Rows:
+    return Rows({name: values for name, values in rows.columns.items() if name != column}, rows.number)
 
 
 def strata(rows: Rows) -> list[Hashable]:

@@ -51,7 +51,7 @@ class Image(Domain):
     # 1: pieces of the full scale, moved only
     crop_ratio: Annotated[float, Field(ge=1.0, le=4.0)] = 4 / 3  # longest side of that by its shortest, at most
     flip: bool = True  # training mirrors every second picture; off where left and right differ (digits, letters)
-    augment: bool = True  # off: training sees what evaluation sees
+    augment: bool = True  # off: training sees what evaluation sees, all its views
     brightness: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0  # training multiplies by up to 1 +- this
     contrast: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0  # likewise, the distance from the mean grey
     saturation: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0  # likewise, the distance from the pixel's grey
@@ -61,7 +61,8 @@ class Image(Domain):
     rand_magnitude: Annotated[int, Field(ge=0, le=30)] = 9  # their strength
     erase: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0  # probability of covering a rectangle with the mean colour
     views: Literal[1, 2, 5, 10] = 1  # evaluation and prediction average over: the middle; and mirrored; the corners and
-    # the middle; and those mirrored (unless flip is off). They take that many times as long, validation among them
+    # the middle; and those mirrored (unless flip is off). They take that many times as long, validation among them, and
+    # training where it is not augmented
     target: Kind = "class"  # what a row's target is (data/targets.py): class, labels, number or identity
     label_column: str | None = None  # of a table; None: found by name
     file_column: str | None = None  # likewise
@@ -76,6 +77,10 @@ class Image(Domain):
     @property
     def stored_side(self) -> int:
         return round(self.size * self.margin)
+
+    @property
+    def _training_side(self) -> int:
+        return round(self.size * self.train_scale)
 
     @property
     def repeats(self) -> bool:
@@ -177,8 +182,8 @@ class Image(Domain):
     # learning from the training split
 
     def fit(self, train: Rows) -> Image:
-        """What targets have to be known by, and the mean and deviation of the pixels (of at most 1,000 pictures, evenly
-        spaced)."""
+        """What targets have to be known by, and the mean and deviation of the pixels (of all pictures; of 2,000 and
+        more only every second, third and so on, so that 1,000 to 1,999 are looked at)."""
         learnt = targets.learn(self.target, train.column("target"))
         step = max(len(train) // 1000, 1)
         count, total, squares = 0, np.zeros(self.channels), np.zeros(self.channels)
@@ -201,11 +206,15 @@ class Image(Domain):
         )
 
     def inputs(self) -> dict[str, Json]:
-        return {
+        """ "shape" (c, h, w), "mean" and "deviation" by channel; "training_shape" where training sees others."""
+        inputs: dict[str, Json] = {
             "shape": [self.channels, self.size, self.size],
             "mean": list(self.mean),
             "deviation": list(self.deviation),
         }
+        if self.augment and self._training_side != self.size:
+            inputs["training_shape"] = [self.channels, self._training_side, self._training_side]
+        return inputs
 
     # examples
 
@@ -219,10 +228,7 @@ class Image(Domain):
             pixels = self._pixels(row)
         except (pictures.PictureFault, OSError) as fault:
             raise DataError(f"{row['id']} cannot be read any more: {fault}; put the data back") from None
-        if rng is None:
-            cuts = self._views(pixels)
-        else:
-            cuts = [self._augmented(pixels, rng) if self.augment else self._middle(pixels)]
+        cuts = self._views(pixels) if rng is None or not self.augment else [self._augmented(pixels, rng)]
         known: Example = {}
         if "target" in row:
             learnt = targets.Learnt(self.labels, self.counts, self.rows, self.scale)
@@ -261,7 +267,7 @@ class Image(Domain):
 
     def _random_crop(self, pixels: np.ndarray, rng: Generator) -> Pillow.Image:
         height, width, _ = pixels.shape
-        side = round(self.size * self.train_scale)
+        side = self._training_side
         if self.crop_area == 1.0:
             top, left = rng.integers(0, height - side + 1), rng.integers(0, width - side + 1)
             return self._picture(self._cut(pixels, top, left, side))

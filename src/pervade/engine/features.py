@@ -1,14 +1,17 @@
 """Features of a frozen body: computed once for each row, kept, and given to the head instead of pictures or
 texts.
 
-The cache's key is what the features depend on: the body's weights, the domain, and the content of the rows.
+The cache's key is all that an entry depends on: the body's weights, the domain, the content of the rows, their targets.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, cast
 
 import safetensors.torch
@@ -18,6 +21,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from pervade.core import files, spec
+from pervade.core.errors import ResourceError
 from pervade.core.protocols import Domain
 from pervade.core.types import Batch, Example, Rows
 from pervade.data import cache
@@ -51,16 +55,44 @@ def compute(
     network: Backbone, domain: Domain, rows: Rows, workers: int, progress: Callable[[int, int], None]
 ) -> Domain:
     """The features of all `rows`, in fp32, from the cache where they are there. The network is left as it was."""
-    path = cache.folder().with_name("features") / f"{_key(network, domain, rows)}.safetensors"
-    try:
-        tensors = safetensors.torch.load_file(path) if path.is_file() else None
-    except (SafetensorError, OSError):  # cut off by a crash of the machine: made anew, as any cache is
-        tensors = None
+    path = cache.features() / f"{_key(network, domain, rows)}.safetensors"
+    tensors = _read(path)
     if tensors is None:
         tensors = _run(network, domain, rows, workers, progress)
-        with files.replacing(path) as temporary:
-            safetensors.torch.save_file(tensors, temporary)
+        _keep(path, tensors)
     return cast(Domain, Features(domain, tensors))
+
+
+def _read(path: Path) -> dict[str, Tensor] | None:
+    try:
+        if not path.is_file():
+            return None
+        tensors = safetensors.torch.load_file(path)
+    except (SafetensorError, OSError):  # cut off by a crash of the machine: made anew, as any cache is
+        return None
+    with suppress(OSError):  # a cache that may only be read
+        os.utime(path)
+    return tensors
+
+
+def _keep(path: Path, tensors: dict[str, Tensor]) -> None:
+    """For the next run, within the limit of the cache; this one has what it needs, so a fault is only told."""
+    needed = sum(each.nbytes for each in tensors.values())
+    try:
+        with cache.locked(path.stem):
+            room = cache.room(cache.folder())
+            if needed <= room:
+                with files.replacing(path) as temporary:
+                    safetensors.torch.save_file(tensors, temporary)
+        cache.evict(keep=path)
+    except (OSError, ResourceError, SafetensorError) as error:
+        cache.warn(f"the next run computes features anew, because the cache cannot be used: {error}; set PERVADE_CACHE")
+        return
+    if needed > room and cache.limit():
+        cache.warn(
+            f"the next run computes features anew: they take {needed / 1e9:.1f} GB, and the cache may take "
+            f"{room / 1e9:.1f} GB; raise PERVADE_CACHE_GB or free some space in {cache.features().parent}"
+        )
 
 
 def _run(
@@ -95,6 +127,8 @@ def _key(network: Backbone, domain: Domain, rows: Rows) -> str:
             digest.update(
                 name.encode() + value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
             )
-    digest.update(json.dumps([list(rows.column("hash")), list(map(int, rows.number))]).encode())
+    # Targets are kept beside the features, and a label may be mended while every picture stays as it is.
+    targets = list(rows.column("target")) if "target" in rows else None
+    digest.update(json.dumps([list(rows.column("hash")), list(map(int, rows.number)), targets]).encode())
     digest.update(type(network.body).__qualname__.encode() + repr(network.body).encode())
     return digest.hexdigest()

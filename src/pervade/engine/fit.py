@@ -97,6 +97,7 @@ class Learner:
         self.step = self.passes = 0
         self.pass_over = False
         self._stop = False
+        self._begun = -1  # groups that had begun to learn when the network's modes were set last
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, float] = {}
         # torch's own entry into autocast costs 20 microseconds, so full precision does without
@@ -187,13 +188,19 @@ class Learner:
     def _train_mode(self) -> None:
         self.network.train()
         if self.tuning is not None:
-            for module in self.tuning.frozen(self.network):
+            for module in self.tuning.frozen(self.network, self.progress):
                 module.eval()
+        self._begun = self._groups_begun()
+
+    def _groups_begun(self) -> int:
+        return sum(start <= self.progress for group in self.starts for start in group)
 
     def _take_step(self, batch: Batch) -> tuple[Parts, int, bool]:
         parts: Parts = {}
-        rows, stop = len(batch["row"]), self._stop
+        rows, stop = _rows(batch), self._stop
         progress = self.progress
+        if self._groups_begun() != self._begun:
+            self._train_mode()
         for number, (phase, optimizer, peaks) in enumerate(zip(self.phases, self.optimizers, self.peaks, strict=True)):
             if self.step % phase.every:
                 continue
@@ -215,7 +222,7 @@ class Learner:
         optimizer.zero_grad(set_to_none=True)
         pieces = self._pieces(batch)
         parts = self._losses(phase, pieces[0])
-        rows = len(batch["row"])
+        rows = _rows(batch)
         if len(pieces) == 1 and ranks.world() == 1 and isinstance(self.gradient, Summed):
             # The plain case: dividing the loss saves going through all gradients again.
             count = self._note(phase, parts)
@@ -301,7 +308,7 @@ class Learner:
             if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and "allocate memory" not in str(error):
                 raise
             raise ResourceError(
-                f"a batch of {len(batch['row'])} does not fit into memory; use a smaller --batch-size, "
+                f"a batch of {_rows(batch)} does not fit into memory; use a smaller --batch-size, "
                 f"or keep it and set -o micro_batch={max((self.micro_batch or len(batch['row'])) // 2, 1)}, "
                 "which gives the same result in smaller pieces"
             ) from error
@@ -366,6 +373,11 @@ def _restore_layout(optimizer: Any) -> None:
         for name, value in state.items():
             if isinstance(value, Tensor) and value.shape == parameter.shape:
                 state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
+def _rows(batch: Batch) -> int:
+    """Rows of the data, each counted once, though it may be there in several parts (views, windows)."""
+    return int((batch["part"] == 0).sum()) if "part" in batch else len(batch["row"])
 
 
 def cut(batch: Batch, size: int | None) -> list[Batch]:

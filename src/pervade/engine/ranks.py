@@ -78,9 +78,13 @@ def any_true(value: bool) -> bool:
 
 
 def sum_gradients(parameters: Sequence[Parameter]) -> list[Tensor]:
-    """Sums `.grad` over all ranks in one transfer, and returns the gradients. A missing gradient counts as zeros."""
-    for parameter in parameters:
-        if parameter.grad is None:
+    """Sums `.grad` over all ranks, and returns the gradients. One that some ranks lack counts as zeros there; one that
+    all lack stays missing, so that an optimiser passes that weight by, as it would with one rank (a stage that has not
+    begun to learn)."""
+    there = torch.tensor([p.grad is not None for p in parameters], dtype=torch.uint8, device=_device())
+    dist.all_reduce(there, dist.ReduceOp.MAX)
+    for parameter, somewhere in zip(parameters, there.tolist(), strict=True):
+        if somewhere and parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     if not gradients:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from pervade.core.run import RunDirectory
 from pervade.core.types import Rows
 from pervade.engine import predict, ranks
 from pervade.engine.checkpoint import Loaded
-from pervade.metrics.estimate import estimate
+from pervade.metrics.estimate import Metric, estimate
 from pervade.metrics.paired import differences
 
 PLAIN = "plain"  # stands for a checkpoint's name in the predictions file of the linear model
@@ -69,15 +70,18 @@ def figures(run: RunDirectory, loaded: Loaded, rows: Rows, split: str) -> dict[s
         "n": len(columns["row"]),
         "precision": "fp32",
         "predictions": path.relative_to(run.path).as_posix(),
-        "metrics": {
-            name: each.as_dict() | {"higher_is_better": metrics[name].higher_is_better}
-            for name, each in estimates.items()
-        },
+        "metrics": {name: each.as_dict() | _nature(metrics[name]) for name, each in estimates.items()},
         "details": details(run, loaded, rows, split, columns),
     }
     meter = "evaluate" if split == "test" else f"evaluate-{split}"
     files.write_json(run.result(meter, loaded.name), result)
     return result
+
+
+def _nature(metric: Metric) -> dict[str, Any]:
+    """What a figure is, beside how large. For JSON, which has no infinity: an open end of its bounds is None."""
+    bounds = [each if math.isfinite(each) else None for each in metric.bounds]
+    return {"higher_is_better": metric.higher_is_better, "bounds": bounds}
 
 
 def details(run: RunDirectory, loaded: Loaded, rows: Rows, split: str, columns: dict[str, Any]) -> dict[str, Any]:

@@ -137,28 +137,40 @@ def starting_from(init: str | Path | Initializer) -> Initializer:
     return Pretrained(str(path.absolute()))
 
 
-def out_of_reach(published: Any) -> str | None:
-    """Why published weights (what `published()` of a model gives) can neither be taken from the cache nor be
-    downloaded; None: they can."""
-    if published.path.is_file():
+def out_of_reach(model: Any) -> str | None:
+    """Why the weights published for the model can neither be taken from the cache nor be downloaded; None: they can."""
+    return beyond(published(model))
+
+
+def beyond(there: Any) -> str | None:
+    """As `out_of_reach`, of what was published (`published`)."""
+    if there.path.is_file():
         return None
+    if not there.host:
+        return f"{there.path} is not there"
     forbidden = download.offline()
     if forbidden:
-        return f"{published.path} is not there, and {forbidden} forbids downloads"
-    if not download.reachable(published.host):
-        return f"{published.path} is not there, and {published.host} does not answer"
+        return f"{there.path} is not there, and {forbidden} forbids downloads"
+    if not download.reachable(there.host):
+        return f"{there.path} is not there, and {there.host} does not answer"
     return None
 
 
-def _published(model: Model) -> Checkpoint:
+def published(model: Model) -> Any:
+    """What others have published for the model: "path" (a file where it lies here already), "host" (that it comes from;
+    empty: only from here) and "read". None where nobody has."""
     find = getattr(model, "published", None)
-    published = find() if find is not None else None
-    if published is None:
+    return find() if find is not None else None
+
+
+def _published(model: Model) -> Checkpoint:
+    found = published(model)
+    if found is None:
         raise ConfigError(
             f"no weights were published for {_described(model)}; name a file with --init PATH, take --init random, "
             "or a model that has some (--model resnet18)"
         )
-    checkpoint: Checkpoint = published.read()
+    checkpoint: Checkpoint = found.read()
     return checkpoint
 
 

@@ -20,7 +20,7 @@ from pervade.core.errors import ConfigError
 from pervade.metrics.calibration import NUM_BINS, brier_scores, calibration_error, log_losses, top_class
 from pervade.metrics.columns import Columns, class_column, count_rows, probability_column
 from pervade.metrics.confusion import confusion_matrix, confusion_values
-from pervade.metrics.estimate import Estimate, Family, Measure, Metric, Shared, estimate, weighted_mean
+from pervade.metrics.estimate import UNIT, Estimate, Family, Measure, Metric, Shared, estimate, weighted_mean
 from pervade.metrics.ranking import areas, rank
 
 # What a constant answer can be measured by: precision of a class it never names says nothing.
@@ -131,9 +131,12 @@ def _averages(labels: tuple[str, ...], family: Family) -> dict[str, Metric]:
         "precision_weighted": "precision averaged over classes by their rows",
         "f1_weighted": "F1 averaged over classes by their rows",
     }
-    averages = {name: Metric(Shared(family, name), description=text) for name, text in descriptions.items()}
+    averages = {
+        name: Metric(Shared(family, name), description=text, bounds=UNIT) for name, text in descriptions.items()
+    }
     right = partial(_right, num_classes=len(labels))
-    return {"accuracy": Metric(Shared(family, "accuracy"), trials=right, description="share of rows right")} | averages
+    accuracy = Metric(Shared(family, "accuracy"), trials=right, description="share of rows right", bounds=UNIT)
+    return {"accuracy": accuracy} | averages
 
 
 def _rankings(labels: tuple[str, ...]) -> dict[str, Metric]:
@@ -141,9 +144,13 @@ def _rankings(labels: tuple[str, ...]) -> dict[str, Metric]:
     which = f"of '{labels[1]}'" if len(labels) == 2 else "one class against the rest, mean over classes"
     lacks = "needs rows of at least two classes" if len(labels) > 2 else f"needs rows of both classes, {labels}"
     positive = f"no row is of class '{labels[1]}'"
+    told = {
+        "roc_auc": (f"area under the ROC curve, {which}", lacks),
+        "pr_auc": (f"average precision, {which}", positive),
+    }
     return {
-        "roc_auc": Metric(Shared(family, "roc_auc"), description=f"area under the ROC curve, {which}", undefined=lacks),
-        "pr_auc": Metric(Shared(family, "pr_auc"), description=f"average precision, {which}", undefined=positive),
+        name: Metric(Shared(family, name), description=text, undefined=why, bounds=UNIT)
+        for name, (text, why) in told.items()
     }
 
 
@@ -155,8 +162,9 @@ def _calibrations(labels: tuple[str, ...]) -> dict[str, Metric]:
         "brier": f"mean squared error of the probabilities, {brier}",
         "ece": f"expected calibration error of the top probability, {NUM_BINS} bins of equal width",
     }
+    largest = {"log_loss": math.inf, "brier": 1.0 if len(labels) == 2 else 2.0, "ece": 1.0}
     return {
-        name: Metric(Shared(family, name), higher_is_better=False, description=text)
+        name: Metric(Shared(family, name), higher_is_better=False, description=text, bounds=(0.0, largest[name]))
         for name, text in descriptions.items()
     }
 
@@ -170,17 +178,20 @@ def _of_single_classes(labels: tuple[str, ...], family: Family) -> dict[str, Met
                 trials=partial(_right_where, column="prediction", index=index, num_classes=len(labels)),
                 description=f"share right of the rows called '{label}'",
                 undefined=f"no row was called '{label}'",
+                bounds=UNIT,
             ),
             f"recall[{label}]": Metric(
                 Shared(family, f"recall[{label}]"),
                 trials=partial(_right_where, column="target", index=index, num_classes=len(labels)),
                 description=f"share right of the rows of class '{label}'",
                 undefined=f"no row is of class '{label}'",
+                bounds=UNIT,
             ),
             f"f1[{label}]": Metric(
                 Shared(family, f"f1[{label}]"),
                 description=f"harmonic mean of precision and recall of '{label}'",
                 undefined=f"no row is of class '{label}'",
+                bounds=UNIT,
             ),
         }
     return metrics

@@ -34,6 +34,9 @@ WORK_LIMIT = 10_000_000_000
 FEWEST_RESAMPLES = 200
 
 
+UNIT = (0.0, 1.0)  # bounds of shares, areas and means of them
+
+
 @dataclass(frozen=True)
 class Shared:
     """The member `name` of a family, as a `Metric.compute`: `measure` computes a family once for all its members."""
@@ -56,6 +59,7 @@ class Metric:
     higher_is_better: bool | None = True  # None: neither
     description: str = ""
     undefined: str = "not defined on these rows"  # the reason to give where the value is nan
+    bounds: tuple[float, float] = (-math.inf, math.inf)  # between which every value lies, both included
 
 
 @dataclass(frozen=True)

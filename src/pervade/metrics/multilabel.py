@@ -17,7 +17,7 @@ import numpy as np
 
 from pervade.core.errors import ConfigError, DataError
 from pervade.metrics.columns import Columns, column
-from pervade.metrics.estimate import Estimate, Family, Measure, Metric, Shared, estimate, weighted_mean
+from pervade.metrics.estimate import UNIT, Estimate, Family, Measure, Metric, Shared, estimate, weighted_mean
 from pervade.metrics.ranking import areas, rank
 
 # What an answer that is the same for every row can be measured by.
@@ -42,24 +42,36 @@ def multilabel_metrics(labels: Sequence[str]) -> dict[str, Metric]:
             Shared(ranked, "mean_average_precision"),
             description="average precision of each label, mean over the labels that occur",
             undefined="no row has a label",
+            bounds=UNIT,
         ),
-        "f1_micro": Metric(Shared(counted, "f1_micro"), description="F1 of all answers to all labels together"),
-        "f1_macro": Metric(Shared(counted, "f1_macro"), description="mean F1 of the labels that occur or were said"),
+        "f1_micro": Metric(
+            Shared(counted, "f1_micro"), description="F1 of all answers to all labels together", bounds=UNIT
+        ),
+        "f1_macro": Metric(
+            Shared(counted, "f1_macro"), description="mean F1 of the labels that occur or were said", bounds=UNIT
+        ),
         "f1_samples": Metric(
-            Shared(counted, "f1_samples"), description="mean F1 of each row's labels; 1 where there are none, rightly"
+            Shared(counted, "f1_samples"),
+            description="mean F1 of each row's labels; 1 where there are none, rightly",
+            bounds=UNIT,
         ),
         "subset_accuracy": Metric(
-            Shared(counted, "subset_accuracy"), trials=exact, description="share of rows with all labels right"
+            Shared(counted, "subset_accuracy"),
+            trials=exact,
+            description="share of rows with all labels right",
+            bounds=UNIT,
         ),
         "hamming_loss": Metric(
             Shared(counted, "hamming_loss"),
             higher_is_better=False,
             description="share of single answers that are wrong",
+            bounds=UNIT,
         ),
         "roc_auc": Metric(
             Shared(ranked, "roc_auc"),
             description="area under the ROC curve of each label, mean over the labels for which it is defined",
             undefined="no label has both rows with it and rows without",
+            bounds=UNIT,
         ),
     }
     return metrics | _of_single_labels(labels, ranked, counted)
@@ -181,22 +193,26 @@ def _of_single_labels(labels: tuple[str, ...], ranked: Family, counted: Family) 
                 trials=partial(right, given="prediction", other="target"),
                 description=f"share right of the rows called '{label}'",
                 undefined=f"no row was called '{label}'",
+                bounds=UNIT,
             ),
             f"recall[{label}]": Metric(
                 Shared(counted, f"recall[{label}]"),
                 trials=partial(right, given="target", other="prediction"),
                 description=f"share found of the rows with '{label}'",
                 undefined=f"no row has '{label}'",
+                bounds=UNIT,
             ),
             f"f1[{label}]": Metric(
                 Shared(counted, f"f1[{label}]"),
                 description=f"harmonic mean of precision and recall of '{label}'",
                 undefined=f"no row has '{label}'",
+                bounds=UNIT,
             ),
             f"average_precision[{label}]": Metric(
                 Shared(ranked, f"average_precision[{label}]"),
                 description=f"area under the precision-recall curve of '{label}'",
                 undefined=f"no row has '{label}'",
+                bounds=UNIT,
             ),
         }
     return metrics

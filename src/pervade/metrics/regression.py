@@ -12,7 +12,7 @@ import numpy as np
 
 from pervade.core.errors import DataError
 from pervade.metrics.columns import Columns, column, number_column
-from pervade.metrics.estimate import Estimate, Measure, Metric, Shared, estimate, weighted_mean
+from pervade.metrics.estimate import UNIT, Estimate, Measure, Metric, Shared, estimate, weighted_mean
 
 # What a constant answer can be measured by: it ranks nothing.
 BASELINE_METRICS = (
@@ -36,12 +36,14 @@ def regression_metrics() -> dict[str, Metric]:
         "mean_squared_error": "mean squared difference of prediction and target",
     }
     why = {"r2": "needs targets that differ", "spearman": "needs targets that differ, and predictions that do"}
+    bounds = {"r2": (-math.inf, 1.0), "spearman": (-1.0, 1.0)}
     return {
         name: Metric(
             Shared(regression_family, name),
             higher_is_better=name in ("r2", "spearman"),
             description=text,
             undefined=why.get(name, "no row counts"),
+            bounds=bounds.get(name, (0.0, math.inf)),
         )
         for name, text in texts.items()
     }
@@ -55,6 +57,7 @@ def coverage_metric(share: float) -> Metric:
         higher_is_better=None,
         description=f"share of targets inside the interval given with the answer, which was to hold {share:.0%}",
         undefined="no interval was given: the validation split is too small to learn one from",
+        bounds=UNIT,
     )
 
 

@@ -11,14 +11,14 @@ Axis letters: n rows.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from pervade.metrics.columns import Columns, column, number_column
-from pervade.metrics.estimate import Measure, Metric, Shared, weighted_mean
+from pervade.metrics.estimate import UNIT, Measure, Metric, Shared, weighted_mean
 
 DEPTHS = (1, 5)
 BLOCK = 512  # rows that ask at a time
@@ -52,7 +52,7 @@ def retrieval_metrics() -> dict[str, Metric]:
         "at each that is right, wrong ones counting 0 (Musgrave et al. 2020)",
         undefined=missing,
     )
-    return metrics
+    return {name: replace(each, bounds=UNIT) for name, each in metrics.items()}
 
 
 def retrieval_family(columns: Columns) -> Measure:

@@ -13,7 +13,7 @@ Axis letters: n rows, p pairs, r runs of equal scores.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -21,7 +21,7 @@ import numpy as np
 
 from pervade.core.errors import DataError
 from pervade.metrics.columns import Columns, column, count_rows, number_column
-from pervade.metrics.estimate import Estimate, Measure, Metric, Shared
+from pervade.metrics.estimate import UNIT, Estimate, Measure, Metric, Shared
 
 FARS = (0.01, 0.001)
 FEWEST_FALSE = 10  # false accepts that a FAR must leave room for, to say what the TAR there is
@@ -104,7 +104,7 @@ def verification_metrics() -> dict[str, Metric]:
         ("threshold_frr", False, "share of pairs of one person rejected at that threshold"),
     ):  # fmt: skip
         metrics[name] = Metric(shared(name), higher_is_better=better, description=description, undefined=settled)
-    return metrics
+    return {name: replace(each, bounds=UNIT) for name, each in metrics.items()}
 
 
 def name_of(far: float) -> str:

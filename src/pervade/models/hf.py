@@ -26,7 +26,7 @@ from pervade.nn.text_encoder import TextEncoder
 from pervade.nn.trial import features
 from pervade.weights import locate
 from pervade.weights.checkpoint import Checkpoint
-from pervade.weights.hub import HubRepository
+from pervade.weights.hub import INDEX, HubRepository
 
 # A number of classes that no layer of a network has by chance: by it the classifier is found, which is then taken off.
 MARK = 1009
@@ -175,12 +175,19 @@ def _quiet() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Folder:
-    """Weights that lie here already."""
+    """Weights that lie here already, if at all."""
 
-    path: Path
+    folder: Path
+    host: ClassVar[str] = ""
+
+    @property
+    def path(self) -> Path:
+        """The file of weights; one that is not there where the folder has none."""
+        files = [self.folder / name for name in (*locate.HUB_WEIGHTS, *INDEX)]
+        return next((file for file in files if file.is_file()), files[0])
 
     def read(self) -> Checkpoint:
-        return locate.read(self.path)
+        return locate.read(self.folder)
 
 
 class _Body(nn.Module):

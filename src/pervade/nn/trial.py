@@ -28,6 +28,28 @@ def require_size(name: str, make: Callable[[int], nn.Module], inputs: Mapping[st
         raise _too_small(name, make, inputs, "")
 
 
+def require_training_size(network: nn.Module, inputs: Mapping[str, Any]) -> None:
+    """Raises ConfigError where training sees pictures of another size than `network` was built for, and it does not
+    take them: position embeddings, and dense layers behind a whole map, are made for one size."""
+    shape = inputs.get("training_shape")
+    if shape is None:
+        return
+    modes = [(module, module.training) for module in network.modules()]
+    try:
+        with torch.no_grad():
+            network.eval()(torch.zeros(1, *shape))
+    except REFUSALS as error:
+        height, width = inputs["shape"][1:]
+        raise ConfigError(
+            f"the network is for pictures of {height} x {width} pixels and does not take the {shape[1]} x {shape[2]} "
+            f"that domain.train_scale has it trained on ({str(error).strip().splitlines()[0]}); set "
+            "-o domain.train_scale=1"
+        ) from None
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
 def features(name: str, make: Callable[[int], nn.Module], inputs: Mapping[str, Any]) -> tuple[nn.Module, int]:
     """The body that `make` builds for pictures of `inputs`, and how many features it gives for one.
 

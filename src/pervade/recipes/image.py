@@ -1,7 +1,8 @@
 """Recipes for pictures. A model's name picks the recipe: `recipe("reference-cnn")`.
 
 pervade train DATA                        within_reach(): resnet18 finetuned where its published weights can be had
-pervade train DATA --init random          default(): a residual network on 96 x 96 pixels
+pervade train DATA --model NAME           within_reach(NAME), where any were published for it; else scratch(NAME)
+pervade train DATA --init random          default(): a residual network, trained on 64 x 64 pixels, used on 80 x 80
 pervade train DATA --init pretrained|PATH finetune(): from weights that were trained before
 pervade train DATA --model reference-cnn  reference(): Adam, 10 epochs, 224 x 224, no augmentation
 pervade train DATA --model reference-mlp  reference(), 64 x 64, mean squared error
@@ -20,7 +21,7 @@ from pervade.core.protocols import Domain, EarlyStopping, Initializer, Model, Re
 from pervade.data import listing
 from pervade.data.sources.dataset import Dataset
 from pervade.domains.image import Image, contents
-from pervade.init.pretrained import Pretrained, out_of_reach, starting_from
+from pervade.init.pretrained import Pretrained, out_of_reach, published, starting_from
 from pervade.init.random import Random
 from pervade.models.places_cnn import PlacesCNN
 from pervade.models.reference_cnn import ReferenceCNN
@@ -101,10 +102,10 @@ def asked(recipe: Recipe, task: str) -> Recipe:
 
 def of_classes(model: str | Model | None = None, init: str | Initializer | None = None) -> Recipe:
     """As `recipe`, for one class for each picture."""
-    if model is None and init is None:
-        return within_reach()
-    start = starting_from("random" if init is None else init)
     network = named(model) if isinstance(model, str) else model
+    if init is None and (network is None or published(network) is not None):
+        return within_reach(network)
+    start = starting_from("random" if init is None else init)
     if isinstance(start, Pretrained):
         known, domain = start.made_with()
         if network is None and known is None and start.source:
@@ -123,14 +124,15 @@ def named(model: str) -> Model:
     return cls(**fields)
 
 
-def within_reach() -> Recipe:
-    """Where neither model nor weights are named: resnet18 with the weights torchvision publishes, where they lie in the
-    cache or can be downloaded; else `default`, from random weights. What was chosen, and why, is said."""
-    why = out_of_reach(ResNet().published())
+def within_reach(model: Model | None = None) -> Recipe:
+    """Where no weights are named: the model with those that were published for it, where they lie in the cache or can
+    be downloaded; else random ones. Without a model resnet18, or else `default`. What was chosen, and why, is said."""
+    why = out_of_reach(model or ResNet())
     if why is None:
-        return finetune(ResNet())
+        return finetune(model)
     download.announce(f"init: random weights, since no pretrained ones are within reach: {why}")
-    return replace(default(), init=Random(because=f"no pretrained ones are within reach: {why}"))
+    otherwise = default() if model is None else scratch(model)
+    return replace(otherwise, init=Random(because=f"no pretrained ones are within reach: {why}"))
 
 
 def default() -> Recipe:
@@ -231,12 +233,12 @@ def tuned(recipe: Recipe, tuning: str) -> Recipe:
 
 
 def finetune(model: Model | None = None, init: Initializer | None = None, domain: Domain | None = None) -> Recipe:
-    """Pretrained weights, at the size they were trained at unless `domain` says another: AdamW at a low rate with
-    warm-up and cosine, few passes."""
+    """Pretrained weights, at the size they were trained at unless `domain`, that of the run they come from, says
+    another: AdamW at a low rate with warm-up and cosine, few passes."""
     model = model or ResNet()
     return replace(
         scratch(model),
-        domain=domain or Image(size=getattr(model, "side", 224), views=2),
+        domain=_as_made_for(domain, Image(size=getattr(model, "side", 224), views=2)),
         early_stopping=EarlyStopping("log_loss"),
         optimizer=AdamW(lr=1e-4),
         schedule=Cosine(),
@@ -244,6 +246,14 @@ def finetune(model: Model | None = None, init: Initializer | None = None, domain
         epochs=8,
         batch_size=32,
     )
+
+
+def _as_made_for(there: Domain | None, own: Image) -> Domain:
+    """What a network was made for: how large its pictures are, their channels, and whether a mirrored one is as good.
+    How they are distorted in training is not its business: a run with --freeze does not distort them at all."""
+    if not isinstance(there, Image):
+        return there or own
+    return replace(own, size=there.size, margin=there.margin, channels=there.channels, flip=there.flip)
 
 
 def search_space(recipe: Recipe) -> dict[str, Range | Choice]:

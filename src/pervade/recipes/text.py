@@ -18,7 +18,7 @@ from pervade.data import listing
 from pervade.data.sources.by_length import ByLength
 from pervade.data.sources.dataset import Dataset
 from pervade.domains.text import Text, contents, looks_like_text
-from pervade.init.pretrained import Pretrained, out_of_reach, starting_from
+from pervade.init.pretrained import Pretrained, beyond, out_of_reach, published, starting_from
 from pervade.init.random import Random
 from pervade.models.hf import HuggingFace
 from pervade.models.transformer import Transformer
@@ -79,10 +79,9 @@ def of_classes(model: str | Model | None, init: str | Initializer | None, source
     if model is None and init is None:
         return within_reach(source)
     network: Model | None = spec.decode(model, Model) if isinstance(model, str) else model
-    if network is None or isinstance(network, Transformer):
-        start = starting_from("random" if init is None else init)
-    else:
-        start = starting_from("pretrained" if init is None else init)
+    if network is not None and init is None and published(network) is not None:
+        return otherwise_random(network, out_of_reach(network))
+    start = starting_from("random" if init is None else init)
     if isinstance(start, Pretrained):
         known, domain = start.made_with()
         if network is None and known is None and start.source:
@@ -90,20 +89,30 @@ def of_classes(model: str | Model | None, init: str | Initializer | None, source
         if network is None and known is None:
             return within_reach(source)
         return finetune(network or known, start, domain)  # type: ignore[arg-type]
-    if network is None or isinstance(network, Transformer):
-        return replace(scratch(network), init=start)
-    return replace(finetune(network, start), epochs=20)
+    return replace(untrained(network), init=start)
 
 
 def within_reach(source: Any) -> Recipe:
     """Where neither model nor weights are named: a small encoder of sentences, for English or for many languages, where
     it lies in the cache or can be downloaded; else `scratch`. What was chosen, and why, is said."""
     name = ENGLISH if mostly_english(source) else OTHERS
-    why = out_of_reach(HubRepository(name))
-    if why is None:
-        return finetune(HuggingFace(name))
+    why = beyond(HubRepository(name))
+    return otherwise_random(HuggingFace(name) if why is None else None, why)
+
+
+def otherwise_random(network: Model | None, why: str | None) -> Recipe:
+    """The network with what was published for it, unless `why` says that this is out of reach."""
+    if why is None and network is not None:
+        return finetune(network)
     download.announce(f"init: random weights, since no pretrained ones are within reach: {why}")
-    return replace(scratch(), init=Random(because=f"no pretrained ones are within reach: {why}"))
+    return replace(untrained(network), init=Random(because=f"no pretrained ones are within reach: {why}"))
+
+
+def untrained(network: Model | None) -> Recipe:
+    """Random weights. An architecture of the Hub's keeps its own tokenizer and its lower rate, for more passes."""
+    if network is None or isinstance(network, Transformer):
+        return scratch(network)
+    return replace(finetune(network, Random()), epochs=20)
 
 
 def mostly_english(source: Any) -> bool:

@@ -28,7 +28,7 @@ def unfinished(record: Record) -> str | None:
         return None
     planned = record.plan.get("passes") or record.recipe.get("epochs")
     return (
-        f"Training has not finished ({len(record.passes)} of {planned} passes): these are the figures of a model "
+        f"Training has not finished ({record.done:g} of {planned} passes): these are the figures of a model "
         "that was still learning."
     )
 
@@ -157,10 +157,12 @@ def time_limit(record: Record) -> str | None:
 
 
 def still_improving(record: Record) -> str | None:
-    passes, best = len(record.passes), record.plan.get("best_pass")
-    if not record.finished or passes < 2 or best != passes or time_limit(record):
+    judged = [entry.get("pass") for entry in record.passes]
+    if not record.finished or len(judged) < 2 or record.plan.get("best_pass") != judged[-1] or time_limit(record):
         return None
-    return f"The last of {passes} passes was the best one, so it may not have learnt all it can; try more passes."
+    return (
+        f"The last of {record.done:g} passes was the best one, so it may not have learnt all it can; try more passes."
+    )
 
 
 def left_out(record: Record) -> str | None:

@@ -158,11 +158,12 @@ class Record:
 
     @property
     def done(self) -> float:
-        """Passes over the data; 2.4 where a time limit ended the third."""
-        return max((entry.get("pass", 0) for entry in self.passes), default=0)
+        """Passes over the data, judged or not, as far as was logged; 2.4 where a time limit ended the third."""
+        return max((entry.get("pass", 0) for entry in self.log), default=0)
 
     @property
     def passes(self) -> list[dict[str, Any]]:
+        """An entry for every pass that was judged; a recipe may judge only some of them (early_stopping.every)."""
         return [entry for entry in self.log if entry.get("event") == "pass"]
 
     @property

@@ -169,11 +169,10 @@ def settled(decision: dict[str, Any]) -> str:
 
 def unmeasured(record: Record) -> str:
     if not record.finished:
-        done = len(record.passes)
         planned = record.plan.get("passes") or record.recipe.get("epochs")
         go_on = wording.command("pervade", "resume", record.argument)
         return (
-            f"Training has not finished: {done} of {planned} passes over the data are done. "
+            f"Training has not finished: {record.done:g} of {planned} passes over the data are done. "
             f"To go on where it stopped: {go_on}"
         )
     evaluate = wording.command("pervade", "evaluate", record.argument)

@@ -27,6 +27,7 @@ from pervade.metrics.classification import classification_metrics, majority_base
 from pervade.metrics.confusion import confusion_matrix
 
 FEWEST_TO_CALIBRATE = 30  # rows
+SURE = 1e-7  # 1 - p below this is a rounding of 0, where powers below 1 have no finite slope
 AUXILIARY = 0.4  # weight of the loss at an auxiliary head, where the network has one (Szegedy et al. 2014: 0.3 - 0.4)
 
 
@@ -103,7 +104,7 @@ class Classify(Task):
         loss = F.cross_entropy(logits, target, reduction="none", label_smoothing=self.smoothing)
         if self.loss_name == "focal":
             right = logits.softmax(1).gather(1, target[:, None])[:, 0]
-            loss = loss * (1 - right) ** self.focus
+            loss = loss * (1 - right).clamp(min=SURE) ** self.focus
         return loss
 
     def score(self, output: Output, batch: Batch) -> Tensor:

@@ -22,7 +22,7 @@ from pervade.data import linear
 from pervade.data import split as splits
 from pervade.data.parts import average
 from pervade.metrics.multilabel import multilabel_metrics, prior_baseline
-from pervade.tasks.classify import AUXILIARY
+from pervade.tasks.classify import AUXILIARY, SURE
 
 HEAVIEST = 100.0  # a label of one row in a thousand would otherwise weigh 999, and its few rows would decide all
 STEADY = 20  # rows with a label on the validation split at which its own threshold and 0.5 weigh the same
@@ -102,7 +102,7 @@ class Tag(Task):
         wanted = target * (1 - self.smoothing) + self.smoothing / 2
         loss = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none", pos_weight=weights)
         if self.loss_name == "focal":
-            loss = loss * torch.sigmoid(logits * (1 - 2 * target)) ** self.focus
+            loss = loss * torch.sigmoid(logits * (1 - 2 * target)).clamp(min=SURE) ** self.focus
         return loss.mean(1)
 
     def score(self, output: Output, batch: Batch) -> Tensor:

@@ -1,7 +1,7 @@
 """Puts the weights of a checkpoint into a network, as far as they fit, and says what became of each.
 
-The body must fit for at least one half; the head is taken where its classes are the network's, and stays new where they
-are others.
+The body must fit for at least one half; a head of classes is taken where these are the network's, and stays new where
+they are others; a head of anything else (an embedding's dimensions, a number) is taken where it is as large.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class _Account:
 
 
 def transplant(network: nn.Module, checkpoint: Checkpoint, labels: Sequence[str] = (), model: str = "") -> Started:
-    """`labels` are the classes of the network's output, in order; `model` its name, for messages.
+    """`labels` are the classes of the network's "logits", in order; `model` its name, for messages.
 
     Raises CheckpointError, without having changed the network, where less than half of its body would be filled, where
     the pictures have other channels, or where a weight is not finite.
@@ -62,7 +62,7 @@ def transplant(network: nn.Module, checkpoint: Checkpoint, labels: Sequence[str]
     if _share(body, found.pairs) < LEAST:
         raise CheckpointError(_misfit(body, foreign, found, checkpoint.where, model))
     account.used = set(found.pairs.values())
-    _settle_heads(own, weights, heads, checkpoint, labels, account)
+    _settle_heads(own, weights, heads, class_heads(network, heads), checkpoint, labels, account)
     _check_finite(account.values, checkpoint.where)
     with torch.no_grad():
         for name, value in account.values.items():
@@ -80,6 +80,16 @@ def head_names(network: nn.Module) -> set[str]:
         return head
     dense = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
     return {f"{dense[-1]}.{part}" for part in ("weight", "bias") if f"{dense[-1]}.{part}" in names} if dense else set()
+
+
+def class_heads(network: nn.Module, heads: set[str]) -> set[str]:
+    """Those of the heads whose rows are classes: of the output "logits", and of the auxiliary classifier beside it. The
+    rows of others ("embedding", "value") are dimensions, which have no names, whatever the domain's labels are."""
+    outputs = {name.split(".")[1] for name in heads if name.startswith("head.")}
+    if not outputs:  # the last dense layer of a network from Python, which knows what it was asked for
+        return heads if "logits" in getattr(network, "names", ("logits",)) else set()
+    other = tuple(f"head.{output}." for output in outputs if output not in ("logits", "auxiliary"))
+    return {name for name in heads if "logits" in outputs and not name.startswith(other)}
 
 
 def _share(body: Mapping[str, tuple[int, ...]], pairs: Mapping[str, str]) -> float:
@@ -110,6 +120,7 @@ def _settle_heads(
     own: Mapping[str, Tensor],
     weights: Mapping[str, Tensor],
     heads: set[str],
+    of_classes: set[str],
     checkpoint: Checkpoint,
     labels: Sequence[str],
     account: _Account,
@@ -121,15 +132,17 @@ def _settle_heads(
             account.notes[name] = account.notes[bias] = "the checkpoint has no such head"
             continue
         other_bias = f"{other.removesuffix('weight')}bias"
-        order = _order(checkpoint.labels, labels, len(weights[other]), len(own[name]))
+        there, here = len(weights[other]), len(own[name])
+        named = name in of_classes
+        order = _order(checkpoint.labels if named else None, labels, there, here)
         if order is None:
-            there, here = len(weights[other]), len(own[name])
-            why = f"{there:,} classes there, {here:,} here" if there != here else "other classes there"
+            what = "classes" if named else "outputs"
+            why = f"{there:,} {what} there, {here:,} here" if there != here else "other classes there"
             account.said.append(f"the head is new ({why})")
             for each in (name, bias, other, other_bias):
                 account.notes[each] = f"the head: {why}"
             continue
-        if checkpoint.labels is None:
+        if named and checkpoint.labels is None:
             account.said.append(f"the head's {len(order)} classes have no names there and are taken in their order")
         for mine, theirs in ((name, other), (bias, other_bias)):
             if mine in own and theirs in weights:

@@ -1,7 +1,7 @@
 """The body stays as it is, and only the head learns: the body is a feature extractor.
 
 Where training pictures are not changed at random either (`domain.augment` off), every picture's features are computed
-once and kept (features.py in the data package), and a pass takes as long as a linear layer does.
+once and kept (engine/features.py), and a pass takes as long as a linear layer does.
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ from pervade.nn import backbone
 @dataclass(frozen=True)
 class Freeze(Tuning):
     def groups(self, network: Module, parameters: Sequence[Parameter]) -> list[ParameterGroup]:
-        body = {id(p) for p in self.frozen(network)[0].parameters()}
+        body = {id(p) for p in self._body(network).parameters()}
         return [ParameterGroup([p for p in parameters if id(p) not in body])]
 
-    def frozen(self, network: Module) -> list[Module]:
-        return [backbone.known(network, "freezing the body").body]
+    def frozen(self, network: Module, progress: float) -> list[Module]:
+        return [self._body(network)]
+
+    def _body(self, network: Module) -> Module:
+        return backbone.known(network, "freezing the body").body

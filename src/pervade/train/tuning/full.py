@@ -30,10 +30,9 @@ class Full(Tuning):
         layers = [list(parameters)]
         if self.layer_decay < 1 or self.unfreeze > 0:
             layers = from_the_top(network, parameters, "layer_decay or unfreeze")
-        deepest = max(len(layers) - 1, 1)
         groups = []
         for depth, layer in enumerate(layers):
-            rate, start = self.layer_decay**depth, self.unfreeze * depth / deepest
+            rate, start = self.layer_decay**depth, self._start(depth, len(layers))
             if self.decay_all:
                 groups.append(ParameterGroup(layer, rate, start))
                 continue
@@ -41,13 +40,26 @@ class Full(Tuning):
             groups += [ParameterGroup(heavy, rate, start), ParameterGroup(light, rate, start, decay=False)]
         return [group for group in groups if group.parameters]
 
+    def frozen(self, network: Module, progress: float) -> list[Module]:
+        """The stages that have not begun: their batch normalisation keeps the statistics that belong to the weights."""
+        if self.unfreeze == 0:
+            return []
+        stages = backbone.known(network, "unfreeze").stages()
+        starts = [self._start(len(stages) - place, len(stages) + 1) for place in range(len(stages))]
+        return [stage for stage, start in zip(stages, starts, strict=True) if progress < start]
+
+    def _start(self, depth: int, layers: int) -> float:
+        """When the layer `depth` below the head begins."""
+        return self.unfreeze * depth / max(layers - 1, 1)
+
 
 def from_the_top(network: Module, parameters: Sequence[Parameter], what: str) -> list[list[Parameter]]:
-    """`parameters` by layer: the head's, with whatever belongs to no stage, then each stage's down to the input."""
+    """`parameters` by layer: the head's, with whatever belongs to no stage, then each stage's down to the input. A
+    stage of which there are none among `parameters` is empty, so that the others keep their depth."""
     stages = backbone.known(network, what).stages()
     stage_of = {id(p): number for number, stage in enumerate(stages) for p in stage.parameters()}
     layers: list[list[Parameter]] = [[] for _ in range(len(stages) + 1)]
     for parameter in parameters:
         place = stage_of.get(id(parameter))
         layers[0 if place is None else len(stages) - place].append(parameter)
-    return [layer for layer in layers if layer]
+    return layers

@@ -1,6 +1,8 @@
 """Low-rank adapters beside the body's weights, which stay as they are (Hu et al. 2021, arXiv:2106.09685), through peft.
 
 A layer with weight W gives W x + (alpha / rank) B A x; A and B learn, B begins at zero, and the head learns whole.
+Adapted are convolutions and linear layers; of a transformer on torch's own attention these are the layers between its
+attentions, where adapters do at least as well (He et al. 2022, arXiv:2110.04366).
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ class Lora(Tuning):
         targets = adaptable(body)
         if not targets:
             raise ConfigError(
-                f"--lora: {type(body).__name__} has no convolution, linear or attention layer to adapt; use --freeze"
+                f"--lora: {type(body).__name__} has no convolution or linear layer to adapt; use --freeze"
             )
         config = LoraConfig(r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=targets)
         inject_adapter_in_model(config, body)
@@ -47,19 +49,22 @@ class Lora(Tuning):
         body = {id(p) for p in backbone.known(network, "--lora").body.parameters()}
         return [ParameterGroup([p for p in parameters if id(p) in adapters or id(p) not in body])]
 
-    def frozen(self, network: Module) -> list[Module]:
+    def frozen(self, network: Module, progress: float) -> list[Module]:
         """Batch normalisation keeps the running statistics that belong to the weights beside it."""
         body = backbone.known(network, "--lora").body
         return [module for module in body.modules() if isinstance(module, _BatchNorm)]
 
 
 def adaptable(body: Module) -> list[str]:
-    """Names of the layers that an adapter fits: attention as a whole, and what lies in no attention."""
-    attention = [name for name, module in body.named_modules() if isinstance(module, nn.MultiheadAttention)]
-    names = list(attention)
-    for name, module in body.named_modules():
-        inside = any(name.startswith(f"{each}.") for each in attention)
-        plain = isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1)
-        if plain and name and not inside:
-            names.append(name)
-    return names
+    """Names of the layers that an adapter fits: linear ones and ungrouped convolutions that are called as layers.
+
+    torch's attention calls none of its own, but reads their weights. To adapt it peft would add to those weights before
+    every step and subtract afterwards, and by rounding the weights that are to stay would drift.
+    """
+    attention = [f"{name}." for name, module in body.named_modules() if isinstance(module, nn.MultiheadAttention)]
+    return [
+        name
+        for name, module in body.named_modules()
+        if isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1)
+        if name and not name.startswith(tuple(attention))
+    ]
