@@ -1,4 +1,4 @@
-"""All measurements of one group, one after another: `make bench-frame` (30 minutes on 2 cores), `make bench-image`.
+"""All measurements of one group, one after another: `make bench-frame` (30 minutes on 2 cores), `make bench-image`, `make bench-text`.
 
     python benchmarks/group.py frame
 
@@ -25,6 +25,7 @@ GROUPS = {
         "noisy_labels",
         "time_limit",
     ),
+    "text": ("encoder", "text_trainer"),
 }
 
 
