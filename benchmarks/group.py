@@ -1,4 +1,5 @@
-"""All measurements of one group, one after another: `make bench-frame` (30 minutes on 2 cores), `make bench-image`, `make bench-text`.
+"""All measurements of one group, one after another: `make bench-frame` (30 minutes on 2 cores), `make bench-image`,
+`make bench-text`.
 
     python benchmarks/group.py frame
 

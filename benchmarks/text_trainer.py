@@ -1,6 +1,6 @@
 """Finetuning a sentence encoder against Hugging Face's Trainer: examples a second, and whether the result is the same.
 
-    python benchmarks/text_trainer.py [--data ../shared/data/sst2] [--rows 3000] [--epochs 2] [--seeds 3]  about 15 minutes
+    python benchmarks/text_trainer.py [--data ../shared/data/sst2] [--rows 3000] [--epochs 2]       about 15 minutes
 
 The same weights (all-MiniLM-L6-v2), rows, passes, batch size, optimiser (AdamW, decay, clipping) and schedule (warm-up
 and cosine), by turns in one run, each training a process of its own. Pervade runs as `pervade train` runs it. The
@@ -74,9 +74,13 @@ def pervade_side(data: Path, encoder: str, epochs: int, seed: int) -> dict[str, 
             row: names[p] == names[t]
             for row, p, t in zip(columns["id"], columns["prediction"], columns["target"], strict=True)
         }
-    rows = len((data / "train.tsv").read_text(encoding="utf-8").splitlines())
+        splits = json.loads(run.directory.data.read_text(encoding="utf-8"))["columns"]["split"]
     order = sorted(right, key=lambda each: int(each.rpartition("#")[2]))
-    return {"seconds": entries[-1]["elapsed"], "rows": rows * epochs, "right": [bool(right[each]) for each in order]}
+    return {
+        "seconds": entries[-1]["elapsed"],
+        "rows": splits.count("train") * epochs,
+        "right": [bool(right[each]) for each in order],
+    }
 
 
 def trainer_side(data: Path, encoder: str, epochs: int, seed: int, tuned: bool) -> dict[str, Any]:
