@@ -17,7 +17,7 @@ from pervade import search as search_module
 from pervade.core import download, files, registry, runtime, spec
 from pervade.core import run as runs_module
 from pervade.core.errors import CheckpointError, ConfigError, DataError
-from pervade.core.protocols import Model, Recipe
+from pervade.core.protocols import Model, Recipe, Task
 from pervade.core.types import LeftOut, Rows, Table
 from pervade.data import hub
 from pervade.data.split import NAMES as SPLITS
@@ -89,19 +89,22 @@ class Run:
             return evaluate(self.directory, loaded, rows, split=split, device=place, workers=workers, progress=bar)
 
     def predict(
-        self, inputs: Any, top: int = 3, checkpoint: str | None = None, device: str = "auto"
+        self, inputs: Any, top: int = 3, checkpoint: str | None = None, device: str = "auto", **sampling: Any
     ) -> list[dict[str, Any]]:
-        """What the model says of files or folders: for classes the `top` likeliest with their probabilities.
+        """What the model says of files, folders or texts: for classes the `top` likeliest with their probabilities.
 
-        A file that cannot be used has "error" in place of an answer.
+        A file that cannot be used has "error" in place of an answer. `sampling` is for models that write: fields of
+        `nn.sampling.Sampling`. Raises ConfigError where the model writes nothing.
         """
-        return list(self.stream(inputs, top, checkpoint, device))
+        return list(self.stream(inputs, top, checkpoint, device, **sampling))
 
     def stream(
-        self, inputs: Any, top: int = 3, checkpoint: str | None = None, device: str = "auto"
+        self, inputs: Any, top: int = 3, checkpoint: str | None = None, device: str = "auto", **sampling: Any
     ) -> Iterator[dict[str, Any]]:
         """As `predict`, row by row: any number of files in bounded memory."""
         loaded = self.load(checkpoint)
+        if sampling:
+            loaded = replace(loaded, task=_sampling(loaded.task, sampling))
         known: Gallery | None = None
         for rows, table, left_out in self._tables(loaded, inputs, device):
             if table is not None:
@@ -114,6 +117,27 @@ class Run:
                     yield {"input": name, **answer}
             for each in left_out:
                 yield {"input": each.source, "error": each.reason}
+
+    def write(
+        self, text: str = "", checkpoint: str | None = None, device: str = "auto", **sampling: Any
+    ) -> Iterator[str]:
+        """What the model writes on from `text`, piece by piece as it comes. Raises ConfigError where it writes
+        nothing."""
+        loaded = self.load(checkpoint)
+        task: Any = _sampling(loaded.task, sampling)
+        network = loaded.network.to(runtime.pick_device(device))
+        example = loaded.domain.transform({"text": text, "id": "text"}, None)[0]
+        tokens: list[int] = []
+        told = ""
+        for token in task.write(network, example["input"].tolist(), loaded.domain):
+            tokens.append(token)
+            whole = task.decode(tokens, loaded.domain)
+            if whole.endswith("\ufffd"):  # half a character: the rest comes with the next token
+                continue
+            yield whole[len(told) :]
+            told = whole
+            if task.stops(tokens, loaded.domain):
+                return
 
     def _gallery(self, loaded: Loaded) -> Gallery:
         """The run's own rows, whose embeddings are computed once and kept."""
@@ -423,6 +447,19 @@ def _as_model(model: AnyModel) -> Model:
     if isinstance(model, str):
         return spec.decode(model, Model)
     return model if isinstance(model, Model) else Own(model)
+
+
+def _sampling(task: Any, settings: Mapping[str, Any]) -> Any:
+    """The task with some settings of its sampling changed. Raises ConfigError where it has none."""
+    if not hasattr(task, "sampling"):
+        raise ConfigError(
+            f"{', '.join(settings) or 'writing'}: this model's task is {registry.name_of(type(task))!r}, which writes "
+            "nothing; such settings are for --task text-generation"
+        )
+    if not settings:
+        return task
+    changed = spec.change(spec.encode(task), [f"sampling.{key}={_text(value)}" for key, value in settings.items()])
+    return spec.decode(changed, Task)
 
 
 def _remove(directory: runs_module.RunDirectory) -> None:

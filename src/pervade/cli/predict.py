@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,27 +20,46 @@ def add_to(app: typer.Typer) -> None:
 
 def predict(
     run: RunArgument,
-    inputs: Annotated[list[str], typer.Argument(metavar="FILE|FOLDER…", help="What to predict.")],
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FILE|FOLDER|TEXT…]",
+            help="What to predict. None, at a terminal, for a model that writes text: a conversation.",
+        ),
+    ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many of the likeliest answers.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="A table, one line an answer.")] = False,
+    length: Annotated[int | None, typer.Option(min=1, help="Writing: how many tokens at most.")] = None,
+    temperature: Annotated[float | None, typer.Option(min=0, help="Writing: 0 always takes the likeliest.")] = None,
+    top_k: Annotated[int | None, typer.Option(min=0, help="Writing: among the k likeliest tokens alone.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Writing: among the likeliest that have this share.")] = None,
+    repetition_penalty: Annotated[float | None, typer.Option(min=1, help="Writing: 1 is none.")] = None,
+    stop: Annotated[list[str] | None, typer.Option(help="Writing: end at this text; may be given again.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Writing: the same seed writes the same.")] = None,
     checkpoint: CheckpointOption = None,
     device: DeviceOption = "auto",
     runs: RunsOption = Path("runs"),
 ) -> None:
-    """Predict files or folders of files. A file that cannot be used is named with the reason; the others go on."""
+    """Predict files, folders of files, or texts. What cannot be used is named with the reason; the others go on."""
     from pervade import api
     from pervade.core.errors import ConfigError
 
     if as_json and as_csv:
         raise ConfigError("--json and --csv exclude each other; choose one")
     loaded = api.load(run, runs)
+    given = {"length": length, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
+    given |= {"repetition_penalty": repetition_penalty, "stop": stop or None}
+    sampling = {name: value for name, value in given.items() if value is not None}
+    if not inputs:
+        _converse(loaded, checkpoint, device, sampling)
+        return
     if (unfinished := loaded.unfinished(checkpoint)) is not None:
         typer.echo(unfinished, err=True)
     answered = 0
     table = _Table()
     embedded: list[dict[str, Any]] = []
-    for row in loaded.stream(inputs, top, checkpoint, device):
+    for row in loaded.stream(inputs, top, checkpoint, device, **sampling):
         answered += "error" not in row
         if "embedding" in row and len(embedded) < 3:
             embedded.append(row)
@@ -60,7 +80,29 @@ def predict(
         raise typer.Exit(2)
 
 
+def _converse(run: Any, checkpoint: str | None, device: str, sampling: dict[str, Any]) -> None:
+    """Writes on from what is typed, as it comes, until the end of input."""
+    from pervade.core.errors import ConfigError
+
+    if not sys.stdin.isatty():
+        raise ConfigError("predict takes a file, a folder or a text; without any it is a conversation at a terminal")
+    typer.echo("write, and the model goes on; end with Ctrl-D", err=True)
+    text = ""
+    while True:
+        try:
+            text += input("> ")
+        except EOFError:
+            return
+        for piece in run.write(text, checkpoint, device, **sampling):
+            typer.echo(piece, nl=False)
+            text += piece
+        typer.echo()
+        text += "\n"
+
+
 def _text(row: dict[str, Any]) -> str:
+    if "text" in row:
+        return str(row["text"])
     if "labels" in row:
         said = "  ".join(f"{each['label']} {each['probability']:.1%}" for each in row["labels"])
         likeliest = "".join(f" (likeliest: {each['label']} {each['probability']:.1%})" for each in row["top"][:1])

@@ -119,8 +119,7 @@ class PlainFeatures:
 
 @dataclass(frozen=True)
 class Plain:
-    """A linear model's answers. `name` says which one ("logistic regression"); `columns` replace those of a predictions
-    file."""
+    """The simplest model's answers. `name` says which one; `columns` replace those of a predictions file."""
 
     name: str
     columns: Table
@@ -201,6 +200,10 @@ class Task(Protocol):
 
     def details(self, columns: Mapping[str, Any], train: Rows, domain: Domain) -> dict[str, Json]:
         """What is shown beside the metrics, from the predictions file: "baseline", "confusion", "reliability" …"""
+        return {}
+
+    def made(self, model: Module, train: Rows, context: Context) -> dict[str, Json]:
+        """What the model makes by itself (samples), shown beside the metrics as `details` are."""
         return {}
 
     def plain(self, features: PlainFeatures, train: Rows, columns: Mapping[str, Any], domain: Domain) -> Plain | None:

@@ -24,7 +24,7 @@ from pervade.core.types import Rows, Table
 from pervade.data.loader import Loader
 from pervade.data.sources.by_length import by_size
 from pervade.engine import ranks
-from pervade.engine.fit import to_device
+from pervade.engine.fit import cut, to_device
 
 
 def tables(
@@ -49,7 +49,8 @@ def tables(
         torch.manual_seed(0)
         rows = rows.select(by_size(rows)) if "size" in rows else rows  # rows of like length need little padding
         loader = Loader(rows, domain, batch_size, seed=0, training=False, workers=workers)
-        for batch in loader:
+        # A row may come in many windows, which need not go through the network at once.
+        for batch in (piece for whole in loader for piece in cut(whole, batch_size)):
             with torch.inference_mode():
                 batch = to_device(batch, device)
                 output = task.infer(network, batch, context)

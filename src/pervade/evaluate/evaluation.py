@@ -10,6 +10,7 @@ import torch
 
 from pervade.core import files
 from pervade.core.errors import DataError
+from pervade.core.protocols import Context
 from pervade.core.run import RunDirectory
 from pervade.core.types import Rows
 from pervade.engine import predict, ranks
@@ -89,19 +90,20 @@ def details(run: RunDirectory, loaded: Loaded, rows: Rows, split: str, columns: 
     with a predictions file of its own and paired differences; what the task alone compares with is "constant"."""
     train, chosen = rows.where("split", "train"), rows.where("split", split)
     found = loaded.task.details(columns, train, loaded.domain)
+    found |= loaded.task.made(loaded.network, train, Context(loaded.domain, decision=loaded.decision))
     features = loaded.domain.plain_features(train, chosen)
     plain = None if features is None else loaded.task.plain(features, train, columns, loaded.domain)
     if features is None or plain is None:
         return found
     path = run.predictions(PLAIN, split)
-    name = f"{features.name} and {plain.name}"
-    predict.write_columns(path, {**columns, **plain.columns}, {"checkpoint": PLAIN, "split": split, "name": name})
+    about = {"checkpoint": PLAIN, "split": split, "name": plain.name}
+    predict.write_columns(path, {**columns, **plain.columns}, about)
     other = predict.read_columns(path)
     metrics = dict(loaded.task.metrics(loaded.domain))
     measured = estimate(metrics, other)
     apart = differences(metrics, [other, columns])[0]
     baseline = {
-        "name": name,
+        "name": plain.name,
         "predictions": path.relative_to(run.path).as_posix(),
         "metrics": {name: each.as_dict() for name, each in measured.items()},
         "differences": {name: each.as_dict() for name, each in apart.items()},

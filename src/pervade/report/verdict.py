@@ -19,6 +19,7 @@ SPLIT_WORDS = {
 QUESTIONS = {
     "tag": "says which of {labels} labels a {one} has",
     "regress": "estimates a number from a {one}",
+    "language-model": "writes on from a {one}",
 }
 
 
@@ -51,7 +52,8 @@ def of(record: Record) -> Verdict:
 
 def rival(result: Result) -> str:
     """What the model is to do better than: a linear model, which was trained, or what takes no learning."""
-    return "a linear model" if "differences" in (result.details.get("baseline") or {}) else "guessing"
+    baseline = result.details.get("baseline") or {}
+    return str(baseline.get("name", "a linear model")) if "differences" in baseline else "guessing"
 
 
 def does(record: Record, labels: list[str], proven: bool = True, than: str = "guessing") -> str:

@@ -25,7 +25,12 @@ __all__ = [
 ]
 
 # What one row is called; a domain that is not listed has "examples".
-NOUNS = {"image": ("picture", "pictures"), "text": ("text", "texts"), "speech": ("recording", "recordings")}
+NOUNS = {
+    "image": ("picture", "pictures"),
+    "text": ("text", "texts"),
+    "corpus": ("text", "texts"),
+    "speech": ("recording", "recordings"),
+}
 
 # Metrics that are shares of rows, which people read as percentages. The others are plain numbers.
 SHARES = (

@@ -180,7 +180,10 @@ class Classify(Task):
         probabilities = linear.class_probabilities(features.train, target, features.rows, len(labels))
         prediction = probabilities.argmax(1)
         said = [labels[i] for i in prediction.tolist()]
-        return Plain("logistic regression", {"prediction": prediction, "label": said, "probabilities": probabilities})
+        return Plain(
+            f"{features.name} and logistic regression",
+            {"prediction": prediction, "label": said, "probabilities": probabilities},
+        )
 
     def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:
         labels = _labels(domain)

@@ -127,7 +127,9 @@ class Regress(Task):
         """Without an interval."""
         prediction = linear.numbers(features.train, [float(each) for each in train.column("target")], features.rows)
         unknown = np.full_like(prediction, math.nan)
-        return Plain("ridge regression", {"prediction": prediction, "low": unknown, "high": unknown})
+        return Plain(
+            f"{features.name} and ridge regression", {"prediction": prediction, "low": unknown, "high": unknown}
+        )
 
     def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:
         """ "value", and "low" and "high" where an interval was learnt, with the share of targets it is to hold."""

@@ -181,9 +181,8 @@ class Tag(Task):
         probabilities = linear.label_probabilities(features.train, target, features.rows)
         threshold = np.full_like(probabilities, 0.5)
         said = _said(probabilities, threshold, labels)
-        return Plain(
-            "one logistic regression a label", {**said, "probabilities": probabilities, "threshold": threshold}
-        )
+        name = f"{features.name} and one logistic regression a label"
+        return Plain(name, {**said, "probabilities": probabilities, "threshold": threshold})
 
     def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:
         """ "labels": all that are said, the surest first; "top": the likeliest, said or not."""

@@ -1,0 +1,103 @@
+"""Running text as one long row of tokens, in a memory-mapped file: any size trains.
+
+The file lies in the cache, under a name made of the tokenizer and the contents; documents follow one another, each with
+the token that ends it. Two processes that need the same one build it once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pervade.core import files
+from pervade.core.errors import ResourceError
+from pervade.data import cache, vocabulary
+
+IGNORED = -100  # a target that is not asked for: it was asked for in the window before, or is padding
+AT_ONCE = 256  # documents that are cut into tokens together, by all processors
+MOST_REMEMBERED = 50_000_000  # tokens of the training text in which copies are looked for
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """`stream` (tokens,) and where each document begins in it, with the end of the last: `starts` (documents + 1,)."""
+
+    stream: np.ndarray
+    starts: np.ndarray
+
+    def document(self, place: int) -> int:
+        """The document that this token belongs to."""
+        return int(np.searchsorted(self.starts, place, side="right") - 1)
+
+
+def tokens(digest: str, hashes: Sequence[str], read: Callable[[int], str]) -> Tokens:
+    """Of documents with these contents; `read(i)` gives the text of one, where the file must be built."""
+    key = hashlib.sha256(json.dumps([digest, list(hashes)]).encode()).hexdigest()[:32]
+    path = cache.features() / f"{key}.tokens"
+    index = path.with_suffix(".json")
+    try:
+        with cache.locked(key):
+            if not (path.is_file() and index.is_file()):
+                _build(path, index, digest, len(hashes), read)
+        cache.evict(keep=path)
+        starts = np.array(files.read_json(index)["starts"], np.int64)
+        return Tokens(np.memmap(path, dtype=_kind(digest), mode="r"), starts)
+    except (OSError, ResourceError) as error:
+        cache.warn(f"the text is held in memory, because the cache cannot be used: {error}; set PERVADE_CACHE")
+        pieces, starts = _pieces(digest, len(hashes), read)
+        return Tokens(np.concatenate([*pieces, np.empty(0, _kind(digest))]), starts())
+
+
+def _kind(digest: str) -> type:
+    return np.uint16 if vocabulary.tokenizer(digest).get_vocab_size() <= 1 << 16 else np.uint32
+
+
+def _build(path: Path, index: Path, digest: str, count: int, read: Callable[[int], str]) -> None:
+    pieces, starts = _pieces(digest, count, read)
+    with files.replacing(path) as temporary, temporary.open("wb") as file:
+        for piece in pieces:
+            piece.tofile(file)
+    files.write_json(index, {"starts": starts().tolist()}, indent=None)
+
+
+def _pieces(
+    digest: str, count: int, read: Callable[[int], str]
+) -> tuple[Iterable[np.ndarray], Callable[[], np.ndarray]]:
+    """The tokens of some documents after another, and, once all were taken, where each begins."""
+    made, end = vocabulary.tokenizer(digest), vocabulary.require(digest, vocabulary.END, "text generation")
+    lengths: list[int] = []
+
+    def run() -> Iterable[np.ndarray]:
+        for first in range(0, count, AT_ONCE):
+            some = [read(i) for i in range(first, min(first + AT_ONCE, count))]
+            found = [[*each.ids, end] for each in made.encode_batch_fast(some, add_special_tokens=False)]
+            lengths.extend(map(len, found))
+            yield np.array([token for each in found for token in each], dtype=_kind(digest))
+
+    return run(), lambda: np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+
+
+def overlap(texts: Sequence[Sequence[int]], known: Tokens, run: int) -> list[float | None]:
+    """Of each text's runs of `run` tokens, the share that stands so in the training text; None of a shorter one."""
+    stream = known.stream[:MOST_REMEMBERED]
+    there = np.unique(_hashes(np.asarray(stream, np.uint64), run))
+    shares: list[float | None] = []
+    for text in texts:
+        own = _hashes(np.array(text, np.uint64), run)
+        shares.append(float(np.isin(own, there).mean()) if len(own) else None)
+    return shares
+
+
+def _hashes(stream: np.ndarray, run: int) -> np.ndarray:
+    """One number for each run of tokens (a polynomial in 64 bits: two of 50 million meet by chance once in 10^4
+    times)."""
+    count = max(len(stream) - run + 1, 0)
+    found = np.zeros(count, np.uint64)
+    for place in range(run):
+        found = found * np.uint64(6364136223846793005) + stream[place : place + count] + np.uint64(1)
+    return found

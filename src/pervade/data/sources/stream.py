@@ -1,0 +1,98 @@
+"""Running text in windows: all documents one after another, cut anew in every pass."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from pervade.core import seed as seeds
+from pervade.core.errors import ConfigError
+from pervade.core.protocols import Opening, Source, SourceSpec
+from pervade.core.registry import register
+from pervade.core.types import Batch, Parts
+from pervade.data.corpus import Tokens
+
+
+@register("source")
+@dataclass(frozen=True)
+class Stream(SourceSpec):
+    """The domain gives `tokens(rows)` and `length`. A pass begins at another token each time, so that windows are not
+    the same, and is as long."""
+
+    def open(self, opening: Opening) -> Source:
+        domain: Any = opening.context.domain
+        numbers = np.array([int(each) for each in opening.rows.number])
+        return Windows(
+            domain.tokens(opening.rows),
+            numbers,
+            domain.length,
+            opening.batch_size,
+            opening.seed,
+            opening.rank,
+            opening.world,
+        )
+
+
+class Windows:
+    """Batches of `length` tokens and, for each, the token after it. "row" is the document that a window begins in.
+
+    Raises ConfigError where the text is too short to learn from, or a batch for the number of processes.
+    """
+
+    def __init__(
+        self, tokens: Tokens, numbers: np.ndarray, length: int, batch_size: int, seed: int, rank: int, world: int
+    ) -> None:
+        self.tokens, self.numbers, self.batch_size, self.seed = tokens, numbers, batch_size, seed
+        self.rank, self.world = rank, world
+        self.length = min(length, len(tokens.stream) - 1)
+        if self.length < 2:
+            raise ConfigError(f"the training text has {len(tokens.stream)} tokens, too few to learn from; add texts")
+        # One fewer than fit from the first token on, so that every beginning leaves room for as many.
+        self.windows = max((len(tokens.stream) - 1) // self.length - 1, 1)
+        if self.windows < world:
+            raise ConfigError(f"{world} processes cannot share {self.windows} windows of text; start fewer")
+        self.epoch = self.position = 0
+
+    def __len__(self) -> int:
+        return max(math.ceil(self.windows / max(self.batch_size, self.world)), 1)
+
+    def __iter__(self) -> Iterator[Batch]:
+        plan = self._plan()
+        for starts in plan[self.position :]:
+            self.position += 1
+            yield self._batch(starts[self.rank :: self.world])
+        self.epoch += 1
+        self.position = 0
+
+    def _plan(self) -> list[np.ndarray]:
+        rng = seeds.generator(self.seed, self.epoch)
+        room = len(self.tokens.stream) - 1 - self.windows * self.length
+        first = int(rng.integers(0, min(room, self.length - 1) + 1))
+        starts = first + self.length * rng.permutation(self.windows)
+        return [part for part in np.array_split(starts, len(self)) if len(part)]
+
+    def _batch(self, starts: np.ndarray) -> Batch:
+        cut = np.stack([self.tokens.stream[start : start + self.length + 1] for start in starts]).astype(np.int64)
+        rows = self.numbers[[self.tokens.document(int(start)) for start in starts]]
+        return {
+            "row": torch.from_numpy(rows),
+            "input": torch.from_numpy(cut[:, :-1].copy()),
+            "target": torch.from_numpy(cut[:, 1:].copy()),
+        }
+
+    def rehearsal(self) -> Batch | None:
+        return self._batch(self._plan()[0][: max(self.batch_size // self.world, 1)])
+
+    def feedback(self, batch: Batch, parts: Parts) -> bool:
+        return False
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epoch": self.epoch, "position": self.position}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.epoch, self.position = state["epoch"], state["position"]

@@ -1,0 +1,241 @@
+"""Running text to learn to write: files in folders, one large file, or a table's column of texts."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from numpy.random import Generator
+from pydantic import Field
+from torch.nn import Module
+
+from pervade.core.errors import ConfigError, DataError
+from pervade.core.protocols import Domain, PlainFeatures, Probe, Task
+from pervade.core.registry import register
+from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
+from pervade.data import corpus, listing, table_files, tables, texts, vocabulary
+from pervade.data.corpus import IGNORED, Tokens
+
+SUFFIXES = (".txt", ".md", ".rst", ".text", ".tex", ".html", ".xml", ".py", ".c", ".h", ".java", ".js", ".srt", ".log")
+PIECE = 1 << 16  # bytes of a document that one large file is cut into, so that there is something to hold out
+MOST_LEARNT = 50_000_000  # bytes of training text, evenly spaced, from which a tokenizer is learnt
+
+
+@register("domain")
+@dataclass(frozen=True)
+class Corpus(Domain):
+    length: Annotated[int, Field(ge=16, le=65_536)] = 256  # tokens that the model sees at once
+    num_tokens: Annotated[int, Field(ge=300, le=200_000)] = 4096  # of the tokenizer that is learnt here
+    text_column: str | None = None  # of a table; None: found by name
+    encoding: str = "utf-8"
+    tokenizer: str = ""  # SHA-256 of the tokenizer, which lies beside preprocess.json
+
+    def __post_init__(self) -> None:
+        if not texts.known_encoding(self.encoding):
+            raise ConfigError(f"domain.encoding {self.encoding!r} is unknown; write for example utf-8, gb18030, cp1252")
+
+    # reading
+
+    def read(self, source: Any) -> tuple[Rows, list[LeftOut]]:
+        """A row a document: a file, a piece of a large one, or a line of a table. A list are texts to go on from."""
+        if isinstance(source, (list, tuple)):
+            return self._read_beginnings(source), []
+        path = Path(source)
+        if path.is_file() and tables.is_table(path):
+            return self._read_table(path)
+        if path.is_file():
+            return _documents([(path.name, path)]), []
+        if not path.is_dir():
+            raise DataError(f"{path} is not there; give a folder of text files, a text file, or a table of texts")
+        found, left_out = listing.walk(path, SUFFIXES)
+        if not found:
+            first = f" (the first left out, {left_out[0].source}: {left_out[0].reason})" if left_out else ""
+            raise DataError(f"{path} holds no text file{first}; their names end in {', '.join(SUFFIXES)}")
+        return _documents([(each.relative_to(path).as_posix(), each) for each in found]), left_out
+
+    def _read_table(self, path: Path) -> tuple[Rows, list[LeftOut]]:
+        content = texts.Texts(self.text_column, None, self.encoding)
+        records = content.records(path)
+        held = content.columns(path, records, list(records[0]), "class", [])
+        found, left_out = [], []
+        for number, record in enumerate(records, start=1):
+            taken = content.take(path.parent, record, held[:1], f"{path.name}#{number}")
+            if isinstance(taken, LeftOut):
+                left_out.append(taken)
+            else:
+                found.append((f"{path.name}#{number}", taken[0]["text"]))
+        return Rows({"id": [name for name, _ in found], "text": [text for _, text in found]}), left_out
+
+    def _read_beginnings(self, sources: Sequence[str | Path]) -> Rows:
+        """What is the path of a file is read; anything else is a text itself."""
+        found = []
+        for source in map(str, sources):
+            there = os.path.isfile(source)  # noqa: PTH113  (Path.is_file raises where a text is too long for a name)
+            found.append((source, texts.read_file(Path(source), self.encoding) if there else source))
+        return Rows({"id": [name for name, _ in found], "text": [text for _, text in found]})
+
+    def prepare(
+        self, rows: Rows, progress: Callable[[int, int], None], keep: bool = True
+    ) -> tuple[Rows, list[LeftOut]]:
+        """Adds "hash" and "size" (bytes); leaves out what is not text, or nothing."""
+        made: list[tuple[str, int] | str] = []
+        for number, row in enumerate(rows):
+            made.append(self._looked_at(row) if keep else ("", len(row["text"])))
+            if number % 100 == 0:
+                progress(number, len(rows))
+        progress(len(rows), len(rows))
+        good = [i for i, each in enumerate(made) if not isinstance(each, str)]
+        left_out = [LeftOut(str(rows.column("id")[i]), each) for i, each in enumerate(made) if isinstance(each, str)]
+        if not good:
+            raise DataError(f"no text can be used; the first, {left_out[0].source}: {left_out[0].reason}")
+        kept = [each for each in made if not isinstance(each, str)]
+        return rows.select(good).with_columns(
+            hash=[digest for digest, _ in kept], size=[size for _, size in kept]
+        ), left_out
+
+    def _looked_at(self, row: dict[str, Any]) -> tuple[str, int] | str:
+        try:
+            data = self.document(row).encode("utf-8")
+        except OSError as error:
+            return f"the file cannot be opened ({error.strerror or error})"
+        except UnicodeEncodeError:
+            return "it holds half a character (a lone surrogate), which no file could hold; mend it"
+        except DataError as error:
+            return str(error).removeprefix(f"{row['path']} ")
+        if b"\0" in data:
+            return "it holds bytes of 0, so it is no text"
+        return (hashlib.sha256(data).hexdigest(), len(data)) if data.strip() else "it is empty"
+
+    def document(self, row: dict[str, Any]) -> str:
+        """The text of a row. Raises DataError where its bytes are in another encoding, and OSError."""
+        if row.get("text") is not None:
+            return str(row["text"])
+        path, start, stop = Path(row["path"]), row["start"], row["stop"]
+        with path.open("rb") as file:
+            file.seek(start)
+            data = file.read(stop - start)
+        return table_files.decode(data, path, self.encoding)
+
+    # learning from the training split
+
+    def fit(self, train: Rows) -> Corpus:
+        """A byte-level tokenizer, of the training split alone."""
+        step = max(sum(train.column("size")) // MOST_LEARNT, 1)
+        made = vocabulary.learn((self.document(train[i]) for i in range(0, len(train), step)), "bpe", self.num_tokens)
+        return replace(self, tokenizer=vocabulary.keep(made))
+
+    def tokens(self, rows: Rows) -> Tokens:
+        """All rows as one stream, from the cache."""
+        return corpus.tokens(self.tokenizer, list(rows.column("hash")), lambda i: self.document(rows[i]))
+
+    def inputs(self) -> dict[str, Json]:
+        return {"vocabulary": vocabulary.tokenizer(self.tokenizer).get_vocab_size(), "length": self.length}
+
+    def assets(self) -> Mapping[str, str]:
+        return {vocabulary.file_name(self.tokenizer): vocabulary.text_of(self.tokenizer)} if self.tokenizer else {}
+
+    def attach(self, folder: Path) -> None:
+        if self.tokenizer:
+            vocabulary.attach(folder, self.tokenizer)
+
+    def plain_features(self, train: Rows, rows: Rows) -> PlainFeatures | None:
+        """The bytes themselves, for a compressor."""
+        learnt, asked = ([self.document(row).encode("utf-8") for row in part] for part in (train, rows))
+        return PlainFeatures("bytes", learnt, asked)
+
+    # examples
+
+    def transform(self, row: dict[str, Any], rng: Generator | None) -> list[Example]:
+        """A document in windows that overlap by half: each token is foretold once, from at least half a window of what
+        comes before it wherever there is so much. A text to go on from, which has no "hash" that counts, is its end."""
+        made = vocabulary.tokenizer(self.tokenizer)
+        end = vocabulary.require(self.tokenizer, vocabulary.END, "text generation")
+        text = self.document(row)
+        tokens = [end, *made.encode(text, add_special_tokens=False).ids]
+        if not row.get("hash"):
+            return [{"input": np.array(tokens[-(self.length - 1) :], np.int64)}]
+        tokens.append(end)
+        return list(self._windows(np.array(tokens, np.int64), len(text.encode("utf-8"))))
+
+    def _windows(self, tokens: np.ndarray, size: int) -> Iterator[Example]:
+        asked, start = 0, 0  # tokens foretold so far
+        while asked < len(tokens) - 1:
+            stop = min(start + self.length, len(tokens) - 1)
+            target = tokens[start + 1 : stop + 1].copy()
+            target[: asked - start] = IGNORED
+            yield {"input": tokens[start:stop], "target": target, "bytes": 0 if asked else size}
+            asked, start = stop, stop - self.length // 2
+
+    def collate(self, examples: Sequence[Example]) -> Batch:
+        """ "input" and "target" (n, t) int64, filled up at the end; "mask" (n, t) bool; "bytes" (n,): the size of the
+        whole text, with its first window."""
+        longest = max(len(example["input"]) for example in examples)
+        batch: Batch = {"mask": torch.zeros(len(examples), longest, dtype=torch.bool)}
+        for name, filling in (("input", 0), ("target", IGNORED)):
+            if name in examples[0]:
+                filled = np.full((len(examples), longest), filling, np.int64)
+                for number, example in enumerate(examples):
+                    filled[number, : len(example[name])] = example[name]
+                    batch["mask"][number, : len(example[name])] = True
+                batch[name] = torch.from_numpy(filled)
+        if "bytes" in examples[0]:
+            batch["bytes"] = torch.tensor([example["bytes"] for example in examples])
+        return batch
+
+    # looking inside
+
+    def probe(self, model: Module, task: Task, batch: Batch, part: str | None = None) -> Probe:
+        raise ConfigError("texts cannot be explained or attacked yet; their tokens have no values between two others")
+
+    def show(self, row: dict[str, Any], prediction: dict[str, Any] | None) -> list[Media]:
+        return [Media("text", self.document(row)[:600], str(row["id"]))]
+
+
+def _documents(found: Sequence[tuple[str, Path]]) -> Rows:
+    """Files as rows; one that is large and alone in pieces that end with a line."""
+    names, paths, starts, stops = [], [], [], []
+    for name, path in found:
+        size = path.stat().st_size
+        cuts = [0, size] if len(found) > 1 or size <= 2 * PIECE else [0, *_cuts(path, size), size]
+        for number, (start, stop) in enumerate(itertools.pairwise(cuts), start=1):
+            names.append(name if len(cuts) == 2 else f"{name}#{number}")
+            paths.append(str(path))
+            starts.append(start)
+            stops.append(stop)
+    return Rows({"id": names, "path": paths, "start": starts, "stop": stops})
+
+
+def _cuts(path: Path, size: int) -> list[int]:
+    """Places after the ends of lines, about PIECE apart; where there are no lines, between two characters."""
+    found = []
+    with path.open("rb") as file:
+        for place in range(PIECE, size - PIECE // 2, PIECE):
+            file.seek(place)
+            ahead = file.read(4096)
+            line = ahead.find(b"\n")
+            if line >= 0:
+                found.append(place + line + 1)
+            else:
+                found.append(place + next((i for i, byte in enumerate(ahead[:4]) if byte & 0xC0 != 0x80), 0))
+    return found
+
+
+def looks_like_running_text(source: Any) -> bool:
+    """Whether DATA is one text file, or a folder of them that is not sorted into classes."""
+    path = Path(source)
+    if path.is_file():
+        return path.suffix.lower() in SUFFIXES
+    if not path.is_dir():
+        return False
+    try:
+        inside = sorted(each for each in path.iterdir() if not each.name.startswith("."))
+    except OSError:
+        return False
+    return any(each.is_file() and each.suffix.lower() in (".txt", ".md", ".rst") for each in inside)

@@ -1,0 +1,181 @@
+"""What comes next in a text: trained on running text, measured in bits per byte, used by letting it write."""
+
+from __future__ import annotations
+
+import lzma
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import Module
+from torch.nn import functional as F
+
+from pervade.core.errors import DataError
+from pervade.core.protocols import Context, Domain, Plain, PlainFeatures, Task
+from pervade.core.registry import register
+from pervade.core.types import Batch, Json, Output, Parts, Rows, Table
+from pervade.data import vocabulary
+from pervade.data.corpus import IGNORED, overlap
+from pervade.metrics.language import language_metrics
+from pervade.nn.sampling import Sampling, choose
+
+SAMPLES = 4  # texts that are written for the report, by the seeds 0, 1, …
+SAMPLE_LENGTH = 120  # tokens of each
+MOST_COMPRESSED = 60_000_000  # bytes of training text that the compressor beside the model may look back on
+
+
+@register("task")
+@dataclass(frozen=True)
+class LanguageModel(Task):
+    """The model returns "logits" (n, t, v); the batch holds "target" (n, t) int64, the token after each, -100 where it
+    is not asked for, and in evaluation "bytes" (n,), those of the text that a window stands for."""
+
+    sampling: Sampling = field(default_factory=Sampling)
+
+    def examine(self, rows: Rows) -> None:
+        if "split" in rows and len(rows.where("split", "train")) == 0:
+            raise DataError("nothing is left to learn from; add texts")
+
+    def outputs(self, domain: Domain) -> dict[str, int]:
+        return {"logits": int(domain.inputs()["vocabulary"])}  # type: ignore[arg-type]
+
+    def loss(self, output: Output, batch: Batch) -> Parts:
+        loss = losses(output["logits"], batch["target"])
+        return {"loss": loss.sum(1), "count": (batch["target"] != IGNORED).sum(1).float()}
+
+    def infer(self, model: Module, batch: Batch, context: Context) -> Output:
+        """Where the batch has targets, what the model makes of them; else what it writes on, row by row."""
+        if "target" in batch:
+            loss = losses(self.forward(model, batch, context)["logits"], batch["target"])
+            return {"loss": loss.sum(1)}
+        lengths = batch["mask"].sum(1).tolist() if "mask" in batch else [batch["input"].shape[1]] * len(batch["input"])
+        written = [
+            self._written(model, batch["input"][i, : int(length)].tolist(), context.domain)
+            for i, length in enumerate(lengths)
+        ]
+        longest = max([1, *map(len, written)])
+        return {"tokens": torch.tensor([[*each, *[-1] * (longest - len(each))] for each in written])}
+
+    def _written(self, model: Module, tokens: Sequence[int], domain: Domain) -> list[int]:
+        found: list[int] = []
+        for token in self.write(model, tokens, domain):
+            found.append(token)
+            if self.stops(found, domain):
+                break
+        return found
+
+    def predictions(self, output: Output, batch: Batch, context: Context) -> Table:
+        """ "bits" (n,) that the text costs, its "tokens" and "bytes"; or "text", what was written."""
+        table: Table = {name: batch[name] for name in ("row", "part") if name in batch}
+        if "tokens" in output:
+            texts = [self.decode([t for t in each if t >= 0], context.domain) for each in output["tokens"].tolist()]
+            return {**table, "text": texts}
+        counted = (batch["target"] != IGNORED).sum(1).cpu().numpy()
+        bits = output["loss"].double().cpu().numpy() / math.log(2)
+        return {**table, "bits": bits, "tokens": counted, "bytes": batch["bytes"].cpu().numpy()}
+
+    def write(self, model: Module, tokens: Sequence[int], domain: Domain) -> Iterator[int]:
+        return write(model, tokens, self.sampling, end_of(domain))
+
+    def stops(self, tokens: Sequence[int], domain: Domain) -> bool:
+        """Whether one of the texts at which to stop was written."""
+        text = vocabulary.tokenizer(_tokenizer(domain)).decode(list(tokens)) if self.sampling.stop else ""
+        return any(each in text for each in self.sampling.stop)
+
+    def decode(self, tokens: Sequence[int], domain: Domain) -> str:
+        """The text of tokens, up to the first of the texts at which to stop."""
+        text = str(vocabulary.tokenizer(_tokenizer(domain)).decode(list(tokens)))
+        ends = [found for each in self.sampling.stop if (found := text.find(each)) >= 0]
+        return text[: min(ends)] if ends else text
+
+    def reduce(self, table: Table, domain: Domain) -> Table:
+        """Windows of one text become one line: bits, tokens and bytes add up."""
+        if "part" not in table:
+            return table
+        rows = np.asarray(table["row"])
+        unique, place = np.unique(rows, return_inverse=True)
+        return {
+            "row": unique,
+            **{name: np.bincount(place, np.asarray(table[name], np.float64)) for name in ("bits", "tokens", "bytes")},
+        }
+
+    def metrics(self, domain: Domain) -> Mapping[str, Any]:
+        return language_metrics()
+
+    def details(self, columns: Mapping[str, Any], train: Rows, domain: Domain) -> dict[str, Json]:
+        return {}
+
+    def made(self, model: Module, train: Rows, context: Context) -> dict[str, Json]:
+        """ "samples": texts written by fixed seeds, each with the share of its runs of eight tokens that stand so in
+        the training text."""
+        domain: Any = context.domain
+        written = []
+        for seed in range(SAMPLES):
+            sampling = Sampling(length=SAMPLE_LENGTH, temperature=1.0, top_p=0.95, seed=seed)
+            written.append(list(write(model, [end_of(domain)], sampling, end_of(domain))))
+        copied = overlap(written, domain.tokens(train), 8)
+        return {
+            "samples": [
+                {"seed": seed, "text": self.decode(tokens, domain), "copied": share}
+                for seed, (tokens, share) in enumerate(zip(written, copied, strict=True))
+            ]
+        }
+
+    def plain(self, features: PlainFeatures, train: Rows, columns: Mapping[str, Any], domain: Domain) -> Plain | None:
+        """xz at its best setting, which has seen the training text: what the texts add to its size. All texts are
+        compressed in one go, so each of their bytes costs the same."""
+        seen = b"".join(features.train)[-MOST_COMPRESSED:]
+        asked = b"".join(features.rows)
+        added = 8 * (_compressed(seen + asked) - _compressed(seen))
+        rate = added / max(len(asked), 1)
+        bits = np.asarray(columns["bytes"], np.float64) * rate
+        return Plain("xz -9e that has seen the training text", {"bits": bits})
+
+    def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:
+        return [{"text": each} for each in table["text"]]
+
+
+def losses(logits: Tensor, target: Tensor) -> Tensor:
+    """(n, t) in nats, 0 where nothing is asked."""
+    return F.cross_entropy(logits.float().transpose(1, 2), target, reduction="none", ignore_index=IGNORED)
+
+
+def write(model: Any, tokens: Sequence[int], sampling: Sampling, end: int) -> Iterator[int]:
+    """Token after token, until `end` or the length that was asked for. Each costs one pass over itself: what came
+    before stands in a cache, until the model's longest text is full; then the older half is forgotten.
+
+    The same as without a cache, and the same again by the same seed.
+    """
+    random = torch.Generator().manual_seed(sampling.seed)
+    device = next(model.parameters()).device
+    text = list(tokens) or [end]
+    caches, unread = model.caches(), text[-(model.longest - 1) :]
+    for _ in range(sampling.length):
+        if caches[0].length + len(unread) > model.longest:
+            caches, unread = model.caches(), text[-(model.longest // 2) :]
+        with torch.inference_mode():
+            logits = model(torch.tensor([unread], device=device), caches=caches)["logits"][0, -1]
+        token = choose(logits, text, sampling, random)
+        if token == end:
+            return
+        yield token
+        text.append(token)
+        unread = [token]
+
+
+def end_of(domain: Any) -> int:
+    """The token that stands between two texts."""
+    return vocabulary.require(_tokenizer(domain), vocabulary.END, "writing text")
+
+
+def _tokenizer(domain: Any) -> str:
+    digest: str = domain.tokenizer
+    return digest
+
+
+def _compressed(data: bytes) -> int:
+    return len(lzma.compress(data, preset=9 | lzma.PRESET_EXTREME))
