@@ -22,8 +22,10 @@ from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
 from pervade.data import corpus, listing, table_files, tables, texts, vocabulary
 from pervade.data.corpus import IGNORED, Tokens
+from pervade.data.split import NAMES as SPLITS
 
 SUFFIXES = (".txt", ".md", ".rst", ".text", ".tex", ".html", ".xml", ".py", ".c", ".h", ".java", ".js", ".srt", ".log")
+PROSE = (".txt", ".md", ".rst")  # what a folder is taken for a collection of texts by
 PIECE = 1 << 16  # bytes of a document that one large file is cut into, so that there is something to hold out
 MOST_LEARNT = 50_000_000  # bytes of training text, evenly spaced, from which a tokenizer is learnt
 
@@ -58,7 +60,9 @@ class Corpus(Domain):
         if not found:
             first = f" (the first left out, {left_out[0].source}: {left_out[0].reason})" if left_out else ""
             raise DataError(f"{path} holds no text file{first}; their names end in {', '.join(SUFFIXES)}")
-        return _documents([(each.relative_to(path).as_posix(), each) for each in found]), left_out
+        rows = _documents([(each.relative_to(path).as_posix(), each) for each in found])
+        splits = [SPLITS.get(name.partition("/")[0].lower()) for name in rows.column("id")]
+        return rows.with_columns(split=splits) if all(splits) and "train" in splits else rows, left_out
 
     def _read_table(self, path: Path) -> tuple[Rows, list[LeftOut]]:
         content = texts.Texts(self.text_column, None, self.encoding)
@@ -238,4 +242,12 @@ def looks_like_running_text(source: Any) -> bool:
         inside = sorted(each for each in path.iterdir() if not each.name.startswith("."))
     except OSError:
         return False
-    return any(each.is_file() and each.suffix.lower() in (".txt", ".md", ".rst") for each in inside)
+    texts_here = any(each.is_file() and each.suffix.lower() in PROSE for each in inside)
+    return texts_here or (bool(inside) and all(map(_split_of_texts, inside)))
+
+
+def _split_of_texts(folder: Path) -> bool:
+    """Whether it is called by a split and holds texts, not classes of them."""
+    if not folder.is_dir() or folder.name.lower() not in SPLITS:
+        return False
+    return any(each.suffix.lower() in PROSE for each in folder.iterdir())

@@ -1,0 +1,103 @@
+"""gpt-tiny from nothing on Python's own documentation, against xz that has seen the same text.
+
+    python benchmarks/python_docs.py [--minutes 20] [--seed 0]        20 minutes
+
+The text: the language reference of `pydoc_data.topics`, and the docstrings of every module of the standard library that
+can be imported here, a document a module. A tenth of the documents is held out, by seed, and another twentieth chooses
+the checkpoint. xz -9e needs what the held-out documents add to the compressed size of the training text. The time is
+that of the whole command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import inspect
+import io
+import pydoc_data.topics
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pervade
+
+LEFT_OUT = ("antigravity", "this", "idlelib", "turtledemo", "test", "lib2to3", "__phello__")
+
+
+def docstrings(module: Any) -> list[str]:
+    """Of a module and what it defines, each once."""
+    found = [inspect.getdoc(module)]
+    for name in sorted(vars(module)):
+        value = vars(module)[name]
+        if getattr(value, "__module__", None) != module.__name__:
+            continue
+        found.append(_titled(name, value))
+        if inspect.isclass(value):
+            found += [_titled(f"{name}.{inner}", each) for inner, each in sorted(vars(value).items()) if callable(each)]
+    return [each for each in dict.fromkeys(found) if each]
+
+
+def _titled(name: str, value: Any) -> str | None:
+    text = getattr(value, "__doc__", None)
+    return f"{name}\n\n{inspect.cleandoc(text)}" if isinstance(text, str) and text.strip() else None
+
+
+def documents() -> dict[str, str]:
+    found = {f"topic {name}": text for name, text in pydoc_data.topics.topics.items()}
+    for name in sorted(sys.stdlib_module_names):
+        if name.startswith("_") or name in LEFT_OUT:
+            continue
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            try:
+                module = importlib.import_module(name)
+            except Exception:  # a module for another system, or without a library it needs
+                continue
+        text = "\n\n".join(docstrings(module))
+        if len(text) > 200:
+            found[name] = text
+    return found
+
+
+def main(minutes: float, seed: int, settings: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "docs"
+        folder.mkdir()
+        found = documents()
+        for name, text in found.items():
+            (folder / f"{name}.txt").write_text(text, encoding="utf-8", errors="replace")
+        print(f"{len(found)} documents, {sum(map(len, found.values())) / 1e6:.2f} million letters", flush=True)
+        began = time.monotonic()
+        run = pervade.fit(
+            folder,
+            model="gpt-tiny",
+            name="docs",
+            runs=place,
+            seed=seed,
+            epochs=200,
+            settings=["test=0.1", f"time_limit={60 * minutes}", *settings],
+        )
+        result = run.evaluate()
+        taken = time.monotonic() - began
+        own, baseline = result["metrics"]["bits_per_byte"], result["details"]["baseline"]
+        apart = baseline["differences"]["bits_per_byte"]
+        print("| | bits a byte | 95% interval | documents held out |\n|---|---|---|---|")
+        print(f"| gpt-tiny | {own['value']:.3f} | {own['low']:.3f} to {own['high']:.3f} | {own['n']} |")
+        print(f"| {baseline['name']} | {baseline['metrics']['bits_per_byte']['value']:.3f} | | {own['n']} |")
+        print(f"| difference | {apart['difference']:+.3f} | {apart['low']:+.3f} to {apart['high']:+.3f} | |")
+        print(f"\n{taken / 60:.1f} minutes; passes: {run.directory.plan().get('best_pass')} (best)")
+        for each in result["details"]["samples"][:2]:
+            print(f"\nseed {each['seed']}, {each['copied']:.0%} copied:\n{each['text'][:400]}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("-o", dest="settings", action="append", default=[])
+    arguments = parser.parse_args()
+    main(arguments.minutes, arguments.seed, arguments.settings)
