@@ -3,8 +3,8 @@
     python benchmarks/writing_speed.py [--tokens 200] [--rounds 10]        about 2 minutes
 
 gpt-tiny and a Llama of the same width, depth, heads, vocabulary and inner width, with random weights, by turns in one
-process: one text, the likeliest token each time, both with their cache, in single precision. Beside it, that the text is
-the same with and without the cache.
+process: one text, the likeliest token each time, both with their cache, in single precision. Beside it, that the text
+is the same with and without the cache.
 
 Wanted: at least as many tokens a second.
 """
