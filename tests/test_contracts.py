@@ -14,7 +14,7 @@ import pervade
 from pervade import recipes
 from pervade.core import registry, spec
 from pervade.core.errors import ConfigError, ContractError
-from pervade.core.protocols import Context, Model, Recipe
+from pervade.core.protocols import Context, Model
 from pervade.core.types import Rows
 from pervade.data import digits
 from pervade.domains.image import Image
@@ -89,6 +89,14 @@ def test_a_file_is_a_name(kind: str) -> None:
 # Those that open a library stand for one network of it; hf needs a folder (tests/models/test_hf.py).
 LIBRARIES = {"timm": "timm:test_resnet"}
 MODELS = [LIBRARIES.get(name, name) for kind, name in plug_ins() if kind == "model" and name != "hf"]
+# What reads texts, with the outputs it is asked for; all others read pictures.
+READERS = {
+    name: {"logits": 50} if name.startswith("gpt") else {"logits": 5}
+    for name in MODELS
+    if name.startswith(("gpt", "transformer"))
+}
+SEERS = [name for name in MODELS if name not in READERS]
+TEXTS = {"vocabulary": 50, "length": 16, "padding": 0, "separator": None, "pooled": True}
 # What differs from another in the number of blocks or filters only, or not at all: built without numbers.
 ALIKE = {"convnext", "vit", "resnet", "resnet34", "mobilenet", "inception-v3", "vit-small", "vit-base"}
 ALIKE |= {f"convnext-{size}" for size in ("femto", "pico", "nano", "tiny", "small", "base")}
@@ -100,7 +108,7 @@ def pictures(name: str, channels: int) -> dict[str, list]:
     return {"shape": [channels, side, side], "mean": [0.5] * channels, "deviation": [0.25] * channels}
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if name not in ALIKE])
+@pytest.mark.parametrize("name", [name for name in SEERS if name not in ALIKE])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_model_takes_a_step(name: str, channels: int) -> None:
     """Every parameter gets a finite gradient; in evaluation a row does not depend on its neighbours."""
@@ -111,7 +119,24 @@ def test_every_model_takes_a_step(name: str, channels: int) -> None:
     check_model(cls(**fields), inputs, {"logits": 5}, batch)
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if not name.startswith("timm:")])
+@pytest.mark.parametrize("name", [name for name in READERS if "-" not in name or name.endswith("-tiny")])
+def test_every_reader_takes_a_step(name: str) -> None:
+    cls, fields = registry.find("model", name)
+    torch.manual_seed(0)
+    batch = {"row": torch.arange(4), "input": torch.randint(1, 50, (4, 9))}
+    check_model(cls(**fields), TEXTS, READERS[name], batch)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_every_reader_gives_what_is_asked(name: str) -> None:
+    cls, fields = registry.find("model", name)
+    with torch.device("meta"):
+        network = cls(**fields).build(TEXTS, READERS[name]).eval()
+        output = network(torch.zeros(2, 9, dtype=torch.int64))["logits"]
+    assert output.shape == ((2, 9, 50) if name.startswith("gpt") else (2, 5))
+
+
+@pytest.mark.parametrize("name", [name for name in SEERS if not name.startswith("timm:")])
 def test_every_model_gives_what_is_asked(name: str) -> None:
     cls, fields = registry.find("model", name)
     with torch.device("meta"):
@@ -144,7 +169,7 @@ def test_image_domain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(rows) == 1797
 
 
-@pytest.mark.parametrize("model", [None, *MODELS])
+@pytest.mark.parametrize("model", [None, *SEERS])
 def test_every_recipe_survives_json(model: str | None) -> None:
     check_recipe(image.recipe(model))
 
@@ -152,7 +177,7 @@ def test_every_recipe_survives_json(model: str | None) -> None:
 def test_every_task_has_a_recipe() -> None:
     for name, (module, description) in recipes.tasks().items():
         assert description
-        assert isinstance(module.recipe(None, name), Recipe)
+        check_recipe(module.recipe(None, name))
 
 
 class TestTheChecksThemselves:

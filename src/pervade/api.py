@@ -128,16 +128,16 @@ class Run:
         network = loaded.network.to(runtime.pick_device(device))
         example = loaded.domain.transform({"text": text, "id": "text"}, None)[0]
         tokens: list[int] = []
-        told = ""
+        told = whole = ""
         for token in task.write(network, example["input"].tolist(), loaded.domain):
             tokens.append(token)
             whole = task.decode(tokens, loaded.domain)
-            if whole.endswith("\ufffd"):  # half a character: the rest comes with the next token
-                continue
-            yield whole[len(told) :]
-            told = whole
             if task.stops(tokens, loaded.domain):
-                return
+                break
+            if not whole.endswith("\ufffd"):  # half a character: the rest comes with the next token
+                yield whole[len(told) :]
+                told = whole
+        yield whole[len(told) :]
 
     def _gallery(self, loaded: Loaded) -> Gallery:
         """The run's own rows, whose embeddings are computed once and kept."""

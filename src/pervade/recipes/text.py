@@ -116,8 +116,8 @@ def untrained(network: Model | None) -> Recipe:
 
 
 def mostly_english(source: Any) -> bool:
-    """Whether nearly all letters of DATA's first texts are those of English."""
-    path = Path(source)
+    """Whether nearly all letters of DATA's first texts are those of English; so too where there is nothing to see."""
+    path = Path(source or "")
     try:
         if path.is_dir():
             path = next(each for each in sorted(path.rglob("*")) if each.suffix in (".csv", ".tsv", ".jsonl", ".txt"))
