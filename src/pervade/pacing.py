@@ -80,4 +80,4 @@ def process_start() -> float:
 
     age = time.time() - psutil.Process().create_time()
     # A clock that was set meanwhile says nothing.
-    return time.monotonic() - (age if 0 <= age < 600 else 0.0)
+    return time.monotonic() - (age if 0 <= age < 86_400 else 0.0)
