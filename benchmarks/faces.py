@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import math
 import os
 import tempfile
 import time
@@ -114,7 +115,8 @@ def trained(people: dict[str, list[Path]], train: list[str], test: list[str], fo
 
 
 def told(each: Estimate) -> str:
-    return f"{each.value:.1%} ({each.low:.1%} to {each.high:.1%})"
+    interval = "no interval" if math.isnan(each.low) else f"{each.low:.1%} to {each.high:.1%}"
+    return f"{each.value:.1%} ({interval})"
 
 
 def line(*cells: object) -> None:
