@@ -1,8 +1,8 @@
 """Complete configurations, as functions that return a Recipe. One file a domain.
 
 A file says what it is for in `TASKS` (the Hugging Face Hub's task names to a line of description), whether it knows a
-source in `recognises(source, label_column, text_column)`, and gives `recipe(model, task, init, source)` and
-`tuned(recipe, tuning)`.
+source in `recognises(source, label_column, text_column)`, and gives `recipe(model, task, init, source)` and,
+where it starts from weights that can be kept, `tuned(recipe, tuning)`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from pervade.core.errors import ConfigError, DataError, nearest
 from pervade.core.protocols import Initializer, Model, Recipe
+from pervade.init.random import Random
 from pervade.search_space import Space
 
 
@@ -38,7 +39,8 @@ def choose(
     """The task, detected from the source unless given, and its recipe for the model, its first weights, and how these
     are tuned ("freeze", "lora").
 
-    Raises ConfigError where task or model is unknown, DataError where no domain knows the source.
+    Raises ConfigError where task or model is unknown, or weights are to be kept that are random, DataError where no
+    domain knows the source.
     """
     there = tasks()
     if task is None:
@@ -51,7 +53,14 @@ def choose(
         raise ConfigError(f"unknown task {task!r}; {nearest(task, there)}")
     module = there[task][0]
     recipe: Recipe = module.recipe(model, task, init, source)
-    return task, recipe if tuning is None else module.tuned(recipe, tuning)
+    if tuning is None:
+        return task, recipe
+    if isinstance(recipe.init, Random):
+        raise ConfigError(
+            f"--{tuning} keeps the first weights, and these are random; name trained ones with --init "
+            f"(or, if that is what you want, set -o tuning={tuning})"
+        )
+    return task, module.tuned(recipe, tuning)
 
 
 def search_space(recipe: Recipe, task: str | None) -> Space:

@@ -200,15 +200,7 @@ def scratch(model: Model) -> Recipe:
 
 
 def tuned(recipe: Recipe, tuning: str) -> Recipe:
-    """The recipe with "freeze" (the head alone learns, on features computed once) or "lora" (adapters learn).
-
-    Raises ConfigError where the weights are random, since then there is nothing to keep.
-    """
-    if isinstance(recipe.init, Random):
-        raise ConfigError(
-            f"--{tuning} keeps the first weights, and these are random; name trained ones with --init "
-            f"(or, if that is what you want, set -o tuning={tuning})"
-        )
+    """The recipe with "freeze" (the head alone learns, on features computed once) or "lora" (adapters learn)."""
     if tuning == "lora":
         return replace(recipe, tuning=Lora(), optimizer=AdamW(lr=1e-3))
     if not isinstance(recipe.domain, Image):

@@ -71,10 +71,6 @@ def scratch(model: Model) -> Recipe:
     )
 
 
-def tuned(recipe: Recipe, tuning: str) -> Recipe:
-    raise ConfigError(f"--{tuning} keeps the first weights, and those of a gpt are random; leave it away")
-
-
 def search_space(recipe: Recipe) -> dict[str, Range | Choice]:
     """What `pervade tune` varies."""
     if not isinstance(recipe.domain, Corpus):
