@@ -45,9 +45,9 @@ def test_with_names(tmp_path: Path, head: str) -> None:
 
 def test_quotation_marks_that_are_letters(tmp_path: Path) -> None:
     """A reader of quotes would take the rest of the file into one field."""
-    rows, _ = Text().read(table(tmp_path / "sms.tsv", [*GOOD, ('"Pete can you ring me', "neg"), ('6" nails', "pos")]))
-    assert len(rows) == 14
-    assert rows.column("text")[12] == '"Pete can you ring me'
+    odd = [('"Pete can you ring me', "neg"), ('6" nails', "pos"), ('"so it is"', "pos"), ('"Hi" said "Bob', "neg")]
+    rows, _ = Text().read(table(tmp_path / "sms.tsv", [*GOOD, *odd]))
+    assert list(rows.column("text"))[12:] == [text for text, _ in odd]
 
 
 def test_quotes_newlines_and_crlf_inside_fields(tmp_path: Path) -> None:
@@ -148,6 +148,8 @@ def test_equal_texts_have_equal_hashes() -> None:
     [
         ([["text", "x"], ["a", "1"]], True),
         ([["good film", "1"], ["bad film", "0"], ["fair", "1"], ["dull", "0"]], False),
+        ([["image", "caption"], *([f"{i}.jpg", f"a dog runs over a meadow number {i}"] for i in range(4))], True),
+        ([["0.jpg", "a cat sits on a mat"], *([f"{i}.jpg", f"a dog runs over {i}"] for i in range(1, 5))], False),
         ([["words", "kind"], ["bad film", "0"], ["fair", "1"], ["dull", "0"], ["so", "1"]], True),
     ],
 )

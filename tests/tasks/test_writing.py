@@ -282,9 +282,21 @@ def test_what_running_text_is_told_by(stories: Path, tmp_path: Path) -> None:
     assert looks_like_running_text(stories)
     assert looks_like_running_text(stories / "00.txt")
     assert choose_recipe(stories, None, None)[0] == "text-generation"
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "README.md").write_text("about these pictures")
+    (other / "labels.txt").write_text("cat dog")
+    assert not looks_like_running_text(other)
+    (other / "notes.txt").write_text("a text")
+    assert looks_like_running_text(other)
+    (other / "a.tsv").write_text("a text\t1")
+    assert not looks_like_running_text(other)
     for name in ("good", "bad"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "a.txt").write_text("a text of a class")
+    (other / "a.tsv").unlink()
+    for each in other.iterdir():
+        each.unlink()
     assert not looks_like_running_text(tmp_path)
     assert choose_recipe(tmp_path, None, None, "random")[0] == "text-classification"
 

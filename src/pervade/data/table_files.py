@@ -29,12 +29,12 @@ def numbered(count: int) -> list[str]:
 def read(
     path: Path,
     has_names: Callable[[Lines], bool] | None = None,
-    encoding: str = "utf-8",
+    encoding: str | None = None,
     named: Callable[[Lines], list[str]] = lambda rows: numbered(len(rows[0])),
 ) -> list[Record]:
     """The rows of a table, by column. Raises DataError naming the line at fault, or where there are none.
 
-    `has_names` says whether the first line of a csv or tsv file names its columns (unless given: where none of its
+    `encoding` is as in `decode`; `has_names` says whether the first line of a csv or tsv file names its columns (unless given: where none of its
     fields is a file that is there); `named` gives names where it does not.
     """
     suffix = path.suffix.lower()
@@ -57,15 +57,20 @@ def read(
     return records
 
 
-def decode(data: bytes, path: Path, encoding: str = "utf-8") -> str:
-    """The text of a file. Raises DataError naming the first byte that is not in the encoding, and one that fits."""
+def decode(data: bytes, path: Path, encoding: str | None = None) -> str:
+    """The text of a file: UTF-8, unless whoever asks has a setting for it (`encoding`).
+
+    Raises DataError naming the first byte that is not in the encoding, and one that fits.
+    """
+    plain = encoding is None or encoding.lower() in ("utf-8", "utf8")
     try:
-        return data.decode("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)
+        return data.decode("utf-8-sig" if plain else str(encoding))
     except UnicodeDecodeError as error:
         fits = detected(data)
-        offer = f"; it looks like {fits}: save it as UTF-8, or set -o domain.encoding={fits}" if fits else ""
-        name = "UTF-8" if encoding == "utf-8" else encoding
-        raise DataError(f"{path} is not {name} (byte {error.start}){offer or '; save it as UTF-8'}") from None
+        seems = f", it looks like {fits}" if fits else ""
+        setting = f", or set -o domain.encoding={fits}" if fits and encoding is not None else ""
+        name = "UTF-8" if plain else encoding
+        raise DataError(f"{path} is not {name} (byte {error.start}){seems}; save it as UTF-8{setting}") from None
 
 
 def detected(data: bytes) -> str | None:
@@ -86,7 +91,7 @@ def _separated(
     """Fields parted by commas, or by whatever parts the first line: spreadsheets write semicolons in half of Europe."""
     first = text.partition("\n")[0]
     delimiter = delimiter or max(",;\t|", key=first.count)
-    rows = _unquoted(text, delimiter) or _quoted(path, text, delimiter)
+    rows = _fields(path, text, delimiter)
     if not rows:
         return []
     if has_names(rows):
@@ -105,17 +110,21 @@ def _separated(
     return [dict(zip(names, row, strict=False)) for row in rows]
 
 
-def _unquoted(text: str, delimiter: str) -> list[list[str]]:
-    """Of a table parted by tabs in which quotation marks are letters like others; empty where it is none.
-
-    Such tables are common, and a reader of quotes joins a line that begins with one to all that follow. A table is
-    taken for one if every line has as many fields, and none stands between quotes.
-    """
-    if delimiter != "\t" or '"' not in text:
-        return []
-    rows = [line.rstrip("\r").split(delimiter) for line in text.split("\n") if line.strip()]
-    quoted = any(len(field) > 1 and field[0] == field[-1] == '"' for row in rows for field in row)
-    return [] if quoted or len({len(row) for row in rows}) > 1 else rows
+def _fields(path: Path, text: str, delimiter: str) -> list[list[str]]:
+    """In tables parted by tabs quotation marks are often letters like others, and a reader of quotes then joins a line
+    that begins with one to all that follow. A table is taken for such a one if every line has as many fields, and
+    reading its quotes gives other rows than lines, or fails."""
+    plain: list[list[str]] = []
+    if delimiter == "\t" and '"' in text:
+        plain = [line.rstrip("\r").split(delimiter) for line in text.split("\n") if line.strip()]
+        plain = plain if len({len(row) for row in plain}) == 1 else []
+    try:
+        rows = _quoted(path, text, delimiter)
+    except DataError:
+        if plain:
+            return plain
+        raise
+    return plain if plain and len(rows) != len(plain) else rows
 
 
 def _quoted(path: Path, text: str, delimiter: str) -> list[list[str]]:

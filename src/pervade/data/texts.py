@@ -104,14 +104,20 @@ def _texts(records: list[Record], column: str) -> bool:
 
 def has_names(rows: Sequence[Sequence[str]], asked: Sequence[str] = ()) -> bool:
     """Whether the first line of a table names its columns: one of them is a name that is known, or was asked for; else
-    whether its likely class stands nowhere below."""
+    whether its likely class stands nowhere below, or it is much shorter than the texts below."""
     first = [cell.strip() for cell in rows[0]]
     known = {*TEXT_COLUMNS, *(name for pair in PAIRS for name in pair)}
     known |= {*tables.LABEL_COLUMNS, *tables.SPLIT_COLUMNS, *(each.strip() for each in asked)}
     if any(cell.lower() in known or cell in known for cell in first):
         return True
     label = _label_column(rows)
-    return label is not None and all(row[label].strip() != first[label] for row in rows[1:] if label < len(row))
+    if label is not None:
+        return all(row[label].strip() != first[label] for row in rows[1:] if label < len(row))
+    # No column of classes: names are short where the texts below are long.
+    lengths = [sum(len(row[i]) for row in rows[1:] if i < len(row)) for i in range(len(first))]
+    text = max(range(len(first)), key=lengths.__getitem__)
+    short = all(0 < len(cell) <= 40 and len(cell.split()) <= 3 for cell in first)
+    return short and len(rows) > 1 and lengths[text] / (len(rows) - 1) > 3 * len(first[text])
 
 
 def _label_column(rows: Sequence[Sequence[str]]) -> int | None:

@@ -26,6 +26,7 @@ from pervade.data.split import NAMES as SPLITS
 
 SUFFIXES = (".txt", ".md", ".rst", ".text", ".tex", ".html", ".xml", ".py", ".c", ".h", ".java", ".js", ".srt", ".log")
 PROSE = (".txt", ".md", ".rst")  # what a folder is taken for a collection of texts by
+MOST_LOOKED_AT = 1000  # files of a folder, to tell what it is
 PIECE = 1 << 16  # bytes of a document that one large file is cut into, so that there is something to hold out
 MOST_LEARNT = 50_000_000  # bytes of training text, evenly spaced, from which a tokenizer is learnt
 
@@ -232,22 +233,23 @@ def _cuts(path: Path, size: int) -> list[int]:
 
 
 def looks_like_running_text(source: Any) -> bool:
-    """Whether DATA is one text file, or a folder of them that is not sorted into classes."""
+    """Whether DATA is one text file, or a folder of them and of nothing else, which is not sorted into classes."""
     path = Path(source)
     if path.is_file():
         return path.suffix.lower() in SUFFIXES
     if not path.is_dir():
         return False
+    inside = (each for each in path.rglob("*") if each.is_file() and not each.name.startswith("."))
     try:
-        inside = sorted(each for each in path.iterdir() if not each.name.startswith("."))
+        found = [each.relative_to(path) for each in itertools.islice(inside, MOST_LOOKED_AT) if not _beside(each)]
     except OSError:
         return False
-    texts_here = any(each.is_file() and each.suffix.lower() in PROSE for each in inside)
-    return texts_here or (bool(inside) and all(map(_split_of_texts, inside)))
-
-
-def _split_of_texts(folder: Path) -> bool:
-    """Whether it is called by a split and holds texts, not classes of them."""
-    if not folder.is_dir() or folder.name.lower() not in SPLITS:
+    if not found or any(each.suffix.lower() not in PROSE for each in found):
         return False
-    return any(each.suffix.lower() in PROSE for each in folder.iterdir())
+    # Texts in folders are classes of them, unless the folders are splits.
+    return any(len(each.parts) == 1 or (len(each.parts) == 2 and each.parts[0].lower() in SPLITS) for each in found)
+
+
+def _beside(file: Path) -> bool:
+    """What lies beside data of every kind."""
+    return file.stem.lower() in ("readme", "license", "licence", "labels", "classes", "requirements")
