@@ -34,8 +34,8 @@ def read(
 ) -> list[Record]:
     """The rows of a table, by column. Raises DataError naming the line at fault, or where there are none.
 
-    `encoding` is as in `decode`; `has_names` says whether the first line of a csv or tsv file names its columns (unless given: where none of its
-    fields is a file that is there); `named` gives names where it does not.
+    `encoding` is as in `decode`; `has_names` says whether the first line of a csv or tsv file names its columns (unless
+    given: where none of its fields is a file that is there); `named` gives names where it does not.
     """
     suffix = path.suffix.lower()
     has_names = has_names or (lambda rows: not any(existing(path.parent, field) for field in rows[0]))
