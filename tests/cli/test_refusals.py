@@ -75,7 +75,7 @@ def single_picture(root: Path) -> Path:
 
 def only_words(root: Path) -> Path:
     (root / "cat").mkdir(parents=True)
-    (root / "cat" / "notes.txt").write_text("hello")
+    (root / "cat" / "notes.odt").write_text("hello")
     return root
 
 
@@ -95,7 +95,7 @@ def name_too_long(root: Path) -> Path:
         (not_there, "is not there; give a folder of pictures, or a table"),
         (name_too_long, "is not there; give a folder of pictures, or a table"),
         (empty, "is an empty folder; put the pictures of each class into a folder"),
-        (only_words, "notes.txt: files ending in '.txt' are not read"),
+        (only_words, "notes.odt: files ending in '.odt' are not read"),
         (no_picture_readable, "no picture can be read; the first, cat/1.jpg: this is not a picture"),
         (one_class, "there is only one class, 'cat'; to classify takes at least two"),
         (class_with_one_picture, "class 'newt' has one example only; it needs at least two"),

@@ -260,7 +260,9 @@ def test_features_of_a_frozen_body_are_computed_once(
     kept = list((tmp_path / "cache" / "features").iterdir())
     assert len(kept) == 1
     passes = []
-    monkeypatch.setattr(Backbone, "features", lambda self, x: passes.append(1) or self.body(self.normalise(x)))
+    monkeypatch.setattr(
+        Backbone, "features", lambda self, x, mask=None: passes.append(1) or self.body(self.normalise(x))
+    )
     pervade.fit(shapes, model="resnet18", init="random", runs=tmp_path, name="b", settings=settings, options=Options())
     assert not passes  # the second run found the features
     monkeypatch.setattr("pervade.training.Training._reading", lambda self: self.domain)
