@@ -48,7 +48,7 @@ def predict(
     if as_json and as_csv:
         raise ConfigError("--json and --csv exclude each other; choose one")
     loaded = api.load(run, runs)
-    given = {"length": length, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
+    given: dict[str, Any] = {"length": length, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
     given |= {"repetition_penalty": repetition_penalty, "stop": stop or None}
     sampling = {name: value for name, value in given.items() if value is not None}
     if not inputs:

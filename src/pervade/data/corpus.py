@@ -49,8 +49,8 @@ def tokens(digest: str, hashes: Sequence[str], read: Callable[[int], str]) -> To
         return Tokens(np.memmap(path, dtype=_kind(digest), mode="r"), starts)
     except (OSError, ResourceError) as error:
         cache.warn(f"the text is held in memory, because the cache cannot be used: {error}; set PERVADE_CACHE")
-        pieces, starts = _pieces(digest, len(hashes), read)
-        return Tokens(np.concatenate([*pieces, np.empty(0, _kind(digest))]), starts())
+        pieces, ends = _pieces(digest, len(hashes), read)
+        return Tokens(np.concatenate([*pieces, np.empty(0, _kind(digest))]), ends())
 
 
 def _kind(digest: str) -> type:
