@@ -453,8 +453,8 @@ def _sampling(task: Any, settings: Mapping[str, Any]) -> Any:
     """The task with some settings of its sampling changed. Raises ConfigError where it has none."""
     if not hasattr(task, "sampling"):
         raise ConfigError(
-            f"{', '.join(settings) or 'writing'}: this model's task is {registry.name_of(type(task))!r}, which writes "
-            "nothing; such settings are for --task text-generation"
+            f"{', '.join(settings) or 'writing'}: this model writes nothing (its task is "
+            f"{registry.name_of(type(task))}); that is for models of --task text-generation"
         )
     if not settings:
         return task

@@ -52,7 +52,7 @@ def test_csv(pervade, run: Path, photos: Path, tmp_path: Path) -> None:
 def test_wrong_use(pervade, run: Path, photos: Path) -> None:
     pervade("predict", run, photos, "--json", "--csv").refuses("--json and --csv exclude each other; choose one")
     pervade("predict", run, photos, "--top", "0").refuses("Invalid value for '--top'")
-    pervade("predict", run).refuses("predict takes a file, a folder or a text")
+    pervade("predict", run).refuses("predict takes files, folders or texts behind the run's name")
     pervade("predict", run, photos / "gone.png").refuses("gone.png is not there; give pictures or folders of pictures")
     pervade("predict", run, "").refuses("give pictures or folders of pictures")
 

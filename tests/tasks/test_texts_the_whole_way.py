@@ -199,6 +199,30 @@ def test_the_task_is_told_by_the_data(table: Path, tmp_path: Path) -> None:
     assert choose(tags, None, None, "random")[0] == "text-multi-label-classification"
 
 
+def test_who_names_a_column_of_texts_has_texts(table: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="has no column 'txt'; did you mean 'text'"):
+        pervade.fit(table, text_column="txt", init="random", runs=tmp_path, options=Options())
+
+
+def test_another_encoding_is_texts_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    lines = [f"这家酒店很{'好' if n % 2 else '差'}{n},{'good' if n % 2 else 'bad'}\n" for n in range(80)]
+    path.write_bytes(("text,label\n" + "".join(lines)).encode("gb18030"))
+    with pytest.raises(DataError, match=r"set -o domain\.encoding=gb"):
+        pervade.fit(path, init="random", runs=tmp_path, options=Options())
+    settings = ["domain.encoding=gb18030", "epochs=1", "workers=0"]
+    run = pervade.fit(path, init="random", runs=tmp_path, options=Options(), settings=settings)
+    assert files.read_json(run.directory.data)["columns"]["text"][0] == "这家酒店很差0"
+
+
+def test_worse_than_the_linear_model_is_said(table: Path, tmp_path: Path) -> None:
+    asked = recipe(epochs=1, optimizer=replace(recipe().optimizer, lr=1e-9))
+    run = pervade.fit(table, recipe=asked, name="a", runs=tmp_path, options=Options())
+    result = run.evaluate()
+    assert result["details"]["baseline"]["differences"]["accuracy"]["high"] < 0
+    assert "It is worse than the baseline" in run.report().read_text(encoding="utf-8")
+
+
 def test_a_label_seen_in_the_test_split_only(tmp_path: Path) -> None:
     write(tmp_path / "d" / "train.tsv", reviews(40))
     write(tmp_path / "d" / "test.tsv", [*reviews(20, seed=1), ("quite odd", "odd"), ("so odd", "odd")])

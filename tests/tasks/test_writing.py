@@ -124,11 +124,28 @@ def test_with_a_cache_as_without(run: pervade.Run, sampling: Sampling) -> None:
     assert found == text[1:]
 
 
+def test_what_is_written_is_one_field_of_a_table(run: pervade.Run) -> None:
+    import csv
+    import io
+
+    from pervade.cli.predict import _Table
+
+    table = _Table()
+    lines = [line for row in [{"input": "a", "text": "one\ntwo, three"}] for line in table.lines(row)]
+    assert list(csv.reader(io.StringIO("\n".join(lines))))[1][:2] == ["a", "one\ntwo, three"]
+
+
+def test_an_empty_file_is_nothing_to_go_on_from(run: pervade.Run, tmp_path: Path) -> None:
+    (tmp_path / "empty.txt").write_text("")
+    with pytest.raises(DataError, match="is empty; give a text to go on from"):
+        run.predict(tmp_path / "empty.txt")
+
+
 def test_only_models_that_write_take_such_settings(shapes: Path, tmp_path: Path) -> None:
     from tests.small_run import recipe as pictures
 
     other = pervade.fit(shapes, recipe=pictures(epochs=1), name="a", runs=tmp_path, options=Options())
-    with pytest.raises(ConfigError, match="temperature: this model's task is 'classify', which writes nothing"):
+    with pytest.raises(ConfigError, match="temperature: this model writes nothing"):
         other.predict(shapes / "left", temperature=0.5)
 
 

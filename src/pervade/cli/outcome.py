@@ -35,7 +35,7 @@ def finish(run: Any) -> None:
     report = run.report()  # first: whoever reads our lines may go away in the middle
     show(result)
     model = run.path / "members" / next(iter(result["members"])) if "members" in result else run.path
-    typer.echo(f"\nrun     {run.path}\nreport  {report}\ntry     pervade predict {model} FILE")
+    typer.echo(f"\nrun     {run.path}\nreport  {report}\ntry     pervade predict {model} {run.recipe().domain.given}")
 
 
 def show(result: dict[str, Any], all_figures: bool = False) -> None:
@@ -80,7 +80,7 @@ def _show_members(result: dict[str, Any], most: int) -> None:
 
 def _sentence(result: dict[str, Any]) -> str:
     """The headline with its interval, beside the baseline; empty where no figure is defined."""
-    from pervade.metrics.baseline import beats_baseline, headline
+    from pervade.metrics.baseline import beats_baseline, falls_behind, headline
     from pervade.report import wording
 
     name = headline(result)
@@ -97,6 +97,8 @@ def _sentence(result: dict[str, Any]) -> str:
     text += f", {baseline['name']} would {'be on' if is_accuracy else 'reach'} {wording.value(name, other['value'])}"
     guessing = is_accuracy and "differences" not in baseline
     unproven = f": NOT shown to be better than {'guessing' if guessing else 'that'}"
+    if falls_behind(result):
+        unproven = ": WORSE than that"
     return text + ("" if beats_baseline(result) in (True, None) else unproven)
 
 

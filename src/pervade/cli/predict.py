@@ -85,7 +85,10 @@ def _converse(run: Any, checkpoint: str | None, device: str, sampling: dict[str,
     from pervade.core.errors import ConfigError
 
     if not sys.stdin.isatty():
-        raise ConfigError("predict takes a file, a folder or a text; without any it is a conversation at a terminal")
+        raise ConfigError(
+            "predict takes files, folders or texts behind the run's name, and reads none from standard input; without "
+            "any, a model that writes text talks at a terminal"
+        )
     typer.echo("write, and the model goes on; end with Ctrl-D", err=True)
     text = ""
     while True:
@@ -179,5 +182,5 @@ def _plain(value: Any) -> Any:
 
 def _line(fields: list[Any]) -> str:
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="").writerow(fields)
-    return buffer.getvalue()
+    csv.writer(buffer, lineterminator="\n").writerow(fields)  # by which it knows what to put between quotes
+    return buffer.getvalue().removesuffix("\n")

@@ -20,8 +20,8 @@ def train(
         str,
         typer.Argument(
             metavar="DATA",
-            help="A folder of class folders, a table of files or texts, a parquet file with pictures inside, or "
-            "hf://OWNER/NAME.",
+            help="A folder of class folders, a table of files or texts, a parquet file with pictures inside, a folder "
+            "of text files to learn writing from, or hf://OWNER/NAME.",
         ),
     ],
     name: Annotated[str | None, typer.Option(help="Name of the run; unless given, made from data and model.")] = None,
@@ -78,7 +78,7 @@ def train(
     save_every: Annotated[float, typer.Option(metavar="SECONDS", help="How often the state is saved.")] = 30.0,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard files too.")] = False,
 ) -> None:
-    """Train a model on DATA, evaluate it on pictures it never saw, and write the report."""
+    """Train a model on DATA, evaluate it on what it never saw, and write the report."""
     from pervade import api, progress
     from pervade.cli.outcome import finish, stoppable
     from pervade.core.errors import ConfigError, DataError

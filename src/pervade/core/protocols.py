@@ -45,6 +45,7 @@ class Domain(Protocol):
     """
 
     kind: ClassVar[str] = "domain"
+    given: ClassVar[str] = "FILE"  # what `predict` is given, as a help text says it
 
     @property
     def repeats(self) -> bool:

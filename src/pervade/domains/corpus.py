@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -34,6 +34,8 @@ MOST_LEARNT = 50_000_000  # bytes of training text, evenly spaced, from which a 
 @register("domain")
 @dataclass(frozen=True)
 class Corpus(Domain):
+    given: ClassVar[str] = "TEXT"
+
     length: Annotated[int, Field(ge=16, le=65_536)] = 256  # tokens that the model sees at once
     num_tokens: Annotated[int, Field(ge=300, le=200_000)] = 4096  # of the tokenizer that is learnt here
     text_column: str | None = None  # of a table; None: found by name
@@ -83,7 +85,10 @@ class Corpus(Domain):
         found = []
         for source in map(str, sources):
             there = os.path.isfile(source)  # noqa: PTH113  (Path.is_file raises where a text is too long for a name)
-            found.append((source, texts.read_file(Path(source), self.encoding) if there else source))
+            text = texts.read_file(Path(source), self.encoding) if there else source
+            if there and not text.strip():
+                raise DataError(f"{source} is empty; give a text to go on from, or '' to begin with nothing")
+            found.append((source, text))
         return Rows({"id": [name for name, _ in found], "text": [text for _, text in found]})
 
     def prepare(

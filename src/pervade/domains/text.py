@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -36,6 +36,8 @@ def contents(text_column: str | None = None, label_column: str | None = None, en
 @register("domain")
 @dataclass(frozen=True)
 class Text(Domain):
+    given: ClassVar[str] = "TEXT"
+
     length: Annotated[int, Field(ge=8, le=8192)] = 256  # tokens that the model sees at most; what is longer is cut
     num_tokens: Annotated[int, Field(ge=300, le=200_000)] = 8000  # of a tokenizer that is learnt here
     tokenizer_kind: vocabulary.Kind = "wordpiece"  # or bpe: byte-level, which keeps letters as they are
@@ -44,7 +46,7 @@ class Text(Domain):
     text_column: str | None = None  # of a table; two by a comma are a pair; None: found by name, or by content
     label_column: str | None = None  # likewise
     separator: str | None = None  # what parts the labels of one cell of a table; None: found by looking
-    encoding: str = "utf-8"  # of tables and text files
+    encoding: str = "utf-8"  # of tables and text files; gb18030, cp1252 …
     pair: bool = False  # whether rows are pairs; learnt from the training split
     labels: tuple[str, ...] = ()  # learnt from the training split
     counts: tuple[int, ...] = ()  # its rows of each label
@@ -254,14 +256,21 @@ class Text(Domain):
 
 
 def looks_like_text(source: Any, text_column: str | None = None) -> bool:
-    """Whether DATA is texts: .txt files in folders, or a table with a column of them and none of files."""
-    content = contents(text_column)
-    try:
-        place, records = _sample(source, content)
-        if not records:
-            return place is not None
-        held = content.columns(str(source), records, list(records[0]), "class", [])
-    except (OSError, DataError):  # whoever reads it says what is wrong
+    """Whether DATA is texts: .txt files in folders, or a table with a column of them and none of files. Who names a
+    column of texts has said so."""
+    if text_column is not None:
+        return True
+    for encoding in ("utf-8", "latin-1"):  # in which every byte is a letter: enough to find columns by
+        content = contents(encoding=encoding)
+        try:
+            place, records = _sample(source, content)
+            if not records:
+                return place is not None
+            held = content.columns(str(source), records, list(records[0]), "class", [])
+            break
+        except (OSError, DataError):  # whoever reads it says what is wrong
+            continue
+    else:
         return False
     cells = [str(record.get(held[0]) or "") for record in records[:5]]
     folder = place or Path()

@@ -38,5 +38,16 @@ def beats_baseline(result: Mapping[str, Any]) -> bool | None:
     return bool(own["high"] < _first(other.get("low"), other["value"]))
 
 
+def falls_behind(result: Mapping[str, Any]) -> bool:
+    """Whether the headline is shown to be worse than the baseline's, where paired differences are known."""
+    name = headline(result)
+    found = (result.get("details") or {}).get("baseline") or {}
+    apart = (found.get("differences") or {}).get(name) or {}
+    if name is None or apart.get("low") is None:
+        return False
+    higher = result["metrics"][name].get("higher_is_better", True)
+    return bool(apart["high"] < 0 if higher else apart["low"] > 0)
+
+
 def _first(end: float | None, value: float) -> float:
     return value if end is None else end

@@ -22,7 +22,11 @@ from pervade.report.sections import recipe
 PIPELINES = {
     ("image", "classify"): "image-classification",
     ("image", "tag"): "image-classification",  # the Hub does not tell several labels from one
+    ("image", "contrast"): "image-feature-extraction",
     ("text", "classify"): "text-classification",
+    ("text", "tag"): "text-classification",
+    ("text", "regress"): "text-classification",  # as the Hub files similarity and grading
+    ("corpus", "language-model"): "text-generation",
     ("speech", "classify"): "audio-classification",
 }
 
@@ -71,6 +75,7 @@ def build(record: Record) -> str:
         classes=_classes(result) if result else [],
         judgement=calibration.judge(result),
         many=wording.noun(record),
+        writes=record.part("task").get("use") == "language-model",
         splits=[f"{wording.count(number)} {name}" for name, number in record.split_counts.items()],
         source=_public(str(record.data.get("source", "not recorded"))),
         left_out=len(record.left_out),

@@ -47,6 +47,10 @@ def not_test(record: Record) -> str | None:
 def no_better_than_baseline(record: Record) -> str | None:
     if record.main is None or record.main.beats_baseline is not False:
         return None
+    if record.main is not None and record.main.falls_behind:
+        return "It is worse than the baseline, as the paired difference shows: take the baseline, or train for longer."
+    if record.main is not None and "differences" in (record.main.details.get("baseline") or {}):
+        return "It has not been shown to be better than the baseline: their paired difference may be nothing."
     return "It has not been shown to be better than the baseline: their intervals overlap."
 
 
@@ -85,7 +89,7 @@ def overfitted(record: Record) -> str | None:
         return None
     return (
         f"It knows its training {wording.noun(record)} better than new ones: at the end of training it was right on "
-        f"{wording.percent(trained)} of those. More data, or stronger augmentation, usually narrows that gap."
+        f"{wording.percent(trained)} of those. More data, or augmentation, usually narrows that gap."
     )
 
 
@@ -95,7 +99,8 @@ def little_measured(record: Record) -> str | None:
     if result is None:
         return None
     parts = [part for part in (_wide(record, result), _few(record, result), _lucky_choice(record)) if part]
-    return "; ".join(parts) + "." if parts else None
+    text = "; ".join(parts)
+    return f"{text[:1].upper()}{text[1:]}." if parts else None
 
 
 def _wide(record: Record, result: Result) -> str | None:
@@ -192,7 +197,7 @@ def groups_unknown(record: Record) -> str | None:
         return None
     one, many = wording.noun(record, 1), wording.noun(record)
     return (
-        f"Every {one} is taken as independent of the others. If several show the same person, object or occasion, "
+        f"Every {one} is taken as independent of the others. If several are of the same person, object or occasion, "
         f"the true uncertainty is larger, and new {many} may be harder than these."
     )
 

@@ -84,6 +84,11 @@ class Result:
         return baseline.beats_baseline(self._as_stored)
 
     @property
+    def falls_behind(self) -> bool:
+        """Whether it is shown to be worse than its baseline."""
+        return baseline.falls_behind(self._as_stored)
+
+    @property
     def _as_stored(self) -> dict[str, Any]:
         return {"metrics": {name: vars(each) for name, each in self.figures.items()}, "details": self.details}
 

@@ -20,6 +20,7 @@ QUESTIONS = {
     "tag": "says which of {labels} labels a {one} has",
     "regress": "estimates a number from a {one}",
     "language-model": "writes on from a {one}",
+    "contrast": "tells whether two {many} are of the same",
 }
 
 
@@ -60,7 +61,8 @@ def does(record: Record, labels: list[str], proven: bool = True, than: str = "gu
     """What the model does, or, where it has not been `proven` to do better `than` that, what it was trained to do."""
     question = QUESTIONS.get(str(record.part("task").get("use")))
     if question is not None:
-        claim = question.format(one=wording.noun(record, 1), labels=wording.count(len(labels)))
+        nouns = {"one": wording.noun(record, 1), "many": wording.noun(record)}
+        claim = question.format(**nouns, labels=wording.count(len(labels)))
         return f"This model {claim}." if proven else f"This model {claim}, and is not shown to do better than {than}."
     if not labels:
         task = str(record.part("task").get("use") or "an unregistered task")
@@ -112,10 +114,11 @@ def baseline(result: Result) -> str:
     if figure is None or figure.value is None:
         return ""
     name = wording.label(result.details["baseline"].get("name", "the baseline"), most=120)
+    name += "," if "," in name else ""
     if figure.name == "mean_absolute_error":
-        return f"For comparison: {name}, would be off by {wording.measured(figure)} on average."
+        return f"For comparison: {name} would be off by {wording.measured(figure)} on average."
     reach = "would be right on" if figure.name == "accuracy" else "would reach"
-    return f"For comparison: {name}, {reach} {wording.measured(figure)} of the same {wording.count(figure.n)}."
+    return f"For comparison: {name} {reach} {wording.measured(figure)} of the same {wording.count(figure.n)}."
 
 
 def interval(record: Record, result: Result) -> str:

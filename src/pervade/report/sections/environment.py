@@ -32,6 +32,8 @@ def _title(name: str) -> str:
 def _text(name: str, value: Any) -> str:
     if name == "memory_gb":
         return f"{value} GB"
+    if isinstance(value, dict):
+        return ", ".join(f"{key.replace('_', ' ')} {_text(key, each)}" for key, each in value.items()) or "none"
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
     return str(value)
