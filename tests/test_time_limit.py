@@ -136,6 +136,35 @@ def test_prices_are_found_without_the_test_split(
     assert test <= seen
 
 
+def test_what_stands_beside_the_figures_is_priced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The linear model that is trained after a run on texts; and nothing of the price is noticed by the training."""
+    from pervade.tasks.classify import Classify
+    from tests import texts
+
+    table = texts.write(tmp_path / "reviews.tsv", texts.reviews(120))
+    plain, seen = Classify.plain, []
+
+    def slow(self, *arguments):
+        time.sleep(0.5)
+        return plain(self, *arguments)
+
+    whole = TimeLimit.rehearse
+
+    def rehearse(self, network: Module) -> None:
+        whole(self, network)
+        seen.append(self.pace.ending)
+
+    runs = [pervade.fit(table, recipe=texts.recipe(epochs=1), name="a", runs=tmp_path, options=Options())]
+    monkeypatch.setattr(TimeLimit, "rehearse", rehearse)
+    limited = texts.recipe(epochs=1, time_limit=1000.0)
+    # Twice, since the first time loads the library of the linear model.
+    runs += [pervade.fit(table, recipe=limited, name=name, runs=tmp_path, options=Options()) for name in "bc"]
+    monkeypatch.setattr(Classify, "plain", slow)
+    pervade.fit(table, recipe=limited, name="d", runs=tmp_path, options=Options())
+    assert seen[2] > seen[1] + 0.3
+    assert same(weights(runs[0].directory), weights(runs[1].directory))
+
+
 def test_shorter_than_a_pass_there_is_one_evaluation(shapes: Path, tmp_path: Path) -> None:
     run = pervade.fit(shapes, recipe=recipe(time_limit=0.001), name="a", runs=tmp_path, options=Options())
     assert run.directory.checkpoints() == ["best", "last"]

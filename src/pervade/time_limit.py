@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from torch.nn import Module
 
-from pervade.core.protocols import Domain, Recipe
+from pervade.core.protocols import Context, Domain, Recipe
 from pervade.core.types import Rows
 from pervade.engine import predict, ranks
 from pervade.metrics.estimate import estimate
@@ -23,6 +23,7 @@ from pervade.pacing import Pace
 REHEARSED = 64  # rows predicted before the first step, to know what predicting costs
 AFTERWARDS = 0.5  # seconds for the report and for leaving the process, on a small processor,
 REPORTING = 0.3  # and so much of what loading the libraries took, which tells how fast the machine is just now
+BESIDE = 3  # times the resampling of the figures: the simplest model's, and both again for how far they are apart
 RESAMPLES = 1000  # of the final figures (metrics/estimate.py)
 
 
@@ -42,6 +43,7 @@ class TimeLimit:
         self.num_validation = splits.count("validation")
         known = "validation" if self.num_validation else "train"
         self.known_rows = rows.where("split", known) if splits else rows.select([])
+        self.train = rows.where("split", "train") if splits else rows
         self.row_time = self.final_row_time = self.figures = self.saving = 0.0
 
     def rehearse(self, network: Module) -> None:
@@ -54,7 +56,18 @@ class TimeLimit:
             self.row_time = self.final_row_time = (time.monotonic() - start) / len(some)
             if self.after is not None:
                 self.figures = self._price_figures(table)
+                self.figures += self._price_beside(network, table, some)
         self._price()
+
+    def _price_beside(self, network: Module, table: Mapping[str, Any], some: Rows) -> float:
+        """Seconds of what stands beside the figures: what the model makes by itself, and the simplest model, whose
+        figures, and how far both are apart, are bootstrapped as well."""
+        task, start = self.recipe.task, time.monotonic()
+        with predict.judging(network):
+            task.made(network, self.train, Context(self.domain))
+        features = self.domain.plain_features(self.train, some)
+        plain = None if features is None else task.plain(features, self.train, table, self.domain)
+        return time.monotonic() - start + (0.0 if plain is None else BESIDE * self.figures)
 
     def _price_figures(self, table: Mapping[str, Any]) -> float:
         """Seconds of bootstrapping every metric of a predictions file as large as the final one."""

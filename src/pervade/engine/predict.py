@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +42,8 @@ def tables(
     network's modes alone."""
     device = next(network.parameters()).device
     context = Context(domain, decision=decision or {})
-    modes, random = {module: module.training for module in network.modules()}, torch.get_rng_state()
-    network.eval()
-    try:
-        # Sampling in `infer` draws from torch's generator: seeded here, so that predictions repeat and training's own
-        # random state is not touched.
+    with judging(network):
+        # Sampling in `infer` draws from torch's generator: seeded here, so that predictions repeat.
         torch.manual_seed(0)
         rows = rows.select(by_size(rows)) if "size" in rows else rows  # rows of like length need little padding
         loader = Loader(rows, domain, batch_size, seed=0, training=False, workers=workers)
@@ -55,6 +53,16 @@ def tables(
                 batch = to_device(batch, device)
                 output = task.infer(network, batch, context)
                 yield task.predictions(output, batch, context)
+
+
+@contextmanager
+def judging(network: Module) -> Iterator[None]:
+    """Inside, the network is in evaluation mode; afterwards its modes, and torch's random state, are what they were, so
+    that training does not notice."""
+    modes, random = {module: module.training for module in network.modules()}, torch.get_rng_state()
+    network.eval()
+    try:
+        yield
     finally:
         for module, training in modes.items():  # one by one: a frozen part stays in evaluation mode while others train
             module.training = training
