@@ -55,7 +55,8 @@ def documents() -> dict[str, str]:
             warnings.simplefilter("ignore")
             try:
                 module = importlib.import_module(name)
-            except Exception:  # a module for another system, or without a library it needs
+            except Exception as error:  # a module for another system, or without a library it needs
+                print(f"left out: {name} ({type(error).__name__})", file=sys.stderr)
                 continue
         text = "\n\n".join(docstrings(module))
         if len(text) > 200:

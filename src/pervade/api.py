@@ -123,21 +123,31 @@ class Run:
     ) -> Iterator[str]:
         """What the model writes on from `text`, piece by piece as it comes. Raises ConfigError where it writes
         nothing."""
+        return self.writer(checkpoint, device, **sampling)(text)
+
+    def writer(
+        self, checkpoint: str | None = None, device: str = "auto", **sampling: Any
+    ) -> Callable[[str], Iterator[str]]:
+        """As `write`, with the model loaded once for any number of texts."""
         loaded = self.load(checkpoint)
         task: Any = _sampling(loaded.task, sampling)
         network = loaded.network.to(runtime.pick_device(device))
-        example = loaded.domain.transform({"text": text, "id": "text"}, None)[0]
-        tokens: list[int] = []
-        told = whole = ""
-        for token in task.write(network, example["input"].tolist(), loaded.domain):
-            tokens.append(token)
-            whole = task.decode(tokens, loaded.domain)
-            if task.stops(tokens, loaded.domain):
-                break
-            if not whole.endswith("\ufffd"):  # half a character: the rest comes with the next token
-                yield whole[len(told) :]
-                told = whole
-        yield whole[len(told) :]
+
+        def write(text: str) -> Iterator[str]:
+            example = loaded.domain.transform({"text": text, "id": "text"}, None)[0]
+            tokens: list[int] = []
+            told = whole = ""
+            for token in task.write(network, example["input"].tolist(), loaded.domain):
+                tokens.append(token)
+                whole = task.decode(tokens, loaded.domain)
+                if task.stops(tokens, loaded.domain):
+                    break
+                if not whole.endswith("\ufffd"):  # half a character: the rest comes with the next token
+                    yield whole[len(told) :]
+                    told = whole
+            yield whole[len(told) :]
+
+        return write
 
     def _gallery(self, loaded: Loaded) -> Gallery:
         """The run's own rows, whose embeddings are computed once and kept."""

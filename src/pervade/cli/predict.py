@@ -89,6 +89,7 @@ def _converse(run: Any, checkpoint: str | None, device: str, sampling: dict[str,
             "predict takes files, folders or texts behind the run's name, and reads none from standard input; without "
             "any, a model that writes text talks at a terminal"
         )
+    write = run.writer(checkpoint, device, **sampling)
     typer.echo("write, and the model goes on; end with Ctrl-D", err=True)
     text = ""
     while True:
@@ -96,7 +97,7 @@ def _converse(run: Any, checkpoint: str | None, device: str, sampling: dict[str,
             text += input("> ")
         except EOFError:
             return
-        for piece in run.write(text, checkpoint, device, **sampling):
+        for piece in write(text):
             typer.echo(piece, nl=False)
             text += piece
         typer.echo()

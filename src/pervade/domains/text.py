@@ -260,21 +260,23 @@ def looks_like_text(source: Any, text_column: str | None = None) -> bool:
     column of texts has said so."""
     if text_column is not None:
         return True
-    for encoding in ("utf-8", "latin-1"):  # in which every byte is a letter: enough to find columns by
-        content = contents(encoding=encoding)
-        try:
-            place, records = _sample(source, content)
-            if not records:
-                return place is not None
-            held = content.columns(str(source), records, list(records[0]), "class", [])
-            break
-        except (OSError, DataError):  # whoever reads it says what is wrong
-            continue
-    else:
-        return False
+    # In latin-1 every byte is a letter: enough to find columns by, where a table is in another encoding.
+    encodings = ("utf-8",) if hub.is_address(source) else ("utf-8", "latin-1")
+    found = (_holds_texts(source, contents(encoding=each)) for each in encodings)
+    return next((each for each in found if each is not None), False)
+
+
+def _holds_texts(source: Any, content: texts.Texts) -> bool | None:
+    """None where DATA cannot be read so: whoever reads it in earnest says what is wrong."""
+    try:
+        place, records = _sample(source, content)
+        if not records:
+            return place is not None
+        held = content.columns(str(source), records, list(records[0]), "class", [])
+    except (OSError, DataError):
+        return None
     cells = [str(record.get(held[0]) or "") for record in records[:5]]
-    folder = place or Path()
-    return not any(table_files.existing(folder, each) for each in cells if each)
+    return not any(table_files.existing(place or Path(), each) for each in cells if each)
 
 
 def _sample(source: Any, content: texts.Texts) -> tuple[Path | None, list[tables.Record]]:
