@@ -76,7 +76,7 @@ def main(minutes: float, seed: int, settings: list[str]) -> None:
         run = pervade.fit(
             folder,
             model="gpt-tiny",
-            name="docs",
+            name="written",
             runs=place,
             seed=seed,
             epochs=200,
