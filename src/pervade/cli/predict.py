@@ -107,6 +107,8 @@ def _converse(run: Any, checkpoint: str | None, device: str, sampling: dict[str,
 def _text(row: dict[str, Any]) -> str:
     if "text" in row:
         return str(row["text"])
+    if "answer" in row:
+        return f"{row['answer'] or 'no answer'} {row['probability']:.1%}"
     if "labels" in row:
         said = "  ".join(f"{each['label']} {each['probability']:.1%}" for each in row["labels"])
         likeliest = "".join(f" (likeliest: {each['label']} {each['probability']:.1%})" for each in row["top"][:1])

@@ -29,6 +29,7 @@ NOUNS = {
     "image": ("picture", "pictures"),
     "text": ("text", "texts"),
     "corpus": ("text", "texts"),
+    "questions": ("question", "questions"),
     "speech": ("recording", "recordings"),
 }
 
@@ -64,6 +65,9 @@ TITLES = {
     "mean_average_precision": "Mean average precision",
     "average_precision": "Average precision",
     "f1": "F1",
+    "f1[answerable]": "F1, of questions that have an answer",
+    "f1[unanswerable]": "F1, of questions that have none",
+    "exact_match": "Right to the letter (exact match)",
     "f1_micro": "F1, of all answers together",
     "f1_samples": "F1, mean over rows",
     "subset_accuracy": "Rows with all labels right (subset accuracy)",
