@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -117,7 +118,7 @@ def test_windows_cover_the_text_with_overlap() -> None:
     found = vocabulary.windows(digest, "what is it", context, 24, 6, 10)
     spans = [[span for span, inside in zip(w.spans, w.inside, strict=True) if inside] for w in found]
     assert all(len(window.tokens) <= 24 for window in found)
-    for before, after in zip(spans, spans[1:], strict=False):
+    for before, after in itertools.pairwise(spans):
         assert before[-6:] == after[:6]
     covered = np.zeros(len(context), bool)
     for start, end in (span for window in spans for span in window):

@@ -79,8 +79,8 @@ def _finish(source: Any, found: _Read) -> tuple[Rows, list[LeftOut]]:
         lost = found.left_out[:1]
         reason = "".join(f" (the first left out, {each.source}: {each.reason})" for each in lost)
         raise DataError(
-            f"{source} holds no question that can be used{reason}; give SQuAD's JSON, or a table with columns question, "
-            "context and answers"
+            f"{source} holds no question that can be used{reason}; give SQuAD's JSON, or a table with columns "
+            "question, context and answers"
         )
     # Some sets number their questions anew in every article.
     names = [str(row["id"]) for row in found.rows]

@@ -30,7 +30,11 @@ def column(columns: Columns, name: str) -> np.ndarray:
 
 
 def values(columns: Columns, name: str) -> Sequence[Any]:
-    """One column as it stands in the file: strings, or lists of them, too. Raises DataError: there is no such column."""
+    """One column as it stands in the file: strings, or lists of them, too.
+
+    Raises:
+        DataError: there is no such column.
+    """
     if name not in columns:
         raise DataError(f"the predictions file has no column '{name}'; its columns are {', '.join(columns) or 'none'}")
     found: Sequence[Any] = columns[name]

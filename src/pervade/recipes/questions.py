@@ -1,6 +1,6 @@
 """Recipes for finding the answer to a question in a text. As for texts (recipes/text.py), with another question.
 
-pervade train squad/ --model hf:NAME      finetunes an encoder: AdamW at 1e-4, three passes
+pervade train squad/ --model hf:NAME      finetunes an encoder: AdamW at a low rate, three passes
 pervade train DATA --init RUN             goes on from a run that learnt to fill in words, or from any other of texts
 """
 
@@ -17,7 +17,6 @@ from pervade.domains.text import Text
 from pervade.recipes import text
 from pervade.search_space import Choice, Range
 from pervade.tasks.answer_span import AnswerSpan
-from pervade.train.optim.adamw import AdamW
 
 TASKS = {"question-answering": "finds the answer in a text, or that there is none; SQuAD's JSON, or a table"}
 LONGEST = 384  # tokens of a window, unless the model takes fewer
@@ -46,7 +45,6 @@ def recipe(
         base,
         domain=domain,
         task=AnswerSpan(),
-        optimizer=AdamW(lr=1e-4, weight_decay=0.01),
         early_stopping=EarlyStopping("f1"),
         batch_size=16,
     )
