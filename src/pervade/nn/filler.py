@@ -69,7 +69,7 @@ class Filler(Backbone):
 class _Fill(nn.Module):
     def __init__(self, width: int, embedding: int, vocabulary: int) -> None:
         super().__init__()
-        self.dense, self.norm = nn.Linear(width, embedding), nn.LayerNorm(embedding)
+        self.dense, self.norm = nn.Linear(width, embedding), nn.LayerNorm(embedding, eps=1e-12)  # as BERT has it
         self.bias = nn.Parameter(self.norm.bias.new_zeros(vocabulary))
 
     def forward(self, features: Tensor, tokens: Tensor) -> Tensor:
