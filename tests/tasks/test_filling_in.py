@@ -162,7 +162,7 @@ def test_what_is_hidden() -> None:
     digest = vocabulary.keep(vocabulary.learn(texts, "wordpiece", 300))
     domain = Masked(length=64, tokenizer=digest)
     stream = np.array(vocabulary.tokenizer(digest).encode(" ".join(texts), add_special_tokens=False).ids)
-    windows = np.stack([stream[start : start + 65] for start in range(0, 160)])
+    windows = np.stack([stream[start : start + 65] for start in range(160)])
     batch = domain.asks(windows, np.random.default_rng(0))
     asked, target, shown = batch["asked"], batch["target"], batch["input"]
     assert asked.shape == (160, round(0.15 * 63))
