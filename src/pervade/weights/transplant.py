@@ -72,6 +72,8 @@ def transplant(network: nn.Module, checkpoint: Checkpoint, labels: Sequence[str]
 
 def head_names(network: nn.Module) -> set[str]:
     """The weights that turn features into outputs: `head` where there is one, else the last dense layer."""
+    if isinstance(getattr(network, "head", None), nn.ModuleDict) and not len(network.head):  # type: ignore[arg-type]
+        return set()  # a language model, whose embedding is its head
     names = network.state_dict().keys()
     # An auxiliary classifier is found by its names, as the body is; only its last layer counts classes.
     head = {name for name in names if name.startswith("head.") and not name.startswith("head.auxiliary.")}
