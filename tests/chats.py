@@ -37,6 +37,14 @@ def colours(count: int, seed: int = 0) -> list[dict[str, str]]:
     return rows
 
 
+def tastes(count: int, seed: int = 0) -> list[dict[str, str]]:
+    """Of two answers to an animal's colour the one that shouts is preferred; both are as long."""
+    return [
+        {"prompt": each["prompt"], "chosen": f"{each['completion']}!", "rejected": f"{each['completion']}."}
+        for each in colours(count, seed)
+    ]
+
+
 def write(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
@@ -58,7 +66,7 @@ def recipe(**fields: Any) -> Recipe:
 
 
 def tokenizer_folder(folder: Path, template: str | None = CHATML, **more: Any) -> Path:
-    """A byte-level tokenizer with the special tokens of a chat model, and its template, as the Hub's models have them."""
+    """A byte-level tokenizer with the special tokens of a chat model, and its template, as the Hub has them."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     made = Tokenizer(models.BPE())

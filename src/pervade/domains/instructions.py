@@ -115,7 +115,7 @@ class Instructions(Domain):
     def _fault(self, chat: Chat, row: dict[str, Any], keep: bool) -> str | None:
         try:
             if keep:
-                chat.parts(row["messages"])
+                chat.parts(self._whole(row))
             else:
                 self._question(row["messages"])
         except DataError as error:

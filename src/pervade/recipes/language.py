@@ -30,8 +30,8 @@ from pervade.train.schedule.cosine import Cosine
 from pervade.train.tuning.full import Full
 
 TASKS = {
-    "text-generation": "writes on from a text; a folder of text files, one large file, or a table of texts; or answers, "
-    "from a table of messages, of prompt and completion, or of instruction, input and output"
+    "text-generation": "writes on from a text; a folder of text files, one large file, or a table of texts; or "
+    "answers, from a table of messages, of prompt and completion, or of instruction, input and output"
 }
 
 

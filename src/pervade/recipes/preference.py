@@ -1,0 +1,78 @@
+"""Recipes for learning what people prefer.
+
+pervade train PAIRS.jsonl --init RUN   DPO, from a run of text-generation that writes or answers
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import Any
+
+from pervade.core import spec
+from pervade.core.errors import ConfigError
+from pervade.core.protocols import EarlyStopping, Initializer, Model, Recipe
+from pervade.data.sources.by_length import ByLength
+from pervade.domains.preferences import Preferences, looks_like_preferences
+from pervade.init.pretrained import Pretrained, starting_from
+from pervade.models.gpt import GPT
+from pervade.recipes.language import scratch
+from pervade.search_space import Choice, Range
+from pervade.tasks.prefer import Prefer
+from pervade.train.optim.adamw import AdamW
+from pervade.train.schedule.cosine import Cosine
+
+TASKS = {
+    "text-preference": "learns which of two answers is preferred (DPO), and answers so; a table of prompt, chosen and "
+    "rejected; goes on from a model that writes (--init RUN)"
+}
+
+
+def recognises(source: Any, label_column: str | None = None, text_column: str | None = None) -> str | None:
+    plain = isinstance(source, (str, os.PathLike)) and label_column is None and text_column is None
+    return "text-preference" if plain and looks_like_preferences(source) else None
+
+
+def recipe(
+    model: str | Model | None = None,
+    task: str = "text-preference",
+    init: str | Initializer | None = None,
+    source: Any = None,
+) -> Recipe:
+    """From the weights, the tokenizer and the template of a run. Raises ConfigError where there is none to go on from:
+    a model that cannot write has no answers to choose between. Without DATA, the recipe to look at."""
+    start = starting_from("random" if init is None else init)
+    if not isinstance(start, Pretrained) and (init is not None or source is not None):
+        raise ConfigError(
+            "text-preference goes on from a model that writes: name one with --init RUN, for example what "
+            "`pervade train` made of texts, or of instructions and answers (--task text-generation)"
+        )
+    known, domain = start.made_with() if isinstance(start, Pretrained) else (GPT(), Preferences())
+    network: Any = (spec.decode(model, Model) if isinstance(model, str) else model) or known
+    if not isinstance(network, GPT) or domain is None:
+        raise ConfigError(
+            f"--init {getattr(start, 'source', '')} is no run of a model that writes; name one that was trained with "
+            "--task text-generation"
+        )
+    own = Preferences(length=getattr(domain, "length", Preferences.length), tokenizer_from=getattr(start, "source", ""))
+    return replace(
+        scratch(network),
+        domain=own,
+        task=Prefer(),
+        source=ByLength(),
+        init=start,
+        optimizer=AdamW(lr=2e-5, weight_decay=0.0),
+        schedule=Cosine(warm_up=0.1),
+        early_stopping=EarlyStopping("chosen_likelier"),
+        epochs=3,
+        validation=0.1,
+        test=0.1,
+    )
+
+
+def search_space(recipe: Recipe) -> dict[str, Range | Choice]:
+    """What `pervade tune` varies."""
+    if not isinstance(recipe.domain, Preferences):
+        return {}
+    lr = recipe.optimizer.lr
+    return {"optimizer.lr": Range(lr / 10, lr * 10, log=True), "task.beta": Choice((0.03, 0.1, 0.3))}
