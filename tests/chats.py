@@ -57,7 +57,7 @@ def recipe(**fields: Any) -> Recipe:
         language.instructed(GPT(width=32, depth=2, heads=2)),
         domain=Instructions(length=64, num_tokens=400),
         optimizer=AdamW(lr=4e-3, weight_decay=0.01),
-        epochs=15,
+        epochs=22,
         batch_size=16,
         validation=0.1,
         test=0.15,

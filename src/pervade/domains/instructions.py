@@ -179,7 +179,7 @@ class Instructions(Domain):
 
     def plain_features(self, train: Rows, rows: Rows) -> PlainFeatures | None:
         """The answers' bytes, for a compressor."""
-        learnt, asked = ([self.answers(row).encode() for row in part] for part in (train, rows))
+        learnt, asked = ([_bytes(row["messages"]) for row in part] for part in (train, rows))
         return PlainFeatures("bytes", learnt, asked)
 
     # what a language model asks (tasks/language_model.py)
@@ -212,7 +212,7 @@ class Instructions(Domain):
         if messages[-1]["role"] != "assistant":
             return [{"input": self._question(messages)}]
         tokens, learnt = self._learnt(messages)
-        return list(self._windows(tokens, learnt, len(self.answers({"messages": messages}).encode())))
+        return list(self._windows(tokens, learnt, len(_bytes(messages))))
 
     def _windows(self, tokens: np.ndarray, learnt: np.ndarray, size: int) -> Iterator[Example]:
         targets = np.where(learnt, tokens, IGNORED)[1:]
@@ -282,6 +282,11 @@ class Instructions(Domain):
     def show(self, row: dict[str, Any], prediction: dict[str, Any] | None) -> list[Media]:
         told = "\n\n".join(f"{each['role']}: {each['content']}" for each in row["messages"])
         return [Media("text", told[:600], str(row["id"]))]
+
+
+def _bytes(messages: Sequence[Message]) -> bytes:
+    """What the answers say."""
+    return b"".join(each["content"].encode() for each in messages if each["role"] == "assistant")
 
 
 def question(given: Any) -> list[Message] | str:
