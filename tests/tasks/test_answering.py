@@ -155,6 +155,11 @@ def test_going_on_from_a_run(run: pervade.Run, tmp_path: Path) -> None:
     assert again.evaluate()["metrics"]["bits_per_byte"]["value"] < 0.3
 
 
+def test_folds_ask_every_row_once(table: Path, tmp_path: Path) -> None:
+    run = pervade.fit(table, recipe=chats.recipe(epochs=1), folds=2, name="f", runs=tmp_path, options=Options())
+    assert run.results()["metrics"]["bits_per_byte"]["n"] == 200
+
+
 # the loss
 
 

@@ -165,7 +165,7 @@ def of_record(record: Mapping[str, Any], form: Form) -> list[Message] | str:
         for name, side in ((form.question, question), (form.answer, answer)):
             if isinstance(side, str):
                 return _of(name, side)
-        found = checked([*question, *answer], "user")  # type: ignore[misc]
+        found = checked([*question, *answer], "user")
     if isinstance(found, str):
         return found
     answers = [number for number, each in enumerate(found) if each["role"] == "assistant"]

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -69,7 +69,7 @@ class Instructions(Domain):
             )
         found = [conversations.of_record(record, form) for record in read.records]
         announce(f"data: conversations by the columns {form}; the answers alone are learnt")
-        return _kept(read, {"messages": found}, [each if isinstance(each, str) else None for each in found])
+        return kept(read, {"messages": found}, [each if isinstance(each, str) else None for each in found])
 
     def _read_questions(self, sources: Sequence[Any]) -> tuple[Rows, list[LeftOut]]:
         if sources and all(isinstance(each, dict) for each in sources):
@@ -137,7 +137,7 @@ class Instructions(Domain):
         found = tokenizers.chat(self.tokenizer_from) if self.tokenizer_from else Chat()
         return Chat(self.template or found.template, self.bos or found.bos, self.eos or found.eos)
 
-    def fit(self, train: Rows) -> Instructions:
+    def fit(self, train: Rows) -> Self:
         """The tokenizer and the template that `tokenizer_from` names; else a byte-level one, of what is said in the
         training split alone. Raises ConfigError where the template does not show where an answer ends."""
         chat = self.chat()
@@ -314,7 +314,7 @@ def _asked(record: Mapping[str, Any]) -> list[Message] | str:
     return found[:-1] if found[-1]["role"] == "assistant" and len(found) > 1 else question(found)
 
 
-def _kept(read: Read, columns: Mapping[str, Sequence[Any]], faults: Sequence[str | None]) -> tuple[Rows, list[LeftOut]]:
+def kept(read: Read, columns: Mapping[str, Sequence[Any]], faults: Sequence[str | None]) -> tuple[Rows, list[LeftOut]]:
     """The rows without a fault, with "id", and "split" and "group" where the table has them."""
     every: dict[str, Sequence[Any]] = {"id": read.ids, **columns}
     groups = conversations.groups(read)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from pervade.data import conversations, corpus
 from pervade.data.chat import Message, ending
 from pervade.data.conversations import Read
 from pervade.data.corpus import IGNORED
-from pervade.domains.instructions import Instructions, _kept
+from pervade.domains.instructions import Instructions, kept
 
 
 @register("domain")
@@ -40,7 +40,7 @@ class Preferences(Instructions):
             name: [each if isinstance(each, str) else each[place] for each in found]
             for place, name in enumerate(("messages", "chosen", "rejected"))
         }
-        rows, left_out = _kept(read, columns, [each if isinstance(each, str) else None for each in found])
+        rows, left_out = kept(read, columns, [each if isinstance(each, str) else None for each in found])
         asked = [conversations.digest(each) for each in rows.column("messages")]
         # Answers to one question stand in one split, or the test would ask what was learnt.
         if "group" not in rows and max(Counter(asked).values()) > 1:
@@ -59,7 +59,7 @@ class Preferences(Instructions):
 
     # learning from the training split
 
-    def fit(self, train: Rows) -> Instructions:
+    def fit(self, train: Rows) -> Self:
         """Raises ConfigError where no model is named to go on from."""
         if not self.tokenizer_from:
             raise ConfigError(

@@ -113,6 +113,10 @@ def instructed(model: str | Model | None = None, init: str | Initializer | None 
     )
 
 
+def tuned(recipe: Recipe, tuning: str) -> Recipe:
+    raise ConfigError(f"--{tuning} is not there for models that write; leave it out, and all weights learn")
+
+
 def search_space(recipe: Recipe) -> dict[str, Range | Choice]:
     """What `pervade tune` varies."""
     if not isinstance(recipe.domain, (Corpus, Instructions)):

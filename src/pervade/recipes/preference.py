@@ -16,7 +16,7 @@ from pervade.data.sources.by_length import ByLength
 from pervade.domains.preferences import Preferences, looks_like_preferences
 from pervade.init.pretrained import Pretrained, starting_from
 from pervade.models.gpt import GPT
-from pervade.recipes.language import scratch
+from pervade.recipes import language
 from pervade.search_space import Choice, Range
 from pervade.tasks.prefer import Prefer
 from pervade.train.optim.adamw import AdamW
@@ -56,7 +56,7 @@ def recipe(
         )
     own = Preferences(length=getattr(domain, "length", Preferences.length), tokenizer_from=getattr(start, "source", ""))
     return replace(
-        scratch(network),
+        language.scratch(network),
         domain=own,
         task=Prefer(),
         source=ByLength(),
@@ -68,6 +68,10 @@ def recipe(
         validation=0.1,
         test=0.1,
     )
+
+
+def tuned(recipe: Recipe, tuning: str) -> Recipe:
+    return language.tuned(recipe, tuning)
 
 
 def search_space(recipe: Recipe) -> dict[str, Range | Choice]:

@@ -43,8 +43,8 @@ SHARES = (
 )
 
 TITLES = {
-    "chosen_likelier": "The chosen answer is the likelier",
-    "chosen_likelier_per_token": "The chosen answer is the likelier, by the token",
+    "chosen_likelier": "Share of pairs with the chosen answer likelier",
+    "chosen_likelier_per_token": "Share of pairs with the chosen answer likelier, by the token",
     "accuracy": "Right answers (accuracy)",
     "equal_error_rate": "Equal error rate (EER)",
     "tar_at_far_0.01": "One person accepted where 1% of strangers are (TAR at FAR 1%)",

@@ -12,7 +12,7 @@ MOST = 600  # letters of a text that is shown
 TEMPLATE = """\
 <p>Questions evenly spaced over the rows that were measured, none chosen, answered with the likeliest token each time.
 Beside each stands which share of the answer's runs of eight tokens can be read so in the answers it learnt from: what
-is copied is not found.</p>
+is copied may be remembered rather than understood.</p>
 {% for each in replies %}
 <figure class="sample">
 {% for message in each.messages %}<p><b>{{ message.role }}</b> {{ message.content|truncate(most) }}</p>{% endfor %}
