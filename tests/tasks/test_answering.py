@@ -101,7 +101,7 @@ def test_with_a_cache_as_without(run: pervade.Run) -> None:
     """Of a rendered question, beyond what the model sees at once too."""
     loaded = run.load()
     example = loaded.domain.transform({"text": chats.colours(1, seed=8)[0]["prompt"]}, None)[0]["input"].tolist()
-    network, end = loaded.network, loaded.domain.end()
+    network, end = loaded.network, loaded.domain.ends[0]
     found = list(write(network, example, Sampling(temperature=0, length=90), end=-1))
     text, kept = list(example), list(example)
     for _ in range(90):
@@ -224,7 +224,7 @@ def test_what_is_asked_is_how_training_begins(tmp_path: Path) -> None:
         assert whole["target"][len(asked) - 1] != IGNORED
         assert whole["target"][len(asked) - 2] == IGNORED
     last = vocabulary.tokenizer(domain.tokenizer).token_to_id("<|im_end|>")
-    assert whole["target"][-1] == last == domain.end()
+    assert whole["target"][-1] == last == domain.ends[0]
 
 
 def test_long_conversations_come_in_windows(tmp_path: Path) -> None:

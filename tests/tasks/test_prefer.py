@@ -167,7 +167,7 @@ def test_log_probabilities_by_hand(base: pervade.Run, tmp_path: Path) -> None:
         for i, row in enumerate(rows):
             for name in ("chosen", "rejected"):
                 asked = domain.transform({"messages": row["messages"]}, None)[0]["input"].tolist()
-                answer = [*domain._cut(row[name], []), domain.end()]
+                answer = [*domain._cut(row[name], []), domain.ends[0]]
                 likely = network(torch.tensor([[*asked, *answer]]))["logits"][0].log_softmax(-1)
                 by_hand = sum(float(likely[len(asked) + place - 1, token]) for place, token in enumerate(answer))
                 assert float(found[name][i]) == pytest.approx(by_hand, rel=1e-5)
@@ -286,7 +286,7 @@ def test_long_pairs_lose_the_beginning_of_what_was_asked(base: pervade.Run, tmp_
         assert cut
         assert asked == domain._pair({**row, "chosen": "x", "rejected": "y"})[0][-len(asked) :]
         assert len(asked) >= min(16, len(domain._pair({**row, "chosen": "x", "rejected": "y"})[0]))
-        assert domain.end() in rejected
+        assert domain.ends[0] in rejected
         assert chosen
     assert any(line.startswith("2 of 2 pairs do not fit 32 tokens") for line in domain.remarks(rows))
 

@@ -8,6 +8,7 @@ and the prompt, unless the lists begin with it.
 from __future__ import annotations
 
 import csv
+import functools
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -130,7 +131,7 @@ def peek(source: Any) -> list[str]:
     or cannot be read so: whoever reads it in earnest says what is wrong."""
     try:
         if hub.is_address(source):
-            return list(hub.records(str(source))[0][0])
+            return _columns_of_hub(str(source))
         path = _tables(Path(source))[0]
         if path.suffix.lower() == ".parquet":
             import pyarrow.parquet as pq
@@ -146,6 +147,12 @@ def peek(source: Any) -> list[str]:
         return next(csv.reader([line], delimiter="\t" if path.suffix.lower() == ".tsv" else max(",;|", key=line.count)))
     except (OSError, ValueError, TypeError, DataError, StopIteration, csv.Error):
         return []
+
+
+@functools.lru_cache(4)
+def _columns_of_hub(source: str) -> list[str]:
+    """Kept, since more than one recipe asks, and to read it takes long."""
+    return list(hub.records(source)[0][0])
 
 
 # one row

@@ -145,10 +145,6 @@ class Corpus(Domain):
         """All rows as one stream, from the cache."""
         return corpus.tokens(self.tokenizer, list(rows.column("hash")), lambda i: self.document(rows[i]))
 
-    def end(self) -> int:
-        """The token that stands between two texts."""
-        return vocabulary.require(self.tokenizer, vocabulary.END, "writing text")
-
     def inputs(self) -> dict[str, Json]:
         return {"vocabulary": vocabulary.tokenizer(self.tokenizer).get_vocab_size(), "length": self.length}
 

@@ -155,7 +155,8 @@ class Instructions(Domain):
         return messages
 
     def inputs(self) -> dict[str, Json]:
-        return {"vocabulary": vocabulary.tokenizer(self.tokenizer).get_vocab_size(), "length": self.length}
+        numbers = vocabulary.tokenizer(self.tokenizer).get_vocab(with_added_tokens=True).values()  # may have gaps
+        return {"vocabulary": max(numbers) + 1, "length": self.length}
 
     def assets(self) -> Mapping[str, str]:
         return {vocabulary.file_name(self.tokenizer): vocabulary.text_of(self.tokenizer)} if self.tokenizer else {}
@@ -184,9 +185,10 @@ class Instructions(Domain):
 
     # what a language model asks (tasks/language_model.py)
 
-    def end(self) -> int:
+    @property
+    def ends(self) -> tuple[int, ...]:
         """The token that ends an answer."""
-        return ending(self.chat(), self.tokenizer)
+        return (ending(self.chat(), self.tokenizer),)
 
     def tokens(self, rows: Rows) -> Tokens:
         """All answers as one stream, from the cache."""
@@ -231,7 +233,7 @@ class Instructions(Domain):
 
         Pieces become tokens one by one, so that what is asked is the same tokens here as when nobody knows the answer.
         """
-        end = self.end()
+        (end,) = self.ends
         tokens: list[int] = []
         learnt: list[bool] = []
         for text, answer in self.chat().parts(messages):

@@ -35,8 +35,8 @@ class LanguageModel(Task):
     """The model returns "logits" (n, t, v); the batch holds "target" (n, t) int64, the token after each, -100 where it
     is not asked for, and in evaluation "bytes" (n,), those of the text that a window stands for.
 
-    The domain gives `end()`, the token at which writing ends, and `tokens(rows)`, what was learnt as one stream. One of
-    questions and answers gives `held_out(row)`, a row as the two."""
+    The domain gives `tokens(rows)`, what was learnt as one stream, and, where these are not the tokenizer's own,
+    `ends`, the tokens at which writing ends. One of questions and answers gives `held_out(row)`, a row as the two."""
 
     sampling: Sampling = field(default_factory=Sampling)
 
@@ -152,7 +152,7 @@ class LanguageModel(Task):
             except DataError as error:  # longer than the model reads
                 why = str(error)
             else:
-                written[-1] = list(write(model, asked, LIKELIEST, domain.end()))
+                written[-1] = list(write(model, asked, LIKELIEST, end_of(domain)))
                 reply = self.decode(written[-1], domain)
             found.append({"id": row["id"], "messages": messages, "answer": answer, "reply": reply, "why": why})
         copied = overlap(written, domain.tokens(train), 8)
@@ -201,9 +201,15 @@ def write(model: Any, tokens: Sequence[int], sampling: Sampling, end: int) -> It
 
 
 def end_of(domain: Any) -> int:
-    """The token at which writing ends."""
-    end: int = domain.end()
-    return end
+    """The token that stands between two texts: by the model's config, else by its name."""
+    ends = ends_of(domain)
+    return ends[0] if ends else vocabulary.require(_tokenizer(domain), vocabulary.END, "writing text")
+
+
+def ends_of(domain: Any) -> tuple[int, ...]:
+    """All tokens that end a text, as far as the model's config names them."""
+    ends: tuple[int, ...] = getattr(domain, "ends", ())
+    return ends
 
 
 def _tokenizer(domain: Any) -> str:
