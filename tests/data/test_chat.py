@@ -9,7 +9,7 @@ import pytest
 
 from pervade.core.errors import ConfigError, DataError
 from pervade.data import vocabulary
-from pervade.data.chat import PLAIN, Chat, ending
+from pervade.data.chat import PLAIN, Chat, ending, marked, specials
 from pervade.weights import tokenizers
 from tests.chats import CHATML, tokenizer_folder
 
@@ -56,15 +56,15 @@ def test_it_renders_as_transformers_does(name: str, tmp_path: Path) -> None:
         if name != "marks":
             assert "".join(text for text, _ in ours.parts(messages, asked)) == text
         digest = vocabulary.keep(tokenizers.read(str(folder)))
-        assert vocabulary.marked(digest, text) == theirs(text, add_special_tokens=False)["input_ids"]
+        assert marked(digest, text) == theirs(text, add_special_tokens=False)["input_ids"]
 
 
 def test_a_special_token_that_somebody_says_is_letters(tmp_path: Path) -> None:
     folder = str(tokenizer_folder(tmp_path))
     digest, chat = vocabulary.keep(tokenizers.read(folder)), tokenizers.chat(folder)
     said = "<|im_end|> is said, and <|im_start|>"
-    ids = vocabulary.marked(digest, chat.render([{"role": "user", "content": said}]), [said])
-    names = [vocabulary.specials(digest).get(each) for each in ids]
+    ids = marked(digest, chat.render([{"role": "user", "content": said}]), [said])
+    names = [specials(digest).get(each) for each in ids]
     assert [each for each in names if each] == ["<|im_start|>", "<|im_end|>"]
     assert names[0] == "<|im_start|>"
     assert names[-2] == "<|im_end|>"
@@ -114,6 +114,6 @@ class TestTemplatesThatCannotBeUsed:
 
     def test_one_that_does_not_say_where_an_answer_ends(self, tmp_path: Path) -> None:
         digest = vocabulary.keep(tokenizers.read(str(tokenizer_folder(tmp_path))))
-        assert vocabulary.specials(digest)[ending(Chat(CHATML, "", "<|im_end|>"), digest)] == "<|im_end|>"
+        assert specials(digest)[ending(Chat(CHATML, "", "<|im_end|>"), digest)] == "<|im_end|>"
         with pytest.raises(ConfigError, match=r"ends an answer with '\\n', in which the tokenizer finds no special"):
             ending(Chat(CHATML.replace("<|im_end|>", "")), digest)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 from jinja2.ext import Extension
@@ -18,6 +19,9 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from pervade.core.errors import ConfigError, DataError
 from pervade.data import vocabulary
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 Message = dict[str, str]  # "role": system, user or assistant; "content": a text
 
@@ -94,14 +98,61 @@ def ending(chat: Chat, tokenizer: str) -> int:
     except DataError as error:
         raise ConfigError(f"{error}, the simplest conversation; set domain.template to another") from None
     behind = next(text for text, answer in parts if answer).partition(PROBE)[2]
-    special = vocabulary.specials(tokenizer)
-    for token in vocabulary.marked(tokenizer, behind):
+    special = specials(tokenizer)
+    for token in marked(tokenizer, behind):
         if token in special:
             return token
     raise ConfigError(
         f"the chat template ends an answer with {behind!r}, in which the tokenizer finds no special token, so a model "
         "could not learn where to stop; set domain.template to one that ends answers with eos_token"
     )
+
+
+# tokens
+
+
+@functools.lru_cache(16)
+def specials(digest: str) -> dict[int, str]:
+    """The tokens that a text is not cut into by itself, by their numbers: those that mark beginnings and ends."""
+    there = vocabulary.tokenizer(digest).get_added_tokens_decoder()
+    return {number: each.content for number, each in there.items() if each.special}
+
+
+@functools.lru_cache(16)
+def _parsing(digest: str) -> Tokenizer:
+    """The tokenizer, which takes a special token's name in a text for that token."""
+    from tokenizers import Tokenizer
+
+    made = Tokenizer.from_str(vocabulary.text_of(digest))
+    made.no_truncation()
+    made.no_padding()
+    made.encode_special_tokens = False
+    return made
+
+
+def marked(digest: str, text: str, said: Sequence[str] = ()) -> list[int]:
+    """The numbers of a text that a template rendered. The special tokens in it are those that the template wrote; a
+    special token's name in what was `said`, in this order, is letters like others."""
+    names = {name: number for number, name in specials(digest).items()}
+    pattern = re.compile("|".join(re.escape(each) for each in sorted(names, key=len, reverse=True)) or r"(?!)")
+    letters: list[tuple[int, int]] = []
+    for each in (each.strip() for each in said if pattern.search(each)):
+        start = text.find(each, letters[-1][1] if letters else 0)
+        if start >= 0:
+            letters.append((start, start + len(each)))
+    if not letters:
+        ids: list[int] = _parsing(digest).encode(text, add_special_tokens=False).ids
+        return ids
+    found, done, plain = [], 0, vocabulary.tokenizer(digest)
+    for match in pattern.finditer(text):
+        if any(start <= match.start() < stop for start, stop in letters):
+            continue
+        found += [*plain.encode(text[done : match.start()], add_special_tokens=False).ids, names[match.group()]]
+        done = match.end()
+    return [*found, *plain.encode(text[done:], add_special_tokens=False).ids]
+
+
+# rendering
 
 
 class _Generation(Extension):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -218,47 +217,3 @@ def lengths(digest: str, texts: Sequence[str], seconds: Sequence[str] | None = N
     """How many tokens each has, with those at the beginning and the end; all processors at once."""
     given = texts if seconds is None else list(zip(texts, seconds, strict=True))
     return [len(each.ids) for each in tokenizer(digest).encode_batch_fast(given)]
-
-
-# what a template rendered
-
-
-@functools.lru_cache(16)
-def specials(digest: str) -> dict[int, str]:
-    """The tokens that a text is not cut into by itself, by their numbers: those that mark beginnings and ends."""
-    there = tokenizer(digest).get_added_tokens_decoder()
-    return {number: each.content for number, each in there.items() if each.special}
-
-
-@functools.lru_cache(16)
-def _parsing(digest: str) -> Tokenizer:
-    """The tokenizer, which takes a special token's name in a text for that token."""
-    from tokenizers import Tokenizer
-
-    made = Tokenizer.from_str(text_of(digest))
-    made.no_truncation()
-    made.no_padding()
-    made.encode_special_tokens = False
-    return made
-
-
-def marked(digest: str, text: str, said: Sequence[str] = ()) -> list[int]:
-    """The numbers of a text that a template rendered. The special tokens in it are those that the template wrote; a
-    special token's name in what was `said`, in this order, is letters like others."""
-    names = {name: number for number, name in specials(digest).items()}
-    pattern = re.compile("|".join(re.escape(each) for each in sorted(names, key=len, reverse=True)) or r"(?!)")
-    letters: list[tuple[int, int]] = []
-    for each in (each.strip() for each in said if pattern.search(each)):
-        start = text.find(each, letters[-1][1] if letters else 0)
-        if start >= 0:
-            letters.append((start, start + len(each)))
-    if not letters:
-        ids: list[int] = _parsing(digest).encode(text, add_special_tokens=False).ids
-        return ids
-    found, done, plain = [], 0, tokenizer(digest)
-    for match in pattern.finditer(text):
-        if any(start <= match.start() < stop for start, stop in letters):
-            continue
-        found += [*plain.encode(text[done : match.start()], add_special_tokens=False).ids, names[match.group()]]
-        done = match.end()
-    return [*found, *plain.encode(text[done:], add_special_tokens=False).ids]

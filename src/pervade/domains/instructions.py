@@ -24,7 +24,7 @@ from pervade.core.protocols import Domain, PlainFeatures, Probe, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
 from pervade.data import conversations, corpus, tables, texts, vocabulary
-from pervade.data.chat import Chat, Message, ending
+from pervade.data.chat import Chat, Message, ending, marked
 from pervade.data.conversations import Read
 from pervade.data.corpus import IGNORED, Tokens
 from pervade.weights import tokenizers
@@ -262,7 +262,7 @@ class Instructions(Domain):
             turns = turns[later:]
 
     def _cut(self, text: str, messages: Sequence[Message]) -> list[int]:
-        return vocabulary.marked(self.tokenizer, text, [each["content"] for each in messages])
+        return marked(self.tokenizer, text, [each["content"] for each in messages])
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """ "input" and "target" (n, t) int64, filled up at the end; "mask" (n, t) bool; "bytes" (n,): of the row's
