@@ -35,21 +35,23 @@ class Tokens:
         return int(np.searchsorted(self.starts, place, side="right") - 1)
 
 
-def tokens(digest: str, hashes: Sequence[str], read: Callable[[int], str]) -> Tokens:
-    """Of documents with these contents; `read(i)` gives the text of one, where the file must be built."""
-    key = hashlib.sha256(json.dumps([digest, list(hashes)]).encode()).hexdigest()[:32]
+def tokens(digest: str, hashes: Sequence[str], read: Callable[[int], str], between: str = vocabulary.END) -> Tokens:
+    """Of documents with these contents, the token `between` after each; `read(i)` gives the text of one, where the file
+    must be built."""
+    parts = [digest, list(hashes), *([] if between == vocabulary.END else [between])]
+    key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
     path = cache.features() / f"{key}.tokens"
     index = path.with_suffix(".json")
     try:
         with cache.locked(key):
             if not (path.is_file() and index.is_file()):
-                _build(path, index, digest, len(hashes), read)
+                _build(path, index, digest, len(hashes), read, between)
         cache.evict(keep=path)
         starts = np.array(files.read_json(index)["starts"], np.int64)
         return Tokens(np.memmap(path, dtype=_kind(digest), mode="r"), starts)
     except (OSError, ResourceError) as error:
         cache.warn(f"the text is held in memory, because the cache cannot be used: {error}; set PERVADE_CACHE")
-        pieces, ends = _pieces(digest, len(hashes), read)
+        pieces, ends = _pieces(digest, len(hashes), read, between)
         return Tokens(np.concatenate([*pieces, np.empty(0, _kind(digest))]), ends())
 
 
@@ -57,8 +59,8 @@ def _kind(digest: str) -> type:
     return np.uint16 if vocabulary.tokenizer(digest).get_vocab_size() <= 1 << 16 else np.uint32
 
 
-def _build(path: Path, index: Path, digest: str, count: int, read: Callable[[int], str]) -> None:
-    pieces, starts = _pieces(digest, count, read)
+def _build(path: Path, index: Path, digest: str, count: int, read: Callable[[int], str], between: str) -> None:
+    pieces, starts = _pieces(digest, count, read, between)
     with files.replacing(path) as temporary, temporary.open("wb") as file:
         for piece in pieces:
             piece.tofile(file)
@@ -66,10 +68,10 @@ def _build(path: Path, index: Path, digest: str, count: int, read: Callable[[int
 
 
 def _pieces(
-    digest: str, count: int, read: Callable[[int], str]
+    digest: str, count: int, read: Callable[[int], str], between: str
 ) -> tuple[Iterable[np.ndarray], Callable[[], np.ndarray]]:
     """The tokens of some documents after another, and, once all were taken, where each begins."""
-    made, end = vocabulary.tokenizer(digest), vocabulary.require(digest, vocabulary.END, "text generation")
+    made, end = vocabulary.tokenizer(digest), vocabulary.require(digest, between, "running text")
     lengths: list[int] = []
 
     def run() -> Iterable[np.ndarray]:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from pervade.core.errors import CheckpointError, ConfigError, nearest
 from pervade.core.protocols import Model
 from pervade.core.registry import register
-from pervade.nn import text_encoder
+from pervade.nn import filler, text_encoder
 from pervade.nn.backbone import Backbone
 from pervade.nn.text_encoder import TextEncoder
 from pervade.nn.trial import features
@@ -67,6 +67,8 @@ class HuggingFace(Model):
         pictures or texts."""
         if "vocabulary" in inputs:
             encoder = TextEncoder(f"hf:{self.name}", str(self.config.get("model_type")), self._settings(), inputs)
+            if filler.asked_of(inputs, outputs):
+                return filler.Filler(inputs, encoder, encoder.width)
             return Backbone(inputs, outputs, encoder, encoder.width, self.dropout)
         channels = inputs["shape"][0]
         body, width = features(f"hf:{self.name}", lambda side: _Body(self._network(channels, side)), inputs)
@@ -143,7 +145,9 @@ class HuggingFace(Model):
         drawn = {*found["missing_keys"], *(each[0] for each in found["mismatched_keys"])}
         weights = {name: value for name, value in network.state_dict().items() if name not in drawn}
         unknown = {name: checkpoint.weights[name] for name in found["unexpected_keys"] if name in checkpoint.weights}
-        return replace(checkpoint, weights={**weights, **unknown})
+        return replace(
+            checkpoint, weights={**weights, **{filler.renamed(name): each for name, each in unknown.items()}}
+        )
 
     @property
     def side(self) -> int:
