@@ -54,7 +54,7 @@ def write(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
 def recipe(**fields: Any) -> Recipe:
     torch.set_num_threads(1)
     small = replace(
-        language.instructed(GPT(width=32, depth=2, heads=2)),
+        language.instructed(language.scratch(GPT(width=32, depth=2, heads=2))),
         domain=Instructions(length=64, num_tokens=400),
         optimizer=AdamW(lr=4e-3, weight_decay=0.01),
         epochs=22,

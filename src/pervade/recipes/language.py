@@ -57,7 +57,7 @@ def recipe(
     """gpt-tiny unless another is named. Raises ConfigError where the model writes no text, or has no weights to begin
     with."""
     if source is not None and looks_like_instructions(source):
-        return instructed(model, init)
+        return instructed(writing(model, init))
     network: Model = spec.decode(model, Model) if isinstance(model, str) else model or GPT()
     if not isinstance(network, GPT):
         raise ConfigError(
@@ -89,28 +89,33 @@ def scratch(model: Model) -> Recipe:
     )
 
 
-def instructed(model: str | Model | None = None, init: str | Initializer | None = None) -> Recipe:
-    """To learn to answer: from nothing, or from the weights, the tokenizer and the template of a run.
-
-    Raises ConfigError where the model writes no text."""
+def writing(model: str | Model | None = None, init: str | Initializer | None = None) -> Recipe:
+    """A gpt from nothing, or one that goes on from the weights and the tokenizer of a run. Raises ConfigError where the
+    model writes no text, or the weights do not say which tokenizer they go with."""
     start = starting_from("random" if init is None else init)
     known, domain = start.made_with() if isinstance(start, Pretrained) else (None, None)
     network: Any = (spec.decode(model, Model) if isinstance(model, str) else model) or known or GPT()
     if not isinstance(network, GPT):
-        raise ConfigError("text-generation trains a gpt (gpt-tiny, gpt-small, gpt-base), or goes on from a run of one")
+        raise ConfigError(
+            "what writes text here is a gpt (gpt-tiny, gpt-small, gpt-base), or a run of one; language models of the "
+            "Hugging Face Hub cannot be finetuned yet"
+        )
     if not isinstance(start, Pretrained):
-        return replace(scratch(network), domain=Instructions(), source=ByLength(), init=start)
-    if domain is None:
-        raise ConfigError(f"--init {start.source} does not say which tokenizer belongs to it; name a run")
+        return replace(scratch(network), init=start)
+    if not hasattr(domain, "tokenizer"):
+        raise ConfigError(
+            f"--init {start.source} does not say which tokenizer it goes with; name a run of text-generation"
+        )
     own = Instructions(length=getattr(domain, "length", Instructions.length), tokenizer_from=start.source)
-    return replace(
-        scratch(network),
-        domain=own,
-        source=ByLength(),
-        init=start,
-        optimizer=AdamW(lr=3e-4, weight_decay=0.1),
-        epochs=3,
-    )
+    return replace(scratch(network), domain=own, init=start, optimizer=AdamW(lr=3e-4, weight_decay=0.1), epochs=3)
+
+
+def instructed(recipe: Recipe) -> Recipe:
+    """A recipe for writing, to learn to answer instead, with the same tokenizer where one is taken."""
+    taken: Any = recipe.domain
+    source = getattr(taken, "tokenizer_from", "")
+    own = Instructions(length=taken.length, tokenizer_from=source) if source else Instructions()
+    return replace(recipe, domain=own, source=ByLength())
 
 
 def tuned(recipe: Recipe, tuning: str) -> Recipe:

@@ -9,13 +9,11 @@ import os
 from dataclasses import replace
 from typing import Any
 
-from pervade.core import spec
 from pervade.core.errors import ConfigError
 from pervade.core.protocols import EarlyStopping, Initializer, Model, Recipe
 from pervade.data.sources.by_length import ByLength
 from pervade.domains.preferences import Preferences, looks_like_preferences
 from pervade.init.pretrained import Pretrained, starting_from
-from pervade.models.gpt import GPT
 from pervade.recipes import language
 from pervade.search_space import Choice, Range
 from pervade.tasks.prefer import Prefer
@@ -47,20 +45,13 @@ def recipe(
             "text-preference goes on from a model that writes: name one with --init RUN, for example what "
             "`pervade train` made of texts, or of instructions and answers (--task text-generation)"
         )
-    known, domain = start.made_with() if isinstance(start, Pretrained) else (GPT(), Preferences())
-    network: Any = (spec.decode(model, Model) if isinstance(model, str) else model) or known
-    if not isinstance(network, GPT) or domain is None:
-        raise ConfigError(
-            f"--init {getattr(start, 'source', '')} is no run of a model that writes; name one that was trained with "
-            "--task text-generation"
-        )
-    own = Preferences(length=getattr(domain, "length", Preferences.length), tokenizer_from=getattr(start, "source", ""))
+    base = language.writing(model, start)
+    taken: Any = language.instructed(base).domain
     return replace(
-        language.scratch(network),
-        domain=own,
+        base,
+        domain=Preferences(length=taken.length, tokenizer_from=taken.tokenizer_from),
         task=Prefer(),
         source=ByLength(),
-        init=start,
         optimizer=AdamW(lr=2e-5, weight_decay=0.0),
         schedule=Cosine(warm_up=0.1),
         early_stopping=EarlyStopping("chosen_likelier"),
