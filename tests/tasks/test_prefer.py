@@ -306,5 +306,5 @@ def test_a_run_that_does_not_write_is_refused(shapes: Path, pairs: Path, tmp_pat
     from tests.small_run import recipe as pictures
 
     other = pervade.fit(shapes, recipe=pictures(epochs=1), name="a", runs=tmp_path, options=Options())
-    with pytest.raises(ConfigError, match="text-generation trains a gpt|what writes text here is a gpt"):
+    with pytest.raises(ConfigError, match=r"writes text here is a gpt|trains a gpt"):
         pervade.fit(pairs, init=str(other.path), name="b", runs=tmp_path, options=Options())
