@@ -17,6 +17,7 @@ from pervade.weights.checkpoint import Checkpoint
 TOKENIZER = (
     *("tokenizer.json", "vocab.txt", "tokenizer_config.json", "special_tokens_map.json", "vocab.json"),
     *("merges.txt", "sentencepiece.bpe.model", "spiece.model", "spm.model"),
+    "chat_template.jinja",
 )
 SMALL = ("config.json", "preprocessor_config.json", *TOKENIZER)  # what is read beside the weights
 INDEX = tuple(f"{name}.index.json" for name in locate.HUB_WEIGHTS)
