@@ -35,47 +35,53 @@ class Tokens:
         return int(np.searchsorted(self.starts, place, side="right") - 1)
 
 
-def tokens(digest: str, hashes: Sequence[str], read: Callable[[int], str]) -> Tokens:
-    """Of documents with these contents; `read(i)` gives the text of one, where the file must be built."""
-    key = hashlib.sha256(json.dumps([digest, list(hashes)]).encode()).hexdigest()[:32]
+def tokens(
+    digest: str, hashes: Sequence[str], read: Callable[[int], str], end: int | None = None, begins: Sequence[int] = ()
+) -> Tokens:
+    """Of documents with these contents; `read(i)` gives the text of one, where the file must be built. `end` is the
+    token after each, unless the tokenizer's name for it says so, and `begins` those before it."""
+    around = [] if end is None and not begins else [end, list(begins)]
+    key = hashlib.sha256(json.dumps([digest, list(hashes), *around]).encode()).hexdigest()[:32]
+    end = vocabulary.require(digest, vocabulary.END, "text generation") if end is None else end
     path = cache.features() / f"{key}.tokens"
     index = path.with_suffix(".json")
     try:
         with cache.locked(key):
             if not (path.is_file() and index.is_file()):
-                _build(path, index, digest, len(hashes), read)
+                _build(path, index, _pieces(digest, len(hashes), read, end, begins))
         cache.evict(keep=path)
         starts = np.array(files.read_json(index)["starts"], np.int64)
         return Tokens(np.memmap(path, dtype=_kind(digest), mode="r"), starts)
     except (OSError, ResourceError) as error:
         cache.warn(f"the text is held in memory, because the cache cannot be used: {error}; set PERVADE_CACHE")
-        pieces, ends = _pieces(digest, len(hashes), read)
+        pieces, ends = _pieces(digest, len(hashes), read, end, begins)
         return Tokens(np.concatenate([*pieces, np.empty(0, _kind(digest))]), ends())
 
 
 def _kind(digest: str) -> type:
-    return np.uint16 if vocabulary.tokenizer(digest).get_vocab_size() <= 1 << 16 else np.uint32
+    return np.uint16 if vocabulary.size(digest) <= 1 << 16 else np.uint32
 
 
-def _build(path: Path, index: Path, digest: str, count: int, read: Callable[[int], str]) -> None:
-    pieces, starts = _pieces(digest, count, read)
+Pieces = tuple[Iterable[np.ndarray], Callable[[], np.ndarray]]
+
+
+def _build(path: Path, index: Path, made: Pieces) -> None:
+    pieces, starts = made
     with files.replacing(path) as temporary, temporary.open("wb") as file:
         for piece in pieces:
             piece.tofile(file)
     files.write_json(index, {"starts": starts().tolist()}, indent=None)
 
 
-def _pieces(
-    digest: str, count: int, read: Callable[[int], str]
-) -> tuple[Iterable[np.ndarray], Callable[[], np.ndarray]]:
+def _pieces(digest: str, count: int, read: Callable[[int], str], end: int, begins: Sequence[int]) -> Pieces:
     """The tokens of some documents after another, and, once all were taken, where each begins."""
-    made, end = vocabulary.tokenizer(digest), vocabulary.require(digest, vocabulary.END, "text generation")
+    made = vocabulary.tokenizer(digest)
     lengths: list[int] = []
 
     def run() -> Iterable[np.ndarray]:
         for first in range(0, count, AT_ONCE):
             some = [read(i) for i in range(first, min(first + AT_ONCE, count))]
-            found = [[*each.ids, end] for each in made.encode_batch_fast(some, add_special_tokens=False)]
+            found = [[*begins, *each.ids, end] for each in made.encode_batch_fast(some, add_special_tokens=False)]
             lengths.extend(map(len, found))
             yield np.array([token for each in found for token in each], dtype=_kind(digest))
 

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from pervade.core.errors import CheckpointError
 from pervade.core.protocols import Started
+from pervade.nn.backbone import Backbone
 from pervade.weights.checkpoint import Checkpoint, shape_text
 from pervade.weights.mapping import UNIMPORTANT, Match, match, match_in_order
 
@@ -71,7 +72,10 @@ def transplant(network: nn.Module, checkpoint: Checkpoint, labels: Sequence[str]
 
 
 def head_names(network: nn.Module) -> set[str]:
-    """The weights that turn features into outputs: `head` where there is one, else the last dense layer."""
+    """The weights that turn features into outputs: `head` where there is one, else the last dense layer. None where the
+    body has its outputs itself (a language model's tokens are not classes that may be others)."""
+    if isinstance(network, Backbone) and not network.head:
+        return set()
     names = network.state_dict().keys()
     # An auxiliary classifier is found by its names, as the body is; only its last layer counts classes.
     head = {name for name in names if name.startswith("head.") and not name.startswith("head.auxiliary.")}

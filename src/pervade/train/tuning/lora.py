@@ -7,6 +7,7 @@ attentions, where adapters do at least as well (He et al. 2022, arXiv:2110.04366
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -41,7 +42,10 @@ class Lora(Tuning):
                 f"--lora: {type(body).__name__} has no convolution or linear layer to adapt; use --freeze"
             )
         config = LoraConfig(r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=targets)
-        inject_adapter_in_model(config, body)
+        with warnings.catch_warnings():
+            # GPT-2's layers hold their weights the other way round, and peft says that it has seen so.
+            warnings.filterwarnings("ignore", "fan_in_fan_out is set to False")
+            inject_adapter_in_model(config, body)
         return network
 
     def groups(self, network: Module, parameters: Sequence[Parameter]) -> list[ParameterGroup]:
@@ -56,15 +60,25 @@ class Lora(Tuning):
 
 
 def adaptable(body: Module) -> list[str]:
-    """Names of the layers that an adapter fits: linear ones and ungrouped convolutions that are called as layers.
+    """Names of the layers that an adapter fits: linear ones and ungrouped convolutions that are called as layers, but
+    for a language model's last, which is tied to its embedding and as large.
 
     torch's attention calls none of its own, but reads their weights. To adapt it peft would add to those weights before
     every step and subtract afterwards, and by rounding the weights that are to stay would drift.
     """
     attention = [f"{name}." for name, module in body.named_modules() if isinstance(module, nn.MultiheadAttention)]
+    outputs = getattr(body, "outputs", ())
     return [
         name
         for name, module in body.named_modules()
-        if isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1)
-        if name and not name.startswith(tuple(attention))
+        if isinstance(module, nn.Linear)
+        or _transposed(module)
+        or (isinstance(module, nn.Conv2d) and module.groups == 1)
+        if name and name not in outputs and not name.startswith(tuple(attention))
     ]
+
+
+def _transposed(module: Module) -> bool:
+    """GPT-2's own linear layer, under a misleading name; it is looked for by name, since an import would load the
+    library."""
+    return type(module).__name__ == "Conv1D" and type(module).__module__ == "transformers.pytorch_utils"
