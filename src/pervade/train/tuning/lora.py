@@ -58,6 +58,22 @@ class Lora(Tuning):
         body = backbone.known(network, "--lora").body
         return [module for module in body.modules() if isinstance(module, _BatchNorm)]
 
+    def kept(self, network: Module) -> set[str]:
+        """The body, but for the adapters."""
+        body = backbone.known(network, "--lora").body
+        return {f"body.{name}" for name in body.state_dict() if ".lora_" not in name}
+
+    def merge(self, network: Module) -> Module:
+        """W + (alpha / rank) B A in the place of W."""
+        from peft.tuners.tuners_utils import BaseTunerLayer
+
+        for parent in list(network.modules()):
+            for name, child in list(parent.named_children()):
+                if isinstance(child, BaseTunerLayer):
+                    child.merge()
+                    setattr(parent, name, child.get_base_layer())
+        return network
+
 
 def adaptable(body: Module) -> list[str]:
     """Names of the layers that an adapter fits: linear ones and ungrouped convolutions that are called as layers, but
