@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pervade.cli.options import RunsOption, rate, seconds
+from pervade.cli.options import RunsOption, TrustOption, rate, seconds
 
 
 def add_to(app: typer.Typer) -> None:
@@ -72,6 +72,7 @@ def train(
         list[str] | None, typer.Option("-o", metavar="PATH=VALUE", help="Any setting: -o optimizer.momentum=0.8")
     ] = None,
     runs: RunsOption = Path("runs"),
+    trust_remote_code: TrustOption = False,
     on_bad_file: Annotated[
         str, typer.Option(metavar="leave-out|fail", help="What to do with a file that cannot be used.")
     ] = "leave-out",
