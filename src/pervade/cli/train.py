@@ -61,7 +61,9 @@ def train(
     freeze: Annotated[
         bool, typer.Option("--freeze", help="Train the head alone, on features of the body computed once.")
     ] = False,
-    lora: Annotated[bool, typer.Option("--lora", help="Train small adapters beside weights that stay.")] = False,
+    lora: Annotated[
+        bool, typer.Option("--lora", help="Train small adapters beside weights that stay (see `pervade merge`).")
+    ] = False,
     tta: Annotated[
         bool, typer.Option("--tta", help="Judge each picture and its mirror image, twice the time: -o domain.views=2.")
     ] = False,
