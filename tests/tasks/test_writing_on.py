@@ -26,6 +26,7 @@ from pervade.recipes import choose as choose_recipe
 from pervade.recipes import language
 from pervade.tasks.language_model import end_of, ends_of, write
 from pervade.testing import check_model, check_recipe
+from pervade.train.tuning.freeze import Freeze
 from pervade.training import Options, Stopped
 from tests.small_run import same, stop_at, weights  # noqa: F401
 from tests.texts import encoder_folder, reviews, writer_folder
@@ -138,6 +139,26 @@ def test_what_ends_a_text_is_what_the_model_says(folders: Path, tmp_path: Path) 
     assert example["input"][0] == begin
     assert example["target"][-1] == number
     assert Corpus().begins == ()
+
+
+def test_what_lies_in_the_hubs_cache_is_read_there(folders: Path, tmp_path: Path, monkeypatch) -> None:
+    """generation_config.json too, where it has one; offline."""
+    import shutil
+
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    snapshot = tmp_path / "models--some--body" / "snapshots" / "123"
+    shutil.copytree(folders / "llama", snapshot)
+    (tmp_path / "models--some--body" / "refs").mkdir()
+    (tmp_path / "models--some--body" / "refs" / "main").write_text("123")
+    made = language.recipe("hf:some/body")
+    assert isinstance(made.init, Pretrained)
+    assert made.domain.ends == language.recipe(f"hf:{folders / 'llama'}").domain.ends
+    assert made.init.place(made.model) == "some/body of huggingface.co"
+    assert not made.init.apply(made.model.build(made.domain.fit(None).inputs(), {"logits": 400}), made.model, made).new
+    (snapshot / "generation_config.json").unlink()
+    assert language.recipe("hf:some/body").domain.ends == made.domain.ends[:1]
 
 
 class _Always(torch.nn.Module):
@@ -287,6 +308,11 @@ class TestRefusals:
     def test_the_head_alone(self, folders: Path, texts: Path) -> None:
         with pytest.raises(ConfigError, match="a language model has none apart from its body; take --lora"):
             choose_recipe(texts, "text-generation", f"hf:{folders / 'gpt2'}", None, "freeze")
+        network = built(folders / "gpt2")[0]
+        with pytest.raises(ConfigError, match="this network has none apart from its body"):
+            Freeze().groups(network, list(network.parameters()))
+        with pytest.raises(ConfigError, match="--init pretrained does not say which network"):
+            language.recipe(init="pretrained")
 
 
 def test_the_config_is_all_it_takes(tmp_path: Path) -> None:

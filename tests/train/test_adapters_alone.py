@@ -45,7 +45,7 @@ def recipe(folder: Path, **fields) -> Recipe:
     small = replace(
         made,
         domain=replace(made.domain, length=24),
-        tuning=Lora(rank=2, dropout=0.1),
+        tuning=Lora(rank=2, dropout=0.1, alone=True),
         optimizer=replace(made.optimizer, lr=1e-2),
         epochs=2,
         batch_size=8,
@@ -196,11 +196,12 @@ def test_weights_of_nobody_else_are_saved_whole(texts: Path, tmp_path: Path) -> 
 
 
 def test_an_encoder_keeps_its_new_head(tmp_path: Path) -> None:
-    """The same for texts to be classified: adapters, the head, and nothing of the encoder."""
+    """The same for texts to be classified, where it is asked for: adapters, the head, and nothing of the encoder."""
     folder = encoder_folder(tmp_path / "bert")
     data = write(tmp_path / "reviews.tsv", reviews(80))
     made = text.tuned(text.recipe(f"hf:{folder}"), "lora")
-    made = replace(made, domain=replace(made.domain, length=16), epochs=1)
+    assert not made.tuning.alone
+    made = replace(made, domain=replace(made.domain, length=16), epochs=1, tuning=Lora(alone=True))
     run = pervade.fit(data, recipe=made, name="a", runs=tmp_path, options=Options())
     names = saved(run)
     assert {name for name in names if ".lora_" not in name} == {"head.logits.weight", "head.logits.bias"}
@@ -231,6 +232,7 @@ def test_the_flag_chooses_adapters(texts: Path, tmp_path: Path) -> None:
     folder = writer_folder(tmp_path / "gpt2")
     chosen = choose_recipe(texts, "text-generation", f"hf:{folder}", None, "lora")[1]
     assert isinstance(chosen.tuning, Lora)
+    assert chosen.tuning.alone
 
 
 def test_a_damaged_file_of_adapters(own: tuple[pervade.Run, Path]) -> None:

@@ -60,7 +60,8 @@ def recipe(
         return untrained(network or GPT(), start)
     known, domain = start.made_with()
     if network is None and known is None:
-        raise ConfigError(f"--init {start.source} does not say which network it is of; name it with --model")
+        where = start.source or "pretrained"
+        raise ConfigError(f"--init {where} does not say which network it is of; name it with --model hf:NAME")
     chosen = network or known
     assert chosen is not None
     _check(chosen)
@@ -117,12 +118,13 @@ def _domain(model: HuggingFace) -> Corpus:
 
 
 def tuned(recipe: Recipe, tuning: str) -> Recipe:
-    """The recipe with adapters beside weights that stay. Raises ConfigError at "freeze"."""
+    """The recipe with adapters beside weights that stay, which are saved alone: such models have GB. Raises ConfigError
+    at "freeze"."""
     if tuning != "lora":
         raise ConfigError(
             f"--{tuning} trains the head alone, and a language model has none apart from its body; take --lora"
         )
-    return replace(recipe, tuning=Lora(), optimizer=AdamW(lr=2e-4))
+    return replace(recipe, tuning=Lora(alone=True), optimizer=AdamW(lr=2e-4))
 
 
 def scratch(model: Model) -> Recipe:

@@ -54,7 +54,7 @@ class HubRepository:
         """generation_config.json; empty where it has none, or that is neither here nor to be had: it adds to what
         config.json says, and is nothing that a network needs."""
         folder = self._cached(GENERATION)
-        if folder is None and download.offline() is None:
+        if folder is None and download.offline() is None and download.reachable(self.host):
             try:
                 folder = self._download([GENERATION])
             except CheckpointError:

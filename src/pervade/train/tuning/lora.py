@@ -29,6 +29,8 @@ class Lora(Tuning):
     rank: Annotated[int, Field(ge=1)] = 8
     alpha: Annotated[int, Field(ge=1)] = 16  # the adapters' output is scaled by alpha / rank
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # of the adapters' input
+    alone: bool = False  # whether they are saved alone where the weights beside them were published, which are then
+    # needed whenever the model is used; off: a checkpoint holds everything
 
     def change(self, network: Module) -> Module:
         """Raises ConfigError where the body has no layer that an adapter fits."""
@@ -59,7 +61,9 @@ class Lora(Tuning):
         return [module for module in body.modules() if isinstance(module, _BatchNorm)]
 
     def kept(self, network: Module) -> set[str]:
-        """The body, but for the adapters."""
+        """The body, but for the adapters, where these are saved alone."""
+        if not self.alone:
+            return set()
         body = backbone.known(network, "--lora").body
         return {f"body.{name}" for name in body.state_dict() if ".lora_" not in name}
 
