@@ -88,5 +88,5 @@ def digest(state: Mapping[str, Tensor], names: Iterable[str]) -> str:
     for name in sorted(names):
         value = state[name].detach().cpu().contiguous()
         found.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
-        found.update(value.view(-1).view(torch.uint8).numpy())
+        found.update(value.view(-1).view(torch.uint8).numpy().data)
     return found.hexdigest()
