@@ -227,6 +227,11 @@ class TestRefusals:
         (folder / "modeling_own.py").write_text("raise ValueError('not today')")
         with pytest.raises(CheckpointError, match=r"modeling_own.py cannot be run \(ValueError: not today\)"):
             made.model.build(domain.inputs(), made.task.outputs(domain))
+        (folder / "modeling_own.py").write_text(
+            "class OwnModel:\n    def __init__(self, config):\n        config.nothing"
+        )
+        with pytest.raises(ConfigError, match=r"by its own code \(AttributeError: .*nothing"):
+            made.model.build(domain.inputs(), made.task.outputs(domain))
         (folder / "modeling_own.py").write_text("import nothing_of_this_name\n")
         with pytest.raises(CheckpointError, match=r"cannot be run \(ImportError: .*nothing_of_this_name"):
             made.model.build(domain.inputs(), made.task.outputs(domain))

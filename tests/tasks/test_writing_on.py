@@ -279,6 +279,13 @@ class TestRefusals:
         with pytest.raises(ConfigError, match="they do not belong together"):
             model.build({**domain.inputs(), "vocabulary": 999}, {"logits": 999})
 
+    def test_a_damaged_config(self, folders: Path) -> None:
+        config = json.loads((folders / "llama" / "config.json").read_text())
+        for wrong in ({"hidden_size": "wide"}, {"hidden_act": "nothing-like-it"}, {"num_attention_heads": 0}):
+            model = HuggingFace("x", {**config, **wrong, "_name_or_path": "x"})
+            with pytest.raises(ConfigError, match=r"hf:x cannot be built from its config.json by transformers"):
+                model.build({"vocabulary": 300, "length": 16}, {"logits": 300})
+
     def test_an_encoder(self, tmp_path: Path) -> None:
         folder = encoder_folder(tmp_path / "bert", "bert")
         with pytest.raises(ConfigError, match="of the kind 'bert', a network that fills in words"):

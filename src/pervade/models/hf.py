@@ -19,7 +19,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from pervade.core.errors import CheckpointError, ConfigError, nearest
+from pervade.core.errors import CheckpointError, ConfigError, PervadeError, nearest
 from pervade.core.protocols import Model
 from pervade.core.registry import register
 from pervade.nn import decoder, text_encoder
@@ -85,11 +85,11 @@ class HuggingFace(Model):
         own = self._with_code("AutoModelForCausalLM")
         if own is not None:
             return own
-        config = decoder.configured(
-            f"hf:{self.name}", {**self._settings(), "model_type": self.config.get("model_type")}
-        )
-        config.dtype = "float32"
-        return config, transformers.AutoModelForCausalLM.from_config(config).float()
+        kept = {**self._settings(), "model_type": self.config.get("model_type")}
+        with self._building("transformers"):
+            config = decoder.configured(f"hf:{self.name}", kept)
+            config.dtype = "float32"
+            return config, transformers.AutoModelForCausalLM.from_config(config).float()
 
     def _with_code(self, wanted: str) -> tuple[Any, nn.Module] | None:
         """Config and network by the code that the config names for it; None where it names none."""
@@ -97,7 +97,8 @@ class HuggingFace(Model):
         if kind is None:
             return None
         config = self._config_with_code(self._settings())
-        network: nn.Module = kind(config)
+        with self._building("its own code"):
+            network: nn.Module = kind(config)
         return config, network.float()
 
     def _config_with_code(self, settings: Mapping[str, Any]) -> Any:
@@ -105,12 +106,27 @@ class HuggingFace(Model):
 
         settings = {**settings, "architectures": settings.get("architectures") or []}
         made = remote_code.found(self.name, self.config, "AutoConfig")
-        if made is not None:
-            config = made(**settings)
-        else:
-            config = transformers.AutoConfig.for_model(str(self.config.get("model_type")), **settings)
+        with self._building("its own code"):
+            if made is not None:
+                config = made(**settings)
+            else:
+                config = transformers.AutoConfig.for_model(str(self.config.get("model_type")), **settings)
         config.dtype = "float32"
         return config
+
+    @contextmanager
+    def _building(self, by: str) -> Iterator[None]:
+        """Whatever a damaged or unusual config makes the library, or code of others, raise is a ConfigError."""
+        try:
+            yield
+        except PervadeError:
+            raise
+        except Exception as error:
+            first = str(error).strip().split("\n")[0]
+            raise ConfigError(
+                f"hf:{self.name} cannot be built from its config.json by {by} ({type(error).__name__}: {first}); copy "
+                "or download it again, install what it names, or take another model"
+            ) from None
 
     def _network(self, channels: int, side: int) -> nn.Module:
         import transformers
@@ -172,7 +188,8 @@ class HuggingFace(Model):
         """Tokens that a causal language model takes at most, where it says so."""
         if "auto_map" in self.config:
             return decoder.longest(self._config_with_code(self._settings()))
-        return decoder.longest(decoder.configured(f"hf:{self.name}", self.config))
+        with self._building("transformers"):
+            return decoder.longest(decoder.configured(f"hf:{self.name}", self.config))
 
     def ends(self) -> tuple[int, ...]:
         """The tokens that end a text, by config.json and generation_config.json; the first is what stands between two
