@@ -127,6 +127,17 @@ def test_every_reader_takes_a_step(name: str) -> None:
     check_model(cls(**fields), TEXTS, READERS[name], batch)
 
 
+@pytest.mark.parametrize("outputs", [{"span": 2}, {"logits": 50}])
+def test_an_encoder_answers_for_every_token(outputs: dict[str, int]) -> None:
+    cls, fields = registry.find("model", "transformer-tiny")
+    torch.manual_seed(0)
+    batch = {"row": torch.arange(4), "input": torch.randint(1, 50, (4, 9))}
+    inputs = {**TEXTS, "pooled": False}
+    check_model(cls(**fields), inputs, outputs, batch)
+    output = cls(**fields).build(inputs, outputs)(batch["input"])
+    assert {name: tuple(each.shape) for name, each in output.items()} == {n: (4, 9, k) for n, k in outputs.items()}
+
+
 @pytest.mark.parametrize("name", READERS)
 def test_every_reader_gives_what_is_asked(name: str) -> None:
     cls, fields = registry.find("model", name)

@@ -141,6 +141,8 @@ class Training:
             return self.domain
         if network.body not in recipe.tuning.frozen(network, 1.0) or recipe.augment or "hash" not in self.rows:
             return self.domain
+        if not self.domain.inputs().get("pooled", True):  # of every token: too many to keep
+            return self.domain
         checkpoint.load_network(self.run, network, self.base)  # in a resumed run the body comes from the state
         positions = [i for i, split in enumerate(self.rows.column("split")) if split in ("train", "validation")]
         with self.options.screen.bar("computing features") as bar:

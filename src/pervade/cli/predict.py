@@ -108,6 +108,10 @@ def _converse(run: Any, checkpoint: str | None, device: str, sampling: dict[str,
 def _text(row: dict[str, Any]) -> str:
     if "text" in row:
         return str(row["text"])
+    if "gaps" in row:
+        return "  |  ".join("  ".join(f"{e['label']} {e['probability']:.1%}" for e in gap) for gap in row["gaps"])
+    if "answer" in row:
+        return f"{row['answer'] or 'no answer'} {row['probability']:.1%}"
     if "labels" in row:
         said = "  ".join(f"{each['label']} {each['probability']:.1%}" for each in row["labels"])
         likeliest = "".join(f" (likeliest: {each['label']} {each['probability']:.1%})" for each in row["top"][:1])

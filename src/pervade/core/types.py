@@ -35,6 +35,7 @@ class Rows:
     """A table of rows: named columns of equal length, with at least "id" (str, unique within a data set).
 
     Columns that the frame itself knows: "id", "split" (str), "group" (str: rows that depend on each other),
+    "bundle" (str: groups that no split divides: paragraphs of one article),
     "hash" (str: equal where the content is byte-identical), "target" (what a stratified split keeps balanced).
     A `Rows` that was selected from another keeps the numbers of the first in `number` (n,), and these are what
     batches carry as "row".

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,13 +37,20 @@ class Tokens:
 
 
 def tokens(
-    digest: str, hashes: Sequence[str], read: Callable[[int], str], end: int | None = None, begins: Sequence[int] = ()
+    digest: str,
+    hashes: Sequence[str],
+    read: Callable[[int], str],
+    between: str = vocabulary.END,
+    *,
+    end: int | None = None,
+    begins: Sequence[int] = (),
 ) -> Tokens:
-    """Of documents with these contents; `read(i)` gives the text of one, where the file must be built. `end` is the
-    token after each, unless the tokenizer's name for it says so, and `begins` those before it."""
-    around = [] if end is None and not begins else [end, list(begins)]
-    key = hashlib.sha256(json.dumps([digest, list(hashes), *around]).encode()).hexdigest()[:32]
-    end = vocabulary.require(digest, vocabulary.END, "text generation") if end is None else end
+    """Of documents with these contents, the token `between` after each, or the one of the number `end` where a model
+    says so, and `begins` before each; `read(i)` gives the text of one, where the file must be built."""
+    parts: list[Any] = [digest, list(hashes), *([] if between == vocabulary.END else [between])]
+    parts += [] if end is None and not begins else [end, list(begins)]
+    key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+    end = vocabulary.require(digest, between, "running text") if end is None else end
     path = cache.features() / f"{key}.tokens"
     index = path.with_suffix(".json")
     try:

@@ -1,7 +1,8 @@
 """Which rows train, which choose the checkpoint (validation), which give the final figures (test).
 
-Rows that hold the same bytes ("hash") or belong together ("group") are one unit, and a unit is never divided. Units
-are drawn by seed, class by class, so that every split has the classes in the same shares.
+Rows that hold the same bytes ("hash") or belong together ("group", or "bundle" where what is never divided is larger
+than what intervals resample) are one unit, and a unit is never divided. Units are drawn by seed, class by class, so
+that every split has the classes in the same shares.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def one_split_each(rows: Rows, given: Sequence[str]) -> tuple[list[int], list[Le
 
 def _reasons(rows: Rows, given: Sequence[str], kept: Sequence[int], others: Sequence[int]) -> dict[int, str]:
     """Of each of the `others`, how it belongs to the `kept` rows of its unit, which stand in another split."""
-    words = {"hash": "byte-identical to", "group": "of the same group as"}
+    words = {"hash": "byte-identical to", "group": "of the same group as", "bundle": "of the same document as"}
     columns = [rows.column(name) if name in rows else None for name in words]
     first = [{each[position]: position for position in reversed(kept)} if each else {} for each in columns]
     reasons = {}
@@ -212,7 +213,7 @@ def units(rows: Rows, positions: Sequence[int]) -> list[list[int]]:
             position = parent[position]
         return position
 
-    for column in ("group", "hash"):
+    for column in ("group", "bundle", "hash"):
         if column not in rows:
             continue
         first: dict[Any, int] = {}

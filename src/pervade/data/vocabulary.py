@@ -10,6 +10,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -243,3 +244,30 @@ def lengths(digest: str, texts: Sequence[str], seconds: Sequence[str] | None = N
     """How many tokens each has, with those at the beginning and the end; all processors at once."""
     given = texts if seconds is None else list(zip(texts, seconds, strict=True))
     return [len(each.ids) for each in tokenizer(digest).encode_batch_fast(given)]
+
+
+@dataclass(frozen=True)
+class Window:
+    """A question and a piece of its context: `tokens`, whether each is `inside` the context, and the `spans` (from, to)
+    of characters of the context that those inside stand for."""
+
+    tokens: list[int]
+    inside: list[bool]
+    spans: list[tuple[int, int]]
+
+
+def windows(digest: str, question: str, context: str, length: int, overlap: int, longest: int) -> list[Window]:
+    """The context in pieces of at most `length` tokens with the question before each, `overlap` tokens of one in the
+    next. Of the question at most `longest` tokens are kept."""
+    made = tokenizer(digest)
+    asked = made.encode(question, add_special_tokens=False)
+    asked.truncate(longest)
+    room = max(length - len(asked) - made.num_special_tokens_to_add(True), 2)
+    text = made.encode(context, add_special_tokens=False)
+    text.truncate(room, stride=min(overlap, room // 2))
+    found = []
+    for piece in (text, *text.overflowing):
+        whole = made.post_process(asked, piece)
+        inside = [each == 1 for each in whole.sequence_ids]
+        found.append(Window(whole.ids, inside, whole.offsets))
+    return found

@@ -59,7 +59,11 @@ class Corpus(Domain):
             return self._read_beginnings(source), []
         path = Path(source)
         if path.is_file() and tables.is_table(path):
-            return self._read_table(path)
+            return self._read_tables([(path, None)])
+        by_split = [(each, SPLITS.get(each.stem.lower())) for each in sorted(path.iterdir())] if path.is_dir() else []
+        by_split = [(each, split) for each, split in by_split if split and tables.is_table(each)]
+        if by_split:
+            return self._read_tables(by_split)
         if path.is_file():
             return _documents([(path.name, path)]), []
         if not path.is_dir():
@@ -72,18 +76,26 @@ class Corpus(Domain):
         splits = [SPLITS.get(name.partition("/")[0].lower()) for name in rows.column("id")]
         return rows.with_columns(split=splits) if all(splits) and "train" in splits else rows, left_out
 
-    def _read_table(self, path: Path) -> tuple[Rows, list[LeftOut]]:
+    def _read_tables(self, paths: Sequence[tuple[Path, str | None]]) -> tuple[Rows, list[LeftOut]]:
+        """A document a line: its text, or both of a pair. `paths` come with the splits that they are."""
         content = texts.Texts(self.text_column, None, self.encoding)
-        records = content.records(path)
-        held = content.columns(path, records, list(records[0]), "class", [])
-        found, left_out = [], []
-        for number, record in enumerate(records, start=1):
-            taken = content.take(path.parent, record, held[:1], f"{path.name}#{number}")
-            if isinstance(taken, LeftOut):
-                left_out.append(taken)
-            else:
-                found.append((f"{path.name}#{number}", taken[0]["text"]))
-        return Rows({"id": [name for name, _ in found], "text": [text for _, text in found]}), left_out
+        found: dict[str, list[Any]] = {"id": [], "text": [], "split": []}
+        left_out = []
+        for path, split in paths:
+            records = content.records(path)
+            held = content.columns(path, records, list(records[0]), "class", [])
+            for number, record in enumerate(records, start=1):
+                taken = content.take(path.parent, record, held, f"{path.name}#{number}")
+                if isinstance(taken, LeftOut):
+                    left_out.append(taken)
+                    continue
+                row = (f"{path.name}#{number}", "\n".join(taken[0].values()), split)
+                for column, value in zip(found.values(), row, strict=True):
+                    column.append(value)
+        splits = found.pop("split")
+        if "train" in splits:
+            found["split"] = splits
+        return Rows(found), left_out
 
     def _read_beginnings(self, sources: Sequence[str | Path]) -> Rows:
         """What is the path of a file is read; anything else is a text itself."""
@@ -159,7 +171,11 @@ class Corpus(Domain):
         """All rows as one stream, from the cache."""
         hashes = list(rows.column("hash"))
         end = self.ends[0] if self.ends else None
-        return corpus.tokens(self.tokenizer, hashes, lambda i: self.document(rows[i]), end, self.begins)
+        return corpus.tokens(self.tokenizer, hashes, lambda i: self.document(rows[i]), end=end, begins=self.begins)
+
+    def asks(self, windows: np.ndarray, rng: Generator) -> Batch:
+        """Of windows (n, t + 1) of the stream: "input" (n, t), and "target" (n, t), the token after each."""
+        return {"input": torch.from_numpy(windows[:, :-1].copy()), "target": torch.from_numpy(windows[:, 1:].copy())}
 
     def inputs(self) -> dict[str, Json]:
         return {"vocabulary": vocabulary.size(self.tokenizer), "length": self.length}

@@ -31,6 +31,7 @@ from pervade.core.protocols import Context, Gradient, Optimizer, Phase, Schedule
 from pervade.core.types import Batch, Parts
 from pervade.engine import ranks
 from pervade.engine.regularise import Average, Penalty
+from pervade.nn import backbone
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class Learner:
         self.gradient: Gradient | Summed = gradient or Summed()
         self.micro_batch, self.clip_norm, self.precision = micro_batch, clip_norm, precision
         self.tuning = tuning
+        backbone.mark_rows(network)
         self.phases = task.phases(network, context)
         self.starts: list[list[float]] = []  # by phase and group: when in the training it begins to learn
         if tuning is not None:

@@ -5,15 +5,16 @@ Axis letters: n rows, k classes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from pervade.core.errors import DataError
 
-Columns = Mapping[str, np.ndarray]
-"""The columns of one predictions file; axis 0 = its n rows. "row" (which example) and "group" (rows of one group depend
-on each other) are always there."""
+Columns = Mapping[str, Any]
+"""The columns of one predictions file; axis 0 = its n rows: arrays of numbers, lists of anything else. "row" (which
+example) and "group" (rows of one group depend on each other) are always there."""
 
 # Probabilities written in bfloat16 carry 8 significant bits, so a row of them may miss 1 by nearly this much.
 SUM_TOLERANCE = 0.01
@@ -25,9 +26,19 @@ def column(columns: Columns, name: str) -> np.ndarray:
     Raises:
         DataError: there is no such column.
     """
+    return np.asarray(values(columns, name))
+
+
+def values(columns: Columns, name: str) -> Sequence[Any]:
+    """One column as it stands in the file: strings, or lists of them, too.
+
+    Raises:
+        DataError: there is no such column.
+    """
     if name not in columns:
         raise DataError(f"the predictions file has no column '{name}'; its columns are {', '.join(columns) or 'none'}")
-    return np.asarray(columns[name])
+    found: Sequence[Any] = columns[name]
+    return found
 
 
 def count_rows(columns: Columns) -> int:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from pervade.core.errors import CheckpointError, ConfigError, PervadeError, nearest
 from pervade.core.protocols import Model
 from pervade.core.registry import register
-from pervade.nn import decoder, text_encoder
+from pervade.nn import decoder, filler, text_encoder
 from pervade.nn.backbone import Backbone
 from pervade.nn.decoder import DecoderLanguageModel
 from pervade.nn.text_encoder import TextEncoder
@@ -73,6 +73,8 @@ class HuggingFace(Model):
         if "vocabulary" in inputs:
             kind, own = str(self.config.get("model_type")), self._with_code("AutoModel")
             encoder = TextEncoder(f"hf:{self.name}", kind, self._settings(), inputs, own)
+            if filler.asked_of(inputs, outputs):
+                return filler.Filler(inputs, encoder, encoder.width)
             return Backbone(inputs, outputs, encoder, encoder.width, self.dropout)
         channels = inputs["shape"][0]
         body, width = features(f"hf:{self.name}", lambda side: _Body(self._network(channels, side)), inputs)
@@ -236,7 +238,9 @@ class HuggingFace(Model):
         drawn = {*found["missing_keys"], *(each[0] for each in found["mismatched_keys"])}
         weights = {name: value for name, value in network.state_dict().items() if name not in drawn}
         unknown = {name: checkpoint.weights[name] for name in found["unexpected_keys"] if name in checkpoint.weights}
-        return replace(checkpoint, weights={**weights, **unknown})
+        return replace(
+            checkpoint, weights={**weights, **{filler.renamed(name): each for name, each in unknown.items()}}
+        )
 
     @property
     def side(self) -> int:

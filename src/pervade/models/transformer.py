@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from pervade.core.errors import ConfigError
 from pervade.core.protocols import Model
 from pervade.core.registry import register
-from pervade.nn import transformer
+from pervade.nn import filler, transformer
 from pervade.nn.backbone import Backbone
 
 
@@ -43,7 +43,10 @@ class Transformer(Model):
                 f"model.width {self.width} must be a multiple of 2 x model.heads ({2 * self.heads}): rotary positions "
                 "turn pairs of numbers"
             )
-        return Backbone(inputs, outputs, _Body(self, inputs), self.width, self.dropout)
+        body = _Body(self, inputs)
+        if filler.asked_of(inputs, outputs):
+            return filler.Filler(inputs, body, self.width, self.dropout)
+        return Backbone(inputs, outputs, body, self.width, self.dropout)
 
 
 class _Body(nn.Module):
@@ -57,3 +60,6 @@ class _Body(nn.Module):
     def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
         features: Tensor = self.encoder(tokens, mask)
         return transformer.mean_of_tokens(features, mask) if self.pooled else features
+
+    def token_weights(self) -> Tensor:
+        return self.encoder.embedding.weight

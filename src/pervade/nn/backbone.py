@@ -51,6 +51,15 @@ class Backbone(nn.Module):
         return stages(self.body)
 
 
+def mark_rows(network: nn.Module) -> None:
+    """Marks weights whose rows have nothing to do with one another, each a token's or a class's: an optimiser that
+    treats matrices as a whole leaves these alone (`row_by_row`)."""
+    heads = list(network.head.modules()) if isinstance(network, Backbone) else []
+    for module in (*network.modules(), *heads):
+        if isinstance(module, nn.Embedding) or (module in heads and isinstance(module, nn.Linear)):
+            module.weight.row_by_row = True  # type: ignore[assignment,union-attr]
+
+
 def known(network: nn.Module, what: str) -> Backbone:
     """The network, if it has a body and a head, which `what` needs. Raises ConfigError where it is not known to."""
     if not isinstance(network, Backbone):

@@ -82,3 +82,7 @@ class TextEncoder(nn.Module):
             more = {"token_type_ids": (ends.cumsum(1) - ends).clamp(max=1) * seen}
         features: Tensor = self.network(input_ids=tokens, attention_mask=seen, **more).last_hidden_state
         return mean_of_tokens(features, mask) if self.pooled else features
+
+    def token_weights(self) -> Tensor:
+        weights: Tensor = self.network.get_input_embeddings().weight
+        return weights

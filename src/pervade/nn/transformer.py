@@ -131,11 +131,13 @@ class Transformer(nn.Module):
         self._draw(depth)
 
     def _draw(self, depth: int) -> None:
-        """Deviation 0.02; what ends a residual branch is smaller by sqrt(2 depth), so that the sum does not grow with
-        the depth (Radford et al. 2019)."""
+        """Deviation 0.5 / sqrt(numbers that are added up), so that attention looks at something from the first step on
+        in narrow networks as well (0.02, as BERT and GPT-2 have it, is this at a width of 625); what ends a residual
+        branch is smaller by sqrt(2 depth), so that the sum does not grow with the depth (Radford et al. 2019)."""
         for name, parameter in self.named_parameters():
             if parameter.ndim == 2:
-                nn.init.normal_(parameter, std=0.02 / (math.sqrt(2 * depth) if name.endswith("out.weight") else 1.0))
+                ends = math.sqrt(2 * depth) if name.endswith("out.weight") else 1.0
+                nn.init.normal_(parameter, std=0.5 / math.sqrt(parameter.shape[1]) / ends)
 
     def caches(self, rows: int) -> list[Cache]:
         """One for each block, for generating up to `longest` positions."""

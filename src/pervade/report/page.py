@@ -11,6 +11,7 @@ from pervade.report import cautions, details, html, verdict
 from pervade.report.html import Section
 from pervade.report.record import Record
 from pervade.report.sections import (
+    answer_mistakes,
     beginning,
     classes,
     data,
@@ -38,6 +39,7 @@ SECTIONS: tuple[Callable[[Record], Section | list[Section] | None], ...] = (
     mistakes.section,
     label_mistakes.section,
     largest_errors.section,
+    answer_mistakes.section,
     figures.section,
     decision.section,
     data.section,

@@ -19,6 +19,8 @@ SPLIT_WORDS = {
 QUESTIONS = {
     "tag": "says which of {labels} labels a {one} has",
     "regress": "estimates a number from a {one}",
+    "fill-mask": "fills in hidden words of a {one}",
+    "answer-span": "finds the answer to a {one} in its text",
     "language-model": "writes on from a {one}",
     "contrast": "tells whether two {many} are of the same",
 }

@@ -29,12 +29,14 @@ NOUNS = {
     "image": ("picture", "pictures"),
     "text": ("text", "texts"),
     "corpus": ("text", "texts"),
+    "masked": ("text", "texts"),
+    "questions": ("question", "questions"),
     "speech": ("recording", "recordings"),
 }
 
 # Metrics that are shares of rows, which people read as percentages. The others are plain numbers.
 SHARES = (
-    *("accuracy", "balanced_accuracy", "precision", "recall", "exact_match"),
+    *("accuracy", "balanced_accuracy", "precision", "recall", "exact_match", "masked_accuracy"),
     *("subset_accuracy", "hamming_loss", "coverage"),
     *("equal_error_rate", "threshold_accuracy", "threshold_far", "threshold_frr"),
 )
@@ -64,6 +66,11 @@ TITLES = {
     "mean_average_precision": "Mean average precision",
     "average_precision": "Average precision",
     "f1": "F1",
+    "masked_accuracy": "Hidden words named right",
+    "masked_perplexity": "Perplexity of hidden words",
+    "f1[answerable]": "F1, of questions that have an answer",
+    "f1[unanswerable]": "F1, of questions that have none",
+    "exact_match": "Right to the letter (exact match)",
     "f1_micro": "F1, of all answers together",
     "f1_samples": "F1, mean over rows",
     "subset_accuracy": "Rows with all labels right (subset accuracy)",

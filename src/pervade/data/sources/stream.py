@@ -1,4 +1,7 @@
-"""Running text in windows: all documents one after another, cut anew in every pass."""
+"""Running text in windows: all documents one after another, cut anew in every pass.
+
+What a window asks is the domain's: the token after each (`Corpus`), or those that are hidden (`Masked`).
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.random import Generator
 
 from pervade.core import seed as seeds
 from pervade.core.errors import ConfigError
@@ -21,16 +25,16 @@ from pervade.data.corpus import Tokens
 @register("source")
 @dataclass(frozen=True)
 class Stream(SourceSpec):
-    """The domain gives `tokens(rows)` and `length`. A pass begins at another token each time, so that windows are not
-    the same, and is as long."""
+    """The domain gives `tokens(rows)`, `length` and `asks(windows, rng)`. A pass begins at another token each time, so
+    that windows are not the same, and is as long."""
 
     def open(self, opening: Opening) -> Source:
         domain: Any = opening.context.domain
         numbers = np.array([int(each) for each in opening.rows.number])
         return Windows(
+            domain,
             domain.tokens(opening.rows),
             numbers,
-            domain.length,
             opening.batch_size,
             opening.seed,
             opening.rank,
@@ -39,17 +43,17 @@ class Stream(SourceSpec):
 
 
 class Windows:
-    """Batches of `length` tokens and, for each, the token after it. "row" is the document that a window begins in.
+    """Batches of windows of the domain's length. "row" is the document that a window begins in.
 
     Raises ConfigError where the text is too short to learn from, or a batch for the number of processes.
     """
 
     def __init__(
-        self, tokens: Tokens, numbers: np.ndarray, length: int, batch_size: int, seed: int, rank: int, world: int
+        self, domain: Any, tokens: Tokens, numbers: np.ndarray, batch_size: int, seed: int, rank: int, world: int
     ) -> None:
-        self.tokens, self.numbers, self.batch_size, self.seed = tokens, numbers, batch_size, seed
-        self.rank, self.world = rank, world
-        self.length = min(length, len(tokens.stream) - 1)
+        self.domain, self.tokens, self.numbers = domain, tokens, numbers
+        self.batch_size, self.seed, self.rank, self.world = batch_size, seed, rank, world
+        self.length = min(domain.length, len(tokens.stream) - 1)
         if self.length < 2:
             raise ConfigError(f"the training text has {len(tokens.stream)} tokens, too few to learn from; add texts")
         # One fewer than fit from the first token on, so that every beginning leaves room for as many.
@@ -64,8 +68,9 @@ class Windows:
     def __iter__(self) -> Iterator[Batch]:
         plan = self._plan()
         for starts in plan[self.position :]:
+            rng = seeds.generator(self.seed, self.epoch, self.position, self.rank)
             self.position += 1
-            yield self._batch(starts[self.rank :: self.world])
+            yield self._batch(starts[self.rank :: self.world], rng)
         self.epoch += 1
         self.position = 0
 
@@ -76,17 +81,14 @@ class Windows:
         starts = first + self.length * rng.permutation(self.windows)
         return [part for part in np.array_split(starts, len(self)) if len(part)]
 
-    def _batch(self, starts: np.ndarray) -> Batch:
+    def _batch(self, starts: np.ndarray, rng: Generator) -> Batch:
         cut = np.stack([self.tokens.stream[start : start + self.length + 1] for start in starts]).astype(np.int64)
         rows = self.numbers[[self.tokens.document(int(start)) for start in starts]]
-        return {
-            "row": torch.from_numpy(rows),
-            "input": torch.from_numpy(cut[:, :-1].copy()),
-            "target": torch.from_numpy(cut[:, 1:].copy()),
-        }
+        asked: Batch = self.domain.asks(cut, rng)
+        return {"row": torch.from_numpy(rows), **asked}
 
     def rehearsal(self) -> Batch | None:
-        return self._batch(self._plan()[0][: max(self.batch_size // self.world, 1)])
+        return self._batch(self._plan()[0][: max(self.batch_size // self.world, 1)], seeds.generator(self.seed))
 
     def feedback(self, batch: Batch, parts: Parts) -> bool:
         return False

@@ -25,9 +25,11 @@ number: look at them before you blame the model.</p>
 def section(record: Record) -> Section | None:
     result = record.main
     table = predictions(record, {"row", "target", "prediction"})
-    if result is None or table is None or table["target"].ndim != 1 or table["target"].dtype.kind != "f":
+    if result is None or table is None:
         return None
     target, said = table["target"], table["prediction"]
+    if not isinstance(target, np.ndarray) or target.ndim != 1 or target.dtype.kind != "f":
+        return None
     farthest = np.argsort(-np.abs(said - target), kind="stable")[:MOST]
     domain = preprocessing.domain(record, result.checkpoint)
     shown = []

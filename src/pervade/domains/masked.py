@@ -1,0 +1,188 @@
+"""Running text with some of its tokens hidden, to be filled in: how an encoder learns a language or a field.
+
+Read as text to write on from is (domains/corpus.py). A tokenizer comes with the first weights, or is learnt from the
+training split alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.random import Generator
+from pydantic import Field
+
+from pervade.core import seed as seeds
+from pervade.core.errors import DataError
+from pervade.core.protocols import PlainFeatures
+from pervade.core.registry import register
+from pervade.core.types import Batch, Example, Json, LeftOut, Rows
+from pervade.data import corpus, vocabulary
+from pervade.data.corpus import IGNORED, Tokens
+from pervade.domains.corpus import MOST_LEARNT, Corpus
+from pervade.weights import tokenizers
+
+HIDDEN, EXCHANGED = 0.8, 0.1  # of the tokens asked for: hidden, exchanged for another; the rest stay as they are
+
+
+@register("domain")
+@dataclass(frozen=True)
+class Masked(Corpus):
+    """15% of the tokens are asked for; of these 80% are hidden, 10% exchanged for another token of the text, and 10%
+    stay, so that the model must look at every token (Devlin et al. 2019, arXiv:1810.04805)."""
+
+    given: ClassVar[str] = "TEXT with [MASK]"
+
+    num_tokens: Annotated[int, Field(ge=300, le=200_000)] = 8000  # of the tokenizer that is learnt here
+    tokenizer_kind: vocabulary.Kind = "wordpiece"  # or bpe
+    tokenizer_from: str = ""  # a model's name or folder, or a checkpoint of ours, whose tokenizer is taken instead
+    share: Annotated[float, Field(gt=0, lt=1)] = 0.15  # of the tokens that are asked for
+
+    def prepare(
+        self, rows: Rows, progress: Callable[[int, int], None], keep: bool = True
+    ) -> tuple[Rows, list[LeftOut]]:
+        if keep:
+            return super().prepare(rows, progress, keep)
+        good = [i for i, row in enumerate(rows) if len(self._parts(row["text"])) > 1]
+        why = f"it has no {vocabulary.MASK}; put one where a word is to be filled in"
+        left_out = [LeftOut(str(each), why) for i, each in enumerate(rows.column("id")) if i not in set(good)]
+        if not good:
+            raise DataError(f"{left_out[0].source[:60]}: {why}")
+        kept, lost = super().prepare(rows.select(good), progress, keep)
+        return kept, [*left_out, *lost]
+
+    # learning from the training split
+
+    def fit(self, train: Rows) -> Masked:
+        """Raises ConfigError where the tokenizer has no token to hide others by."""
+        if self.tokenizer_from:
+            made = tokenizers.read(self.tokenizer_from)
+        else:
+            step = max(sum(train.column("size")) // MOST_LEARNT, 1)
+            some = [self.document(train[i]) for i in range(0, len(train), step)]
+            made = vocabulary.learn(some, self.tokenizer_kind, self.num_tokens)
+        digest = vocabulary.keep(made)
+        for name in (vocabulary.MASK, vocabulary.BEGINNING, vocabulary.SEPARATOR):
+            vocabulary.require(digest, name, "filling in words")
+        return replace(self, tokenizer=digest)
+
+    def tokens(self, rows: Rows) -> Tokens:
+        """All rows as one stream, from the cache."""
+        hashes = list(rows.column("hash"))
+        return corpus.tokens(self.tokenizer, hashes, lambda i: self.document(rows[i]), vocabulary.SEPARATOR)
+
+    def asks(self, windows: np.ndarray, rng: Generator) -> Batch:
+        """Of windows (n, t + 1) of the stream: "input" (n, t), the first token that of a beginning; the places "asked"
+        (n, k), and "target" (n, k), the tokens there."""
+        windows = windows[:, :-1].copy()
+        windows[:, 0] = self._special(vocabulary.BEGINNING)
+        asked = max(round(self.share * (windows.shape[1] - 1)), 1)
+        places = 1 + np.argsort(rng.random((len(windows), windows.shape[1] - 1)), axis=1)[:, :asked]
+        target = np.take_along_axis(windows, places, 1)
+        # Where a text ends is no word.
+        separators = target == self._special(vocabulary.SEPARATOR)
+        self._hide(windows, places, separators, rng)
+        return {
+            "input": torch.from_numpy(windows),
+            "asked": torch.from_numpy(places),
+            "target": torch.from_numpy(np.where(separators, IGNORED, target)),
+        }
+
+    def _hide(self, windows: np.ndarray, places: np.ndarray, spared: np.ndarray, rng: Generator) -> None:
+        now = np.take_along_axis(windows, places, 1)
+        # Others of the same text: drawn as often as they occur, and never a token that stands for something else.
+        others = rng.permutation(now.reshape(-1)).reshape(now.shape)
+        others = np.where(others == self._special(vocabulary.SEPARATOR), now, others)
+        fate = rng.random(now.shape)
+        changed = np.where(fate < HIDDEN, self._special(vocabulary.MASK), now)
+        changed = np.where((fate >= HIDDEN) & (fate < HIDDEN + EXCHANGED), others, changed)
+        np.put_along_axis(windows, places, np.where(spared, now, changed), 1)
+
+    def _special(self, name: str) -> int:
+        return vocabulary.require(self.tokenizer, name, "filling in words")
+
+    def inputs(self) -> dict[str, Json]:
+        return {
+            "vocabulary": vocabulary.tokenizer(self.tokenizer).get_vocab_size(),
+            "length": self.length,
+            "padding": vocabulary.special(self.tokenizer, vocabulary.PADDING) or 0,
+            "separator": None,
+            "pooled": False,
+        }
+
+    def plain_features(self, train: Rows, rows: Rows) -> PlainFeatures | None:
+        """How often each token stands in the training text, (vocabulary,); and of each row the tokens asked for."""
+        size = vocabulary.tokenizer(self.tokenizer).get_vocab_size()
+        counts = np.bincount(np.asarray(self.tokens(train).stream, np.int64), minlength=size)
+        asked = [np.concatenate([each["target"] for each in self.transform(row, None)]) for row in rows]
+        return PlainFeatures("how often each token is", counts, asked)
+
+    # examples
+
+    def transform(self, row: dict[str, Any], rng: Generator | None) -> list[Example]:
+        """A document in windows, each with a beginning and an end; what is asked for depends on the document's content
+        alone. A text with [MASK] is one window, and asks for these."""
+        made = vocabulary.tokenizer(self.tokenizer)
+        first, last = self._special(vocabulary.BEGINNING), self._special(vocabulary.SEPARATOR)
+        text, room = self.document(row), self.length - 2
+        if not row.get("hash"):
+            return [self._with_gaps(text, first, last)]
+        ids = np.array(made.encode(text, add_special_tokens=False).ids, np.int64)
+        found: list[Example] = []
+        for number, start in enumerate(range(0, max(len(ids), 1), room)):
+            piece = ids[start : start + room]
+            window = np.array([[first, *piece, last]], np.int64)
+            drawn = seeds.generator(int(row["hash"][:15], 16), number)
+            asked = min(max(round(self.share * len(piece)), 1), len(piece))
+            places = 1 + drawn.permutation(len(piece))[None, :asked]
+            target = np.take_along_axis(window, places, 1)
+            self._hide(window, places, np.zeros(places.shape, bool), drawn)
+            found.append({"input": window[0], "asked": places[0], "target": target[0]})
+        return found
+
+    def _parts(self, text: str) -> list[str]:
+        """The text between the places to fill in, which may be written [MASK] or as the tokenizer writes it."""
+        made = vocabulary.tokenizer(self.tokenizer)
+        own = made.id_to_token(self._special(vocabulary.MASK))
+        return re.split("|".join(re.escape(each) for each in {vocabulary.MASK, str(own)}), text)
+
+    def _with_gaps(self, text: str, first: int, last: int) -> Example:
+        made, mask = vocabulary.tokenizer(self.tokenizer), self._special(vocabulary.MASK)
+        ids = [first]
+        for number, part in enumerate(self._parts(text)):
+            # What stands after a gap is a word of its own, or goes on with the one before.
+            ids += [mask] * (number > 0) + made.encode(part, add_special_tokens=False).ids
+        ids.append(last)
+        if len(ids) > self.length:
+            raise DataError(
+                f"{text[:40]!r}… has {len(ids)} tokens, and the model reads {self.length} at once; give less around "
+                f"the {vocabulary.MASK}"
+            )
+        tokens = np.array(ids, np.int64)
+        return {"input": tokens, "asked": np.flatnonzero(tokens == mask)}
+
+    def collate(self, examples: Sequence[Example]) -> Batch:
+        """ "input" (n, t) int64 and "mask" (n, t) bool, filled up at the end; "asked" (n, k), filled up with 0, and
+        "target" (n, k), there with -100; "gaps" (n,), how many are asked for."""
+        padding = vocabulary.special(self.tokenizer, vocabulary.PADDING) or 0
+        mask = _filled([np.ones(len(each["input"]), np.int64) for each in examples], 0)
+        batch: Batch = {
+            "input": _filled([each["input"] for each in examples], padding),
+            "mask": mask.bool(),
+            "asked": _filled([each["asked"] for each in examples], 0),
+            "gaps": torch.tensor([len(each["asked"]) for each in examples]),
+        }
+        if "target" in examples[0]:
+            batch["target"] = _filled([each["target"] for each in examples], IGNORED)
+        return batch
+
+
+def _filled(rows: Sequence[np.ndarray], filling: int) -> torch.Tensor:
+    made = np.full((len(rows), max(map(len, rows))), filling, np.int64)
+    for place, row in zip(made, rows, strict=True):
+        place[: len(row)] = row
+    return torch.from_numpy(made)

@@ -1,0 +1,251 @@
+"""Questions about texts that hold the answer, or do not: read through windows that overlap where a text is long.
+
+A tokenizer comes with the first weights, or is learnt from the training split alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.random import Generator
+from pydantic import Field
+from torch.nn import Module
+
+from pervade.core.errors import ConfigError, DataError
+from pervade.core.protocols import Domain, PlainFeatures, Probe, Task
+from pervade.core.registry import register
+from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
+from pervade.data import characters, questions, tables, texts, vocabulary
+from pervade.weights import tokenizers
+
+
+@register("domain")
+@dataclass(frozen=True)
+class Questions(Domain):
+    given: ClassVar[str] = "QUESTION<tab>TEXT"
+
+    length: Annotated[int, Field(ge=32, le=8192)] = 384  # tokens that the model sees at once, question and all
+    overlap: Annotated[int, Field(ge=0)] = 128  # tokens of one window in the next; half a window at most
+    longest_question: Annotated[int, Field(ge=8)] = 64  # tokens; what is longer is cut
+    num_tokens: Annotated[int, Field(ge=300, le=200_000)] = 8000  # of a tokenizer that is learnt here
+    tokenizer_kind: vocabulary.Kind = "wordpiece"  # or bpe
+    tokenizer_from: str = ""  # a model's name or folder, or a checkpoint of ours, whose tokenizer is taken instead
+    encoding: str = "utf-8"  # of the files
+    unanswerable: bool = False  # whether some questions have no answer; learnt from the training split
+    by_character: bool = False  # whether the texts part no words (Chinese, Japanese); learnt from it as well
+    tokenizer: str = ""  # SHA-256 of the tokenizer, which lies beside preprocess.json
+
+    def __post_init__(self) -> None:
+        if not texts.known_encoding(self.encoding):
+            raise ConfigError(f"domain.encoding {self.encoding!r} is unknown; write for example utf-8, gb18030, cp1252")
+        if self.longest_question > self.length // 2:
+            object.__setattr__(self, "longest_question", self.length // 2)
+
+    @property
+    def repeats(self) -> bool:
+        return True
+
+    # reading
+
+    def read(self, source: Any) -> tuple[Rows, list[LeftOut]]:
+        """SQuAD's JSON, a table, or a folder of them; or a list of these and of questions, each with its text behind a
+        tab (for prediction)."""
+        if isinstance(source, (list, tuple)):
+            return self._read_inputs(source)
+        return questions.read(source, self.encoding)
+
+    def _read_inputs(self, sources: Sequence[str | Path]) -> tuple[Rows, list[LeftOut]]:
+        found: list[dict[str, Any]] = []
+        left_out: list[LeftOut] = []
+        for number, source in enumerate(map(str, sources), start=1):
+            if os.path.isfile(source) and tables.is_table(Path(source)):  # noqa: PTH113  (a text may be no name)
+                rows, lost = questions.read_table(Path(source), self.encoding)
+                found += [{name: row[name] for name in ("id", "question", "context")} for row in rows]
+                left_out += lost
+                continue
+            question, tab, context = source.partition("\t")
+            if not tab or not question.strip() or not context.strip():
+                shown = source if len(source) <= 60 else f"{source[:60]}…"
+                left_out.append(
+                    LeftOut(shown, "give a question and the text that may answer it, with a tab between, or a table")
+                )
+                continue
+            found.append({"id": question if len(sources) == 1 else f"{number}: {question}"[:80]})
+            found[-1] |= {"question": question, "context": self._text(context)}
+        if not found:
+            reason = f" (the first left out, {left_out[0].source}: {left_out[0].reason})" if left_out else ""
+            raise DataError(f"no question in what was given{reason}; give 'QUESTION<tab>TEXT', or a table of them")
+        return Rows({name: [each[name] for each in found] for name in ("id", "question", "context")}), left_out
+
+    def _text(self, given: str) -> str:
+        """The text itself, or what the file holds that it names."""
+        return texts.read_file(Path(given), self.encoding) if os.path.isfile(given) else given  # noqa: PTH113
+
+    def prepare(
+        self, rows: Rows, progress: Callable[[int, int], None], keep: bool = True
+    ) -> tuple[Rows, list[LeftOut]]:
+        """Puts blanks where control characters are, so that answers stay where they are; adds "hash" and "size"."""
+        asked = [_cleaned(str(each)) for each in rows.column("question")]
+        there = [_cleaned(str(each)) for each in rows.column("context")]
+        faults = [
+            a if isinstance(a, str) else b if isinstance(b, str) else None for a, b in zip(asked, there, strict=True)
+        ]
+        good = [i for i, fault in enumerate(faults) if fault is None]
+        left_out = [LeftOut(str(rows.column("id")[i]), fault) for i, fault in enumerate(faults) if fault is not None]
+        progress(len(rows), len(rows))
+        if not good and keep:
+            raise DataError(f"no question can be used; the first, {left_out[0].source}: {left_out[0].reason}")
+        pairs = [(asked[i][0], there[i][0]) for i in good]
+        kept = rows.select(good).with_columns(
+            question=[question for question, _ in pairs],
+            context=[context for _, context in pairs],
+            hash=[texts.digest(*pair) for pair in pairs],
+            size=[sum(map(len, pair)) for pair in pairs],
+        )
+        return kept, left_out
+
+    # learning from the training split
+
+    def fit(self, train: Rows) -> Questions:
+        """Whether questions may have no answer, whether words are parted, and, where none came with a model, a
+        tokenizer. Raises ConfigError where the model's has no token for "no answer here"."""
+        if self.tokenizer_from:
+            made = tokenizers.read(self.tokenizer_from)
+        else:
+            given = [*dict.fromkeys(train.column("context")), *train.column("question")]
+            made = vocabulary.learn(given, self.tokenizer_kind, self.num_tokens)
+        digest = vocabulary.keep(made)
+        for name in (vocabulary.BEGINNING, vocabulary.SEPARATOR):
+            vocabulary.require(digest, name, "question answering")
+        return replace(
+            self,
+            tokenizer=digest,
+            unanswerable=any(not each for each in train.column("answers")),
+            by_character=texts.without_spaces(list(train.column("context")[:1000])),
+        )
+
+    def inputs(self) -> dict[str, Json]:
+        return {
+            "vocabulary": vocabulary.tokenizer(self.tokenizer).get_vocab_size(),
+            "length": self.length,
+            "padding": self._padding,
+            "separator": vocabulary.special(self.tokenizer, vocabulary.SEPARATOR),
+            "pooled": False,
+        }
+
+    @property
+    def _padding(self) -> int:
+        return vocabulary.special(self.tokenizer, vocabulary.PADDING) or 0
+
+    def assets(self) -> Mapping[str, str]:
+        return {vocabulary.file_name(self.tokenizer): vocabulary.text_of(self.tokenizer)} if self.tokenizer else {}
+
+    def attach(self, folder: Path) -> None:
+        if self.tokenizer:
+            vocabulary.attach(folder, self.tokenizer)
+
+    def remarks(self, rows: Rows) -> list[str]:
+        """How many texts need several windows, and how many questions are cut."""
+        asked = vocabulary.lengths(self.tokenizer, list(rows.column("question")))
+        cut = sum(each - 2 > self.longest_question for each in asked)
+        several = sum(len(self._windows(row)) > 1 for row in rows)
+        told = (
+            [f"{several:,} of {len(rows):,} questions have texts that are read in several windows"] if several else []
+        )
+        if cut:
+            told.append(
+                f"{cut:,} of {len(asked):,} questions are longer than {self.longest_question} tokens (the longest has "
+                f"{max(asked):,}) and are cut there; -o domain.longest_question takes more"
+            )
+        return told
+
+    def plain_features(self, train: Rows, rows: Rows) -> PlainFeatures | None:
+        """Questions and texts as they are, for a rule."""
+        learnt, asked = ([(row["question"], row["context"]) for row in part] for part in (train, rows))
+        return PlainFeatures("words", learnt, asked)
+
+    # examples
+
+    def _windows(self, row: dict[str, Any]) -> list[vocabulary.Window]:
+        return vocabulary.windows(
+            self.tokenizer, row["question"], row["context"], self.length, self.overlap, self.longest_question
+        )
+
+    def transform(self, row: dict[str, Any], rng: Generator | None) -> list[Example]:
+        """A window each: "input" (t,), "inside" (t,) True where the text stands, and "target" (2,): the tokens where
+        the answer begins and ends, or 0 and 0 where it is not whole in this window. Without randomness also "spans"
+        (t, 2), "context" and "answers", from which predictions are read."""
+        found = []
+        for window in self._windows(row):
+            inside = np.array(window.inside, bool)
+            spans = np.array(window.spans, np.int64) * inside[:, None]
+            example: Example = {"input": np.array(window.tokens, np.int64), "inside": inside}
+            if "answers" in row:
+                example["target"] = np.array(_place(row["answers"], spans, inside), np.int64)
+            if rng is None:
+                example |= {"spans": spans, "context": row["context"]}
+                if "answers" in row:
+                    example["answers"] = characters.join([each["text"] for each in row["answers"]])
+            found.append(example)
+        return found
+
+    def collate(self, examples: Sequence[Example]) -> Batch:
+        """ "input" (n, t) int64 with padding at the end; "mask", "inside" (n, t) bool; "target" (n, 2); "spans"
+        (n, t, 2); "context" and "answers" as characters (data/characters.py)."""
+        longest = max(len(example["input"]) for example in examples)
+        shapes = {"input": (np.int64, self._padding), "mask": (bool, False), "inside": (bool, False)}
+        filled = {name: np.full((len(examples), longest), f, kind) for name, (kind, f) in shapes.items()}
+        for number, example in enumerate(examples):
+            tokens = len(example["input"])
+            filled["input"][number, :tokens] = example["input"]
+            filled["inside"][number, :tokens] = example["inside"]
+            filled["mask"][number, :tokens] = True
+        batch: Batch = {name: torch.from_numpy(values) for name, values in filled.items()}
+        if "target" in examples[0]:
+            batch["target"] = torch.from_numpy(np.stack([example["target"] for example in examples]))
+        if "spans" in examples[0]:
+            spans = np.zeros((len(examples), longest, 2), np.int64)
+            for number, example in enumerate(examples):
+                spans[number, : len(example["spans"])] = example["spans"]
+            batch["spans"] = torch.from_numpy(spans)
+        for name in ("context", "answers"):
+            if name in examples[0]:
+                batch[name] = characters.to_tensor([example[name] for example in examples])
+        return batch
+
+    # looking inside
+
+    def probe(self, model: Module, task: Task, batch: Batch, part: str | None = None) -> Probe:
+        raise ConfigError("texts cannot be explained or attacked yet; their tokens have no values between two others")
+
+    def show(self, row: dict[str, Any], prediction: dict[str, Any] | None) -> list[Media]:
+        return [Media("text", f"{row['question']}\n\n{row['context']}", str(row["id"]))]
+
+
+def _cleaned(text: str) -> tuple[str] | str:
+    """The text, as long as it was; or, in one line, why it cannot be used."""
+    cleaned = texts.clean(text)
+    return cleaned if isinstance(cleaned, str) else (texts.CONTROL.sub(" ", text),)
+
+
+def _place(answers: Sequence[Mapping[str, Any]], spans: np.ndarray, inside: np.ndarray) -> tuple[int, int]:
+    """The first answer's first and last token in this window; 0 and 0 where it is not whole in it."""
+    if not answers:
+        return 0, 0
+    start = answers[0]["start"]
+    # White space at its ends belongs to no token.
+    text = answers[0]["text"]
+    start, end = start + len(text) - len(text.lstrip()), start + len(text.rstrip())
+    first = np.flatnonzero(inside & (spans[:, 1] > start))
+    last = np.flatnonzero(inside & (spans[:, 0] < end))
+    if not len(first) or not len(last):
+        return 0, 0
+    known = np.flatnonzero(inside)
+    whole = spans[known[0], 0] <= start and spans[known[-1], 1] >= end
+    return (int(first[0]), int(last[-1])) if whole and first[0] <= last[-1] else (0, 0)

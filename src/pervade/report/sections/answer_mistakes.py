@@ -1,0 +1,62 @@
+"""Where the answer is a piece of a text: the wrong answers that the model was surest of, each in its text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pervade.metrics import span
+from pervade.report import preprocessing, wording
+from pervade.report.html import Section, render
+from pervade.report.record import Record
+from pervade.report.sections.mistakes import MOST, predictions, row_of
+
+AROUND = 160  # characters of the text on either side of an answer
+
+TEMPLATE = """\
+<p>{{ wrong|count }} of {{ n|count }} questions got an answer that shares no word with the right one. These are the
+{{ shown|length }} that the model was surest about. Some may be marked wrongly: look at them before you blame the
+model.</p>
+<div class="answers">
+{% for each in shown %}
+<figure><p dir="auto"><b>{{ each.question }}</b></p>
+<blockquote dir="auto">{{ each.before }}<mark>{{ each.answer }}</mark>{{ each.after }}</blockquote>
+<figcaption>said <b>{{ each.answer or "no answer" }}</b>, {{ each.confidence|percent }} sure<br>
+is <b>{{ each.true or "no answer" }}</b><small class="block file">{{ each.id|label(80) }}</small></figcaption></figure>
+{% endfor %}
+</div>
+"""
+
+
+def section(record: Record) -> Section | None:
+    result = record.main
+    table = predictions(record, {"row", "target", "prediction", "start", "end", "candidates", "probability"})
+    if result is None or table is None:
+        return None
+    domain: Any = preprocessing.domain(record, result.checkpoint)
+    f1 = span.scores(table, bool(getattr(domain, "by_character", False)))[1]
+    wrong = np.flatnonzero(f1 == 0)
+    sure = np.asarray(table["probability"])
+    surest = wrong[np.argsort(-sure[wrong], kind="stable")][:MOST]
+    shown = [_shown(record, table, int(index)) for index in surest]
+    if not shown:
+        return None
+    body = render(TEMPLATE, wrong=len(wrong), n=len(f1), shown=shown)
+    return Section("mistakes", "Mistakes it was surest of", body)
+
+
+def _shown(record: Record, table: dict[str, Any], index: int) -> dict[str, Any]:
+    row = row_of(record, table, index)
+    context, start, end = str(row.get("context", "")), int(table["start"][index]), int(table["end"][index])
+    start, end = (start, end) if start >= 0 else (0, 0)
+    before, after = context[max(start - AROUND, 0) : start], context[end : end + (AROUND if end else 2 * AROUND)]
+    return {
+        "question": str(row.get("question", ""))[:300],
+        "before": ("…" if start > AROUND else "") + before,
+        "answer": context[start:end],
+        "after": after + ("…" if end + len(after) < len(context) else ""),
+        "true": " / ".join(dict.fromkeys(wording.label(each, most=80) for each in table["target"][index])),
+        "confidence": float(table["probability"][index]),
+        "id": row["id"],
+    }

@@ -1,0 +1,270 @@
+"""Where in a text does the answer to a question stand? The answer is a piece of the text, or there is none.
+
+Every token gets two scores, for the answer's beginning and its end (Devlin et al. 2019, arXiv:1810.04805). The first
+token of a window stands for "not here". Windows of one text are joined by the best score; a question is left without an
+answer where "not here" wins in all of them by a margin that the validation split settles (Rajpurkar et al. 2018).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import Module
+from torch.nn import functional as F
+
+from pervade.core.errors import DataError
+from pervade.core.protocols import Context, Domain, Plain, PlainFeatures, Task
+from pervade.core.registry import register
+from pervade.core.types import Batch, Json, Output, Parts, Rows, Table
+from pervade.data import characters
+from pervade.metrics import span
+
+NEVER = -1e30  # the score of what is no piece of the text; finite, so that it can be subtracted
+KEPT = 5  # of the likeliest answers, in the predictions file
+
+
+@register("task")
+@dataclass(frozen=True)
+class AnswerSpan(Task):
+    """The model returns "span" (n, t, 2): the scores of beginning and end. The batch holds "inside" (n, t), "target"
+    (n, 2) and, in evaluation, "spans" (n, t, 2), "context" and "answers" (domains/questions.py)."""
+
+    longest: Annotated[int, Field(ge=1)] = 30  # tokens of an answer
+    candidates: Annotated[int, Field(ge=1)] = 20  # answers of a window that are compared with those of others
+
+    def examine(self, rows: Rows) -> None:
+        if "answers" not in rows:
+            raise DataError("the questions have no answers to learn from; give SQuAD's JSON, or a column of answers")
+        trained = rows.where("split", "train") if "split" in rows else rows
+        if not any(trained.column("answers")):
+            raise DataError("no question to learn from has an answer, so there is nothing to find; add some that have")
+
+    def outputs(self, domain: Domain) -> dict[str, int]:
+        return {"span": 2}
+
+    def loss(self, output: Output, batch: Batch) -> Parts:
+        begin, end = _allowed(output["span"].float(), batch["inside"]).unbind(2)
+        losses = [
+            F.cross_entropy(scores, batch["target"][:, i], reduction="none") for i, scores in enumerate((begin, end))
+        ]
+        with torch.no_grad():
+            right = (begin.argmax(1) == batch["target"][:, 0]) & (end.argmax(1) == batch["target"][:, 1])
+        return {"loss": (losses[0] + losses[1]) / 2, "right": right.float()}
+
+    def infer(self, model: Module, batch: Batch, context: Context) -> Output:
+        """The best pieces of each window: "score" (n, c), "begin" and "end" (n, c) tokens; "absent" (n,), the score of
+        there being none."""
+        scores = self.forward(model, batch, context)["span"].float()
+        begin, end = _allowed(scores, batch["inside"]).unbind(2)
+        absent = begin[:, 0] + end[:, 0]
+        inside = batch["inside"]
+        begin, end = begin.masked_fill(~inside, NEVER), end.masked_fill(~inside, NEVER)
+        length = begin.shape[1]
+        # By the answer's length: the score of each beginning with the end so far behind it.
+        most = min(self.longest, length)
+        ahead = [F.pad(begin[:, : length - d] + end[:, d:], (0, d), value=2 * NEVER) for d in range(most)]
+        pairs = torch.stack(ahead, 1)
+        best = pairs.flatten(1).topk(min(self.candidates, pairs[0].numel()), 1)
+        first = best.indices % length
+        return {
+            "score": best.values,
+            "begin": first,
+            "end": (first + best.indices // length).clamp(max=length - 1),
+            "absent": absent,
+        }
+
+    def predictions(self, output: Output, batch: Batch, context: Context) -> Table:
+        """A line a window: "scores", "begins", "ends" (characters) and "texts" of its best answers; "absent", what
+        there being none is worth, less the margin that was settled; "target", the right answers."""
+        table: Table = {"row": batch["row"]}
+        texts = characters.from_tensor(batch["context"])
+        spans = batch["spans"].cpu()
+        begins = torch.gather(spans[:, :, 0], 1, output["begin"].cpu())
+        ends = torch.gather(spans[:, :, 1], 1, output["end"].cpu())
+        scores = output["score"].cpu().double().numpy()
+        possible = [[float(s) > NEVER / 2 for s in each] for each in scores]
+        lists = {"scores": scores.tolist(), "begins": begins.tolist(), "ends": ends.tolist()}
+        for name, values in lists.items():
+            table[name] = [
+                [v for v, ok in zip(row, good, strict=True) if ok] for row, good in zip(values, possible, strict=True)
+            ]
+        table["texts"] = [
+            [text[b:e] for b, e in zip(begin, end, strict=True)]
+            for text, begin, end in zip(texts, table["begins"], table["ends"], strict=True)
+        ]
+        table["absent"] = output["absent"].cpu().double().numpy() - float(context.decision.get("margin", 0.0))
+        if "answers" in batch:
+            table["target"] = [characters.part(each) for each in characters.from_tensor(batch["answers"])]
+        return table
+
+    def reduce(self, table: Table, domain: Domain) -> Table:
+        """A line a question: "prediction", empty where there is none, its "start" and "end" in the text, -1 then, its
+        "probability" among the candidates; "candidates" and "candidate_probabilities", the likeliest; "absent", by how
+        much there being none is better than the best."""
+        unanswerable: bool = domain.unanswerable  # type: ignore[attr-defined]
+        rows = np.asarray(table["row"])
+        places: dict[int, list[int]] = {}
+        for place, row in enumerate(rows.tolist()):
+            places.setdefault(row, []).append(place)
+        found = [_joined(table, windows, unanswerable) for windows in places.values()]
+        joined: Table = {"row": np.array(list(places), np.int64)}
+        joined |= {name: [each[name] for each in found] for name in found[0]}
+        for name in ("start", "end"):
+            joined[name] = np.array(joined[name], np.int64)
+        for name in ("probability", "absent"):
+            joined[name] = np.array(joined[name], np.float64)
+        if "target" in table:
+            joined["target"] = [table["target"][windows[0]] for windows in places.values()]
+        return joined
+
+    def metrics(self, domain: Domain) -> Mapping[str, Any]:
+        known: Any = domain
+        return span.span_metrics(known.by_character, known.unanswerable)
+
+    def decide(self, columns: Mapping[str, Any], domain: Domain) -> dict[str, Json]:
+        """ "margin": by how much "not here" must win, so that F1 is best on these rows. Nothing where every question
+        has an answer."""
+        known: Any = domain
+        if not known.unanswerable:
+            return {}
+        best = [each[0] if each else "" for each in columns["candidates"]]
+        answered = span.scores({"prediction": best, "target": columns["target"]}, known.by_character)[1]
+        left = np.array([not each for each in columns["target"]], float)
+        return {"margin": best_margin(np.asarray(columns["absent"]), answered, left)}
+
+    def details(self, columns: Mapping[str, Any], train: Rows, domain: Domain) -> dict[str, Json]:
+        """ "answers": how many questions there are of either kind, and how many were left without an answer."""
+        none = [not each for each in columns["target"]]
+        left = [not each for each in columns["prediction"]]
+        return {"answers": {"questions": len(none), "unanswerable": sum(none), "left": sum(left)}}
+
+    def plain(self, features: PlainFeatures, train: Rows, columns: Mapping[str, Any], domain: Domain) -> Plain | None:
+        """A rule without learning: the longest run of new words in the sentence that has most words of the question."""
+        known: Any = domain
+        texts = dict.fromkeys(text for _, text in (*features.train, *features.rows))
+        often = _often(list(texts), known.by_character)
+        found = [nearest_words(question, text, often, known.by_character) for question, text in features.rows]
+        return Plain(
+            "the words beside the question's own in the sentence that has most of them",
+            {"prediction": found, "probability": np.full(len(found), np.nan)},
+        )
+
+    def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:
+        """ "answer" (empty: there is none), its "start" and "end" in the text, "probability"; "top": the likeliest."""
+        rows = []
+        for i in range(len(table["row"])):
+            ranked = zip(table["candidates"][i], table["candidate_probabilities"][i], strict=True)
+            rows.append(
+                {
+                    "answer": table["prediction"][i],
+                    "start": int(table["start"][i]),
+                    "end": int(table["end"][i]),
+                    "probability": float(table["probability"][i]),
+                    "top": [{"label": text, "probability": p} for text, p in list(ranked)[:top]],
+                }
+            )
+        return rows
+
+
+def _allowed(scores: Tensor, inside: Tensor) -> Tensor:
+    """(n, t, 2): only the text itself, and the first token, which says "not here"."""
+    open_ = inside.clone()
+    open_[:, 0] = True
+    return scores.masked_fill(~open_[:, :, None], NEVER)
+
+
+def _joined(table: Table, windows: Sequence[int], unanswerable: bool) -> dict[str, Any]:
+    best: dict[str, tuple[float, int, int]] = {}
+    for place in windows:
+        for score, begin, end, text in zip(
+            *(table[name][place] for name in ("scores", "begins", "ends", "texts")), strict=True
+        ):
+            if text.strip() and (text not in best or score > best[text][0]):
+                best[text] = (float(score), int(begin), int(end))
+    ranked = sorted(best.items(), key=lambda each: (-each[1][0], each[1][1]))
+    # A text that holds the answer in one of its windows does not hold it in the others.
+    absent = min(float(table["absent"][place]) for place in windows)
+    scores = np.array([each[1][0] for each in ranked] + ([absent] if unanswerable else []))
+    shares = np.exp(scores - scores.max()) if len(scores) else scores
+    shares = shares / max(float(shares.sum()), 1e-300)
+    margin = absent - ranked[0][1][0] if ranked else float("inf")
+    kept = {
+        "candidates": [text for text, _ in ranked[:KEPT]],
+        "candidate_probabilities": shares[: min(len(ranked), KEPT)].tolist(),
+        "absent": margin,
+    }
+    if not ranked or (unanswerable and margin > 0):
+        share = float(shares[-1]) if unanswerable and len(shares) else 1.0
+        return {"prediction": "", "start": -1, "end": -1, "probability": share, **kept}
+    text, (_, begin, end) = ranked[0]
+    return {"prediction": text, "start": begin, "end": end, "probability": float(shares[0]), **kept}
+
+
+def best_margin(absent: np.ndarray, answered: np.ndarray, left: np.ndarray) -> float:
+    """The margin m for which the mean of `left` where absent > m, and of `answered` (n,) elsewhere, is highest; of
+    equally good ones the one nearest to 0.
+
+    >>> best_margin(np.array([-3.0, 1.0, 2.0]), np.array([1.0, 1.0, 0.0]), np.array([0.0, 0.0, 1.0]))
+    1.5
+    """
+    order = np.argsort(absent, kind="stable")
+    ranked = absent[order]
+    # With the i lowest answered and the others left.
+    totals = np.r_[0.0, np.cumsum(answered[order])] + np.r_[np.cumsum(left[order][::-1])[::-1], 0.0]
+    ends = np.r_[ranked[0] - 1, (ranked[1:] + ranked[:-1]) / 2, ranked[-1] + 1] if len(ranked) else np.zeros(1)
+    parted = np.r_[True, ranked[1:] > ranked[:-1], True] if len(ranked) else np.ones(1, bool)
+    good = np.flatnonzero(parted & np.isfinite(ends) & (totals >= totals[parted].max() - 1e-12))
+    return float(min(ends[good], key=abs)) if len(good) else 0.0
+
+
+# the rule beside it
+
+
+def _split(text: str, by_character: bool) -> list[tuple[str, int, int]]:
+    """Words, or single characters, each with its place."""
+    pattern = r"\d+|[a-zA-Z]+|\w" if by_character else r"\w+"
+    return [(each.group().lower(), each.start(), each.end()) for each in re.finditer(pattern, text)]
+
+
+def _often(texts: Sequence[str], by_character: bool) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for text in texts:
+        for word in {word for word, _, _ in _split(text, by_character)}:
+            counts[word] = counts.get(word, 0) + 1
+    return counts
+
+
+def nearest_words(question: str, text: str, often: Mapping[str, int], by_character: bool) -> str:
+    """
+    >>> nearest_words("Who wrote Faust?", "Goethe wrote Faust. Kant wrote none.", {"faust": 1, "wrote": 9}, False)
+    'Goethe'
+    """
+    asked = {word for word, _, _ in _split(question, by_character)}
+
+    def weight(word: str) -> float:
+        return 1.0 / often.get(word, 1)
+
+    best, answer = -1.0, ""
+    for sentence in re.finditer(r"[^.!?。！？\n]+(?:\.\d[^.!?。！？\n]*)*", text):
+        words = _split(sentence.group(), by_character)
+        shared = sum(weight(word) for word in {word for word, _, _ in words} & asked)
+        if shared <= best:
+            continue
+        runs: list[list[tuple[str, int, int]]] = [[]]
+        for word in words:
+            # What stands in many texts ends a run like what was asked: such words are no names.
+            if word[0] in asked or often.get(word[0], 0) > max(often.values(), default=1) / 4:
+                runs.append([])
+            else:
+                runs[-1].append(word)
+        longest = max(runs, key=lambda run: sum(weight(word) for word, _, _ in run))
+        if longest:
+            best, answer = shared, sentence.group()[longest[0][1] : longest[-1][2]]
+    return answer

@@ -1,0 +1,126 @@
+"""SQuAD's JSON and tables of questions, whole and broken."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pervade.core.errors import DataError
+from pervade.data import characters, questions, vocabulary
+from pervade.data.split import assign
+from tests.questions import squad, write
+
+
+def test_both_versions_are_read(tmp_path: Path) -> None:
+    rows, left_out = questions.read(write(tmp_path / "a.json", squad(2, unanswerable=True)))
+    assert not left_out
+    assert len(rows) == 12
+    assert sum(not each for each in rows.column("answers")) == 2
+    for row in rows:
+        for answer in row["answers"]:
+            assert row["context"][answer["start"] :].startswith(answer["text"])
+
+
+def test_offsets_that_do_not_match_are_listed(tmp_path: Path) -> None:
+    data = squad(2)
+    asked = data["data"][0]["paragraphs"][0]["qas"]
+    asked[0]["answers"][0]["answer_start"] += 1
+    asked[1]["answers"].append({"text": "nowhere", "answer_start": 3})
+    asked[2]["answers"] = [{"text": "x", "answer_start": -4}]
+    rows, left_out = questions.read(write(tmp_path / "a.json", data))
+    assert len(rows) == 10
+    assert [each.source for each in left_out] == [
+        "a.json, article 1, paragraph 1, question 1",
+        "one answer of a.json, article 1, paragraph 1, question 2",
+        "a.json, article 1, paragraph 1, question 3",
+    ]
+    assert "does not stand at character" in left_out[0].reason
+    assert len(rows.column("answers")[0]) == 1
+
+
+def test_json_that_is_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(squad(2))[:-40], encoding="utf-8")
+    with pytest.raises(DataError, match="is not JSON, or is cut off"):
+        questions.read(path)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"data": [{"paragraphs": [{"qas": []}]}]}, "paragraph 1 has no context"),
+        ({"data": [{"paragraphs": []}, {"title": "x"}]}, "article 2 has no list of paragraphs"),
+        ({"data": [{"paragraphs": [{"context": "a", "qas": [{"id": 1}]}]}]}, "it has no question"),
+        ({"data": [{"paragraphs": [{"context": "a", "qas": [{"question": "b"}]}]}]}, "it has no answers"),
+        ({"data": [{"paragraphs": []}]}, "holds no question that can be used"),
+    ],
+)
+def test_what_is_missing_is_named(data: object, message: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=message):
+        questions.read(write(tmp_path / "a.json", data))
+
+
+def test_tables_of_questions(tmp_path: Path) -> None:
+    rows = [
+        {"question": "q1", "context": "a b a", "answers": {"text": ["b"], "answer_start": [2]}, "title": "x"},
+        {"question": "q2", "context": "a b a", "answers": ["b"], "title": "x"},
+        {"question": "q3", "context": "a b a", "answers": "a", "title": "x"},
+        {"question": "q4", "context": "a b a", "answers": {"text": [], "answer_start": []}, "title": "y"},
+        {"question": "", "context": "a b a", "answers": "b", "title": "y"},
+    ]
+    path = tmp_path / "asked.jsonl"
+    path.write_text("".join(json.dumps(each) + "\n" for each in rows), encoding="utf-8")
+    found, left_out = questions.read(path)
+    assert [each["question"] for each in found] == ["q1", "q2", "q4"]
+    assert found.column("answers")[1] == [{"text": "b", "start": 2}]
+    assert [each.reason for each in left_out] == [
+        "its answer 'a' has no place, and stands in the context 2 times",
+        "it has no question",
+    ]
+    assert found.column("bundle") == ["x", "x", "y"]
+    assert len(set(found.column("group"))) == 1
+    assert questions.looks_like_questions(path)
+
+
+def test_a_folder_of_splits(tmp_path: Path) -> None:
+    write(tmp_path / "train-v1.1.json", squad(3))
+    write(tmp_path / "dev-v1.1.json", squad(2, seed=1))
+    rows, _ = questions.read(tmp_path)
+    assert list(rows.column("split")) == ["validation"] * 12 + ["train"] * 18
+    assert len(set(rows.column("id"))) == 30  # both files number their questions alike
+    (tmp_path / "train-v1.1.json").unlink()
+    with pytest.raises(DataError, match="but no train split"):
+        questions.read(tmp_path)
+
+
+def test_an_article_stays_in_one_split(tmp_path: Path) -> None:
+    rows, _ = questions.read(write(tmp_path / "a.json", squad(20)))
+    split, _ = assign(rows, validation=0.2, test=0.2, seed=0)
+    articles = {(article, part) for article, part in zip(split.column("bundle"), split.column("split"), strict=True)}
+    assert len(articles) == 20
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc"]))))
+def test_strings_come_back_from_tensors(texts: list[str]) -> None:
+    assert characters.from_tensor(characters.to_tensor(texts)) == texts
+    assert characters.part(characters.join(texts)) == texts
+
+
+def test_windows_cover_the_text_with_overlap() -> None:
+    context = " ".join(f"word{number}" for number in range(60))
+    digest = vocabulary.keep(vocabulary.learn([context, "what is it"], "wordpiece", 400))
+    found = vocabulary.windows(digest, "what is it", context, 24, 6, 10)
+    spans = [[span for span, inside in zip(w.spans, w.inside, strict=True) if inside] for w in found]
+    assert all(len(window.tokens) <= 24 for window in found)
+    for before, after in itertools.pairwise(spans):
+        assert before[-6:] == after[:6]
+    covered = np.zeros(len(context), bool)
+    for start, end in (span for window in spans for span in window):
+        covered[start:end] = True
+    assert "".join(c for c, seen in zip(context, covered, strict=True) if not seen).strip() == ""
