@@ -78,3 +78,30 @@ def encoder_folder(folder: Path, kind: str = "bert", layers: int = 2) -> Path:
     config = transformers.AutoConfig.for_model(kind, **settings)
     transformers.AutoModelForMaskedLM.from_config(config).save_pretrained(folder)
     return folder
+
+
+def writer_folder(folder: Path, kind: str = "gpt2", positions: int = 48, layers: int = 2) -> Path:
+    """A causal language model as `save_pretrained` writes it: random weights, and a tokenizer learnt from the reviews
+    under whose names nothing can be guessed: the token that ends a text is called "<over>"."""
+    import transformers
+
+    folder.mkdir(parents=True, exist_ok=True)
+    made = vocabulary.learn([each for each, _ in reviews(200)], "bpe", 400).replace("[END]", "<over>")
+    (folder / "tokenizer.json").write_text(made, encoding="utf-8")
+    digest = vocabulary.keep(made)
+    end = vocabulary.tokenizer(digest).token_to_id("<over>")
+    settings: dict[str, Any] = {"vocab_size": vocabulary.size(digest) + 7, "eos_token_id": end, "bos_token_id": end}
+    if kind == "gpt2":
+        settings |= {"n_embd": 32, "n_head": 2, "n_layer": layers, "n_positions": positions}
+    else:
+        settings |= {"hidden_size": 32, "num_hidden_layers": layers, "num_attention_heads": 2, "intermediate_size": 48}
+        settings |= {"num_key_value_heads": 1, "max_position_embeddings": positions}
+    torch.manual_seed(1)
+    config = transformers.AutoConfig.for_model(kind, **settings)
+    network = transformers.AutoModelForCausalLM.from_config(config)
+    network.generation_config.eos_token_id = [end, 7]
+    with torch.no_grad():
+        for each in network.parameters():  # wide apart, so that what is likeliest hangs on what came before
+            each.mul_(6.0) if each.ndim > 1 else None
+    network.save_pretrained(folder)
+    return folder

@@ -12,10 +12,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Run", "compare", "fit", "load", "resume", "tune"]
+__all__ = ["Run", "compare", "fit", "load", "resume", "trust_remote_code", "tune"]
 
 if TYPE_CHECKING:
     from pervade.api import Run, compare, fit, load, resume, tune
+
+
+def trust_remote_code(yes: bool = True) -> None:
+    """From now on, in this process, code that comes with a model may run (`auto_map` in its config.json). It is said
+    which; read it first: it can do anything that you can. No recipe, run or checkpoint keeps this."""
+    from pervade.core import trust
+
+    trust.allow(yes)
 
 
 def __getattr__(name: str) -> Any:

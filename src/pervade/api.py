@@ -21,7 +21,7 @@ from pervade.core.protocols import Model, Recipe, Task
 from pervade.core.types import LeftOut, Rows, Table
 from pervade.data import hub
 from pervade.data.split import NAMES as SPLITS
-from pervade.engine import checkpoint, gallery, predict, ranks
+from pervade.engine import checkpoint, gallery, merging, predict, ranks
 from pervade.engine.checkpoint import Loaded
 from pervade.engine.gallery import Gallery
 from pervade.evaluate.compare import Comparison
@@ -230,6 +230,11 @@ class Run:
 
     def has_split(self, split: str) -> bool:
         return split in files.read_json(self.directory.data)["columns"].get("split", [])
+
+    def merge(self, checkpoint: str | None = None) -> Path:
+        """Works the adapters of a checkpoint into its weights and writes the checkpoint "merged", which holds all of
+        them, needs no base, and predicts the same; returns its folder. Raises ConfigError where it has no adapters."""
+        return merging.merge(self.directory, self.directory.require_checkpoint(checkpoint), self.given)
 
     def report(self) -> Path:
         """Writes report.html and MODEL_CARD.md from what lies in the run directory; returns the report's path."""

@@ -25,7 +25,9 @@ from pervade.core.errors import ConfigError, nearest
 from pervade.core.protocols import Context, Domain, Opening, Recipe
 from pervade.core.run import RunDirectory
 from pervade.core.types import Rows
+from pervade.engine import base as bases
 from pervade.engine import checkpoint, features, predict, ranks
+from pervade.engine.base import Base
 from pervade.engine.fit import Learner, Moment
 from pervade.nn.backbone import Backbone
 from pervade.nn.batch_norm import over_ranks
@@ -79,7 +81,7 @@ class Training:
         self.run, self.recipe, self.domain, self.rows, self.options = run, recipe, domain, rows, options
         self.validation = rows.where("split", "validation") if "split" in rows else rows.select([])
         self.metric = _metric(recipe, domain) if len(self.validation) else None
-        self.network = build(run, recipe, domain, device, options.screen)
+        self.network, self.base = build(run, recipe, domain, device, options.screen)
         companions = recipe.task.companions(self.network, domain)
         if companions is not None:
             companions.to(device)
@@ -141,13 +143,13 @@ class Training:
             return self.domain
         if not self.domain.inputs().get("pooled", True):  # of every token: too many to keep
             return self.domain
-        checkpoint.load_network(self.run, network)  # in a resumed run the body comes from the state
+        checkpoint.load_network(self.run, network, self.base)  # in a resumed run the body comes from the state
         positions = [i for i, split in enumerate(self.rows.column("split")) if split in ("train", "validation")]
         with self.options.screen.bar("computing features") as bar:
             return features.compute(network, self.domain, self.rows.select(positions), recipe.workers, bar)
 
     def go(self) -> None:
-        found = checkpoint.load_state(self.run, self.learner)
+        found = checkpoint.load_state(self.run, self.learner, self.base)
         if found is not None:
             source, extra = found
             self.source.load_state_dict(source)
@@ -311,13 +313,15 @@ class Training:
             note = {"step": learner.step, "passes": learner.passes, "precision": learner.precision, **note}
             decision = self.recipe.task.decide(validation, self.domain) if validation else {}
             start = time.monotonic()
-            checkpoint.save_checkpoint(self.run, name, learner.judged, self.recipe, self.domain, note, decision)
+            checkpoint.save_checkpoint(
+                self.run, name, learner.judged, self.recipe, self.domain, note, decision, self.base
+            )
             if self.limit is not None:
                 self.limit.note_saving(time.monotonic() - start)
 
     def _save(self) -> None:
         self.plan.elapsed = time.monotonic() - self.began
-        checkpoint.save_state(self.run, self.learner, self.source.state_dict(), vars(self.plan))
+        checkpoint.save_state(self.run, self.learner, self.source.state_dict(), vars(self.plan), self.base)
         self.saved = time.monotonic()
 
     @contextmanager
@@ -341,27 +345,42 @@ class Training:
                 signal.signal(each, handler)
 
 
-def build(run: RunDirectory, recipe: Recipe, domain: Domain, device: torch.device, screen: Screen) -> Module:
-    """The network with its first weights, on the device, convolutions channels last. The same for the same seed.
+def build(
+    run: RunDirectory, recipe: Recipe, domain: Domain, device: torch.device, screen: Screen
+) -> tuple[Module, Base | None]:
+    """The network with its first weights, on the device, convolutions channels last, and the base among them. The same
+    for the same seed.
 
-    What the initialiser did goes to init.json; a resumed run takes its weights from its state alone.
+    What the initialiser did goes to init.json; a resumed run takes its weights from its state, and the base, which no
+    state holds, from its place again.
     """
     seed.everything(recipe.seed)
     network = recipe.model.build(domain.inputs(), recipe.task.outputs(domain))
     require_training_size(network, domain.inputs())
     files.settle(run.state)
-    if not run.state.exists() and ranks.rank() == 0:
-        started = recipe.init.apply(network, recipe.model, domain)
-        for line in started.table():
-            screen.say(line)
-        files.write_json(run.init, {"init": spec.encode(recipe.init), **asdict(started)})
-    if recipe.tuning is not None:
-        network = recipe.tuning.change(network)
+    begun, first = run.state.exists(), ranks.rank() == 0
+    known = bases.of_run(run.init) if begun else None
+    if known is not None and first:
+        network = bases.again(run.state, asdict(known), recipe, domain, network)
+    else:
+        network, known, started = bases.build(recipe, domain, network, first and not begun)
+        if started is not None:
+            for line in started.table():
+                screen.say(line)
+            about = {"init": spec.encode(recipe.init), **asdict(started)}
+            files.write_json(run.init, {**about, **({"base": asdict(known)} if known is not None else {})})
+    known = _everywhere(known)
     network = network.to(device)
     # Rank-4 weights only, so that other networks are left alone.
     network = network.to(memory_format=torch.channels_last)
     ranks.same_everywhere([*network.parameters(), *network.buffers()])
-    return over_ranks(network) if ranks.world() > 1 else network
+    return over_ranks(network) if ranks.world() > 1 else network, known
+
+
+def _everywhere(base: Base | None) -> Base | None:
+    """The first rank's, on every rank."""
+    found = json.loads(ranks.same_text(json.dumps(asdict(base) if base is not None else None)))
+    return Base(found["place"], found["sha256"], tuple(found["names"])) if found else None
 
 
 def _metric(recipe: Recipe, domain: Domain) -> tuple[str, Any] | None:

@@ -41,7 +41,7 @@ def test_models(pervade) -> None:
 def test_tasks(pervade) -> None:
     outcome = pervade("tasks")
     assert outcome.status == 0
-    assert outcome.out.startswith("image-classification")
+    assert "\nimage-classification " in outcome.out
 
 
 def test_help_and_version(pervade) -> None:
@@ -52,7 +52,7 @@ def test_help_and_version(pervade) -> None:
     assert whole.status == 0
     assert "predict" in whole.out
     assert pervade().status == 2
-    verbs = "train tune resume evaluate predict compare report models tasks doctor demo"
+    verbs = "train tune resume evaluate predict compare merge report models tasks doctor demo"
     for verb in verbs.split():
         assert pervade(verb, "--help").status == 0
 

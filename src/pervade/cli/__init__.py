@@ -45,9 +45,9 @@ def _root(
 
 @functools.cache  # once, however often `main` is called in one process
 def _register() -> None:
-    from pervade.cli import compare, demo, doctor, evaluate, models, predict, report, resume, tasks, train, tune
+    from pervade.cli import compare, demo, doctor, evaluate, merge, models, predict, report, resume, tasks, train, tune
 
-    for verb in (demo, train, tune, resume, evaluate, predict, compare, report, models, tasks, doctor):
+    for verb in (demo, train, tune, resume, evaluate, predict, compare, merge, report, models, tasks, doctor):
         verb.add_to(app)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pervade.cli.options import CheckpointOption, DeviceOption, RunArgument, RunsOption
+from pervade.cli.options import CheckpointOption, DeviceOption, RunArgument, RunsOption, TrustOption
 
 
 def add_to(app: typer.Typer) -> None:
@@ -22,6 +22,7 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print the results file.")] = False,
     all_figures: Annotated[bool, typer.Option("--all", help="Show every class, however many there are.")] = False,
     runs: RunsOption = Path("runs"),
+    trust_remote_code: TrustOption = False,
 ) -> None:
     """Measure a run's model on a split: every figure with its 95% interval, beside the baseline."""
     import json

@@ -13,6 +13,23 @@ RunsOption = Annotated[Path, typer.Option("--runs", help="The folder that holds 
 CheckpointOption = Annotated[
     str | None, typer.Option("--checkpoint", help="Which checkpoint; best if there is one, else last.")
 ]
+
+
+def _trust(yes: bool) -> None:
+    from pervade.core import trust
+
+    trust.allow(yes)
+
+
+TrustOption = Annotated[
+    bool,
+    typer.Option(
+        "--trust-remote-code",
+        callback=_trust,
+        help="Run code that comes with a model (auto_map in its config.json), this once. It is said which; read it "
+        "first: it can do anything that you can.",
+    ),
+]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}

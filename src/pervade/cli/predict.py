@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pervade.cli.options import CheckpointOption, DeviceOption, RunArgument, RunsOption
+from pervade.cli.options import CheckpointOption, DeviceOption, RunArgument, RunsOption, TrustOption
 
 
 def add_to(app: typer.Typer) -> None:
@@ -40,6 +40,7 @@ def predict(
     checkpoint: CheckpointOption = None,
     device: DeviceOption = "auto",
     runs: RunsOption = Path("runs"),
+    trust_remote_code: TrustOption = False,
 ) -> None:
     """Predict files, folders of files, or texts. What cannot be used is named with the reason; the others go on."""
     from pervade import api

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pervade.cli.options import RunArgument, RunsOption
+from pervade.cli.options import RunArgument, RunsOption, TrustOption
 
 
 def add_to(app: typer.Typer) -> None:
@@ -18,6 +18,7 @@ def add_to(app: typer.Typer) -> None:
 def resume(
     run: RunArgument,
     runs: RunsOption = Path("runs"),
+    trust_remote_code: TrustOption = False,
     save_every: Annotated[float, typer.Option(metavar="SECONDS", help="How often the state is saved.")] = 30.0,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard files too.")] = False,
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pervade.cli.options import RunsOption, rate, seconds
+from pervade.cli.options import RunsOption, TrustOption, rate, seconds
 
 
 def add_to(app: typer.Typer) -> None:
@@ -61,7 +61,9 @@ def train(
     freeze: Annotated[
         bool, typer.Option("--freeze", help="Train the head alone, on features of the body computed once.")
     ] = False,
-    lora: Annotated[bool, typer.Option("--lora", help="Train small adapters beside weights that stay.")] = False,
+    lora: Annotated[
+        bool, typer.Option("--lora", help="Train small adapters beside weights that stay (see `pervade merge`).")
+    ] = False,
     tta: Annotated[
         bool, typer.Option("--tta", help="Judge each picture and its mirror image, twice the time: -o domain.views=2.")
     ] = False,
@@ -72,6 +74,7 @@ def train(
         list[str] | None, typer.Option("-o", metavar="PATH=VALUE", help="Any setting: -o optimizer.momentum=0.8")
     ] = None,
     runs: RunsOption = Path("runs"),
+    trust_remote_code: TrustOption = False,
     on_bad_file: Annotated[
         str, typer.Option(metavar="leave-out|fail", help="What to do with a file that cannot be used.")
     ] = "leave-out",

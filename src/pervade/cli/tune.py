@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pervade.cli.options import RunsOption, seconds
+from pervade.cli.options import RunsOption, TrustOption, seconds
 
 
 def add_to(app: typer.Typer) -> None:
@@ -49,6 +49,7 @@ def tune(
         typer.Option("-o", metavar="PATH=VALUE", help="Any setting that stays: -o optimizer.momentum=0.8"),
     ] = None,
     runs: RunsOption = Path("runs"),
+    trust_remote_code: TrustOption = False,
     save_every: Annotated[float, typer.Option(metavar="SECONDS", help="How often the state is saved.")] = 30.0,
 ) -> None:
     """Search for better settings. Trials are judged on the validation split; the best is evaluated on test, once."""

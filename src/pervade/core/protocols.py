@@ -365,6 +365,11 @@ class Initializer(Protocol):
 
     def apply(self, network: Module, model: Model, domain: Domain) -> Started: ...
 
+    def place(self, model: Model) -> str | None:
+        """Where others keep these weights, in words, if `apply` can read them there again at any time: then what stays
+        of them need not be saved with every checkpoint. None where they are this machine's own, or random."""
+        return None
+
 
 @dataclass(frozen=True)
 class ParameterGroup:
@@ -397,6 +402,16 @@ class Tuning(Protocol):
         Where this is the whole body, and nothing of it ever learns, its features may be computed once for each row.
         """
         return []
+
+    def kept(self, network: Module) -> set[str]:
+        """Names, in the changed network's state, of what stays bit for bit as the initialiser put it, and is to be read
+        from its place again (`Initializer.place`) rather than saved with what was learnt."""
+        return set()
+
+    def merge(self, network: Module) -> Module | None:
+        """The network with what `change` put in place worked into its weights, so that it is as if nothing had been; it
+        may be the same module. None where there is no such thing."""
+        return None
 
 
 @runtime_checkable

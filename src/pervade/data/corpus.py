@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,49 +36,60 @@ class Tokens:
         return int(np.searchsorted(self.starts, place, side="right") - 1)
 
 
-def tokens(digest: str, hashes: Sequence[str], read: Callable[[int], str], between: str = vocabulary.END) -> Tokens:
-    """Of documents with these contents, the token `between` after each; `read(i)` gives the text of one, where the file
-    must be built."""
-    parts = [digest, list(hashes), *([] if between == vocabulary.END else [between])]
+def tokens(
+    digest: str,
+    hashes: Sequence[str],
+    read: Callable[[int], str],
+    between: str = vocabulary.END,
+    *,
+    end: int | None = None,
+    begins: Sequence[int] = (),
+) -> Tokens:
+    """Of documents with these contents, the token `between` after each, or the one of the number `end` where a model
+    says so, and `begins` before each; `read(i)` gives the text of one, where the file must be built."""
+    parts: list[Any] = [digest, list(hashes), *([] if between == vocabulary.END else [between])]
+    parts += [] if end is None and not begins else [end, list(begins)]
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+    end = vocabulary.require(digest, between, "running text") if end is None else end
     path = cache.features() / f"{key}.tokens"
     index = path.with_suffix(".json")
     try:
         with cache.locked(key):
             if not (path.is_file() and index.is_file()):
-                _build(path, index, digest, len(hashes), read, between)
+                _build(path, index, _pieces(digest, len(hashes), read, end, begins))
         cache.evict(keep=path)
         starts = np.array(files.read_json(index)["starts"], np.int64)
         return Tokens(np.memmap(path, dtype=_kind(digest), mode="r"), starts)
     except (OSError, ResourceError) as error:
         cache.warn(f"the text is held in memory, because the cache cannot be used: {error}; set PERVADE_CACHE")
-        pieces, ends = _pieces(digest, len(hashes), read, between)
+        pieces, ends = _pieces(digest, len(hashes), read, end, begins)
         return Tokens(np.concatenate([*pieces, np.empty(0, _kind(digest))]), ends())
 
 
 def _kind(digest: str) -> type:
-    return np.uint16 if vocabulary.tokenizer(digest).get_vocab_size() <= 1 << 16 else np.uint32
+    return np.uint16 if vocabulary.size(digest) <= 1 << 16 else np.uint32
 
 
-def _build(path: Path, index: Path, digest: str, count: int, read: Callable[[int], str], between: str) -> None:
-    pieces, starts = _pieces(digest, count, read, between)
+Pieces = tuple[Iterable[np.ndarray], Callable[[], np.ndarray]]
+
+
+def _build(path: Path, index: Path, made: Pieces) -> None:
+    pieces, starts = made
     with files.replacing(path) as temporary, temporary.open("wb") as file:
         for piece in pieces:
             piece.tofile(file)
     files.write_json(index, {"starts": starts().tolist()}, indent=None)
 
 
-def _pieces(
-    digest: str, count: int, read: Callable[[int], str], between: str
-) -> tuple[Iterable[np.ndarray], Callable[[], np.ndarray]]:
+def _pieces(digest: str, count: int, read: Callable[[int], str], end: int, begins: Sequence[int]) -> Pieces:
     """The tokens of some documents after another, and, once all were taken, where each begins."""
-    made, end = vocabulary.tokenizer(digest), vocabulary.require(digest, between, "running text")
+    made = vocabulary.tokenizer(digest)
     lengths: list[int] = []
 
     def run() -> Iterable[np.ndarray]:
         for first in range(0, count, AT_ONCE):
             some = [read(i) for i in range(first, min(first + AT_ONCE, count))]
-            found = [[*each.ids, end] for each in made.encode_batch_fast(some, add_special_tokens=False)]
+            found = [[*begins, *each.ids, end] for each in made.encode_batch_fast(some, add_special_tokens=False)]
             lengths.extend(map(len, found))
             yield np.array([token for each in found for token in each], dtype=_kind(digest))
 

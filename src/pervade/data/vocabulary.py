@@ -98,6 +98,32 @@ def require(digest: str, name: str, what: str) -> int:
     return found
 
 
+@functools.lru_cache(16)
+def size(digest: str) -> int:
+    """The largest token's number and one more: a vocabulary may have gaps."""
+    return max(tokenizer(digest).get_vocab(with_added_tokens=True).values()) + 1
+
+
+@functools.lru_cache(64)
+def begins(digest: str) -> tuple[int, ...]:
+    """The tokens that a published tokenizer puts in front of every text ("<s>"); empty where it puts none. Ours put
+    there what a text to be classified begins with, and no writer has seen that."""
+    made = tokenizer(digest)
+    if made.token_to_id(END) is not None:
+        return ()
+    bare, whole = (made.encode("a", add_special_tokens=each).ids for each in (False, True))
+    place = next((i for i in range(len(whole)) if whole[i : i + len(bare)] == bare), 0)
+    return tuple(whole[:place])
+
+
+def continued(digest: str, tokens: Sequence[int]) -> str:
+    """The text of tokens that follow others: a tokenizer that marks words by the space before them takes the first
+    one's away, so another is put there meanwhile."""
+    made = tokenizer(digest)
+    before = made.encode("a", add_special_tokens=False).ids
+    return str(made.decode([*before, *tokens])).removeprefix(str(made.decode(before)))
+
+
 # where tokenizers come from
 
 

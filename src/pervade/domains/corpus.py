@@ -23,6 +23,7 @@ from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
 from pervade.data import corpus, listing, table_files, tables, texts, vocabulary
 from pervade.data.corpus import IGNORED, Tokens
 from pervade.data.split import NAMES as SPLITS
+from pervade.weights import tokenizers
 
 SUFFIXES = (".txt", ".md", ".rst", ".text", ".tex", ".html", ".xml", ".py", ".c", ".h", ".java", ".js", ".srt", ".log")
 PROSE = (".txt", ".md", ".rst")  # what a folder is taken for a collection of texts by
@@ -38,6 +39,10 @@ class Corpus(Domain):
 
     length: Annotated[int, Field(ge=16, le=65_536)] = 256  # tokens that the model sees at once
     num_tokens: Annotated[int, Field(ge=300, le=200_000)] = 4096  # of the tokenizer that is learnt here
+    tokenizer_from: str = ""  # a model's name or folder, or a checkpoint of ours, whose tokenizer is taken instead
+    ends: tuple[int, ...] = ()  # tokens that end a text, by the model's config, the first of them standing between two;
+    # empty: the one that the tokenizer has for it, by its name
+    begins: tuple[int, ...] = ()  # tokens in front of every text; known once fitted
     text_column: str | None = None  # of a table; None: found by name
     encoding: str = "utf-8"
     tokenizer: str = ""  # SHA-256 of the tokenizer, which lies beside preprocess.json
@@ -148,21 +153,32 @@ class Corpus(Domain):
     # learning from the training split
 
     def fit(self, train: Rows) -> Corpus:
-        """A byte-level tokenizer, of the training split alone."""
+        """The model's tokenizer, or a byte-level one of the training split alone."""
+        if self.tokenizer_from:
+            digest = vocabulary.keep(tokenizers.read(self.tokenizer_from))
+            size = vocabulary.size(digest)
+            if any(not 0 <= each < size for each in self.ends):
+                raise ConfigError(
+                    f"domain.ends {list(self.ends)} are not all among the {size:,} tokens of {self.tokenizer_from}; "
+                    "set -o domain.ends=[NUMBER]"
+                )
+            return replace(self, tokenizer=digest, begins=vocabulary.begins(digest))
         step = max(sum(train.column("size")) // MOST_LEARNT, 1)
         made = vocabulary.learn((self.document(train[i]) for i in range(0, len(train), step)), "bpe", self.num_tokens)
         return replace(self, tokenizer=vocabulary.keep(made))
 
     def tokens(self, rows: Rows) -> Tokens:
         """All rows as one stream, from the cache."""
-        return corpus.tokens(self.tokenizer, list(rows.column("hash")), lambda i: self.document(rows[i]))
+        hashes = list(rows.column("hash"))
+        end = self.ends[0] if self.ends else None
+        return corpus.tokens(self.tokenizer, hashes, lambda i: self.document(rows[i]), end=end, begins=self.begins)
 
     def asks(self, windows: np.ndarray, rng: Generator) -> Batch:
         """Of windows (n, t + 1) of the stream: "input" (n, t), and "target" (n, t), the token after each."""
         return {"input": torch.from_numpy(windows[:, :-1].copy()), "target": torch.from_numpy(windows[:, 1:].copy())}
 
     def inputs(self) -> dict[str, Json]:
-        return {"vocabulary": vocabulary.tokenizer(self.tokenizer).get_vocab_size(), "length": self.length}
+        return {"vocabulary": vocabulary.size(self.tokenizer), "length": self.length}
 
     def assets(self) -> Mapping[str, str]:
         return {vocabulary.file_name(self.tokenizer): vocabulary.text_of(self.tokenizer)} if self.tokenizer else {}
@@ -182,9 +198,9 @@ class Corpus(Domain):
         """A document in windows that overlap by half: each token is foretold once, from at least half a window of what
         comes before it wherever there is so much. A text to go on from, which has no "hash" that counts, is its end."""
         made = vocabulary.tokenizer(self.tokenizer)
-        end = vocabulary.require(self.tokenizer, vocabulary.END, "text generation")
+        end = self.ends[0] if self.ends else vocabulary.require(self.tokenizer, vocabulary.END, "text generation")
         text = self.document(row)
-        tokens = [end, *made.encode(text, add_special_tokens=False).ids]
+        tokens = [*(self.begins or (end,)), *made.encode(text, add_special_tokens=False).ids]
         if not row.get("hash"):
             return [{"input": np.array(tokens[-(self.length - 1) :], np.int64)}]
         tokens.append(end)

@@ -1,7 +1,7 @@
 """What a run knows, on disk: `state/` to go on training exactly, `checkpoints/<name>/` to use the model.
 
-    checkpoints/<name>/   model.safetensors   weights (tied ones once)
-                          architecture.json   the model's spec, what it takes and gives, what was done to it
+    checkpoints/<name>/   model.safetensors   weights (tied ones once), without those of a base (engine/base.py)
+                          architecture.json   the model's spec, what it takes and gives, what was done to it, its base
                           recipe.yaml  preprocess.json  decision.json
     state/                state.safetensors  state.json
     ranks/<rank>/<step>/  the same for what every further rank has of its own, when there are several
@@ -28,8 +28,12 @@ from pervade.core import files, spec
 from pervade.core.errors import CheckpointError, ConfigError
 from pervade.core.protocols import Domain, Model, Recipe, Task
 from pervade.core.run import RunDirectory
+from pervade.engine import base as bases
 from pervade.engine import packing, ranks
+from pervade.engine.base import Base
 from pervade.engine.fit import Learner, restore_rng, rng_state
+
+MERGED = "merged"  # what was done to a network whose adapters were worked into its weights; a checkpoint's name too
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,10 @@ class Loaded:
 # training state
 
 
-def save_state(run: RunDirectory, learner: Learner, source: dict[str, Any], extra: dict[str, Any]) -> None:
-    """Saves everything the next step depends on. `extra` is the caller's own (JSON and tensors)."""
+def save_state(
+    run: RunDirectory, learner: Learner, source: dict[str, Any], extra: dict[str, Any], base: Base | None = None
+) -> None:
+    """Saves everything the next step depends on, but for the `base`. `extra` is the caller's own (JSON and tensors)."""
     own = {"source": source, "rng": rng_state(learner.device)}
     if ranks.world() > 1:
         with files.replacing_folder(_rank_folder(run, ranks.rank(), learner.step)) as folder:
@@ -56,7 +62,10 @@ def save_state(run: RunDirectory, learner: Learner, source: dict[str, Any], extr
         ranks.wait()
     if ranks.rank() == 0:
         with files.replacing_folder(run.state) as folder:
-            _write_packed(folder, {"learner": learner.state_dict(), "world": ranks.world(), "extra": extra, **own})
+            state = learner.state_dict()
+            if base is not None:
+                state |= {part: base.beside(state[part]) for part in ("network", "average")}
+            _write_packed(folder, {"learner": state, "world": ranks.world(), "extra": extra, **own})
     if ranks.world() > 1:
         ranks.wait()
         for old in _rank_folder(run, ranks.rank(), 0).parent.iterdir():
@@ -64,8 +73,11 @@ def save_state(run: RunDirectory, learner: Learner, source: dict[str, Any], extr
                 shutil.rmtree(old, ignore_errors=True)
 
 
-def load_state(run: RunDirectory, learner: Learner) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """Puts the learner and torch's random state where they were; returns the source's state and `extra`.
+def load_state(
+    run: RunDirectory, learner: Learner, base: Base | None = None
+) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Puts the learner and torch's random state where they were; returns the source's state and `extra`. The learner's
+    network holds the `base` already.
 
     None where nothing was saved yet. Raises CheckpointError where the state is damaged or was made by another number
     of processes.
@@ -82,16 +94,25 @@ def load_state(run: RunDirectory, learner: Learner) -> tuple[dict[str, Any], dic
     own = state
     if ranks.world() > 1:
         own = _read_packed(_rank_folder(run, ranks.rank(), state["learner"]["step"]))
+    if base is not None:
+        parts = [part for part in ("network", "average") if state["learner"][part]]
+        state["learner"] |= {part: _with_base(learner.network, base) | state["learner"][part] for part in parts}
     learner.load_state_dict(state["learner"])
     restore_rng(own["rng"], learner.device)
     return own["source"], state["extra"]
 
 
-def load_network(run: RunDirectory, network: Module) -> None:
-    """Gives the network the weights of the saved state, where there is one."""
+def load_network(run: RunDirectory, network: Module, base: Base | None = None) -> None:
+    """Gives the network the weights of the saved state, where there is one; it holds the `base` already."""
     files.settle(run.state)
     if run.state.exists():
-        network.load_state_dict(_read_packed(run.state)["learner"]["network"])
+        network.load_state_dict(_with_base(network, base) | _read_packed(run.state)["learner"]["network"])
+
+
+def _with_base(network: Module, base: Base | None) -> dict[str, Tensor]:
+    """The base as it stands in the network."""
+    there = network.state_dict()
+    return {} if base is None else {name: there[name] for name in base.names}
 
 
 def _rank_folder(run: RunDirectory, rank: int, step: int) -> Path:
@@ -140,10 +161,16 @@ def save_checkpoint(
     domain: Domain,
     note: dict[str, Any],
     decision: Mapping[str, Any] | None = None,
+    base: Base | None = None,
 ) -> None:
     """Writes checkpoints/<name>/. `note` says where it comes from: step, passes, the metric that chose it; `decision`
-    is what `Task.decide` said of the validation split."""
+    is what `Task.decide` said of the validation split. The `base` is left out as long as it stands in the network bit
+    for bit."""
     weights = {key: value.detach() for key, value in network.state_dict().items()}
+    if base is not None and not base.stands_in(weights):
+        base = None
+    if base is not None:
+        weights = base.beside(weights)
     packed, tensors = packing.pack(weights)
     tied = {key: place["$tensor"] for key, place in packed.items() if place["$tensor"] != key}
     with files.replacing_folder(run.checkpoint(name)) as folder:
@@ -156,6 +183,7 @@ def save_checkpoint(
             "tied": tied,
             "sha256": digest,
             "parameters": sum(p.numel() for p in network.parameters()),
+            **({"base": {"place": base.place, "sha256": base.sha256}} if base is not None else {}),
             **note,
         }
         files.write_json(folder / "architecture.json", architecture)
@@ -172,17 +200,20 @@ def load_checkpoint(run: RunDirectory, name: str, recipe: Recipe | None = None) 
     """
     folder = run.checkpoint(name)
     files.settle(folder)
-    architecture = files.read_json(folder / "architecture.json", "inputs", "outputs", "sha256", "tied")
+    architecture = files.read_json(folder / "architecture.json", "inputs", "outputs", "changes", "sha256", "tied")
     decision = files.read_json(folder / "decision.json")
     domain = None
     if recipe is None or spec.readable(recipe.domain):
         domain = read_domain(folder / "preprocess.json")
     stored = recipe or read_recipe(folder / "recipe.yaml")
-    network = stored.model.build(architecture["inputs"], architecture["outputs"])
-    if stored.tuning is not None:
-        network = stored.tuning.change(network)
     weights = _read_tensors(folder / "model.safetensors", architecture["sha256"])
     weights |= {key: weights[of] for key, of in architecture["tied"].items()}
+    network = stored.model.build(architecture["inputs"], architecture["outputs"])
+    if "base" in architecture:
+        network = bases.again(folder, architecture["base"], stored, domain or stored.domain, network)
+        weights = {**network.state_dict(), **weights}
+    elif stored.tuning is not None and MERGED not in architecture["changes"]:
+        network = stored.tuning.change(network)
     load_weights(network, weights, str(folder))
     network.eval()
     return Loaded(name, network, domain or stored.domain, stored.task, architecture, decision)

@@ -67,6 +67,18 @@ class Pretrained(Initializer):
         _, _, words = self._statistics(checkpoint, domain)
         return replace(started, summary=f"{started.summary}; pixels normalised by {words}")
 
+    def place(self, model: Model) -> str | None:
+        """What was published, and folders as the Hub lays them out. A run of ours goes on and changes; a file that lies
+        alone has no other who keeps it."""
+        if not self.source:
+            found = published(model)
+            if found is None:
+                return None
+            name = getattr(found, "name", "") or str(found.path)
+            return f"{name} of {found.host}" if found.host else str(found.path)
+        path = Path(self.source)
+        return str(path) if (path / "config.json").is_file() and not _own(path) else None
+
     def _read(self, model: Model) -> Checkpoint:
         checkpoint = _from_place(Path(self.source)) if self.source else _published(model)
         translate = getattr(model, "translate", None)  # where a library changed its names over time
@@ -95,6 +107,10 @@ class Pretrained(Initializer):
         return mean, deviation, words
 
 
+def _own(path: Path) -> bool:
+    return any((path / name).is_file() for name in ("architecture.json", "recipe.yaml"))
+
+
 def _normalised(domain: Any) -> bool:
     """Whether the domain has a mean and a deviation that a network's first layer takes off, as pixels have."""
     return hasattr(domain, "deviation")
@@ -106,18 +122,11 @@ def _from_place(path: Path) -> Checkpoint:
     if own is None or not any(".lora_" in name for name in checkpoint.weights):
         return checkpoint
     # Trained with adapters: what they add goes into the weights beside them.
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
+    tuning = read_recipe(own / "recipe.yaml").tuning
     network = load_checkpoint(RunDirectory(own.parents[1]), own.name).network
-    for module in network.modules():
-        if isinstance(module, BaseTunerLayer):
-            module.merge()
-    merged = {
-        name.replace(".base_layer.", "."): value
-        for name, value in network.state_dict().items()
-        if ".lora_" not in name and not name.startswith("normalise.")
-    }
-    return replace(checkpoint, weights=merged)
+    merged = tuning.merge(network) if tuning is not None else None
+    weights = (merged if merged is not None else network).state_dict()
+    return replace(checkpoint, weights={name: v for name, v in weights.items() if not name.startswith("normalise.")})
 
 
 def starting_from(init: str | Path | Initializer) -> Initializer:

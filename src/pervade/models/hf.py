@@ -1,7 +1,9 @@
-"""Every image classifier and text encoder of the Hugging Face Hub, as hf:OWNER/NAME, or of a folder in its layout.
+"""Every image classifier, text encoder and causal language model of the Hugging Face Hub, as hf:OWNER/NAME, or of a
+folder in its layout.
 
 The network is built from its config alone, which the recipe keeps, so that what was trained loads again without the Hub
-and without that folder. A config that names code of its own (`auto_map`) is refused: no code runs from a file.
+and without that folder. A config that names code of its own (`auto_map`) is refused, since no code runs from a file,
+unless this process was told to trust it (weights/remote_code.py).
 """
 
 from __future__ import annotations
@@ -17,19 +19,22 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from pervade.core.errors import CheckpointError, ConfigError, nearest
+from pervade.core.errors import CheckpointError, ConfigError, PervadeError, nearest
 from pervade.core.protocols import Model
 from pervade.core.registry import register
-from pervade.nn import filler, text_encoder
+from pervade.nn import decoder, filler, text_encoder
 from pervade.nn.backbone import Backbone
+from pervade.nn.decoder import DecoderLanguageModel
 from pervade.nn.text_encoder import TextEncoder
 from pervade.nn.trial import features
-from pervade.weights import locate
+from pervade.weights import locate, remote_code
 from pervade.weights.checkpoint import Checkpoint
-from pervade.weights.hub import INDEX, HubRepository
+from pervade.weights.hub import GENERATION, INDEX, HubRepository
 
 # A number of classes that no layer of a network has by chance: by it the classifier is found, which is then taken off.
 MARK = 1009
+# What transformers calls the three kinds of networks, and a config that names code too.
+LIBRARIES = ("AutoModelForCausalLM", "AutoModel", "AutoModelForImageClassification")
 # What says nothing about the network: names of classes, and of programs.
 LEFT_OUT = ("id2label", "label2id", "transformers_version", "torch_dtype", "dtype", "num_labels")
 
@@ -44,15 +49,13 @@ class HuggingFace(Model):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # before the head
 
     def __post_init__(self) -> None:
+        if self.name and Path(self.name).is_dir():  # as a whole path, so that a run can be used from elsewhere
+            object.__setattr__(self, "name", str(Path(self.name).absolute()))
         if self.name and self.config.get("_name_or_path") != self.name:
             config = self._find()
             kept = {key: value for key, value in config.items() if key not in LEFT_OUT}
             object.__setattr__(self, "config", {**kept, "_name_or_path": self.name})
-        if "auto_map" in self.config:
-            raise ConfigError(
-                f"{self.name} comes with code of its own (auto_map in its config.json), and no code runs from a file; "
-                "take a network that transformers knows, or build it in Python: pervade.fit(data, model=module)"
-            )
+        remote_code.check(self.name, self.config)
 
     def _find(self) -> dict[str, Any]:
         folder = Path(self.name)
@@ -63,16 +66,69 @@ class HuggingFace(Model):
         return HubRepository(self.name).config()
 
     def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
-        """Raises ConfigError where transformers knows no such image classifier or text encoder, or it does not fit the
-        pictures or texts."""
+        """Raises ConfigError where transformers knows no such image classifier, text encoder or causal language model,
+        or it does not fit the pictures or texts."""
+        if "vocabulary" in inputs and "pooled" not in inputs and dict(outputs) == {"logits": inputs["vocabulary"]}:
+            return DecoderLanguageModel(f"hf:{self.name}", *self._writer(), inputs)
         if "vocabulary" in inputs:
-            encoder = TextEncoder(f"hf:{self.name}", str(self.config.get("model_type")), self._settings(), inputs)
+            kind, own = str(self.config.get("model_type")), self._with_code("AutoModel")
+            encoder = TextEncoder(f"hf:{self.name}", kind, self._settings(), inputs, own)
             if filler.asked_of(inputs, outputs):
                 return filler.Filler(inputs, encoder, encoder.width)
             return Backbone(inputs, outputs, encoder, encoder.width, self.dropout)
         channels = inputs["shape"][0]
         body, width = features(f"hf:{self.name}", lambda side: _Body(self._network(channels, side)), inputs)
         return Backbone(inputs, outputs, body, width, self.dropout)
+
+    def _writer(self) -> tuple[Any, nn.Module]:
+        """The library's config, and the network built from it."""
+        import transformers
+
+        own = self._with_code("AutoModelForCausalLM")
+        if own is not None:
+            return own
+        kept = {**self._settings(), "model_type": self.config.get("model_type")}
+        with self._building("transformers"):
+            config = decoder.configured(f"hf:{self.name}", kept)
+            config.dtype = "float32"
+            return config, transformers.AutoModelForCausalLM.from_config(config).float()
+
+    def _with_code(self, wanted: str) -> tuple[Any, nn.Module] | None:
+        """Config and network by the code that the config names for it; None where it names none."""
+        kind = remote_code.found(self.name, self.config, wanted)
+        if kind is None:
+            return None
+        config = self._config_with_code(self._settings())
+        with self._building("its own code"):
+            network: nn.Module = kind(config)
+        return config, network.float()
+
+    def _config_with_code(self, settings: Mapping[str, Any]) -> Any:
+        import transformers
+
+        settings = {**settings, "architectures": settings.get("architectures") or []}
+        made = remote_code.found(self.name, self.config, "AutoConfig")
+        with self._building("its own code"):
+            if made is not None:
+                config = made(**settings)
+            else:
+                config = transformers.AutoConfig.for_model(str(self.config.get("model_type")), **settings)
+        config.dtype = "float32"
+        return config
+
+    @contextmanager
+    def _building(self, by: str) -> Iterator[None]:
+        """Whatever a damaged or unusual config makes the library, or code of others, raise is a ConfigError."""
+        try:
+            yield
+        except PervadeError:
+            raise
+        except Exception as error:
+            first = str(error).strip().split("\n")[0]
+            raise ConfigError(
+                f"hf:{self.name} cannot be built from its config.json by {by} ({type(error).__name__}: {first}); copy "
+                "or download it again, install what it names, or take another model"
+            ) from None
 
     def _network(self, channels: int, side: int) -> nn.Module:
         import transformers
@@ -82,20 +138,21 @@ class HuggingFace(Model):
         kind = str(self.config.get("model_type"))
         if kind == "timm_wrapper":
             raise ConfigError(f"{self.name} is a network of timm; take --model timm:{self.config.get('architecture')}")
-        if kind not in KNOWN:
+        own = remote_code.found(self.name, self.config, LIBRARIES[2])
+        if own is None and kind not in KNOWN:
             raise ConfigError(f"{self.name} is of the kind {kind!r}, no image classifier; {nearest(kind, KNOWN)}")
         # Networks of pictures and text have the pictures' settings apart.
         for part in (settings, settings.get("vision_config", {})):
             if "image_size" in part:
                 part["image_size"] = [side, side] if isinstance(part["image_size"], list) else side
         settings |= {"num_labels": MARK, "architectures": settings.get("architectures") or []}
-        config = transformers.AutoConfig.for_model(kind, **settings)
+        config = self._config_with_code(settings) if own else transformers.AutoConfig.for_model(kind, **settings)
         for part in (config, getattr(config, "vision_config", config)):
             if getattr(part, "num_channels", channels) != channels:
                 part.num_channels = channels
         # Without this transformers builds in the precision that its weights were published in.
         config.dtype = "float32"
-        network: nn.Module = transformers.AutoModelForImageClassification.from_config(config)
+        network: nn.Module = (own or transformers.AutoModelForImageClassification.from_config)(config)
         return network.float()
 
     def _settings(self) -> dict[str, Any]:
@@ -103,6 +160,52 @@ class HuggingFace(Model):
         if not self.name:
             raise ConfigError("hf takes a repository's name or a folder: --model hf:microsoft/resnet-18")
         return copy.deepcopy({key: value for key, value in self.config.items() if key != "model_type"})
+
+    def _kind(self, more: Mapping[str, Any]) -> tuple[Any, Any]:
+        """The config, with `more` of it that lay beside the weights, and the class of networks that reads them."""
+        import transformers
+
+        if "auto_map" in self.config:
+            named = (remote_code.found(self.name, self.config, each) for each in LIBRARIES)
+            own = next((each for each in named if each is not None), None)
+            if own is not None:
+                return self._config_with_code(self._settings()), own
+        settings = {**self.config, **more}
+        config = transformers.AutoConfig.for_model(
+            settings.pop("model_type"), **{**settings, "architectures": settings.get("architectures") or []}
+        )
+        config.dtype = "float32"
+        library = LIBRARIES[0 if self.writes else 1 if self.reads_text else 2]
+        with torch.device("meta"):
+            return config, type(getattr(transformers, library).from_config(config))
+
+    @property
+    def writes(self) -> bool:
+        """Whether it is a causal language model."""
+        mapped = self.config.get("auto_map")
+        return decoder.writes(self.config) or (isinstance(mapped, Mapping) and LIBRARIES[0] in mapped)
+
+    @property
+    def positions(self) -> int | None:
+        """Tokens that a causal language model takes at most, where it says so."""
+        if "auto_map" in self.config:
+            return decoder.longest(self._config_with_code(self._settings()))
+        with self._building("transformers"):
+            return decoder.longest(decoder.configured(f"hf:{self.name}", self.config))
+
+    def ends(self) -> tuple[int, ...]:
+        """The tokens that end a text, by config.json and generation_config.json; the first is what stands between two
+        texts. Empty where they name none."""
+        folder = Path(self.name)
+        if folder.is_dir():
+            path = folder / GENERATION
+            more = locate.read_config(path) if path.is_file() else {}
+        else:
+            more = HubRepository(self.name).generation()
+        parts = (self.config, self.config.get("text_config"), more)
+        named = [part.get("eos_token_id") for part in parts if isinstance(part, Mapping)]
+        numbers = [each for part in named for each in (part if isinstance(part, list) else [part])]
+        return tuple(dict.fromkeys(each for each in numbers if isinstance(each, int) and not isinstance(each, bool)))
 
     @property
     def reads_text(self) -> bool:
@@ -118,20 +221,10 @@ class HuggingFace(Model):
         changed. Raises CheckpointError where it cannot read them."""
         if any(name.startswith("body.") for name in checkpoint.weights):
             return checkpoint  # saved by us, so under the network's own names
-        import transformers
 
-        settings = {**self.config, **checkpoint.config}
-        config = transformers.AutoConfig.for_model(
-            settings.pop("model_type"), **{**settings, "architectures": settings.get("architectures") or []}
-        )
-        config.dtype = "float32"
         with _quiet():
             try:
-                with torch.device("meta"):
-                    library = (
-                        transformers.AutoModel if self.reads_text else transformers.AutoModelForImageClassification
-                    )
-                    kind = type(library.from_config(config))
+                config, kind = self._kind(checkpoint.config)
                 network, found = kind.from_pretrained(
                     None,
                     config=config,

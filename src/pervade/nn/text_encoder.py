@@ -37,14 +37,21 @@ def known_kinds() -> list[str]:
 
 
 class TextEncoder(nn.Module):
-    """`settings` are those of config.json. Raises ConfigError where transformers knows no such encoder, or the texts do
-    not fit it."""
+    """`settings` are those of config.json; `own` is the library's config and a network by code of its own, where the
+    model comes with some. Raises ConfigError where transformers knows no such encoder, or the texts do not fit it."""
 
-    def __init__(self, name: str, kind: str, settings: Mapping[str, Any], inputs: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        name: str,
+        kind: str,
+        settings: Mapping[str, Any],
+        inputs: Mapping[str, Any],
+        own: tuple[Any, nn.Module] | None = None,
+    ) -> None:
         super().__init__()
         import transformers
 
-        if kind not in known_kinds():
+        if own is None and kind not in known_kinds():
             raise ConfigError(f"{name} is of the kind {kind!r}, no text encoder; {nearest(kind, known_kinds())}")
         most = longest({"model_type": kind, **settings})
         if most is not None and inputs["length"] > most:
@@ -52,14 +59,14 @@ class TextEncoder(nn.Module):
                 f"{name} takes {most} tokens at most, and domain.length is {inputs['length']}; set -o domain.length="
                 f"{most} or less"
             )
-        config = transformers.AutoConfig.for_model(kind, **{**settings, "architectures": []})
+        config = own[0] if own else transformers.AutoConfig.for_model(kind, **{**settings, "architectures": []})
         if config.vocab_size < inputs["vocabulary"]:
             raise ConfigError(
                 f"{name} knows {config.vocab_size:,} tokens, and the tokenizer has {inputs['vocabulary']:,}; they do "
                 "not belong together"
             )
         config.dtype = "float32"
-        network = transformers.AutoModel.from_config(config).float()
+        network: Any = own[1] if own else transformers.AutoModel.from_config(config).float()
         if getattr(network, "pooler", None) is not None:
             network.pooler = None  # reads the first token alone, and would never learn here
         self.network = network

@@ -1,9 +1,10 @@
-"""Recipes for writing text.
+"""Recipes for writing text. A model's name, and where its weights come from, pick the recipe.
 
 pervade train DATA                    a folder of text files, or one: gpt-tiny from nothing, with its own tokenizer
 pervade train DATA --model gpt-small  a larger one
+pervade train DATA --model hf:NAME    finetune(): a published causal language model, or one in a folder
+pervade train DATA --init RUN         finetune(): goes on from what one of our own runs has learnt
 pervade train CHATS.jsonl             conversations, or instructions and answers: it learns to answer
-pervade train CHATS.jsonl --init RUN  what a run has learnt to write, taught to answer
 """
 
 from __future__ import annotations
@@ -12,22 +13,27 @@ import os
 from dataclasses import replace
 from typing import Any
 
-from pervade.core import spec
+from pervade.core import download, spec
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import EarlyStopping, Initializer, Model, Recipe
+from pervade.core.protocols import Domain, EarlyStopping, Initializer, Model, Recipe
 from pervade.data import conversations
 from pervade.data.sources.by_length import ByLength
 from pervade.data.sources.stream import Stream
 from pervade.domains.corpus import Corpus, looks_like_running_text
 from pervade.domains.instructions import Instructions, looks_like_instructions
-from pervade.init.pretrained import Pretrained, starting_from
+from pervade.init.pretrained import Pretrained, out_of_reach, starting_from
 from pervade.init.random import Random
 from pervade.models.gpt import GPT
+from pervade.models.hf import HuggingFace
+from pervade.nn.decoder import configured
 from pervade.search_space import Choice, Range
 from pervade.tasks.language_model import LanguageModel
 from pervade.train.optim.adamw import AdamW
 from pervade.train.schedule.cosine import Cosine
 from pervade.train.tuning.full import Full
+from pervade.train.tuning.lora import Lora
+
+LONGEST = 512  # tokens that a published model is trained on at once, unless it takes fewer
 
 TASKS = {
     "text-generation": "writes on from a text; a folder of text files, one large file, or a table of texts; or "
@@ -54,20 +60,89 @@ def recipe(
     init: str | Initializer | None = None,
     source: Any = None,
 ) -> Recipe:
-    """gpt-tiny unless another is named. Raises ConfigError where the model writes no text, or has no weights to begin
-    with."""
+    """gpt-tiny from nothing, unless a model or weights are named. Raises ConfigError where the model writes no text, or
+    the weights do not say which tokenizer they go with."""
     if source is not None and looks_like_instructions(source):
-        return instructed(writing(model, init))
-    network: Model = spec.decode(model, Model) if isinstance(model, str) else model or GPT()
-    if not isinstance(network, GPT):
-        raise ConfigError(
-            "text-generation trains a gpt (gpt-tiny, gpt-small, gpt-base); language models of the Hugging Face Hub "
-            "cannot be finetuned yet"
-        )
+        return instructed(recipe(model, task, init))
+    network: Model | None = spec.decode(model, Model) if isinstance(model, str) else model
+    _check(network)
+    if isinstance(network, HuggingFace) and init is None:
+        why = out_of_reach(network)
+        if why is None:
+            return finetune(network)
+        download.announce(f"init: random weights, since no pretrained ones are within reach: {why}")
+        return untrained(network, Random(because=f"no pretrained ones are within reach: {why}"))
     start = starting_from("random" if init is None else init)
-    if isinstance(start, Pretrained):
-        raise ConfigError("text-generation starts from random weights; going on from others is not there yet")
-    return replace(scratch(network), init=start)
+    if not isinstance(start, Pretrained):
+        return untrained(network or GPT(), start)
+    known, domain = start.made_with()
+    if network is None and known is None:
+        where = start.source or "pretrained"
+        raise ConfigError(f"--init {where} does not say which network it is of; name it with --model hf:NAME")
+    chosen = network or known
+    assert chosen is not None
+    _check(chosen)
+    if not isinstance(chosen, HuggingFace) and not isinstance(domain, (Corpus, Instructions)):
+        raise ConfigError(
+            f"--init {start.source or 'pretrained'} comes with no tokenizer, and a gpt's weights mean nothing without "
+            "the one they were trained with; name one of your own runs"
+        )
+    return finetune(chosen, start, domain)
+
+
+def _check(model: Model | None) -> None:
+    """Raises ConfigError where the model writes no text."""
+    if model is None or isinstance(model, GPT):
+        return
+    if not isinstance(model, HuggingFace):
+        raise ConfigError(
+            "text-generation trains a gpt (gpt-tiny, gpt-small, gpt-base), or a causal language model of the Hugging "
+            "Face Hub (hf:OWNER/NAME, hf:FOLDER)"
+        )
+    if not model.writes:
+        configured(f"hf:{model.name}", model.config)  # which says why
+
+
+def untrained(model: Model, start: Initializer) -> Recipe:
+    """Random weights. An architecture of the Hub's keeps its own tokenizer."""
+    if isinstance(model, HuggingFace):
+        return replace(scratch(model), domain=_domain(model), init=start, optimizer=AdamW(lr=1e-3, weight_decay=0.1))
+    return replace(scratch(model), init=start)
+
+
+def finetune(model: Model, init: Initializer | None = None, domain: Domain | None = None) -> Recipe:
+    """Weights that write already: AdamW at a low rate with warm-up and cosine, few passes (Howard & Ruder 2018).
+    `domain` is what they were trained with, where they are of a run."""
+    start = init or Pretrained()
+    chosen = _domain(model) if isinstance(model, HuggingFace) else Corpus()
+    if isinstance(domain, (Corpus, Instructions)) and isinstance(start, Pretrained):
+        ends = domain.ends if isinstance(domain, Corpus) else ()
+        chosen = Corpus(length=domain.length, tokenizer_from=start.source, ends=ends)
+    ours = isinstance(model, GPT)
+    return replace(
+        scratch(model),
+        domain=chosen,
+        init=start,
+        optimizer=AdamW(lr=3e-4 if ours else 2e-5, weight_decay=0.1 if ours else 0.01),
+        epochs=3,
+        batch_size=16 if ours else 8,
+        # A published model's scores are ten times as many numbers as ours.
+        micro_batch=None if ours else 2,
+    )
+
+
+def _domain(model: HuggingFace) -> Corpus:
+    return Corpus(length=min(LONGEST, model.positions or LONGEST), tokenizer_from=model.name, ends=model.ends())
+
+
+def tuned(recipe: Recipe, tuning: str) -> Recipe:
+    """The recipe with adapters beside weights that stay, which are saved alone: such models have GB. Raises ConfigError
+    at "freeze"."""
+    if tuning != "lora":
+        raise ConfigError(
+            f"--{tuning} trains the head alone, and a language model has none apart from its body; take --lora"
+        )
+    return replace(recipe, tuning=Lora(alone=True), optimizer=AdamW(lr=2e-4))
 
 
 def scratch(model: Model) -> Recipe:
@@ -89,37 +164,12 @@ def scratch(model: Model) -> Recipe:
     )
 
 
-def writing(model: str | Model | None = None, init: str | Initializer | None = None) -> Recipe:
-    """A gpt from nothing, or one that goes on from the weights and the tokenizer of a run. Raises ConfigError where the
-    model writes no text, or the weights do not say which tokenizer they go with."""
-    start = starting_from("random" if init is None else init)
-    known, domain = start.made_with() if isinstance(start, Pretrained) else (None, None)
-    network: Any = (spec.decode(model, Model) if isinstance(model, str) else model) or known or GPT()
-    if not isinstance(network, GPT):
-        raise ConfigError(
-            "what writes text here is a gpt (gpt-tiny, gpt-small, gpt-base), or a run of one; language models of the "
-            "Hugging Face Hub cannot be finetuned yet"
-        )
-    if not isinstance(start, Pretrained):
-        return replace(scratch(network), init=start)
-    if not hasattr(domain, "tokenizer"):
-        raise ConfigError(
-            f"--init {start.source} does not say which tokenizer it goes with; name a run of text-generation"
-        )
-    own = Instructions(length=getattr(domain, "length", Instructions.length), tokenizer_from=start.source)
-    return replace(scratch(network), domain=own, init=start, optimizer=AdamW(lr=3e-4, weight_decay=0.1), epochs=3)
-
-
 def instructed(recipe: Recipe) -> Recipe:
-    """A recipe for writing, to learn to answer instead, with the same tokenizer where one is taken."""
+    """A recipe for writing, to learn to answer instead."""
     taken: Any = recipe.domain
-    source = getattr(taken, "tokenizer_from", "")
+    source = taken.tokenizer_from
     own = Instructions(length=taken.length, tokenizer_from=source) if source else Instructions()
     return replace(recipe, domain=own, source=ByLength())
-
-
-def tuned(recipe: Recipe, tuning: str) -> Recipe:
-    raise ConfigError(f"--{tuning} is not there for models that write; leave it out, and all weights learn")
 
 
 def search_space(recipe: Recipe) -> dict[str, Range | Choice]:
@@ -127,4 +177,6 @@ def search_space(recipe: Recipe) -> dict[str, Range | Choice]:
     if not isinstance(recipe.domain, (Corpus, Instructions)):
         return {}
     lr = recipe.optimizer.lr
+    if not isinstance(recipe.model, GPT):
+        return {"optimizer.lr": Range(lr / 10, lr * 10, log=True), "epochs": Choice((1, 2, 3))}
     return {"optimizer.lr": Range(lr / 5, lr * 5, log=True), "model.dropout": Choice((0.0, 0.1, 0.2))}

@@ -13,7 +13,7 @@ from pervade.core.errors import ConfigError
 from pervade.core.protocols import EarlyStopping, Initializer, Model, Recipe
 from pervade.data.sources.by_length import ByLength
 from pervade.domains.preferences import Preferences, looks_like_preferences
-from pervade.init.pretrained import Pretrained, starting_from
+from pervade.init.pretrained import Pretrained
 from pervade.recipes import language
 from pervade.search_space import Choice, Range
 from pervade.tasks.prefer import Prefer
@@ -37,15 +37,15 @@ def recipe(
     init: str | Initializer | None = None,
     source: Any = None,
 ) -> Recipe:
-    """From the weights, the tokenizer and the template of a run. Raises ConfigError where there is none to go on from:
+    """From the weights, the tokenizer and the template of a run, or of a published model. Raises ConfigError where there is none to go on from:
     a model that cannot write has no answers to choose between. Without DATA, the recipe to look at."""
-    start = starting_from("random" if init is None else init)
-    if not isinstance(start, Pretrained) and (init is not None or source is not None):
+    base = language.recipe(model, init=init)
+    if not isinstance(base.init, Pretrained) and (init is not None or source is not None):
         raise ConfigError(
             "text-preference goes on from a model that writes: name one with --init RUN, for example what "
-            "`pervade train` made of texts, or of instructions and answers (--task text-generation)"
+            "`pervade train` made of texts, or of instructions and answers (--task text-generation), or with --model "
+            "hf:NAME"
         )
-    base = language.writing(model, start)
     taken: Any = language.instructed(base).domain
     return replace(
         base,

@@ -20,12 +20,14 @@ from pervade.core.registry import register
 from pervade.core.types import Batch, Json, Output, Parts, Rows, Table
 from pervade.data import vocabulary
 from pervade.data.corpus import IGNORED, overlap
+from pervade.engine.fit import cut
 from pervade.metrics.language import language_metrics
 from pervade.nn.sampling import Sampling, choose
 
 SAMPLES = 4  # texts that are written for the report, by the seeds 0, 1, …
 SAMPLE_LENGTH = 120  # tokens of each
 LIKELIEST = Sampling(length=SAMPLE_LENGTH, temperature=0)  # how questions are answered for the report
+MOST_SCORES = 1 << 26  # numbers that the output of rows which are judged together holds at most, 268 MB
 MOST_COMPRESSED = 60_000_000  # bytes of training text that the compressor beside the model may look back on
 
 
@@ -55,8 +57,11 @@ class LanguageModel(Task):
     def infer(self, model: Module, batch: Batch, context: Context) -> Output:
         """Where the batch has targets, what the model makes of them; else what it writes on, row by row."""
         if "target" in batch:
-            loss = losses(self.forward(model, batch, context)["logits"], batch["target"])
-            return {"loss": loss.sum(1)}
+            # A published model's vocabulary is large, and so is what it says of a batch.
+            row = batch["input"].shape[1] * int(self.outputs(context.domain)["logits"])
+            pieces = cut(batch, max(MOST_SCORES // row, 1))
+            found = [losses(self.forward(model, each, context)["logits"], each["target"]) for each in pieces]
+            return {"loss": torch.cat(found).sum(1)}
         lengths = batch["mask"].sum(1).tolist() if "mask" in batch else [batch["input"].shape[1]] * len(batch["input"])
         written = [
             self._written(model, batch["input"][i, : int(length)].tolist(), context.domain)
@@ -86,16 +91,16 @@ class LanguageModel(Task):
         return {**table, "bits": bits, "tokens": counted, "bytes": batch["bytes"].cpu().numpy()}
 
     def write(self, model: Module, tokens: Sequence[int], domain: Domain) -> Iterator[int]:
-        return write(model, tokens, self.sampling, end_of(domain))
+        return write(model, tokens, self.sampling, end_of(domain), ends_of(domain))
 
     def stops(self, tokens: Sequence[int], domain: Domain) -> bool:
         """Whether one of the texts at which to stop was written."""
-        text = vocabulary.tokenizer(_tokenizer(domain)).decode(list(tokens)) if self.sampling.stop else ""
+        text = vocabulary.continued(_tokenizer(domain), tokens) if self.sampling.stop else ""
         return any(each in text for each in self.sampling.stop)
 
     def decode(self, tokens: Sequence[int], domain: Domain) -> str:
         """The text of tokens, up to the first of the texts at which to stop."""
-        text = str(vocabulary.tokenizer(_tokenizer(domain)).decode(list(tokens)))
+        text = vocabulary.continued(_tokenizer(domain), tokens)
         ends = [found for each in self.sampling.stop if (found := text.find(each)) >= 0]
         return text[: min(ends)] if ends else text
 
@@ -125,7 +130,8 @@ class LanguageModel(Task):
         written = []
         for seed in range(SAMPLES):
             sampling = Sampling(length=SAMPLE_LENGTH, temperature=1.0, top_p=0.95, seed=seed)
-            written.append(list(write(model, [end_of(domain)], sampling, end_of(domain))))
+            start = [*getattr(domain, "begins", ())] or [end_of(domain)]
+            written.append(list(write(model, start, sampling, end_of(domain), ends_of(domain))))
         copied = overlap(written, domain.tokens(train), 8)
         return {
             "samples": [
@@ -177,9 +183,10 @@ def losses(logits: Tensor, target: Tensor) -> Tensor:
     return F.cross_entropy(logits.float().transpose(1, 2), target, reduction="none", ignore_index=IGNORED)
 
 
-def write(model: Any, tokens: Sequence[int], sampling: Sampling, end: int) -> Iterator[int]:
-    """Token after token, until `end` or the length that was asked for. Each costs one pass over itself: what came
-    before stands in a cache, until the model's longest text is full; then the older half is forgotten.
+def write(model: Any, tokens: Sequence[int], sampling: Sampling, end: int, others: Sequence[int] = ()) -> Iterator[int]:
+    """Token after token, until `end`, one of the `others` that end a text, or the length that was asked for. Each costs
+    one pass over itself: what came before stands in a cache, until the model's longest text is full; then the older
+    half is forgotten.
 
     The same as without a cache, and the same again by the same seed.
     """
@@ -193,7 +200,7 @@ def write(model: Any, tokens: Sequence[int], sampling: Sampling, end: int) -> It
         with torch.inference_mode():
             logits = model(torch.tensor([unread], device=device), caches=caches)["logits"][0, -1]
         token = choose(logits, text, sampling, random)
-        if token == end:
+        if token == end or token in others:
             return
         yield token
         text.append(token)

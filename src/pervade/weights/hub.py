@@ -19,7 +19,8 @@ TOKENIZER = (
     *("merges.txt", "sentencepiece.bpe.model", "spiece.model", "spm.model"),
     "chat_template.jinja",
 )
-SMALL = ("config.json", "preprocessor_config.json", *TOKENIZER)  # what is read beside the weights
+GENERATION = "generation_config.json"  # of a model that writes: the tokens that end a text, among others
+SMALL = ("config.json", "preprocessor_config.json", GENERATION, *TOKENIZER)  # what is read beside the weights
 INDEX = tuple(f"{name}.index.json" for name in locate.HUB_WEIGHTS)
 
 
@@ -49,6 +50,17 @@ class HubRepository:
         """config.json. Raises CheckpointError where it is not in the cache and cannot be downloaded."""
         folder = self._cached("config.json") or self._download(["config.json"])
         return locate.read_config(folder / "config.json")
+
+    def generation(self) -> dict[str, Any]:
+        """generation_config.json; empty where it has none, or that is neither here nor to be had: it adds to what
+        config.json says, and is nothing that a network needs."""
+        folder = self._cached(GENERATION)
+        if folder is None and download.offline() is None and download.reachable(self.host):
+            try:
+                folder = self._download([GENERATION])
+            except CheckpointError:
+                return {}
+        return locate.read_config(folder / GENERATION) if folder is not None else {}
 
     def read(self) -> Checkpoint:
         """Raises CheckpointError where the weights are not in the cache and cannot be downloaded."""

@@ -72,10 +72,11 @@ def transplant(network: nn.Module, checkpoint: Checkpoint, labels: Sequence[str]
 
 
 def head_names(network: nn.Module) -> set[str]:
-    """The weights that turn features into outputs: `head` where there is one, else the last dense layer."""
-    names = network.state_dict().keys()
+    """The weights that turn features into outputs: `head` where there is one, else the last dense layer. None where the
+    body has its outputs itself (a language model's tokens are not classes that may be others)."""
     if isinstance(network, Backbone) and not network.head:
-        return set()  # what it gives out comes from its embedding
+        return set()
+    names = network.state_dict().keys()
     # An auxiliary classifier is found by its names, as the body is; only its last layer counts classes.
     head = {name for name in names if name.startswith("head.") and not name.startswith("head.auxiliary.")}
     head |= {name for name in names if name.startswith("head.auxiliary.fc.")}

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from torch.nn import Module, Parameter
 
+from pervade.core.errors import ConfigError
 from pervade.core.protocols import ParameterGroup, Tuning
 from pervade.core.registry import register
 from pervade.nn import backbone
@@ -21,7 +22,13 @@ from pervade.nn import backbone
 class Freeze(Tuning):
     def groups(self, network: Module, parameters: Sequence[Parameter]) -> list[ParameterGroup]:
         body = {id(p) for p in self._body(network).parameters()}
-        return [ParameterGroup([p for p in parameters if id(p) not in body])]
+        learning = [p for p in parameters if id(p) not in body]
+        if not learning:
+            raise ConfigError(
+                "tuning freeze trains the head alone, and this network has none apart from its body (it writes text); "
+                "take -o tuning=lora"
+            )
+        return [ParameterGroup(learning)]
 
     def frozen(self, network: Module, progress: float) -> list[Module]:
         return [self._body(network)]
