@@ -54,10 +54,9 @@ class Backbone(nn.Module):
 def mark_rows(network: nn.Module) -> None:
     """Marks weights whose rows have nothing to do with one another, each a token's or a class's: an optimiser that
     treats matrices as a whole leaves these alone (`row_by_row`)."""
-    heads = list(network.head.modules()) if isinstance(network, Backbone) else []
-    for module in (*network.modules(), *heads):
-        if isinstance(module, nn.Embedding) or (module in heads and isinstance(module, nn.Linear)):
-            module.weight.row_by_row = True  # type: ignore[assignment,union-attr]
+    heads = list(network.head.values()) if isinstance(network, Backbone) else []
+    for module in (*heads, *(each for each in network.modules() if isinstance(each, nn.Embedding))):
+        setattr(module.weight, "row_by_row", True)  # noqa: B010  (torch's types know no marks)
 
 
 def known(network: nn.Module, what: str) -> Backbone:

