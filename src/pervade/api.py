@@ -118,22 +118,31 @@ class Run:
             for each in left_out:
                 yield {"input": each.source, "error": each.reason}
 
+    @property
+    def takes_turns(self) -> bool:
+        """Whether its model answers in conversations, and does not just write on."""
+        return hasattr(self.recipe().domain, "held_out")
+
     def write(
-        self, text: str = "", checkpoint: str | None = None, device: str = "auto", **sampling: Any
+        self,
+        text: str | list[dict[str, str]] = "",
+        checkpoint: str | None = None,
+        device: str = "auto",
+        **sampling: Any,
     ) -> Iterator[str]:
-        """What the model writes on from `text`, piece by piece as it comes. Raises ConfigError where it writes
-        nothing."""
+        """What the model writes on from `text`, or answers to it, piece by piece as it comes. A conversation so far is
+        a list of messages, {"role": "user", "content": …}. Raises ConfigError where it writes nothing."""
         return self.writer(checkpoint, device, **sampling)(text)
 
     def writer(
         self, checkpoint: str | None = None, device: str = "auto", **sampling: Any
-    ) -> Callable[[str], Iterator[str]]:
+    ) -> Callable[[str | list[dict[str, str]]], Iterator[str]]:
         """As `write`, with the model loaded once for any number of texts."""
         loaded = self.load(checkpoint)
         task: Any = _sampling(loaded.task, sampling)
         network = loaded.network.to(runtime.pick_device(device))
 
-        def write(text: str) -> Iterator[str]:
+        def write(text: str | list[dict[str, str]]) -> Iterator[str]:
             example = loaded.domain.transform({"text": text, "id": "text"}, None)[0]
             tokens: list[int] = []
             told = whole = ""

@@ -65,6 +65,7 @@ class TimeLimit:
         task, start = self.recipe.task, time.monotonic()
         with predict.judging(network):
             task.made(network, self.train, Context(self.domain))
+            task.replies(network, some, self.train, Context(self.domain))
         features = self.domain.plain_features(self.train, some)
         plain = None if features is None else task.plain(features, self.train, table, self.domain)
         return time.monotonic() - start + (0.0 if plain is None else BESIDE * self.figures)

@@ -91,6 +91,9 @@ def _converse(run: Any, checkpoint: str | None, device: str, sampling: dict[str,
             "any, a model that writes text talks at a terminal"
         )
     write = run.writer(checkpoint, device, **sampling)
+    if run.takes_turns:
+        _take_turns(write)
+        return
     typer.echo("write, and the model goes on; end with Ctrl-D", err=True)
     text = ""
     while True:
@@ -103,6 +106,27 @@ def _converse(run: Any, checkpoint: str | None, device: str, sampling: dict[str,
             text += piece
         typer.echo()
         text += "\n"
+
+
+def _take_turns(write: Any) -> None:
+    """Question and answer, each a message of one conversation, until the end of input."""
+    typer.echo("ask, and the model answers; what is oldest it forgets in time; end with Ctrl-D", err=True)
+    messages: list[dict[str, str]] = []
+    while True:
+        try:
+            said = input("> ")
+        except EOFError:
+            return
+        if not said.strip():
+            continue
+        messages.append({"role": "user", "content": said})
+        answer = ""
+        for piece in write(messages):
+            typer.echo(piece, nl=False)
+            answer += piece
+        typer.echo()
+        # One that says nothing is no turn, and the next question stands alone.
+        messages = [*messages, {"role": "assistant", "content": answer}] if answer.strip() else messages[:-1]
 
 
 def _text(row: dict[str, Any]) -> str:

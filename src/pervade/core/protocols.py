@@ -207,6 +207,10 @@ class Task(Protocol):
         """What the model makes by itself (samples), shown beside the metrics as `details` are."""
         return {}
 
+    def replies(self, model: Module, rows: Rows, train: Rows, context: Context) -> dict[str, Json]:
+        """What the model answers to a few of the measured rows, shown beside the metrics as `details` are."""
+        return {}
+
     def plain(self, features: PlainFeatures, train: Rows, columns: Mapping[str, Any], domain: Domain) -> Plain | None:
         """What a linear model on plain features says of the rows of a predictions file, as the same columns; None where
         this task has none."""

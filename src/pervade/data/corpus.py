@@ -96,6 +96,14 @@ def _pieces(digest: str, count: int, read: Callable[[int], str], end: int, begin
     return run(), lambda: np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
 
 
+def filled(rows: Sequence[np.ndarray], filling: int) -> np.ndarray:
+    """Rows of tokens (n, t) int64, shorter ones filled up at their end."""
+    found = np.full((len(rows), max(map(len, rows))), filling, np.int64)
+    for number, row in enumerate(rows):
+        found[number, : len(row)] = row
+    return found
+
+
 def overlap(texts: Sequence[Sequence[int]], known: Tokens, run: int) -> list[float | None]:
     """Of each text's runs of `run` tokens, the share that stands so in the training text; None of a shorter one."""
     stream = known.stream[:MOST_REMEMBERED]

@@ -90,7 +90,9 @@ def details(run: RunDirectory, loaded: Loaded, rows: Rows, split: str, columns: 
     with a predictions file of its own and paired differences; what the task alone compares with is "constant"."""
     train, chosen = rows.where("split", "train"), rows.where("split", split)
     found = loaded.task.details(columns, train, loaded.domain)
-    found |= loaded.task.made(loaded.network, train, Context(loaded.domain, decision=loaded.decision))
+    context = Context(loaded.domain, decision=loaded.decision)
+    found |= loaded.task.made(loaded.network, train, context)
+    found |= loaded.task.replies(loaded.network, chosen, train, context)
     features = loaded.domain.plain_features(train, chosen)
     plain = None if features is None else loaded.task.plain(features, train, columns, loaded.domain)
     if features is None or plain is None:

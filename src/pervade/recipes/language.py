@@ -4,6 +4,8 @@ pervade train DATA                    a folder of text files, or one: gpt-tiny f
 pervade train DATA --model gpt-small  a larger one
 pervade train DATA --model hf:NAME    finetune(): a published causal language model, or one in a folder
 pervade train DATA --init RUN         finetune(): goes on from what one of our own runs has learnt
+pervade train CHATS.jsonl             conversations, or instructions and answers: it learns to answer
+pervade train CHATS.jsonl --init RUN  what a run, or a published model, has learnt to write, taught to answer
 """
 
 from __future__ import annotations
@@ -15,8 +17,11 @@ from typing import Any
 from pervade.core import download, spec
 from pervade.core.errors import ConfigError
 from pervade.core.protocols import Domain, EarlyStopping, Initializer, Model, Recipe
+from pervade.data import conversations
+from pervade.data.sources.by_length import ByLength
 from pervade.data.sources.stream import Stream
 from pervade.domains.corpus import Corpus, looks_like_running_text
+from pervade.domains.instructions import Instructions, looks_like_instructions
 from pervade.init.pretrained import Pretrained, out_of_reach, starting_from
 from pervade.init.random import Random
 from pervade.models.gpt import GPT
@@ -31,12 +36,23 @@ from pervade.train.tuning.lora import Lora
 
 LONGEST = 512  # tokens that a published model is trained on at once, unless it takes fewer
 
-TASKS = {"text-generation": "writes on from a text; a folder of text files, one large file, or a table of texts"}
+TASKS = {
+    "text-generation": "writes on from a text; a folder of text files, one large file, or a table of texts; or "
+    "answers, from a table of messages, of prompt and completion, or of instruction, input and output"
+}
 
 
 def recognises(source: Any, label_column: str | None = None, text_column: str | None = None) -> str | None:
     plain = isinstance(source, (str, os.PathLike)) and label_column is None
-    return "text-generation" if plain and looks_like_running_text(source) else None
+    if not plain:
+        return None
+    if (
+        text_column is None
+        and looks_like_instructions(source)
+        and not conversations.holds_pairs(conversations.peek(source))
+    ):
+        return "text-generation"
+    return "text-generation" if looks_like_running_text(source) else None
 
 
 def recipe(
@@ -45,8 +61,14 @@ def recipe(
     init: str | Initializer | None = None,
     source: Any = None,
 ) -> Recipe:
-    """gpt-tiny from nothing, unless a model or weights are named. Raises ConfigError where the model writes no text, or
-    the weights do not say which tokenizer they go with."""
+    """gpt-tiny from nothing, unless a model or weights are named; of conversations, what learns to answer. Raises
+    ConfigError where the model writes no text, or the weights do not say which tokenizer they go with."""
+    made = writing(model, init)
+    return instructed(made) if source is not None and looks_like_instructions(source) else made
+
+
+def writing(model: str | Model | None = None, init: str | Initializer | None = None) -> Recipe:
+    """What learns to write: from nothing, or on from weights and with their tokenizer. Raises as `recipe` does."""
     network: Model | None = spec.decode(model, Model) if isinstance(model, str) else model
     _check(network)
     if isinstance(network, HuggingFace) and init is None:
@@ -65,7 +87,7 @@ def recipe(
     chosen = network or known
     assert chosen is not None
     _check(chosen)
-    if not isinstance(chosen, HuggingFace) and not isinstance(domain, Corpus):
+    if not isinstance(chosen, HuggingFace) and not hasattr(domain, "tokenizer"):
         raise ConfigError(
             f"--init {start.source or 'pretrained'} comes with no tokenizer, and a gpt's weights mean nothing without "
             "the one they were trained with; name one of your own runs"
@@ -97,9 +119,13 @@ def finetune(model: Model, init: Initializer | None = None, domain: Domain | Non
     """Weights that write already: AdamW at a low rate with warm-up and cosine, few passes (Howard & Ruder 2018).
     `domain` is what they were trained with, where they are of a run."""
     start = init or Pretrained()
-    chosen = _domain(model) if isinstance(model, HuggingFace) else Corpus()
-    if isinstance(domain, Corpus) and isinstance(start, Pretrained):
-        chosen = Corpus(length=domain.length, tokenizer_from=start.source, ends=domain.ends)
+    if hasattr(domain, "tokenizer") and isinstance(start, Pretrained):
+        taken: Any = domain
+        # One that answers knows where an answer ends; where a text does, the model says.
+        ends = taken.ends if isinstance(domain, Corpus) else model.ends() if isinstance(model, HuggingFace) else ()
+        chosen = Corpus(length=taken.length, tokenizer_from=start.source, ends=ends)
+    else:
+        chosen = _domain(model) if isinstance(model, HuggingFace) else Corpus()
     ours = isinstance(model, GPT)
     return replace(
         scratch(model),
@@ -146,9 +172,17 @@ def scratch(model: Model) -> Recipe:
     )
 
 
+def instructed(recipe: Recipe) -> Recipe:
+    """A recipe for writing, to learn to answer instead, with the same tokenizer where one is taken."""
+    taken: Any = recipe.domain
+    source = getattr(taken, "tokenizer_from", "")
+    own = Instructions(length=taken.length, tokenizer_from=source) if source else Instructions()
+    return replace(recipe, domain=own, source=ByLength())
+
+
 def search_space(recipe: Recipe) -> dict[str, Range | Choice]:
     """What `pervade tune` varies."""
-    if not isinstance(recipe.domain, Corpus):
+    if not isinstance(recipe.domain, (Corpus, Instructions)):
         return {}
     lr = recipe.optimizer.lr
     if not isinstance(recipe.model, GPT):

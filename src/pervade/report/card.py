@@ -27,6 +27,8 @@ PIPELINES = {
     ("text", "tag"): "text-classification",
     ("text", "regress"): "text-classification",  # as the Hub files similarity and grading
     ("corpus", "language-model"): "text-generation",
+    ("instructions", "language-model"): "text-generation",
+    ("preferences", "prefer"): "text-generation",
     ("speech", "classify"): "audio-classification",
 }
 
@@ -76,6 +78,7 @@ def build(record: Record) -> str:
         judgement=calibration.judge(result),
         many=wording.noun(record),
         writes=record.part("task").get("use") == "language-model",
+        answers=record.part("domain").get("use") in ("instructions", "preferences"),
         splits=[f"{wording.count(number)} {name}" for name, number in record.split_counts.items()],
         source=_public(str(record.data.get("source", "not recorded"))),
         left_out=len(record.left_out),

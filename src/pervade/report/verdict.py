@@ -15,13 +15,15 @@ SPLIT_WORDS = {
 }
 
 
-# What a model does whose task is not to tell classes apart.
+# What a model does whose task is not to tell classes apart; by its domain too, where that makes a difference.
 QUESTIONS = {
     "tag": "says which of {labels} labels a {one} has",
     "regress": "estimates a number from a {one}",
     "fill-mask": "fills in hidden words of a {one}",
     "answer-span": "finds the answer to a {one} in its text",
     "language-model": "writes on from a {one}",
+    "instructions language-model": "answers in a {one}",
+    "prefer": "answers, and finds the preferred of two answers the likelier",
     "contrast": "tells whether two {many} are of the same",
 }
 
@@ -61,7 +63,8 @@ def rival(result: Result) -> str:
 
 def does(record: Record, labels: list[str], proven: bool = True, than: str = "guessing") -> str:
     """What the model does, or, where it has not been `proven` to do better `than` that, what it was trained to do."""
-    question = QUESTIONS.get(str(record.part("task").get("use")))
+    task, domain = record.part("task").get("use"), record.part("domain").get("use")
+    question = QUESTIONS.get(f"{domain} {task}") or QUESTIONS.get(str(task))
     if question is not None:
         nouns = {"one": wording.noun(record, 1), "many": wording.noun(record)}
         claim = question.format(**nouns, labels=wording.count(len(labels)))

@@ -29,6 +29,8 @@ NOUNS = {
     "image": ("picture", "pictures"),
     "text": ("text", "texts"),
     "corpus": ("text", "texts"),
+    "instructions": ("conversation", "conversations"),
+    "preferences": ("pair of answers", "pairs of answers"),
     "masked": ("text", "texts"),
     "questions": ("question", "questions"),
     "speech": ("recording", "recordings"),
@@ -38,10 +40,13 @@ NOUNS = {
 SHARES = (
     *("accuracy", "balanced_accuracy", "precision", "recall", "exact_match", "masked_accuracy"),
     *("subset_accuracy", "hamming_loss", "coverage"),
+    *("chosen_likelier", "chosen_likelier_per_token"),
     *("equal_error_rate", "threshold_accuracy", "threshold_far", "threshold_frr"),
 )
 
 TITLES = {
+    "chosen_likelier": "Share of pairs with the chosen answer likelier",
+    "chosen_likelier_per_token": "Share of pairs with the chosen answer likelier, by the token",
     "accuracy": "Right answers (accuracy)",
     "equal_error_rate": "Equal error rate (EER)",
     "tar_at_far_0.01": "One person accepted where 1% of strangers are (TAR at FAR 1%)",

@@ -1,4 +1,4 @@
-"""What comes next in a text: trained on running text, measured in bits per byte, used by letting it write."""
+"""What comes next in a text, or is answered: measured in bits per byte, used by letting it write."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from pervade.nn.sampling import Sampling, choose
 SAMPLES = 4  # texts that are written for the report, by the seeds 0, 1, …
 SAMPLE_LENGTH = 120  # tokens of each
 MOST_SCORES = 1 << 26  # numbers that the output of rows which are judged together holds at most, 268 MB
+LIKELIEST = Sampling(length=SAMPLE_LENGTH, temperature=0)  # how questions are answered for the report
 MOST_COMPRESSED = 60_000_000  # bytes of training text that the compressor beside the model may look back on
 
 
@@ -34,12 +35,16 @@ MOST_COMPRESSED = 60_000_000  # bytes of training text that the compressor besid
 @dataclass(frozen=True)
 class LanguageModel(Task):
     """The model returns "logits" (n, t, v); the batch holds "target" (n, t) int64, the token after each, -100 where it
-    is not asked for, and in evaluation "bytes" (n,), those of the text that a window stands for."""
+    is not asked for, and in evaluation "bytes" (n,), those of the text that a window stands for.
+
+    The domain gives `tokens(rows)`, what was learnt as one stream, and, where these are not the tokenizer's own,
+    `ends`, the tokens at which writing ends. One of questions and answers gives `held_out(row)`, a row as the two."""
 
     sampling: Sampling = field(default_factory=Sampling)
 
     def examine(self, rows: Rows) -> None:
-        if "split" in rows and len(rows.where("split", "train")) == 0:
+        # In a cross-validation every row is tested, and trains in the other folds.
+        if "split" in rows and "fold" not in rows and len(rows.where("split", "train")) == 0:
             raise DataError("nothing is left to learn from; add texts")
 
     def outputs(self, domain: Domain) -> dict[str, int]:
@@ -75,12 +80,14 @@ class LanguageModel(Task):
 
     def predictions(self, output: Output, batch: Batch, context: Context) -> Table:
         """ "bits" (n,) that the text costs, its "tokens" and "bytes"; or "text", what was written."""
-        table: Table = {name: batch[name] for name in ("row", "part") if name in batch}
+        table: Table = {"row": batch["row"]}
         if "tokens" in output:
             texts = [self.decode([t for t in each if t >= 0], context.domain) for each in output["tokens"].tolist()]
             return {**table, "text": texts}
         counted = (batch["target"] != IGNORED).sum(1).cpu().numpy()
         bits = output["loss"].double().cpu().numpy() / math.log(2)
+        # Short texts are one window and long ones several: all batches say which, so that they make one table.
+        table["part"] = batch["part"] if "part" in batch else torch.zeros_like(batch["row"])
         return {**table, "bits": bits, "tokens": counted, "bytes": batch["bytes"].cpu().numpy()}
 
     def write(self, model: Module, tokens: Sequence[int], domain: Domain) -> Iterator[int]:
@@ -116,8 +123,10 @@ class LanguageModel(Task):
 
     def made(self, model: Module, train: Rows, context: Context) -> dict[str, Json]:
         """ "samples": texts written by fixed seeds, each with the share of its runs of eight tokens that stand so in
-        the training text."""
+        the training text. None of a model that answers, for which see `replies`."""
         domain: Any = context.domain
+        if hasattr(domain, "held_out"):
+            return {}
         written = []
         for seed in range(SAMPLES):
             sampling = Sampling(length=SAMPLE_LENGTH, temperature=1.0, top_p=0.95, seed=seed)
@@ -130,6 +139,30 @@ class LanguageModel(Task):
                 for seed, (tokens, share) in enumerate(zip(written, copied, strict=True))
             ]
         }
+
+    def replies(self, model: Module, rows: Rows, train: Rows, context: Context) -> dict[str, Json]:
+        """ "replies": to questions evenly spaced over the rows, what the model answers, always the likeliest token,
+        with the row's own answer, and the share of runs of eight tokens that stand so in the answers trained on."""
+        domain: Any = context.domain
+        if not hasattr(domain, "held_out"):
+            return {}
+        chosen = [rows[int(i)] for i in np.linspace(0, len(rows) - 1, min(SAMPLES, len(rows)))]
+        found: list[dict[str, Any]] = []
+        written: list[list[int]] = []
+        for row in chosen:
+            messages, answer = domain.held_out(row)
+            reply, why = "", ""
+            written.append([])
+            try:
+                asked = domain.transform({"messages": messages}, None)[0]["input"].tolist()
+            except DataError as error:  # longer than the model reads
+                why = str(error)
+            else:
+                written[-1] = list(write(model, asked, LIKELIEST, end_of(domain)))
+                reply = self.decode(written[-1], domain)
+            found.append({"id": row["id"], "messages": messages, "answer": answer, "reply": reply, "why": why})
+        copied = overlap(written, domain.tokens(train), 8)
+        return {"replies": [{**each, "copied": share} for each, share in zip(found, copied, strict=True)]}
 
     def plain(self, features: PlainFeatures, train: Rows, columns: Mapping[str, Any], domain: Domain) -> Plain | None:
         """xz at its best setting, which has seen the training text: what the texts add to its size. All texts are

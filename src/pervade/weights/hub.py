@@ -17,6 +17,7 @@ from pervade.weights.checkpoint import Checkpoint
 TOKENIZER = (
     *("tokenizer.json", "vocab.txt", "tokenizer_config.json", "special_tokens_map.json", "vocab.json"),
     *("merges.txt", "sentencepiece.bpe.model", "spiece.model", "spm.model"),
+    "chat_template.jinja",
 )
 GENERATION = "generation_config.json"  # of a model that writes: the tokens that end a text, among others
 SMALL = ("config.json", "preprocessor_config.json", GENERATION, *TOKENIZER)  # what is read beside the weights

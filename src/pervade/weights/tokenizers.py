@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 from pervade.core import files
 from pervade.core.errors import CheckpointError
 from pervade.data import vocabulary
+from pervade.data.chat import PLAIN, Chat
 from pervade.weights import locate
 from pervade.weights.hub import HubRepository
 
@@ -24,3 +27,39 @@ def read(source: str) -> str:
         raise CheckpointError(f"{own} holds no tokenizer: it was not trained on texts; name another with --init")
     vocabulary.attach(own, digest)
     return vocabulary.text_of(digest)
+
+
+def chat(source: str) -> Chat:
+    """The chat template that belongs to a tokenizer, and what its first and last tokens are called; the plain template
+    of ours where it has none. Raises CheckpointError where it cannot be read."""
+    folder = Path(source)
+    if not folder.is_dir():
+        folder = HubRepository(source).tokenizer_folder()
+    own = locate.own_checkpoint(folder)
+    if own is not None:
+        domain = files.read_json(own / "preprocess.json", "domain")["domain"]
+        if domain.get("template"):
+            return Chat(domain["template"], domain["bos"], domain["eos"])
+        end = _end(vocabulary.keep(read(source)))
+        return Chat(PLAIN, end, end)
+    path = folder / "tokenizer_config.json"
+    settings = locate.read_config(path) if path.is_file() else {}
+    end = _name(settings.get("eos_token")) or _end(vocabulary.keep(read(source)))
+    alone = folder / "chat_template.jinja"
+    template = alone.read_text(encoding="utf-8") if alone.is_file() else settings.get("chat_template")
+    if isinstance(template, list):  # several by name
+        template = next((each.get("template") for each in template if each.get("name") == "default"), None)
+    if template is None:
+        return Chat(PLAIN, end, end)
+    if not isinstance(template, str):
+        raise CheckpointError(f"{path}: chat_template is {json.dumps(template)[:60]}, not a text; mend it")
+    return Chat(template, _name(settings.get("bos_token")), end)
+
+
+def _name(token: Any) -> str:
+    """A special token's name, which stands there alone or among its properties."""
+    return str(token.get("content") or "") if isinstance(token, dict) else str(token or "")
+
+
+def _end(digest: str) -> str:
+    return str(vocabulary.tokenizer(digest).id_to_token(vocabulary.require(digest, vocabulary.END, "writing text")))

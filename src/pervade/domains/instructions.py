@@ -1,0 +1,340 @@
+"""Conversations to learn to answer: what the assistant says is learnt, from all that was said before it.
+
+Rows are written as one text by a chat template (data/chat.py): the model's own where its tokenizer comes with one, else
+a plain one of ours. The template is a field of the fitted domain, so that `predict` asks as training did.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.random import Generator
+from pydantic import Field
+from torch.nn import Module
+
+from pervade.core.download import announce
+from pervade.core.errors import ConfigError, DataError
+from pervade.core.protocols import Domain, PlainFeatures, Probe, Task
+from pervade.core.registry import register
+from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
+from pervade.data import conversations, corpus, tables, texts, vocabulary
+from pervade.data.chat import Chat, Message, ending, marked
+from pervade.data.conversations import Read
+from pervade.data.corpus import IGNORED, Tokens
+from pervade.weights import tokenizers
+
+
+@register("domain")
+@dataclass(frozen=True)
+class Instructions(Domain):
+    given: ClassVar[str] = "TEXT"
+
+    length: Annotated[int, Field(ge=16, le=65_536)] = 512  # tokens that the model sees at once
+    num_tokens: Annotated[int, Field(ge=300, le=200_000)] = 4096  # of a tokenizer that is learnt here
+    tokenizer_from: str = ""  # a model's name or folder, or a run of ours, whose tokenizer and template are taken
+    encoding: str = "utf-8"
+    template: str = ""  # Jinja; empty: what comes with `tokenizer_from`, or the plain one of data/chat.py
+    bos: str = ""  # what the template is told for the token that begins a text, and the one that ends an answer; empty:
+    eos: str = ""  # what belongs to the tokenizer
+    tokenizer: str = ""  # SHA-256 of the tokenizer, which lies beside preprocess.json
+
+    def __post_init__(self) -> None:
+        if not texts.known_encoding(self.encoding):
+            raise ConfigError(f"domain.encoding {self.encoding!r} is unknown; write for example utf-8, gb18030, cp1252")
+
+    @property
+    def repeats(self) -> bool:
+        return True
+
+    # reading
+
+    def read(self, source: Any) -> tuple[Rows, list[LeftOut]]:
+        """A row a conversation. A list are questions: texts, files, tables, or messages (`Run.predict`)."""
+        if isinstance(source, (list, tuple)):
+            return self._read_questions(source)
+        return self._read_rows(conversations.read(source, self.encoding), str(source))
+
+    def _read_rows(self, read: Read, source: str) -> tuple[Rows, list[LeftOut]]:
+        form = conversations.form(read.columns)
+        if form is None:
+            raise DataError(
+                f"{source} has no columns of conversations, only {', '.join(read.columns)}; name them messages, or "
+                "prompt and completion, or instruction, input and output"
+            )
+        found = [conversations.of_record(record, form) for record in read.records]
+        announce(f"data: conversations by the columns {form}; the answers alone are learnt")
+        return kept(read, {"messages": found}, [each if isinstance(each, str) else None for each in found])
+
+    def _read_questions(self, sources: Sequence[Any]) -> tuple[Rows, list[LeftOut]]:
+        if sources and all(isinstance(each, dict) for each in sources):
+            sources = [list(sources)]  # one conversation
+        found: list[tuple[str, list[Message] | str]] = []
+        for source in sources:
+            if isinstance(source, (list, tuple)):
+                found.append((str(source[-1].get("content", "")) if source else "", question(list(source))))
+            elif os.path.isfile(source) and tables.is_table(Path(source)):  # noqa: PTH113  (too long for a name)
+                read = conversations.read(source, self.encoding)
+                found += [(name, _asked(each)) for name, each in zip(read.ids, read.records, strict=True)]
+            elif os.path.isfile(source):  # noqa: PTH113
+                found.append((str(source), question(texts.read_file(Path(source), self.encoding))))
+            else:
+                found.append((str(source), question(str(source))))
+        good = [(name, each) for name, each in found if not isinstance(each, str)]
+        rows = Rows({"id": [name for name, _ in good], "messages": [each for _, each in good]})
+        return rows, [LeftOut(name, each) for name, each in found if isinstance(each, str)]
+
+    def prepare(
+        self, rows: Rows, progress: Callable[[int, int], None], keep: bool = True
+    ) -> tuple[Rows, list[LeftOut]]:
+        """Adds "hash" and "size" (characters); leaves out what the template refuses, and questions too long."""
+        chat = self.chat()
+        good, left_out = [], []
+        for number, row in enumerate(rows):
+            why = self._fault(chat, row, keep)
+            if why is None:
+                good.append(number)
+            else:
+                left_out.append(LeftOut(str(row["id"]), why))
+            if number % 1000 == 0:
+                progress(number, len(rows))
+        progress(len(rows), len(rows))
+        if not good and keep:
+            first = f"; the first, {left_out[0].source}: {left_out[0].reason}" if left_out else ""
+            raise DataError(f"no conversation can be used{first}")
+        rows = rows.select(good)
+        sizes = [self._size(row) for row in rows]
+        hashes = [self._hash(row) if keep else "" for row in rows]
+        return rows.with_columns(hash=hashes, size=sizes), left_out
+
+    def _fault(self, chat: Chat, row: dict[str, Any], keep: bool) -> str | None:
+        try:
+            if keep:
+                chat.parts(self._whole(row))
+            else:
+                self._question(row["messages"])
+        except DataError as error:
+            return str(error)
+        return None
+
+    def _size(self, row: dict[str, Any]) -> int:
+        return conversations.size(row["messages"])
+
+    def _hash(self, row: dict[str, Any]) -> str:
+        return conversations.digest(row["messages"])
+
+    # learning from the training split
+
+    def chat(self) -> Chat:
+        """The template, and what it is told. Raises CheckpointError where it cannot be read."""
+        if self.tokenizer:
+            return Chat(self.template, self.bos, self.eos)
+        found = tokenizers.chat(self.tokenizer_from) if self.tokenizer_from else Chat()
+        return Chat(self.template or found.template, self.bos or found.bos, self.eos or found.eos)
+
+    def fit(self, train: Rows) -> Self:
+        """The tokenizer and the template that `tokenizer_from` names; else a byte-level one, of what is said in the
+        training split alone. Raises ConfigError where the template does not show where an answer ends."""
+        chat = self.chat()
+        if self.tokenizer_from:
+            made = tokenizers.read(self.tokenizer_from)
+        else:
+            letters = Chat(chat.template, "", "")  # special tokens are no text to learn from
+            made = vocabulary.learn((letters.render(self._whole(row)) for row in train), "bpe", self.num_tokens)
+        digest = vocabulary.keep(made)
+        ending(chat, digest)
+        return replace(self, tokenizer=digest, template=chat.template, bos=chat.bos, eos=chat.eos)
+
+    def _whole(self, row: dict[str, Any]) -> list[Message]:
+        messages: list[Message] = row["messages"]
+        return messages
+
+    def inputs(self) -> dict[str, Json]:
+        numbers = vocabulary.tokenizer(self.tokenizer).get_vocab(with_added_tokens=True).values()  # may have gaps
+        return {"vocabulary": max(numbers) + 1, "length": self.length}
+
+    def assets(self) -> Mapping[str, str]:
+        return {vocabulary.file_name(self.tokenizer): vocabulary.text_of(self.tokenizer)} if self.tokenizer else {}
+
+    def attach(self, folder: Path) -> None:
+        if self.tokenizer:
+            vocabulary.attach(folder, self.tokenizer)
+
+    def remarks(self, rows: Rows) -> list[str]:
+        """How conversations are written, and how many come in windows."""
+        whose = f"the chat template of {self.tokenizer_from}" if self.tokenizer_from else "a plain chat template"
+        said = [f"conversations are written by {whose}"]
+        lengths = [len(self._learnt(row["messages"])[0]) for row in rows]
+        long = sum(each > self.length for each in lengths)
+        if long:
+            said.append(
+                f"{long:,} of {len(lengths):,} conversations are longer than {self.length} tokens (the longest has "
+                f"{max(lengths):,}) and are read through windows that overlap by half; -o domain.length takes more"
+            )
+        return said
+
+    def plain_features(self, train: Rows, rows: Rows) -> PlainFeatures | None:
+        """The answers' bytes, for a compressor."""
+        learnt, asked = ([_bytes(row["messages"]) for row in part] for part in (train, rows))
+        return PlainFeatures("bytes", learnt, asked)
+
+    # what a language model asks (tasks/language_model.py)
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """The token that ends an answer."""
+        return (ending(self.chat(), self.tokenizer),)
+
+    def tokens(self, rows: Rows) -> Tokens:
+        """All answers as one stream, from the cache."""
+        hashes = list(rows.column("hash"))
+        return corpus.tokens(self.tokenizer, hashes, lambda i: self.answers(rows[i]), end=self.ends[0])
+
+    def answers(self, row: dict[str, Any]) -> str:
+        return "\n".join(each["content"] for each in row["messages"] if each["role"] == "assistant")
+
+    def held_out(self, row: dict[str, Any]) -> tuple[list[Message], str]:
+        """A row as a question, and its own answer, which is the last."""
+        *before, last = row["messages"]
+        return before, last["content"]
+
+    # examples
+
+    def transform(self, row: dict[str, Any], rng: Generator | None) -> list[Example]:
+        """A conversation in windows that overlap by half: each token of an answer is foretold once, and windows without
+        one are passed over. Where no answer stands at its end, what is asked, up to where the answer begins: all of it,
+        or without its oldest turns where there is no room. Raises DataError where there is none for the last turn."""
+        messages = row.get("messages") or question(row.get("text", ""))
+        if isinstance(messages, str):
+            raise DataError(f"{messages}; write a question")
+        if messages[-1]["role"] != "assistant":
+            return [{"input": self._question(messages)}]
+        tokens, learnt = self._learnt(messages)
+        return list(self._windows(tokens, learnt, len(_bytes(messages))))
+
+    def _windows(self, tokens: np.ndarray, learnt: np.ndarray, size: int) -> Iterator[Example]:
+        targets = np.where(learnt, tokens, IGNORED)[1:]
+        asked, start, first = 0, 0, True  # tokens looked at so far
+        while asked < len(targets):
+            stop = min(start + self.length, len(targets))
+            target = targets[start:stop].copy()
+            target[: asked - start] = IGNORED
+            if (target != IGNORED).any():
+                yield {"input": tokens[start:stop], "target": target, "bytes": size if first else 0}
+                first = False
+            asked, start = stop, max(stop - self.length // 2, 0)
+
+    def _learnt(self, messages: Sequence[Message]) -> tuple[np.ndarray, np.ndarray]:
+        """The tokens of a conversation up to the end of its last answer (t,), and which of them the model is to say.
+
+        Pieces become tokens one by one, so that what is asked is the same tokens here as when nobody knows the answer.
+        """
+        (end,) = self.ends
+        tokens: list[int] = []
+        learnt: list[bool] = []
+        for text, answer in self.chat().parts(messages):
+            ids = self._cut(text, messages)
+            last = len(ids) - ids[::-1].index(end) if answer and end in ids else len(ids)
+            tokens += ids
+            learnt += [answer and place < last for place in range(len(ids))]
+        stop = len(learnt) - learnt[::-1].index(True)
+        return np.array(tokens[:stop], np.int64), np.array(learnt[:stop])
+
+    def _question(self, messages: Sequence[Message]) -> np.ndarray:
+        """The tokens of what is asked; turns are forgotten from the oldest on, but not what the system says."""
+        chat = self.chat()
+        system = [each for each in messages if each["role"] == "system"]
+        turns = [each for each in messages if each["role"] != "system"]
+        while True:
+            kept = [*system, *turns]
+            tokens = [token for text, _ in chat.parts(kept, True) for token in self._cut(text, kept)]
+            if len(tokens) < self.length:
+                return np.array(tokens, np.int64)
+            later = next((i for i, each in enumerate(turns) if i and each["role"] == "user"), None)
+            if later is None:
+                raise DataError(
+                    f"it has {len(tokens):,} tokens, and the model reads {self.length - 1} before it answers; cut it"
+                )
+            turns = turns[later:]
+
+    def _cut(self, text: str, messages: Sequence[Message]) -> list[int]:
+        return marked(self.tokenizer, text, [each["content"] for each in messages])
+
+    def collate(self, examples: Sequence[Example]) -> Batch:
+        """ "input" and "target" (n, t) int64, filled up at the end; "mask" (n, t) bool; "bytes" (n,): of the row's
+        answers, with its first window."""
+        inputs = [example["input"] for example in examples]
+        batch: Batch = {"input": torch.from_numpy(corpus.filled(inputs, 0))}
+        places = torch.arange(batch["input"].shape[1])
+        batch["mask"] = places < torch.tensor([[len(each)] for each in inputs])
+        if "target" in examples[0]:
+            batch["target"] = torch.from_numpy(corpus.filled([example["target"] for example in examples], IGNORED))
+            batch["bytes"] = torch.tensor([example["bytes"] for example in examples])
+        return batch
+
+    # looking inside
+
+    def probe(self, model: Module, task: Task, batch: Batch, part: str | None = None) -> Probe:
+        raise ConfigError("texts cannot be explained or attacked yet; their tokens have no values between two others")
+
+    def show(self, row: dict[str, Any], prediction: dict[str, Any] | None) -> list[Media]:
+        told = "\n\n".join(f"{each['role']}: {each['content']}" for each in row["messages"])
+        return [Media("text", told[:600], str(row["id"]))]
+
+
+def _bytes(messages: Sequence[Message]) -> bytes:
+    """What the answers say."""
+    return b"".join(each["content"].encode() for each in messages if each["role"] == "assistant")
+
+
+def question(given: Any) -> list[Message] | str:
+    """A text, or messages of which the last is no answer; or why they cannot be asked."""
+    found = conversations.checked(given, "user")
+    if not isinstance(found, str) and found[-1]["role"] == "assistant":
+        return "its last message is the assistant's, so nothing is asked"
+    return found
+
+
+def _asked(record: Mapping[str, Any]) -> list[Message] | str:
+    """What a row of a table asks; the answer, where it has one, is not looked at."""
+    names = {name.strip().lower(): name for name in record}
+    form = conversations.form(list(record))
+    if form is None and "prompt" in names:
+        return question(record[names["prompt"]])
+    if form is None:
+        return f"it has neither messages nor a prompt, only {', '.join(record)}"
+    if form.messages:
+        found = conversations.checked(record.get(form.messages), "user")
+    else:
+        found = conversations.of_record({**record, form.answer: record.get(form.answer) or "?"}, form)
+    if isinstance(found, str):
+        return found
+    return found[:-1] if found[-1]["role"] == "assistant" and len(found) > 1 else question(found)
+
+
+def kept(read: Read, columns: Mapping[str, Sequence[Any]], faults: Sequence[str | None]) -> tuple[Rows, list[LeftOut]]:
+    """The rows without a fault, with "id", and "split" and "group" where the table has them."""
+    every: dict[str, Sequence[Any]] = {"id": read.ids, **columns}
+    groups = conversations.groups(read)
+    if groups is not None:
+        every["group"] = groups
+    if any(read.splits):
+        every["split"] = read.splits
+    left_out = [LeftOut(name, why) for name, why in zip(read.ids, faults, strict=True) if why is not None]
+    good = [number for number, why in enumerate(faults) if why is None]
+    if not good:
+        first = f"; the first, {left_out[0].source}: {left_out[0].reason}" if left_out else ""
+        raise DataError(f"no row can be used{first}")
+    return Rows(every).select(good), [*read.left_out, *left_out]
+
+
+def looks_like_instructions(source: Any) -> bool:
+    """Whether DATA is a table of conversations, by the names of its columns; with labels it is one of texts."""
+    columns = conversations.peek(source)
+    labels = any(each.strip().lower() in tables.LABEL_COLUMNS for each in columns)
+    return conversations.form(columns) is not None and not labels
