@@ -28,6 +28,7 @@ from pervade.tasks.language_model import end_of, ends_of, write
 from pervade.testing import check_model, check_recipe
 from pervade.train.tuning.freeze import Freeze
 from pervade.training import Options, Stopped
+from tests import chats
 from tests.small_run import same, stop_at, weights  # noqa: F401
 from tests.texts import encoder_folder, reviews, writer_folder
 
@@ -260,6 +261,28 @@ def test_going_on_from_a_run(folders: Path, texts: Path, tmp_path: Path) -> None
         torch.testing.assert_close(loaded.network.state_dict(), known.network.state_dict(), rtol=0, atol=1e-7)
         assert "the body's" in on.directory.init.read_text()
         assert on.recipe().model == first.recipe().model
+
+
+@pytest.mark.parametrize("tuning", [None, "lora"])
+def test_it_learns_to_answer_and_what_is_preferred(tmp_path: Path, tuning: str | None) -> None:
+    """A published model with its own template, whole and by adapters; then which of two answers is better."""
+    torch.set_num_threads(1)
+    folder = writer_folder(tmp_path / "gpt2")
+    template = "{% for m in messages %}{{ m.role }}: {{ m.content }}{{ eos_token }}{% endfor %}"
+    template += "{% if add_generation_prompt %}assistant: {% endif %}"
+    settings = {"eos_token": "<over>", "chat_template": template}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    asked = chats.write(tmp_path / "colours.jsonl", chats.colours(60))
+    flags = {"runs": tmp_path, "tuning": tuning, "epochs": 1, "options": Options(), "settings": ["domain.length=40"]}
+    run = pervade.fit(asked, model=f"hf:{folder}", name="answers", **flags)
+    assert run.load().domain.eos == "<over>"
+    assert run.evaluate()["n"] > 0
+    assert isinstance(run.predict(chats.colours(1)[0]["prompt"])[0]["text"], str)
+    rows = [{**row, "chosen": row["completion"], "rejected": "no"} for row in chats.colours(60)]
+    pairs = chats.write(tmp_path / "pairs.jsonl", [{k: v for k, v in row.items() if k != "completion"} for row in rows])
+    for name, start in (("on", {"init": str(run.path)}), ("at-once", {"model": f"hf:{folder}"})):
+        preferring = pervade.fit(pairs, name=name, **start, **flags)
+        assert preferring.evaluate()["metrics"]
 
 
 class TestRefusals:

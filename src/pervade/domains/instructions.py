@@ -192,7 +192,8 @@ class Instructions(Domain):
 
     def tokens(self, rows: Rows) -> Tokens:
         """All answers as one stream, from the cache."""
-        return corpus.tokens(self.tokenizer, list(rows.column("hash")), lambda i: self.answers(rows[i]))
+        hashes = list(rows.column("hash"))
+        return corpus.tokens(self.tokenizer, hashes, lambda i: self.answers(rows[i]), end=self.ends[0])
 
     def answers(self, row: dict[str, Any]) -> str:
         return "\n".join(each["content"] for each in row["messages"] if each["role"] == "assistant")

@@ -200,6 +200,8 @@ class HuggingFace(Model):
         if folder.is_dir():
             path = folder / GENERATION
             more = locate.read_config(path) if path.is_file() else {}
+        elif folder.is_absolute():  # a folder that went, though a run of the model is still there
+            more = {}
         else:
             more = HubRepository(self.name).generation()
         parts = (self.config, self.config.get("text_config"), more)

@@ -5,6 +5,7 @@ pervade train DATA --model gpt-small  a larger one
 pervade train DATA --model hf:NAME    finetune(): a published causal language model, or one in a folder
 pervade train DATA --init RUN         finetune(): goes on from what one of our own runs has learnt
 pervade train CHATS.jsonl             conversations, or instructions and answers: it learns to answer
+pervade train CHATS.jsonl --init RUN  what a run, or a published model, has learnt to write, taught to answer
 """
 
 from __future__ import annotations
@@ -61,10 +62,14 @@ def recipe(
     init: str | Initializer | None = None,
     source: Any = None,
 ) -> Recipe:
-    """gpt-tiny from nothing, unless a model or weights are named. Raises ConfigError where the model writes no text, or
-    the weights do not say which tokenizer they go with."""
-    if source is not None and looks_like_instructions(source):
-        return instructed(recipe(model, task, init))
+    """gpt-tiny from nothing, unless a model or weights are named; of conversations, what learns to answer. Raises
+    ConfigError where the model writes no text, or the weights do not say which tokenizer they go with."""
+    made = writing(model, init)
+    return instructed(made) if source is not None and looks_like_instructions(source) else made
+
+
+def writing(model: str | Model | None = None, init: str | Initializer | None = None) -> Recipe:
+    """What learns to write: from nothing, or on from weights and with their tokenizer. Raises as `recipe` does."""
     network: Model | None = spec.decode(model, Model) if isinstance(model, str) else model
     _check(network)
     if isinstance(network, HuggingFace) and init is None:
@@ -83,7 +88,7 @@ def recipe(
     chosen = network or known
     assert chosen is not None
     _check(chosen)
-    if not isinstance(chosen, HuggingFace) and not isinstance(domain, (Corpus, Instructions)):
+    if not isinstance(chosen, HuggingFace) and not hasattr(domain, "tokenizer"):
         raise ConfigError(
             f"--init {start.source or 'pretrained'} comes with no tokenizer, and a gpt's weights mean nothing without "
             "the one they were trained with; name one of your own runs"
@@ -115,10 +120,13 @@ def finetune(model: Model, init: Initializer | None = None, domain: Domain | Non
     """Weights that write already: AdamW at a low rate with warm-up and cosine, few passes (Howard & Ruder 2018).
     `domain` is what they were trained with, where they are of a run."""
     start = init or Pretrained()
-    chosen = _domain(model) if isinstance(model, HuggingFace) else Corpus()
-    if isinstance(domain, (Corpus, Instructions)) and isinstance(start, Pretrained):
-        ends = domain.ends if isinstance(domain, Corpus) else ()
-        chosen = Corpus(length=domain.length, tokenizer_from=start.source, ends=ends)
+    if hasattr(domain, "tokenizer") and isinstance(start, Pretrained):
+        taken: Any = domain
+        # One that answers knows where an answer ends; where a text does, the model says.
+        ends = taken.ends if isinstance(domain, Corpus) else model.ends() if isinstance(model, HuggingFace) else ()
+        chosen = Corpus(length=taken.length, tokenizer_from=start.source, ends=ends)
+    else:
+        chosen = _domain(model) if isinstance(model, HuggingFace) else Corpus()
     ours = isinstance(model, GPT)
     return replace(
         scratch(model),

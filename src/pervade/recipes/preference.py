@@ -40,12 +40,11 @@ def recipe(
     """From the weights, the tokenizer and the template of a run, or of a published model. Raises ConfigError where
     there is none to go on from: a model that cannot write has no answers to choose between. Without DATA, the recipe to
     look at."""
-    base = language.recipe(model, init=init)
+    base = language.writing(model, init)
     if not isinstance(base.init, Pretrained) and (init is not None or source is not None):
         raise ConfigError(
-            "text-preference goes on from a model that writes: name one with --init RUN, for example what "
-            "`pervade train` made of texts, or of instructions and answers (--task text-generation), or with --model "
-            "hf:NAME"
+            "text-preference goes on from a model that writes: name one with --init RUN, for example what `pervade "
+            "train` made of texts, or of instructions and answers (--task text-generation), or with --model hf:NAME"
         )
     taken: Any = language.instructed(base).domain
     return replace(

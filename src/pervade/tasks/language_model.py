@@ -26,8 +26,8 @@ from pervade.nn.sampling import Sampling, choose
 
 SAMPLES = 4  # texts that are written for the report, by the seeds 0, 1, …
 SAMPLE_LENGTH = 120  # tokens of each
-LIKELIEST = Sampling(length=SAMPLE_LENGTH, temperature=0)  # how questions are answered for the report
 MOST_SCORES = 1 << 26  # numbers that the output of rows which are judged together holds at most, 268 MB
+LIKELIEST = Sampling(length=SAMPLE_LENGTH, temperature=0)  # how questions are answered for the report
 MOST_COMPRESSED = 60_000_000  # bytes of training text that the compressor beside the model may look back on
 
 
