@@ -26,7 +26,7 @@ GROUPS = {
         "noisy_labels",
         "time_limit",
     ),
-    "text": ("encoder", "text_trainer", "python_docs", "writing_speed"),
+    "text": ("encoder", "text_trainer", "python_docs", "writing_speed", "pretraining", "questions"),
 }
 
 

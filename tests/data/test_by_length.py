@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
+from torch import nn
 
-from pervade.data.sources.by_length import MOST, BudgetSampler, cuts
+from pervade.core.protocols import Context, Opening
+from pervade.core.types import Rows
+from pervade.data.sources.by_length import MOST, BudgetSampler, ByLength, cuts
+from pervade.domains.text import Text
+from pervade.tasks.classify import Classify
 
 
 @given(
@@ -50,3 +55,17 @@ def test_each_pass_is_drawn_anew_and_repeats() -> None:
     first, other = (BudgetSampler(lengths, 100, 8, 1, seed) for seed in (0, 0))
     assert first.batches(0, 8) == other.batches(0, 8) != first.batches(1, 8)
     assert first.batches(0, 8) == other.batches(0, 8)
+
+
+def test_memory_is_tried_on_the_largest_batch_there_is() -> None:
+    """Not on as many of the longest rows as a batch has rows: the budget never lets those meet."""
+    table = [(" ".join(["word"] * (1 + number % 40)), "ab"[number % 2]) for number in range(120)]
+    rows = Rows(
+        {"id": [str(i) for i in range(120)], "text": [t for t, _ in table], "target": [each for _, each in table]}
+    )
+    domain = Text(length=64, num_tokens=300).fit(rows)
+    opening = Opening(rows, Classify(), nn.Identity(), Context(domain), batch_size=16, seed=0)
+    source = ByLength().open(opening)
+    tried = source.rehearsal()
+    assert tried is not None
+    assert tried["input"].numel() == max(batch["input"].numel() for batch in source)

@@ -129,9 +129,13 @@ class Loader:
         return batch
 
     def rehearsal(self) -> Batch | None:
-        """The largest rows where they have a "size", else any."""
+        """The largest batch there will be, as far as rows have a "size"; else any."""
         if not len(self.rows):
             return None
+        if self.sampler is not None:
+            sizes = self.rows.column("size") if "size" in self.rows else [1] * len(self.rows)
+            batches = self.sampler.batches(0, self.batch_size)
+            return self._batch(max(batches, key=lambda each: len(each) * max(sizes[i] for i in each)), 0)
         order: Sequence[int] = range(len(self.rows))
         if "size" in self.rows:
             order = np.argsort(self.rows.column("size"))[::-1].tolist()

