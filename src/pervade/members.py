@@ -28,7 +28,7 @@ from pervade.core.run import RunDirectory
 from pervade.core.types import Rows
 from pervade.data import folds
 from pervade.engine import checkpoint, predict, ranks
-from pervade.evaluate.evaluation import evaluate
+from pervade.evaluate.evaluation import PLAIN, against, evaluate
 from pervade.metrics.estimate import estimate
 from pervade.metrics.interval import student
 from pervade.time_limit import REPORTING
@@ -301,4 +301,13 @@ def _pooled(
     baseline = details.get("baseline")
     if isinstance(baseline, dict) and "name" in baseline:
         details["baseline"] = {**baseline, "name": f"{baseline['name']}, all folds together"}
+    plain = [each["details"].get("baseline") or {} for each in results.values()]
+    if all("predictions" in each for each in plain):
+        own = [run.member(name).path / each["predictions"] for name, each in zip(results, plain, strict=True)]
+        known = {"checkpoint": PLAIN, "split": "test", "members": list(results)}
+        place = predict.pool(run.predictions(PLAIN, "test"), own, tested, known)
+        told = f"{plain[0]['name']}, trained anew in each fold"
+        constant = {"constant": details["baseline"]} if "baseline" in details else {}
+        baseline = against(run, place, told, dict(task.metrics(domain)), columns)
+        details = {**details, **constant, "baseline": baseline}
     return len(columns["row"]), {name: each.as_dict() for name, each in estimates.items()}, details

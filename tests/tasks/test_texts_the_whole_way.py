@@ -242,3 +242,16 @@ def test_every_text_recipe_is_for_its_task() -> None:
     for name in text.TASKS:
         made = text.recipe(None, name, "random")
         assert replace(made, epochs=1).domain.target in ("class", "labels", "number")
+
+
+def test_folds_stand_beside_a_linear_model_of_each(table: Path, tmp_path: Path) -> None:
+    run = pervade.fit(table, recipe=recipe(epochs=1), name="a", runs=tmp_path, folds=3, options=Options())
+    result = run.results()
+    baseline = result["details"]["baseline"]
+    assert baseline["name"] == "TF-IDF of words and logistic regression, trained anew in each fold"
+    assert baseline["metrics"]["accuracy"]["n"] == result["n"] == 240
+    apart = result["metrics"]["accuracy"]["value"] - baseline["metrics"]["accuracy"]["value"]
+    assert baseline["differences"]["accuracy"]["difference"] == pytest.approx(apart)
+    assert "differences" not in result["details"]["constant"]
+    page = run.report().read_text(encoding="utf-8")
+    assert "trained anew in each fold" in page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -100,15 +101,21 @@ def details(run: RunDirectory, loaded: Loaded, rows: Rows, split: str, columns: 
     path = run.predictions(PLAIN, split)
     about = {"checkpoint": PLAIN, "split": split, "name": plain.name}
     predict.write_columns(path, {**columns, **plain.columns}, about)
+    baseline = against(run, path, plain.name, dict(loaded.task.metrics(loaded.domain)), columns)
+    constant = {"constant": found["baseline"]} if "baseline" in found else {}
+    return {**found, **constant, "baseline": baseline}
+
+
+def against(
+    run: RunDirectory, path: Path, name: str, metrics: dict[str, Metric], columns: dict[str, Any]
+) -> dict[str, Any]:
+    """What a predictions file of the linear model says beside the `columns` of the model's own."""
     other = predict.read_columns(path)
-    metrics = dict(loaded.task.metrics(loaded.domain))
     measured = estimate(metrics, other)
     apart = differences(metrics, [other, columns])[0]
-    baseline = {
-        "name": plain.name,
+    return {
+        "name": name,
         "predictions": path.relative_to(run.path).as_posix(),
         "metrics": {name: each.as_dict() for name, each in measured.items()},
         "differences": {name: each.as_dict() for name, each in apart.items()},
     }
-    constant = {"constant": found["baseline"]} if "baseline" in found else {}
-    return {**found, **constant, "baseline": baseline}
