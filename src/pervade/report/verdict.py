@@ -102,7 +102,7 @@ def measured(record: Record, result: Result) -> str:
         return f"On {rows}, it was right on {_with_interval(headline)}."
     if headline.name == "mean_absolute_error":
         return f"On {rows}, it was off by {_with_interval(headline)} on average."
-    return f"On {rows}, its {wording.title(headline.name).lower()} was {_with_interval(headline)}."
+    return f"On {rows}, its {wording.inside(headline.name)} was {_with_interval(headline)}."
 
 
 def _with_interval(figure: wording.Figure) -> str:

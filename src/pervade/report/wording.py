@@ -94,6 +94,16 @@ def title(metric: str) -> str:
     return TITLES.get(metric) or (metric[:1].upper() + metric[1:]).replace("_", " ")
 
 
+def inside(metric: str) -> str:
+    """A title inside a sentence; what is written in capitals stays so.
+
+    >>> inside("bits_per_byte"), inside("f1")
+    ('bits per byte', 'F1')
+    """
+    found = title(metric)
+    return found if not found[1:2].islower() else found.lower()
+
+
 def is_share(metric: str) -> bool:
     base = metric.partition("[")[0]
     return base in SHARES or base.startswith(("precision_", "recall_", "tar_at_far_"))
