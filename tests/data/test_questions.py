@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pervade.core.errors import DataError
+from pervade.core.types import LeftOut
 from pervade.data import characters, questions, vocabulary
 from pervade.data.split import assign
+from pervade.domains.questions import Questions
 from tests.questions import squad, write
 
 
@@ -124,3 +126,67 @@ def test_windows_cover_the_text_with_overlap() -> None:
     for start, end in (span for window in spans for span in window):
         covered[start:end] = True
     assert "".join(c for c, seen in zip(context, covered, strict=True) if not seen).strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"is_impossible": "false"}, "neither true nor false"),
+        ({"answers": None}, "it has no answers; an empty list"),
+        ({"answers": {"text": "paris"}}, "its answers are no list"),
+        ({"answers": [5]}, "its answer is empty"),
+        ({"answers": [{"text": 5, "answer_start": 0}]}, "its answer is empty"),
+        ({"answers": [{"text": "a", "answer_start": True}]}, "not a whole number"),
+        ({"question": 5}, "it has no question"),
+    ],
+)
+def test_values_of_other_kinds_are_left_out(fields: dict[str, object], reason: str, tmp_path: Path) -> None:
+    data = squad(1)
+    data["data"][0]["paragraphs"][0]["qas"][0].update(fields)
+    data["data"][0]["paragraphs"][1]["qas"] = None
+    rows, left_out = questions.read(write(tmp_path / "a.json", data))
+    assert len(rows) == 2
+    assert reason in left_out[0].reason
+    assert left_out[1] == LeftOut("a.json, article 1, paragraph 2", "it has no list of questions (qas)")
+
+
+@pytest.mark.parametrize(
+    "answers", [42, True, None, {"text": ["b"], "answer_start": 2}, {"text": ["b", "a"], "start": [2]}]
+)
+def test_a_cell_that_holds_no_answers(answers: object, tmp_path: Path) -> None:
+    rows = [
+        {"question": "q", "context": "a b", "answers": answers},
+        {"question": "q", "context": "a b", "answers": "b"},
+    ]
+    path = tmp_path / "asked.jsonl"
+    path.write_text("".join(json.dumps(each) + "\n" for each in rows), encoding="utf-8")
+    found, left_out = questions.read(path)
+    assert len(found) == len(left_out) == 1
+
+
+def test_rows_without_a_title_are_articles_of_their_own(tmp_path: Path) -> None:
+    rows = [{"question": "q", "context": f"a {n}", "answers": "a", "title": None, "id": "\ud800"} for n in range(3)]
+    path = tmp_path / "asked.jsonl"
+    path.write_text("".join(json.dumps(each) + "\n" for each in rows), encoding="utf-8")
+    found, _ = questions.read(path)
+    assert len(set(found.column("bundle"))) == 3
+    assert json.dumps(list(found.column("id"))).count("ud800") == 3  # spelt out, since no file can hold it
+
+
+def test_questions_without_answers_can_be_asked(tmp_path: Path) -> None:
+    data = squad(1)
+    for paragraph in data["data"][0]["paragraphs"]:
+        for asked in paragraph["qas"]:
+            del asked["answers"], asked["is_impossible"]
+    rows, left_out = questions.read_table(write(tmp_path / "a.json", data))
+    assert (len(rows), left_out) == (6, [])
+
+
+def test_answers_are_read_from_the_cleaned_text(tmp_path: Path) -> None:
+    data = squad(2)
+    paragraph = data["data"][0]["paragraphs"][0]
+    paragraph["context"] = "a \x07b\0c d " + paragraph["context"]
+    paragraph["qas"] = [{"id": "x", "question": "q", "answers": [{"text": "b\0c", "answer_start": 3}]}]
+    rows, _ = questions.read(write(tmp_path / "a.json", data))
+    made, _ = Questions().prepare(rows, lambda done, total: None)
+    assert made.column("answers")[0] == [{"text": "b c", "start": 3}]

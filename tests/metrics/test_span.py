@@ -20,6 +20,8 @@ from pervade.metrics.span import characters, score, span_metrics, words
         ("", ["cat"], 0, 0),
         ("cat", [], 0, 0),
         ("...", ["the"], 1, 1),  # nothing is left of either
+        ("the", [], 1, 1),
+        ("a", ["the", "cat"], 0, 0),  # of the right ones only those count of which something is left
     ],
 )
 def test_words(said: str, right: list[str], exact: float, f1: float) -> None:

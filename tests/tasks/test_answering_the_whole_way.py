@@ -13,10 +13,12 @@ import pytest
 import pervade
 from pervade.core import files
 from pervade.core.errors import ConfigError, DataError
+from pervade.core.types import Rows
 from pervade.domains.questions import Questions
 from pervade.engine import predict
 from pervade.metrics.span import score
 from pervade.recipes import choose
+from pervade.tasks.answer_span import best_margin
 from pervade.training import Options, Stopped
 from tests.questions import recipe, squad, write
 from tests.small_run import same, stop_at, weights  # noqa: F401
@@ -182,3 +184,32 @@ def test_data_without_answers(tmp_path: Path) -> None:
     path = write(tmp_path / "none.json", data)
     with pytest.raises(DataError, match="no question to learn from has an answer"):
         pervade.fit(path, recipe=recipe(), name="a", runs=tmp_path / "runs", options=Options())
+
+
+def test_batches_of_one_kind_alone(tmp_path: Path) -> None:
+    """A batch whose questions all have answers, and one whose have none, are written to one file."""
+    path = write(tmp_path / "v2.json", squad(30, unanswerable=True))
+    run = pervade.fit(path, recipe=recipe(epochs=1), name="a", runs=tmp_path / "runs", options=Options())
+    loaded = run.load()
+    rows = Rows(files.read_json(run.directory.data)["columns"])
+    order = sorted(range(len(rows)), key=lambda i: len(rows.column("answers")[i]))
+    rows = rows.select(order).with_columns(size=list(range(len(rows))))
+    network, domain, task = loaded.network, loaded.domain, loaded.task
+    made = predict.write_predictions(tmp_path / "p.parquet", network, domain, task, rows, about={}, batch_size=4)
+    columns = predict.read_columns(made)
+    assert [len(each) for each in columns["target"]] == [len(each) for each in rows.column("answers")]
+
+
+def test_an_answer_begins_with_a_letter_whatever_the_tokens(data: Path, tmp_path: Path) -> None:
+    known = recipe(domain=Questions(length=64, overlap=16, num_tokens=400, tokenizer_kind="bpe"), epochs=1)
+    run = pervade.fit(data, recipe=known, name="a", runs=tmp_path, options=Options())
+    run.evaluate()
+    table = predict.read_columns(run.directory.predictions("best", "test"))
+    contexts = files.read_json(run.directory.data)["columns"]["context"]
+    for row, said, start, end in zip(table["row"], table["prediction"], table["start"], table["end"], strict=True):
+        assert said == said.strip() == contexts[row][start:end]
+
+
+def test_the_margin_at_which_all_is_answered() -> None:
+    absent, one = np.array([2.0, np.inf]), np.array([1.0, 0.0])
+    assert best_margin(absent, one, 1 - one) > 2

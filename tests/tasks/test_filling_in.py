@@ -196,6 +196,16 @@ def test_a_text_without_a_gap(run: pervade.Run, tmp_path: Path) -> None:
     assert next(each for each in found if "error" not in each)["top"][0]["label"] == "italy"
 
 
+def test_texts_that_cannot_be_filled_in(run: pervade.Run) -> None:
+    """Each is named with its reason, and the others go on."""
+    given = ["caf\udce9 [MASK]", "word " * 40 + "[MASK]", "rome in [MASK] 1"]
+    found = run.predict(given)
+    reasons = {each["input"]: each["error"] for each in found if "error" in each}
+    assert "half a character" in reasons[given[0]]
+    assert "the model reads 16 at once" in reasons[given[1]]
+    assert len(found) == 3
+
+
 def test_a_tokenizer_that_cannot_hide(data: Path, tmp_path: Path) -> None:
     folder = encoder_folder(tmp_path / "encoder")
     path = folder / "tokenizer.json"

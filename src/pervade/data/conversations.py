@@ -145,7 +145,7 @@ def peek(source: Any) -> list[str]:
             first = json.loads(line.removeprefix("\u00ef\u00bb\u00bf"))
             return list(first) if isinstance(first, dict) else []
         return next(csv.reader([line], delimiter="\t" if path.suffix.lower() == ".tsv" else max(",;|", key=line.count)))
-    except (OSError, ValueError, TypeError, DataError, StopIteration, csv.Error):
+    except (OSError, ValueError, TypeError, RecursionError, DataError, StopIteration, csv.Error):
         return []
 
 

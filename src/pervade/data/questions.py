@@ -14,8 +14,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +30,21 @@ TITLE = ("title", "article", "document")
 
 @dataclass
 class _Read:
-    """What was read so far; `splits` are those that the files' names say."""
+    """What was read so far. `known`: answers are looked at, and a question without any is of no use."""
 
-    rows: list[Record]
-    left_out: list[LeftOut]
-    splits: list[str | None]
+    known: bool = True
+    rows: list[Record] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where questions stand: in words, their paragraph and article, and the split that names say."""
+
+    where: str
+    paragraph: str
+    article: str
+    split: str | None = None
 
 
 def read(source: str | Path, encoding: str = "utf-8") -> tuple[Rows, list[LeftOut]]:
@@ -44,12 +53,10 @@ def read(source: str | Path, encoding: str = "utf-8") -> tuple[Rows, list[LeftOu
 
     Raises DataError where nothing there can be read so.
     """
-    found = _Read([], [], [])
+    found = _Read()
     if hub.is_address(source):
-        records, ids, lost = hub.records(str(source))
-        found.left_out += lost
-        _take_table(str(source), records, ids, found)
-        found.splits = [SPLITS.get(each.partition("/")[0]) for each in ids]
+        records, ids, found.left_out = hub.records(str(source))
+        _take_table(str(source), records, ids, [SPLITS.get(each.partition("/")[0]) for each in ids], found)
         return _finish(source, found)
     path = Path(source)
     if path.is_dir():
@@ -61,16 +68,14 @@ def read(source: str | Path, encoding: str = "utf-8") -> tuple[Rows, list[LeftOu
     else:
         raise DataError(f"{path} is not there; give a file of questions as SQuAD has them, or a folder of such files")
     for file in files:
-        before = len(found.rows)
-        _take_file(file, encoding, found)
-        found.splits += [split_of(file) if path.is_dir() else None] * (len(found.rows) - before)
+        _take_file(file, encoding, split_of(file) if path.is_dir() else None, found)
     return _finish(source, found)
 
 
 def read_table(path: Path, encoding: str = "utf-8") -> tuple[list[Record], list[LeftOut]]:
     """The questions of one file, answered or not."""
-    found = _Read([], [], [])
-    _take_file(path, encoding, found, known=False)
+    found = _Read(known=False)
+    _take_file(path, encoding, None, found)
     return found.rows, found.left_out
 
 
@@ -83,16 +88,17 @@ def _finish(source: Any, found: _Read) -> tuple[Rows, list[LeftOut]]:
             "question, context and answers"
         )
     # Some sets number their questions anew in every article.
-    names = [str(row["id"]) for row in found.rows]
+    names = [row["id"] for row in found.rows]
     twice = {name for name, times in Counter(names).items() if times > 1}
     for number, row in enumerate(found.rows, start=1):
-        row["id"] = f"{row['id']}#{number}" if str(row["id"]) in twice else str(row["id"])
+        row["id"] = f"{row['id']}#{number}" if row["id"] in twice else row["id"]
     columns = {name: [row[name] for row in found.rows] for name in found.rows[0]}
-    if all(found.splits):
-        if "train" not in found.splits:
-            there = " and ".join(sorted({str(each) for each in found.splits}))
+    splits = columns.pop("split")
+    if all(splits):
+        if "train" not in splits:
+            there = " and ".join(sorted(set(splits)))
             raise DataError(f"{source} has {there} but no train split; add one, or rename the others")
-        columns["split"] = found.splits
+        columns["split"] = splits
     return Rows(columns), found.left_out
 
 
@@ -105,7 +111,7 @@ def split_of(file: Path) -> str | None:
 # files
 
 
-def _take_file(path: Path, encoding: str, found: _Read, known: bool = True) -> None:
+def _take_file(path: Path, encoding: str, split: str | None, found: _Read) -> None:
     if path.suffix.lower() == ".json":
         text = table_files.decode(path.read_bytes(), path, encoding)
         try:
@@ -113,11 +119,12 @@ def _take_file(path: Path, encoding: str, found: _Read, known: bool = True) -> N
         except (ValueError, RecursionError) as error:
             raise DataError(f"{path} is not JSON, or is cut off ({error}); copy or download it again") from None
         if is_squad(data):
-            for where, context, title, asked in _paragraphs(data, path):
-                _take_paragraph(where, context, title, asked, found)
+            for number, article in enumerate(data["data"], start=1):
+                _take_article(path, number, article, split, found)
             return
     records = table_files.read(path, encoding=encoding)
-    _take_table(str(path), records, [f"{path.name}#{n}" for n in range(1, len(records) + 1)], found, known)
+    ids = [f"{path.name}#{n}" for n in range(1, len(records) + 1)]
+    _take_table(str(path), records, ids, [split] * len(ids), found)
 
 
 def is_squad(data: Any) -> bool:
@@ -128,37 +135,43 @@ def is_squad(data: Any) -> bool:
     return isinstance(articles[0], dict) and isinstance(articles[0].get("paragraphs"), list)
 
 
-def _paragraphs(data: Any, path: Path) -> Iterator[tuple[str, str, str, list[Any]]]:
-    """Where a paragraph stands, its context, the article's name, and its questions."""
-    for number, article in enumerate(data["data"], start=1):
-        paragraphs = article.get("paragraphs") if isinstance(article, dict) else None
-        if not isinstance(paragraphs, list):
-            raise DataError(f"{path}: article {number} has no list of paragraphs; mend it, or take the article out")
-        name = f"{path.name}, article {number}"
-        for place, paragraph in enumerate(paragraphs, start=1):
-            where = f"{name}, paragraph {place}"
-            context = paragraph.get("context") if isinstance(paragraph, dict) else None
-            if not isinstance(context, str):
-                raise DataError(f"{where} has no context; mend it, or take the paragraph out")
-            asked = paragraph.get("qas")
-            yield where, context, name, asked if isinstance(asked, list) else []
-
-
-def _take_paragraph(where: str, context: str, title: str, asked: list[Any], found: _Read) -> None:
-    for number, each in enumerate(asked, start=1):
-        name = f"{where}, question {number}"
-        question = each.get("question") if isinstance(each, dict) else None
-        if not isinstance(question, str) or not question.strip():
-            found.left_out.append(LeftOut(name, "it has no question"))
+def _take_article(path: Path, number: int, article: Any, split: str | None, found: _Read) -> None:
+    paragraphs = article.get("paragraphs") if isinstance(article, dict) else None
+    if not isinstance(paragraphs, list):
+        raise DataError(f"{path}: article {number} has no list of paragraphs; mend it, or take the article out")
+    name = f"{path.name}, article {number}"
+    for place, paragraph in enumerate(paragraphs, start=1):
+        where = f"{name}, paragraph {place}"
+        context = paragraph.get("context") if isinstance(paragraph, dict) else None
+        if not isinstance(context, str):
+            raise DataError(f"{where} has no context; mend it, or take the paragraph out")
+        asked = paragraph.get("qas")
+        if not isinstance(asked, list):
+            found.left_out.append(LeftOut(where, "it has no list of questions (qas)"))
             continue
-        answers: Any = [] if each.get("is_impossible") else each.get("answers", [])
-        # Beside what cannot be answered SQuAD 2 keeps "plausible_answers", which are none.
-        given = [] if answers is None else answers
-        impossible = bool(each.get("is_impossible")) or ("answers" in each and given == [])
-        _take(str(each.get("id", name)), name, question, context, given, impossible, where, title, found)
+        for which, each in enumerate(asked, start=1):
+            told = f"{where}, question {which}"
+            if not isinstance(each, dict):
+                found.left_out.append(LeftOut(told, "it is no question"))
+                continue
+            _take(each, context, _squad_answers(each), _Place(told, where, name, split), found)
 
 
-def _take_table(path: str, records: list[Record], ids: list[str], found: _Read, known: bool = True) -> None:
+def _squad_answers(each: Record) -> list[Any] | str:
+    """The answers of a question, none where it says that there is none; else what is wrong with it. Beside what cannot
+    be answered SQuAD 2 keeps "plausible_answers", which are none."""
+    impossible = each.get("is_impossible", False)
+    if not isinstance(impossible, bool):
+        return f"its is_impossible is {impossible!r}, neither true nor false"
+    given = each.get("answers")
+    if impossible:
+        return []
+    if given is None:
+        return "it has no answers; an empty list says that there are none"
+    return given if isinstance(given, list) else "its answers are no list"
+
+
+def _take_table(path: str, records: list[Record], ids: list[str], splits: list[str | None], found: _Read) -> None:
     columns = list(dict.fromkeys(name for record in records for name in record))
     held = {name: column_of(columns, names) for name, names in (("context", CONTEXT), ("question", QUESTION))}
     missing = [name for name, column in held.items() if column is None]
@@ -168,19 +181,18 @@ def _take_table(path: str, records: list[Record], ids: list[str], found: _Read, 
             "question, context and answers"
         )
     answered, title = column_of(columns, ANSWERS), column_of(columns, TITLE)
-    if answered is None and known:
+    if answered is None and found.known:
         raise DataError(f"{path} has no column answers; its columns are {', '.join(columns)}; add or rename it")
-    for record, name in zip(records, ids, strict=True):
+    for record, name, split in zip(records, ids, splits, strict=True):
         question, context = (record.get(str(held[each])) for each in ("question", "context"))
-        if not isinstance(question, str) or not question.strip():
-            found.left_out.append(LeftOut(name, "it has no question"))
-        elif not isinstance(context, str) or not context.strip():
+        if not isinstance(context, str) or not context.strip():
             found.left_out.append(LeftOut(name, "it has no context"))
-        else:
-            given = _cell(record.get(answered)) if answered is not None else []
-            paragraph = hashlib.sha256(context.encode("utf-8", "replace")).hexdigest()[:16]
-            article = str(record.get(title)) if title is not None else paragraph
-            _take(str(record.get("id") or name), name, question, context, given, given == [], paragraph, article, found)
+            continue
+        paragraph = hashlib.sha256(context.encode("utf-8", "replace")).hexdigest()[:16]
+        named = record.get(title) if title is not None else None
+        place = _Place(name, paragraph, str(named) if named not in (None, "") else paragraph, split)
+        given = _cell(record.get(answered)) if answered is not None else []
+        _take({"question": question, "id": record.get("id") or name}, context, given, place, found)
 
 
 def column_of(columns: list[str], names: tuple[str, ...]) -> str | None:
@@ -188,55 +200,63 @@ def column_of(columns: list[str], names: tuple[str, ...]) -> str | None:
     return next((lower[name] for name in names if name in lower), None)
 
 
-def _cell(value: Any) -> list[Any]:
-    """The answers in a cell of a table, as SQuAD has them."""
+def _cell(value: Any) -> list[Any] | str:
+    """The answers in a cell of a table, as SQuAD has them; else what is wrong with them. An empty text says that there
+    are none, since a csv has no other way to."""
     if isinstance(value, str) and value.strip()[:1] in ("[", "{"):
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return [{"text": value}]
-    if isinstance(value, dict) and isinstance(value.get("text"), list):
-        starts = value.get("answer_start") or value.get("start") or [None] * len(value["text"])
-        return [{"text": t, "answer_start": s} for t, s in zip(value["text"], starts, strict=False)]
     if isinstance(value, str):
         return [{"text": value}] if value.strip() else []
+    if isinstance(value, dict) and isinstance(value.get("text"), list):
+        texts, starts = value["text"], value.get("answer_start", value.get("start"))
+        if starts is None:
+            starts = [None] * len(texts)
+        if not isinstance(starts, list) or len(starts) != len(texts):
+            return f"it has {len(texts)} answers, and other places than {len(texts)}"
+        return [{"text": text, "answer_start": start} for text, start in zip(texts, starts, strict=True)]
     if isinstance(value, dict):
         return [value]
-    return [each if isinstance(each, dict) else {"text": each} for each in value or []]
+    if isinstance(value, list):
+        return [each if isinstance(each, dict) else {"text": each} for each in value]
+    if value is None:
+        return "it has no answers; an empty list says that there are none"
+    return f"its answers are {_short(str(value))}, neither a text nor a list"
 
 
 # answers
 
 
-def _take(
-    name: str,
-    where: str,
-    question: str,
-    context: str,
-    given: Any,
-    impossible: bool,
-    paragraph: str,
-    article: str,
-    found: _Read,
-) -> None:
+def _take(asked: Record, context: str, given: list[Any] | str, place: _Place, found: _Read) -> None:
     """Adds a question with those of its answers that stand where they are said to stand; the others are left out."""
-    answers, faults = [], []
-    for each in given if isinstance(given, list) else [given]:
-        answer = placed(each, context)
-        answers += [answer] if isinstance(answer, dict) else []
-        faults += [answer] if isinstance(answer, str) else []
-    if not answers and not impossible:
-        found.left_out.append(LeftOut(where, faults[0] if faults else "it has no answers; an empty list says none"))
+    question = asked.get("question")
+    if not isinstance(question, str) or not question.strip():
+        found.left_out.append(LeftOut(place.where, "it has no question"))
         return
-    found.left_out += [LeftOut(f"one answer of {where}", fault) for fault in faults]
+    answers: list[dict[str, Any]] = []
+    if found.known:
+        if isinstance(given, str):
+            found.left_out.append(LeftOut(place.where, given))
+            return
+        looked_at = [placed(each, context) for each in given]
+        answers = [each for each in looked_at if isinstance(each, dict)]
+        faults = [each for each in looked_at if isinstance(each, str)]
+        if faults and not answers:
+            found.left_out.append(LeftOut(place.where, faults[0]))
+            return
+        found.left_out += [LeftOut(f"one answer of {place.where}", fault) for fault in faults]
+    name = str(asked.get("id") or place.where)
     found.rows.append(
         {
-            "id": name,
+            "id": name.encode("utf-8", "backslashreplace").decode(),
             "question": question,
             "context": context,
             "answers": answers,
-            "group": paragraph,
-            "bundle": article,
+            "group": place.paragraph,
+            "bundle": place.article.encode("utf-8", "backslashreplace").decode(),
+            "split": place.split,
         }
     )
 

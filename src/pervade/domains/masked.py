@@ -21,7 +21,7 @@ from pervade.core.errors import DataError
 from pervade.core.protocols import PlainFeatures
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Rows
-from pervade.data import corpus, vocabulary
+from pervade.data import corpus, texts, vocabulary
 from pervade.data.corpus import IGNORED, Tokens
 from pervade.domains.corpus import MOST_LEARNT, Corpus
 from pervade.weights import tokenizers
@@ -47,13 +47,25 @@ class Masked(Corpus):
     ) -> tuple[Rows, list[LeftOut]]:
         if keep:
             return super().prepare(rows, progress, keep)
-        good = [i for i, row in enumerate(rows) if len(self._parts(row["text"])) > 1]
-        why = f"it has no {vocabulary.MASK}; put one where a word is to be filled in"
-        left_out = [LeftOut(str(each), why) for i, each in enumerate(rows.column("id")) if i not in set(good)]
+        faults = [self._fault(row["text"]) for row in rows]
+        good = [i for i, fault in enumerate(faults) if fault is None]
+        left_out = [LeftOut(str(rows.column("id")[i]), fault) for i, fault in enumerate(faults) if fault is not None]
         if not good:
-            raise DataError(f"{left_out[0].source[:60]}: {why}")
+            raise DataError(f"{left_out[0].source[:60]!r}: {left_out[0].reason}")
         kept, lost = super().prepare(rows.select(good), progress, keep)
         return kept, [*left_out, *lost]
+
+    def _fault(self, text: str) -> str | None:
+        """Why a text to be filled in cannot be used."""
+        cleaned = texts.clean(text)
+        if isinstance(cleaned, str):
+            return cleaned
+        if len(self._parts(text)) < 2:
+            return f"it has no {vocabulary.MASK}; put one where a word is to be filled in"
+        tokens = len(self._with_gaps(text)["input"])
+        if tokens > self.length:
+            return f"it has {tokens:,} tokens, and the model reads {self.length:,} at once; give less around the gap"
+        return None
 
     # learning from the training split
 
@@ -130,7 +142,7 @@ class Masked(Corpus):
         first, last = self._special(vocabulary.BEGINNING), self._special(vocabulary.SEPARATOR)
         text, room = self.document(row), self.length - 2
         if not row.get("hash"):
-            return [self._with_gaps(text, first, last)]
+            return [self._with_gaps(text)]
         ids = np.array(made.encode(text, add_special_tokens=False).ids, np.int64)
         found: list[Example] = []
         for number, start in enumerate(range(0, max(len(ids), 1), room)):
@@ -150,19 +162,15 @@ class Masked(Corpus):
         own = made.id_to_token(self._special(vocabulary.MASK))
         return re.split("|".join(re.escape(each) for each in {vocabulary.MASK, str(own)}), text)
 
-    def _with_gaps(self, text: str, first: int, last: int) -> Example:
+    def _with_gaps(self, text: str) -> Example:
         made, mask = vocabulary.tokenizer(self.tokenizer), self._special(vocabulary.MASK)
-        ids = [first]
-        for number, part in enumerate(self._parts(text)):
-            # What stands after a gap is a word of its own, or goes on with the one before.
-            ids += [mask] * (number > 0) + made.encode(part, add_special_tokens=False).ids
-        ids.append(last)
-        if len(ids) > self.length:
-            raise DataError(
-                f"{text[:40]!r}… has {len(ids)} tokens, and the model reads {self.length} at once; give less around "
-                f"the {vocabulary.MASK}"
-            )
-        tokens = np.array(ids, np.int64)
+        ids = [self._special(vocabulary.BEGINNING)]
+        parts = self._parts(text)
+        for number, part in enumerate(parts):
+            # A blank before a gap belongs to the word in it: byte-level tokens begin with theirs.
+            kept = part.rstrip(" ") if number < len(parts) - 1 else part
+            ids += [mask] * (number > 0) + made.encode(kept, add_special_tokens=False).ids
+        tokens = np.array([*ids, self._special(vocabulary.SEPARATOR)], np.int64)
         return {"input": tokens, "asked": np.flatnonzero(tokens == mask)}
 
     def collate(self, examples: Sequence[Example]) -> Batch:

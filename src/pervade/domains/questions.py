@@ -108,6 +108,8 @@ class Questions(Domain):
             hash=[texts.digest(*pair) for pair in pairs],
             size=[sum(map(len, pair)) for pair in pairs],
         )
+        if "answers" in kept:
+            kept = kept.with_columns(answers=[_as_cleaned(row["answers"], row["context"]) for row in kept])
         return kept, left_out
 
     # learning from the training split
@@ -232,6 +234,11 @@ def _cleaned(text: str) -> tuple[str] | str:
     """The text, as long as it was; or, in one line, why it cannot be used."""
     cleaned = texts.clean(text)
     return cleaned if isinstance(cleaned, str) else (texts.CONTROL.sub(" ", text),)
+
+
+def _as_cleaned(answers: Sequence[Mapping[str, Any]], context: str) -> list[dict[str, Any]]:
+    """The answers as they read in the cleaned text."""
+    return [{**each, "text": context[each["start"] : each["start"] + len(each["text"])]} for each in answers]
 
 
 def _place(answers: Sequence[Mapping[str, Any]], spans: np.ndarray, inside: np.ndarray) -> tuple[int, int]:

@@ -24,7 +24,7 @@ from pervade.metrics.estimate import UNIT, Measure, Metric, Shared, weighted_mea
 CHINESE = re.compile(r"[\u4e00-\u9fa5]")
 ARTICLES = re.compile(r"\b(a|an|the)\b")
 # What CMRC's script takes out, beside what is between words anyway.
-SIGNS = set("-:_*^/\\~`+=，。：？！“”；’《》……·、「」（）－～『』")
+SIGNS = set("-:_*^/\\~`+=，。：？！“”；’《》·、「」（）－～『』")
 WORD = re.compile(r"\w+(?:[.,]\w+)*|[^\w\s]")
 
 
@@ -101,14 +101,13 @@ def score(said: str, right: Sequence[str], by_character: bool) -> tuple[float, f
     >>> score("the cat sat", ["Cat."], by_character=False)
     (0.0, 0.6666666666666666)
     """
-    if not right or not said:
-        same = float(not right and not said)
-        return same, same
     split = characters if by_character else words
-    own = split(said)
-    exact = max(float(own == split(each)) for each in right)
+    own, others = split(said), [found for each in right if (found := split(each))]
+    if not others or not own:
+        same = float(not others and not own)
+        return same, same
     overlap = _run_f1 if by_character else _bag_f1
-    return exact, max(overlap(own, split(each)) for each in right)
+    return max(float(own == each) for each in others), max(overlap(own, each) for each in others)
 
 
 def words(text: str) -> list[str]:
@@ -140,14 +139,10 @@ def characters(text: str) -> list[str]:
 
 
 def _bag_f1(own: list[str], other: list[str]) -> float:
-    if not own or not other:
-        return float(own == other)
     return _f1(sum((Counter(own) & Counter(other)).values()), own, other)
 
 
 def _run_f1(own: list[str], other: list[str]) -> float:
-    if not own or not other:
-        return float(own == other)
     longest, ends = 0, [0] * (len(other) + 1)
     for mine in own:
         ends = [0, *(ends[i] + 1 if mine == theirs else 0 for i, theirs in enumerate(other))]

@@ -81,27 +81,32 @@ class AnswerSpan(Task):
         }
 
     def predictions(self, output: Output, batch: Batch, context: Context) -> Table:
-        """A line a window: "scores", "begins", "ends" (characters) and "texts" of its best answers; "absent", what
-        there being none is worth, less the margin that was settled; "target", the right answers."""
-        table: Table = {"row": batch["row"]}
+        """A line a window: "scores", "begins", "ends" (n, c) in characters and "texts" (joined) of its best answers;
+        "absent" (n,), what there being none is worth, less the margin that was settled; "target", the right answers
+        (joined). Of the same types whatever a batch holds, since they are written as they come."""
         texts = characters.from_tensor(batch["context"])
         spans = batch["spans"].cpu()
-        begins = torch.gather(spans[:, :, 0], 1, output["begin"].cpu())
-        ends = torch.gather(spans[:, :, 1], 1, output["end"].cpu())
+        begins = torch.gather(spans[:, :, 0], 1, output["begin"].cpu()).numpy()
+        ends = torch.gather(spans[:, :, 1], 1, output["end"].cpu()).numpy()
         scores = output["score"].cpu().double().numpy()
-        possible = [[float(s) > NEVER / 2 for s in each] for each in scores]
-        lists = {"scores": scores.tolist(), "begins": begins.tolist(), "ends": ends.tolist()}
-        for name, values in lists.items():
-            table[name] = [
-                [v for v, ok in zip(row, good, strict=True) if ok] for row, good in zip(values, possible, strict=True)
-            ]
-        table["texts"] = [
-            [text[b:e] for b, e in zip(begin, end, strict=True)]
-            for text, begin, end in zip(texts, table["begins"], table["ends"], strict=True)
-        ]
-        table["absent"] = output["absent"].cpu().double().numpy() - float(context.decision.get("margin", 0.0))
+        pieces = [["" for _ in row] for row in scores]
+        for i, k in np.argwhere(scores > NEVER / 2).tolist():
+            piece = texts[i][begins[i, k] : ends[i, k]]
+            # Some tokens begin with the blank before a word.
+            begins[i, k] += len(piece) - len(piece.lstrip())
+            ends[i, k] -= len(piece) - len(piece.rstrip())
+            pieces[i][k] = piece.strip()
+        missing = ((0, 0), (0, self.candidates - scores.shape[1]))
+        table: Table = {
+            "row": batch["row"],
+            "scores": np.pad(scores, missing, constant_values=NEVER),
+            "begins": np.pad(begins, missing),
+            "ends": np.pad(ends, missing),
+            "texts": [characters.join(each) for each in pieces],
+            "absent": output["absent"].cpu().double().numpy() - float(context.decision.get("margin", 0.0)),
+        }
         if "answers" in batch:
-            table["target"] = [characters.part(each) for each in characters.from_tensor(batch["answers"])]
+            table["target"] = characters.from_tensor(batch["answers"])
         return table
 
     def reduce(self, table: Table, domain: Domain) -> Table:
@@ -121,7 +126,7 @@ class AnswerSpan(Task):
         for name in ("probability", "absent"):
             joined[name] = np.array(joined[name], np.float64)
         if "target" in table:
-            joined["target"] = [table["target"][windows[0]] for windows in places.values()]
+            joined["target"] = [characters.part(table["target"][windows[0]]) for windows in places.values()]
         return joined
 
     def metrics(self, domain: Domain) -> Mapping[str, Any]:
@@ -183,10 +188,11 @@ def _allowed(scores: Tensor, inside: Tensor) -> Tensor:
 def _joined(table: Table, windows: Sequence[int], unanswerable: bool) -> dict[str, Any]:
     best: dict[str, tuple[float, int, int]] = {}
     for place in windows:
+        texts = characters.part(table["texts"][place])
         for score, begin, end, text in zip(
-            *(table[name][place] for name in ("scores", "begins", "ends", "texts")), strict=True
+            *(table[name][place][: len(texts)] for name in ("scores", "begins", "ends")), texts, strict=True
         ):
-            if text.strip() and (text not in best or score > best[text][0]):
+            if text and (text not in best or score > best[text][0]):
                 best[text] = (float(score), int(begin), int(end))
     ranked = sorted(best.items(), key=lambda each: (-each[1][0], each[1][1]))
     # A text that holds the answer in one of its windows does not hold it in the others.
@@ -214,13 +220,15 @@ def best_margin(absent: np.ndarray, answered: np.ndarray, left: np.ndarray) -> f
     >>> best_margin(np.array([-3.0, 1.0, 2.0]), np.array([1.0, 1.0, 0.0]), np.array([0.0, 0.0, 1.0]))
     1.5
     """
+    known = np.isfinite(absent)  # the others have nothing to answer with, whatever the margin
+    absent, answered, left = absent[known], answered[known], left[known]
     order = np.argsort(absent, kind="stable")
     ranked = absent[order]
     # With the i lowest answered and the others left.
     totals = np.r_[0.0, np.cumsum(answered[order])] + np.r_[np.cumsum(left[order][::-1])[::-1], 0.0]
     ends = np.r_[ranked[0] - 1, (ranked[1:] + ranked[:-1]) / 2, ranked[-1] + 1] if len(ranked) else np.zeros(1)
     parted = np.r_[True, ranked[1:] > ranked[:-1], True] if len(ranked) else np.ones(1, bool)
-    good = np.flatnonzero(parted & np.isfinite(ends) & (totals >= totals[parted].max() - 1e-12))
+    good = np.flatnonzero(parted & (totals >= totals[parted].max() - 1e-12))
     return float(min(ends[good], key=abs)) if len(good) else 0.0
 
 

@@ -58,9 +58,10 @@ class Windows:
             raise ConfigError(f"the training text has {len(tokens.stream)} tokens, too few to learn from; add texts")
         # One fewer than fit from the first token on, so that every beginning leaves room for as many.
         self.windows = max((len(tokens.stream) - 1) // self.length - 1, 1)
-        if self.windows < world:
-            raise ConfigError(f"{world} processes cannot share {self.windows} windows of text; start fewer")
         self.epoch = self.position = 0
+        smallest = self.windows // len(self)
+        if smallest < world:
+            raise ConfigError(f"{world} processes cannot share a batch of {smallest} windows of text; start fewer")
 
     def __len__(self) -> int:
         return max(math.ceil(self.windows / max(self.batch_size, self.world)), 1)
