@@ -28,7 +28,7 @@ from pervade.weights import tokenizers
 @register("domain")
 @dataclass(frozen=True)
 class Questions(Domain):
-    given: ClassVar[str] = "QUESTION<tab>TEXT"
+    given: ClassVar[str] = r"$'QUESTION\tTEXT'"  # as a shell writes a tab
 
     length: Annotated[int, Field(ge=32, le=8192)] = 384  # tokens that the model sees at once, question and all
     overlap: Annotated[int, Field(ge=0)] = 128  # tokens of one window in the next; half a window at most
@@ -80,7 +80,7 @@ class Questions(Domain):
             found[-1] |= {"question": question, "context": self._text(context)}
         if not found:
             reason = f" (the first left out, {left_out[0].source}: {left_out[0].reason})" if left_out else ""
-            raise DataError(f"no question in what was given{reason}; give 'QUESTION<tab>TEXT', or a table of them")
+            raise DataError(f"no question in what was given{reason}; give $'QUESTION\\tTEXT' (with a tab), or a table of them")
         return Rows({name: [each[name] for each in found] for name in ("id", "question", "context")}), left_out
 
     def _text(self, given: str) -> str:
