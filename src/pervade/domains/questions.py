@@ -80,7 +80,7 @@ class Questions(Domain):
             found[-1] |= {"question": question, "context": self._text(context)}
         if not found:
             reason = f" (the first left out, {left_out[0].source}: {left_out[0].reason})" if left_out else ""
-            raise DataError(f"no question in what was given{reason}; give $'QUESTION\\tTEXT' (with a tab), or a table of them")
+            raise DataError(f"no question in what was given{reason}; give them as {self.given}, or a table")
         return Rows({name: [each[name] for each in found] for name in ("id", "question", "context")}), left_out
 
     def _text(self, given: str) -> str:
