@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pervade import recipes
 from pervade.cli.options import seconds
 from pervade.core import registry
 from pervade.core.errors import ConfigError
@@ -41,7 +42,8 @@ def test_models(pervade) -> None:
 def test_tasks(pervade) -> None:
     outcome = pervade("tasks")
     assert outcome.status == 0
-    assert "\nimage-classification " in outcome.out
+    assert [line.split()[0] for line in outcome.out.splitlines()] == list(recipes.tasks())
+    assert "image-classification" in recipes.tasks()
 
 
 def test_help_and_version(pervade) -> None:

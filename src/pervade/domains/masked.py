@@ -177,20 +177,14 @@ class Masked(Corpus):
         """ "input" (n, t) int64 and "mask" (n, t) bool, filled up at the end; "asked" (n, k), filled up with 0, and
         "target" (n, k), there with -100; "gaps" (n,), how many are asked for."""
         padding = vocabulary.special(self.tokenizer, vocabulary.PADDING) or 0
-        mask = _filled([np.ones(len(each["input"]), np.int64) for each in examples], 0)
+        inputs = torch.from_numpy(corpus.filled([each["input"] for each in examples], padding))
+        lengths = torch.tensor([[len(each["input"])] for each in examples])
         batch: Batch = {
-            "input": _filled([each["input"] for each in examples], padding),
-            "mask": mask.bool(),
-            "asked": _filled([each["asked"] for each in examples], 0),
+            "input": inputs,
+            "mask": torch.arange(inputs.shape[1]) < lengths,
+            "asked": torch.from_numpy(corpus.filled([each["asked"] for each in examples], 0)),
             "gaps": torch.tensor([len(each["asked"]) for each in examples]),
         }
         if "target" in examples[0]:
-            batch["target"] = _filled([each["target"] for each in examples], IGNORED)
+            batch["target"] = torch.from_numpy(corpus.filled([each["target"] for each in examples], IGNORED))
         return batch
-
-
-def _filled(rows: Sequence[np.ndarray], filling: int) -> torch.Tensor:
-    made = np.full((len(rows), max(map(len, rows))), filling, np.int64)
-    for place, row in zip(made, rows, strict=True):
-        place[: len(row)] = row
-    return torch.from_numpy(made)
