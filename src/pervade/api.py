@@ -31,6 +31,7 @@ from pervade.init.pretrained import starting_from
 from pervade.models.reference_mlp import ReferenceMLP
 from pervade.nn.own import Own
 from pervade.progress import Screen
+from pervade.recipes.rl import for_steps
 from pervade.training import Options
 
 # A name, a model's spec, a network itself, or a function of (inputs, outputs) that builds one.
@@ -275,6 +276,8 @@ def fit(
     folds: int | None = None,
     search: search_module.Plan | None = None,
     tuning: str | None = None,
+    algorithm: str | None = None,
+    steps: int | None = None,
     **flags: Any,
 ) -> Run:
     """Trains a model on `data` in a new run directory and returns the run.
@@ -298,9 +301,11 @@ def fit(
         with download.announcing(options.screen.say):
             known = model if model is None or isinstance(model, str) else _as_model(model)
             columns = flags.get("label_column"), flags.get("text_column")
-            task, recipe = recipes.choose(data, task, known, flags["init"], tuning, *columns)
+            task, recipe = recipes.choose(data, task, known, flags["init"], tuning, *columns, algorithm)
         options.screen.say(f"task: {task}")
     chosen = configure(recipe, settings, **flags)
+    if steps is not None:
+        chosen = for_steps(chosen, steps)
     if together is not None:
         members.check(together, chosen)
     called = hub.title(data) if hub.is_address(data) else Path(str(data)).absolute().stem

@@ -93,20 +93,22 @@ class Training:
         # From here on ranks draw different random numbers, as rows of one batch do.
         torch.manual_seed(recipe.seed + 1_000_003 * (ranks.rank() + 1))
         world = ranks.world()
-        self.source = recipe.source.open(
-            Opening(
-                rows.where("split", "train") if "split" in rows else rows,
-                recipe.task,
-                self.network,
-                replace(context, domain=self.reading),
-                recipe.batch_size,
-                recipe.seed,
-                recipe.workers,
-                ranks.rank(),
-                world,
-                recipe.augment,
-            )
+        opening = Opening(
+            rows.where("split", "train") if "split" in rows else rows,
+            recipe.task,
+            self.network,
+            replace(context, domain=self.reading),
+            recipe.batch_size,
+            recipe.seed,
+            recipe.workers,
+            ranks.rank(),
+            world,
+            recipe.augment,
+            recipe.epochs,
         )
+        for line in recipe.source.remarks(opening):
+            options.screen.say(line)
+        self.source = recipe.source.open(opening)
         self.plan = _Plan(recipe.epochs)
         self.learner = Learner(
             recipe.task,
@@ -149,10 +151,20 @@ class Training:
             return features.compute(network, self.domain, self.rows.select(positions), recipe.workers, bar)
 
     def go(self) -> None:
+        """Trains to the end, with as many threads as the recipe asks for."""
+        threads = torch.get_num_threads()
+        torch.set_num_threads(self.recipe.threads or threads)
+        try:
+            self._go()
+        finally:
+            torch.set_num_threads(threads)
+
+    def _go(self) -> None:
         found = checkpoint.load_state(self.run, self.learner, self.base)
         if found is not None:
             source, extra = found
             self.source.load_state_dict(source)
+            self.source.load_pieces(lambda name: checkpoint.read_piece(self.run, name))
             self.plan = _Plan(**extra)
             if self.plan.finished:
                 return
@@ -197,12 +209,15 @@ class Training:
     def _log_step(self, moment: Moment, bar: Any) -> None:
         learner, now = self.learner, self.plan.elapsed
         means = learner.averages()
-        rate = moment.rows * self.log_every / max(now - self.log.last_time, 1e-9)
+        news = self.source.news() if ranks.world() == 1 else {}
+        seconds = max(now - self.log.last_time, 1e-9)
+        rate = moment.rows * self.log_every / seconds
         self.log.last_time = now
-        entry = {"event": "step", "step": moment.step, "pass": moment.passes, **means, "lr": learner.lr}
+        entry = {"event": "step", "step": moment.step, "pass": moment.passes, **means, **news, "lr": learner.lr}
         self.log.write({**entry, "rows_per_second": round(rate, 2), "elapsed": round(now, 3)})
         total = self.learner.total_steps
-        shown = {name: value for name, value in means.items() if name in ("loss", "accuracy")} or means
+        known = {**means, **news}
+        shown = {name: value for name, value in known.items() if name in ("loss", "accuracy", "return")} or means
         bar(moment.step, total, **shown, **{"rate": learner.lr, "examples/s": rate})
 
     def _end_of_pass(self, moment: Moment) -> bool:
@@ -321,7 +336,9 @@ class Training:
 
     def _save(self) -> None:
         self.plan.elapsed = time.monotonic() - self.began
-        checkpoint.save_state(self.run, self.learner, self.source.state_dict(), vars(self.plan), self.base)
+        pieces = self.source.pieces()  # first: what is new gets its name, which the state then knows
+        state = self.source.state_dict()
+        checkpoint.save_state(self.run, self.learner, state, vars(self.plan), self.base, pieces)
         self.saved = time.monotonic()
 
     @contextmanager

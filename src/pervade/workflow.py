@@ -24,7 +24,7 @@ from pervade.core.errors import DataError
 from pervade.core.protocols import Domain, Recipe
 from pervade.core.run import RunDirectory
 from pervade.core.types import LeftOut, Rows
-from pervade.data import embedded, hub
+from pervade.data import embedded, environments, hub
 from pervade.data import split as splits
 from pervade.engine import checkpoint, predict, ranks
 from pervade.progress import Screen, Silent
@@ -216,4 +216,6 @@ def load_rows(run: RunDirectory, domain: Domain, screen: Screen | None = None) -
 def _plain(source: Any) -> Any:
     if hub.is_address(source):
         return hub.pinned(source)
+    if environments.is_address(source):
+        return source
     return str(Path(source).absolute()) if isinstance(source, (str, os.PathLike)) else source

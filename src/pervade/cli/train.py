@@ -21,7 +21,7 @@ def train(
         typer.Argument(
             metavar="DATA",
             help="A folder of class folders, a table of files or texts, a parquet file with pictures inside, a folder "
-            "of text files to learn writing from, or hf://OWNER/NAME.",
+            "of text files to learn writing from, hf://OWNER/NAME, or gym://NAME, an environment to act in.",
         ),
     ],
     name: Annotated[str | None, typer.Option(help="Name of the run; unless given, made from data and model.")] = None,
@@ -37,6 +37,10 @@ def train(
     recipe: Annotated[
         Path | None, typer.Option(help="A recipe.yaml, such as another run's, instead of the model's own recipe.")
     ] = None,
+    algorithm: Annotated[
+        str | None, typer.Option(metavar="ppo|dqn", help="In an environment: how to learn; unless given, ppo.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="In an environment: how many steps to act.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="How often every example is seen.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Examples in one step.")] = None,
     lr: Annotated[str | None, typer.Option(help="Learning rate at its peak; or find: by a short test first.")] = None,
@@ -113,6 +117,8 @@ def train(
             runs=runs,
             settings=[*(["domain.views=2"] if tta else []), *(setting or [])],
             options=options,
+            algorithm=algorithm,
+            steps=steps,
             epochs=epochs,
             batch_size=batch_size,
             lr=rate(lr),

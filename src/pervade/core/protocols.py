@@ -242,6 +242,13 @@ class Task(Protocol):
         what companions learnt (a whitening), or `model` itself."""
         return model
 
+    def together(
+        self, members: Mapping[str, Mapping[str, Any]], plain: Mapping[str, Mapping[str, Any]]
+    ) -> dict[str, Json]:
+        """What the predictions files of several seeds say together, by member, shown beside the metrics as `details`
+        are; `plain` holds those of the simplest model."""
+        return {}
+
     def sampler(self, rows: Rows, seed: int) -> Sampler | None:
         """Which rows make a batch (people x pictures, equal classes); None: each row once a pass, in random order."""
         return None
@@ -287,9 +294,22 @@ class Source(Protocol):
         already put itself at the start of the next."""
         return False
 
+    def news(self) -> dict[str, float]:
+        """What is to be logged of the source itself since the last call (what episodes came to)."""
+        return {}
+
     def state_dict(self) -> dict[str, Any]: ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+    def pieces(self) -> Mapping[str, Callable[[], Mapping[str, Any]] | None]:
+        """What is too large to be written at every save: names of pieces that never change, and how to get the arrays
+        of those that were not named at the last save (None: it lies there). What is named no more is dropped."""
+        return {}
+
+    def load_pieces(self, read: Callable[[str], Mapping[str, Any]]) -> None:
+        """Called after `load_state_dict`; `read` gives the arrays of a piece by its name."""
+        return
 
 
 @dataclass(frozen=True)
@@ -306,6 +326,7 @@ class Opening:
     rank: int = 0
     world: int = 1
     augment: Sequence[Augment] = ()
+    passes: int = 1  # that are planned
 
 
 @runtime_checkable
@@ -313,6 +334,11 @@ class SourceSpec(Protocol):
     kind: ClassVar[str] = "source"
 
     def open(self, opening: Opening) -> Source: ...
+
+    def remarks(self, opening: Opening) -> list[str]:
+        """What is to be known before it is opened (the memory it takes), in words, said aloud. Raises ResourceError
+        where it does not fit."""
+        return []
 
 
 @runtime_checkable
@@ -560,6 +586,7 @@ class Recipe:
     device: str = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # of training; evaluation and prediction run in fp32
     workers: Annotated[int, Field(ge=0)] = 1  # threads that read ahead; 0: none
+    threads: Annotated[int, Field(ge=1)] | None = None  # that torch computes with; None: one a core
     time_limit: Annotated[float, Field(gt=0)] | None = None  # seconds for the whole command: reading, training,
     # evaluation and report
     then: Recipe | None = None  # learns next, from this one's predictions on its training split

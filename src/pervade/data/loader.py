@@ -18,11 +18,11 @@ import torch
 
 from pervade.core import seed as seeds
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import Augment, Domain, Sampler
+from pervade.core.protocols import Augment, Domain, Sampler, Source
 from pervade.core.types import Batch, Parts, Rows
 
 
-class Loader:
+class Loader(Source):
     """A Source over rows. `training` turns on shuffling and the randomness of `transform`.
 
     In training a pass is cut into batches of nearly equal size (they differ by one row at most), so that no last batch

@@ -11,8 +11,9 @@ Each folder appears whole or not at all (core/files.py), and its JSON holds the 
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -52,9 +53,15 @@ class Loaded:
 
 
 def save_state(
-    run: RunDirectory, learner: Learner, source: dict[str, Any], extra: dict[str, Any], base: Base | None = None
+    run: RunDirectory,
+    learner: Learner,
+    source: dict[str, Any],
+    extra: dict[str, Any],
+    base: Base | None = None,
+    pieces: Mapping[str, Callable[[], Mapping[str, Any]] | None] | None = None,
 ) -> None:
-    """Saves everything the next step depends on, but for the `base`. `extra` is the caller's own (JSON and tensors)."""
+    """Saves everything the next step depends on, but for the `base`. `extra` is the caller's own (JSON and tensors);
+    `pieces` are the source's (core/protocols.py: Source.pieces)."""
     own = {"source": source, "rng": rng_state(learner.device)}
     if ranks.world() > 1:
         with files.replacing_folder(_rank_folder(run, ranks.rank(), learner.step)) as folder:
@@ -65,7 +72,8 @@ def save_state(
             state = learner.state_dict()
             if base is not None:
                 state |= {part: base.beside(state[part]) for part in ("network", "average")}
-            _write_packed(folder, {"learner": state, "world": ranks.world(), "extra": extra, **own})
+            digests = _write_pieces(run.state, folder, pieces or {})
+            _write_packed(folder, {"learner": state, "world": ranks.world(), "extra": extra, "pieces": digests, **own})
     if ranks.world() > 1:
         ranks.wait()
         for old in _rank_folder(run, ranks.rank(), 0).parent.iterdir():
@@ -107,6 +115,34 @@ def load_network(run: RunDirectory, network: Module, base: Base | None = None) -
     files.settle(run.state)
     if run.state.exists():
         network.load_state_dict(_with_base(network, base) | _read_packed(run.state)["learner"]["network"])
+
+
+def _write_pieces(
+    state: Path, folder: Path, pieces: Mapping[str, Callable[[], Mapping[str, Any]] | None]
+) -> dict[str, str]:
+    """Each piece as a file of its own in `folder`: what is new is written, what lies in `state` already becomes a second
+    name for the same file. Returns the SHA-256 of each by name."""
+    known = files.read_json(state / "state.json", "state")["state"]["pieces"] if None in pieces.values() else {}
+    digests: dict[str, str] = {}
+    for name, get in pieces.items():
+        place = folder / f"{name}.safetensors"
+        if get is None:
+            try:
+                os.link(state / place.name, place)
+            except OSError:  # a file system without second names
+                shutil.copyfile(state / place.name, place)
+            digests[name] = known[name]
+        else:
+            arrays = {key: torch.from_numpy(value) for key, value in get().items()}
+            digests[name] = _write_tensors(place, arrays)
+    return digests
+
+
+def read_piece(run: RunDirectory, name: str) -> dict[str, Any]:
+    """The arrays of a source's piece. Raises CheckpointError where it is missing or damaged."""
+    digests = files.read_json(run.state / "state.json", "state")["state"].get("pieces") or {}
+    tensors = _read_tensors(run.state / f"{name}.safetensors", digests.get(name, ""))
+    return {key: each.numpy() for key, each in tensors.items()}
 
 
 def _with_base(network: Module, base: Base | None) -> dict[str, Tensor]:

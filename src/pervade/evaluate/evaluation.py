@@ -13,7 +13,7 @@ from pervade.core import files
 from pervade.core.errors import DataError
 from pervade.core.protocols import Context
 from pervade.core.run import RunDirectory
-from pervade.core.types import Rows
+from pervade.core.types import Media, Rows
 from pervade.engine import predict, ranks
 from pervade.engine.checkpoint import Loaded
 from pervade.metrics.estimate import Metric, estimate
@@ -73,7 +73,7 @@ def figures(run: RunDirectory, loaded: Loaded, rows: Rows, split: str) -> dict[s
         "precision": "fp32",
         "predictions": path.relative_to(run.path).as_posix(),
         "metrics": {name: each.as_dict() | _nature(metrics[name]) for name, each in estimates.items()},
-        "details": details(run, loaded, rows, split, columns),
+        "details": kept(run, f"{loaded.name}@{split}", details(run, loaded, rows, split, columns)),
     }
     meter = "evaluate" if split == "test" else f"evaluate-{split}"
     files.write_json(run.result(meter, loaded.name), result)
@@ -84,6 +84,22 @@ def _nature(metric: Metric) -> dict[str, Any]:
     """What a figure is, beside how large. For JSON, which has no infinity: an open end of its bounds is None."""
     bounds = [each if math.isfinite(each) else None for each in metric.bounds]
     return {"higher_is_better": metric.higher_is_better, "bounds": bounds}
+
+
+def kept(run: RunDirectory, name: str, found: Any, key: str = "media") -> Any:
+    """What a task gave, for JSON: pictures, sounds and films in it go to media/<name>/, and their place stands there
+    instead."""
+    if isinstance(found, dict):
+        return {each: kept(run, name, value, each) for each, value in found.items()}
+    if isinstance(found, list):
+        return [kept(run, name, value, f"{key}-{i}") for i, value in enumerate(found)]
+    if not isinstance(found, Media):
+        return found
+    path = run.path / "media" / name / f"{key}.{found.kind}"
+    data = found.data.encode() if isinstance(found.data, str) else found.data
+    with files.replacing(path) as temporary:
+        temporary.write_bytes(data)
+    return {"kind": found.kind, "file": path.relative_to(run.path).as_posix(), "caption": found.caption}
 
 
 def details(run: RunDirectory, loaded: Loaded, rows: Rows, split: str, columns: dict[str, Any]) -> dict[str, Any]:

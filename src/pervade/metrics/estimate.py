@@ -60,6 +60,7 @@ class Metric:
     description: str = ""
     undefined: str = "not defined on these rows"  # the reason to give where the value is nan
     bounds: tuple[float, float] = (-math.inf, math.inf)  # between which every value lies, both included
+    counted: Callable[[Columns], int] | None = None  # over how many rows it is computed; None: all
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def estimate(
 
     estimates = {}
     for name, metric in metrics.items():
-        n = len(proportions[name]) if name in proportions else num_rows
+        n = len(proportions[name]) if name in proportions else metric.counted(columns) if metric.counted else num_rows
         if math.isnan(values[name]):
             estimates[name] = Estimate(math.nan, math.nan, math.nan, n, "none", level, metric.undefined)
         elif independent and name in proportions:

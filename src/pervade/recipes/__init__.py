@@ -35,6 +35,7 @@ def choose(
     tuning: str | None = None,
     label_column: str | None = None,
     text_column: str | None = None,
+    algorithm: str | None = None,
 ) -> tuple[str, Recipe]:
     """The task, detected from the source unless given, and its recipe for the model, its first weights, and how these
     are tuned ("freeze", "lora").
@@ -52,7 +53,9 @@ def choose(
     if task not in there:
         raise ConfigError(f"unknown task {task!r}; {nearest(task, there)}")
     module = there[task][0]
-    recipe: Recipe = module.recipe(model, task, init, source)
+    if algorithm is not None and not hasattr(module, "ALGORITHMS"):
+        raise ConfigError(f"--algorithm {algorithm!r} is for acting in an environment (gym://NAME), not for {task}")
+    recipe: Recipe = module.recipe(model, task, init, source, **({"algorithm": algorithm} if algorithm else {}))
     if tuning is None:
         return task, recipe
     if isinstance(recipe.init, Random):

@@ -42,7 +42,7 @@ class Stream(SourceSpec):
         )
 
 
-class Windows:
+class Windows(Source):
     """Batches of windows of the domain's length. "row" is the document that a window begins in.
 
     Raises ConfigError where the text is too short to learn from, or a batch for the number of processes.

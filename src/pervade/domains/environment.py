@@ -1,0 +1,173 @@
+"""An environment to act in: an example is an episode, and what is seen when it begins.
+
+The rows of a run are its training environments (one a row) and the episodes that measure it: as many by the likeliest
+action as drawn from the policy, by seeds that training cannot meet. Evaluate, predict and serve make the environment in
+the same way, without what helps training alone (clipped rewards, a life as an episode).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Annotated, Any, ClassVar, Self
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch.nn import Module
+
+from pervade.core.errors import DataError
+from pervade.core.protocols import Context, Domain, InputSpace, PlainFeatures, Probe, Task
+from pervade.core.registry import register
+from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
+from pervade.data import environments, spaces, worlds
+from pervade.nn import actions
+
+DETERMINISTIC, STOCHASTIC = "likeliest action", "drawn from the policy"
+FIRST_SEED = 10_000_000  # of the episodes that measure; training's lie above 2**30
+
+
+@register("domain")
+@dataclass(frozen=True)
+class Environment(Domain):
+    """`name` is what Gymnasium calls it, or module:Class; "observation", "action" and "limit" are learnt by trying it."""
+
+    name: str = ""
+    arguments: dict[str, Any] = field(default_factory=dict)  # keyword arguments it is made with
+    environments: Annotated[int, Field(ge=1)] = 8  # copies to train in at once
+    processes: Annotated[int, Field(ge=0)] = 0  # worker processes that step them; 0: this one
+    episodes: Annotated[int, Field(ge=1)] = 100  # that measure: so many of each kind
+    longest: Annotated[int, Field(ge=1)] = 10_000  # steps after which an episode is cut, where the environment sets none
+    scale_actions: bool = True  # a policy's -1 to 1 is the range of a continuous action
+    observation: dict[str, Any] = field(default_factory=dict)
+    action: dict[str, Any] = field(default_factory=dict)
+    limit: int | None = None  # steps after which the environment ends an episode by itself
+    stack: int = 1  # pictures that are seen together
+
+    given: ClassVar[str] = "SEED"
+
+    # rows
+
+    def read(self, source: Any) -> tuple[Rows, list[LeftOut]]:
+        """Of an address (gym://NAME): training environments and measured episodes. Of a list: episodes by these seeds,
+        by the likeliest action."""
+        if isinstance(source, (list, tuple)):
+            return self._by_seeds([str(each) for each in source])
+        if not environments.is_address(source):
+            raise DataError(f"{source} is no environment; write gym://NAME, such as gym://CartPole-v1")
+        name = environments.name_of(source)
+        if self.name and name != self.name:
+            raise DataError(f"this recipe is for {self.name}, and the environment given is {name}; change one of them")
+        environments.look(name, self.arguments)
+        train = [f"environment {i + 1}" for i in range(self.environments)]
+        seeds = [FIRST_SEED + i for i in range(self.episodes)]
+        measured = [(f"episode {i + 1}, {mode}", seed, mode) for mode in MODES for i, seed in enumerate(seeds)]
+        rows = Rows(
+            {
+                "id": [*train, *(name for name, _, _ in measured)],
+                "seed": [*[-1] * len(train), *(seed for _, seed, _ in measured)],
+                "mode": [*[""] * len(train), *(mode for _, _, mode in measured)],
+                "split": [*["train"] * len(train), *["test"] * len(measured)],
+                # The same seed is the same beginning, so both kinds by it belong together.
+                "group": [*train, *(f"seed {seed}" for _, seed, _ in measured)],
+            }
+        )
+        return rows, []
+
+    def _by_seeds(self, given: list[str]) -> tuple[Rows, list[LeftOut]]:
+        wrong = [LeftOut(each, "a seed is a whole number of 0 or more") for each in given if not each.isdecimal()]
+        seeds = [int(each) for each in given if each.isdecimal()]
+        if not seeds:
+            return Rows({"id": [], "seed": [], "mode": []}), wrong
+        ids = [f"seed {seed}" for seed in seeds]
+        return Rows({"id": ids, "seed": seeds, "mode": [DETERMINISTIC] * len(seeds)}), wrong
+
+    def prepare(
+        self, rows: Rows, progress: Callable[[int, int], None], keep: bool = True
+    ) -> tuple[Rows, list[LeftOut]]:
+        return rows, []
+
+    def fit(self, train: Rows) -> Self:
+        about = environments.look(self.name, self.arguments)
+        action = {**about.action, **({"scale": True} if self.scale_actions else {})}
+        return replace(self, observation=about.observation, action=action, limit=about.longest, stack=about.stack)
+
+    def remarks(self, rows: Rows) -> list[str]:
+        shape = " x ".join(map(str, self.observation["shape"]))
+        kind = "pictures" if self.observation["picture"] else "numbers"
+        said = [f"{self.name}: sees {kind} ({shape}), does {actions.describe(self.space)}"]
+        if self.limit is None:
+            said.append(
+                f"{self.name} sets no limit to an episode's length, so one is cut after {self.longest:,} steps "
+                "(-o domain.longest)"
+            )
+        return said
+
+    # examples
+
+    def transform(self, row: dict[str, Any], rng: Any) -> list[Example]:
+        """The first observation of the row's episode."""
+        env = environments.make(self.name, self.arguments)
+        try:
+            seed = max(int(row["seed"]), 0)
+            first = spaces.reader(env.observation_space)(env.reset(seed=seed)[0])
+        finally:
+            env.close()
+        seen = np.array(np.repeat(first, self.stack, axis=0) if self.stack > 1 else first)
+        drawn = row["mode"] == STOCHASTIC
+        return [{"input": torch.from_numpy(seen), "seed": torch.tensor(seed), "drawn": torch.tensor(drawn)}]
+
+    def collate(self, examples: Sequence[Example]) -> Batch:
+        return {name: torch.stack([each[name] for each in examples]) for name in examples[0]}
+
+    def inputs(self) -> dict[str, Json]:
+        shape = self.observation["shape"]
+        channels = {"mean": [0.0] * shape[0], "deviation": [1.0] * shape[0]} if len(shape) == 3 else {}
+        return {"shape": shape, **channels}
+
+    @cached_property
+    def space(self) -> Mapping[str, Any]:
+        """The action space, as nn/actions.py takes it."""
+        return spaces.unpacked(self.action)
+
+    @property
+    def last_step(self) -> int:
+        """Steps after which an episode is cut at the latest."""
+        return self.limit or self.longest
+
+    def plan(self, **settings: Any) -> worlds.Plan:
+        """What data/worlds.py opens. `settings` are fields of `Plan`."""
+        given = {"count": self.environments, "processes": self.processes, **settings}
+        return worlds.Plan(
+            self.name,
+            observation=self.observation,
+            action=self.action,
+            longest=self.last_step,
+            stack=self.stack,
+            arguments=self.arguments,
+            **given,
+        )
+
+    def plain_features(self, train: Rows, rows: Rows) -> PlainFeatures | None:
+        """What need not learn: actions at random, in the same episodes."""
+        return PlainFeatures("a random policy", None, rows)
+
+    # looking in
+
+    def probe(self, model: Module, task: Task, batch: Batch, part: str | None = None) -> Probe:
+        x = batch["input"]
+        x = x.float() / 255 if x.dtype == torch.uint8 else x
+        return Probe(
+            x,
+            lambda seen: task.forward(model, {**batch, "input": seen}, Context(self)),
+            lambda output: task.score(output, batch),
+            InputSpace(0.0, 1.0, "pixel, 0-1") if self.observation["picture"] else InputSpace(-np.inf, np.inf, "as seen"),
+        )
+
+    def show(self, row: dict[str, Any], prediction: dict[str, Any] | None) -> list[Media]:
+        """The picture that the environment draws of how the episode begins."""
+        return []
+
+
+MODES = (DETERMINISTIC, STOCHASTIC)

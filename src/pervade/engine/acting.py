@@ -1,0 +1,88 @@
+"""What all agents share, however they learn: how they are measured, compared with chance, watched, and told of.
+
+A row of the predictions file is an episode: "return" (the sum of its rewards), "length" (steps), "cut" (ended for its
+length), its seed, and whether actions were the likeliest or drawn from the policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import Module
+
+from pervade.core.protocols import Context, Domain, Plain, PlainFeatures
+from pervade.core.types import Batch, Json, Output, Rows, Table
+from pervade.engine import episodes, film
+from pervade.metrics import returns
+from pervade.nn import actions
+
+LIKELIEST = "likeliest action"  # the mode of rows that are not drawn (domains/environment.py)
+
+
+def space_of(domain: Domain) -> actions.Space:
+    space: actions.Space = domain.space  # type: ignore[attr-defined]  # what acts has one
+    return space
+
+
+def measured(task: Any, model: Module, batch: Batch, context: Context) -> Output:
+    """Plays each row's episode."""
+    seeds, drawn = batch["seed"].tolist(), batch["drawn"].cpu().numpy().astype(bool)
+    total, length = np.zeros(len(seeds)), np.zeros(len(seeds), np.int64)
+    cut = np.zeros(len(seeds), bool)
+    for kind in (False, True):
+        rows = np.flatnonzero(drawn == kind)
+        if len(rows):
+            played = episodes.by_policy(model, task, context.domain, [seeds[row] for row in rows], kind)
+            total[rows], length[rows], cut[rows] = played.total, played.length, played.cut
+    return {"return": torch.from_numpy(total), "length": torch.from_numpy(length), "cut": torch.from_numpy(cut)}
+
+
+def table(output: Output, batch: Batch) -> Table:
+    return {"row": batch["row"], **output, "seed": batch["seed"], "drawn": batch["drawn"]}
+
+
+def metrics(domain: Domain) -> Mapping[str, Any]:
+    return returns.metrics(returns.scale_of(getattr(domain, "name", "")))
+
+
+def random_policy(features: PlainFeatures, columns: Mapping[str, Any], domain: Domain) -> Plain:
+    """Actions that nobody chose, in the very episodes of the predictions file."""
+    seeds = np.asarray(columns["seed"])
+    unique, which = np.unique(seeds, return_inverse=True)
+    played = episodes.at_random(domain, unique.tolist())
+    found = {"return": played.total[which], "length": played.length[which], "cut": played.cut[which]}
+    return Plain(features.name, found)
+
+
+def answers(table: Table) -> list[dict[str, Any]]:
+    return [
+        {"return": float(total), "length": int(length), **({"cut": True} if cut else {})}
+        for total, length, cut in zip(table["return"], table["length"], table["cut"], strict=True)
+    ]
+
+
+def watched(task: Any, model: Module, rows: Rows, context: Context) -> dict[str, Json]:
+    """One episode to look at: the first of the rows by the likeliest action."""
+    first = next((row for row in rows if row["mode"] == LIKELIEST), None)
+    if first is None:
+        return {}
+    seen = film.watch(task, model, context.domain, int(first["seed"]))
+    return {"episode": seen.as_detail()} if seen is not None else {}
+
+
+def across_seeds(
+    members: Mapping[str, Mapping[str, Any]], plain: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Json]:
+    """Of predictions files by member: interquartile mean and the rest of Agarwal et al. 2021."""
+    scores = {name: _score(columns) for name, columns in members.items()}
+    chance = {name: _score(columns) for name, columns in plain.items()}
+    return {"across_seeds": returns.across_seeds(list(scores.values()), list(chance.values()))}
+
+
+def _score(columns: Mapping[str, Any]) -> np.ndarray:
+    total, drawn = np.asarray(columns["return"], np.float64), np.asarray(columns["drawn"]).astype(bool)
+    found: np.ndarray = total[~drawn]
+    return found

@@ -1,0 +1,170 @@
+"""An episode to look at: what the environment draws, what the policy made of it, and a file of it (gif, or mp4)."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch.nn import Module
+
+from pervade.core import files
+from pervade.core import seed as random
+from pervade.core.errors import ConfigError, DataError
+from pervade.core.types import Json, Media
+from pervade.data import worlds
+from pervade.engine.episodes import SLOTS, responder
+from pervade.nn import actions
+
+MOST_FRAMES = 200  # of a film in the report, and no more than
+MOST_BYTES = 700_000  # so that the page stays small
+SIDE = 240  # pixels of a film's longer side there
+MOST_POINTS = 300  # of the curves beside it
+COLOURS = 64
+
+
+@dataclass(frozen=True)
+class Watched:
+    """One episode. `frames` are pictures (h, w, 3) before each step and at the end; empty where nothing is drawn."""
+
+    seed: int
+    frames: list[np.ndarray]
+    inner: dict[str, np.ndarray]  # chances or values of the actions (t, k), the state's value (t,)
+    rewards: np.ndarray
+    cut: bool
+    rate: float  # frames a second
+
+    def as_detail(self) -> dict[str, Json]:
+        """As the results keep it; the film is `Media`, which goes to a file."""
+        every = max(1, -(-len(self.rewards) // MOST_POINTS))
+        curves = {name: np.round(each[::every].astype(np.float64), 4).tolist() for name, each in self.inner.items()}
+        film: Any = None
+        if self.frames:
+            told = f"seed {self.seed}, {len(self.rewards):,} steps, return {self.rewards.sum():g}"
+            film = Media("gif", self.small(), told)
+        return {
+            "seed": self.seed,
+            "return": float(self.rewards.sum()),
+            "length": len(self.rewards),
+            "every": every,
+            **curves,
+            "film": film,
+        }
+
+    def small(self) -> bytes:
+        """A gif for a page: few frames, few colours."""
+        most = MOST_FRAMES
+        while True:
+            every = max(1, -(-len(self.frames) // most))
+            data = gif([_fit(each, SIDE) for each in self.frames[::every]], self.rate / every)
+            if len(data) <= MOST_BYTES or most <= 25:
+                return data
+            most //= 2
+
+
+def watch(
+    task: Any, model: Module, domain: Any, seed: int, drawn: bool = False, render: bool = True
+) -> Watched | None:
+    """The episode by this seed, played as it is measured. None where its environment cannot be opened to be drawn."""
+    space = domain.space
+    plan = domain.plan(count=1, training=False, processes=0, episodes=((seed,),), render=render)
+    try:
+        opened = worlds.Here(plan)
+    except DataError:
+        if not render:
+            raise
+        return watch(task, model, domain, seed, drawn, render=False)  # one that cannot draw may still be played
+    generator = random.generator(seed, 11)
+    respond, names = responder(model), task.shown(space)
+    frames: list[np.ndarray] = []
+    inner: dict[str, list[np.ndarray]] = {}
+    rewards: list[float] = []
+    cut = False
+    try:
+        seen = opened.reset()
+        while True:
+            _draw(opened, frames, render)
+            padded = np.concatenate([seen, np.zeros((SLOTS - 1, *seen.shape[1:]), seen.dtype)])
+            output = {name: each[:1] if each.ndim > 1 else each for name, each in respond(padded, names).items()}
+            for name, each in task.inner(output, space).items():
+                inner.setdefault(name, []).append(each[0])
+            noise = task.noise(space, (), generator)[None] if drawn else None
+            step = opened.step(actions.outward(task.act(output, space, noise), space))
+            rewards.append(float(step.rewards[0]))
+            seen = step.observations
+            if 0 in step.finals:
+                break
+        _draw(opened, frames, render)
+        cut = any(each.cut for each in opened.finished())
+        rate = float(opened.worlds[0].env.metadata.get("render_fps") or 30)
+    finally:
+        opened.close()
+    shown = {name: np.stack(each) for name, each in inner.items()}
+    return Watched(seed, frames, shown, np.array(rewards), cut, rate / (4 if domain.stack > 1 else 1))
+
+
+def _draw(opened: worlds.Here, frames: list[np.ndarray], render: bool) -> None:
+    picture = opened.render() if render else None
+    if isinstance(picture, np.ndarray) and picture.ndim == 3:
+        frames.append(np.array(picture[..., :3], np.uint8))
+
+
+def _fit(frame: np.ndarray, side: int) -> np.ndarray:
+    height, width = frame.shape[:2]
+    scale = min(1.0, side / max(height, width))
+    if scale == 1.0:
+        return frame
+    size = max(round(width * scale), 1), max(round(height * scale), 1)
+    return np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS))
+
+
+def gif(frames: Sequence[np.ndarray], rate: float) -> bytes:
+    """One palette for all frames, so that what stands still is not stored again."""
+    first = Image.fromarray(np.concatenate([frames[0], frames[len(frames) // 2], frames[-1]]))
+    palette = first.quantize(COLOURS)
+    pictures = [Image.fromarray(each).quantize(palette=palette, dither=Image.Dither.NONE) for each in frames]
+    buffer = io.BytesIO()
+    # Browsers show nothing faster than 50 a second.
+    duration = max(round(1000 / max(rate, 1e-3)), 20)
+    pictures[0].save(buffer, "GIF", save_all=True, append_images=pictures[1:], duration=duration, loop=0, optimize=False)
+    return buffer.getvalue()
+
+
+def save(path: Path, frames: Sequence[np.ndarray], rate: float) -> None:
+    """Writes a gif, or an mp4 where ffmpeg is installed. Raises ConfigError at another ending, DataError without
+    frames."""
+    if path.suffix not in (".gif", ".mp4"):
+        raise ConfigError(f"--video {str(path)!r}: films are written as .gif or .mp4")
+    if not frames:
+        raise DataError("the environment draws nothing (it has no render_mode rgb_array), so there is no film of it")
+    if path.suffix == ".mp4":
+        _mp4(path, frames, rate)
+        return
+    with files.replacing(path) as temporary:
+        temporary.write_bytes(gif(frames, rate))
+
+
+def _mp4(path: Path, frames: Sequence[np.ndarray], rate: float) -> None:
+    program = shutil.which("ffmpeg")
+    if program is None:
+        raise ConfigError("--video with .mp4 needs the program ffmpeg, which is not installed; write a .gif")
+    height, width = (side - side % 2 for side in frames[0].shape[:2])  # the codec takes even sides alone
+    with files.replacing(path) as temporary:
+        made = subprocess.run(
+            [
+                *(program, "-loglevel", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24"),
+                *("-s", f"{width}x{height}", "-r", f"{rate:g}", "-i", "-", "-pix_fmt", "yuv420p", "-f", "mp4"),
+                str(temporary),
+            ],
+            input=b"".join(np.ascontiguousarray(each[:height, :width]).tobytes() for each in frames),
+            capture_output=True,
+            check=False,
+        )
+        if made.returncode:
+            raise DataError(f"ffmpeg could not write {path}: {made.stderr.decode(errors='replace').strip()[:300]}")

@@ -1,0 +1,51 @@
+"""The network that learnt Atari games from their screens (Mnih et al. 2015, "Human-level control through deep
+reinforcement learning", Nature 518): three convolutions and a dense layer, here before one head an output."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pervade.core.protocols import Model
+from pervade.core.registry import register
+from pervade.models.perceptron import GAINS
+from pervade.nn.backbone import Backbone
+from pervade.nn.trial import require_size
+
+LAYERS = ((8, 4), (4, 2), (3, 1))  # kernel, stride
+
+
+@register("model")
+@dataclass(frozen=True)
+class NatureCNN(Model):
+    channels: tuple[int, int, int] = (32, 64, 64)
+    units: int = 512
+
+    def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
+        require_size("nature-cnn", lambda side: _Body(inputs["shape"][0], side, side, self.channels, 1), inputs)
+        network = Backbone(inputs, outputs, _Body(*inputs["shape"], self.channels, self.units), self.units)
+        for name, module in network.named_modules():
+            if isinstance(module, (nn.Conv2d, nn.Linear)):
+                head = name.rpartition(".")[2] if name.startswith("head.") else None
+                nn.init.orthogonal_(module.weight, GAINS.get(head, 1.0) if head else math.sqrt(2))
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+        return network
+
+
+class _Body(nn.Module):
+    def __init__(self, depth: int, height: int, width: int, channels: tuple[int, int, int], units: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for out, (kernel, stride) in zip(channels, LAYERS, strict=True):
+            layers += [nn.Conv2d(depth, out, kernel, stride), nn.ReLU()]
+            depth, height, width = out, (height - kernel) // stride + 1, (width - kernel) // stride + 1
+        self.convolutions = nn.Sequential(*layers)
+        self.dense = nn.Linear(depth * height * width, units)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.dense(self.convolutions(x).flatten(1)))

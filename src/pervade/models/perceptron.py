@@ -1,0 +1,46 @@
+"""A perceptron for observations that are a few numbers, with layers of its own for every output."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from pervade.core.errors import ConfigError
+from pervade.core.protocols import Model
+from pervade.core.registry import register
+from pervade.core.types import Output
+from pervade.nn.twin import Twin
+
+# Policies begin nearly undecided (Andrychowicz et al. 2021).
+GAINS = {"logits": 0.01, "mean": 0.01}
+
+
+@register("model")
+@dataclass(frozen=True)
+class Perceptron(Model):
+    """Inputs of any shape are read as one row of numbers."""
+
+    units: tuple[int, ...] = (64, 64)
+    activation: Literal["tanh", "relu", "elu"] = "tanh"
+    separate: bool = True  # a body for each output; False: one for all
+
+    def __post_init__(self) -> None:
+        if not self.units or min(self.units) < 1:
+            raise ConfigError(f"units {list(self.units)}: a perceptron needs layers of at least one unit")
+
+    def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
+        twin = Twin(math.prod(inputs["shape"]), outputs, self.units, self.activation, self.separate, GAINS)
+        return twin if len(inputs["shape"]) == 1 else _Flat(twin)
+
+
+class _Flat(nn.Module):
+    def __init__(self, twin: Twin) -> None:
+        super().__init__()
+        self.twin = twin
+
+    def forward(self, input: Tensor, mask: Tensor | None = None) -> Output:
+        return self.twin(input.flatten(1))

@@ -1,0 +1,80 @@
+"""A network that acts: what it has seen of observations and rewards, a network for its outputs, and how to ask it fast.
+
+Its first layer takes observations in natural units: bytes of pictures become 0-1, numbers are normalised by what was
+seen so far. Both go with the weights, so an exported or attacked policy starts from what the environment gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pervade.core.types import Output
+from pervade.nn.running import Running
+from pervade.nn.twin import Twin
+
+
+class PolicyNetwork(nn.Module):
+    """`network` gives every output but "log_deviation" (d,), which is a weight of its own, the same for all
+    observations, as in Schulman et al. 2017."""
+
+    def __init__(
+        self, network: nn.Module, shape: Sequence[int], outputs: Mapping[str, int], normalise: bool, deviation: float
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.observations = Running(shape) if normalise else None
+        self.returns = Running(())
+        size = outputs.get("log_deviation")
+        self.log_deviation = None if size is None else nn.Parameter(torch.full((size,), float(np.log(deviation))))
+        self._views: list[tuple[np.ndarray, ...]] | None = None
+        self._seen: tuple[np.ndarray, np.ndarray] | None = None
+
+    def forward(self, input: Tensor, mask: Tensor | None = None) -> Output:
+        x = input.float().div_(255) if input.dtype == torch.uint8 else input
+        if self.observations is not None:
+            x = self.observations(x)
+        output: Output = self.network(x)
+        if self.log_deviation is not None:
+            output["log_deviation"] = self.log_deviation.expand(len(input), -1)
+        return output
+
+    def observe(self, observations: np.ndarray) -> None:
+        """Takes note of observations (n, …), after which normalisation is another."""
+        if self.observations is not None:
+            self.observations.update(observations)
+            self._seen = None
+
+    def begin(self) -> None:
+        """To be called before `respond`, after anything changed the weights' memory (a move, a loaded state)."""
+        twin = isinstance(self.network, Twin) and next(self.parameters()).device.type == "cpu"
+        self._views = self.network.views() if twin else None  # type: ignore[operator]
+        self._seen = None
+
+    def respond(self, observations: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """The outputs named, of (n, …) observations as they come from the environment, without gradients."""
+        if self._views is None:
+            return answer(self, observations, names)
+        x = observations
+        if self.observations is not None:
+            if self._seen is None:
+                seen = self.observations
+                self._seen = seen.mean.numpy(), seen.deviation.numpy()
+            mean, deviation = self._seen
+            x = np.clip((x - mean) / deviation, -self.observations.clip, self.observations.clip)
+        wanted = [name for name in names if name != "log_deviation"]
+        found = self.network.plain(self._views, x, wanted)  # type: ignore[operator]
+        if self.log_deviation is not None and "log_deviation" in names:
+            found["log_deviation"] = self.log_deviation.detach().numpy()
+        return found
+
+
+def answer(network: nn.Module, observations: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """As `PolicyNetwork.respond`, of any network, by torch."""
+    device = next(network.parameters()).device
+    with torch.inference_mode():
+        output = network(torch.from_numpy(np.ascontiguousarray(observations)).to(device))
+    return {name: output[name].float().cpu().numpy() for name in names}

@@ -1,0 +1,171 @@
+"""Recipes for acting in an environment.
+
+pervade train gym://CartPole-v1                      PPO: ppo()
+pervade train gym://CartPole-v1 --algorithm dqn      DQN: dqn()
+pervade train gym://ALE/Pong-v5 --time-limit 60m     pictures: a convolutional network, two worker processes
+pervade train gym://module:MyClass --steps 200000    an environment of one's own
+pervade train gym://CartPole-v1 --init agent.zip     goes on from an agent of Stable-Baselines3, or from a run
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+from pervade.core import spec
+from pervade.core.errors import ConfigError, nearest
+from pervade.core.protocols import EarlyStopping, Initializer, Model, Recipe
+from pervade.data import environments
+from pervade.data.sources.replay import Replay
+from pervade.data.sources.rollouts import Rollouts
+from pervade.domains.environment import Environment
+from pervade.init.pretrained import starting_from
+from pervade.init.random import Random
+from pervade.models.nature_cnn import NatureCNN
+from pervade.models.perceptron import Perceptron
+from pervade.models.policy import Policy
+from pervade.search_space import Choice, Range
+from pervade.tasks.dqn import DQN
+from pervade.tasks.ppo import PPO
+from pervade.train.optim.adam import Adam
+from pervade.train.schedule.constant import Constant
+from pervade.train.schedule.linear import Linear
+
+NAME = "reinforcement-learning"
+TASKS = {NAME: "acts in an environment; gym://NAME of Gymnasium (Atari's gym://ALE/Pong-v5 too), or gym://module:Class"}
+ALGORITHMS = ("ppo", "dqn")
+STEPS = 100_000  # of the environment, unless --steps says otherwise
+PICTURE_STEPS = 2_000_000
+
+
+def recognises(source: Any, label_column: str | None = None, text_column: str | None = None) -> str | None:
+    return NAME if environments.is_address(source) else None
+
+
+def recipe(
+    model: str | Model | None = None,
+    task: str = NAME,
+    init: str | Initializer | None = None,
+    source: Any = None,
+    algorithm: str | None = None,
+) -> Recipe:
+    """PPO unless `algorithm` says otherwise. Raises ConfigError where there is no such algorithm, DataError where the
+    environment cannot be used."""
+    chosen = algorithm or "ppo"
+    if chosen not in ALGORITHMS:
+        raise ConfigError(f"--algorithm {chosen!r} is unknown; {nearest(chosen, ALGORITHMS)}")
+    name = environments.name_of(source) if environments.is_address(source) else ""
+    pictures = bool(name) and bool(environments.look(name).observation["picture"])
+    made = (ppo_pictures if pictures else ppo) if chosen == "ppo" else (dqn_pictures if pictures else dqn)
+    found = replace(made(), domain=replace(_domain(made().domain), name=name))
+    if model is not None:
+        found = replace(found, model=_policy(spec.decode(model, Model) if isinstance(model, str) else model))
+    return found if init is None else replace(found, init=starting_from(init))
+
+
+def _domain(domain: Any) -> Environment:
+    found: Environment = domain
+    return found
+
+
+def _policy(network: Model) -> Policy:
+    return network if isinstance(network, Policy) else Policy(network)
+
+
+def ppo() -> Recipe:
+    """Observations of a few numbers."""
+    return Recipe(
+        domain=Environment(environments=8),
+        task=PPO(entropy_weight=0.0),
+        model=Policy(Perceptron()),
+        optimizer=Adam(lr=1e-3, epsilon=1e-5),
+        schedule=Linear(),
+        init=Random(),
+        source=Rollouts(steps=128, epochs=10),
+        early_stopping=EarlyStopping(),
+        epochs=math.ceil(STEPS / 1024),
+        batch_size=128,
+        clip_norm=0.5,
+        validation=0.0,
+        test=0.0,
+        precision="fp32",  # such layers are too small for anything else
+        workers=0,
+        threads=1,  # starting a second one takes longer than the work
+    )
+
+
+def ppo_pictures() -> Recipe:
+    """Observations that are pictures: Schulman et al. 2017, table 5."""
+    return replace(
+        ppo(),
+        domain=Environment(environments=8, processes=2, episodes=10),
+        task=PPO(clip=0.1, entropy_weight=0.01),
+        model=Policy(NatureCNN()),
+        optimizer=Adam(lr=2.5e-4, epsilon=1e-5),
+        source=Rollouts(steps=128, epochs=4, scale_rewards=False),
+        epochs=math.ceil(PICTURE_STEPS / 1024),
+        batch_size=256,
+        precision="auto",
+        threads=None,
+    )
+
+
+def dqn() -> Recipe:
+    """Observations of a few numbers."""
+    return replace(
+        ppo(),
+        domain=Environment(environments=1),
+        task=DQN(target_every=100),
+        model=Policy(Perceptron((128, 128), "relu"), normalise=True),
+        optimizer=Adam(lr=1e-3),
+        schedule=Linear(),
+        source=Replay(every=2, steps=1000),
+        epochs=STEPS // 1000 - 1,
+        batch_size=64,
+        clip_norm=10.0,
+    )
+
+
+def dqn_pictures() -> Recipe:
+    """Observations that are pictures: Mnih et al. 2015, in a tenth of its memory."""
+    return replace(
+        ppo_pictures(),
+        domain=Environment(environments=8, processes=2, episodes=10),
+        task=DQN(target_every=1000),
+        optimizer=Adam(lr=1e-4),
+        schedule=Constant(),
+        source=Replay(size=100_000, begin=10_000, steps=5000, every=8, lessons=2, explore=0.1, last_epsilon=0.01),
+        epochs=PICTURE_STEPS // 5000 - 2,
+        batch_size=32,
+        clip_norm=10.0,
+    )
+
+
+def for_steps(recipe: Recipe, steps: int) -> Recipe:
+    """The recipe with as many passes as `steps` of the environment take, rounded down where there is one at least.
+
+    Raises ConfigError where its source does not act, or the steps do not even suffice to begin.
+    """
+    source, domain = recipe.source, recipe.domain
+    if not isinstance(source, (Rollouts, Replay)) or not isinstance(domain, Environment):
+        raise ConfigError("--steps counts steps of an environment, and this recipe has none; take --epochs")
+    each = source.steps_per_pass(domain.environments)
+    left = steps - (source.begin if isinstance(source, Replay) else 0)
+    if left < each:
+        raise ConfigError(
+            f"--steps {steps:,} are fewer than the first lesson takes ({steps - left + each:,}); give more, or make it "
+            "smaller with -o source.steps"
+        )
+    return replace(recipe, epochs=left // each)
+
+
+def tuned(recipe: Recipe, tuning: str) -> Recipe:
+    raise ConfigError(f"--{tuning} is for pretrained bodies; a policy here is trained whole")
+
+
+def search_space(recipe: Recipe) -> dict[str, Range | Choice]:
+    """What `pervade tune` varies."""
+    if not isinstance(recipe.domain, Environment):
+        return {}
+    return {}

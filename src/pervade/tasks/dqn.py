@@ -1,0 +1,160 @@
+"""Deep Q-learning (Mnih et al. 2015): the value of every action, learnt from memory.
+
+With reward r over n steps, discount γ, and Q' the network of some time ago (a companion), a row's loss is w h(Q(s, a) - y),
+h being Huber's, w the weight of a prioritised draw, and
+
+    y = r + γⁿ Q'(s', argmax Q(s', ·))          double (van Hasselt et al. 2016); otherwise the largest Q' itself
+
+`dueling` asks the network for a state's value and for advantages over it (Wang et al. 2016). n-step returns, priorities
+and the memory are data/sources/replay.py's.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import Module
+from torch.nn import functional as F
+
+from pervade.core.errors import ConfigError
+from pervade.core.protocols import Context, Domain, Plain, PlainFeatures, Task
+from pervade.core.registry import register
+from pervade.core.types import Batch, Json, Output, Parts, Rows, Table
+from pervade.engine import acting
+from pervade.nn import actions
+
+EVALUATION_EPSILON = 0.05  # of episodes that are drawn from the policy, as in Mnih et al. 2015
+
+
+@register("task")
+@dataclass(frozen=True)
+class DQN(Task):
+    double: bool = True
+    dueling: bool = False
+    target_every: Annotated[int, Field(ge=1)] = 200  # optimiser steps between two copies of the network
+    target_rate: Annotated[float, Field(gt=0, le=1)] = 1.0  # how far it goes towards the network each time; 1: a copy
+
+    def outputs(self, domain: Domain) -> dict[str, int]:
+        """Raises ConfigError where actions are not one choice of a few."""
+        space = acting.space_of(domain)
+        if not actions.is_discrete(space) or len(space["sizes"]) > 1:
+            raise ConfigError(
+                f"dqn makes one choice a step, and {getattr(domain, 'name', 'this')} takes {actions.describe(space)}; "
+                "take --algorithm ppo, which does both"
+            )
+        count = actions.choices(space)
+        return {"advantage": count, "state": 1} if self.dueling else {"value": count}
+
+    # acting
+
+    def asks(self, space: actions.Space) -> tuple[str, ...]:
+        """The outputs that acting takes."""
+        return ("advantage",) if self.dueling else ("value",)
+
+    def noise(self, space: actions.Space, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+        """(*shape, 1 + k) uniform: whether to act by chance, and then which action."""
+        return rng.random((*shape, 1 + actions.choices(space)), dtype=np.float32)
+
+    def act(
+        self,
+        output: Mapping[str, np.ndarray],
+        space: actions.Space,
+        noise: np.ndarray | None,
+        epsilon: float = EVALUATION_EPSILON,
+    ) -> np.ndarray:
+        """Actions (n, 1), the best where there is no noise, else by chance in a share `epsilon` of rows."""
+        best = output[self.asks(space)[0]].argmax(-1)
+        if noise is not None:
+            best = np.where(noise[:, 0] < epsilon, noise[:, 1:].argmax(-1), best)
+        found: np.ndarray = best[:, None]
+        return found
+
+    # learning
+
+    def values(self, output: Output) -> Tensor:
+        """(n, k)."""
+        if not self.dueling:
+            return output["value"].float()
+        advantage = output["advantage"].float()
+        return output["state"].float() + advantage - advantage.mean(1, keepdim=True)
+
+    def companions(self, model: Module, domain: Domain) -> Module | None:
+        """The network of some time ago."""
+        return copy.deepcopy(model).requires_grad_(False)
+
+    def forward(self, model: Module, batch: Batch, context: Context) -> Output:
+        output: Output = model(batch["input"])
+        if "action" not in batch or context.companions is None:
+            return output
+        values = self.values(output)
+        with torch.no_grad():
+            after = self.values(context.companions(batch["next"]))
+            if self.double:
+                best = self.values(model(batch["next"])).argmax(1, keepdim=True)
+                after = after.gather(1, best)[:, 0]
+            else:
+                after = after.amax(1)
+            target = batch["reward"] + batch["discount"] * after
+        return {"chosen": values.gather(1, batch["action"])[:, 0], "target": target}
+
+    def loss(self, output: Output, batch: Batch) -> Parts:
+        loss = batch["weight"] * F.smooth_l1_loss(output["chosen"], output["target"], reduction="none")
+        with torch.no_grad():
+            surprise = (output["chosen"] - output["target"]).abs()
+        return {"loss": loss, "surprise": surprise, "value": output["chosen"].detach()}
+
+    def after_step(self, model: Module, context: Context, step: int) -> None:
+        if step % self.target_every or context.companions is None:
+            return
+        with torch.no_grad():
+            if self.target_rate < 1:
+                for old, new in zip(context.companions.parameters(), model.parameters(), strict=True):
+                    old.lerp_(new, self.target_rate)
+            else:
+                for old, new in zip(context.companions.parameters(), model.parameters(), strict=True):
+                    old.copy_(new)
+            for old, new in zip(context.companions.buffers(), model.buffers(), strict=True):
+                old.copy_(new)
+
+    def score(self, output: Output, batch: Batch) -> Tensor:
+        """The best action's value."""
+        return self.values(output).amax(1)
+
+    # measuring
+
+    def infer(self, model: Module, batch: Batch, context: Context) -> Output:
+        return acting.measured(self, model, batch, context)
+
+    def predictions(self, output: Output, batch: Batch, context: Context) -> Table:
+        return acting.table(output, batch)
+
+    def metrics(self, domain: Domain) -> Mapping[str, Any]:
+        return acting.metrics(domain)
+
+    def plain(self, features: PlainFeatures, train: Rows, columns: Mapping[str, Any], domain: Domain) -> Plain | None:
+        return acting.random_policy(features, columns, domain)
+
+    def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:
+        return acting.answers(table)
+
+    def replies(self, model: Module, rows: Rows, train: Rows, context: Context) -> dict[str, Json]:
+        return acting.watched(self, model, rows, context)
+
+    def together(self, members: Mapping[str, Mapping[str, Any]], plain: Mapping[str, Mapping[str, Any]]) -> dict[str, Json]:
+        return acting.across_seeds(members, plain)
+
+    def inner(self, output: Mapping[str, np.ndarray], space: actions.Space) -> dict[str, np.ndarray]:
+        """What is shown beside a film: the values of all actions, and the best one's, (n, …)."""
+        known = {name: torch.from_numpy(np.ascontiguousarray(each)) for name, each in output.items()}
+        values = self.values(known).numpy()
+        return {"values": values, "value": values.max(1)}
+
+    def shown(self, space: actions.Space) -> Sequence[str]:
+        return ("advantage", "state") if self.dueling else ("value",)

@@ -1,0 +1,117 @@
+"""Proximal policy optimisation (Schulman et al. 2017, arXiv:1707.06347), for choices and for continuous actions.
+
+With r the probability of an action now over that when it was taken, A its advantage, R its return and V its value, a
+row's loss is
+
+    -min(r A, clip(r, 1 - ε, 1 + ε) A) + c_v (V - R)² - c_e H
+
+Rollouts (data/sources/rollouts.py) hold what was lived through; they end a pass early where the policy moved too far.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import Module
+
+from pervade.core.protocols import Context, Domain, Plain, PlainFeatures, Task
+from pervade.core.registry import register
+from pervade.core.types import Batch, Json, Output, Parts, Rows, Table
+from pervade.engine import acting
+from pervade.nn import actions
+
+
+@register("task")
+@dataclass(frozen=True)
+class PPO(Task):
+    clip: Annotated[float, Field(gt=0)] = 0.2  # ε
+    value_clip: Annotated[float, Field(gt=0)] | None = None  # how far a value may move from what it was; None: any
+    value_weight: Annotated[float, Field(ge=0)] = 0.5  # c_v
+    entropy_weight: Annotated[float, Field(ge=0)] = 0.0  # c_e: more explores longer
+
+    def outputs(self, domain: Domain) -> dict[str, int]:
+        space = acting.space_of(domain)
+        if actions.is_discrete(space):
+            return {"logits": actions.choices(space), "value": 1}
+        return {"mean": actions.choices(space), "log_deviation": actions.choices(space), "value": 1}
+
+    # acting
+
+    def asks(self, space: actions.Space) -> tuple[str, ...]:
+        """The outputs that acting takes."""
+        return ("logits",) if actions.is_discrete(space) else ("mean", "log_deviation")
+
+    def noise(self, space: actions.Space, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+        return actions.noise(space, shape, rng)
+
+    def act(self, output: Mapping[str, np.ndarray], space: actions.Space, noise: np.ndarray | None) -> np.ndarray:
+        """Actions (n, width), the likeliest where there is no noise to draw by."""
+        return actions.choose(output, space, noise)
+
+    # learning
+
+    def forward(self, model: Module, batch: Batch, context: Context) -> Output:
+        output: Output = model(batch["input"])
+        if "action" not in batch:
+            return output
+        log_prob, entropy = actions.log_prob_and_entropy(output, batch["action"], acting.space_of(context.domain))
+        return {"log_prob": log_prob, "entropy": entropy, "value": output["value"][:, 0].float()}
+
+    def loss(self, output: Output, batch: Batch) -> Parts:
+        log_ratio = output["log_prob"] - batch["log_prob"]
+        ratio, advantage = log_ratio.exp(), batch["advantage"]
+        policy = torch.minimum(ratio * advantage, ratio.clamp(1 - self.clip, 1 + self.clip) * advantage)
+        value = (output["value"] - batch["return"]).square()
+        if self.value_clip is not None:
+            near = batch["value"] + (output["value"] - batch["value"]).clamp(-self.value_clip, self.value_clip)
+            value = torch.maximum(value, (near - batch["return"]).square())
+        loss = self.value_weight * value - policy
+        if self.entropy_weight:
+            loss = loss - self.entropy_weight * output["entropy"]
+        with torch.no_grad():
+            # Schulman's estimate of the KL divergence: never negative, and of small variance.
+            kl = ratio - 1 - log_ratio
+        return {"loss": loss, "value_error": value.detach(), "entropy": output["entropy"].detach(), "kl": kl}
+
+    def score(self, output: Output, batch: Batch) -> Tensor:
+        """The logarithm of the likeliest action's probability; of continuous actions, the value."""
+        if "logits" in output:
+            return output["logits"].log_softmax(-1).amax(-1)
+        return output["value"][:, 0] if output["value"].ndim > 1 else output["value"]
+
+    # measuring
+
+    def infer(self, model: Module, batch: Batch, context: Context) -> Output:
+        return acting.measured(self, model, batch, context)
+
+    def predictions(self, output: Output, batch: Batch, context: Context) -> Table:
+        return acting.table(output, batch)
+
+    def metrics(self, domain: Domain) -> Mapping[str, Any]:
+        return acting.metrics(domain)
+
+    def plain(self, features: PlainFeatures, train: Rows, columns: Mapping[str, Any], domain: Domain) -> Plain | None:
+        return acting.random_policy(features, columns, domain)
+
+    def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:
+        return acting.answers(table)
+
+    def replies(self, model: Module, rows: Rows, train: Rows, context: Context) -> dict[str, Json]:
+        return acting.watched(self, model, rows, context)
+
+    def together(self, members: Mapping[str, Mapping[str, Any]], plain: Mapping[str, Mapping[str, Any]]) -> dict[str, Json]:
+        return acting.across_seeds(members, plain)
+
+    def inner(self, output: Mapping[str, np.ndarray], space: actions.Space) -> dict[str, np.ndarray]:
+        """What is shown beside a film: chances of the actions (or their means), and the value, (n, …)."""
+        chances = actions.probabilities(output, space) if actions.is_discrete(space) else output["mean"]
+        return {"chances": chances, "value": output["value"][:, 0]}
+
+    def shown(self, space: actions.Space) -> Sequence[str]:
+        return (*self.asks(space), "value")
