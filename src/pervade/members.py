@@ -228,10 +228,24 @@ def _summary(run: RunDirectory, recipe: Recipe, rows: Rows, unreadable: bool) ->
     else:
         # What belongs to one member's predictions (its confusions) stands in its own results.
         details = {key: value for key, value in first["details"].items() if key in ("labels", "baseline")}
+        details |= recipe.task.together(*_all_predictions(run, results))
     summary |= {"metrics": metrics, "details": details}
     meter = "evaluate" if summary["split"] == "test" else f"evaluate-{summary['split']}"
     files.write_json(run.result(meter, NAME), summary)
     return summary
+
+
+def _all_predictions(
+    run: RunDirectory, results: dict[str, dict[str, Any]]
+) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """The predictions of every member, and of the simplest model beside it where there is one."""
+    own, plain = {}, {}
+    for name, each in results.items():
+        own[name] = predict.read_columns(run.member(name).path / each["predictions"])
+        beside = (each["details"].get("baseline") or {}).get("predictions")
+        if beside is not None:
+            plain[name] = predict.read_columns(run.member(name).path / beside)
+    return own, plain
 
 
 def _common(name: str, results: Iterable[dict[str, Any]]) -> bool:

@@ -184,6 +184,8 @@ class Training:
                 for moment in self.learner.fit(self.source, self.plan.passes):
                     if self._see(moment, bar):
                         break
+                if not self.plan.passes:  # nothing to learn: the first weights are the last
+                    self._finish(Moment("pass", 0, 0))
         finally:
             self.log.close()
 

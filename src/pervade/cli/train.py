@@ -40,7 +40,9 @@ def train(
     algorithm: Annotated[
         str | None, typer.Option(metavar="ppo|dqn", help="In an environment: how to learn; unless given, ppo.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="In an environment: how many steps to act.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=0, help="In an environment: how many steps to act; 0 measures the first weights.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="How often every example is seen.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Examples in one step.")] = None,
     lr: Annotated[str | None, typer.Option(help="Learning rate at its peak; or find: by a short test first.")] = None,

@@ -149,6 +149,7 @@ class Task(Protocol):
 
     kind: ClassVar[str] = "task"
     couples_rows: ClassVar[bool] = False
+    dense: ClassVar[bool] = False  # every weight that learns gets a gradient in every step
 
     def examine(self, rows: Rows) -> None:
         """Raises DataError where the question cannot be asked of these rows (one class only, no targets)."""
@@ -572,7 +573,7 @@ class Recipe:
     augment: tuple[Augment, ...] = ()  # what is done to whole training batches, in this order
     gradient: Gradient | None = None  # None: the sum over rows, divided by the units
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
-    epochs: Annotated[int, Field(ge=1)] = 10  # passes over the source
+    epochs: Annotated[int, Field(ge=0)] = 10  # passes over the source; 0: the first weights, measured as they are
     batch_size: Annotated[int, Field(ge=1)] = 32  # rows of one optimiser step, all ranks together
     micro_batch: Annotated[int, Field(ge=1)] | None = None  # rows that go through the model at once; None: the batch
     clip_norm: Annotated[float, Field(gt=0)] | None = None  # largest norm of the gradient

@@ -61,11 +61,15 @@ def make(name: str, arguments: dict[str, Any] | None = None, training: bool = Fa
     cannot be made with these arguments."""
     library = gymnasium()
     given = dict(arguments or {})
+    # Where there is no display nothing opens a window, and its library keeps its greeting to itself.
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     if name.startswith("ALE/"):
         try:
             import ale_py
         except ImportError:
             raise DataError(f"{name} needs the package ale-py; pip install 'pervade[rl]'") from None
+        ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
         library.register_envs(ale_py)
     try:
         # What a library says of its own names and future is no news of the user's.

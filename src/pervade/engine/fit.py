@@ -29,7 +29,8 @@ from torch.nn import Module, Parameter
 from pervade.core.errors import ContractError, ResourceError, TrainingError
 from pervade.core.protocols import Context, Gradient, Optimizer, Phase, Schedule, Source, Task, Tuning
 from pervade.core.types import Batch, Parts
-from pervade.engine import ranks
+from pervade.engine import flat, ranks
+from pervade.engine.flat import Flat
 from pervade.engine.regularise import Average, Penalty
 from pervade.nn import backbone
 
@@ -91,6 +92,7 @@ class Learner:
         self.starts: list[list[float]] = []  # by phase and group: when in the training it begins to learn
         if tuning is not None:
             self.phases = [self._tuned(tuning, phase) for phase in self.phases]
+        self.flats: list[Flat | None] = []
         self.optimizers = [self._optimizer(optimizer, number) for number in range(len(self.phases))]
         self.peaks = [[group["lr"] for group in each.param_groups] for each in self.optimizers]
         self.penalty = Penalty(network, l1, l2) if l1 or l2 else None
@@ -118,7 +120,11 @@ class Learner:
         phase = self.phases[number]
         if self.tuning is None:
             self.starts.append([0.0])
-            return optimizer.build(phase.parameters)
+            whole = self.task.dense and getattr(optimizer, "elementwise", False) and flat.fits(phase.parameters)
+            self.flats.append(Flat(phase.parameters) if whole else None)
+            each = self.flats[-1]
+            return optimizer.build(phase.parameters if each is None else [each.vector])
+        self.flats.append(None)
         groups = self.tuning.groups(self.network, phase.parameters)
         self.starts.append([group.start for group in groups])
         spared = {"weight_decay": 0.0}
@@ -221,7 +227,8 @@ class Learner:
         return parts, rows, stop
 
     def _update(self, phase: Phase, optimizer: Any, batch: Batch) -> tuple[Parts, int, bool]:
-        optimizer.zero_grad(set_to_none=True)
+        for parameter in phase.parameters:
+            parameter.grad = None
         pieces = self._pieces(batch)
         parts = self._losses(phase, pieces[0])
         rows = _rows(batch)
@@ -248,8 +255,10 @@ class Learner:
                 torch._foreach_div_(gradients, divisor)
         if self.penalty is not None:
             self.penalty.add_gradient()
+        whole = self.flats[self.phases.index(phase)]
+        parameters = phase.parameters if whole is None else [whole.gather()]
         if self.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(phase.parameters, self.clip_norm)
+            torch.nn.utils.clip_grad_norm_(parameters, self.clip_norm)
         optimizer.step()
         return {name: value.detach() for name, value in parts.items()}, rows, stop
 

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from numpy.random import Generator
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
 
@@ -124,5 +125,35 @@ def log_prob_and_entropy(output: Mapping[str, Tensor], action: Tensor, space: Sp
 
 
 def _one(logits: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
-    log_probs = logits.log_softmax(1)
-    return log_probs.gather(1, action)[:, 0], -(log_probs * log_probs.exp()).sum(1)
+    found: tuple[Tensor, Tensor] = _Choice.apply(logits, action)
+    return found
+
+
+class _Choice(torch.autograd.Function):
+    """Log-probability of an action and entropy H of the choice from scores (n, k), with their gradient written out: a
+    third of the calls that autograd would make of it. With p the softmax, l its logarithm, e the action:
+
+        ∂ log p_e / ∂ scores = e - p            ∂ H / ∂ scores = -p (l + H)
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
+        log_probs = logits.log_softmax(1)
+        chances = log_probs.exp()
+        entropy = (log_probs * chances).sum(1).neg_()
+        ctx.save_for_backward(log_probs, chances, entropy, action)
+        ctx.set_materialize_grads(False)
+        return log_probs.gather(1, action)[:, 0], entropy
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, of_log_prob: Tensor | None, of_entropy: Tensor | None) -> tuple[Tensor | None, None]:
+        log_probs, chances, entropy, action = ctx.saved_tensors
+        back: Tensor | None = None
+        if of_log_prob is not None:
+            each = of_log_prob[:, None]
+            back = (chances * -each).scatter_add_(1, action, each)
+        if of_entropy is not None:
+            own = chances * (log_probs + entropy[:, None]) * -of_entropy[:, None]
+            back = own if back is None else back.add_(own)
+        return back, None

@@ -143,7 +143,8 @@ def dqn_pictures() -> Recipe:
 
 
 def for_steps(recipe: Recipe, steps: int) -> Recipe:
-    """The recipe with as many passes as `steps` of the environment take, rounded down where there is one at least.
+    """The recipe with as many passes as `steps` of the environment take, rounded down where there is one at least; 0
+    steps measure the first weights as they are.
 
     Raises ConfigError where its source does not act, or the steps do not even suffice to begin.
     """
@@ -152,6 +153,8 @@ def for_steps(recipe: Recipe, steps: int) -> Recipe:
         raise ConfigError("--steps counts steps of an environment, and this recipe has none; take --epochs")
     each = source.steps_per_pass(domain.environments)
     left = steps - (source.begin if isinstance(source, Replay) else 0)
+    if steps == 0:
+        return replace(recipe, epochs=0)
     if left < each:
         raise ConfigError(
             f"--steps {steps:,} are fewer than the first lesson takes ({steps - left + each:,}); give more, or make it "

@@ -14,7 +14,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -36,6 +36,8 @@ EVALUATION_EPSILON = 0.05  # of episodes that are drawn from the policy, as in M
 @register("task")
 @dataclass(frozen=True)
 class DQN(Task):
+    dense: ClassVar[bool] = True
+
     double: bool = True
     dueling: bool = False
     target_every: Annotated[int, Field(ge=1)] = 200  # optimiser steps between two copies of the network

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -17,6 +17,8 @@ from pervade.core.registry import register
 @register("optimizer")
 @dataclass(frozen=True)
 class AdamW(Optimizer):
+    elementwise: ClassVar[bool] = True  # each weight for itself, whatever tensor it is in
+
     lr: Annotated[float, Field(gt=0)] = 1e-3
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999

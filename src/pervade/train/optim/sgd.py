@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -17,6 +17,8 @@ from pervade.core.registry import register
 @register("optimizer", variants={"momentum": {"momentum": 0.9, "nesterov": True}})
 @dataclass(frozen=True)
 class SGD(Optimizer):
+    elementwise: ClassVar[bool] = True  # each weight for itself, whatever tensor it is in
+
     lr: Annotated[float, Field(gt=0)] = 0.05
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
     nesterov: bool = False

@@ -1,0 +1,36 @@
+"""All weights of a small network as one vector, for what is done to each of them alike: bounding gradients, Adam.
+
+A network of eight tensors costs an optimiser eight times the calls of one, and where a step takes half a millisecond
+that is a fifth of it. The network's own tensors become views into the vector, so nothing else notices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch.nn import Parameter
+
+MOST = 200_000  # weights; above, arithmetic costs more than calls
+
+
+class Flat:
+    def __init__(self, parameters: Sequence[Parameter]) -> None:
+        self.parameters = list(parameters)
+        self.vector = Parameter(torch.cat([each.detach().reshape(-1) for each in self.parameters]))
+        start = 0
+        for each in self.parameters:
+            stop = start + each.numel()
+            each.data = self.vector.data[start:stop].view(each.shape)
+            start = stop
+
+    def gather(self) -> Parameter:
+        """The vector, with the gradients of all. Every parameter has one (`Task.dense`)."""
+        self.vector.grad = torch.cat([each.grad.reshape(-1) for each in self.parameters])  # type: ignore[union-attr]
+        return self.vector
+
+
+def fits(parameters: Sequence[Parameter]) -> bool:
+    """Whether they are few, and of one kind on a processor."""
+    alike = all(each.device.type == "cpu" and each.dtype == torch.float32 for each in parameters)
+    return alike and 0 < sum(each.numel() for each in parameters) <= MOST
