@@ -235,7 +235,8 @@ class Learner:
         if len(pieces) == 1 and ranks.world() == 1 and isinstance(self.gradient, Summed):
             # The plain case: dividing the loss saves going through all gradients again.
             count = self._note(phase, parts)
-            (parts["loss"].sum() / max(count, 1.0)).backward()
+            # As the gradient of the sum over the count, without the two calls and their own gradients.
+            parts["loss"].backward(torch.full_like(parts["loss"], 1.0 / max(count, 1.0)))
             stop = self._stop
         else:
             count, all_parts = 0.0, []
@@ -256,9 +257,12 @@ class Learner:
         if self.penalty is not None:
             self.penalty.add_gradient()
         whole = self.flats[self.phases.index(phase)]
-        parameters = phase.parameters if whole is None else [whole.gather()]
-        if self.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(parameters, self.clip_norm)
+        if whole is not None:
+            whole.gather()
+        if self.clip_norm is not None and whole is not None:
+            whole.bound(self.clip_norm)
+        elif self.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(phase.parameters, self.clip_norm)
         optimizer.step()
         return {name: value.detach() for name, value in parts.items()}, rows, stop
 

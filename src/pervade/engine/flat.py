@@ -24,10 +24,15 @@ class Flat:
             each.data = self.vector.data[start:stop].view(each.shape)
             start = stop
 
-    def gather(self) -> Parameter:
-        """The vector, with the gradients of all. Every parameter has one (`Task.dense`)."""
+    def gather(self) -> None:
+        """The gradients of all, as the vector's. Every parameter has one (`Task.dense`)."""
         self.vector.grad = torch.cat([each.grad.reshape(-1) for each in self.parameters])  # type: ignore[union-attr]
-        return self.vector
+
+    def bound(self, norm: float) -> None:
+        """As torch's `clip_grad_norm_`, of the one gradient."""
+        gradient = self.vector.grad
+        assert gradient is not None
+        gradient.mul_((norm / (torch.linalg.vector_norm(gradient) + 1e-6)).clamp_(max=1.0))
 
 
 def fits(parameters: Sequence[Parameter]) -> bool:
