@@ -11,7 +11,7 @@ import torch
 from torch.distributions import Categorical
 
 from pervade.core import seed as seeds
-from pervade.core.protocols import SourceSpec
+from pervade.core.protocols import Source, SourceSpec
 from pervade.data.loader import Loader
 from tests.toys.base import toy
 from tests.toys.corridor import STEPS, observe, step
@@ -59,7 +59,7 @@ class Replay(SourceSpec):
         return ReplayMemory(opening.model, opening.batch_size, opening.seed)
 
 
-class ReplayMemory:
+class ReplayMemory(Source):
     """Acts 4 times a batch, and replays most often what surprised most (Schaul et al. 2016)."""
 
     def __init__(self, model, batch_size, seed):
@@ -119,7 +119,7 @@ class Rollouts(SourceSpec):
         return RolloutSource(opening.model, opening.batch_size)
 
 
-class RolloutSource:
+class RolloutSource(Source):
     """A pass is EPOCHS times the ROLLOUT steps just made, or fewer once the policy has moved by TARGET_KL."""
 
     def __init__(self, model, batch_size):
