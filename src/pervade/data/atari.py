@@ -18,7 +18,6 @@ STICKY = 0.25  # the probability that the last action is taken once more
 LONGEST = 108_000 // SKIP  # steps of one game: 30 minutes at 60 frames a second
 
 
-
 def game(name: str) -> str | None:
     """The game that a Gymnasium name means; None where it is no Atari.
 
@@ -35,7 +34,8 @@ def make(name: str, training: bool, render: bool, arguments: dict[str, Any]) -> 
 
 
 class Atari(gymnasium.Wrapper):
-    """One picture (84, 84) a step. `info["episode"]` holds score and length where a whole game is over.
+    """One picture (84, 84) a step. `info["episode"]` holds score and length where a whole game is over; that of `reset`
+    those of the game before, where it ended while its next life began.
 
     `anew` tells whether the last reset began a new game, and not just the next life of the same.
     """
@@ -49,13 +49,17 @@ class Atari(gymnasium.Wrapper):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
         self.anew = self.over or not self.training
+        before: dict[str, Any] = {}
         if not self.anew:
-            frame, _, terminated, truncated, info = self.env.step(0)  # the next life
+            frame, reward, terminated, truncated, info = self.env.step(0)  # the next life
+            self.score += float(reward)
             if not (terminated or truncated):
                 self.lives = info.get("lives", 0)
                 return _small(frame), info
             self.anew = True
+            before = {"episode": {"return": self.score, "length": self.age}}
         frame, info = self.env.reset(seed=seed, options=options)
+        info |= before
         self.over, self.lives, self.score, self.age = False, info.get("lives", 0), 0.0, 0
         return _small(frame), info
 

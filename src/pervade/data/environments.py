@@ -1,17 +1,20 @@
 """Environments to act in: made by name, looked at before anything is learnt, faults explained.
 
-    gym://CartPole-v1          any name that Gymnasium knows, gym://ALE/Pong-v5 among them
-    gym://my_module:MyClass    a class of one's own, which Gymnasium's own checker looks at first
+gym://CartPole-v1          any name that Gymnasium knows, gym://ALE/Pong-v5 among them
+gym://my_module:MyClass    a class of one's own, which Gymnasium's own checker looks at first
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import re
 import sys
+import traceback
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +24,6 @@ from pervade.data import spaces
 
 ADDRESS = "gym://"
 TRIED = 20  # steps that an environment is looked at before it is used
-RATING = 8  # of the faults of one's own environment, how many are shown
 
 
 def is_address(source: Any) -> bool:
@@ -45,6 +47,7 @@ class About:
     action: dict[str, Any]
     longest: int | None  # steps after which it ends an episode by itself; None: it says nothing of a limit
     stack: int = 1
+    repeats: bool = True  # the same seed and actions give the same episode
 
 
 def gymnasium() -> Any:
@@ -60,6 +63,8 @@ def make(name: str, arguments: dict[str, Any] | None = None, training: bool = Fa
     """A new environment. Raises DataError where there is none of that name, it needs a package that is missing, or it
     cannot be made with these arguments."""
     library = gymnasium()
+    if not name:
+        raise DataError(f"{ADDRESS} names no environment; write for example {ADDRESS}CartPole-v1")
     given = dict(arguments or {})
     # Where there is no display nothing opens a window, and its library keeps its greeting to itself.
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
@@ -91,8 +96,13 @@ def make(name: str, arguments: dict[str, Any] | None = None, training: bool = Fa
         raise DataError(f"{name} needs the package {error.name!r}, which is not installed; {_remedy(error)}") from None
     except DataError:
         raise
+    except TypeError as error:  # an argument too few or too many
+        raise DataError(
+            f"{name} cannot be made: {_first(error)}; what it is made with is set by "
+            "-o 'domain.arguments={\"NAME\": VALUE}'"
+        ) from error
     except Exception as error:
-        raise DataError(f"{name} cannot be made: {type(error).__name__}: {_first(error)}") from error
+        raise DataError(f"{name} cannot be made: {fault(error)}") from error
 
 
 def _remedy(error: Exception) -> str:
@@ -107,9 +117,15 @@ def _first(error: Exception) -> str:
 def _unknown(library: Any, name: str, error: Exception) -> DataError:
     if name in library.registry:
         return DataError(f"{name} cannot be made: {_first(error)}")
+    with contextlib.suppress(ImportError):  # whose games are known by name once it was asked for
+        import ale_py
+
+        library.register_envs(ale_py)
     known = sorted(library.registry)
     base = name.rpartition("-v")[0]
     versions = [each for each in known if base and each.rpartition("-v")[0] == base]
+    if f"ALE/{name}" in known:
+        versions = [f"ALE/{name}"]
     found = f"there is {versions[-1]}" if versions else nearest(name, known)
     hint = found if len(found) < 200 else "see https://gymnasium.farama.org for the names there are"
     return DataError(f"Gymnasium knows no environment {name!r}; {hint} (a class of your own: gym://module:Class)")
@@ -117,8 +133,9 @@ def _unknown(library: Any, name: str, error: Exception) -> DataError:
 
 def _own_class(name: str) -> Any:
     module, _, attribute = name.partition(":")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # as `python -m` would: one's own module usually lies in the current folder
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)  # as `python -m` would: one's own module usually lies in the current folder
     try:
         found = getattr(importlib.import_module(module), attribute, None)
     except ModuleNotFoundError as error:
@@ -129,62 +146,75 @@ def _own_class(name: str) -> Any:
             "installed"
         ) from None
     if found is None:
-        there = [each for each in dir(sys.modules[module]) if isinstance(getattr(sys.modules[module], each), type)]
+        kind = gymnasium().Env
+        owned = vars(sys.modules[module]).items()
+        there = sorted(key for key, each in owned if isinstance(each, type) and issubclass(each, kind))
         raise DataError(f"the module {module!r} has no class {attribute!r}; {nearest(attribute, there)}")
     return found
 
 
 def look(name: str, arguments: dict[str, Any] | None = None) -> About:
-    """Makes the environment and tries it: a class of one's own by Gymnasium's `check_env`, any by a few random steps.
+    """Makes the environment and tries it by a few random steps; a class of one's own by Gymnasium's `check_env` too.
 
     Raises DataError with what is wrong.
     """
     env = make(name, arguments)
     try:
-        if not hasattr(env, "observation_space") or not hasattr(env, "action_space"):
-            raise DataError(f"{name} has no observation_space or no action_space; derive it from gymnasium.Env")
-        if own(name):
-            _check_own(name, env)
+        missing = [each for each in ("observation_space", "action_space") if not hasattr(env, each)]
+        if missing or not isinstance(env, gymnasium().Env):
+            lacks = f"has no {' and no '.join(missing)}" if missing else "is no gymnasium.Env"
+            raise DataError(f"{name} {lacks}; derive it from gymnasium.Env and set observation_space and action_space")
         observation, action = spaces.observation(env.observation_space, name), spaces.action(env.action_space, name)
         _try(name, env)
+        repeats = _check_own(name, env) if own(name) else True
         limit = getattr(env.spec, "max_episode_steps", None) if getattr(env, "spec", None) is not None else None
         stack = 1
         if name.startswith("ALE/"):
             from pervade.data import atari
 
             limit, stack = atari.LONGEST, atari.STACK
-            observation = {**observation, "shape": [stack, *observation["shape"][1:]]}  # type: ignore[misc]
-        return About(observation, action, limit, stack)
+            observation = {**observation, "shape": [stack, *observation["shape"][1:]]}
+        return About(observation, action, limit, stack, repeats)
     finally:
-        env.close()
+        with contextlib.suppress(Exception):  # what cannot even be closed was told of before
+            env.close()
 
 
-def _check_own(name: str, env: Any) -> None:
-    """What Gymnasium's checker says of it, which raises at faults and warns of what is unwise."""
-    from gymnasium.utils.env_checker import check_env
+def _check_own(name: str, env: Any) -> bool:
+    """What Gymnasium's checker says of it, which raises at faults and warns of what is unwise. False where all that it
+    finds is that the environment does not repeat itself by its seed, as a machine in the world does not."""
+    from gymnasium.utils import env_checker
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            check_env(env, skip_render_check=True, skip_close_check=True)
-    except (AssertionError, TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
-        raise DataError(f"{name} is not a sound environment: {_explained(error)}") from None
+            env_checker.check_env(env, skip_render_check=True, skip_close_check=True)
     except Exception as error:
-        raise DataError(f"{name} raised {type(error).__name__} when it was tried: {_first(error)}") from None
+        frames = traceback.extract_tb(error.__traceback__)
+        if isinstance(error, AssertionError) and any("determinism" in each.name for each in frames):
+            return False
+        if Path(frames[-1].filename).is_relative_to(Path(env_checker.__file__).parent):
+            raise DataError(f"{name} is not a sound environment: {_explained(error)}") from None
+        raise DataError(f"{name} raised an error when it was tried: {fault(error)}") from None
+    return True
+
+
+def fault(error: Exception) -> str:
+    """What somebody else's code raised, and where."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {_first(error) or 'no message'} ({last.filename}, line {last.lineno})"
 
 
 # What Gymnasium's checker says, in part, and what to do about it.
 ADVICE = {
-    "not deterministic": "after reset(seed=…) everything random must come from self.np_random",
     "NaN": "look for a division by zero, or a state that runs away",
     "does not match": "mend the space, or what the environment returns",
     "dtype": "return np.asarray(observation, dtype=self.observation_space.dtype)",
     "shape": "mend the shape in observation_space, or what the environment returns",
-    "not contained": "mend the bounds in observation_space, or what the environment returns",
-    "5 elements": "step must return (observation, reward, terminated, truncated, info)",
-    "tuple": "reset must return (observation, info), step (observation, reward, terminated, truncated, info)",
+    "not within": "mend the bounds in observation_space, or what the environment returns",
+    "share an object": "return a copy of the array",
     "seed": "reset must take seed= and options=, and call super().reset(seed=seed)",
-    "unpack": "reset must return (observation, info), step (observation, reward, terminated, truncated, info)",
+    "options": "reset must take seed= and options=, and call super().reset(seed=seed)",
 }
 
 
@@ -198,18 +228,44 @@ def _try(name: str, env: Any) -> None:
     """A few random steps, what comes back compared with what the environment says of itself."""
     try:
         env.action_space.seed(0)
-        seen, _ = env.reset(seed=0)
+        seen, _ = _two(name, env.reset(seed=0))
         require(name, env.observation_space, seen, "reset")
-        for number in range(1, TRIED + 1):
-            seen, reward, terminated, truncated, _ = env.step(env.action_space.sample())
-            require(name, env.observation_space, seen, f"step {number}")
-            require_reward(name, reward, f"step {number}")
+        for at in range(1, TRIED + 1):
+            seen, reward, terminated, truncated, _ = _five(name, env.step(env.action_space.sample()))
+            require(name, env.observation_space, seen, f"step {at}")
+            if not np.isfinite(value := number(name, reward, f"step {at}")):
+                raise DataError(not_finite(name, "reward", value, f"step {at}"))
             if terminated or truncated:
-                seen, _ = env.reset(seed=number)
+                seen, _ = _two(name, env.reset(seed=at))
     except DataError:
         raise
+    except TypeError as error:
+        if "unexpected keyword" not in str(error):
+            raise DataError(f"{name} raised an error when it was tried: {fault(error)}") from None
+        raise DataError(f"{name} is not a sound environment: {_explained(error)}") from None
     except Exception as error:
-        raise DataError(f"{name} raised {type(error).__name__} when it was tried: {_explained(error)}") from None
+        raise DataError(f"{name} raised an error when it was tried: {fault(error)}") from None
+
+
+def _two(name: str, given: Any) -> Any:
+    if isinstance(given, tuple) and len(given) == 2:
+        return given
+    raise DataError(f"{name}: reset gave {_values(given)}, and must give two: return observation, info")
+
+
+def _five(name: str, given: Any) -> Any:
+    if isinstance(given, tuple) and len(given) == 5:
+        return given
+    raise DataError(
+        f"{name}: step gave {_values(given)}, and must give five: return observation, reward, terminated, truncated, "
+        "info"
+    )
+
+
+def _values(given: Any) -> str:
+    if not isinstance(given, tuple):
+        return f"one value of type {type(given).__name__}"
+    return f"{len(given)} value{'s' if len(given) > 1 else ''}"
 
 
 def require(name: str, space: Any, seen: Any, when: str) -> None:
@@ -235,20 +291,24 @@ def require(name: str, space: Any, seen: Any, when: str) -> None:
         raise DataError(not_finite(name, "observation", seen, when))
 
 
-def require_reward(name: str, reward: Any, when: str) -> None:
+def number(name: str, reward: Any, when: str) -> float:
+    """A reward as a number; an array of one is one. Raises DataError at anything else."""
     try:
-        value = float(reward)
+        array = np.asarray(reward)
+        if array.dtype.kind in "biuf" and array.size == 1:
+            return float(array.reshape(-1)[0])
     except (TypeError, ValueError):
-        raise DataError(
-            f"{name}: {when} gave the reward {reward!r}, which is no number; step returns (observation, reward, "
-            "terminated, truncated, info)"
-        ) from None
-    if not np.isfinite(value):
-        raise DataError(not_finite(name, "reward", value, when))
+        pass
+    raise DataError(
+        f"{name}: {when} gave the reward {reward!r}, which is no number; step returns (observation, reward, "
+        "terminated, truncated, info)"
+    )
 
 
 def not_finite(name: str, what: str, value: Any, when: str) -> str:
-    shown = value if np.ndim(value) == 0 else np.asarray(value).reshape(-1)[~np.isfinite(np.asarray(value).reshape(-1))][0]
+    shown = (
+        value if np.ndim(value) == 0 else np.asarray(value).reshape(-1)[~np.isfinite(np.asarray(value).reshape(-1))][0]
+    )
     return (
         f"{name}: {when} gave the {what} {shown}; nothing can be learnt from that: look in the environment for a "
         "division by zero, or a state that runs away"

@@ -75,9 +75,7 @@ class Memory:
         self.stored = np.zeros(e, np.int64)  # of these, how many lie on disk
         self.names: list[tuple[str, list[list[int]]]] = []  # pieces on disk, and from where to where each goes
 
-    def note(
-        self, place: int, seen: np.ndarray, action: int, reward: float, age: int, over: bool
-    ) -> int:
+    def note(self, place: int, seen: np.ndarray, action: int, reward: float, age: int, over: bool) -> int:
         """Writes one moment and returns where it stands in the ring."""
         at = int(self.written[place] % self.layout.each)
         self.seen[place, at] = seen
@@ -85,6 +83,12 @@ class Memory:
         self.age[place, at], self.over[place, at] = age, over
         self.written[place] += 1
         return at
+
+    def break_off(self, place: int) -> None:
+        """What is noted next of an environment does not follow from what was noted last: that is an episode's last
+        moment."""
+        at = int((self.written[place] - 1) % self.layout.each)
+        self.action[place, at], self.reward[place, at], self.over[place, at] = NOTHING, 0.0, False
 
     @property
     def moments(self) -> int:
@@ -144,7 +148,9 @@ class Memory:
         """What has to be kept: names, and of those that are not on disk yet how to get them. Pieces of which all was
         overwritten are named no more."""
         oldest = np.maximum(self.written - self.layout.each, 0)
-        self.names = [each for each in self.names if any(stop > o for (_, stop), o in zip(each[1], oldest, strict=True))]
+        self.names = [
+            each for each in self.names if any(stop > o for (_, stop), o in zip(each[1], oldest, strict=True))
+        ]
         found: dict[str, Callable[[], dict[str, np.ndarray]] | None] = {name: None for name, _ in self.names}
         if (self.written > self.stored).any():
             spans = [[int(max(a, o)), int(b)] for a, b, o in zip(self.stored, self.written, oldest, strict=True)]

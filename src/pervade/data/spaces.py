@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 
 from pervade.core.errors import DataError
-from pervade.core.types import Json
 
 COLOURS = (1, 3, 4)  # last axes that tell a picture (h, w, c)
 
 
-def observation(space: Any, where: str) -> dict[str, Json]:
+def observation(space: Any, where: str) -> dict[str, Any]:
     """{"shape", "picture", "dtype"}. Raises DataError where the space has no fixed size."""
     from gymnasium import spaces
 
@@ -26,6 +25,8 @@ def observation(space: Any, where: str) -> dict[str, Json]:
         height, width, *colours = space.shape
         return {"shape": [*(colours or [1]), height, width], "picture": True, "dtype": "uint8"}
     try:
+        if _holds_text(space):
+            raise NotImplementedError
         length = spaces.flatdim(space)
     except (ValueError, NotImplementedError):
         raise DataError(
@@ -33,6 +34,15 @@ def observation(space: Any, where: str) -> dict[str, Json]:
             "so that it gives an array (gymnasium.ObservationWrapper)"
         ) from None
     return {"shape": [int(length)], "picture": False, "dtype": "float32"}
+
+
+def _holds_text(space: Any) -> bool:
+    """Gymnasium lays texts out as numbers of letters, which are no quantities."""
+    from gymnasium import spaces
+
+    if isinstance(space, (spaces.Dict, spaces.Tuple)):
+        return any(map(_holds_text, space.values() if isinstance(space, spaces.Dict) else space))
+    return isinstance(space, spaces.Text)
 
 
 def _is_picture(space: Any) -> bool:
@@ -53,7 +63,7 @@ def reader(space: Any) -> Callable[[Any], np.ndarray]:
     return lambda each: np.asarray(spaces.flatten(space, each), dtype=np.float32)
 
 
-def action(space: Any, where: str) -> dict[str, Json]:
+def action(space: Any, where: str) -> dict[str, Any]:
     """As nn/actions.py reads it. Raises DataError where no policy here can act in it."""
     from gymnasium import spaces
 
@@ -72,7 +82,9 @@ def action(space: Any, where: str) -> dict[str, Json]:
         return {"kind": "discrete", "sizes": [2] * count, "start": [0] * count, "form": list(space.shape)}
     if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
         # JSON has no infinity: an open end is None here, and made one again by `unpacked`.
-        low, high = ([float(v) if math.isfinite(v) else None for v in np.reshape(e, -1)] for e in (space.low, space.high))
+        low, high = (
+            [float(v) if math.isfinite(v) else None for v in np.reshape(e, -1)] for e in (space.low, space.high)
+        )
         return {"kind": "continuous", "low": low, "high": high, "form": list(space.shape)}
     raise DataError(
         f"{where}: actions of {space} are not known here; there are Discrete, MultiDiscrete, MultiBinary and Box of "

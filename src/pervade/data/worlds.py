@@ -10,6 +10,7 @@ was interrupted puts its environments back where they were, whatever they are. I
 an environment that does not repeat itself begins a new episode, and that is said.
 
 An environment that raises is made anew and counted; one that hardly ever gets anywhere is given up with its own error.
+An episode that is measured is played again from its start where that happens.
 
 Axis letters: n worlds; the axes after it are those of one observation.
 """
@@ -19,7 +20,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import multiprocessing
-import traceback
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -91,7 +91,9 @@ class Step:
 
 class Worlds(Protocol):
     count: int
-    crashes: int
+
+    @property
+    def crashes(self) -> int: ...
 
     def reset(self) -> np.ndarray: ...
 
@@ -107,6 +109,10 @@ class Worlds(Protocol):
         """Puts the environments back; returns how many could not be, and began a new episode."""
         ...
 
+    def broken_off(self) -> list[int]:
+        """Worlds that began a new episode between two steps, so that no `Step` told of it, since the last call."""
+        ...
+
     def observations(self) -> np.ndarray: ...
 
     def render(self) -> Any: ...
@@ -120,6 +126,7 @@ class World:
     def __init__(self, plan: Plan, number: int) -> None:
         self.plan, self.number = plan, number
         self.write = spaces.writer(plan.action)
+        self.floating = plan.dtype.kind == "f"
         self.crashes = self.row = 0
         self.since_crash = STEPS_BETWEEN
         self.began = 0  # episodes begun
@@ -135,28 +142,37 @@ class World:
 
     def begin(self) -> np.ndarray | None:
         """The first observation of the next episode; None where there is none left."""
-        own = self.plan.episodes
-        if self.repeating is not None:
-            seed = self.repeating
-        elif own is not None:
-            if self.began >= len(own[self.number]):
+        while True:
+            seed = self._next_seed()
+            if seed is None:
                 self.over = True
                 return None
-            seed = own[self.number][self.began]
-        else:
-            key = seeds.generator(self.plan.seed, 7, self.number, self.began)
-            seed = int(key.integers(TRAINING_SEEDS, 2**31))
-        self.began += 1
-        seen, _ = self.env.reset(seed=seed)
+            self.began += 1
+            try:
+                seen, info = self.env.reset(seed=seed)
+                frame = self.read(seen)
+            except Exception as error:
+                self.seed = seed
+                self._note_crash(error, f"reset(seed={seed})")
+                continue
+            break
+        self._note_game(info)
         if getattr(self.env, "anew", True):
-            self.seed, self.log = seed, []
+            self.seed, self.log = seed, list[np.ndarray]()
         self.total, self.age = 0.0, 0
-        frame = self.read(seen)
         if self.plan.stack == 1:
-            self.now = frame
+            self._take(frame)
         else:
             self.now = np.repeat(frame, self.plan.stack, axis=0)
         return self.now
+
+    def _next_seed(self) -> int | None:
+        own = self.plan.episodes
+        if self.repeating is not None:
+            return self.repeating
+        if own is None:
+            return int(seeds.generator(self.plan.seed, 7, self.number, self.began).integers(TRAINING_SEEDS, 2**31))
+        return own[self.number][self.began] if self.began < len(own[self.number]) else None
 
     def step(self, action: np.ndarray) -> tuple[float, bool, bool, np.ndarray | None]:
         """Reward, terminated, truncated, and the observation an episode ended with."""
@@ -168,10 +184,12 @@ class World:
             raise
         except Exception as error:
             return self._crashed(error)
-        reward = float(reward)
+        try:
+            reward = float(reward)
+        except (TypeError, ValueError):
+            reward = environments.number(self.plan.name, reward, self._when(1))
         if not -np.inf < reward < np.inf:
-            when = f"step {self.age + 1} of an episode (seed {self.seed})"
-            raise DataError(environments.not_finite(self.plan.name, "reward", reward, when))
+            raise DataError(environments.not_finite(self.plan.name, "reward", reward, self._when(1)))
         self.log.append(action)
         self.total += reward
         self.age += 1
@@ -179,14 +197,26 @@ class World:
         cut = self.age >= self.plan.longest and not (terminated or truncated)
         if not (terminated or truncated or cut):
             return reward, False, False, None
-        final = self.now
-        if "episode" in info and isinstance(info["episode"], dict):  # whole games, where a life is an episode
-            whole = info["episode"]
-            self.done.append(Episode(self.number, self.seed, float(whole["return"]), int(whole["length"]), cut))
-        elif not hasattr(self.env, "anew") or cut:
+        final = np.array(self.now)  # a copy, for an environment that gives the same array again
+        if self.floating and not np.isfinite(final).all():
+            raise DataError(environments.not_finite(self.plan.name, "observation", final, self._when()))
+        if not self._note_game(info, cut) and (not hasattr(self.env, "anew") or cut):
             self.done.append(Episode(self.number, self.seed, self.total, self.age, cut))
+        if self.plan.episodes is not None:
+            self.row = 0
         self.begin()
         return reward, bool(terminated), not terminated, final
+
+    def _note_game(self, info: Any, cut: bool = False) -> bool:
+        """Takes note of a whole game, where a life is an episode (data/atari.py)."""
+        whole = info.get("episode") if isinstance(info, dict) else None
+        if not isinstance(whole, dict):
+            return False
+        self.done.append(Episode(self.number, self.seed, float(whole["return"]), int(whole["length"]), cut))
+        return True
+
+    def _when(self, further: int = 0) -> str:
+        return f"step {self.age + further} of an episode (seed {self.seed})"
 
     def _take(self, frame: np.ndarray) -> None:
         plan = self.plan
@@ -195,30 +225,36 @@ class World:
             return
         if frame.shape != plan.shape:
             raise DataError(
-                f"{plan.name}: step {self.age + 1} of an episode (seed {self.seed}) gave an observation of shape "
-                f"{frame.shape}, where observation_space says {plan.shape}; mend one of the two"
+                f"{plan.name}: {self._when(1)} gave an observation of shape {frame.shape}, where observation_space "
+                f"says {plan.shape}; mend one of the two"
             )
         self.now = frame
 
-    def _crashed(self, error: Exception) -> tuple[float, bool, bool, np.ndarray]:
-        """Makes the environment anew: the episode is cut off where it was."""
+    def _crashed(self, error: Exception) -> tuple[float, bool, bool, np.ndarray | None]:
+        """The episode is cut off where it was; one that is measured begins again."""
+        final = np.array(self.now)
+        self._note_crash(error, self._when(1))
+        self.begin()
+        if self.plan.episodes is not None:
+            return 0.0, False, False, None
+        return 0.0, False, True, final
+
+    def _note_crash(self, error: Exception, when: str) -> None:
+        """Counts and makes the environment anew. Raises DataError where it crashed too often."""
         self.crashes += 1
-        self.row = self.row + 1 if self.since_crash < STEPS_BETWEEN else 1
+        measured = self.plan.episodes is not None
+        if measured:
+            self.began -= 1
+        self.row = self.row + 1 if self.since_crash < STEPS_BETWEEN or measured else 1
         self.since_crash = 0
-        if self.row >= PATIENCE or self.plan.episodes is not None:
-            last = traceback.extract_tb(error.__traceback__)[-1]
-            again = f" {self.row} times in a row" if self.row > 1 else ""
+        if self.row >= PATIENCE:
             raise DataError(
-                f"{self.plan.name} raised {type(error).__name__}{again} in step {self.age + 1} of an episode (seed "
-                f"{self.seed}): {str(error).strip().splitlines()[0] if str(error).strip() else 'no message'} "
-                f"({last.filename}, line {last.lineno}); mend the environment"
+                f"{self.plan.name} raised an error {self.row} times in a row, in {when}: {environments.fault(error)}; "
+                "mend the environment"
             ) from error
-        final = self.now
         with contextlib.suppress(Exception):  # of an environment that is broken anyway
             self.env.close()
         self.make()
-        self.begin()
-        return 0.0, False, True, final
 
     # what a resumed run needs
 
@@ -235,12 +271,12 @@ class World:
 
     def load_state_dict(self, state: dict[str, Any]) -> bool:
         """Goes through the episode again. False where it came out otherwise, and a new one was begun."""
-        self.crashes = state["crashes"]
         try:
             repeated = self._repeat(state)
         except Exception:
             repeated = False
-        self.began = state["began"]
+        self.crashes, self.began = state["crashes"], state["began"]
+        self.row, self.since_crash = 0, STEPS_BETWEEN
         if not repeated:
             self.env.close()
             self.make()
@@ -271,6 +307,7 @@ class Here:
         self.count = len(self.worlds)
         self.now = np.zeros((self.count, *plan.shape), plan.dtype)
         self.floating = plan.dtype.kind == "f"
+        self.broken: list[int] = []
 
     @property
     def crashes(self) -> int:
@@ -281,6 +318,8 @@ class Here:
             first = world.begin()
             if first is not None:
                 self.now[place] = first
+        if self.floating and not np.isfinite(self.now.sum()):
+            self._blame(self.now)
         return self.now.copy()
 
     def step(self, actions: np.ndarray) -> Step:
@@ -309,8 +348,7 @@ class Here:
     def _blame(self, now: np.ndarray) -> None:
         for world, seen in zip(self.worlds, now, strict=True):
             if not np.isfinite(seen).all():
-                when = f"step {world.age} of an episode (seed {world.seed})"
-                raise DataError(environments.not_finite(self.plan.name, "observation", seen, when))
+                raise DataError(environments.not_finite(self.plan.name, "observation", seen, world._when()))
 
     def finished(self) -> list[Episode]:
         found = []
@@ -330,7 +368,12 @@ class Here:
         repeated = [world.load_state_dict(each) for world, each in zip(self.worlds, state["worlds"], strict=True)]
         for place, world in enumerate(self.worlds):
             self.now[place] = world.now
-        return repeated.count(False)
+        self.broken = [place for place, again in enumerate(repeated) if not again]
+        return len(self.broken)
+
+    def broken_off(self) -> list[int]:
+        found, self.broken = self.broken, []
+        return found
 
     def render(self) -> Any:
         return self.worlds[0].env.render()
@@ -404,11 +447,15 @@ class AtOnce:
     def load_state_dict(self, state: dict[str, Any]) -> int:
         self.env.reset(seed=0)
         for name, value in state["own"].items():
-            setattr(self.inner, name, value)
+            setattr(self.inner, name, copy.copy(value))
         self.inner.np_random.bit_generator.state = state["random"]
-        self.total, self.age, self.resting = state["total"], state["age"], state["resting"]
-        self.now = state["now"]
+        self.total, self.age, self.resting, self.now = (
+            np.array(state[name]) for name in ("total", "age", "resting", "now")
+        )
         return 0
+
+    def broken_off(self) -> list[int]:
+        return []
 
     def render(self) -> Any:
         return None
@@ -488,6 +535,8 @@ def _work(plan: Plan, numbers: list[int], name: str, pipe: Any) -> None:
                 pipe.send(("done", _answer(worlds, numbers, shared, what, given)))
             except DataError as error:
                 pipe.send(("refused", str(error)))
+            except Exception as error:  # a fault of ours: told in the parent, not in two processes
+                pipe.send(("refused", f"{plan.name}: {environments.fault(error)}"))
     except (EOFError, KeyboardInterrupt, BrokenPipeError):
         return  # the parent is gone, and so is the reason to be here
     finally:
@@ -501,9 +550,9 @@ def _answer(worlds: Here, numbers: list[int], shared: _Shared, what: str, given:
         shared.observations[numbers] = worlds.reset()
         return None
     if what == "load":
-        failed = worlds.load_state_dict(given)
+        worlds.load_state_dict(given)
         shared.observations[numbers] = worlds.observations()
-        return failed
+        return [numbers[place] for place in worlds.broken_off()]
     if what == "state":
         return worlds.state_dict()
     step = worlds.step(shared.actions[numbers])
@@ -531,8 +580,9 @@ class Processes:
         self.pipes: list[Any] = [None] * number
         self.done: list[Episode] = []
         self.counts = [0] * number
-        self.lost = 0  # crashes of whole processes, by world
+        self.lost = 0  # crashes that no living process counts
         self.deaths_in_a_row = 0
+        self.broken: list[int] = []
         for which in range(number):
             self._start(which)
 
@@ -576,22 +626,27 @@ class Processes:
         worker = self.workers[which]
         worker.join(5)
         self.deaths_in_a_row += 1
-        if what != "step" or self.deaths_in_a_row >= PATIENCE:
+        if what not in ("step", "state") or self.deaths_in_a_row >= PATIENCE:
             raise DataError(
                 f"{self.plan.name}: the worker process that runs it died (exit status {worker.exitcode}"
                 f"{', ' + str(self.deaths_in_a_row) + ' times in a row' if self.deaths_in_a_row > 1 else ''}); try the "
                 "environment by itself, in this process: -o domain.processes=0"
             )
         share = self.shares[which]
-        self.lost += len(share)
+        self.lost += len(share) + self.counts[which]
+        self.counts[which] = 0
         before = self.shared.observations[share].copy()
         self._start(which)
         self.pipes[which].send(("reset", None))
         self._hear(which, "reset")
+        if what == "state":
+            self.broken += share
+            self.pipes[which].send(("state", None))
+            return self._hear(which, "state")
         self.shared.finals[share] = before
         self.shared.rewards[share] = 0.0
         self.shared.flags[share] = (False, True, False)
-        return [], self.counts[which]
+        return [], 0
 
     def reset(self) -> np.ndarray:
         self._ask("reset")
@@ -622,9 +677,15 @@ class Processes:
         return {"worlds": [each for share in self._ask("state") for each in share["worlds"]], "lost": self.lost}
 
     def load_state_dict(self, state: dict[str, Any]) -> int:
-        self.lost = state.get("lost", 0)
+        crashes = [sum(state["worlds"][i]["crashes"] for i in share) for share in self.shares]
+        self.lost, self.counts = state["lost"], crashes
         given = [{"worlds": [state["worlds"][i] for i in share]} for share in self.shares]
-        return int(sum(self._ask("load", given)))
+        self.broken = [place for share in self._ask("load", given) for place in share]
+        return len(self.broken)
+
+    def broken_off(self) -> list[int]:
+        found, self.broken = self.broken, []
+        return found
 
     def render(self) -> Any:
         return None

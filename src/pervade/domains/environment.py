@@ -25,25 +25,29 @@ from pervade.data import environments, spaces, worlds
 from pervade.nn import actions
 
 DETERMINISTIC, STOCHASTIC = "likeliest action", "drawn from the policy"
+LARGEST_SEED = 2**31 - 1  # that every environment takes, Atari's among them
 FIRST_SEED = 10_000_000  # of the episodes that measure; training's lie above 2**30
 
 
 @register("domain")
 @dataclass(frozen=True)
 class Environment(Domain):
-    """`name` is what Gymnasium calls it, or module:Class; "observation", "action" and "limit" are learnt by trying it."""
+    """`name` is what Gymnasium calls it, or module:Class; fields from "observation" on are learnt by trying it."""
 
     name: str = ""
     arguments: dict[str, Any] = field(default_factory=dict)  # keyword arguments it is made with
     environments: Annotated[int, Field(ge=1)] = 8  # copies to train in at once
     processes: Annotated[int, Field(ge=0)] = 0  # worker processes that step them; 0: this one
     episodes: Annotated[int, Field(ge=1)] = 100  # that measure: so many of each kind
-    longest: Annotated[int, Field(ge=1)] = 10_000  # steps after which an episode is cut, where the environment sets none
+    longest: Annotated[int, Field(ge=1)] = (
+        10_000  # steps after which an episode is cut, where the environment sets none
+    )
     scale_actions: bool = True  # a policy's -1 to 1 is the range of a continuous action
     observation: dict[str, Any] = field(default_factory=dict)
     action: dict[str, Any] = field(default_factory=dict)
     limit: int | None = None  # steps after which the environment ends an episode by itself
     stack: int = 1  # pictures that are seen together
+    repeats: bool = True  # the same seed and actions give the same episode
 
     given: ClassVar[str] = "SEED"
 
@@ -76,8 +80,10 @@ class Environment(Domain):
         return rows, []
 
     def _by_seeds(self, given: list[str]) -> tuple[Rows, list[LeftOut]]:
-        wrong = [LeftOut(each, "a seed is a whole number of 0 or more") for each in given if not each.isdecimal()]
-        seeds = [int(each) for each in given if each.isdecimal()]
+        right = [each for each in given if each.isdecimal() and int(each) <= LARGEST_SEED]
+        why = f"a seed is a whole number from 0 to {LARGEST_SEED}"
+        wrong = [LeftOut(each, why) for each in given if each not in right]
+        seeds = [int(each) for each in right]
         if not seeds:
             return Rows({"id": [], "seed": [], "mode": []}), wrong
         ids = [f"seed {seed}" for seed in seeds]
@@ -91,7 +97,14 @@ class Environment(Domain):
     def fit(self, train: Rows) -> Self:
         about = environments.look(self.name, self.arguments)
         action = {**about.action, **({"scale": True} if self.scale_actions else {})}
-        return replace(self, observation=about.observation, action=action, limit=about.longest, stack=about.stack)
+        return replace(
+            self,
+            observation=about.observation,
+            action=action,
+            limit=about.longest,
+            stack=about.stack,
+            repeats=about.repeats,
+        )
 
     def remarks(self, rows: Rows) -> list[str]:
         shape = " x ".join(map(str, self.observation["shape"]))
@@ -101,6 +114,11 @@ class Environment(Domain):
             said.append(
                 f"{self.name} sets no limit to an episode's length, so one is cut after {self.longest:,} steps "
                 "(-o domain.longest)"
+            )
+        if not self.repeats:
+            said.append(
+                f"{self.name} goes on otherwise by the same seed and actions, so neither its episodes nor a resumed "
+                "training repeat exactly; where that is not meant, draw everything random from self.np_random"
             )
         return said
 
@@ -112,6 +130,8 @@ class Environment(Domain):
         try:
             seed = max(int(row["seed"]), 0)
             first = spaces.reader(env.observation_space)(env.reset(seed=seed)[0])
+        except Exception as error:
+            raise DataError(f"{self.name} raised an error in reset(seed={seed}): {environments.fault(error)}") from None
         finally:
             env.close()
         seen = np.array(np.repeat(first, self.stack, axis=0) if self.stack > 1 else first)
@@ -122,6 +142,7 @@ class Environment(Domain):
         return {name: torch.stack([each[name] for each in examples]) for name in examples[0]}
 
     def inputs(self) -> dict[str, Json]:
+        """Pictures come as 0-1, which is taken as it is."""
         shape = self.observation["shape"]
         channels = {"mean": [0.0] * shape[0], "deviation": [1.0] * shape[0]} if len(shape) == 3 else {}
         return {"shape": shape, **channels}
@@ -162,7 +183,9 @@ class Environment(Domain):
             x,
             lambda seen: task.forward(model, {**batch, "input": seen}, Context(self)),
             lambda output: task.score(output, batch),
-            InputSpace(0.0, 1.0, "pixel, 0-1") if self.observation["picture"] else InputSpace(-np.inf, np.inf, "as seen"),
+            InputSpace(0.0, 1.0, "pixel, 0-1")
+            if self.observation["picture"]
+            else InputSpace(-np.inf, np.inf, "as seen"),
         )
 
     def show(self, row: dict[str, Any], prediction: dict[str, Any] | None) -> list[Media]:

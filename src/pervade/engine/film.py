@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import shutil
 import subprocess
@@ -68,9 +69,7 @@ class Watched:
             most //= 2
 
 
-def watch(
-    task: Any, model: Module, domain: Any, seed: int, drawn: bool = False, render: bool = True
-) -> Watched | None:
+def watch(task: Any, model: Module, domain: Any, seed: int, drawn: bool = False, render: bool = True) -> Watched | None:
     """The episode by this seed, played as it is measured. None where its environment cannot be opened to be drawn."""
     space = domain.space
     plan = domain.plan(count=1, training=False, processes=0, episodes=((seed,),), render=render)
@@ -110,7 +109,10 @@ def watch(
 
 
 def _draw(opened: worlds.Here, frames: list[np.ndarray], render: bool) -> None:
-    picture = opened.render() if render else None
+    picture = None
+    if render:
+        with contextlib.suppress(Exception):  # what cannot draw may still be played
+            picture = opened.render()
     if isinstance(picture, np.ndarray) and picture.ndim == 3:
         frames.append(np.array(picture[..., :3], np.uint8))
 
@@ -132,7 +134,9 @@ def gif(frames: Sequence[np.ndarray], rate: float) -> bytes:
     buffer = io.BytesIO()
     # Browsers show nothing faster than 50 a second.
     duration = max(round(1000 / max(rate, 1e-3)), 20)
-    pictures[0].save(buffer, "GIF", save_all=True, append_images=pictures[1:], duration=duration, loop=0, optimize=False)
+    pictures[0].save(
+        buffer, "GIF", save_all=True, append_images=pictures[1:], duration=duration, loop=0, optimize=False
+    )
     return buffer.getvalue()
 
 
