@@ -20,7 +20,7 @@ from pervade.nn.trial import require_size
 LAYERS = ((8, 4), (4, 2), (3, 1))  # kernel, stride
 
 
-@register("model")
+@register("model", variants={"nature-cnn-small": {"channels": (16, 32, 32), "units": 256}})
 @dataclass(frozen=True)
 class NatureCNN(Model):
     channels: tuple[int, int, int] = (32, 64, 64)

@@ -41,7 +41,7 @@ class Own(Model):
 class _Network(nn.Module):
     def __init__(self, module: nn.Module, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> None:
         super().__init__()
-        self.normalise = Normalise(inputs["mean"], inputs["deviation"])
+        self.normalise = Normalise(inputs["mean"], inputs["deviation"]) if "mean" in inputs else nn.Identity()
         self.module = guard(module)
         self.names = tuple(outputs)
 

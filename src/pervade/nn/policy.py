@@ -48,6 +48,11 @@ class PolicyNetwork(nn.Module):
             self.observations.update(observations)
             self._seen = None
 
+    @property
+    def quick(self) -> bool:
+        """Whether `respond` gives some outputs without computing all."""
+        return self._views is not None
+
     def begin(self) -> None:
         """To be called before `respond`, after anything changed the weights' memory (a move, a loaded state)."""
         twin = isinstance(self.network, Twin) and next(self.parameters()).device.type == "cpu"

@@ -112,6 +112,10 @@ class RolloutSource(Source):
         respond = model.respond if isinstance(model, PolicyNetwork) else lambda seen, names: answer(model, seen, names)
         if isinstance(model, PolicyNetwork):
             model.begin()
+        # Where acting computes the value anyway it is kept, else all are computed together afterwards.
+        together = isinstance(model, PolicyNetwork) and model.quick
+        names = self.names if together else (*self.names, "value")
+        outputs: dict[str, list[np.ndarray]] = {name: [] for name in names}
         noise = self.task.noise(self.space, (t, n), seeds.generator(self.seed, 19, self.pass_number))
         observations = np.empty((t + 1, n, *self.domain.observation["shape"]), self.domain.observation["dtype"])
         rewards, ended, cut = np.empty((t, n), np.float32), np.zeros((t, n), bool), np.zeros((t, n), bool)
@@ -121,7 +125,11 @@ class RolloutSource(Source):
         training = model.training
         model.eval()
         for at in range(t):
-            action = self.task.act(respond(observations[at], self.names), self.space, noise[at])
+            output = respond(observations[at], names)
+            action = self.task.act(output, self.space, noise[at])
+            if not together:
+                for name, each in output.items():
+                    outputs[name].append(np.broadcast_to(each, (n, each.shape[-1])))
             done.append(action)
             step = opened.step(actions.outward(action, self.space))
             observations[at + 1], rewards[at] = step.observations, step.rewards
@@ -134,7 +142,12 @@ class RolloutSource(Source):
         self.episodes += opened.finished()
         taken = np.stack(done)
         inputs = torch.from_numpy(observations[:-1].reshape(t * n, *observations.shape[2:]))
-        log_probs, values = self._judged(inputs, torch.from_numpy(taken.reshape(t * n, -1)))
+        flat = torch.from_numpy(taken.reshape(t * n, -1))
+        if together:
+            log_probs, values = self._judged(inputs, flat)
+        else:
+            said = {name: torch.from_numpy(np.concatenate(each)) for name, each in outputs.items()}
+            log_probs, values = actions.log_prob_and_entropy(said, flat, self.space)[0], said["value"][:, 0].numpy()
         value = np.concatenate([values.reshape(t, n), self._values(observations[-1])[None]])
         rewards = self._scaled(rewards, ended | cut, valid)
         rest = np.zeros((t, n), np.float32)  # the value of what could have followed where an episode was cut
@@ -150,7 +163,7 @@ class RolloutSource(Source):
         self.rollout = {
             "row": torch.from_numpy(numbers[kept]),
             "input": inputs if len(kept) == t * n else inputs[rows],
-            "action": torch.from_numpy(taken.reshape(t * n, -1)[kept]),
+            "action": flat[rows],
             "log_prob": log_probs[rows],
             "advantage": torch.from_numpy(_standardised(figures[kept, 0])),
             "return": torch.from_numpy(figures[kept, 1].astype(np.float32)),
