@@ -10,6 +10,7 @@ from typing import Any
 
 import typer
 
+WIDTHS = (24, 8, 18, 8, 8)  # letters of the columns, at least: name, value, interval, n, baseline
 MOST_SINGLE = 15  # figures of single classes that a terminal is filled with: five classes
 
 
@@ -54,18 +55,29 @@ def show(result: dict[str, Any], all_figures: bool = False) -> None:
         typer.echo(sentence)
     single = [name for name in metrics if "[" in name]
     hidden = single if len(single) > MOST_SINGLE and not all_figures else []
-    typer.echo(f"\n{'':24}{'value':>8}  {'95% interval':18}{'n':>8}  {'baseline':>8}  method")
-    for name, each in metrics.items():
-        if name in hidden:
-            continue
-        interval = f"{_number(each['low'])} to {_number(each['high'])}" if each["low"] is not None else "none"
-        beside = _number(baseline[name]["value"]) if name in baseline else ""
-        figures = f"{_number(each['value']):>8}  {interval:18}{each['n']:>8,}  {beside:>8}"
-        typer.echo(f"{name:24}{figures}  {each.get('why') or each['method']}")
+    typer.echo()
+    shown = {name: each for name, each in metrics.items() if name not in hidden}
+    _table([_row(name, each, baseline.get(name)) for name, each in shown.items()])
     if hidden:
         typer.echo(f"and {len(hidden)} figures of single classes: in the report, or `pervade evaluate RUN --all`")
     if "members" in result:
         _show_members(result, most=1 if hidden or not all_figures else len(metrics))
+
+
+def _row(name: str, each: dict[str, Any], beside: dict[str, Any] | None) -> tuple[str, ...]:
+    interval = f"{_number(each['low'])} to {_number(each['high'])}" if each["low"] is not None else "none"
+    plain = "" if beside is None else _number(beside["value"])
+    return name, _number(each["value"]), interval, f"{each['n']:,}", plain, each.get("why") or each["method"]
+
+
+def _table(rows: list[tuple[str, ...]]) -> None:
+    """As wide as what stands in it: returns of agents have more digits than shares, and longer names."""
+    needed = [max((len(row[column]) for row in rows), default=0) for column in range(len(WIDTHS))]
+    needed = [needed[0] + 1, needed[1], needed[2] + 1, *needed[3:]]
+    name, value, interval, number, beside = (max(least, own) for least, own in zip(WIDTHS, needed, strict=True))
+    for row in [("", "value", "95% interval", "n", "baseline", "method"), *rows]:
+        figures = f"{row[1]:>{value}}  {row[2]:{interval}}{row[3]:>{number}}  {row[4]:>{beside}}"
+        typer.echo(f"{row[0]:{name}}{figures}  {row[5]}")
 
 
 def _show_members(result: dict[str, Any], most: int) -> None:

@@ -14,7 +14,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pervade.report import calibration, cautions, verdict, wording
+from pervade.report import agents, calibration, cautions, verdict, wording
 from pervade.report.record import Figure, Record, Result
 from pervade.report.sections import recipe
 
@@ -30,6 +30,8 @@ PIPELINES = {
     ("instructions", "language-model"): "text-generation",
     ("preferences", "prefer"): "text-generation",
     ("speech", "classify"): "audio-classification",
+    ("environment", "ppo"): "reinforcement-learning",
+    ("environment", "dqn"): "reinforcement-learning",
 }
 
 # Our metric to the Hub's identifier and the arguments that go with it. What is not listed goes by its own name.
@@ -45,6 +47,7 @@ HUB_METRICS: dict[str, tuple[str, dict[str, Any]]] = {
     "mean_squared_error": ("mse", {}),
     "r2": ("r_squared", {}),
     "spearman": ("spearmanr", {}),
+    "mean_return": ("mean_reward", {}),  # what the Hub's leaderboard of agents goes by
 }
 
 NOT_MEASURED = {
@@ -77,9 +80,12 @@ def build(record: Record) -> str:
         classes=_classes(result) if result else [],
         judgement=calibration.judge(result),
         many=wording.noun(record),
+        seeds=len(record.together["members"]) if record.together.get("kind") == "seeds" else 0,
+        acts=wording.environment(record) if record.acts else "",
         writes=record.part("task").get("use") == "language-model",
         answers=record.part("domain").get("use") in ("instructions", "preferences"),
         splits=[f"{wording.count(number)} {name}" for name, number in record.split_counts.items()],
+        episodes=agents.episodes(record) if record.acts else "",
         source=_public(str(record.data.get("source", "not recorded"))),
         left_out=len(record.left_out),
         recipe=recipe.summary(record),
@@ -99,7 +105,9 @@ def metadata(record: Record) -> dict[str, Any]:
     front: dict[str, Any] = {"library_name": "pervade"}
     if pipeline:
         front["pipeline_tag"] = pipeline
-    front["tags"] = [str(tag) for tag in ("pervade", pipeline, model) if tag]
+    # By convention an agent is found by its environment and its algorithm.
+    agent = (wording.environment(record), record.part("task").get("use")) if record.acts else ()
+    front["tags"] = [str(tag) for tag in ("pervade", pipeline, model, *agent) if tag]
     if source.startswith("hf://"):
         front["datasets"] = [source.removeprefix("hf://")]
     result = record.main
@@ -114,10 +122,11 @@ def metadata(record: Record) -> dict[str, Any]:
 def _hub_result(record: Record, result: Result, pipeline: str | None) -> dict[str, Any]:
     source = str(record.data.get("source", "not recorded"))
     task = pipeline or str(record.part("task").get("use") or "other")
+    kind = source.removeprefix("hf://") if source.startswith("hf://") else "private"
     return {
         "task": {"type": task, "name": wording.title(task.replace("-", " "))},
         "dataset": {
-            "type": source.removeprefix("hf://") if source.startswith("hf://") else "private",
+            "type": _public(source) if record.acts else kind,
             "name": _public(source),
             "split": result.split,
         },
@@ -166,11 +175,16 @@ def _classes(result: Result) -> list[tuple[str, ...]]:
 
 
 def _public(text: str) -> str:
-    """A path without the folders it lies in, which are nobody's business; a name on the Hub as it is."""
+    """A path without the folders it lies in, which are nobody's business; a name on the Hub, or an environment's, as it
+    is."""
+    if text.startswith("gym://"):
+        return text.removeprefix("gym://")
     return text if text.startswith("hf://") else PurePath(text).name or text
 
 
 def _weights(record: Record) -> str:
+    if record.together:
+        return f"Each of its {wording.count(len(record.together['members']))} models has a checkpoint of its own"
     name = record.main.checkpoint if record.main else next(iter(record.checkpoints), "")
     parameters = record.checkpoints.get(name, {}).get("parameters")
     return f"{wording.count(parameters)} weights in the checkpoint “{name}”" if parameters else "no checkpoint yet"

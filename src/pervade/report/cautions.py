@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pervade.report import calibration, wording
+from pervade.report import agent_cautions, agents, calibration, wording
 from pervade.report.record import Record, Result
 
 FEW_ROWS = 30  # of a class: with fewer, Wilson's 95% interval can be wider than 30 points
@@ -27,10 +27,8 @@ def unfinished(record: Record) -> str | None:
     if record.finished or record.main is None:
         return None
     planned = record.plan.get("passes") or record.recipe.get("epochs")
-    return (
-        f"Training has not finished ({record.done:g} of {planned} passes): these are the figures of a model "
-        "that was still learning."
-    )
+    done = f"{record.done:g} of {planned} {wording.passes(record)}"
+    return f"Training has not finished ({done}): these are the figures of a model that was still learning."
 
 
 def not_test(record: Record) -> str | None:
@@ -105,7 +103,11 @@ def little_measured(record: Record) -> str | None:
 
 def _wide(record: Record, result: Result) -> str | None:
     headline = result.headline
-    if headline is None or not wording.is_share(headline.name) or headline.low is None or headline.high is None:
+    if headline is None or headline.low is None or headline.high is None:
+        return None
+    if headline.name == agents.HEADLINE:
+        return agent_cautions.loose(record, result)
+    if not wording.is_share(headline.name):
         return None
     width = headline.high - headline.low
     if width < WIDE:
@@ -158,7 +160,8 @@ def time_limit(record: Record) -> str | None:
     cut = [each for each in record.decisions if each.get("stop") or each.get("passes", planned) != planned]
     if not cut:
         return None
-    return f"A time limit cut training short: {record.done:g} of {planned} passes. With more time it may get better."
+    done = f"{record.done:g} of {planned} {wording.passes(record)}"
+    return f"A time limit cut training short: {done}. With more time it may get better."
 
 
 def still_improving(record: Record) -> str | None:
@@ -212,6 +215,9 @@ CAUTIONS: tuple[Callable[[Record], str | None], ...] = (
     weakest_class,
     overfitted,
     little_measured,
+    agent_cautions.ways_of_acting,
+    agent_cautions.one_training,
+    agent_cautions.crashed,
     uneven_classes,
     time_limit,
     still_improving,

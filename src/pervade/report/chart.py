@@ -44,6 +44,10 @@ class Axis:
     def _text(self, value: float, step: float) -> str:
         if self.share:
             return wording.percent(value, 0 if step >= 0.0099 else 1)
+        if step >= 100_000:
+            return f"{value / 1e6:g} M" if value else "0"
+        if max(abs(self.low), abs(self.high)) >= 100_000:
+            return f"{value / 1e3:,.0f}k" if value else "0"
         return f"{value:,.{max(0, -math.floor(math.log10(step) + 1e-9))}f}"
 
 
@@ -51,6 +55,11 @@ def _round_step(wanted: float) -> float:
     """1, 2 or 5 times a power of ten: the smallest that makes at most about seven steps where `wanted` makes four."""
     power = 10.0 ** math.floor(math.log10(wanted))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= 0.6 * wanted)
+
+
+def room(low: float, high: float) -> float:
+    """What to leave free above and below values; around a single one as much as suits its size."""
+    return 0.05 * (high - low) or 0.05 * abs(high) or 0.05
 
 
 def axis_x(title: str, low: float, high: float, share: bool = False) -> Axis:
@@ -64,13 +73,22 @@ def axis_y(title: str, low: float, high: float, share: bool = False, foot: float
 
 @dataclass(frozen=True)
 class Line:
-    """`look` is a class of style.css: first, first faint, second."""
+    """`look` is a class of style.css: first to sixth, faint or not."""
 
     name: str
     points: Sequence[tuple[float, float]]
     look: str
     dots: bool = False
     marked: float | None = None  # the x of a dot that is ringed
+
+
+@dataclass(frozen=True)
+class Band:
+    """What lies between two curves over x, such as an interval: points are (x, low, high)."""
+
+    name: str
+    points: Sequence[tuple[float, float, float]]
+    look: str
 
 
 @dataclass(frozen=True)
@@ -97,7 +115,8 @@ FRAME = """\
 LINES = """\
 <figure class="chart">
 <figcaption><b>{{ y.title }}</b>
-{% for line in lines if line.name %}<span class="key {{ line.look }}">{{ line.name }}</span>{% endfor %}
+{% for line in lines if line.name %}<span class="key {{ line.look }}">{{ line.name }}</span> {% endfor %}
+{% for band in bands %}<span class="key band {{ band.look }}">{{ band.name }}</span>{% endfor %}
 </figcaption>
 <svg viewBox="0 0 {{ width }} {{ height }}" role="img" aria-label="{{ summary }}">
 <title>{{ summary }}</title>
@@ -105,6 +124,9 @@ LINES = """\
 {% for place, sign in marks %}
 <line class="mark" x1="{{ place }}" x2="{{ place }}" y1="{{ top }}" y2="{{ y.start }}"/>
 <text class="sign" x="{{ place - 4 }}" y="{{ top + 10 }}" text-anchor="end">{{ sign }}</text>
+{% endfor %}
+{% for look, path in areas %}
+<polygon class="band {{ look }}" points="{{ path }}"/>
 {% endfor %}
 {% for line, path, dots in drawn %}
 <polyline class="line {{ line.look }}" points="{{ path }}"/>
@@ -122,7 +144,9 @@ def frame(x: Axis, y: Axis, base: float | None = None) -> Markup:
     return render(FRAME, x=x, y=y, base=y.start if base is None else base)
 
 
-def lines(x: Axis, y: Axis, shown: Sequence[Line], summary: str, marks: Sequence[Mark] = ()) -> Markup:
+def lines(
+    x: Axis, y: Axis, shown: Sequence[Line], summary: str, marks: Sequence[Mark] = (), bands: Sequence[Band] = ()
+) -> Markup:
     """A chart of lines; `summary` says in a sentence what it shows, for those who cannot see it."""
     drawn = []
     for line in shown:
@@ -140,12 +164,20 @@ def lines(x: Axis, y: Axis, shown: Sequence[Line], summary: str, marks: Sequence
         lines=shown,
         drawn=drawn,
         marks=places,
+        bands=bands,
+        areas=[(band.look, _outline(x, y, band)) for band in bands],
         frame=frame(x, y),
         summary=summary,
         width=WIDTH,
         height=HEIGHT,
         top=TOP,
     )
+
+
+def _outline(x: Axis, y: Axis, band: Band) -> str:
+    """Along its upper edge and back along the lower one."""
+    edge = [(a, high) for a, _, high in band.points] + [(a, low) for a, low, _ in reversed(band.points)]
+    return " ".join(f"{x.place(a)},{y.place(b)}" for a, b in edge)
 
 
 def _words(line: Line, at: float, y: Axis, value: float) -> str:

@@ -26,12 +26,14 @@ from pervade.report.sections import (
     mistakes,
     recipe,
     reproduce,
+    returns,
     search,
 )
 
 # Each gives its part of the page, or None where the run holds nothing for it.
 SECTIONS: tuple[Callable[[Record], Section | list[Section] | None], ...] = (
     members.section,
+    returns.section,
     search.section,
     learning.section,
     classes.section,

@@ -189,6 +189,23 @@ class Record:
         found = self.recipe.get(name)
         return found if isinstance(found, dict) else {}
 
+    @property
+    def acts(self) -> bool:
+        """Whether what it learns is to act in an environment: rows are episodes then, and training has no data."""
+        return self.part("domain").get("use") == "environment"
+
+    def logs(self) -> dict[str, list[dict[str, Any]]]:
+        """Of every run inside this one that has logged a step, its step lines; of one that is damaged, none."""
+        found = {}
+        for path in sorted((self.run.path / "members").glob("*/log.jsonl"), key=_by_number):
+            try:
+                lines = RunDirectory(path.parent).read_log()
+            except CheckpointError:
+                continue
+            if steps := [entry for entry in lines if entry.get("event") == "step"]:
+                found[path.parent.name] = steps
+        return found
+
     # measurements
 
     @cached_property
@@ -271,6 +288,12 @@ def read(run: RunDirectory) -> Record:
             name: {key: value for key, value in each.items() if key != "format"} for name, each in settled.items()
         },
     )
+
+
+def _by_number(path: Path) -> tuple[str, int]:
+    """seed-2 before seed-10."""
+    name, _, number = path.parent.name.rpartition("-")
+    return (name, int(number)) if number.isdecimal() else (path.parent.name, 0)
 
 
 def _recipe(path: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pervade.report import wording
+from pervade.report import agents, wording
 from pervade.report.record import Record, Result
 
 SPLIT_WORDS = {
@@ -25,6 +25,8 @@ QUESTIONS = {
     "instructions language-model": "answers in a {one}",
     "prefer": "answers, and finds the preferred of two answers the likelier",
     "contrast": "tells whether two {many} are of the same",
+    "ppo": "acts in {environment}",
+    "dqn": "acts in {environment}",
 }
 
 
@@ -58,7 +60,8 @@ def of(record: Record) -> Verdict:
 def rival(result: Result) -> str:
     """What the model is to do better than: a linear model, which was trained, or what takes no learning."""
     baseline = result.details.get("baseline") or {}
-    return str(baseline.get("name", "a linear model")) if "differences" in baseline else "guessing"
+    trained = "differences" in baseline or (result.headline is not None and result.headline.name == agents.HEADLINE)
+    return str(baseline.get("name", "a linear model")) if trained else "guessing"
 
 
 def does(record: Record, labels: list[str], proven: bool = True, than: str = "guessing") -> str:
@@ -67,6 +70,7 @@ def does(record: Record, labels: list[str], proven: bool = True, than: str = "gu
     question = QUESTIONS.get(f"{domain} {task}") or QUESTIONS.get(str(task))
     if question is not None:
         nouns = {"one": wording.noun(record, 1), "many": wording.noun(record)}
+        nouns["environment"] = wording.environment(record)
         claim = question.format(**nouns, labels=wording.count(len(labels)))
         return f"This model {claim}." if proven else f"This model {claim}, and is not shown to do better than {than}."
     if not labels:
@@ -96,6 +100,8 @@ def _labels(record: Record) -> list[str]:
 def measured(record: Record, result: Result) -> str:
     headline = result.headline
     assert headline is not None, "a main result has a headline"
+    if headline.name == agents.HEADLINE:
+        return agents.measured(record, result, _with_interval(headline))
     where = SPLIT_WORDS.get(result.split, f"of the split “{result.split}”")
     rows = f"{wording.counted(record, headline.n)} {where}"
     if headline.name == "accuracy":
@@ -120,6 +126,8 @@ def baseline(result: Result) -> str:
         return ""
     name = wording.label(result.details["baseline"].get("name", "the baseline"), most=120)
     name += "," if "," in name else ""
+    if figure.name == agents.HEADLINE:
+        return f"For comparison: {name} would reach {wording.measured(figure)} in the same {wording.count(figure.n)}."
     if figure.name == "mean_absolute_error":
         return f"For comparison: {name} would be off by {wording.measured(figure)} on average."
     reach = "would be right on" if figure.name == "accuracy" else "would reach"
@@ -180,9 +188,10 @@ def settled(decision: dict[str, Any]) -> str:
 def unmeasured(record: Record) -> str:
     if not record.finished:
         planned = record.plan.get("passes") or record.recipe.get("epochs")
+        rounds = "rounds of acting and learning" if record.acts else "passes over the data"
         go_on = wording.command("pervade", "resume", record.argument)
         return (
-            f"Training has not finished: {record.done:g} of {planned} passes over the data are done. "
+            f"Training has not finished: {record.done:g} of {planned} {rounds} are done. "
             f"To go on where it stopped: {go_on}"
         )
     evaluate = wording.command("pervade", "evaluate", record.argument)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import unicodedata
 from collections.abc import Sequence
@@ -34,6 +35,7 @@ NOUNS = {
     "masked": ("text", "texts"),
     "questions": ("question", "questions"),
     "speech": ("recording", "recordings"),
+    "environment": ("episode", "episodes"),
 }
 
 # Metrics that are shares of rows, which people read as percentages. The others are plain numbers.
@@ -42,6 +44,13 @@ SHARES = (
     *("subset_accuracy", "hamming_loss", "coverage"),
     *("chosen_likelier", "chosen_likelier_per_token"),
     *("equal_error_rate", "threshold_accuracy", "threshold_far", "threshold_frr"),
+    *("cut_share", "better_than_chance"),
+)
+
+# Sums of rewards and numbers of steps, whose size is the environment's: four figures of them, not three decimals.
+SUMS = (
+    *("mean_return", "mean_return_drawn", "interquartile_mean_return", "lowest_tenth_return", "mean_length"),
+    *("return", "episode_length"),
 )
 
 TITLES = {
@@ -83,6 +92,13 @@ TITLES = {
     "r2": "Share of variance explained (R²)",
     "spearman": "Correlation of ranks (Spearman)",
     "coverage": "Truths inside the interval given with the answer",
+    "mean_return": "Return of an episode, mean (likeliest actions)",
+    "mean_return_drawn": "Return of an episode, mean (actions drawn from the policy)",
+    "interquartile_mean_return": "Return of the middle half of the episodes (interquartile mean)",
+    "lowest_tenth_return": "Return of the worst tenth of the episodes",
+    "mean_length": "Steps of an episode, mean",
+    "cut_share": "Episodes cut for their length",
+    "human_normalised": "Return between a random policy (0) and a person (1)",
 }
 
 
@@ -126,6 +142,8 @@ def value(metric: str, number: float | None) -> str:
         return "–"
     if is_share(metric):
         return percent(number)
+    if metric in SUMS:
+        return four(number)
     if 0 < abs(number) < 0.001:
         return f"{number:.2g}"
     return f"{number:.3f}" if abs(number) < 1000 else f"{number:,.0f}"
@@ -140,6 +158,19 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
 
 
+def four(sum_of: float, beside: float = 0.0) -> str:
+    """Four figures of it, or as many decimals as a larger number `beside` it has.
+
+    >>> four(500.0), four(81.63), four(-1041.93), four(-0.0), four(0.148, 609.3)
+    ('500', '81.63', '-1,042', '0', '0.1')
+    """
+    largest = max(abs(sum_of), abs(beside), 0.1)
+    digits = 0 if largest >= 1000 else 3 - math.floor(math.log10(largest))
+    shown = f"{sum_of:,.{digits}f}"
+    shown = shown.rstrip("0").rstrip(".") if "." in shown else shown
+    return "0" if shown == "-0" else shown
+
+
 def figure(each: Figure) -> str:
     return value(each.name, each.value)
 
@@ -149,8 +180,10 @@ def interval(each: Figure) -> str:
     >>> interval(Figure("accuracy", 0.617, 0.5864, 0.6466, 1000))
     '58.6 to 64.7%'
     """
-    if not each.has_interval:
+    if each.value is None or each.low is None or each.high is None:
         return "no interval"
+    if each.name in SUMS:
+        return f"{four(each.low, each.high)} to {four(each.high, each.low)}"
     low, high = value(each.name, each.low), value(each.name, each.high)
     return f"{low.removesuffix('%')} to {high}"
 
@@ -163,6 +196,17 @@ def measured(each: Figure) -> str:
 def noun(record: Record, number: int = 2) -> str:
     single, plural = NOUNS.get(str(record.part("domain").get("use")), ("example", "examples"))
     return single if number == 1 else plural
+
+
+def passes(record: Record, number: float = 2) -> str:
+    """What training is counted in: of an agent there is no data to pass over."""
+    single, plural = ("round", "rounds") if record.acts else ("pass", "passes")
+    return single if number == 1 else plural
+
+
+def environment(record: Record) -> str:
+    """The environment that an agent acts in, by its name."""
+    return label(record.part("domain").get("name") or "an environment")
 
 
 def counted(record: Record, number: int) -> str:

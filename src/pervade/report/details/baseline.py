@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+from markupsafe import Markup
 
 from pervade.report import wording
 from pervade.report.html import Section, render
 from pervade.report.record import Figure, Record, Result
 
 TEMPLATE = """\
-<p>The baseline is {{ name }}. It is measured on the same rows as the model, so whatever the model adds is the distance
-between the two.{% if apart %} The difference is paired: both are asked about the same rows, again and again
-resampled.{% endif %}{% if constant %} Simpler still, {{ constant }}, stands in the last column.{% endif %}</p>
+<p>The baseline is {{ name }}. It is measured {{ rows }}, so whatever the model adds is the distance
+between the two.{% if apart %} The difference is paired: both had the same {{ many }}, again and
+again resampled.{% endif %}{% if constant %} Simpler still, {{ constant }}, stands in the last column.{% endif %}</p>
 <div class="scroll"><table>
 <thead><tr><th>Figure</th><th class="number">Model</th><th class="number">Baseline</th>
 {% if apart %}<th class="number">Difference</th>{% endif %}
@@ -32,7 +35,8 @@ resampled.{% endif %}{% if constant %} Simpler still, {{ constant }}, stands in 
 def section(detail: dict[str, Any], result: Result, record: Record) -> Section | None:
     stored = result.details.get("constant") or {}
     simplest = {name: Figure.of(name, each) for name, each in (stored.get("metrics") or {}).items()}
-    apart = detail.get("differences") or {}
+    # Of several seeds the figures are means, and a difference that one of them has is not theirs.
+    apart = {} if record.together.get("kind") == "seeds" else detail.get("differences") or {}
     pairs = [
         (result.figures[name], other, _difference(name, apart.get(name)), simplest.get(name))
         for name, other in result.baseline.items()
@@ -42,18 +46,27 @@ def section(detail: dict[str, Any], result: Result, record: Record) -> Section |
         return None
     name = wording.label(detail.get("name", "not named"), most=200)
     missing = sorted({f"No interval of the baseline: {other.why}." for _, other, _, _ in pairs if other.why})
+    rows = f"in the same {wording.noun(record)} as the agent" if record.acts else "on the same rows as the model"
     constant = wording.label(stored.get("name", ""), most=200)
-    body = render(TEMPLATE, name=name, pairs=pairs, missing=missing, apart=apart, constant=constant)
+    many = wording.noun(record) if record.acts else "rows"
+    body = render(
+        TEMPLATE, name=name, rows=rows, many=many, pairs=pairs, missing=missing, apart=apart, constant=constant
+    )
     return Section("baseline", "Against the baseline", body)
 
 
-def _difference(name: str, stored: dict[str, Any] | None) -> str:
-    """'+2.1 (+0.8 to +3.4) points': in points where people read percentages."""
+def _difference(name: str, stored: dict[str, Any] | None) -> Markup | str:
+    """'+2.1 points', and small beside it '+0.8 to +3.4': in points where people read percentages."""
     if stored is None or stored.get("difference") is None:
         return ""
-    share = wording.is_share(name)
-    scale, digits = (100, 1) if share else (1, 3)
-    text = f"{stored['difference'] * scale:+.{digits}f}"
-    if stored.get("low") is not None:
-        text += f" ({stored['low'] * scale:+.{digits}f} to {stored['high'] * scale:+.{digits}f})"
-    return f"{text} points" if share else text
+    if wording.is_share(name):
+        return _signed(stored, lambda each: f"{each * 100:+.1f}", " points")
+    if name in wording.SUMS:
+        return _signed(stored, lambda each: ("+" if each > 0 else "") + wording.value(name, each))
+    return _signed(stored, lambda each: f"{each:+.3f}")
+
+
+def _signed(stored: dict[str, Any], words: Callable[[float], str], unit: str = "") -> Markup:
+    low, high = stored.get("low"), stored.get("high")
+    interval = "no interval" if low is None or high is None else f"{words(low)} to {words(high)}"
+    return Markup("<b>{}{}</b> <small>{}</small>").format(words(stored["difference"]), unit, interval)

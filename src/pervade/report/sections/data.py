@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from pervade.report import wording
+from pervade.report import agents, wording
 from pervade.report.html import Section, render
 from pervade.report.record import Record
 
@@ -44,9 +44,18 @@ always has the same.</p>{% endif %}
 """
 
 
+ACTED = """\
+<p>{{ episodes }}</p>
+{% if limit %}<p class="note">{{ limit }}</p>{% endif %}
+"""
+
+
 def section(record: Record) -> Section | None:
     if not record.data:
         return None
+    if record.acts:
+        body = render(ACTED, episodes=agents.episodes(record), limit=agents.limit(record))
+        return Section("data", "The environment and its episodes", body)
     splits = record.split_counts
     there = {name for counts in record.class_counts.values() for name in counts}
     ordered = record.main.labels if record.main and record.main.labels else sorted(there)

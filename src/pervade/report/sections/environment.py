@@ -22,7 +22,8 @@ def section(record: Record) -> Section | None:
         return None
     rows = [(_title(name), _text(name, value)) for name, value in about.items() if name != "packages"]
     rows += [(str(name), str(version)) for name, version in (about.get("packages") or {}).items()]
-    return Section("environment", "Environment", render(TEMPLATE, rows=rows))
+    title = "Machine and versions" if record.acts else "Environment"  # an agent has another one
+    return Section("environment", title, render(TEMPLATE, rows=rows))
 
 
 def _title(name: str) -> str:

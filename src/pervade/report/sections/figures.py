@@ -19,7 +19,9 @@ COMPARISON = """\
 """
 
 TABLE = """\
-<p>Measured on the split “{{ result.split }}” of the data, with
+<p>{% if acts %}Measured in episodes that training cannot meet, with
+{% else %}Measured on the split “{{ result.split }}” of the data, with
+{% endif %}
 {% if of_seeds %}
 several models that differ in their seed alone: each figure is their mean, and its interval is over seeds.</p>
 {% else %}
@@ -46,7 +48,11 @@ def section(record: Record) -> Section | None:
     if result is None:
         return None
     figures = list(result.overall.values())
-    missing = [f"{wording.title(each.name)}: {each.why}." for each in figures if each.why]
+    unknown: dict[str, list[str]] = {}
+    for each in figures:
+        if each.why:
+            unknown.setdefault(each.why, []).append(wording.title(each.name))
+    missing = [f"{'; '.join(names)}: {why}." for why, names in unknown.items()]
     methods: dict[str, list[str]] = {}
     for each in figures:
         if each.has_interval:
@@ -60,6 +66,7 @@ def section(record: Record) -> Section | None:
         of_seeds=record.together.get("kind") == "seeds",
         figures=figures,
         words=preprocessing.metric_words(record, result.checkpoint, result.overall),
+        acts=record.acts,
         level=round(100 * (figures[0].level if figures else 0.95)),
         methods=named or "there are none",
         missing=missing,

@@ -48,7 +48,7 @@ def _row(record: Record, name: str, cells: list[Any]) -> dict[str, Any]:
     return {
         "name": name,
         "note": "; ".join(notes) if about else "its folder is gone or damaged",
-        "after": f"pass {passes}" if passes is not None else "–",
+        "after": f"{wording.passes(record, 1)} {passes}" if passes is not None else "–",
         "weights": wording.count(parameters) if parameters is not None else "–",
         "cells": cells,
     }

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from pervade.report import chart, wording
 from pervade.report.html import Section, render
 from pervade.report.record import Record
 
 NOT_CURVES = {"event", "step", "pass", "lr", "rows_per_second", "elapsed"}
+COUNTERS = {"environment_steps", "episodes", "crashes"}  # of an agent; only how far it came is told
+FIRST = ("return", "episode_length")  # what an agent's training is about
+TITLES = {"return": "Return of an episode", "episode_length": "Steps of an episode", "kl": "KL divergence"}
 VALIDATION = "validation "
 SMOOTHED = 30  # a line of more points is drawn faint, with its moving mean over it
+
+NOTES = {
+    "ppo": "Returns in training are of actions drawn from the policy while it still changed, so they may lie below "
+    "what was measured afterwards. They are means over the episodes that ended since the line before.",
+    "dqn": "Returns in training are of actions some of which were taken by chance, a share (epsilon) that shrinks, "
+    "while the values still changed: they may lie below what was measured afterwards. They are means over the episodes "
+    "that ended since the line before.",
+}
 
 TEMPLATE = """\
 <p>{{ facts }}</p>
@@ -26,20 +41,24 @@ TEMPLATE = """\
 def section(record: Record) -> Section | None:
     if record.members:  # each of its runs has learnt, and has a page of its own
         return None
-    per_pass = _steps_per_pass(record)
+    over = progress(record.steps, record.passes)
     names = [name for name in _names(record.steps) if not name.startswith(VALIDATION)]
     judged = [name.removeprefix(VALIDATION) for name in _names(record.passes) if name.startswith(VALIDATION)]
     names += [name for name in judged if name not in names]
+    names = [*(name for name in FIRST if name in names), *(name for name in names if name not in FIRST)]
     signs = [chr(ord("A") + i % 26) for i in range(len(record.decisions))]
-    charts = [each for name in names if (each := _chart(record, name, per_pass, signs, name in judged)) is not None]
+    charts = [each for name in names if (each := _chart(record, name, over, signs)) is not None]
     if record.lr_find:
         charts.append(_found(record))
+    one = wording.passes(record, 1)
     decisions = [
-        (sign, f"after pass {entry.get('pass', '?')}, step {wording.count(entry.get('step', 0))}: {entry['text']}")
+        (sign, f"after {one} {entry.get('pass', '?')}, step {wording.count(entry.get('step', 0))}: {entry['text']}")
         for sign, entry in zip(signs, record.decisions, strict=True)
     ]
     note = (
-        f"Training lines are means over the {wording.noun(record)} of a few steps, taken while the weights still "
+        NOTES.get(str(record.part("task").get("use")), NOTES["ppo"])
+        if record.acts
+        else f"Training lines are means over the {wording.noun(record)} of a few steps, taken while the weights still "
         "changed and with whatever augmentation the recipe has, so they may lie below the validation."
     )
     return Section(
@@ -68,6 +87,8 @@ def _found(record: Record) -> Any:
 
 
 def _facts(record: Record) -> str:
+    if record.acts:
+        return _lived(record)
     steps = max((entry.get("step", 0) for entry in record.log), default=0)
     parts = [f"{record.done:g} {'pass' if record.done == 1 else 'passes'} over the data"]
     parts.append(f"{wording.count(steps)} steps")
@@ -84,22 +105,61 @@ def _facts(record: Record) -> str:
     return f"{', '.join(parts)}.{chosen}{unfinished}"
 
 
+def _lived(record: Record) -> str:
+    """An agent's training: what it lived through, and how often it learnt from it."""
+    acted = int(max((entry.get("environment_steps", 0) for entry in record.steps), default=0))
+    learnt = max((entry.get("step", 0) for entry in record.log), default=0)
+    parts = [f"{wording.count(acted)} steps of the environment", f"{wording.count(learnt)} optimiser steps"]
+    if record.elapsed is not None:
+        parts.append(wording.duration(record.elapsed))
+    if record.elapsed and record.finished and acted:
+        parts.append(f"{wording.count(round(acted / record.elapsed))} steps of the environment a second")
+    return f"{', '.join(parts)}.{'' if record.finished else ' Training has not finished.'}"
+
+
 def _names(entries: list[dict[str, Any]]) -> list[str]:
     seen = {name: None for entry in entries for name, value in entry.items() if isinstance(value, (int, float))}
-    return [name for name in seen if name not in NOT_CURVES]
+    return [name for name in seen if name not in NOT_CURVES | COUNTERS]
 
 
-def _steps_per_pass(record: Record) -> float | None:
-    first = next((entry for entry in record.passes if entry.get("step")), None)
-    return first["step"] / first["pass"] if first else None
+@dataclass(frozen=True)
+class Progress:
+    """What all charts are drawn over, and where a line of the log stands on it."""
+
+    title: str
+    place: Callable[[dict[str, Any]], float]
 
 
-def _chart(record: Record, name: str, per_pass: float | None, signs: list[str], judged: bool) -> Any:
-    """One quantity over the passes (or steps, before the first pass is over): training, and validation if there is."""
-    unit = per_pass or 1.0
-    trained = [(e["step"] / unit, float(e[name])) for e in record.steps if isinstance(e.get(name), (int, float))]
-    key = VALIDATION + name
-    validated = [(e["step"] / unit, float(e[key])) for e in record.passes if isinstance(e.get(key), (int, float))]
+def progress(lines: list[dict[str, Any]], passes: list[dict[str, Any]]) -> Progress:
+    """Steps of the environment for an agent; else passes, or steps before the first pass is over."""
+    acted = [entry for entry in lines if "environment_steps" in entry]
+    if acted:
+        steps = np.array([0, *(entry["step"] for entry in acted)], np.float64)
+        lived = np.array([0, *(entry["environment_steps"] for entry in acted)], np.float64)
+
+        def place(entry: dict[str, Any]) -> float:
+            known = entry.get("environment_steps")  # a judgement or a decision has the optimiser's step alone
+            return float(np.interp(entry.get("step", 0), steps, lived) if known is None else known)
+
+        return Progress("steps of the environment", place)
+    first = next((entry for entry in passes if entry.get("step")), None)
+    unit = first["step"] / first["pass"] if first else 1.0
+    title = "passes over the training data" if first else "steps"
+    return Progress(title, lambda entry: entry.get("step", 0) / unit)
+
+
+def curve(entries: list[dict[str, Any]], name: str, over: Progress) -> list[tuple[float, float]]:
+    """One quantity's points. A rollout is learnt from several times over: what stands at one place becomes its mean."""
+    found: dict[float, list[float]] = {}
+    for entry in entries:
+        if isinstance(entry.get(name), (int, float)):
+            found.setdefault(over.place(entry), []).append(float(entry[name]))
+    return [(at, sum(values) / len(values)) for at, values in found.items()]
+
+
+def _chart(record: Record, name: str, over: Progress, signs: list[str]) -> Any:
+    """One quantity: training, and validation if there is."""
+    trained, validated = curve(record.steps, name, over), curve(record.passes, VALIDATION + name, over)
     points = [*trained, *validated]
     if not points:
         return None
@@ -113,21 +173,21 @@ def _chart(record: Record, name: str, per_pass: float | None, signs: list[str], 
         shown.append(chart.Line("training", trained, "first"))
     if validated:
         best = record.plan.get("best_pass")
-        marked = next((at for at, _ in validated if abs(at - (best or 0)) < 0.01), None) if per_pass else None
+        marked = next((over.place(e) for e in record.passes if best and abs(e.get("pass", 0) - best) < 0.01), None)
         shown.append(
             chart.Line("validation, best ringed" if marked else "validation", validated, "second", True, marked)
         )
     share = wording.is_share(name)
     low, high = min(value for _, value in points), max(value for _, value in points)
-    room = 0.05 * (high - low) or 0.05
-    x = chart.axis_x("passes over the training data" if per_pass else "steps", 0.0, max(at for at, _ in points))
+    room = chart.room(low, high)
+    x = chart.axis_x(over.title, 0.0, max(at for at, _ in points))
     y = chart.axis_y(
-        name[:1].upper() + name[1:].replace("_", " "),
+        TITLES.get(name) or name[:1].upper() + name[1:].replace("_", " "),
         max(low - room, 0.0) if low >= 0 else low - room,
         min(high + room, 1.0) if share else high + room,
         share,
     )
-    marks = [chart.Mark(entry.get("step", 0) / unit, sign) for sign, entry in zip(signs, record.decisions, strict=True)]
+    marks = [chart.Mark(over.place(entry), sign) for sign, entry in zip(signs, record.decisions, strict=True)]
     return chart.lines(x, y, shown, _summary(name, trained, validated), marks)
 
 

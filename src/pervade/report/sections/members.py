@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from pervade.report import chart, wording
 from pervade.report.html import Section, render
-from pervade.report.record import Record
+from pervade.report.record import Figure, Record
 
 MOST = 8  # figures in the table
 ROW = 22  # units of the drawing that a member takes
@@ -63,7 +63,7 @@ def section(record: Record) -> Section | None:
     first = next(iter(metrics), None)
     body = render(
         TEMPLATE,
-        what=_what(found),
+        what=_what(found, record),
         picture=Markup("") if first is None else _picture(first, metrics[first]),
         rows=[_row(name, metrics[name]) for name in [name for name in metrics if "[" not in name][:MOST]],
         names=names,
@@ -71,8 +71,13 @@ def section(record: Record) -> Section | None:
     return Section("members", f"{len(names)} {found['kind']}", body)
 
 
-def _what(found: dict[str, Any]) -> str:
+def _what(found: dict[str, Any], record: Record) -> str:
     count = len(found["members"])
+    if record.acts:
+        return (
+            f"The same recipe was trained {count} times in the same environment; only the seed differs. The interval "
+            "of the mean is over seeds: how far another set of seeds might lie from it, in these very episodes."
+        )
     if found["kind"] == "seeds":
         return (
             f"The same recipe was trained {count} times on the same split; only the seed differs. The interval of the "
@@ -86,8 +91,7 @@ def _what(found: dict[str, Any]) -> str:
 
 def _row(name: str, each: dict[str, Any]) -> dict[str, Any]:
     values = [own["value"] for own in each["members"].values()]
-    bounds = [each["low"], each["high"]]
-    interval = "none" if None in bounds else " to ".join(wording.value(name, bound) for bound in bounds)
+    interval = wording.interval(Figure.of(name, each)) if None not in (each["low"], each["high"]) else "none"
     return {
         "name": name,
         "mean": wording.value(name, each["mean"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import yaml
 
+from pervade.report import wording
 from pervade.report.html import Section, render
 from pervade.report.record import Record
 
@@ -25,7 +26,7 @@ def summary(record: Record) -> str:
     named = [f"{part} {_name(record.part(part))}" for part in PARTS if record.part(part)]
     plain = [
         f"{words} {record.recipe[name]}"
-        for name, words in (("epochs", "passes"), ("batch_size", "batch size"), ("seed", "seed"))
+        for name, words in (("epochs", wording.passes(record)), ("batch_size", "batch size"), ("seed", "seed"))
         if record.recipe.get(name) is not None
     ]
     return ", ".join([*named, *plain]) + "."
