@@ -21,7 +21,8 @@ from pervade.core.protocols import Model, Recipe, Task
 from pervade.core.types import LeftOut, Rows, Table
 from pervade.data import hub
 from pervade.data.split import NAMES as SPLITS
-from pervade.engine import checkpoint, gallery, merging, predict, ranks
+from pervade.domains.environment import Environment
+from pervade.engine import checkpoint, film, gallery, merging, predict, ranks
 from pervade.engine.checkpoint import Loaded
 from pervade.engine.gallery import Gallery
 from pervade.evaluate.compare import Comparison
@@ -118,6 +119,38 @@ class Run:
                     yield {"input": name, **answer}
             for each in left_out:
                 yield {"input": each.source, "error": each.reason}
+
+    @property
+    def acts(self) -> bool:
+        """Whether its model acts in an environment."""
+        return isinstance(self.recipe().domain, Environment)
+
+    def play(
+        self,
+        episodes: int = 1,
+        seed: int = 0,
+        drawn: bool = False,
+        video: str | Path | None = None,
+        checkpoint: str | None = None,
+        device: str = "auto",
+    ) -> list[dict[str, Any]]:
+        """Episodes by the seeds `seed`, `seed` + 1 …, by the likeliest actions, or `drawn` from the policy: "seed",
+        "return" and "length" of each. `video` (.gif, or .mp4 where ffmpeg is) gets a film of them all. Raises
+        ConfigError where the model does not act, or the file's ending is another."""
+        loaded = self.load(checkpoint)
+        if not isinstance(loaded.domain, Environment):
+            raise ConfigError(f"{self.path} does not act in an environment; give files or texts to predict")
+        if video is not None:
+            film.check(Path(video))
+        network = loaded.network.to(runtime.pick_device(device))
+        reel = None if video is None else film.Reel(10 * film.MOST_FRAMES, 2 * film.SIDE)
+        played = [
+            film.watch(loaded.task, network, loaded.domain, number, drawn, reel)
+            for number in range(seed, seed + episodes)
+        ]
+        if video is not None and reel is not None:
+            film.save(Path(video), reel)
+        return [{"seed": e.seed, "return": float(e.rewards.sum()), "length": len(e.rewards)} for e in played]
 
     @property
     def takes_turns(self) -> bool:

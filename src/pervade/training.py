@@ -212,15 +212,17 @@ class Training:
         learner, now = self.learner, self.plan.elapsed
         means = learner.averages()
         news = self.source.news() if ranks.world() == 1 else {}
-        seconds = max(now - self.log.last_time, 1e-9)
-        rate = moment.rows * self.log_every / seconds
+        rate = moment.rows * self.log_every / max(now - self.log.last_time, 1e-9)
         self.log.last_time = now
         entry = {"event": "step", "step": moment.step, "pass": moment.passes, **means, **news, "lr": learner.lr}
         self.log.write({**entry, "rows_per_second": round(rate, 2), "elapsed": round(now, 3)})
         total = self.learner.total_steps
+        per_second = {"examples/s": rate}
+        if "environment_steps" in news:  # what is lived through once is learnt from many times
+            per_second = {"steps/s": news["environment_steps"] / max(now, 1e-9)}
         known = {**means, **news}
         shown = {name: value for name, value in known.items() if name in ("loss", "accuracy", "return")} or means
-        bar(moment.step, total, **shown, **{"rate": learner.lr, "examples/s": rate})
+        bar(moment.step, total, **shown, rate=learner.lr, **per_second)
 
     def _end_of_pass(self, moment: Moment) -> bool:
         """Validation, the best checkpoint, and what may end the training: patience, the caller, the time."""

@@ -24,7 +24,8 @@ def predict(
         list[str] | None,
         typer.Argument(
             metavar="[FILE|FOLDER|TEXT…]",
-            help="What to predict. None, at a terminal, for a model that writes text: a conversation.",
+            help="What to predict; of a model that acts, seeds of episodes. None, at a terminal, for a model that "
+            "writes text: a conversation.",
         ),
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many of the likeliest answers.")] = 3,
@@ -36,7 +37,14 @@ def predict(
     top_p: Annotated[float | None, typer.Option(help="Writing: among the likeliest that have this share.")] = None,
     repetition_penalty: Annotated[float | None, typer.Option(min=1, help="Writing: 1 is none.")] = None,
     stop: Annotated[list[str] | None, typer.Option(help="Writing: end at this text; may be given again.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Writing: the same seed writes the same.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Writing, acting: the same seed does the same.")] = None,
+    episodes: Annotated[int | None, typer.Option(min=1, help="Acting: how many, by --seed and those after it.")] = None,
+    video: Annotated[
+        Path | None, typer.Option(help="Acting: a film of these episodes, .gif, or .mp4 where ffmpeg is.")
+    ] = None,
+    drawn: Annotated[
+        bool, typer.Option("--drawn", help="Acting: actions drawn from the policy, and not the likeliest.")
+    ] = False,
     checkpoint: CheckpointOption = None,
     device: DeviceOption = "auto",
     runs: RunsOption = Path("runs"),
@@ -52,6 +60,14 @@ def predict(
     given: dict[str, Any] = {"length": length, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
     given |= {"repetition_penalty": repetition_penalty, "stop": stop or None}
     sampling = {name: value for name, value in given.items() if value is not None}
+    if episodes is not None or video is not None or drawn or (not inputs and loaded.acts):
+        if inputs:
+            raise ConfigError("give seeds behind the run's name, or --episodes (with --seed), --video and --drawn")
+        for row in loaded.play(episodes or 1, seed or 0, drawn, video, checkpoint, device):
+            typer.echo(json.dumps(row) if as_json else f"seed {row.pop('seed')}\t{_text(row)}")
+        if video is not None:
+            typer.echo(f"film    {video}", err=True)
+        return
     if not inputs:
         _converse(loaded, checkpoint, device, sampling)
         return

@@ -43,6 +43,8 @@ class Atari(gymnasium.Wrapper):
     def __init__(self, env: Any, training: bool) -> None:
         super().__init__(env)
         self.training = training
+        # A step holds for several frames, of which one is drawn.
+        self.metadata = {**env.metadata, "render_fps": (env.metadata.get("render_fps") or 60) / SKIP}
         self.observation_space = gymnasium.spaces.Box(0, 255, (SIDE, SIDE), np.uint8)
         self.anew, self.over = True, True
         self.lives, self.score, self.age = 0, 0.0, 0

@@ -69,13 +69,12 @@ def watched(task: Any, model: Module, rows: Rows, context: Context) -> dict[str,
     first = next((row for row in rows if row["mode"] == LIKELIEST), None)
     if first is None:
         return {}
-    seen = film.watch(task, model, context.domain, int(first["seed"]))
-    return {"episode": seen.as_detail()} if seen is not None else {}
+    reel = film.Reel()
+    seen = film.watch(task, model, context.domain, int(first["seed"]), reel=reel)
+    return {"episode": seen.as_detail(reel)}
 
 
-def across_seeds(
-    members: Mapping[str, Mapping[str, Any]], plain: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Json]:
+def across_seeds(members: Mapping[str, Mapping[str, Any]], plain: Mapping[str, Mapping[str, Any]]) -> dict[str, Json]:
     """Of predictions files by member: interquartile mean and the rest of Agarwal et al. 2021."""
     scores = {name: _score(columns) for name, columns in members.items()}
     chance = {name: _score(columns) for name, columns in plain.items()}

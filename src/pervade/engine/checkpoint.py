@@ -120,8 +120,8 @@ def load_network(run: RunDirectory, network: Module, base: Base | None = None) -
 def _write_pieces(
     state: Path, folder: Path, pieces: Mapping[str, Callable[[], Mapping[str, Any]] | None]
 ) -> dict[str, str]:
-    """Each piece as a file of its own in `folder`: what is new is written, what lies in `state` already becomes a second
-    name for the same file. Returns the SHA-256 of each by name."""
+    """Each piece as a file of its own in `folder`: what is new is written, what lies in `state` already gets a second
+    name there. Returns the SHA-256 of each by name."""
     known = files.read_json(state / "state.json", "state")["state"]["pieces"] if None in pieces.values() else {}
     digests: dict[str, str] = {}
     for name, get in pieces.items():

@@ -1,7 +1,7 @@
 """Whole episodes by a policy, which is how one is measured and watched.
 
-Episodes are played eight at a time, and a batch always has eight rows, empty ones too: a processor rounds otherwise when
-a batch is of another size, and what an episode comes to would hang on what was played beside it.
+Episodes are played eight at a time, and a batch always has eight rows, empty ones too: a processor rounds otherwise
+when a batch is of another size, and what an episode comes to would hang on what was played beside it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch.nn import Module
 from pervade.core import seed as random
 from pervade.data import worlds
 from pervade.nn import actions
-from pervade.nn.policy import PolicyNetwork, answer
+from pervade.nn.policy import responder
 
 SLOTS = 8
 
@@ -70,14 +70,6 @@ def _any(space: Any, rng: np.random.Generator) -> np.ndarray:
         return rng.uniform(-1, 1, len(space["low"])).astype(np.float32)
     low, high = np.maximum(space["low"], -1e3), np.minimum(space["high"], 1e3)
     return rng.uniform(low, high).astype(np.float32)
-
-
-def responder(network: Module) -> Callable[[np.ndarray, Sequence[str]], dict[str, np.ndarray]]:
-    """How to ask a network fast: its own way where it has one."""
-    if isinstance(network, PolicyNetwork):
-        network.begin()
-        return network.respond
-    return lambda observations, names: answer(network, observations, names)
 
 
 def play(domain: Any, seeds: Sequence[int], act: Act) -> Played:

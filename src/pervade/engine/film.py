@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import shutil
 import subprocess
@@ -20,35 +19,68 @@ from pervade.core import seed as random
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.types import Json, Media
 from pervade.data import worlds
-from pervade.engine.episodes import SLOTS, responder
+from pervade.engine.episodes import SLOTS
 from pervade.nn import actions
+from pervade.nn.policy import responder
 
-MOST_FRAMES = 200  # of a film in the report, and no more than
+MOST_FRAMES = 200  # of a film in the report; of one that is asked for, ten times as many
 MOST_BYTES = 700_000  # so that the page stays small
-SIDE = 240  # pixels of a film's longer side there
+SIDE = 240  # pixels of a film's longer side in the report; of one that is asked for, twice as many
 MOST_POINTS = 300  # of the curves beside it
 COLOURS = 64
 
 
+class Reel:
+    """Pictures of at most `side` pixels, at most `most` of them: once there are more every second one is dropped, and
+    of those to come as well, so that no episode is too long."""
+
+    def __init__(self, most: int = MOST_FRAMES, side: int = SIDE) -> None:
+        self.most, self.side = most, side
+        self.frames: list[np.ndarray] = []
+        self.every, self.seen = 1, 0
+        self.rate = 30.0  # frames a second, as the environment draws them
+
+    def add(self, picture: Any) -> None:
+        """What `render` gave; anything but a picture (h, w, 3) is passed by."""
+        if not isinstance(picture, np.ndarray) or picture.ndim != 3:
+            return
+        if self.seen % self.every == 0:
+            self.frames.append(_fit(np.array(picture[..., :3], np.uint8), self.side))
+        self.seen += 1
+        if len(self.frames) > self.most:
+            self.frames = self.frames[::2]
+            self.every *= 2
+
+    def gif(self) -> bytes:
+        return gif(self.frames, self.rate / self.every)
+
+    def small(self) -> bytes:
+        """A gif for a page, of fewer pictures where it would be large."""
+        every = 1
+        while True:
+            data = gif(self.frames[::every], self.rate / self.every / every)
+            if len(data) <= MOST_BYTES or len(self.frames) // every <= 25:
+                return data
+            every *= 2
+
+
 @dataclass(frozen=True)
 class Watched:
-    """One episode. `frames` are pictures (h, w, 3) before each step and at the end; empty where nothing is drawn."""
+    """One episode."""
 
     seed: int
-    frames: list[np.ndarray]
     inner: dict[str, np.ndarray]  # chances or values of the actions (t, k), the state's value (t,)
     rewards: np.ndarray
     cut: bool
-    rate: float  # frames a second
 
-    def as_detail(self) -> dict[str, Json]:
+    def as_detail(self, reel: Reel) -> dict[str, Json]:
         """As the results keep it; the film is `Media`, which goes to a file."""
         every = max(1, -(-len(self.rewards) // MOST_POINTS))
         curves = {name: np.round(each[::every].astype(np.float64), 4).tolist() for name, each in self.inner.items()}
         film: Any = None
-        if self.frames:
+        if reel.frames:
             told = f"seed {self.seed}, {len(self.rewards):,} steps, return {self.rewards.sum():g}"
-            film = Media("gif", self.small(), told)
+            film = Media("gif", reel.small(), told)
         return {
             "seed": self.seed,
             "return": float(self.rewards.sum()),
@@ -58,37 +90,27 @@ class Watched:
             "film": film,
         }
 
-    def small(self) -> bytes:
-        """A gif for a page: few frames, few colours."""
-        most = MOST_FRAMES
-        while True:
-            every = max(1, -(-len(self.frames) // most))
-            data = gif([_fit(each, SIDE) for each in self.frames[::every]], self.rate / every)
-            if len(data) <= MOST_BYTES or most <= 25:
-                return data
-            most //= 2
 
-
-def watch(task: Any, model: Module, domain: Any, seed: int, drawn: bool = False, render: bool = True) -> Watched | None:
-    """The episode by this seed, played as it is measured. None where its environment cannot be opened to be drawn."""
+def watch(task: Any, model: Module, domain: Any, seed: int, drawn: bool = False, reel: Reel | None = None) -> Watched:
+    """The episode by this seed, played as it is measured; with a `reel`, what the environment draws goes there."""
     space = domain.space
-    plan = domain.plan(count=1, training=False, processes=0, episodes=((seed,),), render=render)
+    plan = domain.plan(count=1, training=False, processes=0, episodes=((seed,),), render=reel is not None)
     try:
         opened = worlds.Here(plan)
     except DataError:
-        if not render:
+        if reel is None:
             raise
-        return watch(task, model, domain, seed, drawn, render=False)  # one that cannot draw may still be played
+        return watch(task, model, domain, seed, drawn)  # one that cannot draw may still be played
     generator = random.generator(seed, 11)
     respond, names = responder(model), task.shown(space)
-    frames: list[np.ndarray] = []
     inner: dict[str, list[np.ndarray]] = {}
     rewards: list[float] = []
-    cut = False
     try:
         seen = opened.reset()
+        if reel is not None:
+            reel.rate = float(opened.worlds[0].env.metadata.get("render_fps") or 30)
+            reel.add(opened.render())
         while True:
-            _draw(opened, frames, render)
             padded = np.concatenate([seen, np.zeros((SLOTS - 1, *seen.shape[1:]), seen.dtype)])
             output = {name: each[:1] if each.ndim > 1 else each for name, each in respond(padded, names).items()}
             for name, each in task.inner(output, space).items():
@@ -99,22 +121,12 @@ def watch(task: Any, model: Module, domain: Any, seed: int, drawn: bool = False,
             seen = step.observations
             if 0 in step.finals:
                 break
-        _draw(opened, frames, render)
+            if reel is not None:
+                reel.add(opened.render())
         cut = any(each.cut for each in opened.finished())
-        rate = float(opened.worlds[0].env.metadata.get("render_fps") or 30)
     finally:
         opened.close()
-    shown = {name: np.stack(each) for name, each in inner.items()}
-    return Watched(seed, frames, shown, np.array(rewards), cut, rate / (4 if domain.stack > 1 else 1))
-
-
-def _draw(opened: worlds.Here, frames: list[np.ndarray], render: bool) -> None:
-    picture = None
-    if render:
-        with contextlib.suppress(Exception):  # what cannot draw may still be played
-            picture = opened.render()
-    if isinstance(picture, np.ndarray) and picture.ndim == 3:
-        frames.append(np.array(picture[..., :3], np.uint8))
+    return Watched(seed, {name: np.stack(each) for name, each in inner.items()}, np.array(rewards), cut)
 
 
 def _fit(frame: np.ndarray, side: int) -> np.ndarray:
@@ -140,29 +152,32 @@ def gif(frames: Sequence[np.ndarray], rate: float) -> bytes:
     return buffer.getvalue()
 
 
-def save(path: Path, frames: Sequence[np.ndarray], rate: float) -> None:
-    """Writes a gif, or an mp4 where ffmpeg is installed. Raises ConfigError at another ending, DataError without
-    frames."""
-    if path.suffix not in (".gif", ".mp4"):
-        raise ConfigError(f"--video {str(path)!r}: films are written as .gif or .mp4")
-    if not frames:
+def save(path: Path, reel: Reel) -> None:
+    """Writes a gif, or an mp4 where ffmpeg is installed. Raises as `check` does, DataError without frames."""
+    check(path)
+    if not reel.frames:
         raise DataError("the environment draws nothing (it has no render_mode rgb_array), so there is no film of it")
     if path.suffix == ".mp4":
-        _mp4(path, frames, rate)
+        _mp4(path, reel.frames, reel.rate / reel.every)
         return
     with files.replacing(path) as temporary:
-        temporary.write_bytes(gif(frames, rate))
+        temporary.write_bytes(reel.gif())
+
+
+def check(path: Path) -> None:
+    """Raises ConfigError where no such film can be written here."""
+    if path.suffix not in (".gif", ".mp4"):
+        raise ConfigError(f"--video {str(path)!r}: films are written as .gif or .mp4")
+    if path.suffix == ".mp4" and shutil.which("ffmpeg") is None:
+        raise ConfigError("--video with .mp4 needs the program ffmpeg, which is not installed; write a .gif")
 
 
 def _mp4(path: Path, frames: Sequence[np.ndarray], rate: float) -> None:
-    program = shutil.which("ffmpeg")
-    if program is None:
-        raise ConfigError("--video with .mp4 needs the program ffmpeg, which is not installed; write a .gif")
     height, width = (side - side % 2 for side in frames[0].shape[:2])  # the codec takes even sides alone
     with files.replacing(path) as temporary:
         made = subprocess.run(
             [
-                *(program, "-loglevel", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24"),
+                *("ffmpeg", "-loglevel", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24"),
                 *("-s", f"{width}x{height}", "-r", f"{rate:g}", "-i", "-", "-pix_fmt", "yuv420p", "-f", "mp4"),
                 str(temporary),
             ],

@@ -1,7 +1,7 @@
 """What an agent's episodes came to, and what several trainings of it say together.
 
-Mean, interquartile mean and spread over episodes are of one policy. Across seeds the figures are those of Agarwal et al.
-2021 ("Deep reinforcement learning at the edge of the statistical precipice", arXiv:2108.13264): the interquartile mean
+Mean, interquartile mean and spread over episodes are of one policy. Across seeds the figures are those of Agarwal et
+al. 2021 ("Deep reinforcement learning at the edge of the statistical precipice", arXiv:2108.13264): the interquartile mean
 with an interval by bootstrap, stratified by environment, and the probability that one way of training beats another.
 
 Axis letters: n episodes, s seeds, e environments.
@@ -53,7 +53,9 @@ def metrics(scale: tuple[float, float] | None = None) -> dict[str, Metric]:
     """Of "return", "length", "cut" and "drawn" (actions were drawn from the policy, and not the likeliest)."""
     found = {
         "mean_return": Metric(
-            _mean("return", False), counted=_counted(False), description="sum of an episode's rewards, likeliest actions"
+            _mean("return", False),
+            counted=_counted(False),
+            description="sum of an episode's rewards, likeliest actions",
         ),
         "mean_return_drawn": Metric(
             _mean("return", True), counted=_counted(True), description="the same, actions drawn from the policy"
@@ -147,7 +149,7 @@ def stratified_bootstrap(
     level: float = 0.95,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """The percentile interval of `statistic(*scores)`, runs (s, e) drawn anew with replacement within every environment.
+    """The percentile interval of `statistic(*scores)`, runs (s, e) drawn anew with replacement in every environment.
 
     Returns (nan, nan) where there are fewer than three runs: their spread says nothing.
     """

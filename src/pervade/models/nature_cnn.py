@@ -28,7 +28,9 @@ class NatureCNN(Model):
 
     def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
         require_size("nature-cnn", lambda side: _Body(inputs["shape"][0], side, side, self.channels, 1), inputs)
-        network = Backbone(inputs, outputs, _Body(*inputs["shape"], self.channels, self.units), self.units)
+        depth, height, width = inputs["shape"]
+        body = _Body(depth, height, width, self.channels, self.units)
+        network = Backbone(inputs, outputs, body, self.units)
         for name, module in network.named_modules():
             if isinstance(module, (nn.Conv2d, nn.Linear)):
                 head = name.rpartition(".")[2] if name.startswith("head.") else None
@@ -44,6 +46,8 @@ class _Body(nn.Module):
         for out, (kernel, stride) in zip(channels, LAYERS, strict=True):
             layers += [nn.Conv2d(depth, out, kernel, stride), nn.ReLU()]
             depth, height, width = out, (height - kernel) // stride + 1, (width - kernel) // stride + 1
+        if min(height, width) < 1:
+            raise ValueError("nothing of the picture is left after the convolutions")
         self.convolutions = nn.Sequential(*layers)
         self.dense = nn.Linear(depth * height * width, units)
 

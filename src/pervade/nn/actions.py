@@ -52,7 +52,9 @@ def describe(space: Space) -> str:
     if not is_discrete(space):
         return f"{width(space)} continuous number{'s' if width(space) > 1 else ''}"
     sizes = space["sizes"]
-    return f"{sizes[0]} actions" if len(sizes) == 1 else f"{len(sizes)} choices at once (of {', '.join(map(str, sizes))})"
+    return (
+        f"{sizes[0]} actions" if len(sizes) == 1 else f"{len(sizes)} choices at once (of {', '.join(map(str, sizes))})"
+    )
 
 
 # acting

@@ -11,8 +11,9 @@ Axis letters: n rows, d features, m networks, u units.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -21,14 +22,22 @@ from torch.autograd.function import once_differentiable
 
 from pervade.core.types import Output
 
-ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "elu": torch.nn.functional.elu}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "elu": torch.nn.functional.elu,
+}
 
 
 def _numpy_elu(x: np.ndarray) -> np.ndarray:
     return np.where(x > 0, x, np.expm1(np.minimum(x, 0.0)))
 
 
-PLAIN = {"tanh": np.tanh, "relu": lambda x: np.maximum(x, 0.0), "elu": _numpy_elu}
+PLAIN: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "tanh": np.tanh,
+    "relu": lambda x: np.maximum(x, 0.0),
+    "elu": _numpy_elu,
+}
 
 
 class Twin(nn.Module):
@@ -54,7 +63,7 @@ class Twin(nn.Module):
         sizes = [inputs, *units]
         self.weight = nn.ParameterList()
         self.bias = nn.ParameterList()
-        for number, (before, after) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        for number, (before, after) in enumerate(pairwise(sizes)):
             drawn = [nn.init.orthogonal_(torch.empty(after, before), math.sqrt(2)) for _ in range(self.bodies)]
             # The first layer sees the same input in all, so it is one wide layer (m u, d); others are (m, u, u).
             whole = torch.cat(drawn) if number == 0 else torch.stack([each.T.contiguous() for each in drawn])
@@ -63,8 +72,8 @@ class Twin(nn.Module):
             self.bias.append(nn.Parameter(torch.zeros(shape)))
         self.head = nn.ModuleDict({name: nn.Linear(sizes[-1], size) for name, size in outputs.items()})
         for name, head in self.head.items():
-            nn.init.orthogonal_(head.weight, (gains or {}).get(name, 1.0))
-            nn.init.zeros_(head.bias)
+            nn.init.orthogonal_(cast(nn.Linear, head).weight, (gains or {}).get(name, 1.0))
+            nn.init.zeros_(cast(nn.Linear, head).bias)
 
     def forward(self, input: Tensor, mask: Tensor | None = None) -> Output:
         # Elsewhere what everybody's tools can follow: exporters, compilers, second derivatives.
@@ -87,9 +96,12 @@ class Twin(nn.Module):
         layers = [(first.transpose(0, 2, 1), self.bias[0].detach().numpy().reshape(self.bodies, 1, self.units[0]))]
         for weight, bias in zip(list(self.weight)[1:], list(self.bias)[1:], strict=True):
             layers.append((weight.detach().numpy(), bias.detach().numpy()))
-        return [*layers, *((h.weight.detach().numpy().T, h.bias.detach().numpy()) for h in self.head.values())]  # type: ignore[union-attr]
+        heads = [cast(nn.Linear, each) for each in self.head.values()]
+        return [*layers, *((each.weight.detach().numpy().T, each.bias.detach().numpy()) for each in heads)]
 
-    def plain(self, views: Sequence[tuple[np.ndarray, ...]], x: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+    def plain(
+        self, views: Sequence[tuple[np.ndarray, ...]], x: np.ndarray, names: Sequence[str]
+    ) -> dict[str, np.ndarray]:
         """Some outputs of (n, d), without torch, whose calls cost more than such layers do."""
         act, found = PLAIN[self.activation], {}
         body: dict[int, np.ndarray] = {}
@@ -126,13 +138,13 @@ class _Together(torch.autograd.Function):
             weight, bias = heads[2 * number], heads[2 * number + 1]
             found.append(torch.addmm(bias, last[number if bodies > 1 else 0], weight.t()))
         ctx.save_for_backward(x, *hidden, *matrices, *heads[::2])
-        ctx.layout = bodies, depth, activation, outputs
+        ctx.layout = bodies, depth, activation
         return tuple(found)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        bodies, depth, activation, outputs = ctx.layout
+        bodies, depth, activation = ctx.layout
         saved = ctx.saved_tensors
         x, hidden = saved[0], saved[1 : 1 + depth]
         matrices, heads = saved[1 + depth : 1 + 2 * depth], saved[1 + 2 * depth :]

@@ -121,8 +121,8 @@ def dqn() -> Recipe:
         # Not normalised: what was seen by chance at the beginning tells little of where a good policy goes.
         model=Policy(Perceptron((128, 128), "relu"), normalise=False),
         optimizer=Adam(lr=1e-3),
-        source=Replay(every=8, lessons=4, steps=1000, ahead=3),
-        epochs=STEPS // 1000 - 1,
+        source=Replay(every=64, lessons=32, steps=1024, ahead=3),
+        epochs=(STEPS - 1000) // 1024,
         batch_size=64,
         average=0.995,  # a policy by values changes its mind from step to step; its mean does not
         clip_norm=10.0,

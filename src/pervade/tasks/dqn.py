@@ -1,7 +1,7 @@
 """Deep Q-learning (Mnih et al. 2015): the value of every action, learnt from memory.
 
-With reward r over n steps, discount γ, and Q' the network of some time ago (a companion), a row's loss is w h(Q(s, a) - y),
-h being Huber's, w the weight of a prioritised draw, and
+With reward r over n steps, discount γ, and Q' the network of some time ago (a companion), a row's loss is
+w h(Q(s, a) - y), h being Huber's, w the weight of a prioritised draw, and
 
     y = r + γⁿ Q'(s', argmax Q(s', ·))          double (van Hasselt et al. 2016); otherwise the largest Q' itself
 
@@ -122,8 +122,8 @@ class DQN(Task):
             else:
                 for old, new in zip(context.companions.parameters(), model.parameters(), strict=True):
                     old.copy_(new)
-            for old, new in zip(context.companions.buffers(), model.buffers(), strict=True):
-                old.copy_(new)
+            for before, now in zip(context.companions.buffers(), model.buffers(), strict=True):
+                before.copy_(now)
 
     def score(self, output: Output, batch: Batch) -> Tensor:
         """The best action's value."""
@@ -149,7 +149,9 @@ class DQN(Task):
     def replies(self, model: Module, rows: Rows, train: Rows, context: Context) -> dict[str, Json]:
         return acting.watched(self, model, rows, context)
 
-    def together(self, members: Mapping[str, Mapping[str, Any]], plain: Mapping[str, Mapping[str, Any]]) -> dict[str, Json]:
+    def together(
+        self, members: Mapping[str, Mapping[str, Any]], plain: Mapping[str, Mapping[str, Any]]
+    ) -> dict[str, Json]:
         return acting.across_seeds(members, plain)
 
     def inner(self, output: Mapping[str, np.ndarray], space: actions.Space) -> dict[str, np.ndarray]:

@@ -1,8 +1,8 @@
 """What an agent did, remembered and learnt from again and again: the data of DQN.
 
-It acts `every` steps, then learns `lessons` times from what it draws out of its memory: each moment as likely as any, or
-in proportion to how much it surprised (Schaul et al. 2016, arXiv:1511.05952), which importance weights make good. Rewards
-are summed over `ahead` steps before a value is asked (Sutton & Barto 2018, section 7.1).
+It acts `every` steps, then learns `lessons` times from what it draws out of its memory: each moment as likely as any,
+or in proportion to how much it surprised (Schaul et al. 2016, arXiv:1511.05952), which importance weights make good.
+Rewards are summed over `ahead` steps before a value is asked (Sutton & Barto 2018, section 7.1).
 
 Axis letters: n rows of a batch, e environments.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import numpy as np
 import psutil
@@ -25,8 +25,7 @@ from pervade.core.protocols import Opening, Source, SourceSpec
 from pervade.core.registry import register
 from pervade.core.types import Batch, Parts
 from pervade.data import memory, worlds
-from pervade.nn import actions
-from pervade.nn.policy import PolicyNetwork, answer
+from pervade.nn.policy import PolicyNetwork, responder
 
 SMALLEST = 1e-6  # priority, so that nothing is forgotten for good
 
@@ -72,8 +71,7 @@ class Replay(SourceSpec):
 class ReplaySource(Source):
     def __init__(self, spec: Replay, opening: Opening) -> None:
         self.spec, self.model, self.seed = spec, opening.model, opening.seed
-        self.domain: Any = opening.context.domain
-        self.task: Any = opening.task
+        self.domain, self.task = cast(Any, opening.context.domain), cast(Any, opening.task)
         self.batch_size = opening.batch_size
         self.numbers = np.array([int(each) for each in opening.rows.number], np.int64)
         self.count = len(self.numbers)
@@ -115,10 +113,7 @@ class ReplaySource(Source):
     def _act(self, steps: int) -> None:
         """`steps` of all environments together, and what came of them into the memory."""
         opened, task, spec = self._open(), self.task, self.spec
-        own = isinstance(self.model, PolicyNetwork)
-        respond = self.model.respond if own else lambda seen, names: answer(self.model, seen, names)  # type: ignore[operator]
-        if own:
-            self.model.begin()  # type: ignore[operator]
+        respond = responder(self.model)
         rounds = math.ceil(steps / self.count)
         rng = seeds.generator(self.seed, 29, self.steps_taken)
         noise = task.noise(self.space, (rounds, self.count), rng)

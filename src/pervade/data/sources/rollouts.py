@@ -5,8 +5,8 @@ generalised (Schulman et al. 2016, arXiv:1506.02438): with value V, discount γ 
 
     δ_t = r_t + γ V(s_t+1) - V(s_t)        A_t = δ_t + γ λ A_t+1        return_t = A_t + V(s_t)
 
-An episode that terminated has no value after it. One that was cut off (a time limit) does: it could have gone on, so the
-value of what was seen last stands for the rest (Pardo et al. 2018, "Time limits in reinforcement learning").
+An episode that terminated has no value after it. One that was cut off (a time limit) does: it could have gone on, so
+the value of what was seen last stands for the rest (Pardo et al. 2018, "Time limits in reinforcement learning").
 
 Axis letters: t steps, n environments.
 """
@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ from pervade.core.registry import register
 from pervade.core.types import Batch, Parts
 from pervade.data import worlds
 from pervade.nn import actions
-from pervade.nn.policy import PolicyNetwork, answer
+from pervade.nn.policy import PolicyNetwork, answer, responder
 
 AT_ONCE = 512  # observations that are valued at once, so that pictures need little memory
 WARM_UP = 256  # steps by chance, whose observations normalisation begins with
@@ -60,8 +60,7 @@ class Rollouts(SourceSpec):
 class RolloutSource(Source):
     def __init__(self, spec: Rollouts, opening: Opening) -> None:
         self.spec, self.model, self.seed = spec, opening.model, opening.seed
-        self.domain: Any = opening.context.domain
-        self.task: Any = opening.task
+        self.domain, self.task = cast(Any, opening.context.domain), cast(Any, opening.task)
         self.batch_size = opening.batch_size
         self.numbers = np.array([int(each) for each in opening.rows.number], np.int64)
         self.count = len(self.numbers)
@@ -109,9 +108,7 @@ class RolloutSource(Source):
     def _collect(self) -> None:
         opened, spec, model = self._open(), self.spec, self.model
         t, n = spec.steps, self.count
-        respond = model.respond if isinstance(model, PolicyNetwork) else lambda seen, names: answer(model, seen, names)
-        if isinstance(model, PolicyNetwork):
-            model.begin()
+        respond = responder(model)
         # Where acting computes the value anyway it is kept, else all are computed together afterwards.
         together = isinstance(model, PolicyNetwork) and model.quick
         names = self.names if together else (*self.names, "value")
@@ -120,7 +117,8 @@ class RolloutSource(Source):
         observations = np.empty((t + 1, n, *self.domain.observation["shape"]), self.domain.observation["dtype"])
         rewards, ended, cut = np.empty((t, n), np.float32), np.zeros((t, n), bool), np.zeros((t, n), bool)
         valid = np.ones((t, n), bool)
-        done, finals = [], {}
+        done: list[np.ndarray] = []
+        finals: dict[tuple[int, int], np.ndarray] = {}
         observations[0] = opened.observations()
         training = model.training
         model.eval()
@@ -174,7 +172,7 @@ class RolloutSource(Source):
             self.rollout["seen"] = self.rollout["input"]
 
     def _judged(self, inputs: Tensor, taken: Tensor) -> tuple[Tensor, np.ndarray]:
-        """The probability of each action, by logarithm, and the value of each observation, as learning computes them."""
+        """The logarithm of each action's probability, and the value of each observation, as learning computes them."""
         device = next(self.model.parameters()).device
         log_probs, values = [], []
         with torch.no_grad():
@@ -284,9 +282,7 @@ def _by_chance(space: Any, rng: np.random.Generator) -> np.ndarray:
     return rng.uniform(-1, 1, len(space["low"])).astype(np.float32)
 
 
-def advantages(
-    rewards: np.ndarray, values: np.ndarray, over: np.ndarray, discount: float, trace: float
-) -> np.ndarray:
+def advantages(rewards: np.ndarray, values: np.ndarray, over: np.ndarray, discount: float, trace: float) -> np.ndarray:
     """(t, n) from rewards (t, n), values (t + 1, n) and where an episode was over (t, n).
 
     By environment in plain Python: a step costs 60 ns so, and 6 calls of numpy otherwise.
@@ -296,7 +292,9 @@ def advantages(
     delta = rewards + discount * values[1:] * alive - values[:-1]
     for place in range(rewards.shape[1]):
         after, column = 0.0, []
-        for each, going in zip(delta[::-1, place].tolist(), (discount * trace * alive)[::-1, place].tolist(), strict=True):
+        for each, going in zip(
+            delta[::-1, place].tolist(), (discount * trace * alive)[::-1, place].tolist(), strict=True
+        ):
             after = each + going * after
             column.append(after)
         found[:, place] = column[::-1]
