@@ -141,13 +141,13 @@ class RaisesAtOnce(Own):
 
 
 class RaisesLater(Own):
-    """Works for a hundred steps, then in none."""
+    """Works for two hundred steps, then in none."""
 
     broken: ClassVar[int] = 0
 
     def step(self, action):
         type(self).broken += 1
-        if self.broken > 100:
+        if self.broken > 200:
             raise RuntimeError("the motor does not answer")
         return super().step(action)
 
@@ -179,13 +179,13 @@ class RaisesInResetNowAndThen(Own):
 
 
 class ResetsForTheLastTime(Own):
-    """After thirty resets of all there is none that works."""
+    """After a hundred resets of all there is none that works."""
 
     resets: ClassVar[int] = 0
 
     def reset(self, *, seed=None, options=None):
         type(self).resets += 1
-        if self.resets > 30:
+        if self.resets > 100:
             raise RuntimeError("the door is shut")
         return super().reset(seed=seed, options=options)
 

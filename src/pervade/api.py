@@ -16,7 +16,7 @@ from pervade import members, progress, recipes, workflow
 from pervade import search as search_module
 from pervade.core import download, files, registry, runtime, spec
 from pervade.core import run as runs_module
-from pervade.core.errors import CheckpointError, ConfigError, DataError
+from pervade.core.errors import CheckpointError, ConfigError, DataError, ResourceError
 from pervade.core.protocols import Model, Recipe, Task
 from pervade.core.types import LeftOut, Rows, Table
 from pervade.data import hub
@@ -360,11 +360,13 @@ def fit(
         ranks.wait()
         with download.announcing(options.screen.say):
             _work(directory, None if spec.readable(chosen) else chosen, options)
-    except Exception:
-        # A run that failed before its network had its first weights holds nothing worth keeping, and would only take
-        # the name. (What was decoded is in the cache; runs with members keep theirs.)
+    except Exception as error:
+        # A run that failed before its network had its first weights, or for which memory does not suffice, holds
+        # nothing worth keeping, and would only take the name. (What was decoded is in the cache; runs with members keep
+        # theirs.)
         alone = together is None and search is None
-        if ranks.rank() == 0 and not (directory.init.exists() if alone else directory.data.exists()):
+        begun = directory.init.exists() and (directory.state.exists() or not isinstance(error, ResourceError))
+        if ranks.rank() == 0 and not (begun if alone else directory.data.exists()):
             _remove(directory)
         raise
     return Run(directory, options.screen, None if spec.readable(chosen) else chosen)

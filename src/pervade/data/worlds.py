@@ -20,8 +20,9 @@ from __future__ import annotations
 import contextlib
 import copy
 import multiprocessing
+import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing import shared_memory
 from typing import Any, Protocol
@@ -376,7 +377,10 @@ class Here:
         return found
 
     def render(self) -> Any:
-        return self.worlds[0].env.render()
+        """A picture of the first; None where it cannot draw, which keeps nobody from acting in it."""
+        with contextlib.suppress(Exception):
+            return self.worlds[0].env.render()
+        return None
 
     def close(self) -> None:
         for world in self.worlds:
@@ -518,6 +522,19 @@ class _Shared:
         self.memory.close()
 
 
+@contextlib.contextmanager
+def _nameless_main() -> Iterator[None]:
+    """Inside, a process that is started does not run the user's script once more, which would train in it again."""
+    main = sys.modules["__main__"]
+    kept: dict[str, Any] = {name: vars(main)[name] for name in ("__file__", "__spec__") if name in vars(main)}
+    vars(main).pop("__file__", None)
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        vars(main).update(kept)
+
+
 def _work(plan: Plan, numbers: list[int], name: str, pipe: Any) -> None:
     """A worker: its share of the worlds, until the pipe closes."""
     import signal
@@ -596,7 +613,8 @@ class Processes:
         plan = replace(self.plan, seed=self.plan.seed + 1_000_003 * self.lost)
         arguments = (plan, self.shares[which], self.shared.memory.name, theirs)
         worker = self.context.Process(target=_work, args=arguments, daemon=True)
-        worker.start()
+        with _nameless_main():
+            worker.start()
         theirs.close()
         self.workers[which], self.pipes[which] = worker, ours
 
