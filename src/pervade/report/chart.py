@@ -46,7 +46,7 @@ class Axis:
             return wording.percent(value, 0 if step >= 0.0099 else 1)
         if step >= 100_000:
             return f"{value / 1e6:g} M" if value else "0"
-        if max(abs(self.low), abs(self.high)) >= 100_000:
+        if step >= 1000 and max(abs(self.low), abs(self.high)) >= 20_000:
             return f"{value / 1e3:,.0f}k" if value else "0"
         return f"{value:,.{max(0, -math.floor(math.log10(step) + 1e-9))}f}"
 

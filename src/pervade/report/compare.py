@@ -201,13 +201,17 @@ def _drawn(name: str, each: Difference, reach: float) -> Markup:
 
 def costs(comparison: Comparison) -> Section:
     sides = comparison.sides
+    acts = all((side.recipe.get("domain") or {}).get("use") == "environment" for side in sides)
     lines: list[tuple[str, list[str]]] = [
         ("Time of training", [wording.duration(s.seconds) if s.seconds is not None else ABSENT for s in sides]),
-        ("Passes up to this checkpoint", [_number(s.passes) for s in sides]),
+        (f"{'Rounds' if acts else 'Passes'} up to this checkpoint", [_number(s.passes) for s in sides]),
         ("Weights", [_number(s.parameters) for s in sides]),
         ("Model", [str((s.recipe.get("model") or {}).get("use", ABSENT)) for s in sides]),
         ("Checkpoint", [s.checkpoint for s in sides]),
-        ("Learnt from", [_number(list(s.data["columns"].get("split", [])).count("train")) for s in sides]),
+        (
+            "Copies of the environment" if acts else "Learnt from",
+            [_number(list(s.data["columns"].get("split", [])).count("train")) for s in sides],
+        ),
     ]
     return Section("costs", "What each took", render(FACTS, names=[s.name for s in sides], rows=lines))
 

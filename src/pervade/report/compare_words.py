@@ -22,6 +22,8 @@ def amount(metric: str, number: float, signed: bool = False) -> str:
     sign = "+" if signed else ""
     if wording.is_share(metric):
         return f"{_plain_zero(f'{100 * number:{sign}.1f}')} points"
+    if metric in wording.SUMS:
+        return f"{sign if number > 0 else ''}{wording.four(number)}"
     return _plain_zero(f"{number:{sign}.3f}" if abs(number) < 1000 else f"{number:{sign},.0f}")
 
 

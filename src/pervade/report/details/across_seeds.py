@@ -58,7 +58,7 @@ FIGURES = (
         "better_than_chance",
         "better_than_chance",
         "Probability of doing better than a random policy",
-        "of a training drawn from these; half of them is as good as chance",
+        "of a training drawn from these; 50% would be no better than chance",
     ),
 )
 
