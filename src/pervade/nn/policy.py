@@ -34,7 +34,7 @@ class PolicyNetwork(nn.Module):
         self._seen: tuple[np.ndarray, np.ndarray] | None = None
 
     def forward(self, input: Tensor, mask: Tensor | None = None) -> Output:
-        x = input.float().div_(255) if input.dtype == torch.uint8 else input
+        x = input * (1 / 255) if input.dtype == torch.uint8 else input
         if self.observations is not None:
             x = self.observations(x)
         output: Output = self.network(x)

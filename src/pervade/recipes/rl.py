@@ -96,16 +96,16 @@ def ppo() -> Recipe:
 
 
 def ppo_pictures() -> Recipe:
-    """Observations that are pictures: Schulman et al. 2017, table 5."""
+    """Observations that are pictures: Schulman et al. 2017, table 5, with twice the environments and steps."""
     return replace(
         ppo(),
-        domain=Environment(environments=8, processes=2, episodes=20),
-        task=PPO(clip=0.1, entropy_weight=0.01),
+        domain=Environment(environments=16, processes=2, episodes=20),
+        task=PPO(clip=0.2, entropy_weight=0.01),
         # A third of the arithmetic of Mnih et al. 2015, which on a processor is what the time goes into.
         model=Policy(NatureCNN((16, 32, 32), 256)),
         optimizer=Adam(lr=5e-4, epsilon=1e-5),
         source=Rollouts(steps=128, epochs=4, scale_rewards=False),
-        epochs=math.ceil(PICTURE_STEPS / 1024),
+        epochs=math.ceil(PICTURE_STEPS / 2048),
         batch_size=256,
         precision="auto",
         threads=None,
