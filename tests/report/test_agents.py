@@ -450,6 +450,7 @@ def test_two_seeds_are_two_lines(tmp_path: Path) -> None:
     assert len(polylines(page, "Return of an episode")) == 2
     assert "Fewer than three trainings say nothing of their spread" in text
     assert "Fewer than three trainings give none." in text
+    assert "an interval is rough" not in text
 
 
 def test_bands_are_the_bootstrap_of_agarwal() -> None:

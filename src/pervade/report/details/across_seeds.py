@@ -21,7 +21,7 @@ counts by its mean return.</p>
 <p class="note">Intervals: {{ method }}.{% if few %} Fewer than three trainings give none.{% endif %}
 {% if alike %} Where every resample gives the same there is none either: seeds so alike cannot tell how sure it is.
 {% endif %}
-{% if runs < 10 %} Of {{ runs|count }} trainings an interval is rough, and rather too narrow.{% endif %}</p>
+{% if 3 <= runs < 10 %} Of {{ runs|count }} trainings an interval is rough, and rather too narrow.{% endif %}</p>
 """
 
 
