@@ -354,6 +354,12 @@ class Pictures(Own):
         return np.full((40, 44, 3), self.age, np.uint8)
 
 
+class Steered(Pictures):
+    """Pictures, and an action that is a number."""
+
+    action_space = spaces.Box(-1, 1, (2,), np.float32)
+
+
 class TinyPictures(Own):
     observation_space = spaces.Box(0, 255, (8, 8, 1), np.uint8)
 

@@ -160,7 +160,7 @@ def test_seeds_that_are_none_are_left_out() -> None:
     [
         "FrozenLake-v1", "Blackjack-v1", "Pendulum-v1", "mine:TwoAtOnce", "mine:Grid", "mine:Switches", "mine:FromFive",
         "mine:Plane", "mine:Unbounded", "mine:HalfBounded", "mine:Halves", "mine:Doubles", "mine:Whole", "mine:Named",
-        "mine:InTurn", "mine:RewardInNumpy", "mine:RewardInAnArray", "mine:Draws", "mine:Pictures",
+        "mine:InTurn", "mine:RewardInNumpy", "mine:RewardInAnArray", "mine:Draws", "mine:Pictures", "mine:Steered",
     ],
 )  # fmt: skip
 def test_ppo_learns_in_every_form(name: str, tmp_path: Path) -> None:

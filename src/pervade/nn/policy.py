@@ -90,4 +90,4 @@ def answer(network: nn.Module, observations: np.ndarray, names: Sequence[str]) -
     device = next(network.parameters()).device
     with torch.inference_mode():
         output = network(torch.from_numpy(np.ascontiguousarray(observations)).to(device))
-    return {name: output[name].float().cpu().numpy() for name in names}
+    return {name: output[name].detach().float().cpu().numpy() for name in names}
