@@ -27,6 +27,7 @@ from pervade.core.protocols import Recipe
 from pervade.core.run import RunDirectory
 from pervade.core.types import Rows
 from pervade.data import folds
+from pervade.domains.environment import Environment
 from pervade.engine import checkpoint, predict, ranks
 from pervade.evaluate.evaluation import PLAIN, against, evaluate
 from pervade.metrics.estimate import estimate
@@ -67,6 +68,10 @@ def plan(seeds: int | None, folds: int | None) -> Plan | None:
 
 def check(plan: Plan, recipe: Recipe) -> None:
     """Raises ConfigError where the figures of such members could not be put together."""
+    if plan.kind == "folds" and isinstance(recipe.domain, Environment):
+        raise ConfigError(
+            f"--folds {plan.number} divides rows of data, and an environment has none; take --seeds {plan.number}"
+        )
     if plan.kind == "folds" and recipe.task.couples_rows:
         raise ConfigError(
             f"--folds {plan.number} puts the answers of {plan.number} models together, and the figures of this task "
@@ -228,6 +233,8 @@ def _summary(run: RunDirectory, recipe: Recipe, rows: Rows, unreadable: bool) ->
     else:
         # What belongs to one member's predictions (its confusions) stands in its own results.
         details = {key: value for key, value in first["details"].items() if key in ("labels", "baseline")}
+        if "baseline" in details:  # how far apart they are is one member's own, and not that of the mean
+            details["baseline"] = {key: value for key, value in details["baseline"].items() if key != "differences"}
         details |= recipe.task.together(*_all_predictions(run, results))
     summary |= {"metrics": metrics, "details": details}
     meter = "evaluate" if summary["split"] == "test" else f"evaluate-{summary['split']}"

@@ -44,7 +44,7 @@ class TimeLimit:
         known = "validation" if self.num_validation else "train"
         self.known_rows = rows.where("split", known) if splits else rows.select([])
         self.train = rows.where("split", "train") if splits else rows
-        self.row_time = self.final_row_time = self.figures = self.saving = 0.0
+        self.row_time = self.final_row_time = self.figures = self.saving = self.step_time = 0.0
 
     def rehearse(self, network: Module) -> None:
         """Prices predicting and the figures on a few rows of the validation split, or else of the training split: a row
@@ -54,6 +54,8 @@ class TimeLimit:
             start = time.monotonic()
             table = predict.predict_table(network, self.domain, self.recipe.task, some, workers=self.recipe.workers)
             self.row_time = self.final_row_time = (time.monotonic() - start) / len(some)
+            if "length" in table:  # episodes, which may become many times as long once they are played well
+                self.step_time = self.row_time / max(float(np.mean(table["length"])), 1.0)
             if self.after is not None:
                 self.figures = self._price_figures(table)
                 self.figures += self._price_beside(network, table, some)
@@ -98,6 +100,12 @@ class TimeLimit:
         if whole:
             self.final_row_time = self.row_time
         self._price()
+
+    def note_length(self, steps: float) -> None:
+        """How long an episode is by now: its price in the final evaluation."""
+        if self.step_time:
+            self.final_row_time = max(self.step_time * steps, self.final_row_time)
+            self._price()
 
     def note_saving(self, seconds: float) -> None:
         self.saving = seconds

@@ -212,6 +212,8 @@ class Training:
         learner, now = self.learner, self.plan.elapsed
         means = learner.averages()
         news = self.source.news() if ranks.world() == 1 else {}
+        if self.limit is not None and "episode_length" in news:
+            self.limit.note_length(news["episode_length"])
         rate = moment.rows * self.log_every / max(now - self.log.last_time, 1e-9)
         self.log.last_time = now
         entry = {"event": "step", "step": moment.step, "pass": moment.passes, **means, **news, "lr": learner.lr}

@@ -149,6 +149,7 @@ class Task(Protocol):
 
     kind: ClassVar[str] = "task"
     couples_rows: ClassVar[bool] = False
+    question: ClassVar[str] = ""  # where several tasks are measured by the same figures, what all of them answer
     dense: ClassVar[bool] = False  # every weight that learns gets a gradient in every step
 
     def examine(self, rows: Rows) -> None:

@@ -27,6 +27,7 @@ from pervade.nn import actions
 DETERMINISTIC, STOCHASTIC = "likeliest action", "drawn from the policy"
 LARGEST_SEED = 2**31 - 1  # that every environment takes, Atari's among them
 FIRST_SEED = 10_000_000  # of the episodes that measure; training's lie above 2**30
+VALIDATION_SEED = 20_000_000
 
 
 @register("domain")
@@ -39,6 +40,8 @@ class Environment(Domain):
     environments: Annotated[int, Field(ge=1)] = 8  # copies to train in at once
     processes: Annotated[int, Field(ge=0)] = 0  # worker processes that step them; 0: this one
     episodes: Annotated[int, Field(ge=1)] = 100  # that measure: so many of each kind
+    validation: Annotated[int, Field(ge=0)] = 0  # episodes that judge while it learns, by early_stopping.metric
+    validation: Annotated[int, Field(ge=0)] = 0  # that judge while it learns, where early_stopping.metric is set
     longest: Annotated[int, Field(ge=1)] = (
         10_000  # steps after which an episode is cut, where the environment sets none
     )
@@ -67,14 +70,16 @@ class Environment(Domain):
         train = [f"environment {i + 1}" for i in range(self.environments)]
         seeds = [FIRST_SEED + i for i in range(self.episodes)]
         measured = [(f"episode {i + 1}, {mode}", seed, mode) for mode in MODES for i, seed in enumerate(seeds)]
+        judged = [(f"validation {i + 1}", VALIDATION_SEED + i, DETERMINISTIC) for i in range(self.validation)]
+        both = [*judged, *measured]
         rows = Rows(
             {
-                "id": [*train, *(name for name, _, _ in measured)],
-                "seed": [*[-1] * len(train), *(seed for _, seed, _ in measured)],
-                "mode": [*[""] * len(train), *(mode for _, _, mode in measured)],
-                "split": [*["train"] * len(train), *["test"] * len(measured)],
+                "id": [*train, *(name for name, _, _ in both)],
+                "seed": [*[-1] * len(train), *(seed for _, seed, _ in both)],
+                "mode": [*[""] * len(train), *(mode for _, _, mode in both)],
+                "split": [*["train"] * len(train), *["validation"] * len(judged), *["test"] * len(measured)],
                 # The same seed is the same beginning, so both kinds by it belong together.
-                "group": [*train, *(f"seed {seed}" for _, seed, _ in measured)],
+                "group": [*train, *(f"seed {seed}" for _, seed, _ in both)],
             }
         )
         return rows, []

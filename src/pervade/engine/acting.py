@@ -19,6 +19,7 @@ from pervade.engine import episodes, film
 from pervade.metrics import returns
 from pervade.nn import actions
 
+QUESTION = "act"  # what every agent's task answers, so that two may be compared however they learnt
 LIKELIEST = "likeliest action"  # the mode of rows that are not drawn (domains/environment.py)
 
 
@@ -65,12 +66,10 @@ def answers(table: Table) -> list[dict[str, Any]]:
 
 
 def watched(task: Any, model: Module, rows: Rows, context: Context) -> dict[str, Json]:
-    """One episode to look at: the first of the rows by the likeliest action."""
-    first = next((row for row in rows if row["mode"] == LIKELIEST), None)
-    if first is None:
-        return {}
+    """One episode to look at: the first of the rows by the likeliest action, or else the first."""
+    first = next((row for row in rows if row["mode"] == LIKELIEST), rows[0])
     reel = film.Reel()
-    seen = film.watch(task, model, context.domain, int(first["seed"]), reel=reel)
+    seen = film.watch(task, model, context.domain, max(int(first["seed"]), 0), reel=reel)
     return {"episode": seen.as_detail(reel)}
 
 

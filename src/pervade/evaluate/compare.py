@@ -131,7 +131,8 @@ def _flat(value: Any, path: str = "") -> list[tuple[str, Any]]:
 def _check_questions(sides: Sequence[Side]) -> None:
     first = sides[0]
     for other in sides[1:]:
-        asked = [registry.name_of(type(side.task)) or type(side.task).__name__ for side in (first, other)]
+        # Ways of learning to act are measured alike, whatever they ask of the network.
+        asked = [side.task.question or registry.name_of(type(side.task)) or "" for side in (first, other)]
         if asked[0] != asked[1]:
             raise ConfigError(
                 f"{first.name} learnt the task {asked[0]} and {other.name} {asked[1]}; no figure is of both"

@@ -36,6 +36,7 @@ EVALUATION_EPSILON = 0.05  # of episodes that are drawn from the policy, as in M
 @register("task")
 @dataclass(frozen=True)
 class DQN(Task):
+    question: ClassVar[str] = acting.QUESTION
     dense: ClassVar[bool] = True
 
     double: bool = True

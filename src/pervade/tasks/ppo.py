@@ -31,6 +31,7 @@ from pervade.nn import actions
 @register("task")
 @dataclass(frozen=True)
 class PPO(Task):
+    question: ClassVar[str] = acting.QUESTION
     dense: ClassVar[bool] = True
 
     clip: Annotated[float, Field(gt=0)] = 0.2  # ε
