@@ -40,7 +40,6 @@ class Environment(Domain):
     environments: Annotated[int, Field(ge=1)] = 8  # copies to train in at once
     processes: Annotated[int, Field(ge=0)] = 0  # worker processes that step them; 0: this one
     episodes: Annotated[int, Field(ge=1)] = 100  # that measure: so many of each kind
-    validation: Annotated[int, Field(ge=0)] = 0  # episodes that judge while it learns, by early_stopping.metric
     validation: Annotated[int, Field(ge=0)] = 0  # that judge while it learns, where early_stopping.metric is set
     longest: Annotated[int, Field(ge=1)] = (
         10_000  # steps after which an episode is cut, where the environment sets none

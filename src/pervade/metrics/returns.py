@@ -1,8 +1,9 @@
 """What an agent's episodes came to, and what several trainings of it say together.
 
 Mean, interquartile mean and spread over episodes are of one policy. Across seeds the figures are those of Agarwal et
-al. 2021 ("Deep reinforcement learning at the edge of the statistical precipice", arXiv:2108.13264): the interquartile mean
-with an interval by bootstrap, stratified by environment, and the probability that one way of training beats another.
+al. 2021 ("Deep reinforcement learning at the edge of the statistical precipice", arXiv:2108.13264): the interquartile
+mean with an interval by bootstrap, stratified by environment, and the probability that one way of training beats
+another.
 
 Axis letters: n episodes, s seeds, e environments.
 """
