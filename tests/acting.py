@@ -35,7 +35,7 @@ def source_of(
 class Constant(nn.Module):
     """Every choice as likely as any; every observation worth the same."""
 
-    def __init__(self, value: float, choices: int = 2) -> None:
+    def __init__(self, value: float = 1.0, choices: int = 2) -> None:
         super().__init__()
         self.value = nn.Parameter(torch.tensor(value))
         self.choices = choices

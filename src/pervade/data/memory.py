@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from pervade.core.errors import ResourceError
+from pervade.core.errors import ConfigError, ResourceError
 
 NOTHING = -1  # the action of an episode's last moment
 FIELDS = ("seen", "action", "reward", "age", "over")
@@ -42,6 +42,16 @@ class Layout:
     def bytes(self) -> int:
         frame = int(np.prod(self.frame)) * np.dtype(self.dtype).itemsize
         return self.environments * self.each * (frame + 8 + 4 + 4 + 1 + 8)  # and a priority
+
+    def require_moments(self, steps: int) -> None:
+        """Raises ConfigError where there could be no moment to be told of: with what was seen before and what came of it
+        in `steps` steps, and one more, since in one of two that follow each other something was done."""
+        least = self.stack + steps + 1
+        if self.each < least:
+            raise ConfigError(
+                f"a memory of {self.capacity} moments, shared by {self.environments} environments, is too small for "
+                f"lessons that take {least} in a row; set -o source.size={least * self.environments} or more"
+            )
 
     def require_memory(self, available: int) -> None:
         """Raises ResourceError where it is more than there is."""
@@ -99,7 +109,7 @@ class Memory:
         of what was seen before, is still there."""
         m, found = self.layout.each, self.action != NOTHING
         for place, count in enumerate(self.written):
-            if count < m:
+            if count <= m:
                 found[place, max(count - steps, 0) :] = False
             else:
                 head = int(count % m)

@@ -56,10 +56,12 @@ class Replay(SourceSpec):
     def layout(self, domain: Any, environments: int) -> memory.Layout:
         shape, stack = domain.observation["shape"], domain.stack
         frame = tuple([shape[0] // stack, *shape[1:]] if stack > 1 else shape)
-        return memory.Layout(environments, self.size, frame, domain.observation["dtype"], stack)
+        found = memory.Layout(environments, self.size, frame, domain.observation["dtype"], stack)
+        found.require_moments(self.ahead)
+        return found
 
     def remarks(self, opening: Opening) -> list[str]:
-        """The size of the memory. Raises ResourceError where it does not fit."""
+        """The size of the memory. Raises ResourceError where it does not fit, ConfigError where it is too small."""
         layout = self.layout(opening.context.domain, len(opening.rows))
         layout.require_memory(psutil.virtual_memory().available)
         return [f"memory: {self.size:,} moments, {memory.size(layout.bytes)} when full (-o source.size)"]
@@ -88,6 +90,7 @@ class ReplaySource(Source):
         self.episodes: list[worlds.Episode] = []
         self.drawn: tuple[np.ndarray, np.ndarray] | None = None
         self.put_back: dict[str, Any] = {}
+        self.begun_anew = 0  # environments that could not be put back
 
     def __len__(self) -> int:
         return max(self.spec.steps // self.spec.every, 1) * self.spec.lessons
@@ -104,7 +107,7 @@ class ReplaySource(Source):
         if self.worlds is None:
             self.worlds = worlds.open_worlds(self.domain.plan(count=self.count, seed=self.seed))
             if self.put_back:
-                self.lost = self.worlds.load_state_dict(self.put_back)
+                self.begun_anew = self.worlds.load_state_dict(self.put_back)
                 self.put_back = {}
             else:
                 self.worlds.reset()
@@ -118,6 +121,9 @@ class ReplaySource(Source):
         rng = seeds.generator(self.seed, 29, self.steps_taken)
         noise = task.noise(self.space, (rounds, self.count), rng)
         newest = self.domain.observation["shape"][0] // self.domain.stack
+        for place in opened.broken_off():
+            self.memory.break_off(place)
+            self.age[place] = 0
         for at in range(rounds):
             seen = opened.observations()
             epsilon = 1.0 if self.steps_taken < spec.begin else self.epsilon
@@ -158,6 +164,8 @@ class ReplaySource(Source):
     def __iter__(self) -> Iterator[Batch]:
         if self.steps_taken < self.spec.begin:
             self._act(self.spec.begin - self.steps_taken)
+            while not self.memory.usable(self.spec.ahead).any():  # a beginning that is too short to tell of
+                self._act(self.count)
             if isinstance(self.model, PolicyNetwork):  # from what was seen by chance, once and for all
                 self.model.observe(self.memory.observe(*self._uniform(min(self.memory.moments, 1000), self._rng())))
         while self.position < len(self):
@@ -236,6 +244,7 @@ class ReplaySource(Source):
     def news(self) -> dict[str, float]:
         episodes, self.episodes = self.episodes, []
         told = worlds.news(episodes, self.steps_taken, 0 if self.worlds is None else self.worlds.crashes)
+        told |= {"begun_anew": self.begun_anew} if self.begun_anew else {}
         return {**told, "epsilon": self.epsilon}
 
     # the state

@@ -73,6 +73,7 @@ class RolloutSource(Source):
         self.episodes: list[worlds.Episode] = []
         self.stopped_early = 0
         self.put_back: dict[str, Any] = {}
+        self.begun_anew = 0  # environments that could not be put back
 
     def __len__(self) -> int:
         return self.spec.epochs * self._batches()
@@ -86,7 +87,7 @@ class RolloutSource(Source):
         if self.worlds is None:
             self.worlds = worlds.open_worlds(self.domain.plan(count=self.count, seed=self.seed))
             if self.put_back:
-                self.lost = self.worlds.load_state_dict(self.put_back)
+                self.begun_anew = self.worlds.load_state_dict(self.put_back)
                 self.put_back = {}
             else:
                 self.worlds.reset()
@@ -249,7 +250,8 @@ class RolloutSource(Source):
 
     def news(self) -> dict[str, float]:
         episodes, self.episodes = self.episodes, []
-        return worlds.news(episodes, self.steps_taken, 0 if self.worlds is None else self.worlds.crashes)
+        told = worlds.news(episodes, self.steps_taken, 0 if self.worlds is None else self.worlds.crashes)
+        return told | ({"begun_anew": self.begun_anew} if self.begun_anew else {})
 
     # the state
 
