@@ -44,8 +44,8 @@ class Layout:
         return self.environments * self.each * (frame + 8 + 4 + 4 + 1 + 8)  # and a priority
 
     def require_moments(self, steps: int) -> None:
-        """Raises ConfigError where there could be no moment to be told of: with what was seen before and what came of it
-        in `steps` steps, and one more, since in one of two that follow each other something was done."""
+        """Raises ConfigError where there could be no moment to be told of with what was seen before and what came of
+        it in `steps` steps; of two, since in one of two that follow each other something was done."""
         least = self.stack + steps + 1
         if self.each < least:
             raise ConfigError(
