@@ -3,6 +3,7 @@
 pervade train DATA --init pretrained    what was published for --model, downloaded once, announced before
 pervade train DATA --init weights.pth   a file of weights; names are fitted, the head is replaced where classes differ
 pervade train DATA --init runs/mine     what one of our own runs has learnt
+pervade train gym://… --init agent.zip  an agent that Stable-Baselines3 saved
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 from pervade.core import spec
 from pervade.core.errors import ConfigError, nearest
@@ -32,6 +33,8 @@ from pervade.tasks.ppo import PPO
 from pervade.train.optim.adam import Adam
 from pervade.train.schedule.constant import Constant
 from pervade.train.schedule.linear import Linear
+from pervade.weights import sb3
+from pervade.weights.sb3 import Agent
 
 NAME = "reinforcement-learning"
 TASKS = {NAME: "acts in an environment; gym://NAME of Gymnasium (Atari's gym://ALE/Pong-v5 too), or gym://module:Class"}
@@ -55,7 +58,9 @@ def recipe(
 ) -> Recipe:
     """PPO unless `algorithm` says otherwise. Raises ConfigError where there is no such algorithm, DataError where the
     environment cannot be used."""
-    chosen = algorithm or "ppo"
+    starting = None if init is None else starting_from(init)
+    agent = _agent(starting)
+    chosen = algorithm or ("ppo" if agent is None else agent.algorithm)
     if chosen not in ALGORITHMS:
         raise ConfigError(f"--algorithm {chosen!r} is unknown; {nearest(chosen, ALGORITHMS)}")
     name = environments.name_of(source) if environments.is_address(source) else ""
@@ -65,7 +70,35 @@ def recipe(
     found = replace(made, domain=replace(_domain(made.domain), name=name))
     if model is not None:
         found = replace(found, model=_policy(spec.decode(model, Model) if isinstance(model, str) else model))
-    return found if init is None else replace(found, init=starting_from(init))
+    if agent is not None:
+        found = _going_on(found, agent, chosen, model)
+    return found if starting is None else replace(found, init=starting)
+
+
+def _agent(init: Initializer | None) -> Agent | None:
+    """What Stable-Baselines3 saved, where that is what a run starts from."""
+    path = Path(getattr(init, "source", ""))
+    return sb3.described(path) if sb3.is_agent(path) else None
+
+
+def _going_on(recipe: Recipe, agent: Agent, algorithm: str, model: str | Model | None) -> Recipe:
+    """The recipe for such an agent: its network, which has seen observations, rewards and actions in their own units.
+    Raises ConfigError where another algorithm or network was asked for."""
+    if algorithm != agent.algorithm:
+        raise ConfigError(
+            f"--algorithm {algorithm} cannot go on from {agent.where}, an agent of {agent.called}; leave --algorithm "
+            f"out, or say {agent.algorithm}"
+        )
+    if model is not None:
+        raise ConfigError(f"{agent.where} brings its own network; leave --model out")
+    network: Model = Perceptron(agent.units, cast(Any, agent.activation))
+    if agent.channels:
+        network = NatureCNN(cast(Any, agent.channels), agent.units[0])
+    source = recipe.source
+    if isinstance(source, Rollouts):
+        source = replace(source, scale_rewards=False)
+    domain = replace(_domain(recipe.domain), scale_actions=False)
+    return replace(recipe, domain=domain, source=source, model=Policy(network, normalise=False))
 
 
 def _domain(domain: Any) -> Environment:

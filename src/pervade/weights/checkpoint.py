@@ -22,6 +22,8 @@ class Checkpoint:
     deviation: tuple[float, ...] | None = None
     labels: tuple[str, ...] | None = None  # the classes of the head, in order
     config: Mapping[str, Any] = field(default_factory=dict)  # config.json, where there is one
+    remedy: str = ""  # set: all weights find their place or none is taken, and this is what helps then
+    remark: str = ""  # what is to be known of them, said when they are loaded
 
 
 def shape_text(shape: tuple[int, ...]) -> str:

@@ -1,4 +1,5 @@
-"""What a path after --init is: a file of weights, a folder as the Hugging Face Hub lays it out, or a run of ours."""
+"""What a path after --init is: a file of weights, an agent, a folder as the Hugging Face Hub lays it out, or a run of
+ours."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from pervade.core import files
 from pervade.core.errors import CheckpointError
 from pervade.core.run import RunDirectory
+from pervade.weights import sb3
 from pervade.weights.checkpoint import Checkpoint
 from pervade.weights.torch_file import read_weights
 
@@ -34,9 +36,11 @@ def read(path: Path) -> Checkpoint:
     """Raises CheckpointError where nothing there can be read as weights, saying what was looked for."""
     if not path.exists():
         raise CheckpointError(
-            f"{path} is not there; --init takes random, pretrained, a file of weights (.safetensors, .pth), a folder "
-            "with a config.json, or a run"
+            f"{path} is not there; --init takes random, pretrained, a file of weights (.safetensors, .pth), an agent "
+            "of Stable-Baselines3 (.zip), a folder with a config.json, or a run"
         )
+    if path.is_file() and sb3.is_agent(path):
+        return sb3.described(path).checkpoint()
     if path.is_file():
         return Checkpoint(str(path), read_weights(path))
     own = own_checkpoint(path)

@@ -11,7 +11,7 @@ import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import safetensors
@@ -44,7 +44,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             f"{path}: weights are read from files ending in {', '.join(SUFFIXES)}, and from folders with a config.json"
         )
     _look(path)
-    weights = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    weights = _read_safetensors(path) if path.suffix == ".safetensors" else read_torch(path, str(path))
     if not weights:
         raise CheckpointError(f"{path} holds no weights by name; save the network's state_dict() and take that")
     return weights
@@ -69,30 +69,31 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path} is damaged ({error}); copy or download it again") from None
 
 
-def _read_torch(path: Path) -> dict[str, Tensor]:
+def read_torch(file: Path | BinaryIO, where: str) -> dict[str, Tensor]:
+    """As `read_weights`, of torch's own format alone; `where` is what messages call it."""
     try:
         with torch.serialization.safe_globals(INERT):
-            data = torch.load(path, map_location="cpu", weights_only=True)
+            data = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise _refusal(path, str(error)) from None
+        raise _refusal(where, str(error)) from None
     except MemoryError:
         raise
     except Exception as error:  # the reader of a damaged file raises whatever comes to its mind
         if "TorchScript" in str(error):
             raise CheckpointError(
-                f"{path} is a TorchScript program, not weights; save its state_dict() and take that"
+                f"{where} is a TorchScript program, not weights; save its state_dict() and take that"
             ) from None
         first = str(error).strip().split("\n")[0]
-        raise CheckpointError(f"{path} is damaged ({first}); copy or download it again") from None
+        raise CheckpointError(f"{where} is damaged ({first}); copy or download it again") from None
     return _unwrap(data)
 
 
-def _refusal(path: Path, message: str) -> CheckpointError:
+def _refusal(where: str, message: str) -> CheckpointError:
     found = re.search(r"GLOBAL\s+([\w.]+)", message)
     if found is None:
-        return CheckpointError(f"{path} is damaged or no file of torch; copy or download it again")
+        return CheckpointError(f"{where} is damaged or no file of torch; copy or download it again")
     return CheckpointError(
-        f"{path} holds an object of {found[1]}, and reading it would run code from the file; "
+        f"{where} holds an object of {found[1]}, and reading it would run code from the file; "
         "where you trust it, load it yourself and save its state_dict() as safetensors"
     )
 

@@ -36,9 +36,12 @@ class _Account:
 def transplant(network: nn.Module, checkpoint: Checkpoint, labels: Sequence[str] = (), model: str = "") -> Started:
     """`labels` are the classes of the network's "logits", in order; `model` its name, for messages.
 
-    Raises CheckpointError, without having changed the network, where less than half of its body would be filled, where
-    the pictures have other channels, or where a weight is not finite.
+    Raises CheckpointError, without having changed the network, where less than half of its body would be filled (or
+    not all, where the checkpoint is taken whole), where the pictures have other channels, or where a weight is not
+    finite.
     """
+    if checkpoint.remedy:
+        return _whole(network, checkpoint, model)
     own = {n: v for n, v in network.state_dict().items() if not n.startswith("normalise.")}
     weights = checkpoint.weights
     heads = head_names(network)
@@ -69,6 +72,28 @@ def transplant(network: nn.Module, checkpoint: Checkpoint, labels: Sequence[str]
         for name, value in account.values.items():
             own[name].copy_(value)  # a state dict's tensors are the network's own
     return _started(body, own, foreign, found, checkpoint, account)
+
+
+def _whole(network: nn.Module, checkpoint: Checkpoint, model: str) -> Started:
+    """Each weight into the one of its name, all of them or none; buffers are the network's own."""
+    own, weights = dict(network.named_parameters()), checkpoint.weights
+    faults = [f"it has no {name}" for name in own if name not in weights]
+    faults += [f"{name} has no place here" for name in weights if name not in own]
+    faults += [
+        f"{name} is {shape_text(tuple(value.shape))} there and {shape_text(tuple(own[name].shape))} here"
+        for name, value in weights.items()
+        if name in own and value.shape != own[name].shape
+    ]
+    if faults:
+        raise CheckpointError(
+            f"{checkpoint.where} does not fit {model or 'this network'}: {', '.join(faults[:3])}; {checkpoint.remedy}"
+        )
+    _check_finite(weights, checkpoint.where)
+    with torch.no_grad():
+        for name, value in weights.items():
+            own[name].copy_(value)
+    said = f"all {len(weights)} weights from {checkpoint.where}"
+    return Started(f"{said}; {checkpoint.remark}" if checkpoint.remark else said, tuple(weights))
 
 
 def head_names(network: nn.Module) -> set[str]:
