@@ -480,3 +480,70 @@ class Counter(Own):
     def step(self, action):
         seen, reward, over, _, info = super().step(action)
         return seen, reward, over and self.lives_for % 2 == 0, over and self.lives_for % 2 == 1, info
+
+
+# that must be solved
+
+
+class Identity(gymnasium.Env):
+    """What is seen is the action that is rewarded, drawn anew in every step (as in Stable-Baselines3's tests)."""
+
+    action_space: spaces.Space = spaces.Discrete(3)
+    observation_space: spaces.Space = spaces.Discrete(3)
+    length = 20
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        if seed is not None:
+            self.action_space.seed(seed)
+        self.age = 0
+        return self.see(), {}
+
+    def step(self, action):
+        reward = self.reward(action)
+        self.age += 1
+        return self.see(), reward, False, self.age == self.length, {}
+
+    def see(self):
+        self.wanted = self.action_space.sample()
+        return self.wanted
+
+    def reward(self, action):
+        return float(np.array_equal(action, self.wanted))
+
+
+class IdentityOfTwo(Identity):
+    action_space = spaces.MultiDiscrete([2, 3])
+    observation_space = spaces.MultiDiscrete([2, 3])
+
+    def reward(self, action):
+        return float((action == self.wanted).mean())
+
+
+class IdentityOfSwitches(IdentityOfTwo):
+    action_space = spaces.MultiBinary(3)
+    observation_space = spaces.MultiBinary(3)
+
+
+class IdentityOfNumbers(Identity):
+    """1 less the distance, so that nothing is right but the very number."""
+
+    action_space = spaces.Box(-1, 1, (1,), np.float32)
+    observation_space = spaces.Box(-1, 1, (1,), np.float32)
+
+    def reward(self, action):
+        return 1.0 - float(np.abs(action - self.wanted).mean())
+
+
+class Beacon(Identity):
+    """A bright spot on the left or on the right of a picture: that is where to go."""
+
+    action_space = spaces.Discrete(2)
+    observation_space = spaces.Box(0, 255, (36, 36, 1), np.uint8)
+
+    def see(self):
+        self.wanted = self.action_space.sample()
+        picture = self.np_random.integers(0, 100, (36, 36, 1), dtype=np.uint8)
+        start = int(self.np_random.integers(0, 10)) + 18 * int(self.wanted)
+        picture[int(self.np_random.integers(0, 28)) :][:8, start : start + 8] = 255
+        return picture
