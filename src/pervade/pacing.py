@@ -33,6 +33,8 @@ class Pace:
     planned_at: float = -math.inf
     last: tuple[int, float] | None = None  # the step before, and when it ended
     seen: int = 0  # steps that were timed in this sitting
+    spent: float = 0.0  # seconds of these, and how many, what is long ago fading
+    counted: float = 0.0
 
     @property
     def settled(self) -> bool:
@@ -43,10 +45,12 @@ class Pace:
         """A step ended. The first of a sitting is not timed: it warms caches, and would count for many."""
         if self.last is not None and step == self.last[0] + 1:
             taken = now - self.last[1]
-            share = 1 - math.exp(-max(taken, 1e-9) / (MEMORY * self.limit))
             self.seen += 1
-            share = max(share, 1 / self.seen)  # at first the plain mean
-            self.step_time = taken if self.step_time is None else self.step_time + share * (taken - self.step_time)
+            # Time over steps, both fading alike: a mean of steps weighed by their time would count long ones twice, and
+            # in an environment one step in many holds a whole rollout.
+            kept = math.exp(-max(taken, 1e-9) / (MEMORY * self.limit))
+            self.spent, self.counted = self.spent * kept + taken, self.counted * kept + 1
+            self.step_time = self.spent / self.counted
         self.last = step, now
 
     def note_pause(self, now: float) -> None:

@@ -202,6 +202,7 @@ def dqn_pictures() -> Recipe:
         epochs=PICTURE_STEPS // 5000 - 2,
         batch_size=32,
         clip_norm=10.0,
+        threads=1,  # batches of 32 small pictures are no work for two
     )
 
 
