@@ -27,6 +27,8 @@ from pervade.engine.checkpoint import Loaded
 from pervade.engine.gallery import Gallery
 from pervade.evaluate.compare import Comparison
 from pervade.evaluate.compare import compare as compare_predictions
+from pervade.evaluate.compare_seeds import SeedsComparison, holds_seeds
+from pervade.evaluate.compare_seeds import compare_seeds as compare_runs_of_seeds
 from pervade.evaluate.evaluation import evaluate
 from pervade.init.pretrained import starting_from
 from pervade.models.reference_mlp import ReferenceMLP
@@ -501,6 +503,25 @@ def compare(
 
         page.write(found, Path(out))
     return found
+
+
+def are_seeds(runs_to_compare: Sequence[str | Path], runs: str | Path = "runs") -> bool:
+    """Whether all of these are runs of several seeds that act: no two of their episodes are the same row."""
+    found = [runs_module.find(each, Path(runs)) for each in runs_to_compare]
+    return all(holds_seeds(each) and load(each.path).acts for each in found)
+
+
+def compare_seeds(runs_to_compare: Sequence[Run | str | Path], runs: str | Path = "runs") -> list[SeedsComparison]:
+    """Runs of several seeds each, every one with the first: ways of training, and not single models. Raises ConfigError
+    where one is no such run, CheckpointError where it is unfinished."""
+    found = [
+        each.directory if isinstance(each, Run) else runs_module.find(each, Path(runs)) for each in runs_to_compare
+    ]
+    single = [each for each in found if not holds_seeds(each)]
+    if single or len(found) < 2:
+        which = f"{single[0].path} is a single one" if single else "there is one alone"
+        raise ConfigError(f"ways of training are compared by runs of several seeds (--seeds 5), and {which}")
+    return compare_runs_of_seeds(found)
 
 
 def _given(directory: runs_module.RunDirectory, model: AnyModel | None) -> Recipe | None:

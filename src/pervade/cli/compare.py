@@ -41,6 +41,9 @@ def compare(
     from pervade import api
     from pervade.report import compare as page
 
+    if checkpoint is None and api.are_seeds(run, runs):
+        _ways(api.compare_seeds(run, runs), as_json)
+        return
     found = api.compare(
         run,
         checkpoints=checkpoint or (),
@@ -57,6 +60,36 @@ def compare(
     written = page.write(found, out or Path("compare.html"))  # first: whoever reads our lines may go away
     _show(found)
     typer.echo(f"\npage    {written}")
+
+
+def _ways(found: Any, as_json: bool) -> None:
+    """Runs of several seeds: ways of training."""
+    import json
+
+    from pervade.report import wording
+
+    if as_json:
+        typer.echo(json.dumps([each.as_dict() for each in found], ensure_ascii=False, indent=1))
+        return
+    for each in found:
+        counts = [len(side) for side in (each.figures[0].first, each.figures[0].second)]
+        typer.echo(f"\n{each.second} ({counts[1]} seeds) against {each.first} ({counts[0]} seeds), split {each.split}")
+        width = max(len(figure.name) for figure in each.figures) + 2
+        typer.echo(f"\n{'':{width}}{'interquartile means':>24}  {'difference':>10}  {'95% interval':22}  better in")
+        for figure in each.figures:
+            values = " and ".join(wording.value(figure.name, middle) for middle in figure.middle)
+            apart = wording.value(figure.name, figure.difference["value"])
+            better = "" if figure.better is None else wording.percent(figure.better["value"])
+            better += "" if figure.better is None else f" ({_ends(figure.better, wording.percent)})"
+            between = _ends(figure.difference, lambda end, name=figure.name: wording.value(name, end))
+            typer.echo(f"{figure.name:{width}}{values:>24}  {apart:>10}  {between:22}  {better}")
+    if min(min(len(f.first), len(f.second)) for each in found for f in each.figures) < 3:
+        typer.echo("\nfewer than three seeds: how sure that is cannot be told")
+    typer.echo("\nbetter in: the chance that one training of the second does better than one of the first")
+
+
+def _ends(figure: dict[str, Any], written: Any) -> str:
+    return "none" if figure["low"] is None else f"{written(figure['low'])} to {written(figure['high'])}"
 
 
 def _show(comparison: Any) -> None:
@@ -84,7 +117,8 @@ def _table(first: str, second: str, found: dict[str, Any]) -> None:
     hidden = single if len(single) > MOST_SINGLE else []
     widths = [max(len(each), 9) for each in (first[:24], second[:24])]
     head = f"{first[:24]:>{widths[0]}}  {second[:24]:>{widths[1]}}"
-    typer.echo(f"\n{'':24}{head}  {'difference':>12}  {'95% interval':20}  p")
+    wide = max(24, *(len(name) + 2 for name in found if name not in hidden))
+    typer.echo(f"\n{'':{wide}}{head}  {'difference':>12}  {'95% interval':20}  p")
     for name, each in found.items():
         if name in hidden:
             continue
@@ -93,6 +127,6 @@ def _table(first: str, second: str, found: dict[str, Any]) -> None:
         difference = compare_words.amount(name, each.difference, signed=True).removesuffix(" points")
         interval = compare_words.interval(name, each.low, each.high)
         p = compare_words.probability(each.adjusted).removeprefix("p ").removeprefix("= ")
-        typer.echo(f"{name:24}{pair}  {difference:>12}  {interval:20}  {p}")
+        typer.echo(f"{name:{wide}}{pair}  {difference:>12}  {interval:20}  {p}")
     if hidden:
         typer.echo(f"and {len(hidden)} figures of single classes, on the page")

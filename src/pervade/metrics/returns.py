@@ -11,7 +11,7 @@ Axis letters: n episodes, s seeds, e environments.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -152,7 +152,7 @@ def stratified_bootstrap(
 ) -> tuple[float, float]:
     """The percentile interval of `statistic(*scores)`, runs (s, e) drawn anew with replacement in every environment.
 
-    Returns (nan, nan) where there are fewer than three runs: their spread says nothing.
+    Returns (nan, nan) where there are fewer than three runs, or all resamples agree: the spread says nothing.
     """
     if min(len(each) for each in scores) < 3:
         return math.nan, math.nan
@@ -164,7 +164,8 @@ def stratified_bootstrap(
             s, e = each.shape
             drawn.append(np.take_along_axis(each, generator.integers(0, s, (s, e)), axis=0))
         found[at] = statistic(*drawn)
-    return percentiles(found, level)
+    # All alike: an interval of no width would claim a certainty that nobody has.
+    return (math.nan, math.nan) if np.ptp(found) == 0 else percentiles(found, level)
 
 
 def probability_of_improvement(one: np.ndarray, other: np.ndarray) -> float:
@@ -185,23 +186,17 @@ def across_seeds(members: Sequence[np.ndarray], chance: Sequence[np.ndarray]) ->
     found: dict[str, Any] = {
         "runs": len(scores),
         "episodes": int(sum(len(each) for each in members)),
-        "interquartile_mean": _figure(interquartile_mean_of_runs(scores), low, high),
+        "interquartile_mean": figure(interquartile_mean_of_runs(scores), low, high),
         "method": f"bootstrap of {RESAMPLES:,} resamples of whole runs (Agarwal et al. 2021)",
     }
     if chance:
         other = np.array([[each.mean()] for each in chance])
         low, high = stratified_bootstrap([scores, other], probability_of_improvement)
-        found["better_than_chance"] = _figure(probability_of_improvement(scores, other), low, high)
+        found["better_than_chance"] = figure(probability_of_improvement(scores, other), low, high)
     return found
 
 
-def _figure(value: float, low: float, high: float) -> dict[str, Any]:
+def figure(value: float, low: float, high: float) -> dict[str, float | None]:
+    """For JSON, which has no nan: an interval that is not known is None."""
     ends = [None if math.isnan(each) else each for each in (low, high)]
     return {"value": value, "low": ends[0], "high": ends[1]}
-
-
-def compared(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, Any]:
-    """Two ways of training by their runs' scores: the probability that the second does better than the first."""
-    first, second = (np.array([[each] for each in scores.values()]) for scores in (one, other))
-    low, high = stratified_bootstrap([second, first], probability_of_improvement)
-    return _figure(probability_of_improvement(second, first), low, high)
