@@ -124,11 +124,3 @@ def test_what_seeds_say_together() -> None:
     assert 0 <= found["interquartile_mean"]["low"] < 15 < found["interquartile_mean"]["high"] <= 30
     assert found["better_than_chance"]["value"] == (3 + 0.5) / 4
     assert found["better_than_chance"]["high"] == 1
-
-
-def test_two_ways_of_training() -> None:
-    one, other = {"a": 1.0, "b": 2.0, "c": 3.0}, {"x": 2.5, "y": 4.0, "z": 5.0}
-    found = returns.compared(one, other)
-    assert found["value"] == pytest.approx(8 / 9)
-    assert found["low"] < 8 / 9 < found["high"] <= 1
-    assert returns.compared(other, one)["value"] == pytest.approx(1 / 9)
