@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from pervade.core.protocols import Context, Model
 from pervade.core.types import Rows
 from pervade.data import digits
 from pervade.domains.image import Image
-from pervade.recipes import image
+from pervade.recipes import image, rl
 from pervade.testing import check_domain, check_model, check_recipe, check_spec, check_task
 
 PACKAGE = Path(pervade.__file__).parent
@@ -101,6 +102,15 @@ TEXTS = {"vocabulary": 50, "length": 16, "padding": 0, "separator": None, "poole
 ALIKE = {"convnext", "vit", "resnet", "resnet34", "mobilenet", "inception-v3", "vit-small", "vit-base"}
 ALIKE |= {f"convnext-{size}" for size in ("femto", "pico", "nano", "tiny", "small", "base")}
 SIDES = {"alexnet": 63, "inception": 75, "inception-v3": 75}  # pixels, where 32 are too few
+SIDES |= {"nature-cnn": 36, "nature-cnn-small": 36, "policy": 36}
+# What reads numbers as well, and is asked for what an agent does.
+ACTORS = ("perceptron", "policy")
+ASKED = (
+    {"logits": 5, "value": 1},
+    {"value": 3},
+    {"advantage": 3, "state": 1},
+    {"mean": 2, "log_deviation": 2, "value": 1},
+)
 
 
 def pictures(name: str, channels: int) -> dict[str, list]:
@@ -125,6 +135,18 @@ def test_every_reader_takes_a_step(name: str) -> None:
     torch.manual_seed(0)
     batch = {"row": torch.arange(4), "input": torch.randint(1, 50, (4, 9))}
     check_model(cls(**fields), TEXTS, READERS[name], batch)
+
+
+@pytest.mark.parametrize("outputs", ASKED, ids=lambda each: "-".join(each))
+@pytest.mark.parametrize("name", [*ACTORS, "nature-cnn"])
+def test_every_actor_takes_a_step(name: str, outputs: dict[str, int]) -> None:
+    cls, fields = registry.find("model", name)
+    if "log_deviation" in outputs:
+        name = "policy" if name == "perceptron" else name
+        cls, fields = registry.find("model", "policy")
+    inputs: dict[str, Any] = {"shape": [7]} if name in ACTORS else pictures(name, 4)
+    torch.manual_seed(0)
+    check_model(cls(**fields), inputs, outputs, {"row": torch.arange(4), "input": torch.rand(4, *inputs["shape"])})
 
 
 @pytest.mark.parametrize("outputs", [{"span": 2}, {"logits": 50}])
@@ -183,6 +205,16 @@ def test_image_domain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("model", [None, *SEERS])
 def test_every_recipe_survives_json(model: str | None) -> None:
     check_recipe(image.recipe(model))
+
+
+@pytest.mark.parametrize("make", [rl.ppo, rl.ppo_pictures, rl.dqn, rl.dqn_pictures])
+def test_every_recipe_that_acts_survives_json(make) -> None:
+    recipe = make()
+    check_recipe(recipe)
+    # So many steps as are asked for, in passes of many.
+    whole = rl.for_steps(recipe, 1_000_000)
+    each = recipe.source.steps_per_pass(recipe.domain.environments)
+    assert 1_000_000 - each < whole.epochs * each + getattr(recipe.source, "begin", 0) <= 1_000_000
 
 
 def test_every_task_has_a_recipe() -> None:
