@@ -7,6 +7,7 @@ the same way, without what helps training alone (clipped rewards, a life as an e
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,6 +15,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 import torch
+from PIL import Image as Picture
 from pydantic import Field
 from torch.nn import Module
 
@@ -193,8 +195,18 @@ class Environment(Domain):
         )
 
     def show(self, row: dict[str, Any], prediction: dict[str, Any] | None) -> list[Media]:
-        """The picture that the environment draws of how the episode begins."""
-        return []
+        """The picture that the environment draws of how the episode begins, as a PNG; nothing where it draws none."""
+        env = environments.make(self.name, self.arguments, render=True)
+        try:
+            env.reset(seed=max(int(row["seed"]), 0))
+            drawn = env.render()
+        finally:
+            env.close()
+        if not isinstance(drawn, np.ndarray) or drawn.ndim != 3:
+            return []
+        buffer = io.BytesIO()
+        Picture.fromarray(np.asarray(drawn[..., :3], np.uint8)).save(buffer, format="PNG")
+        return [Media("png", buffer.getvalue(), str(row["id"]))]
 
 
 MODES = (DETERMINISTIC, STOCHASTIC)
