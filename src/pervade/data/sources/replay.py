@@ -25,7 +25,7 @@ from pervade.core.protocols import Opening, Source, SourceSpec
 from pervade.core.registry import register
 from pervade.core.types import Batch, Parts
 from pervade.data import memory, worlds
-from pervade.nn.policy import PolicyNetwork, responder
+from pervade.nn.policy import PolicyNetwork, responder, still
 
 SMALLEST = 1e-6  # priority, so that nothing is forgotten for good
 
@@ -163,14 +163,16 @@ class ReplaySource(Source):
 
     def __iter__(self) -> Iterator[Batch]:
         if self.steps_taken < self.spec.begin:
-            self._act(self.spec.begin - self.steps_taken)
+            with still(self.model):
+                self._act(self.spec.begin - self.steps_taken)
             while not self.memory.usable(self.spec.ahead).any():  # a beginning that is too short to tell of
                 self._act(self.count)
             if isinstance(self.model, PolicyNetwork):  # from what was seen by chance, once and for all
                 self.model.observe(self.memory.observe(*self._uniform(min(self.memory.moments, 1000), self._rng())))
         while self.position < len(self):
             if self.lesson == 0:
-                self._act(self.spec.every)
+                with still(self.model):
+                    self._act(self.spec.every)
             batch = self._batch()
             self.lesson = (self.lesson + 1) % self.spec.lessons
             self.lessons_taken += 1

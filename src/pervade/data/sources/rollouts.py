@@ -14,8 +14,8 @@ Axis letters: t steps, n environments.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Any, cast
 
 import numpy as np
@@ -30,7 +30,7 @@ from pervade.core.registry import register
 from pervade.core.types import Batch, Parts
 from pervade.data import worlds
 from pervade.nn import actions
-from pervade.nn.policy import PolicyNetwork, answer, responder
+from pervade.nn.policy import PolicyNetwork, answer, responder, still
 
 AT_ONCE = 512  # observations that are valued at once, so that pictures need little memory
 WARM_UP = 256  # steps by chance, whose observations normalisation begins with
@@ -55,6 +55,21 @@ class Rollouts(SourceSpec):
 
     def steps_per_pass(self, environments: int) -> int:
         return self.steps * environments
+
+
+@dataclass
+class _Lived:
+    """A rollout as it came. `finals` are what episodes ended with, by step and environment; `valid` is False where an
+    environment was beginning anew; `outputs` (t n, …) are the network's, where acting computed them all."""
+
+    observations: np.ndarray  # (t + 1, n, …)
+    actions: np.ndarray  # (t, n, width)
+    rewards: np.ndarray  # (t, n), as all that follow
+    terminated: np.ndarray
+    truncated: np.ndarray
+    valid: np.ndarray
+    finals: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
+    outputs: dict[str, np.ndarray] | None = None
 
 
 class RolloutSource(Source):
@@ -106,74 +121,89 @@ class RolloutSource(Source):
         self.episodes += opened.finished()
         self.model.observe(np.concatenate(seen))
 
-    def _collect(self) -> None:
+    def _live(self) -> _Lived:
+        """`steps` in every environment, by actions drawn from the policy."""
         opened, spec, model = self._open(), self.spec, self.model
         t, n = spec.steps, self.count
         respond = responder(model)
         # Where acting computes the value anyway it is kept, else all are computed together afterwards.
-        together = isinstance(model, PolicyNetwork) and model.quick
-        names = self.names if together else (*self.names, "value")
+        apart = isinstance(model, PolicyNetwork) and model.quick
+        names = self.names if apart else (*self.names, "value")
         outputs: dict[str, list[np.ndarray]] = {name: [] for name in names}
         noise = self.task.noise(self.space, (t, n), seeds.generator(self.seed, 19, self.pass_number))
-        observations = np.empty((t + 1, n, *self.domain.observation["shape"]), self.domain.observation["dtype"])
-        rewards, ended, cut = np.empty((t, n), np.float32), np.zeros((t, n), bool), np.zeros((t, n), bool)
-        valid = np.ones((t, n), bool)
-        done: list[np.ndarray] = []
-        finals: dict[tuple[int, int], np.ndarray] = {}
-        observations[0] = opened.observations()
-        training = model.training
-        model.eval()
+        shape, dtype = self.domain.observation["shape"], self.domain.observation["dtype"]
+        lived = _Lived(
+            np.empty((t + 1, n, *shape), dtype),
+            np.empty((t, n, actions.width(self.space)), np.int64 if actions.is_discrete(self.space) else np.float32),
+            np.empty((t, n), np.float32),
+            np.zeros((t, n), bool),
+            np.zeros((t, n), bool),
+            np.ones((t, n), bool),
+        )
+        lived.observations[0] = opened.observations()
         for at in range(t):
-            output = respond(observations[at], names)
+            output = respond(lived.observations[at], names)
             action = self.task.act(output, self.space, noise[at])
-            if not together:
+            if not apart:
                 for name, each in output.items():
                     outputs[name].append(np.broadcast_to(each, (n, each.shape[-1])))
-            done.append(action)
+            lived.actions[at] = action
             step = opened.step(actions.outward(action, self.space))
-            observations[at + 1], rewards[at] = step.observations, step.rewards
+            lived.observations[at + 1], lived.rewards[at] = step.observations, step.rewards
             if step.finals:
-                ended[at], cut[at] = step.terminated, step.truncated
-                finals |= {(at, place): final for place, final in step.finals.items()}
+                lived.terminated[at], lived.truncated[at] = step.terminated, step.truncated
+                lived.finals |= {(at, place): final for place, final in step.finals.items()}
             if step.idle is not None:
-                valid[at] = ~step.idle
-        self.steps_taken += int(valid.sum())
+                lived.valid[at] = ~step.idle
+        self.steps_taken += int(lived.valid.sum())
         self.episodes += opened.finished()
-        taken = np.stack(done)
-        inputs = torch.from_numpy(observations[:-1].reshape(t * n, *observations.shape[2:]))
-        flat = torch.from_numpy(taken.reshape(t * n, -1))
-        if together:
-            log_probs, values = self._judged(inputs, flat)
-        else:
-            said = {name: torch.from_numpy(np.concatenate(each)) for name, each in outputs.items()}
-            log_probs, values = actions.log_prob_and_entropy(said, flat, self.space)[0], said["value"][:, 0].numpy()
-        value = np.concatenate([values.reshape(t, n), self._values(observations[-1])[None]])
-        rewards = self._scaled(rewards, ended | cut, valid)
-        rest = np.zeros((t, n), np.float32)  # the value of what could have followed where an episode was cut
-        places = [place for place in finals if cut[place]]
-        if places:
-            rest[tuple(np.array(places).T)] = self._values(np.stack([finals[place] for place in places]))
-        advantage = advantages(rewards + spec.discount * rest, value, ended | cut, spec.discount, spec.trace)
-        model.train(training)
-        kept = np.flatnonzero(valid.reshape(-1))
-        numbers = np.broadcast_to(self.numbers, (t, n)).reshape(-1)
-        figures = np.stack([advantage, advantage + value[:-1], value[:-1]], axis=-1).reshape(t * n, 3)
+        if not apart:
+            lived.outputs = {name: np.concatenate(each) for name, each in outputs.items()}
+        return lived
+
+    def _collect(self) -> None:
+        """A rollout, and what is to be learnt from it."""
+        with still(self.model):
+            lived = self._live()
+            t, n = lived.rewards.shape
+            inputs = torch.from_numpy(lived.observations[:-1].reshape(t * n, *lived.observations.shape[2:]))
+            taken = torch.from_numpy(lived.actions.reshape(t * n, -1))
+            log_probs, values = self._judged(inputs, taken, lived.outputs)
+            value = np.concatenate([values.reshape(t, n), self._values(lived.observations[-1])[None]])
+            rest = np.zeros((t, n), np.float32)  # the value of what could have followed where an episode was cut
+            places = [place for place in lived.finals if lived.truncated[place]]
+            if places:
+                rest[tuple(np.array(places).T)] = self._values(np.stack([lived.finals[place] for place in places]))
+        over, spec = lived.terminated | lived.truncated, self.spec
+        rewards = self._scaled(lived.rewards, over, lived.valid) + spec.discount * rest
+        advantage = advantages(rewards, value, over, spec.discount, spec.trace)
+        kept = np.flatnonzero(lived.valid.reshape(-1))
         rows = torch.from_numpy(kept)
+
+        def column(figures: np.ndarray) -> Tensor:
+            return torch.from_numpy(figures.reshape(-1)[kept].astype(np.float32))
+
         self.rollout = {
-            "row": torch.from_numpy(numbers[kept]),
+            "row": torch.from_numpy(np.broadcast_to(self.numbers, (t, n)).reshape(-1)[kept]),
             "input": inputs if len(kept) == t * n else inputs[rows],
-            "action": flat[rows],
+            "action": taken[rows],
             "log_prob": log_probs[rows],
-            "advantage": torch.from_numpy(_standardised(figures[kept, 0])),
-            "return": torch.from_numpy(figures[kept, 1].astype(np.float32)),
-            "value": torch.from_numpy(figures[kept, 2].astype(np.float32)),
+            "advantage": _standardised(column(advantage)),
+            "return": column(advantage + value[:-1]),
+            "value": column(value[:-1]),
         }
-        if isinstance(model, PolicyNetwork) and model.observations is not None:
+        if isinstance(self.model, PolicyNetwork) and self.model.observations is not None:
             # From the next rollout on: what is learnt from now was seen with the statistics of before.
             self.rollout["seen"] = self.rollout["input"]
 
-    def _judged(self, inputs: Tensor, taken: Tensor) -> tuple[Tensor, np.ndarray]:
-        """The logarithm of each action's probability, and the value of each observation, as learning computes them."""
+    def _judged(
+        self, inputs: Tensor, taken: Tensor, known: Mapping[str, np.ndarray] | None
+    ) -> tuple[Tensor, np.ndarray]:
+        """The logarithm of each action's probability, and the value of each observation: from the outputs that are
+        `known` from acting, or computed as learning computes them."""
+        if known is not None:
+            output = {name: torch.from_numpy(each) for name, each in known.items()}
+            return actions.log_prob_and_entropy(output, taken, self.space)[0], known["value"][:, 0]
         device = next(self.model.parameters()).device
         log_probs, values = [], []
         with torch.no_grad():
@@ -274,8 +304,8 @@ class RolloutSource(Source):
         self.put_back = state["worlds"]
 
 
-def _standardised(advantage: np.ndarray) -> np.ndarray:
-    return ((advantage - advantage.mean()) / (advantage.std() + 1e-8)).astype(np.float32)
+def _standardised(advantage: Tensor) -> Tensor:
+    return (advantage - advantage.mean()) / (advantage.std(correction=0) + 1e-8)
 
 
 def _by_chance(space: Any, rng: np.random.Generator) -> np.ndarray:
