@@ -244,11 +244,8 @@ class Task(Protocol):
         what companions learnt (a whitening), or `model` itself."""
         return model
 
-    def together(
-        self, members: Mapping[str, Mapping[str, Any]], plain: Mapping[str, Mapping[str, Any]]
-    ) -> dict[str, Json]:
-        """What the predictions files of several seeds say together, by member, shown beside the metrics as `details`
-        are; `plain` holds those of the simplest model."""
+    def together(self, members: Mapping[str, Table], plain: Mapping[str, Table]) -> dict[str, Json]:
+        """What several seeds' predictions files, by member, say together; `plain` holds the simplest model's."""
         return {}
 
     def sampler(self, rows: Rows, seed: int) -> Sampler | None:
@@ -297,7 +294,7 @@ class Source(Protocol):
         return False
 
     def news(self) -> dict[str, float]:
-        """What is to be logged of the source itself since the last call (what episodes came to)."""
+        """What is to be logged of the source itself since the last call (returns of episodes)."""
         return {}
 
     def state_dict(self) -> dict[str, Any]: ...
@@ -305,8 +302,8 @@ class Source(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
     def pieces(self) -> Mapping[str, Callable[[], Mapping[str, Any]] | None]:
-        """What is too large to be written at every save: names of pieces that never change, and how to get the arrays
-        of those that were not named at the last save (None: it lies there). What is named no more is dropped."""
+        """What is too large for every save: names of pieces that never change, and how to get the arrays of those that
+        were not named at the last one (None: it lies there). What is named no more is dropped."""
         return {}
 
     def load_pieces(self, read: Callable[[str], Mapping[str, Any]]) -> None:
@@ -338,8 +335,7 @@ class SourceSpec(Protocol):
     def open(self, opening: Opening) -> Source: ...
 
     def remarks(self, opening: Opening) -> list[str]:
-        """What is to be known before it is opened (the memory it takes), in words, said aloud. Raises ResourceError
-        where it does not fit."""
+        """What it will take, said before it is opened. Raises ResourceError where that is not there."""
         return []
 
 

@@ -1,7 +1,7 @@
 """Atari games as Mnih et al. 2015 and Machado et al. 2018 ("Revisiting the Arcade Learning Environment") set them up.
 
 Each action holds for four frames; what is seen is the brighter of the last two, grey, 84 x 84, and the network sees the
-last four such pictures (data/worlds.py stacks them). Actions stick with probability 0.25. In training alone a lost life
+last four such pictures (data/worlds/ stacks them). Actions stick with probability 0.25. In training alone a lost life
 ends the episode and rewards count by their sign; what is measured is whole games and their true score.
 """
 

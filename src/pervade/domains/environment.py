@@ -164,7 +164,7 @@ class Environment(Domain):
         return self.limit or self.longest
 
     def plan(self, **settings: Any) -> worlds.Plan:
-        """What data/worlds.py opens. `settings` are fields of `Plan`."""
+        """What data/worlds/ opens. `settings` are fields of `Plan`."""
         given = {"count": self.environments, "processes": self.processes, **settings}
         return worlds.Plan(
             self.name,

@@ -150,9 +150,7 @@ class DQN(Task):
     def replies(self, model: Module, rows: Rows, train: Rows, context: Context) -> dict[str, Json]:
         return acting.watched(self, model, rows, context)
 
-    def together(
-        self, members: Mapping[str, Mapping[str, Any]], plain: Mapping[str, Mapping[str, Any]]
-    ) -> dict[str, Json]:
+    def together(self, members: Mapping[str, Table], plain: Mapping[str, Table]) -> dict[str, Json]:
         return acting.across_seeds(members, plain)
 
     def inner(self, output: Mapping[str, np.ndarray], space: actions.Space) -> dict[str, np.ndarray]:
