@@ -117,12 +117,8 @@ class DQN(Task):
         if step % self.target_every or context.companions is None:
             return
         with torch.no_grad():
-            if self.target_rate < 1:
-                for old, new in zip(context.companions.parameters(), model.parameters(), strict=True):
-                    old.lerp_(new, self.target_rate)
-            else:
-                for old, new in zip(context.companions.parameters(), model.parameters(), strict=True):
-                    old.copy_(new)
+            old, new = list(context.companions.parameters()), list(model.parameters())
+            torch._foreach_lerp_(old, new, self.target_rate)
             for before, now in zip(context.companions.buffers(), model.buffers(), strict=True):
                 before.copy_(now)
 
