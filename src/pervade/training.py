@@ -81,7 +81,8 @@ class Training:
         self.run, self.recipe, self.domain, self.rows, self.options = run, recipe, domain, rows, options
         self.validation = rows.where("split", "validation") if "split" in rows else rows.select([])
         self.metric = _metric(recipe, domain) if len(self.validation) else None
-        self.network, self.base = build(run, recipe, domain, device, options.screen)
+        with _threads(recipe.threads):  # orthogonal first weights are rounded otherwise by another number of them
+            self.network, self.base = build(run, recipe, domain, device, options.screen)
         companions = recipe.task.companions(self.network, domain)
         if companions is not None:
             companions.to(device)
@@ -152,12 +153,8 @@ class Training:
 
     def go(self) -> None:
         """Trains to the end, with as many threads as the recipe asks for."""
-        threads = torch.get_num_threads()
-        torch.set_num_threads(self.recipe.threads or threads)
-        try:
+        with _threads(self.recipe.threads):
             self._go()
-        finally:
-            torch.set_num_threads(threads)
 
     def _go(self) -> None:
         found = checkpoint.load_state(self.run, self.learner, self.base)
@@ -366,6 +363,17 @@ class Training:
         finally:
             for each, handler in before.items():
                 signal.signal(each, handler)
+
+
+@contextmanager
+def _threads(number: int | None) -> Iterator[None]:
+    """Inside, torch computes with as many; None: as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def build(

@@ -1,0 +1,58 @@
+"""Trains one agent in a process of its own: `python -m tests.acting_run NAME FOLDER [KILL_AT_STEP]`.
+
+With KILL_AT_STEP the process kills itself (SIGKILL, nothing is cleaned up) in the middle of that optimiser step. Run it
+again without, and it goes on from the last saved state.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from pervade import api
+from pervade.api import Run
+from pervade.core import runtime
+from pervade.training import Options
+from tests.toys.run import kill_at
+
+FEW = ("domain.episodes=12",)
+REPLAY = ("source.begin=200", "source.steps=256", "source.every=16", "source.lessons=8", "source.size=1500")
+AGENTS: dict[str, dict[str, Any]] = {
+    "ppo": {"data": "gym://CartPole-v1", "steps": 4096, "settings": FEW},
+    "dqn": {
+        "data": "gym://CartPole-v1",
+        "algorithm": "dqn",
+        "steps": 2600,
+        "settings": (
+            *FEW,
+            *REPLAY,
+            "source.priority=0.6",
+            "source.ahead=3",
+            "task.dueling=true",
+            "domain.environments=2",
+        ),
+    },
+    "ppo-in-processes": {
+        "data": "gym://Acrobot-v1",
+        "steps": 2048,
+        "settings": (*FEW, "domain.processes=2", "domain.environments=4", "source.steps=128"),
+    },
+    "continuous": {"data": "gym://Pendulum-v1", "steps": 4096, "settings": FEW},
+}
+
+
+def trained(name: str, folder: Path) -> Run:
+    """Trains, or goes on training; saves as often as it can."""
+    options = Options(save_every=0.2)
+    if (folder / "recipe.yaml").exists():
+        return api.resume(folder, options=options)
+    return api.fit(**AGENTS[name], name=folder.name, runs=folder.parent, options=options)
+
+
+if __name__ == "__main__":
+    runtime.prepare()
+    agent, place, kill = sys.argv[1:]
+    if int(kill):
+        kill_at(int(kill))
+    trained(agent, Path(place))
