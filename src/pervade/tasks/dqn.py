@@ -117,7 +117,8 @@ class DQN(Task):
         if step % self.target_every or context.companions is None:
             return
         with torch.no_grad():
-            old, new = list(context.companions.parameters()), list(model.parameters())
+            old: list[Tensor] = list(context.companions.parameters())
+            new: list[Tensor] = list(model.parameters())
             torch._foreach_lerp_(old, new, self.target_rate)
             for before, now in zip(context.companions.buffers(), model.buffers(), strict=True):
                 before.copy_(now)
