@@ -97,13 +97,15 @@ def measure(wanted: Wanted, steps: int, seeds: int) -> list[list[str]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--long", action="store_true", help="LunarLander")
+    parser.add_argument("--only", default="", help="an environment or an algorithm, such as dqn")
     parser.add_argument("--steps", type=int, help="fewer, for a trial")
     parser.add_argument("--seeds", type=int, help="fewer, for a trial")
     given = parser.parse_args()
     print("| environment | asked | seeds that reach it | mean | interquartile mean (95%) | zoo | |")
     print("|---|---|---|---|---|---|---|")
     rows = []
-    for each in LONG if given.long else SHORT:
+    asked = [each for each in (LONG if given.long else SHORT) if given.only in f"{each.environment} {each.algorithm}"]
+    for each in asked:
         rows += measure(each, given.steps or each.steps, given.seeds or each.seeds)
     head = ("", "seed", "mean return", "95% interval", "episodes", "drawn from the policy", "worst tenth", "seconds")
     print(f"\n| {' | '.join(head)} |\n|{'---|' * len(head)}")
