@@ -16,14 +16,14 @@ from pervade.core import runtime
 from pervade.training import Options
 from tests.toys.run import kill_at
 
-FEW = ("domain.episodes=12",)
-REPLAY = ("source.begin=200", "source.steps=256", "source.every=16", "source.lessons=8", "source.size=1500")
+FEW = ("domain.episodes=6",)
+REPLAY = ("source.begin=200", "source.steps=256", "source.every=16", "source.lessons=4", "source.size=1000")
 AGENTS: dict[str, dict[str, Any]] = {
     "ppo": {"data": "gym://CartPole-v1", "steps": 4096, "settings": FEW},
     "dqn": {
         "data": "gym://CartPole-v1",
         "algorithm": "dqn",
-        "steps": 2600,
+        "steps": 2000,
         "settings": (
             *FEW,
             *REPLAY,
@@ -34,7 +34,7 @@ AGENTS: dict[str, dict[str, Any]] = {
         ),
     },
     "ppo-in-processes": {
-        "data": "gym://Acrobot-v1",
+        "data": "gym://CartPole-v1",
         "steps": 2048,
         "settings": (*FEW, "domain.processes=2", "domain.environments=4", "source.steps=128"),
     },

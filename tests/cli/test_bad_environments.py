@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests import own_environments
 
@@ -18,6 +19,7 @@ DQN = (*FEW, "--algorithm", "dqn", "-osource.begin=20", "-osource.steps=20", "-o
 
 @pytest.fixture(autouse=True)
 def _mine(workplace: Path) -> Iterator[None]:
+    torch.set_num_threads(1)  # such networks are too small for more
     with own_environments.written(workplace):
         yield
 
@@ -125,7 +127,11 @@ def test_a_memory_larger_than_there_is(pervade, workplace: Path) -> None:
         ("ShapeChangesLater", ["observation of shape (5,), where observation_space says (3,)"]),
     ],
 )
-@pytest.mark.parametrize("settings", [PPO, (*DQN, "--steps", "1400")], ids=["ppo", "dqn"])
+@pytest.mark.parametrize(
+    "settings",
+    [PPO, (*DQN, "-osource.steps=200", "-osource.every=50", "-osource.lessons=1", "--steps", "1420")],
+    ids=["ppo", "dqn"],
+)
 def test_what_only_training_finds_out(settings: tuple, name: str, words: list[str], pervade) -> None:
     outcome = pervade("train", f"gym://mine:{name}", *settings, "-odomain.longest=1000000")
     assert outcome.status in (1, 2)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from gymnasium import spaces as library
 
 from pervade import api
@@ -23,6 +24,7 @@ SMALL = ("domain.environments=2", "domain.episodes=2", "source.steps=16", "sourc
 @pytest.fixture(autouse=True)
 def _mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
+    torch.set_num_threads(1)  # such networks are too small for more
     with own_environments.written(tmp_path):
         yield
 
@@ -184,7 +186,7 @@ def test_dqn_learns_in_every_form(name: str, tmp_path: Path) -> None:
 
 
 def test_any_network_for_pictures_may_look(tmp_path: Path) -> None:
-    settings = (*SMALL, "model.network.width=8")
+    settings = (*SMALL, "model.network.width=8", "precision=fp32", "domain.episodes=1")
     run = api.fit(
         "gym://mine:Pictures",
         model="resnet18",

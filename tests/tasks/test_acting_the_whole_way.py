@@ -55,7 +55,7 @@ def assert_same_memory(one: RunDirectory, other: RunDirectory) -> None:
     """What was remembered is the same, though it was written in other pieces."""
     first, second = remembered(one), remembered(other)
     assert first.keys() == second.keys()
-    assert len(first) == 1500
+    assert len(first) == 1000
     assert first == second
 
 
@@ -77,7 +77,7 @@ def remembered(run: RunDirectory) -> dict[tuple[int, int], tuple]:
                 found[place, number] = moment
             start += b - a
     latest = {place: max(number for p, number in found if p == place) for place, _ in found}
-    return {key: each for key, each in found.items() if key[1] > latest[key[0]] - 750}
+    return {key: each for key, each in found.items() if key[1] > latest[key[0]] - 500}
 
 
 def test_the_same_seed_is_the_same_agent(whole: dict[str, api.Run], tmp_path: Path) -> None:
@@ -93,16 +93,16 @@ def test_what_is_measured(name: str, whole: dict[str, api.Run]) -> None:
     result = run.evaluate()
     columns = read_columns(run.directory.predictions("last", "test"))
     assert set(columns) == {"row", "id", "group", "return", "length", "cut", "seed", "drawn"}
-    assert list(columns["seed"]) == [*range(10_000_000, 10_000_012)] * 2
-    assert list(columns["drawn"]) == [False] * 12 + [True] * 12
-    assert columns["group"][0] == columns["group"][12]  # the same beginning
+    assert list(columns["seed"]) == [*range(10_000_000, 10_000_006)] * 2
+    assert list(columns["drawn"]) == [False] * 6 + [True] * 6
+    assert columns["group"][0] == columns["group"][6]  # the same beginning
     assert columns["group"][0] != columns["group"][1]
     totals = np.asarray(columns["return"])
-    assert result["metrics"]["mean_return"]["value"] == pytest.approx(totals[:12].mean())
-    assert result["metrics"]["mean_return"]["n"] == 12
-    assert result["metrics"]["mean_return_drawn"]["value"] == pytest.approx(totals[12:].mean())
+    assert result["metrics"]["mean_return"]["value"] == pytest.approx(totals[:6].mean())
+    assert result["metrics"]["mean_return"]["n"] == 6
+    assert result["metrics"]["mean_return_drawn"]["value"] == pytest.approx(totals[6:].mean())
     assert result["details"]["baseline"]["name"] == "a random policy"
-    if name != "continuous":  # half a minute's learning is little for the pendulum
+    if name.startswith("ppo"):  # a moment's learning is little for the others
         assert result["details"]["baseline"]["differences"]["mean_return"]["difference"] > 0
     if name == "ppo":
         assert (totals == np.asarray(columns["length"])).all()  # CartPole gives 1 a step
@@ -116,8 +116,8 @@ def test_a_single_episode_is_that_of_the_evaluation(name: str, whole: dict[str, 
     columns = read_columns(run.directory.predictions("last", "test"))
     (alone,) = run.predict(["10000003"])
     assert (alone["return"], alone["length"]) == (columns["return"][3], columns["length"][3])
-    several = run.predict([str(10_000_000 + i) for i in (11, 3, 0)])
-    assert [each["return"] for each in several] == [columns["return"][i] for i in (11, 3, 0)]
+    several = run.predict([str(10_000_000 + i) for i in (5, 3, 0)])
+    assert [each["return"] for each in several] == [columns["return"][i] for i in (5, 3, 0)]
     # Evaluated again, the file says the same again.
     run.evaluate()
     again = read_columns(run.directory.predictions("last", "test"))
@@ -125,7 +125,7 @@ def test_a_single_episode_is_that_of_the_evaluation(name: str, whole: dict[str, 
         np.testing.assert_array_equal(columns[column], again[column])
 
 
-@pytest.mark.parametrize("name", AGENTS)
+@pytest.mark.parametrize("name", ["ppo", "dqn", "continuous"])
 def test_an_episode_to_look_at(name: str, whole: dict[str, api.Run]) -> None:
     run = whole[name]
     episode = run.evaluate()["details"]["episode"]

@@ -25,6 +25,7 @@ from tests.acting import fitted
 @pytest.fixture(autouse=True)
 def _mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
+    torch.set_num_threads(1)  # such networks are too small for more
     with own_environments.written(tmp_path):
         yield
 
