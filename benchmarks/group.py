@@ -1,5 +1,5 @@
 """All measurements of one group, one after another: `make bench-frame` (30 minutes on 2 cores), `make bench-image`,
-`make bench-text`.
+`make bench-text`, `make bench-rl` (45 minutes), `make bench-rl-long` (90 minutes).
 
     python benchmarks/group.py frame
 
@@ -27,6 +27,8 @@ GROUPS = {
         "time_limit",
     ),
     "text": ("encoder", "text_trainer", "python_docs", "writing_speed", "pretraining", "questions"),
+    "rl": ("rl_scores", "rl_speed", "rl_time_to_solve", "rl_agents"),
+    "rl-long": ("rl_scores --long", "rl_pong"),
 }
 
 
@@ -40,12 +42,14 @@ def hardware() -> str:
 def main(group: str) -> None:
     print(f"{datetime.date.today().isoformat()}; {hardware()}", flush=True)
     failed = []
-    for name in GROUPS[group]:
+    for line in GROUPS[group]:
+        name, *arguments = line.split()
         script = Path(__file__).with_name(f"{name}.py")
-        print(f"\n## {name}\n\n`python benchmarks/{name}.py`\n", flush=True)
+        command = " ".join(["python", f"benchmarks/{name}.py", *arguments])
+        print(f"\n## {name}\n\n`{command}`\n", flush=True)
         environment = {**os.environ, "PYTHONWARNINGS": "default"}
-        if subprocess.run([sys.executable, str(script)], env=environment, check=False).returncode:
-            failed.append(name)
+        if subprocess.run([sys.executable, str(script), *arguments], env=environment, check=False).returncode:
+            failed.append(line)
     if failed:
         sys.exit(f"did not finish: {', '.join(failed)}")
 

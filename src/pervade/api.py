@@ -89,7 +89,7 @@ class Run:
         rows = workflow.load_rows(self.directory, self.recipe().domain, self.screen)
         place = torch.device(runtime.pick_device(device))
         split = SPLITS.get(split, split)
-        with self.screen.bar("evaluating") as bar:
+        with runtime.threads(self.recipe().threads), self.screen.bar("evaluating") as bar:
             return evaluate(self.directory, loaded, rows, split=split, device=place, workers=workers, progress=bar)
 
     def predict(
@@ -336,7 +336,7 @@ def fit(
         with download.announcing(options.screen.say):
             known = model if model is None or isinstance(model, str) else _as_model(model)
             columns = flags.get("label_column"), flags.get("text_column")
-            task, recipe = recipes.choose(data, task, known, flags["init"], tuning, *columns, algorithm)
+            task, recipe = recipes.choose(data, task, known, flags["init"], tuning, *columns, algorithm, settings)
         options.screen.say(f"task: {task}")
     chosen = configure(recipe, settings, **flags)
     if steps is not None:

@@ -160,8 +160,9 @@ def measure(member: RunDirectory, rows: Rows, recipe: Recipe | None, options: Op
     from pervade import report
 
     loaded = checkpoint.load_checkpoint(member, member.require_checkpoint(None), recipe)
-    device = torch.device(runtime.pick_device((recipe or checkpoint.read_recipe(member.recipe)).device))
-    with options.screen.bar("evaluating") as bar:
+    own = recipe or checkpoint.read_recipe(member.recipe)
+    device = torch.device(runtime.pick_device(own.device))
+    with runtime.threads(own.threads), options.screen.bar("evaluating") as bar:
         evaluate(member, loaded, rows, split=final_split(rows), device=device, progress=bar)
     if ranks.rank() == 0:
         report.write(member)

@@ -81,7 +81,9 @@ class Training:
         self.run, self.recipe, self.domain, self.rows, self.options = run, recipe, domain, rows, options
         self.validation = rows.where("split", "validation") if "split" in rows else rows.select([])
         self.metric = _metric(recipe, domain) if len(self.validation) else None
-        with _threads(recipe.threads):  # orthogonal first weights are rounded otherwise by another number of them
+        with runtime.threads(
+            recipe.threads
+        ):  # orthogonal first weights are rounded otherwise by another number of them
             self.network, self.base = build(run, recipe, domain, device, options.screen)
         companions = recipe.task.companions(self.network, domain)
         if companions is not None:
@@ -153,7 +155,7 @@ class Training:
 
     def go(self) -> None:
         """Trains to the end, with as many threads as the recipe asks for."""
-        with _threads(self.recipe.threads):
+        with runtime.threads(self.recipe.threads):
             self._go()
 
     def _go(self) -> None:
@@ -209,6 +211,11 @@ class Training:
         learner, now = self.learner, self.plan.elapsed
         means = learner.averages()
         news = self.source.news() if ranks.world() == 1 else {}
+        if news.get("begun_anew"):
+            self.options.screen.say(
+                f"{news['begun_anew']:g} environments could not be put back where they were and began a new episode: "
+                "what follows is not what would have followed without the stop"
+            )
         if self.limit is not None and "episode_length" in news:
             self.limit.note_length(news["episode_length"])
         rate = moment.rows * self.log_every / max(now - self.log.last_time, 1e-9)
@@ -363,17 +370,6 @@ class Training:
         finally:
             for each, handler in before.items():
                 signal.signal(each, handler)
-
-
-@contextmanager
-def _threads(number: int | None) -> Iterator[None]:
-    """Inside, torch computes with as many; None: as before."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def build(

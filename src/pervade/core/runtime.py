@@ -21,6 +21,8 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +91,19 @@ def _set_threads(threads: int) -> None:
     torch: Any = sys.modules.get("torch")  # not imported here: that takes seconds, and may not be wanted at all
     if torch is not None:
         torch.set_num_threads(threads)
+
+
+@contextmanager
+def threads(number: int | None) -> Iterator[None]:
+    """Inside, torch computes with so many threads; None: with as many as it does anyway."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(number or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def training_precision(device: str, asked: str = "auto") -> str:

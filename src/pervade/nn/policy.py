@@ -40,7 +40,7 @@ class PolicyNetwork(nn.Module):
             x = self.observations(x)
         output: Output = self.network(x)
         if self.log_deviation is not None:
-            output["log_deviation"] = self.log_deviation.expand(len(input), -1)
+            output["log_deviation"] = self.log_deviation.repeat(len(input), 1)
         return output
 
     def observe(self, observations: np.ndarray) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -36,6 +37,7 @@ def choose(
     label_column: str | None = None,
     text_column: str | None = None,
     algorithm: str | None = None,
+    settings: Sequence[str] = (),
 ) -> tuple[str, Recipe]:
     """The task, detected from the source unless given, and its recipe for the model, its first weights, and how these
     are tuned ("freeze", "lora").
@@ -55,7 +57,8 @@ def choose(
     module = there[task][0]
     if algorithm is not None and not hasattr(module, "ALGORITHMS"):
         raise ConfigError(f"--algorithm {algorithm!r} is for acting in an environment (gym://NAME), not for {task}")
-    recipe: Recipe = module.recipe(model, task, init, source, **({"algorithm": algorithm} if algorithm else {}))
+    acting = {"algorithm": algorithm, "settings": settings} if hasattr(module, "ALGORITHMS") else {}
+    recipe: Recipe = module.recipe(model, task, init, source, **acting)
     if tuning is None:
         return task, recipe
     if isinstance(recipe.init, Random):

@@ -10,7 +10,7 @@ pervade train gym://CartPole-v1 --init agent.zip     goes on from an agent of St
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -55,8 +55,10 @@ def recipe(
     init: str | Initializer | None = None,
     source: Any = None,
     algorithm: str | None = None,
+    settings: Sequence[str] = (),
 ) -> Recipe:
-    """PPO unless `algorithm` says otherwise. Raises ConfigError where there is no such algorithm, DataError where the
+    """PPO unless `algorithm` says otherwise. Of `settings` those are looked at that the environment cannot be made
+    without (domain.arguments). Raises ConfigError where there is no such algorithm, DataError where the
     environment cannot be used."""
     starting = None if init is None else starting_from(init)
     agent = _agent(starting)
@@ -64,7 +66,11 @@ def recipe(
     if chosen not in ALGORITHMS:
         raise ConfigError(f"--algorithm {chosen!r} is unknown; {nearest(chosen, ALGORITHMS)}")
     name = environments.name_of(source) if environments.is_address(source) else ""
-    about = environments.look(name) if name else None
+    wanted = [each for each in settings if each.startswith("domain.arguments")]
+    arguments = spec.change({"domain": {"arguments": {}}}, wanted)["domain"]["arguments"]
+    if not isinstance(arguments, dict):
+        raise ConfigError(f"domain.arguments: {arguments!r} is no set of arguments; write {{name: value}}")
+    about = environments.look(name, arguments) if name else None
     kind = "" if about is None else "pictures" if about.observation["picture"] else "long" if is_long(about) else ""
     made = RECIPES[chosen, kind]()
     found = replace(made, domain=replace(_domain(made.domain), name=name))

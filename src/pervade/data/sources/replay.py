@@ -48,6 +48,13 @@ class Replay(SourceSpec):
     priority: Annotated[float, Field(ge=0)] = 0.0  # power of the surprise; 0: each moment as likely as any
     weight: Annotated[float, Field(ge=0, le=1)] = 0.4  # power of importance weights at first; it rises to 1
 
+    def __post_init__(self) -> None:
+        if self.steps < self.every:
+            raise ConfigError(
+                f"source.steps {self.steps} is less than source.every {self.every}: a pass holds one lesson at least; "
+                "raise the one or lower the other"
+            )
+
     def open(self, opening: Opening) -> Source:
         if opening.world > 1:
             raise ConfigError("reinforcement learning runs in one process; start it without torchrun")
@@ -67,7 +74,8 @@ class Replay(SourceSpec):
         return [f"memory: {self.size:,} moments, {memory.size(layout.bytes)} when full (-o source.size)"]
 
     def steps_per_pass(self, environments: int) -> int:
-        return self.steps
+        """As many as are acted: all environments take as many steps between two lessons."""
+        return max(self.steps // self.every, 1) * math.ceil(self.every / environments) * environments
 
 
 class ReplaySource(Source):
@@ -246,7 +254,8 @@ class ReplaySource(Source):
     def news(self) -> dict[str, float]:
         episodes, self.episodes = self.episodes, []
         told = worlds.news(episodes, self.steps_taken, 0 if self.worlds is None else self.worlds.crashes)
-        told |= {"begun_anew": self.begun_anew} if self.begun_anew else {}
+        anew, self.begun_anew = self.begun_anew, 0  # told once
+        told |= {"begun_anew": anew} if anew else {}
         return {**told, "epsilon": self.epsilon}
 
     # the state

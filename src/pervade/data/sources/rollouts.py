@@ -281,7 +281,8 @@ class RolloutSource(Source):
     def news(self) -> dict[str, float]:
         episodes, self.episodes = self.episodes, []
         told = worlds.news(episodes, self.steps_taken, 0 if self.worlds is None else self.worlds.crashes)
-        return told | ({"begun_anew": self.begun_anew} if self.begun_anew else {})
+        anew, self.begun_anew = self.begun_anew, 0  # told once
+        return told | ({"begun_anew": anew} if anew else {})
 
     # the state
 
