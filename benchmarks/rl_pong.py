@@ -1,5 +1,6 @@
-"""Pong by its recipe in an hour (`pervade train gym://ALE/Pong-v5 --steps 4000000 --time-limit 60m`): what it scores, what takes time.
+"""Pong by its recipe in an hour: what it scores, and what takes time.
 
+    pervade train gym://ALE/Pong-v5 --steps 4000000 --time-limit 60m     the training alone
     python benchmarks/rl_pong.py [--time-limit 60m] [--film FILE.gif] [--passes 4]
 
 The limit covers training, evaluation and report, but not the imports before. The score is that of whole
