@@ -77,9 +77,10 @@ class Twin(nn.Module):
 
     def forward(self, input: Tensor, mask: Tensor | None = None) -> Output:
         # Elsewhere what everybody's tools can follow: exporters, compilers, second derivatives.
-        if self.training and torch.is_grad_enabled() and not torch.is_autocast_enabled(input.device.type):
+        if self.training and not torch.is_autocast_enabled(input.device.type):
             heads = [part for head in self.head.values() for part in (head.weight, head.bias)]
-            weights = [*self.weight, *self.bias, *heads]
+            # torch's lists of parameters take microseconds to go through, which is much of such a step.
+            weights = [*self.weight._parameters.values(), *self.bias._parameters.values(), *heads]
             found = _Together.apply(input, self.bodies, self.units, self.activation, len(self.names), *weights)
             return dict(zip(self.names, found, strict=True))
         act = ACTIVATIONS[self.activation]

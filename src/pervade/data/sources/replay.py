@@ -9,6 +9,8 @@ Axis letters: n rows of a batch, e environments.
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -99,6 +101,8 @@ class ReplaySource(Source):
         self.drawn: tuple[np.ndarray, np.ndarray] | None = None
         self.put_back: dict[str, Any] = {}
         self.begun_anew = 0  # environments that could not be put back
+        self.rng = seeds.generator(opening.seed, 29)
+        self.respond = responder(self.model)
 
     def __len__(self) -> int:
         return max(self.spec.steps // self.spec.every, 1) * self.spec.lessons
@@ -123,11 +127,14 @@ class ReplaySource(Source):
 
     def _act(self, steps: int) -> None:
         """`steps` of all environments together, and what came of them into the memory."""
-        opened, task, spec = self._open(), self.task, self.spec
-        respond = responder(self.model)
-        rounds = math.ceil(steps / self.count)
-        rng = seeds.generator(self.seed, 29, self.steps_taken)
-        noise = task.noise(self.space, (rounds, self.count), rng)
+        opened = self._open()
+        quick = isinstance(self.model, PolicyNetwork) and self.model.quick
+        with contextlib.nullcontext() if quick else still(self.model):  # whose modes cost more than its answer
+            self._steps(opened, math.ceil(steps / self.count))
+
+    def _steps(self, opened: worlds.Worlds, rounds: int) -> None:
+        task, spec, respond = self.task, self.spec, self.respond
+        noise = task.noise(self.space, (rounds, self.count), self.rng)
         newest = self.domain.observation["shape"][0] // self.domain.stack
         for place in opened.broken_off():
             self.memory.break_off(place)
@@ -170,26 +177,22 @@ class ReplaySource(Source):
     # lessons
 
     def __iter__(self) -> Iterator[Batch]:
+        self.respond = responder(self.model)
         if self.steps_taken < self.spec.begin:
-            with still(self.model):
-                self._act(self.spec.begin - self.steps_taken)
+            self._act(self.spec.begin - self.steps_taken)
             while not self.memory.usable(self.spec.ahead).any():  # a beginning that is too short to tell of
                 self._act(self.count)
             if isinstance(self.model, PolicyNetwork):  # from what was seen by chance, once and for all
-                self.model.observe(self.memory.observe(*self._uniform(min(self.memory.moments, 1000), self._rng())))
+                self.model.observe(self.memory.observe(*self._uniform(min(self.memory.moments, 1000), self.rng)))
         while self.position < len(self):
             if self.lesson == 0:
-                with still(self.model):
-                    self._act(self.spec.every)
+                self._act(self.spec.every)
             batch = self._batch()
             self.lesson = (self.lesson + 1) % self.spec.lessons
             self.lessons_taken += 1
             self.position += 1
             yield batch
         self.position = 0
-
-    def _rng(self) -> np.random.Generator:
-        return seeds.generator(self.seed, 31, self.lessons_taken)
 
     def _uniform(self, number: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Usable moments, each as likely as any: what is drawn in vain is drawn again."""
@@ -208,7 +211,7 @@ class ReplaySource(Source):
         return places[:number], ats[:number]
 
     def _batch(self) -> Batch:
-        rng, ring, spec = self._rng(), self.memory, self.spec
+        rng, ring, spec = self.rng, self.memory, self.spec
         weight = np.ones(self.batch_size, np.float32)
         if self.priorities is None or self.priorities.total <= 0:
             place, at = self._uniform(self.batch_size, rng)
@@ -270,6 +273,7 @@ class ReplaySource(Source):
             "episodes": episodes,
             "worlds": self.put_back if self.worlds is None else self.worlds.state_dict(),
             "memory": self.memory.state_dict(),
+            "random": copy.deepcopy(self.rng.bit_generator.state),
             **priorities,
         }
 
@@ -281,6 +285,7 @@ class ReplaySource(Source):
             setattr(self, name, state[name])
         self.episodes = [worlds.Episode(*each) for each in state["episodes"]]
         self.put_back = state["worlds"]
+        self.rng.bit_generator.state = state["random"]
         self.memory.load_state_dict(state["memory"])
         if self.priorities is not None:
             self.priorities.tree[:] = state["tree"]
