@@ -107,11 +107,11 @@ def after_the_first_pass(begin: Callable[[], Any], end: Callable[[], Any]) -> It
 
     def again(learner: Any, source: Any, passes: int) -> Iterator[Any]:
         for moment in fit(learner, source, passes):
+            if moment.kind == "pass" and moment.passes == passes:
+                end()  # before it is seen, since nobody comes back after the last
             yield moment
             if moment.kind == "pass" and moment.passes == 1:
                 begin()
-            if moment.kind == "pass" and moment.passes == passes:
-                end()
 
     Learner.fit = again  # type: ignore[method-assign]
     try:
