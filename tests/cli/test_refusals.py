@@ -156,7 +156,7 @@ def test_output_folder_cannot_be_written(pervade, photos: Path) -> None:
         (["--name", "a/b"], "--name 'a/b' cannot be a folder's name"),
         (["--name", "n" * 300], "cannot write to runs: File name too long"),
         (["-o", "batch_size=0"], "batch_size: 0 does not fit"),
-        (["-o", "epochs=0"], "epochs: 0 does not fit"),
+        (["-o", "epochs=-1"], "epochs: -1 does not fit"),
         (["-o", "micro_batch=0"], "micro_batch: 0 does not fit"),
         (["-o", "seed=-1"], "seed: -1 does not fit"),
         (["-o", "workers=-1"], "workers: -1 does not fit"),

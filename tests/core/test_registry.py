@@ -34,7 +34,7 @@ def test_only_registered_names(name: str) -> None:
 def test_nearest_name() -> None:
     with pytest.raises(ConfigError, match=r"unknown model 'resnet81'; did you mean 'resnet18'\?"):
         registry.find("model", "resnet81")
-    with pytest.raises(ConfigError, match=r"unknown schedule 'zzz'; allowed: constant, cosine, one-cycle"):
+    with pytest.raises(ConfigError, match=r"unknown schedule 'zzz'; allowed: constant, cosine, linear, one-cycle"):
         registry.find("schedule", "zzz")
 
 
