@@ -7,20 +7,48 @@ length), its seed, and whether actions were the likeliest or drawn from the poli
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch.nn import Module
 
-from pervade.core.protocols import Context, Domain, Plain, PlainFeatures
+from pervade.core.protocols import Context, Domain, Plain, PlainFeatures, Task
 from pervade.core.types import Batch, Json, Output, Rows, Table
 from pervade.engine import episodes, film
 from pervade.metrics import returns
 from pervade.nn import actions
 
-QUESTION = "act"  # what every agent's task answers, so that two may be compared however they learnt
 LIKELIEST = "likeliest action"  # the mode of rows that are not drawn (domains/environment.py)
+
+
+class Agent(Task):
+    """What a task of acting has beside its loss. It says itself what acting asks of the network (`asks`, `noise`,
+    `act`), and what is shown beside a film (`shown`, `inner`)."""
+
+    question: ClassVar[str] = "act"  # which all agents answer, so that two may be compared however they learnt
+    dense: ClassVar[bool] = True
+
+    def infer(self, model: Module, batch: Batch, context: Context) -> Output:
+        return measured(self, model, batch, context)
+
+    def predictions(self, output: Output, batch: Batch, context: Context) -> Table:
+        return table(output, batch)
+
+    def metrics(self, domain: Domain) -> Mapping[str, Any]:
+        return metrics(domain)
+
+    def plain(self, features: PlainFeatures, train: Rows, columns: Mapping[str, Any], domain: Domain) -> Plain | None:
+        return random_policy(features, columns, domain)
+
+    def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:
+        return answers(table)
+
+    def replies(self, model: Module, rows: Rows, train: Rows, context: Context) -> dict[str, Json]:
+        return watched(self, model, rows, context)
+
+    def together(self, members: Mapping[str, Table], plain: Mapping[str, Table]) -> dict[str, Json]:
+        return across_seeds(members, plain)
 
 
 def space_of(domain: Domain) -> actions.Space:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -24,10 +24,10 @@ from torch.nn import Module
 from torch.nn import functional as F
 
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import Context, Domain, Plain, PlainFeatures, Task
+from pervade.core.protocols import Context, Domain
 from pervade.core.registry import register
-from pervade.core.types import Batch, Json, Output, Parts, Rows, Table
-from pervade.engine import acting
+from pervade.core.types import Batch, Output, Parts
+from pervade.engine.acting import Agent, space_of
 from pervade.nn import actions
 
 EVALUATION_EPSILON = 0.05  # of episodes that are drawn from the policy, as in Mnih et al. 2015
@@ -35,10 +35,7 @@ EVALUATION_EPSILON = 0.05  # of episodes that are drawn from the policy, as in M
 
 @register("task")
 @dataclass(frozen=True)
-class DQN(Task):
-    question: ClassVar[str] = acting.QUESTION
-    dense: ClassVar[bool] = True
-
+class DQN(Agent):
     double: bool = True
     dueling: bool = False
     target_every: Annotated[int, Field(ge=1)] = 200  # optimiser steps between two copies of the network
@@ -46,7 +43,7 @@ class DQN(Task):
 
     def outputs(self, domain: Domain) -> dict[str, int]:
         """Raises ConfigError where actions are not one choice of a few."""
-        space = acting.space_of(domain)
+        space = space_of(domain)
         if not actions.is_discrete(space) or len(space["sizes"]) > 1:
             raise ConfigError(
                 f"dqn makes one choice a step, and {getattr(domain, 'name', 'this')} takes {actions.describe(space)}; "
@@ -127,28 +124,7 @@ class DQN(Task):
         """The best action's value."""
         return self.values(output).amax(1)
 
-    # measuring
-
-    def infer(self, model: Module, batch: Batch, context: Context) -> Output:
-        return acting.measured(self, model, batch, context)
-
-    def predictions(self, output: Output, batch: Batch, context: Context) -> Table:
-        return acting.table(output, batch)
-
-    def metrics(self, domain: Domain) -> Mapping[str, Any]:
-        return acting.metrics(domain)
-
-    def plain(self, features: PlainFeatures, train: Rows, columns: Mapping[str, Any], domain: Domain) -> Plain | None:
-        return acting.random_policy(features, columns, domain)
-
-    def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:
-        return acting.answers(table)
-
-    def replies(self, model: Module, rows: Rows, train: Rows, context: Context) -> dict[str, Json]:
-        return acting.watched(self, model, rows, context)
-
-    def together(self, members: Mapping[str, Table], plain: Mapping[str, Table]) -> dict[str, Json]:
-        return acting.across_seeds(members, plain)
+    # watching
 
     def inner(self, output: Mapping[str, np.ndarray], space: actions.Space) -> dict[str, np.ndarray]:
         """What is shown beside a film: the values of all actions, and the best one's, (n, …)."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -21,26 +21,23 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import Module
 
-from pervade.core.protocols import Context, Domain, Plain, PlainFeatures, Task
+from pervade.core.protocols import Context, Domain
 from pervade.core.registry import register
-from pervade.core.types import Batch, Json, Output, Parts, Rows, Table
-from pervade.engine import acting
+from pervade.core.types import Batch, Output, Parts
+from pervade.engine.acting import Agent, space_of
 from pervade.nn import actions
 
 
 @register("task")
 @dataclass(frozen=True)
-class PPO(Task):
-    question: ClassVar[str] = acting.QUESTION
-    dense: ClassVar[bool] = True
-
+class PPO(Agent):
     clip: Annotated[float, Field(gt=0)] = 0.2  # ε
     value_clip: Annotated[float, Field(gt=0)] | None = None  # how far a value may move from what it was; None: any
     value_weight: Annotated[float, Field(ge=0)] = 0.5  # c_v
     entropy_weight: Annotated[float, Field(ge=0)] = 0.0  # c_e: more explores longer
 
     def outputs(self, domain: Domain) -> dict[str, int]:
-        space = acting.space_of(domain)
+        space = space_of(domain)
         if actions.is_discrete(space):
             return {"logits": actions.choices(space), "value": 1}
         return {"mean": actions.choices(space), "log_deviation": actions.choices(space), "value": 1}
@@ -64,7 +61,7 @@ class PPO(Task):
         output: Output = model(batch["input"])
         if "action" not in batch:
             return output
-        log_prob, entropy = actions.log_prob_and_entropy(output, batch["action"], acting.space_of(context.domain))
+        log_prob, entropy = actions.log_prob_and_entropy(output, batch["action"], space_of(context.domain))
         return {"log_prob": log_prob, "entropy": entropy, "value": output["value"][:, 0].float()}
 
     def loss(self, output: Output, batch: Batch) -> Parts:
@@ -77,28 +74,7 @@ class PPO(Task):
             return output["logits"].log_softmax(-1).amax(-1)
         return output["value"][:, 0] if output["value"].ndim > 1 else output["value"]
 
-    # measuring
-
-    def infer(self, model: Module, batch: Batch, context: Context) -> Output:
-        return acting.measured(self, model, batch, context)
-
-    def predictions(self, output: Output, batch: Batch, context: Context) -> Table:
-        return acting.table(output, batch)
-
-    def metrics(self, domain: Domain) -> Mapping[str, Any]:
-        return acting.metrics(domain)
-
-    def plain(self, features: PlainFeatures, train: Rows, columns: Mapping[str, Any], domain: Domain) -> Plain | None:
-        return acting.random_policy(features, columns, domain)
-
-    def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:
-        return acting.answers(table)
-
-    def replies(self, model: Module, rows: Rows, train: Rows, context: Context) -> dict[str, Json]:
-        return acting.watched(self, model, rows, context)
-
-    def together(self, members: Mapping[str, Table], plain: Mapping[str, Table]) -> dict[str, Json]:
-        return acting.across_seeds(members, plain)
+    # watching
 
     def inner(self, output: Mapping[str, np.ndarray], space: actions.Space) -> dict[str, np.ndarray]:
         """What is shown beside a film: chances of the actions (or their means), and the value, (n, …)."""
