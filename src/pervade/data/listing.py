@@ -29,6 +29,8 @@ def read(
     Raises DataError where the path is not there or holds nothing of the kind.
     """
     what = content.what
+    if not str(source):
+        raise DataError(f"no folder is named; give a folder of {what}s, or a table ({', '.join(tables.SUFFIXES)})")
     if hub.is_address(source):
         return _finish(*hub.read(str(source), content, wanted), str(source), what)
     path = Path(source)

@@ -102,6 +102,8 @@ class Image(Domain):
     def _read_files(self, sources: Sequence[str | Path]) -> tuple[Rows, list[LeftOut]]:
         found: list[Path] = []
         left_out: list[LeftOut] = []
+        if "" in sources:  # which `Path` takes for the current folder, and nobody meant
+            raise DataError("an empty name is no file; give pictures or folders of pictures")
         for source in map(Path, sources):
             if os.path.isdir(source):  # noqa: PTH112  (Path.is_dir raises where a name is too long)
                 inside, lost = listing.walk(source, pictures.SUFFIXES)
