@@ -6,12 +6,14 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.types import Rows
-from pervade.data import folds, patterns, recordings
+from pervade.data import folds, patterns, recordings, sound_files
 from pervade.domains.sound import Sound, looks_like_sound
 from tests.data.sounds import speakers, tone, write
 
@@ -95,6 +97,17 @@ def test_what_looks_like_sound(tmp_path: Path) -> None:
         False,
         False,
     ]
+
+
+def test_recordings_inside_a_parquet_file(tmp_path: Path) -> None:
+    """As the Hugging Face Hub lays data sets of sound out."""
+    data = [write(tmp_path / f"{i}.wav", tone(440 + i, 0.3)).read_bytes() for i in range(4)]
+    audio = [{"bytes": each, "path": f"{i}.wav"} for i, each in enumerate(data)]
+    pq.write_table(pa.table({"audio": audio, "label": ["a", "b", "a", "b"]}), tmp_path / "said.parquet")
+    assert looks_like_sound(tmp_path / "said.parquet")
+    rows = prepared(Sound(rate=8000), tmp_path / "said.parquet")
+    assert list(rows.column("target")) == ["a", "b", "a", "b"]
+    np.testing.assert_array_equal(rows.column("samples")[1], sound_files.decode(str(tmp_path / "1.wav"), 8000))
 
 
 # rows
