@@ -15,6 +15,8 @@ import numpy as np
 from numpy.random import Generator
 
 FRAME = 0.010  # seconds over which loudness is measured where silence is looked for
+STEPS = 129  # of a filter's response, from 0 to half the rate
+BUMPS = 6  # of a random one
 QUIET = 1e-8  # power below which there is nothing to be louder than
 
 
@@ -121,17 +123,25 @@ def filtered(wave: np.ndarray, response: np.ndarray) -> np.ndarray:
     return passed[: len(wave)].astype(np.float32)
 
 
+def tilted(decibels: float, rate: int) -> np.ndarray:
+    """The response of a spectrum that is steeper or flatter by `decibels` an octave and as it was at 1 kHz. Below 60 Hz
+    it stays at what it is there."""
+    frequencies = np.linspace(0.0, rate / 2, STEPS)
+    response: np.ndarray = decibels * np.log2(np.maximum(frequencies, 60.0) / 1000.0)
+    return response
+
+
 def tilt(wave: np.ndarray, decibels: float, rate: int) -> np.ndarray:
-    """A spectrum steeper or flatter by `decibels` an octave, as it was at 1 kHz: one microphone, or one voice, beside
-    another. Below 60 Hz it stays at what it is there."""
-    frequencies = np.linspace(0.0, rate / 2, 257)
-    return filtered(wave, decibels * np.log2(np.maximum(frequencies, 60.0) / 1000.0))
+    """Through `tilted`: one microphone, or one voice, beside another."""
+    return filtered(wave, tilted(decibels, rate))
 
 
-def equalise(wave: np.ndarray, deviation: float, rng: Generator, bumps: int = 6) -> np.ndarray:
-    """Through a smooth random filter: normal gains of `deviation` decibels at `bumps` places, straight lines between
-    them."""
-    return filtered(wave, rng.normal(0.0, deviation, bumps))
+def microphone(wave: np.ndarray, deviation: float, steepness: float, rate: int, rng: Generator) -> np.ndarray:
+    """Through a smooth filter that is drawn: normal gains of `deviation` decibels at six places of the spectrum, with
+    straight lines between them, and a tilt of `steepness` decibels an octave, normal too."""
+    gains = rng.normal(0.0, 1.0, BUMPS + 1)
+    bumps = np.interp(np.linspace(0.0, 1.0, STEPS), np.linspace(0.0, 1.0, BUMPS), deviation * gains[:BUMPS])
+    return filtered(wave, bumps + tilted(steepness * gains[BUMPS], rate))
 
 
 # what else is heard
