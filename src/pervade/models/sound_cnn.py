@@ -47,8 +47,8 @@ class SoundCNN(Model):
     time_width: Share = 0.15
     band_masks: Annotated[int, Field(ge=0)] = 2
     band_width: Share = 0.15
-    time_warp: Annotated[float, Field(ge=0, le=0.2)] = 0.0  # how far the middle moves in training, as a share
-    band_warp: Annotated[float, Field(ge=0, le=0.2)] = 0.0  # how much the band axis is stretched in training, as a share
+    time_warp: Annotated[float, Field(ge=0, le=0.2)] = 0.1  # how far the middle moves in training, as a share
+    band_warp: Annotated[float, Field(ge=0, le=0.2)] = 0.1  # how much the band axis is stretched in training, as a share
 
     def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
         """Raises ConfigError where the input is no sound, or an answer for every frame is asked."""
