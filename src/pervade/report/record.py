@@ -162,6 +162,13 @@ class Record:
         return {}
 
     @property
+    def held_out_groups(self) -> bool:
+        """Whether each member was tested on one group of the data (a speaker), whose name it has."""
+        groups = {str(each) for each in self.columns.get("group") or []}
+        members = list(self.together.get("members") or {})
+        return bool(members) and self.together.get("kind") != "seeds" and groups.issuperset(members)
+
+    @property
     def done(self) -> float:
         """Passes over the data, judged or not, as far as was logged; 2.4 where a time limit ended the third."""
         return max((entry.get("pass", 0) for entry in self.log), default=0)
