@@ -162,11 +162,9 @@ class Record:
         return {}
 
     @property
-    def held_out_groups(self) -> bool:
-        """Whether each member was tested on one group of the data (a speaker), whose name it has."""
-        groups = {str(each) for each in self.columns.get("group") or []}
-        members = list(self.together.get("members") or {})
-        return bool(members) and self.together.get("kind") != "seeds" and groups.issuperset(members)
+    def held_out_groups(self) -> dict[str, str]:
+        """Member to the group of the data (a speaker) that it was tested on alone; empty where it was not so."""
+        return dict(zip(self.together.get("members") or {}, self.members.get("groups") or (), strict=False))
 
     @property
     def done(self) -> float:

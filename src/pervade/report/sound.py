@@ -17,6 +17,7 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
+from pervade.data import player
 from pervade.nn.mel import mel_filters
 from pervade.report import chart, wording
 from pervade.report.html import render
@@ -103,7 +104,10 @@ def element(data: bytes, label: str, room: Room | None = None) -> Markup:
     whole = clip.seconds
     if whole > LONGEST:
         clip = Clip(clip.samples[: round(LONGEST * clip.rate)], clip.rate)
-    played = data if len(data) <= MOST_BYTES and clip.seconds == whole else write(_small(clip))
+    played = data
+    if len(data) > MOST_BYTES or clip.seconds < whole:
+        small = _small(clip)
+        played = player.wav(small.samples, small.rate)
     return _filled(played, label, room, clip, whole)
 
 
@@ -146,17 +150,6 @@ def read(data: bytes) -> Clip:
         wide[:, 4 - width :] = np.frombuffer(raw, np.uint8).reshape(-1, width)
         values = wide.view("<i4")[:, 0].astype(np.float64) / 2**31
     return Clip(values.reshape(-1, channels).mean(1), rate)
-
-
-def write(clip: Clip) -> bytes:
-    """A wav of 16 bits."""
-    buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(clip.rate)
-        file.writeframes(np.round(np.clip(clip.samples, -1, 1) * 32767).astype("<i2").tobytes())
-    return buffer.getvalue()
 
 
 def _small(clip: Clip) -> Clip:

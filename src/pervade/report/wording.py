@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
 import unicodedata
 from collections.abc import Sequence
@@ -220,8 +221,11 @@ def noun(record: Record, number: int = 2) -> str:
 
 
 def group(record: Record, number: int = 2) -> str:
-    """What rows that belong together are called."""
-    one = "speaker" if heard(record) else "group"
+    """What rows that belong together are called: as the column that says so, where that is a word."""
+    column = str(record.part("domain").get("group_column") or "")
+    named = re.sub(r"[\W_]*(id|name|number|no)?$", "", column.lower()).replace("_", " ")
+    usual = "speaker" if heard(record) else "group"
+    one = named if re.fullmatch(r"[a-z ]{3,20}[a-rt-z]", named) else usual
     return one if number == 1 else f"{one}s"
 
 

@@ -82,9 +82,10 @@ def spread(rows: list[dots.Row], one: str, many: str) -> str:
 
 
 def meaning(record: Record) -> str:
-    if wording.group(record) == "groups":
+    one = wording.group(record, 1)
+    if one == "group":
         return "A group is what the data says belongs together."
-    return "For a speaker is taken what the data gives as a group (its column, or --group-by, or --group-pattern)."
+    return f"For a {one} is taken what the data gives as a group (its column, or --group-by, or --group-pattern)."
 
 
 def _durations(record: Record, found: Measured) -> Section | None:

@@ -30,7 +30,8 @@ TEMPLATE = """\
 <td>{{ row.interval }} <small class="block">{{ row.method }}</small></td></tr>
 {% endfor %}
 </tbody></table></div>
-<p class="note">Each has its own page: {% for name in names %}<a href="members/{{ name|urlencode }}/report.html">{{ name }}</a>
+<p class="note">Each has its own page: {% for name in names %}
+<a href="members/{{ name|urlencode }}/report.html">{{ name }}</a>
 {%- if not loop.last %}, {% endif %}{% endfor %}.</p>
 """
 
@@ -95,7 +96,7 @@ def _what(found: dict[str, Any], record: Record) -> str:
             "mean is over seeds: how far another set of seeds might lie from it, on these very rows."
         )
     if record.held_out_groups:
-        one, many = wording.group(record, 1), wording.group(record)
+        many = wording.group(record)
         return (
             f"Each of the {count} {many} was tested by a model that was trained on the others and never met this one. "
             f"The verdict's figures are of all {wording.count(found['n'])} predictions together, each row once."
@@ -129,9 +130,10 @@ BY_GROUP = """\
 
 def _by_group(metric: str, each: dict[str, Any], record: Record) -> Markup:
     """A line a held-out group with its page, the worst first, and what they say of a group that is still to come."""
+    named = record.held_out_groups
     nature = {"higher_is_better": each.get("higher_is_better", True)}
     rows = [
-        dots.Row(name, Figure.of(metric, {**own, **nature}), link=f"members/{quote(name)}/report.html")
+        dots.Row(named.get(name, name), Figure.of(metric, {**own, **nature}), link=f"members/{quote(name)}/report.html")
         for name, own in each["members"].items()
     ]
     rows.sort(

@@ -16,7 +16,9 @@ from pervade.report.sections.mistakes import MOST, media, predictions, row_of
 
 MOST_WORDS = 500  # of a text that is shown aligned
 MOST_PAIRS = 12  # confusions in the list
-MOST_WORK = 5_000_000  # cells of alignments over all rows, some seconds; beyond it the confusions are of the first rows
+MOST_WORK = 5_000_000  # cells of alignments over all rows, some seconds; what does not fit is left out, and said
+
+KINDS = {"swapped": "substitutions", "missed": "deletions", "added": "insertions"}  # as the predictions file has them
 
 MISTAKES = """\
 <p>{{ wrong|count }} of {{ n|count }} {{ many }} were not written down to the word{% if shown %}. These are the
@@ -56,32 +58,31 @@ WORDS = """\
 {{ {"swapped": "", "missed": " left out", "added": " put in"}[step.kind] }}</small></td>
 <td class="number">{{ times|count }}</td></tr>
 {% endfor %}</tbody></table></div>{% endif %}
-{% if part %}<p class="note">Of the first {{ part|count }} {{ many }}; the others were not compared word by word here,
-for the time it takes.</p>{% endif %}
+{% if part %}<p class="note">Of {{ part|count }} {{ many }}: the others are too long, or too many, to be compared word by
+word for this page.</p>{% endif %}
 """
 
 
 def section(record: Record) -> list[Section]:
-    table = predictions(record, {"row", "text", "reference", "word_errors", "words"})
+    table = predictions(record, {"row", "text", "reference", "words"})
     if record.main is None or table is None:
         return []
     texts = [str(each or "") for each in table["text"]]
     true = [str(each or "") for each in table["reference"]]
     spaced = alignment.has_words(true)
-    found = [_mistakes(record, table, true, texts, spaced), _words(record, true, texts, spaced)]
+    found = [_mistakes(record, table, true, texts, spaced), _words(record, table, true, texts, spaced)]
     return [each for each in found if each is not None]
 
 
 def _mistakes(record: Record, table: dict[str, Any], true: list[str], texts: list[str], spaced: bool) -> Section:
     assert record.main is not None
-    errors, words = (np.asarray(table[name]) for name in ("word_errors", "words"))
-    if not spaced and {"character_errors", "characters"} <= table.keys():
-        errors, words = (np.asarray(table[name]) for name in ("character_errors", "characters"))
+    name = "word" if spaced or "characters" not in table else "character"
+    errors, words = _errors(table, name), np.asarray(table[f"{name}s"])
     wrong = np.flatnonzero(errors > 0)
     # Of as many wrong words those of the shorter text, where more of it is wrong.
     worst = wrong[np.lexsort((words[wrong], -errors[wrong]))][:MOST]
     room, domain = sound.Room(), preprocessing.domain(record, record.main.checkpoint)
-    unit = ("word", "words") if spaced else ("character", "characters")
+    unit = (name, f"{name}s")
     shown = []
     for index in worst.tolist():
         row = row_of(record, table, index)
@@ -113,23 +114,35 @@ def _mistakes(record: Record, table: dict[str, Any], true: list[str], texts: lis
     return Section("mistakes", "Worst mistakes", body)
 
 
-def _words(record: Record, true: list[str], texts: list[str], spaced: bool) -> Section | None:
+def _errors(table: dict[str, Any], unit: str) -> np.ndarray:
+    """(n,): wrong ones of each row, as the file counts them: by kind, or together."""
+    if f"{unit}_errors" in table:
+        return np.asarray(table[f"{unit}_errors"])
+    return np.sum([np.asarray(table[f"{unit}_{kind}"]) for kind in KINDS.values()], axis=0)
+
+
+def _words(record: Record, table: dict[str, Any], true: list[str], texts: list[str], spaced: bool) -> Section | None:
     """Every wrong word of all rows, counted."""
     counts: Counter[Step] = Counter()
     work = compared = said = 0
     for reference, text in zip(true, texts, strict=True):
         pieces = [alignment.units(each, spaced) for each in (reference, text)]
-        work += (len(pieces[0]) + 1) * (len(pieces[1]) + 1)
-        steps = alignment.align(*pieces) if work <= MOST_WORK else None
+        cells = (len(pieces[0]) + 1) * (len(pieces[1]) + 1)
+        steps = alignment.align(*pieces) if work + cells <= MOST_WORK else None
         if steps is None:
-            break
+            continue
+        work += cells
         compared, said = compared + 1, said + len(pieces[0])
         counts.update(step for step in steps if step.kind != "right")
     if not counts:
         return None
-    kinds: Counter[str] = Counter()
+    kinds = dict.fromkeys(KINDS, 0)
     for step, times in counts.items():
         kinds[step.kind] += times
+    counted = {kind: f"{'word' if spaced else 'character'}_{name}" for kind, name in KINDS.items()}
+    if compared == len(true) and set(counted.values()) <= table.keys():
+        # Of several alignments with as few changes, the one that the figures are of.
+        kinds = {kind: int(np.sum(table[column])) for kind, column in counted.items()}
     # As often: in the order of the words, so that the page is the same each time.
     pairs = sorted(((step, times) for step, times in counts.items() if times > 1), key=lambda each: (-each[1], each[0]))
     unit = "words" if spaced else "characters"
