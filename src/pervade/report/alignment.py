@@ -10,6 +10,7 @@ Levenshtein 1966, "Binary codes capable of correcting deletions, insertions, and
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import SequenceMatcher
 from typing import NamedTuple
 
 MOST_CELLS = 250_000  # of the table that an alignment fills: two texts of 500 words
@@ -31,10 +32,12 @@ class Step(NamedTuple):
 
 
 def align(true: Sequence[str], said: Sequence[str]) -> list[Step] | None:
-    """None where both are too long for it. Of several ways with as few changes, the one that swaps first, from the end.
+    """None where both are too long for it. Of several ways with as few changes one that swaps words that are alike.
 
     >>> [step.kind for step in align("one two three four".split(), "one tree four five".split())]
     ['right', 'missed', 'swapped', 'right', 'added']
+    >>> [step.said for step in align(["three"], ["tree", "please"]) if step.kind == "swapped"]
+    ['tree']
     """
     if (len(true) + 1) * (len(said) + 1) > MOST_CELLS:
         return None
@@ -48,7 +51,9 @@ def align(true: Sequence[str], said: Sequence[str]) -> list[Step] | None:
     i, j = len(true), len(said)
     while i or j:
         here = table[i][j]
-        if i and j and table[i - 1][j - 1] + (true[i - 1] != said[j - 1]) == here:
+        swaps = bool(i and j) and table[i - 1][j - 1] + (true[i - 1] != said[j - 1]) == here
+        others = (i and table[i - 1][j] + 1 == here) or (j and table[i][j - 1] + 1 == here)
+        if swaps and (not others or _alike(true[i - 1], said[j - 1])):
             i, j = i - 1, j - 1
             steps.append(Step(true[i], said[j]))
         elif i and table[i - 1][j] + 1 == here:
@@ -58,6 +63,11 @@ def align(true: Sequence[str], said: Sequence[str]) -> list[Step] | None:
             j -= 1
             steps.append(Step("", said[j]))
     return steps[::-1]
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether half of their signs are the same, in order."""
+    return one == other or SequenceMatcher(None, one, other, autojunk=False).ratio() >= 0.5
 
 
 def has_words(texts: Sequence[str]) -> bool:

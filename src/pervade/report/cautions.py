@@ -113,10 +113,9 @@ def _wide(record: Record, result: Result) -> str | None:
     width = headline.high - headline.low
     if width < WIDE:
         return None
-    what = "share of right answers" if headline.name == "accuracy" else wording.inside(headline.name)
     return (
-        f"Only {wording.counted(record, headline.n)} were measured, so the true {what} may lie anywhere in a range "
-        f"{100 * width:.0f} points wide"
+        f"Only {wording.counted(record, headline.n)} were measured, so the true {wording.quantity(headline.name)} may "
+        f"lie anywhere in a range {100 * width:.0f} points wide"
     )
 
 

@@ -245,6 +245,8 @@ class Record:
     def class_counts(self) -> dict[str, Counter[str]]:
         """Split to rows of each class, or label where a row may have several; empty where the target is neither."""
         targets, splits = self.columns.get("target") or [], self.columns.get("split") or []
+        if self.part("task").get("use") == "transcribe":  # what was said
+            return {}
         if not targets or not all(isinstance(each, (str, list)) for each in targets):
             return {}
         counts: dict[str, Counter[str]] = {name: Counter() for name in self.split_counts}

@@ -21,8 +21,8 @@ def measured(result: Result, rows: str, value: str) -> str | None:
         return None
     unit = "words" if headline.name == WORDS else "characters"
     text = (
-        f"On {rows}, its {wording.inside(headline.name)} was {value}: {unit} taken for others, left out or put in, "
-        f"by the {unit} that were said."
+        f"On {rows}, its {wording.inside(headline.name)} was {value}: for every 100 {unit} said, about "
+        f"{100 * (headline.value or 0.0):.0f} are wrong, which is to say taken for another, left out or put in."
     )
     whole = result.figures.get("sentences_right")
     if whole is not None and whole.value is not None:

@@ -137,6 +137,11 @@ def inside(metric: str) -> str:
     return found if not found[1:2].islower() else found.lower()
 
 
+def quantity(metric: str) -> str:
+    """What it is the size of, after "the": 'share of right answers', 'word error rate'."""
+    return "share of right answers" if metric == "accuracy" else inside(metric)
+
+
 def is_share(metric: str) -> bool:
     base = metric.partition("[")[0]
     return base in SHARES or base.startswith(("precision_", "recall_", "tar_at_far_"))

@@ -75,7 +75,7 @@ def spread(rows: list[dots.Row], one: str, many: str) -> str:
         f"{100 * values.std(ddof=1):.1f} points" if wording.in_percent(name) else wording.number(values.std(ddof=1))
     )
     return (
-        f"From {one} to {one} the {wording.inside(name)} differs: {wording.figure(worst.figure)} with "
+        f"From {one} to {one} the {wording.quantity(name)} differs: {wording.figure(worst.figure)} with "
         f"{wording.quoted(worst.name)}, the worst, and {wording.figure(best.figure)} with {wording.quoted(best.name)}, "
         f"the best of {wording.count(len(rows))} {many}. The standard deviation between {many} is {deviation}."
     )
@@ -103,6 +103,8 @@ def _durations(record: Record, found: Measured) -> Section | None:
     for number in range(len(edges) - 1):
         at = np.flatnonzero(part == number).tolist()
         each = found.figure(at) if at else None
+        if each is not None and not each.has_interval:  # every speaker alike, say: 20 right of 20
+            each = found.figure(at, apart=True)
         if each is not None:
             rows.append(dots.Row(_range(edges[number], edges[number + 1]), each))
     if len(rows) < 2:

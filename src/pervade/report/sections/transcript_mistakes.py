@@ -25,10 +25,10 @@ MISTAKES = """\
 {{ shown|length }} with the most wrong {{ units }}. Listen before you blame the model: some may be transcribed wrongly
 {%- endif %}.</p>
 {% if shown %}
-<p class="note legend">Above what was said, below what the model wrote:
-<span class="step swapped"><i>this</i><b>that</b></span> one for another (≠),
-<span class="step missed"><i>this</i><b>&nbsp;</b></span> left out (−),
-<span class="step added"><i>&nbsp;</i><b>that</b></span> put in (+).</p>
+<div class="note legend"><span>Above what was said, below what the model wrote:</span>
+<span><span class="step swapped"><i>this</i><b>that</b></span> one for another</span>
+<span><span class="step missed"><i>this</i><b>&nbsp;</b></span> left out</span>
+<span><span class="step added"><i>&nbsp;</i><b>that</b></span> put in</span></div>
 <div class="heard">
 {% for each in shown %}
 <figure>{{ each.media }}
@@ -58,8 +58,8 @@ WORDS = """\
 {{ {"swapped": "", "missed": " left out", "added": " put in"}[step.kind] }}</small></td>
 <td class="number">{{ times|count }}</td></tr>
 {% endfor %}</tbody></table></div>{% endif %}
-{% if part %}<p class="note">Of {{ part|count }} {{ many }}: the others are too long, or too many, to be compared word by
-word for this page.</p>{% endif %}
+{% if part %}<p class="note">Of {{ part|count }} {{ many }}: the others are too long, or too many, to be compared word
+by word for this page.</p>{% endif %}
 """
 
 
@@ -147,11 +147,15 @@ def _words(record: Record, table: dict[str, Any], true: list[str], texts: list[s
     pairs = sorted(((step, times) for step, times in counts.items() if times > 1), key=lambda each: (-each[1], each[0]))
     unit = "words" if spaced else "characters"
     totals = (
-        f"Of {wording.count(said)} {unit} said, {wording.count(kinds['swapped'])} were taken for another and "
-        f"{wording.count(kinds['missed'])} left out; {wording.count(kinds['added'])} were put in that nobody said."
+        f"Of {wording.count(said)} {unit} said, {_were(kinds['swapped'])} taken for another and "
+        f"{wording.count(kinds['missed'])} left out; {_were(kinds['added'])} put in that nobody said."
         f"{' These mistakes were made more than once:' if pairs else ' No mistake was made twice.'}"
     )
     many = wording.noun(record)
     part = compared if compared < len(true) else 0
     body = render(WORDS, totals=totals, pairs=pairs[:MOST_PAIRS], part=part, many=many)
     return Section("wrong-words", f"Which {unit} go wrong", body)
+
+
+def _were(number: int) -> str:
+    return "1 was" if number == 1 else f"{wording.count(number)} were"
