@@ -1,5 +1,5 @@
-"""Runs on sound made by hand: no training, yet with all that the report reads. Words are glides of tones with overtones,
-so that their spectrograms differ."""
+"""Runs on sound made by hand: no training, yet with all that the report reads. Words are glides of a tone with
+overtones, so that their spectrograms differ."""
 
 from __future__ import annotations
 
@@ -146,9 +146,7 @@ def write_classes(directory: RunDirectory, columns: dict[str, list[Any]], domain
     table["probabilities"] = probabilities
     write_predictions(directory.predictions("last", "test"), table)
     task = Classify()
-    train = Rows(
-        {"target": [each for each, s in zip(columns["target"], columns["split"], strict=True) if s == "train"]}
-    )
+    train = Rows(columns).where("split", "train")
     write_results(directory, dict(task.metrics(domain)), table, task.details(table, train, domain))
 
 
@@ -205,6 +203,13 @@ def transcribed(folder: Path, name: str = "spoken", **details: Any) -> RunDirect
 # sounds that were made
 
 
+def bits_per_sample(columns: Any, weight: np.ndarray) -> float:
+    return float(weight @ columns["bits"] / (weight @ columns["samples"]))
+
+
+BITS = {"bits_per_sample": Metric(bits_per_sample, higher_is_better=False)}
+
+
 def synthesised(folder: Path, name: str = "voice", sounds: int = 4) -> RunDirectory:
     """Needs 2 to 4 bits for each sample, and made four sounds."""
     directory = RunDirectory(folder / "runs" / name)
@@ -221,12 +226,7 @@ def synthesised(folder: Path, name: str = "voice", sounds: int = 4) -> RunDirect
         save(path, voice(0.6, 120 + 40 * number, 300))
         audio = {"kind": "wav", "file": path.relative_to(directory.path).as_posix(), "caption": ""}
         made.append({"label": LABELS[number % 2], "seed": number, "audio": audio})
-    metric = Metric(
-        lambda c, weight: float(weight @ c["bits"] / (weight @ c["samples"])),
-        higher_is_better=False,
-        bounds=(0.0, np.inf),
-    )
-    write_results(directory, {"bits_per_sample": metric}, table, {"samples": made})
+    write_results(directory, BITS, table, {"samples": made})
     return directory
 
 
@@ -250,7 +250,13 @@ def held_out(folder: Path) -> RunDirectory:
         low, high = wilson(EACH - errors, EACH)
         own[name] = {"value": 1 - errors / EACH, "low": low, "high": high, "n": EACH}
     values = np.array([each["value"] for each in own.values()])
-    accuracy = {**result["metrics"]["accuracy"], "mean": values.mean(), "deviation": values.std(ddof=1), "members": own}
+    accuracy = {
+        **result["metrics"]["accuracy"],
+        "bounds": [0.0, 1.0],
+        "mean": values.mean(),
+        "deviation": values.std(ddof=1),
+        "members": own,
+    }
     together = {name: {"checkpoint": "last", "n": EACH} for name in names}
     result |= {"checkpoint": "members", "kind": "folds", "members": together, "metrics": {"accuracy": accuracy}}
     files.write_json(directory.result("evaluate", "members"), result)

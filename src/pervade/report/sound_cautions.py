@@ -31,7 +31,9 @@ def few_speakers(record: Record) -> str | None:
     if record.main is None or not wording.heard(record) or "group" not in record.columns:
         return None
     trained = _groups(record, "train")
-    measured = set(map(str, record.columns["group"])) if record.together else _groups(record, record.main.split)
+    measured = _groups(record, record.main.split)
+    if record.together.get("kind") == "folds":
+        measured = set(record.held_out_groups.values()) or set(map(str, record.columns["group"]))
     if not measured or len(measured) >= FEW:
         return None
     speakers = "1 speaker was" if len(measured) == 1 else f"{len(measured)} speakers were"

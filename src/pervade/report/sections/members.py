@@ -154,7 +154,7 @@ def _by_group(metric: str, each: dict[str, Any], record: Record) -> Markup:
 
 def _mean(metric: str, values: np.ndarray, bounds: Any, one: str, many: str) -> str:
     """Each group counting the same: what is to be expected of a group that nobody has met, as far as these tell."""
-    least, most = bounds or (None, None)
+    least, most = bounds or ((0.0, 1.0) if wording.is_share(metric) else (None, None))
     low, high = student(values)
     low, high = low if least is None else max(low, least), high if most is None else min(high, most)
     mean = Figure(metric, float(values.mean()), low, high, len(values))
