@@ -14,28 +14,39 @@ import pytest
 from pervade.core import files
 from pervade.core.run import RunDirectory
 from pervade.engine.predict import read_columns
-from pervade.report import cautions, preprocessing, sound, sound_cautions, wording, write
+from pervade.report import cautions, preprocessing, sound, sound_cautions, wording
 from pervade.report.record import Record
 from pervade.report.record import read as read_record
 from tests.report import test_browser
 from tests.report.test_card import card
-from tests.report.test_report import read
+from tests.report.test_report import Reader, read
 from tests.sound_run import BITS, TRANSCRIPTION, classified, held_out, synthesised, transcribed, write_predictions
 
-
-@pytest.fixture
-def measured_by(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Puts a task's metrics in place of those of the recipe's."""
-
-    def put(metrics: dict[str, Any]) -> None:
-        task = SimpleNamespace(metrics=lambda domain: metrics, couples_rows=False)
-        monkeypatch.setattr(preprocessing, "task", lambda record: task)
-
-    return put
+Page = tuple[Reader, str, RunDirectory]
 
 
-def test_mistakes_can_be_heard_and_seen(tmp_path: Path) -> None:
-    reader, text = read(classified(tmp_path))
+def measured_by(patch: pytest.MonkeyPatch, metrics: dict[str, Any]) -> None:
+    """Puts these metrics in place of the task's own."""
+    task = SimpleNamespace(metrics=lambda domain: metrics, couples_rows=False)
+    patch.setattr(preprocessing, "task", lambda record: task)
+
+
+@pytest.fixture(scope="module")
+def spoken(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    run = classified(tmp_path_factory.mktemp("classified"))
+    return *read(run), run
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    run = transcribed(tmp_path_factory.mktemp("transcribed"))
+    with pytest.MonkeyPatch.context() as patch:
+        measured_by(patch, TRANSCRIPTION)
+        return *read(run), run
+
+
+def test_mistakes_can_be_heard_and_seen(spoken: Page) -> None:
+    reader, text, _ = spoken
     assert "13 of 60 recordings got a wrong answer" in text
     assert reader.tags.count("audio") == 12
     sources = [link for link in reader.links if link.startswith("data:")]
@@ -55,8 +66,8 @@ def test_sounds_beyond_the_pages_room_are_left_out_and_said(tmp_path: Path, monk
     assert f"The last {12 - shown} recordings are shown without a player" in text
 
 
-def test_every_speaker_has_a_figure_and_the_worst_comes_first(tmp_path: Path) -> None:
-    _, text = read(classified(tmp_path))
+def test_every_speaker_has_a_figure_and_the_worst_comes_first(spoken: Page) -> None:
+    _, text, _ = spoken
     # Wilson of 12, 16 and 19 in 20.
     shown = re.findall(r"(<cy>|ada|ben) ?(\d+\.\d%) (\d+\.\d to \d+\.\d%)", text)
     assert shown == [
@@ -69,8 +80,8 @@ def test_every_speaker_has_a_figure_and_the_worst_comes_first(tmp_path: Path) ->
     assert "60.0% with “<cy>”, the worst, and 95.0% with “ada”, the best of 3 speakers" in text
 
 
-def test_durations_are_in_quarters(tmp_path: Path) -> None:
-    _, text = read(classified(tmp_path))
+def test_durations_are_in_quarters(spoken: Page) -> None:
+    _, text, _ = spoken
     section = text[text.index("The recordings sorted by their length") :]
     assert re.findall(r"(\d\.\d\d to \d\.\d\d s) ?(\d+\.\d%)", section) == [
         ("0.25 to 0.49 s", "100.0%"),
@@ -115,10 +126,8 @@ def test_each_speaker_held_out(tmp_path: Path) -> None:
     assert reader.tags.count("audio") == 12  # by the first member's domain
 
 
-def test_transcripts_stand_below_what_was_said(tmp_path: Path, measured_by: Any) -> None:
-    measured_by(TRANSCRIPTION)
-    run = transcribed(tmp_path)
-    reader, text = read(run)
+def test_transcripts_stand_below_what_was_said(written: Page) -> None:
+    reader, text, run = written
     assert "This model writes down what is said in a recording." in text
     # 18 + 18 + 1 wrong ones of 180 words.
     assert "its word error rate was 20.6% (95% interval 20.0 to 21.7%): for every 100 words said, about 21" in text
@@ -132,9 +141,8 @@ def test_transcripts_stand_below_what_was_said(tmp_path: Path, measured_by: Any)
     assert "Of 180 words said, 18 were taken for another and 18 left out; 1 was put in that nobody said." in text
 
 
-def test_error_rates_are_percentages_of_speakers_and_lengths(tmp_path: Path, measured_by: Any) -> None:
-    measured_by(TRANSCRIPTION)
-    reader, text = read(transcribed(tmp_path))
+def test_error_rates_are_percentages_of_speakers_and_lengths(written: Page) -> None:
+    reader, text, _ = written
     assert {"#groups", "#durations", "#mistakes", "#wrong-words"} <= set(reader.links)
     # Of 60 words 12, or 13 where one was put in: the worst first.
     assert re.findall(r"(<cy>|ada|ben) ?(\d+\.\d%)", text) == [("<cy>", "21.7%"), ("ada", "20.0%"), ("ben", "20.0%")]
@@ -164,8 +172,8 @@ def test_kinds_of_errors_are_those_of_the_figures(tmp_path: Path) -> None:
     assert "0 were taken for another and 37 left out; 0 were put in" in text
 
 
-def test_sounds_that_were_made_can_be_heard(tmp_path: Path, measured_by: Any) -> None:
-    measured_by(BITS)
+def test_sounds_that_were_made_can_be_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured_by(monkeypatch, BITS)
     reader, text = read(synthesised(tmp_path))
     assert "This model generates sound like the recordings it learnt from." in text
     assert "it needed 2.980 (95% interval" in text
@@ -204,9 +212,9 @@ def test_the_card(tmp_path: Path, make: Any, pipeline: str, metric: str, words: 
 # what to be careful of
 
 
-@pytest.fixture
-def record(tmp_path: Path) -> Record:
-    return read_record(classified(tmp_path))
+@pytest.fixture(scope="module")
+def record(spoken: Page) -> Record:
+    return read_record(spoken[2])
 
 
 def with_groups(record: Record, groups: list[str] | None) -> Record:
@@ -233,8 +241,8 @@ def test_unknown_speakers(record: Record) -> None:
     assert "--group-pattern or --group-by" in (cautions.groups_unknown(with_groups(record, None)) or "")
 
 
-def test_what_was_done_to_texts_is_named(tmp_path: Path) -> None:
-    said = sound_cautions.normalisation(read_record(transcribed(tmp_path))) or ""
+def test_what_was_done_to_texts_is_named(written: Page) -> None:
+    said = sound_cautions.normalisation(read_record(written[2])) or ""
     assert said.startswith("Before words were compared, both texts were changed: lower case, without punctuation.")
 
 
@@ -245,12 +253,9 @@ def test_reasons_of_what_was_left_out_are_counted(record: Record) -> None:
 
 
 @pytest.mark.skipif(test_browser.BROWSER is None, reason="no Chromium here")
-@pytest.mark.parametrize("make", [classified, transcribed, held_out])
-def test_fits_a_phone(tmp_path: Path, make: Any, measured_by: Any) -> None:
-    if make is transcribed:
-        measured_by(TRANSCRIPTION)
-    run: RunDirectory = make(tmp_path)
-    page = html.escape(write(run).read_text(encoding="utf-8"))
+@pytest.mark.parametrize("made", ["spoken", "written"])
+def test_fits_a_phone(tmp_path: Path, made: str, request: pytest.FixtureRequest) -> None:
+    page = html.escape(request.getfixturevalue(made)[2].report.read_text(encoding="utf-8"))
     framed = tmp_path / "framed.html"
     frame = test_browser.FRAME.format(page=page, width=360) + test_browser.MEASURE
     framed.write_text(f"<!doctype html><meta charset=utf-8>{frame}", "utf-8")

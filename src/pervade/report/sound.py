@@ -25,6 +25,7 @@ from pervade.report.html import render
 MOST_BYTES = 100_000  # of one sound: 6 s of 16 bits at 8 kHz; one that is larger is played at a lower rate
 PAGE_BYTES = 1_200_000  # of all sounds of one section, 1.6 MB as they stand in the page
 LONGEST = 12.0  # seconds that are shown and played
+HEADER = 64  # bytes of a wav beside its samples, and some for rounding
 LOWEST_RATE = 8000  # samples a second, a telephone's: below that speech is hard to follow
 
 FRAMES, BANDS = 240, 64  # pixels of a picture
@@ -154,7 +155,7 @@ def read(data: bytes) -> Clip:
 
 def _small(clip: Clip) -> Clip:
     """At the highest rate whose bytes are allowed, but never below a telephone's."""
-    rate = int(min(clip.rate, max(MOST_BYTES / 2 / clip.seconds, LOWEST_RATE)))
+    rate = int(min(clip.rate, max((MOST_BYTES - HEADER) / 2 / clip.seconds, LOWEST_RATE)))
     if rate >= clip.rate:
         return clip
     # What the lower rate cannot hold is cut off in the spectrum, so that nothing folds back.

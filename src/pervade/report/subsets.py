@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from pervade.core.errors import DataError
-from pervade.metrics.estimate import Metric, estimate
+from pervade.metrics.columns import Columns
+from pervade.metrics.estimate import Measure, Metric, Shared, estimate, weighted_mean
 from pervade.report import preprocessing
 from pervade.report.record import Figure, Record
 from pervade.report.sections.mistakes import predictions
@@ -62,7 +63,21 @@ def measured(record: Record) -> Measured | None:
     if task is None or domain is None or task.couples_rows:
         return None
     metric = task.metrics(domain).get(result.headline.name)
-    return None if metric is None else Measured(result.headline.name, metric, table)
+    return None if metric is None else Measured(result.headline.name, _light(metric, table), table)
+
+
+def _light(metric: Metric, table: dict[str, Any]) -> Metric:
+    """A proportion of rows as the mean of its outcomes, without the family that it was computed with: the same value,
+    resampled in a moment."""
+    trials = metric.trials
+    if trials is None or len(trials(table)) != len(table["row"]):
+        return metric
+
+    def shares(columns: Columns) -> Measure:
+        outcomes = trials(columns).astype(np.float64)
+        return lambda weight: {"share": weighted_mean(outcomes, weight)}
+
+    return replace(metric, compute=Shared(shares, "share"))
 
 
 def _some(values: Any, positions: Sequence[int]) -> Any:
