@@ -107,7 +107,11 @@ def test_a_large_one_is_played_at_a_lower_rate() -> None:
 
 def test_what_is_cut_is_said() -> None:
     shown = sound.element(player.wav(tone(500, seconds=30.0), RATE), "endless")
-    assert "the first 12 s of 30 s" in shown
+    assert "the first 6 s of 30 s" in shown
+    assert sound.read(embedded(shown, "audio/wav")[0]).seconds == 6.0
+    beginning = player.wav(tone(500, seconds=6.0), RATE)
+    assert "the first 6 s of 8.4 s" in sound.element(beginning, "longer", seconds=8.4)
+    assert "the first" not in sound.element(beginning, "whole", seconds=6.0)
 
 
 @pytest.mark.parametrize("data", [b"RIFF", player.wav(np.zeros(0), RATE)])

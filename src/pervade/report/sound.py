@@ -24,11 +24,12 @@ from pervade.report.html import render
 
 MOST_BYTES = 100_000  # of one sound: 6 s of 16 bits at 8 kHz; one that is larger is played at a lower rate
 PAGE_BYTES = 1_200_000  # of all sounds of one section, 1.6 MB as they stand in the page
-LONGEST = 12.0  # seconds that are shown and played
+LONGEST = player.SECONDS  # that are shown and played
 HEADER = 64  # bytes of a wav beside its samples, and some for rounding
 LOWEST_RATE = 8000  # samples a second, a telephone's: below that speech is hard to follow
 
-FRAMES, BANDS = 240, 64  # pixels of a picture
+FRAMES, BANDS = 240, 64  # pixels of a picture at least; of a long sound it is wider
+HOP, WIDEST = 0.0125, 480  # seconds between two of its frames at most, and pixels that this may take
 WINDOW = 0.025  # seconds
 DEPTH = 65.0  # decibels below the loudest that can still be seen
 LEVELS = 24  # colours of a picture: as many as the eye tells apart here, and few so that it stays small
@@ -90,9 +91,9 @@ TEMPLATE = """\
 </div>"""
 
 
-def element(data: bytes, label: str, room: Room | None = None) -> Markup:
-    """Picture and player of a wav; `label` names it for those who cannot see. What cannot be drawn (a wav of floating
-    numbers, say) is played alone."""
+def element(data: bytes, label: str, room: Room | None = None, seconds: float | None = None) -> Markup:
+    """Picture and player of a wav; `label` names it for those who cannot see, and `seconds` is how long the recording
+    is that it may be the beginning of. What cannot be drawn (a wav of floating numbers, say) is played alone."""
     label = wording.label(label or "the recording", 120)
     try:
         clip = read(data)
@@ -103,13 +104,13 @@ def element(data: bytes, label: str, room: Room | None = None) -> Markup:
     if not len(clip.samples):
         return render('<div class="missing">there is no sound in it</div>')
     whole = clip.seconds
-    if whole > LONGEST:
+    if whole > LONGEST + 0.1:
         clip = Clip(clip.samples[: round(LONGEST * clip.rate)], clip.rate)
     played = data
     if len(data) > MOST_BYTES or clip.seconds < whole:
         small = _small(clip)
         played = player.wav(small.samples, small.rate)
-    return _filled(played, label, room, clip, whole)
+    return _filled(played, label, room, clip, max(whole, seconds or 0.0))
 
 
 def _filled(data: bytes, label: str, room: Room | None, clip: Clip | None = None, whole: float = 0.0) -> Markup:
@@ -128,8 +129,8 @@ def _filled(data: bytes, label: str, room: Room | None, clip: Clip | None = None
         seconds=[] if clip is None else _seconds(clip.seconds),
         source=f"data:audio/wav;base64,{base64.b64encode(data).decode()}" if plays else "",
         why="not played here, for the size of the page",
-        cut=f"{clip.seconds:.0f}" if clip is not None and clip.seconds < whole else "",
-        whole=f"{whole:,.0f}",
+        cut=f"{clip.seconds:.3g}" if clip is not None and clip.seconds < whole - 0.1 else "",
+        whole=wording.number(whole),
     )
 
 
@@ -187,7 +188,8 @@ def spectrogram(clip: Clip, frames: int = FRAMES, bands: int = BANDS) -> np.ndar
 
 def picture_of(clip: Clip) -> bytes:
     """A png with the lowest band at its foot; dark is quiet."""
-    shade = np.round((1 + spectrogram(clip) / DEPTH) * (LEVELS - 1)).astype(np.uint8)[::-1]
+    frames = min(max(FRAMES, round(clip.seconds / HOP)), WIDEST)
+    shade = np.round((1 + spectrogram(clip, frames) / DEPTH) * (LEVELS - 1)).astype(np.uint8)[::-1]
     anchors = np.linspace(0, 1, len(COLOURS))
     places = np.linspace(0, 1, LEVELS)
     colours = np.stack([np.interp(places, anchors, [each[i] for each in COLOURS]) for i in range(3)], axis=1)

@@ -114,7 +114,7 @@ def media(
     reason = _gone(row)
     if reason is None and domain is not None:
         try:
-            made = [_element(each, str(row["id"]), room) for each in domain.show(row, prediction)]
+            made = [_element(each, row, room) for each in domain.show(row, prediction)]
         except (PervadeError, OSError, ValueError, KeyError) as error:
             reason = str(error)
         else:
@@ -135,12 +135,14 @@ def _gone(row: dict[str, Any]) -> str | None:
     return None if same else "the file has changed since"
 
 
-def _element(media: Media, name: str, room: sound.Room | None) -> Markup:
+def _element(media: Media, row: dict[str, Any], room: sound.Room | None) -> Markup:
     if media.kind == "text":
         return render('<blockquote dir="auto">{{ text }}</blockquote>', text=str(media.data)[:600])
     data = media.data if isinstance(media.data, bytes) else media.data.encode()
     if media.kind == "wav":
-        return sound.element(data, media.caption or name, room)
+        seconds = row.get("seconds")
+        length = float(seconds) if isinstance(seconds, (int, float)) else None
+        return sound.element(data, media.caption or str(row["id"]), room, length)
     kind = {"png": "image/png", "gif": "image/gif"}.get(media.kind)
     small = False
     if media.kind == "png":
