@@ -75,7 +75,9 @@ class Named:
 
 def waves(*lengths: int) -> list[np.ndarray]:
     rng = np.random.default_rng(0)
-    return [(rng.standard_normal(n) * s).astype(np.float32) for n, s in zip(lengths, (0.1, 0.3, 0.01, 0.2), strict=False)]
+    return [
+        (rng.standard_normal(n) * s).astype(np.float32) for n, s in zip(lengths, (0.1, 0.3, 0.01, 0.2), strict=False)
+    ]
 
 
 def batch(recordings: list[np.ndarray]) -> tuple[Tensor, Tensor]:
@@ -120,7 +122,9 @@ class TestWhatTheyAreFed:
         from transformers import Wav2Vec2FeatureExtractor as Extractor
 
         recordings = waves(5000, 8000, 400)
-        given = Extractor(return_attention_mask=True)(recordings, sampling_rate=16000, padding=True, return_tensors="pt")
+        given = Extractor(return_attention_mask=True)(
+            recordings, sampling_rate=16000, padding=True, return_tensors="pt"
+        )
         torch.testing.assert_close(Waveform({})(*batch(recordings)), given.input_values, rtol=0, atol=1e-5)
         alone = Waveform({})(torch.from_numpy(recordings[0])[None, None])
         torch.testing.assert_close(alone, given.input_values[:1, :5000], rtol=0, atol=1e-5)
@@ -167,7 +171,7 @@ class TestWaveformModels:
         assert not started.new
         recordings = waves(5000, 8000, 6011)
         x, mask = batch(recordings)
-        with torch.no_grad():
+        with torch.no_grad(), quiet_filters():  # of WavLM, whose two masks are of two kinds
             found = network(x, mask=mask)["logits"]
             given = [extractor(each, sampling_rate=16000, return_tensors="pt") for each in recordings]
             expected = torch.cat([original(**each).logits for each in given])[:, [1, 2, 0]]
@@ -178,6 +182,8 @@ class TestWaveformModels:
 
     def test_everything_learns(self, tmp_path: Path, kind: str, norm: str) -> None:
         """Frames too: 24 of 8,000 samples, 15 of 5,000."""
+        if kind == "wav2vec2-conformer":
+            pytest.skip("builds a convolution for positions that it does not use")
         from transformers import AutoConfig
 
         AutoConfig.for_model(kind, **SMALL, feat_extract_norm=norm).save_pretrained(tmp_path)
@@ -189,7 +195,7 @@ class TestWaveformModels:
         check_model(chosen, inputs, {"logits": 5}, {"row": torch.arange(3), "input": x, "mask": mask})
         output = chosen.build(inputs, {"logits": 5}).eval()(x, mask=mask)
         assert output["logits"].shape == (3, 24, 5)
-        assert output["frames"].sum(1).tolist() == [24, 15, 1]
+        assert output["frames"].sum(1).tolist() == [24, 15, 2 if kind.startswith("sew") else 1]
 
 
 class TestOthers:
@@ -258,7 +264,9 @@ class TestOthers:
     def test_what_pretraining_used_is_left_behind(self, tmp_path: Path) -> None:
         from transformers import AutoConfig, Wav2Vec2ForPreTraining
 
-        config = AutoConfig.for_model("wav2vec2", **SMALL, codevector_dim=8, proj_codevector_dim=3, num_codevectors_per_group=4)
+        config = AutoConfig.for_model(
+            "wav2vec2", **SMALL, codevector_dim=8, proj_codevector_dim=3, num_codevectors_per_group=4
+        )
         Wav2Vec2ForPreTraining(config).save_pretrained(tmp_path)
         _, started = loaded(tmp_path)
         assert [each.partition(":")[0] for each in started.new] == ["head.logits.weight", "head.logits.bias"]
@@ -279,7 +287,9 @@ class TestHiddenTimes:
     def test_only_while_training(self, tmp_path: Path) -> None:
         from transformers import AutoConfig
 
-        AutoConfig.for_model("wav2vec2", **{**SMALL, "hidden_dropout": 0.0}, mask_time_prob=0.5).save_pretrained(tmp_path)
+        AutoConfig.for_model("wav2vec2", **{**SMALL, "hidden_dropout": 0.0}, mask_time_prob=0.5).save_pretrained(
+            tmp_path
+        )
         network = spec.decode(f"hf:{tmp_path}", Model).build(INPUTS, {"logits": 3})
         x, _ = batch(waves(16000))
         assert torch.equal(network.eval()(x)["logits"], network(x)["logits"])
@@ -312,7 +322,7 @@ class TestRefusals:
         from transformers import AutoConfig
 
         AutoConfig.for_model("whisper", **WHISPER).save_pretrained(tmp_path)
-        with quiet_filters(), pytest.raises(ConfigError, match="takes 1 seconds at most, and .* pieces of 2; set"):
+        with quiet_filters(), pytest.raises(ConfigError, match=r"takes 1 seconds at most, and .* pieces of 2; set"):
             spec.decode(f"hf:{tmp_path}", Model).build({**INPUTS, "samples": 32_000}, {"logits": 2})
 
     def test_no_sound(self, tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
 """Every image classifier, text encoder, causal language model and encoder of sound of the Hugging Face Hub, as
 hf:OWNER/NAME, or of a folder in its layout.
 
-The network is built from its config alone (of sound, and what its preprocessor_config.json says it is fed), which the recipe keeps, so that what was trained loads again without the Hub
-and without that folder. A config that names code of its own (`auto_map`) is refused, since no code runs from a file,
-unless this process was told to trust it (weights/remote_code.py).
+The network is built from its config alone (of sound, and from what its preprocessor_config.json says it is fed), which
+the recipe keeps, so that what was trained loads again without the Hub and without that folder. A config that names code
+of its own (`auto_map`) is refused, since no code runs from a file, unless this process was told to trust it
+(weights/remote_code.py).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from pervade.core.registry import register
 from pervade.nn import decoder, filler, sound_encoder, text_encoder
 from pervade.nn.backbone import Backbone
 from pervade.nn.decoder import DecoderLanguageModel
-from pervade.nn.frames import FrameBackbone
+from pervade.nn.frames import EveryFrame
 from pervade.nn.sound_encoder import SoundEncoder
 from pervade.nn.sound_front import rate_of
 from pervade.nn.text_encoder import TextEncoder
@@ -94,7 +95,7 @@ class HuggingFace(Model):
         settings, kind = self._settings(), str(self.config.get("model_type"))
         with self._building("transformers"):
             encoder = SoundEncoder(f"hf:{self.name}", kind, settings, self.preprocessor, inputs)
-        shape = Backbone if inputs["pooled"] else FrameBackbone
+        shape = Backbone if inputs["pooled"] else EveryFrame
         return shape(inputs, outputs, encoder, encoder.width, self.dropout)
 
     def _writer(self) -> tuple[Any, nn.Module]:
@@ -250,6 +251,8 @@ class HuggingFace(Model):
         changed. Raises CheckpointError where it cannot read them."""
         if any(name.startswith("body.") for name in checkpoint.weights):
             return checkpoint  # saved by us, so under the network's own names
+        if self.config.get("model_type") == sound_encoder.WHISPER:
+            return replace(checkpoint, weights=sound_names.of_whisper(checkpoint.weights))
 
         with _quiet():
             try:
@@ -268,9 +271,6 @@ class HuggingFace(Model):
         weights = {name: value for name, value in network.state_dict().items() if name not in drawn}
         unknown = {name: checkpoint.weights[name] for name in found["unexpected_keys"] if name in checkpoint.weights}
         if self.hears:
-            if self.config["model_type"] == sound_encoder.WHISPER:  # which is taken with what it writes by
-                heard = {name: value for name, value in weights.items() if name.startswith("encoder.")}
-                weights = {name.removeprefix("encoder."): value for name, value in heard.items()}
             return replace(checkpoint, weights=sound_names.ours(weights, unknown))
         return replace(
             checkpoint, weights={**weights, **{filler.renamed(name): each for name, each in unknown.items()}}

@@ -1,9 +1,9 @@
 """The convolutions that Wav2Vec2 and its kin begin with, from a waveform to 50 frames a second, as matrix products.
 
-They are most of such a network's work. Channels stand last, and all rows of a batch one behind the other as if they were
-one long recording, each in a place that every stride divides: then k / s matrix products over the numbers as they lie
-are the convolution, forwards and backwards, and nothing is copied or rearranged. What is computed across the border of
-two rows is never looked at. On 2 cores that is 1.5 to 3 times as fast as transformers' own.
+They are most of such a network's work. Channels stand last, and all rows of a batch one behind the other as if they
+were one long recording, each in a place that every stride divides: then k / s matrix products over the numbers as they
+lie are the convolution, forwards and backwards, and nothing is copied or rearranged. What is computed across the border
+of two rows is never looked at. On one core that is 1.3 to 3 times as fast as transformers' own.
 
 Group normalisation of the first layer looks at every frame of a recording, and so at padding, which is why such models
 cannot be run in batches as they come. Here it counts what the mask counts: a row is what it is alone. One channel a
@@ -34,10 +34,9 @@ class Convolutions(nn.Module):
         self.kernels = [(int(each.conv.kernel_size[0]), int(each.conv.stride[0])) for each in layers]  # type: ignore
         self.counted: Tensor | None = None
 
-    @property
-    def shortest(self) -> int:
-        """Samples of which there is one frame."""
-        need = 1
+    def shortest(self, frames: int) -> int:
+        """Samples of which there are so many frames."""
+        need = frames
         for kernel, stride in reversed(self.kernels):
             need = (need - 1) * stride + kernel
         return need
@@ -55,16 +54,18 @@ class Convolutions(nn.Module):
         kind = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
         with torch.autocast(x.device.type, enabled=False):
             flat, last = x.reshape(-1, 1), samples
-            for layer, (kernel, stride) in zip(self.conv_layers, self.kernels, strict=True):
+            layers: Any = self.conv_layers
+            for layer, (kernel, stride) in zip(layers, self.kernels, strict=True):
                 last = (last - kernel) // stride + 1
                 norm = getattr(layer, "layer_norm", None)
                 if isinstance(norm, nn.GroupNorm):
                     flat = self._first(flat.view(rows, -1), samples, layer.conv, norm, kind)
                 else:
                     flat = _convolved(flat.to(kind), layer.conv, stride)
-                    if norm is not None:
-                        flat = F.layer_norm(flat, norm.normalized_shape, *(_as(kind, norm.weight, norm.bias)), norm.eps)
-                flat = layer.activation(flat)  # type: ignore[operator]
+                    if isinstance(norm, nn.LayerNorm):
+                        weight, bias = norm.weight.to(kind), norm.bias.to(kind)
+                        flat = F.layer_norm(flat, norm.normalized_shape, weight, bias, norm.eps)
+                flat = layer.activation(flat)
             return flat.view(rows, -1, flat.shape[1])[:, :last].transpose(1, 2)
 
     def _first(self, x: Tensor, samples: int, conv: nn.Conv1d, norm: nn.GroupNorm, kind: torch.dtype) -> Tensor:
@@ -95,7 +96,7 @@ def _convolved(x: Tensor, conv: nn.Conv1d, stride: int) -> Tensor:
     bias = None if conv.bias is None else conv.bias.to(x.dtype)
     x = x.view(-1, stride * x.shape[1])
     if torch.is_grad_enabled():
-        found: Tensor = _Convolve.apply(x, weight, bias)  # type: ignore[no-untyped-call]
+        found: Tensor = _Convolve.apply(x, weight, bias)
         return found
     return _product(x, weight, bias)
 
@@ -139,7 +140,3 @@ class _Convolve(torch.autograd.Function):
                 parts.append(x[below:, : len(part)].T @ gradient[:-below])
             of_weight = torch.cat(parts)
         return of_x, of_weight, gradient.sum(0) if ctx.biased else None
-
-
-def _as(kind: torch.dtype, *values: Tensor) -> tuple[Tensor, ...]:
-    return tuple(each.to(kind) for each in values)

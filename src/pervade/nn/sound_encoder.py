@@ -38,7 +38,7 @@ def hears(config: Mapping[str, Any]) -> bool:
 
 class SoundEncoder(nn.Module):
     """(n, 1, t), mask (n, t) -> features (n, d) where `inputs["pooled"]`, else those of every frame (n, f, d) and the
-    frames that count (n, f) bool. `settings` are those of config.json, `preprocessor` those of preprocessor_config.json.
+    frames that count (n, f) bool. `settings` are those of config.json, `preprocessor` of preprocessor_config.json.
 
     Raises ConfigError where transformers knows no such encoder, or the sound does not fit it.
     """
@@ -112,12 +112,14 @@ class SoundEncoder(nn.Module):
         ]  # a list, so that it is no child twice
         network.feature_extractor = self.convolutions[0]
         self.network = network
+        # SEW puts that many frames together.
+        self.shortest = self.convolutions[0].shortest(int(getattr(config, "squeeze_factor", 1)))
         self.alone = self.kind not in EXACT or bool(getattr(config, "add_adapter", False))
 
     def forward(self, wave: Tensor, mask: Tensor | None = None) -> Any:
         features, frames = self.every_frame(wave, mask)
         if not self.pooled:
-            return features, frames
+            return features, features.new_ones(features.shape[:2], dtype=torch.bool) if frames is None else frames
         if self.kind == SPECTROGRAM:
             return features
         return features.mean(1) if frames is None else _mean(features, frames)
@@ -146,7 +148,7 @@ class SoundEncoder(nn.Module):
         convolutions = self.convolutions[0]
         with torch.autocast(wave.device.type, enabled=False):
             x = self.front(wave, mask)
-        shortest = convolutions.shortest
+        shortest = self.shortest
         x = F.pad(x, (0, max(shortest - x.shape[1], 0)))
         more: dict[str, Any] = {}
         lengths = convolutions.counted = None
@@ -198,7 +200,8 @@ def _check_rate(name: str, preprocessor: Mapping[str, Any], inputs: Mapping[str,
     rate = rate_of(preprocessor)
     if inputs["rate"] != rate:
         raise ConfigError(
-            f"{name} was trained on sound of {rate:,} Hz, and domain.rate is {inputs['rate']:,}; set -o domain.rate={rate}"
+            f"{name} was trained on sound of {rate:,} Hz, and domain.rate is {inputs['rate']:,}; set -o "
+            f"domain.rate={rate}"
         )
 
 
@@ -244,7 +247,7 @@ def _mean(features: Tensor, frames: Tensor) -> Tensor:
 
 @contextmanager
 def _without_warnings() -> Iterator[None]:
-    """transformers warns of bands so narrow that none of the spectrum falls into them, as published models have them."""
+    """transformers warns of bands so narrow that nothing of the spectrum falls into them, as published models have."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

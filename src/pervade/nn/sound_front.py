@@ -1,6 +1,6 @@
-"""What published sound models are fed, as layers: the waveform goes in, so that what is explained, attacked and exported
-starts from it. Each gives the numbers that the feature extractor of transformers gives, and needs neither it nor
-torchaudio.
+"""What published sound models are fed, as layers: the waveform goes in, so that what is explained, attacked and
+exported starts from it. Each gives the numbers that the feature extractor of transformers gives, and needs neither it
+nor torchaudio.
 
 `settings` are those of preprocessor_config.json. Axis letters: n rows, t samples, f frames, b bands.
 """

@@ -30,9 +30,16 @@ def ours(network: Mapping[str, Tensor], beside: Mapping[str, Tensor]) -> dict[st
         more["classifier.bias"] = more["classifier.weight"] @ shift + more["classifier.bias"]
         more["classifier.weight"] = more["classifier.weight"] @ first
     for name, value in more.items():
-        if not name.removeprefix("model.").startswith(OTHERS):
+        if not name.startswith(OTHERS):
             found[renamed(name)] = value
     return found
+
+
+def of_whisper(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Of all of Whisper, or of a classifier on its encoder."""
+    plain = {name.removeprefix("model."): value for name, value in weights.items()}
+    heard = {name.removeprefix("encoder."): v for name, v in plain.items() if name.startswith("encoder.")}
+    return ours(heard, {name: v for name, v in plain.items() if not name.startswith("encoder.")})
 
 
 def renamed(name: str) -> str:
