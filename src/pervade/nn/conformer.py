@@ -23,8 +23,8 @@ from pervade.nn.transformer import ROTARY_BASE
 
 
 class Subsampling(nn.Module):
-    """(n, b, f) and the frames that count (n, f) -> (n, f / factor, d), rounded up, and those that count there: `factor`
-    2 or 4 (or 1, which keeps every frame) by convolutions over time and frequency."""
+    """(n, b, f) and the frames that count (n, f) -> (n, f / factor, d), rounded up, and those that count there, by
+    convolutions over time and frequency; a `factor` of 1 keeps every frame."""
 
     def __init__(self, bands: int, width: int, factor: int, channels: int) -> None:
         super().__init__()

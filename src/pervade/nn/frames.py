@@ -5,9 +5,6 @@ waveform (n, 1, t), mask (n, t) -> body -> features (n, f, d), frames (n, f) -> 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -28,7 +25,7 @@ class EveryFrame(Backbone):
         return {**{name: head(features) for name, head in self.head.items()}, "frames": frames}
 
 
-def frames_of(network: nn.Module, samples: int, inputs: Mapping[str, Any]) -> int:
+def frames_of(network: nn.Module, samples: int) -> int:
     """Into how many frames the network divides a recording of so many samples: it is tried on silence."""
     like = next(network.parameters())
     modes = [(module, module.training) for module in network.modules()]
