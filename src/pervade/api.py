@@ -308,7 +308,7 @@ def fit(
     settings: Sequence[str] = (),
     options: Options | None = None,
     seeds: int | None = None,
-    folds: int | None = None,
+    folds: int | str | None = None,
     search: search_module.Plan | None = None,
     tuning: str | None = None,
     algorithm: str | None = None,
@@ -383,7 +383,8 @@ def _place(init: Any, runs: Path) -> Any:
 def configure(recipe: Recipe, settings: Sequence[str] = (), **flags: Any) -> Recipe:
     """The recipe with settings applied. Raises ConfigError with every fault at once."""
     named = {"lr": "optimizer.lr"}
-    named |= {each: f"domain.{each}" for each in ("label_column", "file_column", "text_column")}
+    of_domain = ("label_column", "file_column", "text_column", "label_pattern", "group_pattern", "group_column")
+    named |= {each: f"domain.{each}" for each in of_domain}
     if flags.get("init") is not None:
         flags["init"] = starting_from(flags["init"])
     given = [f"{named.get(key, key)}={_text(value)}" for key, value in flags.items() if value is not None]

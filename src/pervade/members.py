@@ -1,4 +1,5 @@
-"""Runs inside a run: the same recipe by several seeds (`--seeds 5`), or by cross-validation (`--folds 5`).
+"""Runs inside a run: the same recipe by several seeds (`--seeds 5`), or by cross-validation (`--folds 5`;
+`--folds group` holds out one group, a speaker say, at a time).
 
     members.json                       which runs, and the seconds they took so far
     members/<seed-0 | fold-1 …>/       each a complete run
@@ -11,8 +12,9 @@ for their test; a test split that the data has itself is touched by none of them
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Literal
@@ -35,6 +37,7 @@ from pervade.metrics.interval import student
 from pervade.time_limit import REPORTING
 from pervade.training import Options
 
+BY_GROUP = "group"  # --folds group: every group is held out once
 NAME = "members"  # stands for a checkpoint's name in the files of all members together
 SUMMARY = 1.0  # seconds that a time limit keeps for the figures of all, and the report (and see time_limit.py)
 
@@ -46,19 +49,36 @@ class Plan:
     kind: Literal["seeds", "folds"]
     number: int
     used: float = 0.0
+    groups: tuple[str, ...] | None = None  # what is held out one at a time, where folds are groups; () before the data
+    # are read
 
     def names(self, recipe: Recipe) -> list[str]:
         if self.kind == "seeds":
             return [f"seed-{recipe.seed + i}" for i in range(self.number)]
+        if self.groups is not None:
+            return _folder_names(self.groups)
         return [f"fold-{i + 1}" for i in range(self.number)]
 
 
-def plan(seeds: int | None, folds: int | None) -> Plan | None:
+def _folder_names(groups: Sequence[str]) -> list[str]:
+    """Names of folders, none of them twice: letters of every language, digits, and dashes for the rest."""
+    names: list[str] = []
+    for group in groups:
+        name = re.sub(r"[^\w.-]+", "-", group).strip(".-")[:60] or "group"
+        names.append(name if name not in names else f"{name}-{len(names) + 1}")
+    return names
+
+
+def plan(seeds: int | None, folds: int | str | None) -> Plan | None:
     """What was asked for; None where it is a single run. Raises ConfigError."""
     if seeds is None and folds is None:
         return None
     if seeds is not None and folds is not None:
         raise ConfigError("--seeds and --folds exclude each other: a spread over both could not be told apart")
+    if folds == BY_GROUP:
+        return Plan("folds", 0, groups=())
+    if isinstance(folds, str):
+        raise ConfigError(f"folds {folds!r} is neither a number nor {BY_GROUP!r}; write for example 5")
     kind: Literal["seeds", "folds"] = "seeds" if seeds is not None else "folds"
     number = int(seeds or 0) if seeds is not None else int(folds or 0)
     if number < 2:
@@ -69,8 +89,9 @@ def plan(seeds: int | None, folds: int | None) -> Plan | None:
 def check(plan: Plan, recipe: Recipe) -> None:
     """Raises ConfigError where the figures of such members could not be put together."""
     if plan.kind == "folds" and isinstance(recipe.domain, Environment):
+        what = BY_GROUP if plan.groups is not None else plan.number
         raise ConfigError(
-            f"--folds {plan.number} divides rows of data, and an environment has none; take --seeds {plan.number}"
+            f"--folds {what} divides rows of data, and an environment has none; take --seeds {plan.number or 5}"
         )
     if plan.kind == "folds" and recipe.task.couples_rows:
         raise ConfigError(
@@ -86,7 +107,8 @@ def write_plan(run: RunDirectory, plan: Plan) -> None:
 
 def read_plan(run: RunDirectory) -> Plan:
     stored = files.read_json(run.members, "kind", "number")
-    return Plan(stored["kind"], stored["number"], stored.get("used", 0.0))
+    groups = stored.get("groups")
+    return Plan(stored["kind"], stored["number"], stored.get("used", 0.0), None if groups is None else tuple(groups))
 
 
 def go(run: RunDirectory, recipe: Recipe | None, options: Options) -> dict[str, Any]:
@@ -98,8 +120,8 @@ def go(run: RunDirectory, recipe: Recipe | None, options: Options) -> dict[str, 
     given, recipe = recipe, recipe or checkpoint.read_recipe(run.recipe)
     ranks.start(runtime.pick_device(recipe.device))
     with workflow.alone(run):
-        asked = read_plan(run)
-        rows = _rows(run, recipe, asked, options)
+        rows = _rows(run, recipe, read_plan(run), options)
+        asked = read_plan(run)  # which groups there are is known once the data are read
         names = asked.names(recipe)
         for number, name in enumerate(names):
             member = run.member(name)
@@ -121,7 +143,9 @@ def go(run: RunDirectory, recipe: Recipe | None, options: Options) -> dict[str, 
 def _rows(run: RunDirectory, recipe: Recipe, asked: Plan, options: Options) -> Rows:
     if ranks.rank() == 0 and not run.data.exists():
         divide = None
-        if asked.kind == "folds":
+        if asked.groups is not None:
+            divide = partial(folds.assign_groups, names=partial(_note_groups, run, asked), seed=recipe.seed)
+        elif asked.kind == "folds":
             divide = partial(folds.assign, folds=asked.number, seed=recipe.seed)
         workflow.read_data(run, recipe, options, divide)
         if asked.kind == "folds":
@@ -133,6 +157,10 @@ def _rows(run: RunDirectory, recipe: Recipe, asked: Plan, options: Options) -> R
                 )
     ranks.wait()
     return workflow.load_rows(run, recipe.domain, options.screen)
+
+
+def _note_groups(run: RunDirectory, asked: Plan, groups: Sequence[str]) -> None:
+    write_plan(run, replace(asked, number=len(groups), groups=tuple(groups)))
 
 
 def _member_rows(rows: Rows, recipe: Recipe, asked: Plan, number: int) -> Rows:

@@ -180,7 +180,7 @@ def read_data(run: RunDirectory, recipe: Recipe, options: Options, divide: Divid
 
 def write_data(run: RunDirectory, source: Any, rows: Rows, left_out: Sequence[LeftOut] = ()) -> None:
     # What `prepare` added for speed is made again from the files and has no place in JSON.
-    stored = {name: list(rows.column(name)) for name in rows.columns if name != "pixels"}
+    stored = {name: list(rows.column(name)) for name in rows.columns if name not in ("pixels", "samples")}
     left = [{"source": each.source, "reason": each.reason} for each in left_out]
     files.write_json(run.data, {"source": source, "rows": len(rows), "columns": stored, "left_out": left}, indent=None)
 

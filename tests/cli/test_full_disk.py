@@ -111,4 +111,4 @@ def test_cache_on_a_full_disk(pervade, photos: Path, disk: Path, monkeypatch: py
     fill(disk, 0)
     outcome = pervade("train", photos, *SMALL)
     assert outcome.status == 0, outcome.err
-    assert "pictures are decoded anew each time" in caplog.text
+    assert "files are decoded anew each time" in caplog.text

@@ -137,7 +137,7 @@ def test_over_the_limit_works_and_says_so(
         assert "pixels" not in rows
     assert DOMAIN.fit(rows).transform(rows[0], None)[0]["input"].shape == (16, 16, 3)
     assert [each.levelno for each in caplog.records] == [logging.WARNING]  # once in a process
-    assert "pictures are decoded anew each time" in caplog.text
+    assert "files are decoded anew each time" in caplog.text
     assert "raise PERVADE_CACHE_GB" in caplog.text
     monkeypatch.setenv("PERVADE_CACHE_GB", "1")  # more room: now it is built
     assert "pixels" in prepare(photos)

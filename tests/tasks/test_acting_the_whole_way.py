@@ -34,8 +34,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, api.Run]:
 @pytest.mark.parametrize("name", AGENTS)
 def test_killed_and_resumed(name: str, whole: dict[str, api.Run], tmp_path: Path) -> None:
     steps = files.read_json(whole[name].directory.checkpoint("last") / "architecture.json")["step"]
+    middle = steps // 2 + 1
     killed = subprocess.run(
-        [sys.executable, "-m", "tests.acting_run", name, str(tmp_path / name), str(steps // 2 + 1)],
+        [sys.executable, "-m", "tests.acting_run", name, str(tmp_path / name), str(middle)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -43,6 +44,7 @@ def test_killed_and_resumed(name: str, whole: dict[str, api.Run], tmp_path: Path
     assert killed.returncode == -9, killed.stderr
     run = RunDirectory(tmp_path / name)
     assert not run.checkpoint("last").exists()
+    assert files.read_json(run.state / "state.json", "state")["state"]["learner"]["step"] == middle
     pieces = list(run.state.glob("memory-*.safetensors"))
     assert len(pieces) >= 2 or name != "dqn"
     trained(name, tmp_path / name)

@@ -57,3 +57,14 @@ def seconds(text: str | None) -> float | None:
     if found is None or found[2] not in UNITS or float(found[1]) <= 0:
         raise ConfigError(f"--time-limit {text!r} is not a duration; write for example 90s, 10m or 1.5h")
     return float(found[1]) * UNITS[found[2]]
+
+
+def folds_of(text: str | None) -> int | str | None:
+    """A number of folds, or "group". Raises ConfigError."""
+    from pervade.core.errors import ConfigError
+
+    if text is None or text == "group":
+        return text
+    if not text.isdecimal():
+        raise ConfigError(f"--folds {text!r} is neither a number nor 'group'; write for example 5")
+    return int(text)

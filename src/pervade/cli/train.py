@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pervade.cli.options import RunsOption, TrustOption, rate, seconds
+from pervade.cli.options import RunsOption, TrustOption, folds_of, rate, seconds
 
 
 def add_to(app: typer.Typer) -> None:
@@ -34,6 +34,17 @@ def train(
     text_column: Annotated[
         str | None, typer.Option(help="Which column of a table holds the texts (two for pairs: a,b).")
     ] = None,
+    label_pattern: Annotated[
+        str | None,
+        typer.Option(metavar="REGEX", help="What of a file's name is its label, in brackets: '(\\d)_' of 7_anna.wav."),
+    ] = None,
+    group_pattern: Annotated[
+        str | None,
+        typer.Option(metavar="REGEX", help="What of a file's name says what belongs together (who speaks): '_(.+)_'."),
+    ] = None,
+    group_by: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Which column of a table says what belongs together.")
+    ] = None,
     recipe: Annotated[
         Path | None, typer.Option(help="A recipe.yaml, such as another run's, instead of the model's own recipe.")
     ] = None,
@@ -51,7 +62,12 @@ def train(
         int | None, typer.Option(help="Train so often, by one seed after another, and show the spread.")
     ] = None,
     folds: Annotated[
-        int | None, typer.Option(help="Cross-validate: every row is tested once, by a model that never saw it.")
+        str | None,
+        typer.Option(
+            metavar="N|group",
+            help="Cross-validate: every row is tested once, by a model that never saw it; group: each group (a "
+            "speaker) is held out in turn.",
+        ),
     ] = None,
     init: Annotated[
         str | None,
@@ -126,12 +142,15 @@ def train(
             lr=rate(lr),
             seed=seed,
             seeds=seeds,
-            folds=folds,
+            folds=folds_of(folds),
             tuning="freeze" if freeze else "lora" if lora else None,
             init=init,
             label_column=label_column,
             file_column=file_column,
             text_column=text_column,
+            label_pattern=label_pattern,
+            group_pattern=group_pattern,
+            group_column=group_by,
             device=device,
             precision=precision,
             workers=workers,

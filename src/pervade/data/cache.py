@@ -1,4 +1,5 @@
-"""A cache of decoded pictures: one file of bytes, memory-mapped, so that every later epoch and run reads pixels.
+"""A cache of decoded pictures and recordings: one file of bytes, memory-mapped, so that every later epoch and run reads
+pixels and samples.
 
 The key is the content (SHA-256 of every file) and the transform, so a changed picture or setting is another cache.
 Two processes that need the same one build it once: the second waits on a lock. The folder is bounded, together with the
@@ -113,7 +114,7 @@ def decoded(
     try:
         pictures, unique_reasons = _open_or_build(unique, sources, [entry[e] for e in first], make, transform, progress)
     except (OSError, ResourceError) as error:
-        warn(f"pictures are decoded anew each time, because the cache cannot be used: {error}; set PERVADE_CACHE")
+        warn(f"files are decoded anew each time, because the cache cannot be used: {error}; set PERVADE_CACHE")
         pictures, unique_reasons = None, _reasons(sources, make, progress)
     where = [entry[digest] for digest in hashes]
     reasons = [unique_reasons[i] for i in where]
@@ -157,7 +158,7 @@ def _open_or_build(
     evict(keep=place)
     if pictures is None and limit():
         warn(
-            f"pictures are decoded anew each time: decoded they take {index['needed'] / 1e9:.1f} GB, and the cache may "
+            f"files are decoded anew each time: decoded they take {index['needed'] / 1e9:.1f} GB, and the cache may "
             f"take {room(place.parent) / 1e9:.1f} GB; raise PERVADE_CACHE_GB or free some space in {folder()}"
         )
     return pictures, index["reasons"]

@@ -7,13 +7,15 @@ the classes have the same shares in every fold.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Sequence
 
 from pervade.core import seed as seeds
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
 from pervade.data import split
+from pervade.data.targets import natural
 
+MOST_GROUPS = 100  # that are held out one at a time
 ASIDE = "aside"  # the split, in every member, of rows that the data itself keeps for a test
 
 
@@ -48,6 +50,54 @@ def assign(rows: Rows, folds: int, seed: int) -> tuple[Rows, list[LeftOut]]:
             turn += 1
     _every_class_trains(rows, fold, folds)
     return whole.with_columns(fold=fold, split=[ASIDE if each == 0 else "test" for each in fold]), left_out
+
+
+def assign_groups(rows: Rows, names: Callable[[Sequence[str]], None], seed: int) -> tuple[Rows, list[LeftOut]]:
+    """As `assign`, a fold for each group; `names` is told theirs, in the order of their numbers. What stands byte by
+    byte in two groups is kept in the first of them only.
+
+    Raises DataError where rows have no groups, there are fewer than two or more than 100, or a class has only one.
+    """
+    if "group" not in rows:
+        raise DataError(
+            "--folds group takes what groups there are, and the data names none; say with --group-by which column "
+            "does, or with --group-pattern what in the files' names"
+        )
+    splits = rows.column("split") if "split" in rows else ["train"] * len(rows)
+    given = ["test" if each == "test" else "train" for each in splits]
+    keep, left_out = split.one_split_each(rows, given)
+    rows, given = rows.select(keep), [given[i] for i in keep]
+    keep, twins = _one_group_each(rows)
+    rows, given = rows.select(keep), [given[i] for i in keep]
+    groups = [str(each) for each in rows.column("group")]
+    there = sorted({group for group, each in zip(groups, given, strict=True) if each != "test"}, key=natural)
+    if not 2 <= len(there) <= MOST_GROUPS:
+        raise DataError(
+            f"--folds group would train {len(there)} times, once without each group; it takes 2 to {MOST_GROUPS} of "
+            "them: ask for --folds 5, which keeps groups whole"
+        )
+    number = {group: place for place, group in enumerate(there, start=1)}
+    fold = [0 if each == "test" else number[group] for group, each in zip(groups, given, strict=True)]
+    _every_class_trains(rows, fold, len(there))
+    names(there)
+    found = rows.with_columns(fold=fold, split=[ASIDE if each == 0 else "test" for each in fold])
+    return found, [*left_out, *twins]
+
+
+def _one_group_each(rows: Rows) -> tuple[list[int], list[LeftOut]]:
+    if "hash" not in rows:
+        return list(range(len(rows))), []
+    first: dict[str, int] = {}
+    keep, left_out = [], []
+    groups, names = rows.column("group"), rows.column("id")
+    for i, digest in enumerate(rows.column("hash")):
+        other = first.setdefault(digest, i)
+        if groups[other] == groups[i]:
+            keep.append(i)
+        else:
+            reason = f"byte-identical to {names[other]} of the group {groups[other]!r}, so not used for {groups[i]!r}"
+            left_out.append(LeftOut(str(names[i]), reason))
+    return keep, left_out
 
 
 def _every_class_trains(rows: Rows, fold: list[int], folds: int) -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
-from pervade.data import hub, spellings, tables
+from pervade.data import hub, patterns, spellings, tables
 from pervade.data.split import NAMES as SPLITS
 from pervade.data.targets import Kind
 
@@ -29,6 +29,8 @@ def read(
     Raises DataError where the path is not there or holds nothing of the kind.
     """
     what = content.what
+    if not str(source):
+        raise DataError(f"no folder is named; give a folder of {what}s, or a table ({', '.join(tables.SUFFIXES)})")
     if hub.is_address(source):
         return _finish(*hub.read(str(source), content, wanted), str(source), what)
     path = Path(source)
@@ -58,14 +60,31 @@ def read(
             entries += [{**entry, "split": _split(table.stem)} for entry in found]
             left_out += lost
         return _finish(entries, left_out, path, what)
-    entries, left_out, unsorted = _folder(path, content.suffixes)
-    if unsorted and not entries:
+    wanted = wanted or tables.Wanted()
+    if wanted.group_column is not None:
+        raise DataError(
+            f"--group-by {wanted.group_column} names a column of a table, and {path} holds files; take "
+            "--group-pattern, which reads their names"
+        )
+    entries, left_out, unsorted = _folder(path, content.suffixes, wanted.label_pattern)
+    if unsorted and not entries and wanted.label_pattern is None:
         remedy = f"put the {what}s of each class into a folder with the class's name"
         if there:
             remedy += f", or give the table itself: {there[0]}"
+        remedy += "; where their names say the class, --label-pattern '(\\w+)_' reads it"
         raise DataError(f"{path} holds {unsorted} {what}{'s' * (unsorted > 1)} but no class folders; {remedy}")
-    _as_asked(entries, wanted.target if wanted else "class", path)
+    _as_asked(entries, wanted.target, path)
+    if wanted.group_pattern is not None:
+        entries, lost = _grouped(entries, wanted.group_pattern)
+        left_out += lost
     return _finish(entries, left_out, path, what)
+
+
+def _grouped(entries: list[dict[str, Any]], pattern: str) -> tuple[list[dict[str, Any]], list[LeftOut]]:
+    """Entries with the "group" that their names say, and those whose names say none."""
+    named = [{**entry, "group": patterns.found(pattern, entry["id"])} for entry in entries]
+    lost = [LeftOut(each["id"], tables.UNGROUPED.format(pattern)) for each in named if each["group"] is None]
+    return [each for each in named if each["group"] is not None], lost
 
 
 def _as_asked(entries: list[dict[str, Any]], target: Kind, path: Path) -> None:
@@ -125,8 +144,11 @@ def _split(name: str) -> str | None:
     return SPLITS.get(name.lower())
 
 
-def _folder(root: Path, suffixes: Collection[str]) -> tuple[list[dict[str, Any]], list[LeftOut], int]:
-    """Entries, what is left out, and how many files lie in no class folder."""
+def _folder(
+    root: Path, suffixes: Collection[str], label_pattern: str | None = None
+) -> tuple[list[dict[str, Any]], list[LeftOut], int]:
+    """Entries, what is left out, and how many files lie in no class folder. With a pattern labels are read out of the
+    files' names, wherever they lie."""
     files, left_out = walk(root, suffixes)
     inside = [file.relative_to(root).parts for file in files]
     top = {parts[0] for parts in inside if len(parts) > 1}
@@ -137,7 +159,13 @@ def _folder(root: Path, suffixes: Collection[str]) -> tuple[list[dict[str, Any]]
     unsorted = 0
     for file, parts in zip(files, inside, strict=True):
         entry: dict[str, Any] = {"id": "/".join(parts), "path": str(file)}
-        if len(parts) <= 1 + by_split:
+        label = None if label_pattern is None else patterns.found(label_pattern, entry["id"])
+        if label_pattern is not None and label is None:
+            left_out.append(LeftOut(entry["id"], f"its name does not fit --label-pattern {label_pattern!r}"))
+        elif label is not None and (not by_split or _split(parts[0])):
+            entry["target"] = label
+            entries.append(entry if not by_split else {**entry, "split": _split(parts[0])})
+        elif len(parts) <= 1 + by_split:
             left_out.append(LeftOut(entry["id"], "it lies beside the class folders, not in one"))
             unsorted += 1
         elif by_split and not _split(parts[0]):
@@ -149,6 +177,43 @@ def _folder(root: Path, suffixes: Collection[str]) -> tuple[list[dict[str, Any]]
                 entry["split"] = _split(parts[0])
             entries.append(entry)
     return entries, left_out, unsorted
+
+
+def files(sources: Sequence[str | Path], suffixes: Collection[str], what: str) -> tuple[list[str], list[LeftOut]]:
+    """What `predict` is given: files as they are named, and of folders those with one of the suffixes. Raises DataError
+    where one is not there, or there is none."""
+    found: list[Path] = []
+    left_out: list[LeftOut] = []
+    if "" in sources:  # which `Path` takes for the current folder, and nobody meant
+        raise DataError(f"an empty name is no file; give {what}s or folders of {what}s")
+    for source in map(Path, sources):
+        if os.path.isdir(source):  # noqa: PTH112  (Path.is_dir raises where a name is too long)
+            inside, lost = walk(source, suffixes)
+            found += inside
+            left_out += [LeftOut.of(source / each.source, each.reason) for each in lost]
+        elif os.path.isfile(source):  # noqa: PTH113
+            found.append(source)
+        else:
+            raise DataError(f"{shown(source)} is not there; give {what}s or folders of {what}s")
+    if not found:
+        reason = f" (the first file left out, {left_out[0].source}: {left_out[0].reason})" if left_out else ""
+        names = ", ".join(shown(Path(each)) for each in sources)
+        raise DataError(f"no {what} in {names or 'nothing'}{reason}; give {what}s or folders of {what}s")
+    return [str(each) for each in found], left_out
+
+
+def mostly(root: Path, suffixes: Collection[str], most: int = 1000) -> bool:
+    """Whether more than half of the files in a folder have one of the suffixes, of the first `most`."""
+    seen = []
+    for folder, below, names in os.walk(root):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        if RECIPE in names:
+            below.clear()
+            continue
+        seen += [Path(folder, name).suffix.lower() in suffixes for name in names if not name.startswith(".")]
+        if len(seen) >= most:
+            break
+    return sum(seen) > len(seen) / 2
 
 
 def walk(root: Path, suffixes: Collection[str]) -> tuple[list[Path], list[LeftOut]]:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from pervade.core.errors import DataError, nearest
+from pervade.core.errors import ConfigError, DataError, nearest
 from pervade.core.types import LeftOut
-from pervade.data import embedded, spellings, table_files
+from pervade.data import embedded, patterns, spellings, table_files
 from pervade.data.split import NAMES as SPLITS
 from pervade.data.table_files import SUFFIXES, Record, existing, numbered
 from pervade.data.targets import Kind
@@ -30,6 +30,7 @@ MORE_COLUMNS: dict[Kind, tuple[str, ...]] = {
 }
 SPLIT_COLUMNS = ("split", "subset", "fold")
 GROUP_COLUMNS = ("group", "subject", "patient", "person", "speaker")
+UNGROUPED = "its name does not fit --group-pattern {!r}, so who or what it belongs to is not known"
 LONGEST_NAME = 200  # characters of a value that are shown in a message
 
 
@@ -40,6 +41,15 @@ class Wanted:
     target: Kind = "class"
     label_column: str | None = None  # or several, by commas: columns of 0 and 1
     separator: str | None = None  # what parts the labels of one cell
+    label_pattern: str | None = None  # what of a file's name is its label (data/patterns.py)
+    group_pattern: str | None = None  # likewise, what rows that belong together have in common
+    group_column: str | None = None  # or the column of a table that says so
+
+    def __post_init__(self) -> None:
+        patterns.check(self.label_pattern, "--label-pattern")
+        patterns.check(self.group_pattern, "--group-pattern")
+        if self.group_pattern is not None and self.group_column is not None:
+            raise ConfigError("--group-by and --group-pattern exclude each other; choose one")
 
 
 class Content(Protocol):
@@ -149,6 +159,11 @@ def entries_of(
 ) -> tuple[list[Record], list[LeftOut]]:
     """As `read`, of records already read. `path` is a table, or the address of a data set, whose rows have `ids`."""
     wanted = wanted or Wanted()
+    if wanted.label_pattern is not None:
+        raise DataError(
+            f"{path} is a table, whose labels stand in a column; --label-pattern reads them out of the names of files "
+            "in a folder: leave it out, or name the column with --label-column"
+        )
     folder = _folder(path)
     layout = _layout(path, records, content, wanted)
     split, group = layout.split, layout.group
@@ -174,6 +189,11 @@ def entries_of(
         if group is not None:
             # A row without a group depends on no other row, so it is a group of its own.
             entry["group"] = text_of(record.get(group), where, group) or entry["id"]
+        elif wanted.group_pattern is not None:
+            entry["group"] = patterns.found(wanted.group_pattern, _inside(entry, folder))
+            if entry["group"] is None:
+                left_out.append(LeftOut(own, UNGROUPED.format(wanted.group_pattern)))
+                continue
         entries.append(entry)
     return entries, left_out
 
@@ -191,6 +211,14 @@ def detect(records: list[Record], path: Path | str, content: Content, label_colu
     if len(columns) == 1:
         return spellings.kind([record.get(columns[0]) for record in records])
     return "labels" if columns else "class"
+
+
+def _inside(entry: Record, folder: Path) -> str:
+    """The file of an entry as the table's folder knows it. Raises DataError where it has none."""
+    if "path" not in entry:
+        raise DataError("--group-pattern reads the names of files, and these rows have none; take --group-by COLUMN")
+    path = Path(entry["path"])
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
 
 
 def _folder(path: Path | str) -> Path:
@@ -212,9 +240,11 @@ def _layout(path: Path | str, records: list[Record], content: Content, wanted: W
     held = content.columns(path, records, free, wanted.target, named)
     rest = [column for column in free if column not in held]
     split, group = _named(rest, SPLIT_COLUMNS), _named(rest, GROUP_COLUMNS)
+    asked = asked_for(path, columns, wanted.group_column)
+    group = asked[0] if asked else group if wanted.group_pattern is None else None
     if split is None and columns == numbered(len(columns)):
         split = next((each for each in rest if all(_split(record.get(each)) for record in records)), None)
-    if wanted.target == "identity" and not named and _named(rest, LABEL_COLUMNS) is None:
+    if wanted.target == "identity" and not named and not asked and _named(rest, LABEL_COLUMNS) is None:
         group = None  # who it is may stand in a column that otherwise says what belongs together
     if not named:
         rest = [column for column in rest if column not in (split, group)]

@@ -9,10 +9,8 @@ input stays in pixels of 0-1.
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -67,6 +65,9 @@ class Image(Domain):
     label_column: str | None = None  # of a table; None: found by name
     file_column: str | None = None  # likewise
     separator: str | None = None  # what parts the labels of one cell of a table; None: found by looking
+    label_pattern: str | None = None  # what of a file's name is its label (data/patterns.py); None: its folder
+    group_pattern: str | None = None  # likewise, what pictures that belong together have in common
+    group_column: str | None = None  # or the column of a table that says so; None: found by name
     labels: tuple[str, ...] = ()  # learnt from the training split
     counts: tuple[int, ...] = ()  # its rows of each label
     rows: int = 0  # all its rows
@@ -91,31 +92,15 @@ class Image(Domain):
     def read(self, source: Any) -> tuple[Rows, list[LeftOut]]:
         """A folder or table with labels; or a list of files and folders without (for prediction)."""
         if isinstance(source, (list, tuple)):
-            return self._read_files(source)
+            found, left_out = listing.files(source, pictures.SUFFIXES, "picture")
+            return Rows({"id": found, "path": found}), left_out
         return listing.read(source, contents(self.file_column), self.wanted)
 
     @property
     def wanted(self) -> tables.Wanted:
         """What is to be read from a table."""
-        return tables.Wanted(self.target, self.label_column, self.separator)
-
-    def _read_files(self, sources: Sequence[str | Path]) -> tuple[Rows, list[LeftOut]]:
-        found: list[Path] = []
-        left_out: list[LeftOut] = []
-        for source in map(Path, sources):
-            if os.path.isdir(source):  # noqa: PTH112  (Path.is_dir raises where a name is too long)
-                inside, lost = listing.walk(source, pictures.SUFFIXES)
-                found += inside
-                left_out += [LeftOut.of(source / each.source, each.reason) for each in lost]
-            elif os.path.isfile(source):  # noqa: PTH113
-                found.append(source)
-            else:
-                raise DataError(f"{listing.shown(source)} is not there; give pictures or folders of pictures")
-        if not found:
-            reason = f" (the first file left out, {left_out[0].source}: {left_out[0].reason})" if left_out else ""
-            names = ", ".join(listing.shown(Path(each)) for each in sources)
-            raise DataError(f"no picture in {names or 'nothing'}{reason}; give pictures or folders of pictures")
-        return Rows({"id": [str(each) for each in found], "path": [str(each) for each in found]}), left_out
+        patterns = self.label_pattern, self.group_pattern, self.group_column
+        return tables.Wanted(self.target, self.label_column, self.separator, *patterns)
 
     def prepare(
         self, rows: Rows, progress: Callable[[int, int], None], keep: bool = True

@@ -46,6 +46,7 @@ class Text(Domain):
     text_column: str | None = None  # of a table; two by a comma are a pair; None: found by name, or by content
     label_column: str | None = None  # likewise
     separator: str | None = None  # what parts the labels of one cell of a table; None: found by looking
+    group_column: str | None = None  # of a table, what texts that belong together have in common; None: found by name
     encoding: str = "utf-8"  # of tables and text files; gb18030, cp1252 …
     pair: bool = False  # whether rows are pairs; learnt from the training split
     labels: tuple[str, ...] = ()  # learnt from the training split
@@ -69,7 +70,8 @@ class Text(Domain):
         if isinstance(source, (list, tuple)):
             return self._read_inputs(source)
         content = contents(self.text_column, self.label_column, self.encoding)
-        return listing.read(source, content, tables.Wanted(self.target, self.label_column, self.separator))
+        wanted = tables.Wanted(self.target, self.label_column, self.separator, group_column=self.group_column)
+        return listing.read(source, content, wanted)
 
     def _read_inputs(self, sources: Sequence[str | Path]) -> tuple[Rows, list[LeftOut]]:
         """What is the path of a file is read; anything else is a text itself. The two texts of a pair stand in a table,

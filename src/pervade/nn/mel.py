@@ -26,7 +26,8 @@ class LogMel(nn.Module):
     mask. f is t / (rate x hop), rounded up.
 
     `normalise` "mean" takes each band's mean over the recording away, which takes microphone and room with it (Furui
-    1981, "Cepstral analysis technique for automatic speaker verification"); "bands" divides by the band's deviation too.
+    1981, "Cepstral analysis technique for automatic speaker verification"); "bands" divides by the band's deviation
+    too.
     """
 
     window: Tensor

@@ -1,0 +1,174 @@
+"""Recordings as rows: found in folders and tables, decoded once at one rate, and kept in the cache.
+
+`prepare` adds "samples" ((t,) int16 each), "seconds", "size" (samples, by which batches are made of like lengths) and
+"hash"; `samples` gives those of a row, wherever they are. Axis letter: t samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pervade.core.errors import DataError
+from pervade.core.types import LeftOut, Rows
+from pervade.data import cache, listing, sound_files, tables
+from pervade.data.sound_files import FULL, SoundFault
+
+WHAT = "recording"
+FILE_COLUMNS = (
+    "audio",
+    "file_name",
+    "file",
+    "path",
+    "filename",
+    "filepath",
+    "audio_path",
+    "audio_file",
+    "wav",
+    "recording",
+    "sound",
+    "clip",
+)
+
+
+def contents(file_column: str | None = None) -> tables.Files:
+    """What a data set of recordings holds; `file_column` of a table names them, unless it is found."""
+    return tables.Files(WHAT, tuple(sorted(sound_files.SUFFIXES)), FILE_COLUMNS, file_column)
+
+
+def read_files(sources: Sequence[str | Path]) -> tuple[Rows, list[LeftOut]]:
+    """Files, and the recordings in folders, without labels: for prediction. Raises DataError."""
+    found, left_out = listing.files(sources, sound_files.SUFFIXES, WHAT)
+    return Rows({"id": found, "path": found}), left_out
+
+
+def prepare(
+    rows: Rows, rate: int, progress: Callable[[int, int], None], keep: bool = True
+) -> tuple[Rows, list[LeftOut]]:
+    """Decodes every row once, from the cache where `keep`; leaves out what cannot be decoded. Raises DataError where
+    nothing is left of rows that are kept."""
+    sound_files.library()
+    paths = [str(each) for each in rows.column("path")]
+    if not keep:
+        return _finished(rows, [_tried(path, rate) for path in paths], None, rate)
+    total = 2 * len(rows)
+    digests = cache.hash_files(paths, lambda done, _: progress(done, total))
+    readable = [i for i, digest in enumerate(digests) if digest is not None]
+    decoded, reasons = cache.decoded(
+        [paths[i] for i in readable],
+        [str(digests[i]) for i in readable],
+        lambda path: _as_bytes(_tried_again(path, rate)),
+        {"sound": rate, "decoder": sound_files.decoder()},
+        lambda done, of: progress(len(rows) + done * len(rows) // max(of, 1), total),
+    )
+    made: list[Any] = ["the file cannot be opened; look at its permissions"] * len(rows)
+    for i, array, reason in zip(readable, decoded, reasons, strict=True):
+        made[i] = reason if reason is not None else None if array is None else array.view(np.int16).reshape(-1)
+    kept, left_out = _finished(rows, made, [str(each) for each in digests], rate)
+    if not len(kept):
+        raise DataError(f"no recording can be read; the first, {left_out[0].source}: {left_out[0].reason}")
+    return kept, left_out
+
+
+def samples(row: dict[str, Any], rate: int) -> np.ndarray:
+    """(t,) int16 of a prepared row. Raises DataError where its file went bad."""
+    known = row.get("samples")
+    if known is not None:
+        return np.asarray(known)
+    try:
+        return sound_files.decode(str(row["path"]), rate)
+    except (SoundFault, OSError) as fault:
+        raise DataError(f"{row['id']} cannot be read any more: {fault}; put the data back") from None
+
+
+def wave(row: dict[str, Any], rate: int) -> np.ndarray:
+    """(t,) float32 in -1..1."""
+    found: np.ndarray = samples(row, rate).astype(np.float32) / (FULL + 1)
+    return found
+
+
+def remarks(rows: Rows, rate: int) -> list[str]:
+    """What is to be known of prepared recordings before anything is learnt from them."""
+    told = []
+    names = rows.column("id")
+    kept = rows.columns.get("samples", [None] * len(rows))
+    checks = (
+        (sound_files.silent, "silent: nothing can be heard in"),
+        (sound_files.clipped, "maybe overloaded (a thousandth of the samples and more stand at full scale):"),
+    )
+    for check, words in checks:
+        found = [i for i, each in enumerate(kept) if each is not None and check(each)]
+        if found:
+            more = f" and {len(found) - 1:,} more" if len(found) > 1 else ""
+            told.append(f"{words} {names[found[0]]}{more} of {len(rows):,} recordings")
+    rates = rows.columns.get("rate", [])
+    low = [i for i, each in enumerate(rates) if each and each < rate]
+    if low:
+        slowest = min(rates[i] for i in low)
+        told.append(
+            f"{len(low):,} of {len(rows):,} recordings have fewer than {rate:,} samples a second (the fewest "
+            f"{slowest:,}): nothing is in them above {slowest // 2:,} Hz"
+        )
+    return told
+
+
+def _finished(rows: Rows, made: Sequence[Any], digests: Sequence[str] | None, rate: int) -> tuple[Rows, list[LeftOut]]:
+    good = [i for i, each in enumerate(made) if not isinstance(each, str)]
+    left_out = [LeftOut(str(rows.column("id")[i]), each) for i, each in enumerate(made) if isinstance(each, str)]
+    paths = rows.column("path")
+    headers = [sound_files.header(str(paths[i])) for i in good]
+    lengths = [
+        len(made[i]) if made[i] is not None else round(about.seconds * rate) if about else 0
+        for i, about in zip(good, headers, strict=True)
+    ]
+    columns: dict[str, Sequence[Any]] = {
+        "seconds": [round(about.seconds, 4) if about else 0.0 for about in headers],
+        "rate": [about.rate if about else 0 for about in headers],
+        "size": lengths,
+    }
+    if digests is not None:
+        columns["hash"] = [digests[i] for i in good]
+    if all(made[i] is not None for i in good):
+        columns["samples"] = [made[i] for i in good]
+    return rows.select(good).with_columns(**columns), left_out
+
+
+def _tried(path: str, rate: int) -> np.ndarray | str:
+    try:
+        return sound_files.decode(path, rate)
+    except SoundFault as fault:
+        return str(fault)
+    except OSError as error:
+        return f"the file cannot be opened ({error.strerror or error})"
+
+
+def _tried_again(path: str, rate: int) -> np.ndarray | str:
+    """For the cache, which keeps the reason with the content: that the disk failed now must not be kept."""
+    try:
+        return sound_files.decode(path, rate)
+    except SoundFault as fault:
+        return str(fault)
+    except OSError as error:
+        reason = error.strerror or error
+        raise DataError(f"{path} could be opened but not a second time ({reason}); try again") from None
+
+
+def _as_bytes(made: np.ndarray | str) -> np.ndarray | str:
+    """As the cache keeps pictures: (t, 1, 2) uint8."""
+    return made if isinstance(made, str) else made.view(np.uint8).reshape(-1, 1, 2)
+
+
+def named(table: Path, file_column: str | None = None, most: int = 50) -> list[Path]:
+    """The recordings that the first rows of a table name, whether they are there or not; none where it cannot be read:
+    whoever reads it in earnest says why."""
+    content = contents(file_column)
+    try:
+        records = content.records(table)[:most]
+    except (OSError, DataError):
+        return []
+    suffixes = tuple(content.suffixes)
+    cells = [value for record in records for value in record.values() if isinstance(value, str)]
+    return [table.parent / each for each in cells if each.lower().endswith(suffixes)]

@@ -1,0 +1,184 @@
+"""Recordings to be judged as a whole: read from folders or tables, brought to one rate, cut into windows.
+
+The one path from a file to a model's input: decode to one channel at `rate` (data/sound_files.py), a window of
+`seconds`. What is shorter stands in its middle, in silence; what is longer gives several windows that overlap by half,
+whose answers are averaged. Training takes a window from anywhere, and changes voice, pace and surroundings
+(data/sound_augment.py). The spectrum is the model's first layer (nn/mel.py), so the input stays a waveform in -1..1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from numpy.random import Generator
+from pydantic import Field
+from torch.nn import Module
+
+from pervade.core.protocols import Context, Domain, InputSpace, Probe, Task
+from pervade.core.registry import register
+from pervade.core.types import Batch, Example, Json, LeftOut, Media, Output, Rows
+from pervade.data import hub, listing, player, recordings, tables, targets
+from pervade.data.targets import Kind
+
+LONGEST = 5.0  # seconds that a window is learnt to have at most
+SHORTEST = 0.1
+
+
+@register("domain")
+@dataclass(frozen=True)
+class Sound(Domain):
+    rate: Annotated[int, Field(ge=1000, le=48_000)] = 16_000  # samples a second that the model hears
+    seconds: Annotated[float, Field(gt=0, le=60)] | None = None  # of a window; None: as long as 95 of 100 recordings of
+    # the training split, 5 at most
+    windows: Annotated[int, Field(ge=1)] = 20  # of one recording at most, evenly spaced, when it is judged
+    augment: bool = True  # off: training hears what evaluation hears
+    target: Kind = "class"  # what a row's target is (data/targets.py): class, labels or number
+    label_column: str | None = None  # of a table; None: found by name
+    file_column: str | None = None  # likewise
+    separator: str | None = None  # what parts the labels of one cell of a table; None: found by looking
+    label_pattern: str | None = None  # what of a file's name is its label (data/patterns.py); None: its folder
+    group_pattern: str | None = None  # likewise, what recordings that belong together have in common: who speaks
+    group_column: str | None = None  # or the column of a table that says so; None: found by name
+    labels: tuple[str, ...] = ()  # learnt from the training split
+    counts: tuple[int, ...] = ()  # its rows of each label
+    rows: int = 0  # all its rows
+    scale: tuple[float, float] = (0.0, 1.0)  # mean and deviation of its targets, where these are numbers
+
+    @property
+    def repeats(self) -> bool:
+        return not self.augment
+
+    @property
+    def length(self) -> int:
+        """Samples of a window, known once fitted."""
+        return max(round((self.seconds or LONGEST) * self.rate), 2)
+
+    # reading
+
+    def read(self, source: Any) -> tuple[Rows, list[LeftOut]]:
+        """A folder or table with labels; or a list of files and folders without (for prediction)."""
+        if isinstance(source, (list, tuple)):
+            return recordings.read_files(source)
+        patterns = self.label_pattern, self.group_pattern, self.group_column
+        wanted = tables.Wanted(self.target, self.label_column, self.separator, *patterns)
+        return listing.read(source, recordings.contents(self.file_column), wanted)
+
+    def prepare(
+        self, rows: Rows, progress: Callable[[int, int], None], keep: bool = True
+    ) -> tuple[Rows, list[LeftOut]]:
+        return recordings.prepare(rows, self.rate, progress, keep)
+
+    # learning from the training split
+
+    def fit(self, train: Rows) -> Sound:
+        """What targets have to be known by, and how long a window is."""
+        learnt = targets.learn(self.target, train.column("target"))
+        usual = float(np.quantile(np.asarray(train.column("seconds"), np.float64), 0.95))
+        seconds = self.seconds or round(min(max(usual, SHORTEST), LONGEST), 2)
+        return replace(self, **vars(learnt), seconds=seconds)
+
+    def inputs(self) -> dict[str, Json]:
+        """ "rate", and "samples", how many an input has; "pooled": features of the whole, not of every moment."""
+        return {"rate": self.rate, "samples": self.length, "pooled": True}
+
+    def remarks(self, rows: Rows) -> list[str]:
+        told = recordings.remarks(rows, self.rate)
+        many = [i for i, size in enumerate(rows.column("size")) if self._count(size) > self.windows]
+        if many:
+            told.append(
+                f"{len(many):,} recordings are so long that {self.windows} windows of {self.seconds:g} s, evenly "
+                "spaced, stand for them when they are judged; -o domain.windows takes more"
+            )
+        if "group" not in rows:
+            told.append(
+                "who or what was recorded is not known: where the same speakers stand in training and test, figures "
+                "flatter; --group-pattern or --group-by says who, --folds group measures on each in turn"
+            )
+        return told
+
+    # examples
+
+    def transform(self, row: dict[str, Any], rng: Generator | None) -> list[Example]:
+        """Input (t,) float32 in -1..1."""
+        wave = recordings.wave(row, self.rate)
+        if rng is None or not self.augment:
+            cuts = self._windows(wave)
+        else:
+            cuts = [self._augmented(wave, rng)]
+        known: Example = {}
+        if "target" in row:
+            learnt = targets.Learnt(self.labels, self.counts, self.rows, self.scale)
+            known["target"] = targets.encode(self.target, row["target"], learnt, row["id"])
+        return [{"input": cut, **known} for cut in cuts]
+
+    def _count(self, samples: int) -> int:
+        """Windows that overlap by half in so many samples."""
+        beyond = max(samples - self.length, 0)
+        return 1 + -(-beyond // max(self.length // 2, 1))
+
+    def _windows(self, wave: np.ndarray) -> list[np.ndarray]:
+        if len(wave) <= self.length:
+            return [self._placed(wave, (self.length - len(wave)) // 2)]
+        number = min(self._count(len(wave)), self.windows)
+        starts = np.linspace(0, len(wave) - self.length, number).round().astype(int)
+        return [wave[start : start + self.length] for start in starts]
+
+    def _placed(self, wave: np.ndarray, start: int) -> np.ndarray:
+        whole = np.zeros(self.length, np.float32)
+        whole[start : start + len(wave)] = wave
+        return whole
+
+    def _augmented(self, wave: np.ndarray, rng: Generator) -> np.ndarray:
+        room = self.length - len(wave)
+        if room >= 0:
+            return self._placed(wave, int(rng.integers(0, room + 1)))
+        start = int(rng.integers(0, -room + 1))
+        return wave[start : start + self.length]
+
+    def collate(self, examples: Sequence[Example]) -> Batch:
+        """ "input" (n, 1, t) float32."""
+        stacked = np.stack([example["input"] for example in examples])
+        batch: Batch = {"input": torch.from_numpy(stacked)[:, None]}
+        if "target" in examples[0]:
+            batch["target"] = targets.stack(self.target, [example["target"] for example in examples])
+        return batch
+
+    # looking inside
+
+    def probe(self, model: Module, task: Task, batch: Batch, part: str | None = None) -> Probe:
+        context = Context(self)
+
+        def forward(x: torch.Tensor) -> Output:
+            return task.forward(model, {**batch, "input": x}, context)
+
+        space = InputSpace(-1.0, 1.0, "waveform, -1 to 1")
+        return Probe(batch["input"], forward, lambda output: task.score(output, batch), space)
+
+    def show(self, row: dict[str, Any], prediction: dict[str, Any] | None) -> list[Media]:
+        """The beginning of the recording, to listen to."""
+        wave = recordings.wave(row, self.rate)
+        return [Media("wav", player.wav(wave[: round(player.SECONDS * self.rate)], self.rate), str(row["id"]))]
+
+
+def looks_like_sound(source: Any, file_column: str | None = None) -> bool:
+    """Whether DATA is recordings: a folder in which most files are, or a table with a column of them."""
+    if not isinstance(source, (str, Path)) or not str(source):
+        return False
+    if hub.is_address(source):
+        return any(name.lower() == "audio" for record in hub.records(str(source))[0][:1] for name in record)
+    path = Path(source)
+    if path.is_dir():
+        there = [each for each in sorted(path.iterdir()) if tables.is_table(each)]
+        if there and any(_names_recordings(each, file_column) for each in there):
+            return True
+        return listing.mostly(path, frozenset(recordings.contents().suffixes))
+    return tables.is_table(path) and _names_recordings(path, file_column)
+
+
+def _names_recordings(path: Path, file_column: str | None) -> bool:
+    return bool(recordings.named(path, file_column, 20))
