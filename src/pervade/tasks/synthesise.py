@@ -87,8 +87,8 @@ class Synthesise(Task):
         return {}
 
     def made(self, model: Module, train: Rows, context: Context) -> dict[str, Json]:
-        """ "sounds": one of each of the first labels, by a fixed seed, none chosen, with speakers in turn. None where a
-        sound is made of another's mel bands."""
+        """ "sounds": one of each of the first labels, by a fixed seed, none chosen, with speakers in turn; a caption says
+        which. None where a sound is made of another's mel bands."""
         domain: Any = context.domain
         if domain.local == "mel" or not domain.labels:
             return {}
@@ -99,14 +99,11 @@ class Synthesise(Task):
         input = domain.collate([domain.transform(row, None)[0] for row in rows])["input"]
         calm = replace(self, sampling=SoundSampling())
         codes = calm._made(model, input, range(len(asked)))
-        found: list[Json] = []
-        for name, label, speaker, each, length in zip(
-            asked, labels, speakers, codes, input["length"].tolist(), strict=True
-        ):
+        sounds: list[Any] = []
+        for name, each, length in zip(asked, codes, input["length"].tolist(), strict=True):
             wave = mu_law.decode(each[: min(length, round(player.SECONDS * domain.rate))])
-            sound: Any = Media("wav", player.wav(wave, domain.rate), f"{name}, made by seed {calm.sampling.seed}")
-            found.append({"label": label, "speaker": speaker, "seed": calm.sampling.seed, "sound": sound})
-        return {"sounds": found}
+            sounds.append(Media("wav", player.wav(wave, domain.rate), f"{name}, seed {calm.sampling.seed}"))
+        return {"sounds": sounds}
 
     def plain(self, features: PlainFeatures, train: Rows, columns: Mapping[str, Any], domain: Any) -> Plain | None:
         """FLAC at its best setting, of the same codes as signed 8-bit samples. All recordings are one stream, so that
