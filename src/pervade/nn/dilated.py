@@ -39,6 +39,7 @@ class Gate(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, now: Tensor, before: Tensor, condition: Tensor, shift: int) -> Tensor:
         kind = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
+        ctx.kinds = now.dtype, condition.dtype
         with torch.autocast(x.device.type, enabled=False):
             x, now, before = x.to(kind), now.to(kind), before.to(kind)
             frames, rows, width = condition.shape
@@ -59,18 +60,22 @@ class Gate(Function):
         with torch.autocast(x.device.type, enabled=False):
             dz = given[0].to(s.dtype)
             first, second = s.chunk(2, dim=1)
+            half = first.shape[1]
+            # That dz / ds of the first half is -2 times what is computed here is made good in what is small.
             ds = torch.empty_like(s)
-            torch.mul(dz, second, out=ds[:, : s.shape[1] // 2]).mul_(-2)
-            torch.addcmul(dz, dz, first, value=-2, out=ds[:, s.shape[1] // 2 :])
+            torch.mul(dz, second, out=ds[:, :half])
+            torch.addcmul(dz, dz, first, value=-2, out=ds[:, half:])
             ds = torch.ops.aten.sigmoid_backward(ds, s)
-            dx = ds @ now
-            dnow = ds.t() @ x
-            dbefore = torch.zeros_like(before)
+            scale = s.new_tensor([-2.0, 1.0]).repeat_interleave(half)
+            dx = ds @ (now * scale[:, None])
+            dnow, dbefore = ds.t() @ x, torch.zeros_like(before)
             if shift < len(x):
-                dx[:-shift].addmm_(ds[shift:], before)
+                dx[:-shift].addmm_(ds[shift:], before * scale[:, None])
                 dbefore = ds[shift:].t() @ x[:-shift]
-            dcondition = ds.view(frames, -1, rows, s.shape[1]).sum(1)
-        return dx, dnow.float(), dbefore.float(), dcondition.float(), None
+            dcondition = ds.view(frames, -1, rows, s.shape[1]).sum(1) * scale
+            dnow, dbefore = dnow * scale[:, None], dbefore * scale[:, None]
+        weights, told = ctx.kinds
+        return dx, dnow.to(weights), dbefore.to(weights), dcondition.to(told), None
 
 
 def product(s: Tensor) -> Tensor:
@@ -80,25 +85,26 @@ def product(s: Tensor) -> Tensor:
 
 
 class DilatedLayer(nn.Module):
-    """One layer. Parameters: V and W (2c, c) and U (c, c); biases and the condition comes from outside."""
+    """One layer. Parameters: V and W (2c, c), and U (c, c) unless it is the last, which hands nothing on; biases and
+    the condition come from outside."""
 
-    def __init__(self, channels: int, dilation: int, depth: int) -> None:
+    def __init__(self, channels: int, dilation: int, depth: int, last: bool) -> None:
         super().__init__()
         self.dilation = dilation
         self.now = nn.Parameter(torch.empty(2 * channels, channels))
         self.before = nn.Parameter(torch.empty(2 * channels, channels))
-        self.out = nn.Linear(channels, channels, bias=False)
+        self.out = None if last else nn.Linear(channels, channels, bias=False)
         with torch.no_grad():
             for weight in (self.now, self.before):
                 nn.init.normal_(weight, std=1 / math.sqrt(2 * channels))
                 weight[:channels] *= 2  # in front of tanh stands the factor -2
-            # So that the sum of all layers is about as large as one of them.
-            self.out.weight.mul_(1 / math.sqrt(depth))
+            if self.out is not None:  # so that the sum of all layers is about as large as one of them
+                self.out.weight.mul_(1 / math.sqrt(depth))
 
     def forward(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         """x (t n, c), condition (f, n, 2c) -> what the next layer gets, and z."""
         z: Tensor = Gate.apply(x, self.now, self.before, condition, condition.shape[1] * self.dilation)
-        return torch.addmm(x, z, self.out.weight.t()), z
+        return x if self.out is None else torch.addmm(x, z, self.out.weight.t()), z
 
 
 class DilatedStack(nn.Module):
@@ -106,7 +112,10 @@ class DilatedStack(nn.Module):
 
     def __init__(self, channels: int, skip: int, dilations: Sequence[int], condition: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(DilatedLayer(channels, each, len(dilations)) for each in dilations)
+        self.layers = nn.ModuleList(
+            DilatedLayer(channels, each, len(dilations), number == len(dilations))
+            for number, each in enumerate(dilations, start=1)
+        )
         self.condition = nn.Linear(condition, len(dilations) * 2 * channels)
         self.skip = nn.Linear(len(dilations) * channels, skip)
 

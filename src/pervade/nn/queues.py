@@ -42,7 +42,7 @@ class Queues:
     def __init__(self, network: Any, conditions: np.ndarray) -> None:
         stack, head = network.stack, network.head
         layers = list(stack.layers)
-        channels = layers[0].out.weight.shape[0]
+        channels = int(layers[0].now.shape[1])
         self.hop, self.rows, self.time = int(network.hop), conditions.shape[1], 0
         self.embedding = _array(network.embedding.weight)
         # The network's first half stands for -2 a, its second for b.
@@ -53,7 +53,7 @@ class Queues:
             now, before = _array(layer.now).T * scale, _array(layer.before).T * scale
             both = (np.concatenate([before, now]), np.concatenate([now, before]))  # the newer in the second half, or first
             self.gates.append(tuple(np.ascontiguousarray(each) for each in both))
-        self.outs = [np.ascontiguousarray(_array(layer.out.weight).T / 2) for layer in layers]
+        self.outs = [np.ascontiguousarray(_array(layer.out.weight).T / 2) for layer in layers[:-1]]
         self.skip = np.ascontiguousarray(_array(stack.skip.weight).T / 2), _array(stack.skip.bias)
         self.head = [
             (np.ascontiguousarray(_array(head[i].weight).T), _array(head[i].bias)) for i in (1, 3)
@@ -84,8 +84,9 @@ class Queues:
             z = self.z[number]
             np.multiply(a, b, out=z)
             np.add(z, a, out=z)
-            np.matmul(z, self.outs[number], out=added)
-            x = np.add(x, added, out=x)
+            if number < len(self.outs):
+                np.matmul(z, self.outs[number], out=added)
+                np.add(x, added, out=x)
         self.time += 1
         skipped = self.z.transpose(1, 0, 2).reshape(self.rows, -1) @ self.skip[0] + self.skip[1]
         for weight, bias in self.head:
