@@ -14,10 +14,11 @@ import numpy as np
 
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
-from pervade.data import cache, listing, sound_files, tables
+from pervade.data import cache, embedded, listing, sound_files, tables
 from pervade.data.sound_files import FULL, SoundFault
 
 WHAT = "recording"
+HOLDING = ("audio", "sound", "recording", "wav")  # columns of bytes that are taken for recordings, not pictures
 FILE_COLUMNS = (
     "audio",
     "file_name",
@@ -170,5 +171,9 @@ def named(table: Path, file_column: str | None = None, most: int = 50) -> list[P
     except (OSError, DataError):
         return []
     suffixes = tuple(content.suffixes)
-    cells = [value for record in records for value in record.values() if isinstance(value, str)]
-    return [table.parent / each for each in cells if each.lower().endswith(suffixes)]
+    cells = [(name, value) for record in records for name, value in record.items() if isinstance(value, str)]
+    return [
+        table.parent / value
+        for name, value in cells
+        if value.lower().endswith(suffixes) or (embedded.place(value) and name.lower() in HOLDING)
+    ]

@@ -8,6 +8,7 @@ whose answers are averaged. Training takes a window from anywhere, and changes v
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,11 +23,12 @@ from torch.nn import Module
 from pervade.core.protocols import Context, Domain, InputSpace, Probe, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Output, Rows
-from pervade.data import hub, listing, player, recordings, tables, targets
+from pervade.data import hub, listing, player, recordings, sound_augment, tables, targets
 from pervade.data.targets import Kind
 
 LONGEST = 5.0  # seconds that a window is learnt to have at most
 SHORTEST = 0.1
+NOISES = (0.0, 1.0, 1.5)  # falling with frequency as 1 / f to this power
 
 
 @register("domain")
@@ -37,6 +39,14 @@ class Sound(Domain):
     # the training split, 5 at most
     windows: Annotated[int, Field(ge=1)] = 20  # of one recording at most, evenly spaced, when it is judged
     augment: bool = True  # off: training hears what evaluation hears
+    # What training changes of each recording, by amounts drawn anew; 0 leaves it as it is.
+    speed: Annotated[float, Field(ge=0, le=1)] = 0.3  # at most so much faster and higher, and as much slower and lower
+    pitch: Annotated[float, Field(ge=0, le=1)] = 0.0  # at most so much higher or lower, at the same pace
+    equalise: Annotated[float, Field(ge=0, le=30)] = 4.0  # decibels, deviation of what another microphone does to six
+    # parts of the spectrum
+    tilt: Annotated[float, Field(ge=0, le=12)] = 2.0  # decibels an octave, deviation of how steep the spectrum is
+    noise: Annotated[float, Field(ge=0, le=1)] = 0.5  # of so many recordings gets some: white, pink or browner
+    noise_ratio: tuple[float, float] = (3.0, 35.0)  # decibels that the recording is above it: from, to
     target: Kind = "class"  # what a row's target is (data/targets.py): class, labels or number
     label_column: str | None = None  # of a table; None: found by name
     file_column: str | None = None  # likewise
@@ -134,11 +144,23 @@ class Sound(Domain):
         return whole
 
     def _augmented(self, wave: np.ndarray, rng: Generator) -> np.ndarray:
-        room = self.length - len(wave)
-        if room >= 0:
-            return self._placed(wave, int(rng.integers(0, room + 1)))
-        start = int(rng.integers(0, -room + 1))
-        return wave[start : start + self.length]
+        faster = (1.0 + self.speed) ** rng.uniform(-1.0, 1.0)
+        # No more than what is to fill the window is worked on, however long the recording.
+        beyond = len(wave) - math.ceil(self.length * faster)
+        if beyond > 0:
+            start = int(rng.integers(0, beyond + 1))
+            wave = wave[start : len(wave) - beyond + start]
+        wave = sound_augment.speed(wave, faster)
+        if self.pitch:
+            wave = sound_augment.pitch(wave, (1.0 + self.pitch) ** rng.uniform(-1.0, 1.0), self.rate)
+        if self.equalise or self.tilt:
+            wave = sound_augment.microphone(wave, self.equalise, self.tilt, self.rate, rng)
+        power = float(np.square(wave).mean())
+        wave = sound_augment.place(wave, self.length, rng.uniform())
+        if rng.uniform() < self.noise:
+            colour = NOISES[int(rng.integers(len(NOISES)))]
+            wave = sound_augment.add_noise(wave, rng.uniform(*self.noise_ratio), colour, rng, power)
+        return wave
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """ "input" (n, 1, t) float32."""

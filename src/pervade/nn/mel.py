@@ -18,7 +18,8 @@ from torch import Tensor, nn
 FLOOR = 1e-8  # power of a band that counts as silence, -80 dB of a full-scale tone
 STILL = 1e-3  # deviation of a band, in logarithms, below which it is taken for constant
 
-Normalisation = Literal["none", "mean", "bands"]
+Normalisation = Literal["none", "mean", "bands", "level"]
+SPAN = 50.0  # decibels below the loudest band that "level" still tells from silence
 
 
 class LogMel(nn.Module):
@@ -27,7 +28,9 @@ class LogMel(nn.Module):
 
     `normalise` "mean" takes each band's mean over the recording away, which takes microphone and room with it (Furui
     1981, "Cepstral analysis technique for automatic speaker verification"); "bands" divides by the band's deviation
-    too.
+    too. "level" counts from the recording's loudest band of any frame, calls what is more than 50 dB below it silence,
+    and takes the mean over all that is louder away: neither how loud a recording is, nor how quiet the room, nor how
+    much silence stands around it, changes what is seen, while the spectrum of the whole is kept.
     """
 
     window: Tensor
@@ -81,6 +84,8 @@ class LogMel(nn.Module):
     def _normalised(self, bands: Tensor, frames: Tensor | None) -> Tensor:
         if self.normalise == "none":
             return bands if frames is None else bands * frames[:, None]
+        if self.normalise == "level":
+            return _level(bands, frames)
         counted = torch.ones_like(bands[:, :1]) if frames is None else frames[:, None].to(bands.dtype)
         total = counted.sum(2, keepdim=True).clamp(min=1)
         centred = (bands - (bands * counted).sum(2, keepdim=True) / total) * counted
@@ -88,6 +93,18 @@ class LogMel(nn.Module):
             return centred
         variance = centred.square().sum(2, keepdim=True) / total
         return centred / (variance + STILL**2).sqrt()
+
+
+def _level(bands: Tensor, frames: Tensor | None) -> Tensor:
+    """In units of a quarter of the span. What is beyond the mask stays at 0, the mean."""
+    decibels = bands * (10 / math.log(10))
+    if frames is not None:
+        decibels = decibels.masked_fill(~frames[:, None], 10 * math.log10(FLOOR))
+    decibels = (decibels - decibels.amax((1, 2), keepdim=True)).clamp(min=-SPAN)
+    heard = (decibels.amax(1, keepdim=True) > -0.6 * SPAN).to(decibels.dtype)
+    mean = (decibels * heard).sum((1, 2), keepdim=True) / (heard.sum((1, 2), keepdim=True) * bands.shape[1])
+    level = (decibels - mean) * (4 / SPAN)
+    return level if frames is None else level * frames[:, None]
 
 
 def frame_mask(mask: Tensor, hop: int) -> Tensor:

@@ -1,0 +1,116 @@
+"""Recipes for recordings. A model's name, and where its weights come from, pick the recipe.
+
+pervade train DATA                        scratch(): a small residual network over the log-mel spectrogram
+pervade train DATA --model NAME           the same, with another network
+pervade train DATA --init PATH            finetune(): weights that were trained before, at a low rate
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pervade.core import registry
+from pervade.core.errors import ConfigError
+from pervade.core.protocols import Domain, EarlyStopping, Initializer, Model, Recipe
+from pervade.data import listing, recordings
+from pervade.data.sources.dataset import Dataset
+from pervade.domains.sound import Sound, looks_like_sound
+from pervade.init.pretrained import Pretrained, starting_from
+from pervade.init.random import Random
+from pervade.models.sound_cnn import SoundCNN
+from pervade.tasks.classify import Classify
+from pervade.tasks.regress import Regress
+from pervade.tasks.tag import Tag
+from pervade.train.optim.adamw import AdamW
+from pervade.train.schedule.cosine import Cosine
+from pervade.train.schedule.one_cycle import OneCycle
+from pervade.train.tuning.full import Full
+
+TASKS = {
+    "audio-classification": "one class for each recording; class folders, names that say it, or a table",
+    "audio-multi-label-classification": "several labels for each recording, or none; a table of files and labels",
+    "audio-regression": "a number for each recording; a table of files and numbers",
+}
+BY_TARGET = {"labels": "audio-multi-label-classification", "number": "audio-regression"}
+
+
+def recognises(source: Any, label_column: str | None = None, text_column: str | None = None) -> str | None:
+    if not isinstance(source, (str, Path)) or not looks_like_sound(source):
+        return None
+    target = listing.detect(source, recordings.contents(), label_column)
+    return BY_TARGET.get(target, "audio-classification")
+
+
+def recipe(
+    model: str | Model | None = None,
+    task: str = "audio-classification",
+    init: str | Initializer | None = None,
+    source: Any = None,
+) -> Recipe:
+    """The recipe that belongs to a model and to where its first weights come from, with the task asked. Raises
+    ConfigError with the nearest name where there is no such model."""
+    network = named(model) if isinstance(model, str) else model
+    start = starting_from("random" if init is None else init)
+    if not isinstance(start, Pretrained):
+        return asked(replace(scratch(network), init=start), task)
+    known, domain = start.made_with()
+    if network is None and known is None:
+        raise ConfigError(f"--init {start.source} does not say which network it is of; name it with --model")
+    return asked(finetune(network or known, start, domain), task)  # type: ignore[arg-type]
+
+
+def named(model: str) -> Model:
+    """The model of this name. Raises ConfigError with the nearest name where there is none."""
+    cls, fields = registry.find("model", model)
+    return cls(**fields)
+
+
+def asked(recipe: Recipe, task: str) -> Recipe:
+    """A recipe for classes, with another question in its place."""
+    domain = recipe.domain
+    if not isinstance(domain, Sound):
+        return recipe
+    if task == "audio-multi-label-classification":
+        domain = replace(domain, target="labels")
+        return replace(recipe, domain=domain, task=Tag(), early_stopping=EarlyStopping("mean_average_precision"))
+    if task == "audio-regression":
+        # A number may hang on what is changed: how high, how fast, how loud the low bands are.
+        domain = replace(domain, target="number", speed=0.0, equalise=0.0, tilt=0.0)
+        return replace(recipe, domain=domain, task=Regress(), early_stopping=EarlyStopping("mean_absolute_error"))
+    return recipe
+
+
+def scratch(model: Model | None = None) -> Recipe:
+    """Random weights: AdamW, one cycle, label smoothing, weights averaged, every recording changed anew each time."""
+    return Recipe(
+        domain=Sound(),
+        task=Classify(smoothing=0.1),
+        model=model or SoundCNN(),
+        optimizer=AdamW(lr=2e-3, weight_decay=0.05),
+        schedule=OneCycle(rise=0.1),
+        init=Random(),
+        source=Dataset(),
+        tuning=Full(decay_all=False),
+        average=0.995,
+        clip_norm=5.0,
+        early_stopping=EarlyStopping("accuracy", every=5),
+        epochs=40,
+        batch_size=32,
+    )
+
+
+def finetune(model: Model, init: Initializer, domain: Domain | None = None) -> Recipe:
+    """Weights that were trained before, at the rate of samples and the length of window of the run they come from."""
+    own = Sound()
+    if isinstance(domain, Sound):
+        own = replace(own, rate=domain.rate, seconds=domain.seconds)
+    return replace(
+        scratch(model),
+        domain=own,
+        optimizer=AdamW(lr=3e-4, weight_decay=0.05),
+        schedule=Cosine(),
+        init=init,
+        epochs=15,
+    )

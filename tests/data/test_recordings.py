@@ -1,0 +1,244 @@
+"""Recordings as rows: what names say of them, windows, folds by speaker, and what is to be known of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from pervade.core.errors import ConfigError, DataError
+from pervade.core.types import Rows
+from pervade.data import folds, patterns, recordings, sound_files
+from pervade.domains.sound import Sound, looks_like_sound
+from tests.data.sounds import speakers, tone, write
+
+BOTH = {"label_pattern": "^(.+?)_", "group_pattern": "_(.+)_"}
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERVADE_CACHE", str(tmp_path / "cache"))
+
+
+def prepared(domain: Sound, source: object) -> Rows:
+    rows, _ = domain.read(source)
+    return domain.prepare(rows, lambda done, total: None)[0]
+
+
+# names
+
+
+def test_labels_and_groups_out_of_names(tmp_path: Path) -> None:
+    folder = speakers(tmp_path / "said")
+    write(folder / "strange.wav", tone(440))
+    rows, left_out = Sound(**BOTH).read(folder)
+    assert Counter(rows.column("target")) == {"low": 12, "high": 12}
+    assert Counter(rows.column("group")) == {"anna": 8, "ben": 8, "cleo": 8}
+    assert [(each.source, each.reason) for each in left_out] == [
+        ("strange.wav", "its name does not fit --label-pattern '^(.+?)_'")
+    ]
+
+
+def test_groups_out_of_names_in_class_folders(tmp_path: Path) -> None:
+    for label in ("yes", "no"):
+        for name in ("anna-1", "ben-1", "1"):
+            write(tmp_path / "said" / label / f"{name}.wav", tone(440))
+    rows, left_out = Sound(group_pattern=r"/([a-z]+)-").read(tmp_path / "said")
+    assert Counter(rows.column("group")) == {"anna": 2, "ben": 2}
+    assert sorted(each.source for each in left_out) == ["no/1.wav", "yes/1.wav"]
+
+
+def test_groups_of_a_table(tmp_path: Path) -> None:
+    write(tmp_path / "a1.wav", tone(440))
+    write(tmp_path / "b1.wav", tone(880))
+    (tmp_path / "said.csv").write_text("file,label,who,speaker\na1.wav,x,P1,s\nb1.wav,y,P2,s\ngone.wav,y,P2,s\n")
+    for settings, groups in (
+        ({}, ["s", "s"]),
+        ({"group_column": "who"}, ["P1", "P2"]),
+        ({"group_pattern": "^(.)"}, ["a", "b"]),
+    ):
+        rows, left_out = Sound(**settings).read(tmp_path / "said.csv")
+        assert list(rows.column("group")) == groups
+        assert [each.reason for each in left_out] == ["the file 'gone.wav' is not there"]
+    with pytest.raises(DataError, match="has no column 'whom'; did you mean 'who'"):
+        Sound(group_column="whom").read(tmp_path / "said.csv")
+    with pytest.raises(DataError, match="--label-pattern reads them out of the names of files"):
+        Sound(label_pattern="^(.)").read(tmp_path / "said.csv")
+
+
+def test_patterns_that_say_nothing(tmp_path: Path) -> None:
+    folder = speakers(tmp_path / "said")
+    for pattern, words in (("(", "is no regular expression"), ("a", "has 0 groups"), ("(a)(b)", "has 2 groups")):
+        with pytest.raises(ConfigError, match=words):
+            Sound(label_pattern=pattern).read(folder)
+    with pytest.raises(DataError, match="its name does not fit --label-pattern"):
+        Sound(label_pattern=r"^(\d)_").read(folder)
+    with pytest.raises(DataError, match="names a column of a table"):
+        Sound(group_column="speaker").read(folder)
+    with pytest.raises(ConfigError, match="exclude each other"):
+        Sound(group_column="speaker", group_pattern="(.)").read(folder)
+    assert patterns.found("(é)", "e\u0301") is None
+    assert patterns.found("_(.*)_", "a__b") is None
+
+
+def test_what_looks_like_sound(tmp_path: Path) -> None:
+    folder = speakers(tmp_path / "said")
+    (folder / "README").touch()
+    (tmp_path / "a.csv").write_text("clip,label\nsaid/x.wav,a\n")
+    (tmp_path / "b.csv").write_text("text,label\nhello,a\n")
+    assert [looks_like_sound(each) for each in (folder, tmp_path / "a.csv", tmp_path / "b.csv", tmp_path / "gone")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+
+
+def test_recordings_inside_a_parquet_file(tmp_path: Path) -> None:
+    """As the Hugging Face Hub lays data sets of sound out."""
+    data = [write(tmp_path / f"{i}.wav", tone(440 + i, 0.3)).read_bytes() for i in range(4)]
+    audio = [{"bytes": each, "path": f"{i}.wav"} for i, each in enumerate(data)]
+    pq.write_table(pa.table({"audio": audio, "label": ["a", "b", "a", "b"]}), tmp_path / "said.parquet")
+    assert looks_like_sound(tmp_path / "said.parquet")
+    rows = prepared(Sound(rate=8000), tmp_path / "said.parquet")
+    assert list(rows.column("target")) == ["a", "b", "a", "b"]
+    np.testing.assert_array_equal(rows.column("samples")[1], sound_files.decode(str(tmp_path / "1.wav"), 8000))
+
+
+# rows
+
+
+def test_rows_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    domain = Sound(rate=8000, **BOTH)
+    folder = speakers(tmp_path / "said")
+    rows = prepared(domain, folder)
+    assert rows.column("seconds")[0] == 0.2
+    assert rows.column("size")[0] == len(rows.column("samples")[0]) == 1600
+    first = [np.array(each) for each in rows.column("samples")]
+    monkeypatch.setattr(recordings.sound_files, "decode", None)  # whatever would call it now would fail
+    for one, other in zip(first, prepared(domain, folder).column("samples"), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_without_room_in_the_cache_the_same_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    domain = Sound(rate=8000, seconds=0.3, **BOTH)
+    folder = speakers(tmp_path / "said")
+    kept = prepared(domain, folder)
+    monkeypatch.setenv("PERVADE_CACHE", str(tmp_path / "other"))
+    monkeypatch.setenv("PERVADE_CACHE_GB", "0")
+    anew = prepared(domain, folder)
+    assert "samples" not in anew
+    assert list(anew.column("size")) == list(kept.column("size"))
+    row = {name: anew.column(name)[3] for name in ("id", "path")}
+    whole = {**row, "samples": kept.column("samples")[3]}
+    np.testing.assert_array_equal(domain.transform(row, None)[0]["input"], domain.transform(whole, None)[0]["input"])
+
+
+def test_what_is_left_out_and_what_is_said(tmp_path: Path) -> None:
+    folder = tmp_path / "said"
+    write(folder / "x" / "silent.wav", np.zeros(4000))
+    write(folder / "x" / "loud.wav", np.clip(5 * tone(440), -1, 1))
+    write(folder / "x" / "slow.wav", tone(100, 1.0, 1000), 1000)
+    write(folder / "y" / "long.wav", tone(440, 30.0))
+    (folder / "y" / "empty.wav").write_bytes(b"")
+    domain = Sound(rate=8000, seconds=1.0, windows=10)
+    rows, _ = domain.read(folder)
+    rows, left_out = domain.prepare(rows, lambda done, total: None)
+    assert [(each.source, each.reason) for each in left_out] == [("y/empty.wav", "the file is empty (0 bytes)")]
+    said = "\n".join(domain.fit(rows).remarks(rows))
+    for words in (
+        "silent: nothing can be heard in x/silent.wav of 4 recordings",
+        "maybe overloaded",
+        "x/loud.wav",
+        "1 of 4 recordings have fewer than 8,000 samples a second (the fewest 1,000): nothing is in them above 500 Hz",
+        "1 recordings are so long that 10 windows of 1 s",
+        "who or what was recorded is not known",
+    ):
+        assert words in said
+
+
+def test_nothing_that_can_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "said" / "x" / "a.wav"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"")
+    with pytest.raises(DataError, match=r"no recording can be read; the first, x/a\.wav: the file is empty"):
+        prepared(Sound(), tmp_path / "said")
+    with pytest.raises(DataError, match="an empty name is no file"):
+        Sound().read([""])
+
+
+# windows
+
+
+def test_windows(tmp_path: Path) -> None:
+    domain = Sound(rate=1000, seconds=1.0)
+    ramp = np.arange(2300, dtype=np.int16)
+    short = domain.transform({"id": "a", "samples": ramp[:400]}, None)
+    assert len(short) == 1
+    np.testing.assert_array_equal(np.flatnonzero(short[0]["input"]), 300 + np.arange(1, 400))
+    long = domain.transform({"id": "a", "samples": ramp}, None)
+    assert [round(float(each["input"][0] * 32768)) for each in long] == [0, 433, 867, 1300]
+    assert all(len(each["input"]) == 1000 for each in long)
+    few = Sound(rate=1000, seconds=1.0, windows=2).transform({"id": "a", "samples": ramp}, None)
+    assert [round(float(each["input"][0] * 32768)) for each in few] == [0, 1300]
+
+
+def test_how_long_a_window_is_is_learnt(tmp_path: Path) -> None:
+    rows = Rows({"target": ["a", "b"] * 10, "seconds": [0.5] * 19 + [9.0]})
+    assert Sound().fit(rows).seconds == pytest.approx(0.93, abs=0.02)
+    assert Sound().fit(Rows({"target": ["a", "b"], "seconds": [60.0, 70.0]})).seconds == 5.0
+    assert Sound(seconds=2.0).fit(rows).seconds == 2.0
+
+
+def test_batches(tmp_path: Path) -> None:
+    domain = Sound(rate=8000, augment=False, **BOTH)
+    rows = prepared(domain, speakers(tmp_path / "said"))
+    domain = domain.fit(rows)
+    batch = domain.collate([each for row in rows for each in domain.transform(row, None)])
+    assert batch["input"].shape == (24, 1, domain.length)
+    assert batch["input"].dtype == torch.float32
+    assert batch["input"].abs().max() <= 1
+    assert set(batch["target"].tolist()) == {0, 1}
+
+
+# folds
+
+
+def test_every_speaker_is_held_out_once(tmp_path: Path) -> None:
+    rows = prepared(Sound(rate=8000, **BOTH), speakers(tmp_path / "said"))
+    told: list[str] = []
+    found, left_out = folds.assign_groups(rows, told.extend, 0)
+    assert told == ["anna", "ben", "cleo"]
+    assert not left_out
+    for number, name in enumerate(told, start=1):
+        own = folds.member(found, number, 0.0, 0)
+        assert {
+            group for group, split in zip(own.column("group"), own.column("split"), strict=True) if split == "test"
+        } == {name}
+        assert list(own.column("split")).count("test") == 8
+
+
+def test_the_same_bytes_stand_in_one_group_only(tmp_path: Path) -> None:
+    folder = speakers(tmp_path / "said")
+    (folder / "low_ben_9.wav").write_bytes((folder / "low_anna_0.wav").read_bytes())
+    rows = prepared(Sound(rate=8000, **BOTH), folder)
+    found, left_out = folds.assign_groups(rows, lambda names: None, 0)
+    assert len(found) == 24
+    assert [(each.source, each.reason) for each in left_out] == [
+        ("low_ben_9.wav", "byte-identical to low_anna_0.wav of the group 'anna', so not used for 'ben'")
+    ]
+
+
+def test_groups_that_cannot_be_held_out(tmp_path: Path) -> None:
+    rows = Rows({"id": ["a", "b"], "target": ["x", "y"]})
+    with pytest.raises(DataError, match="--folds group takes what groups there are"):
+        folds.assign_groups(rows, lambda names: None, 0)
+    with pytest.raises(DataError, match="would train 1 times"):
+        folds.assign_groups(rows.with_columns(group=["p", "p"]), lambda names: None, 0)
+    with pytest.raises(DataError, match="all rows of class 'x' belong together"):
+        folds.assign_groups(rows.with_columns(group=["p", "q"]), lambda names: None, 0)
