@@ -223,7 +223,7 @@ class Learner:
         self.step += 1
         self.task.after_step(self.network, self.context, self.step)
         if self.average is not None:
-            self.average.update(self.network, self.step)
+            self.average.update(self.step)
         return parts, rows, stop
 
     def _update(self, phase: Phase, optimizer: Any, batch: Batch) -> tuple[Parts, int, bool]:
