@@ -102,7 +102,7 @@ def threads(number: int | None) -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(number or before)
     try:
-        # numpy's own linear algebra starts threads for 64 rows of 128 units, which takes sixty times as long as the work
+        # numpy's linear algebra starts threads for 64 rows of 128 units already, which takes longer than the work
         with contextlib.nullcontext() if number is None else _numpy_threads(number):
             yield
     finally:
