@@ -36,9 +36,12 @@ from pervade.training import Options
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "fsdd"
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 RATE = 8000
-DIGITS = (2, 7)  # of a sequence, from and to
+DIGITS = (2, 7)  # of a sequence that is measured, from and to,
+LEARNT = (1, 7)  # and of one that is learnt from: where there is one digit only, nothing need be aligned
 GAP = (0.0, 0.3)  # seconds between two
 NOISE = (10.0, 30.0)  # decibels that the noise lies below
+Voices = dict[str, dict[int, list[np.ndarray]]]  # the recordings of each speaker and digit
+
 ASKED, AIM = 0.30, 0.15
 SETTINGS = [
     f"domain.rate={RATE}",
@@ -67,10 +70,10 @@ def write(path: Path, samples: np.ndarray) -> None:
         file.writeframes(np.rint(np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
 
 
-def joined(voices: dict[str, dict[int, list[np.ndarray]]], rng: np.random.Generator) -> tuple[str, str, np.ndarray]:
+def joined(voices: Voices, lengths: tuple[int, int], rng: np.random.Generator) -> tuple[str, str, np.ndarray]:
     """Who speaks, what, and the samples."""
     speaker = sorted(voices)[int(rng.integers(len(voices)))]
-    digits = rng.integers(0, 10, int(rng.integers(DIGITS[0], DIGITS[1] + 1)))
+    digits = rng.integers(0, 10, int(rng.integers(lengths[0], lengths[1] + 1)))
     parts = []
     for number, digit in enumerate(digits):
         if number:
@@ -81,20 +84,21 @@ def joined(voices: dict[str, dict[int, list[np.ndarray]]], rng: np.random.Genera
     return speaker, " ".join(WORDS[digit] for digit in digits), noisy
 
 
-def sequences(folder: Path, split: str, voices: dict[str, dict[int, list[np.ndarray]]], count: int, seed: int) -> None:
+def sequences(folder: Path, split: str, voices: Voices, count: int, seed: int) -> None:
     """Wav files, and a table with one row each."""
     (folder / split).mkdir(parents=True)
+    lengths = LEARNT if split == "train" else DIGITS
     with (folder / f"{split}.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["file_name", "transcription", "speaker"])
         for number in range(count):
-            speaker, text, samples = joined(voices, seeds.generator(seed, number, len(split)))
+            speaker, text, samples = joined(voices, lengths, seeds.generator(seed, number, len(split)))
             write(folder / split / f"{number:05d}.wav", samples)
             writer.writerow([f"{split}/{number:05d}.wav", text, speaker])
 
 
-def voices_of(data: Path, speakers: list[str]) -> dict[str, dict[int, list[np.ndarray]]]:
-    found: dict[str, dict[int, list[np.ndarray]]] = {each: {digit: [] for digit in range(10)} for each in speakers}
+def voices_of(data: Path, speakers: list[str]) -> Voices:
+    found: Voices = {each: {digit: [] for digit in range(10)} for each in speakers}
     for path in sorted(data.glob("*.wav")):
         digit, speaker, _ = path.stem.split("_")
         if speaker in found:
