@@ -97,13 +97,14 @@ READERS = {
     if name.startswith(("gpt", "transformer"))
 }
 # What hears sounds; the same.
-HEARERS = [name for name in MODELS if name.startswith("sound-cnn")]
+HEARERS = [name for name in MODELS if name.startswith(("sound-cnn", "conformer"))]
 SEERS = [name for name in MODELS if name not in READERS and name not in HEARERS]
 SOUNDS = {"rate": 8000, "samples": 8000, "pooled": True}
 TEXTS = {"vocabulary": 50, "length": 16, "padding": 0, "separator": None, "pooled": True}
 # What differs from another in the number of blocks or filters only, or not at all: built without numbers.
 ALIKE = {"convnext", "vit", "resnet", "resnet34", "mobilenet", "inception-v3", "vit-small", "vit-base"}
 ALIKE |= {f"convnext-{size}" for size in ("femto", "pico", "nano", "tiny", "small", "base")}
+ALIKE |= {"conformer", "conformer-small", "conformer-medium"}
 SIDES = {"alexnet": 63, "inception": 75, "inception-v3": 75}  # pixels, where 32 are too few
 SIDES |= {"nature-cnn": 36, "nature-cnn-small": 36, "policy": 36}
 # What reads numbers as well, and is asked for what an agent does.
@@ -141,7 +142,7 @@ def test_every_reader_takes_a_step(name: str) -> None:
 
 
 @pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("name", HEARERS)
+@pytest.mark.parametrize("name", [name for name in HEARERS if name not in ALIKE])
 def test_every_hearer_takes_a_step(name: str, masked: bool) -> None:
     cls, fields = registry.find("model", name)
     torch.manual_seed(0)
@@ -149,6 +150,13 @@ def test_every_hearer_takes_a_step(name: str, masked: bool) -> None:
     if masked:
         batch["mask"] = torch.arange(8000)[None] < torch.tensor([[8000], [7000], [5001], [400]])
     check_model(cls(**fields), SOUNDS, {"logits": 5}, batch)
+
+
+def test_what_hears_every_frame_takes_a_step() -> None:
+    cls, fields = registry.find("model", "conformer-tiny")
+    torch.manual_seed(0)
+    batch = {"row": torch.arange(2), "input": 0.1 * torch.randn(2, 1, 4000)}
+    check_model(cls(**fields), {"rate": 8000, "samples": None, "pooled": False}, {"logits": 5}, batch)
 
 
 @pytest.mark.parametrize("outputs", ASKED, ids=lambda each: "-".join(each))
