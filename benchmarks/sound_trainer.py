@@ -1,6 +1,6 @@
 """Finetuning Wav2Vec2 to write down speech against Hugging Face's Trainer: seconds of audio a second.
 
-    python benchmarks/sound_trainer.py [--data ../shared/data/read_speech] [--rounds 3] [--size small]   about 20 minutes
+    python benchmarks/sound_trainer.py [--data ../shared/data/read_speech] [--rounds 3] [--size small]  about 20 minutes
 
 Both start from the same random weights (a folder as `save_pretrained` writes it) and learn to spell the same
 recordings by CTC, with the same batch size, passes, optimiser (AdamW, decay, clipping), schedule (warm-up and cosine),
