@@ -161,7 +161,9 @@ def noise(samples: int, colour: float, rng: Generator) -> np.ndarray:
     return made / np.float32(math.sqrt(float(np.square(made).mean())) + 1e-12)
 
 
-def add_noise(wave: np.ndarray, decibels: float, colour: float, rng: Generator, power: float | None = None) -> np.ndarray:
+def add_noise(
+    wave: np.ndarray, decibels: float, colour: float, rng: Generator, power: float | None = None
+) -> np.ndarray:
     """With noise `decibels` below the recording. `power` is the recording's own where the silence around it should not
     count; silence gets no noise."""
     power = float(np.square(wave).mean()) if power is None else power
