@@ -158,7 +158,7 @@ class Learner:
 
         Raises TrainingError where the loss is not finite, since going on would only hide it.
         """
-        sums = {name: float(value) for name, value in self._sums.items()}
+        sums = {name: float(value.sum()) for name, value in self._sums.items()}
         sums = ranks.sum_floats(sums)
         counts = ranks.sum_floats(self._counts)
         self._sums, self._counts = {}, {}
@@ -223,7 +223,7 @@ class Learner:
         self.step += 1
         self.task.after_step(self.network, self.context, self.step)
         if self.average is not None:
-            self.average.update(self.network, self.step)
+            self.average.update(self.step)
         return parts, rows, stop
 
     def _update(self, phase: Phase, optimizer: Any, batch: Batch) -> tuple[Parts, int, bool]:
@@ -294,14 +294,21 @@ class Learner:
 
     def _note(self, phase: Phase, parts: Parts) -> float:
         """Adds to the running means; returns the units in `parts`."""
-        rows = len(parts["loss"])
+        rows = parts["loss"].shape[0]
         count = float(parts["count"].sum()) if "count" in parts else float(rows)
         for name, value in parts.items():
             if name != "count":
-                total, key = value.detach().sum(), self._part(phase, name)
-                self._sums[key] = self._sums[key] + total if key in self._sums else total
-                self._counts[key] = self._counts.get(key, 0.0) + (count if name == "loss" else rows)
+                self._add(self._part(phase, name), value.detach(), count if name == "loss" else rows)
         return count
+
+    def _add(self, name: str, value: Tensor, count: float) -> None:
+        """Row by row while batches have as many rows: one addition a step, and the sum when somebody asks."""
+        if name not in self._sums:
+            self._sums[name], self._counts[name] = value.clone(), count
+            return
+        held = self._sums[name]
+        self._sums[name] = held.add_(value) if held.shape == value.shape else held.sum() + value.sum()
+        self._counts[name] += count
 
     def rehearse(self, batch: Batch | None) -> None:
         """Goes through one step on the largest batch without keeping anything of it: no update; random state, buffers

@@ -53,8 +53,8 @@ class WaveNet(Model):
 
 
 class WaveNetwork(nn.Module):
-    """{"codes" (n, t) int64, "class" (n,), "speaker" (n,) int64 with 0 for unknown, "local" (n, f, k)} to "logits" (n, t,
-    codes): of the code after each. f is t / hop, rounded up; what is not in `inputs` may be left out.
+    """{"codes" (n, t) int64, "class" (n,), "speaker" (n,) int64 with 0 for unknown, "local" (n, f, k)} to "logits"
+    (n, t, codes): of the code after each. f is t / hop, rounded up; what is not in `inputs` may be left out.
 
     No mask: padding stands at the end, where nothing before it looks. Before the beginning there is nothing, as if
     every layer had been given zeros.

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from pervade.core.types import Output
 from pervade.nn.running import Running
-from pervade.nn.twin import Twin
+from pervade.nn.twin import Twin, Weights
 
 
 class PolicyNetwork(nn.Module):
@@ -31,7 +31,7 @@ class PolicyNetwork(nn.Module):
         self.returns = Running(())
         size = outputs.get("log_deviation")
         self.log_deviation = None if size is None else nn.Parameter(torch.full((size,), float(np.log(deviation))))
-        self._views: list[tuple[np.ndarray, ...]] | None = None
+        self._views: Weights | None = None
         self._seen: tuple[np.ndarray, np.ndarray] | None = None
 
     def forward(self, input: Tensor, mask: Tensor | None = None) -> Output:

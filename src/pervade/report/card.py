@@ -14,7 +14,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pervade.report import agents, calibration, cautions, verdict, wording
+from pervade.report import agents, calibration, cautions, sounds, verdict, wording
 from pervade.report.record import Figure, Record, Result
 from pervade.report.sections import recipe
 
@@ -30,6 +30,9 @@ PIPELINES = {
     ("instructions", "language-model"): "text-generation",
     ("preferences", "prefer"): "text-generation",
     ("speech", "classify"): "audio-classification",
+    ("sound", "classify"): "audio-classification",
+    ("transcripts", "transcribe"): "automatic-speech-recognition",
+    ("waveform", "synthesise"): "text-to-audio",
     ("environment", "ppo"): "reinforcement-learning",
     ("environment", "dqn"): "reinforcement-learning",
 }
@@ -47,6 +50,8 @@ HUB_METRICS: dict[str, tuple[str, dict[str, Any]]] = {
     "mean_squared_error": ("mse", {}),
     "r2": ("r_squared", {}),
     "spearman": ("spearmanr", {}),
+    "word_error_rate": ("wer", {}),
+    "character_error_rate": ("cer", {}),
     "mean_return": ("mean_reward", {}),  # what the Hub's leaderboard of agents goes by
 }
 
@@ -83,6 +88,8 @@ def build(record: Record) -> str:
         seeds=len(record.together["members"]) if record.together.get("kind") == "seeds" else 0,
         acts=wording.environment(record) if record.acts else "",
         writes=record.part("task").get("use") == "language-model",
+        heard=wording.heard(record),
+        sound=sounds.use(record),
         answers=record.part("domain").get("use") in ("instructions", "preferences"),
         splits=[f"{wording.count(number)} {name}" for name, number in record.split_counts.items()],
         episodes=agents.episodes(record) if record.acts else "",

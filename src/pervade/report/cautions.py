@@ -5,9 +5,10 @@ The order is the order of importance; the first of them joins the verdict.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
-from pervade.report import agent_cautions, agents, calibration, wording
+from pervade.report import agent_cautions, agents, calibration, sound_cautions, wording
 from pervade.report.record import Record, Result
 
 FEW_ROWS = 30  # of a class: with fewer, Wilson's 95% interval can be wider than 30 points
@@ -107,15 +108,14 @@ def _wide(record: Record, result: Result) -> str | None:
         return None
     if headline.name == agents.HEADLINE:
         return agent_cautions.loose(record, result)
-    if not wording.is_share(headline.name):
+    if not wording.in_percent(headline.name):
         return None
     width = headline.high - headline.low
     if width < WIDE:
         return None
-    what = "share of right answers" if headline.name == "accuracy" else wording.inside(headline.name)
     return (
-        f"Only {wording.counted(record, headline.n)} were measured, so the true {what} may lie anywhere in a range "
-        f"{100 * width:.0f} points wide"
+        f"Only {wording.counted(record, headline.n)} were measured, so the true {wording.quantity(headline.name)} may "
+        f"lie anywhere in a range {100 * width:.0f} points wide"
     )
 
 
@@ -177,7 +177,8 @@ def left_out(record: Record) -> str | None:
     number = len(record.left_out)
     if not number:
         return None
-    reasons = list(dict.fromkeys(wording.label(each.get("reason", "no reason given"), 120) for each in record.left_out))
+    counts = Counter(wording.label(each.get("reason", "no reason given"), 120) for each in record.left_out)
+    reasons = [f"{reason} ({wording.count(times)})" if times > 1 else reason for reason, times in counts.most_common()]
     return (
         f"{wording.count(number)} {'file was' if number == 1 else 'files were'} left out of the data: "
         f"{wording.join(reasons, most=2)}."
@@ -198,6 +199,8 @@ def trained_people(record: Record) -> str | None:
 def groups_unknown(record: Record) -> str | None:
     if record.main is None or "group" in record.columns:
         return None
+    if wording.heard(record):
+        return sound_cautions.speakers_unknown(record)
     one, many = wording.noun(record, 1), wording.noun(record)
     return (
         f"Every {one} is taken as independent of the others. If several are of the same person, object or occasion, "
@@ -211,6 +214,8 @@ CAUTIONS: tuple[Callable[[Record], str | None], ...] = (
     not_test,
     no_better_than_baseline,
     trained_people,
+    sound_cautions.groups_on_both_sides,
+    sound_cautions.few_speakers,
     overconfident,
     weakest_class,
     overfitted,
@@ -222,6 +227,8 @@ CAUTIONS: tuple[Callable[[Record], str | None], ...] = (
     time_limit,
     still_improving,
     left_out,
+    sound_cautions.normalisation,
+    sound_cautions.voices,
     groups_unknown,
 )
 

@@ -155,11 +155,11 @@ def differences(comparison: Comparison) -> Section:
 
 
 def _table(comparison: Comparison, first: str, second: str, found: dict[str, Difference]) -> Markup:
-    shares = [max(abs(each.low), abs(each.high)) for name, each in found.items() if wording.is_share(name)]
+    shares = [max(abs(each.low), abs(each.high)) for name, each in found.items() if wording.in_percent(name)]
     widest = max((each for each in shares if not math.isnan(each)), default=1.0)
     lines = []
     for name, each in found.items():
-        reach = widest if wording.is_share(name) else max(abs(each.low), abs(each.high))
+        reach = widest if wording.in_percent(name) else max(abs(each.low), abs(each.high))
         metric = comparison.metrics[name]
         lower = "lower is better" if metric.higher_is_better is False else ""
         lines.append(

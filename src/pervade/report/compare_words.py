@@ -20,7 +20,7 @@ def amount(metric: str, number: float, signed: bool = False) -> str:
     if math.isnan(number):
         return "–"
     sign = "+" if signed else ""
-    if wording.is_share(metric):
+    if wording.in_percent(metric):
         return f"{_plain_zero(f'{100 * number:{sign}.1f}')} points"
     if metric in wording.SUMS:
         return f"{sign if number > 0 else ''}{wording.four(number)}"

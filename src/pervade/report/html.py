@@ -78,20 +78,29 @@ TRACK = """\
 {%- if low is not none -%}
 <span class="span" style="left:{{ low }}%;width:{{ width }}%"></span>
 {%- endif -%}
+{% if beside is not none %}<span class="beside-it" style="left:{{ beside }}%"></span>{% endif %}
 <span class="dot" style="left:{{ at }}%"></span></span>"""
 
 
-def track(each: Figure | None, kind: str = "") -> Markup:
-    """A share on a line from 0 to 100%: a dot, and its interval as a bar. HTML and not SVG, so that it takes whatever
-    width there is without its text growing or shrinking."""
+def track(
+    each: Figure | None, kind: str = "", scale: tuple[float, float] = (0.0, 1.0), beside: float | None = None
+) -> Markup:
+    """A value on a line from one end of the scale to the other: a dot, and its interval as a bar; `beside` is marked on
+    the line as well. HTML and not SVG, so that it takes whatever width there is without its text growing or shrinking.
+    """
     if each is None or each.value is None:
         return Markup("")
-    low = each.low if each.has_interval else None
+
+    def place(value: float) -> float:
+        return min(max(100 * (value - scale[0]) / (scale[1] - scale[0]), 0.0), 100.0)
+
+    low, high = (place(each.low), place(each.high)) if each.low is not None and each.high is not None else (None, 0.0)
     return render(
         TRACK,
         kind=kind,
         words=f"{wording.measured(each)}, n = {wording.count(each.n)}",
-        at=f"{100 * each.value:.2f}",
-        low=None if low is None else f"{100 * low:.2f}",
-        width="" if low is None else f"{100 * ((each.high or 0.0) - low):.2f}",
+        at=f"{place(each.value):.2f}",
+        low=None if low is None else f"{low:.2f}",
+        width="" if low is None else f"{high - low:.2f}",
+        beside=None if beside is None else f"{place(beside):.2f}",
     )

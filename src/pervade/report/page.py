@@ -19,6 +19,7 @@ from pervade.report.sections import (
     environment,
     figures,
     grid,
+    groups,
     label_mistakes,
     largest_errors,
     learning,
@@ -28,6 +29,7 @@ from pervade.report.sections import (
     reproduce,
     returns,
     search,
+    transcript_mistakes,
 )
 
 # Each gives its part of the page, or None where the run holds nothing for it.
@@ -37,11 +39,13 @@ SECTIONS: tuple[Callable[[Record], Section | list[Section] | None], ...] = (
     search.section,
     learning.section,
     classes.section,
+    groups.section,
     details.sections,
     mistakes.section,
     label_mistakes.section,
     largest_errors.section,
     answer_mistakes.section,
+    transcript_mistakes.section,
     figures.section,
     decision.section,
     data.section,

@@ -19,7 +19,11 @@ DIRECTIONS = {True: "higher is better", False: "lower is better", None: ""}
 
 
 def domain(record: Record, checkpoint: str) -> Domain | None:
+    """Of several members that of the first, since they show and measure rows alike."""
     path = record.run.checkpoint(checkpoint) / "preprocess.json"
+    if record.together and not path.exists():
+        name, first = next(iter(record.together["members"].items()))
+        path = record.run.member(name).checkpoint(str(first.get("checkpoint"))) / "preprocess.json"
     try:
         return read_domain(path)
     except PervadeError:

@@ -162,6 +162,11 @@ class Record:
         return {}
 
     @property
+    def held_out_groups(self) -> dict[str, str]:
+        """Member to the group of the data (a speaker) that it was tested on alone; empty where it was not so."""
+        return dict(zip(self.together.get("members") or {}, self.members.get("groups") or (), strict=False))
+
+    @property
     def done(self) -> float:
         """Passes over the data, judged or not, as far as was logged; 2.4 where a time limit ended the third."""
         return max((entry.get("pass", 0) for entry in self.log), default=0)
@@ -240,6 +245,8 @@ class Record:
     def class_counts(self) -> dict[str, Counter[str]]:
         """Split to rows of each class, or label where a row may have several; empty where the target is neither."""
         targets, splits = self.columns.get("target") or [], self.columns.get("split") or []
+        if self.part("task").get("use") == "transcribe":  # what was said
+            return {}
         if not targets or not all(isinstance(each, (str, list)) for each in targets):
             return {}
         counts: dict[str, Counter[str]] = {name: Counter() for name in self.split_counts}

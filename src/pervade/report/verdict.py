@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pervade.report import agents, wording
+from pervade.report import agents, sounds, wording
 from pervade.report.record import Record, Result
 
 SPLIT_WORDS = {
@@ -25,6 +25,8 @@ QUESTIONS = {
     "instructions language-model": "answers in a {one}",
     "prefer": "answers, and finds the preferred of two answers the likelier",
     "contrast": "tells whether two {many} are of the same",
+    "transcribe": "writes down what is said in a {one}",
+    "synthesise": "generates sound like the {many} it learnt from",
     "ppo": "acts in {environment}",
     "dqn": "acts in {environment}",
 }
@@ -60,7 +62,8 @@ def of(record: Record) -> Verdict:
 def rival(result: Result) -> str:
     """What the model is to do better than: a linear model, which was trained, or what takes no learning."""
     baseline = result.details.get("baseline") or {}
-    trained = "differences" in baseline or (result.headline is not None and result.headline.name == agents.HEADLINE)
+    name = "" if result.headline is None else result.headline.name
+    trained = "differences" in baseline or name in (agents.HEADLINE, sounds.BITS)
     return str(baseline.get("name", "a linear model")) if trained else "guessing"
 
 
@@ -108,6 +111,8 @@ def measured(record: Record, result: Result) -> str:
         return f"On {rows}, it was right on {_with_interval(headline)}."
     if headline.name == "mean_absolute_error":
         return f"On {rows}, it was off by {_with_interval(headline)} on average."
+    if (said := sounds.measured(result, rows, _with_interval(headline))) is not None:
+        return said
     return f"On {rows}, its {wording.inside(headline.name)} was {_with_interval(headline)}."
 
 
@@ -130,6 +135,8 @@ def baseline(result: Result) -> str:
         return f"For comparison: {name} would reach {wording.measured(figure)} in the same {wording.count(figure.n)}."
     if figure.name == "mean_absolute_error":
         return f"For comparison: {name} would be off by {wording.measured(figure)} on average."
+    if figure.name == sounds.BITS:
+        return f"For comparison: {name} would need {wording.measured(figure)} for each sample of the same."
     reach = "would be right on" if figure.name == "accuracy" else "would reach"
     return f"For comparison: {name} {reach} {wording.measured(figure)} of the same {wording.count(figure.n)}."
 

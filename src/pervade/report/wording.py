@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
 import unicodedata
 from collections.abc import Sequence
@@ -35,8 +36,16 @@ NOUNS = {
     "masked": ("text", "texts"),
     "questions": ("question", "questions"),
     "speech": ("recording", "recordings"),
+    "sound": ("recording", "recordings"),
+    "transcripts": ("recording", "recordings"),
+    "waveform": ("recording", "recordings"),
     "environment": ("episode", "episodes"),
 }
+
+# Domains of sound, whose groups of rows are mostly speakers.
+HEARD = ("speech", "sound", "transcripts", "waveform")
+
+NUMBERS = {2: "two", 3: "three", 4: "four"}
 
 # Metrics that are shares of rows, which people read as percentages. The others are plain numbers.
 SHARES = (
@@ -45,7 +54,11 @@ SHARES = (
     *("chosen_likelier", "chosen_likelier_per_token"),
     *("equal_error_rate", "threshold_accuracy", "threshold_far", "threshold_frr"),
     *("cut_share", "better_than_chance"),
+    "sentences_right",
 )
+
+# Read as percentages too, but no shares: what is written too much counts, so they can exceed 100%.
+ERROR_RATES = ("word_error_rate", "character_error_rate")
 
 # Sums of rewards and numbers of steps, whose size is the environment's: four figures of them, not three decimals.
 SUMS = (
@@ -98,14 +111,18 @@ TITLES = {
     "lowest_tenth_return": "Return of the worst tenth of the episodes",
     "mean_length": "Steps of an episode, mean",
     "cut_share": "Episodes cut for their length",
+    "word_error_rate": "Word error rate (WER)",
+    "character_error_rate": "Character error rate (CER)",
+    "sentences_right": "Recordings with every word right",
+    "bits_per_sample": "Bits for each sample of sound",
     "human_normalised": "Return between a random policy (0) and a person (1)",
 }
 
 
 def title(metric: str) -> str:
     """
-    >>> title("word_error_rate")
-    'Word error rate'
+    >>> title("words_seen")
+    'Words seen'
     """
     return TITLES.get(metric) or (metric[:1].upper() + metric[1:]).replace("_", " ")
 
@@ -113,16 +130,26 @@ def title(metric: str) -> str:
 def inside(metric: str) -> str:
     """A title inside a sentence; what is written in capitals stays so.
 
-    >>> inside("bits_per_byte"), inside("f1")
-    ('bits per byte', 'F1')
+    >>> inside("bits_per_byte"), inside("f1"), inside("word_error_rate")
+    ('bits per byte', 'F1', 'word error rate')
     """
-    found = title(metric)
+    found = title(metric).partition(" (")[0] if metric in ERROR_RATES else title(metric)
     return found if not found[1:2].islower() else found.lower()
+
+
+def quantity(metric: str) -> str:
+    """What it is the size of, after "the": 'share of right answers', 'word error rate'."""
+    return "share of right answers" if metric == "accuracy" else inside(metric)
 
 
 def is_share(metric: str) -> bool:
     base = metric.partition("[")[0]
     return base in SHARES or base.startswith(("precision_", "recall_", "tar_at_far_"))
+
+
+def in_percent(metric: str) -> bool:
+    """Whether people read it as a percentage: a share, or a rate that may exceed 100%."""
+    return is_share(metric) or metric.partition("[")[0] in ERROR_RATES
 
 
 def percent(share: float, digits: int = 1) -> str:
@@ -140,7 +167,7 @@ def count(number: int) -> str:
 def value(metric: str, number: float | None) -> str:
     if number is None:
         return "–"
-    if is_share(metric):
+    if in_percent(metric):
         return percent(number)
     if metric in SUMS:
         return four(number)
@@ -196,6 +223,20 @@ def measured(each: Figure) -> str:
 def noun(record: Record, number: int = 2) -> str:
     single, plural = NOUNS.get(str(record.part("domain").get("use")), ("example", "examples"))
     return single if number == 1 else plural
+
+
+def group(record: Record, number: int = 2) -> str:
+    """What rows that belong together are called: as the column that says so, where that is a word."""
+    column = str(record.part("domain").get("group_column") or "")
+    named = re.sub(r"[\W_]*(id|name|number|no)?$", "", column.lower()).replace("_", " ")
+    usual = "speaker" if heard(record) else "group"
+    one = named if re.fullmatch(r"[a-z ]{3,20}[a-rt-z]", named) else usual
+    return one if number == 1 else f"{one}s"
+
+
+def heard(record: Record) -> bool:
+    """Whether rows are sounds."""
+    return record.part("domain").get("use") in HEARD
 
 
 def passes(record: Record, number: float = 2) -> str:

@@ -59,7 +59,7 @@ def _difference(name: str, stored: dict[str, Any] | None) -> Markup | str:
     """'+2.1 points', and small beside it '+0.8 to +3.4': in points where people read percentages."""
     if stored is None or stored.get("difference") is None:
         return ""
-    if wording.is_share(name):
+    if wording.in_percent(name):
         return _signed(stored, lambda each: f"{each * 100:+.1f}", " points")
     if name in wording.SUMS:
         return _signed(stored, lambda each: ("+" if each > 0 else "") + wording.value(name, each))

@@ -1,9 +1,10 @@
-"""Texts that a language model wrote by fixed seeds, and how much of them stands in the training text."""
+"""Texts that a language model wrote by fixed seeds, and how much of them stands in the training text; or sounds."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from pervade.report.details import sounds
 from pervade.report.html import Section, render
 from pervade.report.record import Record, Result
 
@@ -19,4 +20,6 @@ which share of its runs of eight tokens can be read so in the training text: wha
 
 
 def section(detail: list[dict[str, Any]], result: Result, record: Record) -> Section | None:
+    if any("audio" in each for each in detail):
+        return sounds.section(detail, result, record)
     return Section("samples", "What it writes", render(TEMPLATE, samples=detail)) if detail else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from pervade.report import agents, wording
+from pervade.report import agents, sound_cautions, wording
 from pervade.report.html import Section, render
 from pervade.report.record import Record
 
@@ -20,8 +20,9 @@ PURPOSES = {
 TEMPLATE = """\
 <p>{{ total|count }} {{ many }} from <code>{{ source }}</code>.
 {% if grouped %}{{ many|capitalize }} that belong together (same group, or the same bytes) are kept in one split.
-{% elif hashed %}{{ many|capitalize }} with the same bytes are kept in one split; whether different files show the same
-thing is not known.{% endif %}</p>
+{% elif hashed %}{{ many|capitalize }} with the same bytes are kept in one split; whether different files
+{{ "hold the same voice" if heard else "show the same thing" }} is not known.{% endif %}
+{% if groups %}{{ groups }}{% endif %}</p>
 <div class="scroll"><table>
 <thead><tr><th>{{ "Class" if classes else "" }}</th>
 {% for name in splits %}
@@ -68,7 +69,9 @@ def section(record: Record) -> Section | None:
         total=sum(splits.values()) or record.data.get("rows", 0),
         many=wording.noun(record),
         source=wording.label(record.data.get("source", "not recorded"), most=300),
-        grouped="group" in record.columns,
+        grouped="group" in record.columns and sound_cautions.groups_on_both_sides(record) is None,
+        heard=wording.heard(record),
+        groups=_groups(record),
         hashed=hashes is not None,
         splits=splits,
         purposes={name: PURPOSES.get(name) for name in splits},
@@ -79,6 +82,18 @@ def section(record: Record) -> Section | None:
         left_out=record.left_out[:MOST_LEFT_OUT],
     )
     return Section("data", "Data and split", body)
+
+
+def _groups(record: Record) -> str:
+    """How many speakers, or whatever groups are, each split has; empty where each row is a group of its own."""
+    found: dict[str, set[str]] = {name: set() for name in record.split_counts}
+    names = record.columns.get("group") or []
+    for name, split in zip(names, record.columns.get("split") or [], strict=False):
+        found[split].add(str(name))
+    if not names or len(set(map(str, names))) == len(names):
+        return ""
+    parts = [f"{wording.count(len(each))} in {split}" for split, each in found.items() if each]
+    return f"{wording.group(record).capitalize()}: {wording.join(parts)}."
 
 
 def fingerprint(hashes: list[str]) -> str:

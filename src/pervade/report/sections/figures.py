@@ -14,7 +14,8 @@ COMPARISON = """\
 <div class="compared"><span class="name">{{ name }}</span>
 <span class="amount">{{ figure|measured }}</span>{{ track(figure, kind) }}</div>
 {% endfor %}
-<div class="scale" aria-hidden="true"><span>0%</span><span>50%</span><span>100%</span></div>
+<div class="scale" aria-hidden="true"><span>0%</span>
+<span>{{ "lower is better" if lower else "50%" }}</span><span>100%</span></div>
 </div>
 """
 
@@ -79,10 +80,13 @@ def comparison(record: Record) -> Markup | None:
     """The headline of every result of the same kind, on one scale: this model, its baseline."""
     result = record.main
     headline = result.headline if result else None
-    if result is None or headline is None or not wording.is_share(headline.name):
+    if result is None or headline is None or not wording.in_percent(headline.name):
         return None
     rows = [("this model", headline, "first")]
     other = result.baseline.get(headline.name)
     if other is not None and other.value is not None:
         rows.append((wording.label(result.details["baseline"].get("name", "baseline"), most=120), other, "second"))
-    return render(COMPARISON, rows=rows)
+    # An error rate may exceed 100%, where this scale ends.
+    if any((each.high or each.value or 0.0) > 1 for _, each, _ in rows):
+        return None
+    return render(COMPARISON, rows=rows, lower=headline.higher_is_better is False)

@@ -185,7 +185,7 @@ def _chart(record: Record, name: str, over: Progress, signs: list[str]) -> Any:
         TITLES.get(name) or name[:1].upper() + name[1:].replace("_", " "),
         max(low - room, 0.0) if low >= 0 else low - room,
         min(high + room, 1.0) if share else high + room,
-        share,
+        wording.in_percent(name),
     )
     marks = [chart.Mark(over.place(entry), sign) for sign, entry in zip(signs, record.decisions, strict=True)]
     return chart.lines(x, y, shown, _summary(name, trained, validated), marks)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
+import numpy as np
 from markupsafe import Markup
 
-from pervade.report import chart, wording
+from pervade.metrics.interval import student
+from pervade.report import chart, dots, wording
 from pervade.report.html import Section, render
 from pervade.report.record import Figure, Record
+from pervade.report.sections import groups
 
 MOST = 8  # figures in the table
 ROW = 22  # units of the drawing that a member takes
@@ -26,7 +30,8 @@ TEMPLATE = """\
 <td>{{ row.interval }} <small class="block">{{ row.method }}</small></td></tr>
 {% endfor %}
 </tbody></table></div>
-<p class="note">Each has its own page: {% for name in names %}<a href="members/{{ name }}/report.html">{{ name }}</a>
+<p class="note">Each has its own page: {% for name in names %}
+<a href="members/{{ name|urlencode }}/report.html">{{ name }}</a>
 {%- if not loop.last %}, {% endif %}{% endfor %}.</p>
 """
 
@@ -61,13 +66,20 @@ def section(record: Record) -> Section | None:
     names = list(found["members"])
     metrics = {name: each for name, each in found["metrics"].items() if each.get("mean") is not None}
     first = next(iter(metrics), None)
+    if record.held_out_groups and first is not None:
+        picture = _by_group(first, metrics[first], record)
+    else:
+        picture = Markup("") if first is None else _picture(first, metrics[first])
     body = render(
         TEMPLATE,
         what=_what(found, record),
-        picture=Markup("") if first is None else _picture(first, metrics[first]),
+        picture=picture,
         rows=[_row(name, metrics[name]) for name in [name for name in metrics if "[" not in name][:MOST]],
         names=names,
     )
+    if record.held_out_groups:
+        one = wording.group(record, 1)
+        return Section("members", f"Each {one} held out in turn", body)
     return Section("members", f"{len(names)} {found['kind']}", body)
 
 
@@ -82,6 +94,12 @@ def _what(found: dict[str, Any], record: Record) -> str:
         return (
             f"The same recipe was trained {count} times on the same split; only the seed differs. The interval of the "
             "mean is over seeds: how far another set of seeds might lie from it, on these very rows."
+        )
+    if record.held_out_groups:
+        many = wording.group(record)
+        return (
+            f"Each of the {count} {many} was tested by a model that was trained on the others and never met this one. "
+            f"The verdict's figures are of all {wording.count(found['n'])} predictions together, each row once."
         )
     return (
         f"The rows were divided into {count} folds, and each was tested by a model that was trained on the others. The "
@@ -103,6 +121,52 @@ def _row(name: str, each: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+BY_GROUP = """\
+<p>{{ spread }} {{ mean }}</p>
+{{ table }}
+<p class="note">{{ meaning }} The interval of each {{ one }} is of the {{ one }}'s own {{ rows }} alone.</p>
+"""
+
+
+def _by_group(metric: str, each: dict[str, Any], record: Record) -> Markup:
+    """A line a held-out group with its page, the worst first, and what they say of a group that is still to come."""
+    named = record.held_out_groups
+    nature = {"higher_is_better": each.get("higher_is_better", True)}
+    rows = [
+        dots.Row(named.get(name, name), Figure.of(metric, {**own, **nature}), link=f"members/{quote(name)}/report.html")
+        for name, own in each["members"].items()
+    ]
+    rows.sort(
+        key=lambda row: ((row.figure.value or 0.0) * (-1 if nature["higher_is_better"] is False else 1), row.name)
+    )
+    one, many = wording.group(record, 1), wording.group(record)
+    mean = Figure(metric, each["mean"], None, None, len(rows))
+    return render(
+        BY_GROUP,
+        spread=groups.spread(rows, one, many),
+        mean=_mean(metric, np.array([row.figure.value for row in rows], np.float64), each.get("bounds"), one, many),
+        table=dots.table(rows, one.capitalize(), wording.noun(record), mean, f"the mean of the {many}"),
+        meaning=groups.meaning(record),
+        one=one,
+        rows=wording.noun(record),
+    )
+
+
+def _mean(metric: str, values: np.ndarray, bounds: Any, one: str, many: str) -> str:
+    """Each group counting the same: what is to be expected of a group that nobody has met, as far as these tell."""
+    least, most = bounds or ((0.0, 1.0) if wording.is_share(metric) else (None, None))
+    low, high = student(values)
+    low, high = low if least is None else max(low, least), high if most is None else min(high, most)
+    mean = Figure(metric, float(values.mean()), low, high, len(values))
+    if values.std(ddof=1) < 1e-12:
+        return f"The mean, each {one} counting the same, is {wording.figure(mean)}."
+    return (
+        f"The mean, each {one} counting the same, is {wording.figure(mean)}; the 95% interval over {many} "
+        f"({wording.interval(mean)}, t of {len(values) - 1} degrees of freedom) is where the mean of other {many} like "
+        "these is to be looked for."
+    )
+
+
 def _picture(metric: str, each: dict[str, Any]) -> Markup:
     """A line a member: its value, and as a bar the interval of its own rows; the mean goes through all."""
     own = each["members"]
@@ -111,10 +175,10 @@ def _picture(metric: str, each: dict[str, Any]) -> Markup:
     room = 0.05 * (high - low) or 0.05
     share = wording.is_share(metric)
     x = chart.axis_x(
-        metric, max(low - room, 0.0) if low >= 0 else low - room, min(high + room, 1.0) if share else high + room, share
+        metric, max(low - room, 0.0) if low >= 0 else low - room, min(high + room, 1.0) if share else high + room
     )
     start = 78.0  # room for the members' names
-    x = chart.Axis(x.title, x.low, x.high, start, x.stop, share)
+    x = chart.Axis(x.title, x.low, x.high, start, x.stop, wording.in_percent(metric))
     top, dots = 8, []
     for number, (name, one) in enumerate(own.items()):
         bars = (None, None) if one["low"] is None else (x.place(one["low"]), x.place(one["high"]))

@@ -14,13 +14,13 @@ from pervade.core.protocols import Domain
 from pervade.core.types import Media
 from pervade.data import embedded
 from pervade.engine import predict
-from pervade.report import preprocessing, wording
+from pervade.report import preprocessing, sound, wording
 from pervade.report.html import Section, render
 from pervade.report.record import Record, Result
 
 MOST = 12
 SIDE = 176  # pixels of a thumbnail's longer side: sharp at 88 on a phone's dense screen
-MOST_BYTES = 60_000  # of one thumbnail, sound or text; so the page stays far below 1.5 MB
+MOST_BYTES = 60_000  # of one thumbnail; so the page stays far below 1.5 MB (of sounds see report/sound.py)
 
 TEMPLATE = """\
 <p>{{ wrong|count }} of {{ n|count }} {{ many }} got a wrong answer{% if shown %}. These are the {{ shown|length }} that
@@ -32,6 +32,7 @@ the model was surest about. Some may be mislabelled: look at them before you bla
 is <b>{{ each.true|label(40) }}</b><small class="block file">{{ each.id|label(80) }}</small></figcaption></figure>
 {% endfor %}
 </div>{% endif %}
+{% if silent %}<p class="note">{{ silent }}</p>{% endif %}
 """
 
 
@@ -56,20 +57,28 @@ def section(record: Record) -> Section | None:
     # Equal confidences keep the order of the rows, so that the page is the same each time.
     surest = wrong[np.argsort(-confidence[wrong], kind="stable")][:MOST]
     known = preprocessing.domain(record, result.checkpoint)
-    shown = [_shown(record, result, table, int(i), float(confidence[i]), known) for i in surest]
+    room = sound.Room()
+    shown = [_shown(record, result, table, int(i), float(confidence[i]), known, room) for i in surest]
     n = len(table["row"])
-    body = render(TEMPLATE, wrong=len(wrong), n=n, shown=shown, many=wording.noun(record, n))
+    many = wording.noun(record, n)
+    body = render(TEMPLATE, wrong=len(wrong), n=n, shown=shown, many=many, silent=room.sentence())
     return Section("mistakes", title, body)
 
 
 def _shown(
-    record: Record, result: Result, table: dict[str, Any], index: int, confidence: float, domain: Domain | None
+    record: Record,
+    result: Result,
+    table: dict[str, Any],
+    index: int,
+    confidence: float,
+    domain: Domain | None,
+    room: sound.Room,
 ) -> dict[str, Any]:
     said, true = result.labels[table["prediction"][index]], result.labels[table["target"][index]]
     row = row_of(record, table, index)
     prediction = {"label": said, "confidence": confidence}
     return {
-        "media": media(domain, row, prediction),
+        "media": media(domain, row, prediction, room),
         "said": said,
         "true": true,
         "confidence": confidence,
@@ -97,12 +106,15 @@ def row_of(record: Record, table: dict[str, Any], index: int) -> dict[str, Any]:
     return {**row, "row": number, "id": str(name)}
 
 
-def media(domain: Domain | None, row: dict[str, Any], prediction: dict[str, Any]) -> Markup:
-    """The row as its domain shows it, or why it cannot be shown. A data set that was moved must not cost the report."""
+def media(
+    domain: Domain | None, row: dict[str, Any], prediction: dict[str, Any], room: sound.Room | None = None
+) -> Markup:
+    """The row as its domain shows it, or why it cannot be shown. A data set that was moved must not cost the report.
+    `room` is what the sounds of a section may take."""
     reason = _gone(row)
     if reason is None and domain is not None:
         try:
-            made = [_element(each) for each in domain.show(row, prediction)]
+            made = [_element(each, row, room) for each in domain.show(row, prediction)]
         except (PervadeError, OSError, ValueError, KeyError) as error:
             reason = str(error)
         else:
@@ -123,19 +135,21 @@ def _gone(row: dict[str, Any]) -> str | None:
     return None if same else "the file has changed since"
 
 
-def _element(media: Media) -> Markup:
+def _element(media: Media, row: dict[str, Any], room: sound.Room | None) -> Markup:
     if media.kind == "text":
         return render('<blockquote dir="auto">{{ text }}</blockquote>', text=str(media.data)[:600])
     data = media.data if isinstance(media.data, bytes) else media.data.encode()
-    kind = {"png": "image/png", "gif": "image/gif", "wav": "audio/wav"}.get(media.kind)
+    if media.kind == "wav":
+        seconds = row.get("seconds")
+        length = float(seconds) if isinstance(seconds, (int, float)) else None
+        return sound.element(data, media.caption or str(row["id"]), room, length)
+    kind = {"png": "image/png", "gif": "image/gif"}.get(media.kind)
     small = False
     if media.kind == "png":
         kind, data, small = _thumbnail(data)
     if kind is None or len(data) > MOST_BYTES:
         return render('<div class="missing">too large to be shown here</div>')
     source = f"data:{kind};base64,{base64.b64encode(data).decode()}"
-    if kind.startswith("audio"):
-        return render('<audio controls src="{{ source }}"></audio>', source=source)
     return render(
         '<img src="{{ source }}" alt="{{ alt }}"{% if small %} class="pixels"{% endif %}>',
         source=source,

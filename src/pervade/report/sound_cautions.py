@@ -1,0 +1,79 @@
+"""What to be careful of where rows are sounds, mostly of people who speak."""
+
+from __future__ import annotations
+
+from pervade.report import wording
+from pervade.report.record import Record
+
+FEW = 10  # speakers: resampling fewer than ten groups gives intervals that are rather too narrow
+
+
+def groups_on_both_sides(record: Record) -> str | None:
+    """The same speaker in training and in the measurement, as data.json has it; of folds each has its own split."""
+    if record.main is None or record.together or record.acts:
+        return None
+    trained, measured = _groups(record, "train"), _groups(record, record.main.split)
+    both = trained & measured
+    if not both or record.main.split == "train":
+        return None
+    many = wording.group(record)
+    named = wording.join([wording.quoted(each) for each in sorted(both)], most=4)
+    return (
+        f"{wording.count(len(both))} of the {wording.count(len(measured))} {many} measured were also trained on "
+        f"({named}): the figures flatter, and with {many} who were never trained on it will do less well."
+        if wording.heard(record)
+        else f"{wording.count(len(both))} of the {wording.count(len(measured))} groups measured were also trained on "
+        f"({named}): the figures flatter, and of other groups it will know less."
+    )
+
+
+def few_speakers(record: Record) -> str | None:
+    if record.main is None or not wording.heard(record) or "group" not in record.columns:
+        return None
+    trained = _groups(record, "train")
+    measured = _groups(record, record.main.split)
+    if record.together.get("kind") == "folds":
+        measured = set(record.held_out_groups.values()) or set(map(str, record.columns["group"]))
+    if not measured or len(measured) >= FEW:
+        return None
+    speakers = "1 speaker was" if len(measured) == 1 else f"{len(measured)} speakers were"
+    learnt = ""
+    if trained and len(trained) < FEW and not record.together:
+        learnt = f", and it learnt from {wording.count(len(trained))}"
+    return (
+        f"Only {speakers} measured{learnt}: what another speaker would change is hardly known, however many recordings "
+        "there are of these."
+    )
+
+
+def normalisation(record: Record) -> str | None:
+    """Two word error rates can be compared where both texts were treated alike."""
+    done = record.main.details.get("normalisation") if record.main else None
+    if not isinstance(done, str) or not done:
+        return None
+    return (
+        f"Before words were compared, both texts were changed: {wording.label(done, 300).rstrip('.')}. Error rates "
+        "counted in another way are not comparable with these."
+    )
+
+
+def voices(record: Record) -> str | None:
+    if record.main is None or record.part("task").get("use") != "synthesise":
+        return None
+    return (
+        "How natural it sounds was not measured: that takes people who listen. Fewer bits for each sample do not "
+        "promise it."
+    )
+
+
+def speakers_unknown(record: Record) -> str:
+    return (
+        "Who speaks in which recording is not known here, so the same voice may be learnt from and measured, which "
+        "flatters. If the names of files or a column tell, --group-pattern or --group-by keeps each speaker on one "
+        "side."
+    )
+
+
+def _groups(record: Record, split: str) -> set[str]:
+    groups, splits = record.columns.get("group") or [], record.columns.get("split") or []
+    return {str(group) for group, each in zip(groups, splits, strict=False) if each == split}
