@@ -19,7 +19,7 @@ from pervade.core.protocols import Context, Model
 from pervade.core.types import Rows
 from pervade.data import digits
 from pervade.domains.image import Image
-from pervade.recipes import image, rl, sound
+from pervade.recipes import image, rl, sound, synthesis
 from pervade.testing import check_domain, check_model, check_recipe, check_spec, check_task
 
 PACKAGE = Path(pervade.__file__).parent
@@ -98,7 +98,9 @@ READERS = {
 }
 # What hears sounds; the same.
 HEARERS = [name for name in MODELS if name.startswith(("sound-cnn", "conformer"))]
-SEERS = [name for name in MODELS if name not in READERS and name not in HEARERS]
+# What makes sounds, of codes (tests/nn/test_dilated.py).
+MAKERS = [name for name in MODELS if name.startswith("wavenet")]
+SEERS = [name for name in MODELS if name not in (*READERS, *HEARERS, *MAKERS)]
 SOUNDS = {"rate": 8000, "samples": 8000, "pooled": True}
 TEXTS = {"vocabulary": 50, "length": 16, "padding": 0, "separator": None, "pooled": True}
 # What differs from another in the number of blocks or filters only, or not at all: built without numbers.
@@ -232,6 +234,11 @@ def test_every_recipe_survives_json(model: str | None) -> None:
 @pytest.mark.parametrize("model", [None, *HEARERS])
 def test_every_recipe_of_sound_survives_json(model: str | None) -> None:
     check_recipe(sound.recipe(model))
+
+
+@pytest.mark.parametrize("model", [None, *MAKERS])
+def test_every_recipe_that_makes_sounds_survives_json(model: str | None) -> None:
+    check_recipe(synthesis.recipe(model))
 
 
 @pytest.mark.parametrize("make", [rl.ppo, rl.ppo_pictures, rl.dqn, rl.dqn_pictures])
