@@ -84,7 +84,7 @@ class Twin(nn.Module):
         # Elsewhere what everybody's tools can follow: exporters, compilers, second derivatives.
         if self.training and input.device.type == "cpu" and not torch.is_autocast_enabled("cpu"):
             if not torch.is_grad_enabled():
-                _, answers = _through(input.numpy(), self.views(), self.activation)
+                _, answers = _through(input.detach().numpy(), self.views(), self.activation)
                 return {name: torch.from_numpy(each) for name, each in zip(self.names, answers, strict=True)}
             found = _Together.apply(input, self.views(), self.activation, *self._weights())
             return dict(zip(self.names, found, strict=True))
