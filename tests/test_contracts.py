@@ -154,11 +154,19 @@ def test_every_hearer_takes_a_step(name: str, masked: bool) -> None:
     check_model(cls(**fields), SOUNDS, {"logits": 5}, batch)
 
 
-def test_what_hears_every_frame_takes_a_step() -> None:
-    cls, fields = registry.find("model", "conformer-tiny")
+@pytest.mark.parametrize("name", ["conformer-tiny", "sound-cnn"])
+def test_what_answers_for_every_frame_takes_a_step(name: str) -> None:
+    cls, fields = registry.find("model", name)
     torch.manual_seed(0)
     batch = {"row": torch.arange(2), "input": 0.1 * torch.randn(2, 1, 4000)}
-    check_model(cls(**fields), {"rate": 8000, "samples": None, "pooled": False}, {"logits": 5}, batch)
+    batch["mask"] = torch.arange(4000)[None] < torch.tensor([[4000], [2345]])
+    inputs = {"rate": 8000, "samples": None, "pooled": False}
+    check_model(cls(**fields), inputs, {"logits": 5}, batch)
+    network = cls(**fields).build(inputs, {"logits": 5}).eval()
+    with torch.no_grad():
+        whole, alone = network(batch["input"], batch["mask"]), network(batch["input"][1:, :, :2345])
+    assert whole["frames"][1].sum() == alone["frames"].sum() == alone["logits"].shape[1]
+    assert torch.allclose(whole["logits"][1][whole["frames"][1]], alone["logits"][0], atol=1e-5)
 
 
 @pytest.mark.parametrize("outputs", ASKED, ids=lambda each: "-".join(each))
