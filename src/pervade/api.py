@@ -19,7 +19,7 @@ from pervade.core import run as runs_module
 from pervade.core.errors import CheckpointError, ConfigError, DataError, ResourceError
 from pervade.core.protocols import Model, Recipe, Task
 from pervade.core.types import LeftOut, Rows, Table
-from pervade.data import hub
+from pervade.data import hub, player
 from pervade.data.split import NAMES as SPLITS
 from pervade.domains.environment import Environment
 from pervade.engine import checkpoint, film, gallery, merging, predict, ranks
@@ -35,6 +35,7 @@ from pervade.models.reference_mlp import ReferenceMLP
 from pervade.nn.own import Own
 from pervade.progress import Screen
 from pervade.recipes.rl import for_steps
+from pervade.tasks.synthesise import Synthesise
 from pervade.training import Options
 
 # A name, a model's spec, a network itself, or a function of (inputs, outputs) that builds one.
@@ -103,9 +104,16 @@ class Run:
         return list(self.stream(inputs, top, checkpoint, device, **sampling))
 
     def stream(
-        self, inputs: Any, top: int = 3, checkpoint: str | None = None, device: str = "auto", **sampling: Any
+        self,
+        inputs: Any,
+        top: int = 3,
+        checkpoint: str | None = None,
+        device: str = "auto",
+        out: str | Path | None = None,
+        **sampling: Any,
     ) -> Iterator[dict[str, Any]]:
-        """As `predict`, row by row: any number of files in bounded memory."""
+        """As `predict`, row by row: any number of files in bounded memory. Sounds that are made go to the folder `out`
+        as wav, and the "file" stands in place of the "samples"."""
         loaded = self.load(checkpoint)
         if sampling:
             loaded = replace(loaded, task=_sampling(loaded.task, sampling))
@@ -118,7 +126,7 @@ class Run:
                     nearest = known.nearest(np.asarray(table["embedding"]), top, rows.columns.get("path", []))
                     answers = [{"neighbours": near, **each} for near, each in zip(nearest, answers, strict=True)]
                 for name, answer in zip(rows.column("id"), answers, strict=True):
-                    yield {"input": name, **answer}
+                    yield {"input": name, **(player.written(answer, Path(out), name) if out is not None else answer)}
             for each in left_out:
                 yield {"input": each.source, "error": each.reason}
 
@@ -153,6 +161,11 @@ class Run:
         if video is not None and reel is not None:
             film.save(Path(video), reel)
         return [{"seed": e.seed, "return": float(e.rewards.sum()), "length": len(e.rewards)} for e in played]
+
+    @property
+    def makes_sounds(self) -> bool:
+        """Whether its model makes sounds of labels."""
+        return isinstance(self.recipe().task, Synthesise)
 
     @property
     def takes_turns(self) -> bool:

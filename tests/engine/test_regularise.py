@@ -68,7 +68,7 @@ def test_average_by_hand() -> None:
         with torch.no_grad():
             net[0].weight += step
             net[1].running_mean += 1.0
-        average.update(net, step)
+        average.update(step)
         mean = decay * mean + (1 - decay) * net[0].weight.detach()
         torch.testing.assert_close(average.network[0].weight, mean)
         assert torch.equal(average.network[1].running_mean, net[1].running_mean)  # buffers are no weights
@@ -84,5 +84,5 @@ def test_the_first_weights_are_soon_forgotten() -> None:
     with torch.no_grad():
         net.weight.fill_(1.0)
     for step in (1, 2, 3):
-        average.update(net, step)
+        average.update(step)
     assert 1 - float(average.network.weight) == pytest.approx(2 / 11 * 3 / 12 * 4 / 13, abs=1e-6)

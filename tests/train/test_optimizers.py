@@ -1,12 +1,14 @@
-"""Muon: what it does to matrices, and what it leaves to AdamW."""
+"""Muon: what it does to matrices, and what it leaves to AdamW. Adam: that it is torch's."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 from torch import nn
+from torch.nn import Parameter
 
 from pervade.nn import backbone
+from pervade.train.optim.adam import Adam
 from pervade.train.optim.adamw import AdamW
 from pervade.train.optim.muon import Muon, orthogonal
 
@@ -71,3 +73,22 @@ def test_its_state_goes_on_exactly() -> None:
         return layer.weight.detach()
 
     assert torch.equal(trained(None), trained(3))
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_adam_of_one_vector_is_torchs(decay: float) -> None:
+    """It goes another way to the same kernel."""
+    torch.manual_seed(0)
+    mine, theirs = (Parameter(torch.linspace(-1, 1, 50)) for _ in range(2))
+    ours = Adam(lr=0.01, weight_decay=decay).build([mine])
+    plain = torch.optim.Adam([theirs], 0.01, weight_decay=decay, fused=True)
+    for step in range(5):
+        mine.grad = torch.randn(50)
+        theirs.grad = mine.grad.clone()
+        ours.param_groups[0]["lr"] = plain.param_groups[0]["lr"] = 0.01 / (step + 1)
+        ours.step()
+        plain.step()
+        if step == 2:
+            ours.load_state_dict(ours.state_dict())
+    assert torch.equal(mine, theirs)
+    assert ours.state_dict()["state"][0]["step"] == 5

@@ -18,6 +18,7 @@ ties threads to cores that others may want), flushing denormals (no gain, and ot
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import sys
@@ -95,15 +96,23 @@ def _set_threads(threads: int) -> None:
 
 @contextmanager
 def threads(number: int | None) -> Iterator[None]:
-    """Inside, torch computes with so many threads; None: with as many as it does anyway."""
+    """Inside, torch and numpy compute with so many threads; None: with as many as they do anyway."""
     import torch
 
     before = torch.get_num_threads()
     torch.set_num_threads(number or before)
     try:
-        yield
+        # numpy's linear algebra starts threads for 64 rows of 128 units already, which takes longer than the work
+        with contextlib.nullcontext() if number is None else _numpy_threads(number):
+            yield
     finally:
         torch.set_num_threads(before)
+
+
+def _numpy_threads(number: int) -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(internal_api="openblas").limit(limits=number)
 
 
 def training_precision(device: str, asked: str = "auto") -> str:

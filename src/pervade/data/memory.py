@@ -87,7 +87,7 @@ class Memory:
 
     def note(self, place: int, seen: np.ndarray, action: int, reward: float, age: int, over: bool) -> int:
         """Writes one moment and returns where it stands in the ring."""
-        at = int(self.written[place] % self.layout.each)
+        at = int(self.written[place]) % self.layout.each
         self.seen[place, at] = seen
         self.action[place, at], self.reward[place, at] = action, reward
         self.age[place, at], self.over[place, at] = age, over
@@ -133,6 +133,9 @@ class Memory:
         """What was seen and done at these moments, the discounted reward of at most `steps` steps from there, and what
         was seen then. "discount" is what the value of that is worth: 0 where the episode was over."""
         m = self.layout.each
+        if steps == 1:
+            after = (at + 1) % m
+            return self._told(place, at, self.reward[place, at], np.where(self.over[place, at], 0.0, discount), after)
         reward = np.zeros(len(at), np.float32)
         worth = np.ones(len(at), np.float32)
         going = np.ones(len(at), bool)
@@ -144,12 +147,17 @@ class Memory:
             now = np.where(going, (now + 1) % m, now)
             # An episode's last moment, where nothing was done: what would come after is another episode.
             going = going & ~ended & (self.action[place, now] != NOTHING)
+        return self._told(place, at, reward, worth, now)
+
+    def _told(
+        self, place: np.ndarray, at: np.ndarray, reward: np.ndarray, worth: np.ndarray, after: np.ndarray
+    ) -> dict[str, np.ndarray]:
         return {
             "input": self.observe(place, at),
             "action": self.action[place, at][:, None],
             "reward": reward,
             "discount": worth.astype(np.float32),
-            "next": self.observe(place, now),
+            "next": self.observe(place, after),
         }
 
     # on disk

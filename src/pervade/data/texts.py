@@ -107,6 +107,7 @@ def has_names(rows: Sequence[Sequence[str]], asked: Sequence[str] = ()) -> bool:
     whether its likely class stands nowhere below, or it is much shorter than the texts below."""
     first = [cell.strip() for cell in rows[0]]
     known = {*TEXT_COLUMNS, *(name for pair in PAIRS for name in pair)}
+    known |= {"file_name", "file", "audio", "transcription", "transcript"}  # of tables that hold no texts to be judged
     known |= {*tables.LABEL_COLUMNS, *tables.SPLIT_COLUMNS, *(each.strip() for each in asked)}
     if any(cell.lower() in known or cell in known for cell in first):
         return True

@@ -158,7 +158,7 @@ class Learner:
 
         Raises TrainingError where the loss is not finite, since going on would only hide it.
         """
-        sums = {name: float(value) for name, value in self._sums.items()}
+        sums = {name: float(value.sum()) for name, value in self._sums.items()}
         sums = ranks.sum_floats(sums)
         counts = ranks.sum_floats(self._counts)
         self._sums, self._counts = {}, {}
@@ -223,16 +223,21 @@ class Learner:
         self.step += 1
         self.task.after_step(self.network, self.context, self.step)
         if self.average is not None:
-            self.average.update(self.network, self.step)
+            self.average.update(self.step)
         return parts, rows, stop
 
     def _update(self, phase: Phase, optimizer: Any, batch: Batch) -> tuple[Parts, int, bool]:
         for parameter in phase.parameters:
             parameter.grad = None
         pieces = self._pieces(batch)
-        parts = self._losses(phase, pieces[0])
-        rows = _rows(batch)
-        if len(pieces) == 1 and ranks.world() == 1 and isinstance(self.gradient, Summed):
+        rows, whole = _rows(batch), self.flats[self.phases.index(phase)]
+        plain = len(pieces) == 1 and ranks.world() == 1 and isinstance(self.gradient, Summed)
+        known = self._descend(batch) if plain and whole is not None else None
+        parts = self._losses(phase, pieces[0]) if known is None else known
+        if known is not None:
+            self._note(phase, parts)
+            stop = self._stop
+        elif plain:
             # The plain case: dividing the loss saves going through all gradients again.
             count = self._note(phase, parts)
             # As the gradient of the sum over the count, without the two calls and their own gradients.
@@ -256,7 +261,6 @@ class Learner:
                 torch._foreach_div_(gradients, divisor)
         if self.penalty is not None:
             self.penalty.add_gradient()
-        whole = self.flats[self.phases.index(phase)]
         if whole is not None:
             whole.gather()
         if self.clip_norm is not None and whole is not None:
@@ -265,6 +269,11 @@ class Learner:
             torch.nn.utils.clip_grad_norm_(phase.parameters, self.clip_norm)
         optimizer.step()
         return {name: value.detach() for name, value in parts.items()}, rows, stop
+
+    def _descend(self, batch: Batch) -> Parts | None:
+        """By the task's own way to its gradient, where it has one for such a network."""
+        alone = len(self.phases) == 1 and self.precision == "fp32"
+        return self.task.descend(self.network, batch, self.context) if alone else None
 
     def _pieces(self, batch: Batch) -> list[Batch]:
         """The micro-batches: on several ranks equally many, since a layer may wait for the others' rows in each
@@ -294,14 +303,21 @@ class Learner:
 
     def _note(self, phase: Phase, parts: Parts) -> float:
         """Adds to the running means; returns the units in `parts`."""
-        rows = len(parts["loss"])
+        rows = parts["loss"].shape[0]
         count = float(parts["count"].sum()) if "count" in parts else float(rows)
         for name, value in parts.items():
             if name != "count":
-                total, key = value.detach().sum(), self._part(phase, name)
-                self._sums[key] = self._sums[key] + total if key in self._sums else total
-                self._counts[key] = self._counts.get(key, 0.0) + (count if name == "loss" else rows)
+                self._add(self._part(phase, name), value.detach(), count if name == "loss" else rows)
         return count
+
+    def _add(self, name: str, value: Tensor, count: float) -> None:
+        """Row by row while batches have as many rows: one addition a step, and the sum when somebody asks."""
+        if name not in self._sums:
+            self._sums[name], self._counts[name] = value.clone(), count
+            return
+        held = self._sums[name]
+        self._sums[name] = held.add_(value) if held.shape == value.shape else held.sum() + value.sum()
+        self._counts[name] += count
 
     def rehearse(self, batch: Batch | None) -> None:
         """Goes through one step on the largest batch without keeping anything of it: no update; random state, buffers

@@ -26,13 +26,15 @@ class Flat:
 
     def gather(self) -> None:
         """The gradients of all, as the vector's. Every parameter has one (`Task.dense`)."""
-        self.vector.grad = torch.cat([each.grad.reshape(-1) for each in self.parameters])  # type: ignore[union-attr]
+        self.vector.grad = torch._utils._flatten_dense_tensors([each.grad for each in self.parameters])  # type: ignore[no-untyped-call]
 
     def bound(self, norm: float) -> None:
         """As torch's `clip_grad_norm_`, of the one gradient."""
         gradient = self.vector.grad
         assert gradient is not None
-        gradient.mul_((norm / (torch.linalg.vector_norm(gradient) + 1e-6)).clamp_(max=1.0))
+        factor = norm / (float(torch.linalg.vector_norm(gradient)) + 1e-6)
+        if not factor >= 1.0:  # nor where it is no number, which goes on into the weights and is told of there
+            gradient.mul_(factor)
 
 
 def fits(parameters: Sequence[Parameter]) -> bool:

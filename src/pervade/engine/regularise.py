@@ -43,11 +43,15 @@ class Average:
     def __init__(self, network: Module, decay: float) -> None:
         self.decay = decay
         self.network = copy.deepcopy(network).requires_grad_(False)
+        # Weights are found once: going through a small network's modules takes longer than the averaging.
+        self.learning = network
         self.own: list[Tensor] = list(self.network.parameters())
+        self.learnt: list[Tensor] = list(network.parameters())
 
     @torch.no_grad()
-    def update(self, network: Module, step: int) -> None:
+    def update(self, step: int) -> None:
+        """To be called after every step."""
         weight = 1.0 - min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(self.own, [p.detach() for p in network.parameters()], weight)
-        for mine, theirs in zip(self.network.buffers(), network.buffers(), strict=True):
+        torch._foreach_lerp_(self.own, self.learnt, weight)
+        for mine, theirs in zip(self.network.buffers(), self.learning.buffers(), strict=True):
             mine.copy_(theirs)

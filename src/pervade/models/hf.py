@@ -1,9 +1,10 @@
-"""Every image classifier, text encoder and causal language model of the Hugging Face Hub, as hf:OWNER/NAME, or of a
-folder in its layout.
+"""Every image classifier, text encoder, causal language model and encoder of sound of the Hugging Face Hub, as
+hf:OWNER/NAME, or of a folder in its layout.
 
-The network is built from its config alone, which the recipe keeps, so that what was trained loads again without the Hub
-and without that folder. A config that names code of its own (`auto_map`) is refused, since no code runs from a file,
-unless this process was told to trust it (weights/remote_code.py).
+The network is built from its config alone (of sound, and from what its preprocessor_config.json says it is fed), which
+the recipe keeps, so that what was trained loads again without the Hub and without that folder. A config that names code
+of its own (`auto_map`) is refused, since no code runs from a file, unless this process was told to trust it
+(weights/remote_code.py).
 """
 
 from __future__ import annotations
@@ -22,12 +23,15 @@ from torch import Tensor, nn
 from pervade.core.errors import CheckpointError, ConfigError, PervadeError, nearest
 from pervade.core.protocols import Model
 from pervade.core.registry import register
-from pervade.nn import decoder, filler, text_encoder
+from pervade.nn import decoder, filler, sound_encoder, text_encoder
 from pervade.nn.backbone import Backbone
 from pervade.nn.decoder import DecoderLanguageModel
+from pervade.nn.frames import EveryFrame
+from pervade.nn.sound_encoder import SoundEncoder
+from pervade.nn.sound_front import rate_of
 from pervade.nn.text_encoder import TextEncoder
 from pervade.nn.trial import features
-from pervade.weights import locate, remote_code
+from pervade.weights import hub, locate, remote_code, sound_names, spelling
 from pervade.weights.checkpoint import Checkpoint
 from pervade.weights.hub import GENERATION, INDEX, HubRepository
 
@@ -47,6 +51,7 @@ class HuggingFace(Model):
     name: str = ""  # of a repository on the Hub, or a folder
     config: dict[str, Any] = field(default_factory=dict)  # its config.json, read from there when the recipe is made
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # before the head
+    preprocessor: dict[str, Any] = field(default_factory=dict)  # of sound, its preprocessor_config.json, likewise
 
     def __post_init__(self) -> None:
         if self.name and Path(self.name).is_dir():  # as a whole path, so that a run can be used from elsewhere
@@ -55,6 +60,10 @@ class HuggingFace(Model):
             config = self._find()
             kept = {key: value for key, value in config.items() if key not in LEFT_OUT}
             object.__setattr__(self, "config", {**kept, "_name_or_path": self.name})
+            if self.hears:
+                folder, repository = Path(self.name), HubRepository(self.name)
+                told = hub.preprocessor(folder) if folder.is_dir() else repository.preprocessor()
+                object.__setattr__(self, "preprocessor", told)
         remote_code.check(self.name, self.config)
 
     def _find(self) -> dict[str, Any]:
@@ -66,8 +75,10 @@ class HuggingFace(Model):
         return HubRepository(self.name).config()
 
     def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
-        """Raises ConfigError where transformers knows no such image classifier, text encoder or causal language model,
-        or it does not fit the pictures or texts."""
+        """Raises ConfigError where transformers knows no such image classifier, text encoder, causal language model or
+        encoder of sound, or it does not fit the pictures, texts or recordings."""
+        if "rate" in inputs:
+            return self._listener(inputs, outputs)
         if "vocabulary" in inputs and "pooled" not in inputs and dict(outputs) == {"logits": inputs["vocabulary"]}:
             return DecoderLanguageModel(f"hf:{self.name}", *self._writer(), inputs)
         if "vocabulary" in inputs:
@@ -79,6 +90,13 @@ class HuggingFace(Model):
         channels = inputs["shape"][0]
         body, width = features(f"hf:{self.name}", lambda side: _Body(self._network(channels, side)), inputs)
         return Backbone(inputs, outputs, body, width, self.dropout)
+
+    def _listener(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
+        settings, kind = self._settings(), str(self.config.get("model_type"))
+        with self._building("transformers"):
+            encoder = SoundEncoder(f"hf:{self.name}", kind, settings, self.preprocessor, inputs)
+        shape = Backbone if inputs["pooled"] else EveryFrame
+        return shape(inputs, outputs, encoder, encoder.width, self.dropout)
 
     def _writer(self) -> tuple[Any, nn.Module]:
         """The library's config, and the network built from it."""
@@ -175,7 +193,7 @@ class HuggingFace(Model):
             settings.pop("model_type"), **{**settings, "architectures": settings.get("architectures") or []}
         )
         config.dtype = "float32"
-        library = LIBRARIES[0 if self.writes else 1 if self.reads_text else 2]
+        library = LIBRARIES[0 if self.writes else 1 if self.reads_text or self.hears else 2]
         with torch.device("meta"):
             return config, type(getattr(transformers, library).from_config(config))
 
@@ -214,6 +232,26 @@ class HuggingFace(Model):
         return self.config.get("model_type") in text_encoder.known_kinds()
 
     @property
+    def hears(self) -> bool:
+        """Whether it is an encoder of sound."""
+        return sound_encoder.hears(self.config)
+
+    @property
+    def rate(self) -> int | None:
+        """Samples a second of the sound that it was trained with; None where it is of something else."""
+        return rate_of(self.preprocessor) if self.hears else None
+
+    @property
+    def alphabet(self) -> tuple[str, ...]:
+        """What its head for CTC spells, the blank first; empty where it has none."""
+        found = spelling.alphabet(self.name, self.config) if self.hears and self._spells else None
+        return found[0] if found is not None else ()
+
+    @property
+    def _spells(self) -> bool:
+        return any(str(each).endswith("ForCTC") for each in self.config.get("architectures") or ())
+
+    @property
     def length(self) -> int | None:
         """Tokens that it takes at most, where it says so."""
         return text_encoder.longest(self.config)
@@ -223,6 +261,8 @@ class HuggingFace(Model):
         changed. Raises CheckpointError where it cannot read them."""
         if any(name.startswith("body.") for name in checkpoint.weights):
             return checkpoint  # saved by us, so under the network's own names
+        if self.config.get("model_type") == sound_encoder.WHISPER:
+            return replace(checkpoint, weights=sound_names.of_whisper(checkpoint.weights))
 
         with _quiet():
             try:
@@ -240,6 +280,13 @@ class HuggingFace(Model):
         drawn = {*found["missing_keys"], *(each[0] for each in found["mismatched_keys"])}
         weights = {name: value for name, value in network.state_dict().items() if name not in drawn}
         unknown = {name: checkpoint.weights[name] for name in found["unexpected_keys"] if name in checkpoint.weights}
+        if self.hears:
+            made = sound_names.ours(weights, unknown)
+            known = spelling.alphabet(checkpoint.where, self.config) if "lm_head.weight" in unknown else None
+            if known is None:
+                return replace(checkpoint, weights=made)
+            made |= {name: made[name][known[1]] for name in ("head.logits.weight", "head.logits.bias")}
+            return replace(checkpoint, weights=made, labels=known[0])
         return replace(
             checkpoint, weights={**weights, **{filler.renamed(name): each for name, each in unknown.items()}}
         )

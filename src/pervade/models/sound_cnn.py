@@ -37,7 +37,9 @@ class SoundCNN(Model):
     low: Annotated[float, Field(ge=0)] = 60.0  # Hz, where the lowest band begins
     high: Annotated[float, Field(gt=0)] | None = None  # Hz, where the highest ends; None: half the rate
     normalise: Normalisation = "level"  # of each recording's spectrogram (nn/mel.py)
-    width: Annotated[int, Field(ge=8, multiple_of=8)] = 32  # filters of the first stage; each later one has twice as many
+    width: Annotated[int, Field(ge=8, multiple_of=8)] = (
+        32  # filters of the first stage, twice as many in each later one
+    )
     stages: Annotated[int, Field(ge=1, le=5)] = 3
     depth: Annotated[int, Field(ge=1)] = 1  # residual blocks of a stage
     features: Annotated[int, Field(ge=8)] = 256  # of a moment; the recording has twice as many
@@ -47,8 +49,9 @@ class SoundCNN(Model):
     time_width: Share = 0.15
     band_masks: Annotated[int, Field(ge=0)] = 2
     band_width: Share = 0.15
-    time_warp: Annotated[float, Field(ge=0, le=0.2)] = 0.1  # how far the middle moves in training, as a share
-    band_warp: Annotated[float, Field(ge=0, le=0.2)] = 0.1  # how much the band axis is stretched in training, as a share
+    # Bent in training: how far the middle of time moves, and how much the band axis is stretched, as shares at most.
+    time_warp: Annotated[float, Field(ge=0, le=0.2)] = 0.1
+    band_warp: Annotated[float, Field(ge=0, le=0.2)] = 0.1
 
     def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
         """Raises ConfigError where the input is no sound, or an answer for every frame is asked."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from pervade.core.types import Output
 from pervade.nn.running import Running
-from pervade.nn.twin import Twin
+from pervade.nn.twin import Twin, Weights
 
 
 class PolicyNetwork(nn.Module):
@@ -31,17 +31,25 @@ class PolicyNetwork(nn.Module):
         self.returns = Running(())
         size = outputs.get("log_deviation")
         self.log_deviation = None if size is None else nn.Parameter(torch.full((size,), float(np.log(deviation))))
-        self._views: list[tuple[np.ndarray, ...]] | None = None
+        self._views: Weights | None = None
         self._seen: tuple[np.ndarray, np.ndarray] | None = None
 
     def forward(self, input: Tensor, mask: Tensor | None = None) -> Output:
-        x = input * (1 / 255) if input.dtype == torch.uint8 else input
-        if self.observations is not None:
-            x = self.observations(x)
-        output: Output = self.network(x)
+        output: Output = self.network(self.units(input))
         if self.log_deviation is not None:
             output["log_deviation"] = self.log_deviation.repeat(len(input), 1)
         return output
+
+    @property
+    def by_numpy(self) -> Twin | None:
+        """The network below where numpy computes it, which is as if it had no weights but these."""
+        alone = isinstance(self.network, Twin) and self.log_deviation is None
+        return self.network if alone and next(self.parameters()).device.type == "cpu" else None  # type: ignore[return-value]
+
+    def units(self, input: Tensor) -> Tensor:
+        """Observations as the network below sees them."""
+        x = input * (1 / 255) if input.dtype == torch.uint8 else input
+        return x if self.observations is None else self.observations(x)
 
     def observe(self, observations: np.ndarray) -> None:
         """Takes note of observations (n, …), after which normalisation is another."""

@@ -3,6 +3,7 @@
 pervade train DATA                        scratch(): a small residual network over the log-mel spectrogram
 pervade train DATA --model NAME           the same, with another network
 pervade train DATA --init PATH            finetune(): weights that were trained before, at a low rate
+pervade train DATA --model hf:NAME        published(): an encoder of the Hub's, at a lower one
 """
 
 from __future__ import annotations
@@ -11,33 +12,42 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pervade.core import registry
+from pervade.core import download, registry
 from pervade.core.errors import ConfigError
 from pervade.core.protocols import Domain, EarlyStopping, Initializer, Model, Recipe
-from pervade.data import listing, recordings
+from pervade.data import hub, listing, recordings, sound_files, tables
 from pervade.data.sources.dataset import Dataset
+from pervade.data.transcripts import Columns, looks_like_transcripts
 from pervade.domains.sound import Sound, looks_like_sound
-from pervade.init.pretrained import Pretrained, starting_from
+from pervade.init.pretrained import Pretrained, out_of_reach, starting_from
 from pervade.init.random import Random
+from pervade.models.hf import HuggingFace
 from pervade.models.sound_cnn import SoundCNN
+from pervade.search_space import Choice, Range
 from pervade.tasks.classify import Classify
 from pervade.tasks.regress import Regress
 from pervade.tasks.tag import Tag
 from pervade.train.optim.adamw import AdamW
 from pervade.train.schedule.cosine import Cosine
 from pervade.train.schedule.one_cycle import OneCycle
+from pervade.train.tuning.freeze import Freeze
 from pervade.train.tuning.full import Full
+from pervade.train.tuning.lora import Lora
 
 TASKS = {
     "audio-classification": "one class for each recording; class folders, names that say it, or a table",
     "audio-multi-label-classification": "several labels for each recording, or none; a table of files and labels",
     "audio-regression": "a number for each recording; a table of files and numbers",
 }
+RATES = (8_000, 16_000)  # samples a second that networks of our own hear
+LOOKED_AT = 50  # files whose rate is looked at
 BY_TARGET = {"labels": "audio-multi-label-classification", "number": "audio-regression"}
 
 
 def recognises(source: Any, label_column: str | None = None, text_column: str | None = None) -> str | None:
     if not isinstance(source, (str, Path)) or not looks_like_sound(source):
+        return None
+    if label_column is None and looks_like_transcripts(source, Columns(text=text_column)):  # recipes/transcription.py
         return None
     target = listing.detect(source, recordings.contents(), label_column)
     return BY_TARGET.get(target, "audio-classification")
@@ -49,12 +59,14 @@ def recipe(
     init: str | Initializer | None = None,
     source: Any = None,
 ) -> Recipe:
-    """The recipe that belongs to a model and to where its first weights come from, with the task asked. Raises
-    ConfigError with the nearest name where there is no such model."""
+    """The recipe that belongs to a model and to where its first weights come from, with the task asked; of `source` the
+    rate of its files is looked at. Raises ConfigError with the nearest name where there is no such model."""
     network = named(model) if isinstance(model, str) else model
+    if isinstance(network, HuggingFace) and (init is None or not isinstance(starting_from(init), Pretrained)):
+        return asked(published(network, None if init is None else starting_from(init)), task)
     start = starting_from("random" if init is None else init)
     if not isinstance(start, Pretrained):
-        return asked(replace(scratch(network), init=start), task)
+        return asked(replace(scratch(network, usual_rate(source)), init=start), task)
     known, domain = start.made_with()
     if network is None and known is None:
         raise ConfigError(f"--init {start.source} does not say which network it is of; name it with --model")
@@ -82,10 +94,23 @@ def asked(recipe: Recipe, task: str) -> Recipe:
     return recipe
 
 
-def scratch(model: Model | None = None) -> Recipe:
+def usual_rate(source: Any) -> int:
+    """8,000 samples a second where no file has more, as of telephones; else 16,000."""
+    if not isinstance(source, (str, Path)) or hub.is_address(source):
+        return RATES[1]
+    path = Path(source)
+    listed = [each for each in (path, *(sorted(path.iterdir()) if path.is_dir() else ())) if tables.is_table(each)]
+    names = [each for table in listed[:1] for each in recordings.named(table)]
+    names = names or listing.walk(path, sound_files.SUFFIXES)[0]
+    headers = [sound_files.header(str(each)) for each in names[:LOOKED_AT]]
+    rates = [each.rate for each in headers if each is not None]
+    return RATES[0] if rates and max(rates) <= RATES[0] else RATES[1]
+
+
+def scratch(model: Model | None = None, rate: int = RATES[1]) -> Recipe:
     """Random weights: AdamW, one cycle, label smoothing, weights averaged, every recording changed anew each time."""
     return Recipe(
-        domain=Sound(),
+        domain=Sound(rate=rate),
         task=Classify(smoothing=0.1),
         model=model or SoundCNN(),
         optimizer=AdamW(lr=2e-3, weight_decay=0.05),
@@ -103,6 +128,8 @@ def scratch(model: Model | None = None) -> Recipe:
 
 def finetune(model: Model, init: Initializer, domain: Domain | None = None) -> Recipe:
     """Weights that were trained before, at the rate of samples and the length of window of the run they come from."""
+    if isinstance(model, HuggingFace):
+        return published(model, init)
     own = Sound()
     if isinstance(domain, Sound):
         own = replace(own, rate=domain.rate, seconds=domain.seconds)
@@ -114,3 +141,52 @@ def finetune(model: Model, init: Initializer, domain: Domain | None = None) -> R
         init=init,
         epochs=15,
     )
+
+
+def published(model: HuggingFace, init: Initializer | None = None) -> Recipe:
+    """An encoder of the Hub's at the rate of samples that it was trained with: AdamW at 5e-5 with warm-up and cosine, 5
+    passes (Baevski et al. 2020, arXiv:2006.11477, take 5e-5 to 1e-4); 20 where its weights are random."""
+    why = out_of_reach(model) if init is None else None
+    if why is not None:
+        download.announce(f"init: random weights, since no pretrained ones are within reach: {why}")
+        init = Random(because=f"no pretrained ones are within reach: {why}")
+    start = init or Pretrained()
+    return replace(
+        scratch(model, model.rate or RATES[1]),
+        task=Classify(),
+        optimizer=AdamW(lr=5e-5, weight_decay=0.01),
+        schedule=Cosine(warm_up=0.1),
+        init=start,
+        average=None,
+        clip_norm=1.0,
+        early_stopping=EarlyStopping("log_loss"),
+        epochs=5 if isinstance(start, Pretrained) else 20,
+        batch_size=8,
+    )
+
+
+def tuned(recipe: Recipe, tuning: str) -> Recipe:
+    """The recipe with "freeze" (the head alone learns, on features computed once) or "lora" (adapters learn)."""
+    if tuning == "lora":
+        return replace(recipe, tuning=Lora(), optimizer=AdamW(lr=5e-4))
+    return replace(
+        recipe,
+        domain=replace(recipe.domain, augment=False),  # type: ignore[type-var]
+        tuning=Freeze(),
+        optimizer=AdamW(lr=1e-2, weight_decay=0.1),
+        schedule=Cosine(warm_up=0.0),
+        average=None,
+        epochs=30,
+    )
+
+
+def search_space(recipe: Recipe) -> dict[str, Range | Choice]:
+    """What `pervade tune` varies: first the learning rate, up and down to ten times."""
+    if not isinstance(recipe.domain, Sound):
+        return {}
+    lr = recipe.optimizer.lr
+    return {
+        "optimizer.lr": Range(lr / 10, lr * 10, log=True),
+        "optimizer.weight_decay": Range(1e-3, 1e-1, log=True),
+        "domain.speed": Choice((0.1, 0.2, 0.3)),
+    }

@@ -14,14 +14,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import Module
-from torch.nn import functional as F
 
 from pervade.core.errors import ConfigError
 from pervade.core.protocols import Context, Domain
@@ -29,6 +29,7 @@ from pervade.core.registry import register
 from pervade.core.types import Batch, Output, Parts
 from pervade.engine.acting import Agent, space_of
 from pervade.nn import actions
+from pervade.nn.policy import PolicyNetwork
 
 EVALUATION_EPSILON = 0.05  # of episodes that are drawn from the policy, as in Mnih et al. 2015
 
@@ -93,7 +94,6 @@ class DQN(Agent):
         output: Output = model(batch["input"])
         if "action" not in batch or context.companions is None:
             return output
-        values = self.values(output)
         with torch.no_grad():
             after = self.values(context.companions(batch["next"]))
             if self.double:
@@ -101,14 +101,39 @@ class DQN(Agent):
                 after = after.gather(1, best)[:, 0]
             else:
                 after = after.amax(1)
-            target = batch["reward"] + batch["discount"] * after
-        return {"chosen": values.gather(1, batch["action"])[:, 0], "target": target}
+            target = torch.addcmul(batch["reward"], batch["discount"], after)
+        return {"values": self.values(output), "target": target}
 
     def loss(self, output: Output, batch: Batch) -> Parts:
-        loss = batch["weight"] * F.smooth_l1_loss(output["chosen"], output["target"], reduction="none")
-        with torch.no_grad():
-            surprise = (output["chosen"] - output["target"]).abs()
-        return {"loss": loss, "surprise": surprise, "value": output["chosen"].detach()}
+        loss, surprise, chosen = _Objective.apply(output["values"], output["target"], batch["action"], batch["weight"])
+        return {"loss": loss, "surprise": surprise, "value": chosen}
+
+    def descend(self, model: Module, batch: Batch, context: Context) -> Parts | None:
+        """`forward`, `loss` and its gradient without torch, whose calls take several times as long as such layers."""
+        old = context.companions
+        if self.dueling or not (isinstance(model, PolicyNetwork) and isinstance(old, PolicyNetwork)):
+            return None
+        learning, target = model.by_numpy, old.by_numpy
+        if learning is None or target is None:
+            return None
+        x, then, action = model.units(batch["input"]).numpy(), batch["next"], batch["action"].numpy()[:, 0]
+        rows = np.arange(len(x))
+        values, inside = learning.trace(x)
+        after = target.trace(old.units(then).numpy())[0]["value"]
+        if self.double:
+            best = learning.trace(model.units(then).numpy())[0]["value"].argmax(1)
+            worth = after[rows, best]
+        else:
+            worth = after.max(1)
+        chosen = values["value"][rows, action]
+        apart = chosen - (batch["reward"].numpy() + batch["discount"].numpy() * worth)
+        within = np.minimum(np.maximum(apart, -1.0), 1.0)
+        slope = within * batch["weight"].numpy()
+        back = np.zeros_like(values["value"])
+        back[rows, action] = slope * np.float32(1 / len(x))
+        learning.descend(x, inside, {"value": back})
+        parts = {"loss": slope * (apart - np.float32(0.5) * within), "surprise": np.abs(apart), "value": chosen}
+        return {name: torch.from_numpy(each) for name, each in parts.items()}
 
     def after_step(self, model: Module, context: Context, step: int) -> None:
         if step % self.target_every or context.companions is None:
@@ -134,3 +159,29 @@ class DQN(Agent):
 
     def shown(self, space: actions.Space) -> Sequence[str]:
         return ("advantage", "state") if self.dueling else ("value",)
+
+
+class _Objective(torch.autograd.Function):
+    """The loss above of values (n, k), with its gradient written out; beside it how far each row was off, and the value
+    of what was done. With d = Q(s, a) - y and c = d within ± 1, Huber's h(d) is c (d - c / 2) and its slope c."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, values: Tensor, target: Tensor, action: Tensor, weight: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        chosen = values.gather(1, action).squeeze(1)
+        apart = chosen - target
+        within = apart.clamp(-1.0, 1.0)
+        slope = within * weight
+        surprise = apart.abs()
+        ctx.save_for_backward(slope, action)
+        ctx.choices = values.shape[1]
+        ctx.mark_non_differentiable(surprise, chosen)
+        return slope * apart.sub_(within, alpha=0.5), surprise, chosen
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, of_loss: Tensor, *others: Any) -> tuple[Tensor | None, ...]:
+        slope, action = ctx.saved_tensors
+        back = torch.zeros((len(slope), ctx.choices), dtype=slope.dtype, device=slope.device)
+        return back.scatter_(1, action, (slope * of_loss).unsqueeze(1)), None, None, None

@@ -20,7 +20,11 @@ TOKENIZER = (
     "chat_template.jinja",
 )
 GENERATION = "generation_config.json"  # of a model that writes: the tokens that end a text, among others
-SMALL = ("config.json", "preprocessor_config.json", GENERATION, *TOKENIZER)  # what is read beside the weights
+SOUND = (
+    "preprocessor_config.json",
+    "processor_config.json",
+)  # of what a sound model is fed; newer files have the second
+SMALL = ("config.json", *SOUND, GENERATION, *TOKENIZER)  # what is read beside the weights
 INDEX = tuple(f"{name}.index.json" for name in locate.HUB_WEIGHTS)
 
 
@@ -61,6 +65,17 @@ class HubRepository:
             except CheckpointError:
                 return {}
         return locate.read_config(folder / GENERATION) if folder is not None else {}
+
+    def preprocessor(self) -> dict[str, Any]:
+        """What preprocessor_config.json says a sound model is fed; empty where it has none, or that is neither here nor
+        to be had: then what all such models have in common holds."""
+        folder = next((each for each in map(self._cached, SOUND) if each is not None), None)
+        if folder is None and download.offline() is None and download.reachable(self.host):
+            try:
+                folder = self._download(SOUND)
+            except CheckpointError:
+                return {}
+        return preprocessor(folder) if folder is not None else {}
 
     def read(self) -> Checkpoint:
         """Raises CheckpointError where the weights are not in the cache and cannot be downloaded."""
@@ -118,6 +133,15 @@ class HubRepository:
             if published is not None and files.sha256(path) != published.sha256:
                 raise CheckpointError(f"{path} is not what was published (SHA-256 differs); remove it and try again")
         return paths[0].parent
+
+
+def preprocessor(folder: Path) -> dict[str, Any]:
+    """Of a folder in the Hub's layout, what a sound model is fed; empty where it does not say."""
+    alone, together = (folder / name for name in SOUND)
+    if alone.is_file():
+        return locate.read_config(alone)
+    found = locate.read_config(together).get("feature_extractor") if together.is_file() else None
+    return dict(found) if isinstance(found, dict) else {}
 
 
 def _remedies(address: str, wanted: Sequence[str] | None) -> str:

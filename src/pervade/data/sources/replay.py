@@ -29,6 +29,7 @@ from pervade.core.types import Batch, Parts
 from pervade.data import memory, worlds
 from pervade.nn.policy import PolicyNetwork, responder, still
 
+_NONE = np.empty(0, np.int64)
 SMALLEST = 1e-6  # priority, so that nothing is forgotten for good
 
 
@@ -85,6 +86,7 @@ class ReplaySource(Source):
         self.spec, self.model, self.seed = spec, opening.model, opening.seed
         self.domain, self.task = cast(Any, opening.context.domain), cast(Any, opening.task)
         self.batch_size = opening.batch_size
+        self.even = torch.ones(self.batch_size)  # the weights of moments that are all as likely
         self.numbers = np.array([int(each) for each in opening.rows.number], np.int64)
         self.count = len(self.numbers)
         self.total = spec.begin + opening.passes * spec.steps
@@ -133,9 +135,9 @@ class ReplaySource(Source):
             self._steps(opened, math.ceil(steps / self.count))
 
     def _steps(self, opened: worlds.Worlds, rounds: int) -> None:
-        task, spec, respond = self.task, self.spec, self.respond
+        task, spec, respond, stack = self.task, self.spec, self.respond, self.domain.stack
         noise = task.noise(self.space, (rounds, self.count), self.rng)
-        newest = self.domain.observation["shape"][0] // self.domain.stack
+        newest = self.domain.observation["shape"][0] // stack
         for place in opened.broken_off():
             self.memory.break_off(place)
             self.age[place] = 0
@@ -146,23 +148,24 @@ class ReplaySource(Source):
             action = task.act(output, self.space, noise[at], epsilon)
             step = opened.step(action)
             self.steps_taken += self.count
-            frames = seen[:, -newest:] if self.domain.stack > 1 else seen
+            frames = seen[:, -newest:] if stack > 1 else seen
+            terminated = step.terminated
             for place in range(self.count):
                 if step.idle is not None and step.idle[place]:
                     self.age[place] = 0
                     continue
-                over = bool(step.terminated[place])
+                over = bool(terminated[place])
                 self._note(place, frames[place], int(action[place, 0]), float(step.rewards[place]), over)
                 self.age[place] += 1
                 if place in step.finals:
                     if not over:
-                        final = step.finals[place][-newest:] if self.domain.stack > 1 else step.finals[place]
+                        final = step.finals[place][-newest:] if stack > 1 else step.finals[place]
                         self._note(place, final, memory.NOTHING, 0.0, False)
                     self.age[place] = 0
         self.episodes += opened.finished()
 
     def _note(self, place: int, frame: np.ndarray, action: int, reward: float, over: bool) -> None:
-        at = self.memory.note(place, frame, action, reward, int(self.age[place]), over)
+        at = self.memory.note(place, frame, action, reward, self.age[place], over)
         if self.priorities is None:
             return
         each, base = self.memory.layout.each, place * self.memory.layout.each
@@ -196,23 +199,22 @@ class ReplaySource(Source):
 
     def _uniform(self, number: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Usable moments, each as likely as any: what is drawn in vain is drawn again."""
-        ring, each = self.memory, self.memory.layout.each
-        filled = np.minimum(ring.written, each)
-        places, ats = np.empty(0, np.int64), np.empty(0, np.int64)
+        ring, each, ahead = self.memory, self.memory.layout.each, self.spec.ahead
+        # Moments of each environment of which enough of what came before, and after, is still there.
+        choice = np.where(ring.written > each, each - ring.layout.stack + 1, ring.written) - ahead
+        places, ats = _NONE, _NONE
         while len(places) < number:
             wanted = number - len(places)
-            place = rng.integers(0, self.count, wanted + 8)
-            back = (rng.random(wanted + 8) * filled[place]).astype(np.int64)  # moments before the newest
+            place = rng.integers(0, self.count, wanted + 8) if self.count > 1 else np.zeros(wanted + 8, np.int64)
+            back = (rng.random(wanted + 8) * choice[place]).astype(np.int64) + ahead  # moments before the newest
             at = (ring.written[place] - 1 - back) % each
-            full = ring.written[place] > each
-            past = np.where(full, each - ring.layout.stack, each)
-            right = (back >= self.spec.ahead) & (back <= past) & (ring.action[place, at] != memory.NOTHING)
+            right = (ring.action[place, at] != memory.NOTHING) & (choice[place] > 0)
             places, ats = np.concatenate([places, place[right]]), np.concatenate([ats, at[right]])
         return places[:number], ats[:number]
 
     def _batch(self) -> Batch:
         rng, ring, spec = self.rng, self.memory, self.spec
-        weight = np.ones(self.batch_size, np.float32)
+        weight = self.even
         if self.priorities is None or self.priorities.total <= 0:
             place, at = self._uniform(self.batch_size, rng)
         else:
@@ -222,11 +224,11 @@ class ReplaySource(Source):
             power = spec.weight + (1 - spec.weight) * min(self.steps_taken / self.total, 1.0)
             chance = self.priorities.of(leaf) / self.priorities.total
             rare = (ring.moments * chance) ** -power
-            weight = (rare / rare.max()).astype(np.float32)
+            weight = torch.from_numpy((rare / rare.max()).astype(np.float32))
         self.drawn = place, at
         told = ring.recall(place, at, spec.ahead, spec.discount)
-        batch = {name: torch.from_numpy(np.ascontiguousarray(each)) for name, each in told.items()}
-        return {**batch, "row": torch.from_numpy(self.numbers[place]), "weight": torch.from_numpy(weight)}
+        batch = {name: torch.from_numpy(each) for name, each in told.items()}
+        return {**batch, "row": torch.from_numpy(self.numbers[place]), "weight": weight}
 
     def rehearsal(self) -> Batch | None:
         n = self.batch_size

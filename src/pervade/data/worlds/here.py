@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ class World:
 
     def __init__(self, plan: Plan, number: int) -> None:
         self.plan, self.number = plan, number
+        self.shape, self.longest = plan.shape, plan.longest
         self.write = spaces.writer(plan.action)
         self.floating = plan.dtype.kind == "f"
         self.crashes = self.row = 0
@@ -91,7 +93,7 @@ class World:
         self.total += reward
         self.age += 1
         self.since_crash += 1
-        cut = self.age >= self.plan.longest and not (terminated or truncated)
+        cut = self.age >= self.longest and not (terminated or truncated)
         if not (terminated or truncated or cut):
             return reward, False, False, None
         final = np.array(self.now)  # a copy, for an environment that gives the same array again
@@ -116,14 +118,13 @@ class World:
         return f"step {self.age + further} of an episode (seed {self.seed})"
 
     def _take(self, frame: np.ndarray) -> None:
-        plan = self.plan
-        if plan.stack > 1:
+        if self.plan.stack > 1:
             self.now = np.concatenate([self.now[1:], frame])
             return
-        if frame.shape != plan.shape:
+        if frame.shape != self.shape:
             raise DataError(
-                f"{plan.name}: {self._when(1)} gave an observation of shape {frame.shape}, where observation_space "
-                f"says {plan.shape}; mend one of the two"
+                f"{self.plan.name}: {self._when(1)} gave an observation of shape {frame.shape}, where "
+                f"observation_space says {self.shape}; mend one of the two"
             )
         self.now = frame
 
@@ -215,7 +216,7 @@ class Here:
             first = world.begin()
             if first is not None:
                 self.now[place] = first
-        if self.floating and not np.isfinite(self.now.sum()):
+        if self.floating and not math.isfinite(self.now.sum()):
             self._blame(self.now)
         return self.now.copy()
 
@@ -237,7 +238,7 @@ class Here:
             if final is not None:
                 terminated[place], truncated[place] = over, cut
                 finals[place] = final
-        if self.floating and not np.isfinite(now.sum()):
+        if self.floating and not math.isfinite(now.sum()):
             self._blame(now)
         self.now = now
         return Step(now, rewards, terminated, truncated, finals, idle)

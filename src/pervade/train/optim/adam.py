@@ -27,6 +27,39 @@ class Adam(Optimizer):
 
     def build(self, parameters: Iterable[Parameter] | Iterable[dict[str, Any]]) -> torch.optim.Optimizer:
         # One fused pass over memory: on a processor Adam is bound by it.
-        return torch.optim.Adam(
-            parameters, self.lr, (self.beta1, self.beta2), self.epsilon, self.weight_decay, fused=True
-        )
+        return _Adam(parameters, self.lr, (self.beta1, self.beta2), self.epsilon, self.weight_decay, fused=True)
+
+
+class _Adam(torch.optim.Adam):
+    """torch's, which for the vector of a small network (engine/flat.py) goes straight to the kernel: profilers, hooks
+    and lists take torch's own step six times as long as the 5,000 weights do."""
+
+    def step(self, closure: Any = None) -> Any:
+        group = self.param_groups[0]
+        parameter = group["params"][0]
+        gradient, state = parameter.grad, self.state.get(parameter)
+        alone = len(self.param_groups) == 1 and len(group["params"]) == 1 and closure is None
+        if not alone or not state or gradient is None or parameter.device.type != "cpu":
+            return self._whole_step(closure)
+        with torch.no_grad():
+            state["step"] += 1
+            torch._fused_adam_(
+                [parameter],
+                [gradient],
+                [state["exp_avg"]],
+                [state["exp_avg_sq"]],
+                [],
+                [state["step"]],
+                lr=group["lr"],
+                beta1=group["betas"][0],
+                beta2=group["betas"][1],
+                weight_decay=group["weight_decay"],
+                eps=group["eps"],
+                amsgrad=False,
+                maximize=False,
+            )
+        return None
+
+    # torch puts its profiler around every class's step that does not say that it is there already.
+    step.hooked = True  # type: ignore[attr-defined]
+    _whole_step = torch.optim.Adam.step

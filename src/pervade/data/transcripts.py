@@ -1,0 +1,205 @@
+"""Recordings with what is said in them: tables of files and transcripts, and LibriSpeech's layout.
+
+    metadata.csv            file_name,transcription            also tsv, json, jsonl, parquet; also in split folders
+    train/1089/134686/      1089-134686-0000.flac … and 1089-134686.trans.txt: "1089-134686-0000 HE HOPED …"
+
+(Panayotov et al. 2015, "LibriSpeech: an ASR corpus based on public domain audio books".) There the first number is who
+speaks. Nothing is opened here but tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pervade.core.errors import DataError
+from pervade.core.types import LeftOut, Rows
+from pervade.data import hub, listing, patterns, questions, recordings, table_files, tables
+from pervade.data.split import NAMES as SPLITS
+from pervade.data.table_files import Record
+
+TEXT_COLUMNS = ("transcription", "transcript", "text", "sentence", "normalized_text", "normalised_text", "words")
+GROUP_COLUMNS = ("speaker_id", "client_id", "speaker_name", "user_id")  # beside those that tables know
+TABLE = "metadata"  # what the table in a folder of files is called (Hugging Face's AudioFolder)
+SUFFIX = ".trans.txt"
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Of tables; None: found by name. `group_pattern` reads from a file's name who speaks (data/patterns.py)."""
+
+    file: str | None = None
+    text: str | None = None
+    group: str | None = None
+    group_pattern: str | None = None
+
+
+def read(source: str | Path, columns: Columns) -> tuple[Rows, list[LeftOut]]:
+    """Rows with "id", "path", "text", and where they are known "split" and "group" (who speaks).
+
+    Raises DataError where nothing there can be read so.
+    """
+    patterns.check(columns.group_pattern, "--group-pattern")
+    if hub.is_address(source):
+        records, ids, left_out = hub.records(str(source))
+        entries, lost = _entries(str(source), records, columns, ids)
+        return _finish(str(source), entries, left_out + lost)
+    path = Path(source)
+    there = _tables(path)
+    entries, left_out = [], []
+    for table, split in there:
+        found, lost = _entries(table, table_files.read(table), columns)
+        within = table.parent.relative_to(path).as_posix() if path.is_dir() else "."
+        more = {"split": split} if split else {}
+        entries += [{**each, "id": each["id"] if within == "." else f"{within}/{each['id']}", **more} for each in found]
+        left_out += lost
+    if not there and path.is_dir():
+        entries, left_out = _of_chapters(path, columns)
+    if path.is_dir():
+        left_out += _unnamed(path, entries, left_out)
+    elif not there:
+        raise DataError(f"{path} is no table of recordings and transcripts; give {_wanted()}")
+    return _finish(path, entries, left_out)
+
+
+def looks_like_transcripts(source: Any, columns: Columns) -> bool:
+    """Whether DATA is recordings with transcripts. Who names a column of texts has said so, where there are
+    recordings."""
+    if not isinstance(source, (str, Path)) or not str(source):
+        return False
+    try:
+        if hub.is_address(source):
+            records = hub.records(str(source))[0][:1]
+            return any("audio" in record and _text_column(source, records, columns.text) for record in records)
+        path = Path(source)
+        for table, _ in _tables(path)[:1]:
+            records = table_files.read(table)[:20]
+            known = _text_column(table, records, columns.text)
+            return known is not None and bool(recordings.named(table, columns.file, 20))
+        return path.is_dir() and next(path.rglob(f"*{SUFFIX}"), None) is not None
+    except (OSError, DataError):  # whoever reads it in earnest says what is wrong
+        return False
+
+
+def _wanted() -> str:
+    return (
+        "a table with a column file_name and a column transcription, a folder with such a metadata.csv, or one laid "
+        "out as LibriSpeech is"
+    )
+
+
+# tables
+
+
+def _tables(path: Path) -> list[tuple[Path, str | None]]:
+    """Tables of a folder with the split that their names, or their folders', say."""
+    if tables.is_table(path):
+        return [(path, None)]
+    if not path.is_dir():
+        return []
+    there = [each for each in sorted(path.iterdir()) if tables.is_table(each)]
+    by_split = [(each, SPLITS[each.stem.lower()]) for each in there if each.stem.lower() in SPLITS]
+    if by_split:
+        return list(by_split)
+    named = [each for each in there if each.stem.lower() == TABLE]
+    if named or len(there) == 1:
+        return [(each, None) for each in (named or there)]
+    return [
+        (table, SPLITS[folder.name.lower()])
+        for folder in sorted(path.iterdir())
+        if folder.is_dir() and folder.name.lower() in SPLITS
+        for table in sorted(folder.iterdir())
+        if tables.is_table(table) and table.stem.lower() == TABLE
+    ]
+
+
+def _entries(
+    place: Path | str, records: list[Record], columns: Columns, ids: list[str] | None = None
+) -> tuple[list[Record], list[LeftOut]]:
+    names = list(dict.fromkeys(name for record in records for name in record))
+    text = _text_column(place, records, columns.text)
+    if text is None:
+        raise DataError(
+            f"{place} has no column of transcripts that is known by its name; its columns are {', '.join(names)}; say "
+            f"which with --text-column, or name it {TEXT_COLUMNS[0]}"
+        )
+    lower = {name.strip().lower(): name for name in names}
+    group = columns.group or (
+        None if columns.group_pattern else next((lower[each] for each in GROUP_COLUMNS if each in lower), None)
+    )
+    wanted = tables.Wanted("class", text, group_pattern=columns.group_pattern, group_column=group)
+    found, left_out = tables.entries_of(records, place, recordings.contents(columns.file), ids, wanted)
+    return [{("text" if name == "target" else name): each[name] for name in each} for each in found], left_out
+
+
+def _text_column(place: Path | str, records: list[Record], asked: str | None) -> str | None:
+    names = list(dict.fromkeys(name for record in records for name in record))
+    if asked is not None:
+        return tables.asked_for(place, names, asked)[0]
+    lower = {name.strip().lower(): name for name in names}
+    return next((lower[each] for each in TEXT_COLUMNS if each in lower), None)
+
+
+def _unnamed(root: Path, entries: list[Record], left_out: list[LeftOut]) -> list[LeftOut]:
+    """Recordings of the folder that have no transcript."""
+    known = {Path(each["path"]).resolve() for each in entries}
+    told = " ".join(each.source for each in left_out)
+    files, _ = listing.walk(root, recordings.contents().suffixes)
+    alone = [each for each in files if each.resolve() not in known and each.name not in told]
+    return [LeftOut(each.relative_to(root).as_posix(), "no transcript names it") for each in alone]
+
+
+# LibriSpeech
+
+
+def _of_chapters(root: Path, columns: Columns) -> tuple[list[Record], list[LeftOut]]:
+    entries, left_out = [], []
+    for file in sorted(root.rglob(f"*{SUFFIX}")):
+        inside = file.relative_to(root)
+        split = questions.split_of(Path(inside.parts[0])) if len(inside.parts) > 1 else None
+        by_name = {each.stem: each for each in sorted(file.parent.iterdir()) if _is_recording(each)}
+        for number, name, text in _lines(file):
+            if name not in by_name:
+                left_out.append(LeftOut(f"{inside.as_posix()}, line {number}", f"the file {name!r} is not there"))
+                continue
+            path = by_name[name]
+            entry: Record = {"id": path.relative_to(root).as_posix(), "path": str(path), "text": text}
+            group = name.partition("-")[0]
+            if columns.group_pattern is not None:
+                group = patterns.found(columns.group_pattern, entry["id"]) or ""
+            if not text or not group:
+                reason = "it has no transcript" if not text else tables.UNGROUPED.format(columns.group_pattern)
+                left_out.append(LeftOut(entry["id"], reason))
+                continue
+            entries.append({**entry, "group": group} | ({"split": split} if split else {}))
+    return entries, left_out
+
+
+def _lines(file: Path) -> Iterator[tuple[int, str, str]]:
+    """Number, name and transcript of each. Raises DataError where the file is not UTF-8."""
+    for number, line in enumerate(table_files.decode(file.read_bytes(), file).split("\n"), start=1):
+        name, _, text = line.strip().partition(" ")
+        if name:
+            yield number, name, text.strip()
+
+
+def _is_recording(path: Path) -> bool:
+    return path.suffix.lower() in recordings.contents().suffixes and path.is_file()
+
+
+def _finish(source: Path | str, entries: list[Record], left_out: list[LeftOut]) -> tuple[Rows, list[LeftOut]]:
+    if not entries:
+        reason = f" (the first left out, {left_out[0].source}: {left_out[0].reason})" if left_out else ""
+        raise DataError(f"{source} holds no recording with a transcript{reason}; give {_wanted()}")
+    splits = {each.get("split") for each in entries}
+    if splits != {None} and "train" not in splits:
+        there = " and ".join(sorted(filter(None, splits)))
+        raise DataError(f"{source} has {there} but no train split; add one, or rename the others")
+    names = ["id", "path", "text", *(name for name in ("split", "group") if any(name in each for each in entries))]
+    for name in names:
+        without = next((each["id"] for each in entries if name not in each), None)
+        if without is not None:
+            raise DataError(f"{source}: {without} has no {name}, but others have; give every row one, or none")
+    return Rows({name: [each[name] for each in entries] for name in names}), left_out

@@ -1,0 +1,235 @@
+"""Sounds to learn to make: samples as mu-law codes, each foretold from those before it and from what the sound is.
+
+What a sound is: its class (class folders, `--label-pattern`, a column of a table), its speaker where known
+(`--group-pattern`, `--group-by`), and, frame by frame of `hop` samples, how far one has come in it and how long it is
+("place"), or its mel bands ("mel"). Training leaves the speaker out now and then, so that somebody whom it does not
+know can be foretold as well.
+
+Axis letters: n rows, t samples, f frames, k numbers that say where in the sound a frame is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+from numpy.random import Generator
+from pydantic import Field
+from torch.nn import Module
+
+from pervade.core.errors import ConfigError, DataError, nearest
+from pervade.core.protocols import Domain, PlainFeatures, Probe, Task
+from pervade.core.registry import register
+from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
+from pervade.data import listing, mu_law, player, recordings, sound_files, tables
+from pervade.data.corpus import IGNORED
+from pervade.nn.mel import LogMel
+
+WAVES = 8  # half waves over the whole of a sound, that say where in it a frame is
+PLACE = WAVES + 3
+BANDS = 40  # of a mel condition
+SHORTEST = 0.05  # seconds that are made at least
+
+
+@register("domain")
+@dataclass(frozen=True)
+class Waveform(Domain):
+    rate: Annotated[int, Field(ge=1000, le=48_000)] = 8000  # samples a second
+    seconds: Annotated[float, Field(gt=0, le=60)] = 1.0  # that training takes of a recording at once, from anywhere
+    context: Annotated[int, Field(ge=0)] = (
+        2048  # samples before a window that are heard and not asked for; no more than
+    )
+    # the network looks back on are of use
+    hop: Annotated[int, Field(ge=1)] = 80  # samples of a frame, which share what is said of their place
+    local: Literal["place", "mel", "none"] = "place"  # what is known of each frame besides
+    unknown: Annotated[float, Field(ge=0, le=1)] = 0.2  # of the examples in training come without their speaker
+    label_column: str | None = None  # of a table; None: found by name
+    file_column: str | None = None  # likewise
+    label_pattern: str | None = None  # what of a file's name is its label (data/patterns.py); None: its folder
+    group_pattern: str | None = None  # likewise, who speaks
+    group_column: str | None = None  # or the column of a table that says so; None: found by name
+    labels: tuple[str, ...] = ()  # learnt from the training split
+    speakers: tuple[str, ...] = ()  # likewise; empty where it is not known who speaks
+    lengths: tuple[tuple[float, float], ...] = ()  # seconds of each label's recordings: median and 95th percentile
+    given = "LABEL"
+
+    # reading
+
+    def read(self, source: Any) -> tuple[Rows, list[LeftOut]]:
+        """A folder or table with labels; or a list of labels to make sounds of, or of recordings to hear again."""
+        if isinstance(source, (list, tuple)):
+            return recordings.read_files(source) if self.local == "mel" else (self._asked(source), [])
+        patterns = self.label_pattern, self.group_pattern, self.group_column
+        wanted = tables.Wanted("class", self.label_column, None, *patterns)
+        return listing.read(source, recordings.contents(self.file_column), wanted)
+
+    def _asked(self, sources: Sequence[str | Path]) -> Rows:
+        """Rows with a "target" to be made, and the "speaker", which may stand behind a slash (seven/anna). Raises
+        DataError."""
+        found: dict[str, list[str | None]] = {"id": [], "target": [], "group": []}
+        for number, source in enumerate(map(str, sources)):
+            label, _, speaker = source.partition("/")
+            for what, name, known in (("label", label, self.labels), ("speaker", speaker, self.speakers)):
+                if name and name not in known:
+                    raise DataError(f"{source!r}: this model knows no {what} {name!r}; {nearest(name, known)}")
+            found["id"].append(source if source not in found["id"] else f"{source} ({number + 1})")
+            found["target"].append(label)
+            found["group"].append(speaker or None)
+        return Rows(found)
+
+    def prepare(
+        self, rows: Rows, progress: Callable[[int, int], None], keep: bool = True
+    ) -> tuple[Rows, list[LeftOut]]:
+        if "path" not in rows:
+            return rows, []
+        return recordings.prepare(rows, self.rate, progress, keep)
+
+    def codes(self, row: dict[str, Any]) -> np.ndarray:
+        """(t,) uint8 of a prepared recording."""
+        return mu_law.encode(recordings.samples(row, self.rate).astype(np.float32) / (sound_files.FULL + 1))
+
+    # learning from the training split
+
+    def fit(self, train: Rows) -> Waveform:
+        """The labels, their usual lengths, and who speaks."""
+        targets = np.array([str(each) for each in train.column("target")])
+        seconds = np.asarray(train.column("size"), np.float64) / self.rate
+        labels = tuple(sorted(set(targets.tolist())))
+        usual = [np.quantile(seconds[targets == each], (0.5, 0.95)) for each in labels]
+        groups = {str(each) for each in train.column("group")} if "group" in train else set()
+        return replace(
+            self,
+            labels=labels,
+            lengths=tuple((round(float(a), 4), round(float(b), 4)) for a, b in usual),
+            speakers=tuple(sorted(groups)),
+        )
+
+    def inputs(self) -> dict[str, Json]:
+        local = {"place": PLACE, "mel": BANDS, "none": 0}[self.local]
+        return {
+            "rate": self.rate,
+            "codes": mu_law.CODES,
+            "hop": self.hop,
+            "classes": len(self.labels),
+            "speakers": len(self.speakers),
+            "local": local,
+        }
+
+    def remarks(self, rows: Rows) -> list[str]:
+        told = recordings.remarks(rows, self.rate)
+        if not self.speakers:
+            told.append("who speaks is not known, so voices are mixed; --group-pattern or --group-by says who")
+        return told
+
+    def plain_features(self, train: Rows, rows: Rows) -> PlainFeatures | None:
+        """The codes themselves, for a compressor."""
+        if "path" not in rows:
+            return None
+        return PlainFeatures("codes", None, [self.codes(row) for row in rows])
+
+    # examples
+
+    def transform(self, row: dict[str, Any], rng: Generator | None) -> list[Example]:
+        """Training takes one window from anywhere; otherwise each sample is foretold once, by windows that overlap by
+        `context`. A row without a recording, or with one that is not kept, is a sound to make."""
+        known = self.known(row)
+        if row.get("path") is None:
+            length = self.length_of(str(row["target"]))
+            return [{**known, "length": length, "local": self.place(length)}]
+        codes = self.codes(row)
+        local = self._local(codes)
+        if "hash" not in row:
+            return [{**known, "length": len(codes), "local": local}]
+        if rng is None:
+            return [{**each, **known} for each in self._windows(codes, local)]
+        if self.speakers and rng.random() < self.unknown:
+            known["speaker"] = 0
+        frames = max(-(-len(codes) // self.hop) - self._at_once // self.hop, 0)
+        start = int(rng.integers(0, frames + 1)) * self.hop
+        return [{**self._window(codes, local, start, start + self._at_once), **known}]
+
+    @property
+    def _at_once(self) -> int:
+        """Samples that a window asks for, whole frames."""
+        return max(round(self.seconds * self.rate) // self.hop, 1) * self.hop
+
+    def _windows(self, codes: np.ndarray, local: np.ndarray) -> Iterator[Example]:
+        for start in range(0, len(codes), self._at_once):
+            yield self._window(codes, local, start, start + self._at_once)
+
+    def _window(self, codes: np.ndarray, local: np.ndarray, start: int, stop: int) -> Example:
+        """Asks for the codes from `start` on. Before the first stands silence."""
+        first = max(start - -(-self.context // self.hop) * self.hop, 0)
+        before = np.array([mu_law.SILENCE if first == 0 else codes[first - 1]], np.uint8)
+        target = codes[first:stop].astype(np.int64)
+        target[: start - first] = IGNORED
+        frames = slice(first // self.hop, first // self.hop + -(-len(target) // self.hop))
+        heard = np.concatenate([before, codes[first : stop - 1]])[: len(target)]
+        return {"input": heard, "target": target, "local": local[frames]}
+
+    def known(self, row: dict[str, Any]) -> Example:
+        """ "class" and "speaker" as the network numbers them, from 1; 0 is unknown."""
+        label, speaker = row.get("target"), row.get("group")
+        return {
+            "class": self.labels.index(str(label)) + 1 if str(label) in self.labels else 0,
+            "speaker": self.speakers.index(str(speaker)) + 1 if str(speaker) in self.speakers else 0,
+        }
+
+    def length_of(self, label: str) -> int:
+        """Samples of a sound that is made: as long as the middle one of its label, in whole frames."""
+        seconds = self.lengths[self.labels.index(label)][0]
+        return max(round(max(seconds, SHORTEST) * self.rate / self.hop), 1) * self.hop
+
+    def _local(self, codes: np.ndarray) -> np.ndarray:
+        """(f, k) float32."""
+        if self.local == "mel":
+            layer = LogMel(self.rate, BANDS, hop=self.hop / self.rate, normalise="none")
+            wave = torch.from_numpy(mu_law.decode(codes))[None, None]
+            return layer(wave)[0][0].t().numpy() / 4.0
+        return self.place(len(codes))
+
+    def place(self, length: int) -> np.ndarray:
+        """(f, k) float32: where each frame of a sound of `length` samples is: half waves over the whole, the share that
+        has gone by, seconds gone by and in all. Nothing (f, 0) where that is not told."""
+        start = np.arange(-(-length // self.hop)) * self.hop
+        if self.local != "place":
+            return np.zeros((len(start), 0), np.float32)
+        share = start / max(length, 1)
+        waves = [np.cos(np.pi * each * share) for each in range(1, WAVES + 1)]
+        seconds = [start / self.rate, np.full(len(start), length / self.rate)]
+        return np.stack([*waves, share, *seconds], 1).astype(np.float32)
+
+    def collate(self, examples: Sequence[Example]) -> Batch:
+        """ "input": {"codes" (n, t), "class" (n,), "speaker" (n,), "local" (n, f, k)}; "target" (n, t) the code after
+        each. What is shorter is filled up with silence that is not asked for. Of sounds to make "length" (n,) stands in
+        place of the codes."""
+        to_make = "length" in examples[0]
+        whole = ("class", "speaker", "length") if to_make else ("class", "speaker")
+        found: dict[str, Any] = {name: torch.tensor([each[name] for each in examples]) for name in whole}
+        found["local"] = _filled([each["local"] for each in examples], 0.0)
+        if to_make:
+            return {"input": found}
+        found["codes"] = _filled([each["input"].astype(np.int64) for each in examples], mu_law.SILENCE)
+        return {"input": found, "target": _filled([each["target"] for each in examples], IGNORED)}
+
+    # looking inside
+
+    def probe(self, model: Module, task: Task, batch: Batch, part: str | None = None) -> Probe:
+        raise ConfigError("sounds as codes cannot be explained or attacked; codes have no values between two others")
+
+    def show(self, row: dict[str, Any], prediction: dict[str, Any] | None) -> list[Media]:
+        """The beginning of the recording, to listen to."""
+        wave = mu_law.decode(self.codes(row)[: round(player.SECONDS * self.rate)])
+        return [Media("wav", player.wav(wave, self.rate), str(row["id"]))]
+
+
+def _filled(arrays: Sequence[np.ndarray], value: float) -> torch.Tensor:
+    """(n, longest, …): arrays of different lengths, filled up at the end."""
+    whole = np.full((len(arrays), max(map(len, arrays)), *arrays[0].shape[1:]), value, arrays[0].dtype)
+    for number, each in enumerate(arrays):
+        whole[number, : len(each)] = each
+    return torch.from_numpy(whole)

@@ -1,0 +1,122 @@
+"""How far transcripts are from what was said: edits by all words, and by all characters, of the references.
+
+    error rate = (substitutions + deletions + insertions) / words of the references
+
+as sums over the whole file, so a long sentence counts for more than a short one, and a resampled speaker brings his
+words along. Edits are the fewest that turn one text into the other (Levenshtein 1966), counted by rapidfuzz, which
+jiwer uses too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pervade.metrics.columns import Columns, number_column
+from pervade.metrics.estimate import UNIT, Measure, Metric, Shared
+
+KINDS = ("substitutions", "deletions", "insertions")
+
+
+@dataclass(frozen=True)
+class Edits:
+    substitutions: int
+    deletions: int  # what was said and is missing
+    insertions: int  # what was not said and stands there
+    units: int  # of the reference
+
+    @property
+    def total(self) -> int:
+        return self.substitutions + self.deletions + self.insertions
+
+
+def edits(reference: Sequence[str], hypothesis: Sequence[str]) -> Edits:
+    """The fewest between two texts, of lists of words or of characters."""
+    kinds = Counter(kind for kind, _, _ in _operations(reference, hypothesis))
+    return Edits(kinds["replace"], kinds["delete"], kinds["insert"], len(reference))
+
+
+def _operations(reference: Sequence[str], hypothesis: Sequence[str]) -> list[tuple[str, int, int]]:
+    from rapidfuzz.distance import Levenshtein
+
+    return [(each.tag, each.src_pos, each.dest_pos) for each in Levenshtein.editops(reference, hypothesis)]
+
+
+def table(references: Sequence[str], hypotheses: Sequence[str]) -> dict[str, Any]:
+    """Columns "words", "characters" and of both the substitutions, deletions and insertions, (n,) int64 each."""
+    found: dict[str, Any] = {}
+    for unit, split in (("word", str.split), ("character", list)):
+        each = [edits(split(r), split(h)) for r, h in zip(references, hypotheses, strict=True)]
+        found[f"{unit}s"] = np.array([e.units for e in each], np.int64)
+        for kind in KINDS:
+            found[f"{unit}_{kind}"] = np.array([getattr(e, kind) for e in each], np.int64)
+    return found
+
+
+def transcription_metrics() -> dict[str, Metric]:
+    texts = {
+        "word_error_rate": "words put wrong, left out or put in, by the words that were said",
+        "character_error_rate": "characters put wrong, left out or put in, by the characters that were said",
+    }
+    rates = {
+        name: Metric(
+            Shared(transcription_family, name),
+            higher_is_better=False,
+            description=text,
+            undefined="nothing was said in these recordings",
+            bounds=(0.0, math.inf),
+        )
+        for name, text in texts.items()
+    }
+    return {
+        **rates,
+        "sentences_right": Metric(
+            Shared(transcription_family, "sentences_right"),
+            trials=_right,
+            description="share of recordings whose every word is right",
+            bounds=UNIT,
+        ),
+    }
+
+
+def transcription_family(columns: Columns) -> Measure:
+    errors = {unit: errors_of(columns, unit) for unit in ("word", "character")}
+    units = {unit: number_column(columns, f"{unit}s") for unit in errors}
+    right = _right(columns)
+
+    def measure(weight: np.ndarray) -> dict[str, float]:
+        rows = float(weight.sum())
+        found = {"sentences_right": float(weight @ right) / rows if rows > 0 else math.nan}
+        for unit, each in errors.items():
+            said = float(weight @ units[unit])
+            found[f"{unit}_error_rate"] = float(weight @ each) / said if said > 0 else math.nan
+        return found
+
+    return measure
+
+
+def errors_of(columns: Columns, unit: str) -> np.ndarray:
+    """(n,): edits of each row; `unit` is "word" or "character"."""
+    found: np.ndarray = sum(number_column(columns, f"{unit}_{kind}") for kind in KINDS)  # type: ignore[assignment]
+    return found
+
+
+def _right(columns: Columns) -> np.ndarray:
+    found: np.ndarray = errors_of(columns, "word") == 0
+    return found
+
+
+def confusions(references: Sequence[str], hypotheses: Sequence[str], most: int) -> list[dict[str, Any]]:
+    """What was most often taken for what: "said", "written" ("" where it is missing, or was put in) and "times"."""
+    found: Counter[tuple[str, str]] = Counter()
+    for reference, hypothesis in zip(references, hypotheses, strict=True):
+        said, written = reference.split(), hypothesis.split()
+        for kind, at, to in _operations(said, written):
+            found["" if kind == "insert" else said[at], "" if kind == "delete" else written[to]] += 1
+    ranked = sorted(found.items(), key=lambda each: (-each[1], each[0]))[:most]
+    return [{"said": said, "written": written, "times": times} for (said, written), times in ranked]

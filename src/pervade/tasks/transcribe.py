@@ -1,0 +1,283 @@
+"""What is said in a recording, by connectionist temporal classification (nn/ctc.py), measured in wrong words.
+
+Long recordings come in chunks that overlap. Each gives its frames' likeliest pieces; `reduce` drops half of every
+overlap's frames on either side, so that each moment is told of by the chunk in which it lies farther from the edge, and
+decodes the frames that are left as one recording. So no word is lost or doubled where two chunks meet; what is short is
+decoded in the same place.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import Module
+
+from pervade.core.errors import DataError
+from pervade.core.protocols import Context, Domain, Task
+from pervade.core.registry import register
+from pervade.core.types import Batch, Json, Output, Parts, Rows, Table
+from pervade.data import alphabet, characters, word_model
+from pervade.metrics import transcription
+from pervade.metrics.estimate import estimate
+from pervade.nn import ctc
+from pervade.nn.ctc import Lattice, Said
+
+KEPT = 15  # pieces a frame, beside the blank, that a search tries
+TENTH = 100  # strides are multiples of 1 / 100 s in nearly every model
+ALIKE = 0.03  # by so much a measured stride may differ from such a multiple for the ends of a recording
+WEIGHTS = (0.0, 0.25, 0.5, 1.0, 1.5)  # of the word model, that are tried on the validation split,
+BONUSES = (0.0, 1.0, 2.0)  # and of every word
+MOST_TRIED = 40  # recordings that they are tried on
+USUAL = 0.5  # the word model's weight where nothing could be tried
+MOST_SHOWN = 20  # confusions and recordings in the report
+
+
+@register("task")
+@dataclass(frozen=True)
+class Transcribe(Task):
+    """The model returns "logits" (n, f, v) and "frames" (n, f), which of them count; the batch holds "target" (n, l)
+    and "length" (n,). The domain gives `alphabet`, what each piece spells, and `words`, the n-grams' SHA-256."""
+
+    beam: Annotated[int, Field(ge=0, le=1000)] = 0  # spellings that a search keeps; 0: the likeliest path
+    language_weight: Annotated[float, Field(ge=0)] | None = (
+        None  # of the n-grams; None: settled on the validation split
+    )
+    word_bonus: float = 0.0  # for every word that a search writes; settled with the weight
+
+    def examine(self, rows: Rows) -> None:
+        if "text" not in rows:
+            raise DataError(
+                "the recordings have no transcripts; give a table with a column of files and a column transcription"
+            )
+        if "split" in rows and "fold" not in rows and len(rows.where("split", "train")) == 0:
+            raise DataError("nothing is left to learn from; add recordings")
+
+    def outputs(self, domain: Domain) -> dict[str, int]:
+        return {"logits": len(_alphabet(domain))}
+
+    def loss(self, output: Output, batch: Batch) -> Parts:
+        """Per piece of the transcript. A row that does not fit into its frames (its speed was changed, say) counts for
+        nothing; "too_long" is their share."""
+        loss, fits = ctc.loss(output["logits"], output["frames"], batch["target"], batch["length"])
+        return {"loss": loss, "count": batch["length"] * fits.float(), "too_long": 1 - fits.float()}
+
+    def score(self, output: Output, batch: Batch) -> Tensor:
+        """(n,): the log-probability of the transcript, or of the likeliest path where there is none."""
+        if "target" in batch:
+            return -ctc.loss(output["logits"], output["frames"], batch["target"], batch["length"])[0]
+        best = output["logits"].float().log_softmax(2).amax(2)
+        return (best * output["frames"]).sum(1)
+
+    def infer(self, model: Module, batch: Batch, context: Context) -> Output:
+        """ "log_prob" (n, f, v) and "frames"."""
+        output = self.forward(model, batch, context)
+        return {"log_prob": output["logits"].float().log_softmax(2), "frames": output["frames"]}
+
+    def predictions(self, output: Output, batch: Batch, context: Context) -> Table:
+        """A line a chunk: "pieces" and "log_prob", the lattice row by row, "kept" pieces a frame; "start" and "stride",
+        in seconds; "seconds" of the whole recording; and the "weight" and "bonus" that the search is to take (nan:
+        not settled yet). `reduce` makes text of them."""
+        rate: int = context.domain.rate  # type: ignore[attr-defined]
+        lattices = ctc.lattices(output["log_prob"], output["frames"], KEPT if self.beam else 1)
+        sizes = batch["size"].tolist()
+        weight, bonus = self._settled(context)
+        table: Table = {
+            "row": batch["row"],
+            "part": batch.get("part", torch.zeros_like(batch["row"])),
+            "seconds": batch["whole"].double().cpu().numpy() / rate,
+            "start": batch["start"].double().cpu().numpy() / rate,
+            "stride": np.array([stride(s, len(e), rate) for s, e in zip(sizes, lattices, strict=True)]),
+            "kept": np.array([each.pieces.shape[1] for each in lattices], np.int64),
+            "pieces": [each.pieces.ravel().tolist() for each in lattices],
+            "log_prob": [each.log_prob.ravel().tolist() for each in lattices],
+            "weight": np.full(len(sizes), weight),
+            "bonus": np.full(len(sizes), bonus),
+        }
+        if "reference" in batch:
+            table["reference"] = characters.from_tensor(batch["reference"])
+        return table
+
+    def _settled(self, context: Context) -> tuple[float, float]:
+        decision = context.decision
+        weight = decision.get("language_weight", self.language_weight)
+        return math.nan if weight is None else float(weight), float(decision.get("word_bonus", self.word_bonus))
+
+    def reduce(self, table: Table, domain: Domain) -> Table:
+        """A line a recording: "text", "confidence", when each word "begins" and "ends" (seconds) and how "sure" it is;
+        where the transcript is known, "reference" and the edits by words and characters. Frames stay in the table
+        ("pieces", "log_prob") while the word model's weight is still to be settled."""
+        rows, parts = np.asarray(table["row"]), np.asarray(table["part"])
+        lines: dict[int, list[int]] = {}
+        for place in np.argsort(parts, kind="stable").tolist():
+            lines.setdefault(int(rows[place]), []).append(place)
+        order = list(dict.fromkeys(rows.tolist()))
+        found = [self._decoded(table, lines[row], domain) for row in order]
+        first = [lines[row][0] for row in order]
+        out: Table = {"row": np.array(order, np.int64), "seconds": np.asarray(table["seconds"])[first]}
+        out |= {name: [each[name] for each in found] for name in ("text", "begins", "ends", "sure")}
+        out["confidence"] = np.array([each["confidence"] for each in found])
+        if self._unsettled(table, domain):
+            out["kept"] = np.array([each["lattice"].pieces.shape[1] for each in found], np.int64)
+            out["pieces"] = [each["lattice"].pieces.ravel().tolist() for each in found]
+            out["log_prob"] = [each["lattice"].log_prob.ravel().tolist() for each in found]
+        if "reference" in table:
+            out["reference"] = [table["reference"][place] for place in first]
+            out |= transcription.table(out["reference"], out["text"])
+        return out
+
+    def _unsettled(self, table: Table, domain: Domain) -> bool:
+        asked = self.beam > 0 and bool(domain.words)  # type: ignore[attr-defined]
+        return asked and bool(np.isnan(np.asarray(table["weight"])).any())
+
+    def _decoded(self, table: Table, places: Sequence[int], domain: Domain) -> dict[str, Any]:
+        lattice, step = _joined(table, places, domain)
+        weight = float(table["weight"][places[0]])
+        opinion = self._opinion(domain, USUAL if math.isnan(weight) else weight, float(table["bonus"][places[0]]))
+        said = ctc.spelt(lattice, self.beam, opinion)
+        words = list(ctc.words(said, _alphabet(domain)))
+        return {
+            "text": alphabet.decode(_alphabet(domain), said.pieces),
+            "begins": [round(first * step, 3) for _, first, _, _ in words],
+            "ends": [round((last + 1) * step, 3) for _, _, last, _ in words],
+            "sure": [math.exp(each) for _, _, _, each in words],
+            "confidence": _confidence(said, lattice),
+            "lattice": lattice,
+        }
+
+    def _opinion(self, domain: Domain, weight: float, bonus: float) -> ctc.Opinion | None:
+        words: str = domain.words  # type: ignore[attr-defined]
+        if not self.beam or not words:
+            return None
+        return word_model.Opinion(word_model.of(words), _alphabet(domain), weight, bonus)
+
+    def metrics(self, domain: Domain) -> Mapping[str, Any]:
+        return transcription.transcription_metrics()
+
+    def decide(self, columns: Mapping[str, Any], domain: Domain) -> dict[str, Json]:
+        """ "language_weight" and "word_bonus" with the fewest wrong words on (at most 40 of) these recordings, of equal
+        ones with the fewest wrong characters; nothing where they are set, or no search asks for them."""
+        if "pieces" not in columns or "reference" not in columns:
+            return {}
+        some = np.linspace(0, len(columns["row"]) - 1, min(MOST_TRIED, len(columns["row"]))).round().astype(int)
+        lattices = [_lattice(columns, int(place)) for place in some]
+        references = [str(columns["reference"][place]) for place in some]
+        tried = []
+        for weight in WEIGHTS:
+            for bonus in BONUSES:
+                opinion = self._opinion(domain, weight, bonus)
+                spelt = [ctc.beam_search(each, self.beam, opinion)[0][0] for each in lattices]
+                edits = transcription.table(references, [alphabet.decode(_alphabet(domain), each) for each in spelt])
+                wrong = [
+                    int(sum(edits[f"{unit}_{kind}"].sum() for kind in transcription.KINDS))
+                    for unit in ("word", "character")
+                ]
+                tried.append((*wrong, weight, bonus))
+        _, _, weight, bonus = min(tried)
+        return {"language_weight": weight, "word_bonus": bonus}
+
+    def details(self, columns: Mapping[str, Any], train: Rows, domain: Domain) -> dict[str, Json]:
+        """ "normalisation" and "decoding" in words, "confusions", "worst" recordings, and "baseline" (the training
+        split's most frequent transcript)."""
+        spelling = domain.spelling  # type: ignore[attr-defined]
+        usual, _ = min(Counter(map(spelling, train.column("text"))).items(), key=lambda each: (-each[1], each[0]))
+        references, texts = [list(map(str, columns[name])) for name in ("reference", "text")]
+        baseline = {**columns, **transcription.table(references, [usual] * len(references))}
+        found = estimate(transcription.transcription_metrics(), baseline)
+        errors = transcription.errors_of(columns, "word")
+        worst = sorted(range(len(texts)), key=lambda i: (-int(errors[i]), i))[:MOST_SHOWN]
+        how: str = domain.normalise  # type: ignore[attr-defined]
+        return {
+            "normalisation": f"{how}: {alphabet.IN_WORDS[how]}",
+            "decoding": self._in_words(domain),
+            "errors": {
+                unit: {kind: int(np.sum(columns[f"{unit}_{kind}"])) for kind in transcription.KINDS}
+                for unit in ("word", "character")
+            },
+            "confusions": transcription.confusions(references, texts, MOST_SHOWN),
+            "worst": [
+                {"row": int(columns["row"][i]), "said": references[i], "written": texts[i], "errors": int(errors[i])}
+                for i in worst
+                if errors[i]
+            ],
+            "baseline": {
+                "name": f"always {usual[:60]!r}, the most frequent transcript in training",
+                "metrics": {name: each.as_dict() for name, each in found.items()},
+            },
+        }
+
+    def _in_words(self, domain: Domain) -> str:
+        if not self.beam:
+            return "the likeliest path"
+        words: str = domain.words  # type: ignore[attr-defined]
+        helped = ""
+        if words:
+            model = word_model.of(words)
+            helped = f", helped by {model.order}-grams of the training transcripts' {model.unit}"
+        return f"a search that keeps {self.beam} spellings{helped}"
+
+    def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:
+        """ "text", "confidence" and "words", each with its "start" and "end" in seconds."""
+        found = []
+        for place, text in enumerate(table["text"]):
+            times = zip(text.split(), *(table[name][place] for name in ("begins", "ends", "sure")), strict=True)
+            words = [{"word": w, "start": s, "end": e, "confidence": c} for w, s, e, c in times]
+            found.append({"text": text, "confidence": float(table["confidence"][place]), "words": words})
+        return found
+
+
+def stride(samples: int, frames: int, rate: int) -> float:
+    """Seconds from one frame to the next, of a recording of so many samples: the nearest hundredth if it is that within
+    what the ends can make of it.
+
+    >>> stride(160_000, 499, 16_000), stride(8_000, 32, 8_000)
+    (0.02, 0.03125)
+    """
+    each = samples / max(frames, 1) / rate
+    near = max(round(each * TENTH), 1) / TENTH
+    return near if abs(each - near) <= ALIKE * near else each
+
+
+def _alphabet(domain: Domain) -> tuple[str, ...]:
+    found: tuple[str, ...] = domain.alphabet  # type: ignore[attr-defined]
+    return found
+
+
+def _lattice(table: Mapping[str, Any], place: int) -> Lattice:
+    kept = int(table["kept"][place])
+    pieces, log_prob = (np.asarray(table[name][place]).reshape(-1, kept) for name in ("pieces", "log_prob"))
+    return Lattice(pieces, log_prob)
+
+
+def _joined(table: Table, places: Sequence[int], domain: Domain) -> tuple[Lattice, float]:
+    """The frames of a recording out of its chunks, in order, and the seconds between two. Of chunks that overlap each
+    keeps what lies on its side of the overlap's middle."""
+    step = float(table["stride"][places[0]])  # the first chunk is whole, which the last need not be
+    if len(places) == 1:
+        return _lattice(table, places[0]), step
+    half: float = domain.overlap_samples / domain.rate / 2  # type: ignore[attr-defined]
+    starts = [float(table["start"][place]) for place in places]
+    kept = []
+    for number, place in enumerate(places):
+        lattice = _lattice(table, place)
+        middles = starts[number] + (np.arange(len(lattice)) + 0.5) * step
+        inside = np.ones(len(lattice), bool)
+        if number:
+            inside &= middles >= starts[number] + half
+        if number + 1 < len(places):
+            inside &= middles < starts[number + 1] + half
+        kept.append(Lattice(lattice.pieces[inside], lattice.log_prob[inside]))
+    return ctc.joined(kept), step
+
+
+def _confidence(said: Said, lattice: Lattice) -> float:
+    """The geometric mean of the pieces' probabilities; of silence that of the blank."""
+    sure = said.sure or lattice.log_prob[:, 0].tolist()
+    return math.exp(float(np.mean(sure))) if sure else 1.0

@@ -1,0 +1,53 @@
+"""The published weights of sound models under the names that our networks have.
+
+A classifier of two layers with nothing between them, as Wav2Vec2's kin have, is one layer: mean and dense layers may
+change places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+# What only pre-training used, a teacher's targets and codes, and what writes where we only listen.
+OTHERS = ("quantizer.", "project_q.", "project_hid.", "decoder.", "proj_out.", "label_embeddings_concat", "final_proj.")
+HEADS = {
+    "lm_head.": "head.logits.",
+    "classifier.dense.": "head.logits.",
+    "classifier.layernorm.": "body.norm.",
+    "classifier.": "head.logits.",
+    "layer_weights": "body.layer_weights",
+}
+
+
+def ours(network: Mapping[str, Tensor], beside: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`network` are the encoder's weights, as transformers names them today, `beside` what else the file holds."""
+    found = {f"body.network.{name}": value for name, value in network.items()}
+    more = dict(beside)
+    if {"projector.weight", "projector.bias", "classifier.weight", "classifier.bias"} <= more.keys():
+        first, shift = more.pop("projector.weight"), more.pop("projector.bias")
+        more["classifier.bias"] = more["classifier.weight"] @ shift + more["classifier.bias"]
+        more["classifier.weight"] = more["classifier.weight"] @ first
+    for name, value in more.items():
+        if not name.startswith(OTHERS):
+            found[renamed(name)] = value
+    return found
+
+
+def of_whisper(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Of all of Whisper, or of a classifier on its encoder."""
+    plain = {name.removeprefix("model."): value for name, value in weights.items()}
+    heard = {name.removeprefix("encoder."): v for name, v in plain.items() if name.startswith("encoder.")}
+    return ours(heard, {name: v for name, v in plain.items() if not name.startswith("encoder.")})
+
+
+def renamed(name: str) -> str:
+    """
+    >>> renamed("classifier.dense.weight"), renamed("lm_head.bias"), renamed("something.else")
+    ('head.logits.weight', 'head.logits.bias', 'something.else')
+    """
+    for theirs, mine in HEADS.items():
+        if name.startswith(theirs):
+            return mine + name.removeprefix(theirs)
+    return name

@@ -1,0 +1,134 @@
+"""Decoding against what can be enumerated, and the loss by hand."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from pervade.data import word_model
+from pervade.data.word_model import Opinion
+from pervade.nn import ctc
+
+
+def lattice_of(probabilities: np.ndarray, kept: int | None = None) -> ctc.Lattice:
+    """probabilities (f, v)."""
+    log_prob = torch.from_numpy(np.log(probabilities))[None]
+    frames = torch.ones(1, len(probabilities), dtype=torch.bool)
+    return ctc.lattices(log_prob, frames, kept or probabilities.shape[1])[0]
+
+
+def random(frames: int, pieces: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).dirichlet(np.ones(pieces), frames)
+
+
+def enumerated(probabilities: np.ndarray) -> dict[tuple[int, ...], float]:
+    """The probability of every spelling: the sum over all paths."""
+    found: dict[tuple[int, ...], float] = {}
+    frames, pieces = probabilities.shape
+    for path in itertools.product(range(pieces), repeat=frames):
+        text = tuple(ctc.collapse(path))
+        found[text] = found.get(text, 0.0) + math.prod(probabilities[i, p] for i, p in enumerate(path))
+    return found
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_beam_search_sums_over_all_paths(seed: int) -> None:
+    probabilities = random(5, 3, seed)
+    expected = enumerated(probabilities)
+    found = ctc.beam_search(lattice_of(probabilities), beam=1000)
+    assert len(found) == len(expected)
+    for text, score in found:
+        assert score == pytest.approx(math.log(expected[text]), abs=1e-9)
+    assert found[0][0] == max(expected, key=expected.__getitem__)
+
+
+def test_the_likeliest_spelling_is_not_that_of_the_likeliest_path() -> None:
+    """0.6 x 0.6 is the likeliest path and spells nothing; a is spelt by three others, 0.64 together."""
+    lattice = lattice_of(np.array([[0.6, 0.4], [0.6, 0.4]]))
+    assert ctc.best_path(lattice).pieces == []
+    assert ctc.beam_search(lattice, 4)[0] == ((1,), pytest.approx(math.log(0.64)))
+
+
+@pytest.mark.parametrize("unit", ["words", "characters"])
+@pytest.mark.parametrize("weight", [0.5, 2.0])
+def test_beam_search_with_a_word_model(unit, weight: float) -> None:
+    """Every spelling's score is its own plus what the model thinks of the whole text, and so is the best one's."""
+    alphabet = ("", " ", "a", "b")
+    model = word_model.read(word_model.learn(["a b a", "b a", "ab a ba"], unit, 2))
+    probabilities = random(4, 4, 7)
+    bonus = 0.3
+
+    def score(text: tuple[int, ...], probability: float) -> float:
+        words = " ".join("".join(alphabet[i] for i in text).split())
+        return math.log(probability) + weight * model.score(words) + bonus * len(words.split())
+
+    expected = {text: score(text, p) for text, p in enumerated(probabilities).items()}
+    found = ctc.beam_search(lattice_of(probabilities), 10_000, Opinion(model, alphabet, weight, bonus))
+    assert len(found) == len(expected)
+    for text, each in found:
+        assert each == pytest.approx(expected[text], abs=1e-9), text
+    assert found[0][1] == pytest.approx(max(expected.values()))
+
+
+def test_loss_by_hand() -> None:
+    """Two frames, the target a: three paths, a a, a _ and _ a."""
+    probabilities = torch.tensor([[[0.3, 0.7], [0.5, 0.5]]])
+    frames = torch.ones(1, 2, dtype=torch.bool)
+    loss, fits = ctc.loss(probabilities.log(), frames, torch.tensor([[1]]), torch.tensor([1]))
+    assert fits.tolist() == [True]
+    assert loss.item() == pytest.approx(-math.log(0.7 * 0.5 + 0.7 * 0.5 + 0.3 * 0.5))
+
+
+def test_what_does_not_fit_costs_nothing_and_says_so() -> None:
+    """a a takes three frames, for a blank must stand between."""
+    logits = torch.zeros(3, 3, 2, requires_grad=True)
+    frames = torch.tensor([[True, True, True], [True, True, False], [True, False, False]])
+    target = torch.tensor([[1, 1], [1, 1], [1, 0]])
+    loss, fits = ctc.loss(logits, frames, target, torch.tensor([2, 2, 1]))
+    assert fits.tolist() == [True, False, True]
+    assert loss[1] == 0 and loss[0].item() == pytest.approx(3 * math.log(2))
+    loss.sum().backward()
+    assert torch.isfinite(logits.grad).all() and (logits.grad[1] == 0).all()
+
+
+def test_times_of_a_made_up_path() -> None:
+    alphabet = ("", " ", "h", "i", "o")
+    path = [0, 2, 2, 3, 0, 1, 0, 0, 4, 0]
+    probabilities = np.full((len(path), 5), 0.02)
+    probabilities[np.arange(len(path)), path] = 0.92
+    for said in (ctc.best_path(lattice_of(probabilities)), ctc.aligned(lattice_of(probabilities), [2, 3, 1, 4])):
+        assert said.pieces == [2, 3, 1, 4]
+        assert (said.first, said.last) == ([1, 3, 5, 8], [2, 3, 5, 8])
+        found = [(word, first, last) for word, first, last, _ in ctc.words(said, alphabet)]
+        assert found == [("hi", 1, 3), ("o", 8, 8)]
+        assert math.exp(next(iter(ctc.words(said, alphabet)))[3]) == pytest.approx(0.92)
+
+
+def test_alignment_of_repeats_and_of_too_much() -> None:
+    path = [1, 1, 0, 1]
+    probabilities = np.full((4, 2), 0.1)
+    probabilities[np.arange(4), path] = 0.9
+    said = ctc.aligned(lattice_of(probabilities), [1, 1])
+    assert (said.first, said.last) == ([0, 3], [1, 3])
+    assert ctc.aligned(lattice_of(probabilities), [1, 1, 1]).first == [0, 1, 2]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_alignment_is_the_likeliest_path(seed: int) -> None:
+    probabilities = random(6, 3, seed)
+    wanted = [1, 2, 2]
+    paths = [p for p in itertools.product(range(3), repeat=6) if ctc.collapse(p) == wanted]
+    best = max(paths, key=lambda p: math.prod(probabilities[i, k] for i, k in enumerate(p)))
+    said = ctc.aligned(lattice_of(probabilities), wanted)
+    spelt = [0] * 6
+    for piece, first, last in zip(said.pieces, said.first, said.last, strict=True):
+        spelt[first : last + 1] = [piece] * (last + 1 - first)
+    assert tuple(spelt) == best
+
+
+def test_pieces_of_several_words() -> None:
+    said = ctc.Said([1, 2, 1, 3], [0, 2, 4, 6], [1, 3, 5, 7], [0.0, -1.0, 0.0, 0.0])
+    found = list(ctc.words(said, ("", " se", "ven", "x y ")))
+    assert found == [("seven", 0, 3, -0.5), ("sex", 4, 7, 0.0), ("y", 6, 7, 0.0)]
