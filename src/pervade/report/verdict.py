@@ -149,7 +149,8 @@ def baseline(result: Result) -> str:
     if figure.name == sounds.BITS:
         return f"For comparison: {name} would need {wording.measured(figure)} for each sample of the same."
     if figure.name in wording.ERROR_RATES:
-        return f"For comparison: the {wording.inside(figure.name)} of {name} would be {wording.measured(figure)} on the same."
+        what = wording.inside(figure.name)
+        return f"For comparison: the {what} of {name} would be {wording.measured(figure)} on the same."
     reach = "would be right on" if figure.name == "accuracy" else "would reach"
     return f"For comparison: {name} {reach} {wording.measured(figure)} of the same {wording.count(figure.n)}."
 
