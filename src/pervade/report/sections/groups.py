@@ -73,16 +73,6 @@ def _places(names: list[Any]) -> dict[str, list[int]]:
     return places
 
 
-def figures(record: Record, metric: str) -> dict[str, Figure]:
-    """Of each group of rows, with the interval of its own rows; empty where they cannot be computed."""
-    found = measured(record)
-    names = found.column(record, "group") if found is not None and found.name == metric else None
-    if found is None or names is None:
-        return {}
-    made = {name: found.figure(at, apart=True) for name, at in _places(names).items()}
-    return {name: each for name, each in made.items() if each is not None}
-
-
 def spread(rows: list[dots.Row], one: str, many: str) -> str:
     """How far apart the groups lie, in a sentence; the rows stand from worst to best."""
     worst, best = rows[0], rows[-1]
