@@ -4,7 +4,8 @@
 
 Files DIGIT_SPEAKER_NUMBER.wav, as in the free spoken digit dataset. No validation split: nothing is chosen by the
 speaker who is measured, the last weights count. The recipe's settings were chosen with two of the six speakers left out
-altogether (theo, yweweler), among the four others. Intervals are over a speaker's recordings, so they say how sure his
+altogether (theo, yweweler), by jackson and george, each held out in turn from the four others: their two figures
+are the ones that choosing may have favoured. Intervals are over a speaker's recordings, so they say how sure his
 or her own figure is; the standard deviation over speakers says how much a new speaker may differ. Beside it the
 figure of a random split, in which every speaker stands on both sides: it flatters.
 """
