@@ -144,6 +144,7 @@ class DilatedStack(nn.Module):
 
     def __init__(self, channels: int, skip: int, dilations: Sequence[int], condition: int) -> None:
         super().__init__()
+        self.dilations = tuple(dilations)
         self.layers = nn.ModuleList(
             DilatedLayer(channels, each, len(dilations), number == len(dilations))
             for number, each in enumerate(dilations, start=1)
@@ -154,11 +155,11 @@ class DilatedStack(nn.Module):
     @property
     def receptive_field(self) -> int:
         """Samples that an output depends on, its own among them."""
-        return 1 + sum(int(layer.dilation) for layer in self.layers)  # type: ignore[arg-type]
+        return 1 + sum(self.dilations)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         time, rows, channels = x.shape
-        shifts = tuple(rows * int(layer.dilation) for layer in self.layers)  # type: ignore[arg-type,misc]
+        shifts = tuple(rows * each for each in self.dilations)
         weights = [each for layer in self.layers for each in layer.weights()]  # type: ignore[operator]
         z: Tensor = Layers.apply(x.reshape(-1, channels), self.condition(condition), shifts, *weights)
         return self.skip(z).view(time, rows, -1)
