@@ -29,6 +29,7 @@ from pervade.nn.decoder import DecoderLanguageModel
 from pervade.nn.frames import EveryFrame
 from pervade.nn.sound_encoder import SoundEncoder
 from pervade.nn.sound_front import rate_of
+from pervade.nn.speech_writer import SpeechWriter
 from pervade.nn.text_encoder import TextEncoder
 from pervade.nn.trial import features
 from pervade.weights import hub, locate, remote_code, sound_names, spelling
@@ -94,6 +95,8 @@ class HuggingFace(Model):
     def _listener(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
         settings, kind = self._settings(), str(self.config.get("model_type"))
         with self._building("transformers"):
+            if "vocabulary" in inputs:
+                return SpeechWriter(f"hf:{self.name}", kind, settings, self.preprocessor, inputs)
             encoder = SoundEncoder(f"hf:{self.name}", kind, settings, self.preprocessor, inputs)
         shape = Backbone if inputs["pooled"] else EveryFrame
         return shape(inputs, outputs, encoder, encoder.width, self.dropout)
