@@ -19,7 +19,7 @@ from pervade.core.protocols import Context, Model
 from pervade.core.types import Rows
 from pervade.data import digits
 from pervade.domains.image import Image
-from pervade.recipes import image, rl, sound
+from pervade.recipes import image, rl, sound, synthesis
 from pervade.testing import check_domain, check_model, check_recipe, check_spec, check_task
 
 PACKAGE = Path(pervade.__file__).parent
@@ -97,13 +97,16 @@ READERS = {
     if name.startswith(("gpt", "transformer"))
 }
 # What hears sounds; the same.
-HEARERS = [name for name in MODELS if name.startswith("sound-cnn")]
-SEERS = [name for name in MODELS if name not in READERS and name not in HEARERS]
+HEARERS = [name for name in MODELS if name.startswith(("sound-cnn", "conformer"))]
+# What makes sounds, of codes (tests/nn/test_dilated.py).
+MAKERS = [name for name in MODELS if name.startswith("wavenet")]
+SEERS = [name for name in MODELS if name not in (*READERS, *HEARERS, *MAKERS)]
 SOUNDS = {"rate": 8000, "samples": 8000, "pooled": True}
 TEXTS = {"vocabulary": 50, "length": 16, "padding": 0, "separator": None, "pooled": True}
 # What differs from another in the number of blocks or filters only, or not at all: built without numbers.
 ALIKE = {"convnext", "vit", "resnet", "resnet34", "mobilenet", "inception-v3", "vit-small", "vit-base"}
 ALIKE |= {f"convnext-{size}" for size in ("femto", "pico", "nano", "tiny", "small", "base")}
+ALIKE |= {"conformer", "conformer-small", "conformer-medium"}
 SIDES = {"alexnet": 63, "inception": 75, "inception-v3": 75}  # pixels, where 32 are too few
 SIDES |= {"nature-cnn": 36, "nature-cnn-small": 36, "policy": 36}
 # What reads numbers as well, and is asked for what an agent does.
@@ -141,7 +144,7 @@ def test_every_reader_takes_a_step(name: str) -> None:
 
 
 @pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("name", HEARERS)
+@pytest.mark.parametrize("name", [name for name in HEARERS if name not in ALIKE])
 def test_every_hearer_takes_a_step(name: str, masked: bool) -> None:
     cls, fields = registry.find("model", name)
     torch.manual_seed(0)
@@ -149,6 +152,13 @@ def test_every_hearer_takes_a_step(name: str, masked: bool) -> None:
     if masked:
         batch["mask"] = torch.arange(8000)[None] < torch.tensor([[8000], [7000], [5001], [400]])
     check_model(cls(**fields), SOUNDS, {"logits": 5}, batch)
+
+
+def test_what_hears_every_frame_takes_a_step() -> None:
+    cls, fields = registry.find("model", "conformer-tiny")
+    torch.manual_seed(0)
+    batch = {"row": torch.arange(2), "input": 0.1 * torch.randn(2, 1, 4000)}
+    check_model(cls(**fields), {"rate": 8000, "samples": None, "pooled": False}, {"logits": 5}, batch)
 
 
 @pytest.mark.parametrize("outputs", ASKED, ids=lambda each: "-".join(each))
@@ -224,6 +234,11 @@ def test_every_recipe_survives_json(model: str | None) -> None:
 @pytest.mark.parametrize("model", [None, *HEARERS])
 def test_every_recipe_of_sound_survives_json(model: str | None) -> None:
     check_recipe(sound.recipe(model))
+
+
+@pytest.mark.parametrize("model", [None, *MAKERS])
+def test_every_recipe_that_makes_sounds_survives_json(model: str | None) -> None:
+    check_recipe(synthesis.recipe(model))
 
 
 @pytest.mark.parametrize("make", [rl.ppo, rl.ppo_pictures, rl.dqn, rl.dqn_pictures])

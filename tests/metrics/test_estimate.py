@@ -129,11 +129,19 @@ def test_large_files_get_fewer_resamples_and_say_so(monkeypatch):
     assert affordable(50, 10**9, 100) == 50
 
 
-def test_one_group_has_a_value_but_no_interval():
-    found = estimate({"it": MEAN}, file_of([True, False], [0, 0]))["it"]
-    assert found.value == 0.5
+def test_of_one_group_the_interval_speaks_of_that_group_alone():
+    right = np.arange(40) % 4 > 0
+    found = estimate({"it": MEAN}, file_of(right, np.zeros(40)))["it"]
+    own = estimate({"it": MEAN}, file_of(right))["it"]
+    assert (found.value, found.low, found.high) == (own.value, own.low, own.high)
+    assert found.method == f"{own.method}, within the one group that there is: another may differ"
+
+
+def test_one_row_has_a_value_but_no_interval():
+    found = estimate({"it": MEAN}, file_of([True], [0]))["it"]
+    assert found.value == 1.0
     assert math.isnan(found.low)
-    assert "one group" in found.why
+    assert "one row" in found.why
 
 
 def test_one_row_has_wilson_for_proportions_and_nothing_else():

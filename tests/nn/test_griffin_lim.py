@@ -37,7 +37,9 @@ def test_more_steps_come_nearer() -> None:
     """Of magnitudes that some sound has, sixty steps leave a tenth of their norm, where random phases leave half."""
     layer = LogMel(RATE, 64, window=0.032, hop=0.008, normalise="none")
     random = torch.Generator().manual_seed(0)
-    wave = tone(300) * torch.linspace(0, 1, RATE // 2) + 0.3 * tone(1200) + 0.01 * torch.randn(1, 4000, generator=random)
+    wave = (
+        tone(300) * torch.linspace(0, 1, RATE // 2) + 0.3 * tone(1200) + 0.01 * torch.randn(1, 4000, generator=random)
+    )
     window = layer.window
     frames = -(-wave.shape[1] // layer.hop)
     magnitude = torch.stft(wave, layer.size, layer.hop, len(window), window, pad_mode="constant", return_complex=True)

@@ -126,6 +126,16 @@ def test_each_speaker_held_out(tmp_path: Path) -> None:
     assert reader.tags.count("audio") == 12  # by the first member's domain
 
 
+def test_a_speaker_held_out_has_the_interval_of_his_own_recordings(tmp_path: Path) -> None:
+    run = held_out(tmp_path)
+    result = files.read_json(run.result("evaluate", "members"))
+    for own in result["metrics"]["accuracy"]["members"].values():  # as of one group alone
+        own |= {"low": None, "high": None}
+    files.write_json(run.result("evaluate", "members"), result)
+    _, text = read(run)
+    assert re.search(r"<cy> ?60\.0% 38\.7 to 78\.1%", text)
+
+
 def test_transcripts_stand_below_what_was_said(written: Page) -> None:
     reader, text, run = written
     assert "This model writes down what is said in a recording." in text

@@ -24,20 +24,24 @@ def predict(
         list[str] | None,
         typer.Argument(
             metavar="[FILE|FOLDER|TEXT…]",
-            help="What to predict; of a model that makes sounds, labels; of one that acts, seeds of episodes. None, at a terminal, for a model that "
-            "writes text: a conversation.",
+            help="What to predict; labels of sounds to make; of a model that acts, seeds of episodes. None, at a "
+            "terminal, for a model that writes text: a conversation.",
         ),
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many of the likeliest answers.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="A table, one line an answer.")] = False,
-    length: Annotated[int | None, typer.Option(min=1, help="Writing: how many tokens at most; of a sound, samples.")] = None,
+    length: Annotated[
+        int | None, typer.Option(min=1, help="Writing: how many tokens at most; of a sound, samples.")
+    ] = None,
     temperature: Annotated[float | None, typer.Option(min=0, help="Writing: 0 always takes the likeliest.")] = None,
     top_k: Annotated[int | None, typer.Option(min=0, help="Writing: among the k likeliest tokens alone.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Writing: among the likeliest that have this share.")] = None,
     repetition_penalty: Annotated[float | None, typer.Option(min=1, help="Writing: 1 is none.")] = None,
     stop: Annotated[list[str] | None, typer.Option(help="Writing: end at this text; may be given again.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Writing, making sounds, acting: the same seed does the same.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Writing, making sounds, acting: the same seed does the same.")
+    ] = None,
     episodes: Annotated[int | None, typer.Option(min=1, help="Acting: how many, by --seed and those after it.")] = None,
     video: Annotated[
         Path | None, typer.Option(help="Acting: a film of these episodes, .gif, or .mp4 where ffmpeg is.")

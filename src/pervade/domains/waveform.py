@@ -40,7 +40,9 @@ SHORTEST = 0.05  # seconds that are made at least
 class Waveform(Domain):
     rate: Annotated[int, Field(ge=1000, le=48_000)] = 8000  # samples a second
     seconds: Annotated[float, Field(gt=0, le=60)] = 1.0  # that training takes of a recording at once, from anywhere
-    context: Annotated[int, Field(ge=0)] = 2048  # samples before a window that are heard and not asked for; no more than
+    context: Annotated[int, Field(ge=0)] = (
+        2048  # samples before a window that are heard and not asked for; no more than
+    )
     # the network looks back on are of use
     hop: Annotated[int, Field(ge=1)] = 80  # samples of a frame, which share what is said of their place
     local: Literal["place", "mel", "none"] = "place"  # what is known of each frame besides

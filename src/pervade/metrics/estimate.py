@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -94,7 +94,8 @@ def estimate(
     """Every metric's value and interval.
 
     Proportions get Wilson's interval where every row is a group of its own. All else, and everything where rows depend
-    on each other, gets the percentile bootstrap over whole groups, in which all metrics meet the same resamples.
+    on each other, gets the percentile bootstrap over whole groups, in which all metrics meet the same resamples. Where
+    all rows are of one group (the speaker who was held out) intervals speak of that group alone, and `method` says so.
 
     Args:
         columns: must hold "group" (n,) beside what the metrics read.
@@ -106,14 +107,18 @@ def estimate(
     """
     num_rows = count_rows(columns)
     num_groups = len(np.unique(column(columns, "group")))
-    independent = num_groups == num_rows
+    alone = num_groups == 1 and num_rows > 1
+    if alone:
+        columns = {**columns, "group": np.arange(num_rows)}
+    independent = alone or num_groups == num_rows
+    within = ", within the one group that there is: another may differ" if alone else ""
     values = measure(metrics, columns)(np.ones(num_rows))
 
     proportions = {name: metric.trials(columns) for name, metric in metrics.items() if metric.trials}
     others = {name: metric for name, metric in metrics.items() if not (independent and name in proportions)}
     # A metric that is undefined on the file itself has no interval to find.
     others = {name: metric for name, metric in others.items() if not math.isnan(values[name])}
-    drawn = bootstrap(others, columns, resamples=resamples, seed=seed) if others and num_groups > 1 else {}
+    drawn = bootstrap(others, columns, resamples=resamples, seed=seed) if others and num_rows > 1 else {}
 
     estimates = {}
     for name, metric in metrics.items():
@@ -122,12 +127,13 @@ def estimate(
             estimates[name] = Estimate(math.nan, math.nan, math.nan, n, "none", level, metric.undefined)
         elif independent and name in proportions:
             low, high = wilson(int(proportions[name].sum()), n, level)
-            estimates[name] = Estimate(values[name], low, high, n, "Wilson", level)
-        elif num_groups == 1:
-            why = "one group of rows alone: how it varies from group to group cannot be seen"
+            estimates[name] = Estimate(values[name], low, high, n, f"Wilson{within}", level)
+        elif num_rows == 1:
+            why = "one row alone: how it varies from row to row cannot be seen"
             estimates[name] = Estimate(values[name], math.nan, math.nan, n, "none", level, why)
         else:
-            estimates[name] = _from_resamples(values[name], drawn[name], n, level, resamples, independent)
+            found = _from_resamples(values[name], drawn[name], n, level, resamples, independent)
+            estimates[name] = replace(found, method=found.method + within)
     return estimates
 
 

@@ -2,7 +2,7 @@
 
 Each sample is one of 256 codes (mu-law, data/mu_law.py), and the network says what the next is, from those before it
 and from what the whole sound is (its class, its speaker) and what it is about there ("local": how far it has come, or
-mel bands of a frame). Where the paper upsamples by a transposed convolution, a frame's condition is held for its samples.
+mel bands of a frame). Where the paper upsamples by a transposed convolution, a frame's condition is held.
 
 Axis letters: n rows, t samples, f frames of `hop` samples, c channels.
 """
@@ -53,7 +53,7 @@ class WaveNet(Model):
 
 
 class WaveNetwork(nn.Module):
-    """{"codes" (n, t) int64, "class" (n,), "speaker" (n,) int64 with 0 for unknown, "local" (n, f, k) float} to "logits"
+    """{"codes" (n, t) int64, "class" (n,), "speaker" (n,) int64 with 0 for unknown, "local" (n, f, k)} to "logits"
     (n, t, codes): of the code after each. f is t / hop, rounded up; what is not in `inputs` may be left out.
 
     No mask: padding stands at the end, where nothing before it looks. Before the beginning there is nothing, as if
@@ -76,7 +76,9 @@ class WaveNetwork(nn.Module):
         self.local = nn.Linear(self.local_width, HIDDEN) if self.local_width else None
         self.joined = nn.Sequential(nn.GELU(), nn.Linear(HIDDEN, HIDDEN), nn.GELU())
         self.stack = DilatedStack(spec.channels, spec.skip, dilations(spec.longest, spec.stacks), HIDDEN)
-        self.head = nn.Sequential(nn.ReLU(), nn.Linear(spec.skip, spec.skip), nn.ReLU(), nn.Linear(spec.skip, self.codes))
+        self.head = nn.Sequential(
+            nn.ReLU(), nn.Linear(spec.skip, spec.skip), nn.ReLU(), nn.Linear(spec.skip, self.codes)
+        )
 
     @property
     def receptive_field(self) -> int:

@@ -1,7 +1,7 @@
 """Letting a WaveNet go on, sample after sample, at the cost of one pass over its layers for each.
 
 What a layer of dilation d needs beside its input is its input d samples ago, so each keeps a queue of that length
-(Paine et al. 2016, "Fast Wavenet Generation Algorithm", arXiv:1611.09482); to compute the whole receptive field anew for
+(Paine et al. 2016, "Fast Wavenet Generation Algorithm", arXiv:1611.09482); to compute the receptive field anew for
 every sample takes thousands of times as many products. Many sounds go on side by side, each with randomness of its own,
 so that what becomes of one does not depend on the others.
 
@@ -46,18 +46,19 @@ class Queues:
         self.hop, self.rows, self.time = int(network.hop), conditions.shape[1], 0
         self.embedding = _array(network.embedding.weight)
         # The network's first half stands for -2 a, its second for b.
-        scale = np.repeat(np.float32([-0.5, 0.5]), channels)
+        scale = np.repeat(np.array([-0.5, 0.5], np.float32), channels)
         self.dilations = [int(layer.dilation) for layer in layers]
         self.gates = []
         for layer in layers:
             now, before = _array(layer.now).T * scale, _array(layer.before).T * scale
-            both = (np.concatenate([before, now]), np.concatenate([now, before]))  # the newer in the second half, or first
+            both = (
+                np.concatenate([before, now]),
+                np.concatenate([now, before]),
+            )  # the newer in the second half, or first
             self.gates.append(tuple(np.ascontiguousarray(each) for each in both))
         self.outs = [np.ascontiguousarray(_array(layer.out.weight).T / 2) for layer in layers[:-1]]
         self.skip = np.ascontiguousarray(_array(stack.skip.weight).T / 2), _array(stack.skip.bias)
-        self.head = [
-            (np.ascontiguousarray(_array(head[i].weight).T), _array(head[i].bias)) for i in (1, 3)
-        ]
+        self.head = [(np.ascontiguousarray(_array(head[i].weight).T), _array(head[i].bias)) for i in (1, 3)]
         told = conditions @ _array(stack.condition.weight).T + _array(stack.condition.bias)
         told = told.reshape(*told.shape[:2], len(layers), 2 * channels) * scale
         self.conditions = np.ascontiguousarray(told.transpose(0, 2, 1, 3))  # (f, l, n, 2c)
@@ -94,8 +95,14 @@ class Queues:
         return skipped
 
 
-def go_on(network: Any, input: dict[str, Any], length: int, sampling: SoundSampling, first: int,
-          rows: Sequence[int] | None = None) -> np.ndarray:
+def go_on(
+    network: Any,
+    input: dict[str, Any],
+    length: int,
+    sampling: SoundSampling,
+    first: int,
+    rows: Sequence[int] | None = None,
+) -> np.ndarray:
     """Codes (n, length) uint8 of sounds that begin after the code `first`. `input` holds what is known of them, as
     the network takes it. `rows` number them, for each its own randomness; None: 0, 1 …"""
     count = len(input["class"])
@@ -103,9 +110,13 @@ def go_on(network: Any, input: dict[str, Any], length: int, sampling: SoundSampl
     with torch.inference_mode():
         conditions = network.conditions(told).float().cpu().numpy()
     queues = Queues(network, conditions)
-    chance = np.stack([
-        np.random.default_rng([sampling.seed, each]).random(length) for each in (range(count) if rows is None else rows)
-    ], 1)
+    chance = np.stack(
+        [
+            np.random.default_rng([sampling.seed, each]).random(length)
+            for each in (range(count) if rows is None else rows)
+        ],
+        1,
+    )
     codes = np.full(count, first)
     found = np.empty((length, count), np.uint8)
     for time in range(length):
@@ -115,7 +126,7 @@ def go_on(network: Any, input: dict[str, Any], length: int, sampling: SoundSampl
 
 
 def draw(logits: np.ndarray, chance: np.ndarray, sampling: SoundSampling) -> np.ndarray:
-    """Codes (n,) from logits (n, v) and a number in 0-1 for each (n,): where it falls in the cumulated probabilities."""
+    """Codes (n,) from logits (n, v) and a number in 0-1 for each: where it falls in the cumulated probabilities."""
     if sampling.temperature == 0:
         return logits.argmax(1)
     shifted = (logits - logits.max(1, keepdims=True)).astype(np.float64) / sampling.temperature

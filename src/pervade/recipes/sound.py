@@ -17,6 +17,7 @@ from pervade.core.errors import ConfigError
 from pervade.core.protocols import Domain, EarlyStopping, Initializer, Model, Recipe
 from pervade.data import hub, listing, recordings, sound_files, tables
 from pervade.data.sources.dataset import Dataset
+from pervade.data.transcripts import Columns, looks_like_transcripts
 from pervade.domains.sound import Sound, looks_like_sound
 from pervade.init.pretrained import Pretrained, out_of_reach, starting_from
 from pervade.init.random import Random
@@ -45,6 +46,8 @@ BY_TARGET = {"labels": "audio-multi-label-classification", "number": "audio-regr
 
 def recognises(source: Any, label_column: str | None = None, text_column: str | None = None) -> str | None:
     if not isinstance(source, (str, Path)) or not looks_like_sound(source):
+        return None
+    if label_column is None and looks_like_transcripts(source, Columns(text=text_column)):  # recipes/transcription.py
         return None
     target = listing.detect(source, recordings.contents(), label_column)
     return BY_TARGET.get(target, "audio-classification")

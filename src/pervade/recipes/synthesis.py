@@ -51,7 +51,7 @@ def recipe(
         init=Random() if init is None else starting_from(init),
         # Two recordings at once are few enough to stay in a processor's cache from layer to layer.
         source=ByLength(),
-        batch_size=8,
+        batch_size=4,
         micro_batch=2,
         tuning=Full(decay_all=False),
         early_stopping=EarlyStopping("bits_per_sample"),

@@ -31,8 +31,8 @@ MOST_SCORES = 1 << 24  # numbers that the output of windows which are judged tog
 @register("task")
 @dataclass(frozen=True)
 class Synthesise(Task):
-    """The model returns "logits" (n, t, v); the batch holds "target" (n, t) int64, the code after each, -100 where it is
-    not asked for. A batch without is of sounds to make, with the "length" of each."""
+    """The model returns "logits" (n, t, v); the batch holds "target" (n, t) int64, the code after each, -100 where that
+    is not asked for. A batch without is of sounds to make, with the "length" of each."""
 
     sampling: SoundSampling = field(default_factory=SoundSampling)
 
@@ -87,7 +87,7 @@ class Synthesise(Task):
         return {}
 
     def made(self, model: Module, train: Rows, context: Context) -> dict[str, Json]:
-        """ "sounds": one of each of the first labels, by a fixed seed, none chosen, with speakers in turn; a caption says
+        """ "sounds": one of each of the first labels, by a fixed seed, none chosen, speakers in turn; a caption says
         which. None where a sound is made of another's mel bands."""
         domain: Any = context.domain
         if domain.local == "mel" or not domain.labels:
