@@ -29,6 +29,7 @@ from pervade.nn.decoder import DecoderLanguageModel
 from pervade.nn.frames import EveryFrame
 from pervade.nn.sound_encoder import SoundEncoder
 from pervade.nn.sound_front import rate_of
+from pervade.nn.speech_writer import SpeechWriter
 from pervade.nn.text_encoder import TextEncoder
 from pervade.nn.trial import features
 from pervade.weights import hub, locate, remote_code, sound_names, spelling
@@ -94,6 +95,8 @@ class HuggingFace(Model):
     def _listener(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
         settings, kind = self._settings(), str(self.config.get("model_type"))
         with self._building("transformers"):
+            if "vocabulary" in inputs:
+                return SpeechWriter(f"hf:{self.name}", kind, settings, self.preprocessor, inputs)
             encoder = SoundEncoder(f"hf:{self.name}", kind, settings, self.preprocessor, inputs)
         shape = Backbone if inputs["pooled"] else EveryFrame
         return shape(inputs, outputs, encoder, encoder.width, self.dropout)
@@ -211,17 +214,20 @@ class HuggingFace(Model):
         with self._building("transformers"):
             return decoder.longest(decoder.configured(f"hf:{self.name}", self.config))
 
-    def ends(self) -> tuple[int, ...]:
-        """The tokens that end a text, by config.json and generation_config.json; the first is what stands between two
-        texts. Empty where they name none."""
+    def generation(self) -> dict[str, Any]:
+        """What generation_config.json says; empty where there is none."""
         folder = Path(self.name)
         if folder.is_dir():
             path = folder / GENERATION
-            more = locate.read_config(path) if path.is_file() else {}
-        elif folder.is_absolute():  # a folder that went, though a run of the model is still there
-            more = {}
-        else:
-            more = HubRepository(self.name).generation()
+            return locate.read_config(path) if path.is_file() else {}
+        if folder.is_absolute():  # a folder that went, though a run of the model is still there
+            return {}
+        return HubRepository(self.name).generation()
+
+    def ends(self) -> tuple[int, ...]:
+        """The tokens that end a text, by config.json and generation_config.json; the first is what stands between two
+        texts. Empty where they name none."""
+        more = self.generation()
         parts = (self.config, self.config.get("text_config"), more)
         named = [part.get("eos_token_id") for part in parts if isinstance(part, Mapping)]
         numbers = [each for part in named for each in (part if isinstance(part, list) else [part])]

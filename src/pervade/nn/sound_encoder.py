@@ -54,7 +54,7 @@ class SoundEncoder(nn.Module):
         super().__init__()
         if kind not in KINDS:
             raise ConfigError(f"{name} is of the kind {kind!r}, no encoder of sound; {nearest(kind, KINDS)}")
-        _check_rate(name, preprocessor, inputs)
+        check_rate(name, preprocessor, inputs)
         self.kind, self.pooled = kind, bool(inputs["pooled"])
         config = configured(kind, settings)
         self.weighted = bool(settings.get("use_weighted_layer_sum")) and kind != SPECTROGRAM
@@ -196,7 +196,8 @@ class SoundEncoder(nn.Module):
         return layers @ self.layer_weights.softmax(0)
 
 
-def _check_rate(name: str, preprocessor: Mapping[str, Any], inputs: Mapping[str, Any]) -> None:
+def check_rate(name: str, preprocessor: Mapping[str, Any], inputs: Mapping[str, Any]) -> None:
+    """Raises ConfigError where the sound has another rate than the model was trained with."""
     rate = rate_of(preprocessor)
     if inputs["rate"] != rate:
         raise ConfigError(

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-# What only pre-training used, a teacher's targets and codes, and what writes where we only listen.
-OTHERS = ("quantizer.", "project_q.", "project_hid.", "decoder.", "proj_out.", "label_embeddings_concat", "final_proj.")
+# What only pre-training used, targets and codes, and Whisper's output weights, which are those of its tokens.
+OTHERS = ("quantizer.", "project_q.", "project_hid.", "proj_out.", "label_embeddings_concat", "final_proj.")
 HEADS = {
     "lm_head.": "head.logits.",
     "classifier.dense.": "head.logits.",
@@ -39,7 +39,8 @@ def of_whisper(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Of all of Whisper, or of a classifier on its encoder."""
     plain = {name.removeprefix("model."): value for name, value in weights.items()}
     heard = {name.removeprefix("encoder."): v for name, v in plain.items() if name.startswith("encoder.")}
-    return ours(heard, {name: v for name, v in plain.items() if not name.startswith("encoder.")})
+    written = {f"body.{name}": v for name, v in plain.items() if name.startswith("decoder.")}
+    return {**ours(heard, {n: v for n, v in plain.items() if not n.startswith(("encoder.", "decoder."))}), **written}
 
 
 def renamed(name: str) -> str:

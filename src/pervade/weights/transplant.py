@@ -185,6 +185,7 @@ def _head_of(name: str, value: Tensor, weights: Mapping[str, Tensor], account: _
     left = [n for n, v in weights.items() if n not in account.used and v.ndim == 2 and v.shape[1] == value.shape[1]]
     if name in left:
         return name
+    left = [each for each in left if not each.startswith("body.")]  # which is known not to be a head
     return left[-1] if name.startswith("head.logits.") and left else None
 
 
