@@ -74,8 +74,8 @@ class SoundCNN(Model):
 
 
 class _Body(nn.Module):
-    """(n, 1, t), mask (n, t) -> (n, 2 x features); where not `pooled`, features of every moment (n, f, features) and the
-    moments that count (n, f)."""
+    """(n, 1, t), mask (n, t) -> (n, 2 x features); where not `pooled`, (n, f, features) of every moment, and which
+    moments count (n, f)."""
 
     def __init__(self, spec: SoundCNN, rate: int, pooled: bool) -> None:
         super().__init__()
