@@ -5,8 +5,8 @@
 Nothing is changed in training and nothing dropped out, since to remember is the point. What this shows: that alphabet,
 loss, model, decoding and error rates work on real read speech, long sentences and all, and how fast a training step is.
 What it does not show: that anything was learnt about speech in general. Eighteen minutes are a thousandth of what a
-recogniser is trained on, and one reader is no population; sentences kept for the test, by the same reader and out of the
-same book, are printed beside, and most of their words are wrong.
+recogniser is trained on, and one reader is no population; sentences kept for the test, by the same reader and out of
+the same book, are printed beside, and most of their words are wrong.
 """
 
 from __future__ import annotations
