@@ -2,6 +2,10 @@
 
     python benchmarks/connected_digits.py [--data ../shared/data/fsdd] [--time-limit 1740] [--held-out theo,yweweler]
 
+The network is the one that tells single digits apart (models/sound_cnn.py), asked of every moment: words so short need
+no more than the half second around it. A conformer of as many weights had not begun to write when this one made one
+mistake in five words. Its pieces are whole words, which byte-pair encoding makes of ten.
+
 Sequences of 2 to 7 recordings of one speaker (free-spoken-digit-dataset) are joined with 0 to 300 ms of silence between
 them, and white noise is added 10 to 30 dB below the whole. The two speakers held out are in the 500 test sequences
 alone; everything is drawn from seed 0. Settings were chosen by holding out one of the four other speakers instead
@@ -29,6 +33,7 @@ from pervade.core import seed as seeds
 from pervade.data import sound_augment
 from pervade.engine import predict
 from pervade.metrics.transcription import errors_of
+from pervade.models.sound_cnn import SoundCNN
 from pervade.progress import Silent
 from pervade.recipes import transcription
 from pervade.training import Options
@@ -49,10 +54,9 @@ SETTINGS = [
     "domain.pieces=60",
     "domain.speed=0.3",
     "domain.noise_ratio=[5,35]",
-    "model.width=96",
-    "model.depth=3",
-    "model.normalise=level",
-    "model.band_warp=0.2",
+    "model.features=192",
+    "average=0.998",
+    "batch_size=24",
     "validation=0",
 ]
 
@@ -121,7 +125,7 @@ def main(arguments: argparse.Namespace) -> None:
         began = time.monotonic()
         run = pervade.fit(
             folder / "data",
-            recipe=transcription.scratch(),
+            recipe=transcription.scratch(SoundCNN()),
             runs=folder / "runs",
             settings=[*SETTINGS, *arguments.set],
             options=Options(Silent(), began=began),

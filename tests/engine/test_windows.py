@@ -45,3 +45,10 @@ def test_every_row_is_answered_once_however_batches_fall(tmp_path: Path, batch_s
         np.testing.assert_allclose(table["probabilities"][row], own, atol=1e-6, err_msg=name)
     again = predict.predict_table(network, domain, Classify(), rows(), batch_size=batch_size)
     np.testing.assert_allclose(again["probabilities"], table["probabilities"], atol=1e-6)
+
+
+def test_long_recordings_are_read_few_at_a_time() -> None:
+    long = predict.MOST_READ // 2
+    assert predict.Sized([10, 20, long, long, 3 * long]).batches(0, 2) == [[0, 1], [2, 3], [4]]
+    assert predict.Sized([10, long, long, 5]).batches(0, 64) == [[0, 1], [2, 3]]
+    assert predict.Sized([]).batches(0, 4) == []

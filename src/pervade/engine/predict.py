@@ -7,7 +7,7 @@ Evaluation, prediction of new files, export and serving run this same path: `tra
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,15 @@ from torch.nn import Module
 
 from pervade.core import files
 from pervade.core.errors import CheckpointError, ContractError
-from pervade.core.protocols import Context, Domain, Task
-from pervade.core.types import Rows, Table
+from pervade.core.protocols import Context, Domain, Sampler, Task
+from pervade.core.types import Batch, Rows, Table
 from pervade.data.loader import Loader
 from pervade.data.sources.by_length import by_size
 from pervade.engine import ranks
 from pervade.engine.fit import cut, to_device
+
+MOST_READ = 1 << 26  # units (samples of sound) of the rows that are read together, as far as rows say their "size"
+MOST_AT_ONCE = 1 << 23  # numbers a channel that go through the network together
 
 
 def tables(
@@ -46,9 +49,9 @@ def tables(
         # Sampling in `infer` draws from torch's generator: seeded here, so that predictions repeat.
         torch.manual_seed(0)
         rows = rows.select(by_size(rows)) if "size" in rows else rows  # rows of like length need little padding
-        loader = Loader(rows, domain, batch_size, seed=0, training=False, workers=workers)
-        # A row may come in many windows, which need not go through the network at once.
-        for batch in (piece for whole in loader for piece in cut(whole, batch_size)):
+        sampler = Sized(rows.column("size")) if "size" in rows else None
+        loader = Loader(rows, domain, batch_size, seed=0, training=False, sampler=sampler, workers=workers)
+        for batch in (piece for whole in loader for piece in _pieces(whole, batch_size)):
             with torch.inference_mode():
                 batch = to_device(batch, device)
                 output = task.infer(network, batch, context)
@@ -56,6 +59,31 @@ def tables(
                 # A batch whose rows all came whole does not number their parts, and the next one may: -1 until all are
                 # together (`_whole`).
                 yield table if "part" in table else {**table, "part": torch.full_like(batch["row"], -1)}
+
+
+class Sized(Sampler):
+    """Rows in their order, as many at once as are asked for and no more units together than are read at once."""
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        self.sizes = sizes
+
+    def batches(self, epoch: int, batch_size: int) -> list[list[int]]:
+        found: list[list[int]] = []
+        units = 0
+        for place, size in enumerate(self.sizes):
+            if not found or len(found[-1]) == batch_size or units + size > MOST_READ:
+                found.append([])
+                units = 0
+            found[-1].append(place)
+            units += size
+        return found
+
+
+def _pieces(batch: Batch, rows: int) -> Iterator[Batch]:
+    """A row may come in many windows, or long ones, which need not go through the network at once."""
+    given = batch["input"]
+    width = given.shape[-1] if isinstance(given, torch.Tensor) and given.ndim < 4 else 1
+    yield from cut(batch, max(min(rows, MOST_AT_ONCE // max(width, 1)), 1))
 
 
 @contextmanager
