@@ -26,7 +26,7 @@ class Flat:
 
     def gather(self) -> None:
         """The gradients of all, as the vector's. Every parameter has one (`Task.dense`)."""
-        self.vector.grad = torch._utils._flatten_dense_tensors([each.grad for each in self.parameters])  # type: ignore[no-untyped-call]
+        self.vector.grad = torch._utils._flatten_dense_tensors([each.grad for each in self.parameters])
 
     def bound(self, norm: float) -> None:
         """As torch's `clip_grad_norm_`, of the one gradient."""

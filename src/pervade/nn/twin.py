@@ -100,7 +100,7 @@ class Twin(nn.Module):
         """Matrix and bias of every layer and of every head, in turn."""
         # torch's lists of parameters take microseconds to go through, which is much of such a step.
         layers = zip(self.weight._parameters.values(), self.bias._parameters.values(), strict=True)
-        heads = [(each._parameters["weight"], each._parameters["bias"]) for each in self.head._modules.values()]  # type: ignore[union-attr]
+        heads = [(each._parameters["weight"], each._parameters["bias"]) for each in self.head._modules.values()]
         return [part for pair in (*layers, *heads) for part in pair if part is not None]
 
     def views(self) -> Weights:
