@@ -31,7 +31,9 @@ class SoundSampling:
 
     temperature: Annotated[float, Field(ge=0, le=10)] = 0.8  # logits are divided by this; 0: always the likeliest
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0  # among the likeliest that together have this probability
-    length: Annotated[int, Field(ge=1)] | None = None  # samples; None: as many as the label's recordings mostly have
+    length: Annotated[int, Field(ge=1)] | None = (
+        None  # samples at most; None: as many as the label's recordings mostly have
+    )
     seed: Annotated[int, Field(ge=0)] = 0
 
 
