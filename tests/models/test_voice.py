@@ -17,12 +17,26 @@ from pervade.weights import voice
 transformers = pytest.importorskip("transformers")
 
 SMALL = {
-    **{"vocab_size": 8, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "ffn_dim": 8},
-    **{"flow_size": 8, "spectrogram_bins": 9, "prior_encoder_num_flows": 1, "prior_encoder_num_wavenet_layers": 1},
-    **{"posterior_encoder_num_wavenet_layers": 1, "upsample_initial_channel": 8, "upsample_rates": [4, 2]},
-    **{"upsample_kernel_sizes": [8, 4], "resblock_kernel_sizes": [3], "resblock_dilation_sizes": [[1]]},
-    **{"duration_predictor_num_flows": 1, "duration_predictor_filter_channels": 8, "depth_separable_num_layers": 1},
-    **{"window_size": 2, "sampling_rate": 4000},
+    "vocab_size": 8,
+    "hidden_size": 8,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "ffn_dim": 8,
+    "flow_size": 8,
+    "spectrogram_bins": 9,
+    "prior_encoder_num_flows": 1,
+    "prior_encoder_num_wavenet_layers": 1,
+    "posterior_encoder_num_wavenet_layers": 1,
+    "upsample_initial_channel": 8,
+    "upsample_rates": [4, 2],
+    "upsample_kernel_sizes": [8, 4],
+    "resblock_kernel_sizes": [3],
+    "resblock_dilation_sizes": [[1]],
+    "duration_predictor_num_flows": 1,
+    "duration_predictor_filter_channels": 8,
+    "depth_separable_num_layers": 1,
+    "window_size": 2,
+    "sampling_rate": 4000,
 }
 
 
@@ -61,7 +75,7 @@ def test_it_writes_files(folder: Path, tmp_path: Path) -> None:
 
 
 def test_refusals(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nothing that .* can pronounce"):
+    with pytest.raises(DataError, match=r"nothing that .* can pronounce"):
         voice.load(str(folder)).say("123")
     other = tmp_path / "other"
     other.mkdir()

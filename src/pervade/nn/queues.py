@@ -49,7 +49,7 @@ class Queues:
         self.embedding = _array(network.embedding.weight)
         # The network's first half stands for -2 a, its second for b.
         scale = np.repeat(np.array([-0.5, 0.5], np.float32), channels)
-        self.dilations = [int(layer.dilation) for layer in layers]
+        self.dilations = stack.dilations
         self.gates = []
         for layer in layers:
             now, before = _array(layer.now).T * scale, _array(layer.before).T * scale

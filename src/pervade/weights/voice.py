@@ -32,8 +32,8 @@ class Voice:
     rate: int  # samples a second
 
     def say(self, text: str, seed: int = 0) -> np.ndarray:
-        """The text read aloud (t,) float32 in -1..1; the same by the same seed. Raises DataError where nothing of it can
-        be pronounced."""
+        """The text read aloud (t,) float32 in -1..1; the same by the same seed. Raises DataError where nothing of it
+        can be pronounced."""
         try:
             spelt = self.tokenizer(text, return_tensors="pt")
         except ImportError as error:  # some are spelt by sounds, and a package of its own knows these
@@ -48,8 +48,8 @@ class Voice:
 
 
 def load(name: str) -> Voice:
-    """Of a repository on the Hub, or a folder in its layout. Raises CheckpointError, and ConfigError where it is no such
-    model."""
+    """Of a repository on the Hub, or a folder in its layout. Raises CheckpointError, and ConfigError where it is no
+    such model."""
     import transformers
 
     config, weights, folder = _read(name)
@@ -60,7 +60,8 @@ def load(name: str) -> Voice:
         )
     try:
         made = transformers.VitsConfig(**{key: value for key, value in config.items() if key != "model_type"})
-        network, told = transformers.VitsModel.from_pretrained(
+        kind: Any = transformers.VitsModel
+        network, told = kind.from_pretrained(
             None, config=made, state_dict=dict(weights), output_loading_info=True
         )
         tokenizer = transformers.VitsTokenizer.from_pretrained(str(folder))
