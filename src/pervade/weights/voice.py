@@ -61,9 +61,7 @@ def load(name: str) -> Voice:
     try:
         made = transformers.VitsConfig(**{key: value for key, value in config.items() if key != "model_type"})
         kind: Any = transformers.VitsModel
-        network, told = kind.from_pretrained(
-            None, config=made, state_dict=dict(weights), output_loading_info=True
-        )
+        network, told = kind.from_pretrained(None, config=made, state_dict=dict(weights), output_loading_info=True)
         tokenizer = transformers.VitsTokenizer.from_pretrained(str(folder))
     except (RuntimeError, ValueError, TypeError, OSError, KeyError) as error:
         raise CheckpointError(f"hf:{name} cannot be used: {str(error).strip().splitlines()[0]}") from None
