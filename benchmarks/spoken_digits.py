@@ -26,6 +26,7 @@ import numpy as np
 
 import pervade
 from pervade.core import files
+from pervade.metrics.interval import wilson
 from pervade.progress import Silent
 from pervade.recipes import sound
 from pervade.training import Options
@@ -35,10 +36,9 @@ PATTERNS = ["domain.label_pattern='^(\\d)_'", "domain.group_pattern='_(.+)_'", "
 ASKED, AIM = 0.80, 0.92
 
 
-def figure(accuracy: dict[str, Any]) -> str:
-    if accuracy["low"] is None:
-        return f"{accuracy['value']:.1%} (no interval)"
-    return f"{accuracy['value']:.1%} ({accuracy['low']:.1%} to {accuracy['high']:.1%})"
+def figure(accuracy: float, n: int) -> str:
+    low, high = wilson(round(accuracy * n), n)
+    return f"{accuracy:.1%} ({low:.1%} to {high:.1%})"
 
 
 def trained(data: Path, runs: Path, settings: list[str], **flags: Any) -> tuple[Any, float]:
@@ -59,7 +59,7 @@ def main(data: Path, settings: list[str], random: bool) -> None:
         for path in speakers:
             found = files.read_json(path / "results" / "evaluate@last.json", "metrics", "n")
             values.append(found["metrics"]["accuracy"]["value"])
-            print(f"| {path.name} | {found['n']:,} | {figure(found['metrics']['accuracy'])} |", flush=True)
+            print(f"| {path.name} | {found['n']:,} | {figure(values[-1], found['n'])} |", flush=True)
         spread = np.std(values, ddof=1)
         print(f"| **mean of {len(values)} speakers** | | **{np.mean(values):.1%}**, standard deviation {spread:.1%} |")
         told = f"asked: at least {ASKED:.0%}, aim {AIM:.0%}; worst speaker {min(values):.1%}"
@@ -67,7 +67,8 @@ def main(data: Path, settings: list[str], random: bool) -> None:
             groupless = [each for each in PATTERNS if "group" not in each]
             other, _ = trained(data, runs, [*groupless, f"test={1 / len(values):.4f}", *settings])
             found = other.evaluate()
-            print(f"| random split, speakers on both sides | {found['n']:,} | {figure(found['metrics']['accuracy'])} |")
+            value = found["metrics"]["accuracy"]["value"]
+            print(f"| random split, speakers on both sides | {found['n']:,} | {figure(value, found['n'])} |")
         print(f"\n{told}; {seconds / len(values):.0f} s a speaker, reading and evaluation among them")
 
 

@@ -97,7 +97,7 @@ READERS = {
     if name.startswith(("gpt", "transformer"))
 }
 # What hears sounds; the same.
-HEARERS = [name for name in MODELS if name.startswith("sound-cnn")]
+HEARERS = [name for name in MODELS if name.startswith(("sound-cnn", "conformer"))]
 # What makes sounds, of codes (tests/nn/test_dilated.py).
 MAKERS = [name for name in MODELS if name.startswith("wavenet")]
 SEERS = [name for name in MODELS if name not in (*READERS, *HEARERS, *MAKERS)]
@@ -106,6 +106,7 @@ TEXTS = {"vocabulary": 50, "length": 16, "padding": 0, "separator": None, "poole
 # What differs from another in the number of blocks or filters only, or not at all: built without numbers.
 ALIKE = {"convnext", "vit", "resnet", "resnet34", "mobilenet", "inception-v3", "vit-small", "vit-base"}
 ALIKE |= {f"convnext-{size}" for size in ("femto", "pico", "nano", "tiny", "small", "base")}
+ALIKE |= {"conformer", "conformer-small", "conformer-medium"}
 SIDES = {"alexnet": 63, "inception": 75, "inception-v3": 75}  # pixels, where 32 are too few
 SIDES |= {"nature-cnn": 36, "nature-cnn-small": 36, "policy": 36}
 # What reads numbers as well, and is asked for what an agent does.
@@ -143,7 +144,7 @@ def test_every_reader_takes_a_step(name: str) -> None:
 
 
 @pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("name", HEARERS)
+@pytest.mark.parametrize("name", [name for name in HEARERS if name not in ALIKE])
 def test_every_hearer_takes_a_step(name: str, masked: bool) -> None:
     cls, fields = registry.find("model", name)
     torch.manual_seed(0)
@@ -151,6 +152,21 @@ def test_every_hearer_takes_a_step(name: str, masked: bool) -> None:
     if masked:
         batch["mask"] = torch.arange(8000)[None] < torch.tensor([[8000], [7000], [5001], [400]])
     check_model(cls(**fields), SOUNDS, {"logits": 5}, batch)
+
+
+@pytest.mark.parametrize("name", ["conformer-tiny", "sound-cnn"])
+def test_what_answers_for_every_frame_takes_a_step(name: str) -> None:
+    cls, fields = registry.find("model", name)
+    torch.manual_seed(0)
+    batch = {"row": torch.arange(2), "input": 0.1 * torch.randn(2, 1, 4000)}
+    batch["mask"] = torch.arange(4000)[None] < torch.tensor([[4000], [2345]])
+    inputs = {"rate": 8000, "samples": None, "pooled": False}
+    check_model(cls(**fields), inputs, {"logits": 5}, batch)
+    network = cls(**fields).build(inputs, {"logits": 5}).eval()
+    with torch.no_grad():
+        whole, alone = network(batch["input"], batch["mask"]), network(batch["input"][1:, :, :2345])
+    assert whole["frames"][1].sum() == alone["frames"].sum() == alone["logits"].shape[1]
+    assert torch.allclose(whole["logits"][1][whole["frames"][1]], alone["logits"][0], atol=1e-5)
 
 
 @pytest.mark.parametrize("outputs", ASKED, ids=lambda each: "-".join(each))

@@ -91,7 +91,6 @@ def test_stages() -> None:
     ("spec", "inputs", "message"),
     [
         (SMALL, {"shape": [3, 32, 32]}, "sound-cnn reads sound; for pictures take resnet18"),
-        (SMALL, {**INPUTS, "pooled": False}, "asks about every frame; take --model conformer"),
         (SoundCNN(low=300.0, high=200.0), INPUTS, "model.high 200 Hz must be above model.low 300 Hz"),
         (SoundCNN(low=600.0), {**INPUTS, "rate": 1000}, r"model.low 600 Hz must be below half of domain.rate \(500 Hz"),
     ],

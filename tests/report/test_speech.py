@@ -14,8 +14,8 @@ import pytest
 from pervade.core import files
 from pervade.core.run import RunDirectory
 from pervade.engine.predict import read_columns
-from pervade.report import cautions, preprocessing, sound, sound_cautions, wording
-from pervade.report.record import Record
+from pervade.report import cautions, preprocessing, sound, sound_cautions, verdict, wording
+from pervade.report.record import Record, Result
 from pervade.report.record import read as read_record
 from tests.report import test_browser
 from tests.report.test_card import card
@@ -124,6 +124,16 @@ def test_each_speaker_held_out(tmp_path: Path) -> None:
     ]
     assert "Speaker by speaker" not in text
     assert reader.tags.count("audio") == 12  # by the first member's domain
+
+
+def test_a_speaker_held_out_has_the_interval_of_his_own_recordings(tmp_path: Path) -> None:
+    run = held_out(tmp_path)
+    result = files.read_json(run.result("evaluate", "members"))
+    for own in result["metrics"]["accuracy"]["members"].values():  # as of one group alone
+        own |= {"low": None, "high": None}
+    files.write_json(run.result("evaluate", "members"), result)
+    _, text = read(run)
+    assert re.search(r"<cy> ?60\.0% 38\.7 to 78\.1%", text)
 
 
 def test_transcripts_stand_below_what_was_said(written: Page) -> None:
@@ -243,7 +253,17 @@ def test_unknown_speakers(record: Record) -> None:
 
 def test_what_was_done_to_texts_is_named(written: Page) -> None:
     said = sound_cautions.normalisation(read_record(written[2])) or ""
-    assert said.startswith("Before words were compared, both texts were changed: lower case, without punctuation.")
+    assert said.startswith("Words are compared after this was done to both texts: lower case, without punctuation.")
+
+
+@pytest.mark.parametrize(("value", "proven"), [(0.95, False), (0.9, False), (0.85, True)])
+def test_one_that_is_no_better_in_value_claims_nothing(written: Page, value: float, proven: bool) -> None:
+    stored = {"value": value, "low": None, "high": None, "n": 60, "higher_is_better": False}
+    baseline = {"name": "always 'one'", "metrics": {"word_error_rate": {**stored, "value": 0.9}}}
+    result = Result.of("evaluate", "last", {"metrics": {"word_error_rate": stored}, "details": {"baseline": baseline}})
+    said = verdict.of(replace(read_record(written[2]), results=[result]))
+    assert ("not shown to do better" not in said.does) == proven
+    assert "the word error rate of always 'one' would be 90.0% on the same" in said.baseline
 
 
 def test_reasons_of_what_was_left_out_are_counted(record: Record) -> None:

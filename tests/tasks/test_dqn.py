@@ -159,6 +159,40 @@ def test_cutting_a_batch_changes_nothing(task: DQN) -> None:
     check_task(task, network, batch, Context(domain, old))
 
 
+@pytest.mark.parametrize("double", [True, False])
+@pytest.mark.parametrize("normalise", [True, False])
+def test_its_own_way_to_the_gradient_is_autograds(double: bool, normalise: bool) -> None:
+    task, domain = DQN(double=double), fitted("CartPole-v1")
+    torch.manual_seed(0)
+    model = Policy(Perceptron((16, 8), "relu"), normalise)
+    network, old = (model.build(domain.inputs(), task.outputs(domain)) for _ in range(2))
+    for each in (network, old):
+        each.observe(np.random.default_rng(0).normal(1, 2, (50, 4)))
+    batch = {
+        "row": torch.arange(7),
+        "input": torch.randn(7, 4),
+        "next": torch.randn(7, 4),
+        "action": torch.randint(0, 2, (7, 1)),
+        "reward": 3 * torch.randn(7),
+        "discount": torch.rand(7),
+        "weight": torch.rand(7),
+    }
+    context = Context(domain, old)
+    expected = task.loss(task.forward(network, batch, context), batch)
+    expected["loss"].mean().backward()
+    gradients = [each.grad for each in network.parameters()]
+    network.zero_grad()
+    found = task.descend(network, batch, context)
+    assert found is not None
+    assert found.keys() == expected.keys()
+    for name, each in expected.items():
+        torch.testing.assert_close(found[name], each.detach())
+    for each, gradient in zip(network.parameters(), gradients, strict=True):
+        torch.testing.assert_close(each.grad, gradient)
+    dueling = DQN(dueling=True)
+    assert dueling.descend(model.build(domain.inputs(), dueling.outputs(domain)), batch, context) is None
+
+
 @pytest.mark.parametrize(
     ("name", "what"),
     [("Pendulum-v1", "1 continuous number"), ("mine:TwoAtOnce", "2 choices at once"), ("mine:Switches", "3 choices")],

@@ -235,6 +235,12 @@ class Task(Protocol):
         """
         return None
 
+    def descend(self, model: Module, batch: Batch, context: Context) -> Parts | None:
+        """For a task that knows its gradient: leaves that of the mean loss in the weights, as `backward` would, and
+        returns `loss`'s parts. None, without having done anything, where autograd is to find it. Asked of `dense` tasks
+        for small networks on a processor, a whole batch at a time."""
+        return None
+
     def after_step(self, model: Module, context: Context, step: int) -> None:
         """Called after every optimiser step, counted from 1."""
         return

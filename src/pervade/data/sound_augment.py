@@ -3,13 +3,14 @@
 Pure functions of a waveform (t,) float32 in -1..1, with amounts as arguments; what is random comes from the generator
 that is passed in, so that a resumed run hears the same again. None changes its argument.
 
-Resampling costs 80 microseconds for half a second at 8 kHz on one core and noise 60, so that a pass over 3,000 such
-recordings takes half a second to a second.
+One core, microseconds for half a second at 8 kHz: speed 75, a microphone 145, noise 100 (white) to 145 (pink), pitch
+and stretch 650.
 """
 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.random import Generator
@@ -118,9 +119,9 @@ def filtered(wave: np.ndarray, response: np.ndarray) -> np.ndarray:
     size = _fast(len(wave))
     spectrum = np.fft.rfft(wave, size)
     steps = np.linspace(0.0, 1.0, len(response))
-    decibels = np.interp(np.linspace(0.0, 1.0, len(spectrum)), steps, response)
-    passed = np.fft.irfft(spectrum * np.power(10.0, decibels / 20), size)
-    return passed[: len(wave)].astype(np.float32)
+    decibels = np.interp(np.linspace(0.0, 1.0, len(spectrum)), steps, response).astype(np.float32)
+    passed: np.ndarray = np.fft.irfft(spectrum * np.exp(decibels * np.float32(math.log(10) / 20)), size)
+    return passed[: len(wave)].astype(np.float32, copy=False)
 
 
 def tilted(decibels: float, rate: int) -> np.ndarray:
@@ -152,13 +153,17 @@ def noise(samples: int, colour: float, rng: Generator) -> np.ndarray:
     if colour == 0.0 or samples < 2:
         return rng.standard_normal(samples, np.float32)
     size = _fast(samples)
-    drawn = rng.standard_normal((2, size // 2 + 1), np.float32)
-    amount = np.arange(size // 2 + 1, dtype=np.float32)
-    amount[0] = 1.0
-    amount **= -colour / 2
-    amount[0] = 0.0  # a recording has no constant part
-    made = np.fft.irfft((drawn[0] + 1j * drawn[1]) * amount, size)[:samples].astype(np.float32)
+    drawn = rng.standard_normal((size // 2 + 1, 2), np.float32).view(np.complex64)[:, 0]
+    made = np.fft.irfft(drawn * _falling(size // 2 + 1, colour), size)[:samples].astype(np.float32, copy=False)
     return made / np.float32(math.sqrt(float(np.square(made).mean())) + 1e-12)
+
+
+@lru_cache(8)
+def _falling(size: int, colour: float) -> np.ndarray:
+    """(size,) amplitudes of the frequencies 0, 1, …: a recording has no constant part, so that of 0 is 0."""
+    amount = np.arange(size, dtype=np.float32)
+    amount[1:] **= -colour / 2
+    return amount
 
 
 def add_noise(

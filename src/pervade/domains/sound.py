@@ -20,6 +20,7 @@ from numpy.random import Generator
 from pydantic import Field
 from torch.nn import Module
 
+from pervade.core.errors import ConfigError
 from pervade.core.protocols import Context, Domain, InputSpace, Probe, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Output, Rows
@@ -58,6 +59,13 @@ class Sound(Domain):
     counts: tuple[int, ...] = ()  # its rows of each label
     rows: int = 0  # all its rows
     scale: tuple[float, float] = (0.0, 1.0)  # mean and deviation of its targets, where these are numbers
+
+    def __post_init__(self) -> None:
+        if self.noise_ratio[0] > self.noise_ratio[1]:
+            raise ConfigError(
+                f"domain.noise_ratio goes from {self.noise_ratio[0]:g} down to {self.noise_ratio[1]:g}; give the lower "
+                "one first"
+            )
 
     @property
     def repeats(self) -> bool:
@@ -155,7 +163,7 @@ class Sound(Domain):
             wave = sound_augment.pitch(wave, (1.0 + self.pitch) ** rng.uniform(-1.0, 1.0), self.rate)
         if self.equalise or self.tilt:
             wave = sound_augment.microphone(wave, self.equalise, self.tilt, self.rate, rng)
-        power = float(np.square(wave).mean())
+        power = float(np.square(wave).mean()) if len(wave) else 0.0
         wave = sound_augment.place(wave, self.length, rng.uniform())
         if rng.uniform() < self.noise:
             colour = NOISES[int(rng.integers(len(NOISES)))]

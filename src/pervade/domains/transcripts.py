@@ -9,7 +9,6 @@ is a model of which words follow which (data/word_model.py).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +27,7 @@ from pervade.core.types import Batch, Example, Json, LeftOut, Media, Output, Row
 from pervade.data import characters, player, recordings, sound_augment, texts, transcripts, word_model
 from pervade.data.alphabet import Normalisation, Units, encode, frames_needed, learn, normalised
 
+NOISES = (0.0, 1.0, 1.5)  # falling with frequency as 1 / f to this power
 GRID = 0.160  # seconds: chunks begin at multiples of it, and so at the beginning of a frame of any usual model
 
 
@@ -43,11 +43,14 @@ class Transcripts(Domain):
     language_model: Literal["none", "words", "characters"] = "none"  # n-grams of these help decoding, if task.beam > 0
     order: Annotated[int, Field(ge=1, le=8)] = 3  # n
     augment: bool = True  # off: training hears what evaluation hears
-    speed: Annotated[float, Field(ge=0, lt=1)] = 0.1  # faster or slower by up to that share, pitch with it
-    pace: Annotated[float, Field(ge=0, lt=1)] = 0.0  # likewise, at the same pitch
-    microphone: Annotated[float, Field(ge=0)] = 3.0  # decibels by which a random filter's gains deviate
-    noisy: Annotated[float, Field(ge=0, le=1)] = 0.5  # share of the recordings that get noise
-    noise: tuple[float, float] = (10.0, 40.0)  # decibels that it lies below the recording, from and to
+    # What training changes of each recording, by amounts drawn anew; 0 leaves it as it is.
+    speed: Annotated[float, Field(ge=0, le=1)] = 0.15  # at most so much faster and higher, and as much slower and lower
+    pace: Annotated[float, Field(ge=0, le=1)] = 0.0  # likewise, at the same height
+    equalise: Annotated[float, Field(ge=0, le=30)] = 4.0  # decibels, deviation of what another microphone does to six
+    # parts of the spectrum
+    tilt: Annotated[float, Field(ge=0, le=12)] = 2.0  # decibels an octave, deviation of how steep the spectrum is
+    noise: Annotated[float, Field(ge=0, le=1)] = 0.5  # of so many recordings gets some: white, pink or browner
+    noise_ratio: tuple[float, float] = (5.0, 40.0)  # decibels that the recording is above it: from, to
     file_column: str | None = None  # of a table; None: found by name
     text_column: str | None = None  # likewise
     group_column: str | None = None  # likewise: who speaks
@@ -61,8 +64,8 @@ class Transcripts(Domain):
                 f"domain.overlap {self.overlap:g} is more than half of domain.chunk {self.chunk:g}; lower the one or "
                 "raise the other"
             )
-        if self.noise[0] > self.noise[1]:
-            raise ConfigError(f"domain.noise {list(self.noise)} goes from more to less; write the smaller number first")
+        if self.noise_ratio[0] > self.noise_ratio[1]:
+            raise ConfigError(f"domain.noise_ratio {list(self.noise_ratio)} falls; write the smaller number first")
 
     @property
     def repeats(self) -> bool:
@@ -197,17 +200,15 @@ class Transcripts(Domain):
         return range(0, samples - self.overlap_samples, step)
 
     def _augmented(self, wave: np.ndarray, rng: Generator) -> np.ndarray:
-        """Every amount is drawn, whether it is used or not, so that one setting does not change the others' draws."""
-        speed, pace = (math.log1p(each) * rng.uniform(-1.0, 1.0) for each in (self.speed, self.pace))
-        noisy, decibels, colour = rng.random(), rng.uniform(*self.noise), rng.uniform(0.0, 2.0)
-        if speed:
-            wave = sound_augment.speed(wave, math.exp(speed))
-        if pace:
-            wave = sound_augment.stretch(wave, math.exp(pace), self.rate)
-        if self.microphone:
-            wave = sound_augment.equalise(wave, self.microphone, rng)
-        if noisy < self.noisy:
-            wave = sound_augment.add_noise(wave, decibels, colour, rng)
+        if self.speed:
+            wave = sound_augment.speed(wave, (1.0 + self.speed) ** rng.uniform(-1.0, 1.0))
+        if self.pace:
+            wave = sound_augment.stretch(wave, (1.0 + self.pace) ** rng.uniform(-1.0, 1.0), self.rate)
+        if self.equalise or self.tilt:
+            wave = sound_augment.microphone(wave, self.equalise, self.tilt, self.rate, rng)
+        if rng.uniform() < self.noise:
+            colour = NOISES[int(rng.integers(len(NOISES)))]
+            wave = sound_augment.add_noise(wave, rng.uniform(*self.noise_ratio), colour, rng)
         return wave
 
     def collate(self, examples: Sequence[Example]) -> Batch:

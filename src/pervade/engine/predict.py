@@ -52,7 +52,10 @@ def tables(
             with torch.inference_mode():
                 batch = to_device(batch, device)
                 output = task.infer(network, batch, context)
-                yield task.predictions(output, batch, context)
+                table = task.predictions(output, batch, context)
+                # A batch whose rows all came whole does not number their parts, and the next one may: -1 until all are
+                # together (`_whole`).
+                yield table if "part" in table else {**table, "part": torch.full_like(batch["row"], -1)}
 
 
 @contextmanager
@@ -69,9 +72,20 @@ def judging(network: Module) -> Iterator[None]:
         torch.set_rng_state(random)
 
 
+def _whole(tables: list[Table], task: Task, domain: Domain) -> Table:
+    """All batches' rows, each once."""
+    table = concatenate(tables)
+    parts = np.asarray(table["part"])
+    if (parts < 0).all():
+        del table["part"]
+    else:
+        table["part"] = np.maximum(parts, 0)
+    return task.reduce(table, domain)
+
+
 def predict_table(network: Module, domain: Domain, task: Task, rows: Rows, **settings: Any) -> Table:
     """All rows at once, reduced, in their order: what `write_predictions` writes, in memory."""
-    table = task.reduce(concatenate(list(tables(network, domain, task, rows, **settings))), domain)
+    table = _whole(list(tables(network, domain, task, rows, **settings)), task, domain)
     if "size" not in rows:
         return table
     place = {row: index for index, row in enumerate(np.asarray(table["row"]).tolist())}
@@ -106,7 +120,7 @@ def write_predictions(
         ranks.wait()
         if rank == 0:
             shards = [path.with_name(f".{path.name}.shard-{each}") for each in range(world)]
-            table = task.reduce(concatenate([read_columns(each) for each in shards if each.exists()]), domain)
+            table = _whole([read_columns(each) for each in shards if each.exists()], task, domain)
             write_columns(path, complete(table, rows), about)
         ranks.wait()
     finally:
@@ -133,7 +147,7 @@ def _write_shard(path: Path, parts: Iterator[Table], progress: Callable[[int, in
         for part in parts:
             table = to_arrow(part)
             writer = writer or pq.ParquetWriter(path, table.schema)
-            writer.write_table(table)
+            writer.write_table(table.select(writer.schema.names))
             done.update(int(row) for row in part["row"])
             progress(len(done), total)
     finally:

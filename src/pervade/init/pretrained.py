@@ -62,7 +62,8 @@ class Pretrained(Initializer):
     def apply(self, network: Module, model: Model, domain: Domain) -> Started:
         """Raises CheckpointError where less than half of the network's body would be filled."""
         checkpoint = self._read(model)
-        started = transplant(network, checkpoint, getattr(domain, "labels", ()), _described(model))
+        labels = getattr(domain, "labels", ()) or getattr(domain, "alphabet", ())
+        started = transplant(network, checkpoint, labels, _described(model))
         if not _normalised(domain):
             return started
         _, _, words = self._statistics(checkpoint, domain)

@@ -35,10 +35,11 @@ class Conformer(Model):
     depth: Annotated[int, Field(ge=1)] = 4  # blocks
     heads: Annotated[int, Field(ge=1)] = 4  # of attention; each has width / heads numbers
     kernel: Annotated[int, Field(ge=3)] = 15  # frames that the convolution of a block sees; odd
-    factor: Literal[1, 2, 4] = 4  # frames of the bands that become one: a frame of 10 ms each
+    factor: Literal[1, 2, 4] = 4  # frames of the bands that become one
     channels: Annotated[int, Field(ge=1)] = 32  # of the convolutions that make them one
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     bands: Annotated[int, Field(ge=8)] = 64  # of mel
+    window: Annotated[float, Field(gt=0)] = 0.025  # seconds that one frame of the bands looks at
     hop: Annotated[float, Field(gt=0)] = 0.010  # seconds between two frames of the bands
     normalise: Normalisation = "bands"  # what is taken from a recording's bands: nothing, their mean, deviation too
     # SpecAugment (nn/spec_augment.py), in training alone:
@@ -46,6 +47,7 @@ class Conformer(Model):
     time_width: Annotated[float, Field(ge=0, lt=1)] = 0.1  # the longest of them, as a share of the recording
     band_masks: Annotated[int, Field(ge=0)] = 2  # bands that are hidden
     band_width: Annotated[float, Field(ge=0, lt=1)] = 0.2  # the widest of them, as a share of all
+    time_warp: Annotated[float, Field(ge=0, lt=0.5)] = 0.0  # how far the middle is moved, as a share of the recording
     band_warp: Annotated[float, Field(ge=0, lt=1)] = 0.1  # by how much the axis of the bands is stretched at most
 
     def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
@@ -67,9 +69,9 @@ class Conformer(Model):
 class _Body(nn.Module):
     def __init__(self, spec: Conformer, inputs: Mapping[str, Any]) -> None:
         super().__init__()
-        self.mel = LogMel(inputs["rate"], spec.bands, hop=spec.hop, normalise=spec.normalise)
+        self.mel = LogMel(inputs["rate"], spec.bands, spec.window, spec.hop, normalise=spec.normalise)
         self.augment = SpecAugment(
-            spec.time_masks, spec.time_width, spec.band_masks, spec.band_width, band_warp=spec.band_warp
+            spec.time_masks, spec.time_width, spec.band_masks, spec.band_width, spec.time_warp, spec.band_warp
         )
         self.encoder = conformer.Conformer(
             spec.bands,

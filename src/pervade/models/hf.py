@@ -31,7 +31,7 @@ from pervade.nn.sound_encoder import SoundEncoder
 from pervade.nn.sound_front import rate_of
 from pervade.nn.text_encoder import TextEncoder
 from pervade.nn.trial import features
-from pervade.weights import hub, locate, remote_code, sound_names
+from pervade.weights import hub, locate, remote_code, sound_names, spelling
 from pervade.weights.checkpoint import Checkpoint
 from pervade.weights.hub import GENERATION, INDEX, HubRepository
 
@@ -242,6 +242,16 @@ class HuggingFace(Model):
         return rate_of(self.preprocessor) if self.hears else None
 
     @property
+    def alphabet(self) -> tuple[str, ...]:
+        """What its head for CTC spells, the blank first; empty where it has none."""
+        found = spelling.alphabet(self.name, self.config) if self.hears and self._spells else None
+        return found[0] if found is not None else ()
+
+    @property
+    def _spells(self) -> bool:
+        return any(str(each).endswith("ForCTC") for each in self.config.get("architectures") or ())
+
+    @property
     def length(self) -> int | None:
         """Tokens that it takes at most, where it says so."""
         return text_encoder.longest(self.config)
@@ -271,7 +281,12 @@ class HuggingFace(Model):
         weights = {name: value for name, value in network.state_dict().items() if name not in drawn}
         unknown = {name: checkpoint.weights[name] for name in found["unexpected_keys"] if name in checkpoint.weights}
         if self.hears:
-            return replace(checkpoint, weights=sound_names.ours(weights, unknown))
+            made = sound_names.ours(weights, unknown)
+            known = spelling.alphabet(checkpoint.where, self.config) if "lm_head.weight" in unknown else None
+            if known is None:
+                return replace(checkpoint, weights=made)
+            made |= {name: made[name][known[1]] for name in ("head.logits.weight", "head.logits.bias")}
+            return replace(checkpoint, weights=made, labels=known[0])
         return replace(
             checkpoint, weights={**weights, **{filler.renamed(name): each for name, each in unknown.items()}}
         )

@@ -22,8 +22,11 @@ from pervade.core.errors import ConfigError
 from pervade.core.protocols import Model
 from pervade.core.registry import register
 from pervade.nn.backbone import Backbone
+from pervade.nn.frames import EveryFrame
 from pervade.nn.mel import LogMel, Normalisation
 from pervade.nn.spec_augment import SpecAugment
+
+CONTEXT = 5  # moments that the last layer sees, where every one is asked about
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -54,14 +57,9 @@ class SoundCNN(Model):
     band_warp: Annotated[float, Field(ge=0, le=0.2)] = 0.1
 
     def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
-        """Raises ConfigError where the input is no sound, or an answer for every frame is asked."""
+        """Raises ConfigError where the input is no sound."""
         if "rate" not in inputs:
             raise ConfigError("sound-cnn reads sound; for pictures take resnet18, or another of `pervade models`")
-        if not inputs["pooled"]:
-            raise ConfigError(
-                "sound-cnn gives features of a whole recording, and this task asks about every frame; take "
-                "--model conformer"
-            )
         if self.high is not None and self.high <= self.low:
             raise ConfigError(f"model.high {self.high:g} Hz must be above model.low {self.low:g} Hz")
         if self.low >= inputs["rate"] / 2:
@@ -69,14 +67,19 @@ class SoundCNN(Model):
                 f"model.low {self.low:g} Hz must be below half of domain.rate ({inputs['rate'] / 2:g} Hz), above which "
                 "nothing is recorded"
             )
-        return Backbone(inputs, outputs, _Body(self, inputs["rate"]), 2 * self.features, self.dropout)
+        body = _Body(self, inputs["rate"], inputs["pooled"])
+        if not inputs["pooled"]:
+            return EveryFrame(inputs, outputs, body, self.features, self.dropout)
+        return Backbone(inputs, outputs, body, 2 * self.features, self.dropout)
 
 
 class _Body(nn.Module):
-    """(n, 1, t), mask (n, t) -> (n, 2 x features)."""
+    """(n, 1, t), mask (n, t) -> (n, 2 x features); where not `pooled`, features of every moment (n, f, features) and the
+    moments that count (n, f)."""
 
-    def __init__(self, spec: SoundCNN, rate: int) -> None:
+    def __init__(self, spec: SoundCNN, rate: int, pooled: bool) -> None:
         super().__init__()
+        self.pooled = pooled
         high = None if spec.high is None else min(spec.high, rate / 2)
         self.spectrogram = LogMel(rate, spec.bands, spec.window, spec.hop, spec.low, high, spec.normalise)
         self.hide = SpecAugment(
@@ -89,23 +92,31 @@ class _Body(nn.Module):
             after = spec.width * 2**stage
             for block in range(spec.depth):
                 stride = 2 if stage > 0 and block == 0 else 1
-                blocks.append(_Block(before, after, stride))
+                # What is said follows quickly one upon the other: a moment stays at four frames there.
+                in_time = stride if pooled or stage == 1 else 1
+                blocks.append(_Block(before, after, stride, in_time))
                 before, bands = after, _half(bands) if stride == 2 else bands
         self.blocks = nn.ModuleList(blocks)
+        wide = 1 if pooled else CONTEXT
         self.moment = nn.Sequential(
-            nn.Conv2d(before, spec.features, (bands, 1), bias=False), nn.BatchNorm2d(spec.features), nn.ReLU()
+            nn.Conv2d(before, spec.features, (bands, wide), padding=(0, wide // 2), bias=False),
+            nn.BatchNorm2d(spec.features),
+            nn.ReLU(),
         )
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def forward(self, wave: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(self, wave: Tensor, mask: Tensor | None = None) -> Any:
         x, frames = self.spectrogram(wave, mask)
         x = self.hide(x, frames)[:, None].contiguous(memory_format=torch.channels_last)
         x, frames = _kept(self.stem(x), frames, 2)
         for block in self.blocks:
             x, frames = block(x, frames)
         x = self.moment(x)[:, :, 0].float()
+        if not self.pooled:
+            counted = torch.ones(len(x), x.shape[2], dtype=torch.bool, device=x.device) if frames is None else frames
+            return x.transpose(1, 2), counted
         if frames is None:
             return torch.cat((x.mean(2), x.amax(2)), dim=1)
         x = x * frames[:, None]  # nothing is below 0 here, so what is left out is never the maximum
@@ -113,13 +124,15 @@ class _Body(nn.Module):
 
 
 class _Block(nn.Module):
-    def __init__(self, before: int, after: int, stride: int) -> None:
+    """`stride` over bands is 1 or 2, and `in_time` over frames likewise."""
+
+    def __init__(self, before: int, after: int, stride: int, in_time: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(before, after, 3, stride, 1, bias=False)
+        self.conv1 = nn.Conv2d(before, after, 3, (stride, in_time), 1, bias=False)
         self.bn1 = nn.BatchNorm2d(after)
         self.conv2 = nn.Conv2d(after, after, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(after)
-        self.stride = stride
+        self.stride, self.in_time = stride, in_time
         self.shortcut: nn.Module | None = None
         if before != after or stride != 1:
             self.shortcut = nn.Sequential(nn.Conv2d(before, after, 1, bias=False), nn.BatchNorm2d(after))
@@ -130,9 +143,10 @@ class _Block(nn.Module):
             # Means of four, not every fourth ("ResNet-D", He et al. 2018, arXiv:1812.01187); padded by hand, so that
             # an odd last frame counts the same whether silence follows it or nothing.
             if self.stride == 2:
-                past = F.avg_pool2d(F.pad(past, (0, past.shape[3] % 2, 0, past.shape[2] % 2)), 2)
+                shape = (2, self.in_time)
+                past = F.avg_pool2d(F.pad(past, (0, past.shape[3] % self.in_time, 0, past.shape[2] % 2)), shape)
             past = self.shortcut(past)
-        x, frames = _kept(torch.relu(self.bn1(self.conv1(x))), frames, self.stride)
+        x, frames = _kept(torch.relu(self.bn1(self.conv1(x))), frames, self.in_time)
         return _kept(torch.relu(self.bn2(self.conv2(x)) + past), frames, 1)
 
 

@@ -84,7 +84,9 @@ class Convolutions(nn.Module):
         filters = conv.weight[:, 0].double()
         variance = ((filters @ spread) * filters).sum(2)
         scale = norm.weight * (variance + norm.eps).rsqrt()
-        shift = norm.bias - scale * (middle @ filters.T)  # a bias of the filters goes away with the mean
+        shift = norm.bias - scale * (middle @ filters.T)
+        if conv.bias is not None:  # which goes away with the mean, and so has a gradient of 0
+            shift = shift + 0.0 * conv.bias
         own = (filters.T * scale[:, None]).to(kind)
         found = torch.baddbmm(shift[:, None].to(kind), patches.to(kind), own)
         return found.view(rows * frames, -1)

@@ -35,13 +35,21 @@ class PolicyNetwork(nn.Module):
         self._seen: tuple[np.ndarray, np.ndarray] | None = None
 
     def forward(self, input: Tensor, mask: Tensor | None = None) -> Output:
-        x = input * (1 / 255) if input.dtype == torch.uint8 else input
-        if self.observations is not None:
-            x = self.observations(x)
-        output: Output = self.network(x)
+        output: Output = self.network(self.units(input))
         if self.log_deviation is not None:
             output["log_deviation"] = self.log_deviation.repeat(len(input), 1)
         return output
+
+    @property
+    def by_numpy(self) -> Twin | None:
+        """The network below where numpy computes it, which is as if it had no weights but these."""
+        alone = isinstance(self.network, Twin) and self.log_deviation is None
+        return self.network if alone and next(self.parameters()).device.type == "cpu" else None  # type: ignore[return-value]
+
+    def units(self, input: Tensor) -> Tensor:
+        """Observations as the network below sees them."""
+        x = input * (1 / 255) if input.dtype == torch.uint8 else input
+        return x if self.observations is None else self.observations(x)
 
     def observe(self, observations: np.ndarray) -> None:
         """Takes note of observations (n, …), after which normalisation is another."""

@@ -75,7 +75,7 @@ class SoundEncoder(nn.Module):
             seconds = longest / rate_of(preprocessor)
             raise ConfigError(
                 f"{name} takes {seconds:g} seconds at most, and recordings are read in pieces of "
-                f"{samples / rate_of(preprocessor):g}; set -o domain.window={seconds:g} or less"
+                f"{samples / rate_of(preprocessor):g}; set -o domain.seconds={seconds:g} or less"
             )
 
     def _build_spectrogram(self, name: str, config: Any, preprocessor: Mapping[str, Any]) -> None:

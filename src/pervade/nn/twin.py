@@ -84,7 +84,7 @@ class Twin(nn.Module):
         # Elsewhere what everybody's tools can follow: exporters, compilers, second derivatives.
         if self.training and input.device.type == "cpu" and not torch.is_autocast_enabled("cpu"):
             if not torch.is_grad_enabled():
-                _, answers = _through(input.numpy(), self.views(), self.activation)
+                _, answers = _through(input.detach().numpy(), self.views(), self.activation)
                 return {name: torch.from_numpy(each) for name, each in zip(self.names, answers, strict=True)}
             found = _Together.apply(input, self.views(), self.activation, *self._weights())
             return dict(zip(self.names, found, strict=True))
@@ -118,6 +118,18 @@ class Twin(nn.Module):
                 found.append((arrays[2 * number].T, arrays[2 * number + 1]))
             self._views = places, found
         return self._views[1]
+
+    def trace(self, x: np.ndarray) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
+        """The outputs of (n, d), and what `descend` needs of the way there."""
+        inside, answers = _through(x, self.views(), self.activation)
+        return dict(zip(self.names, answers, strict=True)), inside
+
+    def descend(self, x: np.ndarray, inside: list[np.ndarray], gradients: Mapping[str, np.ndarray]) -> None:
+        """Leaves the gradient in the weights, from those of all outputs, as autograd would."""
+        back = [gradients[name] for name in self.names]
+        found, _ = _back(x, inside, back, self.views(), self.activation)
+        for weight, gradient in zip(self._weights(), found, strict=True):
+            weight.grad = torch.from_numpy(gradient)
 
     def plain(self, views: Weights, x: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
         """Some outputs of (n, d), without torch, whose calls cost more than such layers do."""
@@ -170,30 +182,39 @@ class _Together(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         views, activation, inside = ctx.kept
-        x, depth = ctx.saved_tensors[0].detach().numpy(), len(inside)
-        last, bodies = inside[-1], len(inside[-1])
-        back = np.empty_like(last) if bodies > 1 else np.zeros_like(last)
-        of_heads: list[np.ndarray] = []
-        for number, each in enumerate(gradients):
-            which, gradient = number if bodies > 1 else 0, each.numpy()
-            of_heads += [gradient.T @ last[which], gradient.sum(0)]
-            if bodies > 1 or len(gradients) == 1:
-                np.matmul(gradient, views[depth + number][0].T, out=back[which])
-            else:
-                back[0] += gradient @ views[depth + number][0].T
-        of_layers: list[np.ndarray] = []
-        for level in range(depth - 1, -1, -1):
-            _slope(back, inside[level], activation)
-            if level == 0:  # one wide layer: (m u, d) and (m u,)
-                of_weight = np.matmul(back.transpose(0, 2, 1), x).reshape(-1, x.shape[1])
-                of_layers[:0] = [of_weight, back.sum(1).reshape(-1)]
-            else:
-                of_layers[:0] = [np.matmul(inside[level - 1].transpose(0, 2, 1), back), back.sum(1, keepdims=True)]
-                back = np.matmul(back, views[level][0].transpose(0, 2, 1))
+        x = ctx.saved_tensors[0].detach().numpy()
+        found, back = _back(x, inside, [each.numpy() for each in gradients], views, activation)
         of_x = None
         if ctx.needs_input_grad[0]:
             of_x = torch.from_numpy(np.matmul(back, views[0][0].transpose(0, 2, 1)).sum(0))
-        return of_x, None, None, *map(torch.from_numpy, of_layers), *map(torch.from_numpy, of_heads)
+        return of_x, None, None, *map(torch.from_numpy, found)
+
+
+def _back(
+    x: np.ndarray, inside: list[np.ndarray], gradients: list[np.ndarray], views: Weights, activation: str
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """From the gradients of all heads those of the weights, in the order of `Twin._weights`, and that of what the first
+    layer gave before its activation (m, n, u)."""
+    depth, last, bodies = len(inside), inside[-1], len(inside[-1])
+    back = np.empty_like(last) if bodies > 1 or len(gradients) == 1 else np.zeros_like(last)
+    of_heads: list[np.ndarray] = []
+    for number, gradient in enumerate(gradients):
+        which = number if bodies > 1 else 0
+        of_heads += [gradient.T @ last[which], gradient.sum(0)]
+        if bodies > 1 or len(gradients) == 1:
+            np.matmul(gradient, views[depth + number][0].T, out=back[which])
+        else:
+            back[0] += gradient @ views[depth + number][0].T
+    of_layers: list[np.ndarray] = []
+    for level in range(depth - 1, -1, -1):
+        _slope(back, inside[level], activation)
+        if level == 0:  # one wide layer: (m u, d) and (m u,)
+            of_weight = np.matmul(back.transpose(0, 2, 1), x).reshape(-1, x.shape[1])
+            of_layers[:0] = [of_weight, back.sum(1).reshape(-1)]
+        else:
+            of_layers[:0] = [np.matmul(inside[level - 1].transpose(0, 2, 1), back), back.sum(1, keepdims=True)]
+            back = np.matmul(back, views[level][0].transpose(0, 2, 1))
+    return of_layers + of_heads, back
 
 
 def _slope(gradient: np.ndarray, value: np.ndarray, activation: str) -> None:

@@ -3,6 +3,7 @@
 pervade train DATA                        scratch(): a small residual network over the log-mel spectrogram
 pervade train DATA --model NAME           the same, with another network
 pervade train DATA --init PATH            finetune(): weights that were trained before, at a low rate
+pervade train DATA --model hf:NAME        published(): an encoder of the Hub's, at a lower one
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pervade.core import registry
+from pervade.core import download, registry
 from pervade.core.errors import ConfigError
 from pervade.core.protocols import Domain, EarlyStopping, Initializer, Model, Recipe
 from pervade.data import hub, listing, recordings, sound_files, tables
 from pervade.data.sources.dataset import Dataset
+from pervade.data.transcripts import Columns, looks_like_transcripts
 from pervade.domains.sound import Sound, looks_like_sound
-from pervade.init.pretrained import Pretrained, starting_from
+from pervade.init.pretrained import Pretrained, out_of_reach, starting_from
 from pervade.init.random import Random
+from pervade.models.hf import HuggingFace
 from pervade.models.sound_cnn import SoundCNN
 from pervade.search_space import Choice, Range
 from pervade.tasks.classify import Classify
@@ -44,6 +47,8 @@ BY_TARGET = {"labels": "audio-multi-label-classification", "number": "audio-regr
 def recognises(source: Any, label_column: str | None = None, text_column: str | None = None) -> str | None:
     if not isinstance(source, (str, Path)) or not looks_like_sound(source):
         return None
+    if label_column is None and looks_like_transcripts(source, Columns(text=text_column)):  # recipes/transcription.py
+        return None
     target = listing.detect(source, recordings.contents(), label_column)
     return BY_TARGET.get(target, "audio-classification")
 
@@ -57,6 +62,8 @@ def recipe(
     """The recipe that belongs to a model and to where its first weights come from, with the task asked; of `source` the
     rate of its files is looked at. Raises ConfigError with the nearest name where there is no such model."""
     network = named(model) if isinstance(model, str) else model
+    if isinstance(network, HuggingFace) and (init is None or not isinstance(starting_from(init), Pretrained)):
+        return asked(published(network, None if init is None else starting_from(init)), task)
     start = starting_from("random" if init is None else init)
     if not isinstance(start, Pretrained):
         return asked(replace(scratch(network, usual_rate(source)), init=start), task)
@@ -101,7 +108,13 @@ def usual_rate(source: Any) -> int:
 
 
 def scratch(model: Model | None = None, rate: int = RATES[1]) -> Recipe:
-    """Random weights: AdamW, one cycle, label smoothing, weights averaged, every recording changed anew each time."""
+    """Random weights: AdamW, one cycle, label smoothing, weights averaged, every recording changed anew each time.
+
+    Its parts were tried on spoken digits of four speakers, three to learn from (1,500 recordings, 14 passes) and one
+    held out, each of two in turn (1,000 recordings, one seed). Every band at mean 0 and deviation 1: 72.2%; the level
+    below the loudest instead 77.4%; with microphones drawn and all bands of a moment seen together 80.9%; with time and
+    bands bent, windows of 0.75 s for 1 s and batches of 32 for 64, 87.1%.
+    """
     return Recipe(
         domain=Sound(rate=rate),
         task=Classify(smoothing=0.1),
@@ -121,6 +134,8 @@ def scratch(model: Model | None = None, rate: int = RATES[1]) -> Recipe:
 
 def finetune(model: Model, init: Initializer, domain: Domain | None = None) -> Recipe:
     """Weights that were trained before, at the rate of samples and the length of window of the run they come from."""
+    if isinstance(model, HuggingFace):
+        return published(model, init)
     own = Sound()
     if isinstance(domain, Sound):
         own = replace(own, rate=domain.rate, seconds=domain.seconds)
@@ -131,6 +146,28 @@ def finetune(model: Model, init: Initializer, domain: Domain | None = None) -> R
         schedule=Cosine(),
         init=init,
         epochs=15,
+    )
+
+
+def published(model: HuggingFace, init: Initializer | None = None) -> Recipe:
+    """An encoder of the Hub's at the rate of samples that it was trained with: AdamW at 5e-5 with warm-up and cosine, 5
+    passes (Baevski et al. 2020, arXiv:2006.11477, take 5e-5 to 1e-4); 20 where its weights are random."""
+    why = out_of_reach(model) if init is None else None
+    if why is not None:
+        download.announce(f"init: random weights, since no pretrained ones are within reach: {why}")
+        init = Random(because=f"no pretrained ones are within reach: {why}")
+    start = init or Pretrained()
+    return replace(
+        scratch(model, model.rate or RATES[1]),
+        task=Classify(),
+        optimizer=AdamW(lr=5e-5, weight_decay=0.01),
+        schedule=Cosine(warm_up=0.1),
+        init=start,
+        average=None,
+        clip_norm=1.0,
+        early_stopping=EarlyStopping("log_loss"),
+        epochs=5 if isinstance(start, Pretrained) else 20,
+        batch_size=8,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from pervade.report import wording
 from pervade.report.record import Record
 
@@ -51,9 +53,10 @@ def normalisation(record: Record) -> str | None:
     done = record.main.details.get("normalisation") if record.main else None
     if not isinstance(done, str) or not done:
         return None
+    words = wording.label(re.sub(r"^\w+: ", "", done), 300).rstrip(".")  # without the setting's own name
     return (
-        f"Before words were compared, both texts were changed: {wording.label(done, 300).rstrip('.')}. Error rates "
-        "counted in another way are not comparable with these."
+        f"Words are compared after this was done to both texts: {words}. Error rates that were counted in another way "
+        "are not comparable with these."
     )
 
 

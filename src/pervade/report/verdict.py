@@ -49,7 +49,7 @@ def of(record: Record) -> Verdict:
         labels = _labels(record)
         return Verdict(does(record, labels), classes(labels), unmeasured(record), "", beginning=beginning(record))
     return Verdict(
-        does(record, result.labels, proven=result.beats_baseline is not False, than=rival(result)),
+        does(record, result.labels, proven=_proven(result), than=rival(result)),
         classes(result.labels),
         measured(record, result),
         baseline(result),
@@ -57,6 +57,17 @@ def of(record: Record) -> Verdict:
         beginning(record),
         settled(record.settled.get(result.checkpoint, {})),
     )
+
+
+def _proven(result: Result) -> bool:
+    """Whether it may be said to do what it was trained for: not where it is not shown to be better than the baseline,
+    or, without an interval to show it by, is no better in value."""
+    own, other = result.headline, result.baseline.get(result.headline.name) if result.headline else None
+    if result.beats_baseline is not None or own is None or other is None:
+        return result.beats_baseline is not False
+    if own.value is None or other.value is None or own.higher_is_better is None:
+        return True
+    return own.value > other.value if own.higher_is_better else own.value < other.value
 
 
 def rival(result: Result) -> str:
@@ -137,6 +148,9 @@ def baseline(result: Result) -> str:
         return f"For comparison: {name} would be off by {wording.measured(figure)} on average."
     if figure.name == sounds.BITS:
         return f"For comparison: {name} would need {wording.measured(figure)} for each sample of the same."
+    if figure.name in wording.ERROR_RATES:
+        what = wording.inside(figure.name)
+        return f"For comparison: the {what} of {name} would be {wording.measured(figure)} on the same."
     reach = "would be right on" if figure.name == "accuracy" else "would reach"
     return f"For comparison: {name} {reach} {wording.measured(figure)} of the same {wording.count(figure.n)}."
 

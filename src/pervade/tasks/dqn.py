@@ -29,6 +29,7 @@ from pervade.core.registry import register
 from pervade.core.types import Batch, Output, Parts
 from pervade.engine.acting import Agent, space_of
 from pervade.nn import actions
+from pervade.nn.policy import PolicyNetwork
 
 EVALUATION_EPSILON = 0.05  # of episodes that are drawn from the policy, as in Mnih et al. 2015
 
@@ -106,6 +107,33 @@ class DQN(Agent):
     def loss(self, output: Output, batch: Batch) -> Parts:
         loss, surprise, chosen = _Objective.apply(output["values"], output["target"], batch["action"], batch["weight"])
         return {"loss": loss, "surprise": surprise, "value": chosen}
+
+    def descend(self, model: Module, batch: Batch, context: Context) -> Parts | None:
+        """`forward`, `loss` and its gradient without torch, whose calls take several times as long as such layers."""
+        old = context.companions
+        if self.dueling or not (isinstance(model, PolicyNetwork) and isinstance(old, PolicyNetwork)):
+            return None
+        learning, target = model.by_numpy, old.by_numpy
+        if learning is None or target is None:
+            return None
+        x, then, action = model.units(batch["input"]).numpy(), batch["next"], batch["action"].numpy()[:, 0]
+        rows = np.arange(len(x))
+        values, inside = learning.trace(x)
+        after = target.trace(old.units(then).numpy())[0]["value"]
+        if self.double:
+            best = learning.trace(model.units(then).numpy())[0]["value"].argmax(1)
+            worth = after[rows, best]
+        else:
+            worth = after.max(1)
+        chosen = values["value"][rows, action]
+        apart = chosen - (batch["reward"].numpy() + batch["discount"].numpy() * worth)
+        within = np.minimum(np.maximum(apart, -1.0), 1.0)
+        slope = within * batch["weight"].numpy()
+        back = np.zeros_like(values["value"])
+        back[rows, action] = slope * np.float32(1 / len(x))
+        learning.descend(x, inside, {"value": back})
+        parts = {"loss": slope * (apart - np.float32(0.5) * within), "surprise": np.abs(apart), "value": chosen}
+        return {name: torch.from_numpy(each) for name, each in parts.items()}
 
     def after_step(self, model: Module, context: Context, step: int) -> None:
         if step % self.target_every or context.companions is None:

@@ -192,7 +192,7 @@ def _order(theirs: Sequence[str] | None, mine: Sequence[str], there: int, here: 
     """For each of the network's classes its place in the checkpoint's head; None where they are others."""
     if there != here:
         return None
-    if theirs is None or not mine:
+    if theirs is None or not mine or tuple(theirs) == tuple(mine):  # pieces of an alphabet may spell the same
         return list(range(here))
     return [list(theirs).index(label) for label in mine] if set(theirs) == set(mine) else None
 

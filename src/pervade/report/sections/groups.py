@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Any
 
 import numpy as np
 
@@ -41,9 +42,7 @@ def _groups(record: Record, found: Measured) -> Section | None:
     names = found.column(record, "group") if "group" in record.columns else None
     if names is None or record.held_out_groups:  # which the section of all members shows
         return None
-    places: dict[str, list[int]] = defaultdict(list)
-    for position, name in enumerate(names):
-        places[str(name)].append(position)
+    places = _places(names)
     if len(places) < 2 or len(names) < FEWEST_EACH * len(places):
         return None
     rows = [dots.Row(name, each) for name, at in places.items() if (each := found.figure(at, apart=True))]
@@ -64,6 +63,24 @@ def _groups(record: Record, found: Measured) -> Section | None:
         many=many,
     )
     return Section("groups", f"{one.capitalize()} by {one}", body)
+
+
+def _places(names: list[Any]) -> dict[str, list[int]]:
+    """Positions of the measured rows of each group."""
+    places: dict[str, list[int]] = defaultdict(list)
+    for position, name in enumerate(names):
+        places[str(name)].append(position)
+    return places
+
+
+def figures(record: Record, metric: str) -> dict[str, Figure]:
+    """Of each group of rows, with the interval of its own rows; empty where they cannot be computed."""
+    found = measured(record)
+    names = found.column(record, "group") if found is not None and found.name == metric else None
+    if found is None or names is None:
+        return {}
+    made = {name: found.figure(at, apart=True) for name, at in _places(names).items()}
+    return {name: each for name, each in made.items() if each is not None}
 
 
 def spread(rows: list[dots.Row], one: str, many: str) -> str:

@@ -132,10 +132,15 @@ def _by_group(metric: str, each: dict[str, Any], record: Record) -> Markup:
     """A line a held-out group with its page, the worst first, and what they say of a group that is still to come."""
     named = record.held_out_groups
     nature = {"higher_is_better": each.get("higher_is_better", True)}
-    rows = [
-        dots.Row(named.get(name, name), Figure.of(metric, {**own, **nature}), link=f"members/{quote(name)}/report.html")
-        for name, own in each["members"].items()
-    ]
+    # A model that was measured on one group alone has no interval of its own over groups; over its rows there is one.
+    of_rows = groups.figures(record, metric)
+    rows = []
+    for name, own in each["members"].items():
+        group = named.get(name, name)
+        figure = Figure.of(metric, {**own, **nature})
+        own_rows = of_rows.get(group)
+        figure = own_rows if own_rows is not None and not figure.has_interval else figure
+        rows.append(dots.Row(group, figure, link=f"members/{quote(name)}/report.html"))
     rows.sort(
         key=lambda row: ((row.figure.value or 0.0) * (-1 if nature["higher_is_better"] is False else 1), row.name)
     )

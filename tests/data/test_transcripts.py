@@ -1,0 +1,162 @@
+"""What is read of tables and folders with transcripts, and what is left out and why."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pervade import recipes
+from pervade.core.errors import ConfigError, DataError
+from pervade.data import transcripts
+from pervade.data.transcripts import Columns
+from pervade.domains.transcripts import Transcripts
+from pervade.testing import check_domain
+from tests.data.sounds import tone, write
+from tests.data.spoken import spoken, table
+
+
+def silent(done: int, total: int) -> None:
+    return
+
+
+def test_a_table_of_files_and_transcripts(tmp_path: Path) -> None:
+    write(tmp_path / "a.wav", tone(300))
+    write(tmp_path / "b.wav", tone(500))
+    rows = [
+        ("a.wav", " one  two ", "anna"),
+        ("b.wav", "three", "ben"),
+        ("gone.wav", "four", "ben"),
+        ("b.wav", "", "ben"),
+    ]
+    path = table(tmp_path, rows, ("file_name", "transcription", "speaker_id"))
+    write(tmp_path / "c.wav", tone(700))
+    for source in (tmp_path, path):
+        found, left_out = transcripts.read(source, Columns())
+        assert list(found.column("text")) == ["one  two", "three"]
+        assert list(found.column("group")) == ["anna", "ben"]
+        assert [Path(each).name for each in found.column("path")] == ["a.wav", "b.wav"]
+        told = {each.source: each.reason for each in left_out}
+        assert told["metadata.csv, row 3"] == "the file 'gone.wav' is not there"
+        assert told["metadata.csv, row 4"] == "it has no transcription"
+        assert (told.get("c.wav") == "no transcript names it") == (source == tmp_path)
+
+
+@pytest.mark.parametrize("suffix", ["tsv", "jsonl", "json"])
+def test_other_tables(tmp_path: Path, suffix: str) -> None:
+    write(tmp_path / "clips" / "a.wav", tone(300))
+    record = {"path": "clips/a.wav", "sentence": "Seven"}
+    text = {
+        "tsv": "path\tsentence\nclips/a.wav\tSeven\n",
+        "jsonl": json.dumps(record),
+        "json": json.dumps([record]),
+    }[suffix]
+    (tmp_path / f"train.{suffix}").write_text(text, encoding="utf-8")
+    found, _ = transcripts.read(tmp_path, Columns())
+    assert found[0]["text"] == "Seven" and found[0]["split"] == "train"
+
+
+def test_split_folders_with_tables(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        write(tmp_path / split / "a.wav", tone(300))
+        table(tmp_path / split, [("a.wav", split)])
+    found, left_out = transcripts.read(tmp_path, Columns())
+    assert list(found.column("split")) == ["test", "train"] == list(found.column("text"))
+    assert len(set(found.column("id"))) == 2 and not left_out
+
+
+def test_librispeech(tmp_path: Path) -> None:
+    for split, chapter in (("train-clean-100", "84-121123"), ("dev-clean", "91-5")):
+        folder = tmp_path / split / chapter.replace("-", "/")
+        lines = []
+        for number in range(2):
+            write(folder / f"{chapter}-000{number}.flac", tone(300 + number), 16_000)
+            lines.append(f"{chapter}-000{number} GO DO YOU HEAR")
+        lines.append(f"{chapter}-0009 NOT THERE")
+        (folder / f"{chapter}.trans.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert recipes.choose(tmp_path, None, None)[0] == "automatic-speech-recognition"
+    found, left_out = transcripts.read(tmp_path, Columns())
+    assert list(found.column("split")) == ["validation"] * 2 + ["train"] * 2
+    assert list(found.column("group")) == ["91", "91", "84", "84"]
+    assert set(found.column("text")) == {"GO DO YOU HEAR"}
+    assert found[0]["id"] == "dev-clean/91/5/91-5-0000.flac"
+    assert [each.reason for each in left_out if "trans.txt, line 3" in each.source] == [
+        "the file '91-5-0009' is not there",
+        "the file '84-121123-0009' is not there",
+    ]
+
+
+def test_it_is_told_from_recordings_with_labels(tmp_path: Path) -> None:
+    write(tmp_path / "a.wav", tone(300))
+    path = table(tmp_path, [("a.wav", "yes")], ("file_name", "label"))
+    assert not transcripts.looks_like_transcripts(path, Columns())
+    spoken(tmp_path / "spoken", 3)
+    assert recipes.choose(tmp_path / "spoken", None, None)[0] == "automatic-speech-recognition"
+    assert recipes.choose(tmp_path / "spoken" / "metadata.csv", None, None)[0] == "automatic-speech-recognition"
+    assert not transcripts.looks_like_transcripts(tmp_path / "nothing", Columns())
+
+
+def test_who_speaks_by_the_name(tmp_path: Path) -> None:
+    for name in ("anna_1", "ben_1", "odd"):
+        write(tmp_path / f"{name}.wav", tone(300))
+    table(tmp_path, [(f"{name}.wav", "one") for name in ("anna_1", "ben_1", "odd")])
+    found, left_out = transcripts.read(tmp_path, Columns(group_pattern="(\\w+)_"))
+    assert list(found.column("group")) == ["anna", "ben"]
+    assert "does not fit --group-pattern" in left_out[0].reason
+
+
+@pytest.mark.parametrize(
+    ("columns", "asked", "message"),
+    [
+        (("file_name", "topic"), Columns(), "no column of transcripts"),
+        (("file_name", "topic"), Columns(text="topik"), "topik"),
+        (("file_name", "text"), Columns(), "holds no recording with a transcript"),
+    ],
+)
+def test_what_cannot_be_read(tmp_path: Path, columns, asked: Columns, message: str) -> None:
+    path = table(tmp_path, [("gone.wav", "one")], columns)
+    with pytest.raises(DataError, match=message):
+        transcripts.read(path, asked)
+    with pytest.raises(DataError, match="a folder with such a"):
+        transcripts.read(tmp_path / "empty.wav", Columns())
+
+
+def test_transcripts_of_nothing_are_left_out(tmp_path: Path) -> None:
+    write(tmp_path / "a.wav", tone(300))
+    table(tmp_path, [("a.wav", "one"), ("a.wav", "…!"), ("a.wav", "\x07")])
+    domain = Transcripts(rate=8000, normalise="words")
+    rows, _ = domain.read(tmp_path)
+    rows, left_out = domain.prepare(rows, silent)
+    assert list(rows.column("text")) == ["one"]
+    assert "nothing is left of its transcript '…!' (domain.normalise 'words')" in [each.reason for each in left_out]
+
+
+def test_the_contract(tmp_path: Path) -> None:
+    fitted, rows = check_domain(Transcripts(rate=2000), spoken(tmp_path, 12))
+    assert fitted.alphabet == ("", "a", "b", "c", "d")
+    again, _ = check_domain(Transcripts(rate=2000, language_model="words", units="subwords"), tmp_path)
+    assert again.words and list(again.assets()) == [f"words-{again.words[:12]}.json"]
+    batch = fitted.collate([example for i in range(3) for example in fitted.transform(rows[i], None)])
+    assert batch["input"].shape[1] == 1 and batch["mask"].shape == batch["input"][:, 0].shape
+    assert batch["mask"].sum(1).tolist() == batch["size"].tolist() == [rows[i]["size"] for i in range(3)]
+
+
+def test_chunks_cover_the_recording() -> None:
+    domain = Transcripts(rate=1000, chunk=4.0, overlap=1.0)
+    for samples in (100, 4000, 4001, 9_999, 20_000):
+        row = {"id": "x", "samples": np.zeros(samples, np.int16)}
+        examples = domain.transform(row, None)
+        ends = [each["start"] + len(each["input"]) for each in examples]
+        assert examples[0]["start"] == 0 and ends[-1] == samples
+        for before, after in zip(ends, examples[1:], strict=False):
+            assert before - after["start"] == domain.overlap_samples
+        assert all(len(each["input"]) == domain.chunk_samples for each in examples[:-1])
+        # The last has more than what the one before has told already.
+        assert len(examples) == 1 or len(examples[-1]["input"]) > domain.overlap_samples
+
+
+def test_settings_that_contradict() -> None:
+    with pytest.raises(ConfigError, match="overlap"):
+        Transcripts(chunk=4, overlap=3)
+    with pytest.raises(ConfigError, match="noise_ratio"):
+        Transcripts(noise_ratio=(20.0, 10.0))
