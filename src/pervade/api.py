@@ -37,6 +37,7 @@ from pervade.progress import Screen
 from pervade.recipes.rl import for_steps
 from pervade.tasks.synthesise import Synthesise
 from pervade.training import Options
+from pervade.weights import voice
 
 # A name, a model's spec, a network itself, or a function of (inputs, outputs) that builds one.
 AnyModel: TypeAlias = str | Model | Module | Callable[[Mapping[str, Any], Mapping[str, int]], Module]
@@ -307,6 +308,15 @@ class Run:
         if not path.exists():
             raise CheckpointError(f"{self.path} was not evaluated yet; run `pervade evaluate {self.path}`")
         return files.read_json(path)
+
+
+def speak(name: str, texts: Sequence[str], out: str | Path | None = None, seed: int = 0) -> Iterator[dict[str, Any]]:
+    """Texts read aloud by a published model, hf:OWNER/NAME or hf:FOLDER: "samples" at "rate", or, where `out` names a
+    folder, "file" and "seconds" of what was written there. Raises as `weights.voice.load` does."""
+    found = voice.load(name.removeprefix("hf:"))
+    for number, text in enumerate(texts):
+        answer = {"samples": found.say(text, seed), "rate": found.rate}
+        yield {"input": text, **(player.written(answer, Path(out), f"{number + 1}-{text[:40]}") if out else answer)}
 
 
 def fit(

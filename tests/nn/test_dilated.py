@@ -65,10 +65,10 @@ def test_layers_by_their_formula() -> None:
         scale = torch.tensor([-0.5] * channels + [1.0] * channels, dtype=torch.float64)
         here, found = x.permute(1, 2, 0), []
         conditions = stack.condition(condition).repeat_interleave(3, 0).permute(1, 2, 0).chunk(4, 1)
-        for layer, held in zip(stack.layers, conditions, strict=True):
+        for layer, dilation, held in zip(stack.layers, stack.dilations, conditions, strict=True):
             weight = torch.stack([layer.before, layer.now], 2) * scale[:, None, None]
-            padded = F.pad(here, (layer.dilation, 0))
-            a, b = (F.conv1d(padded, weight, dilation=layer.dilation) + held * scale[:, None]).chunk(2, 1)
+            padded = F.pad(here, (dilation, 0))
+            a, b = (F.conv1d(padded, weight, dilation=dilation) + held * scale[:, None]).chunk(2, 1)
             z = a.tanh() * b.sigmoid()
             found.append(z)
             here = here if layer.out is None else here + F.conv1d(z, layer.out.weight[..., None])

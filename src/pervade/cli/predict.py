@@ -63,6 +63,12 @@ def predict(
 
     if as_json and as_csv:
         raise ConfigError("--json and --csv exclude each other; choose one")
+    if run.startswith("hf:"):
+        if out is None or not inputs:
+            raise ConfigError(f"{run} reads texts aloud: give them, and the folder for the wav files with -o FOLDER")
+        for row in api.speak(run, inputs, out, seed or 0):
+            typer.echo(json.dumps(row, ensure_ascii=False) if as_json else f"{row['input']}\t{row['file']}")
+        return
     loaded = api.load(run, runs)
     given: dict[str, Any] = {"length": length, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
     given |= {"repetition_penalty": repetition_penalty, "stop": stop or None}

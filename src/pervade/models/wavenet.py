@@ -92,7 +92,7 @@ class WaveNetwork(nn.Module):
             known = input.get(name)
             found = found + table(torch.zeros_like(input["codes"][:, 0]) if known is None else known)[:, None]
         if self.local is not None:
-            found = found + self.local(input["local"])
+            found = found + self.local(input["local"][:, :frames])
         return self.joined(found.expand(-1, frames, -1)).transpose(0, 1)
 
     def forward(self, input: Mapping[str, Tensor], mask: Tensor | None = None) -> Output:

@@ -122,9 +122,8 @@ def _layers(weights: Sequence[Tensor]) -> list[Layer]:
 class DilatedLayer(nn.Module):
     """The weights of one layer: V and W (2c, c), and U (c, c) unless it is the last, which hands nothing on."""
 
-    def __init__(self, channels: int, dilation: int, depth: int, last: bool) -> None:
+    def __init__(self, channels: int, depth: int, last: bool) -> None:
         super().__init__()
-        self.dilation = dilation
         self.now = nn.Parameter(torch.empty(2 * channels, channels))
         self.before = nn.Parameter(torch.empty(2 * channels, channels))
         self.out = None if last else nn.Linear(channels, channels, bias=False)
@@ -145,12 +144,10 @@ class DilatedStack(nn.Module):
     def __init__(self, channels: int, skip: int, dilations: Sequence[int], condition: int) -> None:
         super().__init__()
         self.dilations = tuple(dilations)
-        self.layers = nn.ModuleList(
-            DilatedLayer(channels, each, len(dilations), number == len(dilations))
-            for number, each in enumerate(dilations, start=1)
-        )
-        self.condition = nn.Linear(condition, len(dilations) * 2 * channels)
-        self.skip = nn.Linear(len(dilations) * channels, skip)
+        depth = len(self.dilations)
+        self.layers = nn.ModuleList(DilatedLayer(channels, depth, number == depth) for number in range(1, depth + 1))
+        self.condition = nn.Linear(condition, depth * 2 * channels)
+        self.skip = nn.Linear(depth * channels, skip)
 
     @property
     def receptive_field(self) -> int:

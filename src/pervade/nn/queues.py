@@ -31,7 +31,9 @@ class SoundSampling:
 
     temperature: Annotated[float, Field(ge=0, le=10)] = 0.8  # logits are divided by this; 0: always the likeliest
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0  # among the likeliest that together have this probability
-    length: Annotated[int, Field(ge=1)] | None = None  # samples; None: as many as the label's recordings mostly have
+    length: Annotated[int, Field(ge=1)] | None = (
+        None  # samples at most; None: as many as the label's recordings mostly have
+    )
     seed: Annotated[int, Field(ge=0)] = 0
 
 
@@ -47,7 +49,7 @@ class Queues:
         self.embedding = _array(network.embedding.weight)
         # The network's first half stands for -2 a, its second for b.
         scale = np.repeat(np.array([-0.5, 0.5], np.float32), channels)
-        self.dilations = [int(layer.dilation) for layer in layers]
+        self.dilations = stack.dilations
         self.gates = []
         for layer in layers:
             now, before = _array(layer.now).T * scale, _array(layer.before).T * scale
