@@ -32,7 +32,8 @@ import pervade
 from pervade.core import seed as seeds
 from pervade.data import sound_augment
 from pervade.engine import predict
-from pervade.metrics.transcription import errors_of
+from pervade.metrics.estimate import estimate
+from pervade.metrics.transcription import KINDS, transcription_metrics
 from pervade.models.sound_cnn import SoundCNN
 from pervade.progress import Silent
 from pervade.recipes import transcription
@@ -47,6 +48,7 @@ GAP = (0.0, 0.3)  # seconds between two
 NOISE = (10.0, 30.0)  # decibels that the noise lies below
 Voices = dict[str, dict[int, list[np.ndarray]]]  # the recordings of each speaker and digit
 
+COUNTED = [f"{unit}{what}" for unit in ("word", "character") for what in ("s", *(f"_{kind}" for kind in KINDS))]
 ASKED, AIM = 0.30, 0.15
 SETTINGS = [
     f"domain.rate={RATE}",
@@ -138,14 +140,15 @@ def main(arguments: argparse.Namespace) -> None:
         told = [line for line in (run.path / "log.jsonl").read_text().splitlines() if "decision" in line]
         print("\n".join(told[-2:]))
         columns = predict.read_columns(run.directory.predictions("last", "test"))
-        print("| speaker | sequences | word error rate |\n|---|---|---|")
-        groups, errors, words = np.asarray(columns["group"]), errors_of(columns, "word"), columns["words"]
-        for number, speaker in enumerate(sorted(held_out)):
-            of = groups == number
-            print(f"| {speaker} | {of.sum()} | {errors[of].sum() / words[of].sum():.1%} |")
-        metrics = found["metrics"]
-        shown = {name: f"{each['value']:.1%}" for name, each in metrics.items()}
-        print(f"| **both** | {len(groups)} | **{shown.pop('word_error_rate')}** |")
+        print("| speaker | sequences | words | word error rate | 95% interval, by sequence |\n|---|---|---|---|---|")
+        groups = np.asarray(columns["group"])
+        for number, speaker in enumerate([*sorted(held_out), "**both**"]):
+            rows = np.flatnonzero((groups == number) | (number == len(held_out)))
+            own = {name: np.asarray(columns[name])[rows] for name in COUNTED} | {"group": np.arange(len(rows))}
+            rate = estimate({"it": transcription_metrics()["word_error_rate"]}, own)["it"]
+            told = f"{rate.value:.1%} | {100 * rate.low:.1f} to {100 * rate.high:.1f}"
+            print(f"| {speaker} | {len(rows)} | {int(own['words'].sum()):,} | {told} |")
+        shown = {name: f"{each['value']:.1%}" for name, each in found["metrics"].items() if name != "word_error_rate"}
         print(shown, found["details"]["errors"]["word"])
         print(found["details"]["confusions"][:8])
         print(f"{trained:.0f} s of training, {total:.0f} s with the evaluation; asked: {ASKED:.0%}, aim {AIM:.0%}")
