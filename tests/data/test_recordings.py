@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from pervade.core.errors import ConfigError, DataError
 from pervade.core.types import Rows
 from pervade.data import folds, patterns, recordings, sound_files
 from pervade.domains.sound import Sound, looks_like_sound
-from tests.data.sounds import speakers, tone, write
+from tests.data.sounds import speakers, strongest, tone, write
 
 BOTH = {"label_pattern": "^(.+?)_", "group_pattern": "_(.+)_"}
 
@@ -186,6 +187,20 @@ def test_windows(tmp_path: Path) -> None:
     assert all(len(each["input"]) == 1000 for each in long)
     few = Sound(rate=1000, seconds=1.0, windows=2).transform({"id": "a", "samples": ramp}, None)
     assert [round(float(each["input"][0] * 32768)) for each in few] == [0, 1300]
+
+
+def test_views_at_three_speeds() -> None:
+    domain = Sound(rate=8000, seconds=1.0, views=3, speed=0.3)
+    wave = (32767 * tone(500, 0.9)).astype(np.int16)
+    views = [each["input"] for each in domain.transform({"id": "a", "samples": wave}, None)]
+    assert [len(each) for each in views] == [8000] * 3
+    found = [strongest(each, 8000) for each in views]
+    assert found == pytest.approx([500, 500 / 1.25, 500 * 1.25], rel=0.01)
+    alone = replace(domain, views=1).transform({"id": "a", "samples": wave}, None)
+    np.testing.assert_array_equal(views[0], alone[0]["input"])
+    assert len(replace(domain, speed=0.0).transform({"id": "a", "samples": wave}, None)) == 1
+    long = domain.transform({"id": "a", "samples": np.tile(wave, 3)}, None)
+    assert len(long) == 5 + 6 + 4
 
 
 def test_how_long_a_window_is_is_learnt(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from pervade.data.targets import Kind
 
 LONGEST = 5.0  # seconds that a window is learnt to have at most
 SHORTEST = 0.1
+FARTHEST = 0.85  # of the way from the usual speed to the most that training hears, where views stand
 NOISES = (0.0, 1.0, 1.5)  # falling with frequency as 1 / f to this power
 
 
@@ -39,6 +40,11 @@ class Sound(Domain):
     seconds: Annotated[float, Field(gt=0, le=60)] | None = None  # of a window; None: as long as 95 of 100 recordings of
     # the training split, 5 at most
     windows: Annotated[int, Field(ge=1)] = 20  # of one recording at most, evenly spaced, when it is judged
+    views: Literal[1, 3] = (
+        1  # 3: evaluation and prediction hear each recording slower and lower, and faster and higher,
+    )
+    # too, by most of `speed`, and average: a voice that nobody heard in training may be nearer to one that was. They
+    # take that many times as long, and training where it is not augmented
     augment: bool = True  # off: training hears what evaluation hears
     # What training changes of each recording, by amounts drawn anew; 0 leaves it as it is.
     speed: Annotated[float, Field(ge=0, le=1)] = 0.3  # at most so much faster and higher, and as much slower and lower
@@ -125,7 +131,7 @@ class Sound(Domain):
         """Input (t,) float32 in -1..1."""
         wave = recordings.wave(row, self.rate)
         if rng is None or not self.augment:
-            cuts = self._windows(wave)
+            cuts = [cut for view in self._views(wave) for cut in view]
         else:
             cuts = [self._augmented(wave, rng)]
         known: Example = {}
@@ -134,6 +140,16 @@ class Sound(Domain):
             known["target"] = targets.encode(self.target, row["target"], learnt, row["id"])
         return [{"input": cut, **known} for cut in cuts]
 
+    def _views(self, wave: np.ndarray) -> list[list[np.ndarray]]:
+        """The windows of each view; as many in all of them where one holds the whole recording."""
+        if self.views == 1 or not self.speed:
+            return [self._windows(wave)]
+        farthest = (1.0 + self.speed) ** FARTHEST
+        turned = [wave, sound_augment.speed(wave, 1 / farthest), sound_augment.speed(wave, farthest)]
+        if len(wave) <= self.length:
+            turned = [sound_augment.place(each, self.length) for each in turned]
+        return [self._windows(each) for each in turned]
+
     def _count(self, samples: int) -> int:
         """Windows that overlap by half in so many samples."""
         beyond = max(samples - self.length, 0)
@@ -141,15 +157,10 @@ class Sound(Domain):
 
     def _windows(self, wave: np.ndarray) -> list[np.ndarray]:
         if len(wave) <= self.length:
-            return [self._placed(wave, (self.length - len(wave)) // 2)]
+            return [sound_augment.place(wave, self.length)]
         number = min(self._count(len(wave)), self.windows)
         starts = np.linspace(0, len(wave) - self.length, number).round().astype(int)
         return [wave[start : start + self.length] for start in starts]
-
-    def _placed(self, wave: np.ndarray, start: int) -> np.ndarray:
-        whole = np.zeros(self.length, np.float32)
-        whole[start : start + len(wave)] = wave
-        return whole
 
     def _augmented(self, wave: np.ndarray, rng: Generator) -> np.ndarray:
         faster = (1.0 + self.speed) ** rng.uniform(-1.0, 1.0)

@@ -113,10 +113,11 @@ def scratch(model: Model | None = None, rate: int = RATES[1]) -> Recipe:
     Its parts were tried on spoken digits of four speakers, three to learn from (1,500 recordings, 14 passes) and one
     held out, each of two in turn (1,000 recordings, one seed). Every band at mean 0 and deviation 1: 72.2%; the level
     below the loudest instead 77.4%; with microphones drawn and all bands of a moment seen together 80.9%; with time and
-    bands bent, windows of 0.75 s for 1 s and batches of 32 for 64, 87.1%.
+    bands bent, windows of 0.75 s for 1 s and batches of 32 for 64, 87.1%. Judged at three speeds two voices that five
+    others had taught went from 92.6% and 90.2% to 96.2% and 91.2% (500 recordings each, 12 passes).
     """
     return Recipe(
-        domain=Sound(rate=rate),
+        domain=Sound(rate=rate, views=3),
         task=Classify(smoothing=0.1),
         model=model or SoundCNN(),
         optimizer=AdamW(lr=2e-3, weight_decay=0.05),
