@@ -3,13 +3,14 @@
     python benchmarks/connected_digits.py [--data ../shared/data/fsdd] [--time-limit 1740] [--held-out theo,yweweler]
 
 The network is the one that tells single digits apart (models/sound_cnn.py), asked of every moment: words so short need
-no more than the half second around it. A conformer of as many weights had not begun to write when this one made one
-mistake in five words. Its pieces are whole words, which byte-pair encoding makes of ten.
+no more than the half second around it. After some 500 steps its loss was 0.4 a word, and that of a conformer of 0.67
+million weights 2.6, still near where it began. Its pieces are whole words, which byte-pair encoding makes of ten.
 
 Sequences of 2 to 7 recordings of one speaker (free-spoken-digit-dataset) are joined with 0 to 300 ms of silence between
 them, and white noise is added 10 to 30 dB below the whole. The two speakers held out are in the 500 test sequences
-alone; everything is drawn from seed 0. Settings were chosen by holding out one of the four other speakers instead
-(`--held-out jackson --speakers george,jackson,lucas,nicolas`), which the test speakers had no part in.
+alone; everything is drawn from seed 0. The network was chosen by holding out one of the four other speakers instead
+(`--held-out jackson --speakers george,jackson,lucas,nicolas`), which the test speakers had no part in; batch size, rate,
+averaging and the pieces were set beforehand and not compared.
 """
 
 from __future__ import annotations
