@@ -203,6 +203,18 @@ def test_views_at_three_speeds() -> None:
     assert len(long) == 5 + 6 + 4
 
 
+def test_what_is_shorter_is_masked_where_that_is_asked_for() -> None:
+    domain = Sound(rate=1000, seconds=1.0, masked=True)
+    rows = [{"id": "a", "samples": np.full(count, 100, np.int16)} for count in (400, 1000, 1400)]
+    batch = domain.collate([each for row in rows for each in domain.transform(row, None)])
+    assert batch["input"].shape == (4, 1, 1000)
+    assert batch["mask"].sum(1).tolist() == [400, 1000, 1000, 1000]
+    assert (batch["input"][:, 0] != 0).equal(batch["mask"])
+    assert domain.inputs()["samples"] is None
+    heard = domain.transform(rows[0], np.random.default_rng(0))[0]["input"]
+    assert 400 / 1.3 - 2 <= len(heard) <= 400 * 1.3 + 2
+
+
 def test_how_long_a_window_is_is_learnt(tmp_path: Path) -> None:
     rows = Rows({"target": ["a", "b"] * 10, "seconds": [0.5] * 19 + [9.0]})
     assert Sound().fit(rows).seconds == pytest.approx(0.93, abs=0.02)

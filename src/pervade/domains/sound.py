@@ -39,6 +39,8 @@ class Sound(Domain):
     rate: Annotated[int, Field(ge=1000, le=48_000)] = 16_000  # samples a second that the model hears
     seconds: Annotated[float, Field(gt=0, le=60)] | None = None  # of a window; None: as long as 95 of 100 recordings of
     # the training split, 5 at most
+    masked: bool = False  # what is shorter than a window stays so, and a mask says what a batch is filled up with; off:
+    # silence fills the window, on both sides
     windows: Annotated[int, Field(ge=1)] = 20  # of one recording at most, evenly spaced, when it is judged
     views: Literal[1, 3] = (
         1  # 3: evaluation and prediction hear each recording slower and lower, and faster and higher,
@@ -107,8 +109,9 @@ class Sound(Domain):
         return replace(self, **vars(learnt), seconds=seconds)
 
     def inputs(self) -> dict[str, Json]:
-        """ "rate", and "samples", how many an input has; "pooled": features of the whole, not of every moment."""
-        return {"rate": self.rate, "samples": self.length, "pooled": True}
+        """ "rate", and "samples", how many an input has (None: any number); "pooled": features of the whole, not of
+        every moment."""
+        return {"rate": self.rate, "samples": None if self.masked else self.length, "pooled": True}
 
     def remarks(self, rows: Rows) -> list[str]:
         told = recordings.remarks(rows, self.rate)
@@ -147,7 +150,7 @@ class Sound(Domain):
         farthest = (1.0 + self.speed) ** FARTHEST
         turned = [wave, sound_augment.speed(wave, 1 / farthest), sound_augment.speed(wave, farthest)]
         if len(wave) <= self.length:
-            turned = [sound_augment.place(each, self.length) for each in turned]
+            turned = [self._placed(each) for each in turned]
         return [self._windows(each) for each in turned]
 
     def _count(self, samples: int) -> int:
@@ -157,10 +160,15 @@ class Sound(Domain):
 
     def _windows(self, wave: np.ndarray) -> list[np.ndarray]:
         if len(wave) <= self.length:
-            return [sound_augment.place(wave, self.length)]
+            return [self._placed(wave)]
         number = min(self._count(len(wave)), self.windows)
         starts = np.linspace(0, len(wave) - self.length, number).round().astype(int)
         return [wave[start : start + self.length] for start in starts]
+
+    def _placed(self, wave: np.ndarray, where: float = 0.5) -> np.ndarray:
+        """In a window, by `where` (0-1) of what is cut or added before it."""
+        length = min(self.length, len(wave)) if self.masked else self.length
+        return sound_augment.place(wave, length, where)
 
     def _augmented(self, wave: np.ndarray, rng: Generator) -> np.ndarray:
         faster = (1.0 + self.speed) ** rng.uniform(-1.0, 1.0)
@@ -175,16 +183,20 @@ class Sound(Domain):
         if self.equalise or self.tilt:
             wave = sound_augment.microphone(wave, self.equalise, self.tilt, self.rate, rng)
         power = float(np.square(wave).mean()) if len(wave) else 0.0
-        wave = sound_augment.place(wave, self.length, rng.uniform())
+        wave = self._placed(wave, rng.uniform())
         if rng.uniform() < self.noise:
             colour = NOISES[int(rng.integers(len(NOISES)))]
             wave = sound_augment.add_noise(wave, rng.uniform(*self.noise_ratio), colour, rng, power)
         return wave
 
     def collate(self, examples: Sequence[Example]) -> Batch:
-        """ "input" (n, 1, t) float32."""
-        stacked = np.stack([example["input"] for example in examples])
+        """ "input" (n, 1, t) float32; where `masked`, "mask" (n, t) bool: True at samples of the recording."""
+        waves = [example["input"] for example in examples]
+        lengths = torch.tensor([len(each) for each in waves])
+        stacked = np.stack([np.pad(each, (0, int(lengths.max()) - len(each))) for each in waves])
         batch: Batch = {"input": torch.from_numpy(stacked)[:, None]}
+        if self.masked:
+            batch["mask"] = torch.arange(stacked.shape[1])[None] < lengths[:, None]
         if "target" in examples[0]:
             batch["target"] = targets.stack(self.target, [example["target"] for example in examples])
         return batch

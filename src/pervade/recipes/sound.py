@@ -16,6 +16,7 @@ from pervade.core import download, registry
 from pervade.core.errors import ConfigError
 from pervade.core.protocols import Domain, EarlyStopping, Initializer, Model, Recipe
 from pervade.data import hub, listing, recordings, sound_files, tables
+from pervade.data.sources.by_length import ByLength
 from pervade.data.sources.dataset import Dataset
 from pervade.data.transcripts import Columns, looks_like_transcripts
 from pervade.domains.sound import Sound, looks_like_sound
@@ -159,7 +160,9 @@ def published(model: HuggingFace, init: Initializer | None = None) -> Recipe:
         init = Random(because=f"no pretrained ones are within reach: {why}")
     start = init or Pretrained()
     return replace(
-        scratch(model, model.rate or RATES[1]),
+        scratch(model),
+        domain=Sound(rate=model.rate or RATES[1], masked=True),
+        source=ByLength(),
         task=Classify(),
         optimizer=AdamW(lr=5e-5, weight_decay=0.01),
         schedule=Cosine(warm_up=0.1),
@@ -179,6 +182,7 @@ def tuned(recipe: Recipe, tuning: str) -> Recipe:
     return replace(
         recipe,
         domain=replace(recipe.domain, augment=False),  # type: ignore[type-var]
+        source=Dataset(),
         tuning=Freeze(),
         optimizer=AdamW(lr=1e-2, weight_decay=0.1),
         schedule=Cosine(warm_up=0.0),
