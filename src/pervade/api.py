@@ -310,10 +310,19 @@ class Run:
         return files.read_json(path)
 
 
-def speak(name: str, texts: Sequence[str], out: str | Path | None = None, seed: int = 0) -> Iterator[dict[str, Any]]:
+def speak(
+    name: str,
+    texts: Sequence[str],
+    out: str | Path | None = None,
+    seed: int = 0,
+    *,
+    vocoder: str | None = None,
+    speaker: str | Path | None = None,
+) -> Iterator[dict[str, Any]]:
     """Texts read aloud by a published model, hf:OWNER/NAME or hf:FOLDER: "samples" at "rate", or, where `out` names a
-    folder, "file" and "seconds" of what was written there. Raises as `weights.voice.load` does."""
-    found = voice.load(name.removeprefix("hf:"))
+    folder, "file" and "seconds" of what was written there. `vocoder` and `speaker`, and what it raises, as of
+    `weights.voice.load`."""
+    found = voice.load(name.removeprefix("hf:"), vocoder, speaker)
     for number, text in enumerate(texts):
         answer = {"samples": found.say(text, seed), "rate": found.rate}
         yield {"input": text, **(player.written(answer, Path(out), f"{number + 1}-{text[:40]}") if out else answer)}

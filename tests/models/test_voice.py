@@ -84,3 +84,10 @@ def test_refusals(folder: Path, tmp_path: Path) -> None:
     (other / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises((ConfigError, CheckpointError)):
         voice.load(str(other))
+
+
+def test_it_takes_no_vocoder(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="takes no --vocoder"):
+        voice.load(str(folder), "griffin-lim")
+    with pytest.raises(DataError, match="is empty"):
+        voice.load(str(folder)).say(" ")

@@ -52,6 +52,13 @@ def predict(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Making sounds: the folder that their wav files go to.")
     ] = None,
+    vocoder: Annotated[
+        str | None,
+        typer.Option(help="Reading aloud with SpeechT5: what makes sounds, hf:OWNER/NAME, hf:FOLDER or griffin-lim."),
+    ] = None,
+    speaker: Annotated[
+        Path | None, typer.Option(help="Reading aloud with SpeechT5: whose voice, an embedding, .npy or .safetensors.")
+    ] = None,
     checkpoint: CheckpointOption = None,
     device: DeviceOption = "auto",
     runs: RunsOption = Path("runs"),
@@ -66,9 +73,11 @@ def predict(
     if run.startswith("hf:"):
         if out is None or not inputs:
             raise ConfigError(f"{run} reads texts aloud: give them, and the folder for the wav files with -o FOLDER")
-        for row in api.speak(run, inputs, out, seed or 0):
+        for row in api.speak(run, inputs, out, seed or 0, vocoder=vocoder, speaker=speaker):
             typer.echo(json.dumps(row, ensure_ascii=False) if as_json else f"{row['input']}\t{row['file']}")
         return
+    if vocoder is not None or speaker is not None:
+        raise ConfigError("--vocoder and --speaker are for published models that read aloud, hf:OWNER/NAME")
     loaded = api.load(run, runs)
     given: dict[str, Any] = {"length": length, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
     given |= {"repetition_penalty": repetition_penalty, "stop": stop or None}

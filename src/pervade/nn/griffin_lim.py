@@ -20,7 +20,7 @@ NONNEGATIVE = 100  # steps of the search for frequencies that give the bands
 
 def griffin_lim(bands: Tensor, layer: LogMel, samples: int, steps: int = 60, seed: int = 0) -> Tensor:
     """Log power of mel bands (n, b, f), as the layer gives it without normalisation -> a sound (n, t)."""
-    magnitude = _frequencies(bands.double().exp(), layer.filters.double()).sqrt()
+    magnitude = spread(bands.double().exp(), layer.filters.double()).sqrt()
     return from_magnitude(magnitude, layer, samples, steps, seed)
 
 
@@ -45,9 +45,9 @@ def convergence(wave: Tensor, magnitude: Tensor, layer: LogMel) -> float:
     return float((made - magnitude).norm() / magnitude.norm())
 
 
-def _frequencies(power: Tensor, filters: Tensor) -> Tensor:
-    """Power of the bands (n, b, f) -> of the frequencies (n, size / 2 + 1, f), none negative: by multiplicative steps
-    (Lee & Seung 2001), which leave no such value."""
+def spread(power: Tensor, filters: Tensor) -> Tensor:
+    """Power, or amplitude, of the bands (n, b, f) -> of the frequencies (n, size / 2 + 1, f), none negative: by
+    multiplicative steps (Lee & Seung 2001), which leave no such value."""
     weights = filters.sum(0).clamp(min=1e-12)[:, None]
     found = (filters.t() @ (power / filters.sum(1).clamp(min=1e-12)[:, None])) / weights
     for _ in range(NONNEGATIVE):

@@ -16,7 +16,7 @@ from pervade.weights.checkpoint import Checkpoint
 # Of a tokenizer: tokenizer.json says it all, the others are what older models have.
 TOKENIZER = (
     *("tokenizer.json", "vocab.txt", "tokenizer_config.json", "special_tokens_map.json", "vocab.json"),
-    *("merges.txt", "sentencepiece.bpe.model", "spiece.model", "spm.model"),
+    *("merges.txt", "sentencepiece.bpe.model", "spiece.model", "spm.model", "spm_char.model", "added_tokens.json"),
     "chat_template.jinja",
 )
 GENERATION = "generation_config.json"  # of a model that writes: the tokens that end a text, among others
@@ -147,7 +147,7 @@ def preprocessor(folder: Path) -> dict[str, Any]:
 def _remedies(address: str, wanted: Sequence[str] | None) -> str:
     if wanted is None:
         return download.remedies(address)
-    return f"copy {address} into a folder and take --model hf:FOLDER, or set https_proxy, HF_ENDPOINT or HF_HOME"
+    return f"copy {address} into a folder and name it hf:FOLDER, or set https_proxy, HF_ENDPOINT or HF_HOME"
 
 
 def _needed(there: Sequence[str]) -> list[str]:
