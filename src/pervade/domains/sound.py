@@ -109,7 +109,7 @@ class Sound(Domain):
         many = [i for i, size in enumerate(rows.column("size")) if self._count(size) > self.windows]
         if many:
             told.append(
-                f"{len(many):,} recordings are so long that {self.windows} windows of {self.seconds:g} s, evenly "
+                f"{len(many):,} of {len(rows):,} recordings are so long that {self.windows} windows of {self.seconds:g} s, evenly "
                 "spaced, stand for them when they are judged; -o domain.windows takes more"
             )
         if "group" not in rows:
@@ -123,11 +123,11 @@ class Sound(Domain):
 
     def transform(self, row: dict[str, Any], rng: Generator | None) -> list[Example]:
         """Input (t,) float32 in -1..1."""
-        wave = recordings.wave(row, self.rate)
+        samples = recordings.samples(row, self.rate)
         if rng is None or not self.augment:
-            cuts = self._windows(wave)
+            cuts = self._windows(samples)
         else:
-            cuts = [self._augmented(wave, rng)]
+            cuts = [self._augmented(samples, rng)]
         known: Example = {}
         if "target" in row:
             learnt = targets.Learnt(self.labels, self.counts, self.rows, self.scale)
@@ -139,26 +139,26 @@ class Sound(Domain):
         beyond = max(samples - self.length, 0)
         return 1 + -(-beyond // max(self.length // 2, 1))
 
-    def _windows(self, wave: np.ndarray) -> list[np.ndarray]:
-        if len(wave) <= self.length:
-            return [self._placed(wave, (self.length - len(wave)) // 2)]
-        number = min(self._count(len(wave)), self.windows)
-        starts = np.linspace(0, len(wave) - self.length, number).round().astype(int)
-        return [wave[start : start + self.length] for start in starts]
+    def _windows(self, samples: np.ndarray) -> list[np.ndarray]:
+        if len(samples) <= self.length:
+            return [self._placed(recordings.scaled(samples), (self.length - len(samples)) // 2)]
+        number = min(self._count(len(samples)), self.windows)
+        starts = np.linspace(0, len(samples) - self.length, number).round().astype(int)
+        return [recordings.scaled(samples[start : start + self.length]) for start in starts]
 
     def _placed(self, wave: np.ndarray, start: int) -> np.ndarray:
         whole = np.zeros(self.length, np.float32)
         whole[start : start + len(wave)] = wave
         return whole
 
-    def _augmented(self, wave: np.ndarray, rng: Generator) -> np.ndarray:
+    def _augmented(self, samples: np.ndarray, rng: Generator) -> np.ndarray:
         faster = (1.0 + self.speed) ** rng.uniform(-1.0, 1.0)
         # No more than what is to fill the window is worked on, however long the recording.
-        beyond = len(wave) - math.ceil(self.length * faster)
+        beyond = len(samples) - math.ceil(self.length * faster)
         if beyond > 0:
             start = int(rng.integers(0, beyond + 1))
-            wave = wave[start : len(wave) - beyond + start]
-        wave = sound_augment.speed(wave, faster)
+            samples = samples[start : len(samples) - beyond + start]
+        wave = sound_augment.speed(recordings.scaled(samples), faster)
         if self.pitch:
             wave = sound_augment.pitch(wave, (1.0 + self.pitch) ** rng.uniform(-1.0, 1.0), self.rate)
         if self.equalise or self.tilt:
