@@ -91,6 +91,12 @@ def test_what_belongs_to_a_row_set_aside_is_in_no_fold() -> None:
     assert 0 not in [fold for name, fold in by_id.items() if name != "0"]
 
 
+def test_no_two_groups_share_a_folder() -> None:
+    plan = members.Plan("folds", 4, groups=("x", "x-3", "x?", "x!"))
+    names = plan.names(recipe())
+    assert names[:2] == ["x", "x-3"] and len(set(names)) == 4
+
+
 def test_too_few_to_divide() -> None:
     with pytest.raises(DataError, match="3 independent rows cannot be divided into 5 folds"):
         folds.assign(rows(["a", "b", "a"]), 5, seed=0)

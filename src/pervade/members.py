@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import count
 from typing import Any, Literal
 
 import numpy as np
@@ -65,7 +66,8 @@ def _folder_names(groups: Sequence[str]) -> list[str]:
     names: list[str] = []
     for group in groups:
         name = re.sub(r"[^\w.-]+", "-", group).strip(".-")[:60] or "group"
-        names.append(name if name not in names else f"{name}-{len(names) + 1}")
+        further = (f"{name}-{number}" for number in count(2))
+        names.append(name if name not in names else next(each for each in further if each not in names))
     return names
 
 

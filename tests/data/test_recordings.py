@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -140,6 +141,33 @@ def test_without_room_in_the_cache_the_same_samples(tmp_path: Path, monkeypatch:
     np.testing.assert_array_equal(domain.transform(row, None)[0]["input"], domain.transform(whole, None)[0]["input"])
 
 
+def test_what_is_to_be_predicted_is_not_all_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 256 files of three hours the samples are 90 GB."""
+    for number, frequency in enumerate((300, 500, 700)):
+        write(tmp_path / f"{number}.wav", tone(frequency, 1.0))
+    domain = Sound(rate=8000, seconds=0.5)
+    rows, _ = domain.read([tmp_path])
+    kept, _ = domain.prepare(rows, lambda done, total: None, keep=False)
+    monkeypatch.setattr(recordings, "MOST_HELD", 16_000)
+    some, _ = domain.prepare(rows, lambda done, total: None, keep=False)
+    assert [each is None for each in some.column("samples")] == [False, False, True]
+    assert list(some.column("size")) == list(kept.column("size"))
+    for one, other in zip(some, kept, strict=True):
+        for mine, theirs in zip(domain.transform(one, None), domain.transform(other, None), strict=True):
+            np.testing.assert_array_equal(mine["input"], theirs["input"])
+
+
+def test_a_long_recording_is_cut_before_it_is_scaled() -> None:
+    row = {"id": "long", "path": "", "target": "x", "samples": np.ones(20_000_000, np.int16)}
+    domain = Sound(rate=8000, seconds=0.5, labels=("x",))
+    tracemalloc.start()
+    for rng in (None, np.random.default_rng(0)):
+        domain.transform(row, rng)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 5_000_000
+
+
 def test_what_is_left_out_and_what_is_said(tmp_path: Path) -> None:
     folder = tmp_path / "said"
     write(folder / "x" / "silent.wav", np.zeros(4000))
@@ -157,7 +185,7 @@ def test_what_is_left_out_and_what_is_said(tmp_path: Path) -> None:
         "maybe overloaded",
         "x/loud.wav",
         "1 of 4 recordings have fewer than 8,000 samples a second (the fewest 1,000): nothing is in them above 500 Hz",
-        "1 recordings are so long that 10 windows of 1 s",
+        "1 of 4 recordings are so long that 10 windows of 1 s",
         "who or what was recorded is not known",
     ):
         assert words in said
@@ -200,7 +228,8 @@ def test_views_at_three_speeds() -> None:
     np.testing.assert_array_equal(views[0], alone[0]["input"])
     assert len(replace(domain, speed=0.0).transform({"id": "a", "samples": wave}, None)) == 1
     long = domain.transform({"id": "a", "samples": np.tile(wave, 3)}, None)
-    assert len(long) == 5 + 6 + 4
+    assert len(long) == 3 * 5
+    assert [len(each["input"]) for each in long] == [8000] * 15
 
 
 def test_what_is_shorter_is_masked_where_that_is_asked_for() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,6 +59,16 @@ def test_in_pieces_as_in_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     whole = decode(str(path), 16_000)
     monkeypatch.setattr(sound_files, "BLOCK", 5000)
     np.testing.assert_array_equal(decode(str(path), 16_000), whole)
+
+
+def test_a_long_file_is_not_copied_over_and_over(tmp_path: Path) -> None:
+    """Its samples as floats (4 bytes) and as what is kept (2), and no third time."""
+    write(tmp_path / "long.wav", tone(440, 600.0))
+    tracemalloc.start()
+    found = decode(str(tmp_path / "long.wav"), 8000)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(found) == 4_800_000 and most < 8 * len(found)
 
 
 def test_channels_are_averaged(tmp_path: Path) -> None:

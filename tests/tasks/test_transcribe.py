@@ -142,6 +142,32 @@ def test_chunks_give_what_the_whole_gives(overlap: float, beam: int) -> None:
     assert parts["row"].tolist() == list(range(7))
 
 
+def test_times_do_not_drift_from_chunk_to_chunk() -> None:
+    """16 s are no whole number of frames of 60 ms, so counting frames alone gains 20 ms a chunk."""
+    rate, seconds, wide = 8000, 16.0, 480
+    domain = Transcripts(rate=rate, alphabet=("", "a"), chunk=seconds, overlap=0.0)
+    size = domain.chunk_samples
+    frames, chunks = -(-size // wide), 30
+    pieces = np.ones((frames, 2), np.int64) * [0, 1]
+    log_prob = np.tile(np.log([0.9, 0.1]), (frames, 1))
+    log_prob[10] = log_prob[10, ::-1]  # one word in each chunk
+    table = {
+        "row": np.zeros(chunks, np.int64),
+        "part": np.arange(chunks),
+        "seconds": np.full(chunks, chunks * size / rate),
+        "start": np.arange(chunks) * size / rate,
+        "stride": np.full(chunks, stride(size, frames, rate)),
+        "kept": np.full(chunks, 2),
+        "pieces": [pieces.ravel().tolist()] * chunks,
+        "log_prob": [log_prob.ravel().tolist()] * chunks,
+        "weight": np.zeros(chunks),
+        "bonus": np.zeros(chunks),
+    }
+    begins = Transcribe().reduce(table, replace(domain, alphabet=("", " a")))["begins"][0]
+    expected = np.arange(chunks) * size / rate + 10 * wide / rate
+    assert len(begins) == chunks and np.abs(np.array(begins) - expected).max() < 0.02
+
+
 def test_stride() -> None:
     assert stride(320_000, 999, 16_000) == 0.02
     assert stride(RATE * 10, 250, RATE) == 0.04

@@ -18,6 +18,7 @@ from pervade.data import cache, embedded, listing, sound_files, tables
 from pervade.data.sound_files import FULL, SoundFault
 
 WHAT = "recording"
+MOST_HELD = 1 << 28  # samples that are held at once where nothing is cached, 540 MB
 HOLDING = ("audio", "sound", "recording", "wav")  # columns of bytes that are taken for recordings, not pictures
 FILE_COLUMNS = (
     "audio",
@@ -54,7 +55,7 @@ def prepare(
     sound_files.library()
     paths = [str(each) for each in rows.column("path")]
     if not keep:
-        return _finished(rows, [_tried(path, rate) for path in paths], None, rate)
+        return _finished(rows, _held(paths, rate), None, rate)
     total = 2 * len(rows)
     digests = cache.hash_files(paths, lambda done, _: progress(done, total))
     readable = [i for i, digest in enumerate(digests) if digest is not None]
@@ -87,7 +88,13 @@ def samples(row: dict[str, Any], rate: int) -> np.ndarray:
 
 def wave(row: dict[str, Any], rate: int) -> np.ndarray:
     """(t,) float32 in -1..1."""
-    found: np.ndarray = samples(row, rate).astype(np.float32) / (FULL + 1)
+    return scaled(samples(row, rate))
+
+
+def scaled(samples: np.ndarray) -> np.ndarray:
+    """The wave in -1..1 of 16-bit samples. Who needs a part of a long recording cuts it out first."""
+    found: np.ndarray = samples.astype(np.float32)
+    found /= FULL + 1
     return found
 
 
@@ -132,9 +139,21 @@ def _finished(rows: Rows, made: Sequence[Any], digests: Sequence[str] | None, ra
     }
     if digests is not None:
         columns["hash"] = [digests[i] for i in good]
-    if all(made[i] is not None for i in good):
+    if any(made[i] is not None for i in good):
         columns["samples"] = [made[i] for i in good]
     return rows.select(good).with_columns(**columns), left_out
+
+
+def _held(paths: Sequence[str], rate: int) -> list[np.ndarray | str | None]:
+    """Of each the samples, or why there are none; None for what is too much to hold at once and is decoded again when
+    its turn comes."""
+    found: list[np.ndarray | str | None] = []
+    held = 0
+    for path in paths:
+        made = _tried(path, rate)
+        held += 0 if isinstance(made, str) else len(made)
+        found.append(made if isinstance(made, str) or held <= MOST_HELD else None)
+    return found
 
 
 def _tried(path: str, rate: int) -> np.ndarray | str:

@@ -83,7 +83,7 @@ def decode(path: str, rate: int) -> np.ndarray:
                 raise SoundFault(
                     f"it has {file.samplerate:,} samples a second, and {RATES[0]:,} to {RATES[1]:,} are read"
                 )
-            return _sixteen_bit(_resampled(_blocks(file), file.samplerate, rate))
+            return _sixteen_bit(list(_resampled(_blocks(file), file.samplerate, rate)), rate)
     except SoundFault:
         raise
     except soundfile.LibsndfileError as error:
@@ -96,12 +96,12 @@ def decode(path: str, rate: int) -> np.ndarray:
 
 def silent(samples: np.ndarray) -> bool:
     """Whether nothing but at most the lowest bit is there."""
-    return bool(np.abs(samples.astype(np.int32)).max(initial=0) <= 1)
+    return bool(samples.max(initial=0) <= 1 and samples.min(initial=0) >= -1)
 
 
 def clipped(samples: np.ndarray) -> bool:
     """Whether a thousandth of the samples stands at the largest value and more, as where a recorder was overloaded."""
-    return bool((np.abs(samples.astype(np.int32)) >= CLIPPED * FULL).mean() >= MOST_CLIPPED)
+    return bool(((samples >= CLIPPED * FULL) | (samples <= -CLIPPED * FULL)).mean() >= MOST_CLIPPED)
 
 
 def _open(path: str) -> Any:
@@ -129,27 +129,31 @@ def _blocks(file: Any) -> Iterator[np.ndarray]:
         raise SoundFault(f"cut off: it promises {promised / rate:.2f} s, and {read / rate:.2f} s are there")
 
 
-def _resampled(blocks: Iterator[np.ndarray], rate: int, wanted: int) -> np.ndarray:
-    """(t,) float32."""
+def _resampled(blocks: Iterator[np.ndarray], rate: int, wanted: int) -> Iterator[np.ndarray]:
+    """(t,) float32, piece by piece."""
     if rate == wanted:
-        return np.concatenate(list(blocks))
+        yield from blocks
+        return
     import soxr
 
-    stream, found = soxr.ResampleStream(rate, wanted, 1, dtype="float32", quality="HQ"), []
+    stream = soxr.ResampleStream(rate, wanted, 1, dtype="float32", quality="HQ")
     for block in blocks:
-        found.append(stream.resample_chunk(np.ascontiguousarray(block)))
-    found.append(stream.resample_chunk(np.zeros(0, np.float32), last=True))
-    whole = np.concatenate(found)
+        yield stream.resample_chunk(np.ascontiguousarray(block))
+    yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
+def _sixteen_bit(pieces: list[np.ndarray], rate: int) -> np.ndarray:
+    """What goes beyond full scale is scaled down as a whole: samples of a float file may be of any size. The pieces are
+    taken one by one, since of three hours any copy more is 700 MB."""
+    whole = np.empty(sum(map(len, pieces)), np.int16)
     if not len(whole):
-        raise SoundFault(f"it is shorter than one sample at {wanted:,} samples a second")
+        raise SoundFault(f"it is shorter than one sample at {rate:,} samples a second")
+    peak = max(max(float(each.max(initial=0)), -float(each.min(initial=0))) for each in pieces)
+    place = 0
+    for piece in pieces:
+        whole[place : place + len(piece)] = np.rint(piece * (FULL / max(peak, 1.0)))
+        place += len(piece)
     return whole
-
-
-def _sixteen_bit(wave: np.ndarray) -> np.ndarray:
-    """What goes beyond full scale is scaled down as a whole: samples of a float file may be of any size."""
-    peak = float(np.abs(wave).max())
-    scaled = wave * (FULL / max(peak, 1.0))
-    return np.rint(scaled).astype(np.int16)
 
 
 def _require_whole(source: Any, size: int) -> None:

@@ -118,7 +118,7 @@ class Sound(Domain):
         many = [i for i, size in enumerate(rows.column("size")) if self._count(size) > self.windows]
         if many:
             told.append(
-                f"{len(many):,} recordings are so long that {self.windows} windows of {self.seconds:g} s, evenly "
+                f"{len(many):,} of {len(rows):,} recordings are so long that {self.windows} windows of {self.seconds:g} s, evenly "
                 "spaced, stand for them when they are judged; -o domain.windows takes more"
             )
         if "group" not in rows:
@@ -132,52 +132,50 @@ class Sound(Domain):
 
     def transform(self, row: dict[str, Any], rng: Generator | None) -> list[Example]:
         """Input (t,) float32 in -1..1."""
-        wave = recordings.wave(row, self.rate)
+        samples = recordings.samples(row, self.rate)
         if rng is None or not self.augment:
-            cuts = [cut for view in self._views(wave) for cut in view]
+            cuts = [cut for faster in self._speeds for cut in self._windows(samples, faster)]
         else:
-            cuts = [self._augmented(wave, rng)]
+            cuts = [self._augmented(samples, rng)]
         known: Example = {}
         if "target" in row:
             learnt = targets.Learnt(self.labels, self.counts, self.rows, self.scale)
             known["target"] = targets.encode(self.target, row["target"], learnt, row["id"])
         return [{"input": cut, **known} for cut in cuts]
 
-    def _views(self, wave: np.ndarray) -> list[list[np.ndarray]]:
-        """The windows of each view; as many in all of them where one holds the whole recording."""
-        if self.views == 1 or not self.speed:
-            return [self._windows(wave)]
+    @property
+    def _speeds(self) -> tuple[float, ...]:
+        """Of the views, as factors; the usual one first."""
         farthest = (1.0 + self.speed) ** FARTHEST
-        turned = [wave, sound_augment.speed(wave, 1 / farthest), sound_augment.speed(wave, farthest)]
-        if len(wave) <= self.length:
-            turned = [self._placed(each) for each in turned]
-        return [self._windows(each) for each in turned]
+        return (1.0, 1 / farthest, farthest) if self.views == 3 and self.speed else (1.0,)
 
     def _count(self, samples: int) -> int:
         """Windows that overlap by half in so many samples."""
         beyond = max(samples - self.length, 0)
         return 1 + -(-beyond // max(self.length // 2, 1))
 
-    def _windows(self, wave: np.ndarray) -> list[np.ndarray]:
-        if len(wave) <= self.length:
-            return [self._placed(wave)]
-        number = min(self._count(len(wave)), self.windows)
-        starts = np.linspace(0, len(wave) - self.length, number).round().astype(int)
-        return [wave[start : start + self.length] for start in starts]
+    def _windows(self, samples: np.ndarray, faster: float) -> list[np.ndarray]:
+        """One, where it holds the whole recording as it was; else several, each of what fills it at that speed."""
+        if len(samples) <= self.length:
+            return [self._placed(sound_augment.speed(recordings.scaled(samples), faster))]
+        span = min(math.ceil(self.length * faster), len(samples))
+        starts = np.linspace(0, len(samples) - span, min(self._count(len(samples)), self.windows)).round().astype(int)
+        cuts = [recordings.scaled(samples[start : start + span]) for start in starts]
+        return [self._placed(sound_augment.speed(cut, faster)) for cut in cuts]
 
     def _placed(self, wave: np.ndarray, where: float = 0.5) -> np.ndarray:
         """In a window, by `where` (0-1) of what is cut or added before it."""
         length = min(self.length, len(wave)) if self.masked else self.length
         return sound_augment.place(wave, length, where)
 
-    def _augmented(self, wave: np.ndarray, rng: Generator) -> np.ndarray:
+    def _augmented(self, samples: np.ndarray, rng: Generator) -> np.ndarray:
         faster = (1.0 + self.speed) ** rng.uniform(-1.0, 1.0)
         # No more than what is to fill the window is worked on, however long the recording.
-        beyond = len(wave) - math.ceil(self.length * faster)
+        beyond = len(samples) - math.ceil(self.length * faster)
         if beyond > 0:
             start = int(rng.integers(0, beyond + 1))
-            wave = wave[start : len(wave) - beyond + start]
-        wave = sound_augment.speed(wave, faster)
+            samples = samples[start : len(samples) - beyond + start]
+        wave = sound_augment.speed(recordings.scaled(samples), faster)
         if self.pitch:
             wave = sound_augment.pitch(wave, (1.0 + self.pitch) ** rng.uniform(-1.0, 1.0), self.rate)
         if self.equalise or self.tilt:

@@ -165,6 +165,8 @@ def beam_search(lattice: Lattice, beam: int, opinion: Opinion | None = None) -> 
                     states[text] = state, so_far + gained
         ranked = sorted(((_add(*scores) + (states[text][1] if opinion else 0.0), text) for text, scores in new.items()))
         front = {text: (new[text][0], new[text][1]) for _, text in ranked[-beam:]}
+        if opinion is not None:
+            states = {text: states[text] for text in front}  # all others would be kept for as long as the recording is
     found = []
     for text, scores in front.items():
         state, so_far = states[text] if opinion else (None, 0.0)

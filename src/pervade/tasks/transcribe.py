@@ -138,15 +138,15 @@ class Transcribe(Task):
         return asked and bool(np.isnan(np.asarray(table["weight"])).any())
 
     def _decoded(self, table: Table, places: Sequence[int], domain: Domain) -> dict[str, Any]:
-        lattice, step = _joined(table, places, domain)
+        lattice, begins, step = _joined(table, places, domain)
         weight = float(table["weight"][places[0]])
         opinion = self._opinion(domain, USUAL if math.isnan(weight) else weight, float(table["bonus"][places[0]]))
         said = ctc.spelt(lattice, self.beam, opinion)
         words = list(ctc.words(said, _alphabet(domain)))
         return {
             "text": alphabet.decode(_alphabet(domain), said.pieces),
-            "begins": [round(first * step, 3) for _, first, _, _ in words],
-            "ends": [round((last + 1) * step, 3) for _, _, last, _ in words],
+            "begins": [round(float(begins[first]), 3) for _, first, _, _ in words],
+            "ends": [round(float(begins[last]) + step, 3) for _, _, last, _ in words],
             "sure": [math.exp(each) for _, _, _, each in words],
             "confidence": _confidence(said, lattice),
             "lattice": lattice,
@@ -256,25 +256,29 @@ def _lattice(table: Mapping[str, Any], place: int) -> Lattice:
     return Lattice(pieces, log_prob)
 
 
-def _joined(table: Table, places: Sequence[int], domain: Domain) -> tuple[Lattice, float]:
-    """The frames of a recording out of its chunks, in order, and the seconds between two. Of chunks that overlap each
-    keeps what lies on its side of the overlap's middle."""
+def _joined(table: Table, places: Sequence[int], domain: Domain) -> tuple[Lattice, np.ndarray, float]:
+    """The frames of a recording out of its chunks, in order, when each begins, and the seconds between two. Of chunks
+    that overlap each keeps what lies on its side of the overlap's middle. Chunks need not hold whole frames, so time is
+    counted from each one's start: over hours it would be off by seconds."""
     step = float(table["stride"][places[0]])  # the first chunk is whole, which the last need not be
     if len(places) == 1:
-        return _lattice(table, places[0]), step
+        lattice = _lattice(table, places[0])
+        return lattice, np.arange(len(lattice)) * step, step
     half: float = domain.overlap_samples / domain.rate / 2  # type: ignore[attr-defined]
     starts = [float(table["start"][place]) for place in places]
-    kept = []
+    kept, begins = [], []
     for number, place in enumerate(places):
         lattice = _lattice(table, place)
-        middles = starts[number] + (np.arange(len(lattice)) + 0.5) * step
+        begin = starts[number] + np.arange(len(lattice)) * step
+        middles = begin + 0.5 * step
         inside = np.ones(len(lattice), bool)
         if number:
             inside &= middles >= starts[number] + half
         if number + 1 < len(places):
             inside &= middles < starts[number + 1] + half
         kept.append(Lattice(lattice.pieces[inside], lattice.log_prob[inside]))
-    return ctc.joined(kept), step
+        begins.append(begin[inside])
+    return ctc.joined(kept), np.concatenate(begins), step
 
 
 def _confidence(said: Said, lattice: Lattice) -> float:
