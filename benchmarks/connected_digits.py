@@ -9,8 +9,8 @@ million weights 2.6, still near where it began. Its pieces are whole words, whic
 Sequences of 2 to 7 recordings of one speaker (free-spoken-digit-dataset) are joined with 0 to 300 ms of silence between
 them, and white noise is added 10 to 30 dB below the whole. The two speakers held out are in the 500 test sequences
 alone; everything is drawn from seed 0. The network was chosen by holding out one of the four other speakers instead
-(`--held-out jackson --speakers george,jackson,lucas,nicolas`), which the test speakers had no part in; batch size, rate,
-averaging and the pieces were set beforehand and not compared.
+(`--held-out jackson --speakers george,jackson,lucas,nicolas`), which the test speakers had no part in; batch size,
+rate, averaging and the pieces were set beforehand and not compared.
 """
 
 from __future__ import annotations
