@@ -109,8 +109,8 @@ class Sound(Domain):
         many = [i for i, size in enumerate(rows.column("size")) if self._count(size) > self.windows]
         if many:
             told.append(
-                f"{len(many):,} of {len(rows):,} recordings are so long that {self.windows} windows of {self.seconds:g} s, evenly "
-                "spaced, stand for them when they are judged; -o domain.windows takes more"
+                f"{len(many):,} of {len(rows):,} recordings are so long that {self.windows} windows of "
+                f"{self.seconds:g} s, evenly spaced, stand for them when they are judged; -o domain.windows takes more"
             )
         if "group" not in rows:
             told.append(
