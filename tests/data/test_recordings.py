@@ -78,7 +78,7 @@ def test_patterns_that_say_nothing(tmp_path: Path) -> None:
     for pattern, words in (("(", "is no regular expression"), ("a", "has 0 groups"), ("(a)(b)", "has 2 groups")):
         with pytest.raises(ConfigError, match=words):
             Sound(label_pattern=pattern).read(folder)
-    with pytest.raises(DataError, match="its name does not fit --label-pattern"):
+    with pytest.raises(DataError, match="no name of a recording fits --label-pattern"):
         Sound(label_pattern=r"^(\d)_").read(folder)
     with pytest.raises(DataError, match="names a column of a table"):
         Sound(group_column="speaker").read(folder)

@@ -69,6 +69,14 @@ def test_every_sample_is_foretold_once(folder: Path, context: int) -> None:
     assert ignored == min(-(-context // 10) * 10, 300)
 
 
+def test_of_a_long_recording_the_beginning_is_measured(folder: Path) -> None:
+    domain, rows = fitted(folder, seconds=0.2, measured=0.5)
+    row = rows[7]  # 790 samples
+    asked = sum(int((each["target"] != IGNORED).sum()) for each in domain.transform(row, None))
+    assert asked == len(domain.plain_features(rows, rows).rows[7]) == 500
+    assert any("5 of 8 recordings the first 0.5 s alone are measured" in each for each in domain.remarks(rows))
+
+
 def test_training_takes_a_window_from_anywhere(folder: Path) -> None:
     domain, rows = fitted(folder, seconds=0.1, context=20)
     starts = set()

@@ -65,6 +65,6 @@ def folds_of(text: str | None) -> int | str | None:
 
     if text is None or text == "group":
         return text
-    if not text.isdecimal():
+    if not re.fullmatch(r"-?\d+", text):
         raise ConfigError(f"--folds {text!r} is neither a number nor 'group'; write for example 5")
     return int(text)

@@ -67,7 +67,13 @@ def read(
             "--group-pattern, which reads their names"
         )
     entries, left_out, unsorted = _folder(path, content.suffixes, wanted.label_pattern)
-    if unsorted and not entries and wanted.label_pattern is None:
+    if not entries and wanted.label_pattern is not None and left_out:
+        raise DataError(
+            f"{path}: no name of a {what} fits --label-pattern {wanted.label_pattern!r}; the first file left out is "
+            f"{left_out[0].source!r} ({left_out[0].reason}); what stands in brackets is the label: '^([^_]+)_' takes "
+            "what comes before the first underscore"
+        )
+    if unsorted and not entries:
         remedy = f"put the {what}s of each class into a folder with the class's name"
         if there:
             remedy += f", or give the table itself: {there[0]}"

@@ -181,9 +181,9 @@ def _as_bytes(made: np.ndarray | str) -> np.ndarray | str:
     return made if isinstance(made, str) else made.view(np.uint8).reshape(-1, 1, 2)
 
 
-def named(table: Path, file_column: str | None = None, most: int = 50) -> list[Path]:
-    """The recordings that the first rows of a table name, whether they are there or not; none where it cannot be read:
-    whoever reads it in earnest says why."""
+def named(table: Path, file_column: str | None = None, most: int | None = 50) -> list[Path]:
+    """The recordings that the first rows of a table name (None: all rows), whether they are there or not; none where it
+    cannot be read: whoever reads it in earnest says why."""
     content = contents(file_column)
     try:
         records = content.records(table)[:most]

@@ -58,7 +58,7 @@ def read(source: str | Path, columns: Columns) -> tuple[Rows, list[LeftOut]]:
     if not there and path.is_dir():
         entries, left_out = _of_chapters(path, columns)
     if path.is_dir():
-        left_out += _unnamed(path, entries, left_out)
+        left_out += _unnamed(path, entries, columns)
     elif not there:
         raise DataError(f"{path} is no table of recordings and transcripts; give {_wanted()}")
     return _finish(path, entries, left_out)
@@ -142,12 +142,12 @@ def _text_column(place: Path | str, records: list[Record], asked: str | None) ->
     return next((lower[each] for each in TEXT_COLUMNS if each in lower), None)
 
 
-def _unnamed(root: Path, entries: list[Record], left_out: list[LeftOut]) -> list[LeftOut]:
-    """Recordings of the folder that have no transcript."""
-    known = {Path(each["path"]).resolve() for each in entries}
-    told = " ".join(each.source for each in left_out)
+def _unnamed(root: Path, entries: list[Record], columns: Columns) -> list[LeftOut]:
+    """Recordings of the folder that no table names, nor LibriSpeech's transcripts."""
+    named = [each for table, _ in _tables(root) for each in recordings.named(table, columns.file, None)]
+    known = {Path(each["path"]).resolve() for each in entries} | {each.resolve() for each in named}
     files, _ = listing.walk(root, recordings.contents().suffixes)
-    alone = [each for each in files if each.resolve() not in known and each.name not in told]
+    alone = [each for each in files if each.resolve() not in known]
     return [LeftOut(each.relative_to(root).as_posix(), "no transcript names it") for each in alone]
 
 

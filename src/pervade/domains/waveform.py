@@ -40,6 +40,7 @@ SHORTEST = 0.05  # seconds that are made at least
 class Waveform(Domain):
     rate: Annotated[int, Field(ge=1000, le=48_000)] = 8000  # samples a second
     seconds: Annotated[float, Field(gt=0, le=60)] = 1.0  # that training takes of a recording at once, from anywhere
+    measured: Annotated[float, Field(gt=0)] = 60.0  # seconds of one recording, from its beginning, that are measured
     context: Annotated[int, Field(ge=0)] = (
         2048  # samples before a window that are heard and not asked for; no more than
     )
@@ -121,6 +122,12 @@ class Waveform(Domain):
 
     def remarks(self, rows: Rows) -> list[str]:
         told = recordings.remarks(rows, self.rate)
+        long = sum(size > self._most for size in rows.column("size"))
+        if long:
+            told.append(
+                f"of {long:,} of {len(rows):,} recordings the first {self.measured:g} s alone are measured; "
+                "-o domain.measured takes more"
+            )
         if not self.speakers:
             told.append("who speaks is not known, so voices are mixed; --group-pattern or --group-by says who")
         return told
@@ -129,7 +136,12 @@ class Waveform(Domain):
         """The codes themselves, for a compressor."""
         if "path" not in rows:
             return None
-        return PlainFeatures("codes", None, [self.codes(row) for row in rows])
+        return PlainFeatures("codes", None, [self.codes(row)[: self._most] for row in rows])
+
+    @property
+    def _most(self) -> int:
+        """Samples of one recording that are measured."""
+        return max(round(self.measured * self.rate), 1)
 
     # examples
 
@@ -145,7 +157,7 @@ class Waveform(Domain):
         if "hash" not in row:
             return [{**known, "length": len(codes), "local": local}]
         if rng is None:
-            return [{**each, **known} for each in self._windows(codes, local)]
+            return [{**each, **known} for each in self._windows(codes[: self._most], local)]
         if self.speakers and rng.random() < self.unknown:
             known["speaker"] = 0
         frames = max(-(-len(codes) // self.hop) - self._at_once // self.hop, 0)
