@@ -1,6 +1,6 @@
 """Finetuning Wav2Vec2 to write down speech against Hugging Face's Trainer: seconds of audio a second.
 
-    python benchmarks/sound_trainer.py [--data ../shared/data/read_speech] [--rounds 3] [--size small]  about 20 minutes
+    python benchmarks/sound_trainer.py [--data ../shared/data/read_speech] [--rounds 3] [--rows 32] [--size small]
 
 Both start from the same random weights (a folder as `save_pretrained` writes it) and learn to spell the same
 recordings by CTC, with the same batch size, passes, optimiser (AdamW, decay, clipping), schedule (warm-up and cosine),
@@ -42,6 +42,18 @@ SIZES: dict[str, dict[str, Any]] = {
 def rows(data: Path) -> list[tuple[Path, str]]:
     with (data / "metadata.csv").open(encoding="utf-8", newline="") as file:
         return [(data / row["file_name"], row["transcription"]) for row in csv.DictReader(file)]
+
+
+def some(data: Path, number: int, folder: Path) -> Path:
+    """A folder with the first rows alone, and links to their recordings."""
+    folder.mkdir()
+    with (folder / "metadata.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file_name", "transcription"])
+        for path, text in rows(data)[:number]:
+            (folder / path.name).symlink_to(path.resolve())
+            writer.writerow([path.name, text])
+    return folder
 
 
 def alphabet(data: Path) -> list[str]:
@@ -223,6 +235,7 @@ if __name__ == "__main__":
     parser.add_argument("--size", choices=SIZES, default="small")
     parser.add_argument("--norm", choices=("group", "layer"), default="group", help="group as wav2vec2-base has it")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rows", type=int, help="of the data, the first so many; all, unless given")
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--precisions", default="fp32,bf16")
     parser.add_argument("--precision", default="fp32", help=argparse.SUPPRESS)
@@ -240,4 +253,7 @@ if __name__ == "__main__":
             arguments.seed,
         )
     else:
-        main(arguments)
+        with tempfile.TemporaryDirectory() as here:
+            if arguments.rows:
+                arguments.data = some(arguments.data, arguments.rows, Path(here) / "some")
+            main(arguments)
