@@ -137,7 +137,7 @@ class TestRefusals:
             spec.decode("hf", Model).build(pictures(), {"logits": 2})
 
     def test_offline(self) -> None:
-        with pytest.raises(CheckpointError, match=r"PERVADE_OFFLINE=1 forbids downloads; copy .* --model hf:FOLDER"):
+        with pytest.raises(CheckpointError, match=r"PERVADE_OFFLINE=1 forbids downloads; copy .* name it hf:FOLDER"):
             spec.decode("hf:nobody/nothing-that-is-there", Model)
 
     def test_no_such_name_can_be(self) -> None:

@@ -236,7 +236,7 @@ def test_the_recipe_is_chosen_by_where_weights_come_from(folders: Path, texts: P
     bare.mkdir()
     (bare / "config.json").write_text((folders / "llama" / "config.json").read_text())
     assert "is not there" in language.recipe(f"hf:{bare}").init.because
-    with pytest.raises(CheckpointError, match=r"PERVADE_OFFLINE=1 forbids downloads; copy .* --model hf:FOLDER"):
+    with pytest.raises(CheckpointError, match=r"PERVADE_OFFLINE=1 forbids downloads; copy .* name it hf:FOLDER"):
         language.recipe("hf:nobody/nothing-that-is-there")
 
 
