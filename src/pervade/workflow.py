@@ -150,7 +150,6 @@ def read_data(run: RunDirectory, recipe: Recipe, options: Options, divide: Divid
     """Reads, splits (by the recipe, unless `divide` does) and writes data.json. Raises DataError."""
     source = files.read_json(run.environment)["source"]
     rows, left_out = recipe.domain.read(source)
-    recipe.task.examine(rows)
     with options.screen.bar("reading") as bar:
         rows, unreadable = recipe.domain.prepare(rows, bar)
     left_out = [*left_out, *unreadable]

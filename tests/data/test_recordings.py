@@ -181,9 +181,8 @@ def test_what_is_left_out_and_what_is_said(tmp_path: Path) -> None:
     assert [(each.source, each.reason) for each in left_out] == [("y/empty.wav", "the file is empty (0 bytes)")]
     said = "\n".join(domain.fit(rows).remarks(rows))
     for words in (
-        "silent: nothing can be heard in x/silent.wav of 4 recordings",
-        "maybe overloaded",
-        "x/loud.wav",
+        "1 of 4 recordings, the first x/silent.wav, silent: nothing can be heard in them",
+        "1 of 4 recordings, the first x/loud.wav, maybe overloaded",
         "1 of 4 recordings have fewer than 8,000 samples a second (the fewest 1,000): nothing is in them above 500 Hz",
         "1 of 4 recordings are so long that 10 windows of 1 s",
         "who or what was recorded is not known",
@@ -199,6 +198,15 @@ def test_nothing_that_can_be_read(tmp_path: Path) -> None:
         prepared(Sound(), tmp_path / "said")
     with pytest.raises(DataError, match="an empty name is no file"):
         Sound().read([""])
+
+
+def test_what_is_not_there_is_left_out_beside_others(tmp_path: Path) -> None:
+    there = write(tmp_path / "a.wav", tone(440))
+    rows, left_out = Sound().read([str(there), tmp_path / "gone.wav"])
+    assert list(rows.column("path")) == [str(there)]
+    assert [(each.source, each.reason) for each in left_out] == [(str(tmp_path / "gone.wav"), "it is not there")]
+    with pytest.raises(DataError, match=r"gone\.wav is not there; give recordings"):
+        Sound().read([tmp_path / "gone.wav"])
 
 
 # windows

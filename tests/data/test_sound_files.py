@@ -159,6 +159,11 @@ def test_silence_and_overload() -> None:
     assert [clipped(each) for each in (loud, usual)] == [True, False]
 
 
+def test_overload_is_heard_at_another_rate_too(tmp_path: Path) -> None:
+    loud = np.clip(4 * tone(440, 1.0, 44_100), -1, 1)
+    assert clipped(decode(str(write(tmp_path / "a.wav", loud, 44_100)), 16_000))
+
+
 def test_a_wav_to_listen_to(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     path.write_bytes(player.wav(tone(440), 8000))

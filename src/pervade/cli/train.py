@@ -20,8 +20,9 @@ def train(
         str,
         typer.Argument(
             metavar="DATA",
-            help="A folder of class folders, a table of files or texts, a parquet file with pictures inside, a folder "
-            "of text files to learn writing from, hf://OWNER/NAME, or gym://NAME, an environment to act in.",
+            help="A folder of class folders (pictures, recordings), a table of files or texts, or of recordings and "
+            "what is said in them, a parquet file with pictures inside, a folder of text files to learn writing from, "
+            "hf://OWNER/NAME, or gym://NAME, an environment to act in.",
         ),
     ],
     name: Annotated[str | None, typer.Option(help="Name of the run; unless given, made from data and model.")] = None,
@@ -43,7 +44,10 @@ def train(
         typer.Option(metavar="REGEX", help="What of a file's name says what belongs together (who speaks): '_(.+)_'."),
     ] = None,
     group_by: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Which column of a table says what belongs together.")
+        str | None,
+        typer.Option(
+            metavar="COLUMN", help="Which column of a table says what belongs together; group, speaker … are found."
+        ),
     ] = None,
     recipe: Annotated[
         Path | None, typer.Option(help="A recipe.yaml, such as another run's, instead of the model's own recipe.")

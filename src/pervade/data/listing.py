@@ -69,7 +69,7 @@ def read(
     entries, left_out, unsorted = _folder(path, content.suffixes, wanted.label_pattern)
     if not entries and wanted.label_pattern is not None and left_out:
         raise DataError(
-            f"{path}: no name of a {what} fits --label-pattern {wanted.label_pattern!r}; the first file left out is "
+            f"{path}: no name of a {what} fits --label-pattern '{wanted.label_pattern}'; the first file left out is "
             f"{left_out[0].source!r} ({left_out[0].reason}); what stands in brackets is the label: '^([^_]+)_' takes "
             "what comes before the first underscore"
         )
@@ -77,7 +77,7 @@ def read(
         remedy = f"put the {what}s of each class into a folder with the class's name"
         if there:
             remedy += f", or give the table itself: {there[0]}"
-        remedy += "; where their names say the class, --label-pattern '(\\w+)_' reads it"
+        remedy += "; or --label-pattern '^([^_]+)_', which takes from names what comes before the first underscore"
         raise DataError(f"{path} holds {unsorted} {what}{'s' * (unsorted > 1)} but no class folders; {remedy}")
     _as_asked(entries, wanted.target, path)
     if wanted.group_pattern is not None:
@@ -167,7 +167,7 @@ def _folder(
         entry: dict[str, Any] = {"id": "/".join(parts), "path": str(file)}
         label = None if label_pattern is None else patterns.found(label_pattern, entry["id"])
         if label_pattern is not None and label is None:
-            left_out.append(LeftOut(entry["id"], f"its name does not fit --label-pattern {label_pattern!r}"))
+            left_out.append(LeftOut(entry["id"], f"its name does not fit --label-pattern '{label_pattern}'"))
         elif label is not None and (not by_split or _split(parts[0])):
             entry["target"] = label
             entries.append(entry if not by_split else {**entry, "split": _split(parts[0])})
@@ -186,9 +186,10 @@ def _folder(
 
 
 def files(sources: Sequence[str | Path], suffixes: Collection[str], what: str) -> tuple[list[str], list[LeftOut]]:
-    """What `predict` is given: files as they are named, and of folders those with one of the suffixes. Raises DataError
-    where one is not there, or there is none."""
+    """What `predict` is given: files as they are named, and of folders those with one of the suffixes. One that is not
+    there is left out. Raises DataError where there is none."""
     found: list[Path] = []
+    missing: list[str] = []
     left_out: list[LeftOut] = []
     if "" in sources:  # which `Path` takes for the current folder, and nobody meant
         raise DataError(f"an empty name is no file; give {what}s or folders of {what}s")
@@ -200,7 +201,10 @@ def files(sources: Sequence[str | Path], suffixes: Collection[str], what: str) -
         elif os.path.isfile(source):  # noqa: PTH113
             found.append(source)
         else:
-            raise DataError(f"{shown(source)} is not there; give {what}s or folders of {what}s")
+            left_out.append(LeftOut(shown(source), "it is not there"))
+            missing.append(shown(source))
+    if not found and missing:
+        raise DataError(f"{missing[0]} is not there; give {what}s or folders of {what}s")
     if not found:
         reason = f" (the first file left out, {left_out[0].source}: {left_out[0].reason})" if left_out else ""
         names = ", ".join(shown(Path(each)) for each in sources)

@@ -56,7 +56,7 @@ def decoder() -> str:
     soundfile = library()
     import soxr
 
-    return f"1, libsndfile {soundfile.__libsndfile_version__}, soxr {soxr.__version__}"
+    return f"2, libsndfile {soundfile.__libsndfile_version__}, soxr {soxr.__version__}"
 
 
 def header(path: str) -> Header | None:
@@ -83,7 +83,9 @@ def decode(path: str, rate: int) -> np.ndarray:
                 raise SoundFault(
                     f"it has {file.samplerate:,} samples a second, and {RATES[0]:,} to {RATES[1]:,} are read"
                 )
-            return _sixteen_bit(list(_resampled(_blocks(file), file.samplerate, rate)), rate)
+            peaks: list[float] = []
+            pieces = list(_resampled(_blocks(file, peaks), file.samplerate, rate))
+            return _sixteen_bit(pieces, max(peaks), rate)
     except SoundFault:
         raise
     except soundfile.LibsndfileError as error:
@@ -108,8 +110,9 @@ def _open(path: str) -> Any:
     return path if embedded.place(path) is None else io.BytesIO(embedded.read(path))
 
 
-def _blocks(file: Any) -> Iterator[np.ndarray]:
-    """One channel (t,) float32, piece by piece. Raises SoundFault at what is no number, or less than was promised."""
+def _blocks(file: Any, peaks: list[float]) -> Iterator[np.ndarray]:
+    """One channel (t,) float32, piece by piece; how loud each is goes into `peaks`. Raises SoundFault at what is no
+    number, or less than was promised."""
     promised, read = file.frames, 0
     at_once = max(BLOCK // file.channels, 1)
     while True:
@@ -120,6 +123,7 @@ def _blocks(file: Any) -> Iterator[np.ndarray]:
             where = (read + int(np.flatnonzero(~np.isfinite(block).all(1))[0])) / file.samplerate
             raise SoundFault(f"it holds samples that are no numbers (NaN or infinite), the first at {where:.2f} s")
         read += len(block)
+        peaks.append(float(max(block.max(), -block.min())))
         yield block.mean(1) if file.channels > 1 else block[:, 0]
     if read == 0:
         raise SoundFault("it holds no sound (0 samples)")
@@ -142,16 +146,16 @@ def _resampled(blocks: Iterator[np.ndarray], rate: int, wanted: int) -> Iterator
     yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
-def _sixteen_bit(pieces: list[np.ndarray], rate: int) -> np.ndarray:
-    """What goes beyond full scale is scaled down as a whole: samples of a float file may be of any size. The pieces are
+def _sixteen_bit(pieces: list[np.ndarray], peak: float, rate: int) -> np.ndarray:
+    """What goes beyond full scale in the file (`peak`) is scaled down as a whole: samples of a float file may be of any
+    size. What another rate alone puts beyond it is cut off, so that what was overloaded can be told. The pieces are
     taken one by one, since of three hours any copy more is 700 MB."""
     whole = np.empty(sum(map(len, pieces)), np.int16)
     if not len(whole):
         raise SoundFault(f"it is shorter than one sample at {rate:,} samples a second")
-    peak = max(max(float(each.max(initial=0)), -float(each.min(initial=0))) for each in pieces)
     place = 0
     for piece in pieces:
-        whole[place : place + len(piece)] = np.rint(piece * (FULL / max(peak, 1.0)))
+        whole[place : place + len(piece)] = np.rint(np.clip(piece * (FULL / max(peak, 1.0)), -FULL, FULL))
         place += len(piece)
     return whole
 

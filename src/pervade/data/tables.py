@@ -30,7 +30,7 @@ MORE_COLUMNS: dict[Kind, tuple[str, ...]] = {
 }
 SPLIT_COLUMNS = ("split", "subset", "fold")
 GROUP_COLUMNS = ("group", "subject", "patient", "person", "speaker")
-UNGROUPED = "its name does not fit --group-pattern {!r}, so who or what it belongs to is not known"
+UNGROUPED = "its name does not fit --group-pattern '{}', so who or what it belongs to is not known"
 LONGEST_NAME = 200  # characters of a value that are shown in a message
 
 

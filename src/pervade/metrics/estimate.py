@@ -33,6 +33,10 @@ WORK_LIMIT = 10_000_000_000
 # Below this an end of a 95% interval rests on fewer than five resamples.
 FEWEST_RESAMPLES = 200
 
+# With fewer groups than this their resamples vary less than new groups would (Cameron, Gelbach & Miller 2008,
+# "Bootstrap-based improvements for inference with clustered errors").
+FEW_GROUPS = 10
+
 
 UNIT = (0.0, 1.0)  # bounds of shares, areas and means of them
 
@@ -111,7 +115,9 @@ def estimate(
     if alone:
         columns = {**columns, "group": np.arange(num_rows)}
     independent = alone or num_groups == num_rows
-    within = ", within the one group that there is: another may differ" if alone else ""
+    few = 1 < num_groups < FEW_GROUPS and not independent
+    within = f", of {num_groups} groups only, so likely too narrow" if few else ""
+    within = ", within the one group that there is: another may differ" if alone else within
     values = measure(metrics, columns)(np.ones(num_rows))
 
     proportions = {name: metric.trials(columns) for name, metric in metrics.items() if metric.trials}

@@ -27,7 +27,7 @@ TEMPLATE = """\
 {% for row in rows %}
 <tr><th>{{ row.name|title_of }}</th><td class="number">{{ row.mean }}</td><td class="number">{{ row.deviation }}</td>
 <td class="number">{{ row.low }}</td><td class="number">{{ row.high }}</td>
-<td>{{ row.interval }} <small class="block">{{ row.method }}</small></td></tr>
+<td>{{ row.together }}{{ row.interval }} <small class="block">{{ row.method }}</small></td></tr>
 {% endfor %}
 </tbody></table></div>
 <p class="note">Each has its own page: {% for name in names %}
@@ -110,6 +110,8 @@ def _what(found: dict[str, Any], record: Record) -> str:
 def _row(name: str, each: dict[str, Any]) -> dict[str, Any]:
     values = [own["value"] for own in each["members"].values()]
     interval = wording.interval(Figure.of(name, each)) if None not in (each["low"], each["high"]) else "none"
+    # Of folds the interval is that of all predictions together, whose figure need not be the mean.
+    together = "" if each["value"] in (None, each["mean"]) else f"{wording.value(name, each['value'])} together, "
     return {
         "name": name,
         "mean": wording.value(name, each["mean"]),
@@ -117,6 +119,7 @@ def _row(name: str, each: dict[str, Any]) -> dict[str, Any]:
         "low": wording.value(name, min(values)),
         "high": wording.value(name, max(values)),
         "interval": interval,
+        "together": together,
         "method": each.get("method", ""),
     }
 
