@@ -118,3 +118,13 @@ def test_same_bytes_never_in_two_splits(pervade, photos: Path, workplace: Path) 
     for digest, split in zip(stored["columns"]["hash"], stored["columns"]["split"], strict=True):
         splits.setdefault(digest, set()).add(split)
     assert all(len(each) == 1 for each in splits.values())
+
+
+def test_a_class_of_which_nothing_can_be_read(pervade, photos: Path, workplace: Path) -> None:
+    """It is no class, and the others are learnt."""
+    (photos / "owl").mkdir()
+    (photos / "owl" / "empty.jpg").write_bytes(b"")
+    assert pervade("train", photos, *SMALL, "--name", "one").status == 0
+    stored = json.loads((workplace / "runs" / "one" / "data.json").read_text())
+    assert stored["left_out"] == [{"source": "owl/empty.jpg", "reason": "the file is empty (0 bytes)"}]
+    assert set(stored["columns"]["target"]) == {"cat", "dog"}
