@@ -196,9 +196,9 @@ def test_a_class_without_rows_is_missing_with_a_reason():
     assert found["recall[fox]"].n == 0
 
 
-def test_dependent_rows_take_the_bootstrap_for_proportions_too():
+def test_dependent_rows_take_no_wilson():
     found = estimate(classification_metrics(["cat", "dog", "fox"]), by_hand(np.arange(10) // 2))
-    assert found["accuracy"].method == ("bootstrap of 1,000 resamples by group, of 5 groups only, so likely too narrow")
+    assert found["accuracy"].method == "jackknife over 5 groups, with Student's t"
     assert found["recall[cat]"].n == 6
 
 

@@ -80,6 +80,46 @@ def test_by_group_is_wider_where_rows_repeat_each_other():
     assert (by_group.high - by_group.low) / (by_row.high - by_row.low) == pytest.approx(2, rel=0.15)
 
 
+@pytest.mark.parametrize("groups", [3, 6, 9])
+def test_few_groups_cover_as_often_as_promised(groups):
+    """Speakers who differ, 40 recordings each: what a resampling of three would hold in 3 of 4 cases."""
+    generator = np.random.default_rng(groups)
+    covered = 0
+    for trial in range(200):
+        shares = np.clip(generator.normal(0.8, 0.06, groups), 0, 1)
+        right = (generator.random((groups, 40)) < shares[:, None]).ravel()
+        found = estimate({"it": ACCURACY}, file_of(right, np.repeat(np.arange(groups), 40)), seed=trial)["it"]
+        covered += found.low <= 0.8 <= found.high
+    assert found.method == f"jackknife over {groups} groups, with Student's t"
+    assert 180 <= covered <= 199
+
+
+def test_of_few_groups_what_one_alone_defines_has_no_interval():
+    """Of class b there are rows of one group only: without it nobody knows."""
+    target = np.array([0, 0, 0, 0, 1, 1])
+    columns = {
+        "group": np.array([0, 0, 1, 1, 2, 2]),
+        "target": target,
+        "prediction": target,
+        "probabilities": np.eye(2)[target],
+    }
+    found = estimate(classification_metrics(["a", "b"]), columns)
+    assert found["recall[b]"].value == 1
+    assert found["recall[b]"].why == "it is not defined without one of the 3 groups: no row is of class 'b'"
+    assert found["accuracy"].why == "every group gives the same value, so it cannot be told how sure it is"
+
+
+def test_of_few_groups_no_interval_leaves_its_bounds():
+    columns = {
+        "group": np.arange(30) // 10,
+        "target": (np.arange(30) != 19).astype(int),
+        "prediction": np.ones(30, int),
+        "probabilities": np.tile([0.3, 0.7], (30, 1)),
+    }
+    found = estimate(classification_metrics(["a", "b"]), columns)["accuracy"]
+    assert found.low < found.value < found.high == 1.0
+
+
 def test_same_seed_same_estimates_whatever_the_order_of_the_rows():
     columns = classified(80, 3)
     metrics = classification_metrics(["a", "b", "c"])
@@ -129,12 +169,27 @@ def test_large_files_get_fewer_resamples_and_say_so(monkeypatch):
     assert affordable(50, 10**9, 100) == 50
 
 
-def test_of_one_group_the_interval_speaks_of_that_group_alone():
+@pytest.mark.parametrize(
+    ("groups", "within"), [(1, "within the one group that there is"), (2, "within the two groups that there are")]
+)
+def test_of_one_group_or_two_the_interval_speaks_of_these_alone(groups, within):
     right = np.arange(40) % 4 > 0
-    found = estimate({"it": MEAN}, file_of(right, np.zeros(40)))["it"]
+    found = estimate({"it": MEAN}, file_of(right, np.arange(40) % groups))["it"]
     own = estimate({"it": MEAN}, file_of(right))["it"]
     assert (found.value, found.low, found.high) == (own.value, own.low, own.high)
-    assert found.method == f"{own.method}, within the one group that there is: another may differ"
+    assert found.method == f"{own.method}, {within}: another may differ"
+
+
+def test_metrics_that_read_the_groups_see_them_where_there_are_two():
+    """People who are told apart, say."""
+    seen = []
+
+    def family(columns):
+        seen.append(len(np.unique(columns["group"])))
+        return lambda weight: {"it": weight.mean()}
+
+    estimate({"it": Metric(Shared(family, "it"))}, file_of(np.arange(40) % 4 > 0, np.arange(40) % 2))
+    assert set(seen) == {2}
 
 
 def test_one_row_has_a_value_but_no_interval():

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pervade.metrics.interval import percentiles, resample, wilson
+from pervade.metrics.interval import jackknife, percentiles, resample, student, wilson, without_each
 
 
 @pytest.mark.parametrize(
@@ -72,3 +72,11 @@ def test_resample_is_the_same_for_the_same_seed_alone():
 
 def test_percentiles_keep_the_middle():
     assert percentiles(np.arange(1001.0), 0.95) == pytest.approx((25, 975))
+
+
+def test_the_jackknife_of_a_mean_is_students_interval_of_the_groups_means():
+    values, group = np.arange(12.0) ** 2, np.arange(12) // 3
+    without = np.array([weight @ values / weight.sum() for weight in without_each(group)])
+    means = values.reshape(4, 3).mean(1)
+    assert jackknife(values.mean(), without) == pytest.approx(student(means))
+    assert jackknife(1.0, without[:1]) == pytest.approx((math.nan, math.nan), nan_ok=True)

@@ -91,6 +91,31 @@ def test_grouped_rows_have_no_mcnemar_and_wider_intervals():
     assert by_group["it"].p > by_row["it"].p
 
 
+def test_of_few_groups_false_alarms_are_as_rare_as_promised():
+    """Six speakers, each of whom suits one of the two models."""
+    generator = np.random.default_rng(0)
+    alarms, group = 0, np.repeat(np.arange(6), 20)
+    for _ in range(300):
+        favour = np.repeat(generator.normal(size=6), 20)
+        files = [file_of(group, error=generator.normal(size=120) + sign * favour) for sign in (-1, 1)]
+        (found,) = differences({"it": ERROR}, files)
+        alarms += found["it"].shown
+        it = found["it"]
+        assert (it.p < 0.05) == (it.low > 0 or it.high < 0)
+    assert it.method == "paired jackknife over 6 groups, with Student's t"
+    assert 4 <= alarms <= 27  # 15 expected, standard deviation 3.8
+
+
+def test_few_groups_against_students_test_of_their_means():
+    generator = np.random.default_rng(1)
+    errors = generator.normal(size=(2, 60)) + np.array([[0.0], [0.5]])
+    files = [file_of(np.repeat(np.arange(5), 12), error=each) for each in errors]
+    (found,) = differences({"it": ERROR}, files)
+    tested = stats.ttest_1samp((errors[1] - errors[0]).reshape(5, 12).mean(1), 0)
+    assert found["it"].p == pytest.approx(tested.pvalue)
+    assert (found["it"].low, found["it"].high) == pytest.approx(tuple(tested.confidence_interval()))
+
+
 def test_false_alarms_are_as_rare_as_promised():
     generator = np.random.default_rng(0)
     alarms = 0

@@ -58,4 +58,4 @@ def test_figures_are_means_over_rows_with_intervals() -> None:
     assert found["f1"].value == pytest.approx((1 + 2 / 3 + 1 + 0) / 4)
     assert found["f1[answerable]"].value == pytest.approx(5 / 6)
     assert found["f1[unanswerable]"].value == 0.5
-    assert "by group" in found["exact_match"].method
+    assert "within the two groups" in found["exact_match"].method

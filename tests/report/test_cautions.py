@@ -66,6 +66,19 @@ def test_overconfident(record: Record) -> None:
     assert "97.0% sure, and it was right on 80.0% (71.1 to 86.7%, n = 100)" in said
 
 
+def test_a_class_that_is_never_answered(record: Record) -> None:
+    assert cautions.never_answered(record) is None
+    none, nan = {"low": None, "high": None}, None
+    figures = {
+        "precision[b]": Figure("precision[b]", nan, **none, n=0),
+        "recall[b]": Figure("recall[b]", 0.0, 0.0, 0.6, 3),
+        "precision[c]": Figure("precision[c]", nan, **none, n=0),
+        "recall[c]": Figure("recall[c]", nan, **none, n=0),  # not among the measured rows either
+    }
+    said = cautions.never_answered(with_result(record, figures=figures))
+    assert said == "It never answered “b”: 3 pictures of the measured are of that class, and none was recognised."
+
+
 def test_weakest_class(record: Record) -> None:
     assert record.main is not None
     weak = {"recall[b]": Figure("recall[b]", 0.2, 0.1, 0.3, 50), "recall[a]": Figure("recall[a]", 0.9, 0.8, 1.0, 50)}

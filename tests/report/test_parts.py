@@ -43,13 +43,20 @@ def test_the_matrix_is_a_table_a_picture_or_a_list(run: RunDirectory, classes: i
 
 
 @pytest.mark.parametrize(
-    ("confidence", "kind"), [(0.95, "over-confident"), (0.80, "believable"), (0.60, "under-confident")]
+    ("count", "confidence", "kind"),
+    [
+        (100, 0.95, "over-confident"),
+        (100, 0.80, "believable"),
+        (100, 0.60, "under-confident"),
+        (10, 0.80, "undecided"),
+        (10, 0.99, "over-confident"),
+    ],
 )
 def test_confidence_is_judged_by_the_interval_of_what_was_right(
-    run: RunDirectory, confidence: float, kind: str
+    run: RunDirectory, count: int, confidence: float, kind: str
 ) -> None:
-    # Wilson of 80 in 100 is 71.1 to 86.7%.
-    bar = {"count": 100, "confidence": confidence, "accuracy": 0.8, "accuracy_low": 0.711, "accuracy_high": 0.867}
+    # Wilson of 80 in 100 is 71.1 to 86.7%, of 8 in 10 49.0 to 94.3%.
+    bar = {"count": count, "confidence": confidence, "accuracy": 0.8, "accuracy_low": 0.711, "accuracy_high": 0.867}
     main = read(run).main
     assert main is not None
     judgement = calibration.judge(replace(main, details={"reliability": [bar, {"count": 0}]}))

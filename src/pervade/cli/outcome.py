@@ -92,7 +92,7 @@ def _show_members(result: dict[str, Any], most: int) -> None:
 
 def _sentence(result: dict[str, Any]) -> str:
     """The headline with its interval, beside the baseline; empty where no figure is defined."""
-    from pervade.metrics.baseline import beats_baseline, falls_behind, headline
+    from pervade.metrics.baseline import beats_baseline, falls_behind, headline, never_answered
     from pervade.report import wording
 
     name = headline(result)
@@ -103,15 +103,17 @@ def _sentence(result: dict[str, Any]) -> str:
     text = f"{'right on' if is_accuracy else name.replace('_', ' ')} {wording.value(name, own['value'])}"
     if own["low"] is not None:
         text += f" ({wording.value(name, own['low'])} to {wording.value(name, own['high'])})"
+    never = wording.join([wording.quoted(label) for label in never_answered(result)], most=5)
+    never = f"\nnever answered, though among these rows: {never}" if never else ""
     other = (baseline.get("metrics") or {}).get(name)
     if other is None or other["value"] is None:
-        return text
+        return text + never
     text += f", {baseline['name']} would {'be on' if is_accuracy else 'reach'} {wording.value(name, other['value'])}"
     guessing = is_accuracy and "differences" not in baseline
     unproven = f": NOT shown to be better than {'guessing' if guessing else 'that'}"
     if falls_behind(result):
         unproven = ": WORSE than that"
-    return text + ("" if beats_baseline(result) in (True, None) else unproven)
+    return text + ("" if beats_baseline(result) in (True, None) else unproven) + never
 
 
 def _number(value: float | None) -> str:

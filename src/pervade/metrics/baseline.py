@@ -49,5 +49,17 @@ def falls_behind(result: Mapping[str, Any]) -> bool:
     return bool(apart["high"] < 0 if higher else apart["low"] > 0)
 
 
+def never_answered(result: Mapping[str, Any]) -> dict[str, int]:
+    """Classes that are among the measured rows, with the number of these, and that no row was called."""
+    figures: Mapping[str, Any] = result["metrics"]
+    found: dict[str, int] = {}
+    for name, each in figures.items():
+        if name.startswith("precision[") and not each["n"]:
+            label = name.removeprefix("precision[").removesuffix("]")
+            number = (figures.get(f"recall[{label}]") or {}).get("n") or 0
+            found |= {label: number} if number else {}
+    return found
+
+
 def _first(end: float | None, value: float) -> float:
     return value if end is None else end

@@ -18,7 +18,7 @@ import numpy as np
 
 from pervade.core.errors import DataError
 from pervade.metrics.columns import Columns, column, count_rows
-from pervade.metrics.interval import percentiles, resample, wilson
+from pervade.metrics.interval import jackknife, percentiles, resample, wilson, without_each
 
 Measure = Callable[[np.ndarray], Mapping[str, float]]
 """weight (n,) -> the values of a whole family by name: the part of the work done once a resample."""
@@ -33,10 +33,12 @@ WORK_LIMIT = 10_000_000_000
 # Below this an end of a 95% interval rests on fewer than five resamples.
 FEWEST_RESAMPLES = 200
 
-# With fewer groups than this their resamples vary less than new groups would (Cameron, Gelbach & Miller 2008,
-# "Bootstrap-based improvements for inference with clustered errors").
+# Resamples of fewer groups than this vary less than new groups would (Cameron, Gelbach & Miller 2008, "Bootstrap-based
+# improvements for inference with clustered errors"): the jackknife with Student's t takes their place.
 FEW_GROUPS = 10
-
+FEWEST_GROUPS = 3  # that say how groups differ: of two, Student's t makes 12 times their difference
+ANOTHER = ": another may differ"  # how the method of such an interval ends
+_THESE = {1: "one group that there is", 2: "two groups that there are"}
 
 UNIT = (0.0, 1.0)  # bounds of shares, areas and means of them
 
@@ -98,8 +100,9 @@ def estimate(
     """Every metric's value and interval.
 
     Proportions get Wilson's interval where every row is a group of its own. All else, and everything where rows depend
-    on each other, gets the percentile bootstrap over whole groups, in which all metrics meet the same resamples. Where
-    all rows are of one group (the speaker who was held out) intervals speak of that group alone, and `method` says so.
+    on each other, gets the percentile bootstrap over whole groups, in which all metrics meet the same resamples. From
+    three to nine groups are too few to resample: there each is left out once, the jackknife with Student's t. Of one
+    group (the speaker who was held out) or two, intervals speak of these alone, and `method` says so.
 
     Args:
         columns: must hold "group" (n,) beside what the metrics read.
@@ -110,21 +113,26 @@ def estimate(
         DataError: there are no rows, or a column is missing or holds what a metric cannot read.
     """
     num_rows = count_rows(columns)
-    num_groups = len(np.unique(column(columns, "group")))
-    alone = num_groups == 1 and num_rows > 1
-    if alone:
-        columns = {**columns, "group": np.arange(num_rows)}
+    group = column(columns, "group")
+    num_groups = len(np.unique(group))
+    alone = num_groups < min(FEWEST_GROUPS, num_rows)
     independent = alone or num_groups == num_rows
-    few = 1 < num_groups < FEW_GROUPS and not independent
-    within = f", of {num_groups} groups only, so likely too narrow" if few else ""
-    within = ", within the one group that there is: another may differ" if alone else within
+    few = not alone and few_groups(num_groups, num_rows)
+    within = f", within the {_THESE[num_groups]}{ANOTHER}" if alone else ""
     values = measure(metrics, columns)(np.ones(num_rows))
 
     proportions = {name: metric.trials(columns) for name, metric in metrics.items() if metric.trials}
     others = {name: metric for name, metric in metrics.items() if not (independent and name in proportions)}
     # A metric that is undefined on the file itself has no interval to find.
     others = {name: metric for name, metric in others.items() if not math.isnan(values[name])}
-    drawn = bootstrap(others, columns, resamples=resamples, seed=seed) if others and num_rows > 1 else {}
+    drawn: dict[str, np.ndarray] = {}
+    if others and num_rows > 1:
+        if few:
+            drawn = left_out(others, columns)
+        else:
+            drawn = bootstrap(
+                others, columns, group=np.arange(num_rows) if alone else group, resamples=resamples, seed=seed
+            )
 
     estimates = {}
     for name, metric in metrics.items():
@@ -137,10 +145,34 @@ def estimate(
         elif num_rows == 1:
             why = "one row alone: how it varies from row to row cannot be seen"
             estimates[name] = Estimate(values[name], math.nan, math.nan, n, "none", level, why)
+        elif few:
+            estimates[name] = _from_groups(metric, values[name], drawn[name], n, level)
         else:
             found = _from_resamples(values[name], drawn[name], n, level, resamples, independent)
             estimates[name] = replace(found, method=found.method + within)
     return estimates
+
+
+def few_groups(num_groups: int, num_rows: int) -> bool:
+    """Whether rows depend on each other in so few groups that these cannot be resampled."""
+    return 1 < num_groups < min(FEW_GROUPS, num_rows)
+
+
+def _from_groups(metric: Metric, value: float, without: np.ndarray, n: int, level: float) -> Estimate:
+    method = f"jackknife over {len(without)} groups, with Student's t"
+    if np.isnan(without).any():
+        why = f"it is not defined without one of the {len(without)} groups: {metric.undefined}"
+        return Estimate(value, math.nan, math.nan, n, method, level, why)
+    if alike(without, value):
+        why = "every group gives the same value, so it cannot be told how sure it is"
+        return Estimate(value, math.nan, math.nan, n, method, level, why)
+    low, high = jackknife(value, without, level)
+    return Estimate(value, max(low, metric.bounds[0]), min(high, metric.bounds[1]), n, method, level)
+
+
+def alike(drawn: np.ndarray, value: float) -> bool:
+    """Up to rounding of the sums: say all at 100% right. [1, 1] would claim a certainty that nobody has."""
+    return bool(np.ptp(drawn) <= 1e-12 * max(1.0, abs(value)))
 
 
 def _from_resamples(value: float, drawn: np.ndarray, n: int, level: float, asked: int, independent: bool) -> Estimate:
@@ -150,27 +182,41 @@ def _from_resamples(value: float, drawn: np.ndarray, n: int, level: float, asked
         method += f" ({asked:,} asked, fewer for the size of the file)"
     if len(defined) < len(drawn):
         method += f", {len(drawn) - len(defined):,} of them undefined and left out"
-    # All alike, up to rounding of the sums: say at 100% right. [1, 1] would claim a certainty that nobody has.
-    if len(defined) == 0 or np.ptp(defined) <= 1e-12 * max(1.0, abs(value)):
+    if len(defined) == 0 or alike(defined, value):
         why = "every resample gives the same value, so resampling cannot tell how sure it is"
         return Estimate(value, math.nan, math.nan, n, method, level, why)
     return Estimate(value, *percentiles(defined, level), n, method, level)
 
 
 def bootstrap(
-    metrics: Mapping[str, Metric], columns: Columns, *, resamples: int = 1000, seed: int = 0
+    metrics: Mapping[str, Metric],
+    columns: Columns,
+    *,
+    group: np.ndarray | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
 ) -> dict[str, np.ndarray]:
     """The values of every metric in the same resamples of whole groups, (resamples,) each, nan where undefined.
+
+    `group`: (n,), what is drawn together, where it is not the file's own "group".
 
     For a paired comparison of two checkpoints on the same rows, call it for both with one seed and subtract.
     """
     count = affordable(resamples, count_rows(columns), len(metrics))
     computed = measure(metrics, columns)
     drawn = np.empty((count, len(metrics)))
-    for at, weight in enumerate(resample(column(columns, "group"), count, seed)):
+    drawn_by = column(columns, "group") if group is None else group
+    for at, weight in enumerate(resample(drawn_by, count, seed)):
         values = computed(weight)
         drawn[at] = [values[name] for name in metrics]
     return {name: drawn[:, index] for index, name in enumerate(metrics)}
+
+
+def left_out(metrics: Mapping[str, Metric], columns: Columns) -> dict[str, np.ndarray]:
+    """The values of every metric without each of the groups in turn, (groups,) each, nan where undefined."""
+    computed = measure(metrics, columns)
+    drawn = [computed(weight) for weight in without_each(column(columns, "group"))]
+    return {name: np.array([values[name] for values in drawn]) for name in metrics}
 
 
 def affordable(resamples: int, num_rows: int, num_metrics: int) -> int:

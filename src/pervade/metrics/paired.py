@@ -17,8 +17,8 @@ import numpy as np
 
 from pervade.core.errors import DataError
 from pervade.metrics.columns import Columns, column, count_rows
-from pervade.metrics.estimate import Metric, bootstrap, measure
-from pervade.metrics.interval import percentiles
+from pervade.metrics.estimate import Metric, alike, bootstrap, few_groups, left_out, measure
+from pervade.metrics.interval import jackknife, percentiles, spread_without
 
 RESAMPLES = 1000  # as many as for single figures; the smallest p that they can show is 0.002
 
@@ -124,8 +124,9 @@ def differences(
 
     Intervals and p come from the paired bootstrap: both models meet the same resamples of whole groups, and p is twice
     the share of them on the other side of 0 (B. Efron and R. J. Tibshirani, "An Introduction to the Bootstrap" (1993),
-    section 15.4). A share of all rows has its p from McNemar's exact test instead, where no rows depend on each other.
-    With several further files, p is corrected metric by metric after Holm.
+    section 15.4). From two to nine groups are left out one by one instead, and p is of Student's t of the difference by
+    its jackknife error (metrics/interval.py). A share of all rows has its p from McNemar's exact test instead, where no
+    rows depend on each other. With several further files, p is corrected metric by metric after Holm.
 
     Args:
         files: columns of predictions of the same n rows in the same order, each with the same "group" (n,).
@@ -140,7 +141,11 @@ def differences(
         raise DataError("the files to be compared do not hold the same rows and groups in the same order")
     n, num_groups = count_rows(files[0]), len(np.unique(groups))
     values = [measure(metrics, each)(np.ones(n)) for each in files]
-    drawn = [bootstrap(metrics, each, resamples=resamples, seed=seed) for each in files] if num_groups > 1 else []
+    drawn: list[dict[str, np.ndarray]] = []
+    if few_groups(num_groups, n):
+        drawn = [left_out(metrics, each) for each in files]
+    elif num_groups > 1:
+        drawn = [bootstrap(metrics, each, resamples=resamples, seed=seed) for each in files]
     found: list[dict[str, Difference]] = []
     for index in range(1, len(files)):
         own: dict[str, Difference] = {}
@@ -171,19 +176,38 @@ def _difference(
         return replace(made, why=metric.undefined)
     if num_groups == 1:
         return replace(made, why="one group of rows alone: how it varies from group to group cannot be seen")
+    if few_groups(num_groups, n):
+        return _by_groups(made, metric, drawn)
     defined = drawn[~np.isnan(drawn)]
     method = f"paired bootstrap of {len(drawn):,} resamples by {'row' if num_groups == n else 'group'}"
     if len(defined) < len(drawn):
         method += f", {len(drawn) - len(defined):,} of them undefined and left out"
     if len(defined) == 0:
         return replace(made, method=method, why=f"in every resample one of them is undefined: {metric.undefined}")
-    if np.ptp(defined) <= 1e-12 * max(1.0, abs(first), abs(second)):
+    if alike(defined, max(abs(first), abs(second))):
         same = abs(difference) <= 1e-12 * max(1.0, abs(first))
         why = "the same in every resample, so resampling cannot tell how sure it is"
         return replace(made, method=method, why=why, p=1.0 if same else unknown)
     low, high = percentiles(defined, level)
     beyond = min((defined <= 0).sum(), (defined >= 0).sum())
     p = min(1.0, 2 * (1 + int(beyond)) / (1 + len(defined)))
+    return replace(made, low=low, high=high, p=p, method=method)
+
+
+def _by_groups(made: Difference, metric: Metric, without: np.ndarray) -> Difference:
+    """`without`: the difference without each of the groups, (groups,)."""
+    from scipy.special import stdtr
+
+    method = f"paired jackknife over {len(without)} groups, with Student's t"
+    if np.isnan(without).any():
+        why = f"not defined without one of the {len(without)} groups: {metric.undefined}"
+        return replace(made, method=method, why=why)
+    if alike(without, max(abs(made.first), abs(made.second))):
+        same = abs(made.difference) <= 1e-12 * max(1.0, abs(made.first))
+        why = "the same by every group, so it cannot be told how sure it is"
+        return replace(made, method=method, why=why, p=1.0 if same else math.nan)
+    low, high = jackknife(made.difference, without, made.level)
+    p = 2 * float(stdtr(len(without) - 1, -abs(made.difference) / spread_without(without)))
     return replace(made, low=low, high=high, p=p, method=method)
 
 

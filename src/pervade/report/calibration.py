@@ -10,11 +10,12 @@ from pervade.report import wording
 from pervade.report.record import Result
 
 FEWEST_ROWS = 20  # of a bar that may stand as an example
+WIDEST = 0.2  # interval of the share that was right beyond which nothing can be said of how well it fits
 
 
 @dataclass(frozen=True)
 class Judgement:
-    kind: str  # over-confident, under-confident, or believable
+    kind: str  # over-confident, under-confident, believable, or undecided
     sentence: str
     confidence: float  # mean of the top probabilities
     accuracy: float
@@ -24,7 +25,8 @@ class Judgement:
 def judge(result: Result | None) -> Judgement | None:
     """None where there are no probabilities to judge.
 
-    Over- or under-confident is what lies outside Wilson's interval of the share that was right.
+    Over- or under-confident is what lies outside Wilson's interval of the share that was right; where that is wide,
+    lying inside says nothing.
     """
     bars = [bar for bar in (result.details.get("reliability") or [] if result else []) if bar["count"]]
     total = sum(bar["count"] for bar in bars)
@@ -34,6 +36,8 @@ def judge(result: Result | None) -> Judgement | None:
     confidence = sum(bar["count"] * bar["confidence"] for bar in bars) / total
     low, high = wilson(min(max(hits, 0.0), total), total)
     kind = "over-confident" if confidence > high else "under-confident" if confidence < low else "believable"
+    if kind == "believable" and high - low > WIDEST:
+        kind = "undecided"
     sentence = (
         f"on average it claimed to be {wording.percent(confidence)} sure, and it was right on "
         f"{wording.percent(hits / total)} ({wording.percent(low).removesuffix('%')} to {wording.percent(high)}, "

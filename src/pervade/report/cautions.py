@@ -60,6 +60,19 @@ def overconfident(record: Record) -> str | None:
     return f"It is surer than it should be: {judgement.sentence}"
 
 
+def never_answered(record: Record) -> str | None:
+    """Classes of the measured rows that no row was called."""
+    never = record.main.never_answered if record.main else {}
+    if not never:
+        return None
+    total = sum(never.values())
+    return (
+        f"It never answered {wording.join([wording.quoted(name) for name in never], most=5)}: "
+        f"{wording.counted(record, total)} of the measured {'is' if total == 1 else 'are'} of "
+        f"{'that class' if len(never) == 1 else 'those classes'}, and none was recognised."
+    )
+
+
 def weakest_class(record: Record) -> str | None:
     """A class whose rows are recognised clearly less often than rows in general."""
     result = record.main
@@ -216,6 +229,7 @@ CAUTIONS: tuple[Callable[[Record], str | None], ...] = (
     trained_people,
     sound_cautions.groups_on_both_sides,
     sound_cautions.few_speakers,
+    never_answered,
     overconfident,
     weakest_class,
     overfitted,

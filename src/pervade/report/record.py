@@ -84,6 +84,11 @@ class Result:
         return baseline.beats_baseline(self._as_stored)
 
     @property
+    def never_answered(self) -> dict[str, int]:
+        """Measured classes that no row was called, with their numbers of rows."""
+        return baseline.never_answered(self._as_stored)
+
+    @property
     def falls_behind(self) -> bool:
         """Whether it is shown to be worse than its baseline."""
         return baseline.falls_behind(self._as_stored)

@@ -7,7 +7,7 @@ import re
 from pervade.report import wording
 from pervade.report.record import Record
 
-FEW = 10  # speakers: resampling fewer than ten groups gives intervals that are rather too narrow
+FEW = 10  # speakers
 
 
 def groups_on_both_sides(record: Record) -> str | None:
@@ -38,12 +38,13 @@ def few_speakers(record: Record) -> str | None:
         measured = set(record.held_out_groups.values()) or set(map(str, record.columns["group"]))
     if not measured or len(measured) >= FEW:
         return None
-    speakers = "1 speaker was" if len(measured) == 1 else f"{len(measured)} speakers were"
+    one, many = wording.group(record, 1), wording.group(record)
+    those = f"1 {one} was" if len(measured) == 1 else f"{len(measured)} {many} were"
     learnt = ""
     if trained and len(trained) < FEW and not record.together:
         learnt = f", and it learnt from {wording.count(len(trained))}"
     return (
-        f"Only {speakers} measured{learnt}: what another speaker would change is hardly known, however many recordings "
+        f"Only {those} measured{learnt}: what another {one} would change is hardly known, however many recordings "
         "there are of these."
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from pervade.metrics.estimate import ANOTHER
 from pervade.report import agents, sounds, wording
 from pervade.report.record import Record, Result
 
@@ -167,9 +168,14 @@ def interval(record: Record, result: Result) -> str:
             f"hold the mean of all seeds on these very {wording.noun(record)}. What other {wording.noun(record)} would "
             "change comes on top: see each seed's own interval."
         )
+    others = f"other {wording.noun(record)} of the same kind"
+    if headline.method.endswith(ANOTHER):
+        others = f"other {wording.noun(record)} of the same {wording.group(record, headline.method.count('two') + 1)}"
+    elif headline.method.startswith("jackknife"):
+        others = f"{wording.noun(record)} of as many other {wording.group(record)}"
     return (
         f"The {level}% interval is the range in which the true figure is to be looked for: measured again and again on "
-        f"other {wording.noun(record)} of the same kind, {level} of 100 such ranges would hold it."
+        f"{others}, {level} of 100 such ranges would hold it."
     )
 
 

@@ -226,12 +226,20 @@ def noun(record: Record, number: int = 2) -> str:
 
 
 def group(record: Record, number: int = 2) -> str:
-    """What rows that belong together are called: as the column that says so, where that is a word."""
-    column = str(record.part("domain").get("group_column") or "")
+    """What rows that belong together are called: as the column, or the group of the pattern, that says so, where that
+    is a word; else speakers where rows are sounds, unless a pattern says what only its author knows."""
+    pattern = record.part("domain").get("group_pattern")
+    column = str(record.part("domain").get("group_column") or _named(pattern))
     named = re.sub(r"[\W_]*(id|name|number|no)?$", "", column.lower()).replace("_", " ")
-    usual = "speaker" if heard(record) else "group"
+    usual = "speaker" if heard(record) and not pattern else "group"
     one = named if re.fullmatch(r"[a-z ]{3,20}[a-rt-z]", named) else usual
     return one if number == 1 else f"{one}s"
+
+
+def _named(pattern: object) -> str:
+    """How the group of a regular expression is called in it, (?P<machine>...); empty where it has no name."""
+    found = re.search(r"\(\?P<(\w+)>", pattern) if isinstance(pattern, str) else None
+    return found[1] if found else ""
 
 
 def heard(record: Record) -> bool:

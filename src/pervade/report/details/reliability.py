@@ -51,6 +51,7 @@ as often as it claims; below the line it claims too much, above it too little. T
 VERDICTS = {
     "over-confident": "It is surer than it should be (over-confident):",
     "under-confident": "It is less sure than it could be (under-confident):",
+    "undecided": "Whether its confidence can be believed, so few rows cannot tell:",
     "believable": "Its confidence can be believed on the whole:",
 }
 
