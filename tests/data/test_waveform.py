@@ -9,7 +9,6 @@ import pytest
 import soundfile
 import torch
 
-from pervade.core.errors import DataError
 from pervade.core.types import Rows
 from pervade.data import mu_law
 from pervade.data.corpus import IGNORED
@@ -115,10 +114,13 @@ def test_what_is_asked_for(folder: Path) -> None:
     assert batch["class"].tolist() == [2, 1, 2]
     assert batch["speaker"].tolist() == [0, 2, 0]
     assert batch["length"].tolist() == [580, 510, 580]
-    with pytest.raises(DataError, match="knows no label 'c'"):
-        domain.read(["c"])
-    with pytest.raises(DataError, match="knows no speaker 'carl'"):
-        domain.read(["a/carl"])
+    rows, left_out = domain.read(["c", "a", "a/carl", "/bert"])
+    assert rows.column("id") == ["a"]
+    assert [each.source for each in left_out] == ["c", "a/carl", "/bert"]
+    assert left_out[0].reason == "it learnt no label 'c'; allowed: a, b"
+    assert "it learnt from no speaker 'carl' (nor can it sound like one who was kept to measure it by)" in (
+        left_out[1].reason
+    )
 
 
 def test_mel_bands_of_a_recording(folder: Path) -> None:

@@ -94,6 +94,9 @@ def predict(
         if out is None or not inputs:
             raise ConfigError("this model makes sounds: name labels, and the folder for the wav files with -o FOLDER")
         sampling["out"] = out
+        typer.echo(
+            f"makes {len(inputs)} sound{'' if len(inputs) == 1 else 's'}, sample by sample: seconds each", err=True
+        )
     elif out is not None:
         raise ConfigError("-o is for models that make sounds; what others say is printed (--json, --csv)")
     if not inputs:

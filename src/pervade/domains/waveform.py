@@ -21,7 +21,7 @@ from numpy.random import Generator
 from pydantic import Field
 from torch.nn import Module
 
-from pervade.core.errors import ConfigError, DataError, nearest
+from pervade.core.errors import ConfigError, nearest
 from pervade.core.protocols import Domain, PlainFeatures, Probe, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
@@ -63,24 +63,35 @@ class Waveform(Domain):
     def read(self, source: Any) -> tuple[Rows, list[LeftOut]]:
         """A folder or table with labels; or a list of labels to make sounds of, or of recordings to hear again."""
         if isinstance(source, (list, tuple)):
-            return recordings.read_files(source) if self.local == "mel" else (self._asked(source), [])
+            return recordings.read_files(source) if self.local == "mel" else self._asked(source)
         patterns = self.label_pattern, self.group_pattern, self.group_column
         wanted = tables.Wanted("class", self.label_column, None, *patterns)
         return listing.read(source, recordings.contents(self.file_column), wanted)
 
-    def _asked(self, sources: Sequence[str | Path]) -> Rows:
-        """Rows with a "target" to be made, and the "speaker", which may stand behind a slash (seven/anna). Raises
-        DataError."""
+    def _asked(self, sources: Sequence[str | Path]) -> tuple[Rows, list[LeftOut]]:
+        """Rows with a "target" to be made, and the "speaker", which may stand behind a slash (seven/anna)."""
         found: dict[str, list[str | None]] = {"id": [], "target": [], "group": []}
+        left_out = []
         for number, source in enumerate(map(str, sources)):
             label, _, speaker = source.partition("/")
-            for what, name, known in (("label", label, self.labels), ("speaker", speaker, self.speakers)):
-                if name and name not in known:
-                    raise DataError(f"{source!r}: this model knows no {what} {name!r}; {nearest(name, known)}")
+            if (why := self._unknown(label, speaker)) is not None:
+                left_out.append(LeftOut(source, why))
+                continue
             found["id"].append(source if source not in found["id"] else f"{source} ({number + 1})")
             found["target"].append(label)
             found["group"].append(speaker or None)
-        return Rows(found)
+        return Rows(found), left_out
+
+    def _unknown(self, label: str, speaker: str) -> str | None:
+        """Why it cannot make this, None where it can."""
+        if label not in self.labels:
+            return f"it learnt no label {label!r}; {nearest(label, self.labels)}"
+        if speaker and speaker not in self.speakers:
+            return (
+                f"it learnt from no speaker {speaker!r} (nor can it sound like one who was kept to measure it by); "
+                f"{nearest(speaker, self.speakers)}"
+            )
+        return None
 
     def prepare(
         self, rows: Rows, progress: Callable[[int, int], None], keep: bool = True
