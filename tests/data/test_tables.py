@@ -223,3 +223,14 @@ def test_one_table_beside_the_pictures(tmp_path: Path) -> None:
     ):
         read(tmp_path)
     assert read(tmp_path / "labels.csv")[0]["target"] == ["cat", "dog"]
+
+
+def test_files_that_a_table_beside_them_describes(tmp_path: Path) -> None:
+    """Hugging Face's ImageFolder: metadata.csv with file_name is taken by itself, folders or not."""
+    class_folders(tmp_path, ("pictures",), count=2)
+    (tmp_path / "metadata.csv").write_text("file_name,label,person\npictures/0.png,cat,a\npictures/1.png,dog,b\n")
+    columns, left_out = read(tmp_path)
+    assert (columns["target"], columns["group"], left_out) == (["cat", "dog"], ["a", "b"], [])
+    # Somebody else's table about class folders says nothing of files.
+    (tmp_path / "metadata.csv").write_text("camera,lens\nX,50\n")
+    assert read(tmp_path)[0]["target"] == ["pictures", "pictures"]

@@ -1,4 +1,5 @@
-"""What lies at DATA: class folders, split folders, split tables, one table (data/tables.py), or a Hub data set.
+"""What lies at DATA: class folders, split folders, split tables, one table (data/tables.py), files with a metadata.csv
+beside them (Hugging Face's ImageFolder and AudioFolder), or a Hub data set.
 
 Readers return rows with "id" (unique: the path inside DATA, or the table's row), "path" or "text" (and "second", of
 pairs), and where they know them "target", "split" and "group". Nothing is opened here but tables.
@@ -19,6 +20,10 @@ from pervade.data.split import NAMES as SPLITS
 from pervade.data.targets import Kind
 
 RECIPE = "recipe.yaml"  # what makes a folder a run (core/run.py)
+METADATA, FILE_NAME = (
+    "metadata",
+    "file_name",
+)  # the table, and its column, of Hugging Face's ImageFolder and AudioFolder
 
 
 def read(
@@ -61,6 +66,9 @@ def read(
             left_out += lost
         return _finish(entries, left_out, path, what)
     wanted = wanted or tables.Wanted()
+    described = _described(there, content)
+    if described is not None and wanted.label_pattern is None:
+        return _finish(*tables.read(described, content, wanted), path, what)
     if wanted.group_column is not None:
         raise DataError(
             f"--group-by {wanted.group_column} names a column of a table, and {path} holds files; take "
@@ -84,6 +92,12 @@ def read(
         entries, lost = _grouped(entries, wanted.group_pattern)
         left_out += lost
     return _finish(entries, left_out, path, what)
+
+
+def _described(there: Sequence[Path], content: tables.Content) -> Path | None:
+    """Of these tables the one that names the files beside it: metadata.* with a column file_name."""
+    named = [each for each in there if each.stem.lower() == METADATA]
+    return next((each for each in named if any(FILE_NAME in record for record in content.records(each)[:1])), None)
 
 
 def _grouped(entries: list[dict[str, Any]], pattern: str) -> tuple[list[dict[str, Any]], list[LeftOut]]:
@@ -119,7 +133,9 @@ def detect(source: str | Path, content: tables.Content, label_column: str | None
     path = Path(source)
     try:
         there = [path] if path.is_file() else sorted(path.iterdir()) if path.is_dir() else []
-        found = [each for each in there if tables.is_table(each) and (each == path or _split(each.stem))]
+        there = [each for each in there if tables.is_table(each)]
+        found = [each for each in there if each == path or _split(each.stem)]
+        found = found or [each for each in (_described(there, content),) if each is not None]
         # The training split has most rows to tell by.
         found.sort(key=lambda each: _split(each.stem) != "train")
         records = content.records(found[0]) if found else []

@@ -22,7 +22,6 @@ from pervade.data.table_files import Record
 
 TEXT_COLUMNS = ("transcription", "transcript", "text", "sentence", "normalized_text", "normalised_text", "words")
 GROUP_COLUMNS = ("speaker_id", "client_id", "speaker_name", "user_id")  # beside those that tables know
-TABLE = "metadata"  # what the table in a folder of files is called (Hugging Face's AudioFolder)
 SUFFIX = ".trans.txt"
 
 
@@ -103,7 +102,7 @@ def _tables(path: Path) -> list[tuple[Path, str | None]]:
     by_split = [(each, SPLITS[each.stem.lower()]) for each in there if each.stem.lower() in SPLITS]
     if by_split:
         return list(by_split)
-    named = [each for each in there if each.stem.lower() == TABLE]
+    named = [each for each in there if each.stem.lower() == listing.METADATA]
     if named or len(there) == 1:
         return [(each, None) for each in (named or there)]
     return [
@@ -111,7 +110,7 @@ def _tables(path: Path) -> list[tuple[Path, str | None]]:
         for folder in sorted(path.iterdir())
         if folder.is_dir() and folder.name.lower() in SPLITS
         for table in sorted(folder.iterdir())
-        if tables.is_table(table) and table.stem.lower() == TABLE
+        if tables.is_table(table) and table.stem.lower() == listing.METADATA
     ]
 
 
