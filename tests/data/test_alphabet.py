@@ -39,12 +39,22 @@ def test_subwords_become_whole_words() -> None:
     assert alphabet.learn(texts, "subwords", 60) == known
 
 
+def test_words_are_put_out_whole_the_most_frequent_first() -> None:
+    known = alphabet.learn(["on off on", "stop on off"], "words", 10)
+    assert known == ("", " ", "f", "n", "o", "p", "s", "t", " on", " off")  # ten in all
+    numbers, _ = alphabet.encode(known, "stop off")
+    assert [known[i] for i in numbers] == [" ", "s", "t", "o", "p", " off"]
+
+
 @given(st.lists(st.text("abc é", min_size=1, max_size=12), min_size=1, max_size=6), st.sampled_from([0, 12, 300]))
 def test_what_is_spelt_reads_as_it_was(texts: list[str], size: int) -> None:
     texts = [alphabet.normalised(each, "none") for each in texts if each.strip()]
     if not texts:
         return
-    for known in (alphabet.learn(texts, "characters", 0), alphabet.learn(texts, "subwords", size)):
+    for known in (
+        alphabet.learn(texts, "characters", 0),
+        *(alphabet.learn(texts, u, size) for u in ("subwords", "words")),
+    ):
         for text in texts:
             numbers, unknown = alphabet.encode(known, text)
             assert not unknown and alphabet.decode(known, numbers) == text

@@ -19,6 +19,7 @@ from pervade.domains.transcripts import Transcripts
 from pervade.engine import predict
 from pervade.models.conformer import Conformer
 from pervade.progress import Silent
+from pervade.recipes import transcription
 from pervade.tasks.transcribe import Transcribe, stride
 from pervade.testing import check_task
 from pervade.training import Options
@@ -52,6 +53,28 @@ def solved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
     run, told = fit(spoken(folder / "data"), folder / "runs", "epochs=18")
     assert "automatic-speech-recognition" in told and "who speaks is not known" in told
     return run, folder
+
+
+def test_few_words_said_again_and_again_are_learnt_whole(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = [(f"{number}.wav", " ".join(rng.choice(["a", "bb", "cd"], 3))) for number in range(60)]
+    for name, text in rows:
+        write(tmp_path / "data" / name, said(text, rng, 8000), 8000)
+    table(tmp_path / "data", rows)
+    screen = Heard()
+    settings = ["epochs=12", "threads=1", "workers=0", "model.width=16", "model.features=32", "average=null"]
+    settings += ["domain.augment=false", "model.dropout=0", "optimizer.lr=0.005", "batch_size=4", "model.bands=20"]
+    settings += [f"model.{each}=0" for each in ("time_masks", "band_masks", "time_warp", "band_warp")]
+    run = pervade.fit(tmp_path / "data", runs=tmp_path / "runs", settings=settings, options=Options(screen))
+    recipe = run.recipe()
+    assert type(recipe.model).__name__ == "SoundCNN"
+    assert recipe.domain.rate == 8000
+    assert set(run.load().domain.alphabet) == {"", " ", "a", "b", "c", "d", " a", " bb", " cd"}
+    assert run.evaluate()["metrics"]["word_error_rate"]["value"] < 0.1
+    # Sentences, and who names a model, are spelt.
+    table(tmp_path / "data", [(name, f"{text} {name}") for name, text in rows])
+    for model, source in ((None, tmp_path / "data"), ("conformer", None)):
+        assert transcription.recipe(model, source=source) == transcription.scratch()
 
 
 def test_tones_are_written_down_without_a_mistake(solved) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -16,7 +17,7 @@ from typing import Literal
 from pervade.data import vocabulary
 
 Normalisation = Literal["none", "lower", "upper", "words"]
-Units = Literal["characters", "subwords"]
+Units = Literal["characters", "subwords", "words"]
 
 IN_WORDS: dict[str, str] = {
     "none": "composed Unicode, one blank between words, else as written",
@@ -55,14 +56,22 @@ def _spells(character: str) -> bool:
 
 def learn(texts: Sequence[str], units: Units, size: int) -> tuple[str, ...]:
     """The alphabet of normalised transcripts: their characters, and as subwords also the pieces that byte-pair encoding
-    joins first (Sennrich et al. 2016, arXiv:1508.07909), `size` in all at most, unless there are more characters.
+    joins first (Sennrich et al. 2016, arXiv:1508.07909), or the most frequent whole words; `size` in all at most,
+    unless there are more characters.
 
-    A subword begins with the blank before its word, and so does a transcript's first.
+    A subword or word begins with the blank before it, and so does a transcript's first.
+
+    >>> learn(["on off", "on"], "words", 100)
+    ('', ' ', 'f', 'n', 'o', ' on', ' off')
     """
-    letters = sorted({character for text in texts for character in text} | ({" "} if units == "subwords" else set()))
+    letters = sorted({character for text in texts for character in text} | (set() if units == "characters" else {" "}))
     if units == "characters":
         return ("", *letters)
-    room = size - len(letters) - 1
+    room = max(size - len(letters) - 1, 0)
+    if units == "words":
+        counts = Counter(word for text in texts for word in text.split())
+        usual = sorted(counts, key=lambda word: (-counts[word], word))[:room]
+        return ("", *letters, *(f" {word}" for word in usual))
     pieces = _pieces([f" {text}" for text in texts], room) if room > 0 else []
     return ("", *letters, *pieces)
 

@@ -1,19 +1,22 @@
 """Recipes for writing down what is said in recordings.
 
 pervade train DATA          a table of files and transcripts, or LibriSpeech's folders: a conformer from random weights
-                            learns the characters of the training transcripts (`scratch`)
+                            learns the characters of the training transcripts (`scratch`); where these are made of a
+                            few words said again and again, a small convolutional network learns the words (`commands`)
 pervade train DATA --model hf:NAME
                             Wav2Vec2, HuBERT or WavLM of the Hub's, at a low rate (`finetune`)
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
 from pervade.core import download, spec
-from pervade.core.errors import ConfigError
+from pervade.core.errors import ConfigError, DataError
 from pervade.core.protocols import EarlyStopping, Initializer, Model, Recipe
+from pervade.data import transcripts
 from pervade.data.alphabet import Normalisation
 from pervade.data.sources.utterances import Utterances
 from pervade.data.transcripts import Columns, looks_like_transcripts
@@ -23,7 +26,9 @@ from pervade.init.pretrained import Pretrained, out_of_reach, starting_from
 from pervade.init.random import Random
 from pervade.models.conformer import Conformer
 from pervade.models.hf import HuggingFace
+from pervade.models.sound_cnn import SoundCNN
 from pervade.nn.sound_encoder import WHISPER
+from pervade.recipes.sound import RATES, usual_rate
 from pervade.search_space import Choice, Range
 from pervade.tasks.dictate import Dictate
 from pervade.tasks.transcribe import Transcribe
@@ -31,6 +36,7 @@ from pervade.train.optim.adamw import AdamW
 from pervade.train.schedule.cosine import Cosine
 from pervade.train.tuning.full import Full
 
+FEW_WORDS, OFTEN = 100, 20  # words of a closed list at most, and how often each is said at least, on average
 TASKS = {"automatic-speech-recognition": "writes down what is said; a table of files and transcripts, or LibriSpeech"}
 
 
@@ -51,6 +57,12 @@ def recipe(
         return writer(network, None if init is None else starting_from(init))
     if isinstance(network, HuggingFace):
         return finetune(network, None if init is None else starting_from(init))
+    if network is None and init is None and (words := few_words(source)):
+        download.announce(
+            f"transcripts of {words} words that come again and again: a small network learns them whole "
+            "(--model conformer learns to spell)"
+        )
+        return commands(usual_rate(source))
     return scratch(network, Random() if init is None else starting_from(init))
 
 
@@ -71,6 +83,31 @@ def scratch(model: Model | None = None, init: Initializer | None = None) -> Reci
         batch_size=16,
         clip_norm=5.0,
     )
+
+
+def commands(rate: int = RATES[1]) -> Recipe:
+    """Words of a closed list, such as digits or orders to a machine, put out whole by the network that tells single
+    sounds apart: they need little more than the half second around them. In trials (spoken digits in rows by three
+    speakers, a fourth measured, four minutes of one core) it got 34 of 100 words wrong; spelling them 44, and the
+    conformer that spells 45. Settings: benchmarks/connected_digits.py."""
+    recipe = scratch(SoundCNN(features=192))
+    return replace(
+        recipe,
+        domain=Transcripts(rate=rate, units="words", speed=0.3, noise_ratio=(5.0, 35.0)),
+        average=0.998,
+        batch_size=24,
+    )
+
+
+def few_words(source: Any) -> int | None:
+    """How many words the transcripts are made of, where these are few and each comes often; None otherwise."""
+    try:
+        rows, _ = transcripts.read(source, Columns())
+    except DataError:  # reading it in earnest says what is wrong, or which column was meant
+        return None
+    found = Counter(word for text in rows.column("text") for word in str(text).split())
+    few = 0 < len(found) <= FEW_WORDS and found.total() >= OFTEN * len(found)
+    return len(found) if few else None
 
 
 def finetune(model: HuggingFace, init: Initializer | None = None) -> Recipe:
