@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pervade.core.errors import DataError
+from pervade.metrics import calibration
 from pervade.metrics.calibration import calibration_error, reliability, top_class
 from pervade.metrics.interval import wilson
 
@@ -72,3 +73,26 @@ def test_what_cannot_be_drawn_is_refused():
         reliability(file_of([0.6], [True]), bins=0)
     with pytest.raises(DataError, match="probabilities"):
         reliability({"target": np.zeros(2, int), "probabilities": np.array([0.5, 0.5])})
+
+
+def test_confidence_becomes_the_chance_of_being_right():
+    generator = np.random.default_rng(0)
+    claimed = generator.uniform(0.5, 1, 4000)
+    truth = 1 / (1 + np.exp(-(0.5 * np.log(claimed / (1 - claimed)) - 1)))  # surer than it should be
+    slope, offset = calibration.logistic(claimed, generator.random(4000) < truth)
+    assert (slope, offset) == pytest.approx((0.5, -1.0), abs=0.12)
+    assert calibration.chance(claimed, slope, offset) == pytest.approx(truth, abs=0.03)
+    assert calibration.chance(claimed, 1.0, 0.0) is claimed
+
+
+def test_nothing_becomes_certain_where_all_are_wrong_or_right():
+    claimed = np.linspace(0.9, 1, 60)
+    for right, chance in ((False, 1 / 62), (True, 61 / 62)):
+        found = calibration.chance(claimed, *calibration.logistic(claimed, np.full(60, right)))
+        assert found == pytest.approx(chance, abs=0.002)
+
+
+def test_confidence_that_is_turned_round_tells_nothing():
+    claimed = np.repeat([0.2, 0.9], 50)
+    found = calibration.chance(claimed, *calibration.logistic(claimed, claimed < 0.5))
+    assert found == pytest.approx(0.5)

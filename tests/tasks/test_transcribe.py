@@ -17,6 +17,7 @@ from pervade.core.types import Rows
 from pervade.data import word_model
 from pervade.domains.transcripts import Transcripts
 from pervade.engine import predict
+from pervade.metrics import calibration
 from pervade.models.conformer import Conformer
 from pervade.progress import Silent
 from pervade.recipes import transcription
@@ -75,6 +76,14 @@ def test_few_words_said_again_and_again_are_learnt_whole(tmp_path: Path) -> None
     table(tmp_path / "data", [(name, f"{text} {name}") for name, text in rows])
     for model, source in ((None, tmp_path / "data"), ("conformer", None)):
         assert transcription.recipe(model, source=source) == transcription.scratch()
+
+
+def test_how_sure_it_is_is_learnt_from_the_validation_split() -> None:
+    """Two of three words are wrong, whatever the network claims; with few words nothing is learnt."""
+    columns = {"reference": ["a b c"] * 20, "text": ["a x y"] * 20, "sure": [[0.97, 0.98, 0.96]] * 20}
+    slope, offset = Transcribe().decide(columns, Transcripts())["confidence"]
+    assert calibration.chance(np.array([0.97]), slope, offset) == pytest.approx(1 / 3, abs=0.15)
+    assert Transcribe().decide({name: values[:10] for name, values in columns.items()}, Transcripts()) == {}
 
 
 def test_tones_are_written_down_without_a_mistake(solved) -> None:
@@ -185,6 +194,8 @@ def test_times_do_not_drift_from_chunk_to_chunk() -> None:
         "log_prob": [log_prob.ravel().tolist()] * chunks,
         "weight": np.zeros(chunks),
         "bonus": np.zeros(chunks),
+        "slope": np.ones(chunks),
+        "offset": np.zeros(chunks),
     }
     begins = Transcribe().reduce(table, replace(domain, alphabet=("", " a")))["begins"][0]
     expected = np.arange(chunks) * size / rate + 10 * wide / rate

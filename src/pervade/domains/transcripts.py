@@ -39,9 +39,7 @@ class Transcripts(Domain):
     overlap: Annotated[float, Field(ge=0.0)] = 4.0  # seconds of one chunk in the next; half a chunk at most
     normalise: Normalisation = "none"  # what is done to transcripts before they are learnt and compared
     units: Units = "characters"  # that are put out; subwords and words begin with the blank before them
-    pieces: Annotated[int, Field(ge=2, le=50_000)] = (
-        500  # of subwords or words, the characters among them
-    )
+    pieces: Annotated[int, Field(ge=2, le=50_000)] = 500  # of subwords or words, the characters among them
     language_model: Literal["none", "words", "characters"] = "none"  # n-grams of these help decoding, if task.beam > 0
     order: Annotated[int, Field(ge=1, le=8)] = 3  # n
     augment: bool = True  # off: training hears what evaluation hears

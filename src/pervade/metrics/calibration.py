@@ -72,6 +72,44 @@ def temperature(probabilities: np.ndarray, target: np.ndarray) -> float:
     return 2 / (low + high)
 
 
+def logistic(confidence: np.ndarray, right: np.ndarray) -> tuple[float, float]:
+    """The slope (0 or more) and offset with which `chance` makes of confidences, (n,) in 0-1, the chance of being right
+    on these rows, `right` (n,) bool.
+
+    J. C. Platt, "Probabilistic outputs for support vector machines" (1999): logistic regression towards (n+ + 1) /
+    (n+ + 2) and 1 / (n- + 2), so that nothing becomes certain where all, or none, are right.
+    """
+    from scipy.optimize import minimize
+
+    hits = int(right.sum())
+    wanted = np.where(right, (hits + 1) / (hits + 2), 1 / (len(right) - hits + 2))
+    logits = _logit(confidence)
+
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        z = weights[0] * logits + weights[1]
+        wrong = np.exp(-np.logaddexp(0, -z)) - wanted
+        return float(np.sum(np.logaddexp(0, z) - wanted * z)), np.array([wrong @ logits, wrong.sum()])
+
+    weights = minimize(loss, (0.0, float(_logit(wanted.mean()))), jac=True, method="BFGS").x
+    if weights[0] < 0:  # surer where it is wrong: its confidence tells nothing, the share that is right does
+        return 0.0, float(_logit(wanted.mean()))
+    return float(weights[0]), float(weights[1])
+
+
+def chance(confidence: np.ndarray, slope: float, offset: float) -> np.ndarray:
+    """1 / (1 + exp(-(slope logit(confidence) + offset))), of (n,) in 0-1."""
+    if (slope, offset) == (1.0, 0.0):
+        return confidence
+    found: np.ndarray = 1 / (1 + np.exp(-(slope * _logit(confidence) + offset)))
+    return found
+
+
+def _logit(share: np.ndarray | float) -> np.ndarray:
+    clipped = np.clip(share, 1e-6, 1 - 1e-6)
+    found: np.ndarray = np.log(clipped / (1 - clipped))
+    return found
+
+
 def top_class(probabilities: np.ndarray, target: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(confidence, correct, bin) of each row, (n,) each: the top probability, whether its class is the true one, and
     which of `bins` intervals (i/b, (i + 1)/b] of equal width it falls into.

@@ -58,6 +58,17 @@ def table(references: Sequence[str], hypotheses: Sequence[str]) -> dict[str, Any
     return found
 
 
+def right_words(reference: str, hypothesis: str) -> list[bool]:
+    """Of each word of the hypothesis whether it stands so in the reference, by the fewest edits.
+
+    >>> right_words("the cat sat", "the a cat sits")
+    [True, False, True, False]
+    """
+    words = hypothesis.split()
+    wrong = {to for kind, _, to in _operations(reference.split(), words) if kind != "delete"}
+    return [place not in wrong for place in range(len(words))]
+
+
 def transcription_metrics() -> dict[str, Metric]:
     texts = {
         "word_error_rate": "words put wrong, left out or put in, by the words that were said",

@@ -33,6 +33,9 @@ QUESTIONS = {
 }
 
 
+SETTLED = ("temperature", "thresholds", "threshold", "confidence", "reach", "coverage")  # that have words of their own
+
+
 @dataclass(frozen=True)
 class Verdict:
     does: str  # what the model does
@@ -200,12 +203,14 @@ def settled(decision: dict[str, Any]) -> str:
     if (thresholds := decision.get("thresholds", decision.get("threshold"))) is not None:
         number = len(thresholds) if isinstance(thresholds, (list, dict)) else 1
         parts.append(f"{'the threshold was' if number == 1 else 'thresholds were'} chosen on the validation split")
+    if "confidence" in decision:
+        parts.append("how sure it is of a word was calibrated on the validation split")
     if (reach := decision.get("reach")) is not None:
         share = wording.percent(decision.get("coverage", 0.9), 0)
         parts.append(
             f"how far off answers are (± {wording.number(reach)} for {share}) was learnt on the validation split"
         )
-    others = [n for n in decision if n not in ("temperature", "thresholds", "threshold", "reach", "coverage")]
+    others = [n for n in decision if n not in SETTLED]
     if others:
         parts.append(f"{wording.join([name.replace('_', ' ') for name in others])} settled on the validation split")
     text = ", ".join(parts)

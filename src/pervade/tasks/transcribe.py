@@ -25,18 +25,20 @@ from pervade.core.protocols import Context, Domain, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Json, Output, Parts, Rows, Table
 from pervade.data import alphabet, characters, word_model
-from pervade.metrics import transcription
+from pervade.metrics import calibration, transcription
 from pervade.metrics.estimate import estimate
 from pervade.nn import ctc
-from pervade.nn.ctc import Lattice, Said
+from pervade.nn.ctc import Lattice
 
 KEPT = 15  # pieces a frame, beside the blank, that a search tries
 TENTH = 100  # strides are multiples of 1 / 100 s in nearly every model
+UNSCALED = (1.0, 0.0)  # slope and offset of confidence as it comes
 ALIKE = 0.03  # by so much a measured stride may differ from such a multiple for the ends of a recording
 WEIGHTS = (0.0, 0.25, 0.5, 1.0, 1.5)  # of the word model, that are tried on the validation split,
 BONUSES = (0.0, 1.0, 2.0)  # and of every word
 MOST_TRIED = 40  # recordings that they are tried on
 USUAL = 0.5  # the word model's weight where nothing could be tried
+FEWEST_WORDS = 50  # of the validation split, by which confidence is made what it claims to be
 MOST_SHOWN = 20  # confusions and recordings in the report
 
 
@@ -83,12 +85,13 @@ class Transcribe(Task):
 
     def predictions(self, output: Output, batch: Batch, context: Context) -> Table:
         """A line a chunk: "pieces" and "log_prob", the lattice row by row, "kept" pieces a frame; "start" and "stride",
-        in seconds; "seconds" of the whole recording; and the "weight" and "bonus" that the search is to take (nan:
-        not settled yet). `reduce` makes text of them."""
+        in seconds; "seconds" of the whole recording; the "weight" and "bonus" that the search is to take (nan: not
+        settled yet), and the "slope" and "offset" that make chances of confidences. `reduce` makes text of them."""
         rate: int = context.domain.rate  # type: ignore[attr-defined]
         lattices = ctc.lattices(output["log_prob"], output["frames"], KEPT if self.beam else 1)
         sizes = batch["size"].tolist()
         weight, bonus = self._settled(context)
+        slope, offset = context.decision.get("confidence", UNSCALED)
         table: Table = {
             "row": batch["row"],
             "part": batch.get("part", torch.zeros_like(batch["row"])),
@@ -100,6 +103,8 @@ class Transcribe(Task):
             "log_prob": [each.log_prob.ravel().tolist() for each in lattices],
             "weight": np.full(len(sizes), weight),
             "bonus": np.full(len(sizes), bonus),
+            "slope": np.full(len(sizes), float(slope)),
+            "offset": np.full(len(sizes), float(offset)),
         }
         if "reference" in batch:
             table["reference"] = characters.from_tensor(batch["reference"])
@@ -111,7 +116,8 @@ class Transcribe(Task):
         return math.nan if weight is None else float(weight), float(decision.get("word_bonus", self.word_bonus))
 
     def reduce(self, table: Table, domain: Domain) -> Table:
-        """A line a recording: "text", "confidence", when each word "begins" and "ends" (seconds) and how "sure" it is;
+        """A line a recording: "text", when each word "begins" and "ends" (seconds) and how "sure" it is, which is the
+        chance that it is right once that was learnt on a validation split; "confidence", the mean of these chances;
         where the transcript is known, "reference" and the edits by words and characters. Frames stay in the table
         ("pieces", "log_prob") while the word model's weight is still to be settled."""
         rows, parts = np.asarray(table["row"]), np.asarray(table["part"])
@@ -143,12 +149,14 @@ class Transcribe(Task):
         opinion = self._opinion(domain, USUAL if math.isnan(weight) else weight, float(table["bonus"][places[0]]))
         said = ctc.spelt(lattice, self.beam, opinion)
         words = list(ctc.words(said, _alphabet(domain)))
+        scale = float(table["slope"][places[0]]), float(table["offset"][places[0]])
+        sure = calibration.chance(np.exp([each for _, _, _, each in words]), *scale).tolist()
         return {
             "text": alphabet.decode(_alphabet(domain), said.pieces),
             "begins": [round(float(begins[first]), 3) for _, first, _, _ in words],
             "ends": [round(float(begins[last]) + step, 3) for _, _, last, _ in words],
-            "sure": [math.exp(each) for _, _, _, each in words],
-            "confidence": _confidence(said, lattice),
+            "sure": sure,
+            "confidence": float(np.mean(sure)) if sure else _silent(lattice),
             "lattice": lattice,
         }
 
@@ -162,10 +170,27 @@ class Transcribe(Task):
         return transcription.transcription_metrics()
 
     def decide(self, columns: Mapping[str, Any], domain: Domain) -> dict[str, Json]:
-        """ "language_weight" and "word_bonus" with the fewest wrong words on (at most 40 of) these recordings, of equal
-        ones with the fewest wrong characters; nothing where they are set, or no search asks for them."""
-        if "pieces" not in columns or "reference" not in columns:
+        """ "language_weight" and "word_bonus", where a search asks for them and they are not set, with the fewest wrong
+        words on (at most 40 of) these recordings, of equal ones with the fewest wrong characters; "confidence", the
+        slope and offset that make of a word's confidence the chance that it is right, where there are words enough."""
+        if "reference" not in columns:
             return {}
+        found: dict[str, Json] = {}
+        texts, sure = list(map(str, columns["text"])), list(columns["sure"])
+        references = list(map(str, columns["reference"]))
+        if "pieces" in columns:
+            found, references, texts, sure = self._weighed(columns, domain)
+        right = [each for r, t in zip(references, texts, strict=True) for each in transcription.right_words(r, t)]
+        if len(right) >= FEWEST_WORDS:
+            known = np.array([each for some in sure for each in some], np.float64)
+            found["confidence"] = list(calibration.logistic(known, np.array(right)))
+        return found
+
+    def _weighed(
+        self, columns: Mapping[str, Any], domain: Domain
+    ) -> tuple[dict[str, Json], list[str], list[str], list[list[float]]]:
+        """The weights; and of the recordings they were tried on what was said, what is written with them, and how sure
+        each word is."""
         some = np.linspace(0, len(columns["row"]) - 1, min(MOST_TRIED, len(columns["row"]))).round().astype(int)
         lattices = [_lattice(columns, int(place)) for place in some]
         references = [str(columns["reference"][place]) for place in some]
@@ -181,7 +206,11 @@ class Transcribe(Task):
                 ]
                 tried.append((*wrong, weight, bonus))
         _, _, weight, bonus = min(tried)
-        return {"language_weight": weight, "word_bonus": bonus}
+        opinion = self._opinion(domain, weight, bonus)
+        heard = [ctc.spelt(each, self.beam, opinion) for each in lattices]
+        texts = [alphabet.decode(_alphabet(domain), each.pieces) for each in heard]
+        sure = [[math.exp(each) for _, _, _, each in ctc.words(said, _alphabet(domain))] for said in heard]
+        return {"language_weight": weight, "word_bonus": bonus}, references, texts, sure
 
     def details(self, columns: Mapping[str, Any], train: Rows, domain: Domain) -> dict[str, Json]:
         """ "normalisation" and "decoding" in words, "confusions", "worst" recordings, and "baseline" (the training
@@ -281,7 +310,6 @@ def _joined(table: Table, places: Sequence[int], domain: Domain) -> tuple[Lattic
     return ctc.joined(kept), np.concatenate(begins), step
 
 
-def _confidence(said: Said, lattice: Lattice) -> float:
-    """The geometric mean of the pieces' probabilities; of silence that of the blank."""
-    sure = said.sure or lattice.log_prob[:, 0].tolist()
-    return math.exp(float(np.mean(sure))) if sure else 1.0
+def _silent(lattice: Lattice) -> float:
+    """How sure it is that nothing was said: the geometric mean of the blanks' probabilities."""
+    return math.exp(float(np.mean(lattice.log_prob[:, 0]))) if len(lattice) else 1.0
