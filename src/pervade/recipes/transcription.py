@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from pervade.core import download, spec
@@ -101,6 +102,8 @@ def commands(rate: int = RATES[1]) -> Recipe:
 
 def few_words(source: Any) -> int | None:
     """How many words the transcripts are made of, where these are few and each comes often; None otherwise."""
+    if not isinstance(source, (str, Path)):
+        return None
     try:
         rows, _ = transcripts.read(source, Columns())
     except DataError:  # reading it in earnest says what is wrong, or which column was meant
