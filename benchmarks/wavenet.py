@@ -10,7 +10,8 @@ weights count. Settings were chosen with lucas held out. The limit covers readin
 - pace: the same network in one thread, let go on by queues, and by its receptive field anew for every sample.
 - digits: 20 of each, in the voices of the five in turn, none chosen; heard by a network for sound, its recipe as it is,
   that learnt from what the WaveNet learnt from, and never heard a made one. A twenty-fifth of the five's recordings
-  are kept from both, so that it can be said how recordings of the same voices are heard.
+  are kept from both, so that it can be said how recordings of the same voices are heard, as they are and made anew
+  from their own mel bands by Griffin-Lim, the plain way, which unlike the WaveNet is told all that was said.
 """
 
 from __future__ import annotations
@@ -30,11 +31,15 @@ import numpy as np
 import torch
 
 import pervade
+from pervade.data import player, sound_files
+from pervade.domains.waveform import BANDS, Waveform
 from pervade.engine.predict import read_columns
 from pervade.metrics.estimate import estimate
 from pervade.metrics.interval import wilson
 from pervade.metrics.paired import differences
 from pervade.metrics.waveform import waveform_metrics
+from pervade.nn.griffin_lim import griffin_lim
+from pervade.nn.mel import LogMel
 from pervade.nn.queues import SoundSampling, draw, go_on
 from pervade.progress import Silent, screen
 from pervade.recipes import sound
@@ -44,6 +49,7 @@ DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "fsdd
 HELD_OUT, EVERY = "theo", 25  # the speaker, and which of the others' recordings are kept apart
 DIGITS, EACH = [str(digit) for digit in range(10)], 20
 ASKED_PACE, ASKED_DIGITS = 50, 0.25
+RATE = 8000  # of the recordings
 NAIVE = 20  # samples that are made without queues
 
 
@@ -143,12 +149,17 @@ def recognised(
     start = time.monotonic()
     made = list(run.stream(asked, out=out, temperature=temperature, seed=0))
     seconds = time.monotonic() - start
-    told = ["domain.rate=8000", "validation=0", *settings]
+    told = [f"domain.rate={RATE}", "validation=0", *settings]
     judge = pervade.fit(data, recipe=sound.recipe(), runs=runs, name="judge", settings=told, options=Options(Silent()))
     right = heard(judge, [(each["file"], name[0]) for each, name in zip(made, asked, strict=True)])
     known = heard(judge, [(str(path), path.name[0]) for path in apart])
+    plain = heard(judge, [(str(path), path.name[0]) for path in by_griffin_lim(apart, out.parent / "griffin-lim")])
     print("| heard as what they are | share | 95% interval | n |\n|---|---|---|---|")
-    for whose, found in ((f"made, {len(speakers)} voices in turn", right), ("recorded, the same voices", known)):
+    for whose, found in (
+        (f"made, {len(speakers)} voices in turn", right),
+        ("recorded, the same voices", known),
+        ("these, from their mel bands by Griffin-Lim", plain),
+    ):
         low, high = wilson(int(found.sum()), len(found))
         print(f"| {whose} | {found.mean():.1%} | {low:.1%} to {high:.1%} | {len(found)} |")
     other = judge.evaluate()
@@ -159,6 +170,18 @@ def recognised(
     lengths = sum(each["seconds"] for each in made)
     print(f"\nof {EACH} of each digit: {by_digit}; {lengths:.0f} s of sound were made in {seconds:.0f} s")
     print(f"asked: the interval's lower bound above {ASKED_DIGITS:.0%}; chance is 10%")
+
+
+def by_griffin_lim(paths: list[Path], out: Path) -> list[Path]:
+    """Wav files of the same names, from the mel bands that a WaveNet would be told (-o domain.local=mel)."""
+    layer = LogMel(RATE, BANDS, hop=Waveform().hop / RATE, normalise="none")
+    out.mkdir(parents=True, exist_ok=True)
+    for path in paths:
+        wave = torch.from_numpy(sound_files.decode(str(path), RATE))[None].float() / sound_files.FULL
+        bands, _ = layer(wave[:, None])
+        made = griffin_lim(bands, layer, wave.shape[1])[0]
+        (out / path.name).write_bytes(player.wav(made.clamp(-1, 1).numpy(), RATE))
+    return [out / path.name for path in paths]
 
 
 def heard(judge: Any, files: list[tuple[str, str]]) -> np.ndarray:
