@@ -20,9 +20,12 @@ from pervade.tasks.classify import Classify
     some.integers(1, 200),
     some.integers(1, 10),
     some.integers(1, 3),
+    some.sampled_from([0.0, 0.1, 0.5]),
 )
-def test_every_row_once_and_within_the_budget(lengths: list[int], budget: int, batch: int, least: int) -> None:
-    sampler = BudgetSampler(np.array(lengths), budget, batch, least, seed=1)
+def test_every_row_once_and_within_the_budget(
+    lengths: list[int], budget: int, batch: int, least: int, loose: float
+) -> None:
+    sampler = BudgetSampler(np.array(lengths), budget, batch, least, seed=1, loose=loose)
     for epoch in (0, 1):
         batches = sampler.batches(epoch, batch)
         assert sorted(i for each in batches for i in each) == list(range(len(lengths)))
@@ -48,6 +51,17 @@ def test_padding_is_hardly_computed() -> None:
     computed = sum(len(each) * lengths[each].max() for each in batches)
     assert computed < 1.03 * lengths.sum()
     assert len(batches) == pytest.approx(2000 / 32, rel=0.1)
+
+
+def test_rows_of_unlike_length_change_their_company() -> None:
+    """As recordings, of which no two are alike: those that always stood together would be known by each other."""
+    lengths = np.random.default_rng(0).permutation(np.arange(1000, 3000))
+    strict, loose = (BudgetSampler(lengths, 30_000, 16, 1, 0, share) for share in (0.0, 0.1))
+    assert sorted(map(sorted, strict.batches(0, 16))) == sorted(map(sorted, strict.batches(1, 16)))
+    first, other = ({frozenset(each) for each in loose.batches(epoch, 16)} for epoch in (0, 1))
+    assert not first & other
+    computed = sum(len(each) * lengths[list(each)].max() for each in first)
+    assert computed < 1.1 * lengths.sum()
 
 
 def test_each_pass_is_drawn_anew_and_repeats() -> None:

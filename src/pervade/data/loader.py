@@ -21,6 +21,8 @@ from pervade.core.errors import ConfigError
 from pervade.core.protocols import Augment, Domain, Sampler, Source
 from pervade.core.types import Batch, Parts, Rows
 
+REHEARSED = 5  # passes in which the largest batch is sought, where a sampler draws them
+
 
 class Loader(Source):
     """A Source over rows. `training` turns on shuffling and the randomness of `transform`.
@@ -129,12 +131,13 @@ class Loader(Source):
         return batch
 
     def rehearsal(self) -> Batch | None:
-        """The largest batch there will be, as far as rows have a "size"; else any."""
+        """The largest batch there will be, as far as rows have a "size", and as the first passes tell; else any."""
         if not len(self.rows):
             return None
         if self.sampler is not None:
             sizes = self.rows.column("size") if "size" in self.rows else [1] * len(self.rows)
-            batches = self.sampler.batches(0, self.batch_size)
+            drawn = (self.sampler.batches(number, self.batch_size) for number in range(REHEARSED))
+            batches = [each for some in drawn for each in some]
             return self._batch(max(batches, key=lambda each: len(each) * max(sizes[i] for i in each)), 0)
         order: Sequence[int] = range(len(self.rows))
         if "size" in self.rows:

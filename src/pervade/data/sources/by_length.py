@@ -47,17 +47,26 @@ class ByLength(SourceSpec):
 
 class BudgetSampler:
     """Batches of rows sorted by length: rows times the longest of them is at most `budget`, but there are at least
-    `least` rows in each, one for every rank."""
+    `least` rows in each, one for every rank.
 
-    def __init__(self, lengths: np.ndarray, budget: int, batch_size: int, least: int, seed: int) -> None:
-        self.lengths, self.seed = lengths, seed
-        self.cuts = cuts(np.sort(lengths), budget, MOST * batch_size, least)
+    `loose`: by how much lengths are changed before they are sorted, each by its own share drawn anew, up to this one.
+    Where hardly two rows are of one length (recordings) the same ones would stand together in every pass, and a network
+    with batch normalisation would learn them by their company: by heart, and wrong as soon as they come alone.
+    """
+
+    def __init__(
+        self, lengths: np.ndarray, budget: int, batch_size: int, least: int, seed: int, loose: float = 0.0
+    ) -> None:
+        self.lengths, self.seed, self.loose = lengths, seed, loose
+        # Whatever is drawn, the row at a place is no longer than (1 + loose) times the one that is there by length.
+        self.cuts = cuts(np.sort(lengths) * (1 + loose), budget, MOST * batch_size, least)
         self.last: tuple[int, list[list[int]]] | None = None
 
     def batches(self, epoch: int, batch_size: int) -> list[list[int]]:
         if self.last is None or self.last[0] != epoch:
             rng = seeds.generator(self.seed, epoch)
-            order = np.lexsort((rng.random(len(self.lengths)), self.lengths))
+            drawn = rng.random(len(self.lengths))
+            order = np.lexsort((drawn, self.lengths * (1 + self.loose * drawn)))
             parts = np.split(order, self.cuts)
             self.last = epoch, [parts[i].tolist() for i in rng.permutation(len(parts))]
         return self.last[1]

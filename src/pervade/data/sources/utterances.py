@@ -21,6 +21,7 @@ from pervade.data.loader import Loader
 from pervade.data.sources.by_length import BudgetSampler
 from pervade.nn.frames import frames_of
 
+LOOSE = 0.1  # of a recording's length, by which it may come to stand among others
 NEAR = 0.8  # of the frames that a recording has by rule of thumb: what needs more is looked at in earnest
 
 
@@ -41,8 +42,9 @@ class Utterances(SourceSpec):
             raise DataError(f"nothing is left to learn from; the first row, {opening.rows.column('id')[0]}: {first[1]}")
         lengths = np.array(rows.column("size"), np.int64)
         mean = float(lengths.mean()) if len(lengths) else 1.0
-        budget = self.seconds * domain.rate if self.seconds else opening.batch_size * mean
-        sampler = BudgetSampler(lengths, max(round(budget), 1), opening.batch_size, opening.world, opening.seed)
+        # As many rows as asked for on average, though cuts keep room for lengths that stray from their order.
+        budget = self.seconds * domain.rate if self.seconds else opening.batch_size * mean * (1 + LOOSE)
+        sampler = BudgetSampler(lengths, max(round(budget), 1), opening.batch_size, opening.world, opening.seed, LOOSE)
         return Loader(
             rows,
             opening.context.domain,
