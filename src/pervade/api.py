@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.nn import Module
 
-from pervade import members, progress, recipes, workflow
+from pervade import data_flags, members, progress, recipes, workflow
 from pervade import search as search_module
 from pervade.core import download, files, registry, runtime, spec
 from pervade.core import run as runs_module
@@ -414,18 +414,24 @@ def _place(init: Any, runs: Path) -> Any:
 
 def configure(recipe: Recipe, settings: Sequence[str] = (), **flags: Any) -> Recipe:
     """The recipe with settings applied. Raises ConfigError with every fault at once."""
-    named = {"lr": "optimizer.lr"}
-    of_domain = ("label_column", "file_column", "text_column", "label_pattern", "group_pattern", "group_column")
-    named |= {each: f"domain.{each}" for each in of_domain}
     if flags.get("init") is not None:
         flags["init"] = starting_from(flags["init"])
-    given = [f"{named.get(key, key)}={_text(value)}" for key, value in flags.items() if value is not None]
-    if not given and not settings:
+    of_data, problems = data_flags.settings(recipe.domain, flags)
+    others = {key: value for key, value in flags.items() if key not in data_flags.FLAGS and value is not None}
+    named = {"optimizer.lr" if key == "lr" else key: value for key, value in others.items()} | of_data
+    given = [f"{key}={_text(value)}" for key, value in named.items()]
+    if not given and not settings and not problems:
         return recipe
     if isinstance(recipe.model, Own):  # which no file can hold, and which has no settings
         other = replace(recipe, model=ReferenceMLP())
         return replace(configure(other, settings, **flags), model=recipe.model)
-    return spec.decode(spec.change(spec.encode(recipe), [*given, *settings]), Recipe)
+    try:
+        changed: Recipe = spec.decode(spec.change(spec.encode(recipe), [*given, *settings]), Recipe)
+    except ConfigError as error:
+        raise ConfigError(*problems, *error.problems) from None
+    if problems:
+        raise ConfigError(*problems)
+    return changed
 
 
 def _text(value: Any) -> str:

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pervade import api
+from pervade.core.errors import ConfigError
+from pervade.recipes import transcription
 from tests.cli.small import SMALL
 from tests.data.drawing import class_folders, encoded, pixels
 
@@ -181,6 +184,29 @@ def test_all_mistakes_of_a_recipe_at_once(pervade, photos: Path) -> None:
         "validation",
     ):
         assert fault in told
+
+
+@pytest.mark.parametrize(
+    ("flags", "fault"),
+    [
+        (["--label-pattern", "^(.)_"], "--label-pattern '^(.)_' is not for environments to act in; it is for pictures"),
+        (["--group-by", "speaker"], "--group-by 'speaker' is not for environments to act in; it is for"),
+        (["--tta"], "--tta is not for environments to act in; it is for pictures, recordings with labels"),
+    ],
+)
+def test_flags_of_other_data(flags: list[str], fault: str, pervade) -> None:
+    """The flag is named that was typed, and not the setting it stands for."""
+    pervade("train", "gym://CartPole-v1", *flags).refuses(fault, "leave it out, or say with --task")
+
+
+def test_flags_of_other_data_than_transcripts() -> None:
+    """Together with whatever else is wrong."""
+    with pytest.raises(ConfigError) as caught:
+        api.configure(transcription.scratch(), ["optimizer.lr=-1"], label_pattern="^(.)_", label_column="digit")
+    told = caught.value.problems
+    assert [each.split()[0] for each in told] == ["--label-column", "--label-pattern", "optimizer.lr:"]
+    assert all("not for recordings with transcripts; it is for pictures, recordings" in each for each in told[:2])
+    assert all("texts with labels" in each for each in told[:1])
 
 
 def test_unknown_verb(pervade) -> None:
