@@ -95,8 +95,8 @@ def name_too_long(root: Path) -> Path:
 @pytest.mark.parametrize(
     ("make", "fault"),
     [
-        (not_there, "is not there; give a folder of pictures, or a table"),
-        (name_too_long, "is not there; give a folder of pictures, or a table"),
+        (not_there, "is not there; give a folder of pictures, recordings or texts, a table"),
+        (name_too_long, "is not there; give a folder of pictures, recordings or texts, a table"),
         (empty, "is an empty folder; put the pictures of each class into a folder"),
         (only_words, "notes.odt: files ending in '.odt' are not read"),
         (no_picture_readable, "no picture can be read; the first, cat/1.jpg: this is not a picture"),
@@ -118,6 +118,13 @@ def test_data(make, fault: str, pervade, tmp_path: Path, workplace: Path) -> Non
     pervade("train", make(tmp_path / "photos"), *SMALL).refuses(fault)
     # A name that was refused is free again, and nothing lies about.
     assert not (workplace / "runs").exists() or not list((workplace / "runs").iterdir())
+
+
+@pytest.mark.parametrize("flags", [[], ["--model", "hf:nobody/nothing"], ["--task", "text-to-audio"]])
+def test_a_path_that_leads_nowhere_is_said_first(flags: list[str], pervade, tmp_path: Path) -> None:
+    outcome = pervade("train", tmp_path / "nowhere", *flags)
+    outcome.refuses(f"{tmp_path / 'nowhere'} is not there; give a folder")
+    assert outcome.err.splitlines() == outcome.complaints  # nothing of weights, whether there are any or not
 
 
 def test_no_data_at_all(pervade) -> None:
