@@ -31,7 +31,7 @@ from pervade.core.run import RunDirectory
 from pervade.core.types import Json, Rows
 from pervade.engine import checkpoint, ranks
 from pervade.evaluate.evaluation import evaluate
-from pervade.progress import Silent
+from pervade.progress import Silent, spaced
 from pervade.time_limit import REPORTING, TimeLimit
 from pervade.training import Options
 
@@ -276,7 +276,8 @@ class Search:
             for left in ("state", "checkpoints"):
                 shutil.rmtree(member.path / left, ignore_errors=True)
         self.save()
-        value = "" if trial.value is None else f", {self.base.early_stopping.metric} {trial.value:.4g} on validation"
+        metric = spaced(str(self.base.early_stopping.metric))
+        value = "" if trial.value is None else f", {metric} {trial.value:.4g} on validation"
         self.options.screen.say(f"{trial.name}: {trial.state}{value}")
 
     def price_ending(self, trial: Trial, rows: Rows) -> None:

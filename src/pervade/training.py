@@ -32,7 +32,7 @@ from pervade.engine.fit import Learner, Moment
 from pervade.nn.backbone import Backbone
 from pervade.nn.batch_norm import over_ranks
 from pervade.nn.trial import require_training_size
-from pervade.progress import Screen, Silent, duration
+from pervade.progress import Screen, Silent, duration, spaced
 from pervade.time_limit import AFTERWARDS, REPORTING, TimeLimit
 
 
@@ -240,7 +240,8 @@ class Training:
             value = self._judge(moment, moment.passes)
         if value is not None and not done:
             if stopping.patience is not None and moment.passes - plan.best_pass >= stopping.patience:
-                text = f"stopped early: validation {stopping.metric} has not improved for {stopping.patience} passes"
+                judged = f"validation {spaced(str(stopping.metric))}"
+                text = f"stopped early: {judged} has not improved for {stopping.patience} passes"
                 self._decide(text, moment.passes)
                 done = True
             elif self.options.on_pass is not None:
