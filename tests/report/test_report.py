@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 import shutil
 from html.parser import HTMLParser
@@ -75,6 +76,19 @@ def test_has_every_section(run: RunDirectory) -> None:
     assert "this is not a picture" in text
     assert "reference-mlp" in text
     assert "'pets & <more>'" in text  # of the command, quoted for a shell
+
+
+@pytest.mark.parametrize(("values", "drawn"), [([0.0, 0.0], False), ([0.0, 0.25], True)])
+def test_what_never_happened_is_not_drawn(values: list[float], drawn: bool, run: RunDirectory) -> None:
+    """A part of the loss that is 0 throughout; the loss itself is drawn whatever it is."""
+    lines = [
+        {"event": "step", "step": step, "pass": 0, "loss": 0.0, "accuracy": 0.0, "too_long": value}
+        for step, value in enumerate(values, start=1)
+    ]
+    files.write_text(run.log, "".join(json.dumps(each) + "\n" for each in lines))
+    text = write(run).read_text()
+    assert ("Share that says more than can be aligned" in text) is drawn
+    assert "loss in training from 0.000 to 0.000" in text and "accuracy in training from 0.0% to 0.0%" in text
 
 
 def test_loads_nothing_and_runs_nothing(run: RunDirectory) -> None:
