@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from pervade.core.run import RunDirectory
 from pervade.core.types import LeftOut, Rows
 from pervade.data import folds
 from pervade.domains.image import Image
 from pervade.domains.sound import Sound
 from pervade.domains.text import Text
 from pervade.domains.transcripts import Transcripts
-from pervade.overview import held_out, left_out, overview
+from pervade.overview import held_out, keep, keep_common, kept, left_out, overview
 
 
 def made(splits: str, target: list[Any]) -> Rows:
@@ -66,3 +68,13 @@ def test_left_out_is_one_a_line() -> None:
         "  - 1.png: it is empty",
         "  and 2 more, all listed in data.json and in the report",
     ]
+
+
+def test_of_runs_inside_a_run_what_all_noticed_is_kept(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    keep(run.member("fold-1"), ["2 are silent", "in the test split 1 is odd"])
+    keep(run.member("fold-2"), ["2 are silent"])
+    keep_common(run, ["fold-1", "fold-2"])
+    assert kept(run) == ["2 are silent"]
+    keep(run.member("fold-3"), [])
+    assert not run.member("fold-3").remarks.exists() and kept(run.member("fold-3")) == []

@@ -141,6 +141,8 @@ def go(run: RunDirectory, recipe: Recipe | None, options: Options) -> dict[str, 
             _one(run, member, own, given is not None, own_rows, options)
             if ranks.rank() == 0:
                 write_plan(run, replace(asked, used=asked.used + time.monotonic() - began))
+        if ranks.rank() == 0:
+            overview.keep_common(run, names)
         return summarise(run, recipe, rows, given is not None)
 
 

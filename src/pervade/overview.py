@@ -1,13 +1,14 @@
 """What is said of the data before anything is learnt from them: how many rows there are and of which classes, what is
-to be held out, and what could not be used."""
+to be held out, and what could not be used. What was noticed in them is kept in remarks.json."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from pervade.core import spec
+from pervade.core import files, spec
 from pervade.core.protocols import Domain
+from pervade.core.run import RunDirectory
 from pervade.core.types import LeftOut, Rows
 from pervade.data.folds import ASIDE
 from pervade.data.targets import natural
@@ -45,6 +46,24 @@ def left_out(found: Sequence[LeftOut], most: int = MOST_LEFT_OUT) -> list[str]:
     if len(found) > most:
         lines.append(f"  and {len(found) - most:,} more, all listed in data.json and in the report")
     return lines
+
+
+def keep(run: RunDirectory, remarks: Iterable[str]) -> None:
+    """Writes down what was noticed in the data, beside what is known already: a report is read after the console."""
+    known = kept(run)
+    found = list(dict.fromkeys([*known, *remarks]))
+    if found != known:
+        files.write_json(run.remarks, {"remarks": found})
+
+
+def keep_common(run: RunDirectory, names: Sequence[str]) -> None:
+    """Of runs inside this one, what all of them noticed: it is true of the data, and not of one division of them."""
+    each = [kept(run.member(name)) for name in names]
+    keep(run, [line for line in each[0] if all(line in others for others in each)] if each else [])
+
+
+def kept(run: RunDirectory) -> list[str]:
+    return list(files.read_json(run.remarks, "remarks")["remarks"]) if run.remarks.exists() else []
 
 
 def _counted(number: int, domain: Domain) -> str:

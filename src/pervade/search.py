@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-from pervade import members, recipes, search_space, workflow
+from pervade import members, overview, recipes, search_space, workflow
 from pervade.core import files, runtime, spec
 from pervade.core import seed as seeds
 from pervade.core.errors import ConfigError, DataError, ResourceError, TrainingError
@@ -350,6 +350,7 @@ def _finish(search: Search, rows: Rows) -> dict[str, Any]:
         own = checkpoint.read_recipe(member.recipe)
         checkpoint.write_recipe(run.recipe, replace(own, time_limit=search.base.time_limit))
         checkpoint.write_domain(run.preprocess, checkpoint.read_domain(member.preprocess))
+        overview.keep(run, overview.kept(member))
         search.winner = best.name
         search.save()
     ranks.wait()

@@ -73,8 +73,11 @@ def train(
             rows = load_rows(run, recipe.domain, options.screen)
             options = replace(options, reading=time.monotonic() - start)
         domain = _fitted(run, recipe, rows)
-        for line in domain.remarks(rows):
+        remarks = domain.remarks(rows)
+        for line in remarks:
             options.screen.say(f"data: {line}")
+        if ranks.rank() == 0:
+            overview.keep(run, remarks)
         recipe = _with_found_rate(run, recipe, domain, rows, device, options)
         Training(run, recipe, domain, rows, device, options).go()
         if recipe.then is not None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pervade import overview
 from pervade.core import files
 from pervade.core.errors import CheckpointError
 from pervade.core.run import RunDirectory
@@ -89,6 +90,14 @@ def test_what_never_happened_is_not_drawn(values: list[float], drawn: bool, run:
     text = write(run).read_text()
     assert ("Share that says more than can be aligned" in text) is drawn
     assert "loss in training from 0.000 to 0.000" in text and "accuracy in training from 0.0% to 0.0%" in text
+
+
+def test_what_was_noticed_in_the_data_is_said(run: RunDirectory) -> None:
+    assert "Noticed in the data" not in read(run)[1]
+    overview.keep(run, ["3 of 60 pictures are <black>"])
+    overview.keep(run, ["3 of 60 pictures are <black>", "2 are white"])  # as when a run goes on
+    assert files.read_json(run.remarks)["remarks"] == ["3 of 60 pictures are <black>", "2 are white"]
+    assert "Noticed in the data 3 of 60 pictures are <black>2 are white" in read(run)[1]
 
 
 def test_loads_nothing_and_runs_nothing(run: RunDirectory) -> None:
