@@ -57,7 +57,7 @@ class Waveform(Domain):
     labels: tuple[str, ...] = ()  # learnt from the training split
     speakers: tuple[str, ...] = ()  # likewise; empty where it is not known who speaks
     lengths: tuple[tuple[float, float], ...] = ()  # seconds of each label's recordings: median and 95th percentile
-    given = "LABEL"
+    given = "LABEL -o FOLDER"
 
     # reading
 
