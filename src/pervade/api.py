@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,14 +13,14 @@ import numpy as np
 import torch
 from torch.nn import Module
 
-from pervade import members, progress, recipes, workflow
+from pervade import data_flags, members, progress, recipes, workflow
 from pervade import search as search_module
 from pervade.core import download, files, registry, runtime, spec
 from pervade.core import run as runs_module
 from pervade.core.errors import CheckpointError, ConfigError, DataError, ResourceError
 from pervade.core.protocols import Model, Recipe, Task
 from pervade.core.types import LeftOut, Rows, Table
-from pervade.data import hub, player
+from pervade.data import environments, hub, player, tables
 from pervade.data.split import NAMES as SPLITS
 from pervade.domains.environment import Environment
 from pervade.engine import checkpoint, film, gallery, merging, predict, ranks
@@ -34,7 +35,7 @@ from pervade.init.pretrained import starting_from
 from pervade.models.reference_mlp import ReferenceMLP
 from pervade.nn.own import Own
 from pervade.progress import Screen
-from pervade.recipes.rl import for_steps
+from pervade.recipes import rl
 from pervade.tasks.synthesise import Synthesise
 from pervade.training import Options
 from pervade.weights import voice
@@ -365,6 +366,7 @@ def fit(
     if isinstance(model, Module):
         flags["init"] = flags["init"] or "given"
     if recipe is None:
+        _require(data, task)
         with download.announcing(options.screen.say):
             known = model if model is None or isinstance(model, str) else _as_model(model)
             columns = flags.get("label_column"), flags.get("text_column")
@@ -372,7 +374,7 @@ def fit(
         options.screen.say(f"task: {task}")
     chosen = configure(recipe, settings, **flags)
     if steps is not None:
-        chosen = for_steps(chosen, steps)
+        chosen = rl.for_steps(chosen, steps)
     if together is not None:
         members.check(together, chosen)
     called = hub.title(data) if hub.is_address(data) else Path(str(data)).absolute().stem
@@ -406,6 +408,16 @@ def fit(
     return Run(directory, options.screen, None if spec.readable(chosen) else chosen)
 
 
+def _require(data: Any, task: str | None) -> None:
+    """Raises DataError where DATA is a path that leads nowhere: before anything is said of weights, or fetched."""
+    named = isinstance(data, (str, Path)) and not hub.is_address(data) and not environments.is_address(data)
+    if named and task != rl.NAME and not os.path.exists(data):  # noqa: PTH110  (Path.exists raises at long names)
+        raise DataError(
+            f"{data} is not there; give a folder of pictures, recordings or texts, a table "
+            f"({', '.join(tables.SUFFIXES)}), hf://OWNER/NAME, or gym://NAME"
+        )
+
+
 def _place(init: Any, runs: Path) -> Any:
     """A run may be named as it is called inside `runs`."""
     inside = isinstance(init, str) and init and not Path(init).exists() and (runs / init / "recipe.yaml").is_file()
@@ -414,18 +426,24 @@ def _place(init: Any, runs: Path) -> Any:
 
 def configure(recipe: Recipe, settings: Sequence[str] = (), **flags: Any) -> Recipe:
     """The recipe with settings applied. Raises ConfigError with every fault at once."""
-    named = {"lr": "optimizer.lr"}
-    of_domain = ("label_column", "file_column", "text_column", "label_pattern", "group_pattern", "group_column")
-    named |= {each: f"domain.{each}" for each in of_domain}
     if flags.get("init") is not None:
         flags["init"] = starting_from(flags["init"])
-    given = [f"{named.get(key, key)}={_text(value)}" for key, value in flags.items() if value is not None]
-    if not given and not settings:
+    of_data, problems = data_flags.settings(recipe.domain, flags)
+    others = {key: value for key, value in flags.items() if key not in data_flags.FLAGS and value is not None}
+    named = {"optimizer.lr" if key == "lr" else key: value for key, value in others.items()} | of_data
+    given = [f"{key}={_text(value)}" for key, value in named.items()]
+    if not given and not settings and not problems:
         return recipe
     if isinstance(recipe.model, Own):  # which no file can hold, and which has no settings
         other = replace(recipe, model=ReferenceMLP())
         return replace(configure(other, settings, **flags), model=recipe.model)
-    return spec.decode(spec.change(spec.encode(recipe), [*given, *settings]), Recipe)
+    try:
+        changed: Recipe = spec.decode(spec.change(spec.encode(recipe), [*given, *settings]), Recipe)
+    except ConfigError as error:
+        raise ConfigError(*problems, *error.problems) from None
+    if problems:
+        raise ConfigError(*problems)
+    return changed
 
 
 def _text(value: Any) -> str:

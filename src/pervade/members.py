@@ -23,7 +23,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from pervade import workflow
+from pervade import overview, workflow
 from pervade.core import files, runtime, spec
 from pervade.core.errors import CheckpointError, ConfigError, DataError
 from pervade.core.protocols import Recipe
@@ -129,16 +129,20 @@ def go(run: RunDirectory, recipe: Recipe | None, options: Options) -> dict[str, 
             member = run.member(name)
             if result_path(member) is not None:
                 continue
-            options.screen.say(f"{name}, {number + 1} of {len(names)}")
+            own_rows = _member_rows(rows, recipe, asked, number)
+            told = f": {overview.held_out(own_rows, recipe.domain)}" if asked.kind == "folds" else ""
+            options.screen.say(f"{name}, {number + 1} of {len(names)}{told}")
             left = None
             if recipe.time_limit is not None:
                 used = asked.used + time.monotonic() - began
                 used += SUMMARY + REPORTING * options.loaded
                 left = max((recipe.time_limit - used) / (len(names) - number), 0.001)
             own = _recipe(recipe, asked, number, left)
-            _one(run, member, own, given is not None, _member_rows(rows, recipe, asked, number), options)
+            _one(run, member, own, given is not None, own_rows, options)
             if ranks.rank() == 0:
                 write_plan(run, replace(asked, used=asked.used + time.monotonic() - began))
+        if ranks.rank() == 0:
+            overview.keep_common(run, names)
         return summarise(run, recipe, rows, given is not None)
 
 

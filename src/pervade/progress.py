@@ -45,7 +45,7 @@ class Plain:
             clock.note(done)
             if time.monotonic() - last >= PLAIN_EVERY:
                 last = time.monotonic()
-                shown = ", ".join(f"{name} {_figure(value)}" for name, value in figures.items())
+                shown = ", ".join(f"{spaced(name)} {_figure(value)}" for name, value in figures.items())
                 self.say(f"{title}: {done / max(total, 1):.0%}, {clock.left(total)} left{', ' if shown else ''}{shown}")
 
         yield update
@@ -78,7 +78,7 @@ class Rich:
 
             def update(done: float, total: float, **figures: Any) -> None:
                 clock.note(done)
-                shown = "  ".join(f"{name} {_figure(value)}" for name, value in figures.items())
+                shown = "  ".join(f"{spaced(name)} {_figure(value)}" for name, value in figures.items())
                 progress.update(job, completed=done, total=total, left=f"{clock.left(total)} left", figures=shown)
 
             yield update
@@ -119,6 +119,15 @@ def duration(seconds: float) -> str:
     if seconds < 3600:
         return f"{seconds // 60} min {seconds % 60} s"
     return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+
+
+def spaced(name: str) -> str:
+    """The name of a figure as it is read.
+
+    >>> spaced("word_error_rate")
+    'word error rate'
+    """
+    return name.replace("_", " ")
 
 
 def _figure(value: Any) -> str:

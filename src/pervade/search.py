@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-from pervade import members, recipes, search_space, workflow
+from pervade import members, overview, recipes, search_space, workflow
 from pervade.core import files, runtime, spec
 from pervade.core import seed as seeds
 from pervade.core.errors import ConfigError, DataError, ResourceError, TrainingError
@@ -31,7 +31,7 @@ from pervade.core.run import RunDirectory
 from pervade.core.types import Json, Rows
 from pervade.engine import checkpoint, ranks
 from pervade.evaluate.evaluation import evaluate
-from pervade.progress import Silent
+from pervade.progress import Silent, spaced
 from pervade.time_limit import REPORTING, TimeLimit
 from pervade.training import Options
 
@@ -276,7 +276,8 @@ class Search:
             for left in ("state", "checkpoints"):
                 shutil.rmtree(member.path / left, ignore_errors=True)
         self.save()
-        value = "" if trial.value is None else f", {self.base.early_stopping.metric} {trial.value:.4g} on validation"
+        metric = spaced(str(self.base.early_stopping.metric))
+        value = "" if trial.value is None else f", {metric} {trial.value:.4g} on validation"
         self.options.screen.say(f"{trial.name}: {trial.state}{value}")
 
     def price_ending(self, trial: Trial, rows: Rows) -> None:
@@ -349,6 +350,7 @@ def _finish(search: Search, rows: Rows) -> dict[str, Any]:
         own = checkpoint.read_recipe(member.recipe)
         checkpoint.write_recipe(run.recipe, replace(own, time_limit=search.base.time_limit))
         checkpoint.write_domain(run.preprocess, checkpoint.read_domain(member.preprocess))
+        overview.keep(run, overview.kept(member))
         search.winner = best.name
         search.save()
     ranks.wait()

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch.nn import Module
 
+from pervade import overview
 from pervade.core import files, runtime, seed, spec
 from pervade.core.errors import ConfigError, nearest
 from pervade.core.protocols import Context, Domain, Opening, Recipe
@@ -32,7 +33,7 @@ from pervade.engine.fit import Learner, Moment
 from pervade.nn.backbone import Backbone
 from pervade.nn.batch_norm import over_ranks
 from pervade.nn.trial import require_training_size
-from pervade.progress import Screen, Silent, duration
+from pervade.progress import Screen, Silent, duration, spaced
 from pervade.time_limit import AFTERWARDS, REPORTING, TimeLimit
 
 
@@ -109,8 +110,11 @@ class Training:
             recipe.augment,
             recipe.epochs,
         )
-        for line in recipe.source.remarks(opening):
+        remarks = recipe.source.remarks(opening)
+        for line in remarks:
             options.screen.say(line)
+        if ranks.rank() == 0:
+            overview.keep(run, remarks)
         self.source = recipe.source.open(opening)
         self.plan = _Plan(recipe.epochs)
         self.learner = Learner(
@@ -240,7 +244,8 @@ class Training:
             value = self._judge(moment, moment.passes)
         if value is not None and not done:
             if stopping.patience is not None and moment.passes - plan.best_pass >= stopping.patience:
-                text = f"stopped early: validation {stopping.metric} has not improved for {stopping.patience} passes"
+                judged = f"validation {spaced(str(stopping.metric))}"
+                text = f"stopped early: {judged} has not improved for {stopping.patience} passes"
                 self._decide(text, moment.passes)
                 done = True
             elif self.options.on_pass is not None:
@@ -329,7 +334,8 @@ class Training:
         at = moment.passes + round(moment.step / len(self.source) % 1 if moment.kind == "step" else 0, 2)
         passes = "1 pass" if at == 1 else f"{at:g} passes"
         best = f"; best after pass {self.plan.best_pass:g}" if self.plan.best_pass else ""
-        self.options.screen.say(f"trained {passes}, {moment.step} steps, in {duration(self.plan.elapsed)}{best}")
+        steps = f"{moment.step:,} step{'' if moment.step == 1 else 's'}"
+        self.options.screen.say(f"trained {passes}, {steps}, in {duration(self.plan.elapsed)}{best}")
 
     def _checkpoint(self, name: str, note: dict[str, Any], validation: dict[str, Any]) -> None:
         """`validation` holds the predictions of the validation split, from which the task settles its decision."""

@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 
+from pervade import overview
 from pervade.core import environment, files, runtime, spec
 from pervade.core.errors import DataError
 from pervade.core.protocols import Domain, Recipe
@@ -72,8 +73,11 @@ def train(
             rows = load_rows(run, recipe.domain, options.screen)
             options = replace(options, reading=time.monotonic() - start)
         domain = _fitted(run, recipe, rows)
-        for line in domain.remarks(rows):
+        remarks = domain.remarks(rows)
+        for line in remarks:
             options.screen.say(f"data: {line}")
+        if ranks.rank() == 0:
+            overview.keep(run, remarks)
         recipe = _with_found_rate(run, recipe, domain, rows, device, options)
         Training(run, recipe, domain, rows, device, options).go()
         if recipe.then is not None:
@@ -168,12 +172,12 @@ def read_data(run: RunDirectory, recipe: Recipe, options: Options, divide: Divid
         rows, duplicates = divide(rows)
     recipe.task.examine(rows)
     left_out += duplicates
-    names = list(rows.column("split"))
-    counts = {name: names.count(name) for name in ("train", "validation", "test") if name in names}
-    options.screen.say("data: " + ", ".join(f"{count:,} {name}" for name, count in counts.items()))
+    for line in overview.overview(rows, recipe.domain):
+        options.screen.say(line)
     for line in splits.gaps(rows):
         options.screen.say(f"data: {line}")
-    _say_left_out(left_out, options.screen)
+    for line in overview.left_out(left_out):
+        options.screen.say(line)
     write_data(run, source, rows, left_out)
 
 
@@ -182,13 +186,6 @@ def write_data(run: RunDirectory, source: Any, rows: Rows, left_out: Sequence[Le
     stored = {name: list(rows.column(name)) for name in rows.columns if name not in ("pixels", "samples")}
     left = [{"source": each.source, "reason": each.reason} for each in left_out]
     files.write_json(run.data, {"source": source, "rows": len(rows), "columns": stored, "left_out": left}, indent=None)
-
-
-def _say_left_out(left_out: Sequence[LeftOut], screen: Screen, most: int = 10) -> None:
-    for each in left_out[:most]:
-        screen.say(f"left out: {each.source!r}: {each.reason}")
-    if len(left_out) > most:
-        screen.say(f"left out: {len(left_out) - most} more, all listed in data.json")
 
 
 def load_rows(run: RunDirectory, domain: Domain, screen: Screen | None = None) -> Rows:

@@ -69,9 +69,10 @@ def test_left_out_and_listed(pervade, with_bad_files: Path, workplace: Path) -> 
     for name, reason in REASONS.items():
         assert reason in reasons[name]
     assert stored["rows"] == 16
-    said = [line for line in outcome.err.splitlines() if line.startswith("left out: ")]
-    assert len(said) == 11
-    assert said[-1] == f"left out: {len(REASONS) - 10} more, all listed in data.json"
+    lines = outcome.err.splitlines()
+    first = lines.index(f"left out of the data: {len(REASONS)}")
+    assert all(line.startswith("  - cat/") for line in lines[first + 1 : first + 6])
+    assert lines[first + 6] == f"  and {len(REASONS) - 5} more, all listed in data.json and in the report"
 
 
 @pytest.mark.parametrize("name", ["empty.jpg", "words.jpg", "notes.txt"])

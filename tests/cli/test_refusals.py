@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pervade import api
+from pervade.core.errors import ConfigError
+from pervade.recipes import transcription
 from tests.cli.small import SMALL
 from tests.data.drawing import class_folders, encoded, pixels
 
@@ -92,8 +95,8 @@ def name_too_long(root: Path) -> Path:
 @pytest.mark.parametrize(
     ("make", "fault"),
     [
-        (not_there, "is not there; give a folder of pictures, or a table"),
-        (name_too_long, "is not there; give a folder of pictures, or a table"),
+        (not_there, "is not there; give a folder of pictures, recordings or texts, a table"),
+        (name_too_long, "is not there; give a folder of pictures, recordings or texts, a table"),
         (empty, "is an empty folder; put the pictures of each class into a folder"),
         (only_words, "notes.odt: files ending in '.odt' are not read"),
         (no_picture_readable, "no picture can be read; the first, cat/1.jpg: this is not a picture"),
@@ -115,6 +118,13 @@ def test_data(make, fault: str, pervade, tmp_path: Path, workplace: Path) -> Non
     pervade("train", make(tmp_path / "photos"), *SMALL).refuses(fault)
     # A name that was refused is free again, and nothing lies about.
     assert not (workplace / "runs").exists() or not list((workplace / "runs").iterdir())
+
+
+@pytest.mark.parametrize("flags", [[], ["--model", "hf:nobody/nothing"], ["--task", "text-to-audio"]])
+def test_a_path_that_leads_nowhere_is_said_first(flags: list[str], pervade, tmp_path: Path) -> None:
+    outcome = pervade("train", tmp_path / "nowhere", *flags)
+    outcome.refuses(f"{tmp_path / 'nowhere'} is not there; give a folder")
+    assert outcome.err.splitlines() == outcome.complaints  # nothing of weights, whether there are any or not
 
 
 def test_no_data_at_all(pervade) -> None:
@@ -181,6 +191,29 @@ def test_all_mistakes_of_a_recipe_at_once(pervade, photos: Path) -> None:
         "validation",
     ):
         assert fault in told
+
+
+@pytest.mark.parametrize(
+    ("flags", "fault"),
+    [
+        (["--label-pattern", "^(.)_"], "--label-pattern '^(.)_' is not for environments to act in; it is for pictures"),
+        (["--group-by", "speaker"], "--group-by 'speaker' is not for environments to act in; it is for"),
+        (["--tta"], "--tta is not for environments to act in; it is for pictures, recordings with labels"),
+    ],
+)
+def test_flags_of_other_data(flags: list[str], fault: str, pervade) -> None:
+    """The flag is named that was typed, and not the setting it stands for."""
+    pervade("train", "gym://CartPole-v1", *flags).refuses(fault, "leave it out, or say with --task")
+
+
+def test_flags_of_other_data_than_transcripts() -> None:
+    """Together with whatever else is wrong."""
+    with pytest.raises(ConfigError) as caught:
+        api.configure(transcription.scratch(), ["optimizer.lr=-1"], label_pattern="^(.)_", label_column="digit")
+    told = caught.value.problems
+    assert [each.split()[0] for each in told] == ["--label-column", "--label-pattern", "optimizer.lr:"]
+    assert all("not for recordings with transcripts; it is for pictures, recordings" in each for each in told[:2])
+    assert all("texts with labels" in each for each in told[:1])
 
 
 def test_unknown_verb(pervade) -> None:

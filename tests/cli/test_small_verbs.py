@@ -59,6 +59,18 @@ def test_help_and_version(pervade) -> None:
         assert pervade(verb, "--help").status == 0
 
 
+def test_help_says_which_data_a_flag_is_for(pervade) -> None:
+    train = " ".join(pervade("train", "--help").out.split())
+    for words in (
+        "--label-pattern REGEX Folders of pictures or recordings:",
+        "--group-pattern REGEX Pictures and recordings, with transcripts too:",
+        "--group-by COLUMN Tables of pictures, recordings or texts:",
+        "--tta Judge each picture mirrored too, each recording slower and faster too",
+    ):
+        assert words in train
+    assert "LABEL/SPEAKER, as in seven/anna" in " ".join(pervade("predict", "--help").out.split())
+
+
 def test_help_does_not_load_torch() -> None:
     code = "import sys; from pervade.cli import main\ntry: main()\nexcept SystemExit: print('torch' in sys.modules)"
     start = time.monotonic()

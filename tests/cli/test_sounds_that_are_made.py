@@ -32,7 +32,8 @@ def test_from_recordings_to_wav(pervade, tmp_path: Path) -> None:
     assert all(soundfile.info(row["file"]).frames == 100 and row["seconds"] == 0.1 for row in rows)
     pervade("predict", "r", "a").refuses("-o FOLDER")
     pervade("predict", "r", "-o", tmp_path / "out").refuses("name labels")
-    pervade("predict", "r", "c", "-o", tmp_path / "out").refuses("'c'", "a, b")
+    unknown = pervade("predict", "r", "c", "-o", tmp_path / "out")
+    assert unknown.status == 2 and unknown.err.splitlines()[-1].startswith("left out: 'c': it learnt no label 'c'; ")
     pervade("predict", "hf:there", "a").refuses("-o FOLDER")
 
 

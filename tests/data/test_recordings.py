@@ -181,8 +181,8 @@ def test_what_is_left_out_and_what_is_said(tmp_path: Path) -> None:
     assert [(each.source, each.reason) for each in left_out] == [("y/empty.wav", "the file is empty (0 bytes)")]
     said = "\n".join(domain.fit(rows).remarks(rows))
     for words in (
-        "1 of 4 recordings, the first x/silent.wav, silent: nothing can be heard in them",
-        "1 of 4 recordings, the first x/loud.wav, maybe overloaded",
+        "1 of 4 recordings (the first, x/silent.wav) are silent: nothing can be heard in them",
+        "1 of 4 recordings (the first, x/loud.wav) may be overloaded",
         "1 of 4 recordings have fewer than 8,000 samples a second (the fewest 1,000): nothing is in them above 500 Hz",
         "1 of 4 recordings are so long that 10 windows of 1 s",
         "who or what was recorded is not known",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 import shutil
 from html.parser import HTMLParser
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pervade import overview
 from pervade.core import files
 from pervade.core.errors import CheckpointError
 from pervade.core.run import RunDirectory
@@ -75,6 +77,27 @@ def test_has_every_section(run: RunDirectory) -> None:
     assert "this is not a picture" in text
     assert "reference-mlp" in text
     assert "'pets & <more>'" in text  # of the command, quoted for a shell
+
+
+@pytest.mark.parametrize(("values", "drawn"), [([0.0, 0.0], False), ([0.0, 0.25], True)])
+def test_what_never_happened_is_not_drawn(values: list[float], drawn: bool, run: RunDirectory) -> None:
+    """A part of the loss that is 0 throughout; the loss itself is drawn whatever it is."""
+    lines = [
+        {"event": "step", "step": step, "pass": 0, "loss": 0.0, "accuracy": 0.0, "too_long": value}
+        for step, value in enumerate(values, start=1)
+    ]
+    files.write_text(run.log, "".join(json.dumps(each) + "\n" for each in lines))
+    text = write(run).read_text()
+    assert ("Share that says more than can be aligned" in text) is drawn
+    assert "loss in training from 0.000 to 0.000" in text and "accuracy in training from 0.0% to 0.0%" in text
+
+
+def test_what_was_noticed_in_the_data_is_said(run: RunDirectory) -> None:
+    assert "Noticed in the data" not in read(run)[1]
+    overview.keep(run, ["3 of 60 pictures are <black>"])
+    overview.keep(run, ["3 of 60 pictures are <black>", "2 are white"])  # as when a run goes on
+    assert files.read_json(run.remarks)["remarks"] == ["3 of 60 pictures are <black>", "2 are white"]
+    assert "Noticed in the data 3 of 60 pictures are <black>2 are white" in read(run)[1]
 
 
 def test_loads_nothing_and_runs_nothing(run: RunDirectory) -> None:

@@ -15,7 +15,8 @@ from pervade.core import files
 from pervade.core.run import RunDirectory
 from pervade.engine.predict import read_columns
 from pervade.report import cautions, preprocessing, sound, sound_cautions, verdict, wording
-from pervade.report.record import Record, Result
+from pervade.report.details import baseline as against
+from pervade.report.record import Figure, Record, Result
 from pervade.report.record import read as read_record
 from tests.report import test_browser
 from tests.report.test_card import card
@@ -264,6 +265,28 @@ def test_one_that_is_no_better_in_value_claims_nothing(written: Page, value: flo
     said = verdict.of(replace(read_record(written[2]), results=[result]))
     assert ("not shown to do better" not in said.does) == proven
     assert "the word error rate of always 'one' would be 90.0% on the same" in said.baseline
+
+
+@pytest.mark.parametrize(
+    ("stored", "said"),
+    [
+        ({"low": -0.8, "high": -0.5, "method": "paired bootstrap of 9 resamples by row"}, "again and again resampled."),
+        ({"low": -0.8, "high": -0.5, "method": "paired jackknife over 3 groups"}, "one group at a time was left out."),
+        ({"low": None, "high": None, "method": "none", "why": "one group alone"}, "both had the same rows."),
+    ],
+)
+def test_how_a_difference_was_found_is_said_where_it_was(stored: dict[str, Any], said: str, tmp_path: Path) -> None:
+    """Of one speaker alone nothing is resampled, and the page says why there is no interval."""
+    record = read_record(synthesised(tmp_path))
+    figures = {"bits_per_sample": Figure("bits_per_sample", 4.08, 4.0, 4.1, 60)}
+    detail = {
+        "name": "FLAC",
+        "metrics": {"bits_per_sample": {"value": 4.736, "low": 4.6, "high": 4.8, "n": 60}},
+        "differences": {"bits_per_sample": {"difference": -0.656, **stored}},
+    }
+    section = against.section(detail, Result("evaluate", "last", "test", 60, figures, {"baseline": detail}), record)
+    assert section is not None and said in section.body
+    assert ("No interval of the difference: one group alone." in section.body) == ("why" in stored)
 
 
 def test_reasons_of_what_was_left_out_are_counted(record: Record) -> None:

@@ -19,14 +19,15 @@ def add_to(app: typer.Typer) -> None:
 
 def compare(
     run: Annotated[
-        list[str], typer.Argument(metavar="RUN RUN…", help="Runs to compare; the first is the one to compare with.")
+        list[str],
+        typer.Argument(metavar="RUN RUN…", help="Runs to compare: the first with each of the others."),
     ],
     checkpoint: Annotated[
         list[str] | None, typer.Option(help="Which checkpoint: once for all runs, or once for each, in their order.")
     ] = None,
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     reference: Annotated[
-        int, typer.Option(min=1, metavar="NUMBER", help="Which of the runs is the one to compare with.")
+        int, typer.Option(min=1, metavar="NUMBER", help="Which of the runs is the one to compare with, by its place.")
     ] = 1,
     allow_different_rows: Annotated[
         bool, typer.Option("--allow-different-rows", help="Compare the common rows where the splits differ.")

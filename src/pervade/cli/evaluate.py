@@ -19,7 +19,7 @@ def evaluate(
     checkpoint: CheckpointOption = None,
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     device: DeviceOption = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the results file.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
     all_figures: Annotated[bool, typer.Option("--all", help="Show every class, however many there are.")] = False,
     runs: RunsOption = Path("runs"),
     trust_remote_code: TrustOption = False,

@@ -93,6 +93,7 @@ def _show_members(result: dict[str, Any], most: int) -> None:
 def _sentence(result: dict[str, Any]) -> str:
     """The headline with its interval, beside the baseline; empty where no figure is defined."""
     from pervade.metrics.baseline import beats_baseline, falls_behind, headline, never_answered
+    from pervade.progress import spaced
     from pervade.report import wording
 
     name = headline(result)
@@ -100,7 +101,7 @@ def _sentence(result: dict[str, Any]) -> str:
         return ""
     own, baseline = result["metrics"][name], result["details"].get("baseline") or {}
     is_accuracy = name == "accuracy"
-    text = f"{'right on' if is_accuracy else name.replace('_', ' ')} {wording.value(name, own['value'])}"
+    text = f"{'right on' if is_accuracy else spaced(name)} {wording.value(name, own['value'])}"
     if own["low"] is not None:
         text += f" ({wording.value(name, own['low'])} to {wording.value(name, own['high'])})"
     never = wording.join([wording.quoted(label) for label in never_answered(result)], most=5)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pervade.cli.options import CheckpointOption, DeviceOption, RunArgument, RunsOption, TrustOption
+from pervade.cli.options import CheckpointOption, DeviceOption, RunsOption, TrustOption
 
 
 def add_to(app: typer.Typer) -> None:
@@ -19,25 +19,43 @@ def add_to(app: typer.Typer) -> None:
 
 
 def predict(
-    run: RunArgument,
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN",
+            help="A run: its folder, or its name inside --runs. To read texts aloud: hf:OWNER/NAME, a published "
+            "SpeechT5.",
+        ),
+    ],
     inputs: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[FILE|FOLDER|TEXT…]",
-            help="What to predict; labels of sounds to make; of a model that acts, seeds of episodes. None, at a "
-            "terminal, for a model that writes text: a conversation.",
+            metavar="[FILE|FOLDER|TEXT|LABEL/SPEAKER|SEED…]",
+            help="What to predict: files, folders or texts. Of a model that makes sounds, LABEL or LABEL/SPEAKER, as "
+            "in seven/anna (with -o); of one that acts, seeds of episodes. Without any, at a terminal, a model that "
+            "writes text holds a conversation.",
         ),
     ] = None,
-    top: Annotated[int, typer.Option(min=1, help="How many of the likeliest answers.")] = 3,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="A table, one line an answer.")] = False,
+    top: Annotated[int, typer.Option(min=1, help="How many of the likeliest answers are shown.")] = 3,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, an object a line.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print a table (CSV), a line an answer.")] = False,
     length: Annotated[
-        int | None, typer.Option(min=1, help="Writing: how many tokens at most; of a sound, samples.")
+        int | None,
+        typer.Option(min=1, help="Writing: tokens (pieces of words) at most; making sounds: samples."),
     ] = None,
-    temperature: Annotated[float | None, typer.Option(min=0, help="Writing: 0 always takes the likeliest.")] = None,
-    top_k: Annotated[int | None, typer.Option(min=0, help="Writing: among the k likeliest tokens alone.")] = None,
-    top_p: Annotated[float | None, typer.Option(help="Writing: among the likeliest that have this share.")] = None,
-    repetition_penalty: Annotated[float | None, typer.Option(min=1, help="Writing: 1 is none.")] = None,
+    temperature: Annotated[
+        float | None, typer.Option(min=0, help="Writing, making sounds: how much is left to chance; 0: nothing.")
+    ] = None,
+    top_k: Annotated[
+        int | None, typer.Option(min=0, help="Writing: choose among the K likeliest tokens alone; 0: all.")
+    ] = None,
+    top_p: Annotated[
+        float | None,
+        typer.Option(help="Writing, making sounds: choose among the likeliest that have this share together."),
+    ] = None,
+    repetition_penalty: Annotated[
+        float | None, typer.Option(min=1, help="Writing: the higher, the less it repeats itself; 1: no penalty.")
+    ] = None,
     stop: Annotated[list[str] | None, typer.Option(help="Writing: end at this text; may be given again.")] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Writing, making sounds, acting: the same seed does the same.")
@@ -50,7 +68,7 @@ def predict(
         bool, typer.Option("--drawn", help="Acting: actions drawn from the policy, and not the likeliest.")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Making sounds: the folder that their wav files go to.")
+        Path | None, typer.Option("--out", "-o", help="Making sounds, reading aloud: the folder for the wav files.")
     ] = None,
     vocoder: Annotated[
         str | None,
@@ -92,7 +110,10 @@ def predict(
         return
     if loaded.makes_sounds:
         if out is None or not inputs:
-            raise ConfigError("this model makes sounds: name labels, and the folder for the wav files with -o FOLDER")
+            raise ConfigError(
+                "this model makes sounds: name labels (LABEL or LABEL/SPEAKER), and the folder for the wav files with "
+                "-o FOLDER"
+            )
         sampling["out"] = out
         typer.echo(
             f"makes {len(inputs)} sound{'' if len(inputs) == 1 else 's'}, sample by sample: seconds each", err=True

@@ -27,26 +27,47 @@ def train(
     ],
     name: Annotated[str | None, typer.Option(help="Name of the run; unless given, made from data and model.")] = None,
     task: Annotated[str | None, typer.Option(help="What to learn (`pervade tasks`); unless given, detected.")] = None,
-    model: Annotated[str | None, typer.Option(help="Which network (`pervade models`).")] = None,
-    label_column: Annotated[
-        str | None, typer.Option(help="Which column of a table is to be learnt (several of 0 and 1: a,b,c).")
+    model: Annotated[
+        str | None, typer.Option(help="Which network (`pervade models`), or hf:NAME, a published one.")
     ] = None,
-    file_column: Annotated[str | None, typer.Option(help="Which column of a table names the files.")] = None,
+    label_column: Annotated[
+        str | None,
+        typer.Option(
+            help="Tables of pictures, recordings or texts: which column is to be learnt (several of 0 and 1: a,b,c)."
+        ),
+    ] = None,
+    file_column: Annotated[
+        str | None, typer.Option(help="Tables of pictures or recordings: which column names the files.")
+    ] = None,
     text_column: Annotated[
-        str | None, typer.Option(help="Which column of a table holds the texts (two for pairs: a,b).")
+        str | None,
+        typer.Option(
+            help="Tables of texts, or of recordings and what is said in them: which column holds the text (two for "
+            "pairs of texts: a,b)."
+        ),
     ] = None,
     label_pattern: Annotated[
         str | None,
-        typer.Option(metavar="REGEX", help="What of a file's name is its label, in brackets: '(\\d)_' of 7_anna.wav."),
+        typer.Option(
+            metavar="REGEX",
+            help="Folders of pictures or recordings: what of a file's name is its label, in brackets: '^(\\d)_' takes "
+            "7 of 7_anna_3.wav.",
+        ),
     ] = None,
     group_pattern: Annotated[
         str | None,
-        typer.Option(metavar="REGEX", help="What of a file's name says what belongs together (who speaks): '_(.+)_'."),
+        typer.Option(
+            metavar="REGEX",
+            help="Pictures and recordings, with transcripts too: what of a file's name says what belongs together (who "
+            "speaks) and is not divided: '_(.+)_' takes anna of 7_anna_3.wav.",
+        ),
     ] = None,
     group_by: Annotated[
         str | None,
         typer.Option(
-            metavar="COLUMN", help="Which column of a table says what belongs together; group, speaker … are found."
+            metavar="COLUMN",
+            help="Tables of pictures, recordings or texts: which column says what belongs together and is not divided; "
+            "one that is called group, subject, patient, person or speaker is found.",
         ),
     ] = None,
     recipe: Annotated[
@@ -58,19 +79,19 @@ def train(
     steps: Annotated[
         int | None, typer.Option(min=0, help="In an environment: how many steps to act; 0 measures the first weights.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="How often every example is seen.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes: how often every example is seen.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Examples in one step.")] = None,
     lr: Annotated[str | None, typer.Option(help="Learning rate at its peak; or find: by a short test first.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of all that is random: same seed, same result.")] = None,
     seeds: Annotated[
-        int | None, typer.Option(help="Train so often, by one seed after another, and show the spread.")
+        int | None, typer.Option(help="Train so many times, each by another seed, and show how far the figures spread.")
     ] = None,
     folds: Annotated[
         str | None,
         typer.Option(
             metavar="N|group",
-            help="Cross-validate: every row is tested once, by a model that never saw it; group: each group (a "
-            "speaker) is held out in turn.",
+            help="Cross-validate in N parts: every row is tested once, by a model that never saw it; group: each group "
+            "(a speaker) is held out in turn (--group-pattern or --group-by says which).",
         ),
     ] = None,
     init: Annotated[
@@ -83,21 +104,27 @@ def train(
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
     precision: Annotated[str | None, typer.Option(help="Of training: auto, fp32 or bf16.")] = None,
-    workers: Annotated[int | None, typer.Option(min=0, help="Threads that read ahead.")] = None,
+    workers: Annotated[int | None, typer.Option(min=0, help="Threads that read examples ahead.")] = None,
     freeze: Annotated[
-        bool, typer.Option("--freeze", help="Train the head alone, on features of the body computed once.")
+        bool, typer.Option("--freeze", help="Train the last layer alone, on features that the others compute once.")
     ] = False,
     lora: Annotated[
         bool, typer.Option("--lora", help="Train small adapters beside weights that stay (see `pervade merge`).")
     ] = False,
     tta: Annotated[
-        bool, typer.Option("--tta", help="Judge each picture and its mirror image, twice the time: -o domain.views=2.")
+        bool,
+        typer.Option(
+            "--tta",
+            help="Judge each picture mirrored too, each recording slower and faster too, and average: two or three "
+            "times the time (most recipes do so anyway).",
+        ),
     ] = False,
     time_limit: Annotated[
         str | None, typer.Option(help="End after this long, evaluation and all: 90s, 10m, 1.5h.")
     ] = None,
     setting: Annotated[
-        list[str] | None, typer.Option("-o", metavar="PATH=VALUE", help="Any setting: -o optimizer.momentum=0.8")
+        list[str] | None,
+        typer.Option("-o", metavar="PATH=VALUE", help="Any setting of recipe.yaml: -o optimizer.momentum=0.8"),
     ] = None,
     runs: RunsOption = Path("runs"),
     trust_remote_code: TrustOption = False,
@@ -137,7 +164,7 @@ def train(
             recipe=read_recipe(recipe) if recipe is not None else None,
             name=name,
             runs=runs,
-            settings=[*(["domain.views=2"] if tta else []), *(setting or [])],
+            settings=setting or [],
             options=options,
             algorithm=algorithm,
             steps=steps,
@@ -155,6 +182,7 @@ def train(
             label_pattern=label_pattern,
             group_pattern=group_pattern,
             group_column=group_by,
+            tta=tta,
             device=device,
             precision=precision,
             workers=workers,

@@ -20,7 +20,8 @@ def tune(
         str,
         typer.Argument(
             metavar="DATA",
-            help="A folder of class folders, a table of files, a parquet file with pictures inside, or hf://OWNER/NAME.",
+            help="What to learn from, as `pervade train` takes it: a folder of class folders, a table of files or "
+            "texts, hf://OWNER/NAME, gym://NAME …",
         ),
     ],
     time_limit: Annotated[

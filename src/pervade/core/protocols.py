@@ -46,6 +46,7 @@ class Domain(Protocol):
 
     kind: ClassVar[str] = "domain"
     given: ClassVar[str] = "FILE"  # what `predict` is given, as a help text says it
+    reads: ClassVar[str] = "data of another kind"  # what it is for, as a message says it
 
     @property
     def repeats(self) -> bool:

@@ -33,6 +33,11 @@ class RunDirectory:
         return self.path / "data.json"
 
     @property
+    def remarks(self) -> Path:
+        """What was noticed in the data before training; absent where nothing was."""
+        return self.path / "remarks.json"
+
+    @property
     def environment(self) -> Path:
         return self.path / "environment.json"
 

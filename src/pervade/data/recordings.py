@@ -104,13 +104,13 @@ def remarks(rows: Rows, rate: int) -> list[str]:
     names = rows.column("id")
     kept = rows.columns.get("samples", [None] * len(rows))
     checks = (
-        (sound_files.silent, "silent: nothing can be heard in them"),
-        (sound_files.clipped, "maybe overloaded: a thousandth of the samples and more stand at full scale"),
+        (sound_files.silent, "are silent: nothing can be heard in them"),
+        (sound_files.clipped, "may be overloaded: a thousandth of the samples and more stand at full scale"),
     )
     for check, words in checks:
         found = [i for i, each in enumerate(kept) if each is not None and check(each)]
         if found:
-            told.append(f"{len(found):,} of {len(rows):,} recordings, the first {names[found[0]]}, {words}")
+            told.append(f"{len(found):,} of {len(rows):,} recordings (the first, {names[found[0]]}) {words}")
     rates = rows.columns.get("rate", [])
     low = [i for i, each in enumerate(rates) if each and each < rate]
     if low:

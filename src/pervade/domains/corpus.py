@@ -36,6 +36,7 @@ MOST_LEARNT = 50_000_000  # bytes of training text, evenly spaced, from which a 
 @dataclass(frozen=True)
 class Corpus(Domain):
     given: ClassVar[str] = "TEXT"
+    reads: ClassVar[str] = "running text to learn writing from"
 
     length: Annotated[int, Field(ge=16, le=65_536)] = 256  # tokens that the model sees at once
     num_tokens: Annotated[int, Field(ge=300, le=200_000)] = 4096  # of the tokenizer that is learnt here

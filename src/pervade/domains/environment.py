@@ -54,6 +54,7 @@ class Environment(Domain):
     repeats: bool = True  # the same seed and actions give the same episode
 
     given: ClassVar[str] = "SEED"
+    reads: ClassVar[str] = "environments to act in"
 
     # rows
 

@@ -34,6 +34,7 @@ from pervade.weights import tokenizers
 @dataclass(frozen=True)
 class Instructions(Domain):
     given: ClassVar[str] = "TEXT"
+    reads: ClassVar[str] = "conversations"
 
     length: Annotated[int, Field(ge=16, le=65_536)] = 512  # tokens that the model sees at once
     num_tokens: Annotated[int, Field(ge=300, le=200_000)] = 4096  # of a tokenizer that is learnt here

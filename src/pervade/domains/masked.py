@@ -36,6 +36,7 @@ class Masked(Corpus):
     stay, so that the model must look at every token (Devlin et al. 2019, arXiv:1810.04805)."""
 
     given: ClassVar[str] = "TEXT with [MASK]"
+    reads: ClassVar[str] = "texts with words to fill in"
 
     num_tokens: Annotated[int, Field(ge=300, le=200_000)] = 8000  # of the tokenizer that is learnt here
     tokenizer_kind: vocabulary.Kind = "wordpiece"  # or bpe

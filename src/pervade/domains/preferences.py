@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from pervade.domains.instructions import Instructions, kept
 class Preferences(Instructions):
     """A row holds "messages", which end with what was asked, and the answers "chosen" and "rejected"."""
 
+    reads: ClassVar[str] = "answers of which one is preferred"
     # reading
 
     def _read_rows(self, read: Read, source: str) -> tuple[Rows, list[LeftOut]]:

@@ -29,6 +29,7 @@ from pervade.weights import tokenizers
 @dataclass(frozen=True)
 class Questions(Domain):
     given: ClassVar[str] = r"$'QUESTION\tTEXT'"  # as a shell writes a tab
+    reads: ClassVar[str] = "questions and answers"
 
     length: Annotated[int, Field(ge=32, le=8192)] = 384  # tokens that the model sees at once, question and all
     overlap: Annotated[int, Field(ge=0)] = 128  # tokens of one window in the next; half a window at most

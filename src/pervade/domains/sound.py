@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ NOISES = (0.0, 1.0, 1.5)  # falling with frequency as 1 / f to this power
 @register("domain")
 @dataclass(frozen=True)
 class Sound(Domain):
+    reads: ClassVar[str] = "recordings with labels"
     rate: Annotated[int, Field(ge=1000, le=48_000)] = 16_000  # samples a second that the model hears
     seconds: Annotated[float, Field(gt=0, le=60)] | None = None  # of a window; None: as long as 95 of 100 recordings of
     # the training split, 5 at most

@@ -37,6 +37,7 @@ def contents(text_column: str | None = None, label_column: str | None = None, en
 @dataclass(frozen=True)
 class Text(Domain):
     given: ClassVar[str] = "TEXT"
+    reads: ClassVar[str] = "texts with labels"
 
     length: Annotated[int, Field(ge=8, le=8192)] = 256  # tokens that the model sees at most; what is longer is cut
     num_tokens: Annotated[int, Field(ge=300, le=200_000)] = 8000  # of a tokenizer that is learnt here

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -34,6 +34,7 @@ GRID = 0.160  # seconds: chunks begin at multiples of it, and so at the beginnin
 @register("domain")
 @dataclass(frozen=True)
 class Transcripts(Domain):
+    reads: ClassVar[str] = "recordings with transcripts"
     rate: Annotated[int, Field(ge=1000, le=48_000)] = 16_000  # samples a second that the model hears
     chunk: Annotated[float, Field(ge=1.0)] = 20.0  # seconds that are heard at once; longer rows do not train
     overlap: Annotated[float, Field(ge=0.0)] = 4.0  # seconds of one chunk in the next; half a chunk at most

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -38,6 +38,7 @@ SHORTEST = 0.05  # seconds that are made at least
 @register("domain")
 @dataclass(frozen=True)
 class Waveform(Domain):
+    reads: ClassVar[str] = "sounds to be made"
     rate: Annotated[int, Field(ge=1000, le=48_000)] = 8000  # samples a second
     seconds: Annotated[float, Field(gt=0, le=60)] = 1.0  # that training takes of a recording at once, from anywhere
     measured: Annotated[float, Field(gt=0)] = 60.0  # seconds of one recording, from its beginning, that are measured
@@ -56,7 +57,7 @@ class Waveform(Domain):
     labels: tuple[str, ...] = ()  # learnt from the training split
     speakers: tuple[str, ...] = ()  # likewise; empty where it is not known who speaks
     lengths: tuple[tuple[float, float], ...] = ()  # seconds of each label's recordings: median and 95th percentile
-    given = "LABEL"
+    given = "LABEL -o FOLDER"
 
     # reading
 

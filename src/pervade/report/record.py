@@ -136,6 +136,7 @@ class Record:
     members: dict[str, Any] = field(default_factory=dict)  # members.json: which runs this one holds, if any
     search: dict[str, Any] = field(default_factory=dict)  # search.json: the trials of a search
     lr_find: dict[str, Any] = field(default_factory=dict)  # lr_find.json: the curve of a range test
+    remarks: list[str] = field(default_factory=list)  # remarks.json: what was noticed in the data before training
 
     # the run
 
@@ -296,6 +297,7 @@ def read(run: RunDirectory) -> Record:
         members=json(run.members),
         search=json(run.path / "search.json"),
         lr_find=json(run.lr_find),
+        remarks=list(map(str, json(run.remarks).get("remarks") or [])),
         settled={
             name: {key: value for key, value in each.items() if key != "format"} for name, each in settled.items()
         },

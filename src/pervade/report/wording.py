@@ -6,7 +6,8 @@ import math
 import re
 import shlex
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pervade.progress import duration
 from pervade.report.record import Figure, Record
@@ -38,12 +39,13 @@ NOUNS = {
     "speech": ("recording", "recordings"),
     "sound": ("recording", "recordings"),
     "transcripts": ("recording", "recordings"),
+    "dictation": ("recording", "recordings"),
     "waveform": ("recording", "recordings"),
     "environment": ("episode", "episodes"),
 }
 
 # Domains of sound, whose groups of rows are mostly speakers.
-HEARD = ("speech", "sound", "transcripts", "waveform")
+HEARD = ("speech", "sound", "transcripts", "dictation", "waveform")
 
 NUMBERS = {2: "two", 3: "three", 4: "four"}
 
@@ -221,17 +223,25 @@ def measured(each: Figure) -> str:
 
 
 def noun(record: Record, number: int = 2) -> str:
-    single, plural = NOUNS.get(str(record.part("domain").get("use")), ("example", "examples"))
+    return noun_of(record.part("domain"), number)
+
+
+def noun_of(domain: Mapping[str, Any], number: int = 2) -> str:
+    single, plural = NOUNS.get(str(domain.get("use")), ("example", "examples"))
     return single if number == 1 else plural
 
 
 def group(record: Record, number: int = 2) -> str:
+    return group_of(record.part("domain"), number)
+
+
+def group_of(domain: Mapping[str, Any], number: int = 2) -> str:
     """What rows that belong together are called: as the column, or the group of the pattern, that says so, where that
     is a word; else speakers where rows are sounds, unless a pattern says what only its author knows."""
-    pattern = record.part("domain").get("group_pattern")
-    column = str(record.part("domain").get("group_column") or _named(pattern))
+    pattern = domain.get("group_pattern")
+    column = str(domain.get("group_column") or _named(pattern))
     named = re.sub(r"[\W_]*(id|name|number|no)?$", "", column.lower()).replace("_", " ")
-    usual = "speaker" if heard(record) and not pattern else "group"
+    usual = "speaker" if domain.get("use") in HEARD and not pattern else "group"
     one = named if re.fullmatch(r"[a-z ]{3,20}[a-rt-z]", named) else usual
     return one if number == 1 else f"{one}s"
 

@@ -11,10 +11,13 @@ from pervade.report import wording
 from pervade.report.html import Section, render
 from pervade.report.record import Figure, Record, Result
 
+# How the interval of a difference is found, by a word of its method; of a single group of rows there is none.
+HOW = {"bootstrap": ", again and again resampled", "jackknife": ", of which one group at a time was left out"}
+
 TEMPLATE = """\
 <p>The baseline is {{ name }}. It is measured {{ rows }}, so whatever the model adds is the distance
-between the two.{% if apart %} The difference is paired: both had the same {{ many }}, again and
-again resampled.{% endif %}{% if constant %} Simpler still, {{ constant }}, stands in the last column.{% endif %}</p>
+between the two.{% if apart %} The difference is paired: both had the same {{ many }}{{ how }}.
+{% endif %}{% if constant %} Simpler still, {{ constant }}, stands in the last column.{% endif %}</p>
 <div class="scroll"><table>
 <thead><tr><th>Figure</th><th class="number">Model</th><th class="number">Baseline</th>
 {% if apart %}<th class="number">Difference</th>{% endif %}
@@ -46,11 +49,22 @@ def section(detail: dict[str, Any], result: Result, record: Record) -> Section |
         return None
     name = wording.label(detail.get("name", "not named"), most=200)
     missing = sorted({f"No interval of the baseline: {other.why}." for _, other, _, _ in pairs if other.why})
+    told = [apart[own.name] for own, *_ in pairs if own.name in apart]
+    known = [each for each in told if each.get("low") is not None and "method" in each]
+    missing += sorted({f"No interval of the difference: {each['why']}." for each in told if each.get("why")})
     rows = f"in the same {wording.noun(record)} as the agent" if record.acts else "on the same rows as the model"
     constant = wording.label(stored.get("name", ""), most=200)
     many = wording.noun(record) if record.acts else "rows"
     body = render(
-        TEMPLATE, name=name, rows=rows, many=many, pairs=pairs, missing=missing, apart=apart, constant=constant
+        TEMPLATE,
+        name=name,
+        rows=rows,
+        many=many,
+        pairs=pairs,
+        missing=missing,
+        apart=apart,
+        how=next((words for method, words in HOW.items() if any(method in each["method"] for each in known)), ""),
+        constant=constant,
     )
     return Section("baseline", "Against the baseline", body)
 

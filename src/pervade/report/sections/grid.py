@@ -40,7 +40,8 @@ def _row(record: Record, name: str, cells: list[Any]) -> dict[str, Any]:
     about = record.checkpoints.get(name, {})
     passes, parameters = about.get("passes"), about.get("parameters")
     notes = [
-        f"{key} {wording.value(key.removeprefix('validation '), value)}, n = "
+        f"validation: {wording.inside(key.removeprefix('validation '))} "
+        f"{wording.value(key.removeprefix('validation '), value)}, n = "
         f"{wording.count(record.split_counts.get('validation', 0))}"
         for key, value in about.items()
         if key.startswith("validation ") and isinstance(value, float)

@@ -16,7 +16,12 @@ from pervade.report.record import Record
 NOT_CURVES = {"event", "step", "pass", "lr", "rows_per_second", "elapsed"}
 COUNTERS = {"environment_steps", "episodes", "crashes"}  # of an agent; only how far it came is told
 FIRST = ("return", "episode_length")  # what an agent's training is about
-TITLES = {"return": "Return of an episode", "episode_length": "Steps of an episode", "kl": "KL divergence"}
+TITLES = {
+    "return": "Return of an episode",
+    "episode_length": "Steps of an episode",
+    "kl": "KL divergence",
+    "too_long": "Share that says more than can be aligned",  # tasks/transcribe.py
+}
 VALIDATION = "validation "
 SMOOTHED = 30  # a line of more points is drawn faint, with its moving mean over it
 
@@ -161,7 +166,7 @@ def _chart(record: Record, name: str, over: Progress, signs: list[str]) -> Any:
     """One quantity: training, and validation if there is."""
     trained, validated = curve(record.steps, name, over), curve(record.passes, VALIDATION + name, over)
     points = [*trained, *validated]
-    if not points:
+    if not points or _never_there(name, trained, validated):
         return None
     shown = []
     if len(trained) > SMOOTHED:
@@ -189,6 +194,13 @@ def _chart(record: Record, name: str, over: Progress, signs: list[str]) -> Any:
     )
     marks = [chart.Mark(over.place(entry), sign) for sign, entry in zip(signs, record.decisions, strict=True)]
     return chart.lines(x, y, shown, _summary(name, trained, validated), marks)
+
+
+def _never_there(name: str, trained: list[tuple[float, float]], validated: list[tuple[float, float]]) -> bool:
+    """Whether a part of the loss was 0 from beginning to end: what it counts (rows that do not fit) never happened. Of
+    the loss itself, of returns, of answers and of what validation judges, 0 throughout is news."""
+    told = name in ("loss", *FIRST) or wording.is_share(name) or bool(validated)
+    return not told and not any(value for _, value in trained)
 
 
 def _summary(name: str, trained: list[tuple[float, float]], validated: list[tuple[float, float]]) -> str:

@@ -86,8 +86,8 @@ def _picture(done: list[dict[str, Any]], metric: str, higher: bool) -> Any:
     room, share = 0.05 * (high - low) or 0.05, wording.is_share(metric)
     x = chart.axis_x("trial", 0.0, max(at for at, _ in points))
     top = min(high + room, 1.0) if share else high + room
-    y = chart.axis_y(f"Validation {metric}", low - room, top, wording.in_percent(metric))
+    y = chart.axis_y(f"Validation: {wording.inside(metric)}", low - room, top, wording.in_percent(metric))
     shown = [chart.Line("one trial", points, "first faint", True), chart.Line("best so far", best, "second")]
     reach = f"{wording.value(metric, low)} to {wording.value(metric, high)}"
-    summary = f"validation {metric} of {len(points)} trials, from {reach}"
+    summary = f"validation: {wording.inside(metric)} of {len(points)} trials, from {reach}"
     return chart.lines(x, y, shown, summary)
