@@ -332,6 +332,7 @@ class Opening:
     world: int = 1
     augment: Sequence[Augment] = ()
     passes: int = 1  # that are planned
+    noted: dict[str, Any] = field(default_factory=dict)  # by `remarks`, what `open` need not find out again
 
 
 @runtime_checkable
