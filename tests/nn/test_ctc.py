@@ -157,6 +157,18 @@ def test_loss_by_hand() -> None:
     assert loss.item() == pytest.approx(-math.log(0.7 * 0.5 + 0.7 * 0.5 + 0.3 * 0.5))
 
 
+@pytest.mark.parametrize("width", [0, 2])
+def test_an_empty_transcript_is_blanks_alone(width: int) -> None:
+    probabilities = torch.tensor([[[0.4, 0.6], [0.5, 0.5]], [[0.2, 0.8], [0.5, 0.5]]])
+    logits = probabilities.log().requires_grad_()
+    frames = torch.tensor([[True, True], [True, False]])
+    loss, fits = ctc.loss(logits, frames, torch.zeros(2, width, dtype=torch.int64), torch.tensor([0, 0]))
+    assert fits.tolist() == [True, True]
+    assert loss.tolist() == pytest.approx([-math.log(0.4 * 0.5), -math.log(0.2)])
+    loss.sum().backward()
+    assert logits.grad[0, 0].tolist() == pytest.approx([-0.6, 0.6]) and (logits.grad[1, 1] == 0).all()
+
+
 def test_what_does_not_fit_costs_nothing_and_says_so() -> None:
     """a a takes three frames, for a blank must stand between."""
     logits = torch.zeros(3, 3, 2, requires_grad=True)
