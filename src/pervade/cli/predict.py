@@ -24,8 +24,8 @@ def predict(
         list[str] | None,
         typer.Argument(
             metavar="[FILE|FOLDER|TEXT…]",
-            help="What to predict; labels of sounds to make; of a model that acts, seeds of episodes. None, at a "
-            "terminal, for a model that writes text: a conversation.",
+            help="What to predict, or tables that name files; labels of sounds to make; of a model that acts, seeds of "
+            "episodes. None, at a terminal, for a model that writes text: a conversation.",
         ),
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many of the likeliest answers.")] = 3,

@@ -14,7 +14,7 @@ import numpy as np
 
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
-from pervade.data import cache, embedded, listing, sound_files, tables
+from pervade.data import cache, embedded, sound_files, tables
 from pervade.data.sound_files import FULL, SoundFault
 
 WHAT = "recording"
@@ -39,12 +39,6 @@ FILE_COLUMNS = (
 def contents(file_column: str | None = None) -> tables.Files:
     """What a data set of recordings holds; `file_column` of a table names them, unless it is found."""
     return tables.Files(WHAT, tuple(sorted(sound_files.SUFFIXES)), FILE_COLUMNS, file_column)
-
-
-def read_files(sources: Sequence[str | Path]) -> tuple[Rows, list[LeftOut]]:
-    """Files, and the recordings in folders, without labels: for prediction. Raises DataError."""
-    found, left_out = listing.files(sources, sound_files.SUFFIXES, WHAT)
-    return Rows({"id": found, "path": found}), left_out
 
 
 def prepare(

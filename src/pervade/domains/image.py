@@ -90,10 +90,9 @@ class Image(Domain):
     # reading
 
     def read(self, source: Any) -> tuple[Rows, list[LeftOut]]:
-        """A folder or table with labels; or a list of files and folders without (for prediction)."""
+        """A folder or table with labels; or a list of files, tables and folders without (for prediction)."""
         if isinstance(source, (list, tuple)):
-            found, left_out = listing.files(source, pictures.SUFFIXES, "picture")
-            return Rows({"id": found, "path": found}), left_out
+            return listing.files(source, contents(self.file_column))
         return listing.read(source, contents(self.file_column), self.wanted)
 
     @property

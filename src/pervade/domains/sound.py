@@ -87,9 +87,9 @@ class Sound(Domain):
     # reading
 
     def read(self, source: Any) -> tuple[Rows, list[LeftOut]]:
-        """A folder or table with labels; or a list of files and folders without (for prediction)."""
+        """A folder or table with labels; or a list of files, tables and folders without (for prediction)."""
         if isinstance(source, (list, tuple)):
-            return recordings.read_files(source)
+            return listing.files(source, recordings.contents(self.file_column))
         patterns = self.label_pattern, self.group_pattern, self.group_column
         wanted = tables.Wanted(self.target, self.label_column, self.separator, *patterns)
         return listing.read(source, recordings.contents(self.file_column), wanted)

@@ -24,7 +24,7 @@ from pervade.core.errors import ConfigError, DataError
 from pervade.core.protocols import Context, Domain, InputSpace, Probe, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Output, Rows
-from pervade.data import characters, player, recordings, sound_augment, texts, transcripts, word_model
+from pervade.data import characters, listing, player, recordings, sound_augment, texts, transcripts, word_model
 from pervade.data.alphabet import Normalisation, Units, encode, frames_needed, learn, normalised
 
 NOISES = (0.0, 1.0, 1.5)  # falling with frequency as 1 / f to this power
@@ -78,9 +78,9 @@ class Transcripts(Domain):
         return transcripts.Columns(self.file_column, self.text_column, self.group_column, self.group_pattern)
 
     def read(self, source: Any) -> tuple[Rows, list[LeftOut]]:
-        """A table or folder with transcripts; or a list of files and folders without (for prediction)."""
+        """A table or folder with transcripts; or a list of files, tables and folders without (for prediction)."""
         if isinstance(source, (list, tuple)):
-            return recordings.read_files(source)
+            return listing.files(source, recordings.contents(self.file_column))
         return transcripts.read(source, self._columns)
 
     def prepare(

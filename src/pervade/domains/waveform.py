@@ -63,7 +63,9 @@ class Waveform(Domain):
     def read(self, source: Any) -> tuple[Rows, list[LeftOut]]:
         """A folder or table with labels; or a list of labels to make sounds of, or of recordings to hear again."""
         if isinstance(source, (list, tuple)):
-            return recordings.read_files(source) if self.local == "mel" else self._asked(source)
+            if self.local != "mel":
+                return self._asked(source)
+            return listing.files(source, recordings.contents(self.file_column))
         patterns = self.label_pattern, self.group_pattern, self.group_column
         wanted = tables.Wanted("class", self.label_column, None, *patterns)
         return listing.read(source, recordings.contents(self.file_column), wanted)
