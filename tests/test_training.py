@@ -19,9 +19,10 @@ from pervade import api, training
 from pervade.core import files
 from pervade.core.errors import ConfigError, ResourceError
 from pervade.domains.image import Image
+from pervade.engine import predict
 from pervade.models.resnet import ResNet
 from pervade.nn.trial import require_training_size
-from pervade.training import Options, Stopped
+from pervade.training import Options, Stopped, stopping_at_once
 
 SMALL = ("domain.size=16", "model.width=16", "batch_size=8")
 
@@ -102,6 +103,62 @@ def test_stop_from_python(shapes: Path, tmp_path: Path, monkeypatch: pytest.Monk
         fit(shapes, tmp_path, "a")
     assert stopped.value.number == signal.SIGTERM
     assert files.read_json(tmp_path / "a" / "state" / "state.json")["state"]["learner"]["step"] == 4
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_stopped_while_it_is_judged(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    """A validation may take hours: it ends after the batch, and is made anew. So it is in the last pass."""
+    whole = fit(shapes, tmp_path, "whole", "early_stopping.every=1")
+    pieces, count = predict._pieces, 0
+
+    def interrupted(batch, rows):
+        nonlocal count
+        count += 1
+        if count == at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return pieces(batch, rows)
+
+    monkeypatch.setattr(predict, "_pieces", interrupted)
+    with pytest.raises(Stopped):
+        fit(shapes, tmp_path, "stopped", "early_stopping.every=1")
+    run = tmp_path / "stopped"
+    learner = files.read_json(run / "state" / "state.json")["state"]["learner"]
+    assert (count, learner["passes"], learner["pass_over"]) == (at, at - 1, True)
+    resumed = pervade.resume(run, options=Options())
+    assert count == 4
+    assert same(weights(whole), weights(resumed)) and same(weights(whole, "best"), weights(resumed, "best"))
+    assert steps(whole) == steps(resumed)
+
+
+def test_stopped_after_the_last_step(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is left to train, but it is not taken for never asked."""
+    finish = training.Training._finish
+
+    def interrupted(self, moment):
+        os.kill(os.getpid(), signal.SIGTERM)
+        finish(self, moment)
+
+    monkeypatch.setattr(training.Training, "_finish", interrupted)
+    with pytest.raises(Stopped):
+        fit(shapes, tmp_path, "a")
+    assert (tmp_path / "a" / "checkpoints" / "last").exists()
+    assert pervade.resume(tmp_path / "a", options=Options()).evaluate()["n"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopping_at_once(tmp_path: Path, number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with pytest.raises(Stopped) as stopped, stopping_at_once(tmp_path):
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(10)
+        except Exception:
+            pytest.fail("taken for a fault")
+    assert (stopped.value.number, stopped.value.path) == (number, tmp_path)
+    assert signal.getsignal(number) is before
+    with pytest.raises(Stopped) as stopped, stopping_at_once(tmp_path):
+        raise Stopped(number, tmp_path / "members" / "seed-1")
+    assert (stopped.value.number, stopped.value.path) == (number, tmp_path)
 
 
 def test_early_stopping(shapes: Path, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ from pervade.evaluate.evaluation import PLAIN, against, evaluate
 from pervade.metrics.estimate import estimate
 from pervade.metrics.interval import student
 from pervade.time_limit import REPORTING
-from pervade.training import Options
+from pervade.training import Options, stopping_at_once
 
 BY_GROUP = "group"  # --folds group: every group is held out once
 NAME = "members"  # stands for a checkpoint's name in the files of all members together
@@ -121,7 +121,7 @@ def go(run: RunDirectory, recipe: Recipe | None, options: Options) -> dict[str, 
     began = time.monotonic() if options.began is None else options.began
     given, recipe = recipe, recipe or checkpoint.read_recipe(run.recipe)
     ranks.start(runtime.pick_device(recipe.device))
-    with workflow.alone(run):
+    with workflow.alone(run), stopping_at_once(run.path):
         rows = _rows(run, recipe, read_plan(run), options)
         asked = read_plan(run)  # which groups there are is known once the data are read
         names = asked.names(recipe)

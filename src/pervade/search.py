@@ -33,7 +33,7 @@ from pervade.engine import checkpoint, ranks
 from pervade.evaluate.evaluation import evaluate
 from pervade.progress import Silent, spaced
 from pervade.time_limit import REPORTING, TimeLimit
-from pervade.training import Options
+from pervade.training import Options, stopping_at_once
 
 SHARE = 0.1  # of the time limit that one trial may take, unless the number of trials says otherwise
 LEAST = 0.5  # of a trial's time: with less left no further trial begins
@@ -304,7 +304,7 @@ def _figures(member: RunDirectory) -> dict[float, float]:
 def go(run: RunDirectory, recipe: Recipe | None, options: Options) -> dict[str, Any]:
     """Carries the search on to its end; returns the winner's results. Raises Stopped after a signal, once saved."""
     ranks.start(runtime.pick_device((recipe or checkpoint.read_recipe(run.recipe)).device))
-    with workflow.alone(run):
+    with workflow.alone(run), stopping_at_once(run.path):
         search = Search(run, options)
         if ranks.rank() == 0 and not run.data.exists():
             workflow.read_data(run, search.base, options)

@@ -45,6 +45,35 @@ class Stopped(Exception):
         self.number, self.path = number, path
 
 
+@contextmanager
+def stopping_at_once(path: Path) -> Iterator[None]:
+    """Inside, Ctrl-C and SIGTERM raise Stopped wherever the process is: for what is made anew when the run in `path` is
+    resumed (an evaluation). A second one does what it did before. Where a member of the run was stopped, Stopped says
+    the run, which is what is to be resumed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asked = signal.SIGINT
+
+    def ask(number: int, frame: Any) -> None:
+        nonlocal asked
+        asked = signal.Signals(number)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        raise KeyboardInterrupt  # no `except Exception` on the way takes it for a fault
+
+    before = {each: signal.signal(each, ask) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Stopped(asked, path) from None
+    except Stopped as stop:
+        raise Stopped(stop.number, path) from None
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
 @dataclass(frozen=True)
 class Options:
     """How to run, as opposed to what: nothing here changes a result."""
@@ -189,6 +218,8 @@ class Training:
                         break
                 if not self.plan.passes:  # nothing to learn: the first weights are the last
                     self._finish(Moment("pass", 0, 0))
+                if ranks.any_true(self.signal != 0):  # it came after the last step: nothing is left to train
+                    raise Stopped(self.signal or signal.SIGTERM, self.run.path)
         finally:
             self.log.close()
 
@@ -201,7 +232,12 @@ class Training:
                 self._log_step(moment, bar)
             ended = self.limit is not None and self._keep_time(self.limit, moment)
         else:
-            ended = self._end_of_pass(moment)
+            try:
+                ended = self._end_of_pass(moment)
+            except Stopped:  # in the middle of the validation, which is to be made anew
+                self.learner.reopen_pass()
+                self._save()
+                raise
         if ended:
             self._finish(moment)
         elif moment.stop:
@@ -306,15 +342,20 @@ class Training:
         value, columns = 0.0, {}
         if ranks.rank() == 0:
             start = time.monotonic()
-            columns = self._predict_validation()
+            columns = self._predict_validation(self._watch)
             if self.limit is not None:
                 self.limit.note_validation(len(self.validation), time.monotonic() - start, self.reading is self.domain)
             value = float(metric.compute(columns, np.ones(len(columns["row"]))))
         return ranks.sum_numbers(value)[0], columns
 
-    def _predict_validation(self) -> dict[str, Any]:
-        task, workers = self.recipe.task, self.recipe.workers
-        table = predict.predict_table(self.learner.judged, self.reading, task, self.validation, workers=workers)
+    def _watch(self) -> None:
+        """Ends a validation between two batches. Several ranks stop after the next step, all at the same one."""
+        if self.signal and ranks.world() == 1:
+            raise Stopped(self.signal, self.run.path)
+
+    def _predict_validation(self, watch: Callable[[], None] = lambda: None) -> dict[str, Any]:
+        more = {"workers": self.recipe.workers, "watch": watch}
+        table = predict.predict_table(self.learner.judged, self.reading, self.recipe.task, self.validation, **more)
         table = predict.complete(table, self.validation)
         # Lists of lists (text, spans) have no shape of their own and stay as they are.
         ragged = {name for name, values in table.items() if isinstance(values, list) and isinstance(values[0], list)}
@@ -359,7 +400,8 @@ class Training:
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """Ctrl-C and SIGTERM ask for a stop after the step under way; a second one ends at once."""
+        """Ctrl-C and SIGTERM ask for a stop after the step, or the batch of a validation, under way; a second one ends
+        at once."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return

@@ -17,6 +17,8 @@ from pervade.core.errors import ConfigError, DataError
 from pervade.core.types import Rows
 from pervade.data import folds, patterns, recordings, sound_files
 from pervade.domains.sound import Sound, looks_like_sound
+from pervade.domains.transcripts import Transcripts
+from pervade.domains.waveform import Waveform
 from tests.data.sounds import speakers, strongest, tone, write
 
 BOTH = {"label_pattern": "^(.+?)_", "group_pattern": "_(.+)_"}
@@ -207,6 +209,39 @@ def test_what_is_not_there_is_left_out_beside_others(tmp_path: Path) -> None:
     assert [(each.source, each.reason) for each in left_out] == [(str(tmp_path / "gone.wav"), "it is not there")]
     with pytest.raises(DataError, match=r"gone\.wav is not there; give recordings"):
         Sound().read([tmp_path / "gone.wav"])
+
+
+def test_tables_of_what_is_to_be_predicted(tmp_path: Path) -> None:
+    """They name files as the tables of training do, and labels or transcripts need not be there."""
+    places = [write(tmp_path / "said" / f"{name}.wav", tone(440)) for name in "ab"]
+    (tmp_path / "said" / "new.csv").write_text("who,file_name\nanna,b.wav\nbert,gone.wav\nclara,a.wav\n")
+    (tmp_path / "said" / "other.tsv").write_text("clip\ttake\na.wav\t7\n")
+    for domain in (Sound(), Transcripts(), Waveform(local="mel")):
+        rows, left_out = domain.read([tmp_path / "said" / "new.csv", places[0], tmp_path / "said" / "other.tsv"])
+        assert rows.column("id") == ["new.csv#1 b.wav", "new.csv#3 a.wav", str(places[0]), "other.tsv#1 a.wav"]
+        assert rows.column("path") == [str(places[i]) for i in (1, 0, 0, 0)]
+        assert [tuple(vars(each).values()) for each in left_out] == [
+            ("new.csv, row 2", "the file 'gone.wav' is not there")
+        ]
+    rows, _ = Sound(file_column="take").read([tmp_path / "said"])
+    assert rows.column("path") == [str(each) for each in places]  # of a folder the files, as ever
+    rows, left_out = Sound(file_column="take").read([tmp_path / "said" / "other.tsv", places[1]])
+    assert rows.column("path") == [str(places[1])]
+    assert left_out[0].reason == "the file '7' is not there"
+    (tmp_path / "numbers.csv").write_text("x,y\n1,2\n")
+    with pytest.raises(
+        DataError, match="has no column of recording files; its columns are x, y; name one of them audio"
+    ):
+        Sound().read([tmp_path / "numbers.csv"])
+
+
+def test_a_parquet_file_to_be_predicted(tmp_path: Path) -> None:
+    data = [write(tmp_path / f"{i}.wav", tone(440 + i, 0.3)).read_bytes() for i in range(2)]
+    audio = [{"bytes": each, "path": f"{i}.wav"} for i, each in enumerate(data)]
+    pq.write_table(pa.table({"audio": audio}), tmp_path / "new.parquet")
+    rows = Sound(rate=8000).read([tmp_path / "new.parquet"])[0]
+    rows = Sound(rate=8000).prepare(rows, lambda done, total: None, keep=False)[0]
+    np.testing.assert_array_equal(rows.column("samples")[1], sound_files.decode(str(tmp_path / "1.wav"), 8000))
 
 
 # windows

@@ -89,6 +89,38 @@ def test_training_takes_a_window_from_anywhere(folder: Path) -> None:
     assert domain.transform(rows[0], None)[0]["speaker"] == 1
 
 
+@pytest.mark.parametrize("local", ["place", "mel", "none"])
+@pytest.mark.parametrize("context", [0, 25, 2048])
+def test_a_window_is_cut_out_of_the_whole(folder: Path, context: int, local: str) -> None:
+    """Codes, targets and places are those that the recording has when it is read at once."""
+    domain, rows = fitted(folder, seconds=0.1, context=context, local=local)
+    row = rows[7]
+    whole = mu_law.encode(np.asarray(row["samples"]) / 32768)
+    given = {name: value for name, value in row.items() if name != "hash"}
+    told = domain.transform(given, None)[0]["local"]
+    starts = set()
+    for number in range(30):
+        (example,) = domain.transform(row, np.random.default_rng(number))
+        rng = np.random.default_rng(number)
+        rng.random()  # whether the speaker is told
+        start = int(rng.integers(0, 79 - 10 + 1)) * 10  # of 79 frames, ten at once
+        first = max(start - -(-context // 10) * 10, 0)
+        assert (example["input"] == np.r_[np.uint8(128), whole][first : start + 100][: len(example["input"])]).all()
+        assert (example["target"] == np.r_[[IGNORED] * (start - first), whole[start : start + 100]]).all()
+        assert (example["local"] == told[first // 10 : start // 10 + 10]).all()
+        starts.add(start)
+    assert len(starts) > 15
+
+
+def test_no_more_is_coded_than_is_heard(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    domain, rows = fitted(folder, seconds=0.1, context=20)
+    encode, sizes = mu_law.encode, []
+    monkeypatch.setattr(mu_law, "encode", lambda wave: sizes.append(len(wave)) or encode(wave))  # type: ignore[func-returns-value]
+    for number in range(10):
+        domain.transform(rows[7], np.random.default_rng(number))
+    assert max(sizes) == 1 + 20 + 100  # the sample before, the context, and what is asked
+
+
 def test_someone_unknown(folder: Path) -> None:
     domain, rows = fitted(folder)
     example = domain.transform({**rows[0], "group": "clara"}, None)[0]

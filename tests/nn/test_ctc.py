@@ -85,6 +85,69 @@ def test_a_search_forgets_what_it_dropped() -> None:
     assert most < 500_000
 
 
+def listed(lattice: ctc.Lattice, beam: int) -> list[tuple[tuple[int, ...], float]]:
+    """The search as it stands in the paper, with each spelling written out whole."""
+    front = {(): (0.0, ctc.NEVER)}
+    for pieces, log_prob in zip(lattice.pieces.tolist(), lattice.log_prob.tolist(), strict=True):
+        new: dict[tuple[int, ...], list[float]] = {}
+        for text, (ended, open_) in front.items():
+            whole = np.logaddexp(ended, open_)
+            new.setdefault(text, [ctc.NEVER, ctc.NEVER])[0] = whole + log_prob[0]
+            for piece, score in zip(pieces[1:], log_prob[1:], strict=True):
+                if text[-1:] == (piece,):
+                    new[text][1] = np.logaddexp(new[text][1], open_ + score)
+                further = new.setdefault((*text, piece), [ctc.NEVER, ctc.NEVER])
+                further[1] = np.logaddexp(further[1], (ended if text[-1:] == (piece,) else whole) + score)
+        front = dict(sorted(new.items(), key=lambda each: np.logaddexp(*each[1]))[-beam:])
+    return sorted(((text, float(np.logaddexp(*each))) for text, each in front.items()), key=lambda each: -each[1])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_spellings_that_share_their_beginning_are_those_written_out(seed: int) -> None:
+    lattice = lattice_of(random(60, 4, seed))
+    for beam in (1, 3, 20):
+        found, expected = ctc.beam_search(lattice, beam), listed(lattice, beam)
+        assert [text for text, _ in found] == [text for text, _ in expected]
+        assert [score for _, score in found] == pytest.approx([score for _, score in expected])
+
+
+def test_equal_spellings_are_ordered_by_their_pieces() -> None:
+    """Of nine paths as likely each, three spell a, three b, and one each of the others. Of equals the earlier in the
+    alphabet comes first, and the later stays if one must go."""
+    lattice = lattice_of(np.full((2, 3), 1 / 3))
+    found = ctc.beam_search(lattice, 10)
+    assert [text for text, _ in found] == [(1,), (2,), (), (1, 2), (2, 1)]
+    assert [text for text, _ in ctc.beam_search(lattice, 10, most=3)] == [(1,), (2,), ()]
+    assert [text for text, _ in ctc.beam_search(lattice_of(np.full((1, 3), 1 / 3)), 2)] == [(1,), (2,)]  # () went
+
+
+def doubtful(frames: int) -> tuple[np.ndarray, ctc.Lattice]:
+    """a a _ b over and over, sure of all but the sixth frame, which stays in doubt to the end."""
+    path = np.tile([1, 1, 0, 2], frames // 4)
+    probabilities = np.full((frames, 3), 0.01)
+    probabilities[np.arange(frames), path] = 0.98
+    probabilities[5] = (0.1, 0.46, 0.44)
+    return path, lattice_of(probabilities)
+
+
+def test_hours_are_spelt_out() -> None:
+    """20,000 frames: an alignment of every frame with every piece would take 3.6 GB."""
+    path, lattice = doubtful(20_000)
+    said = ctc.spelt(lattice, 3, None)
+    assert said.pieces == ctc.collapse(path)
+    assert (said.first[-2:], said.last[-2:]) == ([19_996, 19_999], [19_997, 19_999])
+
+
+def test_memory_grows_with_the_frames_and_no_faster() -> None:
+    """Of 2,000 frames an alignment of every frame with every piece would take 36 MB."""
+    _, lattice = doubtful(2_000)
+    tracemalloc.start()
+    ctc.spelt(lattice, 3, None)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 1_500_000
+
+
 def test_loss_by_hand() -> None:
     """Two frames, the target a: three paths, a a, a _ and _ a."""
     probabilities = torch.tensor([[[0.3, 0.7], [0.5, 0.5]]])
@@ -92,6 +155,18 @@ def test_loss_by_hand() -> None:
     loss, fits = ctc.loss(probabilities.log(), frames, torch.tensor([[1]]), torch.tensor([1]))
     assert fits.tolist() == [True]
     assert loss.item() == pytest.approx(-math.log(0.7 * 0.5 + 0.7 * 0.5 + 0.3 * 0.5))
+
+
+@pytest.mark.parametrize("width", [0, 2])
+def test_an_empty_transcript_is_blanks_alone(width: int) -> None:
+    probabilities = torch.tensor([[[0.4, 0.6], [0.5, 0.5]], [[0.2, 0.8], [0.5, 0.5]]])
+    logits = probabilities.log().requires_grad_()
+    frames = torch.tensor([[True, True], [True, False]])
+    loss, fits = ctc.loss(logits, frames, torch.zeros(2, width, dtype=torch.int64), torch.tensor([0, 0]))
+    assert fits.tolist() == [True, True]
+    assert loss.tolist() == pytest.approx([-math.log(0.4 * 0.5), -math.log(0.2)])
+    loss.sum().backward()
+    assert logits.grad[0, 0].tolist() == pytest.approx([-0.6, 0.6]) and (logits.grad[1, 1] == 0).all()
 
 
 def test_what_does_not_fit_costs_nothing_and_says_so() -> None:

@@ -78,6 +78,8 @@ def main() -> None:
             raise
         where = f" {error.filename}" if error.filename else ""
         _fail([f"cannot write or read{where}: {error.strerror}; free some space or mend its permissions"], 2)
+    if status == 130:  # what newer versions of typer make of Ctrl-C
+        _fail(["stopped"], 130)
     # A number where a verb ended early on purpose (typer.Exit), else what the verb returned: nothing.
     sys.exit(status)
 

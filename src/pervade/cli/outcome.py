@@ -28,12 +28,15 @@ def stoppable() -> Iterator[None]:
 
 def finish(run: Any) -> None:
     """Evaluates, writes the report, and says where everything is. All ranks evaluate; only the first one speaks."""
-    result = run.concluded()
-    if result is None:
-        result = run.evaluate(split="test" if run.has_split("test") else "validation")
-    if os.environ.get("RANK", "0") != "0":
-        return
-    report = run.report()  # first: whoever reads our lines may go away in the middle
+    from pervade.training import stopping_at_once
+
+    with stopping_at_once(run.path):
+        result = run.concluded()
+        if result is None:
+            result = run.evaluate(split="test" if run.has_split("test") else "validation")
+        if os.environ.get("RANK", "0") != "0":
+            return
+        report = run.report()  # first: whoever reads our lines may go away in the middle
     show(result)
     model = run.path / "members" / next(iter(result["members"])) if "members" in result else run.path
     typer.echo(f"\nrun     {run.path}\nreport  {report}\ntry     pervade predict {model} {run.recipe().domain.given}")

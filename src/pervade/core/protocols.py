@@ -333,6 +333,7 @@ class Opening:
     world: int = 1
     augment: Sequence[Augment] = ()
     passes: int = 1  # that are planned
+    noted: dict[str, Any] = field(default_factory=dict)  # by `remarks`, what `open` need not find out again
 
 
 @runtime_checkable
@@ -517,6 +518,18 @@ class Probe:
     forward: Callable[[Tensor], Output]
     score: Callable[[Output], Tensor]
     space: InputSpace
+
+    @classmethod
+    def of_input(
+        cls, domain: Domain, model: Module, task: Task, batch: Batch, space: InputSpace, x: Tensor | None = None
+    ) -> Self:
+        """Of the batch's whole "input", or of `x`, which stands for it."""
+        context = Context(domain)
+
+        def forward(x: Tensor) -> Output:
+            return task.forward(model, {**batch, "input": x}, context)
+
+        return cls(batch["input"] if x is None else x, forward, lambda output: task.score(output, batch), space)
 
 
 @runtime_checkable

@@ -25,7 +25,7 @@ from typing import Any, TypeVar, overload
 import numpy as np
 
 from pervade.core import files
-from pervade.core.errors import CheckpointError, ConfigError, ResourceError
+from pervade.core.errors import CheckpointError, ConfigError, DataError, ResourceError
 from pervade.data import embedded
 
 VERSION = 2  # of the layout below
@@ -120,6 +120,23 @@ def decoded(
     reasons = [unique_reasons[i] for i in where]
     pixels = [None if pictures is None or unique_reasons[i] else pictures[i] for i in where]
     return pixels, reasons
+
+
+def tried(
+    path: str, decode: Callable[[str], np.ndarray], fault: type[Exception], again: bool = False
+) -> np.ndarray | str:
+    """What `decode` makes of a file, or, in one line, why nothing: its `fault`, or that the file cannot be opened.
+    `again`: it could be before, and the reason would be kept with the content. That the disk failed now must not be, so
+    it raises DataError."""
+    try:
+        return decode(path)
+    except fault as error:
+        return str(error)
+    except OSError as error:
+        reason = error.strerror or error
+        if again:
+            raise DataError(f"{path} could be opened but not a second time ({reason}); try again") from None
+        return f"the file cannot be opened ({reason})"
 
 
 def _reasons(

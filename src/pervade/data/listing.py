@@ -201,21 +201,30 @@ def _folder(
     return entries, left_out, unsorted
 
 
-def files(sources: Sequence[str | Path], suffixes: Collection[str], what: str) -> tuple[list[str], list[LeftOut]]:
-    """What `predict` is given: files as they are named, and of folders those with one of the suffixes. One that is not
-    there is left out. Raises DataError where there is none."""
-    found: list[Path] = []
+def files(sources: Sequence[str | Path], content: tables.Content) -> tuple[Rows, list[LeftOut]]:
+    """What `predict` is given, as rows with "id" and "path": files as they are named, those that tables name, and of
+    folders those with one of the content's suffixes. One that is not there is left out. Raises DataError where there is
+    none."""
+    what = content.what
+    found: list[tables.Record] = []
     missing: list[str] = []
     left_out: list[LeftOut] = []
     if "" in sources:  # which `Path` takes for the current folder, and nobody meant
         raise DataError(f"an empty name is no file; give {what}s or folders of {what}s")
     for source in map(Path, sources):
         if os.path.isdir(source):  # noqa: PTH112  (Path.is_dir raises where a name is too long)
-            inside, lost = walk(source, suffixes)
-            found += inside
+            inside, lost = walk(source, content.suffixes)
+            found += [{"id": str(each), "path": str(each)} for each in inside]
             left_out += [LeftOut.of(source / each.source, each.reason) for each in lost]
+        elif os.path.isfile(source) and source.suffix.lower() in tables.SUFFIXES:  # noqa: PTH113
+            try:
+                named, lost = tables.unlabelled(source, content)
+            except DataError as error:
+                named, lost = [], [LeftOut(shown(source), str(error))]
+            found += named
+            left_out += lost
         elif os.path.isfile(source):  # noqa: PTH113
-            found.append(source)
+            found.append({"id": str(source), "path": str(source)})
         else:
             left_out.append(LeftOut(shown(source), "it is not there"))
             missing.append(shown(source))
@@ -225,7 +234,7 @@ def files(sources: Sequence[str | Path], suffixes: Collection[str], what: str) -
         reason = f" (the first file left out, {left_out[0].source}: {left_out[0].reason})" if left_out else ""
         names = ", ".join(shown(Path(each)) for each in sources)
         raise DataError(f"no {what} in {names or 'nothing'}{reason}; give {what}s or folders of {what}s")
-    return [str(each) for each in found], left_out
+    return Rows({name: [each[name] for each in found] for name in ("id", "path")}), left_out
 
 
 def mostly(root: Path, suffixes: Collection[str], most: int = 1000) -> bool:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
-from pervade.data import cache, embedded, listing, sound_files, tables
+from pervade.data import cache, embedded, sound_files, tables
 from pervade.data.sound_files import FULL, SoundFault
 
 WHAT = "recording"
@@ -41,12 +42,6 @@ def contents(file_column: str | None = None) -> tables.Files:
     return tables.Files(WHAT, tuple(sorted(sound_files.SUFFIXES)), FILE_COLUMNS, file_column)
 
 
-def read_files(sources: Sequence[str | Path]) -> tuple[Rows, list[LeftOut]]:
-    """Files, and the recordings in folders, without labels: for prediction. Raises DataError."""
-    found, left_out = listing.files(sources, sound_files.SUFFIXES, WHAT)
-    return Rows({"id": found, "path": found}), left_out
-
-
 def prepare(
     rows: Rows, rate: int, progress: Callable[[int, int], None], keep: bool = True
 ) -> tuple[Rows, list[LeftOut]]:
@@ -62,7 +57,7 @@ def prepare(
     decoded, reasons = cache.decoded(
         [paths[i] for i in readable],
         [str(digests[i]) for i in readable],
-        lambda path: _as_bytes(_tried_again(path, rate)),
+        lambda path: _as_bytes(cache.tried(path, partial(sound_files.decode, rate=rate), SoundFault, again=True)),
         {"sound": rate, "decoder": sound_files.decoder()},
         lambda done, of: progress(len(rows) + done * len(rows) // max(of, 1), total),
     )
@@ -149,30 +144,10 @@ def _held(paths: Sequence[str], rate: int) -> list[np.ndarray | str | None]:
     found: list[np.ndarray | str | None] = []
     held = 0
     for path in paths:
-        made = _tried(path, rate)
+        made = cache.tried(path, partial(sound_files.decode, rate=rate), SoundFault)
         held += 0 if isinstance(made, str) else len(made)
         found.append(made if isinstance(made, str) or held <= MOST_HELD else None)
     return found
-
-
-def _tried(path: str, rate: int) -> np.ndarray | str:
-    try:
-        return sound_files.decode(path, rate)
-    except SoundFault as fault:
-        return str(fault)
-    except OSError as error:
-        return f"the file cannot be opened ({error.strerror or error})"
-
-
-def _tried_again(path: str, rate: int) -> np.ndarray | str:
-    """For the cache, which keeps the reason with the content: that the disk failed now must not be kept."""
-    try:
-        return sound_files.decode(path, rate)
-    except SoundFault as fault:
-        return str(fault)
-    except OSError as error:
-        reason = error.strerror or error
-        raise DataError(f"{path} could be opened but not a second time ({reason}); try again") from None
 
 
 def _as_bytes(made: np.ndarray | str) -> np.ndarray | str:

@@ -19,6 +19,7 @@ FRAME = 0.010  # seconds over which loudness is measured where silence is looked
 STEPS = 129  # of a filter's response, from 0 to half the rate
 BUMPS = 6  # of a random one
 QUIET = 1e-8  # power below which there is nothing to be louder than
+COLOURS = (0.0, 1.0, 1.5)  # of noise, falling with frequency as 1 / f to this power
 
 
 # how fast and how high
@@ -176,6 +177,17 @@ def add_noise(
         return wave.copy()
     level = math.sqrt(power * 10.0 ** (-decibels / 10))
     return wave + np.float32(level) * noise(len(wave), colour, rng)
+
+
+def surroundings(
+    wave: np.ndarray, share: float, decibels: tuple[float, float], rng: Generator, power: float | None = None
+) -> np.ndarray:
+    """In `share` of all draws with noise of any of the colours, by `decibels` from, to below the recording; `power` as
+    in `add_noise`."""
+    if rng.uniform() >= share:
+        return wave
+    colour = COLOURS[int(rng.integers(len(COLOURS)))]
+    return add_noise(wave, rng.uniform(*decibels), colour, rng, power)
 
 
 def _fitted(wave: np.ndarray, length: int) -> np.ndarray:

@@ -150,6 +150,21 @@ def read(path: Path, content: Content, wanted: Wanted | None = None) -> tuple[li
     return entries_of(content.records(path), path, content, wanted=wanted)
 
 
+def unlabelled(path: Path, content: Content) -> tuple[list[Record], list[LeftOut]]:
+    """Entries with "id" and what `content` takes, whatever else the table holds: for prediction. Raises DataError as
+    `read` does."""
+    records = content.records(path)
+    columns = content.columns(path, records, _columns(records), "class", ())
+    entries, left_out = [], []
+    for number, (record, where) in enumerate(zip(records, _places(path, records), strict=True), start=1):
+        taken = content.take(_folder(path), record, columns, where)
+        if isinstance(taken, LeftOut):
+            left_out.append(taken)
+        else:
+            entries.append({"id": f"{path.name}#{number}{taken[1]}", **taken[0]})
+    return entries, left_out
+
+
 def entries_of(
     records: list[Record],
     path: Path | str,

@@ -20,7 +20,7 @@ from pydantic import Field
 from torch.nn import Module
 
 from pervade.core.errors import DataError
-from pervade.core.protocols import Context, Domain, InputSpace, PlainFeatures, Probe, Task
+from pervade.core.protocols import Domain, InputSpace, PlainFeatures, Probe, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
 from pervade.data import environments, spaces, worlds
@@ -186,14 +186,8 @@ class Environment(Domain):
     def probe(self, model: Module, task: Task, batch: Batch, part: str | None = None) -> Probe:
         x = batch["input"]
         x = x.float() / 255 if x.dtype == torch.uint8 else x
-        return Probe(
-            x,
-            lambda seen: task.forward(model, {**batch, "input": seen}, Context(self)),
-            lambda output: task.score(output, batch),
-            InputSpace(0.0, 1.0, "pixel, 0-1")
-            if self.observation["picture"]
-            else InputSpace(-np.inf, np.inf, "as seen"),
-        )
+        picture, other = InputSpace(0.0, 1.0, "pixel, 0-1"), InputSpace(-np.inf, np.inf, "as seen")
+        return Probe.of_input(self, model, task, batch, picture if self.observation["picture"] else other, x)
 
     def show(self, row: dict[str, Any], prediction: dict[str, Any] | None) -> list[Media]:
         """The picture that the environment draws of how the episode begins, as a PNG; nothing where it draws none."""

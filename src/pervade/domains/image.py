@@ -21,9 +21,9 @@ from pydantic import Field
 from torch.nn import Module
 
 from pervade.core.errors import DataError
-from pervade.core.protocols import Context, Domain, InputSpace, Probe, Task
+from pervade.core.protocols import Domain, InputSpace, Probe, Task
 from pervade.core.registry import register
-from pervade.core.types import Batch, Example, Json, LeftOut, Media, Output, Rows
+from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
 from pervade.data import cache, distort, embedded, listing, pictures, tables, targets
 from pervade.data.targets import Kind
 
@@ -91,10 +91,9 @@ class Image(Domain):
     # reading
 
     def read(self, source: Any) -> tuple[Rows, list[LeftOut]]:
-        """A folder or table with labels; or a list of files and folders without (for prediction)."""
+        """A folder or table with labels; or a list of files, tables and folders without (for prediction)."""
         if isinstance(source, (list, tuple)):
-            found, left_out = listing.files(source, pictures.SUFFIXES, "picture")
-            return Rows({"id": found, "path": found}), left_out
+            return listing.files(source, contents(self.file_column))
         return listing.read(source, contents(self.file_column), self.wanted)
 
     @property
@@ -108,7 +107,7 @@ class Image(Domain):
     ) -> tuple[Rows, list[LeftOut]]:
         """Adds "pixels" (from the cache where `keep`) and "hash"; leaves out what cannot be decoded."""
         if not keep:
-            made = [self._try_decode(path) for path in rows.column("path")]
+            made = [cache.tried(path, self._decode, pictures.PictureFault) for path in rows.column("path")]
             good = [i for i, each in enumerate(made) if not isinstance(each, str)]
             left_out = [LeftOut(str(rows.column("id")[i]), e) for i, e in enumerate(made) if isinstance(e, str)]
             return rows.select(good).with_columns(pixels=[made[i] for i in good]), left_out
@@ -126,7 +125,7 @@ class Image(Domain):
         pixels, reasons = cache.decoded(
             [paths[i] for i in readable],
             digests,
-            self._decode_again,
+            lambda path: cache.tried(path, self._decode, pictures.PictureFault, again=True),
             transform,
             lambda done, of: progress(len(rows) + done * len(rows) // max(of, 1), total),
         )
@@ -143,24 +142,6 @@ class Image(Domain):
         if all(pixels[k] is not None for k in good):
             columns["pixels"] = [pixels[k] for k in good]
         return kept.with_columns(**columns), left_out
-
-    def _try_decode(self, path: str) -> np.ndarray | str:
-        try:
-            return self._decode(path)
-        except pictures.PictureFault as fault:
-            return str(fault)
-        except OSError as error:
-            return f"the file cannot be opened ({error.strerror or error})"
-
-    def _decode_again(self, path: str) -> np.ndarray | str:
-        """For the cache, which keeps the reason with the content: that the disk failed now must not be kept."""
-        try:
-            return self._decode(path)
-        except pictures.PictureFault as fault:
-            return str(fault)
-        except OSError as error:
-            reason = error.strerror or error
-            raise DataError(f"{path} could be opened but not a second time ({reason}); try again") from None
 
     def _decode(self, path: str) -> np.ndarray:
         return pictures.decode(embedded.read(path), self.stored_side, self.channels)
@@ -280,14 +261,7 @@ class Image(Domain):
     # looking inside
 
     def probe(self, model: Module, task: Task, batch: Batch, part: str | None = None) -> Probe:
-        context = Context(self)
-
-        def forward(x: torch.Tensor) -> Output:
-            return task.forward(model, {**batch, "input": x}, context)
-
-        return Probe(
-            batch["input"], forward, lambda output: task.score(output, batch), InputSpace(0.0, 1.0, "pixel, 0-1")
-        )
+        return Probe.of_input(self, model, task, batch, InputSpace(0.0, 1.0, "pixel, 0-1"))
 
     def show(self, row: dict[str, Any], prediction: dict[str, Any] | None) -> list[Media]:
         """The middle of the picture, as the model sees it, as a PNG."""

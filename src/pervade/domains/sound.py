@@ -21,16 +21,15 @@ from pydantic import Field
 from torch.nn import Module
 
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import Context, Domain, InputSpace, Probe, Task
+from pervade.core.protocols import Domain, InputSpace, Probe, Task
 from pervade.core.registry import register
-from pervade.core.types import Batch, Example, Json, LeftOut, Media, Output, Rows
+from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
 from pervade.data import hub, listing, player, recordings, sound_augment, tables, targets
 from pervade.data.targets import Kind
 
 LONGEST = 5.0  # seconds that a window is learnt to have at most
 SHORTEST = 0.1
 FARTHEST = 0.85  # of the way from the usual speed to the most that training hears, where views stand
-NOISES = (0.0, 1.0, 1.5)  # falling with frequency as 1 / f to this power
 
 
 @register("domain")
@@ -88,9 +87,9 @@ class Sound(Domain):
     # reading
 
     def read(self, source: Any) -> tuple[Rows, list[LeftOut]]:
-        """A folder or table with labels; or a list of files and folders without (for prediction)."""
+        """A folder or table with labels; or a list of files, tables and folders without (for prediction)."""
         if isinstance(source, (list, tuple)):
-            return recordings.read_files(source)
+            return listing.files(source, recordings.contents(self.file_column))
         patterns = self.label_pattern, self.group_pattern, self.group_column
         wanted = tables.Wanted(self.target, self.label_column, self.separator, *patterns)
         return listing.read(source, recordings.contents(self.file_column), wanted)
@@ -183,10 +182,7 @@ class Sound(Domain):
             wave = sound_augment.microphone(wave, self.equalise, self.tilt, self.rate, rng)
         power = float(np.square(wave).mean()) if len(wave) else 0.0
         wave = self._placed(wave, rng.uniform())
-        if rng.uniform() < self.noise:
-            colour = NOISES[int(rng.integers(len(NOISES)))]
-            wave = sound_augment.add_noise(wave, rng.uniform(*self.noise_ratio), colour, rng, power)
-        return wave
+        return sound_augment.surroundings(wave, self.noise, self.noise_ratio, rng, power)
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """ "input" (n, 1, t) float32; where `masked`, "mask" (n, t) bool: True at samples of the recording."""
@@ -203,13 +199,7 @@ class Sound(Domain):
     # looking inside
 
     def probe(self, model: Module, task: Task, batch: Batch, part: str | None = None) -> Probe:
-        context = Context(self)
-
-        def forward(x: torch.Tensor) -> Output:
-            return task.forward(model, {**batch, "input": x}, context)
-
-        space = InputSpace(-1.0, 1.0, "waveform, -1 to 1")
-        return Probe(batch["input"], forward, lambda output: task.score(output, batch), space)
+        return Probe.of_input(self, model, task, batch, InputSpace(-1.0, 1.0, "waveform, -1 to 1"))
 
     def show(self, row: dict[str, Any], prediction: dict[str, Any] | None) -> list[Media]:
         """The beginning of the recording, to listen to."""

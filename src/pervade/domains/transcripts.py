@@ -21,13 +21,12 @@ from pydantic import Field
 from torch.nn import Module
 
 from pervade.core.errors import ConfigError, DataError
-from pervade.core.protocols import Context, Domain, InputSpace, Probe, Task
+from pervade.core.protocols import Domain, InputSpace, Probe, Task
 from pervade.core.registry import register
-from pervade.core.types import Batch, Example, Json, LeftOut, Media, Output, Rows
-from pervade.data import characters, player, recordings, sound_augment, texts, transcripts, word_model
+from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
+from pervade.data import characters, listing, player, recordings, sound_augment, texts, transcripts, word_model
 from pervade.data.alphabet import Normalisation, Units, encode, frames_needed, learn, normalised
 
-NOISES = (0.0, 1.0, 1.5)  # falling with frequency as 1 / f to this power
 GRID = 0.160  # seconds: chunks begin at multiples of it, and so at the beginning of a frame of any usual model
 
 
@@ -79,9 +78,9 @@ class Transcripts(Domain):
         return transcripts.Columns(self.file_column, self.text_column, self.group_column, self.group_pattern)
 
     def read(self, source: Any) -> tuple[Rows, list[LeftOut]]:
-        """A table or folder with transcripts; or a list of files and folders without (for prediction)."""
+        """A table or folder with transcripts; or a list of files, tables and folders without (for prediction)."""
         if isinstance(source, (list, tuple)):
-            return recordings.read_files(source)
+            return listing.files(source, recordings.contents(self.file_column))
         return transcripts.read(source, self._columns)
 
     def prepare(
@@ -207,10 +206,7 @@ class Transcripts(Domain):
             wave = sound_augment.stretch(wave, (1.0 + self.pace) ** rng.uniform(-1.0, 1.0), self.rate)
         if self.equalise or self.tilt:
             wave = sound_augment.microphone(wave, self.equalise, self.tilt, self.rate, rng)
-        if rng.uniform() < self.noise:
-            colour = NOISES[int(rng.integers(len(NOISES)))]
-            wave = sound_augment.add_noise(wave, rng.uniform(*self.noise_ratio), colour, rng)
-        return wave
+        return sound_augment.surroundings(wave, self.noise, self.noise_ratio, rng)
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """ "input" (n, 1, t) float32; "mask" (n, t) where lengths differ; "start", "size" and "whole" (n,) in samples;
@@ -237,13 +233,7 @@ class Transcripts(Domain):
     # looking inside
 
     def probe(self, model: Module, task: Task, batch: Batch, part: str | None = None) -> Probe:
-        context = Context(self)
-
-        def forward(x: torch.Tensor) -> Output:
-            return task.forward(model, {**batch, "input": x}, context)
-
-        space = InputSpace(-1.0, 1.0, "waveform, -1 to 1")
-        return Probe(batch["input"], forward, lambda output: task.score(output, batch), space)
+        return Probe.of_input(self, model, task, batch, InputSpace(-1.0, 1.0, "waveform, -1 to 1"))
 
     def show(self, row: dict[str, Any], prediction: dict[str, Any] | None) -> list[Media]:
         """The beginning of the recording, to listen to."""

@@ -25,7 +25,7 @@ from pervade.core.errors import ConfigError, nearest
 from pervade.core.protocols import Domain, PlainFeatures, Probe, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
-from pervade.data import listing, mu_law, player, recordings, sound_files, tables
+from pervade.data import listing, mu_law, player, recordings, tables
 from pervade.data.corpus import IGNORED
 from pervade.nn.mel import LogMel
 
@@ -64,7 +64,9 @@ class Waveform(Domain):
     def read(self, source: Any) -> tuple[Rows, list[LeftOut]]:
         """A folder or table with labels; or a list of labels to make sounds of, or of recordings to hear again."""
         if isinstance(source, (list, tuple)):
-            return recordings.read_files(source) if self.local == "mel" else self._asked(source)
+            if self.local != "mel":
+                return self._asked(source)
+            return listing.files(source, recordings.contents(self.file_column))
         patterns = self.label_pattern, self.group_pattern, self.group_column
         wanted = tables.Wanted("class", self.label_column, None, *patterns)
         return listing.read(source, recordings.contents(self.file_column), wanted)
@@ -101,9 +103,9 @@ class Waveform(Domain):
             return rows, []
         return recordings.prepare(rows, self.rate, progress, keep)
 
-    def codes(self, row: dict[str, Any]) -> np.ndarray:
-        """(t,) uint8 of a prepared recording."""
-        return mu_law.encode(recordings.samples(row, self.rate).astype(np.float32) / (sound_files.FULL + 1))
+    def codes(self, row: dict[str, Any], most: int | None = None) -> np.ndarray:
+        """(t,) uint8 of a prepared recording, of at most so many samples from its beginning."""
+        return _encoded(recordings.samples(row, self.rate)[:most])
 
     # learning from the training split
 
@@ -148,7 +150,7 @@ class Waveform(Domain):
         """The codes themselves, for a compressor."""
         if "path" not in rows:
             return None
-        return PlainFeatures("codes", None, [self.codes(row)[: self._most] for row in rows])
+        return PlainFeatures("codes", None, [self.codes(row, self._most) for row in rows])
 
     @property
     def _most(self) -> int:
@@ -164,36 +166,40 @@ class Waveform(Domain):
         if row.get("path") is None:
             length = self.length_of(str(row["target"]))
             return [{**known, "length": length, "local": self.place(length)}]
-        codes = self.codes(row)
-        local = self._local(codes)
+        samples = recordings.samples(row, self.rate)
+        bands = self._bands(samples) if self.local == "mel" else None
         if "hash" not in row:
-            return [{**known, "length": len(codes), "local": local}]
+            return [{**known, "length": len(samples), "local": self.place(len(samples)) if bands is None else bands}]
         if rng is None:
-            return [{**each, **known} for each in self._windows(codes[: self._most], local)]
+            return [{**each, **known} for each in self._windows(samples, bands)]
         if self.speakers and rng.random() < self.unknown:
             known["speaker"] = 0
-        frames = max(-(-len(codes) // self.hop) - self._at_once // self.hop, 0)
+        frames = max(-(-len(samples) // self.hop) - self._at_once // self.hop, 0)
         start = int(rng.integers(0, frames + 1)) * self.hop
-        return [{**self._window(codes, local, start, start + self._at_once), **known}]
+        return [{**self._window(samples, bands, start, start + self._at_once), **known}]
 
     @property
     def _at_once(self) -> int:
         """Samples that a window asks for, whole frames."""
         return max(round(self.seconds * self.rate) // self.hop, 1) * self.hop
 
-    def _windows(self, codes: np.ndarray, local: np.ndarray) -> Iterator[Example]:
-        for start in range(0, len(codes), self._at_once):
-            yield self._window(codes, local, start, start + self._at_once)
+    def _windows(self, samples: np.ndarray, bands: np.ndarray | None) -> Iterator[Example]:
+        most = min(len(samples), self._most)
+        for start in range(0, most, self._at_once):
+            yield self._window(samples, bands, start, min(start + self._at_once, most))
 
-    def _window(self, codes: np.ndarray, local: np.ndarray, start: int, stop: int) -> Example:
-        """Asks for the codes from `start` on. Before the first stands silence."""
+    def _window(self, samples: np.ndarray, bands: np.ndarray | None, start: int, stop: int) -> Example:
+        """Asks for the codes from `start` on. Before the first stands silence. No more is made into codes than is
+        heard, however long the recording."""
         first = max(start - -(-self.context // self.hop) * self.hop, 0)
-        before = np.array([mu_law.SILENCE if first == 0 else codes[first - 1]], np.uint8)
-        target = codes[first:stop].astype(np.int64)
+        codes = _encoded(samples[max(first - 1, 0) : stop])
+        if first == 0:
+            codes = np.r_[np.uint8(mu_law.SILENCE), codes]
+        target = codes[1:].astype(np.int64)
         target[: start - first] = IGNORED
         frames = slice(first // self.hop, first // self.hop + -(-len(target) // self.hop))
-        heard = np.concatenate([before, codes[first : stop - 1]])[: len(target)]
-        return {"input": heard, "target": target, "local": local[frames]}
+        local = self.place(len(samples), frames) if bands is None else bands[frames]
+        return {"input": codes[:-1], "target": target, "local": local}
 
     def known(self, row: dict[str, Any]) -> Example:
         """ "class" and "speaker" as the network numbers them, from 1; 0 is unknown."""
@@ -208,18 +214,17 @@ class Waveform(Domain):
         seconds = self.lengths[self.labels.index(label)][0]
         return max(round(max(seconds, SHORTEST) * self.rate / self.hop), 1) * self.hop
 
-    def _local(self, codes: np.ndarray) -> np.ndarray:
-        """(f, k) float32."""
-        if self.local == "mel":
-            layer = LogMel(self.rate, BANDS, hop=self.hop / self.rate, normalise="none")
-            wave = torch.from_numpy(mu_law.decode(codes))[None, None]
-            return layer(wave)[0][0].t().numpy() / 4.0
-        return self.place(len(codes))
+    def _bands(self, samples: np.ndarray) -> np.ndarray:
+        """(f, k) float32: mel bands of what the codes of the whole recording tell."""
+        layer = LogMel(self.rate, BANDS, hop=self.hop / self.rate, normalise="none")
+        wave = torch.from_numpy(mu_law.decode(_encoded(samples)))[None, None]
+        found: np.ndarray = layer(wave)[0][0].t().numpy() / 4.0
+        return found
 
-    def place(self, length: int) -> np.ndarray:
+    def place(self, length: int, frames: slice = slice(None)) -> np.ndarray:
         """(f, k) float32: where each frame of a sound of `length` samples is: half waves over the whole, the share that
         has gone by, seconds gone by and in all. Nothing (f, 0) where that is not told."""
-        start = np.arange(-(-length // self.hop)) * self.hop
+        start = np.arange(-(-length // self.hop))[frames] * self.hop
         if self.local != "place":
             return np.zeros((len(start), 0), np.float32)
         share = start / max(length, 1)
@@ -247,8 +252,12 @@ class Waveform(Domain):
 
     def show(self, row: dict[str, Any], prediction: dict[str, Any] | None) -> list[Media]:
         """The beginning of the recording, to listen to."""
-        wave = mu_law.decode(self.codes(row)[: round(player.SECONDS * self.rate)])
+        wave = mu_law.decode(self.codes(row, round(player.SECONDS * self.rate)))
         return [Media("wav", player.wav(wave, self.rate), str(row["id"]))]
+
+
+def _encoded(samples: np.ndarray) -> np.ndarray:
+    return mu_law.encode(recordings.scaled(samples))
 
 
 def _filled(arrays: Sequence[np.ndarray], value: float) -> torch.Tensor:

@@ -153,6 +153,10 @@ class Learner:
         """Asks for an end after the step under way; `Moment.stop` tells when all ranks have heard it."""
         self._stop = True
 
+    def reopen_pass(self) -> None:
+        """Back from the end of a pass to its last step, so that a state saved here sees that end again."""
+        self.passes, self.pass_over = self.passes - 1, True
+
     def averages(self) -> dict[str, float]:
         """Mean of every part of the loss since the last call: "loss" a unit, the others a row.
 

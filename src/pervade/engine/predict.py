@@ -40,9 +40,10 @@ def tables(
     decision: Mapping[str, Any] | None = None,
     batch_size: int = 64,
     workers: int = 1,
+    watch: Callable[[], None] = lambda: None,
 ) -> Iterator[Table]:
     """What the task says of every row, a table a batch; where rows have a "size" they come in its order. Leaves the
-    network's modes alone."""
+    network's modes alone. `watch` is called before each batch, and may end it all by raising."""
     device = next(network.parameters()).device
     context = Context(domain, decision=decision or {})
     with judging(network):
@@ -52,6 +53,7 @@ def tables(
         sampler = Sized(rows.column("size")) if "size" in rows else None
         loader = Loader(rows, domain, batch_size, seed=0, training=False, sampler=sampler, workers=workers)
         for batch in (piece for whole in loader for piece in _pieces(whole, batch_size)):
+            watch()
             with torch.inference_mode():
                 batch = to_device(batch, device)
                 output = task.infer(network, batch, context)

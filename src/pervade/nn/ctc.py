@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ from torch.nn import functional as F
 BLANK = 0  # its number among the pieces
 NEVER = -math.inf
 ABSENT = -30.0  # log-probability of a piece that the lattice did not keep, where an alignment must have one
+MARGIN = 100.0  # by so much an alignment first looks at what is less likely
 UNLIKELY = -12.0  # below the likeliest piece of a frame by more, and a piece is not tried there
 
 
@@ -34,6 +36,7 @@ def loss(logits: Tensor, frames: Tensor, target: Tensor, length: Tensor) -> tupl
     logits (n, f, v), frames (n, f) bool, target (n, l) int64, padded, length (n,).
     """
     log_prob = logits.float().log_softmax(2).transpose(0, 1)
+    target = target if target.shape[1] else F.pad(target, (0, 1))  # nothing is said in any: torch wants a column still
     counted = frames.sum(1)
     later = torch.arange(1, target.shape[1], device=target.device) < length[:, None]
     repeats = (target[:, 1:] == target[:, :-1]) & later
@@ -134,44 +137,83 @@ class Opinion(Protocol):
         ...
 
 
-def beam_search(lattice: Lattice, beam: int, opinion: Opinion | None = None) -> list[tuple[tuple[int, ...], float]]:
-    """The likeliest spellings with their scores, the best first: the logarithm of the sum over all paths, plus the
-    opinion of them. `beam` spellings are kept after every frame."""
-    nothing: tuple[int, ...] = ()
+class _Prefix:
+    """A spelling so far: `piece` after those of `before`. What spellings share is kept once, so that a step costs the
+    same after hours as at first. Of what is alive, the same spelling is the same object."""
+
+    __slots__ = ("__weakref__", "before", "length", "piece")
+
+    def __init__(self, before: _Prefix | None, piece: int) -> None:
+        self.before, self.piece = before, piece
+        self.length: int = before.length + 1 if before else 0
+
+    def text(self) -> tuple[int, ...]:
+        found, at = [], self
+        while at.before is not None:
+            found.append(at.piece)
+            at = at.before
+        return tuple(reversed(found))
+
+    def __lt__(self, other: _Prefix) -> bool:
+        """As their pieces would be ordered, which decides between equal scores."""
+        one, two = self, other
+        while one.length > other.length and one.before:
+            one = one.before
+        while two.length > self.length and two.before:
+            two = two.before
+        if one is two:
+            return self.length < other.length
+        while one.before is not two.before and one.before and two.before:
+            one, two = one.before, two.before
+        return one.piece < two.piece
+
+
+def beam_search(
+    lattice: Lattice, beam: int, opinion: Opinion | None = None, most: int | None = None
+) -> list[tuple[tuple[int, ...], float]]:
+    """The likeliest spellings (at most `most` of them) with their scores, the best first: the logarithm of the sum over
+    all paths, plus the opinion of them. `beam` spellings are kept after every frame."""
+    nothing = _Prefix(None, BLANK)
+    # Those that are alive: one that left the front may come back while longer ones of it are still there.
+    known: WeakValueDictionary[tuple[_Prefix, int], _Prefix] = WeakValueDictionary()
     # Of each spelling: log-probability of the paths that end in the blank, and of those that end in its last piece.
-    front: dict[tuple[int, ...], tuple[float, float]] = {nothing: (0.0, NEVER)}
-    states: dict[tuple[int, ...], tuple[Any, float]] = {nothing: (opinion.begin() if opinion else None, 0.0)}
-    for pieces, log_prob in zip(lattice.pieces.tolist(), lattice.log_prob.tolist(), strict=True):
+    front: dict[_Prefix, tuple[float, float]] = {nothing: (0.0, NEVER)}
+    states: dict[_Prefix, tuple[Any, float]] = {nothing: (opinion.begin() if opinion else None, 0.0)}
+    for frame in range(len(lattice)):
+        pieces, log_prob = lattice.pieces[frame].tolist(), lattice.log_prob[frame].tolist()
         blank, highest = log_prob[0], max(log_prob)
         tried = [(p, s) for p, s in zip(pieces[1:], log_prob[1:], strict=True) if s >= highest + UNLIKELY]
-        new: dict[tuple[int, ...], list[float]] = {}
+        new: dict[_Prefix, list[float]] = {}
         for text, (ended, open_) in front.items():
             whole = _add(ended, open_)
             at = new.setdefault(text, [NEVER, NEVER])
             at[0] = _add(at[0], whole + blank)
             for piece, score in tried:
-                again = bool(text) and text[-1] == piece
+                again = text.piece == piece
                 if again:
                     at[1] = _add(at[1], open_ + score)
                 before = ended if again else whole  # a blank must stand between two of the same
                 if before > NEVER:
-                    further = new.setdefault((*text, piece), [NEVER, NEVER])
+                    further = new.setdefault(known.get((text, piece)) or _Prefix(text, piece), [NEVER, NEVER])
                     further[1] = _add(further[1], before + score)
         if opinion is not None:
             for text in new:
-                if text not in states:
-                    state, so_far = states[text[:-1]]
-                    state, gained = opinion.add(state, text[-1])
+                if text not in states and text.before is not None:
+                    state, so_far = states[text.before]
+                    state, gained = opinion.add(state, text.piece)
                     states[text] = state, so_far + gained
         ranked = sorted(((_add(*scores) + (states[text][1] if opinion else 0.0), text) for text, scores in new.items()))
         front = {text: (new[text][0], new[text][1]) for _, text in ranked[-beam:]}
+        for text in front:
+            if text.before is not None:
+                known[text.before, text.piece] = text
         if opinion is not None:
             states = {text: states[text] for text in front}  # all others would be kept for as long as the recording is
     found = []
     for text, scores in front.items():
         state, so_far = states[text] if opinion else (None, 0.0)
         found.append((text, _add(*scores) + so_far + (opinion.end(state) if opinion else 0.0)))
-    return sorted(found, key=lambda each: (-each[1], each[0]))
+    return [(text.text(), score) for text, score in sorted(found, key=lambda each: (-each[1], each[0]))[:most]]
 
 
 def _add(a: float, b: float) -> float:
@@ -184,52 +226,79 @@ def _add(a: float, b: float) -> float:
 
 def aligned(lattice: Lattice, pieces: Sequence[int]) -> Said:
     """When these pieces were said on the likeliest path that spells them (Viterbi). A piece that no frame kept is taken
-    for very unlikely; more pieces than fit are spread evenly."""
+    for very unlikely; more pieces than fit are spread evenly.
+
+    Frames times pieces are too many where both are of hours, so states more than a margin behind the likeliest of their
+    frame are left out. Whatever path was lost so is by more than the margin below the best path; the one that was found
+    is the likeliest of all where it is not.
+    """
     frames, count = len(lattice), len(pieces)
     if not count:
         return Said([], [], [], [])
     if frames < count + sum(a == b for a, b in pairwise(pieces)):
         places = [min(i * frames // count, max(frames - 1, 0)) for i in range(count)]
         return Said(list(pieces), places, places, [ABSENT] * count)
-    states = [BLANK, *(each for piece in pieces for each in (piece, BLANK))]
-    emit = _emissions(lattice, states)
-    size = len(states)
-    skip = np.array([i >= 2 and states[i] != BLANK and states[i] != states[i - 2] for i in range(size)])
-    score = np.full(size, NEVER)
-    score[:2] = emit[0, :2]
-    back = np.zeros((frames, size), np.int8)
-    for frame in range(1, frames):
-        one, two = np.r_[NEVER, score[:-1]], np.where(skip, np.r_[NEVER, NEVER, score[:-2]], NEVER)
-        options = np.stack([score, one, two])
-        back[frame] = options.argmax(0)
-        score = options.max(0) + emit[frame]
-    state = size - 1 if score[size - 1] >= score[size - 2] else size - 2
+    states = np.array([BLANK, *(each for piece in pieces for each in (piece, BLANK))])
+    at_most = float(lattice.log_prob.max(1).sum())
+    margin = MARGIN
+    path, score, whole = _viterbi(lattice, states, margin)
+    while not whole and at_most - score > margin:
+        margin = 4 * margin if score == NEVER else at_most - score
+        path, score, whole = _viterbi(lattice, states, margin)
     first, last, sure = [0] * count, [-1] * count, [NEVER] * count
     for frame in range(frames - 1, -1, -1):
-        if state % 2:
-            place = state // 2
+        if path[frame] % 2:
+            place = path[frame] // 2
             first[place] = frame
             last[place] = max(last[place], frame)
-            sure[place] = max(sure[place], float(emit[frame, state]))
-        state -= int(back[frame, state])
+            sure[place] = max(sure[place], _log_prob(lattice, frame, pieces[place]))
     return Said(list(pieces), first, last, sure)
 
 
-def _emissions(lattice: Lattice, states: Sequence[int]) -> np.ndarray:
-    """(f, states)."""
-    found = np.full((len(lattice), len(states)), ABSENT)
-    for number, state in enumerate(states):
-        hit = lattice.pieces == state
-        there = hit.any(1)
-        found[there, number] = lattice.log_prob[there, hit[there].argmax(1)]
-    return found
+def _viterbi(lattice: Lattice, states: np.ndarray, margin: float) -> tuple[list[int], float, bool]:
+    """The state of each frame on the likeliest path among those never more than `margin` behind, its log-probability
+    (NEVER where none comes to the end), and whether no state was left out at all."""
+    frames, size = len(lattice), len(states)
+    skip = np.zeros(size, bool)
+    skip[2:] = (states[2:] != BLANK) & (states[2:] != states[:-2])
+    emit = np.full(int(max(states.max(), lattice.pieces.max())) + 1, ABSENT)  # of the frame, by piece
+    low, score, whole = 0, np.zeros(1), True  # before the first frame it stands in the first blank
+    lows, backs = [], []
+    for frame in range(frames):
+        emit[lattice.pieces[frame]] = lattice.log_prob[frame]
+        width = min(len(score) + (2 if frame else 1), size - low)
+        stay = np.full(width + 2, NEVER)  # two more in front, from which nothing comes
+        stay[2 : 2 + len(score)] = score
+        here = slice(low, low + width)
+        options = np.stack([stay[2:], stay[1:-1], np.where(skip[here], stay[:-2], NEVER)])
+        back = options.argmax(0)
+        score = options.max(0) + emit[states[here]]
+        emit[lattice.pieces[frame]] = ABSENT
+        alive = np.flatnonzero(score >= score.max() - margin)
+        begin, end = int(alive[0]), int(alive[-1]) + 1
+        whole = whole and bool((score[:begin] == NEVER).all() and (score[end:] == NEVER).all())
+        low, score = low + begin, score[begin:end]
+        lows.append(low)
+        backs.append(back[begin:end].astype(np.int8))
+    ends = [float(score[each - low]) if low <= each < low + len(score) else NEVER for each in (size - 2, size - 1)]
+    found, state = max(ends), size - 1 if ends[1] >= ends[0] else size - 2
+    path = [state] * frames
+    for frame in range(frames - 1, 0, -1) if found > NEVER else ():
+        state -= int(backs[frame][state - lows[frame]])
+        path[frame - 1] = state
+    return path, found, whole
+
+
+def _log_prob(lattice: Lattice, frame: int, piece: int) -> float:
+    there = np.flatnonzero(lattice.pieces[frame] == piece)
+    return float(lattice.log_prob[frame, there[0]]) if len(there) else ABSENT
 
 
 def spelt(lattice: Lattice, beam: int, opinion: Opinion | None) -> Said:
     """By the best path where `beam` is 0, else by search."""
     if not beam:
         return best_path(lattice)
-    return aligned(lattice, beam_search(lattice, beam, opinion)[0][0])
+    return aligned(lattice, beam_search(lattice, beam, opinion, most=1)[0][0])
 
 
 def words(said: Said, alphabet: tuple[str, ...]) -> Iterator[tuple[str, int, int, float]]:

@@ -198,7 +198,7 @@ class Transcribe(Task):
         for weight in WEIGHTS:
             for bonus in BONUSES:
                 opinion = self._opinion(domain, weight, bonus)
-                spelt = [ctc.beam_search(each, self.beam, opinion)[0][0] for each in lattices]
+                spelt = [ctc.beam_search(each, self.beam, opinion, most=1)[0][0] for each in lattices]
                 edits = transcription.table(references, [alphabet.decode(_alphabet(domain), each) for each in spelt])
                 wrong = [
                     int(sum(edits[f"{unit}_{kind}"].sum() for kind in transcription.KINDS))

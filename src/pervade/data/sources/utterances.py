@@ -35,7 +35,7 @@ class Utterances(SourceSpec):
     def open(self, opening: Opening) -> Source:
         """Raises DataError where nothing is left."""
         domain: Any = opening.context.domain
-        faults = _faults(opening)
+        faults = _known_faults(opening)
         rows = opening.rows.select([i for i, fault in enumerate(faults) if fault is None])
         if len(opening.rows) and not len(rows):
             first = next(fault for fault in faults if fault is not None)
@@ -60,7 +60,7 @@ class Utterances(SourceSpec):
     def remarks(self, opening: Opening) -> list[str]:
         """What is left out, by reason, with the first row's numbers."""
         found: dict[str, list[str]] = {}
-        for name, fault in zip(opening.rows.column("id"), _faults(opening), strict=True):
+        for name, fault in zip(opening.rows.column("id"), _known_faults(opening), strict=True):
             if fault is not None:
                 found.setdefault(fault[0], []).append(f"{name}: {fault[1]}")
         return [
@@ -68,6 +68,14 @@ class Utterances(SourceSpec):
             f"(the first, {each[0]})"
             for why, each in found.items()
         ]
+
+
+def _known_faults(opening: Opening) -> list[tuple[str, str] | None]:
+    """Looked for once: it takes every recording's samples, and runs of the network."""
+    if "faults" not in opening.noted:
+        opening.noted["faults"] = _faults(opening)
+    found: list[tuple[str, str] | None] = opening.noted["faults"]
+    return found
 
 
 def _faults(opening: Opening) -> list[tuple[str, str] | None]:
