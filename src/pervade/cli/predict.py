@@ -32,8 +32,8 @@ def predict(
         typer.Argument(
             metavar="[FILE|FOLDER|TEXT|LABEL/SPEAKER|SEED…]",
             help="What to predict: files, folders, tables that name files, or texts. Of a model that makes sounds, "
-            "LABEL or LABEL/SPEAKER, as in seven/anna (with -o); of one that acts, seeds of episodes. Without any, at a "
-            "terminal, a model that writes text holds a conversation.",
+            "LABEL or LABEL/SPEAKER, as in seven/anna (with -o); of one that acts, seeds of episodes. Without any, at "
+            "a terminal, a model that writes text holds a conversation.",
         ),
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many of the likeliest answers are shown.")] = 3,
