@@ -1,6 +1,7 @@
 """Paired tests: worked by hand, against scipy, and kept to the error rates that they promise."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -159,8 +160,28 @@ def test_a_figure_that_is_not_defined_has_a_reason():
     (found,) = differences({"it": nothing}, [file_of(right=np.ones(4)), file_of(right=np.ones(4))])
     assert found["it"].why == "no cats here"
     assert not found["it"].shown
-    (found,) = differences({"it": RIGHT}, [file_of([0, 0], right=np.array([True, False]))] * 2)
-    assert "one group" in found["it"].why
+    (found,) = differences({"it": RIGHT}, [file_of(right=np.array([True]))] * 2)
+    assert "one row alone" in found["it"].why
+
+
+@pytest.mark.parametrize(
+    ("groups", "within"), [(1, "within the one group that there is"), (2, "within the two groups that there are")]
+)
+def test_of_one_group_or_two_differences_speak_of_these_alone(groups, within):
+    """As single figures do: 90% against 20% is shown, whoever spoke."""
+    first, second = np.arange(200) % 5 == 0, np.arange(200) % 10 > 0
+    (own,) = differences({"it": RIGHT}, [file_of(right=each) for each in (first, second)])
+    (found,) = differences({"it": RIGHT}, [file_of(np.arange(200) % groups, right=each) for each in (first, second)])
+    assert (found["it"].low, found["it"].high) == (own["it"].low, own["it"].high)
+    assert found["it"].shown
+    assert found["it"].method.endswith(f"{within}: another may differ")
+
+
+def test_no_difference_of_shares_is_beyond_one():
+    metric = replace(RIGHT, bounds=(0.0, 1.0))
+    right = np.repeat([True, True, False, True], 5), np.repeat([False, False, False, True], 5)
+    (found,) = differences({"it": metric}, [file_of(np.arange(20) // 5, right=each) for each in right])
+    assert found["it"].low == -1.0
 
 
 def test_files_that_do_not_belong_together_are_refused():

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+OVER_SEEDS = "t over"  # how the method of a mean over several trainings begins (members.py)
+
 
 def headline(result: Mapping[str, Any]) -> str | None:
     """The metric that a verdict is about: the first with a value, since a task lists its metrics by importance.
@@ -50,14 +52,16 @@ def falls_behind(result: Mapping[str, Any]) -> bool:
 
 
 def never_answered(result: Mapping[str, Any]) -> dict[str, int]:
-    """Classes that are among the measured rows, with the number of these, and that no row was called."""
+    """Classes that are among the measured rows, with the number of these, and that no row was called. None of several
+    trainings, of which each answered otherwise."""
     figures: Mapping[str, Any] = result["metrics"]
     found: dict[str, int] = {}
     for name, each in figures.items():
         if name.startswith("precision[") and not each["n"]:
             label = name.removeprefix("precision[").removesuffix("]")
-            number = (figures.get(f"recall[{label}]") or {}).get("n") or 0
-            found |= {label: number} if number else {}
+            recall = figures.get(f"recall[{label}]") or {}
+            if recall.get("n") and not str(recall.get("method", "")).startswith(OVER_SEEDS):
+                found[label] = int(recall["n"])
     return found
 
 

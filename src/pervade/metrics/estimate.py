@@ -115,10 +115,10 @@ def estimate(
     num_rows = count_rows(columns)
     group = column(columns, "group")
     num_groups = len(np.unique(group))
-    alone = num_groups < min(FEWEST_GROUPS, num_rows)
+    alone = too_few_groups(num_groups, num_rows)
     independent = alone or num_groups == num_rows
-    few = not alone and few_groups(num_groups, num_rows)
-    within = f", within the {_THESE[num_groups]}{ANOTHER}" if alone else ""
+    few = few_groups(num_groups, num_rows)
+    within = of_these(num_groups) if alone else ""
     values = measure(metrics, columns)(np.ones(num_rows))
 
     proportions = {name: metric.trials(columns) for name, metric in metrics.items() if metric.trials}
@@ -154,8 +154,18 @@ def estimate(
 
 
 def few_groups(num_groups: int, num_rows: int) -> bool:
-    """Whether rows depend on each other in so few groups that these cannot be resampled."""
-    return 1 < num_groups < min(FEW_GROUPS, num_rows)
+    """Whether rows depend on each other in so few groups that these are left out one by one, not resampled."""
+    return FEWEST_GROUPS <= num_groups < min(FEW_GROUPS, num_rows)
+
+
+def too_few_groups(num_groups: int, num_rows: int) -> bool:
+    """Whether there are so few groups that rows are resampled, and intervals speak of these groups alone."""
+    return num_groups < min(FEWEST_GROUPS, num_rows)
+
+
+def of_these(num_groups: int) -> str:
+    """The end of a method whose interval speaks of one group, or two, alone."""
+    return f", within the {_THESE[num_groups]}{ANOTHER}"
 
 
 def _from_groups(metric: Metric, value: float, without: np.ndarray, n: int, level: float) -> Estimate:

@@ -17,7 +17,16 @@ import numpy as np
 
 from pervade.core.errors import DataError
 from pervade.metrics.columns import Columns, column, count_rows
-from pervade.metrics.estimate import Metric, alike, bootstrap, few_groups, left_out, measure
+from pervade.metrics.estimate import (
+    Metric,
+    alike,
+    bootstrap,
+    few_groups,
+    left_out,
+    measure,
+    of_these,
+    too_few_groups,
+)
 from pervade.metrics.interval import jackknife, percentiles, spread_without
 
 RESAMPLES = 1000  # as many as for single figures; the smallest p that they can show is 0.002
@@ -124,9 +133,10 @@ def differences(
 
     Intervals and p come from the paired bootstrap: both models meet the same resamples of whole groups, and p is twice
     the share of them on the other side of 0 (B. Efron and R. J. Tibshirani, "An Introduction to the Bootstrap" (1993),
-    section 15.4). From two to nine groups are left out one by one instead, and p is of Student's t of the difference by
-    its jackknife error (metrics/interval.py). A share of all rows has its p from McNemar's exact test instead, where no
-    rows depend on each other. With several further files, p is corrected metric by metric after Holm.
+    section 15.4). From three to nine groups are left out one by one instead, and p is of Student's t of the difference
+    by its jackknife error (metrics/interval.py); of one group, or two, rows are resampled, and `method` says that they
+    speak of these alone, as it is with single figures. A share of all rows has its p from McNemar's exact test instead,
+    where no rows depend on each other. With several further files, p is corrected metric by metric after Holm.
 
     Args:
         files: columns of predictions of the same n rows in the same order, each with the same "group" (n,).
@@ -144,8 +154,9 @@ def differences(
     drawn: list[dict[str, np.ndarray]] = []
     if few_groups(num_groups, n):
         drawn = [left_out(metrics, each) for each in files]
-    elif num_groups > 1:
-        drawn = [bootstrap(metrics, each, resamples=resamples, seed=seed) for each in files]
+    elif n > 1:
+        drawn_by = np.arange(n) if too_few_groups(num_groups, n) else groups
+        drawn = [bootstrap(metrics, each, group=drawn_by, resamples=resamples, seed=seed) for each in files]
     found: list[dict[str, Difference]] = []
     for index in range(1, len(files)):
         own: dict[str, Difference] = {}
@@ -174,14 +185,16 @@ def _difference(
     )
     if math.isnan(difference):
         return replace(made, why=metric.undefined)
-    if num_groups == 1:
-        return replace(made, why="one group of rows alone: how it varies from group to group cannot be seen")
+    if n == 1:
+        return replace(made, why="one row alone: how it varies from row to row cannot be seen")
     if few_groups(num_groups, n):
         return _by_groups(made, metric, drawn)
     defined = drawn[~np.isnan(drawn)]
-    method = f"paired bootstrap of {len(drawn):,} resamples by {'row' if num_groups == n else 'group'}"
+    alone = too_few_groups(num_groups, n)
+    method = f"paired bootstrap of {len(drawn):,} resamples by {'row' if alone or num_groups == n else 'group'}"
     if len(defined) < len(drawn):
         method += f", {len(drawn) - len(defined):,} of them undefined and left out"
+    method += of_these(num_groups) if alone else ""
     if len(defined) == 0:
         return replace(made, method=method, why=f"in every resample one of them is undefined: {metric.undefined}")
     if alike(defined, max(abs(first), abs(second))):
@@ -207,6 +220,8 @@ def _by_groups(made: Difference, metric: Metric, without: np.ndarray) -> Differe
         why = "the same by every group, so it cannot be told how sure it is"
         return replace(made, method=method, why=why, p=1.0 if same else math.nan)
     low, high = jackknife(made.difference, without, made.level)
+    most = metric.bounds[1] - metric.bounds[0]
+    low, high = max(low, -most), min(high, most)
     p = 2 * float(stdtr(len(without) - 1, -abs(made.difference) / spread_without(without)))
     return replace(made, low=low, high=high, p=p, method=method)
 

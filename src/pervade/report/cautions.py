@@ -65,10 +65,11 @@ def never_answered(record: Record) -> str | None:
     never = record.main.never_answered if record.main else {}
     if not never:
         return None
-    total = sum(never.values())
+    named = wording.join(
+        [f"{wording.quoted(name)} ({wording.count(number)})" for name, number in never.items()], most=5
+    )
     return (
-        f"It never answered {wording.join([wording.quoted(name) for name in never], most=5)}: "
-        f"{wording.counted(record, total)} of the measured {'is' if total == 1 else 'are'} of "
+        f"It never answered {named}: so many of the measured {wording.noun(record)} are of "
         f"{'that class' if len(never) == 1 else 'those classes'}, and none was recognised."
     )
 

@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from pervade.core import files
 from pervade.evaluate.compare import ABSENT, Comparison
+from pervade.metrics.estimate import few_groups, too_few_groups
 from pervade.metrics.paired import Difference
 from pervade.report import compare_disagree, compare_words, html, wording
 from pervade.report.html import Section, render
@@ -89,7 +90,7 @@ SETTINGS = """\
 
 ROWS = """\
 <p>Compared on {{ counted }}{% if grouped %}, which are {{ groups|count }} groups whose members depend on each other:
-whole groups are resampled, and McNemar's test, which needs independent rows, is not used{% endif %}.
+{{ how }}, and McNemar's test, which needs independent rows, is not used{% endif %}.
 {% if not differences %}All runs have the same.{% endif %}</p>
 {% if differences %}<ul>{% for each in differences %}<li>{{ each }}</li>{% endfor %}</ul>{% endif %}
 <p class="note">From {% for path in predictions %}<code>{{ path }}</code>{{ ", " if not loop.last }}{% endfor %}.</p>
@@ -177,6 +178,14 @@ def _table(comparison: Comparison, first: str, second: str, found: dict[str, Dif
     return render(TABLE, first=first, second=second, rows=lines)
 
 
+def _drawing(comparison: Comparison) -> str:
+    """What is done with groups of rows that depend on each other (metrics/paired.py)."""
+    known = comparison.num_groups, comparison.num_rows
+    if too_few_groups(*known):
+        return "so few that rows are resampled, and the intervals speak of these groups alone"
+    return "one group at a time is left out" if few_groups(*known) else "whole groups are resampled"
+
+
 def _drawn(name: str, each: Difference, reach: float) -> Markup:
     """The interval on a line whose middle is no difference, turned so that better lies to the right."""
     if math.isnan(each.low) or not reach > 0:
@@ -236,6 +245,7 @@ def rows(comparison: Comparison) -> Section:
         counted=compare_words.counted(comparison),
         grouped=comparison.num_groups < comparison.num_rows,
         groups=comparison.num_groups,
+        how=_drawing(comparison),
         differences=comparison.rows,
         predictions=[str(path) for side in comparison.sides for path in side.predictions],
     )

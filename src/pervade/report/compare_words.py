@@ -109,8 +109,8 @@ def sentence(comparison: Comparison, index: int) -> str:
 def tested(comparison: Comparison, index: int) -> str:
     """The p of the headline with the name of its test, and of the correction where there was one."""
     found = comparison.differences[index - 1][comparison.headline]
-    name = "McNemar" if "McNemar" in found.method else "bootstrap"
-    text = f"{name} {probability(found.adjusted)}"
+    name = next(each for each in ("McNemar", "jackknife", "bootstrap", "") if each in found.method)
+    text = f"{name} {probability(found.adjusted)}".strip()
     several = len(comparison.differences)
     return f"{text} after Holm for {several} comparisons" if several > 1 else text
 
