@@ -31,7 +31,7 @@ import numpy as np
 import torch
 
 import pervade
-from pervade.data import player, sound_files
+from pervade.data import mu_law, player, recordings, sound_files
 from pervade.domains.waveform import BANDS, Waveform
 from pervade.engine.predict import read_columns
 from pervade.metrics.estimate import estimate
@@ -177,7 +177,8 @@ def by_griffin_lim(paths: list[Path], out: Path) -> list[Path]:
     layer = LogMel(RATE, BANDS, hop=Waveform().hop / RATE, normalise="none")
     out.mkdir(parents=True, exist_ok=True)
     for path in paths:
-        wave = torch.from_numpy(sound_files.decode(str(path), RATE))[None].float() / sound_files.FULL
+        codes = mu_law.encode(recordings.scaled(sound_files.decode(str(path), RATE)))
+        wave = torch.from_numpy(mu_law.decode(codes))[None].float()
         bands, _ = layer(wave[:, None])
         made = griffin_lim(bands, layer, wave.shape[1])[0]
         (out / path.name).write_bytes(player.wav(made.clamp(-1, 1).numpy(), RATE))

@@ -23,6 +23,9 @@ SPLITS = ("train", "validation", "test")
 def overview(rows: Rows, domain: Domain) -> list[str]:
     """A line of what there is, and where it is divided into folds, one of what these hold out."""
     splits = Counter(rows.column("split"))
+    if spec.encode(domain)["use"] == "environment":  # whose rows to learn from are copies of one world
+        parts = ", ".join(f"{splits[name]:,} episodes for {name}" for name in SPLITS[1:] if splits[name])
+        return [f"data: {splits['train']:,} environments to learn in; {parts}"]
     what = f"{_counted(len(rows), domain)}{_classes(rows, domain)}"
     if "fold" in rows:
         return [f"data: {what}", _folds(rows, domain)]

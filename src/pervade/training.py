@@ -277,7 +277,7 @@ class Training:
         late = self.limit is not None and moment.step >= self.learner.total_steps
         value = None
         if done or late or moment.passes % stopping.every == 0:
-            value = self._judge(moment, moment.passes)
+            value = self._judge(moment, moment.passes, self._watch)
         if value is not None and not done:
             if stopping.patience is not None and moment.passes - plan.best_pass >= stopping.patience:
                 judged = f"validation {spaced(str(stopping.metric))}"
@@ -298,14 +298,15 @@ class Training:
                 self._decide(text, moment.passes, stop=True)
         return done
 
-    def _judge(self, moment: Moment, at: float) -> float | None:
-        """The validation figure after `at` passes, logged; keeps the checkpoint if it is the best. None without one."""
+    def _judge(self, moment: Moment, at: float, watch: Callable[[], None]) -> float | None:
+        """The validation figure after `at` passes, logged; keeps the checkpoint if it is the best. None without one.
+        `watch` is called between its batches."""
         plan, stopping = self.plan, self.recipe.early_stopping
         entry: dict[str, Any] = {"event": "pass", "pass": at, "step": moment.step}
         value = None
         if self.metric is not None:
             name, metric = self.metric
-            value, columns = self._validate(metric)
+            value, columns = self._validate(metric, watch)
             self.judged = moment.step, columns
             entry[f"validation {name}"] = None if math.isnan(value) else value
             sign = -1.0 if metric.higher_is_better is False else 1.0
@@ -333,16 +334,17 @@ class Training:
         if moment.step < learner.total_steps or moment.step % per_pass == 0:
             return False
         at = round(moment.step / per_pass, 2)
-        self._judge(moment, at)
+        # Whoever stops it here waits for the end, which is near; the middle of a pass cannot be gone back to.
+        self._judge(moment, at, lambda: None)
         self._decide(f"time limit: ended after {at:g} of {plan.passes} passes", moment.passes, stop=True)
         return True
 
-    def _validate(self, metric: Any) -> tuple[float, dict[str, Any]]:
+    def _validate(self, metric: Any, watch: Callable[[], None]) -> tuple[float, dict[str, Any]]:
         """The metric of the validation split, and the predictions it is of (in the first rank)."""
         value, columns = 0.0, {}
         if ranks.rank() == 0:
             start = time.monotonic()
-            columns = self._predict_validation(self._watch)
+            columns = self._predict_validation(watch)
             if self.limit is not None:
                 self.limit.note_validation(len(self.validation), time.monotonic() - start, self.reading is self.domain)
             value = float(metric.compute(columns, np.ones(len(columns["row"]))))

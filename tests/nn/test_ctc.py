@@ -216,6 +216,12 @@ def test_alignment_is_the_likeliest_path(seed: int) -> None:
     assert tuple(spelt) == best
 
 
+def test_words_are_parted_by_whatever_blank_an_alphabet_has() -> None:
+    """As they are where texts are compared: the wide one of Chinese, say."""
+    said = ctc.Said([1, 2, 1], [0, 2, 4], [0, 2, 4], [-0.1, -0.2, -0.3])
+    assert [each[0] for each in ctc.words(said, ("", "a", "\u3000"))] == ["a", "a"]
+
+
 def test_pieces_of_several_words() -> None:
     said = ctc.Said([1, 2, 1, 3], [0, 2, 4, 6], [1, 3, 5, 7], [0.0, -1.0, 0.0, 0.0])
     found = list(ctc.words(said, ("", " se", "ven", "x y ")))

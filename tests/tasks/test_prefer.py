@@ -212,7 +212,7 @@ def test_figures_by_hand() -> None:
     longer = estimate(longer_metrics(), columns)
     assert longer["chosen_likelier"].value == pytest.approx((0.5 + 1 + 0 + 0.5) / 4)
     grouped = estimate(preference_metrics(), {**columns, "group": np.array([0, 0, 1, 2])})
-    assert grouped["chosen_likelier"].method.startswith("bootstrap of 1,000 resamples by group")
+    assert grouped["chosen_likelier"].method == "jackknife over 3 groups, with Student's t"
 
 
 # data

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 import pervade
+from pervade import recipes
 from pervade.core.protocols import Context
 from pervade.core.types import Rows
 from pervade.data import word_model
@@ -19,6 +20,7 @@ from pervade.domains.transcripts import Transcripts
 from pervade.engine import predict
 from pervade.metrics import calibration
 from pervade.models.conformer import Conformer
+from pervade.models.sound_cnn import SoundCNN
 from pervade.progress import Silent
 from pervade.recipes import transcription
 from pervade.tasks.transcribe import Transcribe, stride
@@ -68,14 +70,18 @@ def test_few_words_said_again_and_again_are_learnt_whole(tmp_path: Path) -> None
     settings += [f"model.{each}=0" for each in ("time_masks", "band_masks", "time_warp", "band_warp")]
     run = pervade.fit(tmp_path / "data", runs=tmp_path / "runs", settings=settings, options=Options(screen))
     recipe = run.recipe()
-    assert type(recipe.model).__name__ == "SoundCNN"
+    assert type(recipe.model) is SoundCNN
     assert recipe.domain.rate == 8000
     assert set(run.load().domain.alphabet) == {"", " ", "a", "b", "c", "d", " a", " bb", " cd"}
     assert run.evaluate()["metrics"]["word_error_rate"]["value"] < 0.1
-    # Sentences, and who names a model, are spelt.
+    # Which column is meant decides; sentences, and who names a model, are spelt.
     table(tmp_path / "data", [(name, f"{text} {name}") for name, text in rows])
     for model, source in ((None, tmp_path / "data"), ("conformer", None)):
         assert transcription.recipe(model, source=source) == transcription.scratch()
+    table(tmp_path / "data", [(*row, row[0]) for row in rows], ("file_name", "transcription", "said"))
+    names = {"source": tmp_path / "data", "task": "automatic-speech-recognition", "model": None}
+    chosen = [type(recipes.choose(**names, text_column=each)[1].model) for each in (None, "said")]  # type: ignore[arg-type]
+    assert chosen == [SoundCNN, Conformer]
 
 
 def test_how_sure_it_is_is_learnt_from_the_validation_split() -> None:

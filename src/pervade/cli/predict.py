@@ -24,7 +24,7 @@ def predict(
         typer.Argument(
             metavar="RUN",
             help="A run: its folder, or its name inside --runs. To read texts aloud: hf:OWNER/NAME, a published "
-            "SpeechT5.",
+            "VITS or SpeechT5.",
         ),
     ],
     inputs: Annotated[
@@ -110,14 +110,11 @@ def predict(
         return
     if loaded.makes_sounds:
         if out is None or not inputs:
-            raise ConfigError(
-                "this model makes sounds: name labels (LABEL or LABEL/SPEAKER), and the folder for the wav files with "
-                "-o FOLDER"
-            )
+            heard = loaded.recipe().domain.given.startswith("FILE")
+            what = "recordings to say again" if heard else "labels (LABEL or LABEL/SPEAKER)"
+            raise ConfigError(f"this model makes sounds: name {what}, and the folder for the wav files with -o FOLDER")
         sampling["out"] = out
-        typer.echo(
-            f"makes {len(inputs)} sound{'' if len(inputs) == 1 else 's'}, sample by sample: seconds each", err=True
-        )
+        typer.echo("sounds are made sample by sample, which takes seconds each", err=True)
     elif out is not None:
         raise ConfigError("-o is for models that make sounds; what others say is printed (--json, --csv)")
     if not inputs:

@@ -57,7 +57,10 @@ class Waveform(Domain):
     labels: tuple[str, ...] = ()  # learnt from the training split
     speakers: tuple[str, ...] = ()  # likewise; empty where it is not known who speaks
     lengths: tuple[tuple[float, float], ...] = ()  # seconds of each label's recordings: median and 95th percentile
-    given = "LABEL -o FOLDER"
+
+    @property
+    def given(self) -> str:  # type: ignore[override]
+        return "FILE -o FOLDER" if self.local == "mel" else "LABEL -o FOLDER"
 
     # reading
 

@@ -11,6 +11,7 @@ Axis letters: n rows, f frames, v pieces, k kept pieces.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,6 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+_WHITE = re.compile(r"\s")  # parts words, whatever a published alphabet has for it
 BLANK = 0  # its number among the pieces
 NEVER = -math.inf
 ABSENT = -30.0  # log-probability of a piece that the lattice did not keep, where an alignment must have one
@@ -305,7 +307,7 @@ def words(said: Said, alphabet: tuple[str, ...]) -> Iterator[tuple[str, int, int
     """Each word with its first and last frame, and the mean log-probability of its pieces."""
     text, first, last, sure = "", 0, 0, [0.0]
     for piece, begin, end, each in zip(said.pieces, said.first, said.last, said.sure, strict=True):
-        for place, part in enumerate(alphabet[piece].split(" ")):
+        for place, part in enumerate(_WHITE.split(alphabet[piece])):
             if place and text:
                 yield text, first, last, float(np.mean(sure))
                 text = ""

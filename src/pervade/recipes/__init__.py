@@ -1,8 +1,9 @@
 """Complete configurations, as functions that return a Recipe. One file a domain.
 
 A file says what it is for in `TASKS` (the Hugging Face Hub's task names to a line of description), whether it knows a
-source in `recognises(source, label_column, text_column)`, and gives `recipe(model, task, init, source)` and,
-where it starts from weights that can be kept, `tuned(recipe, tuning)`.
+source in `recognises(source, label_column, text_column)`, and gives `recipe(model, task, init, source)` (with
+`text_column` as well where it READS_TEXTS of the source) and, where it starts from weights that can be kept,
+`tuned(recipe, tuning)`.
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ def choose(
     if algorithm is not None and not hasattr(module, "ALGORITHMS"):
         raise ConfigError(f"--algorithm {algorithm!r} is for acting in an environment (gym://NAME), not for {task}")
     acting = {"algorithm": algorithm, "settings": settings} if hasattr(module, "ALGORITHMS") else {}
-    recipe: Recipe = module.recipe(model, task, init, source, **acting)
+    reading = {"text_column": text_column} if hasattr(module, "READS_TEXTS") else {}
+    recipe: Recipe = module.recipe(model, task, init, source, **acting, **reading)
     if tuning is None:
         return task, recipe
     if isinstance(recipe.init, Random):

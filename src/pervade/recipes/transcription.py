@@ -37,6 +37,7 @@ from pervade.train.optim.adamw import AdamW
 from pervade.train.schedule.cosine import Cosine
 from pervade.train.tuning.full import Full
 
+READS_TEXTS = True
 FEW_WORDS, OFTEN = 100, 20  # words of a closed list at most, and how often each is said at least, on average
 TASKS = {"automatic-speech-recognition": "writes down what is said; a table of files and transcripts, or LibriSpeech"}
 
@@ -52,13 +53,14 @@ def recipe(
     task: str = "automatic-speech-recognition",
     init: str | Initializer | None = None,
     source: Any = None,
+    text_column: str | None = None,
 ) -> Recipe:
     network: Model | None = spec.decode(model, Model) if isinstance(model, str) else model
     if isinstance(network, HuggingFace) and network.config.get("model_type") == WHISPER:
         return writer(network, None if init is None else starting_from(init))
     if isinstance(network, HuggingFace):
         return finetune(network, None if init is None else starting_from(init))
-    if network is None and init is None and (words := few_words(source)):
+    if network is None and init is None and (words := few_words(source, text_column)):
         download.announce(
             f"transcripts of {words} words that come again and again: a small network learns them whole "
             "(--model conformer learns to spell)"
@@ -100,12 +102,12 @@ def commands(rate: int = RATES[1]) -> Recipe:
     )
 
 
-def few_words(source: Any) -> int | None:
+def few_words(source: Any, text_column: str | None = None) -> int | None:
     """How many words the transcripts are made of, where these are few and each comes often; None otherwise."""
     if not isinstance(source, (str, Path)):
         return None
     try:
-        rows, _ = transcripts.read(source, Columns())
+        rows, _ = transcripts.read(source, Columns(text=text_column))
     except DataError:  # reading it in earnest says what is wrong, or which column was meant
         return None
     found = Counter(word for text in rows.column("text") for word in str(text).split())
