@@ -216,12 +216,13 @@ def test_tables_of_what_is_to_be_predicted(tmp_path: Path) -> None:
     places = [write(tmp_path / "said" / f"{name}.wav", tone(440)) for name in "ab"]
     (tmp_path / "said" / "new.csv").write_text("who,file_name\nanna,b.wav\nbert,gone.wav\nclara,a.wav\n")
     (tmp_path / "said" / "other.tsv").write_text("clip\ttake\na.wav\t7\n")
+    new, other = tmp_path / "said" / "new.csv", tmp_path / "said" / "other.tsv"
     for domain in (Sound(), Transcripts(), Waveform(local="mel")):
-        rows, left_out = domain.read([tmp_path / "said" / "new.csv", places[0], tmp_path / "said" / "other.tsv"])
-        assert rows.column("id") == ["new.csv#1 b.wav", "new.csv#3 a.wav", str(places[0]), "other.tsv#1 a.wav"]
+        rows, left_out = domain.read([new, places[0], other])
+        assert rows.column("id") == [f"{new}#1 b.wav", f"{new}#3 a.wav", str(places[0]), f"{other}#1 a.wav"]
         assert rows.column("path") == [str(places[i]) for i in (1, 0, 0, 0)]
         assert [tuple(vars(each).values()) for each in left_out] == [
-            ("new.csv, row 2", "the file 'gone.wav' is not there")
+            (f"{new}, row 2", "the file 'gone.wav' is not there")
         ]
     rows, _ = Sound(file_column="take").read([tmp_path / "said"])
     assert rows.column("path") == [str(each) for each in places]  # of a folder the files, as ever
@@ -233,6 +234,17 @@ def test_tables_of_what_is_to_be_predicted(tmp_path: Path) -> None:
         DataError, match="has no column of recording files; its columns are x, y; name one of them audio"
     ):
         Sound().read([tmp_path / "numbers.csv"])
+
+
+def test_tables_of_the_same_name_in_two_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The path as it is given tells their rows apart, and says where one was left out."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("a", "b"):
+        write(tmp_path / folder / "x.wav", tone(440))
+        (tmp_path / folder / "t.csv").write_text("file_name\nx.wav\ngone.wav\n")
+    rows, left_out = Sound().read(["a/t.csv", Path("b/t.csv")])
+    assert rows.column("id") == ["a/t.csv#1 x.wav", "b/t.csv#1 x.wav"]
+    assert [each.source for each in left_out] == ["a/t.csv, row 2", "b/t.csv, row 2"]
 
 
 def test_a_parquet_file_to_be_predicted(tmp_path: Path) -> None:

@@ -234,3 +234,10 @@ def test_files_that_a_table_beside_them_describes(tmp_path: Path) -> None:
     # Somebody else's table about class folders says nothing of files.
     (tmp_path / "metadata.csv").write_text("camera,lens\nX,50\n")
     assert read(tmp_path)[0]["target"] == ["pictures", "pictures"]
+
+
+def test_what_is_predicted_from_tables_of_the_same_name(tmp_path: Path) -> None:
+    tables = [table(class_folders(tmp_path / at, ("cat",), 1), "image\ncat/0.png\ngone.png\n", "t.csv") for at in "ab"]
+    rows, left_out = Image().read(tables)
+    assert rows.column("id") == [f"{each}#1 cat/0.png" for each in tables]
+    assert [each.source for each in left_out] == [f"{each}, row 2" for each in tables]
