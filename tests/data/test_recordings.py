@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from pervade import recipes
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.types import Rows
 from pervade.data import folds, patterns, recordings, sound_files
@@ -216,12 +217,13 @@ def test_tables_of_what_is_to_be_predicted(tmp_path: Path) -> None:
     places = [write(tmp_path / "said" / f"{name}.wav", tone(440)) for name in "ab"]
     (tmp_path / "said" / "new.csv").write_text("who,file_name\nanna,b.wav\nbert,gone.wav\nclara,a.wav\n")
     (tmp_path / "said" / "other.tsv").write_text("clip\ttake\na.wav\t7\n")
+    new, other = tmp_path / "said" / "new.csv", tmp_path / "said" / "other.tsv"
     for domain in (Sound(), Transcripts(), Waveform(local="mel")):
-        rows, left_out = domain.read([tmp_path / "said" / "new.csv", places[0], tmp_path / "said" / "other.tsv"])
-        assert rows.column("id") == ["new.csv#1 b.wav", "new.csv#3 a.wav", str(places[0]), "other.tsv#1 a.wav"]
+        rows, left_out = domain.read([new, places[0], other])
+        assert rows.column("id") == [f"{new}#1 b.wav", f"{new}#3 a.wav", str(places[0]), f"{other}#1 a.wav"]
         assert rows.column("path") == [str(places[i]) for i in (1, 0, 0, 0)]
         assert [tuple(vars(each).values()) for each in left_out] == [
-            ("new.csv, row 2", "the file 'gone.wav' is not there")
+            (f"{new}, row 2", "the file 'gone.wav' is not there")
         ]
     rows, _ = Sound(file_column="take").read([tmp_path / "said"])
     assert rows.column("path") == [str(each) for each in places]  # of a folder the files, as ever
@@ -233,6 +235,68 @@ def test_tables_of_what_is_to_be_predicted(tmp_path: Path) -> None:
         DataError, match="has no column of recording files; its columns are x, y; name one of them audio"
     ):
         Sound().read([tmp_path / "numbers.csv"])
+
+
+def test_tables_of_the_same_name_in_two_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The path as it is given tells their rows apart, and says where one was left out."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("a", "b"):
+        write(tmp_path / folder / "x.wav", tone(440))
+        (tmp_path / folder / "t.csv").write_text("file_name\nx.wav\ngone.wav\n")
+    rows, left_out = Sound().read(["a/t.csv", Path("b/t.csv")])
+    assert rows.column("id") == ["a/t.csv#1 x.wav", "b/t.csv#1 x.wav"]
+    assert [each.source for each in left_out] == ["a/t.csv, row 2", "b/t.csv, row 2"]
+
+
+def test_a_table_about_class_folders(tmp_path: Path) -> None:
+    """AudioFolder's metadata.csv tells of the licence as well: then what is said stands in the folders' names."""
+    for name in ("yes/a.wav", "yes/b.wav", "no/a.wav", "no/b.wav"):
+        write(tmp_path / name, tone(440))
+    metadata = tmp_path / "metadata.csv"
+    metadata.write_text("file_name,licence\nyes/a.wav,CC0\nno/a.wav,CC-BY\n")
+    rows, left_out = Sound().read(tmp_path)
+    assert Counter(rows.column("target")) == {"yes": 2, "no": 2}
+    assert [(each.source, each.reason) for each in left_out] == [
+        (
+            "metadata.csv",
+            "the class folders beside it are the labels, since none of its columns (licence) is called label or the "
+            "like; --label-column takes one of them",
+        )
+    ]
+    assert recipes.choose(tmp_path, None, None)[0] == "audio-classification"
+    rows, left_out = Sound(label_column="licence").read(tmp_path)
+    assert list(rows.column("target")) == ["CC0", "CC-BY"]
+    assert [(each.source, each.reason) for each in left_out] == [
+        ("no/b.wav", "no table names it"),
+        ("yes/b.wav", "no table names it"),
+    ]
+    # A number that somebody noted is no reason to learn it; who asks for numbers is given them.
+    metadata.write_text("file_name,rating\nyes/a.wav,1.5\nyes/b.wav,2.25\nno/a.wav,3.5\nno/b.wav,4\n")
+    assert recipes.choose(tmp_path, None, None)[0] == "audio-classification"
+    assert set(Sound().read(tmp_path)[0].column("target")) == {"yes", "no"}
+    assert list(Sound(target="number").read(tmp_path)[0].column("target")) == [1.5, 2.25, 3.5, 4.0]
+
+
+def test_a_table_in_each_split_folder(tmp_path: Path) -> None:
+    """AudioFolder with splits, whose tables name files alike; who has no speaker is no other split's either."""
+    for split in ("train", "test"):
+        for name in "abc":
+            write(tmp_path / split / f"{name}.wav", tone(440))
+        (tmp_path / split / "metadata.csv").write_text("file_name,label,speaker\na.wav,yes,\nb.wav,no,\ngone.wav,no,\n")
+    rows, left_out = Sound().read(tmp_path)
+    assert list(rows.column("id")) == [
+        f"{at}/metadata.csv#{i}" for at in ("test", "train") for i in ("1 a.wav", "2 b.wav")
+    ]
+    assert list(rows.column("split")) == ["test", "test", "train", "train"]
+    assert list(rows.column("target")) == ["yes", "no"] * 2
+    assert len(set(rows.column("group"))) == 4
+    assert {each.source: each.reason for each in left_out} == {
+        "test/metadata.csv, row 3": "the file 'gone.wav' is not there",
+        "train/metadata.csv, row 3": "the file 'gone.wav' is not there",
+        "test/c.wav": "no table names it",
+        "train/c.wav": "no table names it",
+    }
+    assert recipes.choose(tmp_path, None, None)[0] == "audio-classification"
 
 
 def test_a_parquet_file_to_be_predicted(tmp_path: Path) -> None:

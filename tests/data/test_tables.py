@@ -11,7 +11,10 @@ import pytest
 
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut
-from pervade.domains.image import Image
+from pervade.data import listing
+from pervade.domains.image import Image, contents
+from pervade.domains.text import Text
+from pervade.domains.text import contents as texts
 from tests.data.drawing import class_folders
 
 
@@ -225,8 +228,26 @@ def test_one_table_beside_the_pictures(tmp_path: Path) -> None:
     assert read(tmp_path / "labels.csv")[0]["target"] == ["cat", "dog"]
 
 
+def test_what_is_predicted_from_tables_of_the_same_name(tmp_path: Path) -> None:
+    tables = [table(class_folders(tmp_path / at, ("cat",), 1), "image\ncat/0.png\ngone.png\n", "t.csv") for at in "ab"]
+    rows, left_out = Image().read(tables)
+    assert rows.column("id") == [f"{each}#1 cat/0.png" for each in tables]
+    assert [each.source for each in left_out] == [f"{each}, row 2" for each in tables]
+
+
+# metadata.csv beside the files
+
+
+def described(root: Path, text: str, name: str = "metadata.csv") -> Path:
+    return table(class_folders(root, count=3), text, name)
+
+
+def kind(path: Path, label_column: str | None = None) -> str:
+    return listing.detect(path, contents(), label_column)
+
+
 def test_files_that_a_table_beside_them_describes(tmp_path: Path) -> None:
-    """Hugging Face's ImageFolder: metadata.csv with file_name is taken by itself, folders or not."""
+    """Hugging Face's ImageFolder: metadata.csv with file_name is taken where it has labels, folders or not."""
     class_folders(tmp_path, ("pictures",), count=2)
     (tmp_path / "metadata.csv").write_text("file_name,label,person\npictures/0.png,cat,a\npictures/1.png,dog,b\n")
     columns, left_out = read(tmp_path)
@@ -234,3 +255,115 @@ def test_files_that_a_table_beside_them_describes(tmp_path: Path) -> None:
     # Somebody else's table about class folders says nothing of files.
     (tmp_path / "metadata.csv").write_text("camera,lens\nX,50\n")
     assert read(tmp_path)[0]["target"] == ["pictures", "pictures"]
+
+
+def test_without_class_folders_the_table_has_the_labels(tmp_path: Path) -> None:
+    """Whatever the column is called: there is nothing else to learn from."""
+    class_folders(tmp_path, (".",), count=4)
+    table(tmp_path, "file_name,weight\n0.png,1.5\n1.png,2.25\n2.png,\n", "metadata.csv")
+    columns, left_out = read(tmp_path)
+    assert columns["target"] == ["1.5", "2.25"]
+    assert [(each.source, each.reason) for each in left_out] == [
+        ("metadata.csv, row 3", "it has no weight"),
+        ("3.png", "no table names it"),
+    ]
+    assert kind(tmp_path) == "number"
+    for text, fault in (("", r"metadata\.csv has no rows"), ("a,b\n1,2\n", "4 pictures but no class folders")):
+        table(tmp_path, text, "metadata.csv")
+        with pytest.raises(DataError, match=fault):
+            read(tmp_path)
+        assert kind(tmp_path) == "class"
+
+
+def test_a_table_of_labels_beside_class_folders(tmp_path: Path) -> None:
+    described(tmp_path, "file_name,Label\ncat/0.png,1.5\ndog/0.png,2.25\n")
+    columns, left_out = read(tmp_path)
+    assert columns["target"] == ["1.5", "2.25"]
+    assert [each.source for each in left_out] == ["cat/1.png", "cat/2.png", "dog/1.png", "dog/2.png"]
+    assert {each.reason for each in left_out} == {"no table names it"}
+    assert kind(tmp_path) == "number"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("file_name\ncat/0.png\n", ""),
+        (
+            "file_name,licence,lens\ncat/0.png,CC0,50\ndog/0.png,CC-BY,35\n",
+            ", since none of its columns (licence, lens) is called label or the like; --label-column takes one of them",
+        ),
+        ("file_name,age\ncat/0.png,1.5\ndog/0.png,2.5\n", ", since none of its columns (age) "),
+        ("", ", since it cannot be used: "),
+        ('file_name,label\n"cat/0.png,cat\n', ", since it cannot be used: "),  # a quotation mark that is never closed
+        ("file_name,label\ngone.png,1.5\nlost.png,2.5\n", ", since it cannot be used: "),
+        ("file_name,label,split\ncat/0.png,1.5,trian\n", ", since it cannot be used: "),
+    ],
+)
+def test_class_folders_beside_a_table_without_labels(text: str, why: str, tmp_path: Path) -> None:
+    """They are read as if it were not there, and the table is listed with the reason."""
+    described(tmp_path, text)
+    columns, left_out = read(tmp_path)
+    assert columns["target"] == ["cat"] * 3 + ["dog"] * 3
+    assert [each.source for each in left_out] == ["metadata.csv"]
+    assert left_out[0].reason.startswith("the class folders beside it are the labels" + why)
+    assert "\n" not in left_out[0].reason
+    assert kind(tmp_path) == "class"
+
+
+def test_a_column_that_is_asked_for_beside_class_folders(tmp_path: Path) -> None:
+    described(tmp_path, "file_name,lens,flash\ncat/0.png,1,0\ndog/0.png,0,1\ncat/1.png,1,1\n")
+    rows, _ = Image(label_column="lens").read(tmp_path)
+    assert rows.column("target") == ["1", "0", "1"]
+    rows, _ = Image(label_column="lens, flash", target="labels").read(tmp_path)
+    assert rows.column("target") == [["lens"], ["flash"], ["lens", "flash"]]
+    assert (kind(tmp_path, "lens"), kind(tmp_path, "lens, flash"), kind(tmp_path)) == ("class", "labels", "class")
+    rows, _ = Image(label_column="aperture").read(tmp_path)  # which is in no table: as of any class folders
+    assert set(rows.column("target")) == {"cat", "dog"}
+    described(tmp_path, "file_name,lens,split\ncat/0.png,50,trian\n")
+    with pytest.raises(DataError, match="unknown split 'trian'"):
+        Image(label_column="lens").read(tmp_path)
+
+
+def test_splits_with_a_table_each(tmp_path: Path) -> None:
+    for split, size in (("train", 3), ("test", 2)):
+        class_folders(tmp_path / split, (".",), count=3)
+        lines = "".join(f"{number}.png,{number + 0.5}\n" for number in range(size))
+        table(tmp_path / split, "file_name,weight\n" + lines, "metadata.csv")
+    columns, left_out = read(tmp_path)
+    assert columns["split"] == ["test"] * 2 + ["train"] * 3
+    assert columns["id"][::2] == [
+        "test/metadata.csv#1 0.png",
+        "train/metadata.csv#1 0.png",
+        "train/metadata.csv#3 2.png",
+    ]
+    assert [(each.source, each.reason) for each in left_out] == [("test/2.png", "no table names it")]
+    assert kind(tmp_path) == "number"
+    table(tmp_path / "test", "", "metadata.csv")  # a split must not be lost without a word
+    with pytest.raises(DataError, match=r"test.metadata\.csv has no rows"):
+        read(tmp_path)
+
+
+def test_splits_with_class_folders_and_tables(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        described(tmp_path / split, "file_name,label\ncat/0.png,1.5\ndog/0.png,2.5\n")
+    columns, left_out = read(tmp_path)
+    assert (len(columns["id"]), set(columns["target"])) == (12, {"cat", "dog"})
+    assert [each.source for each in left_out] == ["test/metadata.csv", "train/metadata.csv"]
+    assert kind(tmp_path) == "class"
+
+
+def test_texts_have_no_table_beside_them(tmp_path: Path) -> None:
+    for name in ("good/a.txt", "bad/b.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f"what is in {name}")
+    table(tmp_path, "file_name,label\ngood/a.txt,1\nbad/b.txt,2\n", "metadata.csv")
+    rows, _ = Text().read(tmp_path)
+    assert rows.column("target") == ["bad", "good"]
+    assert "text" not in rows  # the files are opened later; names of files are no texts
+    assert listing.detect(tmp_path, texts()) == "class"
+
+
+@pytest.mark.parametrize("name", ["x" * 3000 + ".png", "\\u0000.png", "\\ud83d.png"])
+def test_names_that_no_file_can_have(name: str, tmp_path: Path) -> None:
+    described(tmp_path, '[{"file_name": "cat/0.png", "label": "a", "seen": "' + name + '"}]', "metadata.json")
+    assert read(tmp_path)[0]["target"] == ["a"]

@@ -59,10 +59,12 @@ def test_other_tables(tmp_path: Path, suffix: str) -> None:
 def test_split_folders_with_tables(tmp_path: Path) -> None:
     for split in ("train", "test"):
         write(tmp_path / split / "a.wav", tone(300))
-        table(tmp_path / split, [("a.wav", split)])
+        table(tmp_path / split, [("a.wav", split, ""), ("gone.wav", "x", "")], ("file_name", "text", "speaker"))
     found, left_out = transcripts.read(tmp_path, Columns())
     assert list(found.column("split")) == ["test", "train"] == list(found.column("text"))
-    assert len(set(found.column("id"))) == 2 and not left_out
+    assert list(found.column("id")) == ["test/metadata.csv#1 a.wav", "train/metadata.csv#1 a.wav"]
+    assert len(set(found.column("group"))) == 2  # nobody knows who speaks, so they do not belong together
+    assert [each.source for each in left_out] == ["test/metadata.csv, row 2", "train/metadata.csv, row 2"]
 
 
 def test_librispeech(tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 """What lies at DATA: class folders, split folders, split tables, one table (data/tables.py), files with a metadata.csv
-beside them (Hugging Face's ImageFolder and AudioFolder), or a Hub data set.
+beside them (data/metadata.py), or a Hub data set.
 
 Readers return rows with "id" (unique: the path inside DATA, or the table's row), "path" or "text" (and "second", of
 pairs), and where they know them "target", "split" and "group". Nothing is opened here but tables.
@@ -15,15 +15,11 @@ from typing import Any
 
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
-from pervade.data import hub, patterns, spellings, tables
+from pervade.data import hub, metadata, patterns, spellings, tables
 from pervade.data.split import NAMES as SPLITS
 from pervade.data.targets import Kind
 
 RECIPE = "recipe.yaml"  # what makes a folder a run (core/run.py)
-METADATA, FILE_NAME = (
-    "metadata",
-    "file_name",
-)  # the table, and its column, of Hugging Face's ImageFolder and AudioFolder
 
 
 def read(
@@ -66,15 +62,20 @@ def read(
             left_out += lost
         return _finish(entries, left_out, path, what)
     wanted = wanted or tables.Wanted()
-    described = _described(there, content)
-    if described is not None and wanted.label_pattern is None:
-        return _finish(*tables.read(described, content, wanted), path, what)
+    described = metadata.find(path, content) if wanted.label_pattern is None else []
+    files, unread = walk(path, content.suffixes)
+    entries, left_out, unsorted = _folder(path, files, wanted.label_pattern)
+    left_out = unread + left_out
+    if described:
+        made = _described(path, described, files, content, wanted, beside_classes=bool(entries))
+        if isinstance(made, tuple):
+            return made
+        left_out = [LeftOut(each.source, made.get(each.source, each.reason)) for each in left_out]
     if wanted.group_column is not None:
         raise DataError(
             f"--group-by {wanted.group_column} names a column of a table, and {path} holds files; take "
             "--group-pattern, which reads their names"
         )
-    entries, left_out, unsorted = _folder(path, content.suffixes, wanted.label_pattern)
     if not entries and wanted.label_pattern is not None and left_out:
         raise DataError(
             f"{path}: no name of a {what} fits --label-pattern '{wanted.label_pattern}'; the first file left out is "
@@ -94,10 +95,25 @@ def read(
     return _finish(entries, left_out, path, what)
 
 
-def _described(there: Sequence[Path], content: tables.Content) -> Path | None:
-    """Of these tables the one that names the files beside it: metadata.* with a column file_name."""
-    named = [each for each in there if each.stem.lower() == METADATA]
-    return next((each for each in named if any(FILE_NAME in record for record in content.records(each)[:1])), None)
+def _described(
+    path: Path,
+    found: list[metadata.Table],
+    files: list[Path],
+    content: tables.Content,
+    wanted: tables.Wanted,
+    beside_classes: bool,
+) -> tuple[Rows, list[LeftOut]] | dict[str, str]:
+    """What tables beside the files say of them; or by the table's name why class folders are read in its place. Raises
+    DataError where there are none, or columns were asked for."""
+    reasons = metadata.why_not(found, wanted) if beside_classes else {}
+    if reasons:
+        return reasons
+    try:
+        return _finish(*metadata.read(path, found, files, content, wanted), path, content.what)
+    except DataError as fault:
+        if not beside_classes or wanted.label_column is not None or wanted.group_column is not None:
+            raise
+        return {table.name: metadata.instead(fault) for table in found}
 
 
 def _grouped(entries: list[dict[str, Any]], pattern: str) -> tuple[list[dict[str, Any]], list[LeftOut]]:
@@ -135,13 +151,29 @@ def detect(source: str | Path, content: tables.Content, label_column: str | None
         there = [path] if path.is_file() else sorted(path.iterdir()) if path.is_dir() else []
         there = [each for each in there if tables.is_table(each)]
         found = [each for each in there if each == path or _split(each.stem)]
-        found = found or [each for each in (_described(there, content),) if each is not None]
+        if not found and path.is_dir():
+            return _detect_described(path, content, label_column)
         # The training split has most rows to tell by.
         found.sort(key=lambda each: _split(each.stem) != "train")
         records = content.records(found[0]) if found else []
     except (OSError, DataError):  # a closed folder, a name that is too long, a broken table: its reader says so
         return "class"
     return tables.detect(records, found[0], content, label_column) if records else "class"
+
+
+def _detect_described(path: Path, content: tables.Content, label_column: str | None) -> Kind:
+    """As `detect`, of a folder without tables of splits. Raises DataError."""
+    found = metadata.find(path, content)
+    if not found:
+        return "class"
+    files, _ = walk(path, content.suffixes)
+    beside_classes = bool(_folder(path, files)[0])
+    if beside_classes and metadata.why_not(found, tables.Wanted("class", label_column)):
+        return "class"
+    first = max(found, key=lambda each: (each.split == "train", len(each.records)))
+    kind = tables.detect(list(first.records), first.path, content, label_column)
+    made = _described(path, found, files, content, tables.Wanted(kind, label_column), beside_classes)
+    return kind if isinstance(made, tuple) else "class"
 
 
 def _finish(
@@ -167,11 +199,11 @@ def _split(name: str) -> str | None:
 
 
 def _folder(
-    root: Path, suffixes: Collection[str], label_pattern: str | None = None
+    root: Path, files: Sequence[Path], label_pattern: str | None = None
 ) -> tuple[list[dict[str, Any]], list[LeftOut], int]:
-    """Entries, what is left out, and how many files lie in no class folder. With a pattern labels are read out of the
-    files' names, wherever they lie."""
-    files, left_out = walk(root, suffixes)
+    """Of the files in a folder: entries, what is left out, and how many lie in no class folder. With a pattern labels
+    are read out of the files' names, wherever they lie."""
+    left_out: list[LeftOut] = []
     inside = [file.relative_to(root).parts for file in files]
     top = {parts[0] for parts in inside if len(parts) > 1}
     splits = {_split(name) for name in top} - {None}

@@ -156,12 +156,13 @@ def unlabelled(path: Path, content: Content) -> tuple[list[Record], list[LeftOut
     records = content.records(path)
     columns = content.columns(path, records, _columns(records), "class", ())
     entries, left_out = [], []
-    for number, (record, where) in enumerate(zip(records, _places(path, records), strict=True), start=1):
+    # Tables of several folders may be given at once, and have the same name: the path tells their rows apart.
+    for number, (record, where) in enumerate(zip(records, _places(str(path), records), strict=True), start=1):
         taken = content.take(_folder(path), record, columns, where)
         if isinstance(taken, LeftOut):
             left_out.append(taken)
         else:
-            entries.append({"id": f"{path.name}#{number}{taken[1]}", **taken[0]})
+            entries.append({"id": f"{path}#{number}{taken[1]}", **taken[0]})
     return entries, left_out
 
 
@@ -171,9 +172,12 @@ def entries_of(
     content: Content,
     ids: Sequence[str] | None = None,
     wanted: Wanted | None = None,
+    name: str | None = None,
 ) -> tuple[list[Record], list[LeftOut]]:
-    """As `read`, of records already read. `path` is a table, or the address of a data set, whose rows have `ids`."""
+    """As `read`, of records already read. `path` is a table, or the address of a data set, whose rows have `ids`; by
+    `name` ids and messages know the table: its path inside a data set of several folders."""
     wanted = wanted or Wanted()
+    name = Path(path).name if name is None else name
     if wanted.label_pattern is not None:
         raise DataError(
             f"{path} is a table, whose labels stand in a column; --label-pattern reads them out of the names of files "
@@ -182,7 +186,7 @@ def entries_of(
     folder = _folder(path)
     layout = _layout(path, records, content, wanted)
     split, group = layout.split, layout.group
-    places = list(ids) if ids else _places(path, records)
+    places = list(ids) if ids else _places(name, records)
     targets = _targets(records, places, layout, wanted)
     entries, left_out = [], []
     for number, (record, where, target) in enumerate(zip(records, places, targets, strict=True), start=1):
@@ -192,7 +196,7 @@ def entries_of(
             left_out.append(lost or LeftOut(where, ""))
             continue
         held, known = taken
-        own = ids[number - 1] if ids else f"{Path(path).name}#{number}{known}"
+        own = ids[number - 1] if ids else f"{name}#{number}{known}"
         entry: Record = {"id": own, **held, "target": target}
         if split is not None:
             entry["split"] = _split(record.get(split))
@@ -240,8 +244,8 @@ def _folder(path: Path | str) -> Path:
     return path.parent if isinstance(path, Path) else Path()
 
 
-def _places(path: Path | str, records: Sequence[Record]) -> list[str]:
-    return [f"{Path(path).name}, row {number}" for number in range(1, len(records) + 1)]
+def _places(name: str, records: Sequence[Record]) -> list[str]:
+    return [f"{name}, row {number}" for number in range(1, len(records) + 1)]
 
 
 def _columns(records: list[Record]) -> list[str]:
@@ -313,7 +317,7 @@ def _columns_of_labels(
         for names in (LABEL_COLUMNS[:1], LABEL_COLUMNS, MORE_COLUMNS.get(target, ()))
     ]
     if target == "labels" and not any(named):
-        places = _places(path, records)
+        places = _places(Path(path).name, records)
         cells = {each: [(w, r.get(each)) for w, r in zip(places, records, strict=True)] for each in rest}
         flagged = spellings.flags(cells)
         if len(flagged) > 1:

@@ -16,7 +16,7 @@ from typing import Any
 
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
-from pervade.data import hub, listing, patterns, questions, recordings, table_files, tables
+from pervade.data import hub, listing, metadata, patterns, questions, recordings, table_files, tables
 from pervade.data.split import NAMES as SPLITS
 from pervade.data.table_files import Record
 
@@ -49,10 +49,9 @@ def read(source: str | Path, columns: Columns) -> tuple[Rows, list[LeftOut]]:
     there = _tables(path)
     entries, left_out = [], []
     for table, split in there:
-        found, lost = _entries(table, table_files.read(table), columns)
-        within = table.parent.relative_to(path).as_posix() if path.is_dir() else "."
-        more = {"split": split} if split else {}
-        entries += [{**each, "id": each["id"] if within == "." else f"{within}/{each['id']}", **more} for each in found]
+        name = table.relative_to(path).as_posix() if path.is_dir() else table.name
+        found, lost = _entries(table, table_files.read(table), columns, name=name)
+        entries += [{**each, "split": split} for each in found] if split else found
         left_out += lost
     if not there and path.is_dir():
         entries, left_out = _of_chapters(path, columns)
@@ -102,20 +101,18 @@ def _tables(path: Path) -> list[tuple[Path, str | None]]:
     by_split = [(each, SPLITS[each.stem.lower()]) for each in there if each.stem.lower() in SPLITS]
     if by_split:
         return list(by_split)
-    named = [each for each in there if each.stem.lower() == listing.METADATA]
+    named = metadata.within(path)
     if named or len(there) == 1:
         return [(each, None) for each in (named or there)]
-    return [
-        (table, SPLITS[folder.name.lower()])
-        for folder in sorted(path.iterdir())
-        if folder.is_dir() and folder.name.lower() in SPLITS
-        for table in sorted(folder.iterdir())
-        if tables.is_table(table) and table.stem.lower() == listing.METADATA
-    ]
+    return list(metadata.of_splits(path))
 
 
 def _entries(
-    place: Path | str, records: list[Record], columns: Columns, ids: list[str] | None = None
+    place: Path | str,
+    records: list[Record],
+    columns: Columns,
+    ids: list[str] | None = None,
+    name: str | None = None,
 ) -> tuple[list[Record], list[LeftOut]]:
     names = list(dict.fromkeys(name for record in records for name in record))
     text = _text_column(place, records, columns.text)
@@ -129,8 +126,8 @@ def _entries(
         None if columns.group_pattern else next((lower[each] for each in GROUP_COLUMNS if each in lower), None)
     )
     wanted = tables.Wanted("class", text, group_pattern=columns.group_pattern, group_column=group)
-    found, left_out = tables.entries_of(records, place, recordings.contents(columns.file), ids, wanted)
-    return [{("text" if name == "target" else name): each[name] for name in each} for each in found], left_out
+    found, left_out = tables.entries_of(records, place, recordings.contents(columns.file), ids, wanted, name)
+    return [{("text" if key == "target" else key): each[key] for key in each} for each in found], left_out
 
 
 def _text_column(place: Path | str, records: list[Record], asked: str | None) -> str | None:
@@ -144,10 +141,9 @@ def _text_column(place: Path | str, records: list[Record], asked: str | None) ->
 def _unnamed(root: Path, entries: list[Record], columns: Columns) -> list[LeftOut]:
     """Recordings of the folder that no table names, nor LibriSpeech's transcripts."""
     named = [each for table, _ in _tables(root) for each in recordings.named(table, columns.file, None)]
-    known = {Path(each["path"]).resolve() for each in entries} | {each.resolve() for each in named}
     files, _ = listing.walk(root, recordings.contents().suffixes)
-    alone = [each for each in files if each.resolve() not in known]
-    return [LeftOut(each.relative_to(root).as_posix(), "no transcript names it") for each in alone]
+    known = [*named, *(Path(each["path"]) for each in entries)]
+    return metadata.unnamed(root, files, known, "no transcript names it")
 
 
 # LibriSpeech
