@@ -367,3 +367,10 @@ def test_texts_have_no_table_beside_them(tmp_path: Path) -> None:
 def test_names_that_no_file_can_have(name: str, tmp_path: Path) -> None:
     described(tmp_path, '[{"file_name": "cat/0.png", "label": "a", "seen": "' + name + '"}]', "metadata.json")
     assert read(tmp_path)[0]["target"] == ["a"]
+
+
+def test_one_folder_alone_is_no_class_folder(tmp_path: Path) -> None:
+    """images/ beside a table whose column of labels has a name of its own."""
+    class_folders(tmp_path, ("images",), count=2)
+    (tmp_path / "metadata.csv").write_text("file_name,species\nimages/0.png,cat\nimages/1.png,dog\n")
+    assert read(tmp_path)[0]["target"] == ["cat", "dog"]

@@ -67,7 +67,7 @@ def read(
     entries, left_out, unsorted = _folder(path, files, wanted.label_pattern)
     left_out = unread + left_out
     if described:
-        made = _described(path, described, files, content, wanted, beside_classes=bool(entries))
+        made = _described(path, described, files, content, wanted, beside_classes=_classes(entries))
         if isinstance(made, tuple):
             return made
         left_out = [LeftOut(each.source, made.get(each.source, each.reason)) for each in left_out]
@@ -161,13 +161,18 @@ def detect(source: str | Path, content: tables.Content, label_column: str | None
     return tables.detect(records, found[0], content, label_column) if records else "class"
 
 
+def _classes(entries: Sequence[dict[str, Any]]) -> bool:
+    """Whether these are of class folders: one alone (images/, wavs/) tells nothing apart."""
+    return len({entry["target"] for entry in entries}) > 1
+
+
 def _detect_described(path: Path, content: tables.Content, label_column: str | None) -> Kind:
     """As `detect`, of a folder without tables of splits. Raises DataError."""
     found = metadata.find(path, content)
     if not found:
         return "class"
     files, _ = walk(path, content.suffixes)
-    beside_classes = bool(_folder(path, files)[0])
+    beside_classes = _classes(_folder(path, files)[0])
     if beside_classes and metadata.why_not(found, tables.Wanted("class", label_column)):
         return "class"
     first = max(found, key=lambda each: (each.split == "train", len(each.records)))
