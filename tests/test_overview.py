@@ -34,6 +34,17 @@ def test_classes_and_splits() -> None:
     assert "2 people or things (anna and ben)" in overview(rows, Image(target="identity"))[0]
 
 
+def test_few_groups_are_named_by_split() -> None:
+    rows = made("tttveve", list("abababa")).with_columns(group=["ada", "ben", "ada", "cy", "dan", "cy", "dan"])
+    assert overview(rows, Sound())[1:] == [
+        "speakers: train: ada and ben; validation: cy; test: dan",
+        "of so few speakers each is dear: -o validation=0 learns from cy too",
+    ]
+    assert overview(rows, Sound(group_column="site"))[1].startswith("sites: ")
+    own = rows.with_columns(group=[str(number) for number in range(7)])  # every row for itself
+    assert len(overview(own, Sound())) == 1
+
+
 def test_what_is_no_class() -> None:
     assert overview(made("te", [1.5, 2.0]), Image()) == ["data: 2 pictures: 1 train, 1 test"]
     assert overview(made("te", ["a b", "c"]), Transcripts()) == ["data: 2 recordings: 1 train, 1 test"]

@@ -19,7 +19,7 @@ from pervade import api, training
 from pervade.core import files
 from pervade.core.errors import ConfigError, ResourceError
 from pervade.domains.image import Image
-from pervade.engine import predict
+from pervade.engine import checkpoint, predict
 from pervade.models.resnet import ResNet
 from pervade.nn.trial import require_training_size
 from pervade.training import Options, Stopped, stopping_at_once
@@ -270,3 +270,12 @@ def test_two_processes_make_one_run(model: str, shapes: Path, tmp_path: Path) ->
     assert figures[0]["n"] == figures[1]["n"]
     for name, value in figures[1]["metrics"].items():
         assert figures[0]["metrics"][name]["value"] == pytest.approx(value["value"], abs=1e-4)
+
+
+def test_a_measurement_of_other_weights_is_none_of_these(shapes: Path, tmp_path: Path) -> None:
+    run = fit(shapes, tmp_path, "a", epochs=1)
+    loaded, name = run.load(), run.evaluate()["checkpoint"]
+    measured = run.directory.result("evaluate", name), run.directory.predictions(name, "test")
+    assert all(each.exists() for each in measured)
+    checkpoint.save_checkpoint(run.directory, name, loaded.network, run.recipe(), loaded.domain, {})
+    assert not any(each.exists() for each in measured)

@@ -12,6 +12,7 @@ from pervade.core.run import RunDirectory
 from pervade.core.types import LeftOut, Rows
 from pervade.data.folds import ASIDE
 from pervade.data.targets import natural
+from pervade.metrics.estimate import FEW_GROUPS
 from pervade.report import wording
 
 MOST_CLASSES = 5  # that are named
@@ -30,7 +31,29 @@ def overview(rows: Rows, domain: Domain) -> list[str]:
     if "fold" in rows:
         return [f"data: {what}", _folds(rows, domain)]
     parts = ", ".join(f"{splits[name]:,} {name}" for name in SPLITS if splits[name])
-    return [f"data: {what}: {parts}"]
+    return [f"data: {what}: {parts}", *_groups(rows, domain)]
+
+
+def _groups(rows: Rows, domain: Domain) -> list[str]:
+    """Who stands in which split, where they are few: of these each one counts."""
+    if "group" not in rows:
+        return []
+    found: dict[str, set[str]] = {name: set() for name in SPLITS}
+    for group, split in zip(rows.column("group"), rows.column("split"), strict=True):
+        found.setdefault(split, set()).add(str(group))
+    everyone = set().union(*found.values())
+    if not 1 < len(everyone) <= MOST_GROUPS or len(everyone) == len(rows):
+        return []
+    many = wording.group_of(spec.encode(domain), 2)
+    named = {
+        split: wording.join([wording.label(each, most=30) for each in sorted(some, key=natural)])
+        for split, some in found.items()
+        if some
+    }
+    lines = [f"{many}: {'; '.join(f'{split}: {names}' for split, names in named.items())}"]
+    if found["validation"] - found["train"] and len(everyone) < FEW_GROUPS:
+        lines.append(f"of so few {many} each is dear: -o validation=0 learns from {named['validation']} too")
+    return lines
 
 
 def held_out(rows: Rows, domain: Domain) -> str:

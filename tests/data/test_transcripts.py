@@ -105,6 +105,8 @@ def test_who_speaks_by_the_name(tmp_path: Path) -> None:
     found, left_out = transcripts.read(tmp_path, Columns(group_pattern="(\\w+)_"))
     assert list(found.column("group")) == ["anna", "ben"]
     assert "does not fit --group-pattern" in left_out[0].reason
+    with pytest.raises(DataError, match=r"no recording is left .* does not fit .*what stands in brackets is the group"):
+        transcripts.read(tmp_path, Columns(group_pattern="(\\d\\d)_"))
 
 
 @pytest.mark.parametrize(

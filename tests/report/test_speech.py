@@ -257,6 +257,16 @@ def test_what_was_done_to_texts_is_named(written: Page) -> None:
     assert said.startswith("Words are compared after this was done to both texts: lower case, without punctuation.")
 
 
+def test_a_model_that_writes_nothing_says_so(written: Page) -> None:
+    record = read_record(written[2])
+    assert record.main is not None
+    for number, said in ((0, None), (12, "It wrote nothing for 12 of the 60 recordings measured.")):
+        main = replace(record.main, details={**record.main.details, "unwritten": number})
+        assert sound_cautions.wrote_nothing(replace(record, results=[main])) == said
+    main = replace(record.main, details={**record.main.details, "unwritten": 60})
+    assert "It has not learnt to write" in (sound_cautions.wrote_nothing(replace(record, results=[main])) or "")
+
+
 @pytest.mark.parametrize(("value", "proven"), [(0.95, False), (0.9, False), (0.85, True)])
 def test_one_that_is_no_better_in_value_claims_nothing(written: Page, value: float, proven: bool) -> None:
     stored = {"value": value, "low": None, "high": None, "n": 60, "higher_is_better": False}

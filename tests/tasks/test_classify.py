@@ -75,6 +75,17 @@ def test_temperature_makes_confidence_what_it_should_be(probability: float) -> N
     assert table["probabilities"][0].tolist() == pytest.approx([0.9, 0.1], abs=1e-6)
 
 
+def test_one_speaker_or_two_make_no_model_surer() -> None:
+    """Right on all that it was 80% sure of: by rows of their own it may be surer of others, by one speaker not."""
+    columns = judged(0.8, 40, 40)
+    assert Classify().decide(columns, DOMAIN)["temperature"] < 0.5
+    for groups, surer in ((1, False), (2, False), (3, True)):
+        found = Classify().decide({**columns, "group": np.arange(40) % groups}, DOMAIN)["temperature"]
+        assert (found < 1) == surer
+    unsure = {**judged(0.99, 27, 40), "group": np.zeros(40)}
+    assert Classify().decide(unsure, DOMAIN)["temperature"] > 1
+
+
 def test_few_rows_and_no_wish_leave_the_temperature_alone() -> None:
     assert Classify().decide(judged(0.99, 27, 29), DOMAIN) == {}
     assert set(Classify().decide(judged(0.99, 27, 30), DOMAIN)) == {"temperature"}

@@ -107,8 +107,10 @@ def _sentence(result: dict[str, Any]) -> str:
     text = f"{'right on' if is_accuracy else spaced(name)} {wording.value(name, own['value'])}"
     if own["low"] is not None:
         text += f" ({wording.value(name, own['low'])} to {wording.value(name, own['high'])})"
+    silent = result["details"].get("unwritten")
     never = wording.join([wording.quoted(label) for label in never_answered(result)], most=5)
     never = f"\nnever answered, though among these rows: {never}" if never else ""
+    never += f"\nof {silent:,} of {result['n']:,} nothing was written" if silent else ""
     other = (baseline.get("metrics") or {}).get(name)
     if other is None or other["value"] is None:
         return text + never

@@ -186,6 +186,8 @@ def _finish(
 ) -> tuple[Rows, list[LeftOut]]:
     if not entries:
         reason = f" (the first file left out, {left_out[0].source}: {left_out[0].reason})" if left_out else ""
+        if left_out and tables.ungrouped(left_out[0]):
+            raise DataError(f"{path}: no {what} is left{reason}; {tables.BRACKETS}")
         raise DataError(f"{path} holds no {what} that can be used{reason}; put each class into a folder of its own")
     known = ("path", "text", "second", "target", "split", "group")
     columns = ["id", *(column for column in known if any(column in entry for entry in entries))]

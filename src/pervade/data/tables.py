@@ -30,6 +30,10 @@ MORE_COLUMNS: dict[Kind, tuple[str, ...]] = {
 }
 SPLIT_COLUMNS = ("split", "subset", "fold")
 GROUP_COLUMNS = ("group", "subject", "patient", "person", "speaker")
+BRACKETS = (
+    "what stands in brackets is the group: '_([^_]+)_' takes what stands between the first two underscores; a column "
+    "of a table is named by --group-by"
+)
 UNGROUPED = "its name does not fit --group-pattern '{}', so who or what it belongs to is not known"
 LONGEST_NAME = 200  # characters of a value that are shown in a message
 
@@ -50,6 +54,11 @@ class Wanted:
         patterns.check(self.group_pattern, "--group-pattern")
         if self.group_pattern is not None and self.group_column is not None:
             raise ConfigError("--group-by and --group-pattern exclude each other; choose one")
+
+
+def ungrouped(left_out: LeftOut) -> bool:
+    """Whether it was left out since --group-pattern does not fit its name."""
+    return left_out.reason.startswith(UNGROUPED.partition("{")[0])
 
 
 class Content(Protocol):

@@ -187,6 +187,8 @@ def _is_recording(path: Path) -> bool:
 def _finish(source: Path | str, entries: list[Record], left_out: list[LeftOut]) -> tuple[Rows, list[LeftOut]]:
     if not entries:
         reason = f" (the first left out, {left_out[0].source}: {left_out[0].reason})" if left_out else ""
+        if left_out and tables.ungrouped(left_out[0]):
+            raise DataError(f"{source}: no recording is left{reason}; {tables.BRACKETS}")
         raise DataError(f"{source} holds no recording with a transcript{reason}; give {_wanted()}")
     splits = {each.get("split") for each in entries}
     if splits != {None} and "train" not in splits:

@@ -137,7 +137,7 @@ class Transcripts(Domain):
             strange = [encode(self.alphabet, self.spelling(text))[1] for text in there]
             signs = sorted({sign for each in strange for sign in each})
             if signs:
-                shown = " ".join(signs[:10]) + (" …" if len(signs) > 10 else "")
+                shown = ", ".join(map(repr, signs[:10])) + (" …" if len(signs) > 10 else "")
                 told.append(
                     f"{sum(map(bool, strange)):,} of {len(there):,} transcripts of the {split} split hold characters "
                     f"that the alphabet has not ({shown}); they cannot be written, and count as errors where measured"

@@ -226,6 +226,9 @@ def save_checkpoint(
         write_domain(folder / "preprocess.json", domain)
         files.write_json(folder / "decision.json", dict(decision or {}))
         write_recipe(folder / "recipe.yaml", recipe)
+    # What was measured of the weights before these is no measurement of these.
+    for old in (*run.path.glob(f"results/*@{name}.json"), *run.path.glob(f"predictions/{name}@*.parquet")):
+        old.unlink()
 
 
 def load_checkpoint(run: RunDirectory, name: str, recipe: Recipe | None = None) -> Loaded:

@@ -5,6 +5,7 @@ The order is the order of importance; the first of them joins the verdict.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 
@@ -127,8 +128,12 @@ def _wide(record: Record, result: Result) -> str | None:
     width = headline.high - headline.low
     if width < WIDE:
         return None
+    few = re.match(r"jackknife over (\d+) groups", headline.method)
+    those = wording.counted(record, headline.n)
+    if few:
+        those = f"{few[1]} {wording.group(record)}"
     return (
-        f"Only {wording.counted(record, headline.n)} were measured, so the true {wording.quantity(headline.name)} may "
+        f"Only {those} were measured, so the true {wording.quantity(headline.name)} may "
         f"lie anywhere in a range {100 * width:.0f} points wide"
     )
 
@@ -231,6 +236,7 @@ CAUTIONS: tuple[Callable[[Record], str | None], ...] = (
     sound_cautions.groups_on_both_sides,
     sound_cautions.few_speakers,
     never_answered,
+    sound_cautions.wrote_nothing,
     overconfident,
     weakest_class,
     overfitted,

@@ -61,6 +61,16 @@ def normalisation(record: Record) -> str | None:
     )
 
 
+def wrote_nothing(record: Record) -> str | None:
+    number = record.main.details.get("unwritten") if record.main else None
+    if not isinstance(number, int) or not number or record.main is None:
+        return None
+    every = number >= record.main.n
+    said = "It has not learnt to write: more data or longer training is needed." if every else ""
+    of = f"{wording.count(number)} of the {wording.counted(record, record.main.n)} measured"
+    return f"It wrote nothing for {of}. {said}".strip()
+
+
 def voices(record: Record) -> str | None:
     if record.main is None or record.part("task").get("use") != "synthesise":
         return None

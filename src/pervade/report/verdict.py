@@ -53,7 +53,7 @@ def of(record: Record) -> Verdict:
         labels = _labels(record)
         return Verdict(does(record, labels), classes(labels), unmeasured(record), "", beginning=beginning(record))
     return Verdict(
-        does(record, result.labels, proven=_proven(result), than=rival(result)),
+        does(record, result.labels, proven=_proven(result), than=rival(result), worse=result.falls_behind),
         classes(result.labels),
         measured(record, result),
         baseline(result),
@@ -82,15 +82,16 @@ def rival(result: Result) -> str:
     return str(baseline.get("name", "a linear model")) if trained else "guessing"
 
 
-def does(record: Record, labels: list[str], proven: bool = True, than: str = "guessing") -> str:
+def does(record: Record, labels: list[str], proven: bool = True, than: str = "guessing", worse: bool = False) -> str:
     """What the model does, or, where it has not been `proven` to do better `than` that, what it was trained to do."""
+    how = "and does worse than" if worse else "and is not shown to do better than"
     task, domain = record.part("task").get("use"), record.part("domain").get("use")
     question = QUESTIONS.get(f"{domain} {task}") or QUESTIONS.get(str(task))
     if question is not None:
         nouns = {"one": wording.noun(record, 1), "many": wording.noun(record)}
         nouns["environment"] = wording.environment(record)
         claim = question.format(**nouns, labels=wording.count(len(labels)))
-        return f"This model {claim}." if proven else f"This model {claim}, and is not shown to do better than {than}."
+        return f"This model {claim}." if proven else f"This model {claim}, {how} {than}."
     if not labels:
         task = str(record.part("task").get("use") or "an unregistered task")
         claim = f"A model trained on {wording.noun(record)} for the task “{task}”"
@@ -100,7 +101,7 @@ def does(record: Record, labels: list[str], proven: bool = True, than: str = "gu
     else:
         what, skill = "sort", f"{wording.noun(record)} into {wording.count(len(labels))} classes"
     if not proven:
-        return f"This model was to {what} {skill}, and is not shown to do better than {than}."
+        return f"This model was to {what} {skill}, {how} {than}."
     return f"This model {what}s {skill}."
 
 

@@ -25,6 +25,7 @@ from pervade.data.parts import average
 from pervade.metrics.calibration import reliability, temperature
 from pervade.metrics.classification import classification_metrics, majority_baseline
 from pervade.metrics.confusion import confusion_matrix
+from pervade.metrics.estimate import too_few_groups
 
 FEWEST_TO_CALIBRATE = 30  # rows
 SURE = 1e-7  # 1 - p below this is a rounding of 0, where powers below 1 have no finite slope
@@ -150,10 +151,15 @@ class Classify(Task):
         return classification_metrics(_labels(domain))
 
     def decide(self, columns: Mapping[str, Any], domain: Domain) -> dict[str, Json]:
-        """ "temperature" of the probabilities; nothing where the rows are too few to tell (below 30)."""
+        """ "temperature" of the probabilities; nothing where the rows are too few to tell (below 30). Never below 1 by
+        one group of rows or two: how sure a model may be of other speakers, these do not tell, and the checkpoint that
+        was chosen by them suits them best."""
         if not self.calibrate or len(columns["row"]) < FEWEST_TO_CALIBRATE:
             return {}
-        return {"temperature": round(temperature(columns["probabilities"], columns["target"]), 6)}
+        found = temperature(columns["probabilities"], columns["target"])
+        if "group" in columns and too_few_groups(len(np.unique(columns["group"])), len(columns["row"])):
+            found = max(found, 1.0)
+        return {"temperature": round(found, 6)}
 
     def details(self, columns: Mapping[str, Any], train: Rows, domain: Domain) -> dict[str, Json]:
         """ "labels", "confusion" (rows: the true class), "reliability" (bars) and "baseline" (the training split's most

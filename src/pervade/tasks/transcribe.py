@@ -213,13 +213,17 @@ class Transcribe(Task):
         return {"language_weight": weight, "word_bonus": bonus}, references, texts, sure
 
     def details(self, columns: Mapping[str, Any], train: Rows, domain: Domain) -> dict[str, Json]:
-        """ "normalisation" and "decoding" in words, "confusions", "worst" recordings, and "baseline" (the training
-        split's most frequent transcript)."""
+        """ "normalisation" and "decoding" in words, "confusions", "worst" recordings, "unwritten" (recordings of which
+        nothing was written), and "baseline": the training split's most frequent transcript, or where that has more
+        wrong words, nothing."""
         spelling = domain.spelling  # type: ignore[attr-defined]
         usual, _ = min(Counter(map(spelling, train.column("text"))).items(), key=lambda each: (-each[1], each[0]))
         references, texts = [list(map(str, columns[name])) for name in ("reference", "text")]
-        baseline = {**columns, **transcription.table(references, [usual] * len(references))}
-        found = estimate(transcription.transcription_metrics(), baseline)
+        name = f"always {usual[:60]!r}, the most frequent transcript in training"
+        found = self._always(columns, usual)
+        nothing = self._always(columns, "")
+        if found["word_error_rate"].value > nothing["word_error_rate"].value:
+            name, found = "writing nothing", nothing
         errors = transcription.errors_of(columns, "word")
         worst = sorted(range(len(texts)), key=lambda i: (-int(errors[i]), i))[:MOST_SHOWN]
         how: str = domain.normalise  # type: ignore[attr-defined]
@@ -231,16 +235,23 @@ class Transcribe(Task):
                 for unit in ("word", "character")
             },
             "confusions": transcription.confusions(references, texts, MOST_SHOWN),
+            "unwritten": sum(not text for text in texts),
             "worst": [
                 {"row": int(columns["row"][i]), "said": references[i], "written": texts[i], "errors": int(errors[i])}
                 for i in worst
                 if errors[i]
             ],
             "baseline": {
-                "name": f"always {usual[:60]!r}, the most frequent transcript in training",
+                "name": name,
                 "metrics": {name: each.as_dict() for name, each in found.items()},
             },
         }
+
+    def _always(self, columns: Mapping[str, Any], text: str) -> dict[str, Any]:
+        """The figures of who writes this, whatever is said."""
+        references = list(map(str, columns["reference"]))
+        same = {**columns, **transcription.table(references, [text] * len(references))}
+        return estimate(transcription.transcription_metrics(), same)
 
     def _in_words(self, domain: Domain) -> str:
         if not self.beam:

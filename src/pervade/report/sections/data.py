@@ -9,6 +9,7 @@ from pervade.report.html import Section, render
 from pervade.report.record import Record
 
 MOST_CLASSES = 30
+FEW_NAMED = 6  # groups of a split that are told by their names
 MOST_LEFT_OUT = 20
 
 PURPOSES = {
@@ -95,8 +96,12 @@ def _groups(record: Record) -> str:
         found[split].add(str(name))
     if not names or len(set(map(str, names))) == len(names):
         return ""
-    parts = [f"{wording.count(len(each))} in {split}" for split, each in found.items() if each]
+    parts = [f"{wording.count(len(each))} in {split}{_named(each)}" for split, each in found.items() if each]
     return f"{wording.group(record).capitalize()}: {wording.join(parts)}."
+
+
+def _named(groups: set[str]) -> str:
+    return f" ({wording.join([wording.quoted(each) for each in sorted(groups)])})" if len(groups) <= FEW_NAMED else ""
 
 
 def fingerprint(hashes: list[str]) -> str:

@@ -49,6 +49,8 @@ def _rows(settled: dict[str, Any], labels: list[str]) -> list[tuple[str, str]]:
     """One line a value; of a list as long as there are classes, one line a class."""
     rows: list[tuple[str, str]] = []
     for name, value in settled.items():
+        if name == "confidence":  # a slope and an offset, of which the sentence says what they do
+            continue
         title = wording.title(name)
         if isinstance(value, dict):
             rows += [(f"{title}: {key}", _text(each)) for key, each in value.items()]
