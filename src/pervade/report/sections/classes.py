@@ -26,7 +26,7 @@ TABLE = """\
 <div class="scroll"><table class="classes">
 <thead><tr><th>{{ "Label" if several else "Class" }}</th><th>Recognised</th><th>Trusted</th>
 {% for name in others %}<th>{{ name }}</th>{% endfor %}{% if several %}<th class="number">Said from</th>{% endif %}
-<th class="number">Learnt from</th></tr></thead>
+<th class="number">{{ counted }}</th></tr></thead>
 <tbody>
 {% for row in rows %}
 <tr><th>{{ row.name|label(40) }}</th>
@@ -56,9 +56,11 @@ def section(record: Record) -> Section | None:
     if many:
         rows.sort(key=lambda row: (row["sort"], row["name"]))
     others = [wording.title(name) for name in _others(next(iter(result.by_class.values())))]
+    # Each model of a fold learnt from the rows of the others alone.
+    counted = "In all folds" if record.together.get("kind") == "folds" else "Learnt from"
     body = render(
         TEMPLATE,
-        table=lambda some: render(TABLE, rows=some, others=others, several=bool(thresholds)),
+        table=lambda some: render(TABLE, rows=some, others=others, several=bool(thresholds), counted=counted),
         several=bool(thresholds),
         shown=rows[:MOST_AT_ONCE],
         folded=rows[MOST_AT_ONCE:],
