@@ -10,6 +10,7 @@ from pervade.core.run import RunDirectory
 from pervade.report import calibration, chart, wording
 from pervade.report.details import confusion
 from pervade.report.record import Figure, Result, read
+from pervade.report.sections import reproduce
 
 # Always the diagonal but for one row: class i is taken for class 0.
 
@@ -94,3 +95,10 @@ def test_figures_read_as_people_read_them() -> None:
     assert wording.measured(Figure("recall[cat]", 0.49, 0.446, 0.534, 500)) == "49.0% (44.6 to 53.4%)"
     assert wording.measured(Figure("log_loss", 0.6659, 0.6585, 0.6741, 500)) == "0.666 (0.658 to 0.674)"
     assert wording.measured(Figure("f1_macro", None, None, None, 0, why="no rows")) == "–"
+
+
+def test_under_a_time_limit_the_same_seed_is_not_the_same_run(run: RunDirectory) -> None:
+    record = read(run)
+    assert "gives the same weights" in reproduce.section(record).body
+    limited = replace(record, recipe={**record.recipe, "time_limit": 60.0})
+    assert "hang on how fast the machine is" in " ".join(reproduce.section(limited).body.split())

@@ -11,15 +11,22 @@ TEMPLATE = """\
 <p>The run was started from Python. This makes it again, from its recipe:</p>
 {% endif %}
 <pre tabindex="0"><code>{{ command }}</code></pre>
-<p class="note">With the same data, versions and kind of machine, the seed {{ seed }} gives the same weights; elsewhere
-expect small differences.</p>
+<p class="note">{% if limited %}A time limit was set, so how many steps are made, and with them the weights, hang on how
+fast the machine is; the seed {{ seed }} fixes the rest.{% else %}With the same data, versions and kind of machine, the
+seed {{ seed }} gives the same weights; elsewhere expect small differences.{% endif %}</p>
 """
 
 
 def section(record: Record) -> Section:
     direct = command(record)
     seed = record.recipe.get("seed", "–")
-    body = render(TEMPLATE, direct=direct is not None, command=direct or from_recipe(record), seed=seed)
+    body = render(
+        TEMPLATE,
+        direct=direct is not None,
+        command=direct or from_recipe(record),
+        seed=seed,
+        limited=record.recipe.get("time_limit") is not None,
+    )
     return Section("reproduce", "Make it again", body)
 
 
