@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from pervade.core import run as runs_module
 from pervade.core.errors import CheckpointError, ConfigError, DataError, ResourceError
 from pervade.core.protocols import Model, Recipe, Task
 from pervade.core.types import LeftOut, Rows, Table
-from pervade.data import environments, hub, player, tables
+from pervade.data import hub, player
 from pervade.data.split import NAMES as SPLITS
 from pervade.domains.environment import Environment
 from pervade.engine import checkpoint, film, gallery, merging, predict, ranks
@@ -35,7 +34,7 @@ from pervade.init.pretrained import starting_from
 from pervade.models.reference_mlp import ReferenceMLP
 from pervade.nn.own import Own
 from pervade.progress import Screen
-from pervade.recipes import rl
+from pervade.recipes.rl import for_steps
 from pervade.tasks.synthesise import Synthesise
 from pervade.training import Options
 from pervade.weights import voice
@@ -366,7 +365,6 @@ def fit(
     if isinstance(model, Module):
         flags["init"] = flags["init"] or "given"
     if recipe is None:
-        _require(data, task)
         with download.announcing(options.screen.say):
             known = model if model is None or isinstance(model, str) else _as_model(model)
             columns = flags.get("label_column"), flags.get("text_column")
@@ -374,7 +372,7 @@ def fit(
         options.screen.say(f"task: {task}")
     chosen = configure(recipe, settings, **flags)
     if steps is not None:
-        chosen = rl.for_steps(chosen, steps)
+        chosen = for_steps(chosen, steps)
     if together is not None:
         members.check(together, chosen)
     called = hub.title(data) if hub.is_address(data) else Path(str(data)).absolute().stem
@@ -406,16 +404,6 @@ def fit(
             _remove(directory)
         raise
     return Run(directory, options.screen, None if spec.readable(chosen) else chosen)
-
-
-def _require(data: Any, task: str | None) -> None:
-    """Raises DataError where DATA is a path that leads nowhere: before anything is said of weights, or fetched."""
-    named = isinstance(data, (str, Path)) and not hub.is_address(data) and not environments.is_address(data)
-    if named and task != rl.NAME and not os.path.exists(data):  # noqa: PTH110  (Path.exists raises at long names)
-        raise DataError(
-            f"{data} is not there; give a folder of pictures, recordings or texts, a table "
-            f"({', '.join(tables.SUFFIXES)}), hf://OWNER/NAME, or gym://NAME"
-        )
 
 
 def _place(init: Any, runs: Path) -> Any:

@@ -33,6 +33,7 @@ from pervade.data import folds
 from pervade.domains.environment import Environment
 from pervade.engine import checkpoint, predict, ranks
 from pervade.evaluate.evaluation import PLAIN, against, evaluate
+from pervade.metrics.baseline import OVER_SEEDS
 from pervade.metrics.estimate import estimate
 from pervade.metrics.interval import student
 from pervade.time_limit import REPORTING
@@ -308,7 +309,7 @@ def _together(name: str, results: dict[str, dict[str, Any]]) -> dict[str, Any]:
     values = np.array([each["value"] for each in own.values()], dtype=np.float64)
     low, high = student(values)
     mean, deviation = float(values.mean()), float(values.std(ddof=1))
-    method = f"t over {len(values)} seeds, on the same rows"
+    method = f"{OVER_SEEDS} {len(values)} seeds, on the same rows"
     own_nature = next(iter(own.values()))
     # The t distribution knows of no bounds: beyond them the true mean cannot lie.
     least, most = own_nature.get("bounds", (None, None))

@@ -98,6 +98,18 @@ def test_it_is_told_from_recordings_with_labels(tmp_path: Path) -> None:
     assert not transcripts.looks_like_transcripts(tmp_path / "nothing", Columns())
 
 
+def test_what_is_said_is_known_without_a_look_at_the_files(tmp_path: Path) -> None:
+    """A recipe asks before the data are read, and tens of thousands of files are not to be looked for twice."""
+    path = table(tmp_path, [("gone.wav", "one two"), ("gone.wav", "one")], ("file_name", "said"))
+    assert transcripts.texts(path) == []
+    assert transcripts.texts(path, "said") == transcripts.texts(tmp_path, "said") == ["one two", "one"]
+    chapter = tmp_path / "libri" / "1" / "2"
+    chapter.mkdir(parents=True)
+    (chapter / "1-2.trans.txt").write_text("1-2-0000 HE HOPED\n1-2-0001 SO\n")
+    assert transcripts.texts(tmp_path / "libri") == ["HE HOPED", "SO"]
+    assert transcripts.texts(tmp_path / "nothing") == transcripts.texts("hf://owner/name") == []
+
+
 def test_who_speaks_by_the_name(tmp_path: Path) -> None:
     for name in ("anna_1", "ben_1", "odd"):
         write(tmp_path / f"{name}.wav", tone(300))

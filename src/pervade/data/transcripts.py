@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from pervade.data.table_files import Record
 TEXT_COLUMNS = ("transcription", "transcript", "text", "sentence", "normalized_text", "normalised_text", "words")
 GROUP_COLUMNS = ("speaker_id", "client_id", "speaker_name", "user_id")  # beside those that tables know
 SUFFIX = ".trans.txt"
+CHAPTERS = 100  # that tell what transcripts are like
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,27 @@ def looks_like_transcripts(source: Any, columns: Columns) -> bool:
         return path.is_dir() and next(path.rglob(f"*{SUFFIX}"), None) is not None
     except (OSError, DataError):  # whoever reads it in earnest says what is wrong
         return False
+
+
+def texts(source: str | Path, text_column: str | None = None) -> list[str]:
+    """What transcripts say, as they are written; no file of sound is looked for, so that a recipe may look before the
+    data are read. Of LibriSpeech's chapters the first; none of the Hub's, which would be read twice, nor where what is
+    there cannot be read, which whoever reads it in earnest says."""
+    if hub.is_address(source):
+        return []
+    path, found = Path(source), []
+    try:
+        there = _tables(path)
+        for table, _ in there:
+            records = table_files.read(table)
+            column = _text_column(table, records, text_column)
+            found += [str(record.get(column) or "") for record in records] if column is not None else []
+        if not there and path.is_dir():
+            chapters = islice(path.rglob(f"*{SUFFIX}"), CHAPTERS)
+            found = [text for file in chapters for _, _, text in _lines(file)]
+    except (OSError, DataError):
+        return []
+    return found
 
 
 def _wanted() -> str:

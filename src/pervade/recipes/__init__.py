@@ -9,13 +9,16 @@ source in `recognises(source, label_column, text_column)`, and gives `recipe(mod
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 from collections.abc import Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from pervade.core.errors import ConfigError, DataError, nearest
 from pervade.core.protocols import Initializer, Model, Recipe
+from pervade.data import environments, hub, tables
 from pervade.init.random import Random
 from pervade.search_space import Space
 
@@ -47,6 +50,8 @@ def choose(
     domain knows the source.
     """
     there = tasks()
+    if not (task in there and hasattr(there[task][0], "ALGORITHMS")):
+        _require(source)
     if task is None:
         modules = sorted(dict.fromkeys(module for module, _ in there.values()), key=lambda m: hasattr(m, "LAST"))
         found = (module.recognises(source, label_column, text_column) for module in modules)
@@ -69,6 +74,16 @@ def choose(
             f"(or, if that is what you want, set -o tuning={tuning})"
         )
     return task, module.tuned(recipe, tuning)
+
+
+def _require(source: Any) -> None:
+    """Raises DataError where a path leads nowhere: before anything is said of weights, or fetched."""
+    named = isinstance(source, (str, Path)) and not hub.is_address(source) and not environments.is_address(source)
+    if named and not os.path.exists(source):  # noqa: PTH110  (Path.exists raises at long names)
+        raise DataError(
+            f"{source} is not there; give a folder of pictures, recordings or texts, a table "
+            f"({', '.join(tables.SUFFIXES)}), hf://OWNER/NAME, or gym://NAME"
+        )
 
 
 def search_space(recipe: Recipe, task: str | None) -> Space:

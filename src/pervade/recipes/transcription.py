@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pervade.core import download, spec
-from pervade.core.errors import ConfigError, DataError
+from pervade.core.errors import ConfigError
 from pervade.core.protocols import EarlyStopping, Initializer, Model, Recipe
 from pervade.data import transcripts
 from pervade.data.alphabet import Normalisation
@@ -92,7 +92,7 @@ def commands(rate: int = RATES[1]) -> Recipe:
     """Words of a closed list, such as digits or orders to a machine, put out whole by the network that tells single
     sounds apart: they need little more than the half second around them. In trials (spoken digits in rows by three
     speakers, a fourth measured, four minutes of one core) it got 34 of 100 words wrong; spelling them 44, and the
-    conformer that spells 45. Settings: benchmarks/connected_digits.py."""
+    conformer that spells 45. How its settings were chosen: benchmarks/connected_digits.py."""
     recipe = scratch(SoundCNN(features=192))
     return replace(
         recipe,
@@ -106,11 +106,7 @@ def few_words(source: Any, text_column: str | None = None) -> int | None:
     """How many words the transcripts are made of, where these are few and each comes often; None otherwise."""
     if not isinstance(source, (str, Path)):
         return None
-    try:
-        rows, _ = transcripts.read(source, Columns(text=text_column))
-    except DataError:  # reading it in earnest says what is wrong, or which column was meant
-        return None
-    found = Counter(word for text in rows.column("text") for word in str(text).split())
+    found = Counter(word for text in transcripts.texts(source, text_column) for word in text.split())
     few = 0 < len(found) <= FEW_WORDS and found.total() >= OFTEN * len(found)
     return len(found) if few else None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from pervade.metrics.baseline import OVER_SEEDS
 from pervade.metrics.estimate import ANOTHER
 from pervade.report import agents, sounds, wording
 from pervade.report.record import Record, Result
@@ -135,7 +136,7 @@ def measured(record: Record, result: Result) -> str:
 def _with_interval(figure: wording.Figure) -> str:
     if not figure.has_interval:
         return f"{wording.figure(figure)} (no interval: {figure.why or 'none was computed'})"
-    over = " over seeds" if figure.method.startswith("t over") else ""
+    over = " over seeds" if figure.method.startswith(OVER_SEEDS) else ""
     mean = " on average of the seeds" if over else ""
     return f"{wording.figure(figure)}{mean} ({round(100 * figure.level)}% interval{over} {wording.interval(figure)})"
 
@@ -166,7 +167,7 @@ def interval(record: Record, result: Result) -> str:
     if headline is None or not headline.has_interval:
         return ""
     level = round(100 * headline.level)
-    if headline.method.startswith("t over"):
+    if headline.method.startswith(OVER_SEEDS):
         return (
             f"The {level}% interval is over seeds: trained again and again by others, {level} of 100 such ranges would "
             f"hold the mean of all seeds on these very {wording.noun(record)}. What other {wording.noun(record)} would "

@@ -220,10 +220,10 @@ class Transcribe(Task):
         usual, _ = min(Counter(map(spelling, train.column("text"))).items(), key=lambda each: (-each[1], each[0]))
         references, texts = [list(map(str, columns[name])) for name in ("reference", "text")]
         name = f"always {usual[:60]!r}, the most frequent transcript in training"
-        found = self._always(columns, usual)
-        nothing = self._always(columns, "")
-        if found["word_error_rate"].value > nothing["word_error_rate"].value:
-            name, found = "writing nothing", nothing
+        always, nothing = (transcription.table(references, [text] * len(references)) for text in (usual, ""))
+        if transcription.errors_of(always, "word").sum() > transcription.errors_of(nothing, "word").sum():
+            name, always = "writing nothing", nothing
+        found = estimate(transcription.transcription_metrics(), {**columns, **always})
         errors = transcription.errors_of(columns, "word")
         worst = sorted(range(len(texts)), key=lambda i: (-int(errors[i]), i))[:MOST_SHOWN]
         how: str = domain.normalise  # type: ignore[attr-defined]
@@ -246,12 +246,6 @@ class Transcribe(Task):
                 "metrics": {name: each.as_dict() for name, each in found.items()},
             },
         }
-
-    def _always(self, columns: Mapping[str, Any], text: str) -> dict[str, Any]:
-        """The figures of who writes this, whatever is said."""
-        references = list(map(str, columns["reference"]))
-        same = {**columns, **transcription.table(references, [text] * len(references))}
-        return estimate(transcription.transcription_metrics(), same)
 
     def _in_words(self, domain: Domain) -> str:
         if not self.beam:
