@@ -279,7 +279,7 @@ class Run:
         return f"this run is unfinished: {which}, after pass {passes}; go on with: pervade resume {self.path}"
 
     def has_split(self, split: str) -> bool:
-        return split in files.read_json(self.directory.data)["columns"].get("split", [])
+        return split in files.read_json(self.directory.data, most=files.ROWS)["columns"].get("split", [])
 
     def merge(self, checkpoint: str | None = None) -> Path:
         """Works the adapters of a checkpoint into its weights and writes the checkpoint "merged", which holds all of

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from pervade.core import spec
+from pervade.core import plain_yaml, spec
 from pervade.core.errors import ConfigError
 from pervade.core.protocols import Recipe
 from pervade.core.types import Json
@@ -121,9 +121,11 @@ def _number(text: str) -> float:
 
 def _list(text: str) -> Choice:
     try:
-        values = yaml.safe_load(text)
+        values = plain_yaml.parse(text)
     except yaml.YAMLError:
         raise ValueError("the list is not closed, or not separated by commas") from None
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
     if not isinstance(values, list) or len(values) < 2:
         raise ValueError("a list takes two values or more")
     # YAML reads 1e-3 as a text; a number is meant.

@@ -190,7 +190,7 @@ def write_data(run: RunDirectory, source: Any, rows: Rows, left_out: Sequence[Le
 
 def load_rows(run: RunDirectory, domain: Domain, screen: Screen | None = None) -> Rows:
     """All rows of the run, ready to be used. Raises DataError where a file changed since the run was begun."""
-    stored = files.read_json(run.data)
+    stored = files.read_json(run.data, most=files.ROWS)
     rows = Rows(stored["columns"])
     known = list(rows.column("hash")) if "hash" in rows else None
     missing = embedded.missing(rows.columns.get("path", []))

@@ -144,7 +144,7 @@ def test_damaged_json(content: str | bytes, tmp_path: Path) -> None:
         files.read_json(path)
 
 
-@pytest.mark.parametrize("version", [files.FORMAT + 1, None, "1", 1.5])
+@pytest.mark.parametrize("version", [files.FORMAT + 1, 10**30])
 def test_json_of_another_version(version: object, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text(json.dumps({"format": version}))
     with pytest.raises(CheckpointError, match=r"x\.json has format .* update Pervade"):

@@ -182,7 +182,7 @@ def test_damaged_predictions_cost_only_the_mistakes(run: RunDirectory) -> None:
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="not a run"):
+    with pytest.raises(CheckpointError, match="not a complete run"):
         write(RunDirectory(tmp_path))
 
 

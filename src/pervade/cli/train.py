@@ -161,7 +161,7 @@ def train(
             data,
             task=task,
             model=model,
-            recipe=read_recipe(recipe) if recipe is not None else None,
+            recipe=read_recipe(recipe, error=ConfigError) if recipe is not None else None,
             name=name,
             runs=runs,
             settings=setting or [],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -125,20 +124,20 @@ class RunDirectory:
         path = self.state / "state.json"
         if not path.exists():
             return {}
-        state = files.read_json(path).get("state")
+        state = files.read_json(path, most=files.ROWS).get("state")
         return dict(state.get("extra") or {}) if isinstance(state, dict) else {}
 
     def read_log(self) -> list[dict[str, Any]]:
         """Every logged line; a last line that a crash cut off is left out."""
         if not self.log.exists():
             return []
-        lines = self.log.read_text(encoding="utf-8").split("\n")
+        lines = files.read_text(self.log, files.ROWS).split("\n")
         entries = []
         for number, line in enumerate(lines):
             if not line:
                 continue
             try:
-                entries.append(json.loads(line))
+                entries.append(files.parse_json(line))
             except ValueError:
                 if number != len(lines) - 1:
                     raise CheckpointError(f"{self.log}, line {number + 1} is damaged") from None

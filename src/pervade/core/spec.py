@@ -63,6 +63,8 @@ def change(data: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
 
     import yaml
 
+    from pervade.core import plain_yaml
+
     data = copy.deepcopy(data)
     problems = []
     for setting in settings:
@@ -78,9 +80,11 @@ def change(data: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
             problems.append(f"setting {path!r}: {'.'.join(parents)!r} has no fields")
             continue
         try:
-            place[last] = yaml.safe_load(text)
+            place[last] = plain_yaml.parse(text)
         except yaml.YAMLError:
             place[last] = text
+        except ConfigError as error:
+            problems.append(f"setting {path!r}: {error}")
     if problems:
         raise ConfigError(*problems)
     return data

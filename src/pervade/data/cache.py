@@ -184,7 +184,7 @@ def _open_or_build(
 def _open(place: Path) -> tuple[dict[str, Any] | None, Pictures | None]:
     """The index and the pixels (None where they did not fit); no index where the entry must be built (again)."""
     try:
-        index = files.read_json(place / "index.json")
+        index = files.read_json(place / "index.json", most=files.ROWS)
         if not index["whole"]:
             return (None if index["needed"] <= room(place.parent) else index), None
         pictures = Pictures(place / "pixels.bin", [tuple(each) for each in index["places"]])

@@ -58,7 +58,7 @@ def tokens(
             if not (path.is_file() and index.is_file()):
                 _build(path, index, _pieces(digest, len(hashes), read, end, begins))
         cache.evict(keep=path)
-        starts = np.array(files.read_json(index)["starts"], np.int64)
+        starts = np.array(files.read_json(index, most=files.ROWS)["starts"], np.int64)
         return Tokens(np.memmap(path, dtype=_kind(digest), mode="r"), starts)
     except (OSError, ResourceError) as error:
         cache.warn(f"the text is held in memory, because the cache cannot be used: {error}; set PERVADE_CACHE")

@@ -25,8 +25,8 @@ import yaml
 from torch import Tensor
 from torch.nn import Module
 
-from pervade.core import files, spec
-from pervade.core.errors import CheckpointError, ConfigError
+from pervade.core import files, plain_yaml, spec
+from pervade.core.errors import CheckpointError, ConfigError, PervadeError
 from pervade.core.protocols import Domain, Model, Recipe, Task
 from pervade.core.run import RunDirectory
 from pervade.engine import base as bases
@@ -122,7 +122,11 @@ def _write_pieces(
 ) -> dict[str, str]:
     """Each piece as a file of its own in `folder`: what is new is written, what lies in `state` already gets a second
     name there. Returns the SHA-256 of each by name."""
-    known = files.read_json(state / "state.json", "state")["state"]["pieces"] if None in pieces.values() else {}
+    known = (
+        files.read_json(state / "state.json", "state", most=files.ROWS)["state"]["pieces"]
+        if None in pieces.values()
+        else {}
+    )
     digests: dict[str, str] = {}
     for name, get in pieces.items():
         place = folder / f"{name}.safetensors"
@@ -140,7 +144,7 @@ def _write_pieces(
 
 def read_piece(run: RunDirectory, name: str) -> dict[str, Any]:
     """The arrays of a source's piece. Raises CheckpointError where it is missing or damaged."""
-    digests = files.read_json(run.state / "state.json", "state")["state"].get("pieces") or {}
+    digests = files.read_json(run.state / "state.json", "state", most=files.ROWS)["state"].get("pieces") or {}
     tensors = _read_tensors(run.state / f"{name}.safetensors", digests.get(name, ""))
     return {key: each.numpy() for key, each in tensors.items()}
 
@@ -162,7 +166,7 @@ def _write_packed(folder: Path, state: dict[str, Any]) -> None:
 
 
 def _read_packed(folder: Path) -> dict[str, Any]:
-    data = files.read_json(folder / "state.json", "sha256", "state")
+    data = files.read_json(folder / "state.json", "sha256", "state", most=files.ROWS)
     tensors = _read_tensors(folder / "state.safetensors", data["sha256"])
     return dict(packing.unpack(data["state"], tensors))
 
@@ -291,29 +295,16 @@ def write_recipe(path: Path, recipe: Recipe) -> None:
     files.write_text(path, yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110))
 
 
-def read_recipe(path: Path, model: Model | None = None) -> Recipe:
-    """Raises CheckpointError where the file is damaged or newer, ConfigError where a part is not registered.
+def read_recipe(path: Path, model: Model | None = None, error: type[PervadeError] = CheckpointError) -> Recipe:
+    """Raises `error` where the file is damaged or newer, ConfigError where a part is not registered.
 
     `model` takes the place of the stored one, which no file can hold where it came from Python.
     """
-    data = read_settings(path)
+    data = plain_yaml.read(path, error)
     if model is None:
         return _decode(path, data, Recipe)
     recipe: Recipe = _decode(path, {**data, "model": "reference-mlp"}, Recipe)
     return replace(recipe, model=model)
-
-
-def read_settings(path: Path) -> dict[str, Any]:
-    """A recipe as plain data, its parts registered or not. Raises CheckpointError where the file is damaged."""
-    remedy = "use another checkpoint's recipe.yaml, or train again"
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise CheckpointError(f"{path} cannot be read ({' '.join(str(error).split())}); {remedy}") from None
-    if not isinstance(data, dict):
-        raise CheckpointError(f"{path} is damaged: it holds no recipe; {remedy}")
-    files.check_format(path, data.pop("format", None))
-    return data
 
 
 def _decode(path: Path, data: Any, expected: Any) -> Any:

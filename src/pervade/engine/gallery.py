@@ -69,7 +69,7 @@ def of_run(
 
     Raises DataError, by `read`, where the run's data is not there any more.
     """
-    stored = files.read_json(run.data)["columns"]
+    stored = files.read_json(run.data, most=files.ROWS)["columns"]
     splits = list(dict.fromkeys(stored["split"]))
     missing = [split for split in splits if not _is_there(run.predictions(loaded.name, split), loaded)]
     made: dict[str, dict[str, Any]] = {}

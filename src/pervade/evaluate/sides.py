@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pervade.core import files, spec
+from pervade.core import files, plain_yaml, spec
 from pervade.core.errors import CheckpointError, ConfigError, DataError, nearest
 from pervade.core.protocols import Domain, Task
 from pervade.core.run import RunDirectory
@@ -160,7 +160,7 @@ def _side(run: RunDirectory, name: str, split: str, called: str) -> Side:
     files.settle(folder)
     architecture = files.read_json(folder / "architecture.json")
     path = run.predictions(name, split)
-    data = files.read_json(run.data, "columns")
+    data = files.read_json(run.data, "columns", most=files.ROWS)
     command = f"pervade evaluate {run.path} --checkpoint {name} --split {split}"
     if not path.exists():
         there = sorted(set(data["columns"].get("split", [])))
@@ -172,7 +172,7 @@ def _side(run: RunDirectory, name: str, split: str, called: str) -> Side:
     made_by = predict.read_about(path).get("weights")
     if made_by is not None and made_by != architecture.get("sha256"):
         raise CheckpointError(f"{path} was written before its checkpoint changed; run `{command}` again")
-    recipe = checkpoint.read_settings(folder / "recipe.yaml")
+    recipe = plain_yaml.read(folder / "recipe.yaml")
     domain = checkpoint.read_domain(folder / "preprocess.json")
     log = run.read_log()
     return Side(

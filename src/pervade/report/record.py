@@ -14,9 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
-from pervade.core import files
+from pervade.core import files, plain_yaml
 from pervade.core.errors import CheckpointError
 from pervade.core.run import RunDirectory
 from pervade.metrics import baseline
@@ -285,7 +283,7 @@ def read(run: RunDirectory) -> Record:
     settled = {name: json(run.checkpoint(name) / "decision.json") for name in checkpoints}
     return Record(
         run,
-        recipe=_recipe(run.recipe),
+        recipe=plain_yaml.read(run.recipe),
         about=json(run.environment),
         data=json(run.data),
         plan=lenient(run.plan, {}),
@@ -308,14 +306,3 @@ def _by_number(path: Path) -> tuple[str, int]:
     """seed-2 before seed-10."""
     name, _, number = path.parent.name.rpartition("-")
     return (name, int(number)) if number.isdecimal() else (path.parent.name, 0)
-
-
-def _recipe(path: Path) -> dict[str, Any]:
-    """As plain data: a recipe with parts that are not registered can be shown, though not loaded."""
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path} cannot be read ({error}); the folder is not a run") from None
-    if not isinstance(data, dict):
-        raise CheckpointError(f"{path} is damaged: it holds no recipe")
-    return data

@@ -17,8 +17,7 @@ PARTS = ("model", "domain", "task", "optimizer", "schedule", "init", "source")
 
 
 def section(record: Record) -> Section:
-    settings = {name: value for name, value in record.recipe.items() if name != "format"}
-    text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=90)
+    text = yaml.safe_dump(record.recipe, sort_keys=False, allow_unicode=True, width=90)
     return Section("recipe", "Recipe", render(TEMPLATE, summary=summary(record), text=text))
 
 
