@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 
 def trust_remote_code(yes: bool = True) -> None:
-    """From now on, in this process, code that comes with a model may run (`auto_map` in its config.json). It is said
-    which; read it first: it can do anything that you can. No recipe, run or checkpoint keeps this."""
+    """From now on, in this process, code may run that comes with a model (`auto_map` in its config.json) or that a run
+    names (an environment, module:Class). It is said which; read it first: it can do anything that you can. No recipe,
+    run or checkpoint keeps this."""
     from pervade.core import trust
 
     trust.allow(yes)

@@ -14,12 +14,12 @@ from torch.nn import Module
 
 from pervade import data_flags, members, progress, recipes, workflow
 from pervade import search as search_module
-from pervade.core import download, files, registry, runtime, spec
+from pervade.core import download, files, registry, runtime, spec, trust
 from pervade.core import run as runs_module
 from pervade.core.errors import CheckpointError, ConfigError, DataError, ResourceError
 from pervade.core.protocols import Model, Recipe, Task
 from pervade.core.types import LeftOut, Rows, Table
-from pervade.data import hub, player
+from pervade.data import environments, hub, player
 from pervade.data.split import NAMES as SPLITS
 from pervade.domains.environment import Environment
 from pervade.engine import checkpoint, film, gallery, merging, predict, ranks
@@ -357,6 +357,8 @@ def fit(
     DataError where the data cannot be used, ConfigError with every faulty setting.
     """
     options = _since(options)
+    if environments.is_address(data):  # a class of one's own may run because it is named here (core/trust.py)
+        trust.name(environments.name_of(data))
     together = members.plan(seeds, folds)
     find_lr = flags.get("lr") == "find"
     if find_lr:

@@ -44,7 +44,7 @@ def assert_nothing_left(workplace: Path) -> None:
         ("NeedsLength", ["cannot be made", "'length'", "-o 'domain.arguments={"]),
         ("ResetGivesNoTuple", ["reset gave one value of type ndarray, and must give two: return observation, info"]),
         ("StepGivesFour", ["step gave 4 values, and must give five: return observation, reward, terminated"]),
-        ("NoObservationSpace", ["has no observation_space; derive it from gymnasium.Env"]),
+        ("NoObservationSpace", ["is no gymnasium.Env; derive a class from gymnasium.Env, and name that one"]),
         ("SpaceForgotten", ["has no observation_space; derive it from gymnasium.Env"]),
         ("SeesASequence", ["observations of Sequence(Discrete(3), stack=False) have no fixed length", "wrap"]),
         ("SeesAText", ["observations of Text(", "have no fixed length", "wrap"]),

@@ -26,8 +26,8 @@ TrustOption = Annotated[
     typer.Option(
         "--trust-remote-code",
         callback=_trust,
-        help="Run code that comes with a model (auto_map in its config.json), this once. It is said which; read it "
-        "first: it can do anything that you can.",
+        help="Run code that comes with a model (auto_map in its config.json), or that a run names (an environment, "
+        "module:Class), this once. It is said which; read it first: it can do anything that you can.",
     ),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]

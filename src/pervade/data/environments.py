@@ -2,6 +2,9 @@
 
 gym://CartPole-v1          any name that Gymnasium knows, gym://ALE/Pong-v5 among them
 gym://my_module:MyClass    a class of one's own, which Gymnasium's own checker looks at first
+
+A class of one's own is code. It runs where this process was told its name, and not because a file names it
+(core/trust.py).
 """
 
 from __future__ import annotations
@@ -14,16 +17,21 @@ import sys
 import traceback
 import warnings
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pervade.core import download, trust
 from pervade.core.errors import ConfigError, DataError, nearest
 from pervade.data import spaces
 
 ADDRESS = "gym://"
 TRIED = 20  # steps that an environment is looked at before it is used
+OLD_GYM = ("GymV21Environment-v0", "GymV26Environment-v0")  # which make what their argument env_id names, module:NAME
+
+_said: set[str] = set()
 
 
 def is_address(source: Any) -> bool:
@@ -37,6 +45,35 @@ def name_of(source: str) -> str:
 def own(name: str) -> bool:
     """Whether it names a class (module:Class) and not something that Gymnasium has registered."""
     return ":" in name
+
+
+def check_trust(name: str) -> None:
+    """Raises ConfigError where the name is of code that this process was not told to run; else says once what runs."""
+    if not own(name) and name not in OLD_GYM:
+        return
+    if not (trust.allowed() or trust.named(name)):
+        raise ConfigError(
+            f"{name} is a class of somebody's own{_place(name)}, named by a file and not by you, and no code runs from "
+            "a file unless you say so: read it, and where you trust it add --trust-remote-code "
+            "(pervade.trust_remote_code() in Python)"
+        )
+    if name not in _said:
+        _said.add(name)
+        download.announce(f"running code that is not ours: {name}{_place(name)}")
+
+
+def _place(name: str) -> str:
+    """In words, the module that a name would import, and its file, found without running anything."""
+    module = name.partition(":")[0]
+    if not own(name):
+        return ""
+    parts = module.split(".")
+    path: Any = [str(Path.cwd()), *sys.path]
+    for depth in range(len(parts)):
+        found = PathFinder.find_spec(".".join(parts[: depth + 1]), path) if path else None
+        path = found.submodule_search_locations if found is not None else None
+    file = found.origin if found is not None and found.origin else "whose file is not found"
+    return f" (module {module}, {file})"
 
 
 @dataclass(frozen=True)
@@ -61,7 +98,8 @@ def gymnasium() -> Any:
 
 def make(name: str, arguments: dict[str, Any] | None = None, training: bool = False, render: bool = False) -> Any:
     """A new environment. Raises DataError where there is none of that name, it needs a package that is missing, or it
-    cannot be made with these arguments."""
+    cannot be made with these arguments; ConfigError where it is code that this process was not told to run."""
+    check_trust(name)
     library = gymnasium()
     if not name:
         raise DataError(f"{ADDRESS} names no environment; write for example {ADDRESS}CartPole-v1")
@@ -132,6 +170,7 @@ def _unknown(library: Any, name: str, error: Exception) -> DataError:
 
 
 def _own_class(name: str) -> Any:
+    """The class, its module imported, which `check_trust` has allowed."""
     module, _, attribute = name.partition(":")
     here = str(Path.cwd())
     if here not in sys.path:
@@ -145,11 +184,13 @@ def _own_class(name: str) -> Any:
             f"there is no module {module!r} for {name}; write gym://module:Class, the module in the current folder or "
             "installed"
         ) from None
+    kind = gymnasium().Env
     if found is None:
-        kind = gymnasium().Env
         owned = vars(sys.modules[module]).items()
         there = sorted(key for key, each in owned if isinstance(each, type) and issubclass(each, kind))
         raise DataError(f"the module {module!r} has no class {attribute!r}; {nearest(attribute, there)}")
+    if not (isinstance(found, type) and issubclass(found, kind)):
+        raise DataError(f"{name} is no gymnasium.Env; derive a class from gymnasium.Env, and name that one")
     return found
 
 
@@ -161,8 +202,8 @@ def look(name: str, arguments: dict[str, Any] | None = None) -> About:
     env = make(name, arguments)
     try:
         missing = [each for each in ("observation_space", "action_space") if not hasattr(env, each)]
-        if missing or not isinstance(env, gymnasium().Env):
-            lacks = f"has no {' and no '.join(missing)}" if missing else "is no gymnasium.Env"
+        if missing:
+            lacks = f"has no {' and no '.join(missing)}"
             raise DataError(f"{name} {lacks}; derive it from gymnasium.Env and set observation_space and action_space")
         observation, action = spaces.observation(env.observation_space, name), spaces.action(env.action_space, name)
         _try(name, env)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from pervade.core import download, trust
 from pervade.core.errors import DataError
 from pervade.data import environments
 from pervade.data.worlds.here import PATIENCE, Here
@@ -68,8 +69,12 @@ def _nameless_main() -> Iterator[None]:
 
 
 def _work(plan: Plan, numbers: list[int], name: str, pipe: Any) -> None:
-    """A worker: its share of the worlds, until the pipe closes."""
+    """A worker: its share of the worlds, until the pipe closes. That its environment may run, its parent has asked."""
     import signal
+
+    trust.name(plan.name)
+    with download.announcing(lambda text: None):  # the parent has said so too
+        environments.check_trust(plan.name)
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     shared = _Shared(plan, name)
@@ -119,6 +124,7 @@ class Processes:
     its worlds begin new episodes, and it counts as a crash of each."""
 
     def __init__(self, plan: Plan) -> None:
+        environments.check_trust(plan.name)
         self.plan, self.count = plan, plan.count
         number = min(plan.processes, plan.count)
         self.shares = [list(map(int, each)) for each in np.array_split(np.arange(plan.count), number)]
