@@ -106,7 +106,28 @@ def test_of_few_groups_what_one_alone_defines_has_no_interval():
     found = estimate(classification_metrics(["a", "b"]), columns)
     assert found["recall[b]"].value == 1
     assert found["recall[b]"].why == "it is not defined without one of the 3 groups: no row is of class 'b'"
-    assert found["accuracy"].why == "every group gives the same value, so it cannot be told how sure it is"
+    assert found["f1_macro"].why == "every group gives the same value, so it cannot be told how sure it is"
+
+
+@pytest.mark.parametrize("groups", [3, 9, 10, 40])
+@pytest.mark.parametrize("right", [True, False])
+def test_what_is_alike_in_every_group_has_an_exact_interval_over_groups(groups, right):
+    """By hand: all of g groups right is as likely as 2.5% where a share of 0.025^(1/g) of groups is."""
+    found = estimate({"it": ACCURACY}, file_of([right] * (4 * groups), np.arange(4 * groups) // 4))["it"]
+    least = 0.025 ** (1 / groups)
+    assert (found.low, found.high) == pytest.approx((least, 1.0) if right else (0.0, 1 - least))
+    assert found.method == f"Clopper-Pearson over {groups} groups, which are all alike"
+    assert found.why == ""
+
+
+def test_only_groups_that_have_rows_of_a_class_speak_of_it():
+    """Twelve groups of two rows; class b stands in the last three of them, and all are right."""
+    group = np.arange(24) // 2
+    target = ((group >= 9) & (np.arange(24) % 2 == 0)).astype(int)
+    columns = {"group": group, "target": target, "prediction": target, "probabilities": np.eye(2)[target]}
+    found = estimate(classification_metrics(["a", "b"]), columns)
+    assert (found["recall[b]"].low, found["recall[b]"].high) == pytest.approx((0.025 ** (1 / 3), 1.0))
+    assert found["accuracy"].low == pytest.approx(0.025 ** (1 / 12))
 
 
 def test_of_few_groups_no_interval_leaves_its_bounds():

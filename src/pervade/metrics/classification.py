@@ -11,17 +11,18 @@ Axis letters: n rows, k classes.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from pervade.core.errors import ConfigError
 from pervade.metrics.calibration import NUM_BINS, brier_scores, calibration_error, log_losses, top_class
 from pervade.metrics.columns import Columns, class_column, count_rows, probability_column
-from pervade.metrics.confusion import confusion_matrix, confusion_values
+from pervade.metrics.confusion import confusion_values
 from pervade.metrics.estimate import UNIT, Estimate, Family, Measure, Metric, Shared, estimate, weighted_mean
-from pervade.metrics.ranking import areas, rank
+from pervade.metrics.ranking import mean_areas
 
 # What a constant answer can be measured by: precision of a class it never names says nothing.
 BASELINE_METRICS = ("accuracy", "balanced_accuracy", "f1_macro", "f1_weighted")
@@ -44,7 +45,7 @@ def classification_metrics(labels: Sequence[str]) -> dict[str, Metric]:
         raise ConfigError(f"a classifier needs at least 2 labels, not {len(labels)}: {', '.join(labels) or 'none'}")
     if twice := sorted({label for label in labels if labels.count(label) > 1}):
         raise ConfigError(f"labels must differ; these stand there twice: {', '.join(twice)}")
-    family = partial(confusion_family, labels=labels)
+    family = partial(confusion_family, num_classes=len(labels))
     return _averages(labels, family) | _rankings(labels) | _calibrations(labels) | _of_single_classes(labels, family)
 
 
@@ -79,11 +80,19 @@ def majority_baseline(
 # Families: what is done once a file, and in it what is done once a resample.
 
 
-def confusion_family(columns: Columns, labels: tuple[str, ...]) -> Measure:
-    num_classes = len(labels)
+def confusion_family(columns: Columns, num_classes: int) -> Measure:
     target = class_column(columns, "target", num_classes)
     prediction = class_column(columns, "prediction", num_classes)
-    return lambda weight: confusion_values(confusion_matrix(target, prediction, num_classes, weight), labels)
+    right = np.flatnonzero(target == prediction)
+    found = target[right]
+
+    def measure(weight: np.ndarray) -> Mapping[str, Any]:
+        hits = np.bincount(found, weight[right], num_classes)
+        return confusion_values(
+            hits, np.bincount(target, weight, num_classes), np.bincount(prediction, weight, num_classes)
+        )
+
+    return measure
 
 
 def ranking_family(columns: Columns, num_classes: int) -> Measure:
@@ -91,14 +100,10 @@ def ranking_family(columns: Columns, num_classes: int) -> Measure:
     a rare class that a resample lacks does not take the figure away."""
     target = class_column(columns, "target", num_classes)
     probabilities = probability_column(columns, num_classes)
-    classes = [1] if num_classes == 2 else np.unique(target).tolist()
-    rankings = [rank(probabilities[:, each], target == each) for each in classes]
-
-    def measure(weight: np.ndarray) -> dict[str, float]:
-        roc, precision_recall = zip(*(areas(ranking, weight) for ranking in rankings), strict=True)
-        return {"roc_auc": _mean_defined(roc), "pr_auc": _mean_defined(precision_recall)}
-
-    return measure
+    classes = np.array([1]) if num_classes == 2 else np.unique(target)
+    rows = np.flatnonzero(np.isin(target, classes))
+    positives = rows, np.searchsorted(classes, target[rows])
+    return mean_areas(probabilities, classes, positives, {"roc": "roc_auc", "precision": "pr_auc"})
 
 
 def calibration_family(columns: Columns, num_classes: int) -> Measure:
@@ -112,11 +117,6 @@ def calibration_family(columns: Columns, num_classes: int) -> Measure:
         "brier": weighted_mean(brier, weight),
         "ece": calibration_error(gap, bin_index, weight, NUM_BINS),
     }
-
-
-def _mean_defined(values: Sequence[float]) -> float:
-    defined = [value for value in values if not math.isnan(value)]
-    return sum(defined) / len(defined) if defined else math.nan
 
 
 # Metrics: names, words and trials for what the families compute.
@@ -174,21 +174,23 @@ def _of_single_classes(labels: tuple[str, ...], family: Family) -> dict[str, Met
     for index, label in enumerate(labels):
         metrics |= {
             f"precision[{label}]": Metric(
-                Shared(family, f"precision[{label}]"),
-                trials=partial(_right_where, column="prediction", index=index, num_classes=len(labels)),
+                Shared(family, "precision", index),
+                trials=partial(_right_where, column="prediction", index=index),
+                among=partial(_is, column="prediction", index=index),
                 description=f"share right of the rows called '{label}'",
                 undefined=f"no row was called '{label}'",
                 bounds=UNIT,
             ),
             f"recall[{label}]": Metric(
-                Shared(family, f"recall[{label}]"),
-                trials=partial(_right_where, column="target", index=index, num_classes=len(labels)),
+                Shared(family, "recall", index),
+                trials=partial(_right_where, column="target", index=index),
+                among=partial(_is, column="target", index=index),
                 description=f"share right of the rows of class '{label}'",
                 undefined=f"no row is of class '{label}'",
                 bounds=UNIT,
             ),
             f"f1[{label}]": Metric(
-                Shared(family, f"f1[{label}]"),
+                Shared(family, "f1", index),
                 description=f"harmonic mean of precision and recall of '{label}'",
                 undefined=f"no row is of class '{label}'",
                 bounds=UNIT,
@@ -202,6 +204,13 @@ def _right(columns: Columns, num_classes: int) -> np.ndarray:
     return right
 
 
-def _right_where(columns: Columns, column: str, index: int, num_classes: int) -> np.ndarray:
-    right: np.ndarray = _right(columns, num_classes)[columns[column] == index]
+def _right_where(columns: Columns, column: str, index: int) -> np.ndarray:
+    """Unchecked, since the family has been: with a thousand classes it would be checked two thousand times."""
+    chosen = np.flatnonzero(_is(columns, column, index))
+    right: np.ndarray = columns["target"][chosen] == columns["prediction"][chosen]
     return right
+
+
+def _is(columns: Columns, column: str, index: int) -> np.ndarray:
+    rows: np.ndarray = columns[column] == index
+    return rows

@@ -6,7 +6,8 @@ Axis letters: n rows, k classes. Rows of the matrix are the true class, columns 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -24,32 +25,32 @@ def confusion_matrix(
     return np.bincount(pair, weights=weight, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
-def precision_recall_f1(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Per class (k,), with h hits, r rows of the class and p predictions of it: h/p, h/r and 2h/(r + p).
+def precision_recall_f1(
+    hits: np.ndarray, rows: np.ndarray, predicted: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Per class (k,), of h hits, r rows of the class and p predictions of it: h/p, h/r and 2h/(r + p).
 
     nan where the denominator is 0; F1 is nan also where the class has no rows, for there is nothing it could find.
     """
-    hits = np.diagonal(matrix).astype(np.float64)
-    rows, predicted = matrix.sum(axis=1), matrix.sum(axis=0)
     f1 = np.where(rows > 0, _ratio(2 * hits, rows + predicted), math.nan)
     return _ratio(hits, predicted), _ratio(hits, rows), f1
 
 
-def confusion_values(matrix: np.ndarray, labels: Sequence[str]) -> Mapping[str, float]:
-    """Every figure of a confusion matrix (k, k) by its name.
+def confusion_values(hits: np.ndarray, rows: np.ndarray, predicted: np.ndarray) -> Mapping[str, Any]:
+    """Every figure of a confusion matrix by its name; "precision", "recall" and "f1" (k,), one a class. Its diagonal and
+    its sums by row and by column, (k,) each, say it all, and of a thousand classes the matrix has a million cells.
 
     `…_macro` averages over the classes that have rows or predictions, `…_weighted` over the rows; both count a class's
     precision as 0 where it was never predicted and its recall and F1 as 0 where it has no rows, as scikit-learn does
     with zero_division=0. `balanced_accuracy` averages the recall of the classes that have rows. Not listed apart,
     because with one label a row they all equal accuracy: micro averages, and recall weighted by rows.
     """
-    precision, recall, f1 = precision_recall_f1(matrix)
-    rows, predicted = matrix.sum(axis=1), matrix.sum(axis=0)
+    precision, recall, f1 = precision_recall_f1(hits, rows, predicted)
     total = float(rows.sum())
     occurs, has_rows = rows + predicted > 0, rows > 0
     share = rows / total if total > 0 else np.full(len(rows), math.nan)
-    values = {
-        "accuracy": float(np.trace(matrix)) / total if total > 0 else math.nan,
+    values: dict[str, Any] = {
+        "accuracy": float(hits.sum()) / total if total > 0 else math.nan,
         "balanced_accuracy": _mean(recall[has_rows]),
     }
     for name, per_class in (("precision", precision), ("recall", recall), ("f1", f1)):
@@ -57,7 +58,7 @@ def confusion_values(matrix: np.ndarray, labels: Sequence[str]) -> Mapping[str, 
         values[f"{name}_macro"] = _mean(filled[occurs])
         if name != "recall":
             values[f"{name}_weighted"] = float(share @ filled)
-        values.update(zip((f"{name}[{label}]" for label in labels), per_class.tolist(), strict=True))
+        values[name] = per_class
     return values
 
 

@@ -10,18 +10,21 @@ Axis letters: n rows.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from pervade.core.errors import DataError
 from pervade.metrics.columns import Columns, column, count_rows
-from pervade.metrics.interval import jackknife, percentiles, resample, wilson, without_each
+from pervade.metrics.interval import clopper_pearson, jackknife, percentiles, resample, wilson, without_each
 
-Measure = Callable[[np.ndarray], Mapping[str, float]]
-"""weight (n,) -> the values of a whole family by name: the part of the work done once a resample."""
+Measure = Callable[[np.ndarray], Mapping[str, Any]]
+"""weight (n,) -> the values of a whole family by name, one number each, or (k,), one a class: the part of the work done
+once a resample."""
 
 Family = Callable[[Columns], Measure]
 """columns -> Measure: the part of the work done once a file, such as checking and sorting."""
@@ -29,6 +32,8 @@ Family = Callable[[Columns], Measure]
 # So many rows x metrics x resamples are spent on a bootstrap, which takes about 20 s on one core (Zen 4).
 # A deterministic count and not a clock, so that the same file always gives the same interval.
 WORK_LIMIT = 10_000_000_000
+SHARED_WORK = 8  # members of a family that all of them together cost as much as: they share their work
+BLOCK = 64  # resamples at a time, where figures are told by their slopes
 
 # Below this an end of a 95% interval rests on fewer than five resamples.
 FEWEST_RESAMPLES = 200
@@ -45,13 +50,33 @@ UNIT = (0.0, 1.0)  # bounds of shares, areas and means of them
 
 @dataclass(frozen=True)
 class Shared:
-    """The member `name` of a family, as a `Metric.compute`: `measure` computes a family once for all its members."""
+    """The member `name` of a family, as a `Metric.compute`: `measure` computes a family once for all its members.
+    `index`: which of its numbers, where a member has one a class."""
 
     family: Family
     name: str
+    index: int | None = None
+
+    def of(self, values: Mapping[str, Any]) -> float:
+        found = values[self.name]
+        return float(found if self.index is None else found[self.index])
 
     def __call__(self, columns: Columns, weight: np.ndarray) -> float:
-        return float(self.family(columns)(weight)[self.name])
+        return self.of(self.family(columns)(weight))
+
+
+@dataclass(frozen=True)
+class Linearised:
+    """A `Measure` that is too dear to be computed a thousand times. Its resamples are told from its slopes: a figure
+    T(w) of how often each row counts is T(1) + sum over rows of (w - 1) dT/dw at w = 1, up to second order. What the
+    bootstrap makes of that is the infinitesimal jackknife (B. Efron, "The Jackknife, the Bootstrap and Other Resampling
+    Plans" (1982), chapter 6)."""
+
+    exact: Measure
+    slopes: Callable[[], Mapping[str, np.ndarray]]  # of every member: (n,), or (n, k) where it has one number a class
+
+    def __call__(self, weight: np.ndarray) -> Mapping[str, Any]:
+        return self.exact(weight)
 
 
 @dataclass(frozen=True)
@@ -62,6 +87,7 @@ class Metric:
     compute: Callable[[Columns, np.ndarray], float]
     # For a proportion: its outcomes, (m,) bool, whose mean is the value. Wilson's interval, where rows are independent.
     trials: Callable[[Columns], np.ndarray] | None = None
+    among: Callable[[Columns], np.ndarray] | None = None  # (n,) bool: the rows that the trials are of; None: all
     higher_is_better: bool | None = True  # None: neither
     description: str = ""
     undefined: str = "not defined on these rows"  # the reason to give where the value is nan
@@ -119,7 +145,8 @@ def estimate(
     independent = alone or num_groups == num_rows
     few = few_groups(num_groups, num_rows)
     within = of_these(num_groups) if alone else ""
-    values = measure(metrics, columns)(np.ones(num_rows))
+    prepared = measure(metrics, columns)
+    values = prepared(np.ones(num_rows))
 
     proportions = {name: metric.trials(columns) for name, metric in metrics.items() if metric.trials}
     others = {name: metric for name, metric in metrics.items() if not (independent and name in proportions)}
@@ -127,12 +154,12 @@ def estimate(
     others = {name: metric for name, metric in others.items() if not math.isnan(values[name])}
     drawn: dict[str, np.ndarray] = {}
     if others and num_rows > 1:
+        chosen = prepared.only(others)
         if few:
-            drawn = left_out(others, columns)
+            drawn = chosen.drawn(without_each(group))
         else:
-            drawn = bootstrap(
-                others, columns, group=np.arange(num_rows) if alone else group, resamples=resamples, seed=seed
-            )
+            drawn_by = np.arange(num_rows) if alone else group
+            drawn = chosen.resampled(drawn_by, resamples, seed)
 
     estimates = {}
     for name, metric in metrics.items():
@@ -149,8 +176,24 @@ def estimate(
             estimates[name] = _from_groups(metric, values[name], drawn[name], n, level)
         else:
             found = _from_resamples(values[name], drawn[name], n, level, resamples, independent)
-            estimates[name] = replace(found, method=found.method + within)
+            first = ", to first order" if prepared.linearised(metric) else ""
+            low, high = max(found.low, metric.bounds[0]), min(found.high, metric.bounds[1])
+            estimates[name] = replace(found, low=low, high=high, method=found.method + first + within)
+        if name in proportions and not independent and estimates[name].why and values[name] in UNIT:
+            estimates[name] = _at_the_end(metric, estimates[name], columns)
     return estimates
+
+
+def _at_the_end(metric: Metric, found: Estimate, columns: Columns) -> Estimate:
+    """The interval of a proportion that is 0% or 100% in every group: as of so many trials as groups have rows of it,
+    since a further group may be the first to be otherwise."""
+    group = column(columns, "group")
+    count = len(np.unique(group if metric.among is None else group[metric.among(columns)]))
+    if count < 2:
+        return found
+    low, high = clopper_pearson(round(found.value * count), count, found.level)
+    method = f"Clopper-Pearson over {count} groups, which are all alike"
+    return replace(found, low=low, high=high, method=method, why="")
 
 
 def few_groups(num_groups: int, num_rows: int) -> bool:
@@ -212,21 +255,8 @@ def bootstrap(
 
     For a paired comparison of two checkpoints on the same rows, call it for both with one seed and subtract.
     """
-    count = affordable(resamples, count_rows(columns), len(metrics))
-    computed = measure(metrics, columns)
-    drawn = np.empty((count, len(metrics)))
     drawn_by = column(columns, "group") if group is None else group
-    for at, weight in enumerate(resample(drawn_by, count, seed)):
-        values = computed(weight)
-        drawn[at] = [values[name] for name in metrics]
-    return {name: drawn[:, index] for index, name in enumerate(metrics)}
-
-
-def left_out(metrics: Mapping[str, Metric], columns: Columns) -> dict[str, np.ndarray]:
-    """The values of every metric without each of the groups in turn, (groups,) each, nan where undefined."""
-    computed = measure(metrics, columns)
-    drawn = [computed(weight) for weight in without_each(column(columns, "group"))]
-    return {name: np.array([values[name] for values in drawn]) for name in metrics}
+    return measure(metrics, columns).resampled(drawn_by, resamples, seed)
 
 
 def affordable(resamples: int, num_rows: int, num_metrics: int) -> int:
@@ -235,21 +265,79 @@ def affordable(resamples: int, num_rows: int, num_metrics: int) -> int:
     return min(resamples, limit)
 
 
-def measure(metrics: Mapping[str, Metric], columns: Columns) -> Measure:
-    """All metrics as one function of the weights, every family prepared once here and computed once a call."""
-    families = {metric.compute.family for metric in metrics.values() if isinstance(metric.compute, Shared)}
-    prepared = {family: family(columns) for family in families}
+class Prepared:
+    """All metrics of one file as one function of the weights, every family prepared once and computed once a call."""
 
-    def values(weight: np.ndarray) -> dict[str, float]:
-        shared = {family: compute(weight) for family, compute in prepared.items()}
+    def __init__(self, metrics: Mapping[str, Metric], columns: Columns, families: Mapping[Family, Measure]) -> None:
+        self.metrics, self.columns, self.families = metrics, columns, families
+
+    def only(self, metrics: Mapping[str, Metric]) -> Prepared:
+        """Some of the metrics, without preparing anything anew."""
+        used = {each.compute.family for each in metrics.values() if isinstance(each.compute, Shared)}
+        return Prepared(metrics, self.columns, {name: each for name, each in self.families.items() if name in used})
+
+    def __call__(self, weight: np.ndarray) -> dict[str, float]:
+        shared = {family: compute(weight) for family, compute in self.families.items()}
         return {
-            name: float(shared[metric.compute.family][metric.compute.name])
-            if isinstance(metric.compute, Shared)
-            else float(metric.compute(columns, weight))
-            for name, metric in metrics.items()
+            name: each.compute.of(shared[each.compute.family])
+            if isinstance(each.compute, Shared)
+            else float(each.compute(self.columns, weight))
+            for name, each in self.metrics.items()
         }
 
-    return values
+    def linearised(self, metric: Metric) -> bool:
+        """Whether the metric's resamples are told from its slopes."""
+        return isinstance(metric.compute, Shared) and isinstance(self.families[metric.compute.family], Linearised)
+
+    def resampled(self, group: np.ndarray, resamples: int, seed: int) -> dict[str, np.ndarray]:
+        """The values in resamples of whole groups, as many as can be afforded: (resamples,) each."""
+        members = Counter(each.compute.family for each in self.metrics.values() if isinstance(each.compute, Shared))
+        alone = len(self.metrics) - members.total()
+        units = alone + sum(min(each, SHARED_WORK) for each in members.values())
+        count = affordable(resamples, len(group), units)
+        return self._collected(resample(group, count, seed), linear=True)
+
+    def drawn(self, weights: Iterator[np.ndarray]) -> dict[str, np.ndarray]:
+        """The exact values at each of the weights: (weights,) each."""
+        return self._collected(weights, linear=False)
+
+    def _collected(self, weights: Iterator[np.ndarray], linear: bool) -> dict[str, np.ndarray]:
+        """What is shared is kept as the family gives it, one number or one a class, and taken apart at the end."""
+        shared = {each.compute for each in self.metrics.values() if isinstance(each.compute, Shared)}
+        members = {(each.family, each.name) for each in shared}
+        sloped = {f: m for f, m in self.families.items() if linear and isinstance(m, Linearised)}
+        found: dict[Any, list[Any]] = {key: [] for key in (*members, *self.metrics)}
+        slopes = {family: each.slopes() for family, each in sloped.items()}
+        at_one = {family: each(np.ones(count_rows(self.columns))) for family, each in sloped.items()}
+        while block := list(islice(weights, BLOCK)):
+            for weight in block:
+                values = {family: compute(weight) for family, compute in self.families.items() if family not in sloped}
+                for family, name in members:
+                    if family not in sloped:
+                        found[family, name].append(values[family][name])
+                for name, each in self.metrics.items():
+                    if not isinstance(each.compute, Shared):
+                        found[name].append(each.compute(self.columns, weight))
+            more = np.stack(block) - 1.0 if sloped else np.empty(0)
+            for family, name in members:
+                if family in sloped:
+                    found[family, name].extend(at_one[family][name] + more @ slopes[family][name])
+        stacked = {key: np.ascontiguousarray(np.asarray(each, np.float64).T) for key, each in found.items()}
+        return {name: _part(stacked, name, each.compute) for name, each in self.metrics.items()}
+
+
+def measure(metrics: Mapping[str, Metric], columns: Columns) -> Prepared:
+    """All metrics as one function of the weights."""
+    families = {each.compute.family for each in metrics.values() if isinstance(each.compute, Shared)}
+    return Prepared(metrics, columns, {family: family(columns) for family in families})
+
+
+def _part(stacked: Mapping[Any, np.ndarray], name: str, compute: Any) -> np.ndarray:
+    """One metric's values out of what was collected."""
+    if not isinstance(compute, Shared):
+        return stacked[name]
+    whole = stacked[compute.family, compute.name]
+    return whole if compute.index is None else whole[compute.index]
 
 
 def weighted_mean(values: np.ndarray, weight: np.ndarray) -> float:

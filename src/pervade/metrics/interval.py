@@ -45,6 +45,23 @@ def wilson(successes: float, trials: float, level: float = 0.95) -> tuple[float,
     return low, high
 
 
+def clopper_pearson(successes: int, trials: int, level: float = 0.95) -> tuple[float, float]:
+    """The exact interval of a proportion of independent trials; both ends lie in [0, 1].
+
+    The end at which as few, or as many, successes still have the probability (1 - level) / 2. Of 20 out of 20 it is
+    [0.025^(1/20), 1] = [0.83, 1].
+
+    C. J. Clopper and E. S. Pearson, "The use of confidence or fiducial limits illustrated in the case of the binomial",
+    Biometrika 26 (1934).
+    """
+    from scipy.special import betaincinv
+
+    tail, failures = (1 - level) / 2, trials - successes
+    low = 0.0 if successes == 0 else float(betaincinv(successes, failures + 1, tail))
+    high = 1.0 if failures == 0 else float(betaincinv(successes + 1, failures, 1 - tail))
+    return low, high
+
+
 def student(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
     """The interval of the mean of independent values, (m,): mean ± t s / sqrt(m), with t of m - 1 degrees of freedom.
 

@@ -12,13 +12,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from pervade.core.errors import ConfigError, DataError
 from pervade.metrics.columns import Columns, column
 from pervade.metrics.estimate import UNIT, Estimate, Family, Measure, Metric, Shared, estimate, weighted_mean
-from pervade.metrics.ranking import areas, rank
+from pervade.metrics.ranking import mean_areas
 
 # What an answer that is the same for every row can be measured by.
 BASELINE_METRICS = ("mean_average_precision", "f1_micro", "f1_macro", "f1_samples", "subset_accuracy", "hamming_loss")
@@ -108,32 +109,29 @@ def prior_baseline(
 
 
 def agreement_family(columns: Columns, labels: tuple[str, ...]) -> Measure:
-    target = flag_column(columns, "target", len(labels)).astype(np.float64)
-    said = flag_column(columns, "prediction", len(labels)).astype(np.float64)
-    both = target * said
+    from scipy.sparse import csc_array
+
+    target, said = (flag_column(columns, name, len(labels)) > 0 for name in ("target", "prediction"))
     wrong = (target != said).mean(axis=1)
     exact = (wrong == 0).astype(np.float64)
-    mentioned = (target + said).sum(axis=1)
-    of_rows = np.divide(2 * both.sum(axis=1), mentioned, out=np.ones(len(target)), where=mentioned > 0)
+    hit = target & said
+    mentioned = target.sum(axis=1) + said.sum(axis=1)
+    of_rows = np.divide(2.0 * hit.sum(axis=1), mentioned, out=np.ones(len(target)), where=mentioned > 0)
+    # (k, n): of a thousand labels a row has a few.
+    both, has, says = (csc_array(each, dtype=np.float64).T for each in (hit, target, said))
 
-    def measure(weight: np.ndarray) -> dict[str, float]:
-        hits, have, called = weight @ both, weight @ target, weight @ said
+    def measure(weight: np.ndarray) -> dict[str, Any]:
+        hits, have, called = both @ weight, has @ weight, says @ weight
         f1 = _ratio(2 * hits, have + called)
-        values = {
+        values: dict[str, Any] = {
             "f1_micro": float(_ratio(2 * hits.sum(keepdims=True), (have + called).sum(keepdims=True))[0]),
             "f1_macro": _mean(f1[have + called > 0]),
             "f1_samples": weighted_mean(of_rows, weight),
             "subset_accuracy": weighted_mean(exact, weight),
             "hamming_loss": weighted_mean(wrong, weight),
         }
-        single = {
-            "precision": _ratio(hits, called),
-            "recall": _ratio(hits, have),
-            "f1": np.where(have > 0, f1, math.nan),
-        }
-        for name, each in single.items():
-            values.update(zip((f"{name}[{label}]" for label in labels), each.tolist(), strict=True))
-        return values
+        single = {"precision": _ratio(hits, called), "recall": _ratio(hits, have)}
+        return values | single | {"f1": np.where(have > 0, f1, math.nan)}
 
     return measure
 
@@ -143,15 +141,8 @@ def ranking_family(columns: Columns, labels: tuple[str, ...]) -> Measure:
     the others, so that a rare label that a resample lacks does not take the figure away."""
     target = flag_column(columns, "target", len(labels)) > 0
     probabilities = share_column(columns, "probabilities", len(labels))
-    rankings = [rank(probabilities[:, each], target[:, each]) for each in range(len(labels))]
-
-    def measure(weight: np.ndarray) -> dict[str, float]:
-        roc, precision = zip(*(areas(ranking, weight) for ranking in rankings), strict=True)
-        values = {"roc_auc": _mean(_defined(roc)), "mean_average_precision": _mean(_defined(precision))}
-        values.update(zip((f"average_precision[{label}]" for label in labels), precision, strict=True))
-        return values
-
-    return measure
+    names = {"roc": "roc_auc", "precision": "mean_average_precision", "each": "average_precision"}
+    return mean_areas(probabilities, np.arange(len(labels)), np.nonzero(target), names)
 
 
 def flag_column(columns: Columns, name: str, num_labels: int) -> np.ndarray:
@@ -186,30 +177,32 @@ def share_column(columns: Columns, name: str, num_labels: int) -> np.ndarray:
 def _of_single_labels(labels: tuple[str, ...], ranked: Family, counted: Family) -> dict[str, Metric]:
     metrics: dict[str, Metric] = {}
     for index, label in enumerate(labels):
-        right = partial(_right_where, index=index, num_labels=len(labels))
+        right, having = partial(_right_where, index=index), partial(_has, index=index)
         metrics |= {
             f"precision[{label}]": Metric(
-                Shared(counted, f"precision[{label}]"),
+                Shared(counted, "precision", index),
                 trials=partial(right, given="prediction", other="target"),
+                among=partial(having, name="prediction"),
                 description=f"share right of the rows called '{label}'",
                 undefined=f"no row was called '{label}'",
                 bounds=UNIT,
             ),
             f"recall[{label}]": Metric(
-                Shared(counted, f"recall[{label}]"),
+                Shared(counted, "recall", index),
                 trials=partial(right, given="target", other="prediction"),
+                among=partial(having, name="target"),
                 description=f"share found of the rows with '{label}'",
                 undefined=f"no row has '{label}'",
                 bounds=UNIT,
             ),
             f"f1[{label}]": Metric(
-                Shared(counted, f"f1[{label}]"),
+                Shared(counted, "f1", index),
                 description=f"harmonic mean of precision and recall of '{label}'",
                 undefined=f"no row has '{label}'",
                 bounds=UNIT,
             ),
             f"average_precision[{label}]": Metric(
-                Shared(ranked, f"average_precision[{label}]"),
+                Shared(ranked, "average_precision", index),
                 description=f"area under the precision-recall curve of '{label}'",
                 undefined=f"no row has '{label}'",
                 bounds=UNIT,
@@ -225,22 +218,21 @@ def _rows_right(columns: Columns, num_labels: int) -> np.ndarray:
     return right
 
 
-def _right_where(columns: Columns, given: str, other: str, index: int, num_labels: int) -> np.ndarray:
-    """Of the rows where `given` has the label, whether `other` has it too."""
-    chosen = flag_column(columns, given, num_labels)[:, index] > 0
-    right: np.ndarray = flag_column(columns, other, num_labels)[chosen, index] > 0
+def _right_where(columns: Columns, given: str, other: str, index: int) -> np.ndarray:
+    """Of the rows where `given` has the label, whether `other` has it too. Unchecked, since the families have been."""
+    right: np.ndarray = _has(columns, other, index)[_has(columns, given, index)]
     return right
+
+
+def _has(columns: Columns, name: str, index: int) -> np.ndarray:
+    rows: np.ndarray = np.asarray(columns[name])[:, index] > 0
+    return rows
 
 
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     out = np.full(len(above), math.nan)
     np.divide(above, below, out=out, where=below > 0)
     return out
-
-
-def _defined(values: Sequence[float]) -> np.ndarray:
-    found = np.array(values)
-    return found[~np.isnan(found)]
 
 
 def _mean(values: np.ndarray) -> float:

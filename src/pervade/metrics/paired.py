@@ -20,14 +20,12 @@ from pervade.metrics.columns import Columns, column, count_rows
 from pervade.metrics.estimate import (
     Metric,
     alike,
-    bootstrap,
     few_groups,
-    left_out,
     measure,
     of_these,
     too_few_groups,
 )
-from pervade.metrics.interval import jackknife, percentiles, spread_without
+from pervade.metrics.interval import jackknife, percentiles, spread_without, without_each
 
 RESAMPLES = 1000  # as many as for single figures; the smallest p that they can show is 0.002
 
@@ -150,13 +148,14 @@ def differences(
     if any(not np.array_equal(groups, column(each, "group")) for each in files[1:]):
         raise DataError("the files to be compared do not hold the same rows and groups in the same order")
     n, num_groups = count_rows(files[0]), len(np.unique(groups))
-    values = [measure(metrics, each)(np.ones(n)) for each in files]
+    prepared = [measure(metrics, each) for each in files]
+    values = [each(np.ones(n)) for each in prepared]
     drawn: list[dict[str, np.ndarray]] = []
     if few_groups(num_groups, n):
-        drawn = [left_out(metrics, each) for each in files]
+        drawn = [each.drawn(without_each(groups)) for each in prepared]
     elif n > 1:
         drawn_by = np.arange(n) if too_few_groups(num_groups, n) else groups
-        drawn = [bootstrap(metrics, each, group=drawn_by, resamples=resamples, seed=seed) for each in files]
+        drawn = [each.resampled(drawn_by, resamples, seed) for each in prepared]
     found: list[dict[str, Difference]] = []
     for index in range(1, len(files)):
         own: dict[str, Difference] = {}
