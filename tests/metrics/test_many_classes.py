@@ -21,7 +21,9 @@ def classified(n, k, seed=0, ties=False):
     logits[np.arange(n), target] += 1.5
     probabilities = np.exp(logits.round() if ties else logits)
     probabilities /= probabilities.sum(axis=1, keepdims=True)
-    probabilities = probabilities.round(2) / probabilities.round(2).sum(axis=1, keepdims=True) if ties else probabilities
+    probabilities = (
+        probabilities.round(2) / probabilities.round(2).sum(axis=1, keepdims=True) if ties else probabilities
+    )
     rows = np.arange(n)
     prediction = probabilities.argmax(axis=1)
     return {"row": rows, "group": rows, "target": target, "probabilities": probabilities, "prediction": prediction}
@@ -60,7 +62,7 @@ def test_areas_one_by_one_are_those_of_all_classes_together(weighted):
     scores = np.ascontiguousarray(columns["probabilities"].T)
     together = ranking.ranked_areas(scores, (np.arange(300), columns["target"]))(weight)
     alone = [ranking.areas_and_slopes(scores[c], np.flatnonzero(columns["target"] == c), weight)[0] for c in range(4)]
-    assert np.array(alone).T == pytest.approx(np.array(together))
+    assert pytest.approx(np.array(together)) == np.array(alone).T
 
 
 @pytest.mark.parametrize("weighted", [False, True])

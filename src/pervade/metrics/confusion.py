@@ -37,7 +37,7 @@ def precision_recall_f1(
 
 
 def confusion_values(hits: np.ndarray, rows: np.ndarray, predicted: np.ndarray) -> Mapping[str, Any]:
-    """Every figure of a confusion matrix by its name; "precision", "recall" and "f1" (k,), one a class. Its diagonal and
+    """Every figure of a confusion matrix by name; "precision", "recall" and "f1" (k,), one a class. Its diagonal and
     its sums by row and by column, (k,) each, say it all, and of a thousand classes the matrix has a million cells.
 
     `…_macro` averages over the classes that have rows or predictions, `…_weighted` over the rows; both count a class's

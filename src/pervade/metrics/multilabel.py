@@ -142,7 +142,8 @@ def ranking_family(columns: Columns, labels: tuple[str, ...]) -> Measure:
     target = flag_column(columns, "target", len(labels)) > 0
     probabilities = share_column(columns, "probabilities", len(labels))
     names = {"roc": "roc_auc", "precision": "mean_average_precision", "each": "average_precision"}
-    return mean_areas(probabilities, np.arange(len(labels)), np.nonzero(target), names)
+    rows, having = np.nonzero(target)
+    return mean_areas(probabilities, np.arange(len(labels)), (rows, having), names)
 
 
 def flag_column(columns: Columns, name: str, num_labels: int) -> np.ndarray:

@@ -86,9 +86,9 @@ def ranked_areas(scores: np.ndarray, positives: Positives) -> Callable[[np.ndarr
     num_classes, n = scores.shape
     order = np.argsort(-scores, axis=1, kind="stable")
     ranked = np.take_along_axis(scores, order, axis=1)
-    positive = np.zeros((num_classes, n), bool)
-    positive[positives[1], positives[0]] = True
-    positive = np.take_along_axis(positive, order, axis=1).ravel()
+    given = np.zeros((num_classes, n), bool)
+    given[positives[1], positives[0]] = True
+    positive: np.ndarray = np.take_along_axis(given, order, axis=1).ravel()
     begins = np.ones((num_classes, n), bool)
     begins[:, 1:] = ranked[:, 1:] != ranked[:, :-1]
     starts = np.flatnonzero(begins)
