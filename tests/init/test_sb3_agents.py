@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -259,6 +260,32 @@ class TestRefusals:
             archive.writestr("policy.pth", b"")
         with pytest.raises(CheckpointError, match="is damaged"):
             sb3.described(path)
+
+    @pytest.mark.parametrize("name", ["data", "policy.pth"])
+    def test_what_unpacks_to_gigabytes(self, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = tmp_path / "agent.zip"
+        monkeypatch.setitem(sb3.LARGEST, name, 1 << 20)
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for each in ("data", "policy.pth"):
+                archive.writestr(each, b" " * (2 << 20) if each == name else b"{}")
+        assert path.stat().st_size < 10_000
+        with pytest.raises(CheckpointError, match=rf"{name} unpacks to 2,097,152 bytes, and no agent's is larger"):
+            sb3.described(path)
+
+    def test_names_of_any_length(self, tmp_path: Path) -> None:
+        """They were searched in a time that grew with the square of their length: minutes for these."""
+        began = time.process_time()
+        for settings in (
+            {"observation_space": {":type:": "a" * 200_000 + " "}},
+            {"policy_kwargs": {"features_extractor_class": "." * 200_000 + " "}},
+            {"policy_kwargs": {"activation_fn": "b" * 200_000 + "!"}},
+            {"policy_class": {"__module__": "c" * 200_000}},
+        ):
+            try:
+                sb3.described(save(tmp_path / "agent.zip", of(), **settings))
+            except CheckpointError as error:
+                assert len(str(error)) < 500
+        assert time.process_time() - began < 2
 
     @pytest.mark.parametrize("share", [0.3, 0.9, 0.99])
     def test_cut_off(self, tmp_path: Path, share: float) -> None:

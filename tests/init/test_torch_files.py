@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,30 @@ def test_what_training_scripts_wrap_around(tmp_path: Path, wrapper: str) -> None
 def test_wrapped_twice(tmp_path: Path) -> None:
     torch.save({"model": {"state_dict": WEIGHTS, "version": 1}}, tmp_path / "w.pth")
     assert set(read_weights(tmp_path / "w.pth")) == set(WEIGHTS)
+
+
+def test_wrapped_in_itself(tmp_path: Path) -> None:
+    saved: dict = {"epoch": 1, "args": 2}
+    torch.save(saved | {"model": saved}, tmp_path / "fine.pth")
+    saved["model"] = saved
+    torch.save(saved, tmp_path / "w.pth")
+    for name in ("fine.pth", "w.pth"):
+        with pytest.raises(CheckpointError, match="holds no weights by name"):
+            read_weights(tmp_path / name)
+
+
+def test_more_than_the_file_is_long(tmp_path: Path) -> None:
+    """A zip that was packed again, and a view that repeats one number: kilobytes that would fill the memory."""
+    torch.save({"w": torch.zeros(4 << 20)}, tmp_path / "plain.pth")
+    with zipfile.ZipFile(tmp_path / "plain.pth") as old, zipfile.ZipFile(tmp_path / "w.pth", "w", 8) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    assert (tmp_path / "w.pth").stat().st_size < 100_000
+    with pytest.raises(CheckpointError, match=r"bytes long and unpacks to 16,\d+,\d+, which torch never writes"):
+        read_weights(tmp_path / "w.pth")
+    torch.save({"w": torch.zeros(1).expand(1 << 40)}, tmp_path / "w.pth")
+    with pytest.raises(CheckpointError, match="w is larger than its numbers"):
+        read_weights(tmp_path / "w.pth")
 
 
 class Harmful:

@@ -17,7 +17,7 @@ from pervade.core.protocols import Model
 from pervade.data import vocabulary
 from pervade.recipes import language, text
 from pervade.training import Options
-from pervade.weights import remote_code
+from pervade.weights import locate, remote_code, voice
 from tests.texts import encoder_folder, fitted, reviews, write, writer_folder
 
 WRITER = '''
@@ -257,3 +257,54 @@ def test_no_tokenizer_runs_code(tmp_path: Path) -> None:
     (folder / "tokenization_own.py").write_text("raise SystemExit('it ran')")
     with pytest.raises(CheckpointError, match="holds no tokenizer that can be read"):
         vocabulary.of_folder(folder)
+
+
+KERNEL = {
+    "_attn_implementation": "nobody/kernels",
+    "attn_implementation": {"": "nobody/kernels"},
+    "_attn_implementation_internal": "nobody/kernels",
+    "experts_implementation": "nobody/kernels",
+    "use_kernels": True,
+    "backbone": "nobody/network",
+    "use_pretrained_backbone": True,
+}
+
+
+class TestWhatALibraryWouldFetch:
+    """Fields of a config.json by which transformers loads kernels from the Hub, which are programs, or networks."""
+
+    def test_they_are_taken_out_at_every_depth(self) -> None:
+        config = {"model_type": "vit", "conv_kernel": [3], "text_config": {**KERNEL, "depth": 2}, "parts": [KERNEL]}
+        left = {"model_type": "vit", "conv_kernel": [3], "text_config": {"depth": 2}, "parts": [{}]}
+        assert remote_code.harmless({**config, **KERNEL}) == left
+        assert remote_code.harmless({"architecture": "resnet18"}) == {"architecture": "resnet18"}
+        assert remote_code.harmless({"architecture": "hf-hub:nobody/network"}) == {}
+
+    @pytest.mark.parametrize("make", [encoder_folder, writer_folder])
+    def test_a_network_is_built_without_them(self, tmp_path: Path, make) -> None:
+        config = make(tmp_path) / "config.json"
+        config.write_text(json.dumps(json.loads(config.read_text()) | KERNEL))
+        made = (text if make is encoder_folder else language).recipe(f"hf:{tmp_path}")
+        assert not set(KERNEL) & set(made.model.config)
+        stored = spec.encode(made.model)
+        stored["config"] |= KERNEL  # as a recipe of somebody else's may say
+        inputs = {"vocabulary": 100, "length": 16}
+        inputs |= {"pooled": True, "separator": None} if make is encoder_folder else {}
+        network = spec.decode(stored, Model).build(inputs, {"logits": 100})
+        assert network.body.network.config._attn_implementation in ("sdpa", "eager")
+        assert locate.read(tmp_path).config.get("attn_implementation") is None
+
+    def test_quantised_weights_are_refused(self, tmp_path: Path) -> None:
+        """They are unpacked by kernels from the Hub; read as they are they would be other numbers."""
+        for config in ({"quantization_config": {"quant_method": "mxfp4"}}, {"a": [{"compression_config": {"b": 1}}]}):
+            (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2", **config}))
+            with pytest.raises(ConfigError, match="has quantised weights"):
+                spec.decode(f"hf:{tmp_path}", Model)
+
+    def test_a_voice(self, tmp_path: Path) -> None:
+        for config, words in (({"auto_map": {"AutoModel": "a.B"}}, "code of its own"), (KERNEL, "of the kind 'bert'")):
+            folder = encoder_folder(tmp_path / words[:4])
+            path = folder / "config.json"
+            path.write_text(json.dumps(json.loads(path.read_text()) | config))
+            with pytest.raises(ConfigError, match=words):
+                voice.load(str(folder))

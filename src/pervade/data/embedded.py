@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 KEPT = 2  # row groups of one file that stay in memory; files of photos have about 100 rows in each
 OPEN = 8  # files that stay open
-_PLACE = re.compile(r"(.+\.(?:parquet|arrow))#(.*)#(\d+)", re.DOTALL | re.IGNORECASE)
+_FILE = re.compile(r"\.(?:parquet|arrow)#", re.IGNORECASE)
 
 
 class Place(NamedTuple):
@@ -43,8 +43,9 @@ class Place(NamedTuple):
 
 def place(path: str) -> Place | None:
     """What a path says of a place inside a file; None for the path of a file."""
-    found = _PLACE.fullmatch(path)
-    return Place(found[1], found[2], int(found[3])) if found else None
+    before, _, number = path.rpartition("#")
+    end = max((each.end() for each in _FILE.finditer(before, 1)), default=0)
+    return Place(before[: end - 1], before[end:], int(number)) if end and number.isdecimal() else None
 
 
 def read(path: str) -> bytes:

@@ -65,6 +65,7 @@ class HuggingFace(Model):
                 folder, repository = Path(self.name), HubRepository(self.name)
                 told = hub.preprocessor(folder) if folder.is_dir() else repository.preprocessor()
                 object.__setattr__(self, "preprocessor", told)
+        object.__setattr__(self, "config", remote_code.harmless(self.config))  # a recipe may be anybody's
         remote_code.check(self.name, self.config)
 
     def _find(self) -> dict[str, Any]:
@@ -72,7 +73,7 @@ class HuggingFace(Model):
         if folder.is_dir():
             if not (folder / "config.json").is_file():
                 raise ConfigError(f"hf:{self.name}: the folder holds no config.json; name one in the Hub's layout")
-            return locate.read_config(folder / "config.json")
+            return locate.read_network(folder)
         return HubRepository(self.name).config()
 
     def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:

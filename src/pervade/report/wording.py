@@ -240,7 +240,7 @@ def group_of(domain: Mapping[str, Any], number: int = 2) -> str:
     is a word; else speakers where rows are sounds, unless a pattern says what only its author knows."""
     pattern = domain.get("group_pattern")
     column = str(domain.get("group_column") or _named(pattern))
-    named = re.sub(r"[\W_]*(id|name|number|no)?$", "", column.lower()).replace("_", " ")
+    named = re.sub(r"[\W_]*(id|name|number|no)?$", "", column.lower()[-100:]).replace("_", " ")
     usual = "speaker" if domain.get("use") in HEARD and not pattern else "group"
     one = named if re.fullmatch(r"[a-z ]{3,20}[a-rt-z]", named) else usual
     return one if number == 1 else f"{one}s"

@@ -53,7 +53,7 @@ class HubRepository:
     def config(self) -> dict[str, Any]:
         """config.json. Raises CheckpointError where it is not in the cache and cannot be downloaded."""
         folder = self._cached("config.json") or self._download(["config.json"])
-        return locate.read_config(folder / "config.json")
+        return locate.read_network(folder)
 
     def generation(self) -> dict[str, Any]:
         """generation_config.json; empty where it has none, or that is neither here nor to be had: it adds to what

@@ -12,7 +12,7 @@ from torch import Tensor
 from pervade.core import files
 from pervade.core.errors import CheckpointError
 from pervade.core.run import RunDirectory
-from pervade.weights import sb3
+from pervade.weights import remote_code, sb3
 from pervade.weights.checkpoint import Checkpoint
 from pervade.weights.torch_file import read_weights
 
@@ -73,16 +73,21 @@ def _read_own(folder: Path) -> Checkpoint:
 
 
 def _read_hub(folder: Path) -> Checkpoint:
-    config = read_config(folder / "config.json")
+    config = read_network(folder)
     mean, deviation = _normalisation(folder, config)
     return Checkpoint(str(folder), _hub_weights(folder), mean, deviation, _labels(config), config)
 
 
+def read_network(folder: Path) -> dict[str, Any]:
+    """A network's config.json, without what would fetch or run code. Raises CheckpointError where it is damaged."""
+    return remote_code.harmless(read_config(folder / "config.json"))
+
+
 def read_config(path: Path) -> dict[str, Any]:
-    """A config.json. Raises CheckpointError where it is damaged."""
+    """JSON that lies beside weights. Raises CheckpointError where it is damaged."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is damaged ({error}); copy or download it again") from None
     if not isinstance(data, dict):
         raise CheckpointError(f"{path} is damaged: it holds no settings; copy or download it again")

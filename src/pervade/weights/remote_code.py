@@ -1,5 +1,8 @@
 """Networks whose code lies beside their weights (`auto_map` in config.json): refused, unless this process was told to
-trust such code (core/trust.py). Then it is said which file runs, and where it comes from."""
+trust such code (core/trust.py). Then it is said which file runs, and where it comes from.
+
+Other fields of a config.json make the library transformers fetch code, or another network, by itself. These are taken
+out of whatever is read from a file (`harmless`)."""
 
 from __future__ import annotations
 
@@ -15,15 +18,53 @@ from pervade.core.errors import CheckpointError, ConfigError
 _said: set[tuple[str, str]] = set()
 
 
-def names_code(config: Any) -> bool:
-    """Whether a config.json, or a config inside it, names code."""
+# How attention and experts are computed: "owner/name" is a repository of kernels that is fetched and run.
+KERNELS = ("attn_implementation", "experts_implementation", "use_kernels", "kernel_config", "custom_generate")
+# A network inside the network, to be looked for on the Hub.
+BACKBONES = ("backbone", "backbone_kwargs", "use_timm_backbone", "use_pretrained_backbone")
+# Numbers of another kind, which are unpacked by kernels that are fetched.
+QUANTISED = ("quantization_config", "compression_config")
+
+
+def harmless(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config without what would be fetched or run because a file says so, in configs inside it too. What such
+    fields choose changes speed, not the network; a network that cannot be without says so when it is built."""
+    return {key: _harmless(value) for key, value in config.items() if not _fetches(key, value)}
+
+
+def _harmless(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return harmless(value)
+    return [_harmless(each) for each in value] if isinstance(value, list) else value
+
+
+def _fetches(key: str, value: Any) -> bool:
+    if key == "architecture":  # a name of timm's, which may be an address too
+        return ":" in str(value)
+    return key in BACKBONES or any(each in key for each in KERNELS)
+
+
+def _holds(config: Any, names: tuple[str, ...]) -> bool:
+    """Whether a config, or one inside it, says anything under one of these names."""
+    if isinstance(config, list):
+        return any(_holds(each, names) for each in config)
     if not isinstance(config, Mapping):
         return False
-    return "auto_map" in config or any(names_code(each) for each in config.values())
+    return any(config.get(each) for each in names) or any(_holds(each, names) for each in config.values())
+
+
+def names_code(config: Any) -> bool:
+    """Whether a config.json, or a config inside it, names code."""
+    return _holds(config, ("auto_map",))
 
 
 def check(name: str, config: Mapping[str, Any]) -> None:
-    """Raises ConfigError where the config names code and nobody said that it may run."""
+    """Raises ConfigError where the config names code and nobody said that it may run, or its weights are quantised."""
+    if _holds(config, QUANTISED):
+        raise ConfigError(
+            f"{name} has quantised weights (quantization_config in its config.json), which are not read here; take the "
+            "model as it was before, in 16 or 32 bits"
+        )
     if names_code(config) and not trust.allowed():
         raise ConfigError(
             f"{name} comes with code of its own (auto_map in its config.json), and no code runs from a file unless you "

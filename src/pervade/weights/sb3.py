@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -38,6 +37,9 @@ KNOWN = (
 ACTIVATIONS = ("tanh", "relu", "elu")  # models/perceptron.py
 EXTRACTORS = ("FlattenExtractor", "NatureCNN")
 KERNELS = (8, 4, 3)  # models/nature_cnn.py
+# Bytes at most of what the zip holds, unpacked: settings are kilobytes, or a few MB where they hold pictures.
+LARGEST = {"data": 64 << 20, "policy.pth": 1 << 30}
+SHOWN = 60  # letters of a name from the file in a message
 
 Layer = tuple[Tensor, Tensor]  # weight (out, in, …) and bias (out,)
 
@@ -103,20 +105,32 @@ def _open(path: Path) -> tuple[dict[str, Any], dict[str, Tensor], str]:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
             if not {"data", "policy.pth"} <= set(names):
-                shown = ", ".join(names[:5]) or "nothing"
+                shown = ", ".join(each[:SHOWN] for each in names[:5]) or "nothing"
                 raise CheckpointError(
                     f"{path} is no agent of Stable-Baselines3: it should hold data and policy.pth, and holds {shown}; "
                     "unpack other files of weights and name one"
                 )
-            settings = json.loads(archive.read("data"))
-            content = archive.read("policy.pth")
+            settings = json.loads(_member(path, archive, "data"))
+            content = _member(path, archive, "policy.pth")
             mark = "_stable_baselines3_version"
-            version = archive.read(mark).decode(errors="replace").strip()[:20] if mark in names else ""
+            version = archive.open(mark).read(20).decode(errors="replace").strip() if mark in names else ""
     except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError, RuntimeError, zlib.error) as error:
         raise CheckpointError(f"{path} is damaged ({error}); copy or download it again") from None
     if not isinstance(settings, dict):
         raise CheckpointError(f"{path} is damaged: its data are no settings; copy or download it again")
     return settings, read_torch(io.BytesIO(content), f"{path}: policy.pth"), version
+
+
+def _member(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
+    """What the zip holds under this name. Raises CheckpointError where that would be larger than any agent's."""
+    most = LARGEST[name]
+    with archive.open(name) as file:  # which reads no more than the zip says that there is
+        if archive.getinfo(name).file_size > most:
+            raise CheckpointError(
+                f"{path}: {name} unpacks to {archive.getinfo(name).file_size:,} bytes, and no agent's is larger than "
+                f"{most:,}; take another file"
+            )
+        return file.read()
 
 
 def _plain(given: Any) -> dict[str, Any]:
@@ -129,8 +143,7 @@ def _class_name(given: Any) -> str:
     >>> _class_name("<class 'torch.nn.modules.activation.Tanh'>")
     'Tanh'
     """
-    found = re.search(r"([\w.]+)'?>?$", str(given)) if given else None
-    return found[1].rpartition(".")[2] if found else ""
+    return str(given or "")[-200:].removesuffix(">").removesuffix("'").rpartition(".")[2][-SHOWN:]
 
 
 def _check_settings(where: str, settings: Mapping[str, Any]) -> None:
@@ -139,7 +152,7 @@ def _check_settings(where: str, settings: Mapping[str, Any]) -> None:
         raise _refused(where, "explores by gSDE (use_sde=True), whose noise is part of its policy")
     module = _plain(settings.get("policy_class")).get("__module__", "stable_baselines3")
     if str(module).partition(".")[0] != "stable_baselines3":
-        raise _refused(where, f"has a policy of its own ({module})")
+        raise _refused(where, f"has a policy of its own ({str(module)[:SHOWN]})")
     space = _class_name(_plain(settings.get("observation_space")).get(":type:"))
     if space in ("Dict", "Tuple"):
         raise _refused(where, f"sees several things at once (observations are a {space})")

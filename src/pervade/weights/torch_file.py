@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import pickle
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,6 +24,8 @@ from pervade.core.errors import CheckpointError, nearest
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".th", ".bin", ".ckpt", ".tar")
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "model_ema", "ema")
+DEEPEST = 8  # wrappers inside each other; a dictionary may hold itself
+REPEATED = 1 << 30  # bytes of a view beyond what is stored for it; masks are such views, and smaller
 # What else than tensors and plain values may stand in a file: inert records that training scripts leave there.
 INERT: list[Any] = [
     argparse.Namespace,
@@ -71,6 +74,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def read_torch(file: Path | BinaryIO, where: str) -> dict[str, Tensor]:
     """As `read_weights`, of torch's own format alone; `where` is what messages call it."""
+    _check_size(file, where)
     try:
         with torch.serialization.safe_globals(INERT):
             data = torch.load(file, map_location="cpu", weights_only=True)
@@ -85,7 +89,26 @@ def read_torch(file: Path | BinaryIO, where: str) -> dict[str, Tensor]:
             ) from None
         first = str(error).strip().split("\n")[0]
         raise CheckpointError(f"{where} is damaged ({first}); copy or download it again") from None
-    return _unwrap(data)
+    found = _unwrap(data)
+    for name, value in found.items():  # a view may repeat one number a million times a million
+        if value.layout is torch.strided and value.nbytes > max(value.untyped_storage().nbytes(), REPEATED):
+            raise CheckpointError(f"{where} is damaged: {name[:60]} is larger than its numbers; download it again")
+    return found
+
+
+def _check_size(file: Path | BinaryIO, where: str) -> None:
+    """Raises CheckpointError where a zip would unpack to more than it is long: torch packs nothing."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            unpacked = sum(each.file_size for each in archive.infolist())
+        size = file.stat().st_size if isinstance(file, Path) else file.seek(0, 2)
+    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError):
+        return  # the older format; or damaged, which torch.load says
+    finally:
+        if not isinstance(file, Path):
+            file.seek(0)
+    if unpacked > size:
+        raise CheckpointError(f"{where} is {size:,} bytes long and unpacks to {unpacked:,}, which torch never writes")
 
 
 def _refusal(where: str, message: str) -> CheckpointError:
@@ -93,21 +116,21 @@ def _refusal(where: str, message: str) -> CheckpointError:
     if found is None:
         return CheckpointError(f"{where} is damaged or no file of torch; copy or download it again")
     return CheckpointError(
-        f"{where} holds an object of {found[1]}, and reading it would run code from the file; "
+        f"{where} holds an object of {found[1][:100]}, and reading it would run code from the file; "
         "where you trust it, load it yourself and save its state_dict() as safetensors"
     )
 
 
-def _unwrap(data: Any) -> dict[str, Tensor]:
+def _unwrap(data: Any, depth: int = 0) -> dict[str, Tensor]:
     """The dictionary of tensors inside what a training script saved; empty where there is none."""
-    if not isinstance(data, Mapping):
+    if not isinstance(data, Mapping) or depth == DEEPEST:
         return {}
     tensors = {str(key): value for key, value in data.items() if isinstance(value, Tensor)}
     if len(tensors) * 2 > len(data):
         return tensors
     for name in WRAPPERS:
         if isinstance(data.get(name), Mapping):
-            inside = _unwrap(data[name])
+            inside = _unwrap(data[name], depth + 1)
             if inside:
                 return inside
     return tensors

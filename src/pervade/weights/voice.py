@@ -24,7 +24,7 @@ from pervade.core import download
 from pervade.core.errors import CheckpointError, ConfigError, DataError
 from pervade.nn.griffin_lim import from_magnitude, spread
 from pervade.nn.mel import LogMel
-from pervade.weights import locate
+from pervade.weights import locate, remote_code
 from pervade.weights.hub import HubRepository, preprocessor
 from pervade.weights.torch_file import read_weights
 
@@ -294,7 +294,9 @@ def _read(name: str) -> tuple[dict[str, Any], Mapping[str, Tensor], Path]:
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise ConfigError(f"hf:{name}: the folder holds no config.json; name one in the Hub's layout")
-        return locate.read_config(folder / "config.json"), locate.read(folder).weights, folder
-    repository = HubRepository(name)
-    config = repository.config()
-    return config, repository.read().weights, repository.path.parent
+        config, weights = locate.read_network(folder), locate.read(folder).weights
+    else:
+        repository = HubRepository(name)
+        config, weights, folder = repository.config(), repository.read().weights, repository.path.parent
+    remote_code.check(f"hf:{name}", config)
+    return config, weights, folder
