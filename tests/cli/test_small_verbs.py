@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
-from pervade import recipes
+from pervade import cli, recipes
 from pervade.cli.options import seconds
 from pervade.core import registry
 from pervade.core.errors import ConfigError
@@ -116,3 +117,39 @@ def test_fault_of_the_machine_is_one_line(number: int, pervade, monkeypatch: pyt
 
     monkeypatch.setattr(registry, "names", fail)
     pervade("models").refuses("cannot write or read some/file: the machine says no; free some space or mend")
+
+
+class Panic(BaseException):
+    """As pyo3 raises it: no Exception."""
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        KeyError("a"),
+        RecursionError("deep"),
+        Panic("called unwrap\non None"),
+        OSError(errno.EINVAL, "odd"),
+        GeneratorExit(),
+    ],
+)
+def test_what_nobody_foresaw_is_one_line_and_a_file(pervade, monkeypatch, tmp_path: Path, fault: BaseException) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(registry, "names", lambda kind: (_ for _ in ()).throw(fault))
+    outcome = pervade("models")
+    assert outcome.status == 1
+    (line,) = outcome.err.splitlines()
+    (details,) = tmp_path.glob("pervade-fault-*.txt")
+    assert line.startswith(f"pervade: {cli.NET} ({type(fault).__name__}: ")
+    assert f"the details lie in {details}. " in line
+    assert "Traceback (most recent call last)" in details.read_text()
+    assert details.stat().st_mode & 0o77 == 0
+
+
+def test_what_nobody_foresaw_is_told_where_no_file_can_be_made(pervade, monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    monkeypatch.setattr(registry, "names", lambda kind: 1 / 0)
+    outcome = pervade("models")
+    assert outcome.status == 1
+    assert "ZeroDivisionError: division by zero" in outcome.err
+    assert outcome.err.splitlines()[-1].startswith(f"pervade: {cli.NET}")

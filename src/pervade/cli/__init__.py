@@ -58,6 +58,8 @@ UsageError: Any = typer.BadParameter.__bases__[0]
 # Faults of the machine, not of the program, wherever they come from.
 MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE)
 
+NET = "this is a fault of Pervade itself"  # begins the line about an error that nothing foresaw; tests look for it
+
 
 def main() -> None:
     """Runs the command line. Errors that a person can mend are one line and an exit status, never a traceback."""
@@ -73,15 +75,35 @@ def main() -> None:
         _fail([str(error)], error.exit_status)
     except (KeyboardInterrupt, typer.Abort):
         _fail(["stopped"], 130)
-    except OSError as error:
-        if error.errno not in MACHINE:
-            raise
-        where = f" {error.filename}" if error.filename else ""
-        _fail([f"cannot write or read{where}: {error.strerror}; free some space or mend its permissions"], 2)
+    except SystemExit:
+        raise
+    except BaseException as error:  # a panic in a library that is written in Rust is no Exception
+        if isinstance(error, OSError) and error.errno in MACHINE:
+            where = f" {error.filename}" if error.filename else ""
+            _fail([f"cannot write or read{where}: {error.strerror}; free some space or mend its permissions"], 2)
+        _fail([_unforeseen(error)], 1)
     if status == 130:  # what newer versions of typer make of Ctrl-C
         _fail(["stopped"], 130)
     # A number where a verb ended early on purpose (typer.Exit), else what the verb returned: nothing.
     sys.exit(status)
+
+
+def _unforeseen(error: BaseException) -> str:
+    """The line about what nothing else caught; the traceback goes into a file, or is printed where none can be made."""
+    import tempfile
+    import traceback
+
+    details = f"{sys.argv}\nPython {sys.version}\n\n{''.join(traceback.format_exception(error))}"
+    try:
+        descriptor, name = tempfile.mkstemp(".txt", "pervade-fault-")
+        with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:  # noqa: PTH123
+            file.write(details)
+        place = f"the details lie in {name}"
+    except OSError as fault:
+        typer.echo(details, err=True)
+        place = f"the details stand above, since no file could be made ({fault.strerror})"
+    said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return f"{NET} ({said[:200]}); {place}. What was saved before is as it was. Report it with these details"
 
 
 def _fail(lines: Sequence[str], status: int) -> NoReturn:
