@@ -175,10 +175,16 @@ class TestWaveformModels:
             found = network(x, mask=mask)["logits"]
             given = [extractor(each, sampling_rate=16000, return_tensors="pt") for each in recordings]
             expected = torch.cat([original(**each).logits for each in given])[:, [1, 2, 0]]
-            alone = torch.cat([network(torch.from_numpy(each)[None, None])["logits"] for each in recordings])
         assert float(expected.abs().max()) > 0.05
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
-        torch.testing.assert_close(found, alone, rtol=1e-5, atol=1e-6)
+        # In double precision, where sums in another order differ by 1e-15: what is left is what padding changes.
+        network, exact = network.double(), x.double()
+        with torch.no_grad(), quiet_filters():
+            together = network(exact, mask=mask)["logits"]
+            alone = torch.cat(
+                [network(each[None, :, : int(m.sum())])["logits"] for each, m in zip(exact, mask, strict=True)]
+            )
+        torch.testing.assert_close(together, alone, rtol=0, atol=1e-9)
 
     def test_everything_learns(self, tmp_path: Path, kind: str, norm: str) -> None:
         """Frames too: 24 of 8,000 samples, 15 of 5,000."""
@@ -258,8 +264,13 @@ class TestOthers:
         save_file(older, tmp_path / "model.safetensors", {"format": "pt"})
         network, started = loaded(tmp_path)
         assert not started.new
+        # Copied, and so equal to the bit; but for the head, which is two layers multiplied and then rounded once.
+        head = {name: value for name, value in newer.state_dict().items() if name.startswith("head.")}
         for name, value in newer.state_dict().items():
-            assert torch.equal(network.state_dict()[name], value), name
+            if name not in head:
+                assert torch.equal(network.state_dict()[name], value), name
+        found = {name: network.state_dict()[name] for name in head}
+        torch.testing.assert_close(found, head, rtol=torch.finfo(torch.float32).eps, atol=0)
 
     def test_what_pretraining_used_is_left_behind(self, tmp_path: Path) -> None:
         from transformers import AutoConfig, Wav2Vec2ForPreTraining

@@ -18,12 +18,13 @@ class Private(Gradient):
     expected: int = 32
 
     def accumulate(self, loss, parameters):
-        for each in loss:
-            gradients = torch.autograd.grad(each, parameters, retain_graph=True)
-            norm = torch.stack([g.norm() for g in gradients]).norm()
-            for parameter, g in zip(parameters, gradients, strict=True):
-                clipped = g * (self.largest / norm.clamp(min=self.largest))
-                parameter.grad = clipped if parameter.grad is None else parameter.grad + clipped
+        # (rows, *shape) of each parameter: the gradients of all rows by one call.
+        by_row = torch.autograd.grad(loss, parameters, torch.eye(len(loss)), is_grads_batched=True)
+        norm = torch.stack([g.flatten(1).norm(dim=1) for g in by_row]).norm(dim=0)
+        kept = self.largest / norm.clamp(min=self.largest)
+        for parameter, g in zip(parameters, by_row, strict=True):
+            clipped = torch.tensordot(kept, g, 1)
+            parameter.grad = clipped if parameter.grad is None else parameter.grad + clipped
 
     def divisor(self, parameters, count):
         for parameter in parameters:

@@ -33,7 +33,7 @@ class Waveform(nn.Module):
         self.normalised = bool(settings.get("do_normalize", True))
 
     def forward(self, wave: Tensor, mask: Tensor | None = None) -> Tensor:
-        x = wave.float()[:, 0]
+        x = wave[:, 0].to(torch.promote_types(wave.dtype, torch.float32))
         if not self.normalised:
             return x if mask is None else x * mask
         if mask is None:

@@ -26,9 +26,11 @@ def ours(network: Mapping[str, Tensor], beside: Mapping[str, Tensor]) -> dict[st
     found = {f"body.network.{name}": value for name, value in network.items()}
     more = dict(beside)
     if {"projector.weight", "projector.bias", "classifier.weight", "classifier.bias"} <= more.keys():
-        first, shift = more.pop("projector.weight"), more.pop("projector.bias")
-        more["classifier.bias"] = more["classifier.weight"] @ shift + more["classifier.bias"]
-        more["classifier.weight"] = more["classifier.weight"] @ first
+        first, shift = more.pop("projector.weight").double(), more.pop("projector.bias").double()
+        # In double precision: a sum of floats depends on how they lie in memory, and the same file must give one head.
+        last = more["classifier.weight"].double()
+        more["classifier.bias"] = (last @ shift + more["classifier.bias"]).float()
+        more["classifier.weight"] = (last @ first).float()
     for name, value in more.items():
         if not name.startswith(OTHERS):
             found[renamed(name)] = value
