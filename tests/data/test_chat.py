@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 
+from pervade.core.bounded import Bounded
 from pervade.core.errors import ConfigError, DataError
-from pervade.data import vocabulary
+from pervade.data import chat, vocabulary
 from pervade.data.chat import PLAIN, Chat, ending, marked, specials
 from pervade.weights import tokenizers
 from tests.chats import CHATML, tokenizer_folder
@@ -117,3 +119,44 @@ class TestTemplatesThatCannotBeUsed:
         assert specials(digest)[ending(Chat(CHATML, "", "<|im_end|>"), digest)] == "<|im_end|>"
         with pytest.raises(ConfigError, match=r"ends an answer with '\\n', in which the tokenizer finds no special"):
             ending(Chat(CHATML.replace("<|im_end|>", "")), digest)
+
+
+LOOPS = "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}"
+BOMBS = {
+    "loops": LOOPS,
+    "loops over nothing new": "{% for a in 'x' * 99999 %}{% for b in 'x' * 99999 if false %}{% endfor %}{% endfor %}",
+    "doubling": "{% set n = namespace(s='x') %}{% for _ in range(60) %}{% set n.s = n.s ~ n.s %}{% endfor %}",
+    "doubling lists": "{% set n = namespace(s=[1]) %}{% for _ in range(60) %}{% set n.s = n.s + n.s %}{% endfor %}",
+    "a power": "{{ 7 ** (10 ** 9) }}",
+    "a repetition": "{{ 'x' * 10 ** 10 }}",
+    "a width": "{{ '%' ~ '10000000000d' | format(1) }}{{ 'x'.center(10 ** 10) }}",
+    "a filter": "{{ 'x' | center(10 ** 10) }}",
+    "filters": "{{ range(99999) | map('center', 9999) | list | length }}",
+    "macros": "{% macro m(n) %}{{ m(n - 1) }}{{ m(n - 1) if n }}{% endmacro %}{{ m(200) }}",
+    "replacing": "{{ ('x' * 99999).replace('x', 'y' * 99999) }}",
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_work_without_end_is_ended(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a process that the kernel ends, after which the next conversation is rendered as ever."""
+    monkeypatch.setattr(chat, "_foreign", Bounded("pervade.data.templates:answer", 0.2))
+    began = time.monotonic()
+    with pytest.raises((ConfigError, DataError), match=r"took more than|cannot render it"):
+        Chat(BOMBS[name]).parts(TURNS)
+    assert time.monotonic() - began < 20  # a loop of 10^10 takes minutes
+    assert Chat("{{ messages | length }}").render(TURNS) == "5"
+    chat._foreign.close()
+
+
+def test_what_makes_pages_is_no_part_of_it() -> None:
+    for name in ("lipsum()", "cycler(1)", "joiner()"):
+        with pytest.raises(DataError, match="is undefined"):
+            Chat("{{ " + name + " }}").render(TURNS)
+
+
+def test_a_long_conversation_is_rendered_in_pieces() -> None:
+    turns = [{"role": role, "content": f"{number} {role}"} for number in range(100) for role in ("user", "assistant")]
+    parts = Chat(CHATML).parts(turns)
+    assert "".join(text for text, _ in parts) == Chat(CHATML).render(turns)
+    assert sum(answer for _, answer in parts) == 100

@@ -1,24 +1,20 @@
 """Conversations as one text, by a chat template, and which parts of that text are answers.
 
-A template is Jinja, rendered as the library transformers does: sandboxed, with `messages`, `add_generation_prompt`,
-`bos_token` and `eos_token`. It is told no date, so that the same conversation is the same text on every day.
+A template is Jinja (data/templates.py) and comes with the model or the run, so it is rendered in a process of its own,
+which may take so much time and memory and no more (core/bounded.py). Ours is rendered here.
 """
 
 from __future__ import annotations
 
 import functools
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import jinja2
-from jinja2.ext import Extension
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-
+from pervade.core.bounded import Bounded, TooMuch
 from pervade.core.errors import ConfigError, DataError
-from pervade.data import vocabulary
+from pervade.data import templates, vocabulary
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -39,6 +35,10 @@ PLAIN = (
     r"{{ '### assistant\n' if add_generation_prompt }}"
 )
 PROBE = "An answer, 1."  # to find what a template puts behind an answer
+SECONDS = 2.0  # of processor time for a conversation and its beginnings, which take a millisecond
+AT_ONCE = 32  # beginnings
+
+_foreign = Bounded("pervade.data.templates:answer", SECONDS)
 
 
 @dataclass(frozen=True)
@@ -49,19 +49,29 @@ class Chat:
 
     def render(self, messages: Sequence[Message], asked: bool = False) -> str:
         """`asked`: with the beginning of the answer that is to come. Raises DataError where the template refuses these
-        messages, ConfigError where it is none."""
+        messages, ConfigError where it is none, or takes too long."""
+        return self._rendered([(messages, asked)])[0]
+
+    def _rendered(self, wanted: Sequence[tuple[Sequence[Message], bool]]) -> list[str]:
+        if len(wanted) > AT_ONCE:
+            return [*self._rendered(wanted[:AT_ONCE]), *self._rendered(wanted[AT_ONCE:])]
         tokens = {name: text for name, text in (("bos_token", self.bos), ("eos_token", self.eos)) if text}
-        made = _compiled(self.template)
+        asked: dict[str, Any] = {"template": self.template, "tokens": tokens}
+        asked["wanted"] = [([dict(each) for each in messages], begun) for messages, begun in wanted]
         try:
-            return made.render(
-                messages=[dict(each) for each in messages],
-                tools=None,
-                documents=None,
-                add_generation_prompt=asked,
-                **tokens,
+            told = templates.answer(asked) if self.template == PLAIN else _foreign.ask(asked)
+        except TooMuch as error:
+            raise ConfigError(
+                f"the chat template {error} to render one conversation; set domain.template to another"
+            ) from None
+        if "none" in told:
+            raise ConfigError(
+                f"the chat template is no Jinja template ({told['none']}); mend it, or set domain.template to another"
             )
-        except Exception as error:  # whatever a template's expressions can raise
-            raise DataError(f"the chat template cannot render it ({_first(error)})") from None
+        if "refused" in told:
+            raise DataError(f"the chat template cannot render it ({told['refused']})")
+        texts: list[str] = told["texts"]
+        return texts
 
     def parts(self, messages: Sequence[Message], asked: bool = False) -> list[tuple[str, bool]]:
         """The text in pieces, each with whether the model is to say it: an answer, and what ends it. Together they are
@@ -70,12 +80,13 @@ class Chat:
         Answers are found by rendering the conversation up to them. Raises ConfigError where that is not how the whole
         begins, since then nobody can say which letters are the answer's.
         """
-        whole, done = self.render(messages, asked), 0
+        answers = [number for number, message in enumerate(messages) if message["role"] == "assistant"]
+        pairs = ([(messages[:number], True), (messages[: number + 1], False)] for number in answers)
+        whole, *around = self._rendered([(messages, asked), *(each for pair in pairs for each in pair)])
         found: list[tuple[str, bool]] = []
-        for number, message in enumerate(messages):
-            if message["role"] != "assistant":
-                continue
-            before, through = self.render(messages[:number], True), self.render(messages[: number + 1])
+        done = 0
+        for number, before, through in zip(answers, around[::2], around[1::2], strict=True):
+            message = messages[number]
             good = done <= len(before) and through.startswith(before) and whole.startswith(through)
             if not good or message["content"].strip() not in through[len(before) :]:
                 raise ConfigError(
@@ -150,43 +161,3 @@ def marked(digest: str, text: str, said: Sequence[str] = ()) -> list[int]:
         found += [*plain.encode(text[done : match.start()], add_special_tokens=False).ids, names[match.group()]]
         done = match.end()
     return [*found, *plain.encode(text[done:], add_special_tokens=False).ids]
-
-
-# rendering
-
-
-class _Generation(Extension):
-    """`{% generation %}` around answers, which some templates have for other programs: what is inside is rendered."""
-
-    tags = {"generation"}  # noqa: RUF012  (jinja's own way)
-
-    def parse(self, parser: Any) -> Any:
-        next(parser.stream)
-        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
-
-
-@functools.lru_cache(8)
-def _compiled(template: str) -> jinja2.Template:
-    made = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, jinja2.ext.loopcontrols]
-    )
-    made.filters["tojson"] = _to_json  # jinja's own makes & and < safe for HTML
-    made.globals["raise_exception"] = _refuse
-    try:
-        return made.from_string(template)
-    except jinja2.TemplateError as error:
-        raise ConfigError(
-            f"the chat template is no Jinja template ({_first(error)}); mend it, or set domain.template to another"
-        ) from None
-
-
-def _to_json(value: Any, ensure_ascii: bool = False, **settings: Any) -> str:
-    return json.dumps(value, ensure_ascii=ensure_ascii, **settings)
-
-
-def _refuse(text: str) -> str:
-    raise jinja2.TemplateError(text)
-
-
-def _first(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).split("\n")[0]
