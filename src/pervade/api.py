@@ -14,7 +14,7 @@ from torch.nn import Module
 
 from pervade import data_flags, members, progress, recipes, workflow
 from pervade import search as search_module
-from pervade.core import download, files, registry, runtime, spec, trust
+from pervade.core import download, files, memory, registry, runtime, spec, trust
 from pervade.core import run as runs_module
 from pervade.core.errors import CheckpointError, ConfigError, DataError, ResourceError
 from pervade.core.protocols import Model, Recipe, Task
@@ -136,6 +136,7 @@ class Run:
         """Whether its model acts in an environment."""
         return isinstance(self.recipe().domain, Environment)
 
+    @memory.during("episodes were played", "play fewer with --episodes, or free some memory")
     def play(
         self,
         episodes: int = 1,
@@ -193,17 +194,18 @@ class Run:
         network = loaded.network.to(runtime.pick_device(device))
 
         def write(text: str | list[dict[str, str]]) -> Iterator[str]:
-            example = loaded.domain.transform({"text": text, "id": "text"}, None)[0]
             tokens: list[int] = []
             told = whole = ""
-            for token in task.write(network, example["input"].tolist(), loaded.domain):
-                tokens.append(token)
-                whole = task.decode(tokens, loaded.domain)
-                if task.stops(tokens, loaded.domain):
-                    break
-                if not whole.endswith("\ufffd"):  # half a character: the rest comes with the next token
-                    yield whole[len(told) :]
-                    told = whole
+            with memory.during("text was written", "give a shorter text, or free some memory"):
+                example = loaded.domain.transform({"text": text, "id": "text"}, None)[0]
+                for token in task.write(network, example["input"].tolist(), loaded.domain):
+                    tokens.append(token)
+                    whole = task.decode(tokens, loaded.domain)
+                    if task.stops(tokens, loaded.domain):
+                        break
+                    if not whole.endswith("\ufffd"):  # half a character: the rest comes with the next token
+                        yield whole[len(told) :]
+                        told = whole
             yield whole[len(told) :]
 
         return write
@@ -253,17 +255,18 @@ class Run:
     def _tables(self, loaded: Loaded, inputs: Any, device: str) -> Iterator[tuple[Rows, Table | None, list[LeftOut]]]:
         if isinstance(inputs, (str, Path)):
             inputs = [inputs]
-        network = loaded.network.to(runtime.pick_device(device))
-        rows, left_out = loaded.domain.read(list(inputs))
-        if left_out:
-            yield rows.select([]), None, left_out
-        for start in range(0, len(rows), PREDICT_AT_ONCE):
-            some = rows.select(range(start, min(start + PREDICT_AT_ONCE, len(rows))))
-            some, unreadable = loaded.domain.prepare(some, lambda done, total: None, keep=False)
-            table = None
-            if len(some):
-                table = predict.predict_table(network, loaded.domain, loaded.task, some, decision=loaded.decision)
-            yield some, table, unreadable
+        with memory.during("new rows were predicted", "give smaller ones, or free some memory"):
+            network = loaded.network.to(runtime.pick_device(device))
+            rows, left_out = loaded.domain.read(list(inputs))
+            if left_out:
+                yield rows.select([]), None, left_out
+            for start in range(0, len(rows), PREDICT_AT_ONCE):
+                some = rows.select(range(start, min(start + PREDICT_AT_ONCE, len(rows))))
+                some, unreadable = loaded.domain.prepare(some, lambda done, total: None, keep=False)
+                table = None
+                if len(some):
+                    table = predict.predict_table(network, loaded.domain, loaded.task, some, decision=loaded.decision)
+                yield some, table, unreadable
 
     def unfinished(self, checkpoint: str | None = None) -> str | None:
         """What to know of a checkpoint whose training goes on or was stopped; None where the run is finished."""
@@ -328,6 +331,7 @@ def speak(
         yield {"input": text, **(player.written(answer, Path(out), f"{number + 1}-{text[:40]}") if out else answer)}
 
 
+@memory.during("the run was begun", "give less data, or free some memory")
 def fit(
     data: Any,
     *,
@@ -516,6 +520,7 @@ def _kind(directory: runs_module.RunDirectory) -> str | None:
     return str(files.read_json(directory.members, "kind")["kind"]) if directory.members.exists() else None
 
 
+@memory.during("runs were compared", "free some memory")
 def compare(
     runs_to_compare: Sequence[Run | str | Path],
     *,

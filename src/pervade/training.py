@@ -21,13 +21,13 @@ import torch
 from torch.nn import Module
 
 from pervade import overview
-from pervade.core import files, runtime, seed, spec
+from pervade.core import files, memory, runtime, seed, spec
 from pervade.core.errors import ConfigError, nearest
 from pervade.core.protocols import Context, Domain, Opening, Recipe
 from pervade.core.run import RunDirectory
 from pervade.core.types import Rows
 from pervade.engine import base as bases
-from pervade.engine import checkpoint, features, predict, ranks
+from pervade.engine import building, checkpoint, features, predict, ranks
 from pervade.engine.base import Base
 from pervade.engine.fit import Learner, Moment
 from pervade.nn.backbone import Backbone
@@ -105,6 +105,7 @@ class _Plan:
 class Training:
     """One training, from building the network to the last checkpoint."""
 
+    @memory.during("the training was prepared", "take a smaller --model or --batch-size, or free some memory")
     def __init__(
         self, run: RunDirectory, recipe: Recipe, domain: Domain, rows: Rows, device: torch.device, options: Options
     ) -> None:
@@ -186,6 +187,7 @@ class Training:
         with self.options.screen.bar("computing features") as bar:
             return features.compute(network, self.domain, self.rows.select(positions), recipe.workers, bar)
 
+    @memory.during("it trained", "take a smaller --batch-size, or keep it and set -o micro_batch, which gives the same")
     def go(self) -> None:
         """Trains to the end, with as many threads as the recipe asks for."""
         with runtime.threads(self.recipe.threads):
@@ -339,6 +341,7 @@ class Training:
         self._decide(f"time limit: ended after {at:g} of {plan.passes} passes", moment.passes, stop=True)
         return True
 
+    @memory.during("the validation split was judged", "give shorter or smaller rows, or free some memory, then resume")
     def _validate(self, metric: Any, watch: Callable[[], None]) -> tuple[float, dict[str, Any]]:
         """The metric of the validation split, and the predictions it is of (in the first rank)."""
         value, columns = 0.0, {}
@@ -432,7 +435,7 @@ def build(
     state holds, from its place again.
     """
     seed.everything(recipe.seed)
-    network = recipe.model.build(domain.inputs(), recipe.task.outputs(domain))
+    network = building.build(recipe.model, domain.inputs(), recipe.task.outputs(domain))
     require_training_size(network, domain.inputs())
     files.settle(run.state)
     begun, first = run.state.exists(), ranks.rank() == 0

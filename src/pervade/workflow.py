@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from pervade import overview
-from pervade.core import environment, files, runtime, spec
+from pervade.core import environment, files, memory, runtime, spec
 from pervade.core.errors import DataError
 from pervade.core.protocols import Domain, Recipe
 from pervade.core.run import RunDirectory
@@ -150,6 +150,7 @@ def _fitted(run: RunDirectory, recipe: Recipe, rows: Rows) -> Domain:
     return domain
 
 
+@memory.during("the data were read", "give fewer or smaller files, or free some memory")
 def read_data(run: RunDirectory, recipe: Recipe, options: Options, divide: Divide | None = None) -> None:
     """Reads, splits (by the recipe, unless `divide` does) and writes data.json. Raises DataError."""
     source = files.read_json(run.environment)["source"]
@@ -188,6 +189,7 @@ def write_data(run: RunDirectory, source: Any, rows: Rows, left_out: Sequence[Le
     files.write_json(run.data, {"source": source, "rows": len(rows), "columns": stored, "left_out": left}, indent=None)
 
 
+@memory.during("the data were read", "give fewer or smaller files, or free some memory")
 def load_rows(run: RunDirectory, domain: Domain, screen: Screen | None = None) -> Rows:
     """All rows of the run, ready to be used. Raises DataError where a file changed since the run was begun."""
     stored = files.read_json(run.data, most=files.ROWS)

@@ -159,7 +159,7 @@ def test_output_folder_cannot_be_written(pervade, photos: Path) -> None:
         (["--epochs", "many"], "Invalid value for '--epochs'"),
         (["--batch-size", "0"], "Invalid value for '--batch-size'"),
         (["--seed", "-1"], "Invalid value for '--seed'"),
-        (["--lr", "-1"], "optimizer.lr: -1.0 does not fit: Input should be greater than 0"),
+        (["--lr", "-1"], "optimizer.lr: -1.0 does not fit; it must be a number above 0 up to 1,000"),
         (["--time-limit", "1d"], "--time-limit '1d' is not a duration; write for example 90s, 10m or 1.5h"),
         (["--on-bad-file", "ignore"], "--on-bad-file 'ignore' is unknown; allowed: leave-out, fail"),
         (["--device", "gpu"], "device is 'gpu'; did you mean 'cpu'?"),

@@ -58,7 +58,7 @@ def test_every_fault_at_once() -> None:
         "model: unknown model 'resnet81'; did you mean 'resnet18'?",
         "unknown setting 'optimizer.momentun'; did you mean 'optimizer.momentum'?",
         "epochs: 'many' does not fit",
-        "domain.size: -1 does not fit: Input should be greater than or equal to 4",
+        "domain.size: -1 does not fit; it must be a whole number from 4 up to 4,096",
         "early_stopping.patience: 'long' does not fit",
         "unknown setting 'sede'; did you mean 'seed'?",
     ):

@@ -254,8 +254,8 @@ class TestTheRecipe:
         [
             ("[mixupp]", "did you mean 'mixup'"),
             ("3", "expected the name of a augment, got 3"),
-            ("[{use: mixup, alpha: 0}]", "greater than 0"),
-            ("[{use: cutmix, probability: 2}]", "less than or equal to 1"),
+            ("[{use: mixup, alpha: 0}]", "it must be a number above 0 up to 100"),
+            ("[{use: cutmix, probability: 2}]", "it must be a number from 0 up to 1"),
             ("[mixup, cutmix]", "a probability below 1"),
         ],
     )

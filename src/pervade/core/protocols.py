@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, S
 
 from pydantic import Field
 
+from pervade.core.bounds import AtOnce, Count, Duration, Passes, Positive, Seed, Weight
 from pervade.core.errors import ConfigError
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Output, Parts, Rows, Table
 
@@ -571,8 +572,8 @@ class EarlyStopping:
     """Chooses the checkpoint by `metric` on the validation split; stops after `patience` passes without a better."""
 
     metric: str | None = None  # None: no checkpoint is chosen, the last one counts
-    patience: int | None = None  # None: keep going, but still keep the best checkpoint
-    every: Annotated[int, Field(ge=1)] = 1  # passes between two looks at the validation split, the last among them
+    patience: Count | None = None  # None: keep going, but still keep the best checkpoint
+    every: Annotated[Passes, Field(ge=1)] = 1  # passes between two looks at the validation split, the last among them
 
 
 @dataclass(frozen=True)
@@ -590,22 +591,22 @@ class Recipe:
     augment: tuple[Augment, ...] = ()  # what is done to whole training batches, in this order
     gradient: Gradient | None = None  # None: the sum over rows, divided by the units
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
-    epochs: Annotated[int, Field(ge=0)] = 10  # passes over the source; 0: the first weights, measured as they are
-    batch_size: Annotated[int, Field(ge=1)] = 32  # rows of one optimiser step, all ranks together
-    micro_batch: Annotated[int, Field(ge=1)] | None = None  # rows that go through the model at once; None: the batch
-    clip_norm: Annotated[float, Field(gt=0)] | None = None  # largest norm of the gradient
-    l1: Annotated[float, Field(ge=0)] = 0.0  # penalty on |weight|, biases and normalisation spared
-    l2: Annotated[float, Field(ge=0)] = 0.0  # penalty on weight^2 / 2, likewise; apart from an optimiser's own decay
+    epochs: Passes = 10  # passes over the source; 0: the first weights, measured as they are
+    batch_size: AtOnce = 32  # rows of one optimiser step, all ranks together
+    micro_batch: AtOnce | None = None  # rows that go through the model at once; None: the batch
+    clip_norm: Positive | None = None  # largest norm of the gradient
+    l1: Weight = 0.0  # penalty on |weight|, biases and normalisation spared
+    l2: Weight = 0.0  # penalty on weight^2 / 2, likewise; apart from an optimiser's own decay
     average: Annotated[float, Field(gt=0, lt=1)] | None = None  # decay of a moving average of the weights, which is
     # what is judged, saved and used (Polyak & Juditsky 1992); None: the weights as they are
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.15  # share of rows to choose the checkpoint, unless given
     test: Annotated[float, Field(ge=0, lt=1)] = 0.15  # share of rows for the final figures, unless given
-    seed: Annotated[int, Field(ge=0, lt=2**62)] = 0
+    seed: Seed = 0
     device: str = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # of training; evaluation and prediction run in fp32
-    workers: Annotated[int, Field(ge=0)] = 1  # threads that read ahead; 0: none
-    threads: Annotated[int, Field(ge=1)] | None = None  # that torch computes with; None: one a core
-    time_limit: Annotated[float, Field(gt=0)] | None = None  # seconds for the whole command: reading, training,
+    workers: Annotated[int, Field(ge=0, le=256)] = 1  # threads that read ahead; 0: none
+    threads: Annotated[int, Field(ge=1, le=512)] | None = None  # that torch computes with; None: one a core
+    time_limit: Duration | None = None  # seconds for the whole command: reading, training,
     # evaluation and report
     then: Recipe | None = None  # learns next, from this one's predictions on its training split
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from pervade.core import registry
 from pervade.core.errors import ConfigError, nearest
 
 S = TypeVar("S")
+SHOWN = 80  # letters of a value that does not fit
 
 
 def encode(value: Any) -> Any:
@@ -170,7 +172,7 @@ def _fields(data: Any, cls: type, preset: Mapping[str, Any], path: str, problems
 def _adapter(hint: Any) -> Any:
     import pydantic
 
-    return pydantic.TypeAdapter(hint)
+    return pydantic.TypeAdapter(hint, config=pydantic.ConfigDict(allow_inf_nan=False))
 
 
 def _plain(data: Any, hint: Any, path: str, problems: list[str]) -> Any:
@@ -178,7 +180,38 @@ def _plain(data: Any, hint: Any, path: str, problems: list[str]) -> Any:
 
     try:
         return _adapter(hint).validate_python(data)
-    except pydantic.ValidationError as error:
-        reasons = "; ".join(sorted({each["msg"] for each in error.errors()}))
-        problems.append(f"{path}: {data!r} does not fit: {reasons}")
+    except pydantic.ValidationError:
+        shown = repr(data)
+        shown = shown if len(shown) <= SHOWN else f"{shown[:SHOWN]} …"
+        problems.append(f"{path}: {shown} does not fit; it must be {allowed(_adapter(hint).json_schema())}")
         return None
+
+
+def allowed(schema: Mapping[str, Any]) -> str:
+    """What a JSON schema lets through, in words.
+
+    >>> allowed({"type": "integer", "minimum": 8, "maximum": 2048, "multipleOf": 8})
+    'a whole number from 8 up to 2,048, a multiple of 8'
+    >>> allowed({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "null"}]})
+    'a number above 0, or null'
+    """
+    if "anyOf" in schema:
+        return ", or ".join(allowed(each) for each in schema["anyOf"])
+    if "enum" in schema or "const" in schema:
+        return " or ".join(json.dumps(each) for each in schema.get("enum", [schema.get("const")]))
+    kind = schema.get("type", "anything")
+    if kind == "array":
+        most, least = schema.get("maxItems"), schema.get("minItems", 0)
+        count = "" if most is None else f"{least} " if most == least else f"{least} to {most} "
+        items = schema.get("items") or (schema.get("prefixItems") or [{}])[0]
+        return f"a list of {count}items, each {allowed(items)}"
+    words = {"integer": "a whole number", "number": "a number", "string": "text", "boolean": "true or false"}
+    ends = (("minimum", "from"), ("exclusiveMinimum", "above"), ("maximum", "up to"), ("exclusiveMaximum", "below"))
+    told = [f"{word} {_written(schema[name])}" for name, word in ends if name in schema]
+    more = f", a multiple of {schema['multipleOf']}" if "multipleOf" in schema else ""
+    others = {"null": "null", "object": "settings by name"}
+    return " ".join([words.get(kind, others.get(kind, kind)), *told]) + more
+
+
+def _written(number: float) -> str:
+    return f"{number:,}" if isinstance(number, int) else f"{number:g}"

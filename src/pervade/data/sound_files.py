@@ -92,7 +92,7 @@ def decode(path: str, rate: int) -> np.ndarray:
         if "Format not recognised" in str(error) or "unknown format" in str(error).lower():
             raise SoundFault("this is not a sound file, or of a kind that cannot be read") from None
         raise SoundFault(f"damaged or cut off ({error.error_string.strip().rstrip('.')})") from None
-    except (TypeError, ValueError, RuntimeError, MemoryError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise SoundFault(f"damaged ({str(error) or type(error).__name__})") from None
 
 

@@ -16,6 +16,7 @@ from numpy.random import Generator
 from pydantic import Field
 from torch.nn import Module
 
+from pervade.core.bounds import Token
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.protocols import Domain, PlainFeatures, Probe, Task
 from pervade.core.registry import register
@@ -41,9 +42,9 @@ class Corpus(Domain):
     length: Annotated[int, Field(ge=16, le=65_536)] = 256  # tokens that the model sees at once
     num_tokens: Annotated[int, Field(ge=300, le=200_000)] = 4096  # of the tokenizer that is learnt here
     tokenizer_from: str = ""  # a model's name or folder, or a checkpoint of ours, whose tokenizer is taken instead
-    ends: tuple[int, ...] = ()  # tokens that end a text, by the model's config, the first of them standing between two;
+    ends: tuple[Token, ...] = ()  # that end a text, by the model's config, the first of them standing between two;
     # empty: the one that the tokenizer has for it, by its name
-    begins: tuple[int, ...] = ()  # tokens in front of every text; known once fitted
+    begins: tuple[Token, ...] = ()  # tokens in front of every text; known once fitted
     text_column: str | None = None  # of a table; None: found by name
     encoding: str = "utf-8"
     tokenizer: str = ""  # SHA-256 of the tokenizer, which lies beside preprocess.json

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.random import Generator
 from pydantic import Field
 
+from pervade.core.bounds import Token
 from pervade.core.registry import register
 from pervade.core.types import Example, Json, Rows
 from pervade.data import recordings, vocabulary
@@ -29,14 +30,14 @@ LISTENED = 0.05  # seconds over which loudness is measured
 class Dictation(Transcripts):
     """`prompt` is what every text begins with, `end` what ends it, by number."""
 
-    chunk: Annotated[float, Field(ge=1.0)] = 30.0
-    overlap: Annotated[float, Field(ge=0.0)] = 0.0
-    length: Annotated[int, Field(ge=2)] = 448  # tokens of a text, with its prompt and its end; what is longer is cut
+    chunk: Annotated[float, Field(ge=1, le=600)] = 30.0
+    overlap: Annotated[float, Field(ge=0, le=300)] = 0.0
+    length: Annotated[int, Field(ge=2, le=65536)] = 448  # tokens of a text, with prompt and end; what is longer is cut
     tokenizer_from: str = ""  # a model's name or folder
-    prompt: tuple[int, ...] = ()
-    end: int = 0
-    never: tuple[int, ...] = ()  # tokens that are not written,
-    not_first: tuple[int, ...] = ()  # or not at the beginning
+    prompt: tuple[Token, ...] = ()
+    end: Token = 0
+    never: tuple[Token, ...] = ()  # tokens that are not written,
+    not_first: tuple[Token, ...] = ()  # or not at the beginning
     tokenizer: str = ""  # SHA-256 of the tokenizer, which lies beside preprocess.json
 
     def fit(self, train: Rows) -> Dictation:

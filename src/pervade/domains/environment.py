@@ -30,6 +30,8 @@ DETERMINISTIC, STOCHASTIC = "likeliest action", "drawn from the policy"
 LARGEST_SEED = 2**31 - 1  # that every environment takes, Atari's among them
 FIRST_SEED = 10_000_000  # of the episodes that measure; training's lie above 2**30
 VALIDATION_SEED = 20_000_000
+Episodes = Annotated[int, Field(ge=0, le=100_000)]
+Steps = Annotated[int, Field(ge=1, le=10**9)]
 
 
 @register("domain")
@@ -39,18 +41,16 @@ class Environment(Domain):
 
     name: str = ""
     arguments: dict[str, Any] = field(default_factory=dict)  # keyword arguments it is made with
-    environments: Annotated[int, Field(ge=1)] = 8  # copies to train in at once
-    processes: Annotated[int, Field(ge=0)] = 0  # worker processes that step them; 0: this one
-    episodes: Annotated[int, Field(ge=1)] = 100  # that measure: so many of each kind
-    validation: Annotated[int, Field(ge=0)] = 0  # that judge while it learns, where early_stopping.metric is set
-    longest: Annotated[int, Field(ge=1)] = (
-        10_000  # steps after which an episode is cut, where the environment sets none
-    )
+    environments: Annotated[int, Field(ge=1, le=1024)] = 8  # copies to train in at once
+    processes: Annotated[int, Field(ge=0, le=256)] = 0  # worker processes that step them; 0: this one
+    episodes: Annotated[Episodes, Field(ge=1)] = 100  # that measure: so many of each kind
+    validation: Episodes = 0  # that judge while it learns, where early_stopping.metric is set
+    longest: Steps = 10_000  # after which an episode is cut, where the environment sets none
     scale_actions: bool = True  # a policy's -1 to 1 is the range of a continuous action
     observation: dict[str, Any] = field(default_factory=dict)
     action: dict[str, Any] = field(default_factory=dict)
-    limit: int | None = None  # steps after which the environment ends an episode by itself
-    stack: int = 1  # pictures that are seen together
+    limit: Steps | None = None  # after which the environment ends an episode by itself
+    stack: Annotated[int, Field(ge=1, le=64)] = 1  # pictures that are seen together
     repeats: bool = True  # the same seed and actions give the same episode
 
     given: ClassVar[str] = "SEED"

@@ -20,6 +20,7 @@ from PIL import Image as Pillow
 from pydantic import Field
 from torch.nn import Module
 
+from pervade.core.bounds import Count, Deviation, Finite
 from pervade.core.errors import DataError
 from pervade.core.protocols import Domain, InputSpace, Probe, Task
 from pervade.core.registry import register
@@ -70,11 +71,11 @@ class Image(Domain):
     group_pattern: str | None = None  # likewise, what pictures that belong together have in common
     group_column: str | None = None  # or the column of a table that says so; None: found by name
     labels: tuple[str, ...] = ()  # learnt from the training split
-    counts: tuple[int, ...] = ()  # its rows of each label
-    rows: int = 0  # all its rows
-    scale: tuple[float, float] = (0.0, 1.0)  # mean and deviation of its targets, where these are numbers
-    mean: tuple[float, ...] = ()  # of the training pixels, by channel, 0-1
-    deviation: tuple[float, ...] = ()
+    counts: tuple[Count, ...] = ()  # its rows of each label
+    rows: Count = 0  # all its rows
+    scale: tuple[Finite, Deviation] = (0.0, 1.0)  # mean and deviation of its targets, where these are numbers
+    mean: tuple[Finite, ...] = ()  # of the training pixels, by channel, 0-1
+    deviation: tuple[Deviation, ...] = ()
 
     @property
     def stored_side(self) -> int:

@@ -41,7 +41,7 @@ class Masked(Corpus):
     num_tokens: Annotated[int, Field(ge=300, le=200_000)] = 8000  # of the tokenizer that is learnt here
     tokenizer_kind: vocabulary.Kind = "wordpiece"  # or bpe
     tokenizer_from: str = ""  # a model's name or folder, or a checkpoint of ours, whose tokenizer is taken instead
-    share: Annotated[float, Field(gt=0, lt=1)] = 0.15  # of the tokens that are asked for
+    share: Annotated[float, Field(ge=0.01, le=0.99)] = 0.15  # of the tokens that are asked for
 
     def prepare(
         self, rows: Rows, progress: Callable[[int, int], None], keep: bool = True

@@ -32,8 +32,8 @@ class Questions(Domain):
     reads: ClassVar[str] = "questions and answers"
 
     length: Annotated[int, Field(ge=32, le=8192)] = 384  # tokens that the model sees at once, question and all
-    overlap: Annotated[int, Field(ge=0)] = 128  # tokens of one window in the next; half a window at most
-    longest_question: Annotated[int, Field(ge=8)] = 64  # tokens; what is longer is cut
+    overlap: Annotated[int, Field(ge=0, le=8192)] = 128  # tokens of one window in the next; half a window at most
+    longest_question: Annotated[int, Field(ge=8, le=4096)] = 64  # tokens; what is longer is cut
     num_tokens: Annotated[int, Field(ge=300, le=200_000)] = 8000  # of a tokenizer that is learnt here
     tokenizer_kind: vocabulary.Kind = "wordpiece"  # or bpe
     tokenizer_from: str = ""  # a model's name or folder, or a checkpoint of ours, whose tokenizer is taken instead

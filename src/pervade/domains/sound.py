@@ -20,6 +20,7 @@ from numpy.random import Generator
 from pydantic import Field
 from torch.nn import Module
 
+from pervade.core.bounds import Count, Decibels, Deviation, Finite
 from pervade.core.errors import ConfigError
 from pervade.core.protocols import Domain, InputSpace, Probe, Task
 from pervade.core.registry import register
@@ -37,11 +38,11 @@ FARTHEST = 0.85  # of the way from the usual speed to the most that training hea
 class Sound(Domain):
     reads: ClassVar[str] = "recordings with labels"
     rate: Annotated[int, Field(ge=1000, le=48_000)] = 16_000  # samples a second that the model hears
-    seconds: Annotated[float, Field(gt=0, le=60)] | None = None  # of a window; None: as long as 95 of 100 recordings of
-    # the training split, 5 at most
+    # Of a window; None: as long as 95 of 100 recordings of the training split, 5 at most
+    seconds: Annotated[float, Field(ge=0.01, le=60)] | None = None
     masked: bool = False  # what is shorter than a window stays so, and a mask says what a batch is filled up with; off:
     # silence fills the window, on both sides
-    windows: Annotated[int, Field(ge=1)] = 20  # of one recording at most, evenly spaced, when it is judged
+    windows: Annotated[int, Field(ge=1, le=10000)] = 20  # of one recording at most, evenly spaced, when it is judged
     views: Literal[1, 3] = (
         1  # 3: evaluation and prediction hear each recording slower and lower, and faster and higher,
     )
@@ -55,7 +56,7 @@ class Sound(Domain):
     # parts of the spectrum
     tilt: Annotated[float, Field(ge=0, le=12)] = 2.0  # decibels an octave, deviation of how steep the spectrum is
     noise: Annotated[float, Field(ge=0, le=1)] = 0.5  # of so many recordings gets some: white, pink or browner
-    noise_ratio: tuple[float, float] = (3.0, 35.0)  # decibels that the recording is above it: from, to
+    noise_ratio: tuple[Decibels, Decibels] = (3.0, 35.0)  # decibels that the recording is above it: from, to
     target: Kind = "class"  # what a row's target is (data/targets.py): class, labels or number
     label_column: str | None = None  # of a table; None: found by name
     file_column: str | None = None  # likewise
@@ -64,9 +65,9 @@ class Sound(Domain):
     group_pattern: str | None = None  # likewise, what recordings that belong together have in common: who speaks
     group_column: str | None = None  # or the column of a table that says so; None: found by name
     labels: tuple[str, ...] = ()  # learnt from the training split
-    counts: tuple[int, ...] = ()  # its rows of each label
-    rows: int = 0  # all its rows
-    scale: tuple[float, float] = (0.0, 1.0)  # mean and deviation of its targets, where these are numbers
+    counts: tuple[Count, ...] = ()  # its rows of each label
+    rows: Count = 0  # all its rows
+    scale: tuple[Finite, Deviation] = (0.0, 1.0)  # mean and deviation of its targets, where these are numbers
 
     def __post_init__(self) -> None:
         if self.noise_ratio[0] > self.noise_ratio[1]:

@@ -17,6 +17,7 @@ from numpy.random import Generator
 from pydantic import Field
 from torch.nn import Module
 
+from pervade.core.bounds import Count, Deviation, Finite
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.protocols import Domain, PlainFeatures, Probe, Task
 from pervade.core.registry import register
@@ -51,9 +52,9 @@ class Text(Domain):
     encoding: str = "utf-8"  # of tables and text files; gb18030, cp1252 …
     pair: bool = False  # whether rows are pairs; learnt from the training split
     labels: tuple[str, ...] = ()  # learnt from the training split
-    counts: tuple[int, ...] = ()  # its rows of each label
-    rows: int = 0  # all its rows
-    scale: tuple[float, float] = (0.0, 1.0)  # mean and deviation of its targets, where these are numbers
+    counts: tuple[Count, ...] = ()  # its rows of each label
+    rows: Count = 0  # all its rows
+    scale: tuple[Finite, Deviation] = (0.0, 1.0)  # mean and deviation of its targets, where these are numbers
     tokenizer: str = ""  # SHA-256 of the tokenizer, which lies beside preprocess.json
 
     def __post_init__(self) -> None:

@@ -20,6 +20,7 @@ from numpy.random import Generator
 from pydantic import Field
 from torch.nn import Module
 
+from pervade.core.bounds import Decibels
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.protocols import Domain, InputSpace, Probe, Task
 from pervade.core.registry import register
@@ -35,8 +36,8 @@ GRID = 0.160  # seconds: chunks begin at multiples of it, and so at the beginnin
 class Transcripts(Domain):
     reads: ClassVar[str] = "recordings with transcripts"
     rate: Annotated[int, Field(ge=1000, le=48_000)] = 16_000  # samples a second that the model hears
-    chunk: Annotated[float, Field(ge=1.0)] = 20.0  # seconds that are heard at once; longer rows do not train
-    overlap: Annotated[float, Field(ge=0.0)] = 4.0  # seconds of one chunk in the next; half a chunk at most
+    chunk: Annotated[float, Field(ge=1, le=600)] = 20.0  # seconds that are heard at once; longer rows do not train
+    overlap: Annotated[float, Field(ge=0, le=300)] = 4.0  # seconds of one chunk in the next; half a chunk at most
     normalise: Normalisation = "none"  # what is done to transcripts before they are learnt and compared
     units: Units = "characters"  # that are put out; subwords and words begin with the blank before them
     pieces: Annotated[int, Field(ge=2, le=50_000)] = 500  # of subwords or words, the characters among them
@@ -50,7 +51,7 @@ class Transcripts(Domain):
     # parts of the spectrum
     tilt: Annotated[float, Field(ge=0, le=12)] = 2.0  # decibels an octave, deviation of how steep the spectrum is
     noise: Annotated[float, Field(ge=0, le=1)] = 0.5  # of so many recordings gets some: white, pink or browner
-    noise_ratio: tuple[float, float] = (5.0, 40.0)  # decibels that the recording is above it: from, to
+    noise_ratio: tuple[Decibels, Decibels] = (5.0, 40.0)  # decibels that the recording is above it: from, to
     file_column: str | None = None  # of a table; None: found by name
     text_column: str | None = None  # likewise
     group_column: str | None = None  # likewise: who speaks

@@ -21,6 +21,7 @@ from numpy.random import Generator
 from pydantic import Field
 from torch.nn import Module
 
+from pervade.core.bounds import Seconds
 from pervade.core.errors import ConfigError, nearest
 from pervade.core.protocols import Domain, PlainFeatures, Probe, Task
 from pervade.core.registry import register
@@ -32,6 +33,7 @@ from pervade.nn.mel import LogMel
 WAVES = 8  # half waves over the whole of a sound, that say where in it a frame is
 PLACE = WAVES + 3
 BANDS = 40  # of a mel condition
+Length = Annotated[float, Field(ge=0.01, le=86_400)]  # seconds
 SHORTEST = 0.05  # seconds that are made at least
 
 
@@ -40,13 +42,13 @@ SHORTEST = 0.05  # seconds that are made at least
 class Waveform(Domain):
     reads: ClassVar[str] = "sounds to be made"
     rate: Annotated[int, Field(ge=1000, le=48_000)] = 8000  # samples a second
-    seconds: Annotated[float, Field(gt=0, le=60)] = 1.0  # that training takes of a recording at once, from anywhere
-    measured: Annotated[float, Field(gt=0)] = 60.0  # seconds of one recording, from its beginning, that are measured
-    context: Annotated[int, Field(ge=0)] = (
+    seconds: Annotated[Length, Field(le=60)] = 1.0  # that training takes of a recording at once, from anywhere
+    measured: Length = 60.0  # of one recording, from its beginning, that is measured
+    context: Annotated[int, Field(ge=0, le=10**6)] = (
         2048  # samples before a window that are heard and not asked for; no more than
     )
     # the network looks back on are of use
-    hop: Annotated[int, Field(ge=1)] = 80  # samples of a frame, which share what is said of their place
+    hop: Annotated[int, Field(ge=1, le=48000)] = 80  # samples of a frame, which share what is said of their place
     local: Literal["place", "mel", "none"] = "place"  # what is known of each frame besides
     unknown: Annotated[float, Field(ge=0, le=1)] = 0.2  # of the examples in training come without their speaker
     label_column: str | None = None  # of a table; None: found by name
@@ -56,7 +58,7 @@ class Waveform(Domain):
     group_column: str | None = None  # or the column of a table that says so; None: found by name
     labels: tuple[str, ...] = ()  # learnt from the training split
     speakers: tuple[str, ...] = ()  # likewise; empty where it is not known who speaks
-    lengths: tuple[tuple[float, float], ...] = ()  # seconds of each label's recordings: median and 95th percentile
+    lengths: tuple[tuple[Seconds, Seconds], ...] = ()  # seconds of each label's recordings: median and 95th percentile
 
     @property
     def given(self) -> str:  # type: ignore[override]

@@ -25,12 +25,12 @@ import yaml
 from torch import Tensor
 from torch.nn import Module
 
-from pervade.core import files, plain_yaml, spec
+from pervade.core import files, memory, plain_yaml, spec
 from pervade.core.errors import CheckpointError, ConfigError, PervadeError
 from pervade.core.protocols import Domain, Model, Recipe, Task
 from pervade.core.run import RunDirectory
 from pervade.engine import base as bases
-from pervade.engine import packing, ranks
+from pervade.engine import building, packing, ranks
 from pervade.engine.base import Base
 from pervade.engine.fit import Learner, restore_rng, rng_state
 
@@ -52,6 +52,7 @@ class Loaded:
 # training state
 
 
+@memory.during("the state was saved", "free some memory, then resume")
 def save_state(
     run: RunDirectory,
     learner: Learner,
@@ -193,6 +194,7 @@ def _read_tensors(path: Path, digest: str) -> dict[str, Tensor]:
 # checkpoints for use
 
 
+@memory.during("a checkpoint was saved", "free some memory, then resume")
 def save_checkpoint(
     run: RunDirectory,
     name: str,
@@ -235,6 +237,7 @@ def save_checkpoint(
         old.unlink()
 
 
+@memory.during("a checkpoint was loaded", "free some memory")
 def load_checkpoint(run: RunDirectory, name: str, recipe: Recipe | None = None) -> Loaded:
     """Raises CheckpointError where it is damaged, does not fit its own architecture, or is from a newer version.
 
@@ -251,7 +254,8 @@ def load_checkpoint(run: RunDirectory, name: str, recipe: Recipe | None = None) 
     stored = recipe or read_recipe(folder / "recipe.yaml")
     weights = _read_tensors(folder / "model.safetensors", architecture["sha256"])
     weights |= {key: weights[of] for key, of in architecture["tied"].items()}
-    network = stored.model.build(architecture["inputs"], architecture["outputs"])
+    held = None if "base" in architecture else sum(each.nbytes for each in weights.values())
+    network = building.build(stored.model, architecture["inputs"], architecture["outputs"], held)
     if "base" in architecture:
         network = bases.again(folder, architecture["base"], stored, domain or stored.domain, network)
         weights = {**network.state_dict(), **weights}

@@ -20,7 +20,7 @@ from numpy.random import Generator
 from safetensors import SafetensorError
 from torch import Tensor
 
-from pervade.core import files, spec
+from pervade.core import files, memory, spec
 from pervade.core.errors import ResourceError
 from pervade.core.protocols import Domain
 from pervade.core.types import Batch, Example, Rows
@@ -51,6 +51,7 @@ class Features:
         return batch if self.target is None else {**batch, "target": self.target[places]}
 
 
+@memory.during("features were computed once for all rows", "train without --freeze, or free some memory")
 def compute(
     network: Backbone, domain: Domain, rows: Rows, workers: int, progress: Callable[[int, int], None]
 ) -> Domain:

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 from torch.nn import Module, Parameter
 
+from pervade.core import memory
 from pervade.core.errors import ContractError, ResourceError, TrainingError
 from pervade.core.protocols import Context, Gradient, Optimizer, Phase, Schedule, Source, Task, Tuning
 from pervade.core.types import Batch, Parts
@@ -339,8 +340,8 @@ class Learner:
                 self.gradient.accumulate(self._losses(phase, piece)["loss"], phase.parameters)
             for phase, optimizer in zip(self.phases, self.optimizers, strict=True):
                 self._step_of_nothing(phase, optimizer)
-        except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
-            if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and "allocate memory" not in str(error):
+        except Exception as error:  # of any kind, as `memory.ran_out` knows them
+            if not memory.ran_out(error):
                 raise
             raise ResourceError(
                 f"a batch of {_rows(batch)} does not fit into memory; use a smaller --batch-size, "

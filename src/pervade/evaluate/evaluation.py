@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from pervade.core import files
+from pervade.core import files, memory
 from pervade.core.errors import DataError
 from pervade.core.protocols import Context
 from pervade.core.run import RunDirectory
@@ -22,6 +22,7 @@ from pervade.metrics.paired import differences
 PLAIN = "plain"  # stands for a checkpoint's name in the predictions file of the linear model
 
 
+@memory.during("the split was predicted", "free some memory, then `pervade evaluate` the run")
 def evaluate(
     run: RunDirectory,
     loaded: Loaded,
@@ -59,6 +60,7 @@ def evaluate(
     return result
 
 
+@memory.during("the figures were computed", "free some memory, then `pervade evaluate` the run")
 def figures(run: RunDirectory, loaded: Loaded, rows: Rows, split: str) -> dict[str, Any]:
     """The results, from the predictions file."""
     path = run.predictions(loaded.name, split)

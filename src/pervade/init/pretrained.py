@@ -15,6 +15,7 @@ from typing import Any
 from torch.nn import Module
 
 from pervade.core import download, registry, spec
+from pervade.core.bounds import Deviation, Finite
 from pervade.core.errors import ConfigError, nearest
 from pervade.core.protocols import Domain, Initializer, Model, Started
 from pervade.core.registry import register
@@ -31,8 +32,8 @@ class Pretrained(Initializer):
     """Normalisation is the checkpoint's own, since its first layer has learnt from pixels normalised so."""
 
     source: str = ""  # a file or folder; empty: what was published for the model
-    mean: tuple[float, ...] = ()  # by channel, of pixels of 0-1; empty: what belongs to the checkpoint
-    deviation: tuple[float, ...] = ()
+    mean: tuple[Finite, ...] = ()  # by channel, of pixels of 0-1; empty: what belongs to the checkpoint
+    deviation: tuple[Deviation, ...] = ()
 
     def made_with(self) -> tuple[Model | None, Domain | None]:
         """The network and the domain (not fitted) that the source was made with, as far as it says so."""

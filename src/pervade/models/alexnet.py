@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field
 from torch import nn
 from torchvision.models.alexnet import AlexNet_Weights
 
+from pervade.core import bounds
 from pervade.core.protocols import Model
 from pervade.core.registry import register
 from pervade.nn.backbone import Backbone
@@ -22,7 +22,7 @@ from pervade.weights.published import Published, torchvision_weights
 @register("model")
 @dataclass(frozen=True)
 class AlexNet(Model):
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5  # before each of the two inner dense layers
+    dropout: bounds.Part = 0.5  # before each of the two inner dense layers
 
     def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
         """Raises ConfigError where the pictures are smaller than 63 pixels."""

@@ -11,6 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from pervade.core.bounds import Blocks, Filters, Heads, Part, Width
 from pervade.core.errors import ConfigError
 from pervade.core.protocols import Model
 from pervade.core.registry import register
@@ -31,24 +32,24 @@ from pervade.nn.spec_augment import SpecAugment
 )
 @dataclass(frozen=True)
 class Conformer(Model):
-    width: Annotated[int, Field(ge=16)] = 144
-    depth: Annotated[int, Field(ge=1)] = 4  # blocks
-    heads: Annotated[int, Field(ge=1)] = 4  # of attention; each has width / heads numbers
-    kernel: Annotated[int, Field(ge=3)] = 15  # frames that the convolution of a block sees; odd
+    width: Width = 144
+    depth: Blocks = 4  # blocks
+    heads: Heads = 4  # of attention; each has width / heads numbers
+    kernel: Annotated[int, Field(ge=3, le=511)] = 15  # frames that the convolution of a block sees; odd
     factor: Literal[1, 2, 4] = 4  # frames of the bands that become one
-    channels: Annotated[int, Field(ge=1)] = 32  # of the convolutions that make them one
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    bands: Annotated[int, Field(ge=8)] = 64  # of mel
-    window: Annotated[float, Field(gt=0)] = 0.025  # seconds that one frame of the bands looks at
-    hop: Annotated[float, Field(gt=0)] = 0.010  # seconds between two frames of the bands
+    channels: Filters = 32  # of the convolutions that make them one
+    dropout: Part = 0.1
+    bands: Annotated[int, Field(ge=8, le=256)] = 64  # of mel
+    window: Annotated[float, Field(ge=0.001, le=1)] = 0.025  # seconds that one frame of the bands looks at
+    hop: Annotated[float, Field(ge=0.001, le=1)] = 0.010  # seconds between two frames of the bands
     normalise: Normalisation = "bands"  # what is taken from a recording's bands: nothing, their mean, deviation too
     # SpecAugment (nn/spec_augment.py), in training alone:
-    time_masks: Annotated[int, Field(ge=0)] = 2  # stretches of time that are hidden
-    time_width: Annotated[float, Field(ge=0, lt=1)] = 0.1  # the longest of them, as a share of the recording
-    band_masks: Annotated[int, Field(ge=0)] = 2  # bands that are hidden
-    band_width: Annotated[float, Field(ge=0, lt=1)] = 0.2  # the widest of them, as a share of all
+    time_masks: Annotated[int, Field(ge=0, le=100)] = 2  # stretches of time that are hidden
+    time_width: Part = 0.1  # the longest of them, as a share of the recording
+    band_masks: Annotated[int, Field(ge=0, le=100)] = 2  # bands that are hidden
+    band_width: Part = 0.2  # the widest of them, as a share of all
     time_warp: Annotated[float, Field(ge=0, lt=0.5)] = 0.0  # how far the middle is moved, as a share of the recording
-    band_warp: Annotated[float, Field(ge=0, lt=1)] = 0.1  # by how much the axis of the bands is stretched at most
+    band_warp: Part = 0.1  # by how much the axis of the bands is stretched at most
 
     def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
         """Raises ConfigError where the input is no sound, or the heads do not share the width out evenly."""

@@ -11,13 +11,13 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field
 from torch import nn
 from torchvision.models import convnext as torchvision_convnext
 from torchvision.models.convnext import CNBlock, LayerNorm2d
 
+from pervade.core.bounds import Part
 from pervade.core.protocols import Model
 from pervade.core.registry import register
 from pervade.nn.backbone import Backbone
@@ -41,8 +41,8 @@ SIZES = {
 class ConvNeXt(Model):
     size: Literal["atto", "femto", "pico", "nano", "tiny", "small", "base"] = "tiny"
     patch: Literal["auto", 1, 2, 4] = "auto"  # pixels, side of the first convolution's squares
-    stochastic_depth: Annotated[float, Field(ge=0, lt=1)] = 0.0  # probability of leaving the last block out in training
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # before the head
+    stochastic_depth: Part = 0.0  # probability of leaving the last block out in training
+    dropout: Part = 0.0  # before the head
 
     def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
         """Raises ConfigError where the pictures are smaller than eight patches."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pervade.core.bounds import Blocks, Heads, Part, Width
 from pervade.core.errors import ConfigError
 from pervade.core.protocols import Model
 from pervade.core.registry import register
@@ -32,10 +32,10 @@ from pervade.nn.transformer import Cache, Transformer
 )
 @dataclass(frozen=True)
 class GPT(Model):
-    width: Annotated[int, Field(ge=16)] = 256
-    depth: Annotated[int, Field(ge=1)] = 6  # blocks
-    heads: Annotated[int, Field(ge=1)] = 4  # of attention; each has width / heads numbers
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    width: Width = 256
+    depth: Blocks = 6  # blocks
+    heads: Heads = 4  # of attention; each has width / heads numbers
+    dropout: Part = 0.0
 
     def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
         """Raises ConfigError where the input is no running text, or the heads do not share the width out evenly."""

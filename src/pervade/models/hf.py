@@ -14,12 +14,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
+from pervade.core import memory
+from pervade.core.bounds import Part
 from pervade.core.errors import CheckpointError, ConfigError, PervadeError, nearest
 from pervade.core.protocols import Model
 from pervade.core.registry import register
@@ -51,7 +52,7 @@ class HuggingFace(Model):
 
     name: str = ""  # of a repository on the Hub, or a folder
     config: dict[str, Any] = field(default_factory=dict)  # its config.json, read from there when the recipe is made
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # before the head
+    dropout: Part = 0.0  # before the head
     preprocessor: dict[str, Any] = field(default_factory=dict)  # of sound, its preprocessor_config.json, likewise
 
     def __post_init__(self) -> None:
@@ -146,6 +147,8 @@ class HuggingFace(Model):
         except PervadeError:
             raise
         except Exception as error:
+            if memory.ran_out(error):
+                raise
             first = str(error).strip().split("\n")[0]
             raise ConfigError(
                 f"hf:{self.name} cannot be built from its config.json by {by} ({type(error).__name__}: {first}); copy "
@@ -198,7 +201,8 @@ class HuggingFace(Model):
         )
         config.dtype = "float32"
         library = LIBRARIES[0 if self.writes else 1 if self.reads_text or self.hears else 2]
-        with torch.device("meta"):
+        free = memory.available()
+        with torch.device("meta"), memory.counted(f"hf:{self.name}", free, f"{free / 1e9:,.3g} GB are free"):
             return config, type(getattr(transformers, library).from_config(config))
 
     @property

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models import inception as torchvision_inception
 from torchvision.models.inception import BasicConv2d, InceptionA, InceptionB, InceptionC, InceptionD, InceptionE
 
+from pervade.core.bounds import Part
 from pervade.core.protocols import Model
 from pervade.core.registry import register
 from pervade.core.types import Output
@@ -31,7 +31,7 @@ TAP = "Mixed_6e"  # the block after which the auxiliary head looks
 @dataclass(frozen=True)
 class Inception(Model):
     auxiliary: bool = True  # the second head while training
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5  # before the head
+    dropout: Part = 0.5  # before the head
 
     def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
         """Raises ConfigError where the pictures are smaller than 75 pixels. It was made for 299."""

@@ -15,6 +15,7 @@ from pydantic import Field
 from torch import nn
 from torchvision.models import mobilenetv2, mobilenetv3
 
+from pervade.core import bounds
 from pervade.core.protocols import Model
 from pervade.core.registry import register
 from pervade.nn.backbone import Backbone
@@ -39,9 +40,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
 @dataclass(frozen=True)
 class MobileNet(Model):
     version: Literal["v1", "v2", "v3-small", "v3-large"] = "v1"
-    width: Annotated[float, Field(gt=0, le=4)] = 1.0  # times as many filters as in the paper
-    slope: Annotated[float, Field(ge=0, lt=1)] = 0.0  # v1: of LeakyReLU below zero; 0: ReLU
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # before the head
+    width: Annotated[float, Field(ge=0.05, le=4)] = 1.0  # times as many filters as in the paper
+    slope: bounds.Part = 0.0  # v1: of LeakyReLU below zero; 0: ReLU
+    dropout: bounds.Part = 0.0  # before the head
 
     def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
         body, features = _BODIES[self.version](self, inputs["shape"][0])

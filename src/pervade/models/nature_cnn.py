@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pervade.core.bounds import Filters, Units
 from pervade.core.protocols import Model
 from pervade.core.registry import register
 from pervade.models.perceptron import GAINS
@@ -23,8 +24,8 @@ LAYERS = ((8, 4), (4, 2), (3, 1))  # kernel, stride
 @register("model", variants={"nature-cnn-small": {"channels": (16, 32, 32), "units": 256}})
 @dataclass(frozen=True)
 class NatureCNN(Model):
-    channels: tuple[int, int, int] = (32, 64, 64)
-    units: int = 512
+    channels: tuple[Filters, Filters, Filters] = (32, 64, 64)
+    units: Units = 512
 
     def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
         require_size("nature-cnn", lambda side: _Body(inputs["shape"][0], side, side, self.channels, 1), inputs)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from pervade.core.bounds import Layers
 from pervade.core.errors import ConfigError
 from pervade.core.protocols import Model
 from pervade.core.registry import register
@@ -24,7 +25,7 @@ GAINS = {"logits": 0.01, "mean": 0.01}
 class Perceptron(Model):
     """Inputs of any shape are read as one row of numbers."""
 
-    units: tuple[int, ...] = (64, 64)
+    units: Layers = (64, 64)
     activation: Literal["tanh", "relu", "elu"] = "tanh"
     separate: bool = True  # a body for each output; False: one for all
 

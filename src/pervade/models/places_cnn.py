@@ -16,6 +16,7 @@ from typing import Annotated, Any
 from pydantic import Field
 from torch import Tensor, nn
 
+from pervade.core.bounds import Part
 from pervade.core.errors import ConfigError
 from pervade.core.protocols import Model
 from pervade.core.registry import register
@@ -28,8 +29,8 @@ PLACES = 4  # down and across
 @register("model")
 @dataclass(frozen=True)
 class PlacesCNN(Model):
-    width: Annotated[int, Field(ge=4)] = 16  # filters of the first convolution; each later one has twice as many
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2  # before the head
+    width: Annotated[int, Field(ge=4, le=1024)] = 16  # filters of the first convolution; each later one has twice those
+    dropout: Part = 0.2  # before the head
 
     def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
         """Raises ConfigError where the pictures are too small."""

@@ -28,7 +28,7 @@ class Policy(Model):
 
     network: Model | None = None
     normalise: bool = True  # numbers by what was seen of them so far; pictures are 0-1 as ever
-    deviation: Annotated[float, Field(gt=0)] = 1.0  # of continuous actions at first, in units of the policy
+    deviation: Annotated[float, Field(ge=1e-6, le=1e6)] = 1.0  # of continuous actions at first, in units of the policy
 
     def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
         pictures = len(inputs["shape"]) == 3

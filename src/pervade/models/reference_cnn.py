@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from pervade.core.bounds import Filters, Units
 from pervade.core.errors import ConfigError
 from pervade.core.protocols import Model
 from pervade.core.registry import register
@@ -24,8 +25,8 @@ SMALLEST = 8  # pixels: smaller pictures are used up before the last convolution
 @register("model")
 @dataclass(frozen=True)
 class ReferenceCNN(Model):
-    filters: tuple[int, int, int] = (32, 64, 128)
-    dense: int = 128
+    filters: tuple[Filters, Filters, Filters] = (32, 64, 128)
+    dense: Units = 128
 
     def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
         """Raises ConfigError where the pictures are too small."""

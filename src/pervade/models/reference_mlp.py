@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from pervade.core.bounds import Layers
 from pervade.core.protocols import Model
 from pervade.core.registry import register
 from pervade.nn.backbone import Backbone
@@ -18,7 +19,7 @@ from pervade.nn.backbone import Backbone
 @register("model")
 @dataclass(frozen=True)
 class ReferenceMLP(Model):
-    units: tuple[int, ...] = (1000, 500, 100)
+    units: Layers = (1000, 500, 100)
 
     def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
         return Backbone(inputs, outputs, _Body(self.units, inputs), self.units[-1])

@@ -16,6 +16,7 @@ from torch import nn
 from torchvision.models import resnet as torchvision_resnet
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
+from pervade.core.bounds import Part
 from pervade.core.protocols import Model
 from pervade.core.registry import register
 from pervade.nn.backbone import Backbone
@@ -29,12 +30,12 @@ BLOCKS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)
 class ResNet(Model):
     depth: Literal[10, 18, 34, 50] = 18  # 50 is of bottlenecks: 1x1, 3x3, 1x1
     # Filters of the first stage; later ones have 2, 4 and 8 times as many (in bottlenecks four times that).
-    width: Annotated[int, Field(ge=8, multiple_of=8)] = 64
+    width: Annotated[int, Field(ge=8, le=2048, multiple_of=8)] = 64
     stem: Literal["auto", "7x7", "3x3 stride 2", "3x3"] = "auto"
     # How a shortcut halves the picture: a 1x1 convolution that looks at every fourth pixel, or one behind the mean of
     # each four ("ResNet-D", He et al. 2018, arXiv:1812.01187).
     shortcut: Literal["strided", "pooled"] = "strided"
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # before the head
+    dropout: Part = 0.0  # before the head
 
     def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
         channels, side = inputs["shape"][0], min(inputs["shape"][1:])

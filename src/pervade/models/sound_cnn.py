@@ -18,6 +18,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pervade.core.bounds import Blocks, Part
 from pervade.core.errors import ConfigError
 from pervade.core.protocols import Model
 from pervade.core.registry import register
@@ -35,22 +36,22 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 @dataclass(frozen=True)
 class SoundCNN(Model):
     bands: Annotated[int, Field(ge=8, le=256)] = 40  # of the spectrogram
-    window: Annotated[float, Field(gt=0, le=1)] = 0.032  # seconds that one frame looks at
-    hop: Annotated[float, Field(gt=0, le=1)] = 0.0125  # seconds from frame to frame
-    low: Annotated[float, Field(ge=0)] = 60.0  # Hz, where the lowest band begins
-    high: Annotated[float, Field(gt=0)] | None = None  # Hz, where the highest ends; None: half the rate
+    window: Annotated[float, Field(ge=0.001, le=1)] = 0.032  # seconds that one frame looks at
+    hop: Annotated[float, Field(ge=0.001, le=1)] = 0.0125  # seconds from frame to frame
+    low: Annotated[float, Field(ge=0, le=96000)] = 60.0  # Hz, where the lowest band begins
+    high: Annotated[float, Field(ge=1, le=96000)] | None = None  # Hz, where the highest ends; None: half the rate
     normalise: Normalisation = "level"  # of each recording's spectrogram (nn/mel.py)
-    width: Annotated[int, Field(ge=8, multiple_of=8)] = (
+    width: Annotated[int, Field(ge=8, le=2048, multiple_of=8)] = (
         32  # filters of the first stage, twice as many in each later one
     )
     stages: Annotated[int, Field(ge=1, le=5)] = 3
-    depth: Annotated[int, Field(ge=1)] = 1  # residual blocks of a stage
-    features: Annotated[int, Field(ge=8)] = 256  # of a moment; the recording has twice as many
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2  # before the head
+    depth: Blocks = 1  # residual blocks of a stage
+    features: Annotated[int, Field(ge=8, le=8192)] = 256  # of a moment; the recording has twice as many
+    dropout: Part = 0.2  # before the head
     # Hidden in training: so many stretches of time, each up to this share of the frames, and likewise of bands.
-    time_masks: Annotated[int, Field(ge=0)] = 2
+    time_masks: Annotated[int, Field(ge=0, le=100)] = 2
     time_width: Share = 0.15
-    band_masks: Annotated[int, Field(ge=0)] = 2
+    band_masks: Annotated[int, Field(ge=0, le=100)] = 2
     band_width: Share = 0.15
     # Bent in training: how far the middle of time moves, and how much the band axis is stretched, as shares at most.
     time_warp: Annotated[float, Field(ge=0, le=0.2)] = 0.1

@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
-from pydantic import Field
 from torch import nn
 
+from pervade.core.bounds import Part
 from pervade.core.errors import ConfigError
 from pervade.core.protocols import Model
 from pervade.core.registry import register
@@ -26,7 +26,7 @@ class Timm(Model):
     rest: ClassVar[str] = "name"
 
     name: str = ""  # timm's name, with or without the tag of its weights: resnet50.a1_in1k
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # before the head
+    dropout: Part = 0.0  # before the head
 
     def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
         """Raises ConfigError where there is no such network, with the nearest names, or it does not fit."""

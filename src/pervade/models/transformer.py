@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field
 from torch import Tensor, nn
 
+from pervade.core.bounds import Blocks, Heads, Part, Width
 from pervade.core.errors import ConfigError
 from pervade.core.protocols import Model
 from pervade.core.registry import register
@@ -29,10 +29,10 @@ from pervade.nn.backbone import Backbone
 )
 @dataclass(frozen=True)
 class Transformer(Model):
-    width: Annotated[int, Field(ge=16)] = 256
-    depth: Annotated[int, Field(ge=1)] = 4  # blocks
-    heads: Annotated[int, Field(ge=1)] = 4  # of attention; each has width / heads numbers
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    width: Width = 256
+    depth: Blocks = 4  # blocks
+    heads: Heads = 4  # of attention; each has width / heads numbers
+    dropout: Part = 0.1
 
     def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
         """Raises ConfigError where the input is no text or the heads do not share the width out evenly."""

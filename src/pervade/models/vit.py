@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from torchvision.models import vision_transformer as torchvision_vit
 from torchvision.models.vision_transformer import Encoder
 
+from pervade.core.bounds import Part
 from pervade.core.protocols import Model
 from pervade.core.registry import register
 from pervade.nn.backbone import Backbone
@@ -34,7 +35,7 @@ class ViT(Model):
     size: Literal["tiny", "small", "base"] = "tiny"
     patch: Literal["auto", 2, 4, 8, 16, 32] = "auto"  # pixels, side of a patch
     blocks: Annotated[int, Field(ge=1, le=48)] = 12
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # inside the blocks and before the head
+    dropout: Part = 0.0  # inside the blocks and before the head
 
     def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
         body = _Body(self, inputs["shape"], self._patch(min(inputs["shape"][1:])))

@@ -24,17 +24,17 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from pervade.core.bounds import Nucleus, Seed, Temperature
+
 
 @dataclass(frozen=True)
 class SoundSampling:
     """How codes are drawn."""
 
-    temperature: Annotated[float, Field(ge=0, le=10)] = 0.8  # logits are divided by this; 0: always the likeliest
-    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0  # among the likeliest that together have this probability
-    length: Annotated[int, Field(ge=1)] | None = (
-        None  # samples at most; None: as many as the label's recordings mostly have
-    )
-    seed: Annotated[int, Field(ge=0)] = 0
+    temperature: Temperature = 0.8  # logits are divided by this; 0: always the likeliest
+    top_p: Nucleus = 1.0  # among the likeliest that together have this probability
+    length: Annotated[int, Field(ge=1, le=10**8)] | None = None  # samples at most; None: as the label's recordings
+    seed: Seed = 0
 
 
 class Queues:

@@ -14,16 +14,18 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from pervade.core.bounds import Count, Nucleus, Seed, Temperature
+
 
 @dataclass(frozen=True)
 class Sampling:
-    length: Annotated[int, Field(ge=1)] = 200  # tokens that are written at most
-    temperature: Annotated[float, Field(ge=0, le=10)] = 0.8  # logits are divided by this; 0: always the likeliest
-    top_k: Annotated[int, Field(ge=0)] = 0  # among the k likeliest alone; 0: among all
-    top_p: Annotated[float, Field(gt=0, le=1)] = 0.95  # among the likeliest that together have this probability
+    length: Annotated[int, Field(ge=1, le=10**6)] = 200  # tokens that are written at most
+    temperature: Temperature = 0.8  # logits are divided by this; 0: always the likeliest
+    top_k: Count = 0  # among the k likeliest alone; 0: among all
+    top_p: Nucleus = 0.95  # among the likeliest that together have this probability
     repetition_penalty: Annotated[float, Field(ge=1, le=10)] = 1.0  # of tokens that stand in the text already
     stop: tuple[str, ...] = ()  # texts at which it ends
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
 
 
 def choose(logits: Tensor, seen: Sequence[int], sampling: Sampling, random: torch.Generator) -> int:

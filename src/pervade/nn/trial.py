@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pervade.core import memory
 from pervade.core.errors import ConfigError
 
 # Sizes that are tried in order where pictures are too small; between the first that fits and the one before it the
@@ -61,6 +62,8 @@ def features(name: str, make: Callable[[int], nn.Module], inputs: Mapping[str, A
         with torch.no_grad():
             output = body.eval()(torch.zeros(1, *inputs["shape"]))
     except REFUSALS as error:
+        if memory.ran_out(error):
+            raise
         raise _too_small(name, make, inputs, f" ({str(error).strip().splitlines()[0]})" if str(error) else "") from None
     for module, training in modes:
         module.training = training

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pervade.core import files
+from pervade.core import files, memory
 from pervade.core.run import RunDirectory
 from pervade.report import card, page
 from pervade.report.record import read
 
 
+@memory.during("the report was written", "free some memory, then `pervade report` the run")
 def write(directory: RunDirectory) -> Path:
     """Writes both files and returns the report's path.
 

@@ -36,8 +36,8 @@ class AnswerSpan(Task):
     """The model returns "span" (n, t, 2): the scores of beginning and end. The batch holds "inside" (n, t), "target"
     (n, 2) and, in evaluation, "spans" (n, t, 2), "context" and "answers" (domains/questions.py)."""
 
-    longest: Annotated[int, Field(ge=1)] = 30  # tokens of an answer
-    candidates: Annotated[int, Field(ge=1)] = 20  # answers of a window that are compared with those of others
+    longest: Annotated[int, Field(ge=1, le=8192)] = 30  # tokens of an answer
+    candidates: Annotated[int, Field(ge=1, le=1000)] = 20  # answers of a window that are compared with those of others
 
     def examine(self, rows: Rows) -> None:
         if "answers" not in rows:

@@ -49,7 +49,7 @@ class Contrast(Task):
     # triplet: of squared distances (0-4); arcface: an angle in radians. None: 0.2 and 0.5
     margin: Annotated[float, Field(ge=0.0, le=1.5)] | None = None
     scale: Annotated[float, Field(gt=0.0, le=256.0)] = 32.0  # of arcface's cosines; 64 for millions of pictures
-    pictures: Annotated[int, Field(ge=2)] = 4  # K, of each person in a batch
+    pictures: Annotated[int, Field(ge=2, le=1024)] = 4  # K, of each person in a batch
     # Directions in which pictures of one person differ count less: the embedding is whitened by the covariance within
     # people (WCCN; Hatch, Kajarekar & Stolcke 2006), to each variance this share of their mean being added. It is
     # worked into the head whenever the model is judged or saved; the loss does not see it. None: not whitened

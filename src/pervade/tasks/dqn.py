@@ -39,7 +39,7 @@ EVALUATION_EPSILON = 0.05  # of episodes that are drawn from the policy, as in M
 class DQN(Agent):
     double: bool = True
     dueling: bool = False
-    target_every: Annotated[int, Field(ge=1)] = 200  # optimiser steps between two copies of the network
+    target_every: Annotated[int, Field(ge=1, le=10**9)] = 200  # optimiser steps between two copies of the network
     target_rate: Annotated[float, Field(gt=0, le=1)] = 1.0  # how far it goes towards the network each time; 1: a copy
 
     def outputs(self, domain: Domain) -> dict[str, int]:

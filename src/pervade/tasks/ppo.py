@@ -12,15 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import Module
 
+from pervade.core.bounds import Positive, Weight
 from pervade.core.protocols import Context, Domain
 from pervade.core.registry import register
 from pervade.core.types import Batch, Output, Parts
@@ -31,10 +31,10 @@ from pervade.nn import actions
 @register("task")
 @dataclass(frozen=True)
 class PPO(Agent):
-    clip: Annotated[float, Field(gt=0)] = 0.2  # ε
-    value_clip: Annotated[float, Field(gt=0)] | None = None  # how far a value may move from what it was; None: any
-    value_weight: Annotated[float, Field(ge=0)] = 0.5  # c_v
-    entropy_weight: Annotated[float, Field(ge=0)] = 0.0  # c_e: more explores longer
+    clip: Positive = 0.2  # ε
+    value_clip: Positive | None = None  # how far a value may move from what it was; None: any
+    value_weight: Weight = 0.5  # c_v
+    entropy_weight: Weight = 0.0  # c_e: more explores longer
 
     def outputs(self, domain: Domain) -> dict[str, int]:
         space = space_of(domain)

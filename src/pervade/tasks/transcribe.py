@@ -20,6 +20,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import Module
 
+from pervade.core.bounds import Finite, Weight
 from pervade.core.errors import DataError
 from pervade.core.protocols import Context, Domain, Task
 from pervade.core.registry import register
@@ -49,10 +50,8 @@ class Transcribe(Task):
     and "length" (n,). The domain gives `alphabet`, what each piece spells, and `words`, the n-grams' SHA-256."""
 
     beam: Annotated[int, Field(ge=0, le=1000)] = 0  # spellings that a search keeps; 0: the likeliest path
-    language_weight: Annotated[float, Field(ge=0)] | None = (
-        None  # of the n-grams; None: settled on the validation split
-    )
-    word_bonus: float = 0.0  # for every word that a search writes; settled with the weight
+    language_weight: Weight | None = None  # of the n-grams; None: settled on the validation split
+    word_bonus: Finite = 0.0  # for every word that a search writes; settled with the weight
 
     def examine(self, rows: Rows) -> None:
         if "text" not in rows:

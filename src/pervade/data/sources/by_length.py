@@ -26,7 +26,7 @@ class ByLength(SourceSpec):
     batches; which rows of one length stand together, and the order of the batches, is drawn anew.
     """
 
-    units: Annotated[int, Field(ge=1)] | None = None
+    units: Annotated[int, Field(ge=1, le=10**9)] | None = None
 
     def open(self, opening: Opening) -> Source:
         domain, rows = opening.context.domain, opening.rows

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from typing import Annotated, Any, cast
 
 import numpy as np
-import psutil
 import torch
 from pydantic import Field
 
+from pervade.core import memory as free
 from pervade.core import seed as seeds
 from pervade.core.errors import ConfigError
 from pervade.core.protocols import Opening, Source, SourceSpec
@@ -38,17 +38,17 @@ SMALLEST = 1e-6  # priority, so that nothing is forgotten for good
 class Replay(SourceSpec):
     """Task and domain are those of an agent (tasks/dqn.py, domains/environment.py)."""
 
-    size: Annotated[int, Field(ge=10)] = 100_000  # moments that are remembered
-    begin: Annotated[int, Field(ge=1)] = 1_000  # steps by chance before the first lesson
-    steps: Annotated[int, Field(ge=1)] = 1_000  # of all environments together, in one pass
-    every: Annotated[int, Field(ge=1)] = 4  # steps, of all environments together, between two lessons
-    lessons: Annotated[int, Field(ge=1)] = 1  # optimiser steps that follow one another
-    ahead: Annotated[int, Field(ge=1)] = 1  # steps whose rewards are summed before a value is asked
+    size: Annotated[int, Field(ge=10, le=10**9)] = 100_000  # moments that are remembered
+    begin: Annotated[int, Field(ge=1, le=10**9)] = 1_000  # steps by chance before the first lesson
+    steps: Annotated[int, Field(ge=1, le=10**9)] = 1_000  # of all environments together, in one pass
+    every: Annotated[int, Field(ge=1, le=10**6)] = 4  # steps, of all environments together, between two lessons
+    lessons: Annotated[int, Field(ge=1, le=10**6)] = 1  # optimiser steps that follow one another
+    ahead: Annotated[int, Field(ge=1, le=1000)] = 1  # steps whose rewards are summed before a value is asked
     discount: Annotated[float, Field(ge=0, le=1)] = 0.99  # what a reward is worth a step later
     first_epsilon: Annotated[float, Field(ge=0, le=1)] = 1.0  # share of actions by chance, at first
     last_epsilon: Annotated[float, Field(ge=0, le=1)] = 0.04  # and in the end
     explore: Annotated[float, Field(gt=0, le=1)] = 0.16  # share of the training in which it falls from one to the other
-    priority: Annotated[float, Field(ge=0)] = 0.0  # power of the surprise; 0: each moment as likely as any
+    priority: Annotated[float, Field(ge=0, le=10)] = 0.0  # power of the surprise; 0: each moment as likely as any
     weight: Annotated[float, Field(ge=0, le=1)] = 0.4  # power of importance weights at first; it rises to 1
 
     def __post_init__(self) -> None:
@@ -73,7 +73,7 @@ class Replay(SourceSpec):
     def remarks(self, opening: Opening) -> list[str]:
         """The size of the memory. Raises ResourceError where it does not fit, ConfigError where it is too small."""
         layout = self.layout(opening.context.domain, len(opening.rows))
-        layout.require_memory(psutil.virtual_memory().available)
+        layout.require_memory(free.available())
         return [f"memory: {self.size:,} moments, {memory.size(layout.bytes)} when full (-o source.size)"]
 
     def steps_per_pass(self, environments: int) -> int:

@@ -24,6 +24,7 @@ from pydantic import Field
 from torch import Tensor
 
 from pervade.core import seed as seeds
+from pervade.core.bounds import Positive
 from pervade.core.errors import ConfigError
 from pervade.core.protocols import Opening, Source, SourceSpec
 from pervade.core.registry import register
@@ -41,12 +42,12 @@ WARM_UP = 256  # steps by chance, whose observations normalisation begins with
 class Rollouts(SourceSpec):
     """Task and domain are those of an agent (tasks/ppo.py, domains/environment.py)."""
 
-    steps: Annotated[int, Field(ge=2)] = 128  # in each environment between two lessons
-    epochs: Annotated[int, Field(ge=1)] = 10  # how often what was lived through is learnt from
+    steps: Annotated[int, Field(ge=2, le=10**6)] = 128  # in each environment between two lessons
+    epochs: Annotated[int, Field(ge=1, le=1000)] = 10  # how often what was lived through is learnt from
     discount: Annotated[float, Field(ge=0, le=1)] = 0.99  # γ: what a reward is worth a step later
     trace: Annotated[float, Field(ge=0, le=1)] = 0.95  # λ: 1 trusts what happened, 0 the value function
     scale_rewards: bool = True  # divided by the deviation of discounted returns so far (Engstrom et al. 2020)
-    stop_at: Annotated[float, Field(gt=0)] | None = None  # KL from the policy that acted, at which a pass ends early
+    stop_at: Positive | None = None  # KL from the policy that acted, at which a pass ends early
 
     def open(self, opening: Opening) -> Source:
         if opening.world > 1:

@@ -30,7 +30,7 @@ NEAR = 0.8  # of the frames that a recording has by rule of thumb: what needs mo
 class Utterances(SourceSpec):
     """`seconds` is the budget of a batch, padding included; None: the batch size times the mean length of a row."""
 
-    seconds: Annotated[float, Field(gt=0)] | None = None
+    seconds: Annotated[float, Field(ge=0.1, le=86400)] | None = None
 
     def open(self, opening: Opening) -> Source:
         """Raises DataError where nothing is left."""

@@ -10,6 +10,7 @@ import torch
 from pydantic import Field
 from torch.nn import Parameter
 
+from pervade.core.bounds import LearningRate, Part, WeightDecay
 from pervade.core.protocols import Optimizer
 from pervade.core.registry import register
 
@@ -19,11 +20,11 @@ from pervade.core.registry import register
 class Adam(Optimizer):
     elementwise: ClassVar[bool] = True  # each weight for itself, whatever tensor it is in
 
-    lr: Annotated[float, Field(gt=0)] = 1e-3
-    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    epsilon: Annotated[float, Field(gt=0)] = 1e-8
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0  # added to the gradient (L2); AdamW is the decoupled kind
+    lr: LearningRate = 1e-3
+    beta1: Part = 0.9
+    beta2: Part = 0.999
+    epsilon: Annotated[float, Field(ge=1e-30, le=1)] = 1e-8
+    weight_decay: WeightDecay = 0.0  # added to the gradient (L2); AdamW is the decoupled kind
 
     def build(self, parameters: Iterable[Parameter] | Iterable[dict[str, Any]]) -> torch.optim.Optimizer:
         # One fused pass over memory: on a processor Adam is bound by it.

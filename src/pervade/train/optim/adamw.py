@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
-from pydantic import Field
 from torch.nn import Parameter
 
+from pervade.core.bounds import LearningRate, Part, WeightDecay
 from pervade.core.protocols import Optimizer
 from pervade.core.registry import register
 
@@ -19,10 +19,10 @@ from pervade.core.registry import register
 class AdamW(Optimizer):
     elementwise: ClassVar[bool] = True  # each weight for itself, whatever tensor it is in
 
-    lr: Annotated[float, Field(gt=0)] = 1e-3
-    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01  # taken off the weights directly, apart from the gradient
+    lr: LearningRate = 1e-3
+    beta1: Part = 0.9
+    beta2: Part = 0.999
+    weight_decay: WeightDecay = 0.01  # taken off the weights directly, apart from the gradient
 
     def build(self, parameters: Iterable[Parameter] | Iterable[dict[str, Any]]) -> torch.optim.Optimizer:
         # One fused pass over memory: on a processor Adam is bound by it.

@@ -10,14 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn import Parameter
 from torch.optim.adamw import adamw
 
+from pervade.core.bounds import LearningRate, Part, WeightDecay
 from pervade.core.protocols import Optimizer
 from pervade.core.registry import register
 
@@ -28,11 +28,11 @@ A, B, C, STEPS = 3.4445, -4.7750, 2.0315, 5
 @register("optimizer")
 @dataclass(frozen=True)
 class Muon(Optimizer):
-    lr: Annotated[float, Field(gt=0)] = 2e-3
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.95  # of the matrices
-    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9  # of the rest
-    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.95
-    weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    lr: LearningRate = 2e-3
+    momentum: Part = 0.95  # of the matrices
+    beta1: Part = 0.9  # of the rest
+    beta2: Part = 0.95
+    weight_decay: WeightDecay = 0.1
 
     def build(self, parameters: Iterable[Parameter] | Iterable[dict[str, Any]]) -> torch.optim.Optimizer:
         fixed = {"momentum": self.momentum, "beta1": self.beta1, "beta2": self.beta2}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
-from pydantic import Field
 from torch.nn import Parameter
 
+from pervade.core.bounds import LearningRate, Part, WeightDecay
 from pervade.core.protocols import Optimizer
 from pervade.core.registry import register
 
@@ -19,10 +19,10 @@ from pervade.core.registry import register
 class SGD(Optimizer):
     elementwise: ClassVar[bool] = True  # each weight for itself, whatever tensor it is in
 
-    lr: Annotated[float, Field(gt=0)] = 0.05
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    lr: LearningRate = 0.05
+    momentum: Part = 0.0
     nesterov: bool = False
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0  # added to the gradient (L2)
+    weight_decay: WeightDecay = 0.0  # added to the gradient (L2)
 
     def build(self, parameters: Iterable[Parameter] | Iterable[dict[str, Any]]) -> torch.optim.Optimizer:
         return torch.optim.SGD(

@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn import Module, Parameter
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from pervade.core.bounds import Part
 from pervade.core.errors import ConfigError
 from pervade.core.protocols import ParameterGroup, Tuning
 from pervade.core.registry import register
@@ -26,9 +27,9 @@ from pervade.nn import backbone
 @register("tuning")
 @dataclass(frozen=True)
 class Lora(Tuning):
-    rank: Annotated[int, Field(ge=1)] = 8
-    alpha: Annotated[int, Field(ge=1)] = 16  # the adapters' output is scaled by alpha / rank
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # of the adapters' input
+    rank: Annotated[int, Field(ge=1, le=4096)] = 8
+    alpha: Annotated[int, Field(ge=1, le=65536)] = 16  # the adapters' output is scaled by alpha / rank
+    dropout: Part = 0.0  # of the adapters' input
     alone: bool = False  # whether they are saved alone where the weights beside them were published, which are then
     # needed whenever the model is used; off: a checkpoint holds everything
 

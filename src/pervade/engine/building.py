@@ -1,0 +1,56 @@
+"""From a spec to a network, once it is known that there is room for it.
+
+A file may ask for anything: ten million layers, or a million numbers wide. So a network is first built without memory,
+on torch's meta device, its weights counted meanwhile (core/memory.py), and only then in earnest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch.nn import Module
+
+from pervade.core import memory, registry
+from pervade.core.errors import ResourceError
+from pervade.core.protocols import Model
+from pervade.nn.own import Own
+
+FILE = 4  # times the bytes of a file: half precision and tied weights may be twice as large in memory, each
+SPARE = 1 << 24  # bytes beyond that: tables of positions and the like, which no file holds
+
+
+def require_room(model: Model, inputs: Mapping[str, Any], outputs: Mapping[str, int], held: int | None = None) -> None:
+    """Raises ResourceError where the network takes more memory than is free, or, where `held` says how many bytes of
+    weights a file holds for it, far more than these."""
+    if isinstance(model, Own):  # the user's own function, which is called once
+        return
+    free, kind = memory.available(), registry.name_of(type(model)) or type(model).__name__
+    most, reason = free, f"{free / 1e9:,.3g} GB are free; take a smaller model, or free some memory"
+    if held is not None and FILE * held + SPARE < free:
+        most = FILE * held + SPARE
+        reason = f"the file that holds them has {held:,} bytes; they do not belong together: use another checkpoint"
+    rest = getattr(model, "name", "")  # of one that a library has
+    counted = (f"{kind}:{rest}" if rest else kind, most, reason)
+    try:
+        with memory.counted(*counted), torch.device("meta"):
+            model.build(inputs, outputs)
+    except ResourceError:
+        raise
+    except Exception as error:
+        if memory.ran_out(error):
+            raise
+        # A constructor that looks at its numbers cannot do without memory. What it takes is counted all the same, and
+        # what else it was at fault with is so again.
+        with memory.counted(*counted):
+            model.build(inputs, outputs)
+
+
+@memory.during("the network was built", "take a smaller --model, or free some memory")
+def build(model: Model, inputs: Mapping[str, Any], outputs: Mapping[str, int], held: int | None = None) -> Module:
+    """The network; torch's random state is what it would be without the count. Raises as `require_room`."""
+    random = torch.get_rng_state()
+    require_room(model, inputs, outputs, held)
+    torch.set_rng_state(random)
+    return model.build(inputs, outputs)
