@@ -7,7 +7,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import IO, Any, Protocol, cast
+
+from pervade.core.terminal import Steady, tell, visible
 
 PLAIN_EVERY = 10.0  # seconds between plain lines
 
@@ -33,7 +35,7 @@ class Plain:
     """Lines on standard error, one in ten seconds at most for each bar."""
 
     def say(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)  # noqa: T201
+        tell(text)
 
     @contextmanager
     def bar(self, title: str) -> Iterator[Callable[..., None]]:
@@ -57,23 +59,24 @@ class Rich:
     def __init__(self) -> None:
         from rich.console import Console
 
-        self.console = Console(stderr=True, highlight=False)
+        self.console = Console(file=cast(IO[str], Steady(sys.stderr)), highlight=False, markup=False, emoji=False)
 
     def say(self, text: str) -> None:
-        self.console.print(text, markup=False, soft_wrap=True)
+        self.console.print(visible(text), soft_wrap=True)
 
     @contextmanager
     def bar(self, title: str) -> Iterator[Callable[..., None]]:
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TaskProgressColumn(),
             TextColumn("{task.fields[left]}"),
+            TextColumn("{task.fields[figures]}", markup=False),
         )
-        with Progress(*columns, TextColumn("{task.fields[figures]}"), console=self.console, transient=True) as progress:
-            job = progress.add_task(title, total=None, left="", figures="")
+        with Progress(*columns, console=self.console, transient=True) as progress:
+            job = progress.add_task(visible(title), total=None, left="", figures="")
             clock = Clock()
 
             def update(done: float, total: float, **figures: Any) -> None:
@@ -138,4 +141,4 @@ def screen() -> Screen:
     """The one that fits where standard error goes. Of several processes (torchrun) the first alone speaks."""
     if os.environ.get("RANK", "0") != "0":
         return Silent()
-    return Rich() if sys.stderr.isatty() else Plain()
+    return Rich() if sys.stderr is not None and sys.stderr.isatty() else Plain()

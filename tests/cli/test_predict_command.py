@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from pervade import api
+from pervade.cli.predict import _Table
 from pervade.engine.predict import read_columns
 
 
@@ -47,6 +48,46 @@ def test_csv(pervade, run: Path, photos: Path, tmp_path: Path) -> None:
     assert rows[0]["rank"] == "1"
     assert 0.5 <= float(rows[0]["probability"]) <= 1
     assert rows[1]["error"] == "the file is empty (0 bytes)"
+
+
+def test_names_neither_steer_the_terminal_nor_forge_an_answer(pervade, run: Path, photos: Path, tmp_path: Path) -> None:
+    name = "a\x1b[2J\nother.png\tcat 99%.png"
+    (tmp_path / name).write_bytes((photos / "cat" / "0.png").read_bytes())
+    (tmp_path / "bad\x1b[2J\u202e.png").write_bytes(b"")
+    outcome = pervade("predict", run, tmp_path / name, tmp_path / "bad\x1b[2J\u202e.png")
+    (line,) = outcome.out.splitlines()
+    assert line.split("\t")[0] == rf"{tmp_path}/a\x1b[2J\nother.png\tcat 99%.png"
+    assert "\x1b" not in outcome.err
+    assert "\u202e" not in outcome.err
+    (line,) = pervade("predict", run, tmp_path / name, "--json").out.splitlines()
+    assert "\x1b" not in line
+    assert json.loads(line)["input"] == str(tmp_path / name)
+    (complaint,) = pervade("train", "no\x1b[2J\nrun").complaints
+    assert r"no\x1b[2J\nrun" in complaint
+
+
+def test_no_cell_of_a_table_is_a_formula() -> None:
+    texts = [
+        '=HYPERLINK("http://x")',
+        "+1+1",
+        "-1-cmd",
+        "@SUM(A1)",
+        "\t=1",
+        "＝1",
+        "plain",
+        "猫\r\nnext",
+        "-",
+        "a\x1b[2J",
+    ]
+    numbers = ["-1", "+3.5", "-1e-05", "-inf"]
+    table = _Table()
+    lines = [line for text in (*texts, *numbers) for line in table.lines({"input": text, "value": -0.5})]
+    rows = list(csv.reader(io.StringIO("\n".join(lines), newline="")))[1:]
+    assert [row[0] for row in rows] == [
+        *('\'=HYPERLINK("http://x")', "'+1+1", "'-1-cmd", "'@SUM(A1)", "'\t=1", "'＝1", "plain", "猫\nnext", "'-"),
+        *(r"a\x1b[2J", *numbers),
+    ]
+    assert {row[1] for row in rows} == {"-0.5"}
 
 
 def test_wrong_use(pervade, run: Path, photos: Path) -> None:

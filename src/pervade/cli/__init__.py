@@ -11,6 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from pervade.core.errors import ConfigError, PervadeError
+from pervade.core.terminal import echo, leave, open_streams, tell
 
 app = typer.Typer(
     name="pervade",
@@ -26,7 +27,7 @@ def _version(asked: bool) -> None:
     if asked:
         from pervade import __version__
 
-        typer.echo(__version__)
+        echo(__version__)
         raise typer.Exit
 
 
@@ -63,6 +64,7 @@ NET = "this is a fault of Pervade itself"  # begins the line about an error that
 
 def main() -> None:
     """Runs the command line. Errors that a person can mend are one line and an exit status, never a traceback."""
+    open_streams()
     _register()
     try:
         status = app(prog_name="pervade", standalone_mode=False)
@@ -82,6 +84,8 @@ def main() -> None:
             where = f" {error.filename}" if error.filename else ""
             _fail([f"cannot write or read{where}: {error.strerror}; free some space or mend its permissions"], 2)
         _fail([_unforeseen(error)], 1)
+    finally:
+        leave()
     if status == 130:  # what newer versions of typer make of Ctrl-C
         _fail(["stopped"], 130)
     # A number where a verb ended early on purpose (typer.Exit), else what the verb returned: nothing.
@@ -100,7 +104,8 @@ def _unforeseen(error: BaseException) -> str:
             file.write(details)
         place = f"the details lie in {name}"
     except OSError as fault:
-        typer.echo(details, err=True)
+        for line in details.splitlines():
+            tell(line)
         place = f"the details stand above, since no file could be made ({fault.strerror})"
     said = f"{type(error).__name__}: {' '.join(str(error).split())}"
     return f"{NET} ({said[:200]}); {place}. What was saved before is as it was. Report it with these details"
@@ -108,5 +113,5 @@ def _unforeseen(error: BaseException) -> str:
 
 def _fail(lines: Sequence[str], status: int) -> NoReturn:
     for line in lines:
-        typer.echo("pervade: " + line.replace("\n", "\\n"), err=True)
+        tell(f"pervade: {line}")
     sys.exit(status)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from pervade.cli.options import RunsOption
+from pervade.core.terminal import echo, json_text, tell
 
 MOST_SINGLE = 15  # figures of single classes that a terminal is filled with
 MOST_SETTINGS = 12
@@ -37,8 +38,6 @@ def compare(
     runs: RunsOption = Path("runs"),
 ) -> None:
     """Compare models on the same rows: is one better, by how much, how sure is that? Writes a page to look at."""
-    import json
-
     from pervade import api
     from pervade.report import compare as page
 
@@ -56,37 +55,40 @@ def compare(
     if as_json:
         if out is not None:
             page.write(found, out)
-        typer.echo(json.dumps(found.as_dict(), ensure_ascii=False, indent=1))
+        echo(json_text(found.as_dict(), indent=1), keep="\n")
         return
     written = page.write(found, out or Path("compare.html"))  # first: whoever reads our lines may go away
     _show(found)
-    typer.echo(f"\npage    {written}")
+    echo()
+    echo(f"page    {written}")
 
 
 def _ways(found: Any, as_json: bool) -> None:
     """Runs of several seeds: ways of training."""
-    import json
-
     from pervade.report import wording
 
     if as_json:
-        typer.echo(json.dumps([each.as_dict() for each in found], ensure_ascii=False, indent=1))
+        echo(json_text([each.as_dict() for each in found], indent=1), keep="\n")
         return
     for each in found:
         counts = [len(side) for side in (each.figures[0].first, each.figures[0].second)]
-        typer.echo(f"\n{each.second} ({counts[1]} seeds) against {each.first} ({counts[0]} seeds), split {each.split}")
+        echo()
+        echo(f"{each.second} ({counts[1]} seeds) against {each.first} ({counts[0]} seeds), split {each.split}")
         width = max(len(figure.name) for figure in each.figures) + 2
-        typer.echo(f"\n{'':{width}}{'interquartile means':>24}  {'difference':>10}  {'95% interval':22}  better in")
+        echo()
+        echo(f"{'':{width}}{'interquartile means':>24}  {'difference':>10}  {'95% interval':22}  better in")
         for figure in each.figures:
             values = " and ".join(wording.value(figure.name, middle) for middle in figure.middle)
             apart = wording.value(figure.name, figure.difference["value"])
             better = "" if figure.better is None else wording.percent(figure.better["value"])
             better += "" if figure.better is None else f" ({_ends(figure.better, wording.percent)})"
             between = _ends(figure.difference, lambda end, name=figure.name: wording.value(name, end))
-            typer.echo(f"{figure.name:{width}}{values:>24}  {apart:>10}  {between:22}  {better}")
+            echo(f"{figure.name:{width}}{values:>24}  {apart:>10}  {between:22}  {better}")
     if min(min(len(f.first), len(f.second)) for each in found for f in each.figures) < 3:
-        typer.echo("\nfewer than three seeds: how sure that is cannot be told")
-    typer.echo("\nbetter in: the chance that one training of the second does better than one of the first")
+        echo()
+        echo("fewer than three seeds: how sure that is cannot be told")
+    echo()
+    echo("better in: the chance that one training of the second does better than one of the first")
 
 
 def _ends(figure: dict[str, Any], written: Any) -> str:
@@ -96,19 +98,21 @@ def _ends(figure: dict[str, Any], written: Any) -> str:
 def _show(comparison: Any) -> None:
     from pervade.report import compare_words
 
-    typer.echo(f"\non {compare_words.counted(comparison)}")
+    echo()
+    echo(f"on {compare_words.counted(comparison)}")
     for text in comparison.rows:
-        typer.echo(f"not all rows are the same: {text}", err=True)
+        tell(f"not all rows are the same: {text}")
     for index in range(1, len(comparison.sides)):
-        typer.echo(compare_words.sentence(comparison, index))
+        echo(compare_words.sentence(comparison, index))
     for side, found in zip(comparison.sides[1:], comparison.differences, strict=True):
         _table(comparison.sides[0].name, side.name, found)
     shown = list(comparison.settings.items())[:MOST_SETTINGS]
-    typer.echo("\nset differently" if shown else "\nset differently: nothing, the recipes are the same")
+    echo()
+    echo("set differently" if shown else "set differently: nothing, the recipes are the same")
     for path, values in shown:
-        typer.echo(f"  {path:24}{'  |  '.join(str(value) for value in values)}")
+        echo(f"  {path:24}{'  |  '.join(str(value) for value in values)}")
     if len(comparison.settings) > len(shown):
-        typer.echo(f"  and {len(comparison.settings) - len(shown)} more, on the page")
+        echo(f"  and {len(comparison.settings) - len(shown)} more, on the page")
 
 
 def _table(first: str, second: str, found: dict[str, Any]) -> None:
@@ -119,7 +123,8 @@ def _table(first: str, second: str, found: dict[str, Any]) -> None:
     widths = [max(len(each), 9) for each in (first[:24], second[:24])]
     head = f"{first[:24]:>{widths[0]}}  {second[:24]:>{widths[1]}}"
     wide = max(24, *(len(name) + 2 for name in found if name not in hidden))
-    typer.echo(f"\n{'':{wide}}{head}  {'difference':>12}  {'95% interval':20}  p")
+    echo()
+    echo(f"{'':{wide}}{head}  {'difference':>12}  {'95% interval':20}  p")
     for name, each in found.items():
         if name in hidden:
             continue
@@ -128,6 +133,6 @@ def _table(first: str, second: str, found: dict[str, Any]) -> None:
         difference = compare_words.amount(name, each.difference, signed=True).removesuffix(" points")
         interval = compare_words.interval(name, each.low, each.high)
         p = compare_words.probability(each.adjusted).removeprefix("p ").removeprefix("= ")
-        typer.echo(f"{name:{wide}}{pair}  {difference:>12}  {interval:20}  {p}")
+        echo(f"{name:{wide}}{pair}  {difference:>12}  {interval:20}  {p}")
     if hidden:
-        typer.echo(f"and {len(hidden)} figures of single classes, on the page")
+        echo(f"and {len(hidden)} figures of single classes, on the page")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pervade.cli.options import RunsOption
+from pervade.core.terminal import echo, tell
 
 
 def add_to(app: typer.Typer) -> None:
@@ -24,12 +25,13 @@ def demo(
     from pervade.recipes import image
 
     data = digits.write(runs / ".demo-data")
-    typer.echo(f"1,797 handwritten digits, 8 x 8 pixels, are in {data}", err=True)
+    tell(f"1,797 handwritten digits, 8 x 8 pixels, are in {data}")
     with stoppable():
         run = api.fit(data, recipe=image.demo(), name=name, runs=runs, wish="demo")
         finish(run)
     sample = sorted(data.glob("*/*.png"))[:: 1797 // 5][:5]
-    typer.echo("\nfive of them, predicted:")
+    echo()
+    echo("five of them, predicted:")
     for row in run.predict(sample, top=2):
         shown = "  ".join(f"{each['label']} {each['probability']:.1%}" for each in row["top"])
-        typer.echo(f"  {Path(row['input']).relative_to(data)}  {shown}")
+        echo(f"  {Path(row['input']).relative_to(data)}  {shown}")

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import typer
 
+from pervade.core.terminal import echo, tell
+
 
 def add_to(app: typer.Typer) -> None:
     app.command()(doctor)
@@ -45,9 +47,9 @@ def doctor() -> None:
     if free < 2:
         problems.append(f"only {free:.1f} GB are free here; a run needs about 1 GB, and so does the cache")
     for name, text in lines:
-        typer.echo(f"{name:18}{text}")
+        echo(f"{name:18}{text}")
     for problem in problems:
-        typer.echo(f"problem: {problem}", err=True)
+        tell(f"problem: {problem}")
     if problems:
         raise typer.Exit(1)
-    typer.echo("ready")
+    echo("ready")

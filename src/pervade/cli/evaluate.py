@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pervade.cli.options import CheckpointOption, DeviceOption, RunArgument, RunsOption, TrustOption
+from pervade.core.terminal import echo, json_text
 
 
 def add_to(app: typer.Typer) -> None:
@@ -25,13 +26,11 @@ def evaluate(
     trust_remote_code: TrustOption = False,
 ) -> None:
     """Measure a run's model on a split: every figure with its 95% interval, beside the baseline."""
-    import json
-
     from pervade import api
     from pervade.cli.outcome import show
 
     result = api.load(run, runs).evaluate(checkpoint, split, device)
     if as_json:
-        typer.echo(json.dumps(result, ensure_ascii=False, indent=1))
+        echo(json_text(result, indent=1), keep="\n")
     else:
         show(result, all_figures)

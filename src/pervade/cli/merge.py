@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from pervade.cli.options import CheckpointOption, RunArgument, RunsOption, TrustOption
+from pervade.core.terminal import echo
 
 
 def add_to(app: typer.Typer) -> None:
@@ -23,4 +24,4 @@ def merge(
     weights, and is used by --checkpoint merged."""
     from pervade import api
 
-    typer.echo(api.load(run, runs).merge(checkpoint))
+    echo(api.load(run, runs).merge(checkpoint))

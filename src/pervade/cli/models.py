@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from pervade.core.terminal import echo
+
 
 def add_to(app: typer.Typer) -> None:
     app.command()(models)
@@ -26,8 +28,8 @@ def models() -> None:
         else:
             text, settings = registry.name_of(cls) or "", fields
         shown = " ".join(f"{key}={value}" for key, value in settings.items())
-        typer.echo(f"{name + ':NAME' if rest else name:20}{text}{f' ({shown})' if shown else ''}")
-    typer.echo(
+        echo(f"{name + ':NAME' if rest else name:20}{text}{f' ({shown})' if shown else ''}")
+    echo(
         "Without --init: with published weights where there are any and they can be had, else from random ones. "
         "Without --model too: resnet18, or else a small resnet.\n"
         "Any field in brackets is set with -o model.FIELD=VALUE."

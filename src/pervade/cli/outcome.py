@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import typer
+from pervade.core.terminal import echo, tell
 
 WIDTHS = (24, 8, 18, 8, 8)  # letters of the columns, at least: name, value, interval, n, baseline
 MOST_SINGLE = 15  # figures of single classes that a terminal is filled with: five classes
@@ -22,7 +22,7 @@ def stoppable() -> Iterator[None]:
     try:
         yield
     except Stopped as stop:
-        typer.echo(f"stopped and saved; go on with: pervade resume {stop.path}", err=True)
+        tell(f"stopped and saved; go on with: pervade resume {stop.path}")
         sys.exit(128 + stop.number)
 
 
@@ -39,7 +39,10 @@ def finish(run: Any) -> None:
         report = run.report()  # first: whoever reads our lines may go away in the middle
     show(result)
     model = run.path / "members" / next(iter(result["members"])) if "members" in result else run.path
-    typer.echo(f"\nrun     {run.path}\nreport  {report}\ntry     pervade predict {model} {run.recipe().domain.given}")
+    echo()
+    echo(f"run     {run.path}")
+    echo(f"report  {report}")
+    echo(f"try     pervade predict {model} {run.recipe().domain.given}")
 
 
 def show(result: dict[str, Any], all_figures: bool = False) -> None:
@@ -53,16 +56,17 @@ def show(result: dict[str, Any], all_figures: bool = False) -> None:
     if "members" in result:
         seeds = result["kind"] == "seeds"
         what = f"mean of {len(result['members'])} seeds" if seeds else f"{len(result['members'])} folds together"
-    typer.echo(f"\n{what} on the {result['split']} split, n = {result['n']:,}")
-    if sentence := _sentence(result):
-        typer.echo(sentence)
+    echo()
+    echo(f"{what} on the {result['split']} split, n = {result['n']:,}")
+    for sentence in _sentences(result):
+        echo(sentence)
     single = [name for name in metrics if "[" in name]
     hidden = single if len(single) > MOST_SINGLE and not all_figures else []
-    typer.echo()
+    echo()
     shown = {name: each for name, each in metrics.items() if name not in hidden}
     _table([_row(name, each, baseline.get(name)) for name, each in shown.items()])
     if hidden:
-        typer.echo(f"and {len(hidden)} figures of single classes: in the report, or `pervade evaluate RUN --all`")
+        echo(f"and {len(hidden)} figures of single classes: in the report, or `pervade evaluate RUN --all`")
     if "members" in result:
         _show_members(result, most=1 if hidden or not all_figures else len(metrics))
 
@@ -80,28 +84,30 @@ def _table(rows: list[tuple[str, ...]]) -> None:
     name, value, interval, number, beside = (max(least, own) for least, own in zip(WIDTHS, needed, strict=True))
     for row in [("", "value", "95% interval", "n", "baseline", "method"), *rows]:
         figures = f"{row[1]:>{value}}  {row[2]:{interval}}{row[3]:>{number}}  {row[4]:>{beside}}"
-        typer.echo(f"{row[0]:{name}}{figures}  {row[5]}")
+        echo(f"{row[0]:{name}}{figures}  {row[5]}")
 
 
 def _show_members(result: dict[str, Any], most: int) -> None:
     """Every member's own figure, and how they spread; of the first `most` figures."""
     for name, each in list(result["metrics"].items())[:most]:
         spread = "" if each["mean"] is None else f"mean {_number(each['mean'])}, deviation {_number(each['deviation'])}"
-        typer.echo(f"\n{name}{' ':{max(24 - len(name), 1)}}{spread}")
+        echo()
+        echo(f"{name}{' ':{max(24 - len(name), 1)}}{spread}")
         for member, own in each["members"].items():
             interval = f"{_number(own['low'])} to {_number(own['high'])}" if own["low"] is not None else "none"
-            typer.echo(f"  {member:22}{_number(own['value']):>8}  {interval:18}{own['n']:>8,}  its own rows")
+            echo(f"  {member:22}{_number(own['value']):>8}  {interval:18}{own['n']:>8,}  its own rows")
 
 
-def _sentence(result: dict[str, Any]) -> str:
-    """The headline with its interval, beside the baseline; empty where no figure is defined."""
+def _sentences(result: dict[str, Any]) -> list[str]:
+    """The headline with its interval, beside the baseline, and what was never answered; none where no figure is
+    defined."""
     from pervade.metrics.baseline import beats_baseline, falls_behind, headline, never_answered
     from pervade.progress import spaced
     from pervade.report import wording
 
     name = headline(result)
     if name is None:
-        return ""
+        return []
     own, baseline = result["metrics"][name], result["details"].get("baseline") or {}
     is_accuracy = name == "accuracy"
     text = f"{'right on' if is_accuracy else spaced(name)} {wording.value(name, own['value'])}"
@@ -109,17 +115,17 @@ def _sentence(result: dict[str, Any]) -> str:
         text += f" ({wording.value(name, own['low'])} to {wording.value(name, own['high'])})"
     silent = result["details"].get("unwritten")
     never = wording.join([wording.quoted(label) for label in never_answered(result)], most=5)
-    never = f"\nnever answered, though among these rows: {never}" if never else ""
-    never += f"\nof {silent:,} of {result['n']:,} nothing was written" if silent else ""
+    more = [f"never answered, though among these rows: {never}"] if never else []
+    more += [f"of {silent:,} of {result['n']:,} nothing was written"] if silent else []
     other = (baseline.get("metrics") or {}).get(name)
     if other is None or other["value"] is None:
-        return text + never
+        return [text, *more]
     text += f", {baseline['name']} would {'be on' if is_accuracy else 'reach'} {wording.value(name, other['value'])}"
     guessing = is_accuracy and "differences" not in baseline
     unproven = f": NOT shown to be better than {'guessing' if guessing else 'that'}"
     if falls_behind(result):
         unproven = ": WORSE than that"
-    return text + ("" if beats_baseline(result) in (True, None) else unproven) + never
+    return [text + ("" if beats_baseline(result) in (True, None) else unproven), *more]
 
 
 def _number(value: float | None) -> str:

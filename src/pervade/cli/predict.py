@@ -12,6 +12,9 @@ from typing import Annotated, Any
 import typer
 
 from pervade.cli.options import CheckpointOption, DeviceOption, RunsOption, TrustOption
+from pervade.core.terminal import echo, json_text, tell, visible
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # what a cell of a spreadsheet's begins with
 
 
 def add_to(app: typer.Typer) -> None:
@@ -92,7 +95,7 @@ def predict(
         if out is None or not inputs:
             raise ConfigError(f"{run} reads texts aloud: give them, and the folder for the wav files with -o FOLDER")
         for row in api.speak(run, inputs, out, seed or 0, vocoder=vocoder, speaker=speaker):
-            typer.echo(json.dumps(row, ensure_ascii=False) if as_json else f"{row['input']}\t{row['file']}")
+            echo(json_text(row)) if as_json else echo(row["input"], row["file"])
         return
     if vocoder is not None or speaker is not None:
         raise ConfigError("--vocoder and --speaker are for published models that read aloud, hf:OWNER/NAME")
@@ -104,9 +107,9 @@ def predict(
         if inputs:
             raise ConfigError("give seeds behind the run's name, or --episodes (with --seed), --video and --drawn")
         for row in loaded.play(episodes or 1, seed or 0, drawn, video, checkpoint, device):
-            typer.echo(json.dumps(row) if as_json else f"seed {row.pop('seed')}\t{_text(row)}")
+            echo(json_text(row)) if as_json else echo(f"seed {row.pop('seed')}", _text(row))
         if video is not None:
-            typer.echo(f"film    {video}", err=True)
+            tell(f"film    {video}")
         return
     if loaded.makes_sounds:
         if out is None or not inputs:
@@ -114,14 +117,14 @@ def predict(
             what = "recordings to say again" if heard else "labels (LABEL or LABEL/SPEAKER)"
             raise ConfigError(f"this model makes sounds: name {what}, and the folder for the wav files with -o FOLDER")
         sampling["out"] = out
-        typer.echo("sounds are made sample by sample, which takes seconds each", err=True)
+        tell("sounds are made sample by sample, which takes seconds each")
     elif out is not None:
         raise ConfigError("-o is for models that make sounds; what others say is printed (--json, --csv)")
     if not inputs:
         _converse(loaded, checkpoint, device, sampling)
         return
     if (unfinished := loaded.unfinished(checkpoint)) is not None:
-        typer.echo(unfinished, err=True)
+        tell(unfinished)
     answered = 0
     table = _Table()
     embedded: list[dict[str, Any]] = []
@@ -130,19 +133,21 @@ def predict(
         if "embedding" in row and len(embedded) < 3:
             embedded.append(row)
         if as_json:
-            typer.echo(json.dumps(row, ensure_ascii=False))
+            echo(json_text(row))
         elif as_csv:
             for line in table.lines(row):
-                typer.echo(line)
+                echo(line, keep="\n\t")
         elif "error" in row:
-            typer.echo(f"left out: {row['input']!r}: {row['error']}", err=True)
+            tell(f"left out: {row['input']!r}: {row['error']}")
+        elif "text" in row:  # its lines behind the first stand in, so that none can be taken for another answer
+            echo(visible(row["input"]), _text(row).replace("\n", "\n\t"), keep="\n\t")
         else:
-            typer.echo(f"{row['input']}\t{_text(row)}")
+            echo(row["input"], _text(row))
     if len(embedded) == 2 and not as_json and not as_csv:
-        typer.echo(_compared(embedded[0], embedded[1], loaded.threshold(checkpoint)))
+        echo(_compared(embedded[0], embedded[1], loaded.threshold(checkpoint)))
     if not answered:
         for line in table.end():
-            typer.echo(line)
+            echo(line, keep="\n\t")
         raise typer.Exit(2)
 
 
@@ -159,7 +164,7 @@ def _converse(run: Any, checkpoint: str | None, device: str, sampling: dict[str,
     if run.takes_turns:
         _take_turns(write)
         return
-    typer.echo("write, and the model goes on; end with Ctrl-D", err=True)
+    tell("write, and the model goes on; end with Ctrl-D")
     text = ""
     while True:
         try:
@@ -167,15 +172,15 @@ def _converse(run: Any, checkpoint: str | None, device: str, sampling: dict[str,
         except EOFError:
             return
         for piece in write(text):
-            typer.echo(piece, nl=False)
+            echo(piece, end="", keep="\n\t")
             text += piece
-        typer.echo()
+        echo()
         text += "\n"
 
 
 def _take_turns(write: Any) -> None:
     """Question and answer, each a message of one conversation, until the end of input."""
-    typer.echo("ask, and the model answers; what is oldest it forgets in time; end with Ctrl-D", err=True)
+    tell("ask, and the model answers; what is oldest it forgets in time; end with Ctrl-D")
     messages: list[dict[str, str]] = []
     while True:
         try:
@@ -187,9 +192,9 @@ def _take_turns(write: Any) -> None:
         messages.append({"role": "user", "content": said})
         answer = ""
         for piece in write(messages):
-            typer.echo(piece, nl=False)
+            echo(piece, end="", keep="\n\t")
             answer += piece
-        typer.echo()
+        echo()
         # One that says nothing is no turn, and the next question stands alone.
         messages = [*messages, {"role": "assistant", "content": answer}] if answer.strip() else messages[:-1]
 
@@ -271,11 +276,29 @@ def _cell(value: Any) -> Any:
     return "" if value is None else repr(value) if isinstance(value, float) else _plain(value)
 
 
+def _harmless(cell: Any) -> Any:
+    """Text that a spreadsheet would take for a formula begins with an apostrophe (OWASP, CSV injection); what is a
+    number stays one. Nothing in it steers a terminal."""
+    if not isinstance(cell, str):
+        return cell
+    text = visible(cell.replace("\r\n", "\n"), keep="\n\t")
+    return f"'{text}" if cell.startswith(FORMULA) and not _is_number(cell) else text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _plain(value: Any) -> Any:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else value
 
 
 def _line(fields: list[Any]) -> str:
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerow(fields)  # by which it knows what to put between quotes
+    # By the line's end it knows what to put between quotes.
+    csv.writer(buffer, lineterminator="\n").writerow(map(_harmless, fields))
     return buffer.getvalue().removesuffix("\n")

@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from pervade.cli.options import RunArgument, RunsOption
+from pervade.core.terminal import echo
 
 
 def add_to(app: typer.Typer) -> None:
@@ -17,4 +18,4 @@ def report(run: RunArgument, runs: RunsOption = Path("runs")) -> None:
     """Write report.html and MODEL_CARD.md from what lies in the run."""
     from pervade import api
 
-    typer.echo(api.load(run, runs).report())
+    echo(api.load(run, runs).report())

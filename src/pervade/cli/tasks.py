@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from pervade.core.terminal import echo
+
 
 def add_to(app: typer.Typer) -> None:
     app.command()(tasks)
@@ -14,4 +16,4 @@ def tasks() -> None:
     from pervade import recipes
 
     for name, (_, description) in recipes.tasks().items():
-        typer.echo(f"{name:34}{description}")
+        echo(f"{name:34}{description}")

@@ -10,7 +10,6 @@ import hashlib
 import http.client
 import os
 import socket
-import sys
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -20,17 +19,14 @@ from contextvars import ContextVar
 from pathlib import Path
 
 from pervade.core.errors import CheckpointError
+from pervade.core.terminal import tell
 
 PATIENCE = 20.0  # seconds without a byte after which a server counts as gone
 PIECE = 1 << 20  # bytes read at once
 TRUE = ("1", "on", "yes", "true")
 
 
-def _to_stderr(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
-
-
-_say: ContextVar[Callable[[str], None]] = ContextVar("say", default=_to_stderr)
+_say: ContextVar[Callable[[str], None]] = ContextVar("say", default=tell)
 
 
 def announce(text: str) -> None:

@@ -26,6 +26,7 @@ import numpy as np
 
 from pervade.core import files
 from pervade.core.errors import CheckpointError, ConfigError, DataError, ResourceError
+from pervade.core.terminal import visible
 from pervade.data import embedded
 
 VERSION = 2  # of the layout below
@@ -293,4 +294,4 @@ def locked(key: str, wait: bool = True) -> Iterator[bool]:
 @functools.cache
 def warn(text: str) -> None:
     """Once in a process; where nobody set up logging, on standard error."""
-    logging.getLogger(__name__).warning(text)
+    logging.getLogger(__name__).warning(visible(text))

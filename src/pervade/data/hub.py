@@ -167,7 +167,7 @@ def _library(address: Address) -> Any:
     import datasets
     import huggingface_hub.constants
 
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         datasets.disable_progress_bars()
     if address.local:
         return datasets
