@@ -31,7 +31,7 @@ from pervade.core.run import RunDirectory
 from pervade.core.types import Rows
 from pervade.data import folds
 from pervade.domains.environment import Environment
-from pervade.engine import checkpoint, predict, ranks
+from pervade.engine import checkpoint, origin, predict, ranks
 from pervade.evaluate.evaluation import PLAIN, against, evaluate
 from pervade.metrics.baseline import OVER_SEEDS
 from pervade.metrics.estimate import estimate
@@ -123,8 +123,12 @@ def go(run: RunDirectory, recipe: Recipe | None, options: Options) -> dict[str, 
     given, recipe = recipe, recipe or checkpoint.read_recipe(run.recipe)
     ranks.start(runtime.pick_device(recipe.device))
     with workflow.alone(run), stopping_at_once(run.path):
+        for line in origin.check(run, recipe) if (run.path / "members").exists() else ():
+            options.screen.say(line)
         rows = _rows(run, recipe, read_plan(run), options)
         asked = read_plan(run)  # which groups there are is known once the data are read
+        if ranks.rank() == 0:
+            origin.write(run, recipe)
         names = asked.names(recipe)
         for number, name in enumerate(names):
             member = run.member(name)
@@ -226,6 +230,7 @@ def again(run: RunDirectory, recipe: Recipe | None, options: Options) -> dict[st
     given, recipe = recipe, recipe or checkpoint.read_recipe(run.recipe)
     asked = read_plan(run)
     with workflow.alone(run):
+        origin.check(run, recipe)
         rows = _rows(run, recipe, asked, options)
         for number, name in enumerate(asked.names(recipe)):
             options.screen.say(name)

@@ -29,7 +29,7 @@ from pervade.core.errors import ConfigError, DataError, ResourceError, TrainingE
 from pervade.core.protocols import Recipe
 from pervade.core.run import RunDirectory
 from pervade.core.types import Json, Rows
-from pervade.engine import checkpoint, ranks
+from pervade.engine import checkpoint, origin, ranks
 from pervade.evaluate.evaluation import evaluate
 from pervade.progress import Silent, spaced
 from pervade.time_limit import REPORTING, TimeLimit
@@ -98,6 +98,7 @@ def begin(run: RunDirectory, asked: Plan, recipe: Recipe, task: str | None) -> N
     search_space.check(space, recipe)
     about = {"kind": "trials", "time_limit": asked.time_limit, "trials": asked.trials}
     ranges = {path: each.as_json() for path, each in space.items()}
+    origin.write(run, recipe)
     files.write_json(run.members, {**about, "space": ranges, "base": spec.encode(recipe)})
 
 
@@ -303,13 +304,20 @@ def _figures(member: RunDirectory) -> dict[float, float]:
 
 def go(run: RunDirectory, recipe: Recipe | None, options: Options) -> dict[str, Any]:
     """Carries the search on to its end; returns the winner's results. Raises Stopped after a signal, once saved."""
-    ranks.start(runtime.pick_device((recipe or checkpoint.read_recipe(run.recipe)).device))
+    recipe = recipe or checkpoint.read_recipe(run.recipe)
+    ranks.start(runtime.pick_device(recipe.device))
     with workflow.alone(run), stopping_at_once(run.path):
         search = Search(run, options)
+        if search.winner is None:
+            for line in origin.check(run, recipe):
+                options.screen.say(line)
+            search.base = replace(search.base, **{name: getattr(recipe, name) for name in origin.FREE})
         if ranks.rank() == 0 and not run.data.exists():
             workflow.read_data(run, search.base, options)
         ranks.wait()
         rows = workflow.load_rows(run, search.base.domain, options.screen)
+        if ranks.rank() == 0 and search.winner is None:
+            origin.write(run, search.base)
         search.higher = _higher_is_better(search.base, rows)
         if search.winner is None:
             _say(search)
@@ -348,6 +356,7 @@ def _finish(search: Search, rows: Rows) -> dict[str, Any]:
             for file in member.checkpoint(chosen).iterdir():
                 shutil.copyfile(file, folder / file.name)
         own = checkpoint.read_recipe(member.recipe)
+        run.origin.unlink(missing_ok=True)  # from here on the recipe is the winner's
         checkpoint.write_recipe(run.recipe, replace(own, time_limit=search.base.time_limit))
         checkpoint.write_domain(run.preprocess, checkpoint.read_domain(member.preprocess))
         overview.keep(run, overview.kept(member))

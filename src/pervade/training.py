@@ -27,7 +27,7 @@ from pervade.core.protocols import Context, Domain, Opening, Recipe
 from pervade.core.run import RunDirectory
 from pervade.core.types import Rows
 from pervade.engine import base as bases
-from pervade.engine import building, checkpoint, features, predict, ranks
+from pervade.engine import building, checkpoint, features, origin, predict, ranks
 from pervade.engine.base import Base
 from pervade.engine.fit import Learner, Moment
 from pervade.nn.backbone import Backbone
@@ -213,6 +213,8 @@ class Training:
             self.limit.known = known
         self.plan.setup += time.monotonic() - (self.began if self.options.began is None else self.options.began)
         self.began = time.monotonic() - self.plan.elapsed
+        if ranks.rank() == 0:
+            origin.write(self.run, self.recipe)
         try:
             with self._signals(), self.options.screen.bar("training") as bar:
                 for moment in self.learner.fit(self.source, self.plan.passes):

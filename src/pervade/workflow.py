@@ -27,7 +27,7 @@ from pervade.core.run import RunDirectory
 from pervade.core.types import LeftOut, Rows
 from pervade.data import embedded, environments, hub
 from pervade.data import split as splits
-from pervade.engine import checkpoint, predict, ranks
+from pervade.engine import checkpoint, origin, predict, ranks
 from pervade.progress import Screen, Silent
 from pervade.train import find_lr
 from pervade.training import Options, Training
@@ -60,11 +60,14 @@ def train(
     and split already (a member's, by its parent). Raises Stopped after a signal, once saved.
     """
     options = options or Options()
-    recipe = recipe or checkpoint.read_recipe(run.recipe)
+    given, recipe = recipe, recipe or checkpoint.read_recipe(run.recipe)
     device = ranks.start(runtime.pick_device(recipe.device))
     if ranks.rank() != 0:
         options = replace(options, screen=Silent(), tensorboard=False)
     with alone(run):
+        files.settle(run.state)
+        begun = run.state.exists()
+        changed = origin.check(run, recipe) if begun and given is None else []
         if rows is None:
             if ranks.rank() == 0 and not run.data.exists():
                 read_data(run, recipe, options)
@@ -79,6 +82,8 @@ def train(
         if ranks.rank() == 0:
             overview.keep(run, remarks)
         recipe = _with_found_rate(run, recipe, domain, rows, device, options)
+        for line in changed if given is None or not begun else origin.check(run, recipe):
+            options.screen.say(line)
         Training(run, recipe, domain, rows, device, options).go()
         if recipe.then is not None:
             _continue(run, recipe, recipe.then, domain, rows, options)

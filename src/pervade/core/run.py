@@ -46,6 +46,11 @@ class RunDirectory:
         return self.path / "preprocess.json"
 
     @property
+    def origin(self) -> Path:
+        """By what it is trained (engine/origin.py)."""
+        return self.path / "origin.json"
+
+    @property
     def init(self) -> Path:
         return self.path / "init.json"
 

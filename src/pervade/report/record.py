@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from pervade.core import files, plain_yaml
 from pervade.core.errors import CheckpointError
 from pervade.core.run import RunDirectory
+from pervade.engine import origin
 from pervade.metrics import baseline
 
 T = TypeVar("T")
@@ -281,9 +282,15 @@ def read(run: RunDirectory) -> Record:
         if stored:
             results.append(Result.of(meter, checkpoint, stored))
     settled = {name: json(run.checkpoint(name) / "decision.json") for name in checkpoints}
+    recipe = plain_yaml.read(run.recipe)
+    damaged += [
+        f"recipe.yaml was changed after training had begun: {path} was {was!r} and is {now!r}"
+        for path, was, now in origin.differences(json(run.origin).get("recipe", recipe), recipe)
+        if path not in origin.FREE
+    ]
     return Record(
         run,
-        recipe=plain_yaml.read(run.recipe),
+        recipe=recipe,
         about=json(run.environment),
         data=json(run.data),
         plan=lenient(run.plan, {}),
