@@ -219,8 +219,8 @@ class Run:
 
     def threshold(self, checkpoint: str | None = None) -> float | None:
         """The cosine from which two embeddings are taken for one person, as settled on the validation split."""
-        folder = self.directory.checkpoint(self.directory.require_checkpoint(checkpoint))
-        threshold: float | None = files.read_json(folder / "decision.json").get("threshold")
+        name = self.directory.require_checkpoint(checkpoint)
+        threshold: float | None = self.directory.of_checkpoint(name, "decision.json").get("threshold")
         return threshold
 
     def embed(self, inputs: Any, checkpoint: str | None = None, device: str = "auto") -> np.ndarray:
@@ -277,7 +277,7 @@ class Run:
             return f"whether this run is finished cannot be told: {error}"
         if plan.get("finished", "last" in self.directory.checkpoints()):
             return None
-        passes = files.read_json(self.directory.checkpoint(name) / "architecture.json").get("passes", "?")
+        passes = self.directory.of_checkpoint(name, "architecture.json").get("passes", "?")
         which = "its best so far" if name == "best" else f"its checkpoint {name!r}"
         return f"this run is unfinished: {which}, after pass {passes}; go on with: pervade resume {self.path}"
 
@@ -401,13 +401,17 @@ def fit(
         with download.announcing(options.screen.say):
             _work(directory, None if spec.readable(chosen) else chosen, options)
     except Exception as error:
-        # A run that failed before its network had its first weights, or for which memory does not suffice, holds
-        # nothing worth keeping, and would only take the name. (What was decoded is in the cache; runs with members keep
-        # theirs.)
-        alone = together is None and search is None
-        begun = directory.init.exists() and (directory.state.exists() or not isinstance(error, ResourceError))
-        if ranks.rank() == 0 and not (begun if alone else directory.data.exists()):
+        # A run that failed before its network had its first weights, or for which memory or disk did not suffice before
+        # anything was learnt, holds nothing worth keeping, and would only take the name. (What was decoded is in the
+        # cache; runs with members keep theirs.)
+        short = isinstance(error, ResourceError)
+        begun = directory.data.exists() if together or search else directory.init.exists() and not short
+        keep = begun or directory.holds_work
+        if ranks.rank() == 0 and not keep:
             _remove(directory)
+        if short:
+            left = directory.standing() if keep else "nothing was learnt yet, and the run was removed; then train again"
+            raise ResourceError(f"{error}; {left}") from error
         raise
     return Run(directory, options.screen, None if spec.readable(chosen) else chosen)
 
@@ -464,7 +468,8 @@ def resume(
     directory = runs_module.find(run, Path(runs))
     options = _since(options)
     recipe = recipe or _given(directory, model)
-    _work(directory, recipe, options)
+    with workflow.telling(directory):
+        _work(directory, recipe, options)
     return Run(directory, options.screen, recipe)
 
 

@@ -132,7 +132,8 @@ def go(run: RunDirectory, recipe: Recipe | None, options: Options) -> dict[str, 
         names = asked.names(recipe)
         for number, name in enumerate(names):
             member = run.member(name)
-            if result_path(member) is not None:
+            # Figures alone do not say that it is finished: somebody may have measured it on the way.
+            if result_path(member) is not None and member.plan().get("finished"):
                 continue
             own_rows = _member_rows(rows, recipe, asked, number)
             told = f": {overview.held_out(own_rows, recipe.domain)}" if asked.kind == "folds" else ""

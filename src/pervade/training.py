@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import math
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ import torch
 from torch.nn import Module
 
 from pervade import overview
-from pervade.core import files, memory, runtime, seed, spec
+from pervade.core import files, memory, runtime, seed, signals, spec
 from pervade.core.errors import ConfigError, nearest
 from pervade.core.protocols import Context, Domain, Opening, Recipe
 from pervade.core.run import RunDirectory
@@ -47,31 +46,23 @@ class Stopped(Exception):
 
 @contextmanager
 def stopping_at_once(path: Path) -> Iterator[None]:
-    """Inside, Ctrl-C and SIGTERM raise Stopped wherever the process is: for what is made anew when the run in `path` is
-    resumed (an evaluation). A second one does what it did before. Where a member of the run was stopped, Stopped says
-    the run, which is what is to be resumed."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    asked = signal.SIGINT
+    """Inside, Ctrl-C, SIGTERM and SIGHUP raise Stopped wherever the process is: for what is made anew when the run in
+    `path` is resumed (an evaluation). A second one does what it did before. Where a member of the run was stopped,
+    Stopped says the run, which is what is to be resumed."""
+    asked: int = signal.SIGINT
 
-    def ask(number: int, frame: Any) -> None:
+    def ask(number: int) -> None:
         nonlocal asked
-        asked = signal.Signals(number)
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        asked = number
         raise KeyboardInterrupt  # no `except Exception` on the way takes it for a fault
 
-    before = {each: signal.signal(each, ask) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        with signals.answered(ask, again=ranks.world() == 1):
+            yield
     except KeyboardInterrupt:
         raise Stopped(asked, path) from None
     except Stopped as stop:
         raise Stopped(stop.number, path) from None
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
 
 
 @dataclass(frozen=True)
@@ -409,22 +400,16 @@ class Training:
     def _signals(self) -> Iterator[None]:
         """Ctrl-C and SIGTERM ask for a stop after the step, or the batch of a validation, under way; a second one ends
         at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
 
-        def ask(number: int, frame: Any) -> None:
+        def ask(number: int) -> None:
             self.signal = number
             self.learner.request_stop()
-            for each in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(each, before[each])
 
-        before = {each: signal.signal(each, ask) for each in (signal.SIGINT, signal.SIGTERM)}
         try:
-            yield
-        finally:
-            for each, handler in before.items():
-                signal.signal(each, handler)
+            with signals.answered(ask, again=ranks.world() == 1):
+                yield
+        except signals.WorkerStopped:  # what it knew cannot be saved any more; what was saved before still can be used
+            raise Stopped(self.signal or signal.SIGTERM, self.run.path) from None
 
 
 def build(
@@ -512,8 +497,9 @@ class _Log:
     def write(self, entry: dict[str, Any]) -> None:
         if self.file is None:
             return
-        self.file.write(json.dumps(entry) + "\n")
-        self.file.flush()
+        with files.writing(self.run.log):
+            self.file.write(json.dumps(entry) + "\n")
+            self.file.flush()
         if self.writer is not None:
             for name, value in entry.items():
                 if isinstance(value, float):
@@ -522,4 +508,5 @@ class _Log:
     def close(self) -> None:
         for each in (self.file, self.writer):
             if each is not None:
-                each.close()
+                with files.writing(self.run.log):
+                    each.close()

@@ -21,7 +21,7 @@ import torch
 
 from pervade import overview
 from pervade.core import environment, files, memory, runtime, spec
-from pervade.core.errors import DataError
+from pervade.core.errors import BusyError, DataError, ResourceError
 from pervade.core.protocols import Domain, Recipe
 from pervade.core.run import RunDirectory
 from pervade.core.types import LeftOut, Rows
@@ -97,6 +97,17 @@ def alone(run: RunDirectory) -> Iterator[None]:
             yield
     else:
         yield
+
+
+@contextmanager
+def telling(run: RunDirectory) -> Iterator[None]:
+    """Inside, a message that memory or disk ran out ends with what the run holds, and how to go on."""
+    try:
+        yield
+    except BusyError:
+        raise
+    except ResourceError as error:
+        raise ResourceError(f"{error}; {run.standing()}") from error
 
 
 def _continue(run: RunDirectory, recipe: Recipe, then: Recipe, domain: Domain, rows: Rows, options: Options) -> None:

@@ -33,7 +33,11 @@ def test_text_and_page(pervade, made: None) -> None:
     assert "seed" in said
     assert "7  |  8" in said
     assert said.endswith("page    compare.html\n")
-    assert "<h1>“b” is better than “a”.</h1>" in Path("compare.html").read_text()
+    page = Path("compare.html").read_text()
+    assert "<h1>“b” is better than “a”.</h1>" in page
+    for name in ("compare-2.html", "compare-3.html"):  # what is there is never written over
+        assert pervade("compare", "a", "b").out.endswith(f"page    {name}\n")
+        assert Path(name).read_text() == page
 
 
 def test_other_ways_round(pervade, made: None, tmp_path: Path) -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import resource
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
 import torch
 
 from pervade import api
+from pervade.core import files
 from pervade.core.errors import ResourceError
 from pervade.core.run import RunDirectory
 from pervade.engine.checkpoint import load_checkpoint, save_checkpoint
@@ -73,7 +76,10 @@ def assert_nothing_lost(run: Path, before: dict[str, torch.Tensor]) -> None:
 
 def test_save_beyond_a_quota(run: Path) -> None:
     before = safetensors.torch.load_file(run / "checkpoints" / "best" / "model.safetensors")
-    with file_limit(4 * KILOBYTE), pytest.raises(ResourceError, match=r"File too large.*nothing saved before was lost"):
+    with (
+        file_limit(4 * KILOBYTE),
+        pytest.raises(ResourceError, match=r"best: .*File too large.*; what was there before"),
+    ):
         save_again(run)
     assert_nothing_lost(run, before)
 
@@ -83,7 +89,7 @@ def test_save_on_a_full_disk(leave: int, run: Path, disk: Path) -> None:
     moved = shutil.copytree(run, disk / "pets")
     before = safetensors.torch.load_file(run / "checkpoints" / "best" / "model.safetensors")
     filler = fill(disk, leave * KILOBYTE)
-    with pytest.raises(ResourceError, match=r"No space left on device.*nothing saved before was lost"):
+    with pytest.raises(ResourceError, match=r"best: .*No space left on device.*; what was there before"):
         save_again(moved)
     assert_nothing_lost(moved, before)
     filler.unlink()
@@ -103,6 +109,56 @@ def test_train_on_a_full_disk_and_go_on(leave: int, pervade, photos: Path, disk:
         outcome = pervade("train", photos, *SMALL, "--runs", disk / "runs", "--name", "one")
     assert outcome.status == 0, outcome.err
     assert json.loads((disk / "runs" / "one" / "checkpoints" / "last" / "architecture.json").read_text())["passes"] == 1
+
+
+@pytest.mark.parametrize("place", ["state", "log.jsonl", "predictions", "results", "report.html"])
+def test_wherever_it_fills_up_what_was_learnt_stays(
+    place: str, pervade, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the first checkpoint on nothing is removed, the message says what there is, and the run can go on."""
+    run = Path("runs/one")
+    original, opened = files._sync, Path.open
+
+    def full(path: Path) -> None:
+        if place != "log.jsonl" and any(f"one/{each}" in str(path) for each in (f".{place}.", f"{place}/.")):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        original(path)
+
+    def full_log(self: Path, *arguments: Any, **settings: Any) -> Any:
+        file = opened(self, *arguments, **settings)
+        return Full(file) if place == self.name == "log.jsonl" and arguments == ("a",) else file
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "_sync", full)
+        patch.setattr(Path, "open", full_log)
+        outcome = pervade("train", photos, *SMALL, "--name", "one")
+    outcome.refuses("cannot write runs/one", place, "No space left on device; ", "then: pervade resume runs/one")
+    assert "runs/one holds checkpoint 'best' (pass 1) and " in outcome.err
+    load_checkpoint(RunDirectory(run), "best")
+    assert not list(run.rglob(".*.tmp"))
+    assert pervade("resume", run).status == 0
+    assert json.loads((run / "checkpoints" / "last" / "architecture.json").read_text())["passes"] == 1
+
+
+class Full:
+    """A file on a disk that fills up once something was logged."""
+
+    def __init__(self, file: Any) -> None:
+        self.file, self.lines = file, 0
+
+    def write(self, text: str) -> None:
+        self.lines += 1
+        if '"event": "pass"' in text:
+            self.file.write(text[: len(text) // 2])
+            self.file.flush()
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self.file.write(text)
+
+    def flush(self) -> None:
+        self.file.flush()
+
+    def close(self) -> None:
+        self.file.close()
 
 
 def test_cache_on_a_full_disk(pervade, photos: Path, disk: Path, monkeypatch: pytest.MonkeyPatch, caplog) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from pervade.core import files
 from pervade.core.errors import CheckpointError, ResourceError
+from pervade.core.run import RunDirectory
 
 CALLS = ("fsync", "rename", "replace")  # of the os: what a save does that a crash can fall between
 
@@ -128,12 +129,9 @@ def test_reader_does_not_disturb_a_writer(tmp_path: Path) -> None:
 
 def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(
-        ResourceError, match=r"cannot write .*file/best: Not a directory; nothing saved before was lost"
-    ):
-        write_folder(tmp_path / "file" / "best", "new")
-    with pytest.raises(ResourceError, match="choose another folder, then resume"):
-        files.write_text(tmp_path / "file" / "name", "new")
+    for write in (write_folder, files.write_text):
+        with pytest.raises(ResourceError, match=r"cannot write .*file/best: File exists; choose a folder that can be"):
+            write(tmp_path / "file" / "best", "new")
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 1', "null", "[" * 100_000, b"\xff\xfe"])
@@ -169,6 +167,61 @@ def test_json_has_no_nan(tmp_path: Path) -> None:
 def test_name_that_is_no_utf8(tmp_path: Path) -> None:
     files.write_json(tmp_path / "x.json", {"name": "caf\udce9"})
     assert files.read_json(tmp_path / "x.json")["name"] == "caf\udce9"
+
+
+def test_what_a_living_writer_holds_is_not_removed(tmp_path: Path) -> None:
+    """Two that write the same file at once, or one that cleans up beside one that writes."""
+    path = tmp_path / "file"
+    with files.temporary(path) as one, files.temporary(path) as two:
+        files.clean(tmp_path)
+        assert one != two
+        assert one.is_dir()
+        assert two.is_dir()
+        files.write_text(path, "third")
+        assert sorted(tmp_path.iterdir()) == sorted([path, one, two])
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_kills_left_in_a_run_is_removed_by_whoever_holds_it(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    for folder in (run.state, run.checkpoint("best"), run.path / "members" / "seed-0"):
+        write_folder(folder, "whole")
+    gone = [".state.old", ".recipe.yaml.12.tmp", "checkpoints/.best.new", "predictions/.best@test.parquet.ab.tmp"]
+    for name in (*gone, "members/seed-0/.state.7.tmp"):
+        (run.path / name).mkdir(parents=True)
+    with run.lock():
+        assert not [name for name in gone if (run.path / name).exists()]
+        assert (run.path / "members" / "seed-0" / ".state.7.tmp").exists()  # which has a lock of its own
+    assert read_folder(run.state) == read_folder(run.checkpoint("best")) == "whole"
+
+
+def test_a_reader_finds_one_folder_while_it_is_replaced(tmp_path: Path) -> None:
+    """Two files of one save, and the folder in every list of checkpoints, whatever the writer does meanwhile."""
+    run = RunDirectory(tmp_path)
+    path = run.checkpoint("best")
+    write_folder(path, "0")
+    child = os.fork()
+    if child == 0:
+        try:
+            for number in range(150):
+                write_folder(path, str(number))
+        finally:
+            os._exit(0)
+    reads = 0
+    while os.waitpid(child, os.WNOHANG)[0] == 0:
+        found = files.steady(path, lambda: ((path / "one").read_text(), (path / "two").read_text()))
+        assert found[0] == found[1]
+        assert run.checkpoints() == ["best"]
+        reads += 1
+    assert reads > 20
+
+
+def test_a_fault_of_the_folder_itself_is_told(tmp_path: Path) -> None:
+    write_folder(tmp_path / "best", "x")
+    with pytest.raises(CheckpointError, match=r"x\.json is missing"):
+        files.steady(tmp_path / "best", lambda: files.read_json(tmp_path / "best" / "x.json"))
+    with pytest.raises(CheckpointError, match=r"x\.json is missing"):
+        files.steady(tmp_path / "none", lambda: files.read_json(tmp_path / "none" / "x.json"))
 
 
 def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:

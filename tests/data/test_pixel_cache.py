@@ -162,13 +162,15 @@ def test_limit_that_is_no_number(text: str, photos: Path, monkeypatch: pytest.Mo
         prepare(photos)
 
 
-@pytest.mark.parametrize(("name", "keep"), [("index.json", 30), ("pixels.bin", 30), ("index.json", 0)])
+@pytest.mark.parametrize(
+    ("name", "keep"), [("index.json", 30), ("pixels.bin", 30), ("index.json", 0), ("pixels.bin", -1)]
+)
 def test_damaged_entry_is_built_again(name: str, keep: int, photos: Path, cache_folder: Path) -> None:
     first = [row["pixels"].copy() for row in prepare(photos)]
     path = cache_folder / entries(cache_folder)[0] / name
     content = path.read_bytes()
     path.unlink()
-    path.write_bytes(content[:keep])
+    path.write_bytes(content[:keep] if keep >= 0 else bytes(len(content)))  # -1: garbage of the same length
     again = prepare(photos)
     assert all(np.array_equal(a, b["pixels"]) for a, b in zip(first, again, strict=True))
 

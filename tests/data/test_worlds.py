@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pervade.core import signals
 from pervade.core.errors import DataError
 from pervade.data import environments, worlds
 from pervade.domains.environment import Environment
@@ -394,3 +395,32 @@ def test_atari_is_put_back_in_the_middle_of_a_game() -> None:
     assert other.load_state_dict(one.state_dict()) == 0
     assert_same(lived(one, actions[250:]), lived(other, actions[250:]))
     assert one.finished() == other.finished()
+
+
+@pytest.mark.parametrize("when", ["at once", "later"])
+def test_a_signal_to_the_process_group_is_the_parents(when: str) -> None:
+    """A worker that died of it would count as a crash, and the resumed run would live through other episodes."""
+    opened = worlds.Processes(plan_of("CartPole-v1", count=2, processes=2))
+    if when == "later":
+        opened.reset()
+    for worker in opened.workers:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+            os.kill(worker.pid, number)
+    opened.reset()
+    opened.step(np.zeros((2, 1), np.int64))
+    assert opened.crashes == 0
+    assert [len(opened.state_dict()["worlds"]), all(each.is_alive() for each in opened.workers)] == [2, True]
+    opened.close()
+
+
+def test_a_worker_that_dies_while_a_stop_is_asked_for_has_not_crashed() -> None:
+    opened = worlds.Processes(plan_of("CartPole-v1", count=2, processes=2))
+    opened.reset()
+    told: list[int] = []
+    with signals.answered(told.append), pytest.raises(signals.WorkerStopped):
+        os.kill(os.getpid(), signal.SIGTERM)
+        opened.workers[0].kill()
+        opened.step(np.zeros((2, 1), np.int64))
+    assert told == [signal.SIGTERM]
+    assert opened.crashes == 0
+    opened.close()

@@ -97,7 +97,7 @@ def test_features_count_under_the_limit_and_the_longest_unused_goes_first(
     net = network(domain)
     computed(net, domain, rows)
     (first,) = cache_folder.iterdir()
-    size = first.stat().st_size
+    size = sum(each.stat().st_size for each in first.iterdir())
     monkeypatch.setenv("PERVADE_CACHE_GB", str(2.5 * size / 1e9))
     os.utime(pixels, (1, 1))
     os.utime(first, (2, 2))
@@ -112,7 +112,7 @@ def test_features_count_under_the_limit_and_the_longest_unused_goes_first(
     computed(net, domain, rows.with_columns(target=["left"] * len(rows)))
     assert first.exists()
     assert not second.exists()
-    assert sum(each.stat().st_size for each in cache_folder.iterdir()) <= cache.limit()
+    assert sum(each.stat().st_size for each in cache_folder.rglob("*")) <= cache.limit()
 
 
 def test_what_a_killed_process_left_is_removed(shapes: Path, cache_folder: Path) -> None:
@@ -120,7 +120,17 @@ def test_what_a_killed_process_left_is_removed(shapes: Path, cache_folder: Path)
     cache_folder.mkdir(parents=True)
     (cache_folder / ".0123456789abcdef.safetensors.4711.tmp").write_bytes(b"half")
     computed(network(domain), domain, rows)
-    assert [each.suffix for each in cache_folder.iterdir()] == [".safetensors"]
+    assert [each.suffix for each in cache_folder.iterdir()] == [""]  # the entry alone
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage" * 1000])
+def test_an_entry_that_is_not_what_was_written_is_made_anew(shapes: Path, cache_folder: Path, content: bytes) -> None:
+    domain, rows = pictures(shapes)
+    net = network(domain)
+    first = computed(net, domain, rows).input
+    (kept,) = cache_folder.glob("*/*.safetensors")
+    kept.write_bytes(content)
+    assert torch.equal(computed(net, domain, rows).input, first)
 
 
 def test_over_the_limit_works_and_says_so(
@@ -131,7 +141,7 @@ def test_over_the_limit_works_and_says_so(
     batch = next(iter(Loader(rows, computed(network(domain), domain, rows), 32, seed=0)))
     assert torch.isfinite(batch["input"]).all()
     assert not list(cache_folder.glob("*"))
-    assert "the next run computes features anew: they take 0.0 GB" in caplog.text
+    assert "the next run computes features anew, because the cache cannot be used: they take 0.0 GB" in caplog.text
     assert "raise PERVADE_CACHE_GB" in caplog.text
 
 

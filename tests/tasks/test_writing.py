@@ -17,7 +17,7 @@ from pervade.core import registry
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.protocols import Context, Recipe
 from pervade.core.types import Rows
-from pervade.data import corpus, vocabulary
+from pervade.data import cache, corpus, vocabulary
 from pervade.data.corpus import IGNORED
 from pervade.domains.corpus import Corpus, looks_like_running_text
 from pervade.engine import predict
@@ -226,6 +226,44 @@ def test_the_stream_lies_in_a_file_and_is_made_once(stories: Path) -> None:
     assert [found.document(place) for place in (0, int(found.starts[1]) - 1, int(found.starts[1]))] == [0, 0, 1]
     again = corpus.tokens(fitted.tokenizer, list(rows.column("hash")), lambda i: pytest.fail("it is there already"))
     assert np.array_equal(again.stream, found.stream)
+
+
+def test_a_token_file_that_is_not_what_was_written_is_made_anew(
+    stories: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut to a third it would be trained on as it is; of garbage no tokenizer knows the tokens."""
+    monkeypatch.setenv("PERVADE_CACHE", str(tmp_path / "cache"))
+    fitted, rows = check_domain(Corpus(length=16, num_tokens=300), stories)
+    whole = np.array(fitted.tokens(rows).stream)
+    place = next(iter((tmp_path / "cache" / "features").glob("*/tokens.bin"))).parent
+    for name, change in (
+        ("tokens.bin", lambda data: data[: len(data) // 3]),
+        ("tokens.bin", lambda data: b"\xff" * len(data)),
+        ("tokens.bin", lambda data: b""),
+        ("starts.npy", lambda data: b"odd"),
+        ("whole.json", lambda data: b"{}"),
+    ):
+        data = (place / name).read_bytes()
+        (place / name).unlink()  # whoever reads it keeps what it maps
+        (place / name).write_bytes(change(data))
+        again = fitted.tokens(rows)
+        assert np.array_equal(again.stream, whole)
+        assert again.starts[-1] == len(whole)
+
+
+@pytest.mark.parametrize("room", ["0", "0.0000001"])
+def test_the_stream_is_held_in_memory_where_the_cache_has_no_room(
+    room: str, stories: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache.warn.cache_clear()
+    fitted, rows = check_domain(Corpus(length=16, num_tokens=300), stories)
+    whole = np.array(fitted.tokens(rows).stream)
+    monkeypatch.setenv("PERVADE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PERVADE_CACHE_GB", room)
+    held = fitted.tokens(rows)
+    assert np.array_equal(held.stream, whole)
+    assert not list(tmp_path.glob("cache/features/*"))
+    assert ("raise PERVADE_CACHE_GB" in caplog.text) == (room != "0")  # 0 is what was asked for
 
 
 def test_windows_are_cut_anew_in_every_pass_and_are_as_many(stories: Path) -> None:

@@ -33,7 +33,9 @@ def compare(
     allow_different_rows: Annotated[
         bool, typer.Option("--allow-different-rows", help="Compare the common rows where the splits differ.")
     ] = False,
-    out: Annotated[Path | None, typer.Option(help="Where the page goes: compare.html unless given.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where the page goes; unless given, compare.html, or compare-2.html and so on.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON; a page only with --out.")] = False,
     runs: RunsOption = Path("runs"),
 ) -> None:
@@ -57,10 +59,29 @@ def compare(
             page.write(found, out)
         echo(json_text(found.as_dict(), indent=1), keep="\n")
         return
-    written = page.write(found, out or Path("compare.html"))  # first: whoever reads our lines may go away
+    written = _write(found) if out is None else page.write(found, out)  # first: whoever reads our lines may go away
     _show(found)
     echo()
     echo(f"page    {written}")
+
+
+def _write(found: Any) -> Path:
+    """The page, as the first of compare.html, compare-2.html, compare-3.html … that is not there yet."""
+    from pervade.report import compare as page
+
+    number, path = 1, Path("compare.html")
+    while True:
+        try:
+            path.open("x").close()  # so that two at once do not take the same name
+            break
+        except FileExistsError:
+            number += 1
+            path = Path(f"compare-{number}.html")
+    try:
+        return page.write(found, path)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _ways(found: Any, as_json: bool) -> None:

@@ -29,8 +29,9 @@ def stoppable() -> Iterator[None]:
 def finish(run: Any) -> None:
     """Evaluates, writes the report, and says where everything is. All ranks evaluate; only the first one speaks."""
     from pervade.training import stopping_at_once
+    from pervade.workflow import telling
 
-    with stopping_at_once(run.path):
+    with stopping_at_once(run.path), telling(run.directory):
         result = run.concluded()
         if result is None:
             result = run.evaluate(split="test" if run.has_split("test") else "validation")

@@ -5,6 +5,7 @@
     ├── ConfigError         a setting is unknown, misspelt or out of range (all faults of a recipe at once)
     ├── CheckpointError     a checkpoint or run is damaged, unfinished, or from a newer version
     ├── ResourceError       memory or disk ran out, or a file cannot be written
+    │   └── BusyError       another process is at work on this run
     ├── TrainingError       training went wrong in a way that going on would hide (a loss that is not finite)
     └── ContractError       a plug-in broke a contract of core/protocols.py
 
@@ -43,6 +44,10 @@ class CheckpointError(PervadeError):
 
 class ResourceError(PervadeError):
     exit_status = 2
+
+
+class BusyError(ResourceError):
+    pass
 
 
 class TrainingError(PervadeError):

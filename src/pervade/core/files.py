@@ -1,7 +1,8 @@
 """Files that are either whole or not there, and the one way in which stored ones are read.
 
 Every write goes to a temporary neighbour, is flushed to the disk, and then takes its place by a rename. A folder is
-replaced the same way; where a crash falls between the two renames of a folder, `settle` finishes the swap.
+replaced the same way; where a crash falls between the two renames of a folder, `settle` finishes the swap. A temporary
+neighbour is locked by the process that writes it; where nobody holds it, it is a dead one's and is removed.
 
 A run may come from a stranger. So what is read is a regular file (a pipe would wait for ever, a device never end), has
 a size and a depth that are bounded, and its JSON holds finite numbers and each key once (core/plain_yaml.py: YAML).
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import glob
 import hashlib
 import json
@@ -18,29 +20,110 @@ import math
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+import time
+import uuid
+from collections.abc import Callable, Iterator
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pervade.core.errors import CheckpointError, PervadeError, ResourceError
 
+T = TypeVar("T")
 FORMAT = 1  # of every JSON file written; raised when a reader of the old would misread the new
 # Bytes that are read at most: of settings and figures; of what holds a line or an entry for every row or step.
 SETTINGS, ROWS = 64 << 20, 4 << 30
 DEPTH = 100  # lists and objects inside one another
 DIGITS = 40  # of a whole number: numpy's generators have states of 128 bits
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+ATTEMPTS = 40  # times that a folder is read anew because it was replaced meanwhile
 
 
 @contextlib.contextmanager
-def _said(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
+    """Inside, a disk that is full, or a folder that cannot be written, is a ResourceError that names `path`."""
     try:
         yield
-    except OSError as error:
-        raise ResourceError(
-            f"cannot write {path}: {error.strerror or error}; nothing saved before was lost. "
-            "Free some space or choose another folder, then resume"
-        ) from error
+    except (OSError, ResourceError) as error:
+        fault = error if isinstance(error, OSError) else error.__cause__  # of a file inside what is written
+        if not isinstance(fault, OSError):
+            raise
+        full = fault.errno in FULL or fault.errno is None  # safetensors gives no number
+        there = "what was there before is unchanged; " if os.path.exists(path) else ""  # noqa: PTH110  (never raises)
+        remedy = "free some space or choose another folder" if full else "choose a folder that can be written"
+        raise ResourceError(f"cannot write {path}: {fault.strerror or fault}; {there}{remedy}") from fault
+
+
+@contextlib.contextmanager
+def temporary(path: Path) -> Iterator[Path]:
+    """An empty folder beside `path`, for what is to take its place; it goes on leaving, and so do those that dead
+    processes left for this path. It is locked while its process lives, so that no other one removes it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        _remove_left(left)
+    while True:
+        work = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+        work.mkdir()
+        descriptor = _hold(work)
+        if descriptor is None:  # somebody who cleans up came first
+            continue
+        try:
+            if work.exists():
+                yield work
+                return
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+            os.close(descriptor)
+
+
+def _hold(path: Path) -> int | None:
+    """A descriptor that locks a file or folder until it is closed; None where another process has it, or it is gone."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except OSError:  # a file system without locks: `_remove_left` removes nothing there
+        pass
+    return descriptor
+
+
+def _remove_left(path: Path) -> None:
+    """Removes what a process that is gone left half written; what a living one holds stays."""
+    with contextlib.suppress(OSError):  # not ours to remove, or no locks
+        descriptor = _hold(path)
+        if descriptor is not None:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                remove(path)
+            finally:
+                os.close(descriptor)
+
+
+def remove(path: Path) -> None:
+    """A file or a folder, where it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def clean(folder: Path) -> None:
+    """Removes what dead processes left half written or half replaced in a run. The caller holds the run's lock; the
+    runs in its `members` have locks of their own."""
+    for parent, folders, names in os.walk(folder):
+        for name in [*folders, *names]:
+            path = Path(parent, name)
+            if name.startswith(".") and name.endswith(".tmp"):
+                _remove_left(path)
+            elif name.startswith(".") and name.endswith((".new", ".old")):
+                settle(path.with_name(name[1:].rpartition(".")[0]))
+                shutil.rmtree(path, ignore_errors=True)
+        folders[:] = [name for name in folders if not name.startswith(".") and name != "members"]
 
 
 @contextlib.contextmanager
@@ -49,39 +132,27 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Raises ResourceError where the disk is full or the folder cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with _said(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            yield temporary
-            _sync(temporary)
-            temporary.replace(path)
-            _sync(path.parent)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    with writing(path), temporary(path) as folder:
+        work = folder / path.name
+        yield work
+        _sync(work)
+        work.replace(path)
+        _sync(path.parent)
 
 
 @contextlib.contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """As `replacing`, for a folder of files; one writer at a time. `settle(path)` must be called before it is read."""
+    """As `replacing`, for a folder of files; one writer at a time. It is read through `steady`, or after `settle`."""
     new = path.with_name(f".{path.name}.new")
-    work = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with _said(path):
-            for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):  # by a process that was killed
-                shutil.rmtree(left, ignore_errors=True)
-            work.mkdir(parents=True)
-            settle(path)
-            shutil.rmtree(new, ignore_errors=True)  # left by a crash after it was whole and before `path` went
-            yield work
-            for file in work.iterdir():
-                _sync(file)
-            _sync(work)
-            work.rename(new)
-            _swap(path, new)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    with writing(path), temporary(path) as work:
+        settle(path)
+        shutil.rmtree(new, ignore_errors=True)  # left by a crash after it was whole and before `path` went
+        yield work
+        for file in work.iterdir():
+            _sync(file)
+        _sync(work)
+        work.rename(new)
+        _swap(path, new)
 
 
 def settle(path: Path) -> None:
@@ -93,6 +164,35 @@ def settle(path: Path) -> None:
     for other in (new, old):
         if not path.exists() and other.exists():
             _take_place(other, path)
+
+
+def steady(folder: Path, read: Callable[[], T]) -> T:
+    """What `read` finds in a folder that another process may be replacing: where it was replaced in between, it is read
+    again. Raises what `read` does, CheckpointError where that never comes to rest."""
+    for attempt in range(ATTEMPTS):
+        before = None
+        try:
+            settle(folder)
+            before = _which(folder)
+            found = read()
+        except (PervadeError, OSError):
+            # Where it is not there at all, it may be between two renames of somebody whose folder we may not settle.
+            if _which(folder) == before and (before is not None or attempt >= 2):
+                raise
+        else:
+            if _which(folder) == before:
+                return found
+        time.sleep(0.002 * attempt)
+    raise CheckpointError(f"{folder} is replaced by another process again and again; try again when that has ended")
+
+
+def _which(folder: Path) -> tuple[int, int] | None:
+    """What tells a folder from the one that takes its place; None where there is none."""
+    try:
+        found = folder.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def _swap(path: Path, new: Path) -> None:
@@ -108,8 +208,8 @@ def _swap(path: Path, new: Path) -> None:
 def _take_place(folder: Path, path: Path) -> None:
     try:
         folder.rename(path)
-    except FileNotFoundError:
-        if not path.exists():  # else a reader has settled it at the same moment
+    except OSError:
+        if not path.exists():  # else somebody has settled it at the same moment
             raise
 
 

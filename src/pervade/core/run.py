@@ -6,13 +6,13 @@ import fcntl
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pervade.core import files
-from pervade.core.errors import CheckpointError, ConfigError, ResourceError, nearest
+from pervade.core.errors import BusyError, CheckpointError, ConfigError, ResourceError, nearest
 
 
 @dataclass(frozen=True)
@@ -84,12 +84,21 @@ class RunDirectory:
 
     def checkpoints(self) -> list[str]:
         folder = self.path / "checkpoints"
-        if not folder.is_dir():
-            return []
-        for hidden in folder.glob(".*"):
-            if hidden.name.endswith((".new", ".old")):
-                files.settle(folder / hidden.name[1:].rpartition(".")[0])
-        return sorted(each.name for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))
+        found: set[str] = set()
+        # Looked at twice: a folder that is replaced just now has another name for a moment, which one look may miss.
+        for name in [name for _ in range(2) if folder.is_dir() for name in os.listdir(folder)]:  # noqa: PTH208
+            if not name.startswith("."):
+                found.add(name)
+            elif name.endswith((".new", ".old")):
+                found.add(name[1:].rpartition(".")[0])
+                with suppress(OSError):  # a run that may only be read
+                    files.settle(folder / name[1:].rpartition(".")[0])
+        return sorted(name for name in found if not (folder / name).is_file())
+
+    def of_checkpoint(self, name: str, file: str) -> dict[str, Any]:
+        """A JSON file of a checkpoint that training may be replacing."""
+        folder = self.checkpoint(name)
+        return files.steady(folder, lambda: files.read_json(folder / file))
 
     def predictions(self, checkpoint: str, split: str) -> Path:
         return self.path / "predictions" / f"{checkpoint}@{split}.parquet"
@@ -126,11 +135,53 @@ class RunDirectory:
 
     def plan(self) -> dict[str, Any]:
         """What the training loop decided: passes, best_pass, elapsed, finished. Empty where nothing was saved."""
+        extra = self._state().get("extra")
+        return dict(extra) if isinstance(extra, dict) else {}
+
+    def _state(self) -> dict[str, Any]:
         path = self.state / "state.json"
-        if not path.exists():
-            return {}
-        state = files.read_json(path, most=files.ROWS).get("state")
-        return dict(state.get("extra") or {}) if isinstance(state, dict) else {}
+        found = files.steady(self.state, lambda: files.read_json(path, most=files.ROWS) if path.exists() else {}).get(
+            "state"
+        )
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def holds_work(self) -> bool:
+        """Whether anything was learnt that would be lost with this run: a checkpoint, a state, or a logged step."""
+        logged = self.log.exists() and self.log.stat().st_size > 0
+        return logged or bool(self.checkpoints() or self._saved_state() or self.members_with_work())
+
+    def members_with_work(self) -> list[RunDirectory]:
+        folder = self.path / "members"
+        there = [RunDirectory(each) for each in sorted(folder.iterdir())] if folder.is_dir() else []
+        return [each for each in there if each.holds_work]
+
+    def _saved_state(self) -> bool:
+        names = ("state", ".state.new", ".state.old")
+        return any((self.path / name).exists() for name in names)
+
+    def standing(self) -> str:
+        """What the run holds and how to go on, for the end of a message about a fault. A disk that is full may be the
+        reason, so nothing is written."""
+        held = [self._held(name) for name in self.checkpoints()]
+        members = self.members_with_work()
+        held += [f"what was trained in {', '.join(each.name for each in members)}"] if members else []
+        if self._saved_state():
+            try:
+                learner = self._state().get("learner")
+                step = learner.get("step", "?") if isinstance(learner, dict) else "?"
+                held.append(f"its state of step {step}, from which it goes on")
+            except CheckpointError as error:
+                held.append(f"a state that cannot be read ({error})")
+        elif not members:
+            held.append("no state yet, so training begins again at its first step")
+        return f"{self.path} holds {' and '.join(held)}; then: pervade resume {self.path}"
+
+    def _held(self, name: str) -> str:
+        try:
+            return f"checkpoint {name!r} (pass {self.of_checkpoint(name, 'architecture.json').get('passes', '?')})"
+        except CheckpointError as error:
+            return f"checkpoint {name!r}, which cannot be read ({error})"
 
     def read_log(self) -> list[dict[str, Any]]:
         """Every logged line; a last line that a crash cut off is left out."""
@@ -150,7 +201,8 @@ class RunDirectory:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Holds the run for this process. Raises ResourceError where another one has it, or it cannot be written."""
+        """Holds the run for this process, cleared of what dead ones left half written. Raises ResourceError where
+        another one has it, or it cannot be written."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self.path / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
@@ -161,8 +213,9 @@ class RunDirectory:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise ResourceError(f"another process is working on {self.path}; wait for it, or stop it first") from None
+            raise BusyError(f"another process is working on {self.path}; wait for it, or stop it first") from None
         try:
+            files.clean(self.path)
             yield
         finally:
             os.close(descriptor)

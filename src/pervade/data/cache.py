@@ -1,9 +1,10 @@
-"""A cache of decoded pictures and recordings: one file of bytes, memory-mapped, so that every later epoch and run reads
-pixels and samples.
+"""What is made once and read again by every later epoch and run: decoded pictures and recordings, tokens of running
+text (data/corpus.py), features of a frozen body (engine/features.py).
 
-The key is the content (SHA-256 of every file) and the transform, so a changed picture or setting is another cache.
-Two processes that need the same one build it once: the second waits on a lock. The folder is bounded, together with the
-one of features beside it (engine/features.py); the entries longest unused go first.
+An entry is a folder of files under a key made of all that it depends on (the content, SHA-256 of every file, and the
+transform), so a changed picture or setting is another entry. Two processes that need the same one build it once: the
+second waits on a lock. Each file's length and a digest of it stand beside it (SEAL); an entry that is not what was
+written is built again. All entries together are bounded; those longest unused go first.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ from pervade.core.errors import CheckpointError, ConfigError, DataError, Resourc
 from pervade.core.terminal import visible
 from pervade.data import embedded
 
-VERSION = 2  # of the layout below
+VERSION = 3  # of the layout below
+SEAL = "whole.json"
+PIECES, PIECE = 256, 1 << 16  # of a large file so many pieces of so many bytes are looked at, spread over all of it
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -162,18 +165,7 @@ def _open_or_build(
     """The entry of these contents, built unless it is there and whole. Raises OSError, ResourceError."""
     key = hashlib.sha256(json.dumps([VERSION, transform, unique], sort_keys=True).encode()).hexdigest()[:32]
     place = folder() / key
-    with locked(key):
-        files.settle(place)
-        index, pictures = _open(place)
-        if index is None:
-            shutil.rmtree(place, ignore_errors=True)
-            with files.replacing_folder(place) as work:
-                _build(work, sources, order, make, progress)
-            index, pictures = _open(place)
-            if index is None:
-                raise OSError(f"{place} cannot be read back")
-        os.utime(place)
-    evict(keep=place)
+    index, pictures = entry(place, _open, lambda work: _build(work, sources, order, make, progress))
     if pictures is None and limit():
         warn(
             f"files are decoded anew each time: decoded they take {index['needed'] / 1e9:.1f} GB, and the cache may "
@@ -182,16 +174,53 @@ def _open_or_build(
     return pictures, index["reasons"]
 
 
-def _open(place: Path) -> tuple[dict[str, Any] | None, Pictures | None]:
-    """The index and the pixels (None where they did not fit); no index where the entry must be built (again)."""
+def _open(place: Path) -> tuple[dict[str, Any], Pictures | None] | None:
+    """The index and the pixels (None where they did not fit); nothing where there is room for them now."""
+    index = files.read_json(place / "index.json", "whole", "needed", "places", "reasons", most=files.ROWS)
+    if not index["whole"]:
+        return None if index["needed"] <= room(place.parent) else (index, None)
+    return index, Pictures(place / "pixels.bin", [tuple(each) for each in index["places"]])
+
+
+def entry(place: Path, read: Callable[[Path], T | None], build: Callable[[Path], None]) -> T:
+    """What `read` makes of the entry (nothing: it must be built anew), which `build` fills where it is not there, or is
+    not what was written. Raises OSError, ResourceError where the cache cannot be used."""
+    with locked(place.name):
+        files.settle(place)
+        found = read(place) if _is_whole(place) else None
+        if found is None:
+            files.remove(place)
+            with files.replacing_folder(place) as work:
+                build(work)
+                seal = {each.name: _fingerprint(each) for each in work.iterdir()}
+                files.write_json(work / SEAL, {"files": seal}, indent=None)
+            found = read(place)
+            if found is None:
+                raise OSError(f"{place} cannot be read back")
+        with suppress(OSError):  # a cache that may only be read
+            os.utime(place)
+    evict(keep=place)
+    return found
+
+
+def _is_whole(place: Path) -> bool:
     try:
-        index = files.read_json(place / "index.json", most=files.ROWS)
-        if not index["whole"]:
-            return (None if index["needed"] <= room(place.parent) else index), None
-        pictures = Pictures(place / "pixels.bin", [tuple(each) for each in index["places"]])
-    except (CheckpointError, OSError, KeyError):
-        return None, None
-    return (index, pictures) if len(pictures.bytes) == index["needed"] else (None, None)
+        seal = files.read_json(place / SEAL, "files")["files"]
+        return bool(seal == {each.name: _fingerprint(each) for each in place.iterdir() if each.name != SEAL})
+    except (CheckpointError, OSError):
+        return False
+
+
+def _fingerprint(path: Path) -> list[int | str]:
+    """Bytes, and a digest: of all of them, or of pieces that lie all over a large file."""
+    size, digest = path.stat().st_size, hashlib.sha256()
+    with files.open_regular(path) as file:
+        if size <= PIECES * PIECE:
+            return [size, hashlib.file_digest(file, "sha256").hexdigest()]
+        for number in range(PIECES):
+            file.seek(number * (size - PIECE) // (PIECES - 1))
+            digest.update(file.read(PIECE))
+    return [size, digest.hexdigest()]
 
 
 def room(path: Path) -> int:
@@ -242,8 +271,9 @@ def evict(keep: Path) -> None:
     """Removes whole entries, the longest unused first, until the rest is under the limit, and what a killed process
     left half built. A process that still maps an entry keeps its pages: the file goes when the last reader closes it.
     """
-    for work in [*folder().glob(".*.tmp"), *features().glob(".*.tmp")]:
-        _remove(work)
+    for place in (folder(), features()):
+        for left in [*place.glob(".*.tmp"), *place.glob(".*.new"), *place.glob(".*.old")]:
+            _remove(left)
     entries = [each for each in folder().glob("[!.]*") if each.is_dir()] + list(features().glob("[!.]*"))
     sizes = {each: _size(each) for each in entries}
     total = sum(size for size, _ in sizes.values())
@@ -268,11 +298,8 @@ def _remove(entry: Path) -> None:
     with locked(entry.name.lstrip(".").partition(".")[0], wait=False) as held:
         if not held:  # somebody is at work there
             return
-        if entry.is_dir():
-            shutil.rmtree(entry, ignore_errors=True)
-        else:
-            with suppress(OSError):
-                entry.unlink()
+        with suppress(OSError):
+            files.remove(entry)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Running text as one long row of tokens, in a memory-mapped file: any size trains.
 
-The file lies in the cache, under a name made of the tokenizer and the contents; documents follow one another, each with
-the token that ends it. Two processes that need the same one build it once.
+The file is an entry of the cache (data/cache.py), under a name made of the tokenizer and the contents; documents follow
+one another, each with the token that ends it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from pervade.core import files
 from pervade.core.errors import ResourceError
 from pervade.data import cache, vocabulary
 
@@ -47,23 +46,27 @@ def tokens(
 ) -> Tokens:
     """Of documents with these contents, the token `between` after each, or the one of the number `end` where a model
     says so, and `begins` before each; `read(i)` gives the text of one, where the file must be built."""
-    parts: list[Any] = [digest, list(hashes), *([] if between == vocabulary.END else [between])]
+    parts: list[Any] = [cache.VERSION, digest, list(hashes), *([] if between == vocabulary.END else [between])]
     parts += [] if end is None and not begins else [end, list(begins)]
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
     end = vocabulary.require(digest, between, "running text") if end is None else end
-    path = cache.features() / f"{key}.tokens"
-    index = path.with_suffix(".json")
-    try:
-        with cache.locked(key):
-            if not (path.is_file() and index.is_file()):
-                _build(path, index, _pieces(digest, len(hashes), read, end, begins))
-        cache.evict(keep=path)
-        starts = np.array(files.read_json(index, most=files.ROWS)["starts"], np.int64)
-        return Tokens(np.memmap(path, dtype=_kind(digest), mode="r"), starts)
-    except (OSError, ResourceError) as error:
-        cache.warn(f"the text is held in memory, because the cache cannot be used: {error}; set PERVADE_CACHE")
-        pieces, ends = _pieces(digest, len(hashes), read, end, begins)
-        return Tokens(np.concatenate([*pieces, np.empty(0, _kind(digest))]), ends())
+    final = end
+
+    def made() -> Pieces:
+        return _pieces(digest, len(hashes), read, final, begins)
+
+    def opened(place: Path) -> Tokens:
+        stream = place / "tokens.bin"
+        found = np.memmap(stream, _kind(digest), "r") if stream.stat().st_size else np.empty(0, _kind(digest))
+        return Tokens(found, np.load(place / "starts.npy", allow_pickle=False))
+
+    if cache.limit():  # else nothing is to be kept, as was asked for
+        try:
+            return cache.entry(cache.features() / key, opened, lambda work: _build(work, made()))
+        except (OSError, ResourceError) as error:
+            cache.warn(f"the text is held in memory, because the cache cannot be used: {error}; set PERVADE_CACHE")
+    pieces, starts = made()
+    return Tokens(np.concatenate([*pieces, np.empty(0, _kind(digest))]), starts())
 
 
 def _kind(digest: str) -> type:
@@ -73,12 +76,20 @@ def _kind(digest: str) -> type:
 Pieces = tuple[Iterable[np.ndarray], Callable[[], np.ndarray]]
 
 
-def _build(path: Path, index: Path, made: Pieces) -> None:
+def _build(work: Path, made: Pieces) -> None:
+    """Raises ResourceError where the tokens do not fit under the cache's limit."""
     pieces, starts = made
-    with files.replacing(path) as temporary, temporary.open("wb") as file:
+    most, size = cache.room(work), 0
+    with (work / "tokens.bin").open("wb") as file:
         for piece in pieces:
-            piece.tofile(file)
-    files.write_json(index, {"starts": starts().tolist()}, indent=None)
+            size += piece.nbytes
+            if size > most:
+                raise ResourceError(
+                    f"the tokens take more than the {most / 1e9:.3g} GB that it may; raise PERVADE_CACHE_GB or free "
+                    f"some space in {cache.folder().parent}"
+                )
+            file.write(piece.data)
+    np.save(work / "starts.npy", starts())
 
 
 def _pieces(digest: str, count: int, read: Callable[[int], str], end: int, begins: Sequence[int]) -> Pieces:

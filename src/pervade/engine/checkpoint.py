@@ -77,9 +77,7 @@ def save_state(
             _write_packed(folder, {"learner": state, "world": ranks.world(), "extra": extra, "pieces": digests, **own})
     if ranks.world() > 1:
         ranks.wait()
-        for old in _rank_folder(run, ranks.rank(), 0).parent.iterdir():
-            if old.name != str(learner.step):
-                shutil.rmtree(old, ignore_errors=True)
+        _remove_other_steps(run, learner.step)
 
 
 def load_state(
@@ -103,6 +101,7 @@ def load_state(
     own = state
     if ranks.world() > 1:
         own = _read_packed(_rank_folder(run, ranks.rank(), state["learner"]["step"]))
+        _remove_other_steps(run, state["learner"]["step"])
     if base is not None:
         parts = [part for part in ("network", "average") if state["learner"][part]]
         state["learner"] |= {part: _with_base(learner.network, base) | state["learner"][part] for part in parts}
@@ -160,6 +159,13 @@ def _rank_folder(run: RunDirectory, rank: int, step: int) -> Path:
     return run.path / "ranks" / str(rank) / str(step)
 
 
+def _remove_other_steps(run: RunDirectory, step: int) -> None:
+    """What this rank saved for the state before, or for one that a kill kept from being written."""
+    for other in _rank_folder(run, ranks.rank(), 0).parent.iterdir():
+        if other.name != str(step):
+            shutil.rmtree(other, ignore_errors=True)
+
+
 def _write_packed(folder: Path, state: dict[str, Any]) -> None:
     data, tensors = packing.pack(state)
     digest = _write_tensors(folder / "state.safetensors", tensors)
@@ -173,10 +179,7 @@ def _read_packed(folder: Path) -> dict[str, Any]:
 
 
 def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> str:
-    try:
-        safetensors.torch.save_file(tensors, path)
-    except safetensors.SafetensorError as error:  # a full disk, in words of its own
-        raise OSError(str(error)) from None
+    packing.write_tensors(path, tensors)
     return files.sha256(path)
 
 
@@ -234,7 +237,7 @@ def save_checkpoint(
         write_recipe(folder / "recipe.yaml", recipe)
     # What was measured of the weights before these is no measurement of these.
     for old in (*run.path.glob(f"results/*@{name}.json"), *run.path.glob(f"predictions/{name}@*.parquet")):
-        old.unlink()
+        old.unlink(missing_ok=True)  # an evaluation may take its own away at the same moment
 
 
 @memory.during("a checkpoint was loaded", "free some memory")
@@ -245,7 +248,10 @@ def load_checkpoint(run: RunDirectory, name: str, recipe: Recipe | None = None) 
     unless it is not registered either.
     """
     folder = run.checkpoint(name)
-    files.settle(folder)
+    return files.steady(folder, lambda: _load(folder, name, recipe))
+
+
+def _load(folder: Path, name: str, recipe: Recipe | None) -> Loaded:
     architecture = files.read_json(folder / "architecture.json", "inputs", "outputs", "changes", "sha256", "tied")
     decision = files.read_json(folder / "decision.json")
     domain = None

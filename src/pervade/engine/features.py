@@ -8,26 +8,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
-import safetensors.torch
 import torch
 from numpy.random import Generator
-from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
-from pervade.core import files, memory, spec
+from pervade.core import memory, spec
 from pervade.core.errors import ResourceError
 from pervade.core.protocols import Domain
 from pervade.core.types import Batch, Example, Rows
 from pervade.data import cache
 from pervade.data.loader import Loader
+from pervade.engine import packing
 from pervade.engine.fit import to_device
 from pervade.nn.backbone import Backbone
+
+FILE = "features.safetensors"
 
 
 class Features:
@@ -56,44 +56,32 @@ def compute(
     network: Backbone, domain: Domain, rows: Rows, workers: int, progress: Callable[[int, int], None]
 ) -> Domain:
     """The features of all `rows`, in fp32, from the cache where they are there. The network is left as it was."""
-    path = cache.features() / f"{_key(network, domain, rows)}.safetensors"
-    tensors = _read(path)
-    if tensors is None:
-        tensors = _run(network, domain, rows, workers, progress)
-        _keep(path, tensors)
-    return cast(Domain, Features(domain, tensors))
+    place = cache.features() / _key(network, domain, rows)
+    made: dict[str, Tensor] = {}
 
+    def tensors() -> dict[str, Tensor]:
+        made.update(made or _run(network, domain, rows, workers, progress))
+        return made
 
-def _read(path: Path) -> dict[str, Tensor] | None:
     try:
-        if not path.is_file():
-            return None
-        tensors = safetensors.torch.load_file(path)
-    except (SafetensorError, OSError):  # cut off by a crash of the machine: made anew, as any cache is
-        return None
-    with suppress(OSError):  # a cache that may only be read
-        os.utime(path)
-    return tensors
+        found = cache.entry(place, lambda there: load_file(there / FILE), lambda work: _build(work, tensors()))
+    except (OSError, ResourceError) as error:
+        if cache.limit():
+            cache.warn(
+                f"the next run computes features anew, because the cache cannot be used: {error}; set PERVADE_CACHE"
+            )
+        found = tensors()
+    return cast(Domain, Features(domain, found))
 
 
-def _keep(path: Path, tensors: dict[str, Tensor]) -> None:
-    """For the next run, within the limit of the cache; this one has what it needs, so a fault is only told."""
-    needed = sum(each.nbytes for each in tensors.values())
-    try:
-        with cache.locked(path.stem):
-            room = cache.room(cache.folder())
-            if needed <= room:
-                with files.replacing(path) as temporary:
-                    safetensors.torch.save_file(tensors, temporary)
-        cache.evict(keep=path)
-    except (OSError, ResourceError, SafetensorError) as error:
-        cache.warn(f"the next run computes features anew, because the cache cannot be used: {error}; set PERVADE_CACHE")
-        return
-    if needed > room and cache.limit():
-        cache.warn(
-            f"the next run computes features anew: they take {needed / 1e9:.1f} GB, and the cache may take "
-            f"{room / 1e9:.1f} GB; raise PERVADE_CACHE_GB or free some space in {cache.features().parent}"
+def _build(work: Path, tensors: dict[str, Tensor]) -> None:
+    needed, room = sum(each.nbytes for each in tensors.values()), cache.room(cache.folder())
+    if needed > room:
+        raise ResourceError(
+            f"they take {needed / 1e9:.1f} GB, and it may take {room / 1e9:.1f} GB; raise PERVADE_CACHE_GB or free "
+            f"some space in {cache.features().parent}"
         )
+    packing.write_tensors(work / FILE, tensors)
 
 
 def _run(

@@ -7,12 +7,27 @@ weights) is kept once. JSON has no tuples, no nan, no infinity and only text as 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.torch
 import torch
 from torch import Tensor
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    """A safetensors file with the mode that other files get: safetensors makes its own readable by the owner alone.
+    Raises OSError."""
+    with path.open("wb") as file:
+        mode = os.fstat(file.fileno()).st_mode & 0o777
+    try:
+        safetensors.torch.save_file(tensors, path)
+    except safetensors.SafetensorError as error:  # a full disk, in words of its own
+        raise OSError(str(error)) from None
+    path.chmod(mode)
 
 
 def pack(value: Any) -> tuple[Any, dict[str, Tensor]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -142,20 +142,27 @@ def write_predictions(
     """
     world, rank = ranks.world(), ranks.rank()
     own = rows if world == 1 else rows.select(range(rank, len(rows), world))
-    shard = path.with_name(f".{path.name}.shard-{rank}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with _shards(path) as folder:
         parts = tables(network, domain, task, own, decision=decision, batch_size=batch_size, workers=workers)
-        _write_shard(shard, parts, progress, len(own))
+        _write_shard(folder / f"shard-{rank}", parts, progress, len(own))
         ranks.wait()
         if rank == 0:
-            shards = [path.with_name(f".{path.name}.shard-{each}") for each in range(world)]
+            shards = [folder / f"shard-{each}" for each in range(world)]
             table = _whole([read_columns(each) for each in shards if each.exists()], task, domain)
             write_columns(path, complete(table, rows), about)
         ranks.wait()
-    finally:
-        shard.unlink(missing_ok=True)
     return path
+
+
+@contextmanager
+def _shards(path: Path) -> Iterator[Path]:
+    """A folder for what each rank predicts. Two evaluations at once have one each."""
+    with ExitStack() as stack:
+        folder = Path()
+        if ranks.rank() == 0:
+            with files.writing(path):
+                folder = stack.enter_context(files.temporary(path))
+        yield Path(ranks.same_text(str(folder)))
 
 
 def pool(path: Path, parts: list[Path], rows: Rows, about: dict[str, Any]) -> Path:
@@ -165,7 +172,6 @@ def pool(path: Path, parts: list[Path], rows: Rows, about: dict[str, Any]) -> Pa
     """
     tables = [read_columns(part) for part in parts]
     kept = [{name: values for name, values in each.items() if name not in ("id", "group")} for each in tables]
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_columns(path, complete(concatenate(kept), rows), about)
     return path
 
@@ -176,13 +182,15 @@ def _write_shard(path: Path, parts: Iterator[Table], progress: Callable[[int, in
     try:
         for part in parts:
             table = to_arrow(part)
-            writer = writer or pq.ParquetWriter(path, table.schema)
-            writer.write_table(table.select(writer.schema.names))
+            with files.writing(path):
+                writer = writer or pq.ParquetWriter(path, table.schema)
+                writer.write_table(table.select(writer.schema.names))
             done.update(int(row) for row in part["row"])
             progress(len(done), total)
     finally:
         if writer is not None:
-            writer.close()
+            with files.writing(path):
+                writer.close()
 
 
 def complete(table: Table, rows: Rows) -> Table:
@@ -246,10 +254,23 @@ def concatenate(tables: list[Table]) -> Table:
 
 def read_columns(path: Path) -> dict[str, Any]:
     """The columns of a predictions file: numbers as arrays, fixed lists as matrices, the rest as lists."""
+    return _columns(_read_table(path))
+
+
+def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The columns of a predictions file and what was written about them, of one and the same file."""
+    table = _read_table(path)
+    return _columns(table), _about(path, table.schema)
+
+
+def _read_table(path: Path) -> pa.Table:
     try:
-        table = pq.read_table(path)
+        return pq.read_table(path)
     except (OSError, pa.ArrowInvalid) as error:
         raise CheckpointError(f"{path} cannot be read ({error}); write it again with `pervade evaluate`") from None
+
+
+def _columns(table: pa.Table) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for name in table.column_names:
         column = table.column(name).combine_chunks()
@@ -265,9 +286,13 @@ def read_columns(path: Path) -> dict[str, Any]:
 def read_about(path: Path) -> dict[str, Any]:
     """What was written about the predictions: checkpoint, split, precision, labels."""
     try:
-        metadata = pq.read_schema(path).metadata or {}
+        schema = pq.read_schema(path)
     except (OSError, pa.ArrowInvalid) as error:
         raise CheckpointError(f"{path} cannot be read ({error}); write it again with `pervade evaluate`") from None
-    about: dict[str, Any] = json.loads(metadata.get(b"pervade", b"{}"))
+    return _about(path, schema)
+
+
+def _about(path: Path, schema: pa.Schema) -> dict[str, Any]:
+    about: dict[str, Any] = json.loads((schema.metadata or {}).get(b"pervade", b"{}"))
     files.check_format(path, about.get("format"))
     return about

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,8 @@ def evaluate(
     workers: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
-    """Evaluates on the rows of `split` (out of all rows of the run) and writes results/evaluate@<checkpoint>.json.
+    """Evaluates on the rows of `split` (out of all rows of the run) and writes results/evaluate@<checkpoint>.json,
+    unless training has replaced the checkpoint meanwhile: then the figures are told and not kept.
 
     Raises DataError where the split is empty.
     """
@@ -44,30 +47,55 @@ def evaluate(
     network = loaded.network.to(device or torch.device("cpu"))
     path = run.predictions(loaded.name, split)
     about = {"checkpoint": loaded.name, "split": split, "precision": "fp32", "weights": loaded.architecture["sha256"]}
-    predict.write_predictions(
-        path,
-        network,
-        loaded.domain,
-        loaded.task,
-        chosen,
-        about=about,
-        decision=loaded.decision,
-        workers=workers,
-        progress=progress,
-    )
-    result = figures(run, loaded, rows, split) if ranks.rank() == 0 else {}
+    result: dict[str, Any] = {}
+    with ExitStack() as stack:
+        own = path
+        if ranks.rank() == 0:  # a file of its own until all is done: training, or another evaluation, may write there
+            with files.writing(path):
+                own = stack.enter_context(files.temporary(path)) / path.name
+        predict.write_predictions(
+            own,
+            network,
+            loaded.domain,
+            loaded.task,
+            chosen,
+            about=about,
+            decision=loaded.decision,
+            workers=workers,
+            progress=progress,
+        )
+        if ranks.rank() == 0:
+            result = figures(run, loaded, rows, split, predict.read_columns(own))
+            _keep(run, loaded, own, result)
     ranks.wait()
     return result
 
 
-@memory.during("the figures were computed", "free some memory, then `pervade evaluate` the run")
-def figures(run: RunDirectory, loaded: Loaded, rows: Rows, split: str) -> dict[str, Any]:
-    """The results, from the predictions file."""
+def _keep(run: RunDirectory, loaded: Loaded, own: Path, result: dict[str, Any]) -> None:
+    """Puts predictions and results in their places. Those of a checkpoint that is not there any more are taken away
+    again afterwards, so that whatever comes between finds it out."""
+    split = result["split"]
     path = run.predictions(loaded.name, split)
-    columns = predict.read_columns(path)
+    place = run.result("evaluate" if split == "test" else f"evaluate-{split}", loaded.name)
+    with files.writing(path):
+        own.replace(path)
+    files.write_json(place, result)
+    if run.of_checkpoint(loaded.name, "architecture.json").get("sha256") != loaded.architecture["sha256"]:
+        for each in (path, place):
+            each.unlink(missing_ok=True)
+        logging.getLogger(__name__).warning(
+            f"training replaced the checkpoint {loaded.name!r} of {run.path} meanwhile: these figures are of the "
+            "weights before, and are not kept"
+        )
+
+
+@memory.during("the figures were computed", "free some memory, then `pervade evaluate` the run")
+def figures(run: RunDirectory, loaded: Loaded, rows: Rows, split: str, columns: dict[str, Any]) -> dict[str, Any]:
+    """The results, from the columns of the predictions file."""
+    path = run.predictions(loaded.name, split)
     metrics = dict(loaded.task.metrics(loaded.domain))
     estimates = estimate(metrics, columns)
-    result = {
+    return {
         "meter": "evaluate",
         "checkpoint": loaded.name,
         "split": split,
@@ -77,9 +105,6 @@ def figures(run: RunDirectory, loaded: Loaded, rows: Rows, split: str) -> dict[s
         "metrics": {name: each.as_dict() | _nature(metrics[name]) for name, each in estimates.items()},
         "details": kept(run, f"{loaded.name}@{split}", details(run, loaded, rows, split, columns)),
     }
-    meter = "evaluate" if split == "test" else f"evaluate-{split}"
-    files.write_json(run.result(meter, loaded.name), result)
-    return result
 
 
 def _nature(metric: Metric) -> dict[str, Any]:

@@ -157,8 +157,7 @@ def _names(chosen: Sequence[tuple[RunDirectory, str]]) -> list[str]:
 
 def _side(run: RunDirectory, name: str, split: str, called: str) -> Side:
     folder = run.checkpoint(name)
-    files.settle(folder)
-    architecture = files.read_json(folder / "architecture.json")
+    architecture, recipe, domain = files.steady(folder, lambda: _kept(folder))
     path = run.predictions(name, split)
     data = files.read_json(run.data, "columns", most=files.ROWS)
     command = f"pervade evaluate {run.path} --checkpoint {name} --split {split}"
@@ -169,11 +168,10 @@ def _side(run: RunDirectory, name: str, split: str, called: str) -> Side:
         raise CheckpointError(
             f"{run.path} has no predictions of the {split} split by its checkpoint {name!r}; run `{command}`"
         )
-    made_by = predict.read_about(path).get("weights")
+    columns, about = predict.read(path)
+    made_by = about.get("weights")
     if made_by is not None and made_by != architecture.get("sha256"):
         raise CheckpointError(f"{path} was written before its checkpoint changed; run `{command}` again")
-    recipe = plain_yaml.read(folder / "recipe.yaml")
-    domain = checkpoint.read_domain(folder / "preprocess.json")
     log = run.read_log()
     return Side(
         called,
@@ -181,13 +179,23 @@ def _side(run: RunDirectory, name: str, split: str, called: str) -> Side:
         name,
         spec.decode(recipe.get("task"), Task),
         domain,
-        predict.read_columns(path),
+        columns,
         data,
         recipe,
         seconds=max((entry["elapsed"] for entry in log if "elapsed" in entry), default=None),
         passes=architecture.get("passes"),
         parameters=architecture.get("parameters"),
         predictions=(path,),
+    )
+
+
+def _kept(folder: Path) -> tuple[dict[str, Any], dict[str, Any], Domain]:
+    """What a checkpoint says of itself, without its weights."""
+    architecture = files.read_json(folder / "architecture.json")
+    return (
+        architecture,
+        plain_yaml.read(folder / "recipe.yaml"),
+        checkpoint.read_domain(folder / "preprocess.json"),
     )
 
 

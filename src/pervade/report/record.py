@@ -274,14 +274,18 @@ def read(run: RunDirectory) -> Record:
     def json(path: Path) -> dict[str, Any]:
         return lenient(lambda: files.read_json(path), {}) if path.exists() else {}
 
-    checkpoints = {name: json(run.checkpoint(name) / "architecture.json") for name in run.checkpoints()}
+    def inside(name: str, file: str) -> dict[str, Any]:
+        path = run.checkpoint(name) / file
+        return lenient(lambda: files.steady(path.parent, lambda: files.read_json(path) if path.exists() else {}), {})
+
+    checkpoints = {name: inside(name, "architecture.json") for name in run.checkpoints()}
     results = []
     for path in sorted((run.path / "results").glob("*@*.json")):
         meter, _, checkpoint = path.stem.partition("@")
         stored = json(path)
         if stored:
             results.append(Result.of(meter, checkpoint, stored))
-    settled = {name: json(run.checkpoint(name) / "decision.json") for name in checkpoints}
+    settled = {name: inside(name, "decision.json") for name in checkpoints}
     recipe = plain_yaml.read(run.recipe)
     damaged += [
         f"recipe.yaml was changed after training had begun: {path} was {was!r} and is {now!r}"

@@ -45,7 +45,7 @@ def read(path: Path) -> Checkpoint:
         return Checkpoint(str(path), read_weights(path))
     own = own_checkpoint(path)
     if own is not None:
-        return _read_own(own)
+        return files.steady(own, lambda: _read_own(own))
     if (path / "config.json").is_file():
         return _read_hub(path)
     single = [each for each in sorted(path.iterdir()) if each.suffix in (".safetensors", ".pth", ".pt", ".bin")]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pervade.core import download, trust
+from pervade.core import download, signals, trust
 from pervade.core.errors import DataError
 from pervade.data import environments
 from pervade.data.worlds.here import PATIENCE, Here
@@ -70,13 +70,10 @@ def _nameless_main() -> Iterator[None]:
 
 def _work(plan: Plan, numbers: list[int], name: str, pipe: Any) -> None:
     """A worker: its share of the worlds, until the pipe closes. That its environment may run, its parent has asked."""
-    import signal
-
+    signals.left_to_parent()
     trust.name(plan.name)
     with download.announcing(lambda text: None):  # the parent has said so too
         environments.check_trust(plan.name)
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     shared = _Shared(plan, name)
     worlds: Here | None = None
     try:
@@ -130,7 +127,8 @@ class Processes:
         self.shares = [list(map(int, each)) for each in np.array_split(np.arange(plan.count), number)]
         # A fresh interpreter: forking one in which torch has threads may hang.
         self.context = multiprocessing.get_context("spawn")
-        self.shared = _Shared(plan)
+        with signals.held_back():  # multiprocessing starts a process that looks after shared memory
+            self.shared = _Shared(plan)
         self.workers: list[Any] = [None] * number
         self.pipes: list[Any] = [None] * number
         self.done: list[Episode] = []
@@ -151,7 +149,7 @@ class Processes:
         plan = replace(self.plan, seed=self.plan.seed + 1_000_003 * self.lost)
         arguments = (plan, self.shares[which], self.shared.memory.name, theirs)
         worker = self.context.Process(target=_work, args=arguments, daemon=True)
-        with _nameless_main():
+        with _nameless_main(), signals.held_back():
             worker.start()
         theirs.close()
         self.workers[which], self.pipes[which] = worker, ours
@@ -181,6 +179,8 @@ class Processes:
     def _died(self, which: int, what: str) -> Any:
         worker = self.workers[which]
         worker.join(5)
+        if signals.asked() or -(worker.exitcode or 0) in signals.ASKING:
+            raise signals.WorkerStopped  # no crash: it would be counted, and the run resumed by other episodes
         self.deaths_in_a_row += 1
         if what not in ("step", "state") or self.deaths_in_a_row >= PATIENCE:
             raise DataError(
