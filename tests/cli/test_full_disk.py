@@ -111,7 +111,10 @@ def test_train_on_a_full_disk_and_go_on(leave: int, pervade, photos: Path, disk:
     assert json.loads((disk / "runs" / "one" / "checkpoints" / "last" / "architecture.json").read_text())["passes"] == 1
 
 
-@pytest.mark.parametrize("place", ["state", "log.jsonl", "predictions", "results", "report.html"])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("predictions", "results", "report.html")]
+
+
+@pytest.mark.parametrize("place", ["state", "log.jsonl", *SLOW])
 def test_wherever_it_fills_up_what_was_learnt_stays(
     place: str, pervade, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

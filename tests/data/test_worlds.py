@@ -397,7 +397,7 @@ def test_atari_is_put_back_in_the_middle_of_a_game() -> None:
     assert one.finished() == other.finished()
 
 
-@pytest.mark.parametrize("when", ["at once", "later"])
+@pytest.mark.parametrize("when", ["at once", pytest.param("later", marks=pytest.mark.slow)])
 def test_a_signal_to_the_process_group_is_the_parents(when: str) -> None:
     """A worker that died of it would count as a crash, and the resumed run would live through other episodes."""
     opened = worlds.Processes(plan_of("CartPole-v1", count=2, processes=2))
@@ -413,6 +413,7 @@ def test_a_signal_to_the_process_group_is_the_parents(when: str) -> None:
     opened.close()
 
 
+@pytest.mark.slow  # two more interpreters start
 def test_a_worker_that_dies_while_a_stop_is_asked_for_has_not_crashed() -> None:
     opened = worlds.Processes(plan_of("CartPole-v1", count=2, processes=2))
     opened.reset()
