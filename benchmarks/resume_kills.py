@@ -2,9 +2,9 @@
 
     python benchmarks/resume_kills.py [KILLS]        100 unless given; about 30 minutes
 
-Ten kinds of work take turns: trainings of pictures, texts, running text, agents (PPO; DQN with two worker processes) and
-sound, a cross-validation, a search, an evaluation, a report. Of each ten kills three fall into a save (the script
-watches for the temporary folder that a save writes), three are SIGTERM to the whole process group, as a job's scheduler
+Ten kinds of work take turns: trainings of pictures, texts, running text, agents (PPO; DQN with two worker processes)
+and sound, a cross-validation, a search, an evaluation, a report. Of each ten kills three fall into a save (the script
+watches for the temporary folder that a save writes), two are SIGTERM to the whole process group, as a job's scheduler
 sends it, and the rest SIGKILL at any moment. What must be the same: the SHA-256 of the best and the last weights
 (every fold's and every trial's), and of all results; of a report, the page.
 
@@ -26,7 +26,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 os.environ |= {"OMP_NUM_THREADS": "1", "PERVADE_OFFLINE": "1"}
@@ -48,14 +48,18 @@ REPLAY = [
 
 
 def pictures(folder: Path) -> Path:
-    return digits.write(folder)
+    digits.write(folder)
+    for place in folder.iterdir():
+        for path in sorted(place.iterdir())[30:]:
+            path.unlink()
+    return folder
 
 
 def texts(folder: Path) -> Path:
     rng = random.Random(0)
-    filling, told = "the film was and story plot so very a actor".split(), (("dull", "cold"), ("fine", "warm"))
+    filling, told = ("the", "film", "was", "story", "plot", "so", "very", "actor"), (("dull", "cold"), ("fine", "warm"))
     lines = ["text\tlabel"]
-    for number in range(600):
+    for number in range(200):
         words = rng.choices(filling, k=rng.randint(3, 12))
         words.insert(rng.randrange(len(words)), rng.choice(told[number % 2]))
         lines.append(f"{' '.join(words)} {number}\t{('bad', 'good')[number % 2]}")
@@ -67,7 +71,7 @@ def texts(folder: Path) -> Path:
 def stories(folder: Path) -> Path:
     rng = random.Random(0)
     folder.mkdir()
-    for number in range(60):
+    for number in range(30):
         said = [f"the {rng.choice(('cat', 'dog'))} {rng.choice(('sees', 'likes'))} a small bird." for _ in range(30)]
         (folder / f"{number}.txt").write_text("\n".join(said) + "\n")
     return folder
@@ -77,7 +81,7 @@ def sounds(folder: Path) -> Path:
     import numpy as np
     import soundfile
 
-    for number in range(120):
+    for number in range(60):
         rng, low = np.random.default_rng(number), number % 2 == 0
         at = np.arange(4000) / 8000
         wave = 0.3 * np.sin(2 * np.pi * (200 if low else 500) * at) + rng.normal(0, 0.05, len(at))
@@ -93,10 +97,10 @@ KINDS: dict[str, tuple[Callable[[Path], Path] | str, tuple[str, ...]]] = {
     "pictures": (pictures, ("train", *SMALL, "--epochs", "6")),
     "texts": (texts, ("train", *EVERY, *TEXT, "--epochs", "6")),
     "gpt": (stories, ("train", "-o", "threads=1", *GPT, "--epochs", "3", "--batch-size", "16")),
-    "ppo": ("gym://CartPole-v1", ("train", "--steps", "20000", *RL)),
+    "ppo": ("gym://CartPole-v1", ("train", "--steps", "8192", *RL)),
     "dqn": (
         "gym://CartPole-v1",
-        *[("train", "--algorithm", "dqn", "--steps", "6000", *RL, *REPLAY, "-odomain.processes=2")],
+        *[("train", "--algorithm", "dqn", "--steps", "3000", *RL, *REPLAY, "-odomain.processes=2")],
     ),
     "sound": (sounds, ("train", *EVERY, "--epochs", "6")),
     "folds": (pictures, ("train", *SMALL, "--epochs", "2", "--folds", "3")),
@@ -143,9 +147,8 @@ def finish(*arguments: str) -> None:
 def saving(run: Path) -> bool:
     """Whether a save is being written, or taking its place."""
     try:
-        return any(
-            ".state." in each or ".best." in each for each in (*os.listdir(run), *os.listdir(run / "checkpoints"))
-        )
+        there = [each.name for folder in (run, run / "checkpoints") if folder.is_dir() for each in folder.iterdir()]
+        return any(each.startswith((".state.", ".best.", ".last.")) for each in there)
     except OSError:
         return False
 
@@ -271,7 +274,7 @@ def about() -> dict[str, str]:
         else []
     )
     chip = names[0] if names else platform.processor()
-    return {"commit": commit.strip(), "chip": chip, "date": datetime.now(timezone.utc).strftime("%Y-%m-%d")}
+    return {"commit": commit.strip(), "chip": chip, "date": datetime.now(UTC).strftime("%Y-%m-%d")}
 
 
 def table(lines: list[dict]) -> str:
