@@ -24,6 +24,8 @@ from typing import Any
 from pervade.core.errors import PervadeError
 
 MEGABYTES = 2048
+NO_MEMORY = 3  # what it leaves with where Python has none
+FULL = (NO_MEMORY, -signal.SIGABRT, -signal.SIGSEGV, -signal.SIGKILL)  # and what others do where they have none
 
 
 class TooMuch(PervadeError):
@@ -39,7 +41,8 @@ class Bounded:
         self._process: subprocess.Popen[bytes] | None = None
 
     def ask(self, question: Any) -> Any:
-        """Raises TooMuch where the work took more than `seconds` of processor time or too much memory."""
+        """Raises TooMuch where the work took more than `seconds` of processor time or too much memory, RuntimeError
+        where `answer` is at fault."""
         with self._lock:
             process = self._process or self._start()
             if process.stdin is None or process.stdout is None:
@@ -54,8 +57,12 @@ class Bounded:
                 raise
             if line.endswith(b"\n"):
                 return json.loads(line)
-            slow = self._end(process) == -signal.SIGPROF
-            raise TooMuch(f"took more than {self.seconds:g} s" if slow else f"took more than {MEGABYTES:,} MB")
+            status = self._end(process)
+            if status == -signal.SIGPROF:
+                raise TooMuch(f"took more than {self.seconds:g} s")
+            if status in FULL:
+                raise TooMuch(f"took more than {MEGABYTES:,} MB")
+            raise RuntimeError(f"the process for {self.answer} ended with status {status}")
 
     def close(self) -> None:
         """Ends the process; it is started again when it is next asked."""
@@ -102,7 +109,7 @@ def serve(answer: str, seconds: float) -> None:
         try:
             told = json.dumps(function(json.loads(line))).encode()
         except MemoryError:
-            os._exit(1)
+            os._exit(NO_MEMORY)
         signal.setitimer(signal.ITIMER_PROF, 0)
         sys.stdout.buffer.write(told + b"\n")
         sys.stdout.buffer.flush()

@@ -17,6 +17,7 @@ from pervade.weights.checkpoint import Checkpoint
 from pervade.weights.torch_file import read_weights
 
 HUB_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+LARGEST = 64 << 20  # bytes of JSON beside weights: a vocabulary, or an index of a thousand files
 
 
 def own_checkpoint(path: Path) -> Path | None:
@@ -86,8 +87,8 @@ def read_network(folder: Path) -> dict[str, Any]:
 def read_config(path: Path) -> dict[str, Any]:
     """JSON that lies beside weights. Raises CheckpointError where it is damaged."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        data = json.loads(files.read_text(path, LARGEST))
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is damaged ({error}); copy or download it again") from None
     if not isinstance(data, dict):
         raise CheckpointError(f"{path} is damaged: it holds no settings; copy or download it again")

@@ -46,9 +46,10 @@ def chat(source: str) -> Chat:
     settings = locate.read_config(path) if path.is_file() else {}
     end = _name(settings.get("eos_token")) or _end(vocabulary.keep(read(source)))
     alone = folder / "chat_template.jinja"
-    template = alone.read_text(encoding="utf-8") if alone.is_file() else settings.get("chat_template")
+    template = files.read_text(alone) if alone.exists() else settings.get("chat_template")
     if isinstance(template, list):  # several by name
-        template = next((each.get("template") for each in template if each.get("name") == "default"), None)
+        named = [each for each in template if isinstance(each, dict)]
+        template = next((each.get("template") for each in named if each.get("name") == "default"), None)
     if template is None:
         return Chat(PLAIN, end, end)
     if not isinstance(template, str):

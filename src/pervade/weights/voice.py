@@ -22,6 +22,7 @@ from torch import Tensor
 
 from pervade.core import download
 from pervade.core.errors import CheckpointError, ConfigError, DataError
+from pervade.data import vocabulary
 from pervade.nn.griffin_lim import from_magnitude, spread
 from pervade.nn.mel import LogMel
 from pervade.weights import locate, remote_code
@@ -162,7 +163,8 @@ def _speech_t5(
         raise ConfigError(f"hf:{name} is a {made[0]}, and what reads a text aloud is a SpeechT5ForTextToSpeech")
     network = _network(name, transformers.SpeechT5ForTextToSpeech, transformers.SpeechT5Config, config, weights)
     special = {"unk_token": "<unk>", "eos_token": "</s>", "pad_token": "<pad>"}
-    if (folder / "tokenizer.json").is_file():
+    if (folder / "tokenizer.json").exists():
+        vocabulary.read(folder / "tokenizer.json")
         tokenizer = _tokenizer(name, transformers.PreTrainedTokenizerFast, folder, **special)
     else:
         tokenizer = _tokenizer(name, transformers.SpeechT5Tokenizer, folder)
