@@ -84,6 +84,7 @@ def rename(run: Path, name: str, arguments: dict[str, object] | None = None) -> 
         path.write_text(yaml.safe_dump(data))
     for path in (run / "environment.json", run / "data.json"):
         path.write_text(path.read_text().replace("gym://CartPole-v1", f"gym://{name}"))
+    (run / "origin.json").unlink(missing_ok=True)  # whoever changes the others can do without it, too
 
 
 @pytest.mark.parametrize("verb", ["predict", "evaluate", "resume", "resume from the data on"])

@@ -15,6 +15,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+SPECIAL = 20_000  # tokens outside the vocabulary at most, which texts are searched for one by one
 LONGEST = 200  # letters or pieces that one step may put in the place of a letter, or around a text
 GROWTH = 16  # tokens for a letter, on the whole: four bytes each, in a form or two
 ROW = 2000  # letters in a row
@@ -29,6 +30,8 @@ def answer(text: str) -> str | None:
         made = Tokenizer.from_str(text)
         made.no_padding()
         made.no_truncation()
+        if len(data.get("added_tokens") or ()) > SPECIAL:
+            return f"it has {len(data['added_tokens']):,} added tokens, and {SPECIAL:,} is the most"
         for part in _parts(data):
             _require_short(part)
         for sample in _samples(data):
