@@ -28,7 +28,10 @@ def compare(
     ] = None,
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     reference: Annotated[
-        int, typer.Option(min=1, metavar="NUMBER", help="Which of the runs is the one to compare with, by its place.")
+        int,
+        typer.Option(
+            min=1, max=10**6, metavar="NUMBER", help="Which of the runs is the one to compare with, by its place."
+        ),
     ] = 1,
     allow_different_rows: Annotated[
         bool, typer.Option("--allow-different-rows", help="Compare the common rows where the splits differ.")

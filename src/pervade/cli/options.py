@@ -32,6 +32,7 @@ TrustOption = Annotated[
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 
+LONGEST = 1e8  # seconds; three years
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
@@ -54,8 +55,10 @@ def seconds(text: str | None) -> float | None:
     if text is None:
         return None
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", text)
-    if found is None or found[2] not in UNITS or float(found[1]) <= 0:
-        raise ConfigError(f"--time-limit {text!r} is not a duration; write for example 90s, 10m or 1.5h")
+    if found is None or found[2] not in UNITS or not 0 < float(found[1]) * UNITS[found[2]] <= LONGEST:
+        raise ConfigError(
+            f"--time-limit {text!r} is not a duration of up to {LONGEST / 3600:,.0f}h; write for example 90s, 10m or 1.5h"
+        )
     return float(found[1]) * UNITS[found[2]]
 
 
@@ -65,6 +68,6 @@ def folds_of(text: str | None) -> int | str | None:
 
     if text is None or text == "group":
         return text
-    if not re.fullmatch(r"-?\d+", text):
+    if not re.fullmatch(r"-?\d{1,9}", text):
         raise ConfigError(f"--folds {text!r} is neither a number nor 'group'; write for example 5")
     return int(text)

@@ -39,31 +39,38 @@ def predict(
             "a terminal, a model that writes text holds a conversation.",
         ),
     ] = None,
-    top: Annotated[int, typer.Option(min=1, help="How many of the likeliest answers are shown.")] = 3,
+    top: Annotated[int, typer.Option(min=1, max=10**6, help="How many of the likeliest answers are shown.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, an object a line.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print a table (CSV), a line an answer.")] = False,
     length: Annotated[
         int | None,
-        typer.Option(min=1, help="Writing: tokens (pieces of words) at most; making sounds: samples."),
+        typer.Option(min=1, max=10**8, help="Writing: tokens (pieces of words) at most; making sounds: samples."),
     ] = None,
     temperature: Annotated[
-        float | None, typer.Option(min=0, help="Writing, making sounds: how much is left to chance; 0: nothing.")
+        float | None,
+        typer.Option(min=0, max=10, help="Writing, making sounds: how much is left to chance; 0: nothing."),
     ] = None,
     top_k: Annotated[
-        int | None, typer.Option(min=0, help="Writing: choose among the K likeliest tokens alone; 0: all.")
+        int | None, typer.Option(min=0, max=10**9, help="Writing: choose among the K likeliest tokens alone; 0: all.")
     ] = None,
     top_p: Annotated[
         float | None,
-        typer.Option(help="Writing, making sounds: choose among the likeliest that have this share together."),
+        typer.Option(
+            min=1e-6, max=1, help="Writing, making sounds: choose among the likeliest that have this share together."
+        ),
     ] = None,
     repetition_penalty: Annotated[
-        float | None, typer.Option(min=1, help="Writing: the higher, the less it repeats itself; 1: no penalty.")
+        float | None,
+        typer.Option(min=1, max=10, help="Writing: the higher, the less it repeats itself; 1: no penalty."),
     ] = None,
     stop: Annotated[list[str] | None, typer.Option(help="Writing: end at this text; may be given again.")] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Writing, making sounds, acting: the same seed does the same.")
+        int | None,
+        typer.Option(min=0, max=2**31 - 1, help="Writing, making sounds, acting: the same seed does the same."),
     ] = None,
-    episodes: Annotated[int | None, typer.Option(min=1, help="Acting: how many, by --seed and those after it.")] = None,
+    episodes: Annotated[
+        int | None, typer.Option(min=1, max=10**6, help="Acting: how many, by --seed and those after it.")
+    ] = None,
     video: Annotated[
         Path | None, typer.Option(help="Acting: a film of these episodes, .gif, or .mp4 where ffmpeg is.")
     ] = None,

@@ -77,14 +77,20 @@ def train(
         str | None, typer.Option(metavar="ppo|dqn", help="In an environment: how to learn; unless given, ppo.")
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=0, help="In an environment: how many steps to act; 0 measures the first weights.")
+        int | None,
+        typer.Option(min=0, max=10**12, help="In an environment: how many steps to act; 0 measures the first weights."),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes: how often every example is seen.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Examples in one step.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, max=10**9, help="Passes: how often every example is seen.")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, max=10**6, help="Examples in one step.")] = None,
     lr: Annotated[str | None, typer.Option(help="Learning rate at its peak; or find: by a short test first.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of all that is random: same seed, same result.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**62 - 1, help="Seed of all that is random: same seed, same result.")
+    ] = None,
     seeds: Annotated[
-        int | None, typer.Option(help="Train so many times, each by another seed, and show how far the figures spread.")
+        int | None,
+        typer.Option(max=1000, help="Train so many times, each by another seed, and show how far the figures spread."),
     ] = None,
     folds: Annotated[
         str | None,
@@ -104,7 +110,7 @@ def train(
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
     precision: Annotated[str | None, typer.Option(help="Of training: auto, fp32 or bf16.")] = None,
-    workers: Annotated[int | None, typer.Option(min=0, help="Threads that read examples ahead.")] = None,
+    workers: Annotated[int | None, typer.Option(min=0, max=256, help="Threads that read examples ahead.")] = None,
     freeze: Annotated[
         bool, typer.Option("--freeze", help="Train the last layer alone, on features that the others compute once.")
     ] = False,
@@ -131,7 +137,9 @@ def train(
     on_bad_file: Annotated[
         str, typer.Option(metavar="leave-out|fail", help="What to do with a file that cannot be used.")
     ] = "leave-out",
-    save_every: Annotated[float, typer.Option(metavar="SECONDS", help="How often the state is saved.")] = 30.0,
+    save_every: Annotated[
+        float, typer.Option(min=0, max=10**8, metavar="SECONDS", help="How often the state is saved.")
+    ] = 30.0,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard files too.")] = False,
 ) -> None:
     """Train a model on DATA, evaluate it on what it never saw, and write the report."""

@@ -27,7 +27,7 @@ def tune(
     time_limit: Annotated[
         str | None, typer.Option(help="For everything, the final evaluation included: 10m, 1.5h.")
     ] = None,
-    trials: Annotated[int | None, typer.Option(help="How many trials at most.")] = None,
+    trials: Annotated[int | None, typer.Option(max=10**6, help="How many trials at most.")] = None,
     search: Annotated[
         list[str] | None,
         typer.Option(
@@ -39,19 +39,25 @@ def tune(
     task: Annotated[str | None, typer.Option(help="What to learn (`pervade tasks`); unless given, detected.")] = None,
     model: Annotated[str | None, typer.Option(help="Which network (`pervade models`).")] = None,
     recipe: Annotated[Path | None, typer.Option(help="A recipe.yaml to start from.")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Of a trial: how often every example is seen.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the search and of every trial.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, max=10**9, help="Of a trial: how often every example is seen.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**62 - 1, help="Seed of the search and of every trial.")
+    ] = None,
     init: Annotated[str | None, typer.Option(help="Where the first weights come from.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
     precision: Annotated[str | None, typer.Option(help="Of training: auto, fp32 or bf16.")] = None,
-    workers: Annotated[int | None, typer.Option(min=0, help="Threads that read ahead.")] = None,
+    workers: Annotated[int | None, typer.Option(min=0, max=256, help="Threads that read ahead.")] = None,
     setting: Annotated[
         list[str] | None,
         typer.Option("-o", metavar="PATH=VALUE", help="Any setting that stays: -o optimizer.momentum=0.8"),
     ] = None,
     runs: RunsOption = Path("runs"),
     trust_remote_code: TrustOption = False,
-    save_every: Annotated[float, typer.Option(metavar="SECONDS", help="How often the state is saved.")] = 30.0,
+    save_every: Annotated[
+        float, typer.Option(min=0, max=10**8, metavar="SECONDS", help="How often the state is saved.")
+    ] = 30.0,
 ) -> None:
     """Search for better settings. Trials are judged on the validation split; the best is evaluated on test, once."""
     from pervade import api, progress

@@ -126,9 +126,7 @@ def decoded(
     return pixels, reasons
 
 
-def tried(
-    path: str, decode: Callable[[str], np.ndarray], fault: type[Exception], again: bool = False
-) -> np.ndarray | str:
+def tried(path: str, decode: Callable[[str], T], fault: type[Exception], again: bool = False) -> T | str:
     """What `decode` makes of a file, or, in one line, why nothing: its `fault`, or that the file cannot be opened.
     `again`: it could be before, and the reason would be kept with the content. That the disk failed now must not be, so
     it raises DataError."""

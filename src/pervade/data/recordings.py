@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
 from pervade.data import cache, embedded, sound_files, tables
-from pervade.data.sound_files import FULL, SoundFault
+from pervade.data.sound_files import FULL, Long, SoundFault
 
 WHAT = "recording"
 MOST_HELD = 1 << 28  # samples that are held at once where nothing is cached, 540 MB
@@ -43,14 +44,15 @@ def contents(file_column: str | None = None) -> tables.Files:
 
 
 def prepare(
-    rows: Rows, rate: int, progress: Callable[[int, int], None], keep: bool = True
+    rows: Rows, rate: int, progress: Callable[[int, int], None], keep: bool = True, whole: bool = True
 ) -> tuple[Rows, list[LeftOut]]:
-    """Decodes every row once, from the cache where `keep`; leaves out what cannot be decoded. Raises DataError where
-    nothing is left of rows that are kept."""
+    """Decodes every row once, from the cache where `keep`; leaves out what cannot be decoded, and, where recordings are
+    needed `whole` and not by windows, what is too long for that. Raises DataError where nothing is left of rows that
+    are kept."""
     sound_files.library()
     paths = [str(each) for each in rows.column("path")]
     if not keep:
-        return _finished(rows, _held(paths, rate), None, rate)
+        return _finished(rows, _short(_held(paths, rate), rate, whole), None, rate)
     total = 2 * len(rows)
     digests = cache.hash_files(paths, lambda done, _: progress(done, total))
     readable = [i for i, digest in enumerate(digests) if digest is not None]
@@ -63,18 +65,18 @@ def prepare(
     )
     made: list[Any] = ["the file cannot be opened; look at its permissions"] * len(rows)
     for i, array, reason in zip(readable, decoded, reasons, strict=True):
-        made[i] = reason if reason is not None else None if array is None else array.view(np.int16).reshape(-1)
-    kept, left_out = _finished(rows, made, [str(each) for each in digests], rate)
+        made[i] = reason if reason is not None else None if array is None else _from_bytes(array, paths[i], rate)
+    kept, left_out = _finished(rows, _short(made, rate, whole), [str(each) for each in digests], rate)
     if not len(kept):
         raise DataError(f"no recording can be read; the first, {left_out[0].source}: {left_out[0].reason}")
     return kept, left_out
 
 
-def samples(row: dict[str, Any], rate: int) -> np.ndarray:
-    """(t,) int16 of a prepared row. Raises DataError where its file went bad."""
+def samples(row: dict[str, Any], rate: int) -> np.ndarray | Long:
+    """(t,) int16 of a prepared row, of a long one to be taken in slices. Raises DataError where its file went bad."""
     known = row.get("samples")
     if known is not None:
-        return np.asarray(known)
+        return known if isinstance(known, Long) else np.asarray(known)
     try:
         return sound_files.decode(str(row["path"]), rate)
     except (SoundFault, OSError) as fault:
@@ -83,7 +85,7 @@ def samples(row: dict[str, Any], rate: int) -> np.ndarray:
 
 def wave(row: dict[str, Any], rate: int) -> np.ndarray:
     """(t,) float32 in -1..1."""
-    return scaled(samples(row, rate))
+    return scaled(samples(row, rate)[:])
 
 
 def scaled(samples: np.ndarray) -> np.ndarray:
@@ -138,21 +140,37 @@ def _finished(rows: Rows, made: Sequence[Any], digests: Sequence[str] | None, ra
     return rows.select(good).with_columns(**columns), left_out
 
 
-def _held(paths: Sequence[str], rate: int) -> list[np.ndarray | str | None]:
+def _held(paths: Sequence[str], rate: int) -> list[np.ndarray | Long | str | None]:
     """Of each the samples, or why there are none; None for what is too much to hold at once and is decoded again when
     its turn comes."""
-    found: list[np.ndarray | str | None] = []
+    found: list[np.ndarray | Long | str | None] = []
     held = 0
     for path in paths:
         made = cache.tried(path, partial(sound_files.decode, rate=rate), SoundFault)
-        held += 0 if isinstance(made, str) else len(made)
-        found.append(made if isinstance(made, str) or held <= MOST_HELD else None)
+        held += len(made) if isinstance(made, np.ndarray) else 0
+        found.append(made if not isinstance(made, np.ndarray) or held <= MOST_HELD else None)
     return found
 
 
-def _as_bytes(made: np.ndarray | str) -> np.ndarray | str:
+def _short(made: Sequence[Any], rate: int, whole: bool) -> list[Any]:
+    """What can be used; of what is needed `whole` and too long for that, why not."""
+    long = [whole and isinstance(each, Long) and len(each) > sound_files.MOST_WHOLE for each in made]
+    return [sound_files.too_long(len(each), rate) if too else each for each, too in zip(made, long, strict=True)]
+
+
+LONG = struct.Struct("<qd")  # of a long recording the cache keeps length and peak: (16, 1, 1) uint8
+
+
+def _as_bytes(made: np.ndarray | Long | str) -> np.ndarray | str:
     """As the cache keeps pictures: (t, 1, 2) uint8."""
+    if isinstance(made, Long):
+        return np.frombuffer(LONG.pack(made.length, made.peak), np.uint8).reshape(-1, 1, 1)
     return made if isinstance(made, str) else made.view(np.uint8).reshape(-1, 1, 2)
+
+
+def _from_bytes(array: np.ndarray, path: str, rate: int) -> np.ndarray | Long:
+    long = array.shape[-1] == 1
+    return Long(path, rate, *LONG.unpack(array.tobytes())) if long else array.view(np.int16).reshape(-1)
 
 
 def named(table: Path, file_column: str | None = None, most: int | None = 50) -> list[Path]:

@@ -2,11 +2,14 @@
 
 Every kind of file that libsndfile reads (wav, flac, ogg, opus, mp3, aiff …), of any rate, number of channels and sample
 format, becomes 16-bit samples of one channel: channels are averaged, and what lies above full scale is scaled down.
+A few megabytes may hold days (60 h of silence take 6 MB of FLAC), so what is long is gone through once, piece by piece,
+and stays `Long`: its parts are decoded when somebody asks for them.
 """
 
 from __future__ import annotations
 
 import io
+import math
 import os
 import struct
 from collections.abc import Iterator
@@ -15,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pervade.core.errors import ConfigError
+from pervade.core.errors import ConfigError, DataError
 from pervade.data import embedded
 
 SUFFIXES = frozenset(
@@ -23,6 +26,9 @@ SUFFIXES = frozenset(
 )
 FULL = 32767  # the largest sample
 BLOCK = 1 << 20  # samples of all channels that are decoded at once
+MOST = 1 << 27  # samples of one recording that are held: 2 h 20 min of 16,000 a second, 268 MB
+MOST_WHOLE = 1 << 28  # of one that is needed whole, as chunks that overlap: 4 h 40 min
+MARGIN = 4096  # samples before and after a part, so that changing the rate does not end at its edges
 UNKNOWN = 0x7FFFF000  # bytes: such lengths and larger stand in the header of what was written to a pipe
 RATES = (1000, 192_000)  # samples a second, from where to where
 CLIPPED = 0.995  # of the largest sample: from there on a sample counts as cut off
@@ -37,6 +43,42 @@ class Header(NamedTuple):
     rate: int  # samples a second
     channels: int
     seconds: float
+
+
+class Long:
+    """A recording of more than MOST samples (t,) at `rate`: its length is known, and slices are decoded as int16."""
+
+    def __init__(self, path: str, rate: int, length: int, peak: float) -> None:
+        self.path, self.rate, self.length, self.peak = path, rate, length, peak
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        """Raises DataError where the file went bad, or the part is longer than can be held."""
+        start, stop, _ = part.indices(self.length)
+        if stop - start > MOST_WHOLE:
+            raise DataError(f"{self.path}: {too_long(self.length, self.rate)}")
+        soundfile = library()
+        try:
+            with soundfile.SoundFile(_open(self.path)) as file:
+                common = math.gcd(file.samplerate, self.rate)
+                up, down = self.rate // common, file.samplerate // common  # so many samples here are so many there
+                first = max(start - MARGIN, 0) // up
+                file.seek(first * down)
+                left = (-(-(stop + MARGIN) // up) - first) * down
+                blocks = [file.read(left, dtype="float32", always_2d=True).mean(1)]
+                whole = np.concatenate(list(_resampled(iter(blocks), file.samplerate, self.rate)))
+            found = _sixteen_bit([whole[start - first * up :][: stop - start]], self.peak, self.rate)
+        except (soundfile.SoundFileError, OSError, RuntimeError, ValueError) as error:
+            raise DataError(f"{self.path} cannot be read any more: {error}; put the data back") from None
+        return np.pad(found, (0, stop - start - len(found)))
+
+
+def too_long(length: int, rate: int) -> str:
+    """Why a recording of so many samples cannot be used where it is needed whole."""
+    hours, most = length / rate / 3600, MOST_WHOLE / rate / 3600
+    return f"it is {hours:,.1f} h long, and up to {most:.1f} h are read as one; cut it into parts"
 
 
 def library() -> Any:
@@ -69,8 +111,9 @@ def header(path: str) -> Header | None:
         return None
 
 
-def decode(path: str, rate: int) -> np.ndarray:
-    """Samples (t,) int16 at `rate`. Raises SoundFault, and OSError where the file cannot be opened."""
+def decode(path: str, rate: int) -> np.ndarray | Long:
+    """Samples (t,) int16 at `rate`, or, where these are more than MOST, their place. Raises SoundFault, and OSError
+    where the file cannot be opened."""
     soundfile = library()
     source = _open(path)
     size = os.path.getsize(path) if isinstance(source, str) else len(source.getbuffer())  # noqa: PTH202
@@ -84,8 +127,15 @@ def decode(path: str, rate: int) -> np.ndarray:
                     f"it has {file.samplerate:,} samples a second, and {RATES[0]:,} to {RATES[1]:,} are read"
                 )
             peaks: list[float] = []
-            pieces = list(_resampled(_blocks(file, peaks), file.samplerate, rate))
-            return _sixteen_bit(pieces, max(peaks), rate)
+            pieces: list[np.ndarray] = []
+            length = 0
+            for piece in _resampled(_blocks(file, peaks), file.samplerate, rate):
+                length += len(piece)
+                if length <= MOST:
+                    pieces.append(piece)
+                else:
+                    pieces.clear()
+            return _sixteen_bit(pieces, max(peaks), rate) if length <= MOST else Long(path, rate, length, max(peaks))
     except SoundFault:
         raise
     except soundfile.LibsndfileError as error:
@@ -96,14 +146,19 @@ def decode(path: str, rate: int) -> np.ndarray:
         raise SoundFault(f"damaged ({str(error) or type(error).__name__})") from None
 
 
-def silent(samples: np.ndarray) -> bool:
+def silent(samples: np.ndarray | Long) -> bool:
     """Whether nothing but at most the lowest bit is there."""
+    if isinstance(samples, Long):
+        return samples.peak <= 1 / FULL
     return bool(samples.max(initial=0) <= 1 and samples.min(initial=0) >= -1)
 
 
-def clipped(samples: np.ndarray) -> bool:
-    """Whether a thousandth of the samples stands at the largest value and more, as where a recorder was overloaded."""
-    return bool(((samples >= CLIPPED * FULL) | (samples <= -CLIPPED * FULL)).mean() >= MOST_CLIPPED)
+def clipped(samples: np.ndarray | Long) -> bool:
+    """Whether a thousandth of the samples stands at the largest value and more, as where a recorder was overloaded;
+    not asked of long ones."""
+    return isinstance(samples, np.ndarray) and bool(
+        ((samples >= CLIPPED * FULL) | (samples <= -CLIPPED * FULL)).mean() >= MOST_CLIPPED
+    )
 
 
 def _open(path: str) -> Any:

@@ -26,6 +26,7 @@ from pervade.core.protocols import Domain, InputSpace, Probe, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
 from pervade.data import hub, listing, player, recordings, sound_augment, tables, targets
+from pervade.data.sound_files import Long
 from pervade.data.targets import Kind
 
 LONGEST = 5.0  # seconds that a window is learnt to have at most
@@ -98,7 +99,7 @@ class Sound(Domain):
     def prepare(
         self, rows: Rows, progress: Callable[[int, int], None], keep: bool = True
     ) -> tuple[Rows, list[LeftOut]]:
-        return recordings.prepare(rows, self.rate, progress, keep)
+        return recordings.prepare(rows, self.rate, progress, keep, whole=False)
 
     # learning from the training split
 
@@ -155,10 +156,10 @@ class Sound(Domain):
         beyond = max(samples - self.length, 0)
         return 1 + -(-beyond // max(self.length // 2, 1))
 
-    def _windows(self, samples: np.ndarray, faster: float) -> list[np.ndarray]:
+    def _windows(self, samples: np.ndarray | Long, faster: float) -> list[np.ndarray]:
         """One, where it holds the whole recording as it was; else several, each of what fills it at that speed."""
         if len(samples) <= self.length:
-            return [self._placed(sound_augment.speed(recordings.scaled(samples), faster))]
+            return [self._placed(sound_augment.speed(recordings.scaled(samples[:]), faster))]
         span = min(math.ceil(self.length * faster), len(samples))
         starts = np.linspace(0, len(samples) - span, min(self._count(len(samples)), self.windows)).round().astype(int)
         cuts = [recordings.scaled(samples[start : start + span]) for start in starts]
@@ -169,14 +170,14 @@ class Sound(Domain):
         length = min(self.length, len(wave)) if self.masked else self.length
         return sound_augment.place(wave, length, where)
 
-    def _augmented(self, samples: np.ndarray, rng: Generator) -> np.ndarray:
+    def _augmented(self, samples: np.ndarray | Long, rng: Generator) -> np.ndarray:
         faster = (1.0 + self.speed) ** rng.uniform(-1.0, 1.0)
         # No more than what is to fill the window is worked on, however long the recording.
         beyond = len(samples) - math.ceil(self.length * faster)
         if beyond > 0:
             start = int(rng.integers(0, beyond + 1))
             samples = samples[start : len(samples) - beyond + start]
-        wave = sound_augment.speed(recordings.scaled(samples), faster)
+        wave = sound_augment.speed(recordings.scaled(samples[:]), faster)
         if self.pitch:
             wave = sound_augment.pitch(wave, (1.0 + self.pitch) ** rng.uniform(-1.0, 1.0), self.rate)
         if self.equalise or self.tilt:
@@ -204,8 +205,8 @@ class Sound(Domain):
 
     def show(self, row: dict[str, Any], prediction: dict[str, Any] | None) -> list[Media]:
         """The beginning of the recording, to listen to."""
-        wave = recordings.wave(row, self.rate)
-        return [Media("wav", player.wav(wave[: round(player.SECONDS * self.rate)], self.rate), str(row["id"]))]
+        wave = recordings.scaled(recordings.samples(row, self.rate)[: round(player.SECONDS * self.rate)])
+        return [Media("wav", player.wav(wave, self.rate), str(row["id"]))]
 
 
 def looks_like_sound(source: Any, file_column: str | None = None) -> bool:

@@ -180,18 +180,21 @@ class Transcripts(Domain):
     def transform(self, row: dict[str, Any], rng: Generator | None) -> list[Example]:
         """Input (t,) float32 in -1..1; "start" and "whole", where it begins in the recording and how long that is, in
         samples; "target" (l,) int64, the pieces of the transcript, and "reference", its characters."""
-        wave = recordings.wave(row, self.rate)
+        samples = recordings.samples(row, self.rate)
         known: Example = {}
         if "text" in row:
             reference = self.spelling(row["text"])
             known["target"] = np.array(encode(self.alphabet, reference)[0], np.int64)
             known["reference"] = reference
         if rng is not None:
+            wave = recordings.scaled(samples[:])
             wave = self._augmented(wave, rng) if self.augment else wave
             return [{"input": wave, "start": 0, "whole": len(wave), **known}]
+        starts = self._starts(len(samples))
+        chunks = (recordings.scaled(samples[start : start + self.chunk_samples]) for start in starts)
         return [
-            {"input": wave[start : start + self.chunk_samples], "start": start, "whole": len(wave), **known}
-            for start in self._starts(len(wave))
+            {"input": chunk, "start": start, "whole": len(samples), **known}
+            for start, chunk in zip(starts, chunks, strict=True)
         ]
 
     def _starts(self, samples: int) -> range:
@@ -238,5 +241,5 @@ class Transcripts(Domain):
 
     def show(self, row: dict[str, Any], prediction: dict[str, Any] | None) -> list[Media]:
         """The beginning of the recording, to listen to."""
-        wave = recordings.wave(row, self.rate)
-        return [Media("wav", player.wav(wave[: round(player.SECONDS * self.rate)], self.rate), str(row["id"]))]
+        wave = recordings.scaled(recordings.samples(row, self.rate)[: round(player.SECONDS * self.rate)])
+        return [Media("wav", player.wav(wave, self.rate), str(row["id"]))]

@@ -28,6 +28,7 @@ from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
 from pervade.data import listing, mu_law, player, recordings, tables
 from pervade.data.corpus import IGNORED
+from pervade.data.sound_files import Long
 from pervade.nn.mel import LogMel
 
 WAVES = 8  # half waves over the whole of a sound, that say where in it a frame is
@@ -106,7 +107,7 @@ class Waveform(Domain):
     ) -> tuple[Rows, list[LeftOut]]:
         if "path" not in rows:
             return rows, []
-        return recordings.prepare(rows, self.rate, progress, keep)
+        return recordings.prepare(rows, self.rate, progress, keep, whole=self.local == "mel")
 
     def codes(self, row: dict[str, Any], most: int | None = None) -> np.ndarray:
         """(t,) uint8 of a prepared recording, of at most so many samples from its beginning."""
@@ -188,12 +189,12 @@ class Waveform(Domain):
         """Samples that a window asks for, whole frames."""
         return max(round(self.seconds * self.rate) // self.hop, 1) * self.hop
 
-    def _windows(self, samples: np.ndarray, bands: np.ndarray | None) -> Iterator[Example]:
+    def _windows(self, samples: np.ndarray | Long, bands: np.ndarray | None) -> Iterator[Example]:
         most = min(len(samples), self._most)
         for start in range(0, most, self._at_once):
             yield self._window(samples, bands, start, min(start + self._at_once, most))
 
-    def _window(self, samples: np.ndarray, bands: np.ndarray | None, start: int, stop: int) -> Example:
+    def _window(self, samples: np.ndarray | Long, bands: np.ndarray | None, start: int, stop: int) -> Example:
         """Asks for the codes from `start` on. Before the first stands silence. No more is made into codes than is
         heard, however long the recording."""
         first = max(start - -(-self.context // self.hop) * self.hop, 0)
@@ -219,10 +220,10 @@ class Waveform(Domain):
         seconds = self.lengths[self.labels.index(label)][0]
         return max(round(max(seconds, SHORTEST) * self.rate / self.hop), 1) * self.hop
 
-    def _bands(self, samples: np.ndarray) -> np.ndarray:
+    def _bands(self, samples: np.ndarray | Long) -> np.ndarray:
         """(f, k) float32: mel bands of what the codes of the whole recording tell."""
         layer = LogMel(self.rate, BANDS, hop=self.hop / self.rate, normalise="none")
-        wave = torch.from_numpy(mu_law.decode(_encoded(samples)))[None, None]
+        wave = torch.from_numpy(mu_law.decode(_encoded(samples[:])))[None, None]
         found: np.ndarray = layer(wave)[0][0].t().numpy() / 4.0
         return found
 

@@ -146,6 +146,8 @@ def starting_from(init: str | Path | Initializer) -> Initializer:
             f"--init {str(init)!r} is neither a way to start ({', '.join(names)}) nor a file, folder or run that is "
             f"there; {nearest(str(init), names)}"
         )
+    if not (path.is_dir() or path.is_file()):  # a pipe or a device, which may never end
+        raise ConfigError(f"--init {str(init)!r} is no regular file; give a file of weights, a folder or a run")
     return Pretrained(str(path.absolute()))
 
 
