@@ -140,6 +140,7 @@ def test_numbers_and_what_is_none(folder: Path) -> None:
     found, left_out = read(csv(folder, ["1.5", "", "inf", "-2e3"], "image,score"), "number")
     assert found == [1.5, -2000.0]
     assert [each.reason for each in left_out] == ["it has no score", "its score 'inf' is no finite number"]
+    assert spellings.numbers(cells("1e200", "4", "5", "6"), "x")[0] == "its x '1e200' is beyond 1e+30"
     assert spellings.numbers(cells("3,5", "4", "-0,25"), "x") == [3.5, 4.0, -0.25]
     assert spellings.numbers(cells(3, 2.5, float("nan"), True, 1), "x")[:3] == [3.0, 2.5, "it has no x"]
 

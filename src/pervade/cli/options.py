@@ -9,6 +9,9 @@ from typing import Annotated
 import typer
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run: its folder, or its name inside --runs.")]
+SaveEveryOption = Annotated[
+    float, typer.Option("--save-every", min=0, max=10**8, metavar="SECONDS", help="How often the state is saved.")
+]
 RunsOption = Annotated[Path, typer.Option("--runs", help="The folder that holds the runs.")]
 CheckpointOption = Annotated[
     str | None, typer.Option("--checkpoint", help="Which checkpoint; best if there is one, else last.")
@@ -57,7 +60,7 @@ def seconds(text: str | None) -> float | None:
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", text)
     if found is None or found[2] not in UNITS or not 0 < float(found[1]) * UNITS[found[2]] <= LONGEST:
         raise ConfigError(
-            f"--time-limit {text!r} is not a duration of up to {LONGEST / 3600:,.0f}h; write for example 90s, 10m or 1.5h"
+            f"--time-limit {text!r} is not a duration; write for example 90s, 10m or 1.5h, 27,777h at most"
         )
     return float(found[1]) * UNITS[found[2]]
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pervade.cli.options import RunArgument, RunsOption, TrustOption
+from pervade.cli.options import RunArgument, RunsOption, SaveEveryOption, TrustOption
 
 
 def add_to(app: typer.Typer) -> None:
@@ -19,9 +19,7 @@ def resume(
     run: RunArgument,
     runs: RunsOption = Path("runs"),
     trust_remote_code: TrustOption = False,
-    save_every: Annotated[
-        float, typer.Option(min=0, max=10**8, metavar="SECONDS", help="How often the state is saved.")
-    ] = 30.0,
+    save_every: SaveEveryOption = 30.0,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard files too.")] = False,
 ) -> None:
     """Go on training a run that was stopped or killed, to the same weights as if it never had been."""

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pervade.cli.options import RunsOption, TrustOption, folds_of, rate, seconds
+from pervade.cli.options import RunsOption, SaveEveryOption, TrustOption, folds_of, rate, seconds
 
 
 def add_to(app: typer.Typer) -> None:
@@ -137,9 +137,7 @@ def train(
     on_bad_file: Annotated[
         str, typer.Option(metavar="leave-out|fail", help="What to do with a file that cannot be used.")
     ] = "leave-out",
-    save_every: Annotated[
-        float, typer.Option(min=0, max=10**8, metavar="SECONDS", help="How often the state is saved.")
-    ] = 30.0,
+    save_every: SaveEveryOption = 30.0,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard files too.")] = False,
 ) -> None:
     """Train a model on DATA, evaluate it on what it never saw, and write the report."""

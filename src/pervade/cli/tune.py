@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pervade.cli.options import RunsOption, TrustOption, seconds
+from pervade.cli.options import RunsOption, SaveEveryOption, TrustOption, seconds
 
 
 def add_to(app: typer.Typer) -> None:
@@ -55,9 +55,7 @@ def tune(
     ] = None,
     runs: RunsOption = Path("runs"),
     trust_remote_code: TrustOption = False,
-    save_every: Annotated[
-        float, typer.Option(min=0, max=10**8, metavar="SECONDS", help="How often the state is saved.")
-    ] = 30.0,
+    save_every: SaveEveryOption = 30.0,
 ) -> None:
     """Search for better settings. Trials are judged on the validation split; the best is evaluated on test, once."""
     from pervade import api, progress

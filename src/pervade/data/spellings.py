@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pervade.core.errors import DataError
-from pervade.data.targets import Kind
+from pervade.data.targets import LARGEST, Kind
 
 SEPARATORS = ("|", ";", ",")
 NAMES = {"|": "|", ";": ";", ",": "commas", " ": "spaces", "[]": "lists"}
@@ -236,7 +236,10 @@ def _read(value: Any, column: str) -> float | str:
         number = math.nan if isinstance(text, bool) or "_" in str(text) else float(text)
     except (TypeError, ValueError, OverflowError):
         return f"its {column} {str(value)[:SHOWN]!r} is no number"
-    return number if math.isfinite(number) else f"its {column} {str(value)[:SHOWN]!r} is no finite number"
+    if abs(number) <= LARGEST:  # False for what is no number
+        return number
+    why = f"is beyond {LARGEST:g}" if math.isfinite(number) else "is no finite number"
+    return f"its {column} {str(value)[:SHOWN]!r} {why}"
 
 
 # detection

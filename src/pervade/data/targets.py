@@ -26,6 +26,7 @@ from pervade.core.errors import DataError, nearest
 
 Kind = Literal["class", "labels", "number", "identity"]
 
+LARGEST = 1e30  # what 32 bits hold, and 64 when it is squared
 STRANGER = -1  # the number of everybody who was never trained on
 
 
@@ -114,9 +115,11 @@ def _labels(value: Any) -> list[str]:
 
 
 def _number(value: Any, where: str) -> float:
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= LARGEST:  # False for nan
         return float(value)
-    raise DataError(f"{where}: the target {value!r} is no finite number; {_remedy(value)}")
+    raise DataError(
+        f"{where}: the target {str(value)[:80]!r} is no number between -{LARGEST:g} and {LARGEST:g}; {_remedy(value)}"
+    )
 
 
 def _remedy(value: Any) -> str:
