@@ -10,6 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from pervade.core import memory
 from pervade.core.errors import ConfigError, PervadeError
 from pervade.core.terminal import echo, leave, open_streams, tell
 
@@ -83,6 +84,8 @@ def main() -> None:
         if isinstance(error, OSError) and error.errno in MACHINE:
             where = f" {error.filename}" if error.filename else ""
             _fail([f"cannot write or read{where}: {error.strerror}; free some space or mend its permissions"], 2)
+        if memory.ran_out(error):  # before any stage could say what it was doing
+            _fail([f"memory ran out ({' '.join(str(error).split()) or type(error).__name__}); free some memory"], 2)
         _fail([_unforeseen(error)], 1)
     finally:
         leave()
