@@ -35,6 +35,7 @@ from pervade.models.reference_mlp import ReferenceMLP
 from pervade.nn.own import Own
 from pervade.progress import Screen
 from pervade.recipes.rl import for_steps
+from pervade.report import wording
 from pervade.tasks.synthesise import Synthesise
 from pervade.training import Options
 from pervade.weights import voice
@@ -278,8 +279,9 @@ class Run:
         if plan.get("finished", "last" in self.directory.checkpoints()):
             return None
         passes = self.directory.of_checkpoint(name, "architecture.json").get("passes", "?")
+        when = f"after pass {passes}" if isinstance(passes, str) else wording.after(passes)
         which = "its best so far" if name == "best" else f"its checkpoint {name!r}"
-        return f"this run is unfinished: {which}, after pass {passes}; go on with: pervade resume {self.path}"
+        return f"this run is unfinished: {which}, {when}; go on with: pervade resume {self.path}"
 
     def has_split(self, split: str) -> bool:
         return split in files.read_json(self.directory.data, most=files.ROWS)["columns"].get("split", [])

@@ -33,6 +33,7 @@ from pervade.nn.backbone import Backbone
 from pervade.nn.batch_norm import over_ranks
 from pervade.nn.trial import require_training_size
 from pervade.progress import Screen, Silent, duration, spaced
+from pervade.report import wording
 from pervade.time_limit import AFTERWARDS, REPORTING, TimeLimit
 
 
@@ -360,7 +361,9 @@ class Training:
         return {name: values if name in ragged else np.asarray(values) for name, values in table.items()}
 
     def _decide(self, text: str, after: int, **more: Any) -> None:
-        self.log.write({"event": "decision", "step": self.learner.step, "pass": after, "text": text, **more})
+        step = self.learner.step
+        at = round(step / len(self.source), 2)  # in passes: within one as well
+        self.log.write({"event": "decision", "step": step, "pass": after, "at": at, "text": text, **more})
         self.options.screen.say(text)
 
     def _finish(self, moment: Moment) -> None:
@@ -372,9 +375,10 @@ class Training:
         self._save()
         at = moment.passes + round(moment.step / len(self.source) % 1 if moment.kind == "step" else 0, 2)
         passes = "1 pass" if at == 1 else f"{at:g} passes"
-        best = f"; best after pass {self.plan.best_pass:g}" if self.plan.best_pass else ""
+        best = f"; best {wording.after(self.plan.best_pass)}" if self.plan.best_pass else ""
         steps = f"{moment.step:,} step{'' if moment.step == 1 else 's'}"
-        self.options.screen.say(f"trained {passes}, {steps}, in {duration(self.plan.elapsed)}{best}")
+        took = f"{duration(self.plan.elapsed)} with validation and saving"
+        self.options.screen.say(f"trained {passes}, {steps}, in {took}{best}")
 
     def _checkpoint(self, name: str, note: dict[str, Any], validation: dict[str, Any]) -> None:
         """`validation` holds the predictions of the validation split, from which the task settles its decision."""

@@ -180,3 +180,11 @@ def test_a_full_disk_is_no_end(
     computed(network(domain), domain, rows)
     assert "No space left on device" in caplog.text
     assert not list(cache_folder.glob("*"))
+
+
+def test_progress_counts_rows_of_which_each_has_several_views(shapes: Path) -> None:
+    domain, rows = pictures(shapes, views=2)
+    seen: list[tuple[int, int]] = []
+    features.compute(network(domain), domain, rows, 0, lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (20, 20)
+    assert all(done <= total for done, total in seen)

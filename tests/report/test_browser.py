@@ -68,3 +68,24 @@ def test_follows_dark_mode_and_draws_something(run: RunDirectory, tmp_path: Path
         colours = picture.getcolors(maxcolors=1 << 24)
         assert colours is not None
         assert len(colours) > 200  # text alone has some dozen greys; charts and thumbnails have more
+
+
+def test_the_policy_lets_through_what_the_page_needs_and_nothing_else(run: RunDirectory, tmp_path: Path) -> None:
+    """What a name might bring in if it ever got through the escaping is not run and not loaded; all else is drawn."""
+    page = write(run).read_text(encoding="utf-8")
+    assert "default-src 'none';" in page.partition("</head>")[0]
+    forged = tmp_path / "forged.html"
+    forged.write_text(
+        page.replace("</main>", "<script>document.title = 'run'</script><style>main { display: none }</style>"
+                     "<img src=x onerror=\"document.title = 'run'\"></main>"), encoding="utf-8"
+    )  # fmt: skip
+    command = [str(BROWSER), *QUIET, f"--user-data-dir={tmp_path / 'browser'}", "--enable-logging=stderr", "--dump-dom"]
+
+    def refused(path: Path) -> tuple[str, int]:
+        done = subprocess.run([*command, path.as_uri()], check=True, capture_output=True, text=True, timeout=120)
+        return done.stdout, sum("Content Security Policy" in line for line in done.stderr.splitlines())
+
+    assert refused(run.report)[1] == 0
+    seen, number = refused(forged)
+    assert "<title>run</title>" not in seen
+    assert number >= 3

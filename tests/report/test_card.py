@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from pervade.core.run import RunDirectory
@@ -57,6 +59,45 @@ def test_names_are_text_in_markdown(run: RunDirectory) -> None:
     assert rows
     assert all(line.replace(r"\|", "").count("|") == 8 for line in rows)
     assert escape("a|b\n<b>*x*") == r"a\|b &lt;b&gt;\*x\*"
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("# heading", r"\# heading"),
+        ("- item", r"\- item"),
+        ("12. item", r"12\. item"),
+        ("---", r"\---"),
+        ("-0.5 to 1.5", "-0.5 to 1.5"),
+        ("61.7%", "61.7%"),
+        ("see https://evil.example and www.evil.example", r"see https\://evil.example and www\.evil.example"),
+        ("a@b.example $x$ [t](u) ![p](q)", r"a\@b.example \$x\$ \[t\](u) !\[p\](q)"),
+        ("one\n---\nname: two", r"one --- name: two"),
+        ("\u202etxt", r"\\u202etxt"),
+    ],
+)
+def test_nothing_in_a_name_is_markdown(text: str, escaped: str) -> None:
+    assert escape(text) == escaped
+
+
+def test_a_name_cannot_end_the_front_matter(run: RunDirectory) -> None:
+    recipe = yaml.safe_load(run.recipe.read_text(encoding="utf-8"))
+    recipe["model"]["use"] = "x\n---\n# forged\nlicense: mit"
+    run.recipe.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    front, body = card(run)
+    assert front["tags"][-1] == r"x\n---\n# forged\nlicense: mit"
+    assert "\n# forged" not in body
+
+
+def test_no_folder_of_the_machine_is_published_where_markdown_escapes_it(tmp_path: Path, run: RunDirectory) -> None:
+    moved = RunDirectory(tmp_path / "my_own*place" / "pets")
+    moved.path.parent.mkdir()
+    run.path.rename(moved.path)
+    shutil.rmtree(moved.path / "results")  # the card then says how to measure it: pervade evaluate PATH
+    write(moved)
+    text = moved.model_card.read_text(encoding="utf-8")
+    assert "has not been measured yet" in text
+    assert "own" not in text.replace("own figure", "").replace("its own", "").split("## Intended use")[0]
 
 
 def test_a_run_without_figures_claims_none(run: RunDirectory) -> None:

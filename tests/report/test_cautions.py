@@ -93,6 +93,29 @@ def test_weakest_class(record: Record) -> None:
     assert "“b”: of 50 pictures of that class it recognised 20.0% (10.0 to 30.0%)" in said
 
 
+def test_weakest_is_said_of_the_weakest_alone(record: Record) -> None:
+    """Of “c” less was recognised, but of so few rows that it is not shown to be weak."""
+    figures = {
+        "accuracy": Figure("accuracy", 0.6, 0.5, 0.7, 100),
+        "recall[b]": Figure("recall[b]", 0.2, 0.1, 0.3, 50),
+        "recall[c]": Figure("recall[c]", 0.0, 0.0, 0.6, 3),
+    }
+    said = cautions.weakest_class(with_result(record, figures=figures)) or ""
+    assert said.startswith("It is clearly weaker than on average on “b”")
+    figures["recall[c]"] = Figure("recall[c]", 0.3, 0.1, 0.6, 10)
+    assert (cautions.weakest_class(with_result(record, figures=figures)) or "").startswith("It is weakest on “b”")
+
+
+def test_what_is_to_be_read_beside_the_data_is_no_loss(record: Record) -> None:
+    def said(*sources: str) -> str | None:
+        found = [{"source": each, "reason": "files ending in '' are not read"} for each in sources]
+        return cautions.left_out(replace(record, data={**record.data, "left_out": found}))
+
+    assert said("README.md", "licence", "LICENSE.txt", "cats/Readme", "CITATION.cff") is None
+    assert (said("README.md", "cats/1.heic") or "").startswith("1 file was left out")
+    assert (said("readmes/1.heic", "reader.png") or "").startswith("2 files were left out")
+
+
 def test_overfitted(record: Record) -> None:
     assert cautions.overfitted(record) is None
     log = [{"event": "step", "step": i, "accuracy": 1.0} for i in range(10)]

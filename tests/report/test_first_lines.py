@@ -79,9 +79,13 @@ def test_thresholds_are_listed_by_class(run: RunDirectory) -> None:
         ({}, ""),
         ({"threshold": 0.3}, "The threshold was chosen on the validation split."),
         (
-            {"temperature": 1.0, "thresholds": [0.1, 0.2]},
-            "Confidence was calibrated on the validation split (temperature 1.00), thresholds were chosen on the "
+            {"temperature": 1.4, "thresholds": [0.1, 0.2]},
+            "Confidence was calibrated on the validation split (temperature 1.40), thresholds were chosen on the "
             "validation split.",
+        ),
+        (  # tasks/classify.py: not made surer by one group or two
+            {"temperature": 1.0},
+            "Confidence stayed as training left it, since so few groups of the validation split cannot make it surer.",
         ),
         ({"prior_shift": [1]}, "Prior shift settled on the validation split."),
     ],

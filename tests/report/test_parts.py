@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from dataclasses import replace
 
 import pytest
@@ -10,7 +12,7 @@ from pervade.core.run import RunDirectory
 from pervade.report import calibration, chart, wording
 from pervade.report.details import confusion
 from pervade.report.record import Figure, Result, read
-from pervade.report.sections import reproduce
+from pervade.report.sections import learning, reproduce
 
 # Always the diagonal but for one row: class i is taken for class 0.
 
@@ -65,6 +67,61 @@ def test_confidence_is_judged_by_the_interval_of_what_was_right(
     assert judgement.kind == kind
 
 
+def bars(*told: tuple[float, float, float, float, int]) -> dict:
+    names = ("confidence", "accuracy", "accuracy_low", "accuracy_high", "count")
+    return {"reliability": [dict(zip(names, each, strict=True)) for each in told]}
+
+
+def test_the_worst_group_speaks_and_not_the_mean(run: RunDirectory) -> None:
+    """77% claimed and 51% right (40 to 66) beside a group that errs the other way: on average both agree."""
+    main = read(run).main
+    assert main is not None
+    details = bars((0.77, 0.51, 0.40, 0.66, 60), (0.55, 0.81, 0.70, 0.89, 60), (0.95, 0.96, 0.91, 0.99, 100))
+    judgement = calibration.judge(replace(main, details=details))
+    assert judgement is not None
+    assert judgement.kind == "uneven"
+    assert judgement.sentence.endswith(
+        "But where it claimed 77%, it was right on 51% (40 to 66%, n = 60), the farthest off of 2 of the 3 groups "
+        "whose interval does not hold the claim."
+    )
+    assert "n = 220" in judgement.sentence
+
+
+def test_what_hardly_differs_is_not_called_wrong(run: RunDirectory) -> None:
+    """42.5% claimed and 43.5% right, of so many rows that the interval (43.0 to 44.0) does not hold the claim."""
+    main = read(run).main
+    assert main is not None
+    judgement = calibration.judge(replace(main, details=bars((0.425, 0.435, 0.430, 0.440, 40_000))))
+    assert judgement is not None
+    assert judgement.kind == "believable"
+
+
+def test_marks_stand_inside_their_chart() -> None:
+    x, y = chart.axis_x("passes", 0.0, 2.0), chart.axis_y("loss", 0.0, 1.0)
+    drawn = chart.lines(x, y, [], "nothing", [chart.Mark(0.0, "A"), chart.Mark(2.0, "B")])
+    signs = re.findall(r'class="sign" x="([\d.]+)" y="[\d.]+" text-anchor="(\w+)"', drawn)
+    assert [(float(at), anchor) for at, anchor in signs] == [(x.start + 4, "start"), (x.stop - 4, "end")]
+
+
+def test_a_decision_behind_the_last_logged_step_widens_the_chart(run: RunDirectory) -> None:
+    record = read(run)
+    decision = {"event": "decision", "step": 18, "pass": 3, "at": 3.6, "text": "time limit: ended"}
+    section = learning.section(replace(record, log=[*record.log, decision]))
+    assert section is not None
+    marks = [float(at) for at in re.findall(r'class="mark" x1="([\d.]+)"', section.body)]
+    assert marks
+    assert max(marks) <= chart.WIDTH - chart.RIGHT
+    assert "after 3.6 passes, step 18: time limit: ended" in section.body
+
+
+def test_training_took_as_long_as_the_console_said(run: RunDirectory) -> None:
+    """The last validation and the last checkpoint come after the last logged line: the state knows them."""
+    record = replace(read(run), plan={"elapsed": 400.0, "finished": True})
+    assert record.elapsed == 400.0  # the log ends at 9.0
+    assert "6 min 40 s with validation and saving" in learning._facts(record)
+    assert replace(record, plan={}).elapsed == 9.0
+
+
 def test_ticks_stand_at_round_numbers() -> None:
     assert [text for _, text in chart.axis_y("", 0.42, 0.72, share=True).ticks] == [
         "45%",
@@ -102,3 +159,27 @@ def test_under_a_time_limit_the_same_seed_is_not_the_same_run(run: RunDirectory)
     assert "gives the same weights" in reproduce.section(record).body
     limited = replace(record, recipe={**record.recipe, "time_limit": 60.0})
     assert "hang on how fast the machine is" in " ".join(reproduce.section(limited).body.split())
+
+
+def test_what_the_machine_decided_stands_in_the_command(run: RunDirectory) -> None:
+    record = read(run)
+    given = reproduce.command(record) or ""
+
+    def added(command: str = given, **recipe: object) -> list[str]:
+        about = {**record.about, "command": shlex.split(command)}
+        changed = replace(record, about=about, recipe={**record.recipe, **recipe})
+        return shlex.split(reproduce.command(changed) or "")[len(shlex.split(command)) :]
+
+    fallback, published = {"use": "random", "because": "no network"}, {"use": "pretrained", "source": ""}
+    assert added() == []
+    assert added(threads=2) == ["--threads", "2"]
+    assert added(threads="auto") == []
+    assert added(init=fallback, threads=1) == ["--init", "random", "--threads", "1"]
+    assert added(init={"use": "random"}) == []  # nothing else could have been chosen
+    assert added(init=published) == ["--init", "pretrained"]
+    assert added(init=published, model={"use": "hf", "name": "a/b"}) == ["--model", "hf:a/b", "--init", "pretrained"]
+    for command in ("--init random --threads 1", "--init=random --threads=1", "-o init=random -o threads=1"):
+        assert added(f"{given} {command}", init=fallback, threads=1) == []
+    assert added("pervade tune photos --trials 3", init=fallback, threads=1) == []
+    again = replace(record, about={**record.about, "command": ["pervade", "train", "p", "--recipe", "gone.yaml"]})
+    assert shlex.split(reproduce.command(again) or "") == ["pervade", "train", "p", "--recipe", str(run.recipe)]

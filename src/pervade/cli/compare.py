@@ -146,7 +146,8 @@ def _table(first: str, second: str, found: dict[str, Any]) -> None:
     hidden = single if len(single) > MOST_SINGLE else []
     widths = [max(len(each), 9) for each in (first[:24], second[:24])]
     head = f"{first[:24]:>{widths[0]}}  {second[:24]:>{widths[1]}}"
-    wide = max(24, *(len(name) + 2 for name in found if name not in hidden))
+    lower = {name: " (lower is better)" for name, each in found.items() if each.higher_is_better is False}
+    wide = max(24, *(len(name + lower.get(name, "")) + 2 for name in found if name not in hidden))
     echo()
     echo(f"{'':{wide}}{head}  {'difference':>12}  {'95% interval':20}  p")
     for name, each in found.items():
@@ -157,6 +158,6 @@ def _table(first: str, second: str, found: dict[str, Any]) -> None:
         difference = compare_words.amount(name, each.difference, signed=True).removesuffix(" points")
         interval = compare_words.interval(name, each.low, each.high)
         p = compare_words.probability(each.adjusted).removeprefix("p ").removeprefix("= ")
-        echo(f"{name:{wide}}{pair}  {difference:>12}  {interval:20}  {p}")
+        echo(f"{name + lower.get(name, ''):{wide}}{pair}  {difference:>12}  {interval:20}  {p}")
     if hidden:
         echo(f"and {len(hidden)} figures of single classes, on the page")

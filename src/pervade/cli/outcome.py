@@ -75,6 +75,7 @@ def show(result: dict[str, Any], all_figures: bool = False) -> None:
 def _row(name: str, each: dict[str, Any], beside: dict[str, Any] | None) -> tuple[str, ...]:
     interval = f"{_number(each['low'])} to {_number(each['high'])}" if each["low"] is not None else "none"
     plain = "" if beside is None else _number(beside["value"])
+    name += " (lower is better)" if each.get("higher_is_better") is False else ""
     return name, _number(each["value"]), interval, f"{each['n']:,}", plain, each.get("why") or each["method"]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -182,6 +182,12 @@ class RunDirectory:
             return f"checkpoint {name!r} (pass {self.of_checkpoint(name, 'architecture.json').get('passes', '?')})"
         except CheckpointError as error:
             return f"checkpoint {name!r}, which cannot be read ({error})"
+
+    @staticmethod
+    def elapsed(log: Sequence[Mapping[str, Any]], plan: Mapping[str, Any]) -> float | None:
+        """Seconds of training over all sittings: what the state says, which is written last, or else the log."""
+        known = [float(entry["elapsed"]) for entry in [*log, plan] if isinstance(entry.get("elapsed"), (int, float))]
+        return max(known, default=None)
 
     def read_log(self) -> list[dict[str, Any]]:
         """Every logged line; a last line that a crash cut off is left out."""

@@ -91,7 +91,7 @@ def _run(
     modes = {module: module.training for module in network.modules()}
     network.eval()
     found: dict[str, list[Tensor]] = {"input": [], "target": [], "row": []}
-    done = 0
+    seen: set[int] = set()  # rows: one may have several examples
     try:
         for batch in Loader(rows, domain, 64, seed=0, training=False, workers=workers):
             with torch.inference_mode():
@@ -101,8 +101,8 @@ def _run(
             found["input"].append(features.clone())
             found["row"].append(batch["row"].cpu())
             found["target"] += [batch["target"].cpu()] if "target" in batch else []
-            done += len(batch["row"])
-            progress(done, len(rows))
+            seen.update(batch["row"].tolist())
+            progress(len(seen), len(rows))
     finally:
         for module, training in modes.items():
             module.training = training

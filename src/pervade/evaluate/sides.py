@@ -182,7 +182,7 @@ def _side(run: RunDirectory, name: str, split: str, called: str) -> Side:
         columns,
         data,
         recipe,
-        seconds=max((entry["elapsed"] for entry in log if "elapsed" in entry), default=None),
+        seconds=run.elapsed(log, _plan(run)),
         passes=architecture.get("passes"),
         parameters=architecture.get("parameters"),
         predictions=(path,),
@@ -197,6 +197,14 @@ def _kept(folder: Path) -> tuple[dict[str, Any], dict[str, Any], Domain]:
         plain_yaml.read(folder / "recipe.yaml"),
         checkpoint.read_domain(folder / "preprocess.json"),
     )
+
+
+def _plan(run: RunDirectory) -> dict[str, Any]:
+    """Empty where the state is damaged: predictions are compared without it."""
+    try:
+        return run.plan()
+    except CheckpointError:
+        return {}
 
 
 # lining up

@@ -14,9 +14,10 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from pervade.core.terminal import visible
 from pervade.report import agents, calibration, cautions, sounds, verdict, wording
 from pervade.report.record import Figure, Record, Result
-from pervade.report.sections import recipe
+from pervade.report.sections import recipe, reproduce
 
 # The Hub's name for (domain, task); what is not listed has no pipeline tag, which the Hub allows.
 PIPELINES = {
@@ -63,7 +64,7 @@ NOT_MEASURED = {
 
 
 def build(record: Record) -> str:
-    front = yaml.safe_dump(metadata(record), sort_keys=False, allow_unicode=True, width=1000)
+    front = yaml.safe_dump(_on_one_line(metadata(record)), sort_keys=False, allow_unicode=True, width=1000)
     result = record.main
     environment = Environment(
         loader=PackageLoader("pervade", "report"),
@@ -101,7 +102,18 @@ def build(record: Record) -> str:
         packages=(record.about.get("environment") or {}).get("packages") or {},
         not_measured=[words for meter, words in NOT_MEASURED.items() if not _was_measured(record, meter)],
     )
-    return f"---\n{front}---\n\n{body.replace(str(record.run.path), record.name)}"
+    for path in {str(record.run.path), escape(str(record.run.path))}:
+        body = body.replace(path, escape(record.name))
+    return f"---\n{front}---\n\n{body}"
+
+
+def _on_one_line(value: Any) -> Any:
+    """The metadata with nothing in its texts that could end a line of the front matter."""
+    if isinstance(value, dict):
+        return {key: _on_one_line(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_on_one_line(each) for each in value]
+    return visible(value) if isinstance(value, str) else value
 
 
 def metadata(record: Record) -> dict[str, Any]:
@@ -158,14 +170,29 @@ def _hub_metric(each: Figure) -> dict[str, Any]:
 
 
 def escape(text: str) -> str:
-    """Text that Markdown takes as text: one line, no markup, no HTML, no table's bar."""
-    line = re.sub(r"\s+", " ", text).strip()
+    """Text that Markdown takes as text: one line, no markup, no HTML, no link, no table's bar."""
+    line = visible(re.sub(r"\s+", " ", text).strip())
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_{}\[\]|~])", r"\\\1", line)
+    line = re.sub(r"([\\`*_{}\[\]|~$@])", r"\\\1", line)
+    line = re.sub(r"(?i)\b(https?|ftp)(:)(?=//)|\b(www)(\.)", _unlinked, line)
+    # What begins a heading, a list, or turns the line above into a heading.
+    return re.sub(r"^(#{1,6}(?=\s|$)|[-+](?=\s|$)|[-=]+$|\d{1,9}(?=[.)](\s|$)))", _literal, line)
+
+
+def _unlinked(match: re.Match[str]) -> str:
+    return f"{match[1] or match[3]}\\{match[2] or match[4]}"
+
+
+def _literal(match: re.Match[str]) -> str:
+    return f"{match[1]}\\" if match[1].isdigit() else f"\\{match[1]}"
 
 
 def _lines(figures: list[Figure]) -> list[tuple[str, str, str, str]]:
-    return [(wording.title(each.name), *_cells(each)) for each in figures if each.value is not None]
+    known = [each for each in figures if each.value is not None]
+    return [
+        (", ".join(part for part in (wording.title(each.name), wording.direction(each)) if part), *_cells(each))
+        for each in known
+    ]
 
 
 def _cells(each: Figure | None) -> tuple[str, str, str]:
@@ -201,6 +228,7 @@ def _command(record: Record) -> Markup:
     """As a code block, where nothing is escaped: so it may not end the block."""
     words = [str(word) for word in record.about.get("command") or []]
     if words[:1] == ["pervade"]:
+        words += reproduce.pinned(record)
         text = wording.command(*(_public(word) if PurePath(word).is_absolute() else word for word in words))
     else:
         source = str(record.about.get("source", record.data.get("source")))

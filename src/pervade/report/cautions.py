@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable
+from pathlib import PurePath
 
 from pervade.report import agent_cautions, agents, calibration, sound_cautions, wording
 from pervade.report.record import Record, Result
@@ -16,6 +17,7 @@ FEW_ROWS = 30  # of a class: with fewer, Wilson's 95% interval can be wider than
 FEW_TO_CHOOSE = 100  # validation rows: with fewer, the best of several passes is mostly the luckiest
 WIDE = 0.10  # an interval this wide leaves open which of two models is better
 UNEVEN = 3.0  # largest class by smallest
+BESIDE_DATA = re.compile(r"(readme|licen[cs]e|copying|notice|changelog|citation|authors|contributing)\b", re.IGNORECASE)
 OVERFITTED = 0.15  # right answers in training less right answers in the measurement
 
 
@@ -56,8 +58,10 @@ def no_better_than_baseline(record: Record) -> str | None:
 
 def overconfident(record: Record) -> str | None:
     judgement = calibration.judge(record.main)
-    if judgement is None or judgement.kind != "over-confident":
+    if judgement is None or judgement.kind not in ("over-confident", "uneven"):
         return None
+    if judgement.kind == "uneven":
+        return f"Its confidence fits on average, but cannot be believed everywhere: {judgement.sentence}"
     return f"It is surer than it should be: {judgement.sentence}"
 
 
@@ -86,8 +90,11 @@ def weakest_class(record: Record) -> str | None:
     if not weak:
         return None
     name, recall = min(weak, key=lambda pair: pair[1].value or 0.0)
+    least = min((each.value for _, each in recalls if each.value is not None), default=0.0)
+    # Of a class with fewer rows less may have been recognised, without being shown to be weak.
+    how = "weakest" if (recall.value or 0.0) <= least else "clearly weaker than on average"
     return (
-        f"It is weakest on {wording.quoted(name)}: of {wording.counted(record, recall.n)} of that class it recognised "
+        f"It is {how} on {wording.quoted(name)}: of {wording.counted(record, recall.n)} of that class it recognised "
         f"{wording.measured(recall)}."
     )
 
@@ -193,10 +200,12 @@ def still_improving(record: Record) -> str | None:
 
 
 def left_out(record: Record) -> str | None:
-    number = len(record.left_out)
+    # What stands beside data to be read by people is listed with what is left out, and no loss.
+    lost = [each for each in record.left_out if not BESIDE_DATA.match(PurePath(each.get("source", "")).name)]
+    number = len(lost)
     if not number:
         return None
-    counts = Counter(wording.label(each.get("reason", "no reason given"), 120) for each in record.left_out)
+    counts = Counter(wording.label(each.get("reason", "no reason given"), 120) for each in lost)
     reasons = [f"{reason} ({wording.count(times)})" if times > 1 else reason for reason, times in counts.most_common()]
     return (
         f"{wording.count(number)} {'file was' if number == 1 else 'files were'} left out of the data: "

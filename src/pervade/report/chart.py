@@ -121,9 +121,9 @@ LINES = """\
 <svg viewBox="0 0 {{ width }} {{ height }}" role="img" aria-label="{{ summary }}">
 <title>{{ summary }}</title>
 {{ frame }}
-{% for place, sign in marks %}
+{% for place, sign, beside, anchor in marks %}
 <line class="mark" x1="{{ place }}" x2="{{ place }}" y1="{{ top }}" y2="{{ y.start }}"/>
-<text class="sign" x="{{ place - 4 }}" y="{{ top + 10 }}" text-anchor="end">{{ sign }}</text>
+<text class="sign" x="{{ beside }}" y="{{ top + 10 }}" text-anchor="{{ anchor }}">{{ sign }}</text>
 {% endfor %}
 {% for look, path in areas %}
 <polygon class="band {{ look }}" points="{{ path }}"/>
@@ -156,7 +156,7 @@ def lines(
             for a, b in (line.points if line.dots and len(line.points) <= MOST_POINTS else [])
         ]
         drawn.append((line, path, dots))
-    places = [(x.place(mark.x), mark.sign) for mark in marks]
+    places = [_sign(x, mark) for mark in marks]
     return render(
         LINES,
         x=x,
@@ -172,6 +172,12 @@ def lines(
         height=HEIGHT,
         top=TOP,
     )
+
+
+def _sign(x: Axis, mark: Mark) -> tuple[float, str, float, str]:
+    """Where a mark's line and its sign stand: the sign to the left, or to the right where the axis leaves no room."""
+    at = x.place(mark.x)
+    return (at, mark.sign, at + 4, "start") if at - x.start < 14 else (at, mark.sign, at - 4, "end")
 
 
 def _outline(x: Axis, y: Axis, band: Band) -> str:

@@ -8,7 +8,6 @@ The same comparison gives the same bytes. The page is one file that loads nothin
 from __future__ import annotations
 
 import math
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -106,10 +105,8 @@ def write(comparison: Comparison, path: Path) -> Path:
 def build(comparison: Comparison) -> str:
     found = [differences(comparison), compare_disagree.section(comparison), costs(comparison)]
     found += [settings(comparison), rows(comparison)]
-    style = resources.files("pervade.report").joinpath("style.css").read_text(encoding="utf-8")
-    page = html.render_file(
+    return html.page(
         "compare.jinja",
-        style=Markup(style),
         names=[side.name for side in comparison.sides],
         headline=compare_words.headline(comparison),
         sentences=[compare_words.sentence(comparison, index) for index in range(1, len(comparison.sides))],
@@ -118,7 +115,6 @@ def build(comparison: Comparison) -> str:
         cautions=compare_words.cautions(comparison),
         sections=[each for each in found if each is not None],
     )
-    return str(page)
 
 
 def reach(comparison: Comparison) -> Markup:
@@ -212,7 +208,10 @@ def costs(comparison: Comparison) -> Section:
     sides = comparison.sides
     acts = all((side.recipe.get("domain") or {}).get("use") == "environment" for side in sides)
     lines: list[tuple[str, list[str]]] = [
-        ("Time of training", [wording.duration(s.seconds) if s.seconds is not None else ABSENT for s in sides]),
+        (
+            "Time of training, with validation and saving",
+            [wording.duration(s.seconds) if s.seconds is not None else ABSENT for s in sides],
+        ),
         (f"{'Rounds' if acts else 'Passes'} up to this checkpoint", [_number(s.passes) for s in sides]),
         ("Weights", [_number(s.parameters) for s in sides]),
         ("Model", [str((s.recipe.get("model") or {}).get("use", ABSENT)) for s in sides]),
@@ -223,6 +222,10 @@ def costs(comparison: Comparison) -> Section:
         ),
     ]
     return Section("costs", "What each took", render(FACTS, names=[s.name for s in sides], rows=lines))
+
+
+def _duration(seconds: float | None) -> str:
+    return ABSENT if seconds is None else wording.duration(seconds)
 
 
 def _number(number: int | None) -> str:

@@ -6,8 +6,11 @@ strangers: they reach the page through `{{ … }}` alone, and only what this mod
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from dataclasses import dataclass
 from functools import cache
+from importlib import resources
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -15,6 +18,11 @@ from markupsafe import Markup
 
 from pervade.report import wording
 from pervade.report.record import Figure
+
+POLICY = (
+    "default-src 'none'; style-src 'sha256-{}'; style-src-attr 'unsafe-inline'; "
+    "img-src data:; media-src data:; base-uri 'none'; form-action 'none'"
+)
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,7 @@ def environment() -> Environment:
         "percent": wording.percent,
         "figure": wording.figure,
         "interval": wording.interval,
+        "direction": wording.direction,
         "label": _label,
         "measured": _measured,
         "title_of": wording.title,
@@ -61,6 +70,14 @@ def render(template: str, **values: Any) -> Markup:
 
 def render_file(file: str, **values: Any) -> Markup:
     return Markup(environment().get_template(file).render(**values))
+
+
+def page(file: str, **values: Any) -> str:
+    """A whole page, with a policy that forbids it to load or run anything: its own style is known by its hash,
+    attributes may place marks, and pictures, films and sounds lie inside it."""
+    style = resources.files("pervade.report").joinpath("style.css").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return str(render_file(file, style=Markup(style), policy=Markup(POLICY.format(digest)), **values))
 
 
 def _label(text: object, most: int = 60) -> Markup:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import resources
-
-from markupsafe import Markup
 
 from pervade.report import cautions, details, html, verdict
 from pervade.report.html import Section
@@ -62,15 +59,11 @@ def build(record: Record) -> str:
     for make in SECTIONS:
         made = make(record)
         found += made if isinstance(made, list) else [made] if made is not None else []
-    style = resources.files("pervade.report").joinpath("style.css").read_text(encoding="utf-8")
-    return str(
-        html.render_file(
-            "page.jinja",
-            style=Markup(style),
-            name=record.name,
-            verdict=verdict.of(record),
-            cautions=cautions.of(record),
-            comparison=figures.comparison(record),
-            sections=found,
-        )
+    return html.page(
+        "page.jinja",
+        name=record.name,
+        verdict=verdict.of(record),
+        cautions=cautions.of(record),
+        comparison=figures.comparison(record),
+        sections=found,
     )

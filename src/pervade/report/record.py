@@ -191,8 +191,8 @@ class Record:
 
     @property
     def elapsed(self) -> float | None:
-        """Seconds of training, over all sittings."""
-        return max((entry["elapsed"] for entry in self.log if "elapsed" in entry), default=None)
+        """Seconds of training over all sittings, validation and saving included, as the console says them."""
+        return self.run.elapsed(self.log, self.plan)
 
     def part(self, name: str) -> dict[str, Any]:
         """One part of the recipe: domain, task, model …"""

@@ -200,7 +200,11 @@ def beginning(record: Record) -> str:
 def settled(decision: dict[str, Any]) -> str:
     """What was settled on the validation split once training was over, and is applied to every answer."""
     parts = []
-    if (temperature := decision.get("temperature")) is not None:
+    if (temperature := decision.get("temperature")) == 1:  # held there by tasks/classify.py: decide
+        parts.append(
+            "confidence stayed as training left it, since so few groups of the validation split cannot make it surer"
+        )
+    elif temperature is not None:
         parts.append(f"confidence was calibrated on the validation split (temperature {temperature:.2f})")
     if (thresholds := decision.get("thresholds", decision.get("threshold"))) is not None:
         number = len(thresholds) if isinstance(thresholds, (list, dict)) else 1

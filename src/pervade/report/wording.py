@@ -217,6 +217,11 @@ def interval(each: Figure) -> str:
     return f"{low.removesuffix('%')} to {high}"
 
 
+def direction(each: Figure) -> str:
+    """Said of figures that are the better the smaller they are; the others are what people expect."""
+    return "lower is better" if each.higher_is_better is False else ""
+
+
 def measured(each: Figure) -> str:
     """A value with its interval, in one go: '61.7% (58.6 to 64.7%)'."""
     return f"{figure(each)} ({interval(each)})" if each.has_interval else figure(each)
@@ -261,6 +266,18 @@ def passes(record: Record, number: float = 2) -> str:
     """What training is counted in: of an agent there is no data to pass over."""
     single, plural = ("round", "rounds") if record.acts else ("pass", "passes")
     return single if number == 1 else plural
+
+
+def after(passes: float, one: str = "pass") -> str:
+    """
+    >>> after(3), after(0.28)
+    ('after pass 3', 'after 0.28 passes')
+    """
+    return (
+        f"after {one} {passes:g}"
+        if passes == int(passes) and passes
+        else f"after {passes:g} {one}{'es' if one == 'pass' else 's'}"
+    )
 
 
 def environment(record: Record) -> str:

@@ -24,7 +24,8 @@ between the two.{% if apart %} The difference is paired: both had the same {{ ma
 {% if constant %}<th class="number">Constant</th>{% endif %}</tr></thead>
 <tbody>
 {% for own, other, difference, simplest in pairs %}
-<tr><th>{{ own.name|title_of }}<small class="block">n = {{ own.n|count }}</small></th>
+<tr><th>{{ own.name|title_of }}<small class="block">n = {{ own.n|count }}
+{%- if own|direction %}, {{ own|direction }}{% endif %}</small></th>
 <td class="number">{{ own|measured }}</td>
 <td class="number">{{ other|measured }}</td>
 {% if apart %}<td class="number">{{ difference }}</td>{% endif %}

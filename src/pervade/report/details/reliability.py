@@ -15,7 +15,8 @@ STRIP = 50  # the lower part of it, where the counts stand as columns
 
 TEMPLATE = """\
 <p><b>{{ verdict }}</b> {{ sentence }}{% if ece %} Expected calibration error, the mean distance between claim and
-truth: {{ ece|figure }} ({{ ece|interval }}, n = {{ ece.n|count }}).{% endif %}</p>
+truth: {{ ece|figure }} ({{ ece|interval }}, n = {{ ece.n|count }}; lower
+is better).{% endif %}</p>
 <div class="beside">
 <figure class="chart">
 <figcaption><b>Share that was right</b><span class="key second">measured, with 95% interval</span>
@@ -51,6 +52,7 @@ as often as it claims; below the line it claims too much, above it too little. T
 VERDICTS = {
     "over-confident": "It is surer than it should be (over-confident):",
     "under-confident": "It is less sure than it could be (under-confident):",
+    "uneven": "Its confidence fits on average, but cannot be believed everywhere:",
     "undecided": "Whether its confidence can be believed, so few rows cannot tell:",
     "believable": "Its confidence can be believed on the whole:",
 }

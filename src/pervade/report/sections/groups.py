@@ -26,7 +26,8 @@ it says how sure the figure of this {{ one }} is, and nothing of the next one.</
 """
 
 DURATIONS = """\
-<p>The {{ many }} sorted by their length and cut into {{ parts }} parts of nearly equal number.</p>
+<p>The {{ many }} sorted by their length and cut into {{ parts }} parts
+{%- if even %} of nearly equal number{% else %}, which are of unequal number since many are equally long{% endif %}.</p>
 {{ table }}
 """
 
@@ -117,8 +118,10 @@ def _durations(record: Record, found: Measured) -> Section | None:
     if len(rows) < 2:
         return None
     many = wording.noun(record)
+    numbers = [row.figure.n for row in rows]
     body = render(
         DURATIONS,
+        even=max(numbers) <= 1.25 * min(numbers) + 1,
         parts=wording.NUMBERS.get(len(rows), str(len(rows))),
         many=many,
         table=dots.table(rows, "Duration", many, _overall(record), f"all {many} together"),

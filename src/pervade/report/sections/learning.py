@@ -57,7 +57,10 @@ def section(record: Record) -> Section | None:
         charts.append(_found(record))
     one = wording.passes(record, 1)
     decisions = [
-        (sign, f"after {one} {entry.get('pass', '?')}, step {wording.count(entry.get('step', 0))}: {entry['text']}")
+        (
+            sign,
+            f"{_when(entry, one)}: {entry['text']}",
+        )
         for sign, entry in zip(signs, record.decisions, strict=True)
     ]
     note = (
@@ -73,6 +76,10 @@ def section(record: Record) -> Section | None:
     )
 
 
+def _when(entry: dict[str, Any], one: str) -> str:
+    return f"{wording.after(entry.get('at', entry.get('pass', 0)), one)}, step {wording.count(entry.get('step', 0))}"
+
+
 def _found(record: Record) -> Any:
     """The range test that the learning rate comes from."""
     found = record.lr_find
@@ -85,10 +92,11 @@ def _found(record: Record) -> Any:
         chart.Line("one step", [(a, min(loss, high)) for a, loss in tests], "first faint"),
         chart.Line("smoothed", [(a, min(loss, high)) for a, loss in smooth], "first"),
     ]
-    x = chart.axis_x("learning rate, as a power of ten", at[0], at[-1])
+    chosen = math.log10(found["lr"])
+    x = chart.axis_x("learning rate, as a power of ten", min(at[0], chosen), max(at[-1], chosen))
     y = chart.axis_y("Loss while the learning rate grew", min(low, 0.9 * low), high)
     summary = f"learning rate {found['lr']:g} was chosen: {found['reason']}"
-    return chart.lines(x, y, shown, summary, [chart.Mark(math.log10(found["lr"]), f"{found['lr']:g}")])
+    return chart.lines(x, y, shown, summary, [chart.Mark(chosen, f"{found['lr']:g}")])
 
 
 def _facts(record: Record) -> str:
@@ -98,14 +106,14 @@ def _facts(record: Record) -> str:
     parts = [f"{record.done:g} {'pass' if record.done == 1 else 'passes'} over the data"]
     parts.append(f"{wording.count(steps)} steps")
     if record.elapsed is not None:
-        parts.append(wording.duration(record.elapsed))
+        parts.append(f"{wording.duration(record.elapsed)} with validation and saving")
     trained = record.split_counts.get("train")
     if record.elapsed and record.finished and trained:
         # Validation and saving included: what a reader gets who divides the two himself.
         rate = round(record.done * trained / record.elapsed)
         parts.append(f"{wording.count(rate)} {wording.noun(record)} a second")
     best = record.plan.get("best_pass")
-    chosen = f" The best checkpoint is from pass {best:g}." if best else ""
+    chosen = f" The best checkpoint was kept {wording.after(best)}." if best else ""
     unfinished = "" if record.finished else " Training has not finished."
     return f"{', '.join(parts)}.{chosen}{unfinished}"
 
@@ -185,14 +193,14 @@ def _chart(record: Record, name: str, over: Progress, signs: list[str]) -> Any:
     share = wording.is_share(name)
     low, high = min(value for _, value in points), max(value for _, value in points)
     room = chart.room(low, high)
-    x = chart.axis_x(over.title, 0.0, max(at for at, _ in points))
+    marks = [chart.Mark(over.place(entry), sign) for sign, entry in zip(signs, record.decisions, strict=True)]
+    x = chart.axis_x(over.title, 0.0, max([at for at, _ in points] + [mark.x for mark in marks]))
     y = chart.axis_y(
         TITLES.get(name) or name[:1].upper() + name[1:].replace("_", " "),
         max(low - room, 0.0) if low >= 0 else low - room,
         min(high + room, 1.0) if share else high + room,
         wording.in_percent(name),
     )
-    marks = [chart.Mark(over.place(entry), sign) for sign, entry in zip(signs, record.decisions, strict=True)]
     return chart.lines(x, y, shown, _summary(name, trained, validated), marks)
 
 
