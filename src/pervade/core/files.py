@@ -328,6 +328,9 @@ def read_json(path: Path, *keys: str, most: int = SETTINGS) -> dict[str, Any]:
     lacking = [key for key in keys if key not in data]
     if lacking:
         raise CheckpointError(f"{path} is damaged (it has no {lacking[0]!r}); {_ANOTHER}")
+    from pervade.core import contents  # which takes time, and needs nothing of this file
+
+    contents.check(path, data)
     return data
 
 

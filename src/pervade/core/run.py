@@ -199,7 +199,10 @@ class RunDirectory:
             if not line:
                 continue
             try:
-                entries.append(files.parse_json(line))
+                entry = files.parse_json(line)
+                if not isinstance(entry, dict):
+                    raise ValueError
+                entries.append(entry)
             except ValueError:
                 if number != len(lines) - 1:
                     raise CheckpointError(f"{self.log}, line {number + 1} is damaged") from None

@@ -259,7 +259,14 @@ def _load(folder: Path, name: str, recipe: Recipe | None) -> Loaded:
         domain = read_domain(folder / "preprocess.json")
     stored = recipe or read_recipe(folder / "recipe.yaml")
     weights = _read_tensors(folder / "model.safetensors", architecture["sha256"])
+    if lost := sorted(set(architecture["tied"].values()) - weights.keys()):
+        raise CheckpointError(f"{folder} is damaged: there is no weight {lost[0]!r}; use another checkpoint")
     weights |= {key: weights[of] for key, of in architecture["tied"].items()}
+    if domain is not None and (outputs := spec.encode(stored.task.outputs(domain))) != architecture["outputs"]:
+        raise CheckpointError(
+            f"{folder} is damaged: its architecture gives {architecture['outputs']!r}, and task and domain ask for "
+            f"{outputs!r}; use another checkpoint"
+        )
     held = None if "base" in architecture else sum(each.nbytes for each in weights.values())
     network = building.build(stored.model, architecture["inputs"], architecture["outputs"], held)
     if "base" in architecture:
@@ -268,6 +275,11 @@ def _load(folder: Path, name: str, recipe: Recipe | None) -> Loaded:
     elif stored.tuning is not None and MERGED not in architecture["changes"]:
         network = stored.tuning.change(network)
     load_weights(network, weights, str(folder))
+    for key, value in network.state_dict().items():
+        if value.is_floating_point() and torch.isnan(value).any():
+            raise CheckpointError(
+                f"{folder}: the weight {key!r} holds values that are no numbers; use another checkpoint"
+            )
     network.eval()
     return Loaded(name, network, domain or stored.domain, stored.task, architecture, decision)
 

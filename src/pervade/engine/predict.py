@@ -265,8 +265,9 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _read_table(path: Path) -> pa.Table:
     try:
-        return pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
+        with files.open_regular(path) as file:
+            return pq.read_table(file)
+    except (OSError, pa.ArrowException) as error:
         raise CheckpointError(f"{path} cannot be read ({error}); write it again with `pervade evaluate`") from None
 
 
@@ -286,13 +287,19 @@ def _columns(table: pa.Table) -> dict[str, Any]:
 def read_about(path: Path) -> dict[str, Any]:
     """What was written about the predictions: checkpoint, split, precision, labels."""
     try:
-        schema = pq.read_schema(path)
-    except (OSError, pa.ArrowInvalid) as error:
+        with files.open_regular(path) as file:
+            schema = pq.read_schema(file)
+    except (OSError, pa.ArrowException) as error:
         raise CheckpointError(f"{path} cannot be read ({error}); write it again with `pervade evaluate`") from None
     return _about(path, schema)
 
 
 def _about(path: Path, schema: pa.Schema) -> dict[str, Any]:
-    about: dict[str, Any] = json.loads((schema.metadata or {}).get(b"pervade", b"{}"))
+    try:
+        about = files.parse_json((schema.metadata or {}).get(b"pervade", b"{}").decode())
+        if not isinstance(about, dict):
+            raise ValueError("it does not say what made it")
+    except ValueError as error:
+        raise CheckpointError(f"{path} cannot be read ({error}); write it again with `pervade evaluate`") from None
     files.check_format(path, about.get("format"))
     return about

@@ -172,6 +172,8 @@ def _side(run: RunDirectory, name: str, split: str, called: str) -> Side:
     made_by = about.get("weights")
     if made_by is not None and made_by != architecture.get("sha256"):
         raise CheckpointError(f"{path} was written before its checkpoint changed; run `{command}` again")
+    if not set(np.asarray(columns.get("row", [-1])).tolist()) <= set(range(len(data["columns"]["id"]))):
+        raise CheckpointError(f"{path} has rows that data.json has not; run `{command}` again")
     log = run.read_log()
     return Side(
         called,

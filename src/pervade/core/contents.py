@@ -1,0 +1,188 @@
+"""What the JSON files of a run hold: by the file's name, the type of each field that something reads.
+
+A field that is not there is its reader's to miss (core/files.py: read_json); one that is there is of its type: no
+true for 1, no text for a number. A file or field that is not named here may hold anything.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
+
+from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+from pervade.core.errors import CheckpointError
+
+Count = Annotated[int, Field(ge=0, lt=2**53)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Some = dict[str, Any]
+
+
+class Base(TypedDict):
+    place: str
+    sha256: str
+
+
+class LeftOut(TypedDict):
+    source: str
+    reason: str
+
+
+Two = Annotated[list[float | None], Field(min_length=2, max_length=2)]
+
+
+def _inside(place: str) -> str:
+    if place.startswith("/") or ".." in place.split("/") or "\0" in place:
+        raise ValueError("a place inside the run is meant")
+    return place
+
+
+Inside = Annotated[str, AfterValidator(_inside)]
+
+
+class Figure(TypedDict, total=False):
+    value: float | None
+    low: float | None
+    high: float | None
+    n: Count
+    method: str
+    level: Share
+    why: str
+    higher_is_better: bool | None
+    bounds: Two
+    mean: float | None
+    deviation: float | None
+    members: dict[str, Some]
+
+
+class Trial(TypedDict):
+    number: Count
+    values: Some
+    state: Literal["running", "complete", "pruned", "failed"]
+    value: float | None
+    passes: dict[Annotated[str, StringConstraints(pattern="^[0-9]+$")], float]
+    seconds: float
+    reason: str
+
+
+class Columns(TypedDict, total=False):
+    id: list[str]
+    split: list[str]
+    hash: list[str]
+    path: list[str]
+
+
+Columns.__pydantic_config__ = {"extra": "allow"}  # type: ignore[attr-defined]
+
+_RESULT: Some = {
+    "metrics": dict[str, Figure],
+    "details": Some,
+    "split": str,
+    "n": Count,
+    "checkpoint": str,
+    "predictions": Inside,
+    "kind": str,
+    "members": Some,
+}
+FIELDS: dict[str, Some] = {
+    "results": _RESULT,  # every file in there
+    "architecture.json": {
+        "model": Some,
+        "inputs": Some,
+        "outputs": Some,
+        "changes": list[str],
+        "tied": dict[str, str],
+        "sha256": str,
+        "base": Base,
+        "parameters": Count,
+        "step": Count,
+        "passes": Annotated[float, Field(ge=0)],
+    },
+    "data.json": {"rows": Count, "columns": Columns, "left_out": list[LeftOut]},
+    "decision.json": {
+        "temperature": Annotated[float, Field(ge=1e-6, le=1e6)],
+        "threshold": Annotated[float, Field(ge=-1, le=1)],
+        "thresholds": dict[str, Share] | list[Share],
+        "margin": float,
+        "reach": Annotated[float, Field(ge=0)],
+        "coverage": Share,
+        "confidence": Annotated[list[float], Field(min_length=2, max_length=2)],
+        "language_weight": float,
+        "word_bonus": float,
+    },
+    "environment.json": {
+        "task": str | None,
+        "find_lr": bool,
+        "command": list[str],
+        "environment": Some,
+    },
+    "init.json": {
+        "init": Some,
+        "summary": str,
+        "loaded": list[str],
+        "left_out": list[str],
+        "new": list[str],
+        "base": Base,
+    },
+    "lr_find.json": {
+        "lr": Annotated[float, Field(gt=0)],
+        "reason": str,
+        "rates": list[float],
+        "losses": list[float],
+        "smoothed": list[float],
+    },
+    "members.json": {
+        "kind": str,
+        "number": Annotated[int, Field(ge=0, le=100_000)],
+        "used": float,
+        "groups": list[str] | None,
+        "time_limit": float | None,
+        "trials": Count | None,
+        "space": dict[str, Some],
+        "base": Some,
+    },
+    "origin.json": {"recipe": Some, "files": dict[str, str]},
+    "preprocess.json": {"domain": Some},
+    "remarks.json": {"remarks": list[str]},
+    "search.json": {
+        "metric": str | None,
+        "higher_is_better": bool,
+        "winner": str | None,
+        "used": float,
+        "trials": list[Trial],
+    },
+    "state.json": {"sha256": str, "state": Some},
+}
+
+
+@functools.cache
+def _adapter(name: str, field: str) -> TypeAdapter[Any]:
+    return TypeAdapter(FIELDS[name][field])
+
+
+def check(path: Path, data: Mapping[str, Any]) -> None:
+    """Raises CheckpointError naming the first field of another type than it should be of, and what is there."""
+    name = "results" if path.parent.name == "results" else path.name
+    for field in FIELDS.get(name, {}).keys() & data.keys():
+        try:
+            _adapter(name, field).validate_python(data[field], strict=True)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(map(str, (field, *first["loc"])))
+            _refuse(path, f"{where} is {repr(first['input'])[:60]}: {first['msg']}")
+    if name == "data.json":
+        columns, ids = data.get("columns", {}), data.get("columns", {}).get("id", ())
+        if odd := [key for key, values in columns.items() if not isinstance(values, list)]:
+            _refuse(path, f"columns.{odd[0]} is no list")
+        if len({len(values) for values in columns.values()}) > 1:
+            _refuse(path, "its columns differ in length")
+        if len(set(ids)) < len(ids):
+            _refuse(path, "an id stands twice")
+
+
+def _refuse(path: Path, reason: str) -> NoReturn:
+    remedy = "use another checkpoint, measure again with `pervade evaluate`, or train again"
+    raise CheckpointError(f"{path} is damaged ({reason}); {remedy}")
