@@ -12,19 +12,19 @@ X = RNG.normal(size=(200, 3))
 
 def test_classes_labels_and_numbers_that_are_linear() -> None:
     target = (X[:, 0] > 0).astype(int) + (X[:, 1] > 0)
-    found = linear.class_probabilities(X, target.tolist(), X, 4)
+    found = linear.classifier(X, target.tolist(), 4)(X)
     assert found.shape == (200, 4)
     np.testing.assert_allclose(found.sum(1), 1)
     assert (found.argmax(1) == target).mean() > 0.7
     assert not found[:, 3].any()  # never trained
     labels = np.stack([X[:, 0] > 0, X[:, 1] > 0], 1)
-    assert ((linear.label_probabilities(X, labels, X) > 0.5) == labels).mean() > 0.95
+    assert ((linear.labeller(X, labels)(X) > 0.5) == labels).mean() > 0.95
     numbers = 3 * X[:, 0] - X[:, 2] + 100
     np.testing.assert_allclose(linear.numbers(X, numbers.tolist(), X), numbers, atol=0.1)
 
 
 def test_one_class_alone() -> None:
-    assert (linear.class_probabilities(X, [1] * 200, X, 2) == [0.0, 1.0]).all()
+    assert (linear.classifier(X, [1] * 200, 2)(X) == [0.0, 1.0]).all()
 
 
 def test_the_penalty_is_chosen_without_the_rows_that_are_measured() -> None:

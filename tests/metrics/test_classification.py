@@ -230,13 +230,15 @@ def test_impossible_rows_cost_what_the_type_can_tell_apart():
 
 def test_majority_baseline_by_hand():
     found = majority_baseline(by_hand(), ["cat", "dog", "fox"], majority=0)
-    assert list(found) == ["accuracy", "balanced_accuracy", "f1_macro", "f1_weighted"]
-    assert (found["accuracy"].value, found["accuracy"].method) == (0.6, "Wilson")
-    assert found["balanced_accuracy"].value == 0.5
-    assert found["f1_macro"].value == pytest.approx(0.75 / 2)
-    assert found["f1_weighted"].value == pytest.approx(0.75 * 0.6)
+    figures = found["metrics"]
+    recalls = ["recall[cat]", "recall[dog]", "recall[fox]"]
+    assert list(figures) == ["accuracy", "balanced_accuracy", "f1_macro", "f1_weighted", *recalls]
+    assert (figures["accuracy"]["value"], figures["accuracy"]["method"]) == (0.6, "Wilson")
+    assert figures["balanced_accuracy"]["value"] == 0.5
+    assert figures["f1_macro"]["value"] == pytest.approx(0.75 / 2)
+    assert figures["f1_weighted"]["value"] == pytest.approx(0.75 * 0.6)
     # Dogs are the majority of training: that they are not here is what the baseline must show.
-    assert majority_baseline(by_hand(), ["cat", "dog", "fox"], majority=1)["accuracy"].value == 0.4
+    assert majority_baseline(by_hand(), ["cat", "dog", "fox"], majority=1)["metrics"]["accuracy"]["value"] == 0.4
 
 
 def test_the_direction_of_every_metric_is_known():

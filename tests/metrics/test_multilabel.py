@@ -70,10 +70,10 @@ def test_by_hand():
 
 def test_the_prior_reaches_the_share_of_each_label():
     target = np.tile([[1, 0, 0], [1, 1, 0], [1, 0, 0], [0, 0, 0]], (5, 1))
-    found = prior_baseline(file_of(target, np.zeros((20, 3))), LABELS, np.array([0.7, 0.2, 0.1]))
-    assert found["mean_average_precision"].value == pytest.approx((3 / 4 + 1 / 4) / 2)
-    assert found["f1_micro"].value == pytest.approx(2 * 15 / (20 + 20))  # always 'a'
-    assert found["hamming_loss"].value == pytest.approx((5 + 5) / 60)
+    found = prior_baseline(file_of(target, np.zeros((20, 3))), LABELS, np.array([0.7, 0.2, 0.1]))["metrics"]
+    assert found["mean_average_precision"]["value"] == pytest.approx((3 / 4 + 1 / 4) / 2)
+    assert found["f1_micro"]["value"] == pytest.approx(2 * 15 / (20 + 20))  # always 'a'
+    assert found["hamming_loss"]["value"] == pytest.approx((5 + 5) / 60)
 
 
 def test_intervals_and_groups():

@@ -69,9 +69,10 @@ def test_coverage_of_the_interval_given_with_an_answer():
 
 def test_the_baseline_is_the_mean_of_training():
     found = mean_baseline(file_of([1.0, 2, 3, 6], [0, 0, 0, 0]), 2.0)
-    assert found["mean_absolute_error"].value == pytest.approx(6 / 4)
-    assert found["r2"].value == pytest.approx(1 - 18 / 14)
-    assert "spearman" not in found
+    assert found["metrics"]["mean_absolute_error"]["value"] == pytest.approx(6 / 4)
+    assert found["metrics"]["r2"]["value"] == pytest.approx(1 - 18 / 14)
+    assert "spearman" not in found["metrics"]
+    assert found["differences"]["mean_absolute_error"]["difference"] == pytest.approx(12 / 4 - 6 / 4)
 
 
 def test_by_hand():

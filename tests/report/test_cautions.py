@@ -48,9 +48,31 @@ def test_few_rows_are_one_caution(record: Record) -> None:
 
 def test_no_better_than_baseline(record: Record) -> None:
     assert cautions.no_better_than_baseline(record) is None
-    # The baseline's interval ends at 51.2%.
-    assert cautions.no_better_than_baseline(with_accuracy(record, 0.50, 0.6, 0.7)) is not None
-    assert cautions.no_better_than_baseline(with_accuracy(record, 0.52, 0.6, 0.7)) is None
+    assert record.main is not None
+    # Of results of before differences were written down. The baseline's interval ends at 51.2%, and begins at 19.2%.
+    stored = record.main.details["baseline"]
+    older = {"baseline": {name: each for name, each in stored.items() if name in ("name", "metrics")}}
+
+    def said(low: float, value: float, high: float) -> str | None:
+        return cautions.no_better_than_baseline(with_result(with_accuracy(record, low, value, high), details=older))
+
+    assert said(0.52, 0.6, 0.7) is None
+    assert (said(0.50, 0.6, 0.7) or "").endswith("their intervals overlap.")
+    assert "worse than the baseline, as their intervals, which lie apart, show" in (said(0.1, 0.15, 0.19) or "")
+
+
+def test_a_paired_difference_decides_where_intervals_overlap(record: Record) -> None:
+    assert record.main is not None
+    stored = record.main.details["baseline"]
+
+    def said(low: float, high: float, shown: bool) -> str | None:
+        apart = {"accuracy": {"p": 0.01, "difference": (low + high) / 2, "low": low, "high": high, "shown": shown}}
+        details = {**record.main.details, "baseline": {**stored, "differences": apart}}  # type: ignore[union-attr]
+        return cautions.no_better_than_baseline(with_result(with_accuracy(record, 0.3, 0.4, 0.6), details=details))
+
+    assert said(0.02, 0.2, True) is None
+    assert "their paired difference may be nothing" in (said(0.02, 0.2, False) or "")
+    assert "as the paired difference shows" in (said(-0.2, -0.02, True) or "")
 
 
 def test_validation_in_place_of_a_test_split(record: Record) -> None:

@@ -19,7 +19,7 @@ from pervade.data.corpus import IGNORED
 from pervade.domains.preferences import Preferences, looks_like_preferences
 from pervade.engine import checkpoint, predict
 from pervade.metrics.estimate import estimate
-from pervade.metrics.preference import longer_metrics, preference_metrics
+from pervade.metrics.preference import longer_baseline, preference_metrics
 from pervade.models.gpt import GPT
 from pervade.recipes import choose as choose_recipe
 from pervade.recipes import preference
@@ -209,8 +209,9 @@ def test_figures_by_hand() -> None:
     assert found["chosen_likelier"].value == 0.25  # as likely is no preference
     assert found["chosen_likelier_per_token"].value == 0.5  # -1 to -1.5, -0.5 to -1.5, -3 to -2, -1 to -1
     assert found["chosen_likelier"].method == "Wilson"
-    longer = estimate(longer_metrics(), columns)
-    assert longer["chosen_likelier"].value == pytest.approx((0.5 + 1 + 0 + 0.5) / 4)
+    longer = longer_baseline(columns)
+    assert longer["metrics"]["chosen_likelier"]["value"] == pytest.approx((0.5 + 1 + 0 + 0.5) / 4)
+    assert longer["differences"]["chosen_likelier"]["difference"] == pytest.approx(0.25 - 0.5)
     grouped = estimate(preference_metrics(), {**columns, "group": np.array([0, 0, 1, 2])})
     assert grouped["chosen_likelier"].method == "jackknife over 3 groups, with Student's t"
 

@@ -103,9 +103,9 @@ def _show_members(result: dict[str, Any], most: int) -> None:
 def _sentences(result: dict[str, Any]) -> list[str]:
     """The headline with its interval, beside the baseline, and what was never answered; none where no figure is
     defined."""
-    from pervade.metrics.baseline import beats_baseline, falls_behind, headline, never_answered
+    from pervade.metrics.baseline import beats_baseline, falls_behind, headline, never_answered, only_by_balance
     from pervade.progress import spaced
-    from pervade.report import wording
+    from pervade.report import standing, wording
 
     name = headline(result)
     if name is None:
@@ -123,11 +123,14 @@ def _sentences(result: dict[str, Any]) -> list[str]:
     if other is None or other["value"] is None:
         return [text, *more]
     text += f", {baseline['name']} would {'be on' if is_accuracy else 'reach'} {wording.value(name, other['value'])}"
-    guessing = is_accuracy and "differences" not in baseline
+    guessing = is_accuracy and "predictions" not in baseline
     unproven = f": NOT shown to be better than {'guessing' if guessing else 'that'}"
     if falls_behind(result):
         unproven = ": WORSE than that"
-    return [text + ("" if beats_baseline(result) in (True, None) else unproven), *more]
+    if only_by_balance(result):
+        unproven = ": better only where each class counts the same"
+    shown = beats_baseline(result) in (True, None) and not only_by_balance(result)
+    return [text + ("" if shown else unproven), *standing.sentences(result), *more]
 
 
 def _number(value: float | None) -> str:

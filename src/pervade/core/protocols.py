@@ -118,6 +118,10 @@ class PlainFeatures:
     name: str  # "TF-IDF of words"
     train: Any
     rows: Any
+    of: Callable[[Rows], Any] | None = None  # the same features of further rows
+    held: Rows | None = (
+        None  # of the validation split, by which the model's answers were settled: so are the simplest's
+    )
 
 
 @dataclass(frozen=True)

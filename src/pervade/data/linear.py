@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,28 +11,34 @@ FEW = 5000  # rows up to which strength of the penalty is chosen by cross-valida
 STRENGTHS = (0.3, 1.0, 3.0, 10.0)
 
 
-def class_probabilities(train: Any, target: Sequence[int], rows: Any, num_classes: int) -> np.ndarray:
-    """(n, k) by logistic regression. Classes that never train have probability 0."""
+Classifier = Callable[[Any], np.ndarray]
+"""features (n, d) -> probabilities (n, k)."""
+
+
+def classifier(train: Any, target: Sequence[int], num_classes: int) -> Classifier:
+    """Logistic regression. Classes that never train have probability 0."""
     from sklearn.linear_model import LogisticRegression
 
     known = np.asarray(target)
-    if len(np.unique(known)) == 1:
+    model = None
+    if len(np.unique(known)) > 1:
+        model = LogisticRegression(C=_strength(train, known), max_iter=1000).fit(train, known)
+
+    def probabilities(rows: Any) -> np.ndarray:
         found = np.zeros((rows.shape[0], num_classes))
-        found[:, known[0]] = 1.0
+        if model is None:
+            found[:, known[0]] = 1.0
+        else:
+            found[:, model.classes_] = model.predict_proba(rows)
         return found
-    model = LogisticRegression(C=_strength(train, known), max_iter=1000)
-    model.fit(train, known)
-    found = np.zeros((rows.shape[0], num_classes))
-    found[:, model.classes_] = model.predict_proba(rows)
-    return found
+
+    return probabilities
 
 
-def label_probabilities(train: Any, target: np.ndarray, rows: Any) -> np.ndarray:
-    """(n, k) by one logistic regression for each of k labels; target (n, k) of 0 and 1."""
-    found = [
-        class_probabilities(train, target[:, i].astype(int).tolist(), rows, 2)[:, 1] for i in range(target.shape[1])
-    ]
-    return np.stack(found, axis=1)
+def labeller(train: Any, target: np.ndarray) -> Classifier:
+    """One logistic regression for each of k labels; target (n, k) of 0 and 1."""
+    each = [classifier(train, target[:, i].astype(int).tolist(), 2) for i in range(target.shape[1])]
+    return lambda rows: np.stack([one(rows)[:, 1] for one in each], axis=1)
 
 
 def numbers(train: Any, target: Sequence[float], rows: Any) -> np.ndarray:

@@ -211,10 +211,10 @@ class Text(Domain):
         Jones 1972)."""
         from sklearn.feature_extraction.text import TfidfVectorizer
 
-        learnt, asked = (
-            [" ".join(str(each[name]) for name in ("text", "second") if name in each) for each in part]
-            for part in (train, rows)
-        )
+        def texts_of(part: Rows) -> list[str]:
+            return [" ".join(str(each[name]) for name in ("text", "second") if name in each) for each in part]
+
+        learnt = texts_of(train)
         spaced = not texts.without_spaces(learnt[:1000])
         words: dict[str, Any] = {"ngram_range": (1, 2), "token_pattern": r"(?u)\b\w+\b"}
         characters: dict[str, Any] = {"ngram_range": (1, 3), "analyzer": "char"}
@@ -223,7 +223,11 @@ class Text(Domain):
             matrix = made.fit_transform(learnt)
         except ValueError:  # nothing but signs: there are no words
             return None
-        return PlainFeatures(f"TF-IDF of {'words' if spaced else 'characters'}", matrix, made.transform(asked))
+
+        def features(part: Rows) -> Any:
+            return made.transform(texts_of(part))
+
+        return PlainFeatures(f"TF-IDF of {'words' if spaced else 'characters'}", matrix, features(rows), features)
 
     # examples
 

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from pervade.core.run import RunDirectory
 from pervade.core.types import Media, Rows
 from pervade.engine import predict, ranks
 from pervade.engine.checkpoint import Loaded
+from pervade.metrics import baseline
 from pervade.metrics.estimate import Metric, estimate
-from pervade.metrics.paired import differences
 
 PLAIN = "plain"  # stands for a checkpoint's name in the predictions file of the linear model
 
@@ -138,27 +139,22 @@ def details(run: RunDirectory, loaded: Loaded, rows: Rows, split: str, columns: 
     found |= loaded.task.made(loaded.network, train, context)
     found |= loaded.task.replies(loaded.network, chosen, train, context)
     features = loaded.domain.plain_features(train, chosen)
+    if features is not None:
+        features = replace(features, held=rows.where("split", "validation"))
     plain = None if features is None else loaded.task.plain(features, train, columns, loaded.domain)
     if features is None or plain is None:
         return found
     path = run.predictions(PLAIN, split)
     about = {"checkpoint": PLAIN, "split": split, "name": plain.name}
     predict.write_columns(path, {**columns, **plain.columns}, about)
-    baseline = against(run, path, plain.name, dict(loaded.task.metrics(loaded.domain)), columns)
+    linear = against(run, path, plain.name, dict(loaded.task.metrics(loaded.domain)), columns)
     constant = {"constant": found["baseline"]} if "baseline" in found else {}
-    return {**found, **constant, "baseline": baseline}
+    return {**found, **constant, "baseline": linear}
 
 
 def against(
     run: RunDirectory, path: Path, name: str, metrics: dict[str, Metric], columns: dict[str, Any]
 ) -> dict[str, Any]:
     """What a predictions file of the linear model says beside the `columns` of the model's own."""
-    other = predict.read_columns(path)
-    measured = estimate(metrics, other)
-    apart = differences(metrics, [other, columns])[0]
-    return {
-        "name": name,
-        "predictions": path.relative_to(run.path).as_posix(),
-        "metrics": {name: each.as_dict() for name, each in measured.items()},
-        "differences": {name: each.as_dict() for name, each in apart.items()},
-    }
+    beside = baseline.beside(name, metrics, predict.read_columns(path), columns)
+    return beside | {"predictions": path.relative_to(run.path).as_posix()}

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
+from pervade.metrics.columns import Columns
+from pervade.metrics.estimate import Metric, estimate
+from pervade.metrics.paired import RESAMPLES, differences, discordant, holm
+
 OVER_SEEDS = "t over"  # how the method of a mean over several trainings begins (members.py)
+BALANCED = "balanced_accuracy"
+UNEVEN = 3.0  # largest class by smallest
+MOST_SINGLE = 300  # figures of single classes of a baseline that are kept: three of each of a hundred
 
 
 def headline(result: Mapping[str, Any]) -> str | None:
@@ -16,39 +24,102 @@ def headline(result: Mapping[str, Any]) -> str | None:
     return next((name for name, each in result["metrics"].items() if each.get("value") is not None), None)
 
 
-def beats_baseline(result: Mapping[str, Any]) -> bool | None:
-    """Whether the headline's interval lies wholly on the better side of the baseline's, or of its value where it has no
-    interval. None where there is nothing to compare: no baseline for this metric, no interval, or neither way better.
+def beside(
+    name: str, metrics: Mapping[str, Metric], other: Columns, columns: Columns, *, resamples: int = RESAMPLES
+) -> dict[str, Any]:
+    """A baseline's answers `other` beside the model's, `columns`, to the same rows: "name", "metrics" of the baseline,
+    paired "differences" (model - baseline), and "discordant", on how many rows just one of them is right, where a row
+    is right or wrong. Of many classes the figures of single ones are left out, which would be most of the file."""
+    single = [each for each in metrics if each.endswith("]")]
+    if len(single) > MOST_SINGLE:
+        metrics = {name: each for name, each in metrics.items() if name not in single}
+    measured = estimate(metrics, other, resamples=resamples)
+    apart = differences(metrics, [other, columns], resamples=resamples)[0]
+    counts = discordant(next(iter(metrics.values())), other, columns)
+    found = {"only_baseline": counts.only_first, "only_model": counts.only_second} if counts else None
+    return {
+        "name": name,
+        "metrics": {name: each.as_dict() for name, each in measured.items()},
+        "differences": {name: each.as_dict() for name, each in apart.items()},
+        **({"discordant": found} if found else {}),
+    }
 
-    That two intervals do not overlap is more than a paired test would ask: who passes here is better indeed. Where
-    paired differences are known, their interval decides.
+
+def beats_baseline(result: Mapping[str, Any]) -> bool | None:
+    """Whether the model is shown to be better than its baseline: in the headline, or, where classes are uneven, in
+    balanced accuracy. None where there is nothing to compare: no baseline for this metric, no interval, or neither way
+    better.
+
+    A paired difference decides where it is known (`Difference.shown`). Where it is not, the headline's interval must
+    lie wholly on the better side of the baseline's, or of its value where it has no interval, which is more than a
+    paired test would ask: who passes here is better indeed.
     """
-    name = headline(result)
-    found = (result.get("details") or {}).get("baseline") or {}
-    baseline = found.get("metrics") or {}
-    if name is None or name not in baseline:
-        return None
-    own, other = result["metrics"][name], baseline[name]
-    higher = own.get("higher_is_better", True)  # results of before it was written down are of classifiers
-    if higher is None or own.get("low") is None or own.get("high") is None or other.get("value") is None:
-        return None
-    apart = (found.get("differences") or {}).get(name) or {}
-    if apart.get("low") is not None:
-        return bool(apart["low"] > 0 if higher else apart["high"] < 0)
-    if higher:
-        return bool(own["low"] > _first(other.get("high"), other["value"]))
-    return bool(own["high"] < _first(other.get("low"), other["value"]))
+    side = _side(result, headline(result))
+    return None if side is None else side > 0 or better_by_balance(result) is True
 
 
 def falls_behind(result: Mapping[str, Any]) -> bool:
-    """Whether the headline is shown to be worse than the baseline's, where paired differences are known."""
-    name = headline(result)
+    """Whether the headline is shown to be worse than the baseline's, and nothing beside it to be better."""
+    return (_side(result, headline(result)) or 0) < 0 and better_by_balance(result) is not True
+
+
+def better_by_balance(result: Mapping[str, Any]) -> bool | None:
+    """Whether the model is shown to be better than the baseline in balanced accuracy, in which a rare class counts as
+    much as a frequent one. None where that is not asked: accuracy is not the headline, classes are even, or their
+    figures are not compared."""
+    if headline(result) != "accuracy" or not uneven(result):
+        return None
+    side = _side(result, BALANCED)
+    return None if side is None else side > 0
+
+
+def only_by_balance(result: Mapping[str, Any]) -> bool:
+    """Whether balanced accuracy alone shows the model to be better."""
+    return better_by_balance(result) is True and (_side(result, headline(result)) or 0) <= 0
+
+
+def uneven(result: Mapping[str, Any]) -> bool:
+    """Whether the largest class has `UNEVEN` times as many rows as the smallest: in training, where that is known."""
+    counts = (result.get("details") or {}).get("train_counts")
+    counts = counts or [each["n"] for name, each in result["metrics"].items() if name.startswith("recall[")]
+    there = [each for each in counts if each]
+    return len(there) > 1 and max(there) >= UNEVEN * min(there)
+
+
+def better_classes(result: Mapping[str, Any]) -> dict[str, float]:
+    """Classes of which the model is shown to recognise more than the baseline, and by how much (of recall), the largest
+    first; p is corrected after Holm, as so many classes are asked at once."""
+    baseline = (result.get("details") or {}).get("baseline") or {}
+    own = {name: each for name, each in (baseline.get("differences") or {}).items() if name.startswith("recall[")}
+    adjusted = holm([math.nan if each["p"] is None else each["p"] for each in own.values()])
+    found = {
+        name.removeprefix("recall[").removesuffix("]"): each["difference"]
+        for (name, each), p in zip(own.items(), adjusted, strict=True)
+        if each["shown"] and each["difference"] > 0 and p < 1 - each["level"]
+    }
+    return dict(sorted(found.items(), key=lambda each: -each[1]))
+
+
+def _side(result: Mapping[str, Any], name: str | None) -> int | None:
+    """1 where this figure is shown to be better than the baseline's, -1 where it is shown to be worse, else 0; None
+    where there is nothing to compare."""
     found = (result.get("details") or {}).get("baseline") or {}
+    baseline = found.get("metrics") or {}
+    if name is None or name not in baseline or name not in result["metrics"]:
+        return None
+    own, other = result["metrics"][name], baseline[name]
+    higher = own.get("higher_is_better", True)  # results of before it was written down are of classifiers
+    if higher is None or own.get("value") is None or other.get("value") is None:
+        return None
+    turn = 1 if higher else -1
     apart = (found.get("differences") or {}).get(name) or {}
-    if name is None or apart.get("low") is None:
-        return False
-    higher = result["metrics"][name].get("higher_is_better", True)
-    return bool(apart["high"] < 0 if higher else apart["low"] > 0)
+    if apart.get("p") is not None:
+        return 0 if not apart["shown"] else turn if apart["difference"] > 0 else -turn
+    if own.get("low") is None or own.get("high") is None:
+        return None
+    if own["low"] > _first(other.get("high"), other["value"]):
+        return turn
+    return -turn if own["high"] < _first(other.get("low"), other["value"]) else 0
 
 
 def never_answered(result: Mapping[str, Any]) -> dict[str, int]:

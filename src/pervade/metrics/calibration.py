@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pervade.metrics.columns import Columns, class_column, column, probability_column
-from pervade.metrics.interval import wilson
+from pervade.metrics.estimate import estimate, share
 
 NUM_BINS = 15  # of Guo et al. (2017), so that figures compare with published ones
 
@@ -70,6 +70,13 @@ def temperature(probabilities: np.ndarray, target: np.ndarray) -> float:
         one, two = high - ratio * (high - low), low + ratio * (high - low)
         low, high = (low, two) if loss(one) <= loss(two) else (one, high)
     return 2 / (low + high)
+
+
+def tempered(probabilities: np.ndarray, by: float) -> np.ndarray:
+    """probabilities (n, k) ^ (1 / by), normalised again: what a `temperature` makes of them."""
+    scaled = np.log(np.clip(probabilities.astype(np.float64), np.finfo(np.float64).tiny, None)) / by
+    found: np.ndarray = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return found / found.sum(axis=1, keepdims=True)
 
 
 def logistic(confidence: np.ndarray, right: np.ndarray) -> tuple[float, float]:
@@ -154,15 +161,15 @@ class ReliabilityBin:
     count: int
     confidence: float  # mean top probability; nan where count is 0
     accuracy: float  # share of rows whose top class is right; nan where count is 0
-    accuracy_low: float  # Wilson's interval of the accuracy; nan where count is 0
+    accuracy_low: float  # the interval of the accuracy; 0 to 1 where nothing is known; nan where count is 0
     accuracy_high: float
 
 
 def reliability(columns: Columns, bins: int = NUM_BINS, *, level: float = 0.95) -> list[ReliabilityBin]:
     """The bars of a reliability diagram, from confidence 0 to 1, empty ones included.
 
-    Reads "target" (n,) and "probabilities" (n, k). Wilson's interval takes rows as independent, and so is too narrow
-    where they come in groups.
+    Reads "target" (n,), "probabilities" (n, k) and "group" (n,), by which intervals are found as those of figures are
+    (`estimate`); without it rows are independent.
 
     Raises:
         DataError: a column is missing or holds what is no class or no probability.
@@ -175,6 +182,14 @@ def reliability(columns: Columns, bins: int = NUM_BINS, *, level: float = 0.95) 
     probabilities = probability_column(columns, num_classes)
     confidence, correct, bin_index = top_class(probabilities, class_column(columns, "target", num_classes), bins)
     counts = np.bincount(bin_index, minlength=bins)
+    rows = np.arange(len(bin_index))
+    file = {"row": rows, "group": column(columns, "group") if "group" in columns else rows}
+    shares = {str(i): share(correct, bin_index == i) for i in np.flatnonzero(counts)}
+    # Of rows of a single group, say, nothing is known of others: anything between 0 and 1.
+    intervals = {
+        name: (0.0, 1.0) if math.isnan(each.low) else (each.low, each.high)
+        for name, each in estimate(shares, file, level=level).items()
+    }
     hits = np.bincount(bin_index, weights=correct, minlength=bins)
     confidences = np.bincount(bin_index, weights=confidence, minlength=bins)
     edges = np.linspace(0, 1, bins + 1)
@@ -189,5 +204,5 @@ def reliability(columns: Columns, bins: int = NUM_BINS, *, level: float = 0.95) 
             accuracy_high=interval[1],
         )
         for i in range(bins)
-        for interval in [wilson(hits[i], counts[i], level)]
+        for interval in [intervals.get(str(i), (math.nan, math.nan))]
     ]

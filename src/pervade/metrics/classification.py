@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 
 from pervade.core.errors import ConfigError
+from pervade.metrics.baseline import beside
 from pervade.metrics.calibration import NUM_BINS, brier_scores, calibration_error, log_losses, top_class
 from pervade.metrics.columns import Columns, class_column, count_rows, probability_column
 from pervade.metrics.confusion import confusion_values
-from pervade.metrics.estimate import UNIT, Estimate, Family, Measure, Metric, Shared, estimate, weighted_mean
+from pervade.metrics.estimate import UNIT, Family, Measure, Metric, Shared, weighted_mean
 from pervade.metrics.ranking import mean_areas
 
 # What a constant answer can be measured by: precision of a class it never names says nothing.
@@ -49,19 +50,11 @@ def classification_metrics(labels: Sequence[str]) -> dict[str, Metric]:
     return _averages(labels, family) | _rankings(labels) | _calibrations(labels) | _of_single_classes(labels, family)
 
 
-def majority_baseline(
-    columns: Columns,
-    labels: Sequence[str],
-    majority: int,
-    *,
-    level: float = 0.95,
-    resamples: int = 1000,
-    seed: int = 0,
-) -> dict[str, Estimate]:
-    """What always answering one class reaches on these rows: accuracy, balanced_accuracy, f1_macro, f1_weighted.
+def majority_baseline(columns: Columns, labels: Sequence[str], majority: int) -> dict[str, Any]:
+    """What always answering one class reaches on these rows beside the answers given (see `baseline.beside`): accuracy,
+    balanced_accuracy, f1_macro, f1_weighted, and the recall of each class.
 
     Args:
-        columns: "target" and "group" are read.
         majority: the most frequent class OF THE TRAINING SPLIT. Taking it from these rows would let the baseline see
             the answers.
 
@@ -73,8 +66,9 @@ def majority_baseline(
         raise ConfigError(f"majority is {majority}; allowed are 0 to {len(labels) - 1}")
     constant = {**columns, "prediction": np.full(count_rows(columns), majority, np.int64)}
     metrics = classification_metrics(labels)
-    chosen = {name: metrics[name] for name in BASELINE_METRICS}
-    return estimate(chosen, constant, level=level, resamples=resamples, seed=seed)
+    chosen = {name: metrics[name] for name in (*BASELINE_METRICS, *(f"recall[{label}]" for label in labels))}
+    name = f"always {labels[majority]!r}, the most frequent class in training"
+    return beside(name, chosen, constant, columns)
 
 
 # Families: what is done once a file, and in it what is done once a resample.

@@ -6,10 +6,16 @@ Axis letters: n rows, k classes. Rows of the matrix are the true class, columns 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+from pervade.metrics.columns import Columns, column
+from pervade.metrics.estimate import estimate, share
+
+MOST_CLASSES = 100  # of which the matrix is kept: ten thousand cells, beyond which nobody reads it
+MOST_PAIRS = 10
 
 
 def confusion_matrix(
@@ -23,6 +29,27 @@ def confusion_matrix(
     """
     pair = target * num_classes + prediction
     return np.bincount(pair, weights=weight, minlength=num_classes**2).reshape(num_classes, num_classes)
+
+
+def most_confused(columns: Columns, labels: Sequence[str], most: int = MOST_PAIRS) -> dict[str, Any]:
+    """ "pairs": which class was taken for which, the most frequent first, by their numbers "true" and "answer", with
+    the "count" of rows and the share of the true class's rows that these are (see `Estimate.as_dict`); and "kinds", how
+    many such pairs there are.
+
+    Args:
+        columns: "target", "prediction" and "group" (n,) are read.
+    """
+    target, prediction, k = column(columns, "target"), column(columns, "prediction"), len(labels)
+    wrong = target != prediction
+    found, counts = np.unique(target[wrong] * k + prediction[wrong], return_counts=True)
+    pairs = [(int(pair) // k, int(pair) % k, int(count)) for pair, count in zip(found, counts, strict=True)]
+    rows = np.bincount(target, minlength=k)
+    pairs.sort(key=lambda pair: (-pair[2], -pair[2] / rows[pair[0]], labels[pair[0]], labels[pair[1]]))
+    shares = {str(at): share(prediction == j, target == i) for at, (i, j, _) in enumerate(pairs[:most])}
+    file = {"row": np.arange(len(target)), "group": column(columns, "group")}
+    shown = zip(pairs, estimate(shares, file).values(), strict=False)
+    told = [{"true": i, "answer": j, "count": count, **each.as_dict()} for (i, j, count), each in shown]
+    return {"pairs": told, "kinds": len(pairs)}
 
 
 def precision_recall_f1(

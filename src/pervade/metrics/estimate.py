@@ -196,6 +196,18 @@ def _at_the_end(metric: Metric, found: Estimate, columns: Columns) -> Estimate:
     return replace(found, low=low, high=high, method=method, why="")
 
 
+def share(right: np.ndarray, among: np.ndarray) -> Metric:
+    """The share that is `right` of the rows `among` all, (n,) bool each, as a metric of the file that they are of. So
+    whatever is said of some rows has its interval by the method by which figures of all rows have theirs."""
+    hits, rows = np.flatnonzero(right & among), np.flatnonzero(among)
+
+    def compute(columns: Columns, weight: np.ndarray) -> float:
+        total = weight[rows].sum()
+        return float(weight[hits].sum() / total) if total > 0 else math.nan
+
+    return Metric(compute, lambda columns: right[rows], lambda columns: among, bounds=UNIT)
+
+
 def few_groups(num_groups: int, num_rows: int) -> bool:
     """Whether rows depend on each other in so few groups that these are left out one by one, not resampled."""
     return FEWEST_GROUPS <= num_groups < min(FEW_GROUPS, num_rows)

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from pervade.core.errors import ConfigError, DataError
+from pervade.metrics.baseline import beside
 from pervade.metrics.columns import Columns, column
-from pervade.metrics.estimate import UNIT, Estimate, Family, Measure, Metric, Shared, estimate, weighted_mean
+from pervade.metrics.estimate import UNIT, Family, Measure, Metric, Shared, weighted_mean
 from pervade.metrics.ranking import mean_areas
 
 # What an answer that is the same for every row can be measured by.
@@ -78,19 +79,10 @@ def multilabel_metrics(labels: Sequence[str]) -> dict[str, Metric]:
     return metrics | _of_single_labels(labels, ranked, counted)
 
 
-def prior_baseline(
-    columns: Columns,
-    labels: Sequence[str],
-    prior: np.ndarray,
-    *,
-    level: float = 0.95,
-    resamples: int = 1000,
-    seed: int = 0,
-) -> dict[str, Estimate]:
-    """What the same answer to every row reaches on these rows.
+def prior_baseline(columns: Columns, labels: Sequence[str], prior: np.ndarray) -> dict[str, Any]:
+    """What the same answer to every row reaches on these rows beside the answers given (see `baseline.beside`).
 
     Args:
-        columns: "target" and "group" are read.
         prior: (k,) the share of rows OF THE TRAINING SPLIT that have each label: the probabilities that are answered,
             and what is at least 0.5 is said.
     """
@@ -101,8 +93,10 @@ def prior_baseline(
         "prediction": np.broadcast_to((prior >= 0.5).astype(np.int64), shape),
     }
     metrics = multilabel_metrics(labels)
-    chosen = {name: metrics[name] for name in BASELINE_METRICS}
-    return estimate(chosen, constant, level=level, resamples=resamples, seed=seed)
+    chosen = {name: metrics[name] for name in (*BASELINE_METRICS, *(f"recall[{label}]" for label in labels))}
+    usual = [label for label, share in zip(labels, prior, strict=True) if share >= 0.5]
+    name = f"every label as likely as in training, so always {' and '.join(map(repr, usual)) or 'none'}"
+    return beside(name, chosen, constant, columns)
 
 
 # Families: what is done once a file, and in it what is done once a resample.

@@ -67,8 +67,10 @@ class Difference:
 
     @property
     def shown(self) -> bool:
-        """Whether a difference is shown: the interval leaves out 0, and the test says the same."""
-        return self.adjusted < 1 - self.level and (self.low > 0 or self.high < 0)
+        """Whether a difference is shown: the interval leaves out 0, and the test says the same; the test alone where
+        every resample has the same difference, so that there is no interval."""
+        known = not math.isnan(self.low)
+        return self.adjusted < 1 - self.level and (self.low > 0 or self.high < 0 if known else self.difference != 0)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON, which has no nan: what is missing is None."""
@@ -105,11 +107,14 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
 
 def discordant(metric: Metric, first: Columns, second: Columns) -> Discordant | None:
-    """None where the metric is no share of all rows, so that there is no right or wrong of each row to count."""
+    """None where the metric is no share of all rows, or of the same rows in both (those of one class), so that there is
+    no right or wrong of each row to count."""
     if metric.trials is None:
         return None
     right, other = np.asarray(metric.trials(first), bool), np.asarray(metric.trials(second), bool)
-    if not len(right) == len(other) == count_rows(first):
+    if metric.among is not None and not np.array_equal(metric.among(first), metric.among(second)):
+        return None
+    if not len(right) == len(other) == (count_rows(first) if metric.among is None else len(right)):
         return None
     return Discordant(
         both=int((right & other).sum()),

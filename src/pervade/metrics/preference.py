@@ -8,8 +8,11 @@ Axis letter: n rows.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from pervade.metrics.baseline import beside
 from pervade.metrics.columns import Columns, number_column
 from pervade.metrics.estimate import UNIT, Metric, weighted_mean
 
@@ -45,14 +48,20 @@ def likelier_per_token(columns: Columns) -> np.ndarray:
     return chosen > rejected
 
 
-def longer_metrics() -> dict[str, Metric]:
-    """The same figures of whoever takes the longer answer, in tokens; of two as long either, so each counts half."""
-
-    def longer(columns: Columns, weight: np.ndarray) -> float:
-        chosen, rejected = number_column(columns, "chosen_tokens"), number_column(columns, "rejected_tokens")
-        return weighted_mean((chosen > rejected) + 0.5 * (chosen == rejected), weight)
-
-    return {name: Metric(longer, bounds=UNIT) for name in preference_metrics()}
+def longer_baseline(columns: Columns) -> dict[str, Any]:
+    """Taking the longer answer, beside the model's preferences (see `baseline.beside`): the same figures as means over
+    rows, since a tie is half right."""
+    rights = {"chosen_likelier": likelier, "chosen_likelier_per_token": likelier_per_token}
+    known = {name: np.asarray(columns[name]) for name in ("row", "group")}
+    chosen, rejected = number_column(columns, "chosen_tokens"), number_column(columns, "rejected_tokens")
+    longer = (chosen > rejected) + 0.5 * (chosen == rejected)
+    metrics = {
+        name: Metric(lambda file, weight, name=name: weighted_mean(file[name], weight), bounds=UNIT)  # type: ignore[misc]
+        for name in rights
+    }
+    own = {name: right(columns).astype(np.float64) for name, right in rights.items()}
+    name = "taking the longer answer for the chosen one"
+    return beside(name, metrics, known | dict.fromkeys(rights, longer), known | own)
 
 
 def coin(num_rows: int) -> dict[str, dict[str, object]]:

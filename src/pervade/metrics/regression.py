@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from pervade.core.errors import DataError
+from pervade.metrics.baseline import beside
 from pervade.metrics.columns import Columns, column, number_column
-from pervade.metrics.estimate import UNIT, Estimate, Measure, Metric, Shared, estimate, weighted_mean
+from pervade.metrics.estimate import UNIT, Measure, Metric, Shared, weighted_mean
 
 # What a constant answer can be measured by: it ranks nothing.
 BASELINE_METRICS = (
@@ -61,19 +63,16 @@ def coverage_metric(share: float) -> Metric:
     )
 
 
-def mean_baseline(
-    columns: Columns, mean: float, *, level: float = 0.95, resamples: int = 1000, seed: int = 0
-) -> dict[str, Estimate]:
-    """What always answering one number reaches on these rows.
+def mean_baseline(columns: Columns, mean: float) -> dict[str, Any]:
+    """What always answering one number reaches on these rows beside the answers given (see `baseline.beside`).
 
     Args:
-        columns: "target" and "group" are read.
         mean: of the targets OF THE TRAINING SPLIT.
     """
     constant = {**columns, "prediction": np.full(len(column(columns, "target")), mean)}
     metrics = regression_metrics()
     chosen = {name: metrics[name] for name in BASELINE_METRICS}
-    return estimate(chosen, constant, level=level, resamples=resamples, seed=seed)
+    return beside(f"always {mean:.4g}, the mean in training", chosen, constant, columns)
 
 
 def regression_family(columns: Columns) -> Measure:

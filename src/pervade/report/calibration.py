@@ -36,7 +36,7 @@ def judge(result: Result | None) -> Judgement | None:
         return None
     hits = sum(bar["count"] * bar["accuracy"] for bar in bars)
     confidence = sum(bar["count"] * bar["confidence"] for bar in bars) / total
-    low, high = wilson(min(max(hits, 0.0), total), total)
+    low, high = _interval(result, hits / total, total)
     kind = "over-confident" if confidence > high else "under-confident" if confidence < low else "believable"
     if abs(confidence - hits / total) < APART:
         kind = "believable"
@@ -60,6 +60,16 @@ def judge(result: Result | None) -> Judgement | None:
             f"not hold the claim{chance}."
         )
     return Judgement(kind, sentence, confidence, hits / total, total)
+
+
+def _interval(result: Result | None, share: float, total: int) -> tuple[float, float]:
+    """Of the share that was right: that of the accuracy, where it is the same share, so that one page has one interval
+    for it; else Wilson's."""
+    known = result.figures.get("accuracy") if result else None
+    same = known is not None and known.value is not None and abs(known.value - share) < 1e-9
+    if same and known is not None and known.low is not None and known.high is not None:
+        return known.low, known.high
+    return wilson(min(max(share * total, 0.0), total), total)
 
 
 def _worst(bars: list[dict[str, Any]]) -> tuple[dict[str, Any] | None, int]:

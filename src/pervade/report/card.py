@@ -82,7 +82,7 @@ def build(record: Record) -> str:
         cautions=cautions.of(record),
         result=result,
         figures=_lines(list(result.overall.values())) if result else [],
-        baseline=_lines(list(result.baseline.values())) if result else [],
+        baseline=_lines([each for each in result.baseline.values() if not each.name.endswith("]")]) if result else [],
         classes=_classes(result) if result else [],
         judgement=calibration.judge(result),
         many=wording.noun(record),

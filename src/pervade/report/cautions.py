@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import PurePath
 
+from pervade.metrics.baseline import UNEVEN
 from pervade.report import agent_cautions, agents, calibration, sound_cautions, wording
 from pervade.report.record import Record, Result
 
 FEW_ROWS = 30  # of a class: with fewer, Wilson's 95% interval can be wider than 30 points
 FEW_TO_CHOOSE = 100  # validation rows: with fewer, the best of several passes is mostly the luckiest
 WIDE = 0.10  # an interval this wide leaves open which of two models is better
-UNEVEN = 3.0  # largest class by smallest
 BESIDE_DATA = re.compile(r"(readme|licen[cs]e|copying|notice|changelog|citation|authors|contributing)\b", re.IGNORECASE)
 OVERFITTED = 0.15  # right answers in training less right answers in the measurement
 
@@ -47,13 +47,25 @@ def not_test(record: Record) -> str | None:
 
 
 def no_better_than_baseline(record: Record) -> str | None:
-    if record.main is None or record.main.beats_baseline is not False:
+    result = record.main
+    if result is not None and result.only_by_balance:
+        return (
+            "It is not shown to be right more often than the baseline, and better only where each class counts the "
+            "same (balanced accuracy): see the figures of each class."
+        )
+    if result is None or result.headline is None or result.beats_baseline is not False:
         return None
-    if record.main is not None and record.main.falls_behind:
-        return "It is worse than the baseline, as the paired difference shows: take the baseline, or train for longer."
-    if record.main is not None and "differences" in (record.main.details.get("baseline") or {}):
+    found = result.details.get("baseline") or {}
+    paired = ((found.get("differences") or {}).get(result.headline.name) or {}).get("p") is not None
+    if result.falls_behind:
+        how = "the paired difference shows" if paired else "their intervals, which lie apart, show"
+        return f"It is worse than the baseline, as {how}: take the baseline, or train for longer."
+    if paired:
         return "It has not been shown to be better than the baseline: their paired difference may be nothing."
-    return "It has not been shown to be better than the baseline: their intervals overlap."
+    apart = "their intervals overlap"
+    if not result.baseline[result.headline.name].has_interval:
+        apart = "its interval holds the baseline's value"
+    return f"It has not been shown to be better than the baseline: {apart}."
 
 
 def overconfident(record: Record) -> str | None:

@@ -74,26 +74,31 @@ class Result:
     @property
     def headline(self) -> Figure | None:
         """The figure the verdict is about."""
-        name = baseline.headline(self._as_stored)
+        name = baseline.headline(self.stored)
         return None if name is None else self.figures[name]
 
     @property
     def beats_baseline(self) -> bool | None:
         """None where there is nothing to compare."""
-        return baseline.beats_baseline(self._as_stored)
+        return baseline.beats_baseline(self.stored)
 
     @property
     def never_answered(self) -> dict[str, int]:
         """Measured classes that no row was called, with their numbers of rows."""
-        return baseline.never_answered(self._as_stored)
+        return baseline.never_answered(self.stored)
 
     @property
     def falls_behind(self) -> bool:
         """Whether it is shown to be worse than its baseline."""
-        return baseline.falls_behind(self._as_stored)
+        return baseline.falls_behind(self.stored)
 
     @property
-    def _as_stored(self) -> dict[str, Any]:
+    def only_by_balance(self) -> bool:
+        """Whether balanced accuracy alone shows it to be better than its baseline."""
+        return baseline.only_by_balance(self.stored)
+
+    @property
+    def stored(self) -> dict[str, Any]:
         return {"metrics": {name: vars(each) for name, each in self.figures.items()}, "details": self.details}
 
     @property

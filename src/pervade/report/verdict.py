@@ -7,7 +7,7 @@ from typing import Any
 
 from pervade.metrics.baseline import OVER_SEEDS
 from pervade.metrics.estimate import ANOTHER
-from pervade.report import agents, sounds, wording
+from pervade.report import agents, sounds, standing, wording
 from pervade.report.record import Record, Result
 
 SPLIT_WORDS = {
@@ -34,6 +34,8 @@ QUESTIONS = {
 }
 
 
+ONLY_BY_BALANCE = " It does better than {than} only where each class counts the same."
+
 SETTLED = ("temperature", "thresholds", "threshold", "confidence", "reach", "coverage")  # that have words of their own
 
 
@@ -54,10 +56,11 @@ def of(record: Record) -> Verdict:
         labels = _labels(record)
         return Verdict(does(record, labels), classes(labels), unmeasured(record), "", beginning=beginning(record))
     return Verdict(
-        does(record, result.labels, proven=_proven(result), than=rival(result), worse=result.falls_behind),
+        does(record, result.labels, proven=_proven(result), than=rival(result), worse=result.falls_behind)
+        + (ONLY_BY_BALANCE.format(than=rival(result)) if result.only_by_balance else ""),
         classes(result.labels),
         measured(record, result),
-        baseline(result),
+        " ".join(each for each in (baseline(result), *standing.sentences(result.stored)) if each),
         interval(record, result),
         beginning(record),
         settled(record.settled.get(result.checkpoint, {})),
@@ -79,7 +82,7 @@ def rival(result: Result) -> str:
     """What the model is to do better than: a linear model, which was trained, or what takes no learning."""
     baseline = result.details.get("baseline") or {}
     name = "" if result.headline is None else result.headline.name
-    trained = "differences" in baseline or name in (agents.HEADLINE, sounds.BITS)
+    trained = "predictions" in baseline or name in (agents.HEADLINE, sounds.BITS)
     return str(baseline.get("name", "a linear model")) if trained else "guessing"
 
 

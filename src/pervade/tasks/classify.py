@@ -22,9 +22,9 @@ from pervade.core.types import Batch, Json, Output, Parts, Rows, Table
 from pervade.data import linear
 from pervade.data import split as splits
 from pervade.data.parts import average
-from pervade.metrics.calibration import reliability, temperature
+from pervade.metrics.calibration import reliability, temperature, tempered
 from pervade.metrics.classification import classification_metrics, majority_baseline
-from pervade.metrics.confusion import confusion_matrix
+from pervade.metrics.confusion import MOST_CLASSES, confusion_matrix, most_confused
 from pervade.metrics.estimate import too_few_groups
 
 FEWEST_TO_CALIBRATE = 30  # rows
@@ -162,28 +162,40 @@ class Classify(Task):
         return {"temperature": round(found, 6)}
 
     def details(self, columns: Mapping[str, Any], train: Rows, domain: Domain) -> dict[str, Json]:
-        """ "labels", "confusion" (rows: the true class), "reliability" (bars) and "baseline" (the training split's most
-        frequent class)."""
+        """ "labels", "confusion" (rows: the true class; of up to 100 classes), "confused" (the pairs that are confused
+        most), "reliability" (bars) and "baseline" (the training split's most frequent class)."""
         labels = _labels(domain)
         counts = Counter(train.column("target"))
         majority = max(range(len(labels)), key=lambda i: counts[labels[i]])
-        baseline = majority_baseline(columns, labels, majority)
         bars = [{name: _finite(value) for name, value in vars(bar).items()} for bar in reliability(columns)]
+        matrix: dict[str, Json] = {}
+        if len(labels) <= MOST_CLASSES:
+            matrix["confusion"] = confusion_matrix(columns["target"], columns["prediction"], len(labels)).tolist()
         return {
             "labels": list(labels),
             "train_counts": [counts[label] for label in labels],
-            "confusion": confusion_matrix(columns["target"], columns["prediction"], len(labels)).tolist(),
+            **matrix,
+            "confused": most_confused(columns, labels),
             "reliability": bars,
-            "baseline": {
-                "name": f"always {labels[majority]!r}, the most frequent class in training",
-                "metrics": {name: each.as_dict() for name, each in baseline.items()},
-            },
+            "baseline": majority_baseline(columns, labels, majority),
         }
 
     def plain(self, features: PlainFeatures, train: Rows, columns: Mapping[str, Any], domain: Domain) -> Plain | None:
         labels = _labels(domain)
-        target = [labels.index(each) for each in train.column("target")]
-        probabilities = linear.class_probabilities(features.train, target, features.rows, len(labels))
+        number = {label: index for index, label in enumerate(labels)}
+        target = [number[each] for each in train.column("target")]
+        model = linear.classifier(features.train, target, len(labels))
+        probabilities = model(features.rows)
+        if features.of is not None and features.held is not None and len(features.held):
+            # As the model's are: by the same rule, on the same rows.
+            held = {
+                "row": range(len(features.held)),
+                "group": np.array(features.held.column("group" if "group" in features.held else "id")).astype(str),
+                "target": np.array([number[each] for each in features.held.column("target")]),
+                "probabilities": model(features.of(features.held)),
+            }
+            settled: Any = self.decide(held, domain)
+            probabilities = tempered(probabilities, settled.get("temperature", 1.0))
         prediction = probabilities.argmax(1)
         said = [labels[i] for i in prediction.tolist()]
         return Plain(

@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -25,8 +24,7 @@ from pervade.core.protocols import Context, Domain
 from pervade.core.registry import register
 from pervade.core.types import Batch, Json, Output, Parts, Rows, Table
 from pervade.data.corpus import IGNORED
-from pervade.metrics.estimate import estimate
-from pervade.metrics.preference import coin, longer_metrics, preference_metrics
+from pervade.metrics.preference import coin, longer_baseline, preference_metrics
 from pervade.tasks.language_model import LanguageModel, losses
 
 ANSWERS = (("chosen", "input", "target"), ("rejected", "rejected", "rejected_target"))
@@ -89,12 +87,8 @@ class Prefer(LanguageModel):
 
     def details(self, columns: Mapping[str, Any], train: Rows, domain: Domain) -> dict[str, Json]:
         """ "baseline": whoever takes the longer answer; "constant": a coin."""
-        longer = estimate(longer_metrics(), {name: np.asarray(columns[name]) for name in columns if name != "id"})
         return {
-            "baseline": {
-                "name": "taking the longer answer for the chosen one",
-                "metrics": {name: each.as_dict() for name, each in longer.items()},
-            },
+            "baseline": longer_baseline(columns),
             "constant": {"name": "a guess by a coin", "metrics": coin(len(columns["row"]))},
         }
 

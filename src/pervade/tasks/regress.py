@@ -111,16 +111,12 @@ class Regress(Task):
         target, prediction = np.asarray(columns["target"]), np.asarray(columns["prediction"])
         shown = np.unique(np.linspace(0, len(target) - 1, min(len(target), MOST_POINTS)).round().astype(int))
         mean = float(np.mean(np.asarray(train.column("target"), np.float64)))
-        baseline = mean_baseline(columns, mean)
         # The same in every row of one checkpoint; of several folds together the one in the middle.
         reach = float(np.median(np.asarray(columns["high"]) - prediction))
         return {
             "scatter": [[float(target[i]), float(prediction[i])] for i in shown],
             **({"reach": reach} if math.isfinite(reach) else {}),
-            "baseline": {
-                "name": f"always {mean:.4g}, the mean in training",
-                "metrics": {name: each.as_dict() for name, each in baseline.items()},
-            },
+            "baseline": mean_baseline(columns, mean),
         }
 
     def plain(self, features: PlainFeatures, train: Rows, columns: Mapping[str, Any], domain: Domain) -> Plain | None:

@@ -161,25 +161,29 @@ class Tag(Task):
         labels = _labels(domain)
         counts = Counter(label for each in train.column("target") for label in set(each))
         prior = np.array([counts[label] / max(len(train), 1) for label in labels])
-        baseline = prior_baseline(columns, labels, prior)
-        usual = [label for label, share in zip(labels, prior, strict=True) if share >= 0.5]
         return {
             "labels": list(labels),
             "train_counts": [counts[label] for label in labels],
             # The same in every row of one checkpoint; of several folds together the one in the middle.
             "thresholds": np.median(columns["threshold"], axis=0).tolist(),
-            "baseline": {
-                "name": f"every label as likely as in training, so always {' and '.join(map(repr, usual)) or 'none'}",
-                "metrics": {name: each.as_dict() for name, each in baseline.items()},
-            },
+            "baseline": prior_baseline(columns, labels, prior),
         }
 
     def plain(self, features: PlainFeatures, train: Rows, columns: Mapping[str, Any], domain: Domain) -> Plain | None:
-        """A label is said from a probability of one half on."""
+        """Thresholds are settled as the model's are, on the same rows; without these a label is said from 0.5 on."""
         labels = _labels(domain)
-        target = np.array([[label in each for label in labels] for each in train.column("target")])
-        probabilities = linear.label_probabilities(features.train, target, features.rows)
-        threshold = np.full_like(probabilities, 0.5)
+
+        def targets(rows: Rows) -> np.ndarray:
+            return np.array([[label in each for label in labels] for each in map(set, rows.column("target"))])
+
+        model = linear.labeller(features.train, targets(train))
+        probabilities = model(features.rows)
+        settled: Any = {}
+        if features.of is not None and features.held is not None and len(features.held):
+            held = {"target": targets(features.held), "probabilities": model(features.of(features.held))}
+            settled = self.decide(held, domain)
+        fitted = settled.get("thresholds", {})
+        threshold = np.tile([float(fitted.get(label, 0.5)) for label in labels], (len(probabilities), 1))
         said = _said(probabilities, threshold, labels)
         name = f"{features.name} and one logistic regression a label"
         return Plain(name, {**said, "probabilities": probabilities, "threshold": threshold})
@@ -212,7 +216,7 @@ def best_threshold(score: np.ndarray, positive: np.ndarray) -> float:
 
 def _said(probabilities: np.ndarray, threshold: np.ndarray, labels: Sequence[str]) -> Table:
     prediction = (probabilities >= threshold).astype(np.int8)
-    names = [" | ".join(label for label, each in zip(labels, row, strict=True) if each) for row in prediction]
+    names = [" | ".join(labels[i] for i in np.flatnonzero(row)) for row in prediction]
     return {"prediction": prediction, "label": names}
 
 

@@ -27,7 +27,7 @@ from pervade.core.registry import register
 from pervade.core.types import Batch, Json, Output, Parts, Rows, Table
 from pervade.data import alphabet, characters, word_model
 from pervade.metrics import calibration, transcription
-from pervade.metrics.estimate import estimate
+from pervade.metrics.baseline import beside
 from pervade.nn import ctc
 from pervade.nn.ctc import Lattice
 
@@ -222,7 +222,6 @@ class Transcribe(Task):
         always, nothing = (transcription.table(references, [text] * len(references)) for text in (usual, ""))
         if transcription.errors_of(always, "word").sum() > transcription.errors_of(nothing, "word").sum():
             name, always = "writing nothing", nothing
-        found = estimate(transcription.transcription_metrics(), {**columns, **always})
         errors = transcription.errors_of(columns, "word")
         worst = sorted(range(len(texts)), key=lambda i: (-int(errors[i]), i))[:MOST_SHOWN]
         how: str = domain.normalise  # type: ignore[attr-defined]
@@ -240,10 +239,7 @@ class Transcribe(Task):
                 for i in worst
                 if errors[i]
             ],
-            "baseline": {
-                "name": name,
-                "metrics": {name: each.as_dict() for name, each in found.items()},
-            },
+            "baseline": beside(name, transcription.transcription_metrics(), {**columns, **always}, columns),
         }
 
     def _in_words(self, domain: Domain) -> str:

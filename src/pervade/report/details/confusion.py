@@ -26,6 +26,8 @@ TEMPLATE = """\
 larger share of the row. n = {{ n|count }}.</p>
 {{ matrix }}
 {% endif %}
+{% if large %}<p class="note">A matrix of {{ large|count }} classes is not drawn; the predictions file holds every
+answer.</p>{% endif %}
 {% if pairs %}
 <h3>Confused most often</h3>
 <ol class="pairs">
@@ -83,23 +85,31 @@ class Pair:
 
 
 def section(detail: list[list[int]], result: Result, record: Record) -> Section | None:
+    """`detail`: the matrix; empty where there are too many classes for one."""
     labels = result.labels
-    if len(labels) != len(detail):
+    if detail and len(labels) != len(detail):
         labels = [str(index) for index in range(len(detail))]
-    found = pairs(detail, labels)
+    stored = result.details.get("confused")
+    found = pairs(detail, labels) if stored is None else [_stored(each, labels) for each in stored["pairs"]]
+    kinds = len(found) if stored is None else stored["kinds"]
     body = render(
         TEMPLATE,
-        matrix=_matrix(detail, labels, record),
+        matrix=_matrix(detail, labels, record) if detail else None,
+        large=len(result.labels) if not detail else None,
         many=wording.noun(record),
-        pairs=found[:MOST_PAIRS] if len(labels) > 2 else [],
-        more=max(len(found) - MOST_PAIRS, 0),
-        n=sum(map(sum, detail)),
+        pairs=found[:MOST_PAIRS] if len(labels) != 2 else [],
+        more=max(kinds - MOST_PAIRS, 0),
+        n=sum(map(sum, detail)) or result.n,
     )
     return Section("confusion", "What is taken for what", body)
 
 
+def _stored(each: dict[str, Any], labels: list[str]) -> Pair:
+    return Pair(labels[each["true"]], labels[each["answer"]], each["count"], Figure.of("recall", each))
+
+
 def pairs(matrix: list[list[int]], labels: list[str]) -> list[Pair]:
-    """The confusions that happened, the most frequent first."""
+    """The confusions that happened, the most frequent first: of results of before they were written down."""
     found = []
     for i, row in enumerate(matrix):
         total = sum(row)
