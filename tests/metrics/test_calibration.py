@@ -7,7 +7,10 @@ import pytest
 
 from pervade.core.errors import DataError
 from pervade.metrics import calibration
-from pervade.metrics.calibration import calibration_error, reliability, top_class
+from pervade.metrics.calibration import calibration_error, reliability, tempered, top_class
+from pervade.metrics.classification import classification_metrics
+from pervade.metrics.confusion import most_confused
+from pervade.metrics.estimate import estimate
 from pervade.metrics.interval import wilson
 
 
@@ -96,3 +99,33 @@ def test_confidence_that_is_turned_round_tells_nothing():
     claimed = np.repeat([0.2, 0.9], 50)
     found = calibration.chance(claimed, *calibration.logistic(claimed, claimed < 0.5))
     assert found == pytest.approx(0.5)
+
+
+def test_what_a_temperature_makes_of_probabilities():
+    """By hand: roots of 0.8 and 0.2 are 0.894 and 0.447, which are two to one."""
+    assert tempered(np.array([[0.8, 0.2]]), 2.0) == pytest.approx(np.array([[2 / 3, 1 / 3]]))
+    assert tempered(np.array([[0.8, 0.2]]), 1.0) == pytest.approx(np.array([[0.8, 0.2]]))
+
+
+def test_bars_of_grouped_rows_have_the_interval_of_the_figures():
+    """All rows in one bar: its interval is that of the accuracy, over groups."""
+    right = np.random.default_rng(0).random(80) < 0.7
+    columns = file_of([0.9] * 80, right) | {"group": np.arange(80) // 4, "row": np.arange(80)}
+    columns["prediction"] = columns["probabilities"].argmax(axis=1)
+    (bar,) = [each for each in reliability(columns) if each.count]
+    accuracy = estimate({"accuracy": classification_metrics(["a", "b"])["accuracy"]}, columns)["accuracy"]
+    assert (bar.accuracy_low, bar.accuracy_high) == pytest.approx((accuracy.low, accuracy.high))
+    assert accuracy.method == "bootstrap of 1,000 resamples by group"
+
+
+def test_the_pairs_most_confused_have_the_interval_of_their_groups():
+    """Class 0 is taken for 1 in every one of ten groups, in each once in two; 1 is never mistaken."""
+    target, group = np.tile([0, 0, 1, 1], 10), np.arange(40) // 4
+    columns = {"group": group, "target": target, "prediction": np.tile([0, 1, 1, 1], 10)}
+    found = most_confused(columns, ["a", "b"])
+    assert found["kinds"] == 1
+    (pair,) = found["pairs"]
+    assert (pair["true"], pair["answer"], pair["count"], pair["n"], pair["value"]) == (0, 1, 10, 20, 0.5)
+    assert pair["method"] == "bootstrap of 1,000 resamples by group"
+    alone = most_confused({**columns, "group": np.arange(40)}, ["a", "b"])["pairs"][0]
+    assert (alone["low"], alone["high"], alone["method"]) == (*wilson(10, 20), "Wilson")

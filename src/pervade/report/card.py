@@ -56,6 +56,8 @@ HUB_METRICS: dict[str, tuple[str, dict[str, Any]]] = {
     "mean_return": ("mean_reward", {}),  # what the Hub's leaderboard of agents goes by
 }
 
+MOST_CLASSES = 300  # in the table
+
 NOT_MEASURED = {
     "attack": "robustness: how it answers inputs that were changed to mislead it",
     "explain": "reasons: what in an input its answers rest on",
@@ -84,6 +86,7 @@ def build(record: Record) -> str:
         figures=_lines(list(result.overall.values())) if result else [],
         baseline=_lines([each for each in result.baseline.values() if not each.name.endswith("]")]) if result else [],
         classes=_classes(result) if result else [],
+        more_classes=max(len(result.by_class) - MOST_CLASSES, 0) if result else 0,
         judgement=calibration.judge(result),
         many=wording.noun(record),
         seeds=len(record.together["members"]) if record.together.get("kind") == "seeds" else 0,
@@ -204,7 +207,7 @@ def _cells(each: Figure | None) -> tuple[str, str, str]:
 def _classes(result: Result) -> list[tuple[str, ...]]:
     return [
         (wording.label(name, 40), *_cells(figures.get("recall")), *_cells(figures.get("precision")))
-        for name, figures in result.by_class.items()
+        for name, figures in list(result.by_class.items())[:MOST_CLASSES]
     ]
 
 

@@ -216,7 +216,7 @@ def best_threshold(score: np.ndarray, positive: np.ndarray) -> float:
 
 def _said(probabilities: np.ndarray, threshold: np.ndarray, labels: Sequence[str]) -> Table:
     prediction = (probabilities >= threshold).astype(np.int8)
-    names = [" | ".join(labels[i] for i in np.flatnonzero(row)) for row in prediction]
+    names = [" | ".join(labels[i] for i in np.flatnonzero(row).tolist()) for row in prediction]
     return {"prediction": prediction, "label": names}
 
 

@@ -10,6 +10,7 @@ from pervade.report.record import Figure, Record
 
 MOST_IN_ORDER = 30  # more classes are sorted, the worst first
 MOST_AT_ONCE = 30  # the rest is folded away
+MOST = 300  # beyond which the page would be all table
 
 TEMPLATE = """\
 <p><b>Recognised</b> (recall): of the {{ many }} {{ "with this label" if several else "of this class" }}, the share that
@@ -20,6 +21,7 @@ right.{% if several %} A label is <b>said from</b> its own probability on.{% end
 {% if folded %}
 <details><summary>{{ folded|length|count }} more classes</summary>{{ table(folded) }}</details>
 {% endif %}
+{% if more %}<p class="note">{{ more|count }} more are not shown; their figures stand in the results.</p>{% endif %}
 """
 
 TABLE = """\
@@ -63,7 +65,8 @@ def section(record: Record) -> Section | None:
         table=lambda some: render(TABLE, rows=some, others=others, several=bool(thresholds), counted=counted),
         several=bool(thresholds),
         shown=rows[:MOST_AT_ONCE],
-        folded=rows[MOST_AT_ONCE:],
+        folded=rows[MOST_AT_ONCE:MOST],
+        more=max(len(rows) - MOST, 0),
         sorted=many,
         many=wording.noun(record),
     )
