@@ -118,6 +118,14 @@ def test_bars_of_grouped_rows_have_the_interval_of_the_figures():
     assert accuracy.method == "bootstrap of 1,000 resamples by group"
 
 
+def test_of_a_bar_with_rows_of_one_group_nothing_is_known():
+    """The last of twenty groups alone is sure, and right: that says nothing of other groups."""
+    top = np.where(np.arange(80) >= 76, 0.99, 0.7)
+    bars = reliability(file_of(top, np.ones(80, bool)) | {"group": np.arange(80) // 4})
+    known = [(bar.accuracy, bar.accuracy_low, bar.accuracy_high) for bar in bars if bar.count]
+    assert known == [(1.0, pytest.approx(0.025 ** (1 / 19)), 1.0), (1.0, 0.0, 1.0)]
+
+
 def test_the_pairs_most_confused_have_the_interval_of_their_groups():
     """Class 0 is taken for 1 in every one of ten groups, in each once in two; 1 is never mistaken."""
     target, group = np.tile([0, 0, 1, 1], 10), np.arange(40) // 4
