@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import pytest
 
 from pervade.core import runtime
 
-runtime.prepare()
+# One thread, unless asked for another number, so that bits do not hang on what else the machine does; started processes
+# inherit it.
+runtime.prepare(threads=int(os.environ.get("OMP_NUM_THREADS", "1")))
 
 
 @pytest.fixture(autouse=True)

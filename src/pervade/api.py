@@ -63,7 +63,7 @@ class Run:
         return self.directory.path
 
     def recipe(self) -> Recipe:
-        return self.given or checkpoint.read_recipe(self.directory.recipe)
+        return checkpoint.settled(self.directory, self.given or checkpoint.read_recipe(self.directory.recipe))
 
     @property
     def holds_members(self) -> bool:

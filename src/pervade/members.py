@@ -120,7 +120,7 @@ def go(run: RunDirectory, recipe: Recipe | None, options: Options) -> dict[str, 
     `recipe` is needed where the stored one has unregistered parts. Raises Stopped after a signal, once saved.
     """
     began = time.monotonic() if options.began is None else options.began
-    given, recipe = recipe, recipe or checkpoint.read_recipe(run.recipe)
+    given, recipe = recipe, checkpoint.settled(run, recipe or checkpoint.read_recipe(run.recipe))
     ranks.start(runtime.pick_device(recipe.device))
     with workflow.alone(run), stopping_at_once(run.path):
         for line in origin.check(run, recipe) if (run.path / "members").exists() else ():
@@ -145,6 +145,11 @@ def go(run: RunDirectory, recipe: Recipe | None, options: Options) -> dict[str, 
                 left = max((recipe.time_limit - used) / (len(names) - number), 0.001)
             own = _recipe(recipe, asked, number, left)
             _one(run, member, own, given is not None, own_rows, options)
+            if recipe.threads == "auto":  # what the first member settled on holds for all
+                recipe = checkpoint.settled(member, recipe)
+                if ranks.rank() == 0:
+                    checkpoint.write_recipe(run.recipe, recipe)
+                    origin.write(run, recipe)
             if ranks.rank() == 0:
                 write_plan(run, replace(asked, used=asked.used + time.monotonic() - began))
         if ranks.rank() == 0:
@@ -200,7 +205,7 @@ def measure(member: RunDirectory, rows: Rows, recipe: Recipe | None, options: Op
     from pervade import report
 
     loaded = checkpoint.load_checkpoint(member, member.require_checkpoint(None), recipe)
-    own = recipe or checkpoint.read_recipe(member.recipe)
+    own = checkpoint.settled(member, recipe or checkpoint.read_recipe(member.recipe))
     device = torch.device(runtime.pick_device(own.device))
     with runtime.threads(own.threads), options.screen.bar("evaluating") as bar:
         evaluate(member, loaded, rows, split=final_split(rows), device=device, progress=bar)

@@ -250,6 +250,7 @@ class Search:
             if isinstance(error, ResourceError) and "memory" not in str(error):
                 raise  # a full disk is no fault of the trial
             trial.state, trial.reason = "failed", str(error)
+        self.base = checkpoint.settled(member, self.base)  # how many threads compute holds for all trials
         self.conclude(trial, member, time.monotonic() - began)
 
     def another_for(self, trial: Trial) -> float | None:
@@ -318,6 +319,7 @@ def go(run: RunDirectory, recipe: Recipe | None, options: Options) -> dict[str, 
         rows = workflow.load_rows(run, search.base.domain, options.screen)
         if ranks.rank() == 0 and search.winner is None:
             origin.write(run, search.base)
+        search.base = checkpoint.settled(run.member("trial-000"), search.base)
         search.higher = _higher_is_better(search.base, rows)
         if search.winner is None:
             _say(search)
@@ -372,5 +374,5 @@ def _finish(search: Search, rows: Rows) -> dict[str, Any]:
         rows = workflow.load_rows(run, domain, Silent())
     search.options.screen.say(f"{best.name} is best of {len(search.trials)}")
     device = torch.device(runtime.pick_device(search.base.device))
-    with search.options.screen.bar("evaluating") as bar:
+    with runtime.threads(search.base.threads), search.options.screen.bar("evaluating") as bar:
         return evaluate(run, loaded, rows, split=members.final_split(rows), device=device, progress=bar)

@@ -29,6 +29,7 @@ from pervade.engine import base as bases
 from pervade.engine import building, checkpoint, features, origin, predict, ranks
 from pervade.engine.base import Base
 from pervade.engine.fit import Learner, Moment
+from pervade.engine.threads import Measured, fastest
 from pervade.nn.backbone import Backbone
 from pervade.nn.batch_norm import over_ranks
 from pervade.nn.trial import require_training_size
@@ -104,9 +105,9 @@ class Training:
         self.run, self.recipe, self.domain, self.rows, self.options = run, recipe, domain, rows, options
         self.validation = rows.where("split", "validation") if "split" in rows else rows.select([])
         self.metric = _metric(recipe, domain) if len(self.validation) else None
-        with runtime.threads(
-            recipe.threads
-        ):  # orthogonal first weights are rounded otherwise by another number of them
+        self.began = self.saved = time.monotonic()
+        # By one: another number rounds orthogonal first weights otherwise, and which it will be is not known yet.
+        with runtime.threads(1):
             self.network, self.base = build(run, recipe, domain, device, options.screen)
         companions = recipe.task.companions(self.network, domain)
         if companions is not None:
@@ -159,7 +160,6 @@ class Training:
         self.log = _Log(run, options.tensorboard)
         self.judged: tuple[int, dict[str, Any]] = (-1, {})  # the last validation's step and predictions
         self.signal = 0
-        self.began = self.saved = time.monotonic()
         self.limit: TimeLimit | None = None
         if recipe.time_limit is not None:
             after = AFTERWARDS + REPORTING * options.loaded + options.reading if options.finish else None
@@ -176,14 +176,60 @@ class Training:
             return self.domain
         checkpoint.load_network(self.run, network, self.base)  # in a resumed run the body comes from the state
         positions = [i for i, split in enumerate(self.rows.column("split")) if split in ("train", "validation")]
-        with self.options.screen.bar("computing features") as bar:
-            return features.compute(network, self.domain, self.rows.select(positions), recipe.workers, bar)
+        what = network, self.domain, self.rows.select(positions)
+        if self._open():
+            known = features.known(*what, (1, torch.get_num_threads()))
+            with features.trying(*what, recipe.workers) as step:
+                steps = len(positions) // features.BATCH
+                self._settle(Measured(known) if known else fastest(step, steps, torch.get_num_threads(), self._left()))
+        with runtime.threads(self.recipe.threads), self.options.screen.bar("computing features") as bar:
+            return features.compute(*what, recipe.workers, bar)
 
     @memory.during("it trained", "take a smaller --batch-size, or keep it and set -o micro_batch, which gives the same")
     def go(self) -> None:
         """Trains to the end, with as many threads as the recipe asks for."""
+        self.rehearse()
         with runtime.threads(self.recipe.threads):
             self._go()
+
+    def rehearse(self) -> None:
+        """Goes through the largest step without keeping anything, and settles how many threads compute where that is
+        open. Nothing where the training has begun."""
+        if self.run.state.exists():
+            self._compare_threads()
+            return
+        largest = self.source.rehearsal()
+        with runtime.threads(self.recipe.threads):
+            self.learner.rehearse(largest)
+        if self._open() and largest is not None and self.learner.device.type == "cpu":
+            with self.learner.trying(self.source.trial()) as step:
+                self._settle(fastest(step, self.learner.total_steps, torch.get_num_threads(), self._left()))
+        elif self._open():
+            self._settle(Measured(torch.get_num_threads()))
+
+    def _left(self) -> float:
+        """Seconds until a time limit, which a first sitting has for everything."""
+        began = self.began if self.options.began is None else self.options.began
+        return (self.recipe.time_limit or math.inf) - (time.monotonic() - began)
+
+    def _open(self) -> bool:
+        """Whether how many threads compute is still to be found. A run that has begun has them all."""
+        return self.recipe.threads == "auto" and not self.run.state.exists()
+
+    def _settle(self, found: Measured) -> None:
+        """Into the recipe before the first step: a resumed run, the evaluation and predictions take the same."""
+        self.recipe = replace(self.recipe, threads=found.number)
+        if ranks.rank() == 0:
+            checkpoint.write_recipe(self.run.recipe, self.recipe)
+        if found.seconds:
+            self.options.screen.say(found.words())
+
+    def _compare_threads(self) -> None:
+        asked, there = self.recipe.threads, torch.get_num_threads()
+        if isinstance(asked, int) and asked > there:
+            self.options.screen.say(
+                f"threads: {asked}, as this run began, for the same bits; here are {there}, so steps take longer"
+            )
 
     def _go(self) -> None:
         found = checkpoint.load_state(self.run, self.learner, self.base)
@@ -195,8 +241,6 @@ class Training:
             if self.plan.finished:
                 return
             self.options.screen.say(f"going on from step {self.learner.step}")
-        else:
-            self.learner.rehearse(self.source.rehearsal())
         if self.limit is not None:
             self.limit.rehearse(self.learner.judged)
         elapsed, known = self.log.cut_back(self.learner.step, self.learner.passes)

@@ -60,7 +60,7 @@ def train(
     and split already (a member's, by its parent). Raises Stopped after a signal, once saved.
     """
     options = options or Options()
-    given, recipe = recipe, recipe or checkpoint.read_recipe(run.recipe)
+    given, recipe = recipe, checkpoint.settled(run, recipe or checkpoint.read_recipe(run.recipe))
     device = ranks.start(runtime.pick_device(recipe.device))
     if ranks.rank() != 0:
         options = replace(options, screen=Silent(), tensorboard=False)
@@ -135,7 +135,10 @@ def _with_found_rate(
         options.screen.say(f"finding a learning rate: {find_lr.STEPS} steps at growing rates")
         spent = replace(with_rate(recipe, find_lr.HIGH), schedule=find_lr.Ramp(), time_limit=None)
         trial = Training(run, spent, domain, rows, device, replace(options, screen=Silent(), tensorboard=False))
-        found = find_lr.range_test(trial.learner, trial.source)
+        trial.rehearse()
+        recipe = replace(recipe, threads=trial.recipe.threads)
+        with runtime.threads(recipe.threads):
+            found = find_lr.range_test(trial.learner, trial.source)
         options.screen.say(f"learning rate {found.lr:g}: {found.reason}")
         if ranks.rank() == 0:
             files.write_json(run.lr_find, found.as_json())

@@ -111,6 +111,10 @@ def train(
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
     precision: Annotated[str | None, typer.Option(help="Of training: auto, fp32 or bf16.")] = None,
     workers: Annotated[int | None, typer.Option(min=0, max=256, help="Threads that read examples ahead.")] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, max=512, help="Threads that compute; unless given, one or all, whichever is faster."),
+    ] = None,
     freeze: Annotated[
         bool, typer.Option("--freeze", help="Train the last layer alone, on features that the others compute once.")
     ] = False,
@@ -192,6 +196,7 @@ def train(
             device=device,
             precision=precision,
             workers=workers,
+            threads=threads,
             time_limit=seconds(time_limit),
         )
         finish(run)

@@ -49,6 +49,10 @@ def tune(
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
     precision: Annotated[str | None, typer.Option(help="Of training: auto, fp32 or bf16.")] = None,
     workers: Annotated[int | None, typer.Option(min=0, max=256, help="Threads that read ahead.")] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, max=512, help="Threads that compute; unless given, one or all, whichever is faster."),
+    ] = None,
     setting: Annotated[
         list[str] | None,
         typer.Option("-o", metavar="PATH=VALUE", help="Any setting that stays: -o optimizer.momentum=0.8"),
@@ -90,5 +94,6 @@ def tune(
             device=device,
             precision=precision,
             workers=workers,
+            threads=threads,
         )
         finish(run)

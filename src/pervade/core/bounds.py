@@ -39,3 +39,4 @@ Seed = Annotated[int, Field(ge=0, lt=2**62)]  # what every generator takes, and 
 # What is drawn from: logits are divided by the temperature, and of a smaller one than this 32 bits overflow.
 Temperature = Annotated[float, Field(ge=0.001, le=10)] | Literal[0]
 Nucleus = Annotated[float, Field(ge=1e-6, le=1)]
+Threads = Annotated[int, Field(ge=1, le=512)] | Literal["auto"] | None  # that compute

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, S
 
 from pydantic import Field
 
-from pervade.core.bounds import AtOnce, Count, Duration, Passes, Positive, Seed, Weight
+from pervade.core.bounds import AtOnce, Count, Duration, Passes, Positive, Seed, Threads, Weight
 from pervade.core.errors import ConfigError
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Output, Parts, Rows, Table
 
@@ -299,6 +299,12 @@ class Source(Protocol):
     def rehearsal(self) -> Batch | None:
         """A batch of the largest examples there will be, so that memory runs out at once or not at all. No effects."""
         return None
+
+    def trial(self) -> Iterator[Batch]:
+        """Batches like those of training and made like these, without an end, to see how long a step takes. No
+        effects."""
+        while (batch := self.rehearsal()) is not None:
+            yield batch
 
     def feedback(self, batch: Batch, parts: Parts) -> bool:
         """Receives the per-row parts of the loss (replay priorities, KL). True ends this pass; then the source has
@@ -609,7 +615,9 @@ class Recipe:
     device: str = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # of training; evaluation and prediction run in fp32
     workers: Annotated[int, Field(ge=0, le=256)] = 1  # threads that read ahead; 0: none
-    threads: Annotated[int, Field(ge=1, le=512)] | None = None  # that torch computes with; None: one a core
+    # That torch computes with. auto: one or as many as torch takes by itself, whichever is measured to be faster before
+    # the first step; the number then stands here. None: as many as torch takes, which is what older runs mean.
+    threads: Threads = "auto"
     time_limit: Duration | None = None  # seconds for the whole command: reading, training,
     # evaluation and report
     then: Recipe | None = None  # learns next, from this one's predictions on its training split

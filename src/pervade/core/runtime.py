@@ -95,10 +95,11 @@ def _set_threads(threads: int) -> None:
 
 
 @contextmanager
-def threads(number: int | None) -> Iterator[None]:
-    """Inside, torch and numpy compute with so many threads; None: with as many as they do anyway."""
+def threads(number: int | str | None) -> Iterator[None]:
+    """Inside, torch and numpy compute with so many threads; None, or a word: with as many as they do anyway."""
     import torch
 
+    number = number if isinstance(number, int) else None
     before = torch.get_num_threads()
     torch.set_num_threads(number or before)
     try:

@@ -7,6 +7,7 @@ made anew and read from its place.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -143,6 +144,11 @@ class Loader(Source):
         if "size" in self.rows:
             order = np.argsort(self.rows.column("size"))[::-1].tolist()
         return self._batch(order[: self.batch_size], 0)
+
+    def trial(self) -> Iterator[Batch]:
+        other = copy.copy(self)
+        while len(other.rows):
+            yield from other
 
     def feedback(self, batch: Batch, parts: Parts) -> bool:
         return False

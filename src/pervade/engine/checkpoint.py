@@ -26,6 +26,7 @@ from torch import Tensor
 from torch.nn import Module
 
 from pervade.core import files, memory, plain_yaml, spec
+from pervade.core.bounds import Threads
 from pervade.core.errors import CheckpointError, ConfigError, PervadeError
 from pervade.core.protocols import Domain, Model, Recipe, Task
 from pervade.core.run import RunDirectory
@@ -327,6 +328,13 @@ def read_recipe(path: Path, model: Model | None = None, error: type[PervadeError
         return _decode(path, data, Recipe)
     recipe: Recipe = _decode(path, {**data, "model": "reference-mlp"}, Recipe)
     return replace(recipe, model=model)
+
+
+def settled(run: RunDirectory, recipe: Recipe) -> Recipe:
+    """The recipe with the number of threads that the run settled on, where it leaves that open and there is one."""
+    if recipe.threads != "auto" or not run.recipe.exists():
+        return recipe
+    return replace(recipe, threads=_decode(run.recipe, plain_yaml.read(run.recipe).get("threads"), Threads))
 
 
 def _decode(path: Path, data: Any, expected: Any) -> Any:

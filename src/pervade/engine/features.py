@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,6 +29,7 @@ from pervade.engine.fit import to_device
 from pervade.nn.backbone import Backbone
 
 FILE = "features.safetensors"
+BATCH = 64  # rows at once
 
 
 class Features:
@@ -55,8 +57,9 @@ class Features:
 def compute(
     network: Backbone, domain: Domain, rows: Rows, workers: int, progress: Callable[[int, int], None]
 ) -> Domain:
-    """The features of all `rows`, in fp32, from the cache where they are there. The network is left as it was."""
-    place = cache.features() / _key(network, domain, rows)
+    """The features of all `rows`, in fp32, from the cache where they are there as this number of threads rounds them.
+    The network is left as it was."""
+    place = _place(_key(network, domain, rows), torch.get_num_threads())
     made: dict[str, Tensor] = {}
 
     def tensors() -> dict[str, Tensor]:
@@ -84,29 +87,56 @@ def _build(work: Path, tensors: dict[str, Tensor]) -> None:
     packing.write_tensors(work / FILE, tensors)
 
 
+def known(network: Backbone, domain: Domain, rows: Rows, numbers: Sequence[int]) -> int | None:
+    """The first of these numbers of threads by which the features were computed already."""
+    key = _key(network, domain, rows)
+    return next((number for number in numbers if _place(key, number).is_dir()), None)
+
+
+@contextmanager
+def trying(network: Backbone, domain: Domain, rows: Rows, workers: int) -> Iterator[Callable[[], int]]:
+    """Gives what computes the features of one batch and returns its rows, to see how long it takes."""
+
+    def forever() -> Iterator[dict[str, Tensor]]:
+        while True:
+            yield from _batches(network, domain, rows, workers)
+
+    batches = forever()
+    yield lambda: len(next(batches)["row"])
+
+
+def _place(key: str, threads: int) -> Path:
+    return cache.features() / f"{key}-{threads}"
+
+
 def _run(
     network: Backbone, domain: Domain, rows: Rows, workers: int, progress: Callable[[int, int], None]
 ) -> dict[str, Tensor]:
+    found: dict[str, list[Tensor]] = {"input": [], "row": [], "target": []}
+    seen: set[int] = set()  # rows: one may have several examples
+    for part in _batches(network, domain, rows, workers):
+        for name, values in part.items():
+            found[name].append(values)
+        seen.update(part["row"].tolist())
+        progress(len(seen), len(rows))
+    return {name: torch.cat(parts) for name, parts in found.items() if parts}
+
+
+def _batches(network: Backbone, domain: Domain, rows: Rows, workers: int) -> Iterator[dict[str, Tensor]]:
     device = next(network.parameters()).device
     modes = {module: module.training for module in network.modules()}
     network.eval()
-    found: dict[str, list[Tensor]] = {"input": [], "target": [], "row": []}
-    seen: set[int] = set()  # rows: one may have several examples
     try:
-        for batch in Loader(rows, domain, 64, seed=0, training=False, workers=workers):
+        for batch in Loader(rows, domain, BATCH, seed=0, training=False, workers=workers):
             with torch.inference_mode():
                 batch = to_device(batch, device)
                 features = network.features(batch["input"], batch.get("mask")).cpu()
             # Copied, because tensors of inference mode may not take part in training.
-            found["input"].append(features.clone())
-            found["row"].append(batch["row"].cpu())
-            found["target"] += [batch["target"].cpu()] if "target" in batch else []
-            seen.update(batch["row"].tolist())
-            progress(len(seen), len(rows))
+            part = {"input": features.clone(), "row": batch["row"].cpu()}
+            yield {**part, "target": batch["target"].cpu()} if "target" in batch else part
     finally:
         for module, training in modes.items():
             module.training = training
-    return {name: torch.cat(parts) for name, parts in found.items() if parts}
 
 
 def _key(network: Backbone, domain: Domain, rows: Rows) -> str:

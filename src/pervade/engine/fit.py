@@ -329,17 +329,14 @@ class Learner:
         and optimisers put back. Raises ResourceError, saying what to change, where memory does not suffice."""
         if batch is None:
             return
-        self._train_mode()
         batch = to_device(batch, self.device)
-        modules = [self.network] + ([self.context.companions] if self.context.companions is not None else [])
-        buffers = [(b, b.clone()) for module in modules for b in module.buffers()]
-        random = rng_state(self.device)
         try:
-            for phase in self.phases:
-                piece = cut(batch, self.micro_batch)[0]
-                self.gradient.accumulate(self._losses(phase, piece)["loss"], phase.parameters)
-            for phase, optimizer in zip(self.phases, self.optimizers, strict=True):
-                self._step_of_nothing(phase, optimizer)
+            with self._leaving_no_trace():
+                for phase in self.phases:
+                    piece = cut(batch, self.micro_batch)[0]
+                    self.gradient.accumulate(self._losses(phase, piece)["loss"], phase.parameters)
+                for phase, optimizer in zip(self.phases, self.optimizers, strict=True):
+                    self._step_of_nothing(phase, optimizer)
         except Exception as error:  # of any kind, as `memory.ran_out` knows them
             if not memory.ran_out(error):
                 raise
@@ -348,6 +345,32 @@ class Learner:
                 f"or keep it and set -o micro_batch={max((self.micro_batch or len(batch['row'])) // 2, 1)}, "
                 "which gives the same result in smaller pieces"
             ) from error
+
+    @contextlib.contextmanager
+    def trying(self, batches: Iterator[Batch]) -> Iterator[Callable[[], int]]:
+        """Gives what goes through one step, reading its batch included, without an update, and returns its rows: to see
+        how long it takes. Nothing of it is kept."""
+
+        def step() -> int:
+            batch = to_device(next(batches), self.device)
+            for phase in self.phases:
+                for parameter in phase.parameters:
+                    parameter.grad = None
+                for piece in self._pieces(batch):
+                    self.gradient.accumulate(self._losses(phase, piece)["loss"], phase.parameters)
+            return _rows(batch)
+
+        with self._leaving_no_trace():
+            yield step
+
+    @contextlib.contextmanager
+    def _leaving_no_trace(self) -> Iterator[None]:
+        self._train_mode()
+        modules = [self.network] + ([self.context.companions] if self.context.companions is not None else [])
+        buffers = [(b, b.clone()) for module in modules for b in module.buffers()]
+        random = rng_state(self.device)
+        try:
+            yield
         finally:
             for module in modules:
                 module.zero_grad(set_to_none=True)

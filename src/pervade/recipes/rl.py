@@ -170,7 +170,7 @@ def ppo_pictures() -> Recipe:
         epochs=math.ceil(PICTURE_STEPS / 2048),
         batch_size=256,
         precision="auto",
-        threads=None,
+        threads="auto",
     )
 
 

@@ -216,6 +216,7 @@ def costs(comparison: Comparison) -> Section:
         ("Weights", [_number(s.parameters) for s in sides]),
         ("Model", [str((s.recipe.get("model") or {}).get("use", ABSENT)) for s in sides]),
         ("Checkpoint", [s.checkpoint for s in sides]),
+        ("Threads, which bits repeat with", [str(s.recipe.get("threads") or ABSENT) for s in sides]),
         (
             "Copies of the environment" if acts else "Learnt from",
             [_number(list(s.data["columns"].get("split", [])).count("train")) for s in sides],

@@ -5,6 +5,7 @@ What a window asks is the domain's: the token after each (`Corpus`), or those th
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -90,6 +91,11 @@ class Windows(Source):
 
     def rehearsal(self) -> Batch | None:
         return self._batch(self._plan()[0][: max(self.batch_size // self.world, 1)], seeds.generator(self.seed))
+
+    def trial(self) -> Iterator[Batch]:
+        other = copy.copy(self)
+        while True:
+            yield from other
 
     def feedback(self, batch: Batch, parts: Parts) -> bool:
         return False

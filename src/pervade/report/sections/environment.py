@@ -20,6 +20,9 @@ def section(record: Record) -> Section | None:
     about = record.about.get("environment")
     if not isinstance(about, dict):
         return None
+    threads = record.recipe.get("threads")
+    if isinstance(threads, int):  # the recipe's, by which it was trained, and not what there was when it began
+        about = {**about, "threads": threads}
     rows = [(_title(name), _text(name, value)) for name, value in about.items() if name != "packages"]
     rows += [(str(name), str(version)) for name, version in (about.get("packages") or {}).items()]
     title = "Machine and versions" if record.acts else "Environment"  # an agent has another one
