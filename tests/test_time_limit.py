@@ -15,9 +15,11 @@ from torch.nn import Module
 import pervade
 from pervade import time_limit
 from pervade.core import files
+from pervade.core.types import Rows
 from pervade.domains.image import Image
+from pervade.evaluate import evaluation
 from pervade.pacing import Pace, process_start
-from pervade.time_limit import TimeLimit
+from pervade.time_limit import FEWEST_JUDGED, TimeLimit
 from pervade.train.schedule.one_cycle import OneCycle
 from pervade.training import Options, Stopped
 from tests.small_run import recipe, same, stop_at, weights
@@ -221,3 +223,44 @@ def test_the_limit_covers_all_members(warm: Path, tmp_path: Path) -> None:
     limits = [pervade.load(run.path / "members" / f"seed-{i}").recipe().time_limit for i in (0, 1)]
     assert all(0 < each < 4 for each in limits)
     assert replace(run.recipe(), time_limit=None) == replace(asked, time_limit=None, threads=1)
+
+
+def test_an_evaluation_without_time_measures_a_part_and_says_so(shapes: Path, tmp_path: Path) -> None:
+    """Two rows of 60 go to the test split for each that is measured whatever the time; `evaluate` then measures all."""
+    asked = recipe(epochs=1, test=0.5)
+    run = pervade.fit(shapes, recipe=asked, name="a", runs=tmp_path, options=Options())
+    found = replace(run, until=time.monotonic() - 1.0).evaluate()
+    number = len([each for each in files.read_json(run.directory.data)["columns"]["split"] if each == "test"])
+    assert found["n"] == evaluation.FEW < number
+    assert found["left_out"][0] == f"{number - evaluation.FEW} of {number} rows of the test split, drawn by chance"
+    assert any("200 resamples" in each["method"] for each in found["metrics"].values())
+    assert "left out for the time limit" in files.read_json(run.directory.path / "remarks.json")["remarks"][-1]
+    whole = run.evaluate()
+    assert whole["n"] == number
+    assert "left_out" not in whole
+
+
+def limit_of(seconds: float, shapes: Path) -> TimeLimit:
+    """Ten passes of ten steps; 1,000 rows to validate on at a hundredth of a second each."""
+    rows = Rows({"id": [str(i) for i in range(1100)], "split": ["train"] * 100 + ["validation"] * 1000})
+    limit = TimeLimit(recipe(epochs=10, time_limit=seconds), recipe().domain, rows, 10, 1.0)
+    limit.row_time = limit.final_row_time = 0.01
+    limit._price()
+    return limit
+
+
+def test_validation_is_thinned_where_time_is_short(shapes: Path) -> None:
+    """A tenth of a pass of 10 x 5 s buys 500 rows; where everything fits, all are judged."""
+    assert limit_of(100_000.0, shapes).thinned(5.0) == 1000
+    assert limit_of(300.0, shapes).thinned(5.0) == 500
+    assert limit_of(300.0, shapes).thinned(0.5) == 1000  # 10 x (5 + 10) s and 75 at the end fit
+    assert limit_of(30.0, shapes).thinned(0.5) == FEWEST_JUDGED
+
+
+def test_a_limit_that_is_too_short_is_told_with_one_that_would_do(shapes: Path) -> None:
+    """Of 100 steps of 5 s in 30 s a quarter of one fits; all of them, with ten validations of 10 s, take 11 minutes."""
+    text = limit_of(30.0, shapes).told(5.0, used=10.0)
+    assert text is not None
+    assert text.startswith("time limit: 30 s is too short for this training here: about 0.025 of 10 passes fit")
+    assert "--time-limit 12m" in text
+    assert limit_of(300.0, shapes).told(5.0, used=10.0) is None

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.nn import Module
 
-from pervade import data_flags, members, progress, recipes, workflow
+from pervade import data_flags, members, overview, progress, recipes, workflow
 from pervade import search as search_module
 from pervade.core import download, files, memory, registry, runtime, spec, trust
 from pervade.core import run as runs_module
@@ -37,6 +37,7 @@ from pervade.progress import Screen
 from pervade.recipes.rl import for_steps
 from pervade.report import wording
 from pervade.tasks.synthesise import Synthesise
+from pervade.time_limit import AFTERWARDS, REPORTING
 from pervade.training import Options
 from pervade.weights import voice
 
@@ -54,6 +55,8 @@ class Run:
     screen: Screen
     # Where parts of the recipe come from Python and no file can hold them; None: the stored one is read.
     given: Recipe | None = None
+    # When its evaluation is to be over (time.monotonic), so that the command keeps its time limit; None: whenever.
+    until: float | None = None
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
@@ -93,7 +96,13 @@ class Run:
         place = torch.device(runtime.pick_device(device))
         split = SPLITS.get(split, split)
         with runtime.threads(self.recipe().threads), self.screen.bar("evaluating") as bar:
-            return evaluate(self.directory, loaded, rows, split=split, device=place, workers=workers, progress=bar)
+            more = {"workers": workers, "progress": bar, "until": self.until}
+            found = evaluate(self.directory, loaded, rows, split=split, device=place, **more)
+        if found.get("left_out"):
+            remark = f"left out for the time limit: {'; '.join(found['left_out'])} (pervade evaluate measures all)"
+            self.screen.say(remark)
+            overview.keep(self.directory, [remark])
+        return found
 
     def predict(
         self, inputs: Any, top: int = 3, checkpoint: str | None = None, device: str = "auto", **sampling: Any
@@ -415,7 +424,8 @@ def fit(
             left = directory.standing() if keep else "nothing was learnt yet, and the run was removed; then train again"
             raise ResourceError(f"{error}; {left}") from error
         raise
-    return Run(directory, options.screen, None if spec.readable(chosen) else chosen)
+    given = None if spec.readable(chosen) else chosen
+    return Run(directory, options.screen, given, _until(chosen.time_limit, options))
 
 
 def _place(init: Any, runs: Path) -> Any:
@@ -470,9 +480,20 @@ def resume(
     directory = runs_module.find(run, Path(runs))
     options = _since(options)
     recipe = recipe or _given(directory, model)
+    plan = directory.plan() if directory.state.exists() else {}
+    used = float(plan.get("setup") or 0) + float(plan.get("elapsed") or 0)
     with workflow.telling(directory):
         _work(directory, recipe, options)
-    return Run(directory, options.screen, recipe)
+    resumed = Run(directory, options.screen, recipe)
+    return replace(resumed, until=_until(resumed.recipe().time_limit, options, used))
+
+
+def _until(limit: float | None, options: Options, used: float = 0.0) -> float | None:
+    """When an evaluation has to be over so that the report, too, keeps a time limit; `used` of it before this
+    command."""
+    if limit is None:
+        return None
+    return (options.began or time.monotonic()) + limit - used - AFTERWARDS - REPORTING * options.loaded
 
 
 def tune(

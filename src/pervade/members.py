@@ -36,7 +36,7 @@ from pervade.evaluate.evaluation import PLAIN, against, evaluate
 from pervade.metrics.baseline import OVER_SEEDS
 from pervade.metrics.estimate import estimate
 from pervade.metrics.interval import student
-from pervade.time_limit import REPORTING
+from pervade.time_limit import AFTERWARDS, REPORTING
 from pervade.training import Options, stopping_at_once
 
 BY_GROUP = "group"  # --folds group: every group is held out once
@@ -208,7 +208,10 @@ def measure(member: RunDirectory, rows: Rows, recipe: Recipe | None, options: Op
     own = checkpoint.settled(member, recipe or checkpoint.read_recipe(member.recipe))
     device = torch.device(runtime.pick_device(own.device))
     with runtime.threads(own.threads), options.screen.bar("evaluating") as bar:
-        evaluate(member, loaded, rows, split=final_split(rows), device=device, progress=bar)
+        until = None
+        if own.time_limit is not None and options.began is not None:
+            until = options.began + own.time_limit - AFTERWARDS - REPORTING * options.loaded
+        evaluate(member, loaded, rows, split=final_split(rows), device=device, progress=bar, until=until)
     if ranks.rank() == 0:
         report.write(member)
     ranks.wait()

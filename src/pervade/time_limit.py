@@ -7,6 +7,7 @@ log.jsonl ("plan": step, total_steps), and a resumed run repeats it step for ste
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +20,16 @@ from pervade.core.types import Rows
 from pervade.engine import predict, ranks
 from pervade.metrics.estimate import estimate
 from pervade.pacing import Pace
+from pervade.progress import duration
 
+FIRST = 4  # of the rows below
+EIGHTH = 8  # of the training rows, by which the simplest model is priced
+REHEARSING = 0.02  # of the limit, after which no more rows are predicted for their price
+EVALUATING = 0.25  # of the time that is left before the first step, at most, for the final evaluation
+JUDGING = 0.1  # of a pass, for the validation after it,
+MOST_JUDGING = 0.03  # and of the limit
+FEWEST_JUDGED = 100  # rows
+USEFUL = 0.1  # of the passes asked for: with fewer a training is hardly one
 REHEARSED = 64  # rows predicted before the first step, to know what predicting costs
 AFTERWARDS = 0.5  # seconds for the report and for leaving the process, on a small processor,
 REPORTING = 0.3  # and so much of what loading the libraries took, which tells how fast the machine is just now
@@ -36,6 +46,7 @@ class TimeLimit:
     def __init__(self, recipe: Recipe, domain: Domain, rows: Rows, per_pass: int, after: float | None) -> None:
         self.recipe, self.domain, self.after = recipe, domain, after
         self.pace = Pace(float(recipe.time_limit or 0), recipe.epochs * per_pass, per_pass, recipe.early_stopping.every)
+        self.most = EVALUATING * self.pace.limit
         self.known: dict[int, int | None] = {}  # step to planned steps, as logged before a kill
         splits = list(rows.column("split")) if "split" in rows else []
         final = "test" if "test" in splits else "validation"
@@ -49,11 +60,19 @@ class TimeLimit:
     def rehearse(self, network: Module) -> None:
         """Prices predicting and the figures on a few rows of the validation split, or else of the training split: a row
         costs the same in any, and the test split is looked at once. Nothing is kept."""
-        some = self.known_rows.select(range(min(REHEARSED, len(self.known_rows))))
+        some = self.known_rows.select(range(min(FIRST, len(self.known_rows))))
         if len(some) and len(self.final) and ranks.rank() == 0:
-            start = time.monotonic()
-            table = predict.predict_table(network, self.domain, self.recipe.task, some, workers=self.recipe.workers)
-            self.row_time = self.final_row_time = (time.monotonic() - start) / len(some)
+            begun = time.monotonic()
+            while True:
+                start = time.monotonic()
+                table = predict.predict_table(network, self.domain, self.recipe.task, some, workers=self.recipe.workers)
+                now = time.monotonic()
+                self.row_time = self.final_row_time = (now - start) / len(some)
+                more = min(REHEARSED, len(self.known_rows), 4 * len(some))
+                # The first rows warm caches, and cost more than others; many are not looked at for the price alone.
+                if len(some) == more or now - begun > REHEARSING * self.pace.limit:
+                    break
+                some = self.known_rows.select(range(more))
             if "length" in table:  # episodes, which may become many times as long once they are played well
                 self.step_time = self.row_time / max(float(np.mean(table["length"])), 1.0)
             if self.after is not None:
@@ -68,9 +87,11 @@ class TimeLimit:
         with predict.judging(network):
             task.made(network, self.train, Context(self.domain))
             task.replies(network, some, self.train, Context(self.domain))
-        features = self.domain.plain_features(self.train, some)
-        plain = None if features is None else task.plain(features, self.train, table, self.domain)
-        return time.monotonic() - start + (0.0 if plain is None else BESIDE * self.figures)
+        made = time.monotonic() - start
+        part = self.train.select(range(0, len(self.train), EIGHTH))
+        features = self.domain.plain_features(part, some)
+        plain = None if features is None else task.plain(features, part, table, self.domain)
+        return made + EIGHTH * (time.monotonic() - start - made) + (0.0 if plain is None else BESIDE * self.figures)
 
     def _price_figures(self, table: Mapping[str, Any]) -> float:
         """Seconds of bootstrapping every metric of a predictions file as large as the final one."""
@@ -94,6 +115,40 @@ class TimeLimit:
             times.append(time.monotonic() - start)
         return times[0] + max(times[1] - times[0], 0.0) / 10 * RESAMPLES
 
+    def leave(self, left: float) -> None:
+        """Before the first step `left` seconds are there: what the final evaluation may take of them."""
+        self.most = EVALUATING * max(left - (self.after or 0.0), 0.0)
+        self._price()
+
+    def thinned(self, step_time: float) -> int:
+        """How many rows of the validation split are judged after a pass: all where the time suffices for everything
+        that was asked, else what takes a tenth of a pass, but not so few that a choice by them is luck."""
+        pace = self.pace
+        whole = pace.asked * (step_time + pace.judging / (pace.per_pass * pace.every)) + pace.ending
+        if not self.num_validation or not step_time or whole < pace.limit:
+            return self.num_validation
+        worth = JUDGING * pace.per_pass * pace.every * step_time
+        number = int(min(worth, MOST_JUDGING * pace.limit) / max(self.row_time, 1e-9))
+        self.num_validation = min(max(number, FEWEST_JUDGED), self.num_validation)
+        self._price()
+        return self.num_validation
+
+    def told(self, step_time: float, used: float) -> str | None:
+        """Where the time hardly suffices for a useful training: how much of it fits, and which limit would do."""
+        pace = self.pace
+        each = step_time + pace.judging / (pace.per_pass * pace.every)
+        passes = pace.asked / pace.per_pass
+        fits = max(pace.limit - used - pace.ending - pace.judging, 0.0) / each / pace.per_pass if each else passes
+        if fits >= passes or fits >= max(USEFUL * passes, 1.0):
+            return None
+        needed = used + pace.asked * each + pace.judging + pace.ending
+        minutes = math.ceil(1.1 * needed / 60)
+        enough = f"{minutes}m" if minutes < 120 else f"{math.ceil(minutes / 60)}h"
+        return (
+            f"time limit: {duration(pace.limit)} is too short for this training here: about {fits:.2g} of {passes:g} "
+            f"passes fit; --time-limit {enough} would do for all of them, or take a smaller --model, or --freeze"
+        )
+
     def note_validation(self, rows: int, seconds: float, whole: bool) -> None:
         """`whole`: by the path that the final evaluation takes, not from features computed before."""
         self.row_time = seconds / max(rows, 1)
@@ -115,7 +170,8 @@ class TimeLimit:
         self.pace.judging = self.num_validation * self.row_time + self.saving
         self.pace.ending = self.saving
         if self.after is not None:
-            evaluation = len(self.final) * self.final_row_time / ranks.world() + self.figures
+            # No more than it is worth: beyond this the evaluation measures fewer rows, and says so.
+            evaluation = min(len(self.final) * self.final_row_time / ranks.world() + self.figures, self.most)
             self.pace.ending += evaluation + self.saving + self.after
 
     def after_step(self, step: int, now: float, total: int) -> int | None:

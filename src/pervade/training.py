@@ -91,6 +91,7 @@ class _Plan:
     best_pass: float = 0  # 2.4: in the third pass
     elapsed: float = 0.0  # seconds of training, over all sittings
     setup: float = 0.0  # seconds before training, over all sittings
+    judged: int | None = None  # rows of the validation split, where time is short; None: all
     told: bool = False  # how many passes there is time for was said
     finished: bool = False
 
@@ -106,6 +107,7 @@ class Training:
         self.validation = rows.where("split", "validation") if "split" in rows else rows.select([])
         self.metric = _metric(recipe, domain) if len(self.validation) else None
         self.began = self.saved = time.monotonic()
+        self.step_time = 0.0  # seconds, as rehearsed; 0: not known
         # By one: another number rounds orthogonal first weights otherwise, and which it will be is not known yet.
         with runtime.threads(1):
             self.network, self.base = build(run, recipe, domain, device, options.screen)
@@ -203,9 +205,17 @@ class Training:
             self.learner.rehearse(largest)
         if self._open() and largest is not None and self.learner.device.type == "cpu":
             with self.learner.trying(self.source.trial()) as step:
-                self._settle(fastest(step, self.learner.total_steps, torch.get_num_threads(), self._left()))
+                measured = fastest(step, self.learner.total_steps, torch.get_num_threads(), self._left())
+                self.step_time = measured.seconds.get(measured.number, 0.0)
+                self._settle(measured)
         elif self._open():
             self._settle(Measured(torch.get_num_threads()))
+        if self.recipe.time_limit is not None and largest is not None and not self.step_time:
+            with runtime.threads(self.recipe.threads), self.learner.trying(self.source.trial()) as step:
+                for _ in range(2):  # the first warms caches
+                    start = time.monotonic()
+                    step()
+                    self.step_time = time.monotonic() - start
 
     def _left(self) -> float:
         """Seconds until a time limit, which a first sitting has for everything."""
@@ -243,6 +253,11 @@ class Training:
             self.options.screen.say(f"going on from step {self.learner.step}")
         if self.limit is not None:
             self.limit.rehearse(self.learner.judged)
+            if found is None:
+                self._fit_into(self.limit)
+            if self.plan.judged is not None:
+                self.validation = _spread(self.validation, self.plan.judged)
+                self.limit.num_validation = self.plan.judged
         elapsed, known = self.log.cut_back(self.learner.step, self.learner.passes)
         self.plan.elapsed = max(self.plan.elapsed, elapsed)  # what was lost by a kill was time all the same
         if self.limit is not None:
@@ -251,6 +266,8 @@ class Training:
         self.began = time.monotonic() - self.plan.elapsed
         if ranks.rank() == 0:
             origin.write(self.run, self.recipe)
+        if found is None and self.plan.judged is not None:
+            self._save()  # by which rows passes are judged holds, whatever the clock says after a kill
         try:
             with self._signals(), self.options.screen.bar("training") as bar:
                 for moment in self.learner.fit(self.source, self.plan.passes):
@@ -262,6 +279,18 @@ class Training:
                     raise Stopped(self.signal or signal.SIGTERM, self.run.path)
         finally:
             self.log.close()
+
+    def _fit_into(self, limit: TimeLimit) -> None:
+        """Thins the validation where time is short, and says at once where it is too short."""
+        used = (self.recipe.time_limit or 0.0) - self._left()
+        limit.leave(self._left())
+        each = ranks.largest(self.step_time)[0]
+        judged = int(ranks.largest(limit.thinned(each) if ranks.rank() == 0 else 0)[0])
+        if judged < len(self.validation):
+            self.plan.judged = judged
+            self.options.screen.say(f"time limit: passes are judged by {judged:,} of {len(self.validation):,} rows")
+        if (text := limit.told(each, used)) is not None and each:
+            self.options.screen.say(text)
 
     def _see(self, moment: Moment, bar: Any) -> bool:
         """Logs, judges, saves. True ends the training."""
@@ -490,6 +519,11 @@ def build(
     network = network.to(memory_format=torch.channels_last)
     ranks.same_everywhere([*network.parameters(), *network.buffers()])
     return over_ranks(network) if ranks.world() > 1 else network, known
+
+
+def _spread(rows: Rows, number: int) -> Rows:
+    """So many of the rows, drawn by chance, always the same ones."""
+    return rows.select(sorted(np.random.default_rng(0).permutation(len(rows))[:number].tolist()))
 
 
 def _everywhere(base: Base | None) -> Base | None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch.nn import Module
 
 from pervade.core import files, memory
 from pervade.core.errors import DataError
@@ -20,8 +23,15 @@ from pervade.core.types import Media, Rows
 from pervade.engine import predict, ranks
 from pervade.engine.checkpoint import Loaded
 from pervade.metrics import baseline
-from pervade.metrics.estimate import Metric, estimate
+from pervade.metrics.estimate import FEWEST_RESAMPLES, Metric, estimate
 
+FEW = 16  # rows that are measured whatever the time,
+PRICED = 64  # and that tell what one takes, as long as that is no larger part of the time than PRICING
+PRICING = 0.1
+PREDICTING = 0.6  # of the time that is left, for the predictions,
+RESAMPLING = 0.3  # and then for the intervals
+RESAMPLES = 1000
+EIGHTH = 8
 PLAIN = "plain"  # stands for a checkpoint's name in the predictions file of the linear model
 
 
@@ -35,9 +45,13 @@ def evaluate(
     device: torch.device | None = None,
     workers: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    until: float | None = None,
 ) -> dict[str, Any]:
     """Evaluates on the rows of `split` (out of all rows of the run) and writes results/evaluate@<checkpoint>.json,
     unless training has replaced the checkpoint meanwhile: then the figures are told and not kept.
+
+    `until`: when it is to be over (time.monotonic). Then as many rows are measured, and as many resamples drawn, as
+    there is time for, and what does not fit beside the figures is left out; "left_out" of the result says what.
 
     Raises DataError where the split is empty.
     """
@@ -46,6 +60,12 @@ def evaluate(
         there = sorted(set(rows.column("split")))
         raise DataError(f"the split {split!r} is empty; this run has {', '.join(there)}")
     network = loaded.network.to(device or torch.device("cpu"))
+    left_out = []
+    if until is not None:
+        number = len(chosen)
+        chosen = in_time(loaded, network, chosen, until, workers)
+        if len(chosen) < number:
+            left_out.append(f"{number - len(chosen):,} of {number:,} rows of the {split} split, drawn by chance")
     path = run.predictions(loaded.name, split)
     about = {"checkpoint": loaded.name, "split": split, "precision": "fp32", "weights": loaded.architecture["sha256"]}
     result: dict[str, Any] = {}
@@ -66,7 +86,7 @@ def evaluate(
             progress=progress,
         )
         if ranks.rank() == 0:
-            result = figures(run, loaded, rows, split, predict.read_columns(own))
+            result = figures(run, loaded, rows, split, predict.read_columns(own), chosen, until, left_out)
             _keep(run, loaded, own, result)
     ranks.wait()
     return result
@@ -90,12 +110,53 @@ def _keep(run: RunDirectory, loaded: Loaded, own: Path, result: dict[str, Any]) 
         )
 
 
+def in_time(loaded: Loaded, network: Module, rows: Rows, until: float, workers: int) -> Rows:
+    """As many of the rows, drawn by chance, as can be predicted in time, by what a few of them take. The same on every
+    rank."""
+    start = time.monotonic()
+    order = np.random.default_rng(0).permutation(len(rows))
+    row_time = math.inf
+    for some in (order[:FEW], order[:PRICED]):  # the first warms caches
+        begun = time.monotonic()
+        predict.predict_table(network, loaded.domain, loaded.task, rows.select(some.tolist()), workers=workers)
+        row_time = min((time.monotonic() - begun) / len(some), row_time)
+        if time.monotonic() - start > PRICING * (until - start):
+            break
+    affordable = PREDICTING * (until - time.monotonic()) / row_time * ranks.world()
+    number = int(ranks.sum_numbers(max(affordable, FEW) if ranks.rank() == 0 else 0.0)[0])
+    return rows if number >= len(rows) else rows.select(sorted(order[:number].tolist()))
+
+
+def resamples_in_time(metrics: dict[str, Metric], columns: dict[str, Any], until: float) -> int:
+    """How many resamples may be drawn in a part of the time that is left: 1,000, or fewer, but never too few for an
+    interval."""
+    taken = []
+    for resamples in (2, 12):
+        start = time.monotonic()
+        estimate(metrics, columns, resamples=resamples)
+        taken.append(time.monotonic() - start)
+    each = max(taken[1] - taken[0], 1e-9) / 10
+    return max(min(int(RESAMPLING * (until - time.monotonic()) / each), RESAMPLES), FEWEST_RESAMPLES)
+
+
 @memory.during("the figures were computed", "free some memory, then `pervade evaluate` the run")
-def figures(run: RunDirectory, loaded: Loaded, rows: Rows, split: str, columns: dict[str, Any]) -> dict[str, Any]:
-    """The results, from the columns of the predictions file."""
+def figures(
+    run: RunDirectory,
+    loaded: Loaded,
+    rows: Rows,
+    split: str,
+    columns: dict[str, Any],
+    chosen: Rows,
+    until: float | None = None,
+    left_out: Sequence[str] = (),
+) -> dict[str, Any]:
+    """The results, from the columns of the predictions file of the `chosen` rows."""
     path = run.predictions(loaded.name, split)
     metrics = dict(loaded.task.metrics(loaded.domain))
-    estimates = estimate(metrics, columns)
+    resamples = RESAMPLES if until is None else resamples_in_time(metrics, columns, until)
+    estimates = estimate(metrics, columns, resamples=resamples)
+    beside = details(run, loaded, rows, chosen, split, columns, until)
+    missing = [*left_out, *beside.pop("left_out", [])]
     return {
         "meter": "evaluate",
         "checkpoint": loaded.name,
@@ -104,7 +165,8 @@ def figures(run: RunDirectory, loaded: Loaded, rows: Rows, split: str, columns: 
         "precision": "fp32",
         "predictions": path.relative_to(run.path).as_posix(),
         "metrics": {name: each.as_dict() | _nature(metrics[name]) for name, each in estimates.items()},
-        "details": kept(run, f"{loaded.name}@{split}", details(run, loaded, rows, split, columns)),
+        "details": kept(run, f"{loaded.name}@{split}", beside),
+        **({"left_out": missing} if missing else {}),
     }
 
 
@@ -130,14 +192,35 @@ def kept(run: RunDirectory, name: str, found: Any, key: str = "media") -> Any:
     return {"kind": found.kind, "file": path.relative_to(run.path).as_posix(), "caption": found.caption}
 
 
-def details(run: RunDirectory, loaded: Loaded, rows: Rows, split: str, columns: dict[str, Any]) -> dict[str, Any]:
-    """What stands beside the figures. Where the domain has features for a linear model, that model is the baseline,
-    with a predictions file of its own and paired differences; what the task alone compares with is "constant"."""
-    train, chosen = rows.where("split", "train"), rows.where("split", split)
+def details(
+    run: RunDirectory,
+    loaded: Loaded,
+    rows: Rows,
+    chosen: Rows,
+    split: str,
+    columns: dict[str, Any],
+    until: float | None,
+) -> dict[str, Any]:
+    """What stands beside the figures; "left_out" says for what there was no time. Where the domain has features for a
+    linear model, that model is the baseline, with a predictions file of its own and paired differences; what the task
+    alone compares with is "constant"."""
+    train = rows.where("split", "train")
     found = loaded.task.details(columns, train, loaded.domain)
     context = Context(loaded.domain, decision=loaded.decision)
-    found |= loaded.task.made(loaded.network, train, context)
-    found |= loaded.task.replies(loaded.network, chosen, train, context)
+    makers = {
+        "what the model makes by itself": lambda: loaded.task.made(loaded.network, train, context),
+        "what it answers to a few rows": lambda: loaded.task.replies(loaded.network, chosen, train, context),
+    }
+    missing = []
+    for name, make in makers.items():
+        if until is None or time.monotonic() < until:
+            found |= make()
+        else:
+            missing.append(name)
+    if until is not None and not _plain_in_time(loaded, train, chosen, columns, until):
+        missing.append("the simplest model beside this one")
+        return {**found, "left_out": missing}
+    found |= {"left_out": missing} if missing else {}
     features = loaded.domain.plain_features(train, chosen)
     if features is not None:
         features = replace(features, held=rows.where("split", "validation"))
@@ -150,6 +233,16 @@ def details(run: RunDirectory, loaded: Loaded, rows: Rows, split: str, columns: 
     linear = against(run, path, plain.name, dict(loaded.task.metrics(loaded.domain)), columns)
     constant = {"constant": found["baseline"]} if "baseline" in found else {}
     return {**found, **constant, "baseline": linear}
+
+
+def _plain_in_time(loaded: Loaded, train: Rows, chosen: Rows, columns: dict[str, Any], until: float) -> bool:
+    """Whether the simplest model and its figures are made in time, by what it takes with an eighth of the rows."""
+    start, part = time.monotonic(), train.select(range(0, len(train), EIGHTH))
+    features = loaded.domain.plain_features(part, chosen)
+    if features is None or loaded.task.plain(features, part, columns, loaded.domain) is None:
+        return True
+    now = time.monotonic()
+    return now + EIGHTH * (now - start) < until
 
 
 def against(
