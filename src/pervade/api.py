@@ -293,7 +293,7 @@ class Run:
         return f"this run is unfinished: {which}, {when}; go on with: pervade resume {self.path}"
 
     def has_split(self, split: str) -> bool:
-        return split in files.read_json(self.directory.data, most=files.ROWS)["columns"].get("split", [])
+        return split in self.directory.read_data()["columns"].get("split", [])
 
     def merge(self, checkpoint: str | None = None) -> Path:
         """Works the adapters of a checkpoint into its weights and writes the checkpoint "merged", which holds all of

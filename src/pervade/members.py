@@ -166,7 +166,7 @@ def _rows(run: RunDirectory, recipe: Recipe, asked: Plan, options: Options) -> R
             divide = partial(folds.assign, folds=asked.number, seed=recipe.seed)
         workflow.read_data(run, recipe, options, divide)
         if asked.kind == "folds":
-            aside = list(files.read_json(run.data, most=files.ROWS)["columns"]["split"]).count(folds.ASIDE)
+            aside = list(run.read_data()["columns"]["split"]).count(folds.ASIDE)
             if aside:
                 options.screen.say(
                     f"the data's own test split ({aside:,} rows) stays aside: the folds are drawn from the others, and "
@@ -343,7 +343,7 @@ def _together(name: str, results: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 def _trained(run: RunDirectory, members: Iterable[str], rows: Rows) -> Rows:
     """The rows that any of the members trained on, each once."""
-    splits = [files.read_json(run.member(name).data, most=files.ROWS)["columns"]["split"] for name in members]
+    splits = [run.member(name).read_data()["columns"]["split"] for name in members]
     return rows.select([i for i, each in enumerate(zip(*splits, strict=True)) if "train" in each])
 
 

@@ -17,11 +17,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter, ValidationError
 from torch.nn import Module
 
 from pervade import overview
 from pervade.core import files, memory, runtime, seed, signals, spec
-from pervade.core.errors import ConfigError, nearest
+from pervade.core.errors import CheckpointError, ConfigError, nearest
 from pervade.core.protocols import Context, Domain, Opening, Recipe
 from pervade.core.run import RunDirectory
 from pervade.core.types import Rows
@@ -94,6 +95,18 @@ class _Plan:
     judged: int | None = None  # rows of the validation split, where time is short; None: all
     told: bool = False  # how many passes there is time for was said
     finished: bool = False
+
+    @classmethod
+    def of(cls, stored: dict[str, Any], run: RunDirectory) -> _Plan:
+        """Raises CheckpointError where what the state kept is no plan."""
+        try:
+            return TypeAdapter(cls).validate_python(stored)
+        except ValidationError as error:
+            first = error.errors()[0]
+            fault = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+            raise CheckpointError(
+                f"{run.state / 'state.json'} is damaged ({fault}); go on from a copy of the run, or train again"
+            ) from None
 
 
 class Training:
@@ -247,7 +260,7 @@ class Training:
             source, extra = found
             self.source.load_state_dict(source)
             self.source.load_pieces(lambda name: checkpoint.read_piece(self.run, name))
-            self.plan = _Plan(**extra)
+            self.plan = _Plan.of(extra, self.run)
             if self.plan.finished:
                 return
             self.options.screen.say(f"going on from step {self.learner.step}")

@@ -211,7 +211,7 @@ def write_data(run: RunDirectory, source: Any, rows: Rows, left_out: Sequence[Le
 @memory.during("the data were read", "give fewer or smaller files, or free some memory")
 def load_rows(run: RunDirectory, domain: Domain, screen: Screen | None = None) -> Rows:
     """All rows of the run, ready to be used. Raises DataError where a file changed since the run was begun."""
-    stored = files.read_json(run.data, most=files.ROWS)
+    stored = run.read_data()
     rows = Rows(stored["columns"])
     known = list(rows.column("hash")) if "hash" in rows else None
     missing = embedded.missing(rows.columns.get("path", []))

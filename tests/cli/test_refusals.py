@@ -127,6 +127,17 @@ def test_a_path_that_leads_nowhere_is_said_first(flags: list[str], pervade, tmp_
     assert outcome.err.splitlines() == outcome.complaints  # nothing of weights, whether there are any or not
 
 
+@pytest.mark.parametrize(
+    "arguments", [["train", "gym://" + "x" * 5000], ["resume", "r", "--runs", "n" * 5000], ["train", "n" * 300]]
+)
+def test_a_name_that_no_file_can_have(arguments: list[str], pervade) -> None:
+    outcome = pervade(*arguments)
+    assert outcome.status == 2
+    assert len(outcome.complaints) == 1
+    assert len(outcome.complaints[0]) < 1000
+    assert "a fault of Pervade" not in outcome.complaints[0]
+
+
 def test_no_data_at_all(pervade) -> None:
     pervade("train", "").refuses("DATA is empty; give a folder")
     pervade("train").refuses("Missing argument 'DATA'")

@@ -81,9 +81,12 @@ def main() -> None:
     except SystemExit:
         raise
     except BaseException as error:  # a panic in a library that is written in Rust is no Exception
-        if isinstance(error, OSError) and error.errno in MACHINE:
+        if isinstance(error, OSError) and error.errno in (*MACHINE, errno.ENAMETOOLONG):
             where = f" {error.filename}" if error.filename else ""
-            _fail([f"cannot write or read{where}: {error.strerror}; free some space or mend its permissions"], 2)
+            remedy = "free some space or mend its permissions"
+            if error.errno == errno.ENAMETOOLONG:  # whatever was given: every place that takes a path looks for it
+                where, remedy = f"{where[:80]}…", "give a shorter name"
+            _fail([f"cannot write or read{where}: {error.strerror}; {remedy}"], 2)
         if memory.ran_out(error):  # before any stage could say what it was doing
             _fail([f"memory ran out ({' '.join(str(error).split()) or type(error).__name__}); free some memory"], 2)
         _fail([_unforeseen(error)], 1)

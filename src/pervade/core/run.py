@@ -189,6 +189,21 @@ class RunDirectory:
         known = [float(entry["elapsed"]) for entry in [*log, plan] if isinstance(entry.get("elapsed"), (int, float))]
         return max(known, default=None)
 
+    def read_data(self) -> dict[str, Any]:
+        """data.json: "columns" are lists of one length, among them "id" and "split", which are texts. Raises
+        CheckpointError where it is missing or damaged."""
+        data = files.read_json(self.data, "columns", most=files.ROWS)
+        columns = data["columns"]
+        if not isinstance(columns, dict) or not all(isinstance(each, list) for each in columns.values()):
+            fault = "its columns are no lists"
+        elif len({len(each) for each in columns.values()}) > 1:
+            fault = "its columns differ in length"
+        elif not all(isinstance(each, str) for name in ("id", "split") for each in columns.get(name, [None])):
+            fault = "id and split must be texts"
+        else:
+            return data
+        raise CheckpointError(f"{self.data} is damaged ({fault}); put back the one that was here, or train again")
+
     def read_log(self) -> list[dict[str, Any]]:
         """Every logged line; a last line that a crash cut off is left out."""
         if not self.log.exists():

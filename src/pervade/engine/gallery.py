@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from pervade.core import files
 from pervade.core.errors import CheckpointError
 from pervade.core.run import RunDirectory
 from pervade.core.types import Rows
@@ -69,7 +68,7 @@ def of_run(
 
     Raises DataError, by `read`, where the run's data is not there any more.
     """
-    stored = files.read_json(run.data, most=files.ROWS)["columns"]
+    stored = run.read_data()["columns"]
     splits = list(dict.fromkeys(stored["split"]))
     missing = [split for split in splits if not _is_there(run.predictions(loaded.name, split), loaded)]
     made: dict[str, dict[str, Any]] = {}

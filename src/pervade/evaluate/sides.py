@@ -159,7 +159,7 @@ def _side(run: RunDirectory, name: str, split: str, called: str) -> Side:
     folder = run.checkpoint(name)
     architecture, recipe, domain = files.steady(folder, lambda: _kept(folder))
     path = run.predictions(name, split)
-    data = files.read_json(run.data, "columns", most=files.ROWS)
+    data = run.read_data()
     command = f"pervade evaluate {run.path} --checkpoint {name} --split {split}"
     if not path.exists():
         there = sorted(set(data["columns"].get("split", [])))

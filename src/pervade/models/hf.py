@@ -86,7 +86,8 @@ class HuggingFace(Model):
             return DecoderLanguageModel(f"hf:{self.name}", *self._writer(), inputs)
         if "vocabulary" in inputs:
             kind, own = str(self.config.get("model_type")), self._with_code("AutoModel")
-            encoder = TextEncoder(f"hf:{self.name}", kind, self._settings(), inputs, own)
+            with self._building("transformers"):
+                encoder = TextEncoder(f"hf:{self.name}", kind, self._settings(), inputs, own)
             if filler.asked_of(inputs, outputs):
                 return filler.Filler(inputs, encoder, encoder.width)
             return Backbone(inputs, outputs, encoder, encoder.width, self.dropout)

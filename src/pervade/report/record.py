@@ -301,7 +301,7 @@ def read(run: RunDirectory) -> Record:
         run,
         recipe=recipe,
         about=json(run.environment),
-        data=json(run.data),
+        data=lenient(run.read_data, {}) if run.data.exists() else {},
         plan=lenient(run.plan, {}),
         log=lenient(run.read_log, []),
         checkpoints=checkpoints,

@@ -44,6 +44,8 @@ def read(path: Path) -> Checkpoint:
         return sb3.described(path).checkpoint()
     if path.is_file():
         return Checkpoint(str(path), read_weights(path))
+    if not path.is_dir():
+        raise CheckpointError(f"{path} is a pipe or a device, and not a file of weights; copy them into a file")
     own = own_checkpoint(path)
     if own is not None:
         return files.steady(own, lambda: _read_own(own))

@@ -20,6 +20,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from pervade.core import files
 from pervade.core.errors import CheckpointError, nearest
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".th", ".bin", ".ckpt", ".tar")
@@ -55,8 +56,11 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 def _look(path: Path) -> None:
     """Refuses what is no file of weights at all, by its first bytes."""
-    with path.open("rb") as file:
-        start = file.read(64)
+    try:
+        with files.open_regular(path) as file:
+            start = file.read(64)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror}); copy or download it again") from None
     if not start:
         raise CheckpointError(f"{path} is empty; copy or download it again")
     if start.startswith(b"version https://git-lfs"):
