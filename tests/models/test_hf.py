@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
 from pervade.core import spec
-from pervade.core.errors import CheckpointError, ConfigError
+from pervade.core.errors import CheckpointError, ConfigError, ResourceError
 from pervade.core.protocols import Model
 from pervade.domains.image import Image
+from pervade.engine.building import build
 from pervade.init.pretrained import Pretrained
 from pervade.testing import check_model, check_spec
+from pervade.weights import locate
 
 DOMAIN = Image(size=32, labels=("cat", "dog", "owl"), mean=(0.4,) * 3, deviation=(0.2,) * 3)
 
@@ -92,8 +95,6 @@ def test_other_sizes_stretch_the_positions(folders: Path) -> None:
 
 def test_the_config_is_all_it_takes(folders: Path, tmp_path: Path) -> None:
     """The spec builds, and survives JSON, after the folder is gone; names of classes are not kept."""
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(folders / "vit", copy)
     made = model(copy)
@@ -143,3 +144,42 @@ class TestRefusals:
     def test_no_such_name_can_be(self) -> None:
         with pytest.raises(CheckpointError, match="neither a folder that is there nor a name on the Hugging Face Hub"):
             spec.decode("hf:a/b/c", Model)
+
+
+class TestHostileConfigs:
+    """A config.json may ask for anything. It is refused in one line before memory or time is spent on it: as a model's
+    folder, and in the recipe of a run that was received."""
+
+    @pytest.mark.parametrize("received", [False, True])
+    @pytest.mark.parametrize(
+        ("kind", "settings", "message"),
+        [
+            ("vit", {"num_hidden_layers": 10**7}, r"asks for 10,000,000 layers \(num_hidden_layers\)"),
+            ("resnet", {"depths": [1, 10**7]}, r"asks for 10,000,000 layers \(depths\)"),
+            ("vit", {"vision_config": {"num_hidden_layers": 1e300}}, "asks for 1e.300 layers"),
+            ("vit", {"hidden_size": 10**6, "num_attention_heads": 10}, "weights of hf:.* take more than"),
+            ("bert", {"vocab_size": 10**10}, "weights of hf:.* take more than"),
+            ("bert", {"max_position_embeddings": 10**10}, "weights of hf:.* take more than"),
+            ("bert", {"hidden_size": "large"}, "cannot be built from its config.json .*Field 'hidden_size' expected"),
+            ("bert", {"num_attention_heads": 0}, "cannot be built from its config.json .*ZeroDivisionError"),
+            ("vit", {"hidden_act": "os.system"}, "cannot be built from its config.json"),
+            ("vit", {"vision_config": 7}, "cannot be built from its config.json"),
+        ],
+    )
+    def test_in_one_line(self, kind: str, settings: dict, message: str, received: bool, tmp_path: Path) -> None:
+        config = {"model_type": kind, **settings}
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        stored = {"use": "hf", "name": "some/where", "config": {**config, "_name_or_path": "some/where"}}
+        texts = {"vocabulary": 8, "length": 16, "pooled": True, "separator": None}
+        inputs = texts if kind == "bert" else pictures()
+        with pytest.raises((ConfigError, ResourceError), match=message) as caught:
+            build(spec.decode(stored, Model) if received else model(tmp_path), inputs, {"logits": 2})
+        assert "\n" not in str(caught.value)
+
+    def test_beside_weights(self, folders: Path, tmp_path: Path) -> None:
+        folder = tmp_path / "vit"
+        shutil.copytree(folders / "vit", folder)
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 10**7}))
+        with pytest.raises(ConfigError, match="asks for 10,000,000 layers"):
+            locate.read(folder)

@@ -67,6 +67,7 @@ class HuggingFace(Model):
                 told = hub.preprocessor(folder) if folder.is_dir() else repository.preprocessor()
                 object.__setattr__(self, "preprocessor", told)
         object.__setattr__(self, "config", remote_code.harmless(self.config))  # a recipe may be anybody's
+        locate.require_layers(f"hf:{self.name}", self.config)
         remote_code.check(self.name, self.config)
 
     def _find(self) -> dict[str, Any]:
@@ -80,6 +81,10 @@ class HuggingFace(Model):
     def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
         """Raises ConfigError where transformers knows no such image classifier, text encoder, causal language model or
         encoder of sound, or it does not fit the pictures, texts or recordings."""
+        with self._building("transformers"):
+            return self._built(inputs, outputs)
+
+    def _built(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
         if "rate" in inputs:
             return self._listener(inputs, outputs)
         if "vocabulary" in inputs and "pooled" not in inputs and dict(outputs) == {"logits": inputs["vocabulary"]}:
@@ -97,10 +102,9 @@ class HuggingFace(Model):
 
     def _listener(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
         settings, kind = self._settings(), str(self.config.get("model_type"))
-        with self._building("transformers"):
-            if "vocabulary" in inputs:
-                return SpeechWriter(f"hf:{self.name}", kind, settings, self.preprocessor, inputs)
-            encoder = SoundEncoder(f"hf:{self.name}", kind, settings, self.preprocessor, inputs)
+        if "vocabulary" in inputs:
+            return SpeechWriter(f"hf:{self.name}", kind, settings, self.preprocessor, inputs)
+        encoder = SoundEncoder(f"hf:{self.name}", kind, settings, self.preprocessor, inputs)
         shape = Backbone if inputs["pooled"] else EveryFrame
         return shape(inputs, outputs, encoder, encoder.width, self.dropout)
 
@@ -112,10 +116,9 @@ class HuggingFace(Model):
         if own is not None:
             return own
         kept = {**self._settings(), "model_type": self.config.get("model_type")}
-        with self._building("transformers"):
-            config = decoder.configured(f"hf:{self.name}", kept)
-            config.dtype = "float32"
-            return config, transformers.AutoModelForCausalLM.from_config(config).float()
+        config = decoder.configured(f"hf:{self.name}", kept)
+        config.dtype = "float32"
+        return config, transformers.AutoModelForCausalLM.from_config(config).float()
 
     def _with_code(self, wanted: str) -> tuple[Any, nn.Module] | None:
         """Config and network by the code that the config names for it; None where it names none."""
@@ -150,9 +153,9 @@ class HuggingFace(Model):
         except Exception as error:
             if memory.ran_out(error):
                 raise
-            first = str(error).strip().split("\n")[0]
+            said = " ".join(str(error).split())[:200]
             raise ConfigError(
-                f"hf:{self.name} cannot be built from its config.json by {by} ({type(error).__name__}: {first}); copy "
+                f"hf:{self.name} cannot be built from its config.json by {by} ({type(error).__name__}: {said}); copy "
                 "or download it again, install what it names, or take another model"
             ) from None
 
@@ -286,7 +289,11 @@ class HuggingFace(Model):
                     ignore_mismatched_sizes=True,
                     output_loading_info=True,
                 )
-            except (RuntimeError, ValueError, TypeError, OSError, KeyError) as error:
+            except PervadeError:
+                raise
+            except Exception as error:  # the library raises almost anything at a config.json that does not fit
+                if memory.ran_out(error):
+                    raise
                 first = str(error).strip().split("\n")[0]
                 raise CheckpointError(f"{checkpoint.where} does not fit hf:{self.name}: {first}") from None
         drawn = {*found["missing_keys"], *(each[0] for each in found["mismatched_keys"])}

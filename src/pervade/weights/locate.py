@@ -4,19 +4,21 @@ ours."""
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from pervade.core import files
-from pervade.core.errors import CheckpointError
+from pervade.core.errors import CheckpointError, ConfigError
 from pervade.core.run import RunDirectory
 from pervade.weights import remote_code, sb3
 from pervade.weights.checkpoint import Checkpoint
 from pervade.weights.torch_file import read_weights
 
 HUB_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+LAYERS = 1000  # more than five times those of the deepest network that is published
 LARGEST = 64 << 20  # bytes of JSON beside weights: a vocabulary, or an index of a thousand files
 
 
@@ -83,7 +85,25 @@ def _read_hub(folder: Path) -> Checkpoint:
 
 def read_network(folder: Path) -> dict[str, Any]:
     """A network's config.json, without what would fetch or run code. Raises CheckpointError where it is damaged."""
-    return remote_code.harmless(read_config(folder / "config.json"))
+    config = remote_code.harmless(read_config(folder / "config.json"))
+    require_layers(str(folder), config)
+    return config
+
+
+def require_layers(name: str, config: Any) -> None:
+    """Raises ConfigError where a config.json asks for more than LAYERS layers, at any depth of it: to put ten million
+    together takes hours, even on the meta device."""
+    for key, value in config.items() if isinstance(config, dict) else ():
+        counts = value if isinstance(value, list) else [value]
+        if re.search(r"(layers?|depths?|blocks?)$", key):
+            most = max((each for each in counts if isinstance(each, (int, float))), default=0)
+            if most > LAYERS:
+                raise ConfigError(
+                    f"{name}: its config.json asks for {most:,} layers ({key}), and at most {LAYERS:,} are built; copy "
+                    "or download it again, or take another model"
+                )
+        for each in counts:
+            require_layers(name, each)
 
 
 def read_config(path: Path) -> dict[str, Any]:
