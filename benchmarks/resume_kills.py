@@ -145,10 +145,12 @@ def finish(*arguments: str) -> None:
 
 
 def saving(run: Path) -> bool:
-    """Whether a save is being written, or taking its place."""
+    """Whether a file or folder of the run, or of a run inside it, is being written, or taking its place."""
     try:
-        there = [each.name for folder in (run, run / "checkpoints") if folder.is_dir() for each in folder.iterdir()]
-        return any(each.startswith((".state.", ".best.", ".last.")) for each in there)
+        runs = [run, *(run / "members").iterdir()] if (run / "members").is_dir() else [run]
+        places = [each / inside for each in runs for inside in ("", "checkpoints", "results", "predictions")]
+        there = [name for place in places if place.is_dir() for name in os.listdir(place)]
+        return any(name.startswith(".") and name.endswith((".tmp", ".new", ".old")) for name in there)
     except OSError:
         return False
 
@@ -290,6 +292,7 @@ def table(lines: list[dict]) -> str:
 def main(kills: int) -> None:
     LINES.parent.mkdir(exist_ok=True)
     lines = [json.loads(line) for line in LINES.read_text().splitlines()] if LINES.exists() else []
+    lines = [each for each in lines if each["killed"] != "ended before"]  # which is no kill, and is tried again
     done = {(each["kind"], each["number"]) for each in lines}
     cells = [(kind, number) for number in range(-(-kills // len(KINDS))) for kind in KINDS][:kills]
     known = about()

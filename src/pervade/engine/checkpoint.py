@@ -263,11 +263,13 @@ def _load(folder: Path, name: str, recipe: Recipe | None) -> Loaded:
     if lost := sorted(set(architecture["tied"].values()) - weights.keys()):
         raise CheckpointError(f"{folder} is damaged: there is no weight {lost[0]!r}; use another checkpoint")
     weights |= {key: weights[of] for key, of in architecture["tied"].items()}
-    if domain is not None and (outputs := spec.encode(stored.task.outputs(domain))) != architecture["outputs"]:
-        raise CheckpointError(
-            f"{folder} is damaged: its architecture gives {architecture['outputs']!r}, and task and domain ask for "
-            f"{outputs!r}; use another checkpoint"
-        )
+    if domain is not None:
+        for what, asked in (("inputs", domain.inputs()), ("outputs", stored.task.outputs(domain))):
+            if spec.encode(asked) != architecture[what]:
+                raise CheckpointError(
+                    f"{folder} is damaged: the {what} of its architecture are {architecture[what]!r}, and those of its "
+                    f"task and domain {spec.encode(asked)!r}; use another checkpoint"
+                )
     held = None if "base" in architecture else sum(each.nbytes for each in weights.values())
     network = building.build(stored.model, architecture["inputs"], architecture["outputs"], held)
     if "base" in architecture:
