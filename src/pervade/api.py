@@ -14,6 +14,7 @@ from torch.nn import Module
 
 from pervade import data_flags, members, overview, progress, recipes, workflow
 from pervade import search as search_module
+from pervade.comparing import compare as compare
 from pervade.core import download, files, memory, registry, runtime, spec, trust
 from pervade.core import run as runs_module
 from pervade.core.errors import CheckpointError, ConfigError, DataError, ResourceError
@@ -25,10 +26,6 @@ from pervade.domains.environment import Environment
 from pervade.engine import checkpoint, film, gallery, merging, predict, ranks
 from pervade.engine.checkpoint import Loaded
 from pervade.engine.gallery import Gallery
-from pervade.evaluate.compare import Comparison
-from pervade.evaluate.compare import compare as compare_predictions
-from pervade.evaluate.compare_seeds import SeedsComparison, holds_seeds
-from pervade.evaluate.compare_seeds import compare_seeds as compare_runs_of_seeds
 from pervade.evaluate.evaluation import evaluate
 from pervade.init.pretrained import starting_from
 from pervade.models.reference_mlp import ReferenceMLP
@@ -546,56 +543,6 @@ def _work(directory: runs_module.RunDirectory, recipe: Recipe | None, options: O
 def _kind(directory: runs_module.RunDirectory) -> str | None:
     """seeds, folds or trials; None for a single run."""
     return str(files.read_json(directory.members, "kind")["kind"]) if directory.members.exists() else None
-
-
-@memory.during("runs were compared", "free some memory")
-def compare(
-    runs_to_compare: Sequence[Run | str | Path],
-    *,
-    checkpoints: Sequence[str] = (),
-    split: str = "test",
-    reference: int = 0,
-    allow_different_rows: bool = False,
-    out: str | Path | None = None,
-    runs: str | Path = "runs",
-) -> Comparison:
-    """Compares runs with the first of them, or with number `reference`, on the rows of `split`, by paired tests.
-
-    `checkpoints` names one for all runs or one for each; `out` is where a page to look at goes. What comes back has
-    `as_dict`. Raises CheckpointError where a run was not evaluated on the split, DataError where the runs' rows differ
-    and `allow_different_rows` is off, ConfigError where they were asked for other things.
-    """
-    found = compare_predictions(
-        [each.directory if isinstance(each, Run) else runs_module.find(each, Path(runs)) for each in runs_to_compare],
-        checkpoints=checkpoints,
-        split=split,
-        reference=reference,
-        allow_different_rows=allow_different_rows,
-    )
-    if out is not None:
-        from pervade.report import compare as page
-
-        page.write(found, Path(out))
-    return found
-
-
-def are_seeds(runs_to_compare: Sequence[str | Path], runs: str | Path = "runs") -> bool:
-    """Whether all of these are runs of several seeds that act: no two of their episodes are the same row."""
-    found = [runs_module.find(each, Path(runs)) for each in runs_to_compare]
-    return all(holds_seeds(each) and load(each.path).acts for each in found)
-
-
-def compare_seeds(runs_to_compare: Sequence[Run | str | Path], runs: str | Path = "runs") -> list[SeedsComparison]:
-    """Runs of several seeds each, every one with the first: ways of training, and not single models. Raises ConfigError
-    where one is no such run, CheckpointError where it is unfinished."""
-    found = [
-        each.directory if isinstance(each, Run) else runs_module.find(each, Path(runs)) for each in runs_to_compare
-    ]
-    single = [each for each in found if not holds_seeds(each)]
-    if single or len(found) < 2:
-        which = f"{single[0].path} is a single one" if single else "there is one alone"
-        raise ConfigError(f"ways of training are compared by runs of several seeds (--seeds 5), and {which}")
-    return compare_runs_of_seeds(found)
 
 
 def _given(directory: runs_module.RunDirectory, model: AnyModel | None) -> Recipe | None:

@@ -43,13 +43,13 @@ def compare(
     runs: RunsOption = Path("runs"),
 ) -> None:
     """Compare models on the same rows: is one better, by how much, how sure is that? Writes a page to look at."""
-    from pervade import api
+    from pervade import comparing
     from pervade.report import compare as page
 
-    if checkpoint is None and api.are_seeds(run, runs):
-        _ways(api.compare_seeds(run, runs), as_json)
+    if checkpoint is None and comparing.are_seeds(run, runs):
+        _ways(comparing.compare_seeds(run, runs), as_json)
         return
-    found = api.compare(
+    found = comparing.compare(
         run,
         checkpoints=checkpoint or (),
         split=split,
