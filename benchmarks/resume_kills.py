@@ -149,7 +149,7 @@ def saving(run: Path) -> bool:
     try:
         runs = [run, *(run / "members").iterdir()] if (run / "members").is_dir() else [run]
         places = [each / inside for each in runs for inside in ("", "checkpoints", "results", "predictions")]
-        there = [name for place in places if place.is_dir() for name in os.listdir(place)]
+        there = [each.name for place in places if place.is_dir() for each in place.iterdir()]
         return any(name.startswith(".") and name.endswith((".tmp", ".new", ".old")) for name in there)
     except OSError:
         return False
