@@ -65,7 +65,7 @@ def test_few_words_said_again_and_again_are_learnt_whole(tmp_path: Path) -> None
         write(tmp_path / "data" / name, said(text, rng, 8000), 8000)
     table(tmp_path / "data", rows)
     screen = Heard()
-    settings = ["epochs=12", "threads=1", "workers=0", "model.width=16", "model.features=32", "average=null"]
+    settings = ["epochs=18", "threads=1", "workers=0", "model.width=16", "model.features=32", "average=null"]
     settings += ["domain.augment=false", "model.dropout=0", "optimizer.lr=0.005", "batch_size=4", "model.bands=20"]
     settings += [f"model.{each}=0" for each in ("time_masks", "band_masks", "time_warp", "band_warp")]
     run = pervade.fit(tmp_path / "data", runs=tmp_path / "runs", settings=settings, options=Options(screen))

@@ -1,6 +1,6 @@
 """Ranges that numbers of many specs share, each said once. What lies outside is refused when a spec is read, before
 anything is built from it: a received file may ask for ten million layers. Every numeric field has a lower and an upper
-bound, here or beside it (tests/core/test_bounds.py); the upper ones are far beyond what is of use.
+bound, here or beside it (tests/core/test_ranges.py); the upper ones are far beyond what is of use.
 """
 
 from __future__ import annotations
