@@ -25,6 +25,7 @@ import torch
 
 from pervade import overview, workflow
 from pervade.core import files, runtime, spec
+from pervade.core.contents import MOST_MEMBERS
 from pervade.core.errors import CheckpointError, ConfigError, DataError
 from pervade.core.protocols import Recipe
 from pervade.core.run import RunDirectory
@@ -86,6 +87,8 @@ def plan(seeds: int | None, folds: int | str | None) -> Plan | None:
     number = int(seeds or 0) if seeds is not None else int(folds or 0)
     if number < 2:
         raise ConfigError(f"--{kind} {number} is too few; it takes at least 2 for a spread")
+    if number > MOST_MEMBERS:
+        raise ConfigError(f"--{kind} {number} is too many; it takes from 2 up to {MOST_MEMBERS:,}")
     return Plan(kind, number)
 
 

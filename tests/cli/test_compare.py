@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import pervade as library
+from pervade.cli import compare
+from pervade.evaluate.compare_seeds import Apart, SeedsComparison
 from tests.evaluate.made import make
 
 A_WRONG, B_WRONG = tuple(range(20, 32)), (20, 21, 40)
@@ -101,3 +103,14 @@ def test_runs_that_were_trained(pervade, run: Path, tmp_path: Path) -> None:
     outcome = pervade("compare", run, run, "--checkpoint", "best", "--checkpoint", "last")
     assert outcome.status == 0, outcome
     assert "pets@last is not shown to differ from pets@best" in outcome.out
+
+
+def test_ways_of_training_say_which_direction_is_better(capsys: pytest.CaptureFixture[str]) -> None:
+    apart = {"value": 1.0, "low": None, "high": None}
+    figures = tuple(
+        Apart(name, (1.0, 2.0), (2.0, 3.0), (1.5, 2.5), apart, None, higher)
+        for name, higher in (("mean_return", True), ("loss", False), ("length", None))
+    )
+    compare._ways([SeedsComparison("one", "other", "test", figures)], as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition("  ")[0] for line in lines[4:7]] == ["mean_return", "loss (lower is better)", "length"]

@@ -18,6 +18,8 @@ def test_seeds(pervade, photos: Path, workplace: Path) -> None:
     again = pervade("evaluate", "one")
     assert again.status == 0, again.err
     assert again.out in outcome.out
+    every = pervade("evaluate", "one", "--all").out  # once among the figures of all, once above each member's own
+    assert every.count("log_loss (lower is better)") == 2
     pervade("predict", "one", photos).refuses("holds 2 runs and no model of its own", "members/seed-0")
     pervade("evaluate", "one", "--split", "train").refuses("members")
     member = pervade("predict", workplace / "runs" / "one" / "members" / "seed-0", photos)
@@ -45,6 +47,16 @@ def test_tune(pervade, photos: Path, workplace: Path) -> None:
     [
         ("train", ("--seeds", "2", "--folds", "2"), ("exclude each other",)),
         ("train", ("--seeds", "1"), ("at least 2",)),
+        ("train", ("--seeds", "1001"), ("'--seeds'", "less than or equal to 1000")),
+        ("train", ("--folds", "1"), ("at least 2",)),
+        ("train", ("--folds", "1000000"), ("--folds 1000000 is too many; it takes from 2 up to 100,000",)),
+        ("train", ("--folds", "9" * 30), ("neither a number nor 'group'",)),
+        ("train", ("--folds", "2.5"), ("neither a number nor 'group'",)),
+        ("train", ("--lr", "0"), ("above 0 up to 1,000",)),
+        ("train", ("--lr", "1e9"), ("above 0 up to 1,000",)),
+        ("train", ("--lr", "nan"), ("above 0 up to 1,000",)),
+        ("tune", ("--trials", "0"), ("--trials", "1")),
+        ("tune", ("--trials", "10000000000"), ("'--trials'", "less than or equal to")),
         ("train", ("--folds", "17"), ("16 independent rows", "17 folds")),
         ("train", ("--lr", "fnid"), ("'fnid'", "find")),
         ("tune", (), ("--time-limit", "--trials")),

@@ -40,6 +40,7 @@ def test_lower_may_be_better(tmp_path: Path) -> None:
     (figure,) = compare_seeds([one, other])[0].figures
     # Every resample agrees, so how sure that is cannot be told.
     assert figure.better == {"value": 0.0, "low": None, "high": None}
+    assert figure.higher_is_better is False
 
 
 def test_neither_is_better(tmp_path: Path) -> None:

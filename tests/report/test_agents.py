@@ -414,6 +414,18 @@ def several(folder: Path, totals: list[list[float]]) -> RunDirectory:
     return directory
 
 
+def test_the_table_of_seeds_says_which_direction_is_better(tmp_path: Path) -> None:
+    run = several(tmp_path, [[20.0, 40.0], [20.0, 80.0]])
+    assert "lower is better" not in read(run)[1]
+    path = run.result("evaluate", "members")
+    summary = json.loads(path.read_text())
+    summary["metrics"]["mean_return"]["higher_is_better"] = False
+    path.write_text(json.dumps(summary))
+    text = read(run)[1]
+    assert "mean (likeliest actions) (lower is better)" in text  # the picture
+    assert "mean (likeliest actions) lower is better" in text  # the table
+
+
 def test_seeds_are_told_together(tmp_path: Path) -> None:
     _, text = read(several(tmp_path, [[20.0, 40.0], [20.0, 80.0], [20.0, 60.0]]))
     # Of 40, 60 and 80 the middle half is a quarter of the first, all of the second, a quarter of the third.

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from pervade.cli.options import RunsOption
+from pervade.cli.outcome import named
 from pervade.core.terminal import echo, json_text, tell
 
 MOST_SINGLE = 15  # figures of single classes that a terminal is filled with
@@ -98,16 +99,17 @@ def _ways(found: Any, as_json: bool) -> None:
         counts = [len(side) for side in (each.figures[0].first, each.figures[0].second)]
         echo()
         echo(f"{each.second} ({counts[1]} seeds) against {each.first} ({counts[0]} seeds), split {each.split}")
-        width = max(len(figure.name) for figure in each.figures) + 2
+        names = [named(figure.name, figure.higher_is_better) for figure in each.figures]
+        width = max(len(name) for name in names) + 2
         echo()
         echo(f"{'':{width}}{'interquartile means':>24}  {'difference':>10}  {'95% interval':22}  better in")
-        for figure in each.figures:
+        for name, figure in zip(names, each.figures, strict=True):
             values = " and ".join(wording.value(figure.name, middle) for middle in figure.middle)
             apart = wording.value(figure.name, figure.difference["value"])
             better = "" if figure.better is None else wording.percent(figure.better["value"])
             better += "" if figure.better is None else f" ({_ends(figure.better, wording.percent)})"
             between = _ends(figure.difference, lambda end, name=figure.name: wording.value(name, end))
-            echo(f"{figure.name:{width}}{values:>24}  {apart:>10}  {between:22}  {better}")
+            echo(f"{name:{width}}{values:>24}  {apart:>10}  {between:22}  {better}")
     if min(min(len(f.first), len(f.second)) for each in found for f in each.figures) < 3:
         echo()
         echo("fewer than three seeds: how sure that is cannot be told")
@@ -146,8 +148,8 @@ def _table(first: str, second: str, found: dict[str, Any]) -> None:
     hidden = single if len(single) > MOST_SINGLE else []
     widths = [max(len(each), 9) for each in (first[:24], second[:24])]
     head = f"{first[:24]:>{widths[0]}}  {second[:24]:>{widths[1]}}"
-    lower = {name: " (lower is better)" for name, each in found.items() if each.higher_is_better is False}
-    wide = max(24, *(len(name + lower.get(name, "")) + 2 for name in found if name not in hidden))
+    told = {name: named(name, each.higher_is_better) for name, each in found.items()}
+    wide = max(24, *(len(told[name]) + 2 for name in found if name not in hidden))
     echo()
     echo(f"{'':{wide}}{head}  {'difference':>12}  {'95% interval':20}  p")
     for name, each in found.items():
@@ -158,6 +160,6 @@ def _table(first: str, second: str, found: dict[str, Any]) -> None:
         difference = compare_words.amount(name, each.difference, signed=True).removesuffix(" points")
         interval = compare_words.interval(name, each.low, each.high)
         p = compare_words.probability(each.adjusted).removeprefix("p ").removeprefix("= ")
-        echo(f"{name + lower.get(name, ''):{wide}}{pair}  {difference:>12}  {interval:20}  {p}")
+        echo(f"{told[name]:{wide}}{pair}  {difference:>12}  {interval:20}  {p}")
     if hidden:
         echo(f"and {len(hidden)} figures of single classes, on the page")

@@ -72,11 +72,21 @@ def show(result: dict[str, Any], all_figures: bool = False) -> None:
         _show_members(result, most=1 if hidden or not all_figures else len(metrics))
 
 
+def named(name: str, higher_is_better: bool | None) -> str:
+    return f"{name} (lower is better)" if higher_is_better is False else name
+
+
 def _row(name: str, each: dict[str, Any], beside: dict[str, Any] | None) -> tuple[str, ...]:
     interval = f"{_number(each['low'])} to {_number(each['high'])}" if each["low"] is not None else "none"
     plain = "" if beside is None else _number(beside["value"])
-    name += " (lower is better)" if each.get("higher_is_better") is False else ""
-    return name, _number(each["value"]), interval, f"{each['n']:,}", plain, each.get("why") or each["method"]
+    return (
+        named(name, each.get("higher_is_better")),
+        _number(each["value"]),
+        interval,
+        f"{each['n']:,}",
+        plain,
+        each.get("why") or each["method"],
+    )
 
 
 def _table(rows: list[tuple[str, ...]]) -> None:
@@ -94,6 +104,7 @@ def _show_members(result: dict[str, Any], most: int) -> None:
     for name, each in list(result["metrics"].items())[:most]:
         spread = "" if each["mean"] is None else f"mean {_number(each['mean'])}, deviation {_number(each['deviation'])}"
         echo()
+        name = named(name, each.get("higher_is_better"))
         echo(f"{name}{' ':{max(24 - len(name), 1)}}{spread}")
         for member, own in each["members"].items():
             interval = f"{_number(own['low'])} to {_number(own['high'])}" if own["low"] is not None else "none"

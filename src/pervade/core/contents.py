@@ -16,6 +16,8 @@ from typing_extensions import TypedDict
 
 from pervade.core.errors import CheckpointError
 
+MOST_MEMBERS = 100_000  # runs that one run holds: seeds, folds or trials
+
 Count = Annotated[int, Field(ge=0, lt=2**53)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Some = dict[str, Any]
@@ -136,7 +138,7 @@ FIELDS: dict[str, Some] = {
     },
     "members.json": {
         "kind": str,
-        "number": Annotated[int, Field(ge=0, le=100_000)],
+        "number": Annotated[int, Field(ge=0, le=MOST_MEMBERS)],
         "used": float,
         "groups": list[str] | None,
         "time_limit": float | None,

@@ -30,6 +30,7 @@ class Apart:
     difference: dict[str, float | None]  # second - first: value, low, high
     better: dict[str, float | None] | None  # the probability that a training of the second does better; None where
     # neither more nor less is
+    higher_is_better: bool | None = True
 
 
 @dataclass(frozen=True)
@@ -95,4 +96,5 @@ def _apart(name: str, one: dict[str, Any], other: dict[str, Any]) -> Apart | Non
         None
         if one.get("higher_is_better", True) is None
         else returns.figure(improves(*pair), *returns.stratified_bootstrap(pair, improves)),
+        one.get("higher_is_better", True),
     )

@@ -314,7 +314,10 @@ class HuggingFace(Model):
     def side(self) -> int:
         """Pixels of the pictures its weights were made with, as far as the config says."""
         size = self.config.get("image_size", 224)
-        return int(size[0] if isinstance(size, list) else size)
+        first = size[0] if isinstance(size, list) and size else size
+        if not isinstance(first, int):
+            raise ConfigError(f"hf:{self.name}: image_size {size!r} of its config.json is no number; download it again")
+        return first
 
     def published(self) -> HubRepository | _Folder | None:
         if not self.name:

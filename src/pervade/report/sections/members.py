@@ -25,7 +25,8 @@ TEMPLATE = """\
 <th class="number">highest</th><th>95% interval</th></tr></thead>
 <tbody>
 {% for row in rows %}
-<tr><th>{{ row.name|title_of }}</th><td class="number">{{ row.mean }}</td><td class="number">{{ row.deviation }}</td>
+<tr><th>{{ row.name|title_of }}{% if row.direction %} <small class="block">{{ row.direction }}</small>{% endif %}</th>
+<td class="number">{{ row.mean }}</td><td class="number">{{ row.deviation }}</td>
 <td class="number">{{ row.low }}</td><td class="number">{{ row.high }}</td>
 <td>{{ row.together }}{{ row.interval }} <small class="block">{{ row.method }}</small></td></tr>
 {% endfor %}
@@ -114,6 +115,7 @@ def _row(name: str, each: dict[str, Any]) -> dict[str, Any]:
     together = "" if each["value"] in (None, each["mean"]) else f"{wording.value(name, each['value'])} together, "
     return {
         "name": name,
+        "direction": wording.direction(Figure.of(name, each)),
         "mean": wording.value(name, each["mean"]),
         "deviation": wording.value(name, each["deviation"]),
         "low": wording.value(name, min(values)),
@@ -191,7 +193,7 @@ def _picture(metric: str, each: dict[str, Any]) -> Markup:
     summary = f"{wording.title(metric)} of {wording.join([words for *_, words in dots])}"
     return render(
         PICTURE,
-        title=wording.title(metric),
+        title=wording.title(metric) + (f" ({lower})" if (lower := wording.direction(Figure.of(metric, each))) else ""),
         width=chart.WIDTH,
         height=base + 26,
         x=x,
