@@ -179,8 +179,8 @@ class TestHostileConfigs:
     @pytest.mark.parametrize("size", [[], "x", None, {"height": 32}])
     def test_a_size_that_is_none(self, size: object, tmp_path: Path) -> None:
         (tmp_path / "config.json").write_text(json.dumps({"model_type": "vit", "image_size": size}))
-        with pytest.raises(ConfigError, match="image_size .* is no number"):
-            print(model(tmp_path).side)
+        with pytest.raises(ConfigError, match=r"image_size .* is no number"):
+            _ = model(tmp_path).side
 
     def test_beside_weights(self, folders: Path, tmp_path: Path) -> None:
         folder = tmp_path / "vit"
