@@ -194,7 +194,7 @@ def _recipe(recipe: Recipe, asked: Plan, number: int, time_limit: float | None) 
 
 def _one(run: RunDirectory, member: RunDirectory, own: Recipe, unreadable: bool, rows: Rows, options: Options) -> None:
     if ranks.rank() == 0 and not member.recipe.exists():
-        about = files.read_json(run.environment)
+        about = files.read_json(run.environment, "source", "task")
         workflow.write_data(member, about["source"], rows)
         workflow.begin(member, own, about["source"], about["task"], bool(about.get("find_lr")))
     ranks.wait()
@@ -267,7 +267,8 @@ def _summary(run: RunDirectory, recipe: Recipe, rows: Rows, unreadable: bool) ->
     missing = [name for name, path in paths.items() if path is None]
     if missing:
         raise CheckpointError(f"{missing[0]} of {run.path} is not finished; go on with: pervade resume {run.path}")
-    results = {name: files.read_json(path) for name, path in paths.items()}
+    keys = ("metrics", "details", "split", "n", "checkpoint", "predictions")
+    results = {name: files.read_json(path, *keys) for name, path in paths.items()}
     first = results[names[0]]
     metrics = {name: _together(name, results) for name in first["metrics"] if _common(name, results.values())}
     summary: dict[str, Any] = {
@@ -301,10 +302,11 @@ def _all_predictions(
     """The predictions of every member, and of the simplest model beside it where there is one."""
     own, plain = {}, {}
     for name, each in results.items():
-        own[name] = predict.read_columns(run.member(name).path / each["predictions"])
+        folder = run.member(name).path
+        own[name] = predict.read_columns(folder / each["predictions"], folder)
         beside = (each["details"].get("baseline") or {}).get("predictions")
         if beside is not None:
-            plain[name] = predict.read_columns(run.member(name).path / beside)
+            plain[name] = predict.read_columns(folder / beside, folder)
     return own, plain
 
 

@@ -226,7 +226,7 @@ class Search:
         if ranks.rank() == 0 and not member.recipe.exists():
             recipe = search_space.with_values(self.base, trial.values)
             limit = self.another_for(trial)
-            about = files.read_json(self.run.environment)
+            about = files.read_json(self.run.environment, "source", "task")
             workflow.write_data(member, about["source"], rows)
             workflow.begin(
                 member, replace(recipe, time_limit=limit or self.base.time_limit), about["source"], about["task"]

@@ -21,7 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from torch.nn import Module
 
 from pervade import overview
-from pervade.core import files, memory, runtime, seed, signals, spec
+from pervade.core import contents, files, memory, runtime, seed, signals, spec
 from pervade.core.errors import CheckpointError, ConfigError, nearest
 from pervade.core.protocols import Context, Domain, Opening, Recipe
 from pervade.core.run import RunDirectory
@@ -258,9 +258,10 @@ class Training:
         found = checkpoint.load_state(self.run, self.learner, self.base)
         if found is not None:
             source, extra = found
-            self.source.load_state_dict(source)
-            self.source.load_pieces(lambda name: checkpoint.read_piece(self.run, name))
-            self.plan = _Plan.of(extra, self.run)
+            with contents.understood(str(self.run.state), checkpoint.ANOTHER):
+                self.source.load_state_dict(source)
+                self.source.load_pieces(lambda name: checkpoint.read_piece(self.run, name))
+                self.plan = _Plan.of(extra, self.run)
             if self.plan.finished:
                 return
             self.options.screen.say(f"going on from step {self.learner.step}")
@@ -592,8 +593,10 @@ class _Log:
     def write(self, entry: dict[str, Any]) -> None:
         if self.file is None:
             return
+        # A figure beside the loss may not be defined, and JSON has no such number.
+        known = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in entry.items()}
         with files.writing(self.run.log):
-            self.file.write(json.dumps(entry) + "\n")
+            self.file.write(json.dumps(known, allow_nan=False) + "\n")
             self.file.flush()
         if self.writer is not None:
             for name, value in entry.items():

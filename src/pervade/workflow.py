@@ -172,7 +172,7 @@ def _fitted(run: RunDirectory, recipe: Recipe, rows: Rows) -> Domain:
 @memory.during("the data were read", "give fewer or smaller files, or free some memory")
 def read_data(run: RunDirectory, recipe: Recipe, options: Options, divide: Divide | None = None) -> None:
     """Reads, splits (by the recipe, unless `divide` does) and writes data.json. Raises DataError."""
-    source = files.read_json(run.environment)["source"]
+    source = files.read_json(run.environment, "source")["source"]
     rows, left_out = recipe.domain.read(source)
     with options.screen.bar("reading") as bar:
         rows, unreadable = recipe.domain.prepare(rows, bar)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -98,8 +99,10 @@ def test_checkpoints(tmp_path: Path) -> None:
 def test_log_that_a_crash_cut_off(tmp_path: Path) -> None:
     run = made(tmp_path / "one")
     assert run.read_log() == []
-    run.log.write_text('{"step": 1}\n{"step": 2}\n{"st')
-    assert run.read_log() == [{"step": 1}, {"step": 2}]
-    run.log.write_text('{"step": 1}\n{"st\n{"step": 3}\n')
+    entries = [{"event": "step", "step": number, "pass": 0, "kl": None} for number in (1, 2)]
+    first, second = map(json.dumps, entries)
+    run.log.write_text(f'{first}\n{second}\n{{"st')
+    assert run.read_log() == entries
+    run.log.write_text(f'{first}\n{{"st\n{second}\n')
     with pytest.raises(CheckpointError, match="line 2 is damaged"):
         run.read_log()

@@ -16,8 +16,10 @@ def made(folder: Path, values: list[float], name: str = "mean_return", higher: b
     run = RunDirectory(folder)
     folder.mkdir()
     files.write_json(run.members, {"kind": "seeds", "number": len(values)})
-    members = {f"seed-{i}": {"value": value} for i, value in enumerate(values)}
-    metric = {"mean": sum(values) / len(values), "members": members, "higher_is_better": higher}
+    unknown = {"low": None, "high": None, "n": 8}
+    members = {f"seed-{i}": {"value": value, **unknown} for i, value in enumerate(values)}
+    mean = sum(values) / len(values)
+    metric = {"value": mean, **unknown, "mean": mean, "members": members, "higher_is_better": higher}
     files.write_json(run.result("evaluate", "members"), {"split": "test", "metrics": {name: metric}})
     return run
 

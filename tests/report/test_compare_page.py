@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pervade.core import files
 from pervade.evaluate.compare import compare
 from pervade.metrics.paired import Difference
 from pervade.report import compare as page
@@ -30,7 +31,7 @@ def drawn(tmp_path: Path) -> Path:
     """Three runs on hostile names, with pictures: b better than a by 9 of 40 rows, c by one."""
     paths = draw(tmp_path / "pictures")
     names = [f"<i>{i}</i>.png" for i in range(ROWS)]
-    columns = {"path": paths, "id": names, "hash": None}
+    columns = {"path": paths, "id": names, "hash": [files.sha256(Path(path)) for path in paths]}
     first = make(tmp_path / "<b>a", range(20, 32), labels=HOSTILE, **columns)
     second = make(tmp_path / "b", (20, 21, 40), labels=HOSTILE, recipe={"epochs": 4}, **columns)
     third = make(tmp_path / "c", range(21, 32), labels=HOSTILE, **columns)

@@ -1,19 +1,22 @@
 """What the JSON files of a run hold: by the file's name, the type of each field that something reads.
 
 A field that is not there is its reader's to miss (core/files.py: read_json); one that is there is of its type: no
-true for 1, no text for a number. A file or field that is not named here may hold anything.
+true for 1, no text for a number. A file or field that is not named here may hold anything: what a task, an optimiser or
+a source stores for itself. Whoever takes that apart does so inside `understood`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
 from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
+from pervade.core import memory
 from pervade.core.errors import CheckpointError
 
 MOST_MEMBERS = 100_000  # runs that one run holds: seeds, folds or trials
@@ -45,11 +48,14 @@ def _inside(place: str) -> str:
 Inside = Annotated[str, AfterValidator(_inside)]
 
 
-class Figure(TypedDict, total=False):
+class Measured(TypedDict):
     value: float | None
     low: float | None
     high: float | None
     n: Count
+
+
+class Figure(Measured, total=False):
     method: str
     level: Share
     why: str
@@ -57,7 +63,64 @@ class Figure(TypedDict, total=False):
     bounds: Two
     mean: float | None
     deviation: float | None
-    members: dict[str, Some]
+    members: dict[str, Measured]
+
+
+class Apart(TypedDict, total=False):
+    """The model and its baseline, of one figure."""
+
+    difference: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    shown: bool
+    level: Share
+    method: str
+    why: str
+
+
+class Beside(TypedDict, total=False):
+    """What the model is compared with."""
+
+    name: str
+    metrics: dict[str, Figure]
+    differences: dict[str, Apart]
+    discordant: dict[str, Count]
+    predictions: Inside
+
+
+class Details(TypedDict, total=False):
+    """Those that more than their task and their part of the report read; the others may be anything."""
+
+    labels: list[str]
+    train_counts: list[Count]
+    thresholds: list[float]
+    baseline: Beside
+    constant: Beside
+
+
+class Learner(TypedDict, total=False):
+    step: Count
+    passes: Count
+    total_steps: Count
+    pass_over: bool
+
+
+class Plan(TypedDict, total=False):
+    passes: Count
+    best: float | None
+    best_pass: Annotated[float, Field(ge=0)]
+    elapsed: Annotated[float, Field(ge=0)]
+    setup: Annotated[float, Field(ge=0)]
+    told: bool
+    finished: bool
+
+
+class State(TypedDict, total=False):
+    learner: Learner
+    extra: Plan
+    world: Count
+    pieces: dict[str, str]
 
 
 class Trial(TypedDict):
@@ -72,7 +135,7 @@ class Trial(TypedDict):
 
 class Columns(TypedDict, total=False):
     id: list[str]
-    split: list[str]
+    split: list[Literal["train", "validation", "test", "aside"]]
     hash: list[str]
     path: list[str]
 
@@ -81,7 +144,7 @@ Columns.__pydantic_config__ = {"extra": "allow"}  # type: ignore[attr-defined]
 
 _RESULT: Some = {
     "metrics": dict[str, Figure],
-    "details": Some,
+    "details": Details,
     "split": str,
     "n": Count,
     "checkpoint": str,
@@ -89,6 +152,7 @@ _RESULT: Some = {
     "kind": str,
     "members": Some,
 }
+OTHERS = "*"  # every field that is not named beside it
 FIELDS: dict[str, Some] = {
     "results": _RESULT,  # every file in there
     "architecture.json": {
@@ -120,6 +184,7 @@ FIELDS: dict[str, Some] = {
         "find_lr": bool,
         "command": list[str],
         "environment": Some,
+        "source": str | list[str] | None,
     },
     "init.json": {
         "init": Some,
@@ -135,6 +200,16 @@ FIELDS: dict[str, Some] = {
         "rates": list[float],
         "losses": list[float],
         "smoothed": list[float],
+    },
+    "log.jsonl": {  # each line
+        "event": str,
+        "step": Count,
+        "pass": Annotated[float, Field(ge=0)],
+        "elapsed": Annotated[float, Field(ge=0)],
+        "total_steps": Count,
+        "text": str,
+        "stop": bool,
+        OTHERS: float | None,
     },
     "members.json": {
         "kind": str,
@@ -156,7 +231,7 @@ FIELDS: dict[str, Some] = {
         "used": float,
         "trials": list[Trial],
     },
-    "state.json": {"sha256": str, "state": Some},
+    "state.json": {"sha256": str, "state": State},
 }
 
 
@@ -168,9 +243,10 @@ def _adapter(name: str, field: str) -> TypeAdapter[Any]:
 def check(path: Path, data: Mapping[str, Any]) -> None:
     """Raises CheckpointError naming the first field of another type than it should be of, and what is there."""
     name = "results" if path.parent.name == "results" else path.name
-    for field in FIELDS.get(name, {}).keys() & data.keys():
+    fields = FIELDS.get(name, {})
+    for field in data if OTHERS in fields else fields.keys() & data.keys():
         try:
-            _adapter(name, field).validate_python(data[field], strict=True)
+            _adapter(name, field if field in fields else OTHERS).validate_python(data[field], strict=True)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = ".".join(map(str, (field, *first["loc"])))
@@ -183,8 +259,32 @@ def check(path: Path, data: Mapping[str, Any]) -> None:
             _refuse(path, "its columns differ in length")
         if len(set(ids)) < len(ids):
             _refuse(path, "an id stands twice")
+        if lacking := [key for key in ("id", "split") if "columns" in data and key not in columns]:
+            _refuse(path, f"it has no column {lacking[0]!r}")
 
 
 def _refuse(path: Path, reason: str) -> NoReturn:
     remedy = "use another checkpoint, measure again with `pervade evaluate`, or train again"
     raise CheckpointError(f"{path} is damaged ({reason}); {remedy}")
+
+
+@contextlib.contextmanager
+def understood(what: str, remedy: str, *more: type[Exception]) -> Iterator[None]:
+    """Inside, nothing is done but to take apart what `what` holds, whose types no schema knows: what goes wrong there
+    (or is one of `more`) is a CheckpointError, with the fault itself as its cause."""
+    faults: tuple[type[Exception], ...] = (
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        ArithmeticError,
+        RuntimeError,
+        *more,
+    )
+    try:
+        yield
+    except faults as error:
+        if memory.ran_out(error):
+            raise
+        fault = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise CheckpointError(f"{what} is damaged ({fault[:200]}); {remedy}") from error

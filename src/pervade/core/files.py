@@ -269,13 +269,12 @@ def read_text(path: Path, most: int = SETTINGS, error: type[PervadeError] = Chec
         raise error(f"{path} is damaged (it is not UTF-8: byte {fault.start:,}); {_ANOTHER}") from None
 
 
-def parse_json(text: str) -> Any:
+def parse_json(text: str, foreign: bool = False) -> Any:
     """Raises ValueError where it is no JSON, is nested too deeply, or holds a number that is not finite, one of too
-    many digits, or a key twice."""
+    many digits, or a key twice. What others wrote (`foreign`) may hold infinities, and a key twice."""
+    strict: dict[str, Any] = {"parse_float": _finite, "parse_constant": _no_number, "object_pairs_hook": _once}
     try:
-        value = json.loads(
-            text, parse_float=_finite, parse_int=_whole, parse_constant=_no_number, object_pairs_hook=_once
-        )
+        value = json.loads(text, parse_int=_whole, **({} if foreign else strict))
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
     if text.count("[") + text.count("{") > DEPTH:  # else it cannot be deeper than that

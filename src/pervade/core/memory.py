@@ -16,7 +16,14 @@ from typing import Any
 
 from pervade.core.errors import PervadeError, ResourceError
 
-MARKS = ("allocate memory", "not enough memory", "out of memory", "bad_alloc", "ALLOC_FAILED", "size calculation over")
+MARKS: tuple[str, ...] = (
+    "allocate memory",
+    "not enough memory",
+    "out of memory",
+    "bad_alloc",
+    "ALLOC_FAILED",
+    "size calculation over",
+)
 MARKS += ("can't start new thread",)  # whose stack does not fit
 MODULES = 100_000  # parts of a network; the largest that are published have 60,000
 CGROUP = Path("/sys/fs/cgroup")  # a container's own limit, which the machine's free memory does not show

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pervade.core import files
+from pervade.core import contents, files
 from pervade.core.errors import CheckpointError, ContractError
 
 Unit = Literal["words", "characters"]
@@ -81,16 +81,18 @@ def learn(texts: Sequence[str], unit: Unit, order: int) -> str:
 
 
 def read(text: str) -> WordModel:
-    found = json.loads(text)
-    counts: dict[str, int] = found["counts"]
-    seen: Counter[str] = Counter()
-    different: Counter[str] = Counter()
-    for gram, count in counts.items():
-        history = gram.rpartition("\n")[0]
-        seen[history] += count
-        different[history] += 1
-    followed = {history: (seen[history], different[history]) for history in seen}
-    return WordModel(found["unit"], found["order"], counts, followed, different[""])
+    """Raises CheckpointError where it is damaged."""
+    with contents.understood("the model of words", "use another checkpoint, or train again"):
+        found = files.parse_json(text)
+        counts: dict[str, int] = found["counts"]
+        seen: Counter[str] = Counter()
+        different: Counter[str] = Counter()
+        for gram, count in counts.items():
+            history = gram.rpartition("\n")[0]
+            seen[history] += count
+            different[history] += 1
+        followed = {history: (seen[history], different[history]) for history in seen}
+        return WordModel(found["unit"], int(found["order"]), counts, followed, different[""])
 
 
 # while decoding
@@ -179,7 +181,7 @@ def attach(folder: Path, digest: str) -> None:
     path = folder / file_name(digest)
     if not path.is_file() or files.sha256(path) != digest:
         raise CheckpointError(f"{path} is missing or damaged; use another checkpoint, or train again")
-    _known[digest] = path.read_text(encoding="utf-8")
+    _known[digest] = files.read_text(path)
 
 
 @functools.lru_cache(4)

@@ -25,7 +25,7 @@ import yaml
 from torch import Tensor
 from torch.nn import Module
 
-from pervade.core import files, memory, plain_yaml, spec
+from pervade.core import contents, files, memory, plain_yaml, spec
 from pervade.core.bounds import Threads
 from pervade.core.errors import CheckpointError, ConfigError, PervadeError
 from pervade.core.protocols import Domain, Model, Recipe, Task
@@ -35,6 +35,7 @@ from pervade.engine import building, packing, ranks
 from pervade.engine.base import Base
 from pervade.engine.fit import Learner, restore_rng, rng_state
 
+ANOTHER = "its checkpoints can still be used; to go on training from one, begin a new run with --init"
 MERGED = "merged"  # what was done to a network whose adapters were worked into its weights; a checkpoint's name too
 
 
@@ -93,6 +94,11 @@ def load_state(
     files.settle(run.state)
     if not run.state.exists():
         return None
+    with contents.understood(str(run.state), ANOTHER):
+        return _put_back(run, learner, base)
+
+
+def _put_back(run: RunDirectory, learner: Learner, base: Base | None) -> tuple[dict[str, Any], dict[str, Any]]:
     state = _read_packed(run.state)
     if state["world"] != ranks.world():
         raise CheckpointError(
@@ -106,6 +112,7 @@ def load_state(
     if base is not None:
         parts = [part for part in ("network", "average") if state["learner"][part]]
         state["learner"] |= {part: _with_base(learner.network, base) | state["learner"][part] for part in parts}
+    _require_finite(state["learner"]["network"], run.state)
     learner.load_state_dict(state["learner"])
     restore_rng(own["rng"], learner.device)
     return own["source"], state["extra"]
@@ -115,7 +122,8 @@ def load_network(run: RunDirectory, network: Module, base: Base | None = None) -
     """Gives the network the weights of the saved state, where there is one; it holds the `base` already."""
     files.settle(run.state)
     if run.state.exists():
-        network.load_state_dict(_with_base(network, base) | _read_packed(run.state)["learner"]["network"])
+        with contents.understood(str(run.state), ANOTHER):
+            network.load_state_dict(_with_base(network, base) | _read_packed(run.state)["learner"]["network"])
 
 
 def _write_pieces(
@@ -176,7 +184,8 @@ def _write_packed(folder: Path, state: dict[str, Any]) -> None:
 def _read_packed(folder: Path) -> dict[str, Any]:
     data = files.read_json(folder / "state.json", "sha256", "state", most=files.ROWS)
     tensors = _read_tensors(folder / "state.safetensors", data["sha256"])
-    return dict(packing.unpack(data["state"], tensors))
+    with contents.understood(str(folder / "state.json"), ANOTHER):
+        return dict(packing.unpack(data["state"], tensors))
 
 
 def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> str:
@@ -278,13 +287,18 @@ def _load(folder: Path, name: str, recipe: Recipe | None) -> Loaded:
     elif stored.tuning is not None and MERGED not in architecture["changes"]:
         network = stored.tuning.change(network)
     load_weights(network, weights, str(folder))
-    for key, value in network.state_dict().items():
-        if value.is_floating_point() and torch.isnan(value).any():
-            raise CheckpointError(
-                f"{folder}: the weight {key!r} holds values that are no numbers; use another checkpoint"
-            )
+    _require_finite(network.state_dict(), folder)
     network.eval()
     return Loaded(name, network, domain or stored.domain, stored.task, architecture, decision)
+
+
+def _require_finite(weights: Mapping[str, Tensor], folder: Path) -> None:
+    """None of our networks keeps an infinity, a mask for example, among its weights."""
+    for key, value in weights.items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise CheckpointError(
+                f"{folder}: the weight {key!r} holds values that are no numbers, or infinite; use another checkpoint"
+            )
 
 
 def load_weights(network: Module, weights: Mapping[str, Tensor], where: str) -> None:
@@ -311,6 +325,9 @@ def write_domain(path: Path, domain: Domain) -> None:
 def read_domain(path: Path) -> Domain:
     """Raises CheckpointError where preprocess.json, or what lies beside it, is missing or damaged."""
     domain: Domain = _decode(path, files.read_json(path, "domain")["domain"], Domain)
+    labels = getattr(domain, "labels", ())
+    if twice := next((each for i, each in enumerate(labels) if each in labels[:i]), None):
+        raise CheckpointError(f"{path} is damaged (the label {twice!r} stands twice); use another checkpoint")
     domain.attach(path.parent)
     return domain
 

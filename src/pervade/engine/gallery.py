@@ -86,6 +86,10 @@ def of_run(
     tables = [made.get(split) or predict.read_columns(run.predictions(loaded.name, split)) for split in splits]
     row = np.concatenate([np.asarray(table["row"]) for table in tables])
     paths = stored.get("path", [""] * len(stored["id"]))
+    if sorted(row) != list(range(len(stored["id"]))):
+        raise CheckpointError(
+            f"{run.path / 'predictions'} does not hold each row of data.json once; remove that folder"
+        )
     return Gallery(
         np.concatenate([np.asarray(table["embedding"], np.float64) for table in tables]),
         [stored["id"][i] for i in row],

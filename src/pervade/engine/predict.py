@@ -28,6 +28,7 @@ from pervade.engine import ranks
 from pervade.engine.fit import cut, to_device
 
 MOST_READ = 1 << 26  # units (samples of sound) of the rows that are read together, as far as rows say their "size"
+MOST_VALUES = 1 << 30  # in a file of predictions, which repeats one value in no space at all
 MOST_AT_ONCE = 1 << 23  # numbers a channel that go through the network together
 
 
@@ -168,9 +169,12 @@ def _shards(path: Path) -> Iterator[Path]:
 def pool(path: Path, parts: list[Path], rows: Rows, about: dict[str, Any]) -> Path:
     """One predictions file of several that share out the rows among them (the folds of a cross-validation).
 
-    Raises ContractError where a row is missing or stands twice.
+    Raises CheckpointError where a row is missing or stands twice.
     """
-    tables = [read_columns(part) for part in parts]
+    tables = [read_columns(part, part.parent.parent) for part in parts]
+    found = np.concatenate([np.asarray(table.get("row", ()), np.int64) for table in tables])
+    if sorted(found) != sorted(rows.number):
+        raise CheckpointError(f"{parts[0]} and the other folds' do not hold each row once; evaluate each fold again")
     kept = [{name: values for name, values in each.items() if name not in ("id", "group")} for each in tables]
     write_columns(path, complete(concatenate(kept), rows), about)
     return path
@@ -252,8 +256,11 @@ def concatenate(tables: list[Table]) -> Table:
     return out
 
 
-def read_columns(path: Path) -> dict[str, Any]:
-    """The columns of a predictions file: numbers as arrays, fixed lists as matrices, the rest as lists."""
+def read_columns(path: Path, inside: Path | None = None) -> dict[str, Any]:
+    """The columns of a predictions file: numbers as arrays, fixed lists as matrices, the rest as lists. Raises
+    CheckpointError where it is damaged, or, by a link, does not lie in the folder `inside`."""
+    if inside is not None and not path.resolve().is_relative_to(inside.resolve()):
+        raise CheckpointError(f"{path} leads out of {inside}; put the file itself there")
     return _columns(_read_table(path))
 
 
@@ -265,8 +272,12 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _read_table(path: Path) -> pa.Table:
     try:
-        with files.open_regular(path) as file:
-            return pq.read_table(file)
+        with files.open_regular(path) as file, pq.ParquetFile(file, thrift_string_size_limit=files.SETTINGS) as opened:
+            groups = [opened.metadata.row_group(i) for i in range(opened.metadata.num_row_groups)]
+            values = sum(each.column(j).num_values for each in groups for j in range(each.num_columns))
+            if values > MOST_VALUES or sum(each.total_byte_size for each in groups) > files.ROWS:
+                raise OSError(f"it would unpack to {values:,} values, and at most {MOST_VALUES:,} in 4 GiB are read")
+            return opened.read()
     except (OSError, pa.ArrowException) as error:
         raise CheckpointError(f"{path} cannot be read ({error}); write it again with `pervade evaluate`") from None
 

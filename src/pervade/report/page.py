@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from pervade.report import cautions, details, html, verdict
 from pervade.report.html import Section
-from pervade.report.record import Record
+from pervade.report.record import Record, drawing
 from pervade.report.sections import (
     answer_mistakes,
     beginning,
@@ -57,13 +57,15 @@ SECTIONS: tuple[Callable[[Record], Section | list[Section] | None], ...] = (
 def build(record: Record) -> str:
     found: list[Section] = []
     for make in SECTIONS:
-        made = make(record)
+        with drawing(record, make.__module__.rpartition(".")[2]):
+            made = make(record)
         found += made if isinstance(made, list) else [made] if made is not None else []
-    return html.page(
-        "page.jinja",
-        name=record.name,
-        verdict=verdict.of(record),
-        cautions=cautions.of(record),
-        comparison=figures.comparison(record),
-        sections=found,
-    )
+    with drawing(record, "verdict"):
+        return html.page(
+            "page.jinja",
+            name=record.name,
+            verdict=verdict.of(record),
+            cautions=cautions.of(record),
+            comparison=figures.comparison(record),
+            sections=found,
+        )

@@ -9,12 +9,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pervade.core import files, plain_yaml
+from jinja2 import TemplateError
+
+from pervade.core import contents, files, plain_yaml
 from pervade.core.errors import CheckpointError
 from pervade.core.run import RunDirectory
 from pervade.engine import origin
@@ -316,6 +319,16 @@ def read(run: RunDirectory) -> Record:
             name: {key: value for key, value in each.items() if key != "format"} for name, each in settled.items()
         },
     )
+
+
+def drawing(record: Record, part: str, whole: bool = True) -> AbstractContextManager[None]:
+    """To be put around whatever draws a part of the page: what it cannot make anything of is a CheckpointError that
+    names the file. A detail, which is not `whole`, is of the main result's file alone."""
+    path = record.run.path / "results"
+    path = path if record.main is None else path / f"{record.main.meter}@{record.main.checkpoint}.json"
+    where = f"{path}, or another file that {part!r} is drawn from," if whole else f"{path}: {part!r}"
+    remedy = f"measure again with `pervade evaluate {record.run.path}`; where that does not help, report it"
+    return contents.understood(where, remedy, TemplateError)
 
 
 def _by_number(path: Path) -> tuple[str, int]:

@@ -3,7 +3,6 @@ ours."""
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -109,8 +108,8 @@ def require_layers(name: str, config: Any) -> None:
 def read_config(path: Path) -> dict[str, Any]:
     """JSON that lies beside weights. Raises CheckpointError where it is damaged."""
     try:
-        data = json.loads(files.read_text(path, LARGEST))
-    except (ValueError, RecursionError) as error:
+        data = files.parse_json(files.read_text(path, LARGEST), foreign=True)
+    except ValueError as error:
         raise CheckpointError(f"{path} is damaged ({error}); copy or download it again") from None
     if not isinstance(data, dict):
         raise CheckpointError(f"{path} is damaged: it holds no settings; copy or download it again")

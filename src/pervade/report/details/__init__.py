@@ -9,7 +9,7 @@ import importlib
 import pkgutil
 
 from pervade.report.html import Section
-from pervade.report.record import Record
+from pervade.report.record import Record, drawing
 
 
 def names() -> list[str]:
@@ -25,5 +25,6 @@ def sections(record: Record) -> list[Section]:
     for name, detail in record.main.details.items():
         if name in there and detail:
             module = importlib.import_module(f"{__name__}.{name}")
-            made.append(module.section(detail, record.main, record))
+            with drawing(record, name, whole=False):
+                made.append(module.section(detail, record.main, record))
     return [each for each in made if each is not None]
