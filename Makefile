@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-all check bench-frame bench-image bench-text bench-rl bench-rl-long bench-speech clean
+.PHONY: demo test test-all check bench-frame bench-image bench-text bench-rl bench-rl-long bench-speech bench-faults clean
 
 demo: $(STAMP)
 	$(BIN)/pervade demo
@@ -20,7 +20,7 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench-frame bench-image bench-text bench-rl bench-rl-long bench-speech: bench-%: $(STAMP)
+bench-frame bench-image bench-text bench-rl bench-rl-long bench-speech bench-faults: bench-%: $(STAMP)
 	$(BIN)/python benchmarks/group.py $*
 
 $(STAMP): pyproject.toml

@@ -1,6 +1,8 @@
-"""All measurements of one group, one after another: `make bench-frame` (30 minutes on 2 cores), `make bench-image`,
+"""All measurements of one group, one after another: `make bench-frame` (25 minutes on 2 cores), `make bench-image`,
 `make bench-text`, `make bench-rl` (45 minutes),
-`make bench-rl-long` (90 minutes), `make bench-speech` (three hours, by what its parts took).
+`make bench-rl-long` (90 minutes), `make bench-speech` (three hours, by what its parts took), `make bench-faults` (bad
+and hostile input, kills, many classes, threads, time limits: more than four hours; its longer scripts go on where they
+were stopped).
 
     python benchmarks/group.py frame
 
@@ -16,7 +18,7 @@ import sys
 from pathlib import Path
 
 GROUPS = {
-    "frame": ("start_up", "fit_overhead", "folder_rate", "keras_comparison", "mlp_baseline", "resume_kills"),
+    "frame": ("start_up", "fit_overhead", "folder_rate", "keras_comparison", "mlp_baseline"),
     "image": (
         "photos",
         "transfer",
@@ -25,11 +27,11 @@ GROUPS = {
         "trainer_comparison",
         "two_ranks",
         "noisy_labels",
-        "time_limit",
     ),
     "text": ("encoder", "text_trainer", "python_docs", "writing_speed", "pretraining", "questions"),
     "rl": ("rl_scores", "rl_speed", "rl_time_to_solve", "rl_agents"),
     "speech": ("spoken_digits", "connected_digits", "wavenet", "sound_trainer --rows 24", "read_speech"),
+    "faults": ("fuzz", "resume_kills", "many_classes", "threads", "time_limit"),
     "rl-long": ("rl_scores --long", "rl_pong"),
 }
 
