@@ -160,3 +160,9 @@ def test_a_token_that_is_needed_and_missing() -> None:
     assert vocabulary.special(digest, vocabulary.MASK) is None
     with pytest.raises(ConfigError, match=r"no token \[MASK\] or <mask>, which filling in needs"):
         vocabulary.require(digest, vocabulary.MASK, "filling in")
+
+
+def test_one_endless_word_is_learnt_from_in_no_time() -> None:
+    """Learning took the square of a word's length. Words of up to a hundred letters are learnt from as ever."""
+    made = vocabulary.learn(["a" * 200_000, "word " * 3, "b" * 100 + " word"], "wordpiece", 50)
+    assert "word" in json.loads(made)["model"]["vocab"]

@@ -36,6 +36,7 @@ NAMES = {  # ours, and what it is called elsewhere
     END: (END, "<|endoftext|>", "</s>", "<|im_end|>", "<eos>"),
 }
 
+LONGEST_WORD = 100  # letters; WordPiece takes a longer one for unknown
 LARGEST = 256 << 20  # bytes of a tokenizer.json; those published for 260,000 tokens have 35 million
 SECONDS = 20.0  # of processor time to try one, of which reading it is the most
 KEPT_OPEN = 1 << 20  # letters of one after which the process that tries them stays, for the next
@@ -231,12 +232,16 @@ def _wordpiece(texts: Sequence[str], size: int) -> Tokenizer:
 
 
 def _learn_pieces(made: Tokenizer, texts: Sequence[str], size: int, letters: Sequence[str]) -> None:
-    from tokenizers import trainers
+    from tokenizers import pre_tokenizers, trainers
 
     trainer = trainers.WordPieceTrainer(
         vocab_size=size, special_tokens=[*SPECIAL, *letters], show_progress=False, min_frequency=2
     )
+    words = made.pre_tokenizer
+    # Learning takes the square of a word's length. What is longer than this is unknown to WordPiece in any case.
+    made.pre_tokenizer = pre_tokenizers.Sequence([words, pre_tokenizers.FixedLength(LONGEST_WORD)])
     made.train_from_iterator(_pieces(texts), trainer)
+    made.pre_tokenizer = words
 
 
 def _pieces(texts: Iterable[str], most: int = 1000) -> Iterator[list[str]]:
