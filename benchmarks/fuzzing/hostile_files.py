@@ -240,8 +240,8 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "quantised": {"model_type": "bert", "quantization_config": {"quant_method": "bitsandbytes", "load_in_8bit": True}},
     "writer": {"model_type": "gpt2", "n_embd": 2**30},
     "path": {"model_type": "../../x", "_name_or_path": "/dev/zero"},
-    # Small otherwise: it is built for the pictures' own size and learns, which the usual width would make slow.
-    "picture": {**SMALL, "model_type": "vit", "intermediate_size": 16, "image_size": 10**6, "patch_size": 1},
+    # Built for the size that the pictures have; with patches of one pixel it would learn, for hours.
+    "picture": {**SMALL, "model_type": "vit", "intermediate_size": 16, "image_size": 10**6, "patch_size": 16},
     "layers": {"model_type": "timm_wrapper", "architecture": f"{CANARY}.x"},
 }
 
