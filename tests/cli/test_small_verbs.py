@@ -153,3 +153,13 @@ def test_what_nobody_foresaw_is_told_where_no_file_can_be_made(pervade, monkeypa
     assert outcome.status == 1
     assert "ZeroDivisionError: division by zero" in outcome.err
     assert outcome.err.splitlines()[-1].startswith(f"pervade: {cli.NET}")
+
+
+@pytest.mark.parametrize(("asked", "status"), [("models", 0), ("nonsense", 2)])
+def test_the_command_is_out_at_once(asked: str, status: int) -> None:
+    """What was printed is out, what was registered for the end is done, and the status is that of `main`."""
+    code = "import atexit; from pervade.cli import run; atexit.register(print, 'the end'); run()"
+    told = subprocess.run([sys.executable, "-c", code, asked], capture_output=True, text=True, check=False)
+    assert told.returncode == status
+    assert told.stdout.endswith("the end\n")
+    assert ("resnet" in told.stdout) == (status == 0) == (not told.stderr)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import functools
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any, NoReturn
@@ -96,6 +98,21 @@ def main() -> None:
         _fail(["stopped"], 130)
     # A number where a verb ended early on purpose (typer.Exit), else what the verb returned: nothing.
     sys.exit(status)
+
+
+def run() -> NoReturn:
+    """The command `pervade`: `main`, and then out of the process at once. Python would first take apart every module
+    that torch and its like have loaded: a second on a quiet machine, which whoever waits, and a time limit, would have
+    to pay. What libraries registered for the end is done, and what was printed is out."""
+    status = 1
+    try:
+        main()
+    except SystemExit as ended:
+        status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    finally:  # whatever else comes through is a signal that was answered, or what `main` could not print
+        atexit._run_exitfuncs()
+        leave()
+        os._exit(status)
 
 
 def _unforeseen(error: BaseException) -> str:
