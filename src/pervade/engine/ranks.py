@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import time
 from collections.abc import Sequence
 
 import torch
@@ -29,8 +30,11 @@ def start(device: str) -> torch.device:
 
 
 def finish() -> None:
+    """Leaves the process group. The threads of gloo may still hold tensors of the last sum, and ask Python to let go of
+    them: where Python is already ending, such a thread takes the process with it (SIGABRT). So they get a moment."""
     if dist.is_initialized():
         dist.destroy_process_group()
+        time.sleep(0.1)
 
 
 def world() -> int:
