@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from torch.nn import Module
 
+from pervade.core import deadline
 from pervade.core.protocols import Context, Domain, Recipe
 from pervade.core.types import Rows
 from pervade.engine import predict, ranks
@@ -22,13 +23,16 @@ from pervade.metrics.estimate import estimate
 from pervade.pacing import Pace
 from pervade.progress import duration
 
-FIRST = 4  # of the rows below
+FIRST = 1  # of the rows below
+TIMES = 4  # as many are the next ones
 EIGHTH = 8  # of the training rows, by which the simplest model is priced
-REHEARSING = 0.02  # of the limit, after which no more rows are predicted for their price
+REHEARSING = 0.02  # of the limit, beyond which no more rows are predicted for their price,
+MOST_REHEARSING = 0.08  # and beyond which nothing is priced any more
 EVALUATING = 0.25  # of the time that is left before the first step, at most, for the final evaluation
 JUDGING = 0.1  # of a pass, for the validation after it,
 MOST_JUDGING = 0.03  # and of the limit
-FEWEST_JUDGED = 100  # rows
+FEWEST_JUDGED = 100  # rows, or what this much of the limit suffices for:
+DEAR_JUDGING = 0.1
 USEFUL = 0.1  # of the passes asked for: with fewer a training is hardly one
 REHEARSED = 64  # rows predicted before the first step, to know what predicting costs
 AFTERWARDS = 0.5  # seconds for the report and for leaving the process, on a small processor,
@@ -56,37 +60,49 @@ class TimeLimit:
         self.known_rows = rows.where("split", known) if splits else rows.select([])
         self.train = rows.where("split", "train") if splits else rows
         self.row_time = self.final_row_time = self.figures = self.saving = self.step_time = 0.0
+        self.priced = False  # whether rows were predicted for their price
 
     def rehearse(self, network: Module) -> None:
         """Prices predicting and the figures on a few rows of the validation split, or else of the training split: a row
         costs the same in any, and the test split is looked at once. Nothing is kept."""
-        some = self.known_rows.select(range(min(FIRST, len(self.known_rows))))
-        if len(some) and len(self.final) and ranks.rank() == 0:
+        if len(self.known_rows) and len(self.final) and ranks.rank() == 0:
             begun = time.monotonic()
-            while True:
-                start = time.monotonic()
-                table = predict.predict_table(network, self.domain, self.recipe.task, some, workers=self.recipe.workers)
-                now = time.monotonic()
-                self.row_time = self.final_row_time = (now - start) / len(some)
-                more = min(REHEARSED, len(self.known_rows), 4 * len(some))
-                # The first rows warm caches, and cost more than others; many are not looked at for the price alone.
-                if len(some) == more or now - begun > REHEARSING * self.pace.limit:
-                    break
-                some = self.known_rows.select(range(more))
-            if "length" in table:  # episodes, which may become many times as long once they are played well
-                self.step_time = self.row_time / max(float(np.mean(table["length"])), 1.0)
-            if self.after is not None:
-                self.figures = self._price_figures(table)
-                self.figures += self._price_beside(network, table, some)
+            with predict.judging(network):
+                known = deadline.done_by(begun + MOST_REHEARSING * self.pace.limit, lambda: self._rehearse(network))
+            if known is None:
+                spent = time.monotonic() - begun
+                # It takes this long at least. Where that was for the rows, one of them may.
+                if not self.priced:
+                    self.row_time = self.final_row_time = spent
+                self.figures = max(self.figures, spent)
         self._price()
+
+    def _rehearse(self, network: Module) -> bool:
+        begun, number = time.monotonic(), FIRST
+        while True:
+            some = self.known_rows.select(range(min(number, len(self.known_rows))))
+            start = time.monotonic()
+            table = predict.predict_table(network, self.domain, self.recipe.task, some, workers=self.recipe.workers)
+            now = time.monotonic()
+            self.row_time = self.final_row_time = (now - start) / len(some)
+            number = min(REHEARSED, TIMES * len(some))
+            # The first rows warm caches, and cost more than others; many are not looked at for the price alone.
+            if len(some) in (REHEARSED, len(self.known_rows)) or now - begun > REHEARSING * self.pace.limit:
+                break
+        self.priced = True
+        if "length" in table:  # episodes, which may become many times as long once they are played well
+            self.step_time = self.row_time / max(float(np.mean(table["length"])), 1.0)
+        if self.after is not None:
+            self.figures = self._price_figures(table)
+            self.figures += self._price_beside(network, table, some)
+        return True
 
     def _price_beside(self, network: Module, table: Mapping[str, Any], some: Rows) -> float:
         """Seconds of what stands beside the figures: what the model makes by itself, and the simplest model, whose
         figures, and how far both are apart, are bootstrapped as well."""
         task, start = self.recipe.task, time.monotonic()
-        with predict.judging(network):
-            task.made(network, self.train, Context(self.domain))
-            task.replies(network, some, self.train, Context(self.domain))
+        task.made(network, self.train, Context(self.domain))
+        task.replies(network, some, self.train, Context(self.domain))
         made = time.monotonic() - start
         part = self.train.select(range(0, len(self.train), EIGHTH))
         features = self.domain.plain_features(part, some)
@@ -129,11 +145,12 @@ class TimeLimit:
             return self.num_validation
         worth = JUDGING * pace.per_pass * pace.every * step_time
         number = int(min(worth, MOST_JUDGING * pace.limit) / max(self.row_time, 1e-9))
-        self.num_validation = min(max(number, FEWEST_JUDGED), self.num_validation)
+        fewest = min(FEWEST_JUDGED, int(DEAR_JUDGING * pace.limit / max(self.row_time, 1e-9)))
+        self.num_validation = min(max(number, fewest, 1), self.num_validation)
         self._price()
         return self.num_validation
 
-    def told(self, step_time: float, used: float) -> str | None:
+    def told(self, step_time: float, used: float, freezable: bool = False) -> str | None:
         """Where the time hardly suffices for a useful training: how much of it fits, and which limit would do."""
         pace = self.pace
         each = step_time + pace.judging / (pace.per_pass * pace.every)
@@ -144,9 +161,10 @@ class TimeLimit:
         needed = used + pace.asked * each + pace.judging + pace.ending
         minutes = math.ceil(1.1 * needed / 60)
         enough = f"{minutes}m" if minutes < 120 else f"{math.ceil(minutes / 60)}h"
+        freeze = ", or --freeze" if freezable else ""
         return (
             f"time limit: {duration(pace.limit)} is too short for this training here: about {fits:.2g} of {passes:g} "
-            f"passes fit; --time-limit {enough} would do for all of them, or take a smaller --model, or --freeze"
+            f"passes fit; --time-limit {enough} would do for all of them, or take a smaller --model{freeze}"
         )
 
     def note_validation(self, rows: int, seconds: float, whole: bool) -> None:

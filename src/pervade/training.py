@@ -31,6 +31,7 @@ from pervade.engine import building, checkpoint, features, origin, predict, rank
 from pervade.engine.base import Base
 from pervade.engine.fit import Learner, Moment
 from pervade.engine.threads import Measured, fastest
+from pervade.init.random import Random
 from pervade.nn.backbone import Backbone
 from pervade.nn.batch_norm import over_ranks
 from pervade.nn.trial import require_training_size
@@ -213,17 +214,19 @@ class Training:
         if self.run.state.exists():
             self._compare_threads()
             return
-        largest = self.source.rehearsal()
-        with runtime.threads(self.recipe.threads):
+        largest, limited = self.source.rehearsal(), self.recipe.time_limit is not None
+        with runtime.threads(1 if limited and self._open() else self.recipe.threads):
+            start = time.monotonic()
             self.learner.rehearse(largest)
+            taken = time.monotonic() - start if limited else 0.0
         if self._open() and largest is not None and self.learner.device.type == "cpu":
             with self.learner.trying(self.source.trial()) as step:
-                measured = fastest(step, self.learner.total_steps, torch.get_num_threads(), self._left())
+                measured = fastest(step, self.learner.total_steps, torch.get_num_threads(), self._left(), taken)
                 self.step_time = measured.seconds.get(measured.number, 0.0)
                 self._settle(measured)
         elif self._open():
             self._settle(Measured(torch.get_num_threads()))
-        if self.recipe.time_limit is not None and largest is not None and not self.step_time:
+        if limited and largest is not None and not self.step_time:
             with runtime.threads(self.recipe.threads), self.learner.trying(self.source.trial()) as step:
                 for _ in range(2):  # the first warms caches
                     start = time.monotonic()
@@ -303,7 +306,9 @@ class Training:
         if judged < len(self.validation):
             self.plan.judged = judged
             self.options.screen.say(f"time limit: passes are judged by {judged:,} of {len(self.validation):,} rows")
-        if (text := limit.told(each, used)) is not None and each:
+        limit.pace.step_time = each or None
+        learnt = isinstance(self.network, Backbone) and not isinstance(self.recipe.init, Random)
+        if (text := limit.told(each, used, learnt and self.recipe.tuning is None)) is not None and each:
             self.options.screen.say(text)
 
     def _see(self, moment: Moment, bar: Any) -> bool:

@@ -7,8 +7,10 @@ Evaluation, prediction of new files, export and serving run this same path: `tra
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ import pyarrow.parquet as pq
 import torch
 from torch.nn import Module
 
-from pervade.core import files
+from pervade.core import deadline, files
 from pervade.core.errors import CheckpointError, ContractError
 from pervade.core.protocols import Context, Domain, Sampler, Task
 from pervade.core.types import Batch, Rows, Table
@@ -30,6 +32,10 @@ from pervade.engine.fit import cut, to_device
 MOST_READ = 1 << 26  # units (samples of sound) of the rows that are read together, as far as rows say their "size"
 MOST_VALUES = 1 << 30  # in a file of predictions, which repeats one value in no space at all
 MOST_AT_ONCE = 1 << 23  # numbers a channel that go through the network together
+GRACE = 0.3  # seconds for rows in which time is not looked at: one row of a few seconds is measured, or many quick ones
+GROWING = 4  # times as many rows as before are the next ones in time, at most,
+WORTH = 0.125  # of the time that is left: what is lost when time ends within them
+CERTAIN = 0.7  # of it: where all that is left takes no more, it is done in one go
 
 
 def tables(
@@ -124,6 +130,28 @@ def predict_table(network: Module, domain: Domain, task: Task, rows: Rows, **set
     return {name: _take(values, order) for name, values in table.items()}
 
 
+def tables_in_time(
+    network: Module, domain: Domain, task: Task, rows: Rows, until: float, **settings: Any
+) -> Iterator[Table]:
+    """As `tables`, of as many rows, drawn by chance, as there is time for until `until` (time.monotonic): one, then
+    more, by what the last ones took. Rows are there whole or not at all."""
+    order = np.random.default_rng(0).permutation(len(rows)).tolist()
+    done, number, until = 0, min(1, len(rows)), max(until, time.monotonic() + GRACE)
+    while number:
+        begun = time.monotonic()
+        some = tables(network, domain, task, rows.select(order[done : done + number]), **settings)
+        found: list[Table] | None = deadline.done_by(until if done else None, partial(list, some))
+        if found is None:
+            return
+        yield from found
+        done, now = done + number, time.monotonic()
+        affordable = max(until - now, 0.0) / ((now - begun) / number)
+        if len(rows) - done <= CERTAIN * affordable:
+            number = len(rows) - done
+        else:
+            number = min(max(int(WORTH * affordable), 1), GROWING * number, len(rows) - done) if now < until else 0
+
+
 def write_predictions(
     path: Path,
     network: Module,
@@ -136,23 +164,32 @@ def write_predictions(
     batch_size: int = 64,
     workers: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Path:
-    """Predicts every row and writes the file. Several ranks share the rows and leave one file.
+    until: float | None = None,
+) -> Rows:
+    """Predicts every row, or those that there is time for `until` then (see `tables_in_time`), and writes the file.
+    Returns the rows in it. Several ranks share the rows and leave one file.
 
     Raises ContractError where a row is missing or stands twice.
     """
     world, rank = ranks.world(), ranks.rank()
     own = rows if world == 1 else rows.select(range(rank, len(rows), world))
     with _shards(path) as folder:
-        parts = tables(network, domain, task, own, decision=decision, batch_size=batch_size, workers=workers)
+        settings: dict[str, Any] = {"decision": decision, "batch_size": batch_size, "workers": workers}
+        if until is None:
+            parts = tables(network, domain, task, own, **settings)
+        else:
+            parts = tables_in_time(network, domain, task, own, until, **settings)
         _write_shard(folder / f"shard-{rank}", parts, progress, len(own))
         ranks.wait()
         if rank == 0:
             shards = [folder / f"shard-{each}" for each in range(world)]
             table = _whole([read_columns(each) for each in shards if each.exists()], task, domain)
+            if until is not None:
+                found = set(np.asarray(table["row"]).tolist())
+                rows = rows.select([place for place, number in enumerate(rows.number) if number in found])
             write_columns(path, complete(table, rows), about)
         ranks.wait()
-    return path
+    return rows
 
 
 @contextmanager

@@ -21,6 +21,9 @@ MOST = 20.0  # and no more seconds than that
 BLOCK = 0.1  # seconds of steps before the other number has its turn: several time slices of a busy machine
 FEWEST = 3  # pairs of blocks before an early verdict
 SURE = 3.0  # standard errors of their mean ratio that are one
+DEAR = (
+    0.25  # of the time there is, for the five steps that comparing takes at least; of dearer ones one thread computes
+)
 ALIKE = 0.05  # a difference that is not worth more measuring
 
 
@@ -40,16 +43,18 @@ class Measured:
         return f"threads: {self.number} ({rates[self.number]:.3g} examples/s; with {other} {rates[other]:.3g})"
 
 
-def fastest(step: Callable[[], int], steps: int, most: int, within: float = math.inf) -> Measured:
+def fastest(step: Callable[[], int], steps: int, most: int, within: float = math.inf, known: float = 0.0) -> Measured:
     """One thread or `most` of them, by whether `steps` of such steps, each of which returns its rows, are done sooner;
-    there are `within` seconds for them.
+    there are `within` seconds for them. `known`: what a step by one thread took before.
 
     All ranks measure at once, and take what the first one finds. Raises whatever `step` does.
     """
     if most == 1:
         return Measured(1)
-    rows, alone = 0, 0.0
+    rows, alone = 0, known
     for _ in range(2):  # the first makes the kernels, of which each number has its own
+        if ranks.any_true(ranks.rank() == 0 and 5 * alone > DEAR * within):
+            return Measured(1, {1: alone}, rows)
         rows, alone = _timed(step, 1, 1)
     if not ranks.any_true(ranks.rank() == 0 and min(alone * steps, within) > TINY):
         return Measured(1)

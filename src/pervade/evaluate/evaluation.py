@@ -5,33 +5,27 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch.nn import Module
 
-from pervade.core import files, memory
+from pervade.core import deadline, files, memory
 from pervade.core.errors import DataError
-from pervade.core.protocols import Context
+from pervade.core.protocols import Context, Domain
 from pervade.core.run import RunDirectory
 from pervade.core.types import Media, Rows
 from pervade.engine import predict, ranks
 from pervade.engine.checkpoint import Loaded
 from pervade.metrics import baseline
-from pervade.metrics.estimate import FEWEST_RESAMPLES, Metric, estimate
+from pervade.metrics.estimate import Metric, estimate
 
-FEW = 16  # rows that are measured whatever the time,
-PRICED = 64  # and that tell what one takes, as long as that is no larger part of the time than PRICING
-PRICING = 0.1
-PREDICTING = 0.6  # of the time that is left, for the predictions,
-RESAMPLING = 0.3  # and then for the intervals
-RESAMPLES = 1000
-EIGHTH = 8
+PREDICTING = 0.9  # of the time that is left, for the predictions,
+BESIDE_PLAIN = 0.6  # and where a simpler model is fitted beside this one;
+RESAMPLING = 0.5  # of what is then left, for the intervals
 PLAIN = "plain"  # stands for a checkpoint's name in the predictions file of the linear model
 
 
@@ -60,12 +54,6 @@ def evaluate(
         there = sorted(set(rows.column("split")))
         raise DataError(f"the split {split!r} is empty; this run has {', '.join(there)}")
     network = loaded.network.to(device or torch.device("cpu"))
-    left_out = []
-    if until is not None:
-        number = len(chosen)
-        chosen = in_time(loaded, network, chosen, until, workers)
-        if len(chosen) < number:
-            left_out.append(f"{number - len(chosen):,} of {number:,} rows of the {split} split, drawn by chance")
     path = run.predictions(loaded.name, split)
     about = {"checkpoint": loaded.name, "split": split, "precision": "fp32", "weights": loaded.architecture["sha256"]}
     result: dict[str, Any] = {}
@@ -74,7 +62,7 @@ def evaluate(
         if ranks.rank() == 0:  # a file of its own until all is done: training, or another evaluation, may write there
             with files.writing(path):
                 own = stack.enter_context(files.temporary(path)) / path.name
-        predict.write_predictions(
+        measured = predict.write_predictions(
             own,
             network,
             loaded.domain,
@@ -84,9 +72,10 @@ def evaluate(
             decision=loaded.decision,
             workers=workers,
             progress=progress,
+            until=None if until is None else _part(until, _predicting(loaded)),
         )
         if ranks.rank() == 0:
-            result = figures(run, loaded, rows, split, predict.read_columns(own), chosen, until, left_out)
+            result = figures(run, loaded, rows, split, predict.read_columns(own), measured, until, len(chosen))
             _keep(run, loaded, own, result)
     ranks.wait()
     return result
@@ -110,33 +99,15 @@ def _keep(run: RunDirectory, loaded: Loaded, own: Path, result: dict[str, Any]) 
         )
 
 
-def in_time(loaded: Loaded, network: Module, rows: Rows, until: float, workers: int) -> Rows:
-    """As many of the rows, drawn by chance, as can be predicted in time, by what a few of them take. The same on every
-    rank."""
-    start = time.monotonic()
-    order = np.random.default_rng(0).permutation(len(rows))
-    row_time = math.inf
-    for some in (order[:FEW], order[:PRICED]):  # the first warms caches
-        begun = time.monotonic()
-        predict.predict_table(network, loaded.domain, loaded.task, rows.select(some.tolist()), workers=workers)
-        row_time = min((time.monotonic() - begun) / len(some), row_time)
-        if time.monotonic() - start > PRICING * (until - start):
-            break
-    affordable = PREDICTING * (until - time.monotonic()) / row_time * ranks.world()
-    number = int(ranks.sum_numbers(max(affordable, FEW) if ranks.rank() == 0 else 0.0)[0])
-    return rows if number >= len(rows) else rows.select(sorted(order[:number].tolist()))
+def _part(until: float, share: float) -> float:
+    """The moment at which this share of the time until then is over."""
+    now = time.monotonic()
+    return now + share * (until - now)
 
 
-def resamples_in_time(metrics: dict[str, Metric], columns: dict[str, Any], until: float) -> int:
-    """How many resamples may be drawn in a part of the time that is left: 1,000, or fewer, but never too few for an
-    interval."""
-    taken = []
-    for resamples in (2, 12):
-        start = time.monotonic()
-        estimate(metrics, columns, resamples=resamples)
-        taken.append(time.monotonic() - start)
-    each = max(taken[1] - taken[0], 1e-9) / 10
-    return max(min(int(RESAMPLING * (until - time.monotonic()) / each), RESAMPLES), FEWEST_RESAMPLES)
+def _predicting(loaded: Loaded) -> float:
+    """The share of the time that predicting may take."""
+    return PREDICTING if type(loaded.domain).plain_features is Domain.plain_features else BESIDE_PLAIN
 
 
 @memory.during("the figures were computed", "free some memory, then `pervade evaluate` the run")
@@ -148,15 +119,16 @@ def figures(
     columns: dict[str, Any],
     chosen: Rows,
     until: float | None = None,
-    left_out: Sequence[str] = (),
+    asked: int = 0,
 ) -> dict[str, Any]:
-    """The results, from the columns of the predictions file of the `chosen` rows."""
+    """The results, from the columns of the predictions file of the `chosen` rows, of `asked` ones."""
     path = run.predictions(loaded.name, split)
     metrics = dict(loaded.task.metrics(loaded.domain))
-    resamples = RESAMPLES if until is None else resamples_in_time(metrics, columns, until)
-    estimates = estimate(metrics, columns, resamples=resamples)
+    estimates = estimate(metrics, columns, until=None if until is None else _part(until, RESAMPLING))
     beside = details(run, loaded, rows, chosen, split, columns, until)
-    missing = [*left_out, *beside.pop("left_out", [])]
+    missing = beside.pop("left_out", [])
+    if len(chosen) < asked:
+        missing = [f"{asked - len(chosen):,} of {asked:,} rows of the {split} split, drawn by chance", *missing]
     return {
         "meter": "evaluate",
         "checkpoint": loaded.name,
@@ -210,39 +182,41 @@ def details(
     makers = {
         "what the model makes by itself": lambda: loaded.task.made(loaded.network, train, context),
         "what it answers to a few rows": lambda: loaded.task.replies(loaded.network, chosen, train, context),
+        "the simplest model beside this one": lambda: _plain(run, loaded, rows, chosen, split, columns, found),
     }
     missing = []
     for name, make in makers.items():
-        if until is None or time.monotonic() < until:
-            found |= make()
-        else:
+        more = deadline.done_by(until, make)
+        if more is None:
             missing.append(name)
-    if until is not None and not _plain_in_time(loaded, train, chosen, columns, until):
-        missing.append("the simplest model beside this one")
-        return {**found, "left_out": missing}
-    found |= {"left_out": missing} if missing else {}
+        else:
+            found |= more
+    return {**found, "left_out": missing} if missing else found
+
+
+def _plain(
+    run: RunDirectory,
+    loaded: Loaded,
+    rows: Rows,
+    chosen: Rows,
+    split: str,
+    columns: dict[str, Any],
+    found: dict[str, Any],
+) -> dict[str, Any]:
+    """The simplest model as "baseline", and what was the baseline so far as "constant"; nothing where there is none."""
+    train = rows.where("split", "train")
     features = loaded.domain.plain_features(train, chosen)
     if features is not None:
         features = replace(features, held=rows.where("split", "validation"))
     plain = None if features is None else loaded.task.plain(features, train, columns, loaded.domain)
     if features is None or plain is None:
-        return found
+        return {}
     path = run.predictions(PLAIN, split)
     about = {"checkpoint": PLAIN, "split": split, "name": plain.name}
     predict.write_columns(path, {**columns, **plain.columns}, about)
     linear = against(run, path, plain.name, dict(loaded.task.metrics(loaded.domain)), columns)
     constant = {"constant": found["baseline"]} if "baseline" in found else {}
-    return {**found, **constant, "baseline": linear}
-
-
-def _plain_in_time(loaded: Loaded, train: Rows, chosen: Rows, columns: dict[str, Any], until: float) -> bool:
-    """Whether the simplest model and its figures are made in time, by what it takes with an eighth of the rows."""
-    start, part = time.monotonic(), train.select(range(0, len(train), EIGHTH))
-    features = loaded.domain.plain_features(part, chosen)
-    if features is None or loaded.task.plain(features, part, columns, loaded.domain) is None:
-        return True
-    now = time.monotonic()
-    return now + EIGHTH * (now - start) < until
+    return {**constant, "baseline": linear}
 
 
 def against(

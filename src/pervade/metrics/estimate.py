@@ -10,6 +10,7 @@ Axis letters: n rows.
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -122,6 +123,7 @@ def estimate(
     level: float = 0.95,
     resamples: int = 1000,
     seed: int = 0,
+    until: float | None = None,
 ) -> dict[str, Estimate]:
     """Every metric's value and interval.
 
@@ -134,6 +136,7 @@ def estimate(
         columns: must hold "group" (n,) beside what the metrics read.
         level: probability that the interval holds the true value, between 0 and 1.
         resamples: how many to draw; fewer are drawn for large files (see `affordable`), and `method` then says so.
+        until: when to draw no more (time.monotonic), but never fewer than 200; `method` then says so.
 
     Raises:
         DataError: there are no rows, or a column is missing or holds what a metric cannot read.
@@ -159,7 +162,8 @@ def estimate(
             drawn = chosen.drawn(without_each(group))
         else:
             drawn_by = np.arange(num_rows) if alone else group
-            drawn = chosen.resampled(drawn_by, resamples, seed)
+            drawn = chosen.resampled(drawn_by, resamples, seed, until)
+    late = until is not None and time.monotonic() >= until
 
     estimates = {}
     for name, metric in metrics.items():
@@ -175,7 +179,7 @@ def estimate(
         elif few:
             estimates[name] = _from_groups(metric, values[name], drawn[name], n, level)
         else:
-            found = _from_resamples(values[name], drawn[name], n, level, resamples, independent)
+            found = _from_resamples(values[name], drawn[name], n, level, resamples, independent, late)
             first = ", to first order" if prepared.linearised(metric) else ""
             low, high = max(found.low, metric.bounds[0]), min(found.high, metric.bounds[1])
             estimates[name] = replace(found, low=low, high=high, method=found.method + first + within)
@@ -240,11 +244,13 @@ def alike(drawn: np.ndarray, value: float) -> bool:
     return bool(np.ptp(drawn) <= 1e-12 * max(1.0, abs(value)))
 
 
-def _from_resamples(value: float, drawn: np.ndarray, n: int, level: float, asked: int, independent: bool) -> Estimate:
+def _from_resamples(
+    value: float, drawn: np.ndarray, n: int, level: float, asked: int, independent: bool, late: bool
+) -> Estimate:
     defined = drawn[~np.isnan(drawn)]
     method = f"bootstrap of {len(drawn):,} resamples by {'row' if independent else 'group'}"
     if len(drawn) < asked:
-        method += f" ({asked:,} asked, fewer for the size of the file)"
+        method += f" ({asked:,} asked, fewer for the {'time' if late else 'size of the file'})"
     if len(defined) < len(drawn):
         method += f", {len(drawn) - len(defined):,} of them undefined and left out"
     if len(defined) == 0 or alike(defined, value):
@@ -277,6 +283,13 @@ def affordable(resamples: int, num_rows: int, num_metrics: int) -> int:
     return min(resamples, limit)
 
 
+def _in_time(weights: Iterator[np.ndarray], until: float | None) -> Iterator[np.ndarray]:
+    for number, weight in enumerate(weights):
+        if until is not None and number >= FEWEST_RESAMPLES and time.monotonic() >= until:
+            return
+        yield weight
+
+
 class Prepared:
     """All metrics of one file as one function of the weights, every family prepared once and computed once a call."""
 
@@ -301,13 +314,15 @@ class Prepared:
         """Whether the metric's resamples are told from its slopes."""
         return isinstance(metric.compute, Shared) and isinstance(self.families[metric.compute.family], Linearised)
 
-    def resampled(self, group: np.ndarray, resamples: int, seed: int) -> dict[str, np.ndarray]:
+    def resampled(
+        self, group: np.ndarray, resamples: int, seed: int, until: float | None = None
+    ) -> dict[str, np.ndarray]:
         """The values in resamples of whole groups, as many as can be afforded: (resamples,) each."""
         members = Counter(each.compute.family for each in self.metrics.values() if isinstance(each.compute, Shared))
         alone = len(self.metrics) - members.total()
         units = alone + sum(min(each, SHARED_WORK) for each in members.values())
         count = affordable(resamples, len(group), units)
-        return self._collected(resample(group, count, seed), linear=True)
+        return self._collected(_in_time(resample(group, count, seed), until), linear=True)
 
     def drawn(self, weights: Iterator[np.ndarray]) -> dict[str, np.ndarray]:
         """The exact values at each of the weights: (weights,) each."""

@@ -1,0 +1,54 @@
+"""Ends what takes too long, wherever it is: what a time limit has no more room for.
+
+A price that was found beforehand can be wrong, on a machine that becomes busy most of all; an alarm cannot. It rings in
+the main thread, between two operations of Python, as Ctrl-C does, so a single long operation is waited for. Where there
+are no alarms (Windows, another thread) what is inside runs to its end.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+AGAIN = 1.0  # seconds after which it rings once more, where the first was lost (in a destructor, say)
+
+
+class _TimeUp(BaseException):
+    """No `except Exception` takes it for a fault."""
+
+
+def done_by(until: float | None, make: Callable[[], T]) -> T | None:
+    """What `make` gives, or None where it was not done by `until` (time.monotonic; None: it may take as long as it
+    likes), and was left there.
+
+    It must be something that may be left undone: as after Ctrl-C, only what it keeps by `finally` holds.
+    """
+    if until is None:
+        return make()
+    if time.monotonic() >= until:
+        return None
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        return make()
+    inside = True
+
+    def ring(number: int, frame: Any) -> None:
+        if inside:
+            raise _TimeUp
+
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        try:
+            signal.setitimer(signal.ITIMER_REAL, max(until - time.monotonic(), 1e-6), AGAIN)
+            return make()
+        finally:
+            inside = False
+    except _TimeUp:
+        return None
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -1,0 +1,57 @@
+"""What a time limit has no more room for is ended."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+
+import pytest
+
+from pervade.core.deadline import done_by
+
+
+def forever() -> None:
+    while True:
+        time.sleep(0.01)
+
+
+def test_what_takes_too_long_is_ended_and_what_does_not_is_given() -> None:
+    start, before = time.monotonic(), signal.getsignal(signal.SIGALRM)
+    assert done_by(start + 0.1, forever) is None
+    assert 0.1 <= time.monotonic() - start < 5
+    assert done_by(time.monotonic() + 60, lambda: 3) == 3
+    assert done_by(None, lambda: 4) == 4
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    assert signal.getsignal(signal.SIGALRM) is before
+
+
+def test_what_is_late_already_is_not_begun() -> None:
+    begun: list[int] = []
+    assert done_by(time.monotonic() - 1, lambda: begun.append(1)) is None
+    assert not begun
+
+
+def test_it_is_no_fault_that_could_be_caught_and_faults_come_through() -> None:
+    def stubborn() -> None:
+        try:
+            forever()
+        except Exception:
+            pytest.fail("it was taken for a fault")
+
+    assert done_by(time.monotonic() + 0.05, stubborn) is None
+    with pytest.raises(ZeroDivisionError):
+        done_by(time.monotonic() + 60, lambda: 1 // 0)
+
+
+def test_elsewhere_than_in_the_main_thread_it_runs_to_its_end() -> None:
+    found: list[int | None] = []
+
+    def work() -> int:
+        time.sleep(0.2)
+        return 1
+
+    thread = threading.Thread(target=lambda: found.append(done_by(time.monotonic() + 0.05, work)))
+    thread.start()
+    thread.join()
+    assert found == [1]
