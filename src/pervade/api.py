@@ -369,24 +369,9 @@ def fit(
     DataError where the data cannot be used, ConfigError with every faulty setting.
     """
     options = _since(options)
-    if environments.is_address(data):  # a class of one's own may run because it is named here (core/trust.py)
-        trust.name(environments.name_of(data))
     together = members.plan(seeds, folds)
     find_lr = flags.get("lr") == "find"
-    if find_lr:
-        flags["lr"] = None
-    flags["init"] = _place(flags.get("init"), Path(runs))
-    if isinstance(model, Module):
-        flags["init"] = flags["init"] or "given"
-    if recipe is None:
-        with download.announcing(options.screen.say):
-            known = model if model is None or isinstance(model, str) else _as_model(model)
-            columns = flags.get("label_column"), flags.get("text_column")
-            task, recipe = recipes.choose(data, task, known, flags["init"], tuning, *columns, algorithm, settings)
-        options.screen.say(f"task: {task}")
-    chosen = configure(recipe, settings, **flags)
-    if steps is not None:
-        chosen = for_steps(chosen, steps)
+    task, chosen = _chosen(data, task, model, recipe, runs, settings, options, tuning, algorithm, steps, flags)
     if together is not None:
         members.check(together, chosen)
     called = hub.title(data) if hub.is_address(data) else Path(str(data)).absolute().stem
@@ -423,6 +408,60 @@ def fit(
         raise
     given = None if spec.readable(chosen) else chosen
     return Run(directory, options.screen, given, _until(chosen.time_limit, options))
+
+
+def look(
+    data: Any,
+    *,
+    task: str | None = None,
+    model: AnyModel | None = None,
+    recipe: Recipe | None = None,
+    runs: str | Path = "runs",
+    settings: Sequence[str] = (),
+    options: Options | None = None,
+    tuning: str | None = None,
+    algorithm: str | None = None,
+    steps: int | None = None,
+    **flags: Any,
+) -> tuple[Rows, list[LeftOut], list[str]]:
+    """Reads `data` as `fit` would with the same arguments, says what is there and how it was read, and stops: rows with
+    their splits, what is left out and why, and the account in words. Nothing is written but the cache. Raises as `fit`
+    does."""
+    options = _since(options)
+    _, chosen = _chosen(data, task, model, recipe, runs, settings, options, tuning, algorithm, steps, flags)
+    with download.announcing(options.screen.say):
+        return workflow.look(workflow.plain(data), chosen, options)
+
+
+def _chosen(
+    data: Any,
+    task: str | None,
+    model: AnyModel | None,
+    recipe: Recipe | None,
+    runs: str | Path,
+    settings: Sequence[str],
+    options: Options,
+    tuning: str | None,
+    algorithm: str | None,
+    steps: int | None,
+    flags: dict[str, Any],
+) -> tuple[str | None, Recipe]:
+    """The task, and the recipe with all its settings. Raises DataError and ConfigError as `fit` does."""
+    if environments.is_address(data):  # a class of one's own may run because it is named here (core/trust.py)
+        trust.name(environments.name_of(data))
+    if flags.get("lr") == "find":
+        flags["lr"] = None
+    flags["init"] = _place(flags.get("init"), Path(runs))
+    if isinstance(model, Module):
+        flags["init"] = flags["init"] or "given"
+    if recipe is None:
+        with download.announcing(options.screen.say):
+            known = model if model is None or isinstance(model, str) else _as_model(model)
+            columns = flags.get("label_column"), flags.get("text_column")
+            task, recipe = recipes.choose(data, task, known, flags["init"], tuning, *columns, algorithm, settings)
+        options.screen.say(f"task: {task}")
+    chosen = configure(recipe, settings, **flags)
+    return task, chosen if steps is None else for_steps(chosen, steps)
 
 
 def _place(init: Any, runs: Path) -> Any:

@@ -4,12 +4,13 @@ to be held out, and what could not be used. What was noticed in them is kept in 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from pervade.core import files, spec
 from pervade.core.protocols import Domain
 from pervade.core.run import RunDirectory
 from pervade.core.types import LeftOut, Rows
+from pervade.data import account as accounts
 from pervade.data.folds import ASIDE
 from pervade.data.targets import natural
 from pervade.metrics.estimate import FEW_GROUPS
@@ -74,12 +75,32 @@ def left_out(found: Sequence[LeftOut], most: int = MOST_LEFT_OUT) -> list[str]:
     return lines
 
 
-def keep(run: RunDirectory, remarks: Iterable[str]) -> None:
-    """Writes down what was noticed in the data, beside what is known already: a report is read after the console."""
-    known = kept(run)
-    found = list(dict.fromkeys([*known, *remarks]))
-    if found != known:
-        files.write_json(run.remarks, {"remarks": found})
+def note_splits(rows: Rows, given: Collection[str]) -> None:
+    """Into the account: the splits that the data do not give, and were drawn."""
+    drawn = [name for name in SPLITS[1:] if name not in given and name in rows.column("split")]
+    if drawn:
+        flags = ", ".join(f"-o {name}=SHARE" for name in drawn)
+        accounts.note(f"drawn by chance: {wording.join(drawn)}", f"--seed, {flags}")
+
+
+def note_left_out(found: Sequence[LeftOut]) -> None:
+    """Into the account: how many were left out, by why."""
+    reasons = Counter(each.reason for each in found).most_common()
+    if len(reasons) > MOST_LEFT_OUT:
+        return accounts.note(f"left out: {len(found):,}, for {len(reasons):,} reasons", "--on-bad-file fail")
+    for reason, number in reasons:
+        accounts.note(f"left out: {number:,}, {wording.label(reason, most=160)}", "--on-bad-file fail")
+    return None
+
+
+def keep(run: RunDirectory, remarks: Iterable[str] = (), account: Sequence[str] | None = None) -> None:
+    """Writes down what was noticed in the data, beside what is known already, and the account of how they were read: a
+    report is read after the console."""
+    known = files.read_json(run.remarks) if run.remarks.exists() else {}
+    found = {"remarks": list(dict.fromkeys([*known.get("remarks", ()), *remarks]))}
+    found |= {"account": list(account if account is not None else known.get("account", ()))}
+    if any(found.values()) and found != {name: known.get(name) for name in found}:
+        files.write_json(run.remarks, found)
 
 
 def keep_common(run: RunDirectory, names: Sequence[str]) -> None:

@@ -36,7 +36,7 @@ DEAR_JUDGING = 0.1
 USEFUL = 0.1  # of the passes asked for: with fewer a training is hardly one
 REHEARSED = 64  # rows predicted before the first step, to know what predicting costs
 AFTERWARDS = 0.5  # seconds for the report and for leaving the process, on a small processor,
-REPORTING = 0.3  # and so much of what loading the libraries took, which tells how fast the machine is just now
+REPORTING = 0.4  # and so much of what loading the libraries took, which tells how fast the machine is just now
 BESIDE = 3  # times the resampling of the figures: the simplest model's, and both again for how far they are apart
 RESAMPLES = 1000  # of the final figures (metrics/estimate.py)
 
@@ -84,10 +84,13 @@ class TimeLimit:
             start = time.monotonic()
             table = predict.predict_table(network, self.domain, self.recipe.task, some, workers=self.recipe.workers)
             now = time.monotonic()
-            self.row_time = self.final_row_time = (now - start) / len(some)
+            each = (now - start) / len(some) / _mean_size(some)  # long rows cost more than short ones
+            self.row_time = each * _mean_size(self.known_rows)
+            self.final_row_time = each * _mean_size(self.final)
             number = min(REHEARSED, TIMES * len(some))
             # The first rows warm caches, and cost more than others; many are not looked at for the price alone.
-            if len(some) in (REHEARSED, len(self.known_rows)) or now - begun > REHEARSING * self.pace.limit:
+            enough = len(some) in (REHEARSED, len(self.known_rows)) or now - begun > REHEARSING * self.pace.limit
+            if enough or number * self.row_time > MOST_REHEARSING / 2 * self.pace.limit:
                 break
         self.priced = True
         if "length" in table:  # episodes, which may become many times as long once they are played well
@@ -104,10 +107,14 @@ class TimeLimit:
         task.made(network, self.train, Context(self.domain))
         task.replies(network, some, self.train, Context(self.domain))
         made = time.monotonic() - start
-        part = self.train.select(range(0, len(self.train), EIGHTH))
-        features = self.domain.plain_features(part, some)
-        plain = None if features is None else task.plain(features, part, table, self.domain)
-        return made + EIGHTH * (time.monotonic() - start - made) + (0.0 if plain is None else BESIDE * self.figures)
+        plain: Any = None
+        for part in (self.train.select(range(0, len(self.train), step)) for step in (EIGHTH**2, EIGHTH)):
+            start = time.monotonic()  # anew: the first has to load what makes it
+            features = self.domain.plain_features(part, some)
+            plain = None if features is None else task.plain(features, part, table, self.domain)
+            if plain is None:
+                return made
+        return made + EIGHTH * (time.monotonic() - start) + BESIDE * self.figures
 
     def _price_figures(self, table: Mapping[str, Any]) -> float:
         """Seconds of bootstrapping every metric of a predictions file as large as the final one."""
@@ -208,3 +215,8 @@ class TimeLimit:
             return new
         number = int(ranks.sum_numbers((-1 if new is None else new) if ranks.rank() == 0 else 0)[0])
         return None if number < 0 else number
+
+
+def _mean_size(rows: Rows) -> float:
+    """Of the rows, where they say it: samples, characters, bytes; else 1."""
+    return max(float(np.mean(rows.column("size"))), 1.0) if "size" in rows and len(rows) else 1.0

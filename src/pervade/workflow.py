@@ -25,7 +25,7 @@ from pervade.core.errors import BusyError, DataError, ResourceError
 from pervade.core.protocols import Domain, Recipe
 from pervade.core.run import RunDirectory
 from pervade.core.types import LeftOut, Rows
-from pervade.data import embedded, environments, hub
+from pervade.data import account, embedded, environments, hub
 from pervade.data import split as splits
 from pervade.engine import checkpoint, origin, predict, ranks
 from pervade.progress import Screen, Silent
@@ -40,7 +40,7 @@ def begin(run: RunDirectory, recipe: Recipe, source: Any, task: str | None = Non
     """Writes what a run needs to be resumed, before anything else happens. `task` is the Hub's name, where known;
     `find_lr`: the learning rate is found by a range test before training (train/find_lr.py)."""
     about = {
-        "source": _plain(source),
+        "source": plain(source),
         "task": task,
         "find_lr": find_lr,
         "command": environment.command(),
@@ -173,32 +173,49 @@ def _fitted(run: RunDirectory, recipe: Recipe, rows: Rows) -> Domain:
 def read_data(run: RunDirectory, recipe: Recipe, options: Options, divide: Divide | None = None) -> None:
     """Reads, splits (by the recipe, unless `divide` does) and writes data.json. Raises DataError."""
     source = files.read_json(run.environment, "source")["source"]
-    rows, left_out = recipe.domain.read(source)
-    with options.screen.bar("reading") as bar:
-        rows, unreadable = recipe.domain.prepare(rows, bar)
-    left_out = [*left_out, *unreadable]
-    if left_out and options.on_bad_file == "fail":
-        raise DataError(
-            f"{left_out[0].source}: {left_out[0].reason}"
-            + (f" (and {len(left_out) - 1} more)" if len(left_out) > 1 else "")
-            + "; mend or remove it, or leave such files out with --on-bad-file leave-out"
-        )
-    recipe.task.examine(rows)
-    rows, useless = recipe.task.arrange(rows)
-    left_out += useless
-    if divide is None:
-        rows, duplicates = splits.assign(rows, validation=recipe.validation, test=recipe.test, seed=recipe.seed)
-    else:
-        rows, duplicates = divide(rows)
-    recipe.task.examine(rows)
-    left_out += duplicates
+    rows, left_out, notes = look(source, recipe, options, divide)
+    write_data(run, source, rows, left_out)
+    overview.keep(run, account=notes)
+    checkpoint.write_recipe(run.recipe, recipe)  # which says the account from now on
+
+
+def look(
+    source: Any, recipe: Recipe, options: Options, divide: Divide | None = None
+) -> tuple[Rows, list[LeftOut], list[str]]:
+    """Reads and splits as `read_data` does, says what is there and how it was read, and writes nothing: rows, what is
+    left out, and the account (data/account.py). Raises DataError."""
+    with account.gathered() as notes:
+        rows, left_out = recipe.domain.read(source)
+        with options.screen.bar("reading") as bar:
+            rows, unreadable = recipe.domain.prepare(rows, bar)
+        left_out = [*left_out, *unreadable]
+        if left_out and options.on_bad_file == "fail":
+            raise DataError(
+                f"{left_out[0].source}: {left_out[0].reason}"
+                + (f" (and {len(left_out) - 1} more)" if len(left_out) > 1 else "")
+                + "; mend or remove it, or leave such files out with --on-bad-file leave-out"
+            )
+        recipe.task.examine(rows)
+        rows, useless = recipe.task.arrange(rows)
+        left_out += useless
+        given = set(rows.column("split")) if "split" in rows else set()
+        if divide is None:
+            rows, duplicates = splits.assign(rows, validation=recipe.validation, test=recipe.test, seed=recipe.seed)
+            overview.note_splits(rows, given)
+        else:
+            rows, duplicates = divide(rows)
+        recipe.task.examine(rows)
+        left_out += duplicates
+        overview.note_left_out(left_out)
+    for line in notes:
+        options.screen.say(f"read: {line}")
     for line in overview.overview(rows, recipe.domain):
         options.screen.say(line)
     for line in splits.gaps(rows):
         options.screen.say(f"data: {line}")
     for line in overview.left_out(left_out):
         options.screen.say(line)
-    write_data(run, source, rows, left_out)
+    return rows, left_out, notes
 
 
 def write_data(run: RunDirectory, source: Any, rows: Rows, left_out: Sequence[LeftOut] = ()) -> None:
@@ -230,7 +247,8 @@ def load_rows(run: RunDirectory, domain: Domain, screen: Screen | None = None) -
     return rows
 
 
-def _plain(source: Any) -> Any:
+def plain(source: Any) -> Any:
+    """What a run says that it was trained on: a path whole, an address at the version that is there now."""
     if hub.is_address(source):
         return hub.pinned(source)
     if environments.is_address(source):

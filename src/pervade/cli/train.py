@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -143,6 +143,9 @@ def train(
     ] = "leave-out",
     save_every: SaveEveryOption = 30.0,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard files too.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Read the data, say how and what is there, and stop before training.")
+    ] = False,
 ) -> None:
     """Train a model on DATA, evaluate it on what it never saw, and write the report."""
     from pervade import api, progress
@@ -166,37 +169,39 @@ def train(
     options = Options(
         progress.screen(), save_every, on_bad_file, tensorboard, began=began, loaded=time.monotonic() - began
     )
+    asked: dict[str, Any] = {
+        "task": task,
+        "model": model,
+        "recipe": read_recipe(recipe, error=ConfigError) if recipe is not None else None,
+        "name": name,
+        "runs": runs,
+        "settings": setting or [],
+        "options": options,
+        "algorithm": algorithm,
+        "steps": steps,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "lr": rate(lr),
+        "seed": seed,
+        "seeds": seeds,
+        "folds": folds_of(folds),
+        "tuning": "freeze" if freeze else "lora" if lora else None,
+        "init": init,
+        "label_column": label_column,
+        "file_column": file_column,
+        "text_column": text_column,
+        "label_pattern": label_pattern,
+        "group_pattern": group_pattern,
+        "group_column": group_by,
+        "tta": tta,
+        "device": device,
+        "precision": precision,
+        "workers": workers,
+        "threads": threads,
+        "time_limit": seconds(time_limit),
+    }
     with stoppable():
-        run = api.fit(
-            data,
-            task=task,
-            model=model,
-            recipe=read_recipe(recipe, error=ConfigError) if recipe is not None else None,
-            name=name,
-            runs=runs,
-            settings=setting or [],
-            options=options,
-            algorithm=algorithm,
-            steps=steps,
-            epochs=epochs,
-            batch_size=batch_size,
-            lr=rate(lr),
-            seed=seed,
-            seeds=seeds,
-            folds=folds_of(folds),
-            tuning="freeze" if freeze else "lora" if lora else None,
-            init=init,
-            label_column=label_column,
-            file_column=file_column,
-            text_column=text_column,
-            label_pattern=label_pattern,
-            group_pattern=group_pattern,
-            group_column=group_by,
-            tta=tta,
-            device=device,
-            precision=precision,
-            workers=workers,
-            threads=threads,
-            time_limit=seconds(time_limit),
-        )
-        finish(run)
+        if dry_run:
+            api.look(data, **{key: value for key, value in asked.items() if key not in ("name", "seeds", "folds")})
+            return
+        finish(api.fit(data, **asked))

@@ -223,7 +223,7 @@ FIELDS: dict[str, Some] = {
     },
     "origin.json": {"recipe": Some, "files": dict[str, str]},
     "preprocess.json": {"domain": Some},
-    "remarks.json": {"remarks": list[str]},
+    "remarks.json": {"remarks": list[str], "account": list[str]},
     "search.json": {
         "metric": str | None,
         "higher_is_better": bool,

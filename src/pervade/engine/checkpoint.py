@@ -333,8 +333,12 @@ def read_domain(path: Path) -> Domain:
 
 
 def write_recipe(path: Path, recipe: Recipe) -> None:
+    """With the account of how the data were read, where it is known, as comments before it."""
     data = {"format": files.FORMAT, **spec.encode(recipe)}
-    files.write_text(path, yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110))
+    remarks = path.parent / "remarks.json"
+    account = files.read_json(remarks).get("account", []) if remarks.exists() else []
+    comments = "".join(f"# {' '.join(line.split())}\n" for line in account)
+    files.write_text(path, comments + yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110))
 
 
 def read_recipe(path: Path, model: Model | None = None, error: type[PervadeError] = CheckpointError) -> Recipe:

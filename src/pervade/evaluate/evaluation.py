@@ -15,7 +15,7 @@ import torch
 
 from pervade.core import deadline, files, memory
 from pervade.core.errors import DataError
-from pervade.core.protocols import Context, Domain
+from pervade.core.protocols import Context, Domain, Task
 from pervade.core.run import RunDirectory
 from pervade.core.types import Media, Rows
 from pervade.engine import predict, ranks
@@ -72,7 +72,7 @@ def evaluate(
             decision=loaded.decision,
             workers=workers,
             progress=progress,
-            until=None if until is None else _part(until, _predicting(loaded)),
+            until=None if until is None else _part(until, BESIDE_PLAIN if _has_plain(loaded) else PREDICTING),
         )
         if ranks.rank() == 0:
             result = figures(run, loaded, rows, split, predict.read_columns(own), measured, until, len(chosen))
@@ -105,9 +105,9 @@ def _part(until: float, share: float) -> float:
     return now + share * (until - now)
 
 
-def _predicting(loaded: Loaded) -> float:
-    """The share of the time that predicting may take."""
-    return PREDICTING if type(loaded.domain).plain_features is Domain.plain_features else BESIDE_PLAIN
+def _has_plain(loaded: Loaded) -> bool:
+    """Whether there may be a simpler model beside this one."""
+    return type(loaded.domain).plain_features is not Domain.plain_features
 
 
 @memory.during("the figures were computed", "free some memory, then `pervade evaluate` the run")
@@ -179,11 +179,14 @@ def details(
     train = rows.where("split", "train")
     found = loaded.task.details(columns, train, loaded.domain)
     context = Context(loaded.domain, decision=loaded.decision)
+    task = loaded.task
     makers = {
-        "what the model makes by itself": lambda: loaded.task.made(loaded.network, train, context),
-        "what it answers to a few rows": lambda: loaded.task.replies(loaded.network, chosen, train, context),
+        "what the model makes by itself": lambda: task.made(loaded.network, train, context),
+        "what it answers to a few rows": lambda: task.replies(loaded.network, chosen, train, context),
         "the simplest model beside this one": lambda: _plain(run, loaded, rows, chosen, split, columns, found),
     }
+    of_its_own = type(task).made is not Task.made, type(task).replies is not Task.replies, _has_plain(loaded)
+    makers = {name: make for (name, make), own in zip(makers.items(), of_its_own, strict=True) if own}
     missing = []
     for name, make in makers.items():
         more = deadline.done_by(until, make)

@@ -144,6 +144,7 @@ class Record:
     search: dict[str, Any] = field(default_factory=dict)  # search.json: the trials of a search
     lr_find: dict[str, Any] = field(default_factory=dict)  # lr_find.json: the curve of a range test
     remarks: list[str] = field(default_factory=list)  # remarks.json: what was noticed in the data before training
+    account: list[str] = field(default_factory=list)  # and how they were read
 
     # the run
 
@@ -315,6 +316,7 @@ def read(run: RunDirectory) -> Record:
         search=json(run.path / "search.json"),
         lr_find=json(run.lr_find),
         remarks=list(map(str, json(run.remarks).get("remarks") or [])),
+        account=list(map(str, json(run.remarks).get("account") or [])),
         settled={
             name: {key: value for key, value in each.items() if key != "format"} for name, each in settled.items()
         },

@@ -43,6 +43,8 @@ always has the same.</p>{% endif %}
 {% for each in left_out %}<li><code>{{ each.source|label(160) }}</code> {{ each.reason|label(300) }}</li>{% endfor %}
 </ul>{% if left > left_out|length %}<p class="note">The others stand in data.json.</p>{% endif %}</details>
 {% else %}<p class="note">Nothing was left out.</p>{% endif %}
+{% if account %}<h3>How they were read</h3>
+<ul>{% for each in account %}<li>{{ each|label(600) }}</li>{% endfor %}</ul>{% endif %}
 {% if remarks %}<h3>Noticed in the data</h3>
 <ul>{% for each in remarks %}<li>{{ each|label(600) }}</li>{% endfor %}</ul>{% endif %}
 """
@@ -82,6 +84,7 @@ def section(record: Record) -> Section | None:
         more=max(len(classes) - MOST_CLASSES, 0),
         fingerprint=fingerprint(hashes) if hashes else "",
         remarks=record.remarks,
+        account=record.account,
         left=len(record.left_out),
         left_out=record.left_out[:MOST_LEFT_OUT],
     )

@@ -1,0 +1,34 @@
+"""The account of how data are read: which file or folder was read as what, which column or folder gives what, what is
+not used, and the flag that changes each of these decisions.
+
+Readers `note` what they decide, where they decide it; whoever has data read gathers the notes (workflow.py), says them,
+and keeps them for the report. A reader that nobody listens to notes in vain, and that is no fault: data are looked at
+several times before they are read for good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_notes: ContextVar[list[str] | None] = ContextVar("notes", default=None)
+
+
+def note(text: str, flag: str = "") -> None:
+    """One decision, in words, and the flag or setting by which whoever reads this changes it: "--text-column"."""
+    found = _notes.get()
+    line = f"{text} ({flag})" if flag else text
+    if found is not None and line not in found:
+        found.append(line)
+
+
+@contextmanager
+def gathered() -> Iterator[list[str]]:
+    """What is noted inside, each line once, in order."""
+    found: list[str] = []
+    token = _notes.set(found)
+    try:
+        yield found
+    finally:
+        _notes.reset(token)
