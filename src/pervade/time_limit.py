@@ -26,7 +26,7 @@ from pervade.progress import duration
 FIRST = 1  # of the rows below
 TIMES = 4  # as many are the next ones
 EIGHTH = 8  # of the training rows, by which the simplest model is priced
-REHEARSING = 0.02  # of the limit, beyond which no more rows are predicted for their price,
+REHEARSING = 0.04  # of the limit, beyond which no more rows are predicted for their price,
 MOST_REHEARSING = 0.08  # and beyond which nothing is priced any more
 EVALUATING = 0.25  # of the time that is left before the first step, at most, for the final evaluation
 JUDGING = 0.1  # of a pass, for the validation after it,
@@ -78,7 +78,7 @@ class TimeLimit:
         self._price()
 
     def _rehearse(self, network: Module) -> bool:
-        begun, number = time.monotonic(), FIRST
+        number = FIRST
         while True:
             some = self.known_rows.select(range(min(number, len(self.known_rows))))
             start = time.monotonic()
@@ -87,10 +87,11 @@ class TimeLimit:
             each = (now - start) / len(some) / _mean_size(some)  # long rows cost more than short ones
             self.row_time = each * _mean_size(self.known_rows)
             self.final_row_time = each * _mean_size(self.final)
-            number = min(REHEARSED, TIMES * len(some))
-            # The first rows warm caches, and cost more than others; many are not looked at for the price alone.
-            enough = len(some) in (REHEARSED, len(self.known_rows)) or now - begun > REHEARSING * self.pace.limit
-            if enough or number * self.row_time > MOST_REHEARSING / 2 * self.pace.limit:
+            # The first row warms caches, and rows one by one cost more than in batches; but many are not looked at for
+            # the price alone.
+            warm, number = len(some) > FIRST, min(REHEARSED, TIMES * len(some))
+            dear = number * self.row_time > (REHEARSING if warm else MOST_REHEARSING / 2) * self.pace.limit
+            if dear or len(some) in (REHEARSED, len(self.known_rows)):
                 break
         self.priced = True
         if "length" in table:  # episodes, which may become many times as long once they are played well
