@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -42,6 +42,16 @@ from pervade.weights import voice
 AnyModel: TypeAlias = str | Model | Module | Callable[[Mapping[str, Any], Mapping[str, int]], Module]
 
 PREDICT_AT_ONCE = 256  # rows that are held in memory while predicting files
+
+
+class Look(NamedTuple):
+    """What a training would read: its task, the rows with their splits, what is left out and why, and in words how it
+    all was read (data/account.py)."""
+
+    task: str | None
+    rows: Rows
+    left_out: list[LeftOut]
+    account: list[str]
 
 
 @dataclass(frozen=True)
@@ -423,14 +433,13 @@ def look(
     algorithm: str | None = None,
     steps: int | None = None,
     **flags: Any,
-) -> tuple[Rows, list[LeftOut], list[str]]:
-    """Reads `data` as `fit` would with the same arguments, says what is there and how it was read, and stops: rows with
-    their splits, what is left out and why, and the account in words. Nothing is written but the cache. Raises as `fit`
-    does."""
+) -> Look:
+    """Reads `data` as `fit` would with the same arguments, says what is there and how it was read, and stops. Nothing
+    is written but the cache. Raises as `fit` does."""
     options = _since(options)
-    _, chosen = _chosen(data, task, model, recipe, runs, settings, options, tuning, algorithm, steps, flags)
+    task, chosen = _chosen(data, task, model, recipe, runs, settings, options, tuning, algorithm, steps, flags)
     with download.announcing(options.screen.say):
-        return workflow.look(workflow.plain(data), chosen, options)
+        return Look(task, *workflow.look(workflow.plain(data), chosen, options))
 
 
 def _chosen(
