@@ -83,7 +83,7 @@ def test_what_belongs_to_a_row_set_aside_is_in_no_fold() -> None:
     )
     assert [(each.source, each.reason) for each in left_out] == [
         ("1", "of the same group as 0 in the test split, so not used for train"),
-        ("11", "byte-identical to 0 in the test split, so not used for train"),
+        ("11", "the same as 0 in the test split, so not used for train"),
     ]
     by_id = dict(zip(divided.column("id"), divided.column("fold"), strict=True))
     assert by_id["0"] == 0

@@ -20,6 +20,7 @@ FLAGS = {
     "label_pattern": ("--label-pattern", "label_pattern"),
     "group_pattern": ("--group-pattern", "group_pattern"),
     "group_column": ("--group-by", "group_column"),
+    "split_column": ("--split-column", "split_column"),
     "tta": ("--tta", "views"),
 }
 

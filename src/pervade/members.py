@@ -1,5 +1,5 @@
 """Runs inside a run: the same recipe by several seeds (`--seeds 5`), or by cross-validation (`--folds 5`;
-`--folds group` holds out one group, a speaker say, at a time).
+`--folds group` holds out one group, a speaker say, at a time; `--folds column` one fold of those that the data name).
 
     members.json                       which runs, and the seconds they took so far
     members/<seed-0 | fold-1 …>/       each a complete run
@@ -40,7 +40,7 @@ from pervade.metrics.interval import student
 from pervade.time_limit import AFTERWARDS, REPORTING
 from pervade.training import Options, stopping_at_once
 
-BY_GROUP = "group"  # --folds group: every group is held out once
+BY_GROUP, BY_COLUMN = "group", "column"  # --folds group: every group is held out once; column: every fold of the data
 NAME = "members"  # stands for a checkpoint's name in the files of all members together
 SUMMARY = 1.0  # seconds that a time limit keeps for the figures of all, and the report (and see time_limit.py)
 
@@ -52,8 +52,9 @@ class Plan:
     kind: Literal["seeds", "folds"]
     number: int
     used: float = 0.0
-    groups: tuple[str, ...] | None = None  # what is held out one at a time, where folds are groups; () before the data
-    # are read
+    groups: tuple[str, ...] | None = None  # what is held out one at a time, where folds are groups or the data's own;
+    # () before the data are read
+    by: str = BY_GROUP  # or column
 
     def names(self, recipe: Recipe) -> list[str]:
         if self.kind == "seeds":
@@ -79,10 +80,12 @@ def plan(seeds: int | None, folds: int | str | None) -> Plan | None:
         return None
     if seeds is not None and folds is not None:
         raise ConfigError("--seeds and --folds exclude each other: a spread over both could not be told apart")
-    if folds == BY_GROUP:
-        return Plan("folds", 0, groups=())
+    if folds in (BY_GROUP, BY_COLUMN):
+        return Plan("folds", 0, groups=(), by=str(folds))
     if isinstance(folds, str):
-        raise ConfigError(f"folds {folds!r} is neither a number nor {BY_GROUP!r}; write for example 5")
+        raise ConfigError(
+            f"--folds {folds!r} is neither a number nor {BY_GROUP!r} nor {BY_COLUMN!r}; write for example 5"
+        )
     kind: Literal["seeds", "folds"] = "seeds" if seeds is not None else "folds"
     number = int(seeds or 0) if seeds is not None else int(folds or 0)
     if number < 2:
@@ -95,7 +98,7 @@ def plan(seeds: int | None, folds: int | str | None) -> Plan | None:
 def check(plan: Plan, recipe: Recipe) -> None:
     """Raises ConfigError where the figures of such members could not be put together."""
     if plan.kind == "folds" and isinstance(recipe.domain, Environment):
-        what = BY_GROUP if plan.groups is not None else plan.number
+        what = plan.by if plan.groups is not None else plan.number
         raise ConfigError(
             f"--folds {what} divides rows of data, and an environment has none; take --seeds {plan.number or 5}"
         )
@@ -114,7 +117,8 @@ def write_plan(run: RunDirectory, plan: Plan) -> None:
 def read_plan(run: RunDirectory) -> Plan:
     stored = files.read_json(run.members, "kind", "number")
     groups = stored.get("groups")
-    return Plan(stored["kind"], stored["number"], stored.get("used", 0.0), None if groups is None else tuple(groups))
+    groups = None if groups is None else tuple(groups)
+    return Plan(stored["kind"], stored["number"], stored.get("used", 0.0), groups, stored.get("by", BY_GROUP))
 
 
 def go(run: RunDirectory, recipe: Recipe | None, options: Options) -> dict[str, Any]:
@@ -164,7 +168,8 @@ def _rows(run: RunDirectory, recipe: Recipe, asked: Plan, options: Options) -> R
     if ranks.rank() == 0 and not run.data.exists():
         divide = None
         if asked.groups is not None:
-            divide = partial(folds.assign_groups, names=partial(_note_groups, run, asked), seed=recipe.seed)
+            named = folds.assign_groups if asked.by == BY_GROUP else folds.assign_given
+            divide = partial(named, names=partial(_note_groups, run, asked))
         elif asked.kind == "folds":
             divide = partial(folds.assign, folds=asked.number, seed=recipe.seed)
         workflow.read_data(run, recipe, options, divide)

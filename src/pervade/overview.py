@@ -25,7 +25,7 @@ SPLITS = ("train", "validation", "test")
 def overview(rows: Rows, domain: Domain) -> list[str]:
     """A line of what there is, and where it is divided into folds, one of what these hold out."""
     splits = Counter(rows.column("split"))
-    if spec.encode(domain)["use"] == "environment":  # whose rows to learn from are copies of one world
+    if _is_world(domain):
         parts = ", ".join(f"{splits[name]:,} episodes for {name}" for name in SPLITS[1:] if splits[name])
         return [f"data: {splits['train']:,} environments to learn in; {parts}"]
     what = f"{_counted(len(rows), domain)}{_classes(rows, domain)}"
@@ -33,6 +33,11 @@ def overview(rows: Rows, domain: Domain) -> list[str]:
         return [f"data: {what}", _folds(rows, domain)]
     parts = ", ".join(f"{splits[name]:,} {name}" for name in SPLITS if splits[name])
     return [f"data: {what}: {parts}", *_groups(rows, domain)]
+
+
+def _is_world(domain: Domain) -> bool:
+    """Whether rows to learn from are copies of one environment."""
+    return bool(spec.encode(domain)["use"] == "environment")
 
 
 def _groups(rows: Rows, domain: Domain) -> list[str]:
@@ -75,12 +80,18 @@ def left_out(found: Sequence[LeftOut], most: int = MOST_LEFT_OUT) -> list[str]:
     return lines
 
 
-def note_splits(rows: Rows, given: Collection[str]) -> None:
-    """Into the account: the splits that the data do not give, and were drawn."""
-    drawn = [name for name in SPLITS[1:] if name not in given and name in rows.column("split")]
+def note_splits(rows: Rows, given: Collection[str], domain: Domain) -> None:
+    """Into the account: how many rows each split has, and which the data do not give and were drawn."""
+    if _is_world(domain):
+        return
+    counts = Counter(rows.column("split"))
+    parts = ", ".join(f"{counts[name]:,} {name}" for name in SPLITS if counts[name])
+    drawn = [name for name in SPLITS[1:] if name not in given and counts[name]]
     if drawn:
         flags = ", ".join(f"-o {name}=SHARE" for name in drawn)
-        accounts.note(f"drawn by chance: {wording.join(drawn)}", f"--seed, {flags}")
+        accounts.note(f"splits: {parts}; drawn by chance: {wording.join(drawn)}", f"--seed, {flags}")
+    elif given:
+        accounts.note(f"splits: {parts}, as the data give them")
 
 
 def note_left_out(found: Sequence[LeftOut]) -> None:

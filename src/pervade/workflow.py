@@ -188,20 +188,20 @@ def look(
         rows, left_out = recipe.domain.read(source)
         with options.screen.bar("reading") as bar:
             rows, unreadable = recipe.domain.prepare(rows, bar)
-        left_out = [*left_out, *unreadable]
+        recipe.task.examine(rows)
+        rows, useless = recipe.task.arrange(rows)
+        left_out = [*left_out, *unreadable, *useless]
         if left_out and options.on_bad_file == "fail":
             raise DataError(
                 f"{left_out[0].source}: {left_out[0].reason}"
                 + (f" (and {len(left_out) - 1} more)" if len(left_out) > 1 else "")
                 + "; mend or remove it, or leave such files out with --on-bad-file leave-out"
             )
-        recipe.task.examine(rows)
-        rows, useless = recipe.task.arrange(rows)
-        left_out += useless
+        splits.note_contradictions(rows)
         given = set(rows.column("split")) if "split" in rows else set()
         if divide is None:
             rows, duplicates = splits.assign(rows, validation=recipe.validation, test=recipe.test, seed=recipe.seed)
-            overview.note_splits(rows, given)
+            overview.note_splits(rows, given, recipe.domain)
         else:
             rows, duplicates = divide(rows)
         recipe.task.examine(rows)

@@ -113,7 +113,7 @@ def test_same_bytes_never_in_two_splits(pervade, photos: Path, workplace: Path) 
     twin.write_bytes((photos / "cat" / "3.png").read_bytes())
     assert pervade("train", photos / "sorted", *SMALL, "--name", "one").status == 0
     stored = json.loads((workplace / "runs" / "one" / "data.json").read_text())
-    reason = "byte-identical to test/cat/3.png in the test split, so not used for train"
+    reason = "the same as test/cat/3.png in the test split, so not used for train"
     assert stored["left_out"] == [{"source": "train/cat/twin.png", "reason": reason}]
     splits: dict[str, set[str]] = {}
     for digest, split in zip(stored["columns"]["hash"], stored["columns"]["split"], strict=True):

@@ -101,8 +101,7 @@ def name_too_long(root: Path) -> Path:
         (only_words, "notes.odt: files ending in '.odt' are not read"),
         (no_picture_readable, "no picture can be read; the first, cat/1.jpg: this is not a picture"),
         (one_class, "there is only one class, 'cat'; to classify takes at least two"),
-        (class_with_one_picture, "class 'newt' has one example only; it needs at least two"),
-        (class_left_with_one_picture, "class 'dog' has one example only; it needs at least two"),
+        (class_left_with_one_picture, "there is only one class, 'cat'; to classify takes at least two"),
         (no_class_folders, "holds 8 pictures but no class folders; put the pictures of each class into a folder"),
         (split_folders_without_classes, "holds 16 pictures but no class folders; put the pictures"),
         (no_train_split, "has test and validation but no train split; add one"),
@@ -118,6 +117,15 @@ def test_data(make, fault: str, pervade, tmp_path: Path, workplace: Path) -> Non
     pervade("train", make(tmp_path / "photos"), *SMALL).refuses(fault)
     # A name that was refused is free again, and nothing lies about.
     assert not (workplace / "runs").exists() or not list((workplace / "runs").iterdir())
+
+
+def test_a_class_of_one_row_where_nothing_may_be_left_out(pervade, tmp_path: Path) -> None:
+    data = class_with_one_picture(tmp_path / "photos")
+    pervade("train", data, *SMALL, "--on-bad-file", "fail").refuses("newt/0.png: the only row of class 'newt'")
+    outcome = pervade("train", data, *SMALL, "--dry-run")
+    assert outcome.status == 0
+    assert "of 2 classes (cat and dog)" in outcome.err
+    assert "newt/0.png: the only row of class 'newt'" in outcome.err
 
 
 @pytest.mark.parametrize("flags", [[], ["--model", "hf:nobody/nothing"], ["--task", "text-to-audio"]])

@@ -375,7 +375,7 @@ def test_batches(tmp_path: Path) -> None:
 def test_every_speaker_is_held_out_once(tmp_path: Path) -> None:
     rows = prepared(Sound(rate=8000, **BOTH), speakers(tmp_path / "said"))
     told: list[str] = []
-    found, left_out = folds.assign_groups(rows, told.extend, 0)
+    found, left_out = folds.assign_groups(rows, told.extend)
     assert told == ["anna", "ben", "cleo"]
     assert not left_out
     for number, name in enumerate(told, start=1):
@@ -390,18 +390,18 @@ def test_the_same_bytes_stand_in_one_group_only(tmp_path: Path) -> None:
     folder = speakers(tmp_path / "said")
     (folder / "low_ben_9.wav").write_bytes((folder / "low_anna_0.wav").read_bytes())
     rows = prepared(Sound(rate=8000, **BOTH), folder)
-    found, left_out = folds.assign_groups(rows, lambda names: None, 0)
+    found, left_out = folds.assign_groups(rows, lambda names: None)
     assert len(found) == 24
     assert [(each.source, each.reason) for each in left_out] == [
-        ("low_ben_9.wav", "byte-identical to low_anna_0.wav of the group 'anna', so not used for 'ben'")
+        ("low_ben_9.wav", "the same as low_anna_0.wav of the group 'anna', so not used for 'ben'")
     ]
 
 
 def test_groups_that_cannot_be_held_out(tmp_path: Path) -> None:
     rows = Rows({"id": ["a", "b"], "target": ["x", "y"]})
     with pytest.raises(DataError, match="--folds group takes what groups there are"):
-        folds.assign_groups(rows, lambda names: None, 0)
+        folds.assign_groups(rows, lambda names: None)
     with pytest.raises(DataError, match="would train 1 times"):
-        folds.assign_groups(rows.with_columns(group=["p", "p"]), lambda names: None, 0)
+        folds.assign_groups(rows.with_columns(group=["p", "p"]), lambda names: None)
     with pytest.raises(DataError, match="all rows of class 'x' belong together"):
-        folds.assign_groups(rows.with_columns(group=["p", "q"]), lambda names: None, 0)
+        folds.assign_groups(rows.with_columns(group=["p", "q"]), lambda names: None)

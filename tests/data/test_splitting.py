@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 
 from pervade.core.errors import DataError
 from pervade.core.types import Rows
-from pervade.data import split
+from pervade.data import account, folds, split
 from pervade.data.split import assign
+from pervade.domains.image import Image
 
 labels = st.sampled_from(["cat", "dog", "newt"])
 lines = st.lists(
@@ -113,8 +115,8 @@ def test_copies_stay_nearest_to_the_final_figures() -> None:
     rows, left_out = assign(rows, validation=0.1, test=0.1, seed=0)
     assert list(rows.column("id")) == ["c", "d"]
     assert [(each.source, each.reason) for each in left_out] == [
-        ("a", "byte-identical to c in the test split, so not used for train"),
-        ("b", "byte-identical to c in the test split, so not used for validation"),
+        ("a", "the same as c in the test split, so not used for train"),
+        ("b", "the same as c in the test split, so not used for validation"),
     ]
 
 
@@ -133,8 +135,8 @@ def test_groups_stay_nearest_to_the_final_figures() -> None:
     assert [(each.source, each.reason) for each in left_out] == [
         ("b", "of the same group as a in the test split, so not used for train"),
         ("c", "of the same group as d in the validation split, so not used for train"),
-        ("f", "bound by groups and identical bytes to a in the test split, so not used for train"),
-        ("g", "bound by groups and identical bytes to a in the test split, so not used for train"),
+        ("f", "bound by groups and copies to a in the test split, so not used for train"),
+        ("g", "bound by groups and copies to a in the test split, so not used for train"),
     ]
 
 
@@ -165,9 +167,66 @@ def test_numbers_are_one_stratum() -> None:
     assert Counter(rows.column("split")) == {"train": 20, "validation": 10, "test": 10}
 
 
-@pytest.mark.parametrize("name", ["dev", "val", "valid", "validation", "Val", "DEV"])
+@pytest.mark.parametrize("name", ["dev", "val", "valid", "validation", "Val", "DEV", "eval", "Evaluation", "val_set"])
 def test_one_split_has_many_names(name: str) -> None:
-    assert split.NAMES[name.lower()] == "validation"
+    assert split.named(name) == "validation"
+
+
+def test_a_class_with_one_row_is_left_out() -> None:
+    """Of every kind of data, and listed; numbers and several labels are no such classes."""
+    rows, left_out = split.without_single(Rows({"id": list("abcde"), "target": ["x", "x", "y", "z", "z"]}))
+    assert list(rows.column("id")) == ["a", "b", "d", "e"]
+    assert [(each.source, each.reason) for each in left_out] == [
+        ("c", "the only row of class 'y', and it takes two: one to learn from and one to measure")
+    ]
+    for targets in ([0.5, 1.5], [["x"], ["x", "y"]]):
+        assert split.without_single(Rows({"id": ["a", "b"], "target": targets}))[1] == []
+    assert len(split.without_single(Rows({"id": ["a", "b"]}))[0]) == 2
+
+
+def test_contradictions_are_said_and_stand_in_one_split() -> None:
+    """Of 40 contents 30 have both labels; the same label twice is none."""
+    hashes = [f"h{i % 40}" for i in range(80)]
+    rows = Rows(
+        {
+            "id": [f"r{i}" for i in range(80)],
+            "hash": hashes,
+            "target": ["good" if i < 40 or i >= 70 else "bad" for i in range(80)],
+        }
+    )
+    with account.gathered() as notes:
+        split.note_contradictions(rows)
+    assert len(notes) == 1
+    assert notes[0].startswith(
+        "contradictions: 30 times the same content has different labels (r0 is 'good' but r40 is 'bad'; r1 is"
+    )
+    assert "; and 25 more); each stays whole" in notes[0]
+    rows, _ = assign(rows, validation=0.2, test=0.2, seed=0)
+    assert len(set(zip(hashes, rows.column("split"), strict=True))) == 40
+    with account.gathered() as notes:
+        split.note_contradictions(Rows({"id": ["a", "b"], "hash": ["x", "x"], "target": [["p", "q"], ["q", "p"]]}))
+        split.note_contradictions(Rows({"id": ["a", "b"], "hash": ["x", "x"], "target": [0.1, 0.2]}))
+    assert notes == []
+
+
+def test_a_person_in_several_classes_is_one_group(tmp_path: Path) -> None:
+    """Everybody has pictures of either class, named alike in both: a/7_anna.png, b/7_anna.png."""
+    people = [f"p{i}" for i in range(10)]
+    for label in ("a", "b"):
+        for number, name in enumerate(people):
+            (tmp_path / label).mkdir(exist_ok=True)
+            (tmp_path / label / f"{number}_{name}.png").write_bytes(b"\x89PNG")
+    for pattern, groups in (("_(.+)[.]", people), ("^(\\d)_", list("0123456789")), ("^([ab])/", ["a", "b"])):
+        rows, left_out = Image(group_pattern=pattern).read(tmp_path)
+        assert sorted(set(rows.column("group"))) == groups
+        assert left_out == []
+        if len(groups) == 10:
+            rows, _ = assign(rows, validation=0.2, test=0.2, seed=0)
+            homes = set(zip(rows.column("group"), rows.column("split"), strict=True))
+            assert len(homes) == 10
+            assert Counter(rows.column("split")) == {"train": 12, "validation": 4, "test": 4}
+            divided, _ = folds.assign(rows.with_columns(split=["train"] * 20), 5, seed=0)
+            assert len(set(zip(divided.column("group"), divided.column("fold"), strict=True))) == 10
 
 
 @settings(deadline=None)

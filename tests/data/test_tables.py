@@ -152,7 +152,7 @@ def test_group_column(folder: Path) -> None:
             "image,label,split\ncat/0.png,cat,trian\n",
             "row 1: unknown split 'trian' in column 'split'; did you mean 'train",
         ),
-        ("image,label,fold\ncat/0.png,cat,3\n", "row 1: unknown split '3' in column 'fold'; allowed: dev"),
+        ("image,label,split\ncat/0.png,cat,3\n", "column 'split' holds numbers .* write train, validation and test"),
         ("image,label,split\ncat/0.png,cat,test\n", "has test but no train split; add one"),
         ("image,label\ngone.png,cat\n", r"no picture that can be used \(the first file left out, t.*, row 1: the file"),
         (f"image,label\n{'x' * 9000},cat\n", "the file 'xxx"),

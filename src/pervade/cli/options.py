@@ -66,11 +66,11 @@ def seconds(text: str | None) -> float | None:
 
 
 def folds_of(text: str | None) -> int | str | None:
-    """A number of folds, or "group". Raises ConfigError."""
+    """A number of folds, or "group" or "column". Raises ConfigError."""
     from pervade.core.errors import ConfigError
 
-    if text is None or text == "group":
+    if text in (None, "group", "column"):
         return text
     if not re.fullmatch(r"-?\d{1,9}", text):
-        raise ConfigError(f"--folds {text!r} is neither a number nor 'group'; write for example 5")
+        raise ConfigError(f"--folds {text!r} is neither a number nor 'group' nor 'column'; write for example 5")
     return int(text)

@@ -51,7 +51,7 @@ def train(
         typer.Option(
             metavar="REGEX",
             help="Folders of pictures or recordings: what of a file's name is its label, in brackets: '^(\\d)_' takes "
-            "7 of 7_anna_3.wav.",
+            "7 of 7_anna_3.wav. A pattern with a slash in it reads the path below the data.",
         ),
     ] = None,
     group_pattern: Annotated[
@@ -59,15 +59,24 @@ def train(
         typer.Option(
             metavar="REGEX",
             help="Pictures and recordings, with transcripts too: what of a file's name says what belongs together (who "
-            "speaks) and is not divided: '_(.+)_' takes anna of 7_anna_3.wav.",
+            "speaks) and is not divided, whatever its class: '_(.+)_' takes anna of 7_anna_3.wav. A pattern with a "
+            "slash in it reads the path below the data: '([^/]+)/[^/]+$' takes the folder that a file lies in.",
         ),
     ] = None,
     group_by: Annotated[
         str | None,
         typer.Option(
             metavar="COLUMN",
-            help="Tables of pictures, recordings or texts: which column says what belongs together and is not divided; "
-            "one that is called group, subject, patient, person or speaker is found.",
+            help="Tables: which column says what belongs together and is not divided; one that is called group, "
+            "subject, patient, person, speaker or the like is found. none: no column.",
+        ),
+    ] = None,
+    split_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Tables: which column says what is train, validation and test; one that is called split, is_valid or "
+            "the like is found. none: no column, splits are drawn by chance.",
         ),
     ] = None,
     recipe: Annotated[
@@ -95,9 +104,10 @@ def train(
     folds: Annotated[
         str | None,
         typer.Option(
-            metavar="N|group",
+            metavar="N|group|column",
             help="Cross-validate in N parts: every row is tested once, by a model that never saw it; group: each group "
-            "(a speaker) is held out in turn (--group-pattern or --group-by says which).",
+            "(a speaker) is held out in turn (--group-pattern or --group-by says which); column: each fold that the "
+            "data names (a column fold, or folders fold1, fold2 …).",
         ),
     ] = None,
     init: Annotated[
@@ -193,6 +203,7 @@ def train(
         "label_pattern": label_pattern,
         "group_pattern": group_pattern,
         "group_column": group_by,
+        "split_column": split_column,
         "tta": tta,
         "device": device,
         "precision": precision,

@@ -216,6 +216,7 @@ FIELDS: dict[str, Some] = {
         "number": Annotated[int, Field(ge=0, le=MOST_MEMBERS)],
         "used": float,
         "groups": list[str] | None,
+        "by": str,
         "time_limit": float | None,
         "trials": Count | None,
         "space": dict[str, Some],

@@ -36,7 +36,8 @@ class Rows:
 
     Columns that the frame itself knows: "id", "split" (str), "group" (str: rows that depend on each other),
     "bundle" (str: groups that no split divides: paragraphs of one article),
-    "hash" (str: equal where the content is byte-identical), "target" (what a stratified split keeps balanced).
+    "hash" (str: equal where the content is the same), "fold_given" (str or None: a fold that the data itself names; a
+    single run makes nothing of it), "target" (what a stratified split keeps balanced).
     A `Rows` that was selected from another keeps the numbers of the first in `number` (n,), and these are what
     batches carry as "row".
     """

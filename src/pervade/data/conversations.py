@@ -18,9 +18,9 @@ from typing import Any
 
 from pervade.core.errors import DataError, nearest
 from pervade.core.types import LeftOut
-from pervade.data import hub, table_files, tables, texts
+from pervade.data import division, hub, table_files, tables, texts
 from pervade.data.chat import Message
-from pervade.data.split import NAMES as SPLITS
+from pervade.data.split import named
 from pervade.data.table_files import Record
 
 ROLES = ("system", "user", "assistant")
@@ -69,8 +69,9 @@ def holds_pairs(columns: Sequence[str]) -> bool:
 
 @dataclass(frozen=True)
 class Read:
-    """Rows of a table with an id and a split each (None: to be drawn), and its columns."""
+    """Rows of tables with an id each and the split that its table is called after, and their columns."""
 
+    place: str
     records: list[Record]
     ids: list[str]
     splits: list[str | None]
@@ -80,19 +81,20 @@ class Read:
 
 def read(source: Any, encoding: str) -> Read:
     """A table, a folder of tables called after splits, or a data set of the Hub's. Raises DataError."""
+    splits: list[str | None] = []
     if hub.is_address(source):
         records, ids, left_out = hub.records(str(source))
+        splits = [None] * len(ids)
     else:
         path = Path(source)
-        found = _tables(path)
         records, ids, left_out = [], [], []
-        for table in found:
-            more = {"split": table.stem} if len(found) > 1 or path.is_dir() else {}
+        for table in _tables(path):
             rows = table_files.read(table, encoding=encoding)
-            records += [{**row, **more} for row in rows]
+            records += rows
             ids += [f"{table.name}#{number}" for number in range(1, len(rows) + 1)]
+            splits += [named(table.stem) if path.is_dir() else None] * len(rows)
     columns = list(dict.fromkeys(name for record in records for name in record))
-    return Read(records, ids, _splits(records, ids, columns), columns, left_out)
+    return Read(str(source), records, ids, splits, columns, left_out)
 
 
 def _tables(path: Path) -> list[Path]:
@@ -100,30 +102,20 @@ def _tables(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise DataError(f"{path} is not there; give a table of conversations ({', '.join(tables.SUFFIXES)})")
-    found = [each for each in sorted(path.iterdir()) if tables.is_table(each) and each.stem.lower() in SPLITS]
+    found = [each for each in sorted(path.iterdir()) if tables.is_table(each) and named(each.stem)]
     if not found:
         raise DataError(f"{path} holds no table called train, validation or test; give the table itself")
     return found
 
 
-def _splits(records: Sequence[Record], ids: Sequence[str], columns: Sequence[str]) -> list[str | None]:
-    name = next((each for each in columns if each.strip().lower() in tables.SPLIT_COLUMNS), None)
-    found: list[str | None] = []
-    for record, where in zip(records, ids, strict=True):
-        value = None if name is None else str(record.get(name) or "")
-        if value is not None and value.strip().lower() not in SPLITS:
-            raise DataError(f"{where}: unknown split {value!r} in column {name!r}; {nearest(value, SPLITS)}")
-        found.append(None if value is None else SPLITS[value.strip().lower()])
-    return found
-
-
-def groups(read: Read) -> list[str] | None:
-    """What rows belong together, where a column says so; a row without is a group of its own."""
-    name = next((each for each in read.columns if each.strip().lower() in tables.GROUP_COLUMNS), None)
-    if name is None:
-        return None
-    pairs = zip(read.records, read.ids, strict=True)
-    return [tables.text_of(record.get(name), where, name) or where for record, where in pairs]
+def divided(
+    read: Read, used: Sequence[str], split_column: str | None, group_column: str | None
+) -> list[Record | LeftOut]:
+    """How each row is divided (data/division.py), by the columns that are not `used`. Raises DataError."""
+    free = [each for each in read.columns if each not in used]
+    found = division.columns(read.place, read.records, free, split_column, group_column)
+    of_file = read.splits if any(read.splits) else None
+    return division.read(read.place, read.records, found, read.ids, of_file)
 
 
 def peek(source: Any) -> list[str]:

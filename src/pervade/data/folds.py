@@ -16,6 +16,8 @@ from pervade.data import split
 from pervade.data.targets import natural
 
 MOST_GROUPS = 100  # that are held out one at a time
+GIVEN = "fold_given"  # the column of the fold that the data itself names for a row (data/division.py)
+_WORDS = {"group": "group", GIVEN: "fold"}
 ASIDE = "aside"  # the split, in every member, of rows that the data itself keeps for a test
 
 
@@ -25,7 +27,7 @@ def assign(rows: Rows, folds: int, seed: int) -> tuple[Rows, list[LeftOut]]:
 
     Raises DataError where a class, or the data, has fewer units than it takes.
     """
-    splits = rows.column("split") if "split" in rows else ["train"] * len(rows)
+    splits = split.given(rows) or ["train"] * len(rows)
     # What belongs to a row that is set aside must not train either; train and validation are one here.
     given = ["test" if each == "test" else "train" for each in splits]
     keep, left_out = split.one_split_each(rows, given)
@@ -52,7 +54,7 @@ def assign(rows: Rows, folds: int, seed: int) -> tuple[Rows, list[LeftOut]]:
     return whole.with_columns(fold=fold, split=[ASIDE if each == 0 else "test" for each in fold]), left_out
 
 
-def assign_groups(rows: Rows, names: Callable[[Sequence[str]], None], seed: int) -> tuple[Rows, list[LeftOut]]:
+def assign_groups(rows: Rows, names: Callable[[Sequence[str]], None]) -> tuple[Rows, list[LeftOut]]:
     """As `assign`, a fold for each group; `names` is told theirs, in the order of their numbers. What stands byte by
     byte in two groups is kept in the first of them only.
 
@@ -63,39 +65,74 @@ def assign_groups(rows: Rows, names: Callable[[Sequence[str]], None], seed: int)
             "--folds group takes what groups there are, and the data names none; say with --group-by which column "
             "does, or with --group-pattern what in the files' names"
         )
-    splits = rows.column("split") if "split" in rows else ["train"] * len(rows)
+    return _held_out(rows, "group", names)
+
+
+def assign_given(rows: Rows, names: Callable[[Sequence[str]], None]) -> tuple[Rows, list[LeftOut]]:
+    """As `assign_groups`, a fold for each that the data name ("fold_given"). Rows that are in none are left out.
+
+    Raises DataError where the data name none, too few or too many, or a group stands in two of them.
+    """
+    if not any(rows.columns.get(GIVEN, ())):
+        raise DataError(
+            "--folds column takes the folds that the data names, and it names none; call the column fold, or take "
+            "--folds 5, or --group-by COLUMN --folds group"
+        )
+    splits, given = rows.columns.get("split", ["train"] * len(rows)), rows.column(GIVEN)
+    lost = [i for i, fold in enumerate(given) if not fold and splits[i] != "test"]
+    left_out = [LeftOut(str(rows.column("id")[i]), "it is in no fold") for i in lost]
+    without = set(lost)
+    rows = rows.select([i for i in range(len(rows)) if i not in without])
+    for column in ("group", "bundle"):
+        home: dict[str, str] = {}
+        for key, fold in zip(rows.columns.get(column, ()), rows.column(GIVEN), strict=False):
+            if fold and home.setdefault(key, fold) != fold:
+                raise DataError(
+                    f"{column} {key!r} stands in the folds {home[key]!r} and {fold!r}, so that it would be measured by "
+                    "a model that learnt from it; take --folds group or --folds 5, which keep it whole, or "
+                    "--group-by none where that does not matter"
+                )
+    found, more = _held_out(rows, GIVEN, names)
+    return found, [*left_out, *more]
+
+
+def _held_out(rows: Rows, column: str, names: Callable[[Sequence[str]], None]) -> tuple[Rows, list[LeftOut]]:
+    """A fold for each value of the column."""
+    splits = split.given(rows) or ["train"] * len(rows)
     given = ["test" if each == "test" else "train" for each in splits]
     keep, left_out = split.one_split_each(rows, given)
     rows, given = rows.select(keep), [given[i] for i in keep]
-    keep, twins = _one_group_each(rows)
+    keep, twins = _one_home_each(rows, column)
     rows, given = rows.select(keep), [given[i] for i in keep]
-    groups = [str(each) for each in rows.column("group")]
-    there = sorted({group for group, each in zip(groups, given, strict=True) if each != "test"}, key=natural)
+    values = [str(each) for each in rows.column(column)]
+    there = sorted({value for value, each in zip(values, given, strict=True) if each != "test"}, key=natural)
     if not 2 <= len(there) <= MOST_GROUPS:
         raise DataError(
-            f"--folds group would train {len(there)} times, once without each group; it takes 2 to {MOST_GROUPS} of "
-            "them: ask for --folds 5, which keeps groups whole"
+            f"--folds {'column' if column == GIVEN else column} would train {len(there)} times, once without each "
+            f"{_WORDS[column]}; it takes 2 to {MOST_GROUPS} of them: ask for --folds 5, which keeps groups whole"
         )
-    number = {group: place for place, group in enumerate(there, start=1)}
-    fold = [0 if each == "test" else number[group] for group, each in zip(groups, given, strict=True)]
+    number = {value: place for place, value in enumerate(there, start=1)}
+    fold = [0 if each == "test" else number[value] for value, each in zip(values, given, strict=True)]
     _every_class_trains(rows, fold, len(there))
-    names(there)
+    names([f"fold-{each}" if column == GIVEN and each.isdecimal() else each for each in there])
     found = rows.with_columns(fold=fold, split=[ASIDE if each == 0 else "test" for each in fold])
     return found, [*left_out, *twins]
 
 
-def _one_group_each(rows: Rows) -> tuple[list[int], list[LeftOut]]:
+def _one_home_each(rows: Rows, column: str) -> tuple[list[int], list[LeftOut]]:
+    """The positions to keep, so that no bytes stand under two values of the column."""
     if "hash" not in rows:
         return list(range(len(rows))), []
     first: dict[str, int] = {}
     keep, left_out = [], []
-    groups, names = rows.column("group"), rows.column("id")
+    homes, names = rows.column(column), rows.column("id")
     for i, digest in enumerate(rows.column("hash")):
         other = first.setdefault(digest, i)
-        if groups[other] == groups[i]:
+        if homes[other] == homes[i]:
             keep.append(i)
         else:
-            reason = f"byte-identical to {names[other]} of the group {groups[other]!r}, so not used for {groups[i]!r}"
+            what = _WORDS[column]
+            reason = f"the same as {names[other]} of the {what} {homes[other]!r}, so not used for {homes[i]!r}"
             left_out.append(LeftOut(str(names[i]), reason))
     return keep, left_out
 
@@ -109,8 +146,9 @@ def _every_class_trains(rows: Rows, fold: list[int], folds: int) -> None:
     for label, numbers in where.items():
         if label is not None and len(numbers) == 1:
             raise DataError(
-                f"all rows of class {label!r} belong together (one group, or the same picture), so that one of the "
-                f"{folds} folds would leave none to train on; add others, or leave the class out"
+                f"all rows of class {label!r} are in one of the {folds} folds (they belong together, are the same, or "
+                "the data puts them there), so that none is left to train on when it is held out; add others, or leave "
+                "the class out"
             )
 
 

@@ -25,7 +25,7 @@ from pervade.core import download
 from pervade.core.errors import DataError, nearest
 from pervade.core.types import LeftOut
 from pervade.data import embedded, tables
-from pervade.data.split import NAMES as SPLITS
+from pervade.data.split import named
 
 PREFIX = "hf://"
 _ON_HUB = re.compile(r"(?:datasets/)?([\w.-]+(?:/[\w.-]+)?)(?:@([^/@]+))?(?:/([^/]+))?")
@@ -105,7 +105,7 @@ def records(source: str) -> tuple[list[tables.Record], list[str], list[LeftOut]]
             _announce(address, builder)
         builder.download_and_prepare()
         sets = dict(builder.as_dataset())
-    known = [name for name in sets if name.lower() in SPLITS]
+    known = [name for name in sets if named(name)]
     if not known and len(sets) > 1:
         raise DataError(
             f"{source} has the splits {', '.join(sets)}, and none of them is called train; "
@@ -118,7 +118,9 @@ def records(source: str) -> tuple[list[tables.Record], list[str], list[LeftOut]]
         if known and name not in known:
             left_out.append(LeftOut(f"split {name}", "called neither train, validation nor test"))
             continue
-        more = {"split": name} if known else {}
+        # A column of the rows' own says which of the training rows are for something else.
+        own = "split" in rows.column_names and named(name) == "train"
+        more = {"split": name} if known and not own else {}
         found += [{**record, **more} for record in _records(rows)]
         ids += [f"{name}/{number:05d}" for number in range(len(rows))]
     if not found:

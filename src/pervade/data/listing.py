@@ -15,8 +15,8 @@ from typing import Any
 
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
-from pervade.data import hub, metadata, patterns, spellings, tables
-from pervade.data.split import NAMES as SPLITS
+from pervade.data import division, hub, metadata, patterns, spellings, tables
+from pervade.data.split import named
 from pervade.data.targets import Kind
 
 RECIPE = "recipe.yaml"  # what makes a folder a run (core/run.py)
@@ -57,8 +57,8 @@ def read(
     if by_split:
         entries, left_out = [], []
         for table in by_split:
-            found, lost = tables.read(table, content, wanted)
-            entries += [{**entry, "split": _split(table.stem)} for entry in found]
+            found, lost = tables.read(table, content, wanted, _split(table.stem))
+            entries += found
             left_out += lost
         return _finish(entries, left_out, path, what)
     wanted = wanted or tables.Wanted()
@@ -120,6 +120,8 @@ def _grouped(entries: list[dict[str, Any]], pattern: str) -> tuple[list[dict[str
     """Entries with the "group" that their names say, and those whose names say none."""
     named = [{**entry, "group": patterns.found(pattern, entry["id"])} for entry in entries]
     lost = [LeftOut(each["id"], tables.UNGROUPED.format(pattern)) for each in named if each["group"] is None]
+    what = "the path of each file" if "/" in pattern else "the name of each file"
+    division.note_groups(what, [each["group"] or "" for each in named], "--group-pattern")
     return [each for each in named if each["group"] is not None], lost
 
 
@@ -189,7 +191,9 @@ def _finish(
         if left_out and tables.ungrouped(left_out[0]):
             raise DataError(f"{path}: no {what} is left{reason}; {tables.BRACKETS}")
         raise DataError(f"{path} holds no {what} that can be used{reason}; put each class into a folder of its own")
-    known = ("path", "text", "second", "target", "split", "group")
+    if any("fold_given" in entry for entry in entries):  # which need not be known of every row
+        entries = [{"fold_given": None, **entry} for entry in entries]
+    known = ("path", "text", "second", "target", "split", "fold_given", "group")
     columns = ["id", *(column for column in known if any(column in entry for entry in entries))]
     for column in columns:
         without = [entry["id"] for entry in entries if column not in entry]
@@ -202,7 +206,7 @@ def _finish(
 
 
 def _split(name: str) -> str | None:
-    return SPLITS.get(name.lower())
+    return named(name)
 
 
 def _folder(

@@ -17,7 +17,7 @@ from pathlib import Path
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut
 from pervade.data import tables
-from pervade.data.split import NAMES as SPLITS
+from pervade.data.split import named
 from pervade.data.table_files import Record
 
 METADATA, FILE_NAME = "metadata", "file_name"  # the table, and its column
@@ -50,8 +50,8 @@ def within(folder: Path) -> list[Path]:
 
 def of_splits(root: Path) -> list[tuple[Path, str]]:
     """Those of the folders that are called as splits are, with the split."""
-    folders = [each for each in sorted(root.iterdir()) if each.name.lower() in SPLITS and each.is_dir()]
-    return [(table, SPLITS[folder.name.lower()]) for folder in folders for table in within(folder)]
+    folders = [(each, named(each.name)) for each in sorted(root.iterdir()) if each.is_dir()]
+    return [(table, split) for folder, split in folders if split is not None for table in within(folder)]
 
 
 def find(root: Path, content: tables.Content) -> list[Table]:
@@ -109,8 +109,8 @@ def read(
         if table.fault is not None:
             raise table.fault
         records = list(table.records)
-        rows, lost = tables.entries_of(records, table.path, content, wanted=wanted, name=table.name)
-        entries += [{**each, "split": table.split} for each in rows] if table.split else rows
+        rows, lost = tables.entries_of(records, table.path, content, wanted=wanted, name=table.name, split=table.split)
+        entries += rows
         left_out += lost
         mentioned += _mentioned(table, content.suffixes)
     named = [*mentioned, *(Path(each["path"]) for each in entries)]

@@ -20,8 +20,9 @@ from typing import Any
 
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
-from pervade.data import hub, table_files, tables
+from pervade.data import division, hub, table_files, tables
 from pervade.data.split import NAMES as SPLITS
+from pervade.data.split import named, units
 from pervade.data.table_files import Record
 
 CONTEXT, QUESTION, ANSWERS = ("context", "passage", "paragraph"), ("question", "query"), ("answers", "answer")
@@ -30,38 +31,47 @@ TITLE = ("title", "article", "document")
 
 @dataclass
 class _Read:
-    """What was read so far. `known`: answers are looked at, and a question without any is of no use."""
+    """What was read so far. `known`: answers are looked at, and a question without any is of no use. The columns are
+    those that divide a table's rows (data/division.py)."""
 
     known: bool = True
+    split_column: str | None = None
+    group_column: str | None = None
     rows: list[Record] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where questions stand: in words, their paragraph and article, and the split that names say."""
+    """Where questions stand: in words, their paragraph and article, and how they are divided (data/division.py)."""
 
     where: str
     paragraph: str
     article: str
-    split: str | None = None
+    said: Record = field(default_factory=dict)
 
 
-def read(source: str | Path, encoding: str = "utf-8") -> tuple[Rows, list[LeftOut]]:
+def read(
+    source: str | Path, encoding: str = "utf-8", split_column: str | None = None, group_column: str | None = None
+) -> tuple[Rows, list[LeftOut]]:
     """Rows with "id", "question", "context", "answers" (a list of {"text", "start"}, `start` in characters; empty where
-    the text has no answer), "group" (the paragraph) and "bundle" (the article: it is never divided between splits).
+    the text has no answer), "group" (the paragraph, unless a table has groups) and "bundle" (the article: it is never
+    divided between splits); "split" and "fold_given" where they are known.
 
     Raises DataError where nothing there can be read so.
     """
-    found = _Read()
+    found = _Read(split_column=split_column, group_column=group_column)
     if hub.is_address(source):
         records, ids, found.left_out = hub.records(str(source))
-        _take_table(str(source), records, ids, [SPLITS.get(each.partition("/")[0]) for each in ids], found)
+        _take_table(str(source), records, ids, [named(each.partition("/")[0]) for each in ids], found)
         return _finish(source, found)
     path = Path(source)
     if path.is_dir():
         files = sorted(each for each in path.iterdir() if each.suffix.lower() in tables.SUFFIXES and each.is_file())
         by_split = [each for each in files if split_of(each)]
+        if by_split:
+            rest = [each for each in files if each not in by_split]
+            found.left_out += [LeftOut(each.name, "called after no split, as others are") for each in rest]
         files = by_split or files
     elif path.is_file():
         files = [path]
@@ -92,14 +102,19 @@ def _finish(source: Any, found: _Read) -> tuple[Rows, list[LeftOut]]:
     twice = {name for name, times in Counter(names).items() if times > 1}
     for number, row in enumerate(found.rows, start=1):
         row["id"] = f"{row['id']}#{number}" if row["id"] in twice else row["id"]
-    columns = {name: [row[name] for row in found.rows] for name in found.rows[0]}
-    splits = columns.pop("split")
-    if all(splits):
-        if "train" not in splits:
-            there = " and ".join(sorted(set(splits)))
-            raise DataError(f"{source} has {there} but no train split; add one, or rename the others")
-        columns["split"] = splits
-    return Rows(columns), found.left_out
+    rows = division.rows(found.rows)
+    return _bundled(rows) if "belongs" in rows else rows, found.left_out
+
+
+def _bundled(rows: Rows) -> Rows:
+    """With what a table says "belongs" together as the groups; a paragraph's articles are one bundle then."""
+    paragraphs, bundles = rows.column("group"), list(rows.column("bundle"))
+    for unit in units(rows, range(len(rows))):
+        for position in unit:
+            bundles[position] = rows.column("bundle")[unit[0]]
+    groups = [each or own for each, own in zip(rows.column("belongs"), paragraphs, strict=True)]
+    columns = {name: values for name, values in rows.columns.items() if name != "belongs"}
+    return Rows({**columns, "group": groups, "bundle": bundles})
 
 
 def split_of(file: Path) -> str | None:
@@ -140,6 +155,7 @@ def _take_article(path: Path, number: int, article: Any, split: str | None, foun
     if not isinstance(paragraphs, list):
         raise DataError(f"{path}: article {number} has no list of paragraphs; mend it, or take the article out")
     name = f"{path.name}, article {number}"
+    of_file: Record = {"split": split} if split else {}
     for place, paragraph in enumerate(paragraphs, start=1):
         where = f"{name}, paragraph {place}"
         context = paragraph.get("context") if isinstance(paragraph, dict) else None
@@ -154,7 +170,7 @@ def _take_article(path: Path, number: int, article: Any, split: str | None, foun
             if not isinstance(each, dict):
                 found.left_out.append(LeftOut(told, "it is no question"))
                 continue
-            _take(each, context, _squad_answers(each), _Place(told, where, name, split), found)
+            _take(each, context, _squad_answers(each), _Place(told, where, name, of_file), found)
 
 
 def _squad_answers(each: Record) -> list[Any] | str:
@@ -183,16 +199,24 @@ def _take_table(path: str, records: list[Record], ids: list[str], splits: list[s
     answered, title = column_of(columns, ANSWERS), column_of(columns, TITLE)
     if answered is None and found.known:
         raise DataError(f"{path} has no column answers; its columns are {', '.join(columns)}; add or rename it")
-    for record, name, split in zip(records, ids, splits, strict=True):
+    divided: list[Record | LeftOut] = [{}] * len(records)
+    if found.known:
+        free = [each for each in columns if each not in (*held.values(), answered, title)]
+        given = division.columns(path, records, free, found.split_column, found.group_column)
+        divided = division.read(path, records, given, ids, splits if any(splits) else None)
+    for record, name, said in zip(records, ids, divided, strict=True):
+        if isinstance(said, LeftOut):
+            found.left_out.append(said)
+            continue
         question, context = (record.get(str(held[each])) for each in ("question", "context"))
         if not isinstance(context, str) or not context.strip():
             found.left_out.append(LeftOut(name, "it has no context"))
             continue
         paragraph = hashlib.sha256(context.encode("utf-8", "replace")).hexdigest()[:16]
-        named = record.get(title) if title is not None else None
-        place = _Place(name, paragraph, str(named) if named not in (None, "") else paragraph, split)
-        given = _cell(record.get(answered)) if answered is not None else []
-        _take({"question": question, "id": record.get("id") or name}, context, given, place, found)
+        called = record.get(title) if title is not None else None
+        place = _Place(name, paragraph, str(called) if called not in (None, "") else paragraph, said)
+        answers = _cell(record.get(answered)) if answered is not None else []
+        _take({"question": question, "id": record.get("id") or name}, context, answers, place, found)
 
 
 def column_of(columns: list[str], names: tuple[str, ...]) -> str | None:
@@ -256,7 +280,7 @@ def _take(asked: Record, context: str, given: list[Any] | str, place: _Place, fo
             "answers": answers,
             "group": place.paragraph,
             "bundle": place.article.encode("utf-8", "backslashreplace").decode(),
-            "split": place.split,
+            **{("belongs" if key == "group" else key): value for key, value in place.said.items()},
         }
     )
 

@@ -7,6 +7,8 @@ that every split has the classes in the same shares.
 
 from __future__ import annotations
 
+import functools
+import re
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 from typing import Any
@@ -14,19 +16,47 @@ from typing import Any
 from pervade.core import seed as seeds
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
+from pervade.data import account
 
 NAMES = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "dev": "validation",
-    "test": "test",
-    "testing": "test",
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "eval", "evaluation"), "validation"),
+    **dict.fromkeys(("test", "testing", "holdout"), "test"),
 }
+# What may stand beside the name of a split: training_set, seg_train, "test data".
+BESIDE = {"set", "data", "dataset", "split", "seg", "part", "images", "files"}
+SHARD = re.compile(r"-\d+-of-\d+$")  # train-00000-of-00002
 # Where a unit stands in two given splits it stays in the one nearest to the final figures.
 PRECEDENCE = ("test", "validation", "train")
+MOST_TOLD = 5  # contradictions
+
+
+@functools.lru_cache(1000)
+def named(text: str) -> str | None:
+    """The split that a name of a folder, a file or a cell says; None where it says none, or more than that.
+
+    >>> [named(each) for each in ("Test", "seg_train", "testset", "val2017", "hold-out", "contest", "train_labels")]
+    ['test', 'train', 'test', 'validation', 'test', None, None]
+    """
+    plain = SHARD.sub("", text.strip().lower()).replace("hold-out", "holdout").replace("hold_out", "holdout")
+    words = re.findall(r"[^\W\d_]+", plain)
+    found = [NAMES.get(word) or NAMES.get(word.removesuffix("set")) for word in words if word not in BESIDE]
+    return found[0] if len(found) == 1 else None
+
+
+def given(rows: Rows) -> list[str] | None:
+    """The splits that the data themselves have; None where they have none. Raises DataError where nothing is given to
+    train on, or only some rows have one."""
+    if "split" not in rows or not len(rows):
+        return None
+    splits = list(rows.column("split"))
+    if None in splits:
+        where = rows.column("id")[splits.index(None)]
+        raise DataError(f"{where} has no split, but others have; give every row one, or none")
+    if "train" not in splits:
+        there = " and ".join(sorted(set(splits)))
+        raise DataError(f"the data has {there} but no train split; add one, or rename the others")
+    return splits
 
 
 def assign(rows: Rows, *, validation: float, test: float, seed: int) -> tuple[Rows, list[LeftOut]]:
@@ -35,13 +65,13 @@ def assign(rows: Rows, *, validation: float, test: float, seed: int) -> tuple[Ro
     Splits that the data already has are kept; one that is missing is drawn from the training rows. `validation` and
     `test` are shares in 0-1 of the rows that are drawn from.
     """
-    given = list(rows.column("split")) if "split" in rows else ["train"] * len(rows)
-    keep, left_out = one_split_each(rows, given)
-    rows, given = rows.select(keep), [given[i] for i in keep]
+    splits = given(rows) or ["train"] * len(rows)
+    keep, left_out = one_split_each(rows, splits)
+    rows, splits = rows.select(keep), [splits[i] for i in keep]
     shares = {
-        name: share for name, share in (("test", test), ("validation", validation)) if share > 0 and name not in given
+        name: share for name, share in (("test", test), ("validation", validation)) if share > 0 and name not in splits
     }
-    return rows.with_columns(split=draw(rows, given, shares, seed)), left_out
+    return rows.with_columns(split=draw(rows, splits, shares, seed)), left_out
 
 
 def one_split_each(rows: Rows, given: Sequence[str]) -> tuple[list[int], list[LeftOut]]:
@@ -73,12 +103,12 @@ def one_split_each(rows: Rows, given: Sequence[str]) -> tuple[list[int], list[Le
 
 def _reasons(rows: Rows, given: Sequence[str], kept: Sequence[int], others: Sequence[int]) -> dict[int, str]:
     """Of each of the `others`, how it belongs to the `kept` rows of its unit, which stand in another split."""
-    words = {"hash": "byte-identical to", "group": "of the same group as", "bundle": "of the same document as"}
+    words = {"hash": "the same as", "group": "of the same group as", "bundle": "of the same document as"}
     columns = [rows.column(name) if name in rows else None for name in words]
     first = [{each[position]: position for position in reversed(kept)} if each else {} for each in columns]
     reasons = {}
     for position in others:
-        how, other = "bound by groups and identical bytes to", kept[0]
+        how, other = "bound by groups and copies to", kept[0]
         for each, there, told in zip(columns, first, words.values(), strict=True):
             if each and each[position] in there:
                 how, other = told, there[each[position]]
@@ -158,6 +188,42 @@ def classes(rows: Rows, positions: Sequence[int]) -> set[Hashable]:
 def _several(target: Any) -> list[str]:
     """The labels of a row that may have several; none where its target is of another kind."""
     return target if isinstance(target, list) and all(isinstance(each, str) for each in target) else []
+
+
+def without_single(rows: Rows) -> tuple[Rows, list[LeftOut]]:
+    """Without the rows that are the only one of their class, from which it cannot be both learnt and measured; what is
+    left out. Rows whose target is no class stay."""
+    targets = rows.columns.get("target", ())
+    counts = Counter(each for each in targets if isinstance(each, (str, int)))
+    single = [i for i, each in enumerate(targets) if isinstance(each, (str, int)) and counts[each] == 1]
+    reason = "the only row of class {!r}, and it takes two: one to learn from and one to measure"
+    left_out = [LeftOut(str(rows.column("id")[i]), reason.format(targets[i])) for i in single]
+    gone = set(single)
+    return (rows.select([i for i in range(len(rows)) if i not in gone]) if single else rows), left_out
+
+
+def note_contradictions(rows: Rows) -> None:
+    """Into the account: rows of the same content with different classes or labels. None of them is wrong for certain,
+    so they stay, in one split."""
+    if not {"hash", "target"} <= rows.columns.keys():
+        return
+    there: dict[Hashable, dict[str, int]] = defaultdict(dict)  # content to what it is called, and the first row so
+    for position, (content, target) in enumerate(zip(rows.column("hash"), rows.column("target"), strict=True)):
+        if isinstance(target, (str, int)) or _several(target):
+            said = ", ".join(sorted(_several(target))) if isinstance(target, list) else str(target)
+            there[content].setdefault(said, position)
+    found = [names for names in there.values() if len(names) > 1]
+    if not found:
+        return
+    names = rows.column("id")
+    told = "; ".join(
+        " but ".join(f"{names[position]} is {said!r}" for said, position in each.items()) for each in found[:MOST_TOLD]
+    )
+    more = f"; and {len(found) - MOST_TOLD:,} more" if len(found) > MOST_TOLD else ""
+    account.note(
+        f"contradictions: {len(found):,} times the same content has different labels ({told}{more}); each stays whole "
+        "in one split, and no model can be right on all of its rows"
+    )
 
 
 def refuse_unseen(rows: Rows) -> None:

@@ -16,8 +16,8 @@ from typing import Any, Protocol
 
 from pervade.core.errors import ConfigError, DataError, nearest
 from pervade.core.types import LeftOut
-from pervade.data import embedded, patterns, spellings, table_files
-from pervade.data.split import NAMES as SPLITS
+from pervade.data import division, embedded, patterns, spellings, table_files
+from pervade.data.split import named as split_named
 from pervade.data.table_files import SUFFIXES, Record, existing, numbered
 from pervade.data.targets import Kind
 
@@ -28,8 +28,8 @@ MORE_COLUMNS: dict[Kind, tuple[str, ...]] = {
     "number": ("value", "number", "score", "rating", "age"),
     "identity": ("identity", "person", "subject", "name"),
 }
-SPLIT_COLUMNS = ("split", "subset", "fold")
-GROUP_COLUMNS = ("group", "subject", "patient", "person", "speaker")
+SPLIT_COLUMNS = (*division.SPLIT_COLUMNS, *division.FLAGS, *division.FOLD_COLUMNS)
+GROUP_COLUMNS = division.GROUP_COLUMNS
 BRACKETS = (
     "what stands in brackets is the group: '_([^_]+)_' takes what stands between the first two underscores; a column "
     "of a table is named by --group-by"
@@ -47,7 +47,8 @@ class Wanted:
     separator: str | None = None  # what parts the labels of one cell
     label_pattern: str | None = None  # what of a file's name is its label (data/patterns.py)
     group_pattern: str | None = None  # likewise, what rows that belong together have in common
-    group_column: str | None = None  # or the column of a table that says so
+    group_column: str | None = None  # or the column of a table that says so, or "none" for no groups
+    split_column: str | None = None  # likewise, of splits
 
     def __post_init__(self) -> None:
         patterns.check(self.label_pattern, "--label-pattern")
@@ -142,21 +143,23 @@ class _Layout:
 
     content: tuple[str, ...]
     labels: tuple[str, ...]
-    split: str | None
-    group: str | None
+    division: division.Columns
 
 
 def is_table(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and path.is_file()
 
 
-def read(path: Path, content: Content, wanted: Wanted | None = None) -> tuple[list[Record], list[LeftOut]]:
-    """Entries with "id", what `content` takes, "target", and "split" and "group" where there are such columns. Rows
-    without content or target are left out; but no labels at all is a target.
+def read(
+    path: Path, content: Content, wanted: Wanted | None = None, split: str | None = None
+) -> tuple[list[Record], list[LeftOut]]:
+    """Entries with "id", what `content` takes, "target", and "split", "fold_given" and "group" where there are such
+    columns (data/division.py) or, of splits, the name of the file says one. Rows without content or target are left
+    out; but no labels at all is a target.
 
     Raises DataError where the table cannot be read or its columns cannot be told apart.
     """
-    return entries_of(content.records(path), path, content, wanted=wanted)
+    return entries_of(content.records(path), path, content, wanted=wanted, split=split)
 
 
 def unlabelled(path: Path, content: Content) -> tuple[list[Record], list[LeftOut]]:
@@ -182,6 +185,7 @@ def entries_of(
     ids: Sequence[str] | None = None,
     wanted: Wanted | None = None,
     name: str | None = None,
+    split: str | None = None,
 ) -> tuple[list[Record], list[LeftOut]]:
     """As `read`, of records already read. `path` is a table, or the address of a data set, whose rows have `ids`; by
     `name` ids and messages know the table: its path inside a data set of several folders."""
@@ -194,29 +198,23 @@ def entries_of(
         )
     folder = _folder(path)
     layout = _layout(path, records, content, wanted)
-    split, group = layout.split, layout.group
     places = list(ids) if ids else _places(name, records)
+    divided = division.read(path, records, layout.division, places, [split] * len(records) if split else None)
     targets = _targets(records, places, layout, wanted)
     entries, left_out = [], []
-    for number, (record, where, target) in enumerate(zip(records, places, targets, strict=True), start=1):
+    rows = zip(records, places, targets, divided, strict=True)
+    for number, (record, where, target, said) in enumerate(rows, start=1):
         taken = content.take(folder, record, layout.content, where)
-        lost = next((each for each in (taken, target) if isinstance(each, LeftOut)), None)
-        if isinstance(taken, LeftOut) or lost is not None:
+        lost = next((each for each in (taken, target, said) if isinstance(each, LeftOut)), None)
+        if isinstance(taken, LeftOut) or isinstance(said, LeftOut) or lost is not None:
             left_out.append(lost or LeftOut(where, ""))
             continue
         held, known = taken
         own = ids[number - 1] if ids else f"{name}#{number}{known}"
-        entry: Record = {"id": own, **held, "target": target}
-        if split is not None:
-            entry["split"] = _split(record.get(split))
-            if entry["split"] is None:
-                value = str(record.get(split) or "")
-                raise DataError(
-                    f"{path}, row {number}: unknown split {value!r} in column {split!r}; {nearest(value, SPLITS)}"
-                )
-        if group is not None:
+        entry: Record = {"id": own, **held, "target": target, **said}
+        if layout.division.group is not None:
             # A row without a group depends on no other row, so it is a group of its own.
-            entry["group"] = text_of(record.get(group), where, group) or entry["id"]
+            entry.setdefault("group", own)
         elif wanted.group_pattern is not None:
             entry["group"] = patterns.found(wanted.group_pattern, _inside(entry, folder))
             if entry["group"] is None:
@@ -246,7 +244,7 @@ def _inside(entry: Record, folder: Path) -> str:
     if "path" not in entry:
         raise DataError("--group-pattern reads the names of files, and these rows have none; take --group-by COLUMN")
     path = Path(entry["path"])
-    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+    return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
 
 
 def _folder(path: Path | str) -> Path:
@@ -267,17 +265,19 @@ def _layout(path: Path | str, records: list[Record], content: Content, wanted: W
     free = [column for column in columns if column not in named]
     held = content.columns(path, records, free, wanted.target, named)
     rest = [column for column in free if column not in held]
-    split, group = _named(rest, SPLIT_COLUMNS), _named(rest, GROUP_COLUMNS)
-    asked = asked_for(path, columns, wanted.group_column)
-    group = asked[0] if asked else group if wanted.group_pattern is None else None
+    group = wanted.group_column
+    # Who it is may stand in a column that otherwise says what belongs together.
+    who = wanted.target == "identity" and not named and _named(rest, LABEL_COLUMNS) is None
+    if group is None and (wanted.group_pattern is not None or who):
+        group = division.NONE
+    split = wanted.split_column
     if split is None and columns == numbered(len(columns)):
-        split = next((each for each in rest if all(_split(record.get(each)) for record in records)), None)
-    if wanted.target == "identity" and not named and not asked and _named(rest, LABEL_COLUMNS) is None:
-        group = None  # who it is may stand in a column that otherwise says what belongs together
+        split = next((each for each in rest if all(_says_split(record.get(each)) for record in records)), None)
+    divided = division.columns(path, records, rest, split, group)
     if not named:
-        rest = [column for column in rest if column not in (split, group)]
+        rest = [column for column in rest if column not in divided.all]
         named = _columns_of_labels(path, records, columns, rest, wanted.target)
-    return _Layout(held, tuple(named), split, group)
+    return _Layout(held, tuple(named), divided)
 
 
 def asked_for(path: Path | str, columns: Sequence[str], asked: str | None, several: bool = False) -> list[str]:
@@ -347,8 +347,8 @@ def _named(columns: Sequence[str], names: Sequence[str]) -> str | None:
     return next((lower[name] for name in names if name in lower), None)
 
 
-def _split(value: Any) -> str | None:
-    return SPLITS.get(value.strip().lower()) if isinstance(value, str) else None
+def _says_split(value: Any) -> bool:
+    return isinstance(value, str) and split_named(value) is not None
 
 
 def text_of(value: Any, where: str, column: str) -> str | None:

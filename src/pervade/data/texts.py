@@ -175,8 +175,8 @@ def clean(text: str) -> tuple[str, bool] | str:
 
 
 def digest(*texts: str) -> str:
-    """Equal where the texts are equal but for white space at their ends."""
-    return hashlib.sha256("\0".join(each.strip() for each in texts).encode()).hexdigest()
+    """Equal where the texts are equal up to white space."""
+    return hashlib.sha256("\0".join(" ".join(each.split()) for each in texts).encode()).hexdigest()
 
 
 def without_spaces(some: Sequence[str]) -> bool:

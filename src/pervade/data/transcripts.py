@@ -18,11 +18,10 @@ from typing import Any
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
 from pervade.data import hub, listing, metadata, patterns, questions, recordings, table_files, tables
-from pervade.data.split import NAMES as SPLITS
+from pervade.data.split import named
 from pervade.data.table_files import Record
 
 TEXT_COLUMNS = ("transcription", "transcript", "text", "sentence", "normalized_text", "normalised_text", "words")
-GROUP_COLUMNS = ("speaker_id", "client_id", "speaker_name", "user_id")  # beside those that tables know
 SUFFIX = ".trans.txt"
 CHAPTERS = 100  # that tell what transcripts are like
 
@@ -35,6 +34,7 @@ class Columns:
     text: str | None = None
     group: str | None = None
     group_pattern: str | None = None
+    split: str | None = None
 
 
 def read(source: str | Path, columns: Columns) -> tuple[Rows, list[LeftOut]]:
@@ -52,8 +52,8 @@ def read(source: str | Path, columns: Columns) -> tuple[Rows, list[LeftOut]]:
     entries, left_out = [], []
     for table, split in there:
         name = table.relative_to(path).as_posix() if path.is_dir() else table.name
-        found, lost = _entries(table, table_files.read(table), columns, name=name)
-        entries += [{**each, "split": split} for each in found] if split else found
+        found, lost = _entries(table, table_files.read(table), columns, name=name, split=split)
+        entries += found
         left_out += lost
     if not there and path.is_dir():
         entries, left_out = _of_chapters(path, columns)
@@ -121,12 +121,12 @@ def _tables(path: Path) -> list[tuple[Path, str | None]]:
     if not path.is_dir():
         return []
     there = [each for each in sorted(path.iterdir()) if tables.is_table(each)]
-    by_split = [(each, SPLITS[each.stem.lower()]) for each in there if each.stem.lower() in SPLITS]
+    by_split = [(each, named(each.stem)) for each in there if named(each.stem)]
     if by_split:
-        return list(by_split)
-    named = metadata.within(path)
-    if named or len(there) == 1:
-        return [(each, None) for each in (named or there)]
+        return by_split
+    described = metadata.within(path)
+    if described or len(there) == 1:
+        return [(each, None) for each in (described or there)]
     return list(metadata.of_splits(path))
 
 
@@ -136,6 +136,7 @@ def _entries(
     columns: Columns,
     ids: list[str] | None = None,
     name: str | None = None,
+    split: str | None = None,
 ) -> tuple[list[Record], list[LeftOut]]:
     names = list(dict.fromkeys(name for record in records for name in record))
     text = _text_column(place, records, columns.text)
@@ -144,12 +145,14 @@ def _entries(
             f"{place} has no column of transcripts that is known by its name; its columns are {', '.join(names)}; say "
             f"which with --text-column, or name it {TEXT_COLUMNS[0]}"
         )
-    lower = {name.strip().lower(): name for name in names}
-    group = columns.group or (
-        None if columns.group_pattern else next((lower[each] for each in GROUP_COLUMNS if each in lower), None)
+    wanted = tables.Wanted(
+        "class",
+        text,
+        group_pattern=columns.group_pattern,
+        group_column=columns.group,
+        split_column=columns.split,
     )
-    wanted = tables.Wanted("class", text, group_pattern=columns.group_pattern, group_column=group)
-    found, left_out = tables.entries_of(records, place, recordings.contents(columns.file), ids, wanted, name)
+    found, left_out = tables.entries_of(records, place, recordings.contents(columns.file), ids, wanted, name, split)
     return [{("text" if key == "target" else key): each[key] for key in each} for each in found], left_out
 
 
@@ -217,7 +220,10 @@ def _finish(source: Path | str, entries: list[Record], left_out: list[LeftOut]) 
     if splits != {None} and "train" not in splits:
         there = " and ".join(sorted(filter(None, splits)))
         raise DataError(f"{source} has {there} but no train split; add one, or rename the others")
-    names = ["id", "path", "text", *(name for name in ("split", "group") if any(name in each for each in entries))]
+    if any("fold_given" in entry for entry in entries):  # which need not be known of every row
+        entries = [{"fold_given": None, **entry} for entry in entries]
+    known = ("split", "fold_given", "group")
+    names = ["id", "path", "text", *(name for name in known if any(name in each for each in entries))]
     for name in names:
         without = next((each["id"] for each in entries if name not in each), None)
         if without is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,9 +22,9 @@ from pervade.core.errors import ConfigError, DataError
 from pervade.core.protocols import Domain, PlainFeatures, Probe, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
-from pervade.data import corpus, listing, table_files, tables, texts, vocabulary
+from pervade.data import account, corpus, division, listing, table_files, tables, texts, vocabulary
 from pervade.data.corpus import IGNORED, Tokens
-from pervade.data.split import NAMES as SPLITS
+from pervade.data.split import named
 from pervade.weights import tokenizers
 
 SUFFIXES = (".txt", ".md", ".rst", ".text", ".tex", ".html", ".xml", ".py", ".c", ".h", ".java", ".js", ".srt", ".log")
@@ -46,6 +47,8 @@ class Corpus(Domain):
     # empty: the one that the tokenizer has for it, by its name
     begins: tuple[Token, ...] = ()  # tokens in front of every text; known once fitted
     text_column: str | None = None  # of a table; None: found by name
+    group_column: str | None = None  # likewise, what texts that belong together have in common; "none" for nothing
+    split_column: str | None = None  # likewise, which split a text is in
     encoding: str = "utf-8"
     tokenizer: str = ""  # SHA-256 of the tokenizer, which lies beside preprocess.json
 
@@ -62,10 +65,14 @@ class Corpus(Domain):
         path = Path(source)
         if path.is_file() and tables.is_table(path):
             return self._read_tables([(path, None)])
-        by_split = [(each, SPLITS.get(each.stem.lower())) for each in sorted(path.iterdir())] if path.is_dir() else []
-        by_split = [(each, split) for each, split in by_split if split and tables.is_table(each)]
+        there = [each for each in sorted(path.iterdir()) if tables.is_table(each)] if path.is_dir() else []
+        by_split = [(each, named(each.stem)) for each in there if named(each.stem)]
         if by_split:
-            return self._read_tables(by_split)
+            rows, left_out = self._read_tables(by_split)
+            rest = [
+                LeftOut(each.name, "called after no split, as others are") for each in there if not named(each.stem)
+            ]
+            return rows, [*left_out, *rest]
         if path.is_file():
             return _documents([(path.name, path)]), []
         if not path.is_dir():
@@ -74,30 +81,29 @@ class Corpus(Domain):
         if not found:
             first = f" (the first left out, {left_out[0].source}: {left_out[0].reason})" if left_out else ""
             raise DataError(f"{path} holds no text file{first}; their names end in {', '.join(SUFFIXES)}")
-        rows = _documents([(each.relative_to(path).as_posix(), each) for each in found])
-        splits = [SPLITS.get(name.partition("/")[0].lower()) for name in rows.column("id")]
-        return rows.with_columns(split=splits) if all(splits) and "train" in splits else rows, left_out
+        rows, beside = _of_folder([(each.relative_to(path).as_posix(), each) for each in found])
+        return rows, [*left_out, *beside]
 
     def _read_tables(self, paths: Sequence[tuple[Path, str | None]]) -> tuple[Rows, list[LeftOut]]:
         """A document a line: its text, or both of a pair. `paths` come with the splits that they are."""
         content = texts.Texts(self.text_column, None, self.encoding)
-        found: dict[str, list[Any]] = {"id": [], "text": [], "split": []}
+        found: list[dict[str, Any]] = []
         left_out = []
         for path, split in paths:
             records = content.records(path)
             held = content.columns(path, records, list(records[0]), "class", [])
-            for number, record in enumerate(records, start=1):
-                taken = content.take(path.parent, record, held, f"{path.name}#{number}")
-                if isinstance(taken, LeftOut):
-                    left_out.append(taken)
+            free = [each for each in records[0] if each not in held]
+            columns = division.columns(path, records, free, self.split_column, self.group_column)
+            names = [f"{path.name}#{number}" for number in range(1, len(records) + 1)]
+            divided = division.read(path, records, columns, names, [split] * len(records) if split else None)
+            for name, record, said in zip(names, records, divided, strict=True):
+                taken = content.take(path.parent, record, held, name)
+                lost = next((each for each in (taken, said) if isinstance(each, LeftOut)), None)
+                if isinstance(taken, LeftOut) or isinstance(said, LeftOut):
+                    left_out.append(lost or LeftOut(name, ""))
                     continue
-                row = (f"{path.name}#{number}", "\n".join(taken[0].values()), split)
-                for column, value in zip(found.values(), row, strict=True):
-                    column.append(value)
-        splits = found.pop("split")
-        if "train" in splits:
-            found["split"] = splits
-        return Rows(found), left_out
+                found.append({"id": name, "text": "\n".join(taken[0].values()), **said})
+        return division.rows(found), left_out
 
     def _read_beginnings(self, sources: Sequence[str | Path]) -> Rows:
         """What is the path of a file is read; anything else is a text itself."""
@@ -242,12 +248,40 @@ class Corpus(Domain):
         return [Media("text", self.document(row)[:600], str(row["id"]))]
 
 
-def _documents(found: Sequence[tuple[str, Path]]) -> Rows:
-    """Files as rows; one that is large and alone in pieces that end with a line."""
+def _of_folder(found: Sequence[tuple[str, Path]]) -> tuple[Rows, list[LeftOut]]:
+    """Files of a folder as rows, with the splits that folders (train/, test/) or else files (ptb.train.txt,
+    ptb.test.txt) are called after; and files that lie beside the folders of splits."""
+    folders = {name: named(name.partition("/")[0]) if "/" in name else None for name, _ in found}
+    there = set(folders.values()) - {None}
+    # Without one called train, a folder called test may hold texts about tests.
+    if all(folders.values()) or {"train"} < there:
+        beside = [
+            LeftOut(name, "it lies beside the split folders, not in one") for name in folders if not folders[name]
+        ]
+        rows = _documents([(name, each) for name, each in found if folders[name]])
+        account.note(f"splits: the folders called after them ({', '.join(sorted(there))})")
+        return rows.with_columns(split=[named(name.partition("/")[0]) for name in rows.column("id")]), beside
+    if there - {"train"}:
+        account.note(
+            f"splits: none; a folder is called after the {' and '.join(sorted(there))} split, but none is train"
+        )
+    words = [re.findall(r"[^\W_]+", Path(name).stem.lower()) for name, _ in found]
+    splits = [[named(word) for word in each if named(word)] for each in words]
+    alike = len({tuple(word for word in each if not named(word)) for each in words}) == 1
+    if alike and all(len(each) == 1 for each in splits) and ["train"] in splits:
+        account.note(f"splits: the files called after them ({', '.join(name for name, _ in found)})")
+        rows = _documents(found, whole=False)
+        of_file = {name: split for (name, _), (split,) in zip(found, splits, strict=True)}
+        return rows.with_columns(split=[of_file[str(name).partition("#")[0]] for name in rows.column("id")]), []
+    return _documents(found), []
+
+
+def _documents(found: Sequence[tuple[str, Path]], whole: bool = True) -> Rows:
+    """Files as rows; one that is large and alone, or not to be `whole`, in pieces that end with a line."""
     names, paths, starts, stops = [], [], [], []
     for name, path in found:
         size = path.stat().st_size
-        cuts = [0, size] if len(found) > 1 or size <= 2 * PIECE else [0, *_cuts(path, size), size]
+        cuts = [0, size] if (whole and len(found) > 1) or size <= 2 * PIECE else [0, *_cuts(path, size), size]
         for number, (start, stop) in enumerate(itertools.pairwise(cuts), start=1):
             names.append(name if len(cuts) == 2 else f"{name}#{number}")
             paths.append(str(path))
@@ -286,7 +320,7 @@ def looks_like_running_text(source: Any) -> bool:
     if not found or any(each.suffix.lower() not in PROSE for each in found):
         return False
     # Texts in folders are classes of them, unless the folders are splits.
-    return any(len(each.parts) == 1 or (len(each.parts) == 2 and each.parts[0].lower() in SPLITS) for each in found)
+    return any(len(each.parts) == 1 or (len(each.parts) == 2 and named(each.parts[0])) for each in found)
 
 
 def _beside(file: Path) -> bool:

@@ -70,6 +70,7 @@ class Image(Domain):
     label_pattern: str | None = None  # what of a file's name is its label (data/patterns.py); None: its folder
     group_pattern: str | None = None  # likewise, what pictures that belong together have in common
     group_column: str | None = None  # or the column of a table that says so; None: found by name
+    split_column: str | None = None  # or the column of a table that says which split a row is in; "none" for none
     labels: tuple[str, ...] = ()  # learnt from the training split
     counts: tuple[Count, ...] = ()  # its rows of each label
     rows: Count = 0  # all its rows
@@ -100,7 +101,7 @@ class Image(Domain):
     @property
     def wanted(self) -> tables.Wanted:
         """What is to be read from a table."""
-        patterns = self.label_pattern, self.group_pattern, self.group_column
+        patterns = self.label_pattern, self.group_pattern, self.group_column, self.split_column
         return tables.Wanted(self.target, self.label_column, self.separator, *patterns)
 
     def prepare(

@@ -23,7 +23,7 @@ from pervade.core.errors import ConfigError, DataError
 from pervade.core.protocols import Domain, PlainFeatures, Probe, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
-from pervade.data import conversations, corpus, tables, texts, vocabulary
+from pervade.data import conversations, corpus, division, tables, texts, vocabulary
 from pervade.data.chat import Chat, Message, ending, marked
 from pervade.data.conversations import Read
 from pervade.data.corpus import IGNORED, Tokens
@@ -40,6 +40,8 @@ class Instructions(Domain):
     num_tokens: Annotated[int, Field(ge=300, le=200_000)] = 4096  # of a tokenizer that is learnt here
     tokenizer_from: str = ""  # a model's name or folder, or a run of ours, whose tokenizer and template are taken
     encoding: str = "utf-8"
+    group_column: str | None = None  # what rows that belong together have in common; None: found by name
+    split_column: str | None = None  # likewise, which split a row is in; "none" for none
     template: str = ""  # Jinja; empty: what comes with `tokenizer_from`, or the plain one of data/chat.py
     bos: str = ""  # what the template is told for the token that begins a text, and the one that ends an answer; empty:
     eos: str = ""  # what belongs to the tokenizer
@@ -70,7 +72,11 @@ class Instructions(Domain):
             )
         found = [conversations.of_record(record, form) for record in read.records]
         announce(f"data: conversations by the columns {form}; the answers alone are learnt")
-        return kept(read, {"messages": found}, [each if isinstance(each, str) else None for each in found])
+        faults = [each if isinstance(each, str) else None for each in found]
+        return kept(read, {"messages": found}, faults, self._divided(read, list(vars(form).values())))
+
+    def _divided(self, read: Read, used: Sequence[str]) -> list[dict[str, Any] | LeftOut]:
+        return conversations.divided(read, used, self.split_column, self.group_column)
 
     def _read_questions(self, sources: Sequence[Any]) -> tuple[Rows, list[LeftOut]]:
         if sources and all(isinstance(each, dict) for each in sources):
@@ -318,20 +324,26 @@ def _asked(record: Mapping[str, Any]) -> list[Message] | str:
     return found[:-1] if found[-1]["role"] == "assistant" and len(found) > 1 else question(found)
 
 
-def kept(read: Read, columns: Mapping[str, Sequence[Any]], faults: Sequence[str | None]) -> tuple[Rows, list[LeftOut]]:
-    """The rows without a fault, with "id", and "split" and "group" where the table has them."""
-    every: dict[str, Sequence[Any]] = {"id": read.ids, **columns}
-    groups = conversations.groups(read)
-    if groups is not None:
-        every["group"] = groups
-    if any(read.splits):
-        every["split"] = read.splits
-    left_out = [LeftOut(name, why) for name, why in zip(read.ids, faults, strict=True) if why is not None]
-    good = [number for number, why in enumerate(faults) if why is None]
-    if not good:
+def kept(
+    read: Read,
+    columns: Mapping[str, Sequence[Any]],
+    faults: Sequence[str | None],
+    divided: Sequence[Mapping[str, Any] | LeftOut],
+) -> tuple[Rows, list[LeftOut]]:
+    """The rows without a fault, with "id", and how they are `divided` (data/division.py)."""
+    entries: list[dict[str, Any]] = []
+    left_out = []
+    for number, (name, why, said) in enumerate(zip(read.ids, faults, divided, strict=True)):
+        if why is not None:
+            left_out.append(LeftOut(name, why))
+        elif isinstance(said, LeftOut):
+            left_out.append(said)
+        else:
+            entries.append({"id": name, **{key: values[number] for key, values in columns.items()}, **said})
+    if not entries:
         first = f"; the first, {left_out[0].source}: {left_out[0].reason}" if left_out else ""
         raise DataError(f"no row can be used{first}")
-    return Rows(every).select(good), [*read.left_out, *left_out]
+    return division.rows(entries), [*read.left_out, *left_out]
 
 
 def looks_like_instructions(source: Any) -> bool:

@@ -41,11 +41,12 @@ class Preferences(Instructions):
             name: [each if isinstance(each, str) else each[place] for each in found]
             for place, name in enumerate(("messages", "chosen", "rejected"))
         }
-        rows, left_out = kept(read, columns, [each if isinstance(each, str) else None for each in found])
+        faults = [each if isinstance(each, str) else None for each in found]
+        rows, left_out = kept(read, columns, faults, self._divided(read, ("prompt", "chosen", "rejected")))
         asked = [conversations.digest(each) for each in rows.column("messages")]
         # Answers to one question stand in one split, or the test would ask what was learnt.
-        if "group" not in rows and max(Counter(asked).values()) > 1:
-            rows = rows.with_columns(group=asked)
+        if max(Counter(asked).values()) > 1:
+            rows = rows.with_columns(**{"bundle" if "group" in rows else "group": asked})
         return rows, left_out
 
     def _whole(self, row: dict[str, Any]) -> list[Message]:

@@ -38,6 +38,10 @@ class Questions(Domain):
     tokenizer_kind: vocabulary.Kind = "wordpiece"  # or bpe
     tokenizer_from: str = ""  # a model's name or folder, or a checkpoint of ours, whose tokenizer is taken instead
     encoding: str = "utf-8"  # of the files
+    group_column: str | None = (
+        None  # of a table, what articles that belong together have in common; None: found by name
+    )
+    split_column: str | None = None  # likewise, which split a question is in; "none" for none
     unanswerable: bool = False  # whether some questions have no answer; learnt from the training split
     by_character: bool = False  # whether the texts part no words (Chinese, Japanese); learnt from it as well
     tokenizer: str = ""  # SHA-256 of the tokenizer, which lies beside preprocess.json
@@ -59,7 +63,7 @@ class Questions(Domain):
         tab (for prediction)."""
         if isinstance(source, (list, tuple)):
             return self._read_inputs(source)
-        return questions.read(source, self.encoding)
+        return questions.read(source, self.encoding, self.split_column, self.group_column)
 
     def _read_inputs(self, sources: Sequence[str | Path]) -> tuple[Rows, list[LeftOut]]:
         found: list[dict[str, Any]] = []

@@ -65,6 +65,7 @@ class Sound(Domain):
     label_pattern: str | None = None  # what of a file's name is its label (data/patterns.py); None: its folder
     group_pattern: str | None = None  # likewise, what recordings that belong together have in common: who speaks
     group_column: str | None = None  # or the column of a table that says so; None: found by name
+    split_column: str | None = None  # or the column of a table that says which split a row is in; "none" for none
     labels: tuple[str, ...] = ()  # learnt from the training split
     counts: tuple[Count, ...] = ()  # its rows of each label
     rows: Count = 0  # all its rows
@@ -92,7 +93,7 @@ class Sound(Domain):
         """A folder or table with labels; or a list of files, tables and folders without (for prediction)."""
         if isinstance(source, (list, tuple)):
             return listing.files(source, recordings.contents(self.file_column))
-        patterns = self.label_pattern, self.group_pattern, self.group_column
+        patterns = self.label_pattern, self.group_pattern, self.group_column, self.split_column
         wanted = tables.Wanted(self.target, self.label_column, self.separator, *patterns)
         return listing.read(source, recordings.contents(self.file_column), wanted)
 

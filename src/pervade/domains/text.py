@@ -49,6 +49,7 @@ class Text(Domain):
     label_column: str | None = None  # likewise
     separator: str | None = None  # what parts the labels of one cell of a table; None: found by looking
     group_column: str | None = None  # of a table, what texts that belong together have in common; None: found by name
+    split_column: str | None = None  # or the column of a table that says which split a row is in; "none" for none
     encoding: str = "utf-8"  # of tables and text files; gb18030, cp1252 …
     pair: bool = False  # whether rows are pairs; learnt from the training split
     labels: tuple[str, ...] = ()  # learnt from the training split
@@ -72,7 +73,8 @@ class Text(Domain):
         if isinstance(source, (list, tuple)):
             return self._read_inputs(source)
         content = contents(self.text_column, self.label_column, self.encoding)
-        wanted = tables.Wanted(self.target, self.label_column, self.separator, group_column=self.group_column)
+        patterns = None, None, self.group_column, self.split_column
+        wanted = tables.Wanted(self.target, self.label_column, self.separator, *patterns)
         return listing.read(source, content, wanted)
 
     def _read_inputs(self, sources: Sequence[str | Path]) -> tuple[Rows, list[LeftOut]]:

@@ -56,6 +56,7 @@ class Transcripts(Domain):
     text_column: str | None = None  # likewise
     group_column: str | None = None  # likewise: who speaks
     group_pattern: str | None = None  # or what of a file's name says so (data/patterns.py)
+    split_column: str | None = None  # or the column of a table that says which split a row is in; "none" for none
     alphabet: tuple[str, ...] = ()  # what each piece spells, "" the blank first; learnt, or a published model's
     words: str = ""  # SHA-256 of the n-grams, which lie beside preprocess.json
 
@@ -76,7 +77,8 @@ class Transcripts(Domain):
 
     @property
     def _columns(self) -> transcripts.Columns:
-        return transcripts.Columns(self.file_column, self.text_column, self.group_column, self.group_pattern)
+        columns = self.file_column, self.text_column, self.group_column, self.group_pattern, self.split_column
+        return transcripts.Columns(*columns)
 
     def read(self, source: Any) -> tuple[Rows, list[LeftOut]]:
         """A table or folder with transcripts; or a list of files, tables and folders without (for prediction)."""

@@ -57,6 +57,7 @@ class Waveform(Domain):
     label_pattern: str | None = None  # what of a file's name is its label (data/patterns.py); None: its folder
     group_pattern: str | None = None  # likewise, who speaks
     group_column: str | None = None  # or the column of a table that says so; None: found by name
+    split_column: str | None = None  # or the column of a table that says which split a row is in; "none" for none
     labels: tuple[str, ...] = ()  # learnt from the training split
     speakers: tuple[str, ...] = ()  # likewise; empty where it is not known who speaks
     lengths: tuple[tuple[Seconds, Seconds], ...] = ()  # seconds of each label's recordings: median and 95th percentile
@@ -73,7 +74,7 @@ class Waveform(Domain):
             if self.local != "mel":
                 return self._asked(source)
             return listing.files(source, recordings.contents(self.file_column))
-        patterns = self.label_pattern, self.group_pattern, self.group_column
+        patterns = self.label_pattern, self.group_pattern, self.group_column, self.split_column
         wanted = tables.Wanted("class", self.label_column, None, *patterns)
         return listing.read(source, recordings.contents(self.file_column), wanted)
 

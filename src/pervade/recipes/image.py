@@ -81,7 +81,7 @@ def asked(recipe: Recipe, task: str) -> Recipe:
         return recipe
     # A domain that comes with a checkpoint may know the columns of another table.
     domain = replace(domain, target="class", label_column=None, file_column=None, separator=None)
-    domain = replace(domain, label_pattern=None, group_pattern=None, group_column=None)
+    domain = replace(domain, label_pattern=None, group_pattern=None, group_column=None, split_column=None)
     if task == "image-classification":
         return replace(recipe, domain=domain)
     if task == "image-multi-label-classification":

@@ -178,7 +178,8 @@ class Record:
     @property
     def held_out_groups(self) -> dict[str, str]:
         """Member to the group of the data (a speaker) that it was tested on alone; empty where it was not so."""
-        return dict(zip(self.together.get("members") or {}, self.members.get("groups") or (), strict=False))
+        groups = () if self.members.get("by") == "column" else self.members.get("groups") or ()
+        return dict(zip(self.together.get("members") or {}, groups, strict=False))
 
     @property
     def done(self) -> float:

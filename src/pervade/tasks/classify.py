@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from pervade.core.errors import DataError
 from pervade.core.protocols import Context, Domain, Plain, PlainFeatures, Task
 from pervade.core.registry import register
-from pervade.core.types import Batch, Json, Output, Parts, Rows, Table
+from pervade.core.types import Batch, Json, LeftOut, Output, Parts, Rows, Table
 from pervade.data import linear
 from pervade.data import split as splits
 from pervade.data.parts import average
@@ -62,12 +62,13 @@ class Classify(Task):
         counts = Counter(rows.column("target"))
         if len(counts) == 1:
             raise DataError(f"there is only one class, {next(iter(counts))!r}; to classify takes at least two")
-        single = [label for label, count in counts.items() if count == 1]
-        if single:
-            raise DataError(
-                f"class {single[0]!r} has one example only; it needs at least two, to learn from and to test"
-            )
-        splits.refuse_unseen(rows)
+        if max(counts.values()) == 1:
+            raise DataError("no class has two rows, so none can be learnt and tested; look at the column of labels")
+        splits.refuse_unseen(splits.without_single(rows)[0])
+
+    def arrange(self, rows: Rows) -> tuple[Rows, list[LeftOut]]:
+        """Without classes of a single row."""
+        return splits.without_single(rows)
 
     def outputs(self, domain: Domain) -> dict[str, int]:
         return {"logits": len(_labels(domain))}

@@ -1,0 +1,233 @@
+"""Which columns of a table say how its rows are divided: into splits, into folds, into groups that are never divided.
+
+    split                      train, validation, test, or other names of these (data/split.py: NAMES)
+    is_valid, is_test          true and false, or 1 and 0
+    fold                       1 to 10: used by `--folds column` alone; where it holds names of splits it is a split
+    speaker, patient_id …      groups
+
+Every reader of tables asks here, so that rows that are given for a test train nowhere.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pervade.core.errors import DataError, nearest
+from pervade.core.types import LeftOut, Rows
+from pervade.data import account, spellings
+from pervade.data.split import NAMES, PRECEDENCE, named
+from pervade.data.table_files import Record
+from pervade.data.targets import natural
+
+SPLIT_COLUMNS = ("split", "data_split", "subset", "partition", "set")
+ALWAYS = ("split", "data_split")  # what is called so must hold splits; of the others the values tell
+FLAGS = {
+    **dict.fromkeys(("is_train", "is_training"), "train"),
+    **dict.fromkeys(("is_valid", "is_validation", "is_val"), "validation"),
+    "is_test": "test",
+}
+FOLD_COLUMNS = ("fold", "folds", "kfold", "fold_id", "cv_fold")
+GROUP_COLUMNS = (
+    *("group", "subject", "patient", "person", "speaker", "participant"),
+    *("group_id", "subject_id", "patient_id", "person_id", "speaker_id", "participant_id"),
+    *("client_id", "speaker_name", "user_id"),
+)
+LIKE_GROUPS = ("user", "user_name", "username", "author", "author_id", "session", "session_id", "case_id", "fsid")
+NONE = "none"  # instead of a column's name: none is used
+MOST_SHOWN = 8
+DRAW = f"--split-column {NONE} draws splits by chance"
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Empty where no column says it; `split` are several where each is true or false."""
+
+    split: tuple[str, ...] = ()
+    fold: str | None = None
+    group: str | None = None
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        return (*self.split, *(each for each in (self.fold, self.group) if each is not None))
+
+
+def columns(
+    place: Path | str,
+    records: Sequence[Record],
+    free: Sequence[str],
+    split_column: str | None = None,
+    group_column: str | None = None,
+) -> Columns:
+    """Those of the columns `free` that divide the rows, by name; `split_column` and `group_column` are asked for, or
+    "none". Raises DataError, with the nearest name, where one that is asked for is not there."""
+    for flag, asked in (("--split-column", split_column), ("--group-by", group_column)):
+        if asked not in (None, NONE) and not any(asked in record for record in records):
+            raise DataError(f"{place} has no column {asked!r}; {nearest(str(asked), free)} ({flag})")
+    lower = {column.strip().lower(): column for column in free if column not in (split_column, group_column)}
+    group = group_column
+    if group is None:
+        group = next((lower[each] for each in GROUP_COLUMNS if each in lower), None)
+        if group is not None and len({_cell(record.get(group)) for record in records}) == 1 < len(records):
+            account.note(f"groups: not column {group!r}, which is the same in every row", "--group-by")
+            group = None
+    fold = next((lower[each] for each in FOLD_COLUMNS if each in lower and lower[each] != group), None)
+    names_splits = fold is not None and any(map(named, {_cell(record.get(fold)) for record in records}))
+    split = () if split_column is None else (split_column,)
+    if split_column is None:
+        found = next((lower[each] for each in SPLIT_COLUMNS if each in lower and _tells(each, lower, records)), None)
+        flags = tuple(lower[each] for each in FLAGS if each in lower)
+        split = (found,) if found else flags if flags else (fold,) if fold and names_splits else ()
+    return Columns(
+        () if split_column == NONE else split,
+        None if names_splits else fold,
+        None if group == NONE else group,
+    )
+
+
+def _tells(name: str, lower: dict[str, str], records: Sequence[Record]) -> bool:
+    """Whether a column called so is one of splits: "set" may be anything, unless it holds train or test, or 0, 1, 2."""
+    if name in ALWAYS:
+        return True
+    values = {_cell(record.get(lower[name])) for record in records} - {""}
+    return any(map(named, values)) or (name == "partition" and bool(values) and values <= {"0", "1", "2"})
+
+
+def read(
+    place: Path | str,
+    records: Sequence[Record],
+    found: Columns,
+    places: Sequence[str],
+    of_file: Sequence[str | None] | None = None,
+) -> list[Record | LeftOut]:
+    """Of each record, in words its `places`, those of "split", "fold_given" and "group" that are known, or why it
+    cannot be used. `of_file` are the splits that the names of files or folders say: where a column says another one,
+    the row is in the one nearest to the final figures. Raises DataError where a value says no split."""
+    if not found.all and of_file is None:
+        return [{}] * len(records)
+    said: list[Record | LeftOut] = [{} for _ in records]
+    if found.split or of_file is not None:
+        own = _splits(place, records, found.split, places) if found.split else [None] * len(records)
+        both = list(zip(own, of_file or [None] * len(records), strict=True))
+        for i, pair in enumerate(both):
+            known = [each for each in pair if each is not None]
+            if known:
+                said[i] = {"split": min(known, key=PRECEDENCE.index)}
+            elif found.split:
+                reason = f"its {' and '.join(found.split)} is empty, so it is not known whether it trains"
+                said[i] = LeftOut(places[i], reason)
+        differ = sum(a is not None and b is not None and a != b for a, b in both)
+        if differ:
+            account.note(
+                f"splits: {differ:,} rows of {place} have another in column {_quoted(found.split)} than the name of "
+                "their file or folder says; each is in the one nearest to the test",
+                "--split-column",
+            )
+    for key, column in (("fold_given", found.fold), ("group", found.group)):
+        if column is not None:
+            cells = [_cell(record.get(column)) for record in records]
+            if key == "group":
+                note_groups(f"column {column!r}", cells, "--group-by")
+            else:
+                shown = _shown(cells)
+                account.note(
+                    f"folds: column {column!r}, {shown}; used by --folds column, and no splits of a single run"
+                )
+            for each, cell in zip(said, cells, strict=True):
+                if isinstance(each, dict) and cell:
+                    each[key] = cell
+    return said
+
+
+def rows(entries: Sequence[Record]) -> Rows:
+    """Entries as rows, None in what a row lacks; its own id where others have a group."""
+    names = list(dict.fromkeys(name for entry in entries for name in entry))
+    lacking = {"group": "id"}
+    return Rows({name: [entry.get(name, entry.get(lacking.get(name, ""))) for entry in entries] for name in names})
+
+
+def note_like(records: Sequence[Record], free: Sequence[str], found: Columns) -> None:
+    """Into the account: a column that may be a group and is not taken for one, since its name does not say it."""
+    like = next((each for each in free if each.strip().lower() in LIKE_GROUPS), None)
+    if found.group is None and like is not None and 1 < len({str(each.get(like)) for each in records}) < len(records):
+        account.note(f"groups: none; column {like!r} may say which rows belong together", f"--group-by {like}")
+
+
+def note_groups(where: str, values: Sequence[str], flag: str) -> None:
+    """Into the account: what says which rows belong together, and how many such groups there are."""
+    account.note(f"groups: {where}, {_shown(values)}; none of them is divided", flag)
+
+
+def _shown(values: Sequence[str]) -> str:
+    there = sorted(set(values) - {""}, key=natural)
+    return f"{len(there):,} of them ({', '.join(there[:MOST_SHOWN])}{' …' if len(there) > MOST_SHOWN else ''})"
+
+
+def _splits(
+    place: Path | str, records: Sequence[Record], columns: Sequence[str], places: Sequence[str]
+) -> list[str | None]:
+    """Of each record what its columns say; None where they are empty."""
+    if len(columns) == 1 and columns[0].strip().lower() not in FLAGS:
+        return _by_name(place, [_cell(record.get(columns[0])) for record in records], columns[0], places)
+    means = {column: FLAGS[column.strip().lower()] for column in columns}
+    found: list[str | None] = []
+    for where, record in zip(places, records, strict=True):
+        true: set[str] = set()
+        empty = True
+        for column, split in means.items():
+            cell = _cell(record.get(column))
+            flag = spellings.truth(cell)
+            if cell and flag is None:
+                raise DataError(
+                    f"{where}: column {column!r} holds {cell[:40]!r}, neither true nor false; mend it, or {DRAW}"
+                )
+            empty &= flag is None
+            true |= {split} if flag else set()
+        # What is not for training, where that alone is said, is for the test.
+        rest = "test" if "train" in means.values() and "test" not in means.values() else "train"
+        found.append(None if empty else min(true or {rest}, key=PRECEDENCE.index))
+    counts = Counter(found)
+    told = ", ".join(f"{counts[split]:,} {split}" for split in PRECEDENCE[::-1] if counts[split])
+    account.note(f"splits: column {_quoted(columns)}: {told}", "--split-column")
+    return found
+
+
+def _by_name(place: Path | str, cells: Sequence[str], column: str, places: Sequence[str]) -> list[str | None]:
+    counts = Counter(cells)
+    known = {value: named(value) for value in counts if value}
+    unknown = [value for value, split in known.items() if split is None]
+    if unknown and all(re.fullmatch(r"-?\d+", value) for value in known):
+        told = ", ".join(f"{counts[value]:,} rows of {value}" for value in sorted(known, key=int)[:MOST_SHOWN])
+        folds = "; if they are folds, call the column fold" if len(known) > len(PRECEDENCE) else ""
+        raise DataError(
+            f"{place}: column {column!r} holds numbers ({told}), which do not say what trains and what is the test; "
+            f"write train, validation and test there{folds}, or {DRAW}"
+        )
+    if unknown:
+        raise DataError(
+            f"{places[list(cells).index(unknown[0])]}: unknown split {unknown[0]!r} in column {column!r}; "
+            f"{nearest(unknown[0], NAMES)}; or {DRAW}"
+        )
+    told = ", ".join(
+        f"{counts[value]:,} {split}" + (f" ({value})" if value.lower() != split else "")
+        for value, split in list(known.items())[:MOST_SHOWN]
+    )
+    account.note(f"splits: column {column!r}: {told}", "--split-column")
+    return [known.get(cell) for cell in cells]
+
+
+def _quoted(columns: Sequence[str]) -> str:
+    return " and ".join(map(repr, columns))
+
+
+def _cell(value: Any) -> str:
+    """A cell as text, empty where there is nothing; a whole number that pandas made 3.0 is 3."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    text = str(value).strip()
+    return text[: text.index(".")] if re.fullmatch(r"-?\d+\.0+", text) else text
