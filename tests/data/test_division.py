@@ -13,7 +13,7 @@ import pytest
 
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
-from pervade.data import account, folds, split
+from pervade.data import account, division, folds, split, tables
 from pervade.domains.corpus import Corpus
 from pervade.domains.image import Image
 from pervade.domains.instructions import Instructions
@@ -21,6 +21,7 @@ from pervade.domains.masked import Masked
 from pervade.domains.preferences import Preferences
 from pervade.domains.questions import Questions
 from pervade.domains.text import Text
+from pervade.domains.text import contents as texts
 from pervade.domains.transcripts import Transcripts
 
 Cells = dict[str, Any]
@@ -176,8 +177,6 @@ def test_what_is_asked_for() -> None:
 
 
 def columns_of(records: list[Cells], **asked: str) -> Any:
-    from pervade.data import division
-
     return division.columns("a.csv", records, list(records[0]), **asked)
 
 
@@ -191,6 +190,13 @@ def test_columns_that_may_be_something_else() -> None:
     assert columns_of([{"is_training": 1}, {"is_training": 0}]).split == ("is_training",)
     both = columns_of([{"split": "train", "fold": 1}, {"split": "test", "fold": 2}])
     assert (both.split, both.fold) == (("split",), "fold")
+
+
+def test_what_may_be_groups_is_said() -> None:
+    rows = [{"text": f"a text {i}", "label": "ab"[i % 2], "author": f"x{i // 3}"} for i in range(6)]
+    with account.gathered() as notes:
+        tables.entries_of(rows, "a.csv", texts())
+    assert "groups: none; column 'author' may say which rows belong together (--group-by author)" in notes
 
 
 def test_a_hub_table_of_one_split_keeps_its_own(tmp_path: Path) -> None:

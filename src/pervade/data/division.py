@@ -154,7 +154,7 @@ def rows(entries: Sequence[Record]) -> Rows:
 def note_like(records: Sequence[Record], free: Sequence[str], found: Columns) -> None:
     """Into the account: a column that may be a group and is not taken for one, since its name does not say it."""
     like = next((each for each in free if each.strip().lower() in LIKE_GROUPS), None)
-    if found.group is None and like is not None and 1 < len({str(each.get(like)) for each in records}) < len(records):
+    if found.group is None and like is not None and 1 < len({_cell(each.get(like)) for each in records}) < len(records):
         account.note(f"groups: none; column {like!r} may say which rows belong together", f"--group-by {like}")
 
 
@@ -230,4 +230,4 @@ def _cell(value: Any) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     text = str(value).strip()
-    return text[: text.index(".")] if re.fullmatch(r"-?\d+\.0+", text) else text
+    return text[: text.index(".")] if ".0" in text and re.fullmatch(r"-?\d+\.0+", text) else text

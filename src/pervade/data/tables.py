@@ -277,6 +277,8 @@ def _layout(path: Path | str, records: list[Record], content: Content, wanted: W
     if not named:
         rest = [column for column in rest if column not in divided.all]
         named = _columns_of_labels(path, records, columns, rest, wanted.target)
+    if group is None:
+        division.note_like(records, [each for each in rest if each not in named], divided)
     return _Layout(held, tuple(named), divided)
 
 
