@@ -100,7 +100,7 @@ def test_no_two_groups_share_a_folder() -> None:
 def test_too_few_to_divide() -> None:
     with pytest.raises(DataError, match="3 independent rows cannot be divided into 5 folds"):
         folds.assign(rows(["a", "b", "a"]), 5, seed=0)
-    with pytest.raises(DataError, match="class 'b' belong together"):
+    with pytest.raises(DataError, match="all rows of class 'b' are in one of the 3 folds"):
         folds.assign(rows(["a"] * 6 + ["b"] * 2, group=[*"123456", "x", "x"]), 3, seed=0)
 
 

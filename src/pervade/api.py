@@ -432,14 +432,19 @@ def look(
     tuning: str | None = None,
     algorithm: str | None = None,
     steps: int | None = None,
+    folds: int | str | None = None,
     **flags: Any,
 ) -> Look:
     """Reads `data` as `fit` would with the same arguments, says what is there and how it was read, and stops. Nothing
     is written but the cache. Raises as `fit` does."""
     options = _since(options)
+    together = members.plan(None, folds)
     task, chosen = _chosen(data, task, model, recipe, runs, settings, options, tuning, algorithm, steps, flags)
+    if together is not None:
+        members.check(together, chosen)
     with download.announcing(options.screen.say):
-        return Look(task, *workflow.look(workflow.plain(data), chosen, options))
+        divide = members.division(together, chosen, lambda names: None)
+        return Look(task, *workflow.look(workflow.plain(data), chosen, options, divide))
 
 
 def _chosen(

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import count
@@ -166,13 +166,7 @@ def go(run: RunDirectory, recipe: Recipe | None, options: Options) -> dict[str, 
 
 def _rows(run: RunDirectory, recipe: Recipe, asked: Plan, options: Options) -> Rows:
     if ranks.rank() == 0 and not run.data.exists():
-        divide = None
-        if asked.groups is not None:
-            named = folds.assign_groups if asked.by == BY_GROUP else folds.assign_given
-            divide = partial(named, names=partial(_note_groups, run, asked))
-        elif asked.kind == "folds":
-            divide = partial(folds.assign, folds=asked.number, seed=recipe.seed)
-        workflow.read_data(run, recipe, options, divide)
+        workflow.read_data(run, recipe, options, division(asked, recipe, partial(_note_groups, run, asked)))
         if asked.kind == "folds":
             aside = list(run.read_data()["columns"]["split"]).count(folds.ASIDE)
             if aside:
@@ -182,6 +176,15 @@ def _rows(run: RunDirectory, recipe: Recipe, asked: Plan, options: Options) -> R
                 )
     ranks.wait()
     return workflow.load_rows(run, recipe.domain, options.screen)
+
+
+def division(asked: Plan | None, recipe: Recipe, names: Callable[[Sequence[str]], None]) -> workflow.Divide | None:
+    """How the rows are divided, where they are into folds; `names` is told which, where the data name them."""
+    if asked is None or asked.kind != "folds":
+        return None
+    if asked.groups is None:
+        return partial(folds.assign, folds=asked.number, seed=recipe.seed)
+    return partial(folds.assign_groups if asked.by == BY_GROUP else folds.assign_given, names=names)
 
 
 def _note_groups(run: RunDirectory, asked: Plan, groups: Sequence[str]) -> None:

@@ -186,10 +186,18 @@ def test_columns_that_may_be_something_else() -> None:
     assert columns_of([{"set": "train"}, {"set": "chess"}]).split == ("set",)
     assert columns_of([{"partition": "0"}, {"partition": "2"}]).split == ("partition",)
     assert columns_of([{"fold": "train"}, {"fold": "test"}]).split == ("fold",)
-    assert columns_of([{"speaker": "anna"}, {"speaker": "anna"}]).group is None
     assert columns_of([{"is_training": 1}, {"is_training": 0}]).split == ("is_training",)
     both = columns_of([{"split": "train", "fold": 1}, {"split": "test", "fold": 2}])
     assert (both.split, both.fold) == (("split",), "fold")
+
+
+def test_one_group_of_all_is_said(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", READERS[0][1], speaker=["anna"] * 10)
+    found, _, notes = divided(Text(), path)
+    assert set(found) == {"train"}
+    assert "groups: all rows are of one (anna), which no split divides (--group-by none)" in notes
+    found, _, _ = divided(Text(group_column="none"), path)
+    assert set(found) == {"train", "validation", "test"}
 
 
 def test_what_may_be_groups_is_said() -> None:

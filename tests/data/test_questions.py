@@ -98,7 +98,7 @@ def test_a_folder_of_splits(tmp_path: Path) -> None:
     assert len(set(rows.column("id"))) == 30  # both files number their questions alike
     (tmp_path / "train-v1.1.json").unlink()
     with pytest.raises(DataError, match="but no train split"):
-        questions.read(tmp_path)
+        assign(questions.read(tmp_path)[0], validation=0.1, test=0.1, seed=0)
 
 
 def test_an_article_stays_in_one_split(tmp_path: Path) -> None:

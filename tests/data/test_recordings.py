@@ -403,5 +403,5 @@ def test_groups_that_cannot_be_held_out(tmp_path: Path) -> None:
         folds.assign_groups(rows, lambda names: None)
     with pytest.raises(DataError, match="would train 1 times"):
         folds.assign_groups(rows.with_columns(group=["p", "p"]), lambda names: None)
-    with pytest.raises(DataError, match="all rows of class 'x' belong together"):
+    with pytest.raises(DataError, match="all rows of class 'x' are in one of the 2 folds"):
         folds.assign_groups(rows.with_columns(group=["p", "q"]), lambda names: None)

@@ -213,6 +213,6 @@ def train(
     }
     with stoppable():
         if dry_run:
-            api.look(data, **{key: value for key, value in asked.items() if key not in ("name", "seeds", "folds")})
+            api.look(data, **{key: value for key, value in asked.items() if key not in ("name", "seeds")})
             return
         finish(api.fit(data, **asked))

@@ -73,12 +73,9 @@ def columns(
     group = group_column
     if group is None:
         group = next((lower[each] for each in GROUP_COLUMNS if each in lower), None)
-        if group is not None and len({_cell(record.get(group)) for record in records}) == 1 < len(records):
-            account.note(f"groups: not column {group!r}, which is the same in every row", "--group-by")
-            group = None
     fold = next((lower[each] for each in FOLD_COLUMNS if each in lower and lower[each] != group), None)
     names_splits = fold is not None and any(map(named, {_cell(record.get(fold)) for record in records}))
-    split = () if split_column is None else (split_column,)
+    split: tuple[str, ...] = () if split_column is None else (split_column,)
     if split_column is None:
         found = next((lower[each] for each in SPLIT_COLUMNS if each in lower and _tells(each, lower, records)), None)
         flags = tuple(lower[each] for each in FLAGS if each in lower)

@@ -68,6 +68,10 @@ def assign(rows: Rows, *, validation: float, test: float, seed: int) -> tuple[Ro
     splits = given(rows) or ["train"] * len(rows)
     keep, left_out = one_split_each(rows, splits)
     rows, splits = rows.select(keep), [splits[i] for i in keep]
+    if "group" in rows and len(set(rows.column("group"))) == 1 < len(rows):
+        account.note(
+            f"groups: all rows are of one ({rows.column('group')[0]}), which no split divides", "--group-by none"
+        )
     shares = {
         name: share for name, share in (("test", test), ("validation", validation)) if share > 0 and name not in splits
     }

@@ -252,7 +252,7 @@ def _of_folder(found: Sequence[tuple[str, Path]]) -> tuple[Rows, list[LeftOut]]:
     """Files of a folder as rows, with the splits that folders (train/, test/) or else files (ptb.train.txt,
     ptb.test.txt) are called after; and files that lie beside the folders of splits."""
     folders = {name: named(name.partition("/")[0]) if "/" in name else None for name, _ in found}
-    there = set(folders.values()) - {None}
+    there = set(filter(None, folders.values()))
     # Without one called train, a folder called test may hold texts about tests.
     if all(folders.values()) or {"train"} < there:
         beside = [
