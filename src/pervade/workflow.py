@@ -32,6 +32,7 @@ from pervade.progress import Screen, Silent
 from pervade.train import find_lr
 from pervade.training import Options, Training
 
+MADE = ("pixels", "shape", "samples")  # columns that `prepare` makes of files each time
 Divide = Callable[[Rows], tuple[Rows, list[LeftOut]]]
 """Rows to rows with a "split" each, and those that were left out in doing so."""
 
@@ -207,6 +208,7 @@ def look(
         recipe.task.examine(rows)
         left_out += duplicates
         overview.note_left_out(left_out)
+        recipe.domain.describe(rows.where("split", "test" if "fold" in rows else "train"))  # of folds each row is both
     for line in notes:
         options.screen.say(f"read: {line}")
     for line in overview.overview(rows, recipe.domain):
@@ -220,7 +222,7 @@ def look(
 
 def write_data(run: RunDirectory, source: Any, rows: Rows, left_out: Sequence[LeftOut] = ()) -> None:
     # What `prepare` added for speed is made again from the files and has no place in JSON.
-    stored = {name: list(rows.column(name)) for name in rows.columns if name not in ("pixels", "samples")}
+    stored = {name: list(rows.column(name)) for name in rows.columns if name not in MADE}
     left = [{"source": each.source, "reason": each.reason} for each in left_out]
     files.write_json(run.data, {"source": source, "rows": len(rows), "columns": stored, "left_out": left}, indent=None)
 

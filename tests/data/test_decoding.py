@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
+import struct
 import threading
 import warnings
 
@@ -10,8 +12,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, features
 
+from pervade.data import pictures
 from pervade.data.pictures import PictureFault, decode
 from tests.data.drawing import encoded, pixels
 
@@ -29,19 +32,86 @@ def test_pixels_come_through_unchanged() -> None:
 
 
 def test_sixteen_bit() -> None:
+    """As numbers; what has no learnt range goes from 0 to 65,535: v / 257, rounded."""
     values = np.array([[0, 128, 129, 257], [32767, 32768, 65406, 65535]] * 2, dtype=np.uint16)
-    expected = np.array([[0, 0, 1, 1], [127, 128, 254, 255]] * 2, dtype=np.uint8)  # v / 257, rounded
+    expected = np.array([[0, 0, 1, 1], [127, 128, 254, 255]] * 2, dtype=np.uint8)
     for kind in ("PNG", "TIFF"):
-        assert np.array_equal(decode(saved(Image.fromarray(values), kind), 4, 1)[:, :, 0], expected)
-        assert np.array_equal(decode(saved(Image.fromarray(values), kind), 4, 3), np.stack([expected] * 3, 2))
+        made = decode(saved(Image.fromarray(values), kind), 4, 3)
+        assert made.dtype == np.float32
+        assert np.array_equal(made[:, :, 0], values)
+        assert np.array_equal(pictures.grey(made, None, 1)[:, :, 0], expected)
+        assert np.array_equal(pictures.grey(made, None, 3), np.stack([expected] * 3, 2))
 
 
-def test_floats_with_gaps() -> None:
-    """A TIFF of measured values: 1 is white unless larger values stand in it; what is no number is black."""
-    values = np.array([[0.0, 0.5], [1.0, np.nan]], dtype=np.float32)
-    assert decode(saved(Image.fromarray(values), "TIFF"), 2, 1)[:, :, 0].tolist() == [[0, 128], [255, 0]]
-    values = np.array([[0.0, 100.0], [200.0, -5.0]], dtype=np.float32)
-    assert decode(saved(Image.fromarray(values), "TIFF"), 2, 1)[:, :, 0].tolist() == [[0, 128], [255, 0]]
+@pytest.mark.parametrize("kind", [np.uint16, np.int16, np.int32, np.float32])
+def test_numbers_of_every_kind_stay_as_they_are(kind: type) -> None:
+    """Signed and floating TIFFs, written by hand, since Pillow does not write all of them."""
+    values = np.array([[3, 0], [7, 1000]], dtype=kind)
+    if np.dtype(kind).kind != "u":
+        values[0, 0] = -3
+    assert np.array_equal(decode(tiff(values), 2, 3)[:, :, 0], values)
+
+
+def tiff(values: np.ndarray) -> bytes:
+    """One strip, uncompressed, little end first (TIFF 6.0)."""
+    height, width = values.shape
+    bits, form = 8 * values.itemsize, {"u": 1, "i": 2, "f": 3}[values.dtype.kind]
+    tags = [(256, width), (257, height), (258, bits), (259, 1), (262, 1), (273, 8), (277, 1), (278, height)]
+    tags += [(279, values.nbytes), (339, form)]
+    data = values.tobytes()
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    return struct.pack("<2sHI", b"II", 42, 8 + len(data)) + data + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf, -3.4e38])
+def test_pixels_that_are_no_numbers_are_refused(wrong: float) -> None:
+    values = np.array([[0.0, 0.5, 1.0], [1.0, 2.0, wrong]], dtype=np.float32)
+    with pytest.raises(PictureFault, match=r"no numbers \(NaN, .*\), the first in row 2, column 3"):
+        decode(saved(Image.fromarray(values), "TIFF"), 2, 1)
+
+
+def test_numbers_become_grey_by_one_range() -> None:
+    values = np.array([[[-5.0], [0.0]], [[10.0], [30.0]]], dtype=np.float32)
+    assert pictures.grey(values, (0.0, 20.0), 1)[:, :, 0].tolist() == [[0, 0], [128, 255]]
+    assert pictures.grey(values, (7.0, 7.0), 3).tolist() == np.zeros((2, 2, 3)).tolist()  # all of one value
+    assert pictures.grey(values / 30, None, 1)[:, :, 0].tolist() == [[0, 0], [85, 255]]
+
+
+def test_the_range_of_many_pictures() -> None:
+    spread = pictures.spread
+    assert spread([(3.0, 9.0)]) == (3.0, 9.0)
+    assert spread([(0, 10), (-5, 8), (2, 12)]) == (-5.0, 12.0)
+    assert spread([(0, 10)] * 9 + [(-9, 20)]) == (-9.0, 20.0)  # wider, but not twice as wide at one end
+    assert spread([(0, 10)] * 9 + [(-9999, 12)]) == (0.0, 12.0)
+    assert spread([(0, 10)] * 98 + [(0, 1e6)] * 2) == (0.0, 1e6)  # two of a hundred are no accident
+    assert spread([(7, 7)] * 20) == (7.0, 7.0)
+
+
+def test_what_is_not_read_says_what_to_do() -> None:
+    with pytest.raises(PictureFault, match="DICOM is not read; write its pixels to a 16-bit PNG or TIFF"):
+        decode(bytes(128) + b"DICM" + bytes(50), 8, 3)
+    with pytest.raises(PictureFault, match=r"numbers of 64 bits.*; write it with one band of 16 or 32 bits"):
+        decode(tiff(np.eye(2)), 2, 3)
+    broken = saved(Image.fromarray(np.ones((8, 8), np.float32)), "TIFF")
+    with pytest.raises(PictureFault, match="damaged"):
+        decode(broken[: len(broken) // 2], 8, 3)
+
+
+def test_heic_is_read_by_the_extra_or_names_it() -> None:
+    data = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40)
+    there = importlib.util.find_spec("pillow_heif") is not None
+    expected = (
+        "damaged|not a picture" if there else r"HEIC needs the package pillow-heif; pip install 'pervade\[files\]'"
+    )
+    with pytest.raises(PictureFault, match=expected):
+        decode(data, 8, 3)
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow was built without AVIF")
+def test_avif() -> None:
+    made = decode(saved(Image.new("RGB", (16, 12), (200, 30, 90)), "AVIF"), 12, 3)
+    assert made.shape == (12, 16, 3)
+    assert np.abs(made.astype(int) - (200, 30, 90)).max() <= 4
 
 
 def test_palette_with_transparency_lies_on_white() -> None:
@@ -103,8 +173,10 @@ def test_first_frame_of_an_animation() -> None:
     ("size", "expected"),
     [
         ((1, 1), (8, 8)),
-        ((1, 1000), (32, 8)),  # cut to four times its width
-        ((1000, 1), (8, 32)),
+        ((1, 1000), (506, 1)),  # longer than four times its width: all of it, as many pixels as 32 x 8
+        ((1000, 1), (1, 506)),
+        ((100, 25), (8, 32)),
+        ((2000, 100), (4, 72)),
         ((30, 20), (8, 12)),
         ((4000, 3000), (8, 11)),
     ],
@@ -115,10 +187,13 @@ def test_sizes(size: tuple[int, int], expected: tuple[int, int]) -> None:
     assert (made == (10, 200, 30)).all()
 
 
-def test_ribbon_is_cut_to_its_middle() -> None:
+def test_ribbon_is_kept_whole_until_its_middle_is_asked_for() -> None:
     ribbon = np.zeros((2, 100, 3), dtype=np.uint8)
     ribbon[:, 46:54] = 200
-    assert (decode(encoded(ribbon), 2, 3) == 200).all()
+    whole = decode(encoded(ribbon), 2, 3)
+    assert whole.shape == (1, 28, 3)
+    assert 0 < whole.mean() < 40
+    assert (np.asarray(pictures.shorter(Image.fromarray(ribbon), 2, 4)) == 200).all()
 
 
 def test_large_jpeg_is_decoded_smaller_but_alike() -> None:

@@ -68,6 +68,10 @@ class Domain(Protocol):
         """
         return rows, []
 
+    def describe(self, train: Rows) -> None:
+        """Notes in the account (data/account.py) how the rows that are learnt from are seen, before anything is."""
+        return
+
     def fit(self, train: Rows) -> Self:
         """Learns what must come from the training split alone: labels, mean and deviation, tokenizer."""
         ...

@@ -25,7 +25,7 @@ SHOWN = 80  # letters of a value that does not fit
 def encode(value: Any) -> Any:
     """A spec, or anything inside one, as JSON. An unregistered object is named but cannot be decoded again."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
+        fields = {_spelt(f): encode(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
         name = registry.name_of(type(value))
         if name is not None:
             return {"use": name, **fields}
@@ -39,6 +39,11 @@ def encode(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     return {"unregistered": f"{type(value).__module__}:{type(value).__qualname__}"}
+
+
+def _spelt(field: dataclasses.Field[Any]) -> str:
+    """What files and settings call a field: a method of its class may have that name already."""
+    return str(field.metadata.get("name", field.name))
 
 
 def readable(value: Any) -> bool:
@@ -149,7 +154,7 @@ def _fields(data: Any, cls: type, preset: Mapping[str, Any], path: str, problems
     if not isinstance(data, Mapping):
         problems.append(f"{path}: expected settings, got {data!r}")
         return None
-    known = {f.name for f in dataclasses.fields(cls) if f.init}
+    known = {_spelt(f): f.name for f in dataclasses.fields(cls) if f.init}
     values = dict(preset)
     faults = len(problems)
     for name, value in data.items():
@@ -158,7 +163,7 @@ def _fields(data: Any, cls: type, preset: Mapping[str, Any], path: str, problems
             inside = f"{path}." if path else ""
             problems.append(f"unknown setting {where!r}; {nearest(str(name), known, inside)}")
         else:
-            values[name] = _decode(value, _hints(cls)[name], where, problems)
+            values[known[name]] = _decode(value, _hints(cls)[known[name]], where, problems)
     if len(problems) > faults:
         return None
     try:

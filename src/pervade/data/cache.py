@@ -103,8 +103,9 @@ def decoded(
     make: Callable[[str], np.ndarray | str],
     transform: dict[str, Any],
     progress: Callable[[int, int], None],
-) -> tuple[list[np.ndarray | None], list[str | None]]:
-    """For every path its pixels, or the reason why there are none. `make` maps a path to pixels or that reason.
+) -> tuple[list[np.ndarray | None], list[str | None], list[tuple[int, ...]]]:
+    """For every path its pixels, or the reason why there are none, and their shape. `make` maps a path to pixels or
+    that reason.
 
     Pixels are None as well, without a reason, where they do not fit under the limit or the cache cannot be written;
     then the caller decodes each time, and a warning has said so.
@@ -116,14 +117,16 @@ def decoded(
     sources = [first[digest] for digest in unique]
     entry = {digest: number for number, digest in enumerate(unique)}
     try:
-        pictures, unique_reasons = _open_or_build(unique, sources, [entry[e] for e in first], make, transform, progress)
+        pictures, unique_reasons, shapes = _open_or_build(
+            unique, sources, [entry[e] for e in first], make, transform, progress
+        )
     except (OSError, ResourceError) as error:
         warn(f"files are decoded anew each time, because the cache cannot be used: {error}; set PERVADE_CACHE")
-        pictures, unique_reasons = None, _reasons(sources, make, progress)
+        pictures, (unique_reasons, shapes) = None, _tried_all(sources, make, progress)
     where = [entry[digest] for digest in hashes]
     reasons = [unique_reasons[i] for i in where]
     pixels = [None if pictures is None or unique_reasons[i] else pictures[i] for i in where]
-    return pixels, reasons
+    return pixels, reasons, [shapes[i] for i in where]
 
 
 def tried(path: str, decode: Callable[[str], T], fault: type[Exception], again: bool = False) -> T | str:
@@ -141,15 +144,17 @@ def tried(path: str, decode: Callable[[str], T], fault: type[Exception], again: 
         return f"the file cannot be opened ({reason})"
 
 
-def _reasons(
+def _tried_all(
     paths: Sequence[str], make: Callable[[str], np.ndarray | str], progress: Callable[[int, int], None]
-) -> list[str | None]:
+) -> tuple[list[str | None], list[tuple[int, ...]]]:
     reasons: list[str | None] = []
+    shapes: list[tuple[int, ...]] = []
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         for made in _ordered(pool, make, paths):
             reasons.append(made if isinstance(made, str) else None)
+            shapes.append(() if isinstance(made, str) else made.shape)
             progress(len(reasons), len(paths))
-    return reasons
+    return reasons, shapes
 
 
 def _open_or_build(
@@ -159,7 +164,7 @@ def _open_or_build(
     make: Callable[[str], np.ndarray | str],
     transform: dict[str, Any],
     progress: Callable[[int, int], None],
-) -> tuple[Pictures | None, list[str | None]]:
+) -> tuple[Pictures | None, list[str | None], list[tuple[int, ...]]]:
     """The entry of these contents, built unless it is there and whole. Raises OSError, ResourceError."""
     key = hashlib.sha256(json.dumps([VERSION, transform, unique], sort_keys=True).encode()).hexdigest()[:32]
     place = folder() / key
@@ -169,7 +174,7 @@ def _open_or_build(
             f"files are decoded anew each time: decoded they take {index['needed'] / 1e9:.1f} GB, and the cache may "
             f"take {room(place.parent) / 1e9:.1f} GB; raise PERVADE_CACHE_GB or free some space in {folder()}"
         )
-    return pictures, index["reasons"]
+    return pictures, index["reasons"], [tuple(shape) for _, *shape in index["places"]]
 
 
 def _open(place: Path) -> tuple[dict[str, Any], Pictures | None] | None:

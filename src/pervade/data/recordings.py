@@ -56,7 +56,7 @@ def prepare(
     total = 2 * len(rows)
     digests = cache.hash_files(paths, lambda done, _: progress(done, total))
     readable = [i for i, digest in enumerate(digests) if digest is not None]
-    decoded, reasons = cache.decoded(
+    decoded, reasons, _ = cache.decoded(
         [paths[i] for i in readable],
         [str(digests[i]) for i in readable],
         lambda path: _as_bytes(cache.tried(path, partial(sound_files.decode, rate=rate), SoundFault, again=True)),

@@ -1,16 +1,18 @@
 """Pictures: read from folders or tables, scaled, cropped, flipped.
 
 The one path from a file to a model's input, for training's end as for prediction: decode (data/pictures.py), scale the
-shorter side to `stored_side`, cut the middle `size` x `size` (or several `views`, whose answers are averaged). Training
-cuts elsewhere, flips and distorts (data/distort.py). Normalisation is the model's first layer (nn/normalise.py), so the
-input stays in pixels of 0-1.
+shorter side to `stored_side`, make numbers of more than 8 bits grey by one `range`, cut the middle `size` x `size` (or
+several `views`, whose answers are averaged), or take in all of it, as `fit` says. Training cuts elsewhere, flips and
+distorts (data/distort.py). Normalisation is the model's first layer (nn/normalise.py), so the input stays in pixels of
+0-1.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -21,13 +23,23 @@ from pydantic import Field
 from torch.nn import Module
 
 from pervade.core.bounds import Count, Deviation, Finite
-from pervade.core.errors import DataError
+from pervade.core.errors import ConfigError, DataError
 from pervade.core.protocols import Domain, InputSpace, Probe, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
-from pervade.data import cache, distort, embedded, listing, pictures, tables, targets
+from pervade.data import account, cache, distort, embedded, listing, pictures, tables, targets
 from pervade.data.targets import Kind
 
+# Where a quarter of the pictures are longer than so many times their width, the middle square says too little of them:
+# photographs are 4:3 or 3:2, films 16:9 and wider.
+FAR = 5 / 3
+WAYS = {
+    "crop": "the middle square",
+    "pad": "padded to a square",
+    "squash": "made square",
+    "tiles": "squares side by side",
+}
+BEYOND = 0.01  # of a picture's pixels: where more lie outside the range that was learnt, that is said
 FILE_COLUMNS = ("image", "file_name", "file", "img", "path", "filename", "filepath", "picture", "image_path")
 
 
@@ -46,7 +58,13 @@ class Image(Domain):
     # arXiv:1906.06423). A share of `size`; only for networks that take any size.
     train_scale: Annotated[float, Field(ge=0.25, le=1.0)] = 1.0
     margin: Annotated[float, Field(ge=1.0, le=2.0)] = 8 / 7  # the shorter side is scaled to size x margin: 224 from 256
+    # What is seen of a picture that is not square: the middle square; all of it, in the middle of a square; all of it,
+    # made square; squares side by side, whose answers are averaged. A file and -o call it "fit", as a method is called
+    # here. None: pad where the training split is FAR from square, else crop
+    framing: Literal["crop", "pad", "squash", "tiles"] | None = field(default=None, metadata={"name": "fit"})
     channels: Literal[1, 3] = 3  # 3 colours or 1 grey
+    # Of pictures of numbers (more than 8 bits), what is black and what white; None: learnt from the training split
+    range: tuple[Finite, Finite] | None = None
     crop_area: Annotated[float, Field(gt=0.0, le=1.0)] = 0.35  # smallest share of the picture that training cuts out;
     # 1: pieces of the full scale, moved only
     crop_ratio: Annotated[float, Field(ge=1.0, le=4.0)] = 4 / 3  # longest side of that by its shortest, at most
@@ -66,6 +84,7 @@ class Image(Domain):
     target: Kind = "class"  # what a row's target is (data/targets.py): class, labels, number or identity
     label_column: str | None = None  # of a table; None: found by name
     file_column: str | None = None  # likewise
+    suffix: str | None = None  # how the names of the files that are learnt from end, where others (masks) lie beside
     separator: str | None = None  # what parts the labels of one cell of a table; None: found by looking
     label_pattern: str | None = None  # what of a file's name is its label (data/patterns.py); None: its folder
     group_pattern: str | None = None  # likewise, what pictures that belong together have in common
@@ -77,6 +96,11 @@ class Image(Domain):
     scale: tuple[Finite, Deviation] = (0.0, 1.0)  # mean and deviation of its targets, where these are numbers
     mean: tuple[Finite, ...] = ()  # of the training pixels, by channel, 0-1
     deviation: tuple[Deviation, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.range and self.range[0] > self.range[1]:
+            low, high = self.range
+            raise ConfigError(f"range goes from {low:g} down to {high:g}; give what is black first, then what is white")
 
     @property
     def stored_side(self) -> int:
@@ -96,7 +120,27 @@ class Image(Domain):
         """A folder or table with labels; or a list of files, tables and folders without (for prediction)."""
         if isinstance(source, (list, tuple)):
             return listing.files(source, contents(self.file_column))
-        return listing.read(source, contents(self.file_column), self.wanted)
+        rows, left_out = listing.read(source, contents(self.file_column), self.wanted)
+        return self._of_one_kind(rows, left_out) if "path" in rows else (rows, left_out)
+
+    def _of_one_kind(self, rows: Rows, left_out: list[LeftOut]) -> tuple[Rows, list[LeftOut]]:
+        """Those whose names end in `suffix`; where none is asked for it is said that pictures stand beside others of
+        the same name."""
+        if self.suffix is None:
+            for folder, kinds in pictures.twins(rows.column("path")).items():
+                first, *others = kinds[0]
+                account.note(
+                    f"{len(kinds):,} pictures in {listing.shown(Path(folder))} stand beside others of the same name "
+                    f"({first} and {', '.join(others)}: masks or copies?), and all are learnt from",
+                    f"-o domain.suffix={first}",
+                )
+            return rows, left_out
+        end = "." + self.suffix.lower().lstrip(".")
+        asked = [str(path).lower().endswith(end) for path in rows.column("path")]
+        lost = [LeftOut(str(rows.column("id")[i]), f"not one of {end}") for i, each in enumerate(asked) if not each]
+        if len(lost) == len(rows):
+            raise DataError(f"no picture's name ends in {end}, as domain.suffix asks; the first is {lost[0].source}")
+        return rows.select([i for i, each in enumerate(asked) if each]), left_out + lost
 
     @property
     def wanted(self) -> tables.Wanted:
@@ -107,12 +151,14 @@ class Image(Domain):
     def prepare(
         self, rows: Rows, progress: Callable[[int, int], None], keep: bool = True
     ) -> tuple[Rows, list[LeftOut]]:
-        """Adds "pixels" (from the cache where `keep`) and "hash"; leaves out what cannot be decoded."""
+        """Adds "pixels" (from the cache where `keep`), their "shape", and "hash"; leaves out what cannot be decoded."""
         if not keep:
             made = [cache.tried(path, self._decode, pictures.PictureFault) for path in rows.column("path")]
             good = [i for i, each in enumerate(made) if not isinstance(each, str)]
             left_out = [LeftOut(str(rows.column("id")[i]), e) for i, e in enumerate(made) if isinstance(e, str)]
-            return rows.select(good).with_columns(pixels=[made[i] for i in good]), left_out
+            rows = rows.select(good).with_columns(pixels=[made[i] for i in good])
+            self._warn_of_values(rows)
+            return rows, left_out
         total = 2 * len(rows)
         paths = list(rows.column("path"))
         hashes = cache.hash_files(paths, lambda done, _: progress(done, total))
@@ -123,8 +169,13 @@ class Image(Domain):
             if digest is None
         ]
         digests = [str(hashes[i]) for i in readable]
-        transform = {"side": self.stored_side, "channels": self.channels, "decoder": pictures.DECODER}
-        pixels, reasons = cache.decoded(
+        transform = {
+            "side": self.stored_side,
+            "channels": self.channels,
+            "longest": self._longest,
+            "decoder": pictures.decoder(),
+        }
+        pixels, reasons, shapes = cache.decoded(
             [paths[i] for i in readable],
             digests,
             lambda path: cache.tried(path, self._decode, pictures.PictureFault, again=True),
@@ -140,24 +191,75 @@ class Image(Domain):
         if not good:
             raise DataError(f"no picture can be read; the first, {left_out[0].source}: {left_out[0].reason}")
         kept = rows.select([readable[k] for k in good])
-        columns: dict[str, Sequence[Any]] = {"hash": [digests[k] for k in good]}
+        columns: dict[str, Sequence[Any]] = {"hash": [digests[k] for k in good], "shape": [shapes[k] for k in good]}
         if all(pixels[k] is not None for k in good):
             columns["pixels"] = [pixels[k] for k in good]
         return kept.with_columns(**columns), left_out
 
     def _decode(self, path: str) -> np.ndarray:
-        return pictures.decode(embedded.read(path), self.stored_side, self.channels)
+        """(h, w, channels) uint8, as the cache keeps it; of pictures of numbers (h, w, PACKED), their bytes."""
+        made = pictures.decode(embedded.read(path), self.stored_side, self.channels, self._longest)
+        return made if made.dtype == np.uint8 else made.view(np.uint8)
+
+    @property
+    def _longest(self) -> int:
+        return pictures.TILES if self.framing == "tiles" else pictures.LONGEST
+
+    def _warn_of_values(self, rows: Rows) -> None:
+        """Of new pictures: that numbers lie outside of what was learnt from."""
+        found = []
+        for name, pixels in zip(rows.column("id"), rows.column("pixels"), strict=True):
+            if pixels.shape[-1] == pictures.PACKED:
+                values = pixels.view(np.float32)
+                low, high = self.range or (np.inf, -np.inf)
+                if ((values < low) | (values > high)).mean() > BEYOND:
+                    found.append(f"{name}, has {values.min():g} to {values.max():g}")
+        known = (
+            "{:g} to {:g} is known, and what lies beyond is clipped".format(*self.range)
+            if self.range
+            else (
+                "the model has learnt from pictures of 8 bits alone, and takes 0 for black, and 1 or 65,535 for white"
+            )
+        )
+        if found:
+            cache.warn(f"{len(found):,} of {len(rows):,} pictures hold other numbers: {known} (the first, {found[0]})")
 
     # learning from the training split
 
+    def describe(self, train: Rows) -> None:
+        """What pictures of numbers become, and how much is seen of those that are not square."""
+        shapes = self._shapes(train)
+        numbers = sum(shape[-1] == pictures.PACKED for shape in shapes)
+        if numbers:
+            low, high = self._range(train, shapes) or (0.0, 0.0)
+            others = len(shapes) - numbers
+            rest = f"; {others:,} others have 8 bits and stay as they are" if others else ""
+            account.note(
+                f"{numbers:,} of {len(shapes):,} training pictures hold numbers of more than 8 bits: {low:g} and less "
+                f"becomes black, {high:g} and more white{rest}",
+                "-o domain.range=[LOW,HIGH]",
+            )
+        if shapes:
+            how = self._framing(shapes)
+            seen = [self._share_seen(max(shape[:2]) / min(shape[:2]), how) for shape in shapes]
+            usual, least = np.median(seen), min(seen)
+            worst = f" (of the one of which least is seen {least:.0%})" if least < usual else ""
+            account.note(
+                f"seen of a picture when it is judged: {usual:.0%}{worst}, {WAYS[how]}",
+                "-o domain.fit=crop|pad|squash|tiles",
+            )
+
     def fit(self, train: Rows) -> Image:
-        """What targets have to be known by, and the mean and deviation of the pixels (of all pictures; of 2,000 and
-        more only every second, third and so on, so that 1,000 to 1,999 are looked at)."""
+        """What targets have to be known by, how pictures are framed, the range of those of numbers, and the mean and
+        deviation of the pixels (of all pictures; of 2,000 and more only every second, third and so on, so that 1,000
+        to 1,999 are looked at)."""
         learnt = targets.learn(self.target, train.column("target"))
+        shapes = self._shapes(train)
+        known = replace(self, framing=self._framing(shapes), range=self._range(train, shapes))
         step = max(len(train) // 1000, 1)
         count, total, squares = 0, np.zeros(self.channels), np.zeros(self.channels)
         for position in range(0, len(train), step):
-            pixels = self._pixels(train[position]).reshape(-1, self.channels)
+            pixels = known._pixels(train[position]).reshape(-1, self.channels)
             # Integer sums of each of the 256 levels are exact, so they do not depend on the order of adding.
             levels = np.arange(256, dtype=np.float64)
             for channel in range(self.channels):
@@ -168,11 +270,39 @@ class Image(Domain):
         mean = total / count
         deviation = np.sqrt(np.maximum(squares / count - mean**2, 1.0))  # at least one level: all-black pictures exist
         return replace(
-            self,
+            known,
             **vars(learnt),
             mean=tuple(float(round(each / 255, 6)) for each in mean),
             deviation=tuple(float(round(each / 255, 6)) for each in deviation),
         )
+
+    def _shapes(self, train: Rows) -> list[tuple[int, ...]]:
+        """Of each picture as it is stored."""
+        return list(train.column("shape")) if "shape" in train else [self._stored(row).shape for row in train]
+
+    def _framing(self, shapes: Sequence[tuple[int, ...]]) -> Literal["crop", "pad", "squash", "tiles"]:
+        far = np.quantile([max(shape[:2]) / min(shape[:2]) for shape in shapes], 0.75) > FAR
+        return self.framing or ("pad" if far else "crop")
+
+    def _range(self, train: Rows, shapes: Sequence[tuple[int, ...]]) -> tuple[float, float] | None:
+        """Of 2,000 pictures of numbers and more only every second, third and so on are looked at."""
+        numbers = [position for position, shape in enumerate(shapes) if shape[-1] == pictures.PACKED]
+        if self.range or not numbers:
+            return self.range
+        some = (self._stored(train[position]).view(np.float32) for position in numbers[:: max(len(numbers) // 1000, 1)])
+        return pictures.spread([(float(values.min()), float(values.max())) for values in some])
+
+    def _share_seen(self, ratio: float, how: str) -> float:
+        """Of a picture so many times as long as wide."""
+        if how == "tiles":
+            return min(pictures.TILES / ratio, 1.0)
+        if how != "crop":
+            return 1.0
+        part = self.size / self.stored_side
+        if self.views < 5:
+            return part * part / ratio
+        # Of five views the corners' meet in the middle of the shorter side; the one in the middle lies between them.
+        return min((2 * part + part * min(max(ratio - 2 * part, 0.0), part)) / ratio, 1.0)
 
     def inputs(self) -> dict[str, Json]:
         """ "shape" (c, h, w), "mean" and "deviation" by channel; "training_shape" where training sees others."""
@@ -187,9 +317,16 @@ class Image(Domain):
 
     # examples
 
-    def _pixels(self, row: dict[str, Any]) -> np.ndarray:
+    def _stored(self, row: dict[str, Any]) -> np.ndarray:
         pixels = row.get("pixels")
         return self._decode(row["path"]) if pixels is None else pixels
+
+    def _pixels(self, row: dict[str, Any]) -> np.ndarray:
+        """(h, w, channels) uint8."""
+        stored = self._stored(row)
+        if stored.shape[-1] != pictures.PACKED:
+            return stored
+        return pictures.grey(stored.view(np.float32), self.range, self.channels)
 
     def transform(self, row: dict[str, Any], rng: Generator | None) -> list[Example]:
         """Input (size, size, c) uint8; `collate` makes it pixels of 0-1. Raises DataError at a picture gone bad."""
@@ -211,15 +348,46 @@ class Image(Domain):
     def _middle(self, pixels: np.ndarray) -> np.ndarray:
         return self._cut(pixels, (pixels.shape[0] - self.size) // 2, (pixels.shape[1] - self.size) // 2)
 
+    def _all_of_it(self, pixels: np.ndarray, side: int) -> np.ndarray:
+        fill = [round(255 * each) for each in self.mean] or [128] * self.channels
+        return self._array(pictures.fitted(self._picture(pixels), str(self.framing), side, fill))
+
+    def _canvas(self, pixels: np.ndarray) -> np.ndarray:
+        """What training, and views that are not the middle, cut from: its shorter side is at least `stored_side`."""
+        if self.framing in ("pad", "squash"):
+            return self._all_of_it(pixels, self.stored_side)
+        long, short = max(pixels.shape[:2]), min(pixels.shape[:2])
+        if long <= self._longest * short and short >= self.size:
+            return pixels
+        return self._array(pictures.shorter(self._picture(pixels), self.stored_side, self._longest))
+
+    def _seen(self, pixels: np.ndarray) -> np.ndarray:
+        """What a model sees of it: `size` x `size`, where it is in tiles as many of these side by side as it takes."""
+        if self.framing in (None, "crop"):
+            return self._middle(self._canvas(pixels))
+        return self._all_of_it(pixels, self.size)
+
+    def _tiles(self, whole: np.ndarray) -> list[np.ndarray]:
+        """Squares that overlap by half, or by less where that takes more than TILES."""
+        height, width, _ = whole.shape
+        beyond = max(height, width) - self.size
+        count = min(1 + -(-beyond // max(self.size // 2, 1)), pictures.TILES)
+        starts = np.linspace(0, beyond, count).round().astype(int)
+        return [self._cut(whole, *((start, 0) if height > width else (0, start))) for start in starts]
+
     def _views(self, pixels: np.ndarray) -> list[np.ndarray]:
         """What is averaged when evaluating: the middle first; ten as in Krizhevsky et al. 2012."""
-        cuts = [self._middle(pixels)]
-        if self.views >= 5:
+        cuts = [self._seen(pixels)]
+        if self.framing == "tiles":
+            cuts = self._tiles(cuts[0])
+        elif self.views >= 5:
+            pixels = self._canvas(pixels)
             bottom, right = pixels.shape[0] - self.size, pixels.shape[1] - self.size
             cuts += [self._cut(pixels, top, left) for top in (0, bottom) for left in (0, right)]
         return cuts + [cut[:, ::-1] for cut in cuts] if self.views in (2, 10) and self.flip else cuts
 
     def _augmented(self, pixels: np.ndarray, rng: Generator) -> np.ndarray:
+        pixels = self._canvas(pixels)
         picture = self._random_crop(pixels, rng)
         if self.flip and rng.random() < 0.5:
             picture = picture.transpose(Pillow.Transpose.FLIP_LEFT_RIGHT)
@@ -232,7 +400,7 @@ class Image(Domain):
             picture = distort.grey(picture, rng, self.grey)
         if self.erase:
             picture = distort.erase(picture, rng, self.erase, fill)
-        return np.asarray(picture).reshape(picture.height, picture.width, self.channels)
+        return self._array(picture)
 
     def _random_crop(self, pixels: np.ndarray, rng: Generator) -> Pillow.Image:
         height, width, _ = pixels.shape
@@ -252,6 +420,9 @@ class Image(Domain):
     def _picture(self, pixels: np.ndarray) -> Pillow.Image:
         return Pillow.fromarray(pixels if self.channels == 3 else pixels[:, :, 0])
 
+    def _array(self, picture: Pillow.Image) -> np.ndarray:
+        return np.asarray(picture).reshape(picture.height, picture.width, self.channels)
+
     def collate(self, examples: Sequence[Example]) -> Batch:
         """ "input" (n, c, h, w) in 0-1, laid out channels last as convolutions on a processor like it."""
         stacked = np.stack([example["input"] for example in examples])
@@ -266,7 +437,7 @@ class Image(Domain):
         return Probe.of_input(self, model, task, batch, InputSpace(0.0, 1.0, "pixel, 0-1"))
 
     def show(self, row: dict[str, Any], prediction: dict[str, Any] | None) -> list[Media]:
-        """The middle of the picture, as the model sees it, as a PNG."""
+        """What the model sees of the picture, as a PNG."""
         buffer = io.BytesIO()
-        self._picture(self._middle(self._pixels(row))).save(buffer, format="PNG")
+        self._picture(self._seen(self._pixels(row))).save(buffer, format="PNG")
         return [Media("png", buffer.getvalue(), str(row["id"]))]
