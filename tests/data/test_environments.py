@@ -65,6 +65,39 @@ def test_pictures_come_channels_first_in_bytes(form: tuple[int, ...], shape: lis
     assert read[0, 1, 2] == given.reshape(4, 5, -1)[1, 2, 0]
 
 
+@pytest.mark.parametrize(
+    ("form", "shape", "place"),
+    [
+        ((3, 36, 40), [3, 36, 40], lambda c, y, x: (c, y, x)),  # channels first, as after a wrapper for torch
+        ((4, 84, 84), [4, 84, 84], lambda c, y, x: (c, y, x)),  # frames that are stacked
+        ((36, 40, 12), [12, 36, 40], lambda c, y, x: (y, x, c)),
+        ((2, 36, 40, 3), [6, 36, 40], lambda c, y, x: (c // 3, y, x, c % 3)),  # stacked pictures of colours
+        ((2, 3, 36, 40), [6, 36, 40], lambda c, y, x: (c // 3, c % 3, y, x)),
+    ],
+)
+def test_pictures_in_any_order_of_channels(form, shape, place) -> None:
+    space = library.Box(0, 255, form, np.uint8)
+    assert spaces.observation(space, "it") == {"shape": shape, "picture": True, "dtype": "uint8"}
+    given = np.random.default_rng(0).integers(0, 256, form, dtype=np.uint8)
+    read = spaces.reader(space)(given)
+    assert list(read.shape) == shape
+    for at in ((1, 2, 3), (2 if shape[0] > 2 else 1, 35, 39)):
+        assert read[at] == given[place(*at)]
+
+
+@pytest.mark.parametrize("form", [(8, 8, 12), (12, 8, 8), (64, 64, 64), (5, 36, 36, 7), (128,)])
+def test_boards_and_memory_in_bytes_are_numbers(form: tuple[int, ...]) -> None:
+    space = library.Box(0, 255, form, np.uint8)
+    assert spaces.observation(space, "it") == {"shape": [int(np.prod(form))], "picture": False, "dtype": "float32"}
+    assert spaces.reader(space)(np.ones(form, np.uint8)).dtype == np.float32
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float16, np.int64])
+def test_numbers_of_any_width_are_read_in_single_precision(dtype) -> None:
+    read = spaces.reader(library.Box(-5, 5, (2,), dtype))(np.array([1, -2], dtype))
+    assert read.dtype == np.float32 and read.tolist() == [1, -2]
+
+
 # actions
 
 

@@ -1,7 +1,8 @@
 """What an environment shows and takes, as JSON, and between its own form and arrays.
 
 Observations become pictures (c, h, w) uint8, or one row of float32 numbers: whatever else a space holds (a choice, a
-dictionary of parts) is laid out as Gymnasium flattens it. Actions: see nn/actions.py.
+dictionary of parts) is laid out as Gymnasium flattens it. Channels may stand first or last, and pictures that are seen
+together are channels of one. Actions: see nn/actions.py.
 """
 
 from __future__ import annotations
@@ -15,15 +16,17 @@ import numpy as np
 from pervade.core.errors import DataError
 
 COLOURS = (1, 3, 4)  # last axes that tell a picture (h, w, c)
+SMALLEST = 36  # pixels, from which bytes with other channels are a picture, which convolutions take, and not a board
 
 
 def observation(space: Any, where: str) -> dict[str, Any]:
     """{"shape", "picture", "dtype"}. Raises DataError where the space has no fixed size."""
     from gymnasium import spaces
 
-    if isinstance(space, spaces.Box) and _is_picture(space):
-        height, width, *colours = space.shape
-        return {"shape": [*(colours or [1]), height, width], "picture": True, "dtype": "uint8"}
+    order = _channels_first(space) if isinstance(space, spaces.Box) else None
+    if order is not None:
+        *channels, height, width = (int(space.shape[axis]) for axis in order)
+        return {"shape": [math.prod(channels), height, width], "picture": True, "dtype": "uint8"}
     try:
         if _holds_text(space):
             raise NotImplementedError
@@ -45,9 +48,30 @@ def _holds_text(space: Any) -> bool:
     return isinstance(space, spaces.Text)
 
 
-def _is_picture(space: Any) -> bool:
-    shape = space.shape
-    return bool(space.dtype == np.uint8 and (len(shape) == 2 or (len(shape) == 3 and shape[2] in COLOURS)))
+def _channels_first(space: Any) -> tuple[int, ...] | None:
+    """The order of its axes in which a picture's channels come before its height and width; None where it is none.
+    Pictures that are stacked, of colours too (k, h, w, c or k, c, h, w), are one of more channels."""
+    shape: tuple[int, ...] = space.shape
+    if space.dtype != np.uint8 or not 2 <= len(shape) <= 4:
+        return None
+    before = tuple(range(len(shape) - 3))  # the axis of a stack, where there is one
+    first, height, width = range(len(shape) - 3, len(shape))
+    if len(shape) == 2:
+        return height, width
+    channels_last = (*before, width, first, height)
+    if len(shape) == 3 and shape[-1] in COLOURS:
+        return channels_last
+    for order in (channels_last, (*before, first, height, width)):
+        channels, *sides = (shape[axis] for axis in order[-3:])
+        few = channels in COLOURS if before else channels < min(sides)
+        if few and min(sides) >= SMALLEST:
+            return order
+    return None
+
+
+def _stacked(picture: np.ndarray) -> np.ndarray:
+    """(…, h, w) as one of many channels."""
+    return picture.reshape(-1, *picture.shape[-2:])
 
 
 def reader(space: Any) -> Callable[[Any], np.ndarray]:
@@ -55,10 +79,11 @@ def reader(space: Any) -> Callable[[Any], np.ndarray]:
     from gymnasium import spaces
 
     if isinstance(space, spaces.Box):
-        if _is_picture(space):
-            return lambda each: each.transpose(2, 0, 1) if each.ndim == 3 else each[None]
+        order = _channels_first(space)
+        if order is not None:
+            return lambda each: _stacked(each.transpose(order))
         if len(space.shape) == 1:
-            return lambda each: each
+            return lambda each: np.asarray(each, dtype=np.float32)
         return lambda each: np.asarray(each, dtype=np.float32).reshape(-1)
     return lambda each: np.asarray(spaces.flatten(space, each), dtype=np.float32)
 
