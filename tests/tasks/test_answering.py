@@ -16,7 +16,7 @@ import pervade
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.protocols import Context, Opening
 from pervade.core.types import Rows
-from pervade.data import vocabulary
+from pervade.data import account, vocabulary
 from pervade.data.corpus import IGNORED
 from pervade.data.sources.by_length import ByLength
 from pervade.domains.corpus import Corpus
@@ -275,7 +275,9 @@ def test_rows_that_cannot_be_used_are_left_out_and_counted(tmp_path: Path) -> No
     bad = {
         "it has no answer: none of its messages is the assistant's": messages(("user", "hm?")),
         "its message 1 has the role 'usr'; did you mean 'user'?": messages(("usr", "hm?"), ("assistant", "yes")),
-        "its message 2 has the role 'bot'; allowed: assistant, system, user": messages(("user", "a"), ("bot", "b")),
+        "its message 2 has the role 'bot'; allowed: assistant, system, tool, user": messages(
+            ("user", "a"), ("bot", "b")
+        ),
         "its answer is empty": messages(("user", "hm?"), ("assistant", " \x00 ")),
         "its message 1 is empty": messages(("user", ""), ("assistant", "yes")),
         "the content of its message 2 is a NoneType, not a text": messages(("user", "a"), ("assistant", None)),
@@ -323,6 +325,83 @@ def test_columns_that_are_known(record: dict[str, Any], question: str, tmp_path:
     assert [each["content"] for each in rows.column("messages")[0]] == [question, "3"]
     assert choose_recipe(table, None, None, "random")[1].domain == Instructions()
     assert not looks_like_instructions(chats.write(tmp_path / "l.jsonl", [{**record, "label": "good"}]))
+
+
+Q, A = {"role": "user", "content": "add 1 2"}, {"role": "assistant", "content": "3"}
+
+
+def system(text: str) -> dict[str, str]:
+    return {"role": "system", "content": text}
+
+
+def said(*turns: tuple[str, Any]) -> list[dict[str, Any]]:
+    """As ShareGPT writes them."""
+    return [{"from": who, "value": what} for who, what in turns]
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        ({"conversations": said(("human", "add 1 2"), ("gpt", "3"))}, [Q, A]),
+        ({"conversations": said(("system", "sums"), ("user", "add 1 2"), ("assistant", "3"))}, [system("sums"), Q, A]),
+        ({"conversations": [Q, A], "system": "sums"}, [system("sums"), Q, A]),
+        ({"conversations": json.dumps(said(("human", "add 1 2"), ("gpt", "3"))), "system": ""}, [Q, A]),
+        # Two of the system are one, which a template knows.
+        ({"messages": [system("b"), Q, A], "system": "a"}, [system("a\n\nb"), Q, A]),
+        ({"messages": [system("a"), system("b"), Q, A]}, [system("a\n\nb"), Q, A]),
+        # A greeting comes first; what tools say is read and not learnt.
+        ({"conversations": said(("gpt", "hi"), ("human", "add 1 2"), ("gpt", "3"))}, [{**A, "content": "hi"}, Q, A]),
+        (
+            {"conversations": said(("human", "add 1 2"), ("function_call", "sum"), ("observation", "3"), ("gpt", "3"))},
+            [Q, {**A, "content": "sum"}, {"role": "tool", "content": "3"}, A],
+        ),
+        ({"messages": [{**Q, "content": [{"type": "text", "text": "add 1 2"}]}, A], "images": []}, [Q, A]),
+        (
+            {"instruction": "add", "input": "1 2", "output": "3", "history": [["add 0 1", "1"]], "system": "sums"},
+            [system("sums"), {**Q, "content": "add 0 1"}, {**A, "content": "1"}, {**Q, "content": "add\n\n1 2"}, A],
+        ),
+        ({"instruction": "add 1 2", "output": "3", "history": "[]"}, [Q, A]),
+        (
+            {"prompt": "add 1 2", "completion": "3", "history": '[["hm?", "yes"]]'},
+            [{**Q, "content": "hm?"}, {**A, "content": "yes"}, Q, A],
+        ),
+    ],
+)
+def test_conversations_as_others_write_them(record: dict[str, Any], expected: list[Any], tmp_path: Path) -> None:
+    table = chats.write(tmp_path / "c.jsonl", [record])
+    assert looks_like_instructions(table)
+    rows, left_out = Instructions().read(table)
+    assert (rows.column("messages")[0], left_out) == (expected, [])
+    asked, _ = Instructions().read([table])  # and as questions, without the last answer
+    assert asked.column("messages")[0] == expected[:-1]
+
+
+def test_what_cannot_be_read_of_them_is_named(tmp_path: Path) -> None:
+    turns = said(("human", "what is it? <image>"), ("gpt", "a cat"))
+    good = {"conversations": said(("human", "add"), ("gpt", "3"))}
+    bad = {
+        "it is about what its image shows, which is not read beside a text": {"conversations": turns, "image": "1.png"},
+        "its message 1 has the role 'owner'; allowed: assistant, system, tool, user": {
+            "conversations": said(("owner", "a"), ("gpt", "b"))
+        },
+        "it has no question: none of its messages before the answer is the user's": {
+            "conversations": said(("system", "a"), ("gpt", "hi"), ("human", "bye"))
+        },
+        "the content of its message 1 is a list, not a text": {
+            "conversations": [{"from": "human", "value": [{"type": "image_url"}]}, *turns[1:]]
+        },
+    }
+    path = chats.write(tmp_path / "c.jsonl", [good, *bad.values(), {**good, "id": 7, "source": "x"}])
+    with account.gathered() as notes:
+        rows, left_out = Instructions().read(path)
+    assert len(rows) == 2 and [each.reason for each in left_out] == list(bad)
+    assert notes == [
+        "conversations by the columns conversations; the answers alone are learnt",
+        "columns that are not used: id, source",
+    ]
+    path = chats.write(tmp_path / "h.jsonl", [{"instruction": "a", "output": "b", "history": "long ago"}])
+    with pytest.raises(DataError, match="its history is no list of questions and answers"):
+        Instructions().read(path)
 
 
 @pytest.mark.parametrize("suffix", ["csv", "json", "parquet"])

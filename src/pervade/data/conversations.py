@@ -1,8 +1,9 @@
 """Tables of conversations: of instructions and their answers, and of pairs of answers of which one is preferred.
 
-A row of the first holds "messages" (a list of role and content), or a prompt and its completion, or an instruction,
-perhaps with an input, and its output. A row of the second holds "chosen" and "rejected", texts or lists of messages,
-and the prompt, unless the lists begin with it.
+A row of the first holds "messages" (a list of role and content) or "conversations" (of from and value, as ShareGPT has
+it), or a prompt and its completion, or an instruction, perhaps with an input, and its output; a "system" and a
+"history" of pairs (Alpaca) stand before. A row of the second holds "chosen" and "rejected", texts or lists of
+messages, and the prompt, unless the lists begin with it.
 """
 
 from __future__ import annotations
@@ -18,12 +19,23 @@ from typing import Any
 
 from pervade.core.errors import DataError, nearest
 from pervade.core.types import LeftOut
-from pervade.data import division, hub, table_files, tables, texts
+from pervade.data import account, division, hub, table_files, tables, texts
 from pervade.data.chat import Message
 from pervade.data.split import named
 from pervade.data.table_files import Record
 
-ROLES = ("system", "user", "assistant")
+ROLES = ("system", "user", "assistant", "tool")
+# What others call them.
+ALIASES = {
+    **dict.fromkeys(("human", "prompter"), "user"),
+    **dict.fromkeys(("gpt", "chatgpt", "bing", "bard", "model", "function_call"), "assistant"),
+    **dict.fromkeys(("function", "function_response", "observation", "tool_response"), "tool"),
+    "developer": "system",
+}
+MESSAGES = ("messages", "conversations")
+KEYS = (("role", "content"), ("from", "value"))
+SYSTEMS = ("system", "system_prompt")
+SEEN = ("image", "images", "video", "videos", "audio", "audios")  # what a conversation is about, and is not read here
 # Question, what may stand beside it, answer.
 FORMS = (
     ("prompt", "", "completion"),
@@ -35,12 +47,15 @@ FORMS = (
 
 @dataclass(frozen=True)
 class Form:
-    """The names of the columns, empty where there is none: `messages`, or `question`, `beside` and `answer`."""
+    """The names of the columns, empty where there is none: `messages`, or `question`, `beside` and `answer`; and what
+    comes before."""
 
     messages: str = ""
     question: str = ""
     beside: str = ""
     answer: str = ""
+    system: str = ""
+    history: str = ""
 
     def __str__(self) -> str:
         return ", ".join(each for each in vars(self).values() if each)
@@ -52,11 +67,14 @@ def form(columns: Sequence[str]) -> Form | None:
     'Instruction, output'
     """
     lower = {name.strip().lower(): name for name in columns}
-    if "messages" in lower:
-        return Form(messages=lower["messages"])
+    system = next((lower[each] for each in SYSTEMS if each in lower), "")
+    for name in MESSAGES:
+        if name in lower:
+            return Form(messages=lower[name], system=system)
     for question, beside, answer in FORMS:
         if question in lower and answer in lower:
-            return Form("", lower[question], lower.get(beside, ""), lower[answer])
+            columns = lower[question], lower.get(beside, ""), lower[answer]
+            return Form("", *columns, system=system, history=lower.get("history", ""))
     return None
 
 
@@ -114,6 +132,8 @@ def divided(
     """How each row is divided (data/division.py), by the columns that are not `used`. Raises DataError."""
     free = [each for each in read.columns if each not in used]
     found = division.columns(read.place, read.records, free, split_column, group_column)
+    if rest := [each for each in free if each not in found.all and each.strip().lower() not in SEEN]:
+        account.note(f"columns that are not used: {', '.join(rest)}")
     of_file = read.splits if any(read.splits) else None
     return division.read(read.place, read.records, found, read.ids, of_file)
 
@@ -152,8 +172,26 @@ def _columns_of_hub(source: str) -> list[str]:
 
 def of_record(record: Mapping[str, Any], form: Form) -> list[Message] | str:
     """The conversation of a row, up to its last answer; or why it cannot be used."""
+    found = whole(record, form)
+    if isinstance(found, str):
+        return found
+    answers = [number for number, each in enumerate(found) if each["role"] == "assistant"]
+    if not answers:
+        return "it has no answer: none of its messages is the assistant's"
+    found = found[: answers[-1] + 1]  # what comes after it teaches nothing
+    if all(each["role"] in ("assistant", "system") for each in found):
+        return "it has no question: none of its messages before the answer is the user's"
+    return found
+
+
+def whole(record: Mapping[str, Any], form: Form) -> list[Message] | str:
+    """All messages of a row, in their order; or why it cannot be used."""
+    if (fault := _seen(record)) is not None:
+        return fault
     if form.messages:
-        found = checked(record.get(form.messages), "user")
+        given = as_messages(record.get(form.messages), "user")
+        if isinstance(given, str):
+            return f"it {given}"
     else:
         question = as_messages(record.get(form.question), "user")
         beside = record.get(form.beside) if form.beside else None
@@ -161,21 +199,54 @@ def of_record(record: Mapping[str, Any], form: Form) -> list[Message] | str:
             last = dict(question[-1])
             question = [*question[:-1], {**last, "content": f"{last['content']}\n\n{beside}"}]
         answer = as_messages(record.get(form.answer), "assistant")
-        for name, side in ((form.question, question), (form.answer, answer)):
+        before = _turns(record.get(form.history)) if form.history else []
+        for name, side in ((form.question, question), (form.answer, answer), (form.history, before)):
             if isinstance(side, str):
                 return _of(name, side)
-        found = checked([*question, *answer], "user")
-    if isinstance(found, str):
+        given = [*before, *question, *answer]
+    system = record.get(form.system) if form.system else None
+    if isinstance(system, str) and system.strip():
+        given = [{"role": "system", "content": system}, *given]
+    found = checked(given, "user")
+    if isinstance(found, str) or [each["role"] for each in found[:2]] != ["system", "system"]:
         return found
-    answers = [number for number, each in enumerate(found) if each["role"] == "assistant"]
-    if not answers:
-        return "it has no answer: none of its messages is the assistant's"
-    return found[: answers[-1] + 1]  # what comes after it teaches nothing
+    # A template knows one of them.
+    return [{"role": "system", "content": "\n\n".join(each["content"] for each in found[:2])}, *found[2:]]
+
+
+def _seen(record: Mapping[str, Any]) -> str | None:
+    """Why a row cannot be used that is about more than texts."""
+    found = next((name for name in record if name.strip().lower() in SEEN and _filled(record[name])), None)
+    return None if found is None else f"it is about what its {found} shows, which is not read beside a text"
+
+
+def _filled(value: Any) -> bool:
+    return bool(value) and str(value).strip() not in ("", "[]", "nan")
+
+
+def _turns(value: Any) -> list[Any] | str:
+    """A history of questions and answers, [[question, answer], …], or of messages; or what is wrong with it."""
+    given = value
+    if isinstance(value, str) and value.strip():
+        try:
+            given = json.loads(value)
+        except (ValueError, RecursionError):
+            return "is no list of questions and answers"
+    if not _filled(given):
+        return []
+    if isinstance(given, list) and all(isinstance(each, dict) for each in given):
+        return given
+    if not isinstance(given, list) or not all(isinstance(each, list) and len(each) == 2 for each in given):
+        return "is no list of questions and answers"
+    roles = ("user", "assistant")
+    return [{"role": role, "content": said} for pair in given for role, said in zip(roles, pair, strict=True)]
 
 
 def pair_of(record: Mapping[str, Any]) -> tuple[list[Message], str, str] | str:
     """What was asked, the answer that was chosen and the one that was rejected; or why the row cannot be used."""
     cells = {name.strip().lower(): value for name, value in record.items()}
+    if (fault := _seen(record)) is not None:
+        return fault
     sides = []
     for name in ("chosen", "rejected"):
         side = as_messages(cells.get(name), "assistant")
@@ -219,7 +290,9 @@ def as_messages(value: Any, role: str) -> list[Any] | str:
             found = json.loads(value)
         except (ValueError, RecursionError):
             found = None
-        if isinstance(found, list) and all(isinstance(each, dict) and "role" in each for each in found):
+        if isinstance(found, list) and all(
+            isinstance(each, dict) and ("role" in each or "from" in each) for each in found
+        ):
             return found
     if not isinstance(value, (str, int, float)):
         return f"is a {type(value).__name__}, neither a text nor a list of messages"
@@ -233,20 +306,29 @@ def checked(value: Any, role: str) -> list[Message] | str:
         return f"it {given}" if given.startswith("is") else given
     found = []
     for number, message in enumerate(given, start=1):
-        if not isinstance(message, dict) or not {"role", "content"} <= message.keys():
+        keys = next((each for each in KEYS if isinstance(message, dict) and set(each) <= message.keys()), None)
+        if keys is None:
             return f"its message {number} has no role and content"
-        if message["role"] not in ROLES:
-            return f"its message {number} has the role {message['role']!r}; {nearest(str(message['role']), ROLES)}"
-        if message["role"] == "system" and not (message["content"] or ""):
+        role, content = ALIASES.get(str(message[keys[0]]).lower(), message[keys[0]]), _joined(message[keys[1]])
+        if role not in ROLES:
+            return f"its message {number} has the role {role!r}; {nearest(str(role), ROLES)}"
+        if role == "system" and not (content or ""):
             continue
-        if not isinstance(message["content"], str):
-            return f"the content of its message {number} is a {type(message['content']).__name__}, not a text"
-        cleaned = texts.clean(message["content"])
+        if not isinstance(content, str):
+            return f"the content of its message {number} is a {type(content).__name__}, not a text"
+        cleaned = texts.clean(content)
         if isinstance(cleaned, str):
-            what = "answer" if message["role"] == "assistant" else f"message {number}"
+            what = "answer" if role == "assistant" else f"message {number}"
             return f"its {what} {cleaned.removeprefix('it ')}"
-        found.append({"role": message["role"], "content": cleaned[0]})
+        found.append({"role": role, "content": cleaned[0]})
     return found or "it has no messages"
+
+
+def _joined(content: Any) -> Any:
+    """A content in parts, where all of these are texts, as one text; any other as it is."""
+    if isinstance(content, list) and all(isinstance(each, dict) and each.get("type") == "text" for each in content):
+        return "\n\n".join(str(each.get("text", "")) for each in content)
+    return content
 
 
 def digest(*values: Any) -> str:

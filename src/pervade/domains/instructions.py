@@ -18,12 +18,11 @@ from numpy.random import Generator
 from pydantic import Field
 from torch.nn import Module
 
-from pervade.core.download import announce
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.protocols import Domain, PlainFeatures, Probe, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
-from pervade.data import conversations, corpus, division, tables, texts, vocabulary
+from pervade.data import account, conversations, corpus, division, tables, texts, vocabulary
 from pervade.data.chat import Chat, Message, ending, marked
 from pervade.data.conversations import Read
 from pervade.data.corpus import IGNORED, Tokens
@@ -67,11 +66,11 @@ class Instructions(Domain):
         form = conversations.form(read.columns)
         if form is None:
             raise DataError(
-                f"{source} has no columns of conversations, only {', '.join(read.columns)}; name them messages, or "
-                "prompt and completion, or instruction, input and output"
+                f"{source} has no columns of conversations, only {', '.join(read.columns)}; name them messages (or "
+                "conversations), or prompt and completion, or instruction, input and output"
             )
         found = [conversations.of_record(record, form) for record in read.records]
-        announce(f"data: conversations by the columns {form}; the answers alone are learnt")
+        account.note(f"conversations by the columns {form}; the answers alone are learnt")
         faults = [each if isinstance(each, str) else None for each in found]
         return kept(read, {"messages": found}, faults, self._divided(read, list(vars(form).values())))
 
@@ -315,10 +314,9 @@ def _asked(record: Mapping[str, Any]) -> list[Message] | str:
         return question(record[names["prompt"]])
     if form is None:
         return f"it has neither messages nor a prompt, only {', '.join(record)}"
-    if form.messages:
-        found = conversations.checked(record.get(form.messages), "user")
-    else:
-        found = conversations.of_record({**record, form.answer: record.get(form.answer) or "?"}, form)
+    found = conversations.whole(
+        record if form.messages else {**record, form.answer: record.get(form.answer) or "?"}, form
+    )
     if isinstance(found, str):
         return found
     return found[:-1] if found[-1]["role"] == "assistant" and len(found) > 1 else question(found)
