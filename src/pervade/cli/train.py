@@ -79,6 +79,19 @@ def train(
             "the like is found. none: no column, splits are drawn by chance.",
         ),
     ] = None,
+    join_spellings: Annotated[
+        bool,
+        typer.Option(
+            "--join-spellings", help="Labels that differ in case, width and blanks alone (Spam, SPAM) are one label."
+        ),
+    ] = False,
+    positive: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Which of two classes is looked for, as areas under curves say; unless given, the last.",
+        ),
+    ] = None,
     recipe: Annotated[
         Path | None, typer.Option(help="A recipe.yaml, such as another run's, instead of the model's own recipe.")
     ] = None,
@@ -204,6 +217,8 @@ def train(
         "group_pattern": group_pattern,
         "group_column": group_by,
         "split_column": split_column,
+        "join_spellings": join_spellings,
+        "positive": positive,
         "tta": tta,
         "device": device,
         "precision": precision,

@@ -193,7 +193,7 @@ def _finish(
         raise DataError(f"{path} holds no {what} that can be used{reason}; put each class into a folder of its own")
     if any("fold_given" in entry for entry in entries):  # which need not be known of every row
         entries = [{"fold_given": None, **entry} for entry in entries]
-    known = ("path", "text", "second", "target", "split", "fold_given", "group")
+    known = ("path", "piece", "text", "second", "target", "split", "fold_given", "group")
     columns = ["id", *(column for column in known if any(column in entry for entry in entries))]
     for column in columns:
         without = [entry["id"] for entry in entries if column not in entry]
@@ -277,7 +277,8 @@ def files(sources: Sequence[str | Path], content: tables.Content) -> tuple[Rows,
         reason = f" (the first file left out, {left_out[0].source}: {left_out[0].reason})" if left_out else ""
         names = ", ".join(shown(Path(each)) for each in sources)
         raise DataError(f"no {what} in {names or 'nothing'}{reason}; give {what}s or folders of {what}s")
-    return Rows({name: [each[name] for each in found] for name in ("id", "path")}), left_out
+    columns = ("id", "path", "piece") if any("piece" in each for each in found) else ("id", "path")
+    return Rows({name: [each.get(name) for each in found] for name in columns}), left_out
 
 
 def mostly(root: Path, suffixes: Collection[str], most: int = 1000) -> bool:

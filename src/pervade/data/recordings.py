@@ -16,7 +16,7 @@ import numpy as np
 
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
-from pervade.data import cache, embedded, sound_files, tables
+from pervade.data import cache, embedded, pieces, sound_files, tables
 from pervade.data.sound_files import FULL, Long, SoundFault
 
 WHAT = "recording"
@@ -38,22 +38,24 @@ FILE_COLUMNS = (
 )
 
 
-def contents(file_column: str | None = None) -> tables.Files:
-    """What a data set of recordings holds; `file_column` of a table names them, unless it is found."""
-    return tables.Files(WHAT, tuple(sorted(sound_files.SUFFIXES)), FILE_COLUMNS, file_column)
+def contents(file_column: str | None = None, cut: bool = True) -> tables.Files:
+    """What a data set of recordings holds; `file_column` of a table names them, unless it is found. `cut`: columns of
+    times, where there are some, say which piece of a recording a row is."""
+    return pieces.Recordings(WHAT, tuple(sorted(sound_files.SUFFIXES)), FILE_COLUMNS, file_column, cut)
 
 
 def prepare(
     rows: Rows, rate: int, progress: Callable[[int, int], None], keep: bool = True, whole: bool = True
 ) -> tuple[Rows, list[LeftOut]]:
-    """Decodes every row once, from the cache where `keep`; leaves out what cannot be decoded, and, where recordings are
-    needed `whole` and not by windows, what is too long for that. Raises DataError where nothing is left of rows that
-    are kept."""
+    """Decodes every file once, from the cache where `keep`, and cuts pieces out (data/pieces.py); leaves out what
+    cannot be decoded, and, where recordings are needed `whole` and not by windows, what is too long for that. Raises
+    DataError where nothing is left of rows that are kept."""
     sound_files.library()
-    paths = [str(each) for each in rows.column("path")]
+    files, parts = [str(each) for each in rows.column("path")], pieces.of(rows)
     if not keep:
-        return _finished(rows, _short(_held(paths, rate), rate, whole), None, rate)
-    total = 2 * len(rows)
+        return _finished(rows, _short(_held(files, parts, rate), rate, whole), None, rate)
+    paths = list(dict.fromkeys(files))
+    total = 2 * len(paths)
     digests = cache.hash_files(paths, lambda done, _: progress(done, total))
     readable = [i for i, digest in enumerate(digests) if digest is not None]
     decoded, reasons, _ = cache.decoded(
@@ -61,12 +63,16 @@ def prepare(
         [str(digests[i]) for i in readable],
         lambda path: _as_bytes(cache.tried(path, partial(sound_files.decode, rate=rate), SoundFault, again=True)),
         {"sound": rate, "decoder": sound_files.decoder()},
-        lambda done, of: progress(len(rows) + done * len(rows) // max(of, 1), total),
+        lambda done, of: progress(len(paths) + done * len(paths) // max(of, 1), total),
     )
-    made: list[Any] = ["the file cannot be opened; look at its permissions"] * len(rows)
+    found: dict[str, Any] = dict.fromkeys(paths, "the file cannot be opened; look at its permissions")
     for i, array, reason in zip(readable, decoded, reasons, strict=True):
-        made[i] = reason if reason is not None else None if array is None else _from_bytes(array, paths[i], rate)
-    kept, left_out = _finished(rows, _short(made, rate, whole), [str(each) for each in digests], rate)
+        path = paths[i]
+        found[path] = reason if reason is not None else None if array is None else _from_bytes(array, path, rate)
+    made = [_cut(found[path], part, rate) for path, part in zip(files, parts, strict=True)]
+    known = dict(zip(paths, map(str, digests), strict=True))
+    hashes = [pieces.named(known[path], part) for path, part in zip(files, parts, strict=True)]
+    kept, left_out = _finished(rows, _short(made, rate, whole), hashes, rate)
     if not len(kept):
         raise DataError(f"no recording can be read; the first, {left_out[0].source}: {left_out[0].reason}")
     return kept, left_out
@@ -78,9 +84,13 @@ def samples(row: dict[str, Any], rate: int) -> np.ndarray | Long:
     if known is not None:
         return known if isinstance(known, Long) else np.asarray(known)
     try:
-        return sound_files.decode(str(row["path"]), rate)
+        found = _cut(sound_files.decode(str(row["path"]), rate), row.get("piece"), rate)
+        if isinstance(found, str):
+            raise SoundFault(found)
     except (SoundFault, OSError) as fault:
         raise DataError(f"{row['id']} cannot be read any more: {fault}; put the data back") from None
+    assert found is not None
+    return found
 
 
 def wave(row: dict[str, Any], rate: int) -> np.ndarray:
@@ -122,14 +132,17 @@ def remarks(rows: Rows, rate: int) -> list[str]:
 def _finished(rows: Rows, made: Sequence[Any], digests: Sequence[str] | None, rate: int) -> tuple[Rows, list[LeftOut]]:
     good = [i for i, each in enumerate(made) if not isinstance(each, str)]
     left_out = [LeftOut(str(rows.column("id")[i]), each) for i, each in enumerate(made) if isinstance(each, str)]
-    paths = rows.column("path")
-    headers = [sound_files.header(str(paths[i])) for i in good]
+    paths, parts = rows.column("path"), pieces.of(rows)
+    known = {path: sound_files.header(path) for path in dict.fromkeys(str(paths[i]) for i in good)}
+    headers = [known[str(paths[i])] for i in good]
+    seconds = [
+        pieces.seconds(parts[i], about.seconds) if about else 0.0 for i, about in zip(good, headers, strict=True)
+    ]
     lengths = [
-        len(made[i]) if made[i] is not None else round(about.seconds * rate) if about else 0
-        for i, about in zip(good, headers, strict=True)
+        len(made[i]) if made[i] is not None else round(long * rate) for i, long in zip(good, seconds, strict=True)
     ]
     columns: dict[str, Sequence[Any]] = {
-        "seconds": [round(about.seconds, 4) if about else 0.0 for about in headers],
+        "seconds": [round(each, 4) for each in seconds],
         "rate": [about.rate if about else 0 for about in headers],
         "size": lengths,
     }
@@ -140,13 +153,24 @@ def _finished(rows: Rows, made: Sequence[Any], digests: Sequence[str] | None, ra
     return rows.select(good).with_columns(**columns), left_out
 
 
-def _held(paths: Sequence[str], rate: int) -> list[np.ndarray | Long | str | None]:
+def _cut(whole: Any, part: pieces.Piece | None, rate: int) -> np.ndarray | Long | str | None:
+    """The piece of what was decoded; what was not (None, or why) as it is."""
+    return pieces.cut(whole, part, rate) if isinstance(whole, (np.ndarray, Long)) else whole
+
+
+def _held(
+    paths: Sequence[str], parts: Sequence[pieces.Piece | None], rate: int
+) -> list[np.ndarray | Long | str | None]:
     """Of each the samples, or why there are none; None for what is too much to hold at once and is decoded again when
     its turn comes."""
     found: list[np.ndarray | Long | str | None] = []
-    held = 0
-    for path in paths:
-        made = cache.tried(path, partial(sound_files.decode, rate=rate), SoundFault)
+    held, last, whole = 0, None, None
+    for path, part in zip(paths, parts, strict=True):
+        if path != last or part is None:  # pieces of one recording mostly follow one another
+            whole = cache.tried(path, partial(sound_files.decode, rate=rate), SoundFault)
+        last, made = path, _cut(whole, part, rate)
+        if part is not None and isinstance(made, np.ndarray):
+            made = made.copy()  # or the whole would be held with it
         held += len(made) if isinstance(made, np.ndarray) else 0
         found.append(made if not isinstance(made, np.ndarray) or held <= MOST_HELD else None)
     return found

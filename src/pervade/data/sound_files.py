@@ -46,19 +46,24 @@ class Header(NamedTuple):
 
 
 class Long:
-    """A recording of more than MOST samples (t,) at `rate`: its length is known, and slices are decoded as int16."""
+    """A recording of more than MOST samples (t,) at `rate`, or a part of one, from the sample `first` on: its length
+    is known, and slices are decoded as int16."""
 
-    def __init__(self, path: str, rate: int, length: int, peak: float) -> None:
-        self.path, self.rate, self.length, self.peak = path, rate, length, peak
+    def __init__(self, path: str, rate: int, length: int, peak: float, first: int = 0) -> None:
+        self.path, self.rate, self.length, self.peak, self.first = path, rate, length, peak, first
 
     def __len__(self) -> int:
         return self.length
+
+    def part(self, start: int, stop: int) -> Long:
+        return Long(self.path, self.rate, stop - start, self.peak, self.first + start)
 
     def __getitem__(self, part: slice) -> np.ndarray:
         """Raises DataError where the file went bad, or the part is longer than can be held."""
         start, stop, _ = part.indices(self.length)
         if stop - start > MOST_WHOLE:
             raise DataError(f"{self.path}: {too_long(self.length, self.rate)}")
+        start, stop = self.first + start, self.first + stop
         soundfile = library()
         try:
             with soundfile.SoundFile(_open(self.path)) as file:

@@ -2,7 +2,7 @@
 
 Several labels in one cell stand as a list (of JSON, parquet, or as Python prints one) or are parted by one of | ; , or
 by spaces; an empty cell is a row without labels. A column in two spellings is refused, because every guess about the
-rest of it would be a silent one: a label that stands there as "Cat" and as "cat" would become two.
+rest of it would be a silent one. Labels spelt in two ways are said when all rows are read (data/label_names.py).
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import ast
 import json
 import math
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pervade.core.errors import DataError
-from pervade.data.targets import LARGEST, Kind
+from pervade.data.targets import LARGEST, Kind, folded
 
 SEPARATORS = ("|", ";", ",")
 NAMES = {"|": "|", ";": ";", ",": "commas", " ": "spaces", "[]": "lists"}
@@ -58,7 +58,6 @@ def labels(cells: Cells, column: str, separator: str | None = None) -> list[list
         pieces = parts if listed or not separator else [each for part in parts for each in _cut(part, separator)]
         found.append(list(dict.fromkeys(stripped for each in pieces if (stripped := each.strip()))))
     places = [(where, each) for (where, _), each in zip(cells, found, strict=True)]
-    _check_one_spelling(places, column)
     _check_parted([(where, text) for where, each in places for text in each], doubtful, separator, column)
     return found
 
@@ -130,41 +129,17 @@ def _mixed(column: str, one: tuple[str, str], first: str, other: tuple[str, str]
     )
 
 
-def _check_one_spelling(found: Sequence[tuple[str, list[str]]], column: str) -> None:
-    """Raises DataError where a label stands in two spellings."""
-    counts = Counter(label for _, each in found for label in each)
-    first: dict[str, str] = {}
-    for where, each in found:
-        for label in each:
-            first.setdefault(label, where)
-    alike: dict[str, list[str]] = defaultdict(list)
-    for label in counts:
-        alike[_folded(label)].append(label)
-    for spelt in alike.values():
-        if len(spelt) > 1:
-            usual, *others = sorted(spelt, key=lambda label: (-counts[label], label))
-            rows = ", ".join(f"{each!r} in {counts[each]} (first {first[each]})" for each in (usual, *others))
-            raise DataError(
-                f"column {column!r} has a label in several spellings: {rows}; spell it {usual!r} everywhere; "
-                "if they are different labels, give each a column of 0 and 1"
-            )
-
-
 def _check_parted(places: Sequence[tuple[str, str]], doubtful: set[str], separator: str | None, column: str) -> None:
     """Raises DataError where two labels seem to stand in one: "cat dog" where others part cat and dog by a bar."""
-    known = {_folded(label) for _, label in places}
+    known = {folded(label) for _, label in places}
     for where, label in places:
         pieces = [each for each in re.split(r"\s*[|;,/+&]\s*|\s+", label) if each] if label in doubtful else []
-        if len(pieces) > 1 and all(_folded(each) in known for each in pieces):
+        if len(pieces) > 1 and all(folded(each) in known for each in pieces):
             raise DataError(
                 f"{where}: column {column!r} holds {label[:SHOWN]!r}, but {pieces[0]!r} and {pieces[1]!r} are labels "
                 "of their own in other rows; part them as the other rows do, or, where this is one label, say what "
                 f"parts labels with -o domain.separator='{separator or '|'}'"
             )
-
-
-def _folded(label: str) -> str:
-    return re.sub(r"[\s_-]+", " ", label.strip().casefold())
 
 
 # columns of 0 and 1

@@ -13,8 +13,10 @@ otherwise lose its minutes. Axis letters: n rows, k labels.
 from __future__ import annotations
 
 import math
+import re
+import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -26,6 +28,7 @@ from pervade.core.errors import DataError, nearest
 
 Kind = Literal["class", "labels", "number", "identity"]
 
+DIGITS = 300  # characters of a number at most, so that its value can be computed with
 LARGEST = 1e30  # what 32 bits hold, and 64 when it is squared
 STRANGER = -1  # the number of everybody who was never trained on
 
@@ -40,8 +43,9 @@ class Learnt:
     scale: tuple[float, float] = (0.0, 1.0)  # mean and deviation
 
 
-def learn(kind: Kind, values: Sequence[Any]) -> Learnt:
-    """From the targets of the training split. Raises DataError where there are none, or they are of another kind."""
+def learn(kind: Kind, values: Sequence[Any], positive: str | None = None) -> Learnt:
+    """From the targets of the training split; of two classes `positive` stands last. Raises DataError where there are
+    none, they are of another kind, or `positive` is none of two."""
     if not len(values):
         raise DataError("the training split has no rows, so nothing can be learnt from it")
     if kind == "number":
@@ -53,7 +57,7 @@ def learn(kind: Kind, values: Sequence[Any]) -> Learnt:
         counts = Counter(label for value in values for label in set(_labels(value)))
     else:
         counts = Counter(_name(value) for value in values)
-    labels = tuple(sorted(counts, key=natural))
+    labels = ordered(counts, positive)
     return Learnt(labels, tuple(counts[label] for label in labels), len(values))
 
 
@@ -87,14 +91,63 @@ def stack(kind: Kind, targets: Sequence[Any]) -> Tensor:
     return torch.from_numpy(np.asarray(targets, np.float32))
 
 
-def natural(label: str) -> tuple[int, int, str]:
-    """The order of labels: numbers by value, then everything else by letters: 2 before 10."""
-    return (0, int(label), label) if label.isdecimal() else (1, 0, label)
+def natural(label: str) -> tuple[int, float, str]:
+    """The order of labels: numbers by value, then everything else by letters: -1 before 1, 2.5 before 10."""
+    number = number_of(label)
+    return (1, 0, label) if number is None else (0, number, label)
+
+
+def number_of(label: str) -> float | None:
+    """The number that a label is, whole ones exactly; None where it is a name.
+
+    >>> number_of("-1"), number_of("1.0"), number_of("1e3"), number_of("1_0"), number_of("nan")
+    (-1, 1.0, 1000.0, None, None)
+    """
+    plain = label.replace("\u2212", "-")  # the sign for minus that is no hyphen
+    if len(plain) > DIGITS or not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", plain, re.IGNORECASE):
+        return None
+    found = int(plain) if re.fullmatch(r"[+-]?\d+", plain) else float(plain)
+    return found if math.isfinite(found) else None
+
+
+def ordered(labels: Iterable[str], positive: str | None = None) -> tuple[str, ...]:
+    """Labels in their order; where `positive` is given, it stands last of two, since with two classes the last is the
+    positive one. Raises DataError where it is none of two."""
+    found = tuple(sorted(labels, key=natural))
+    if positive is None:
+        return found
+    alike = [each for each in found if folded(each) == folded(positive)]
+    chosen = named(positive, found) or (alike[0] if len(alike) == 1 else None)
+    if chosen is None:
+        raise DataError(f"--positive {positive!r}: there is no such class; {nearest(positive, found)}")
+    if len(found) != 2:
+        raise DataError(f"--positive {positive!r} chooses one of two classes, and there are {len(found)}; leave it out")
+    return (*(each for each in found if each != chosen), chosen)
+
+
+def named(name: str, labels: Sequence[str]) -> str | None:
+    """The label of that name, or of that value: 1 is 1.0. None where there is none."""
+    if name in labels:
+        return name
+    number = number_of(name)
+    return None if number is None else next((each for each in labels if number_of(each) == number), None)
+
+
+def folded(label: str) -> str:
+    """What all spellings of a label have in common.
+
+    >>> folded("ＳＰＡＭ\\u200b ") == folded("spam"), folded("polar-bear") == folded("Polar  Bear")
+    (True, True)
+    """
+    plain = label
+    if not label.isascii():
+        plain = "".join(each for each in unicodedata.normalize("NFKC", label) if unicodedata.category(each) != "Cf")
+    return re.sub(r"[\s_\-\u2010-\u2015]+", " ", plain.casefold()).strip()  # blanks, hyphens and dashes
 
 
 def _place(label: str, labels: tuple[str, ...], what: str, where: str) -> int:
     try:
-        return labels.index(label)
+        return labels.index(named(label, labels) or label)
     except ValueError:
         raise DataError(
             f"{where}: the {what} {label!r} never stands in the training split; remove it or move some; "

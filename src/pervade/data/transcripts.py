@@ -35,6 +35,7 @@ class Columns:
     group: str | None = None
     group_pattern: str | None = None
     split: str | None = None
+    times: bool = True  # columns of times say which piece of its recording a row is (data/pieces.py)
 
 
 def read(source: str | Path, columns: Columns) -> tuple[Rows, list[LeftOut]]:
@@ -152,7 +153,8 @@ def _entries(
         group_column=columns.group,
         split_column=columns.split,
     )
-    found, left_out = tables.entries_of(records, place, recordings.contents(columns.file), ids, wanted, name, split)
+    content = recordings.contents(columns.file, columns.times)
+    found, left_out = tables.entries_of(records, place, content, ids, wanted, name, split)
     return [{("text" if key == "target" else key): each[key] for key in each} for each in found], left_out
 
 
@@ -222,7 +224,7 @@ def _finish(source: Path | str, entries: list[Record], left_out: list[LeftOut]) 
         raise DataError(f"{source} has {there} but no train split; add one, or rename the others")
     if any("fold_given" in entry for entry in entries):  # which need not be known of every row
         entries = [{"fold_given": None, **entry} for entry in entries]
-    known = ("split", "fold_given", "group")
+    known = ("piece", "split", "fold_given", "group")
     names = ["id", "path", "text", *(name for name in known if any(name in each for each in entries))]
     for name in names:
         without = next((each["id"] for each in entries if name not in each), None)

@@ -27,7 +27,7 @@ from pervade.core.errors import ConfigError, DataError
 from pervade.core.protocols import Domain, InputSpace, Probe, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
-from pervade.data import account, cache, distort, embedded, listing, pictures, tables, targets
+from pervade.data import account, cache, distort, embedded, label_names, listing, pictures, tables, targets
 from pervade.data.targets import Kind
 
 # Where a quarter of the pictures are longer than so many times their width, the middle square says too little of them:
@@ -86,6 +86,8 @@ class Image(Domain):
     file_column: str | None = None  # likewise
     suffix: str | None = None  # how the names of the files that are learnt from end, where others (masks) lie beside
     separator: str | None = None  # what parts the labels of one cell of a table; None: found by looking
+    join_spellings: bool = False  # labels that differ in case, width and blanks alone are one (data/label_names.py)
+    positive: str | None = None  # of two classes the one that is looked for; None: the last in their order
     label_pattern: str | None = None  # what of a file's name is its label (data/patterns.py); None: its folder
     group_pattern: str | None = None  # likewise, what pictures that belong together have in common
     group_column: str | None = None  # or the column of a table that says so; None: found by name
@@ -121,7 +123,8 @@ class Image(Domain):
         if isinstance(source, (list, tuple)):
             return listing.files(source, contents(self.file_column))
         rows, left_out = listing.read(source, contents(self.file_column), self.wanted)
-        return self._of_one_kind(rows, left_out) if "path" in rows else (rows, left_out)
+        rows, left_out = self._of_one_kind(rows, left_out) if "path" in rows else (rows, left_out)
+        return label_names.settle(rows, self.target, self.join_spellings, self.positive), left_out
 
     def _of_one_kind(self, rows: Rows, left_out: list[LeftOut]) -> tuple[Rows, list[LeftOut]]:
         """Those whose names end in `suffix`; where none is asked for it is said that pictures stand beside others of
@@ -253,7 +256,7 @@ class Image(Domain):
         """What targets have to be known by, how pictures are framed, the range of those of numbers, and the mean and
         deviation of the pixels (of all pictures; of 2,000 and more only every second, third and so on, so that 1,000
         to 1,999 are looked at)."""
-        learnt = targets.learn(self.target, train.column("target"))
+        learnt = targets.learn(self.target, train.column("target"), self.positive)
         shapes = self._shapes(train)
         known = replace(self, framing=self._framing(shapes), range=self._range(train, shapes))
         step = max(len(train) // 1000, 1)

@@ -25,7 +25,7 @@ from pervade.core.errors import ConfigError
 from pervade.core.protocols import Domain, InputSpace, Probe, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
-from pervade.data import hub, listing, player, recordings, sound_augment, tables, targets
+from pervade.data import hub, label_names, listing, pieces, player, recordings, sound_augment, tables, targets
 from pervade.data.sound_files import Long
 from pervade.data.targets import Kind
 
@@ -61,7 +61,11 @@ class Sound(Domain):
     target: Kind = "class"  # what a row's target is (data/targets.py): class, labels or number
     label_column: str | None = None  # of a table; None: found by name
     file_column: str | None = None  # likewise
+    times: bool = True  # columns of times, where a table has them, say which piece of its recording a row is; off:
+    # rows are whole recordings
     separator: str | None = None  # what parts the labels of one cell of a table; None: found by looking
+    join_spellings: bool = False  # labels that differ in case, width and blanks alone are one (data/label_names.py)
+    positive: str | None = None  # of two classes the one that is looked for; None: the last in their order
     label_pattern: str | None = None  # what of a file's name is its label (data/patterns.py); None: its folder
     group_pattern: str | None = None  # likewise, what recordings that belong together have in common: who speaks
     group_column: str | None = None  # or the column of a table that says so; None: found by name
@@ -92,10 +96,16 @@ class Sound(Domain):
     def read(self, source: Any) -> tuple[Rows, list[LeftOut]]:
         """A folder or table with labels; or a list of files, tables and folders without (for prediction)."""
         if isinstance(source, (list, tuple)):
-            return listing.files(source, recordings.contents(self.file_column))
+            return listing.files(source, self._content)
         patterns = self.label_pattern, self.group_pattern, self.group_column, self.split_column
         wanted = tables.Wanted(self.target, self.label_column, self.separator, *patterns)
-        return listing.read(source, recordings.contents(self.file_column), wanted)
+        rows, left_out = listing.read(source, self._content, wanted)
+        rows = label_names.settle(pieces.bound(rows), self.target, self.join_spellings, self.positive)
+        return rows, left_out
+
+    @property
+    def _content(self) -> tables.Files:
+        return recordings.contents(self.file_column, self.times)
 
     def prepare(
         self, rows: Rows, progress: Callable[[int, int], None], keep: bool = True
@@ -106,7 +116,7 @@ class Sound(Domain):
 
     def fit(self, train: Rows) -> Sound:
         """What targets have to be known by, and how long a window is."""
-        learnt = targets.learn(self.target, train.column("target"))
+        learnt = targets.learn(self.target, train.column("target"), self.positive)
         usual = float(np.quantile(np.asarray(train.column("seconds"), np.float64), 0.95))
         seconds = self.seconds or round(min(max(usual, SHORTEST), LONGEST), 2)
         return replace(self, **vars(learnt), seconds=seconds)
@@ -124,7 +134,7 @@ class Sound(Domain):
                 f"{len(many):,} of {len(rows):,} recordings are so long that {self.windows} windows of "
                 f"{self.seconds:g} s, evenly spaced, stand for them when they are judged; -o domain.windows takes more"
             )
-        if "group" not in rows:
+        if "group" not in rows or pieces.are_groups(rows.columns):
             told.append(
                 "who or what was recorded is not known: where the same speakers stand in training and test, figures "
                 "flatter; --group-pattern or --group-by says who, --folds group measures on each in turn"

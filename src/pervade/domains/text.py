@@ -22,7 +22,7 @@ from pervade.core.errors import ConfigError, DataError
 from pervade.core.protocols import Domain, PlainFeatures, Probe, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
-from pervade.data import hub, listing, table_files, tables, targets, texts, vocabulary
+from pervade.data import hub, label_names, listing, table_files, tables, targets, texts, vocabulary
 from pervade.data.targets import Kind
 from pervade.weights import tokenizers
 
@@ -48,6 +48,8 @@ class Text(Domain):
     text_column: str | None = None  # of a table; two by a comma are a pair; None: found by name, or by content
     label_column: str | None = None  # likewise
     separator: str | None = None  # what parts the labels of one cell of a table; None: found by looking
+    join_spellings: bool = False  # labels that differ in case, width and blanks alone are one (data/label_names.py)
+    positive: str | None = None  # of two classes the one that is looked for; None: the last in their order
     group_column: str | None = None  # of a table, what texts that belong together have in common; None: found by name
     split_column: str | None = None  # or the column of a table that says which split a row is in; "none" for none
     encoding: str = "utf-8"  # of tables and text files; gb18030, cp1252 …
@@ -75,7 +77,8 @@ class Text(Domain):
         content = contents(self.text_column, self.label_column, self.encoding)
         patterns = None, None, self.group_column, self.split_column
         wanted = tables.Wanted(self.target, self.label_column, self.separator, *patterns)
-        return listing.read(source, content, wanted)
+        rows, left_out = listing.read(source, content, wanted)
+        return label_names.settle(rows, self.target, self.join_spellings, self.positive), left_out
 
     def _read_inputs(self, sources: Sequence[str | Path]) -> tuple[Rows, list[LeftOut]]:
         """What is the path of a file is read; anything else is a text itself. The two texts of a pair stand in a table,
@@ -165,7 +168,7 @@ class Text(Domain):
 
     def fit(self, train: Rows) -> Text:
         """What targets have to be known by, and, where none came with a model, a tokenizer."""
-        learnt = targets.learn(self.target, train.column("target"))
+        learnt = targets.learn(self.target, train.column("target"), self.positive)
         if self.tokenizer_from:
             made = tokenizers.read(self.tokenizer_from)
         else:

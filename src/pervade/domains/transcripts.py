@@ -27,6 +27,7 @@ from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
 from pervade.data import characters, listing, player, recordings, sound_augment, texts, transcripts, word_model
 from pervade.data.alphabet import Normalisation, Units, encode, frames_needed, learn, normalised
+from pervade.data.pieces import are_groups, bound
 
 GRID = 0.160  # seconds: chunks begin at multiples of it, and so at the beginning of a frame of any usual model
 
@@ -54,6 +55,8 @@ class Transcripts(Domain):
     noise_ratio: tuple[Decibels, Decibels] = (5.0, 40.0)  # decibels that the recording is above it: from, to
     file_column: str | None = None  # of a table; None: found by name
     text_column: str | None = None  # likewise
+    times: bool = True  # columns of times, where a table has them, say which piece of its recording a row is; off:
+    # rows are whole recordings
     group_column: str | None = None  # likewise: who speaks
     group_pattern: str | None = None  # or what of a file's name says so (data/patterns.py)
     split_column: str | None = None  # or the column of a table that says which split a row is in; "none" for none
@@ -78,13 +81,14 @@ class Transcripts(Domain):
     @property
     def _columns(self) -> transcripts.Columns:
         columns = self.file_column, self.text_column, self.group_column, self.group_pattern, self.split_column
-        return transcripts.Columns(*columns)
+        return transcripts.Columns(*columns, self.times)
 
     def read(self, source: Any) -> tuple[Rows, list[LeftOut]]:
         """A table or folder with transcripts; or a list of files, tables and folders without (for prediction)."""
         if isinstance(source, (list, tuple)):
-            return listing.files(source, recordings.contents(self.file_column))
-        return transcripts.read(source, self._columns)
+            return listing.files(source, recordings.contents(self.file_column, self.times))
+        rows, left_out = transcripts.read(source, self._columns)
+        return bound(rows), left_out
 
     def prepare(
         self, rows: Rows, progress: Callable[[int, int], None], keep: bool = True
@@ -151,7 +155,7 @@ class Transcripts(Domain):
                 f"{several:,} of {len(rows):,} recordings are longer than {self.chunk:g} s and are heard in chunks "
                 f"that overlap by {self.overlap:g} s"
             )
-        if "group" not in rows:
+        if "group" not in rows or are_groups(rows.columns):
             told.append(
                 "who speaks is not known: where the same speakers stand in training and test, figures flatter; "
                 "--group-pattern or --group-by says who"

@@ -26,9 +26,10 @@ from pervade.core.errors import ConfigError, nearest
 from pervade.core.protocols import Domain, PlainFeatures, Probe, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
-from pervade.data import listing, mu_law, player, recordings, tables
+from pervade.data import label_names, listing, mu_law, pieces, player, recordings, tables
 from pervade.data.corpus import IGNORED
 from pervade.data.sound_files import Long
+from pervade.data.targets import ordered
 from pervade.nn.mel import LogMel
 
 WAVES = 8  # half waves over the whole of a sound, that say where in it a frame is
@@ -54,10 +55,13 @@ class Waveform(Domain):
     unknown: Annotated[float, Field(ge=0, le=1)] = 0.2  # of the examples in training come without their speaker
     label_column: str | None = None  # of a table; None: found by name
     file_column: str | None = None  # likewise
+    times: bool = True  # columns of times, where a table has them, say which piece of its recording a row is; off:
+    # rows are whole recordings
     label_pattern: str | None = None  # what of a file's name is its label (data/patterns.py); None: its folder
     group_pattern: str | None = None  # likewise, who speaks
     group_column: str | None = None  # or the column of a table that says so; None: found by name
     split_column: str | None = None  # or the column of a table that says which split a row is in; "none" for none
+    join_spellings: bool = False  # labels that differ in case, width and blanks alone are one (data/label_names.py)
     labels: tuple[str, ...] = ()  # learnt from the training split
     speakers: tuple[str, ...] = ()  # likewise; empty where it is not known who speaks
     lengths: tuple[tuple[Seconds, Seconds], ...] = ()  # seconds of each label's recordings: median and 95th percentile
@@ -73,10 +77,11 @@ class Waveform(Domain):
         if isinstance(source, (list, tuple)):
             if self.local != "mel":
                 return self._asked(source)
-            return listing.files(source, recordings.contents(self.file_column))
+            return listing.files(source, recordings.contents(self.file_column, self.times))
         patterns = self.label_pattern, self.group_pattern, self.group_column, self.split_column
         wanted = tables.Wanted("class", self.label_column, None, *patterns)
-        return listing.read(source, recordings.contents(self.file_column), wanted)
+        rows, left_out = listing.read(source, recordings.contents(self.file_column, self.times), wanted)
+        return label_names.settle(pieces.bound(rows), "class", self.join_spellings), left_out
 
     def _asked(self, sources: Sequence[str | Path]) -> tuple[Rows, list[LeftOut]]:
         """Rows with a "target" to be made, and the "speaker", which may stand behind a slash (seven/anna)."""
@@ -120,9 +125,10 @@ class Waveform(Domain):
         """The labels, their usual lengths, and who speaks."""
         targets = np.array([str(each) for each in train.column("target")])
         seconds = np.asarray(train.column("size"), np.float64) / self.rate
-        labels = tuple(sorted(set(targets.tolist())))
+        labels = ordered(set(targets.tolist()))
         usual = [np.quantile(seconds[targets == each], (0.5, 0.95)) for each in labels]
-        groups = {str(each) for each in train.column("group")} if "group" in train else set()
+        known = "group" in train and not pieces.are_groups(train.columns)
+        groups = {str(each) for each in train.column("group")} if known else set()
         return replace(
             self,
             labels=labels,

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pervade.data import pieces
 from pervade.progress import duration
 from pervade.report.record import Figure, Record
 
@@ -237,12 +238,15 @@ def noun_of(domain: Mapping[str, Any], number: int = 2) -> str:
 
 
 def group(record: Record, number: int = 2) -> str:
-    return group_of(record.part("domain"), number)
+    return group_of(record.part("domain"), number, record.columns)
 
 
-def group_of(domain: Mapping[str, Any], number: int = 2) -> str:
+def group_of(domain: Mapping[str, Any], number: int = 2, columns: Mapping[str, Sequence[Any]] | None = None) -> str:
     """What rows that belong together are called: as the column, or the group of the pattern, that says so, where that
-    is a word; else speakers where rows are sounds, unless a pattern says what only its author knows."""
+    is a word; else speakers where rows are sounds, unless a pattern says what only its author knows, or their `columns`
+    that they are pieces of recordings."""
+    if pieces.are_groups(columns or {}):
+        return "recording" if number == 1 else "recordings"
     pattern = domain.get("group_pattern")
     column = str(domain.get("group_column") or _named(pattern))
     named = re.sub(r"[\W_]*(id|name|number|no)?$", "", column.lower()[-100:]).replace("_", " ")

@@ -131,7 +131,7 @@ def _gone(row: dict[str, Any]) -> str | None:
     if not row.get("hash"):  # it may be any file of whoever opens a run of somebody else's
         return "what the file held is not known"
     try:
-        same = embedded.sha256(path) == row["hash"]
+        same = embedded.sha256(path) == str(row["hash"]).partition("#")[0]  # behind it, which piece of a recording
     except OSError:  # a table that was written anew
         same = False
     return None if same else "the file has changed since"
