@@ -493,6 +493,8 @@ def configure(recipe: Recipe, settings: Sequence[str] = (), **flags: Any) -> Rec
     named = {"optimizer.lr" if key == "lr" else key: value for key, value in others.items()} | of_data
     given = [f"{key}={_text(value)}" for key, value in named.items()]
     if not given and not settings and not problems:
+        if spec.readable(recipe):
+            spec.decode(spec.encode(recipe), Recipe)  # a recipe from Python may hold any number
         return recipe
     if isinstance(recipe.model, Own):  # which no file can hold, and which has no settings
         other = replace(recipe, model=ReferenceMLP())

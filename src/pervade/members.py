@@ -30,6 +30,7 @@ from pervade.core.errors import CheckpointError, ConfigError, DataError
 from pervade.core.protocols import Recipe
 from pervade.core.run import RunDirectory
 from pervade.core.types import Rows
+from pervade.core.words import counted
 from pervade.data import folds
 from pervade.domains.environment import Environment
 from pervade.engine import checkpoint, origin, predict, ranks
@@ -171,8 +172,8 @@ def _rows(run: RunDirectory, recipe: Recipe, asked: Plan, options: Options) -> R
             aside = list(run.read_data()["columns"]["split"]).count(folds.ASIDE)
             if aside:
                 options.screen.say(
-                    f"the data's own test split ({aside:,} rows) stays aside: the folds are drawn from the others, and "
-                    "no member sees it"
+                    f"the data's own test split ({counted(aside, 'row')}) stays aside: the folds are drawn from the "
+                    "others, and no member sees it"
                 )
     ranks.wait()
     return workflow.load_rows(run, recipe.domain, options.screen)

@@ -10,6 +10,7 @@ from pervade.core import files, spec
 from pervade.core.protocols import Domain
 from pervade.core.run import RunDirectory
 from pervade.core.types import LeftOut, Rows
+from pervade.core.words import counted
 from pervade.data import account as accounts
 from pervade.data.folds import ASIDE
 from pervade.data.targets import natural
@@ -26,8 +27,8 @@ def overview(rows: Rows, domain: Domain) -> list[str]:
     """A line of what there is, and where it is divided into folds, one of what these hold out."""
     splits = Counter(rows.column("split"))
     if _is_world(domain):
-        parts = ", ".join(f"{splits[name]:,} episodes for {name}" for name in SPLITS[1:] if splits[name])
-        return [f"data: {splits['train']:,} environments to learn in; {parts}"]
+        parts = ", ".join(f"{counted(splits[name], 'episode')} for {name}" for name in SPLITS[1:] if splits[name])
+        return [f"data: {counted(splits['train'], 'environment')} to learn in; {parts}"]
     what = f"{_counted(len(rows), domain)}{_classes(rows, domain)}"
     if "fold" in rows:
         return [f"data: {what}", _folds(rows, domain)]
@@ -50,7 +51,7 @@ def _groups(rows: Rows, domain: Domain) -> list[str]:
     everyone = set().union(*found.values())
     if not 1 < len(everyone) <= MOST_GROUPS or len(everyone) == len(rows):
         return []
-    many = wording.group_of(spec.encode(domain), 2)
+    many = wording.group_of(spec.encode(domain), 2, rows.columns)
     named = {
         split: wording.join([wording.label(each, most=30) for each in sorted(some, key=natural)])
         for split, some in found.items()
@@ -153,7 +154,7 @@ def _folds(rows: Rows, domain: Domain) -> str:
         size = f"{least:,}" if least == most else f"{least:,} to {most:,}"
         return f"folds: {len(sizes)} of {size} {wording.noun_of(spec.encode(domain))}, {rest}"
     shown = [f"{wording.label(groups[fold], most=30)} ({_counted(sizes[fold], domain)})" for fold in sorted(sizes)]
-    many = wording.group_of(spec.encode(domain), len(sizes))
+    many = wording.group_of(spec.encode(domain), len(sizes), rows.columns)
     return f"folds: {len(sizes)} {many}, {rest}: {wording.join(shown, most=MOST_GROUPS)}"
 
 

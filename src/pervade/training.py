@@ -26,12 +26,14 @@ from pervade.core.errors import CheckpointError, ConfigError, nearest
 from pervade.core.protocols import Context, Domain, Opening, Recipe
 from pervade.core.run import RunDirectory
 from pervade.core.types import Rows
+from pervade.core.words import counted
 from pervade.engine import base as bases
 from pervade.engine import building, checkpoint, features, origin, predict, ranks
 from pervade.engine.base import Base
 from pervade.engine.fit import Learner, Moment
 from pervade.engine.threads import Measured, fastest
 from pervade.init.random import Random
+from pervade.nn import batch_norm
 from pervade.nn.backbone import Backbone
 from pervade.nn.batch_norm import over_ranks
 from pervade.nn.trial import require_training_size
@@ -149,7 +151,9 @@ class Training:
             recipe.augment,
             recipe.epochs,
         )
-        remarks = recipe.source.remarks(opening)
+        still = recipe.tuning.frozen(self.network, 0.0) if recipe.tuning is not None else ()
+        at_once = world * (recipe.micro_batch or recipe.batch_size)
+        remarks = [*recipe.source.remarks(opening), *batch_norm.remarks(self.network, at_once, still)]
         for line in remarks:
             options.screen.say(line)
         if ranks.rank() == 0:
@@ -341,7 +345,7 @@ class Training:
         news = self.source.news() if ranks.world() == 1 else {}
         if news.get("begun_anew"):
             self.options.screen.say(
-                f"{news['begun_anew']:g} environments could not be put back where they were and began a new episode: "
+                f"{counted(int(news['begun_anew']), 'environment')} could not be put back, and a new episode began: "
                 "what follows is not what would have followed without the stop"
             )
         if self.limit is not None and "episode_length" in news:
@@ -468,9 +472,8 @@ class Training:
         at = moment.passes + round(moment.step / len(self.source) % 1 if moment.kind == "step" else 0, 2)
         passes = "1 pass" if at == 1 else f"{at:g} passes"
         best = f"; best {wording.after(self.plan.best_pass)}" if self.plan.best_pass else ""
-        steps = f"{moment.step:,} step{'' if moment.step == 1 else 's'}"
         took = f"{duration(self.plan.elapsed)} with validation and saving"
-        self.options.screen.say(f"trained {passes}, {steps}, in {took}{best}")
+        self.options.screen.say(f"trained {passes}, {counted(moment.step, 'step')}, in {took}{best}")
 
     def _checkpoint(self, name: str, note: dict[str, Any], validation: dict[str, Any]) -> None:
         """`validation` holds the predictions of the validation split, from which the task settles its decision."""

@@ -25,6 +25,7 @@ from pervade.core.errors import BusyError, DataError, ResourceError
 from pervade.core.protocols import Domain, Recipe
 from pervade.core.run import RunDirectory
 from pervade.core.types import LeftOut, Rows
+from pervade.core.words import counted
 from pervade.data import account, embedded, environments, hub
 from pervade.data import split as splits
 from pervade.engine import checkpoint, origin, predict, ranks
@@ -235,7 +236,9 @@ def load_rows(run: RunDirectory, domain: Domain, screen: Screen | None = None) -
     known = list(rows.column("hash")) if "hash" in rows else None
     missing = embedded.missing(rows.columns.get("path", []))
     if missing:
-        raise DataError(f"{missing[0]} is not there any more ({len(missing)} files of this run); put the data back")
+        raise DataError(
+            f"{missing[0]} is not there any more ({counted(len(missing), 'file')} of this run); put the data back"
+        )
     with (screen or Silent()).bar("reading") as bar:
         rows, left_out = domain.prepare(rows, bar)
     if left_out:
@@ -243,7 +246,7 @@ def load_rows(run: RunDirectory, domain: Domain, screen: Screen | None = None) -
     if known is not None and list(rows.column("hash")) != known:
         changed = [i for i, (a, b) in enumerate(zip(known, rows.column("hash"), strict=True)) if a != b]
         raise DataError(
-            f"{rows.column('id')[changed[0]]} changed since this run was begun ({len(changed)} files did); "
+            f"{rows.column('id')[changed[0]]} changed since this run was begun ({counted(len(changed), 'file')} did); "
             "put the data back, or start a new run"
         )
     return rows

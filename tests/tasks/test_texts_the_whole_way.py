@@ -54,7 +54,7 @@ def test_it_learns_and_stands_beside_a_linear_model(run: pervade.Run) -> None:
 
 def test_the_report_says_so(run: pervade.Run) -> None:
     page = run.report().read_text(encoding="utf-8")
-    assert "TF-IDF of words and logistic regression" in page
+    assert "TF\u2011IDF of words and logistic regression" in page
     assert "texts" in page
     assert "picture" not in page
 

@@ -10,6 +10,7 @@ import typer
 from pervade.cli.options import RunsOption
 from pervade.cli.outcome import named
 from pervade.core.terminal import echo, json_text, tell
+from pervade.core.words import counted
 
 MOST_SINGLE = 15  # figures of single classes that a terminal is filled with
 MOST_SETTINGS = 12
@@ -96,9 +97,9 @@ def _ways(found: Any, as_json: bool) -> None:
         echo(json_text([each.as_dict() for each in found], indent=1), keep="\n")
         return
     for each in found:
-        counts = [len(side) for side in (each.figures[0].first, each.figures[0].second)]
+        counts = [counted(len(side), "seed") for side in (each.figures[0].first, each.figures[0].second)]
         echo()
-        echo(f"{each.second} ({counts[1]} seeds) against {each.first} ({counts[0]} seeds), split {each.split}")
+        echo(f"{each.second} ({counts[1]}) against {each.first} ({counts[0]}), split {each.split}")
         names = [named(figure.name, figure.higher_is_better) for figure in each.figures]
         width = max(len(name) for name in names) + 2
         echo()

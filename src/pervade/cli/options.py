@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+
+def finite(value: float | None) -> float | None:
+    """Of an option that takes a number: nan is above no bound and below none, so ranges let it pass."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is no number")
+    return value
+
+
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run: its folder, or its name inside --runs.")]
 SaveEveryOption = Annotated[
-    float, typer.Option("--save-every", min=0, max=10**8, metavar="SECONDS", help="How often the state is saved.")
+    float,
+    typer.Option(
+        "--save-every", min=0, max=10**8, callback=finite, metavar="SECONDS", help="How often the state is saved."
+    ),
 ]
 RunsOption = Annotated[Path, typer.Option("--runs", help="The folder that holds the runs.")]
 CheckpointOption = Annotated[

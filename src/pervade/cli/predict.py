@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pervade.cli.options import CheckpointOption, DeviceOption, RunsOption, TrustOption
+from pervade.cli.options import CheckpointOption, DeviceOption, RunsOption, TrustOption, finite
 from pervade.core.terminal import echo, json_text, tell, visible
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # what a cell of a spreadsheet's begins with
@@ -48,7 +48,9 @@ def predict(
     ] = None,
     temperature: Annotated[
         float | None,
-        typer.Option(min=0, max=10, help="Writing, making sounds: how much is left to chance; 0: nothing."),
+        typer.Option(
+            min=0, max=10, callback=finite, help="Writing, making sounds: how much is left to chance; 0: nothing."
+        ),
     ] = None,
     top_k: Annotated[
         int | None, typer.Option(min=0, max=10**9, help="Writing: choose among the K likeliest tokens alone; 0: all.")
@@ -56,12 +58,17 @@ def predict(
     top_p: Annotated[
         float | None,
         typer.Option(
-            min=1e-6, max=1, help="Writing, making sounds: choose among the likeliest that have this share together."
+            min=1e-6,
+            max=1,
+            callback=finite,
+            help="Writing, making sounds: choose among the likeliest that have this share together.",
         ),
     ] = None,
     repetition_penalty: Annotated[
         float | None,
-        typer.Option(min=1, max=10, help="Writing: the higher, the less it repeats itself; 1: no penalty."),
+        typer.Option(
+            min=1, max=10, callback=finite, help="Writing: the higher, the less it repeats itself; 1: no penalty."
+        ),
     ] = None,
     stop: Annotated[list[str] | None, typer.Option(help="Writing: end at this text; may be given again.")] = None,
     seed: Annotated[

@@ -23,6 +23,7 @@ from pervade.core.errors import DataError
 from pervade.core.protocols import Domain, InputSpace, PlainFeatures, Probe, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
+from pervade.core.words import counted
 from pervade.data import environments, spaces, worlds
 from pervade.nn import actions
 
@@ -119,8 +120,8 @@ class Environment(Domain):
         said = [f"{self.name}: sees {kind} ({shape}), does {actions.describe(self.space)}"]
         if self.limit is None:
             said.append(
-                f"{self.name} sets no limit to an episode's length, so one is cut after {self.longest:,} steps "
-                "(-o domain.longest)"
+                f"{self.name} sets no limit to an episode's length, so one is cut after "
+                f"{counted(self.longest, 'step')} (-o domain.longest)"
             )
         if not self.repeats:
             said.append(

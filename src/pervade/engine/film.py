@@ -18,6 +18,7 @@ from pervade.core import files
 from pervade.core import seed as random
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.types import Json, Media
+from pervade.core.words import counted
 from pervade.data import worlds
 from pervade.engine.episodes import SLOTS
 from pervade.nn import actions
@@ -79,7 +80,7 @@ class Watched:
         curves = {name: np.round(each[::every].astype(np.float64), 4).tolist() for name, each in self.inner.items()}
         film: Any = None
         if reel.frames:
-            told = f"seed {self.seed}, {len(self.rewards):,} steps, return {self.rewards.sum():g}"
+            told = f"seed {self.seed}, {counted(len(self.rewards), 'step')}, return {self.rewards.sum():g}"
             film = Media("gif", reel.small(), told)
         return {
             "seed": self.seed,

@@ -27,13 +27,13 @@ from torch import Tensor
 from torch.nn import Module, Parameter
 
 from pervade.core import memory
-from pervade.core.errors import ContractError, ResourceError, TrainingError
+from pervade.core.errors import ConfigError, ContractError, ResourceError, TrainingError
 from pervade.core.protocols import Context, Gradient, Optimizer, Phase, Schedule, Source, Task, Tuning
 from pervade.core.types import Batch, Parts
 from pervade.engine import flat, ranks
 from pervade.engine.flat import Flat
 from pervade.engine.regularise import Average, Penalty
-from pervade.nn import backbone
+from pervade.nn import backbone, batch_norm
 
 
 @dataclass(frozen=True)
@@ -338,6 +338,11 @@ class Learner:
                 for phase, optimizer in zip(self.phases, self.optimizers, strict=True):
                     self._step_of_nothing(phase, optimizer)
         except Exception as error:  # of any kind, as `memory.ran_out` knows them
+            if batch_norm.lacks_rows(error):
+                raise ConfigError(
+                    "one row at a time leaves batch normalisation one value of a channel, which has no variance; take "
+                    "--batch-size 2 or more, and leave -o micro_batch out"
+                ) from None
             if not memory.ran_out(error):
                 raise
             raise ResourceError(

@@ -164,15 +164,15 @@ def beyond(there: Any) -> str | None:
         return f"{there.path} is not there"
     forbidden = download.offline()
     if forbidden:
-        return f"{there.path} is not there, and {forbidden} forbids downloads"
+        return f"{there.name} is not in the cache, and {forbidden} forbids downloads"
     if not download.reachable(there.host):
-        return f"{there.path} is not there, and {there.host} does not answer"
+        return f"{there.name} is not in the cache, and {there.host} does not answer"
     return None
 
 
 def published(model: Model) -> Any:
-    """What others have published for the model: "path" (a file where it lies here already), "host" (that it comes from;
-    empty: only from here) and "read". None where nobody has."""
+    """What others have published for the model: "name", "path" (a file where it lies here already), "host" (that it
+    comes from; empty: only from here) and "read". None where nobody has."""
     find = getattr(model, "published", None)
     return find() if find is not None else None
 

@@ -25,6 +25,8 @@ from numpy.random import Generator
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from pervade.core.words import counted
+
 HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
 
 Space = Mapping[str, Any]
@@ -50,10 +52,12 @@ def describe(space: Space) -> str:
     ('2 actions', '2 choices at once (of 3, 2)')
     """
     if not is_discrete(space):
-        return f"{width(space)} continuous number{'s' if width(space) > 1 else ''}"
+        return counted(width(space), "continuous number")
     sizes = space["sizes"]
     return (
-        f"{sizes[0]} actions" if len(sizes) == 1 else f"{len(sizes)} choices at once (of {', '.join(map(str, sizes))})"
+        counted(sizes[0], "action")
+        if len(sizes) == 1
+        else f"{len(sizes)} choices at once (of {', '.join(map(str, sizes))})"
     )
 
 

@@ -14,7 +14,7 @@ batch normalisation (timm's, fused with what follows) are not.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -35,6 +35,24 @@ def over_ranks(network: nn.Module) -> nn.Module:
             cls: Any = type(module)
             module.__class__ = _shared(cls)
     return network
+
+
+def remarks(network: nn.Module, rows: int, still: Iterable[nn.Module]) -> list[str]:
+    """What to know before training where so many rows go through the network at once, and modules in `still` stay in
+    evaluation mode: of one row alone, batch normalisation has no others to take a mean and a variance over."""
+    apart = {each for module in still for each in module.modules()}
+    if rows > 1 or not any(isinstance(each, _BatchNorm) and each not in apart for each in network.modules()):
+        return []
+    return [
+        "one row at a time: batch normalisation takes mean and variance from each row alone, so the network learns by "
+        "other numbers than it is measured by, and may come out poor; take --batch-size 8 or more (and leave "
+        "-o micro_batch out), --freeze, or a --model without it, such as vit-tiny"
+    ]
+
+
+def lacks_rows(error: BaseException) -> bool:
+    """Whether torch refuses to normalise what has one value a channel, of which the variance is none."""
+    return isinstance(error, ValueError) and "more than 1 value per channel" in str(error)
 
 
 class _Shared:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from pervade.core.words import counted
 from pervade.report import preprocessing, wording
 from pervade.report.record import Record, Result
 
@@ -49,7 +50,7 @@ def episodes(record: Record) -> str:
     numbers = wording.join([f"{wording.count(number)} {_by(mode, record)}" for mode, number in kinds.items()])
     low, high = min(seed for seed, _ in test), max(seed for seed, _ in test)
     return (
-        f"{text}, and is measured on {wording.count(len(test))} episodes: {numbers}. They begin by the seeds "
+        f"{text}, and is measured on {counted(len(test), 'episode')}: {numbers}. They begin by the seeds "
         f"{low} to {high}, the same for each kind, which training cannot meet."
     )
 
@@ -65,7 +66,7 @@ def limit(record: Record) -> str:
         return ""
     own, longest = getattr(fitted, "limit", None), getattr(fitted, "longest", None)
     if own is not None:
-        return f"The environment ends an episode by itself after {wording.count(own)} steps."
+        return f"The environment ends an episode by itself after {counted(own, 'step')}."
     if longest is not None:
-        return f"The environment sets no limit to an episode; one is cut after {wording.count(longest)} steps."
+        return f"The environment sets no limit to an episode; one is cut after {counted(longest, 'step')}."
     return ""

@@ -77,7 +77,8 @@ def page(file: str, **values: Any) -> str:
     attributes may place marks, and pictures, films and sounds lie inside it."""
     style = resources.files("pervade.report").joinpath("style.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return str(render_file(file, style=Markup(style), policy=Markup(POLICY.format(digest)), **values))
+    made = str(render_file(file, style=Markup(style), policy=Markup(POLICY.format(digest)), **values))
+    return made.replace("TF-IDF", "TF\u2011IDF")  # by a hyphen at which no line ends
 
 
 def _label(text: object, most: int = 60) -> Markup:

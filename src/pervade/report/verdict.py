@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from pervade.data.targets import natural
 from pervade.metrics.baseline import OVER_SEEDS
 from pervade.metrics.estimate import ANOTHER
 from pervade.report import agents, sounds, standing, wording
@@ -117,7 +118,7 @@ def classes(labels: list[str]) -> str:
 def _labels(record: Record) -> list[str]:
     """The classes of a run that was not evaluated yet, where it has classes."""
     seen = record.class_counts.get("train")
-    return sorted(seen) if seen and record.part("task").get("use") in ("classify", "tag") else []
+    return sorted(seen, key=natural) if seen and record.part("task").get("use") in ("classify", "tag") else []
 
 
 def measured(record: Record, result: Result) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,7 @@ class HubRepository:
     def read(self) -> Checkpoint:
         """Raises CheckpointError where the weights are not in the cache and cannot be downloaded."""
         folder = self.path.parent if self.path.is_file() else self._download()
-        return locate.read(folder)
+        return replace(locate.read(folder), where=f"hf:{self.name}")  # and not the cache's own name for it
 
     def tokenizer_folder(self) -> Path:
         """Where the tokenizer's files lie. Raises CheckpointError where they are not in the cache and cannot be

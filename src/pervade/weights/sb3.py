@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from pervade.core.errors import CheckpointError
+from pervade.core.words import counted
 from pervade.weights.checkpoint import Checkpoint, shape_text
 from pervade.weights.torch_file import read_torch
 
@@ -89,7 +90,7 @@ def described(path: Path) -> Agent:
     if not channels and activation.lower() not in ACTIVATIONS:
         raise _refused(where, f"has the activation {activation}, and there are {', '.join(ACTIVATIONS)}")
     steps = settings.get("num_timesteps")
-    trained = f", trained for {steps:,} steps" if isinstance(steps, int) else ""
+    trained = f", trained for {counted(steps, 'step')}" if isinstance(steps, int) else ""
     called = f"Stable-Baselines3 {version}".strip() + f" ({'DQN' if dqn else 'PPO or A2C'}{trained})"
     return Agent(where, "dqn" if dqn else "ppo", called, units, activation.lower(), channels, found)
 

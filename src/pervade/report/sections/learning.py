@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from pervade.core.words import counted
 from pervade.report import chart, wording
 from pervade.report.html import Section, render
 from pervade.report.record import Record
 
 NOT_CURVES = {"event", "step", "pass", "lr", "rows_per_second", "elapsed"}
+STEPS = ("step of the environment", "steps of the environment")
 COUNTERS = {"environment_steps", "episodes", "crashes"}  # of an agent; only how far it came is told
 FIRST = ("return", "episode_length")  # what an agent's training is about
 TITLES = {
@@ -104,7 +106,7 @@ def _facts(record: Record) -> str:
         return _lived(record)
     steps = max((entry.get("step", 0) for entry in record.log), default=0)
     parts = [f"{record.done:g} {'pass' if record.done == 1 else 'passes'} over the data"]
-    parts.append(f"{wording.count(steps)} steps")
+    parts.append(counted(steps, "step"))
     if record.elapsed is not None:
         parts.append(f"{wording.duration(record.elapsed)} with validation and saving")
     trained = record.split_counts.get("train")
@@ -122,11 +124,11 @@ def _lived(record: Record) -> str:
     """An agent's training: what it lived through, and how often it learnt from it."""
     acted = int(max((entry.get("environment_steps", 0) for entry in record.steps), default=0))
     learnt = max((entry.get("step", 0) for entry in record.log), default=0)
-    parts = [f"{wording.count(acted)} steps of the environment", f"{wording.count(learnt)} optimiser steps"]
+    parts = [counted(acted, *STEPS), counted(learnt, "optimiser step")]
     if record.elapsed is not None:
         parts.append(wording.duration(record.elapsed))
     if record.elapsed and record.finished and acted:
-        parts.append(f"{wording.count(round(acted / record.elapsed))} steps of the environment a second")
+        parts.append(f"{counted(round(acted / record.elapsed), *STEPS)} a second")
     return f"{', '.join(parts)}.{'' if record.finished else ' Training has not finished.'}"
 
 

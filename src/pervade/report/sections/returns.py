@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from pervade.core.words import counted
 from pervade.metrics import returns
 from pervade.report import chart, wording
 from pervade.report.details.episode import LOOKS
@@ -76,7 +77,7 @@ def _together(curves: dict[str, list[tuple[float, float]]]) -> tuple[Markup, str
     begun, ended, least, most = (wording.value("return", float(v)) for v in (middle[0], middle[-1], low[-1], high[-1]))
     summary = f"return, interquartile mean of {count} seeds, from {begun} to {ended} (95% interval {least} to {most})"
     drawn = chart.lines(_axis_x(grid[-1]), _axis_y(low.min(), high.max()), [line], summary, bands=[band])
-    facts = f"{count} trainings, each followed over {wording.count(round(grid[-1]))} steps of the environment."
+    facts = f"{count} trainings, each followed over {counted(round(grid[-1]), *learning.STEPS)}."
     note = (
         "The band is the 95% interval of the interquartile mean at each place by itself, from "
         f"{wording.count(returns.RESAMPLES)} resamples of whole trainings (Agarwal et al. 2021)."
@@ -91,8 +92,7 @@ def _each(curves: dict[str, list[tuple[float, float]]]) -> tuple[Markup, str, st
     ends = [(name, wording.value("return", p[0][1]), wording.value("return", p[-1][1])) for name, p in curves.items()]
     summary = wording.join([f"{name} from {begun} to {ended}" for name, begun, ended in ends])
     drawn = chart.lines(_axis_x(last), _axis_y(min(values), max(values)), lines, f"return of {summary}")
-    many = "1 training" if len(curves) == 1 else f"{len(curves)} trainings"
-    facts = f"{many}, up to {wording.count(round(last))} steps of the environment."
+    facts = f"{counted(len(curves), 'training')}, up to {counted(round(last), *learning.STEPS)}."
     return drawn, facts, "Fewer than three trainings say nothing of their spread, so each is drawn by itself."
 
 
