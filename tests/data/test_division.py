@@ -285,3 +285,11 @@ def test_copies_in_two_given_folds() -> None:
     found, left_out = folds.assign_given(rows_of(fold_given=["1", "2", "2"], hash=["x", "x", "y"]), lambda names: None)
     assert list(found.column("id")) == ["0", "2"]
     assert left_out[0].reason == "the same as 0 of the fold '1', so not used for '2'"
+    # Where all folds hold the same there would be none.
+    with account.gathered() as notes:
+        found, left_out = folds.assign_given(
+            rows_of(fold_given=["1", "1", "2", "2"], hash=list("xyxy")), lambda n: None
+        )
+    assert list(found.column("fold")) == [1, 1, 2, 2]
+    assert left_out == []
+    assert notes[0].startswith("copies: 2 of 4 rows stand in another fold too")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Sequence
 from pervade.core import seed as seeds
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
-from pervade.data import split
+from pervade.data import account, split
 from pervade.data.targets import natural
 
 MOST_GROUPS = 100  # that are held out one at a time
@@ -55,8 +55,8 @@ def assign(rows: Rows, folds: int, seed: int) -> tuple[Rows, list[LeftOut]]:
 
 
 def assign_groups(rows: Rows, names: Callable[[Sequence[str]], None]) -> tuple[Rows, list[LeftOut]]:
-    """As `assign`, a fold for each group; `names` is told theirs, in the order of their numbers. What stands byte by
-    byte in two groups is kept in the first of them only.
+    """As `assign`, a fold for each group; `names` is told theirs, in the order of their numbers. What stands in two
+    groups is kept in the first of them only, unless that leaves nothing to hold out, which is said.
 
     Raises DataError where rows have no groups, there are fewer than two or more than 100, or a class has only one.
     """
@@ -103,6 +103,13 @@ def _held_out(rows: Rows, column: str, names: Callable[[Sequence[str]], None]) -
     keep, left_out = split.one_split_each(rows, given)
     rows, given = rows.select(keep), [given[i] for i in keep]
     keep, twins = _one_home_each(rows, column)
+    homes = rows.column(column)
+    if len({homes[i] for i in keep if given[i] != "test"}) < 2 <= len(set(homes)):
+        account.note(
+            f"copies: {len(twins):,} of {len(rows):,} rows stand in another {_WORDS[column]} too, and without them "
+            "nothing would be left to hold out; they stay, so the figures are of what was learnt"
+        )
+        keep, twins = list(range(len(rows))), []
     rows, given = rows.select(keep), [given[i] for i in keep]
     values = [str(each) for each in rows.column(column)]
     there = sorted({value for value, each in zip(values, given, strict=True) if each != "test"}, key=natural)
