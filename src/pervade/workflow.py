@@ -26,7 +26,7 @@ from pervade.core.protocols import Domain, Recipe
 from pervade.core.run import RunDirectory
 from pervade.core.types import LeftOut, Rows
 from pervade.core.words import counted
-from pervade.data import account, embedded, environments, hub
+from pervade.data import account, embedded, environments, hub, table_files
 from pervade.data import split as splits
 from pervade.engine import checkpoint, origin, predict, ranks
 from pervade.progress import Screen, Silent
@@ -188,6 +188,7 @@ def look(
     left out, and the account (data/account.py). Raises DataError."""
     with account.gathered() as notes:
         rows, left_out = recipe.domain.read(source)
+        table_files.forget()
         with options.screen.bar("reading") as bar:
             rows, unreadable = recipe.domain.prepare(rows, bar)
         recipe.task.examine(rows)

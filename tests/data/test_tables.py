@@ -141,8 +141,8 @@ def test_group_column(folder: Path) -> None:
         ("a,b\n1,2\n", "has no column of picture files; its columns are a, b; name one of them image or file_name"),
         ("image\ncat/0.png\n", "has no column of labels; its columns are image; name one of them label"),
         (
-            "image,x,z\n" + BODY.replace("\n", ",1\n"),
-            r"has several columns that may hold labels \(x, z\); name one label",
+            "image,x,z\ncat/0.png,cat,1\ncat/1.png,cat,2\ndog/0.png,dog,1\ndog/1.png,dog,2\n",
+            r"several columns that may hold labels \(x \(2 different\), z \(2 different\)\); name one label",
         ),
         ("image,class,target\n" + BODY.replace("\n", ",1\n"), r"several columns .* \(class, target\); name one label"),
         ("image,label,label\n" + BODY, "has two columns named 'label'; rename one"),
@@ -171,7 +171,8 @@ def test_faults_of_separated(text: str, fault: str, folder: Path) -> None:
     ("name", "content", "fault"),
     [
         ("t.csv", "image,label\ncat/0.png,größe".encode("latin-1"), r"is not UTF-8 \(byte 24\).*; save it as UTF-8$"),
-        ("t.csv", "image,label\n".encode("utf-16"), r"is not UTF-8 \(byte 0\)"),
+        ("t.csv", "image,label\n".encode("utf-16"), "has no rows"),
+        ("t.csv", "image,label\n".encode("utf-16") + b"x", r"is not utf-16 \(byte 26\)"),
         ("t.jsonl", b'{"image": "a"}\n{"image"', "line 2 is not JSON"),
         ("t.jsonl", b"[1]\n", "line 1 is not a JSON object; write one object a line"),
         ("t.json", b"{}", "is not a list of objects"),

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pervade.core.download import announcing
 from pervade.core.errors import ConfigError, DataError
-from pervade.data import table_files, texts
+from pervade.data import account, table_files, texts
 from pervade.domains.text import Text, looks_like_text
 
 GOOD = [(f"a fine film number {i}", "pos") for i in range(6)] + [(f"a dull film number {i}", "neg") for i in range(6)]
@@ -20,18 +19,18 @@ def table(path: Path, rows: list, head: str = "", separator: str = "\t") -> Path
 
 
 def test_without_names_by_content(tmp_path: Path) -> None:
-    """The longest cells are the text, few different ones the label; said aloud, once."""
-    said: list[str] = []
+    """Those with many words are the text, few different ones the label; said by the names that the flags take."""
     path = table(tmp_path / "films.tsv", [(label, text) for text, label in GOOD])
-    with announcing(said.append):
+    with account.gathered() as said:
         rows, left_out = Text().read(path)
         Text().read(path)
     assert not left_out
     assert list(rows.column("text")) == [text for text, _ in GOOD]
     assert list(rows.column("target")) == [label for _, label in GOOD]
-    assert said == [
-        "data: films.tsv has no line of names; taken by what stands in them: column 2 for the text, column 1 for the "
-        "label"
+    assert said[:3] == [
+        "films.tsv: no line of names; its columns are called column 1 to column 2",
+        "texts: column 'column 2' of films.tsv (--text-column)",
+        "labels: column 'column 1' (--label-column)",
     ]
 
 

@@ -23,6 +23,11 @@ def note(text: str, flag: str = "") -> None:
         found.append(line)
 
 
+def listening() -> bool:
+    """Whether somebody gathers notes: what only they need may be dear to find out."""
+    return _notes.get() is not None
+
+
 @contextmanager
 def gathered() -> Iterator[list[str]]:
     """What is noted inside, each line once, in order."""

@@ -110,7 +110,7 @@ def read(source: Any, encoding: str) -> Read:
             rows = table_files.read(table, encoding=encoding)
             records += rows
             ids += [f"{table.name}#{number}" for number in range(1, len(rows) + 1)]
-            splits += [named(table.stem) if path.is_dir() else None] * len(rows)
+            splits += [named(tables.called(table)) if path.is_dir() else None] * len(rows)
     columns = list(dict.fromkeys(name for record in records for name in record))
     return Read(str(source), records, ids, splits, columns, left_out)
 
@@ -120,7 +120,8 @@ def _tables(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise DataError(f"{path} is not there; give a table of conversations ({', '.join(tables.SUFFIXES)})")
-    found = [each for each in sorted(path.iterdir()) if tables.is_table(each) and named(each.stem)]
+    there = [each for each in sorted(path.iterdir()) if named(tables.called(each))]
+    found = [each for each in there if tables.is_table(each)]
     if not found:
         raise DataError(f"{path} holds no table called train, validation or test; give the table itself")
     return found
@@ -149,8 +150,8 @@ def peek(source: Any) -> list[str]:
             import pyarrow.parquet as pq
 
             return list(pq.read_schema(path).names)
-        if path.suffix.lower() == ".json":
-            return list(table_files.read(path, encoding="latin-1")[0])
+        if path.suffix.lower() not in (".csv", ".tsv", ".jsonl"):
+            return list(table_files.read(path, encoding="utf-8,latin-1")[0])
         with path.open(encoding="latin-1") as file:  # in which every byte is a letter: names of columns are ASCII
             line = next((each for each in file if each.strip()), "")
         if path.suffix.lower() == ".jsonl":

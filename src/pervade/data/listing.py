@@ -15,10 +15,11 @@ from typing import Any
 
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
-from pervade.data import division, hub, metadata, patterns, spellings, tables
+from pervade.data import account, division, hub, metadata, patterns, spellings, tables
 from pervade.data.split import named
 from pervade.data.targets import Kind
 
+UNLABELLED = ("unsup", "unlabelled", "unlabeled", "unsupervised")  # folders beside those of classes, as IMDB has
 RECIPE = "recipe.yaml"  # what makes a folder a run (core/run.py)
 
 
@@ -37,8 +38,8 @@ def read(
     path = Path(source)
     if not encodable(path):
         raise DataError(f"{shown(path)}: its name is not valid UTF-8; rename it")
-    if os.path.isfile(path):  # noqa: PTH113  (Path.is_file raises where a name is too long or a folder is closed)
-        if path.suffix.lower() not in tables.SUFFIXES:
+    if tables.is_table(path) or os.path.isfile(path):  # noqa: PTH113  (Path.is_file raises where a name is too long)
+        if not tables.holds_table(path):
             raise DataError(
                 f"{path} is a single file; training needs a folder with one folder of {what}s for each class, "
                 f"or a table ({', '.join(tables.SUFFIXES)}) with a column of files and a column of labels"
@@ -52,12 +53,12 @@ def read(
         raise DataError(f"{path} cannot be opened ({error.strerror}); look at its permissions") from None
     if not names:
         raise DataError(f"{path} is an empty folder; put the {what}s of each class into a folder of its own in it")
-    there = [path / name for name in names if tables.is_table(path / name)]
-    by_split = [table for table in there if _split(table.stem)]
+    there = tables.within(path)
+    by_split = [table for table in there if _split(tables.called(table))]
     if by_split:
         entries, left_out = [], []
         for table in by_split:
-            found, lost = tables.read(table, content, wanted, _split(table.stem))
+            found, lost = tables.read(table, content, wanted, _split(tables.called(table)))
             entries += found
             left_out += lost
         return _finish(entries, left_out, path, what)
@@ -82,6 +83,9 @@ def read(
             f"{left_out[0].source!r} ({left_out[0].reason}); what stands in brackets is the label: '^([^_]+)_' takes "
             "what comes before the first underscore"
         )
+    if not entries and len(there) == 1 and not isinstance(content, tables.Files):
+        account.note(f"{path}: its only table, {there[0].name}")
+        return _finish(*tables.read(there[0], content, wanted), path, what)
     if unsorted and not entries:
         remedy = f"put the {what}s of each class into a folder with the class's name"
         if there:
@@ -139,7 +143,7 @@ def _as_asked(entries: list[dict[str, Any]], target: Kind, path: Path) -> None:
             if isinstance(number, str):
                 raise DataError(
                     f"{path / entry['target']}: its name is no number; to learn a number takes folders called by "
-                    "numbers, or a table; to learn classes take --task image-classification"
+                    "numbers, or a table; to learn classes take a task of those (pervade tasks)"
                 )
             entry["target"] = number
 
@@ -150,13 +154,13 @@ def detect(source: str | Path, content: tables.Content, label_column: str | None
         return tables.detect(hub.records(str(source))[0], str(source), content, label_column)
     path = Path(source)
     try:
-        there = [path] if path.is_file() else sorted(path.iterdir()) if path.is_dir() else []
-        there = [each for each in there if tables.is_table(each)]
-        found = [each for each in there if each == path or _split(each.stem)]
+        there = [path] if tables.holds_table(path) else tables.within(path) if path.is_dir() else []
+        alone = len(there) == 1 and not isinstance(content, tables.Files)
+        found = [each for each in there if alone or each == path or _split(tables.called(each))]
         if not found and path.is_dir():
             return _detect_described(path, content, label_column)
         # The training split has most rows to tell by.
-        found.sort(key=lambda each: _split(each.stem) != "train")
+        found.sort(key=lambda each: _split(tables.called(each)) != "train")
         records = content.records(found[0]) if found else []
     except (OSError, DataError):  # a closed folder, a name that is too long, a broken table: its reader says so
         return "class"
@@ -233,6 +237,8 @@ def _folder(
         elif len(parts) <= 1 + by_split:
             left_out.append(LeftOut(entry["id"], "it lies beside the class folders, not in one"))
             unsorted += 1
+        elif by_split and parts[1].lower() in UNLABELLED:
+            left_out.append(LeftOut(entry["id"], f"the folder {parts[1]} is called as one of files without labels"))
         elif by_split and not _split(parts[0]):
             left_out.append(LeftOut(entry["id"], "it lies beside the split folders, not in one"))
         else:
@@ -259,7 +265,7 @@ def files(sources: Sequence[str | Path], content: tables.Content) -> tuple[Rows,
             inside, lost = walk(source, content.suffixes)
             found += [{"id": str(each), "path": str(each)} for each in inside]
             left_out += [LeftOut.of(source / each.source, each.reason) for each in lost]
-        elif os.path.isfile(source) and source.suffix.lower() in tables.SUFFIXES:  # noqa: PTH113
+        elif tables.is_table(source):
             try:
                 named, lost = tables.unlabelled(source, content)
             except DataError as error:

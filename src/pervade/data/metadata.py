@@ -43,7 +43,11 @@ class Table:
 def within(folder: Path) -> list[Path]:
     """The tables called metadata; none where the folder is closed, which its other readers say."""
     try:
-        return [each for each in sorted(folder.iterdir()) if each.stem.lower() == METADATA and tables.is_table(each)]
+        return [
+            each
+            for each in sorted(folder.iterdir())
+            if tables.called(each).lower() == METADATA and tables.is_table(each)
+        ]
     except OSError:
         return []
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
-from pervade.data import division, hub, table_files, tables
+from pervade.data import division, encodings, hub, table_files, tables
 from pervade.data.split import NAMES as SPLITS
 from pervade.data.split import named, units
 from pervade.data.table_files import Record
@@ -67,7 +67,7 @@ def read(
         return _finish(source, found)
     path = Path(source)
     if path.is_dir():
-        files = sorted(each for each in path.iterdir() if each.suffix.lower() in tables.SUFFIXES and each.is_file())
+        files = sorted(each for each in path.iterdir() if tables.is_table(each))
         by_split = [each for each in files if split_of(each)]
         if by_split:
             rest = [each for each in files if each not in by_split]
@@ -128,7 +128,7 @@ def split_of(file: Path) -> str | None:
 
 def _take_file(path: Path, encoding: str, split: str | None, found: _Read) -> None:
     if path.suffix.lower() == ".json":
-        text = table_files.decode(path.read_bytes(), path, encoding)
+        text = encodings.decode(path.read_bytes(), path, encoding)
         try:
             data = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -318,7 +318,7 @@ def looks_like_questions(source: Any) -> bool:
     path = Path(source)
     try:
         files = sorted(path.iterdir()) if path.is_dir() else [path]
-        file = next((each for each in files if each.suffix.lower() in tables.SUFFIXES and each.is_file()), None)
+        file = next((each for each in files if tables.is_table(each)), None)
         if file is None:
             return False
         if file.suffix.lower() == ".json":
@@ -326,7 +326,7 @@ def looks_like_questions(source: Any) -> bool:
                 head = opened.read(100_000).decode("utf-8", "ignore")
             if '"paragraphs"' in head and '"context"' in head:
                 return True
-        columns = list(table_files.read(file)[0])
+        columns = list(table_files.read(file, encoding="utf-8,latin-1")[0])
     except (OSError, DataError):
         return False
     return all(column_of(columns, names) for names in (CONTEXT, QUESTION, ANSWERS))

@@ -198,7 +198,7 @@ def numbers(cells: Cells, column: str) -> list[float | str]:
         where, value = cells[wrong[0]]
         raise DataError(
             f"{where}: column {column!r} holds {str(value)[:SHOWN]!r}, which is no number; to learn a number takes a "
-            "column of numbers; name it with --label-column, or learn classes with --task image-classification"
+            "column of numbers; name it with --label-column, or learn classes (--task, see pervade tasks)"
         )
     return found
 

@@ -1,24 +1,53 @@
-"""The rows of a table in a file, by column: csv, tsv, json, jsonl, parquet."""
+"""The rows of a table in a file, by column: csv, tsv, json, jsonl, parquet, xlsx; packed as .gz, or alone in a .zip; or
+a text file whose lines are all parted alike.
+
+Of a workbook `FILE.xlsx#SHEET` is one sheet. Whoever looks at a table to see what it is reads it whole, since what a
+column is, its last row may tell; so the last tables are kept until `forget`.
+"""
 
 from __future__ import annotations
 
-import csv
+import gzip
 import io
-import json
 import os
+import re
+import zipfile
+import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pervade.core.errors import DataError
-from pervade.data import embedded
+from pervade.data import account, columns, embedded, json_tables, separated, workbooks
+from pervade.data.encodings import SETTING, marked, told
 
-SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
+SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".xlsx", ".gz", ".zip")
+PACKED = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")  # what .gz and .zip may hold
+PERHAPS = (".txt", ".text", "")  # endings of files that may be tables
+KEPT = 3  # tables that stay in memory
 
 Record = dict[str, Any]
-
-
 Lines = Sequence[Sequence[str]]
+
+
+@dataclass
+class _Table:
+    """What a file holds: `rows` with names or without, what was noted in reading them, and the encoding, where it has
+    one; `records` are rows by the names that were given to them so far."""
+
+    rows: list[Any]
+    encoding: str | None
+    notes: list[str] = field(default_factory=list)
+    records: dict[tuple[str, ...], tuple[list[Record], list[str]]] = field(default_factory=dict)
+
+
+_kept: dict[tuple[Any, ...], _Table] = {}
+
+
+def forget() -> None:
+    """Lets go of the tables that are kept."""
+    _kept.clear()
 
 
 def numbered(count: int) -> list[str]:
@@ -26,138 +55,160 @@ def numbered(count: int) -> list[str]:
     return [f"column {number}" for number in range(1, count + 1)]
 
 
+def ending(path: Path) -> str:
+    """ ".csv" of a.csv and of a.csv.gz, ".xlsx" of a.xlsx#Sheet2, ".zip"; empty where the name is no table's."""
+    name = re.sub(r"(\.xlsx)#.*", r"\1", path.name.lower())
+    bare = name.removesuffix(".gz")
+    found = os.path.splitext(bare)[1]  # noqa: PTH122
+    return found if found in (PACKED if bare != name else SUFFIXES) and found != ".gz" else ""
+
+
+def called(path: Path) -> str:
+    """What a table is called, without what says of which kind it is: "train" of train.csv.gz."""
+    return re.sub(r"(\.xlsx#.*|\.\w+\.gz|\.\w+)$", "", path.name, flags=re.IGNORECASE) if ending(path) else path.stem
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file is there that is a table by its name."""
+    return bool(ending(path)) and os.path.isfile(workbooks.place(path)[0])  # noqa: PTH113
+
+
+def holds_table(path: Path) -> bool:
+    """Whether a file is a table, by its name, or, of a text file, by its lines: all are parted alike, by tabs; or by
+    something else, and one of two columns holds few different values."""
+    if is_table(path):
+        return True
+    if path.suffix.lower() not in PERHAPS or not os.path.isfile(path):  # noqa: PTH113
+        return False
+    try:
+        with path.open("rb") as file:
+            head = file.read(separated.SAMPLE)
+        text = head.decode(marked(head) or "utf-8", "replace")
+    except (OSError, UnicodeError):
+        return False
+    sample = text.rpartition("\n")[0] if len(head) == separated.SAMPLE else text
+    lines = [line for line in sample.splitlines() if line.strip()]
+    if len(lines) < 3 or "\0" in sample:
+        return False
+    if separated.same_width(sample, "\t") > 0.95:
+        return True
+    for each in ";,|":
+        cells = [line.split(each) for line in lines]
+        if all(len(row) == 2 for row in cells):
+            fewest = min(len({row[i].strip() for row in cells}) for i in (0, 1))
+            return 1 < fewest <= columns.FEW and 2 * fewest <= len(lines)
+    return False
+
+
 def read(
     path: Path,
     has_names: Callable[[Lines], bool] | None = None,
     encoding: str | None = None,
-    named: Callable[[Lines], list[str]] = lambda rows: numbered(len(rows[0])),
+    setting: str = SETTING,
 ) -> list[Record]:
-    """The rows of a table, by column. Raises DataError naming the line at fault, or where there are none.
+    """The rows of a table, by column; of one without a line of names by "column 1", "column 2" … Nobody may change
+    them. Raises DataError naming the line at fault, or where there are none.
 
-    `encoding` is as in `decode`; `has_names` says whether the first line of a csv or tsv file names its columns (unless
-    given: where none of its fields is a file that is there); `named` gives names where it does not.
+    `encoding` and `setting` are as in `encodings.told`; `has_names` says whether the first line names its columns
+    (unless given: where none of its fields is a file that is there).
     """
-    suffix = path.suffix.lower()
-    has_names = has_names or (lambda rows: not any(existing(path.parent, field) for field in rows[0]))
-    try:
-        if suffix == ".parquet":
-            records = embedded.records(path)
-        else:
-            text = decode(path.read_bytes(), path, encoding)
-            if suffix == ".json":
-                records = _json(path, text)
-            elif suffix == ".jsonl":
-                records = _json_lines(path, text)
-            else:
-                records = _separated(path, text, "\t" if suffix == ".tsv" else None, has_names, named)
-    except (OSError, ValueError, NotImplementedError) as error:  # pyarrow's errors are among these
-        raise DataError(f"{path} cannot be read: {str(error).splitlines()[0]}; write it again") from None
+    has_names = has_names or (lambda rows: not any(existing(path.parent, cell) for cell in rows[0]))
+    table = _table(path, encoding, setting)
+    for line in table.notes:
+        account.note(line)
+    if not table.rows:
+        raise DataError(f"{path} has no rows; give one for each file")
+    if isinstance(table.rows[0], dict):
+        return table.rows
+    if not all(isinstance(cell, str) for cell in table.rows[0]):  # of JSON
+        table.rows = [["" if cell is None else str(cell) for cell in row] for row in table.rows]
+    named = has_names(table.rows)
+    names = [str(cell).strip() for cell in table.rows[0]] if named else numbered(max(map(len, table.rows)))
+    if tuple(names) not in table.records:
+        with account.gathered() as notes:
+            made = _by_name(path, table.rows[1:] if named else table.rows, tuple(names) if named else (), list(names))
+        table.records[tuple(names)] = made, notes
+    records, notes = table.records[tuple(names)]
+    for line in notes:
+        account.note(line)
     if not records:
         raise DataError(f"{path} has no rows; give one for each file")
     return records
 
 
-def decode(data: bytes, path: Path, encoding: str | None = None) -> str:
-    """The text of a file: UTF-8, unless whoever asks has a setting for it (`encoding`).
-
-    Raises DataError naming the first byte that is not in the encoding, and one that fits.
-    """
-    plain = encoding is None or encoding.lower() in ("utf-8", "utf8")
-    try:
-        return data.decode("utf-8-sig" if plain else str(encoding))
-    except UnicodeDecodeError as error:
-        fits = detected(data)
-        seems = f", it looks like {fits}" if fits else ""
-        setting = f", or set -o domain.encoding={fits}" if fits and encoding is not None else ""
-        name = "UTF-8" if plain else encoding
-        raise DataError(f"{path} is not {name} (byte {error.start}){seems}; save it as UTF-8{setting}") from None
-
-
-def detected(data: bytes) -> str | None:
-    """The encoding that a file that is not UTF-8 seems to be in; None where nothing is likely."""
-    from charset_normalizer import from_bytes
-
-    best = from_bytes(data[:200_000]).best()
-    return None if best is None or best.encoding in ("ascii", "utf_8") else str(best.encoding)
-
-
-def _separated(
-    path: Path,
-    text: str,
-    delimiter: str | None,
-    has_names: Callable[[Lines], bool],
-    named: Callable[[Lines], list[str]],
-) -> list[Record]:
-    """Fields parted by commas, or by whatever parts the first line: spreadsheets write semicolons in half of Europe."""
-    first = text.partition("\n")[0]
-    delimiter = delimiter or max(",;\t|", key=first.count)
-    rows = _fields(path, text, delimiter)
-    if not rows:
-        return []
-    if has_names(rows):
-        names, rows = [name.strip() for name in rows[0]], rows[1:]
-    else:
-        names = named(rows)
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise DataError(f"{path} has two columns named {twice[0]!r}; rename one")
+def _by_name(path: Path, rows: list[Any], said: tuple[str, ...], names: list[str]) -> list[Record]:
+    if not said:
+        account.note(f"{path.name}: no line of names; its columns are called column 1 to column {len(names)}")
+        return [dict(zip(names, row, strict=False)) for row in rows]
+    again = sum(row[0] == said[0] and tuple(map(str.strip, row)) == said for row in rows if row)
+    if again:
+        account.note(f"{path.name}: not used: {again:,} lines that are the line of names again")
+        rows = [row for row in rows if tuple(map(str.strip, row)) != said]
+    names, used = separated.named(path, rows, names)
     for number, row in enumerate(rows, start=1):
         if any(row[len(names) :]):
             raise DataError(
                 f"{path}, row {number} has {len(row)} fields, and the first line only {len(names)}; "
-                f"put fields that hold {delimiter!r} between quotes"
+                "put fields that hold what parts them between quotes"
             )
-    return [dict(zip(names, row, strict=False)) for row in rows]
+    if len(used) == len(names) or used == list(range(len(used))):
+        return [dict(zip(names[: len(used)], row, strict=False)) for row in rows]
+    pairs = [(place, names[place]) for place in used]
+    return [{name: row[place] for place, name in pairs if place < len(row)} for row in rows]
 
 
-def _fields(path: Path, text: str, delimiter: str) -> list[list[str]]:
-    """In tables parted by tabs quotation marks are often letters like others, and a reader of quotes then joins a line
-    that begins with one to all that follow. A table is taken for such a one if every line has as many fields, and
-    reading its quotes gives other rows than lines, or fails."""
-    plain: list[list[str]] = []
-    if delimiter == "\t" and '"' in text:
-        plain = [line.rstrip("\r").split(delimiter) for line in text.split("\n") if line.strip()]
-        plain = plain if len({len(row) for row in plain}) == 1 else []
+def _table(path: Path, encoding: str | None, setting: str) -> _Table:
+    """What the file holds, from what is kept if it did not change since."""
+    file, _ = workbooks.place(path)
     try:
-        rows = _quoted(path, text, delimiter)
-    except DataError:
-        if plain:
-            return plain
-        raise
-    return plain if plain and len(rows) != len(plain) else rows
+        about = os.stat(file)  # noqa: PTH116
+        key = (str(path), about.st_mtime_ns, about.st_size)
+        table = _kept.get(key)
+        if table is None or table.encoding not in (None, *(encoding or "utf-8").split(",")[:1]):
+            with account.gathered() as notes:
+                table = _opened(path, encoding, setting)
+            table.notes = notes
+            for oldest in [each for each in _kept if each != key][: max(len(_kept) + 1 - KEPT, 0)]:
+                del _kept[oldest]
+            _kept[key] = table
+    except (OSError, ValueError, NotImplementedError, EOFError, zlib.error) as error:  # pyarrow's are among these
+        raise DataError(f"{path} cannot be read: {str(error).splitlines()[0]}; write it again") from None
+    return table
 
 
-def _quoted(path: Path, text: str, delimiter: str) -> list[list[str]]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+def _opened(path: Path, encoding: str | None, setting: str) -> _Table:
+    kind = ending(path)
+    if kind == ".parquet":
+        return _Table(list(embedded.records(path)), None)
+    if kind == ".xlsx":
+        return _Table(workbooks.rows(path), None)
+    data = gzip.decompress(path.read_bytes()) if path.name.lower().endswith(".gz") else path.read_bytes()
+    if kind == ".zip":
+        kind, data = _unzipped(path, data)
+    text, found = told(data, path, encoding, setting)
+    if found not in ("utf-8", "utf-8-sig"):
+        why = ", as its byte order mark says" if marked(data) else ""
+        account.note(f"{path.name}: in {found}{why}", "" if why else f"{setting}ENCODING")
+    if kind in (".json", ".jsonl", ".ndjson"):
+        rows: list[Any] = json_tables.read(path, text, lines=kind != ".json")
+    else:
+        rows = separated.read(path, text)
+    return _Table(rows, None if marked(data) else found)
+
+
+def _unzipped(path: Path, data: bytes) -> tuple[str, bytes]:
+    """The kind and the bytes of the one table in an archive. Raises DataError where there is none, or several."""
     try:
-        return [row for row in reader if any(field.strip() for field in row)]
-    except csv.Error as error:
-        raise DataError(f"{path}, line {reader.line_num}: {error}; mend the line") from None
-
-
-def _json(path: Path, text: str) -> list[Record]:
-    try:
-        records = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not JSON ({error}); write it again") from None
-    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
-        raise DataError(f"{path} is not a list of objects; write one object for each file, all in one list")
-    return records
-
-
-def _json_lines(path: Path, text: str) -> list[Record]:
-    records = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{path}, line {number} is not JSON ({error}); mend the line") from None
-        if not isinstance(record, dict):
-            raise DataError(f"{path}, line {number} is not a JSON object; write one object a line")
-        records.append(record)
-    return records
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            names = [each for each in archive.namelist() if not each.endswith("/") and "__MACOSX" not in each]
+            inside = [each for each in names if ending(Path(each)) in PACKED and not each.endswith(".gz")]
+            if len(inside) == 1:
+                account.note(f"{path.name}: {inside[0]} in it, the one table among {len(names):,} files")
+                return ending(Path(inside[0])), archive.read(inside[0])
+    except (zipfile.BadZipFile, RuntimeError) as error:  # RuntimeError: it is locked by a password
+        raise DataError(f"{path} cannot be unpacked ({error}); unpack it and give what it holds") from None
+    held = f"{len(inside)} tables ({', '.join(inside[:5])})" if inside else f"{len(names):,} files and no table"
+    raise DataError(f"{path} holds {held}; unpack it, and give the folder or the table that is meant")
 
 
 def existing(folder: Path, name: str) -> Path | None:

@@ -1,27 +1,33 @@
-"""Tables of files or texts, and of labels: csv, tsv, json, jsonl, parquet.
+"""Tables of files or texts, and of labels (data/table_files.py).
 
-Columns are found by name; in a table without a line of names by content: the files are those that exist, a column of
-nothing but split names is the split, and the one that is left is the label. What the rows hold beside their labels is a
-`Content`: the names of files (`Files`), or texts (data/texts.py).
+Columns are found by name, else by what all their cells are (data/columns.py): the files are those that exist, a column
+of nothing but split names is the split, and of what is left the label is the one that may hold classes. What the rows
+hold beside their labels is a `Content`: the names of files (`Files`), or texts (data/texts.py).
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from pervade.core.errors import ConfigError, DataError, nearest
 from pervade.core.types import LeftOut
-from pervade.data import division, embedded, patterns, spellings, table_files
+from pervade.data import account, division, embedded, patterns, spellings, table_files
+from pervade.data import columns as columns_module
 from pervade.data.split import named as split_named
-from pervade.data.table_files import SUFFIXES, Record, existing, numbered
+from pervade.data.table_files import Record, existing, numbered
 from pervade.data.targets import Kind
 
-LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "target", "category", "y")
+LABEL_COLUMNS = (
+    *("label", "labels", "fine_label", "class", "target", "category", "y", "class_name", "class_id", "label_id"),
+    *("klasse", "kategorie", "classe", "catégorie", "étiquette", "clase", "categoría", "etiqueta", "категория"),
+    *("标签", "类别", "分类", "标注", "ラベル", "라벨"),
+)
 # More names of the column of targets, by what it holds.
 MORE_COLUMNS: dict[Kind, tuple[str, ...]] = {
     "labels": ("tags", "tag", "classes", "categories", "attributes"),
@@ -36,6 +42,8 @@ BRACKETS = (
 )
 UNGROUPED = "its name does not fit --group-pattern '{}', so who or what it belongs to is not known"
 LONGEST_NAME = 200  # characters of a value that are shown in a message
+MOST_SHOWN = 20  # columns that are not used, and are named
+FEW_FILES = 5  # files of text in a folder among which a table is looked for
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,11 @@ class Content(Protocol):
         ...
 
     @property
+    def flag(self) -> str:
+        """What names its columns: "--file-column"."""
+        ...
+
+    @property
     def suffixes(self) -> Collection[str]:
         """The endings of files that are one each, in class folders."""
         ...
@@ -98,6 +111,7 @@ class Files:
     suffixes: tuple[str, ...]
     names: tuple[str, ...]
     file_column: str | None = None
+    flag: ClassVar[str] = "--file-column"
 
     def records(self, path: Path) -> list[Record]:
         return table_files.read(path)
@@ -146,8 +160,17 @@ class _Layout:
     division: division.Columns
 
 
-def is_table(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and path.is_file()
+SUFFIXES = table_files.SUFFIXES
+is_table, holds_table, called = table_files.is_table, table_files.holds_table, table_files.called
+
+
+def within(folder: Path) -> list[Path]:
+    """The tables in a folder: by their names; of files of text those that are called as splits are, or, where there is
+    no table, the only one that holds one. Raises OSError."""
+    there = [each for each in sorted(folder.iterdir()) if not each.name.startswith(".")]
+    found = [each for each in there if is_table(each) or (split_named(each.stem) and holds_table(each))]
+    perhaps = [each for each in there if each.suffix.lower() in table_files.PERHAPS and each.is_file()]
+    return found or [each for each in perhaps[:FEW_FILES] if len(perhaps) <= FEW_FILES and holds_table(each)]
 
 
 def read(
@@ -256,7 +279,7 @@ def _places(name: str, records: Sequence[Record]) -> list[str]:
 
 
 def _columns(records: list[Record]) -> list[str]:
-    return list(dict.fromkeys(name for record in records for name in record))
+    return list(dict.fromkeys(itertools.chain.from_iterable(records)))
 
 
 def _layout(path: Path | str, records: list[Record], content: Content, wanted: Wanted) -> _Layout:
@@ -274,12 +297,27 @@ def _layout(path: Path | str, records: list[Record], content: Content, wanted: W
     if split is None and columns == numbered(len(columns)):
         split = next((each for each in rest if all(_says_split(record.get(each)) for record in records)), None)
     divided = division.columns(path, records, rest, split, group)
+    rest = [column for column in rest if column not in divided.all]
     if not named:
-        rest = [column for column in rest if column not in divided.all]
         named = _columns_of_labels(path, records, columns, rest, wanted.target)
+    unused = [each for each in rest if each not in named]
     if group is None:
-        division.note_like(records, [each for each in rest if each not in named], divided)
-    return _Layout(held, tuple(named), divided)
+        division.note_like(records, unused, divided)
+    layout = _Layout(held, tuple(named), divided)
+    _note(path, records, content, layout, unused)
+    return layout
+
+
+def _note(path: Path | str, records: list[Record], content: Content, layout: _Layout, unused: Sequence[str]) -> None:
+    """Into the account: what each column of a table is, by the name that the flags take."""
+    parts = [repr(each) for each in layout.content]
+    how = "" if len(parts) == 1 else ", pairs" if type(layout.content) is tuple else ", one text out of both"
+    account.note(f"{content.what}s: column {' and '.join(parts)} of {Path(path).name}{how}", content.flag)
+    account.note(f"labels: column {', '.join(map(repr, layout.labels))}", "--label-column")
+    if unused and account.listening():
+        shown = [str(columns_module.look(records, each)) for each in unused[:MOST_SHOWN]]
+        more = f" and {len(unused) - MOST_SHOWN:,} more" if len(unused) > MOST_SHOWN else ""
+        account.note(f"columns not used: {', '.join(shown)}{more}")
 
 
 def asked_for(path: Path | str, columns: Sequence[str], asked: str | None, several: bool = False) -> list[str]:
@@ -333,6 +371,10 @@ def _columns_of_labels(
         flagged = spellings.flags(cells)
         if len(flagged) > 1:
             return list(flagged)
+    if not any(named) and len(rest) > 1:
+        likely = columns_module.called(rest, columns_module.CLASSES)[: int(target == "class")]
+        asked = target == "number", list(columns) == numbered(len(columns))
+        named.append(likely or columns_module.labels(path, records, rest, *asked))
     for candidates in (*named, list(rest)):
         if len(candidates) == 1:
             return candidates

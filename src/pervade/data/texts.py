@@ -1,88 +1,129 @@
 """Texts in tables and files: which columns hold them, how a file is read, and what is taken out of a text.
 
-A table need not have a line of names: the column with the longest cells is the text then. Two columns make pairs
-(premise and hypothesis). A folder may hold class folders of .txt files.
+Two columns make pairs (premise and hypothesis), or one text (a title and what stands below it). A table need not have a
+line of names. A folder may hold class folders of text files, with a suffix or without.
 """
 
 from __future__ import annotations
 
-import codecs
 import hashlib
+import itertools
+import os
 import re
 import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
-from pervade.core.download import announce
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut
-from pervade.data import table_files, tables
+from pervade.data import columns, encodings, listing, spellings, table_files, tables
 from pervade.data.table_files import Record
 from pervade.data.targets import Kind
 
-SUFFIXES = (".txt", ".md")
+SUFFIXES = (".txt", ".md", ".text")
 TEXT_COLUMNS = (
     *("text", "sentence", "content", "review", "review_text", "comment", "document", "message", "body", "tweet"),
-    *("sms", "post", "utterance", "description", "title", "question", "text_a"),
+    *("sms", "post", "utterance", "description", "title", "question", "text_a", "comment_text", "article", "email"),
+    *("abstract", "headline", "summary", "texts", "sentences", "inhalt", "satz", "nachricht", "kommentar", "bewertung"),
+    *("texte", "phrase", "commentaire", "avis", "texto", "frase", "comentario", "mensaje", "testo", "tekst", "текст"),
+    *("文本", "内容", "评论", "句子", "正文", "评价", "テキスト", "本文", "텍스트"),
 )
+# What may stand above a text, and is read with it.
+TITLES = ("title", "headline", "summary", "titel", "überschrift", "titre", "título", "titulo", "标题")
+MANY_WORDS = 6  # that classes do not have
+MOST_ROWS = 10_000  # evenly spaced, that tell whether the first is one of names
+MOST_OPENED = 20  # files without a known ending that are opened, to see what a folder holds
+ALIKE = 2.5  # times as long as the other, and the two texts of a row are no pair, but a title and what stands below it
 PAIRS = (
     *(("sentence1", "sentence2"), ("premise", "hypothesis"), ("question1", "question2"), ("text1", "text2")),
     *(("text_a", "text_b"), ("question", "sentence"), ("query", "passage"), ("question", "answer")),
 )
-FEW_LABELS = 50  # a column of at most so many different values may be the classes of a table without names
+
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff]")
+
+
+class Endings(Collection[str]):
+    """The endings of files of text: known ones, none at all, and numbers or digests, as archives of mail have them."""
+
+    def __contains__(self, suffix: object) -> bool:
+        return suffix in SUFFIXES or re.fullmatch(r"|\.\d+|\.[0-9a-f]{16,}", str(suffix)) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(SUFFIXES)
+
+    def __len__(self) -> int:
+        return len(SUFFIXES)
+
+
+class Together(tuple[str, ...]):
+    """Columns whose cells are one text, one below the other; others of two columns are a pair."""
 
 
 @dataclass(frozen=True)
 class Texts:
-    """Texts in a column, or in two by commas (`text_column`); without that found by name or content."""
+    """Texts in a column; a pair in two ("a,b"), or one text out of several ("a+b"): `text_column`. Without that found
+    by name or content."""
 
     text_column: str | None = None
     label_column: str | None = None
     encoding: str = "utf-8"
+    setting: str = encodings.SETTING  # what a message calls the flag for another encoding
     what: str = "text"
-    suffixes: tuple[str, ...] = SUFFIXES
+    flag: ClassVar[str] = "--text-column"
+    suffixes: Collection[str] = field(default_factory=Endings)
 
     def records(self, path: Path) -> list[Record]:
-        """Says aloud what it takes each column for where the table has no line of names."""
-        asked = [each for part in (self.text_column, self.label_column) if part for each in part.split(",")]
-
-        def named(rows: table_files.Lines) -> list[str]:
-            names = by_content(rows)
-            found = [f"column {names.index(each) + 1} for the {each}" for each in ("text", "label") if each in names]
-            _say_once(path, f"{path.name} has no line of names; taken by what stands in them: {', '.join(found)}")
-            return names
-
-        return table_files.read(path, lambda rows: has_names(rows, asked), self.encoding, named)
+        """By column 1, column 2 … where the table has no line of names."""
+        asked = [each for part in (self.text_column, self.label_column) if part for each in re.split("[,+]", part)]
+        return table_files.read(path, lambda rows: has_names(rows, asked), self.encoding, self.setting)
 
     def columns(
         self, path: Path | str, records: list[Record], free: Sequence[str], target: Kind, labels: Sequence[str]
     ) -> tuple[str, ...]:
-        """One column, or two of a pair. By name; else the only one that is left beside those of labels, splits and
-        groups; else, in a table without names, the one with the longest cells."""
-        asked = tables.asked_for(path, list(records[0]), self.text_column, several=True)
-        if len(asked) > 2:
-            raise DataError(f"{path}: --text-column names {len(asked)} columns; give one, or two for pairs of texts")
+        """One column, two of a pair, or several `Together`. By name; else by content, beside columns of labels, splits
+        and groups: what has many words and is seldom the same, pairs being about as long as each other."""
+        asked = self._asked(path, list(records[0]))
         if asked:
-            return tuple(asked)
-        lower = {column.strip().lower(): column for column in free}
+            return asked
+        lower = {columns.plain(column): column for column in reversed(free)}
         pair = next((each for each in PAIRS if set(each) <= lower.keys()), None)
-        if pair:
+        if pair and all(columns.look(records, lower[each]).text for each in pair):
             return lower[pair[0]], lower[pair[1]]
-        known = [lower[name] for name in TEXT_COLUMNS if name in lower]
-        if known:
-            return (known[0],)
-        others = (*tables.LABEL_COLUMNS, *tables.SPLIT_COLUMNS, *tables.GROUP_COLUMNS, "id", "idx", "index")
-        left = [column for column in free if column.strip().lower() not in others and _texts(records, column)]
-        if len(left) > 1:  # classes are few, texts are many
-            left = [column for column in left if len({record.get(column) for record in records}) > len(records) / 2]
-        if len(left) == 1:
-            return (left[0],)
-        raise DataError(
-            f"{path} has no column of texts that is known by its name; its columns are {', '.join(free)}; say which "
-            "with --text-column (two of them, a,b, for pairs)"
-        )
+        known = columns.called(free, TEXT_COLUMNS)
+        seen = [columns.look(records, each) for each in known[:3]]
+        main = next((each.name for each in seen if each.text), known[0] if known else None)
+        if main is not None:
+            title = [each for each in columns.called(free, TITLES) if each != main and columns.look(records, each).text]
+            return (main,) if columns.plain(main) in TITLES or not title else Together((title[0], main))
+        others = {*tables.LABEL_COLUMNS, *tables.SPLIT_COLUMNS, *tables.GROUP_COLUMNS, *columns.IDS}
+        left = [columns.look(records, each) for each in free if columns.plain(each) not in others]
+        left = [each for each in left if each.text]
+        if len(free) > 1:  # classes are few, texts are many
+            left = [each for each in left if 2 * each.different > each.filled or each.words >= MANY_WORDS]
+        if len(left) > 1:
+            left = [each for each in left if each.prose] or [each for each in left if 2 * each.filled > len(records)]
+        if not left:
+            raise DataError(
+                f"{path} has no column of texts that is known by its name; its columns are {', '.join(free)}; say "
+                "which with --text-column (two of them, a,b, for pairs; a+b for one text out of both)"
+            )
+        names = tuple(each.name for each in left)
+        lengths = [each.length for each in left]
+        alike = len(names) == 2 and max(lengths) < ALIKE * min(lengths)
+        return names if alike or len(names) == 1 else Together(names)
+
+    def _asked(self, path: Path | str, there: list[str]) -> tuple[str, ...]:
+        """The columns that were named. Raises DataError where one is not there."""
+        asked = self.text_column
+        if asked is not None and asked not in there and "+" in asked and "," not in asked:
+            parts = [each.strip() for each in asked.split("+")]
+            return Together(name for part in parts for name in tables.asked_for(path, there, part))
+        found = tables.asked_for(path, there, asked, several=True)
+        if len(found) > 2:
+            raise DataError(f"{path}: --text-column names {len(found)} columns; give one, two for pairs (a,b), or a+b")
+        return tuple(found)
 
     def take(self, folder: Path, record: Record, columns: Sequence[str], where: str) -> tuple[Record, str] | LeftOut:
         """ "text", and "second" of a pair."""
@@ -90,76 +131,89 @@ class Texts:
         for column, cell in zip(columns, cells, strict=True):
             if isinstance(cell, (list, dict)):
                 raise DataError(f"{where}: column {column!r} holds a {type(cell).__name__}, not a text")
-            if cell is None or not str(cell).strip():
+        if isinstance(columns, Together):
+            text = "\n".join(str(cell) for cell in cells if not spellings.empty(cell))
+            return ({"text": text}, "") if text.strip() else LeftOut(where, f"its {' and '.join(columns)} are empty")
+        for column, cell in zip(columns, cells, strict=True):
+            if spellings.empty(cell):
                 return LeftOut(where, f"its {column} is empty")
         names = ("text", "second")
         return {name: str(cell) for name, cell in zip(names, cells, strict=False)}, ""
 
 
-def _texts(records: list[Record], column: str) -> bool:
-    """Whether the column's first values are texts with letters, not numbers."""
-    values = [record[column] for record in records[:20] if record.get(column) not in (None, "")]
-    return bool(values) and all(isinstance(v, str) and any(c.isalpha() for c in v) for v in values)
-
-
 def has_names(rows: Sequence[Sequence[str]], asked: Sequence[str] = ()) -> bool:
-    """Whether the first line of a table names its columns: one of them is a name that is known, or was asked for; else
-    whether its likely class stands nowhere below, or it is much shorter than the texts below."""
-    first = [cell.strip() for cell in rows[0]]
-    known = {*TEXT_COLUMNS, *(name for pair in PAIRS for name in pair)}
+    """Whether the first line of a table names its columns: one of them is a name that is known, or was asked for, and
+    stands nowhere below; numbers stand below what is none; the likely class stands nowhere below, under a short name;
+    or it is much shorter than the texts below."""
+    first, rest = [cell.strip() for cell in rows[0]], [row for row in rows[1:] if row != rows[0]]
+    own = [i for i, cell in enumerate(first) if cell and cell not in [row[i] for row in rest if i < len(row)]]
+    known = {*TEXT_COLUMNS, *TITLES, *columns.CLASSES, *(name for pair in PAIRS for name in pair)}
     known |= {"file_name", "file", "audio", "transcription", "transcript"}  # of tables that hold no texts to be judged
-    known |= {*tables.LABEL_COLUMNS, *tables.SPLIT_COLUMNS, *(each.strip() for each in asked)}
-    if any(cell.lower() in known or cell in known for cell in first):
+    known |= {*tables.LABEL_COLUMNS, *tables.SPLIT_COLUMNS, *tables.GROUP_COLUMNS, *columns.IDS}
+    if any(columns.plain(first[i]) in known or first[i] in asked for i in own):
         return True
-    label = _label_column(rows)
-    if label is not None:
-        return all(row[label].strip() != first[label] for row in rows[1:] if label < len(row))
-    # No column of classes: names are short where the texts below are long.
-    lengths = [sum(len(row[i]) for row in rows[1:] if i < len(row)) for i in range(len(first))]
+    some = rest[:: max(len(rest) // MOST_ROWS, 1)]
+    filled = [[row[i].strip() for row in some if i < len(row) and row[i].strip()] for i in range(len(first))]
+    if any(_number(cell) for cell in first) or not any(filled):
+        return False
+    if any(cells and first[i] and all(map(_number, cells)) for i, cells in enumerate(filled)):
+        return True
+    lengths = [sum(map(len, cells)) / max(len(cells), 1) for cells in filled]
     text = max(range(len(first)), key=lengths.__getitem__)
+    classes = [i for i, cells in enumerate(filled) if _few(cells, len(some))]
+    if classes:
+        fewest = min(classes, key=lambda i: len(set(filled[i])))
+        return fewest in own and len(first[text].split()) <= 4 and (fewest == text or len(first[text]) < lengths[text])
+    # No column of classes: names are short where the texts below are long.
     short = all(0 < len(cell) <= 40 and len(cell.split()) <= 3 for cell in first)
-    return short and len(rows) > 1 and lengths[text] / (len(rows) - 1) > 3 * len(first[text])
+    return short and lengths[text] > 3 * len(first[text])
 
 
-def _label_column(rows: Sequence[Sequence[str]]) -> int | None:
-    """The place of the column with the fewest different values, if these are few."""
-    counts = [len({row[i].strip() for row in rows[1:] if i < len(row)}) for i in range(len(rows[0]))]
-    best = min(range(len(counts)), key=counts.__getitem__, default=None)
-    return best if best is not None and counts[best] <= FEW_LABELS and counts[best] * 2 <= len(rows) else None
+def _few(cells: Sequence[str], rows: int) -> bool:
+    different = len(set(cells))
+    return different <= columns.FEW and 2 * different <= rows <= 2 * len(cells) + 1
 
 
-def by_content(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Names for the columns of a table without any: the longest cells are the text, few different ones the label."""
-    width = len(rows[0])
-    lengths = [sum(len(row[i]) for row in rows if i < len(row)) for i in range(width)]
-    text = max(range(width), key=lengths.__getitem__)
-    names = table_files.numbered(width)
-    names[text] = "text"
-    rest = [[row[i] if i < len(row) else "" for i in range(width) if i != text] for row in rows]
-    label = _label_column([[], *rest]) if width == 2 else _label_column(rest)
-    if width == 2:
-        names[1 - text] = "label"
-    elif label is not None:
-        names[[i for i in range(width) if i != text][label]] = "label"
-    return names
-
-
-_told: set[Path] = set()
-
-
-def _say_once(path: Path, text: str) -> None:
-    """A table is read several times: to see what it is, and then for good."""
-    if path.absolute() not in _told:
-        _told.add(path.absolute())
-        announce(f"data: {text}")
+def _number(cell: str) -> bool:
+    try:
+        float(cell.replace(",", "."))
+    except ValueError:
+        return False
+    return True
 
 
 # files
 
 
-def read_file(path: Path, encoding: str) -> str:
+def read_file(path: Path, encoding: str, setting: str = encodings.SETTING) -> str:
     """One text file. Raises DataError naming the byte that is not in the encoding, and OSError."""
-    return table_files.decode(path.read_bytes(), path, encoding)
+    return encodings.decode(path.read_bytes(), path, encoding, setting)
+
+
+def most_are(root: Path) -> bool:
+    """Whether most files below a folder are texts: by the ends of their names, and those without a known one by what
+    stands in the first of them."""
+    if not listing.mostly(root, Endings()):
+        return False
+    first = [each for each in itertools.islice(below(root), MOST_OPENED) if each.suffix.lower() not in SUFFIXES]
+    return all(map(_is_text, first))
+
+
+def below(root: Path) -> Iterator[Path]:
+    """The files in folders that hold no others, sorted: not what lies beside class folders."""
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(each for each in folders if not each.startswith("."))
+        yield from (Path(folder, each) for each in sorted(names) if not each.startswith(".") and not folders)
+
+
+def _is_text(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            head = file.read(4096)
+    except OSError:
+        return False
+    odd = sum(each < 32 and each not in (9, 10, 12, 13, 27) for each in head)
+    return encodings.marked(head) is not None or odd <= len(head) / 100
 
 
 # what is done to a text
@@ -187,11 +241,3 @@ def without_spaces(some: Sequence[str]) -> bool:
         total += len(letters)
         wide += sum(unicodedata.east_asian_width(each) in "WF" for each in letters)
     return wide > total / 3
-
-
-def known_encoding(name: str) -> bool:
-    try:
-        codecs.lookup(name)
-    except LookupError:
-        return False
-    return True

@@ -17,7 +17,7 @@ from typing import Any
 
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
-from pervade.data import hub, listing, metadata, patterns, questions, recordings, table_files, tables
+from pervade.data import encodings, hub, listing, metadata, patterns, questions, recordings, table_files, tables
 from pervade.data.split import named
 from pervade.data.table_files import Record
 
@@ -122,7 +122,7 @@ def _tables(path: Path) -> list[tuple[Path, str | None]]:
     if not path.is_dir():
         return []
     there = [each for each in sorted(path.iterdir()) if tables.is_table(each)]
-    by_split = [(each, named(each.stem)) for each in there if named(each.stem)]
+    by_split = [(each, named(tables.called(each))) for each in there if named(tables.called(each))]
     if by_split:
         return by_split
     described = metadata.within(path)
@@ -202,7 +202,7 @@ def _of_chapters(root: Path, columns: Columns) -> tuple[list[Record], list[LeftO
 
 def _lines(file: Path) -> Iterator[tuple[int, str, str]]:
     """Number, name and transcript of each. Raises DataError where the file is not UTF-8."""
-    for number, line in enumerate(table_files.decode(file.read_bytes(), file).split("\n"), start=1):
+    for number, line in enumerate(encodings.decode(file.read_bytes(), file).split("\n"), start=1):
         name, _, text = line.strip().partition(" ")
         if name:
             yield number, name, text.strip()

@@ -22,7 +22,7 @@ from pervade.core.errors import ConfigError, DataError
 from pervade.core.protocols import Domain, PlainFeatures, Probe, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
-from pervade.data import account, corpus, division, listing, table_files, tables, texts, vocabulary
+from pervade.data import account, corpus, division, encodings, listing, tables, texts, vocabulary
 from pervade.data.corpus import IGNORED, Tokens
 from pervade.data.split import named
 from pervade.weights import tokenizers
@@ -53,7 +53,7 @@ class Corpus(Domain):
     tokenizer: str = ""  # SHA-256 of the tokenizer, which lies beside preprocess.json
 
     def __post_init__(self) -> None:
-        if not texts.known_encoding(self.encoding):
+        if not encodings.known(self.encoding):
             raise ConfigError(f"domain.encoding {self.encoding!r} is unknown; write for example utf-8, gb18030, cp1252")
 
     # reading
@@ -63,14 +63,16 @@ class Corpus(Domain):
         if isinstance(source, (list, tuple)):
             return self._read_beginnings(source), []
         path = Path(source)
-        if path.is_file() and tables.is_table(path):
+        if tables.is_table(path):
             return self._read_tables([(path, None)])
         there = [each for each in sorted(path.iterdir()) if tables.is_table(each)] if path.is_dir() else []
-        by_split = [(each, named(each.stem)) for each in there if named(each.stem)]
+        by_split = [(each, named(tables.called(each))) for each in there if named(tables.called(each))]
         if by_split:
             rows, left_out = self._read_tables(by_split)
             rest = [
-                LeftOut(each.name, "called after no split, as others are") for each in there if not named(each.stem)
+                LeftOut(each.name, "called after no split, as others are")
+                for each in there
+                if not named(tables.called(each))
             ]
             return rows, [*left_out, *rest]
         if path.is_file():
@@ -156,7 +158,7 @@ class Corpus(Domain):
         with path.open("rb") as file:
             file.seek(start)
             data = file.read(stop - start)
-        return table_files.decode(data, path, self.encoding)
+        return encodings.decode(data, path, self.encoding)
 
     # learning from the training split
 
@@ -309,7 +311,7 @@ def looks_like_running_text(source: Any) -> bool:
     """Whether DATA is one text file, or a folder of them and of nothing else, which is not sorted into classes."""
     path = Path(source)
     if path.is_file():
-        return path.suffix.lower() in SUFFIXES
+        return path.suffix.lower() in SUFFIXES and not tables.holds_table(path)
     if not path.is_dir():
         return False
     inside = (each for each in path.rglob("*") if each.is_file() and not each.name.startswith("."))

@@ -22,7 +22,7 @@ from pervade.core.errors import ConfigError, DataError
 from pervade.core.protocols import Domain, PlainFeatures, Probe, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
-from pervade.data import account, conversations, corpus, division, tables, texts, vocabulary
+from pervade.data import account, conversations, corpus, division, encodings, tables, texts, vocabulary
 from pervade.data.chat import Chat, Message, ending, marked
 from pervade.data.conversations import Read
 from pervade.data.corpus import IGNORED, Tokens
@@ -47,7 +47,7 @@ class Instructions(Domain):
     tokenizer: str = ""  # SHA-256 of the tokenizer, which lies beside preprocess.json
 
     def __post_init__(self) -> None:
-        if not texts.known_encoding(self.encoding):
+        if not encodings.known(self.encoding):
             raise ConfigError(f"domain.encoding {self.encoding!r} is unknown; write for example utf-8, gb18030, cp1252")
 
     @property

@@ -21,7 +21,7 @@ from pervade.core.errors import ConfigError, DataError
 from pervade.core.protocols import Domain, PlainFeatures, Probe, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
-from pervade.data import characters, questions, tables, texts, vocabulary
+from pervade.data import characters, encodings, questions, tables, texts, vocabulary
 from pervade.weights import tokenizers
 
 
@@ -47,7 +47,7 @@ class Questions(Domain):
     tokenizer: str = ""  # SHA-256 of the tokenizer, which lies beside preprocess.json
 
     def __post_init__(self) -> None:
-        if not texts.known_encoding(self.encoding):
+        if not encodings.known(self.encoding):
             raise ConfigError(f"domain.encoding {self.encoding!r} is unknown; write for example utf-8, gb18030, cp1252")
         if self.longest_question > self.length // 2:
             object.__setattr__(self, "longest_question", self.length // 2)

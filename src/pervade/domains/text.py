@@ -22,16 +22,32 @@ from pervade.core.errors import ConfigError, DataError
 from pervade.core.protocols import Domain, PlainFeatures, Probe, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
-from pervade.data import hub, label_names, listing, table_files, tables, targets, texts, vocabulary
+from pervade.data import (
+    columns,
+    encodings,
+    hub,
+    label_names,
+    listing,
+    table_files,
+    tables,
+    targets,
+    texts,
+    vocabulary,
+)
 from pervade.data.targets import Kind
 from pervade.weights import tokenizers
 
 MOST_FEATURES = 200_000  # words and pairs of words that the plain model beside the result counts, the most frequent
 
 
-def contents(text_column: str | None = None, label_column: str | None = None, encoding: str = "utf-8") -> texts.Texts:
+def contents(
+    text_column: str | None = None,
+    label_column: str | None = None,
+    encoding: str = "utf-8",
+    setting: str = encodings.SETTING,
+) -> texts.Texts:
     """What a data set of texts holds; the columns of a table are found unless they are named."""
-    return texts.Texts(text_column, label_column, encoding)
+    return texts.Texts(text_column, label_column, encoding, setting)
 
 
 @register("domain")
@@ -61,7 +77,7 @@ class Text(Domain):
     tokenizer: str = ""  # SHA-256 of the tokenizer, which lies beside preprocess.json
 
     def __post_init__(self) -> None:
-        if not texts.known_encoding(self.encoding):
+        if not encodings.known(self.encoding):
             raise ConfigError(f"domain.encoding {self.encoding!r} is unknown; write for example utf-8, gb18030, cp1252")
 
     @property
@@ -268,40 +284,44 @@ class Text(Domain):
         return [Media("text", row["text"] if second is None else f"{row['text']}\n\n{second}", str(row["id"]))]
 
 
+MOST_LOOKED_AT = 1000  # rows, evenly spaced, that tell whether a table is one of files
+LOOK = "utf-8,latin-1"  # in the second every byte is a letter: enough to tell columns by, whatever the encoding is
+
+
 def looks_like_text(source: Any, text_column: str | None = None) -> bool:
-    """Whether DATA is texts: .txt files in folders, or a table with a column of them and none of files. Who names a
+    """Whether DATA is texts: class folders of them, or a table with a column of them and none of files. Who names a
     column of texts has said so."""
     if text_column is not None:
         return True
-    # In latin-1 every byte is a letter: enough to find columns by, where a table is in another encoding.
-    encodings = ("utf-8",) if hub.is_address(source) else ("utf-8", "latin-1")
-    found = (_holds_texts(source, contents(encoding=each)) for each in encodings)
-    return next((each for each in found if each is not None), False)
-
-
-def _holds_texts(source: Any, content: texts.Texts) -> bool | None:
-    """None where DATA cannot be read so: whoever reads it in earnest says what is wrong."""
+    content = contents(encoding=LOOK)
     try:
-        place, records = _sample(source, content)
+        place, records = sample(source, content)
         if not records:
             return place is not None
-        held = content.columns(str(source), records, list(records[0]), "class", [])
-    except (OSError, DataError):
-        return None
-    cells = [str(record.get(held[0]) or "") for record in records[:5]]
-    return not any(table_files.existing(place or Path(), each) for each in cells if each)
+        some = records[:: max(len(records) // MOST_LOOKED_AT, 1)]
+        seen = [columns.look(some, each) for each in records[0]]
+        if any(each.files for each in seen) or any(_there(place, each, records) for each in seen if each.coded):
+            return False
+        return bool(content.columns(str(source), records, list(records[0]), "class", []))
+    except (OSError, DataError):  # whoever reads it in earnest says what is wrong
+        return False
 
 
-def _sample(source: Any, content: texts.Texts) -> tuple[Path | None, list[tables.Record]]:
-    """The folder of a table and its rows; of a folder without tables no rows, and None unless it holds texts."""
+def _there(place: Path | None, column: columns.Column, records: list[tables.Record]) -> bool:
+    """Whether the first cells of a column are files."""
+    cells = [str(record.get(column.name) or "") for record in records[:5]]
+    return any(table_files.existing(place or Path(), each) for each in cells if each)
+
+
+def sample(source: Any, content: texts.Texts) -> tuple[Path | None, list[tables.Record]]:
+    """The folder of a table and its rows; of a folder without tables no rows, and None unless most files in it are
+    texts. Raises DataError and OSError."""
     if hub.is_address(source):
         return None, hub.records(str(source))[0]
     path = Path(source)
     if path.is_dir():
-        found = [each for each in sorted(path.iterdir()) if tables.is_table(each)]
-        inside = (each for each in path.rglob("*") if each.is_file() and not each.name.startswith("."))
+        found = tables.within(path)
         if not found:
-            first = next(inside, None)
-            return (path if first is not None and first.suffix.lower() in texts.SUFFIXES else None), []
+            return (path if texts.most_are(path) else None), []
         path = found[0]
-    return (path.parent, content.records(path)) if tables.is_table(path) else (None, [])
+    return (path.parent, content.records(path)) if tables.holds_table(path) else (None, [])

@@ -79,7 +79,7 @@ def choose(
 def _require(source: Any) -> None:
     """Raises DataError where a path leads nowhere: before anything is said of weights, or fetched."""
     named = isinstance(source, (str, Path)) and not hub.is_address(source) and not environments.is_address(source)
-    if named and not os.path.exists(source):  # noqa: PTH110  (Path.exists raises at long names)
+    if named and not os.path.exists(source) and not tables.is_table(Path(source)):  # noqa: PTH110  (Path.exists raises at long names)
         raise DataError(
             f"{source} is not there; give a folder of pictures, recordings or texts, a table "
             f"({', '.join(tables.SUFFIXES)}), hf://OWNER/NAME, or gym://NAME"

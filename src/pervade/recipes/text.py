@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from pervade.core import download, spec
-from pervade.core.errors import ConfigError
+from pervade.core.errors import ConfigError, DataError
 from pervade.core.protocols import Domain, EarlyStopping, Initializer, Model, Recipe
-from pervade.data import listing
+from pervade.data import listing, texts
 from pervade.data.sources.by_length import ByLength
 from pervade.data.sources.dataset import Dataset
-from pervade.domains.text import Text, contents, looks_like_text
+from pervade.domains.text import LOOK, Text, contents, looks_like_text, sample
 from pervade.init.pretrained import Pretrained, beyond, out_of_reach, published, starting_from
 from pervade.init.random import Random
 from pervade.models.hf import HuggingFace
@@ -49,7 +49,7 @@ LONGEST = 256  # tokens, unless the model takes fewer
 def recognises(source: Any, label_column: str | None = None, text_column: str | None = None) -> str | None:
     if not isinstance(source, (str, Path)) or not looks_like_text(source, text_column):
         return None
-    target = listing.detect(source, contents(text_column, label_column), label_column)
+    target = listing.detect(source, contents(text_column, label_column, LOOK), label_column)
     return BY_TARGET.get(target, "text-classification")
 
 
@@ -118,12 +118,13 @@ def untrained(network: Model | None) -> Recipe:
 
 def mostly_english(source: Any) -> bool:
     """Whether nearly all letters of DATA's first texts are those of English; so too where there is nothing to see."""
-    path = Path(source or "")
     try:
-        if path.is_dir():
-            path = next(each for each in sorted(path.rglob("*")) if each.suffix in (".csv", ".tsv", ".jsonl", ".txt"))
-        text = path.read_bytes()[:100_000].decode("utf-8", "ignore")
-    except (OSError, StopIteration):
+        place, records = sample(source or "", contents(encoding=LOOK))
+        some = records[:: max(len(records) // 500, 1)]
+        text = " ".join(cell for record in some for cell in record.values() if isinstance(cell, str))
+        if place is not None and not records:
+            text = next(texts.below(place)).read_bytes()[:100_000].decode("utf-8", "ignore")
+    except (OSError, DataError, StopIteration):
         return True
     letters = [each for each in text if each.isalpha()]
     return sum(each.isascii() for each in letters) >= 0.98 * len(letters)

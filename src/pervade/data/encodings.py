@@ -1,0 +1,100 @@
+"""The bytes of a file as text: a byte order mark is believed; else it is UTF-8, unless whoever asks has a setting for
+it: one encoding, or several by commas, of which the first that fits is taken, file by file.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from pathlib import Path
+
+from pervade.core.errors import DataError
+
+MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, whose mark it begins with
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+SETTING = "-o domain.encoding="  # what names the encoding in training, as a message says it
+LOOKED_AT = 200_000  # bytes that tell which encoding a file seems to be in
+# Signs of cp1252 that stand between two letters in no language that is written in it: "bia³y" is Polish in cp1250.
+_NO_LETTERS = re.compile(r"[^\W\d_][^\x00-\x7f\w’‘´·\-–—…“”„«»\xad][^\W\d_]|[^\W\d_][¹²³ªº][^\W\d_]")
+
+
+def marked(data: bytes) -> str | None:
+    """The encoding that a byte order mark says."""
+    return next((name for mark, name in MARKS.items() if data.startswith(mark)), None)
+
+
+def decode(data: bytes, path: Path, encoding: str | None = None, setting: str = SETTING) -> str:
+    """The text of a file, as `told` gives it."""
+    return told(data, path, encoding, setting)[0]
+
+
+def told(data: bytes, path: Path, encoding: str | None = None, setting: str = SETTING) -> tuple[str, str]:
+    """The text of a file, and the encoding it is in. `encoding` is None where whoever asks has no setting for it, which
+    `setting` names.
+
+    Raises DataError naming the first byte that is not in the encoding, and an encoding that fits.
+    """
+    mark = marked(data)
+    asked = [mark] if mark else [each.strip() for each in (encoding or "utf-8").split(",")]
+    first = -1
+    for name in asked:
+        try:
+            return data.decode(name), name
+        except UnicodeDecodeError as error:
+            first = error.start if first < 0 else first
+    fits = None if mark else detected(data)
+    seems = f", it looks like {fits}" if fits else ""
+    remedy = f", or set {setting}{fits}" if fits and encoding is not None and fits not in asked else ""
+    names = " or ".join("UTF-8" if each.lower() in ("utf-8", "utf8") else each for each in asked)
+    raise DataError(f"{path} is not {names} (byte {first}){seems}; save it as UTF-8{remedy}")
+
+
+def detected(data: bytes) -> str | None:
+    """The encoding that a file that is not UTF-8 seems to be in; None where nothing is likely. What most such files are
+    in comes first where it fits: Windows writes cp1252 in the west, gb18030 in China."""
+    from charset_normalizer import from_bytes
+
+    head = data[:LOOKED_AT]
+    if _chinese(head):
+        return "gb18030"
+    if _western(head):
+        return "cp1252"
+    best = from_bytes(head).best()
+    return None if best is None or best.encoding in ("ascii", "utf_8") else str(best.encoding)
+
+
+def _western(head: bytes) -> bool:
+    """Whether it is cp1252: most letters are plain ones, and no sign stands inside a word."""
+    try:
+        text = head.decode("cp1252")
+    except UnicodeDecodeError:
+        return False
+    letters = [each for each in text if each.isalpha()]
+    return 3 * sum(not each.isascii() for each in letters) <= len(letters) and not _NO_LETTERS.search(text)
+
+
+def _chinese(head: bytes) -> bool:
+    """Whether it is gb18030: nearly all characters are among the 6,763 of GB 2312, which stand by sound and by radical,
+    and some of them behind those places that Korean and Japanese files use as well."""
+    try:
+        codecs.getincrementaldecoder("gb18030")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    pairs = re.findall(rb"[\x81-\xfe][\x40-\xfe]", head)
+    leads = [pair[0] for pair in pairs if pair[1] >= 0xA1]
+    usual = sum(0xB0 <= each <= 0xF7 or each in (0xA1, 0xA3) for each in leads)
+    behind = sum(0xC9 <= each <= 0xD7 for each in leads)
+    return bool(pairs) and usual >= 0.9 * len(pairs) and behind >= 0.05 * len(pairs)
+
+
+def known(names: str) -> bool:
+    """Whether each of these, by commas, is the name of an encoding."""
+    try:
+        return all(codecs.lookup(each.strip()) for each in names.split(","))
+    except LookupError:
+        return False

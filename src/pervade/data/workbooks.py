@@ -1,0 +1,64 @@
+"""Sheets of .xlsx workbooks as rows of cells, by openpyxl. `FILE.xlsx#SHEET` names one sheet."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from pervade.core.errors import DataError, nearest
+from pervade.data import account
+
+
+def place(path: Path) -> tuple[Path, str | None]:
+    """The file, and the sheet that is named behind it."""
+    found = re.fullmatch(r"(.+\.xlsx)#(.+)", path.name, re.IGNORECASE)
+    return (path.with_name(found[1]), found[2]) if found else (path, None)
+
+
+def rows(path: Path) -> list[list[str]]:
+    """The cells of a sheet that is named, or of the first that has any; rows and columns that are empty are none.
+
+    Raises DataError where there is no such sheet, the file is no workbook, or openpyxl is missing.
+    """
+    file, asked = place(path)
+    try:
+        import openpyxl
+    except ImportError:
+        raise DataError(
+            f"{file} is a workbook, and reading these takes openpyxl: pip install 'pervade[files]'; or save it as csv"
+        ) from None
+    try:
+        book = openpyxl.load_workbook(file, read_only=True, data_only=True)
+    except Exception as error:  # it raises almost anything at files that are none
+        raise DataError(f"{file} is no workbook that can be read ({error}); save it again, or as csv") from None
+    try:
+        sheets = {sheet.title: sheet for sheet in book.worksheets}
+        if asked is not None and asked not in sheets:
+            raise DataError(f"{file} has no sheet {asked!r}; {nearest(asked, sheets)}")
+        for name in [asked] if asked else list(sheets):
+            found = [[_text(cell) for cell in row] for row in sheets[name].iter_rows(values_only=True)]
+            found = _trimmed([row for row in found if any(row)])
+            if found:
+                others = [each for each in sheets if each != name]
+                beside = f"; not read: {', '.join(others)}" if others else ""
+                account.note(f"{file.name}: sheet {name!r}{beside}", f"{file.name}#SHEET" if others else "")
+                return found
+        return []
+    finally:
+        book.close()
+
+
+def _text(cell: Any) -> str:
+    if cell is None:
+        return ""
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    return str(cell)
+
+
+def _trimmed(rows: list[list[str]]) -> list[list[str]]:
+    """Without columns at either side that are empty in every row."""
+    first = min((next(i for i, cell in enumerate(row) if cell) for row in rows), default=0)
+    last = max((max(i for i, cell in enumerate(row, start=1) if cell) for row in rows), default=0)
+    return [row[first:last] for row in rows]
