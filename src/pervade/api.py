@@ -12,18 +12,18 @@ import numpy as np
 import torch
 from torch.nn import Module
 
-from pervade import data_flags, members, overview, progress, recipes, workflow
+from pervade import answering, data_flags, members, overview, progress, recipes, workflow
 from pervade import search as search_module
 from pervade.comparing import compare as compare
 from pervade.core import download, files, memory, registry, runtime, spec, trust
 from pervade.core import run as runs_module
-from pervade.core.errors import CheckpointError, ConfigError, DataError, ResourceError
+from pervade.core.errors import CheckpointError, ConfigError, ResourceError
 from pervade.core.protocols import Model, Recipe, Task
-from pervade.core.types import LeftOut, Rows, Table
+from pervade.core.types import LeftOut, Rows
 from pervade.data import environments, hub, player
 from pervade.data.split import NAMES as SPLITS
 from pervade.domains.environment import Environment
-from pervade.engine import checkpoint, film, gallery, merging, predict, ranks
+from pervade.engine import checkpoint, film, gallery, merging, ranks
 from pervade.engine.checkpoint import Loaded
 from pervade.engine.gallery import Gallery
 from pervade.evaluate.evaluation import evaluate
@@ -40,8 +40,6 @@ from pervade.weights import voice
 
 # A name, a model's spec, a network itself, or a function of (inputs, outputs) that builds one.
 AnyModel: TypeAlias = str | Model | Module | Callable[[Mapping[str, Any], Mapping[str, int]], Module]
-
-PREDICT_AT_ONCE = 256  # rows that are held in memory while predicting files
 
 
 class Look(NamedTuple):
@@ -116,8 +114,9 @@ class Run:
     ) -> list[dict[str, Any]]:
         """What the model says of files, folders or texts: for classes the `top` likeliest with their probabilities.
 
-        A file that cannot be used has "error" in place of an answer. `sampling` is for models that write: fields of
-        `nn.sampling.Sampling`. Raises ConfigError where the model writes nothing.
+        One answer for each input, in their order; of a folder or a table one for each file or row in it. What cannot be
+        used has "error" in place of an answer, and of what is too long "cut" says how much was read. `sampling` is for
+        models that write: fields of `nn.sampling.Sampling`. Raises ConfigError where the model writes nothing.
         """
         return list(self.stream(inputs, top, checkpoint, device, **sampling))
 
@@ -135,18 +134,13 @@ class Run:
         loaded = self.load(checkpoint)
         if sampling:
             loaded = replace(loaded, task=_sampling(loaded.task, sampling))
-        known: Gallery | None = None
-        for rows, table, left_out in self._tables(loaded, inputs, device):
-            if table is not None:
-                answers = loaded.task.answers(table, loaded.domain, top)
-                if gallery.embeds(loaded):
-                    known = known or self._gallery(loaded)
-                    nearest = known.nearest(np.asarray(table["embedding"]), top, rows.columns.get("path", []))
-                    answers = [{"neighbours": near, **each} for near, each in zip(nearest, answers, strict=True)]
-                for name, answer in zip(rows.column("id"), answers, strict=True):
-                    yield {"input": name, **(player.written(answer, Path(out), name) if out is not None else answer)}
-            for each in left_out:
-                yield {"input": each.source, "error": each.reason}
+        folder = None if out is None else Path(out)
+        return answering.answers(loaded, inputs, top, device, folder, lambda: self._gallery(loaded))
+
+    @property
+    def cuts(self) -> bool:
+        """Whether of an input that is too long only a part may be read; its answer then says "cut"."""
+        return self.recipe().domain.cuts
 
     @property
     def acts(self) -> bool:
@@ -249,41 +243,16 @@ class Run:
                 f"{self.path} was trained for another task and gives no embeddings; train with "
                 "--task image-feature-extraction"
             )
-        return self._stacked(loaded, inputs, device, "embedding")
+        return answering.stacked(loaded, inputs, device, "embedding")
 
     def predict_proba(self, inputs: Any, checkpoint: str | None = None, device: str = "auto") -> np.ndarray:
         """Probabilities (n, k) in the order of `labels`. Raises DataError where an input cannot be used."""
-        return self._stacked(self.load(checkpoint), inputs, device, "probabilities")
-
-    def _stacked(self, loaded: Loaded, inputs: Any, device: str, column: str) -> np.ndarray:
-        parts = []
-        for _, table, left_out in self._tables(loaded, inputs, device):
-            if left_out:
-                raise DataError(f"{left_out[0].source}: {left_out[0].reason}")
-            if table is not None:
-                parts.append(np.asarray(table[column]))
-        return np.concatenate(parts)
+        return answering.stacked(self.load(checkpoint), inputs, device, "probabilities")
 
     @property
     def labels(self) -> tuple[str, ...]:
         labels: tuple[str, ...] = getattr(self.load().domain, "labels", ())
         return labels
-
-    def _tables(self, loaded: Loaded, inputs: Any, device: str) -> Iterator[tuple[Rows, Table | None, list[LeftOut]]]:
-        if isinstance(inputs, (str, Path)):
-            inputs = [inputs]
-        with memory.during("new rows were predicted", "give smaller ones, or free some memory"):
-            network = loaded.network.to(runtime.pick_device(device))
-            rows, left_out = loaded.domain.read(list(inputs))
-            if left_out:
-                yield rows.select([]), None, left_out
-            for start in range(0, len(rows), PREDICT_AT_ONCE):
-                some = rows.select(range(start, min(start + PREDICT_AT_ONCE, len(rows))))
-                some, unreadable = loaded.domain.prepare(some, lambda done, total: None, keep=False)
-                table = None
-                if len(some):
-                    table = predict.predict_table(network, loaded.domain, loaded.task, some, decision=loaded.decision)
-                yield some, table, unreadable
 
     def unfinished(self, checkpoint: str | None = None) -> str | None:
         """What to know of a checkpoint whose training goes on or was stopped; None where the run is finished."""
@@ -344,9 +313,12 @@ def speak(
     folder, "file" and "seconds" of what was written there. `vocoder` and `speaker`, and what it raises, as of
     `weights.voice.load`."""
     found = voice.load(name.removeprefix("hf:"), vocoder, speaker)
+    names: set[str] = set()
     for number, text in enumerate(texts):
-        answer = {"samples": found.say(text, seed), "rate": found.rate}
-        yield {"input": text, **(player.written(answer, Path(out), f"{number + 1}-{text[:40]}") if out else answer)}
+        answer: dict[str, Any] = {"samples": found.say(text, seed), "rate": found.rate}
+        if out is not None:
+            answer = player.written(answer, Path(out), f"{number + 1}-{text[:40]}", names)
+        yield {"input": text, **answer}
 
 
 @memory.during("the run was begun", "give less data, or free some memory")

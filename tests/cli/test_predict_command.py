@@ -94,8 +94,11 @@ def test_wrong_use(pervade, run: Path, photos: Path) -> None:
     pervade("predict", run, photos, "--json", "--csv").refuses("--json and --csv exclude each other; choose one")
     pervade("predict", run, photos, "--top", "0").refuses("Invalid value for '--top'")
     pervade("predict", run).refuses("predict takes files, folders or texts behind the run's name")
-    pervade("predict", run, photos / "gone.png").refuses("gone.png is not there; give pictures or folders of pictures")
-    pervade("predict", run, "").refuses("give pictures or folders of pictures")
+    for given, why in ((photos / "gone.png", "it is not there"), ("", "an empty name is no file")):
+        outcome = pervade("predict", run, given, "--json")
+        assert outcome.status == 2
+        (row,) = map(json.loads, outcome.out.splitlines())
+        assert row["error"] == f"{why}; give pictures or folders of pictures"
 
 
 def test_agrees_with_evaluate_row_by_row(session_run: Path) -> None:

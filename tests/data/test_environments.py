@@ -17,6 +17,7 @@ from pervade.domains.environment import Environment
 from pervade.testing import check_domain
 from pervade.training import Options
 from tests import own_environments
+from tests.asking import asked
 
 SMALL = ("domain.environments=2", "domain.episodes=2", "source.steps=16", "source.epochs=1", "domain.processes=0")
 
@@ -181,7 +182,7 @@ def test_the_domain_keeps_its_contract(name: str) -> None:
 
 
 def test_seeds_that_are_none_are_left_out() -> None:
-    rows, wrong = Environment(name="CartPole-v1").read(["3", "many", "-1", "99999999999", "0"])
+    rows, wrong = asked(Environment(name="CartPole-v1"), ["3", "many", "-1", "99999999999", "0"])
     assert list(rows.column("seed")) == [3, 0]
     assert [each.source for each in wrong] == ["many", "-1", "99999999999"]
     assert "a whole number from 0 to" in wrong[0].reason

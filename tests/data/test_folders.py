@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pervade.core.errors import DataError
 from pervade.domains.image import Image
+from tests.asking import asked
 from tests.data.drawing import class_folders
 
 
@@ -97,9 +97,8 @@ def test_files_for_prediction(tmp_path: Path) -> None:
     data = class_folders(tmp_path, ("cat",), count=2)
     (data / "cat" / "notes.txt").touch()
     (data / "without-suffix").write_bytes((data / "cat" / "0.png").read_bytes())
-    rows, left_out = Image().read([str(data / "cat"), data / "without-suffix"])
+    rows, left_out = asked(Image(), [str(data / "cat"), data / "without-suffix"])
     assert list(rows.column("path")) == [str(data / "cat/0.png"), str(data / "cat/1.png"), str(data / "without-suffix")]
     assert [each.source for each in left_out] == [str(data / "cat/notes.txt")]
-    for sources in ([], [data / "gone"], [""], ["x" * 5000]):
-        with pytest.raises(DataError, match="give pictures or folders of pictures"):
-            Image().read(sources)
+    for source in (data / "gone", "", "x" * 5000):
+        assert "give pictures or folders of pictures" in asked(Image(), source)[1][0].reason

@@ -19,6 +19,7 @@ from pervade.core.protocols import Domain
 from pervade.core.types import LeftOut, Rows
 from pervade.data import account, cache
 from pervade.domains.image import Image
+from tests.asking import asked
 from tests.data.drawing import class_folders, encoded
 
 Draw = Callable[[int, int], np.ndarray]  # of class and number
@@ -212,7 +213,7 @@ def test_turned_as_exif_says_and_padded(tmp_path: Path) -> None:
     exif[0x0112] = 6
     (tmp_path / "a.png").write_bytes(encoded(strip(1, 0), exif=exif))
     domain = Image(size=16, framing="pad", mean=(0.0,) * 3)
-    rows, _ = domain.prepare(domain.read([tmp_path / "a.png"])[0], lambda done, total: None, keep=False)
+    rows, _ = domain.prepare(asked(domain, tmp_path / "a.png")[0], lambda done, total: None, keep=False)
     pixels = domain.transform(rows[0], None)[0]["input"]
     assert pixels[13:15, 7:9].min() > 180
     assert pixels[:12].max() < 20

@@ -20,6 +20,7 @@ from pervade.data import folds, patterns, recordings, sound_files
 from pervade.domains.sound import Sound, looks_like_sound
 from pervade.domains.transcripts import Transcripts
 from pervade.domains.waveform import Waveform
+from tests.asking import asked
 from tests.data.sounds import speakers, strongest, tone, write
 
 BOTH = {"label_pattern": "^(.+?)_", "group_pattern": "_(.+)_"}
@@ -149,7 +150,7 @@ def test_what_is_to_be_predicted_is_not_all_held(tmp_path: Path, monkeypatch: py
     for number, frequency in enumerate((300, 500, 700)):
         write(tmp_path / f"{number}.wav", tone(frequency, 1.0))
     domain = Sound(rate=8000, seconds=0.5)
-    rows, _ = domain.read([tmp_path])
+    rows, _ = asked(domain, [tmp_path])
     kept, _ = domain.prepare(rows, lambda done, total: None, keep=False)
     monkeypatch.setattr(recordings, "MOST_HELD", 16_000)
     some, _ = domain.prepare(rows, lambda done, total: None, keep=False)
@@ -199,17 +200,15 @@ def test_nothing_that_can_be_read(tmp_path: Path) -> None:
     path.write_bytes(b"")
     with pytest.raises(DataError, match=r"no recording can be read; the first, x/a\.wav: the file is empty"):
         prepared(Sound(), tmp_path / "said")
-    with pytest.raises(DataError, match="an empty name is no file"):
-        Sound().read([""])
+    assert "an empty name is no file" in asked(Sound(), [""])[1][0].reason
 
 
 def test_what_is_not_there_is_left_out_beside_others(tmp_path: Path) -> None:
     there = write(tmp_path / "a.wav", tone(440))
-    rows, left_out = Sound().read([str(there), tmp_path / "gone.wav"])
+    rows, left_out = asked(Sound(), [str(there), tmp_path / "gone.wav"])
     assert list(rows.column("path")) == [str(there)]
-    assert [(each.source, each.reason) for each in left_out] == [(str(tmp_path / "gone.wav"), "it is not there")]
-    with pytest.raises(DataError, match=r"gone\.wav is not there; give recordings"):
-        Sound().read([tmp_path / "gone.wav"])
+    reason = "it is not there; give recordings or folders of recordings"
+    assert [(each.source, each.reason) for each in left_out] == [(str(tmp_path / "gone.wav"), reason)]
 
 
 def test_tables_of_what_is_to_be_predicted(tmp_path: Path) -> None:
@@ -219,22 +218,20 @@ def test_tables_of_what_is_to_be_predicted(tmp_path: Path) -> None:
     (tmp_path / "said" / "other.tsv").write_text("clip\ttake\na.wav\t7\n")
     new, other = tmp_path / "said" / "new.csv", tmp_path / "said" / "other.tsv"
     for domain in (Sound(), Transcripts(), Waveform(local="mel")):
-        rows, left_out = domain.read([new, places[0], other])
+        rows, left_out = asked(domain, [new, places[0], other])
         assert rows.column("id") == [f"{new}#1 b.wav", f"{new}#3 a.wav", str(places[0]), f"{other}#1 a.wav"]
         assert rows.column("path") == [str(places[i]) for i in (1, 0, 0, 0)]
         assert [tuple(vars(each).values()) for each in left_out] == [
             (f"{new}, row 2", "the file 'gone.wav' is not there")
         ]
-    rows, _ = Sound(file_column="take").read([tmp_path / "said"])
+    rows, _ = asked(Sound(file_column="take"), [tmp_path / "said"])
     assert rows.column("path") == [str(each) for each in places]  # of a folder the files, as ever
-    rows, left_out = Sound(file_column="take").read([tmp_path / "said" / "other.tsv", places[1]])
+    rows, left_out = asked(Sound(file_column="take"), [tmp_path / "said" / "other.tsv", places[1]])
     assert rows.column("path") == [str(places[1])]
     assert left_out[0].reason == "the file '7' is not there"
     (tmp_path / "numbers.csv").write_text("x,y\n1,2\n")
-    with pytest.raises(
-        DataError, match="has no column of recording files; its columns are x, y; name one of them audio"
-    ):
-        Sound().read([tmp_path / "numbers.csv"])
+    why = asked(Sound(), [tmp_path / "numbers.csv"])[1][0].reason
+    assert "has no column of recording files; its columns are x, y; name one of them audio" in why
 
 
 def test_tables_of_the_same_name_in_two_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,7 +240,7 @@ def test_tables_of_the_same_name_in_two_folders(tmp_path: Path, monkeypatch: pyt
     for folder in ("a", "b"):
         write(tmp_path / folder / "x.wav", tone(440))
         (tmp_path / folder / "t.csv").write_text("file_name\nx.wav\ngone.wav\n")
-    rows, left_out = Sound().read(["a/t.csv", Path("b/t.csv")])
+    rows, left_out = asked(Sound(), ["a/t.csv", Path("b/t.csv")])
     assert rows.column("id") == ["a/t.csv#1 x.wav", "b/t.csv#1 x.wav"]
     assert [each.source for each in left_out] == ["a/t.csv, row 2", "b/t.csv, row 2"]
 
@@ -303,7 +300,7 @@ def test_a_parquet_file_to_be_predicted(tmp_path: Path) -> None:
     data = [write(tmp_path / f"{i}.wav", tone(440 + i, 0.3)).read_bytes() for i in range(2)]
     audio = [{"bytes": each, "path": f"{i}.wav"} for i, each in enumerate(data)]
     pq.write_table(pa.table({"audio": audio}), tmp_path / "new.parquet")
-    rows = Sound(rate=8000).read([tmp_path / "new.parquet"])[0]
+    rows = asked(Sound(rate=8000), [tmp_path / "new.parquet"])[0]
     rows = Sound(rate=8000).prepare(rows, lambda done, total: None, keep=False)[0]
     np.testing.assert_array_equal(rows.column("samples")[1], sound_files.decode(str(tmp_path / "1.wav"), 8000))
 

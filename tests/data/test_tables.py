@@ -15,6 +15,7 @@ from pervade.data import listing
 from pervade.domains.image import Image, contents
 from pervade.domains.text import Text
 from pervade.domains.text import contents as texts
+from tests.asking import asked
 from tests.data.drawing import class_folders
 
 
@@ -231,7 +232,7 @@ def test_one_table_beside_the_pictures(tmp_path: Path) -> None:
 
 def test_what_is_predicted_from_tables_of_the_same_name(tmp_path: Path) -> None:
     tables = [table(class_folders(tmp_path / at, ("cat",), 1), "image\ncat/0.png\ngone.png\n", "t.csv") for at in "ab"]
-    rows, left_out = Image().read(tables)
+    rows, left_out = asked(Image(), tables)
     assert rows.column("id") == [f"{each}#1 cat/0.png" for each in tables]
     assert [each.source for each in left_out] == [f"{each}, row 2" for each in tables]
 

@@ -20,6 +20,7 @@ from pervade.engine.predict import read_columns
 from pervade.models.reference_mlp import ReferenceMLP
 from pervade.tasks.classify import Classify
 from pervade.training import Options
+from tests import asking
 from tests.small_run import recipe
 
 DOMAIN = Image(size=4, channels=1, labels=("a", "b"), counts=(30, 10), mean=(0.5,), deviation=(0.25,))
@@ -103,7 +104,7 @@ def test_evaluate_and_predict_apply_the_same_temperature(shapes: Path, tmp_path:
     evaluated = read_columns(run.directory.predictions("best", "test"))
     predicted = run.predict_proba([shapes / name for name in evaluated["id"]])
     assert np.abs(predicted - evaluated["probabilities"]).max() < 1e-6
-    rows, _ = loaded.domain.read([shapes / name for name in evaluated["id"]])
+    rows, _ = asking.asked(loaded.domain, [shapes / name for name in evaluated["id"]])
     batch = loaded.domain.collate([loaded.domain.transform(row, None)[0] for row in rows])
     logits = _logits(loaded.network, batch["input"])
     assert np.abs((logits / temperature).softmax(1).numpy() - predicted).max() < 1e-6

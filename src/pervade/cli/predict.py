@@ -140,7 +140,7 @@ def predict(
     if (unfinished := loaded.unfinished(checkpoint)) is not None:
         tell(unfinished)
     answered = 0
-    table = _Table()
+    table = _Table(loaded.cuts)
     embedded: list[dict[str, Any]] = []
     for row in loaded.stream(inputs, top, checkpoint, device, **sampling):
         answered += "error" not in row
@@ -157,6 +157,8 @@ def predict(
             echo(visible(row["input"]), _text(row).replace("\n", "\n\t"), keep="\n\t")
         else:
             echo(row["input"], _text(row))
+        if "cut" in row and not as_json and not as_csv:
+            tell(f"cut: {row['input']!r}: {row['cut']}")
     if len(embedded) == 2 and not as_json and not as_csv:
         echo(_compared(embedded[0], embedded[1], loaded.threshold(checkpoint)))
     if not answered:
@@ -251,7 +253,8 @@ class _Table:
     """Lines of a table whose columns the first answer tells; errors before it wait. A picture without any label has a
     line of its own, with nothing said."""
 
-    def __init__(self) -> None:
+    def __init__(self, cuts: bool = False) -> None:
+        self.after = ["cut", "error"] if cuts else ["error"]
         self.columns: list[str] | None = None
         self.waiting: list[dict[str, Any]] = []
 
@@ -265,25 +268,26 @@ class _Table:
             self.columns = ["rank", "label", "similarity", "same", "id", "embedding"]
         else:
             ranked = "top" in row
-            self.columns = ["rank", "label", "probability"] if ranked else [name for name in row if name != "input"]
+            own = [name for name in row if name not in ("input", "cut")]
+            self.columns = ["rank", "label", "probability"] if ranked else own
         return self.end()
 
     def end(self) -> list[str]:
         """What still waits, under its head."""
         self.columns = self.columns or []
-        head = [_line(["input", *self.columns, "error"])] if self.waiting else []
+        head = [_line(["input", *self.columns, *self.after])] if self.waiting else []
         return [*head, *(line for row in self.waiting for line in self._written(row))]
 
     def _written(self, row: dict[str, Any]) -> list[str]:
-        columns = self.columns or []
+        columns, after = self.columns or [], [row.get(name, "") for name in self.after]
         if "neighbours" in row:  # the embedding once, in the line of the nearest
             told = [{**each, "rank": i + 1, **({} if i else row)} for i, each in enumerate(row["neighbours"])]
-            return [_line([row["input"], *(_cell(each.get(name)) for name in columns), ""]) for each in told]
+            return [_line([row["input"], *(_cell(each.get(name)) for name in columns), *after]) for each in told]
         if "top" not in row or "error" in row:
-            return [_line([row["input"], *(_cell(row.get(name)) for name in columns), row.get("error", "")])]
+            return [_line([row["input"], *(_cell(row.get(name)) for name in columns), *after])]
         answers = row.get("labels", row["top"])
         ranked = [[rank, each["label"], repr(each["probability"])] for rank, each in enumerate(answers, start=1)]
-        return [_line([row["input"], *cells, ""]) for cells in ranked or [["", "", ""]]]
+        return [_line([row["input"], *cells, *after]) for cells in ranked or [["", "", ""]]]
 
 
 def _cell(value: Any) -> Any:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, S
 from pydantic import Field
 
 from pervade.core.bounds import AtOnce, Count, Duration, Passes, Positive, Seed, Threads, Weight
-from pervade.core.errors import ConfigError
+from pervade.core.errors import ConfigError, DataError
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Output, Parts, Rows, Table
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class Domain(Protocol):
     kind: ClassVar[str] = "domain"
     given: ClassVar[str] = "FILE"  # what `predict` is given, as a help text says it
     reads: ClassVar[str] = "data of another kind"  # what it is for, as a message says it
+    cuts: ClassVar[bool] = False  # whether of a row that is too long only a part may be read
 
     @property
     def repeats(self) -> bool:
@@ -58,13 +59,20 @@ class Domain(Protocol):
         """A table of rows, before any split, and what cannot be used. Raises DataError where nothing is left."""
         ...
 
+    def asked(self, given: Any, number: int = 1) -> Iterable[dict[str, Any] | LeftOut]:
+        """What one input of `predict`, its `number`th, stands for: rows with "id", and what cannot be used in its place
+        among them (data/inputs.py). A path, a text or a number comes as str. Raises DataError where it can be nothing.
+        """
+        raise DataError(f"{self.reads} cannot be given to predict")
+
     def prepare(
         self, rows: Rows, progress: Callable[[int, int], None], keep: bool = True
     ) -> tuple[Rows, list[LeftOut]]:
         """Opens every row once: adds whatever makes `transform` fast; drops rows that cannot be opened.
 
-        `keep` True adds "hash" too and may cache on disk; False is for rows seen once (prediction), and keeps them in
-        memory. `progress` is called with (rows done, rows in all).
+        `keep` True adds "hash" too and may cache on disk; False is for rows seen once (prediction), keeps them in
+        memory, and adds "cut" where the domain `cuts`: in words how much of a row is read, or None for all of it.
+        `progress` is called with (rows done, rows in all).
         """
         return rows, []
 

@@ -284,7 +284,7 @@ def as_messages(value: Any, role: str) -> list[Any] | str:
     """A text as the one message of `role`; a list, or one written as JSON in a cell, as it is; or what is wrong."""
     if isinstance(value, list):
         return value if value else "is empty"
-    if value is None or not str(value).strip():
+    if tables.missing(value) or not str(value).strip():
         return "is empty"
     if isinstance(value, str) and value.lstrip().startswith("[{"):
         try:

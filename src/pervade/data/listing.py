@@ -250,43 +250,6 @@ def _folder(
     return entries, left_out, unsorted
 
 
-def files(sources: Sequence[str | Path], content: tables.Content) -> tuple[Rows, list[LeftOut]]:
-    """What `predict` is given, as rows with "id" and "path": files as they are named, those that tables name, and of
-    folders those with one of the content's suffixes. One that is not there is left out. Raises DataError where there is
-    none."""
-    what = content.what
-    found: list[tables.Record] = []
-    missing: list[str] = []
-    left_out: list[LeftOut] = []
-    if "" in sources:  # which `Path` takes for the current folder, and nobody meant
-        raise DataError(f"an empty name is no file; give {what}s or folders of {what}s")
-    for source in map(Path, sources):
-        if os.path.isdir(source):  # noqa: PTH112  (Path.is_dir raises where a name is too long)
-            inside, lost = walk(source, content.suffixes)
-            found += [{"id": str(each), "path": str(each)} for each in inside]
-            left_out += [LeftOut.of(source / each.source, each.reason) for each in lost]
-        elif tables.is_table(source):
-            try:
-                named, lost = tables.unlabelled(source, content)
-            except DataError as error:
-                named, lost = [], [LeftOut(shown(source), str(error))]
-            found += named
-            left_out += lost
-        elif os.path.isfile(source):  # noqa: PTH113
-            found.append({"id": str(source), "path": str(source)})
-        else:
-            left_out.append(LeftOut(shown(source), "it is not there"))
-            missing.append(shown(source))
-    if not found and missing:
-        raise DataError(f"{missing[0]} is not there; give {what}s or folders of {what}s")
-    if not found:
-        reason = f" (the first file left out, {left_out[0].source}: {left_out[0].reason})" if left_out else ""
-        names = ", ".join(shown(Path(each)) for each in sources)
-        raise DataError(f"no {what} in {names or 'nothing'}{reason}; give {what}s or folders of {what}s")
-    columns = ("id", "path", "piece") if any("piece" in each for each in found) else ("id", "path")
-    return Rows({name: [each.get(name) for each in found] for name in columns}), left_out
-
-
 def mostly(root: Path, suffixes: Collection[str], most: int = 1000) -> bool:
     """Whether more than half of the files in a folder have one of the suffixes, of the first `most`."""
     seen = []
@@ -351,9 +314,12 @@ def encodable(path: Path) -> bool:
     return True
 
 
-def shown(path: Path) -> str:
+def shown(path: Path | str) -> str:
     """A path as text that can be printed, bytes that are no UTF-8 as escapes."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    try:
+        return os.fsencode(path).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half a character, which is no byte either
+        return str(path).encode("utf-8", "backslashreplace").decode()
 
 
 def _inside(path: Path, root: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import re
 import wave
 from collections.abc import Mapping
@@ -27,14 +28,17 @@ def wav(samples: np.ndarray, rate: int) -> bytes:
     return buffer.getvalue()
 
 
-def written(answer: Mapping[str, Any], folder: Path, name: str) -> dict[str, Any]:
+def written(answer: Mapping[str, Any], folder: Path, name: str, names: set[str]) -> dict[str, Any]:
     """The answer with its "samples" (t,) at its "rate" written to a file in the folder, which is made where there is
-    none: in their place stand "file" and "seconds"."""
+    none: in their place stand "file" and "seconds". The file is called after `name`, and not as one of the `names` that
+    were written before."""
     kept = {key: value for key, value in answer.items() if key not in ("samples", "rate")}
     if len(kept) == len(answer):
         return kept
     folder.mkdir(parents=True, exist_ok=True)
     stem = re.sub(r"[^\w-]+", "-", name).strip("-")[:100] or "sound"
+    stem = next(each for each in (stem, *(f"{stem}-{n}" for n in itertools.count(2))) if each not in names)
+    names.add(stem)
     path = folder / f"{stem}.wav"
     with files.replacing(path) as temporary:
         temporary.write_bytes(wav(answer["samples"], answer["rate"]))

@@ -37,8 +37,15 @@ class _Read:
     known: bool = True
     split_column: str | None = None
     group_column: str | None = None
-    rows: list[Record] = field(default_factory=list)
-    left_out: list[LeftOut] = field(default_factory=list)
+    every: list[Record | LeftOut] = field(default_factory=list)  # rows, and what is left out, as they stand there
+
+    @property
+    def rows(self) -> list[Record]:
+        return [each for each in self.every if not isinstance(each, LeftOut)]
+
+    @property
+    def left_out(self) -> list[LeftOut]:
+        return [each for each in self.every if isinstance(each, LeftOut)]
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,8 @@ def read(
     """
     found = _Read(split_column=split_column, group_column=group_column)
     if hub.is_address(source):
-        records, ids, found.left_out = hub.records(str(source))
+        records, ids, lost = hub.records(str(source))
+        found.every += lost
         _take_table(str(source), records, ids, [named(each.partition("/")[0]) for each in ids], found)
         return _finish(source, found)
     path = Path(source)
@@ -71,7 +79,7 @@ def read(
         by_split = [each for each in files if split_of(each)]
         if by_split:
             rest = [each for each in files if each not in by_split]
-            found.left_out += [LeftOut(each.name, "called after no split, as others are") for each in rest]
+            found.every += [LeftOut(each.name, "called after no split, as others are") for each in rest]
         files = by_split or files
     elif path.is_file():
         files = [path]
@@ -82,28 +90,30 @@ def read(
     return _finish(source, found)
 
 
-def read_table(path: Path, encoding: str = "utf-8") -> tuple[list[Record], list[LeftOut]]:
-    """The questions of one file, answered or not."""
+def read_table(path: Path, encoding: str = "utf-8") -> list[Record | LeftOut]:
+    """The questions of one file ("id", "question", "context"), answered or not, in order with what is left out."""
     found = _Read(known=False)
     _take_file(path, encoding, None, found)
-    return found.rows, found.left_out
+    names = ("id", "question", "context")
+    return [each if isinstance(each, LeftOut) else {name: each[name] for name in names} for each in found.every]
 
 
 def _finish(source: Any, found: _Read) -> tuple[Rows, list[LeftOut]]:
-    if not found.rows:
-        lost = found.left_out[:1]
+    rows, left_out = found.rows, found.left_out
+    if not rows:
+        lost = left_out[:1]
         reason = "".join(f" (the first left out, {each.source}: {each.reason})" for each in lost)
         raise DataError(
             f"{source} holds no question that can be used{reason}; give SQuAD's JSON, or a table with columns "
             "question, context and answers"
         )
     # Some sets number their questions anew in every article.
-    names = [row["id"] for row in found.rows]
+    names = [row["id"] for row in rows]
     twice = {name for name, times in Counter(names).items() if times > 1}
-    for number, row in enumerate(found.rows, start=1):
+    for number, row in enumerate(rows, start=1):
         row["id"] = f"{row['id']}#{number}" if row["id"] in twice else row["id"]
-    rows = division.rows(found.rows)
-    return _bundled(rows) if "belongs" in rows else rows, found.left_out
+    divided = division.rows(rows)
+    return _bundled(divided) if "belongs" in divided else divided, left_out
 
 
 def _bundled(rows: Rows) -> Rows:
@@ -163,12 +173,12 @@ def _take_article(path: Path, number: int, article: Any, split: str | None, foun
             raise DataError(f"{where} has no context; mend it, or take the paragraph out")
         asked = paragraph.get("qas")
         if not isinstance(asked, list):
-            found.left_out.append(LeftOut(where, "it has no list of questions (qas)"))
+            found.every.append(LeftOut(where, "it has no list of questions (qas)"))
             continue
         for which, each in enumerate(asked, start=1):
             told = f"{where}, question {which}"
             if not isinstance(each, dict):
-                found.left_out.append(LeftOut(told, "it is no question"))
+                found.every.append(LeftOut(told, "it is no question"))
                 continue
             _take(each, context, _squad_answers(each), _Place(told, where, name, of_file), found)
 
@@ -206,11 +216,11 @@ def _take_table(path: str, records: list[Record], ids: list[str], splits: list[s
         divided = division.read(path, records, given, ids, splits if any(splits) else None)
     for record, name, said in zip(records, ids, divided, strict=True):
         if isinstance(said, LeftOut):
-            found.left_out.append(said)
+            found.every.append(said)
             continue
         question, context = (record.get(str(held[each])) for each in ("question", "context"))
         if not isinstance(context, str) or not context.strip():
-            found.left_out.append(LeftOut(name, "it has no context"))
+            found.every.append(LeftOut(name, "it has no context"))
             continue
         paragraph = hashlib.sha256(context.encode("utf-8", "replace")).hexdigest()[:16]
         called = record.get(title) if title is not None else None
@@ -257,22 +267,22 @@ def _take(asked: Record, context: str, given: list[Any] | str, place: _Place, fo
     """Adds a question with those of its answers that stand where they are said to stand; the others are left out."""
     question = asked.get("question")
     if not isinstance(question, str) or not question.strip():
-        found.left_out.append(LeftOut(place.where, "it has no question"))
+        found.every.append(LeftOut(place.where, "it has no question"))
         return
     answers: list[dict[str, Any]] = []
     if found.known:
         if isinstance(given, str):
-            found.left_out.append(LeftOut(place.where, given))
+            found.every.append(LeftOut(place.where, given))
             return
         looked_at = [placed(each, context) for each in given]
         answers = [each for each in looked_at if isinstance(each, dict)]
         faults = [each for each in looked_at if isinstance(each, str)]
         if faults and not answers:
-            found.left_out.append(LeftOut(place.where, faults[0]))
+            found.every.append(LeftOut(place.where, faults[0]))
             return
-        found.left_out += [LeftOut(f"one answer of {place.where}", fault) for fault in faults]
+        found.every += [LeftOut(f"one answer of {place.where}", fault) for fault in faults]
     name = str(asked.get("id") or place.where)
-    found.rows.append(
+    found.every.append(
         {
             "id": name.encode("utf-8", "backslashreplace").decode(),
             "question": question,

@@ -8,12 +8,13 @@ hold beside their labels is a `Content`: the names of files (`Files`), or texts 
 from __future__ import annotations
 
 import itertools
-import math
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
+
+import numpy as np
 
 from pervade.core.errors import ConfigError, DataError, nearest
 from pervade.core.types import LeftOut
@@ -185,20 +186,15 @@ def read(
     return entries_of(content.records(path), path, content, wanted=wanted, split=split)
 
 
-def unlabelled(path: Path, content: Content) -> tuple[list[Record], list[LeftOut]]:
-    """Entries with "id" and what `content` takes, whatever else the table holds: for prediction. Raises DataError as
-    `read` does."""
+def unlabelled(path: Path, content: Content, target: Kind = "class") -> Iterator[Record | LeftOut]:
+    """Entries with "id" and what `content` takes, whatever else the table holds, or why a row cannot be used, row by
+    row: for prediction. Raises DataError as `read` does."""
     records = content.records(path)
-    columns = content.columns(path, records, _columns(records), "class", ())
-    entries, left_out = [], []
+    columns = content.columns(path, records, _columns(records), target, ())
     # Tables of several folders may be given at once, and have the same name: the path tells their rows apart.
     for number, (record, where) in enumerate(zip(records, _places(str(path), records), strict=True), start=1):
         taken = content.take(_folder(path), record, columns, where)
-        if isinstance(taken, LeftOut):
-            left_out.append(taken)
-        else:
-            entries.append({"id": f"{path}#{number}{taken[1]}", **taken[0]})
-    return entries, left_out
+        yield taken if isinstance(taken, LeftOut) else {"id": f"{path}#{number}{taken[1]}", **taken[0]}
 
 
 def entries_of(
@@ -395,9 +391,15 @@ def _says_split(value: Any) -> bool:
     return isinstance(value, str) and split_named(value) is not None
 
 
+def missing(value: Any) -> bool:
+    """Whether it is None, a NaN of any kind, or what pandas has for these."""
+    numeric = isinstance(value, (float, np.floating))
+    return value is None or type(value).__name__ in ("NAType", "NaTType") or bool(numeric and np.isnan(value))
+
+
 def text_of(value: Any, where: str, column: str) -> str | None:
     """A name or label as text; None where there is none. A whole number that pandas made 3.0 is 3."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if missing(value):
         return None
     if isinstance(value, float) and value.is_integer():
         value = int(value)

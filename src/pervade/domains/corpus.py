@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +21,7 @@ from pervade.core.errors import ConfigError, DataError
 from pervade.core.protocols import Domain, PlainFeatures, Probe, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
-from pervade.data import account, corpus, division, encodings, listing, tables, texts, vocabulary
+from pervade.data import account, corpus, division, encodings, inputs, listing, tables, texts, vocabulary
 from pervade.data.corpus import IGNORED, Tokens
 from pervade.data.split import named
 from pervade.weights import tokenizers
@@ -39,6 +38,7 @@ MOST_LEARNT = 50_000_000  # bytes of training text, evenly spaced, from which a 
 class Corpus(Domain):
     given: ClassVar[str] = "TEXT"
     reads: ClassVar[str] = "running text to learn writing from"
+    cuts: ClassVar[bool] = True
 
     length: Annotated[int, Field(ge=16, le=65_536)] = 256  # tokens that the model sees at once
     num_tokens: Annotated[int, Field(ge=300, le=200_000)] = 4096  # of the tokenizer that is learnt here
@@ -59,9 +59,7 @@ class Corpus(Domain):
     # reading
 
     def read(self, source: Any) -> tuple[Rows, list[LeftOut]]:
-        """A row a document: a file, a piece of a large one, or a line of a table. A list are texts to go on from."""
-        if isinstance(source, (list, tuple)):
-            return self._read_beginnings(source), []
+        """A row a document: a file, a piece of a large one, or a line of a table."""
         path = Path(source)
         if tables.is_table(path):
             return self._read_tables([(path, None)])
@@ -107,16 +105,22 @@ class Corpus(Domain):
                 found.append({"id": name, "text": "\n".join(taken[0].values()), **said})
         return division.rows(found), left_out
 
-    def _read_beginnings(self, sources: Sequence[str | Path]) -> Rows:
-        """What is the path of a file is read; anything else is a text itself."""
-        found = []
-        for source in map(str, sources):
-            there = os.path.isfile(source)  # noqa: PTH113  (Path.is_file raises where a text is too long for a name)
-            text = texts.read_file(Path(source), self.encoding) if there else source
-            if there and not text.strip():
-                raise DataError(f"{source} is empty; give a text to go on from, or '' to begin with nothing")
-            found.append((source, text))
-        return Rows({"id": [name for name, _ in found], "text": [text for _, text in found]})
+    def asked(self, given: str, number: int = 1) -> Iterator[dict[str, Any] | LeftOut]:
+        """Of the path of a file, a table or a folder the texts in it; anything else is a text itself."""
+        held = inputs.held(given, SUFFIXES, self._rows_of)
+        if held is None:
+            yield {"id": given, "text": given}
+            return
+        why = "it is empty; give a text, or '' to begin with nothing"
+        for each in inputs.opened(held or [LeftOut(given, "it is an empty folder; give a text")], self.encoding):
+            yield LeftOut(each["id"], why) if isinstance(each, dict) and not each["text"].strip() else each
+
+    def _rows_of(self, table: Path) -> Iterator[dict[str, Any] | LeftOut]:
+        """Of each row its text, or both of a pair."""
+        for each in tables.unlabelled(table, texts.Texts(self.text_column, None, self.encoding)):
+            if isinstance(each, dict) and "second" in each:
+                each["text"] += "\n" + each.pop("second")
+            yield each
 
     def prepare(
         self, rows: Rows, progress: Callable[[int, int], None], keep: bool = True
@@ -130,12 +134,22 @@ class Corpus(Domain):
         progress(len(rows), len(rows))
         good = [i for i, each in enumerate(made) if not isinstance(each, str)]
         left_out = [LeftOut(str(rows.column("id")[i]), each) for i, each in enumerate(made) if isinstance(each, str)]
-        if not good:
+        if not good and keep:
             raise DataError(f"no text can be used; the first, {left_out[0].source}: {left_out[0].reason}")
         kept = [each for each in made if not isinstance(each, str)]
+        if not keep:
+            rows = rows.with_columns(cut=[self._cut(row["text"]) for row in rows])
         return rows.select(good).with_columns(
             hash=[digest for digest, _ in kept], size=[size for _, size in kept]
         ), left_out
+
+    def _cut(self, text: str) -> str | None:
+        """How much of a text to go on from is read, where that is not all."""
+        room = self.length - 1 - max(len(self.begins), 1)
+        if len(text.encode("utf-8", "replace")) <= room:
+            return None
+        count = len(vocabulary.tokenizer(self.tokenizer).encode(text, add_special_tokens=False).ids)
+        return f"the last {room:,} of {count:,} tokens are read" if count > room else None
 
     def _looked_at(self, row: dict[str, Any]) -> tuple[str, int] | str:
         try:

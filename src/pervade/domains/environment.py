@@ -8,7 +8,7 @@ the same way, without what helps training alone (clipped rewards, a life as an e
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Self
@@ -60,10 +60,7 @@ class Environment(Domain):
     # rows
 
     def read(self, source: Any) -> tuple[Rows, list[LeftOut]]:
-        """Of an address (gym://NAME): training environments and measured episodes. Of a list: episodes by these seeds,
-        by the likeliest action."""
-        if isinstance(source, (list, tuple)):
-            return self._by_seeds([str(each) for each in source])
+        """Of an address (gym://NAME): training environments and measured episodes."""
         if not environments.is_address(source):
             raise DataError(f"{source} is no environment; write gym://NAME, such as gym://CartPole-v1")
         name = environments.name_of(source)
@@ -87,15 +84,11 @@ class Environment(Domain):
         )
         return rows, []
 
-    def _by_seeds(self, given: list[str]) -> tuple[Rows, list[LeftOut]]:
-        right = [each for each in given if each.isdecimal() and int(each) <= LARGEST_SEED]
-        why = f"a seed is a whole number from 0 to {LARGEST_SEED}"
-        wrong = [LeftOut(each, why) for each in given if each not in right]
-        seeds = [int(each) for each in right]
-        if not seeds:
-            return Rows({"id": [], "seed": [], "mode": []}), wrong
-        ids = [f"seed {seed}" for seed in seeds]
-        return Rows({"id": ids, "seed": seeds, "mode": [DETERMINISTIC] * len(seeds)}), wrong
+    def asked(self, given: str, number: int = 1) -> Iterable[dict[str, Any] | LeftOut]:
+        """An episode by this seed, by the likeliest action."""
+        if not given.isdecimal() or len(given) > 10 or int(given) > LARGEST_SEED:
+            return [LeftOut(given, f"a seed is a whole number from 0 to {LARGEST_SEED}")]
+        return [{"id": f"seed {int(given)}", "seed": int(given), "mode": DETERMINISTIC}]
 
     def prepare(
         self, rows: Rows, progress: Callable[[int, int], None], keep: bool = True

@@ -10,7 +10,7 @@ distorts (data/distort.py). Normalisation is the model's first layer (nn/normali
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -27,7 +27,7 @@ from pervade.core.errors import ConfigError, DataError
 from pervade.core.protocols import Domain, InputSpace, Probe, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
-from pervade.data import account, cache, distort, embedded, label_names, listing, pictures, tables, targets
+from pervade.data import account, cache, distort, embedded, inputs, label_names, listing, pictures, tables, targets
 from pervade.data.targets import Kind
 
 # Where a quarter of the pictures are longer than so many times their width, the middle square says too little of them:
@@ -119,9 +119,7 @@ class Image(Domain):
     # reading
 
     def read(self, source: Any) -> tuple[Rows, list[LeftOut]]:
-        """A folder or table with labels; or a list of files, tables and folders without (for prediction)."""
-        if isinstance(source, (list, tuple)):
-            return listing.files(source, contents(self.file_column))
+        """A folder or table with labels."""
         rows, left_out = listing.read(source, contents(self.file_column), self.wanted)
         rows, left_out = self._of_one_kind(rows, left_out) if "path" in rows else (rows, left_out)
         return label_names.settle(rows, self.target, self.join_spellings, self.positive), left_out
@@ -144,6 +142,10 @@ class Image(Domain):
         if len(lost) == len(rows):
             raise DataError(f"no picture's name ends in {end}, as domain.suffix asks; the first is {lost[0].source}")
         return rows.select([i for i, each in enumerate(asked) if each]), left_out + lost
+
+    def asked(self, given: str, number: int = 1) -> Iterable[tables.Record | LeftOut]:
+        """A file, a table or a folder."""
+        return inputs.files(given, contents(self.file_column))
 
     @property
     def wanted(self) -> tables.Wanted:

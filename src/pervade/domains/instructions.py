@@ -6,7 +6,6 @@ a plain one of ours. The template is a field of the fitted domain, so that `pred
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from pervade.core.errors import ConfigError, DataError
 from pervade.core.protocols import Domain, PlainFeatures, Probe, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
-from pervade.data import account, conversations, corpus, division, encodings, tables, texts, vocabulary
+from pervade.data import account, conversations, corpus, division, encodings, inputs, tables, texts, vocabulary
 from pervade.data.chat import Chat, Message, ending, marked
 from pervade.data.conversations import Read
 from pervade.data.corpus import IGNORED, Tokens
@@ -34,6 +33,7 @@ from pervade.weights import tokenizers
 class Instructions(Domain):
     given: ClassVar[str] = "TEXT"
     reads: ClassVar[str] = "conversations"
+    cuts: ClassVar[bool] = True  # of what is asked the oldest turns
 
     length: Annotated[int, Field(ge=16, le=65_536)] = 512  # tokens that the model sees at once
     num_tokens: Annotated[int, Field(ge=300, le=200_000)] = 4096  # of a tokenizer that is learnt here
@@ -57,9 +57,7 @@ class Instructions(Domain):
     # reading
 
     def read(self, source: Any) -> tuple[Rows, list[LeftOut]]:
-        """A row a conversation. A list are questions: texts, files, tables, or messages (`Run.predict`)."""
-        if isinstance(source, (list, tuple)):
-            return self._read_questions(source)
+        """A row a conversation."""
         return self._read_rows(conversations.read(source, self.encoding), str(source))
 
     def _read_rows(self, read: Read, source: str) -> tuple[Rows, list[LeftOut]]:
@@ -77,23 +75,24 @@ class Instructions(Domain):
     def _divided(self, read: Read, used: Sequence[str]) -> list[dict[str, Any] | LeftOut]:
         return conversations.divided(read, used, self.split_column, self.group_column)
 
-    def _read_questions(self, sources: Sequence[Any]) -> tuple[Rows, list[LeftOut]]:
-        if sources and all(isinstance(each, dict) for each in sources):
-            sources = [list(sources)]  # one conversation
-        found: list[tuple[str, list[Message] | str]] = []
-        for source in sources:
-            if isinstance(source, (list, tuple)):
-                found.append((str(source[-1].get("content", "")) if source else "", question(list(source))))
-            elif os.path.isfile(source) and tables.is_table(Path(source)):  # noqa: PTH113  (too long for a name)
-                read = conversations.read(source, self.encoding)
-                found += [(name, _asked(each)) for name, each in zip(read.ids, read.records, strict=True)]
-            elif os.path.isfile(source):  # noqa: PTH113
-                found.append((str(source), question(texts.read_file(Path(source), self.encoding))))
-            else:
-                found.append((str(source), question(str(source))))
-        good = [(name, each) for name, each in found if not isinstance(each, str)]
-        rows = Rows({"id": [name for name, _ in good], "messages": [each for _, each in good]})
-        return rows, [LeftOut(name, each) for name, each in found if isinstance(each, str)]
+    def asked(self, given: Any, number: int = 1) -> Iterator[dict[str, Any] | LeftOut]:
+        """A text, messages, or of the path of a file, a table or a folder what is asked there."""
+        if not isinstance(given, str):
+            messages = [given] if isinstance(given, dict) else list(given)
+            last = messages[-1] if messages else None
+            yield _entry(str(last.get("content", "")) if isinstance(last, dict) else "", question(messages))
+            return
+        held = inputs.held(given, texts.SUFFIXES, self._rows_of)
+        if held is None:
+            yield _entry(given, question(given))
+            return
+        for each in inputs.opened(held or [LeftOut(given, "it is an empty folder; give a question")], self.encoding):
+            text = None if isinstance(each, LeftOut) else each.get("text")
+            yield each if isinstance(each, LeftOut) or text is None else _entry(each["id"], question(text))
+
+    def _rows_of(self, table: Path) -> Iterator[dict[str, Any] | LeftOut]:
+        read = conversations.read(table, self.encoding)
+        return (_entry(name, _asked(each)) for name, each in zip(read.ids, read.records, strict=True))
 
     def prepare(
         self, rows: Rows, progress: Callable[[int, int], None], keep: bool = True
@@ -116,7 +115,14 @@ class Instructions(Domain):
         rows = rows.select(good)
         sizes = [self._size(row) for row in rows]
         hashes = [self._hash(row) if keep else "" for row in rows]
+        if not keep:
+            rows = rows.with_columns(cut=[self._forgotten(row["messages"]) for row in rows])
         return rows.with_columns(hash=hashes, size=sizes), left_out
+
+    def _forgotten(self, messages: Sequence[Message]) -> str | None:
+        """How much of what is asked is read, where turns are forgotten."""
+        read, whole = len(self._question(messages)), self._tokens(messages)
+        return f"{read:,} of {len(whole):,} tokens are read, without the oldest turns" if read < len(whole) else None
 
     def _fault(self, chat: Chat, row: dict[str, Any], keep: bool) -> str | None:
         try:
@@ -253,12 +259,11 @@ class Instructions(Domain):
 
     def _question(self, messages: Sequence[Message]) -> np.ndarray:
         """The tokens of what is asked; turns are forgotten from the oldest on, but not what the system says."""
-        chat = self.chat()
         system = [each for each in messages if each["role"] == "system"]
         turns = [each for each in messages if each["role"] != "system"]
         while True:
             kept = [*system, *turns]
-            tokens = [token for text, _ in chat.parts(kept, True) for token in self._cut(text, kept)]
+            tokens = self._tokens(kept)
             if len(tokens) < self.length:
                 return np.array(tokens, np.int64)
             later = next((i for i, each in enumerate(turns) if i and each["role"] == "user"), None)
@@ -267,6 +272,10 @@ class Instructions(Domain):
                     f"it has {len(tokens):,} tokens, and the model reads {self.length - 1} before it answers; cut it"
                 )
             turns = turns[later:]
+
+    def _tokens(self, messages: Sequence[Message]) -> list[int]:
+        """Of what is asked, all of it."""
+        return [token for text, _ in self.chat().parts(messages, True) for token in self._cut(text, messages)]
 
     def _cut(self, text: str, messages: Sequence[Message]) -> list[int]:
         return marked(self.tokenizer, text, [each["content"] for each in messages])
@@ -304,6 +313,10 @@ def question(given: Any) -> list[Message] | str:
     if not isinstance(found, str) and found[-1]["role"] == "assistant":
         return "its last message is the assistant's, so nothing is asked"
     return found
+
+
+def _entry(name: str, messages: list[Message] | str) -> dict[str, Any] | LeftOut:
+    return LeftOut(name, messages) if isinstance(messages, str) else {"id": name, "messages": messages}
 
 
 def _asked(record: Mapping[str, Any]) -> list[Message] | str:

@@ -17,7 +17,6 @@ from numpy.random import Generator
 from pydantic import Field
 
 from pervade.core import seed as seeds
-from pervade.core.errors import DataError
 from pervade.core.protocols import PlainFeatures
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Rows
@@ -37,6 +36,7 @@ class Masked(Corpus):
 
     given: ClassVar[str] = "TEXT with [MASK]"
     reads: ClassVar[str] = "texts with words to fill in"
+    cuts: ClassVar[bool] = False  # what is too long is refused
 
     num_tokens: Annotated[int, Field(ge=300, le=200_000)] = 8000  # of the tokenizer that is learnt here
     tokenizer_kind: vocabulary.Kind = "wordpiece"  # or bpe
@@ -51,8 +51,6 @@ class Masked(Corpus):
         faults = [self._fault(row["text"]) for row in rows]
         good = [i for i, fault in enumerate(faults) if fault is None]
         left_out = [LeftOut(str(rows.column("id")[i]), fault) for i, fault in enumerate(faults) if fault is not None]
-        if not good:
-            raise DataError(f"{left_out[0].source[:60]!r}: {left_out[0].reason}")
         kept, lost = super().prepare(rows.select(good), progress, keep)
         return kept, [*left_out, *lost]
 

@@ -6,7 +6,7 @@ A tokenizer comes with the first weights, or is learnt from the training split a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -21,7 +21,7 @@ from pervade.core.errors import ConfigError, DataError
 from pervade.core.protocols import Domain, PlainFeatures, Probe, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
-from pervade.data import characters, encodings, questions, tables, texts, vocabulary
+from pervade.data import characters, encodings, inputs, questions, texts, vocabulary
 from pervade.weights import tokenizers
 
 
@@ -30,6 +30,7 @@ from pervade.weights import tokenizers
 class Questions(Domain):
     given: ClassVar[str] = r"$'QUESTION\tTEXT'"  # as a shell writes a tab
     reads: ClassVar[str] = "questions and answers"
+    cuts: ClassVar[bool] = True  # the question; a text comes in windows
 
     length: Annotated[int, Field(ge=32, le=8192)] = 384  # tokens that the model sees at once, question and all
     overlap: Annotated[int, Field(ge=0, le=8192)] = 128  # tokens of one window in the next; half a window at most
@@ -59,34 +60,18 @@ class Questions(Domain):
     # reading
 
     def read(self, source: Any) -> tuple[Rows, list[LeftOut]]:
-        """SQuAD's JSON, a table, or a folder of them; or a list of these and of questions, each with its text behind a
-        tab (for prediction)."""
-        if isinstance(source, (list, tuple)):
-            return self._read_inputs(source)
+        """SQuAD's JSON, a table, or a folder of them."""
         return questions.read(source, self.encoding, self.split_column, self.group_column)
 
-    def _read_inputs(self, sources: Sequence[str | Path]) -> tuple[Rows, list[LeftOut]]:
-        found: list[dict[str, Any]] = []
-        left_out: list[LeftOut] = []
-        for number, source in enumerate(map(str, sources), start=1):
-            if os.path.isfile(source) and tables.is_table(Path(source)):  # noqa: PTH113  (a text may be no name)
-                rows, lost = questions.read_table(Path(source), self.encoding)
-                found += [{name: row[name] for name in ("id", "question", "context")} for row in rows]
-                left_out += lost
-                continue
-            question, tab, context = source.partition("\t")
-            if not tab or not question.strip() or not context.strip():
-                shown = source if len(source) <= 60 else f"{source[:60]}…"
-                left_out.append(
-                    LeftOut(shown, "give a question and the text that may answer it, with a tab between, or a table")
-                )
-                continue
-            found.append({"id": question if len(sources) == 1 else f"{number}: {question}"[:80]})
-            found[-1] |= {"question": question, "context": self._text(context)}
-        if not found:
-            reason = f" (the first left out, {left_out[0].source}: {left_out[0].reason})" if left_out else ""
-            raise DataError(f"no question in what was given{reason}; give them as {self.given}, or a table")
-        return Rows({name: [each[name] for each in found] for name in ("id", "question", "context")}), left_out
+    def asked(self, given: str, number: int = 1) -> Iterable[dict[str, Any] | LeftOut]:
+        """The questions of a file or a folder of files, or one with its text, or the name of a file, behind a tab."""
+        held = inputs.held(given, (), lambda path: questions.read_table(path, self.encoding))
+        question, tab, context = given.partition("\t")
+        if held is None and tab and question.strip() and context.strip():
+            return [{"id": question[:80], "question": question, "context": self._text(context)}]
+        shown = given if len(given) <= 60 else f"{given[:60]}…"
+        why = "give a question and the text that may answer it, with a tab between, or a table"
+        return held or [LeftOut(shown, why)]
 
     def _text(self, given: str) -> str:
         """The text itself, or what the file holds that it names."""
@@ -113,9 +98,16 @@ class Questions(Domain):
             hash=[texts.digest(*pair) for pair in pairs],
             size=[sum(map(len, pair)) for pair in pairs],
         )
+        if not keep:
+            kept = kept.with_columns(cut=[self._cut(question) for question, _ in pairs])
         if "answers" in kept:
             kept = kept.with_columns(answers=[_as_cleaned(row["answers"], row["context"]) for row in kept])
         return kept, left_out
+
+    def _cut(self, question: str) -> str | None:
+        count = len(vocabulary.tokenizer(self.tokenizer).encode(question, add_special_tokens=False).ids)
+        longest = self.longest_question
+        return f"{longest:,} of {count:,} tokens of the question are read" if count > longest else None
 
     # learning from the training split
 

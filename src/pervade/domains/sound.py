@@ -9,7 +9,7 @@ whose answers are averaged. Training takes a window from anywhere, and changes v
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -25,7 +25,7 @@ from pervade.core.errors import ConfigError
 from pervade.core.protocols import Domain, InputSpace, Probe, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
-from pervade.data import hub, label_names, listing, pieces, player, recordings, sound_augment, tables, targets
+from pervade.data import hub, inputs, label_names, listing, pieces, player, recordings, sound_augment, tables, targets
 from pervade.data.sound_files import Long
 from pervade.data.targets import Kind
 
@@ -38,6 +38,7 @@ FARTHEST = 0.85  # of the way from the usual speed to the most that training hea
 @dataclass(frozen=True)
 class Sound(Domain):
     reads: ClassVar[str] = "recordings with labels"
+    cuts: ClassVar[bool] = True
     rate: Annotated[int, Field(ge=1000, le=48_000)] = 16_000  # samples a second that the model hears
     # Of a window; None: as long as 95 of 100 recordings of the training split, 5 at most
     seconds: Annotated[float, Field(ge=0.01, le=60)] | None = None
@@ -94,9 +95,7 @@ class Sound(Domain):
     # reading
 
     def read(self, source: Any) -> tuple[Rows, list[LeftOut]]:
-        """A folder or table with labels; or a list of files, tables and folders without (for prediction)."""
-        if isinstance(source, (list, tuple)):
-            return listing.files(source, self._content)
+        """A folder or table with labels."""
         patterns = self.label_pattern, self.group_pattern, self.group_column, self.split_column
         wanted = tables.Wanted(self.target, self.label_column, self.separator, *patterns)
         rows, left_out = listing.read(source, self._content, wanted)
@@ -107,10 +106,21 @@ class Sound(Domain):
     def _content(self) -> tables.Files:
         return recordings.contents(self.file_column, self.times)
 
+    def asked(self, given: str, number: int = 1) -> Iterable[tables.Record | LeftOut]:
+        """A file, a table or a folder."""
+        return inputs.files(given, self._content)
+
     def prepare(
         self, rows: Rows, progress: Callable[[int, int], None], keep: bool = True
     ) -> tuple[Rows, list[LeftOut]]:
-        return recordings.prepare(rows, self.rate, progress, keep, whole=False)
+        kept, left_out = recordings.prepare(rows, self.rate, progress, keep, whole=False)
+        return kept if keep else kept.with_columns(cut=[self._cut(each) for each in kept.column("size")]), left_out
+
+    def _cut(self, size: int) -> str | None:
+        """How much of so many samples is heard, where windows do not cover them."""
+        if self._count(size) <= self.windows or self.windows * self.length >= size:
+            return None
+        return f"{self.windows} windows of {self.length / self.rate:g} s of {size / self.rate:,.0f} s are heard"
 
     # learning from the training split
 

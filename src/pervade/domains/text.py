@@ -5,8 +5,7 @@ A tokenizer comes with the first weights (`Initializer.adapt`), or is learnt fro
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -26,6 +25,7 @@ from pervade.data import (
     columns,
     encodings,
     hub,
+    inputs,
     label_names,
     listing,
     table_files,
@@ -55,6 +55,7 @@ def contents(
 class Text(Domain):
     given: ClassVar[str] = "TEXT"
     reads: ClassVar[str] = "texts with labels"
+    cuts: ClassVar[bool] = True
 
     length: Annotated[int, Field(ge=8, le=8192)] = 256  # tokens that the model sees at most; what is longer is cut
     num_tokens: Annotated[int, Field(ge=300, le=200_000)] = 8000  # of a tokenizer that is learnt here
@@ -87,57 +88,25 @@ class Text(Domain):
     # reading
 
     def read(self, source: Any) -> tuple[Rows, list[LeftOut]]:
-        """A folder or table with labels; or a list of texts, files, folders and tables without (for prediction)."""
-        if isinstance(source, (list, tuple)):
-            return self._read_inputs(source)
+        """A folder or table with labels."""
         content = contents(self.text_column, self.label_column, self.encoding)
         patterns = None, None, self.group_column, self.split_column
         wanted = tables.Wanted(self.target, self.label_column, self.separator, *patterns)
         rows, left_out = listing.read(source, content, wanted)
         return label_names.settle(rows, self.target, self.join_spellings, self.positive), left_out
 
-    def _read_inputs(self, sources: Sequence[str | Path]) -> tuple[Rows, list[LeftOut]]:
-        """What is the path of a file is read; anything else is a text itself. The two texts of a pair stand in a table,
-        or are parted by a tab."""
-        found: list[dict[str, str]] = []
-        left_out: list[LeftOut] = []
-        for number, source in enumerate(sources, start=1):
-            text = str(source)
-            if os.path.isdir(text):  # noqa: PTH112  (Path.is_dir raises where a text is too long for a name)
-                inside, lost = listing.walk(Path(text), texts.SUFFIXES)
-                found += [{"id": str(each), "path": str(each)} for each in inside]
-                left_out += lost
-            elif os.path.isfile(text) and tables.is_table(Path(text)):  # noqa: PTH113
-                entries, lost = self._read_table(Path(text))
-                found += entries
-                left_out += lost
-            elif os.path.isfile(text):  # noqa: PTH113
-                found.append({"id": text, "path": text})
-            elif Path(text[:200]).suffix in (*texts.SUFFIXES, *tables.SUFFIXES) and len(text.split()) == 1:
-                raise DataError(f"{text} is not there; give a text, or a file or folder of texts")
-            else:
-                first, tab, second = text.partition("\t")
-                taken = {"text": first, "second": second} if self.pair and tab else {"text": text}
-                found.append({"id": text if len(text) <= 60 else f"text {number}: {text[:50]}…", **taken})
-        if not found:
-            reason = f" (the first left out, {left_out[0].source}: {left_out[0].reason})" if left_out else ""
-            raise DataError(f"no text in what was given{reason}; give texts, or files or folders of texts")
-        columns = [name for name in ("id", "path", "text", "second") if any(name in each for each in found)]
-        return Rows({name: [each.get(name) for each in found] for name in columns}), left_out
-
-    def _read_table(self, path: Path) -> tuple[list[dict[str, str]], list[LeftOut]]:
+    def asked(self, given: str, number: int = 1) -> Iterable[tables.Record | LeftOut]:
+        """Of the path of a file, a table or a folder the texts in it; anything else is a text itself. A pair stands
+        in a table, or is parted by a tab."""
         content = contents(self.text_column, self.label_column, self.encoding)
-        records = content.records(path)
-        held = content.columns(path, records, list(records[0]), self.target, [])
-        found, left_out = [], []
-        for number, record in enumerate(records, start=1):
-            where = f"{path.name}#{number}"
-            taken = content.take(path.parent, record, held, where)
-            if isinstance(taken, LeftOut):
-                left_out.append(taken)
-            else:
-                found.append({"id": where, **taken[0]})
-        return found, left_out
+        held = inputs.held(given, content.suffixes, lambda path: tables.unlabelled(path, content, self.target))
+        if held is not None:
+            return held or [LeftOut(given, "it is an empty folder; give a text, or a file or folder of texts")]
+        if Path(given[:200]).suffix in (*texts.SUFFIXES, *tables.SUFFIXES) and len(given.split()) == 1:
+            return [LeftOut(given, "it is not there; give a text, or a file or folder of texts")]
+        first, tab, second = given.partition("\t")
+        taken = {"text": first, "second": second} if self.pair and tab else {"text": given}
+        return [{"id": given if len(given) <= 60 else f"text {number}: {given[:50]}…", **taken}]
 
     def prepare(
         self, rows: Rows, progress: Callable[[int, int], None], keep: bool = True
@@ -160,8 +129,17 @@ class Text(Domain):
             "size": [sum(map(len, each)) for each in kept],
         }
         if "second" in rows:
-            columns["second"] = [each[1] for each in kept]
+            columns["second"] = [each[1] if len(each) > 1 else None for each in kept]
+        if not keep:
+            columns["cut"] = [self._cut(each) for each in kept]
         return rows.select(good).with_columns(**columns), left_out
+
+    def _cut(self, pair: Sequence[str]) -> str | None:
+        """How much of a text, or of two, is read, where that is not all. No token is less than a byte."""
+        if sum(len(each.encode()) for each in pair) + 3 <= self.length:
+            return None
+        (count,) = vocabulary.lengths(self.tokenizer, pair[:1], pair[1:] or None)
+        return f"{self.length:,} of {count:,} tokens are read" if count > self.length else None
 
     def _cleaned(self, row: dict[str, Any]) -> list[str] | str:
         given = [row["text"]] if row.get("text") is not None else None
@@ -172,8 +150,8 @@ class Text(Domain):
                 return f"the file cannot be opened ({error.strerror or error})"
             except DataError as error:
                 return str(error).removeprefix(f"{row['path']} ")
-        if "second" in row:
-            given.append(row["second"] or "")
+        if row.get("second") is not None:
+            given.append(row["second"])
         elif self.pair:
             return "it is one text, and this model reads pairs; give a table of two columns, or part them by a tab"
         cleaned = [texts.clean(each) for each in given]

@@ -9,7 +9,7 @@ is a model of which words follow which (data/word_model.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -25,7 +25,7 @@ from pervade.core.errors import ConfigError, DataError
 from pervade.core.protocols import Domain, InputSpace, Probe, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
-from pervade.data import characters, listing, player, recordings, sound_augment, texts, transcripts, word_model
+from pervade.data import characters, inputs, player, recordings, sound_augment, texts, transcripts, word_model
 from pervade.data.alphabet import Normalisation, Units, encode, frames_needed, learn, normalised
 from pervade.data.pieces import are_groups, bound
 
@@ -84,11 +84,13 @@ class Transcripts(Domain):
         return transcripts.Columns(*columns, self.times)
 
     def read(self, source: Any) -> tuple[Rows, list[LeftOut]]:
-        """A table or folder with transcripts; or a list of files, tables and folders without (for prediction)."""
-        if isinstance(source, (list, tuple)):
-            return listing.files(source, recordings.contents(self.file_column, self.times))
+        """A table or folder with transcripts."""
         rows, left_out = transcripts.read(source, self._columns)
         return bound(rows), left_out
+
+    def asked(self, given: str, number: int = 1) -> Iterable[dict[str, Any] | LeftOut]:
+        """A file, a table or a folder."""
+        return inputs.files(given, recordings.contents(self.file_column, self.times))
 
     def prepare(
         self, rows: Rows, progress: Callable[[int, int], None], keep: bool = True

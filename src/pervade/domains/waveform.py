@@ -10,9 +10,8 @@ Axis letters: n rows, t samples, f frames, k numbers that say where in the sound
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -26,7 +25,7 @@ from pervade.core.errors import ConfigError, nearest
 from pervade.core.protocols import Domain, PlainFeatures, Probe, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
-from pervade.data import label_names, listing, mu_law, pieces, player, recordings, tables
+from pervade.data import inputs, label_names, listing, mu_law, pieces, player, recordings, tables
 from pervade.data.corpus import IGNORED
 from pervade.data.sound_files import Long
 from pervade.data.targets import ordered
@@ -73,29 +72,20 @@ class Waveform(Domain):
     # reading
 
     def read(self, source: Any) -> tuple[Rows, list[LeftOut]]:
-        """A folder or table with labels; or a list of labels to make sounds of, or of recordings to hear again."""
-        if isinstance(source, (list, tuple)):
-            if self.local != "mel":
-                return self._asked(source)
-            return listing.files(source, recordings.contents(self.file_column, self.times))
+        """A folder or table with labels."""
         patterns = self.label_pattern, self.group_pattern, self.group_column, self.split_column
         wanted = tables.Wanted("class", self.label_column, None, *patterns)
         rows, left_out = listing.read(source, recordings.contents(self.file_column, self.times), wanted)
         return label_names.settle(pieces.bound(rows), "class", self.join_spellings), left_out
 
-    def _asked(self, sources: Sequence[str | Path]) -> tuple[Rows, list[LeftOut]]:
-        """Rows with a "target" to be made, and the "speaker", which may stand behind a slash (seven/anna)."""
-        found: dict[str, list[str | None]] = {"id": [], "target": [], "group": []}
-        left_out = []
-        for number, source in enumerate(map(str, sources)):
-            label, _, speaker = source.partition("/")
-            if (why := self._unknown(label, speaker)) is not None:
-                left_out.append(LeftOut(source, why))
-                continue
-            found["id"].append(source if source not in found["id"] else f"{source} ({number + 1})")
-            found["target"].append(label)
-            found["group"].append(speaker or None)
-        return Rows(found), left_out
+    def asked(self, given: str, number: int = 1) -> Iterable[tables.Record | LeftOut]:
+        """A "target" to be made, and the speaker, which may stand behind a slash (seven/anna), as its "group"; or
+        recordings to hear again: a file, a table or a folder."""
+        if self.local == "mel":
+            return inputs.files(given, recordings.contents(self.file_column, self.times))
+        label, _, speaker = given.partition("/")
+        why = self._unknown(label, speaker)
+        return [LeftOut(given, why) if why else {"id": given, "target": label, "group": speaker or None}]
 
     def _unknown(self, label: str, speaker: str) -> str | None:
         """Why it cannot make this, None where it can."""

@@ -1,0 +1,79 @@
+"""What a run's model says of new inputs: one answer for each, in their order, or the reason why there is none.
+
+A part of the Python face (api.py).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from pervade.core import memory, runtime
+from pervade.core.errors import DataError
+from pervade.core.types import LeftOut, Rows, Table
+from pervade.data import inputs, player
+from pervade.engine import gallery, predict
+from pervade.engine.checkpoint import Loaded
+from pervade.engine.gallery import Gallery
+
+Places: TypeAlias = list[tuple[int, LeftOut | None]]  # of inputs among the rows, or why one is not there
+
+PREDICT_AT_ONCE = 256  # rows that are held in memory
+
+
+def answers(
+    loaded: Loaded, given: Any, top: int, device: str, out: Path | None, known: Callable[[], Gallery]
+) -> Iterator[dict[str, Any]]:
+    """As `Run.stream`. `known` gives the run's own rows, and is called once, where the task looks for neighbours."""
+    own: Gallery | None = None
+    names: set[str] = set()  # of files that were written
+    for places, rows, table in _tables(loaded, given, device):
+        found: list[dict[str, Any]] = []
+        if table is not None:
+            found = loaded.task.answers(table, loaded.domain, top)
+            if gallery.embeds(loaded):
+                own = own or known()
+                nearest = own.nearest(np.asarray(table["embedding"]), top, rows.columns.get("path", []))
+                found = [{"neighbours": near, **each} for near, each in zip(nearest, found, strict=True)]
+        cut = rows.columns.get("cut") or [None] * len(rows)
+        for place, lost in places:
+            if lost is not None:
+                yield {"input": lost.source, "error": lost.reason}
+                continue
+            name, answer = rows.column("id")[place], found[place]
+            answer = answer if out is None else player.written(answer, out, name, names)
+            yield {"input": name, **answer, **({"cut": cut[place]} if cut[place] else {})}
+
+
+def stacked(loaded: Loaded, given: Any, device: str, column: str) -> np.ndarray:
+    """One column of the table of all inputs, (n, d). Raises DataError where an input cannot be used."""
+    width = loaded.task.outputs(loaded.domain).get(column, len(getattr(loaded.domain, "labels", ())))
+    parts = []
+    for places, _, table in _tables(loaded, given, device):
+        for _, lost in places:
+            if lost is not None:
+                raise DataError(f"{lost.source}: {lost.reason}")
+        if table is not None:
+            parts.append(np.asarray(table[column]))
+    return np.concatenate(parts) if parts else np.zeros((0, width))
+
+
+def _tables(loaded: Loaded, given: Any, device: str) -> Iterator[tuple[Places, Rows, Table | None]]:
+    """What the task says of the inputs, a number of them at a time: the places of all in their order, the rows of those
+    that can be used, and the table of these."""
+    with memory.during("new rows were predicted", "give smaller ones, or free some memory"):
+        network = loaded.network.to(runtime.pick_device(device))
+        asked = inputs.entries(loaded.domain, given)
+        while some := list(itertools.islice(asked, PREDICT_AT_ONCE)):
+            rows = inputs.rows([each for each in some if not isinstance(each, LeftOut)])
+            unreadable: list[LeftOut] = []
+            if len(rows):
+                rows, unreadable = loaded.domain.prepare(rows, lambda done, total: None, keep=False)
+            table = None
+            if len(rows):
+                table = predict.predict_table(network, loaded.domain, loaded.task, rows, decision=loaded.decision)
+            yield list(inputs.in_place(some, rows, unreadable)), rows, table
