@@ -6,7 +6,7 @@ A part of the Python face (api.py).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -19,6 +19,7 @@ from pervade.data import inputs, player
 from pervade.engine import gallery, predict
 from pervade.engine.checkpoint import Loaded
 from pervade.engine.gallery import Gallery
+from pervade.weights import voice
 
 Places: TypeAlias = list[tuple[int, LeftOut | None]]  # of inputs among the rows, or why one is not there
 
@@ -77,3 +78,24 @@ def _tables(loaded: Loaded, given: Any, device: str) -> Iterator[tuple[Places, R
             if len(rows):
                 table = predict.predict_table(network, loaded.domain, loaded.task, rows, decision=loaded.decision)
             yield list(inputs.in_place(some, rows, unreadable)), rows, table
+
+
+def speak(
+    name: str,
+    texts: Sequence[str],
+    out: str | Path | None = None,
+    seed: int = 0,
+    *,
+    vocoder: str | None = None,
+    speaker: str | Path | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Texts read aloud by a published model, hf:OWNER/NAME or hf:FOLDER: "samples" at "rate", or, where `out` names a
+    folder, "file" and "seconds" of what was written there. `vocoder` and `speaker`, and what it raises, as of
+    `weights.voice.load`."""
+    found = voice.load(name.removeprefix("hf:"), vocoder, speaker)
+    names: set[str] = set()
+    for number, text in enumerate(texts):
+        answer: dict[str, Any] = {"samples": found.say(text, seed), "rate": found.rate}
+        if out is not None:
+            answer = player.written(answer, Path(out), f"{number + 1}-{text[:40]}", names)
+        yield {"input": text, **answer}

@@ -12,15 +12,16 @@ import numpy as np
 import torch
 from torch.nn import Module
 
-from pervade import answering, data_flags, members, overview, progress, recipes, workflow
+from pervade import answering, data_flags, measuring, members, overview, progress, recipes, workflow
 from pervade import search as search_module
+from pervade.answering import speak as speak
 from pervade.comparing import compare as compare
 from pervade.core import download, files, memory, registry, runtime, spec, trust
 from pervade.core import run as runs_module
 from pervade.core.errors import CheckpointError, ConfigError, ResourceError
 from pervade.core.protocols import Model, Recipe, Task
 from pervade.core.types import LeftOut, Rows
-from pervade.data import environments, hub, player
+from pervade.data import environments, hub
 from pervade.data.split import NAMES as SPLITS
 from pervade.domains.environment import Environment
 from pervade.engine import checkpoint, film, gallery, merging, ranks
@@ -36,7 +37,6 @@ from pervade.report import wording
 from pervade.tasks.synthesise import Synthesise
 from pervade.time_limit import AFTERWARDS, REPORTING
 from pervade.training import Options
-from pervade.weights import voice
 
 # A name, a model's spec, a network itself, or a function of (inputs, outputs) that builds one.
 AnyModel: TypeAlias = str | Model | Module | Callable[[Mapping[str, Any], Mapping[str, int]], Module]
@@ -83,12 +83,32 @@ class Run:
         return checkpoint.load_checkpoint(self.directory, self.directory.require_checkpoint(name), self.given)
 
     def evaluate(
-        self, checkpoint: str | None = None, split: str = "test", device: str = "auto", workers: int = 1
+        self,
+        checkpoint: str | None = None,
+        split: str | None = None,
+        device: str = "auto",
+        workers: int = 1,
+        data: Any = None,
+        keep_known: bool = False,
+        **flags: Any,
     ) -> dict[str, Any]:
-        """Predicts the split, writes the predictions file and the figures from it, and returns these.
+        """Predicts the split ("test" unless given), writes the predictions file and the figures from it, and returns
+        these.
+
+        `data`: other labelled data than the run's own (measuring.py), all of them unless `split` says which; `flags`
+        are label_column, text_column, file_column, group_column and so on, for data whose columns are called otherwise.
+        What the run was trained on, byte by byte, is left out, unless `keep_known`. A page, report-NAME.html, is
+        written too.
 
         Each figure has value, low and high (95%), n and method. Raises DataError where the split is empty.
         """
+        if data is not None:
+            known: dict[str, Any] = {"split": split, "keep_known": keep_known, "threads": self.recipe().threads}
+            known |= {"device": device, "workers": workers}
+            return measuring.measure(self.directory, self.load(checkpoint), data, flags, self.screen, **known)
+        if keep_known or flags:
+            raise ConfigError(f"{', '.join([*flags, *['keep_known'] * keep_known])}: these are for other data (DATA)")
+        split = split or "test"
         if checkpoint is None and self.holds_members:
             if split != "test":
                 raise ConfigError(
@@ -108,6 +128,11 @@ class Run:
             self.screen.say(remark)
             overview.keep(self.directory, [remark])
         return found
+
+    def on(self, data: str) -> Run:
+        """This run as it was measured on other data, by their name or its beginning: `results` and `report` are of
+        these. Raises CheckpointError where it was not."""
+        return replace(self, directory=self.directory.on(data))
 
     def predict(
         self, inputs: Any, top: int = 3, checkpoint: str | None = None, device: str = "auto", **sampling: Any
@@ -298,27 +323,6 @@ class Run:
         if not path.exists():
             raise CheckpointError(f"{self.path} was not evaluated yet; run `pervade evaluate {self.path}`")
         return files.read_json(path)
-
-
-def speak(
-    name: str,
-    texts: Sequence[str],
-    out: str | Path | None = None,
-    seed: int = 0,
-    *,
-    vocoder: str | None = None,
-    speaker: str | Path | None = None,
-) -> Iterator[dict[str, Any]]:
-    """Texts read aloud by a published model, hf:OWNER/NAME or hf:FOLDER: "samples" at "rate", or, where `out` names a
-    folder, "file" and "seconds" of what was written there. `vocoder` and `speaker`, and what it raises, as of
-    `weights.voice.load`."""
-    found = voice.load(name.removeprefix("hf:"), vocoder, speaker)
-    names: set[str] = set()
-    for number, text in enumerate(texts):
-        answer: dict[str, Any] = {"samples": found.say(text, seed), "rate": found.rate}
-        if out is not None:
-            answer = player.written(answer, Path(out), f"{number + 1}-{text[:40]}", names)
-        yield {"input": text, **answer}
 
 
 @memory.during("the run was begun", "give less data, or free some memory")

@@ -31,6 +31,7 @@ def compare(
     *,
     checkpoints: Sequence[str] = (),
     split: str = "test",
+    data: str | None = None,
     reference: int = 0,
     allow_different_rows: bool = False,
     out: str | Path | None = None,
@@ -38,12 +39,14 @@ def compare(
 ) -> Comparison:
     """Compares runs with the first of them, or with number `reference`, on the rows of `split`, by paired tests.
 
+    `data` is the name, or its beginning, of other data that all of them were measured on (`Run.evaluate(data=…)`).
     `checkpoints` names one for all runs or one for each; `out` is where a page to look at goes. What comes back has
     `as_dict`. Raises CheckpointError where a run was not evaluated on the split, DataError where the runs' rows differ
     and `allow_different_rows` is off, ConfigError where they were asked for other things.
     """
+    directories = _directories(runs_to_compare, runs)
     found = compare_predictions(
-        _directories(runs_to_compare, runs),
+        directories if data is None else [each.on(data) for each in directories],
         checkpoints=checkpoints,
         split=split,
         reference=reference,

@@ -132,13 +132,13 @@ def test_new_pictures_of_another_range_are_clipped_and_that_is_said(
     for name, value in (("in", 50), ("out", 5000)):
         paths.append(tmp_path / f"{name}.png")
         paths[-1].write_bytes(encoded(np.full((8, 8), value, np.uint16)))
-    rows, _ = known.prepare(known.read(paths)[0], lambda done, total: None, keep=False)
+    rows, _ = known.prepare(asked(known, paths)[0], lambda done, total: None, keep=False)
     assert [int(known.transform(row, None)[0]["input"].max()) for row in rows] == [128, 255]
     assert [each.levelno for each in caplog.records] == [logging.WARNING]
     assert "1 of 2 pictures hold other numbers: 0 to 100 is known, and what lies beyond is clipped" in caplog.text
     assert "out.png, has 5000 to 5000" in caplog.text
     other = replace(known, range=None)
-    other.prepare(other.read(paths)[0], lambda done, total: None, keep=False)
+    other.prepare(asked(other, paths)[0], lambda done, total: None, keep=False)
     assert "has learnt from pictures of 8 bits alone" in caplog.text
 
 

@@ -29,6 +29,7 @@ from pervade.tasks.language_model import LanguageModel, write
 from pervade.testing import check_domain, check_task
 from pervade.training import Options, Stopped
 from tests import chats
+from tests.asking import asked as asked_of
 from tests.small_run import same, stop_at, weights  # noqa: F401
 
 
@@ -372,7 +373,7 @@ def test_conversations_as_others_write_them(record: dict[str, Any], expected: li
     assert looks_like_instructions(table)
     rows, left_out = Instructions().read(table)
     assert (rows.column("messages")[0], left_out) == (expected, [])
-    asked, _ = Instructions().read([table])  # and as questions, without the last answer
+    asked, _ = asked_of(Instructions(), table)  # and as questions, without the last answer
     assert asked.column("messages")[0] == expected[:-1]
 
 

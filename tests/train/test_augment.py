@@ -31,6 +31,7 @@ from pervade.train.augment.cutmix import CutMix, rectangle
 from pervade.train.augment.mixup import MixUp
 from pervade.train.optim.sgd import SGD
 from pervade.train.schedule.constant import Constant
+from tests.asking import asked
 from tests.cli.small import SETTINGS
 from tests.data.drawing import class_folders
 
@@ -344,7 +345,7 @@ class TestViews:
         # and it is the views that were averaged, not one of them
         one = run.load()
         single = replace(one.domain, views=1)
-        rows, _ = single.read(paths)
+        rows, _ = asked(single, paths)
         rows, _ = single.prepare(rows, lambda done, of: None, keep=False)
         alone = predict.predict_table(one.network, single, one.task, rows, decision=one.decision)
         assert np.abs(alone["probabilities"] - columns["probabilities"]).max() > 1e-6

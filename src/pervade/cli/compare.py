@@ -29,6 +29,12 @@ def compare(
         list[str] | None, typer.Option(help="Which checkpoint: once for all runs, or once for each, in their order.")
     ] = None,
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Other data than their own that all were measured on (pervade evaluate RUN DATA)."
+        ),
+    ] = None,
     reference: Annotated[
         int,
         typer.Option(
@@ -48,13 +54,14 @@ def compare(
     from pervade import comparing
     from pervade.report import compare as page
 
-    if checkpoint is None and comparing.are_seeds(run, runs):
+    if checkpoint is None and data is None and comparing.are_seeds(run, runs):
         _ways(comparing.compare_seeds(run, runs), as_json)
         return
     found = comparing.compare(
         run,
         checkpoints=checkpoint or (),
         split=split,
+        data=data,
         reference=reference - 1,
         allow_different_rows=allow_different_rows,
         runs=runs,

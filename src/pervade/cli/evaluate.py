@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,20 +17,53 @@ def add_to(app: typer.Typer) -> None:
 
 def evaluate(
     run: RunArgument,
+    data: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[DATA]",
+            help="Other labelled data to measure it on: a folder, a table, hf://… Unless given, its own.",
+        ),
+    ] = None,
     checkpoint: CheckpointOption = None,
-    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    split: Annotated[
+        str | None,
+        typer.Option(help="train, validation or test; unless given, the test split, and of DATA all rows."),
+    ] = None,
     device: DeviceOption = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
     all_figures: Annotated[bool, typer.Option("--all", help="Show every class, however many there are.")] = False,
+    label_column: Annotated[str | None, typer.Option(help="DATA: which column holds the labels.")] = None,
+    text_column: Annotated[str | None, typer.Option(help="DATA: which column holds the texts (a pair: a,b).")] = None,
+    file_column: Annotated[str | None, typer.Option(help="DATA: which column names the files.")] = None,
+    label_pattern: Annotated[
+        str | None, typer.Option(metavar="REGEX", help="DATA: what of a file's name is its label.")
+    ] = None,
+    group_by: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="DATA: which column says what belongs together.")
+    ] = None,
+    group_pattern: Annotated[
+        str | None, typer.Option(metavar="REGEX", help="DATA: what of a file's name says what belongs together.")
+    ] = None,
+    keep_known: Annotated[
+        bool, typer.Option("--keep-known", help="DATA: measure rows too that the run was trained on, byte by byte.")
+    ] = False,
     runs: RunsOption = Path("runs"),
     trust_remote_code: TrustOption = False,
 ) -> None:
-    """Measure a run's model on a split: every figure with its 95% interval, beside the baseline."""
+    """Measure a run's model, on a split of its data or on other DATA: every figure with its 95% interval, beside the
+    baseline."""
     from pervade import api
     from pervade.cli.outcome import show
 
-    result = api.load(run, runs).evaluate(checkpoint, split, device)
+    given = {"label_column": label_column, "text_column": text_column, "file_column": file_column}
+    given |= {"label_pattern": label_pattern, "group_column": group_by, "group_pattern": group_pattern}
+    flags: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    loaded = api.load(run, runs)
+    result = loaded.evaluate(checkpoint, split, device, data=data, keep_known=keep_known, **flags)
     if as_json:
         echo(json_text(result, indent=1), keep="\n")
-    else:
-        show(result, all_figures)
+        return
+    show(result, all_figures)
+    if "data" in result:
+        echo()
+        echo(f"report  {loaded.on(result['data']['name']).directory.report}")

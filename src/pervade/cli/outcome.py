@@ -58,7 +58,8 @@ def show(result: dict[str, Any], all_figures: bool = False) -> None:
         seeds = result["kind"] == "seeds"
         what = f"mean of {len(result['members'])} seeds" if seeds else f"{len(result['members'])} folds together"
     echo()
-    echo(f"{what} on the {result['split']} split, n = {result['n']:,}")
+    where = f"{result['data']['name']}" if "data" in result else f"the {result['split']} split"
+    echo(f"{what} on {where}, n = {result['n']:,}")
     for sentence in _sentences(result):
         echo(sentence)
     single = [name for name in metrics if "[" in name]

@@ -179,6 +179,12 @@ class Task(Protocol):
         are the "group"."""
         return rows, []
 
+    def measurable(self, rows: Rows, domain: Domain) -> tuple[Rows, list[LeftOut]]:
+        """Of other data than the model's own, without splits, the rows that it can be measured on, and those of no use:
+        of classes it never learnt. Raises DataError where there is none."""
+        self.examine(rows)
+        return rows, []
+
     def outputs(self, domain: Domain) -> dict[str, int]:
         """The tensors a model must return, and the size of each one's last axis."""
         ...

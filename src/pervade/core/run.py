@@ -17,7 +17,11 @@ from pervade.core.errors import BusyError, CheckpointError, ConfigError, Resourc
 
 @dataclass(frozen=True)
 class RunDirectory:
+    """`measured` names other data than its own (`pervade evaluate RUN DATA`): then rows, remarks, predictions, results
+    and report are of these, and all else is the run's."""
+
     path: Path
+    measured: str = ""
 
     @property
     def name(self) -> str:
@@ -29,12 +33,17 @@ class RunDirectory:
 
     @property
     def data(self) -> Path:
-        return self.path / "data.json"
+        return self._read / "data.json"
 
     @property
     def remarks(self) -> Path:
         """What was noticed in the data before training; absent where nothing was."""
-        return self.path / "remarks.json"
+        return self._read / "remarks.json"
+
+    @property
+    def _read(self) -> Path:
+        """Where it stands what data were read."""
+        return self.path / "measured" / self.measured if self.measured else self.path
 
     @property
     def environment(self) -> Path:
@@ -73,7 +82,7 @@ class RunDirectory:
 
     @property
     def report(self) -> Path:
-        return self.path / "report.html"
+        return self.path / (f"report-{self.measured}.html" if self.measured else "report.html")
 
     @property
     def model_card(self) -> Path:
@@ -101,10 +110,29 @@ class RunDirectory:
         return files.steady(folder, lambda: files.read_json(folder / file))
 
     def predictions(self, checkpoint: str, split: str) -> Path:
-        return self.path / "predictions" / f"{checkpoint}@{split}.parquet"
+        return self.path / "predictions" / f"{checkpoint}@{self.measured or split}.parquet"
 
     def result(self, meter: str, checkpoint: str) -> Path:
-        return self.path / "results" / f"{meter}@{checkpoint}.json"
+        return self.path / "results" / f"{meter}@{checkpoint}{f'@{self.measured}' if self.measured else ''}.json"
+
+    def results(self) -> list[tuple[str, str, Path]]:
+        """Meter, checkpoint and file of every result there is of this data."""
+        found = [(each.stem.split("@", 2), each) for each in sorted((self.path / "results").glob("*@*.json"))]
+        return [(parts[0], parts[1], each) for parts, each in found if "".join(parts[2:]) == self.measured]
+
+    def on(self, name: str) -> RunDirectory:
+        """This run on other data that it was measured on, by their whole name, or by its beginning where one alone
+        begins so. Raises CheckpointError with what there is."""
+        folder = self.path / "measured"
+        there = sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
+        found = [each for each in there if each == name] or [each for each in there if each.startswith(f"{name}-")]
+        if len(found) != 1:
+            which = f"several data called {name!r}" if found else f"no data called {name!r}"
+            raise CheckpointError(
+                f"{self.path} was measured on {which}; {nearest(name, found or there)}; `pervade evaluate {self.path} "
+                "DATA` measures it"
+            )
+        return RunDirectory(self.path, found[0])
 
     def member(self, name: str) -> RunDirectory:
         return RunDirectory(self.path / "members" / name)

@@ -16,7 +16,7 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from pervade.core.errors import DataError, nearest
+from pervade.core.types import LeftOut, Rows
 
 Kind = Literal["class", "labels", "number", "identity"]
 
@@ -74,6 +75,28 @@ def encode(kind: Kind, value: Any, learnt: Learnt, where: str) -> int | float | 
     if kind == "identity" and name not in learnt.labels:
         return STRANGER
     return _place(name, learnt.labels, "class", where)
+
+
+def known(rows: Rows, labels: Collection[str], what: str = "class") -> tuple[Rows, list[LeftOut]]:
+    """The rows whose target, or all of whose targets, are among the `labels` that were learnt; and the others. Raises
+    DataError where there are no targets, or none is known."""
+    if "target" not in rows:
+        raise DataError(f"there is no {what} to measure answers by; name the column with --label-column")
+    own = [each if isinstance(each, list) else [str(each)] for each in rows.column("target")]
+    strange = [next((label for label in each if label not in labels), None) for each in own]
+    good = [i for i, label in enumerate(strange) if label is None]
+    if not good:
+        raise DataError(
+            f"no row is of a {what} that was learnt: there are {_few(dict.fromkeys(map(str, strange)))}, and "
+            f"learnt were {_few(labels)}; rename them, or name another column with --label-column"
+        )
+    reason = f"its {what} {{!r}} was not learnt"
+    left = [(name, label) for name, label in zip(rows.column("id"), strange, strict=True) if label is not None]
+    return rows.select(good), [LeftOut(str(name), reason.format(label)) for name, label in left]
+
+
+def _few(names: Collection[str]) -> str:
+    return ", ".join(map(repr, list(names)[:5])) + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")
 
 
 def decode_numbers(standardised: np.ndarray, scale: tuple[float, float], rounded: bool = False) -> np.ndarray:

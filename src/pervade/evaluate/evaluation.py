@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from pervade.core import deadline, files, memory
 from pervade.core.errors import DataError
 from pervade.core.protocols import Context, Domain, Task
 from pervade.core.run import RunDirectory
-from pervade.core.types import Media, Rows
+from pervade.core.types import Json, Media, Rows
 from pervade.engine import predict, ranks
 from pervade.engine.checkpoint import Loaded
 from pervade.metrics import baseline
@@ -40,9 +40,14 @@ def evaluate(
     workers: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
     until: float | None = None,
+    own: Rows | None = None,
+    about_data: Mapping[str, Json] | None = None,
 ) -> dict[str, Any]:
     """Evaluates on the rows of `split` (out of all rows of the run) and writes results/evaluate@<checkpoint>.json,
     unless training has replaced the checkpoint meanwhile: then the figures are told and not kept.
+
+    `rows` may be other data than the run's `own`, from which the simplest model beside it learns; then `about_data` is
+    what the result says of them.
 
     `until`: when it is to be over (time.monotonic). Then as many rows are measured, and as many resamples drawn, as
     there is time for, and what does not fit beside the figures is left out; "left_out" of the result says what.
@@ -58,12 +63,12 @@ def evaluate(
     about = {"checkpoint": loaded.name, "split": split, "precision": "fp32", "weights": loaded.architecture["sha256"]}
     result: dict[str, Any] = {}
     with ExitStack() as stack:
-        own = path
+        file = path
         if ranks.rank() == 0:  # a file of its own until all is done: training, or another evaluation, may write there
             with files.writing(path):
-                own = stack.enter_context(files.temporary(path)) / path.name
+                file = stack.enter_context(files.temporary(path)) / path.name
         measured = predict.write_predictions(
-            own,
+            file,
             network,
             loaded.domain,
             loaded.task,
@@ -75,8 +80,10 @@ def evaluate(
             until=None if until is None else _part(until, BESIDE_PLAIN if _has_plain(loaded) else PREDICTING),
         )
         if ranks.rank() == 0:
-            result = figures(run, loaded, rows, split, predict.read_columns(own), measured, until, len(chosen))
-            _keep(run, loaded, own, result)
+            columns, learnt = predict.read_columns(file), rows if own is None else own
+            result = figures(run, loaded, learnt, split, columns, measured, until, len(chosen))
+            result |= {} if about_data is None else {"data": dict(about_data)}
+            _keep(run, loaded, file, result)
     ranks.wait()
     return result
 
@@ -103,6 +110,13 @@ def _part(until: float, share: float) -> float:
     """The moment at which this share of the time until then is over."""
     now = time.monotonic()
     return now + share * (until - now)
+
+
+def learns_beside(loaded: Loaded) -> bool:
+    """Whether more than the targets of the run's own rows is needed beside the figures."""
+    return (
+        _has_plain(loaded) or type(loaded.task).made is not Task.made or type(loaded.task).replies is not Task.replies
+    )
 
 
 def _has_plain(loaded: Loaded) -> bool:
@@ -137,7 +151,7 @@ def figures(
         "precision": "fp32",
         "predictions": path.relative_to(run.path).as_posix(),
         "metrics": {name: each.as_dict() | _nature(metrics[name]) for name, each in estimates.items()},
-        "details": kept(run, f"{loaded.name}@{split}", beside),
+        "details": kept(run, path.stem, beside),
         **({"left_out": missing} if missing else {}),
     }
 

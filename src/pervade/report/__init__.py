@@ -25,6 +25,8 @@ def write(directory: RunDirectory) -> Path:
     """
     record = read(directory)
     files.write_text(directory.report, page.build(record))
+    if directory.measured:
+        return directory.report
     with drawing(record, "the model card"):
         told = card.build(record)
     files.write_text(directory.model_card, told)

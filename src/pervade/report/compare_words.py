@@ -117,11 +117,15 @@ def tested(comparison: Comparison, index: int) -> str:
 
 def counted(comparison: Comparison) -> str:
     """'1,000 pictures of the test split', and whose answers they have where a model was trained several times."""
-    rows = (
-        f"{wording.count(comparison.num_rows)} {noun(comparison, comparison.num_rows)} of the {comparison.split} split"
-    )
+    rows = f"{wording.count(comparison.num_rows)} {noun(comparison, comparison.num_rows)} of the {_part(comparison)}"
     members = comparison.sides[0].members
     return f"{rows}, by {wording.join(members)} of each run" if members else rows
+
+
+def _part(comparison: Comparison) -> str:
+    """Which rows are compared: 'test split', 'data august-1a2b3c4d'."""
+    other = comparison.sides[0].run.measured
+    return f"data {other}" if other else f"{comparison.split} split"
 
 
 def noun(comparison: Comparison, number: int = 2) -> str:
@@ -137,7 +141,7 @@ def cautions(comparison: Comparison) -> list[str]:
     if comparison.rows:
         common = f"{wording.count(comparison.num_rows)} {noun(comparison, comparison.num_rows)}"
         found.append(
-            f"The runs do not have the same {comparison.split} split: {'; '.join(comparison.rows)}. Only the {common} "
+            f"The runs do not have the same {_part(comparison)}: {'; '.join(comparison.rows)}. Only the {common} "
             "in common are compared here, so these are not the figures of the runs' own reports."
         )
     if comparison.split == "train":

@@ -53,10 +53,24 @@ SECTIONS: tuple[Callable[[Record], Section | list[Section] | None], ...] = (
     reproduce.section,
 )
 
+# Of a run, whatever it is measured on: on a page about other data they stand in the run's own report.
+OF_THE_RUN = (
+    members.section,
+    search.section,
+    learning.section,
+    beginning.section,
+    grid.section,
+    recipe.section,
+    environment.section,
+    reproduce.section,
+)
+
 
 def build(record: Record) -> str:
     found: list[Section] = []
     for make in SECTIONS:
+        if record.other_data and make in OF_THE_RUN:
+            continue
         with drawing(record, make.__module__.rpartition(".")[2]):
             made = make(record)
         found += made if isinstance(made, list) else [made] if made is not None else []
@@ -64,6 +78,7 @@ def build(record: Record) -> str:
         return html.page(
             "page.jinja",
             name=record.name,
+            other=record.other_data,
             verdict=verdict.of(record),
             cautions=cautions.of(record),
             comparison=figures.comparison(record),

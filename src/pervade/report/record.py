@@ -146,6 +146,11 @@ class Record:
     remarks: list[str] = field(default_factory=list)  # remarks.json: what was noticed in the data before training
     account: list[str] = field(default_factory=list)  # and how they were read
 
+    @property
+    def other_data(self) -> str:
+        """What the measured data are called, where they are not the run's own."""
+        return self.run.measured
+
     # the run
 
     @property
@@ -290,8 +295,7 @@ def read(run: RunDirectory) -> Record:
 
     checkpoints = {name: inside(name, "architecture.json") for name in run.checkpoints()}
     results = []
-    for path in sorted((run.path / "results").glob("*@*.json")):
-        meter, _, checkpoint = path.stem.partition("@")
+    for meter, checkpoint, path in run.results():
         stored = json(path)
         if stored:
             results.append(Result.of(meter, checkpoint, stored))
@@ -327,8 +331,8 @@ def read(run: RunDirectory) -> Record:
 def drawing(record: Record, part: str, whole: bool = True) -> AbstractContextManager[None]:
     """To be put around whatever draws a part of the page: what it cannot make anything of is a CheckpointError that
     names the file. A detail, which is not `whole`, is of the main result's file alone."""
-    path = record.run.path / "results"
-    path = path if record.main is None else path / f"{record.main.meter}@{record.main.checkpoint}.json"
+    main = record.main
+    path = record.run.path / "results" if main is None else record.run.result(main.meter, main.checkpoint)
     where = f"{path}, or another file that {part!r} is drawn from," if whole else f"{path}: {part!r}"
     remedy = f"measure again with `pervade evaluate {record.run.path}`; where that does not help, report it"
     return contents.understood(where, remedy, TemplateError)

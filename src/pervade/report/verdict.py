@@ -127,6 +127,7 @@ def measured(record: Record, result: Result) -> str:
     if headline.name == agents.HEADLINE:
         return agents.measured(record, result, _with_interval(headline))
     where = SPLIT_WORDS.get(result.split, f"of the split “{result.split}”")
+    where = f"of “{record.other_data}”, which are not the data of its training" if record.other_data else where
     rows = f"{wording.counted(record, headline.n)} {where}"
     if headline.name == "accuracy":
         return f"On {rows}, it was right on {_with_interval(headline)}."

@@ -19,7 +19,7 @@ from pervade.core.errors import DataError
 from pervade.core.protocols import Context, Domain, Plain, PlainFeatures, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Json, LeftOut, Output, Parts, Rows, Table
-from pervade.data import linear
+from pervade.data import linear, targets
 from pervade.data import split as splits
 from pervade.data.parts import average
 from pervade.metrics.calibration import reliability, temperature, tempered
@@ -69,6 +69,9 @@ class Classify(Task):
     def arrange(self, rows: Rows) -> tuple[Rows, list[LeftOut]]:
         """Without classes of a single row."""
         return splits.without_single(rows)
+
+    def measurable(self, rows: Rows, domain: Domain) -> tuple[Rows, list[LeftOut]]:
+        return targets.known(rows, _labels(domain))
 
     def outputs(self, domain: Domain) -> dict[str, int]:
         return {"logits": len(_labels(domain))}

@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from pervade.core.errors import DataError
 from pervade.core.protocols import Context, Domain, Plain, PlainFeatures, Task
 from pervade.core.registry import register
-from pervade.core.types import Batch, Json, Media, Output, Parts, Rows, Table
-from pervade.data import mu_law, player, sound_files
+from pervade.core.types import Batch, Json, LeftOut, Media, Output, Parts, Rows, Table
+from pervade.data import inputs, mu_law, player, sound_files, targets
 from pervade.data.corpus import IGNORED
 from pervade.engine.fit import cut
 from pervade.metrics.waveform import waveform_metrics
@@ -39,6 +39,9 @@ class Synthesise(Task):
     def examine(self, rows: Rows) -> None:
         if "split" in rows and "fold" not in rows and len(rows.where("split", "train")) == 0:
             raise DataError("nothing is left to learn from; add recordings")
+
+    def measurable(self, rows: Rows, domain: Domain) -> tuple[Rows, list[LeftOut]]:
+        return targets.known(rows, getattr(domain, "labels", ()))
 
     def outputs(self, domain: Domain) -> dict[str, int]:
         return {"logits": mu_law.CODES}
@@ -95,7 +98,7 @@ class Synthesise(Task):
         labels = domain.labels[:SOUNDS]
         speakers = [domain.speakers[i % len(domain.speakers)] if domain.speakers else "" for i in range(len(labels))]
         asked = [f"{label}/{speaker}" if speaker else label for label, speaker in zip(labels, speakers, strict=True)]
-        rows, _ = domain.read(asked)
+        rows = inputs.rows([each for name in asked for each in domain.asked(name)])
         input = domain.collate([domain.transform(row, None)[0] for row in rows])["input"]
         calm = replace(self, sampling=SoundSampling())
         codes = calm._made(model, input, range(len(asked)))

@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from pervade.core.errors import DataError
 from pervade.core.protocols import Context, Domain, Plain, PlainFeatures, Task
 from pervade.core.registry import register
-from pervade.core.types import Batch, Json, Output, Parts, Rows, Table
-from pervade.data import linear
+from pervade.core.types import Batch, Json, LeftOut, Output, Parts, Rows, Table
+from pervade.data import linear, targets
 from pervade.data import split as splits
 from pervade.data.parts import average
 from pervade.metrics.multilabel import multilabel_metrics, prior_baseline
@@ -71,6 +71,9 @@ class Tag(Task):
                 "apart; add rows that lack some"
             )
         splits.refuse_unseen(rows)
+
+    def measurable(self, rows: Rows, domain: Domain) -> tuple[Rows, list[LeftOut]]:
+        return targets.known(rows, _labels(domain), "label")
 
     def outputs(self, domain: Domain) -> dict[str, int]:
         return {"logits": len(_labels(domain))}

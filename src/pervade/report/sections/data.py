@@ -21,7 +21,7 @@ PURPOSES = {
 TEMPLATE = """\
 <p>{{ total|count }} {{ many }} from <code>{{ source }}</code>.
 {% if grouped %}{{ many|capitalize }} that belong together (same group, or the same bytes) are kept in one split.
-{% elif hashed %}{{ many|capitalize }} with the same bytes are kept in one split; whether different files
+{% elif hashed and not other %}{{ many|capitalize }} with the same bytes are kept in one split; whether different files
 {{ "hold the same voice" if heard else "show the same thing" }} is not known.{% endif %}
 {% if groups %}{{ groups }}{% endif %}</p>
 <div class="scroll"><table>
@@ -74,12 +74,15 @@ def section(record: Record) -> Section | None:
         total=sum(splits.values()) or record.data.get("rows", 0),
         many=wording.noun(record),
         source=wording.label(record.data.get("source", "not recorded"), most=300),
-        grouped="group" in record.columns and sound_cautions.groups_on_both_sides(record) is None,
+        grouped="group" in record.columns
+        and not record.other_data
+        and sound_cautions.groups_on_both_sides(record) is None,
         heard=wording.heard(record),
+        other=record.other_data,
         groups=_groups(record),
         hashed=hashes is not None,
         splits=splits,
-        purposes={name: PURPOSES.get(name) for name in splits},
+        purposes={name: "measured here" if record.other_data else PURPOSES.get(name) for name in splits},
         classes=classes[:MOST_CLASSES],
         more=max(len(classes) - MOST_CLASSES, 0),
         fingerprint=fingerprint(hashes) if hashes else "",
@@ -88,7 +91,7 @@ def section(record: Record) -> Section | None:
         left=len(record.left_out),
         left_out=record.left_out[:MOST_LEFT_OUT],
     )
-    return Section("data", "Data and split", body)
+    return Section("data", "The data measured here" if record.other_data else "Data and split", body)
 
 
 def _groups(record: Record) -> str:

@@ -21,7 +21,7 @@ COMPARISON = """\
 
 TABLE = """\
 <p>{% if acts %}Measured in episodes that training cannot meet, with
-{% else %}Measured on the split “{{ result.split }}” of the data, with
+{% else %}Measured on {% if other %}“{{ other }}”{% else %}the split “{{ result.split }}” of the data{% endif %}, with
 {% endif %}
 {% if of_seeds %}
 several models that differ in their seed alone: each figure is their mean, and its interval is over seeds.</p>
@@ -68,6 +68,7 @@ def section(record: Record) -> Section | None:
         figures=figures,
         words=preprocessing.metric_words(record, result.checkpoint, result.overall),
         acts=record.acts,
+        other=record.other_data,
         level=round(100 * (figures[0].level if figures else 0.95)),
         methods=named or "there are none",
         missing=missing,
