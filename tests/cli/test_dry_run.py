@@ -9,6 +9,7 @@ def test_a_dry_run_says_it_and_leaves_nothing(pervade, shapes: Path, tmp_path: P
     outcome = pervade("train", shapes, "--init", "random", "--dry-run", "--runs", tmp_path / "runs")
     assert outcome.status == 0
     assert "; drawn by chance: validation and test" in outcome.err
+    assert "read: seen of a picture when it is judged: " in outcome.err
     assert "data: " in outcome.err
     assert "trained" not in outcome.err
     assert not (tmp_path / "runs").exists()

@@ -7,6 +7,7 @@ import io
 import struct
 import threading
 import warnings
+import zlib
 
 import numpy as np
 import pytest
@@ -95,6 +96,23 @@ def test_what_is_not_read_says_what_to_do() -> None:
     broken = saved(Image.fromarray(np.ones((8, 8), np.float32)), "TIFF")
     with pytest.raises(PictureFault, match="damaged"):
         decode(broken[: len(broken) // 2], 8, 3)
+
+
+def test_colours_of_twelve_bits_are_refused_and_those_of_sixteen_read() -> None:
+    """A PNG by hand (RGB, 16 bits), since Pillow writes none: 60,000 is 234 in the upper 8 bits."""
+    assert (decode(png_of_sixteen_bits(60_000), 4, 3) == 234).all()
+    assert (decode(png_of_sixteen_bits(0), 4, 3) == 0).all()
+    with pytest.raises(PictureFault, match=r"12 bits or fewer in 16.*; write it with 8 bits"):
+        decode(png_of_sixteen_bits(4095), 4, 3)
+
+
+def png_of_sixteen_bits(value: int) -> bytes:
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    lines = (b"\0" + struct.pack(">H", value) * 12) * 4
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 4, 16, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
 
 
 def test_heic_is_read_by_the_extra_or_names_it() -> None:

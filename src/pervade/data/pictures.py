@@ -86,7 +86,13 @@ def decode(data: bytes, side: int, channels: int, longest: int = LONGEST) -> np.
         with _quiet, Image.open(io.BytesIO(data), formats=("HEIF",) if heic else FORMATS) as picture:
             # A JPEG far larger than needed decodes at 1/2, 1/4 or 1/8, several times as fast.
             picture.draft("RGB", (2 * side, 2 * side))
+            deep = picture.mode not in NUMBERS and ";16" in str(picture.tile)  # Pillow takes the upper 8 bits of these
             plain = _plain(picture)
+        if deep and 0 < np.max(plain.getextrema()) < 16:
+            raise PictureFault(
+                "its colours are of 12 bits or fewer in 16, of which only the upper 8 can be read: nearly black; write "
+                "it with 8 bits"
+            )
     except PictureFault:
         raise
     except UnidentifiedImageError:

@@ -128,10 +128,13 @@ class Image(Domain):
         """Those whose names end in `suffix`; where none is asked for it is said that pictures stand beside others of
         the same name."""
         if self.suffix is None:
-            for folder, kinds in pictures.twins(rows.column("path")).items():
-                first, *others = kinds[0]
+            found = pictures.twins(rows.column("path"))
+            if found:
+                first, *others = next(iter(found.values()))[0]
+                folders = [listing.shown(Path(Path(each).name)) for each in sorted(found)]
+                where = ", ".join(folders[:5]) + (" …" if len(folders) > 5 else "")
                 account.note(
-                    f"{len(kinds):,} pictures in {listing.shown(Path(folder))} stand beside others of the same name "
+                    f"{sum(map(len, found.values())):,} pictures (in {where}) stand beside others of the same name "
                     f"({first} and {', '.join(others)}: masks or copies?), and all are learnt from",
                     f"-o domain.suffix={first}",
                 )
@@ -227,7 +230,8 @@ class Image(Domain):
             )
         )
         if found:
-            cache.warn(f"{len(found):,} of {len(rows):,} pictures hold other numbers: {known} (the first, {found[0]})")
+            many = f"{len(found):,} of {len(rows):,} pictures"
+            cache.warn(f"other numbers than were learnt from are in {many}: {known} (the first, {found[0]})")
 
     # learning from the training split
 
@@ -237,11 +241,12 @@ class Image(Domain):
         numbers = sum(shape[-1] == pictures.PACKED for shape in shapes)
         if numbers:
             low, high = self._range(train, shapes) or (0.0, 0.0)
+            becomes = f"{low:g} and less becomes black, {high:g} and more white"
+            becomes = becomes if low < high else f"all of these are {low:g}, and black"
             others = len(shapes) - numbers
             rest = f"; {others:,} others have 8 bits and stay as they are" if others else ""
             account.note(
-                f"{numbers:,} of {len(shapes):,} training pictures hold numbers of more than 8 bits: {low:g} and less "
-                f"becomes black, {high:g} and more white{rest}",
+                f"{numbers:,} of {len(shapes):,} training pictures hold numbers of more than 8 bits: {becomes}{rest}",
                 "-o domain.range=[LOW,HIGH]",
             )
         if shapes:

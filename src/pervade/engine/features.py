@@ -25,11 +25,12 @@ from pervade.core.types import Batch, Example, Rows
 from pervade.data import cache
 from pervade.data.loader import Loader
 from pervade.engine import packing
-from pervade.engine.fit import to_device
+from pervade.engine.fit import cut, to_device
 from pervade.nn.backbone import Backbone
 
 FILE = "features.safetensors"
 BATCH = 64  # rows at once
+MOST = 640  # of their parts: ten views of each are computed together, many tiles of each are not
 
 
 class Features:
@@ -127,7 +128,8 @@ def _batches(network: Backbone, domain: Domain, rows: Rows, workers: int) -> Ite
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:
-        for batch in Loader(rows, domain, BATCH, seed=0, training=False, workers=workers):
+        loader = Loader(rows, domain, BATCH, seed=0, training=False, workers=workers)
+        for batch in (piece for whole in loader for piece in cut(whole, MOST)):
             with torch.inference_mode():
                 batch = to_device(batch, device)
                 features = network.features(batch["input"], batch.get("mask")).cpu()
