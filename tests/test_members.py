@@ -194,6 +194,34 @@ def test_folds_test_every_row_once(shapes: Path, tmp_path: Path) -> None:
     assert "Each has its own page" in run.report().read_text()
 
 
+@pytest.mark.slow
+def test_folds_that_a_table_names(shapes: Path, tmp_path: Path) -> None:
+    """Three folds, a test split beside them that no member sees, and a run that is read again to be reported."""
+    pictures = sorted(shapes.rglob("*.png"))
+    lines = [
+        f"{file},{file.parent.name},{i % 3 + 1},{'test' if i % 10 == 9 else 'train'}\n"
+        for i, file in enumerate(pictures)
+    ]
+    table = tmp_path / "shapes.csv"
+    table.write_text("image,label,fold,split\n" + "".join(lines))
+    run = fit(table, tmp_path, "parent", folds="column")
+    asked = members.read_plan(run.directory)
+    assert (asked.number, asked.groups, asked.by) == (3, ("fold-1", "fold-2", "fold-3"), "column")
+    stored = files.read_json(run.directory.data)["columns"]
+    for number, name in enumerate(asked.groups or (), start=1):
+        own = files.read_json(run.directory.member(name).data)["columns"]["split"]
+        tested = [i for i, split in enumerate(own) if split == "test"]
+        assert tested == [
+            i
+            for i, (fold, split) in enumerate(zip(stored["fold"], stored["split"], strict=True))
+            if fold == number and split == "test"
+        ]
+        assert all(stored["fold_given"][i] == str(number) for i in tested)
+        assert own.count("aside") == 6
+    assert run.results()["n"] == 54
+    assert "fold-2" in run.report().read_text()
+
+
 def test_a_killed_parent_goes_on_as_if_never_stopped(shapes: Path, tmp_path: Path, stop_at) -> None:
     whole = fit(shapes, tmp_path, "whole", folds=2)
     stop_at(19)  # in the second member's second pass
@@ -217,7 +245,12 @@ def test_an_unfinished_parent_says_how_to_go_on(shapes: Path, tmp_path: Path, st
 
 @pytest.mark.parametrize(
     ("asked", "words"),
-    [({"seeds": 2, "folds": 2}, "exclude each other"), ({"seeds": 1}, "at least 2"), ({"folds": 0}, "at least 2")],
+    [
+        ({"folds": "colum"}, "neither a number nor 'group' nor 'column'"),
+        ({"seeds": 2, "folds": 2}, "exclude each other"),
+        ({"seeds": 1}, "at least 2"),
+        ({"folds": 0}, "at least 2"),
+    ],
 )
 def test_what_is_refused(shapes: Path, tmp_path: Path, asked: dict, words: str) -> None:
     with pytest.raises(ConfigError, match=words):

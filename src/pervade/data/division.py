@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -74,7 +75,7 @@ def columns(
     if group is None:
         group = next((lower[each] for each in GROUP_COLUMNS if each in lower), None)
     fold = next((lower[each] for each in FOLD_COLUMNS if each in lower and lower[each] != group), None)
-    names_splits = fold is not None and any(map(named, {_cell(record.get(fold)) for record in records}))
+    names_splits = fold is not None and any(map(named, set(_cells(records, fold))))
     split: tuple[str, ...] = () if split_column is None else (split_column,)
     if split_column is None:
         found = next((lower[each] for each in SPLIT_COLUMNS if each in lower and _tells(each, lower, records)), None)
@@ -91,7 +92,7 @@ def _tells(name: str, lower: dict[str, str], records: Sequence[Record]) -> bool:
     """Whether a column called so is one of splits: "set" may be anything, unless it holds train or test, or 0, 1, 2."""
     if name in ALWAYS:
         return True
-    values = {_cell(record.get(lower[name])) for record in records} - {""}
+    values = set(_cells(records, lower[name])) - {""}
     return any(map(named, values)) or (name == "partition" and bool(values) and values <= {"0", "1", "2"})
 
 
@@ -110,15 +111,17 @@ def read(
     said: list[Record | LeftOut] = [{} for _ in records]
     if found.split or of_file is not None:
         own = _splits(place, records, found.split, places) if found.split else [None] * len(records)
-        both = list(zip(own, of_file or [None] * len(records), strict=True))
-        for i, pair in enumerate(both):
-            known = [each for each in pair if each is not None]
-            if known:
-                said[i] = {"split": min(known, key=PRECEDENCE.index)}
-            elif found.split:
-                reason = f"its {' and '.join(found.split)} is empty, so it is not known whether it trains"
-                said[i] = LeftOut(places[i], reason)
-        differ = sum(a is not None and b is not None and a != b for a, b in both)
+        reason = f"its {' and '.join(found.split)} is empty, so it is not known whether it trains"
+        differ = 0
+        for i, (a, b) in enumerate(zip(own, of_file or [None] * len(records), strict=True)):
+            split = a or b
+            if split is None:
+                said[i] = LeftOut(places[i], reason) if found.split else {}
+            elif a is None or b is None or a == b:
+                said[i] = {"split": split}
+            else:
+                said[i] = {"split": min(a, b, key=PRECEDENCE.index)}
+                differ += 1
         if differ:
             account.note(
                 f"splits: {differ:,} rows of {place} have another in column {_quoted(found.split)} than the name of "
@@ -127,7 +130,7 @@ def read(
             )
     for key, column in (("fold_given", found.fold), ("group", found.group)):
         if column is not None:
-            cells = [_cell(record.get(column)) for record in records]
+            cells = _cells(records, column)
             if key == "group":
                 note_groups(f"column {column!r}", cells, "--group-by")
             else:
@@ -151,7 +154,7 @@ def rows(entries: Sequence[Record]) -> Rows:
 def note_like(records: Sequence[Record], free: Sequence[str], found: Columns) -> None:
     """Into the account: a column that may be a group and is not taken for one, since its name does not say it."""
     like = next((each for each in free if each.strip().lower() in LIKE_GROUPS), None)
-    if found.group is None and like is not None and 1 < len({_cell(each.get(like)) for each in records}) < len(records):
+    if found.group is None and like is not None and 1 < len(set(_cells(records, like))) < len(records):
         account.note(f"groups: none; column {like!r} may say which rows belong together", f"--group-by {like}")
 
 
@@ -170,7 +173,7 @@ def _splits(
 ) -> list[str | None]:
     """Of each record what its columns say; None where they are empty."""
     if len(columns) == 1 and columns[0].strip().lower() not in FLAGS:
-        return _by_name(place, [_cell(record.get(columns[0])) for record in records], columns[0], places)
+        return _by_name(place, _cells(records, columns[0]), columns[0], places)
     means = {column: FLAGS[column.strip().lower()] for column in columns}
     found: list[str | None] = []
     for where, record in zip(places, records, strict=True):
@@ -222,9 +225,25 @@ def _quoted(columns: Sequence[str]) -> str:
     return " and ".join(map(repr, columns))
 
 
+def _cells(records: Sequence[Record], column: str) -> list[str]:
+    """The cells of a column as `_cell` gives them; most columns here hold few different values."""
+    made: dict[Any, str] = {}
+    found = []
+    for record in records:
+        value = record.get(column)
+        if not isinstance(value, str):
+            found.append(_cell(value))
+            continue
+        if value not in made:
+            made[value] = _cell(value)
+        found.append(made[value])
+    return found
+
+
 def _cell(value: Any) -> str:
-    """A cell as text, empty where there is nothing; a whole number that pandas made 3.0 is 3."""
+    """A cell as text, empty where there is nothing; a whole number that pandas made 3.0 is 3, and what no file could
+    hold is escaped."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
-    text = str(value).strip()
+    text = unicodedata.normalize("NFC", str(value).strip()).encode("utf-8", "backslashreplace").decode()
     return text[: text.index(".")] if ".0" in text and re.fullmatch(r"-?\d+\.0+", text) else text
