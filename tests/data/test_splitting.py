@@ -131,7 +131,9 @@ def test_groups_stay_nearest_to_the_final_figures() -> None:
             "split": ["test", "train", "train", "validation", "train", "train", "train"],
         }
     )
-    rows, left_out = assign(rows, validation=0.1, test=0.1, seed=0)
+    with account.gathered() as notes:
+        rows, left_out = assign(rows, validation=0.1, test=0.1, seed=0)
+    assert "splits: 4 rows left out, whose group stands in another of them (--group-by none)" in notes
     assert list(rows.column("id")) == ["a", "d", "e"]
     assert [(each.source, each.reason) for each in left_out] == [
         ("b", "of the same group as a in the test split, so not used for train"),
