@@ -99,8 +99,8 @@ def one_split_each(rows: Rows, given: Sequence[str]) -> tuple[list[int], list[Le
         first = list(given).index("train")
         raise DataError(
             "nothing is left to train on, since every training row belongs to one in another split (the first, "
-            f"{rows.column('id')[first]}: {why[first]}); take what belongs to them out of the other splits, or go without "
-            "groups (--group-by none) or without splits (--split-column none)"
+            f"{rows.column('id')[first]}: {why[first]}); take what belongs to them out of the other splits, or go "
+            "without groups (--group-by none) or without splits (--split-column none)"
         )
     if divided := sum("group" in each for each in why.values()):
         account.note(f"splits: {divided:,} rows left out, whose group stands in another of them", "--group-by none")
