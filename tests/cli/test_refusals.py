@@ -98,7 +98,7 @@ def name_too_long(root: Path) -> Path:
         (not_there, "is not there; give a folder of pictures, recordings or texts, a table"),
         (name_too_long, "is not there; give a folder of pictures, recordings or texts, a table"),
         (empty, "is an empty folder; put the pictures of each class into a folder"),
-        (only_words, "notes.odt: files ending in '.odt' are not read"),
+        (only_words, "holds nothing that is read (1 .odt)"),
         (no_picture_readable, "no picture can be read; the first, cat/1.jpg: this is not a picture"),
         (one_class, "there is only one class, 'cat'; to classify takes at least two"),
         (class_left_with_one_picture, "there is only one class, 'cat'; to classify takes at least two"),

@@ -398,3 +398,41 @@ def test_likely_encodings(text: str, encoding: str) -> None:
     else:
         assert found not in ("cp1252", "gb18030")
         assert data.decode(found) == data.decode(encoding)
+
+
+def test_a_test_table_without_labels_is_left_out(tmp_path: Path) -> None:
+    """Kaggle's train.csv, test.csv and sample_submission.csv; only what trains must have labels."""
+    written(tmp_path / "train.csv", lines("id,text,target\n", lambda i, t, x: f"{i},{t},{x}"))
+    written(tmp_path / "test.csv", lines("id,text\n", lambda i, t, x: f"{i},{t} and more"))
+    written(tmp_path / "sample_submission.csv", lines("id,target\n", lambda i, t, x: f"{i},0"))
+    rows, left_out, _ = read(tmp_path)
+    assert Counter(rows.column("target")) == {"good": 20, "bad": 20}
+    assert [(each.source, each.reason) for each in left_out] == [
+        ("test.csv", "it has no labels, so nothing can be measured on it"),
+        ("sample_submission.csv", "called after no split, as others are"),
+    ]
+    with pytest.raises(DataError, match=r"test\.csv has no column of labels"):
+        read(tmp_path / "test.csv")
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ({"a/1.docx": b"PK", "b/2.docx": b"PK", "b/3.pdf": b"%PDF"}, r"holds nothing that is read \(2 .docx, 1 .pdf\)"),
+        ({"a.csv": plain().encode(), "b.csv": plain().encode()}, r"2 tables \(a\.csv, b\.csv\), none called train"),
+    ],
+)
+def test_what_is_nobodys_is_not_called_pictures(files: dict[str, bytes], told: str, tmp_path: Path) -> None:
+    for name, content in files.items():
+        written(tmp_path / "data" / name, content)
+    with pytest.raises(DataError, match=told):
+        task, recipe = recipes.choose(tmp_path / "data", None, None, "random")
+        assert not task.startswith("image")
+        recipe.domain.read(tmp_path / "data")
+
+
+@pytest.mark.parametrize("name", ["t.json", "t.jsonl", "t.csv.gz", "t.zip", "t.parquet"])
+def test_a_table_that_cannot_be_read_is_nobodys(name: str, tmp_path: Path) -> None:
+    path = written(tmp_path / name, b'{"text": "du')
+    with pytest.raises(DataError, match=r"is not JSON|cannot be read|cannot be unpacked"):
+        recipes.choose(path, None, None, "random")

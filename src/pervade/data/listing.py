@@ -58,9 +58,18 @@ def read(
     if by_split:
         entries, left_out = [], []
         for table in by_split:
-            found, lost = tables.read(table, content, wanted, _split(tables.called(table)))
+            split = _split(tables.called(table))
+            try:
+                found, lost = tables.read(table, content, wanted, split)
+            except tables.NoLabels:  # Kaggle gives test.csv so
+                if split == "train":
+                    raise
+                found, lost = [], [LeftOut(table.name, "it has no labels, so nothing can be measured on it")]
             entries += found
             left_out += lost
+        left_out += [
+            LeftOut(each.name, "called after no split, as others are") for each in there if each not in by_split
+        ]
         return _finish(entries, left_out, path, what)
     wanted = wanted or tables.Wanted()
     described = metadata.find(path, content) if wanted.label_pattern is None else []
@@ -72,6 +81,15 @@ def read(
         if isinstance(made, tuple):
             return made
         left_out = [LeftOut(each.source, made.get(each.source, each.reason)) for each in left_out]
+    if not entries and there and not isinstance(content, tables.Files):
+        if len(there) > 1:
+            called = ", ".join(each.name for each in there[:5])
+            raise DataError(
+                f"{path} holds {len(there)} tables ({called}), none called train, validation or test; give the "
+                "one that is meant"
+            )
+        account.note(f"{path}: its only table, {there[0].name}")
+        return _finish(*tables.read(there[0], content, wanted), path, what)
     if wanted.group_column is not None:
         raise DataError(
             f"--group-by {wanted.group_column} names a column of a table, and {path} holds files; take "
@@ -83,9 +101,6 @@ def read(
             f"{left_out[0].source!r} ({left_out[0].reason}); what stands in brackets is the label: '^([^_]+)_' takes "
             "what comes before the first underscore"
         )
-    if not entries and len(there) == 1 and not isinstance(content, tables.Files):
-        account.note(f"{path}: its only table, {there[0].name}")
-        return _finish(*tables.read(there[0], content, wanted), path, what)
     if unsorted and not entries:
         remedy = f"put the {what}s of each class into a folder with the class's name"
         if there:

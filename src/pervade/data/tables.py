@@ -161,6 +161,10 @@ class _Layout:
     division: division.Columns
 
 
+class NoLabels(DataError):
+    """A table has no column of labels, or not the one that was asked for."""
+
+
 SUFFIXES = table_files.SUFFIXES
 is_table, holds_table, called = table_files.is_table, table_files.holds_table, table_files.called
 
@@ -280,7 +284,10 @@ def _columns(records: list[Record]) -> list[str]:
 
 def _layout(path: Path | str, records: list[Record], content: Content, wanted: Wanted) -> _Layout:
     columns = _columns(records)
-    named = asked_for(path, columns, wanted.label_column, several=wanted.target == "labels")
+    try:
+        named = asked_for(path, columns, wanted.label_column, several=wanted.target == "labels")
+    except DataError as fault:
+        raise NoLabels(str(fault)) from None
     free = [column for column in columns if column not in named]
     held = content.columns(path, records, free, wanted.target, named)
     rest = [column for column in free if column not in held]
@@ -371,6 +378,8 @@ def _columns_of_labels(
         likely = columns_module.called(rest, columns_module.CLASSES)[: int(target == "class")]
         asked = target == "number", list(columns) == numbered(len(columns))
         named.append(likely or columns_module.labels(path, records, rest, *asked))
+    if len(rest) == 1 and not any(named) and columns_module.plain(rest[0]) in columns_module.IDS:
+        rest = []
     for candidates in (*named, list(rest)):
         if len(candidates) == 1:
             return candidates
@@ -379,7 +388,7 @@ def _columns_of_labels(
                 f"{path} has several columns that may hold labels ({', '.join(candidates)}); name one label, "
                 "or say which with --label-column"
             )
-    raise DataError(f"{path} has no column of labels; its columns are {', '.join(columns)}; name one of them label")
+    raise NoLabels(f"{path} has no column of labels; its columns are {', '.join(columns)}; name one of them label")
 
 
 def _named(columns: Sequence[str], names: Sequence[str]) -> str | None:

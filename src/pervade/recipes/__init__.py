@@ -11,14 +11,15 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from pervade.core.errors import ConfigError, DataError, nearest
 from pervade.core.protocols import Initializer, Model, Recipe
-from pervade.data import environments, hub, tables
+from pervade.data import environments, hub, table_files, tables
 from pervade.init.random import Random
 from pervade.search_space import Space
 
@@ -58,6 +59,8 @@ def choose(
         task = next((name for name in found if name is not None), None)
         if task is None:
             raise DataError(f"{source} is of no kind that is known; say what to learn with --task ({', '.join(there)})")
+        if hasattr(there[task][0], "LAST"):
+            _any_of(source, there[task][0].contents().suffixes)
     if task not in there:
         raise ConfigError(f"unknown task {task!r}; {nearest(task, there)}")
     module = there[task][0]
@@ -74,6 +77,29 @@ def choose(
             f"(or, if that is what you want, set -o tuning={tuning})"
         )
     return task, module.tuned(recipe, tuning)
+
+
+def _any_of(source: Any, suffixes: Collection[str]) -> None:
+    """Raises DataError where a file or folder that nobody knows holds nothing with one of the suffixes, and no table
+    that can be read: so what is wrong is said of the file, and not of a task that nobody asked for."""
+    path = Path(source) if isinstance(source, (str, Path)) and not hub.is_address(source) else None
+    if path is None or (path.is_dir() and tables.within(path)):
+        return
+    if tables.is_table(path):
+        table_files.read(path, lambda rows: True, "utf-8,latin-1")
+        return
+    names = (name for _, _, names in os.walk(path) for name in names) if path.is_dir() else iter([path.name])
+    endings: Counter[str] = Counter()
+    for name in names:
+        if Path(name).suffix.lower() in suffixes:
+            return
+        endings[Path(name).suffix.lower()] += not name.startswith(".")
+    if endings.total():
+        shown = ", ".join(f"{number:,} {each or 'without an ending'}" for each, number in endings.most_common(5))
+        raise DataError(
+            f"{source} holds nothing that is read ({shown}); give a folder of pictures, recordings or texts in class "
+            f"folders, or a table ({', '.join(tables.SUFFIXES)})"
+        )
 
 
 def _require(source: Any) -> None:
