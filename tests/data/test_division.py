@@ -207,6 +207,7 @@ def test_what_may_be_groups_is_said() -> None:
     assert "groups: none; column 'author' may say which rows belong together (--group-by author)" in notes
 
 
+@pytest.mark.slow
 def test_a_hub_table_of_one_split_keeps_its_own(tmp_path: Path) -> None:
     """The Hub's library calls a table without splits "train"."""
     pytest.importorskip("datasets")

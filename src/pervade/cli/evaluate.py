@@ -41,6 +41,9 @@ def evaluate(
     group_by: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="DATA: which column says what belongs together.")
     ] = None,
+    split_column: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="DATA: which column says the splits; none: no column does.")
+    ] = None,
     group_pattern: Annotated[
         str | None, typer.Option(metavar="REGEX", help="DATA: what of a file's name says what belongs together.")
     ] = None,
@@ -57,6 +60,7 @@ def evaluate(
 
     given = {"label_column": label_column, "text_column": text_column, "file_column": file_column}
     given |= {"label_pattern": label_pattern, "group_column": group_by, "group_pattern": group_pattern}
+    given |= {"split_column": split_column}
     flags: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     loaded = api.load(run, runs)
     result = loaded.evaluate(checkpoint, split, device, data=data, keep_known=keep_known, **flags)
