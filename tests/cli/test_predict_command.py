@@ -90,6 +90,11 @@ def test_no_cell_of_a_table_is_a_formula() -> None:
     assert {row[1] for row in rows} == {"-0.5"}
 
 
+def test_the_name_of_a_class_stays_in_one_line() -> None:
+    lines = _Table().lines({"input": "a.png", "top": [{"label": "two\nlines", "probability": 0.5}]})
+    assert lines == ["input,rank,label,probability,error", r"a.png,1,two\nlines,0.5,"]
+
+
 def test_wrong_use(pervade, run: Path, photos: Path) -> None:
     pervade("predict", run, photos, "--json", "--csv").refuses("--json and --csv exclude each other; choose one")
     pervade("predict", run, photos, "--top", "0").refuses("Invalid value for '--top'")

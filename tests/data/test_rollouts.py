@@ -165,6 +165,14 @@ def test_the_value_of_what_a_time_limit_hides_is_learnt() -> None:
     assert value > (1 - 0.8**10) / (1 - 0.8)
 
 
+def test_what_double_precision_ends_with_is_valued() -> None:
+    domain, task = fitted("mine:CutInDoubles", environments=2), PPO()
+    network = Policy(Perceptron((8,))).build(domain.inputs(), task.outputs(domain))
+    source = source_of(Rollouts(steps=24, epochs=1), domain, task, network)
+    assert {batch["input"].dtype for batch in source} == {torch.float32}
+    assert [each.length for each in source.episodes if each.length == 10]
+
+
 def test_rewards_are_divided_by_the_deviation_of_returns() -> None:
     """γ = 0.5, a reward of 1 in each of ten steps: discounted returns so far are 2 (1 - 0.5^t), t = 1 to 10."""
     domain = fitted("mine:Own", environments=2)

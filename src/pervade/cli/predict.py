@@ -282,11 +282,14 @@ class _Table:
         columns, after = self.columns or [], [row.get(name, "") for name in self.after]
         if "neighbours" in row:  # the embedding once, in the line of the nearest
             told = [{**each, "rank": i + 1, **({} if i else row)} for i, each in enumerate(row["neighbours"])]
+            told = [{**each, "label": visible(each["label"])} for each in told]  # in one line
             return [_line([row["input"], *(_cell(each.get(name)) for name in columns), *after]) for each in told]
         if "top" not in row or "error" in row:
             return [_line([row["input"], *(_cell(row.get(name)) for name in columns), *after])]
         answers = row.get("labels", row["top"])
-        ranked = [[rank, each["label"], repr(each["probability"])] for rank, each in enumerate(answers, start=1)]
+        ranked = [
+            [rank, visible(each["label"]), repr(each["probability"])] for rank, each in enumerate(answers, start=1)
+        ]
         return [_line([row["input"], *cells, *after]) for cells in ranked or [["", "", ""]]]
 
 

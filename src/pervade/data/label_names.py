@@ -64,12 +64,12 @@ def _value(label: str) -> Hashable:
 
 
 def _groups(counts: Counter[str], key: Callable[[str], Hashable]) -> list[list[str]]:
-    """The labels that have a key in common with others, the most frequent first."""
+    """The labels that have a key in common with others, the most frequent first, and of these small letters."""
     found: dict[Hashable, list[str]] = defaultdict(list)
     for label in counts:
         found[key(label)].append(label)
     return [
-        sorted(each, key=lambda label: (-counts[label], label))
+        sorted(each, key=lambda label: (-counts[label], label.swapcase()))
         for common, each in found.items()
         if len(each) > 1 and common is not None
     ]

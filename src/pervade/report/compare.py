@@ -162,7 +162,7 @@ def _table(comparison: Comparison, first: str, second: str, found: dict[str, Dif
         lines.append(
             {
                 "title": wording.title(name),
-                "note": "; ".join(part for part in (metric.description, lower) if part),
+                "note": wording.label("; ".join(part for part in (metric.description, lower) if part), most=400),
                 "first": wording.value(name, None if math.isnan(each.first) else each.first),
                 "second": wording.value(name, None if math.isnan(each.second) else each.second),
                 "difference": compare_words.amount(name, each.difference, signed=True),

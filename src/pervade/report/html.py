@@ -51,6 +51,7 @@ def environment() -> Environment:
         "interval": wording.interval,
         "direction": wording.direction,
         "label": _label,
+        "line": wording.label,  # the same for attributes, which hold no marks
         "measured": _measured,
         "title_of": wording.title,
     }

@@ -13,6 +13,7 @@ from pervade.core import spec
 from pervade.core.errors import PervadeError
 from pervade.core.protocols import Domain, Task
 from pervade.engine.checkpoint import read_domain
+from pervade.report import wording
 from pervade.report.record import Record
 
 DIRECTIONS = {True: "higher is better", False: "lower is better", None: ""}
@@ -44,5 +45,5 @@ def metric_words(record: Record, checkpoint: str, names: Iterable[str]) -> dict[
     words = {}
     for name in names:
         parts = [known[name].description, DIRECTIONS[known[name].higher_is_better]] if name in known else []
-        words[name] = "; ".join(part for part in parts if part)
+        words[name] = wording.label("; ".join(part for part in parts if part), most=400)
     return words

@@ -48,7 +48,7 @@ TABLE = """\
 <thead><tr><th></th><th colspan="{{ labels|length }}" class="over">what the model said</th><th></th></tr>
 <tr><th>what it was</th>
 {% for name in labels %}
-<th class="cell" scope="col" title="{{ name }}">{% if numbered %}{{ loop.index }}{% else %}{{ name|label(24) }}
+<th class="cell" scope="col" title="{{ name|line }}">{% if numbered %}{{ loop.index }}{% else %}{{ name|label(24) }}
 {%- endif %}</th>
 {% endfor %}<th class="number">n</th></tr></thead>
 <tbody>
