@@ -47,7 +47,7 @@ def test_labels_stand_in_the_order_of_their_values(labels: list[str], order: lis
 
 def test_spellings_are_said_and_joined_on_request() -> None:
     values = ["spam", "Spam", "SPAM", "ｓｐａｍ", "spam", "spa\u200bm", "ham"]
-    told = "labels in several spellings are learnt as different ones: 'spam' (2), 'Spam' (1), 'SPAM' (1)"
+    told = "labels in several spellings are learnt as different ones: 'spam' (2), 'spa\\u200bm' (1), 'Spam' (1)"
     found, notes = settled(values)
     assert found == values
     assert notes == [f"{told} … (--join-spellings makes them one)"]
