@@ -253,3 +253,18 @@ def test_masks_beside_pictures_are_said_and_left_out_on_request(tmp_path: Path) 
     assert not [each for each in notes if "masks" in each]
     with pytest.raises(DataError, match=r"no picture's name ends in \.webp, as domain.suffix asks; the first is a/0"):
         Image(size=8, suffix="webp").read(tmp_path)
+
+
+def test_without_room_in_the_cache_all_is_settled_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = lambda number, each: (np.indices((16, 64))[1] * (1 + number) + each).astype(np.uint16)  # noqa: E731
+    domain = Image(size=16)
+    monkeypatch.setenv("PERVADE_CACHE_GB", "0")
+    rows, _ = prepared(folder(tmp_path, draw), domain)
+    monkeypatch.setenv("PERVADE_CACHE_GB", "1")
+    kept, _ = prepared(tmp_path, domain)
+    assert "pixels" in kept
+    assert "pixels" not in rows
+    assert rows.column("shape") == kept.column("shape")
+    assert domain.fit(rows) == domain.fit(kept)
+    assert domain.fit(rows).framing == "pad"
+    assert told(rows, domain) == told(kept, domain)
