@@ -448,7 +448,10 @@ def _chosen(
         with download.announcing(options.screen.say):
             known = model if model is None or isinstance(model, str) else _as_model(model)
             columns = flags.get("label_column"), flags.get("text_column")
-            task, recipe = recipes.choose(data, task, known, flags["init"], tuning, *columns, algorithm, settings)
+            of_files = flags.get("file_column")
+            task, recipe = recipes.choose(
+                data, task, known, flags["init"], tuning, *columns, algorithm, settings, of_files
+            )
         options.screen.say(f"task: {task}")
     chosen = configure(recipe, settings, **flags)
     return task, chosen if steps is None else for_steps(chosen, steps)

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pervade import recipes
+from pervade.core.errors import DataError
+from pervade.data import account
 from pervade.domains.image import Image
 from tests.asking import asked
 from tests.data.drawing import class_folders
@@ -59,9 +62,107 @@ def test_a_class_may_be_called_train(tmp_path: Path) -> None:
     assert "split" not in columns
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("training_set", "test_set"),
+        ("seg_train", "seg_test"),
+        ("Training", "Testing"),
+        ("train2017", "test2017"),
+        ("cars_train", "cars_test"),
+        ("train_images", "test_images"),
+    ],
+)
+def test_split_folders_that_are_called_otherwise(names: tuple[str, str], tmp_path: Path) -> None:
+    for name in names:
+        class_folders(tmp_path / name, count=1)
+    with account.gathered() as notes:
+        columns, _ = read(tmp_path)
+    assert Counter(columns["split"]) == {"train": 2, "test": 2}
+    assert set(columns["target"]) == {"cat", "dog"}
+    test, train = sorted(names)
+    assert f"splits: the folders {test}/ (test), {train}/ (train)" in notes or names[0] < names[1]
+    assert "labels: the names of 2 folders, cat/, dog/ (--label-pattern)" in notes
+
+
+def test_one_folder_too_many(tmp_path: Path) -> None:
+    """As archives are unpacked: pets/cat/…, and of Intel's scenes seg_train/seg_train/buildings/…"""
+    class_folders(tmp_path / "a" / "data" / "pets", count=2)
+    with account.gathered() as notes:
+        columns, _ = read(tmp_path / "a")
+    assert Counter(columns["target"]) == {"cat": 2, "dog": 2}
+    assert columns["id"][0] == "data/pets/cat/0.png"
+    assert "the class folders are those in data/pets/, the only folder" in notes
+    for split in ("train", "test"):
+        class_folders(tmp_path / "b" / f"seg_{split}" / f"seg_{split}", count=1)
+    class_folders(tmp_path / "b" / "seg_pred", ("seg_pred",), count=2)
+    columns, left_out = read(tmp_path / "b")
+    assert Counter(zip(columns["split"], columns["target"], strict=True)) == {
+        (split, label): 1 for split in ("train", "test") for label in ("cat", "dog")
+    }
+    assert set(left_out.values()) == {"it lies beside the split folders, not in one"}
+
+
+def test_numbered_folds(tmp_path: Path) -> None:
+    for number in (1, 2, 10):
+        class_folders(tmp_path / "a" / f"fold{number}", count=1)
+    columns, _ = read(tmp_path / "a")
+    assert Counter(columns["fold_given"]) == {"1": 2, "2": 2, "10": 2}
+    assert set(columns["target"]) == {"cat", "dog"}
+    assert "split" not in columns
+    class_folders(tmp_path / "b", ("fold1", "fold2"), count=2)  # without classes in them they are none themselves
+    with pytest.raises(DataError, match=r"4 pictures but no class folders; .* --label-pattern"):
+        read(tmp_path / "b")
+    rows, _ = Image(label_pattern=r"(\d)\.png").read(tmp_path / "b")
+    assert rows.column("target") == ["0", "1"] * 2
+    assert rows.column("fold_given") == ["1", "1", "2", "2"]
+    class_folders(tmp_path / "digits", [str(number) for number in range(10)], count=1)
+    assert len(set(read(tmp_path / "digits")[0]["target"])) == 10
+
+
+def test_unsorted_files_to_be_tested_are_no_class(tmp_path: Path) -> None:
+    class_folders(tmp_path / "a", ("cat", "dog", "test"), count=1)
+    class_folders(tmp_path / "b" / "train", count=1)
+    class_folders(tmp_path / "b", ("test",), count=1)
+    for name, reason in (("a", "is called as a split is"), ("b", "beside the class folders, not in one")):
+        columns, left_out = read(tmp_path / name)
+        assert set(columns["target"]) == {"cat", "dog"}
+        assert reason in left_out["test/0.png"]
+    class_folders(tmp_path / "c", ("pass", "test"), count=1)
+    assert read(tmp_path / "c")[0]["target"] == ["pass", "test"]
+
+
+def test_a_class_without_files_is_said(tmp_path: Path) -> None:
+    class_folders(tmp_path, count=1)
+    (tmp_path / "birds").mkdir()
+    columns, left_out = read(tmp_path)
+    assert columns["target"] == ["cat", "dog"]
+    assert left_out == {"birds/": "an empty folder, so no class"}
+
+
+@pytest.mark.parametrize("name", ["README.md", "AAA.txt", "classes.txt", "zzz.csv", "notes.json"])
+def test_what_most_files_are_decides(name: str, tmp_path: Path) -> None:
+    class_folders(tmp_path, count=2)
+    (tmp_path / name).write_text("text,label\nwhat the cats do,a\nwhat dogs do,b\n")
+    assert recipes.choose(tmp_path, None, None, "random")[0] == "image-classification"
+    for number in range(4):  # captions, or boxes, of which there are as many and one more
+        (tmp_path / "cat" / f"{number}.txt").write_text("a caption")
+    assert recipes.choose(tmp_path, None, None, "random")[0] == "image-classification"
+    assert read(tmp_path)[0]["target"] == ["cat"] * 2 + ["dog"] * 2
+
+
+def test_columns_that_no_folder_has(tmp_path: Path) -> None:
+    class_folders(tmp_path, count=1)
+    for settings, flag in (({"label_column": "y"}, "--label-column y"), ({"file_column": "x"}, "--file-column x")):
+        with pytest.raises(DataError, match=f"{flag} names a column of a table, and .* holds files"):
+            Image(**settings).read(tmp_path)
+
+
 def test_hidden_files_are_no_data(tmp_path: Path) -> None:
     class_folders(tmp_path, ("cat", "dog", ".git"), count=1)
     (tmp_path / "cat" / "._0.png").write_bytes(b"what macOS leaves in archives")
+    (tmp_path / "__MACOSX" / "cat").mkdir(parents=True)
+    (tmp_path / "cat" / "Thumbs.db").touch()
     columns, left_out = read(tmp_path)
     assert len(columns["id"]) == 2
     assert not left_out

@@ -155,8 +155,11 @@ def test_group_column(folder: Path) -> None:
         ),
         ("image,label,split\ncat/0.png,cat,3\n", "column 'split' holds numbers .* write train, validation and test"),
         ("image,label,split\ncat/0.png,cat,test\n", "has test but no train split; add one"),
-        ("image,label\ngone.png,cat\n", r"no picture that can be used \(the first file left out, t.*, row 1: the file"),
-        (f"image,label\n{'x' * 9000},cat\n", "the file 'xxx"),
+        (
+            "image,label\ngone.png,cat\n",
+            "none of the files that column 'image' names is there: 1, the first 'gone.png'",
+        ),
+        (f"image,label\n{'x' * 9000},cat\n", "names is there: 1, the first 'xxx"),
         ("image,label\ncat/0.png,caf\ud83d\n", "is not UTF-8"),
     ],
 )
@@ -223,11 +226,15 @@ def test_split_tables(folder: Path) -> None:
 def test_one_table_beside_the_pictures(tmp_path: Path) -> None:
     class_folders(tmp_path, (".",), count=2)
     (tmp_path / "labels.csv").write_text("image,label\n0.png,cat\n1.png,dog\n")
-    with pytest.raises(
-        DataError, match=r"2 pictures but no class folders; .*, or give the table itself: .*labels\.csv"
-    ):
+    for source in (tmp_path, tmp_path / "labels.csv"):
+        assert read(source)[0]["target"] == ["cat", "dog"]
+    (tmp_path / "labels.csv").write_text("camera,lens\nX,50\n")  # which says nothing of them
+    with pytest.raises(DataError, match=r"2 pictures but no class folders; .*, or give the table itself: .*labels"):
         read(tmp_path)
-    assert read(tmp_path / "labels.csv")[0]["target"] == ["cat", "dog"]
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.csv").write_text("image,label\n0.png,cat\n1.png,dog\n")
+    with pytest.raises(DataError, match=r"several tables that name pictures: a\.csv \(2\), b\.csv \(2\); give one"):
+        read(tmp_path)
 
 
 def test_what_is_predicted_from_tables_of_the_same_name(tmp_path: Path) -> None:
@@ -319,8 +326,8 @@ def test_a_column_that_is_asked_for_beside_class_folders(tmp_path: Path) -> None
     rows, _ = Image(label_column="lens, flash", target="labels").read(tmp_path)
     assert rows.column("target") == [["lens"], ["flash"], ["lens", "flash"]]
     assert (kind(tmp_path, "lens"), kind(tmp_path, "lens, flash"), kind(tmp_path)) == ("class", "labels", "class")
-    rows, _ = Image(label_column="aperture").read(tmp_path)  # which is in no table: as of any class folders
-    assert set(rows.column("target")) == {"cat", "dog"}
+    with pytest.raises(DataError, match="--label-column aperture names a column of a table"):  # which is in none
+        Image(label_column="aperture").read(tmp_path)
     described(tmp_path, "file_name,lens,split\ncat/0.png,50,trian\n")
     with pytest.raises(DataError, match="unknown split 'trian'"):
         Image(label_column="lens").read(tmp_path)

@@ -126,7 +126,7 @@ def test_who_speaks_by_the_name(tmp_path: Path) -> None:
     [
         (("file_name", "topic"), Columns(), "no column of transcripts"),
         (("file_name", "topic"), Columns(text="topik"), "topik"),
-        (("file_name", "text"), Columns(), "holds no recording with a transcript"),
+        (("file_name", "text"), Columns(), "none of the files that column 'file_name' names is there"),
     ],
 )
 def test_what_cannot_be_read(tmp_path: Path, columns, asked: Columns, message: str) -> None:

@@ -1,4 +1,5 @@
-"""Pictures that lie inside a file of rows: a parquet table, or the Arrow files that the library datasets keeps.
+"""Pictures that lie inside a file of rows: a parquet table, the Arrow files that the library datasets keeps, or arrays
+(data/arrays.py).
 
 A row's "path" is then a place in such a file, `FILE#COLUMN#NUMBER`, and goes wherever the path of a file of its own
 does. Bytes are read when they are asked for: of a parquet file a row group at a time, the last few of which are kept;
@@ -21,13 +22,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pervade.core import files
+from pervade.data import arrays
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 KEPT = 2  # row groups of one file that stay in memory; files of photos have about 100 rows in each
 OPEN = 8  # files that stay open
-_FILE = re.compile(r"\.(?:parquet|arrow)#", re.IGNORECASE)
+_FILE = re.compile(r"\.(?:parquet|arrow|npz)#", re.IGNORECASE)
 
 
 class Place(NamedTuple):
@@ -193,7 +195,8 @@ class _Arrow:
 
 class _Holder:
     def __init__(self, file: str) -> None:
-        self.rows = _Arrow(file) if file.lower().endswith(".arrow") else _Parquet(file)
+        kinds: dict[str, type[_Arrow | _Parquet | arrays.Arrays]] = {".arrow": _Arrow, arrays.SUFFIX: arrays.Arrays}
+        self.rows = kinds.get(Path(file).suffix.lower(), _Parquet)(file)
 
     def read(self, where: Place) -> bytes:
         try:

@@ -8,18 +8,17 @@ pairs), and where they know them "target", "split" and "group". Nothing is opene
 from __future__ import annotations
 
 import os
-import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
-from pervade.data import account, division, hub, metadata, patterns, spellings, tables
+from pervade.data import account, class_folders, division, hub, metadata, patterns, published, spellings, tables
+from pervade.data.named_files import is_hidden
 from pervade.data.split import named
 from pervade.data.targets import Kind
 
-UNLABELLED = ("unsup", "unlabelled", "unlabeled", "unsupervised")  # folders beside those of classes, as IMDB has
 RECIPE = "recipe.yaml"  # what makes a folder a run (core/run.py)
 
 
@@ -54,30 +53,21 @@ def read(
     if not names:
         raise DataError(f"{path} is an empty folder; put the {what}s of each class into a folder of its own in it")
     there = tables.within(path)
-    by_split = [table for table in there if _split(tables.called(table))]
-    if by_split:
-        entries, left_out = [], []
-        for table in by_split:
-            split = _split(tables.called(table))
-            try:
-                found, lost = tables.read(table, content, wanted, split)
-            except tables.NoLabels:  # Kaggle gives test.csv so
-                if split == "train":
-                    raise
-                found, lost = [], [LeftOut(table.name, "it has no labels, so nothing can be measured on it")]
-            entries += found
-            left_out += lost
-        left_out += [
-            LeftOut(each.name, "called after no split, as others are") for each in there if each not in by_split
-        ]
-        return _finish(entries, left_out, path, what)
     wanted = wanted or tables.Wanted()
+    by_split = metadata.called_as_splits(there)
+    if by_split:
+        entries, left_out = _of_tables(by_split, content, wanted)
+        others = [each.name for each in there if each not in by_split]
+        left_out += [LeftOut(each, "called after no split, as others are") for each in others]
+        return _finish(entries, left_out, path, what)
     described = metadata.find(path, content) if wanted.label_pattern is None else []
+    if not described:
+        published.refuse(path)
     files, unread = walk(path, content.suffixes)
-    entries, left_out, unsorted = _folder(path, files, wanted.label_pattern)
-    left_out = unread + left_out
+    folders = class_folders.sort(path, files, wanted.label_pattern)
+    entries, left_out, unsorted = folders.entries, unread + folders.left_out, folders.loose
     if described:
-        made = _described(path, described, files, content, wanted, beside_classes=_classes(entries))
+        made = _described(path, described, files, content, wanted, beside_classes=folders.tell_classes)
         if isinstance(made, tuple):
             return made
         left_out = [LeftOut(each.source, made.get(each.source, each.reason)) for each in left_out]
@@ -90,11 +80,8 @@ def read(
             )
         account.note(f"{path}: its only table, {there[0].name}")
         return _finish(*tables.read(there[0], content, wanted), path, what)
-    if wanted.group_column is not None:
-        raise DataError(
-            f"--group-by {wanted.group_column} names a column of a table, and {path} holds files; take "
-            "--group-pattern, which reads their names"
-        )
+    _refuse_columns(path, content, wanted)
+    folders.note()
     if not entries and wanted.label_pattern is not None and left_out:
         raise DataError(
             f"{path}: no name of a {what} fits --label-pattern '{wanted.label_pattern}'; the first file left out is "
@@ -102,7 +89,7 @@ def read(
             "what comes before the first underscore"
         )
     if unsorted and not entries:
-        remedy = f"put the {what}s of each class into a folder with the class's name"
+        remedy = published.advice(path) or f"put the {what}s of each class into a folder with the class's name"
         if there:
             remedy += f", or give the table itself: {there[0]}"
         remedy += "; or --label-pattern '^([^_]+)_', which takes from names what comes before the first underscore"
@@ -112,6 +99,39 @@ def read(
         entries, lost = _grouped(entries, wanted.group_pattern)
         left_out += lost
     return _finish(entries, left_out, path, what)
+
+
+def _of_tables(
+    by_split: dict[Path, str], content: tables.Content, wanted: tables.Wanted
+) -> tuple[list[dict[str, Any]], list[LeftOut]]:
+    """Of a table for each split. One that has none of the training split's columns of labels is left out: Kaggle's
+    test.csv is to be answered, not learnt from."""
+    entries, left_out = [], []
+    read = {table: content.records(table) for table in by_split}
+    first = next((table for table, split in by_split.items() if split == "train"), None)
+    labels = () if first is None else tables.labels(read[first], first, content, wanted)
+    for table, split in by_split.items():
+        records = read[table]
+        if labels and not any(each in record for record in records for each in labels):
+            left_out.append(LeftOut(table.name, "it has no labels, so nothing can be measured on it"))
+            continue
+        account.note(f"{split}: {table.name}, {len(records):,} rows")
+        found, lost = tables.entries_of(records, table, content, wanted=wanted, split=split)
+        entries += found
+        left_out += lost
+    return entries, left_out
+
+
+def _refuse_columns(path: Path, content: tables.Content, wanted: tables.Wanted) -> None:
+    """Raises DataError where columns were asked for and class folders have none."""
+    file_column = content.file_column if isinstance(content, tables.Files) else None
+    for flag, asked, instead in (
+        ("--group-by", wanted.group_column, "--group-pattern, which reads their names"),
+        ("--label-column", wanted.label_column, "--label-pattern, which reads their names, or leave it out"),
+        ("--file-column", file_column, "the table in its place, or leave it out"),
+    ):
+        if asked is not None:
+            raise DataError(f"{flag} {asked} names a column of a table, and {path} holds files; take {instead}")
 
 
 def _described(
@@ -171,20 +191,15 @@ def detect(source: str | Path, content: tables.Content, label_column: str | None
     try:
         there = [path] if tables.holds_table(path) else tables.within(path) if path.is_dir() else []
         alone = len(there) == 1 and not isinstance(content, tables.Files)
-        found = [each for each in there if alone or each == path or _split(tables.called(each))]
+        found = there if alone or path in there else list(metadata.called_as_splits(there))
         if not found and path.is_dir():
             return _detect_described(path, content, label_column)
         # The training split has most rows to tell by.
-        found.sort(key=lambda each: _split(tables.called(each)) != "train")
+        found.sort(key=lambda each: named(tables.called(each)) != "train")
         records = content.records(found[0]) if found else []
     except (OSError, DataError):  # a closed folder, a name that is too long, a broken table: its reader says so
         return "class"
     return tables.detect(records, found[0], content, label_column) if records else "class"
-
-
-def _classes(entries: Sequence[dict[str, Any]]) -> bool:
-    """Whether these are of class folders: one alone (images/, wavs/) tells nothing apart."""
-    return len({entry["target"] for entry in entries}) > 1
 
 
 def _detect_described(path: Path, content: tables.Content, label_column: str | None) -> Kind:
@@ -193,7 +208,7 @@ def _detect_described(path: Path, content: tables.Content, label_column: str | N
     if not found:
         return "class"
     files, _ = walk(path, content.suffixes)
-    beside_classes = _classes(_folder(path, files)[0])
+    beside_classes = class_folders.sort(path, files).tell_classes
     if beside_classes and metadata.why_not(found, tables.Wanted("class", label_column)):
         return "class"
     first = max(found, key=lambda each: (each.split == "train", len(each.records)))
@@ -224,59 +239,17 @@ def _finish(
     return Rows({column: [entry[column] for entry in entries] for column in columns}), left_out
 
 
-def _split(name: str) -> str | None:
-    return named(name)
-
-
-def _folder(
-    root: Path, files: Sequence[Path], label_pattern: str | None = None
-) -> tuple[list[dict[str, Any]], list[LeftOut], int]:
-    """Of the files in a folder: entries, what is left out, and how many lie in no class folder. With a pattern labels
-    are read out of the files' names, wherever they lie."""
-    left_out: list[LeftOut] = []
-    inside = [file.relative_to(root).parts for file in files]
-    top = {parts[0] for parts in inside if len(parts) > 1}
-    splits = {_split(name) for name in top} - {None}
-    # Split folders stay split folders beside one more folder ("extra", "unlabelled"); a class may be called "train".
-    by_split = bool(splits) and (all(map(_split, top)) or ("train" in splits and len(splits) > 1))
-    entries: list[dict[str, Any]] = []
-    unsorted = 0
-    for file, parts in zip(files, inside, strict=True):
-        entry: dict[str, Any] = {"id": "/".join(parts), "path": str(file)}
-        label = None if label_pattern is None else patterns.found(label_pattern, entry["id"])
-        if label_pattern is not None and label is None:
-            left_out.append(LeftOut(entry["id"], f"its name does not fit --label-pattern '{label_pattern}'"))
-        elif label is not None and (not by_split or _split(parts[0])):
-            entry["target"] = label
-            entries.append(entry if not by_split else {**entry, "split": _split(parts[0])})
-        elif len(parts) <= 1 + by_split:
-            left_out.append(LeftOut(entry["id"], "it lies beside the class folders, not in one"))
-            unsorted += 1
-        elif by_split and parts[1].lower() in UNLABELLED:
-            left_out.append(LeftOut(entry["id"], f"the folder {parts[1]} is called as one of files without labels"))
-        elif by_split and not _split(parts[0]):
-            left_out.append(LeftOut(entry["id"], "it lies beside the split folders, not in one"))
-        else:
-            # macOS spells é as two characters, Linux as one; a class must not be two for that.
-            entry["target"] = unicodedata.normalize("NFC", parts[by_split])
-            if by_split:
-                entry["split"] = _split(parts[0])
-            entries.append(entry)
-    return entries, left_out, unsorted
-
-
-def mostly(root: Path, suffixes: Collection[str], most: int = 1000) -> bool:
-    """Whether more than half of the files in a folder have one of the suffixes, of the first `most`."""
-    seen = []
-    for folder, below, names in os.walk(root):
-        below[:] = sorted(name for name in below if not name.startswith("."))
-        if RECIPE in names:
-            below.clear()
-            continue
-        seen += [Path(folder, name).suffix.lower() in suffixes for name in names if not name.startswith(".")]
-        if len(seen) >= most:
-            break
-    return sum(seen) > len(seen) / 2
+def mostly(root: Path, suffixes: Collection[str], least: float = 0.5, most: int = 200_000) -> bool:
+    """Whether more than a share of `least` of the files in a folder have one of the suffixes: of all, or of the first
+    `most` and more, folder by folder in the order of their names."""
+    seen, fitting = 0, 0
+    for _, below, names in os.walk(root):
+        below[:] = [] if RECIPE in names or seen >= most else sorted(name for name in below if not is_hidden(name))
+        if RECIPE not in names:
+            there = [name for name in names if not is_hidden(name)]
+            seen += len(there)
+            fitting += sum(os.path.splitext(name)[1].lower() in suffixes for name in there)  # noqa: PTH122
+    return fitting > least * seen
 
 
 def walk(root: Path, suffixes: Collection[str]) -> tuple[list[Path], list[LeftOut]]:
@@ -300,8 +273,10 @@ def walk(root: Path, suffixes: Collection[str]) -> tuple[list[Path], list[LeftOu
             below.clear()
             left_out.append(LeftOut(_inside(place, root), "a run of Pervade, not data"))
             continue
-        below[:] = sorted(name for name in below if not name.startswith("."))
-        for name in sorted(each for each in names if not each.startswith(".")):
+        below[:] = sorted(name for name in below if not is_hidden(name))
+        if not below and not any(not is_hidden(name) for name in names):
+            left_out.append(LeftOut(_inside(place, root) + "/", "an empty folder, so no class"))
+        for name in sorted(each for each in names if not is_hidden(each)):
             reason_why_not = _fault(place / name, suffixes)
             if reason_why_not is None:
                 files.append(place / name)

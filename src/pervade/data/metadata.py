@@ -1,39 +1,48 @@
-"""Files that a table beside them names (Hugging Face's ImageFolder and AudioFolder).
+"""Files that a table beside them names.
 
-    metadata.csv            file_name,label            also tsv, json, jsonl, parquet
+    metadata.csv            file_name,label            Hugging Face's ImageFolder and AudioFolder; also tsv, parquet …
     train/metadata.csv      likewise, in the folder of each split
+    labels.csv, meta/x.csv  any other table whose rows are files that are there: of ESC-50, UrbanSound8K, Kaggle
+    images.txt              lists of CUB-200 (data/published.py)
 
-Where class folders are there too, they are the labels unless the table says clearly that it has them: many a table
+Where class folders are there too, they are the labels unless metadata says clearly that it has them: many a table
 beside class folders tells of the licence, or of the camera. Nothing is opened here but tables.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut
-from pervade.data import tables
+from pervade.data import named_files, published, tables
+from pervade.data.class_folders import splits_of
+from pervade.data.split import NAMES as SPLITS
 from pervade.data.split import named
 from pervade.data.table_files import Record
 
 METADATA, FILE_NAME = "metadata", "file_name"  # the table, and its column
+FOLDERS_OF_TABLES = ("meta", "metadata", "annotations", "labels", "csv")
+NO_DATA = ("sample_submission", "samplesubmission", "submission", "gender_submission")  # Kaggle's, of made-up answers
 UNNAMED = "no table names it"
 FOLDERS = "the class folders beside it are the labels"
 
 
 @dataclass(frozen=True)
 class Table:
-    """`name` is its path inside DATA; `split` is what its folder's name says; `fault` is why it cannot be read."""
+    """`name` is its path inside DATA; `split` is what its folder's name says; `fault` is why it cannot be read; it is
+    `other` where it is not called as a table of files is."""
 
     path: Path
     name: str
     split: str | None = None
     records: tuple[Record, ...] = ()
     fault: DataError | None = None
+    other: bool = False
 
     @property
     def columns(self) -> list[str]:
@@ -54,13 +63,23 @@ def within(folder: Path) -> list[Path]:
 
 def of_splits(root: Path) -> list[tuple[Path, str]]:
     """Those of the folders that are called as splits are, with the split."""
-    folders = [(each, named(each.name)) for each in sorted(root.iterdir()) if each.is_dir()]
-    return [(table, split) for folder, split in folders if split is not None for table in within(folder)]
+    splits = splits_of([each.name for each in sorted(root.iterdir()) if each.is_dir()])
+    return [(table, split) for name, split in sorted(splits.items()) for table in within(root / name)]
+
+
+def called_as_splits(found: Iterable[Path]) -> dict[Path, str]:
+    """Of these tables those whose names say a split: train.csv, test_labels.csv. Empty where none trains."""
+    names = {
+        each: re.sub(r"[_ -]?(labels?|meta(data)?|annotations?)$", "", tables.called(each).lower()) for each in found
+    }
+    splits = {each: split for each, name in names.items() if (split := named(name))}
+    return splits if "train" in splits.values() or any(SPLITS.get(names[each]) for each in splits) else {}
 
 
 def find(root: Path, content: tables.Content) -> list[Table]:
-    """Of the folder, else of each of its split folders, the first table with a column of file names; where there is
-    none, the first that cannot be read. Texts are in a table or in files of their own: then there are none."""
+    """Of the folder, else of each of its split folders, the first table called metadata with a column of file names;
+    where there is none, the first that cannot be read. Else lists, or another table, whose files are there. Texts are
+    in a table or in files of their own: then there are none."""
     if not isinstance(content, tables.Files):
         return []
     own: list[tuple[Path, str | None]] = [(each, None) for each in within(root)]
@@ -75,9 +94,51 @@ def find(root: Path, content: tables.Content) -> list[Table]:
         except DataError as fault:
             found.setdefault(path.parent, Table(path, name, split, fault=fault))
             continue
-        if FILE_NAME in table.columns:
+        if FILE_NAME in table.columns or _files_there(table, root, content):
             found[path.parent] = table
-    return list(found.values())
+    return list(found.values()) or _lists(root) or _others(root, content)
+
+
+def _lists(root: Path) -> list[Table]:
+    for folder in (root, *(each.parent for each in sorted(root.glob(f"*/{published.IMAGES}")))):
+        path = folder / published.IMAGES
+        records = published.lists(folder)
+        if records:
+            return [Table(path, path.relative_to(root).as_posix(), records=tuple(records))]
+    return []
+
+
+def _others(root: Path, content: tables.Files) -> list[Table]:
+    """The one table that names most files, of those that name any, or why none of several is taken."""
+    folders = [root, *(root / name for name in FOLDERS_OF_TABLES if (root / name).is_dir())]
+    found: list[tuple[bool, int, Table]] = []
+    for path in (each for folder in folders for each in sorted(folder.iterdir()) if tables.is_table(each)):
+        name = path.relative_to(root).as_posix()
+        if path.stem.lower() in (METADATA, *NO_DATA):
+            continue
+        try:
+            table = Table(path, name, records=tuple(content.records(path)), other=True)
+        except DataError:  # a table of something else, which is listed with what is left out
+            continue
+        many = _files_there(table, root, content)
+        if many:
+            found.append((not set(tables.LABEL_COLUMNS).isdisjoint(map(_plain, table.columns)), many, table))
+    best = [each for each in found if each[:2] == max(found, key=lambda each: each[:2])[:2]]
+    if len(best) < 2:
+        return [each[2] for each in best]
+    told = ", ".join(f"{table.name} ({many:,})" for _, many, table in best)
+    fault = DataError(f"{root} has several tables that name {content.what}s: {told}; give one of them in its place")
+    return [Table(best[0][2].path, best[0][2].name, fault=fault, other=True)]
+
+
+def _files_there(table: Table, root: Path, content: tables.Files) -> int:
+    """How many of its first rows, evenly spaced, are files that are there."""
+    records = list(table.records)
+    below = named_files.Below(table.path.parent, content.suffixes, root)
+    column = content.file_column or named_files.column(
+        records, table.columns, below, content.names, tables.LABEL_COLUMNS
+    )
+    return 0 if column is None else named_files.share(named_files.spaced(records, column), below)[0]
 
 
 def why_not(found: Iterable[Table], wanted: tables.Wanted) -> dict[str, str]:
@@ -90,6 +151,8 @@ def why_not(found: Iterable[Table], wanted: tables.Wanted) -> dict[str, str]:
             reasons[table.name] = instead(table.fault)
         elif table.split is not None:
             reasons[table.name] = FOLDERS
+        elif table.other and not _asked(table.columns, wanted.label_column):
+            reasons[table.name] = f"{FOLDERS}; --label-column takes one of its own ({', '.join(table.columns)})"
         elif not _asked(table.columns, wanted.label_column) and names.isdisjoint(map(_plain, table.columns)):
             rest = ", ".join(each for each in table.columns if each != FILE_NAME)
             none = f", since none of its columns ({rest}) is called label or the like; --label-column takes one of them"
@@ -106,6 +169,8 @@ def read(
 ) -> tuple[list[Record], list[LeftOut]]:
     """Entries as those of tables, with the split of their folder; files that no table names are left out. Raises
     DataError where a table cannot be read."""
+    if isinstance(content, tables.Files):
+        content = replace(content, root=root)
     entries: list[Record] = []
     left_out: list[LeftOut] = []
     mentioned: list[Path] = []

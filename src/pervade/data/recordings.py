@@ -16,7 +16,7 @@ import numpy as np
 
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
-from pervade.data import cache, embedded, pieces, sound_files, tables
+from pervade.data import cache, embedded, named_files, pieces, sound_files, tables
 from pervade.data.sound_files import FULL, Long, SoundFault
 
 WHAT = "recording"
@@ -35,13 +35,15 @@ FILE_COLUMNS = (
     "recording",
     "sound",
     "clip",
+    *("slice_file_name", "fname", "file_path", "wav_path", "wav_file", "audio_id", "recording_id", "clip_id"),
+    "id",  # where its values are the names of recordings that are there
 )
 
 
 def contents(file_column: str | None = None, cut: bool = True) -> tables.Files:
     """What a data set of recordings holds; `file_column` of a table names them, unless it is found. `cut`: columns of
     times, where there are some, say which piece of a recording a row is."""
-    return pieces.Recordings(WHAT, tuple(sorted(sound_files.SUFFIXES)), FILE_COLUMNS, file_column, cut)
+    return pieces.Recordings(WHAT, tuple(sorted(sound_files.SUFFIXES)), FILE_COLUMNS, file_column, cut=cut)
 
 
 def prepare(
@@ -198,17 +200,21 @@ def _from_bytes(array: np.ndarray, path: str, rate: int) -> np.ndarray | Long:
 
 
 def named(table: Path, file_column: str | None = None, most: int | None = 50) -> list[Path]:
-    """The recordings that the first rows of a table name (None: all rows), whether they are there or not; none where it
-    cannot be read: whoever reads it in earnest says why."""
+    """The recordings that rows of a table name, evenly spaced (None: all rows), whether they are there or not; none
+    where the table is about something else, or cannot be read: whoever reads it in earnest says why."""
     content = contents(file_column)
     try:
-        records = content.records(table)[:most]
+        records = content.records(table)
     except (OSError, DataError):
         return []
-    suffixes = tuple(content.suffixes)
-    cells = [(name, value) for record in records for name, value in record.items() if isinstance(value, str)]
-    return [
-        table.parent / value
-        for name, value in cells
-        if value.lower().endswith(suffixes) or (embedded.place(value) and name.lower() in HOLDING)
-    ]
+    columns = named_files.columns_of(records)
+    inside = {each for each in columns if embedded.place(named_files.text(records[0].get(each)))}
+    below = named_files.Below(table.parent, content.suffixes, most=named_files.AT_FIRST)
+    free = [each for each in columns if (each.lower() in HOLDING) >= (each in inside)]  # bytes may be pictures
+    free = free if file_column is None else [each for each in free if each == file_column]
+    column = named_files.column(records, free, below, content.names, tables.LABEL_COLUMNS)
+    if column is None:
+        return []
+    cells = named_files.spaced(records, column, most or len(records))
+    found = zip(cells, below.find(cells), strict=True)
+    return [each if isinstance(each, Path) else table.parent / cell for cell, each in found]

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from pervade.core.errors import DataError
-from pervade.data import account, columns, embedded, json_tables, separated, workbooks
+from pervade.data import account, arrays, columns, embedded, json_tables, separated, workbooks
 from pervade.data.encodings import SETTING, marked, told
 
-SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".xlsx", ".gz", ".zip")
+SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".xlsx", ".gz", ".zip", arrays.SUFFIX)
 PACKED = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")  # what .gz and .zip may hold
 PERHAPS = (".txt", ".text", "")  # endings of files that may be tables
 KEPT = 3  # tables that stay in memory
@@ -171,7 +171,8 @@ def _table(path: Path, encoding: str | None, setting: str) -> _Table:
             for oldest in [each for each in _kept if each != key][: max(len(_kept) + 1 - KEPT, 0)]:
                 del _kept[oldest]
             _kept[key] = table
-    except (OSError, ValueError, NotImplementedError, EOFError, zlib.error) as error:  # pyarrow's are among these
+    except (OSError, ValueError, NotImplementedError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+        # pyarrow's are among these
         raise DataError(f"{path} cannot be read: {str(error).splitlines()[0]}; write it again") from None
     return table
 
@@ -180,6 +181,8 @@ def _opened(path: Path, encoding: str | None, setting: str) -> _Table:
     kind = ending(path)
     if kind == ".parquet":
         return _Table(list(embedded.records(path)), None)
+    if kind == arrays.SUFFIX:
+        return _Table(arrays.records(path), None)
     if kind == ".xlsx":
         return _Table(workbooks.rows(path), None)
     data = gzip.decompress(path.read_bytes()) if path.name.lower().endswith(".gz") else path.read_bytes()

@@ -8,9 +8,10 @@ hold beside their labels is a `Content`: the names of files (`Files`), or texts 
 from __future__ import annotations
 
 import itertools
+import re
 import unicodedata
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -18,8 +19,9 @@ import numpy as np
 
 from pervade.core.errors import ConfigError, DataError, nearest
 from pervade.core.types import LeftOut
-from pervade.data import account, division, embedded, patterns, spellings, table_files
+from pervade.data import account, division, embedded, named_files, patterns, spellings, table_files
 from pervade.data import columns as columns_module
+from pervade.data.named_files import Below
 from pervade.data.split import named as split_named
 from pervade.data.table_files import Record, existing, numbered
 from pervade.data.targets import Kind
@@ -106,49 +108,93 @@ class Content(Protocol):
 
 @dataclass(frozen=True)
 class Files:
-    """Files named in one of the columns `names`, unless `file_column` says which."""
+    """Files named in one of the columns `names`, unless `file_column` says which; they lie below `root`, which is the
+    table's folder unless it is given. `found` are those of one table, or why one is not found."""
 
     what: str
     suffixes: tuple[str, ...]
     names: tuple[str, ...]
     file_column: str | None = None
+    root: Path | None = None
+    found: Mapping[str, Path | str] | None = None
     flag: ClassVar[str] = "--file-column"
 
     def records(self, path: Path) -> list[Record]:
         return table_files.read(path)
 
+    def below(self, path: Path | str) -> Below:
+        """Where the files of a table are looked for."""
+        return Below(_folder(path), self.suffixes, self.root)
+
     def columns(
         self, path: Path | str, records: list[Record], free: Sequence[str], target: Kind, labels: Sequence[str]
     ) -> tuple[str, ...]:
-        """By name, else the first column whose first values are files that exist."""
-        asked = [each.strip().lower() for each in asked_for(path, _columns(records), self.file_column)]
-        found = _named(free, asked or self.names)
-        sample, folder = records[:5], _folder(path)
+        """By names and by what stands in all rows (data/named_files.py)."""
+        asked = asked_for(path, _columns(records), self.file_column)
+        sure = [each for each in self.names if each != "id"]
+        found = asked[0] if asked else named_files.column(records, free, self.below(path), self.names, LABEL_COLUMNS)
+        found = found or _named(free, sure)
         if found is None:
-            for column in free:
-                if all(existing(folder, str(record.get(column) or "")) for record in sample):
-                    return (column,)
             raise DataError(
                 f"{path} has no column of {self.what} files; its columns are {', '.join(free)}; "
-                f"name one of them {' or '.join(self.names[:3])}"
+                f"name one of them {' or '.join(self.names[:3])}, or say which with --file-column"
             )
         value = next((record[found] for record in records if record.get(found) is not None), "")
-        if not isinstance(value, str):
+        if not isinstance(value, (str, int, float)):
             raise DataError(
                 f"{path}: column {found!r} holds {self.what}s or other values ({type(value).__name__}), not the names "
                 f"of files; write each {self.what} to a file, and its name into the table"
             )
         return (found,)
 
+    def located(
+        self, path: Path | str, records: list[Record], columns: Sequence[str], name: str | None = None
+    ) -> Files:
+        """Knowing where the files of all rows are, which it notes by the table's `name`; without one some may be
+        missing, or all. Raises DataError where a table with labels names addresses, or none of its files is there."""
+        column, folder = columns[0], _folder(path)
+        cells = [named_files.text(record.get(column)) for record in records]
+        stem = path.stem if isinstance(path, Path) else ""
+        below = self.below(path)
+        files = below.find(cells, split_named(stem))
+        there = [each for each in files if isinstance(each, Path)]
+        found = replace(self, found=dict(zip(cells, files, strict=True)))
+        if name is None:
+            return found
+        counted = f"{len(there):,} of {len(records):,}"
+        if any(embedded.place(str(each)) for each in there[:1]):
+            account.note(f"{self.what}s: in column {column!r} itself, {counted} rows", "--file-column")
+            return found
+        many = named_files.addresses(cells)
+        if not there and 2 * many > len(cells):
+            raise DataError(
+                f"{path}: column {column!r} holds addresses ({many:,} of {len(cells):,}), and nothing is downloaded "
+                f"unasked; download the {self.what}s into a folder beside the table, or say with --file-column which "
+                "column names files"
+            )
+        if not there:
+            first = next((each for each in cells if each), "")
+            raise DataError(
+                f"{path}: none of the files that column {column!r} names is there: {len(cells):,}, the first "
+                f"{first[:LONGEST_NAME]!r}, in {below.root} or below; copy them there, or say with --file-column "
+                "which column names them"
+            )
+        account.note(
+            f"{self.what}s: column {column!r} of {name}; {counted} are files in {named_files.where(folder, there)}",
+            "--file-column",
+        )
+        return found
+
     def take(self, folder: Path, record: Record, columns: Sequence[str], where: str) -> tuple[Record, str] | LeftOut:
-        """ "path": file names are relative to the table's folder."""
+        """ "path": where the file was `found`, else its name in the table's folder."""
         column = columns[0]
         name = text_of(record.get(column), where, column)
         if name is None:
             return LeftOut(where, f"it has no {column}")
-        file = existing(folder, str(record[column])) or existing(folder, name)
-        if file is None:
-            return LeftOut(where, f"the file {name[:LONGEST_NAME]!r} is not there")
+        cell = named_files.text(record[column])
+        file = existing(folder, cell) if self.found is None else self.found[cell]
+        if not isinstance(file, Path):
+            return LeftOut(where, file or named_files.NOT_THERE.format(name[:LONGEST_NAME]))
         return {"path": str(file)}, "" if embedded.place(name) else f" {name}"
 
 
@@ -195,6 +241,8 @@ def unlabelled(path: Path, content: Content, target: Kind = "class") -> Iterator
     row: for prediction. Raises DataError as `read` does."""
     records = content.records(path)
     columns = content.columns(path, records, _columns(records), target, ())
+    if isinstance(content, Files):
+        content = content.located(path, records, columns)
     # Tables of several folders may be given at once, and have the same name: the path tells their rows apart.
     for number, (record, where) in enumerate(zip(records, _places(str(path), records), strict=True), start=1):
         taken = content.take(_folder(path), record, columns, where)
@@ -221,6 +269,8 @@ def entries_of(
         )
     folder = _folder(path)
     layout = _layout(path, records, content, wanted)
+    if isinstance(content, Files):
+        content = content.located(path, records, layout.content, name)
     places = list(ids) if ids else _places(name, records)
     divided = division.read(path, records, layout.division, places, [split] * len(records) if split else None)
     targets = _targets(records, places, layout, wanted)
@@ -260,6 +310,11 @@ def detect(records: list[Record], path: Path | str, content: Content, label_colu
     if len(columns) == 1:
         return spellings.kind([record.get(columns[0]) for record in records])
     return "labels" if columns else "class"
+
+
+def labels(records: list[Record], path: Path | str, content: Content, wanted: Wanted) -> tuple[str, ...]:
+    """The columns of labels of a table. Raises DataError as `read` does."""
+    return _layout(path, records, content, wanted).labels
 
 
 def _inside(entry: Record, folder: Path) -> str:
@@ -381,6 +436,7 @@ def _columns_of_labels(
     if len(rest) == 1 and not any(named) and columns_module.plain(rest[0]) in columns_module.IDS:
         rest = []
     for candidates in (*named, list(rest)):
+        candidates = _without_twins(records, candidates)
         if len(candidates) == 1:
             return candidates
         if candidates:
@@ -389,6 +445,25 @@ def _columns_of_labels(
                 "or say which with --label-column"
             )
     raise NoLabels(f"{path} has no column of labels; its columns are {', '.join(columns)}; name one of them label")
+
+
+def _without_twins(records: list[Record], candidates: list[str]) -> list[str]:
+    """Of two columns that say the same (ESC-50's target 0 and category dog) the one in words."""
+    if len(candidates) != 2:
+        return candidates
+    a, b = ([text_of(record.get(each), "", each) for record in records] for each in candidates)
+    pairs = set(zip(a, b, strict=True))
+    if not len(pairs) == len(set(a)) == len(set(b)) < len(records):
+        return candidates
+    words = [each for each, values in zip(candidates, (a, b), strict=True) if not all(map(_number, values))]
+    chosen = words[0] if words else candidates[0]
+    other = next(each for each in candidates if each != chosen)
+    account.note(f"labels: column {chosen!r}, of which column {other!r} has another name for each", "--label-column")
+    return [chosen]
+
+
+def _number(value: str | None) -> bool:
+    return value is None or re.fullmatch(r"[+-]?\d+(\.\d*)?", value) is not None
 
 
 def _named(columns: Sequence[str], names: Sequence[str]) -> str | None:

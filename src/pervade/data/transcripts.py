@@ -1,6 +1,8 @@
 """Recordings with what is said in them: tables of files and transcripts, and LibriSpeech's layout.
 
     metadata.csv            file_name,transcription            also tsv, json, jsonl, parquet; also in split folders
+    metadata.csv, wavs/     LJSpeech's: LJ001-0001|as it is written|as it is spoken
+    train.tsv, clips/       Common Voice's; or validated.tsv, where there is no table for each split
     train/1089/134686/      1089-134686-0000.flac … and 1089-134686.trans.txt: "1089-134686-0000 HE HOPED …"
 
 (Panayotov et al. 2015, "LibriSpeech: an ASR corpus based on public domain audio books".) There the first number is who
@@ -17,12 +19,24 @@ from typing import Any
 
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
-from pervade.data import encodings, hub, listing, metadata, patterns, questions, recordings, table_files, tables
+from pervade.data import (
+    account,
+    encodings,
+    hub,
+    listing,
+    metadata,
+    patterns,
+    questions,
+    recordings,
+    table_files,
+    tables,
+)
 from pervade.data.split import named
 from pervade.data.table_files import Record
 
 TEXT_COLUMNS = ("transcription", "transcript", "text", "sentence", "normalized_text", "normalised_text", "words")
 SUFFIX = ".trans.txt"
+VALIDATED = "validated"  # Common Voice's table of all clips that people found good
 CHAPTERS = 100  # that tell what transcripts are like
 
 
@@ -53,7 +67,7 @@ def read(source: str | Path, columns: Columns) -> tuple[Rows, list[LeftOut]]:
     entries, left_out = [], []
     for table, split in there:
         name = table.relative_to(path).as_posix() if path.is_dir() else table.name
-        found, lost = _entries(table, table_files.read(table), columns, name=name, split=split)
+        found, lost = _entries(table, _records(table), columns, name=name, split=split)
         entries += found
         left_out += lost
     if not there and path.is_dir():
@@ -76,6 +90,8 @@ def looks_like_transcripts(source: Any, columns: Columns) -> bool:
             return any("audio" in record and _text_column(source, records, columns.text) for record in records)
         path = Path(source)
         for table, _ in _tables(path)[:1]:
+            if of_ljspeech(table):
+                return True
             records = table_files.read(table)[:20]
             known = _text_column(table, records, columns.text)
             return known is not None and bool(recordings.named(table, columns.file, 20))
@@ -94,7 +110,7 @@ def texts(source: str | Path, text_column: str | None = None) -> list[str]:
     try:
         there = _tables(path)
         for table, _ in there:
-            records = table_files.read(table)
+            records = _records(table)
             column = _text_column(table, records, text_column)
             found += [str(record.get(column) or "") for record in records] if column is not None else []
         if not there and path.is_dir():
@@ -125,10 +141,28 @@ def _tables(path: Path) -> list[tuple[Path, str | None]]:
     by_split = [(each, named(tables.called(each))) for each in there if named(tables.called(each))]
     if by_split:
         return by_split
-    described = metadata.within(path)
+    described = metadata.within(path) or [each for each in there if each.stem.lower() == VALIDATED]
     if described or len(there) == 1:
         return [(each, None) for each in (described or there)]
     return list(metadata.of_splits(path))
+
+
+def _records(table: Path) -> list[Record]:
+    return of_ljspeech(table) or table_files.read(table)
+
+
+def of_ljspeech(table: Path) -> list[Record]:
+    """The rows of LJSpeech's metadata.csv (Ito and Johnson 2017), which has no names of columns, and in which quotation
+    marks are letters; none where it is no such table. Raises OSError, and DataError where it is not UTF-8."""
+    if not (table.parent / "wavs").is_dir() or table.suffix.lower() not in (".csv", ".txt"):
+        return []
+    lines = encodings.decode(table.read_bytes(), table).splitlines()
+    rows = [line.split("|") for line in lines if line.strip()]
+    known = {column.strip().lower() for row in rows[:1] for column in row} & {*TEXT_COLUMNS, "file_name", "path"}
+    if known or {len(row) for row in rows} not in ({2}, {3}):
+        return []
+    account.note(f"recordings and transcripts: {table.name}, laid out as LJSpeech is; its last column is what is said")
+    return [{"file_name": f"wavs/{row[0].strip()}", "transcription": row[-1].strip() or row[1]} for row in rows]
 
 
 def _entries(

@@ -40,7 +40,11 @@ WAYS = {
     "tiles": "squares side by side",
 }
 BEYOND = 0.01  # of a picture's pixels: where more lie outside the range that was learnt, that is said
-FILE_COLUMNS = ("image", "file_name", "file", "img", "path", "filename", "filepath", "picture", "image_path")
+FILE_COLUMNS = (
+    *("image", "file_name", "file", "img", "path", "filename", "filepath", "picture", "image_path", "image_id"),
+    *("img_id", "image_name", "img_name", "image_file", "image_filename", "img_path", "file_path", "photo", "fname"),
+    "id",  # where its values are the names of pictures that are there
+)
 
 
 def contents(file_column: str | None = None) -> tables.Files:

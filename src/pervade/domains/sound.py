@@ -246,4 +246,4 @@ def looks_like_sound(source: Any, file_column: str | None = None) -> bool:
 
 
 def _names_recordings(path: Path, file_column: str | None) -> bool:
-    return bool(recordings.named(path, file_column, 20))
+    return bool(recordings.named(path, file_column))

@@ -23,20 +23,26 @@ from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
 from pervade.data import (
     columns,
+    embedded,
     encodings,
     hub,
     inputs,
     label_names,
     listing,
-    table_files,
+    named_files,
+    pictures,
+    recordings,
+    sound_files,
     tables,
     targets,
     texts,
+    transcripts,
     vocabulary,
 )
 from pervade.data.targets import Kind
 from pervade.weights import tokenizers
 
+FILES = (*sorted(pictures.SUFFIXES), *sorted(sound_files.SUFFIXES))  # which a table of texts does not name
 MOST_FEATURES = 200_000  # words and pairs of words that the plain model beside the result counts, the most frequent
 
 
@@ -273,22 +279,34 @@ def looks_like_text(source: Any, text_column: str | None = None) -> bool:
         return True
     content = contents(encoding=LOOK)
     try:
+        if not hub.is_address(source) and Path(source).is_dir() and listing.mostly(Path(source), FILES, least=1 / 3):
+            return False  # whatever tables and lists lie beside them
         place, records = sample(source, content)
         if not records:
             return place is not None
-        some = records[:: max(len(records) // MOST_LOOKED_AT, 1)]
-        seen = [columns.look(some, each) for each in records[0]]
-        if any(each.files for each in seen) or any(_there(place, each, records) for each in seen if each.coded):
+        if tables.is_table(Path(source)) and transcripts.of_ljspeech(Path(source)):
             return False
-        return bool(content.columns(str(source), records, list(records[0]), "class", []))
+        some = records[:: max(len(records) // MOST_LOOKED_AT, 1)]
+        prose = any(columns.look(some, each).prose for each in records[0])
+        if place is not None and _names_files(place, records, prose):
+            return False
+        held = content.columns(str(source), records, list(records[0]), "class", [])
+        return bool(held) and not any(embedded.place(str(record.get(held[0]))) for record in records[:5])
     except (OSError, DataError):  # whoever reads it in earnest says what is wrong
         return False
 
 
-def _there(place: Path | None, column: columns.Column, records: list[tables.Record]) -> bool:
-    """Whether the first cells of a column are files."""
-    cells = [str(record.get(column.name) or "") for record in records[:5]]
-    return any(table_files.existing(place or Path(), each) for each in cells if each)
+def _names_files(place: Path, records: list[tables.Record], prose: bool) -> bool:
+    """Whether a table is about recordings, with what is said in them or without, or about pictures: they are there, or
+    no column holds texts beside their names."""
+    if named_files.about_files(place, records, sound_files.SUFFIXES, recordings.FILE_COLUMNS, ()) is not None:
+        return True
+    names = (*named_files.ONLY_FILES, "id")
+    below = named_files.Below(place, pictures.SUFFIXES, most=named_files.AT_FIRST)
+    if not prose:
+        return named_files.about_files(place, records, pictures.SUFFIXES, names) is not None
+    column = named_files.column(records, named_files.columns_of(records), below, names)
+    return column is not None and named_files.share(named_files.spaced(records, column), below)[0] > 0
 
 
 def sample(source: Any, content: texts.Texts) -> tuple[Path | None, list[tables.Record]]:

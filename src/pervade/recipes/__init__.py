@@ -1,9 +1,9 @@
 """Complete configurations, as functions that return a Recipe. One file a domain.
 
 A file says what it is for in `TASKS` (the Hugging Face Hub's task names to a line of description), whether it knows a
-source in `recognises(source, label_column, text_column)`, and gives `recipe(model, task, init, source)` (with
-`text_column` as well where it READS_TEXTS of the source) and, where it starts from weights that can be kept,
-`tuned(recipe, tuning)`.
+source in `recognises(source, label_column, text_column)` (with `file_column` as well where it READS_FILES), and gives
+`recipe(model, task, init, source)` (with `text_column` as well where it READS_TEXTS of the source) and, where it starts
+from weights that can be kept, `tuned(recipe, tuning)`.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ def choose(
     text_column: str | None = None,
     algorithm: str | None = None,
     settings: Sequence[str] = (),
+    file_column: str | None = None,
 ) -> tuple[str, Recipe]:
     """The task, detected from the source unless given, and its recipe for the model, its first weights, and how these
     are tuned ("freeze", "lora").
@@ -55,7 +56,10 @@ def choose(
         _require(source)
     if task is None:
         modules = sorted(dict.fromkeys(module for module, _ in there.values()), key=lambda m: hasattr(m, "LAST"))
-        found = (module.recognises(source, label_column, text_column) for module in modules)
+        columns: tuple[str | None, ...] = (label_column, text_column)
+        if file_column is not None:  # whoever names a column of files has no table of texts
+            modules, columns = [each for each in modules if hasattr(each, "READS_FILES")], (*columns, file_column)
+        found = (module.recognises(source, *columns) for module in modules)
         task = next((name for name in found if name is not None), None)
         if task is None:
             raise DataError(f"{source} is of no kind that is known; say what to learn with --task ({', '.join(there)})")

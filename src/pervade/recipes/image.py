@@ -50,13 +50,16 @@ TASKS = {
 }
 # Asked after all others: what is wrong with data that is nobody's, the reader of pictures says.
 LAST = True
+READS_FILES = True
 BY_TARGET = {"labels": "image-multi-label-classification", "number": "image-regression"}
 
 
-def recognises(source: Any, label_column: str | None = None, text_column: str | None = None) -> str | None:
+def recognises(
+    source: Any, label_column: str | None = None, text_column: str | None = None, file_column: str | None = None
+) -> str | None:
     """Every source that no other domain knows. What is asked is told by the targets."""
     plain = isinstance(source, (str, os.PathLike))
-    target = listing.detect(source, contents(), label_column) if plain else "class"
+    target = listing.detect(source, contents(file_column), label_column) if plain else "class"
     return BY_TARGET.get(target, "image-classification")
 
 

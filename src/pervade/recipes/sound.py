@@ -42,15 +42,20 @@ TASKS = {
 }
 RATES = (8_000, 16_000)  # samples a second that networks of our own hear
 LOOKED_AT = 50  # files whose rate is looked at
+READS_FILES = True
 BY_TARGET = {"labels": "audio-multi-label-classification", "number": "audio-regression"}
 
 
-def recognises(source: Any, label_column: str | None = None, text_column: str | None = None) -> str | None:
-    if not isinstance(source, (str, Path)) or not looks_like_sound(source):
+def recognises(
+    source: Any, label_column: str | None = None, text_column: str | None = None, file_column: str | None = None
+) -> str | None:
+    if not isinstance(source, (str, Path)) or not looks_like_sound(source, file_column):
         return None
-    if label_column is None and looks_like_transcripts(source, Columns(text=text_column)):  # recipes/transcription.py
+    if label_column is None and looks_like_transcripts(
+        source, Columns(file_column, text_column)
+    ):  # recipes/transcription.py
         return None
-    target = listing.detect(source, recordings.contents(), label_column)
+    target = listing.detect(source, recordings.contents(file_column), label_column)
     return BY_TARGET.get(target, "audio-classification")
 
 

@@ -37,14 +37,16 @@ from pervade.train.optim.adamw import AdamW
 from pervade.train.schedule.cosine import Cosine
 from pervade.train.tuning.full import Full
 
-READS_TEXTS = True
+READS_TEXTS = READS_FILES = True
 FEW_WORDS, OFTEN = 100, 20  # words of a closed list at most, and how often each is said at least, on average
 TASKS = {"automatic-speech-recognition": "writes down what is said; a table of files and transcripts, or LibriSpeech"}
 
 
-def recognises(source: Any, label_column: str | None = None, text_column: str | None = None) -> str | None:
+def recognises(
+    source: Any, label_column: str | None = None, text_column: str | None = None, file_column: str | None = None
+) -> str | None:
     """Who names a column of labels asks for something else."""
-    known = label_column is None and looks_like_transcripts(source, Columns(text=text_column))
+    known = label_column is None and looks_like_transcripts(source, Columns(file_column, text_column))
     return "automatic-speech-recognition" if known else None
 
 
