@@ -111,7 +111,9 @@ def test_numbered_folds(tmp_path: Path) -> None:
     assert set(columns["target"]) == {"cat", "dog"}
     assert "split" not in columns
     class_folders(tmp_path / "b", ("fold1", "fold2"), count=2)  # without classes in them they are none themselves
-    with pytest.raises(DataError, match=r"4 pictures but no class folders; .* --label-pattern"):
+    with pytest.raises(
+        DataError, match=r"4 pictures but no class folders \(folds: the folders fold1/, fold2/\); .*--label-pattern"
+    ):
         read(tmp_path / "b")
     rows, _ = Image(label_pattern=r"(\d)\.png").read(tmp_path / "b")
     assert rows.column("target") == ["0", "1"] * 2

@@ -93,7 +93,8 @@ def read(
         if there:
             remedy += f", or give the table itself: {there[0]}"
         remedy += "; or --label-pattern '^([^_]+)_', which takes from names what comes before the first underscore"
-        raise DataError(f"{path} holds {unsorted} {what}{'s' * (unsorted > 1)} but no class folders; {remedy}")
+        seen = "".join(f" ({text})" for text, _ in folders.notes)  # folders that are splits or folds, and no classes
+        raise DataError(f"{path} holds {unsorted} {what}{'s' * (unsorted > 1)} but no class folders{seen}; {remedy}")
     _as_asked(entries, wanted.target, path)
     if wanted.group_pattern is not None:
         entries, lost = _grouped(entries, wanted.group_pattern)
