@@ -172,7 +172,7 @@ def test_a_table_for_each_split_and_one_to_be_answered(tmp_path: Path) -> None:
     table(tmp_path / "sample_submission.csv", FILES[8:], "Id,Label", ["cat"] * 4)
     found, lost, _ = read(tmp_path)
     assert found == WANTED[:8]
-    assert lost == ["it has no column 'Label', so nothing can be measured on it; `pervade predict` answers it"]
+    assert lost == ["it has no labels, so nothing can be measured on it", "called after no split, as others are"]
     table(tmp_path / "test.csv", FILES[8:], "Id,Label", LABELS[8:])
     rows, _ = Image().read(tmp_path)
     assert Counter(rows.column("split")) == {"train": 8, "test": 4}
