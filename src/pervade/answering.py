@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from pervade.core import memory, runtime
-from pervade.core.errors import DataError
+from pervade.core.errors import ConfigError, DataError
+from pervade.core.protocols import Domain
 from pervade.core.types import LeftOut, Rows, Table
-from pervade.data import inputs, player
+from pervade.data import encodings, inputs, player
 from pervade.engine import gallery, predict
 from pervade.engine.checkpoint import Loaded
 from pervade.engine.gallery import Gallery
@@ -63,6 +65,26 @@ def stacked(loaded: Loaded, given: Any, device: str, column: str) -> np.ndarray:
     return np.concatenate(parts) if parts else np.zeros((0, width))
 
 
+def reading(domain: Domain, encoding: str | None, text_column: str | None) -> Domain:
+    """The domain as it reads what is asked about: each file is UTF-8, else as the training's were, unless `encoding`
+    says so; `text_column` is of tables. Raises ConfigError where it reads no such thing, or knows no such encoding."""
+    changes: dict[str, Any] = {}
+    own = getattr(domain, "encoding", None)
+    for name, value in (("encoding", encoding), ("text_column", text_column)):
+        if value is not None and not hasattr(domain, name):
+            raise ConfigError(f"--{name.replace('_', '-')} {value!r} is not for {domain.reads}; leave it out")
+        if value is not None:
+            changes[name] = value
+    if own is not None and encoding is None and own.lower() not in ("utf-8", "utf8"):
+        changes["encoding"] = f"utf-8,{own}"
+    return replace(domain, **changes) if changes else domain  # type: ignore[type-var]
+
+
+def _asking(lost: LeftOut | None) -> LeftOut | None:
+    """With the flag that `predict` has in place of training's setting."""
+    return lost and LeftOut(lost.source, lost.reason.replace(encodings.SETTING, "--encoding "))
+
+
 def _tables(loaded: Loaded, given: Any, device: str) -> Iterator[tuple[Places, Rows, Table | None]]:
     """What the task says of the inputs, a number of them at a time: the places of all in their order, the rows of those
     that can be used, and the table of these."""
@@ -77,7 +99,8 @@ def _tables(loaded: Loaded, given: Any, device: str) -> Iterator[tuple[Places, R
             table = None
             if len(rows):
                 table = predict.predict_table(network, loaded.domain, loaded.task, rows, decision=loaded.decision)
-            yield list(inputs.in_place(some, rows, unreadable)), rows, table
+            places = [(place, _asking(lost)) for place, lost in inputs.in_place(some, rows, unreadable)]
+            yield places, rows, table
 
 
 def speak(

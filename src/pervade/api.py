@@ -152,11 +152,16 @@ class Run:
         checkpoint: str | None = None,
         device: str = "auto",
         out: str | Path | None = None,
+        *,
+        encoding: str | None = None,
+        text_column: str | None = None,
         **sampling: Any,
     ) -> Iterator[dict[str, Any]]:
         """As `predict`, row by row: any number of files in bounded memory. Sounds that are made go to the folder `out`
-        as wav, and the "file" stands in place of the "samples"."""
+        as wav, and the "file" stands in place of the "samples". `encoding` and `text_column` are of the files asked
+        about; without, each file is UTF-8, else as the training's were."""
         loaded = self.load(checkpoint)
+        loaded = replace(loaded, domain=answering.reading(loaded.domain, encoding, text_column))
         if sampling:
             loaded = replace(loaded, task=_sampling(loaded.task, sampling))
         folder = None if out is None else Path(out)

@@ -13,10 +13,10 @@ from typing import Any
 import openpyxl
 import pytest
 
-from pervade import recipes
-from pervade.core.errors import DataError
+from pervade import answering, recipes
+from pervade.core.errors import ConfigError, DataError
 from pervade.core.types import LeftOut, Rows
-from pervade.data import account, encodings, table_files
+from pervade.data import account, encodings, inputs, table_files
 from pervade.domains.text import Text
 from pervade.recipes import text as text_recipe
 
@@ -364,9 +364,10 @@ def test_one_column(head: str, tmp_path: Path) -> None:
     assert [each["text"] for each in asked(Text(), path)][2] == f"{TEXTS[2]}, so, so"
 
 
-def asked(domain: Text, path: Path) -> list[dict[str, Any]]:
+def asked(domain: Any, path: Path) -> list[Any]:
+    """What `predict` reads of a file."""
     table_files.forget()
-    return [each for each in domain.asked(str(path)) if isinstance(each, dict)]
+    return list(inputs.entries(domain, [str(path)]))
 
 
 def test_no_first_row_is_taken_for_names(tmp_path: Path) -> None:
@@ -436,3 +437,24 @@ def test_a_table_that_cannot_be_read_is_nobodys(name: str, tmp_path: Path) -> No
     path = written(tmp_path / name, b'{"text": "du')
     with pytest.raises(DataError, match=r"is not JSON|cannot be read|cannot be unpacked"):
         recipes.choose(path, None, None, "random")
+
+
+def test_predict_decides_each_file_anew(tmp_path: Path) -> None:
+    """A run that was trained on cp1252 reads UTF-8, UTF-16 and cp1252; --encoding decides for all."""
+    domain = answering.reading(Text(encoding="cp1252"), None, None)
+    head = "text\nÜbung für Schüler\n"
+    for encoding in ("utf-8", "utf-8-sig", "utf-16", "cp1252"):
+        (entry,) = asked(domain, written(tmp_path / f"{encoding}.csv", head.encode(encoding)))
+        assert entry["text"] == "Übung für Schüler"
+    path = written(tmp_path / "a.csv", head.encode("cp1252"))
+    (lost,) = asked(answering.reading(Text(), None, None), path)
+    told = answering._asking(lost)
+    assert told is not None
+    assert told.reason.endswith("it looks like cp1252; save it as UTF-8, or set --encoding cp1252")
+    (entry,) = asked(answering.reading(Text(), "cp1252", None), path)
+    assert entry["text"] == "Übung für Schüler"
+    two = written(tmp_path / "two.csv", "notes,said\na long note of many words,this is what was said\n")
+    (entry,) = asked(answering.reading(Text(text_column="text"), None, "said"), two)
+    assert entry["text"] == "this is what was said"
+    with pytest.raises(ConfigError, match=r"--encoding 'cp1252' is not for pictures"):
+        answering.reading(recipes.tasks()["image-classification"][0].scratch(None).domain, "cp1252", None)

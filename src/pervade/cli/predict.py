@@ -94,6 +94,13 @@ def predict(
     speaker: Annotated[
         Path | None, typer.Option(help="Reading aloud with SpeechT5: whose voice, an embedding, .npy or .safetensors.")
     ] = None,
+    encoding: Annotated[
+        str | None,
+        typer.Option(help="Text files and tables: their encoding; unless given, UTF-8, else that of the training's."),
+    ] = None,
+    text_column: Annotated[
+        str | None, typer.Option(help="Tables of texts: which column holds them (a,b for pairs, a+b for one of both).")
+    ] = None,
     checkpoint: CheckpointOption = None,
     device: DeviceOption = "auto",
     runs: RunsOption = Path("runs"),
@@ -142,6 +149,7 @@ def predict(
     answered = 0
     table = _Table(loaded.cuts)
     embedded: list[dict[str, Any]] = []
+    sampling |= {"encoding": encoding, "text_column": text_column}
     for row in loaded.stream(inputs, top, checkpoint, device, **sampling):
         answered += "error" not in row
         if "embedding" in row and len(embedded) < 3:

@@ -28,14 +28,13 @@ def marked(data: bytes) -> str | None:
     return next((name for mark, name in MARKS.items() if data.startswith(mark)), None)
 
 
-def decode(data: bytes, path: Path, encoding: str | None = None, setting: str = SETTING) -> str:
+def decode(data: bytes, path: Path, encoding: str | None = None) -> str:
     """The text of a file, as `told` gives it."""
-    return told(data, path, encoding, setting)[0]
+    return told(data, path, encoding)[0]
 
 
-def told(data: bytes, path: Path, encoding: str | None = None, setting: str = SETTING) -> tuple[str, str]:
-    """The text of a file, and the encoding it is in. `encoding` is None where whoever asks has no setting for it, which
-    `setting` names.
+def told(data: bytes, path: Path, encoding: str | None = None) -> tuple[str, str]:
+    """The text of a file, and the encoding it is in. `encoding` is None where whoever asks has no setting for it.
 
     Raises DataError naming the first byte that is not in the encoding, and an encoding that fits.
     """
@@ -49,7 +48,7 @@ def told(data: bytes, path: Path, encoding: str | None = None, setting: str = SE
             first = error.start if first < 0 else first
     fits = None if mark else detected(data)
     seems = f", it looks like {fits}" if fits else ""
-    remedy = f", or set {setting}{fits}" if fits and encoding is not None and fits not in asked else ""
+    remedy = f", or set {SETTING}{fits}" if fits and encoding is not None and fits not in asked else ""
     names = " or ".join("UTF-8" if each.lower() in ("utf-8", "utf8") else each for each in asked)
     raise DataError(f"{path} is not {names} (byte {first}){seems}; save it as UTF-8{remedy}")
 

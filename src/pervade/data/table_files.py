@@ -104,16 +104,15 @@ def read(
     path: Path,
     has_names: Callable[[Lines], bool] | None = None,
     encoding: str | None = None,
-    setting: str = SETTING,
 ) -> list[Record]:
     """The rows of a table, by column; of one without a line of names by "column 1", "column 2" … Nobody may change
     them. Raises DataError naming the line at fault, or where there are none.
 
-    `encoding` and `setting` are as in `encodings.told`; `has_names` says whether the first line names its columns
+    `encoding` is as in `encodings.told`; `has_names` says whether the first line names its columns
     (unless given: where none of its fields is a file that is there).
     """
     has_names = has_names or (lambda rows: not any(existing(path.parent, cell) for cell in rows[0]))
-    table = _table(path, encoding, setting)
+    table = _table(path, encoding)
     for line in table.notes:
         account.note(line)
     if not table.rows:
@@ -157,7 +156,7 @@ def _by_name(path: Path, rows: list[Any], said: tuple[str, ...], names: list[str
     return [{name: row[place] for place, name in pairs if place < len(row)} for row in rows]
 
 
-def _table(path: Path, encoding: str | None, setting: str) -> _Table:
+def _table(path: Path, encoding: str | None) -> _Table:
     """What the file holds, from what is kept if it did not change since."""
     file, _ = workbooks.place(path)
     try:
@@ -166,7 +165,7 @@ def _table(path: Path, encoding: str | None, setting: str) -> _Table:
         table = _kept.get(key)
         if table is None or table.encoding not in (None, *(encoding or "utf-8").split(",")[:1]):
             with account.gathered() as notes:
-                table = _opened(path, encoding, setting)
+                table = _opened(path, encoding)
             table.notes = notes
             for oldest in [each for each in _kept if each != key][: max(len(_kept) + 1 - KEPT, 0)]:
                 del _kept[oldest]
@@ -177,7 +176,7 @@ def _table(path: Path, encoding: str | None, setting: str) -> _Table:
     return table
 
 
-def _opened(path: Path, encoding: str | None, setting: str) -> _Table:
+def _opened(path: Path, encoding: str | None) -> _Table:
     kind = ending(path)
     if kind == ".parquet":
         return _Table(list(embedded.records(path)), None)
@@ -188,10 +187,10 @@ def _opened(path: Path, encoding: str | None, setting: str) -> _Table:
     data = gzip.decompress(path.read_bytes()) if path.name.lower().endswith(".gz") else path.read_bytes()
     if kind == ".zip":
         kind, data = _unzipped(path, data)
-    text, found = told(data, path, encoding, setting)
+    text, found = told(data, path, encoding)
     if found not in ("utf-8", "utf-8-sig"):
         why = ", as its byte order mark says" if marked(data) else ""
-        account.note(f"{path.name}: in {found}{why}", "" if why else f"{setting}ENCODING")
+        account.note(f"{path.name}: in {found}{why}", "" if why else f"{SETTING}ENCODING")
     if kind in (".json", ".jsonl", ".ndjson"):
         rows: list[Any] = json_tables.read(path, text, lines=kind != ".json")
     else:

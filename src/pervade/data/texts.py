@@ -69,7 +69,6 @@ class Texts:
     text_column: str | None = None
     label_column: str | None = None
     encoding: str = "utf-8"
-    setting: str = encodings.SETTING  # what a message calls the flag for another encoding
     what: str = "text"
     flag: ClassVar[str] = "--text-column"
     suffixes: Collection[str] = field(default_factory=Endings)
@@ -77,7 +76,7 @@ class Texts:
     def records(self, path: Path) -> list[Record]:
         """By column 1, column 2 … where the table has no line of names."""
         asked = [each for part in (self.text_column, self.label_column) if part for each in re.split("[,+]", part)]
-        return table_files.read(path, lambda rows: has_names(rows, asked), self.encoding, self.setting)
+        return table_files.read(path, lambda rows: has_names(rows, asked), self.encoding)
 
     def columns(
         self, path: Path | str, records: list[Record], free: Sequence[str], target: Kind, labels: Sequence[str]
@@ -185,9 +184,9 @@ def _number(cell: str) -> bool:
 # files
 
 
-def read_file(path: Path, encoding: str, setting: str = encodings.SETTING) -> str:
+def read_file(path: Path, encoding: str) -> str:
     """One text file. Raises DataError naming the byte that is not in the encoding, and OSError."""
-    return encodings.decode(path.read_bytes(), path, encoding, setting)
+    return encodings.decode(path.read_bytes(), path, encoding)
 
 
 def most_are(root: Path) -> bool:

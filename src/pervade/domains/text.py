@@ -50,10 +50,9 @@ def contents(
     text_column: str | None = None,
     label_column: str | None = None,
     encoding: str = "utf-8",
-    setting: str = encodings.SETTING,
 ) -> texts.Texts:
     """What a data set of texts holds; the columns of a table are found unless they are named."""
-    return texts.Texts(text_column, label_column, encoding, setting)
+    return texts.Texts(text_column, label_column, encoding)
 
 
 @register("domain")
