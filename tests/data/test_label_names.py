@@ -66,6 +66,14 @@ def test_labels_that_are_equal_as_numbers_are_one() -> None:
     assert settled([1.0, 2.0], "number") == ([1.0, 2.0], [])
 
 
+def test_other_data_of_a_model_are_spelt_as_it_learnt_them() -> None:
+    known = ("ham", "spam")
+    assert settled(["SPAM", "SPAM", "Ham"], join=True, positive="spam", known=known) == (["spam", "spam", "ham"], [])
+    assert settled(["SPAM", "spam"], positive="spam", known=known)[0] == ["SPAM", "spam"]
+    assert settled(["1", "1", "0.0"], known=("0.0", "1.0"))[0] == ["1.0", "1.0", "0.0"]
+    assert settled(["1", "1"], known=("0.0", "1.0"), positive="1")[0] == ["1.0", "1.0"]  # one of the two alone
+
+
 @pytest.mark.parametrize(
     ("values", "kind", "positive", "fault"),
     [

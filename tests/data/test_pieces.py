@@ -11,7 +11,7 @@ import pytest
 
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
-from pervade.data import account, pieces, recordings, sound_files, split
+from pervade.data import account, inputs, pieces, recordings, sound_files, split
 from pervade.data.sound_files import Long
 from pervade.domains.sound import Sound
 from pervade.domains.transcripts import Transcripts
@@ -41,9 +41,9 @@ def table(folder: Path, head: str, *lines: str) -> Path:
     return folder / "t.csv"
 
 
-def prepared(domain: Any, source: Any, keep: bool = True) -> tuple[Rows, list[LeftOut]]:
+def prepared(domain: Any, source: Any) -> tuple[Rows, list[LeftOut]]:
     rows, left_out = domain.read(source)
-    rows, more = domain.prepare(rows, lambda done, total: None, keep)
+    rows, more = domain.prepare(rows, lambda done, total: None)
     return rows, [*left_out, *more]
 
 
@@ -74,7 +74,8 @@ def test_each_row_is_the_piece_that_its_times_say(folder: Path, head: str, first
         assert np.array_equal(recordings.samples(apart, RATE), samples)  # decoded anew
     assert len(set(rows.column("hash"))) == 8
     # A prediction hears what evaluation heard, and a recording is never divided.
-    asked, _ = prepared(Sound(rate=RATE), [source], keep=False)
+    entries = [each for each in inputs.entries(Sound(rate=RATE), [source]) if not isinstance(each, LeftOut)]
+    asked, _ = Sound(rate=RATE).prepare(inputs.rows(entries), lambda done, total: None, keep=False)
     for one, other in zip(asked.column("samples"), rows.column("samples"), strict=True):
         assert np.array_equal(one, other)
     drawn, _ = split.assign(rows, validation=0.25, test=0.25, seed=0)

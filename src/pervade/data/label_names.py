@@ -11,16 +11,16 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from pervade.core.errors import ConfigError
 from pervade.core.types import Rows
 from pervade.data import account
-from pervade.data.targets import Kind, folded, number_of, ordered
+from pervade.data.targets import Kind, folded, named, number_of, ordered
 
 SHOWN = 3  # labels in several spellings that are named, and of each so many spellings
 JOIN, POSITIVE = "--join-spellings", "--positive"
 
 
-def settle(rows: Rows, kind: Kind, join: bool = False, positive: str | None = None) -> Rows:
+def settle(rows: Rows, kind: Kind, join: bool = False, positive: str | None = None, known: Sequence[str] = ()) -> Rows:
     """The rows with one spelling of each label: of those that are equal as numbers the whole number, and, where `join`,
     of all that differ in their case, width and blanks alone the most frequent. Notes which these are, and which of two
-    classes is the positive one.
+    classes is the positive one. Where labels are `known`, those of a model, theirs is the spelling that counts.
 
     Raises ConfigError where `positive` is asked for of rows that have no classes, DataError where it is none of two.
     """
@@ -42,7 +42,11 @@ def settle(rows: Rows, kind: Kind, join: bool = False, positive: str | None = No
     else:
         _note(alike, counts, "in several spellings are learnt as different ones", f"{JOIN} makes them one")
     joined = {each: _last(names, each) for each in names}
-    if kind == "class":
+    if known:
+        spelt = {folded(each): each for each in known} if join else {}
+        theirs = {each: named(each, known) or spelt.get(folded(each)) for each in {*counts, *joined}}
+        joined |= {each: name for each, name in theirs.items() if name is not None}
+    elif kind == "class":
         # A class of one row is left out where classes are learnt.
         classes = ordered([each for each, count in _renamed(counts, joined).items() if count > 1], positive)
         if len(classes) == 2:

@@ -126,7 +126,7 @@ class Image(Domain):
         """A folder or table with labels."""
         rows, left_out = listing.read(source, contents(self.file_column), self.wanted)
         rows, left_out = self._of_one_kind(rows, left_out) if "path" in rows else (rows, left_out)
-        return label_names.settle(rows, self.target, self.join_spellings, self.positive), left_out
+        return label_names.settle(rows, self.target, self.join_spellings, self.positive, self.labels), left_out
 
     def _of_one_kind(self, rows: Rows, left_out: list[LeftOut]) -> tuple[Rows, list[LeftOut]]:
         """Those whose names end in `suffix`; where none is asked for it is said that pictures stand beside others of

@@ -99,7 +99,7 @@ class Sound(Domain):
         patterns = self.label_pattern, self.group_pattern, self.group_column, self.split_column
         wanted = tables.Wanted(self.target, self.label_column, self.separator, *patterns)
         rows, left_out = listing.read(source, self._content, wanted)
-        rows = label_names.settle(pieces.bound(rows), self.target, self.join_spellings, self.positive)
+        rows = label_names.settle(pieces.bound(rows), self.target, self.join_spellings, self.positive, self.labels)
         return rows, left_out
 
     @property

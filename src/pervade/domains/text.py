@@ -98,7 +98,7 @@ class Text(Domain):
         patterns = None, None, self.group_column, self.split_column
         wanted = tables.Wanted(self.target, self.label_column, self.separator, *patterns)
         rows, left_out = listing.read(source, content, wanted)
-        return label_names.settle(rows, self.target, self.join_spellings, self.positive), left_out
+        return label_names.settle(rows, self.target, self.join_spellings, self.positive, self.labels), left_out
 
     def asked(self, given: str, number: int = 1) -> Iterable[tables.Record | LeftOut]:
         """Of the path of a file, a table or a folder the texts in it; anything else is a text itself. A pair stands
