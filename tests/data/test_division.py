@@ -231,6 +231,7 @@ def files(folder: Path, *names: str) -> Path:
     ("names", "wanted"),
     [
         (("train/a.txt", "test/b.txt", "LICENSE.txt"), {"train/a.txt": "train", "test/b.txt": "test"}),
+        (("wiki_train/a.txt", "wiki_test/b.txt"), {"wiki_train/a.txt": "train", "wiki_test/b.txt": "test"}),
         (("Training Set/a.txt", "val/b.txt"), {"Training Set/a.txt": "train", "val/b.txt": "validation"}),
         (
             ("ptb.train.txt", "ptb.valid.txt", "ptb.test.txt"),

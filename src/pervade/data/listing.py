@@ -128,6 +128,7 @@ def _refuse_columns(path: Path, content: tables.Content, wanted: tables.Wanted) 
     file_column = content.file_column if isinstance(content, tables.Files) else None
     for flag, asked, instead in (
         ("--group-by", wanted.group_column, "--group-pattern, which reads their names"),
+        ("--split-column", wanted.split_column, "folders called train, validation and test, or leave it out"),
         ("--label-column", wanted.label_column, "--label-pattern, which reads their names, or leave it out"),
         ("--file-column", file_column, "the table in its place, or leave it out"),
     ):

@@ -21,7 +21,7 @@ from pervade.core.errors import ConfigError, DataError
 from pervade.core.protocols import Domain, PlainFeatures, Probe, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
-from pervade.data import account, corpus, division, encodings, inputs, listing, tables, texts, vocabulary
+from pervade.data import account, class_folders, corpus, division, encodings, inputs, listing, tables, texts, vocabulary
 from pervade.data.corpus import IGNORED, Tokens
 from pervade.data.split import named
 from pervade.weights import tokenizers
@@ -267,7 +267,8 @@ class Corpus(Domain):
 def _of_folder(found: Sequence[tuple[str, Path]]) -> tuple[Rows, list[LeftOut]]:
     """Files of a folder as rows, with the splits that folders (train/, test/) or else files (ptb.train.txt,
     ptb.test.txt) are called after; and files that lie beside the folders of splits."""
-    folders = {name: named(name.partition("/")[0]) if "/" in name else None for name, _ in found}
+    known = class_folders.splits_of({name.partition("/")[0] for name, _ in found if "/" in name})
+    folders = {name: known.get(name.partition("/")[0]) if "/" in name else None for name, _ in found}
     there = set(filter(None, folders.values()))
     # Without one called train, a folder called test may hold texts about tests.
     if all(folders.values()) or {"train"} < there:
@@ -276,7 +277,7 @@ def _of_folder(found: Sequence[tuple[str, Path]]) -> tuple[Rows, list[LeftOut]]:
         ]
         rows = _documents([(name, each) for name, each in found if folders[name]])
         account.note(f"splits: the folders called after them ({', '.join(sorted(there))})")
-        return rows.with_columns(split=[named(name.partition("/")[0]) for name in rows.column("id")]), beside
+        return rows.with_columns(split=[known[str(name).partition("/")[0]] for name in rows.column("id")]), beside
     if there - {"train"}:
         account.note(
             f"splits: none; a folder is called after the {' and '.join(sorted(there))} split, but none is train"
