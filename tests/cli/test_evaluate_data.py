@@ -118,7 +118,9 @@ def test_columns_and_splits_of_a_table(pervade, run: Path, august: Path) -> None
     outcome = pervade("evaluate", run, table, "--label-column", "animal", "--split", "test")
     assert "checkpoint 'best' on list-test-" in outcome.out
     assert "n = 8" in outcome.out
-    pervade("evaluate", run, table, "--split", "dev", "--label-column", "animal").refuses("no split 'dev'", "8 test")
+    table.write_text("\n".join(["picture,animal,split", *(f"{each.rpartition(',')[0]},test" for each in lines)]))
+    assert "n = 12" in pervade("evaluate", run, table, "--label-column", "animal").out  # nothing to train on is needed
+    pervade("evaluate", run, table, "--split", "dev", "--label-column", "animal").refuses("no split 'dev'", "12 test")
     pervade("evaluate", run, table, "--label-column", "beast").refuses("has no column 'beast'")
     pervade("evaluate", run, table, "--text-column", "animal").refuses("--text-column 'animal' is not for")
     pervade("evaluate", run, "--label-column", "animal").refuses("label_column", "other data")
@@ -133,6 +135,8 @@ def test_two_checkpoints_and_two_runs_on_the_same_data(pervade, run: Path, augus
     other = shutil.copytree(run, tmp_path / "runs" / "other")
     assert "on 12 pictures" in pervade("compare", run, other, "--data", "august").out
     pervade("compare", run, other, "--data", "july").refuses("was measured on no data called 'july'", "august-")
+    next((other / "predictions").glob("best@august-*")).unlink()
+    pervade("compare", run, other, "--data", "august").refuses("was not measured by the checkpoint 'best'", "DATA")
     with pytest.raises(CheckpointError, match="no data called 'july'"):
         api.load(run).on("july")
 

@@ -154,7 +154,6 @@ def test_group_column(folder: Path) -> None:
             "row 1: unknown split 'trian' in column 'split'; did you mean 'train",
         ),
         ("image,label,split\ncat/0.png,cat,3\n", "column 'split' holds numbers .* write train, validation and test"),
-        ("image,label,split\ncat/0.png,cat,test\n", "has test but no train split; add one"),
         (
             "image,label\ngone.png,cat\n",
             "none of the files that column 'image' names is there: 1, the first 'gone.png'",

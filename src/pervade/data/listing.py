@@ -235,9 +235,6 @@ def _finish(
         without = [entry["id"] for entry in entries if column not in entry]
         if without:
             raise DataError(f"{path}: {without[0]} has no {column}, but others have; give every row one, or none")
-    splits = {entry["split"] for entry in entries if "split" in entry}
-    if splits and "train" not in splits:
-        raise DataError(f"{path} has {' and '.join(sorted(splits))} but no train split; add one, or rename the others")
     return Rows({column: [entry[column] for entry in entries] for column in columns}), left_out
 
 

@@ -252,10 +252,6 @@ def _finish(source: Path | str, entries: list[Record], left_out: list[LeftOut]) 
         if left_out and tables.ungrouped(left_out[0]):
             raise DataError(f"{source}: no recording is left{reason}; {tables.BRACKETS}")
         raise DataError(f"{source} holds no recording with a transcript{reason}; give {_wanted()}")
-    splits = {each.get("split") for each in entries}
-    if splits != {None} and "train" not in splits:
-        there = " and ".join(sorted(filter(None, splits)))
-        raise DataError(f"{source} has {there} but no train split; add one, or rename the others")
     if any("fold_given" in entry for entry in entries):  # which need not be known of every row
         entries = [{"fold_given": None, **entry} for entry in entries]
     known = ("piece", "split", "fold_given", "group")

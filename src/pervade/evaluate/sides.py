@@ -160,10 +160,13 @@ def _side(run: RunDirectory, name: str, split: str, called: str) -> Side:
     architecture, recipe, domain = files.steady(folder, lambda: _kept(folder))
     path = run.predictions(name, split)
     data = run.read_data()
-    where = f"DATA (what {run.measured} was read from)" if run.measured else f"--split {split}"
-    command = f"pervade evaluate {run.path} {where} --checkpoint {name}"
-    if not path.exists() and run.measured:
-        raise CheckpointError(f"{run.path} was not measured on it by its checkpoint {name!r}; run `{command}`")
+    command = f"pervade evaluate {run.path} --checkpoint {name} --split {split}"
+    if run.measured:
+        command = f"pervade evaluate {run.path} DATA --checkpoint {name}"
+        if not path.exists():
+            raise CheckpointError(
+                f"{run.path}: {run.measured} was not measured by the checkpoint {name!r}; run `{command}`"
+            )
     if not path.exists():
         there = sorted(set(data["columns"].get("split", [])))
         if split not in there:
