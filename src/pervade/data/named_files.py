@@ -248,4 +248,6 @@ def where(folder: Path, files: Sequence[Path]) -> str:
     """The folder that all these are in, in words: "train_images/"."""
     inside = {os.path.relpath(each, folder) for each in {file.parent for file in files}}
     common = os.path.commonpath(inside) if inside else "."
-    return "the table's folder" if common in ("", ".") else common + "/"
+    if common in ("", "."):
+        return "the table's folder" + (" and below" if inside != {"."} else "")
+    return common + "/"

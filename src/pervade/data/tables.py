@@ -370,7 +370,8 @@ def _note(path: Path | str, records: list[Record], content: Content, layout: _La
     """Into the account: what each column of a table is, by the name that the flags take."""
     parts = [repr(each) for each in layout.content]
     how = "" if len(parts) == 1 else ", pairs" if type(layout.content) is tuple else ", one text out of both"
-    account.note(f"{content.what}s: column {' and '.join(parts)} of {Path(path).name}{how}", content.flag)
+    if not isinstance(content, Files):  # which are counted where they are looked for
+        account.note(f"{content.what}s: column {' and '.join(parts)} of {Path(path).name}{how}", content.flag)
     account.note(f"labels: column {', '.join(map(repr, layout.labels))}", "--label-column")
     if unused and account.listening():
         shown = [str(columns_module.look(records, each)) for each in unused[:MOST_SHOWN]]
