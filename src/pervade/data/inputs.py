@@ -105,6 +105,8 @@ def _walked(root: Path, suffixes: Collection[str]) -> list[Path | LeftOut]:
     found, lost = listing.walk(root, suffixes)
     placed: list[tuple[Path, Path | LeftOut]] = [(each, each) for each in found]
     for each in lost:
+        if each.source.endswith("/"):  # an empty folder inside, of which nothing is asked
+            continue
         path = root / each.source
         placed.append((path, path if tables.is_table(path) else LeftOut.of(path, each.reason)))
     placed.sort(key=lambda pair: [(1, part) for part in pair[0].parts[:-1]] + [(0, pair[0].name)])
