@@ -1,0 +1,205 @@
+"""Layouts of pictures."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tests.layouts.made import CLASSES, IMAGE, folders, layout, picture, separated, write
+
+
+@layout("a folder for each class", "pictures", IMAGE, 12, CLASSES)
+def class_folders(root: Path) -> Path:
+    return folders(root / "photos", ["cats", "dogs"], 6, picture, ".png")
+
+
+@layout("class folders, suffixes in capitals", "pictures", IMAGE, 12, CLASSES)
+def capitals(root: Path) -> Path:
+    return folders(root / "photos", ["cats", "dogs"], 6, picture, ".PNG")
+
+
+@layout("class folders with folders in them (cats/monday/1.png)", "pictures", IMAGE, 12, CLASSES)
+def nested(root: Path) -> Path:
+    names = ["cats/monday", "cats/tuesday", "dogs/monday", "dogs/tuesday"]
+    return folders(root / "photos", names, 3, picture, ".png")
+
+
+@layout("one folder too many above the class folders", "pictures", IMAGE, 12, CLASSES)
+def one_too_many(root: Path) -> Path:
+    folders(root / "download" / "photos", ["cats", "dogs"], 6, picture, ".png")
+    return root / "download"
+
+
+@layout("class folders called by numbers", "pictures", IMAGE, 12, {"0", "1"})
+def digits(root: Path) -> Path:
+    return folders(root / "digits", ["0", "1"], 6, picture, ".png")
+
+
+@layout("README.md, classes.txt and Thumbs.db beside class folders", "pictures", IMAGE, 12, CLASSES, left_out=None)
+def beside(root: Path) -> Path:
+    photos = class_folders(root)
+    for name in ("README.md", "classes.txt", "Thumbs.db"):
+        write(photos / name, "cats\ndogs\n")
+    return photos
+
+
+def _splits(root: Path, names: Sequence[str]) -> Path:
+    return folders(
+        root / "photos", [f"{name}/{each}" for name in names for each in ("cats", "dogs")], 4, picture, ".png"
+    )
+
+
+GIVEN = {"train": 8, "validation": 8, "test": 8}
+
+
+@layout("train/, val/ and test/ above the class folders", "pictures", IMAGE, 24, CLASSES, splits=GIVEN)
+def split_folders(root: Path) -> Path:
+    return _splits(root, ["train", "val", "test"])
+
+
+@layout("training_set/ and test_set/", "pictures", IMAGE, 16, CLASSES, splits={"test": 8})
+def sets(root: Path) -> Path:
+    return _splits(root, ["training_set", "test_set"])
+
+
+@layout("seg_train/ and seg_test/", "pictures", IMAGE, 16, CLASSES, splits={"test": 8})
+def segments(root: Path) -> Path:
+    return _splits(root, ["seg_train", "seg_test"])
+
+
+@layout("Training/ and Testing/", "pictures", IMAGE, 16, CLASSES, splits={"test": 8})
+def training_testing(root: Path) -> Path:
+    return _splits(root, ["Training", "Testing"])
+
+
+@layout("a table of files and labels beside a folder of pictures", "pictures", IMAGE, 12, CLASSES)
+def table_of_files(root: Path) -> Path:
+    folders(root, ["images"], 12, picture, ".png")
+    rows = [(f"images/{i}.png", ("cats", "dogs")[i % 2]) for i in range(12)]
+    return write(root / "labels.csv", separated([("filename", "label"), *rows]))
+
+
+@layout("Kaggle: train.csv with image_id without suffix, and train/", "pictures", IMAGE, 12, CLASSES)
+def kaggle(root: Path) -> Path:
+    folders(root, ["train"], 12, picture, ".jpg")
+    rows = [(i, ("cats", "dogs")[i % 2]) for i in range(12)]
+    return write(root / "train.csv", separated([("image_id", "label"), *rows]))
+
+
+@layout("names in a table with Windows' backslashes", "pictures", IMAGE, 12, CLASSES)
+def backslashes(root: Path) -> Path:
+    folders(root, ["images"], 12, picture, ".png")
+    rows = [(f"images\\{i}.png", ("cats", "dogs")[i % 2]) for i in range(12)]
+    return write(root / "labels.csv", separated([("file", "label"), *rows]))
+
+
+@layout("names in a table as macOS spells them (é as two characters)", "pictures", IMAGE, 12, CLASSES)
+def decomposed(root: Path) -> Path:
+    rows = []
+    for i in range(12):
+        picture(root / "images" / f"caf\u00e9{i}.png", i)
+        rows.append((unicodedata.normalize("NFD", f"images/café{i}.png"), ("cats", "dogs")[i % 2]))
+    return write(root / "labels.csv", separated([("file", "label"), *rows]))
+
+
+@layout("names in a table with the whole path of another machine", "pictures", IMAGE, 12, CLASSES)
+def elsewhere(root: Path) -> Path:
+    folders(root, ["images"], 12, picture, ".png")
+    rows = [(f"/home/anna/project/images/{i}.png", ("cats", "dogs")[i % 2]) for i in range(12)]
+    return write(root / "labels.csv", separated([("path", "label"), *rows]))
+
+
+@layout("the first five files of a table are missing", "pictures", IMAGE, 15, CLASSES, left_out=5)
+def five_missing(root: Path) -> Path:
+    for i in range(5, 20):
+        picture(root / "images" / f"{i}.png", i)
+    rows = [(f"images/{i}.png", ("cats", "dogs")[i % 2]) for i in range(20)]
+    return write(root / "labels.csv", separated([("file", "label"), *rows]))
+
+
+@layout("train.csv and test.csv with labels, beside images/", "pictures", IMAGE, 16, CLASSES, splits={"test": 4})
+def table_a_split(root: Path) -> Path:
+    folders(root / "data", ["images"], 16, picture, ".png")
+    for name, numbers in (("train", range(12)), ("test", range(12, 16))):
+        rows = [(f"images/{i}.png", ("cats", "dogs")[i % 2]) for i in numbers]
+        write(root / "data" / f"{name}.csv", separated([("file", "label"), *rows]))
+    return root / "data"
+
+
+@layout("metadata.csv beside the pictures (ImageFolder)", "pictures", IMAGE, 12, CLASSES)
+def image_folder(root: Path) -> Path:
+    for i in range(12):
+        picture(root / "data" / f"{i}.png", i)
+    rows = [(f"{i}.png", ("cats", "dogs")[i % 2]) for i in range(12)]
+    write(root / "data" / "metadata.csv", separated([("file_name", "label"), *rows]))
+    return root / "data"
+
+
+@layout("the label in the file's name", "pictures", IMAGE, 12, CLASSES, flags={"label_pattern": "^([a-z]+)_"})
+def in_names(root: Path) -> Path:
+    for i in range(12):
+        picture(root / "data" / f"{('cats', 'dogs')[i % 2]}_{i}.png", i)
+    return root / "data"
+
+
+@layout(
+    "CUB's lists: images.txt, image_class_labels.txt, train_test_split.txt",
+    "pictures",
+    IMAGE,
+    12,
+    None,
+    splits={"test": 4},
+)
+def cub(root: Path) -> Path:
+    names = ["001.Albatross", "002.Auklet"]
+    data = folders(root / "CUB" / "images", names, 6, picture, ".jpg").parent
+    files = [f"{name}/{i}.jpg" for name in names for i in range(6)]
+    write(data / "images.txt", "".join(f"{n} {each}\n" for n, each in enumerate(files, start=1)))
+    write(data / "image_class_labels.txt", "".join(f"{n} {1 + (n > 6)}\n" for n in range(1, 13)))
+    write(data / "classes.txt", "".join(f"{n} {name}\n" for n, name in enumerate(names, start=1)))
+    write(data / "train_test_split.txt", "".join(f"{n} {int((n - 1) % 6 < 4)}\n" for n in range(1, 13)))
+    return data
+
+
+@layout("MedMNIST's .npz", "pictures", IMAGE, 24, None, splits={"train": 12, "validation": 6, "test": 6})
+def medmnist(root: Path) -> Path:
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for name, count in (("train", 12), ("val", 6), ("test", 6)):
+        arrays[f"{name}_images"] = rng.integers(0, 255, (count, 28, 28), dtype=np.uint8)
+        arrays[f"{name}_labels"] = np.arange(count, dtype=np.uint8)[:, None] % 2
+    np.savez(root / "bloodmnist.npz", **arrays)
+    return root / "bloodmnist.npz"
+
+
+@layout("a parquet file with the pictures inside", "pictures", IMAGE, 12, CLASSES)
+def parquet(root: Path) -> Path:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    data = []
+    for i in range(12):
+        picture(root / "one.png", i)
+        data.append({"bytes": (root / "one.png").read_bytes(), "path": f"{i}.png"})
+    table = pa.table({"image": data, "label": [("cats", "dogs")[i % 2] for i in range(12)]})
+    pq.write_table(table, root / "data.parquet")
+    return root / "data.parquet"
+
+
+@layout("a table of pictures with a number each", "pictures", "image-regression", 20)
+def ages(root: Path) -> Path:
+    folders(root, ["images"], 20, picture, ".png")
+    rows = [(f"images/{i}.png", 20.5 + i * 1.7) for i in range(20)]
+    return write(root / "ages.csv", separated([("file", "age"), *rows]))
+
+
+@layout(
+    "a table of pictures with several labels each", "pictures", "image-multi-label-classification", 12, left_out=None
+)
+def several_labels(root: Path) -> Path:
+    folders(root, ["images"], 12, picture, ".png")
+    rows = [(f"images/{i}.png", i % 2, (i // 2) % 2, (i // 3) % 2) for i in range(12)]
+    return write(root / "tags.csv", separated([("file", "red", "round", "old"), *rows]))

@@ -1,0 +1,91 @@
+"""Layouts of recordings and what is said in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.layouts.made import AUDIO, folders, layout, separated, sound, write
+
+
+@layout("a folder for each class", "recordings", AUDIO, 12, {"dog", "rain"})
+def sounds(root: Path) -> Path:
+    return folders(root / "sounds", ["dog", "rain"], 6, sound, ".wav")
+
+
+@layout(
+    "class, speaker and number in the file's name",
+    "recordings",
+    AUDIO,
+    12,
+    {"0", "1"},
+    groups=3,
+    flags={"label_pattern": r"^(\d)_", "group_pattern": "_(.+)_"},
+)
+def spoken_digits(root: Path) -> Path:
+    for i in range(12):
+        sound(root / "fsdd" / f"{i % 2}_{('anna', 'bert', 'cleo')[i % 3]}_{i}.wav", i)
+    return root / "fsdd"
+
+
+@layout("ESC-50: meta/esc50.csv beside audio/", "recordings", AUDIO, 20, {"dog", "rain"})
+def esc50(root: Path) -> Path:
+    rows: list[Sequence[Any]] = [("filename", "fold", "target", "category", "esc10", "src_file", "take")]
+    for i in range(20):
+        name = f"{1 + i % 5}-{1000 + i}-A-{i % 2}.wav"
+        sound(root / "ESC-50" / "audio" / name, i)
+        rows.append((name, 1 + i % 5, i % 2, ("dog", "rain")[i % 2], "True", 1000 + i, "A"))
+    write(root / "ESC-50" / "meta" / "esc50.csv", separated(rows))
+    return root / "ESC-50"
+
+
+@layout("UrbanSound8K: metadata/UrbanSound8K.csv beside audio/fold1", "recordings", AUDIO, 20, {"siren", "drilling"})
+def urban(root: Path) -> Path:
+    rows: list[Sequence[Any]] = [("slice_file_name", "fsID", "start", "end", "salience", "fold", "classID", "class")]
+    for i in range(20):
+        fold, name = 1 + i % 4, f"{1000 + i}-{i % 2}-0-{i}.wav"
+        sound(root / "US8K" / "audio" / f"fold{fold}" / name, i)
+        rows.append((name, 1000 + i, 0.0, 4.0, 1, fold, i % 2, ("siren", "drilling")[i % 2]))
+    write(root / "US8K" / "metadata" / "UrbanSound8K.csv", separated(rows))
+    return root / "US8K"
+
+
+SAID = ("turn the light on", "turn the light off", "open the door", "close the door")
+
+
+@layout("LJSpeech: metadata.csv parted by |, and wavs/", "recordings", "automatic-speech-recognition", 12)
+def ljspeech(root: Path) -> Path:
+    for i in range(12):
+        sound(root / "LJSpeech-1.1" / "wavs" / f"LJ001-{i:04d}.wav", i)
+    lines = [f"LJ001-{i:04d}|{SAID[i % 4]}|{SAID[i % 4]}\n" for i in range(12)]
+    write(root / "LJSpeech-1.1" / "metadata.csv", "".join(lines))
+    return root / "LJSpeech-1.1"
+
+
+@layout("Common Voice: validated.tsv and clips/", "recordings", "automatic-speech-recognition", 12, groups=3)
+def common_voice(root: Path) -> Path:
+    rows: list[Sequence[Any]] = [("client_id", "path", "sentence", "up_votes", "down_votes", "age", "gender", "locale")]
+    for i in range(12):
+        sound(root / "cv" / "clips" / f"common_voice_en_{i}.wav", i)
+        rows.append((f"speaker{i % 3}", f"common_voice_en_{i}.wav", SAID[i % 4], 2, 0, "", "", "en"))
+    write(root / "cv" / "validated.tsv", separated(rows, "\t"))
+    return root / "cv"
+
+
+@layout("metadata.csv with file_name and transcription", "recordings", "automatic-speech-recognition", 12)
+def audio_folder(root: Path) -> Path:
+    for i in range(12):
+        sound(root / "said" / f"{i}.wav", i)
+    rows = [(f"{i}.wav", SAID[i % 4]) for i in range(12)]
+    write(root / "said" / "metadata.csv", separated([("file_name", "transcription"), *rows]))
+    return root / "said"
+
+
+@layout("a table whose start and end cut pieces out of recordings", "recordings", AUDIO, 16, {"bird", "wind"}, groups=4)
+def pieces(root: Path) -> Path:
+    rows: list[Sequence[Any]] = [("file", "start", "end", "label")]
+    for i in range(4):
+        sound(root / f"{i}.wav", i, seconds=2.0)
+        rows += [(f"{i}.wav", 0.5 * k, 0.5 * k + 0.5, ("bird", "wind")[k % 2]) for k in range(4)]
+    return write(root / "pieces.csv", separated(rows))

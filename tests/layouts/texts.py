@@ -1,0 +1,185 @@
+"""Layouts of texts to judge."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zipfile
+from pathlib import Path
+
+from tests.layouts.made import HEAD, TEXT, WORDS, layout, records, reviews, separated, text, write
+
+text("csv with text and label", "reviews.csv", separated([*HEAD, *reviews()]))
+text("tsv without a line of names", "reviews.tsv", separated([(b, a) for a, b in reviews()], "\t"))
+text("semicolons, as spreadsheets write in half of Europe", "reviews.csv", separated([*HEAD, *reviews()], ";"))
+text("Excel's first line sep=;", "reviews.csv", "sep=;\n" + separated([*HEAD, *reviews()], ";"))
+text("UTF-16 with a byte order mark", "reviews.csv", separated([*HEAD, *reviews()]), encoding="utf-16")
+text(
+    "cp1252",
+    "rezensionen.csv",
+    separated([*HEAD, *((f"{a}, schön für Müller", b) for a, b in reviews())]),
+    encoding="cp1252",
+    flags={"settings": ["domain.encoding=cp1252"]},
+)
+text("Chinese names of columns", "评论.csv", separated([("文本", "标签"), *((f"电影{a}", b) for a, b in reviews())]))
+text(
+    "an index that pandas wrote (Unnamed: 0)",
+    "reviews.csv",
+    separated([("", "text", "sentiment"), *((i, *each) for i, each in enumerate(reviews()))]),
+)
+text(
+    "title and body",
+    "news.csv",
+    separated([("title", "body", "label"), *((f"Number {i}", *each) for i, each in enumerate(reviews()))]),
+)
+text(
+    "SMS spam as Kaggle has it: v1, v2 and three empty columns",
+    "spam.csv",
+    separated([("v1", "v2", "", "", ""), *((b, a, "", "", "") for a, b in reviews())]),
+)
+text(
+    "SMS spam as UCI has it: class, tab, text, no suffix of a table",
+    "SMSSpamCollection.txt",
+    separated([(b, a) for a, b in reviews()], "\t"),
+)
+text("a list of objects in .json", "reviews.json", json.dumps(records()))
+text("JSON lines in .jsonl", "reviews.jsonl", "".join(json.dumps(each) + "\n" for each in records()))
+text("JSON lines in .json", "reviews.json", "".join(json.dumps(each) + "\n" for each in records()))
+text(
+    "pandas' to_json by column",
+    "reviews.json",
+    json.dumps({name: {str(i): each[name] for i, each in enumerate(records())} for name in ("text", "label")}),
+)
+text(
+    "pandas' to_json(orient='split')",
+    "reviews.json",
+    json.dumps({"columns": ["text", "label"], "index": list(range(20)), "data": [list(each) for each in reviews()]}),
+)
+text("pandas' to_json(orient='index')", "reviews.json", json.dumps({str(i): each for i, each in enumerate(records())}))
+text("packed: .csv.gz", "reviews.csv.gz", gzip.compress(separated([*HEAD, *reviews()]).encode()))
+text(
+    "packed: .jsonl.gz",
+    "reviews.jsonl.gz",
+    gzip.compress("".join(json.dumps(each) + "\n" for each in records()).encode()),
+)
+
+
+@layout("packed: .zip with one table", "texts", TEXT, 20, set(WORDS))
+def zipped(root: Path) -> Path:
+    with zipfile.ZipFile(root / "reviews.zip", "w") as file:
+        file.writestr("reviews.csv", separated([*HEAD, *reviews()]))
+    return root / "reviews.zip"
+
+
+@layout("Excel's .xlsx", "texts", TEXT, 20, set(WORDS))
+def excel(root: Path) -> Path:
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    for row in [*HEAD, *reviews()]:
+        book.active.append(row)
+    book.save(root / "reviews.xlsx")
+    return root / "reviews.xlsx"
+
+
+@layout("parquet", "texts", TEXT, 20, set(WORDS))
+def parquet_of_texts(root: Path) -> Path:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.Table.from_pylist(records()), root / "reviews.parquet")
+    return root / "reviews.parquet"
+
+
+text(
+    "pairs by name (premise, hypothesis)",
+    "pairs.csv",
+    separated([("premise", "hypothesis", "label"), *((a, f"it was {i}", b) for i, (a, b) in enumerate(reviews()))]),
+)
+text(
+    "pairs without a line of names",
+    "pairs.tsv",
+    separated([(a, f"it was said to be number {i} of them all", b) for i, (a, b) in enumerate(reviews())], "\t"),
+    flags={"text_column": "column 1,column 2", "label_column": "column 3"},
+)
+text(
+    "given splits in a column",
+    "reviews.csv",
+    separated(
+        [
+            ("text", "label", "split"),
+            *((*each, ("train", "train", "train", "dev", "test")[i // 4]) for i, each in enumerate(reviews())),
+        ]
+    ),
+    splits={"train": 12, "validation": 4, "test": 4},
+)
+text(
+    "is_valid says which rows validate",
+    "reviews.csv",
+    separated([("text", "label", "is_valid"), *((*each, i >= 16) for i, each in enumerate(reviews()))]),
+    splits={"validation": 4},
+)
+text(
+    "a fold column of numbers is no split",
+    "reviews.csv",
+    separated([("text", "label", "fold"), *((*each, i % 5) for i, each in enumerate(reviews()))]),
+)
+text(
+    "a number for each text",
+    "stars.csv",
+    separated([("text", "score"), *((a, 1.5 + 0.13 * i) for i, (a, _) in enumerate(reviews(40)))]),
+    40,
+    None,
+    task="text-regression",
+)
+text(
+    "several labels for each text",
+    "topics.csv",
+    separated(
+        [("text", "tags"), *((a, ("sport;money", "sport", "money")[i % 3]) for i, (a, _) in enumerate(reviews(30)))]
+    ),
+    30,
+    None,
+    task="text-multi-label-classification",
+)
+
+
+@layout("class folders of .txt", "texts", TEXT, 20, set(WORDS))
+def folders_of_texts(root: Path) -> Path:
+    for i, (each, label) in enumerate(reviews()):
+        write(root / "reviews" / label / f"{i}.txt", each)
+    return root / "reviews"
+
+
+@layout("20 Newsgroups: class folders of files without suffix", "texts", TEXT, 20, set(WORDS))
+def newsgroups(root: Path) -> Path:
+    for i, (each, label) in enumerate(reviews()):
+        write(root / "news" / label / f"{50000 + i}", f"From: anna@example.org\nSubject: {i}\n\n{each}")
+    return root / "news"
+
+
+@layout(
+    "IMDB: train/ and test/, pos/ and neg/, with unsup/",
+    "texts",
+    TEXT,
+    32,
+    {"pos", "neg"},
+    splits={"test": 16},
+    left_out=None,
+)
+def imdb(root: Path) -> Path:
+    for split in ("train", "test"):
+        for i, (each, label) in enumerate(reviews(16)):
+            write(root / "aclImdb" / split / {"good": "pos", "bad": "neg"}[label] / f"{i}_7.txt", f"{split} {each}")
+    for i in range(4):
+        write(root / "aclImdb" / "train" / "unsup" / f"{i}_0.txt", f"nobody has judged number {i}")
+    write(root / "aclImdb" / "README", "Large Movie Review Dataset")
+    return root / "aclImdb"
+
+
+text("a text and its class in .txt, parted by a tab", "titles.txt", separated([(a, b) for a, b in reviews()], "\t"))
+text(
+    "a field of 200,000 characters",
+    "long.csv",
+    separated([*HEAD, *((a * (3500 if i == 3 else 1), b) for i, (a, b) in enumerate(reviews()))]),
+)
