@@ -70,7 +70,8 @@ LAYOUTS: dict[str, tuple[str, str | bytes, str]] = {
     "constants, numbers and users": (
         "a.csv",
         lines("", lambda i, t, x: f'{int(x == "good") * 4},{10000 + i},NO_QUERY,user{i % 20},"{t}"'),
-        "columns not used: column 2 (40 different), column 3 (always 'NO_QUERY'), column 4 (20 different)",
+        "columns not used: column 2 (40 different), column 3 (always 'NO_QUERY'), column 4 (20 different)\n"
+        "groups: none; 'column 4' may say which rows belong together (--group-by 'column 4')",
     ),
     "one tab and one comma in every line": (
         "a.csv",

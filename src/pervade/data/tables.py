@@ -374,9 +374,13 @@ def _note(path: Path | str, records: list[Record], content: Content, layout: _La
         account.note(f"{content.what}s: column {' and '.join(parts)} of {Path(path).name}{how}", content.flag)
     account.note(f"labels: column {', '.join(map(repr, layout.labels))}", "--label-column")
     if unused and account.listening():
-        shown = [str(columns_module.look(records, each)) for each in unused[:MOST_SHOWN]]
+        seen = [columns_module.look(records, each) for each in unused[:MOST_SHOWN]]
+        shown = [str(each) for each in seen]
         more = f" and {len(unused) - MOST_SHOWN:,} more" if len(unused) > MOST_SHOWN else ""
         account.note(f"columns not used: {', '.join(shown)}{more}")
+        users = [each.name for each in seen if each.coded and each.lettered and each.classes]
+        if users and layout.division.group is None and unused[0].startswith("column "):  # no name says it
+            account.note(f"groups: none; {users[0]!r} may say which rows belong together", f"--group-by {users[0]!r}")
 
 
 def asked_for(path: Path | str, columns: Sequence[str], asked: str | None, several: bool = False) -> list[str]:
