@@ -65,7 +65,7 @@ def test_help_says_which_data_a_flag_is_for(pervade) -> None:
     for words in (
         "--label-pattern REGEX Folders of pictures or recordings:",
         "--group-pattern REGEX Pictures and recordings, with transcripts too:",
-        "--group-by COLUMN Tables of pictures, recordings or texts:",
+        "--group-by COLUMN Tables: which column says what belongs together",
         "--tta Judge each picture mirrored too, each recording slower and faster too",
     ):
         assert words in train

@@ -113,7 +113,8 @@ def test_groups_go_by_the_name_of_their_column(tmp_path: Path) -> None:
     ],
 )
 def test_what_groups_are_called(column: str | None, pattern: str | None, domain: str, noun: str) -> None:
-    record = SimpleNamespace(part=lambda name: {"use": domain, "group_column": column, "group_pattern": pattern})
+    about = {"use": domain, "group_column": column, "group_pattern": pattern}
+    record = SimpleNamespace(part=lambda name: about, columns={})
     assert wording.group(record) == noun  # type: ignore[arg-type]
 
 
