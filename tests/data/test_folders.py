@@ -85,6 +85,13 @@ def test_split_folders_that_are_called_otherwise(names: tuple[str, str], tmp_pat
     assert "labels: the names of 2 folders, cat/, dog/ (--label-pattern)" in notes
 
 
+def test_folders_of_two_kinds_that_are_called_as_splits(tmp_path: Path) -> None:
+    for name in ("cars_train", "cars_test", "bikes_train", "bikes_test"):
+        class_folders(tmp_path / name, count=1)
+    with pytest.raises(DataError, match="bikes_test, bikes_train and cars_test, cars_train are each called as splits"):
+        read(tmp_path)
+
+
 def test_one_folder_too_many(tmp_path: Path) -> None:
     """As archives are unpacked: pets/cat/…, and of Intel's scenes seg_train/seg_train/buildings/…"""
     class_folders(tmp_path / "a" / "data" / "pets", count=2)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pervade.core.errors import DataError
 from pervade.core.types import LeftOut
 from pervade.data import account, patterns
 from pervade.data.split import named
@@ -55,7 +56,7 @@ class Sorted:
 
 def splits_of(names: Collection[str]) -> dict[str, str]:
     """Of those names of folders or tables that are called as splits are, the split. What stands beside the word may be
-    anything that stands beside it in the others too.
+    anything that stands beside it in the others too. Raises DataError where that fits folders of several kinds.
 
     >>> splits_of(["cars_train", "cars_test", "devkit"]), splits_of(["train_station", "bus_station"])
     ({'cars_train': 'train', 'cars_test': 'test'}, {})
@@ -64,12 +65,18 @@ def splits_of(names: Collection[str]) -> dict[str, str]:
     if found:
         return found
     alike: dict[tuple[str, ...], dict[str, str]] = defaultdict(dict)
-    for name in names:
+    for name in sorted(names):
         words = re.findall(r"[^\W\d_]+", name.lower())
         said = [split for word in words if (split := named(word))]
         if len(said) == 1:
             alike[tuple(word for word in words if not named(word))][name] = said[0]
-    return next((each for each in alike.values() if len(each) > 1 and "train" in each.values()), {})
+    fit = [each for each in alike.values() if len(each) > 1 and "train" in each.values()]
+    if len(fit) > 1:
+        raise DataError(
+            f"{' and '.join(', '.join(each) for each in fit[:2])} are each called as splits are; keep one of them, or "
+            "sort all into train and test"
+        )
+    return fit[0] if fit else {}
 
 
 def sort(root: Path, files: Sequence[Path], label_pattern: str | None = None) -> Sorted:
