@@ -20,7 +20,7 @@ from pervade.domains.instructions import Instructions
 from pervade.domains.masked import Masked
 from pervade.domains.preferences import Preferences
 from pervade.domains.questions import Questions
-from pervade.domains.text import Text
+from pervade.domains.text import Text, looks_like_text
 from pervade.domains.text import contents as texts
 from pervade.domains.transcripts import Transcripts
 
@@ -253,6 +253,22 @@ def test_texts_about_tests_are_texts(tmp_path: Path) -> None:
     assert any("none is train" in each for each in notes)
     with pytest.raises(DataError, match="has test but no train split"):
         divided(Corpus(), files(tmp_path / "alone", "test/b.txt", "test/c.txt"))
+
+
+def test_a_split_that_the_first_row_of_json_lines_lacks(tmp_path: Path) -> None:
+    rows = [{"text": "the first"}, {"text": "the second", "split": "train"}, {"text": "the third", "split": "test"}]
+    (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found, left_out = Corpus().read(tmp_path / "t.jsonl")
+    assert list(found.column("split")) == ["train", "test"]
+    assert [each.source for each in left_out] == ["t.jsonl#1"]
+
+
+def test_a_column_that_the_first_row_of_json_lines_lacks(tmp_path: Path) -> None:
+    rows = [{"label": str(i % 2), **({"said": f"row {i} of the table"} if i else {})} for i in range(9)]
+    (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert looks_like_text(tmp_path / "t.jsonl")
+    found, _ = Text(text_column="said").read(tmp_path / "t.jsonl")
+    assert list(found.column("text")) == [f"row {i} of the table" for i in range(1, 9)]
 
 
 # folds that the data name

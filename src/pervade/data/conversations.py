@@ -111,7 +111,7 @@ def read(source: Any, encoding: str) -> Read:
             records += rows
             ids += [f"{table.name}#{number}" for number in range(1, len(rows) + 1)]
             splits += [named(tables.called(table)) if path.is_dir() else None] * len(rows)
-    columns = list(dict.fromkeys(name for record in records for name in record))
+    columns = table_files.columns_of(records)
     return Read(str(source), records, ids, splits, columns, left_out)
 
 
@@ -151,7 +151,7 @@ def peek(source: Any) -> list[str]:
 
             return list(pq.read_schema(path).names)
         if path.suffix.lower() not in (".csv", ".tsv", ".jsonl"):
-            return list(table_files.read(path, encoding="utf-8,latin-1")[0])
+            return table_files.columns_of(table_files.read(path, encoding="utf-8,latin-1"))
         with path.open(encoding="latin-1") as file:  # in which every byte is a letter: names of columns are ASCII
             line = next((each for each in file if each.strip()), "")
         if path.suffix.lower() == ".jsonl":

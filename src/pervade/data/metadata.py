@@ -19,7 +19,7 @@ from pathlib import Path
 
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut
-from pervade.data import named_files, published, tables
+from pervade.data import named_files, published, table_files, tables
 from pervade.data.class_folders import splits_of
 from pervade.data.split import NAMES as SPLITS
 from pervade.data.split import named
@@ -46,7 +46,7 @@ class Table:
 
     @property
     def columns(self) -> list[str]:
-        return list(dict.fromkeys(name for record in self.records for name in record))
+        return table_files.columns_of(self.records)
 
 
 def within(folder: Path) -> list[Path]:

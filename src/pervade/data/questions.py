@@ -198,7 +198,7 @@ def _squad_answers(each: Record) -> list[Any] | str:
 
 
 def _take_table(path: str, records: list[Record], ids: list[str], splits: list[str | None], found: _Read) -> None:
-    columns = list(dict.fromkeys(name for record in records for name in record))
+    columns = table_files.columns_of(records)
     held = {name: column_of(columns, names) for name, names in (("context", CONTEXT), ("question", QUESTION))}
     missing = [name for name, column in held.items() if column is None]
     if missing:
@@ -336,7 +336,7 @@ def looks_like_questions(source: Any) -> bool:
                 head = opened.read(100_000).decode("utf-8", "ignore")
             if '"paragraphs"' in head and '"context"' in head:
                 return True
-        columns = list(table_files.read(file, encoding="utf-8,latin-1")[0])
+        columns = table_files.columns_of(table_files.read(file, encoding="utf-8,latin-1"))
     except (OSError, DataError):
         return False
     return all(column_of(columns, names) for names in (CONTEXT, QUESTION, ANSWERS))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import itertools
 import os
 import re
 import zipfile
@@ -53,6 +54,11 @@ def forget() -> None:
 def numbered(count: int) -> list[str]:
     """Names for the columns of a table that has none."""
     return [f"column {number}" for number in range(1, count + 1)]
+
+
+def columns_of(records: Sequence[Record]) -> list[str]:
+    """The columns of all rows: of JSON any may lack some."""
+    return list(dict.fromkeys(itertools.chain.from_iterable(records)))
 
 
 def ending(path: Path) -> str:

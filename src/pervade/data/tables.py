@@ -7,7 +7,6 @@ hold beside their labels is a `Content`: the names of files (`Files`), or texts 
 
 from __future__ import annotations
 
-import itertools
 import re
 import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -23,7 +22,7 @@ from pervade.data import account, division, embedded, named_files, patterns, spe
 from pervade.data import columns as columns_module
 from pervade.data.named_files import Below
 from pervade.data.split import named as split_named
-from pervade.data.table_files import Record, existing, numbered
+from pervade.data.table_files import Record, columns_of, existing, numbered
 from pervade.data.targets import Kind
 
 LABEL_COLUMNS = (
@@ -130,7 +129,7 @@ class Files:
         self, path: Path | str, records: list[Record], free: Sequence[str], target: Kind, labels: Sequence[str]
     ) -> tuple[str, ...]:
         """By names and by what stands in all rows (data/named_files.py)."""
-        asked = asked_for(path, _columns(records), self.file_column)
+        asked = asked_for(path, columns_of(records), self.file_column)
         sure = [each for each in self.names if each != "id"]
         found = asked[0] if asked else named_files.column(records, free, self.below(path), self.names, LABEL_COLUMNS)
         found = found or _named(free, sure)
@@ -240,7 +239,7 @@ def unlabelled(path: Path, content: Content, target: Kind = "class") -> Iterator
     """Entries with "id" and what `content` takes, whatever else the table holds, or why a row cannot be used, row by
     row: for prediction. Raises DataError as `read` does."""
     records = content.records(path)
-    columns = content.columns(path, records, _columns(records), target, ())
+    columns = content.columns(path, records, columns_of(records), target, ())
     if isinstance(content, Files):
         content = content.located(path, records, columns)
     # Tables of several folders may be given at once, and have the same name: the path tells their rows apart.
@@ -333,12 +332,8 @@ def _places(name: str, records: Sequence[Record]) -> list[str]:
     return [f"{name}, row {number}" for number in range(1, len(records) + 1)]
 
 
-def _columns(records: list[Record]) -> list[str]:
-    return list(dict.fromkeys(itertools.chain.from_iterable(records)))
-
-
 def _layout(path: Path | str, records: list[Record], content: Content, wanted: Wanted) -> _Layout:
-    columns = _columns(records)
+    columns = columns_of(records)
     try:
         named = asked_for(path, columns, wanted.label_column, several=wanted.target == "labels")
     except DataError as fault:

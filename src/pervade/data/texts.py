@@ -83,7 +83,7 @@ class Texts:
     ) -> tuple[str, ...]:
         """One column, two of a pair, or several `Together`. By name; else by content, beside columns of labels, splits
         and groups: what has many words and is seldom the same, pairs being about as long as each other."""
-        asked = self._asked(path, list(records[0]))
+        asked = self._asked(path, table_files.columns_of(records)) if self.text_column is not None else ()
         if asked:
             return asked
         lower = {columns.plain(column): column for column in reversed(free)}

@@ -173,7 +173,7 @@ def _entries(
     name: str | None = None,
     split: str | None = None,
 ) -> tuple[list[Record], list[LeftOut]]:
-    names = list(dict.fromkeys(name for record in records for name in record))
+    names = table_files.columns_of(records)
     text = _text_column(place, records, columns.text)
     if text is None:
         raise DataError(
@@ -193,7 +193,7 @@ def _entries(
 
 
 def _text_column(place: Path | str, records: list[Record], asked: str | None) -> str | None:
-    names = list(dict.fromkeys(name for record in records for name in record))
+    names = table_files.columns_of(records)
     if asked is not None:
         return tables.asked_for(place, names, asked)[0]
     lower = {name.strip().lower(): name for name in names}

@@ -21,7 +21,19 @@ from pervade.core.errors import ConfigError, DataError
 from pervade.core.protocols import Domain, PlainFeatures, Probe, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
-from pervade.data import account, class_folders, corpus, division, encodings, inputs, listing, tables, texts, vocabulary
+from pervade.data import (
+    account,
+    class_folders,
+    corpus,
+    division,
+    encodings,
+    inputs,
+    listing,
+    table_files,
+    tables,
+    texts,
+    vocabulary,
+)
 from pervade.data.corpus import IGNORED, Tokens
 from pervade.data.split import named
 from pervade.weights import tokenizers
@@ -91,8 +103,9 @@ class Corpus(Domain):
         left_out = []
         for path, split in paths:
             records = content.records(path)
-            held = content.columns(path, records, list(records[0]), "class", [])
-            free = [each for each in records[0] if each not in held]
+            there = table_files.columns_of(records)
+            held = content.columns(path, records, there, "class", [])
+            free = [each for each in there if each not in held]
             columns = division.columns(path, records, free, self.split_column, self.group_column)
             names = [f"{path.name}#{number}" for number in range(1, len(records) + 1)]
             divided = division.read(path, records, columns, names, [split] * len(records) if split else None)

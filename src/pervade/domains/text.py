@@ -33,6 +33,7 @@ from pervade.data import (
     pictures,
     recordings,
     sound_files,
+    table_files,
     tables,
     targets,
     texts,
@@ -285,11 +286,12 @@ def looks_like_text(source: Any, text_column: str | None = None) -> bool:
             return place is not None
         if tables.is_table(Path(source)) and transcripts.of_ljspeech(Path(source)):
             return False
+        there = table_files.columns_of(records)
         some = records[:: max(len(records) // MOST_LOOKED_AT, 1)]
-        prose = any(columns.look(some, each).prose for each in records[0])
+        prose = any(columns.look(some, each).prose for each in there)
         if place is not None and _names_files(place, records, prose):
             return False
-        held = content.columns(str(source), records, list(records[0]), "class", [])
+        held = content.columns(str(source), records, there, "class", [])
         return bool(held) and not any(embedded.place(str(record.get(held[0]))) for record in records[:5])
     except (OSError, DataError):  # whoever reads it in earnest says what is wrong
         return False
