@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import unicodedata
+import zipfile
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ import pytest
 from pervade import recipes
 from pervade.core.errors import DataError
 from pervade.data import account
+from pervade.data.arrays import Arrays
 from pervade.domains.image import Image
 from pervade.domains.sound import Sound
 from pervade.domains.transcripts import Transcripts
@@ -281,12 +285,45 @@ def test_medmnist(tmp_path: Path) -> None:
         np.savez(tmp_path / f"{name}.npz", **content)
         with pytest.raises(DataError, match=fault):
             Image().read(tmp_path / f"{name}.npz")
+    with zipfile.ZipFile(tmp_path / "h.npz", "w") as file:  # its header says 10 TB of labels
+        head = "{'descr': '|u1', 'fortran_order': False, 'shape': (2, 5000000000000), }".ljust(117) + "\n"
+        file.writestr("labels.npy", b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head.encode())
+        with file.open("images.npy", "w") as images:
+            np.save(images, np.zeros((2, 3, 3), np.uint8))
+    with pytest.raises(DataError, match="labels would take 10000 GB"):
+        Image().read(tmp_path / "h.npz")
     (tmp_path / "g.npz").write_bytes(b"PK no archive")
     with pytest.raises(DataError, match=r"g\.npz cannot be read"):
         Image().read(tmp_path / "g.npz")
 
 
 SIZES = {"train": 6, "val": 3, "test": 3}
+
+
+def test_arrays_are_read_by_several_threads(tmp_path: Path) -> None:
+    """Each picture is its own array's, whatever the others read in between."""
+    arrays = {f"{split}_images": np.full((3, 8, 8), value, np.uint8) for value, split in enumerate(SIZES)}
+    np.savez(tmp_path / "a.npz", **arrays)
+    switch = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        there = Arrays(str(tmp_path / "a.npz"))
+        with ThreadPoolExecutor(6) as pool:
+            found = list(pool.map(lambda i: there.value(f"{list(SIZES)[i % 3]}_images", i % 2)[-1], range(600)))
+    finally:
+        sys.setswitchinterval(switch)
+    assert found == [i % 3 for i in range(600)]
+
+
+def test_archives_beside_what_was_unpacked_are_no_tables(tmp_path: Path) -> None:
+    """Kaggle: train/ and train.zip, test/ and test.zip."""
+    for split in ("train", "test"):
+        pictures(tmp_path / split, [f"{label}/{i}.png" for label in ("cat", "dog") for i in range(3)])
+        with zipfile.ZipFile(tmp_path / f"{split}.zip", "w") as file:
+            file.write(tmp_path / split / "cat" / "0.png", "cat/0.png")
+    assert task(tmp_path) == "image-classification"
+    rows, _ = Image(size=8).read(tmp_path)
+    assert Counter(rows.column("split")) == {"train": 6, "test": 6}
 
 
 def test_lists_that_are_not_read_are_named(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import zipfile
 from collections import Counter
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import pytest
 from pervade import answering, recipes
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.types import LeftOut, Rows
-from pervade.data import account, encodings, inputs, table_files
+from pervade.data import account, encodings, inputs, table_files, workbooks
 from pervade.domains.text import Text
 from pervade.recipes import text as text_recipe
 
@@ -247,6 +248,33 @@ def test_a_workbook(tmp_path: Path) -> None:
         read(written(tmp_path / "b.xlsx", b"PK but no more"))
 
 
+def test_workbooks_that_are_cut_off_or_say_that_they_are_huge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    book = openpyxl.Workbook()
+    for row in [("text", "label"), *ROWS]:
+        book.active.append(row)
+    book.save(tmp_path / "a.xlsx")
+
+    def changed(name: str, change: Callable[[bytes], bytes]) -> Path:
+        with zipfile.ZipFile(tmp_path / "a.xlsx") as old, zipfile.ZipFile(tmp_path / name, "w") as new:
+            for each in old.namelist():
+                data = old.read(each)
+                new.writestr(each, change(data) if each.endswith("sheet1.xml") else data)
+        return tmp_path / name
+
+    with pytest.raises(DataError, match=r"b\.xlsx is no workbook that can be read"):
+        read(changed("b.xlsx", lambda data: data[: len(data) // 2]))
+    huge = changed("c.xlsx", lambda data: data.replace(b'"A1:B41"', b'"A1:XFD1048576"'))
+    monkeypatch.setattr(workbooks, "MOST_CELLS", 100)
+    assert len(table_files.read(huge)) == 40
+    monkeypatch.setattr(workbooks, "MOST_CELLS", 50)
+    table_files.forget()
+    with pytest.raises(DataError, match=r"sheet 'Sheet' has more than 50 cells; save a part of it"):
+        table_files.read(huge)
+    monkeypatch.setattr(workbooks, "LARGEST", 1000)
+    with pytest.raises(DataError, match=r"c\.xlsx unpacks to .* GB; save a part of it"):
+        table_files.read(huge)
+
+
 def test_archives(tmp_path: Path) -> None:
     def archive(name: str, *inside: str) -> Path:
         with zipfile.ZipFile(tmp_path / name, "w") as file:
@@ -257,14 +285,29 @@ def test_archives(tmp_path: Path) -> None:
     rows, _, told = read(archive("a.zip", "data/spam.csv", "data/readme", "__MACOSX/data/._spam.csv"))
     assert list(rows.column("text")) == TEXTS
     assert "a.zip: data/spam.csv in it, the one table among 2 files" in told
-    with pytest.raises(DataError, match=r"holds 2 tables \(a\.csv, b\.csv\); unpack it"):
-        read(archive("b.zip", "a.csv", "b.csv"))
-    with pytest.raises(DataError, match="holds 1 files and no table; unpack it"):
-        read(archive("c.zip", "1.jpg"))
-    with pytest.raises(DataError, match="cannot be unpacked"):
-        read(written(tmp_path / "d.zip", b"PK"))
+    for name, path in (
+        (r"holds 2 tables \(a\.csv, b\.csv\); unpack it", archive("b.zip", "a.csv", "b.csv")),
+        ("holds 1 files and no table; unpack it", archive("c.zip", "1.jpg")),
+        ("cannot be unpacked", written(tmp_path / "d.zip", b"PK")),
+    ):
+        assert not table_files.is_table(path)
+        with pytest.raises(DataError, match=name):
+            recipes.choose(path, None, None)
+        (lost,) = inputs.held(str(path), (), lambda file: iter(table_files.read(file))) or []
+        assert isinstance(lost, LeftOut)
+        assert re.search(name, lost.reason)
     with pytest.raises(DataError, match=r"a\.csv\.gz cannot be read"):
         read(written(tmp_path / "a.csv.gz", gzip.compress(plain().encode())[:-20]))
+
+
+def test_packed_tables_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table_files, "LARGEST", 100_000)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("a.csv", plain() + " " * 100_000)
+    written(tmp_path / "a.csv.gz", gzip.compress((plain() + " " * 100_000).encode()))
+    for name in ("a.zip", "a.csv.gz"):
+        with pytest.raises(DataError, match=rf"{name} unpacks to more than 0\.0001 GB; unpack it"):
+            table_files.read(tmp_path / name)
 
 
 def test_long_fields(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ Axis letters: n pictures, h, w pixels, k labels. Pickled objects are never loade
 
 from __future__ import annotations
 
+import threading
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -24,17 +25,23 @@ FORMS = (("{}_images", "{}_labels"), ("x_{}", "y_{}"), ("X_{}", "y_{}"))
 
 
 class Arrays:
-    """The pictures of a file, one array at a time."""
+    """The pictures of a file, by array, of which as many are held as are allowed of one."""
 
     def __init__(self, file: str) -> None:
-        self.file, self.name, self.array = file, "", np.empty(0)
+        self.file = file
+        self.arrays: dict[str, np.ndarray] = {}
+        self.lock = threading.Lock()  # pictures are read by several threads
 
     def value(self, column: str, number: int) -> bytes:
         """Picture `number` of the array `column` as a PPM or PGM file, which any reader of pictures knows and which
         compresses nothing. Raises ValueError where the array holds none."""
-        if self.name != column:
-            self.array, self.name = _array(Path(self.file), column), column
-        picture = self.array[number]
+        with self.lock:
+            if column not in self.arrays:
+                array = _array(Path(self.file), column)
+                if array.nbytes + sum(each.nbytes for each in self.arrays.values()) > LARGEST:
+                    self.arrays.clear()
+                self.arrays[column] = array
+            picture = self.arrays[column][number]
         height, width = picture.shape[:2]
         kind = "P5" if picture.ndim == 2 or picture.shape[2] == 1 else "P6"
         return f"{kind}\n{width} {height}\n255\n".encode() + np.ascontiguousarray(picture).tobytes()
@@ -56,6 +63,7 @@ def records(file: Path) -> list[dict[str, Any]]:
         made: list[dict[str, Any]] = []
         for split, pictures, labels in found:
             shape = _shape(file, pictures)
+            _header(file, labels)
             values = np.asarray(there[labels])
             if len(values) != shape[0]:
                 raise DataError(f"{file}: {pictures} has {shape[0]:,} pictures, and {labels} {len(values):,} rows")
@@ -69,18 +77,24 @@ def records(file: Path) -> list[dict[str, Any]]:
 
 def _shape(file: Path, name: str) -> tuple[int, ...]:
     """Of an array of pictures, from its header alone. Raises DataError where it is none, or too large."""
-    with zipfile.ZipFile(file) as archive, archive.open(f"{name}.npy") as opened:
-        version = np.lib.format.read_magic(opened)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, kind = read(opened)
+    shape, kind = _header(file, name)
     if kind != np.uint8 or len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] not in (1, 3)):
         raise DataError(
             f"{file}: {name} is {kind} of {shape}, not pictures: (n, h, w) or (n, h, w, 3) of 0 to 255 (uint8)"
         )
-    size = np.prod(shape, dtype=np.float64)
+    return tuple(int(each) for each in shape)
+
+
+def _header(file: Path, name: str) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and kind of an array. Raises DataError where it is too large."""
+    with zipfile.ZipFile(file) as archive, archive.open(f"{name}.npy") as opened:
+        version = np.lib.format.read_magic(opened)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, kind = read(opened)
+    size = np.prod(shape, dtype=np.float64) * kind.itemsize
     if size > LARGEST:
         raise DataError(f"{file}: {name} would take {size / 1e9:.0f} GB of memory; write each picture to a file")
-    return tuple(int(each) for each in shape)
+    return shape, kind
 
 
 def _array(file: Path, name: str) -> np.ndarray:

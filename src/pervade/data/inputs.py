@@ -79,7 +79,7 @@ def held(given: str, suffixes: Collection[str], table: ReadTable, inside: bool =
     """What lies at a path: the file ("path"), the rows of a table, or of a folder all files with one of the `suffixes`,
     and its tables where they are read `inside` it. None where there is no such path."""
     path = Path(given)
-    if tables.is_table(path):
+    if tables.is_table(path) or (given.lower().endswith(".zip") and os.path.isfile(given)):  # noqa: PTH113
         return _rows_of(path, table)
     if os.path.isdir(given):  # noqa: PTH112  (Path.is_dir raises where a text is too long for a name)
         return [each for file in _walked(path, suffixes) for each in _inside(file, table, inside)]

@@ -7,6 +7,7 @@ column is, its last row may tell; so the last tables are kept until `forget`.
 
 from __future__ import annotations
 
+import functools
 import gzip
 import io
 import itertools
@@ -17,8 +18,9 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from pervade.core import memory
 from pervade.core.errors import DataError
 from pervade.data import account, arrays, columns, embedded, json_tables, separated, workbooks
 from pervade.data.encodings import SETTING, marked, told
@@ -27,6 +29,7 @@ SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".xlsx", "
 PACKED = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")  # what .gz and .zip may hold
 PERHAPS = (".txt", ".text", "")  # endings of files that may be tables
 KEPT = 3  # tables that stay in memory
+LARGEST = 1 << 33  # bytes that a packed table may hold
 
 Record = dict[str, Any]
 Lines = Sequence[Sequence[str]]
@@ -75,8 +78,10 @@ def called(path: Path) -> str:
 
 
 def is_table(path: Path) -> bool:
-    """Whether a file is there that is a table by its name."""
-    return bool(ending(path)) and os.path.isfile(workbooks.place(path)[0])  # noqa: PTH113
+    """Whether a file is there that is a table by its name; a .zip where one of the names in it is a table's."""
+    if not ending(path) or not os.path.isfile(workbooks.place(path)[0]):  # noqa: PTH113
+        return False
+    return ending(path) != ".zip" or len(_packed(str(path), path.stat().st_mtime_ns)[1]) == 1
 
 
 def holds_table(path: Path) -> bool:
@@ -190,9 +195,13 @@ def _opened(path: Path, encoding: str | None) -> _Table:
         return _Table(arrays.records(path), None)
     if kind == ".xlsx":
         return _Table(workbooks.rows(path), None)
-    data = gzip.decompress(path.read_bytes()) if path.name.lower().endswith(".gz") else path.read_bytes()
     if kind == ".zip":
-        kind, data = _unzipped(path, data)
+        kind, data = _unzipped(path)
+    elif path.name.lower().endswith(".gz"):
+        with gzip.open(path) as file:
+            data = _bounded(path, file)
+    else:
+        data = path.read_bytes()
     text, found = told(data, path, encoding)
     if found not in ("utf-8", "utf-8-sig"):
         why = ", as its byte order mark says" if marked(data) else ""
@@ -204,15 +213,38 @@ def _opened(path: Path, encoding: str | None) -> _Table:
     return _Table(rows, None if marked(data) else found)
 
 
-def _unzipped(path: Path, data: bytes) -> tuple[str, bytes]:
+def _bounded(path: Path, file: IO[bytes] | gzip.GzipFile) -> bytes:
+    """What is packed. Raises DataError where it is more than may be held: a small file may unpack to any size."""
+    most = min(LARGEST, memory.available() // 2)
+    held = io.BytesIO()
+    while some := file.read(1 << 20):
+        held.write(some)
+        if held.tell() > most:
+            raise DataError(f"{path} unpacks to more than {most / 1e9:.3g} GB; unpack it and give a part of it")
+    return held.getvalue()
+
+
+@functools.lru_cache(64)
+def _packed(file: str, changed: int) -> tuple[list[str], list[str]]:
+    """The names in an archive, and which of them are tables'; none where it is no archive. `changed` makes a file that
+    was written anew another one."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            names = [each for each in archive.namelist() if not each.endswith("/") and "__MACOSX" not in each]
+    except (OSError, ValueError, zipfile.BadZipFile):  # whoever reads it is told what is wrong
+        return [], []
+    return names, [each for each in names if ending(Path(each)) in PACKED and not each.lower().endswith(".gz")]
+
+
+def _unzipped(path: Path) -> tuple[str, bytes]:
     """The kind and the bytes of the one table in an archive. Raises DataError where there is none, or several."""
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            names = [each for each in archive.namelist() if not each.endswith("/") and "__MACOSX" not in each]
-            inside = [each for each in names if ending(Path(each)) in PACKED and not each.endswith(".gz")]
+        with zipfile.ZipFile(path) as archive:
+            names, inside = _packed(str(path), path.stat().st_mtime_ns)
             if len(inside) == 1:
                 account.note(f"{path.name}: {inside[0]} in it, the one table among {len(names):,} files")
-                return ending(Path(inside[0])), archive.read(inside[0])
+                with archive.open(inside[0]) as file:
+                    return ending(Path(inside[0])), _bounded(path, file)
     except (zipfile.BadZipFile, RuntimeError) as error:  # RuntimeError: it is locked by a password
         raise DataError(f"{path} cannot be unpacked ({error}); unpack it and give what it holds") from None
     held = f"{len(inside)} tables ({', '.join(inside[:5])})" if inside else f"{len(names):,} files and no table"

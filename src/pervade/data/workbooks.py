@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
+from pervade.core import memory
 from pervade.core.errors import DataError, nearest
 from pervade.data import account
+
+LARGEST = 1 << 32  # bytes that a workbook may unpack to
+MOST_CELLS = 100_000_000  # of a sheet; 6 columns of as many rows as a sheet may have are 6 millions
 
 
 def place(path: Path) -> tuple[Path, str | None]:
@@ -29,24 +35,42 @@ def rows(path: Path) -> list[list[str]]:
             f"{file} is a workbook, and reading these takes openpyxl: pip install 'pervade[files]'; or save it as csv"
         ) from None
     try:
-        book = openpyxl.load_workbook(file, read_only=True, data_only=True)
-    except Exception as error:  # it raises almost anything at files that are none
+        with zipfile.ZipFile(file) as packed:
+            size = sum(each.file_size for each in packed.infolist())
+        if size > LARGEST:
+            raise DataError(f"{file} unpacks to {size / 1e9:.3g} GB; save a part of it, as csv")
+        with contextlib.closing(openpyxl.load_workbook(file, read_only=True, data_only=True)) as book:
+            return _sheet(book, file, asked)
+    except DataError:
+        raise
+    except Exception as error:  # it raises almost anything at files that are none, or are cut off
+        if memory.ran_out(error):
+            raise
         raise DataError(f"{file} is no workbook that can be read ({error}); save it again, or as csv") from None
-    try:
-        sheets = {sheet.title: sheet for sheet in book.worksheets}
-        if asked is not None and asked not in sheets:
-            raise DataError(f"{file} has no sheet {asked!r}; {nearest(asked, sheets)}")
-        for name in [asked] if asked else list(sheets):
-            found = [[_text(cell) for cell in row] for row in sheets[name].iter_rows(values_only=True)]
-            found = _trimmed([row for row in found if any(row)])
-            if found:
-                others = [each for each in sheets if each != name]
-                beside = f"; not read: {', '.join(others)}" if others else ""
-                account.note(f"{file.name}: sheet {name!r}{beside}", f"{file.name}#SHEET" if others else "")
-                return found
-        return []
-    finally:
-        book.close()
+
+
+def _sheet(book: Any, file: Path, asked: str | None) -> list[list[str]]:
+    sheets = {sheet.title: sheet for sheet in book.worksheets}
+    if asked is not None and asked not in sheets:
+        raise DataError(f"{file} has no sheet {asked!r}; {nearest(asked, sheets)}")
+    for name in [asked] if asked else list(sheets):
+        sheets[name].reset_dimensions()  # what the file says of them may be far too much
+        found: list[list[str]] = []
+        width = 0
+        for number, row in enumerate(sheets[name].iter_rows(values_only=True)):
+            last = max((i for i, cell in enumerate(row, start=1) if cell not in (None, "")), default=0)
+            width = max(width, last)
+            if max(number, width * len(found)) > MOST_CELLS:
+                raise DataError(f"{file}, sheet {name!r} has more than {MOST_CELLS:,} cells; save a part of it, as csv")
+            if last:
+                found.append([_text(cell) for cell in row[:last]])
+        found = _trimmed(found)
+        if found:
+            others = [each for each in sheets if each != name]
+            beside = f"; not read: {', '.join(others)}" if others else ""
+            account.note(f"{file.name}: sheet {name!r}{beside}", f"{file.name}#SHEET" if others else "")
+            return found
+    return []
 
 
 def _text(cell: Any) -> str:
@@ -61,4 +85,4 @@ def _trimmed(rows: list[list[str]]) -> list[list[str]]:
     """Without columns at either side that are empty in every row."""
     first = min((next(i for i, cell in enumerate(row) if cell) for row in rows), default=0)
     last = max((max(i for i, cell in enumerate(row, start=1) if cell) for row in rows), default=0)
-    return [row[first:last] for row in rows]
+    return [row[first:] + [""] * (last - len(row)) for row in rows]

@@ -89,7 +89,7 @@ def _any_of(source: Any, suffixes: Collection[str]) -> None:
     path = Path(source) if isinstance(source, (str, Path)) and not hub.is_address(source) else None
     if path is None or (path.is_dir() and tables.within(path)):
         return
-    if tables.is_table(path):
+    if tables.is_table(path) or (table_files.ending(path) == ".zip" and path.is_file()):  # which is told what it holds
         table_files.read(path, lambda rows: True, "utf-8,latin-1")
         return
     names = (name for _, _, names in os.walk(path) for name in names) if path.is_dir() else iter([path.name])
