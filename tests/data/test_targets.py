@@ -146,7 +146,7 @@ def test_numbers_and_what_is_none(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "fault"),
     [
-        (("cat", "dog"), "row 1: column 'x' holds 'cat', which is no number; .*--label-column.*image-classification"),
+        (("cat", "dog"), "row 1: column 'x' holds 'cat', which is no number; .*--label-column, or learn classes"),
         (("3,5", "4.5"), r"writes numbers in two ways: '3,5' \(row 1\), '4.5' \(row 2\); write 3.5 in every row"),
         (("1,234", "12,500"), "row 1: .*'1,234', which may be a thousand or a decimal; write 1234 or 1.234"),
     ],

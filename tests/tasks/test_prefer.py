@@ -255,7 +255,7 @@ def test_rows_that_cannot_be_used_are_left_out_and_counted(tmp_path: Path) -> No
         "its prompt is empty": {"prompt": "", "chosen": "a", "rejected": "b"},
         "both answers are the same": {"prompt": "a", "chosen": "b", "rejected": "b"},
         "its chosen does not end with an answer": {"prompt": "a", "chosen": [yes, asked], "rejected": "b"},
-        "in its rejected: its message 1 has the role 'bot'; allowed: assistant, system, user": {
+        "in its rejected: its message 1 has the role 'bot'; allowed: assistant, system, tool, user": {
             "prompt": "a",
             "chosen": "b",
             "rejected": [{"role": "bot", "content": "c"}],
