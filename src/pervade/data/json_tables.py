@@ -16,6 +16,7 @@ from typing import Any
 from pervade.core.errors import DataError
 
 Record = dict[str, Any]
+COLUMNS = {"text", "sentence", "label", "target", "class", "file", "path"}  # names of columns, and hardly of rows
 
 
 def read(path: Path, text: str, lines: bool) -> list[Record] | list[list[Any]]:
@@ -29,6 +30,11 @@ def read(path: Path, text: str, lines: bool) -> list[Record] | list[list[Any]]:
         if _begins_with_a_line(text):
             return _lines(path, text)
         raise DataError(f"{path} is not JSON ({error}); write it again") from None
+    if isinstance(found, dict) and len(found) > 1 and all(_objects(each) for each in found.values()):
+        raise DataError(
+            f"{path} holds several lists of objects ({', '.join(list(found)[:5])}); write each to a file of its own, "
+            "called after it"
+        )
     rows = _rows(found)
     if rows is None and found and isinstance(found, dict) and "\n" not in text.strip():
         rows = [found]  # one line of JSON lines
@@ -84,14 +90,21 @@ def _rows(found: Any) -> list[Record] | list[list[Any]] | None:
 
 
 def _of_objects(found: dict[str, dict[str, Any]]) -> list[Record] | None:
-    """Columns of rows, or rows of columns: rows are what is numbered, or else what there is more of."""
+    """Columns of rows, or rows of columns: rows are what is numbered, or else objects of the same keys that are not
+    called as columns are, or else what there is more of."""
     values = list(found.values())
     inner = list(dict.fromkeys(name for each in values for name in each))
     if not inner:
         return None
     outer_counts, inner_counts = (all(name.lstrip("-").isdigit() for name in names) for names in (found, inner))
-    by_row = len(found) > len(inner) if outer_counts == inner_counts else outer_counts
+    alike = not inner_counts and all(set(each) == set(inner) for each in values)
+    more = len(found) > len(inner) or (alike and COLUMNS.isdisjoint(map(str.lower, found)))
+    by_row = more if outer_counts == inner_counts else outer_counts
     return values if by_row else [{name: column.get(key) for name, column in found.items()} for key in inner]
+
+
+def _objects(found: Any) -> bool:
+    return isinstance(found, list) and bool(found) and _all(found, dict)
 
 
 def _all(values: Sequence[Any], kind: type) -> bool:

@@ -4,14 +4,13 @@ ways (Spam, "spam ", SPAM, full-width letters) is said, and joined where that is
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 
 from pervade.core.errors import ConfigError
 from pervade.core.types import Rows
 from pervade.data import account
-from pervade.data.targets import Kind, folded, named, number_of, ordered
+from pervade.data.targets import Kind, folded, named, ordered, value_of
 
 SHOWN = 3  # labels in several spellings that are named, and of each so many spellings
 JOIN, POSITIVE = "--join-spellings", "--positive"
@@ -31,7 +30,7 @@ def settle(rows: Rows, kind: Kind, join: bool = False, positive: str | None = No
         return rows
     targets = rows.column("target")
     counts = Counter(label for each in targets for label in (each if isinstance(each, list) else [each]))
-    equal = _groups(counts, _value)
+    equal = _groups(counts, value_of)
     names = {each: _number(some) for some in equal for each in some}
     _note(equal, counts, "that are equal as numbers are one")
     counts = _renamed(counts, names)
@@ -60,11 +59,6 @@ def settle(rows: Rows, kind: Kind, join: bool = False, positive: str | None = No
         for each in targets
     ]
     return rows.with_columns(target=one)
-
-
-def _value(label: str) -> Hashable:
-    """Of a number its value; 007 is a name."""
-    return None if re.match(r"[+-]?0\d", label) else number_of(label)
 
 
 def _groups(counts: Counter[str], key: Callable[[str], Hashable]) -> list[list[str]]:

@@ -105,19 +105,20 @@ def read(
 def _of_tables(
     by_split: dict[Path, str], content: tables.Content, wanted: tables.Wanted
 ) -> tuple[list[dict[str, Any]], list[LeftOut]]:
-    """Of a table for each split. One that has none of the training split's columns of labels is left out: Kaggle's
-    test.csv is to be answered, not learnt from."""
+    """Of a table for each split, all read by the columns of the training split's. One that has none of its columns of
+    labels is left out: Kaggle's test.csv is to be answered, not learnt from. Raises DataError where one lacks others.
+    """
     entries, left_out = [], []
     read = {table: content.records(table) for table in by_split}
-    first = next((table for table, split in by_split.items() if split == "train"), None)
-    labels = () if first is None else tables.labels(read[first], first, content, wanted)
+    first = next((table for table, split in by_split.items() if split == "train"), next(iter(by_split)))
+    layout = tables.layout(first, read[first], content, wanted)
     for table, split in by_split.items():
         records = read[table]
-        if labels and not any(each in record for record in records for each in labels):
+        if not any(each in record for record in records for each in layout.labels):
             left_out.append(LeftOut(table.name, "it has no labels, so nothing can be measured on it"))
             continue
         account.note(f"{split}: {table.name}, {len(records):,} rows")
-        found, lost = tables.entries_of(records, table, content, wanted=wanted, split=split)
+        found, lost = tables.entries_of(records, table, content, wanted=wanted, split=split, like=layout)
         entries += found
         left_out += lost
     return entries, left_out

@@ -87,13 +87,22 @@ def _blank_before_quote(sample: str, delimiter: str) -> bool:
 
 def _in_front(rows: Lines) -> int:
     """How many rows stand in front of the table: with one field at most, where nearly all others have as many as each
-    other."""
+    other. Where more are written, and are empty, these may be rows as well, unless names stand behind them."""
     extents = [max((i for i, field in enumerate(row, start=1) if field), default=0) for row in rows[:1000]]
-    usual, number = Counter(extents).most_common(1)[0] if extents else (0, 0)
-    if usual < 2 or number < 0.8 * len(extents):
+    filled = [each for each in extents if each]
+    usual, number = Counter(filled).most_common(1)[0] if filled else (0, 0)
+    if usual < 2 or number < 0.8 * len(filled):
         return 0
     front = next(i for i, extent in enumerate(extents) if extent > 1)
+    if not _may_name(rows[front], rows[front + 1 :]):
+        front = next(i for i, row in enumerate(rows) if len(row) > 1)
     return front if front <= MOST_IN_FRONT else 0
+
+
+def _may_name(first: Sequence[str], rest: Lines) -> bool:
+    """Whether the fields are all there, are no numbers, and none of them stands again in its column."""
+    again = any(row[i : i + 1] == [cell] for row in rest if row != first for i, cell in enumerate(first))
+    return all(first) and not again and not any(cell[:1].isdecimal() for cell in first)
 
 
 def _fields(path: Path, text: str, delimiter: str, blank: bool) -> Lines:
@@ -102,7 +111,7 @@ def _fields(path: Path, text: str, delimiter: str, blank: bool) -> Lines:
     and reading its quotes gives other rows than lines, or fails."""
     plain: Lines = []
     if delimiter in "\t|" and '"' in text:
-        plain = [line.rstrip("\r").split(delimiter) for line in text.split("\n") if line.strip()]
+        plain = [line.rstrip("\r").split(delimiter) for line in text.split("\n") if line.strip("\r")]
         plain = plain if len({len(row) for row in plain}) == 1 else []
     try:
         rows = _quoted(path, text, delimiter, blank)
@@ -121,7 +130,7 @@ def _quoted(path: Path, text: str, delimiter: str, blank: bool) -> Lines:
     for way in ways:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True, **way)
         try:
-            return [row for row in reader if "".join(row).strip()]
+            return [row for row in reader if row]
         except csv.Error as error:
             fault = fault or f"{path}, line {reader.line_num}: {error}; mend the line"
     raise DataError(fault)

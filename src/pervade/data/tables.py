@@ -198,7 +198,7 @@ class Files:
 
 
 @dataclass(frozen=True)
-class _Layout:
+class Layout:
     """Which column is what; `labels` are several where each is a label of its own (0 and 1)."""
 
     content: tuple[str, ...]
@@ -256,9 +256,11 @@ def entries_of(
     wanted: Wanted | None = None,
     name: str | None = None,
     split: str | None = None,
+    like: Layout | None = None,
 ) -> tuple[list[Record], list[LeftOut]]:
     """As `read`, of records already read. `path` is a table, or the address of a data set, whose rows have `ids`; by
-    `name` ids and messages know the table: its path inside a data set of several folders."""
+    `name` ids and messages know the table: its path inside a data set of several folders. `like` is what
+    another table of the same data is read by."""
     wanted = wanted or Wanted()
     name = Path(path).name if name is None else name
     if wanted.label_pattern is not None:
@@ -267,16 +269,16 @@ def entries_of(
             "in a folder: leave it out, or name the column with --label-column"
         )
     folder = _folder(path)
-    layout = _layout(path, records, content, wanted)
+    found = layout(path, records, content, wanted, like)
     if isinstance(content, Files):
-        content = content.located(path, records, layout.content, name)
+        content = content.located(path, records, found.content, name)
     places = list(ids) if ids else _places(name, records)
-    divided = division.read(path, records, layout.division, places, [split] * len(records) if split else None)
-    targets = _targets(records, places, layout, wanted)
+    divided = division.read(path, records, found.division, places, [split] * len(records) if split else None)
+    targets = _targets(records, places, found, wanted)
     entries, left_out = [], []
     rows = zip(records, places, targets, divided, strict=True)
     for number, (record, where, target, said) in enumerate(rows, start=1):
-        taken = content.take(folder, record, layout.content, where)
+        taken = content.take(folder, record, found.content, where)
         lost = next((each for each in (taken, target, said) if isinstance(each, LeftOut)), None)
         if isinstance(taken, LeftOut) or isinstance(said, LeftOut) or lost is not None:
             left_out.append(lost or LeftOut(where, ""))
@@ -284,7 +286,7 @@ def entries_of(
         held, known = taken
         own = ids[number - 1] if ids else f"{name}#{number}{known}"
         entry: Record = {"id": own, **held, "target": target, **said}
-        if layout.division.group is not None:
+        if found.division.group is not None:
             # A row without a group depends on no other row, so it is a group of its own.
             entry.setdefault("group", own)
         elif wanted.group_pattern is not None:
@@ -302,18 +304,13 @@ def detect(records: list[Record], path: Path | str, content: Content, label_colu
     columns: tuple[str, ...] = ()
     for target in ("class", "labels"):
         try:
-            columns = _layout(path, records, content, Wanted(target, label_column)).labels
+            columns = layout(path, records, content, Wanted(target, label_column)).labels
             break
         except DataError:  # several columns that may hold classes may be labels of 0 and 1, each its own
             continue
     if len(columns) == 1:
         return spellings.kind([record.get(columns[0]) for record in records])
     return "labels" if columns else "class"
-
-
-def labels(records: list[Record], path: Path | str, content: Content, wanted: Wanted) -> tuple[str, ...]:
-    """The columns of labels of a table. Raises DataError as `read` does."""
-    return _layout(path, records, content, wanted).labels
 
 
 def _inside(entry: Record, folder: Path) -> str:
@@ -332,8 +329,22 @@ def _places(name: str, records: Sequence[Record]) -> list[str]:
     return [f"{name}, row {number}" for number in range(1, len(records) + 1)]
 
 
-def _layout(path: Path | str, records: list[Record], content: Content, wanted: Wanted) -> _Layout:
+def layout(
+    path: Path | str, records: list[Record], content: Content, wanted: Wanted, like: Layout | None = None
+) -> Layout:
+    """Which column of a table is what; the content and labels as in another table, where it is to be `like` that.
+    Raises DataError as `read` does, and where a column of the other is not there."""
     columns = columns_of(records)
+    if like is not None:
+        for each in (*like.content, *like.labels):
+            if each not in columns:
+                raise DataError(
+                    f"{path} has no column {each!r}, by which the training split is read; {nearest(each, columns)}"
+                )
+        rest = [each for each in columns if each not in (*like.content, *like.labels)]
+        own = like.division.group if like.division.group in rest else division.NONE
+        divided = division.columns(path, records, rest, wanted.split_column, wanted.group_column or own)
+        return Layout(like.content, like.labels, divided)
     try:
         named = asked_for(path, columns, wanted.label_column, several=wanted.target == "labels")
     except DataError as fault:
@@ -356,12 +367,12 @@ def _layout(path: Path | str, records: list[Record], content: Content, wanted: W
     unused = [each for each in rest if each not in named]
     if group is None:
         division.note_like(records, unused, divided)
-    layout = _Layout(held, tuple(named), divided)
-    _note(path, records, content, layout, unused)
-    return layout
+    found = Layout(held, tuple(named), divided)
+    _note(path, records, content, found, unused)
+    return found
 
 
-def _note(path: Path | str, records: list[Record], content: Content, layout: _Layout, unused: Sequence[str]) -> None:
+def _note(path: Path | str, records: list[Record], content: Content, layout: Layout, unused: Sequence[str]) -> None:
     """Into the account: what each column of a table is, by the name that the flags take."""
     parts = [repr(each) for each in layout.content]
     how = "" if len(parts) == 1 else ", pairs" if type(layout.content) is tuple else ", one text out of both"
@@ -389,7 +400,7 @@ def asked_for(path: Path | str, columns: Sequence[str], asked: str | None, sever
     return names
 
 
-def _targets(records: list[Record], places: Sequence[str], layout: _Layout, wanted: Wanted) -> list[Any]:
+def _targets(records: list[Record], places: Sequence[str], layout: Layout, wanted: Wanted) -> list[Any]:
     """Of each record: its class, its labels, its number; or a LeftOut, which says why there is none."""
     column = layout.labels[0]
     cells = [(where, record.get(column)) for where, record in zip(places, records, strict=True)]

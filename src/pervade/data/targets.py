@@ -149,11 +149,20 @@ def ordered(labels: Iterable[str], positive: str | None = None) -> tuple[str, ..
 
 
 def named(name: str, labels: Sequence[str]) -> str | None:
-    """The label of that name, or of that value: 1 is 1.0. None where there is none."""
+    """The label of that name, or of that value: 1 is 1.0, and 007 is a name. None where there is none."""
     if name in labels:
         return name
-    number = number_of(name)
-    return None if number is None else next((each for each in labels if number_of(each) == number), None)
+    number = value_of(name)
+    return None if number is None else next((each for each in labels if value_of(each) == number), None)
+
+
+def value_of(label: str) -> float | None:
+    """What labels that are one have in common: of a number its value, unless noughts stand in front of it.
+
+    >>> value_of("1.0"), value_of("0"), value_of("007")
+    (1.0, 0, None)
+    """
+    return None if re.match(r"[+-]?0\d", label) else number_of(label)
 
 
 def folded(label: str) -> str:

@@ -56,14 +56,16 @@ def _sheet(book: Any, file: Path, asked: str | None) -> list[list[str]]:
     for name in [asked] if asked else list(sheets):
         sheets[name].reset_dimensions()  # what the file says of them may be far too much
         found: list[list[str]] = []
-        width = 0
+        width = empty = 0
         for number, row in enumerate(sheets[name].iter_rows(values_only=True)):
             last = max((i for i, cell in enumerate(row, start=1) if cell not in (None, "")), default=0)
             width = max(width, last)
-            if max(number, width * len(found)) > MOST_CELLS:
+            if max(number, width * (len(found) + empty)) > MOST_CELLS:
                 raise DataError(f"{file}, sheet {name!r} has more than {MOST_CELLS:,} cells; save a part of it, as csv")
             if last:
+                found += [[]] * (empty if found else 0)  # rows without a value keep the places of those below
                 found.append([_text(cell) for cell in row[:last]])
+            empty = 0 if last else empty + 1
         found = _trimmed(found)
         if found:
             others = [each for each in sheets if each != name]
@@ -83,6 +85,6 @@ def _text(cell: Any) -> str:
 
 def _trimmed(rows: list[list[str]]) -> list[list[str]]:
     """Without columns at either side that are empty in every row."""
-    first = min((next(i for i, cell in enumerate(row) if cell) for row in rows), default=0)
-    last = max((max(i for i, cell in enumerate(row, start=1) if cell) for row in rows), default=0)
-    return [row[first:] + [""] * (last - len(row)) for row in rows]
+    first = min((next(i for i, cell in enumerate(row) if cell) for row in rows if row), default=0)
+    last = max(map(len, rows), default=0)
+    return [(row + [""] * (last - len(row)))[first:] for row in rows]
