@@ -237,6 +237,7 @@ def files(folder: Path, *names: str) -> Path:
             ("ptb.train.txt", "ptb.valid.txt", "ptb.test.txt"),
             {"ptb.train.txt": "train", "ptb.valid.txt": "validation", "ptb.test.txt": "test"},
         ),
+        (("a#train.txt", "a#test.txt"), {"a#train.txt": "train", "a#test.txt": "test"}),
     ],
 )
 def test_splits_of_running_text(names: tuple[str, ...], wanted: dict[str, str], tmp_path: Path) -> None:

@@ -301,8 +301,8 @@ def _of_folder(found: Sequence[tuple[str, Path]]) -> tuple[Rows, list[LeftOut]]:
     if alike and all(len(each) == 1 for each in splits) and ["train"] in splits:
         account.note(f"splits: the files called after them ({', '.join(name for name, _ in found)})")
         rows = _documents(found, whole=False)
-        of_file = {name: split for (name, _), (split,) in zip(found, splits, strict=True)}
-        return rows.with_columns(split=[of_file[str(name).partition("#")[0]] for name in rows.column("id")]), []
+        of_file = {str(path): split for (_, path), (split,) in zip(found, splits, strict=True)}
+        return rows.with_columns(split=[of_file[path] for path in rows.column("path")]), []
     return _documents(found), []
 
 
