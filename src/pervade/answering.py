@@ -66,8 +66,9 @@ def stacked(loaded: Loaded, given: Any, device: str, column: str) -> np.ndarray:
 
 
 def reading(domain: Domain, encoding: str | None, text_column: str | None) -> Domain:
-    """The domain as it reads what is asked about: each file is UTF-8, else as the training's were, unless `encoding`
-    says so; `text_column` is of tables. Raises ConfigError where it reads no such thing, or knows no such encoding."""
+    """The domain as it reads what is asked about: each file is UTF-8, else as the training's were (which come first
+    where they may be UTF-8 byte by byte), unless `encoding` says so; `text_column` is of tables. Raises ConfigError
+    where it reads no such thing, or knows no such encoding."""
     changes: dict[str, Any] = {}
     own = getattr(domain, "encoding", None)
     for name, value in (("encoding", encoding), ("text_column", text_column)):
@@ -76,7 +77,7 @@ def reading(domain: Domain, encoding: str | None, text_column: str | None) -> Do
         if value is not None:
             changes[name] = value
     if own is not None and encoding is None and own.lower() not in ("utf-8", "utf8"):
-        changes["encoding"] = f"utf-8,{own}"
+        changes["encoding"] = encodings.first_utf8(own)
     return replace(domain, **changes) if changes else domain  # type: ignore[type-var]
 
 

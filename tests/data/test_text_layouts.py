@@ -483,6 +483,25 @@ def test_a_table_that_cannot_be_read_is_nobodys(name: str, tmp_path: Path) -> No
         recipes.choose(path, None, None, "random")
 
 
+@pytest.mark.parametrize("own", ["utf-16-le", "utf-16", "utf-32-be", "iso-2022-jp", "hz", "utf-7"])
+def test_predict_takes_no_other_encoding_for_utf_8(own: str, tmp_path: Path) -> None:
+    """What these write is UTF-8 byte by byte."""
+    text = "中文" if own == "hz" else "日本語中"
+    data = f"text\n{text}\n".encode(own)
+    (entry,) = asked(answering.reading(Text(encoding=own), None, None), written(tmp_path / "a.csv", data))
+    assert entry["text"] == text
+    if not own.startswith("utf"):
+        path = written(tmp_path / "b.csv", f"text\n{text}\n".encode())
+        (entry,) = asked(answering.reading(Text(encoding=own), None, None), path)
+        assert entry["text"] == text
+
+
+@pytest.mark.parametrize("name", ["hex", "base64", "rot13", "utf-8,zip", "undefined", "", "no\0name"])
+def test_names_that_are_no_encoding_of_text(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"is unknown; write for example utf-8"):
+        Text(encoding=name)
+
+
 def test_predict_decides_each_file_anew(tmp_path: Path) -> None:
     """A run that was trained on cp1252 reads UTF-8, UTF-16 and cp1252; --encoding decides for all."""
     domain = answering.reading(Text(encoding="cp1252"), None, None)

@@ -92,8 +92,21 @@ def _chinese(head: bytes) -> bool:
 
 
 def known(names: str) -> bool:
-    """Whether each of these, by commas, is the name of an encoding."""
+    """Whether each of these, by commas, is the name of an encoding of text, as hex is not."""
     try:
-        return all(codecs.lookup(each.strip()) for each in names.split(","))
-    except LookupError:
+        return all("a".encode(each.strip()) for each in names.split(","))
+    except (LookupError, ValueError):
+        return False
+
+
+def first_utf8(names: str) -> str:
+    """These encodings, by commas, with UTF-8 in front; or at the end, where one of them writes letters of every kind in
+    the bytes of ASCII (UTF-16, ISO-2022-JP, UTF-7), so that all it writes may be UTF-8 as well."""
+    return f"{names},utf-8" if any(_in_ascii(each.strip()) for each in names.split(",")) else f"utf-8,{names}"
+
+
+def _in_ascii(name: str) -> bool:
+    try:
+        return "中".encode(name)[-2:].isascii()  # behind the byte order mark
+    except UnicodeError:
         return False
