@@ -123,3 +123,6 @@ def test_every_domain_of_labels_reads_them_so(tmp_path: Path) -> None:
     for domain in (Sound(), Waveform()):
         rows, _ = domain.read(tmp_path / "said")
         assert sorted(rows.column("target")) == ["10", "10", "9"]
+    for domain in (Sound(labels=("9", "10.0")), Waveform(labels=("9", "10.0"))):  # of a model, which they measure
+        rows, _ = domain.read(tmp_path / "said")
+        assert sorted(rows.column("target")) == ["10.0", "10.0", "9"]

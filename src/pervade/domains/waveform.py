@@ -76,7 +76,8 @@ class Waveform(Domain):
         patterns = self.label_pattern, self.group_pattern, self.group_column, self.split_column
         wanted = tables.Wanted("class", self.label_column, None, *patterns)
         rows, left_out = listing.read(source, recordings.contents(self.file_column, self.times), wanted)
-        return label_names.settle(pieces.bound(rows), "class", self.join_spellings), left_out
+        rows = label_names.settle(pieces.bound(rows), "class", self.join_spellings, known=self.labels)
+        return rows, left_out
 
     def asked(self, given: str, number: int = 1) -> Iterable[tables.Record | LeftOut]:
         """A "target" to be made, and the speaker, which may stand behind a slash (seven/anna), as its "group"; or
