@@ -212,3 +212,12 @@ def test_files_for_prediction(tmp_path: Path) -> None:
     assert [each.source for each in left_out] == [str(data / "cat/notes.txt")]
     for source in (data / "gone", "", "x" * 5000):
         assert "give pictures or folders of pictures" in asked(Image(), source)[1][0].reason
+
+
+@pytest.mark.parametrize("names", [("train_mini", "val"), ("train", "cv"), ("Trainingsdaten", "Testdaten")])
+def test_splits_by_other_names_are_no_classes(names: tuple[str, str], tmp_path: Path) -> None:
+    """Each holds the same two folders, which are the classes."""
+    for name in names:
+        class_folders(tmp_path / name, count=1)
+    with pytest.raises(DataError, match=r"all hold the same folders \(cat, dog\), so they seem to be splits"):
+        read(tmp_path)

@@ -348,3 +348,12 @@ def test_lists_that_are_not_read_are_named(tmp_path: Path) -> None:
     (cars / "cars_annos.mat").write_bytes(b"MATLAB 5.0")
     with pytest.raises(DataError, match=r"cars_annos\.mat, MATLAB's, which is not read: scipy\.io\.loadmat"):
         read(cars)
+
+
+def test_numbers_of_rows_are_no_files_beside_texts(tmp_path: Path) -> None:
+    """A table of texts with an id from 0 on, in a folder where there happen to be pictures called 0.png and so on."""
+    pictures(tmp_path / "holiday", [f"{number}.png" for number in range(25)])
+    reviews = [f"what a lovely film number {number} of them all was" for number in range(30)]
+    lines = [f"{number},{each},{('good', 'bad')[number % 2]}" for number, each in enumerate(reviews)]
+    (tmp_path / "reviews.csv").write_text("\n".join(["id,text,label", *lines]), encoding="utf-8")
+    assert task(tmp_path / "reviews.csv") == "text-classification"

@@ -22,6 +22,7 @@ from pervade.data import account, patterns
 from pervade.data.split import named
 
 FOLD = re.compile(r"(?:cv[ _-]?)?fold[ _-]?(\d+)", re.IGNORECASE)
+LIKE_SPLITS = re.compile(r"train|test|valid|val\b|dev\b|eval", re.IGNORECASE)
 MEASURED = {"test", "testing", "val", "validation"}  # called so, a folder beside class folders is no class
 UNLABELLED = ("unsup", "unlabelled", "unlabeled", "unsupervised")  # folders beside those of classes, as IMDB has
 BESIDE = "it lies beside the class folders, not in one"
@@ -94,6 +95,8 @@ def sort(root: Path, files: Sequence[Path], label_pattern: str | None = None) ->
     by_split = bool(splits) and (len(splits) == len(top) or several)
     folds = {name: match[1] for name in top if (match := FOLD.fullmatch(name))}
     by_fold = len(folds) == len(top) > 1
+    if not (by_split or by_fold) and label_pattern is None:
+        _refuse_splits(root, inside, depth)
     own = _own_level(inside, depth) if by_split or by_fold else {}
     no_class = set() if by_split or by_fold or label_pattern is not None else _measured(inside, depth)
     for file, parts in zip(files, inside, strict=True):
@@ -123,6 +126,22 @@ def sort(root: Path, files: Sequence[Path], label_pattern: str | None = None) ->
             made.entries.append({**entry, "target": unicodedata.normalize("NFC", parts[level])})
     _note(made, splits if by_split else {}, list(folds) if by_fold else [], label_pattern)
     return made
+
+
+def _refuse_splits(root: Path, inside: Sequence[tuple[str, ...]], depth: int) -> None:
+    """Raises DataError where folders that all hold the same folders look like splits by other names, and would be taken
+    for the classes."""
+    below: dict[str, set[str]] = defaultdict(set)
+    for parts in inside:
+        if len(parts) > depth + 2:
+            below[parts[depth]].add(parts[depth + 1])
+    kinds = list(below.values())
+    alike = len(kinds) > 1 and all(len(each) > 1 and each == kinds[0] for each in kinds)
+    if alike and any(named(each) or LIKE_SPLITS.match(each) for each in below):
+        raise DataError(
+            f"{root}: the folders {_listed(sorted(below))} all hold the same folders ({_listed(sorted(kinds[0]))}), so "
+            "they seem to be splits and no classes; call them train, validation and test"
+        )
 
 
 def _note(made: Sorted, splits: dict[str, str], folds: Sequence[str], label_pattern: str | None) -> None:

@@ -307,6 +307,8 @@ def _names_files(place: Path, records: list[tables.Record], prose: bool) -> bool
     if not prose:
         return named_files.about_files(place, records, pictures.SUFFIXES, names) is not None
     column = named_files.column(records, named_files.columns_of(records), below, names)
+    if column is not None and columns.plain(column) in columns.IDS:
+        return False  # the numbers of its rows, which happen to be names of pictures somewhere below
     return column is not None and named_files.share(named_files.spaced(records, column), below)[0] > 0
 
 
