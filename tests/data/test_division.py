@@ -272,6 +272,16 @@ def test_a_column_that_the_first_row_of_json_lines_lacks(tmp_path: Path) -> None
     assert list(found.column("text")) == [f"row {i} of the table" for i in range(1, 9)]
 
 
+@pytest.mark.parametrize("domain", [Corpus(), Instructions()])
+def test_a_table_beside_those_called_after_splits_is_left_out(domain: Any, tmp_path: Path) -> None:
+    row = json.dumps({"text": "a text"} if isinstance(domain, Corpus) else {"prompt": "what?", "completion": "it"})
+    for name in ("train", "extra", "test"):
+        (tmp_path / f"{name}.jsonl").write_text(row)
+    rows, left_out = domain.read(tmp_path)
+    assert sorted(rows.column("split")) == ["test", "train"]
+    assert left_out == [LeftOut("extra.jsonl", "called after no split, as others are")]
+
+
 # folds that the data name
 
 

@@ -54,6 +54,12 @@ def test_other_tables(tmp_path: Path, suffix: str) -> None:
     (tmp_path / f"train.{suffix}").write_text(text, encoding="utf-8")
     found, _ = transcripts.read(tmp_path, Columns())
     assert found[0]["text"] == "Seven" and found[0]["split"] == "train"
+    (tmp_path / "other.tsv").write_text("path\tsentence\nclips/a.wav\tEight\n", encoding="utf-8")
+    found, left_out = transcripts.read(tmp_path, Columns())
+    assert list(found.column("text")) == ["Seven"]
+    assert [(each.source, each.reason) for each in left_out] == [
+        ("other.tsv", "called after no split, as others are"),
+    ]
 
 
 def test_split_folders_with_tables(tmp_path: Path) -> None:

@@ -105,8 +105,9 @@ def read(source: Any, encoding: str) -> Read:
         splits = [None] * len(ids)
     else:
         path = Path(source)
-        records, ids, left_out = [], [], []
-        for table in _tables(path):
+        there = _tables(path)
+        records, ids, left_out = [], [], tables.beside(there) if path.is_dir() else []
+        for table in there:
             rows = table_files.read(table, encoding=encoding)
             records += rows
             ids += [f"{table.name}#{number}" for number in range(1, len(rows) + 1)]

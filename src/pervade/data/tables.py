@@ -223,6 +223,13 @@ def within(folder: Path) -> list[Path]:
     return found or [each for each in perhaps[:FEW_FILES] if len(perhaps) <= FEW_FILES and holds_table(each)]
 
 
+def beside(splits: Collection[Path]) -> list[LeftOut]:
+    """The tables that lie beside these, which are called after splits, and are called after none."""
+    found = sorted(table for folder in {each.parent for each in splits} for table in folder.iterdir())
+    why = "called after no split, as others are"
+    return [LeftOut(each.name, why) for each in found if each not in splits and is_table(each)]
+
+
 def read(
     path: Path, content: Content, wanted: Wanted | None = None, split: str | None = None
 ) -> tuple[list[Record], list[LeftOut]]:

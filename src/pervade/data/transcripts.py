@@ -64,7 +64,7 @@ def read(source: str | Path, columns: Columns) -> tuple[Rows, list[LeftOut]]:
         return _finish(str(source), entries, left_out + lost)
     path = Path(source)
     there = _tables(path)
-    entries, left_out = [], []
+    entries, left_out = [], tables.beside([table for table, split in there if split and table.parent == path])
     for table, split in there:
         name = table.relative_to(path).as_posix() if path.is_dir() else table.name
         found, lost = _entries(table, _records(table), columns, name=name, split=split)

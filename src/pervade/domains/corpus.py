@@ -79,12 +79,7 @@ class Corpus(Domain):
         by_split = [(each, named(tables.called(each))) for each in there if named(tables.called(each))]
         if by_split:
             rows, left_out = self._read_tables(by_split)
-            rest = [
-                LeftOut(each.name, "called after no split, as others are")
-                for each in there
-                if not named(tables.called(each))
-            ]
-            return rows, [*left_out, *rest]
+            return rows, [*left_out, *tables.beside([table for table, _ in by_split])]
         if path.is_file():
             return _documents([(path.name, path)]), []
         if not path.is_dir():
