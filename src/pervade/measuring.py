@@ -21,7 +21,7 @@ import torch
 
 from pervade import data_flags, overview, report, workflow
 from pervade.core import memory, runtime
-from pervade.core.errors import ConfigError, DataError
+from pervade.core.errors import ConfigError, DataError, MisfitError
 from pervade.core.protocols import Domain
 from pervade.core.run import RunDirectory
 from pervade.core.types import LeftOut, Rows
@@ -128,26 +128,34 @@ def _read(
 
 def _found(domain: Domain, flags: Mapping[str, Any], source: Any) -> tuple[Rows, list[LeftOut]]:
     """What the domain reads; where columns or patterns that were named for the run's own data do not fit these, and
-    nobody named them for these, what it finds without."""
-    named = {field: getattr(domain, field, None) for name, (_, field) in data_flags.FLAGS.items() if name not in flags}
-    named = {field: value for field, value in named.items() if isinstance(value, str)}
-    try:
-        with account.gathered() as notes:  # of what fails nothing is told
-            found = domain.read(source)
-        for line in notes:
-            account.note(line)
-        return found
-    except DataError as fault:
-        if not named:
-            raise
+    nobody named them for these, what it finds without those."""
+    fields = {field: getattr(domain, field, None) for name, (_, field) in data_flags.FLAGS.items() if name not in flags}
+    named = {field: value for field, value in fields.items() if isinstance(value, str)}
+    dropped: dict[str, str] = {}
+    while True:
         try:
-            found = replace(domain, **dict.fromkeys(named)).read(source)  # type: ignore[type-var]
-        except DataError:
-            raise fault from None
-    flags_of = {field: flag for flag, field in data_flags.FLAGS.values()}
-    told = ", ".join(f"{flags_of[field]} {value}" for field, value in named.items())
-    account.note(f"what the run was trained with ({told}) does not fit these data, and is left out")
+            with account.gathered() as notes:  # of what fails nothing is told
+                found = replace(domain, **dict.fromkeys(dropped)).read(source)  # type: ignore[type-var]
+            break
+        except DataError as fault:
+            misfits = {field: value for field, value in named.items() if _is_misfit(fault, field, value)}
+            if misfits.keys() <= dropped.keys():
+                raise
+            dropped |= misfits
+    for line in notes:
+        account.note(line)
+    if dropped:
+        flags_of = {field: flag for flag, field in data_flags.FLAGS.values()}
+        told = ", ".join(f"{flags_of[field]} {value}" for field, value in dropped.items())
+        account.note(f"what the run was trained with ({told}) does not fit these data, and is left out")
     return found
+
+
+def _is_misfit(fault: DataError, field: str, value: str) -> bool:
+    """Whether data were refused for a name that they do not have, or may have been for a pattern."""
+    if not isinstance(fault, MisfitError) or fault.asked is None:
+        return field.endswith("_pattern")
+    return fault.asked == value or fault.asked in map(str.strip, value.split("+"))
 
 
 def _without_known(rows: Rows, own: Rows, source: str) -> tuple[Rows, list[LeftOut]]:

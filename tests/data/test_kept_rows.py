@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from pervade import measuring
 from pervade.core.errors import DataError
-from pervade.data import json_tables, listing, separated, table_files, targets
+from pervade.data import account, json_tables, listing, separated, table_files, targets
 from pervade.data.tables import Wanted
 from pervade.data.texts import Texts
+from pervade.domains.text import Text
 
 WORDS = [f"a text about the number {i} of many" for i in range(12)]
 
@@ -88,3 +90,15 @@ def test_a_name_of_digits_is_one_name_to_a_model_as_well() -> None:
     with pytest.raises(DataError, match="the class '01' never stands in the training split"):
         targets.encode("class", "01", learnt, "row 1")
     assert targets.encode("class", "1.0", learnt, "row 1") == 0
+
+
+def test_only_columns_that_are_not_there_are_let_go(tmp_path: Path) -> None:
+    """Without its column of texts a model of other texts would have been measured on the notes."""
+    lines = ["text,note,verdict", *(f"{word},{word} as well,{'ab'[i % 2]}" for i, word in enumerate(WORDS))]
+    domain = Text(text_column="note", label_column="label")
+    with account.gathered() as notes:
+        rows, _ = measuring._found(domain, {}, write(tmp_path / "a.csv", lines))
+    assert rows.column("text")[0] == f"{WORDS[0]} as well"
+    assert "what the run was trained with (--label-column label) does not fit these data, and is left out" in notes
+    with pytest.raises(DataError, match="has no column 'label'"):
+        measuring._found(domain, {"label_column": "label"}, tmp_path / "a.csv")

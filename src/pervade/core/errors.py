@@ -2,6 +2,7 @@
 
     PervadeError            the user can mend it; the command line prints it without a traceback
     ├── DataError           a file, folder or table cannot be used
+    │   └── MisfitError     a column or pattern that was named does not go with it
     ├── ConfigError         a setting is unknown, misspelt or out of range (all faults of a recipe at once)
     ├── CheckpointError     a checkpoint or run is damaged, unfinished, or from a newer version
     ├── ResourceError       memory or disk ran out, or a file cannot be written
@@ -26,6 +27,14 @@ class PervadeError(Exception):
 
 class DataError(PervadeError):
     exit_status = 2
+
+
+class MisfitError(DataError):
+    """`asked` is what was named."""
+
+    def __init__(self, message: str, asked: str | None = None) -> None:
+        super().__init__(message)
+        self.asked = asked
 
 
 class ConfigError(PervadeError):

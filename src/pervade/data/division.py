@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pervade.core.errors import DataError, nearest
+from pervade.core.errors import DataError, MisfitError, nearest
 from pervade.core.types import LeftOut, Rows
 from pervade.data import account, spellings
 from pervade.data.split import NAMES, PRECEDENCE, named
@@ -69,7 +69,7 @@ def columns(
     "none". Raises DataError, with the nearest name, where one that is asked for is not there."""
     for flag, asked in (("--split-column", split_column), ("--group-by", group_column)):
         if asked not in (None, NONE) and not any(asked in record for record in records):
-            raise DataError(f"{place} has no column {asked!r}; {nearest(str(asked), free)} ({flag})")
+            raise MisfitError(f"{place} has no column {asked!r}; {nearest(str(asked), free)} ({flag})", asked)
     lower = {column.strip().lower(): column for column in free if column not in (split_column, group_column)}
     group = group_column
     if group is None:

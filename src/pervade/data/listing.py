@@ -12,7 +12,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from pervade.core.errors import DataError
+from pervade.core.errors import DataError, MisfitError
 from pervade.core.types import LeftOut, Rows
 from pervade.data import account, class_folders, division, hub, metadata, patterns, published, spellings, tables
 from pervade.data.named_files import is_hidden
@@ -134,7 +134,9 @@ def _refuse_columns(path: Path, content: tables.Content, wanted: tables.Wanted) 
         ("--file-column", file_column, "the table in its place, or leave it out"),
     ):
         if asked is not None:
-            raise DataError(f"{flag} {asked} names a column of a table, and {path} holds files; take {instead}")
+            raise MisfitError(
+                f"{flag} {asked} names a column of a table, and {path} holds files; take {instead}", asked
+            )
 
 
 def _described(

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from pervade.core.errors import ConfigError, DataError, nearest
+from pervade.core.errors import ConfigError, DataError, MisfitError, nearest
 from pervade.core.types import LeftOut
 from pervade.data import account, division, embedded, named_files, patterns, spellings, table_files
 from pervade.data import columns as columns_module
@@ -206,7 +206,7 @@ class Layout:
     division: division.Columns
 
 
-class NoLabels(DataError):
+class NoLabels(MisfitError):
     """A table has no column of labels, or not the one that was asked for."""
 
 
@@ -271,9 +271,10 @@ def entries_of(
     wanted = wanted or Wanted()
     name = Path(path).name if name is None else name
     if wanted.label_pattern is not None:
-        raise DataError(
+        raise MisfitError(
             f"{path} is a table, whose labels stand in a column; --label-pattern reads them out of the names of files "
-            "in a folder: leave it out, or name the column with --label-column"
+            "in a folder: leave it out, or name the column with --label-column",
+            wanted.label_pattern,
         )
     folder = _folder(path)
     found = layout(path, records, content, wanted, like)
@@ -355,7 +356,7 @@ def layout(
     try:
         named = asked_for(path, columns, wanted.label_column, several=wanted.target == "labels")
     except DataError as fault:
-        raise NoLabels(str(fault)) from None
+        raise NoLabels(str(fault), wanted.label_column) from None
     free = [column for column in columns if column not in named]
     held = content.columns(path, records, free, wanted.target, named)
     rest = [column for column in free if column not in held]
@@ -403,7 +404,7 @@ def asked_for(path: Path | str, columns: Sequence[str], asked: str | None, sever
     names = [asked] if asked in columns or not several else [each.strip() for each in asked.split(",")]
     for name in names:
         if name not in columns:
-            raise DataError(f"{path} has no column {name!r}; {nearest(name, columns)}")
+            raise MisfitError(f"{path} has no column {name!r}; {nearest(name, columns)}", asked)
     return names
 
 
