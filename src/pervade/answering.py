@@ -17,7 +17,7 @@ from pervade.core import memory, runtime
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.protocols import Domain
 from pervade.core.types import LeftOut, Rows, Table
-from pervade.data import encodings, inputs, player
+from pervade.data import encodings, inputs, player, table_files
 from pervade.engine import gallery, predict
 from pervade.engine.checkpoint import Loaded
 from pervade.engine.gallery import Gallery
@@ -92,16 +92,19 @@ def _tables(loaded: Loaded, given: Any, device: str) -> Iterator[tuple[Places, R
     with memory.during("new rows were predicted", "give smaller ones, or free some memory"):
         network = loaded.network.to(runtime.pick_device(device))
         asked = inputs.entries(loaded.domain, given)
-        while some := list(itertools.islice(asked, PREDICT_AT_ONCE)):
-            rows = inputs.rows([each for each in some if not isinstance(each, LeftOut)])
-            unreadable: list[LeftOut] = []
-            if len(rows):
-                rows, unreadable = loaded.domain.prepare(rows, lambda done, total: None, keep=False)
-            table = None
-            if len(rows):
-                table = predict.predict_table(network, loaded.domain, loaded.task, rows, decision=loaded.decision)
-            places = [(place, _asking(lost)) for place, lost in inputs.in_place(some, rows, unreadable)]
-            yield places, rows, table
+        try:
+            while some := list(itertools.islice(asked, PREDICT_AT_ONCE)):
+                rows = inputs.rows([each for each in some if not isinstance(each, LeftOut)])
+                unreadable: list[LeftOut] = []
+                if len(rows):
+                    rows, unreadable = loaded.domain.prepare(rows, lambda done, total: None, keep=False)
+                table = None
+                if len(rows):
+                    table = predict.predict_table(network, loaded.domain, loaded.task, rows, decision=loaded.decision)
+                places = [(place, _asking(lost)) for place, lost in inputs.in_place(some, rows, unreadable)]
+                yield places, rows, table
+        finally:
+            table_files.forget()
 
 
 def speak(

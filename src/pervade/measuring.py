@@ -25,7 +25,7 @@ from pervade.core.errors import ConfigError, DataError, MisfitError
 from pervade.core.protocols import Domain
 from pervade.core.run import RunDirectory
 from pervade.core.types import LeftOut, Rows
-from pervade.data import account, hub
+from pervade.data import account, hub, table_files
 from pervade.data.split import NAMES as SPLITS
 from pervade.domains.environment import Environment
 from pervade.engine.checkpoint import Loaded
@@ -110,7 +110,10 @@ def _read(
     domain: Domain, flags: Mapping[str, Any], source: Any, split: str | None, screen: Screen
 ) -> tuple[Rows, list[LeftOut]]:
     """All rows, prepared, or those of a split."""
-    rows, left_out = _found(domain, flags, source)
+    try:
+        rows, left_out = _found(domain, flags, source)
+    finally:
+        table_files.forget()
     there = Counter(rows.column("split")) if "split" in rows else Counter()
     told = ", ".join(f"{count:,} {name}" for name, count in there.items())
     if split is not None:

@@ -187,8 +187,10 @@ def look(
     """Reads and splits as `read_data` does, says what is there and how it was read, and writes nothing: rows, what is
     left out, and the account (data/account.py). Raises DataError."""
     with account.gathered() as notes:
-        rows, left_out = recipe.domain.read(source)
-        table_files.forget()
+        try:
+            rows, left_out = recipe.domain.read(source)
+        finally:
+            table_files.forget()
         with options.screen.bar("reading") as bar:
             rows, unreadable = recipe.domain.prepare(rows, bar)
         recipe.task.examine(rows)

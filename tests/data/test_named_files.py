@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 import unicodedata
 import zipfile
 from collections import Counter
@@ -15,8 +16,9 @@ import pytest
 
 from pervade import recipes
 from pervade.core.errors import DataError
-from pervade.data import account
+from pervade.data import account, tables
 from pervade.data.arrays import Arrays
+from pervade.data.named_files import Below
 from pervade.domains.image import Image
 from pervade.domains.sound import Sound
 from pervade.domains.transcripts import Transcripts
@@ -357,3 +359,37 @@ def test_numbers_of_rows_are_no_files_beside_texts(tmp_path: Path) -> None:
     lines = [f"{number},{each},{('good', 'bad')[number % 2]}" for number, each in enumerate(reviews)]
     (tmp_path / "reviews.csv").write_text("\n".join(["id,text,label", *lines]), encoding="utf-8")
     assert task(tmp_path / "reviews.csv") == "text-classification"
+
+
+def test_many_files_of_one_name_are_found_at_once() -> None:
+    """00001/scan.png, 00002/scan.png: each name is compared with those in its folder alone, not with all 20,000."""
+    below = Below(Path("/nowhere"), (".png",))
+    files = [f"/nowhere/scans/{number:05}/ct/scan.png" for number in range(20_000)]
+    below.__dict__["_files"] = files  # as if these had been there
+    begun = time.perf_counter()
+    names = [file.removeprefix("/nowhere/scans/").removesuffix(".png") for file in files[:-1]]
+    assert below.find([*names, "C:\\20000\\ct\\scan.png"])[:-1] == [Path(each) for each in files[:-1]]
+    assert time.perf_counter() - begun < 20
+    assert below.candidates("ct/other.png") == []
+    assert below.candidates("mri/scan.png")[:2] == [(1, 0), (1, 1)]
+    assert below.candidates("scans/scan.png") == []
+    assert below.candidates("x/00007/CT/Scan.png") == [(3, 7)]
+
+
+def test_files_of_a_data_set_at_an_address_are_not_looked_for_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that lies where the program was started decides nothing."""
+    names = pictures(tmp_path, ["a.png", "b.png", "c.png"])
+    monkeypatch.chdir(tmp_path)
+    content = tables.Files("picture", (".png",), ("image", "file"))
+    records = [{"key": name, "file": f"{name}.of-the-hub"} for name in names]
+    assert content.columns("hf://owner/set", records, ("key", "file"), "class", ()) == ("key",)  # it is written so
+    assert content.located("hf://owner/set", records, ("key",)).found == {
+        name: f"the file {name!r} is not there" for name in names
+    }
+    (tmp_path / "cat").write_text("")
+    records = [{"kind": "cat", "file": "x"} for name in names]
+    assert content.columns("hf://owner/set", records, ("kind", "file"), "class", ()) == ("file",)
+    (place,) = content.located("hf://owner/set", [{"file": str(tmp_path / "a.png")}], ("file",)).found.values()
+    assert place == tmp_path / "a.png"

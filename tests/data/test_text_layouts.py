@@ -14,11 +14,12 @@ from typing import Any
 import openpyxl
 import pytest
 
-from pervade import answering, recipes
+from pervade import answering, measuring, recipes
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.types import LeftOut, Rows
 from pervade.data import account, encodings, inputs, table_files, workbooks
 from pervade.domains.text import Text
+from pervade.progress import Silent
 from pervade.recipes import text as text_recipe
 
 NOUNS = ("chair", "valve", "panel", "brush", "kettle", "lamp", "drill", "clock")
@@ -521,3 +522,20 @@ def test_predict_decides_each_file_anew(tmp_path: Path) -> None:
     assert entry["text"] == "this is what was said"
     with pytest.raises(ConfigError, match=r"--encoding 'cp1252' is not for pictures"):
         answering.reading(recipes.tasks()["image-classification"][0].scratch(None).domain, "cp1252", None)
+
+
+def test_tables_are_opened_once_and_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Path] = []
+    own = table_files._opened
+    monkeypatch.setattr(table_files, "_opened", lambda path, encoding: opened.append(path) or own(path, encoding))
+    path = written(tmp_path / "a.csv", ("text,label\n" + "Übung,a\n" * 5).encode("cp1252"))
+    table_files.forget()
+    for _ in range(4):
+        assert table_files.read(path, encoding="utf-8,cp1252")[0]["text"] == "Übung"
+    assert opened == [path]
+    with pytest.raises(DataError):
+        table_files.read(path, encoding="utf-8")
+    assert table_files._kept
+    with pytest.raises(DataError):
+        measuring._read(Text(label_column="nothing", text_column="none"), {"--label-column": 1}, path, None, Silent())
+    assert not table_files._kept

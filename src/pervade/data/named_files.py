@@ -60,17 +60,19 @@ def parts(name: str) -> tuple[str, ...]:
 
 class Below:
     """The files below `root` (unless given: below the table's `folder`, else in folders beside it that are called as
-    those of files are) that have one of the `suffixes`, by their names. Nothing is looked at before it must be."""
+    those of files are) that have one of the `suffixes`, by their names. Nothing is looked at before it must be. A data
+    set at an address has no folder: only the places in full that it names are looked at."""
 
     def __init__(
-        self, folder: Path, suffixes: Collection[str], root: Path | None = None, most: int = MOST_FILES
+        self, folder: Path | None, suffixes: Collection[str], root: Path | None = None, most: int = MOST_FILES
     ) -> None:
         self.folder, self.suffixes, self.root, self.most = folder, tuple(suffixes), root or folder, most
+        self._branches: dict[tuple[str, ...], dict[str, list[int]]] = {}
 
     @cached_property
     def _files(self) -> list[str]:
-        found = self._walked(self.root)
-        if found or self.root != self.folder:
+        found = self._walked(self.root) if self.root is not None else []
+        if found or self.folder is None or self.root != self.folder:
             return found
         up = self.folder.resolve().parent
         try:
@@ -126,20 +128,29 @@ class Below:
         wanted = parts(name)
         if not wanted:
             return []
-        found = self._by_name.get(wanted[-1].casefold()) or self._by_stem.get(wanted[-1].casefold(), [])
-        scored = []
-        for number in found:
-            agree = 1
-            for a, b in zip(wanted[-2::-1], self._parts[number][-2::-1], strict=False):
-                if a.casefold() != b.casefold():
-                    break
-                agree += 1
-            scored.append((agree, number))
-        best = max(scored, default=(0, 0))[0]
+        last = tuple(each.casefold() for each in wanted)
+        found = self._by_name.get(last[-1]) or self._by_stem.get(last[-1], [])
+        agree = 1 if found else 0
+        while 0 < agree < len(last):
+            closer = self._branch(last[-agree:], found).get(last[-agree - 1])
+            if closer is None:
+                break
+            found, agree = closer, agree + 1
         # The folder that the table names is here, and the file is not in it: another folder's is another file.
-        if best == 1 and len(wanted) > 1 and wanted[-2].casefold() in self._folders:
+        if agree == 1 and len(last) > 1 and last[-2] in self._folders:
             return []
-        return [each for each in scored if each[0] == best]
+        return [(agree, number) for number in found]
+
+    def _branch(self, last: tuple[str, ...], found: Sequence[int]) -> dict[str, list[int]]:
+        """The files `found`, whose last parts are these, by the part before. Kept, since many files may have one name:
+        00001/scan.png, 00002/scan.png."""
+        if last not in self._branches:
+            branch: dict[str, list[int]] = defaultdict(list)
+            for number in found:
+                if len(self._parts[number]) > len(last):
+                    branch[self._parts[number][-len(last) - 1].casefold()].append(number)
+            self._branches[last] = branch
+        return self._branches[last]
 
     def find(self, names: Sequence[str], related: str | None = None) -> list[Path | str]:
         """Of each name its file, or why there is none. Of several that agree as well the one in folders of the split

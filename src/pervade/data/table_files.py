@@ -38,10 +38,11 @@ Lines = Sequence[Sequence[str]]
 @dataclass
 class _Table:
     """What a file holds: `rows` with names or without, what was noted in reading them, and the encoding, where it has
-    one; `records` are rows by the names that were given to them so far."""
+    one, and which were `asked` for; `records` are rows by the names that were given to them so far."""
 
     rows: list[Any]
     encoding: str | None
+    asked: str = "utf-8"
     notes: list[str] = field(default_factory=list)
     records: dict[tuple[str, ...], tuple[list[Record], list[str]]] = field(default_factory=dict)
 
@@ -174,10 +175,11 @@ def _table(path: Path, encoding: str | None) -> _Table:
         about = os.stat(file)  # noqa: PTH116
         key = (str(path), about.st_mtime_ns, about.st_size)
         table = _kept.get(key)
-        if table is None or table.encoding not in (None, *(encoding or "utf-8").split(",")[:1]):
+        asked = encoding or "utf-8"
+        if table is None or (table.encoding not in (None, asked.partition(",")[0].strip()) and table.asked != asked):
             with account.gathered() as notes:
                 table = _opened(path, encoding)
-            table.notes = notes
+            table.notes, table.asked = notes, asked
             for oldest in [each for each in _kept if each != key][: max(len(_kept) + 1 - KEPT, 0)]:
                 del _kept[oldest]
             _kept[key] = table
@@ -251,9 +253,13 @@ def _unzipped(path: Path) -> tuple[str, bytes]:
     raise DataError(f"{path} holds {held}; unpack it, and give the folder or the table that is meant")
 
 
-def existing(folder: Path, name: str) -> Path | None:
-    """The file of this name in the folder, or the place inside a file (data/embedded.py), if it is there."""
+def existing(folder: Path | None, name: str) -> Path | None:
+    """The file of this name in the folder, or the place inside a file (data/embedded.py), if it is there. Without a
+    folder the name must be in full."""
     if embedded.place(name):
         return Path(name)
+    if not name or (folder is None and not os.path.isabs(name)):  # noqa: PTH117
+        return None
+    there = os.path.join(folder or "", name)  # noqa: PTH118  (most are not there, and a Path takes longer than looking)
     # os.path.isfile, because Path.is_file raises at names that are too long.
-    return folder / name if name and os.path.isfile(folder / name) else None  # noqa: PTH113
+    return Path(there) if os.path.isfile(there) else None  # noqa: PTH113

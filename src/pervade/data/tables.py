@@ -123,7 +123,7 @@ class Files:
 
     def below(self, path: Path | str) -> Below:
         """Where the files of a table are looked for."""
-        return Below(_folder(path), self.suffixes, self.root)
+        return Below(path.parent if isinstance(path, Path) else None, self.suffixes, self.root)
 
     def columns(
         self, path: Path | str, records: list[Record], free: Sequence[str], target: Kind, labels: Sequence[str]
@@ -173,9 +173,10 @@ class Files:
             )
         if not there:
             first = next((each for each in cells if each), "")
+            looked = f", in {below.root} or below" if below.root is not None else ""
             raise DataError(
                 f"{path}: none of the files that column {column!r} names is there: {len(cells):,}, the first "
-                f"{first[:LONGEST_NAME]!r}, in {below.root} or below; copy them there, or say with --file-column "
+                f"{first[:LONGEST_NAME]!r}{looked}; copy them there, or say with --file-column "
                 "which column names them"
             )
         account.note(
