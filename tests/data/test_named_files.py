@@ -17,6 +17,7 @@ import pytest
 from pervade import recipes
 from pervade.core.errors import DataError
 from pervade.data import account, tables
+from pervade.data import arrays as arrays_module
 from pervade.data.arrays import Arrays
 from pervade.data.named_files import Below
 from pervade.domains.image import Image
@@ -302,8 +303,11 @@ def test_medmnist(tmp_path: Path) -> None:
 SIZES = {"train": 6, "val": 3, "test": 3}
 
 
-def test_arrays_are_read_by_several_threads(tmp_path: Path) -> None:
-    """Each picture is its own array's, whatever the others read in between."""
+def test_arrays_are_read_by_several_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each picture is its own array's, whatever the others read in between, and each array is read once."""
+    loaded: list[str] = []
+    own = arrays_module._array
+    monkeypatch.setattr(arrays_module, "_array", lambda file, name: loaded.append(name) or own(file, name))
     arrays = {f"{split}_images": np.full((3, 8, 8), value, np.uint8) for value, split in enumerate(SIZES)}
     np.savez(tmp_path / "a.npz", **arrays)
     switch = sys.getswitchinterval()
@@ -315,6 +319,7 @@ def test_arrays_are_read_by_several_threads(tmp_path: Path) -> None:
     finally:
         sys.setswitchinterval(switch)
     assert found == [i % 3 for i in range(600)]
+    assert sorted(loaded) == sorted(arrays)
 
 
 def test_archives_beside_what_was_unpacked_are_no_tables(tmp_path: Path) -> None:
