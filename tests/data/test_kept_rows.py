@@ -10,6 +10,7 @@ import pytest
 
 from pervade import measuring
 from pervade.core.errors import DataError
+from pervade.core.types import Rows
 from pervade.data import account, json_tables, listing, separated, table_files, targets
 from pervade.data.tables import Wanted
 from pervade.data.texts import Texts
@@ -102,3 +103,17 @@ def test_only_columns_that_are_not_there_are_let_go(tmp_path: Path) -> None:
     assert "what the run was trained with (--label-column label) does not fit these data, and is left out" in notes
     with pytest.raises(DataError, match="has no column 'label'"):
         measuring._found(domain, {"label_column": "label"}, tmp_path / "a.csv")
+
+
+def test_a_model_of_texts_reads_the_columns_that_it_learnt_from(tmp_path: Path) -> None:
+    """By themselves the two columns of the new table would be a pair, and of its rows the title would be read, too."""
+    write(tmp_path / "train.csv", ["note,verdict", *(f"{word},{'ab'[i % 2]}" for i, word in enumerate(WORDS))])
+    rows, _ = Text(num_tokens=300).read(tmp_path / "train.csv")
+    fitted = Text(num_tokens=300).fit(Text().prepare(rows, lambda done, total: None)[0])
+    assert fitted.read_from == ("note",)
+    new = write(tmp_path / "new.csv", ["title,text,note", *(f"a head,{word} here,{word}" for word in WORDS)])
+    asked = [each for each in fitted.asked(str(new)) if isinstance(each, dict)]
+    assert [each["text"] for each in asked] == WORDS
+    pair = Rows({"id": ["1"], "text": ["one"], "second": ["two"]})
+    _, left_out = fitted.prepare(pair, lambda done, total: None, keep=False)
+    assert "it is a pair, and this model reads one text" in left_out[0].reason

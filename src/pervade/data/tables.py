@@ -295,6 +295,8 @@ def entries_of(
         held, known = taken
         own = ids[number - 1] if ids else f"{name}#{number}{known}"
         entry: Record = {"id": own, **held, "target": target, **said}
+        if not isinstance(content, Files):
+            entry["read_from"] = list(found.content)
         if found.division.group is not None:
             # A row without a group depends on no other row, so it is a group of its own.
             entry.setdefault("group", own)

@@ -63,12 +63,13 @@ class Together(tuple[str, ...]):
 
 @dataclass(frozen=True)
 class Texts:
-    """Texts in a column; a pair in two ("a,b"), or one text out of several ("a+b"): `text_column`. Without that found
-    by name or content."""
+    """Texts in a column; a pair in two ("a,b"), or one text out of several ("a+b"): `text_column`. Without that the
+    columns that a model `learnt` from, where a table has them; else found by name or content."""
 
     text_column: str | None = None
     label_column: str | None = None
     encoding: str = "utf-8"
+    learnt: tuple[str, ...] = ()
     what: str = "text"
     flag: ClassVar[str] = "--text-column"
     suffixes: Collection[str] = field(default_factory=Endings)
@@ -76,7 +77,7 @@ class Texts:
     def records(self, path: Path) -> list[Record]:
         """By column 1, column 2 … where the table has no line of names."""
         asked = [each for part in (self.text_column, self.label_column) if part for each in re.split("[,+]", part)]
-        return table_files.read(path, lambda rows: has_names(rows, asked), self.encoding)
+        return table_files.read(path, lambda rows: has_names(rows, [*asked, *self.learnt]), self.encoding)
 
     def columns(
         self, path: Path | str, records: list[Record], free: Sequence[str], target: Kind, labels: Sequence[str]
@@ -86,6 +87,8 @@ class Texts:
         asked = self._asked(path, table_files.columns_of(records)) if self.text_column is not None else ()
         if asked:
             return asked
+        if self.learnt and set(self.learnt) <= set(free):
+            return self.learnt
         lower = {columns.plain(column): column for column in reversed(free)}
         pair = next((each for each in PAIRS if set(each) <= lower.keys()), None)
         if pair and all(columns.look(records, lower[each]).text for each in pair):

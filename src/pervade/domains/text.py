@@ -51,9 +51,10 @@ def contents(
     text_column: str | None = None,
     label_column: str | None = None,
     encoding: str = "utf-8",
+    learnt: tuple[str, ...] = (),
 ) -> texts.Texts:
     """What a data set of texts holds; the columns of a table are found unless they are named."""
-    return texts.Texts(text_column, label_column, encoding)
+    return texts.Texts(text_column, label_column, encoding, learnt)
 
 
 @register("domain")
@@ -77,6 +78,7 @@ class Text(Domain):
     split_column: str | None = None  # or the column of a table that says which split a row is in; "none" for none
     encoding: str = "utf-8"  # of tables and text files; gb18030, cp1252 …
     pair: bool = False  # whether rows are pairs; learnt from the training split
+    read_from: tuple[str, ...] = ()  # the columns of its table that held them
     labels: tuple[str, ...] = ()  # learnt from the training split
     counts: tuple[Count, ...] = ()  # its rows of each label
     rows: Count = 0  # all its rows
@@ -93,9 +95,13 @@ class Text(Domain):
 
     # reading
 
+    @property
+    def _learnt(self) -> tuple[str, ...]:
+        return self.read_from if self.pair or len(self.read_from) < 2 else texts.Together(self.read_from)
+
     def read(self, source: Any) -> tuple[Rows, list[LeftOut]]:
         """A folder or table with labels."""
-        content = contents(self.text_column, self.label_column, self.encoding)
+        content = contents(self.text_column, self.label_column, self.encoding, self._learnt)
         patterns = None, None, self.group_column, self.split_column
         wanted = tables.Wanted(self.target, self.label_column, self.separator, *patterns)
         rows, left_out = listing.read(source, content, wanted)
@@ -104,7 +110,7 @@ class Text(Domain):
     def asked(self, given: str, number: int = 1) -> Iterable[tables.Record | LeftOut]:
         """Of the path of a file, a table or a folder the texts in it; anything else is a text itself. A pair stands
         in a table, or is parted by a tab."""
-        content = contents(self.text_column, self.label_column, self.encoding)
+        content = contents(self.text_column, self.label_column, self.encoding, self._learnt)
         held = inputs.held(given, content.suffixes, lambda path: tables.unlabelled(path, content, self.target))
         if held is not None:
             return held or [LeftOut(given, "it is an empty folder; give a text, or a file or folder of texts")]
@@ -120,7 +126,7 @@ class Text(Domain):
         """Reads text files; takes control characters out; adds "hash" and "size" (characters)."""
         made = []
         for number, row in enumerate(rows):
-            made.append(self._cleaned(row))
+            made.append(self._cleaned(row, keep))
             if number % 1000 == 0:
                 progress(number, len(rows))
         progress(len(rows), len(rows))
@@ -147,7 +153,7 @@ class Text(Domain):
         (count,) = vocabulary.lengths(self.tokenizer, pair[:1], pair[1:] or None)
         return f"{self.length:,} of {count:,} tokens are read" if count > self.length else None
 
-    def _cleaned(self, row: dict[str, Any]) -> list[str] | str:
+    def _cleaned(self, row: dict[str, Any], keep: bool) -> list[str] | str:
         given = [row["text"]] if row.get("text") is not None else None
         if given is None:
             try:
@@ -157,6 +163,8 @@ class Text(Domain):
             except DataError as error:
                 return str(error).removeprefix(f"{row['path']} ")
         if row.get("second") is not None:
+            if not keep and not self.pair:
+                return "it is a pair, and this model reads one text; name its column with --text-column"
             given.append(row["second"])
         elif self.pair:
             return "it is one text, and this model reads pairs; give a table of two columns, or part them by a tab"
@@ -174,7 +182,10 @@ class Text(Domain):
         else:
             given = [each for name in ("text", "second") if name in train for each in train.column(name)]
             made = vocabulary.learn(given, self.tokenizer_kind, self.num_tokens)
-        return replace(self, **vars(learnt), tokenizer=vocabulary.keep(made), pair="second" in train)
+        read_from = tuple(train[0].get("read_from") or ())
+        return replace(
+            self, **vars(learnt), tokenizer=vocabulary.keep(made), pair="second" in train, read_from=read_from
+        )
 
     def inputs(self) -> dict[str, Json]:
         made = vocabulary.tokenizer(self.tokenizer)
