@@ -40,6 +40,7 @@ from pervade.nn.trial import require_training_size
 from pervade.progress import Screen, Silent, duration, spaced
 from pervade.report import wording
 from pervade.time_limit import AFTERWARDS, REPORTING, TimeLimit
+from pervade.training_log import Log
 
 
 class Stopped(Exception):
@@ -177,7 +178,7 @@ class Training:
             average=recipe.average,
         )
         self.log_every = max(1, min(50, len(self.source) // 10))
-        self.log = _Log(run, options.tensorboard)
+        self.log = Log(run, options.tensorboard)
         self.judged: tuple[int, dict[str, Any]] = (-1, {})  # the last validation's step and predictions
         self.signal = 0
         self.limit: TimeLimit | None = None
@@ -562,57 +563,3 @@ def _metric(recipe: Recipe, domain: Domain) -> tuple[str, Any] | None:
     if name not in there:
         raise ConfigError(f"early_stopping.metric: unknown metric {name!r}; {nearest(name, there)}")
     return name, there[name]
-
-
-class _Log:
-    """log.jsonl, one line an event, and TensorBoard files where asked."""
-
-    def __init__(self, run: RunDirectory, tensorboard: bool) -> None:
-        self.run, self.last_time = run, 0.0
-        self.file: Any = None
-        self.writer: Any = None
-        if tensorboard:
-            try:
-                from torch.utils.tensorboard import SummaryWriter
-            except ImportError:
-                raise ConfigError(
-                    "--tensorboard needs the package tensorboard; pip install 'pervade[tensorboard]'"
-                ) from None
-            self.writer = SummaryWriter(str(run.path / "tensorboard"))
-
-    def cut_back(self, step: int, passes: int) -> tuple[float, dict[int, int | None]]:
-        """Drops what was logged after the saved state (this step, these passes): it will happen again. Returns the
-        seconds of training logged so far, and the number of steps planned for, by the step after which it was; up to
-        the last step logged nothing else was planned, so that one stands there too, with None."""
-        if ranks.rank() != 0:
-            return 0.0, {}
-        entries = self.run.read_log()
-        later = [e for e in entries if e["step"] > step]
-        planned: dict[int, int | None] = {later[-1]["step"]: None} if later else {}
-        planned |= {e["step"]: e["total_steps"] for e in later if e["event"] == "plan"}
-        elapsed = max((e["elapsed"] for e in entries if "elapsed" in e), default=0.0)
-        within = [e for e in entries if step and e["step"] <= step]
-        kept = [e for e in within if e["event"] in ("step", "plan") or e["pass"] <= passes]
-        files.write_text(self.run.log, "".join(json.dumps(entry) + "\n" for entry in kept))
-        self.last_time = next((entry["elapsed"] for entry in reversed(kept) if "elapsed" in entry), 0.0)
-        self.file = self.run.log.open("a", encoding="utf-8")
-        return elapsed, planned
-
-    def write(self, entry: dict[str, Any]) -> None:
-        if self.file is None:
-            return
-        # A figure beside the loss may not be defined, and JSON has no such number.
-        known = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in entry.items()}
-        with files.writing(self.run.log):
-            self.file.write(json.dumps(known, allow_nan=False) + "\n")
-            self.file.flush()
-        if self.writer is not None:
-            for name, value in entry.items():
-                if isinstance(value, float):
-                    self.writer.add_scalar(name.replace(" ", "/"), value, entry["step"])
-
-    def close(self) -> None:
-        for each in (self.file, self.writer):
-            if each is not None:
-                with files.writing(self.run.log):
-                    each.close()

@@ -145,7 +145,7 @@ def tables_in_time(
             return
         yield from found
         done, now = done + number, time.monotonic()
-        affordable = max(until - now, 0.0) / ((now - begun) / number)
+        affordable = max(until - now, 0.0) * number / max(now - begun, 1e-9)  # a clock may be coarse
         if len(rows) - done <= CERTAIN * affordable:
             number = len(rows) - done
         else:
