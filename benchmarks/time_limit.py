@@ -1,11 +1,12 @@
 """How well --time-limit is kept: whole commands, from the start of the process to its end, with what they reached.
 
     python benchmarks/time_limit.py [--shared ../shared/data] [--cells pictures texts writing sounds acting questions]
-        [--limits 30 120 600] [--busy 0 4] [--again]
+        [--limits 30 120 600] [--busy 0 4] [--again] [--together]
 
 Each cell is a line in measured/time_limit.jsonl, and a stopped script goes on. Data are read into the cache first, as
 they are in any second run on them. More passes are asked for than there is time for, so that a command is to use its
-limit: at most 3% over in every cell, and with no busy process beside at least 95% of it. All cells take two hours.
+limit: at most 3% over in every cell, and with no busy process beside at least 95% of it. All cells take two hours;
+with --together the cells of one limit run at once, so that each has the others as the busy processes beside it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +84,25 @@ def reached(run: Path) -> dict[str, Any]:
     }
 
 
+def measure(cell: str, limit: float, busy: int, data: str, runs: Path) -> None:
+    """Runs one cell and notes its line."""
+    name = f"{cell}-{limit:g}-{busy}"
+    used = command(data, runs, name, ["--time-limit", f"{limit:g}", *CELLS[cell][1]], 3 * limit)
+    about = {"cell": cell, "busy": busy, "asked": limit, "used": round(used, 2)}
+    note(NAME, {**about, "ratio": round(used / limit, 4), **reached(runs / name)})
+
+
+def together(cells: list[str], limits: list[float], shared: Path) -> None:
+    """All cells of one limit at once."""
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(len(cells)) as pool:
+        runs = Path(folder)
+        places = {cell: source(cell, shared, runs) for cell in cells}
+        for cell in cells:
+            command(places[cell], runs, f"{cell}-first", ["--time-limit", "20", *CELLS[cell][1]], 600)
+        for limit in limits:
+            list(pool.map(lambda cell: measure(cell, limit, len(cells) - 1, places[cell], runs), cells))  # noqa: B023
+
+
 def show() -> None:
     print(f"{'data':>10}{'busy':>6}{'asked':>8}{'used':>9}{'ratio':>8}{'passes':>8}  figure (baseline)")
     for cell in lines(NAME):
@@ -101,22 +122,24 @@ def main() -> None:
     parser.add_argument("--limits", nargs="+", type=float, default=[30, 120, 600])
     parser.add_argument("--busy", nargs="+", type=int, default=[0, 4])
     parser.add_argument("--again", action="store_true", help="Measure cells that are there already once more.")
+    parser.add_argument("--together", action="store_true", help="The cells of one limit at once.")
     options = parser.parse_args()
+    if options.together:
+        together(options.cells, options.limits, options.shared)
+        show()
+        return
     there = {(cell["cell"], cell["busy"], cell["asked"]) for cell in lines(NAME)}
     for cell in options.cells:
         wanted = [(limit, busy) for limit in options.limits for busy in options.busy]
         wanted = [each for each in wanted if options.again or (cell, each[1], each[0]) not in there]
         with tempfile.TemporaryDirectory() as folder:
             runs = Path(folder)
-            data, more = source(cell, options.shared, runs), CELLS[cell][1]
+            data = source(cell, options.shared, runs)
             if wanted:
-                command(data, runs, "first", ["--time-limit", "20", *more], 600)
+                command(data, runs, "first", ["--time-limit", "20", *CELLS[cell][1]], 600)
             for limit, busy in wanted:
-                name = f"{limit:g}-{busy}"
                 with beside(busy, 3 * limit):
-                    used = command(data, runs, name, ["--time-limit", f"{limit:g}", *more], 3 * limit)
-                about = {"cell": cell, "busy": busy, "asked": limit, "used": round(used, 2)}
-                note(NAME, {**about, "ratio": round(used / limit, 4), **reached(runs / name)})
+                    measure(cell, limit, busy, data, runs)
     show()
 
 
