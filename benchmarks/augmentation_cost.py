@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from pervade.core import seed
-from pervade.core.protocols import Context, Recipe
+from pervade.core.contracts import Context, Recipe
 from pervade.core.types import Rows
 from pervade.data.loader import Loader
 from pervade.domains.image import Image

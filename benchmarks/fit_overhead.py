@@ -18,7 +18,7 @@ runtime.prepare()
 import torch
 from torch.nn import functional as F
 
-from pervade.core.protocols import Context
+from pervade.core.contracts import Context
 from pervade.domains.image import Image
 from pervade.engine.fit import Learner
 from pervade.models.reference_mlp import ReferenceMLP

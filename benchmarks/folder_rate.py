@@ -22,7 +22,7 @@ import torch
 
 from pervade import training
 from pervade.core import seed
-from pervade.core.protocols import Context
+from pervade.core.contracts import Context
 from pervade.data.loader import Loader
 from pervade.engine.fit import Learner
 from pervade.progress import Silent

@@ -89,7 +89,7 @@ class PervadeSide:
     def __init__(self, network: Any, batches: list[tuple[np.ndarray, np.ndarray]], precision: str) -> None:
         import torch
 
-        from pervade.core.protocols import Context
+        from pervade.core.contracts import Context
         from pervade.engine.fit import Learner
         from pervade.tasks.classify import Classify
         from pervade.train.optim.adam import Adam

@@ -50,7 +50,7 @@ def pervade_side(data: str, network: str) -> Callable[[int, int], list[float]]:
     import torch
 
     from pervade.core import seed
-    from pervade.core.protocols import Context
+    from pervade.core.contracts import Context
     from pervade.data.loader import Loader
     from pervade.engine.fit import Learner
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pervade.core.protocols import Context, Opening, SourceSpec
+from pervade.core.contracts import Context, Opening, SourceSpec
 from pervade.domains.environment import Environment
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pervade.core.protocols import Domain
+from pervade.core.contracts import Domain
 from pervade.core.types import LeftOut, Rows
 from pervade.data import inputs
 

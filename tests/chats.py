@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pervade.core.protocols import Recipe
+from pervade.core.contracts import Recipe
 from pervade.domains.instructions import Instructions
 from pervade.models.gpt import GPT
 from pervade.recipes import language

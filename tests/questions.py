@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pervade.core.protocols import Recipe
+from pervade.core.contracts import Recipe
 from pervade.domains.questions import Questions
 from pervade.models.transformer import Transformer
 from pervade.recipes import questions

@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 
 from pervade import training
-from pervade.core.protocols import Recipe
+from pervade.core.contracts import Recipe
 from pervade.core.run import RunDirectory
 from pervade.domains.image import Image
 from pervade.init.random import Random

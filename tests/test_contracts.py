@@ -14,8 +14,8 @@ from torch import nn
 import pervade
 from pervade import recipes
 from pervade.core import registry, spec
+from pervade.core.contracts import Context, Model
 from pervade.core.errors import ConfigError, ContractError
-from pervade.core.protocols import Context, Model
 from pervade.core.types import Rows
 from pervade.data import digits
 from pervade.domains.image import Image

@@ -14,7 +14,7 @@ import torch
 
 import pervade
 from pervade.core import spec
-from pervade.core.protocols import Model
+from pervade.core.contracts import Model
 from pervade.domains.transcripts import Transcripts
 from pervade.init.pretrained import Pretrained
 from pervade.recipes import sound, transcription

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pervade.core.protocols import Recipe
+from pervade.core.contracts import Recipe
 from pervade.core.types import Rows
 from pervade.data import vocabulary
 from pervade.domains.text import Text

@@ -14,8 +14,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from pervade.core import memory, runtime
+from pervade.core.contracts import Domain
 from pervade.core.errors import ConfigError, DataError
-from pervade.core.protocols import Domain
 from pervade.core.types import LeftOut, Rows, Table
 from pervade.data import encodings, inputs, player, table_files
 from pervade.engine import gallery, predict

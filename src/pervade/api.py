@@ -18,8 +18,8 @@ from pervade.answering import speak as speak
 from pervade.comparing import compare as compare
 from pervade.core import download, files, memory, registry, runtime, spec, trust
 from pervade.core import run as runs_module
+from pervade.core.contracts import Model, Recipe, Task
 from pervade.core.errors import CheckpointError, ConfigError, ResourceError
-from pervade.core.protocols import Model, Recipe, Task
 from pervade.core.types import LeftOut, Rows
 from pervade.data import environments, hub
 from pervade.data.split import NAMES as SPLITS

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pervade.core import registry
-from pervade.core.protocols import Domain
+from pervade.core.contracts import Domain
 
 # What the Python face calls it: the flag, and the domain's field.
 FLAGS = {

@@ -25,8 +25,8 @@ import torch
 from pervade import members, overview, recipes, search_space, workflow
 from pervade.core import files, runtime, spec
 from pervade.core import seed as seeds
+from pervade.core.contracts import Recipe
 from pervade.core.errors import ConfigError, DataError, ResourceError, TrainingError
-from pervade.core.protocols import Recipe
 from pervade.core.run import RunDirectory
 from pervade.core.types import Json, Rows
 from pervade.engine import checkpoint, origin, ranks

@@ -15,8 +15,8 @@ from typing import Any
 import yaml
 
 from pervade.core import plain_yaml, spec
+from pervade.core.contracts import Recipe
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import Recipe
 from pervade.core.types import Json
 
 RANGE = re.compile(r"\s*([^\s:\[\]]+?)\s*\.\.\s*([^\s:\[\]]+?)\s*(?::\s*(\w+)\s*)?")

@@ -16,7 +16,7 @@ import numpy as np
 from torch.nn import Module
 
 from pervade.core import deadline
-from pervade.core.protocols import Context, Domain, Recipe
+from pervade.core.contracts import Context, Domain, Recipe
 from pervade.core.types import Rows
 from pervade.engine import predict, ranks
 from pervade.metrics.estimate import estimate

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from pervade import api, cli
+from pervade.core.contracts import EarlyStopping, Recipe
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import EarlyStopping, Recipe
 from pervade.recipes import image
 from pervade.training import Options
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from pervade.core import memory, registry, spec
+from pervade.core.contracts import EarlyStopping, Model, Recipe
 from pervade.core.errors import ConfigError, ResourceError
-from pervade.core.protocols import EarlyStopping, Model, Recipe
 from pervade.engine import building
 from pervade.nn.queues import SoundSampling
 from pervade.nn.sampling import Sampling
@@ -47,7 +47,7 @@ def numbers(cls: type) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """Its fields that hold numbers, and what the JSON schema says of each of these."""
     for field in dataclasses.fields(cls):
         hint = spec._hints(cls)[field.name]
-        if not field.init or "protocols" in str(hint) or dataclasses.is_dataclass(hint):
+        if not field.init or "contracts" in str(hint) or dataclasses.is_dataclass(hint):
             continue
         found = list(leaves(spec._adapter(hint).json_schema()))
         if found:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from pervade.core import registry, spec
+from pervade.core.contracts import EarlyStopping, Model, Optimizer, Recipe
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import EarlyStopping, Model, Optimizer, Recipe
 from pervade.recipes import image
 
 EVERY = [(kind, name) for kind in registry.PACKAGES for name in registry.names(kind)]
@@ -30,9 +30,9 @@ def test_every_registered_spec_comes_back(kind: str, name: str) -> None:
 
 
 def _protocol(kind: str) -> Any:
-    from pervade.core import protocols
+    from pervade.core import contracts
 
-    found = [each for each in vars(protocols).values() if getattr(each, "kind", None) == kind]
+    found = [each for each in vars(contracts).values() if getattr(each, "kind", None) == kind]
     return found[0]
 
 

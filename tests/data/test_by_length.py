@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 from torch import nn
 
-from pervade.core.protocols import Context, Opening
+from pervade.core.contracts import Context, Opening
 from pervade.core.types import Rows
 from pervade.data.sources.by_length import MOST, BudgetSampler, ByLength, cuts
 from pervade.domains.text import Text

@@ -13,8 +13,8 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from pervade.core import spec
+from pervade.core.contracts import Domain
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import Domain
 from pervade.data import distort
 from pervade.domains.image import Image
 

@@ -10,8 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pervade.core.contracts import Domain
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import Domain
 from pervade.core.types import Rows
 from pervade.data.loader import Loader
 

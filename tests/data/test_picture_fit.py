@@ -14,8 +14,8 @@ import pytest
 from PIL import Image as Pillow
 
 from pervade.core import spec
+from pervade.core.contracts import Domain
 from pervade.core.errors import ConfigError, DataError
-from pervade.core.protocols import Domain
 from pervade.core.types import LeftOut, Rows
 from pervade.data import account, cache
 from pervade.domains.image import Image

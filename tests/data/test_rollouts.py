@@ -153,7 +153,7 @@ def test_the_value_of_what_a_time_limit_hides_is_learnt() -> None:
     spec = Rollouts(steps=32, epochs=10, discount=0.8, trace=0.9, scale_rewards=False)
     source = source_of(spec, domain, task, network, batch_size=64)
     optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
-    from pervade.core.protocols import Context
+    from pervade.core.contracts import Context
 
     for _ in range(25):
         for batch in source:

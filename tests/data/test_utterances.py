@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pervade.core.contracts import Context, Opening
 from pervade.core.errors import DataError
-from pervade.core.protocols import Context, Opening
 from pervade.core.types import Output, Rows
 from pervade.data.sources.utterances import Utterances
 from pervade.domains.transcripts import Transcripts

@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from pervade.core.protocols import Context
+from pervade.core.contracts import Context
 from pervade.domains.image import Image
 from pervade.engine.fit import Learner
 from pervade.models.resnet import ResNet

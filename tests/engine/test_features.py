@@ -10,7 +10,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from pervade.core.protocols import Context, Domain
+from pervade.core.contracts import Context, Domain
 from pervade.core.types import Rows
 from pervade.data import cache
 from pervade.data.loader import Loader

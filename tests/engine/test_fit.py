@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+from pervade.core.contracts import Context
 from pervade.core.errors import ContractError, ResourceError, TrainingError
-from pervade.core.protocols import Context
 from pervade.data.loader import Loader
 from pervade.domains.image import Image
 from pervade.engine.fit import Learner, cut

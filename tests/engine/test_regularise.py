@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from pervade.core.protocols import Context
+from pervade.core.contracts import Context
 from pervade.domains.image import Image
 from pervade.engine.fit import Learner
 from pervade.engine.regularise import Average, Penalty

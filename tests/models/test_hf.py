@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from pervade.core import spec
+from pervade.core.contracts import Model
 from pervade.core.errors import CheckpointError, ConfigError, ResourceError
-from pervade.core.protocols import Model
 from pervade.domains.image import Image
 from pervade.engine.building import build
 from pervade.init.pretrained import Pretrained

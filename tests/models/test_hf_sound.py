@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from pervade.core import spec
+from pervade.core.contracts import Model
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import Model
 from pervade.init.pretrained import Pretrained
 from pervade.models.hf import HuggingFace
 from pervade.nn.sound_encoder import KINDS, WAVEFORM, hidden_times

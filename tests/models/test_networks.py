@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from pervade.core import registry
+from pervade.core.contracts import Context
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import Context
 from pervade.domains.image import Image
 from pervade.models.convnext import ConvNeXt
 from pervade.models.inception import Inception

@@ -12,8 +12,8 @@ import torch
 
 import pervade
 from pervade.core import spec, trust
+from pervade.core.contracts import Model
 from pervade.core.errors import CheckpointError, ConfigError
-from pervade.core.protocols import Model
 from pervade.data import vocabulary
 from pervade.recipes import language, text
 from pervade.training import Options

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from pervade.core import registry, spec
+from pervade.core.contracts import Model
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import Model
 from pervade.init.pretrained import Pretrained
 from pervade.nn.transformer import Rotary, Transformer
 from pervade.testing import check_model

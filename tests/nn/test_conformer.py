@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from pervade.core.contracts import Model
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import Model
 from pervade.models.conformer import Conformer
 from pervade.nn.frames import frames_of
 from pervade.testing import check_model, check_spec

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from pervade.core import spec
+from pervade.core.contracts import Model
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import Model
 from pervade.init.pretrained import Pretrained
 
 INPUTS: dict[str, Any] = {"rate": 16_000, "samples": None, "pooled": False, "vocabulary": 60}

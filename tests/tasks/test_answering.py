@@ -13,8 +13,8 @@ import pytest
 import torch
 
 import pervade
+from pervade.core.contracts import Context, Opening
 from pervade.core.errors import ConfigError, DataError
-from pervade.core.protocols import Context, Opening
 from pervade.core.types import Rows
 from pervade.data import account, vocabulary
 from pervade.data.corpus import IGNORED

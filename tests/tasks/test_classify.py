@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 import pervade
 from pervade.core import files
-from pervade.core.protocols import Context
+from pervade.core.contracts import Context
 from pervade.domains.image import Image
 from pervade.engine.predict import read_columns
 from pervade.models.reference_mlp import ReferenceMLP

@@ -22,8 +22,8 @@ from typer.testing import CliRunner
 from pervade import api
 from pervade.cli import _register, app
 from pervade.core import files
+from pervade.core.contracts import Context, Opening
 from pervade.core.errors import ConfigError, ContractError, DataError
-from pervade.core.protocols import Context, Opening
 from pervade.core.types import Rows
 from pervade.data import folds, split
 from pervade.data.people import PeopleByPictures

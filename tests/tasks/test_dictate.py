@@ -13,7 +13,7 @@ import soundfile
 import torch
 
 import pervade
-from pervade.core.protocols import Context
+from pervade.core.contracts import Context
 from pervade.core.types import Rows
 from pervade.data import vocabulary
 from pervade.domains.dictation import Dictation, cuts

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from pervade import api
+from pervade.core.contracts import Context
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import Context
 from pervade.models.perceptron import Perceptron
 from pervade.models.policy import Policy
 from pervade.tasks.dqn import DQN

@@ -12,8 +12,8 @@ import torch
 
 import pervade
 from pervade.core import files, spec
+from pervade.core.contracts import EarlyStopping, Model, Recipe
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import EarlyStopping, Model, Recipe
 from pervade.core.types import Rows
 from pervade.data import vocabulary
 from pervade.data.corpus import IGNORED

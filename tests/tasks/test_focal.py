@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pervade.core.protocols import Task
+from pervade.core.contracts import Task
 from pervade.tasks.classify import Classify
 from pervade.tasks.tag import Tag
 

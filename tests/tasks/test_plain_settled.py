@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pervade.core.protocols import PlainFeatures
+from pervade.core.contracts import PlainFeatures
 from pervade.core.types import Rows
 from pervade.data import linear
 from pervade.domains.image import Image

@@ -12,7 +12,7 @@ import torch
 from torch.distributions import Categorical, Independent, Normal
 
 from pervade import api
-from pervade.core.protocols import Context
+from pervade.core.contracts import Context
 from pervade.models.nature_cnn import NatureCNN
 from pervade.models.perceptron import Perceptron
 from pervade.models.policy import Policy

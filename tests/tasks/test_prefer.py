@@ -13,8 +13,8 @@ import pytest
 import torch
 
 import pervade
+from pervade.core.contracts import Context, Recipe
 from pervade.core.errors import ConfigError, DataError
-from pervade.core.protocols import Context, Recipe
 from pervade.data.corpus import IGNORED
 from pervade.domains.preferences import Preferences, looks_like_preferences
 from pervade.engine import checkpoint, predict

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from pervade.core.contracts import Context
 from pervade.core.errors import DataError
-from pervade.core.protocols import Context
 from pervade.core.types import Rows
 from pervade.domains.image import Image
 from pervade.models.reference_mlp import ReferenceMLP

@@ -12,8 +12,8 @@ import soundfile
 import torch
 
 import pervade
+from pervade.core.contracts import Context, PlainFeatures
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import Context, PlainFeatures
 from pervade.core.types import Rows
 from pervade.data import mu_law
 from pervade.domains.waveform import Waveform

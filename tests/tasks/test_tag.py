@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from pervade.core.contracts import Context, mixed_loss
 from pervade.core.errors import DataError
-from pervade.core.protocols import Context, mixed_loss
 from pervade.core.types import Rows
 from pervade.domains.image import Image
 from pervade.models.reference_mlp import ReferenceMLP

@@ -13,7 +13,7 @@ from torch import nn
 
 import pervade
 from pervade import recipes
-from pervade.core.protocols import Context
+from pervade.core.contracts import Context
 from pervade.core.types import Rows
 from pervade.data import word_model
 from pervade.domains.transcripts import Transcripts

@@ -14,8 +14,8 @@ from hypothesis import strategies as some
 
 import pervade
 from pervade.core import registry
+from pervade.core.contracts import Context, Recipe
 from pervade.core.errors import ConfigError, DataError
-from pervade.core.protocols import Context, Recipe
 from pervade.core.types import Rows
 from pervade.data import cache, corpus, vocabulary
 from pervade.data.corpus import IGNORED
@@ -267,7 +267,7 @@ def test_the_stream_is_held_in_memory_where_the_cache_has_no_room(
 
 
 def test_windows_are_cut_anew_in_every_pass_and_are_as_many(stories: Path) -> None:
-    from pervade.core.protocols import Opening
+    from pervade.core.contracts import Opening
 
     fitted, rows = check_domain(Corpus(length=16, num_tokens=300), stories)
     opened = [

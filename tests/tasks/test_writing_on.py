@@ -13,8 +13,8 @@ import torch
 
 import pervade
 from pervade.core import spec
+from pervade.core.contracts import Model, Recipe
 from pervade.core.errors import CheckpointError, ConfigError
-from pervade.core.protocols import Model, Recipe
 from pervade.data import vocabulary
 from pervade.domains.corpus import Corpus
 from pervade.init.pretrained import Pretrained

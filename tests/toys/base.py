@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from pervade.core.protocols import Context, Domain, InputSpace, Model, Probe, Recipe, Task
+from pervade.core.contracts import Context, Domain, InputSpace, Model, Probe, Recipe, Task
 from pervade.core.registry import register
 from pervade.core.types import Rows
 from pervade.data.sources.dataset import Dataset

@@ -1,6 +1,6 @@
 """Two classes that no straight line divides."""
 
-from pervade.core.protocols import EarlyStopping
+from pervade.core.contracts import EarlyStopping
 from pervade.tasks.classify import Classify
 from tests.toys.base import share_right, toy_recipe
 from tests.toys.worlds import Xor

@@ -2,7 +2,7 @@
 
 from torch.nn import functional as F
 
-from pervade.core.protocols import Phase
+from pervade.core.contracts import Phase
 from tests.toys.base import ToyTask, toy, toy_recipe
 from tests.toys.networks import Players
 from tests.toys.worlds import Numbers

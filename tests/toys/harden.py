@@ -2,7 +2,7 @@
 
 import torch
 
-from pervade.core.protocols import Attack, Context
+from pervade.core.contracts import Attack, Context
 from pervade.tasks.classify import Classify
 from tests.toys.base import WrappingTask, share_right, toy, toy_recipe
 from tests.toys.worlds import Xor

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from pervade.core.protocols import Model
+from pervade.core.contracts import Model
 from tests.toys.base import toy
 from tests.toys.worlds import CODES, MARK, NUMBERS
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from pervade.core.protocols import Gradient
+from pervade.core.contracts import Gradient
 from pervade.tasks.classify import Classify
 from tests.toys.base import share_right, toy, toy_recipe
 from tests.toys.sources import Poisson

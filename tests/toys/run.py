@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from pervade import workflow
-from pervade.core.protocols import Recipe
+from pervade.core.contracts import Recipe
 from pervade.core.run import RunDirectory
 from pervade.engine.fit import Learner
 from pervade.training import Options

@@ -11,7 +11,7 @@ import torch
 from torch.distributions import Categorical
 
 from pervade.core import seed as seeds
-from pervade.core.protocols import Source, SourceSpec
+from pervade.core.contracts import Source, SourceSpec
 from pervade.data.loader import Loader
 from tests.toys.base import toy
 from tests.toys.corridor import STEPS, observe, step

@@ -15,8 +15,8 @@ import torch
 
 import pervade
 from pervade.core import files
+from pervade.core.contracts import Recipe
 from pervade.core.errors import CheckpointError, ConfigError
-from pervade.core.protocols import Recipe
 from pervade.core.run import RunDirectory
 from pervade.engine import predict
 from pervade.engine.checkpoint import load_checkpoint

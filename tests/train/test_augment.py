@@ -16,8 +16,8 @@ from torchvision.transforms import v2
 
 from pervade import api
 from pervade.core import spec
+from pervade.core.contracts import Augment, Context, Recipe, Task, mixed_loss
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import Augment, Context, Recipe, Task, mixed_loss
 from pervade.core.types import Rows
 from pervade.data.loader import Loader
 from pervade.data.parts import average

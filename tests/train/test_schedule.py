@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pervade.core.protocols import Schedule
+from pervade.core.contracts import Schedule
 from pervade.train.schedule.constant import Constant
 from pervade.train.schedule.cosine import Cosine
 from pervade.train.schedule.one_cycle import OneCycle

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 import pervade
+from pervade.core.contracts import Context, Schedule, Tuning
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import Context, Schedule, Tuning
 from pervade.domains.image import Image
 from pervade.engine import predict
 from pervade.engine.fit import Learner

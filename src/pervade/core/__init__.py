@@ -1,1 +1,1 @@
-"""The ground floor: types, protocols, specs, the registry, run directories, errors. Imports nothing above it."""
+"""The ground floor: types, contracts, specs, the registry, run directories, errors. Imports nothing above it."""

@@ -8,7 +8,7 @@
     ├── ResourceError       memory or disk ran out, or a file cannot be written
     │   └── BusyError       another process is at work on this run
     ├── TrainingError       training went wrong in a way that going on would hide (a loss that is not finite)
-    └── ContractError       a plug-in broke a contract of core/protocols.py
+    └── ContractError       a plug-in broke a contract of core/contracts/
 
 A message names the value, what is allowed, and the remedy, in one line that a person can act on.
 """

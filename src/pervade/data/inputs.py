@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from pervade.core.contracts import Domain
 from pervade.core.errors import DataError
-from pervade.core.protocols import Domain
 from pervade.core.types import LeftOut, Rows
 from pervade.data import listing, tables, texts
 

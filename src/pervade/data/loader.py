@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 from pervade.core import seed as seeds
+from pervade.core.contracts import Augment, Domain, Sampler, Source
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import Augment, Domain, Sampler, Source
 from pervade.core.types import Batch, Parts, Rows
 
 REHEARSED = 5  # passes in which the largest batch is sought, where a sampler draws them

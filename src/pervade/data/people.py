@@ -20,7 +20,8 @@ from pervade.core.errors import ConfigError, DataError
 
 @dataclass(frozen=True)
 class PeopleByPictures:
-    """A `Sampler` (core/protocols.py). `batch_size` says how many people: P = batch_size / pictures, or all there are.
+    """A `Sampler` (core/contracts/source.py). `batch_size` says how many people: P = batch_size / pictures, or all
+    there are.
 
     Somebody with fewer than `pictures` pictures has some of them twice in a batch, which the loader augments each in
     its own way. With several ranks, which take every `world`-th row of a batch, whole people go to each.

@@ -1,1 +1,1 @@
-"""What an example is, one kind a file (core/protocols.py: Domain)."""
+"""What an example is, one kind a file (core/contracts/domain.py: Domain)."""

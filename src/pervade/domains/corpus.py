@@ -17,8 +17,8 @@ from pydantic import Field
 from torch.nn import Module
 
 from pervade.core.bounds import Token
+from pervade.core.contracts import Domain, PlainFeatures, Probe, Task
 from pervade.core.errors import ConfigError, DataError
-from pervade.core.protocols import Domain, PlainFeatures, Probe, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
 from pervade.data import (

@@ -19,8 +19,8 @@ from PIL import Image as Picture
 from pydantic import Field
 from torch.nn import Module
 
+from pervade.core.contracts import Domain, InputSpace, PlainFeatures, Probe, Task
 from pervade.core.errors import DataError
-from pervade.core.protocols import Domain, InputSpace, PlainFeatures, Probe, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
 from pervade.core.words import counted

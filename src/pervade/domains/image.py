@@ -23,8 +23,8 @@ from pydantic import Field
 from torch.nn import Module
 
 from pervade.core.bounds import Count, Deviation, Finite
+from pervade.core.contracts import Domain, InputSpace, Probe, Task
 from pervade.core.errors import ConfigError, DataError
-from pervade.core.protocols import Domain, InputSpace, Probe, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
 from pervade.data import account, cache, distort, embedded, inputs, label_names, listing, pictures, tables, targets

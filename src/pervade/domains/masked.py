@@ -17,7 +17,7 @@ from numpy.random import Generator
 from pydantic import Field
 
 from pervade.core import seed as seeds
-from pervade.core.protocols import PlainFeatures
+from pervade.core.contracts import PlainFeatures
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Rows
 from pervade.data import corpus, texts, vocabulary

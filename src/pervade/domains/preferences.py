@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numpy.random import Generator
 
+from pervade.core.contracts import PlainFeatures
 from pervade.core.errors import ConfigError, DataError
-from pervade.core.protocols import PlainFeatures
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, LeftOut, Media, Rows
 from pervade.data import conversations, corpus

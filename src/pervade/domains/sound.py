@@ -21,8 +21,8 @@ from pydantic import Field
 from torch.nn import Module
 
 from pervade.core.bounds import Count, Decibels, Deviation, Finite
+from pervade.core.contracts import Domain, InputSpace, Probe, Task
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import Domain, InputSpace, Probe, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
 from pervade.data import hub, inputs, label_names, listing, pieces, player, recordings, sound_augment, tables, targets

@@ -21,8 +21,8 @@ from pydantic import Field
 from torch.nn import Module
 
 from pervade.core.bounds import Decibels
+from pervade.core.contracts import Domain, InputSpace, Probe, Task
 from pervade.core.errors import ConfigError, DataError
-from pervade.core.protocols import Domain, InputSpace, Probe, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
 from pervade.data import characters, inputs, player, recordings, sound_augment, texts, transcripts, word_model

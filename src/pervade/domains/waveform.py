@@ -21,8 +21,8 @@ from pydantic import Field
 from torch.nn import Module
 
 from pervade.core.bounds import Seconds
+from pervade.core.contracts import Domain, PlainFeatures, Probe, Task
 from pervade.core.errors import ConfigError, nearest
-from pervade.core.protocols import Domain, PlainFeatures, Probe, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
 from pervade.data import inputs, label_names, listing, mu_law, pieces, player, recordings, tables

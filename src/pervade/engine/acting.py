@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.nn import Module
 
-from pervade.core.protocols import Context, Domain, Plain, PlainFeatures, Task
+from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
 from pervade.core.types import Batch, Json, Output, Rows, Table
 from pervade.engine import episodes, film
 from pervade.metrics import returns

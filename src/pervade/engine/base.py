@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.nn import Module
 
 from pervade.core import files
+from pervade.core.contracts import Domain, Recipe, Started
 from pervade.core.errors import CheckpointError, PervadeError
-from pervade.core.protocols import Domain, Recipe, Started
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ import torch
 from torch.nn import Module
 
 from pervade.core import memory, registry
+from pervade.core.contracts import Model
 from pervade.core.errors import ResourceError
-from pervade.core.protocols import Model
 from pervade.nn.own import Own
 
 FILE = 4  # times the bytes of a file: half precision and tied weights may be twice as large in memory, each

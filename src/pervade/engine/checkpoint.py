@@ -27,8 +27,8 @@ from torch.nn import Module
 
 from pervade.core import contents, files, memory, plain_yaml, spec
 from pervade.core.bounds import Threads
+from pervade.core.contracts import Domain, Model, Recipe, Task
 from pervade.core.errors import CheckpointError, ConfigError, PervadeError
-from pervade.core.protocols import Domain, Model, Recipe, Task
 from pervade.core.run import RunDirectory
 from pervade.engine import base as bases
 from pervade.engine import building, packing, ranks
@@ -64,7 +64,7 @@ def save_state(
     pieces: Mapping[str, Callable[[], Mapping[str, Any]] | None] | None = None,
 ) -> None:
     """Saves everything the next step depends on, but for the `base`. `extra` is the caller's own (JSON and tensors);
-    `pieces` are the source's (core/protocols.py: Source.pieces)."""
+    `pieces` are the source's (core/contracts/source.py: Source.pieces)."""
     own = {"source": source, "rng": rng_state(learner.device)}
     if ranks.world() > 1:
         with files.replacing_folder(_rank_folder(run, ranks.rank(), learner.step)) as folder:

@@ -19,8 +19,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from pervade.core import memory, spec
+from pervade.core.contracts import Domain
 from pervade.core.errors import ResourceError
-from pervade.core.protocols import Domain
 from pervade.core.types import Batch, Example, Rows
 from pervade.data import cache
 from pervade.data.loader import Loader

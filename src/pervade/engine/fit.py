@@ -27,8 +27,8 @@ from torch import Tensor
 from torch.nn import Module, Parameter
 
 from pervade.core import memory
+from pervade.core.contracts import Context, Gradient, Optimizer, Phase, Schedule, Source, Task, Tuning
 from pervade.core.errors import ConfigError, ContractError, ResourceError, TrainingError
-from pervade.core.protocols import Context, Gradient, Optimizer, Phase, Schedule, Source, Task, Tuning
 from pervade.core.types import Batch, Parts
 from pervade.engine import flat, ranks
 from pervade.engine.flat import Flat
@@ -48,7 +48,7 @@ class Moment:
 
 
 class Summed:
-    """The usual gradient: the sum over rows, divided by the number of units (core/protocols.py: Gradient)."""
+    """The usual gradient: the sum over rows, divided by the number of units (core/contracts/training.py: Gradient)."""
 
     def accumulate(self, loss: Tensor, parameters: Sequence[Parameter]) -> None:
         loss.sum().backward()

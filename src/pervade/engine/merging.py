@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from pervade.core.contracts import Recipe
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import Recipe
 from pervade.core.run import RunDirectory
 from pervade.engine.checkpoint import MERGED, load_checkpoint, read_recipe, save_checkpoint
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from pervade.core import files, spec
+from pervade.core.contracts import Recipe
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import Recipe
 from pervade.core.run import RunDirectory
 
 FREE = ("device", "workers")  # where and how fast it is computed: a run may go on elsewhere

@@ -21,8 +21,8 @@ import torch
 from torch.nn import Module
 
 from pervade.core import deadline, files
+from pervade.core.contracts import Context, Domain, Sampler, Task
 from pervade.core.errors import CheckpointError, ContractError
-from pervade.core.protocols import Context, Domain, Sampler, Task
 from pervade.core.types import Batch, Rows, Table
 from pervade.data.loader import Loader
 from pervade.data.sources.by_length import by_size

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 from pervade.core import deadline, files, memory
+from pervade.core.contracts import Context, Domain, Task
 from pervade.core.errors import DataError
-from pervade.core.protocols import Context, Domain, Task
 from pervade.core.run import RunDirectory
 from pervade.core.types import Json, Media, Rows
 from pervade.engine import predict, ranks

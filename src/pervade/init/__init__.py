@@ -1,1 +1,1 @@
-"""Where a model's first weights come from, one way a file (core/protocols.py: Initializer)."""
+"""Where a model's first weights come from, one way a file (core/contracts/training.py: Initializer)."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from torch.nn import Module
 
+from pervade.core.contracts import Domain, Initializer, Model, Started
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import Domain, Initializer, Model, Started
 from pervade.core.registry import register
 from pervade.nn.own import Own
 

@@ -16,8 +16,8 @@ from torch.nn import Module
 
 from pervade.core import download, registry, spec
 from pervade.core.bounds import Deviation, Finite
+from pervade.core.contracts import Domain, Initializer, Model, Started
 from pervade.core.errors import ConfigError, nearest
-from pervade.core.protocols import Domain, Initializer, Model, Started
 from pervade.core.registry import register
 from pervade.core.run import RunDirectory
 from pervade.engine.checkpoint import load_checkpoint, read_recipe

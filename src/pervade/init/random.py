@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch.nn import Module
 
-from pervade.core.protocols import Domain, Initializer, Model, Started
+from pervade.core.contracts import Domain, Initializer, Model, Started
 from pervade.core.registry import register
 
 

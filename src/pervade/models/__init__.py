@@ -1,1 +1,1 @@
-"""Architectures, one a file (core/protocols.py: Model). A file's variants are further names for it."""
+"""Architectures, one a file (core/contracts/training.py: Model). A file's variants are further names for it."""

@@ -12,7 +12,7 @@ from torch import nn
 from torchvision.models.alexnet import AlexNet_Weights
 
 from pervade.core import bounds
-from pervade.core.protocols import Model
+from pervade.core.contracts import Model
 from pervade.core.registry import register
 from pervade.nn.backbone import Backbone
 from pervade.nn.trial import require_size

@@ -12,8 +12,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from pervade.core.bounds import Blocks, Filters, Heads, Part, Width
+from pervade.core.contracts import Model
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import Model
 from pervade.core.registry import register
 from pervade.nn import conformer
 from pervade.nn.backbone import Backbone

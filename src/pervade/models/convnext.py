@@ -18,7 +18,7 @@ from torchvision.models import convnext as torchvision_convnext
 from torchvision.models.convnext import CNBlock, LayerNorm2d
 
 from pervade.core.bounds import Part
-from pervade.core.protocols import Model
+from pervade.core.contracts import Model
 from pervade.core.registry import register
 from pervade.nn.backbone import Backbone
 from pervade.nn.trial import require_size

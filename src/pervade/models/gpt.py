@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pervade.core.bounds import Blocks, Heads, Part, Width
+from pervade.core.contracts import Model
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import Model
 from pervade.core.registry import register
 from pervade.core.types import Output
 from pervade.nn.backbone import Backbone

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from pervade.core import memory
 from pervade.core.bounds import Part
+from pervade.core.contracts import Model
 from pervade.core.errors import CheckpointError, ConfigError, PervadeError, nearest
-from pervade.core.protocols import Model
 from pervade.core.registry import register
 from pervade.nn import decoder, filler, sound_encoder, text_encoder
 from pervade.nn.backbone import Backbone

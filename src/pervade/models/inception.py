@@ -17,7 +17,7 @@ from torchvision.models import inception as torchvision_inception
 from torchvision.models.inception import BasicConv2d, InceptionA, InceptionB, InceptionC, InceptionD, InceptionE
 
 from pervade.core.bounds import Part
-from pervade.core.protocols import Model
+from pervade.core.contracts import Model
 from pervade.core.registry import register
 from pervade.core.types import Output
 from pervade.nn.backbone import Backbone

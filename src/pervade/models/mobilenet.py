@@ -16,7 +16,7 @@ from torch import nn
 from torchvision.models import mobilenetv2, mobilenetv3
 
 from pervade.core import bounds
-from pervade.core.protocols import Model
+from pervade.core.contracts import Model
 from pervade.core.registry import register
 from pervade.nn.backbone import Backbone
 from pervade.weights.published import Published, torchvision_weights

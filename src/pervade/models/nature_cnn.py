@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pervade.core.bounds import Filters, Units
-from pervade.core.protocols import Model
+from pervade.core.contracts import Model
 from pervade.core.registry import register
 from pervade.models.perceptron import GAINS
 from pervade.nn.backbone import Backbone

@@ -17,8 +17,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from pervade.core.bounds import Part
+from pervade.core.contracts import Model
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import Model
 from pervade.core.registry import register
 from pervade.nn.backbone import Backbone
 

@@ -11,8 +11,8 @@ from pydantic import Field
 from torch import nn
 
 from pervade.core import registry
+from pervade.core.contracts import Model
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import Model
 from pervade.core.registry import register
 from pervade.models.nature_cnn import NatureCNN
 from pervade.models.perceptron import Perceptron

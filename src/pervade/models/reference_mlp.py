@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from pervade.core.bounds import Layers
-from pervade.core.protocols import Model
+from pervade.core.contracts import Model
 from pervade.core.registry import register
 from pervade.nn.backbone import Backbone
 

@@ -17,7 +17,7 @@ from torchvision.models import resnet as torchvision_resnet
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from pervade.core.bounds import Part
-from pervade.core.protocols import Model
+from pervade.core.contracts import Model
 from pervade.core.registry import register
 from pervade.nn.backbone import Backbone
 from pervade.weights.published import Published, torchvision_weights

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 from torch import nn
 
 from pervade.core.bounds import Part
+from pervade.core.contracts import Model
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import Model
 from pervade.core.registry import register
 from pervade.nn.backbone import Backbone
 from pervade.nn.trial import features

@@ -12,8 +12,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from pervade.core.bounds import Blocks, Heads, Part, Width
+from pervade.core.contracts import Model
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import Model
 from pervade.core.registry import register
 from pervade.nn import filler, transformer
 from pervade.nn.backbone import Backbone

@@ -20,7 +20,7 @@ from torchvision.models import vision_transformer as torchvision_vit
 from torchvision.models.vision_transformer import Encoder
 
 from pervade.core.bounds import Part
-from pervade.core.protocols import Model
+from pervade.core.contracts import Model
 from pervade.core.registry import register
 from pervade.nn.backbone import Backbone
 from pervade.weights.published import Published, torchvision_weights

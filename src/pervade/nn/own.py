@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pervade.core.contracts import Model
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import Model
 from pervade.core.types import Output
 from pervade.nn.backbone import Backbone
 from pervade.nn.normalise import Normalise

@@ -17,8 +17,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from pervade.core.contracts import Initializer, Model, Recipe
 from pervade.core.errors import ConfigError, DataError, nearest
-from pervade.core.protocols import Initializer, Model, Recipe
 from pervade.data import environments, hub, table_files, tables
 from pervade.init.random import Random
 from pervade.search_space import Space

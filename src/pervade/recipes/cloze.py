@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from pervade.core import spec
+from pervade.core.contracts import EarlyStopping, Initializer, Model, Recipe
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import EarlyStopping, Initializer, Model, Recipe
 from pervade.data.sources.stream import Stream
 from pervade.domains.masked import Masked
 from pervade.init.pretrained import Pretrained, out_of_reach, published, starting_from

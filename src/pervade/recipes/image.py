@@ -16,8 +16,8 @@ from dataclasses import replace
 from typing import Any
 
 from pervade.core import download, registry
+from pervade.core.contracts import Domain, EarlyStopping, Initializer, Model, Recipe
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import Domain, EarlyStopping, Initializer, Model, Recipe
 from pervade.data import listing
 from pervade.data.sources.dataset import Dataset
 from pervade.domains.image import Image, contents

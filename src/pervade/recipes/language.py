@@ -15,8 +15,8 @@ from dataclasses import replace
 from typing import Any
 
 from pervade.core import download, spec
+from pervade.core.contracts import Domain, EarlyStopping, Initializer, Model, Recipe
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import Domain, EarlyStopping, Initializer, Model, Recipe
 from pervade.data import conversations
 from pervade.data.sources.by_length import ByLength
 from pervade.data.sources.stream import Stream

@@ -9,8 +9,8 @@ import os
 from dataclasses import replace
 from typing import Any
 
+from pervade.core.contracts import EarlyStopping, Initializer, Model, Recipe
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import EarlyStopping, Initializer, Model, Recipe
 from pervade.data.sources.by_length import ByLength
 from pervade.domains.preferences import Preferences, looks_like_preferences
 from pervade.init.pretrained import Pretrained

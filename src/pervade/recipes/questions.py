@@ -10,7 +10,7 @@ import os
 from dataclasses import replace
 from typing import Any
 
-from pervade.core.protocols import EarlyStopping, Initializer, Model, Recipe
+from pervade.core.contracts import EarlyStopping, Initializer, Model, Recipe
 from pervade.data.questions import looks_like_questions
 from pervade.domains.questions import Questions
 from pervade.domains.text import Text

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from pervade.core import spec
+from pervade.core.contracts import EarlyStopping, Initializer, Model, Recipe
 from pervade.core.errors import ConfigError, nearest
-from pervade.core.protocols import EarlyStopping, Initializer, Model, Recipe
 from pervade.data import environments
 from pervade.data.sources.replay import Replay
 from pervade.data.sources.rollouts import Rollouts

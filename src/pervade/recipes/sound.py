@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from pervade.core import download, registry
+from pervade.core.contracts import Domain, EarlyStopping, Initializer, Model, Recipe
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import Domain, EarlyStopping, Initializer, Model, Recipe
 from pervade.data import hub, listing, recordings, sound_files, tables
 from pervade.data.sources.by_length import ByLength
 from pervade.data.sources.dataset import Dataset

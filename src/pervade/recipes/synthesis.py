@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from pervade.core import spec
+from pervade.core.contracts import EarlyStopping, Initializer, Model, Recipe
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import EarlyStopping, Initializer, Model, Recipe
 from pervade.data.sources.by_length import ByLength
 from pervade.domains.waveform import Waveform
 from pervade.init.pretrained import starting_from

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from pervade.core import download, spec
+from pervade.core.contracts import Domain, EarlyStopping, Initializer, Model, Recipe
 from pervade.core.errors import ConfigError, DataError
-from pervade.core.protocols import Domain, EarlyStopping, Initializer, Model, Recipe
 from pervade.data import listing, texts
 from pervade.data.sources.by_length import ByLength
 from pervade.data.sources.dataset import Dataset

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from pervade.core import download, spec
+from pervade.core.contracts import EarlyStopping, Initializer, Model, Recipe
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import EarlyStopping, Initializer, Model, Recipe
 from pervade.data import transcripts
 from pervade.data.alphabet import Normalisation
 from pervade.data.sources.utterances import Utterances

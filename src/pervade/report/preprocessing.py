@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from typing import cast
 
 from pervade.core import spec
+from pervade.core.contracts import Domain, Task
 from pervade.core.errors import PervadeError
-from pervade.core.protocols import Domain, Task
 from pervade.engine.checkpoint import read_domain
 from pervade.report import wording
 from pervade.report.record import Record

@@ -1,1 +1,1 @@
-"""What is asked of a model, one question a file (core/protocols.py: Task)."""
+"""What is asked of a model, one question a file (core/contracts/task.py: Task)."""

@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn import functional as F
 
+from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
 from pervade.core.errors import DataError
-from pervade.core.protocols import Context, Domain, Plain, PlainFeatures, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Json, Output, Parts, Rows, Table
 from pervade.data import characters

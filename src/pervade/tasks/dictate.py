@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn import functional as F
 
-from pervade.core.protocols import Context, Domain
+from pervade.core.contracts import Context, Domain
 from pervade.core.registry import register
 from pervade.core.types import Batch, Json, Output, Parts, Table
 from pervade.data import characters

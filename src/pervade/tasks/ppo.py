@@ -21,7 +21,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import Module
 
 from pervade.core.bounds import Positive, Weight
-from pervade.core.protocols import Context, Domain
+from pervade.core.contracts import Context, Domain
 from pervade.core.registry import register
 from pervade.core.types import Batch, Output, Parts
 from pervade.engine.acting import Agent, space_of

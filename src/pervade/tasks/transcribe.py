@@ -21,8 +21,8 @@ from torch import Tensor
 from torch.nn import Module
 
 from pervade.core.bounds import Finite, Weight
+from pervade.core.contracts import Context, Domain, Task
 from pervade.core.errors import DataError
-from pervade.core.protocols import Context, Domain, Task
 from pervade.core.registry import register
 from pervade.core.types import Batch, Json, Output, Parts, Rows, Table
 from pervade.data import alphabet, characters, word_model

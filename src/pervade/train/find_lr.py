@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pervade.core.contracts import Schedule, Source
 from pervade.core.errors import TrainingError
-from pervade.core.protocols import Schedule, Source
 from pervade.engine.fit import Learner
 
 LOW, HIGH = 1e-6, 10.0  # from where no network moves to where hardly any holds

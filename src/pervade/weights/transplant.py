@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pervade.core.contracts import Started
 from pervade.core.errors import CheckpointError
-from pervade.core.protocols import Started
 from pervade.nn.backbone import Backbone
 from pervade.weights.checkpoint import Checkpoint, shape_text
 from pervade.weights.mapping import UNIMPORTANT, Match, match, match_in_order

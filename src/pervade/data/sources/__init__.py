@@ -1,1 +1,1 @@
-"""Where batches come from, one kind a file (core/protocols.py: SourceSpec)."""
+"""Where batches come from, one kind a file (core/contracts/source.py: SourceSpec)."""

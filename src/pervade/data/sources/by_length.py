@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from pervade.core import seed as seeds
-from pervade.core.protocols import Opening, Source, SourceSpec
+from pervade.core.contracts import Opening, Source, SourceSpec
 from pervade.core.registry import register
 from pervade.core.types import Rows
 from pervade.data.loader import Loader

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pervade.core.protocols import Opening, Source, SourceSpec
+from pervade.core.contracts import Opening, Source, SourceSpec
 from pervade.core.registry import register
 from pervade.data.loader import Loader
 

@@ -22,8 +22,8 @@ from pydantic import Field
 
 from pervade.core import memory as free
 from pervade.core import seed as seeds
+from pervade.core.contracts import Opening, Source, SourceSpec
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import Opening, Source, SourceSpec
 from pervade.core.registry import register
 from pervade.core.types import Batch, Parts
 from pervade.data import memory, worlds

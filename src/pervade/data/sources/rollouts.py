@@ -25,8 +25,8 @@ from torch import Tensor
 
 from pervade.core import seed as seeds
 from pervade.core.bounds import Positive
+from pervade.core.contracts import Opening, Source, SourceSpec
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import Opening, Source, SourceSpec
 from pervade.core.registry import register
 from pervade.core.types import Batch, Parts
 from pervade.data import worlds

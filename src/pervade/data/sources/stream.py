@@ -16,8 +16,8 @@ import torch
 from numpy.random import Generator
 
 from pervade.core import seed as seeds
+from pervade.core.contracts import Opening, Source, SourceSpec
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import Opening, Source, SourceSpec
 from pervade.core.registry import register
 from pervade.core.types import Batch, Parts
 from pervade.data.corpus import Tokens

@@ -13,8 +13,8 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
+from pervade.core.contracts import Opening, Source, SourceSpec
 from pervade.core.errors import DataError
-from pervade.core.protocols import Opening, Source, SourceSpec
 from pervade.core.registry import register
 from pervade.data import recordings, sound_files
 from pervade.data.loader import Loader

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from pervade.core.contracts import Domain
 from pervade.core.errors import CheckpointError, PervadeError
-from pervade.core.protocols import Domain
 from pervade.core.types import Media
 from pervade.data import embedded
 from pervade.engine import predict

@@ -1,5 +1,5 @@
 """MixUp (Zhang et al. 2018, arXiv:1710.09412): every picture of a batch is blended with its neighbour, and so are the
-losses of their targets (`mixed_loss` in core/protocols.py).
+losses of their targets (`mixed_loss` in core/contracts/task.py).
 
     x' = s x_i + (1 - s) x_j,   loss' = s loss(x', y_i) + (1 - s) loss(x', y_j),   s ~ Beta(alpha, alpha), one a batch
 
@@ -17,8 +17,8 @@ from numpy.random import Generator
 from pydantic import Field
 from torch import Tensor
 
+from pervade.core.contracts import Augment
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import Augment
 from pervade.core.registry import register
 from pervade.core.types import Batch
 

@@ -1,1 +1,1 @@
-"""Optimisers (core/protocols.py: Optimizer)."""
+"""Optimisers (core/contracts/training.py: Optimizer)."""

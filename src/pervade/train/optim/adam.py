@@ -11,7 +11,7 @@ from pydantic import Field
 from torch.nn import Parameter
 
 from pervade.core.bounds import LearningRate, Part, WeightDecay
-from pervade.core.protocols import Optimizer
+from pervade.core.contracts import Optimizer
 from pervade.core.registry import register
 
 

@@ -18,7 +18,7 @@ from torch.nn import Parameter
 from torch.optim.adamw import adamw
 
 from pervade.core.bounds import LearningRate, Part, WeightDecay
-from pervade.core.protocols import Optimizer
+from pervade.core.contracts import Optimizer
 from pervade.core.registry import register
 
 # Newton-Schulz: singular values are driven towards 1 by the polynomial a x + b x^3 + c x^5, five times over.

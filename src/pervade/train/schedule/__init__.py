@@ -1,1 +1,1 @@
-"""Schedules of the learning rate (core/protocols.py: Schedule)."""
+"""Schedules of the learning rate (core/contracts/training.py: Schedule)."""

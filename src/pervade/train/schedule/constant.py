@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pervade.core.protocols import Schedule
+from pervade.core.contracts import Schedule
 from pervade.core.registry import register
 
 

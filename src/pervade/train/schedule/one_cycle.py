@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from pervade.core.protocols import Schedule
+from pervade.core.contracts import Schedule
 from pervade.core.registry import register
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from torch.nn import Module, Parameter
 
+from pervade.core.contracts import ParameterGroup, Tuning
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import ParameterGroup, Tuning
 from pervade.core.registry import register
 from pervade.nn import backbone
 

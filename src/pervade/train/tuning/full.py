@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import Field
 from torch.nn import Module, Parameter
 
-from pervade.core.protocols import ParameterGroup, Tuning
+from pervade.core.contracts import ParameterGroup, Tuning
 from pervade.core.registry import register
 from pervade.nn import backbone
 

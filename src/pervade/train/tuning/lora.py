@@ -18,8 +18,8 @@ from torch.nn import Module, Parameter
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pervade.core.bounds import Part
+from pervade.core.contracts import ParameterGroup, Tuning
 from pervade.core.errors import ConfigError
-from pervade.core.protocols import ParameterGroup, Tuning
 from pervade.core.registry import register
 from pervade.nn import backbone
 

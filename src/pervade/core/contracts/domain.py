@@ -1,0 +1,116 @@
+"""What an example is: the contract of a domain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
+
+from pervade.core.errors import DataError
+from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+    from torch.nn import Module
+
+    from pervade.core.contracts.methods import Probe
+    from pervade.core.contracts.task import Task
+
+
+@runtime_checkable
+class Domain(Protocol):
+    """What an example IS. Its JSON is preprocess.json: the one path from a file to a model's input.
+
+    A domain is frozen: `fit` returns a new one that knows its labels, statistics or tokenizer.
+    """
+
+    kind: ClassVar[str] = "domain"
+    given: ClassVar[str] = "FILE"  # what `predict` is given, as a help text says it
+    reads: ClassVar[str] = "data of another kind"  # what it is for, as a message says it
+    cuts: ClassVar[bool] = False  # whether of a row that is too long only a part may be read
+
+    @property
+    def repeats(self) -> bool:
+        """Whether training sees the same example of a row every time: `transform` uses no randomness."""
+        return False
+
+    def read(self, source: Any) -> tuple[Rows, list[LeftOut]]:
+        """A table of rows, before any split, and what cannot be used. Raises DataError where nothing is left."""
+        ...
+
+    def asked(self, given: Any, number: int = 1) -> Iterable[dict[str, Any] | LeftOut]:
+        """What one input of `predict`, its `number`th, stands for: rows with "id", and what cannot be used in its place
+        among them (data/inputs.py). A path, a text or a number comes as str. Raises DataError where it can be nothing.
+        """
+        raise DataError(f"{self.reads} cannot be given to predict")
+
+    def prepare(
+        self, rows: Rows, progress: Callable[[int, int], None], keep: bool = True
+    ) -> tuple[Rows, list[LeftOut]]:
+        """Opens every row once: adds whatever makes `transform` fast; drops rows that cannot be opened.
+
+        `keep` True adds "hash" too and may cache on disk; False is for rows seen once (prediction), keeps them in
+        memory, and adds "cut" where the domain `cuts`: in words how much of a row is read, or None for all of it.
+        `progress` is called with (rows done, rows in all).
+        """
+        return rows, []
+
+    def describe(self, train: Rows) -> None:
+        """Notes in the account (data/account.py) how the rows that are learnt from are seen, before anything is."""
+        return
+
+    def fit(self, train: Rows) -> Self:
+        """Learns what must come from the training split alone: labels, mean and deviation, tokenizer."""
+        ...
+
+    def transform(self, row: dict[str, Any], rng: Generator | None) -> list[Example]:
+        """One row as examples: usually one, several where a row is read through windows (their number is "part").
+
+        `rng` None is the one path that evaluate, predict, export and serve use; otherwise it is seeded by
+        (seed, epoch, row), so neither order nor workers matter.
+        """
+        ...
+
+    def collate(self, examples: Sequence[Example]) -> Batch: ...
+
+    def inputs(self) -> dict[str, Json]:
+        """What a model must accept (shape, statistics, vocabulary size), known after `fit`."""
+        ...
+
+    def probe(self, model: Module, task: Task, batch: Batch, part: str | None = None) -> Probe:
+        """A differentiable view of `model` on `batch`; `part` picks a modality."""
+        ...
+
+    def show(self, row: dict[str, Any], prediction: dict[str, Any] | None) -> list[Media]: ...
+
+    def assets(self) -> Mapping[str, str]:
+        """What is too large for JSON (a tokenizer): names of files to their text. They lie beside preprocess.json, and
+        the domain's fields hold their SHA-256."""
+        return {}
+
+    def attach(self, folder: Path) -> None:
+        """Makes the assets in `folder` known to this process, which may be done again and again. Raises CheckpointError
+        where one is missing or is not what was written."""
+        return
+
+    def remarks(self, rows: Rows) -> list[str]:
+        """What is to be known of how a fitted domain reads these rows (texts that are cut), in words, said aloud."""
+        return []
+
+    def plain_features(self, train: Rows, rows: Rows) -> PlainFeatures | None:
+        """Features for the simplest model worth beating, learnt from `train` alone; None where there is none."""
+        return None
+
+
+@dataclass(frozen=True)
+class PlainFeatures:
+    """Of the rows that train and of those that are measured: matrices (n, d), sparse or dense, for a linear model."""
+
+    name: str  # "TF-IDF of words"
+    train: Any
+    rows: Any
+    of: Callable[[Rows], Any] | None = None  # the same features of further rows
+    held: Rows | None = (
+        None  # of the validation split, by which the model's answers were settled: so are the simplest's
+    )

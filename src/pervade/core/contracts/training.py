@@ -1,0 +1,234 @@
+"""What a training is made of: network, first weights, which of them learn and how, and the recipe of it all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
+
+from pydantic import Field
+
+from pervade.core.bounds import AtOnce, Count, Duration, Passes, Positive, Seed, Threads, Weight
+from pervade.core.contracts.domain import Domain
+from pervade.core.contracts.source import SourceSpec
+from pervade.core.contracts.task import Task
+from pervade.core.errors import ConfigError
+from pervade.core.types import Batch
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+    from torch import Tensor
+    from torch.nn import Module, Parameter
+    from torch.optim import Optimizer as TorchOptimizer
+
+
+@runtime_checkable
+class Model(Protocol):
+    """A recipe for a network. The network is called as network(input, mask=None) -> Output."""
+
+    kind: ClassVar[str] = "model"
+
+    def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> Module:
+        """`inputs` is Domain.inputs(), `outputs` Task.outputs(). Raises ConfigError where they do not fit."""
+        ...
+
+
+@dataclass(frozen=True)
+class Started:
+    """What an initialiser did: one line to say aloud, and the names of the weights by what became of them."""
+
+    summary: str
+    loaded: tuple[str, ...] = ()  # weights of the network that were taken from the checkpoint
+    left_out: tuple[str, ...] = ()  # weights of the checkpoint that the network has no place for, with the reason
+    new: tuple[str, ...] = ()  # weights of the network drawn at random, with the reason
+
+    def table(self, most: int = 3) -> list[str]:
+        """The account as lines to read, with the first `most` names of each kind; init.json has them all."""
+        lines = [f"init: {self.summary}"]
+        if self.left_out or (self.loaded and self.new):
+            lines.append(f"init: {len(self.loaded)} loaded, {len(self.left_out)} left out, {len(self.new)} new")
+            for kind, names in (("left out", self.left_out), ("new", self.new)):
+                lines += [f"  {kind}: {name}" for name in names[:most]]
+                lines += [f"  {kind}: {len(names) - most} more, all in init.json"] if len(names) > most else []
+        return lines
+
+
+@runtime_checkable
+class Initializer(Protocol):
+    """Puts the first weights into a freshly built network."""
+
+    kind: ClassVar[str] = "init"
+
+    def fetch(self, model: Model) -> None:
+        """Gets what must be downloaded, and looks at it, before anything else is done. Raises CheckpointError."""
+        return
+
+    def adapt(self, domain: Domain, model: Model) -> Domain:
+        """The fitted domain as the weights want it: a checkpoint's own normalisation in place of the data's.
+
+        Called once, before the network is built. Raises ConfigError or CheckpointError where they cannot go together.
+        """
+        return domain
+
+    def apply(self, network: Module, model: Model, domain: Domain) -> Started: ...
+
+    def place(self, model: Model) -> str | None:
+        """Where others keep these weights, in words, if `apply` can read them there again at any time: then what stays
+        of them need not be saved with every checkpoint. None where they are this machine's own, or random."""
+        return None
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters that learn at `rate` times the optimiser's learning rate, from `start` (0-1) of the training on."""
+
+    parameters: list[Parameter]
+    rate: float = 1.0
+    start: float = 0.0
+    decay: bool = True  # off: the optimiser's weight decay leaves them alone
+
+
+@runtime_checkable
+class Tuning(Protocol):
+    """Which weights learn, how fast and from when: all of them, the head alone, adapters."""
+
+    kind: ClassVar[str] = "tuning"
+
+    def change(self, network: Module) -> Module:
+        """The network with what learns in it put in place (adapters). Also applied when a checkpoint is loaded."""
+        return network
+
+    def groups(self, network: Module, parameters: Sequence[Parameter]) -> list[ParameterGroup]:
+        """How `parameters`, all that one player could train, are to learn. Those in no group stay as they are."""
+        return [ParameterGroup(list(parameters))]
+
+    def frozen(self, network: Module, progress: float) -> list[Module]:
+        """Modules that are in evaluation mode at `progress` (0-1) through the training, so that their running
+        statistics stay as well. Asked at the beginning, and again when a group starts.
+
+        Where this is the whole body, and nothing of it ever learns, its features may be computed once for each row.
+        """
+        return []
+
+    def kept(self, network: Module) -> set[str]:
+        """Names, in the changed network's state, of what stays bit for bit as the initialiser put it, and is to be read
+        from its place again (`Initializer.place`) rather than saved with what was learnt."""
+        return set()
+
+    def merge(self, network: Module) -> Module | None:
+        """The network with what `change` put in place worked into its weights, so that it is as if nothing had been; it
+        may be the same module. None where there is no such thing."""
+        return None
+
+
+@runtime_checkable
+class Augment(Protocol):
+    """Changes a whole training batch at once (MixUp, CutMix). All randomness comes from `rng`."""
+
+    kind: ClassVar[str] = "augment"
+
+    @property
+    def mixing(self) -> float:
+        """The probability with which it puts rows of a batch together; 0 where it changes each row by itself."""
+        return 0.0
+
+    def __call__(self, batch: Batch, rng: Generator) -> Batch: ...
+
+
+@runtime_checkable
+class Optimizer(Protocol):
+    kind: ClassVar[str] = "optimizer"
+
+    @property
+    def lr(self) -> float:
+        """The learning rate at the schedule's peak."""
+        ...
+
+    def build(self, parameters: Iterable[Parameter] | Iterable[dict[str, Any]]) -> TorchOptimizer:
+        """`parameters` may be torch's parameter groups, each with a learning rate of its own."""
+        ...
+
+
+@runtime_checkable
+class Schedule(Protocol):
+    """The learning rate as a multiple of its peak, at `progress` in 0-1 through the training."""
+
+    kind: ClassVar[str] = "schedule"
+
+    def factor(self, progress: float) -> float: ...
+
+
+@runtime_checkable
+class Gradient(Protocol):
+    """How per-row losses become gradients: `engine.fit.Summed`, or clipped and noised for privacy."""
+
+    kind: ClassVar[str] = "gradient"
+
+    def accumulate(self, loss: Tensor, parameters: Sequence[Parameter]) -> None:
+        """Adds the gradient of one micro-batch's losses (n,) into `.grad`."""
+        ...
+
+    def divisor(self, parameters: Sequence[Parameter], count: float) -> float:
+        """Called once a step, after all micro-batches; what the gradient is divided by (`count` units were seen)."""
+        ...
+
+
+@dataclass(frozen=True)
+class EarlyStopping:
+    """Chooses the checkpoint by `metric` on the validation split; stops after `patience` passes without a better."""
+
+    metric: str | None = None  # None: no checkpoint is chosen, the last one counts
+    patience: Count | None = None  # None: keep going, but still keep the best checkpoint
+    every: Annotated[Passes, Field(ge=1)] = 1  # passes between two looks at the validation split, the last among them
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One complete configuration. recipe.yaml is its JSON; `recipes/` holds functions that return one."""
+
+    domain: Domain
+    task: Task
+    model: Model
+    optimizer: Optimizer
+    schedule: Schedule
+    init: Initializer
+    source: SourceSpec
+    tuning: Tuning | None = None  # None: every weight learns, all at the same rate
+    augment: tuple[Augment, ...] = ()  # what is done to whole training batches, in this order
+    gradient: Gradient | None = None  # None: the sum over rows, divided by the units
+    early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
+    epochs: Passes = 10  # passes over the source; 0: the first weights, measured as they are
+    batch_size: AtOnce = 32  # rows of one optimiser step, all ranks together
+    micro_batch: AtOnce | None = None  # rows that go through the model at once; None: the batch
+    clip_norm: Positive | None = None  # largest norm of the gradient
+    l1: Weight = 0.0  # penalty on |weight|, biases and normalisation spared
+    l2: Weight = 0.0  # penalty on weight^2 / 2, likewise; apart from an optimiser's own decay
+    average: Annotated[float, Field(gt=0, lt=1)] | None = None  # decay of a moving average of the weights, which is
+    # what is judged, saved and used (Polyak & Juditsky 1992); None: the weights as they are
+    validation: Annotated[float, Field(ge=0, lt=1)] = 0.15  # share of rows to choose the checkpoint, unless given
+    test: Annotated[float, Field(ge=0, lt=1)] = 0.15  # share of rows for the final figures, unless given
+    seed: Seed = 0
+    device: str = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # of training; evaluation and prediction run in fp32
+    workers: Annotated[int, Field(ge=0, le=256)] = 1  # threads that read ahead; 0: none
+    # That torch computes with. auto: one or as many as torch takes by itself, whichever is measured to be faster before
+    # the first step; the number then stands here. None: as many as torch takes, which is what older runs mean.
+    threads: Threads = "auto"
+    time_limit: Duration | None = None  # seconds for the whole command: reading, training,
+    # evaluation and report
+    then: Recipe | None = None  # learns next, from this one's predictions on its training split
+
+    def __post_init__(self) -> None:
+        if self.validation + self.test >= 1:
+            raise ConfigError(f"validation {self.validation} and test {self.test} leave nothing to train on")
+        mixing = [(type(each).__name__, each.mixing) for each in self.augment if each.mixing > 0]
+        if mixing and self.task.couples_rows:
+            raise ConfigError(
+                f"augment: {mixing[0][0]} mixes the rows of a batch, but {type(self.task).__name__} compares them, so "
+                "a mixed row would be nobody's; leave it out"
+            )
+        if any(probability == 1 for _, probability in mixing[:-1]):
+            raise ConfigError(
+                f"augment: a batch is mixed once at most, so {mixing[-1][0]} would never come to it; give "
+                f"{mixing[0][0]} a probability below 1: [{{use: mixup, probability: 0.5}}, cutmix]"
+            )
