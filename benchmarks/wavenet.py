@@ -31,7 +31,7 @@ import numpy as np
 import torch
 
 import pervade
-from pervade.data import inputs, mu_law, player, recordings, sound_files
+from pervade.data import division, mu_law, player, recordings, sound_files
 from pervade.domains.waveform import BANDS, Waveform
 from pervade.engine.predict import read_columns
 from pervade.metrics.estimate import estimate
@@ -108,7 +108,7 @@ def pace(run: Any) -> None:
     """Samples a second in one thread."""
     loaded = run.load()
     network, sampling = loaded.network.eval(), SoundSampling()
-    rows = inputs.rows(list(loaded.domain.asked("7")))
+    rows = division.rows(list(loaded.domain.asked("7")))
     input = loaded.domain.collate([loaded.domain.transform(rows[0], None)[0]])["input"]
     length = int(input.pop("length")[0])
     field = network.receptive_field

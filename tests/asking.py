@@ -6,13 +6,13 @@ from typing import Any
 
 from pervade.core.contracts import Domain
 from pervade.core.types import LeftOut, Rows
-from pervade.data import inputs
+from pervade.data import division, inputs
 
 
 def asked(domain: Domain, given: Any) -> tuple[Rows, list[LeftOut]]:
     """The rows, and apart from them what cannot be used."""
     found = list(inputs.entries(domain, given))
     return (
-        inputs.rows([each for each in found if not isinstance(each, LeftOut)]),
+        division.rows([each for each in found if not isinstance(each, LeftOut)]),
         [each for each in found if isinstance(each, LeftOut)],
     )

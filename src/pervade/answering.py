@@ -17,7 +17,7 @@ from pervade.core import memory, runtime
 from pervade.core.contracts import Domain
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.types import LeftOut, Rows, Table
-from pervade.data import encodings, inputs, player, table_files
+from pervade.data import division, encodings, inputs, player, table_files
 from pervade.engine import gallery, predict
 from pervade.engine.checkpoint import Loaded
 from pervade.engine.gallery import Gallery
@@ -94,7 +94,7 @@ def _tables(loaded: Loaded, given: Any, device: str) -> Iterator[tuple[Places, R
         asked = inputs.entries(loaded.domain, given)
         try:
             while some := list(itertools.islice(asked, PREDICT_AT_ONCE)):
-                rows = inputs.rows([each for each in some if not isinstance(each, LeftOut)])
+                rows = division.rows([each for each in some if not isinstance(each, LeftOut)])
                 unreadable: list[LeftOut] = []
                 if len(rows):
                     rows, unreadable = loaded.domain.prepare(rows, lambda done, total: None, keep=False)

@@ -213,7 +213,7 @@ class Run:
     @property
     def takes_turns(self) -> bool:
         """Whether its model answers in conversations, and does not just write on."""
-        return hasattr(self.recipe().domain, "held_out")
+        return self.recipe().domain.turns
 
     def write(
         self,

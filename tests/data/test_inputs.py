@@ -10,7 +10,7 @@ import pytest
 
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
-from pervade.data import inputs, player, vocabulary
+from pervade.data import division, inputs, player, vocabulary
 from pervade.domains.corpus import Corpus
 from pervade.domains.environment import Environment
 from pervade.domains.image import Image
@@ -142,12 +142,12 @@ def test_places_among_what_was_kept() -> None:
 def test_a_text_that_is_cut_says_so() -> None:
     learnt = vocabulary.keep(vocabulary.learn(["a b c d e f g h"] * 3, "wordpiece", 300))
     domain = Text(length=8, tokenizer=learnt)
-    rows = inputs.rows([{"id": each, "text": each} for each in ("a b", "a b c d e f g h", "a b c d e f")])
+    rows = division.rows([{"id": each, "text": each} for each in ("a b", "a b c d e f g h", "a b c d e f")])
     kept, _ = domain.prepare(rows, lambda done, total: None, keep=False)
     # Two tokens more stand at the beginning and the end.
     assert list(kept.column("cut")) == [None, "8 of 10 tokens are read", None]
     writes = Corpus(length=16, tokenizer=learnt)
-    kept, _ = writes.prepare(inputs.rows([{"id": "x", "text": "a b " * 10}]), lambda done, total: None, keep=False)
+    kept, _ = writes.prepare(division.rows([{"id": "x", "text": "a b " * 10}]), lambda done, total: None, keep=False)
     assert list(kept.column("cut")) == ["the last 14 of 20 tokens are read"]
 
 

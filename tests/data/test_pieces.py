@@ -11,7 +11,7 @@ import pytest
 
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
-from pervade.data import account, inputs, pieces, recordings, sound_files, split
+from pervade.data import account, division, inputs, pieces, recordings, sound_files, split
 from pervade.data.sound_files import Long
 from pervade.domains.sound import Sound
 from pervade.domains.transcripts import Transcripts
@@ -75,7 +75,7 @@ def test_each_row_is_the_piece_that_its_times_say(folder: Path, head: str, first
     assert len(set(rows.column("hash"))) == 8
     # A prediction hears what evaluation heard, and a recording is never divided.
     entries = [each for each in inputs.entries(Sound(rate=RATE), [source]) if not isinstance(each, LeftOut)]
-    asked, _ = Sound(rate=RATE).prepare(inputs.rows(entries), lambda done, total: None, keep=False)
+    asked, _ = Sound(rate=RATE).prepare(division.rows(entries), lambda done, total: None, keep=False)
     for one, other in zip(asked.column("samples"), rows.column("samples"), strict=True):
         assert np.array_equal(one, other)
     drawn, _ = split.assign(rows, validation=0.25, test=0.25, seed=0)

@@ -21,7 +21,6 @@ from pervade.core.errors import DataError, nearest
 from pervade.core.types import LeftOut
 from pervade.data import account, division, hub, table_files, tables, texts
 from pervade.data.chat import Message
-from pervade.data.split import named
 from pervade.data.table_files import Record
 
 ROLES = ("system", "user", "assistant", "tool")
@@ -105,27 +104,26 @@ def read(source: Any, encoding: str) -> Read:
         splits = [None] * len(ids)
     else:
         path = Path(source)
-        there = _tables(path)
-        records, ids, left_out = [], [], tables.beside(there) if path.is_dir() else []
-        for table in there:
+        there, left_out = _tables(path)
+        records, ids = [], []
+        for table, split in there.items():
             rows = table_files.read(table, encoding=encoding)
             records += rows
             ids += [f"{table.name}#{number}" for number in range(1, len(rows) + 1)]
-            splits += [named(tables.called(table)) if path.is_dir() else None] * len(rows)
+            splits += [split] * len(rows)
     columns = table_files.columns_of(records)
     return Read(str(source), records, ids, splits, columns, left_out)
 
 
-def _tables(path: Path) -> list[Path]:
+def _tables(path: Path) -> tuple[Mapping[Path, str | None], list[LeftOut]]:
     if tables.is_table(path):
-        return [path]
+        return {path: None}, []
     if not path.is_dir():
         raise DataError(f"{path} is not there; give a table of conversations ({', '.join(tables.SUFFIXES)})")
-    there = [each for each in sorted(path.iterdir()) if named(tables.called(each))]
-    found = [each for each in there if tables.is_table(each)]
+    found, beside = tables.by_split(path)
     if not found:
         raise DataError(f"{path} holds no table called train, validation or test; give the table itself")
-    return found
+    return found, beside
 
 
 def divided(
@@ -146,7 +144,7 @@ def peek(source: Any) -> list[str]:
     try:
         if hub.is_address(source):
             return _columns_of_hub(str(source))
-        path = _tables(Path(source))[0]
+        path = next(iter(_tables(Path(source))[0]))
         if path.suffix.lower() == ".parquet":
             import pyarrow.parquet as pq
 

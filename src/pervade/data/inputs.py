@@ -26,7 +26,7 @@ ReadTable = Callable[[Path], Iterable[Entry | LeftOut]]
 def entries(domain: Domain, inputs: Any) -> Iterator[Entry | LeftOut]:
     """What the inputs stand for, one after the other; `inputs` may be a single one, or anything to be gone through
     once. Raises DataError where it is a table with columns (pandas), of which nobody said which."""
-    turns = hasattr(domain, "held_out")  # messages of a conversation are lists and dicts
+    turns = domain.turns  # messages of a conversation are lists and dicts
     for number, each in enumerate(_several(inputs, turns), start=1):
         why = _fault(each, turns)
         if why is not None:
@@ -40,12 +40,6 @@ def entries(domain: Domain, inputs: Any) -> Iterator[Entry | LeftOut]:
             yield LeftOut(_shown(given), str(error))
         except OSError as error:
             yield LeftOut(_shown(given), f"it cannot be opened ({error.strerror or error})")
-
-
-def rows(found: Sequence[Entry]) -> Rows:
-    """Entries as rows; a column that an entry does not have holds None there."""
-    columns = dict.fromkeys(name for each in found for name in each)
-    return Rows({name: [each.get(name) for each in found] for name in columns})
 
 
 def in_place(

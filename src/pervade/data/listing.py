@@ -54,12 +54,10 @@ def read(
         raise DataError(f"{path} is an empty folder; put the {what}s of each class into a folder of its own in it")
     there = tables.within(path)
     wanted = wanted or tables.Wanted()
-    by_split = metadata.called_as_splits(there)
+    by_split, beside = tables.by_split(path, content.suffixes if isinstance(content, tables.Files) else ())
     if by_split:
         entries, left_out = _of_tables(by_split, content, wanted)
-        others = [each.name for each in there if each not in by_split]
-        left_out += [LeftOut(each, "called after no split, as others are") for each in others]
-        return _finish(entries, left_out, path, what)
+        return _finish(entries, [*left_out, *beside], path, what)
     described = metadata.find(path, content) if wanted.label_pattern is None else []
     if not described:
         published.refuse(path)
@@ -196,7 +194,7 @@ def detect(source: str | Path, content: tables.Content, label_column: str | None
     try:
         there = [path] if tables.holds_table(path) else tables.within(path) if path.is_dir() else []
         alone = len(there) == 1 and not isinstance(content, tables.Files)
-        found = there if alone or path in there else list(metadata.called_as_splits(there))
+        found = there if alone or path in there else list(tables.by_split(path)[0]) if path.is_dir() else []
         if not found and path.is_dir():
             return _detect_described(path, content, label_column)
         # The training split has most rows to tell by.

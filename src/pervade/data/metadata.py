@@ -12,7 +12,6 @@ beside class folders tells of the licence, or of the camera. Nothing is opened h
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,8 +20,6 @@ from pervade.core.errors import DataError
 from pervade.core.types import LeftOut
 from pervade.data import named_files, published, table_files, tables
 from pervade.data.class_folders import splits_of
-from pervade.data.split import NAMES as SPLITS
-from pervade.data.split import named
 from pervade.data.table_files import Record
 
 METADATA, FILE_NAME = "metadata", "file_name"  # the table, and its column
@@ -65,15 +62,6 @@ def of_splits(root: Path) -> list[tuple[Path, str]]:
     """Those of the folders that are called as splits are, with the split."""
     splits = splits_of([each.name for each in sorted(root.iterdir()) if each.is_dir()])
     return [(table, split) for name, split in sorted(splits.items()) for table in within(root / name)]
-
-
-def called_as_splits(found: Iterable[Path]) -> dict[Path, str]:
-    """Of these tables those whose names say a split: train.csv, test_labels.csv. Empty where none trains."""
-    names = {
-        each: re.sub(r"[_ -]?(labels?|meta(data)?|annotations?)$", "", tables.called(each).lower()) for each in found
-    }
-    splits = {each: split for each, name in names.items() if (split := named(name))}
-    return splits if "train" in splits.values() or any(SPLITS.get(names[each]) for each in splits) else {}
 
 
 def find(root: Path, content: tables.Content) -> list[Table]:

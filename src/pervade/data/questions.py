@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ from typing import Any
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
 from pervade.data import division, encodings, hub, table_files, tables
-from pervade.data.split import NAMES as SPLITS
 from pervade.data.split import named, units
 from pervade.data.table_files import Record
 
@@ -74,19 +73,15 @@ def read(
         _take_table(str(source), records, ids, [named(each.partition("/")[0]) for each in ids], found)
         return _finish(source, found)
     path = Path(source)
+    files: Mapping[Path, str | None] = {path: None}
     if path.is_dir():
-        files = sorted(each for each in path.iterdir() if tables.is_table(each))
-        by_split = [each for each in files if split_of(each)]
-        if by_split:
-            rest = [each for each in files if each not in by_split]
-            found.every += [LeftOut(each.name, "called after no split, as others are") for each in rest]
-        files = by_split or files
-    elif path.is_file():
-        files = [path]
-    else:
+        by_split, beside = tables.by_split(path)
+        found.every += beside
+        files = by_split or {each: None for each in sorted(path.iterdir()) if tables.is_table(each)}
+    elif not path.is_file():
         raise DataError(f"{path} is not there; give a file of questions as SQuAD has them, or a folder of such files")
-    for file in files:
-        _take_file(file, encoding, split_of(file) if path.is_dir() else None, found)
+    for file, split in files.items():
+        _take_file(file, encoding, split, found)
     return _finish(source, found)
 
 
@@ -125,12 +120,6 @@ def _bundled(rows: Rows) -> Rows:
     groups = [each or own for each, own in zip(rows.column("belongs"), paragraphs, strict=True)]
     columns = {name: values for name, values in rows.columns.items() if name != "belongs"}
     return Rows({**columns, "group": groups, "bundle": bundles})
-
-
-def split_of(file: Path) -> str | None:
-    """ "train" of train-v1.1.json, "validation" of dev.json; None where the name begins with no split's."""
-    first = re.match(r"[a-z]+", file.name.lower())
-    return SPLITS.get(first.group()) if first else None
 
 
 # files

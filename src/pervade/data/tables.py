@@ -18,9 +18,10 @@ import numpy as np
 
 from pervade.core.errors import ConfigError, DataError, MisfitError, nearest
 from pervade.core.types import LeftOut
-from pervade.data import account, division, embedded, named_files, patterns, spellings, table_files
+from pervade.data import account, class_folders, division, embedded, named_files, patterns, spellings, table_files
 from pervade.data import columns as columns_module
 from pervade.data.named_files import Below
+from pervade.data.split import NAMES as SPLITS
 from pervade.data.split import named as split_named
 from pervade.data.table_files import Record, columns_of, existing, numbered
 from pervade.data.targets import Kind
@@ -45,6 +46,7 @@ BRACKETS = (
 UNGROUPED = "its name does not fit --group-pattern '{}', so who or what it belongs to is not known"
 LONGEST_NAME = 200  # characters of a value that are shown in a message
 MOST_SHOWN = 20  # columns that are not used, and are named
+_NO_SPLIT = re.compile(r"([_ -]?(labels?|meta(data)?|annotations?)|[_ -]v\d[\d.]*)$")  # behind the name of a split
 FEW_FILES = 5  # files of text in a folder among which a table is looked for
 
 
@@ -224,11 +226,18 @@ def within(folder: Path) -> list[Path]:
     return found or [each for each in perhaps[:FEW_FILES] if len(perhaps) <= FEW_FILES and holds_table(each)]
 
 
-def beside(splits: Collection[Path]) -> list[LeftOut]:
-    """The tables that lie beside these, which are called after splits, and are called after none."""
-    found = sorted(table for folder in {each.parent for each in splits} for table in folder.iterdir())
-    why = "called after no split, as others are"
-    return [LeftOut(each.name, why) for each in found if each not in splits and is_table(each)]
+def by_split(folder: Path, passed: Collection[str] = ()) -> tuple[dict[Path, str], list[LeftOut]]:
+    """The tables in a folder whose names say a split (train.csv, test_labels.csv, squad-dev-v2.0.json), and what
+    lies beside them, but files with an ending that is `passed` over. Nothing where none trains. Raises OSError, and
+    DataError where several kinds are called so."""
+    names = {each: _NO_SPLIT.sub("", called(each).lower()) for each in within(folder)}
+    splits = class_folders.splits_of(set(names.values()))
+    if "train" not in splits.values() and not SPLITS.keys() & splits.keys():
+        return {}, []
+    found = {each: splits[name] for each, name in names.items() if name in splits}
+    rest = [each for each in sorted(folder.iterdir()) if each not in found and not each.name.startswith(".")]
+    rest = [each for each in rest if each.suffix.lower() not in passed and each.is_file()]
+    return found, [LeftOut(each.name, "called after no split, as others are") for each in rest]
 
 
 def read(

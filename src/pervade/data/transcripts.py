@@ -26,7 +26,6 @@ from pervade.data import (
     listing,
     metadata,
     patterns,
-    questions,
     recordings,
     table_files,
     tables,
@@ -64,7 +63,7 @@ def read(source: str | Path, columns: Columns) -> tuple[Rows, list[LeftOut]]:
         return _finish(str(source), entries, left_out + lost)
     path = Path(source)
     there = _tables(path)
-    entries, left_out = [], tables.beside([table for table, split in there if split and table.parent == path])
+    entries, left_out = [], tables.by_split(path, recordings.contents().suffixes)[1] if path.is_dir() else []
     for table, split in there:
         name = table.relative_to(path).as_posix() if path.is_dir() else table.name
         found, lost = _entries(table, _records(table), columns, name=name, split=split)
@@ -137,10 +136,10 @@ def _tables(path: Path) -> list[tuple[Path, str | None]]:
         return [(path, None)]
     if not path.is_dir():
         return []
-    there = [each for each in sorted(path.iterdir()) if tables.is_table(each)]
-    by_split = [(each, named(tables.called(each))) for each in there if named(tables.called(each))]
+    by_split, _ = tables.by_split(path)
     if by_split:
-        return by_split
+        return list(by_split.items())
+    there = [each for each in sorted(path.iterdir()) if tables.is_table(each)]
     described = metadata.within(path) or [each for each in there if each.stem.lower() == VALIDATED]
     if described or len(there) == 1:
         return [(each, None) for each in (described or there)]
@@ -215,7 +214,7 @@ def _of_chapters(root: Path, columns: Columns) -> tuple[list[Record], list[LeftO
     entries, left_out = [], []
     for file in sorted(root.rglob(f"*{SUFFIX}")):
         inside = file.relative_to(root)
-        split = questions.split_of(Path(inside.parts[0])) if len(inside.parts) > 1 else None
+        split = named(inside.parts[0].partition("-")[0]) if len(inside.parts) > 1 else None
         by_name = {each.stem: each for each in sorted(file.parent.iterdir()) if _is_recording(each)}
         for number, name, text in _lines(file):
             if name not in by_name:

@@ -75,11 +75,10 @@ class Corpus(Domain):
         path = Path(source)
         if tables.is_table(path):
             return self._read_tables([(path, None)])
-        there = [each for each in sorted(path.iterdir()) if tables.is_table(each)] if path.is_dir() else []
-        by_split = [(each, named(tables.called(each))) for each in there if named(tables.called(each))]
-        if by_split:
-            rows, left_out = self._read_tables(by_split)
-            return rows, [*left_out, *tables.beside([table for table, _ in by_split])]
+        by_split, beside = tables.by_split(path) if path.is_dir() else ({}, [])
+        if any(map(tables.is_table, by_split)):
+            rows, left_out = self._read_tables(list(by_split.items()))
+            return rows, [*left_out, *beside]
         if path.is_file():
             return _documents([(path.name, path)]), []
         if not path.is_dir():

@@ -34,6 +34,7 @@ class Instructions(Domain):
     given: ClassVar[str] = "TEXT"
     reads: ClassVar[str] = "conversations"
     cuts: ClassVar[bool] = True  # of what is asked the oldest turns
+    turns: ClassVar[bool] = True
 
     length: Annotated[int, Field(ge=16, le=65_536)] = 512  # tokens that the model sees at once
     num_tokens: Annotated[int, Field(ge=300, le=200_000)] = 4096  # of a tokenizer that is learnt here

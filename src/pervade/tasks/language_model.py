@@ -126,7 +126,7 @@ class LanguageModel(Task):
         """ "samples": texts written by fixed seeds, each with the share of its runs of eight tokens that stand so in
         the training text. None of a model that answers, for which see `replies`."""
         domain: Any = context.domain
-        if hasattr(domain, "held_out"):
+        if domain.turns:
             return {}
         written = []
         for seed in range(SAMPLES):
@@ -145,7 +145,7 @@ class LanguageModel(Task):
         """ "replies": to questions evenly spaced over the rows, what the model answers, always the likeliest token,
         with the row's own answer, and the share of runs of eight tokens that stand so in the answers trained on."""
         domain: Any = context.domain
-        if not hasattr(domain, "held_out"):
+        if not domain.turns:
             return {}
         chosen = [rows[int(i)] for i in np.linspace(0, len(rows) - 1, min(SAMPLES, len(rows)))]
         found: list[dict[str, Any]] = []

@@ -18,7 +18,7 @@ from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Json, LeftOut, Media, Output, Parts, Rows, Table
-from pervade.data import inputs, mu_law, player, sound_files, targets
+from pervade.data import division, mu_law, player, sound_files, targets
 from pervade.data.corpus import IGNORED
 from pervade.engine.fit import cut
 from pervade.metrics.waveform import waveform_metrics
@@ -98,7 +98,7 @@ class Synthesise(Task):
         labels = domain.labels[:SOUNDS]
         speakers = [domain.speakers[i % len(domain.speakers)] if domain.speakers else "" for i in range(len(labels))]
         asked = [f"{label}/{speaker}" if speaker else label for label, speaker in zip(labels, speakers, strict=True)]
-        rows = inputs.rows([each for name in asked for each in domain.asked(name)])
+        rows = division.rows([each for name in asked for each in domain.asked(name)])
         input = domain.collate([domain.transform(row, None)[0] for row in rows])["input"]
         calm = replace(self, sampling=SoundSampling())
         codes = calm._made(model, input, range(len(asked)))

@@ -29,6 +29,7 @@ class Domain(Protocol):
     given: ClassVar[str] = "FILE"  # what `predict` is given, as a help text says it
     reads: ClassVar[str] = "data of another kind"  # what it is for, as a message says it
     cuts: ClassVar[bool] = False  # whether of a row that is too long only a part may be read
+    turns: ClassVar[bool] = False  # whether it is of conversations: it may be asked messages, and has `held_out(row)`
 
     @property
     def repeats(self) -> bool:
