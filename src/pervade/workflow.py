@@ -207,6 +207,11 @@ def look(
         if divide is None:
             rows, duplicates = splits.assign(rows, validation=recipe.validation, test=recipe.test, seed=recipe.seed)
             overview.note_splits(rows, given, recipe.domain)
+            if {*rows.column("split")} == {"train"} and (recipe.validation or recipe.test):
+                raise DataError(
+                    f"{source}: nothing can be held out of {counted(len(rows), 'row')}, so no figure could be had of "
+                    "what is learnt; give more data, or train on all with -o validation=0 -o test=0"
+                )
         else:
             rows, duplicates = divide(rows)
         recipe.task.examine(rows)

@@ -121,6 +121,9 @@ def books_by_split(root: Path) -> Path:
     return root / "books"
 
 
+layout("one small book", "running text", "text-generation", 20)(
+    table("book.md", "".join(f"{WORDS['good']}, said number {i:02d}.\n" for i in range(80)))
+)
 text(
     "a table of texts with a split column, to fill gaps",
     "notes.csv",

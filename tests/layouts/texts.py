@@ -178,6 +178,51 @@ def imdb(root: Path) -> Path:
 
 
 text("a text and its class in .txt, parted by a tab", "titles.txt", separated([(a, b) for a, b in reviews()], "\t"))
+LABELLED = "".join(f"__label__{label} {each}\n" for each, label in reviews())
+text("fastText: __label__ in front of each text", "reviews.txt", LABELLED)
+text(
+    "fastText with several labels",
+    "reviews.txt",
+    "".join(
+        f"__label__{label} __label__{('short', 'long')[i // 10]} {each}\n" for i, (each, label) in enumerate(reviews())
+    ),
+    20,
+    None,
+    task="text-multi-label-classification",
+)
+
+
+@layout("fastText's cooking.train and cooking.valid", "texts", TEXT, 20, set(WORDS), splits={"validation": 6})
+def cooking(root: Path) -> Path:
+    lines = LABELLED.splitlines(keepends=True)
+    write(root / "cooking" / "cooking.train", "".join(lines[:14]))
+    write(root / "cooking" / "cooking.valid", "".join(lines[14:]))
+    return root / "cooking"
+
+
+@layout("TREC: DESC:manner in front of each question", "texts", TEXT, 28, {"DESC", "HUM"}, splits={"test": 8})
+def trec(root: Path) -> Path:
+    lines = [f"{('DESC:manner How', 'HUM:ind Who')[i % 2]} did number {i} ?\n" for i in range(28)]
+    write(root / "trec" / "train_5500.label", "".join(lines[:20]))
+    write(root / "trec" / "TREC_10.label", "".join(lines[20:]))
+    return root / "trec"
+
+
+text(
+    "Financial PhraseBank: @positive behind each text",
+    "Sentences_50Agree.txt",
+    "".join(f"{each} .@{label}\n" for each, label in reviews()),
+)
+
+
+@layout("rt-polarity.pos and rt-polarity.neg, a text a line", "texts", TEXT, 20, {"pos", "neg"})
+def rt_polarity(root: Path) -> Path:
+    for name, label in (("pos", "good"), ("neg", "bad")):
+        lines = [f"{each}\n" for each, own in reviews() if own == label]
+        write(root / "rt" / f"rt-polarity.{name}", "".join(lines))
+    return root / "rt"
+
+
 text(
     "a field of 200,000 characters",
     "long.csv",

@@ -33,12 +33,17 @@ def finish(run: Any) -> None:
 
     with stopping_at_once(run.path), telling(run.directory):
         result = run.concluded()
-        if result is None:
-            result = run.evaluate(split="test" if run.has_split("test") else "validation")
+        split = next((each for each in ("test", "validation") if run.has_split(each)), None)
+        if result is None and split is not None:
+            result = run.evaluate(split=split)
         if os.environ.get("RANK", "0") != "0":
             return
         report = run.report()  # first: whoever reads our lines may go away in the middle
-    show(result)
+    if result is None:
+        echo("nothing was held out, so nothing is measured; pervade evaluate RUN DATA does so on other data")
+        result = {}
+    else:
+        show(result)
     model = run.path / "members" / next(iter(result["members"])) if "members" in result else run.path
     echo()
     echo(f"run     {run.path}")

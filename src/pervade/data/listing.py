@@ -14,7 +14,18 @@ from typing import Any
 
 from pervade.core.errors import DataError, MisfitError
 from pervade.core.types import LeftOut, Rows
-from pervade.data import account, class_folders, division, hub, metadata, patterns, published, spellings, tables
+from pervade.data import (
+    account,
+    class_folders,
+    division,
+    hub,
+    labelled_lines,
+    metadata,
+    patterns,
+    published,
+    spellings,
+    tables,
+)
 from pervade.data.named_files import is_hidden
 from pervade.data.split import named
 from pervade.data.targets import Kind
@@ -58,6 +69,8 @@ def read(
     if by_split:
         entries, left_out = _of_tables(by_split, content, wanted)
         return _finish(entries, [*left_out, *beside], path, what)
+    if not isinstance(content, tables.Files) and labelled_lines.by_class(path):
+        return _finish(*tables.read(path, content, wanted), path, what)
     described = metadata.find(path, content) if wanted.label_pattern is None else []
     if not described:
         published.refuse(path)

@@ -22,12 +22,13 @@ from typing import IO, Any
 
 from pervade.core import memory
 from pervade.core.errors import DataError
-from pervade.data import account, arrays, columns, embedded, json_tables, separated, workbooks
+from pervade.data import account, arrays, columns, embedded, json_tables, labelled_lines, separated, workbooks
 from pervade.data.encodings import SETTING, marked, told
 
 SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".xlsx", ".gz", ".zip", arrays.SUFFIX)
 PACKED = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")  # what .gz and .zip may hold
-PERHAPS = (".txt", ".text", "")  # endings of files that may be tables
+SPLIT_ENDINGS = (".train", ".valid", ".test")  # of fastText's files: cooking.train
+PERHAPS = (".txt", ".text", "", ".label", *SPLIT_ENDINGS)  # endings of files that may be tables
 KEPT = 3  # tables that stay in memory
 LARGEST = 1 << 33  # bytes that a packed table may hold
 
@@ -75,7 +76,9 @@ def ending(path: Path) -> str:
 
 def called(path: Path) -> str:
     """What a table is called, without what says of which kind it is: "train" of train.csv.gz."""
-    return re.sub(r"(\.xlsx#.*|\.\w+\.gz|\.\w+)$", "", path.name, flags=re.IGNORECASE) if ending(path) else path.stem
+    if not ending(path):
+        return path.name if path.suffix.lower() in SPLIT_ENDINGS else path.stem
+    return re.sub(r"(\.xlsx#.*|\.\w+\.gz|\.\w+)$", "", path.name, flags=re.IGNORECASE)
 
 
 def is_table(path: Path) -> bool:
@@ -102,6 +105,8 @@ def holds_table(path: Path) -> bool:
     lines = [line for line in sample.splitlines() if line.strip()]
     if len(lines) < 3 or "\0" in sample:
         return False
+    if labelled_lines.kind(lines) is not None:
+        return True
     if separated.same_width(sample, "\t") > 0.95:
         return True
     for each in ";,|":
@@ -211,7 +216,7 @@ def _opened(path: Path, encoding: str | None) -> _Table:
     if kind in (".json", ".jsonl", ".ndjson"):
         rows: list[Any] = json_tables.read(path, text, lines=kind != ".json")
     else:
-        rows = separated.read(path, text)
+        rows = (None if kind else labelled_lines.records(path, text)) or separated.read(path, text)
     return _Table(rows, None if marked(data) else found)
 
 

@@ -46,6 +46,7 @@ BRACKETS = (
 UNGROUPED = "its name does not fit --group-pattern '{}', so who or what it belongs to is not known"
 LONGEST_NAME = 200  # characters of a value that are shown in a message
 MOST_SHOWN = 20  # columns that are not used, and are named
+TESTS = {"trec_10": "test"}  # as TREC's questions call theirs
 _NO_SPLIT = re.compile(r"([_ -]?(labels?|meta(data)?|annotations?)|[_ -]v\d[\d.]*)$")  # behind the name of a split
 FEW_FILES = 5  # files of text in a folder among which a table is looked for
 
@@ -218,12 +219,15 @@ is_table, holds_table, called = table_files.is_table, table_files.holds_table, t
 
 
 def within(folder: Path) -> list[Path]:
-    """The tables in a folder: by their names; of files of text those that are called as splits are, or, where there is
-    no table, the only one that holds one. Raises OSError."""
+    """The tables in a folder: by their names; of files of text those that are called as splits are, and, where there is
+    no table by name, those of a few that hold one. Raises OSError."""
     there = [each for each in sorted(folder.iterdir()) if not each.name.startswith(".")]
     found = [each for each in there if is_table(each) or (split_named(each.stem) and holds_table(each))]
+    if any(map(is_table, found)):
+        return found
     perhaps = [each for each in there if each.suffix.lower() in table_files.PERHAPS and each.is_file()]
-    return found or [each for each in perhaps[:FEW_FILES] if len(perhaps) <= FEW_FILES and holds_table(each)]
+    few = perhaps if len(perhaps) <= FEW_FILES else []
+    return sorted({*found, *(each for each in few if holds_table(each))})
 
 
 def by_split(folder: Path, passed: Collection[str] = ()) -> tuple[dict[Path, str], list[LeftOut]]:
@@ -231,6 +235,7 @@ def by_split(folder: Path, passed: Collection[str] = ()) -> tuple[dict[Path, str
     lies beside them, but files with an ending that is `passed` over. Nothing where none trains. Raises OSError, and
     DataError where several kinds are called so."""
     names = {each: _NO_SPLIT.sub("", called(each).lower()) for each in within(folder)}
+    names = {each: TESTS.get(name, name) for each, name in names.items()}
     splits = class_folders.splits_of(set(names.values()))
     if "train" not in splits.values() and not SPLITS.keys() & splits.keys():
         return {}, []

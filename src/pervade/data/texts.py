@@ -18,7 +18,7 @@ from typing import ClassVar
 
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut
-from pervade.data import columns, encodings, listing, spellings, table_files, tables
+from pervade.data import columns, encodings, labelled_lines, listing, spellings, table_files, tables
 from pervade.data.table_files import Record
 from pervade.data.targets import Kind
 
@@ -75,7 +75,10 @@ class Texts:
     suffixes: Collection[str] = field(default_factory=Endings)
 
     def records(self, path: Path) -> list[Record]:
-        """By column 1, column 2 … where the table has no line of names."""
+        """By column 1, column 2 … where the table has no line of names. A folder may hold a file for each class, of a
+        text a line."""
+        if path.is_dir():
+            return labelled_lines.of_classes(labelled_lines.by_class(path), self.encoding)
         asked = [each for part in (self.text_column, self.label_column) if part for each in re.split("[,+]", part)]
         return table_files.read(path, lambda rows: has_names(rows, [*asked, *self.learnt]), self.encoding)
 

@@ -21,6 +21,7 @@ from pervade.core.contracts import Domain, PlainFeatures, Probe, Task
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
+from pervade.core.words import counted
 from pervade.data import (
     account,
     class_folders,
@@ -28,6 +29,7 @@ from pervade.data import (
     division,
     encodings,
     inputs,
+    labelled_lines,
     listing,
     table_files,
     tables,
@@ -42,6 +44,7 @@ SUFFIXES = (".txt", ".md", ".rst", ".text", ".tex", ".html", ".xml", ".py", ".c"
 PROSE = (".txt", ".md", ".rst")  # what a folder is taken for a collection of texts by
 MOST_LOOKED_AT = 1000  # files of a folder, to tell what it is
 PIECE = 1 << 16  # bytes of a document that one large file is cut into, so that there is something to hold out
+FEWEST, LEAST = 20, 256  # pieces that a smaller one is cut into, and bytes that each has at least
 MOST_LEARNT = 50_000_000  # bytes of training text, evenly spaced, from which a tokenizer is learnt
 
 
@@ -87,6 +90,7 @@ class Corpus(Domain):
         if not found:
             first = f" (the first left out, {left_out[0].source}: {left_out[0].reason})" if left_out else ""
             raise DataError(f"{path} holds no text file{first}; their names end in {', '.join(SUFFIXES)}")
+        account.note(f"running text: {counted(len(found), 'file')}, each a document as it stands")
         rows, beside = _of_folder([(each.relative_to(path).as_posix(), each) for each in found])
         return rows, [*left_out, *beside]
 
@@ -301,11 +305,17 @@ def _of_folder(found: Sequence[tuple[str, Path]]) -> tuple[Rows, list[LeftOut]]:
 
 
 def _documents(found: Sequence[tuple[str, Path]], whole: bool = True) -> Rows:
-    """Files as rows; one that is large and alone, or not to be `whole`, in pieces that end with a line."""
+    """Files as rows; one that is alone, or is large and not to be `whole`, in pieces that end with a line."""
     names, paths, starts, stops = [], [], [], []
     for name, path in found:
-        size = path.stat().st_size
-        cuts = [0, size] if (whole and len(found) > 1) or size <= 2 * PIECE else [0, *_cuts(path, size), size]
+        size, alone = path.stat().st_size, whole and len(found) == 1
+        piece = max(size // FEWEST, LEAST) if alone and size <= 2 * PIECE else PIECE
+        kept = (whole and not alone) or size <= 2 * piece
+        cuts = [0, size] if kept else [0, *_cuts(path, size, piece), size]
+        if alone and len(cuts) > 2:
+            account.note(
+                f"running text: {name} as it stands, in {counted(len(cuts) - 1, 'piece')}, so that some can be held out"
+            )
         for number, (start, stop) in enumerate(itertools.pairwise(cuts), start=1):
             names.append(name if len(cuts) == 2 else f"{name}#{number}")
             paths.append(str(path))
@@ -314,11 +324,11 @@ def _documents(found: Sequence[tuple[str, Path]], whole: bool = True) -> Rows:
     return Rows({"id": names, "path": paths, "start": starts, "stop": stops})
 
 
-def _cuts(path: Path, size: int) -> list[int]:
-    """Places after the ends of lines, about PIECE apart; where there are no lines, between two characters."""
+def _cuts(path: Path, size: int, piece: int) -> list[int]:
+    """Places after the ends of lines, about a `piece` apart; where there are no lines, between two characters."""
     found = []
     with path.open("rb") as file:
-        for place in range(PIECE, size - PIECE // 2, PIECE):
+        for place in range(piece, size - piece // 2, piece):
             file.seek(place)
             ahead = file.read(4096)
             line = ahead.find(b"\n")
@@ -326,7 +336,7 @@ def _cuts(path: Path, size: int) -> list[int]:
                 found.append(place + line + 1)
             else:
                 found.append(place + next((i for i, byte in enumerate(ahead[:4]) if byte & 0xC0 != 0x80), 0))
-    return found
+    return sorted({each for each in found if each < size})  # lines may be longer than pieces
 
 
 def looks_like_running_text(source: Any) -> bool:
@@ -342,6 +352,8 @@ def looks_like_running_text(source: Any) -> bool:
     except OSError:
         return False
     if not found or any(each.suffix.lower() not in PROSE for each in found):
+        return False
+    if tables.within(path) or labelled_lines.by_class(path):  # of texts with labels
         return False
     # Texts in folders are classes of them, unless the folders are splits.
     return any(len(each.parts) == 1 or (len(each.parts) == 2 and named(each.parts[0])) for each in found)

@@ -28,6 +28,7 @@ from pervade.data import (
     hub,
     inputs,
     label_names,
+    labelled_lines,
     listing,
     named_files,
     pictures,
@@ -330,6 +331,8 @@ def sample(source: Any, content: texts.Texts) -> tuple[Path | None, list[tables.
         return None, hub.records(str(source))[0]
     path = Path(source)
     if path.is_dir():
+        if labelled_lines.by_class(path):
+            return path, content.records(path)
         found = tables.within(path)
         if not found:
             return (path if texts.most_are(path) else None), []

@@ -19,7 +19,7 @@ from typing import Any
 
 from pervade.core.contracts import Initializer, Model, Recipe
 from pervade.core.errors import ConfigError, DataError, nearest
-from pervade.data import environments, hub, table_files, tables
+from pervade.data import environments, hub, labelled_lines, table_files, tables
 from pervade.init.random import Random
 from pervade.search_space import Space
 
@@ -55,6 +55,8 @@ def choose(
     if not (task in there and hasattr(there[task][0], "ALGORITHMS")):
         _require(source)
     if task is None:
+        if (label_column, text_column) == (None, None) and isinstance(source, (str, Path)) and Path(source).exists():
+            labelled_lines.refuse(Path(source))
         modules = sorted(dict.fromkeys(module for module, _ in there.values()), key=lambda m: hasattr(m, "LAST"))
         columns: tuple[str | None, ...] = (label_column, text_column)
         if file_column is not None:  # whoever names a column of files has no table of texts
