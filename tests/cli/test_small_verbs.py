@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import subprocess
 import sys
 import tempfile
@@ -163,3 +164,13 @@ def test_the_command_is_out_at_once(asked: str, status: int) -> None:
     assert told.returncode == status
     assert told.stdout.endswith("the end\n")
     assert ("resnet" in told.stdout) == (status == 0) == (not told.stderr)
+
+
+def test_a_search_takes_what_a_training_takes() -> None:
+    """Options are declared once: whatever says how data are read or how one training goes, a search says too."""
+    from pervade.cli.train import train
+    from pervade.cli.tune import tune
+
+    of_train, of_tune = (set(inspect.signature(verb).parameters) for verb in (train, tune))
+    assert of_train - of_tune == {"seeds", "folds", "tensorboard", "dry_run"}
+    assert of_tune - of_train == {"trials", "search"}

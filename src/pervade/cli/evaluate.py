@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pervade.cli.groups import columns, takes
 from pervade.cli.options import CheckpointOption, DeviceOption, RunArgument, RunsOption, TrustOption
 from pervade.core.terminal import echo, json_text
 
@@ -15,8 +16,10 @@ def add_to(app: typer.Typer) -> None:
     app.command()(evaluate)
 
 
+@takes(columns)
 def evaluate(
     run: RunArgument,
+    given: dict[str, Any],
     data: Annotated[
         str | None,
         typer.Argument(
@@ -32,21 +35,6 @@ def evaluate(
     device: DeviceOption = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
     all_figures: Annotated[bool, typer.Option("--all", help="Show every class, however many there are.")] = False,
-    label_column: Annotated[str | None, typer.Option(help="DATA: which column holds the labels.")] = None,
-    text_column: Annotated[str | None, typer.Option(help="DATA: which column holds the texts (a pair: a,b).")] = None,
-    file_column: Annotated[str | None, typer.Option(help="DATA: which column names the files.")] = None,
-    label_pattern: Annotated[
-        str | None, typer.Option(metavar="REGEX", help="DATA: what of a file's name is its label.")
-    ] = None,
-    group_by: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="DATA: which column says what belongs together.")
-    ] = None,
-    split_column: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="DATA: which column says the splits; none: no column does.")
-    ] = None,
-    group_pattern: Annotated[
-        str | None, typer.Option(metavar="REGEX", help="DATA: what of a file's name says what belongs together.")
-    ] = None,
     keep_known: Annotated[
         bool, typer.Option("--keep-known", help="DATA: measure rows too that the run was trained on, byte by byte.")
     ] = False,
@@ -58,10 +46,7 @@ def evaluate(
     from pervade import api
     from pervade.cli.outcome import show
 
-    given = {"label_column": label_column, "text_column": text_column, "file_column": file_column}
-    given |= {"label_pattern": label_pattern, "group_column": group_by, "group_pattern": group_pattern}
-    given |= {"split_column": split_column}
-    flags: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    flags = {name: value for name, value in given.items() if value is not None}
     loaded = api.load(run, runs)
     result = loaded.evaluate(checkpoint, split, device, data=data, keep_known=keep_known, **flags)
     if as_json:
