@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -71,6 +72,12 @@ def test_a_class_may_be_called_train(tmp_path: Path) -> None:
         ("train2017", "test2017"),
         ("cars_train", "cars_test"),
         ("train_images", "test_images"),
+        ("entrenamiento", "prueba"),
+        ("Trainingsdaten", "Testdaten"),
+        ("entraînement", "test"),
+        ("treino", "teste"),
+        ("训练集", "测试集"),
+        ("学習", "テスト"),
     ],
 )
 def test_split_folders_that_are_called_otherwise(names: tuple[str, str], tmp_path: Path) -> None:
@@ -80,8 +87,8 @@ def test_split_folders_that_are_called_otherwise(names: tuple[str, str], tmp_pat
         columns, _ = read(tmp_path)
     assert Counter(columns["split"]) == {"train": 2, "test": 2}
     assert set(columns["target"]) == {"cat", "dog"}
-    test, train = sorted(names)
-    assert f"splits: the folders {test}/ (test), {train}/ (train)" in notes or names[0] < names[1]
+    told = ", ".join(f"{name}/ ({split})" for name, split in sorted(zip(names, ("train", "test"), strict=True)))
+    assert f"splits: the folders {told} (--split-column none)" in notes
     assert "labels: the names of 2 folders, cat/, dog/ (--label-pattern)" in notes
 
 
@@ -214,10 +221,21 @@ def test_files_for_prediction(tmp_path: Path) -> None:
         assert "give pictures or folders of pictures" in asked(Image(), source)[1][0].reason
 
 
-@pytest.mark.parametrize("names", [("train_mini", "val"), ("train", "cv"), ("Trainingsdaten", "Testdaten")])
+@pytest.mark.parametrize("names", [("train_mini", "val"), ("train", "cv"), ("trainA", "testB")])
 def test_splits_by_other_names_are_no_classes(names: tuple[str, str], tmp_path: Path) -> None:
     """Each holds the same two folders, which are the classes."""
     for name in names:
         class_folders(tmp_path / name, count=1)
     with pytest.raises(DataError, match=r"all hold the same folders \(cat, dog\), so they seem to be splits"):
         read(tmp_path)
+
+
+def test_folders_below_the_classes_are_said_with_the_flag_that_takes_them(tmp_path: Path) -> None:
+    class_folders(tmp_path / "animals", ("dogs/pug", "dogs/beagle", "cats/manx", "cats/siamese"), count=2)
+    with account.gathered() as notes:
+        columns, _ = read(tmp_path)
+    assert set(columns["target"]) == {"cats", "dogs"}
+    told = next(each for each in notes if each.startswith("labels:"))
+    assert "not the 4 folders below them, beagle/, manx/, pug/, siamese/" in told
+    rows, _ = Image(label_pattern=re.findall("'(.+)'", told)[0]).read(tmp_path)
+    assert set(rows.column("target")) == {"beagle", "manx", "pug", "siamese"}

@@ -1,24 +1,28 @@
-"""What folders say of the files in them: the class, the split, the fold.
+"""What folders say of the files in them: the class, the split, the fold, the group.
 
 cats/1.jpg                          the class is the folder on top; what lies below it may be sorted further
 train/cats/1.jpg                    split folders, also training_set/ and test_set/, seg_train/ and seg_test/
 fold1/cats/1.jpg                    numbered folds
+patient_7/cats/1.jpg                numbered people are groups, numbered parts nothing: their names are no classes
 pets/cats/1.jpg                     one folder too many is walked through, of each split too (seg_train/seg_train/)
+images/1.jpg                        one folder that is called as those of files are is no class
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut
 from pervade.data import account, patterns
+from pervade.data.division import NONE
+from pervade.data.named_files import BESIDE as OF_FILES
 from pervade.data.split import named
 
 FOLD = re.compile(r"(?:cv[ _-]?)?fold[ _-]?(\d+)", re.IGNORECASE)
@@ -26,17 +30,25 @@ LIKE_SPLITS = re.compile(r"train|test|valid|val\b|dev\b|eval", re.IGNORECASE)
 MEASURED = {"test", "testing", "val", "validation"}  # called so, a folder beside class folders is no class
 UNLABELLED = ("unsup", "unlabelled", "unlabeled", "unsupervised")  # folders beside those of classes, as IMDB has
 BESIDE = "it lies beside the class folders, not in one"
+ASIDE = "folders whose names begin with _ are no classes"
+# Numbered, these are who was recorded, or parts of an archive.
+PEOPLE = re.compile(
+    r"(actor|speaker|spk|subject|subj|patient|person|participant|proband|volunteer|user|session|case)[ _-]?\d+", re.I
+)
+PARTS = re.compile(r"(part|batch|chunk|shard|page|volume|archive)[ _-]?\d+", re.I)
 SHOWN = 6
 
 
 @dataclass
 class Sorted:
-    """Files with what their folders say; `loose` lie in no class folder."""
+    """Files with what their folders say; `loose` lie in no class folder, and are not among the entries. `levels`: how
+    many folders lie above the folder of a class."""
 
     entries: list[dict[str, Any]] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
-    loose: int = 0
+    loose: list[dict[str, Any]] = field(default_factory=list)
     notes: list[tuple[str, str]] = field(default_factory=list)
+    levels: dict[str, int] = field(default_factory=dict)
 
     @property
     def classes(self) -> set[str]:
@@ -80,14 +92,27 @@ def splits_of(names: Collection[str]) -> dict[str, str]:
     return fit[0] if fit else {}
 
 
-def sort(root: Path, files: Sequence[Path], label_pattern: str | None = None) -> Sorted:
-    """Of the files below `root` what their folders say. With a pattern labels are read out of the files' names,
-    wherever they lie."""
-    made = Sorted()
-    inside = [file.relative_to(root).parts for file in files]
+@dataclass(frozen=True)
+class _Folders:
+    """`depth` folders lie above all; of the next ones `splits` or `folds`, and by their names how many `levels` below
+    lie the class folders. `people` or `parts` lie between."""
+
+    depth: int
+    splits: dict[str, str]
+    folds: dict[str, str]
+    levels: dict[str | None, int]
+    people: bool = False
+    parts: bool = False
+
+    def first(self, parts: Sequence[str]) -> str | None:
+        return parts[self.depth] if len(parts) > self.depth + 1 else None
+
+    def level(self, parts: Sequence[str]) -> int:
+        return self.depth + self.levels.get(self.first(parts), 0)
+
+
+def _folders(root: Path, inside: Sequence[tuple[str, ...]], named_by_pattern: bool, people: bool) -> _Folders:
     depth = _too_many(inside)
-    if depth and label_pattern is None:
-        made.notes.append((f"the class folders are those in {'/'.join(inside[0][:depth])}/, the only folder", ""))
     top = {parts[depth] for parts in inside if len(parts) > depth + 1}
     splits = splits_of(top)
     # Split folders stay split folders beside one more folder ("extra", "unlabelled"); a class may be called "train".
@@ -95,37 +120,90 @@ def sort(root: Path, files: Sequence[Path], label_pattern: str | None = None) ->
     by_split = bool(splits) and (len(splits) == len(top) or several)
     folds = {name: match[1] for name in top if (match := FOLD.fullmatch(name))}
     by_fold = len(folds) == len(top) > 1
-    if not (by_split or by_fold) and label_pattern is None:
+    if not (by_split or by_fold) and not named_by_pattern:
         _refuse_splits(root, inside, depth)
     own = _own_level(inside, depth) if by_split or by_fold else {}
-    no_class = set() if by_split or by_fold or label_pattern is not None else _measured(inside, depth)
+    found = _Folders(depth, splits if by_split else {}, folds if by_fold else {}, own)
+    here = {
+        parts[level]
+        for parts in inside
+        if len(parts) > (level := found.level(parts)) + 1 and (not by_split or found.first(parts) in splits)
+    }
+    numbered = [len(here) > 1 and all(map(form.fullmatch, here)) for form in (PEOPLE, PARTS)]
+    return replace(found, people=numbered[0] and not people, parts=numbered[1])
+
+
+def sort(
+    root: Path,
+    files: Sequence[Path],
+    label_pattern: str | None = None,
+    people: bool = False,
+) -> Sorted:
+    """Of the files below `root` what their folders say. With a pattern labels are read out of the files' names,
+    wherever they lie. `people`: numbered people are what is to be told apart, else they are groups."""
+    made = Sorted()
+    inside = [file.relative_to(root).parts for file in files]
+    aside = [label_pattern is None and any(each.startswith("_") for each in parts[:-1]) for parts in inside]
+    if any(aside) and not all(aside):
+        made.left_out += [LeftOut("/".join(p), ASIDE) for p, away in zip(inside, aside, strict=True) if away]
+        files = [file for file, away in zip(files, aside, strict=True) if not away]
+        inside = [parts for parts, away in zip(inside, aside, strict=True) if not away]
+    there = _folders(root, inside, label_pattern is not None, people)
+    no_class = set() if there.splits or there.folds or label_pattern is not None else _measured(inside, there.depth)
     for file, parts in zip(files, inside, strict=True):
         name = "/".join(parts)
         entry: dict[str, Any] = {"id": name, "path": str(file)}
-        first = parts[depth] if len(parts) > depth + 1 else None
-        split, fold = (splits.get(first or "") if by_split else None), (folds.get(first or "") if by_fold else None)
-        entry |= ({"split": split} if split else {}) | ({"fold_given": fold} if fold else {})
-        level = depth + own.get(first, 0)
+        first, level = there.first(parts), there.level(parts)
+        if first is not None and there.splits and first not in there.splits:
+            made.left_out.append(LeftOut(name, "it lies beside the split folders, not in one"))
+            continue
+        if first is not None and (there.splits or there.folds):
+            entry |= {"split": there.splits[first]} if there.splits else {"fold_given": there.folds[first]}
+        if (there.people or there.parts) and len(parts) > level + 1:
+            entry |= {"group": parts[level]} if there.people else {}
+            level += 1
         label = None if label_pattern is None else patterns.found(label_pattern, name)
         if label_pattern is not None and label is None:
             made.left_out.append(LeftOut(name, f"its name does not fit --label-pattern '{label_pattern}'"))
-        elif label is not None and (not by_split or split):
+        elif label is not None and (not there.splits or first is not None):
             made.entries.append({**entry, "target": label})
         elif first in no_class:
             why = f"{first}/ lies beside class folders and is called as a split is; as a class it needs another name"
             made.left_out.append(LeftOut(name, why))
-        elif first is not None and by_split and not split:
-            made.left_out.append(LeftOut(name, "it lies beside the split folders, not in one"))
         elif len(parts) <= level + 1:
             made.left_out.append(LeftOut(name, BESIDE))
-            made.loose += 1
-        elif by_split and parts[level].lower() in UNLABELLED:
+            made.loose.append(entry)
+        elif there.splits and parts[level].lower() in UNLABELLED:
             made.left_out.append(LeftOut(name, f"the folder {parts[level]} is called as one of files without labels"))
         else:
             # macOS spells é as two characters, Linux as one; a class must not be two for that.
-            made.entries.append({**entry, "target": unicodedata.normalize("NFC", parts[level])})
-    _note(made, splits if by_split else {}, list(folds) if by_fold else [], label_pattern)
+            label = unicodedata.normalize("NFC", parts[level])
+            made.entries.append({**entry, "target": label})
+            made.levels[label] = level
+    if there.depth and label_pattern is None:
+        made.notes.append(
+            (f"the class folders are those in {'/'.join(inside[0][: there.depth])}/, the only folder", "")
+        )
+    _settle(made, label_pattern)
+    _note(made, there, inside, label_pattern)
     return made
+
+
+def _settle(made: Sorted, label_pattern: str | None) -> None:
+    """A folder called as those of files are is no class where it is alone, nor in a split where it does not train; and
+    groups are not the classes."""
+    if label_pattern is None:
+        trained = {each["target"] for each in made.entries if each.get("split", "train") == "train"}
+        known = trained if len(trained) > 1 else set()
+        plain = {each for each in made.classes - known if each.lower() in OF_FILES}
+        moved = [each for each in made.entries if each["target"] in plain and (known or len(made.classes) == 1)]
+        if moved:
+            made.entries = [each for each in made.entries if each["target"] not in plain]
+            made.left_out += [LeftOut(each["id"], BESIDE) for each in moved]
+            made.loose += [{key: each[key] for key in each if key != "target"} for each in moved]
+    if all(each.get("group") == each["target"] for each in made.entries):
+        for each in made.entries:
+            each.pop("group", None)
 
 
 def _refuse_splits(root: Path, inside: Sequence[tuple[str, ...]], depth: int) -> None:
@@ -144,16 +222,36 @@ def _refuse_splits(root: Path, inside: Sequence[tuple[str, ...]], depth: int) ->
         )
 
 
-def _note(made: Sorted, splits: dict[str, str], folds: Sequence[str], label_pattern: str | None) -> None:
-    if splits:
-        made.notes.append((f"splits: the folders {_listed([f'{a}/ ({b})' for a, b in sorted(splits.items())])}", ""))
-    if folds:
-        made.notes.append((f"folds: the folders {_listed([f'{each}/' for each in sorted(folds)])}", "--folds column"))
+def _note(made: Sorted, there: _Folders, inside: Sequence[tuple[str, ...]], label_pattern: str | None) -> None:
+    if there.splits:
+        told = [f"{a}/ ({b})" for a, b in sorted(there.splits.items())]
+        made.notes.append((f"splits: the folders {_listed(told)}", f"--split-column {NONE}"))
+    if there.folds:
+        told = [f"{each}/" for each in sorted(there.folds)]
+        made.notes.append((f"folds: the folders {_listed(told)}", "--folds column"))
+    groups = sorted({each["group"] for each in (*made.entries, *made.loose) if "group" in each})
+    if groups:
+        shown = _listed([f"{each}/" for each in groups])
+        flag = f"--group-by {NONE}; as classes: --label-pattern '{patterns.level(there.depth + bool(there.splits))}'"
+        made.notes.append((f"groups: the folders {shown}, none of which is divided", flag))
     if label_pattern is not None:
         made.notes.append((f"labels: what '{label_pattern}' finds in the files' names", "--label-pattern"))
     elif made.entries:
         shown = _listed([f"{each}/" for each in sorted(made.classes)])
-        made.notes.append((f"labels: the names of {len(made.classes):,} folders, {shown}", "--label-pattern"))
+        deeper, flag = _deeper(made)
+        made.notes.append((f"labels: the names of {len(made.classes):,} folders, {shown}{deeper}", flag))
+
+
+def _deeper(made: Sorted) -> tuple[str, str]:
+    """What folders lie in those of the classes, in words, and the flag that takes these."""
+    level = Counter(made.levels.values()).most_common(1)[0][0]
+    inside = [each["id"].split("/") for each in made.entries]
+    for below in range(level + 1, max(map(len, inside)) - 1):
+        names = sorted({parts[below] for parts in inside if len(parts) > below + 1})
+        if len(names) > 1:
+            told = f"; not the {len(names):,} folders below them, {_listed([f'{each}/' for each in names])}"
+            return told, f"--label-pattern '{patterns.level(below)}' takes these"
+    return "", "--label-pattern"
 
 
 def _listed(names: Sequence[str]) -> str:

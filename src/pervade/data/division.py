@@ -22,11 +22,11 @@ from typing import Any
 from pervade.core.errors import DataError, MisfitError, nearest
 from pervade.core.types import LeftOut, Rows
 from pervade.data import account, spellings
-from pervade.data.split import NAMES, PRECEDENCE, named
+from pervade.data.split import PRECEDENCE, named
 from pervade.data.table_files import Record
 from pervade.data.targets import natural
 
-SPLIT_COLUMNS = ("split", "data_split", "subset", "partition", "set")
+SPLIT_COLUMNS = ("split", "data_split", "subset", "partition", "set", "aufteilung", "conjunto", "ensemble", "划分")
 ALWAYS = ("split", "data_split")  # what is called so must hold splits; of the others the values tell
 FLAGS = {
     **dict.fromkeys(("is_train", "is_training"), "train"),
@@ -37,7 +37,9 @@ FOLD_COLUMNS = ("fold", "folds", "kfold", "fold_id", "cv_fold")
 GROUP_COLUMNS = (
     *("group", "subject", "patient", "person", "speaker", "participant"),
     *("group_id", "subject_id", "patient_id", "person_id", "speaker_id", "participant_id"),
-    *("client_id", "speaker_name", "user_id"),
+    *("client_id", "speaker_name", "user_id", "sprecher", "sprecherin", "sprecher_id", "patientin", "proband"),
+    *("hablante", "locutor", "paciente", "sujeto", "locuteur", "sujet", "falante", "sujeito", "parlante", "paziente"),
+    *("说话人", "患者", "受试者", "話者", "화자", "диктор", "пациент"),
 )
 LIKE_GROUPS = ("user", "user_name", "username", "author", "author_id", "session", "session_id", "case_id", "fsid")
 NONE = "none"  # instead of a column's name: none is used
@@ -211,7 +213,7 @@ def _by_name(place: Path | str, cells: Sequence[str], column: str, places: Seque
     if unknown:
         raise DataError(
             f"{places[list(cells).index(unknown[0])]}: unknown split {unknown[0]!r} in column {column!r}; "
-            f"{nearest(unknown[0], NAMES)}; or {DRAW}"
+            f"{nearest(unknown[0], PRECEDENCE)}; or {DRAW}"
         )
     told = ", ".join(
         f"{counts[value]:,} {split}" + (f" ({value})" if value.lower() != split else "")

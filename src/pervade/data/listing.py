@@ -7,10 +7,11 @@ pairs), and where they know them "target", "split" and "group". Nothing is opene
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from pervade.core.errors import DataError, MisfitError
 from pervade.core.types import LeftOut, Rows
@@ -20,7 +21,9 @@ from pervade.data import (
     division,
     hub,
     labelled_lines,
+    lists,
     metadata,
+    pairs,
     patterns,
     published,
     spellings,
@@ -30,6 +33,7 @@ from pervade.data.named_files import is_hidden
 from pervade.data.split import named
 from pervade.data.targets import Kind
 
+LISTS = (".txt", ".lst")  # endings of files that may list others
 RECIPE = "recipe.yaml"  # what makes a folder a run (core/run.py)
 
 
@@ -75,8 +79,8 @@ def read(
     if not described:
         published.refuse(path)
     files, unread = walk(path, content.suffixes)
-    folders = class_folders.sort(path, files, wanted.label_pattern)
-    entries, left_out, unsorted = folders.entries, unread + folders.left_out, folders.loose
+    folders = class_folders.sort(path, files, wanted.label_pattern, people=wanted.target == "identity")
+    entries, left_out = folders.entries, unread + folders.left_out
     if described:
         made = _described(path, described, files, content, wanted, beside_classes=folders.tell_classes)
         if isinstance(made, tuple):
@@ -92,25 +96,47 @@ def read(
         account.note(f"{path}: its only table, {there[0].name}")
         return _finish(*tables.read(there[0], content, wanted), path, what)
     _refuse_columns(path, content, wanted)
+    if isinstance(content, tables.Files):
+        if what == "picture" and wanted.label_pattern is None:
+            pairs.refuse(path, folders)
+        texts = [path / each.source for each in unread if each.source.endswith(LISTS) and each.source.count("/") < 3]
+        said = lists.find(path, texts, content.suffixes)
+        left_out += said.tell(folders)
+        entries, known = folders.entries, {each["id"] for each in folders.entries} | said.read
+        left_out = [each for each in left_out if each.source not in known]
     folders.note()
     if not entries and wanted.label_pattern is not None and left_out:
         raise DataError(
             f"{path}: no name of a {what} fits --label-pattern '{wanted.label_pattern}'; the first file left out is "
-            f"{left_out[0].source!r} ({left_out[0].reason}); what stands in brackets is the label: '^([^_]+)_' takes "
-            "what comes before the first underscore"
+            f"{left_out[0].source!r} ({left_out[0].reason}); what stands in brackets is the label: "
+            + (
+                patterns.advice([each.name for each in files])
+                or "'^([^_]+)_' takes what comes before the first underscore"
+            )
         )
-    if unsorted and not entries:
-        remedy = published.advice(path) or f"put the {what}s of each class into a folder with the class's name"
-        if there:
-            remedy += f", or give the table itself: {there[0]}"
-        remedy += "; or --label-pattern '^([^_]+)_', which takes from names what comes before the first underscore"
-        seen = "".join(f" ({text})" for text, _ in folders.notes)  # folders that are splits or folds, and no classes
-        raise DataError(f"{path} holds {unsorted} {what}{'s' * (unsorted > 1)} but no class folders{seen}; {remedy}")
+    if folders.loose and not entries:
+        _refuse_unsorted(path, what, folders, there)
+    not_asked = [n for n, a in (("split", wanted.split_column), ("group", wanted.group_column)) if a == division.NONE]
+    for entry, key in itertools.product(entries, not_asked):
+        entry.pop(key, None)
     _as_asked(entries, wanted.target, path)
     if wanted.group_pattern is not None:
         entries, lost = _grouped(entries, wanted.group_pattern)
         left_out += lost
     return _finish(entries, left_out, path, what)
+
+
+def _refuse_unsorted(path: Path, what: str, found: class_folders.Sorted, there: list[Path]) -> NoReturn:
+    """Raises DataError: files lie there in no class folders. What their names may say is told."""
+    remedies = [published.advice(path) or f"put the {what}s of each class into a folder with the class's name"]
+    there = [each for each in there if tables.called(each).lower() not in metadata.NO_DATA]
+    if there:
+        remedies.append(f"or give the table itself: {there[0]}")
+    if advice := patterns.advice([each["id"] for each in found.loose]):
+        remedies.append(f"or {advice}")
+    seen = "".join(f" ({text})" for text, _ in found.notes)  # folders that are splits, folds or groups, and no classes
+    many = len(found.loose)
+    raise DataError(f"{path} holds {many:,} {what}{'s' * (many > 1)} but no class folders{seen}; {'; '.join(remedies)}")
 
 
 def _of_tables(
@@ -144,9 +170,9 @@ def _refuse_columns(path: Path, content: tables.Content, wanted: tables.Wanted) 
         ("--label-column", wanted.label_column, "--label-pattern, which reads their names, or leave it out"),
         ("--file-column", file_column, "the table in its place, or leave it out"),
     ):
-        if asked is not None:
+        if asked not in (None, division.NONE):
             raise MisfitError(
-                f"{flag} {asked} names a column of a table, and {path} holds files; take {instead}", asked
+                f"{flag} {asked} names a column of a table, and {path} holds files; take {instead}", str(asked)
             )
 
 

@@ -24,7 +24,13 @@ from pervade.data.table_files import Record
 
 METADATA, FILE_NAME = "metadata", "file_name"  # the table, and its column
 FOLDERS_OF_TABLES = ("meta", "metadata", "annotations", "labels", "csv")
-NO_DATA = ("sample_submission", "samplesubmission", "submission", "gender_submission")  # Kaggle's, of made-up answers
+NO_DATA = (
+    "sample_submission",
+    "samplesubmission",
+    "sample",
+    "submission",
+    "gender_submission",
+)  # Kaggle's, of made-up answers
 UNNAMED = "no table names it"
 FOLDERS = "the class folders beside it are the labels"
 

@@ -95,6 +95,10 @@ class Below:
                 found += [os.path.join(folder, x) for x in own]  # noqa: PTH118  (three times as fast as Path)
         return found
 
+    @property
+    def count(self) -> int:
+        return len(self._files)
+
     @cached_property
     def _parts(self) -> list[tuple[str, ...]]:
         return [parts(each) for each in self._files]

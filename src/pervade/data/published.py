@@ -8,6 +8,7 @@ annotations/instances_*.json            COCO's boxes          told what to do
 
 from __future__ import annotations
 
+import re
 from itertools import islice
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from pervade.data.table_files import Record
 
 IMAGES, LABELS, CLASSES, SPLIT = "images.txt", "image_class_labels.txt", "classes.txt", "train_test_split.txt"
 TABLE = "write a table with a column file_name and a column label, a line for each picture"
+BOXES = re.compile(r"\d+( -?[\d.e+-]+){4,}\s*$", re.MULTILINE)
 MOST = 1000  # files that are looked at for a list
 
 
@@ -68,6 +70,11 @@ def advice(root: Path) -> str | None:
     coco = next(iter(sorted(root.glob("annotations/*.json"))), None)
     if coco is not None:
         return f"their labels stand in {coco} (COCO's boxes), which is not read: {TABLE}"
+    boxes = next(
+        (each for form in ("labels/*.txt", "labels/*/*.txt", "*/labels/*.txt") for each in root.glob(form)), None
+    )
+    if boxes is not None and BOXES.match(encodings.decode(boxes.read_bytes()[:1000], boxes)):
+        return f"the files in {boxes.parent} are boxes in pictures (YOLO's), which are not learnt: {TABLE}"
     lists = sorted(islice((each for each in root.glob("**/*.mat")), MOST))
     if lists:
         return f"their labels stand in {lists[0]}, MATLAB's, which is not read: scipy.io.loadmat opens it; {TABLE}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 from typing import Any
@@ -18,13 +19,17 @@ from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
 from pervade.data import account
 
-NAMES = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev", "eval", "evaluation"), "validation"),
-    **dict.fromkeys(("test", "testing", "holdout"), "test"),
+WORDS = {
+    "train": "train training trainieren entrenamiento entrenar entraînement entrainement apprentissage treino "
+    "treinamento addestramento allenamento trainen trening träning eğitim обучение 训练 訓練 学習 학습 훈련",
+    "validation": "val valid validation dev eval evaluation validierung validieren validación validacion validação "
+    "validacao validazione validatie valideren walidacja doğrulama валидация 验证 驗證 検証 검증",
+    "test": "test testing holdout testen prueba pruebas essai teste testes prova тест 测试 測試 テスト 테스트",
 }
-# What may stand beside the name of a split: training_set, seg_train, "test data".
+NAMES = {word: split for split, words in WORDS.items() for word in words.split()}
+# What may stand beside the name of a split (training_set, seg_train, "test data"), and behind it: Testdaten, 训练集.
 BESIDE = {"set", "data", "dataset", "split", "seg", "part", "images", "files"}
+BEHIND = re.compile(r"(?<=.)(sets?|s?daten|s?satz|s?data|数据集|数据|集合|集|セット|データ)$")
 SHARD = re.compile(r"-\d+-of-\d+$")  # train-00000-of-00002
 # Where a unit stands in two given splits it stays in the one nearest to the final figures.
 PRECEDENCE = ("test", "validation", "train")
@@ -38,9 +43,11 @@ def named(text: str) -> str | None:
     >>> [named(each) for each in ("Test", "seg_train", "testset", "val2017", "hold-out", "contest", "train_labels")]
     ['test', 'train', 'test', 'validation', 'test', None, None]
     """
-    plain = SHARD.sub("", text.strip().lower()).replace("hold-out", "holdout").replace("hold_out", "holdout")
+    # macOS spells ó as two characters, Linux as one.
+    plain = SHARD.sub("", unicodedata.normalize("NFC", text).strip().lower())
+    plain = re.sub("hold[-_]out", "holdout", plain)
     words = re.findall(r"[^\W\d_]+", plain)
-    found = [NAMES.get(word) or NAMES.get(word.removesuffix("set")) for word in words if word not in BESIDE]
+    found = [NAMES.get(word) or NAMES.get(BEHIND.sub("", word)) for word in words if word not in BESIDE]
     return found[0] if len(found) == 1 else None
 
 

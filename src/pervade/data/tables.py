@@ -62,6 +62,7 @@ class Wanted:
     group_pattern: str | None = None  # likewise, what rows that belong together have in common
     group_column: str | None = None  # or the column of a table that says so, or "none" for no groups
     split_column: str | None = None  # likewise, of splits
+    means: tuple[str, str] = ("labels", "--label-column")  # what targets are called in the account, and their flag
 
     def __post_init__(self) -> None:
         patterns.check(self.label_pattern, "--label-pattern")
@@ -393,17 +394,24 @@ def layout(
     if group is None:
         division.note_like(records, unused, divided)
     found = Layout(held, tuple(named), divided)
-    _note(path, records, content, found, unused)
+    _note(path, records, content, found, unused, wanted.means)
     return found
 
 
-def _note(path: Path | str, records: list[Record], content: Content, layout: Layout, unused: Sequence[str]) -> None:
+def _note(
+    path: Path | str,
+    records: list[Record],
+    content: Content,
+    layout: Layout,
+    unused: Sequence[str],
+    means: tuple[str, str],
+) -> None:
     """Into the account: what each column of a table is, by the name that the flags take."""
     parts = [repr(each) for each in layout.content]
     how = "" if len(parts) == 1 else ", pairs" if type(layout.content) is tuple else ", one text out of both"
     if not isinstance(content, Files):  # which are counted where they are looked for
         account.note(f"{content.what}s: column {' and '.join(parts)} of {Path(path).name}{how}", content.flag)
-    account.note(f"labels: column {', '.join(map(repr, layout.labels))}", "--label-column")
+    account.note(f"{means[0]}: column {', '.join(map(repr, layout.labels))}", means[1])
     if unused and account.listening():
         seen = [columns_module.look(records, each) for each in unused[:MOST_SHOWN]]
         shown = [str(each) for each in seen]

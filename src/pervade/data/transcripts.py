@@ -3,6 +3,7 @@
     metadata.csv            file_name,transcription            also tsv, json, jsonl, parquet; also in split folders
     metadata.csv, wavs/     LJSpeech's: LJ001-0001|as it is written|as it is spoken
     train.tsv, clips/       Common Voice's; or validated.tsv, where there is no table for each split
+    a.wav, a.txt            a text file for each recording (data/beside.py): VCTK's, TIMIT's
     train/1089/134686/      1089-134686-0000.flac … and 1089-134686.trans.txt: "1089-134686-0000 HE HOPED …"
 
 (Panayotov et al. 2015, "LibriSpeech: an ASR corpus based on public domain audio books".) There the first number is who
@@ -21,6 +22,8 @@ from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
 from pervade.data import (
     account,
+    beside,
+    division,
     encodings,
     hub,
     listing,
@@ -30,12 +33,18 @@ from pervade.data import (
     table_files,
     tables,
 )
+from pervade.data import columns as columns_module
 from pervade.data.split import named
 from pervade.data.table_files import Record
 
-TEXT_COLUMNS = ("transcription", "transcript", "text", "sentence", "normalized_text", "normalised_text", "words")
+TEXT_COLUMNS = (
+    *("transcription", "transcript", "text", "sentence", "normalized_text", "normalised_text", "words", "transkript"),
+    *("transkription", "satz", "texto", "frase", "transcripción", "transcrição", "texte", "phrase", "testo"),
+    *("trascrizione", "текст", "文本", "句子", "转写", "書き起こし", "テキスト", "텍스트"),
+)
 SUFFIX = ".trans.txt"
 VALIDATED = "validated"  # Common Voice's table of all clips that people found good
+FEWEST_RECORDINGS = 0.15  # of the files of a folder: TIMIT has three of other kinds beside each
 CHAPTERS = 100  # that tell what transcripts are like
 
 
@@ -71,6 +80,7 @@ def read(source: str | Path, columns: Columns) -> tuple[Rows, list[LeftOut]]:
         left_out += lost
     if not there and path.is_dir():
         entries, left_out = _of_chapters(path, columns)
+        entries = entries or _of_texts(path, columns, left_out)
     if path.is_dir():
         left_out += _unnamed(path, entries, columns)
     elif not there:
@@ -91,10 +101,14 @@ def looks_like_transcripts(source: Any, columns: Columns) -> bool:
         for table, _ in _tables(path)[:1]:
             if of_ljspeech(table):
                 return True
-            records = table_files.read(table)[:20]
-            known = _text_column(table, records, columns.text)
+            known = _text_column(table, table_files.read(table), columns.text)
             return known is not None and bool(recordings.named(table, columns.file, 20))
-        return path.is_dir() and next(path.rglob(f"*{SUFFIX}"), None) is not None
+        if not path.is_dir():
+            return False
+        suffixes = frozenset(recordings.contents().suffixes)
+        if not listing.mostly(path, suffixes, least=FEWEST_RECORDINGS):
+            return False
+        return next(path.rglob(f"*{SUFFIX}"), None) is not None or bool(beside.find(path, suffixes))
     except (OSError, DataError):  # whoever reads it in earnest says what is wrong
         return False
 
@@ -115,6 +129,7 @@ def texts(source: str | Path, text_column: str | None = None) -> list[str]:
         if not there and path.is_dir():
             chapters = islice(path.rglob(f"*{SUFFIX}"), CHAPTERS)
             found = [text for file in chapters for _, _, text in _lines(file)]
+            found = found or [beside.said(each) for each in beside.find(path, recordings.contents().suffixes).values()]
     except (OSError, DataError):
         return []
     return found
@@ -179,9 +194,11 @@ def _entries(
             f"{place} has no column of transcripts that is known by its name; its columns are {', '.join(names)}; say "
             f"which with --text-column, or name it {TEXT_COLUMNS[0]}"
         )
+    _refuse_doubt(place, records, text, columns)
     wanted = tables.Wanted(
         "class",
         text,
+        means=("what is said", "--text-column"),
         group_pattern=columns.group_pattern,
         group_column=columns.group,
         split_column=columns.split,
@@ -196,7 +213,28 @@ def _text_column(place: Path | str, records: list[Record], asked: str | None) ->
     if asked is not None:
         return tables.asked_for(place, names, asked)[0]
     lower = {name.strip().lower(): name for name in names}
-    return next((lower[each] for each in TEXT_COLUMNS if each in lower), None)
+    known = next((lower[each] for each in TEXT_COLUMNS if each in lower), None)
+    if known is not None or not lower.keys().isdisjoint((*tables.LABEL_COLUMNS, *columns_module.CLASSES)):
+        return known
+    prose = [each.name for each in (columns_module.look(records, name) for name in names) if each.prose]
+    return prose[0] if len(prose) == 1 else None
+
+
+def _refuse_doubt(place: Path | str, records: list[Record], text: str, columns: Columns) -> None:
+    """Raises DataError where no name says that a column holds what is said, and another one may be what is to be
+    learnt."""
+    if columns.text is not None or text.strip().lower() in TEXT_COLUMNS:
+        return
+    names = table_files.columns_of(records)
+    divided = division.columns(place, records, names, columns.split, columns.group).all
+    seen = [columns_module.look(records, name) for name in names if name not in divided]
+    labels = [each for each in seen if each.classes and each.lettered]
+    if labels:
+        raise DataError(
+            f"{place}: it is not known whether to learn what is said ({text}) or what it is "
+            f"({', '.join(map(str, labels))}); say --text-column {text!r}, where --group-by names who speaks, or "
+            f"--label-column {labels[0].name!r}"
+        )
 
 
 def _unnamed(root: Path, entries: list[Record], columns: Columns) -> list[LeftOut]:
@@ -231,6 +269,21 @@ def _of_chapters(root: Path, columns: Columns) -> tuple[list[Record], list[LeftO
                 continue
             entries.append({**entry, "group": group} | ({"split": split} if split else {}))
     return entries, left_out
+
+
+def _of_texts(root: Path, columns: Columns, left_out: list[LeftOut]) -> list[Record]:
+    """Recordings with a text each; those without words, or without the group that their names should say, join what is
+    left out."""
+    made = []
+    for entry in beside.entries(root, beside.find(root, recordings.contents().suffixes), columns.group is None):
+        if columns.group_pattern is not None:
+            entry["group"] = patterns.found(columns.group_pattern, entry["id"])
+        if not entry["text"] or entry.get("group", "") is None:
+            reason = tables.UNGROUPED.format(columns.group_pattern) if entry["text"] else "it has no transcript"
+            left_out.append(LeftOut(entry["id"], reason))
+        else:
+            made.append(entry)
+    return made
 
 
 def _lines(file: Path) -> Iterator[tuple[int, str, str]]:

@@ -19,7 +19,7 @@ from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Json, LeftOut, Output, Parts, Rows, Table
-from pervade.data import linear, targets
+from pervade.data import linear, patterns, targets
 from pervade.data import split as splits
 from pervade.data.parts import average
 from pervade.metrics.calibration import reliability, temperature, tempered
@@ -61,7 +61,12 @@ class Classify(Task):
             )
         counts = Counter(rows.column("target"))
         if len(counts) == 1:
-            raise DataError(f"there is only one class, {next(iter(counts))!r}; to classify takes at least two")
+            names = list(map(str, rows.column("id"))) if "path" in rows else []
+            advice = patterns.advice([each for each in names if "#" not in each])  # of files, not of rows of a table
+            raise DataError(
+                f"there is only one class, {next(iter(counts))!r}; to classify takes at least two"
+                + (f": {advice}" if advice else "")
+            )
         if max(counts.values()) == 1:
             raise DataError("no class has two rows, so none can be learnt and tested; look at the column of labels")
         splits.refuse_unseen(splits.without_single(rows)[0])

@@ -1,0 +1,92 @@
+"""Recordings with what is said in text files of the same name.
+
+    a.wav, a.txt                              beside each other
+    wav48/p225/p225_001.wav, txt/p225/…       VCTK's: in a folder that differs by one name
+    TRAIN/DR1/FCJF0/SA1.WAV, SA1.TXT          TIMIT's: "0 46797 She had …", by samples; its other files are left aside
+
+Who speaks, or what else belongs together, is the folder that recordings lie in. Nothing is opened here but texts.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Collection
+from pathlib import Path
+
+from pervade.data import account, division, encodings
+from pervade.data.named_files import is_hidden
+from pervade.data.split import named
+from pervade.data.table_files import Record
+
+SUFFIX = ".txt"
+NEARLY_ALL = 0.9  # of the recordings have a text
+LOOKED_AT, FEWEST_WORDS = 20, 2  # texts that tell whether they say something, and words of these on average
+_SAMPLES = re.compile(r"\d+\s+\d+\s+(?=\D)")  # where it begins and ends, as TIMIT has it
+
+
+def find(root: Path, suffixes: Collection[str]) -> dict[Path, Path]:
+    """The text of each recording; none where too few have one, or where these say no more than a label does. Raises
+    OSError, and DataError where one is not UTF-8."""
+    recordings: list[Path] = []
+    texts: dict[str, list[Path]] = defaultdict(list)
+    others: Counter[str] = Counter()
+    for folder, below, names in os.walk(root, followlinks=False):
+        below[:] = sorted(each for each in below if not is_hidden(each))
+        for path in (Path(folder, each) for each in sorted(names) if not is_hidden(each)):
+            if path.suffix.lower() in suffixes:
+                recordings.append(path)
+            elif path.suffix.lower() == SUFFIX:
+                texts[path.stem.casefold()].append(path)
+            else:
+                others[path.suffix.lower()] += 1
+    found = {each: text for each in recordings if (text := _of(each, texts)) is not None}
+    some = list(found.values())[:: max(len(found) // LOOKED_AT, 1)]
+    if not found or len(found) < NEARLY_ALL * len(recordings):
+        return {}
+    if sum(len(said(each).split()) for each in some) < FEWEST_WORDS * len(some):
+        return {}
+    rest = "".join(f"; {many:,} files ending in {each!r} are left aside" for each, many in others.most_common(3))
+    account.note(
+        f"what is said: the files ending in {SUFFIX} that are called as recordings are, of {len(found):,} of "
+        f"{len(recordings):,}{rest}",
+        "--task audio-classification",
+    )
+    return found
+
+
+def _of(recording: Path, texts: dict[str, list[Path]]) -> Path | None:
+    """The text in the same folder; else in one that differs by one name; else the only one. Two microphones (…_mic1)
+    have one."""
+    stem = recording.stem.casefold()
+    there = texts.get(stem) or texts.get(stem.rpartition("_")[0], [])
+    own = recording.parent.parts
+
+    def far(text: Path) -> int:
+        other = text.parent.parts
+        return sum(a != b for a, b in zip(own, other, strict=True)) if len(own) == len(other) else len(own)
+
+    near = [each for each in there if far(each) < 2]
+    return min(near, key=far) if near else there[0] if len(there) == 1 else None
+
+
+def said(path: Path) -> str:
+    """What a text says, in one line. Raises OSError, and DataError where it is not UTF-8."""
+    return _SAMPLES.sub("", " ".join(encodings.decode(path.read_bytes(), path).split()), count=1)
+
+
+def entries(root: Path, found: dict[Path, Path], grouped: bool) -> list[Record]:
+    """ "id", "path", "text", where folders say it "split", and "group" where they are several beside splits."""
+    made: list[Record] = []
+    for recording, text in found.items():
+        inside = recording.relative_to(root)
+        split = next((split for each in inside.parts[:-1] if (split := named(each))), None)
+        home = "/".join(each for each in inside.parts[:-1] if not named(each))
+        entry: Record = {"id": inside.as_posix(), "path": str(recording), "text": said(text), "group": home}
+        made.append(entry | ({"split": split} if split else {}))
+    homes = sorted({each["group"] for each in made})
+    if len(homes) < 2 or not grouped:
+        return [{key: each[key] for key in each if key != "group"} for each in made]
+    division.note_groups("the folders that recordings lie in", homes, "--group-pattern")
+    return made
