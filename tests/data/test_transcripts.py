@@ -8,8 +8,9 @@ import pytest
 
 from pervade import recipes
 from pervade.core.errors import ConfigError, DataError
-from pervade.data import transcripts
+from pervade.data import account, transcripts
 from pervade.data.transcripts import Columns
+from pervade.domains.sound import Sound
 from pervade.domains.transcripts import Transcripts
 from pervade.testing import check_domain
 from tests.data.sounds import tone, write
@@ -182,3 +183,85 @@ def test_settings_that_contradict() -> None:
         Transcripts(chunk=4, overlap=3)
     with pytest.raises(ConfigError, match="noise_ratio"):
         Transcripts(noise_ratio=(20.0, 10.0))
+
+
+SAID = ("turn the light on", "turn the light off", "open the door", "close the door")
+
+
+def german(root: Path, header: tuple[str, ...], rows: list[tuple[str, ...]]) -> Path:
+    for i in range(len(rows)):
+        write(root / "wav" / f"{i}.wav", tone(440))
+    lines = [header, *((f"{i}.wav", *row) for i, row in enumerate(rows))]
+    (root / "daten.csv").write_text("".join(",".join(each) + "\n" for each in lines))
+    return root
+
+
+@pytest.mark.parametrize("name", ["transkript", "text", "satz", "wypowiedz"])
+def test_columns_in_another_language(name: str, tmp_path: Path) -> None:
+    """What is said is learnt, and never who says it."""
+    rows = [(f"{SAID[i % 4]} {i}", f"S{i % 3}") for i in range(12)]
+    path = german(tmp_path, ("datei", name, "sprecher"), rows)
+    assert transcripts.looks_like_transcripts(path, Columns())
+    with account.gathered() as notes:
+        found, _ = transcripts.read(path, Columns())
+    assert found.column("text")[0] == "turn the light on 0"
+    assert set(found.column("group")) == {"S0", "S1", "S2"}
+    assert f"what is said: column {name!r} (--text-column)" in notes
+
+
+def test_a_column_that_may_be_the_label_as_well(tmp_path: Path) -> None:
+    rows = [(f"{SAID[i % 4]} {i}", ("Anna", "Jan")[i % 2]) for i in range(12)]
+    path = german(tmp_path, ("plik", "wypowiedz", "mowca"), rows)
+    with pytest.raises(DataError, match=r"\(wypowiedz\) or what it is \(mowca \(2 different\)\); say --text-column"):
+        transcripts.read(path, Columns())
+    assert "group" not in transcripts.read(path, Columns(text="wypowiedz"))[0]
+    assert set(transcripts.read(path, Columns(text="wypowiedz", group="mowca"))[0].column("group")) == {"Anna", "Jan"}
+    assert set(Sound(label_column="mowca").read(path)[0].column("target")) == {"Anna", "Jan"}
+
+
+def test_a_text_for_each_recording(tmp_path: Path) -> None:
+    """VCTK's folders, one of which differs by its name; who speaks is the folder."""
+    for i in range(8):
+        name = f"p{i % 2}/p{i % 2}_{i}"
+        write(tmp_path / "wav48" / f"{name}.wav", tone(440))
+        (tmp_path / "txt" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "txt" / f"{name}.txt").write_text(f"{SAID[i % 4]}\n")
+    (tmp_path / "speaker-info.txt").write_text("ID AGE\n")
+    assert transcripts.looks_like_transcripts(tmp_path, Columns())
+    rows, left_out = transcripts.read(tmp_path, Columns())
+    assert rows.column("id")[0] == "wav48/p0/p0_0.wav"
+    assert list(rows.column("text")) == [SAID[0], SAID[2], SAID[0], SAID[2], SAID[1], SAID[3], SAID[1], SAID[3]]
+    assert set(rows.column("group")) == {"wav48/p0", "wav48/p1"}
+    assert not left_out
+    assert "group" not in transcripts.read(tmp_path, Columns(group="none"))[0]
+    assert set(transcripts.read(tmp_path, Columns(group_pattern="_(.)"))[0].column("group")) == set("01234567")
+
+
+def test_timit(tmp_path: Path) -> None:
+    for split in ("TRAIN", "TEST"):
+        for i in range(3):
+            place = tmp_path / split / "DR1" / f"{split[:2]}J{i % 2}" / f"SX{i}"
+            write(place.with_suffix(".WAV"), tone(440))
+            place.with_suffix(".TXT").write_text(f"0 46797 She had {i}.\n")
+            for suffix in (".PHN", ".WRD"):
+                place.with_suffix(suffix).write_text("0 3050 h#\n")
+    with account.gathered() as notes:
+        rows, _ = transcripts.read(tmp_path, Columns())
+    assert sorted(set(rows.column("text"))) == ["She had 0.", "She had 1.", "She had 2."]
+    assert sorted(set(zip(rows.column("split"), rows.column("group"), strict=True))) == [
+        ("test", "DR1/TEJ0"),
+        ("test", "DR1/TEJ1"),
+        ("train", "DR1/TRJ0"),
+        ("train", "DR1/TRJ1"),
+    ]
+    assert "6 files ending in '.phn' are left aside" in notes[0]
+
+
+def test_texts_that_are_no_transcripts(tmp_path: Path) -> None:
+    """Of one word each, or beside few of the recordings."""
+    for place, words, texts in (("a", "dog", 6), ("b", "by anna, outside", 2)):
+        for i in range(6):
+            write(tmp_path / place / f"{i}.wav", tone(440))
+            if i < texts:
+                (tmp_path / place / f"{i}.txt").write_text(words)
+        assert not transcripts.looks_like_transcripts(tmp_path / place, Columns())
