@@ -75,6 +75,14 @@ def read(
         return _finish(entries, [*left_out, *beside], path, what)
     if not isinstance(content, tables.Files) and labelled_lines.by_class(path):
         return _finish(*tables.read(path, content, wanted), path, what)
+    return _of_folder(path, content, wanted, there)
+
+
+def _of_folder(
+    path: Path, content: tables.Content, wanted: tables.Wanted, there: list[Path]
+) -> tuple[Rows, list[LeftOut]]:
+    """Files in folders with no table for each split; `there` are the tables beside them."""
+    what = content.what
     described = metadata.find(path, content) if wanted.label_pattern is None else []
     if not described:
         published.refuse(path)
@@ -109,10 +117,7 @@ def read(
         raise DataError(
             f"{path}: no name of a {what} fits --label-pattern '{wanted.label_pattern}'; the first file left out is "
             f"{left_out[0].source!r} ({left_out[0].reason}); what stands in brackets is the label: "
-            + (
-                patterns.advice([each.name for each in files])
-                or "'^([^_]+)_' takes what comes before the first underscore"
-            )
+            + (patterns.advice([each.name for each in files]) or "'^([^_]+)_' takes what precedes the first underscore")
         )
     if folders.loose and not entries:
         _refuse_unsorted(path, what, folders, there)
