@@ -256,13 +256,13 @@ def kind(path: Path, label_column: str | None = None) -> str:
 
 def test_files_that_a_table_beside_them_describes(tmp_path: Path) -> None:
     """Hugging Face's ImageFolder: metadata.csv with file_name is taken where it has labels, folders or not."""
-    class_folders(tmp_path, ("pictures",), count=2)
-    (tmp_path / "metadata.csv").write_text("file_name,label,person\npictures/0.png,cat,a\npictures/1.png,dog,b\n")
+    class_folders(tmp_path, ("tabby",), count=2)
+    (tmp_path / "metadata.csv").write_text("file_name,label,person\ntabby/0.png,cat,a\ntabby/1.png,dog,b\n")
     columns, left_out = read(tmp_path)
     assert (columns["target"], columns["group"], left_out) == (["cat", "dog"], ["a", "b"], [])
     # Somebody else's table about class folders says nothing of files.
     (tmp_path / "metadata.csv").write_text("camera,lens\nX,50\n")
-    assert read(tmp_path)[0]["target"] == ["pictures", "pictures"]
+    assert read(tmp_path)[0]["target"] == ["tabby", "tabby"]
 
 
 def test_without_class_folders_the_table_has_the_labels(tmp_path: Path) -> None:

@@ -133,15 +133,14 @@ def _of_folder(
 
 def _refuse_unsorted(path: Path, what: str, found: class_folders.Sorted, there: list[Path]) -> NoReturn:
     """Raises DataError: files lie there in no class folders. What their names may say is told."""
-    remedies = [published.advice(path) or f"put the {what}s of each class into a folder with the class's name"]
+    remedy = published.advice(path) or f"put the {what}s of each class into a folder with the class's name"
     there = [each for each in there if tables.called(each).lower() not in metadata.NO_DATA]
-    if there:
-        remedies.append(f"or give the table itself: {there[0]}")
+    remedy += f", or give the table itself: {there[0]}" if there else ""
     if advice := patterns.advice([each["id"] for each in found.loose]):
-        remedies.append(f"or {advice}")
+        remedy += f"; or {advice}"
     seen = "".join(f" ({text})" for text, _ in found.notes)  # folders that are splits, folds or groups, and no classes
     many = len(found.loose)
-    raise DataError(f"{path} holds {many:,} {what}{'s' * (many > 1)} but no class folders{seen}; {'; '.join(remedies)}")
+    raise DataError(f"{path} holds {many:,} {what}{'s' * (many > 1)} but no class folders{seen}; {remedy}")
 
 
 def _of_tables(
