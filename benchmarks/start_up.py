@@ -1,6 +1,7 @@
-"""How long `pervade --help` takes, beside `import torch`: alternating, in processes of their own.
+"""How long `pervade --help` takes, and one answer of a small run, beside `import torch`: alternating, in processes of
+their own.
 
-python benchmarks/start_up.py        about 30 s
+python benchmarks/start_up.py        about two minutes
 """
 
 from __future__ import annotations
@@ -8,12 +9,14 @@ from __future__ import annotations
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 ROUNDS = 10
+PERVADE = str(Path(sys.executable).with_name("pervade"))
 COMMANDS = {
-    "`pervade --help`": [str(Path(sys.executable).with_name("pervade")), "--help"],
+    "`pervade --help`": [PERVADE, "--help"],
     '`python -c "import torch"`': [sys.executable, "-c", "import torch"],
     '`python -c ""`': [sys.executable, "-c", ""],
 }
@@ -25,7 +28,27 @@ def seconds(command: list[str]) -> float:
     return time.perf_counter() - start
 
 
+def trained(folder: Path) -> list[str]:
+    """A command that asks a small network for pictures, trained for a moment, about one of them."""
+    from PIL import Image
+
+    for shade in range(40):
+        place = folder / "data" / ("dark" if shade < 20 else "light")
+        place.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (16, 16), (6 * shade,) * 3).save(place / f"{shade}.png")
+    small = ["--model", "resnet10", "--init", "random", "--epochs", "1", "-o", "domain.size=16", "--name", "small"]
+    runs = ["--runs", str(folder / "runs")]
+    subprocess.run([PERVADE, "train", str(folder / "data"), *small, *runs], check=True, capture_output=True)
+    return [PERVADE, "predict", "small", str(folder / "data" / "dark" / "1.png"), *runs]
+
+
 def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        COMMANDS["`pervade predict`, one picture"] = trained(Path(folder))
+        measure()
+
+
+def measure() -> None:
     for command in COMMANDS.values():
         seconds(command)  # once, so that files are in the system's cache
     times = {name: [] for name in COMMANDS}

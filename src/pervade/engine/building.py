@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch.nn import Module
+from torch.overrides import TorchFunctionMode
 
 from pervade.core import memory, registry
 from pervade.core.contracts import Model
@@ -19,6 +20,16 @@ from pervade.nn.own import Own
 
 FILE = 4  # times the bytes of a file: half precision and tied weights may be twice as large in memory, each
 SPARE = 1 << 24  # bytes beyond that: tables of positions and the like, which no file holds
+FILLS = ("normal_", "erfinv_", "clamp_")  # what weights are drawn by, and torch.nn.init goes on with
+
+
+class _Unfilled(TorchFunctionMode):
+    """Leaves weights that have no memory as they are: what would fill them imports torch's compiler, for a second."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__name__", "") in FILLS:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 def require_room(model: Model, inputs: Mapping[str, Any], outputs: Mapping[str, int], held: int | None = None) -> None:
@@ -34,7 +45,7 @@ def require_room(model: Model, inputs: Mapping[str, Any], outputs: Mapping[str, 
     rest = getattr(model, "name", "")  # of one that a library has
     counted = (f"{kind}:{rest}" if rest else kind, most, reason)
     try:
-        with memory.counted(*counted), torch.device("meta"):
+        with memory.counted(*counted), torch.device("meta"), _Unfilled():
             model.build(inputs, outputs)
     except ResourceError:
         raise

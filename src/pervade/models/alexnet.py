@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
-from torchvision.models.alexnet import AlexNet_Weights
 
 from pervade.core import bounds
 from pervade.core.contracts import Model
@@ -46,7 +45,7 @@ class AlexNet(Model):
         return Backbone(inputs, outputs, body, 4096)
 
     def published(self) -> Published:
-        return torchvision_weights(AlexNet_Weights.DEFAULT)
+        return torchvision_weights("AlexNet")
 
 
 def _convolutions(channels: int) -> nn.Sequential:

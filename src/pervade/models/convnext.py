@@ -14,8 +14,6 @@ from functools import partial
 from typing import Any, Literal
 
 from torch import nn
-from torchvision.models import convnext as torchvision_convnext
-from torchvision.models.convnext import CNBlock, LayerNorm2d
 
 from pervade.core.bounds import Part
 from pervade.core.contracts import Model
@@ -34,6 +32,7 @@ SIZES = {
     "small": (96, (3, 3, 27, 3)),
     "base": (128, (3, 3, 27, 3)),
 }
+PUBLISHED = ("tiny", "small", "base")
 
 
 @register("model", variants={f"convnext-{size}": {"size": size} for size in SIZES})
@@ -57,11 +56,12 @@ class ConvNeXt(Model):
         return self.patch
 
     def published(self) -> Published | None:
-        enum = getattr(torchvision_convnext, f"ConvNeXt_{self.size.title()}_Weights", None)
-        return None if enum is None else torchvision_weights(enum.DEFAULT)
+        return torchvision_weights(f"ConvNeXt_{self.size.title()}") if self.size in PUBLISHED else None
 
 
 def _body(spec: ConvNeXt, channels: int, patch: int) -> nn.Module:
+    from torchvision.models.convnext import CNBlock, LayerNorm2d
+
     width, depths = SIZES[spec.size]
     norm = partial(LayerNorm2d, eps=1e-6)
     features: list[nn.Module] = [nn.Sequential(nn.Conv2d(channels, width, patch, patch), norm(width))]

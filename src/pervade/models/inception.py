@@ -13,8 +13,6 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models import inception as torchvision_inception
-from torchvision.models.inception import BasicConv2d, InceptionA, InceptionB, InceptionC, InceptionD, InceptionE
 
 from pervade.core.bounds import Part
 from pervade.core.contracts import Model
@@ -45,9 +43,7 @@ class Inception(Model):
 
     def published(self) -> Published:
         # Those weights expect pixels of (x - 0.5) / 0.5: torchvision turns ImageNet's normalisation into it first.
-        return torchvision_weights(
-            torchvision_inception.Inception_V3_Weights.DEFAULT, mean=(0.5,) * 3, deviation=(0.5,) * 3
-        )
+        return torchvision_weights("Inception_V3", mean=(0.5,) * 3, deviation=(0.5,) * 3)
 
 
 class _Network(Backbone):
@@ -73,6 +69,8 @@ class _Network(Backbone):
 
 class _Auxiliary(nn.Module):
     def __init__(self, channels: int, classes: int) -> None:
+        from torchvision.models.inception import BasicConv2d
+
         super().__init__()
         self.conv0 = BasicConv2d(channels, 128, kernel_size=1)
         self.conv1 = BasicConv2d(128, 768, kernel_size=5)
@@ -87,6 +85,8 @@ class _Auxiliary(nn.Module):
 
 
 def _body(channels: int) -> nn.Module:
+    from torchvision.models.inception import BasicConv2d, InceptionA, InceptionB, InceptionC, InceptionD, InceptionE
+
     parts: OrderedDict[str, nn.Module] = OrderedDict(
         Conv2d_1a_3x3=BasicConv2d(channels, 32, kernel_size=3, stride=2),
         Conv2d_2a_3x3=BasicConv2d(32, 32, kernel_size=3),

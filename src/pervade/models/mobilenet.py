@@ -13,7 +13,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from torch import nn
-from torchvision.models import mobilenetv2, mobilenetv3
 
 from pervade.core import bounds
 from pervade.core.contracts import Model
@@ -49,14 +48,9 @@ class MobileNet(Model):
         return Backbone(inputs, outputs, body, features, self.dropout)
 
     def published(self) -> Published | None:
-        if self.width != 1:
+        if self.width != 1 or self.version == "v1":
             return None
-        return {
-            "v1": lambda: None,
-            "v2": lambda: torchvision_weights(mobilenetv2.MobileNet_V2_Weights.DEFAULT),
-            "v3-small": lambda: torchvision_weights(mobilenetv3.MobileNet_V3_Small_Weights.DEFAULT),
-            "v3-large": lambda: torchvision_weights(mobilenetv3.MobileNet_V3_Large_Weights.DEFAULT),
-        }[self.version]()
+        return torchvision_weights(f"MobileNet_{self.version.replace('-', '_').title()}")
 
 
 def _first(spec: MobileNet, channels: int) -> tuple[nn.Module, int]:
@@ -95,10 +89,14 @@ def _first(spec: MobileNet, channels: int) -> tuple[nn.Module, int]:
 
 
 def _second(spec: MobileNet, channels: int) -> tuple[nn.Module, int]:
+    from torchvision.models import mobilenetv2
+
     return _from_torchvision(mobilenetv2.MobileNetV2(width_mult=spec.width), channels)
 
 
 def _third(spec: MobileNet, channels: int) -> tuple[nn.Module, int]:
+    from torchvision.models import mobilenetv3
+
     settings, last = mobilenetv3._mobilenet_v3_conf(f"mobilenet_{spec.version.replace('-', '_')}", spec.width)
     return _from_torchvision(mobilenetv3.MobileNetV3(settings, last), channels)
 

@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
-from torch import nn
-from torchvision.models import resnet as torchvision_resnet
-from torchvision.models.resnet import BasicBlock, Bottleneck
+from torch import Tensor, nn
 
 from pervade.core.bounds import Part
 from pervade.core.contracts import Model
@@ -39,18 +37,42 @@ class ResNet(Model):
 
     def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
         channels, side = inputs["shape"][0], min(inputs["shape"][1:])
-        features = 8 * self.width * self._block.expansion
-        return Backbone(inputs, outputs, _body(self, channels, side), features, self.dropout)
+        return Backbone(inputs, outputs, _body(self, channels, side), 8 * self.width * self.expansion, self.dropout)
 
     @property
-    def _block(self) -> type[BasicBlock] | type[Bottleneck]:
-        return Bottleneck if self.depth == 50 else BasicBlock
+    def expansion(self) -> int:
+        return 4 if self.depth == 50 else 1
 
     def published(self) -> Published | None:
         if self.width != 64 or self.depth == 10 or self.shortcut != "strided":
             return None
-        enum = getattr(torchvision_resnet, f"ResNet{self.depth}_Weights")
-        return torchvision_weights(enum.DEFAULT)
+        return torchvision_weights(f"ResNet{self.depth}")
+
+
+class _Block(nn.Module):
+    """Two 3x3 convolutions, or the three of a bottleneck, and a shortcut around them. As torchvision's, whose import
+    takes more than a second."""
+
+    def __init__(self, before: int, planes: int, stride: int, shortcut: nn.Module | None, bottleneck: bool) -> None:
+        super().__init__()
+        basic = ((3, planes, stride), (3, planes, 1))  # side, filters, stride
+        layers = ((1, planes, 1), (3, planes, stride), (1, 4 * planes, 1)) if bottleneck else basic
+        for number, (side, filters, step) in enumerate(layers, 1):
+            self.add_module(f"conv{number}", nn.Conv2d(before, filters, side, step, side // 2, bias=False))
+            self.add_module(f"bn{number}", nn.BatchNorm2d(filters))
+            before = filters
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = shortcut
+        self.last = len(layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = x
+        for number in range(1, self.last + 1):
+            out = getattr(self, f"bn{number}")(getattr(self, f"conv{number}")(out))
+            if number == self.last:
+                out += x if self.downsample is None else self.downsample(x)
+            out = self.relu(out)
+        return out
 
 
 def _shortcut(spec: ResNet, before: int, after: int, stride: int) -> nn.Sequential:
@@ -61,7 +83,7 @@ def _shortcut(spec: ResNet, before: int, after: int, stride: int) -> nn.Sequenti
 
 
 def _body(spec: ResNet, channels: int, side: int) -> nn.Module:
-    width, stem, kind = spec.width, spec.stem, spec._block
+    width, stem = spec.width, spec.stem
     if stem == "auto":
         stem = "7x7" if side >= 128 else "3x3 stride 2" if side >= 64 else "3x3"
     parts: OrderedDict[str, nn.Module] = OrderedDict()
@@ -78,11 +100,11 @@ def _body(spec: ResNet, channels: int, side: int) -> nn.Module:
         stage: list[nn.Module] = []
         for block in range(blocks):
             stride = 2 if number > 0 and block == 0 else 1
-            after = planes * kind.expansion
+            after = planes * spec.expansion
             shortcut = None
             if stride != 1 or before != after:
                 shortcut = _shortcut(spec, before, after, stride)
-            stage.append(kind(before, planes, stride, shortcut))
+            stage.append(_Block(before, planes, stride, shortcut, spec.expansion > 1))
             before = after
         parts[f"layer{number + 1}"] = nn.Sequential(*stage)
     body = nn.Sequential(parts | {"avgpool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()})

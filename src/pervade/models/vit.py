@@ -16,8 +16,6 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models import vision_transformer as torchvision_vit
-from torchvision.models.vision_transformer import Encoder
 
 from pervade.core.bounds import Part
 from pervade.core.contracts import Model
@@ -49,14 +47,15 @@ class ViT(Model):
     def published(self) -> Published | None:
         if self.size != "base" or self.blocks != 12 or self.patch not in ("auto", 16, 32):
             return None
-        enum = torchvision_vit.ViT_B_32_Weights if self.patch == 32 else torchvision_vit.ViT_B_16_Weights
-        return torchvision_weights(enum.IMAGENET1K_V1)
+        return torchvision_weights("ViT_B_32" if self.patch == 32 else "ViT_B_16")
 
 
 class _Body(nn.Module):
     """(n, c, h, w) to the class token after the last block, (n, d)."""
 
     def __init__(self, spec: ViT, shape: list[int], patch: int) -> None:
+        from torchvision.models.vision_transformer import Encoder
+
         super().__init__()
         width, _, heads = SIZES[spec.size]
         channels, height, breadth = shape

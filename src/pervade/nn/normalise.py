@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,9 +18,11 @@ class Normalise(nn.Module):
     def __init__(self, mean: Sequence[float], deviation: Sequence[float]) -> None:
         super().__init__()
         self.nothing = set(mean) == {0.0} and set(deviation) == {1.0}
-        scale = 1.0 / torch.tensor(list(deviation), dtype=torch.float32)
-        self.register_buffer("scale", scale.view(-1, 1, 1))
-        self.register_buffer("shift", (-torch.tensor(list(mean), dtype=torch.float32) * scale).view(-1, 1, 1))
+        # By numpy: torch's arithmetic without memory (engine/building.py) imports its compiler, which takes a second.
+        scale = np.float32(1) / np.asarray(deviation, np.float32)
+        shift = -np.asarray(mean, np.float32) * scale
+        self.register_buffer("scale", torch.tensor(scale).view(-1, 1, 1))
+        self.register_buffer("shift", torch.tensor(shift).view(-1, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         return x if self.nothing else torch.addcmul(self.shift, x, self.scale)

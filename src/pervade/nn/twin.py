@@ -69,10 +69,11 @@ class Twin(nn.Module):
         self.weight = nn.ParameterList()
         self.bias = nn.ParameterList()
         for number, (before, after) in enumerate(pairwise(sizes)):
-            drawn = [nn.init.orthogonal_(torch.empty(after, before), math.sqrt(2)) for _ in range(self.bodies)]
+            drawn = torch.empty(self.bodies, after, before)
+            for body in range(self.bodies):
+                drawn[body].copy_(nn.init.orthogonal_(torch.empty(after, before), math.sqrt(2)))
             # The first layer sees the same input in all, so it is one wide layer (m u, d); others are (m, u, u).
-            whole = torch.cat(drawn) if number == 0 else torch.stack([each.T.contiguous() for each in drawn])
-            self.weight.append(nn.Parameter(whole))
+            self.weight.append(nn.Parameter(drawn.flatten(0, 1) if number == 0 else drawn.mT.contiguous()))
             shape = (self.bodies * after,) if number == 0 else (self.bodies, 1, after)
             self.bias.append(nn.Parameter(torch.zeros(shape)))
         self.head = nn.ModuleDict({name: nn.Linear(sizes[-1], size) for name, size in outputs.items()})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pervade.core import download
 from pervade.weights.checkpoint import Checkpoint
@@ -41,12 +40,16 @@ class Published:
 
 
 def torchvision_weights(
-    weights: Any, mean: tuple[float, ...] | None = None, deviation: tuple[float, ...] | None = None
+    network: str, mean: tuple[float, ...] | None = None, deviation: tuple[float, ...] | None = None
 ) -> Published:
-    """A member of one of torchvision's enums of weights. Its file's name ends in its digest's beginning.
+    """The weights that torchvision takes for a network unless told otherwise, of its enum `<network>_Weights`. Their
+    file's name ends in its digest's beginning.
 
     `mean` and `deviation` where the network normalises again by itself, and the enum does not say so.
     """
+    from torchvision import models  # late: it takes more than a second
+
+    weights = getattr(models, f"{network}_Weights").DEFAULT
     transform = weights.transforms()
     return Published(
         f"torchvision's {weights}",

@@ -1,0 +1,59 @@
+"""What a command loads before it begins: nothing that takes long and is not needed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+# Each takes from half a second to several.
+SLOW = (
+    "torch._dynamo",
+    "torchvision",
+    "timm",
+    "transformers",
+    "datasets",
+    "sklearn",
+    "scipy.stats",
+    "peft",
+    "gymnasium",
+)
+COMMAND = f"""
+import sys
+from pervade.cli import main
+try: main()
+except SystemExit: print([name for name in {SLOW} if name in sys.modules])
+"""
+
+
+def loaded(*arguments: object) -> str:
+    told = subprocess.run([sys.executable, "-c", COMMAND, *map(str, arguments)], capture_output=True, text=True)
+    return told.stdout.splitlines()[-1] if told.stdout else told.stderr
+
+
+def test_a_prediction_loads_nothing_slow(run: Path, photos: Path) -> None:
+    assert loaded("predict", run, photos) == "[]"
+
+
+@pytest.mark.slow  # processes of their own
+@pytest.mark.parametrize("model", ["resnet10", "mobilenet-v1-0.25"])
+def test_a_training_and_its_evaluation_load_nothing_slow(photos: Path, model: str) -> None:
+    settings = ("--init", "random", "--epochs", "1", "--workers", "0", "-o", "domain.size=16", "--name", "small")
+    # torch's optimisers import its compiler, whatever is asked of them.
+    assert loaded("train", photos, "--model", model, *settings) == "['torch._dynamo']"
+    assert loaded("evaluate", "small") == "[]"
+
+
+def test_weights_are_counted_without_the_compiler() -> None:
+    code = (
+        "import sys; from pervade.core import registry; from pervade.engine import building\n"
+        "pictures = {'shape': [3, 16, 16], 'mean': [0.5] * 3, 'deviation': [0.2] * 3}\n"
+        "for name, inputs in (('resnet50', pictures), ('mobilenet-v1', pictures), ('perceptron', {'shape': [4]})):\n"
+        "    cls, fields = registry.find('model', name)\n"
+        "    building.build(cls(**fields), inputs, {'logits': 2})\n"
+        f"print([name for name in {SLOW} if name in sys.modules])"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.splitlines()[-1] == "[]"
