@@ -85,7 +85,7 @@ def test_a_file_is_a_name(kind: str) -> None:
     """Every file of a kind's package registers its own name, and nothing else does."""
     classes = {name: registry.find(kind, name)[0] for name in registry.names(kind, variants=False)}
     own = {name for name, cls in classes.items() if cls.__module__.startswith("pervade.")}
-    assert own == {file.replace("_", "-") for file in registry._files(kind)}
+    assert own == {file.replace("_", "-") for file in registry.files(kind)}
 
 
 # Those that open a library stand for one network of it; hf needs a folder (tests/models/test_hf.py).

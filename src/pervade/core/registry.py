@@ -20,19 +20,20 @@ from pervade.core.errors import ConfigError, nearest
 
 T = TypeVar("T", bound=type)
 
-# Where plug-ins of each kind live. Strings, because the ground floor imports nothing above it.
-PACKAGES = {
-    "domain": "pervade.domains",
-    "task": "pervade.tasks",
-    "model": "pervade.models",
-    "source": "pervade.data.sources",
-    "init": "pervade.init",
-    "optimizer": "pervade.train.optim",
-    "schedule": "pervade.train.schedule",
-    "gradient": "pervade.train.gradient",
-    "tuning": "pervade.train.tuning",
-    "augment": "pervade.train.augment",
-    "attack": "pervade.attack",
+# Where plug-ins of each kind live. Strings, because the ground floor imports nothing above it. Of some kinds there is
+# none of ours; users' own are registered all the same.
+PACKAGES: dict[str, tuple[str, ...]] = {
+    "domain": ("pervade.domains",),
+    "task": ("pervade.tasks",),
+    "model": ("pervade.models",),
+    "source": ("pervade.data.sources",),
+    "init": ("pervade.init",),
+    "optimizer": ("pervade.train.optim",),
+    "schedule": ("pervade.train.schedule",),
+    "gradient": (),
+    "tuning": ("pervade.train.tuning",),
+    "augment": ("pervade.train.augment",),
+    "attack": (),
 }
 
 _classes: dict[str, dict[str, type]] = {kind: {} for kind in PACKAGES}
@@ -65,20 +66,20 @@ def name_of(cls: type) -> str | None:
     return _names[cls][1] if cls in _names else None
 
 
-def _files(kind: str) -> list[str]:
-    try:
-        package = importlib.import_module(PACKAGES[kind])
-    except ModuleNotFoundError as error:
-        if error.name != PACKAGES[kind]:
-            raise
-        return []  # a kind that has no methods yet
-    return [module.name for module in pkgutil.iter_modules(package.__path__)]
+def files(kind: str) -> dict[str, str]:
+    """File to module of every plug-in of a kind."""
+    packages = [importlib.import_module(package) for package in PACKAGES[kind]]
+    return {
+        module.name: f"{package.__name__}.{module.name}"
+        for package in packages
+        for module in pkgutil.iter_modules(package.__path__)
+    }
 
 
 def names(kind: str, variants: bool = True) -> list[str]:
     """Every registered name of a kind; imports all of its files."""
-    for file in _files(kind):
-        importlib.import_module(f"{PACKAGES[kind]}.{file}")
+    for module in files(kind).values():
+        importlib.import_module(module)
     return sorted({*_classes[kind], *(_variants[kind] if variants else ())})
 
 
@@ -96,10 +97,8 @@ def find(kind: str, name: str) -> tuple[type, dict[str, Any]]:
         return cls, {**fields, field: rest}
     file = name.replace("-", "_")
     if name not in _classes[kind] and name not in _variants[kind]:
-        if file in _files(kind):
-            importlib.import_module(f"{PACKAGES[kind]}.{file}")
-        else:
-            names(kind)
+        module = files(kind).get(file)
+        names(kind) if module is None else importlib.import_module(module)
     if name in _variants[kind]:
         own, preset = _variants[kind][name]
         return _classes[kind][own], dict(preset)
