@@ -359,7 +359,7 @@ def fit(
     (members.py), evaluated and reported; `search` is what `tune` passes on; `tuning` is "freeze" or "lora". Raises
     DataError where the data cannot be used, ConfigError with every faulty setting.
     """
-    options = _since(options)
+    options, data = _since(options), hub.located(data)
     together = members.plan(seeds, folds)
     find_lr = flags.get("lr") == "find"
     task, chosen = _chosen(data, task, model, recipe, runs, settings, options, tuning, algorithm, steps, flags)
@@ -418,7 +418,7 @@ def look(
 ) -> Look:
     """Reads `data` as `fit` would with the same arguments, says what is there and how it was read, and stops. Nothing
     is written but the cache. Raises as `fit` does."""
-    options = _since(options)
+    options, data = _since(options), hub.located(data)
     together = members.plan(None, folds)
     task, chosen = _chosen(data, task, model, recipe, runs, settings, options, tuning, algorithm, steps, flags)
     if together is not None:

@@ -57,7 +57,7 @@ def measure(
             f"{run.path} acts in an environment, and is measured in episodes of it: `pervade evaluate {run.path}`, "
             "without DATA"
         )
-    source, stored = workflow.plain(data), Rows(run.read_data()["columns"])
+    source, stored = workflow.plain(hub.located(data)), Rows(run.read_data()["columns"])
     with account.gathered() as notes:
         rows, left_out = _read(_reading(loaded.domain, flags), flags, source, split, screen)
         stamp = fingerprint(rows)

@@ -125,7 +125,7 @@ def test_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for wrong in ("hf://", "hf://a/b/c/d", "hf://a b/c", "hf://a@"):
         with pytest.raises(DataError, match="is no address of a data set; write hf://owner/name"):
             hub.parse(wrong)
-    with pytest.raises(DataError, match="is not there; give one laid out as on the Hub"):
+    with pytest.raises(DataError, match=r"is not there; .* name any other folder itself"):
         hub.parse("hf:///no/such/folder")
 
 
@@ -138,6 +138,34 @@ def test_shards_with_a_card(animals: Path) -> None:
     assert list(rows.column("target")) == ["cat", "dog"] * 16
     for number, path in enumerate(rows.column("path")):
         assert embedded.read(path) == encoded(pixels(number % 2, number))
+
+
+def test_a_clone_is_named_as_any_folder(animals: Path, tmp_path: Path) -> None:
+    """Shards are joined and splits read as the card says; two configurations are named."""
+    found = pervade.look(animals, init="random")
+    splits = list(found.rows.column("split"))
+    assert (len(splits), splits.count("test"), found.rows.column("id")[-1]) == (32, 8, "test/00007")
+    assert f"hf://{animals}: laid out as on the Hub: train (24 rows), test (8 rows)" in found.account
+    (animals / "README.md").unlink()
+    assert hub.located(animals) == f"hf://{animals}"
+    for config in ("small", "large"):
+        shard(tmp_path / "two" / config / "train-00000-of-00001.parquet", 0, 12)
+    assert hub.located(tmp_path / "two") == tmp_path / "two"
+    (tmp_path / "two" / "README.md").write_text(TWO_CONFIGS)
+    with pytest.raises(DataError, match=r"several configurations; choose one: hf://.*/two/small, hf://.*/two/large"):
+        pervade.look(tmp_path / "two", init="random")
+    (tmp_path / "two" / "small" / "train-00000-of-00001.parquet").write_text("version https://git-lfs.github.com/spec")
+    with pytest.raises(DataError, match="run git lfs pull"):
+        hub.located(tmp_path / "two")
+
+
+@pytest.mark.parametrize(
+    "card", ["---\nlicense: mit\n---\n", "configs:\n  path: a.csv\n", "---\nconfigs:\n  path: /a.csv"]
+)
+def test_folders_that_are_no_clones(card: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,label\na,b\n")
+    (tmp_path / "README.md").write_text(card)
+    assert hub.located(tmp_path) == tmp_path
 
 
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")

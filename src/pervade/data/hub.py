@@ -24,12 +24,15 @@ from typing import Any
 from pervade.core import download
 from pervade.core.errors import DataError, nearest
 from pervade.core.types import LeftOut
-from pervade.data import embedded, tables
-from pervade.data.split import named
+from pervade.data import account, embedded, tables
+from pervade.data.split import SHARD, named
 
 PREFIX = "hf://"
 _ON_HUB = re.compile(r"(?:datasets/)?([\w.-]+(?:/[\w.-]+)?)(?:@([^/@]+))?(?:/([^/]+))?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_PATHS = re.compile(r"^[ \t-]*(?:(?:path|data_files):|-)[ \t]*[\"']?([^\s\"':\[\]]+)[\"']?[ \t]*$", re.MULTILINE)
+LONGEST_CARD = 1 << 20  # bytes
+ITSELF = "hf:// is for a folder laid out as on the Hub; name any other folder itself, without hf://"
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,26 @@ def is_address(source: Any) -> bool:
     return isinstance(source, str) and source.startswith(PREFIX)
 
 
+def located(source: Any) -> Any:
+    """The address of a folder that was cloned or downloaded from the Hub, with shards in data/ or a README.md that says
+    which tables are which splits; anything else as it is. Raises DataError where the data are not in it yet."""
+    if is_address(source) or not isinstance(source, (str, os.PathLike)) or not os.path.isdir(source):  # noqa: PTH112
+        return source
+    folder, card = Path(source), Path(source, "README.md")
+    head = card.read_bytes()[:LONGEST_CARD].decode("utf-8", "replace") if card.is_file() else ""
+    told = head.split("\n---", 1)[0] if head.startswith("---") and "\nconfigs:" in head else ""
+    patterns = [each for each in _PATHS.findall(told) if not each.startswith(("/", "..", "hf:", "http"))]
+    files = [each for pattern in patterns for each in folder.glob(pattern)]
+    files += [each for each in folder.glob("data/*") if SHARD.search(each.stem)]
+    tables_there = [each for each in files if each.is_file() and tables.is_table(each)]
+    if not tables_there:
+        return source
+    with tables_there[0].open("rb") as file:
+        if file.read(30).startswith(b"version https://git-lfs"):
+            raise DataError(f"{tables_there[0]} is where Git LFS will put data, and holds none; run git lfs pull there")
+    return str(Address(str(folder.absolute())))
+
+
 def parse(source: str) -> Address:
     """Raises DataError where it is no such address, or of a folder that is not there."""
     rest = source.removeprefix(PREFIX)
@@ -60,7 +83,7 @@ def parse(source: str) -> Address:
             return Address(str(folder))
         if folder.parent.is_dir() and folder.parent != Path("/"):
             return Address(str(folder.parent), config=folder.name)
-        raise DataError(f"{source}: the folder {folder} is not there; give one laid out as on the Hub")
+        raise DataError(f"{source}: the folder {folder} is not there; {ITSELF}")
     found = _ON_HUB.fullmatch(rest)
     if not found:
         raise DataError(
@@ -123,6 +146,9 @@ def records(source: str) -> tuple[list[tables.Record], list[str], list[LeftOut]]
         more = {"split": name} if known and not own else {}
         found += [{**record, **more} for record in _records(rows)]
         ids += [f"{name}/{number:05d}" for number in range(len(rows))]
+    account.note(
+        f"{source}: laid out as on the Hub: {', '.join(f'{name} ({len(sets[name]):,} rows)' for name in sets)}"
+    )
     if not found:
         raise DataError(f"{source} has no rows; choose another data set or configuration")
     return found, ids, left_out
@@ -251,7 +277,7 @@ def _said(address: Address) -> Iterator[None]:
             reason = f"{forbidden} forbids downloads, and it is not in the cache" if forbidden else "no answer"
             reason = f"it cannot be downloaded ({reason}); {REMEDIES}"
         else:
-            reason = f"it cannot be read ({first}); look at the data set's files"
+            reason = f"it cannot be read ({first}); look at the data set's files{f'; {ITSELF}' * address.local}"
         raise DataError(f"{address}: {reason}") from None
 
 
