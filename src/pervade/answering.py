@@ -6,7 +6,7 @@ A part of the Python face (api.py).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,7 +17,7 @@ from pervade.core import memory, runtime
 from pervade.core.contracts import Domain
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.types import LeftOut, Rows, Table
-from pervade.data import division, encodings, inputs, player, table_files
+from pervade.data import account, division, encodings, inputs, player, table_files
 from pervade.engine import gallery, predict
 from pervade.engine.checkpoint import Loaded
 from pervade.engine.gallery import Gallery
@@ -29,12 +29,21 @@ PREDICT_AT_ONCE = 256  # rows that are held in memory
 
 
 def answers(
-    loaded: Loaded, given: Any, top: int, device: str, out: Path | None, known: Callable[[], Gallery]
+    loaded: Loaded,
+    given: Any,
+    top: int,
+    device: str,
+    out: Path | None,
+    known: Callable[[], Gallery],
+    say: Callable[[str], None],
 ) -> Iterator[dict[str, Any]]:
-    """As `Run.stream`. `known` gives the run's own rows, and is called once, where the task looks for neighbours."""
+    """As `Run.stream`. `known` gives the run's own rows, and is called once, where the task looks for neighbours; how
+    inputs are read is told `say`. What cannot be used waits for the first answer, which tells the keys of all."""
     own: Gallery | None = None
+    keys: dict[str, None] | None = None
+    waiting: list[LeftOut] = []
     names: set[str] = set()  # of files that were written
-    for places, rows, table in _tables(loaded, given, device):
+    for places, rows, table in _tables(loaded, given, device, say):
         found: list[dict[str, Any]] = []
         if table is not None:
             found = loaded.task.answers(table, loaded.domain, top)
@@ -44,19 +53,30 @@ def answers(
                 found = [{"neighbours": near, **each} for near, each in zip(nearest, found, strict=True)]
         cut = rows.columns.get("cut") or [None] * len(rows)
         for place, lost in places:
-            if lost is not None:
-                yield {"input": lost.source, "error": lost.reason}
+            if lost is None:
+                name, answer = rows.column("id")[place], found[place]
+                answer = answer if out is None else player.written(answer, out, name, names)
+                answer = {"input": name, **answer, **({"cut": cut[place]} if loaded.domain.cuts else {}), "error": None}
+                keys = keys or dict.fromkeys(answer)
+                yield from _without_answer(waiting, keys)
+                yield answer
                 continue
-            name, answer = rows.column("id")[place], found[place]
-            answer = answer if out is None else player.written(answer, out, name, names)
-            yield {"input": name, **answer, **({"cut": cut[place]} if cut[place] else {})}
+            waiting.append(lost)
+            if keys is not None:
+                yield from _without_answer(waiting, keys)
+    yield from _without_answer(waiting, dict.fromkeys(("input", *["cut"] * loaded.domain.cuts, "error")))
+
+
+def _without_answer(waiting: list[LeftOut], keys: Mapping[str, None]) -> Iterator[dict[str, Any]]:
+    yield from ({**keys, "input": lost.source, "error": lost.reason} for lost in waiting)
+    waiting.clear()
 
 
 def stacked(loaded: Loaded, given: Any, device: str, column: str) -> np.ndarray:
     """One column of the table of all inputs, (n, d). Raises DataError where an input cannot be used."""
     width = loaded.task.outputs(loaded.domain).get(column, len(getattr(loaded.domain, "labels", ())))
     parts = []
-    for places, _, table in _tables(loaded, given, device):
+    for places, _, table in _tables(loaded, given, device, lambda line: None):
         for _, lost in places:
             if lost is not None:
                 raise DataError(f"{lost.source}: {lost.reason}")
@@ -65,13 +85,14 @@ def stacked(loaded: Loaded, given: Any, device: str, column: str) -> np.ndarray:
     return np.concatenate(parts) if parts else np.zeros((0, width))
 
 
-def reading(domain: Domain, encoding: str | None, text_column: str | None) -> Domain:
+def reading(domain: Domain, encoding: str | None, text_column: str | None, lines: bool | None) -> Domain:
     """The domain as it reads what is asked about: each file is UTF-8, else as the training's were (which come first
-    where they may be UTF-8 byte by byte), unless `encoding` says so; `text_column` is of tables. Raises ConfigError
-    where it reads no such thing, or knows no such encoding."""
+    where they may be UTF-8 byte by byte), unless `encoding` says so; `text_column` is of tables, and `lines` says
+    whether each line of a text file is a text. Raises ConfigError where it reads no such thing, or knows no such
+    encoding."""
     changes: dict[str, Any] = {}
     own = getattr(domain, "encoding", None)
-    for name, value in (("encoding", encoding), ("text_column", text_column)):
+    for name, value in (("encoding", encoding), ("text_column", text_column), ("lines", lines)):
         if value is not None and not hasattr(domain, name):
             raise ConfigError(f"--{name.replace('_', '-')} {value!r} is not for {domain.reads}; leave it out")
         if value is not None:
@@ -86,14 +107,24 @@ def _asking(lost: LeftOut | None) -> LeftOut | None:
     return lost and LeftOut(lost.source, lost.reason.replace(encodings.SETTING, "--encoding "))
 
 
-def _tables(loaded: Loaded, given: Any, device: str) -> Iterator[tuple[Places, Rows, Table | None]]:
+def _tables(
+    loaded: Loaded, given: Any, device: str, say: Callable[[str], None]
+) -> Iterator[tuple[Places, Rows, Table | None]]:
     """What the task says of the inputs, a number of them at a time: the places of all in their order, the rows of those
     that can be used, and the table of these."""
+    told: dict[str, None] = {}
     with memory.during("new rows were predicted", "give smaller ones, or free some memory"):
         network = loaded.network.to(runtime.pick_device(device))
         asked = inputs.entries(loaded.domain, given)
         try:
-            while some := list(itertools.islice(asked, PREDICT_AT_ONCE)):
+            while True:
+                with account.gathered() as notes:
+                    some = list(itertools.islice(asked, PREDICT_AT_ONCE))
+                for line in (each.replace(encodings.SETTING, "--encoding ") for each in notes if each not in told):
+                    say(f"read: {line}")
+                told |= dict.fromkeys(notes)
+                if not some:
+                    return
                 rows = division.rows([each for each in some if not isinstance(each, LeftOut)])
                 unreadable: list[LeftOut] = []
                 if len(rows):

@@ -139,9 +139,10 @@ class Run:
     ) -> list[dict[str, Any]]:
         """What the model says of files, folders or texts: for classes the `top` likeliest with their probabilities.
 
-        One answer for each input, in their order; of a folder or a table one for each file or row in it. What cannot be
-        used has "error" in place of an answer, and of what is too long "cut" says how much was read. `sampling` is for
-        models that write: fields of `nn.sampling.Sampling`. Raises ConfigError where the model writes nothing.
+        One answer for each input, in their order; of a folder or a table one for each file or row in it. All have the
+        same keys: "error" is None, or says why something cannot be used, and the others are None then; "cut", of models
+        that may read a part, is None, or says how much was read. `sampling` is for models that write: fields of
+        `nn.sampling.Sampling`. Raises ConfigError where the model writes nothing.
         """
         return list(self.stream(inputs, top, checkpoint, device, **sampling))
 
@@ -155,17 +156,19 @@ class Run:
         *,
         encoding: str | None = None,
         text_column: str | None = None,
+        lines: bool | None = None,
         **sampling: Any,
     ) -> Iterator[dict[str, Any]]:
         """As `predict`, row by row: any number of files in bounded memory. Sounds that are made go to the folder `out`
         as wav, and the "file" stands in place of the "samples". `encoding` and `text_column` are of the files asked
-        about; without, each file is UTF-8, else as the training's were."""
+        about; without, each file is UTF-8, else as the training's were. `lines`: each line of a text file is a text;
+        without, where the training's were so."""
         loaded = self.load(checkpoint)
-        loaded = replace(loaded, domain=answering.reading(loaded.domain, encoding, text_column))
+        loaded = replace(loaded, domain=answering.reading(loaded.domain, encoding, text_column, lines))
         if sampling:
             loaded = replace(loaded, task=_sampling(loaded.task, sampling))
         folder = None if out is None else Path(out)
-        return answering.answers(loaded, inputs, top, device, folder, lambda: self._gallery(loaded))
+        return answering.answers(loaded, inputs, top, device, folder, lambda: self._gallery(loaded), self.screen.say)
 
     @property
     def cuts(self) -> bool:

@@ -34,6 +34,7 @@ from pervade.train import find_lr
 from pervade.training import Options, Training
 
 MADE = ("pixels", "shape", "samples")  # columns that `prepare` makes of files each time
+ONCE = ("read_from", "lines")  # columns that are written once where all rows have the same
 Divide = Callable[[Rows], tuple[Rows, list[LeftOut]]]
 """Rows to rows with a "split" each, and those that were left out in doing so."""
 
@@ -232,8 +233,14 @@ def look(
 def write_data(run: RunDirectory, source: Any, rows: Rows, left_out: Sequence[LeftOut] = ()) -> None:
     # What `prepare` added for speed is made again from the files and has no place in JSON.
     stored = {name: list(rows.column(name)) for name in rows.columns if name not in MADE}
+    once = {name: stored.pop(name)[0] for name in ONCE if name in stored and _same(stored[name])}
     left = [{"source": each.source, "reason": each.reason} for each in left_out]
-    files.write_json(run.data, {"source": source, "rows": len(rows), "columns": stored, "left_out": left}, indent=None)
+    found = {"source": source, "rows": len(rows), "once": once, "columns": stored, "left_out": left}
+    files.write_json(run.data, found, indent=None)
+
+
+def _same(values: Sequence[Any]) -> bool:
+    return len(values) > 0 and all(each == values[0] for each in values)
 
 
 @memory.during("the data were read", "give fewer or smaller files, or free some memory")

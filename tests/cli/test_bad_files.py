@@ -87,7 +87,7 @@ def test_predict_names_them_and_goes_on(pervade, run: Path, with_bad_files: Path
     outcome = pervade("predict", run, with_bad_files, "--json")
     assert outcome.status == 0
     rows = [json.loads(line) for line in outcome.out.splitlines()]
-    errors = {row["input"]: row["error"] for row in rows if "error" in row}
+    errors = {row["input"]: row["error"] for row in rows if row["error"]}
     assert errors.keys() == {str(with_bad_files / name) for name in REASONS}
     assert len(rows) - len(errors) == 16
 

@@ -55,7 +55,7 @@ def test_pictures_and_names(pervade, photos: Path, workplace: Path) -> None:
     predicted = pervade("predict", workplace / "runs" / "one", photos / "cat", "--json")
     assert predicted.status == 0
     rows = [json.loads(line) for line in predicted.out.splitlines()]
-    assert {row["input"] for row in rows if "error" not in row} == {str(path) for path in (photos / "cat").iterdir()}
+    assert {row["input"] for row in rows if row["error"] is None} == {str(path) for path in (photos / "cat").iterdir()}
 
 
 @pytest.mark.parametrize(

@@ -26,10 +26,10 @@ def test_in_python(session_run: Path, given: list[Path], photos: Path, monkeypat
     alone = {each: run.predict(each, top=2)[0] for each in given}
     found = run.predict(given, top=2)
     assert [each["input"] for each in found] == [str(each) for each in given]
-    assert ["error" in each for each in found] == [True, False, True, False, False, True]
-    assert [each.get("error") for each in found] == [alone[each].get("error") for each in given]
+    assert [each["error"] is not None for each in found] == [True, False, True, False, False, True]
+    assert [each["error"] for each in found] == [alone[each]["error"] for each in given]
     for path, each in zip(given, found, strict=True):
-        for one, other in zip(each.get("top", []), alone[path].get("top", []), strict=True):
+        for one, other in zip(each["top"] or (), alone[path].get("top", ()), strict=True):
             assert one["label"] == other["label"]
             assert abs(one["probability"] - other["probability"]) < 1e-6
     # Whatever holds them, and however few are held at once.
@@ -55,12 +55,13 @@ def test_as_json_and_as_a_table(pervade, run: Path, given: list[Path]) -> None:
     outcome = pervade("predict", run, *given, "--json")
     rows = [json.loads(line) for line in outcome.out.splitlines()]
     assert [row["input"] for row in rows] == [str(each) for each in given]
-    assert ["error" in row for row in rows] == [True, False, True, False, False, True]
+    assert [row["error"] is not None for row in rows] == [True, False, True, False, False, True]
+    assert {tuple(row) for row in rows} == {("input", "top", "error")}
     outcome = pervade("predict", run, *given, "--csv", "--top", 1)
     table = list(csv.DictReader(io.StringIO(outcome.out, newline="")))
     assert [row["input"] for row in table] == [str(each) for each in given]
     assert [bool(row["error"]) for row in table] == [True, False, True, False, False, True]
-    assert [row["label"] for row in table] == [row["top"][0]["label"] if "top" in row else "" for row in rows]
+    assert [row["label"] for row in table] == [row["top"][0]["label"] if row["top"] else "" for row in rows]
 
 
 def test_many_with_every_hundredth_broken(session_run: Path, given: list[Path]) -> None:
@@ -68,6 +69,6 @@ def test_many_with_every_hundredth_broken(session_run: Path, given: list[Path]) 
     asked = [given[0] if number % 100 == 0 else given[1] for number in range(5000)]
     seen, found = 0, api.load(session_run).stream(each for each in asked)
     for number, each in enumerate(found):
-        assert ("error" in each) == (number % 100 == 0)
+        assert (each["error"] is not None) == (number % 100 == 0)
         seen += 1
     assert seen == 5000

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import pervade
 from pervade.core.errors import DataError
-from pervade.data import labelled_lines, tables
+from pervade.core.types import LeftOut
+from pervade.data import account, labelled_lines, tables
 from pervade.domains.corpus import Corpus
+from pervade.domains.text import Text
 from pervade.recipes import choose
 
 TAGGED = "EU NNP B-ORG\nrejects VBZ O\nGerman JJ B-MISC\ncall NN O\n\n"
@@ -103,3 +106,36 @@ def test_one_text_is_divided_or_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nothing can be held out of 1 row"):
         pervade.look(tmp_path / "short.txt", init="random")
     assert len(pervade.look(tmp_path / "short.txt", init="random", settings=["validation=0", "test=0"]).rows) == 1
+
+
+def _asked(domain: Text | Corpus, given: Path) -> tuple[list[str], list[str]]:
+    with account.gathered() as notes:
+        found = list(domain.asked(str(given)))
+    return [f"{each.source}: {each.reason}" if isinstance(each, LeftOut) else each["text"] for each in found], notes
+
+
+def test_predict_answers_each_line_where_lines_were_learnt_from(tmp_path: Path) -> None:
+    learnt, new = tmp_path / "learnt.txt", tmp_path / "new.txt"
+    learnt.write_text("".join(f"__label__{'ab'[i % 2]} number {i}\n" for i in range(20)))
+    new.write_text("what a film\n\nand what a book\n")
+    rows, _ = Text().read(learnt)
+    fitted = Text(num_tokens=300).fit(rows.with_columns(split=["train"] * 20))
+    assert _asked(fitted, new) == (["what a film", "", "and what a book"], [])
+    assert _asked(fitted, learnt)[0] == [f"number {i}" for i in range(20)]
+    whole = replace(fitted, lines=False)
+    said = f"{new}: 1 text of 3 lines (--lines makes each line a text)"
+    assert _asked(whole, new) == (["what a film\n\nand what a book\n"], [said])
+    assert _asked(Corpus(), new) == (["what a film\n\nand what a book\n"], [said])
+    assert _asked(Corpus(lines=True), new)[0] == [
+        "what a film",
+        f"{new}#2: it is empty; give a text, or '' to begin with nothing",
+        "and what a book",
+    ]
+
+
+def test_running_text_is_read_from_the_columns_that_were_learnt_from(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("note,number\n" + "".join(f"what a film it was {i},{i}\n" for i in range(20)))
+    rows, _ = Corpus().read(tmp_path / "a.csv")
+    fitted = Corpus(num_tokens=300).fit(rows.with_columns(split=["train"] * 20, size=[20] * 20))
+    (tmp_path / "b.csv").write_text("text,note\nsomething else,a film\n")
+    assert (fitted.read_from, _asked(fitted, tmp_path / "b.csv")[0]) == (("note",), ["a film"])

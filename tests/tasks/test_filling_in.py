@@ -199,7 +199,7 @@ def test_texts_that_cannot_be_filled_in(run: pervade.Run) -> None:
     """Each is named with its reason, and the others go on."""
     given = ["caf\udce9 [MASK]", "word " * 40 + "[MASK]", "rome in [MASK] 1"]
     found = run.predict(given)
-    reasons = {each["input"]: each["error"] for each in found if "error" in each}
+    reasons = {each["input"]: each["error"] for each in found if each["error"]}
     assert "half a character" in reasons[given[0]]
     assert "the model reads 16 at once" in reasons[given[1]]
     assert len(found) == 3

@@ -15,6 +15,7 @@ from pervade.cli.options import CheckpointOption, DeviceOption, RunsOption, Trus
 from pervade.core.terminal import echo, json_text, tell, visible
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # what a cell of a spreadsheet's begins with
+ABOUT = ("input", "cut", "error")  # beside an answer
 
 
 def add_to(app: typer.Typer) -> None:
@@ -101,6 +102,12 @@ def predict(
     text_column: Annotated[
         str | None, typer.Option(help="Tables of texts: which column holds them (a,b for pairs, a+b for one of both).")
     ] = None,
+    lines: Annotated[
+        bool | None,
+        typer.Option(
+            "--lines/--whole", help="Text files: each line is a text, or all of them one; unless given, as in training."
+        ),
+    ] = None,
     checkpoint: CheckpointOption = None,
     device: DeviceOption = "auto",
     runs: RunsOption = Path("runs"),
@@ -149,29 +156,27 @@ def predict(
     answered = 0
     table = _Table(loaded.cuts)
     embedded: list[dict[str, Any]] = []
-    sampling |= {"encoding": encoding, "text_column": text_column}
+    sampling |= {"encoding": encoding, "text_column": text_column, "lines": lines}
     for row in loaded.stream(inputs, top, checkpoint, device, **sampling):
-        answered += "error" not in row
-        if "embedding" in row and len(embedded) < 3:
+        answered += row["error"] is None
+        if row.get("embedding") is not None and len(embedded) < 3:
             embedded.append(row)
         if as_json:
             echo(json_text(row))
         elif as_csv:
             for line in table.lines(row):
                 echo(line, keep="\n\t")
-        elif "error" in row:
+        elif row["error"] is not None:
             tell(f"left out: {row['input']!r}: {row['error']}")
         elif "text" in row:  # its lines behind the first stand in, so that none can be taken for another answer
             echo(visible(row["input"]), _text(row).replace("\n", "\n\t"), keep="\n\t")
         else:
             echo(row["input"], _text(row))
-        if "cut" in row and not as_json and not as_csv:
+        if row.get("cut") is not None and not as_json and not as_csv:
             tell(f"cut: {row['input']!r}: {row['cut']}")
     if len(embedded) == 2 and not as_json and not as_csv:
         echo(_compared(embedded[0], embedded[1], loaded.threshold(checkpoint)))
     if not answered:
-        for line in table.end():
-            echo(line, keep="\n\t")
         raise typer.Exit(2)
 
 
@@ -241,7 +246,7 @@ def _text(row: dict[str, Any]) -> str:
         return f"{row['value']:.6g}{known}"
     if "top" in row:
         return "  ".join(f"{each['label']} {each['probability']:.1%}" for each in row["top"])
-    return "  ".join(f"{name} {value}" for name, value in row.items() if name != "input")
+    return "  ".join(f"{name} {value}" for name, value in row.items() if name not in ABOUT)
 
 
 def _neighbour(each: dict[str, Any]) -> str:
@@ -258,41 +263,30 @@ def _compared(one: dict[str, Any], other: dict[str, Any], threshold: float | Non
 
 
 class _Table:
-    """Lines of a table whose columns the first answer tells; errors before it wait. A picture without any label has a
-    line of its own, with nothing said."""
+    """Lines of a table whose columns the first row tells. A picture without any label has a line of its own, with
+    nothing said."""
 
     def __init__(self, cuts: bool = False) -> None:
         self.after = ["cut", "error"] if cuts else ["error"]
         self.columns: list[str] | None = None
-        self.waiting: list[dict[str, Any]] = []
 
     def lines(self, row: dict[str, Any]) -> list[str]:
         if self.columns is not None:
             return self._written(row)
-        self.waiting.append(row)
-        if "error" in row:
-            return []
         if "neighbours" in row:
             self.columns = ["rank", "label", "similarity", "same", "id", "embedding"]
         else:
-            ranked = "top" in row
-            own = [name for name in row if name not in ("input", "cut")]
-            self.columns = ["rank", "label", "probability"] if ranked else own
-        return self.end()
-
-    def end(self) -> list[str]:
-        """What still waits, under its head."""
-        self.columns = self.columns or []
-        head = [_line(["input", *self.columns, *self.after])] if self.waiting else []
-        return [*head, *(line for row in self.waiting for line in self._written(row))]
+            own = [name for name in row if name not in ABOUT]
+            self.columns = ["rank", "label", "probability"] if "top" in row else own
+        return [_line(["input", *self.columns, *self.after]), *self._written(row)]
 
     def _written(self, row: dict[str, Any]) -> list[str]:
-        columns, after = self.columns or [], [row.get(name, "") for name in self.after]
-        if "neighbours" in row:  # the embedding once, in the line of the nearest
+        columns, after = self.columns or [], [row.get(name) or "" for name in self.after]
+        if row.get("neighbours") is not None:  # the embedding once, in the line of the nearest
             told = [{**each, "rank": i + 1, **({} if i else row)} for i, each in enumerate(row["neighbours"])]
             told = [{**each, "label": visible(each["label"])} for each in told]  # in one line
             return [_line([row["input"], *(_cell(each.get(name)) for name in columns), *after]) for each in told]
-        if "top" not in row or "error" in row:
+        if row.get("top") is None:
             return [_line([row["input"], *(_cell(row.get(name)) for name in columns), *after])]
         answers = row.get("labels", row["top"])
         ranked = [

@@ -167,7 +167,7 @@ FIELDS: dict[str, Some] = {
         "step": Count,
         "passes": Annotated[float, Field(ge=0)],
     },
-    "data.json": {"rows": Count, "columns": Columns, "left_out": list[LeftOut]},
+    "data.json": {"rows": Count, "once": dict[str, Any], "columns": Columns, "left_out": list[LeftOut]},
     "decision.json": {
         "temperature": Annotated[float, Field(ge=1e-6, le=1e6)],
         "threshold": Annotated[float, Field(ge=-1, le=1)],

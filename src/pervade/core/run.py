@@ -218,9 +218,14 @@ class RunDirectory:
         return max(known, default=None)
 
     def read_data(self) -> dict[str, Any]:
-        """data.json: "columns" are lists of one length, among them "id" and "split", which are texts. Raises
-        CheckpointError where it is missing or damaged."""
-        return files.read_json(self.data, "columns", most=files.ROWS)
+        """data.json: "columns" are lists of one length, among them "id" and "split", which are texts; those that are
+        written once, since all rows have the same, are there as others. Raises CheckpointError where it is missing or
+        damaged."""
+        found = files.read_json(self.data, "columns", most=files.ROWS)
+        columns = found["columns"]
+        for name, value in found.pop("once", {}).items():
+            columns.setdefault(name, [value] * len(columns["id"]))
+        return found
 
     def read_log(self) -> list[dict[str, Any]]:
         """Every logged line; a last line that a crash cut off is left out."""

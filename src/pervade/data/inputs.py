@@ -16,7 +16,7 @@ import numpy as np
 from pervade.core.contracts import Domain
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
-from pervade.data import listing, tables, texts
+from pervade.data import account, listing, tables, texts
 
 IN_A_FOLDER = "a table inside a folder, whose files are answered already; give the table itself for those it names"
 Entry = dict[str, Any]
@@ -69,29 +69,43 @@ def files(given: str, content: tables.Content) -> list[Entry | LeftOut]:
     return found or [LeftOut(_shown(given), f"it is an empty folder; give {what}s or folders of {what}s")]
 
 
-def held(given: str, suffixes: Collection[str], table: ReadTable, inside: bool = True) -> list[Entry | LeftOut] | None:
+def held(
+    given: str,
+    suffixes: Collection[str],
+    table: ReadTable,
+    inside: bool = True,
+    is_table: Callable[[Path], bool] = tables.is_table,
+) -> list[Entry | LeftOut] | None:
     """What lies at a path: the file ("path"), the rows of a table, or of a folder all files with one of the `suffixes`,
     and its tables where they are read `inside` it. None where there is no such path."""
     path = Path(given)
-    if tables.is_table(path) or (given.lower().endswith(".zip") and os.path.isfile(given)):  # noqa: PTH113
+    if is_table(path) or (given.lower().endswith(".zip") and os.path.isfile(given)):  # noqa: PTH113
         return _rows_of(path, table)
     if os.path.isdir(given):  # noqa: PTH112  (Path.is_dir raises where a text is too long for a name)
-        return [each for file in _walked(path, suffixes) for each in _inside(file, table, inside)]
+        return [each for file in _walked(path, suffixes) for each in _inside(file, table, inside, is_table)]
     return [{"id": given, "path": given}] if os.path.isfile(given) else None  # noqa: PTH113
 
 
-def opened(found: Iterable[Entry | LeftOut], encoding: str) -> Iterator[Entry | LeftOut]:
-    """Text files among them as their "text", one at a time."""
+def opened(found: Sequence[Entry | LeftOut], encoding: str, lines: bool) -> Iterator[Entry | LeftOut]:
+    """Text files among them as their "text", one at a time; as a text for each of their `lines`, if so."""
     for each in found:
         if isinstance(each, LeftOut) or "path" not in each:
             yield each
             continue
         try:
-            yield {"id": each["id"], "text": texts.read_file(Path(each["path"]), encoding)}
+            text = texts.read_file(Path(each["path"]), encoding)
         except OSError as error:
             yield LeftOut(each["id"], f"the file cannot be opened ({error.strerror or error})")
         except DataError as error:
             yield LeftOut(each["id"], str(error).removeprefix(f"{each['path']} "))
+        else:
+            there = text.rstrip().splitlines()
+            if lines:
+                yield from ({"id": f"{each['id']}#{n}", "text": line} for n, line in enumerate(there, start=1))
+                continue
+            if len(found) == 1 and len(there) > 1:
+                account.note(f"{each['id']}: 1 text of {len(there):,} lines", "--lines makes each line a text")
+            yield {"id": each["id"], "text": text}
 
 
 def _walked(root: Path, suffixes: Collection[str]) -> list[Path | LeftOut]:
@@ -107,10 +121,12 @@ def _walked(root: Path, suffixes: Collection[str]) -> list[Path | LeftOut]:
     return [each for _, each in placed]
 
 
-def _inside(file: Path | LeftOut, table: ReadTable, inside: bool) -> list[Entry | LeftOut]:
+def _inside(
+    file: Path | LeftOut, table: ReadTable, inside: bool, is_table: Callable[[Path], bool]
+) -> list[Entry | LeftOut]:
     if isinstance(file, LeftOut):
         return [file]
-    if not tables.is_table(file):
+    if not is_table(file):
         return [{"id": str(file), "path": str(file)}]
     return _rows_of(file, table) if inside else [LeftOut(str(file), IN_A_FOLDER)]
 

@@ -273,7 +273,7 @@ def _finish(
         raise DataError(f"{path} holds no {what} that can be used{reason}; put each class into a folder of its own")
     if any("fold_given" in entry for entry in entries):  # which need not be known of every row
         entries = [{"fold_given": None, **entry} for entry in entries]
-    known = ("path", "piece", "text", "second", "target", "split", "fold_given", "group", "read_from")
+    known = ("path", "piece", "text", "second", "target", "split", "fold_given", "group", "read_from", "lines")
     columns = ["id", *(column for column in known if any(column in entry for entry in entries))]
     for column in columns:
         without = [entry["id"] for entry in entries if column not in entry]

@@ -311,7 +311,7 @@ def entries_of(
         own = ids[number - 1] if ids else f"{name}#{number}{known}"
         entry: Record = {"id": own, **held, "target": target, **said}
         if not isinstance(content, Files):
-            entry["read_from"] = list(found.content)
+            entry |= {"read_from": list(found.content), "lines": isinstance(path, Path) and not is_table(path)}
         if found.division.group is not None:
             # A row without a group depends on no other row, so it is a group of its own.
             entry.setdefault("group", own)

@@ -65,6 +65,8 @@ class Corpus(Domain):
     group_column: str | None = None  # likewise, what texts that belong together have in common; "none" for nothing
     split_column: str | None = None  # likewise, which split a text is in
     encoding: str = "utf-8"
+    read_from: tuple[str, ...] = ()  # the columns of a table that held the texts; learnt from the training split
+    lines: bool = False  # whether `predict` takes each line of a text file for a text
     tokenizer: str = ""  # SHA-256 of the tokenizer, which lies beside preprocess.json
 
     def __post_init__(self) -> None:
@@ -96,7 +98,7 @@ class Corpus(Domain):
 
     def _read_tables(self, paths: Sequence[tuple[Path, str | None]]) -> tuple[Rows, list[LeftOut]]:
         """A document a line: its text, or both of a pair. `paths` come with the splits that they are."""
-        content = texts.Texts(self.text_column, None, self.encoding)
+        content = self._texts
         found: list[dict[str, Any]] = []
         left_out = []
         for path, split in paths:
@@ -113,7 +115,8 @@ class Corpus(Domain):
                 if isinstance(taken, LeftOut) or isinstance(said, LeftOut):
                     left_out.append(lost or LeftOut(name, ""))
                     continue
-                found.append({"id": name, "text": "\n".join(taken[0].values()), **said})
+                text = "\n".join(taken[0].values())
+                found.append({"id": name, "text": text, **said, "read_from": list(held)})
         return division.rows(found), left_out
 
     def asked(self, given: str, number: int = 1) -> Iterator[dict[str, Any] | LeftOut]:
@@ -123,12 +126,18 @@ class Corpus(Domain):
             yield {"id": given, "text": given}
             return
         why = "it is empty; give a text, or '' to begin with nothing"
-        for each in inputs.opened(held or [LeftOut(given, "it is an empty folder; give a text")], self.encoding):
+        empty = [LeftOut(given, "it is an empty folder; give a text")]
+        for each in inputs.opened(held or empty, self.encoding, self.lines):
             yield LeftOut(each["id"], why) if isinstance(each, dict) and not each["text"].strip() else each
+
+    @property
+    def _texts(self) -> texts.Texts:
+        learnt = self.read_from if len(self.read_from) < 2 else texts.Together(self.read_from)
+        return texts.Texts(self.text_column, None, self.encoding, learnt)
 
     def _rows_of(self, table: Path) -> Iterator[dict[str, Any] | LeftOut]:
         """Of each row its text, or both of a pair."""
-        for each in tables.unlabelled(table, texts.Texts(self.text_column, None, self.encoding)):
+        for each in tables.unlabelled(table, self._texts):
             if isinstance(each, dict) and "second" in each:
                 each["text"] += "\n" + each.pop("second")
             yield each
@@ -197,10 +206,10 @@ class Corpus(Domain):
                     f"domain.ends {list(self.ends)} are not all among the {size:,} tokens of {self.tokenizer_from}; "
                     "set -o domain.ends=[NUMBER]"
                 )
-            return replace(self, tokenizer=digest, begins=vocabulary.begins(digest))
+            return replace(self, tokenizer=digest, begins=vocabulary.begins(digest), read_from=read_from(train))
         step = max(sum(train.column("size")) // MOST_LEARNT, 1)
         made = vocabulary.learn((self.document(train[i]) for i in range(0, len(train), step)), "bpe", self.num_tokens)
-        return replace(self, tokenizer=vocabulary.keep(made))
+        return replace(self, tokenizer=vocabulary.keep(made), read_from=read_from(train))
 
     def tokens(self, rows: Rows) -> Tokens:
         """All rows as one stream, from the cache."""
@@ -273,6 +282,11 @@ class Corpus(Domain):
 
     def show(self, row: dict[str, Any], prediction: dict[str, Any] | None) -> list[Media]:
         return [Media("text", self.document(row)[:600], str(row["id"]))]
+
+
+def read_from(train: Rows) -> tuple[str, ...]:
+    """The columns that held the texts."""
+    return tuple(train[0].get("read_from") or ())
 
 
 def _of_folder(found: Sequence[tuple[str, Path]]) -> tuple[Rows, list[LeftOut]]:

@@ -40,6 +40,7 @@ class Instructions(Domain):
     num_tokens: Annotated[int, Field(ge=300, le=200_000)] = 4096  # of a tokenizer that is learnt here
     tokenizer_from: str = ""  # a model's name or folder, or a run of ours, whose tokenizer and template are taken
     encoding: str = "utf-8"
+    lines: bool = False  # whether `predict` takes each line of a text file for a question
     group_column: str | None = None  # what rows that belong together have in common; None: found by name
     split_column: str | None = None  # likewise, which split a row is in; "none" for none
     template: str = ""  # Jinja; empty: what comes with `tokenizer_from`, or the plain one of data/chat.py
@@ -87,7 +88,8 @@ class Instructions(Domain):
         if held is None:
             yield _entry(given, question(given))
             return
-        for each in inputs.opened(held or [LeftOut(given, "it is an empty folder; give a question")], self.encoding):
+        empty = [LeftOut(given, "it is an empty folder; give a question")]
+        for each in inputs.opened(held or empty, self.encoding, self.lines):
             text = None if isinstance(each, LeftOut) else each.get("text")
             yield each if isinstance(each, LeftOut) or text is None else _entry(each["id"], question(text))
 

@@ -22,7 +22,7 @@ from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Rows
 from pervade.data import corpus, texts, vocabulary
 from pervade.data.corpus import IGNORED, Tokens
-from pervade.domains.corpus import MOST_LEARNT, Corpus
+from pervade.domains.corpus import MOST_LEARNT, Corpus, read_from
 from pervade.weights import tokenizers
 
 HIDDEN, EXCHANGED = 0.8, 0.1  # of the tokens asked for: hidden, exchanged for another; the rest stay as they are
@@ -79,7 +79,7 @@ class Masked(Corpus):
         digest = vocabulary.keep(made)
         for name in (vocabulary.MASK, vocabulary.BEGINNING, vocabulary.SEPARATOR):
             vocabulary.require(digest, name, "filling in words")
-        return replace(self, tokenizer=digest)
+        return replace(self, tokenizer=digest, read_from=read_from(train))
 
     def tokens(self, rows: Rows) -> Tokens:
         """All rows as one stream, from the cache."""

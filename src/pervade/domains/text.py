@@ -5,6 +5,7 @@ A tokenizer comes with the first weights (`Initializer.adapt`), or is learnt fro
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -80,6 +81,7 @@ class Text(Domain):
     encoding: str = "utf-8"  # of tables and text files; gb18030, cp1252 …
     pair: bool = False  # whether rows are pairs; learnt from the training split
     read_from: tuple[str, ...] = ()  # the columns of its table that held them
+    lines: bool = False  # whether each line of a text file is a text, as those that were learnt from
     labels: tuple[str, ...] = ()  # learnt from the training split
     counts: tuple[Count, ...] = ()  # its rows of each label
     rows: Count = 0  # all its rows
@@ -112,9 +114,12 @@ class Text(Domain):
         """Of the path of a file, a table or a folder the texts in it; anything else is a text itself. A pair stands
         in a table, or is parted by a tab."""
         content = contents(self.text_column, self.label_column, self.encoding, self._learnt)
-        held = inputs.held(given, content.suffixes, lambda path: tables.unlabelled(path, content, self.target))
+        is_table = tables.holds_table if self.read_from else tables.is_table  # a table may be called a.txt
+        read = functools.partial(tables.unlabelled, content=content, target=self.target)
+        held = inputs.held(given, content.suffixes, read, is_table=is_table)
         if held is not None:
-            return held or [LeftOut(given, "it is an empty folder; give a text, or a file or folder of texts")]
+            empty = [LeftOut(given, "it is an empty folder; give a text, or a file or folder of texts")]
+            return inputs.opened(held or empty, self.encoding, self.lines)
         if Path(given[:200]).suffix in (*texts.SUFFIXES, *tables.SUFFIXES) and len(given.split()) == 1:
             return [LeftOut(given, "it is not there; give a text, or a file or folder of texts")]
         first, tab, second = given.partition("\t")
@@ -183,10 +188,9 @@ class Text(Domain):
         else:
             given = [each for name in ("text", "second") if name in train for each in train.column(name)]
             made = vocabulary.learn(given, self.tokenizer_kind, self.num_tokens)
-        read_from = tuple(train[0].get("read_from") or ())
-        return replace(
-            self, **vars(learnt), tokenizer=vocabulary.keep(made), pair="second" in train, read_from=read_from
-        )
+        first = train[0]
+        read: dict[str, Any] = {"read_from": tuple(first.get("read_from") or ()), "lines": bool(first.get("lines"))}
+        return replace(self, **vars(learnt), **read, tokenizer=vocabulary.keep(made), pair="second" in train)
 
     def inputs(self) -> dict[str, Json]:
         made = vocabulary.tokenizer(self.tokenizer)
