@@ -85,26 +85,19 @@ def stacked(loaded: Loaded, given: Any, device: str, column: str) -> np.ndarray:
     return np.concatenate(parts) if parts else np.zeros((0, width))
 
 
-def reading(domain: Domain, encoding: str | None, text_column: str | None, lines: bool | None) -> Domain:
-    """The domain as it reads what is asked about: each file is UTF-8, else as the training's were (which come first
-    where they may be UTF-8 byte by byte), unless `encoding` says so; `text_column` is of tables, and `lines` says
-    whether each line of a text file is a text. Raises ConfigError where it reads no such thing, or knows no such
+def reading(domain: Domain, encoding: str | None, **asked: Any) -> Domain:
+    """The domain as it reads what is asked about: by `encoding`, or each file anew (data/encodings.py), and by more of
+    its fields where these are `asked` otherwise. Raises ConfigError where it has none of them, or knows no such
     encoding."""
     changes: dict[str, Any] = {}
-    own = getattr(domain, "encoding", None)
-    for name, value in (("encoding", encoding), ("text_column", text_column), ("lines", lines)):
+    for name, value in {"encoding": encoding, **asked}.items():
         if value is not None and not hasattr(domain, name):
             raise ConfigError(f"--{name.replace('_', '-')} {value!r} is not for {domain.reads}; leave it out")
         if value is not None:
             changes[name] = value
-    if own is not None and encoding is None and own.lower() not in ("utf-8", "utf8"):
-        changes["encoding"] = encodings.first_utf8(own)
+    if encoding is None and hasattr(domain, "encoding"):
+        changes["encoding"] = encodings.anew(domain.encoding)
     return replace(domain, **changes) if changes else domain  # type: ignore[type-var]
-
-
-def _asking(lost: LeftOut | None) -> LeftOut | None:
-    """With the flag that `predict` has in place of training's setting."""
-    return lost and LeftOut(lost.source, lost.reason.replace(encodings.SETTING, "--encoding "))
 
 
 def _tables(
@@ -120,7 +113,7 @@ def _tables(
             while True:
                 with account.gathered() as notes:
                     some = list(itertools.islice(asked, PREDICT_AT_ONCE))
-                for line in (each.replace(encodings.SETTING, "--encoding ") for each in notes if each not in told):
+                for line in (each for each in notes if each not in told):
                     say(f"read: {line}")
                 told |= dict.fromkeys(notes)
                 if not some:
@@ -132,8 +125,7 @@ def _tables(
                 table = None
                 if len(rows):
                     table = predict.predict_table(network, loaded.domain, loaded.task, rows, decision=loaded.decision)
-                places = [(place, _asking(lost)) for place, lost in inputs.in_place(some, rows, unreadable)]
-                yield places, rows, table
+                yield list(inputs.in_place(some, rows, unreadable)), rows, table
         finally:
             table_files.forget()
 

@@ -156,15 +156,17 @@ class Run:
         *,
         encoding: str | None = None,
         text_column: str | None = None,
+        file_column: str | None = None,
         lines: bool | None = None,
         **sampling: Any,
     ) -> Iterator[dict[str, Any]]:
         """As `predict`, row by row: any number of files in bounded memory. Sounds that are made go to the folder `out`
-        as wav, and the "file" stands in place of the "samples". `encoding` and `text_column` are of the files asked
+        as wav, and the "file" stands in place of the "samples". `encoding` and the columns are of the files asked
         about; without, each file is UTF-8, else as the training's were. `lines`: each line of a text file is a text;
         without, where the training's were so."""
         loaded = self.load(checkpoint)
-        loaded = replace(loaded, domain=answering.reading(loaded.domain, encoding, text_column, lines))
+        asked = {"text_column": text_column, "file_column": file_column, "lines": lines}
+        loaded = replace(loaded, domain=answering.reading(loaded.domain, encoding, **asked))
         if sampling:
             loaded = replace(loaded, task=_sampling(loaded.task, sampling))
         folder = None if out is None else Path(out)

@@ -21,6 +21,7 @@ FLAGS = {
     "group_pattern": ("--group-pattern", "group_pattern"),
     "group_column": ("--group-by", "group_column"),
     "split_column": ("--split-column", "split_column"),
+    "encoding": ("--encoding", "encoding"),
     "join_spellings": ("--join-spellings", "join_spellings"),
     "positive": ("--positive", "positive"),
     "tta": ("--tta", "views"),

@@ -25,13 +25,16 @@ from pervade.core.contracts import Domain
 from pervade.core.errors import ConfigError, DataError, MisfitError
 from pervade.core.run import RunDirectory
 from pervade.core.types import LeftOut, Rows
-from pervade.data import account, hub, table_files
+from pervade.data import account, encodings, hub, table_files
 from pervade.data.split import NAMES as SPLITS
 from pervade.domains.environment import Environment
 from pervade.engine.checkpoint import Loaded
 from pervade.evaluate.evaluation import evaluate, learns_beside
 from pervade.progress import Screen
 
+# Flags by which whoever measures other data changes how these are read; what was learnt is as it is.
+LEARNT = ("join_spellings", "positive", "tta")
+TAKEN = ("--split", "--keep-known", *(flag for name, (flag, _) in data_flags.FLAGS.items() if name not in LEARNT))
 LEARNT_FROM = {"train": "learnt from", "validation": "chosen by"}
 
 
@@ -65,6 +68,7 @@ def measure(
         rows, known = (rows, []) if keep_known else _without_known(rows, stored, str(source))
         left_out = [*left_out, *useless, *known]
         overview.note_left_out(left_out)
+    notes = account.by_flags(notes, TAKEN)
     rows = Rows({**rows.columns, "split": ["test"] * len(rows)})  # numbered anew
     name = f"{_name(source, split)}-{stamp[:8]}"
     remarks = loaded.domain.remarks(rows)
@@ -102,6 +106,8 @@ def _reading(domain: Domain, flags: Mapping[str, Any]) -> Domain:
     for column, pattern in (("label_column", "label_pattern"), ("group_column", "group_pattern")):
         changed |= {pattern: None} if column in changed and hasattr(domain, pattern) else {}
         changed |= {column: None} if pattern in found and hasattr(domain, column) else {}
+    if "encoding" not in flags and hasattr(domain, "encoding"):
+        changed["encoding"] = encodings.anew(domain.encoding)
     other: Domain = replace(domain, **changed)  # type: ignore[type-var]
     return other
 

@@ -489,11 +489,11 @@ def test_predict_takes_no_other_encoding_for_utf_8(own: str, tmp_path: Path) -> 
     """What these write is UTF-8 byte by byte."""
     text = {"hz": "中文", "utf-16-le": "plain words", "utf-32-be": "plain words"}.get(own, "日本語")
     data = f"text\n{text}\n".encode(own)
-    (entry,) = asked(answering.reading(Text(encoding=own), None, None), written(tmp_path / "a.csv", data))
+    (entry,) = asked(answering.reading(Text(encoding=own), None), written(tmp_path / "a.csv", data))
     assert entry["text"] == text
     if not own.startswith("utf"):
         path = written(tmp_path / "b.csv", f"text\n{text}\n".encode())
-        (entry,) = asked(answering.reading(Text(encoding=own), None, None), path)
+        (entry,) = asked(answering.reading(Text(encoding=own), None), path)
         assert entry["text"] == text
 
 
@@ -505,23 +505,21 @@ def test_names_that_are_no_encoding_of_text(name: str) -> None:
 
 def test_predict_decides_each_file_anew(tmp_path: Path) -> None:
     """A run that was trained on cp1252 reads UTF-8, UTF-16 and cp1252; --encoding decides for all."""
-    domain = answering.reading(Text(encoding="cp1252"), None, None)
+    domain = answering.reading(Text(encoding="cp1252"), None)
     head = "text\nÜbung für Schüler\n"
     for encoding in ("utf-8", "utf-8-sig", "utf-16", "cp1252"):
         (entry,) = asked(domain, written(tmp_path / f"{encoding}.csv", head.encode(encoding)))
         assert entry["text"] == "Übung für Schüler"
     path = written(tmp_path / "a.csv", head.encode("cp1252"))
-    (lost,) = asked(answering.reading(Text(), None, None), path)
-    told = answering._asking(lost)
-    assert told is not None
-    assert told.reason.endswith("it looks like cp1252; save it as UTF-8, or set --encoding cp1252")
-    (entry,) = asked(answering.reading(Text(), "cp1252", None), path)
+    (lost,) = asked(answering.reading(Text(), None), path)
+    assert lost.reason.endswith("it looks like cp1252; save it as UTF-8, or read it with --encoding cp1252")
+    (entry,) = asked(answering.reading(Text(), "cp1252"), path)
     assert entry["text"] == "Übung für Schüler"
     two = written(tmp_path / "two.csv", "notes,said\na long note of many words,this is what was said\n")
-    (entry,) = asked(answering.reading(Text(text_column="text"), None, "said"), two)
+    (entry,) = asked(answering.reading(Text(text_column="text"), None, text_column="said"), two)
     assert entry["text"] == "this is what was said"
     with pytest.raises(ConfigError, match=r"--encoding 'cp1252' is not for pictures"):
-        answering.reading(recipes.tasks()["image-classification"][0].scratch(None).domain, "cp1252", None)
+        answering.reading(recipes.tasks()["image-classification"][0].scratch(None).domain, "cp1252")
 
 
 def test_tables_are_opened_once_and_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

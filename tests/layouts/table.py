@@ -11,7 +11,7 @@ from tests.layouts.made import LAYOUTS, Layout
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "layouts.md"
 __all__ = ["DOCS", "dialogues", "pictures", "recordings", "table", "texts"]  # these four fill the list
 FLAGS = {"text_column": "--text-column", "label_column": "--label-column", "label_pattern": "--label-pattern"}
-FLAGS |= {"group_pattern": "--group-pattern", "task": "--task"}
+FLAGS |= {"group_pattern": "--group-pattern", "task": "--task", "encoding": "--encoding"}
 
 
 def table() -> str:

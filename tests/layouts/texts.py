@@ -19,7 +19,7 @@ text(
     "rezensionen.csv",
     separated([*HEAD, *((f"{a}, schön für Müller", b) for a, b in reviews())]),
     encoding="cp1252",
-    flags={"settings": ["domain.encoding=cp1252"]},
+    flags={"encoding": "cp1252"},
 )
 text("Chinese names of columns", "评论.csv", separated([("文本", "标签"), *((f"电影{a}", b) for a, b in reviews())]))
 text(

@@ -445,7 +445,7 @@ def test_another_encoding_is_named(tmp_path: Path) -> None:
     path = tmp_path / "c.jsonl"
     path.write_bytes('{"prompt": "größer", "completion": "größer"}\n'.encode("latin-1") * 20)
     assert looks_like_instructions(path)
-    with pytest.raises(DataError, match=r"is not UTF-8 \(byte 14\).*set -o domain.encoding="):
+    with pytest.raises(DataError, match=r"is not UTF-8 \(byte 14\).*read it with --encoding "):
         Instructions().read(path)
     rows, _ = Instructions(encoding="latin-1").read(path)
     assert rows.column("messages")[0][1]["content"] == "größer"

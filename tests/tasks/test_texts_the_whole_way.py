@@ -207,7 +207,7 @@ def test_another_encoding_is_texts_all_the_same(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     lines = [f"这家酒店很{'好' if n % 2 else '差'}{n},{'good' if n % 2 else 'bad'}\n" for n in range(80)]
     path.write_bytes(("text,label\n" + "".join(lines)).encode("gb18030"))
-    with pytest.raises(DataError, match=r"set -o domain\.encoding=gb"):
+    with pytest.raises(DataError, match=r"read it with --encoding gb"):
         pervade.fit(path, init="random", runs=tmp_path, options=Options())
     settings = ["domain.encoding=gb18030", "epochs=1", "workers=0"]
     run = pervade.fit(path, init="random", runs=tmp_path, options=Options(), settings=settings)

@@ -6,6 +6,7 @@ import atexit
 import errno
 import functools
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any, NoReturn
@@ -62,6 +63,7 @@ UsageError: Any = typer.BadParameter.__bases__[0]
 # Faults of the machine, not of the program, wherever they come from.
 MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE)
 
+SETTING = ("train", "tune")  # verbs whose -o sets a field of the recipe; elsewhere it names where output goes
 NET = "this is a fault of Pervade itself"  # begins the line about an error that nothing foresaw; tests look for it
 
 
@@ -136,5 +138,20 @@ def _unforeseen(error: BaseException) -> str:
 
 def _fail(lines: Sequence[str], status: int) -> NoReturn:
     for line in lines:
-        tell(f"pervade: {line}")
+        tell(f"pervade: {with_owners(line)}")
     sys.exit(status)
+
+
+def with_owners(line: str) -> str:
+    """A message with the command that has the flags in it which the one that was given has not."""
+    commands = getattr(typer.main.get_command(app), "commands", {})
+    flags = {
+        name: {flag for option in each.params for flag in (*option.opts, *option.secondary_opts)}
+        for name, each in commands.items()
+    }
+    given = next((each for each in sys.argv[1:] if each in flags), None)
+    told = dict.fromkeys(re.findall(r"(?<![\w-])--[a-z][a-z-]+", line))
+    told |= {"-o": None} if given not in SETTING and re.search(r"(?<![\w-])-o [a-z_.]+=", line) else {}
+    foreign = [each for each in told if given is not None and (each not in flags[given] or each == "-o")]
+    owner = next((name for name, own in flags.items() if foreign and own.issuperset(foreign)), None)
+    return line if owner is None or f"pervade {owner}" in line else f"{line} ({', '.join(foreign)}: pervade {owner})"

@@ -94,6 +94,13 @@ def columns(
             "the like is found. none: no column, splits are drawn by chance.",
         ),
     ] = None,
+    encoding: Annotated[
+        str | None,
+        typer.Option(
+            help="Text files and tables of texts: their encoding, where it is not UTF-8; several by commas: the first "
+            "that fits, file by file."
+        ),
+    ] = None,
 ) -> dict[str, Any]:
     """What a table or a folder is read by, in every verb that reads labelled data."""
     return {
@@ -104,6 +111,7 @@ def columns(
         "group_pattern": group_pattern,
         "group_column": group_by,
         "split_column": split_column,
+        "encoding": encoding,
     }
 
 

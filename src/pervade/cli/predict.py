@@ -102,6 +102,9 @@ def predict(
     text_column: Annotated[
         str | None, typer.Option(help="Tables of texts: which column holds them (a,b for pairs, a+b for one of both).")
     ] = None,
+    file_column: Annotated[
+        str | None, typer.Option(help="Tables of pictures or recordings: which column names the files.")
+    ] = None,
     lines: Annotated[
         bool | None,
         typer.Option(
@@ -156,7 +159,8 @@ def predict(
     answered = 0
     table = _Table(loaded.cuts)
     embedded: list[dict[str, Any]] = []
-    sampling |= {"encoding": encoding, "text_column": text_column, "lines": lines}
+    sampling |= {"encoding": encoding, "text_column": text_column}
+    sampling |= {"file_column": file_column, "lines": lines}
     for row in loaded.stream(inputs, top, checkpoint, device, **sampling):
         answered += row["error"] is None
         if row.get("embedding") is not None and len(embedded) < 3:

@@ -8,7 +8,8 @@ several times before they are read for good.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -21,6 +22,14 @@ def note(text: str, flag: str = "") -> None:
     line = f"{text} ({flag})" if flag else text
     if found is not None and line not in found:
         found.append(line)
+
+
+def by_flags(notes: Sequence[str], flags: Collection[str]) -> list[str]:
+    """The notes without what they name to change them where that is none of the `flags`."""
+    ends = [re.search(r" \((--[a-z-]+|-o)\b[^()]*\)$", each) for each in notes]
+    return [
+        each if end is None or end[1] in flags else each[: end.start()] for each, end in zip(notes, ends, strict=True)
+    ]
 
 
 def listening() -> bool:

@@ -17,7 +17,7 @@ MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-SETTING = "-o domain.encoding="  # what names the encoding in training, as a message says it
+FLAG = "--encoding"
 LOOKED_AT = 200_000  # bytes that tell which encoding a file seems to be in
 # Signs of cp1252 that stand between two letters in no language that is written in it: "bia³y" is Polish in cp1250.
 _NO_LETTERS = re.compile(r"[^\W\d_][^\x00-\x7f\w’‘´·\-–—…“”„«»\xad][^\W\d_]|[^\W\d_][¹²³ªº][^\W\d_]")
@@ -48,7 +48,7 @@ def told(data: bytes, path: Path, encoding: str | None = None) -> tuple[str, str
             first = error.start if first < 0 else first
     fits = None if mark else detected(data)
     seems = f", it looks like {fits}" if fits else ""
-    remedy = f", or set {SETTING}{fits}" if fits and encoding is not None and fits not in asked else ""
+    remedy = f", or read it with {FLAG} {fits}" if fits and encoding is not None and fits not in asked else ""
     names = " or ".join("UTF-8" if each.lower() in ("utf-8", "utf8") else each for each in asked)
     raise DataError(f"{path} is not {names} (byte {first}){seems}; save it as UTF-8{remedy}")
 
@@ -97,6 +97,12 @@ def known(names: str) -> bool:
         return all("a".encode(each.strip()) for each in names.split(","))
     except (LookupError, ValueError):
         return False
+
+
+def anew(names: str) -> str:
+    """The encodings of data that come later than those that were learnt from: each file is UTF-8, else as those were,
+    which come first where they may be UTF-8 byte by byte."""
+    return names if names.lower() in ("utf-8", "utf8") else first_utf8(names)
 
 
 def first_utf8(names: str) -> str:

@@ -23,7 +23,7 @@ from typing import IO, Any
 from pervade.core import memory
 from pervade.core.errors import DataError
 from pervade.data import account, arrays, columns, embedded, json_tables, labelled_lines, separated, workbooks
-from pervade.data.encodings import SETTING, marked, told
+from pervade.data.encodings import FLAG, marked, told
 
 SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".xlsx", ".gz", ".zip", arrays.SUFFIX)
 PACKED = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")  # what .gz and .zip may hold
@@ -212,7 +212,7 @@ def _opened(path: Path, encoding: str | None) -> _Table:
     text, found = told(data, path, encoding)
     if found not in ("utf-8", "utf-8-sig"):
         why = ", as its byte order mark says" if marked(data) else ""
-        account.note(f"{path.name}: in {found}{why}", "" if why else f"{SETTING}ENCODING")
+        account.note(f"{path.name}: in {found}{why}", "" if why else f"{FLAG} ENCODING")
     if kind in (".json", ".jsonl", ".ndjson"):
         rows: list[Any] = json_tables.read(path, text, lines=kind != ".json")
     else:
