@@ -27,6 +27,7 @@ from pervade.data.loader import Loader
 from pervade.engine import packing
 from pervade.engine.fit import cut, to_device
 from pervade.nn.backbone import Backbone
+from pervade.nn.modes import evaluating
 
 FILE = "features.safetensors"
 BATCH = 64  # rows at once
@@ -125,9 +126,7 @@ def _run(
 
 def _batches(network: Backbone, domain: Domain, rows: Rows, workers: int) -> Iterator[dict[str, Tensor]]:
     device = next(network.parameters()).device
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
-    try:
+    with evaluating(network):
         loader = Loader(rows, domain, BATCH, seed=0, training=False, workers=workers)
         for batch in (piece for whole in loader for piece in cut(whole, MOST)):
             with torch.inference_mode():
@@ -136,9 +135,6 @@ def _batches(network: Backbone, domain: Domain, rows: Rows, workers: int) -> Ite
             # Copied, because tensors of inference mode may not take part in training.
             part = {"input": features.clone(), "row": batch["row"].cpu()}
             yield {**part, "target": batch["target"].cpu()} if "target" in batch else part
-    finally:
-        for module, training in modes.items():
-            module.training = training
 
 
 def _key(network: Backbone, domain: Domain, rows: Rows) -> str:

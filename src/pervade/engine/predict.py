@@ -28,6 +28,7 @@ from pervade.data.loader import Loader
 from pervade.data.sources.by_length import by_size
 from pervade.engine import ranks
 from pervade.engine.fit import cut, to_device
+from pervade.nn.modes import evaluating
 
 MOST_READ = 1 << 26  # units (samples of sound) of the rows that are read together, as far as rows say their "size"
 MOST_VALUES = 1 << 30  # in a file of predictions, which repeats one value in no space at all
@@ -99,14 +100,8 @@ def _pieces(batch: Batch, rows: int) -> Iterator[Batch]:
 def judging(network: Module) -> Iterator[None]:
     """Inside, the network is in evaluation mode; afterwards its modes, and torch's random state, are what they were, so
     that training does not notice."""
-    modes, random = {module: module.training for module in network.modules()}, torch.get_rng_state()
-    network.eval()
-    try:
+    with evaluating(network), torch.random.fork_rng(devices=[]):
         yield
-    finally:
-        for module, training in modes.items():  # one by one: a frozen part stays in evaluation mode while others train
-            module.training = training
-        torch.set_rng_state(random)
 
 
 def _whole(tables: list[Table], task: Task, domain: Domain) -> Table:

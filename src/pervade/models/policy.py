@@ -16,6 +16,7 @@ from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.models.nature_cnn import NatureCNN
 from pervade.models.perceptron import Perceptron
+from pervade.nn.modes import evaluating
 from pervade.nn.own import Own
 from pervade.nn.policy import PolicyNetwork
 from pervade.nn.trial import REFUSALS
@@ -55,9 +56,8 @@ def _for_numbers(network: Model, inputs: Mapping[str, Any], outputs: Mapping[str
     """Raises ConfigError where it does not take rows of numbers; what reads pictures or texts fails in its own way."""
     try:
         built = network.build(inputs, outputs)
-        modes = [(module, module.training) for module in built.modules()]
-        with torch.no_grad():
-            built.eval()(torch.zeros(2, *inputs["shape"]))
+        with evaluating(built), torch.no_grad():
+            built(torch.zeros(2, *inputs["shape"]))
     except (*REFUSALS, KeyError, TypeError, ConfigError):
         name = registry.name_of(type(network)) or type(network).__name__
         if isinstance(network, (Perceptron, Own)):
@@ -66,6 +66,4 @@ def _for_numbers(network: Model, inputs: Mapping[str, Any], outputs: Mapping[str
             f"{name} does not take observations that are {inputs['shape'][0]} numbers; take --model perceptron, or "
             "leave --model out"
         ) from None
-    for module, training in modes:
-        module.training = training
     return built

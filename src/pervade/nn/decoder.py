@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from pervade.core.errors import ConfigError, nearest
 from pervade.core.types import Output
 from pervade.nn.backbone import Backbone
+from pervade.nn.modes import evaluating
 
 LIMITS = ("max_position_embeddings", "max_seq_len")  # what configs call the number of tokens that they take at most
 # What networks call what they remember of a text: the first name is today's, the others those of older versions, and
@@ -137,11 +138,8 @@ class DecoderLanguageModel(Backbone):
     def _try(self) -> None:
         if any(each.is_meta for each in self.parameters()):
             return
-        training = self.training
-        self.eval()
-        tokens = torch.tensor([[0, 1, 2, 3], [0, 1, 2, 4]])
-        one, other = self.body(tokens)[:, :-1]
-        self.train(training)
+        with evaluating(self):
+            one, other = self.body(torch.tensor([[0, 1, 2, 3], [0, 1, 2, 4]]))[:, :-1]
         if not torch.allclose(one, other, rtol=1e-3, atol=1e-4):
             raise ConfigError(
                 f"{self.name} is no causal language model: its tokens see those that come after them, so it would "

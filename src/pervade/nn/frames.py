@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pervade.core.types import Output
 from pervade.nn.backbone import Backbone
+from pervade.nn.modes import evaluating
 
 
 class EveryFrame(Backbone):
@@ -28,11 +29,6 @@ class EveryFrame(Backbone):
 def frames_of(network: nn.Module, samples: int) -> int:
     """Into how many frames the network divides a recording of so many samples: it is tried on silence."""
     like = next(network.parameters())
-    modes = [(module, module.training) for module in network.modules()]
-    try:
-        with torch.inference_mode():
-            output: Output = network.eval()(torch.zeros(1, 1, samples, device=like.device))
-    finally:
-        for module, training in modes:
-            module.training = training
+    with evaluating(network), torch.inference_mode():
+        output: Output = network(torch.zeros(1, 1, samples, device=like.device))
     return int(output["frames"].sum())

@@ -19,6 +19,7 @@ from pervade.core.contracts import Model
 from pervade.core.errors import ConfigError
 from pervade.core.types import Output
 from pervade.nn.backbone import Backbone
+from pervade.nn.modes import evaluating
 from pervade.nn.normalise import Normalise
 from pervade.nn.pointwise import guard
 
@@ -63,17 +64,14 @@ def _try(network: nn.Module, inputs: Mapping[str, Any], outputs: Mapping[str, in
     shape = inputs["shape"]
     parameter = next(network.parameters(), torch.empty(0))
     picture = torch.zeros(1, *shape, dtype=parameter.dtype, device=parameter.device)
-    modes = [(module, module.training) for module in network.modules()]
     try:
-        with torch.no_grad():
-            output = network.eval()(picture)
+        with evaluating(network), torch.no_grad():
+            output = network(picture)
     except (RuntimeError, ValueError, IndexError, AssertionError) as error:
         raise ConfigError(
             f"the network does not take a picture of {' x '.join(map(str, shape))} (channels x height x width): "
             f"{str(error).splitlines()[0]}; set -o domain.size and -o domain.channels to what it takes"
         ) from None
-    for module, training in modes:
-        module.training = training
     for name, size in outputs.items():
         found = tuple(output[name].shape) if name in output else None
         if found != (1, size):

@@ -6,8 +6,7 @@ seen so far. Both go with the weights, so an exported or attacked policy starts 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -84,18 +83,6 @@ class PolicyNetwork(nn.Module):
         if self.log_deviation is not None and "log_deviation" in names:
             found["log_deviation"] = self.log_deviation.detach().numpy()
         return found
-
-
-@contextmanager
-def still(network: nn.Module) -> Iterator[None]:
-    """Inside, the network is in evaluation mode; afterwards every part of it is in the mode it was in."""
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def responder(network: nn.Module) -> Callable[[np.ndarray, Sequence[str]], dict[str, np.ndarray]]:

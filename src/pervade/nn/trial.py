@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pervade.core import memory
 from pervade.core.errors import ConfigError
+from pervade.nn.modes import evaluating
 
 # Sizes that are tried in order where pictures are too small; between the first that fits and the one before it the
 # smallest is found by halving.
@@ -35,10 +36,9 @@ def require_training_size(network: nn.Module, inputs: Mapping[str, Any]) -> None
     shape = inputs.get("training_shape")
     if shape is None:
         return
-    modes = [(module, module.training) for module in network.modules()]
     try:
-        with torch.no_grad():
-            network.eval()(torch.zeros(1, *shape))
+        with evaluating(network), torch.no_grad():
+            network(torch.zeros(1, *shape))
     except REFUSALS as error:
         height, width = inputs["shape"][1:]
         raise ConfigError(
@@ -46,9 +46,6 @@ def require_training_size(network: nn.Module, inputs: Mapping[str, Any]) -> None
             f"that domain.train_scale has it trained on ({str(error).strip().splitlines()[0]}); set "
             "-o domain.train_scale=1"
         ) from None
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def features(name: str, make: Callable[[int], nn.Module], inputs: Mapping[str, Any]) -> tuple[nn.Module, int]:
@@ -58,15 +55,12 @@ def features(name: str, make: Callable[[int], nn.Module], inputs: Mapping[str, A
     """
     try:
         body = make(min(inputs["shape"][1:]))
-        modes = [(module, module.training) for module in body.modules()]
-        with torch.no_grad():
-            output = body.eval()(torch.zeros(1, *inputs["shape"]))
+        with evaluating(body), torch.no_grad():
+            output = body(torch.zeros(1, *inputs["shape"]))
     except REFUSALS as error:
         if memory.ran_out(error):
             raise
         raise _too_small(name, make, inputs, f" ({str(error).strip().splitlines()[0]})" if str(error) else "") from None
-    for module, training in modes:
-        module.training = training
     if not isinstance(output, Tensor) or output.ndim != 2:
         shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise ConfigError(f"{name} gives {shape} for a picture, not one row of features; take another network")

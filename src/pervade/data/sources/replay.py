@@ -27,7 +27,8 @@ from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Parts
 from pervade.data import memory, worlds
-from pervade.nn.policy import PolicyNetwork, responder, still
+from pervade.nn.modes import evaluating
+from pervade.nn.policy import PolicyNetwork, responder
 
 _NONE = np.empty(0, np.int64)
 SMALLEST = 1e-6  # priority, so that nothing is forgotten for good
@@ -131,7 +132,7 @@ class ReplaySource(Source):
         """`steps` of all environments together, and what came of them into the memory."""
         opened = self._open()
         quick = isinstance(self.model, PolicyNetwork) and self.model.quick
-        with contextlib.nullcontext() if quick else still(self.model):  # whose modes cost more than its answer
+        with contextlib.nullcontext() if quick else evaluating(self.model):  # whose modes cost more than its answer
             self._steps(opened, math.ceil(steps / self.count))
 
     def _steps(self, opened: worlds.Worlds, rounds: int) -> None:

@@ -31,7 +31,8 @@ from pervade.core.registry import register
 from pervade.core.types import Batch, Parts
 from pervade.data import worlds
 from pervade.nn import actions
-from pervade.nn.policy import PolicyNetwork, answer, responder, still
+from pervade.nn.modes import evaluating
+from pervade.nn.policy import PolicyNetwork, answer, responder
 
 AT_ONCE = 512  # observations that are valued at once, so that pictures need little memory
 WARM_UP = 256  # steps by chance, whose observations normalisation begins with
@@ -164,7 +165,7 @@ class RolloutSource(Source):
 
     def _collect(self) -> None:
         """A rollout, and what is to be learnt from it."""
-        with still(self.model):
+        with evaluating(self.model):
             lived = self._live()
             t, n = lived.rewards.shape
             inputs = torch.from_numpy(lived.observations[:-1].reshape(t * n, *lived.observations.shape[2:]))

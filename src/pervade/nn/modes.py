@@ -1,0 +1,21 @@
+"""Asking a network in the middle of its training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[nn.Module]:
+    """Inside, the network is in evaluation mode; afterwards every part of it is in the mode it was in: a frozen part
+    stays in evaluation mode while others train."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield network
+    finally:
+        for module, training in modes:
+            module.training = training
