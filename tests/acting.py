@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pervade.core.contracts import Context, Opening, SourceSpec
+from pervade.core.contracts import Context, HasCompanions, Opening, SourceSpec
 from pervade.domains.environment import Environment
 
 
@@ -27,7 +27,7 @@ def source_of(
     spec: SourceSpec, domain: Environment, task: Any, model: nn.Module, batch_size: int = 32, **rest: Any
 ) -> Any:
     rows = domain.read(f"gym://{domain.name}")[0].where("split", "train")
-    companions = task.companions(model, domain)
+    companions = task.companions(model, domain) if isinstance(task, HasCompanions) else None
     opening = Opening(rows, task, model, Context(domain, companions), batch_size, rest.pop("seed", 0), 0, **rest)
     return spec.open(opening)
 

@@ -21,7 +21,7 @@ import torch
 
 from pervade import data_flags, overview, report, workflow
 from pervade.core import memory, runtime
-from pervade.core.contracts import Domain
+from pervade.core.contracts import Domain, SelectsRows
 from pervade.core.errors import ConfigError, DataError, MisfitError
 from pervade.core.run import RunDirectory
 from pervade.core.types import LeftOut, Rows
@@ -64,7 +64,11 @@ def measure(
     with account.gathered() as notes:
         rows, left_out = _read(_reading(loaded.domain, flags), flags, source, split, screen)
         stamp = fingerprint(rows)
-        rows, useless = loaded.task.measurable(rows, loaded.domain)
+        useless: list[LeftOut] = []
+        if isinstance(loaded.task, SelectsRows):
+            rows, useless = loaded.task.measurable(rows, loaded.domain)
+        else:
+            loaded.task.examine(rows)
         rows, known = (rows, []) if keep_known else _without_known(rows, stored, str(source))
         left_out = [*left_out, *useless, *known]
         overview.note_left_out(left_out)

@@ -26,7 +26,7 @@ import torch
 from pervade import overview, workflow
 from pervade.core import files, runtime, spec
 from pervade.core.contents import MOST_MEMBERS
-from pervade.core.contracts import Recipe
+from pervade.core.contracts import ComparesSeeds, CouplesRows, Recipe
 from pervade.core.errors import CheckpointError, ConfigError, DataError
 from pervade.core.run import RunDirectory
 from pervade.core.types import Rows
@@ -103,7 +103,7 @@ def check(plan: Plan, recipe: Recipe) -> None:
         raise ConfigError(
             f"--folds {what} divides rows of data, and an environment has none; take --seeds {plan.number or 5}"
         )
-    if plan.kind == "folds" and recipe.task.couples_rows:
+    if plan.kind == "folds" and isinstance(recipe.task, CouplesRows):
         raise ConfigError(
             f"--folds {plan.number} puts the answers of {plan.number} models together, and the figures of this task "
             f"compare rows with one another, which answers of several models cannot be; take --seeds {plan.number}, or "
@@ -298,7 +298,8 @@ def _summary(run: RunDirectory, recipe: Recipe, rows: Rows, unreadable: bool) ->
         details = {key: value for key, value in first["details"].items() if key in ("labels", "baseline")}
         if "baseline" in details:  # how far apart they are is one member's own, and not that of the mean
             details["baseline"] = {key: value for key, value in details["baseline"].items() if key != "differences"}
-        details |= recipe.task.together(*_all_predictions(run, results))
+        if isinstance(recipe.task, ComparesSeeds):
+            details |= recipe.task.together(*_all_predictions(run, results))
     summary |= {"metrics": metrics, "details": details}
     meter = "evaluate" if summary["split"] == "test" else f"evaluate-{summary['split']}"
     files.write_json(run.result(meter, NAME), summary)

@@ -21,10 +21,10 @@ import torch
 from torch import Tensor, nn
 
 from pervade.core import spec
-from pervade.core.contracts import Context, Domain, Model, Recipe, Task
+from pervade.core.contracts import Context, CouplesRows, Domain, Model, Recipe, Task
 from pervade.core.errors import ContractError
 from pervade.core.types import Batch, Rows
-from pervade.engine.fit import cut
+from pervade.engine.batches import cut
 
 
 def check_spec(value: Any, expected: type | None = None) -> None:
@@ -78,7 +78,7 @@ def check_task(task: Task, network: nn.Module, batch: Batch, context: Context, t
     """
     network.eval()
     whole, gradients = _gradients(task, network, batch, context, None)
-    if task.couples_rows:
+    if isinstance(task, CouplesRows):
         return
     for size in (1, 3):
         loss, pieces = _gradients(task, network, batch, context, size)

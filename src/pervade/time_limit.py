@@ -16,7 +16,7 @@ import numpy as np
 from torch.nn import Module
 
 from pervade.core import deadline
-from pervade.core.contracts import Context, Domain, Recipe
+from pervade.core.contracts import Context, Domain, HasPlainModel, MakesSamples, Recipe, RepliesToRows
 from pervade.core.types import Rows
 from pervade.engine import predict, ranks
 from pervade.metrics.estimate import estimate
@@ -105,15 +105,17 @@ class TimeLimit:
         """Seconds of what stands beside the figures: what the model makes by itself, and the simplest model, whose
         figures, and how far both are apart, are bootstrapped as well."""
         task, start = self.recipe.task, time.monotonic()
-        task.made(network, self.train, Context(self.domain))
-        task.replies(network, some, self.train, Context(self.domain))
+        if isinstance(task, MakesSamples):
+            task.made(network, self.train, Context(self.domain))
+        if isinstance(task, RepliesToRows):
+            task.replies(network, some, self.train, Context(self.domain))
         made = time.monotonic() - start
-        plain: Any = None
         for part in (self.train.select(range(0, len(self.train), step)) for step in (EIGHTH**2, EIGHTH)):
             start = time.monotonic()  # anew: the first has to load what makes it
             features = self.domain.plain_features(part, some)
-            plain = None if features is None else task.plain(features, part, table, self.domain)
-            if plain is None:
+            if features is None or not isinstance(task, HasPlainModel):
+                return made
+            if task.plain(features, part, table, self.domain) is None:
                 return made
         return made + EIGHTH * (time.monotonic() - start) + BESIDE * self.figures
 

@@ -22,7 +22,7 @@ from torch.nn import Module
 
 from pervade import overview
 from pervade.core import contents, files, memory, runtime, seed, signals, spec
-from pervade.core.contracts import Context, Domain, Opening, Recipe
+from pervade.core.contracts import Context, Domain, HasCompanions, Opening, Recipe
 from pervade.core.errors import CheckpointError, ConfigError, nearest
 from pervade.core.run import RunDirectory
 from pervade.core.types import Rows
@@ -31,6 +31,7 @@ from pervade.engine import base as bases
 from pervade.engine import building, checkpoint, features, origin, predict, ranks
 from pervade.engine.base import Base
 from pervade.engine.fit import Learner, Moment
+from pervade.engine.rehearsal import rehearse, trying
 from pervade.engine.threads import Measured, fastest
 from pervade.init.random import Random
 from pervade.nn import batch_norm
@@ -128,7 +129,8 @@ class Training:
         # By one: another number rounds orthogonal first weights otherwise, and which it will be is not known yet.
         with runtime.threads(1):
             self.network, self.base = build(run, recipe, domain, device, options.screen)
-        companions = recipe.task.companions(self.network, domain)
+        task = recipe.task
+        companions = task.companions(self.network, domain) if isinstance(task, HasCompanions) else None
         if companions is not None:
             companions.to(device)
             ranks.same_everywhere([*companions.parameters(), *companions.buffers()])
@@ -222,17 +224,17 @@ class Training:
         largest, limited = self.source.rehearsal(), self.recipe.time_limit is not None
         with runtime.threads(1 if limited and self._open() else self.recipe.threads):
             start = time.monotonic()
-            self.learner.rehearse(largest)
+            rehearse(self.learner, largest)
             taken = time.monotonic() - start if limited else 0.0
         if self._open() and largest is not None and self.learner.device.type == "cpu":
-            with self.learner.trying(self.source.trial()) as step:
+            with trying(self.learner, self.source.trial()) as step:
                 measured = fastest(step, self.learner.total_steps, torch.get_num_threads(), self._left(), taken)
                 self.step_time = measured.seconds.get(measured.number, 0.0)
                 self._settle(measured)
         elif self._open():
             self._settle(Measured(torch.get_num_threads()))
         if limited and largest is not None and not self.step_time:
-            with runtime.threads(self.recipe.threads), self.learner.trying(self.source.trial()) as step:
+            with runtime.threads(self.recipe.threads), trying(self.learner, self.source.trial()) as step:
                 for _ in range(2):  # the first warms caches
                     start = time.monotonic()
                     step()
@@ -480,7 +482,7 @@ class Training:
         """`validation` holds the predictions of the validation split, from which the task settles its decision."""
         if ranks.rank() == 0:
             learner = self.learner
-            note = {"step": learner.step, "passes": learner.passes, "precision": learner.precision, **note}
+            note = {"step": learner.step, "passes": learner.passes, "precision": learner.setting.precision, **note}
             decision = self.recipe.task.decide(validation, self.domain) if validation else {}
             start = time.monotonic()
             checkpoint.save_checkpoint(

@@ -21,7 +21,7 @@ import torch
 
 from pervade import overview
 from pervade.core import environment, files, memory, runtime, spec
-from pervade.core.contracts import Domain, Recipe
+from pervade.core.contracts import Domain, Recipe, SelectsRows
 from pervade.core.errors import BusyError, DataError, ResourceError
 from pervade.core.run import RunDirectory
 from pervade.core.types import LeftOut, Rows
@@ -154,8 +154,8 @@ def _with_found_rate(
 
 
 def with_rate(recipe: Recipe, lr: float) -> Recipe:
-    """The recipe with the optimiser's learning rate changed."""
-    return replace(recipe, optimizer=replace(recipe.optimizer, lr=lr))  # type: ignore[type-var]
+    """The recipe with the optimiser's learning rate changed. Raises ConfigError where there are several."""
+    return replace(recipe, optimizer=replace(recipe.one_optimizer, lr=lr))  # type: ignore[type-var]
 
 
 # data
@@ -195,7 +195,7 @@ def look(
         with options.screen.bar("reading") as bar:
             rows, unreadable = recipe.domain.prepare(rows, bar)
         recipe.task.examine(rows)
-        rows, useless = recipe.task.arrange(rows)
+        rows, useless = recipe.task.arrange(rows) if isinstance(recipe.task, SelectsRows) else (rows, [])
         left_out = [*left_out, *unreadable, *useless]
         if left_out and options.on_bad_file == "fail":
             raise DataError(

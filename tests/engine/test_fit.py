@@ -12,7 +12,9 @@ from pervade.core.contracts import Context
 from pervade.core.errors import ContractError, ResourceError, TrainingError
 from pervade.data.loader import Loader
 from pervade.domains.image import Image
-from pervade.engine.fit import Learner, cut
+from pervade.engine.batches import cut
+from pervade.engine.fit import Learner
+from pervade.engine.rehearsal import rehearse
 from pervade.models.reference_mlp import ReferenceMLP
 from pervade.models.resnet import ResNet
 from pervade.recipes import image
@@ -100,11 +102,11 @@ def test_rehearsal_leaves_no_trace(optimizer) -> None:
     """Weights, gradients, batch normalisation's buffers, optimiser and random state are as before."""
     ours, rows = learner(ResNet(width=16), optimizer=optimizer), batch()
     before, random = weights(ours), torch.get_rng_state()
-    ours.rehearse(rows)
+    rehearse(ours, rows)
     assert torch.equal(random, torch.get_rng_state())
     assert all(torch.equal(value, before[name]) for name, value in weights(ours).items())
     assert all(parameter.grad is None for parameter in ours.network.parameters())
-    assert not ours.optimizers[0].state
+    assert not ours.steps[0].optimizer.state
     assert ours.averages() == {}
     untouched = learner(ResNet(width=16), optimizer=optimizer)
     for each in (ours, untouched):
@@ -119,7 +121,7 @@ def test_memory_that_runs_out_is_said_with_the_remedy() -> None:
             return super().loss(output, batch)
 
     with pytest.raises(ResourceError, match=r"--batch-size.*micro_batch=6"):
-        learner(task=Hungry()).rehearse(batch())
+        rehearse(learner(task=Hungry()), batch())
 
 
 def test_other_faults_of_a_rehearsal_are_not_hidden() -> None:
@@ -128,7 +130,7 @@ def test_other_faults_of_a_rehearsal_are_not_hidden() -> None:
             raise RuntimeError("shapes do not match")
 
     with pytest.raises(RuntimeError, match="shapes"):
-        learner(task=Broken()).rehearse(batch())
+        rehearse(learner(task=Broken()), batch())
 
 
 def test_a_loss_that_is_not_finite_ends_training() -> None:

@@ -10,6 +10,7 @@ from pervade.core import registry
 from pervade.core.contracts import Context
 from pervade.core.errors import ConfigError
 from pervade.domains.image import Image
+from pervade.engine.step import only_phase
 from pervade.models.convnext import ConvNeXt
 from pervade.models.inception import Inception
 from pervade.models.resnet import ResNet
@@ -139,7 +140,7 @@ class TestInception:
         domain = Image(size=75, labels=("a", "b"), mean=(0.5,) * 3, deviation=(0.25,) * 3)
         network = build("inception", 75).train()
         batch = {"row": torch.arange(2), "input": torch.rand(2, 3, 75, 75), "target": torch.tensor([0, 1])}
-        parts = Classify().phases(network, Context(domain))[0].loss(batch)
+        parts = only_phase(Classify(), network, Context(domain)).loss(batch)
         parts["loss"].sum().backward()
         assert all(p.grad is not None for p in network.parameters())
 

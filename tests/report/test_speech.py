@@ -28,7 +28,7 @@ Page = tuple[Reader, str, RunDirectory]
 
 def measured_by(patch: pytest.MonkeyPatch, metrics: dict[str, Any]) -> None:
     """Puts these metrics in place of the task's own."""
-    task = SimpleNamespace(metrics=lambda domain: metrics, couples_rows=False)
+    task = SimpleNamespace(metrics=lambda domain: metrics)
     patch.setattr(preprocessing, "task", lambda record: task)
 
 

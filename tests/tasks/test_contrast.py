@@ -30,6 +30,7 @@ from pervade.data.people import PeopleByPictures
 from pervade.data.sources.dataset import Dataset
 from pervade.domains.image import Image
 from pervade.engine.fit import Learner
+from pervade.engine.step import only_phase
 from pervade.models.reference_mlp import ReferenceMLP
 from pervade.progress import Silent
 from pervade.tasks.contrast import Contrast, arcface, triplets
@@ -141,7 +142,7 @@ def test_centres_learn_and_are_no_part_of_the_model() -> None:
     centres = task.companions(network, DOMAIN)
     assert centres is not None
     assert [tuple(each.shape) for each in centres.parameters()] == [(3, 4)]
-    phase = task.phases(network, Context(DOMAIN, centres))[0]
+    phase = only_phase(task, network, Context(DOMAIN, centres))
     assert any(each is centres.centres for each in phase.parameters)
     assert list(task.infer(network, batch(), Context(DOMAIN, centres))) == ["embedding"]
 

@@ -18,6 +18,7 @@ from pervade.core.errors import ConfigError, DataError
 from pervade.data.corpus import IGNORED
 from pervade.domains.preferences import Preferences, looks_like_preferences
 from pervade.engine import checkpoint, predict
+from pervade.engine.step import only_phase
 from pervade.metrics.estimate import estimate
 from pervade.metrics.preference import longer_baseline, preference_metrics
 from pervade.models.gpt import GPT
@@ -189,7 +190,7 @@ def test_the_contracts(base: pervade.Run, pairs: Path) -> None:
     context = Context(domain, companions)
     check_task(task, network, batch, context)
     assert all(parameter.grad is None for parameter in companions.parameters())
-    (phase,) = task.phases(network, context)
+    phase = only_phase(task, network, context)
     assert {id(each) for each in phase.parameters} == {id(each) for each in network.parameters()}
     assert not companions.get_submodule("reference").training
     before = task.forward(network, batch, context)

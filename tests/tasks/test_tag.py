@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from pervade.core.contracts import Context, mixed_loss
+from pervade.core.contracts import Context
 from pervade.core.errors import DataError
 from pervade.core.types import Rows
 from pervade.domains.image import Image
+from pervade.engine.step import mixed_loss
 from pervade.models.reference_mlp import ReferenceMLP
 from pervade.tasks.tag import STEADY, Tag, best_threshold
 from pervade.testing import check_task

@@ -1,4 +1,4 @@
-"""What the toys share: a domain made of arrays, a small perceptron, plain and wrapping tasks, the recipe around them.
+"""What the toys share: a domain made of arrays, a small perceptron, a plain task, the recipe around them.
 
 A toy is a file of at most 40 lines: one kind of learning, `recipe()`, `score(columns)` of the predictions on the test
 split, what `CHANCE` reaches and the `THRESHOLD` to pass. Data is in worlds.py, networks are in networks.py, samplers
@@ -78,28 +78,6 @@ class ToyTask(Task):
     def predictions(self, output, batch, context):
         known = {name: batch[name] for name in ("row", "target") if name in batch}
         return {**known, **output}
-
-
-@dataclass(frozen=True)
-class WrappingTask(Task):
-    """A task around a task: what a toy does not say itself is the inner one's."""
-
-    task: Task
-
-    def outputs(self, domain):
-        return self.task.outputs(domain)
-
-    def forward(self, model, batch, context):
-        return self.task.forward(model, batch, context)
-
-    def loss(self, output, batch):
-        return self.task.loss(output, batch)
-
-    def predictions(self, output, batch, context):
-        return self.task.predictions(output, batch, context)
-
-    def metrics(self, domain):
-        return self.task.metrics(domain)
 
 
 @toy("model", "toy-perceptron")

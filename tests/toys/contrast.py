@@ -2,6 +2,7 @@
 
 from torch.nn import functional as F
 
+from pervade.core.contracts import CouplesRows, HasCompanions
 from tests.toys.base import ToyTask, nearest_other, toy, toy_recipe
 from tests.toys.networks import Centres
 from tests.toys.sources import PeopleByPictures
@@ -11,9 +12,7 @@ CHANCE, THRESHOLD = 1 / PEOPLE, 0.6
 
 
 @toy("task", "toy-contrast")
-class Contrast(ToyTask):
-    couples_rows = True
-
+class Contrast(ToyTask, CouplesRows, HasCompanions):
     def outputs(self, domain):
         return {"embedding": 4}
 

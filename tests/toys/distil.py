@@ -4,17 +4,18 @@ from pathlib import Path
 
 from torch.nn import functional as F
 
+from pervade.core.contracts import HasCompanions, Wrapping
 from pervade.core.run import RunDirectory
 from pervade.engine.checkpoint import load_checkpoint
 from pervade.tasks.classify import Classify
-from tests.toys.base import Perceptron, WrappingTask, share_right, toy, toy_recipe
+from tests.toys.base import Perceptron, share_right, toy, toy_recipe
 from tests.toys.worlds import Xor
 
 score, CHANCE, THRESHOLD = share_right, 0.5, 0.85
 
 
 @toy("task", "toy-distil")
-class Distil(WrappingTask):
+class Distil(Wrapping, HasCompanions):
     teacher: str  # a run
 
     def companions(self, model, domain):

@@ -3,6 +3,7 @@
 import torch
 from torch.nn import functional as F
 
+from pervade.core.contracts import HasCompanions
 from tests.toys import corridor, networks, sources, worlds
 from tests.toys.base import ToyTask, toy, toy_recipe
 
@@ -10,7 +11,7 @@ score, CHANCE, THRESHOLD = corridor.mean_return, 0.07, 0.95
 
 
 @toy("task", "toy-dqn")
-class DQN(ToyTask):
+class DQN(ToyTask, HasCompanions):
     def outputs(self, domain):
         return {"value": 2}
 

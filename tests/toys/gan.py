@@ -2,7 +2,7 @@
 
 from torch.nn import functional as F
 
-from pervade.core.contracts import Phase
+from pervade.core.contracts import CouplesRows, HasPlayers, Phase
 from tests.toys.base import ToyTask, toy, toy_recipe
 from tests.toys.networks import Players
 from tests.toys.worlds import Numbers
@@ -11,9 +11,7 @@ CHANCE, THRESHOLD = 0.1, 0.8
 
 
 @toy("task", "toy-adversarial")
-class Adversarial(ToyTask):
-    couples_rows = True
-
+class Adversarial(ToyTask, CouplesRows, HasPlayers):
     def outputs(self, domain):
         return {"sample": 1}
 

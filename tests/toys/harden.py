@@ -2,9 +2,9 @@
 
 import torch
 
-from pervade.core.contracts import Attack, Context
+from pervade.core.contracts import Attack, Context, Wrapping
 from pervade.tasks.classify import Classify
-from tests.toys.base import WrappingTask, share_right, toy, toy_recipe
+from tests.toys.base import share_right, toy, toy_recipe
 from tests.toys.worlds import Xor
 
 score, CHANCE, THRESHOLD = share_right, 0.5, 0.85
@@ -23,7 +23,7 @@ class Sign(Attack):
 
 
 @toy("task", "toy-harden")
-class Harden(WrappingTask):
+class Harden(Wrapping):
     attack: Attack
 
     def forward(self, model, batch, context):

@@ -16,7 +16,7 @@ from torchvision.transforms import v2
 
 from pervade import api
 from pervade.core import spec
-from pervade.core.contracts import Augment, Context, Recipe, Task, mixed_loss
+from pervade.core.contracts import Augment, Context, CouplesRows, Recipe, Task
 from pervade.core.errors import ConfigError
 from pervade.core.types import Rows
 from pervade.data.loader import Loader
@@ -24,7 +24,9 @@ from pervade.data.parts import average
 from pervade.domains.image import Image
 from pervade.domains.sound import Sound
 from pervade.engine import predict
-from pervade.engine.fit import Learner, cut
+from pervade.engine.batches import cut
+from pervade.engine.fit import Learner
+from pervade.engine.step import mixed_loss
 from pervade.recipes import image, sound
 from pervade.tasks.classify import Classify
 from pervade.train.augment.cutmix import CutMix, rectangle
@@ -166,8 +168,8 @@ class Number(Task):
 
 
 @dataclass(frozen=True)
-class Comparing(Number):
-    couples_rows = True
+class Comparing(Number, CouplesRows):
+    pass
 
 
 class TestLosses:

@@ -138,7 +138,7 @@ def test_rates_of_the_layers_reach_the_optimiser() -> None:
     next(taken)
     for factor in (0.1, 0.55, 1.0, 0.5):
         next(taken)
-        groups = of.optimizers[0].param_groups
+        groups = of.steps[0].optimizer.param_groups
         for group in groups:
             for parameter in group["params"]:
                 assert group["lr"] == pytest.approx(factor * 0.08 * 0.5 ** depth[id(parameter)])

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor, device
 
 
 def everything(seed: int) -> None:
@@ -19,3 +24,21 @@ def everything(seed: int) -> None:
 def generator(*key: int) -> np.random.Generator:
     """A generator of its own for a key such as (seed, epoch, row), independent of all else."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))
+
+
+def rng_state(device: device) -> dict[str, Tensor]:
+    """The state of torch's generators that a training step on this device draws from."""
+    import torch
+
+    state = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def restore_rng(state: dict[str, Tensor], device: device) -> None:
+    import torch
+
+    torch.set_rng_state(state["cpu"].cpu())
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"].cpu(), device)

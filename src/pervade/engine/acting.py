@@ -7,13 +7,24 @@ length), its seed, and whether actions were the likeliest or drawn from the poli
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import Module
 
-from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
+from pervade.core.contracts import (
+    Acts,
+    ComparesSeeds,
+    Context,
+    Domain,
+    FindsGradient,
+    HasPlainModel,
+    Plain,
+    PlainFeatures,
+    RepliesToRows,
+    Task,
+)
 from pervade.core.types import Batch, Json, Output, Rows, Table
 from pervade.engine import episodes, film
 from pervade.metrics import returns
@@ -22,12 +33,8 @@ from pervade.nn import actions
 LIKELIEST = "likeliest action"  # the mode of rows that are not drawn (domains/environment.py)
 
 
-class Agent(Task):
-    """What a task of acting has beside its loss. It says itself what acting asks of the network (`asks`, `noise`,
-    `act`), and what is shown beside a film (`shown`, `inner`)."""
-
-    question: ClassVar[str] = "act"  # which all agents answer, so that two may be compared however they learnt
-    dense: ClassVar[bool] = True
+class Agent(Task, Acts, FindsGradient, RepliesToRows, HasPlainModel, ComparesSeeds):
+    """What a task of acting has beside its loss and how it acts."""
 
     def infer(self, model: Module, batch: Batch, context: Context) -> Output:
         return measured(self, model, batch, context)

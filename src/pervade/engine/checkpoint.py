@@ -30,10 +30,11 @@ from pervade.core.bounds import Threads
 from pervade.core.contracts import Domain, Model, Recipe, Task
 from pervade.core.errors import CheckpointError, ConfigError, PervadeError
 from pervade.core.run import RunDirectory
+from pervade.core.seed import restore_rng, rng_state
 from pervade.engine import base as bases
 from pervade.engine import building, packing, ranks
 from pervade.engine.base import Base
-from pervade.engine.fit import Learner, restore_rng, rng_state
+from pervade.engine.fit import Learner
 
 ANOTHER = "its checkpoints can still be used; to go on training from one, begin a new run with --init"
 MERGED = "merged"  # what was done to a network whose adapters were worked into its weights; a checkpoint's name too

@@ -25,7 +25,7 @@ from pervade.core.types import Batch, Example, Rows
 from pervade.data import cache
 from pervade.data.loader import Loader
 from pervade.engine import packing
-from pervade.engine.fit import cut, to_device
+from pervade.engine.batches import cut, to_device
 from pervade.nn.backbone import Backbone
 from pervade.nn.modes import evaluating
 

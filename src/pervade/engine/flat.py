@@ -25,7 +25,7 @@ class Flat:
             start = stop
 
     def gather(self) -> None:
-        """The gradients of all, as the vector's. Every parameter has one (`Task.dense`)."""
+        """The gradients of all, as the vector's. Every parameter has one (`FindsGradient`)."""
         self.vector.grad = torch._utils._flatten_dense_tensors([each.grad for each in self.parameters])
 
     def bound(self, norm: float) -> None:

@@ -27,7 +27,7 @@ from pervade.core.types import Batch, Rows, Table
 from pervade.data.loader import Loader
 from pervade.data.sources.by_length import by_size
 from pervade.engine import ranks
-from pervade.engine.fit import cut, to_device
+from pervade.engine.batches import cut, to_device
 from pervade.nn.modes import evaluating
 
 MOST_READ = 1 << 26  # units (samples of sound) of the rows that are read together, as far as rows say their "size"

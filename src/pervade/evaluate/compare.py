@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pervade.core import registry
+from pervade.core.contracts import Acts
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.run import RunDirectory
 from pervade.data.split import NAMES as SPLITS
@@ -132,7 +133,8 @@ def _check_questions(sides: Sequence[Side]) -> None:
     first = sides[0]
     for other in sides[1:]:
         # Ways of learning to act are measured alike, whatever they ask of the network.
-        asked = [side.task.question or registry.name_of(type(side.task)) or "" for side in (first, other)]
+        tasks = first.task, other.task
+        asked = ["act" if isinstance(task, Acts) else registry.name_of(type(task)) or "" for task in tasks]
         if asked[0] != asked[1]:
             raise ConfigError(
                 f"{first.name} learnt the task {asked[0]} and {other.name} {asked[1]}; no figure is of both"

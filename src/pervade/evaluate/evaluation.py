@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from pervade.core import deadline, files, memory
-from pervade.core.contracts import Context, Domain, Task
+from pervade.core.contracts import Context, Domain, HasPlainModel, MakesSamples, RepliesToRows
 from pervade.core.errors import DataError
 from pervade.core.run import RunDirectory
 from pervade.core.types import Json, Media, Rows
@@ -114,14 +114,12 @@ def _part(until: float, share: float) -> float:
 
 def learns_beside(loaded: Loaded) -> bool:
     """Whether more than the targets of the run's own rows is needed beside the figures."""
-    return (
-        _has_plain(loaded) or type(loaded.task).made is not Task.made or type(loaded.task).replies is not Task.replies
-    )
+    return _has_plain(loaded) or isinstance(loaded.task, (MakesSamples, RepliesToRows))
 
 
 def _has_plain(loaded: Loaded) -> bool:
     """Whether there may be a simpler model beside this one."""
-    return type(loaded.domain).plain_features is not Domain.plain_features
+    return isinstance(loaded.task, HasPlainModel) and type(loaded.domain).plain_features is not Domain.plain_features
 
 
 @memory.during("the figures were computed", "free some memory, then `pervade evaluate` the run")
@@ -194,13 +192,13 @@ def details(
     found = loaded.task.details(columns, train, loaded.domain)
     context = Context(loaded.domain, decision=loaded.decision)
     task = loaded.task
-    makers = {
-        "what the model makes by itself": lambda: task.made(loaded.network, train, context),
-        "what it answers to a few rows": lambda: task.replies(loaded.network, chosen, train, context),
-        "the simplest model beside this one": lambda: _plain(run, loaded, rows, chosen, split, columns, found),
-    }
-    of_its_own = type(task).made is not Task.made, type(task).replies is not Task.replies, _has_plain(loaded)
-    makers = {name: make for (name, make), own in zip(makers.items(), of_its_own, strict=True) if own}
+    makers: dict[str, Callable[[], dict[str, Any]]] = {}
+    if isinstance(task, MakesSamples):
+        makers["what the model makes by itself"] = lambda: task.made(loaded.network, train, context)
+    if isinstance(task, RepliesToRows):
+        makers["what it answers to a few rows"] = lambda: task.replies(loaded.network, chosen, train, context)
+    if _has_plain(loaded):
+        makers["the simplest model beside this one"] = lambda: _plain(run, loaded, rows, chosen, split, columns, found)
     missing = []
     for name, make in makers.items():
         more = deadline.done_by(until, make)
@@ -222,11 +220,11 @@ def _plain(
 ) -> dict[str, Any]:
     """The simplest model as "baseline", and what was the baseline so far as "constant"; nothing where there is none."""
     train = rows.where("split", "train")
-    features = loaded.domain.plain_features(train, chosen)
-    if features is not None:
-        features = replace(features, held=rows.where("split", "validation"))
-    plain = None if features is None else loaded.task.plain(features, train, columns, loaded.domain)
-    if features is None or plain is None:
+    features, task = loaded.domain.plain_features(train, chosen), loaded.task
+    if features is None or not isinstance(task, HasPlainModel):
+        return {}
+    plain = task.plain(replace(features, held=rows.where("split", "validation")), train, columns, loaded.domain)
+    if plain is None:
         return {}
     path = run.predictions(PLAIN, split)
     about = {"checkpoint": PLAIN, "split": split, "name": plain.name}

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pervade.core import files, plain_yaml, spec
-from pervade.core.contracts import Domain, Task
+from pervade.core.contracts import CouplesRows, Domain, Task
 from pervade.core.errors import CheckpointError, ConfigError, DataError, nearest
 from pervade.core.run import RunDirectory
 from pervade.engine import checkpoint, predict
@@ -108,7 +108,7 @@ def _read_together(
 
 def _together(run: RunDirectory, called: str, parts: Sequence[Side]) -> Side:
     first = parts[0]
-    if first.task.couples_rows:
+    if isinstance(first.task, CouplesRows):
         raise ConfigError(
             f"the figures of {run.path} compare rows with one another, which answers of several models cannot be; "
             f"compare its members one by one, such as {first.run.path}"

@@ -93,5 +93,5 @@ def search_space(recipe: Recipe) -> dict[str, Range]:
     """What `pervade tune` varies."""
     if not isinstance(recipe.domain, Masked):
         return {}
-    lr = recipe.optimizer.lr
+    lr = recipe.one_optimizer.lr
     return {"optimizer.lr": Range(lr / 5, lr * 5, log=True)}

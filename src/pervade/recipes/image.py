@@ -254,7 +254,7 @@ def _as_made_for(there: Domain | None, own: Image) -> Domain:
 
 def search_space(recipe: Recipe) -> dict[str, Range | Choice]:
     """What `pervade tune` varies, of what this recipe has: first the learning rate, up and down to ten times."""
-    lr = recipe.optimizer.lr
+    lr = recipe.one_optimizer.lr
     space: dict[str, Range | Choice] = {
         "optimizer.lr": Range(lr / 10, lr * 10, log=True),
         "batch_size": Choice(tuple(sorted({max(recipe.batch_size // 2, 1), recipe.batch_size, recipe.batch_size * 2}))),

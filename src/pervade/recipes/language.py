@@ -187,7 +187,7 @@ def search_space(recipe: Recipe) -> dict[str, Range | Choice]:
     """What `pervade tune` varies."""
     if not isinstance(recipe.domain, (Corpus, Instructions)):
         return {}
-    lr = recipe.optimizer.lr
+    lr = recipe.one_optimizer.lr
     if not isinstance(recipe.model, GPT):
         return {"optimizer.lr": Range(lr / 10, lr * 10, log=True), "epochs": Choice((1, 2, 3))}
     return {"optimizer.lr": Range(lr / 5, lr * 5, log=True), "model.dropout": Choice((0.0, 0.1, 0.2))}

@@ -69,5 +69,5 @@ def search_space(recipe: Recipe) -> dict[str, Range | Choice]:
     """What `pervade tune` varies."""
     if not isinstance(recipe.domain, Preferences):
         return {}
-    lr = recipe.optimizer.lr
+    lr = recipe.one_optimizer.lr
     return {"optimizer.lr": Range(lr / 10, lr * 10, log=True), "task.beta": Choice((0.03, 0.1, 0.3))}

@@ -253,7 +253,7 @@ def search_space(recipe: Recipe) -> dict[str, Range | Choice]:
     """What `pervade tune` varies."""
     if not isinstance(recipe.domain, Environment):
         return {}
-    lr = recipe.optimizer.lr
+    lr = recipe.one_optimizer.lr
     space: dict[str, Range | Choice] = {"optimizer.lr": Range(lr / 10, lr * 10, log=True)}
     if isinstance(recipe.source, Rollouts):
         space["task.entropy_weight"] = Choice((0.0, 0.01, 0.03))

@@ -200,7 +200,7 @@ def search_space(recipe: Recipe) -> dict[str, Range | Choice]:
     """What `pervade tune` varies: first the learning rate, up and down to ten times."""
     if not isinstance(recipe.domain, Sound):
         return {}
-    lr = recipe.optimizer.lr
+    lr = recipe.one_optimizer.lr
     return {
         "optimizer.lr": Range(lr / 10, lr * 10, log=True),
         "optimizer.weight_decay": Range(1e-3, 1e-1, log=True),

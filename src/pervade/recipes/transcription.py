@@ -182,5 +182,5 @@ def search_space(recipe: Recipe) -> dict[str, Range | Choice]:
     """What `pervade tune` varies."""
     if not isinstance(recipe.domain, Transcripts):
         return {}
-    lr = recipe.optimizer.lr
+    lr = recipe.one_optimizer.lr
     return {"optimizer.lr": Range(lr / 5, lr * 5, log=True), "model.dropout": Range(0.0, 0.3)}

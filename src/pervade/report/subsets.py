@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from pervade.core.contracts import CouplesRows
 from pervade.core.errors import DataError
 from pervade.metrics.columns import Columns
 from pervade.metrics.estimate import Measure, Metric, Shared, estimate, weighted_mean
@@ -60,7 +61,7 @@ def measured(record: Record) -> Measured | None:
     if result is None or result.headline is None or table is None or record.acts or not len(table["row"]):
         return None
     task, domain = preprocessing.task(record), preprocessing.domain(record, result.checkpoint)
-    if task is None or domain is None or task.couples_rows:
+    if task is None or domain is None or isinstance(task, CouplesRows):
         return None
     metric = task.metrics(domain).get(result.headline.name)
     return None if metric is None else Measured(result.headline.name, _light(metric, table), table)

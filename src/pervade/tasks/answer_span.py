@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn import functional as F
 
-from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
+from pervade.core.contracts import Context, Domain, HasPlainModel, Plain, PlainFeatures, Task
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Json, Output, Parts, Rows, Table
@@ -32,7 +32,7 @@ KEPT = 5  # of the likeliest answers, in the predictions file
 
 @register("task")
 @dataclass(frozen=True)
-class AnswerSpan(Task):
+class AnswerSpan(Task, HasPlainModel):
     """The model returns "span" (n, t, 2): the scores of beginning and end. The batch holds "inside" (n, t), "target"
     (n, 2) and, in evaluation, "spans" (n, t, 2), "context" and "answers" (domains/questions.py)."""
 

@@ -15,7 +15,16 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn import functional as F
 
-from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
+from pervade.core.contracts import (
+    Context,
+    Domain,
+    HasCompanions,
+    HasPlainModel,
+    Plain,
+    PlainFeatures,
+    SelectsRows,
+    Task,
+)
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Json, LeftOut, Output, Parts, Rows, Table
@@ -34,7 +43,7 @@ AUXILIARY = 0.4  # weight of the loss at an auxiliary head, where the network ha
 
 @register("task")
 @dataclass(frozen=True)
-class Classify(Task):
+class Classify(Task, SelectsRows, HasCompanions, HasPlainModel):
     """The model returns "logits" (n, k); the batch holds "target" (n,) int64.
 
     `loss_name` "mse" is the squared distance between the probabilities and the one-hot target, summed over classes: the

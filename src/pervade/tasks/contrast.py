@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import Module, Parameter
 from torch.nn import functional as F
 
-from pervade.core.contracts import Context, Domain, Sampler, Task
+from pervade.core.contracts import Context, CouplesRows, Domain, HasCompanions, Sampler, SelectsRows, Task
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Json, LeftOut, Output, Parts, Rows, Table
@@ -30,7 +30,7 @@ MARGINS = {"triplet": 0.2, "arcface": 0.5}  # of the papers
 
 @register("task")
 @dataclass(frozen=True)
-class Contrast(Task):
+class Contrast(Task, SelectsRows, CouplesRows, HasCompanions):
     """The model returns "embedding" (n, dimensions), which is put on the unit sphere; the batch holds "target" (n,)
     int64, the person's number. Batches are P people x K pictures: P is the batch size / `pictures`.
 
@@ -41,8 +41,6 @@ class Contrast(Task):
 
     With several ranks triplets are sought among the rank's own rows.
     """
-
-    couples_rows: ClassVar[bool] = True
 
     loss_name: Literal["triplet", "arcface"] = "arcface"
     dimensions: Annotated[int, Field(ge=2, le=4096)] = 128

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import Module
 
-from pervade.core.contracts import Context, Domain
+from pervade.core.contracts import Context, Domain, HasCompanions
 from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Output, Parts
@@ -36,7 +36,7 @@ EVALUATION_EPSILON = 0.05  # of episodes that are drawn from the policy, as in M
 
 @register("task")
 @dataclass(frozen=True)
-class DQN(Agent):
+class DQN(Agent, HasCompanions):
     double: bool = True
     dueling: bool = False
     target_every: Annotated[int, Field(ge=1, le=10**9)] = 200  # optimiser steps between two copies of the network

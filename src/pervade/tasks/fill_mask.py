@@ -12,7 +12,7 @@ import numpy as np
 from torch.nn import Module
 from torch.nn import functional as F
 
-from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
+from pervade.core.contracts import Context, Domain, HasPlainModel, Plain, PlainFeatures, Task
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Output, Parts, Rows, Table
@@ -25,7 +25,7 @@ GUESSES = 10  # of the likeliest tokens of a gap that `predict` knows
 
 @register("task")
 @dataclass(frozen=True)
-class FillMask(Task):
+class FillMask(Task, HasPlainModel):
     """The model is called with the places that are "asked" (n, k) and returns "logits" (n, k, v); the batch holds
     "target" (n, k) int64, -100 where it has fewer."""
 

@@ -14,13 +14,22 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn import functional as F
 
-from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
+from pervade.core.contracts import (
+    Context,
+    Domain,
+    HasPlainModel,
+    MakesSamples,
+    Plain,
+    PlainFeatures,
+    RepliesToRows,
+    Task,
+)
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Json, Output, Parts, Rows, Table
 from pervade.data import vocabulary
 from pervade.data.corpus import IGNORED, overlap
-from pervade.engine.fit import cut
+from pervade.engine.batches import cut
 from pervade.metrics.language import language_metrics
 from pervade.nn.sampling import Sampling, choose
 
@@ -34,7 +43,7 @@ PIECE = 1 << 16  # bytes compressed at once
 
 @register("task")
 @dataclass(frozen=True)
-class LanguageModel(Task):
+class LanguageModel(Task, MakesSamples, RepliesToRows, HasPlainModel):
     """The model returns "logits" (n, t, v); the batch holds "target" (n, t) int64, the token after each, -100 where it
     is not asked for, and in evaluation "bytes" (n,), those of the text that a window stands for.
 
@@ -118,9 +127,6 @@ class LanguageModel(Task):
 
     def metrics(self, domain: Domain) -> Mapping[str, Any]:
         return language_metrics()
-
-    def details(self, columns: Mapping[str, Any], train: Rows, domain: Domain) -> dict[str, Json]:
-        return {}
 
     def made(self, model: Module, train: Rows, context: Context) -> dict[str, Json]:
         """ "samples": texts written by fixed seeds, each with the share of its runs of eight tokens that stand so in

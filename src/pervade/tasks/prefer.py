@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn import functional as F
 
-from pervade.core.contracts import Context, Domain
+from pervade.core.contracts import Context, Domain, HasCompanions
 from pervade.core.registry import register
 from pervade.core.types import Batch, Json, Output, Parts, Rows, Table
 from pervade.data.corpus import IGNORED
@@ -32,7 +32,7 @@ ANSWERS = (("chosen", "input", "target"), ("rejected", "rejected", "rejected_tar
 
 @register("task")
 @dataclass(frozen=True)
-class Prefer(LanguageModel):
+class Prefer(LanguageModel, HasCompanions):
     """The model returns "logits" (n, t, v); the batch holds both answers behind what was asked, "input" and "rejected"
     (n, t), and "target" and "rejected_target", -100 where no token of an answer is foretold.
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn import functional as F
 
-from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
+from pervade.core.contracts import Context, Domain, HasPlainModel, Plain, PlainFeatures, SelectsRows, Task
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Json, LeftOut, Output, Parts, Rows, Table
@@ -28,7 +28,7 @@ MOST_POINTS = 500  # of the rows that are drawn in the report
 
 @register("task")
 @dataclass(frozen=True)
-class Regress(Task):
+class Regress(Task, SelectsRows, HasPlainModel):
     """The model returns "value" (n, 1), the batch holds "target" (n,) float32, both standardised by the domain's
     `scale`: (number - mean) / deviation. Everything that leaves the task is in the number's own unit.
 

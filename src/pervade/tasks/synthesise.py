@@ -14,13 +14,13 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn import functional as F
 
-from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
+from pervade.core.contracts import Context, Domain, HasPlainModel, MakesSamples, Plain, PlainFeatures, SelectsRows, Task
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Json, LeftOut, Media, Output, Parts, Rows, Table
 from pervade.data import division, mu_law, player, sound_files, targets
 from pervade.data.corpus import IGNORED
-from pervade.engine.fit import cut
+from pervade.engine.batches import cut
 from pervade.metrics.waveform import waveform_metrics
 from pervade.nn.queues import SoundSampling, go_on
 
@@ -30,7 +30,7 @@ MOST_SCORES = 1 << 24  # numbers that the output of windows which are judged tog
 
 @register("task")
 @dataclass(frozen=True)
-class Synthesise(Task):
+class Synthesise(Task, SelectsRows, MakesSamples, HasPlainModel):
     """The model returns "logits" (n, t, v); the batch holds "target" (n, t) int64, the code after each, -100 where that
     is not asked for. A batch without is of sounds to make, with the "length" of each."""
 

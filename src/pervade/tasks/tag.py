@@ -14,7 +14,16 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn import functional as F
 
-from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
+from pervade.core.contracts import (
+    Context,
+    Domain,
+    HasCompanions,
+    HasPlainModel,
+    Plain,
+    PlainFeatures,
+    SelectsRows,
+    Task,
+)
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Json, LeftOut, Output, Parts, Rows, Table
@@ -30,7 +39,7 @@ STEADY = 20  # rows with a label on the validation split at which its own thresh
 
 @register("task")
 @dataclass(frozen=True)
-class Tag(Task):
+class Tag(Task, SelectsRows, HasCompanions, HasPlainModel):
     """The model returns "logits" (n, k); the batch holds "target" (n, k) float32, 1 where the row has the label.
 
     The loss of a row is the mean over its k labels. "focal" turns that of answers that are right already down by

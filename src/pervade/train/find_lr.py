@@ -60,7 +60,8 @@ def range_test(learner: Learner, source: Source, steps: int = STEPS) -> Found:
     Raises TrainingError where no rate lowers the loss.
     """
     learner.total_steps = steps - 1
-    learner.starts = [[0.0] * len(each) for each in learner.starts]  # whatever is to learn some day learns now
+    for step in learner.steps:
+        step.starts = [0.0] * len(step.starts)  # whatever is to learn some day learns now
     rates: list[float] = []
     losses: list[float] = []
     ran_away = False

@@ -6,10 +6,23 @@ method, command line flag and JSON record in one (core/spec.py). Whatever change
 (model, companions) and in sources, which is what a checkpoint saves.
 """
 
+from pervade.core.contracts.abilities import (
+    ABILITIES,
+    Acts,
+    ComparesSeeds,
+    CouplesRows,
+    FindsGradient,
+    HasCompanions,
+    HasPlainModel,
+    HasPlayers,
+    MakesSamples,
+    RepliesToRows,
+    SelectsRows,
+)
 from pervade.core.contracts.domain import Domain, PlainFeatures
 from pervade.core.contracts.methods import Attack, Compressor, Explainer, Exporter, InputSpace, Probe
 from pervade.core.contracts.source import Opening, Sampler, Source, SourceSpec
-from pervade.core.contracts.task import Context, Phase, Plain, Task, mixed_loss
+from pervade.core.contracts.task import Context, Phase, Plain, Task
 from pervade.core.contracts.training import (
     Augment,
     EarlyStopping,
@@ -23,19 +36,29 @@ from pervade.core.contracts.training import (
     Started,
     Tuning,
 )
+from pervade.core.contracts.wrapping import Wrapping, members
 
 __all__ = [
+    "ABILITIES",
+    "Acts",
     "Attack",
     "Augment",
+    "ComparesSeeds",
     "Compressor",
     "Context",
+    "CouplesRows",
     "Domain",
     "EarlyStopping",
     "Explainer",
     "Exporter",
+    "FindsGradient",
     "Gradient",
+    "HasCompanions",
+    "HasPlainModel",
+    "HasPlayers",
     "Initializer",
     "InputSpace",
+    "MakesSamples",
     "Model",
     "Opening",
     "Optimizer",
@@ -45,12 +68,15 @@ __all__ = [
     "PlainFeatures",
     "Probe",
     "Recipe",
+    "RepliesToRows",
     "Sampler",
     "Schedule",
+    "SelectsRows",
     "Source",
     "SourceSpec",
     "Started",
     "Task",
     "Tuning",
-    "mixed_loss",
+    "Wrapping",
+    "members",
 ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, r
 from pydantic import Field
 
 from pervade.core.bounds import AtOnce, Count, Duration, Passes, Positive, Seed, Threads, Weight
+from pervade.core.contracts.abilities import CouplesRows
 from pervade.core.contracts.domain import Domain
 from pervade.core.contracts.source import SourceSpec
 from pervade.core.contracts.task import Task
@@ -189,7 +190,7 @@ class Recipe:
     domain: Domain
     task: Task
     model: Model
-    optimizer: Optimizer
+    optimizer: Optimizer | Mapping[str, Optimizer]  # one for all, or one for each player by name (Phase.name)
     schedule: Schedule
     init: Initializer
     source: SourceSpec
@@ -218,11 +219,19 @@ class Recipe:
     # evaluation and report
     then: Recipe | None = None  # learns next, from this one's predictions on its training split
 
+    @property
+    def one_optimizer(self) -> Optimizer:
+        """Raises ConfigError where each player has one of its own."""
+        if not isinstance(self.optimizer, Mapping):
+            return self.optimizer
+        rates = ", ".join(f"-o optimizer.{name}.lr" for name in self.optimizer)
+        raise ConfigError(f"each player has an optimizer of its own, so there is no one rate to look for; set {rates}")
+
     def __post_init__(self) -> None:
         if self.validation + self.test >= 1:
             raise ConfigError(f"validation {self.validation} and test {self.test} leave nothing to train on")
         mixing = [(type(each).__name__, each.mixing) for each in self.augment if each.mixing > 0]
-        if mixing and self.task.couples_rows:
+        if mixing and isinstance(self.task, CouplesRows):
             raise ConfigError(
                 f"augment: {mixing[0][0]} mixes the rows of a batch, but {type(self.task).__name__} compares them, so "
                 "a mixed row would be nobody's; leave it out"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pervade.core.contracts import Opening, Source, SourceSpec
+from pervade.core.contracts import CouplesRows, Opening, Source, SourceSpec
 from pervade.core.registry import register
 from pervade.data.loader import Loader
 
@@ -13,12 +13,13 @@ from pervade.data.loader import Loader
 @dataclass(frozen=True)
 class Dataset(SourceSpec):
     def open(self, opening: Opening) -> Source:
+        task = opening.task
         return Loader(
             opening.rows,
             opening.context.domain,
             opening.batch_size,
             opening.seed,
-            sampler=opening.task.sampler(opening.rows, opening.seed),
+            sampler=task.sampler(opening.rows, opening.seed) if isinstance(task, CouplesRows) else None,
             workers=opening.workers,
             rank=opening.rank,
             world=opening.world,

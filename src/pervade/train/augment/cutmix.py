@@ -1,5 +1,5 @@
 """CutMix (Yun et al. 2019, arXiv:1905.04899): a rectangle of every picture is replaced by the same rectangle of its
-neighbour, and the losses of their targets are mixed by area (`mixed_loss` in core/contracts/task.py).
+neighbour, and the losses of their targets are mixed by area (`mixed_loss` in engine/step.py).
 
     sides of the rectangle: sqrt(1 - s) of the picture's, s ~ Beta(alpha, alpha); its middle anywhere, cut off at the
     edge; the share of a row's own picture is what is left of it: 1 - area of the rectangle / area of the picture

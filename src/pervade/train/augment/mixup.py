@@ -1,5 +1,5 @@
 """MixUp (Zhang et al. 2018, arXiv:1710.09412): every picture of a batch is blended with its neighbour, and so are the
-losses of their targets (`mixed_loss` in core/contracts/task.py).
+losses of their targets (`mixed_loss` in engine/step.py).
 
     x' = s x_i + (1 - s) x_j,   loss' = s loss(x', y_i) + (1 - s) loss(x', y_j),   s ~ Beta(alpha, alpha), one a batch
 

@@ -1,0 +1,149 @@
+"""What only some tasks can do, or need. A task has an ability by having its methods, which `isinstance` tells; many
+have a default, so that to inherit one is to say that it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from pervade.core.contracts.domain import Domain, PlainFeatures
+from pervade.core.contracts.task import Context, Phase, Plain
+from pervade.core.types import Batch, Json, LeftOut, Parts, Rows, Table
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch.nn import Module
+
+    from pervade.core.contracts.source import Sampler
+
+
+# before training
+
+
+@runtime_checkable
+class SelectsRows(Protocol):
+    """Some rows are of no use, or must not be parted."""
+
+    def arrange(self, rows: Rows) -> tuple[Rows, list[LeftOut]]:
+        """The rows as they are to be split, and those of no use: where people must not stand on both sides, their names
+        are the "group"."""
+        return rows, []
+
+    def measurable(self, rows: Rows, domain: Domain) -> tuple[Rows, list[LeftOut]]:
+        """Of other data than the model's own, without splits, the rows that it can be measured on, and those of no use:
+        of classes it never learnt. Raises DataError where there is none."""
+        ...
+
+
+@runtime_checkable
+class CouplesRows(Protocol):
+    """Rows of a batch matter to one another (contrast, GAN): no cutting, no private training, no mixing."""
+
+    def sampler(self, rows: Rows, seed: int) -> Sampler | None:
+        """Which rows make a batch (people x pictures, equal classes); None: each row once a pass, in random order."""
+        return None
+
+
+# while it trains
+
+
+@runtime_checkable
+class HasCompanions(Protocol):
+    """Something learns, or is remembered, beside the model."""
+
+    def companions(self, model: Module, domain: Domain) -> Module | None:
+        """Modules beside the model (target network, teacher, class centres): saved and resumed with the state.
+
+        Their parameters are trained unless `requires_grad` is off.
+        """
+        ...
+
+    def after_step(self, model: Module, context: Context, step: int) -> None:
+        """Called after every optimiser step, counted from 1."""
+        return
+
+    def finished(self, model: Module, context: Context) -> Module:
+        """The model as it is judged, saved and used, while training goes on with `model`: a copy into which was worked
+        what companions learnt (a whitening), or `model` itself."""
+        return model
+
+
+@runtime_checkable
+class HasPlayers(Protocol):
+    """A step has several players, each with losses, weights and an optimiser of its own (a GAN)."""
+
+    def phases(self, model: Module, context: Context) -> list[Phase]: ...
+
+
+@runtime_checkable
+class FindsGradient(Protocol):
+    """Every weight that learns gets a gradient in every step, which may be known without autograd."""
+
+    def descend(self, model: Module, batch: Batch, context: Context) -> Parts | None:
+        """Leaves the gradient of the mean loss in the weights, as `backward` would, and returns `loss`'s parts. None,
+        without having done anything, where autograd is to find it. Asked of small networks on a processor, a whole
+        batch at a time (engine/step.py)."""
+        return None
+
+
+@runtime_checkable
+class Acts(Protocol):
+    """An agent. Arrays come from and go to environments, so they are numpy's; a space is `nn.actions.Space`."""
+
+    def asks(self, space: Any) -> tuple[str, ...]:
+        """The outputs that acting takes."""
+        ...
+
+    def noise(self, space: Any, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+        """(*shape, …): what `act` draws by."""
+        ...
+
+    def act(self, output: Mapping[str, np.ndarray], space: Any, noise: np.ndarray | None) -> np.ndarray:
+        """Actions (n, width), the likeliest where there is no noise to draw by."""
+        ...
+
+    def shown(self, space: Any) -> Sequence[str]:
+        """The outputs that `inner` takes."""
+        ...
+
+    def inner(self, output: Mapping[str, np.ndarray], space: Any) -> dict[str, np.ndarray]:
+        """What is shown beside a film, (n, …)."""
+        ...
+
+
+# when it is measured
+
+
+@runtime_checkable
+class MakesSamples(Protocol):
+    def made(self, model: Module, train: Rows, context: Context) -> dict[str, Json]:
+        """What the model makes by itself (samples), shown beside the metrics as `Task.details` are."""
+        ...
+
+
+@runtime_checkable
+class RepliesToRows(Protocol):
+    def replies(self, model: Module, rows: Rows, train: Rows, context: Context) -> dict[str, Json]:
+        """What the model answers to a few of the measured rows, shown beside the metrics as `Task.details` are."""
+        ...
+
+
+@runtime_checkable
+class HasPlainModel(Protocol):
+    def plain(self, features: PlainFeatures, train: Rows, columns: Mapping[str, Any], domain: Domain) -> Plain | None:
+        """What a linear model on plain features says of the rows of a predictions file, as the same columns; None where
+        there is none after all."""
+        ...
+
+
+@runtime_checkable
+class ComparesSeeds(Protocol):
+    def together(self, members: Mapping[str, Table], plain: Mapping[str, Table]) -> dict[str, Json]:
+        """What several seeds' predictions files, by member, say together; `plain` holds the simplest model's."""
+        ...
+
+
+ABILITIES: tuple[type, ...] = (
+    *(SelectsRows, CouplesRows, HasCompanions, HasPlayers, FindsGradient, Acts),
+    *(MakesSamples, RepliesToRows, HasPlainModel, ComparesSeeds),
+)
