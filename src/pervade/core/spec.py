@@ -114,9 +114,15 @@ def _decode(data: Any, hint: Any, path: str, problems: list[str]) -> Any:
         if data is None and type(None) in members:
             return None
         inner = [m for m in members if m is not type(None)]
+        by_name = [m for m in inner if typing.get_origin(m) is Mapping]
+        if by_name and len(inner) == 2:  # a plug-in, or several by name
+            inner = by_name if _by_name(data) else [m for m in inner if m not in by_name]
         if len(inner) == 1:
             return _decode(data, inner[0], path, problems)
         return _plain(data, hint, path, problems)
+    if origin is Mapping and _kind(typing.get_args(hint)[1]):
+        item = typing.get_args(hint)[1]
+        return {str(name): _decode(value, item, f"{path}.{name}", problems) for name, value in data.items()}
     if origin is tuple and len(typing.get_args(hint)) == 2 and typing.get_args(hint)[1] is Ellipsis:
         item = typing.get_args(hint)[0]
         if _kind(item) or dataclasses.is_dataclass(item):
@@ -128,6 +134,12 @@ def _decode(data: Any, hint: Any, path: str, problems: list[str]) -> Any:
     if dataclasses.is_dataclass(hint):
         return _fields(data, typing.cast(type, hint), {}, path, problems)
     return _plain(data, hint, path, problems)
+
+
+def _by_name(data: Any) -> bool:
+    """Whether these are several plug-ins by name, and not the settings of one."""
+    several = isinstance(data, Mapping) and bool(data) and not {"use", "unregistered"} & set(data)
+    return several and all(isinstance(value, (str, Mapping)) for value in data.values())
 
 
 def _plug_in(data: Any, kind: str, path: str, problems: list[str]) -> Any:

@@ -32,4 +32,7 @@ def summary(record: Record) -> str:
 
 
 def _name(part: dict[str, object]) -> str:
-    return str(part.get("use") or part.get("unregistered") or "not named")
+    """Of several by name (optimisers of players): "adam (critic) and sgd (generator)"."""
+    own = part.get("use") or part.get("unregistered")
+    several = [f"{_name(value)} ({name})" for name, value in part.items() if isinstance(value, dict)]
+    return str(own or " and ".join(several) or "not named")
