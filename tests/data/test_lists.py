@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pervade.core.errors import DataError
-from pervade.data import account
-from pervade.domains.image import Image
+from pervade.data import account, listing
+from pervade.domains.image import Image, contents
 from pervade.domains.sound import Sound
 from tests.data.drawing import class_folders
 from tests.layouts.made import picture
@@ -126,3 +128,72 @@ def test_several_kinds_of_labels(tmp_path: Path) -> None:
         read(tmp_path)
     (tmp_path / "images_family_train.txt").unlink()
     assert read(tmp_path)[0]["target"] == ["variant0", "variant1"] * 2
+
+
+def test_a_label_in_a_file_of_its_own(tmp_path: Path) -> None:
+    for i in range(6):
+        picture(tmp_path / f"{i}.png", i)
+        text(tmp_path / f"{i}.cls", f"{i % 2}\n")
+    columns, _, left_out = read(tmp_path)
+    assert columns["target"] == ["0", "1"] * 3
+    assert not left_out
+
+
+def test_oxford_flowers(tmp_path: Path) -> None:
+    from scipy.io import savemat
+
+    for i in range(1, 7):
+        picture(tmp_path / "jpg" / f"image_{i:05d}.png", i)
+    savemat(tmp_path / "imagelabels.mat", {"labels": np.array([[3, 3, 7, 7, 3, 7]], np.uint8)})
+    splits = {"trnid": np.array([[1, 3]]), "valid": np.array([[2, 4]]), "tstid": np.array([[5, 6]])}
+    savemat(tmp_path / "setid.mat", splits)
+    (tmp_path / "damaged.mat").write_bytes(b"MATLAB 5.0 MAT-file" + bytes(200))
+    columns, *_ = read(tmp_path)
+    assert columns["target"] == ["3", "3", "7", "7", "3", "7"]
+    assert columns["split"] == ["train", "validation", "train", "validation", "test", "test"]
+
+
+def test_celeba(tmp_path: Path) -> None:
+    """Attributes are 1 and -1, and splits 0, 1 and 2 in another list."""
+    lines = []
+    for i in range(6):
+        picture(tmp_path / "img_align_celeba" / f"{i:06d}.png", i)
+        lines.append(f"{i:06d}.png {1 if i % 2 else -1:2d} {1 if i % 3 else -1:2d}")
+    text(tmp_path / "list_attr_celeba.txt", "\n".join(["6", "Male Young ", *lines]))
+    text(tmp_path / "list_eval_partition.txt", "".join(f"{i:06d}.png {i // 2}\n" for i in range(6)))
+    assert listing.detect(tmp_path, contents()) == "labels"
+    columns, *_ = read(tmp_path, target="labels")
+    assert columns["target"] == [[], ["Male", "Young"], ["Young"], ["Male"], ["Young"], ["Male", "Young"]]
+    assert columns["split"] == ["train", "train", "validation", "validation", "test", "test"]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {f"{i}.png": ("cat", "dog")[i % 2] for i in range(6)},
+        {str(i): ("cat", "dog")[i % 2] for i in range(6)},
+        {"cat": ["0.png", "2.png", "4.png"], "dog": ["1.png", "3.png", "5.png"]},
+        [{"file": f"{i}.png", "label": ("cat", "dog")[i % 2]} for i in range(6)],
+    ],
+)
+def test_labels_in_json(told: object, tmp_path: Path) -> None:
+    for i in range(6):
+        picture(tmp_path / "images" / f"{i}.png", i)
+    text(tmp_path / "labels.json", json.dumps(told))
+    columns, *_ = read(tmp_path)
+    assert sorted(zip((Path(each).stem for each in columns["path"]), columns["target"], strict=True)) == [
+        (str(i), ("cat", "dog")[i % 2]) for i in range(6)
+    ]
+
+
+def test_development_and_evaluation(tmp_path: Path) -> None:
+    """FSD50K: tables in a folder beside, and nothing that is called train."""
+    rows = {"dev": [(i, ("Bark", "Rain")[i % 2]) for i in range(4)], "eval": [(i, "Rain") for i in range(4, 6)]}
+    for name, some in rows.items():
+        for i, _ in some:
+            text(tmp_path / f"FSD.{name}_audio" / f"{i}.wav", "")
+        table = "".join(f"{i},{label}\n" for i, label in some)
+        text(tmp_path / "FSD.ground_truth" / f"{name}.csv", f"fname,labels\n{table}")
+    columns = Sound().read(tmp_path)[0].columns
+    assert list(columns["target"]) == ["Bark", "Rain", "Bark", "Rain", "Rain", "Rain"]
+    assert list(columns["split"]) == ["train"] * 4 + ["test"] * 2

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pervade import recipes
 from pervade.core.errors import DataError
-from pervade.data import account, patterns
+from pervade.data import account, patterns, split
 from pervade.domains.image import Image
 from pervade.domains.sound import Sound
 from tests.layouts.made import write
@@ -128,3 +129,46 @@ def test_patterns_that_fit_names(names: list[str], classes: set[str]) -> None:
 @pytest.mark.parametrize("form", ["{}.jpg", "IMG_{}.jpg", "{:08x}.png", "train{}.png"])
 def test_names_that_say_nothing(form: str) -> None:
     assert patterns.likely([form.format(i * 7919) for i in range(20)]) == []
+
+
+def test_masks_beside_pictures_of_a_class(tmp_path: Path) -> None:
+    """Breast ultrasound: "benign (1).png" and "benign (1)_mask.png"."""
+    files(
+        tmp_path, ("benign/b ({}).png", "benign/b ({})_mask.png", "malignant/m ({}).png", "malignant/m ({})_mask_1.png")
+    )
+    with account.gathered() as notes:
+        rows, left_out = Image().read(tmp_path)
+    assert len(rows) == 10
+    assert {each.reason for each in left_out} == {"called as the mask of a file beside it"}
+    flag = next(each for each in notes if each.startswith("10 files that are called as masks"))
+    assert len(Image(label_pattern=re.findall("'(.+)'", flag)[0]).read(tmp_path)[0]) == 20
+
+
+def test_pictures_of_one_name_stay_in_one_split(tmp_path: Path) -> None:
+    files(tmp_path, ("a/{}.png", "b/{}.png"), 10)
+    files(tmp_path, ("a/{}.jpg",), 3)
+    rows, _ = Image().read(tmp_path)
+    divided, _ = split.assign(rows, validation=0.3, test=0.3, seed=0)
+    there: dict[str, set[str]] = {}
+    for name, part in zip(divided.column("id"), divided.column("split"), strict=True):
+        there.setdefault(name.rpartition(".")[0], set()).add(part)
+    assert len(there) == 20
+    assert all(len(parts) == 1 for parts in there.values())
+    assert "bundle" not in Image(suffix="png").read(tmp_path)[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("train-images-idx3-ubyte", "load the arrays of pictures and write numpy.savez"),
+        ("train_32x32.mat", "load the arrays of pictures and write numpy.savez"),
+        ("data_batch_1", "load the arrays of pictures and write numpy.savez"),
+        ("train-000000.tar", "unpack it"),
+        ("train.tfrecord-00000-of-00002", "write each picture or recording"),
+        ("notes.odt", "give a folder of pictures"),
+    ],
+)
+def test_what_to_do_with_files_that_are_not_read(name: str, remedy: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"\x00\x01\x02" * 100)
+    with pytest.raises(DataError, match=rf"holds nothing that is read \(.*\); {remedy}"):
+        recipes.choose(tmp_path, None, None, "random")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -203,3 +204,152 @@ def several_labels(root: Path) -> Path:
     folders(root, ["images"], 12, picture, ".png")
     rows = [(f"images/{i}.png", i % 2, (i // 2) % 2, (i // 3) % 2) for i in range(12)]
     return write(root / "tags.csv", separated([("file", "red", "round", "old"), *rows]))
+
+
+@layout(
+    "split folders in Spanish, German, Chinese …: Trainingsdaten/ and Testdaten/",
+    "pictures",
+    IMAGE,
+    16,
+    CLASSES,
+    splits={"test": 8},
+)
+def other_languages(root: Path) -> Path:
+    return _splits(root, ["Trainingsdaten", "Testdaten"])
+
+
+@layout(
+    "a level too many inside: dogs/pug/1.png; --label-pattern takes the lower one",
+    "pictures",
+    IMAGE,
+    12,
+    {"pug", "manx"},
+    flags={"label_pattern": "^[^/]+/([^/]+)/"},
+)
+def lower_level(root: Path) -> Path:
+    return folders(root / "animals", ["dogs/pug", "cats/manx"], 6, picture, ".png")
+
+
+@layout("numbered people above the class folders (patient_1/cats/1.png)", "pictures", IMAGE, 24, CLASSES, groups=4)
+def patients(root: Path) -> Path:
+    names = [f"patient_{who}/{each}" for who in range(1, 5) for each in ("cats", "dogs")]
+    return folders(root / "scans", names, 3, picture, ".png")
+
+
+@layout("Food-101: meta/train.txt and meta/test.txt beside images/", "pictures", IMAGE, 12, CLASSES, splits={"test": 4})
+def food(root: Path) -> Path:
+    data = folders(root / "food" / "images", ["cats", "dogs"], 6, picture, ".jpg").parent
+    for name, numbers in (("train", range(4)), ("test", range(4, 6))):
+        write(data / "meta" / f"{name}.txt", "".join(f"{each}/{i}\n" for each in ("cats", "dogs") for i in numbers))
+    return data
+
+
+@layout(
+    "train.txt and val.txt with a file and a label a line", "pictures", IMAGE, 12, {"0", "1"}, splits={"validation": 4}
+)
+def lists_of_labels(root: Path) -> Path:
+    folders(root / "data", ["images"], 12, picture, ".jpg")
+    for name, numbers in (("train", range(8)), ("val", range(8, 12))):
+        write(root / "data" / f"{name}.txt", "".join(f"images/{i}.jpg {i % 2}\n" for i in numbers))
+    return root / "data"
+
+
+@layout("labels.txt: a file and its label a line", "pictures", IMAGE, 12, CLASSES)
+def labels_txt(root: Path) -> Path:
+    folders(root / "data", ["."], 12, picture, ".jpg")
+    write(root / "data" / "labels.txt", "".join(f"{i}.jpg\t{('cats', 'dogs')[i % 2]}\n" for i in range(12)))
+    return root / "data"
+
+
+@layout('labels.json: {"1.jpg": "cats", …}', "pictures", IMAGE, 12, CLASSES)
+def labels_json(root: Path) -> Path:
+    folders(root / "data", ["images"], 12, picture, ".jpg")
+    write(root / "data" / "labels.json", json.dumps({f"{i}.jpg": ("cats", "dogs")[i % 2] for i in range(12)}))
+    return root / "data"
+
+
+@layout("WebDataset, unpacked: 1.jpg and 1.cls", "pictures", IMAGE, 12, {"0", "1"})
+def unpacked(root: Path) -> Path:
+    folders(root / "data", ["."], 12, picture, ".jpg")
+    for i in range(12):
+        write(root / "data" / f"{i}.cls", str(i % 2))
+    return root / "data"
+
+
+@layout(
+    "Tiny ImageNet: val/images and val_annotations.txt",
+    "pictures",
+    IMAGE,
+    20,
+    {"n01", "n02"},
+    splits={"validation": 4},
+    left_out=4,
+)
+def tiny_imagenet(root: Path) -> Path:
+    data = folders(root / "tiny", ["train/n01/images", "train/n02/images"], 8, picture, ".JPEG")
+    folders(data, ["val/images"], 4, lambda path, number: picture(path, 2000 + number), ".JPEG")
+    folders(data, ["test/images"], 4, lambda path, number: picture(path, 1000 + number), ".JPEG")
+    write(data / "val" / "val_annotations.txt", "".join(f"{i}.JPEG\tn0{1 + i % 2}\t0\t{i}\t9\n" for i in range(4)))
+    return data
+
+
+@layout(
+    "Oxford's flowers: imagelabels.mat and setid.mat",
+    "pictures",
+    IMAGE,
+    12,
+    {"1", "2"},
+    splits={"train": 6, "validation": 2, "test": 4},
+)
+def flowers(root: Path) -> Path:
+    from scipy.io import savemat
+
+    for i in range(1, 13):
+        picture(root / "flowers" / "jpg" / f"image_{i:05d}.jpg", i)
+    savemat(root / "flowers" / "imagelabels.mat", {"labels": np.arange(12)[None] % 2 + 1})
+    parts = {"trnid": [1, 2, 3, 4, 5, 6], "valid": [7, 8], "tstid": [9, 10, 11, 12]}
+    savemat(root / "flowers" / "setid.mat", {name: np.array([each]) for name, each in parts.items()})
+    return root / "flowers"
+
+
+@layout(
+    "CelebA: list_attr_celeba.txt of 1 and -1, list_eval_partition.txt",
+    "pictures",
+    "image-multi-label-classification",
+    24,
+    splits={"train": 16, "test": 4},
+)
+def celeba(root: Path) -> Path:
+    data, names = root / "celeba", [f"{i:06d}.jpg" for i in range(24)]
+    for i, name in enumerate(names):
+        picture(data / "img_align_celeba" / name, i)
+    rows = [f"{name} {1 - 2 * (i % 2):2d} {1 - 2 * (i // 2 % 2):2d}\n" for i, name in enumerate(names)]
+    write(data / "list_attr_celeba.txt", "".join(["24\n", "Male Young \n", *rows]))
+    write(data / "list_eval_partition.txt", "".join(f"{n} {max(i // 4 - 3, 0)}\n" for i, n in enumerate(names)))
+    return data
+
+
+@layout(
+    "masks called after the pictures beside them: 1.png and 1_mask.png", "pictures", IMAGE, 12, CLASSES, left_out=12
+)
+def masks_beside(root: Path) -> Path:
+    photos = class_folders(root)
+    for place, name in enumerate(("cats", "dogs")):
+        for i in range(6):
+            picture(photos / name / f"{i}_mask.png", 500 + 10 * place + i)
+    return photos
+
+
+@layout(
+    "Kaggle's cats and dogs: train/cat.0.jpg, test1/1.jpg",
+    "pictures",
+    IMAGE,
+    12,
+    {"cat", "dog"},
+    flags={"label_pattern": "^([a-z]+)"},
+    left_out=3,
+)
+def cats_and_dogs(root: Path) -> Path:
+    for i in range(12):
+        picture(root / "data" / "train" / f"{('cat', 'dog')[i % 2]}.{i}.jpg", i)
+    return folders(root / "data", ["test1"], 3, lambda path, number: picture(path, 900 + number), ".jpg")

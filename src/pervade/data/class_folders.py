@@ -76,20 +76,28 @@ def splits_of(names: Collection[str]) -> dict[str, str]:
     """
     found = {name: split for name in names if (split := named(name))}
     if found:
-        return found
+        return _developed(found)
     alike: dict[tuple[str, ...], dict[str, str]] = defaultdict(dict)
     for name in sorted(names):
         words = re.findall(r"[^\W\d_]+", name.lower())
         said = [split for word in words if (split := named(word))]
         if len(said) == 1:
             alike[tuple(word for word in words if not named(word))][name] = said[0]
-    fit = [each for each in alike.values() if len(each) > 1 and "train" in each.values()]
+    fit = [each for each in map(_developed, alike.values()) if len(each) > 1 and "train" in each.values()]
     if len(fit) > 1:
         raise DataError(
             f"{' and '.join(', '.join(each) for each in fit[:2])} are each called as splits are; keep one of them, or "
             "sort all into train and test"
         )
     return fit[0] if fit else {}
+
+
+def _developed(found: dict[str, str]) -> dict[str, str]:
+    """Where there is nothing but a development set and an evaluation set, the one trains and the other is the test."""
+    trains = {name: "dev" in name.lower() for name in found}
+    if set(found.values()) != {"validation"} or len(set(trains.values())) < 2:
+        return found
+    return {name: "train" if trains[name] else "test" for name in found}
 
 
 @dataclass(frozen=True)

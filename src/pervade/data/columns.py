@@ -26,7 +26,7 @@ _DATED = re.compile(
     r"|\w+://\S+|www\.\S+|[\w.+-]+@[\w.-]+"
 )
 _CODE = re.compile(r"(?=\S*\d)[\w\-./\\:#]+", re.ASCII)
-_FILE = re.compile(
+FILE = re.compile(
     r".+\.(jpe?g|png|gif|bmp|tiff?|webp|heic|avif|dcm|nii|npy|wav|mp3|flac|ogg|opus|m4a|aiff?|mp4|avi|mov|webm)", re.I
 )
 
@@ -98,7 +98,7 @@ def look(records: Sequence[dict[str, Any]], name: str) -> Column:
         sum(map(_words, spaced)) / some,
         sum(any(map(str.isalpha, each)) for each in spaced) / some,
         next((each for each in spaced if "." in each), spaced[0] if spaced else ""),
-        *(2 * sum(bool(form.fullmatch(each)) for each in spaced) > some for form in (_DATED, _CODE, _FILE)),
+        *(2 * sum(bool(form.fullmatch(each)) for each in spaced) > some for form in (_DATED, _CODE, FILE)),
     )
 
 

@@ -4,6 +4,7 @@ records   [{"text": …, "label": …}, …]                  split    {"columns
 columns   {"text": {"0": …, "1": …}, "label": {…}}      table    {"schema": …, "data": [{…}, …]}
 index     {"0": {"text": …, "label": …}, "1": {…}}      values   [[…], …], without names
 lists     {"text": […], "label": […]}
+labels    {"1.jpg": "cat", "2.jpg": "dog"}              members  {"cat": ["1.jpg"], "dog": ["2.jpg", "3.jpg"]}
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from pervade.core.errors import DataError
+from pervade.data.columns import FILE
 
+FEWEST = 4  # names with labels; an object of fewer fields may be a single row
 Record = dict[str, Any]
 COLUMNS = {"text", "sentence", "label", "target", "class", "file", "path"}  # names of columns, and hardly of rows
 
@@ -84,9 +87,25 @@ def _rows(found: Any) -> list[Record] | list[list[Any]] | None:
     values = list(found.values())
     if len(values) == 1 and _all(values, list) and values[0] and _all(values[0], dict):
         return list(values[0])
+    if (labels := _labels(found)) is not None:
+        return labels
     if _all(values, list) and len({len(each) for each in values}) == 1:
         return [dict(zip(found, row, strict=True)) for row in zip(*values, strict=True)]
     return _of_objects(found) if _all(values, dict) else None
+
+
+def _labels(found: dict[str, Any]) -> list[Record] | None:
+    """Rows of "name" and "label", where keys are files or other names and values what each is called; or keys are
+    labels, and values the files that are called so. None where it is neither."""
+    keys, values = list(found), list(found.values())
+    files = sum(FILE.fullmatch(each) is not None for each in keys)
+    single = all(isinstance(each, (str, int, float)) for each in values)
+    again = single and len(keys) >= FEWEST and 2 * len(set(values)) <= len(keys)
+    if 2 * files > len(keys) or (again and COLUMNS.isdisjoint(map(str.lower, keys))):
+        return [{"name": key, "label": value} for key, value in found.items()]
+    if len(keys) > 1 and all(isinstance(each, list) and each and FILE.fullmatch(str(each[0])) for each in values):
+        return [{"name": name, "label": key} for key, names in found.items() for name in names]
+    return None
 
 
 def _of_objects(found: dict[str, dict[str, Any]]) -> list[Record] | None:

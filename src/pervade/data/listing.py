@@ -107,8 +107,12 @@ def _of_folder(
     if isinstance(content, tables.Files):
         if what == "picture" and wanted.label_pattern is None:
             pairs.refuse(path, folders)
+            left_out += pairs.masks(folders)
         texts = [path / each.source for each in unread if each.source.endswith(LISTS) and each.source.count("/") < 3]
         said = lists.find(path, texts, content.suffixes)
+        if not entries and not said.labels:
+            lists.of_each(said, folders.loose)
+            lists.of_matlab(said, path, folders.loose)
         left_out += said.tell(folders)
         entries, known = folders.entries, {each["id"] for each in folders.entries} | said.read
         left_out = [each for each in left_out if each.source not in known]

@@ -4,6 +4,8 @@ testing_list.txt, validation_list.txt    Speech Commands: what they do not name 
 meta/train.txt, meta/test.txt            Food-101: names without endings; what neither names is left out
 train.txt, val.txt                       "images/1.jpg 3", "1.jpg<tab>cat": with labels
 val/val_annotations.txt, labels.txt      labels of these files
+1.cls                                    the label of 1.jpg beside it
+imagelabels.mat, setid.mat               Oxford's flowers: numbers in the order of names
 
 What such a file is, is told by its name and by its lines: nearly all of them must begin with a file that is there. Of
 several divisions (train1.txt … train10.txt) the first is taken.
@@ -11,11 +13,14 @@ several divisions (train1.txt … train10.txt) the first is taken.
 
 from __future__ import annotations
 
+import itertools
 import re
+import zlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut
@@ -30,6 +35,8 @@ LIKE_LISTS = re.compile(r"list|label|annot|class|target|truth|categor|meta|tags?
 PARTED = ("\t", ";", ",", " ")  # in this order, what may part a file from its label
 LARGEST, MOST, SPACED = 1 << 27, 50, 50  # bytes of a list, lists that are looked at, lines that tell what it is
 NEARLY_ALL = 0.9
+ENDINGS, LONGEST = (".cls", ".txt"), 200  # of files with one label each, and their bytes at most
+MATLAB = {"trnid": "train", "valid": "validation", "tstid": "test", "train_idx": "train", "test_idx": "test"}
 SPLITS = NAMES | {"trainval": "train"}
 
 
@@ -121,6 +128,50 @@ def find(root: Path, texts: Iterable[Path], suffixes: Collection[str]) -> Lists:
     return made
 
 
+def of_each(made: Lists, loose: Sequence[dict[str, Any]]) -> None:
+    """Adds labels from a file of the same name for each: 1.jpg and 1.cls, as archives of WebDataset are unpacked, or
+    1.txt with one word."""
+    for ending in ENDINGS:
+        texts = {Path(each["path"]): Path(each["path"]).with_suffix(ending) for each in loose}
+        there = {file: text for file, text in texts.items() if text.is_file() and text.stat().st_size <= LONGEST}
+        if not loose or len(there) < NEARLY_ALL * len(loose):
+            continue
+        said = _labels([text.read_bytes().decode("utf-8", "replace").strip() for text in there.values()], None)
+        if said and not any(" " in each for each in said):
+            made.labels |= dict(zip(there, said, strict=True))
+            made.named.append(f"of files ending in {ending}")
+            made.read |= {str(Path(each["id"]).with_suffix(ending).as_posix()) for each in loose}
+            return
+
+
+def of_matlab(made: Lists, root: Path, loose: Sequence[dict[str, Any]]) -> None:
+    """Adds labels from MATLAB's files, as Oxford's flowers have them: an array with a number for each file in the order
+    of names (imagelabels.mat), and arrays of the numbers of files, from 1 on, of each split (setid.mat)."""
+    found = [each for each in sorted(root.glob("*.mat")) if each.stat().st_size < LARGEST]
+    if not found or not loose:
+        return
+    from scipy.io import loadmat  # 0.2 s, and few need it
+    from scipy.io.matlab import MatReadError
+
+    files = [Path(each["path"]) for each in sorted(loose, key=lambda each: str(each["id"]))]
+    for path in found:
+        try:
+            arrays = {k: v.ravel() for k, v in loadmat(path).items() if getattr(v, "dtype", None) is not None}
+        except (MatReadError, ValueError, NotImplementedError, OSError, TypeError, LookupError, zlib.error):
+            # of version 7.3, or damaged
+            continue
+        labels = [v for v in arrays.values() if v.dtype.kind in "iuf" and len(v) == len(files)]
+        if len(labels) == 1 and not made.labels:
+            made.labels |= {file: str(int(v)) for file, v in zip(files, labels[0], strict=True)}
+            made.named.append(f"{path.name}, in the order of names")
+        splits = {split: v for k, v in arrays.items() if (split := MATLAB.get(k)) and v.dtype.kind in "iu"}
+        if len(splits) > 1 and all(v.size and v.min() > 0 and v.max() <= len(files) for v in splits.values()):
+            made.splits |= {files[int(i) - 1]: split for split, v in splits.items() for i in v}
+            made.divide.append(path.name)
+        if path.name in (*made.divide, *(each.partition(",")[0] for each in made.named)):
+            made.read.add(path.name)
+
+
 def _read(root: Path, path: Path, below: Below) -> _List | None:
     """A list, or None where it is none by its lines."""
     try:
@@ -129,15 +180,16 @@ def _read(root: Path, path: Path, below: Below) -> _List | None:
         return None
     split, lines = _split(path), [line for each in text.splitlines() if (line := each.strip())]
     some = lines[:: max(len(lines) // SPACED, 1)]
-    for sign in (None, *PARTED):
+    near = [below] if path.parent == root else [Below(path.parent, below.suffixes), below]
+    for there, sign in itertools.product(near, (None, *PARTED)):
         parted = [_parted(line, sign) for line in some]
-        fit = sum(isinstance(each, Path) for each in below.find([name for name, _ in parted]))
+        fit = sum(isinstance(each, Path) for each in there.find([name for name, _ in parted]))
         if fit > NEARLY_ALL * len(some) and len({name for name, _ in parted}) > NEARLY_ALL * len(some):
             break
     else:
         return None
     parted = [_parted(line, sign) for line in lines]
-    files = below.find([name for name, _ in parted])
+    files = there.find([name for name, _ in parted])
     rest = _labels([said for _, said in parted], sign)
     kept = [
         (file, label) for file, label in zip(files, rest or [""] * len(files), strict=True) if isinstance(file, Path)

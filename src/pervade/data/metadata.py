@@ -12,6 +12,7 @@ beside class folders tells of the licence, or of the camera. Nothing is opened h
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from pervade.data.class_folders import splits_of
 from pervade.data.table_files import Record
 
 METADATA, FILE_NAME = "metadata", "file_name"  # the table, and its column
-FOLDERS_OF_TABLES = ("meta", "metadata", "annotations", "labels", "csv")
+FOLDERS_OF_TABLES = re.compile(r"meta|annotation|label|csv|ground[_-]?truth|split", re.IGNORECASE)
 NO_DATA = (
     "sample_submission",
     "samplesubmission",
@@ -99,12 +100,14 @@ def _lists(root: Path) -> list[Table]:
         records = published.lists(folder)
         if records:
             return [Table(path, path.relative_to(root).as_posix(), records=tuple(records))]
-    return []
+    told = published.attributes(root)
+    return [Table(told[0], told[0].relative_to(root).as_posix(), records=tuple(told[1]))] if told else []
 
 
 def _others(root: Path, content: tables.Files) -> list[Table]:
     """The one table that names most files, of those that name any, or why none of several is taken."""
-    folders = [root, *(root / name for name in FOLDERS_OF_TABLES if (root / name).is_dir())]
+    below = [each for each in sorted(root.iterdir()) if each.is_dir() and FOLDERS_OF_TABLES.search(each.name)]
+    folders = [root, *below]
     found: list[tuple[bool, int, Table]] = []
     for path in (each for folder in folders for each in sorted(folder.iterdir()) if tables.is_table(each)):
         name = path.relative_to(root).as_posix()
@@ -117,6 +120,10 @@ def _others(root: Path, content: tables.Files) -> list[Table]:
         many = _files_there(table, root, content)
         if many:
             found.append((not set(tables.LABEL_COLUMNS).isdisjoint(map(_plain, table.columns)), many, table))
+    labelled = {tables.called(table.path): table for said, _, table in found if said}
+    splits = splits_of(labelled)
+    if "train" in splits.values() and len(splits) > 1:
+        return [replace(labelled[name], split=split) for name, split in sorted(splits.items())]
     best = [each for each in found if each[:2] == max(found, key=lambda each: each[:2])[:2]]
     if len(best) < 2:
         return [each[2] for each in best]

@@ -12,6 +12,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from pervade.core.errors import DataError
+from pervade.core.types import LeftOut
 from pervade.data import patterns
 from pervade.data.class_folders import Sorted
 from pervade.data.named_files import BESIDE as OF_FILES
@@ -22,6 +23,7 @@ ANNOTATIONS = {"mask", "masks", "label", "labels", "annotation", "annotations", 
 ANNOTATIONS |= {"ground", "truth", "groundtruth", "depth", "seg", "segmentation", "segmentations", "trimap", "trimaps"}
 ANNOTATIONS |= {"disparity", "labelids", "masken", "máscaras", "masques", "标注", "掩码"}
 _ENDS = re.compile(r"[ _.-]+(mask|label\w*|gt\w*|seg\w*|annot\w*|depth|rgb|image|img|leftimg8bit|trimap|color)$")
+_MASK = re.compile(r"[ _.-]+(mask|masks|gt|seg|segmentation|label|labelids|annotation)([ _-]?\d+)?$", re.IGNORECASE)
 FEWEST, MOST_FOLDERS = 4, 4  # pictures of a folder whose names say something; folders that go together
 
 
@@ -42,6 +44,19 @@ def refuse(root: Path, found: Sorted) -> None:
         f"there: to learn from {one}/ alone, {alone}; or, if these folders are the classes, --label-pattern "
         f"'{patterns.level(level)}' --group-pattern '^(.+)[.]', which keeps pairs together"
     )
+
+
+def masks(found: Sorted) -> list[LeftOut]:
+    """Takes out what is called as the mask of a picture in the same folder: "benign (1)_mask.png". What was taken out
+    is given back."""
+    there = {each["id"].rpartition(".")[0] for each in found.entries}
+    named = {each["id"]: _MASK.sub("", each["id"].rpartition(".")[0]) for each in found.entries}
+    lost = {name: of for name, of in named.items() if of in there and of != name.rpartition(".")[0]}
+    if lost:
+        found.entries = [each for each in found.entries if each["id"] not in lost]
+        note = f"{len(lost):,} files that are called as masks of others are no pictures to learn from"
+        found.notes.append((note, f"--label-pattern '{patterns.level(max(found.levels.values()))}' takes them too"))
+    return [LeftOut(name, "called as the mask of a file beside it") for name in lost]
 
 
 def _annotated(stems: dict[str, set[str]]) -> tuple[str, str] | None:

@@ -230,3 +230,9 @@ def twins(paths: Iterable[str]) -> dict[str, list[tuple[str, ...]]]:
             suffixes[folder][name].add(suffix.lower())
     found = {folder: [tuple(sorted(e)) for e in names.values() if len(e) > 1] for folder, names in suffixes.items()}
     return {folder: several for folder, several in found.items() if 2 * len(several) > len(suffixes[folder])}
+
+
+def stems(paths: Iterable[str]) -> list[str]:
+    """What pictures of one name have in common, whatever their suffix: x.jpg and x.png, x.dng and x.jpg."""
+    parted = [(each, os.path.splitext(each)) for each in paths]  # noqa: PTH122
+    return [stem if suffix.lower() in SUFFIXES else path for path, (stem, suffix) in parted]

@@ -3,6 +3,7 @@
 images.txt, image_class_labels.txt, …   CUB-200's lists: read here
 JPEGImages/, Annotations/*.xml          VOC's boxes           told what to do
 annotations/instances_*.json            COCO's boxes          told what to do
+list_attr_celeba.txt                    CelebA's attributes, and its splits: read here
 *.mat                                   MATLAB's lists, as of Stanford's cars and dogs    told what to do
 """
 
@@ -17,6 +18,7 @@ from pervade.data import encodings
 from pervade.data.table_files import Record
 
 IMAGES, LABELS, CLASSES, SPLIT = "images.txt", "image_class_labels.txt", "classes.txt", "train_test_split.txt"
+PARTITION = {"0": "train", "1": "validation", "2": "test"}
 TABLE = "write a table with a column file_name and a column label, a line for each picture"
 BOXES = re.compile(r"\d+( -?[\d.e+-]+){4,}\s*$", re.MULTILINE)
 MOST = 1000  # files that are looked at for a list
@@ -40,6 +42,23 @@ def lists(root: Path) -> list[Record] | None:
         record = {"file_name": f"images/{file}", "label": label}
         records.append(record | ({"split": "train" if trains[number] == "1" else "test"} if trains else {}))
     return records
+
+
+def attributes(root: Path) -> tuple[Path, list[Record]] | None:
+    """The list of CelebA (Liu et al. 2015) and its rows: how many pictures, names of columns, and of each picture 1 or
+    -1 in each; the splits are 0, 1 and 2 in another list. None where there is no such list."""
+    for path in sorted((*root.glob("*attr*.txt"), *root.glob("*/*attr*.txt"))):
+        lines = encodings.decode(path.read_bytes(), path).splitlines()
+        names = lines[1].split() if len(lines) > 2 and lines[0].strip().isdigit() else []
+        rows = [line.split() for line in lines[2:] if line.strip()]
+        if not names or any(len(row) != len(names) + 1 for row in rows):
+            continue
+        parts = next((each for each in sorted(path.parent.glob("*partition*.txt"))), None)
+        parts = parts or next((each for each in sorted(root.glob("*/*partition*.txt"))), None)
+        splits = {name: PARTITION.get(part) for name, part in _pairs(parts).items()} if parts is not None else {}
+        told = [{"file_name": row[0], **dict(zip(names, row[1:], strict=True))} for row in rows]
+        return path, [row | ({"split": splits.get(row["file_name"])} if splits else {}) for row in told]
+    return None
 
 
 def _pairs(path: Path) -> dict[str, str]:

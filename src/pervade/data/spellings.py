@@ -12,7 +12,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pervade.core.errors import DataError
@@ -151,6 +151,11 @@ def truth(value: Any) -> bool | None:
     return True if text in TRUE else False if text in FALSE else None
 
 
+def signed(values: Iterable[Any]) -> bool:
+    """Whether these are 1 and -1 and nothing else: -1 beside 0 may be what is not known."""
+    return {str(value).strip() for value in values} == {"1", "-1"}
+
+
 def flags(columns: Mapping[str, Cells]) -> dict[str, Cells]:
     """Those of the columns that hold 0 and 1 (true and false, yes and no), by name: each is a label.
 
@@ -160,7 +165,7 @@ def flags(columns: Mapping[str, Cells]) -> dict[str, Cells]:
     for name, cells in columns.items():
         filled = [(where, value) for where, value in cells if not empty(value)]
         other = [place for place in filled if truth(place[1]) is None]
-        if filled and not other:
+        if filled and (not other or signed(value for _, value in filled)):
             found[name] = cells
         elif len(other) < 0.1 * len(filled):
             where, value = other[0]

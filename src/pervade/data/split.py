@@ -22,8 +22,8 @@ from pervade.data import account
 WORDS = {
     "train": "train training trainieren entrenamiento entrenar entraînement entrainement apprentissage treino "
     "treinamento addestramento allenamento trainen trening träning eğitim обучение 训练 訓練 学習 학습 훈련",
-    "validation": "val valid validation dev eval evaluation validierung validieren validación validacion validação "
-    "validacao validazione validatie valideren walidacja doğrulama валидация 验证 驗證 検証 검증",
+    "validation": "val valid validation dev development eval evaluation validierung validieren validación validacion "
+    "validação validacao validazione validatie valideren walidacja doğrulama валидация 验证 驗證 検証 검증",
     "test": "test testing holdout testen prueba pruebas essai teste testes prova тест 测试 測試 テスト 테스트",
 }
 NAMES = {word: split for split, words in WORDS.items() for word in words.split()}

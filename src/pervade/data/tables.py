@@ -441,16 +441,21 @@ def _targets(records: list[Record], places: Sequence[str], layout: Layout, wante
         numbers = spellings.numbers(cells, column)
         return [LeftOut(place, x) if isinstance(x, str) else x for place, x in zip(places, numbers, strict=True)]
     if wanted.target == "labels" and (len(layout.labels) > 1 or spellings.flags({column: cells})):
-        return [_flagged(where, record, layout.labels) for where, record in zip(places, records, strict=True)]
+        signed = {each for each in layout.labels if spellings.signed(record.get(each) for record in records)}
+        return [_flagged(where, record, layout.labels, signed) for where, record in zip(places, records, strict=True)]
     if wanted.target == "labels":
         return list(spellings.labels(cells, column, wanted.separator))
     texts = [(where, text_of(value, where, column)) for where, value in cells]
     return [LeftOut(where, f"it has no {column}") if text is None else text for where, text in texts]
 
 
-def _flagged(where: str, record: Record, labels: Sequence[str]) -> list[str] | LeftOut:
-    """The labels whose columns say 1."""
-    said = {label: spellings.truth(record.get(label)) for label in labels}
+def _said(value: Any, signed: bool) -> bool | None:
+    return str(value).strip() == "1" if signed else spellings.truth(value)
+
+
+def _flagged(where: str, record: Record, labels: Sequence[str], signed: Collection[str]) -> list[str] | LeftOut:
+    """The labels whose columns say 1, and not 0, or, where they are `signed`, -1."""
+    said = {label: _said(record.get(label), label in signed) for label in labels}
     unknown = [label for label, each in said.items() if each is None]
     if unknown:
         value = str(record.get(unknown[0]) or "")
@@ -488,7 +493,10 @@ def _columns_of_labels(
                 f"{path} has several columns that may hold labels ({', '.join(candidates)}); name one label, "
                 "or say which with --label-column"
             )
-    raise NoLabels(f"{path} has no column of labels; its columns are {', '.join(columns)}; name one of them label")
+    raise NoLabels(
+        f"{path} has no column of labels; its columns are {', '.join(columns)}; name one of them label, or "
+        "say which with --label-column"
+    )
 
 
 def _without_twins(records: list[Record], candidates: list[str]) -> list[str]:

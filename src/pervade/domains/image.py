@@ -142,6 +142,10 @@ class Image(Domain):
                     f"({first} and {', '.join(others)}: masks or copies?), and all are learnt from",
                     f"-o domain.suffix={first}",
                 )
+            names = pictures.stems(map(str, rows.column("path")))
+            if "bundle" not in rows and len(set(names)) < len(set(rows.column("path"))):
+                account.note("groups: pictures of the same name and another ending stay in one split")
+                rows = rows.with_columns(bundle=names)
             return rows, left_out
         end = "." + self.suffix.lower().lstrip(".")
         asked = [str(path).lower().endswith(end) for path in rows.column("path")]

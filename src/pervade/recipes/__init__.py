@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
+import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -22,6 +23,20 @@ from pervade.core.errors import ConfigError, DataError, nearest
 from pervade.data import environments, hub, labelled_lines, table_files, tables
 from pervade.init.random import Random
 from pervade.search_space import Space
+
+# What to do with files that are not read, by their names.
+REMEDIES = (
+    (
+        re.compile(r"ubyte(\.gz)?$|\.(mat|npy|bin|h5|hdf5|pkl|pickle)$|_batch(_\d+)?$|^(train|test)$", re.IGNORECASE),
+        "load the arrays of pictures and write numpy.savez('pictures.npz', train_images=…, train_labels=…, "
+        "test_images=…, test_labels=…), 0 to 255 (uint8) of (n, h, w) or (n, h, w, 3), which is read",
+    ),
+    (re.compile(r"\.(zip|tar|tgz|gz|bz2|xz|rar|7z)$", re.IGNORECASE), "unpack it, and give the folder"),
+    (
+        re.compile(r"tfrecord", re.IGNORECASE),
+        "write each picture or recording to a file in a folder with its class's name",
+    ),
+)
 
 
 def tasks() -> dict[str, tuple[ModuleType, str]]:
@@ -102,10 +117,12 @@ def _any_of(source: Any, suffixes: Collection[str]) -> None:
         endings[Path(name).suffix.lower()] += not name.startswith(".")
     if endings.total():
         shown = ", ".join(f"{number:,} {each or 'without an ending'}" for each, number in endings.most_common(5))
-        raise DataError(
-            f"{source} holds nothing that is read ({shown}); give a folder of pictures, recordings or texts in class "
-            f"folders, or a table ({', '.join(tables.SUFFIXES)})"
+        there = [name for _, _, names in os.walk(path) for name in names] if path.is_dir() else [path.name]
+        wanted = (
+            f"a folder of pictures, recordings or texts in class folders, or a table ({', '.join(tables.SUFFIXES)})"
         )
+        remedy = next((told for form, told in REMEDIES if any(map(form.search, there))), f"give {wanted}")
+        raise DataError(f"{source} holds nothing that is read ({shown}); {remedy}")
 
 
 def _require(source: Any) -> None:
