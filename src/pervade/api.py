@@ -20,6 +20,7 @@ from pervade.core import download, files, memory, registry, runtime, spec, trust
 from pervade.core import run as runs_module
 from pervade.core.contracts import Model, Recipe, Task
 from pervade.core.errors import CheckpointError, ConfigError, ResourceError
+from pervade.core.run import RunDirectory
 from pervade.core.types import LeftOut, Rows
 from pervade.data import environments, hub
 from pervade.data.split import NAMES as SPLITS
@@ -56,7 +57,7 @@ class Look(NamedTuple):
 class Run:
     """A run directory, and what can be done with it."""
 
-    directory: runs_module.RunDirectory
+    directory: RunDirectory
     screen: Screen
     # Where parts of the recipe come from Python and no file can hold them; None: the stored one is read.
     given: Recipe | None = None
@@ -98,14 +99,20 @@ class Run:
         `data`: other labelled data than the run's own (measuring.py), all of them unless `split` says which; `flags`
         are label_column, text_column, file_column, group_column and so on, for data whose columns are called otherwise.
         What the run was trained on, byte by byte, is left out, unless `keep_known`. A page, report-NAME.html, is
-        written too.
+        written too. Of a run of runs each member is measured, has such a page, and the figures are their means.
 
         Each figure has value, low and high (95%), n and method. Raises DataError where the split is empty.
         """
         if data is not None:
             known: dict[str, Any] = {"split": split, "keep_known": keep_known, "threads": self.recipe().threads}
             known |= {"device": device, "workers": workers}
-            return measuring.measure(self.directory, self.load(checkpoint), data, flags, self.screen, **known)
+
+            def measured(run: RunDirectory) -> dict[str, Any]:
+                loaded = replace(self, directory=run).load(checkpoint)
+                return measuring.measure(run, loaded, data, flags, self.screen, **known)
+
+            several = checkpoint is None and self.holds_members
+            return members.elsewhere(self.directory, measured) if several else measured(self.directory)
         if keep_known or flags:
             raise ConfigError(f"{', '.join([*flags, *['keep_known'] * keep_known])}: these are for other data (DATA)")
         split = split or "test"
@@ -378,7 +385,7 @@ def fit(
         with download.announcing(options.screen.say):
             chosen.init.fetch(chosen.model)
     path = str(runs_module.create(Path(runs), name, wish).path) if ranks.rank() == 0 else ""
-    directory = runs_module.RunDirectory(Path(ranks.same_text(path)))
+    directory = RunDirectory(Path(ranks.same_text(path)))
     try:
         if ranks.rank() == 0:
             if together is not None:
@@ -573,7 +580,7 @@ def _since(options: Options | None) -> Options:
     return options if options.began is not None else replace(options, began=time.monotonic())
 
 
-def _work(directory: runs_module.RunDirectory, recipe: Recipe | None, options: Options) -> None:
+def _work(directory: RunDirectory, recipe: Recipe | None, options: Options) -> None:
     """Whatever of the run is still to be done, of whichever kind it is."""
     kind = _kind(directory)
     if kind == "trials":
@@ -584,12 +591,12 @@ def _work(directory: runs_module.RunDirectory, recipe: Recipe | None, options: O
         workflow.train(directory, recipe, options)
 
 
-def _kind(directory: runs_module.RunDirectory) -> str | None:
+def _kind(directory: RunDirectory) -> str | None:
     """seeds, folds or trials; None for a single run."""
     return str(files.read_json(directory.members, "kind")["kind"]) if directory.members.exists() else None
 
 
-def _given(directory: runs_module.RunDirectory, model: AnyModel | None) -> Recipe | None:
+def _given(directory: RunDirectory, model: AnyModel | None) -> Recipe | None:
     return None if model is None else checkpoint.read_recipe(directory.recipe, _as_model(model))
 
 
@@ -612,7 +619,7 @@ def _sampling(task: Any, settings: Mapping[str, Any]) -> Any:
     return spec.decode(changed, Task)
 
 
-def _remove(directory: runs_module.RunDirectory) -> None:
+def _remove(directory: RunDirectory) -> None:
     import shutil
 
     shutil.rmtree(directory.path, ignore_errors=True)

@@ -294,16 +294,47 @@ def _summary(run: RunDirectory, recipe: Recipe, rows: Rows, unreadable: bool) ->
         summary |= {"n": n, "predictions": f"predictions/{NAME}@test.parquet"}
         metrics = {name: {**each, **pooled[name]} for name, each in metrics.items() if name in pooled}
     else:
-        # What belongs to one member's predictions (its confusions) stands in its own results.
-        details = {key: value for key, value in first["details"].items() if key in ("labels", "baseline")}
-        if "baseline" in details:  # how far apart they are is one member's own, and not that of the mean
-            details["baseline"] = {key: value for key, value in details["baseline"].items() if key != "differences"}
-        if isinstance(recipe.task, ComparesSeeds):
-            details |= recipe.task.together(*_all_predictions(run, results))
+        details = _shared_details(run, recipe, results)
     summary |= {"metrics": metrics, "details": details}
     meter = "evaluate" if summary["split"] == "test" else f"evaluate-{summary['split']}"
     files.write_json(run.result(meter, NAME), summary)
     return summary
+
+
+def elsewhere(run: RunDirectory, measure: Callable[[RunDirectory], dict[str, Any]]) -> dict[str, Any]:
+    """Every member on other data (measuring.py), by `measure`, and their mean: results/evaluate@members@<data>.json.
+    Raises CheckpointError where a member has no checkpoint yet."""
+    asked, recipe = read_plan(run), checkpoint.settled(run, checkpoint.read_recipe(run.recipe))
+    names = asked.names(recipe)
+    missing = next((name for name in names if not run.member(name).checkpoints()), None)
+    if missing is not None or not names:
+        raise CheckpointError(f"{run.path} is not finished; go on with: pervade resume {run.path}")
+    results = {name: measure(run.member(name)) for name in names}
+    first = results[names[0]]
+    metrics = {
+        name: _together(name, results, asked.kind) for name in first["metrics"] if _common(name, results.values())
+    }
+    summary = {key: first[key] for key in ("meter", "split", "n", "precision", "data")} | {
+        "checkpoint": NAME,
+        "kind": asked.kind,
+        "members": {name: {"checkpoint": each["checkpoint"], "n": each["n"]} for name, each in results.items()},
+        "metrics": metrics,
+        "details": _shared_details(run, recipe, results),
+    }
+    files.write_json(replace(run, measured=first["data"]["name"]).result("evaluate", NAME), summary)
+    return summary
+
+
+def _shared_details(run: RunDirectory, recipe: Recipe, results: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Of members that answered the same rows. What belongs to one member's predictions (its confusions) stands in its
+    own results, and so does how far it and its baseline are apart."""
+    found = next(iter(results.values()))["details"]
+    details = {key: value for key, value in found.items() if key in ("labels", "baseline")}
+    if "baseline" in details:
+        details["baseline"] = {key: value for key, value in details["baseline"].items() if key != "differences"}
+    if isinstance(recipe.task, ComparesSeeds):
+        details |= recipe.task.together(*_all_predictions(run, results))
+    return details
 
 
 def _all_predictions(
@@ -324,7 +355,7 @@ def _common(name: str, results: Iterable[dict[str, Any]]) -> bool:
     return all(name in each["metrics"] for each in results)
 
 
-def _together(name: str, results: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _together(name: str, results: dict[str, dict[str, Any]], kind: str = "seeds") -> dict[str, Any]:
     """Mean, standard deviation and the interval of the mean over members of one metric."""
     own = {member: each["metrics"][name] for member, each in results.items()}
     members = {member: {key: each[key] for key in ("value", "low", "high", "n")} for member, each in own.items()}
@@ -338,7 +369,7 @@ def _together(name: str, results: dict[str, dict[str, Any]]) -> dict[str, Any]:
     values = np.array([each["value"] for each in own.values()], dtype=np.float64)
     low, high = student(values)
     mean, deviation = float(values.mean()), float(values.std(ddof=1))
-    method = f"{OVER_SEEDS} {len(values)} seeds, on the same rows"
+    method = f"{OVER_SEEDS} {len(values)} {kind}, on the same rows"
     own_nature = next(iter(own.values()))
     # The t distribution knows of no bounds: beyond them the true mean cannot lie.
     least, most = own_nature.get("bounds", (None, None))
@@ -347,7 +378,7 @@ def _together(name: str, results: dict[str, dict[str, Any]]) -> dict[str, Any]:
     alike = deviation < 1e-12
     interval: dict[str, Any] = {"low": None if alike else low, "high": None if alike else high}
     if alike:
-        interval["why"] = "every seed gives the same value, so their spread cannot tell how sure it is"
+        interval["why"] = f"every {kind[:-1]} gives the same value, so their spread cannot tell how sure it is"
     kept = {key: value for key, value in own_nature.items() if key in ("higher_is_better", "bounds")}
     return {"value": mean, **interval, "n": n, "method": method, "level": 0.95, **kept} | {
         "mean": mean,

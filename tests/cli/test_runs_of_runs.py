@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from tests.cli.small import SMALL
+from tests.data.drawing import class_folders
 
 
 def test_seeds(pervade, photos: Path, workplace: Path) -> None:
@@ -24,6 +26,16 @@ def test_seeds(pervade, photos: Path, workplace: Path) -> None:
     pervade("evaluate", "one", "--split", "train").refuses("members")
     member = pervade("predict", workplace / "runs" / "one" / "members" / "seed-0", photos)
     assert member.status == 0, member.err
+    # On other data: each member's own figures, and their mean.
+    outcome = pervade("evaluate", "one", class_folders(workplace / "august", count=6), "--keep-known")
+    assert outcome.status == 0, outcome.err
+    (path,) = (workplace / "runs" / "one" / "results").glob("evaluate@members@august-*.json")
+    accuracy = json.loads(path.read_text())["metrics"]["accuracy"]
+    own = [each["value"] for each in accuracy["members"].values()]
+    assert accuracy["value"] == sum(own) / 2
+    assert accuracy["n"] == 12
+    assert "mean of 2 seeds on august-" in outcome.out
+    assert len(list((workplace / "runs" / "one" / "members").glob("seed-*/report-august-*.html"))) == 2
 
 
 def test_folds(pervade, photos: Path, workplace: Path) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
+from pervade.core import files
 from pervade.core.deadline import done_by
 
 
@@ -55,3 +57,18 @@ def test_elsewhere_than_in_the_main_thread_it_runs_to_its_end() -> None:
     thread.start()
     thread.join()
     assert found == [1]
+
+
+def test_what_is_cut_while_it_writes_leaves_no_part_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "old").write_text("whole")
+
+    def write(name: str) -> None:
+        with files.replacing(tmp_path / name) as work, work.open("wb") as file:
+            file.write(b"half")
+            file.flush()
+            forever()
+
+    assert done_by(time.monotonic() + 0.05, lambda: write("new")) is None
+    assert done_by(time.monotonic() + 0.05, lambda: write("old")) is None
+    assert [each.name for each in tmp_path.iterdir()] == ["old"]
+    assert (tmp_path / "old").read_text() == "whole"

@@ -352,7 +352,18 @@ class TestDownloads:
         with download.announcing(lambda text: None), pytest.raises(CheckpointError, match="is not what was published"):
             published.read()
         assert not published.path.exists()
-        assert not list(published.path.parent.glob(".*.part"))
+        assert not list(published.path.parent.glob(".*.tmp"))
+
+    def test_what_a_killed_download_left_is_removed_by_the_next(self, server: tuple[Path, str]) -> None:
+        folder, address = server
+        torch.save({"a.weight": torch.rand(3)}, folder / "net-3.pth")
+        published = self.published(f"{address}/net-3.pth", "")
+        left = published.path.parent / f".{published.path.name}.0badcafe.tmp"
+        left.mkdir(parents=True)
+        (left / published.path.name).write_bytes(b"half")
+        with download.announcing(lambda text: None):
+            published.read()
+        assert not left.exists()
 
     def test_not_there(self, server: tuple[Path, str]) -> None:
         with pytest.raises(CheckpointError, match=r"(?i)cannot be downloaded .*not found.* --init PATH"):

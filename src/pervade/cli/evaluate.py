@@ -53,6 +53,10 @@ def evaluate(
         echo(json_text(result, indent=1), keep="\n")
         return
     show(result, all_figures)
-    if "data" in result:
+    if "data" in result and "members" in result:
+        echo()
+        page = f"report-{result['data']['name']}.html"
+        echo(f"reports {loaded.path / 'members' / '*' / page}")
+    elif "data" in result:
         echo()
         echo(f"report  {loaded.on(result['data']['name']).directory.report}")

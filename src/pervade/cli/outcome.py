@@ -60,8 +60,9 @@ def show(result: dict[str, Any], all_figures: bool = False) -> None:
     baseline = (details.get("baseline") or {}).get("metrics", {})
     what = f"checkpoint {result['checkpoint']!r}"
     if "members" in result:
-        seeds = result["kind"] == "seeds"
-        what = f"mean of {len(result['members'])} seeds" if seeds else f"{len(result['members'])} folds together"
+        number, kind = len(result["members"]), result["kind"]
+        pooled = kind == "folds" and "data" not in result
+        what = f"{number} folds together" if pooled else f"mean of {number} {kind}"
     echo()
     where = f"{result['data']['name']}" if "data" in result else f"the {result['split']} split"
     echo(f"{what} on {where}, n = {result['n']:,}")

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
+from pervade.core import files
 from pervade.core.errors import CheckpointError
 from pervade.core.terminal import tell
 
@@ -97,30 +98,26 @@ def fetch(url: str, to: Path, what: str, sha256: str = "") -> Path:
     forbidden = offline()
     if forbidden:
         raise CheckpointError(f"{what} is not in {to.parent}, and {forbidden} forbids downloads; {remedies(url)}")
-    part = to.with_name(f".{to.name}.{os.getpid()}.part")
     try:
-        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
+        with urllib.request.urlopen(url, timeout=PATIENCE) as answer, files.temporary(to) as folder:
             length = answer.headers.get("Content-Length")
             size = int(length) if length and length.isdigit() else None
             announce(f"downloading {what}: {megabytes(size)} from {url} to {to.parent}")
-            to.parent.mkdir(parents=True, exist_ok=True)
-            digest, got = hashlib.sha256(), 0
+            part, digest, got = folder / to.name, hashlib.sha256(), 0
             with part.open("wb") as file:
                 while piece := answer.read(PIECE):
                     file.write(piece)
                     digest.update(piece)
                     got += len(piece)
-        if size is not None and got != size:
-            raise CheckpointError(f"{url} broke off after {megabytes(got)} of {megabytes(size)}; try again")
-        if not digest.hexdigest().startswith(sha256):
-            raise CheckpointError(
-                f"{url} is not what was published: its SHA-256 is {digest.hexdigest()[:16]}…, not {sha256}…; "
-                "something on the way changed it"
-            )
-        part.replace(to)
+            if size is not None and got != size:
+                raise CheckpointError(f"{url} broke off after {megabytes(got)} of {megabytes(size)}; try again")
+            if not digest.hexdigest().startswith(sha256):
+                raise CheckpointError(
+                    f"{url} is not what was published: its SHA-256 is {digest.hexdigest()[:16]}…, not {sha256}…; "
+                    "something on the way changed it"
+                )
+            part.replace(to)
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", None) or error
         raise CheckpointError(f"{what} cannot be downloaded from {url} ({reason}); {remedies(url)}") from None
-    finally:
-        part.unlink(missing_ok=True)
     return to

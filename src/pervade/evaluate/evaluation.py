@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,30 @@ from pervade.metrics.estimate import Metric, estimate
 PREDICTING = 0.9  # of the time that is left, for the predictions,
 BESIDE_PLAIN = 0.6  # and where a simpler model is fitted beside this one;
 RESAMPLING = 0.5  # of what is then left, for the intervals
+PLAIN_MODEL = "the simplest model beside this one"
 PLAIN = "plain"  # stands for a checkpoint's name in the predictions file of the linear model
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What figures are computed from: `columns` of the predictions file of the rows `chosen`, and all `rows` of the
+    run, from which the simplest model beside it learns. `until` as of `evaluate`."""
+
+    run: RunDirectory
+    loaded: Loaded
+    rows: Rows
+    split: str
+    columns: dict[str, Any]
+    chosen: Rows
+    until: float | None
+
+    @property
+    def train(self) -> Rows:
+        return self.rows.where("split", "train")
+
+    @property
+    def metrics(self) -> dict[str, Metric]:
+        return dict(self.loaded.task.metrics(self.loaded.domain))
 
 
 @memory.during("the split was predicted", "free some memory, then `pervade evaluate` the run")
@@ -81,14 +104,14 @@ def evaluate(
         )
         if ranks.rank() == 0:
             columns, learnt = predict.read_columns(file), rows if own is None else own
-            result = figures(run, loaded, learnt, split, columns, measured, until, len(chosen))
+            result = _figures(_Measured(run, loaded, learnt, split, columns, measured, until), len(chosen))
             result |= {} if about_data is None else {"data": dict(about_data)}
-            _keep(run, loaded, file, result)
+            _put_in_place(run, loaded, file, result)
     ranks.wait()
     return result
 
 
-def _keep(run: RunDirectory, loaded: Loaded, own: Path, result: dict[str, Any]) -> None:
+def _put_in_place(run: RunDirectory, loaded: Loaded, own: Path, result: dict[str, Any]) -> None:
     """Puts predictions and results in their places. Those of a checkpoint that is not there any more are taken away
     again afterwards, so that whatever comes between finds it out."""
     split = result["split"]
@@ -123,33 +146,25 @@ def _has_plain(loaded: Loaded) -> bool:
 
 
 @memory.during("the figures were computed", "free some memory, then `pervade evaluate` the run")
-def figures(
-    run: RunDirectory,
-    loaded: Loaded,
-    rows: Rows,
-    split: str,
-    columns: dict[str, Any],
-    chosen: Rows,
-    until: float | None = None,
-    asked: int = 0,
-) -> dict[str, Any]:
-    """The results, from the columns of the predictions file of the `chosen` rows, of `asked` ones."""
-    path = run.predictions(loaded.name, split)
-    metrics = dict(loaded.task.metrics(loaded.domain))
-    estimates = estimate(metrics, columns, until=None if until is None else _part(until, RESAMPLING))
-    beside = details(run, loaded, rows, chosen, split, columns, until)
+def _figures(measured: _Measured, asked: int) -> dict[str, Any]:
+    """The results, where `asked` rows were to be measured."""
+    run, split, until, metrics = measured.run, measured.split, measured.until, measured.metrics
+    path = run.predictions(measured.loaded.name, split)
+    estimates = estimate(metrics, measured.columns, until=None if until is None else _part(until, RESAMPLING))
+    beside = _details(measured)
     missing = beside.pop("left_out", [])
-    if len(chosen) < asked:
-        missing = [f"{asked - len(chosen):,} of {asked:,} rows of the {split} split, drawn by chance", *missing]
+    if len(measured.chosen) < asked:
+        lacking = asked - len(measured.chosen)
+        missing = [f"{lacking:,} of {asked:,} rows of the {split} split, drawn by chance", *missing]
     return {
         "meter": "evaluate",
-        "checkpoint": loaded.name,
+        "checkpoint": measured.loaded.name,
         "split": split,
-        "n": len(columns["row"]),
+        "n": len(measured.columns["row"]),
         "precision": "fp32",
         "predictions": path.relative_to(run.path).as_posix(),
         "metrics": {name: each.as_dict() | _nature(metrics[name]) for name, each in estimates.items()},
-        "details": kept(run, path.stem, beside),
+        "details": _kept(run, path.stem, beside),
         **({"left_out": missing} if missing else {}),
     }
 
@@ -160,13 +175,13 @@ def _nature(metric: Metric) -> dict[str, Any]:
     return {"higher_is_better": metric.higher_is_better, "bounds": bounds}
 
 
-def kept(run: RunDirectory, name: str, found: Any, key: str = "media") -> Any:
+def _kept(run: RunDirectory, name: str, found: Any, key: str = "media") -> Any:
     """What a task gave, for JSON: pictures, sounds and films in it go to media/<name>/, and their place stands there
     instead."""
     if isinstance(found, dict):
-        return {each: kept(run, name, value, each) for each, value in found.items()}
+        return {each: _kept(run, name, value, each) for each, value in found.items()}
     if isinstance(found, list):
-        return [kept(run, name, value, f"{key}-{i}") for i, value in enumerate(found)]
+        return [_kept(run, name, value, f"{key}-{i}") for i, value in enumerate(found)]
     if not isinstance(found, Media):
         return found
     path = run.path / "media" / name / f"{key}.{found.kind}"
@@ -176,60 +191,47 @@ def kept(run: RunDirectory, name: str, found: Any, key: str = "media") -> Any:
     return {"kind": found.kind, "file": path.relative_to(run.path).as_posix(), "caption": found.caption}
 
 
-def details(
-    run: RunDirectory,
-    loaded: Loaded,
-    rows: Rows,
-    chosen: Rows,
-    split: str,
-    columns: dict[str, Any],
-    until: float | None,
-) -> dict[str, Any]:
+def _details(measured: _Measured) -> dict[str, Any]:
     """What stands beside the figures; "left_out" says for what there was no time. Where the domain has features for a
     linear model, that model is the baseline, with a predictions file of its own and paired differences; what the task
     alone compares with is "constant"."""
-    train = rows.where("split", "train")
-    found = loaded.task.details(columns, train, loaded.domain)
+    loaded, train = measured.loaded, measured.train
+    found = loaded.task.details(measured.columns, train, loaded.domain)
     context = Context(loaded.domain, decision=loaded.decision)
     task = loaded.task
     makers: dict[str, Callable[[], dict[str, Any]]] = {}
     if isinstance(task, MakesSamples):
         makers["what the model makes by itself"] = lambda: task.made(loaded.network, train, context)
     if isinstance(task, RepliesToRows):
-        makers["what it answers to a few rows"] = lambda: task.replies(loaded.network, chosen, train, context)
+        makers["what it answers to a few rows"] = lambda: task.replies(loaded.network, measured.chosen, train, context)
     if _has_plain(loaded):
-        makers["the simplest model beside this one"] = lambda: _plain(run, loaded, rows, chosen, split, columns, found)
+        makers[PLAIN_MODEL] = lambda: _plain(measured, found)
     missing = []
     for name, make in makers.items():
-        more = deadline.done_by(until, make)
+        more = deadline.done_by(measured.until, make)
         if more is None:
             missing.append(name)
         else:
             found |= more
+    if PLAIN_MODEL in missing:  # its predictions may have been written, now or before, and no figures are of them
+        measured.run.predictions(PLAIN, measured.split).unlink(missing_ok=True)
     return {**found, "left_out": missing} if missing else found
 
 
-def _plain(
-    run: RunDirectory,
-    loaded: Loaded,
-    rows: Rows,
-    chosen: Rows,
-    split: str,
-    columns: dict[str, Any],
-    found: dict[str, Any],
-) -> dict[str, Any]:
+def _plain(measured: _Measured, found: Mapping[str, Any]) -> dict[str, Any]:
     """The simplest model as "baseline", and what was the baseline so far as "constant"; nothing where there is none."""
-    train = rows.where("split", "train")
-    features, task = loaded.domain.plain_features(train, chosen), loaded.task
+    run, loaded, train, columns = measured.run, measured.loaded, measured.train, measured.columns
+    features, task = loaded.domain.plain_features(train, measured.chosen), loaded.task
     if features is None or not isinstance(task, HasPlainModel):
         return {}
-    plain = task.plain(replace(features, held=rows.where("split", "validation")), train, columns, loaded.domain)
+    held = measured.rows.where("split", "validation")
+    plain = task.plain(replace(features, held=held), train, columns, loaded.domain)
     if plain is None:
         return {}
-    path = run.predictions(PLAIN, split)
-    about = {"checkpoint": PLAIN, "split": split, "name": plain.name}
+    path = run.predictions(PLAIN, measured.split)
+    about = {"checkpoint": PLAIN, "split": measured.split, "name": plain.name}
     predict.write_columns(path, {**columns, **plain.columns}, about)
-    linear = against(run, path, plain.name, dict(loaded.task.metrics(loaded.domain)), columns)
+    linear = against(run, path, plain.name, measured.metrics, columns)
     constant = {"constant": found["baseline"]} if "baseline" in found else {}
     return {**constant, "baseline": linear}
 
