@@ -139,13 +139,16 @@ def test_group_column(folder: Path) -> None:
     [
         ("", "has no rows; give one for each file"),
         ("image,label\n", "has no rows"),
-        ("a,b\n1,2\n", "has no column of picture files; its columns are a, b; name one of them image or file_name"),
+        ("a,b\n1,2\n", "has no column of texts, and none of files .*; its columns are a, b .2 of 2 hold numbers"),
         ("image\ncat/0.png\n", "has no column of labels; its columns are image; name one of them label"),
         (
             "image,x,z\ncat/0.png,cat,1\ncat/1.png,cat,2\ndog/0.png,dog,1\ndog/1.png,dog,2\n",
-            r"several columns that may hold labels \(x \(2 different\), z \(2 different\)\); name one label",
+            r"several columns that may hold labels \(x \(2 classes\), z \(2 classes\)\); say .*--label-column x$",
         ),
-        ("image,class,target\n" + BODY.replace("\n", ",1\n"), r"several columns .* \(class, target\); name one label"),
+        (
+            "image,class,target\n" + BODY.replace("\n", ",1\n"),
+            r"several columns .* \(class \(2 classes\), target \(1 classes\)\)",
+        ),
         ("image,label,label\n" + BODY, "has two columns named 'label'; rename one"),
         ("image,label\n" + BODY.replace("\n", ",1\n"), "row 1 has 3 fields, and the first line only 2; put fields"),
         ('image,label\n"cat/0.png,cat\n', "line 2: unexpected end of data; mend the line"),

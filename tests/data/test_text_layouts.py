@@ -225,7 +225,7 @@ def test_pairs_without_names(tmp_path: Path) -> None:
 
 
 def test_a_workbook(tmp_path: Path) -> None:
-    """The first sheet that holds something, or the one that is named behind the file."""
+    """The only sheet that holds a table, or the one that is named behind the file."""
     book = openpyxl.Workbook()
     book.active.title = "Notes"
     for title, flip in (("Reviews", False), ("Turned", True)):
@@ -235,10 +235,21 @@ def test_a_workbook(tmp_path: Path) -> None:
         for text, label in ROWS:
             sheet.append([None, text, int((label == "good") != flip), None])
     book.save(tmp_path / "a.xlsx")
-    rows, _, told = read(tmp_path / "a.xlsx")
+    with pytest.raises(
+        DataError, match=r"several sheets .* \('Reviews' with 41 rows, 'Turned' with 41 rows\); say which"
+    ):
+        read(tmp_path / "a.xlsx")
+    rows, _, told = read(tmp_path / "a.xlsx#Reviews")
     assert list(rows.column("text")) == TEXTS
     assert rows.column("target")[:2] == ["1", "0"]
     assert "a.xlsx: sheet 'Reviews'; not read: Notes, Turned (a.xlsx#SHEET)" in told
+    book["Notes"].append(["These are reviews"])
+    book["Notes"].append(["Anna", "anna@example.org"])
+    book.remove(book["Turned"])
+    book.save(tmp_path / "one.xlsx")
+    rows, _, told = read(tmp_path / "one.xlsx")
+    assert list(rows.column("text")) == TEXTS
+    assert "one.xlsx: sheet 'Reviews'; not read: Notes" in told
     assert "columns not used: when (empty)" in told
     named = tmp_path / "a.xlsx#Turned"
     assert text_recipe.recognises(named) == "text-classification"
@@ -387,9 +398,9 @@ def test_files_are_no_texts(tmp_path: Path) -> None:
         ("", "has no rows"),
         (
             lines("text,colour,gender\n", lambda i, t, x: f"{t},{i % 5},{x}").replace("stars", "colour"),
-            "colour \\(5 diff",
+            "colour \\(5 classes\\), gender \\(2",
         ),
-        (lines("", lambda i, t, x: f"{t},{i % 3},{x}"), r"column 3 \(2 different\), column 2 \(3 different\)"),
+        (lines("", lambda i, t, x: f"{t},{i % 3},{x}"), r"column 2 \(3 classes\), column 3 \(2 classes\)"),
         (lines("text,label,text\n", lambda i, t, x: f"{t},{x},{i}"), "two columns named 'text'"),
         (lines("text,label\n", lambda i, t, x: f"{t}, and more,{x}"), "row 1 has 3 fields, and the first line only 2"),
     ],

@@ -105,6 +105,26 @@ layout("Alpaca's with system and history", "conversations", "text-generation", 2
 layout("prompt and completion", "conversations", "text-generation", 20)(
     _lines("prompts.jsonl", lambda i: {"prompt": f"{i} and {i} is", "completion": f" {2 * i}."})
 )
+layout("Dolly's instruction, context and response, with a category", "conversations", "text-generation", 20)(
+    _lines(
+        "dolly.jsonl",
+        lambda i: {
+            "instruction": f"What is {i} and {i}?",
+            "context": "" if i % 2 else "Numbers are added.",
+            "response": f"It is {2 * i}.",
+            "category": ("open_qa", "closed_qa")[i % 2],
+        },
+    )
+)
+layout("OpenOrca's system_prompt, question and response", "conversations", "text-generation", 20)(
+    _lines(
+        "orca.jsonl",
+        lambda i: {"id": f"flan.{i}", "system_prompt": "You add.", "question": f"{i}?", "response": f"It is {2 * i}."},
+    )
+)
+layout("question and answer, as GSM8K has them", "conversations", "text-generation", 20)(
+    _lines("gsm8k.jsonl", lambda i: {"question": f"What is {i} and {i}?", "answer": f"It is twice {i}.\n#### {2 * i}"})
+)
 
 
 @layout("a folder of text files", "running text", "text-generation", 12)

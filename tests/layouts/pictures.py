@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -353,3 +354,57 @@ def cats_and_dogs(root: Path) -> Path:
     for i in range(12):
         picture(root / "data" / "train" / f"{('cat', 'dog')[i % 2]}.{i}.jpg", i)
     return folders(root / "data", ["test1"], 3, lambda path, number: picture(path, 900 + number), ".jpg")
+
+
+def _table_beside(root: Path, names: Sequence[str], cells: Callable[[int], tuple[Any, ...]], count: int = 20) -> Path:
+    """images/ISIC_0.png and so on, and a table that names them without their suffix."""
+    for i in range(count):
+        picture(root / "skin" / "images" / f"ISIC_{i}.png", i)
+    rows = [("image_id", *names), *((f"ISIC_{i}", *cells(i)) for i in range(count))]
+    write(root / "skin" / "metadata.csv", separated(rows))
+    return root / "skin"
+
+
+@layout(
+    "HAM10000's metadata: several columns of classes, of which one is named; pictures of one lesion stay together",
+    "pictures",
+    IMAGE,
+    20,
+    {"bkl", "nv"},
+    flags={"label_column": "dx"},
+    groups=10,
+)
+def lesions(root: Path) -> Path:
+    names = ("lesion_id", "dx", "dx_type", "age", "sex")
+    return _table_beside(
+        root, names, lambda i: (f"HAM_{i // 2}", ("bkl", "nv")[i // 2 % 2], ("histo", "follow_up")[i % 2], 40, "male")
+    )
+
+
+@layout(
+    "ISIC's ground truth: 1.0 in one of the columns, 0.0 in the others", "pictures", IMAGE, 20, {"MEL", "NV", "BCC"}
+)
+def one_hot(root: Path) -> Path:
+    return _table_beside(root, ("MEL", "NV", "BCC"), lambda i: tuple(float(i % 3 == k) for k in range(3)))
+
+
+@layout("CelebA's attributes, 1 and -1", "pictures", "image-multi-label-classification", 20, targets=None, left_out=0)
+def attributes(root: Path) -> Path:
+    return _table_beside(
+        root, ("Bald", "Smiling", "Young"), lambda i: tuple(1 if i % (k + 2) else -1 for k in range(3))
+    )
+
+
+@layout(
+    "ChestX-ray14's Finding Labels (A|B), by patient",
+    "pictures",
+    "image-multi-label-classification",
+    20,
+    targets=None,
+    groups=10,
+)
+def findings(root: Path) -> Path:
+    names = ("Finding Labels", "Follow-up #", "Patient ID", "Patient Gender", "View Position")
+    return _table_beside(
+        root, names, lambda i: (("Nodule|Hernia", "Nodule", "No Finding")[i % 3], i % 2, i // 2, "MF"[i % 2], "PA")
+    )

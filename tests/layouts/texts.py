@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tests.layouts.made import HEAD, TEXT, WORDS, layout, records, reviews, separated, text, write
 
@@ -228,3 +230,182 @@ text(
     "long.csv",
     separated([*HEAD, *((a * (3500 if i == 3 else 1), b) for i, (a, b) in enumerate(reviews()))]),
 )
+
+
+def _beside(names: tuple[str, ...], cells: Callable[[int, str, str], tuple[Any, ...]], count: int = 20) -> str:
+    """A table with these columns, of which the rows say what stands in each."""
+    return separated([names, *(cells(i, *each) for i, each in enumerate(reviews(count)))])
+
+
+TOXIC = ("toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate")
+text(
+    "six columns of 0 and 1, as Jigsaw's comments have them",
+    "train.csv",
+    _beside(
+        ("id", "comment_text", *TOXIC), lambda i, a, b: (f"{i:016x}", a, *(int(i % (k + 2) == 0) for k in range(6)))
+    ),
+    20,
+    None,
+    task="text-multi-label-classification",
+)
+text(
+    "one column of 0 and 1 for each class, exactly one of which is 1",
+    "one_hot.csv",
+    _beside(("text", "sport", "money", "art"), lambda i, a, b: (a, *(int(i % 3 == k) for k in range(3)))),
+    20,
+    {"sport", "money", "art"},
+)
+text(
+    "title, plot and genres ('Drama, Comedy')",
+    "movies.csv",
+    _beside(
+        ("title", "plot", "genres"),
+        lambda i, a, b: (f"number {i}", a, ("Drama, Comedy", "Drama", "Comedy, Action", "Action")[i % 4]),
+    ),
+    20,
+    None,
+    task="text-multi-label-classification",
+)
+text(
+    "a survey whose columns are called by questions",
+    "form.csv",
+    _beside(("How was your stay?", "Would you come again?"), lambda i, a, b: (a, ("Yes", "No", "Maybe")[i % 3])),
+    20,
+    {"Yes", "No", "Maybe"},
+)
+text(
+    "a survey with short answers",
+    "form.csv",
+    _beside(
+        ("What is the first word that comes to your mind?", "Which colour do you like best?"),
+        lambda i, a, b: (f"word {i}", ("red", "blue")[i % 2]),
+    ),
+    20,
+    {"red", "blue"},
+)
+text(
+    "prices as people write them: $1,200.50",
+    "prices.csv",
+    _beside(("description", "price"), lambda i, a, b: (a, f"${1200.5 + 97 * i:,.2f}")),
+    20,
+    {1200.5 + 97 * i for i in range(20)},
+    task="text-regression",
+)
+text(
+    "prices as people write them: 1.200,50 €",
+    "prices.csv",
+    _beside(("text", "Preis"), lambda i, a, b: (a, f"{i + 1}.200,50 €")),
+    20,
+    {1000.0 * i + 1200.5 for i in range(20)},
+    task="text-regression",
+)
+text(
+    "per cent",
+    "shares.csv",
+    _beside(("text", "score"), lambda i, a, b: (a, f"{i}.5%")),
+    20,
+    {i + 0.5 for i in range(20)},
+    task="text-regression",
+)
+text("empty rows at the end (,,,)", "reviews.csv", separated([*HEAD, *reviews()]) + ",\n" * 50)
+text(
+    "airline_sentiment, its confidence and a reason",
+    "tweets.csv",
+    _beside(
+        ("tweet_id", "airline_sentiment", "airline_sentiment_confidence", "negativereason", "airline", "text"),
+        lambda i, a, b: (i, b, i / 40, ("late", "rude")[i % 2], ("Delta", "United")[i % 2], a),
+    ),
+)
+text(
+    "Amazon's reviews in JSON lines (reviewText, summary, overall)",
+    "reviews.json",
+    "".join(
+        json.dumps(
+            {"reviewerID": f"A{i}", "asin": f"B{i % 4}", "reviewText": a, "summary": f"so {i}", "overall": 1.0 + i % 5}
+        )
+        + "\n"
+        for i, (a, _) in enumerate(reviews())
+    ),
+    20,
+    {"1", "2", "3", "4", "5"},
+)
+text(
+    "MNLI's tsv: gold_label beside genre and label1",
+    "mnli.tsv",
+    separated(
+        [
+            ("index", "genre", "sentence1", "sentence2", "label1", "gold_label"),
+            *((i, ("travel", "letters")[i % 2], a, f"it was {i}", "good", b) for i, (a, b) in enumerate(reviews())),
+        ],
+        "\t",
+    ),
+)
+text(
+    "CoLA's tsv without a line of names",
+    "cola.tsv",
+    separated([(f"gj{i:02d}", i % 2, "*" * (i % 2), a) for i, (a, _) in enumerate(reviews())], "\t"),
+    20,
+    {"0", "1"},
+)
+text(
+    "AG News without a line of names: class, title, text",
+    "train.csv",
+    separated(
+        [(1 + i % 4, f"News of day {i} from here", f"{a} and {a} and {a}") for i, (a, _) in enumerate(reviews())]
+    ),
+    20,
+    {"1", "2", "3", "4"},
+)
+text(
+    "mails with Subject, Message and Spam/Ham",
+    "enron.csv",
+    _beside(
+        ("Message ID", "Subject", "Message", "Spam/Ham", "Date"),
+        lambda i, a, b: (i, f"about number {i}", a, b, f"1999-12-{i + 1:02d}"),
+    ),
+)
+text(
+    "BoolQ: question, passage and an answer of true or false",
+    "boolq.jsonl",
+    "".join(
+        json.dumps({"question": f"is it so that {a}", "passage": f"{a}, and {a}", "answer": i % 2 == 0}) + "\n"
+        for i, (a, _) in enumerate(reviews())
+    ),
+    20,
+    {"True", "False"},
+)
+
+
+def _prodigy(name: str, what: str, rows: int, targets: set[str], each: Callable[[int], dict[str, Any]]) -> None:
+    lines = ({"text": a, "_task_hash": i, **each(i)} for i, (a, _) in enumerate(reviews()))
+    text(what, name, "".join(json.dumps(line) + "\n" for line in lines), rows, targets, left_out=20 - rows)
+
+
+_prodigy(
+    "choice.jsonl",
+    "Prodigy's choices: accept, and answers of which some are ignored",
+    16,
+    {"A", "B"},
+    lambda i: {"accept": ["AB"[i % 2]], "answer": "ignore" if i % 5 == 0 else "accept"},
+)
+_prodigy(
+    "binary.jsonl",
+    "Prodigy's accept, reject and ignore",
+    16,
+    {"accept", "reject"},
+    lambda i: {"label": "INSULT", "answer": "ignore" if i % 5 == 0 else ("accept", "reject")[i % 2]},
+)
+
+
+@layout("a workbook whose data are on its second sheet", "texts", TEXT, 20, set(WORDS))
+def second_sheet(root: Path) -> Path:
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    book.active.append(("Reviews of 2024",))
+    book.active.append(("asked by", "Anna"))
+    sheet = book.create_sheet("Data")
+    for row in [*HEAD, *reviews()]:
+        sheet.append(row)
+    book.save(root / "reviews.xlsx")
+    return root / "reviews.xlsx"

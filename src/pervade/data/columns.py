@@ -5,26 +5,21 @@ are many and have words, and what numbers the rows, is the same in each, or is e
 from __future__ import annotations
 
 import re
+import shlex
 import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pervade.core.errors import DataError
-
+MOST_SHOWN = 12  # columns that are named where none can be chosen
 FEW = 50  # different values that a column of classes without a name has at most
-CLEARLY = 3  # times as many different values as the classes have, and a column is none, where nothing has a name
 SPACED = 500  # cells, evenly spaced, whose letters and words are looked at
 IDS = ("id", "ids", "idx", "index", "uid", "uuid", "guid", "no", "nr", "number", "row", "key", "编号", "序号")
-# More names of a column of classes, asked after `tables.LABEL_COLUMNS` in tables that have none of those.
-CLASSES = (
-    *("sentiment", "polarity", "emotion", "topic", "intent", "stars", "rating", "score", "kind", "type", "genre"),
-    *("gold_label", "annotation", "verdict", "is_spam", "spam", "toxic", "sarcastic", "is_sarcastic", "hate"),
-)
 _DATED = re.compile(
     r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T].*)?|\w{3} \w{3} \d{1,2} [\d:]{8} .*|\d{1,2}:\d{2}(:\d{2})?"
-    r"|\w+://\S+|www\.\S+|[\w.+-]+@[\w.-]+"
+    r"|(\d{1,2} )?[A-Z][a-z]{2,8}\.? (\d{1,2},? )?\d{4}|\w+://\S+|www\.\S+|[\w.+-]+@[\w.-]+"
 )
+_PARTED = re.compile(r".*([|;]|, ).*|\[.*\]", re.DOTALL)
 _CODE = re.compile(r"(?=\S*\d)[\w\-./\\:#]+", re.ASCII)
 FILE = re.compile(
     r".+\.(jpe?g|png|gif|bmp|tiff?|webp|heic|avif|dcm|nii|npy|wav|mp3|flac|ogg|opus|m4a|aiff?|mp4|avi|mov|webm)", re.I
@@ -47,6 +42,8 @@ class Column:
     dated: bool = False  # most are dates or addresses, or no single values
     coded: bool = False  # most are single words with digits in them
     files: bool = False  # most are called as files of pictures, sounds and the like
+    named: bool = False  # most words of most begin with a capital, and are few: names of somebody or something
+    listed: bool = False  # most are lists, or parted by what parts labels
 
     @property
     def text(self) -> bool:
@@ -56,7 +53,8 @@ class Column:
     @property
     def prose(self) -> bool:
         """Whether they are texts to be judged, and not names of something: many words, and seldom the same."""
-        return self.text and 2 * self.different > self.filled and 2 * self.filled >= self.rows and self.words >= 2.5
+        seldom = 2 * self.different > self.filled and 2 * self.filled >= self.rows
+        return self.text and seldom and self.words >= 2.5 and not self.named
 
     @property
     def classes(self) -> bool:
@@ -68,6 +66,16 @@ class Column:
     def measured(self) -> bool:
         """Whether they may be numbers that were measured."""
         return self.different > FEW and self.lettered == 0 and "." in self.example and not self.dated
+
+    @property
+    def numbers(self) -> bool:
+        return self.lettered == 0 and self.different > 2 and not self.dated
+
+    @property
+    def choice(self) -> str:
+        """The name, and how many classes there were."""
+        many = self.numbers and (not self.classes or self.different > FEW / 2)
+        return f"{self.name} ({self.different:,} {'different numbers' if many else 'classes'})"
 
     def __str__(self) -> str:
         """The name, and what is to be known of it."""
@@ -85,10 +93,14 @@ def look(records: Sequence[dict[str, Any]], name: str) -> Column:
     try:
         values = set(cells)
     except TypeError:  # lists or objects
-        return Column(name, len(records), len(cells), len(cells), 0.0, 0.0, 0.0, str(cells[0])[:60], dated=True)
+        shown = str(cells[0])[:60]
+        return Column(name, len(records), len(cells), len(cells), 0.0, 0.0, 0.0, shown, dated=True, listed=True)
     texts = list(map(str, cells))
     spaced = texts[:: max(len(texts) // SPACED, 1)]
     some = max(len(spaced), 1)
+    dated, coded, files, listed = (
+        2 * sum(form.fullmatch(each) is not None for each in spaced) > some for form in (_DATED, _CODE, FILE, _PARTED)
+    )
     return Column(
         name,
         len(records),
@@ -98,8 +110,18 @@ def look(records: Sequence[dict[str, Any]], name: str) -> Column:
         sum(map(_words, spaced)) / some,
         sum(any(map(str.isalpha, each)) for each in spaced) / some,
         next((each for each in spaced if "." in each), spaced[0] if spaced else ""),
-        *(2 * sum(bool(form.fullmatch(each)) for each in spaced) > some for form in (_DATED, _CODE, FILE)),
+        dated,
+        coded,
+        files,
+        last_word(name) == "name" or 5 * sum(map(_is_name, spaced)) > 4 * some,
+        listed,
     )
+
+
+def _is_name(text: str) -> bool:
+    """Whether all words but one begin with a capital, as in "Braund, Mr. Owen Harris"; and none ends a sentence."""
+    words = [each for each in text.split() if each[:1].isalpha()]
+    return 0 < len(words) <= 6 and sum(each[0].isupper() for each in words) >= max(len(words) - 1, 1)
 
 
 def _words(text: str) -> float:
@@ -108,8 +130,36 @@ def _words(text: str) -> float:
 
 
 def plain(name: str) -> str:
-    """A name as lists of names write it: "review_text" of "Review Text"."""
-    return re.sub(r"[\s.\-]+", "_", name.strip().lower())
+    """A name as lists of names write it.
+
+    >>> plain("Review Text"), plain("reviewText"), plain("ID")
+    ('review_text', 'review_text', 'id')
+    """
+    return re.sub(r"[\s.\-]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name.strip()).lower())
+
+
+def quoted(names: Sequence[str]) -> str:
+    """Columns as a shell takes them after a flag."""
+    return shlex.quote(",".join(names))
+
+
+def of_numbers(place: Any, records: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
+    """Why a table holds nothing that can be learnt from, and which flags say otherwise."""
+    seen = [look(records, each) for each in names[:MOST_SHOWN]]
+    more = f" and {len(names) - MOST_SHOWN:,} more" if len(names) > MOST_SHOWN else ""
+    numbers = sum(each.filled > 0 and each.lettered == 0 for each in seen)
+    wordy = [each for each in seen if each.text] or seen
+    example = max(wordy, key=lambda each: each.length).name if wordy else ""
+    return (
+        f"{place} has no column of texts, and none of files that are there; its columns are "
+        f"{', '.join(names[:MOST_SHOWN])}{more} ({numbers} of {len(seen)} hold numbers, the others names); tables of "
+        "numbers are not learnt from yet; if one holds texts or files, say which with --text-column "
+        f"{quoted([example])}, or --file-column (two columns of texts as a,b are pairs, as a+b one text)"
+    )
+
+
+def last_word(name: str) -> str:
+    return plain(name).rpartition("_")[2]
 
 
 def called(free: Sequence[str], names: Collection[str]) -> list[str]:
@@ -118,24 +168,3 @@ def called(free: Sequence[str], names: Collection[str]) -> list[str]:
     lower = {plain(each): each for each in reversed(free)}
     exact = [lower[name] for name in names if name in lower]
     return exact or [own for name in names for known, own in lower.items() if known.endswith(f"_{name}")]
-
-
-def labels(
-    place: Any, records: Sequence[dict[str, Any]], rest: Sequence[str], numbers: bool, nameless: bool
-) -> list[str]:
-    """The column that holds classes (or `numbers`), of those that are nothing else, by what stands in them; in a table
-    without names (`nameless`) the one with far fewer different values than the others. Raises DataError where there are
-    several."""
-    found = [look(records, each) for each in rest if plain(each) not in IDS]
-    likely = [each for each in found if (each.classes or each.measured) and not (numbers and each.lettered)]
-    likely.sort(key=lambda each: each.different)
-    if nameless:  # user7 is the name of somebody, where there is something else
-        likely = [each for each in likely if not (each.coded and each.lettered)] or likely
-    if nameless and len(likely) > 1 and CLEARLY * likely[0].different <= likely[1].different:
-        likely = likely[:1]
-    if len(likely) > 1:
-        raise DataError(
-            f"{place} has several columns that may hold labels ({', '.join(map(str, likely))}); name one label, or say "
-            "which with --label-column"
-        )
-    return [each.name for each in likely]

@@ -12,6 +12,7 @@ import csv
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from pervade.core.errors import DataError, nearest
 from pervade.core.types import LeftOut
 from pervade.data import account, division, hub, table_files, tables, texts
 from pervade.data.chat import Message
+from pervade.data.columns import plain, quoted
 from pervade.data.table_files import Record
 
 ROLES = ("system", "user", "assistant", "tool")
@@ -41,7 +43,14 @@ FORMS = (
     ("prompt", "", "response"),
     ("instruction", "input", "output"),
     ("instruction", "context", "response"),
+    *(("question", "context", "answer"), ("question", "context", "response"), ("query", "", "response")),
+    *(("problem", "", "solution"), ("user", "", "assistant")),
 )
+SAID = ("instruction", "prompt", "user")  # which is there to be followed; a question may be there to be judged
+# Columns of what is to be chosen from, in one or each in its own.
+LISTS = ("choices", "options", "endings", "candidates", "answer_choices")
+LETTERS = ("a", "b", "c", "d")
+CHOICE = re.compile(r"(option|opt|choice|distractor|ending|answer|candidate)_?([a-e]|\d)")
 
 
 @dataclass(frozen=True)
@@ -75,6 +84,27 @@ def form(columns: Sequence[str]) -> Form | None:
             columns = lower[question], lower.get(beside, ""), lower[answer]
             return Form("", *columns, system=system, history=lower.get("history", ""))
     return None
+
+
+def refuse_choices(source: Any, columns: Sequence[str]) -> None:
+    """Raises DataError where the columns hold questions with answers to choose from."""
+    lower = {plain(name): name for name in columns}
+    question = next((lower[each] for each in ("question", "query", "stem", "ctx", "prompt") if each in lower), None)
+    found = [lower[each] for each in lower if CHOICE.fullmatch(each)]
+    if question is not None:
+        own = [lower[each] for each in LETTERS if each in lower]
+        found = (found if len(found) > 1 else []) or own * (len(own) > 2) or [lower[x] for x in LISTS if x in lower]
+    elif len(found) < 3:
+        return
+    if found:
+        rest = [each for each in columns if each not in (*found, question)]
+        answer = next((each for each in rest if plain(each).startswith(("answer", "label", "correct", "gold"))), None)
+        flags = f"--text-column {quoted([question or ''])} --label-column {quoted([answer or ''])}"
+        raise DataError(
+            f"{source} holds answers to choose from ({', '.join(found)}), and choosing is not learnt yet; to learn to "
+            "write answers, give a table of two columns, question and answer, with the right one's words"
+            + (f"; {flags} learns its letter or number from the question alone" if question and answer else "")
+        )
 
 
 def holds_pairs(columns: Sequence[str]) -> bool:

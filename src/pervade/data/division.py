@@ -17,11 +17,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from pervade.core.errors import DataError, MisfitError, nearest
 from pervade.core.types import LeftOut, Rows
 from pervade.data import account, spellings
+from pervade.data.columns import last_word, look, plain
 from pervade.data.split import PRECEDENCE, named
 from pervade.data.table_files import Record
 from pervade.data.targets import natural
@@ -37,11 +39,12 @@ FOLD_COLUMNS = ("fold", "folds", "kfold", "fold_id", "cv_fold")
 GROUP_COLUMNS = (
     *("group", "subject", "patient", "person", "speaker", "participant"),
     *("group_id", "subject_id", "patient_id", "person_id", "speaker_id", "participant_id"),
-    *("client_id", "speaker_name", "user_id", "sprecher", "sprecherin", "sprecher_id", "patientin", "proband"),
+    *("client_id", "speaker_name", "user_id", "lesion_id", "animal_id", "donor_id", "case_id", "study_id"),
+    *("sprecher", "sprecherin", "sprecher_id", "patientin", "proband"),
     *("hablante", "locutor", "paciente", "sujeto", "locuteur", "sujet", "falante", "sujeito", "parlante", "paziente"),
     *("说话人", "患者", "受试者", "話者", "화자", "диктор", "пациент"),
 )
-LIKE_GROUPS = ("user", "user_name", "username", "author", "author_id", "session", "session_id", "case_id", "fsid")
+LIKE_GROUPS = ("user", "user_name", "username", "author", "session", "fsid")  # and what is called …_id
 NONE = "none"  # instead of a column's name: none is used
 MOST_SHOWN = 8
 DRAW = f"--split-column {NONE} draws splits by chance"
@@ -75,7 +78,8 @@ def columns(
     lower = {column.strip().lower(): column for column in free if column not in (split_column, group_column)}
     group = group_column
     if group is None:
-        group = next((lower[each] for each in GROUP_COLUMNS if each in lower), None)
+        like = {plain(column): column for column in lower.values()}
+        group = next((like[each] for each in GROUP_COLUMNS if each in like and _is_group(records, like[each])), None)
     fold = next((lower[each] for each in FOLD_COLUMNS if each in lower and lower[each] != group), None)
     names_splits = fold is not None and any(map(named, set(_cells(records, fold))))
     split: tuple[str, ...] = () if split_column is None else (split_column,)
@@ -88,6 +92,12 @@ def columns(
         None if names_splits else fold,
         None if group == NONE else group,
     )
+
+
+def _is_group(records: Sequence[Record], column: str) -> bool:
+    """Whether a column that is called as those of groups are is one: the subject of a mail is not."""
+    about = look(records, column)
+    return plain(column) != "subject" or not about.prose
 
 
 def _tells(name: str, lower: dict[str, str], records: Sequence[Record]) -> bool:
@@ -155,9 +165,16 @@ def rows(entries: Sequence[Record]) -> Rows:
 
 def note_like(records: Sequence[Record], free: Sequence[str], found: Columns) -> None:
     """Into the account: a column that may be a group and is not taken for one, since its name does not say it."""
-    like = next((each for each in free if each.strip().lower() in LIKE_GROUPS), None)
-    if found.group is None and like is not None and 1 < len(set(_cells(records, like))) < len(records):
-        account.note(f"groups: none; column {like!r} may say which rows belong together", f"--group-by {like}")
+    if found.group is not None:
+        return
+    for like in (each for each in free if plain(each) in LIKE_GROUPS or last_word(each) == "id"):
+        values = set(_cells(records, like)) - {""}
+        if 1 < len(values) < len(records):
+            told = f"which stand in {len(records):,} rows; it would keep the rows of each in one split"
+            account.note(
+                f"groups: none; column {like!r} has {len(values):,} values, {told}", f"--group-by {quote(like)}"
+            )
+            return
 
 
 def note_groups(where: str, values: Sequence[str], flag: str) -> None:

@@ -28,7 +28,7 @@ BESIDE |= {"photos", "jpg", "jpeg", "png", "data", "files", "train", "test"}
 # What lies in folders and was put there by no one: by macOS's archives, by Windows.
 NOT_MEANT = {"__macosx", "thumbs.db", "desktop.ini"}
 _ADDRESS = re.compile(r"(?:https?|ftp|s3|gs)://", re.IGNORECASE)
-_LIKE_NAMES = re.compile(r"id$|name|file|path|image|img|photo|pic|audio|sound|clip|wav|recording")
+_LIKE_NAMES = re.compile(r"id$|^id_|code$|name|file|path|image|img|photo|pic|audio|sound|clip|wav|recording")
 ONLY_FILES = {"image", "img", "image_id", "image_path", "image_name", "image_file", "file_name", "filename", "filepath"}
 ONLY_FILES |= {"file_path", "img_path", "audio", "audio_path", "audio_file", "wav", "slice_file_name"}
 NOT_THERE = "the file {!r} is not there"

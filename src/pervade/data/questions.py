@@ -20,7 +20,7 @@ from typing import Any
 
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
-from pervade.data import division, encodings, hub, table_files, tables
+from pervade.data import division, encodings, hub, spellings, table_files, tables
 from pervade.data.split import named, units
 from pervade.data.table_files import Record
 
@@ -100,7 +100,7 @@ def _finish(source: Any, found: _Read) -> tuple[Rows, list[LeftOut]]:
         reason = "".join(f" (the first left out, {each.source}: {each.reason})" for each in lost)
         raise DataError(
             f"{source} holds no question that can be used{reason}; give SQuAD's JSON, or a table with columns "
-            "question, context and answers"
+            "question, context and answers; answers in words of their own are learnt with --task text-generation"
         )
     # Some sets number their questions anew in every article.
     names = [row["id"] for row in rows]
@@ -325,7 +325,12 @@ def looks_like_questions(source: Any) -> bool:
                 head = opened.read(100_000).decode("utf-8", "ignore")
             if '"paragraphs"' in head and '"context"' in head:
                 return True
-        columns = table_files.columns_of(table_files.read(file, encoding="utf-8,latin-1"))
+        records = table_files.read(file, encoding="utf-8,latin-1")
+        columns = table_files.columns_of(records)
     except (OSError, DataError):
         return False
-    return all(column_of(columns, names) for names in (CONTEXT, QUESTION, ANSWERS))
+    answers = column_of(columns, ANSWERS)
+    said = spellings.distinct(records, answers) if answers else None
+    # Yes and no stand in no text: they are classes of a question and its text.
+    yes_or_no = bool(said) and all(spellings.truth(each) is not None for each in said or ())
+    return bool(answers and column_of(columns, CONTEXT) and column_of(columns, QUESTION)) and not yes_or_no

@@ -41,7 +41,10 @@ def read(path: Path, text: str) -> Lines:
     if front:
         lines = f"{front} line{'s' * (front > 1)} of something else ({rows[0][0][:40]!r})"
         account.note(f"{path.name}: the table begins behind {lines}")
-    return rows[front:]
+    last = next((i for i in range(len(rows), front, -1) if any(map(str.strip, rows[i - 1]))), front)
+    if last < len(rows):  # as spreadsheets write rows in which something stood once
+        account.note(f"{path.name}: not used: {len(rows) - last:,} empty rows at its end")
+    return rows[front:last]
 
 
 def _said(sample: str) -> str | None:

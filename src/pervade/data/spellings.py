@@ -12,16 +12,25 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pervade.core.errors import DataError
+from pervade.data import account
 from pervade.data.targets import LARGEST, Kind, folded
 
 SEPARATORS = ("|", ";", ",")
 NAMES = {"|": "|", ";": ";", ",": "commas", " ": "spaces", "[]": "lists"}
 TRUE, FALSE = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no")
+SIGNS = ({"1", "-1"}, {"1.0", "-1.0"})
 MANY_NUMBERS = 20  # more different numbers than this are measured, not names of classes
+_MONEY = r"(?:[$€£¥₹₽₩]|US\$|USD|EUR|GBP|CHF|JPY|INR|Rs\.?)?"
+# "$1,200.50", "€ 12,50", "-3.5 %", "1'200", "1 200,50": what parts thousands does so in all places.
+_NUMBER = re.compile(
+    rf"(?P<sign>[-+\u2212]?){_MONEY}\s*(?P<second>[-+\u2212]?)"
+    r"(?P<digits>[1-9]\d{0,2}(?:(?P<by>[,.'\u2019\s])\d{3})(?:(?P=by)\d{3})*(?:[.,]\d+)?|\d+(?:[.,]\d*)?|[.,]\d+)"
+    rf"\s*(?:{_MONEY}|%)"
+)
 SHOWN = 60  # characters of a cell in a message
 
 Cells = Sequence[tuple[str, Any]]
@@ -151,9 +160,29 @@ def truth(value: Any) -> bool | None:
     return True if text in TRUE else False if text in FALSE else None
 
 
-def signed(values: Iterable[Any]) -> bool:
-    """Whether these are 1 and -1 and nothing else: -1 beside 0 may be what is not known."""
-    return {str(value).strip() for value in values} == {"1", "-1"}
+def distinct(records: Sequence[Mapping[str, Any]], name: str) -> set[Any] | None:
+    """The different values of a column, without what is empty; None where these are no single ones."""
+    try:
+        return {value for value in {record.get(name) for record in records} if not empty(value)}
+    except TypeError:
+        return None
+
+
+def flagged(values: Collection[Any]) -> str:
+    """How a column that holds these says true, "1", "true" or "yes"; empty where it is of something else. -1 is false
+    only where there is no 0."""
+    told = {str(each).strip().lower() for each in values}
+    if told in SIGNS or (told and told <= {*TRUE[:2], *FALSE[:2]}):
+        return "1"
+    return next((true for true, false in zip(TRUE[2:], FALSE[2:], strict=True) if told and told <= {true, false}), "")
+
+
+def truths(column: Sequence[Any]) -> list[bool | None]:
+    """What each cell of a column of 0 and 1 says, or of -1 and 1; None where it is neither."""
+    texts = [str(each).strip().lower() for each in column]
+    signs = {each for each, value in zip(texts, column, strict=True) if not empty(value)} in SIGNS
+    known = {each: each in ("1", "1.0") if signs and each in ("-1", "-1.0") else truth(each) for each in set(texts)}
+    return [known[each] for each in texts]
 
 
 def flags(columns: Mapping[str, Cells]) -> dict[str, Cells]:
@@ -165,7 +194,7 @@ def flags(columns: Mapping[str, Cells]) -> dict[str, Cells]:
     for name, cells in columns.items():
         filled = [(where, value) for where, value in cells if not empty(value)]
         other = [place for place in filled if truth(place[1]) is None]
-        if filled and (not other or signed(value for _, value in filled)):
+        if filled and (not other or flagged([value for _, value in filled])):
             found[name] = cells
         elif len(other) < 0.1 * len(filled):
             where, value = other[0]
@@ -179,25 +208,13 @@ def flags(columns: Mapping[str, Cells]) -> dict[str, Cells]:
 
 
 def numbers(cells: Cells, column: str) -> list[float | str]:
-    """The number in each cell, or why there is none. A comma may stand for the point, if it does so in every row.
+    """The number in each cell, or why there is none. Money, percent and thousands may be written as people do; a comma
+    may stand for the point, if it does so in every row.
 
     Raises DataError where most cells hold no number, or a comma may part thousands as well as decimals.
     """
-    texts = [(where, value.strip()) for where, value in cells if isinstance(value, str)]
-    comma = next((place for place in texts if re.fullmatch(r"[-+]?\d+,\d+", place[1])), None)
-    if comma is not None:
-        point = next((place for place in texts if re.fullmatch(r"[-+]?\d*\.\d+", place[1])), None)
-        if point is not None:
-            raise DataError(
-                f"column {column!r} writes numbers in two ways: {comma[1]!r} ({comma[0]}), {point[1]!r} ({point[0]}); "
-                "write 3.5 in every row"
-            )
-        if all(re.fullmatch(r"[-+]?[1-9]\d{0,2},\d{3}", text) for _, text in texts if "," in text):
-            raise DataError(
-                f"{comma[0]}: column {column!r} holds {comma[1]!r}, which may be a thousand or a decimal; "
-                f"write {comma[1].replace(',', '')} or {comma[1].replace(',', '.')} in every row"
-            )
-    found = [_read(value, column) for _, value in cells]
+    point = _point(cells, column)
+    found = [_read(value, column, point) for _, value in cells]
     wrong = [i for i, each in enumerate(found) if isinstance(each, str) and not empty(cells[i][1])]
     if wrong and 2 * len(wrong) >= len(found):
         where, value = cells[wrong[0]]
@@ -205,16 +222,70 @@ def numbers(cells: Cells, column: str) -> list[float | str]:
             f"{where}: column {column!r} holds {str(value)[:SHOWN]!r}, which is no number; to learn a number takes a "
             "column of numbers; name it with --label-column, or learn classes (--task, see pervade tasks)"
         )
+    written = ((str(value), each) for (_, value), each in zip(cells, found, strict=True) if isinstance(value, str))
+    for text, number in written:
+        if isinstance(number, float) and _plain(text) is None:
+            account.note(f"labels: numbers of column {column!r} are written as {text.strip()!r}, read as {number:.15g}")
+            break
     return found
 
 
-def _read(value: Any, column: str) -> float | str:
+def _point(cells: Cells, column: str) -> str:
+    """What parts decimals in a column. Raises DataError where that cannot be told, or it is not the same in all."""
+    seen: dict[str, tuple[str, str]] = {}
+    doubtful = None
+    for where, value in cells:
+        found = _NUMBER.fullmatch(value.strip()) if isinstance(value, str) and ("," in value or "." in value) else None
+        if found is None:
+            continue
+        digits = found["digits"]
+        last = max(digits.rfind(","), digits.rfind("."))
+        mark, other = (",", ".") if digits[last] == "," else (".", ",")
+        grouped = re.fullmatch(r"[1-9]\d{0,2}", digits[:last]) is not None and len(digits) - last == 4
+        if digits.count(mark) > 1:
+            seen.setdefault(other, (where, value.strip()))
+        elif other in digits or not grouped:
+            seen.setdefault(mark, (where, value.strip()))
+        elif mark == ",":
+            doubtful = doubtful or (where, value.strip())
+    if len(seen) > 1:
+        (one, first), (two, second) = seen[","], seen["."]
+        raise DataError(
+            f"column {column!r} writes numbers in two ways: {first!r} ({one}), {second!r} ({two}); "
+            "write 3.5 in every row"
+        )
+    if doubtful is not None and not seen:
+        raise DataError(
+            f"{doubtful[0]}: column {column!r} holds {doubtful[1]!r}, which may be a thousand or a decimal; "
+            f"write {doubtful[1].replace(',', '')} or {doubtful[1].replace(',', '.')} in every row"
+        )
+    return next(iter(seen), ".")
+
+
+def _plain(text: str) -> float | None:
+    try:
+        return None if "_" in text else float(text)
+    except ValueError:
+        return None
+
+
+def _read(value: Any, column: str, point: str = ".") -> float | str:
     if empty(value):
         return f"it has no {column}"
-    text = str(value).strip().replace(",", ".") if isinstance(value, str) else value
-    try:
-        number = math.nan if isinstance(text, bool) or "_" in str(text) else float(text)
-    except (TypeError, ValueError, OverflowError):
+    number: float | None = math.nan
+    if isinstance(value, str):
+        number = _plain(value) if point == "." or "." not in value else None
+        found = _NUMBER.fullmatch(value.strip()) if number is None else None
+        if found is not None:
+            digits = re.sub(rf"[^\d{point}]", "", found["digits"]).replace(",", ".")
+            sign = "-" if {found["sign"], found["second"]} & {"-", "\u2212"} else ""
+            number = float(sign + digits)
+    elif not isinstance(value, bool):
+        try:
+            number = float(value)
+        except (TypeError, ValueError, OverflowError):
+            number = None
+    if number is None:
         return f"its {column} {str(value)[:SHOWN]!r} is no number"
     if abs(number) <= LARGEST:  # False for what is no number
         return number
@@ -255,11 +326,15 @@ def _parted(texts: set[str]) -> bool:
 
 def _measured(values: Sequence[Any]) -> bool:
     """Whether these are numbers that somebody measured, and not the names of classes."""
-    if any(isinstance(value, bool) or str(value).count(",") > 1 for value in values):
+    if any(isinstance(value, bool) for value in values):
         return False
     if any(isinstance(value, str) and re.match(r"[-+]?0\d", value.strip()) for value in values):
         return False  # 007 is a name
-    found = [_read(value, "") for value in values]
+    try:
+        point = _point([("", value) for value in values], "")
+    except DataError:  # thousands or decimals, which whoever reads them asks
+        return len(set(values)) > MANY_NUMBERS
+    found = [_read(value, "", point) for value in values]
     readable = [each for each in found if isinstance(each, float)]
     if len(readable) < 0.95 * len(found):
         return False

@@ -126,9 +126,9 @@ def read(
     them. Raises DataError naming the line at fault, or where there are none.
 
     `encoding` is as in `encodings.told`; `has_names` says whether the first line names its columns
-    (unless given: where none of its fields is a file that is there).
+    (unless given: where none of its fields is a file that is there, and no more than half are numbers).
     """
-    has_names = has_names or (lambda rows: not any(existing(path.parent, cell) for cell in rows[0]))
+    has_names = has_names or (lambda rows: _has_names(path.parent, rows[0]))
     table = _table(path, encoding)
     for line in table.notes:
         account.note(line)
@@ -150,6 +150,11 @@ def read(
     if not records:
         raise DataError(f"{path} has no rows; give one for each file")
     return records
+
+
+def _has_names(folder: Path, first: Sequence[str]) -> bool:
+    numbers = sum(re.fullmatch(r"\s*[-+]?\d*[.,]?\d+\s*", cell) is not None for cell in first)
+    return 2 * numbers <= len(first) and not any(existing(folder, cell) for cell in first)
 
 
 def _by_name(path: Path, rows: list[Any], said: tuple[str, ...], names: list[str]) -> list[Record]:

@@ -18,7 +18,18 @@ import numpy as np
 
 from pervade.core.errors import ConfigError, DataError, MisfitError, nearest
 from pervade.core.types import LeftOut
-from pervade.data import account, class_folders, division, embedded, named_files, patterns, spellings, table_files
+from pervade.data import (
+    account,
+    annotated,
+    class_folders,
+    division,
+    embedded,
+    label_columns,
+    named_files,
+    patterns,
+    spellings,
+    table_files,
+)
 from pervade.data import columns as columns_module
 from pervade.data.named_files import Below
 from pervade.data.split import NAMES as SPLITS
@@ -26,17 +37,7 @@ from pervade.data.split import named as split_named
 from pervade.data.table_files import Record, columns_of, existing, numbered
 from pervade.data.targets import Kind
 
-LABEL_COLUMNS = (
-    *("label", "labels", "fine_label", "class", "target", "category", "y", "class_name", "class_id", "label_id"),
-    *("klasse", "kategorie", "classe", "catégorie", "étiquette", "clase", "categoría", "etiqueta", "категория"),
-    *("标签", "类别", "分类", "标注", "ラベル", "라벨"),
-)
-# More names of the column of targets, by what it holds.
-MORE_COLUMNS: dict[Kind, tuple[str, ...]] = {
-    "labels": ("tags", "tag", "classes", "categories", "attributes"),
-    "number": ("value", "number", "score", "rating", "age"),
-    "identity": ("identity", "person", "subject", "name"),
-}
+LABEL_COLUMNS, MORE_COLUMNS = label_columns.NAMES, label_columns.MORE
 SPLIT_COLUMNS = (*division.SPLIT_COLUMNS, *division.FLAGS, *division.FOLD_COLUMNS)
 GROUP_COLUMNS = division.GROUP_COLUMNS
 BRACKETS = (
@@ -138,10 +139,7 @@ class Files:
         found = asked[0] if asked else named_files.column(records, free, self.below(path), self.names, LABEL_COLUMNS)
         found = found or _named(free, sure)
         if found is None:
-            raise DataError(
-                f"{path} has no column of {self.what} files; its columns are {', '.join(free)}; "
-                f"name one of them {' or '.join(self.names[:3])}, or say which with --file-column"
-            )
+            raise DataError(columns_module.of_numbers(path, records, free))
         value = next((record[found] for record in records if record.get(found) is not None), "")
         if not isinstance(value, (str, int, float)):
             raise DataError(
@@ -298,7 +296,7 @@ def entries_of(
         content = content.located(path, records, found.content, name)
     places = list(ids) if ids else _places(name, records)
     divided = division.read(path, records, found.division, places, [split] * len(records) if split else None)
-    targets = _targets(records, places, found, wanted)
+    targets = annotated.judged(records, places, found.labels[0], _targets(records, places, found, wanted))
     entries, left_out = [], []
     rows = zip(records, places, targets, divided, strict=True)
     for number, (record, where, target, said) in enumerate(rows, start=1):
@@ -327,16 +325,15 @@ def entries_of(
 def detect(records: list[Record], path: Path | str, content: Content, label_column: str | None = None) -> Kind:
     """What the records' targets seem to be. In doubt, and where the table is faulty, "class": then its reader says
     what is wrong."""
-    columns: tuple[str, ...] = ()
-    for target in ("class", "labels"):
-        try:
-            columns = layout(path, records, content, Wanted(target, label_column)).labels
-            break
-        except DataError:  # several columns that may hold classes may be labels of 0 and 1, each its own
-            continue
+    try:
+        columns = layout(path, records, content, Wanted("class", label_column)).labels
+    except DataError:
+        return "class"
+    if annotated.one_each(records, columns[0]):
+        return "class"
     if len(columns) == 1:
         return spellings.kind([record.get(columns[0]) for record in records])
-    return "labels" if columns else "class"
+    return "class" if label_columns.exclusive(records, columns) else "labels"
 
 
 def _inside(entry: Record, folder: Path) -> str:
@@ -372,7 +369,7 @@ def layout(
         divided = division.columns(path, records, rest, wanted.split_column, wanted.group_column or own)
         return Layout(like.content, like.labels, divided)
     try:
-        named = asked_for(path, columns, wanted.label_column, several=wanted.target == "labels")
+        named = asked_for(path, columns, wanted.label_column, several=wanted.target in ("class", "labels"))
     except DataError as fault:
         raise NoLabels(str(fault), wanted.label_column) from None
     free = [column for column in columns if column not in named]
@@ -389,13 +386,30 @@ def layout(
     divided = division.columns(path, records, rest, split, group)
     rest = [column for column in rest if column not in divided.all]
     if not named:
-        named = _columns_of_labels(path, records, columns, rest, wanted.target)
+        named = label_columns.choose(path, records, rest, wanted.target, columns == numbered(len(columns)))
+    if not named:
+        raise NoLabels(_unlabelled(path, records, columns, rest))
     unused = [each for each in rest if each not in named]
+    if wanted.label_column is None and not isinstance(content, Files):
+        label_columns.refuse_choices(path, records, named[0], unused)
     if group is None:
         division.note_like(records, unused, divided)
     found = Layout(held, tuple(named), divided)
     _note(path, records, content, found, unused, wanted.means)
     return found
+
+
+def _unlabelled(path: Path | str, records: list[Record], columns: Sequence[str], rest: Sequence[str]) -> str:
+    texts = [each for each in rest if columns_module.look(records, each).prose]
+    write = (
+        f"; to learn to write {texts[0]!r} from what stands beside it, call the two prompt and completion"
+        if texts
+        else ""
+    )
+    return (
+        f"{path} has no column of labels; its columns are {', '.join(columns)}; name one of them label, or say which "
+        f"with --label-column{write}"
+    )
 
 
 def _note(
@@ -411,7 +425,8 @@ def _note(
     how = "" if len(parts) == 1 else ", pairs" if type(layout.content) is tuple else ", one text out of both"
     if not isinstance(content, Files):  # which are counted where they are looked for
         account.note(f"{content.what}s: column {' and '.join(parts)} of {Path(path).name}{how}", content.flag)
-    account.note(f"{means[0]}: column {', '.join(map(repr, layout.labels))}", means[1])
+    several = "s" * (len(layout.labels) > 1)
+    account.note(f"{means[0]}: column{several} {', '.join(map(repr, layout.labels))}", means[1])
     if unused and account.listening():
         seen = [columns_module.look(records, each) for each in unused[:MOST_SHOWN]]
         shown = [str(each) for each in seen]
@@ -436,86 +451,43 @@ def asked_for(path: Path | str, columns: Sequence[str], asked: str | None, sever
 def _targets(records: list[Record], places: Sequence[str], layout: Layout, wanted: Wanted) -> list[Any]:
     """Of each record: its class, its labels, its number; or a LeftOut, which says why there is none."""
     column = layout.labels[0]
+    if len(layout.labels) > 1:
+        return _flagged(records, places, layout.labels, wanted.target)
     cells = [(where, record.get(column)) for where, record in zip(places, records, strict=True)]
     if wanted.target == "number":
         numbers = spellings.numbers(cells, column)
         return [LeftOut(place, x) if isinstance(x, str) else x for place, x in zip(places, numbers, strict=True)]
-    if wanted.target == "labels" and (len(layout.labels) > 1 or spellings.flags({column: cells})):
-        signed = {each for each in layout.labels if spellings.signed(record.get(each) for record in records)}
-        return [_flagged(where, record, layout.labels, signed) for where, record in zip(places, records, strict=True)]
+    if wanted.target == "labels" and spellings.flags({column: cells}):
+        return _flagged(records, places, layout.labels, wanted.target)
     if wanted.target == "labels":
         return list(spellings.labels(cells, column, wanted.separator))
+    if annotated.one_each(records, column):
+        cells = [(where, next(iter(value or ()), None)) for where, value in cells]
     texts = [(where, text_of(value, where, column)) for where, value in cells]
     return [LeftOut(where, f"it has no {column}") if text is None else text for where, text in texts]
 
 
-def _said(value: Any, signed: bool) -> bool | None:
-    return str(value).strip() == "1" if signed else spellings.truth(value)
-
-
-def _flagged(where: str, record: Record, labels: Sequence[str], signed: Collection[str]) -> list[str] | LeftOut:
-    """The labels whose columns say 1, and not 0, or, where they are `signed`, -1."""
-    said = {label: _said(record.get(label), label in signed) for label in labels}
-    unknown = [label for label, each in said.items() if each is None]
-    if unknown:
-        value = str(record.get(unknown[0]) or "")
-        return LeftOut(where, f"its {unknown[0]} is {value[:LONGEST_NAME]!r}, neither 0 nor 1")
-    return [label for label, each in said.items() if each]
-
-
-def _columns_of_labels(
-    path: Path | str, records: list[Record], columns: Sequence[str], rest: Sequence[str], target: Kind
-) -> list[str]:
-    """The column called label; else the only one with a like name; else the only one that is left. For several labels
-    a row, where no column has such a name, all columns of 0 and 1."""
-    named = [
-        [column for column in rest if column.strip().lower() in names]
-        for names in (LABEL_COLUMNS[:1], LABEL_COLUMNS, MORE_COLUMNS.get(target, ()))
-    ]
-    if target == "labels" and not any(named):
-        places = _places(Path(path).name, records)
-        cells = {each: [(w, r.get(each)) for w, r in zip(places, records, strict=True)] for each in rest}
-        flagged = spellings.flags(cells)
-        if len(flagged) > 1:
-            return list(flagged)
-    if not any(named) and len(rest) > 1:
-        likely = columns_module.called(rest, columns_module.CLASSES)[: int(target == "class")]
-        asked = target == "number", list(columns) == numbered(len(columns))
-        named.append(likely or columns_module.labels(path, records, rest, *asked))
-    if len(rest) == 1 and not any(named) and columns_module.plain(rest[0]) in columns_module.IDS:
-        rest = []
-    for candidates in (*named, list(rest)):
-        candidates = _without_twins(records, candidates)
-        if len(candidates) == 1:
-            return candidates
-        if candidates:
+def _flagged(records: list[Record], places: Sequence[str], labels: Sequence[str], target: Kind) -> list[Any]:
+    """Of each record the labels whose columns say 1; the only one, where classes are asked for. Raises DataError where
+    these are not one in each."""
+    told = zip(*(spellings.truths([record.get(label) for record in records]) for label in labels), strict=True)
+    found: list[Any] = []
+    for where, record, said in zip(places, records, told, strict=True):
+        unknown = next((label for label, each in zip(labels, said, strict=True) if each is None), None)
+        value = "" if unknown is None else str(record.get(unknown) or "")[:LONGEST_NAME]
+        own = [label for label, each in zip(labels, said, strict=True) if each]
+        if unknown is not None:
+            found.append(LeftOut(where, f"its {unknown} is {value!r}, neither 0 nor 1"))
+        elif target == "labels":
+            found.append(own)
+        elif len(own) == 1:
+            found.append(own[0])
+        else:
             raise DataError(
-                f"{path} has several columns that may hold labels ({', '.join(candidates)}); name one label, "
-                "or say which with --label-column"
+                f"{where}: {len(own)} of the columns {', '.join(labels)} are 1, and a class is one; to learn several "
+                "labels of each row, take the multi-label task (`pervade tasks`), or name one with --label-column"
             )
-    raise NoLabels(
-        f"{path} has no column of labels; its columns are {', '.join(columns)}; name one of them label, or "
-        "say which with --label-column"
-    )
-
-
-def _without_twins(records: list[Record], candidates: list[str]) -> list[str]:
-    """Of two columns that say the same (ESC-50's target 0 and category dog) the one in words."""
-    if len(candidates) != 2:
-        return candidates
-    a, b = ([text_of(record.get(each), "", each) for record in records] for each in candidates)
-    pairs = set(zip(a, b, strict=True))
-    if not len(pairs) == len(set(a)) == len(set(b)) < len(records):
-        return candidates
-    words = [each for each, values in zip(candidates, (a, b), strict=True) if not all(map(_number, values))]
-    chosen = words[0] if words else candidates[0]
-    other = next(each for each in candidates if each != chosen)
-    account.note(f"labels: column {chosen!r}, of which column {other!r} has another name for each", "--label-column")
-    return [chosen]
-
-
-def _number(value: str | None) -> bool:
-    return value is None or re.fullmatch(r"[+-]?\d+(\.\d*)?", value) is not None
+    return found
 
 
 def _named(columns: Sequence[str], names: Sequence[str]) -> str | None:

@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import os
 import re
+import shlex
 import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,8 @@ from typing import ClassVar
 
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut
-from pervade.data import columns, encodings, labelled_lines, listing, spellings, table_files, tables
+from pervade.data import columns, encodings, label_columns, labelled_lines, listing, spellings, table_files, tables
+from pervade.data.columns import Column
 from pervade.data.table_files import Record
 from pervade.data.targets import Kind
 
@@ -31,14 +33,28 @@ TEXT_COLUMNS = (
     *("文本", "内容", "评论", "句子", "正文", "评价", "テキスト", "本文", "텍스트"),
 )
 # What may stand above a text, and is read with it.
-TITLES = ("title", "headline", "summary", "titel", "überschrift", "titre", "título", "titulo", "标题")
+TITLES = (
+    "title",
+    "headline",
+    "summary",
+    "subject",
+    "betreff",
+    "titel",
+    "überschrift",
+    "titre",
+    "título",
+    "titulo",
+    "标题",
+)
+FEW_COLUMNS = 3  # of a table without known names in which texts of one or two words are looked for
 MANY_WORDS = 6  # that classes do not have
 MOST_ROWS = 10_000  # evenly spaced, that tell whether the first is one of names
 MOST_OPENED = 20  # files without a known ending that are opened, to see what a folder holds
 ALIKE = 2.5  # times as long as the other, and the two texts of a row are no pair, but a title and what stands below it
 PAIRS = (
     *(("sentence1", "sentence2"), ("premise", "hypothesis"), ("question1", "question2"), ("text1", "text2")),
-    *(("text_a", "text_b"), ("question", "sentence"), ("query", "passage"), ("question", "answer")),
+    *(("text_a", "text_b"), ("question", "sentence"), ("query", "passage"), ("question", "passage")),
+    *(("query", "document"), ("claim", "evidence"), ("text", "hypothesis"), ("question", "answer")),
 )
 
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff]")
@@ -55,6 +71,10 @@ class Endings(Collection[str]):
 
     def __len__(self) -> int:
         return len(SUFFIXES)
+
+
+class Undecided(DataError):
+    """A table has two columns of texts, and nothing says how they belong together."""
 
 
 class Together(tuple[str, ...]):
@@ -94,30 +114,57 @@ class Texts:
             return self.learnt
         lower = {columns.plain(column): column for column in reversed(free)}
         pair = next((each for each in PAIRS if set(each) <= lower.keys()), None)
-        if pair and all(columns.look(records, lower[each]).text for each in pair):
+        if pair and all((about := columns.look(records, lower[each])).text and not about.classes for each in pair):
             return lower[pair[0]], lower[pair[1]]
-        known = columns.called(free, TEXT_COLUMNS)
-        seen = [columns.look(records, each) for each in known[:3]]
-        main = next((each.name for each in seen if each.text), known[0] if known else None)
+        known = columns.called(free, [each for each in TEXT_COLUMNS if each not in TITLES])
+        known += columns.called(free, TITLES)
+        main = next((each for each in known if columns.look(records, each).text), None)
+        if main is None and known and columns.plain(known[0]) in TEXT_COLUMNS:
+            main = known[0]  # whoever reads its cells says what is wrong with them
         if main is not None:
-            title = [each for each in columns.called(free, TITLES) if each != main and columns.look(records, each).text]
-            return (main,) if columns.plain(main) in TITLES or not title else Together((title[0], main))
-        others = {*tables.LABEL_COLUMNS, *tables.SPLIT_COLUMNS, *tables.GROUP_COLUMNS, *columns.IDS}
-        left = [columns.look(records, each) for each in free if columns.plain(each) not in others]
-        left = [each for each in left if each.text]
+            return self._titled(records, free, main)
+        left = self._others(records, free)
         if len(free) > 1:  # classes are few, texts are many
             left = [each for each in left if 2 * each.different > each.filled or each.words >= MANY_WORDS]
-        if len(left) > 1:
-            left = [each for each in left if each.prose] or [each for each in left if 2 * each.filled > len(records)]
+        if len(left) > 1 or len(free) > FEW_COLUMNS:
+            left = [each for each in left if each.prose] or [
+                each for each in left if 2 * each.filled > len(records) and len(free) <= FEW_COLUMNS
+            ]
+        left = [each for each in left if not each.named] or left * (len(free) == 1)
         if not left:
-            raise DataError(
-                f"{path} has no column of texts that is known by its name; its columns are {', '.join(free)}; say "
-                "which with --text-column (two of them, a,b, for pairs; a+b for one text out of both)"
-            )
+            raise DataError(columns.of_numbers(path, records, free))
         names = tuple(each.name for each in left)
         lengths = [each.length for each in left]
-        alike = len(names) == 2 and max(lengths) < ALIKE * min(lengths)
-        return names if alike or len(names) == 1 else Together(names)
+        if len(names) == 2 and max(lengths) < ALIKE * min(lengths):
+            if columns.last_word(names[0]) != columns.last_word(names[1]) and not _numbered(names):
+                raise Undecided(
+                    f"{path} has two columns of texts ({', '.join(names)}); say which is read with --text-column "
+                    f"{columns.quoted(names[:1])}, or {columns.quoted(names)} for pairs, or "
+                    f"{shlex.quote('+'.join(names))} for one text out of both"
+                )
+            return names
+        return names if len(names) == 1 else Together(names)
+
+    def _others(self, records: list[Record], free: Sequence[str]) -> list[Column]:
+        """The columns of words that are called as none of another kind are."""
+        others = {*tables.LABEL_COLUMNS, *tables.SPLIT_COLUMNS, *tables.GROUP_COLUMNS, *columns.IDS}
+        others -= {"subject"}
+        left = [columns.look(records, each) for each in free if columns.plain(each) not in others]
+        return [each for each in left if each.text and not (each.listed and each.words < MANY_WORDS)]
+
+    def _titled(self, records: list[Record], free: Sequence[str], main: str) -> tuple[str, ...]:
+        """The column of texts that is known by its name, with the title above it; below a title, what is longer."""
+        known = columns.plain(main)
+        if known in (*TITLES, "description"):
+            least = columns.look(records, main).length * (1 if known in TITLES else ALIKE)
+            below = [each for each in self._others(records, free) if each.prose and each.length > least]
+        if known in TITLES or (known == "description" and below):
+            return Together((main, *(each.name for each in below))) if below else (main,)
+        titles = [each for each in columns.called(free, TITLES) if each != main and columns.look(records, each).text]
+        # The headline of the review, and not the title of what is reviewed.
+        first = columns.plain(main).partition("_")[0]
+        titles = [each for each in titles if columns.plain(each) in TITLES or columns.plain(each).startswith(first)]
+        return Together((titles[0], main)) if titles else (main,)
 
     def _asked(self, path: Path | str, there: list[str]) -> tuple[str, ...]:
         """The columns that were named. Raises DataError where one is not there."""
@@ -146,13 +193,26 @@ class Texts:
         return {name: str(cell) for name, cell in zip(names, cells, strict=False)}, ""
 
 
+def _numbered(names: Sequence[str]) -> bool:
+    """Whether two names differ in a number or one letter alone, as those of pairs do: text 1, text 2; column 1."""
+    bare = {re.sub(r"\d+|(?<![a-z])[a-z](?![a-z])", "", columns.plain(each)) for each in names}
+    return len(bare) == 1
+
+
 def has_names(rows: Sequence[Sequence[str]], asked: Sequence[str] = ()) -> bool:
     """Whether the first line of a table names its columns: one of them is a name that is known, or was asked for, and
-    stands nowhere below; numbers stand below what is none; the likely class stands nowhere below, under a short name;
-    or it is much shorter than the texts below."""
+    stands nowhere below; numbers stand below what is none; it asks what the cells below answer; the likely
+    class stands nowhere below, and is a short name or much longer than the others; or all are much shorter than the
+    texts below."""
     first, rest = [cell.strip() for cell in rows[0]], [row for row in rows[1:] if row != rows[0]]
     own = [i for i, cell in enumerate(first) if cell and cell not in [row[i] for row in rest if i < len(row)]]
-    known = {*TEXT_COLUMNS, *TITLES, *columns.CLASSES, *(name for pair in PAIRS for name in pair)}
+    known = {
+        *TEXT_COLUMNS,
+        *TITLES,
+        *label_columns.CLASSES,
+        *label_columns.WEAK,
+        *(name for pair in PAIRS for name in pair),
+    }
     known |= {"file_name", "file", "audio", "transcription", "transcript"}  # of tables that hold no texts to be judged
     known |= {*tables.LABEL_COLUMNS, *tables.SPLIT_COLUMNS, *tables.GROUP_COLUMNS, *columns.IDS}
     if any(columns.plain(first[i]) in known or first[i] in asked for i in own):
@@ -166,12 +226,24 @@ def has_names(rows: Sequence[Sequence[str]], asked: Sequence[str] = ()) -> bool:
     lengths = [sum(map(len, cells)) / max(len(cells), 1) for cells in filled]
     text = max(range(len(first)), key=lengths.__getitem__)
     classes = [i for i, cells in enumerate(filled) if _few(cells, len(some))]
-    if classes:
-        fewest = min(classes, key=lambda i: len(set(filled[i])))
-        return fewest in own and len(first[text].split()) <= 4 and (fewest == text or len(first[text]) < lengths[text])
+    fewest = min(classes, key=lambda i: len(set(filled[i])), default=None)
+    if fewest is not None and fewest not in own:
+        return False
+    asking = [i for i, cell in enumerate(first) if _asks(cell) and 10 * sum(map(_asks, filled[i])) <= len(filled[i])]
+    if asking and all(i in own for i, cell in enumerate(first) if cell):
+        return True
+    if fewest is not None:
+        longest = max(map(len, filled[fewest]))
+        if len(first[fewest].split()) > 2 and len(first[fewest]) > 2 * longest:
+            return True
+        return len(first[text].split()) <= 4 and (fewest == text or len(first[text]) < lengths[text])
     # No column of classes: names are short where the texts below are long.
     short = all(0 < len(cell) <= 40 and len(cell.split()) <= 3 for cell in first)
     return short and lengths[text] > 3 * len(first[text])
+
+
+def _asks(cell: str) -> bool:
+    return cell.rstrip("*: ").endswith(("?", "？"))
 
 
 def _few(cells: Sequence[str], rows: int) -> bool:

@@ -26,6 +26,7 @@ from pervade.data import (
     division,
     encodings,
     hub,
+    label_columns,
     listing,
     metadata,
     patterns,
@@ -214,7 +215,9 @@ def _text_column(place: Path | str, records: list[Record], asked: str | None) ->
         return tables.asked_for(place, names, asked)[0]
     lower = {name.strip().lower(): name for name in names}
     known = next((lower[each] for each in TEXT_COLUMNS if each in lower), None)
-    if known is not None or not lower.keys().isdisjoint((*tables.LABEL_COLUMNS, *columns_module.CLASSES)):
+    if known is not None or not lower.keys().isdisjoint(
+        (*tables.LABEL_COLUMNS, *label_columns.CLASSES, *label_columns.WEAK)
+    ):
         return known
     prose = [each.name for each in (columns_module.look(records, name) for name in names) if each.prose]
     return prose[0] if len(prose) == 1 else None

@@ -6,6 +6,7 @@ import contextlib
 import re
 import zipfile
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from pervade.core import memory
@@ -13,6 +14,7 @@ from pervade.core.errors import DataError, nearest
 from pervade.data import account
 
 LARGEST = 1 << 32  # bytes that a workbook may unpack to
+MUCH = 10  # times as many rows as others, and a sheet is the one that is meant
 MOST_CELLS = 100_000_000  # of a sheet; 6 columns of as many rows as a sheet may have are 6 millions
 
 
@@ -23,9 +25,10 @@ def place(path: Path) -> tuple[Path, str | None]:
 
 
 def rows(path: Path) -> list[list[str]]:
-    """The cells of a sheet that is named, or of the first that has any; rows and columns that are empty are none.
+    """The cells of a sheet that is named, or of the only one that holds a table, else the first that has any; rows and
+    columns that are empty are none.
 
-    Raises DataError where there is no such sheet, the file is no workbook, or openpyxl is missing.
+    Raises DataError where there is no such sheet, several hold tables, the file is no workbook, or openpyxl is missing.
     """
     file, asked = place(path)
     try:
@@ -53,26 +56,42 @@ def _sheet(book: Any, file: Path, asked: str | None) -> list[list[str]]:
     sheets = {sheet.title: sheet for sheet in book.worksheets}
     if asked is not None and asked not in sheets:
         raise DataError(f"{file} has no sheet {asked!r}; {nearest(asked, sheets)}")
-    for name in [asked] if asked else list(sheets):
-        sheets[name].reset_dimensions()  # what the file says of them may be far too much
-        found: list[list[str]] = []
-        width = empty = 0
-        for number, row in enumerate(sheets[name].iter_rows(values_only=True)):
-            last = max((i for i, cell in enumerate(row, start=1) if cell not in (None, "")), default=0)
-            width = max(width, last)
-            if max(number, width * (len(found) + empty)) > MOST_CELLS:
-                raise DataError(f"{file}, sheet {name!r} has more than {MOST_CELLS:,} cells; save a part of it, as csv")
-            if last:
-                found += [[]] * (empty if found else 0)  # rows without a value keep the places of those below
-                found.append([_text(cell) for cell in row[:last]])
-            empty = 0 if last else empty + 1
-        found = _trimmed(found)
-        if found:
-            others = [each for each in sheets if each != name]
-            beside = f"; not read: {', '.join(others)}" if others else ""
-            account.note(f"{file.name}: sheet {name!r}{beside}", f"{file.name}#SHEET" if others else "")
-            return found
-    return []
+    found = {name: _cells(sheets[name], file) for name in ([asked] if asked else sheets)}
+    filled = {name: rows for name, rows in found.items() if rows}
+    # Notes and sums stand on sheets with few rows, or with one cell in most.
+    tables = {
+        name: rows for name, rows in filled.items() if 2 * sum(len(row) - row.count("") > 1 for row in rows) > len(rows)
+    }
+    most = max(map(len, tables.values()), default=0)
+    chosen = [name for name, rows in tables.items() if MUCH * len(rows) > most and len(rows) > 1] or list(filled)[:1]
+    if len(chosen) > 1:
+        told = ", ".join(f"{name!r} with {len(tables[name]):,} rows" for name in chosen)
+        raise DataError(
+            f"{file} has several sheets that hold tables ({told}); say which: {quote(f'{file}#{chosen[0]}')}"
+        )
+    for name in chosen:
+        others = [each for each in sheets if each != name]
+        beside = f"; not read: {', '.join(others)}" if others else ""
+        account.note(f"{file.name}: sheet {name!r}{beside}", f"{file.name}#SHEET" if others else "")
+    return filled[chosen[0]] if chosen else []
+
+
+def _cells(sheet: Any, file: Path) -> list[list[str]]:
+    sheet.reset_dimensions()  # what the file says of them may be far too much
+    found: list[list[str]] = []
+    width = empty = 0
+    for number, row in enumerate(sheet.iter_rows(values_only=True)):
+        last = max((i for i, cell in enumerate(row, start=1) if cell not in (None, "")), default=0)
+        width = max(width, last)
+        if max(number, width * (len(found) + empty)) > MOST_CELLS:
+            raise DataError(
+                f"{file}, sheet {sheet.title!r} has more than {MOST_CELLS:,} cells; save a part of it, as csv"
+            )
+        if last:
+            found += [[]] * (empty if found else 0)  # rows without a value keep the places of those below
+            found.append([_text(cell) for cell in row[:last]])
+        empty = 0 if last else empty + 1
+    return _trimmed(found)
 
 
 def _text(cell: Any) -> str:

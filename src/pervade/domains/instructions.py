@@ -21,7 +21,8 @@ from pervade.core.contracts import Domain, PlainFeatures, Probe, Task
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
-from pervade.data import account, conversations, corpus, division, encodings, inputs, tables, texts, vocabulary
+from pervade.data import account, conversations, corpus, division, encodings, inputs, label_columns, texts, vocabulary
+from pervade.data import columns as columns_module
 from pervade.data.chat import Chat, Message, ending, marked
 from pervade.data.conversations import Read
 from pervade.data.corpus import IGNORED, Tokens
@@ -360,8 +361,20 @@ def kept(
     return division.rows(entries), [*read.left_out, *left_out]
 
 
-def looks_like_instructions(source: Any) -> bool:
-    """Whether DATA is a table of conversations, by the names of its columns; with labels it is one of texts."""
+def looks_like_instructions(source: Any, asked: bool = False) -> bool:
+    """Whether DATA is a table of conversations, by the names of its columns; with labels it is one of texts. Questions
+    beside a text, or with answers that come again, are others' unless conversations were `asked` for."""
     columns = conversations.peek(source)
-    labels = any(each.strip().lower() in tables.LABEL_COLUMNS for each in columns)
-    return conversations.form(columns) is not None and not labels
+    form = conversations.form(columns)
+    names = {columns_module.plain(each) for each in columns}
+    if form is None or not names.isdisjoint(label_columns.FIRM):
+        return False
+    if asked or form.messages or columns_module.plain(form.question) in conversations.SAID:
+        return True
+    if form.beside or not names.isdisjoint({*label_columns.NAMES, *label_columns.CLASSES}):
+        return False
+    try:
+        answers = columns_module.look(conversations.read(source, "utf-8,latin-1").records, form.answer)
+    except (OSError, DataError):  # whoever reads it in earnest says what is wrong
+        return False
+    return answers.text and 2 * answers.different > answers.filled

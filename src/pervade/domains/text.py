@@ -309,6 +309,8 @@ def looks_like_text(source: Any, text_column: str | None = None) -> bool:
             return False
         held = content.columns(str(source), records, there, "class", [])
         return bool(held) and not any(embedded.place(str(record.get(held[0]))) for record in records[:5])
+    except texts.Undecided:
+        return True
     except (OSError, DataError):  # whoever reads it in earnest says what is wrong
         return False
 

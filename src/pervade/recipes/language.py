@@ -47,11 +47,9 @@ def recognises(source: Any, label_column: str | None = None, text_column: str | 
     plain = isinstance(source, (str, os.PathLike)) and label_column is None
     if not plain:
         return None
-    if (
-        text_column is None
-        and looks_like_instructions(source)
-        and not conversations.holds_pairs(conversations.peek(source))
-    ):
+    columns = conversations.peek(source) if text_column is None else []
+    conversations.refuse_choices(source, columns)
+    if columns and looks_like_instructions(source) and not conversations.holds_pairs(columns):
         return "text-generation"
     return "text-generation" if looks_like_running_text(source) else None
 
@@ -65,7 +63,7 @@ def recipe(
     """gpt-tiny from nothing, unless a model or weights are named; of conversations, what learns to answer. Raises
     ConfigError where the model writes no text, or the weights do not say which tokenizer they go with."""
     made = writing(model, init)
-    return instructed(made) if source is not None and looks_like_instructions(source) else made
+    return instructed(made) if source is not None and looks_like_instructions(source, asked=True) else made
 
 
 def writing(model: str | Model | None = None, init: str | Initializer | None = None) -> Recipe:
