@@ -118,3 +118,25 @@ def test_nested_dataclasses_are_checked() -> None:
         spec.decode({"several": ["adan"]}, Outer)
     with pytest.raises(ConfigError, match=r"unknown setting 'stopping\.patienc'; did you mean 'stopping\.patience'"):
         spec.decode({"stopping": {"patienc": 1}}, Outer)
+
+
+@pytest.mark.parametrize(
+    ("task", "source", "suits"),
+    [
+        ("ppo", "rollouts", True),
+        ("dqn", "replay", True),
+        ("ppo", "replay", False),
+        ("dqn", "rollouts", False),
+        ("ppo", "dataset", False),
+        ("classify", "dataset", True),
+        ("classify", "replay", False),
+        ("classify", "rollouts", False),
+    ],
+)
+def test_a_source_that_gives_something_else_is_refused(task: str, source: str, suits: bool) -> None:
+    data = spec.encode(image.default()) | {"task": task, "source": source, "augment": []}
+    if suits:
+        assert spec.decode(data, Recipe).task is not None
+    else:
+        with pytest.raises(ConfigError, match=r"^source: \w+ does not give what \w+ learns from; leave source as"):
+            spec.decode(data, Recipe)

@@ -112,7 +112,7 @@ def test_by_chance_as_often_as_epsilon_says() -> None:
     output = {"value": np.broadcast_to(np.array([0.0, 0, 9, 0], np.float32), (20_000, 4))}
     noise = task.noise(space, (20_000,), np.random.default_rng(0))
     for epsilon in (0.0, 0.2, 1.0):
-        shares = np.bincount(task.act(output, space, noise, epsilon)[:, 0], minlength=4) / 20_000
+        shares = np.bincount(task.explore(output, space, noise, epsilon)[:, 0], minlength=4) / 20_000
         expected = np.array([0.25, 0.25, 0.25, 0.25]) * epsilon + np.array([0, 0, 1, 0]) * (1 - epsilon)
         np.testing.assert_allclose(shares, expected, atol=0.015)
 

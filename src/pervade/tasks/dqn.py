@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import Module
 
-from pervade.core.contracts import Context, Domain, HasCompanions
+from pervade.core.contracts import Context, Domain, Explores, HasCompanions
 from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Output, Parts
@@ -36,7 +36,7 @@ EVALUATION_EPSILON = 0.05  # of episodes that are drawn from the policy, as in M
 
 @register("task")
 @dataclass(frozen=True)
-class DQN(Agent, HasCompanions):
+class DQN(Agent, Explores, HasCompanions):
     double: bool = True
     dueling: bool = False
     target_every: Annotated[int, Field(ge=1, le=10**9)] = 200  # optimiser steps between two copies of the network
@@ -63,12 +63,11 @@ class DQN(Agent, HasCompanions):
         """(*shape, 1 + k) uniform: whether to act by chance, and then which action."""
         return rng.random((*shape, 1 + actions.choices(space)), dtype=np.float32)
 
-    def act(
-        self,
-        output: Mapping[str, np.ndarray],
-        space: actions.Space,
-        noise: np.ndarray | None,
-        epsilon: float = EVALUATION_EPSILON,
+    def act(self, output: Mapping[str, np.ndarray], space: actions.Space, noise: np.ndarray | None) -> np.ndarray:
+        return self.explore(output, space, noise, EVALUATION_EPSILON)
+
+    def explore(
+        self, output: Mapping[str, np.ndarray], space: actions.Space, noise: np.ndarray | None, epsilon: float
     ) -> np.ndarray:
         """Actions (n, 1), the best where there is no noise, else by chance in a share `epsilon` of rows."""
         best = output[self.asks(space)[0]].argmax(-1)

@@ -111,6 +111,17 @@ class Acts(Protocol):
         ...
 
 
+@runtime_checkable
+class Explores(Acts, Protocol):
+    """An agent that learns from what it remembers, whoever acted."""
+
+    def explore(
+        self, output: Mapping[str, np.ndarray], space: Any, noise: np.ndarray | None, epsilon: float
+    ) -> np.ndarray:
+        """As `act`, but by chance in a share `epsilon` (0-1) of rows."""
+        ...
+
+
 # when it is measured
 
 
@@ -144,6 +155,6 @@ class ComparesSeeds(Protocol):
 
 
 ABILITIES: tuple[type, ...] = (
-    *(SelectsRows, CouplesRows, HasCompanions, HasPlayers, FindsGradient, Acts),
+    *(SelectsRows, CouplesRows, HasCompanions, HasPlayers, FindsGradient, Acts, Explores),
     *(MakesSamples, RepliesToRows, HasPlainModel, ComparesSeeds),
 )

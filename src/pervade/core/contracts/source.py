@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
+from pervade.core.contracts.abilities import Acts
 from pervade.core.contracts.task import Context, Task
 from pervade.core.types import Batch, Parts, Rows
 
@@ -88,6 +89,10 @@ class Opening:
 @runtime_checkable
 class SourceSpec(Protocol):
     kind: ClassVar[str] = "source"
+
+    def suits(self, task: Task) -> bool:
+        """Whether it gives what the task learns from."""
+        return not isinstance(task, Acts)
 
     def open(self, opening: Opening) -> Source: ...
 

@@ -230,6 +230,11 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.validation + self.test >= 1:
             raise ConfigError(f"validation {self.validation} and test {self.test} leave nothing to train on")
+        if not self.source.suits(self.task):
+            source, task = type(self.source).__name__, type(self.task).__name__
+            raise ConfigError(
+                f"source: {source} does not give what {task} learns from; leave source as the recipe has it"
+            )
         mixing = [(type(each).__name__, each.mixing) for each in self.augment if each.mixing > 0]
         if mixing and isinstance(self.task, CouplesRows):
             raise ConfigError(

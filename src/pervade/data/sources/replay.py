@@ -22,7 +22,7 @@ from pydantic import Field
 
 from pervade.core import memory as free
 from pervade.core import seed as seeds
-from pervade.core.contracts import Opening, Source, SourceSpec
+from pervade.core.contracts import Explores, Opening, Source, SourceSpec, Task
 from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Parts
@@ -58,6 +58,9 @@ class Replay(SourceSpec):
                 f"source.steps {self.steps} is less than source.every {self.every}: a pass holds one lesson at least; "
                 "raise the one or lower the other"
             )
+
+    def suits(self, task: Task) -> bool:
+        return isinstance(task, Explores)
 
     def open(self, opening: Opening) -> Source:
         if opening.world > 1:
@@ -146,7 +149,7 @@ class ReplaySource(Source):
             seen = opened.observations()
             epsilon = 1.0 if self.steps_taken < spec.begin else self.epsilon
             output = respond(seen, self.names)
-            action = task.act(output, self.space, noise[at], epsilon)
+            action = task.explore(output, self.space, noise[at], epsilon)
             step = opened.step(action)
             self.steps_taken += self.count
             frames = seen[:, -newest:] if stack > 1 else seen

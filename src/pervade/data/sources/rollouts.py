@@ -25,7 +25,7 @@ from torch import Tensor
 
 from pervade.core import seed as seeds
 from pervade.core.bounds import Positive
-from pervade.core.contracts import Opening, Source, SourceSpec
+from pervade.core.contracts import Acts, Explores, Opening, Source, SourceSpec, Task
 from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Parts
@@ -49,6 +49,9 @@ class Rollouts(SourceSpec):
     trace: Annotated[float, Field(ge=0, le=1)] = 0.95  # λ: 1 trusts what happened, 0 the value function
     scale_rewards: bool = True  # divided by the deviation of discounted returns so far (Engstrom et al. 2020)
     stop_at: Positive | None = None  # KL from the policy that acted, at which a pass ends early
+
+    def suits(self, task: Task) -> bool:
+        return isinstance(task, Acts) and not isinstance(task, Explores)
 
     def open(self, opening: Opening) -> Source:
         if opening.world > 1:
