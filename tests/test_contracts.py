@@ -33,7 +33,10 @@ FLOORS = {
     **dict.fromkeys(("check", "forecast", "init", "train", "evaluate"), 4),
     **dict.fromkeys(("explain", "attack", "privacy", "compress", "export", "serve"), 4),
     **dict.fromkeys(("api", "workflow", "training", "recipes", "report", "progress", "members", "search"), 5),
-    **dict.fromkeys(("comparing", "pacing", "time_limit", "training_log", "search_space", "overview", "data_flags"), 5),
+    **dict.fromkeys(
+        ("comparing", "configuring", "pacing", "time_limit", "training_log", "search_space", "overview", "data_flags"),
+        5,
+    ),
     **dict.fromkeys(("answering", "measuring"), 5),
     "cli": 6,
 }

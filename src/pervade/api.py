@@ -12,13 +12,14 @@ import numpy as np
 import torch
 from torch.nn import Module
 
-from pervade import answering, data_flags, measuring, members, overview, progress, recipes, workflow
+from pervade import answering, measuring, members, overview, progress, recipes, workflow
 from pervade import search as search_module
 from pervade.answering import speak as speak
 from pervade.comparing import compare as compare
+from pervade.configuring import configure, sampled
 from pervade.core import download, files, memory, registry, runtime, spec, trust
 from pervade.core import run as runs_module
-from pervade.core.contracts import Model, Recipe, Task
+from pervade.core.contracts import Model, Recipe
 from pervade.core.errors import CheckpointError, ConfigError, ResourceError
 from pervade.core.run import RunDirectory
 from pervade.core.types import LeftOut, Rows
@@ -29,8 +30,6 @@ from pervade.engine import checkpoint, film, gallery, merging, ranks
 from pervade.engine.checkpoint import Loaded
 from pervade.engine.gallery import Gallery
 from pervade.evaluate.evaluation import evaluate
-from pervade.init.pretrained import starting_from
-from pervade.models.reference_mlp import ReferenceMLP
 from pervade.nn.own import Own
 from pervade.progress import Screen
 from pervade.recipes.rl import for_steps
@@ -175,7 +174,7 @@ class Run:
         asked = {"text_column": text_column, "file_column": file_column, "lines": lines}
         loaded = replace(loaded, domain=answering.reading(loaded.domain, encoding, **asked))
         if sampling:
-            loaded = replace(loaded, task=_sampling(loaded.task, sampling))
+            loaded = replace(loaded, task=sampled(loaded.task, sampling))
         folder = None if out is None else Path(out)
         return answering.answers(loaded, inputs, top, device, folder, lambda: self._gallery(loaded), self.screen.say)
 
@@ -243,7 +242,7 @@ class Run:
     ) -> Callable[[str | list[dict[str, str]]], Iterator[str]]:
         """As `write`, with the model loaded once for any number of texts."""
         loaded = self.load(checkpoint)
-        task: Any = _sampling(loaded.task, sampling)
+        task: Any = sampled(loaded.task, sampling)
         network = loaded.network.to(runtime.pick_device(device))
 
         def write(text: str | list[dict[str, str]]) -> Iterator[str]:
@@ -480,36 +479,6 @@ def _place(init: Any, runs: Path) -> Any:
     return runs / init if inside else init
 
 
-def configure(recipe: Recipe, settings: Sequence[str] = (), **flags: Any) -> Recipe:
-    """The recipe with settings applied. Raises ConfigError with every fault at once."""
-    if flags.get("init") is not None:
-        flags["init"] = starting_from(flags["init"])
-    of_data, problems = data_flags.settings(recipe.domain, flags)
-    others = {key: value for key, value in flags.items() if key not in data_flags.FLAGS and value is not None}
-    named = {"optimizer.lr" if key == "lr" else key: value for key, value in others.items()} | of_data
-    given = [f"{key}={_text(value)}" for key, value in named.items()]
-    if not given and not settings and not problems:
-        if spec.readable(recipe):
-            spec.decode(spec.encode(recipe), Recipe)  # a recipe from Python may hold any number
-        return recipe
-    if isinstance(recipe.model, Own):  # which no file can hold, and which has no settings
-        other = replace(recipe, model=ReferenceMLP())
-        return replace(configure(other, settings, **flags), model=recipe.model)
-    try:
-        changed: Recipe = spec.decode(spec.change(spec.encode(recipe), [*given, *settings]), Recipe)
-    except ConfigError as error:
-        raise ConfigError(*problems, *error.problems) from None
-    if problems:
-        raise ConfigError(*problems)
-    return changed
-
-
-def _text(value: Any) -> str:
-    import json
-
-    return json.dumps(spec.encode(value))
-
-
 def load(run: str | Path, runs: str | Path = "runs", model: AnyModel | None = None) -> Run:
     """A run by path, or by name inside `runs`; with the module or function it was trained with, where the network came
     from Python. Raises CheckpointError where there is none."""
@@ -604,19 +573,6 @@ def _as_model(model: AnyModel) -> Model:
     if isinstance(model, str):
         return spec.decode(model, Model)
     return model if isinstance(model, Model) else Own(model)
-
-
-def _sampling(task: Any, settings: Mapping[str, Any]) -> Any:
-    """The task with some settings of its sampling changed. Raises ConfigError where it has none."""
-    if not hasattr(task, "sampling"):
-        raise ConfigError(
-            f"{', '.join(settings) or 'writing'}: this model writes nothing (its task is "
-            f"{registry.name_of(type(task))}); that is for models of --task text-generation"
-        )
-    if not settings:
-        return task
-    changed = spec.change(spec.encode(task), [f"sampling.{key}={_text(value)}" for key, value in settings.items()])
-    return spec.decode(changed, Task)
 
 
 def _remove(directory: RunDirectory) -> None:

@@ -90,6 +90,8 @@ def measure(
         more: dict[str, Any] = {"device": place, "workers": workers, "progress": bar}
         found = evaluate(view, loaded, rows, own=own, about_data=about, **more)
     report.write(view)
+    if run.report.exists():
+        report.write(run)  # which leads to the new page
     return found
 
 

@@ -28,6 +28,7 @@ def august(tmp_path: Path) -> Path:
 
 def test_the_same_figures_on_other_data(pervade, run: Path, august: Path) -> None:
     before = (run / "results" / "evaluate@best.json").read_bytes()
+    pervade("report", run)
     outcome = pervade("evaluate", run, august)
     assert outcome.status == 0, outcome
     (name,) = [each.name for each in (run / "measured").iterdir()]
@@ -48,6 +49,8 @@ def test_the_same_figures_on_other_data(pervade, run: Path, august: Path) -> Non
     assert (run / "results" / "evaluate@best.json").read_bytes() == before
     page = (run / f"report-{name}.html").read_text()
     assert f"measured on <b><bdi>{name}</bdi></b>" in page
+    assert '<a href="report.html">' in page
+    assert f'<a href="report-{name}.html">' in (run / "report.html").read_text()
     assert "which are not the data of its training" in page
     assert "report.html" in outcome.out or f"report-{name}.html" in outcome.out
     # As a package, the same; and by predict.
@@ -58,8 +61,8 @@ def test_the_same_figures_on_other_data(pervade, run: Path, august: Path) -> Non
     assert again.on("august").results()["metrics"] == result["metrics"]
     difference = again.predict_proba([august / each for each in columns["id"]]) - columns["probabilities"]
     assert np.abs(difference).max() < 1e-6
-    # The run's own report is of its own data.
-    assert name not in again.report().read_text().partition("Measured besides")[0]
+    # The run's own report is of its own data, and leads to the page.
+    assert name not in again.report().read_text().partition("Measured on other data, too")[0]
 
 
 def test_what_the_run_learnt_from_is_left_out(pervade, run: Path, august: Path) -> None:

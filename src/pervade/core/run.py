@@ -84,6 +84,11 @@ class RunDirectory:
     def report(self) -> Path:
         return self.path / (f"report-{self.measured}.html" if self.measured else "report.html")
 
+    def other_pages(self) -> list[str]:
+        """The reports of other data that this run, or one that it holds, was measured on, as paths inside it."""
+        found = [*self.path.glob("report-*.html"), *self.path.glob("members/*/report-*.html")]
+        return sorted(each.relative_to(self.path).as_posix() for each in found)
+
     @property
     def model_card(self) -> Path:
         return self.path / "MODEL_CARD.md"

@@ -79,6 +79,7 @@ def build(record: Record) -> str:
             "page.jinja",
             name=record.name,
             other=record.other_data,
+            pages=[] if record.other_data else record.run.other_pages(),
             verdict=verdict.of(record),
             cautions=cautions.of(record),
             comparison=figures.comparison(record),
