@@ -239,3 +239,14 @@ def test_folders_below_the_classes_are_said_with_the_flag_that_takes_them(tmp_pa
     assert "not the 4 folders below them, beagle/, manx/, pug/, siamese/" in told
     rows, _ = Image(label_pattern=re.findall("'(.+)'", told)[0]).read(tmp_path)
     assert set(rows.column("target")) == {"beagle", "manx", "pug", "siamese"}
+
+
+def test_folders_that_all_hold_the_same_ones(tmp_path: Path) -> None:
+    """Which of both are the classes no name says: it is said how the other ones are taken."""
+    class_folders(tmp_path, ("photo/dog", "photo/horse", "sketch/dog", "sketch/horse"), count=1)
+    with account.gathered() as notes:
+        assert set(read(tmp_path)[0]["target"]) == {"photo", "sketch"}
+    assert (
+        "labels: the names of 2 folders, photo/, sketch/; each of them holds the same 2 folders, dog/, horse/, which "
+        "may be the classes (--label-pattern '^[^/]+/([^/]+)/' takes these)"
+    ) in notes

@@ -60,7 +60,7 @@ def _of(recording: Path, texts: dict[str, list[Path]]) -> Path | None:
     """The text in the same folder; else in one that differs by one name; else the only one. Two microphones (…_mic1)
     have one."""
     stem = recording.stem.casefold()
-    there = texts.get(stem) or texts.get(stem.rpartition("_")[0], [])
+    there = texts.get(stem) or texts.get(re.sub(r"_mic\d+$", "", stem), [])
     own = recording.parent.parts
 
     def far(text: Path) -> int:

@@ -255,9 +255,15 @@ def _deeper(made: Sorted) -> tuple[str, str]:
     level = Counter(made.levels.values()).most_common(1)[0][0]
     inside = [each["id"].split("/") for each in made.entries]
     for below in range(level + 1, max(map(len, inside)) - 1):
-        names = sorted({parts[below] for parts in inside if len(parts) > below + 1})
+        own: dict[str, set[str]] = {each: set() for each in made.classes}
+        for entry, parts in zip(made.entries, inside, strict=True):
+            own[entry["target"]] |= {parts[below]} if len(parts) > below + 1 else set()
+        names = sorted(set().union(*own.values()))
         if len(names) > 1:
-            told = f"; not the {len(names):,} folders below them, {_listed([f'{each}/' for each in names])}"
+            shown = _listed([f"{each}/" for each in names])
+            told = f"; not the {len(names):,} folders below them, {shown}"
+            if all(len(each) == len(names) for each in own.values()):
+                told = f"; each of them holds the same {len(names):,} folders, {shown}, which may be the classes"
             return told, f"--label-pattern '{patterns.level(below)}' takes these"
     return "", "--label-pattern"
 

@@ -29,6 +29,8 @@ FEWEST, MOST_FOLDERS = 4, 4  # pictures of a folder whose names say something; f
 
 def refuse(root: Path, found: Sorted) -> None:
     """Raises DataError where what would be classes seem to be pairs."""
+    if len(found.levels) > MOST_FOLDERS and not any(map(_says_annotations, found.levels)):
+        return
     stems: dict[str, set[str]] = defaultdict(set)
     for each in found.entries:
         stems[each["target"]].add(stem(each["id"]))
@@ -49,26 +51,31 @@ def refuse(root: Path, found: Sorted) -> None:
 def masks(found: Sorted) -> list[LeftOut]:
     """Takes out what is called as the mask of a picture in the same folder: "benign (1)_mask.png". What was taken out
     is given back."""
-    there = {each["id"].rpartition(".")[0] for each in found.entries}
-    named = {each["id"]: _MASK.sub("", each["id"].rpartition(".")[0]) for each in found.entries}
-    lost = {name: of for name, of in named.items() if of in there and of != name.rpartition(".")[0]}
+    said = [each["id"] for each in found.entries if _MASK.search(each["id"].rpartition(".")[0])]
+    there = {each["id"].rpartition(".")[0] for each in found.entries} if said else set()
+    lost = {name for name in said if _MASK.sub("", name.rpartition(".")[0]) in there}
     if lost:
         found.entries = [each for each in found.entries if each["id"] not in lost]
         note = f"{len(lost):,} files that are called as masks of others are no pictures to learn from"
         found.notes.append((note, f"--label-pattern '{patterns.level(max(found.levels.values()))}' takes them too"))
-    return [LeftOut(name, "called as the mask of a file beside it") for name in lost]
+    return [LeftOut(name, "called as the mask of a file beside it") for name in said if name in lost]
 
 
 def _annotated(stems: dict[str, set[str]]) -> tuple[str, str] | None:
     """A folder of pictures, and one of annotations of at least half as many of these; with_mask/ is none."""
     for name in sorted(stems):
         words = _words(name)
-        if words and (words <= ANNOTATIONS or name.lower() in ANNOTATIONS):
+        if _says_annotations(name):
             others = [each for each in sorted(stems) if not any(word in each.lower() for word in words)]
             best = max(others, key=lambda each: len(stems[each] & stems[name]), default=None)
             if best is not None and 2 * len(stems[best] & stems[name]) >= len(stems[name]):
                 return best, name
     return None
+
+
+def _says_annotations(name: str) -> bool:
+    words = _words(name)
+    return bool(words) and (words <= ANNOTATIONS or name.lower() in ANNOTATIONS)
 
 
 def _same(stems: dict[str, set[str]]) -> tuple[str, str] | None:
@@ -90,7 +97,7 @@ def stem(name: str) -> str:
     >>> stem("gtFine/a_01_gtFine_labelIds.png"), stem("leftImg8bit/a_01_leftImg8bit.png")
     ('a_01', 'a_01')
     """
-    found = Path(name).stem.casefold()
+    found = name.rpartition("/")[2].rpartition(".")[0].casefold()
     while (shorter := _ENDS.sub("", found)) != found:
         found = shorter
     return found
