@@ -265,3 +265,14 @@ def test_texts_that_are_no_transcripts(tmp_path: Path) -> None:
             if i < texts:
                 (tmp_path / place / f"{i}.txt").write_text(words)
         assert not transcripts.looks_like_transcripts(tmp_path / place, Columns())
+
+
+def test_a_text_about_several_recordings_is_no_transcript(tmp_path: Path) -> None:
+    """IEMOCAP's, of a whole dialogue; but two microphones heard one text."""
+    for i in range(4):
+        write(tmp_path / "a" / "wav" / f"Ses01_{i}.wav", tone(440))
+        write(tmp_path / "b" / f"said_mic{i}.wav", tone(440))
+    (tmp_path / "a" / "Ses01.txt").write_text("[6.2 - 8.2] neutral and sad")
+    (tmp_path / "b" / "said.txt").write_text("open the door")
+    assert not transcripts.looks_like_transcripts(tmp_path / "a", Columns())
+    assert transcripts.looks_like_transcripts(tmp_path / "b", Columns())
