@@ -15,7 +15,7 @@ import torch
 import pervade
 from pervade.core.contracts import Context, Opening
 from pervade.core.errors import ConfigError, DataError
-from pervade.core.types import Rows
+from pervade.core.types import LeftOut, Rows
 from pervade.data import account, vocabulary
 from pervade.data.corpus import IGNORED
 from pervade.data.sources.by_length import ByLength
@@ -479,7 +479,7 @@ def test_questions_that_cannot_be_asked(run: pervade.Run) -> None:
         "it is empty",
         "its message 1 holds half a character (a lone surrogate), which no file could hold; mend it",
     ]
-    assert [each["input"] for each in answers if "text" in each] == ["the cat is red. the cat?"]
+    assert [each["input"] for each in answers if each["text"] is not None] == ["the cat is red. the cat?"]
     with pytest.raises(DataError, match="nothing is asked"):
         list(run.write(TWO_TURNS))
 
@@ -492,3 +492,27 @@ def test_the_oldest_turns_are_forgotten(run: pervade.Run) -> None:
     assert text.startswith("### system\nbe kind\n\n### user\n2")
     assert text.endswith("### user\nnow?\n\n### assistant\n")
     assert np.all(domain.transform({"text": asked}, None)[0]["input"] == domain._question(asked))
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        (
+            [{"prompt": "a"}, {"prompt": None}, {"prompt": float("nan")}, {}],
+            ["a", "it is empty", "it is empty", "it has"],
+        ),
+        (
+            [{"messages": [{"role": "user", "content": "a"}]}, {"messages": [{"role": "user", "content": None}]}, {}],
+            ["a", "its message 1 is empty", "it is empty"],
+        ),
+    ],
+)
+def test_rows_of_a_table_that_ask_nothing(rows: list[dict[str, Any]], told: list[str], tmp_path: Path) -> None:
+    path = chats.write(tmp_path / "c.jsonl", rows)
+    found = list(Instructions().asked(str(path)))
+    assert len(found) == len(told)
+    for number, (each, known) in enumerate(zip(found, told, strict=True), start=1):
+        place, said = (
+            (each.source, each.reason) if isinstance(each, LeftOut) else (each["id"], each["messages"][0]["content"])
+        )
+        assert (place, said[: len(known)]) == (f"{path}#{number}", known)

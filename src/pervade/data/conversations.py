@@ -344,6 +344,8 @@ def checked(value: Any, role: str) -> list[Message] | str:
             return f"its message {number} has the role {role!r}; {nearest(str(role), ROLES)}"
         if role == "system" and not (content or ""):
             continue
+        if tables.missing(content):
+            return f"its message {number} is empty"
         if not isinstance(content, str):
             return f"the content of its message {number} is a {type(content).__name__}, not a text"
         cleaned = texts.clean(content)

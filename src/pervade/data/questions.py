@@ -137,7 +137,7 @@ def _take_file(path: Path, encoding: str, split: str | None, found: _Read) -> No
                 _take_article(path, number, article, split, found)
             return
     records = table_files.read(path, encoding=encoding)
-    ids = [f"{path.name}#{n}" for n in range(1, len(records) + 1)]
+    ids = [f"{path.name if found.known else path}#{n}" for n in range(1, len(records) + 1)]
     _take_table(str(path), records, ids, [split] * len(ids), found)
 
 

@@ -82,8 +82,8 @@ class Instructions(Domain):
         """A text, messages, or of the path of a file, a table or a folder what is asked there."""
         if not isinstance(given, str):
             messages = [given] if isinstance(given, dict) else list(given)
-            last = messages[-1] if messages else None
-            yield _entry(str(last.get("content", "")) if isinstance(last, dict) else "", question(messages))
+            said = messages[-1].get("content") if messages and isinstance(messages[-1], dict) else None
+            yield _entry(said if isinstance(said, str) else "a conversation", question(messages))
             return
         held = inputs.held(given, texts.SUFFIXES, self._rows_of)
         if held is None:
@@ -96,7 +96,9 @@ class Instructions(Domain):
 
     def _rows_of(self, table: Path) -> Iterator[dict[str, Any] | LeftOut]:
         read = conversations.read(table, self.encoding)
-        return (_entry(name, _asked(each)) for name, each in zip(read.ids, read.records, strict=True))
+        form = conversations.form(read.columns)
+        # Tables of several folders may be given at once, and have the same name.
+        return (_entry(f"{table}#{number}", _asked(each, form)) for number, each in enumerate(read.records, start=1))
 
     def prepare(
         self, rows: Rows, progress: Callable[[int, int], None], keep: bool = True
@@ -323,10 +325,9 @@ def _entry(name: str, messages: list[Message] | str) -> dict[str, Any] | LeftOut
     return LeftOut(name, messages) if isinstance(messages, str) else {"id": name, "messages": messages}
 
 
-def _asked(record: Mapping[str, Any]) -> list[Message] | str:
+def _asked(record: Mapping[str, Any], form: conversations.Form | None) -> list[Message] | str:
     """What a row of a table asks; the answer, where it has one, is not looked at."""
     names = {name.strip().lower(): name for name in record}
-    form = conversations.form(list(record))
     if form is None and "prompt" in names:
         return question(record[names["prompt"]])
     if form is None:
