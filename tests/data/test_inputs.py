@@ -110,7 +110,8 @@ def test_texts_to_go_on_from_may_stand_in_folders_and_tables(tmp_path: Path) -> 
 def test_questions_of_tables_keep_their_order(tmp_path: Path) -> None:
     (tmp_path / "q.csv").write_text('question,context\nwho?,anna came\nwhere?,""\nwhen?,today\n')
     found = told(Questions(), ["no tab", tmp_path / "q.csv", "who?\tbert"])
-    assert [name for name, _ in found] == ["no tab", "q.csv#1", "q.csv#2", "q.csv#3", "who?"]
+    rows = [f"{tmp_path / 'q.csv'}#{number}" for number in (1, 2, 3)]
+    assert [name for name, _ in found] == ["no tab", *rows, "who?"]
     assert [bool(why) for _, why in found] == [True, False, True, False, False]
 
 
@@ -119,7 +120,7 @@ def test_conversations_texts_and_folders(tmp_path: Path) -> None:
     (tmp_path / "b.jsonl").write_text('{"prompt": "why?"}\n{"prompt": null}\n')
     asked = [{"role": "user", "content": "who?"}]
     assert [name for name, _ in told(Instructions(), [tmp_path, asked, "what?"])] == [
-        str(tmp_path / "a.txt"), "b.jsonl#1", "b.jsonl#2", "who?", "what?",
+        *(str(tmp_path / each) for each in ("a.txt", "b.jsonl#1", "b.jsonl#2")), "who?", "what?",
     ]  # fmt: skip
     assert told(Instructions(), asked) == [("who?", "")]  # dicts alone are the messages of one conversation
     assert told(Instructions(), [asked, b"x"])[1][0] == "input 2"

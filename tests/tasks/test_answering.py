@@ -281,7 +281,7 @@ def test_rows_that_cannot_be_used_are_left_out_and_counted(tmp_path: Path) -> No
         ),
         "its answer is empty": messages(("user", "hm?"), ("assistant", " \x00 ")),
         "its message 1 is empty": messages(("user", ""), ("assistant", "yes")),
-        "the content of its message 2 is a NoneType, not a text": messages(("user", "a"), ("assistant", None)),
+        "its message 2 is empty": messages(("user", "a"), ("assistant", None)),
         "its answer holds half a character (a lone surrogate), which no file could hold; mend it": messages(
             ("user", "hm?"), ("assistant", "a\ud83d")
         ),

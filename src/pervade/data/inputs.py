@@ -99,7 +99,7 @@ def opened(found: Sequence[Entry | LeftOut], encoding: str, lines: bool) -> Iter
         except DataError as error:
             yield LeftOut(each["id"], str(error).removeprefix(f"{each['path']} "))
         else:
-            there = text.rstrip().splitlines()
+            there = text.rstrip().replace("\r\n", "\n").split("\n")  # one at least
             if lines:
                 yield from ({"id": f"{each['id']}#{n}", "text": line} for n, line in enumerate(there, start=1))
                 continue

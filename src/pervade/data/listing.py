@@ -275,15 +275,20 @@ def _finish(
         if left_out and tables.ungrouped(left_out[0]):
             raise DataError(f"{path}: no {what} is left{reason}; {tables.BRACKETS}")
         raise DataError(f"{path} holds no {what} that can be used{reason}; put each class into a folder of its own")
-    if any("fold_given" in entry for entry in entries):  # which need not be known of every row
+    return rows_of(entries, path), left_out
+
+
+def rows_of(entries: list[dict[str, Any]], path: Path | str) -> Rows:
+    """Entries as rows. Raises DataError where one lacks what others have, but for a fold, which may be unknown."""
+    if any("fold_given" in entry for entry in entries):
         entries = [{"fold_given": None, **entry} for entry in entries]
     known = ("path", "piece", "text", "second", "target", "split", "fold_given", "group", "read_from", "lines")
     columns = ["id", *(column for column in known if any(column in entry for entry in entries))]
     for column in columns:
-        without = [entry["id"] for entry in entries if column not in entry]
-        if without:
-            raise DataError(f"{path}: {without[0]} has no {column}, but others have; give every row one, or none")
-    return Rows({column: [entry[column] for entry in entries] for column in columns}), left_out
+        without = next((entry["id"] for entry in entries if column not in entry), None)
+        if without is not None:
+            raise DataError(f"{path}: {without} has no {column}, but others have; give every row one, or none")
+    return Rows({column: [entry[column] for entry in entries] for column in columns})
 
 
 def mostly(root: Path, suffixes: Collection[str], least: float = 0.5, most: int = 200_000) -> bool:

@@ -307,12 +307,4 @@ def _finish(source: Path | str, entries: list[Record], left_out: list[LeftOut]) 
         if left_out and tables.ungrouped(left_out[0]):
             raise DataError(f"{source}: no recording is left{reason}; {tables.BRACKETS}")
         raise DataError(f"{source} holds no recording with a transcript{reason}; give {_wanted()}")
-    if any("fold_given" in entry for entry in entries):  # which need not be known of every row
-        entries = [{"fold_given": None, **entry} for entry in entries]
-    known = ("piece", "split", "fold_given", "group")
-    names = ["id", "path", "text", *(name for name in known if any(name in each for each in entries))]
-    for name in names:
-        without = next((each["id"] for each in entries if name not in each), None)
-        if without is not None:
-            raise DataError(f"{source}: {without} has no {name}, but others have; give every row one, or none")
-    return Rows({name: [each[name] for each in entries] for name in names}), left_out
+    return listing.rows_of(entries, source), left_out

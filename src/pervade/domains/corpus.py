@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -14,10 +14,9 @@ import numpy as np
 import torch
 from numpy.random import Generator
 from pydantic import Field
-from torch.nn import Module
 
 from pervade.core.bounds import Token
-from pervade.core.contracts import Domain, PlainFeatures, Probe, Task
+from pervade.core.contracts import PlainFeatures
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
@@ -38,6 +37,7 @@ from pervade.data import (
 )
 from pervade.data.corpus import IGNORED, Tokens
 from pervade.data.split import named
+from pervade.data.tokenized import Tokenized, windows
 from pervade.weights import tokenizers
 
 SUFFIXES = (".txt", ".md", ".rst", ".text", ".tex", ".html", ".xml", ".py", ".c", ".h", ".java", ".js", ".srt", ".log")
@@ -50,7 +50,7 @@ MOST_LEARNT = 50_000_000  # bytes of training text, evenly spaced, from which a 
 
 @register("domain")
 @dataclass(frozen=True)
-class Corpus(Domain):
+class Corpus(Tokenized):
     given: ClassVar[str] = "TEXT"
     reads: ClassVar[str] = "running text to learn writing from"
     cuts: ClassVar[bool] = True
@@ -68,10 +68,6 @@ class Corpus(Domain):
     read_from: tuple[str, ...] = ()  # the columns of a table that held the texts; learnt from the training split
     lines: bool = False  # whether `predict` takes each line of a text file for a text
     tokenizer: str = ""  # SHA-256 of the tokenizer, which lies beside preprocess.json
-
-    def __post_init__(self) -> None:
-        if not encodings.known(self.encoding):
-            raise ConfigError(f"domain.encoding {self.encoding!r} is unknown; write for example utf-8, gb18030, cp1252")
 
     # reading
 
@@ -224,13 +220,6 @@ class Corpus(Domain):
     def inputs(self) -> dict[str, Json]:
         return {"vocabulary": vocabulary.size(self.tokenizer), "length": self.length}
 
-    def assets(self) -> Mapping[str, str]:
-        return {vocabulary.file_name(self.tokenizer): vocabulary.text_of(self.tokenizer)} if self.tokenizer else {}
-
-    def attach(self, folder: Path) -> None:
-        if self.tokenizer:
-            vocabulary.attach(folder, self.tokenizer)
-
     def plain_features(self, train: Rows, rows: Rows) -> PlainFeatures | None:
         """The bytes themselves, for a compressor."""
         learnt, asked = ([self.document(row).encode("utf-8") for row in part] for part in (train, rows))
@@ -260,25 +249,10 @@ class Corpus(Domain):
             asked, start = stop, stop - self.length // 2
 
     def collate(self, examples: Sequence[Example]) -> Batch:
-        """ "input" and "target" (n, t) int64, filled up at the end; "mask" (n, t) bool; "bytes" (n,): the size of the
-        whole text, with its first window."""
-        longest = max(len(example["input"]) for example in examples)
-        batch: Batch = {"mask": torch.zeros(len(examples), longest, dtype=torch.bool)}
-        for name, filling in (("input", 0), ("target", IGNORED)):
-            if name in examples[0]:
-                filled = np.full((len(examples), longest), filling, np.int64)
-                for number, example in enumerate(examples):
-                    filled[number, : len(example[name])] = example[name]
-                    batch["mask"][number, : len(example[name])] = True
-                batch[name] = torch.from_numpy(filled)
-        if "bytes" in examples[0]:
-            batch["bytes"] = torch.tensor([example["bytes"] for example in examples])
-        return batch
+        """As `windows`; "bytes" are of the whole text."""
+        return windows(examples)
 
     # looking inside
-
-    def probe(self, model: Module, task: Task, batch: Batch, part: str | None = None) -> Probe:
-        raise ConfigError("texts cannot be explained or attacked yet; their tokens have no values between two others")
 
     def show(self, row: dict[str, Any], prediction: dict[str, Any] | None) -> list[Media]:
         return [Media("text", self.document(row)[:600], str(row["id"]))]

@@ -12,26 +12,25 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
-import torch
 from numpy.random import Generator
 from pydantic import Field
-from torch.nn import Module
 
-from pervade.core.contracts import Domain, PlainFeatures, Probe, Task
-from pervade.core.errors import ConfigError, DataError
+from pervade.core.contracts import PlainFeatures
+from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
-from pervade.data import account, conversations, corpus, division, encodings, inputs, label_columns, texts, vocabulary
+from pervade.data import account, conversations, corpus, division, inputs, label_columns, texts, vocabulary
 from pervade.data import columns as columns_module
 from pervade.data.chat import Chat, Message, ending, marked
 from pervade.data.conversations import Read
 from pervade.data.corpus import IGNORED, Tokens
+from pervade.data.tokenized import Tokenized, windows
 from pervade.weights import tokenizers
 
 
 @register("domain")
 @dataclass(frozen=True)
-class Instructions(Domain):
+class Instructions(Tokenized):
     given: ClassVar[str] = "TEXT"
     reads: ClassVar[str] = "conversations"
     cuts: ClassVar[bool] = True  # of what is asked the oldest turns
@@ -48,10 +47,6 @@ class Instructions(Domain):
     bos: str = ""  # what the template is told for the token that begins a text, and the one that ends an answer; empty:
     eos: str = ""  # what belongs to the tokenizer
     tokenizer: str = ""  # SHA-256 of the tokenizer, which lies beside preprocess.json
-
-    def __post_init__(self) -> None:
-        if not encodings.known(self.encoding):
-            raise ConfigError(f"domain.encoding {self.encoding!r} is unknown; write for example utf-8, gb18030, cp1252")
 
     @property
     def repeats(self) -> bool:
@@ -176,13 +171,6 @@ class Instructions(Domain):
         numbers = vocabulary.tokenizer(self.tokenizer).get_vocab(with_added_tokens=True).values()  # may have gaps
         return {"vocabulary": max(numbers) + 1, "length": self.length}
 
-    def assets(self) -> Mapping[str, str]:
-        return {vocabulary.file_name(self.tokenizer): vocabulary.text_of(self.tokenizer)} if self.tokenizer else {}
-
-    def attach(self, folder: Path) -> None:
-        if self.tokenizer:
-            vocabulary.attach(folder, self.tokenizer)
-
     def remarks(self, rows: Rows) -> list[str]:
         """How conversations are written, and how many come in windows."""
         whose = f"the chat template of {self.tokenizer_from}" if self.tokenizer_from else "a plain chat template"
@@ -287,21 +275,10 @@ class Instructions(Domain):
         return marked(self.tokenizer, text, [each["content"] for each in messages])
 
     def collate(self, examples: Sequence[Example]) -> Batch:
-        """ "input" and "target" (n, t) int64, filled up at the end; "mask" (n, t) bool; "bytes" (n,): of the row's
-        answers, with its first window."""
-        inputs = [example["input"] for example in examples]
-        batch: Batch = {"input": torch.from_numpy(corpus.filled(inputs, 0))}
-        places = torch.arange(batch["input"].shape[1])
-        batch["mask"] = places < torch.tensor([[len(each)] for each in inputs])
-        if "target" in examples[0]:
-            batch["target"] = torch.from_numpy(corpus.filled([example["target"] for example in examples], IGNORED))
-            batch["bytes"] = torch.tensor([example["bytes"] for example in examples])
-        return batch
+        """As `windows`; "bytes" are of the row's answers."""
+        return windows(examples)
 
     # looking inside
-
-    def probe(self, model: Module, task: Task, batch: Batch, part: str | None = None) -> Probe:
-        raise ConfigError("texts cannot be explained or attacked yet; their tokens have no values between two others")
 
     def show(self, row: dict[str, Any], prediction: dict[str, Any] | None) -> list[Media]:
         told = "\n\n".join(f"{each['role']}: {each['content']}" for each in row["messages"])

@@ -22,6 +22,7 @@ from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Rows
 from pervade.data import corpus, texts, vocabulary
 from pervade.data.corpus import IGNORED, Tokens
+from pervade.data.tokenized import padded
 from pervade.domains.corpus import MOST_LEARNT, Corpus, read_from
 from pervade.weights import tokenizers
 
@@ -120,7 +121,7 @@ class Masked(Corpus):
         return {
             "vocabulary": vocabulary.tokenizer(self.tokenizer).get_vocab_size(),
             "length": self.length,
-            "padding": vocabulary.special(self.tokenizer, vocabulary.PADDING) or 0,
+            "padding": self._padding,
             "separator": None,
             "pooled": False,
         }
@@ -175,12 +176,8 @@ class Masked(Corpus):
     def collate(self, examples: Sequence[Example]) -> Batch:
         """ "input" (n, t) int64 and "mask" (n, t) bool, filled up at the end; "asked" (n, k), filled up with 0, and
         "target" (n, k), there with -100; "gaps" (n,), how many are asked for."""
-        padding = vocabulary.special(self.tokenizer, vocabulary.PADDING) or 0
-        inputs = torch.from_numpy(corpus.filled([each["input"] for each in examples], padding))
-        lengths = torch.tensor([[len(each["input"])] for each in examples])
-        batch: Batch = {
-            "input": inputs,
-            "mask": torch.arange(inputs.shape[1]) < lengths,
+        batch = padded(examples, self._padding)
+        batch |= {
             "asked": torch.from_numpy(corpus.filled([each["asked"] for each in examples], 0)),
             "gaps": torch.tensor([len(each["asked"]) for each in examples]),
         }

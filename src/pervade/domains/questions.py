@@ -15,19 +15,19 @@ import numpy as np
 import torch
 from numpy.random import Generator
 from pydantic import Field
-from torch.nn import Module
 
-from pervade.core.contracts import Domain, PlainFeatures, Probe, Task
-from pervade.core.errors import ConfigError, DataError
+from pervade.core.contracts import PlainFeatures
+from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
-from pervade.data import characters, encodings, inputs, questions, texts, vocabulary
+from pervade.data import characters, corpus, inputs, questions, texts, vocabulary
+from pervade.data.tokenized import Tokenized, padded
 from pervade.weights import tokenizers
 
 
 @register("domain")
 @dataclass(frozen=True)
-class Questions(Domain):
+class Questions(Tokenized):
     given: ClassVar[str] = r"$'QUESTION\tTEXT'"  # as a shell writes a tab
     reads: ClassVar[str] = "questions and answers"
     cuts: ClassVar[bool] = True  # the question; a text comes in windows
@@ -48,8 +48,7 @@ class Questions(Domain):
     tokenizer: str = ""  # SHA-256 of the tokenizer, which lies beside preprocess.json
 
     def __post_init__(self) -> None:
-        if not encodings.known(self.encoding):
-            raise ConfigError(f"domain.encoding {self.encoding!r} is unknown; write for example utf-8, gb18030, cp1252")
+        super().__post_init__()
         if self.longest_question > self.length // 2:
             object.__setattr__(self, "longest_question", self.length // 2)
 
@@ -138,17 +137,6 @@ class Questions(Domain):
             "pooled": False,
         }
 
-    @property
-    def _padding(self) -> int:
-        return vocabulary.special(self.tokenizer, vocabulary.PADDING) or 0
-
-    def assets(self) -> Mapping[str, str]:
-        return {vocabulary.file_name(self.tokenizer): vocabulary.text_of(self.tokenizer)} if self.tokenizer else {}
-
-    def attach(self, folder: Path) -> None:
-        if self.tokenizer:
-            vocabulary.attach(folder, self.tokenizer)
-
     def remarks(self, rows: Rows) -> list[str]:
         """How many texts need several windows, and how many questions are cut."""
         asked = vocabulary.lengths(self.tokenizer, list(rows.column("question")))
@@ -197,15 +185,9 @@ class Questions(Domain):
     def collate(self, examples: Sequence[Example]) -> Batch:
         """ "input" (n, t) int64 with padding at the end; "mask", "inside" (n, t) bool; "target" (n, 2); "spans"
         (n, t, 2); "context" and "answers" as characters (data/characters.py)."""
-        longest = max(len(example["input"]) for example in examples)
-        shapes = {"input": (np.int64, self._padding), "mask": (bool, False), "inside": (bool, False)}
-        filled = {name: np.full((len(examples), longest), f, kind) for name, (kind, f) in shapes.items()}
-        for number, example in enumerate(examples):
-            tokens = len(example["input"])
-            filled["input"][number, :tokens] = example["input"]
-            filled["inside"][number, :tokens] = example["inside"]
-            filled["mask"][number, :tokens] = True
-        batch: Batch = {name: torch.from_numpy(values) for name, values in filled.items()}
+        batch = padded(examples, self._padding)
+        batch["inside"] = torch.from_numpy(corpus.filled([each["inside"] for each in examples], 0) > 0)
+        longest = batch["input"].shape[1]
         if "target" in examples[0]:
             batch["target"] = torch.from_numpy(np.stack([example["target"] for example in examples]))
         if "spans" in examples[0]:
@@ -219,9 +201,6 @@ class Questions(Domain):
         return batch
 
     # looking inside
-
-    def probe(self, model: Module, task: Task, batch: Batch, part: str | None = None) -> Probe:
-        raise ConfigError("texts cannot be explained or attacked yet; their tokens have no values between two others")
 
     def show(self, row: dict[str, Any], prediction: dict[str, Any] | None) -> list[Media]:
         return [Media("text", f"{row['question']}\n\n{row['context']}", str(row["id"]))]

@@ -6,26 +6,23 @@ A tokenizer comes with the first weights (`Initializer.adapt`), or is learnt fro
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.random import Generator
 from pydantic import Field
-from torch.nn import Module
 
 from pervade.core.bounds import Count, Deviation, Finite
-from pervade.core.contracts import Domain, PlainFeatures, Probe, Task
-from pervade.core.errors import ConfigError, DataError
+from pervade.core.contracts import PlainFeatures
+from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
 from pervade.data import (
     columns,
     embedded,
-    encodings,
     hub,
     inputs,
     label_names,
@@ -43,6 +40,7 @@ from pervade.data import (
     vocabulary,
 )
 from pervade.data.targets import Kind
+from pervade.data.tokenized import Tokenized, padded
 from pervade.weights import tokenizers
 
 FILES = (*sorted(pictures.SUFFIXES), *sorted(sound_files.SUFFIXES))  # which a table of texts does not name
@@ -61,7 +59,7 @@ def contents(
 
 @register("domain")
 @dataclass(frozen=True)
-class Text(Domain):
+class Text(Tokenized):
     given: ClassVar[str] = "TEXT"
     reads: ClassVar[str] = "texts with labels"
     cuts: ClassVar[bool] = True
@@ -87,10 +85,6 @@ class Text(Domain):
     rows: Count = 0  # all its rows
     scale: tuple[Finite, Deviation] = (0.0, 1.0)  # mean and deviation of its targets, where these are numbers
     tokenizer: str = ""  # SHA-256 of the tokenizer, which lies beside preprocess.json
-
-    def __post_init__(self) -> None:
-        if not encodings.known(self.encoding):
-            raise ConfigError(f"domain.encoding {self.encoding!r} is unknown; write for example utf-8, gb18030, cp1252")
 
     @property
     def repeats(self) -> bool:
@@ -203,17 +197,6 @@ class Text(Domain):
             "pooled": True,
         }
 
-    @property
-    def _padding(self) -> int:
-        return vocabulary.special(self.tokenizer, vocabulary.PADDING) or 0
-
-    def assets(self) -> Mapping[str, str]:
-        return {vocabulary.file_name(self.tokenizer): vocabulary.text_of(self.tokenizer)} if self.tokenizer else {}
-
-    def attach(self, folder: Path) -> None:
-        if self.tokenizer:
-            vocabulary.attach(folder, self.tokenizer)
-
     def remarks(self, rows: Rows) -> list[str]:
         """How many texts are cut, split by split."""
         found = vocabulary.lengths(
@@ -263,21 +246,12 @@ class Text(Domain):
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """ "input" (n, t) int64 with padding at the end, "mask" (n, t) bool: True at tokens."""
-        longest = max(len(example["input"]) for example in examples)
-        tokens = np.full((len(examples), longest), self._padding, np.int64)
-        mask = np.zeros((len(examples), longest), bool)
-        for number, example in enumerate(examples):
-            tokens[number, : len(example["input"])] = example["input"]
-            mask[number, : len(example["input"])] = True
-        batch: Batch = {"input": torch.from_numpy(tokens), "mask": torch.from_numpy(mask)}
+        batch = padded(examples, self._padding)
         if "target" in examples[0]:
             batch["target"] = targets.stack(self.target, [example["target"] for example in examples])
         return batch
 
     # looking inside
-
-    def probe(self, model: Module, task: Task, batch: Batch, part: str | None = None) -> Probe:
-        raise ConfigError("texts cannot be explained or attacked yet; their tokens have no values between two others")
 
     def show(self, row: dict[str, Any], prediction: dict[str, Any] | None) -> list[Media]:
         second = row.get("second")
