@@ -15,7 +15,6 @@ from functools import lru_cache
 import numpy as np
 from numpy.random import Generator
 
-FRAME = 0.010  # seconds over which loudness is measured where silence is looked for
 STEPS = 129  # of a filter's response, from 0 to half the rate
 BUMPS = 6  # of a random one
 QUIET = 1e-8  # power below which there is nothing to be louder than
@@ -90,20 +89,6 @@ def place(wave: np.ndarray, length: int, where: float = 0.5) -> np.ndarray:
     made = np.zeros(length, np.float32)
     made[before : before + len(wave)] = wave
     return made
-
-
-def trim(wave: np.ndarray, decibels: float, rate: int) -> np.ndarray:
-    """Without the beginning and the end that are more than `decibels` below the loudest 10 ms. Silence stays as it
-    is."""
-    frame = max(round(rate * FRAME), 1)
-    count = -(-len(wave) // frame)
-    padded = np.zeros(count * frame, np.float32)
-    padded[: len(wave)] = wave
-    power = np.square(padded.reshape(count, frame)).mean(axis=1)
-    if count == 0 or power.max() < QUIET:
-        return wave.copy()
-    loud = np.flatnonzero(power > power.max() * 10.0 ** (-decibels / 10))
-    return wave[loud[0] * frame : (loud[-1] + 1) * frame].copy()
 
 
 # microphone and room

@@ -225,10 +225,6 @@ def costs(comparison: Comparison) -> Section:
     return Section("costs", "What each took", render(FACTS, names=[s.name for s in sides], rows=lines))
 
 
-def _duration(seconds: float | None) -> str:
-    return ABSENT if seconds is None else wording.duration(seconds)
-
-
 def _number(number: int | None) -> str:
     return ABSENT if number is None else wording.count(number)
 
