@@ -14,13 +14,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import Module
 
 from pervade.core.contracts import Context, Domain, Explores, HasCompanions
@@ -104,8 +103,14 @@ class DQN(Agent, Explores, HasCompanions):
         return {"values": self.values(output), "target": target}
 
     def loss(self, output: Output, batch: Batch) -> Parts:
-        loss, surprise, chosen = _Objective.apply(output["values"], output["target"], batch["action"], batch["weight"])
-        return {"loss": loss, "surprise": surprise, "value": chosen}
+        """Beside it how far a row was off, and the value of what was done. With d = Q(s, a) - y and c = d within ± 1,
+        Huber's h(d) is c (d - c / 2), and its slope c: written out, so that `descend` finds the very same numbers."""
+        chosen = output["values"].gather(1, batch["action"])[:, 0]
+        apart = (chosen - output["target"]).detach()
+        within = apart.clamp(-1.0, 1.0)
+        slope = within * batch["weight"]
+        loss = slope * (apart - 0.5 * within) + slope * (chosen - chosen.detach())
+        return {"loss": loss, "surprise": apart.abs(), "value": chosen.detach()}
 
     def descend(self, model: Module, batch: Batch, context: Context) -> Parts | None:
         """`forward`, `loss` and its gradient without torch, whose calls take several times as long as such layers."""
@@ -158,29 +163,3 @@ class DQN(Agent, Explores, HasCompanions):
 
     def shown(self, space: actions.Space) -> Sequence[str]:
         return ("advantage", "state") if self.dueling else ("value",)
-
-
-class _Objective(torch.autograd.Function):
-    """The loss above of values (n, k), with its gradient written out; beside it how far each row was off, and the value
-    of what was done. With d = Q(s, a) - y and c = d within ± 1, Huber's h(d) is c (d - c / 2) and its slope c."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, values: Tensor, target: Tensor, action: Tensor, weight: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        chosen = values.gather(1, action).squeeze(1)
-        apart = chosen - target
-        within = apart.clamp(-1.0, 1.0)
-        slope = within * weight
-        surprise = apart.abs()
-        ctx.save_for_backward(slope, action)
-        ctx.choices = values.shape[1]
-        ctx.mark_non_differentiable(surprise, chosen)
-        return slope * apart.sub_(within, alpha=0.5), surprise, chosen
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, of_loss: Tensor, *others: Any) -> tuple[Tensor | None, ...]:
-        slope, action = ctx.saved_tensors
-        back = torch.zeros((len(slope), ctx.choices), dtype=slope.dtype, device=slope.device)
-        return back.scatter_(1, action, (slope * of_loss).unsqueeze(1)), None, None, None

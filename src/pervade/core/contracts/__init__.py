@@ -6,79 +6,44 @@ method, command line flag and JSON record in one (core/spec.py). Whatever change
 (model, companions) and in sources, which is what a checkpoint saves.
 """
 
-from pervade.core.contracts.abilities import (
-    ABILITIES,
-    Acts,
-    ComparesSeeds,
-    CouplesRows,
-    Explores,
-    FindsGradient,
-    HasCompanions,
-    HasPlainModel,
-    HasPlayers,
-    MakesSamples,
-    RepliesToRows,
-    SelectsRows,
-)
-from pervade.core.contracts.domain import Domain, PlainFeatures
-from pervade.core.contracts.methods import Attack, Compressor, Explainer, Exporter, InputSpace, Probe
-from pervade.core.contracts.source import Opening, Sampler, Source, SourceSpec
-from pervade.core.contracts.task import Context, Phase, Plain, Task
-from pervade.core.contracts.training import (
-    Augment,
-    EarlyStopping,
-    Gradient,
-    Initializer,
-    Model,
-    Optimizer,
-    ParameterGroup,
-    Recipe,
-    Schedule,
-    Started,
-    Tuning,
-)
-from pervade.core.contracts.wrapping import Wrapping, members
-
-__all__ = [
-    "ABILITIES",
-    "Acts",
-    "Attack",
-    "Augment",
-    "ComparesSeeds",
-    "Compressor",
-    "Context",
-    "CouplesRows",
-    "Domain",
-    "EarlyStopping",
-    "Explainer",
-    "Explores",
-    "Exporter",
-    "FindsGradient",
-    "Gradient",
-    "HasCompanions",
-    "HasPlainModel",
-    "HasPlayers",
-    "Initializer",
-    "InputSpace",
-    "MakesSamples",
-    "Model",
-    "Opening",
-    "Optimizer",
-    "ParameterGroup",
-    "Phase",
-    "Plain",
-    "PlainFeatures",
-    "Probe",
-    "Recipe",
-    "RepliesToRows",
-    "Sampler",
-    "Schedule",
-    "SelectsRows",
-    "Source",
-    "SourceSpec",
-    "Started",
-    "Task",
-    "Tuning",
-    "Wrapping",
-    "members",
-]
+from pervade.core.contracts.abilities import ABILITIES as ABILITIES
+from pervade.core.contracts.abilities import Acts as Acts
+from pervade.core.contracts.abilities import ComparesSeeds as ComparesSeeds
+from pervade.core.contracts.abilities import CouplesRows as CouplesRows
+from pervade.core.contracts.abilities import Explores as Explores
+from pervade.core.contracts.abilities import FindsGradient as FindsGradient
+from pervade.core.contracts.abilities import HasCompanions as HasCompanions
+from pervade.core.contracts.abilities import HasPlainModel as HasPlainModel
+from pervade.core.contracts.abilities import HasPlayers as HasPlayers
+from pervade.core.contracts.abilities import MakesSamples as MakesSamples
+from pervade.core.contracts.abilities import RepliesToRows as RepliesToRows
+from pervade.core.contracts.abilities import SelectsRows as SelectsRows
+from pervade.core.contracts.domain import Domain as Domain
+from pervade.core.contracts.domain import PlainFeatures as PlainFeatures
+from pervade.core.contracts.methods import Attack as Attack
+from pervade.core.contracts.methods import Compressor as Compressor
+from pervade.core.contracts.methods import Explainer as Explainer
+from pervade.core.contracts.methods import Exporter as Exporter
+from pervade.core.contracts.methods import InputSpace as InputSpace
+from pervade.core.contracts.methods import Probe as Probe
+from pervade.core.contracts.source import Opening as Opening
+from pervade.core.contracts.source import Sampler as Sampler
+from pervade.core.contracts.source import Source as Source
+from pervade.core.contracts.source import SourceSpec as SourceSpec
+from pervade.core.contracts.task import Context as Context
+from pervade.core.contracts.task import Phase as Phase
+from pervade.core.contracts.task import Plain as Plain
+from pervade.core.contracts.task import Task as Task
+from pervade.core.contracts.training import Augment as Augment
+from pervade.core.contracts.training import EarlyStopping as EarlyStopping
+from pervade.core.contracts.training import Gradient as Gradient
+from pervade.core.contracts.training import Initializer as Initializer
+from pervade.core.contracts.training import Model as Model
+from pervade.core.contracts.training import Optimizer as Optimizer
+from pervade.core.contracts.training import ParameterGroup as ParameterGroup
+from pervade.core.contracts.training import Recipe as Recipe
+from pervade.core.contracts.training import Schedule as Schedule
+from pervade.core.contracts.training import Started as Started
+from pervade.core.contracts.training import Tuning as Tuning
+from pervade.core.contracts.wrapping import Wrapping as Wrapping
+from pervade.core.contracts.wrapping import members as members
