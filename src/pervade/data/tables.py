@@ -298,6 +298,7 @@ def entries_of(
     divided = division.read(path, records, found.division, places, [split] * len(records) if split else None)
     targets = annotated.judged(records, places, found.labels[0], _targets(records, places, found, wanted))
     entries, left_out = [], []
+    lines = not isinstance(content, Files) and isinstance(path, Path) and not is_table(path)
     rows = zip(records, places, targets, divided, strict=True)
     for number, (record, where, target, said) in enumerate(rows, start=1):
         taken = content.take(folder, record, found.content, where)
@@ -309,7 +310,7 @@ def entries_of(
         own = ids[number - 1] if ids else f"{name}#{number}{known}"
         entry: Record = {"id": own, **held, "target": target, **said}
         if not isinstance(content, Files):
-            entry |= {"read_from": list(found.content), "lines": isinstance(path, Path) and not is_table(path)}
+            entry |= {"read_from": list(found.content), "lines": lines}
         if found.division.group is not None:
             # A row without a group depends on no other row, so it is a group of its own.
             entry.setdefault("group", own)
