@@ -123,7 +123,7 @@ def classified(folder: Path, name: str = "spoken", **recipe: Any) -> RunDirector
     """Of three speakers 1, 4 and 8 of 20 words were taken for the other one."""
     directory = RunDirectory(folder / "runs" / name)
     columns = recordings(folder / "sounds")
-    domain = Sound(rate=RATE, seconds=1.0, labels=LABELS, counts=(3, 3), rows=6)
+    domain = Sound(rate=RATE, seconds=1.0, labels=LABELS, counts=(3, 3), rows=6, **recipe)
     asked = {"domain": {"use": "sound", "rate": RATE, **recipe}, "task": {"use": "classify"}}
     write_run(directory, columns, {**asked, "model": {"use": "sound-cnn"}}, spec.encode(domain))
     write_classes(directory, columns, domain)

@@ -23,10 +23,12 @@ from pervade.core.contracts import Model, Recipe
 from pervade.core.errors import CheckpointError, ConfigError, ResourceError
 from pervade.core.run import RunDirectory
 from pervade.core.types import LeftOut, Rows
+from pervade.core.words import Words
 from pervade.data import environments, hub
 from pervade.data.split import NAMES as SPLITS
 from pervade.domains.environment import Environment
 from pervade.engine import checkpoint, film, gallery, merging, ranks
+from pervade.engine import wording as called
 from pervade.engine.checkpoint import Loaded
 from pervade.engine.gallery import Gallery
 from pervade.evaluate.evaluation import evaluate
@@ -182,6 +184,11 @@ class Run:
     def cuts(self) -> bool:
         """Whether of an input that is too long only a part may be read; its answer then says "cut"."""
         return self.recipe().domain.cuts
+
+    @property
+    def words(self) -> Words:
+        """What its things are called."""
+        return called.read(self.directory)
 
     @property
     def acts(self) -> bool:

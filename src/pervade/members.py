@@ -34,10 +34,10 @@ from pervade.core.words import counted
 from pervade.data import folds
 from pervade.domains.environment import Environment
 from pervade.engine import checkpoint, origin, predict, ranks
-from pervade.evaluate.evaluation import PLAIN, against, evaluate
-from pervade.metrics.baseline import OVER_SEEDS
+from pervade.evaluate.evaluation import NATURE, PLAIN, against, evaluate
 from pervade.metrics.estimate import estimate
 from pervade.metrics.interval import student
+from pervade.metrics.method import Method
 from pervade.time_limit import AFTERWARDS, REPORTING
 from pervade.training import Options, stopping_at_once
 
@@ -369,18 +369,18 @@ def _together(name: str, results: dict[str, dict[str, Any]], kind: str = "seeds"
     values = np.array([each["value"] for each in own.values()], dtype=np.float64)
     low, high = student(values)
     mean, deviation = float(values.mean()), float(values.std(ddof=1))
-    method = f"{OVER_SEEDS} {len(values)} {kind}, on the same rows"
+    how = Method("trainings", kind[:-1], len(values), alike=deviation < 1e-12)
     own_nature = next(iter(own.values()))
     # The t distribution knows of no bounds: beyond them the true mean cannot lie.
     least, most = own_nature.get("bounds", (None, None))
     low, high = low if least is None else max(low, least), high if most is None else min(high, most)
     # All alike, say at none right: an interval of no width would claim a certainty that nobody has.
-    alike = deviation < 1e-12
-    interval: dict[str, Any] = {"low": None if alike else low, "high": None if alike else high}
-    if alike:
-        interval["why"] = f"every {kind[:-1]} gives the same value, so their spread cannot tell how sure it is"
-    kept = {key: value for key, value in own_nature.items() if key in ("higher_is_better", "bounds")}
-    return {"value": mean, **interval, "n": n, "method": method, "level": 0.95, **kept} | {
+    interval: dict[str, Any] = {"low": None if how.alike else low, "high": None if how.alike else high}
+    if how.alike:
+        interval["why"] = f"every {how.over} gives the same value, so their spread cannot tell how sure it is"
+    kept = {key: value for key, value in own_nature.items() if key in NATURE}
+    told = {"n": n, "method": str(how), "how": how.as_json(), "level": 0.95}
+    return {"value": mean, **interval, **told, **kept} | {
         "mean": mean,
         "deviation": deviation,
         "members": members,

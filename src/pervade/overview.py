@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
-from pervade.core import files, spec
+from pervade.core import files
 from pervade.core.contracts import Domain
 from pervade.core.run import RunDirectory
 from pervade.core.types import LeftOut, Rows
-from pervade.core.words import counted
+from pervade.core.words import counted, group_nouns
 from pervade.data import account as accounts
 from pervade.data.folds import ASIDE
 from pervade.data.targets import natural
@@ -38,7 +38,7 @@ def overview(rows: Rows, domain: Domain) -> list[str]:
 
 def _is_world(domain: Domain) -> bool:
     """Whether rows to learn from are copies of one environment."""
-    return bool(spec.encode(domain)["use"] == "environment")
+    return bool(domain.wording.environment)
 
 
 def _groups(rows: Rows, domain: Domain) -> list[str]:
@@ -51,7 +51,7 @@ def _groups(rows: Rows, domain: Domain) -> list[str]:
     everyone = set().union(*found.values())
     if not 1 < len(everyone) <= MOST_GROUPS or len(everyone) == len(rows):
         return []
-    many = wording.group_of(spec.encode(domain), 2, rows.columns)
+    many = wording.group_of(group_nouns(domain), rows.columns)
     named = {
         split: wording.join([wording.label(each, most=30) for each in sorted(some, key=natural)])
         for split, some in found.items()
@@ -126,7 +126,7 @@ def kept(run: RunDirectory) -> list[str]:
 
 
 def _counted(number: int, domain: Domain) -> str:
-    return f"{number:,} {wording.noun_of(spec.encode(domain), number)}"
+    return counted(number, *domain.wording.noun)
 
 
 def _classes(rows: Rows, domain: Domain) -> str:
@@ -152,9 +152,9 @@ def _folds(rows: Rows, domain: Domain) -> str:
     if groups is None:
         least, most = min(sizes.values()), max(sizes.values())
         size = f"{least:,}" if least == most else f"{least:,} to {most:,}"
-        return f"folds: {len(sizes)} of {size} {wording.noun_of(spec.encode(domain))}, {rest}"
+        return f"folds: {len(sizes)} of {size} {domain.wording.noun[1]}, {rest}"
     shown = [f"{wording.label(groups[fold], most=30)} ({_counted(sizes[fold], domain)})" for fold in sorted(sizes)]
-    many = wording.group_of(spec.encode(domain), len(sizes), rows.columns)
+    many = wording.group_of(group_nouns(domain), rows.columns, len(sizes))
     return f"folds: {len(sizes)} {many}, {rest}: {wording.join(shown, most=MOST_GROUPS)}"
 
 

@@ -28,7 +28,7 @@ from pervade.core.types import LeftOut, Rows
 from pervade.core.words import counted
 from pervade.data import account, embedded, environments, hub, table_files
 from pervade.data import split as splits
-from pervade.engine import checkpoint, origin, predict, ranks
+from pervade.engine import checkpoint, origin, predict, ranks, wording
 from pervade.progress import Screen, Silent
 from pervade.train import find_lr
 from pervade.training import Options, Training
@@ -83,6 +83,7 @@ def train(
         for line in remarks:
             options.screen.say(f"data: {line}")
         if ranks.rank() == 0:
+            wording.write(run, domain, recipe.task)
             overview.keep(run, remarks)
         recipe = _with_found_rate(run, recipe, domain, rows, device, options)
         for line in changed if given is None or not begun else origin.check(run, recipe):

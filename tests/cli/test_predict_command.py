@@ -15,6 +15,8 @@ import numpy as np
 from pervade import api
 from pervade.cli.predict import _Table
 from pervade.engine.predict import read_columns
+from pervade.tasks.classify import Classify
+from pervade.tasks.regress import Regress
 
 
 def test_text(pervade, run: Path, photos: Path) -> None:
@@ -80,8 +82,8 @@ def test_no_cell_of_a_table_is_a_formula() -> None:
         "a\x1b[2J",
     ]
     numbers = ["-1", "+3.5", "-1e-05", "-inf"]
-    table = _Table()
-    lines = [line for text in (*texts, *numbers) for line in table.lines({"input": text, "value": -0.5})]
+    table = _Table(Regress().display)
+    lines = [line for text in (*texts, *numbers) for line in table.lines({"input": text, "value": -0.5, "error": None})]
     rows = list(csv.reader(io.StringIO("\n".join(lines), newline="")))[1:]
     assert [row[0] for row in rows] == [
         *('\'=HYPERLINK("http://x")', "'+1+1", "'-1-cmd", "'@SUM(A1)", "'\t=1", "'＝1", "plain", "猫\nnext", "'-"),
@@ -91,7 +93,9 @@ def test_no_cell_of_a_table_is_a_formula() -> None:
 
 
 def test_the_name_of_a_class_stays_in_one_line() -> None:
-    lines = _Table().lines({"input": "a.png", "top": [{"label": "two\nlines", "probability": 0.5}]})
+    lines = _Table(Classify().display).lines(
+        {"input": "a.png", "top": [{"label": "two\nlines", "probability": 0.5}], "error": None}
+    )
     assert lines == ["input,rank,label,probability,error", r"a.png,1,two\nlines,0.5,"]
 
 

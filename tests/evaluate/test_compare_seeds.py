@@ -20,6 +20,7 @@ def made(folder: Path, values: list[float], name: str = "mean_return", higher: b
     members = {f"seed-{i}": {"value": value, **unknown} for i, value in enumerate(values)}
     mean = sum(values) / len(values)
     metric = {"value": mean, **unknown, "mean": mean, "members": members, "higher_is_better": higher}
+    metric |= {"words": {}}
     files.write_json(run.result("evaluate", "members"), {"split": "test", "metrics": {name: metric}})
     return run
 

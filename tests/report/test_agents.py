@@ -16,12 +16,13 @@ from huggingface_hub.repocard_data import model_index_to_eval_results
 
 from pervade.core import files, spec
 from pervade.core.run import RunDirectory
+from pervade.core.words import FigureWords
 from pervade.domains.environment import Environment
 from pervade.metrics import returns
 from pervade.metrics.estimate import estimate
-from pervade.report import agent_cautions, cautions, chart, wording
+from pervade.report import agent_cautions, cautions, chart
 from pervade.report.cautions import little_measured
-from pervade.report.record import Figure, Record
+from pervade.report.record import Record
 from pervade.report.record import read as read_record
 from pervade.report.sections import learning
 from pervade.report.sections import returns as curves
@@ -96,7 +97,8 @@ def write_evaluation(
 ) -> None:
     own = estimate(returns.metrics(), columns_of(likeliest, drawn))
     plain = estimate(returns.metrics(), columns_of(CHANCE, CHANCE))
-    beside = {"name": "a random policy", "metrics": {name: each.as_dict() for name, each in plain.items()}}
+    beside = {"name": "a random policy", "predictions": "predictions/plain@test.parquet"}
+    beside |= {"metrics": {name: each.as_dict() for name, each in plain.items()}}
     result = {
         "meter": "evaluate",
         "checkpoint": "last",
@@ -186,12 +188,12 @@ def test_a_dqn_takes_the_best_action_not_the_likeliest(tmp_path: Path) -> None:
     ("number", "said"), [(500.0, "500"), (81.63, "81.63"), (-1041.93, "-1,042"), (0.148, "0.148"), (None, "–")]
 )
 def test_returns_have_four_figures(number: float | None, said: str) -> None:
-    assert wording.value("mean_return", number) == said
+    assert FigureWords(unit="sum").written(number) == said
 
 
 def test_the_ends_of_an_interval_have_the_same_decimals() -> None:
-    assert wording.interval(Figure("mean_return", 304.7, 0.148, 609.3, 100)) == "0.1 to 609.3"
-    assert wording.interval(Figure("cut_share", 0.1, 0.05, 0.15, 100)) == "5.0 to 15.0%"
+    assert FigureWords(unit="sum").span(0.148, 609.3) == "0.1 to 609.3"
+    assert FigureWords(unit="share").span(0.05, 0.15) == "5.0 to 15.0%"
 
 
 def test_the_rows_are_told_as_episodes(run: RunDirectory) -> None:
@@ -329,7 +331,8 @@ def test_few_episodes_are_told(run: RunDirectory) -> None:
     assert main is not None
 
     def with_interval(low: float, high: float) -> Record:
-        changed = {**main.figures, "mean_return": Figure("mean_return", 100.0, low, high, 20)}
+        own = replace(main.figures["mean_return"], value=100.0, low=low, high=high, n=20)
+        changed = {**main.figures, "mean_return": own}
         return replace(record, results=[replace(main, figures=changed)])
 
     # 80 lie between it and chance.

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from pervade.core.run import RunDirectory
+from pervade.core.words import SHARE
+from pervade.metrics.classification import RIGHT
+from pervade.metrics.method import Method
 from pervade.report import cautions, verdict
 from pervade.report.record import Figure, Record, Result, read
 
@@ -25,7 +28,7 @@ def with_result(record: Record, **changes: Any) -> Record:
 
 def with_accuracy(record: Record, low: float, value: float, high: float) -> Record:
     assert record.main is not None
-    figures = {**record.main.figures, "accuracy": Figure("accuracy", value, low, high, 30)}
+    figures = {**record.main.figures, "accuracy": Figure("accuracy", value, low, high, 30, known=RIGHT)}
     return with_result(record, figures=figures)
 
 
@@ -41,7 +44,7 @@ def test_few_rows_are_one_caution(record: Record) -> None:
     assert "22 points wide; 3 classes have fewer than 30 of the measured pictures" in said
     assert said.endswith("; the best pass was chosen on only 10 pictures, so that choice is partly luck.")
     assert record.main is not None
-    enough = {"accuracy": Figure("accuracy", 0.9, 0.88, 0.92, 1000)}
+    enough = {"accuracy": Figure("accuracy", 0.9, 0.88, 0.92, 1000, known=RIGHT)}
     many = {"split": ["train"] * 9 + ["validation"] * 200}
     assert cautions.little_measured(replace(with_result(record, figures=enough), data={"columns": many})) is None
 
@@ -103,13 +106,14 @@ def test_a_class_that_is_never_answered(record: Record) -> None:
         == "It never answered “b” (3): so many of the measured pictures are of that class, and none was recognised."
     )
     # Of several trainings the number is that of the first, and another may have answered it.
-    figures["recall[b]"] = replace(figures["recall[b]"], method="t over 3 seeds")
+    figures["recall[b]"] = replace(figures["recall[b]"], how=Method("trainings", "seed", 3))
     assert cautions.never_answered(with_result(record, figures=figures)) is None
 
 
 def test_weakest_class(record: Record) -> None:
     assert record.main is not None
-    weak = {"recall[b]": Figure("recall[b]", 0.2, 0.1, 0.3, 50), "recall[a]": Figure("recall[a]", 0.9, 0.8, 1.0, 50)}
+    recall = Figure("recall[b]", 0.2, 0.1, 0.3, 50, known=SHARE)
+    weak = {"recall[b]": recall, "recall[a]": Figure("recall[a]", 0.9, 0.8, 1.0, 50)}
     figures = {"accuracy": Figure("accuracy", 0.6, 0.5, 0.7, 100), **weak}
     said = cautions.weakest_class(with_result(record, figures=figures)) or ""
     assert "“b”: of 50 pictures of that class it recognised 20.0% (10.0 to 30.0%)" in said

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pervade.core import files
+from pervade.core.words import NUMBER, SHARE
 from pervade.evaluate.compare import compare
 from pervade.metrics.paired import Difference
 from pervade.report import compare as page
@@ -106,10 +107,10 @@ def test_words_know_which_way_is_better(higher: bool | None, low: float, high: f
 
 
 def test_numbers_read_as_people_read_them() -> None:
-    assert compare_words.amount("accuracy", 0.031, signed=True) == "+3.1 points"
-    assert compare_words.amount("accuracy", -0.0001, signed=True) == "0.0 points"
-    assert compare_words.amount("log_loss", -0.0312) == "-0.031"
-    assert compare_words.interval("accuracy", -0.012, 0.05) == "-1.2 to 5.0"
+    assert compare_words.amount(SHARE, 0.031, signed=True) == "+3.1 points"
+    assert compare_words.amount(SHARE, -0.0001, signed=True) == "0.0 points"
+    assert compare_words.amount(NUMBER, -0.0312) == "-0.031"
+    assert compare_words.interval(SHARE, -0.012, 0.05) == "-1.2 to 5.0"
     assert [compare_words.probability(p) for p in (0.0001, 0.002, 0.0451, 0.7)] == [
         *("p < 0.001", "p = 0.002", "p = 0.045", "p = 0.70"),
     ]

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from pervade.core.run import RunDirectory
+from pervade.core.words import SHARE
 from pervade.report import calibration, chart, wording
 from pervade.report.details import confusion
 from pervade.report.record import Figure, Result, read
@@ -149,7 +150,7 @@ def test_names_keep_to_one_line_and_to_their_own_direction() -> None:
 
 
 def test_figures_read_as_people_read_them() -> None:
-    assert wording.measured(Figure("recall[cat]", 0.49, 0.446, 0.534, 500)) == "49.0% (44.6 to 53.4%)"
+    assert wording.measured(Figure("recall[cat]", 0.49, 0.446, 0.534, 500, known=SHARE)) == "49.0% (44.6 to 53.4%)"
     assert wording.measured(Figure("log_loss", 0.6659, 0.6585, 0.6741, 500)) == "0.666 (0.658 to 0.674)"
     assert wording.measured(Figure("f1_macro", None, None, None, 0, why="no rows")) == "–"
 

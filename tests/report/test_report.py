@@ -88,7 +88,7 @@ def test_what_never_happened_is_not_drawn(values: list[float], drawn: bool, run:
     ]
     files.write_text(run.log, "".join(json.dumps(each) + "\n" for each in lines))
     text = write(run).read_text()
-    assert ("Share that says more than can be aligned" in text) is drawn
+    assert ("Too long" in text) is drawn
     assert "loss in training from 0.000 to 0.000" in text and "accuracy in training from 0.0% to 0.0%" in text
 
 

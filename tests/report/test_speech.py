@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
-from pervade.core import files
+from pervade.core import files, spec
+from pervade.core.contracts import Domain
 from pervade.core.run import RunDirectory
+from pervade.core.words import group_nouns
 from pervade.engine.predict import read_columns
 from pervade.report import cautions, preprocessing, sound, sound_cautions, verdict, wording
 from pervade.report.details import baseline as against
@@ -114,8 +116,7 @@ def test_groups_go_by_the_name_of_their_column(tmp_path: Path) -> None:
 )
 def test_what_groups_are_called(column: str | None, pattern: str | None, domain: str, noun: str) -> None:
     about = {"use": domain, "group_column": column, "group_pattern": pattern}
-    record = SimpleNamespace(part=lambda name: about, columns={})
-    assert wording.group(record) == noun  # type: ignore[arg-type]
+    assert wording.group_of(group_nouns(spec.decode(about, Domain)), {}) == noun
 
 
 def test_each_speaker_held_out(tmp_path: Path) -> None:
@@ -272,8 +273,11 @@ def test_a_model_that_writes_nothing_says_so(written: Page) -> None:
 def test_one_that_is_no_better_in_value_claims_nothing(written: Page, value: float, proven: bool) -> None:
     stored = {"value": value, "low": None, "high": None, "n": 60, "higher_is_better": False}
     baseline = {"name": "always 'one'", "metrics": {"word_error_rate": {**stored, "value": 0.9}}}
-    result = Result.of("evaluate", "last", {"metrics": {"word_error_rate": stored}, "details": {"baseline": baseline}})
-    said = verdict.of(replace(read_record(written[2]), results=[result]))
+    record = read_record(written[2])
+    result = Result.of(
+        "evaluate", "last", {"metrics": {"word_error_rate": stored}, "details": {"baseline": baseline}}, record.words
+    )
+    said = verdict.of(replace(record, results=[result]))
     assert ("not shown to do better" not in said.does) == proven
     assert "the word error rate of always 'one' would be 90.0% on the same" in said.baseline
 

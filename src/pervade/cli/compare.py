@@ -112,11 +112,11 @@ def _ways(found: Any, as_json: bool) -> None:
         echo()
         echo(f"{'':{width}}{'interquartile means':>24}  {'difference':>10}  {'95% interval':22}  better in")
         for name, figure in zip(names, each.figures, strict=True):
-            values = " and ".join(wording.value(figure.name, middle) for middle in figure.middle)
-            apart = wording.value(figure.name, figure.difference["value"])
+            values = " and ".join(map(figure.words.written, figure.middle))
+            apart = figure.words.written(figure.difference["value"])
             better = "" if figure.better is None else wording.percent(figure.better["value"])
             better += "" if figure.better is None else f" ({_ends(figure.better, wording.percent)})"
-            between = _ends(figure.difference, lambda end, name=figure.name: wording.value(name, end))
+            between = _ends(figure.difference, figure.words.written)
             echo(f"{name:{width}}{values:>24}  {apart:>10}  {between:22}  {better}")
     if min(min(len(f.first), len(f.second)) for each in found for f in each.figures) < 3:
         echo()
@@ -139,7 +139,7 @@ def _show(comparison: Any) -> None:
     for index in range(1, len(comparison.sides)):
         echo(compare_words.sentence(comparison, index))
     for side, found in zip(comparison.sides[1:], comparison.differences, strict=True):
-        _table(comparison.sides[0].name, side.name, found)
+        _table(comparison, side.name, found)
     shown = list(comparison.settings.items())[:MOST_SETTINGS]
     echo()
     echo("set differently" if shown else "set differently: nothing, the recipes are the same")
@@ -149,9 +149,10 @@ def _show(comparison: Any) -> None:
         echo(f"  and {len(comparison.settings) - len(shown)} more, on the page")
 
 
-def _table(first: str, second: str, found: dict[str, Any]) -> None:
-    from pervade.report import compare_words, wording
+def _table(comparison: Any, second: str, found: dict[str, Any]) -> None:
+    from pervade.report import compare_words
 
+    first = comparison.sides[0].name
     single = [name for name in found if "[" in name]
     hidden = single if len(single) > MOST_SINGLE else []
     widths = [max(len(each), 9) for each in (first[:24], second[:24])]
@@ -163,10 +164,11 @@ def _table(first: str, second: str, found: dict[str, Any]) -> None:
     for name, each in found.items():
         if name in hidden:
             continue
-        values = [wording.value(name, None if value != value else value) for value in (each.first, each.second)]
+        words = compare_words.words_of(comparison, name)
+        values = [words.written(None if value != value else value) for value in (each.first, each.second)]
         pair = f"{values[0]:>{widths[0]}}  {values[1]:>{widths[1]}}"
-        difference = compare_words.amount(name, each.difference, signed=True).removesuffix(" points")
-        interval = compare_words.interval(name, each.low, each.high)
+        difference = compare_words.amount(words, each.difference, signed=True).removesuffix(" points")
+        interval = compare_words.interval(words, each.low, each.high)
         p = compare_words.probability(each.adjusted).removeprefix("p ").removeprefix("= ")
         echo(f"{told[name]:{wide}}{pair}  {difference:>12}  {interval:20}  {p}")
     if hidden:

@@ -52,7 +52,7 @@ def evaluate(
     if as_json:
         echo(json_text(result, indent=1), keep="\n")
         return
-    show(result, all_figures)
+    show(result, loaded.words, all_figures)
     if "data" in result and "members" in result:
         echo()
         page = f"report-{result['data']['name']}.html"

@@ -43,7 +43,7 @@ def finish(run: Any) -> None:
         echo("nothing was held out, so nothing is measured; pervade evaluate RUN DATA does so on other data")
         result = {}
     else:
-        show(result)
+        show(result, run.words)
     model = run.path / "members" / next(iter(result["members"])) if "members" in result else run.path
     echo()
     echo(f"run     {run.path}")
@@ -51,10 +51,10 @@ def finish(run: Any) -> None:
     echo(f"try     pervade predict {model} {run.recipe().domain.given}")
 
 
-def show(result: dict[str, Any], all_figures: bool = False) -> None:
+def show(result: dict[str, Any], words: Any, all_figures: bool = False) -> None:
     """One sentence, then the figures as a table: value, 95% interval, what it is computed over, beside the baseline.
 
-    With many classes the figures of single ones are left to the report unless `all_figures`.
+    With many classes the figures of single ones are left to the report unless `all_figures`. `words` are the run's.
     """
     metrics, details = result["metrics"], result["details"]
     baseline = (details.get("baseline") or {}).get("metrics", {})
@@ -66,7 +66,7 @@ def show(result: dict[str, Any], all_figures: bool = False) -> None:
     echo()
     where = f"{result['data']['name']}" if "data" in result else f"the {result['split']} split"
     echo(f"{what} on {where}, n = {result['n']:,}")
-    for sentence in _sentences(result):
+    for sentence in _sentences(result, words):
         echo(sentence)
     single = [name for name in metrics if "[" in name]
     hidden = single if len(single) > MOST_SINGLE and not all_figures else []
@@ -118,21 +118,22 @@ def _show_members(result: dict[str, Any], most: int) -> None:
             echo(f"  {member:22}{_number(own['value']):>8}  {interval:18}{own['n']:>8,}  its own rows")
 
 
-def _sentences(result: dict[str, Any]) -> list[str]:
+def _sentences(result: dict[str, Any], words: Any) -> list[str]:
     """The headline with its interval, beside the baseline, and what was never answered; none where no figure is
     defined."""
     from pervade.metrics.baseline import beats_baseline, falls_behind, headline, never_answered, only_by_balance
     from pervade.progress import spaced
     from pervade.report import standing, wording
+    from pervade.report.record import Figure
 
     name = headline(result)
     if name is None:
         return []
-    own, baseline = result["metrics"][name], result["details"].get("baseline") or {}
-    is_accuracy = name == "accuracy"
-    text = f"{'right on' if is_accuracy else spaced(name)} {wording.value(name, own['value'])}"
-    if own["low"] is not None:
-        text += f" ({wording.value(name, own['low'])} to {wording.value(name, own['high'])})"
+    own, baseline = Figure.of(name, result["metrics"][name], words), result["details"].get("baseline") or {}
+    called = own.words
+    text = f"{called.reached or spaced(name)} {wording.figure(own)}"
+    if own.low is not None:
+        text += f" ({called.written(own.low)} to {called.written(own.high)})"
     silent = result["details"].get("unwritten")
     never = wording.join([wording.quoted(label) for label in never_answered(result)], most=5)
     more = [f"never answered, though among these rows: {never}"] if never else []
@@ -140,8 +141,8 @@ def _sentences(result: dict[str, Any]) -> list[str]:
     other = (baseline.get("metrics") or {}).get(name)
     if other is None or other["value"] is None:
         return [text, *more]
-    text += f", {baseline['name']} would {'be on' if is_accuracy else 'reach'} {wording.value(name, other['value'])}"
-    guessing = is_accuracy and "predictions" not in baseline
+    text += f", {baseline['name']} would {'be on' if called.reached else 'reach'} {called.written(other['value'])}"
+    guessing = called.reached and "predictions" not in baseline
     unproven = f": NOT shown to be better than {'guessing' if guessing else 'that'}"
     if falls_behind(result):
         unproven = ": WORSE than that"

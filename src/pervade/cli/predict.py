@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,9 +14,9 @@ import typer
 
 from pervade.cli.options import CheckpointOption, DeviceOption, RunsOption, TrustOption, finite
 from pervade.core.terminal import echo, json_text, tell, visible
+from pervade.core.types import Display
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # what a cell of a spreadsheet's begins with
-ABOUT = ("input", "cut", "error")  # beside an answer
 
 
 def add_to(app: typer.Typer) -> None:
@@ -134,11 +135,12 @@ def predict(
     given: dict[str, Any] = {"length": length, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
     given |= {"repetition_penalty": repetition_penalty, "stop": stop or None}
     sampling = {name: value for name, value in given.items() if value is not None}
+    display = loaded.recipe().task.display
     if episodes is not None or video is not None or drawn or (not inputs and loaded.acts):
         if inputs:
             raise ConfigError("give seeds behind the run's name, or --episodes (with --seed), --video and --drawn")
         for row in loaded.play(episodes or 1, seed or 0, drawn, video, checkpoint, device):
-            echo(json_text(row)) if as_json else echo(f"seed {row.pop('seed')}", _text(row))
+            echo(json_text(row)) if as_json else echo(f"seed {row.pop('seed')}", display(row).line)
         if video is not None:
             tell(f"film    {video}")
         return
@@ -157,7 +159,7 @@ def predict(
     if (unfinished := loaded.unfinished(checkpoint)) is not None:
         tell(unfinished)
     answered = 0
-    table = _Table(loaded.cuts)
+    table = _Table(display, loaded.cuts)
     embedded: list[dict[str, Any]] = []
     sampling |= {"encoding": encoding, "text_column": text_column}
     sampling |= {"file_column": file_column, "lines": lines}
@@ -172,15 +174,17 @@ def predict(
                 echo(line, keep="\n\t")
         elif row["error"] is not None:
             tell(f"left out: {row['input']!r}: {row['error']}")
-        elif "text" in row:  # its lines behind the first stand in, so that none can be taken for another answer
-            echo(visible(row["input"]), _text(row).replace("\n", "\n\t"), keep="\n\t")
+        elif (shown := display(row)).prose:  # lines behind the first stand in, so that none passes for an answer
+            echo(visible(row["input"]), shown.line.replace("\n", "\n\t"), keep="\n\t")
         else:
-            echo(row["input"], _text(row))
+            echo(row["input"], shown.line)
         if row.get("cut") is not None and not as_json and not as_csv:
             tell(f"cut: {row['input']!r}: {row['cut']}")
     if len(embedded) == 2 and not as_json and not as_csv:
         echo(_compared(embedded[0], embedded[1], loaded.threshold(checkpoint)))
     if not answered:
+        for line in table.end():
+            echo(line, keep="\n\t")
         raise typer.Exit(2)
 
 
@@ -232,33 +236,6 @@ def _take_turns(write: Any) -> None:
         messages = [*messages, {"role": "assistant", "content": answer}] if answer.strip() else messages[:-1]
 
 
-def _text(row: dict[str, Any]) -> str:
-    if "text" in row:
-        return str(row["text"])
-    if "gaps" in row:
-        return "  |  ".join("  ".join(f"{e['label']} {e['probability']:.1%}" for e in gap) for gap in row["gaps"])
-    if "answer" in row:
-        return f"{row['answer'] or 'no answer'} {row['probability']:.1%}"
-    if "labels" in row:
-        said = "  ".join(f"{each['label']} {each['probability']:.1%}" for each in row["labels"])
-        likeliest = "".join(f" (likeliest: {each['label']} {each['probability']:.1%})" for each in row["top"][:1])
-        return said or f"no label{likeliest}"
-    if "neighbours" in row:
-        return "  ".join(_neighbour(each) for each in row["neighbours"])
-    if "value" in row:
-        known = f" ({row['coverage']:.0%}: {row['low']:.6g} to {row['high']:.6g})" if "low" in row else ""
-        return f"{row['value']:.6g}{known}"
-    if "top" in row:
-        return "  ".join(f"{each['label']} {each['probability']:.1%}" for each in row["top"])
-    return "  ".join(f"{name} {value}" for name, value in row.items() if name not in ABOUT)
-
-
-def _neighbour(each: dict[str, Any]) -> str:
-    """ "anna 0.912 same (anna/3.jpg)": the name, the cosine, and whether that is enough to be taken for one person."""
-    verdict = {None: "", True: " same", False: " different"}[each["same"]]
-    return f"{each['label']} {each['similarity']:.3f}{verdict} ({each['id']})"
-
-
 def _compared(one: dict[str, Any], other: dict[str, Any], threshold: float | None) -> str:
     similarity = sum(a * b for a, b in zip(one["embedding"], other["embedding"], strict=True))
     verdict = "" if threshold is None else f", {'same' if similarity >= threshold else 'different'}"
@@ -267,36 +244,33 @@ def _compared(one: dict[str, Any], other: dict[str, Any], threshold: float | Non
 
 
 class _Table:
-    """Lines of a table whose columns the first row tells. A picture without any label has a line of its own, with
-    nothing said."""
+    """Lines of a table whose columns the first answer tells; errors before it wait."""
 
-    def __init__(self, cuts: bool = False) -> None:
+    def __init__(self, display: Callable[[dict[str, Any]], Display], cuts: bool = False) -> None:
         self.after = ["cut", "error"] if cuts else ["error"]
+        self.display = display
         self.columns: list[str] | None = None
+        self.waiting: list[dict[str, Any]] = []
 
     def lines(self, row: dict[str, Any]) -> list[str]:
         if self.columns is not None:
             return self._written(row)
-        if "neighbours" in row:
-            self.columns = ["rank", "label", "similarity", "same", "id", "embedding"]
-        else:
-            own = [name for name in row if name not in ABOUT]
-            self.columns = ["rank", "label", "probability"] if "top" in row else own
-        return [_line(["input", *self.columns, *self.after]), *self._written(row)]
+        self.waiting.append(row)
+        if row["error"] is not None:
+            return []
+        self.columns = list(self.display(row).rows[0])
+        return self.end()
+
+    def end(self) -> list[str]:
+        """What still waits, under its head."""
+        self.columns = self.columns or []
+        head = [_line(["input", *self.columns, *self.after])] if self.waiting else []
+        return [*head, *(line for row in self.waiting for line in self._written(row))]
 
     def _written(self, row: dict[str, Any]) -> list[str]:
-        columns, after = self.columns or [], [row.get(name) or "" for name in self.after]
-        if row.get("neighbours") is not None:  # the embedding once, in the line of the nearest
-            told = [{**each, "rank": i + 1, **({} if i else row)} for i, each in enumerate(row["neighbours"])]
-            told = [{**each, "label": visible(each["label"])} for each in told]  # in one line
-            return [_line([row["input"], *(_cell(each.get(name)) for name in columns), *after]) for each in told]
-        if row.get("top") is None:
-            return [_line([row["input"], *(_cell(row.get(name)) for name in columns), *after])]
-        answers = row.get("labels", row["top"])
-        ranked = [
-            [rank, visible(each["label"]), repr(each["probability"])] for rank, each in enumerate(answers, start=1)
-        ]
-        return [_line([row["input"], *cells, *after]) for cells in ranked or [["", "", ""]]]
+        told: list[dict[str, Any]] = [{}] if row["error"] is not None else self.display(row).rows
+        after = [row.get(name) or "" for name in self.after]
+        return [_line([row["input"], *(_cell(each.get(name)) for name in self.columns or ()), *after]) for each in told]
 
 
 def _cell(value: Any) -> Any:

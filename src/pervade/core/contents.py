@@ -64,6 +64,8 @@ class Figure(Measured, total=False):
     mean: float | None
     deviation: float | None
     members: dict[str, Measured]
+    how: Some
+    words: Some
 
 
 class Apart(TypedDict, total=False):
@@ -76,6 +78,7 @@ class Apart(TypedDict, total=False):
     shown: bool
     level: Share
     method: str
+    how: Some
     why: str
 
 
@@ -225,6 +228,7 @@ FIELDS: dict[str, Some] = {
     "origin.json": {"recipe": Some, "files": dict[str, str]},
     "preprocess.json": {"domain": Some},
     "remarks.json": {"remarks": list[str], "account": list[str]},
+    "words.json": {"domain": Some, "task": Some, "name": str, "figures": dict[str, Some]},
     "search.json": {
         "metric": str | None,
         "higher_is_better": bool,

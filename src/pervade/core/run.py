@@ -50,6 +50,10 @@ class RunDirectory:
         return self.path / "environment.json"
 
     @property
+    def words(self) -> Path:
+        return self.path / "words.json"
+
+    @property
     def preprocess(self) -> Path:
         """The domain as fitted when the run began; every checkpoint holds a copy."""
         return self.path / "preprocess.json"

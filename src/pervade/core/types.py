@@ -89,6 +89,15 @@ class Media:
 
 
 @dataclass(frozen=True)
+class Display:
+    """An answer as people see it: the `line` at a terminal, and `rows` of a table, which have the same columns."""
+
+    line: str
+    rows: list[dict[str, Any]]
+    prose: bool = False  # the line is a text, whose own ends of lines are shown
+
+
+@dataclass(frozen=True)
 class LeftOut:
     """A source that was not used, and why."""
 

@@ -20,7 +20,7 @@ from pervade.core.contracts import PlainFeatures
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
-from pervade.core.words import counted
+from pervade.core.words import DomainWords, counted
 from pervade.data import (
     account,
     class_folders,
@@ -54,6 +54,7 @@ class Corpus(Tokenized):
     given: ClassVar[str] = "TEXT"
     reads: ClassVar[str] = "running text to learn writing from"
     cuts: ClassVar[bool] = True
+    wording: ClassVar[DomainWords] = DomainWords(("text", "texts"), modality="text")
 
     length: Annotated[int, Field(ge=16, le=65_536)] = 256  # tokens that the model sees at once
     num_tokens: Annotated[int, Field(ge=300, le=200_000)] = 4096  # of the tokenizer that is learnt here

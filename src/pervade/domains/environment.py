@@ -23,7 +23,7 @@ from pervade.core.contracts import Domain, InputSpace, PlainFeatures, Probe, Tas
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
-from pervade.core.words import counted
+from pervade.core.words import DomainWords, counted
 from pervade.data import environments, spaces, worlds
 from pervade.nn import actions
 
@@ -56,6 +56,12 @@ class Environment(Domain):
 
     given: ClassVar[str] = "SEED"
     reads: ClassVar[str] = "environments to act in"
+    wording: ClassVar[DomainWords] = DomainWords(
+        ("episode", "episodes"),
+        pass_noun=("round", "rounds"),
+        environment="{name}",
+        unseen="by seeds that training cannot meet",
+    )
 
     # rows
 

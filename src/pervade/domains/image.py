@@ -27,6 +27,7 @@ from pervade.core.contracts import Domain, InputSpace, Probe, Task
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
+from pervade.core.words import DomainWords
 from pervade.data import account, cache, distort, embedded, inputs, label_names, listing, pictures, tables, targets
 from pervade.data.targets import Kind
 
@@ -56,6 +57,7 @@ def contents(file_column: str | None = None) -> tables.Files:
 @dataclass(frozen=True)
 class Image(Domain):
     reads: ClassVar[str] = "pictures"
+    wording: ClassVar[DomainWords] = DomainWords(("picture", "pictures"), modality="image")
     size: Annotated[int, Field(ge=4, le=4096)] = 96  # height and width that the model sees, pixels
     # Training may see a smaller picture: what it cuts out looks larger than in a whole picture, so a network that was
     # trained on 64 pixels reads 80 better than 64, at two thirds of the cost of training on 80 (Touvron et al. 2019,

@@ -19,6 +19,7 @@ from pervade.core.contracts import PlainFeatures
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
+from pervade.core.words import DomainWords
 from pervade.data import account, conversations, corpus, division, inputs, label_columns, texts, vocabulary
 from pervade.data import columns as columns_module
 from pervade.data.chat import Chat, Message, ending, marked
@@ -35,6 +36,7 @@ class Instructions(Tokenized):
     reads: ClassVar[str] = "conversations"
     cuts: ClassVar[bool] = True  # of what is asked the oldest turns
     turns: ClassVar[bool] = True
+    wording: ClassVar[DomainWords] = DomainWords(("conversation", "conversations"), modality="text")
 
     length: Annotated[int, Field(ge=16, le=65_536)] = 512  # tokens that the model sees at once
     num_tokens: Annotated[int, Field(ge=300, le=200_000)] = 4096  # of a tokenizer that is learnt here

@@ -15,6 +15,7 @@ from pervade.core.contracts import PlainFeatures
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, LeftOut, Media, Rows
+from pervade.core.words import DomainWords
 from pervade.data import conversations, corpus
 from pervade.data.chat import Message, ending
 from pervade.data.conversations import Read
@@ -28,6 +29,7 @@ class Preferences(Instructions):
     """A row holds "messages", which end with what was asked, and the answers "chosen" and "rejected"."""
 
     reads: ClassVar[str] = "answers of which one is preferred"
+    wording: ClassVar[DomainWords] = DomainWords(("pair of answers", "pairs of answers"), modality="text")
     # reading
 
     def _read_rows(self, read: Read, source: str) -> tuple[Rows, list[LeftOut]]:

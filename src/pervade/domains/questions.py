@@ -20,6 +20,7 @@ from pervade.core.contracts import PlainFeatures
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
+from pervade.core.words import DomainWords
 from pervade.data import characters, corpus, inputs, questions, texts, vocabulary
 from pervade.data.tokenized import Tokenized, padded
 from pervade.weights import tokenizers
@@ -31,6 +32,7 @@ class Questions(Tokenized):
     given: ClassVar[str] = r"$'QUESTION\tTEXT'"  # as a shell writes a tab
     reads: ClassVar[str] = "questions and answers"
     cuts: ClassVar[bool] = True  # the question; a text comes in windows
+    wording: ClassVar[DomainWords] = DomainWords(("question", "questions"), modality="text")
 
     length: Annotated[int, Field(ge=32, le=8192)] = 384  # tokens that the model sees at once, question and all
     overlap: Annotated[int, Field(ge=0, le=8192)] = 128  # tokens of one window in the next; half a window at most

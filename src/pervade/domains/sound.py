@@ -25,6 +25,7 @@ from pervade.core.contracts import Domain, InputSpace, Probe, Task
 from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
+from pervade.core.words import RECORDINGS, DomainWords
 from pervade.data import hub, inputs, label_names, listing, pieces, player, recordings, sound_augment, tables, targets
 from pervade.data.sound_files import Long
 from pervade.data.targets import Kind
@@ -39,6 +40,7 @@ FARTHEST = 0.85  # of the way from the usual speed to the most that training hea
 class Sound(Domain):
     reads: ClassVar[str] = "recordings with labels"
     cuts: ClassVar[bool] = True
+    wording: ClassVar[DomainWords] = RECORDINGS
     rate: Annotated[int, Field(ge=1000, le=48_000)] = 16_000  # samples a second that the model hears
     # Of a window; None: as long as 95 of 100 recordings of the training split, 5 at most
     seconds: Annotated[float, Field(ge=0.01, le=60)] | None = None

@@ -20,6 +20,7 @@ from pervade.core.contracts import PlainFeatures
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
+from pervade.core.words import DomainWords
 from pervade.data import (
     columns,
     embedded,
@@ -63,6 +64,7 @@ class Text(Tokenized):
     given: ClassVar[str] = "TEXT"
     reads: ClassVar[str] = "texts with labels"
     cuts: ClassVar[bool] = True
+    wording: ClassVar[DomainWords] = DomainWords(("text", "texts"), modality="text")
 
     length: Annotated[int, Field(ge=8, le=8192)] = 256  # tokens that the model sees at most; what is longer is cut
     num_tokens: Annotated[int, Field(ge=300, le=200_000)] = 8000  # of a tokenizer that is learnt here

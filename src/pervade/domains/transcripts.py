@@ -25,6 +25,7 @@ from pervade.core.contracts import Domain, InputSpace, Probe, Task
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
+from pervade.core.words import RECORDINGS, DomainWords
 from pervade.data import characters, inputs, player, recordings, sound_augment, texts, transcripts, word_model
 from pervade.data.alphabet import Normalisation, Units, encode, frames_needed, learn, normalised
 from pervade.data.pieces import are_groups, bound
@@ -36,6 +37,7 @@ GRID = 0.160  # seconds: chunks begin at multiples of it, and so at the beginnin
 @dataclass(frozen=True)
 class Transcripts(Domain):
     reads: ClassVar[str] = "recordings with transcripts"
+    wording: ClassVar[DomainWords] = RECORDINGS
     rate: Annotated[int, Field(ge=1000, le=48_000)] = 16_000  # samples a second that the model hears
     chunk: Annotated[float, Field(ge=1, le=600)] = 20.0  # seconds that are heard at once; longer rows do not train
     overlap: Annotated[float, Field(ge=0, le=300)] = 4.0  # seconds of one chunk in the next; half a chunk at most

@@ -25,6 +25,7 @@ from pervade.core.contracts import Domain, PlainFeatures, Probe, Task
 from pervade.core.errors import ConfigError, nearest
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
+from pervade.core.words import RECORDINGS, DomainWords
 from pervade.data import inputs, label_names, listing, mu_law, pieces, player, recordings, tables
 from pervade.data.corpus import IGNORED
 from pervade.data.sound_files import Long
@@ -42,6 +43,7 @@ SHORTEST = 0.05  # seconds that are made at least
 @dataclass(frozen=True)
 class Waveform(Domain):
     reads: ClassVar[str] = "sounds to be made"
+    wording: ClassVar[DomainWords] = RECORDINGS
     rate: Annotated[int, Field(ge=1000, le=48_000)] = 8000  # samples a second
     seconds: Annotated[Length, Field(le=60)] = 1.0  # that training takes of a recording at once, from anywhere
     measured: Length = 60.0  # of one recording, from its beginning, that is measured

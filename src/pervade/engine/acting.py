@@ -26,15 +26,31 @@ from pervade.core.contracts import (
     Task,
 )
 from pervade.core.types import Batch, Json, Output, Rows, Table
+from pervade.core.words import FigureWords, TaskWords
 from pervade.engine import episodes, film
 from pervade.metrics import returns
 from pervade.nn import actions
 
+STEPS = FigureWords("Steps of an episode", "sum")
+LOGGED = {"return": FigureWords("Return of an episode", "sum"), "episode_length": STEPS}
 LIKELIEST = "likeliest action"  # the mode of rows that are not drawn (domains/environment.py)
 
 
 class Agent(Task, Acts, FindsGradient, RepliesToRows, HasPlainModel, ComparesSeeds):
     """What a task of acting has beside its loss and how it acts."""
+
+    def wording(self, domain: Domain) -> TaskWords:
+        return TaskWords(
+            "acts in {environment}",
+            pipeline="reinforcement-learning",
+            purpose="It is made to act in {environment} as it was when it was trained. Where observations, actions, "
+            "rewards or rules are others, it acts all the same, and nothing is known of how well.",
+            one_training="It is one training by one seed. An agent gathers its own experience, so others by the same "
+            "recipe may end far better or far worse: to judge the recipe, train several with --seeds.",
+            curves="Returns in training are of actions drawn from the policy while it still changed, so they may lie "
+            "below what was measured afterwards. They are means over the episodes that ended since the line before.",
+            logged={**LOGGED, "kl": FigureWords("KL divergence")},
+        )
 
     def infer(self, model: Module, batch: Batch, context: Context) -> Output:
         return measured(self, model, batch, context)

@@ -16,6 +16,8 @@ import numpy as np
 from pervade.core import files
 from pervade.core.errors import CheckpointError, ConfigError
 from pervade.core.run import RunDirectory
+from pervade.core.words import NUMBER, FigureWords, of_figure
+from pervade.engine import wording
 from pervade.metrics import returns
 
 
@@ -31,6 +33,7 @@ class Apart:
     better: dict[str, float | None] | None  # the probability that a training of the second does better; None where
     # neither more nor less is
     higher_is_better: bool | None = True
+    words: FigureWords = NUMBER
 
 
 @dataclass(frozen=True)
@@ -67,14 +70,14 @@ def _compared(first: RunDirectory, one: dict[str, Any], second: RunDirectory, ot
     if one["split"] != other["split"]:
         raise ConfigError(f"{first.name} was measured on {one['split']} and {second.name} on {other['split']}")
     common = [name for name in one["metrics"] if name in other["metrics"] and "[" not in name]
-    figures = [_apart(name, one["metrics"][name], other["metrics"][name]) for name in common]
-    known = tuple(each for each in figures if each is not None)
-    if not known:
+    figures = [_apart(name, one["metrics"][name], other["metrics"][name], first) for name in common]
+    defined = tuple(each for each in figures if each is not None)
+    if not defined:
         raise ConfigError(f"{first.name} and {second.name} have no figure in common that is defined in all trainings")
-    return SeedsComparison(first.name, second.name, one["split"], known)
+    return SeedsComparison(first.name, second.name, one["split"], defined)
 
 
-def _apart(name: str, one: dict[str, Any], other: dict[str, Any]) -> Apart | None:
+def _apart(name: str, one: dict[str, Any], other: dict[str, Any], run: RunDirectory) -> Apart | None:
     if one.get("mean") is None or other.get("mean") is None:
         return None
     first, second = (np.array([[own["value"]] for own in each["members"].values()]) for each in (one, other))
@@ -97,4 +100,5 @@ def _apart(name: str, one: dict[str, Any], other: dict[str, Any]) -> Apart | Non
         if one.get("higher_is_better", True) is None
         else returns.figure(improves(*pair), *returns.stratified_bootstrap(pair, improves)),
         one.get("higher_is_better", True),
+        of_figure(name, one["words"]) if "words" in one else wording.read(run).figure(name),
     )

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from pervade.core import deadline, files, memory
+from pervade.core import deadline, files, memory, words
 from pervade.core.contracts import Context, Domain, HasPlainModel, MakesSamples, RepliesToRows
 from pervade.core.errors import DataError
 from pervade.core.run import RunDirectory
@@ -27,6 +27,7 @@ PREDICTING = 0.9  # of the time that is left, for the predictions,
 BESIDE_PLAIN = 0.6  # and where a simpler model is fitted beside this one;
 RESAMPLING = 0.5  # of what is then left, for the intervals
 PLAIN_MODEL = "the simplest model beside this one"
+NATURE = ("higher_is_better", "bounds", "words")  # of a figure, beside how large it is
 PLAIN = "plain"  # stands for a checkpoint's name in the predictions file of the linear model
 
 
@@ -172,7 +173,7 @@ def _figures(measured: _Measured, asked: int) -> dict[str, Any]:
 def _nature(metric: Metric) -> dict[str, Any]:
     """What a figure is, beside how large. For JSON, which has no infinity: an open end of its bounds is None."""
     bounds = [each if math.isfinite(each) else None for each in metric.bounds]
-    return {"higher_is_better": metric.higher_is_better, "bounds": bounds}
+    return dict(zip(NATURE, (metric.higher_is_better, bounds, words.as_json(metric.words)), strict=True))
 
 
 def _kept(run: RunDirectory, name: str, found: Any, key: str = "media") -> Any:

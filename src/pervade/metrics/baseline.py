@@ -8,9 +8,9 @@ from typing import Any
 
 from pervade.metrics.columns import Columns
 from pervade.metrics.estimate import Metric, estimate
+from pervade.metrics.method import Method
 from pervade.metrics.paired import RESAMPLES, differences, discordant, holm
 
-OVER_SEEDS = "t over"  # how the method of a mean over several trainings begins (members.py)
 BALANCED = "balanced_accuracy"
 UNEVEN = 3.0  # largest class by smallest
 MOST_SINGLE = 300  # figures of single classes of a baseline that are kept: three of each of a hundred
@@ -131,7 +131,7 @@ def never_answered(result: Mapping[str, Any]) -> dict[str, int]:
         if name.startswith("precision[") and not each["n"]:
             label = name.removeprefix("precision[").removesuffix("]")
             recall = figures.get(f"recall[{label}]") or {}
-            if recall.get("n") and not str(recall.get("method", "")).startswith(OVER_SEEDS):
+            if recall.get("n") and Method.of(recall).kind != "trainings":
                 found[label] = int(recall["n"])
     return found
 

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from pervade.core.errors import ConfigError
+from pervade.core.words import NUMBER, SHARE, FigureWords
 from pervade.metrics.baseline import beside
 from pervade.metrics.calibration import NUM_BINS, brier_scores, calibration_error, log_losses, top_class
 from pervade.metrics.columns import Columns, class_column, count_rows, probability_column
@@ -25,6 +27,14 @@ from pervade.metrics.confusion import confusion_values
 from pervade.metrics.estimate import UNIT, Family, Measure, Metric, Shared, weighted_mean
 from pervade.metrics.ranking import mean_areas
 
+RIGHT = FigureWords(
+    "Right answers (accuracy)",
+    "share",
+    size="share of right answers",
+    reached="right on",
+    sentence="On {rows}, it was right on {value}.",
+    baseline="{name} would be right on {value} of the same {n}",
+)
 # What a constant answer can be measured by: precision of a class it never names says nothing.
 BASELINE_METRICS = ("accuracy", "balanced_accuracy", "f1_macro", "f1_weighted")
 
@@ -117,20 +127,30 @@ def calibration_family(columns: Columns, num_classes: int) -> Measure:
 
 
 def _averages(labels: tuple[str, ...], family: Family) -> dict[str, Metric]:
-    descriptions = {
-        "balanced_accuracy": "mean recall of the classes that have rows",
-        "precision_macro": "mean precision of the classes that occur",
-        "recall_macro": "mean recall of the classes that occur",
-        "f1_macro": "mean F1 of the classes that occur",
-        "precision_weighted": "precision averaged over classes by their rows",
-        "f1_weighted": "F1 averaged over classes by their rows",
+    balanced = "Right answers, each class counting the same (balanced accuracy)"
+    told = {
+        "balanced_accuracy": ("mean recall of the classes that have rows", FigureWords(balanced, "share")),
+        "precision_macro": ("mean precision of the classes that occur", averaged("precision", "macro")),
+        "recall_macro": ("mean recall of the classes that occur", averaged("recall", "macro")),
+        "f1_macro": ("mean F1 of the classes that occur", averaged("f1", "macro")),
+        "precision_weighted": ("precision averaged over classes by their rows", averaged("precision", "weighted")),
+        "f1_weighted": ("F1 averaged over classes by their rows", averaged("f1", "weighted")),
     }
     averages = {
-        name: Metric(Shared(family, name), description=text, bounds=UNIT) for name, text in descriptions.items()
+        name: Metric(Shared(family, name), description=text, bounds=UNIT, words=words)
+        for name, (text, words) in told.items()
     }
-    right = partial(_right, num_classes=len(labels))
-    accuracy = Metric(Shared(family, "accuracy"), trials=right, description="share of rows right", bounds=UNIT)
+    right, text = partial(_right, num_classes=len(labels)), "share of rows right"
+    accuracy = Metric(Shared(family, "accuracy"), trials=right, description=text, bounds=UNIT, words=RIGHT)
     return {"accuracy": accuracy} | averages
+
+
+def averaged(figure: str, how: str) -> FigureWords:
+    """Words of precision, recall or F1, averaged over classes ("macro"), over rows ("weighted"), or of all answers to
+    all labels together ("micro"), as scikit-learn and the Hub call it."""
+    over = {"macro": "mean over classes", "weighted": "mean over rows", "micro": "of all answers together"}[how]
+    kind = NUMBER if figure == "f1" else SHARE
+    return replace(kind, title=f"{figure.capitalize()}, {over}", hub=figure, hub_arguments={"average": how})
 
 
 def _rankings(labels: tuple[str, ...]) -> dict[str, Metric]:
@@ -139,27 +159,31 @@ def _rankings(labels: tuple[str, ...]) -> dict[str, Metric]:
     lacks = "needs rows of at least two classes" if len(labels) > 2 else f"needs rows of both classes, {labels}"
     positive = f"no row is of class '{labels[1]}'"
     told = {
-        "roc_auc": (f"area under the ROC curve, {which}", lacks),
-        "pr_auc": (f"average precision, {which}", positive),
+        "roc_auc": ("Area under the ROC curve", f"area under the ROC curve, {which}", lacks),
+        "pr_auc": ("Area under the precision-recall curve", f"average precision, {which}", positive),
     }
     return {
-        name: Metric(Shared(family, name), description=text, undefined=why, bounds=UNIT)
-        for name, (text, why) in told.items()
+        name: Metric(Shared(family, name), description=text, undefined=why, bounds=UNIT, words=FigureWords(title))
+        for name, (title, text, why) in told.items()
     }
 
 
 def _calibrations(labels: tuple[str, ...]) -> dict[str, Metric]:
     family = partial(calibration_family, num_classes=len(labels))
     brier = "in [0, 1]" if len(labels) == 2 else "summed over classes, in [0, 2]"
-    descriptions = {
-        "log_loss": "mean -ln probability of the true class, in nats",
-        "brier": f"mean squared error of the probabilities, {brier}",
-        "ece": f"expected calibration error of the top probability, {NUM_BINS} bins of equal width",
+    ece = f"expected calibration error of the top probability, {NUM_BINS} bins of equal width"
+    told = {
+        "log_loss": (FigureWords("Log-loss"), "mean -ln probability of the true class, in nats", math.inf),
+        "brier": (
+            FigureWords("Brier score", hub="brier_score"),
+            f"mean squared error of the probabilities, {brier}",
+            1.0 if len(labels) == 2 else 2.0,
+        ),
+        "ece": (FigureWords("Expected calibration error"), ece, 1.0),
     }
-    largest = {"log_loss": math.inf, "brier": 1.0 if len(labels) == 2 else 2.0, "ece": 1.0}
     return {
-        name: Metric(Shared(family, name), higher_is_better=False, description=text, bounds=(0.0, largest[name]))
-        for name, text in descriptions.items()
+        name: Metric(Shared(family, name), higher_is_better=False, description=text, bounds=(0.0, most), words=words)
+        for name, (words, text, most) in told.items()
     }
 
 
@@ -174,6 +198,7 @@ def _of_single_classes(labels: tuple[str, ...], family: Family) -> dict[str, Met
                 description=f"share right of the rows called '{label}'",
                 undefined=f"no row was called '{label}'",
                 bounds=UNIT,
+                words=SHARE,
             ),
             f"recall[{label}]": Metric(
                 Shared(family, "recall", index),
@@ -182,6 +207,7 @@ def _of_single_classes(labels: tuple[str, ...], family: Family) -> dict[str, Met
                 description=f"share right of the rows of class '{label}'",
                 undefined=f"no row is of class '{label}'",
                 bounds=UNIT,
+                words=SHARE,
             ),
             f"f1[{label}]": Metric(
                 Shared(family, "f1", index),

@@ -20,8 +20,10 @@ from typing import Any
 import numpy as np
 
 from pervade.core.errors import DataError
+from pervade.core.words import NUMBER, FigureWords
 from pervade.metrics.columns import Columns, column, count_rows
 from pervade.metrics.interval import clopper_pearson, jackknife, percentiles, resample, wilson, without_each
+from pervade.metrics.method import Method
 
 Measure = Callable[[np.ndarray], Mapping[str, Any]]
 """weight (n,) -> the values of a whole family by name, one number each, or (k,), one a class: the part of the work done
@@ -43,8 +45,6 @@ FEWEST_RESAMPLES = 200
 # improvements for inference with clustered errors"): the jackknife with Student's t takes their place.
 FEW_GROUPS = 10
 FEWEST_GROUPS = 3  # that say how groups differ: of two, Student's t makes 12 times their difference
-ANOTHER = ": another may differ"  # how the method of such an interval ends
-_THESE = {1: "one group that there is", 2: "two groups that there are"}
 
 UNIT = (0.0, 1.0)  # bounds of shares, areas and means of them
 
@@ -94,6 +94,7 @@ class Metric:
     undefined: str = "not defined on these rows"  # the reason to give where the value is nan
     bounds: tuple[float, float] = (-math.inf, math.inf)  # between which every value lies, both included
     counted: Callable[[Columns], int] | None = None  # over how many rows it is computed; None: all
+    words: FigureWords = NUMBER  # what it is called, and how it is written
 
 
 @dataclass(frozen=True)
@@ -104,15 +105,20 @@ class Estimate:
     low: float
     high: float
     n: int  # rows, or trials of a proportion, that the value is computed over
-    method: str  # how low and high were found, in words
+    how: Method  # low and high were found
     level: float = 0.95
     why: str = ""  # why the value, or its interval, is missing
+
+    @property
+    def method(self) -> str:
+        """In words."""
+        return str(self.how)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON, which has no nan: what is missing is None, and only then "why" is there."""
         numbers = {"value": self.value, "low": self.low, "high": self.high}
         record: dict[str, Any] = {name: None if math.isnan(number) else number for name, number in numbers.items()}
-        record |= {"n": self.n, "method": self.method, "level": self.level}
+        record |= {"n": self.n, "method": self.method, "how": self.how.as_json(), "level": self.level}
         return record | ({"why": self.why} if self.why else {})
 
 
@@ -147,7 +153,7 @@ def estimate(
     alone = too_few_groups(num_groups, num_rows)
     independent = alone or num_groups == num_rows
     few = few_groups(num_groups, num_rows)
-    within = of_these(num_groups) if alone else ""
+    within = num_groups if alone else 0
     prepared = measure(metrics, columns)
     values = prepared(np.ones(num_rows))
 
@@ -169,20 +175,20 @@ def estimate(
     for name, metric in metrics.items():
         n = len(proportions[name]) if name in proportions else metric.counted(columns) if metric.counted else num_rows
         if math.isnan(values[name]):
-            estimates[name] = Estimate(math.nan, math.nan, math.nan, n, "none", level, metric.undefined)
+            estimates[name] = Estimate(math.nan, math.nan, math.nan, n, Method(), level, metric.undefined)
         elif independent and name in proportions:
             low, high = wilson(int(proportions[name].sum()), n, level)
-            estimates[name] = Estimate(values[name], low, high, n, f"Wilson{within}", level)
+            estimates[name] = Estimate(values[name], low, high, n, Method("Wilson", alone=within), level)
         elif num_rows == 1:
             why = "one row alone: how it varies from row to row cannot be seen"
-            estimates[name] = Estimate(values[name], math.nan, math.nan, n, "none", level, why)
+            estimates[name] = Estimate(values[name], math.nan, math.nan, n, Method(), level, why)
         elif few:
             estimates[name] = _from_groups(metric, values[name], drawn[name], n, level)
         else:
             found = _from_resamples(values[name], drawn[name], n, level, resamples, independent, late)
-            first = ", to first order" if prepared.linearised(metric) else ""
+            how = replace(found.how, linear=prepared.linearised(metric), alone=within)
             low, high = max(found.low, metric.bounds[0]), min(found.high, metric.bounds[1])
-            estimates[name] = replace(found, low=low, high=high, method=found.method + first + within)
+            estimates[name] = replace(found, low=low, high=high, how=how)
         if name in proportions and not independent and estimates[name].why and values[name] in UNIT:
             estimates[name] = _at_the_end(metric, estimates[name], columns)
     return estimates
@@ -196,8 +202,7 @@ def _at_the_end(metric: Metric, found: Estimate, columns: Columns) -> Estimate:
     if count < 2:
         return found
     low, high = clopper_pearson(round(found.value * count), count, found.level)
-    method = f"Clopper-Pearson over {count} groups, which are all alike"
-    return replace(found, low=low, high=high, method=method, why="")
+    return replace(found, low=low, high=high, how=Method("Clopper-Pearson", "group", count), why="")
 
 
 def share(right: np.ndarray, among: np.ndarray) -> Metric:
@@ -222,21 +227,16 @@ def too_few_groups(num_groups: int, num_rows: int) -> bool:
     return num_groups < min(FEWEST_GROUPS, num_rows)
 
 
-def of_these(num_groups: int) -> str:
-    """The end of a method whose interval speaks of one group, or two, alone."""
-    return f", within the {_THESE[num_groups]}{ANOTHER}"
-
-
 def _from_groups(metric: Metric, value: float, without: np.ndarray, n: int, level: float) -> Estimate:
-    method = f"jackknife over {len(without)} groups, with Student's t"
+    how = Method("jackknife", "group", len(without))
     if np.isnan(without).any():
         why = f"it is not defined without one of the {len(without)} groups: {metric.undefined}"
-        return Estimate(value, math.nan, math.nan, n, method, level, why)
+        return Estimate(value, math.nan, math.nan, n, how, level, why)
     if alike(without, value):
         why = "every group gives the same value, so it cannot be told how sure it is"
-        return Estimate(value, math.nan, math.nan, n, method, level, why)
+        return Estimate(value, math.nan, math.nan, n, replace(how, alike=True), level, why)
     low, high = jackknife(value, without, level)
-    return Estimate(value, max(low, metric.bounds[0]), min(high, metric.bounds[1]), n, method, level)
+    return Estimate(value, max(low, metric.bounds[0]), min(high, metric.bounds[1]), n, how, level)
 
 
 def alike(drawn: np.ndarray, value: float) -> bool:
@@ -248,15 +248,13 @@ def _from_resamples(
     value: float, drawn: np.ndarray, n: int, level: float, asked: int, independent: bool, late: bool
 ) -> Estimate:
     defined = drawn[~np.isnan(drawn)]
-    method = f"bootstrap of {len(drawn):,} resamples by {'row' if independent else 'group'}"
+    how = Method("bootstrap", "row" if independent else "group", len(drawn), undefined=len(drawn) - len(defined))
     if len(drawn) < asked:
-        method += f" ({asked:,} asked, fewer for the {'time' if late else 'size of the file'})"
-    if len(defined) < len(drawn):
-        method += f", {len(drawn) - len(defined):,} of them undefined and left out"
+        how = replace(how, asked=asked, late=late)
     if len(defined) == 0 or alike(defined, value):
         why = "every resample gives the same value, so resampling cannot tell how sure it is"
-        return Estimate(value, math.nan, math.nan, n, method, level, why)
-    return Estimate(value, *percentiles(defined, level), n, method, level)
+        return Estimate(value, math.nan, math.nan, n, replace(how, alike=True), level, why)
+    return Estimate(value, *percentiles(defined, level), n, how, level)
 
 
 def bootstrap(

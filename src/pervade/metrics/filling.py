@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 
+from pervade.core.words import FigureWords
 from pervade.metrics.columns import Columns, column
 from pervade.metrics.estimate import UNIT, Measure, Metric, Shared
 
@@ -20,12 +21,14 @@ def filling_metrics() -> dict[str, Metric]:
             description="of how many tokens, all as likely, a hidden one would be one",
             undefined=undefined,
             bounds=(1.0, math.inf),
+            words=FigureWords("Perplexity of hidden words"),
         ),
         "masked_accuracy": Metric(
             Shared(filling_family, "masked_accuracy"),
             description="share of the hidden tokens that were named right at the first guess",
             undefined=undefined,
             bounds=UNIT,
+            words=FigureWords("Hidden words named right", "share"),
         ),
     }
 

@@ -10,14 +10,15 @@ import math
 
 import numpy as np
 
+from pervade.core.words import FigureWords
 from pervade.metrics.columns import Columns, number_column
 from pervade.metrics.estimate import Measure, Metric, Shared
 
 
 def language_metrics() -> dict[str, Metric]:
     texts = {
-        "bits_per_byte": ("bits that a byte of text costs, as UTF-8: less is foretold better", (0.0, math.inf)),
-        "perplexity": ("of how many tokens, all as likely, the next would be one", (1.0, math.inf)),
+        "bits_per_byte": ("Bits per byte", "bits that a byte of text costs, as UTF-8: less is foretold better", 0.0),
+        "perplexity": ("Perplexity", "of how many tokens, all as likely, the next would be one", 1.0),
     }
     return {
         name: Metric(
@@ -25,9 +26,10 @@ def language_metrics() -> dict[str, Metric]:
             higher_is_better=False,
             description=text,
             undefined="the texts are empty",
-            bounds=bounds,
+            bounds=(least, math.inf),
+            words=FigureWords(title),
         )
-        for name, (text, bounds) in texts.items()
+        for name, (title, text, least) in texts.items()
     }
 
 

@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 
 from pervade.core.errors import ConfigError, DataError
+from pervade.core.words import SHARE, FigureWords
 from pervade.metrics.baseline import beside
+from pervade.metrics.classification import averaged
 from pervade.metrics.columns import Columns, column
 from pervade.metrics.estimate import UNIT, Family, Measure, Metric, Shared, weighted_mean
 from pervade.metrics.ranking import mean_areas
@@ -45,35 +47,46 @@ def multilabel_metrics(labels: Sequence[str]) -> dict[str, Metric]:
             description="average precision of each label, mean over the labels that occur",
             undefined="no row has a label",
             bounds=UNIT,
+            words=FigureWords("Mean average precision"),
         ),
         "f1_micro": Metric(
-            Shared(counted, "f1_micro"), description="F1 of all answers to all labels together", bounds=UNIT
+            Shared(counted, "f1_micro"),
+            description="F1 of all answers to all labels together",
+            bounds=UNIT,
+            words=averaged("f1", "micro"),
         ),
         "f1_macro": Metric(
-            Shared(counted, "f1_macro"), description="mean F1 of the labels that occur or were said", bounds=UNIT
+            Shared(counted, "f1_macro"),
+            description="mean F1 of the labels that occur or were said",
+            bounds=UNIT,
+            words=averaged("f1", "macro"),
         ),
         "f1_samples": Metric(
             Shared(counted, "f1_samples"),
             description="mean F1 of each row's labels; 1 where there are none, rightly",
             bounds=UNIT,
+            words=FigureWords("F1, mean over rows"),
         ),
         "subset_accuracy": Metric(
             Shared(counted, "subset_accuracy"),
             trials=exact,
             description="share of rows with all labels right",
             bounds=UNIT,
+            words=FigureWords("Rows with all labels right (subset accuracy)", "share"),
         ),
         "hamming_loss": Metric(
             Shared(counted, "hamming_loss"),
             higher_is_better=False,
             description="share of single answers that are wrong",
             bounds=UNIT,
+            words=FigureWords("Wrong among all single answers (Hamming loss)", "share"),
         ),
         "roc_auc": Metric(
             Shared(ranked, "roc_auc"),
             description="area under the ROC curve of each label, mean over the labels for which it is defined",
             undefined="no label has both rows with it and rows without",
             bounds=UNIT,
+            words=FigureWords("Area under the ROC curve"),
         ),
     }
     return metrics | _of_single_labels(labels, ranked, counted)
@@ -181,6 +194,7 @@ def _of_single_labels(labels: tuple[str, ...], ranked: Family, counted: Family) 
                 description=f"share right of the rows called '{label}'",
                 undefined=f"no row was called '{label}'",
                 bounds=UNIT,
+                words=SHARE,
             ),
             f"recall[{label}]": Metric(
                 Shared(counted, "recall", index),
@@ -189,6 +203,7 @@ def _of_single_labels(labels: tuple[str, ...], ranked: Family, counted: Family) 
                 description=f"share found of the rows with '{label}'",
                 undefined=f"no row has '{label}'",
                 bounds=UNIT,
+                words=SHARE,
             ),
             f"f1[{label}]": Metric(
                 Shared(counted, "f1", index),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,10 @@ from pervade.metrics.estimate import (
     alike,
     few_groups,
     measure,
-    of_these,
     too_few_groups,
 )
 from pervade.metrics.interval import jackknife, percentiles, spread_without, without_each
+from pervade.metrics.method import Method
 
 RESAMPLES = 1000  # as many as for single figures; the smallest p that they can show is 0.002
 
@@ -60,10 +60,15 @@ class Difference:
     p: float
     adjusted: float
     n: int
-    method: str  # how low, high and p were found, in words
+    how: Method  # low, high and p were found
     higher_is_better: bool | None = True  # None: neither
     level: float = 0.95
     why: str = ""
+
+    @property
+    def method(self) -> str:
+        """In words."""
+        return str(self.how)
 
     @property
     def shown(self) -> bool:
@@ -74,11 +79,8 @@ class Difference:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON, which has no nan: what is missing is None."""
-        record = asdict(self)
-        for name, value in record.items():
-            if isinstance(value, float) and math.isnan(value):
-                record[name] = None
-        return record | {"shown": self.shown}
+        record = {**vars(self), "method": self.method, "how": self.how.as_json(), "shown": self.shown}
+        return {n: None if isinstance(each, float) and math.isnan(each) else each for n, each in record.items()}
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
@@ -170,7 +172,7 @@ def differences(
             made = _difference(metric, pair, spread, n, num_groups, level)
             counts = discordant(metric, files[0], files[index]) if num_groups == n else None
             if counts is not None:
-                made = replace(made, p=counts.p, method=f"{made.method}; p: McNemar's exact test")
+                made = replace(made, p=counts.p, how=replace(made.how, test="McNemar"))
             own[name] = made
         found.append(own)
     for name in metrics:
@@ -185,7 +187,7 @@ def _difference(
     first, second = pair
     difference, unknown = second - first, math.nan
     made = Difference(
-        first, second, difference, unknown, unknown, unknown, unknown, n, "none", metric.higher_is_better, level
+        first, second, difference, unknown, unknown, unknown, unknown, n, Method(), metric.higher_is_better, level
     )
     if math.isnan(difference):
         return replace(made, why=metric.undefined)
@@ -195,39 +197,37 @@ def _difference(
         return _by_groups(made, metric, drawn)
     defined = drawn[~np.isnan(drawn)]
     alone = too_few_groups(num_groups, n)
-    method = f"paired bootstrap of {len(drawn):,} resamples by {'row' if alone or num_groups == n else 'group'}"
-    if len(defined) < len(drawn):
-        method += f", {len(drawn) - len(defined):,} of them undefined and left out"
-    method += of_these(num_groups) if alone else ""
+    how = Method("bootstrap", "row" if alone or num_groups == n else "group", len(drawn), paired=True)
+    made = replace(made, how=replace(how, undefined=len(drawn) - len(defined), alone=num_groups if alone else 0))
     if len(defined) == 0:
-        return replace(made, method=method, why=f"in every resample one of them is undefined: {metric.undefined}")
+        return replace(made, why=f"in every resample one of them is undefined: {metric.undefined}")
     if alike(defined, max(abs(first), abs(second))):
         same = abs(difference) <= 1e-12 * max(1.0, abs(first))
         why = "the same in every resample, so resampling cannot tell how sure it is"
-        return replace(made, method=method, why=why, p=1.0 if same else unknown)
+        return replace(made, why=why, p=1.0 if same else unknown)
     low, high = percentiles(defined, level)
     beyond = min((defined <= 0).sum(), (defined >= 0).sum())
     p = min(1.0, 2 * (1 + int(beyond)) / (1 + len(defined)))
-    return replace(made, low=low, high=high, p=p, method=method)
+    return replace(made, low=low, high=high, p=p)
 
 
 def _by_groups(made: Difference, metric: Metric, without: np.ndarray) -> Difference:
     """`without`: the difference without each of the groups, (groups,)."""
     from scipy.special import stdtr
 
-    method = f"paired jackknife over {len(without)} groups, with Student's t"
+    made = replace(made, how=Method("jackknife", "group", len(without), paired=True))
     if np.isnan(without).any():
         why = f"not defined without one of the {len(without)} groups: {metric.undefined}"
-        return replace(made, method=method, why=why)
+        return replace(made, why=why)
     if alike(without, max(abs(made.first), abs(made.second))):
         same = abs(made.difference) <= 1e-12 * max(1.0, abs(made.first))
         why = "the same by every group, so it cannot be told how sure it is"
-        return replace(made, method=method, why=why, p=1.0 if same else math.nan)
+        return replace(made, why=why, p=1.0 if same else math.nan)
     low, high = jackknife(made.difference, without, made.level)
     most = metric.bounds[1] - metric.bounds[0]
     low, high = max(low, -most), min(high, most)
     p = 2 * float(stdtr(len(without) - 1, -abs(made.difference) / spread_without(without)))
-    return replace(made, low=low, high=high, p=p, method=method)
+    return replace(made, low=low, high=high, p=p)
 
 
 def holm(p: Sequence[float]) -> list[float]:

@@ -12,16 +12,19 @@ from typing import Any
 
 import numpy as np
 
+from pervade.core.words import FigureWords
 from pervade.metrics.baseline import beside
 from pervade.metrics.columns import Columns, number_column
 from pervade.metrics.estimate import UNIT, Metric, weighted_mean
 
 
 def preference_metrics() -> dict[str, Metric]:
+    title = "Share of pairs with the chosen answer likelier"
     texts = {
-        "chosen_likelier": (likelier, "share of pairs of which the chosen answer is the likelier"),
+        "chosen_likelier": (likelier, title, "share of pairs of which the chosen answer is the likelier"),
         "chosen_likelier_per_token": (
             likelier_per_token,
+            f"{title}, by the token",
             "share of pairs of which the chosen answer is the likelier, by the mean log-probability of a token",
         ),
     }
@@ -31,8 +34,9 @@ def preference_metrics() -> dict[str, Metric]:
             trials=right,
             description=text,
             bounds=UNIT,
+            words=FigureWords(title, "share"),
         )
-        for name, (right, text) in texts.items()
+        for name, (right, title, text) in texts.items()
     }
 
 

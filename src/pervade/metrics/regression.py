@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from pervade.core.errors import DataError
+from pervade.core.words import FigureWords
 from pervade.metrics.baseline import beside
 from pervade.metrics.columns import Columns, column, number_column
 from pervade.metrics.estimate import UNIT, Measure, Metric, Shared, weighted_mean
@@ -29,13 +30,29 @@ BASELINE_METRICS = (
 def regression_metrics() -> dict[str, Metric]:
     """Errors in the target's unit (mean_squared_error in its square), the share of variance explained (r2), and the
     correlation of ranks."""
-    texts = {
-        "mean_absolute_error": "mean absolute difference of prediction and target",
-        "root_mean_squared_error": "root of the mean squared difference: large errors weigh more",
-        "r2": "share of the target's variance explained: 1 is perfect, 0 is always answering the mean",
-        "median_absolute_error": "half of the rows are closer than this",
-        "spearman": "correlation of the ranks of prediction and target, -1 to 1",
-        "mean_squared_error": "mean squared difference of prediction and target",
+    mean = FigureWords(
+        "Mean absolute error",
+        sentence="On {rows}, it was off by {value} on average.",
+        baseline="{name} would be off by {value} on average",
+        hub="mae",
+    )
+    r2, ranks = "Share of variance explained (R²)", "Correlation of ranks (Spearman)"
+    told = {
+        "mean_absolute_error": ("mean absolute difference of prediction and target", mean),
+        "root_mean_squared_error": (
+            "root of the mean squared difference: large errors weigh more",
+            FigureWords("Root mean squared error"),
+        ),
+        "r2": (
+            "share of the target's variance explained: 1 is perfect, 0 is always answering the mean",
+            FigureWords(r2, hub="r_squared"),
+        ),
+        "median_absolute_error": ("half of the rows are closer than this", FigureWords("Median absolute error")),
+        "spearman": ("correlation of the ranks of prediction and target, -1 to 1", FigureWords(ranks, hub="spearmanr")),
+        "mean_squared_error": (
+            "mean squared difference of prediction and target",
+            FigureWords("Mean squared error", hub="mse"),
+        ),
     }
     why = {"r2": "needs targets that differ", "spearman": "needs targets that differ, and predictions that do"}
     bounds = {"r2": (-math.inf, 1.0), "spearman": (-1.0, 1.0)}
@@ -46,8 +63,9 @@ def regression_metrics() -> dict[str, Metric]:
             description=text,
             undefined=why.get(name, "no row counts"),
             bounds=bounds.get(name, (0.0, math.inf)),
+            words=words,
         )
-        for name, text in texts.items()
+        for name, (text, words) in told.items()
     }
 
 
@@ -60,6 +78,7 @@ def coverage_metric(share: float) -> Metric:
         description=f"share of targets inside the interval given with the answer, which was to hold {share:.0%}",
         undefined="no interval was given: the validation split is too small to learn one from",
         bounds=UNIT,
+        words=FigureWords("Truths inside the interval given with the answer", "share"),
     )
 
 

@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
+from pervade.core.words import FigureWords
 from pervade.metrics.columns import Columns, column, number_column
 from pervade.metrics.estimate import UNIT, Measure, Metric, Shared, weighted_mean
 
-DEPTHS = (1, 5)
+DEPTHS = {1: "found first", 5: "among the first five"}
 BLOCK = 512  # rows that ask at a time
 
 
@@ -43,14 +44,16 @@ def retrieval_metrics() -> dict[str, Metric]:
             if k == 1
             else f"share of rows with one of the same person among the {k} nearest others",
             undefined=missing,
+            words=FigureWords(f"The right one {place} (recall at {k})", "share"),
         )
-        for k in DEPTHS
+        for k, place in DEPTHS.items()
     }
     metrics["map_at_r"] = Metric(
         shared("map_at_r"),
         description="of the R nearest others, R being how many there are of the same person: the mean of the precision "
         "at each that is right, wrong ones counting 0 (Musgrave et al. 2020)",
         undefined=missing,
+        words=FigureWords("Mean average precision at R"),
     )
     return {name: replace(each, bounds=UNIT) for name, each in metrics.items()}
 
@@ -100,5 +103,5 @@ def by_person(columns: Columns) -> list[dict[str, Any]]:
     people = []
     for person in np.unique(group):
         own = group == person
-        people.append({"row": int(row[own][0]), "n": int(own.sum()), "found": int(there.hit[DEPTHS[0]][own].sum())})
+        people.append({"row": int(row[own][0]), "n": int(own.sum()), "found": int(there.hit[1][own].sum())})
     return sorted(people, key=lambda each: each["found"] / each["n"])

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from pervade.core.words import FigureWords
 from pervade.metrics.columns import Columns
 from pervade.metrics.estimate import Metric, weighted_mean
 from pervade.metrics.interval import percentiles
@@ -52,26 +53,49 @@ def scale_of(environment: str) -> tuple[float, float] | None:
 
 def metrics(scale: tuple[float, float] | None = None) -> dict[str, Metric]:
     """Of "return", "length", "cut" and "drawn" (actions were drawn from the policy, and not the likeliest)."""
+    reached = FigureWords(
+        "Return of an episode, mean (likeliest actions)",
+        "sum",
+        size="mean return",
+        sentence="Over {rows}, it reached a mean return of {value}, taking {best} each time.",
+        alike="In each of {rows}, it reached a return of {value}, taking {best} each time. All being alike, they give "
+        "no interval.",
+        baseline="{name} would reach {value} in the same {n}",
+        hub="mean_reward",  # what the Hub's leaderboard of agents goes by
+    )
+    middle = FigureWords("Return of the middle half of the episodes (interquartile mean)", "sum")
+    drawn = FigureWords("Return of an episode, mean (actions drawn from the policy)", "sum")
     found = {
         "mean_return": Metric(
             _mean("return", False),
             counted=_counted(False),
             description="sum of an episode's rewards, likeliest actions",
+            words=reached,
         ),
         "mean_return_drawn": Metric(
-            _mean("return", True), counted=_counted(True), description="the same, actions drawn from the policy"
+            _mean("return", True),
+            counted=_counted(True),
+            description="the same, actions drawn from the policy",
+            words=drawn,
         ),
         "interquartile_mean_return": Metric(
-            _interquartile, counted=_counted(False), description="of the middle half of the episodes, likeliest actions"
+            _interquartile,
+            counted=_counted(False),
+            description="of the middle half of the episodes, likeliest actions",
+            words=middle,
         ),
         "lowest_tenth_return": Metric(
-            _lowest_tenth, counted=_counted(False), description="mean of the worst tenth of the episodes"
+            _lowest_tenth,
+            counted=_counted(False),
+            description="mean of the worst tenth of the episodes",
+            words=FigureWords("Return of the worst tenth of the episodes", "sum"),
         ),
         "mean_length": Metric(
             _mean("length", False),
             counted=_counted(False),
             higher_is_better=None,
             description="steps of an episode, likeliest actions",
+            words=FigureWords("Steps of an episode, mean", "sum"),
         ),
         "cut_share": Metric(
             _mean("cut", False),
@@ -79,6 +103,7 @@ def metrics(scale: tuple[float, float] | None = None) -> dict[str, Metric]:
             higher_is_better=None,
             bounds=(0.0, 1.0),
             description="episodes that were ended for their length alone, the environment having set no limit",
+            words=FigureWords("Episodes cut for their length", "share"),
         ),
     }
     if scale is not None:
@@ -88,6 +113,7 @@ def metrics(scale: tuple[float, float] | None = None) -> dict[str, Metric]:
             lambda columns, weight: (mean(columns, weight) - low) / (high - low),
             counted=_counted(False),
             description=f"0 is a random policy ({low:g}), 1 a person ({high:g}), as Mnih et al. 2015 measured them",
+            words=FigureWords("Return between a random policy (0) and a person (1)"),
         )
     return found
 

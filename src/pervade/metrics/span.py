@@ -18,6 +18,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pervade.core.words import FigureWords
 from pervade.metrics.columns import Columns, values
 from pervade.metrics.estimate import UNIT, Measure, Metric, Shared, weighted_mean
 
@@ -37,22 +38,25 @@ def span_metrics(by_character: bool, unanswerable: bool) -> dict[str, Metric]:
             Shared(family, "f1"),
             description=f"how many of its {counted} an answer shares with the right one: 2 x shared / both together",
             bounds=UNIT,
+            words=FigureWords("F1"),
         ),
         "exact_match": Metric(
             Shared(family, "exact_match"),
             trials=exact_by_character if by_character else exact_by_word,
             description="share of the answers that are right to the letter, but for case and punctuation",
             bounds=UNIT,
+            words=FigureWords("Right to the letter (exact match)", "share"),
         ),
     }
     if unanswerable:
-        for kind in ("answerable", "unanswerable"):
+        for kind, those in (("answerable", "have an answer"), ("unanswerable", "have none")):
             metrics[f"f1[{kind}]"] = Metric(
                 Shared(family, f"f1[{kind}]"),
-                description="the same, of questions "
-                + ("that have an answer" if kind == "answerable" else "that have none: the share that was left so"),
+                description=f"the same, of questions that {those}"
+                + (": the share that was left so" if kind == "unanswerable" else ""),
                 undefined=f"no question here is {kind}",
                 bounds=UNIT,
+                words=FigureWords(f"F1, of questions that {those}"),
             )
     return metrics
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from pervade.core.words import FigureWords
 from pervade.metrics.columns import Columns, number_column
 from pervade.metrics.estimate import UNIT, Measure, Metric, Shared
 
@@ -74,6 +75,7 @@ def transcription_metrics() -> dict[str, Metric]:
         "word_error_rate": "words put wrong, left out or put in, by the words that were said",
         "character_error_rate": "characters put wrong, left out or put in, by the characters that were said",
     }
+    whole = FigureWords("Recordings with every word right", "share", beside="Every word was right in {value} of them.")
     rates = {
         name: Metric(
             Shared(transcription_family, name),
@@ -81,6 +83,7 @@ def transcription_metrics() -> dict[str, Metric]:
             description=text,
             undefined="nothing was said in these recordings",
             bounds=(0.0, math.inf),
+            words=error_rate(name.partition("_")[0]),
         )
         for name, text in texts.items()
     }
@@ -91,8 +94,21 @@ def transcription_metrics() -> dict[str, Metric]:
             trials=_right,
             description="share of recordings whose every word is right",
             bounds=UNIT,
+            words=whole,
         ),
     }
+
+
+def error_rate(unit: str) -> FigureWords:
+    """Of a "word" or a "character"."""
+    return FigureWords(
+        f"{unit.capitalize()} error rate ({unit[0].upper()}ER)",
+        "rate",
+        sentence=f"On {{rows}}, its {{title}} was {{value}}: for every 100 {unit}s said, about {{hundred}} are wrong, "
+        "which is to say taken for another, left out or put in.",
+        baseline="the {title} of {name} would be {value} on the same",
+        hub=f"{unit[0]}er",
+    )
 
 
 def transcription_family(columns: Columns) -> Measure:

@@ -20,8 +20,10 @@ from typing import Any
 import numpy as np
 
 from pervade.core.errors import DataError
+from pervade.core.words import FigureWords
 from pervade.metrics.columns import Columns, column, count_rows, number_column
 from pervade.metrics.estimate import UNIT, Estimate, Measure, Metric, Shared
+from pervade.metrics.method import Method
 
 FARS = (0.01, 0.001)
 FEWEST_FALSE = 10  # false accepts that a FAR must leave room for, to say what the TAR there is
@@ -81,6 +83,7 @@ def verification_metrics() -> dict[str, Metric]:
             description="share of wrong answers at the threshold where as many pairs of one person are rejected as "
             "pairs of different people are accepted",
             undefined=missing,
+            words=FigureWords("Equal error rate (EER)", "share"),
         )
     }
     for far in FARS:
@@ -90,20 +93,33 @@ def verification_metrics() -> dict[str, Metric]:
             "people are",
             undefined=f"takes {round(FEWEST_FALSE / far):,} pairs of different people, so that {FEWEST_FALSE} may be "
             "accepted falsely, and two rows of one person",
+            words=FigureWords(
+                f"One person accepted where {100 * far:g}% of strangers are (TAR at FAR {100 * far:g}%)", "share"
+            ),
         )
     metrics["roc_auc"] = Metric(
         shared("roc_auc"),
         description="chance that a pair of one person is more alike than one of different people",
         undefined=missing,
+        words=FigureWords("Area under the ROC curve"),
     )
     settled = "no threshold was settled, which takes a validation split of people who do not train"
-    for name, better, description in (
-        ("threshold_accuracy", True, "share of pairs judged rightly at the threshold settled on the validation split, "
-         "both kinds counting the same"),
-        ("threshold_far", False, "share of pairs of different people accepted at that threshold"),
-        ("threshold_frr", False, "share of pairs of one person rejected at that threshold"),
+    for name, title, description in (
+        ("threshold_accuracy", "Right answers at the settled threshold, both kinds of pairs counting the same",
+         "share of pairs judged rightly at the threshold settled on the validation split, both kinds counting the "
+         "same"),
+        ("threshold_far", "Strangers accepted at the settled threshold (FAR)",
+         "share of pairs of different people accepted at that threshold"),
+        ("threshold_frr", "One person rejected at the settled threshold (FRR)",
+         "share of pairs of one person rejected at that threshold"),
     ):  # fmt: skip
-        metrics[name] = Metric(shared(name), higher_is_better=better, description=description, undefined=settled)
+        metrics[name] = Metric(
+            shared(name),
+            higher_is_better=name == "threshold_accuracy",
+            description=description,
+            undefined=settled,
+            words=FigureWords(title, "share"),
+        )
     return {name: replace(each, bounds=UNIT) for name, each in metrics.items()}
 
 
@@ -254,4 +270,4 @@ def coin(columns: Columns) -> dict[str, dict[str, Any]]:
     """What guessing reaches, exactly: no interval."""
     n, why = count_rows(columns), "what guessing reaches is known exactly"
     values = {"equal_error_rate": 0.5, "roc_auc": 0.5, "threshold_accuracy": 0.5, **{name_of(far): far for far in FARS}}
-    return {name: Estimate(value, math.nan, math.nan, n, "none", why=why).as_dict() for name, value in values.items()}
+    return {name: Estimate(value, math.nan, math.nan, n, Method(), why=why).as_dict() for name, value in values.items()}

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from pervade.core.words import FigureWords
 from pervade.metrics.columns import Columns, number_column
 from pervade.metrics.estimate import Measure, Metric, Shared
 
@@ -18,6 +19,12 @@ def waveform_metrics() -> dict[str, Metric]:
             description="bits that a sample costs, of the 8 that it has: less is foretold better",
             undefined="the recordings are empty",
             bounds=(0.0, math.inf),
+            words=FigureWords(
+                "Bits for each sample of sound",
+                sentence="On {rows}, it needed {value} bits for each sample: the fewer, the better it foresees the "
+                "sound.",
+                baseline="{name} would need {value} for each sample of the same",
+            ),
         )
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pervade.report import agents, wording
+from pervade.report import wording
 from pervade.report.record import Figure, Record, Result
 
 LOOSE = 0.25  # of what it reaches beyond chance: an interval of its return this wide is too wide
@@ -10,8 +10,9 @@ WORSE = 0.10  # of the same: so much one way of acting must differ from the othe
 
 
 def beyond_chance(result: Result) -> float | None:
-    """How much its mean return differs from that of actions at random; None where that is not known, or nothing."""
-    own, other = result.figures.get(agents.HEADLINE), result.baseline.get(agents.HEADLINE)
+    """How much what it reaches differs from what actions at random do; None where that is not known, or nothing."""
+    own = result.headline
+    other = result.baseline.get(own.name) if own else None
     if own is None or other is None or own.value is None or other.value is None:
         return None
     return abs(own.value - other.value) or None
@@ -19,32 +20,31 @@ def beyond_chance(result: Result) -> float | None:
 
 def loose(record: Record, result: Result) -> str | None:
     """Half a sentence on an interval that is too wide."""
-    own, reach = result.figures[agents.HEADLINE], beyond_chance(result)
-    if reach is None or own.low is None or own.high is None or own.high - own.low < LOOSE * reach:
+    own, reach = result.headline, beyond_chance(result)
+    if own is None or reach is None or own.low is None or own.high is None or own.high - own.low < LOOSE * reach:
         return None
     anywhere = f"may lie anywhere from {wording.interval(own)}"
     if record.together:
         number = wording.count(len(record.together["members"]))
-        return f"its {number} seeds differ so much that the mean return of all seeds {anywhere}"
-    return f"only {wording.counted(record, own.n)} were measured, so the true mean return {anywhere}"
+        return f"its {number} seeds differ so much that the {own.words.quantity} of all seeds {anywhere}"
+    return f"only {wording.counted(record, own.n)} were measured, so the true {own.words.quantity} {anywhere}"
 
 
 def ways_of_acting(record: Record) -> str | None:
     """Whether it does much worse where it draws its actions, or where it does not."""
     result = record.main
-    own = result.figures.get(agents.HEADLINE) if result else None
-    other = result.figures.get("mean_return_drawn") if result else None
+    own = result.headline if result else None
+    other = result.figures.get(f"{own.name}_drawn") if result and own else None
     reach = beyond_chance(result) if result else None
     if own is None or other is None or own.value is None or other.value is None or reach is None:
         return None
     if abs(own.value - other.value) < WORSE * reach or not _apart(own, other):
         return None
-    text = (
-        f"With {agents.drawn(record)} its mean return is {wording.measured(other)} instead of {wording.measured(own)}"
-    )
+    task, instead = record.words.task, f"{wording.measured(other)} instead of {wording.measured(own)}"
+    text = f"With {task.drawn} its {own.words.quantity} is {instead}"
     if other.value < own.value:
-        return f"{text}: let it take {agents.best(record)}, and expect less where something puts it off its course."
-    return f"{text}: always taking {agents.best(record)} holds it back."
+        return f"{text}: let it take {task.best}, and expect less where something puts it off its course."
+    return f"{text}: always taking {task.best} holds it back."
 
 
 def _apart(one: Figure, other: Figure) -> bool:
@@ -57,12 +57,8 @@ def _apart(one: Figure, other: Figure) -> bool:
 def one_training(record: Record) -> str | None:
     """An agent gathers its own data, so that a small difference at the beginning grows."""
     inside = record.run.path.parent.name == "members"  # the run around it shows the others
-    if not record.acts or record.main is None or record.members or inside:
-        return None
-    return (
-        "It is one training by one seed. An agent gathers its own experience, so others by the same recipe may end far "
-        "better or far worse: to judge the recipe, train several with --seeds."
-    )
+    alone = record.main is not None and not record.members and not inside
+    return record.words.task.one_training or None if alone else None
 
 
 def crashed(record: Record) -> str | None:

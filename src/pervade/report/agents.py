@@ -1,4 +1,4 @@
-"""What is said of an agent and of nothing else: its episodes, by which seeds, and how well it does in them."""
+"""What is said of an agent and of nothing else: its episodes, by which seeds, and what ends them."""
 
 from __future__ import annotations
 
@@ -6,35 +6,7 @@ from collections import Counter
 
 from pervade.core.words import counted
 from pervade.report import preprocessing, wording
-from pervade.report.record import Record, Result
-
-HEADLINE = "mean_return"
-SEEDS = "by seeds that training cannot meet"  # domains/environment.py gives training others
-
-# How an action is taken where none is drawn, and what "drawn" means.
-BEST = {"dqn": "the action of the highest value"}
-DRAWN = {"dqn": "one action in twenty by chance"}
-
-
-def best(record: Record) -> str:
-    return BEST.get(str(record.part("task").get("use")), "the likeliest action")
-
-
-def drawn(record: Record) -> str:
-    return DRAWN.get(str(record.part("task").get("use")), "actions drawn from the policy")
-
-
-def measured(record: Record, result: Result, value: str) -> str:
-    """The verdict's sentence; `value` is the headline in words, with its interval."""
-    headline = result.figures[HEADLINE]
-    taking = f"taking {best(record)} each time"
-    lowest = result.figures.get("lowest_tenth_return")
-    # Where the worst tenth does as well as all, every episode came to the same.
-    if lowest is not None and not headline.has_interval and lowest.value == headline.value and not record.together:
-        each = f"In each of {wording.counted(record, headline.n)} {SEEDS}"
-        alike = "All being alike, they give no interval."
-        return f"{each}, it reached a return of {wording.figure(headline)}, {taking}. {alike}"
-    return f"Over {wording.counted(record, headline.n)} {SEEDS}, it reached a mean return of {value}, {taking}."
+from pervade.report.record import Record
 
 
 def episodes(record: Record) -> str:
@@ -56,7 +28,8 @@ def episodes(record: Record) -> str:
 
 
 def _by(mode: str, record: Record) -> str:
-    return f"by {best(record)}" if mode == "likeliest action" else f"with {drawn(record)}"
+    task = record.words.task
+    return f"by {task.best}" if mode == "likeliest action" else f"with {task.drawn}"
 
 
 def limit(record: Record) -> str:

@@ -15,46 +15,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pervade.core.terminal import visible
-from pervade.report import agents, calibration, cautions, sounds, verdict, wording
+from pervade.report import agents, calibration, cautions, verdict, wording
 from pervade.report.record import Figure, Record, Result
 from pervade.report.sections import recipe, reproduce
-
-# The Hub's name for (domain, task); what is not listed has no pipeline tag, which the Hub allows.
-PIPELINES = {
-    ("image", "classify"): "image-classification",
-    ("image", "tag"): "image-classification",  # the Hub does not tell several labels from one
-    ("image", "contrast"): "image-feature-extraction",
-    ("text", "classify"): "text-classification",
-    ("text", "tag"): "text-classification",
-    ("text", "regress"): "text-classification",  # as the Hub files similarity and grading
-    ("corpus", "language-model"): "text-generation",
-    ("instructions", "language-model"): "text-generation",
-    ("preferences", "prefer"): "text-generation",
-    ("speech", "classify"): "audio-classification",
-    ("sound", "classify"): "audio-classification",
-    ("transcripts", "transcribe"): "automatic-speech-recognition",
-    ("waveform", "synthesise"): "text-to-audio",
-    ("environment", "ppo"): "reinforcement-learning",
-    ("environment", "dqn"): "reinforcement-learning",
-}
-
-# Our metric to the Hub's identifier and the arguments that go with it. What is not listed goes by its own name.
-HUB_METRICS: dict[str, tuple[str, dict[str, Any]]] = {
-    "precision_macro": ("precision", {"average": "macro"}),
-    "recall_macro": ("recall", {"average": "macro"}),
-    "f1_macro": ("f1", {"average": "macro"}),
-    "precision_weighted": ("precision", {"average": "weighted"}),
-    "f1_weighted": ("f1", {"average": "weighted"}),
-    "brier": ("brier_score", {}),
-    "f1_micro": ("f1", {"average": "micro"}),
-    "mean_absolute_error": ("mae", {}),
-    "mean_squared_error": ("mse", {}),
-    "r2": ("r_squared", {}),
-    "spearman": ("spearmanr", {}),
-    "word_error_rate": ("wer", {}),
-    "character_error_rate": ("cer", {}),
-    "mean_return": ("mean_reward", {}),  # what the Hub's leaderboard of agents goes by
-}
 
 MOST_CLASSES = 300  # in the table
 
@@ -90,11 +53,9 @@ def build(record: Record) -> str:
         judgement=calibration.judge(result),
         many=wording.noun(record),
         seeds=len(record.together["members"]) if record.together.get("kind") == "seeds" else 0,
-        acts=wording.environment(record) if record.acts else "",
-        writes=record.part("task").get("use") == "language-model",
-        heard=wording.heard(record),
-        sound=sounds.use(record),
-        answers=record.part("domain").get("use") in ("instructions", "preferences"),
+        acts=record.acts,
+        purpose=record.words.fill(record.words.task.purpose),
+        elsewhere=record.words.domain.elsewhere,
         splits=[f"{wording.count(number)} {name}" for name, number in record.split_counts.items()],
         episodes=agents.episodes(record) if record.acts else "",
         source=_public(str(record.data.get("source", "not recorded"))),
@@ -121,14 +82,14 @@ def _on_one_line(value: Any) -> Any:
 
 def metadata(record: Record) -> dict[str, Any]:
     """The front matter. Entries that the run cannot fill, such as the licence, are left to whoever publishes it."""
-    pipeline = PIPELINES.get((str(record.part("domain").get("use")), str(record.part("task").get("use"))))
+    pipeline = record.words.pipeline
     model = record.part("model").get("use")
     source = str(record.data.get("source", ""))
     front: dict[str, Any] = {"library_name": "pervade"}
     if pipeline:
         front["pipeline_tag"] = pipeline
     # By convention an agent is found by its environment and its algorithm.
-    agent = (wording.environment(record), record.part("task").get("use")) if record.acts else ()
+    agent = (wording.environment(record), record.words.name) if record.acts else ()
     front["tags"] = [str(tag) for tag in ("pervade", pipeline, model, *agent) if tag]
     if source.startswith("hf://"):
         front["datasets"] = [source.removeprefix("hf://")]
@@ -141,12 +102,12 @@ def metadata(record: Record) -> dict[str, Any]:
     return front
 
 
-def _hub_result(record: Record, result: Result, pipeline: str | None) -> dict[str, Any]:
+def _hub_result(record: Record, result: Result, pipeline: str) -> dict[str, Any]:
     source = str(record.data.get("source", "not recorded"))
-    task = pipeline or str(record.part("task").get("use") or "other")
+    task = pipeline or record.words.name or "other"
     kind = source.removeprefix("hf://") if source.startswith("hf://") else "private"
     return {
-        "task": {"type": task, "name": wording.title(task.replace("-", " "))},
+        "task": {"type": task, "name": (task[:1].upper() + task[1:]).replace("-", " ")},
         "dataset": {
             "type": _public(source) if record.acts else kind,
             "name": _public(source),
@@ -161,12 +122,12 @@ def _with_value(result: Result) -> list[Figure]:
 
 
 def _hub_metric(each: Figure) -> dict[str, Any]:
-    kind, arguments = HUB_METRICS.get(each.name, (each.name, {}))
-    name = f"{wording.title(each.name)}, n = {each.n}"
+    words = each.words
+    name = f"{words.title}, n = {each.n}"
     if each.has_interval:
         name += f", {round(100 * each.level)}% interval {wording.interval(each)}"
-    entry: dict[str, Any] = {"type": kind, "value": each.value, "name": name}
-    return entry | ({"args": arguments} if arguments else {})
+    entry: dict[str, Any] = {"type": words.hub or each.name, "value": each.value, "name": name}
+    return entry | ({"args": dict(words.hub_arguments)} if words.hub_arguments else {})
 
 
 # the text
@@ -193,7 +154,7 @@ def _literal(match: re.Match[str]) -> str:
 def _lines(figures: list[Figure]) -> list[tuple[str, str, str, str]]:
     known = [each for each in figures if each.value is not None]
     return [
-        (", ".join(part for part in (wording.title(each.name), wording.direction(each)) if part), *_cells(each))
+        (", ".join(part for part in (each.words.title, wording.direction(each)) if part), *_cells(each))
         for each in known
     ]
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import PurePath
 
 from pervade.metrics.baseline import UNEVEN
-from pervade.report import agent_cautions, agents, calibration, sound_cautions, wording
+from pervade.report import agent_cautions, calibration, sound_cautions, wording
 from pervade.report.record import Record, Result
 
 FEW_ROWS = 30  # of a class: with fewer, Wilson's 95% interval can be wider than 30 points
@@ -140,19 +140,18 @@ def _wide(record: Record, result: Result) -> str | None:
     headline = result.headline
     if headline is None or headline.low is None or headline.high is None:
         return None
-    if headline.name == agents.HEADLINE:
+    if headline.words.unit == "sum":
         return agent_cautions.loose(record, result)
-    if not wording.in_percent(headline.name):
+    if not headline.words.in_percent:
         return None
     width = headline.high - headline.low
     if width < WIDE:
         return None
-    few = re.match(r"jackknife over (\d+) groups", headline.method)
     those = wording.counted(record, headline.n)
-    if few:
-        those = f"{few[1]} {wording.group(record)}"
+    if headline.how.kind == "jackknife":
+        those = f"{headline.how.number} {wording.group(record)}"
     return (
-        f"Only {those} were measured, so the true {wording.quantity(headline.name)} may "
+        f"Only {those} were measured, so the true {headline.words.quantity} may "
         f"lie anywhere in a range {100 * width:.0f} points wide"
     )
 
@@ -239,13 +238,11 @@ def trained_people(record: Record) -> str | None:
 def groups_unknown(record: Record) -> str | None:
     if record.main is None or "group" in record.columns:
         return None
-    if wording.heard(record):
-        return sound_cautions.speakers_unknown(record)
-    one, many = wording.noun(record, 1), wording.noun(record)
-    return (
-        f"Every {one} is taken as independent of the others. If several are of the same person, object or occasion, "
-        f"the true uncertainty is larger, and new {many} may be harder than these."
-    )
+    return record.words.fill(record.words.domain.ungrouped)
+
+
+def of_the_task(record: Record) -> str | None:
+    return " ".join(map(record.words.fill, record.words.task.cautions)) or None if record.main is not None else None
 
 
 CAUTIONS: tuple[Callable[[Record], str | None], ...] = (
@@ -270,7 +267,7 @@ CAUTIONS: tuple[Callable[[Record], str | None], ...] = (
     still_improving,
     left_out,
     sound_cautions.normalisation,
-    sound_cautions.voices,
+    of_the_task,
     groups_unknown,
 )
 

@@ -8,12 +8,14 @@ The same comparison gives the same bytes. The page is one file that loads nothin
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
 from pervade.core import files
+from pervade.core.words import FigureWords
 from pervade.evaluate.compare import ABSENT, Comparison
 from pervade.metrics.estimate import few_groups, too_few_groups
 from pervade.metrics.paired import Difference
@@ -120,10 +122,11 @@ def build(comparison: Comparison) -> str:
 def reach(comparison: Comparison) -> Markup:
     """What every model reaches in the headline figure, each with its own interval."""
     name = comparison.headline
-    figures = [Figure.of(name, each.as_dict()) for each in comparison.estimates]
+    words = compare_words.words_of(comparison, name)
+    figures = [replace(Figure.of(name, each.as_dict()), known=words) for each in comparison.estimates]
     kinds = ["second", *["first"] * (len(figures) - 1)]
     named = [side.name for side in comparison.sides]
-    return render(REACH, rows=list(zip(named, figures, kinds, strict=True)), share=wording.is_share(name))
+    return render(REACH, rows=list(zip(named, figures, kinds, strict=True)), share=words.is_share)
 
 
 def differences(comparison: Comparison) -> Section:
@@ -138,7 +141,7 @@ def differences(comparison: Comparison) -> Section:
         for name, each in groups[0].items():
             methods.setdefault(each.method, {})[name.replace("_", " ")] = None
             if each.why:
-                missing.add(f"{wording.title(name)}: {each.why}.")
+                missing.add(f"{compare_words.words_of(comparison, name).title}: {each.why}.")
     named = "; ".join(f"{method} for {wording.join(list(names))}" for method, names in methods.items())
     body = render(
         TABLES,
@@ -152,22 +155,23 @@ def differences(comparison: Comparison) -> Section:
 
 
 def _table(comparison: Comparison, first: str, second: str, found: dict[str, Difference]) -> Markup:
-    shares = [max(abs(each.low), abs(each.high)) for name, each in found.items() if wording.in_percent(name)]
+    called = {name: compare_words.words_of(comparison, name) for name in found}
+    shares = [max(abs(each.low), abs(each.high)) for name, each in found.items() if called[name].in_percent]
     widest = max((each for each in shares if not math.isnan(each)), default=1.0)
     lines = []
     for name, each in found.items():
-        reach = widest if wording.in_percent(name) else max(abs(each.low), abs(each.high))
-        metric = comparison.metrics[name]
+        metric, words = comparison.metrics[name], called[name]
+        reach = widest if words.in_percent else max(abs(each.low), abs(each.high))
         lower = "lower is better" if metric.higher_is_better is False else ""
         lines.append(
             {
-                "title": wording.title(name),
+                "title": words.title,
                 "note": wording.label("; ".join(part for part in (metric.description, lower) if part), most=400),
-                "first": wording.value(name, None if math.isnan(each.first) else each.first),
-                "second": wording.value(name, None if math.isnan(each.second) else each.second),
-                "difference": compare_words.amount(name, each.difference, signed=True),
-                "interval": compare_words.interval(name, each.low, each.high),
-                "drawn": _drawn(name, each, reach),
+                "first": words.written(None if math.isnan(each.first) else each.first),
+                "second": words.written(None if math.isnan(each.second) else each.second),
+                "difference": compare_words.amount(words, each.difference, signed=True),
+                "interval": compare_words.interval(words, each.low, each.high),
+                "drawn": _drawn(words, each, reach),
                 "p": compare_words.probability(each.adjusted).removeprefix("p ").removeprefix("= "),
             }
         )
@@ -182,7 +186,7 @@ def _drawing(comparison: Comparison) -> str:
     return "one group at a time is left out" if few_groups(*known) else "whole groups are resampled"
 
 
-def _drawn(name: str, each: Difference, reach: float) -> Markup:
+def _drawn(words: FigureWords, each: Difference, reach: float) -> Markup:
     """The interval on a line whose middle is no difference, turned so that better lies to the right."""
     if math.isnan(each.low) or not reach > 0:
         return Markup("")
@@ -192,11 +196,11 @@ def _drawn(name: str, each: Difference, reach: float) -> Markup:
     def place(value: float) -> float:
         return 50 + 48 * value / reach
 
-    amount = compare_words.amount(name, each.difference, signed=True)
-    words = f"{amount} ({compare_words.interval(name, each.low, each.high)})"
+    amount = compare_words.amount(words, each.difference, signed=True)
+    told = f"{amount} ({compare_words.interval(words, each.low, each.high)})"
     return render(
         DRAWN,
-        words=words,
+        words=told,
         shown=each.shown,
         low=f"{place(low):.2f}",
         width=f"{place(high) - place(low):.2f}",
@@ -206,7 +210,7 @@ def _drawn(name: str, each: Difference, reach: float) -> Markup:
 
 def costs(comparison: Comparison) -> Section:
     sides = comparison.sides
-    acts = all((side.recipe.get("domain") or {}).get("use") == "environment" for side in sides)
+    acts = all(side.domain.wording.environment for side in sides)
     lines: list[tuple[str, list[str]]] = [
         (
             "Time of training, with validation and saving",

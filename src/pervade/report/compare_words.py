@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from pervade.core.words import FigureWords, four, titled
 from pervade.evaluate.compare import Comparison
 from pervade.metrics.paired import Difference
 from pervade.report import wording
@@ -11,19 +12,23 @@ from pervade.report import wording
 FEW_DISAGREEMENTS = 10  # fewer rows on which one of two is right: hardly anything can be shown
 
 
-def amount(metric: str, number: float, signed: bool = False) -> str:
-    """A difference of a metric: in points where the metric is a share.
+def words_of(comparison: Comparison, name: str) -> FigureWords:
+    return titled(comparison.metrics[name].words, name)
 
-    >>> amount("accuracy", -0.0312, signed=True)
+
+def amount(words: FigureWords, number: float, signed: bool = False) -> str:
+    """A difference of a figure: in points where it is a share.
+
+    >>> amount(FigureWords(unit="share"), -0.0312, signed=True)
     '-3.1 points'
     """
     if math.isnan(number):
         return "–"
     sign = "+" if signed else ""
-    if wording.in_percent(metric):
+    if words.in_percent:
         return f"{_plain_zero(f'{100 * number:{sign}.1f}')} points"
-    if metric in wording.SUMS:
-        return f"{sign if number > 0 else ''}{wording.four(number)}"
+    if words.unit == "sum":
+        return f"{sign if number > 0 else ''}{four(number)}"
     return _plain_zero(f"{number:{sign}.3f}" if abs(number) < 1000 else f"{number:{sign},.0f}")
 
 
@@ -32,14 +37,14 @@ def _plain_zero(text: str) -> str:
     return text.lstrip("+-") if not any(each in "123456789" for each in text) else text
 
 
-def interval(metric: str, low: float, high: float) -> str:
+def interval(words: FigureWords, low: float, high: float) -> str:
     """
-    >>> interval("accuracy", 0.012, 0.05)
+    >>> interval(FigureWords(unit="share"), 0.012, 0.05)
     '1.2 to 5.0'
     """
     if math.isnan(low) or math.isnan(high):
         return "no interval"
-    return f"{amount(metric, low).partition(' ')[0]} to {amount(metric, high).partition(' ')[0]}"
+    return f"{amount(words, low).partition(' ')[0]} to {amount(words, high).partition(' ')[0]}"
 
 
 def probability(p: float) -> str:
@@ -83,33 +88,29 @@ def headline(comparison: Comparison) -> str:
 def sentence(comparison: Comparison, index: int) -> str:
     """By how much side `index` (1 and up) differs from the first, how sure that is, and what both reach."""
     name = comparison.headline
-    found = comparison.differences[index - 1][name]
+    found, words = comparison.differences[index - 1][name], words_of(comparison, name)
     first, second = comparison.sides[0].name, comparison.sides[index].name
-    if name == "accuracy":
-        both = f"right on {wording.value(name, found.second)} against {wording.value(name, found.first)}"
-    else:
-        values = f"{wording.value(name, found.second)} against {wording.value(name, found.first)}"
-        both = f"{wording.title(name).lower()} {values}"
+    values = f"{words.written(found.second)} against {words.written(found.first)}"
+    both = f"{words.reached or words.title.lower()} {values}"
     if math.isnan(found.low):
         return f"{second} is not shown to differ from {first}: {both}; {found.why}."
     if not found.shown:
-        chance = f"the difference of {amount(name, found.difference, signed=True)} may be chance"
-        sure = (
-            f"{round(100 * found.level)}% interval {interval(name, found.low, found.high)}, {tested(comparison, index)}"
-        )
+        chance = f"the difference of {amount(words, found.difference, signed=True)} may be chance"
+        ends = interval(words, found.low, found.high)
+        sure = f"{round(100 * found.level)}% interval {ends}, {tested(comparison, index)}"
         return f"{second} is not shown to differ from {first}: {chance} ({sure}), {both}."
     # Turned so that "worse by" and "lower by" are followed by positive numbers.
     turn = 1 if found.difference > 0 else -1
     low, high = sorted((turn * found.low, turn * found.high))
-    sure = f"{round(100 * found.level)}% interval {interval(name, low, high)}, {tested(comparison, index)}"
-    by = f"{relation(found).removesuffix(' than')} by {amount(name, turn * found.difference)}"
+    sure = f"{round(100 * found.level)}% interval {interval(words, low, high)}, {tested(comparison, index)}"
+    by = f"{relation(found).removesuffix(' than')} by {amount(words, turn * found.difference)}"
     return f"{second} is {by} than {first} ({sure}): {both}."
 
 
 def tested(comparison: Comparison, index: int) -> str:
     """The p of the headline with the name of its test, and of the correction where there was one."""
     found = comparison.differences[index - 1][comparison.headline]
-    name = next(each for each in ("McNemar", "jackknife", "bootstrap", "") if each in found.method)
+    name = found.how.test or ("" if found.how.kind == "none" else found.how.kind)
     text = f"{name} {probability(found.adjusted)}".strip()
     several = len(comparison.differences)
     return f"{text} after Holm for {several} comparisons" if several > 1 else text
@@ -129,10 +130,7 @@ def _part(comparison: Comparison) -> str:
 
 
 def noun(comparison: Comparison, number: int = 2) -> str:
-    single, plural = wording.NOUNS.get(
-        str((comparison.sides[0].recipe.get("domain") or {}).get("use")), ("example", "examples")
-    )
-    return single if number == 1 else plural
+    return comparison.sides[0].domain.wording.noun[number != 1]
 
 
 def cautions(comparison: Comparison) -> list[str]:

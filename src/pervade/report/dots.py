@@ -49,7 +49,7 @@ def table(
         TEMPLATE,
         rows=rows,
         what=what,
-        title=wording.title(first.name),
+        title=first.words.title,
         many=many,
         scale=(axis.low, axis.high),
         ticks=axis.ticks,
@@ -66,7 +66,7 @@ def _axis(figures: Sequence[Figure], beside: Figure | None) -> chart.Axis:
     ends = [end for each in shown for end in (each.low, each.value, each.high) if end is not None]
     low, high = min(ends), max(ends)
     room = chart.room(low, high)
-    name = figures[0].name
-    top = min(high + room, 1.0) if wording.is_share(name) else high + room
+    words = figures[0].words
+    top = min(high + room, 1.0) if words.is_share else high + room
     bottom = max(low - room, 0.0) if low >= 0 else low - room
-    return chart.Axis("", bottom, top if top > bottom else bottom + 1, 0.0, 100.0, wording.in_percent(name))
+    return chart.Axis("", bottom, top if top > bottom else bottom + 1, 0.0, 100.0, words.in_percent)

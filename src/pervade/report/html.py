@@ -53,7 +53,6 @@ def environment() -> Environment:
         "label": _label,
         "line": wording.label,  # the same for attributes, which hold no marks
         "measured": _measured,
-        "title_of": wording.title,
     }
     made.globals["track"] = track
     return made

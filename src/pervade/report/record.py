@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,8 +20,10 @@ from jinja2 import TemplateError
 from pervade.core import contents, files, plain_yaml
 from pervade.core.errors import CheckpointError
 from pervade.core.run import RunDirectory
-from pervade.engine import origin
+from pervade.core.words import NUMBER, FigureWords, Words, as_json, of_figure, titled
+from pervade.engine import origin, wording
 from pervade.metrics import baseline
+from pervade.metrics.method import UNKNOWN, Method
 
 T = TypeVar("T")
 
@@ -37,16 +39,23 @@ class Figure:
     low: float | None
     high: float | None
     n: int
-    method: str = ""
+    how: Method = UNKNOWN
     level: float = 0.95
     why: str = ""
     higher_is_better: bool | None = True  # None: neither
+    known: FigureWords | None = None  # what it is called, where somebody said so
 
     @staticmethod
-    def of(name: str, stored: Mapping[str, Any]) -> Figure:
+    def of(name: str, stored: Mapping[str, Any], words: Words | None = None) -> Figure:
+        """As results have it; `words` are its run's, for results that hold none of their own."""
         value, low, high = (stored.get(key) for key in ("value", "low", "high"))
-        more = {key: stored[key] for key in ("method", "level", "why", "higher_is_better") if key in stored}
-        return Figure(name, value, low, high, n=int(stored.get("n") or 0), **more)
+        more = {key: stored[key] for key in ("level", "why", "higher_is_better") if key in stored}
+        own = of_figure(name, stored["words"]) if "words" in stored else words.figure(name) if words else None
+        return Figure(name, value, low, high, int(stored.get("n") or 0), Method.of(stored), known=own, **more)
+
+    @property
+    def words(self) -> FigureWords:
+        return self.known or titled(NUMBER, self.name)
 
     @property
     def has_interval(self) -> bool:
@@ -65,10 +74,10 @@ class Result:
     details: dict[str, Any]
 
     @staticmethod
-    def of(meter: str, checkpoint: str, stored: Mapping[str, Any]) -> Result:
-        figures = {name: Figure.of(name, each) for name, each in (stored.get("metrics") or {}).items()}
-        split = str(stored.get("split", ""))
-        return Result(meter, checkpoint, split, int(stored.get("n") or 0), figures, stored.get("details") or {})
+    def of(meter: str, checkpoint: str, stored: Mapping[str, Any], words: Words) -> Result:
+        figures = {name: Figure.of(name, each, words) for name, each in (stored.get("metrics") or {}).items()}
+        split, n = str(stored.get("split", "")), int(stored.get("n") or 0)
+        return Result(meter, checkpoint, split, n, figures, stored.get("details") or {})
 
     @property
     def labels(self) -> list[str]:
@@ -100,14 +109,21 @@ class Result:
         """Whether balanced accuracy alone shows it to be better than its baseline."""
         return baseline.only_by_balance(self.stored)
 
-    @property
+    @cached_property
     def stored(self) -> dict[str, Any]:
-        return {"metrics": {name: vars(each) for name, each in self.figures.items()}, "details": self.details}
+        more = {name: {"how": e.how.as_json(), "words": as_json(e.words)} for name, e in self.figures.items()}
+        told = {name: vars(each) | more[name] for name, each in self.figures.items()}
+        return {"metrics": told, "details": self.details}
 
     @property
     def baseline(self) -> dict[str, Figure]:
-        stored = (self.details.get("baseline") or {}).get("metrics") or {}
-        return {name: Figure.of(name, each) for name, each in stored.items()}
+        return self.beside("baseline")
+
+    def beside(self, detail: str) -> dict[str, Figure]:
+        """The figures of what the model is compared with, which are called as its own are."""
+        stored = (self.details.get(detail) or {}).get("metrics") or {}
+        known = {name: self.figures[name].known if name in self.figures else None for name in stored}
+        return {name: replace(Figure.of(name, each), known=known[name]) for name, each in stored.items()}
 
     @property
     def overall(self) -> dict[str, Figure]:
@@ -145,6 +161,7 @@ class Record:
     lr_find: dict[str, Any] = field(default_factory=dict)  # lr_find.json: the curve of a range test
     remarks: list[str] = field(default_factory=list)  # remarks.json: what was noticed in the data before training
     account: list[str] = field(default_factory=list)  # and how they were read
+    words: Words = field(default_factory=Words)  # words.json: what all of it is called
 
     @property
     def other_data(self) -> str:
@@ -217,7 +234,7 @@ class Record:
     @property
     def acts(self) -> bool:
         """Whether what it learns is to act in an environment: rows are episodes then, and training has no data."""
-        return self.part("domain").get("use") == "environment"
+        return bool(self.words.domain.environment)
 
     def logs(self) -> dict[str, list[dict[str, Any]]]:
         """Of every run inside this one that has logged a step, its step lines; of one that is damaged, none."""
@@ -265,7 +282,7 @@ class Record:
     def class_counts(self) -> dict[str, Counter[str]]:
         """Split to rows of each class, or label where a row may have several; empty where the target is neither."""
         targets, splits = self.columns.get("target") or [], self.columns.get("split") or []
-        if self.part("task").get("use") == "transcribe":  # what was said
+        if not self.words.task.classes:  # what was said
             return {}
         if not targets or not all(isinstance(each, (str, list)) for each in targets):
             return {}
@@ -293,12 +310,13 @@ def read(run: RunDirectory) -> Record:
         path = run.checkpoint(name) / file
         return lenient(lambda: files.steady(path.parent, lambda: files.read_json(path) if path.exists() else {}), {})
 
+    words = lenient(lambda: wording.read(run), Words())
     checkpoints = {name: inside(name, "architecture.json") for name in run.checkpoints()}
     results = []
     for meter, checkpoint, path in run.results():
         stored = json(path)
         if stored:
-            results.append(Result.of(meter, checkpoint, stored))
+            results.append(Result.of(meter, checkpoint, stored, words))
     settled = {name: inside(name, "decision.json") for name in checkpoints}
     recipe = plain_yaml.read(run.recipe)
     damaged += [
@@ -322,6 +340,7 @@ def read(run: RunDirectory) -> Record:
         lr_find=json(run.lr_find),
         remarks=list(map(str, json(run.remarks).get("remarks") or [])),
         account=list(map(str, json(run.remarks).get("account") or [])),
+        words=words,
         settled={
             name: {key: value for key, value in each.items() if key != "format"} for name, each in settled.items()
         },

@@ -23,14 +23,14 @@ def groups_on_both_sides(record: Record) -> str | None:
     return (
         f"{wording.count(len(both))} of the {wording.count(len(measured))} {many} measured were also trained on "
         f"({named}): the figures flatter, and with {many} who were never trained on it will do less well."
-        if wording.heard(record)
+        if record.words.domain.spoken
         else f"{wording.count(len(both))} of the {wording.count(len(measured))} groups measured were also trained on "
         f"({named}): the figures flatter, and of other groups it will know less."
     )
 
 
 def few_speakers(record: Record) -> str | None:
-    if record.main is None or not wording.heard(record) or "group" not in record.columns:
+    if record.main is None or not record.words.domain.spoken or "group" not in record.columns:
         return None
     trained = _groups(record, "train")
     measured = _groups(record, record.main.split)
@@ -69,23 +69,6 @@ def wrote_nothing(record: Record) -> str | None:
     said = "It has not learnt to write: more data or longer training is needed." if every else ""
     of = f"{wording.count(number)} of the {wording.counted(record, record.main.n)} measured"
     return f"It wrote nothing for {of}. {said}".strip()
-
-
-def voices(record: Record) -> str | None:
-    if record.main is None or record.part("task").get("use") != "synthesise":
-        return None
-    return (
-        "How natural it sounds was not measured: that takes people who listen. Fewer bits for each sample do not "
-        "promise it."
-    )
-
-
-def speakers_unknown(record: Record) -> str:
-    return (
-        "Who speaks in which recording is not known here, so the same voice may be learnt from and measured, which "
-        "flatters. If the names of files or a column tell, --group-pattern or --group-by keeps each speaker on one "
-        "side."
-    )
 
 
 def _groups(record: Record, split: str) -> set[str]:

@@ -6,8 +6,10 @@ What is shown is decided in metrics/baseline.py.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from pervade.core.words import SHARE, percent
 from pervade.metrics import baseline
 from pervade.report import wording
 from pervade.report.record import Figure
@@ -42,14 +44,12 @@ def _balance(result: Mapping[str, Any]) -> str:
     better = baseline.better_by_balance(result)
     if better is None:
         return ""
-    own, other = (
-        Figure.of(baseline.BALANCED, each["metrics"][baseline.BALANCED])
-        for each in (result, result["details"]["baseline"])
-    )
+    own = replace(Figure.of(baseline.BALANCED, result["metrics"][baseline.BALANCED]), known=SHARE)
+    other = result["details"]["baseline"]["metrics"][baseline.BALANCED]["value"]
     shown = "which is shown to be better" if better else "which is not shown to be better"
     return (
         f"The classes are uneven; where each counts the same (balanced accuracy) it reaches {wording.measured(own)} "
-        f"against {wording.figure(other)}, {shown}."
+        f"against {percent(other)}, {shown}."
     )
 
 

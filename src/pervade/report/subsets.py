@@ -50,8 +50,8 @@ class Measured:
             return None
         if math.isnan(found.value):
             return None
-        stored = found.as_dict()
-        return Figure.of(self.name, {**stored, "higher_is_better": self.metric.higher_is_better})
+        own = Figure.of(self.name, found.as_dict())
+        return replace(own, higher_is_better=self.metric.higher_is_better, known=self.metric.words)
 
 
 def measured(record: Record) -> Measured | None:
@@ -63,8 +63,10 @@ def measured(record: Record) -> Measured | None:
     task, domain = preprocessing.task(record), preprocessing.domain(record, result.checkpoint)
     if task is None or domain is None or isinstance(task, CouplesRows):
         return None
-    metric = task.metrics(domain).get(result.headline.name)
-    return None if metric is None else Measured(result.headline.name, _light(metric, table), table)
+    metric, name = task.metrics(domain).get(result.headline.name), result.headline.name
+    if metric is None:
+        return None
+    return Measured(name, replace(_light(metric, table), words=result.headline.words), table)
 
 
 def _light(metric: Metric, table: dict[str, Any]) -> Metric:

@@ -5,33 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from pervade.core.words import fill
 from pervade.data.targets import natural
-from pervade.metrics.baseline import OVER_SEEDS
-from pervade.metrics.estimate import ANOTHER
-from pervade.report import agents, sounds, standing, wording
+from pervade.report import standing, wording
 from pervade.report.record import Record, Result
 
 SPLIT_WORDS = {
     "test": "it had never seen",
     "validation": "that it did not learn from, though they helped to choose it",
     "train": "that it learnt from",
-}
-
-
-# What a model does whose task is not to tell classes apart; by its domain too, where that makes a difference.
-QUESTIONS = {
-    "tag": "says which of {labels} labels a {one} has",
-    "regress": "estimates a number from a {one}",
-    "fill-mask": "fills in hidden words of a {one}",
-    "answer-span": "finds the answer to a {one} in its text",
-    "language-model": "writes on from a {one}",
-    "instructions language-model": "answers in a {one}",
-    "prefer": "answers, and finds the preferred of two answers the likelier",
-    "contrast": "tells whether two {many} are of the same",
-    "transcribe": "writes down what is said in a {one}",
-    "synthesise": "generates sound like the {many} it learnt from",
-    "ppo": "acts in {environment}",
-    "dqn": "acts in {environment}",
 }
 
 
@@ -80,34 +62,24 @@ def _proven(result: Result) -> bool:
 
 
 def rival(result: Result) -> str:
-    """What the model is to do better than: a linear model, which was trained, or what takes no learning."""
+    """What the model is to do better than: a simpler model, whose predictions there are, or what takes no learning."""
     baseline = result.details.get("baseline") or {}
-    name = "" if result.headline is None else result.headline.name
-    trained = "predictions" in baseline or name in (agents.HEADLINE, sounds.BITS)
-    return str(baseline.get("name", "a linear model")) if trained else "guessing"
+    return str(baseline.get("name", "a linear model")) if "predictions" in baseline else "guessing"
 
 
 def does(record: Record, labels: list[str], proven: bool = True, than: str = "guessing", worse: bool = False) -> str:
     """What the model does, or, where it has not been `proven` to do better `than` that, what it was trained to do."""
     how = "and does worse than" if worse else "and is not shown to do better than"
-    task, domain = record.part("task").get("use"), record.part("domain").get("use")
-    question = QUESTIONS.get(f"{domain} {task}") or QUESTIONS.get(str(task))
-    if question is not None:
-        nouns = {"one": wording.noun(record, 1), "many": wording.noun(record)}
-        nouns["environment"] = wording.environment(record)
-        claim = question.format(**nouns, labels=wording.count(len(labels)))
-        return f"This model {claim}." if proven else f"This model {claim}, {how} {than}."
-    if not labels:
-        task = str(record.part("task").get("use") or "an unregistered task")
+    words, two = record.words.task, len(labels) == 2
+    claim = (two and words.does_with_two) or words.does
+    if not claim or ("{labels}" in claim and not labels):
+        task = record.words.name or "an unregistered task"
         claim = f"A model trained on {wording.noun(record)} for the task “{task}”"
         return f"{claim}." if proven else f"{claim}, which is not shown to do better than its baseline."
-    if len(labels) == 2:
-        what, skill = "tell", f"{wording.quoted(labels[0])} from {wording.quoted(labels[1])}"
-    else:
-        what, skill = "sort", f"{wording.noun(record)} into {wording.count(len(labels))} classes"
-    if not proven:
-        return f"This model was to {what} {skill}, {how} {than}."
-    return f"This model {what}s {skill}."
+    aim = (two and words.to_do_with_two) or words.to_do
+    named = dict(zip(("first", "second"), map(wording.quoted, labels), strict=False))
+    said = record.words.fill(claim if proven or not aim else aim, labels=wording.count(len(labels)), **named)
+    return f"This model {said}." if proven else f"This model {'was to ' if aim else ''}{said}, {how} {than}."
 
 
 def classes(labels: list[str]) -> str:
@@ -116,33 +88,37 @@ def classes(labels: list[str]) -> str:
 
 
 def _labels(record: Record) -> list[str]:
-    """The classes of a run that was not evaluated yet, where it has classes."""
+    """The classes of a run that was not evaluated yet, where what it does is said of them."""
     seen = record.class_counts.get("train")
-    return sorted(seen, key=natural) if seen and record.part("task").get("use") in ("classify", "tag") else []
+    return sorted(seen, key=natural) if seen and "{labels}" in record.words.task.does else []
 
 
 def measured(record: Record, result: Result) -> str:
     headline = result.headline
     assert headline is not None, "a main result has a headline"
-    if headline.name == agents.HEADLINE:
-        return agents.measured(record, result, _with_interval(headline))
     where = SPLIT_WORDS.get(result.split, f"of the split “{result.split}”")
     where = f"of “{record.other_data}”, which are not the data of its training" if record.other_data else where
-    rows = f"{wording.counted(record, headline.n)} {where}"
-    if headline.name == "accuracy":
-        return f"On {rows}, it was right on {_with_interval(headline)}."
-    if headline.name == "mean_absolute_error":
-        return f"On {rows}, it was off by {_with_interval(headline)} on average."
-    if (said := sounds.measured(result, rows, _with_interval(headline))) is not None:
-        return said
-    return f"On {rows}, its {wording.inside(headline.name)} was {_with_interval(headline)}."
+    words, value = headline.words, _with_interval(headline)
+    sentence = words.sentence or "On {rows}, its {title} was {value}."
+    if words.alike and headline.how.alike:  # of all rows together there is no interval then
+        sentence, value = words.alike, wording.figure(headline)
+    own = fill(
+        sentence,
+        rows=f"{wording.counted(record, headline.n)} {record.words.domain.unseen or where}",
+        value=value,
+        title=words.inside,
+        hundred=f"{100 * (headline.value or 0.0):.0f}",
+        best=record.words.task.best,
+    )
+    more = [each for each in result.figures.values() if each.words.beside and each.value is not None]
+    return " ".join([own, *(fill(e.words.beside, value=wording.measured(e)) for e in more if e.name != headline.name)])
 
 
 def _with_interval(figure: wording.Figure) -> str:
     if not figure.has_interval:
         return f"{wording.figure(figure)} (no interval: {figure.why or 'none was computed'})"
-    over = " over seeds" if figure.method.startswith(OVER_SEEDS) else ""
-    mean = " on average of the seeds" if over else ""
+    over = f" over {figure.how.over}s" if figure.how.kind == "trainings" else ""
+    mean = f" on average of the {figure.how.over}s" if over else ""
     return f"{wording.figure(figure)}{mean} ({round(100 * figure.level)}% interval{over} {wording.interval(figure)})"
 
 
@@ -153,17 +129,10 @@ def baseline(result: Result) -> str:
         return ""
     name = wording.label(result.details["baseline"].get("name", "the baseline"), most=120)
     name += "," if "," in name else ""
-    if figure.name == agents.HEADLINE:
-        return f"For comparison: {name} would reach {wording.measured(figure)} in the same {wording.count(figure.n)}."
-    if figure.name == "mean_absolute_error":
-        return f"For comparison: {name} would be off by {wording.measured(figure)} on average."
-    if figure.name == sounds.BITS:
-        return f"For comparison: {name} would need {wording.measured(figure)} for each sample of the same."
-    if figure.name in wording.ERROR_RATES:
-        what = wording.inside(figure.name)
-        return f"For comparison: the {what} of {name} would be {wording.measured(figure)} on the same."
-    reach = "would be right on" if figure.name == "accuracy" else "would reach"
-    return f"For comparison: {name} {reach} {wording.measured(figure)} of the same {wording.count(figure.n)}."
+    words, n = figure.words, wording.count(figure.n)
+    sentence = words.baseline or "{name} would reach {value} of the same {n}"
+    said = fill(sentence, name=name, value=wording.measured(figure), n=n, title=words.inside)
+    return f"For comparison: {said}."
 
 
 def interval(record: Record, result: Result) -> str:
@@ -172,16 +141,17 @@ def interval(record: Record, result: Result) -> str:
     if headline is None or not headline.has_interval:
         return ""
     level = round(100 * headline.level)
-    if headline.method.startswith(OVER_SEEDS):
+    if headline.how.kind == "trainings":
+        many, one = wording.noun(record), headline.how.over
         return (
-            f"The {level}% interval is over seeds: trained again and again by others, {level} of 100 such ranges would "
-            f"hold the mean of all seeds on these very {wording.noun(record)}. What other {wording.noun(record)} would "
-            "change comes on top: see each seed's own interval."
+            f"The {level}% interval is over {one}s: trained again and again by others, {level} of 100 such ranges "
+            f"would hold the mean of all {one}s on these very {many}. What other {many} would change comes on top: see "
+            f"each {one}'s own interval."
         )
     others = f"other {wording.noun(record)} of the same kind"
-    if headline.method.endswith(ANOTHER):
-        others = f"other {wording.noun(record)} of the same {wording.group(record, headline.method.count('two') + 1)}"
-    elif headline.method.startswith("jackknife"):
+    if headline.how.alone:
+        others = f"other {wording.noun(record)} of the same {wording.group(record, headline.how.alone)}"
+    elif headline.how.kind == "jackknife":
         others = f"{wording.noun(record)} of as many other {wording.group(record)}"
     return (
         f"The {level}% interval is the range in which the true figure is to be looked for: measured again and again on "

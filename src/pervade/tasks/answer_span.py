@@ -22,9 +22,11 @@ from torch.nn import functional as F
 from pervade.core.contracts import Context, Domain, HasPlainModel, Plain, PlainFeatures, Task
 from pervade.core.errors import DataError
 from pervade.core.registry import register
-from pervade.core.types import Batch, Json, Output, Parts, Rows, Table
+from pervade.core.types import Batch, Display, Json, Output, Parts, Rows, Table
+from pervade.core.words import TaskWords
 from pervade.data import characters
 from pervade.metrics import span
+from pervade.tasks.classify import ranked
 
 NEVER = -1e30  # the score of what is no piece of the text; finite, so that it can be subtracted
 KEPT = 5  # of the likeliest answers, in the predictions file
@@ -160,6 +162,13 @@ class AnswerSpan(Task, HasPlainModel):
             "the words beside the question's own in the sentence that has most of them",
             {"prediction": found, "probability": np.full(len(found), np.nan)},
         )
+
+    def wording(self, domain: Domain) -> TaskWords:
+        return TaskWords("finds the answer to a {one} in its text", pipeline="question-answering")
+
+    def display(self, answer: Mapping[str, Any]) -> Display:
+        line = f"{answer['answer'] or 'no answer'} {answer['probability']:.1%}"
+        return Display(line, ranked(answer["top"]))
 
     def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:
         """ "answer" (empty: there is none), its "start" and "end" in the text, "probability"; "top": the likeliest."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -27,7 +27,9 @@ from pervade.core.contracts import (
 )
 from pervade.core.errors import DataError
 from pervade.core.registry import register
-from pervade.core.types import Batch, Json, LeftOut, Output, Parts, Rows, Table
+from pervade.core.terminal import visible
+from pervade.core.types import Batch, Display, Json, LeftOut, Output, Parts, Rows, Table
+from pervade.core.words import TaskWords
 from pervade.data import linear, patterns, targets
 from pervade.data import split as splits
 from pervade.data.parts import average
@@ -221,6 +223,19 @@ class Classify(Task, SelectsRows, HasCompanions, HasPlainModel):
             {"prediction": prediction, "label": said, "probabilities": probabilities},
         )
 
+    def wording(self, domain: Domain) -> TaskWords:
+        return TaskWords(
+            "sorts {many} into {labels} classes",
+            "tells {first} from {second}",
+            "sort {many} into {labels} classes",
+            "tell {first} from {second}",
+            pipeline="{modality}-classification",
+            classes=True,
+        )
+
+    def display(self, answer: Mapping[str, Any]) -> Display:
+        return Display(likely(answer["top"]), ranked(answer["top"]))
+
     def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:
         labels = _labels(domain)
         rows = []
@@ -228,6 +243,20 @@ class Classify(Task, SelectsRows, HasCompanions, HasPlainModel):
             order = probabilities.argsort()[::-1][:top]
             rows.append({"top": [{"label": labels[i], "probability": float(probabilities[i])} for i in order]})
         return rows
+
+
+def likely(answers: Sequence[Mapping[str, Any]]) -> str:
+    """Each "label" with its "probability", on one line."""
+    return "  ".join(f"{each['label']} {each['probability']:.1%}" for each in answers)
+
+
+def ranked(answers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The same as rows of a table, a name never longer than its line; where there is none, one that says nothing."""
+    rows = [
+        {"rank": rank, "label": visible(each["label"]), "probability": each["probability"]}
+        for rank, each in enumerate(answers, start=1)
+    ]
+    return rows or [{"rank": "", "label": "", "probability": ""}]
 
 
 def _labels(domain: Domain) -> tuple[str, ...]:

@@ -18,7 +18,9 @@ from torch.nn import functional as F
 from pervade.core.contracts import Context, CouplesRows, Domain, HasCompanions, Sampler, SelectsRows, Task
 from pervade.core.errors import DataError
 from pervade.core.registry import register
-from pervade.core.types import Batch, Json, LeftOut, Output, Parts, Rows, Table
+from pervade.core.terminal import visible
+from pervade.core.types import Batch, Display, Json, LeftOut, Output, Parts, Rows, Table
+from pervade.core.words import SHARE, TaskWords
 from pervade.data import people
 from pervade.data.parts import average
 from pervade.engine import ranks
@@ -172,6 +174,26 @@ class Contrast(Task, SelectsRows, CouplesRows, HasCompanions):
         table = average(table, ["embedding"])
         length = np.linalg.norm(table["embedding"], axis=1, keepdims=True)
         return {**table, "embedding": (table["embedding"] / np.maximum(length, 1e-12)).astype(np.float32)}
+
+    def wording(self, domain: Domain) -> TaskWords:
+        return TaskWords(
+            "tells whether two {many} are of the same",
+            pipeline="{modality}-feature-extraction",
+            classes=True,
+            logged={"accuracy": SHARE},
+        )
+
+    def display(self, answer: Mapping[str, Any]) -> Display:
+        """ "anna 0.912 same (anna/3.jpg)": the neighbour's name, the cosine, and whether that is enough to be taken for
+        one person. In a table the embedding stands once, in the line of the nearest."""
+        near, told = answer["neighbours"], {None: "", True: " same", False: " different"}
+        line = "  ".join(f"{e['label']} {e['similarity']:.3f}{told[e['same']]} ({e['id']})" for e in near)
+        names, embedding = ("label", "similarity", "same", "id"), answer["embedding"]
+        rows = [
+            {"rank": rank, **{name: each[name] for name in names}, "embedding": None if rank > 1 else embedding}
+            for rank, each in enumerate(near, start=1)
+        ]
+        return Display(line, [{**row, "label": visible(row["label"])} for row in rows])
 
     def metrics(self, domain: Domain) -> Mapping[str, Any]:
         return verification.verification_metrics() | retrieval.retrieval_metrics()

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
@@ -26,6 +26,7 @@ from pervade.core.contracts import Context, Domain, Explores, HasCompanions
 from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Output, Parts
+from pervade.core.words import TaskWords
 from pervade.engine.acting import Agent, space_of
 from pervade.nn import actions
 from pervade.nn.policy import PolicyNetwork
@@ -51,6 +52,16 @@ class DQN(Agent, Explores, HasCompanions):
             )
         count = actions.choices(space)
         return {"advantage": count, "state": 1} if self.dueling else {"value": count}
+
+    def wording(self, domain: Domain) -> TaskWords:
+        return replace(
+            super().wording(domain),
+            best="the action of the highest value",
+            drawn="one action in twenty by chance",
+            curves="Returns in training are of actions some of which were taken by chance, a share (epsilon) that "
+            "shrinks, while the values still changed: they may lie below what was measured afterwards. They are means "
+            "over the episodes that ended since the line before.",
+        )
 
     # acting
 

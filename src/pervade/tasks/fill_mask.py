@@ -15,10 +15,12 @@ from torch.nn import functional as F
 from pervade.core.contracts import Context, Domain, HasPlainModel, Plain, PlainFeatures, Task
 from pervade.core.errors import DataError
 from pervade.core.registry import register
-from pervade.core.types import Batch, Output, Parts, Rows, Table
+from pervade.core.types import Batch, Display, Output, Parts, Rows, Table
+from pervade.core.words import TaskWords
 from pervade.data import vocabulary
 from pervade.data.corpus import IGNORED
 from pervade.metrics.filling import filling_metrics
+from pervade.tasks.classify import likely, ranked
 
 GUESSES = 10  # of the likeliest tokens of a gap that `predict` knows
 
@@ -94,6 +96,13 @@ class FillMask(Task, HasPlainModel):
                 "right": np.array([float((asked == often).sum()) for asked in features.rows]),
             },
         )
+
+    def wording(self, domain: Domain) -> TaskWords:
+        return TaskWords("fills in hidden words of a {one}", pipeline="fill-mask")
+
+    def display(self, answer: Mapping[str, Any]) -> Display:
+        rows = ranked(answer["top"]) if "top" in answer else [{"gaps": answer["gaps"]}]
+        return Display("  |  ".join(map(likely, answer["gaps"])), rows)
 
     def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:
         """ "gaps": the likeliest words of each, by "label" and "probability"; of a single one "top" as well."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import lzma
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,8 @@ from pervade.core.contracts import (
 )
 from pervade.core.errors import DataError
 from pervade.core.registry import register
-from pervade.core.types import Batch, Json, Output, Parts, Rows, Table
+from pervade.core.types import Batch, Display, Json, Output, Parts, Rows, Table
+from pervade.core.words import TaskWords
 from pervade.data import vocabulary
 from pervade.data.corpus import IGNORED, overlap
 from pervade.engine.batches import cut
@@ -39,6 +40,18 @@ MOST_SCORES = 1 << 26  # numbers that the output of rows which are judged togeth
 LIKELIEST = Sampling(length=SAMPLE_LENGTH, temperature=0)  # how questions are answered for the report
 MOST_COMPRESSED = 60_000_000  # bytes of training text that the compressor beside the model may look back on
 PIECE = 1 << 16  # bytes compressed at once
+WRITING = TaskWords(
+    "writes on from a {one}",
+    pipeline="text-generation",
+    purpose="It is made to go on with {many} like those it was trained on. What it writes reads like them and need not "
+    "be true.",
+)
+ANSWERING = replace(
+    WRITING,
+    does="answers in a {one}",
+    purpose="It is made to answer in conversations like those it was trained on. What it says reads like them and need "
+    "not be true.",
+)
 
 
 @register("task")
@@ -180,6 +193,12 @@ class LanguageModel(Task, MakesSamples, RepliesToRows, HasPlainModel):
         rate = added / max(len(asked), 1)
         bits = np.asarray(columns["bytes"], np.float64) * rate
         return Plain("xz -9e that has seen the training text", {"bits": bits})
+
+    def wording(self, domain: Domain) -> TaskWords:
+        return ANSWERING if domain.turns else WRITING
+
+    def display(self, answer: Mapping[str, Any]) -> Display:
+        return replace(super().display(answer), line=answer["text"], prose=True)
 
     def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:
         return [{"text": each} for each in table["text"]]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import torch
@@ -23,9 +23,10 @@ from torch.nn import functional as F
 from pervade.core.contracts import Context, Domain, HasCompanions
 from pervade.core.registry import register
 from pervade.core.types import Batch, Json, Output, Parts, Rows, Table
+from pervade.core.words import SHARE, TaskWords
 from pervade.data.corpus import IGNORED
 from pervade.metrics.preference import coin, longer_baseline, preference_metrics
-from pervade.tasks.language_model import LanguageModel, losses
+from pervade.tasks.language_model import ANSWERING, LanguageModel, losses
 
 ANSWERS = (("chosen", "input", "target"), ("rejected", "rejected", "rejected_target"))
 
@@ -81,6 +82,10 @@ class Prefer(LanguageModel, HasCompanions):
             table[name] = output[name].double().cpu().numpy()
             table[f"{name}_tokens"] = (batch[target] != IGNORED).sum(1).cpu().numpy()
         return table
+
+    def wording(self, domain: Domain) -> TaskWords:
+        does = "answers, and finds the preferred of two answers the likelier"
+        return replace(ANSWERING, does=does, logged={"accuracy": SHARE})
 
     def metrics(self, domain: Domain) -> Mapping[str, Any]:
         return preference_metrics()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +15,8 @@ from torch.nn import functional as F
 from pervade.core.contracts import Context, Domain, HasPlainModel, Plain, PlainFeatures, SelectsRows, Task
 from pervade.core.errors import DataError
 from pervade.core.registry import register
-from pervade.core.types import Batch, Json, LeftOut, Output, Parts, Rows, Table
+from pervade.core.types import Batch, Display, Json, LeftOut, Output, Parts, Rows, Table
+from pervade.core.words import TaskWords
 from pervade.data import linear
 from pervade.data.parts import average
 from pervade.data.targets import decode_numbers
@@ -131,6 +132,14 @@ class Regress(Task, SelectsRows, HasPlainModel):
         return Plain(
             f"{features.name} and ridge regression", {"prediction": prediction, "low": unknown, "high": unknown}
         )
+
+    def wording(self, domain: Domain) -> TaskWords:
+        # As the Hub files similarity and grading.
+        return TaskWords("estimates a number from a {one}", pipeline="{modality}-classification")
+
+    def display(self, answer: Mapping[str, Any]) -> Display:
+        known = f" ({answer['coverage']:.0%}: {answer['low']:.6g} to {answer['high']:.6g})" if "low" in answer else ""
+        return replace(super().display(answer), line=f"{answer['value']:.6g}{known}")
 
     def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:
         """ "value", and "low" and "high" where an interval was learnt, with the share of targets it is to hold."""

@@ -18,6 +18,7 @@ from pervade.core.contracts import Context, Domain, HasPlainModel, MakesSamples,
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Json, LeftOut, Media, Output, Parts, Rows, Table
+from pervade.core.words import TaskWords
 from pervade.data import division, mu_law, player, sound_files, targets
 from pervade.data.corpus import IGNORED
 from pervade.engine.batches import cut
@@ -114,6 +115,19 @@ class Synthesise(Task, SelectsRows, MakesSamples, HasPlainModel):
         whole = flac(np.concatenate(features.rows), domain.rate)
         alone = np.array([flac(each, domain.rate) for each in features.rows], np.float64)
         return Plain("FLAC of the same 8-bit codes in one stream", {"bits": alone * (whole / alone.sum())})
+
+    def wording(self, domain: Domain) -> TaskWords:
+        return TaskWords(
+            "generates sound like the {many} it learnt from",
+            pipeline="text-to-audio",
+            purpose="It is made to generate sound like the recordings it was trained on. What it generates was said by "
+            "nobody; where it sounds like a person, that person did not say it and should have agreed to it.",
+            classes=True,
+            cautions=(
+                "How natural it sounds was not measured: that takes people who listen. Fewer bits for each sample do "
+                "not promise it.",
+            ),
+        )
 
     def answers(self, table: Table, domain: Any, top: int) -> list[dict[str, Any]]:
         """ "samples" (t,) float32 in -1..1 at "rate"."""

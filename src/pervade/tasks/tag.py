@@ -26,12 +26,13 @@ from pervade.core.contracts import (
 )
 from pervade.core.errors import DataError
 from pervade.core.registry import register
-from pervade.core.types import Batch, Json, LeftOut, Output, Parts, Rows, Table
+from pervade.core.types import Batch, Display, Json, LeftOut, Output, Parts, Rows, Table
+from pervade.core.words import TaskWords
 from pervade.data import linear, targets
 from pervade.data import split as splits
 from pervade.data.parts import average
 from pervade.metrics.multilabel import multilabel_metrics, prior_baseline
-from pervade.tasks.classify import AUXILIARY, SURE
+from pervade.tasks.classify import AUXILIARY, SURE, likely, ranked
 
 HEAVIEST = 100.0  # a label of one row in a thousand would otherwise weigh 999, and its few rows would decide all
 STEADY = 20  # rows with a label on the validation split at which its own threshold and 0.5 weigh the same
@@ -199,6 +200,15 @@ class Tag(Task, SelectsRows, HasCompanions, HasPlainModel):
         said = _said(probabilities, threshold, labels)
         name = f"{features.name} and one logistic regression a label"
         return Plain(name, {**said, "probabilities": probabilities, "threshold": threshold})
+
+    def wording(self, domain: Domain) -> TaskWords:
+        # The Hub does not tell several labels from one.
+        says = "says which of {labels} labels a {one} has"
+        return TaskWords(says, pipeline="{modality}-classification", classes=True)
+
+    def display(self, answer: Mapping[str, Any]) -> Display:
+        silent = f"no label (likeliest: {likely(answer['top'][:1])})" if answer["top"] else "no label"
+        return Display(likely(answer["labels"]) or silent, ranked(answer["labels"]))
 
     def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:
         """ "labels": all that are said, the surest first; "top": the likeliest, said or not."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -24,7 +24,8 @@ from pervade.core.bounds import Finite, Weight
 from pervade.core.contracts import Context, Domain, Task
 from pervade.core.errors import DataError
 from pervade.core.registry import register
-from pervade.core.types import Batch, Json, Output, Parts, Rows, Table
+from pervade.core.types import Batch, Display, Json, Output, Parts, Rows, Table
+from pervade.core.words import FigureWords, TaskWords
 from pervade.data import alphabet, characters, word_model
 from pervade.metrics import calibration, transcription
 from pervade.metrics.baseline import beside
@@ -251,6 +252,19 @@ class Transcribe(Task):
             model = word_model.of(words)
             helped = f", helped by {model.order}-grams of the training transcripts' {model.unit}"
         return f"a search that keeps {self.beam} spellings{helped}"
+
+    def wording(self, domain: Domain) -> TaskWords:
+        return TaskWords(
+            "writes down what is said in a {one}",
+            pipeline="automatic-speech-recognition",
+            purpose="It is made to write down speech like that it was trained on. Where it does not understand, it "
+            "writes something all the same, and what it writes reads like what might have been said: names, numbers "
+            "and negations should be checked against the recording.",
+            logged={"too_long": FigureWords("Share that says more than can be aligned")},
+        )
+
+    def display(self, answer: Mapping[str, Any]) -> Display:
+        return replace(super().display(answer), line=answer["text"], prose=True)
 
     def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:
         """ "text", "confidence" and "words", each with its "start" and "end" in seconds."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkab
 
 from pervade.core.errors import DataError
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
+from pervade.core.words import DomainWords
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -29,6 +30,7 @@ class Domain(Protocol):
     given: ClassVar[str] = "FILE"  # what `predict` is given, as a help text says it
     reads: ClassVar[str] = "data of another kind"  # what it is for, as a message says it
     cuts: ClassVar[bool] = False  # whether of a row that is too long only a part may be read
+    wording: ClassVar[DomainWords] = DomainWords()  # what its rows are called
     turns: ClassVar[bool] = False  # whether it is of conversations: it may be asked messages, and has `held_out(row)`
 
     @property

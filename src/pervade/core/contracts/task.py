@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from pervade.core.contracts.domain import Domain
-from pervade.core.types import Batch, Json, Output, Parts, Rows, Table
+from pervade.core.types import Batch, Display, Json, Output, Parts, Rows, Table
+from pervade.core.words import TaskWords
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -100,7 +101,16 @@ class Task(Protocol):
         """What `predict` shows of each row of `predictions`: plain values by name; the `top` likeliest where ranked."""
         return [{name: table[name][i] for name in table if name != "row"} for i in range(len(table["row"]))]
 
+    def display(self, answer: Mapping[str, Any]) -> Display:
+        """One of `answers` as people see it."""
+        own = {name: value for name, value in answer.items() if name not in ("input", "cut", "error")}
+        return Display("  ".join(f"{name} {value}" for name, value in own.items()), [own])
+
     # measuring
+
+    def wording(self, domain: Domain) -> TaskWords:
+        """What it has a model do, in words."""
+        return TaskWords()
 
     def metrics(self, domain: Domain) -> Mapping[str, Any]:
         """Name to `metrics.Metric`: functions of the predictions file, nothing else."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
+from pervade.core.words import FigureWords
 from pervade.report import wording
 from pervade.report.html import Section, render
 from pervade.report.record import Figure, Record, Result
@@ -28,9 +29,9 @@ counts by its mean return.</p>
 def section(detail: dict[str, Any], result: Result, record: Record) -> Section | None:
     runs = int(detail.get("runs") or 0)
     rows = []
-    for key, name, title, words in FIGURES:
+    for key, unit, title, words in FIGURES:
         if (stored := detail.get(key)) and stored.get("value") is not None:
-            rows.append((title, words, _figure(name, stored, runs)))
+            rows.append((title, words, _figure(key, FigureWords(title, unit), stored, runs)))
     if not rows:
         return None
     alike = any(not figure.has_interval for *_, figure in rows) and runs >= 3
@@ -46,25 +47,25 @@ def section(detail: dict[str, Any], result: Result, record: Record) -> Section |
     return Section("across-seeds", "All seeds together", body)
 
 
-# The detail's key, the figure it is written like, its title, and what it is.
-FIGURES = (
+# The detail's key, how it is written, its title, and what it is.
+FIGURES: tuple[tuple[str, Literal["sum", "share"], str, str], ...] = (
     (
         "interquartile_mean",
-        "interquartile_mean_return",
+        "sum",
         "Return, interquartile mean of the trainings",
         "of the middle half of them, so that one lucky or failed seed does not rule",
     ),
     (
         "better_than_chance",
-        "better_than_chance",
+        "share",
         "Probability of doing better than a random policy",
         "of a training drawn from these; 50% would be no better than chance",
     ),
 )
 
 
-def _figure(name: str, stored: dict[str, Any], runs: int) -> Figure:
+def _figure(name: str, words: FigureWords, stored: dict[str, Any], runs: int) -> Figure:
     low, high = stored.get("low"), stored.get("high")
     if low == high:  # an interval of no width would claim a certainty that nobody has
         low = high = None
-    return Figure(name, float(stored["value"]), low, high, runs)
+    return Figure(name, float(stored["value"]), low, high, runs, known=words)

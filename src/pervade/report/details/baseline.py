@@ -7,11 +7,13 @@ from typing import Any
 
 from markupsafe import Markup
 
+from pervade.core.words import FigureWords
+from pervade.metrics.method import Method
 from pervade.report import wording
 from pervade.report.html import Section, render
-from pervade.report.record import Figure, Record, Result
+from pervade.report.record import Record, Result
 
-# How the interval of a difference is found, by a word of its method; of a single group of rows there is none.
+# How the interval of a difference is found; of a single group of rows there is none.
 HOW = {"bootstrap": ", again and again resampled", "jackknife": ", of which one group at a time was left out"}
 
 TEMPLATE = """\
@@ -24,7 +26,7 @@ between the two.{% if apart %} The difference is paired: both had the same {{ ma
 {% if constant %}<th class="number">Constant</th>{% endif %}</tr></thead>
 <tbody>
 {% for own, other, difference, simplest in pairs %}
-<tr><th>{{ own.name|title_of }}<small class="block">n = {{ own.n|count }}
+<tr><th>{{ own.words.title }}<small class="block">n = {{ own.n|count }}
 {%- if own|direction %}, {{ own|direction }}{% endif %}</small></th>
 <td class="number">{{ own|measured }}</td>
 <td class="number">{{ other|measured }}</td>
@@ -38,11 +40,11 @@ between the two.{% if apart %} The difference is paired: both had the same {{ ma
 
 def section(detail: dict[str, Any], result: Result, record: Record) -> Section | None:
     stored = result.details.get("constant") or {}
-    simplest = {name: Figure.of(name, each) for name, each in (stored.get("metrics") or {}).items()}
+    simplest = result.beside("constant")
     # Of several seeds the figures are means, and a difference that one of them has is not theirs.
     apart = {} if record.together.get("kind") == "seeds" else detail.get("differences") or {}
     pairs = [
-        (result.figures[name], other, _difference(name, apart.get(name)), simplest.get(name))
+        (result.figures[name], other, _difference(other.words, apart.get(name)), simplest.get(name))
         for name, other in result.baseline.items()
         if name in result.figures and not name.endswith("]")
     ]
@@ -51,7 +53,7 @@ def section(detail: dict[str, Any], result: Result, record: Record) -> Section |
     name = wording.label(detail.get("name", "not named"), most=200)
     missing = sorted({f"No interval of the baseline: {other.why}." for _, other, _, _ in pairs if other.why})
     told = [apart[own.name] for own, *_ in pairs if own.name in apart]
-    known = [each for each in told if each.get("low") is not None and "method" in each]
+    known = {Method.of(each).kind for each in told if each.get("low") is not None}
     missing += sorted({f"No interval of the difference: {each['why']}." for each in told if each.get("why")})
     rows = f"in the same {wording.noun(record)} as the agent" if record.acts else "on the same rows as the model"
     constant = wording.label(stored.get("name", ""), most=200)
@@ -64,20 +66,20 @@ def section(detail: dict[str, Any], result: Result, record: Record) -> Section |
         pairs=pairs,
         missing=missing,
         apart=apart,
-        how=next((words for method, words in HOW.items() if any(method in each["method"] for each in known)), ""),
+        how=next((words for kind, words in HOW.items() if kind in known), ""),
         constant=constant,
     )
     return Section("baseline", "Against the baseline", body)
 
 
-def _difference(name: str, stored: dict[str, Any] | None) -> Markup | str:
+def _difference(words: FigureWords, stored: dict[str, Any] | None) -> Markup | str:
     """'+2.1 points', and small beside it '+0.8 to +3.4': in points where people read percentages."""
     if stored is None or stored.get("difference") is None:
         return ""
-    if wording.in_percent(name):
+    if words.in_percent:
         return _signed(stored, lambda each: f"{each * 100:+.1f}", " points")
-    if name in wording.SUMS:
-        return _signed(stored, lambda each: ("+" if each > 0 else "") + wording.value(name, each))
+    if words.unit == "sum":
+        return _signed(stored, lambda each: ("+" if each > 0 else "") + words.written(each))
     return _signed(stored, lambda each: f"{each:+.3f}")
 
 

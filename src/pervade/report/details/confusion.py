@@ -6,11 +6,12 @@ and beyond that only the list is left, for nobody reads ten thousand cells.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from markupsafe import Markup
 
+from pervade.core.words import SHARE
 from pervade.metrics.interval import wilson
 from pervade.report import wording
 from pervade.report.html import Section, render
@@ -105,7 +106,8 @@ def section(detail: list[list[int]], result: Result, record: Record) -> Section 
 
 
 def _stored(each: dict[str, Any], labels: list[str]) -> Pair:
-    return Pair(labels[each["true"]], labels[each["answer"]], each["count"], Figure.of("recall", each))
+    share = replace(Figure.of("recall", each), known=SHARE)
+    return Pair(labels[each["true"]], labels[each["answer"]], each["count"], share)
 
 
 def pairs(matrix: list[list[int]], labels: list[str]) -> list[Pair]:
@@ -116,7 +118,7 @@ def pairs(matrix: list[list[int]], labels: list[str]) -> list[Pair]:
         for j, count in enumerate(row):
             if i != j and count:
                 low, high = wilson(count, total)
-                share = Figure("recall", count / total, low, high, total, "Wilson")
+                share = Figure("recall", count / total, low, high, total, known=SHARE)
                 found.append(Pair(labels[i], labels[j], count, share))
     return sorted(found, key=lambda pair: (-pair.count, -(pair.figure.value or 0.0), pair.true, pair.answer))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pervade.report import agents, chart, preprocessing, wording
+from pervade.report import chart, preprocessing, wording
 from pervade.report.html import Section, render
 from pervade.report.record import Record, Result
 
@@ -33,9 +33,9 @@ def section(detail: dict[str, Any], result: Result, record: Record) -> Section |
     body = render(
         TEMPLATE,
         seed=detail.get("seed", "not recorded"),
-        best=agents.best(record),
+        best=record.words.task.best,
         length=int(detail.get("length") or 0),
-        total=wording.value("return", detail.get("return")),
+        total=record.words.figure("return").written(detail.get("return")),
         source=source,
         why=why,
         caption=wording.label((detail.get("film") or {}).get("caption", ""), 200),

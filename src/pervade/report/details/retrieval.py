@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pervade.core.words import SHARE
 from pervade.metrics.interval import wilson
 from pervade.report import wording
 from pervade.report.html import Section, render
@@ -34,7 +35,7 @@ def section(detail: list[dict[str, Any]], result: Result, record: Record) -> Sec
     for each in missed[:MOST]:
         low, high = wilson(each["found"], each["n"])
         name = str(targets[each["row"]]) if each["row"] < len(targets) else "?"
-        shown.append((name, Figure("recall", each["found"] / each["n"], low, high, each["n"], "Wilson")))
+        shown.append((name, Figure("recall", each["found"] / each["n"], low, high, each["n"], known=SHARE)))
     body = render(
         TEMPLATE,
         many=wording.noun(record),

@@ -20,7 +20,7 @@ turns away more pairs of one person. Intervals come from drawing people, not {{ 
 {{ drawing }}
 <div><div class="scroll"><table><tbody>
 {% for each in figures %}
-<tr><th>{{ each.name|title_of }}</th><td class="number">{{ each|measured }}</td></tr>
+<tr><th>{{ each.words.title }}</th><td class="number">{{ each|measured }}</td></tr>
 {% endfor %}
 </tbody></table></div>
 <p class="note">{% if threshold is not none %}The threshold, a cosine of {{ "%.3f"|format(threshold) }}, was settled on

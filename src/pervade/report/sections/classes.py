@@ -57,7 +57,7 @@ def section(record: Record) -> Section | None:
     many = len(rows) > MOST_IN_ORDER
     if many:
         rows.sort(key=lambda row: (row["sort"], row["name"]))
-    others = [wording.title(name) for name in _others(next(iter(result.by_class.values())))]
+    others = [record.words.figure(name).title for name in _others(next(iter(result.by_class.values())))]
     # Each model of a fold learnt from the rows of the others alone.
     counted = "In all folds" if record.together.get("kind") == "folds" else "Learnt from"
     body = render(

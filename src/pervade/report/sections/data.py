@@ -22,7 +22,7 @@ TEMPLATE = """\
 <p>{{ total|count }} {{ many }} from <code>{{ source }}</code>.
 {% if grouped %}{{ many|capitalize }} that belong together (same group, or the same bytes) are kept in one split.
 {% elif hashed and not other %}{{ many|capitalize }} with the same bytes are kept in one split; whether different files
-{{ "hold the same voice" if heard else "show the same thing" }} is not known.{% endif %}
+{{ alike }} is not known.{% endif %}
 {% if groups %}{{ groups }}{% endif %}</p>
 <div class="scroll"><table>
 <thead><tr><th>{{ "Class" if classes else "" }}</th>
@@ -77,7 +77,7 @@ def section(record: Record) -> Section | None:
         grouped="group" in record.columns
         and not record.other_data
         and sound_cautions.groups_on_both_sides(record) is None,
-        heard=wording.heard(record),
+        alike=record.words.domain.alike,
         other=record.other_data,
         groups=_groups(record),
         hashed=hashes is not None,

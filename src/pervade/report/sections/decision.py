@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pervade.core.words import Words
 from pervade.report import verdict, wording
 from pervade.report.html import Section, render
 from pervade.report.record import Record
@@ -26,7 +27,7 @@ def section(record: Record) -> Section | None:
     settled = record.settled.get(result.checkpoint, {}) if result else {}
     if result is None or not settled:
         return None
-    rows = _rows(settled, result.labels)
+    rows = _rows(settled, result.labels, record.words)
     body = render(
         TEMPLATE,
         sentence=verdict.settled(settled),
@@ -45,13 +46,13 @@ def _temperature(value: Any) -> str:
     return f"The temperature divides the scores before they become probabilities: {changed}, and no answer changes."
 
 
-def _rows(settled: dict[str, Any], labels: list[str]) -> list[tuple[str, str]]:
+def _rows(settled: dict[str, Any], labels: list[str], words: Words) -> list[tuple[str, str]]:
     """One line a value; of a list as long as there are classes, one line a class."""
     rows: list[tuple[str, str]] = []
     for name, value in settled.items():
         if name == "confidence":  # a slope and an offset, of which the sentence says what they do
             continue
-        title = wording.title(name)
+        title = words.figure(name).title
         if isinstance(value, dict):
             rows += [(f"{title}: {key}", _text(each)) for key, each in value.items()]
         elif isinstance(value, list) and len(value) == len(labels):

@@ -33,7 +33,7 @@ the checkpoint “{{ result.checkpoint }}”. If this were repeated on other {{ 
 <thead><tr><th>Figure</th><th class="number">Value and {{ level }}% interval</th><th class="number">n</th></tr></thead>
 <tbody>
 {% for each in figures %}
-<tr><th>{{ each.name|title_of }}
+<tr><th>{{ each.words.title }}
 {% if words[each.name] %}<small class="block">{{ words[each.name] }}</small>{% endif %}</th>
 <td class="number">{{ each|measured }}</td>
 <td class="number">{{ each.n|count }}</td></tr>
@@ -52,12 +52,12 @@ def section(record: Record) -> Section | None:
     unknown: dict[str, list[str]] = {}
     for each in figures:
         if each.why:
-            unknown.setdefault(each.why, []).append(wording.title(each.name))
+            unknown.setdefault(each.why, []).append(each.words.title)
     missing = [f"{'; '.join(names)}: {why}." for why, names in unknown.items()]
     methods: dict[str, list[str]] = {}
     for each in figures:
         if each.has_interval:
-            methods.setdefault(each.method, []).append(each.name)
+            methods.setdefault(str(each.how), []).append(each.name)
     named = "; ".join(
         f"{method} for {wording.join([name.replace('_', ' ') for name in names])}" for method, names in methods.items()
     )
@@ -81,7 +81,7 @@ def comparison(record: Record) -> Markup | None:
     """The headline of every result of the same kind, on one scale: this model, its baseline."""
     result = record.main
     headline = result.headline if result else None
-    if result is None or headline is None or not wording.in_percent(headline.name):
+    if result is None or headline is None or not headline.words.in_percent:
         return None
     rows = [("this model", headline, "first")]
     other = result.baseline.get(headline.name)

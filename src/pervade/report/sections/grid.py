@@ -17,7 +17,7 @@ TEMPLATE = """\
 <tr><th>{{ row.name|label(40) }}{% if row.note %}<small class="block">{{ row.note }}</small>{% endif %}</th>
 <td class="number">{{ row.after }}</td><td class="number">{{ row.weights }}</td>
 {% for each in row.cells %}
-<td>{% if each %}{{ each.name|title_of }} {{ each|measured }} <small>n = {{ each.n|count }}</small>
+<td>{% if each %}{{ each.words.title }} {{ each|measured }} <small>n = {{ each.n|count }}</small>
 {%- else %}<span class="note">not measured</span>{% endif %}</td>
 {% endfor %}</tr>
 {% endfor %}
@@ -39,12 +39,12 @@ def section(record: Record) -> Section | None:
 def _row(record: Record, name: str, cells: list[Any]) -> dict[str, Any]:
     about = record.checkpoints.get(name, {})
     passes, parameters = about.get("passes"), about.get("parameters")
+    validated = record.split_counts.get("validation", 0)
     notes = [
-        f"validation: {wording.inside(key.removeprefix('validation '))} "
-        f"{wording.value(key.removeprefix('validation '), value)}, n = "
-        f"{wording.count(record.split_counts.get('validation', 0))}"
+        f"validation: {words.inside} {words.written(value)}, n = {wording.count(validated)}"
         for key, value in about.items()
         if key.startswith("validation ") and isinstance(value, float)
+        for words in [record.words.figure(key.removeprefix("validation "))]
     ]
     return {
         "name": name,

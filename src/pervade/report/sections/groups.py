@@ -78,12 +78,10 @@ def spread(rows: list[dots.Row], one: str, many: str) -> str:
     """How far apart the groups lie, in a sentence; the rows stand from worst to best."""
     worst, best = rows[0], rows[-1]
     values = np.array([row.figure.value for row in rows], np.float64)
-    name = worst.figure.name
-    deviation = (
-        f"{100 * values.std(ddof=1):.1f} points" if wording.in_percent(name) else wording.number(values.std(ddof=1))
-    )
+    words, apart = worst.figure.words, values.std(ddof=1)
+    deviation = f"{100 * apart:.1f} points" if words.in_percent else wording.number(apart)
     return (
-        f"From {one} to {one} the {wording.quantity(name)} differs: {wording.figure(worst.figure)} with "
+        f"From {one} to {one} the {words.quantity} differs: {wording.figure(worst.figure)} with "
         f"{wording.quoted(worst.name)}, the worst, and {wording.figure(best.figure)} with {wording.quoted(best.name)}, "
         f"the best of {wording.count(len(rows))} {many}. The standard deviation between {many} is {deviation}."
     )

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from pervade.core.words import counted
+from pervade.core.words import NUMBER, FigureWords, counted, titled
 from pervade.report import chart, wording
 from pervade.report.html import Section, render
 from pervade.report.record import Record
@@ -18,22 +18,9 @@ NOT_CURVES = {"event", "step", "pass", "lr", "rows_per_second", "elapsed"}
 STEPS = ("step of the environment", "steps of the environment")
 COUNTERS = {"environment_steps", "episodes", "crashes"}  # of an agent; only how far it came is told
 FIRST = ("return", "episode_length")  # what an agent's training is about
-TITLES = {
-    "return": "Return of an episode",
-    "episode_length": "Steps of an episode",
-    "kl": "KL divergence",
-    "too_long": "Share that says more than can be aligned",  # tasks/transcribe.py
-}
+Points: TypeAlias = list[tuple[float, float]]
 VALIDATION = "validation "
 SMOOTHED = 30  # a line of more points is drawn faint, with its moving mean over it
-
-NOTES = {
-    "ppo": "Returns in training are of actions drawn from the policy while it still changed, so they may lie below "
-    "what was measured afterwards. They are means over the episodes that ended since the line before.",
-    "dqn": "Returns in training are of actions some of which were taken by chance, a share (epsilon) that shrinks, "
-    "while the values still changed: they may lie below what was measured afterwards. They are means over the episodes "
-    "that ended since the line before.",
-}
 
 TEMPLATE = """\
 <p>{{ facts }}</p>
@@ -65,12 +52,7 @@ def section(record: Record) -> Section | None:
         )
         for sign, entry in zip(signs, record.decisions, strict=True)
     ]
-    note = (
-        NOTES.get(str(record.part("task").get("use")), NOTES["ppo"])
-        if record.acts
-        else f"Training lines are means over the {wording.noun(record)} of a few steps, taken while the weights still "
-        "changed and with whatever augmentation the recipe has, so they may lie below the validation."
-    )
+    note = record.words.fill(record.words.task.curves)
     return Section(
         "learning",
         "How training went",
@@ -176,7 +158,8 @@ def _chart(record: Record, name: str, over: Progress, signs: list[str]) -> Any:
     """One quantity: training, and validation if there is."""
     trained, validated = curve(record.steps, name, over), curve(record.passes, VALIDATION + name, over)
     points = [*trained, *validated]
-    if not points or _never_there(name, trained, validated):
+    words = record.words.figure(name)
+    if not points or _never_there(name, words, trained, validated):
         return None
     shown = []
     if len(trained) > SMOOTHED:
@@ -192,30 +175,29 @@ def _chart(record: Record, name: str, over: Progress, signs: list[str]) -> Any:
         shown.append(
             chart.Line("validation, best ringed" if marked else "validation", validated, "second", True, marked)
         )
-    share = wording.is_share(name)
     low, high = min(value for _, value in points), max(value for _, value in points)
     room = chart.room(low, high)
     marks = [chart.Mark(over.place(entry), sign) for sign, entry in zip(signs, record.decisions, strict=True)]
     x = chart.axis_x(over.title, 0.0, max([at for at, _ in points] + [mark.x for mark in marks]))
     y = chart.axis_y(
-        TITLES.get(name) or name[:1].upper() + name[1:].replace("_", " "),
+        titled(record.words.task.logged.get(name, NUMBER), name).title,
         max(low - room, 0.0) if low >= 0 else low - room,
-        min(high + room, 1.0) if share else high + room,
-        wording.in_percent(name),
+        min(high + room, 1.0) if words.is_share else high + room,
+        words.in_percent,
     )
-    return chart.lines(x, y, shown, _summary(name, trained, validated), marks)
+    return chart.lines(x, y, shown, _summary(name, words, trained, validated), marks)
 
 
-def _never_there(name: str, trained: list[tuple[float, float]], validated: list[tuple[float, float]]) -> bool:
+def _never_there(name: str, words: FigureWords, trained: Points, validated: Points) -> bool:
     """Whether a part of the loss was 0 from beginning to end: what it counts (rows that do not fit) never happened. Of
     the loss itself, of returns, of answers and of what validation judges, 0 throughout is news."""
-    told = name in ("loss", *FIRST) or wording.is_share(name) or bool(validated)
+    told = name in ("loss", *FIRST) or words.is_share or bool(validated)
     return not told and not any(value for _, value in trained)
 
 
-def _summary(name: str, trained: list[tuple[float, float]], validated: list[tuple[float, float]]) -> str:
+def _summary(name: str, words: FigureWords, trained: Points, validated: Points) -> str:
     parts = [
-        f"{which} from {wording.value(name, points[0][1])} to {wording.value(name, points[-1][1])}"
+        f"{which} from {words.written(points[0][1])} to {words.written(points[-1][1])}"
         for which, points in (("in training", trained), ("in validation", validated))
         if points
     ]

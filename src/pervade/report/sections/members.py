@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -25,7 +26,7 @@ TEMPLATE = """\
 <th class="number">highest</th><th>95% interval</th></tr></thead>
 <tbody>
 {% for row in rows %}
-<tr><th>{{ row.name|title_of }}{% if row.direction %} <small class="block">{{ row.direction }}</small>{% endif %}</th>
+<tr><th>{{ row.title }}{% if row.direction %} <small class="block">{{ row.direction }}</small>{% endif %}</th>
 <td class="number">{{ row.mean }}</td><td class="number">{{ row.deviation }}</td>
 <td class="number">{{ row.low }}</td><td class="number">{{ row.high }}</td>
 <td>{{ row.together }}{{ row.interval }} <small class="block">{{ row.method }}</small></td></tr>
@@ -70,12 +71,12 @@ def section(record: Record) -> Section | None:
     if record.held_out_groups and first is not None:
         picture = _by_group(first, metrics[first], record)
     else:
-        picture = Markup("") if first is None else _picture(first, metrics[first])
+        picture = Markup("") if first is None else _picture(first, metrics[first], record)
     body = render(
         TEMPLATE,
         what=_what(found, record),
         picture=picture,
-        rows=[_row(name, metrics[name]) for name in [name for name in metrics if "[" not in name][:MOST]],
+        rows=[_row(record, name, metrics[name]) for name in [name for name in metrics if "[" not in name][:MOST]],
         names=names,
     )
     if record.held_out_groups:
@@ -108,21 +109,22 @@ def _what(found: dict[str, Any], record: Record) -> str:
     )
 
 
-def _row(name: str, each: dict[str, Any]) -> dict[str, Any]:
+def _row(record: Record, name: str, each: dict[str, Any]) -> dict[str, Any]:
     values = [own["value"] for own in each["members"].values()]
-    interval = wording.interval(Figure.of(name, each)) if None not in (each["low"], each["high"]) else "none"
+    figure = Figure.of(name, each, record.words)
+    words = figure.words
     # Of folds the interval is that of all predictions together, whose figure need not be the mean.
-    together = "" if each["value"] in (None, each["mean"]) else f"{wording.value(name, each['value'])} together, "
+    together = "" if each["value"] in (None, each["mean"]) else f"{words.written(each['value'])} together, "
     return {
-        "name": name,
-        "direction": wording.direction(Figure.of(name, each)),
-        "mean": wording.value(name, each["mean"]),
-        "deviation": wording.value(name, each["deviation"]),
-        "low": wording.value(name, min(values)),
-        "high": wording.value(name, max(values)),
-        "interval": interval,
+        "title": words.title,
+        "direction": wording.direction(figure),
+        "mean": words.written(each["mean"]),
+        "deviation": words.written(each["deviation"]),
+        "low": words.written(min(values)),
+        "high": words.written(max(values)),
+        "interval": "none" if None in (each["low"], each["high"]) else wording.interval(figure),
         "together": together,
-        "method": each.get("method", ""),
+        "method": str(figure.how),
     }
 
 
@@ -135,21 +137,18 @@ BY_GROUP = """\
 
 def _by_group(metric: str, each: dict[str, Any], record: Record) -> Markup:
     """A line a held-out group with its page, the worst first, and what they say of a group that is still to come."""
-    named = record.held_out_groups
-    nature = {"higher_is_better": each.get("higher_is_better", True)}
+    named, whole = record.held_out_groups, Figure.of(metric, each, record.words)
     rows = []
     for name, own in each["members"].items():
-        figure = Figure.of(metric, {**own, **nature})
+        figure = replace(whole, **{key: own[key] for key in ("value", "low", "high", "n")})
         rows.append(dots.Row(named.get(name, name), figure, link=f"members/{quote(name)}/report.html"))
-    rows.sort(
-        key=lambda row: ((row.figure.value or 0.0) * (-1 if nature["higher_is_better"] is False else 1), row.name)
-    )
+    rows.sort(key=lambda row: ((row.figure.value or 0.0) * (-1 if whole.higher_is_better is False else 1), row.name))
     one, many = wording.group(record, 1), wording.group(record)
-    mean = Figure(metric, each["mean"], None, None, len(rows))
+    mean = replace(whole, value=each["mean"], low=None, high=None, n=len(rows))
     return render(
         BY_GROUP,
         spread=groups.spread(rows, one, many),
-        mean=_mean(metric, np.array([row.figure.value for row in rows], np.float64), each.get("bounds"), one, many),
+        mean=_mean(mean, np.array([row.figure.value for row in rows], np.float64), each.get("bounds"), one, many),
         table=dots.table(rows, one.capitalize(), wording.noun(record), mean, f"the mean of the {many}"),
         meaning=groups.meaning(record),
         one=one,
@@ -157,12 +156,12 @@ def _by_group(metric: str, each: dict[str, Any], record: Record) -> Markup:
     )
 
 
-def _mean(metric: str, values: np.ndarray, bounds: Any, one: str, many: str) -> str:
+def _mean(whole: Figure, values: np.ndarray, bounds: Any, one: str, many: str) -> str:
     """Each group counting the same: what is to be expected of a group that nobody has met, as far as these tell."""
-    least, most = bounds or ((0.0, 1.0) if wording.is_share(metric) else (None, None))
+    least, most = bounds or ((0.0, 1.0) if whole.words.is_share else (None, None))
     low, high = student(values)
     low, high = low if least is None else max(low, least), high if most is None else min(high, most)
-    mean = Figure(metric, float(values.mean()), low, high, len(values))
+    mean = replace(whole, value=float(values.mean()), low=low, high=high)
     if values.std(ddof=1) < 1e-12:
         return f"The mean, each {one} counting the same, is {wording.figure(mean)}."
     return (
@@ -172,28 +171,27 @@ def _mean(metric: str, values: np.ndarray, bounds: Any, one: str, many: str) -> 
     )
 
 
-def _picture(metric: str, each: dict[str, Any]) -> Markup:
+def _picture(name: str, each: dict[str, Any], record: Record) -> Markup:
     """A line a member: its value, and as a bar the interval of its own rows; the mean goes through all."""
-    own = each["members"]
+    own, figure = each["members"], Figure.of(name, each, record.words)
+    words = figure.words
     ends = [end for one in own.values() for end in (one["low"], one["value"], one["high"]) if end is not None]
     low, high = min(ends), max(ends)
     room = 0.05 * (high - low) or 0.05
-    share = wording.is_share(metric)
-    x = chart.axis_x(
-        metric, max(low - room, 0.0) if low >= 0 else low - room, min(high + room, 1.0) if share else high + room
-    )
+    top = min(high + room, 1.0) if words.is_share else high + room
+    x = chart.axis_x(name, max(low - room, 0.0) if low >= 0 else low - room, top)
     start = 78.0  # room for the members' names
-    x = chart.Axis(x.title, x.low, x.high, start, x.stop, wording.in_percent(metric))
+    x = chart.Axis(x.title, x.low, x.high, start, x.stop, words.in_percent)
     top, dots = 8, []
     for number, (name, one) in enumerate(own.items()):
         bars = (None, None) if one["low"] is None else (x.place(one["low"]), x.place(one["high"]))
-        words = f"{name}: {wording.value(metric, one['value'])}, n = {wording.count(one['n'])}"
-        dots.append((name, x.place(one["value"]), *bars, top + ROW * (number + 0.5), words))
+        told = f"{name}: {words.written(one['value'])}, n = {wording.count(one['n'])}"
+        dots.append((name, x.place(one["value"]), *bars, top + ROW * (number + 0.5), told))
     base = top + ROW * len(own)
-    summary = f"{wording.title(metric)} of {wording.join([words for *_, words in dots])}"
+    summary = f"{words.title} of {wording.join([told for *_, told in dots])}"
     return render(
         PICTURE,
-        title=wording.title(metric) + (f" ({lower})" if (lower := wording.direction(Figure.of(metric, each))) else ""),
+        title=words.title + (f" ({lower})" if (lower := wording.direction(figure)) else ""),
         width=chart.WIDTH,
         height=base + 26,
         x=x,

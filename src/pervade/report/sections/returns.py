@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from pervade.core.words import counted
+from pervade.core.words import counted, four
 from pervade.metrics import returns
 from pervade.report import chart, wording
 from pervade.report.details.episode import LOOKS
@@ -74,7 +74,7 @@ def _together(curves: dict[str, list[tuple[float, float]]]) -> tuple[Markup, str
     count = wording.count(len(curves))
     line = chart.Line(f"interquartile mean of {count} seeds", list(zip(grid, middle, strict=True)), "first")
     band = chart.Band("its 95% interval", list(zip(grid, low, high, strict=True)), "first")
-    begun, ended, least, most = (wording.value("return", float(v)) for v in (middle[0], middle[-1], low[-1], high[-1]))
+    begun, ended, least, most = (four(float(v)) for v in (middle[0], middle[-1], low[-1], high[-1]))
     summary = f"return, interquartile mean of {count} seeds, from {begun} to {ended} (95% interval {least} to {most})"
     drawn = chart.lines(_axis_x(grid[-1]), _axis_y(low.min(), high.max()), [line], summary, bands=[band])
     facts = f"{count} trainings, each followed over {counted(round(grid[-1]), *learning.STEPS)}."
@@ -89,7 +89,7 @@ def _each(curves: dict[str, list[tuple[float, float]]]) -> tuple[Markup, str, st
     lines = [chart.Line(name, points, look) for (name, points), look in zip(curves.items(), LOOKS, strict=False)]
     values = [value for points in curves.values() for _, value in points]
     last = max(points[-1][0] for points in curves.values())
-    ends = [(name, wording.value("return", p[0][1]), wording.value("return", p[-1][1])) for name, p in curves.items()]
+    ends = [(name, four(p[0][1]), four(p[-1][1])) for name, p in curves.items()]
     summary = wording.join([f"{name} from {begun} to {ended}" for name, begun, ended in ends])
     drawn = chart.lines(_axis_x(last), _axis_y(min(values), max(values)), lines, f"return of {summary}")
     facts = f"{counted(len(curves), 'training')}, up to {counted(round(last), *learning.STEPS)}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pervade.core.words import FigureWords
 from pervade.report import chart, wording
 from pervade.report.html import Section, render
 from pervade.report.record import Record
@@ -39,7 +40,8 @@ def section(record: Record) -> Section | None:
     done = [each for each in trials if each["value"] is not None]
     # Those that came to their end first, the best of them at the top.
     order = sorted(done, key=lambda each: (each["state"] != "complete", -each["value"] if higher else each["value"]))
-    rows = [_row(each, paths, metric, winner) for each in [*order, *(e for e in trials if e["value"] is None)][:MOST]]
+    words = record.words.figure(metric)
+    rows = [_row(each, paths, words, winner) for each in [*order, *(e for e in trials if e["value"] is None)][:MOST]]
     what = (
         f"{len(trials)} trials over {wording.join([str(path) for path in paths])}: {states.count('complete')} came to "
         f"their end, {states.count('pruned')} were pruned for lying below the median of the others, "
@@ -50,18 +52,18 @@ def section(record: Record) -> Section | None:
         "flattering; the figures at the head of this page are not: its model alone was evaluated there, once. Each "
         "trial is a run inside members/; a pruned one keeps its log, but not its weights."
     )
-    picture = _picture(done, metric, higher) if len(done) > 1 else ""
+    picture = _picture(done, words, higher) if len(done) > 1 else ""
     body = render(TEMPLATE, what=what, picture=picture, paths=paths, rows=rows, note=note)
     return Section("search", "What was searched", body)
 
 
-def _row(trial: dict[str, Any], paths: list[str], metric: str, winner: str | None) -> dict[str, Any]:
+def _row(trial: dict[str, Any], paths: list[str], words: FigureWords, winner: str | None) -> dict[str, Any]:
     return {
         "number": trial["number"],
         "winner": f"trial-{trial['number']:03d}" == winner,
         "settings": [_setting(trial["values"].get(path)) for path in paths],
         "passes": max((int(each) for each in trial["passes"]), default=0),
-        "value": "–" if trial["value"] is None else wording.value(metric, trial["value"]),
+        "value": words.written(trial["value"]),
         "state": trial["state"],
     }
 
@@ -70,7 +72,7 @@ def _setting(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _picture(done: list[dict[str, Any]], metric: str, higher: bool) -> Any:
+def _picture(done: list[dict[str, Any]], words: FigureWords, higher: bool) -> Any:
     """A dot a trial, and the best so far as a line."""
     points = [(float(each["number"]), float(each["value"])) for each in done]
     # A pruned trial cannot win, whatever it had reached.
@@ -83,11 +85,11 @@ def _picture(done: list[dict[str, Any]], metric: str, higher: bool) -> Any:
     if best:
         best.append((points[-1][0], best[-1][1]))
     low, high = min(value for _, value in points), max(value for _, value in points)
-    room, share = 0.05 * (high - low) or 0.05, wording.is_share(metric)
+    room = 0.05 * (high - low) or 0.05
     x = chart.axis_x("trial", 0.0, max(at for at, _ in points))
-    top = min(high + room, 1.0) if share else high + room
-    y = chart.axis_y(f"Validation: {wording.inside(metric)}", low - room, top, wording.in_percent(metric))
+    top = min(high + room, 1.0) if words.is_share else high + room
+    y = chart.axis_y(f"Validation: {words.inside}", low - room, top, words.in_percent)
     shown = [chart.Line("one trial", points, "first faint", True), chart.Line("best so far", best, "second")]
-    reach = f"{wording.value(metric, low)} to {wording.value(metric, high)}"
-    summary = f"validation: {wording.inside(metric)} of {len(points)} trials, from {reach}"
+    reach = f"{words.written(low)} to {words.written(high)}"
+    summary = f"validation: {words.inside} of {len(points)} trials, from {reach}"
     return chart.lines(x, y, shown, summary)
