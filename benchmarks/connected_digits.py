@@ -33,7 +33,7 @@ import numpy as np
 import pervade
 from pervade.core import seed as seeds
 from pervade.data import sound_augment
-from pervade.engine import predict
+from pervade.engine import predictions
 from pervade.metrics.estimate import estimate
 from pervade.metrics.transcription import KINDS, transcription_metrics
 from pervade.progress import Silent
@@ -130,7 +130,7 @@ def main(arguments: argparse.Namespace) -> None:
         total = time.monotonic() - began
         told = [line for line in (run.path / "log.jsonl").read_text().splitlines() if "decision" in line]
         print("\n".join(told[-2:]))
-        columns = predict.read_columns(run.directory.predictions("last", "test"))
+        columns = predictions.read_columns(run.directory.predictions("last", "test"))
         print("| speaker | sequences | words | word error rate | 95% interval, by sequence |\n|---|---|---|---|---|")
         groups = np.asarray(columns["group"])
         for number, speaker in enumerate([*sorted(held_out), "**both**"]):

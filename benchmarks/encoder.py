@@ -24,7 +24,7 @@ import numpy as np
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import pervade
-from pervade.engine import predict
+from pervade.engine import predictions
 from pervade.metrics.paired import differences
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -71,7 +71,7 @@ def main(name: str, data: Path, folder: Path, seeds: int, shown: list[str], runs
             ("TF-IDF", baseline["metrics"], baseline["predictions"]),
         ):
             cells = [told(*(found[each][key] for key in ("value", "low", "high"))) for each in shown]
-            files[side].append(predict.read_columns(run.path / path))
+            files[side].append(predictions.read_columns(run.path / path))
             values[side].append(found[shown[0]]["value"])
             seconds = f"{taken:.0f}" if side == "encoder" else ""
             print(f"| {seed} | {side} | {' | '.join(cells)} | {result['n']:,} | {seconds} |", flush=True)

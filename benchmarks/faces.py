@@ -29,7 +29,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 import pervade
-from pervade.engine import predict
+from pervade.engine import predictions
 from pervade.metrics.estimate import Estimate, bootstrap, estimate
 from pervade.metrics.interval import percentiles
 from pervade.metrics.retrieval import retrieval_metrics
@@ -111,7 +111,7 @@ def trained(people: dict[str, list[Path]], train: list[str], test: list[str], fo
         seed=seed,
     )
     run.evaluate()
-    return predict.read_columns(run.directory.predictions("last", "test"))
+    return predictions.read_columns(run.directory.predictions("last", "test"))
 
 
 def told(each: Estimate) -> str:

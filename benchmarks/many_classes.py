@@ -42,7 +42,7 @@ def measured(k: int, path: Path) -> dict:
     """In a process of its own: figures and details of one file, as `evaluate` takes them."""
     from pervade.core.types import Rows
     from pervade.domains.image import Image
-    from pervade.engine import predict
+    from pervade.engine import predictions
     from pervade.metrics.estimate import estimate
     from pervade.tasks.classify import Classify
 
@@ -50,7 +50,7 @@ def measured(k: int, path: Path) -> dict:
     domain = Image(size=8, channels=1, labels=labels)
     train = Rows({"target": [labels[i % k] for i in range(10 * k)]})
     start, processor = time.perf_counter(), time.process_time()
-    columns = predict.read_columns(path)
+    columns = predictions.read_columns(path)
     figures = estimate(dict(Classify().metrics(domain)), columns)
     details = Classify().details(columns, train, domain)
     seconds, processor = time.perf_counter() - start, time.process_time() - processor
@@ -86,7 +86,7 @@ def plainly(columns: dict, k: int) -> dict[str, tuple[float, float]]:
 
 
 def main() -> None:
-    from pervade.engine import predict
+    from pervade.engine import predictions
     from pervade.metrics import ranking
     from pervade.metrics.classification import classification_metrics
     from pervade.metrics.estimate import estimate
@@ -95,7 +95,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for k, n in SIZES:
             path = Path(folder) / "predictions.parquet"
-            predict.write_columns(path, classified(n, k), {})
+            predictions.write_columns(path, classified(n, k), {})
             done = subprocess.run([sys.executable, __file__, str(k), str(path)], capture_output=True, check=True)
             found = json.loads(done.stdout)
             print(

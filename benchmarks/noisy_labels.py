@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 import pervade
-from pervade.engine import predict
+from pervade.engine import predictions
 from pervade.metrics.paired import differences
 
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "cats_dogs"
@@ -79,7 +79,7 @@ def main(data: Path, seeds: int) -> None:
                 for name, (needed, checkpoint) in ROWS.items():
                     if needed == training:
                         run.evaluate(checkpoint)
-                        files[name].append(predict.read_columns(run.directory.predictions(checkpoint, "test")))
+                        files[name].append(predictions.read_columns(run.directory.predictions(checkpoint, "test")))
         loaded = run.load()
         metric = {"accuracy": loaded.task.metrics(loaded.domain)["accuracy"]}
     joined = {

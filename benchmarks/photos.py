@@ -19,7 +19,7 @@ from statistics import median
 from typing import Any
 
 import pervade
-from pervade.engine import predict
+from pervade.engine import predictions
 from pervade.metrics.paired import differences, discordant
 
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "cats_dogs"
@@ -34,7 +34,7 @@ def train(data: Path, runs: Path, name: str, more: list[str]) -> tuple[pervade.R
 
 
 def columns(run: pervade.Run) -> dict[str, Any]:
-    return predict.read_columns(run.directory.predictions(run.directory.require_checkpoint(None), "test"))
+    return predictions.read_columns(run.directory.predictions(run.directory.require_checkpoint(None), "test"))
 
 
 def main(data: Path, seeds: int) -> None:

@@ -42,7 +42,7 @@ def pervade_side(data: Path, encoder: str, epochs: int, seed: int) -> dict[str, 
 
     runtime.prepare()
     import pervade
-    from pervade.engine import predict
+    from pervade.engine import predictions
     from pervade.training import Options
 
     settings = [
@@ -68,7 +68,7 @@ def pervade_side(data: Path, encoder: str, epochs: int, seed: int) -> dict[str, 
         )
         entries = [each for each in run.directory.read_log() if each["event"] == "step"]
         run.evaluate()
-        columns = predict.read_columns(run.directory.predictions("last", "test"))
+        columns = predictions.read_columns(run.directory.predictions("last", "test"))
         names = [int(label) for label in run.labels]
         right = {
             row: names[p] == names[t]

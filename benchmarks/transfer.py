@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 import pervade
-from pervade.engine import predict
+from pervade.engine import predictions
 from pervade.metrics.paired import differences
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
@@ -50,7 +50,7 @@ def main(data: Path, weights: Path, known: float | None) -> None:
             run = pervade.load(str(number), folder)
             figures = run.results()["metrics"]
             name = run.directory.require_checkpoint(None)
-            files[side] = predict.read_columns(run.directory.predictions(name, "test"))
+            files[side] = predictions.read_columns(run.directory.predictions(name, "test"))
             each = figures["accuracy"]
             print(
                 f"| {side} | {each['value']:.1%} | {each['low']:.1%} to {each['high']:.1%} | {each['n']:,} "

@@ -33,7 +33,7 @@ import torch
 import pervade
 from pervade.data import division, mu_law, player, recordings, sound_files
 from pervade.domains.waveform import BANDS, Waveform
-from pervade.engine.predict import read_columns
+from pervade.engine.predictions import read_columns
 from pervade.metrics.estimate import estimate
 from pervade.metrics.interval import wilson
 from pervade.metrics.paired import differences

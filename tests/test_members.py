@@ -15,7 +15,7 @@ from pervade.core import files
 from pervade.core.errors import CheckpointError, ConfigError, DataError
 from pervade.core.types import Rows
 from pervade.data import folds
-from pervade.engine import predict
+from pervade.engine import predictions
 from pervade.metrics.classification import classification_metrics
 from pervade.metrics.interval import student
 from pervade.training import Options, Stopped
@@ -173,7 +173,7 @@ def test_folds_test_every_row_once(shapes: Path, tmp_path: Path) -> None:
     run = fit(shapes, tmp_path, "parent", folds=3)
     result = run.results()
     assert result["n"] == 60
-    columns = predict.read_columns(run.directory.predictions(members.NAME, "test"))
+    columns = predictions.read_columns(run.directory.predictions(members.NAME, "test"))
     assert columns["row"].tolist() == list(range(60))
     labels = files.read_json(run.directory.data)["columns"]["target"]
     # The pooled figure is of that file alone, and so is its interval.

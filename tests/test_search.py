@@ -12,7 +12,7 @@ import pervade
 from pervade import recipes, search_space
 from pervade.core import files
 from pervade.core.errors import ConfigError
-from pervade.engine import predict
+from pervade.engine.predictor import Predictor
 from pervade.recipes import image
 from pervade.search_space import Choice, Range
 from pervade.training import Options, Stopped
@@ -131,13 +131,13 @@ def test_the_winner_becomes_the_run(shapes: Path, tmp_path: Path) -> None:
 
 def test_no_trial_sees_the_test_split(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[set[int]] = []
-    real = predict.tables
+    real = Predictor.tables
 
-    def watched(network, domain, task, rows, **more):
-        seen.append({int(each) for each in rows.number})
-        return real(network, domain, task, rows, **more)
+    def watched(self, rows):
+        seen.append({int(number) for number in rows.number})
+        return real(self, rows)
 
-    monkeypatch.setattr(predict, "tables", watched)
+    monkeypatch.setattr(Predictor, "tables", watched)
     run = tune(shapes, tmp_path, "a")
     split = files.read_json(run.directory.data)["columns"]["split"]
     test = {i for i, each in enumerate(split) if each == "test"}

@@ -17,7 +17,7 @@ from pervade import time_limit
 from pervade.core import files
 from pervade.core.types import Rows
 from pervade.domains.image import Image
-from pervade.engine import predict
+from pervade.engine.predictor import Predictor
 from pervade.pacing import Pace, process_start
 from pervade.time_limit import FEWEST_JUDGED, TimeLimit
 from pervade.train.schedule.one_cycle import OneCycle
@@ -232,15 +232,15 @@ def test_an_evaluation_without_time_measures_a_part_and_says_so(
     is half a second; `evaluate` then measures all."""
     asked = recipe(epochs=1, test=0.5)
     run = pervade.fit(shapes, recipe=asked, name="a", runs=tmp_path, options=Options())
-    tables = predict.tables
+    tables = Predictor.tables
 
-    def slow(network, domain, task, rows, **settings):
+    def slow(self, rows):
         time.sleep(0.05 * len(rows))
-        yield from tables(network, domain, task, rows, **settings)
+        yield from tables(self, rows)
 
-    monkeypatch.setattr(predict, "tables", slow)
+    monkeypatch.setattr(Predictor, "tables", slow)
     found = replace(run, until=time.monotonic() + 0.5).evaluate()
-    monkeypatch.setattr(predict, "tables", tables)
+    monkeypatch.setattr(Predictor, "tables", tables)
     number = len([each for each in files.read_json(run.directory.data)["columns"]["split"] if each == "test"])
     assert 1 <= found["n"] < number / 2
     assert found["left_out"][0] == f"{number - found['n']} of {number} rows of the test split, drawn by chance"

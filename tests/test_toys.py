@@ -20,7 +20,7 @@ from pervade import workflow
 from pervade.core import files
 from pervade.core.run import RunDirectory
 from pervade.engine.checkpoint import load_checkpoint
-from pervade.engine.predict import read_columns
+from pervade.engine.predictions import read_columns
 from pervade.evaluate.evaluation import evaluate
 from tests.toys.harden import Sign
 from tests.toys.run import recipe_of, run_toy

@@ -19,7 +19,7 @@ from pervade import api, training
 from pervade.core import files
 from pervade.core.errors import ConfigError, ResourceError
 from pervade.domains.image import Image
-from pervade.engine import checkpoint, predict
+from pervade.engine import checkpoint, predictor
 from pervade.models.resnet import ResNet
 from pervade.nn.trial import require_training_size
 from pervade.training import Options, Stopped, stopping_at_once
@@ -109,7 +109,7 @@ def test_stop_from_python(shapes: Path, tmp_path: Path, monkeypatch: pytest.Monk
 def test_stopped_while_it_is_judged(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
     """A validation may take hours: it ends after the batch, and is made anew. So it is in the last pass."""
     whole = fit(shapes, tmp_path, "whole", "early_stopping.every=1")
-    pieces, count = predict._pieces, 0
+    pieces, count = predictor._pieces, 0
 
     def interrupted(batch, rows):
         nonlocal count
@@ -118,7 +118,7 @@ def test_stopped_while_it_is_judged(shapes: Path, tmp_path: Path, monkeypatch: p
             os.kill(os.getpid(), signal.SIGTERM)
         return pieces(batch, rows)
 
-    monkeypatch.setattr(predict, "_pieces", interrupted)
+    monkeypatch.setattr(predictor, "_pieces", interrupted)
     with pytest.raises(Stopped):
         fit(shapes, tmp_path, "stopped", "early_stopping.every=1")
     run = tmp_path / "stopped"

@@ -18,9 +18,10 @@ from pervade.core.contracts import Domain
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.types import LeftOut, Rows, Table
 from pervade.data import account, division, encodings, inputs, player, table_files
-from pervade.engine import gallery, predict
+from pervade.engine import gallery
 from pervade.engine.checkpoint import Loaded
 from pervade.engine.gallery import Gallery
+from pervade.engine.predictor import Predictor
 from pervade.weights import voice
 
 Places: TypeAlias = list[tuple[int, LeftOut | None]]  # of inputs among the rows, or why one is not there
@@ -107,7 +108,8 @@ def _tables(
     that can be used, and the table of these."""
     told: dict[str, None] = {}
     with memory.during("new rows were predicted", "give smaller ones, or free some memory"):
-        network = loaded.network.to(runtime.pick_device(device))
+        loaded.network.to(runtime.pick_device(device))
+        predictor = Predictor.of(loaded)
         asked = inputs.entries(loaded.domain, given)
         try:
             while True:
@@ -124,7 +126,7 @@ def _tables(
                     rows, unreadable = loaded.domain.prepare(rows, lambda done, total: None, keep=False)
                 table = None
                 if len(rows):
-                    table = predict.predict_table(network, loaded.domain, loaded.task, rows, decision=loaded.decision)
+                    table = predictor.table(rows)
                 yield list(inputs.in_place(some, rows, unreadable)), rows, table
         finally:
             table_files.forget()

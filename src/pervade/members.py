@@ -33,7 +33,7 @@ from pervade.core.types import Rows
 from pervade.core.words import counted
 from pervade.data import folds
 from pervade.domains.environment import Environment
-from pervade.engine import checkpoint, origin, predict, ranks
+from pervade.engine import checkpoint, origin, predictions, ranks
 from pervade.evaluate.evaluation import NATURE, PLAIN, against, evaluate
 from pervade.metrics.estimate import estimate
 from pervade.metrics.interval import student
@@ -344,10 +344,10 @@ def _all_predictions(
     own, plain = {}, {}
     for name, each in results.items():
         folder = run.member(name).path
-        own[name] = predict.read_columns(folder / each["predictions"], folder)
+        own[name] = predictions.read_columns(folder / each["predictions"], folder)
         beside = (each["details"].get("baseline") or {}).get("predictions")
         if beside is not None:
-            plain[name] = predict.read_columns(folder / beside, folder)
+            plain[name] = predictions.read_columns(folder / beside, folder)
     return own, plain
 
 
@@ -410,8 +410,8 @@ def _pooled(
     tested = rows.where("split", "test")
     parts = [run.member(name).path / each["predictions"] for name, each in results.items()]
     about = {"checkpoint": NAME, "split": "test", "precision": "fp32", "members": list(results)}
-    path = predict.pool(run.predictions(NAME, "test"), parts, tested, about)
-    columns = predict.read_columns(path)
+    path = predictions.pool(run.predictions(NAME, "test"), parts, tested, about)
+    columns = predictions.read_columns(path)
     task, domain = loaded[0].task, loaded[0].domain
     estimates = estimate(dict(task.metrics(domain)), columns)
     details = task.details(columns, _trained(run, results, rows), domain)
@@ -422,7 +422,7 @@ def _pooled(
     if all("predictions" in each for each in plain):
         own = [run.member(name).path / each["predictions"] for name, each in zip(results, plain, strict=True)]
         known = {"checkpoint": PLAIN, "split": "test", "members": list(results)}
-        place = predict.pool(run.predictions(PLAIN, "test"), own, tested, known)
+        place = predictions.pool(run.predictions(PLAIN, "test"), own, tested, known)
         told = f"{plain[0]['name']}, trained anew in each fold"
         constant = {"constant": details["baseline"]} if "baseline" in details else {}
         baseline = against(run, place, told, dict(task.metrics(domain)), columns)

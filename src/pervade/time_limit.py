@@ -18,7 +18,8 @@ from torch.nn import Module
 from pervade.core import deadline
 from pervade.core.contracts import Context, Domain, HasPlainModel, MakesSamples, Recipe, RepliesToRows
 from pervade.core.types import Rows
-from pervade.engine import predict, ranks
+from pervade.engine import predictions, ranks
+from pervade.engine.predictor import Predictor, judging
 from pervade.metrics.estimate import estimate
 from pervade.pacing import Pace
 from pervade.progress import duration
@@ -67,7 +68,7 @@ class TimeLimit:
         costs the same in any, and the test split is looked at once. Nothing is kept."""
         if len(self.known_rows) and len(self.final) and ranks.rank() == 0:
             begun = time.monotonic()
-            with predict.judging(network):
+            with judging(network):
                 known = deadline.done_by(begun + MOST_REHEARSING * self.pace.limit, lambda: self._rehearse(network))
             if known is None:
                 spent = time.monotonic() - begun
@@ -82,7 +83,7 @@ class TimeLimit:
         while True:
             some = self.known_rows.select(range(min(number, len(self.known_rows))))
             start = time.monotonic()
-            table = predict.predict_table(network, self.domain, self.recipe.task, some, workers=self.recipe.workers)
+            table = Predictor(network, self.domain, self.recipe.task, workers=self.recipe.workers).table(some)
             now = time.monotonic()
             each = (now - start) / len(some) / _mean_size(some)  # long rows cost more than short ones
             self.row_time = each * _mean_size(self.known_rows)
@@ -130,7 +131,7 @@ class TimeLimit:
         columns = {
             **columns,
             "row": np.arange(n),
-            "group": predict.groups(self.final),
+            "group": predictions.groups(self.final),
             "id": [str(i) for i in range(n)],
         }
         metrics = dict(self.recipe.task.metrics(self.domain))

@@ -28,9 +28,10 @@ from pervade.core.run import RunDirectory
 from pervade.core.types import Rows
 from pervade.core.words import counted
 from pervade.engine import base as bases
-from pervade.engine import building, checkpoint, features, origin, predict, ranks
+from pervade.engine import building, checkpoint, features, origin, predictions, ranks
 from pervade.engine.base import Base
 from pervade.engine.fit import Learner, Moment
+from pervade.engine.predictor import Predictor
 from pervade.engine.rehearsal import rehearse, trying
 from pervade.engine.threads import Measured, fastest
 from pervade.init.random import Random
@@ -452,9 +453,9 @@ class Training:
             raise Stopped(self.signal, self.run.path)
 
     def _predict_validation(self, watch: Callable[[], None] = lambda: None) -> dict[str, Any]:
-        more = {"workers": self.recipe.workers, "watch": watch}
-        table = predict.predict_table(self.learner.judged, self.reading, self.recipe.task, self.validation, **more)
-        table = predict.complete(table, self.validation)
+        asked = (self.learner.judged, self.reading, self.recipe.task)
+        table = Predictor(*asked, workers=self.recipe.workers, watch=watch).table(self.validation)
+        table = predictions.complete(table, self.validation)
         # Lists of lists (text, spans) have no shape of their own and stay as they are.
         ragged = {name for name, values in table.items() if isinstance(values, list) and isinstance(values[0], list)}
         return {name: values if name in ragged else np.asarray(values) for name, values in table.items()}

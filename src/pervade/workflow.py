@@ -28,7 +28,8 @@ from pervade.core.types import LeftOut, Rows
 from pervade.core.words import counted
 from pervade.data import account, embedded, environments, hub, table_files
 from pervade.data import split as splits
-from pervade.engine import checkpoint, origin, predict, ranks, wording
+from pervade.engine import checkpoint, origin, ranks, wording
+from pervade.engine.predictor import Predictor
 from pervade.progress import Screen, Silent
 from pervade.train import find_lr
 from pervade.training import Options, Training
@@ -122,7 +123,7 @@ def _continue(run: RunDirectory, recipe: Recipe, then: Recipe, domain: Domain, r
         loaded = checkpoint.load_checkpoint(run, "last", recipe)
         about = {"checkpoint": "last", "split": "train", "precision": "fp32"}
         train_rows = rows.where("split", "train")
-        predict.write_predictions(path, loaded.network, loaded.domain, loaded.task, train_rows, about=about)
+        Predictor.of(loaded).write(path, train_rows, about)
     if not member.recipe.exists():
         begin(member, then, str(path))
     train(member, then, options)

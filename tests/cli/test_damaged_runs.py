@@ -13,7 +13,7 @@ import safetensors.torch
 
 from pervade.core import files
 from pervade.core.errors import CheckpointError
-from pervade.engine import predict
+from pervade.engine import predictions
 
 BEST = "checkpoints/best/"
 FAULTS = [
@@ -105,13 +105,13 @@ def test_predictions_that_unpack_to_more_than_memory(tmp_path: Path, monkeypatch
     path = tmp_path / "predictions" / "best@test.parquet"
     path.parent.mkdir()
     pq.write_table(pa.table({"row": [7] * 5000, "target": [1] * 5000}), path)
-    assert len(predict.read_columns(path)["row"]) == 5000
-    monkeypatch.setattr(predict, "MOST_VALUES", 9999)
+    assert len(predictions.read_columns(path)["row"]) == 5000
+    monkeypatch.setattr(predictions, "MOST_VALUES", 9999)
     with pytest.raises(CheckpointError, match=r"unpack to 10,000 values, and at most 9,999 "):
-        predict.read_columns(path)
+        predictions.read_columns(path)
     pq.write_table(pa.table({"row": [0]}), tmp_path / "other.parquet")
     path.unlink()
     path.symlink_to(tmp_path / "other.parquet")
-    assert predict.read_columns(path, tmp_path)["row"].tolist() == [0]
+    assert predictions.read_columns(path, tmp_path)["row"].tolist() == [0]
     with pytest.raises(CheckpointError, match="leads out of"):
-        predict.read_columns(path, path.parent)
+        predictions.read_columns(path, path.parent)

@@ -11,7 +11,7 @@ import pytest
 
 from pervade import api
 from pervade.core.errors import CheckpointError, ConfigError, DataError
-from pervade.engine.predict import read_columns
+from pervade.engine.predictions import read_columns
 from tests.data.drawing import class_folders, encoded, pixels
 
 

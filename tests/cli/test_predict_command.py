@@ -14,7 +14,7 @@ import numpy as np
 
 from pervade import api
 from pervade.cli.predict import _Table
-from pervade.engine.predict import read_columns
+from pervade.engine.predictions import read_columns
 from pervade.tasks.classify import Classify
 from pervade.tasks.regress import Regress
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pervade.engine import predict
+from pervade.engine import predictor
 from tests.cli.small import SMALL
 
 
@@ -20,7 +20,7 @@ def arrange(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
         os.kill(os.getpid(), number)
         time.sleep(30)
 
-    monkeypatch.setattr(predict, "_write_shard", interrupted)
+    monkeypatch.setattr(predictor, "_write_shard", interrupted)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

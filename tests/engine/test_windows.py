@@ -10,7 +10,8 @@ import torch
 
 from pervade.core.types import Rows
 from pervade.domains.sound import Sound
-from pervade.engine import predict
+from pervade.engine import predictions, predictor
+from pervade.engine.predictor import Predictor
 from pervade.models.sound_cnn import SoundCNN
 from pervade.tasks.classify import Classify
 from tests.data.sounds import tone
@@ -33,8 +34,8 @@ def test_every_row_is_answered_once_however_batches_fall(tmp_path: Path, batch_s
     torch.manual_seed(0)
     network = SoundCNN(bands=16, width=8, features=16).build(domain.inputs(), {"logits": 2}).eval()
     path = tmp_path / "predictions.parquet"
-    predict.write_predictions(path, network, domain, Classify(), rows(), about={}, batch_size=batch_size)
-    table = predict.read_columns(path)
+    Predictor(network, domain, Classify(), batch_size=batch_size).write(path, rows(), {})
+    table = predictions.read_columns(path)
     assert "part" not in table
     assert table["id"] == rows().column("id")
     for row, name in enumerate(table["id"]):
@@ -43,12 +44,12 @@ def test_every_row_is_answered_once_however_batches_fall(tmp_path: Path, batch_s
             logits = network(torch.from_numpy(np.stack(cuts))[:, None])["logits"]
         own = logits.double().mean(0).softmax(0).numpy()  # the geometric mean of probabilities
         np.testing.assert_allclose(table["probabilities"][row], own, atol=1e-6, err_msg=name)
-    again = predict.predict_table(network, domain, Classify(), rows(), batch_size=batch_size)
+    again = Predictor(network, domain, Classify(), batch_size=batch_size).table(rows())
     np.testing.assert_allclose(again["probabilities"], table["probabilities"], atol=1e-6)
 
 
 def test_long_recordings_are_read_few_at_a_time() -> None:
-    long = predict.MOST_READ // 2
-    assert predict.Sized([10, 20, long, long, 3 * long]).batches(0, 2) == [[0, 1], [2, 3], [4]]
-    assert predict.Sized([10, long, long, 5]).batches(0, 64) == [[0, 1], [2, 3]]
-    assert predict.Sized([]).batches(0, 4) == []
+    long = predictor.MOST_READ // 2
+    assert predictor.Sized([10, 20, long, long, 3 * long]).batches(0, 2) == [[0, 1], [2, 3], [4]]
+    assert predictor.Sized([10, long, long, 5]).batches(0, 64) == [[0, 1], [2, 3]]
+    assert predictor.Sized([]).batches(0, 4) == []

@@ -15,7 +15,7 @@ from PIL import Image as Pillow
 from pervade.core import files, spec
 from pervade.core.run import RunDirectory
 from pervade.domains.image import Image
-from pervade.engine import predict
+from pervade.engine import predictions
 
 LABELS = ("cat", "dog")
 ROWS = 60  # the first 20 to learn from, the others to measure; of the labels in turn
@@ -93,7 +93,7 @@ def write_predictions(
     about = {"format": 1, "checkpoint": checkpoint, "split": "test", "weights": weights}
     path = run.predictions(checkpoint, "test")
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(predict.to_arrow(table).replace_schema_metadata({"pervade": json.dumps(about)}), path)
+    pq.write_table(predictions.to_arrow(table).replace_schema_metadata({"pervade": json.dumps(about)}), path)
 
 
 def draw(folder: Path) -> list[str]:

@@ -15,7 +15,7 @@ from pervade.core import files, spec
 from pervade.core.contracts import Domain
 from pervade.core.run import RunDirectory
 from pervade.core.words import group_nouns
-from pervade.engine.predict import read_columns
+from pervade.engine.predictions import read_columns
 from pervade.report import cautions, preprocessing, sound, sound_cautions, verdict, wording
 from pervade.report.details import baseline as against
 from pervade.report.record import Figure, Record, Result

@@ -15,7 +15,7 @@ from PIL import Image
 from pervade import api
 from pervade.core import files
 from pervade.core.run import RunDirectory
-from pervade.engine.predict import read_columns
+from pervade.engine.predictions import read_columns
 from pervade.training import Options
 from tests.acting_run import AGENTS, trained
 from tests.test_toys import assert_same_weights

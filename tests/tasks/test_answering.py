@@ -21,7 +21,8 @@ from pervade.data.corpus import IGNORED
 from pervade.data.sources.by_length import ByLength
 from pervade.domains.corpus import Corpus
 from pervade.domains.instructions import Instructions, looks_like_instructions
-from pervade.engine import predict
+from pervade.engine import predictions
+from pervade.engine.predictor import Predictor
 from pervade.models.gpt import GPT
 from pervade.nn.sampling import Sampling
 from pervade.recipes import choose as choose_recipe
@@ -56,7 +57,7 @@ def test_its_figures_are_of_the_answers(run: pervade.Run) -> None:
     found = result["metrics"]["bits_per_byte"]
     assert found["low"] < found["value"] < found["high"] < 0.3
     assert found["n"] == result["n"] == 30
-    columns = predict.read_columns(run.path / result["predictions"])
+    columns = predictions.read_columns(run.path / result["predictions"])
     said = dict(enumerate(row["completion"] for row in chats.colours(200)))
     assert list(columns["bytes"]) == [len(said[row]) for row in columns["row"]]
     assert found["value"] == pytest.approx(columns["bits"].sum() / columns["bytes"].sum())
@@ -66,7 +67,7 @@ def test_its_figures_are_of_the_answers(run: pervade.Run) -> None:
 
 def test_the_report_shows_answers_to_what_it_never_learnt_from(run: pervade.Run) -> None:
     replies = run.results()["details"]["replies"]
-    columns = predict.read_columns(run.path / run.results()["predictions"])
+    columns = predictions.read_columns(run.path / run.results()["predictions"])
     assert len(replies) == 4
     assert {each["id"] for each in replies} <= set(columns["id"])
     assert [each["reply"] for each in replies] == [each["answer"] for each in replies]
@@ -242,7 +243,7 @@ def test_long_conversations_come_in_windows(tmp_path: Path) -> None:
         assert (window["target"][:16] == IGNORED).all()
     (said,) = [line for line in domain.remarks(rows) if "windows" in line]
     assert said.startswith(f"2 of 2 conversations are longer than 32 tokens (the longest has {len(tokens):,})")
-    result = predict.predict_table(network, domain, LanguageModel(), rows, batch_size=1)
+    result = Predictor(network, domain, LanguageModel(), batch_size=1).table(rows)
     assert result["tokens"].tolist() == [len(asked), int(domain._learnt(TWO_TURNS)[1].sum())]
     source = ByLength().open(Opening(rows, LanguageModel(), network, Context(domain), 2, seed=0))
     assert sum(int((batch["target"] != IGNORED).sum()) for batch in source) == sum(result["tokens"])
@@ -254,7 +255,7 @@ def test_a_short_batch_and_a_long_one_make_one_table(tmp_path: Path) -> None:
     (tmp_path / "long.txt").write_text("a longer text " * 40)
     fitted, rows = check_domain(Corpus(length=16, num_tokens=300), tmp_path)
     network = GPT(width=16, depth=1, heads=2).build(fitted.inputs(), LanguageModel().outputs(fitted))
-    table = predict.predict_table(network, fitted, LanguageModel(), rows, batch_size=1)
+    table = Predictor(network, fitted, LanguageModel(), batch_size=1).table(rows)
     assert dict(zip(rows.column("id"), table["bytes"], strict=True)) == {"short.txt": 3, "long.txt": 560}
 
 

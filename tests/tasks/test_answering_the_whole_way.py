@@ -15,7 +15,8 @@ from pervade.core import files
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.types import Rows
 from pervade.domains.questions import Questions
-from pervade.engine import predict
+from pervade.engine import predictions
+from pervade.engine.predictor import Predictor
 from pervade.metrics.span import score
 from pervade.recipes import choose
 from pervade.tasks.answer_span import best_margin
@@ -44,7 +45,7 @@ def test_it_learns_and_stands_beside_a_rule(run: pervade.Run) -> None:
     assert "by group" in result["metrics"]["exact_match"]["method"]  # questions of one paragraph depend on each other
     baseline = result["details"]["baseline"]
     assert baseline["metrics"]["f1"]["value"] < 0.6
-    plain = predict.read_columns(run.path / baseline["predictions"])
+    plain = predictions.read_columns(run.path / baseline["predictions"])
     found = [score(said, right, False)[1] for said, right in zip(plain["prediction"], plain["target"], strict=True)]
     assert np.mean(found) == pytest.approx(baseline["metrics"]["f1"]["value"])
 
@@ -59,14 +60,14 @@ def test_articles_are_not_divided_and_intervals_are_by_paragraph(run: pervade.Ru
 
 
 def test_an_answer_is_a_piece_of_its_text(run: pervade.Run) -> None:
-    table = predict.read_columns(run.directory.predictions("best", "test"))
+    table = predictions.read_columns(run.directory.predictions("best", "test"))
     contexts = files.read_json(run.directory.data)["columns"]["context"]
     for row, said, start, end in zip(table["row"], table["prediction"], table["start"], table["end"], strict=True):
         assert contexts[row][start:end] == said
 
 
 def test_predict_is_what_evaluate_does(run: pervade.Run, tmp_path: Path) -> None:
-    table = predict.read_columns(run.directory.predictions("best", "test"))
+    table = predictions.read_columns(run.directory.predictions("best", "test"))
     columns = files.read_json(run.directory.data)["columns"]
     given = [f"{columns['question'][row]}\t{columns['context'][row]}" for row in table["row"]]
     found = run.predict(given)
@@ -104,7 +105,7 @@ def test_texts_longer_than_a_window(tmp_path: Path) -> None:
     run = pervade.fit(data, recipe=known, name="a", runs=tmp_path / "runs", options=Options())
     result = run.evaluate()
     assert result["metrics"]["f1"]["value"] > 0.8
-    table = predict.read_columns(run.directory.predictions("best", "test"))
+    table = predictions.read_columns(run.directory.predictions("best", "test"))
     assert len(set(table["row"])) == len(table["row"]) == result["n"]
     assert np.median(table["start"]) > 100
 
@@ -196,8 +197,8 @@ def test_batches_of_one_kind_alone(tmp_path: Path) -> None:
     rows = rows.select(order).with_columns(size=list(range(len(rows))))
     network, domain, task = loaded.network, loaded.domain, loaded.task
     made = tmp_path / "p.parquet"
-    predict.write_predictions(made, network, domain, task, rows, about={}, batch_size=4)
-    columns = predict.read_columns(made)
+    Predictor(network, domain, task, batch_size=4).write(made, rows, {})
+    columns = predictions.read_columns(made)
     assert [len(each) for each in columns["target"]] == [len(each) for each in rows.column("answers")]
 
 
@@ -205,7 +206,7 @@ def test_an_answer_begins_with_a_letter_whatever_the_tokens(data: Path, tmp_path
     known = recipe(domain=Questions(length=64, overlap=16, num_tokens=400, tokenizer_kind="bpe"), epochs=1)
     run = pervade.fit(data, recipe=known, name="a", runs=tmp_path, options=Options())
     run.evaluate()
-    table = predict.read_columns(run.directory.predictions("best", "test"))
+    table = predictions.read_columns(run.directory.predictions("best", "test"))
     contexts = files.read_json(run.directory.data)["columns"]["context"]
     for row, said, start, end in zip(table["row"], table["prediction"], table["start"], table["end"], strict=True):
         assert said == said.strip() == contexts[row][start:end]

@@ -16,7 +16,7 @@ import pervade
 from pervade.core import files
 from pervade.core.contracts import Context
 from pervade.domains.image import Image
-from pervade.engine.predict import read_columns
+from pervade.engine.predictions import read_columns
 from pervade.models.reference_mlp import ReferenceMLP
 from pervade.tasks.classify import Classify
 from pervade.training import Options

@@ -18,7 +18,7 @@ from pervade.core.types import Rows
 from pervade.data import vocabulary
 from pervade.data.corpus import IGNORED
 from pervade.domains.masked import Masked
-from pervade.engine import predict
+from pervade.engine import predictions
 from pervade.init.pretrained import Pretrained
 from pervade.models.transformer import Transformer
 from pervade.nn.filler import Filler
@@ -82,7 +82,7 @@ def test_it_learns_which_words_go_together(run: pervade.Run) -> None:
 
 
 def test_its_figures_are_sums_over_its_predictions(run: pervade.Run) -> None:
-    table = predict.read_columns(run.directory.predictions("best", "test"))
+    table = predictions.read_columns(run.directory.predictions("best", "test"))
     value = run.results()["metrics"]["masked_accuracy"]["value"]
     assert value == pytest.approx(table["right"].sum() / table["tokens"].sum())
     again = run.evaluate()

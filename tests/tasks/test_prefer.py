@@ -17,7 +17,8 @@ from pervade.core.contracts import Context, Recipe
 from pervade.core.errors import ConfigError, DataError
 from pervade.data.corpus import IGNORED
 from pervade.domains.preferences import Preferences, looks_like_preferences
-from pervade.engine import checkpoint, predict
+from pervade.engine import checkpoint, predictions
+from pervade.engine.predictor import Predictor
 from pervade.engine.step import only_phase
 from pervade.metrics.estimate import estimate
 from pervade.metrics.preference import longer_baseline, preference_metrics
@@ -67,7 +68,7 @@ def shares(run: pervade.Run, network: torch.nn.Module) -> float:
     loaded = run.load()
     stored = json.loads(run.directory.data.read_text())["columns"]
     rows = pervade.core.types.Rows(stored).where("split", "test")
-    table = predict.predict_table(network, loaded.domain, loaded.task, rows)
+    table = Predictor(network, loaded.domain, loaded.task).table(rows)
     return float((table["chosen"] > table["rejected"]).mean())
 
 
@@ -80,7 +81,7 @@ def test_it_learns_to_prefer(run: pervade.Run, base: pervade.Run) -> None:
     assert shares(run, base.load().network) < 0.5
     baseline = result["details"]["baseline"]
     assert baseline["metrics"]["chosen_likelier"]["value"] == 0.5  # all answers are as long
-    columns = predict.read_columns(run.path / result["predictions"])
+    columns = predictions.read_columns(run.path / result["predictions"])
     assert found["value"] == (columns["chosen"] > columns["rejected"]).mean()
     assert list(columns["chosen_tokens"]) == list(columns["rejected_tokens"])
     page = run.report().read_text(encoding="utf-8")

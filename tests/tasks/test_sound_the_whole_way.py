@@ -65,7 +65,7 @@ def test_figures_and_predictions_agree(tmp_path: Path) -> None:
     data = speakers(tmp_path / "said", count=6)
     run = pervade.fit(data, settings=SETTINGS, epochs=2, batch_size=8, runs=tmp_path / "runs", options=Options())
     run.evaluate()
-    columns = pervade.engine.predict.read_columns(run.directory.predictions("last", "test"))
+    columns = pervade.engine.predictions.read_columns(run.directory.predictions("last", "test"))
     paths = [str(data / each) for each in columns["id"]]
     copy = tmp_path / "other"
     shutil.copytree(data, copy)

@@ -17,7 +17,8 @@ from pervade.core.errors import ConfigError
 from pervade.core.types import Rows
 from pervade.data import mu_law
 from pervade.domains.waveform import Waveform
-from pervade.engine.predict import predict_table, read_columns
+from pervade.engine.predictions import read_columns
+from pervade.engine.predictor import Predictor
 from pervade.models.wavenet import WaveNet
 from pervade.tasks.synthesise import Synthesise, flac
 from pervade.testing import check_task
@@ -109,7 +110,7 @@ def test_windows_and_batches_do_not_matter(run) -> None:
     rows = pervade.workflow.load_rows(run.directory, loaded.domain).select(range(6))
     cut = Waveform(**{**vars(loaded.domain), "seconds": 0.05})
     found = [
-        predict_table(loaded.network, domain, loaded.task, rows, batch_size=size)["bits"]
+        Predictor(loaded.network, domain, loaded.task, batch_size=size).table(rows)["bits"]
         for domain, size in ((loaded.domain, 64), (loaded.domain, 1), (cut, 4))
     ]
     assert np.allclose(found[0], found[1], rtol=1e-6)

@@ -13,7 +13,7 @@ from pervade.core import files
 from pervade.core.errors import ConfigError, DataError
 from pervade.data import vocabulary
 from pervade.domains.text import Text
-from pervade.engine import predict
+from pervade.engine import predictions
 from pervade.recipes import choose, text
 from pervade.tasks.regress import Regress
 from pervade.tasks.tag import Tag
@@ -46,8 +46,8 @@ def test_it_learns_and_stands_beside_a_linear_model(run: pervade.Run) -> None:
     assert apart["difference"] == pytest.approx(own)
     assert result["details"]["constant"]["metrics"]["accuracy"]["value"] == pytest.approx(0.5, abs=0.1)
     # The linear model's figures come from a predictions file as well, of the same rows.
-    plain = predict.read_columns(run.path / baseline["predictions"])
-    ours = predict.read_columns(run.path / result["predictions"])
+    plain = predictions.read_columns(run.path / baseline["predictions"])
+    ours = predictions.read_columns(run.path / result["predictions"])
     assert list(plain["row"]) == list(ours["row"])
     assert (plain["target"] == plain["prediction"]).mean() == baseline["metrics"]["accuracy"]["value"]
 
@@ -61,7 +61,7 @@ def test_the_report_says_so(run: pervade.Run) -> None:
 
 def test_predict_is_what_evaluate_does(run: pervade.Run) -> None:
     path = run.directory.predictions("best", "test")
-    columns = predict.read_columns(path)
+    columns = predictions.read_columns(path)
     known = files.read_json(run.directory.data)["columns"]["text"]
     given = [known[row] for row in columns["row"]]
     found = run.predict_proba(given)

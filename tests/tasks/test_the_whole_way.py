@@ -16,7 +16,7 @@ from pervade import api
 from pervade.cli import _register, app
 from pervade.core import files
 from pervade.core.errors import DataError
-from pervade.engine.predict import read_columns
+from pervade.engine.predictions import read_columns
 from pervade.progress import Silent
 from pervade.training import Options
 

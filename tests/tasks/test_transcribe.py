@@ -17,7 +17,8 @@ from pervade.core.contracts import Context
 from pervade.core.types import Rows
 from pervade.data import word_model
 from pervade.domains.transcripts import Transcripts
-from pervade.engine import predict
+from pervade.engine import predictions
+from pervade.engine.predictor import Predictor
 from pervade.metrics import calibration
 from pervade.models.conformer import Conformer
 from pervade.models.sound_cnn import SoundCNN
@@ -113,7 +114,7 @@ def test_predict_is_evaluate_and_says_when(solved) -> None:
     assert word["word"] == "bdca" and 0.04 <= word["start"] <= 0.2
     assert len(wave) / RATE - 0.2 < word["end"] <= len(wave) / RATE
     assert 0.5 < answer["confidence"] <= 1 and 0.5 < word["confidence"] <= 1
-    columns = predict.read_columns(run.directory.predictions("best", "test"))
+    columns = predictions.read_columns(run.directory.predictions("best", "test"))
     names = [each.split(" ")[1] for each in columns["id"]]
     again = run.predict([folder / "data" / each for each in names])
     assert [each["text"] for each in again] == columns["text"]
@@ -171,8 +172,8 @@ def test_chunks_give_what_the_whole_gives(overlap: float, beam: int) -> None:
     )
     domain = Transcripts(rate=RATE, alphabet=("", "a", "b", "c", "d"), chunk=60.0, augment=False)
     task, network = Transcribe(beam=beam), Local()
-    whole = predict.predict_table(network, domain, task, rows)
-    parts = predict.predict_table(network, replace(domain, chunk=3.2, overlap=overlap), task, rows, batch_size=3)
+    whole = Predictor(network, domain, task).table(rows)
+    parts = Predictor(network, replace(domain, chunk=3.2, overlap=overlap), task, batch_size=3).table(rows)
     assert len(domain.transform(rows[0], None)) == 1 and max(map(len, whole["text"])) > 50
     assert whole["text"] == parts["text"]
     assert whole["begins"] == parts["begins"] and whole["ends"] == parts["ends"]
@@ -260,7 +261,7 @@ def test_what_cannot_be_learnt_is_left_out_and_measured(tmp_path: Path) -> None:
     assert "the file 'gone.wav' is not there" in told
     found = run.evaluate()
     assert found["n"] == 2
-    columns = predict.read_columns(run.directory.predictions("last", "test"))
+    columns = predictions.read_columns(run.directory.predictions("last", "test"))
     assert columns["reference"] == ["ab" * 40, "a7ß"] and columns["characters"].tolist() == [80, 3]
     errors = sum(columns[f"character_{kind}"] for kind in ("substitutions", "deletions", "insertions"))
     assert errors[1] >= 2  # of three characters two cannot be written

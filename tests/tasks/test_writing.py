@@ -20,7 +20,7 @@ from pervade.core.types import Rows
 from pervade.data import cache, corpus, vocabulary
 from pervade.data.corpus import IGNORED
 from pervade.domains.corpus import Corpus, looks_like_running_text
-from pervade.engine import predict
+from pervade.engine import predictions
 from pervade.models.gpt import GPT
 from pervade.nn.sampling import Sampling, choose, truncated
 from pervade.recipes import choose as choose_recipe
@@ -75,7 +75,7 @@ def test_it_learns(run: pervade.Run, stories: Path) -> None:
     found = result["metrics"]["bits_per_byte"]
     assert found["low"] < found["value"] < found["high"] < 1.0  # evenly guessed letters cost 8
     assert result["n"] == 6
-    columns = predict.read_columns(run.path / result["predictions"])
+    columns = predictions.read_columns(run.path / result["predictions"])
     assert list(columns["bytes"]) == [len(story(int(name[:2])).encode()) for name in columns["id"]]
     assert found["value"] == pytest.approx(columns["bits"].sum() / columns["bytes"].sum())
     assert result["details"]["baseline"]["name"] == "xz -9e that has seen the training text"

@@ -18,7 +18,7 @@ from pervade.core import files
 from pervade.core.contracts import Recipe
 from pervade.core.errors import CheckpointError, ConfigError
 from pervade.core.run import RunDirectory
-from pervade.engine import predict
+from pervade.engine import predictions
 from pervade.engine.checkpoint import load_checkpoint
 from pervade.init.pretrained import Pretrained
 from pervade.recipes import choose as choose_recipe
@@ -132,7 +132,7 @@ def test_it_learns_and_is_merged(run: pervade.Run) -> None:
     tables = []
     for name in ("best", "merged"):
         run.evaluate(name)
-        tables.append(predict.read_columns(run.directory.predictions(name, "test")))
+        tables.append(predictions.read_columns(run.directory.predictions(name, "test")))
     np.testing.assert_allclose(tables[0]["bits"], tables[1]["bits"], rtol=1e-5)
     tokens = torch.randint(0, 300, (2, 9))
     outputs = []

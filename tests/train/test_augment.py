@@ -23,9 +23,10 @@ from pervade.data.loader import Loader
 from pervade.data.parts import average
 from pervade.domains.image import Image
 from pervade.domains.sound import Sound
-from pervade.engine import predict
+from pervade.engine import predictions
 from pervade.engine.batches import cut
 from pervade.engine.fit import Learner
+from pervade.engine.predictor import Predictor
 from pervade.engine.step import mixed_loss
 from pervade.recipes import image, sound
 from pervade.tasks.classify import Classify
@@ -320,7 +321,7 @@ class TestViews:
         def joined(decision: dict) -> np.ndarray:
             context = Context(domain, decision=decision)
             table = Classify().predictions({"logits": logits}, given, context)
-            return Classify().reduce(predict.concatenate([table]), domain)["probabilities"]
+            return Classify().reduce(predictions.concatenate([table]), domain)["probabilities"]
 
         sharper = joined({}) ** 2
         assert np.allclose(joined({"temperature": 0.5}), sharper / sharper.sum(1, keepdims=True))
@@ -339,7 +340,7 @@ class TestViews:
         run = api.fit(data, model="reference-cnn", epochs=1, settings=settings, runs=tmp_path / "runs")
         run.evaluate()
         (file,) = (run.path / "predictions").glob("*test.parquet")
-        columns = predict.read_columns(file)
+        columns = predictions.read_columns(file)
         assert "part" not in columns and len(set(columns["row"])) == len(columns["row"])
         paths = [data / name for name in columns["id"]]
         assert np.abs(run.predict_proba(paths) - columns["probabilities"]).max() < 1e-6
@@ -349,6 +350,6 @@ class TestViews:
         single = replace(one.domain, views=1)
         rows, _ = asked(single, paths)
         rows, _ = single.prepare(rows, lambda done, of: None, keep=False)
-        alone = predict.predict_table(one.network, single, one.task, rows, decision=one.decision)
+        alone = Predictor(one.network, single, one.task, one.decision).table(rows)
         assert np.abs(alone["probabilities"] - columns["probabilities"]).max() > 1e-6
         assert pq.read_schema(file).names.count("row") == 1

@@ -15,7 +15,7 @@ import pervade
 from pervade.core.contracts import Context, Schedule, Tuning
 from pervade.core.errors import ConfigError
 from pervade.domains.image import Image
-from pervade.engine import predict
+from pervade.engine import predictions
 from pervade.engine.fit import Learner
 from pervade.models.resnet import ResNet
 from pervade.models.vit import ViT
@@ -217,7 +217,7 @@ def test_adapters_of_a_transformer_are_saved_resumed_and_loaded(
     assert all(torch.equal(one[name], two[name]) for name in one)
     for run in (whole, resumed):
         run.evaluate()
-    tables = [predict.read_columns(run.directory.predictions("best", "test")) for run in (whole, resumed)]
+    tables = [predictions.read_columns(run.directory.predictions("best", "test")) for run in (whole, resumed)]
     assert (tables[0]["probabilities"] == tables[1]["probabilities"]).all()
 
 

@@ -133,7 +133,7 @@ class Learner:
     def fit(self, source: Source, passes: int) -> Iterator[Moment]:
         """Trains until `passes` passes are complete; goes on where a loaded state left off.
 
-        Whoever looks at the network in between leaves it in training mode (engine/predict.py does).
+        Whoever looks at the network in between leaves it in training mode (engine/predictor.py does).
         """
         self.train_mode()
         while self.passes < passes:

@@ -17,8 +17,9 @@ import numpy as np
 from pervade.core.errors import CheckpointError
 from pervade.core.run import RunDirectory
 from pervade.core.types import Rows
-from pervade.engine import predict
+from pervade.engine import predictions
 from pervade.engine.checkpoint import Loaded
+from pervade.engine.predictor import Predictor
 
 
 @dataclass(frozen=True)
@@ -76,14 +77,12 @@ def of_run(
         rows = read()
         about = {"checkpoint": loaded.name, "precision": "fp32", "weights": loaded.architecture["sha256"]}
         for split in missing:
-            path, settled = run.predictions(loaded.name, split), loaded.decision
-            ready = (loaded.network, loaded.domain, loaded.task, rows.where("split", split))
+            path, chosen = run.predictions(loaded.name, split), rows.where("split", split)
             if os.access(run.path, os.W_OK):
-                told = {**about, "split": split}
-                predict.write_predictions(path, *ready, about=told, decision=settled, progress=progress)
+                Predictor.of(loaded).write(path, chosen, {**about, "split": split}, progress)
             else:
-                made[split] = predict.predict_table(*ready, decision=settled)
-    tables = [made.get(split) or predict.read_columns(run.predictions(loaded.name, split)) for split in splits]
+                made[split] = Predictor.of(loaded).table(chosen)
+    tables = [made.get(split) or predictions.read_columns(run.predictions(loaded.name, split)) for split in splits]
     row = np.concatenate([np.asarray(table["row"]) for table in tables])
     paths = stored.get("path", [""] * len(stored["id"]))
     if sorted(row) != list(range(len(stored["id"]))):
@@ -101,6 +100,6 @@ def of_run(
 
 def _is_there(path: Path, loaded: Loaded) -> bool:
     try:
-        return path.exists() and predict.read_about(path).get("weights") == loaded.architecture["sha256"]
+        return path.exists() and predictions.read_about(path).get("weights") == loaded.architecture["sha256"]
     except CheckpointError:  # damaged: written anew
         return False

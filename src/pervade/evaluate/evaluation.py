@@ -18,8 +18,9 @@ from pervade.core.contracts import Context, Domain, HasPlainModel, MakesSamples,
 from pervade.core.errors import DataError
 from pervade.core.run import RunDirectory
 from pervade.core.types import Json, Media, Rows
-from pervade.engine import predict, ranks
+from pervade.engine import predictions, ranks
 from pervade.engine.checkpoint import Loaded
+from pervade.engine.predictor import Predictor
 from pervade.metrics import baseline
 from pervade.metrics.estimate import Metric, estimate
 
@@ -82,7 +83,8 @@ def evaluate(
     if not len(chosen):
         there = sorted(set(rows.column("split")))
         raise DataError(f"the split {split!r} is empty; this run has {', '.join(there)}")
-    network = loaded.network.to(device or torch.device("cpu"))
+    predictor = Predictor.of(loaded, workers=workers)
+    predictor.network.to(device or torch.device("cpu"))
     path = run.predictions(loaded.name, split)
     about = {"checkpoint": loaded.name, "split": split, "precision": "fp32", "weights": loaded.architecture["sha256"]}
     result: dict[str, Any] = {}
@@ -91,20 +93,10 @@ def evaluate(
         if ranks.rank() == 0:  # a file of its own until all is done: training, or another evaluation, may write there
             with files.writing(path):
                 file = stack.enter_context(files.temporary(path)) / path.name
-        measured = predict.write_predictions(
-            file,
-            network,
-            loaded.domain,
-            loaded.task,
-            chosen,
-            about=about,
-            decision=loaded.decision,
-            workers=workers,
-            progress=progress,
-            until=None if until is None else _part(until, BESIDE_PLAIN if _has_plain(loaded) else PREDICTING),
-        )
+        ends = None if until is None else _part(until, BESIDE_PLAIN if _has_plain(loaded) else PREDICTING)
+        measured = predictor.write(file, chosen, about, progress, ends)
         if ranks.rank() == 0:
-            columns, learnt = predict.read_columns(file), rows if own is None else own
+            columns, learnt = predictions.read_columns(file), rows if own is None else own
             result = _figures(_Measured(run, loaded, learnt, split, columns, measured, until), len(chosen))
             result |= {} if about_data is None else {"data": dict(about_data)}
             _put_in_place(run, loaded, file, result)
@@ -231,7 +223,7 @@ def _plain(measured: _Measured, found: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     path = run.predictions(PLAIN, measured.split)
     about = {"checkpoint": PLAIN, "split": measured.split, "name": plain.name}
-    predict.write_columns(path, {**columns, **plain.columns}, about)
+    predictions.write_columns(path, {**columns, **plain.columns}, about)
     linear = against(run, path, plain.name, measured.metrics, columns)
     constant = {"constant": found["baseline"]} if "baseline" in found else {}
     return {**constant, "baseline": linear}
@@ -241,5 +233,5 @@ def against(
     run: RunDirectory, path: Path, name: str, metrics: dict[str, Metric], columns: dict[str, Any]
 ) -> dict[str, Any]:
     """What a predictions file of the linear model says beside the `columns` of the model's own."""
-    beside = baseline.beside(name, metrics, predict.read_columns(path), columns)
+    beside = baseline.beside(name, metrics, predictions.read_columns(path), columns)
     return beside | {"predictions": path.relative_to(run.path).as_posix()}

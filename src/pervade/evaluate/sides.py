@@ -14,7 +14,7 @@ from pervade.core import files, plain_yaml, spec
 from pervade.core.contracts import CouplesRows, Domain, Task
 from pervade.core.errors import CheckpointError, ConfigError, DataError, nearest
 from pervade.core.run import RunDirectory
-from pervade.engine import checkpoint, predict
+from pervade.engine import checkpoint, predictions
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def _together(run: RunDirectory, called: str, parts: Sequence[Side]) -> Side:
     lined = [
         part if part.labels == first.labels else aligned(part, range(len(part.columns["row"])), first) for part in parts
     ]
-    columns = predict.concatenate([part.columns for part in lined])
+    columns = predictions.concatenate([part.columns for part in lined])
     stored = first.data["columns"]
     # The files number their groups each for itself; here a row's answers of several seeds belong together as well.
     owners = np.asarray(stored.get("group", stored["id"]), dtype=object).astype(str)
@@ -174,7 +174,7 @@ def _side(run: RunDirectory, name: str, split: str, called: str) -> Side:
         raise CheckpointError(
             f"{run.path} has no predictions of the {split} split by its checkpoint {name!r}; run `{command}`"
         )
-    columns, about = predict.read(path)
+    columns, about = predictions.read(path)
     made_by = about.get("weights")
     if made_by is not None and made_by != architecture.get("sha256"):
         raise CheckpointError(f"{path} was written before its checkpoint changed; run `{command}` again")

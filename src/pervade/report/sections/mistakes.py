@@ -13,7 +13,7 @@ from pervade.core.contracts import Domain
 from pervade.core.errors import CheckpointError, PervadeError
 from pervade.core.types import Media
 from pervade.data import embedded
-from pervade.engine import predict
+from pervade.engine.predictions import read_columns
 from pervade.report import preprocessing, sound, wording
 from pervade.report.html import Section, render
 from pervade.report.record import Record, Result
@@ -47,7 +47,7 @@ def section(record: Record) -> Section | None:
     if not path.exists():
         return Section("mistakes", title, render("<p>The predictions file is not there, so no row can be shown.</p>"))
     try:
-        table = predict.read_columns(path)
+        table = read_columns(path)
     except CheckpointError as error:
         return Section("mistakes", title, render("<p>{{ why }}</p>", why=str(error)))
     if not {"row", "target", "prediction", "probabilities"} <= table.keys() or table["target"].ndim != 1:
@@ -92,7 +92,7 @@ def predictions(record: Record, columns: set[str]) -> dict[str, Any] | None:
     if path is None or not path.exists():
         return None
     try:
-        table = predict.read_columns(path)
+        table = read_columns(path)
     except CheckpointError:  # `section` says so
         return None
     return table if columns <= table.keys() else None

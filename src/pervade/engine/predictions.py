@@ -1,0 +1,154 @@
+"""predictions/<checkpoint>@<split>.parquet: the one file that every figure comes from.
+
+A row's line holds "row" (its number in data.json), "id", "group" (what bootstrap resamples) and what the task adds.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from pervade.core import files
+from pervade.core.errors import CheckpointError, ContractError
+from pervade.core.types import Rows, Table
+
+MOST_VALUES = 1 << 30  # in a file of predictions, which repeats one value in no space at all
+
+
+def pool(path: Path, parts: list[Path], rows: Rows, about: dict[str, Any]) -> Path:
+    """One predictions file of several that share out the rows among them (the folds of a cross-validation).
+
+    Raises CheckpointError where a row is missing or stands twice.
+    """
+    tables = [read_columns(part, part.parent.parent) for part in parts]
+    found = np.concatenate([np.asarray(table.get("row", ()), np.int64) for table in tables])
+    if sorted(found) != sorted(rows.number):
+        raise CheckpointError(f"{parts[0]} and the other folds' do not hold each row once; evaluate each fold again")
+    kept = [{name: values for name, values in each.items() if name not in ("id", "group")} for each in tables]
+    write_columns(path, complete(concatenate(kept), rows), about)
+    return path
+
+
+def complete(table: Table, rows: Rows) -> Table:
+    """Adds id and group, in the order of the rows. Raises ContractError unless every row stands there just once."""
+    expected = np.asarray(rows.number, dtype=np.int64)
+    found = np.asarray(table["row"], dtype=np.int64)
+    unique, times = np.unique(found, return_counts=True)
+    if (times > 1).any():
+        raise ContractError(f"row {unique[times > 1][0]} was predicted {times.max()} times; a row may stand once only")
+    if set(unique.tolist()) != set(expected.tolist()):
+        missing = sorted(set(expected.tolist()) ^ set(unique.tolist()))
+        raise ContractError(f"{len(missing)} rows are missing or unknown among the predictions, first row {missing[0]}")
+    place = {row: index for index, row in enumerate(found.tolist())}
+    order = np.array([place[row] for row in expected.tolist()])
+    columns: Table = {name: in_order(values, order) for name, values in table.items()}
+    return {"row": columns.pop("row"), "id": list(rows.column("id")), "group": groups(rows), **columns}
+
+
+def groups(rows: Rows) -> np.ndarray:
+    """(n,) int64, equal where rows belong together; without groups each row is one of its own."""
+    names = rows.column("group") if "group" in rows else rows.column("id")
+    return np.unique(np.asarray(names, dtype=object).astype(str), return_inverse=True)[1].astype(np.int64)
+
+
+def in_order(values: Any, order: np.ndarray) -> Any:
+    return values[order] if isinstance(values, np.ndarray) else [values[i] for i in order]
+
+
+def write_columns(path: Path, table: Table, about: dict[str, Any]) -> None:
+    """A predictions file of columns that are complete already."""
+    arrow = to_arrow(table).replace_schema_metadata({"pervade": json.dumps({"format": files.FORMAT, **about})})
+    with files.replacing(path) as temporary:
+        pq.write_table(arrow, temporary)
+
+
+def to_arrow(table: Table) -> pa.Table:
+    """Columns to Arrow; a matrix (n, d) becomes lists of length d."""
+    columns = {}
+    for name, values in table.items():
+        array = values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else values
+        if isinstance(array, np.ndarray) and array.ndim == 2:
+            flat = pa.array(np.ascontiguousarray(array).reshape(-1))
+            columns[name] = pa.FixedSizeListArray.from_arrays(flat, array.shape[1])
+        else:
+            columns[name] = pa.array(array)
+    return pa.table(columns)
+
+
+def concatenate(tables: list[Table]) -> Table:
+    if not tables:
+        raise ContractError("no rows to predict")
+    out: Table = {}
+    for name in tables[0]:
+        values = [each[name].cpu().numpy() if isinstance(each[name], torch.Tensor) else each[name] for each in tables]
+        if all(isinstance(each, np.ndarray) for each in values):
+            out[name] = np.concatenate(values)
+        else:
+            out[name] = [item for each in values for item in each]
+    return out
+
+
+def read_columns(path: Path, inside: Path | None = None) -> dict[str, Any]:
+    """The columns of a predictions file: numbers as arrays, fixed lists as matrices, the rest as lists. Raises
+    CheckpointError where it is damaged, or, by a link, does not lie in the folder `inside`."""
+    if inside is not None and not path.resolve().is_relative_to(inside.resolve()):
+        raise CheckpointError(f"{path} leads out of {inside}; put the file itself there")
+    return _columns(_read_table(path))
+
+
+def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The columns of a predictions file and what was written about them, of one and the same file."""
+    table = _read_table(path)
+    return _columns(table), _about(path, table.schema)
+
+
+def _read_table(path: Path) -> pa.Table:
+    try:
+        with files.open_regular(path) as file, pq.ParquetFile(file, thrift_string_size_limit=files.SETTINGS) as opened:
+            groups = [opened.metadata.row_group(i) for i in range(opened.metadata.num_row_groups)]
+            values = sum(each.column(j).num_values for each in groups for j in range(each.num_columns))
+            if values > MOST_VALUES or sum(each.total_byte_size for each in groups) > files.ROWS:
+                raise OSError(f"it would unpack to {values:,} values, and at most {MOST_VALUES:,} in 4 GiB are read")
+            return opened.read()
+    except (OSError, pa.ArrowException) as error:
+        raise CheckpointError(f"{path} cannot be read ({error}); write it again with `pervade evaluate`") from None
+
+
+def _columns(table: pa.Table) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for name in table.column_names:
+        column = table.column(name).combine_chunks()
+        if pa.types.is_fixed_size_list(column.type):
+            out[name] = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), column.type.list_size)
+        elif pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_boolean(column.type):
+            out[name] = column.to_numpy(zero_copy_only=False)
+        else:
+            out[name] = column.to_pylist()
+    return out
+
+
+def read_about(path: Path) -> dict[str, Any]:
+    """What was written about the predictions: checkpoint, split, precision, labels."""
+    try:
+        with files.open_regular(path) as file:
+            schema = pq.read_schema(file)
+    except (OSError, pa.ArrowException) as error:
+        raise CheckpointError(f"{path} cannot be read ({error}); write it again with `pervade evaluate`") from None
+    return _about(path, schema)
+
+
+def _about(path: Path, schema: pa.Schema) -> dict[str, Any]:
+    try:
+        about = files.parse_json((schema.metadata or {}).get(b"pervade", b"{}").decode())
+        if not isinstance(about, dict):
+            raise ValueError("it does not say what made it")
+    except ValueError as error:
+        raise CheckpointError(f"{path} cannot be read ({error}); write it again with `pervade evaluate`") from None
+    files.check_format(path, about.get("format"))
+    return about

@@ -1,0 +1,204 @@
+"""The only inference loop: a network, and rows or what is asked of it, give tables, answers, and the predictions file.
+
+Evaluation, prediction of new files, export and serving run this same path: `transform` without randomness, fp32.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from torch.nn import Module
+
+from pervade.core import deadline, files
+from pervade.core.contracts import Context, Domain, Sampler, Task
+from pervade.core.types import Batch, Rows, Table
+from pervade.data.loader import Loader
+from pervade.data.sources.by_length import by_size
+from pervade.engine import predictions, ranks
+from pervade.engine.batches import cut, to_device
+from pervade.nn.modes import evaluating
+
+if TYPE_CHECKING:
+    from pervade.engine.checkpoint import Loaded
+
+MOST_READ = 1 << 26  # units (samples of sound) of the rows that are read together, as far as rows say their "size"
+MOST_AT_ONCE = 1 << 23  # numbers a channel that go through the network together
+GRACE = 0.3  # seconds for rows in which time is not looked at: one row of a few seconds is measured, or many quick ones
+GROWING = 4  # times as many rows as before are the next ones in time, at most,
+WORTH = 0.125  # of the time that is left: what is lost when time ends within them
+CERTAIN = 0.7  # of it: where all that is left takes no more, it is done in one go
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """`network`, whose modes are left alone, asked what `task` asks of rows of `domain`, on the network's device."""
+
+    network: Module
+    domain: Domain
+    task: Task
+    decision: Mapping[str, Any] = field(default_factory=dict)
+    batch_size: int = 64
+    workers: int = 1
+    watch: Callable[[], None] = lambda: None  # called before each batch, and may end it all by raising
+
+    @classmethod
+    def of(cls, loaded: Loaded, **settings: Any) -> Predictor:
+        return cls(loaded.network, loaded.domain, loaded.task, loaded.decision, **settings)
+
+    def tables(self, rows: Rows) -> Iterator[Table]:
+        """What the task says of every row, a table a batch; where rows have a "size" they come in its order."""
+        device = next(self.network.parameters()).device
+        context = Context(self.domain, decision=self.decision)
+        with judging(self.network):
+            # Sampling in `infer` draws from torch's generator: seeded here, so that predictions repeat.
+            torch.manual_seed(0)
+            rows = rows.select(by_size(rows)) if "size" in rows else rows  # rows of like length need little padding
+            sampler = Sized(rows.column("size")) if "size" in rows else None
+            settings: dict[str, Any] = {"sampler": sampler, "workers": self.workers}
+            loader = Loader(rows, self.domain, self.batch_size, seed=0, training=False, **settings)
+            for batch in (piece for whole in loader for piece in _pieces(whole, self.batch_size)):
+                self.watch()
+                with torch.inference_mode():
+                    batch = to_device(batch, device)
+                    output = self.task.infer(self.network, batch, context)
+                    table = self.task.predictions(output, batch, context)
+                    # A batch whose rows all came whole does not number their parts, and the next one may: -1 until all
+                    # are together (`_whole`).
+                    yield table if "part" in table else {**table, "part": torch.full_like(batch["row"], -1)}
+
+    def tables_in_time(self, rows: Rows, until: float) -> Iterator[Table]:
+        """As `tables`, of as many rows, drawn by chance, as there is time for until `until` (time.monotonic): one, then
+        more, by what the last ones took. Rows are there whole or not at all."""
+        order = np.random.default_rng(0).permutation(len(rows)).tolist()
+        done, number, until = 0, min(1, len(rows)), max(until, time.monotonic() + GRACE)
+        while number:
+            begun = time.monotonic()
+            some = self.tables(rows.select(order[done : done + number]))
+            found: list[Table] | None = deadline.done_by(until if done else None, partial(list, some))
+            if found is None:
+                return
+            yield from found
+            done, now = done + number, time.monotonic()
+            affordable = max(until - now, 0.0) * number / max(now - begun, 1e-9)  # a clock may be coarse
+            if len(rows) - done <= CERTAIN * affordable:
+                number = len(rows) - done
+            else:
+                number = min(max(int(WORTH * affordable), 1), GROWING * number, len(rows) - done) if now < until else 0
+
+    def table(self, rows: Rows) -> Table:
+        """All rows at once, reduced, in their order: what `write` writes, in memory."""
+        table = self._whole(list(self.tables(rows)))
+        if "size" not in rows:
+            return table
+        place = {row: index for index, row in enumerate(np.asarray(table["row"]).tolist())}
+        order = np.array([place[int(number)] for number in rows.number])
+        return {name: predictions.in_order(values, order) for name, values in table.items()}
+
+    def write(
+        self,
+        path: Path,
+        rows: Rows,
+        about: dict[str, Any],
+        progress: Callable[[int, int], None] = lambda done, total: None,
+        until: float | None = None,
+    ) -> Rows:
+        """Predicts every row, or those that there is time for `until` then (see `tables_in_time`), and writes the
+        predictions file. Returns the rows in it. Several ranks share the rows and leave one file.
+
+        Raises ContractError where a row is missing or stands twice.
+        """
+        world, rank = ranks.world(), ranks.rank()
+        own = rows if world == 1 else rows.select(range(rank, len(rows), world))
+        with _shards(path) as folder:
+            parts = self.tables(own) if until is None else self.tables_in_time(own, until)
+            _write_shard(folder / f"shard-{rank}", parts, progress, len(own))
+            ranks.wait()
+            if rank == 0:
+                shards = [folder / f"shard-{number}" for number in range(world)]
+                table = self._whole([predictions.read_columns(shard) for shard in shards if shard.exists()])
+                if until is not None:
+                    found = set(np.asarray(table["row"]).tolist())
+                    rows = rows.select([place for place, number in enumerate(rows.number) if number in found])
+                predictions.write_columns(path, predictions.complete(table, rows), about)
+            ranks.wait()
+        return rows
+
+    def _whole(self, tables: list[Table]) -> Table:
+        """All batches' rows, each once."""
+        table = predictions.concatenate(tables)
+        parts = np.asarray(table["part"])
+        if (parts < 0).all():
+            del table["part"]
+        else:
+            table["part"] = np.maximum(parts, 0)
+        return self.task.reduce(table, self.domain)
+
+
+class Sized(Sampler):
+    """Rows in their order, as many at once as are asked for and no more units together than are read at once."""
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        self.sizes = sizes
+
+    def batches(self, epoch: int, batch_size: int) -> list[list[int]]:
+        found: list[list[int]] = []
+        units = 0
+        for place, size in enumerate(self.sizes):
+            if not found or len(found[-1]) == batch_size or units + size > MOST_READ:
+                found.append([])
+                units = 0
+            found[-1].append(place)
+            units += size
+        return found
+
+
+def _pieces(batch: Batch, rows: int) -> Iterator[Batch]:
+    """A row may come in many windows, or long ones, which need not go through the network at once."""
+    given = batch["input"]
+    width = given.shape[-1] if isinstance(given, torch.Tensor) and given.ndim < 4 else 1
+    yield from cut(batch, max(min(rows, MOST_AT_ONCE // max(width, 1)), 1))
+
+
+@contextmanager
+def judging(network: Module) -> Iterator[None]:
+    """Inside, the network is in evaluation mode; afterwards its modes, and torch's random state, are what they were, so
+    that training does not notice."""
+    with evaluating(network), torch.random.fork_rng(devices=[]):
+        yield
+
+
+@contextmanager
+def _shards(path: Path) -> Iterator[Path]:
+    """A folder for what each rank predicts. Two evaluations at once have one each."""
+    with ExitStack() as stack:
+        folder = Path()
+        if ranks.rank() == 0:
+            with files.writing(path):
+                folder = stack.enter_context(files.temporary(path))
+        yield Path(ranks.same_text(str(folder)))
+
+
+def _write_shard(path: Path, parts: Iterator[Table], progress: Callable[[int, int], None], total: int) -> None:
+    writer: pq.ParquetWriter | None = None
+    done: set[int] = set()
+    try:
+        for part in parts:
+            table = predictions.to_arrow(part)
+            with files.writing(path):
+                writer = writer or pq.ParquetWriter(path, table.schema)
+                writer.write_table(table.select(writer.schema.names))
+            done.update(int(row) for row in part["row"])
+            progress(len(done), total)
+    finally:
+        if writer is not None:
+            with files.writing(path):
+                writer.close()
