@@ -37,7 +37,7 @@ FLOORS = {
         ("comparing", "configuring", "pacing", "time_limit", "training_log", "search_space", "overview", "data_flags"),
         5,
     ),
-    **dict.fromkeys(("answering", "measuring"), 5),
+    **dict.fromkeys(("measuring",), 5),
     "cli": 6,
 }
 STAGES = {name for name, floor in FLOORS.items() if floor == 4}

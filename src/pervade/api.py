@@ -12,9 +12,8 @@ import numpy as np
 import torch
 from torch.nn import Module
 
-from pervade import answering, measuring, members, overview, progress, recipes, workflow
+from pervade import measuring, members, overview, progress, recipes, workflow
 from pervade import search as search_module
-from pervade.answering import speak as speak
 from pervade.comparing import compare as compare
 from pervade.configuring import configure, sampled
 from pervade.core import download, files, memory, registry, runtime, spec, trust
@@ -27,8 +26,9 @@ from pervade.core.words import Words
 from pervade.data import environments, hub
 from pervade.data.split import NAMES as SPLITS
 from pervade.domains.environment import Environment
-from pervade.engine import checkpoint, film, gallery, merging, ranks
+from pervade.engine import answering, checkpoint, film, gallery, merging, ranks
 from pervade.engine import wording as called
+from pervade.engine.answering import speak as speak
 from pervade.engine.checkpoint import Loaded
 from pervade.engine.gallery import Gallery
 from pervade.evaluate.evaluation import evaluate

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pervade import answering, api
+from pervade import api
 from pervade.core.errors import DataError
+from pervade.engine import answering
 
 
 @pytest.fixture

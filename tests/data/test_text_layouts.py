@@ -14,11 +14,12 @@ from typing import Any
 import openpyxl
 import pytest
 
-from pervade import answering, measuring, recipes
+from pervade import measuring, recipes
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.types import LeftOut, Rows
 from pervade.data import account, encodings, inputs, table_files, workbooks
 from pervade.domains.text import Text
+from pervade.engine import answering
 from pervade.progress import Silent
 from pervade.recipes import text as text_recipe
 

@@ -1,7 +1,4 @@
-"""What a run's model says of new inputs: one answer for each, in their order, or the reason why there is none.
-
-A part of the Python face (api.py).
-"""
+"""What a run's model says of new inputs: one answer for each, in their order, or the reason why there is none."""
 
 from __future__ import annotations
 
