@@ -18,7 +18,7 @@ from pervade.comparing import compare as compare
 from pervade.configuring import configure, sampled
 from pervade.core import download, files, memory, registry, runtime, spec, trust
 from pervade.core import run as runs_module
-from pervade.core.contracts import Model, Recipe
+from pervade.core.contracts import Acts, Model, Recipe
 from pervade.core.errors import CheckpointError, ConfigError, ResourceError
 from pervade.core.run import RunDirectory
 from pervade.core.types import LeftOut, Rows
@@ -209,16 +209,15 @@ class Run:
         "return" and "length" of each. `video` (.gif, or .mp4 where ffmpeg is) gets a film of them all. Raises
         ConfigError where the model does not act, or the file's ending is another."""
         loaded = self.load(checkpoint)
-        if not isinstance(loaded.domain, Environment):
+        task = loaded.task
+        if not isinstance(task, Acts):
             raise ConfigError(f"{self.path} does not act in an environment; give files or texts to predict")
         if video is not None:
             film.check(Path(video))
         network = loaded.network.to(runtime.pick_device(device))
         reel = None if video is None else film.Reel(10 * film.MOST_FRAMES, 2 * film.SIDE)
-        played = [
-            film.watch(loaded.task, network, loaded.domain, number, drawn, reel)
-            for number in range(seed, seed + episodes)
-        ]
+        numbers = range(seed, seed + episodes)
+        played = [film.watch(task, network, loaded.domain, number, drawn, reel) for number in numbers]
         if video is not None and reel is not None:
             film.save(Path(video), reel)
         return [{"seed": e.seed, "return": float(e.rewards.sum()), "length": len(e.rewards)} for e in played]

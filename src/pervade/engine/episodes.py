@@ -14,6 +14,7 @@ import numpy as np
 from torch.nn import Module
 
 from pervade.core import seed as random
+from pervade.core.contracts import Acts
 from pervade.data import worlds
 from pervade.nn import actions
 from pervade.nn.policy import responder
@@ -33,7 +34,7 @@ class Played:
     cut: np.ndarray
 
 
-def by_policy(network: Module, task: Any, domain: Any, seeds: Sequence[int], drawn: bool) -> Played:
+def by_policy(network: Module, task: Acts, domain: Any, seeds: Sequence[int], drawn: bool) -> Played:
     """Episodes by these seeds, by the likeliest action or `drawn` from the policy, each by a generator of its own."""
     respond, space, names = responder(network), domain.space, task.asks(domain.space)
     generators = [random.generator(each, 11) for each in seeds] if drawn else []

@@ -16,6 +16,7 @@ from torch.nn import Module
 
 from pervade.core import files
 from pervade.core import seed as random
+from pervade.core.contracts import Acts
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.types import Json, Media
 from pervade.core.words import counted
@@ -92,7 +93,7 @@ class Watched:
         }
 
 
-def watch(task: Any, model: Module, domain: Any, seed: int, drawn: bool = False, reel: Reel | None = None) -> Watched:
+def watch(task: Acts, model: Module, domain: Any, seed: int, drawn: bool = False, reel: Reel | None = None) -> Watched:
     """The episode by this seed, played as it is measured; with a `reel`, what the environment draws goes there."""
     space = domain.space
     plan = domain.plan(count=1, training=False, processes=0, episodes=((seed,),), render=reel is not None)

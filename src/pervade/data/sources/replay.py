@@ -88,7 +88,7 @@ class Replay(SourceSpec):
 class ReplaySource(Source):
     def __init__(self, spec: Replay, opening: Opening) -> None:
         self.spec, self.model, self.seed = spec, opening.model, opening.seed
-        self.domain, self.task = cast(Any, opening.context.domain), cast(Any, opening.task)
+        self.domain, self.task = cast(Any, opening.context.domain), cast(Explores, opening.task)
         self.batch_size = opening.batch_size
         self.even = torch.ones(self.batch_size)  # the weights of moments that are all as likely
         self.numbers = np.array([int(each) for each in opening.rows.number], np.int64)

@@ -80,7 +80,7 @@ class _Lived:
 class RolloutSource(Source):
     def __init__(self, spec: Rollouts, opening: Opening) -> None:
         self.spec, self.model, self.seed = spec, opening.model, opening.seed
-        self.domain, self.task = cast(Any, opening.context.domain), cast(Any, opening.task)
+        self.domain, self.task = cast(Any, opening.context.domain), cast(Acts, opening.task)
         self.batch_size = opening.batch_size
         self.numbers = np.array([int(each) for each in opening.rows.number], np.int64)
         self.count = len(self.numbers)
