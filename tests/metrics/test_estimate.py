@@ -281,3 +281,22 @@ def test_a_thousand_rows_take_well_under_two_seconds():
     estimate(metrics, columns)
     # Measured 0.2 s; the room is for a loaded machine.
     assert time.process_time() - start < 1.5
+
+
+def test_what_is_not_to_be_resampled_has_a_value_and_a_reason():
+    """Rows drawn twice would change it: here the share of rows that are there once."""
+
+    def once(columns, weight):
+        return float((weight == 1).sum() / (weight > 0).sum())
+
+    columns = file_of(np.arange(20) % 2 == 0)
+    found = estimate({"once": Metric(once, resampled=False), "mean": MEAN}, columns)
+    assert found["once"].value == 1.0
+    assert math.isnan(found["once"].low)
+    assert math.isnan(found["once"].high)
+    assert "rows drawn several times" in found["once"].why
+    assert found["once"].method == "none"
+    assert found["mean"].low < 0.5 < found["mean"].high
+    assert estimate({"once": Metric(once)}, columns)["once"].high < 1.0
+    grouped = file_of(columns["right"], np.arange(20) // 4)
+    assert math.isnan(estimate({"once": Metric(once, resampled=False)}, grouped)["once"].low)

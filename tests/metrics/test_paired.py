@@ -207,3 +207,16 @@ def test_a_classifier_whole():
     assert found == differences(metrics, files, resamples=300)[0]
     assert found["accuracy"].shown
     assert found["log_loss"].high < 0  # lower, and lower is better
+
+
+@pytest.mark.parametrize("groups", [40, 5])
+def test_what_is_not_to_be_resampled_differs_without_an_interval(groups):
+    rng = np.random.default_rng(0)
+    files = [{"group": np.arange(40) % groups, "answer": rng.normal(size=40) + shift} for shift in (0.0, 1.0)]
+    mean = Metric(lambda columns, weight: weighted_mean(columns["answer"], weight))
+    apart = differences({"mean": mean, "whole": replace(mean, resampled=False)}, files, resamples=200)[0]
+    assert apart["whole"].difference == apart["mean"].difference
+    assert math.isnan(apart["whole"].low)
+    assert math.isnan(apart["whole"].p)
+    assert "rows drawn several times" in apart["whole"].why
+    assert apart["mean"].low < apart["mean"].difference < apart["mean"].high

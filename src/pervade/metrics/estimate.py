@@ -47,6 +47,7 @@ FEW_GROUPS = 10
 FEWEST_GROUPS = 3  # that say how groups differ: of two, Student's t makes 12 times their difference
 
 UNIT = (0.0, 1.0)  # bounds of shares, areas and means of them
+NOT_RESAMPLED = "it is of all rows together, and of rows drawn several times it would be another figure"
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,7 @@ class Metric:
     bounds: tuple[float, float] = (-math.inf, math.inf)  # between which every value lies, both included
     counted: Callable[[Columns], int] | None = None  # over how many rows it is computed; None: all
     words: FigureWords = NUMBER  # what it is called, and how it is written
+    resampled: bool = True  # off: rows that are there twice would change what it is of (how far two distributions are)
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,7 @@ def estimate(
     proportions = {name: metric.trials(columns) for name, metric in metrics.items() if metric.trials}
     others = {name: metric for name, metric in metrics.items() if not (independent and name in proportions)}
     # A metric that is undefined on the file itself has no interval to find.
-    others = {name: metric for name, metric in others.items() if not math.isnan(values[name])}
+    others = {name: metric for name, metric in others.items() if metric.resampled and not math.isnan(values[name])}
     drawn: dict[str, np.ndarray] = {}
     if others and num_rows > 1:
         chosen = prepared.only(others)
@@ -176,6 +178,8 @@ def estimate(
         n = len(proportions[name]) if name in proportions else metric.counted(columns) if metric.counted else num_rows
         if math.isnan(values[name]):
             estimates[name] = Estimate(math.nan, math.nan, math.nan, n, Method(), level, metric.undefined)
+        elif not metric.resampled:
+            estimates[name] = Estimate(values[name], math.nan, math.nan, n, Method(), level, NOT_RESAMPLED)
         elif independent and name in proportions:
             low, high = wilson(int(proportions[name].sum()), n, level)
             estimates[name] = Estimate(values[name], low, high, n, Method("Wilson", alone=within), level)

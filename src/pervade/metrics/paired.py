@@ -18,6 +18,7 @@ import numpy as np
 from pervade.core.errors import DataError
 from pervade.metrics.columns import Columns, column, count_rows
 from pervade.metrics.estimate import (
+    NOT_RESAMPLED,
     Metric,
     alike,
     few_groups,
@@ -158,17 +159,18 @@ def differences(
     prepared = [measure(metrics, each) for each in files]
     values = [each(np.ones(n)) for each in prepared]
     drawn: list[dict[str, np.ndarray]] = []
+    chosen = [each.only({name: metric for name, metric in metrics.items() if metric.resampled}) for each in prepared]
     if few_groups(num_groups, n):
-        drawn = [each.drawn(without_each(groups)) for each in prepared]
+        drawn = [each.drawn(without_each(groups)) for each in chosen]
     elif n > 1:
         drawn_by = np.arange(n) if too_few_groups(num_groups, n) else groups
-        drawn = [each.resampled(drawn_by, resamples, seed) for each in prepared]
+        drawn = [each.resampled(drawn_by, resamples, seed) for each in chosen]
     found: list[dict[str, Difference]] = []
     for index in range(1, len(files)):
         own: dict[str, Difference] = {}
         for name, metric in metrics.items():
             pair = values[0][name], values[index][name]
-            spread = drawn[index][name] - drawn[0][name] if drawn else np.empty(0)
+            spread = drawn[index][name] - drawn[0][name] if drawn and metric.resampled else np.empty(0)
             made = _difference(metric, pair, spread, n, num_groups, level)
             counts = discordant(metric, files[0], files[index]) if num_groups == n else None
             if counts is not None:
@@ -191,6 +193,8 @@ def _difference(
     )
     if math.isnan(difference):
         return replace(made, why=metric.undefined)
+    if not metric.resampled:
+        return replace(made, why=NOT_RESAMPLED)
     if n == 1:
         return replace(made, why="one row alone: how it varies from row to row cannot be seen")
     if few_groups(num_groups, n):
