@@ -33,6 +33,11 @@ def own(*contracts: type) -> Task:
     return made
 
 
+def test_a_task_asks_little_of_whoever_writes_one() -> None:
+    """What only some kinds of learning need is an ability."""
+    assert len(members(Task)) <= 14
+
+
 def test_every_ability_is_known_to_what_wraps() -> None:
     """One that is added to the file and not to the tuple would not be the inner task's any more."""
     there = [value for value in vars(abilities).values() if getattr(value, "__module__", "") == abilities.__name__]

@@ -53,82 +53,52 @@ class Agent(Task, Acts, FindsGradient, RepliesToRows, HasPlainModel, ComparesSee
         )
 
     def infer(self, model: Module, batch: Batch, context: Context) -> Output:
-        return measured(self, model, batch, context)
+        """Plays each row's episode."""
+        seeds, drawn = batch["seed"].tolist(), batch["drawn"].cpu().numpy().astype(bool)
+        total, length = np.zeros(len(seeds)), np.zeros(len(seeds), np.int64)
+        cut = np.zeros(len(seeds), bool)
+        for kind in (False, True):
+            rows = np.flatnonzero(drawn == kind)
+            if len(rows):
+                played = episodes.by_policy(model, self, context.domain, [seeds[row] for row in rows], kind)
+                total[rows], length[rows], cut[rows] = played.total, played.length, played.cut
+        return {"return": torch.from_numpy(total), "length": torch.from_numpy(length), "cut": torch.from_numpy(cut)}
 
     def predictions(self, output: Output, batch: Batch, context: Context) -> Table:
-        return table(output, batch)
+        return {"row": batch["row"], **output, "seed": batch["seed"], "drawn": batch["drawn"]}
 
     def metrics(self, domain: Domain) -> Mapping[str, Any]:
-        return metrics(domain)
+        return returns.metrics(returns.scale_of(getattr(domain, "name", "")))
 
     def plain(self, features: PlainFeatures, train: Rows, columns: Mapping[str, Any], domain: Domain) -> Plain | None:
-        return random_policy(features, columns, domain)
+        """Actions that nobody chose, in the very episodes of the predictions file."""
+        unique, which = np.unique(np.asarray(columns["seed"]), return_inverse=True)
+        played = episodes.at_random(domain, unique.tolist())
+        found = {"return": played.total[which], "length": played.length[which], "cut": played.cut[which]}
+        return Plain(features.name, found)
 
     def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:
-        return answers(table)
+        return [
+            {"return": float(total), "length": int(length), **({"cut": True} if cut else {})}
+            for total, length, cut in zip(table["return"], table["length"], table["cut"], strict=True)
+        ]
 
     def replies(self, model: Module, rows: Rows, train: Rows, context: Context) -> dict[str, Json]:
-        return watched(self, model, rows, context)
+        """One episode to look at: the first of the rows by the likeliest action, or else the first."""
+        first = next((row for row in rows if row["mode"] == LIKELIEST), rows[0])
+        reel = film.Reel()
+        seen = film.watch(self, model, context.domain, max(int(first["seed"]), 0), reel=reel)
+        return {"episode": seen.as_detail(reel)}
 
     def together(self, members: Mapping[str, Table], plain: Mapping[str, Table]) -> dict[str, Json]:
-        return across_seeds(members, plain)
+        """Interquartile mean and the rest of Agarwal et al. 2021."""
+        scores, chance = ([_score(columns) for columns in files.values()] for files in (members, plain))
+        return {"across_seeds": returns.across_seeds(scores, chance)}
 
 
 def space_of(domain: Domain) -> actions.Space:
     space: actions.Space = domain.space  # type: ignore[attr-defined]  # what acts has one
     return space
-
-
-def measured(task: Any, model: Module, batch: Batch, context: Context) -> Output:
-    """Plays each row's episode."""
-    seeds, drawn = batch["seed"].tolist(), batch["drawn"].cpu().numpy().astype(bool)
-    total, length = np.zeros(len(seeds)), np.zeros(len(seeds), np.int64)
-    cut = np.zeros(len(seeds), bool)
-    for kind in (False, True):
-        rows = np.flatnonzero(drawn == kind)
-        if len(rows):
-            played = episodes.by_policy(model, task, context.domain, [seeds[row] for row in rows], kind)
-            total[rows], length[rows], cut[rows] = played.total, played.length, played.cut
-    return {"return": torch.from_numpy(total), "length": torch.from_numpy(length), "cut": torch.from_numpy(cut)}
-
-
-def table(output: Output, batch: Batch) -> Table:
-    return {"row": batch["row"], **output, "seed": batch["seed"], "drawn": batch["drawn"]}
-
-
-def metrics(domain: Domain) -> Mapping[str, Any]:
-    return returns.metrics(returns.scale_of(getattr(domain, "name", "")))
-
-
-def random_policy(features: PlainFeatures, columns: Mapping[str, Any], domain: Domain) -> Plain:
-    """Actions that nobody chose, in the very episodes of the predictions file."""
-    seeds = np.asarray(columns["seed"])
-    unique, which = np.unique(seeds, return_inverse=True)
-    played = episodes.at_random(domain, unique.tolist())
-    found = {"return": played.total[which], "length": played.length[which], "cut": played.cut[which]}
-    return Plain(features.name, found)
-
-
-def answers(table: Table) -> list[dict[str, Any]]:
-    return [
-        {"return": float(total), "length": int(length), **({"cut": True} if cut else {})}
-        for total, length, cut in zip(table["return"], table["length"], table["cut"], strict=True)
-    ]
-
-
-def watched(task: Any, model: Module, rows: Rows, context: Context) -> dict[str, Json]:
-    """One episode to look at: the first of the rows by the likeliest action, or else the first."""
-    first = next((row for row in rows if row["mode"] == LIKELIEST), rows[0])
-    reel = film.Reel()
-    seen = film.watch(task, model, context.domain, max(int(first["seed"]), 0), reel=reel)
-    return {"episode": seen.as_detail(reel)}
-
-
-def across_seeds(members: Mapping[str, Mapping[str, Any]], plain: Mapping[str, Mapping[str, Any]]) -> dict[str, Json]:
-    """Of predictions files by member: interquartile mean and the rest of Agarwal et al. 2021."""
-    scores = {name: _score(columns) for name, columns in members.items()}
-    chance = {name: _score(columns) for name, columns in plain.items()}
-    return {"across_seeds": returns.across_seeds(list(scores.values()), list(chance.values()))}
 
 
 def _score(columns: Mapping[str, Any]) -> np.ndarray:

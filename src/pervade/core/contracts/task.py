@@ -58,6 +58,12 @@ class Task(Protocol):
 
     kind: ClassVar[str] = "task"
 
+    # what is asked
+
+    def wording(self, domain: Domain) -> TaskWords:
+        """What it has a model do, in words."""
+        return TaskWords()
+
     def examine(self, rows: Rows) -> None:
         """Raises DataError where the question cannot be asked of these rows (one class only, no targets)."""
         return
@@ -107,10 +113,6 @@ class Task(Protocol):
         return Display("  ".join(f"{name} {value}" for name, value in own.items()), [own])
 
     # measuring
-
-    def wording(self, domain: Domain) -> TaskWords:
-        """What it has a model do, in words."""
-        return TaskWords()
 
     def metrics(self, domain: Domain) -> Mapping[str, Any]:
         """Name to `metrics.Metric`: functions of the predictions file, nothing else."""
