@@ -242,11 +242,79 @@ def test_folders_below_the_classes_are_said_with_the_flag_that_takes_them(tmp_pa
 
 
 def test_folders_that_all_hold_the_same_ones(tmp_path: Path) -> None:
-    """Which of both are the classes no name says: it is said how the other ones are taken."""
-    class_folders(tmp_path, ("photo/dog", "photo/horse", "sketch/dog", "sketch/horse"), count=1)
+    """Which of both are the classes no name says: both readings are offered, and each works."""
+    for kind in ("photo", "sketch"):
+        for number, breed in enumerate(("dog", "horse")):
+            class_folders(tmp_path / kind, (breed,), count=number + 2)
+    with pytest.raises(DataError, match=r"photo, sketch all hold the same folders \(dog, horse\), and no name") as told:
+        read(tmp_path)
+    labels = re.findall(r"--label-pattern '([^']+)'", str(told.value))
+    found = [set(Image(label_pattern=each).read(tmp_path)[0].column("target")) for each in labels]
+    assert found == [{"photo", "sketch"}, {"dog", "horse"}]
+
+
+@pytest.mark.parametrize(
+    ("tops", "below"),
+    [
+        (("10129", "10340", "10551"), ("0", "1")),
+        (("id_00", "id_02"), ("normal", "abnormal")),
+        (("2024-03-01", "2024-03-02"), ("OK", "NOK")),
+        (("202401", "202402"), ("OK", "NOK")),
+        (("monday", "friday"), ("ok", "broken")),
+        (("3f2a9c", "77be01", "a0c4d2"), ("healthy", "ill")),
+    ],
+)
+def test_who_and_when_are_groups_above_the_classes(
+    tops: tuple[str, ...], below: tuple[str, ...], tmp_path: Path
+) -> None:
+    for name in tops:
+        class_folders(tmp_path / name, below, count=1)
     with account.gathered() as notes:
-        assert set(read(tmp_path)[0]["target"]) == {"photo", "sketch"}
-    assert (
-        "labels: the names of 2 folders, photo/, sketch/; each of them holds the same 2 folders, dog/, horse/, which "
-        "may be the classes (--label-pattern '^[^/]+/([^/]+)/' takes these)"
-    ) in notes
+        columns, _ = read(tmp_path)
+    assert set(columns["target"]) == set(below)
+    assert set(columns["group"]) == set(tops)
+    taken = re.findall("as classes: --label-pattern '(.+)'", notes[0])[0]
+    assert set(Image(label_pattern=taken).read(tmp_path)[0].column("target")) == set(tops)
+    assert set(Image(target="identity").read(tmp_path)[0].column("target")) == set(tops)
+
+
+def test_who_is_below_the_classes(tmp_path: Path) -> None:
+    """In several classes, or in one; of too few no splits could be made."""
+    for label in ("happy", "sad"):
+        class_folders(tmp_path / "a" / label, [f"subject{who:02d}" for who in range(5)], count=1)
+    assert Counter(read(tmp_path / "a")[0]["group"]) == {f"subject{who:02d}": 2 for who in range(5)}
+    for number, label in enumerate(("ill", "well")):
+        class_folders(tmp_path / "b" / label, [f"P{who:03d}" for who in range(4 * number, 4 * number + 4)], count=1)
+    columns, _ = read(tmp_path / "b")
+    assert columns["group"] == [each.split("/")[1] for each in columns["id"]]
+    class_folders(tmp_path / "c", ("cats/monday", "cats/tuesday", "dogs/monday", "dogs/tuesday"), count=1)
+    assert "group" not in read(tmp_path / "c")[0]
+    class_folders(tmp_path / "d", [f"{n}/{each}" for n in range(3) for each in ("clean", "noisy")], count=1)
+    with pytest.raises(DataError, match="no name says which are the classes"):  # digits, or people?
+        read(tmp_path / "d")
+
+
+def test_splits_below_the_classes(tmp_path: Path) -> None:
+    class_folders(tmp_path / "a", ("cat/train", "cat/test", "dog/train", "dog/test"), count=2)
+    columns, _ = read(tmp_path / "a")
+    assert Counter(zip(columns["target"], columns["split"], strict=True)) == {
+        (label, split): 2 for label in ("cat", "dog") for split in ("train", "test")
+    }
+    class_folders(tmp_path / "b", [f"{x}/{y}/cat" for x in ("one", "two") for y in ("train", "test")], count=1)
+    with pytest.raises(
+        DataError, match=r"one, two hold splits each, so they are no classes; give one, such as .*/one$"
+    ):
+        read(tmp_path / "b")
+
+
+def test_folders_that_are_no_classes_at_all(tmp_path: Path) -> None:
+    class_folders(tmp_path / "a", ("x/x/cat", "x/x/dog", "y/y/cat"), count=1)
+    with pytest.raises(DataError, match=r"hold but one of their own name each, so they are no classes; .*/x/x$"):
+        read(tmp_path / "a")
+    class_folders(tmp_path / "b" / "posts", ("202301", "202302"), count=1)
+    with pytest.raises(DataError, match="202301, 202302 are called by dates, which are no classes") as told:
+        read(tmp_path / "b")
+    dates = re.findall("--label-pattern '(.+)'", str(told.value))[0]
+    assert len(set(Image(label_pattern=dates).read(tmp_path / "b")[0].column("target"))) == 2
+    class_folders(tmp_path / "c", ("1999", "2005"), count=1)  # years of cars
+    assert set(read(tmp_path / "c")[0]["target"]) == {"1999", "2005"}

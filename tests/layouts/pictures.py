@@ -237,6 +237,20 @@ def patients(root: Path) -> Path:
     return folders(root / "scans", names, 3, picture, ".png")
 
 
+@layout(
+    "days or machines above the class folders (2024-03-01/ok/1.png)", "pictures", IMAGE, 24, {"ok", "not"}, groups=4
+)
+def days(root: Path) -> Path:
+    names = [f"2024-03-0{day}/{each}" for day in range(1, 5) for each in ("ok", "not")]
+    return folders(root / "line", names, 3, picture, ".png")
+
+
+@layout("people below the class folders (happy/subject1/1.png)", "pictures", IMAGE, 30, {"happy", "sad"}, groups=5)
+def people_below(root: Path) -> Path:
+    names = [f"{each}/subject{who}" for each in ("happy", "sad") for who in range(1, 6)]
+    return folders(root / "faces", names, 3, picture, ".png")
+
+
 @layout("Food-101: meta/train.txt and meta/test.txt beside images/", "pictures", IMAGE, 12, CLASSES, splits={"test": 4})
 def food(root: Path) -> Path:
     data = folders(root / "food" / "images", ["cats", "dogs"], 6, picture, ".jpg").parent

@@ -20,35 +20,30 @@ from typing import Any
 
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut
-from pervade.data import account, patterns
+from pervade.data import account, folder_levels, patterns
 from pervade.data.division import NONE
+from pervade.data.folder_levels import listed
 from pervade.data.named_files import BESIDE as OF_FILES
 from pervade.data.split import named
 
 FOLD = re.compile(r"(?:cv[ _-]?)?fold[ _-]?(\d+)", re.IGNORECASE)
-LIKE_SPLITS = re.compile(r"train|test|valid|val\b|dev\b|eval", re.IGNORECASE)
 MEASURED = {"test", "testing", "val", "validation"}  # called so, a folder beside class folders is no class
 UNLABELLED = ("unsup", "unlabelled", "unlabeled", "unsupervised")  # folders beside those of classes, as IMDB has
 BESIDE = "it lies beside the class folders, not in one"
 ASIDE = "folders whose names begin with _ are no classes"
-# Numbered, these are who was recorded, or parts of an archive.
-PEOPLE = re.compile(
-    r"(actor|speaker|spk|subject|subj|patient|person|participant|proband|volunteer|user|session|case)[ _-]?\d+", re.I
-)
-PARTS = re.compile(r"(part|batch|chunk|shard|page|volume|archive)[ _-]?\d+", re.I)
-SHOWN = 6
 
 
 @dataclass
 class Sorted:
     """Files with what their folders say; `loose` lie in no class folder, and are not among the entries. `levels`: how
-    many folders lie above the folder of a class."""
+    many folders lie above the folder of a class; `fault`: why it cannot be told which folders are classes."""
 
     entries: list[dict[str, Any]] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     loose: list[dict[str, Any]] = field(default_factory=list)
     notes: list[tuple[str, str]] = field(default_factory=list)
     levels: dict[str, int] = field(default_factory=dict)
+    fault: str = ""
 
     @property
     def classes(self) -> set[str]:
@@ -62,7 +57,9 @@ class Sorted:
         return len(self.classes) > 1 and (len(kinds) > 1 or kinds == {"#"})
 
     def note(self) -> None:
-        """Into the account, where it is this that is read."""
+        """Into the account, where it is this that is read. Raises DataError where folders do not say the classes."""
+        if self.fault:
+            raise DataError(self.fault)
         for text, flag in self.notes:
             account.note(text, flag)
 
@@ -103,14 +100,16 @@ def _developed(found: dict[str, str]) -> dict[str, str]:
 @dataclass(frozen=True)
 class _Folders:
     """`depth` folders lie above all; of the next ones `splits` or `folds`, and by their names how many `levels` below
-    lie the class folders. `people` or `parts` lie between."""
+    lie the class folders. Those `above` these are a "group" or a "part" each, those `below` them a "group" or a
+    "split"; `fault` is why it cannot be told which are the classes."""
 
     depth: int
     splits: dict[str, str]
     folds: dict[str, str]
     levels: dict[str | None, int]
-    people: bool = False
-    parts: bool = False
+    above: str = ""
+    below: str = ""
+    fault: str = ""
 
     def first(self, parts: Sequence[str]) -> str | None:
         return parts[self.depth] if len(parts) > self.depth + 1 else None
@@ -119,7 +118,7 @@ class _Folders:
         return self.depth + self.levels.get(self.first(parts), 0)
 
 
-def _folders(root: Path, inside: Sequence[tuple[str, ...]], named_by_pattern: bool, people: bool) -> _Folders:
+def _folders(root: Path, inside: Sequence[tuple[str, ...]], people: bool) -> _Folders:
     depth = _too_many(inside)
     top = {parts[depth] for parts in inside if len(parts) > depth + 1}
     splits = splits_of(top)
@@ -128,17 +127,20 @@ def _folders(root: Path, inside: Sequence[tuple[str, ...]], named_by_pattern: bo
     by_split = bool(splits) and (len(splits) == len(top) or several)
     folds = {name: match[1] for name in top if (match := FOLD.fullmatch(name))}
     by_fold = len(folds) == len(top) > 1
-    if not (by_split or by_fold) and not named_by_pattern:
-        _refuse_splits(root, inside, depth)
     own = _own_level(inside, depth) if by_split or by_fold else {}
     found = _Folders(depth, splits if by_split else {}, folds if by_fold else {}, own)
-    here = {
-        parts[level]
-        for parts in inside
-        if len(parts) > (level := found.level(parts)) + 1 and (not by_split or found.first(parts) in splits)
-    }
-    numbered = [len(here) > 1 and all(map(form.fullmatch, here)) for form in (PEOPLE, PARTS)]
-    return replace(found, people=numbered[0] and not people, parts=numbered[1])
+    there = [(parts, found.level(parts)) for parts in inside if not by_split or found.first(parts) in splits]
+    there = [(parts, level) for parts, level in there if len(parts) > level + 1]
+    if people or not there:
+        return found
+    first, level = there[0]
+    try:
+        above, below = folder_levels.between(
+            root.joinpath(*first[:level]), level, [parts[level:] for parts, level in there]
+        )
+    except DataError as fault:
+        return replace(found, fault=str(fault))
+    return replace(found, above=above, below="" if by_split else below)
 
 
 def sort(
@@ -156,7 +158,8 @@ def sort(
         made.left_out += [LeftOut("/".join(p), ASIDE) for p, away in zip(inside, aside, strict=True) if away]
         files = [file for file, away in zip(files, aside, strict=True) if not away]
         inside = [parts for parts, away in zip(inside, aside, strict=True) if not away]
-    there = _folders(root, inside, label_pattern is not None, people)
+    there = _folders(root, inside, people)
+    made.fault = there.fault if label_pattern is None else ""
     no_class = set() if there.splits or there.folds or label_pattern is not None else _measured(inside, there.depth)
     for file, parts in zip(files, inside, strict=True):
         name = "/".join(parts)
@@ -167,9 +170,11 @@ def sort(
             continue
         if first is not None and (there.splits or there.folds):
             entry |= {"split": there.splits[first]} if there.splits else {"fold_given": there.folds[first]}
-        if (there.people or there.parts) and len(parts) > level + 1:
-            entry |= {"group": parts[level]} if there.people else {}
+        if there.above and len(parts) > level + 1:
+            entry |= {"group": parts[level]} if there.above == "group" else {}
             level += 1
+        elif there.below and len(parts) > level + 2:
+            entry |= {"group": parts[level + 1]} if there.below == "group" else {"split": named(parts[level + 1])}
         label = None if label_pattern is None else patterns.found(label_pattern, name)
         if label_pattern is not None and label is None:
             made.left_out.append(LeftOut(name, f"its name does not fit --label-pattern '{label_pattern}'"))
@@ -214,39 +219,26 @@ def _settle(made: Sorted, label_pattern: str | None) -> None:
             each.pop("group", None)
 
 
-def _refuse_splits(root: Path, inside: Sequence[tuple[str, ...]], depth: int) -> None:
-    """Raises DataError where folders that all hold the same folders look like splits by other names, and would be taken
-    for the classes."""
-    below: dict[str, set[str]] = defaultdict(set)
-    for parts in inside:
-        if len(parts) > depth + 2:
-            below[parts[depth]].add(parts[depth + 1])
-    kinds = list(below.values())
-    alike = len(kinds) > 1 and all(len(each) > 1 and each == kinds[0] for each in kinds)
-    if alike and any(named(each) or LIKE_SPLITS.match(each) for each in below):
-        raise DataError(
-            f"{root}: the folders {_listed(sorted(below))} all hold the same folders ({_listed(sorted(kinds[0]))}), so "
-            "they seem to be splits and no classes; call them train, validation and test"
-        )
-
-
 def _note(made: Sorted, there: _Folders, inside: Sequence[tuple[str, ...]], label_pattern: str | None) -> None:
     if there.splits:
         told = [f"{a}/ ({b})" for a, b in sorted(there.splits.items())]
-        made.notes.append((f"splits: the folders {_listed(told)}", f"--split-column {NONE}"))
+        made.notes.append((f"splits: the folders {listed(told)}", f"--split-column {NONE}"))
     if there.folds:
         told = [f"{each}/" for each in sorted(there.folds)]
-        made.notes.append((f"folds: the folders {_listed(told)}", "--folds column"))
+        made.notes.append((f"folds: the folders {listed(told)}", "--folds column"))
+    if there.below == "split":
+        made.notes.append(("splits: the folders in those of the classes", f"--split-column {NONE}"))
     groups = sorted({each["group"] for each in (*made.entries, *made.loose) if "group" in each})
     if groups:
-        shown = _listed([f"{each}/" for each in groups])
-        flag = f"--group-by {NONE}; as classes: --label-pattern '{patterns.level(there.depth + bool(there.splits))}'"
+        shown = listed([f"{each}/" for each in groups])
+        level = patterns.level(there.depth + bool(there.splits) + (there.below == "group"))
+        flag = f"--group-by {NONE}; as classes: --label-pattern '{level}'"
         made.notes.append((f"groups: the folders {shown}, none of which is divided", flag))
     if label_pattern is not None:
         made.notes.append((f"labels: what '{label_pattern}' finds in the files' names", "--label-pattern"))
     elif made.entries:
-        shown = _listed([f"{each}/" for each in sorted(made.classes)])
-        deeper, flag = _deeper(made)
+        shown = listed([f"{each}/" for each in sorted(made.classes)])
+        deeper, flag = _deeper(made) if not there.below else ("", "--label-pattern")
         made.notes.append((f"labels: the names of {len(made.classes):,} folders, {shown}{deeper}", flag))
 
 
@@ -255,21 +247,14 @@ def _deeper(made: Sorted) -> tuple[str, str]:
     level = Counter(made.levels.values()).most_common(1)[0][0]
     inside = [each["id"].split("/") for each in made.entries]
     for below in range(level + 1, max(map(len, inside)) - 1):
-        own: dict[str, set[str]] = {each: set() for each in made.classes}
-        for entry, parts in zip(made.entries, inside, strict=True):
-            own[entry["target"]] |= {parts[below]} if len(parts) > below + 1 else set()
-        names = sorted(set().union(*own.values()))
+        names = sorted({parts[below] for parts in inside if len(parts) > below + 1})
         if len(names) > 1:
-            shown = _listed([f"{each}/" for each in names])
-            told = f"; not the {len(names):,} folders below them, {shown}"
-            if all(len(each) == len(names) for each in own.values()):
-                told = f"; each of them holds the same {len(names):,} folders, {shown}, which may be the classes"
-            return told, f"--label-pattern '{patterns.level(below)}' takes these"
+            shown = listed([f"{each}/" for each in names])
+            return (
+                f"; not the {len(names):,} folders below them, {shown}",
+                f"--label-pattern '{patterns.level(below)}' takes these",
+            )
     return "", "--label-pattern"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else "")
 
 
 def _too_many(inside: Sequence[tuple[str, ...]]) -> int:
