@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pervade.core.contracts import Context, HasCompanions, Opening, SourceSpec
+from pervade.core.contracts import Context, Opening, SourceSpec
+from pervade.core.contracts.abilities import HasCompanions
 from pervade.domains.environment import Environment
 
 

@@ -18,7 +18,8 @@ from pervade.comparing import compare as compare
 from pervade.configuring import configure, sampled
 from pervade.core import download, files, memory, registry, runtime, spec, trust
 from pervade.core import run as runs_module
-from pervade.core.contracts import Acts, Model, Recipe
+from pervade.core.contracts import Model, Recipe
+from pervade.core.contracts.abilities import Acts
 from pervade.core.errors import CheckpointError, ConfigError, ResourceError
 from pervade.core.run import RunDirectory
 from pervade.core.types import LeftOut, Rows

@@ -21,7 +21,8 @@ import torch
 
 from pervade import data_flags, overview, report, workflow
 from pervade.core import memory, runtime
-from pervade.core.contracts import Domain, SelectsRows
+from pervade.core.contracts import Domain
+from pervade.core.contracts.abilities import SelectsRows
 from pervade.core.errors import ConfigError, DataError, MisfitError
 from pervade.core.run import RunDirectory
 from pervade.core.types import LeftOut, Rows

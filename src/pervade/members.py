@@ -26,7 +26,8 @@ import torch
 from pervade import overview, workflow
 from pervade.core import files, runtime, spec
 from pervade.core.contents import MOST_MEMBERS
-from pervade.core.contracts import ComparesSeeds, CouplesRows, Recipe
+from pervade.core.contracts import Recipe
+from pervade.core.contracts.abilities import ComparesSeeds, CouplesRows
 from pervade.core.errors import CheckpointError, ConfigError, DataError
 from pervade.core.run import RunDirectory
 from pervade.core.types import Rows

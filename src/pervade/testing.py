@@ -21,7 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from pervade.core import spec
-from pervade.core.contracts import Context, CouplesRows, Domain, Model, Recipe, Task
+from pervade.core.contracts import Context, Domain, Model, Recipe, Task
+from pervade.core.contracts.abilities import CouplesRows
 from pervade.core.errors import ContractError
 from pervade.core.types import Batch, Rows
 from pervade.engine.batches import cut

@@ -16,7 +16,8 @@ import numpy as np
 from torch.nn import Module
 
 from pervade.core import deadline
-from pervade.core.contracts import Context, Domain, HasPlainModel, MakesSamples, Recipe, RepliesToRows
+from pervade.core.contracts import Context, Domain, Recipe
+from pervade.core.contracts.abilities import HasPlainModel, MakesSamples, RepliesToRows
 from pervade.core.types import Rows
 from pervade.engine import predictions, ranks
 from pervade.engine.predictor import Predictor, judging

@@ -22,7 +22,8 @@ from torch.nn import Module
 
 from pervade import overview
 from pervade.core import contents, files, memory, runtime, seed, signals, spec
-from pervade.core.contracts import Context, Domain, HasCompanions, Opening, Recipe
+from pervade.core.contracts import Context, Domain, Opening, Recipe
+from pervade.core.contracts.abilities import HasCompanions
 from pervade.core.errors import CheckpointError, ConfigError, nearest
 from pervade.core.run import RunDirectory
 from pervade.core.types import Rows

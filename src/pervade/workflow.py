@@ -21,7 +21,8 @@ import torch
 
 from pervade import overview
 from pervade.core import environment, files, memory, runtime, spec
-from pervade.core.contracts import Domain, Recipe, SelectsRows
+from pervade.core.contracts import Domain, Recipe
+from pervade.core.contracts.abilities import SelectsRows
 from pervade.core.errors import BusyError, DataError, ResourceError
 from pervade.core.run import RunDirectory
 from pervade.core.types import LeftOut, Rows

@@ -8,17 +8,8 @@ from typing import Any
 
 import pytest
 
-from pervade.core.contracts import (
-    ABILITIES,
-    CouplesRows,
-    FindsGradient,
-    HasCompanions,
-    MakesSamples,
-    Task,
-    Wrapping,
-    abilities,
-    members,
-)
+from pervade.core.contracts import Task, Wrapping, abilities, members
+from pervade.core.contracts.abilities import ABILITIES, CouplesRows, FindsGradient, HasCompanions, MakesSamples
 from pervade.tasks.classify import Classify
 from pervade.tasks.dqn import DQN
 from pervade.tasks.ppo import PPO

@@ -2,7 +2,7 @@
 
 from torch.nn import functional as F
 
-from pervade.core.contracts import CouplesRows, HasCompanions
+from pervade.core.contracts.abilities import CouplesRows, HasCompanions
 from tests.toys.base import ToyTask, nearest_other, toy, toy_recipe
 from tests.toys.networks import Centres
 from tests.toys.sources import PeopleByPictures

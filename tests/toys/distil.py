@@ -4,7 +4,8 @@ from pathlib import Path
 
 from torch.nn import functional as F
 
-from pervade.core.contracts import HasCompanions, Wrapping
+from pervade.core.contracts import Wrapping
+from pervade.core.contracts.abilities import HasCompanions
 from pervade.core.run import RunDirectory
 from pervade.engine.checkpoint import load_checkpoint
 from pervade.tasks.classify import Classify

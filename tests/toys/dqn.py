@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from pervade.core.contracts import HasCompanions
+from pervade.core.contracts.abilities import HasCompanions
 from tests.toys import corridor, networks, sources, worlds
 from tests.toys.base import ToyTask, toy, toy_recipe
 

@@ -2,7 +2,8 @@
 
 from torch.nn import functional as F
 
-from pervade.core.contracts import CouplesRows, HasPlayers, Phase
+from pervade.core.contracts import Phase
+from pervade.core.contracts.abilities import CouplesRows, HasPlayers
 from tests.toys.base import ToyTask, toy, toy_recipe
 from tests.toys.networks import Players
 from tests.toys.worlds import Numbers

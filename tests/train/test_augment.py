@@ -16,7 +16,8 @@ from torchvision.transforms import v2
 
 from pervade import api
 from pervade.core import spec
-from pervade.core.contracts import Augment, Context, CouplesRows, Recipe, Task
+from pervade.core.contracts import Augment, Context, Recipe, Task
+from pervade.core.contracts.abilities import CouplesRows
 from pervade.core.errors import ConfigError
 from pervade.core.types import Rows
 from pervade.data.loader import Loader

@@ -13,18 +13,8 @@ import numpy as np
 import torch
 from torch.nn import Module
 
-from pervade.core.contracts import (
-    Acts,
-    ComparesSeeds,
-    Context,
-    Domain,
-    FindsGradient,
-    HasPlainModel,
-    Plain,
-    PlainFeatures,
-    RepliesToRows,
-    Task,
-)
+from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
+from pervade.core.contracts.abilities import Acts, ComparesSeeds, FindsGradient, HasPlainModel, RepliesToRows
 from pervade.core.types import Batch, Json, Output, Rows, Table
 from pervade.core.words import FigureWords, TaskWords
 from pervade.engine import episodes, film

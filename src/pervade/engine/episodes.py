@@ -14,7 +14,7 @@ import numpy as np
 from torch.nn import Module
 
 from pervade.core import seed as random
-from pervade.core.contracts import Acts
+from pervade.core.contracts.abilities import Acts
 from pervade.data import worlds
 from pervade.nn import actions
 from pervade.nn.policy import responder

@@ -16,7 +16,7 @@ from torch.nn import Module
 
 from pervade.core import files
 from pervade.core import seed as random
-from pervade.core.contracts import Acts
+from pervade.core.contracts.abilities import Acts
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.types import Json, Media
 from pervade.core.words import counted

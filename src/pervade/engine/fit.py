@@ -21,17 +21,8 @@ from typing import Any, Literal
 
 from torch.nn import Module
 
-from pervade.core.contracts import (
-    Context,
-    CouplesRows,
-    Gradient,
-    HasCompanions,
-    Optimizer,
-    Schedule,
-    Source,
-    Task,
-    Tuning,
-)
+from pervade.core.contracts import Context, Gradient, Optimizer, Schedule, Source, Task, Tuning
+from pervade.core.contracts.abilities import CouplesRows, HasCompanions
 from pervade.core.errors import ContractError
 from pervade.core.types import Batch, Parts
 from pervade.engine import ranks

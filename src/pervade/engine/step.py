@@ -16,16 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import Module, Parameter
 
-from pervade.core.contracts import (
-    Context,
-    FindsGradient,
-    Gradient,
-    HasPlayers,
-    Optimizer,
-    Phase,
-    Task,
-    Tuning,
-)
+from pervade.core.contracts import Context, Gradient, Optimizer, Phase, Task, Tuning
+from pervade.core.contracts.abilities import FindsGradient, HasPlayers
 from pervade.core.errors import ConfigError, ContractError
 from pervade.core.types import Batch, Output, Parts
 from pervade.engine import batches, flat, ranks
@@ -174,14 +166,14 @@ class FusedStep(Step):
     """Of a task that `FindsGradient`."""
 
     def _build(self, optimizer: Optimizer) -> Any:
+        task, alone = self.setting.task, not self.prefix and self.setting.precision == "fp32"
+        self.descend = task.descend if isinstance(task, FindsGradient) and alone else None
         self.flat = Flat(self.phase.parameters)
         return optimizer.build([self.flat.vector])
 
     def _backward(self, batch: Batch) -> Parts:
         setting = self.setting
-        known = None
-        if isinstance(setting.task, FindsGradient) and not self.prefix and setting.precision == "fp32":
-            known = setting.task.descend(setting.network, batch, setting.context)
+        known = self.descend(setting.network, batch, setting.context) if self.descend is not None else None
         if known is None:
             return super()._backward(batch)
         setting.means.add(known)

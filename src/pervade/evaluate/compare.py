@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pervade.core import registry
-from pervade.core.contracts import Acts
+from pervade.core.contracts.abilities import Acts
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.run import RunDirectory
 from pervade.data.split import NAMES as SPLITS

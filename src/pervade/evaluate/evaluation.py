@@ -14,7 +14,8 @@ from typing import Any
 import torch
 
 from pervade.core import deadline, files, memory, words
-from pervade.core.contracts import Context, Domain, HasPlainModel, MakesSamples, RepliesToRows
+from pervade.core.contracts import Context, Domain
+from pervade.core.contracts.abilities import HasPlainModel, MakesSamples, RepliesToRows
 from pervade.core.errors import DataError
 from pervade.core.run import RunDirectory
 from pervade.core.types import Json, Media, Rows

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from pervade.core import files, plain_yaml, spec
-from pervade.core.contracts import CouplesRows, Domain, Task
+from pervade.core.contracts import Domain, Task
+from pervade.core.contracts.abilities import CouplesRows
 from pervade.core.errors import CheckpointError, ConfigError, DataError, nearest
 from pervade.core.run import RunDirectory
 from pervade.engine import checkpoint, predictions

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pervade.core.contracts import CouplesRows
+from pervade.core.contracts.abilities import CouplesRows
 from pervade.core.errors import DataError
 from pervade.metrics.columns import Columns
 from pervade.metrics.estimate import Measure, Metric, Shared, estimate, weighted_mean

@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.nn import Module, Parameter
 from torch.nn import functional as F
 
-from pervade.core.contracts import Context, CouplesRows, Domain, HasCompanions, Sampler, SelectsRows, Task
+from pervade.core.contracts import Context, Domain, Sampler, Task
+from pervade.core.contracts.abilities import CouplesRows, HasCompanions, SelectsRows
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.terminal import visible

@@ -22,7 +22,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import Module
 
-from pervade.core.contracts import Context, Domain, Explores, HasCompanions
+from pervade.core.contracts import Context, Domain
+from pervade.core.contracts.abilities import Explores, HasCompanions
 from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Output, Parts

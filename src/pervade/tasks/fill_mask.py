@@ -12,7 +12,8 @@ import numpy as np
 from torch.nn import Module
 from torch.nn import functional as F
 
-from pervade.core.contracts import Context, Domain, HasPlainModel, Plain, PlainFeatures, Task
+from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
+from pervade.core.contracts.abilities import HasPlainModel
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Display, Output, Parts, Rows, Table

@@ -20,7 +20,8 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn import functional as F
 
-from pervade.core.contracts import Context, Domain, HasCompanions
+from pervade.core.contracts import Context, Domain
+from pervade.core.contracts.abilities import HasCompanions
 from pervade.core.registry import register
 from pervade.core.types import Batch, Json, Output, Parts, Rows, Table
 from pervade.core.words import SHARE, TaskWords

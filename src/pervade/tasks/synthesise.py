@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn import functional as F
 
-from pervade.core.contracts import Context, Domain, HasPlainModel, MakesSamples, Plain, PlainFeatures, SelectsRows, Task
+from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
+from pervade.core.contracts.abilities import HasPlainModel, MakesSamples, SelectsRows
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Json, LeftOut, Media, Output, Parts, Rows, Table

@@ -14,16 +14,8 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn import functional as F
 
-from pervade.core.contracts import (
-    Context,
-    Domain,
-    HasCompanions,
-    HasPlainModel,
-    Plain,
-    PlainFeatures,
-    SelectsRows,
-    Task,
-)
+from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
+from pervade.core.contracts.abilities import HasCompanions, HasPlainModel, SelectsRows
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Display, Json, LeftOut, Output, Parts, Rows, Table

@@ -6,18 +6,6 @@ method, command line flag and JSON record in one (core/spec.py). Whatever change
 (model, companions) and in sources, which is what a checkpoint saves.
 """
 
-from pervade.core.contracts.abilities import ABILITIES as ABILITIES
-from pervade.core.contracts.abilities import Acts as Acts
-from pervade.core.contracts.abilities import ComparesSeeds as ComparesSeeds
-from pervade.core.contracts.abilities import CouplesRows as CouplesRows
-from pervade.core.contracts.abilities import Explores as Explores
-from pervade.core.contracts.abilities import FindsGradient as FindsGradient
-from pervade.core.contracts.abilities import HasCompanions as HasCompanions
-from pervade.core.contracts.abilities import HasPlainModel as HasPlainModel
-from pervade.core.contracts.abilities import HasPlayers as HasPlayers
-from pervade.core.contracts.abilities import MakesSamples as MakesSamples
-from pervade.core.contracts.abilities import RepliesToRows as RepliesToRows
-from pervade.core.contracts.abilities import SelectsRows as SelectsRows
 from pervade.core.contracts.domain import Domain as Domain
 from pervade.core.contracts.domain import PlainFeatures as PlainFeatures
 from pervade.core.contracts.methods import Attack as Attack

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pervade.core.contracts import CouplesRows, Opening, Source, SourceSpec
+from pervade.core.contracts import Opening, Source, SourceSpec
+from pervade.core.contracts.abilities import CouplesRows
 from pervade.core.registry import register
 from pervade.data.loader import Loader
 

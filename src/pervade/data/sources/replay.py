@@ -22,7 +22,8 @@ from pydantic import Field
 
 from pervade.core import memory as free
 from pervade.core import seed as seeds
-from pervade.core.contracts import Explores, Opening, Source, SourceSpec, Task
+from pervade.core.contracts import Opening, Source, SourceSpec, Task
+from pervade.core.contracts.abilities import Explores
 from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Parts

@@ -25,7 +25,8 @@ from torch import Tensor
 
 from pervade.core import seed as seeds
 from pervade.core.bounds import Positive
-from pervade.core.contracts import Acts, Explores, Opening, Source, SourceSpec, Task
+from pervade.core.contracts import Opening, Source, SourceSpec, Task
+from pervade.core.contracts.abilities import Acts, Explores
 from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Parts
