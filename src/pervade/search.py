@@ -26,7 +26,7 @@ from pervade import members, overview, recipes, search_space, workflow
 from pervade.core import files, runtime, spec
 from pervade.core import seed as seeds
 from pervade.core.contracts import Recipe
-from pervade.core.errors import ConfigError, DataError, ResourceError, TrainingError
+from pervade.core.errors import ConfigError, DataError, OutOfMemoryError, TrainingError
 from pervade.core.run import RunDirectory
 from pervade.core.types import Json, Rows
 from pervade.engine import checkpoint, origin, ranks
@@ -39,7 +39,6 @@ SHARE = 0.1  # of the time limit that one trial may take, unless the number of t
 LEAST = 0.5  # of a trial's time: with less left no further trial begins
 RESERVE = 0.1  # of the time limit, kept for the winner's evaluation until it is known what that takes
 STARTUP = 4  # trials before any is pruned
-PRUNED = "pruned by the search"
 
 
 @dataclass(frozen=True)
@@ -241,14 +240,13 @@ class Search:
                 if passed not in reported and passed <= at:
                     judge.report(figure, int(passed))
                     reported.add(int(passed))
-            return f"{PRUNED}: below the median of the other trials at pass {int(at)}" if judge.should_prune() else None
+            below = f"pruned by the search: below the median of the other trials at pass {int(at)}"
+            return below if judge.should_prune() else None
 
         options = replace(self.options, began=time.monotonic(), finish=False, on_pass=on_pass)
         try:
             workflow.train(member, None, options, rows if own.domain == self.base.domain else None)
-        except (TrainingError, ResourceError) as error:
-            if isinstance(error, ResourceError) and "memory" not in str(error):
-                raise  # a full disk is no fault of the trial
+        except (TrainingError, OutOfMemoryError) as error:  # a full disk is no fault of the trial
             trial.state, trial.reason = "failed", str(error)
         self.base = checkpoint.settled(member, self.base)  # how many threads compute holds for all trials
         self.conclude(trial, member, time.monotonic() - began)
@@ -267,8 +265,7 @@ class Search:
             trial.value = max(figures.values()) if self.higher else min(figures.values())
         trial.seconds = round(seconds, 3)
         if trial.state == "running":
-            decisions = [e["text"] for e in member.read_log() if e["event"] == "decision"]
-            pruned = next((text for text in decisions if text.startswith(PRUNED)), None)
+            pruned = next((entry["text"] for entry in member.read_log() if entry.get("pruned")), None)
             trial.state, trial.reason = ("pruned", pruned) if pruned is not None else ("complete", "")
             if trial.state == "complete" and trial.value is None:
                 raise DataError(

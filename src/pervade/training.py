@@ -384,7 +384,7 @@ class Training:
             elif self.options.on_pass is not None:
                 reason = self.options.on_pass(moment.passes, value) if ranks.rank() == 0 else None
                 if ranks.any_true(reason is not None):
-                    self._decide(str(reason), moment.passes)
+                    self._decide(str(reason), moment.passes, pruned=True)
                     done = True
         self.plan.elapsed = time.monotonic() - self.began
         if self.limit is not None and not done:

@@ -212,6 +212,7 @@ FIELDS: dict[str, Some] = {
         "total_steps": Count,
         "text": str,
         "stop": bool,
+        "pruned": bool,
         OTHERS: float | None,
     },
     "members.json": {

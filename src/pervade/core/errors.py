@@ -4,8 +4,10 @@
     ├── DataError           a file, folder or table cannot be used
     │   └── MisfitError     a column or pattern that was named does not go with it
     ├── ConfigError         a setting is unknown, misspelt or out of range (all faults of a recipe at once)
+    │   └── SizeError       a network does not take pictures of this size
     ├── CheckpointError     a checkpoint or run is damaged, unfinished, or from a newer version
     ├── ResourceError       memory or disk ran out, or a file cannot be written
+    │   ├── OutOfMemoryError  it was memory: something smaller may fit
     │   └── BusyError       another process is at work on this run
     ├── TrainingError       training went wrong in a way that going on would hide (a loss that is not finite)
     └── ContractError       a plug-in broke a contract of core/contracts/
@@ -47,12 +49,24 @@ class ConfigError(PervadeError):
         super().__init__("; ".join(problems))
 
 
+class SizeError(ConfigError):
+    """`why` without the `remedy`, where the size cannot be set."""
+
+    def __init__(self, why: str, remedy: str) -> None:
+        super().__init__(f"{why}; {remedy}")
+        self.why = why
+
+
 class CheckpointError(PervadeError):
     exit_status = 2
 
 
 class ResourceError(PervadeError):
     exit_status = 2
+
+
+class OutOfMemoryError(ResourceError):
+    pass
 
 
 class BusyError(ResourceError):

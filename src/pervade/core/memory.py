@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pervade.core.errors import PervadeError, ResourceError
+from pervade.core.errors import OutOfMemoryError, PervadeError, ResourceError
 
 MARKS: tuple[str, ...] = (
     "allocate memory",
@@ -39,7 +39,7 @@ def ran_out(error: BaseException) -> bool:
 
 @contextmanager
 def during(doing: str, remedy: str) -> Iterator[None]:
-    """Inside, or in a function that this decorates, memory that runs out is a ResourceError: "memory ran out while
+    """Inside, or in a function that this decorates, memory that runs out is an OutOfMemoryError: "memory ran out while
     DOING; REMEDY"."""
     try:
         yield
@@ -48,7 +48,8 @@ def during(doing: str, remedy: str) -> Iterator[None]:
             raise
         asked = re.search(r"allocate\D{0,30}([\d.]+ ?(?:[KMGT]i?B|bytes))", str(error))
         much = f" ({asked[1]} were asked for at once)" if asked else ""
-        raise ResourceError(f"memory ran out while {doing}{much}; what was saved before is there; {remedy}") from None
+        told = f"memory ran out while {doing}{much}; what was saved before is there; {remedy}"
+        raise OutOfMemoryError(told) from None
 
 
 def available() -> int:
@@ -78,7 +79,7 @@ def counted(name: str, most: int, reason: str) -> Iterator[None]:
         nonlocal taken
         taken += 0 if tensor is None else tensor.numel() * tensor.element_size()
         if taken > most:
-            raise ResourceError(f"the weights of {name} take more than {most / 1e9:,.3g} GB, and {reason}")
+            raise OutOfMemoryError(f"the weights of {name} take more than {most / 1e9:,.3g} GB, and {reason}")
 
     def count(module: Any, key: str, part: Any) -> None:
         nonlocal parts

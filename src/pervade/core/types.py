@@ -103,6 +103,7 @@ class LeftOut:
 
     source: str
     reason: str
+    ungrouped: bool = False  # what its name says by --group-pattern is missing
 
     @staticmethod
     def of(path: Path, reason: str) -> LeftOut:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -93,7 +94,7 @@ def _of_folder(
         made = _described(path, described, files, content, wanted, beside_classes=folders.tell_classes)
         if isinstance(made, tuple):
             return made
-        left_out = [LeftOut(each.source, made.get(each.source, each.reason)) for each in left_out]
+        left_out = [replace(each, reason=made.get(each.source, each.reason)) for each in left_out]
     if not entries and there and not isinstance(content, tables.Files):
         if len(there) > 1:
             called = ", ".join(each.name for each in there[:5])
@@ -208,7 +209,7 @@ def _described(
 def _grouped(entries: list[dict[str, Any]], pattern: str) -> tuple[list[dict[str, Any]], list[LeftOut]]:
     """Entries with the "group" that their names say, and those whose names say none."""
     named = [{**entry, "group": patterns.found(pattern, entry["id"])} for entry in entries]
-    lost = [LeftOut(each["id"], tables.UNGROUPED.format(pattern)) for each in named if each["group"] is None]
+    lost = [tables.ungrouped(each["id"], pattern) for each in named if each["group"] is None]
     what = "the path of each file" if "/" in pattern else "the name of each file"
     division.note_groups(what, [each["group"] or "" for each in named], "--group-pattern")
     return [each for each in named if each["group"] is not None], lost
@@ -272,7 +273,7 @@ def _finish(
 ) -> tuple[Rows, list[LeftOut]]:
     if not entries:
         reason = f" (the first file left out, {left_out[0].source}: {left_out[0].reason})" if left_out else ""
-        if left_out and tables.ungrouped(left_out[0]):
+        if left_out and left_out[0].ungrouped:
             raise DataError(f"{path}: no {what} is left{reason}; {tables.BRACKETS}")
         raise DataError(f"{path} holds no {what} that can be used{reason}; put each class into a folder of its own")
     return rows_of(entries, path), left_out

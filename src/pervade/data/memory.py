@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from pervade.core.errors import ConfigError, ResourceError
+from pervade.core.errors import ConfigError, OutOfMemoryError
 
 NOTHING = -1  # the action of an episode's last moment
 FIELDS = ("seen", "action", "reward", "age", "over")
@@ -57,7 +57,7 @@ class Layout:
         """Raises ResourceError where it is more than there is."""
         if self.bytes > 0.9 * available:
             fits = int(self.capacity * 0.8 * available / self.bytes)
-            raise ResourceError(
+            raise OutOfMemoryError(
                 f"a memory of {self.capacity:,} moments takes {size(self.bytes)}, and {size(available)} are free; "
                 f"set -o source.size={fits} or less"
             )

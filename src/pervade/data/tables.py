@@ -72,9 +72,8 @@ class Wanted:
             raise ConfigError("--group-by and --group-pattern exclude each other; choose one")
 
 
-def ungrouped(left_out: LeftOut) -> bool:
-    """Whether it was left out since --group-pattern does not fit its name."""
-    return left_out.reason.startswith(UNGROUPED.partition("{")[0])
+def ungrouped(name: str, pattern: str) -> LeftOut:
+    return LeftOut(name, UNGROUPED.format(pattern), ungrouped=True)
 
 
 class Content(Protocol):
@@ -317,7 +316,7 @@ def entries_of(
         elif wanted.group_pattern is not None:
             entry["group"] = patterns.found(wanted.group_pattern, _inside(entry, folder))
             if entry["group"] is None:
-                left_out.append(LeftOut(own, UNGROUPED.format(wanted.group_pattern)))
+                left_out.append(ungrouped(own, str(wanted.group_pattern)))
                 continue
         entries.append(entry)
     return entries, left_out

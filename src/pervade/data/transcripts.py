@@ -267,8 +267,7 @@ def _of_chapters(root: Path, columns: Columns) -> tuple[list[Record], list[LeftO
             if columns.group_pattern is not None:
                 group = patterns.found(columns.group_pattern, entry["id"]) or ""
             if not text or not group:
-                reason = "it has no transcript" if not text else tables.UNGROUPED.format(columns.group_pattern)
-                left_out.append(LeftOut(entry["id"], reason))
+                left_out.append(_lost(entry, columns))
                 continue
             entries.append({**entry, "group": group} | ({"split": split} if split else {}))
     return entries, left_out
@@ -282,11 +281,16 @@ def _of_texts(root: Path, columns: Columns, left_out: list[LeftOut]) -> list[Rec
         if columns.group_pattern is not None:
             entry["group"] = patterns.found(columns.group_pattern, entry["id"])
         if not entry["text"] or entry.get("group", "") is None:
-            reason = tables.UNGROUPED.format(columns.group_pattern) if entry["text"] else "it has no transcript"
-            left_out.append(LeftOut(entry["id"], reason))
+            left_out.append(_lost(entry, columns))
         else:
             made.append(entry)
     return made
+
+
+def _lost(entry: Record, columns: Columns) -> LeftOut:
+    if not entry["text"]:
+        return LeftOut(entry["id"], "it has no transcript")
+    return tables.ungrouped(entry["id"], str(columns.group_pattern))
 
 
 def _lines(file: Path) -> Iterator[tuple[int, str, str]]:
@@ -304,7 +308,7 @@ def _is_recording(path: Path) -> bool:
 def _finish(source: Path | str, entries: list[Record], left_out: list[LeftOut]) -> tuple[Rows, list[LeftOut]]:
     if not entries:
         reason = f" (the first left out, {left_out[0].source}: {left_out[0].reason})" if left_out else ""
-        if left_out and tables.ungrouped(left_out[0]):
+        if left_out and left_out[0].ungrouped:
             raise DataError(f"{source}: no recording is left{reason}; {tables.BRACKETS}")
         raise DataError(f"{source} holds no recording with a transcript{reason}; give {_wanted()}")
     return listing.rows_of(entries, source), left_out

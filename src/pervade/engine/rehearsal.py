@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import torch
 
 from pervade.core import memory
-from pervade.core.errors import ConfigError, ResourceError
+from pervade.core.errors import ConfigError, OutOfMemoryError
 from pervade.core.seed import restore_rng, rng_state
 from pervade.core.types import Batch
 from pervade.engine.batches import cut, micro_batches, num_rows, to_device
@@ -37,7 +37,7 @@ def rehearse(learner: Learner, batch: Batch | None) -> None:
             ) from None
         if not memory.ran_out(error):
             raise
-        raise ResourceError(
+        raise OutOfMemoryError(
             f"a batch of {num_rows(batch)} does not fit into memory; use a smaller --batch-size, "
             f"or keep it and set -o micro_batch={max((size or len(batch['row'])) // 2, 1)}, "
             "which gives the same result in smaller pieces"

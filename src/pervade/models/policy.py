@@ -12,7 +12,7 @@ from torch import nn
 
 from pervade.core import registry
 from pervade.core.contracts import Model
-from pervade.core.errors import ConfigError
+from pervade.core.errors import ConfigError, SizeError
 from pervade.core.registry import register
 from pervade.models.nature_cnn import NatureCNN
 from pervade.models.perceptron import Perceptron
@@ -42,12 +42,9 @@ class Policy(Model):
         """Raises ConfigError where pictures are too small, which no setting of an environment changes."""
         try:
             return network.build(inputs, outputs)
-        except ConfigError as error:
-            why, found, _ = str(error).partition("; set -o domain.size")
-            if not found:
-                raise
+        except SizeError as error:
             raise ConfigError(
-                f"{why}; take --model perceptron, or let the environment show larger ones "
+                f"{error.why}; take --model perceptron, or let the environment show larger ones "
                 "(gymnasium.wrappers.ResizeObservation)"
             ) from None
 

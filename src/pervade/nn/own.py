@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from pervade.core.contracts import Model
-from pervade.core.errors import ConfigError
+from pervade.core.errors import ConfigError, SizeError
 from pervade.core.types import Output
 from pervade.nn.backbone import Backbone
 from pervade.nn.modes import evaluating
@@ -68,10 +68,9 @@ def _try(network: nn.Module, inputs: Mapping[str, Any], outputs: Mapping[str, in
         with evaluating(network), torch.no_grad():
             output = network(picture)
     except (RuntimeError, ValueError, IndexError, AssertionError) as error:
-        raise ConfigError(
-            f"the network does not take a picture of {' x '.join(map(str, shape))} (channels x height x width): "
-            f"{str(error).splitlines()[0]}; set -o domain.size and -o domain.channels to what it takes"
-        ) from None
+        size = f"a picture of {' x '.join(map(str, shape))} (channels x height x width)"
+        why = f"the network does not take {size}: {str(error).splitlines()[0]}"
+        raise SizeError(why, "set -o domain.size and -o domain.channels to what it takes") from None
     for name, size in outputs.items():
         found = tuple(output[name].shape) if name in output else None
         if found != (1, size):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pervade.core import memory
-from pervade.core.errors import ConfigError
+from pervade.core.errors import ConfigError, SizeError
 from pervade.nn.modes import evaluating
 
 # Sizes that are tried in order where pictures are too small; between the first that fits and the one before it the
@@ -77,10 +77,8 @@ def _too_small(name: str, make: Callable[[int], nn.Module], inputs: Mapping[str,
     while fits - fails > 1:
         middle = (fits + fails) // 2
         fails, fits = (fails, middle) if _fits(make, channels, middle) else (middle, fits)
-    return ConfigError(
-        f"{name} needs pictures of at least {fits} x {fits} pixels, not {height} x {width}{why}; "
-        f"set -o domain.size={fits} or more"
-    )
+    least = f"{name} needs pictures of at least {fits} x {fits} pixels, not {height} x {width}{why}"
+    return SizeError(least, f"set -o domain.size={fits} or more")
 
 
 def _fits(make: Callable[[int], nn.Module], channels: int, side: int) -> bool:
