@@ -68,8 +68,8 @@ def _try(network: nn.Module, inputs: Mapping[str, Any], outputs: Mapping[str, in
         with evaluating(network), torch.no_grad():
             output = network(picture)
     except (RuntimeError, ValueError, IndexError, AssertionError) as error:
-        size = f"a picture of {' x '.join(map(str, shape))} (channels x height x width)"
-        why = f"the network does not take {size}: {str(error).splitlines()[0]}"
+        given = f"a picture of {' x '.join(map(str, shape))} (channels x height x width)"
+        why = f"the network does not take {given}: {str(error).splitlines()[0]}"
         raise SizeError(why, "set -o domain.size and -o domain.channels to what it takes") from None
     for name, size in outputs.items():
         found = tuple(output[name].shape) if name in output else None
