@@ -21,7 +21,8 @@ import pervade
 from pervade import recipes
 from pervade.cli import _register, app
 from pervade.core import registry, words
-from pervade.core.contracts import HasPlainModel, Recipe
+from pervade.core.contracts import Recipe
+from pervade.core.contracts.abilities import HasPlainModel
 from pervade.core.types import Display
 from pervade.core.words import DomainWords, FigureWords, TaskWords
 from pervade.domains.dictation import Dictation
