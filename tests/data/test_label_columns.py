@@ -272,3 +272,54 @@ def test_several_columns_of_classes_beside_pictures(tmp_path: Path) -> None:
         pervade.look(tmp_path, init="random")
     found = pervade.look(tmp_path, init="random", label_column="dx")
     assert (set(found.rows.column("target")), len(set(found.rows.column("group")))) == ({"a", "b"}, 6)
+
+
+def many(**cells: Any) -> list[Cells]:
+    """Of 120 rows, so that numbers differ in more than classes do."""
+    return [{name: make(i) for name, make in cells.items()} for i in range(120)]
+
+
+@pytest.mark.parametrize(
+    ("beside", "told"),
+    [
+        (
+            {"boneage": lambda i: 20 + i % 60, "male": by(True, False)},
+            "boneage (60 different numbers), male",
+        ),
+        (
+            {"inspector": by("Ana Ruiz", "Luis Paz"), "peso_g": lambda i: f"{100 + i},4"},
+            "peso_g (120 different",
+        ),
+        ({"rating": by(1, 2, 3), "primary_label": by("owl", "jay")}, "rating (3 classes), primary_label (2 classes)"),
+    ],
+)
+def test_a_number_beside_classes_is_asked_about(beside: dict[str, Any], told: str) -> None:
+    with pytest.raises(DataError, match=re.escape(told)):
+        chosen(many(**beside))
+
+
+def test_numbers_of_rows_and_places_are_no_labels() -> None:
+    records = many(case=lambda i: 1000 + i, latitude=lambda i: i % 90, kind_of_bird=by("owl", "jay"))
+    assert chosen(records) == ["kind_of_bird"]
+
+
+def test_labels_by_number_in_one_cell_are_no_decimals() -> None:
+    assert spellings.kind(["27", "2,5", "3", "4", "2,7", "5", "27", "4", "3,5", "2"]) == "labels"
+    assert spellings.kind(["2,5", "3,1", "4", "2,7", "5,25"]) == "number"
+
+
+def test_labels_as_label_studio_writes_several() -> None:
+    cells = [("row 1", '{"choices": ["food", "price"]}'), ("row 2", "food"), ("row 3", '{"choices":["place"]}')]
+    assert spellings.labels(cells, "topics") == [["food", "price"], ["food"], ["place"]]
+
+
+@pytest.mark.parametrize(
+    "name", ["Patienten-Nr.", "PatID", "Patient ID", "subject_code", "SpeakerID", "Probanden-Nummer"]
+)
+def test_groups_however_their_numbers_are_called(name: str) -> None:
+    records = rows(**{name: by("a", "b", "c"), "label": by("x", "y")})
+    assert division.columns("a.csv", records, [name, "label"]).group == name
+
+
+def test_questions_in_other_languages() -> None:
+    assert str(conversations.form(["Frage", "Antwort", "Kategorie"])) == "Frage, Antwort"

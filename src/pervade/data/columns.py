@@ -14,12 +14,16 @@ from typing import Any
 MOST_SHOWN = 12  # columns that are named where none can be chosen
 FEW = 50  # different values that a column of classes without a name has at most
 SPACED = 500  # cells, evenly spaced, whose letters and words are looked at
+# What is known of a row beside what is to be learnt.
+ATTRIBUTES = {"age", "sex", "gender", "date", "time", "timestamp", "utc", "year", "country", "language", "lang", "url"}
+ATTRIBUTES |= {"lat", "latitude", "lon", "lng", "longitude", "user", "author", "count", "votes", "views", "likes"}
 IDS = ("id", "ids", "idx", "index", "uid", "uuid", "guid", "no", "nr", "number", "row", "key", "编号", "序号")
 _DATED = re.compile(
     r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T].*)?|\w{3} \w{3} \d{1,2} [\d:]{8} .*|\d{1,2}:\d{2}(:\d{2})?"
     r"|(\d{1,2} )?[A-Z][a-z]{2,8}\.? (\d{1,2},? )?\d{4}|\w+://\S+|www\.\S+|[\w.+-]+@[\w.-]+"
 )
 _PARTED = re.compile(r".*([|;]|, ).*|\[.*\]", re.DOTALL)
+_DECIMAL = re.compile(r"\d[.,]\d")
 _CODE = re.compile(r"(?=\S*\d)[\w\-./\\:#]+", re.ASCII)
 FILE = re.compile(
     r".+\.(jpe?g|png|gif|bmp|tiff?|webp|heic|avif|dcm|nii|npy|wav|mp3|flac|ogg|opus|m4a|aiff?|mp4|avi|mov|webm)", re.I
@@ -64,8 +68,11 @@ class Column:
 
     @property
     def measured(self) -> bool:
-        """Whether they may be numbers that were measured."""
-        return self.different > FEW and self.lettered == 0 and "." in self.example and not self.dated
+        """Whether they may be numbers that were measured: with decimals, or whole ones of which some come again."""
+        if self.lettered or self.dated or self.different <= FEW:
+            return False
+        counted = self.different < self.filled and last_word(self.name) not in ATTRIBUTES
+        return counted or _DECIMAL.search(self.example) is not None
 
     @property
     def numbers(self) -> bool:
@@ -109,7 +116,7 @@ def look(records: Sequence[dict[str, Any]], name: str) -> Column:
         sum(map(len, texts)) / max(len(texts), 1),
         sum(map(_words, spaced)) / some,
         sum(any(map(str.isalpha, each)) for each in spaced) / some,
-        next((each for each in spaced if "." in each), spaced[0] if spaced else ""),
+        next(filter(_DECIMAL.search, spaced), spaced[0] if spaced else ""),
         dated,
         coded,
         files,

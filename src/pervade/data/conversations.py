@@ -45,6 +45,13 @@ FORMS = (
     ("instruction", "context", "response"),
     *(("question", "context", "answer"), ("question", "context", "response"), ("query", "", "response")),
     *(("problem", "", "solution"), ("user", "", "assistant")),
+    *(
+        ("frage", "", "antwort"),
+        ("pregunta", "", "respuesta"),
+        ("question", "", "réponse"),
+        ("pergunta", "", "resposta"),
+    ),
+    *(("domanda", "", "risposta"), ("问题", "", "答案"), ("问题", "", "回答"), ("質問", "", "回答")),
 )
 SAID = ("instruction", "prompt", "user")  # which is there to be followed; a question may be there to be judged
 # Columns of what is to be chosen from, in one or each in its own.

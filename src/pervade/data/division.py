@@ -78,7 +78,9 @@ def columns(
     lower = {column.strip().lower(): column for column in free if column not in (split_column, group_column)}
     group = group_column
     if group is None:
-        like = {plain(column): column for column in lower.values()}
+        like = {_bare(column): column for column in lower.values()} | {
+            plain(column): column for column in lower.values()
+        }
         group = next((like[each] for each in GROUP_COLUMNS if each in like and _is_group(records, like[each])), None)
     fold = next((lower[each] for each in FOLD_COLUMNS if each in lower and lower[each] != group), None)
     names_splits = fold is not None and any(map(named, set(_cells(records, fold))))
@@ -92,6 +94,12 @@ def columns(
         None if names_splits else fold,
         None if group == NONE else group,
     )
+
+
+def _bare(column: str) -> str:
+    """The name without what numbers people: Patienten-Nr., PatID."""
+    name = re.sub(r"_?(nr|no|id|num|nummer|number|code)_?$", "", plain(column).rstrip("_"))
+    return {"pat": "patient", "patienten": "patient", "probanden": "proband", "subj": "subject"}.get(name, name)
 
 
 def _is_group(records: Sequence[Record], column: str) -> bool:

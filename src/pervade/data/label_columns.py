@@ -9,7 +9,7 @@ from typing import Any
 
 from pervade.core.errors import DataError
 from pervade.data import account, annotated, spellings
-from pervade.data.columns import IDS, MOST_SHOWN, Column, last_word, look, plain, quoted
+from pervade.data.columns import ATTRIBUTES, IDS, MOST_SHOWN, Column, last_word, look, plain, quoted
 from pervade.data.targets import Kind, number_of
 
 # What is called so is the label, whatever else there is.
@@ -31,8 +31,6 @@ CLASSES = (
 )
 WEAK = ("kind", "type")  # which say it only where nothing else may be a label
 ENDINGS = {"label", "labels", "class", "target", "sentiment", "polarity", "emotion", "intent", "stars", "rating"}
-# What is known of a row beside its label, in tables whose labels are columns of 0 and 1.
-ATTRIBUTES = {"age", "sex", "gender", "date", "time", "timestamp", "utc", "year", "country", "language", "lang", "url"}
 CLEARLY = 3  # times as many different values as the classes have, and a column is none, where nothing has a name
 
 Record = dict[str, Any]
@@ -115,7 +113,8 @@ def _known(records: Sequence[Record], free: Sequence[str]) -> list[str]:
     """The columns whose names are known to be those of labels, else those whose names end so ("airline_sentiment");
     of several those that may hold them."""
     named = [each for each in free if plain(each) in {*NAMES, *MORE["labels"], *CLASSES, *WEAK}]
-    found = named or [each for each in free if last_word(each) in ENDINGS]
+    ending = [each for each in free if last_word(each) in ENDINGS and each not in named]
+    found = [*named, *(each for each in ending if not named or last_word(each) in FIRM)]
     if len(found) > 1:
         may = [each for each in found if (about := look(records, each)).classes or about.measured or about.listed]
         found = [each for each in may if plain(each) not in WEAK] or may or found

@@ -24,7 +24,9 @@ from pervade.data import division, encodings, hub, spellings, table_files, table
 from pervade.data.split import named, units
 from pervade.data.table_files import Record
 
-CONTEXT, QUESTION, ANSWERS = ("context", "passage", "paragraph"), ("question", "query"), ("answers", "answer")
+CONTEXT = ("context", "passage", "paragraph", "kontext", "contexto", "contexte", "contesto", "上下文", "文章")
+QUESTION = ("question", "query", "frage", "pregunta", "pergunta", "domanda", "问题", "質問")
+ANSWERS = ("answers", "answer", "antwort", "antworten", "respuesta", "réponse", "resposta", "risposta", "答案", "回答")
 TITLE = ("title", "article", "document")
 
 

@@ -83,6 +83,8 @@ def _opened(value: Any, where: str) -> tuple[list[str], bool]:
     inside = text[1:-1].strip()
     if re.search(r"""['"]\s+['"]""", inside):
         raise DataError(f"{where}: {text[:SHOWN]!r} has no commas between its labels; write them, or use |")
+    if text.startswith('{"choices"'):  # as Label Studio writes several
+        inside = inside.partition("[")[2].rpartition("]")[0]
     for parse in (json.loads, ast.literal_eval):
         try:
             items = parse(f"[{inside}]")
@@ -334,6 +336,8 @@ def _measured(values: Sequence[Any]) -> bool:
         point = _point([("", value) for value in values], "")
     except DataError:  # thousands or decimals, which whoever reads them asks
         return len(set(values)) > MANY_NUMBERS
+    if point == "," and 2 * sum(isinstance(value, str) and "," in value for value in values) < len(values):
+        return False  # 2,5 among 3 and 7 is two labels
     found = [_read(value, "", point) for value in values]
     readable = [each for each in found if isinstance(each, float)]
     if len(readable) < 0.95 * len(found):
