@@ -4,6 +4,7 @@ with flags that work when they are copied.
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 import pervade
+from pervade import recipes
 from pervade.core.errors import DataError
 from pervade.data import (
     account,
@@ -139,9 +141,47 @@ def test_tables_of_numbers_are_refused_plainly(names: tuple[str, ...], cells: An
     """Not by the columns of labels, nor as files that are missing; a name is no text."""
     table = tmp_path / "a.csv"
     table.write_text(written([names, *(cells(i) for i in range(30))]))
-    with pytest.raises(DataError, match=r"tables of numbers are not learnt from yet; .* --text-column") as caught:
+    with pytest.raises(DataError, match=r"are .*numbers.*; tables of numbers are not learnt from yet") as caught:
         pervade.look(table, init="random")
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_seen_is_said_where_nothing_is_understood(tmp_path: Path) -> None:
+    """And nothing is called a picture."""
+    rows = [
+        {"who": i, "when": f"2024-01-{i + 10}", "tags": ["a"], "meta": {"b": 1}, "kind": "xy"[i % 2]} for i in range(9)
+    ]
+    (tmp_path / "a.json").write_text(json.dumps(rows))
+    with pytest.raises(DataError) as caught:
+        recipes.choose(tmp_path / "a.json", None, None)
+    told = "who (numbers), when (dates or addresses), tags (lists), meta (objects), kind (2 values)"
+    assert f"its 5 columns are {told}" in str(caught.value)
+    assert "write what lies in lists or objects into columns" in str(caught.value)
+    assert "picture" not in str(caught.value)
+    (tmp_path / "b.csv").write_text("clip,score\n" + "".join(f"x{i}.mp4,{i}\n" for i in range(9)))
+    with pytest.raises(
+        DataError, match=r"clip \(names of files\), score \(numbers\).*clip names files that are not there"
+    ):
+        recipes.choose(tmp_path / "b.csv", None, None)
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ({"id": 1, "annotations": [], "data": {"text": "a"}}, "Label Studio's JSON, .* export JSON-MIN or CSV"),
+        ({"title": "T", "mapping": {"a": {}}, "current_node": "a"}, "ChatGPT's export, .* column messages"),
+        ({"message_tree_id": "a", "prompt": {"text": "b"}}, "trees of replies"),
+        ({"conversation_a": [], "conversation_b": [], "winner": "tie"}, "prompt, chosen and rejected"),
+        ({"contents": [{"role": "user"}]}, "Gemini's"),
+        ({"info": {}, "images": [], "annotations": [], "categories": []}, "COCO's JSON"),
+        ({"train": [["a", "b"]], "val": [], "oos_test": []}, "a list for each split .* train.csv"),
+    ],
+)
+def test_exports_that_are_known_and_not_read(row: dict[str, Any], told: str, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(row if "train" in row or "images" in row else [row] * 4))
+    with pytest.raises(DataError, match=told) as caught:
+        recipes.choose(tmp_path / "a.json", None, None)
+    assert "picture" not in str(caught.value)
 
 
 def test_the_numbers_of_a_table_without_a_line_of_names_name_nothing(tmp_path: Path) -> None:

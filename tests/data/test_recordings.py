@@ -231,7 +231,7 @@ def test_tables_of_what_is_to_be_predicted(tmp_path: Path) -> None:
     assert left_out[0].reason == "the file '7' is not there"
     (tmp_path / "numbers.csv").write_text("x,y\n1,2\n")
     why = asked(Sound(), [tmp_path / "numbers.csv"])[1][0].reason
-    assert "its columns are x, y (2 of 2 hold numbers" in why
+    assert "its 2 columns are x (numbers), y (numbers)" in why
 
 
 def test_tables_of_the_same_name_in_two_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """What is read of tables and folders with transcripts, and what is left out and why."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from pervade.domains.transcripts import Transcripts
 from pervade.testing import check_domain
 from tests.data.sounds import tone, write
 from tests.data.spoken import spoken, table
+from tests.layouts import made
 
 
 def silent(done: int, total: int) -> None:
@@ -276,3 +278,26 @@ def test_a_text_about_several_recordings_is_no_transcript(tmp_path: Path) -> Non
     (tmp_path / "b" / "said.txt").write_text("open the door")
     assert not transcripts.looks_like_transcripts(tmp_path / "a", Columns())
     assert transcripts.looks_like_transcripts(tmp_path / "b", Columns())
+
+
+def test_label_tracks_are_pieces_and_no_transcripts(tmp_path: Path) -> None:
+    """Audacity's: start, end and label, parted by tabs, in x.txt beside x.wav."""
+    for name in ("a", "b"):
+        made.sound(tmp_path / f"{name}.wav", 1, seconds=2.0)
+        made.write(tmp_path / f"{name}.txt", "0.000000\t1.0\tblackbird\n\\\t100\t200\n1.000000\t2.0\tgreat tit\n")
+    assert recipes.choose(tmp_path, None, None)[0] == "audio-classification"
+    rows, _ = Sound().read(tmp_path)
+    assert rows.column("target") == ["blackbird", "great tit"] * 2
+    assert [list(each) for each in rows.column("piece")] == [[0.0, 1.0], [1.0, 2.0]] * 2
+
+
+@pytest.mark.parametrize("ending", [".TextGrid", ".srt", ".json", ".eaf", ".Table.1.selections.txt"])
+def test_what_lies_beside_recordings_and_is_not_read_is_named(ending: str, tmp_path: Path) -> None:
+    for number in range(4):
+        made.sound(tmp_path / f"talk{number}.wav", number)
+        made.write(tmp_path / f"talk{number}{ending}", "{}")
+    assert recipes.choose(tmp_path, None, None)[0] == "audio-classification"
+    with pytest.raises(
+        DataError, match=rf"4 recordings but no class folders; .*4 files ending in '{re.escape(ending)}'"
+    ):
+        Sound().read(tmp_path)

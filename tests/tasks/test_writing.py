@@ -20,6 +20,7 @@ from pervade.core.types import Rows
 from pervade.data import cache, corpus, vocabulary
 from pervade.data.corpus import IGNORED
 from pervade.domains.corpus import Corpus, looks_like_running_text
+from pervade.domains.text import Text
 from pervade.engine import predictions
 from pervade.models.gpt import GPT
 from pervade.nn.sampling import Sampling, choose, truncated
@@ -354,6 +355,15 @@ def test_what_running_text_is_told_by(stories: Path, tmp_path: Path) -> None:
         each.unlink()
     assert not looks_like_running_text(tmp_path)
     assert choose_recipe(tmp_path, None, None, "random")[0] == "text-classification"
+    (tmp_path / "about.txt").write_text("what lies beside class folders is about them")
+    for name in ("good", "bad"):
+        for number in range(3):
+            (tmp_path / name / f"{number}.txt").write_text("a text of a class")
+        (tmp_path / name / "LICENSE.txt").write_text("as you like")
+    assert choose_recipe(tmp_path, None, None, "random")[0] == "text-classification"
+    rows, left_out = Text().read(tmp_path)
+    assert len(rows) == 8
+    assert {each.source for each in left_out} >= {"about.txt", "bad/LICENSE.txt", "good/LICENSE.txt"}
 
 
 def test_split_folders(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
     a.wav, a.txt                              beside each other
     wav48/p225/p225_001.wav, txt/p225/…       VCTK's: in a folder that differs by one name
+    a.wav, a.txt with "0.5\\t1.2\\tblackbird"   label tracks (Audacity's): pieces of recordings
     TRAIN/DR1/FCJF0/SA1.WAV, SA1.TXT          TIMIT's: "0 46797 She had …", by samples; its other files are left aside
 
 Who speaks, or what else belongs together, is the folder that recordings lie in. Nothing is opened here but texts.
@@ -23,12 +24,54 @@ from pervade.data.table_files import Record
 SUFFIX = ".txt"
 NEARLY_ALL = 0.9  # of the recordings have a text
 LOOKED_AT, FEWEST_WORDS = 20, 2  # texts that tell whether they say something, and words of these on average
+_TRACK = re.compile(r"-?\d+(?:[.,]\d+)?\t-?\d+(?:[.,]\d+)?\t[^\t]*[^\W\d_][^\t]*")  # a line of Audacity's
+_TIMES = re.compile(rb"-?\d+(?:[.,]\d+)?\t-?\d+(?:[.,]\d+)?[\t\r\n]")
 _SAMPLES = re.compile(r"\d+\s+\d+\s+(?=\D)")  # where it begins and ends, as TIMIT has it
 
 
+def tracks(root: Path, suffixes: Collection[str]) -> list[Record]:
+    """The rows of label tracks (Audacity's: start, end and label, parted by tabs), which all recordings have beside
+    them: "file_name", "start", "end", "label". Raises as `find` does."""
+    found, count, _ = _pairs(root, suffixes)
+    texts = {each: encodings.decode(text.read_bytes(), text).splitlines() for each, text in found.items()}
+    lines = {each: [line for line in text if line.strip() and line[0] != "\\"] for each, text in texts.items()}
+    if (
+        not found
+        or len(found) < NEARLY_ALL * count
+        or not all(_TRACK.fullmatch(x) for each in lines.values() for x in each)
+    ):
+        return []
+    return [
+        {
+            "file_name": str(each.relative_to(root)),
+            **dict(zip(("start", "end", "label"), line.split("\t"), strict=True)),
+        }
+        for each, own in lines.items()
+        for line in own
+    ]
+
+
 def find(root: Path, suffixes: Collection[str]) -> dict[Path, Path]:
-    """The text of each recording; none where too few have one, or where these say no more than a label does. Raises
-    OSError, and DataError where one is not UTF-8."""
+    """The text of each recording; none where too few have one, or where these say no more than a label does, or when
+    something is heard. Raises OSError, and DataError where one is not UTF-8."""
+    found, count, others = _pairs(root, suffixes)
+    some = list(found.values())[:: max(len(found) // LOOKED_AT, 1)]
+    words = [said(each).split() for each in some]
+    if not found or len(found) < NEARLY_ALL * count or sum(map(len, words)) < FEWEST_WORDS * len(some):
+        return {}
+    if 2 * sum(_TIMES.match(each.read_bytes()[:100]) is not None for each in some) > len(some):
+        return {}
+    rest = "".join(f"; {many:,} files ending in {each!r} are left aside" for each, many in others.most_common(3))
+    account.note(
+        f"what is said: the files ending in {SUFFIX} that are called as recordings are, of {len(found):,} of "
+        f"{count:,}{rest}",
+        "--task audio-classification",
+    )
+    return found
+
+
+def _pairs(root: Path, suffixes: Collection[str]) -> tuple[dict[Path, Path], int, Counter[str]]:
+    """Of recordings the text, how many there are, and of other files how many have which ending."""
     recordings: list[Path] = []
     texts: dict[str, list[Path]] = defaultdict(list)
     others: Counter[str] = Counter()
@@ -41,19 +84,7 @@ def find(root: Path, suffixes: Collection[str]) -> dict[Path, Path]:
                 texts[path.stem.casefold()].append(path)
             else:
                 others[path.suffix.lower()] += 1
-    found = {each: text for each in recordings if (text := _of(each, texts)) is not None}
-    some = list(found.values())[:: max(len(found) // LOOKED_AT, 1)]
-    if not found or len(found) < NEARLY_ALL * len(recordings):
-        return {}
-    if sum(len(said(each).split()) for each in some) < FEWEST_WORDS * len(some):
-        return {}
-    rest = "".join(f"; {many:,} files ending in {each!r} are left aside" for each, many in others.most_common(3))
-    account.note(
-        f"what is said: the files ending in {SUFFIX} that are called as recordings are, of {len(found):,} of "
-        f"{len(recordings):,}{rest}",
-        "--task audio-classification",
-    )
-    return found
+    return {each: text for each in recordings if (text := _of(each, texts))}, len(recordings), others
 
 
 def _of(recording: Path, texts: dict[str, list[Path]]) -> Path | None:

@@ -79,6 +79,21 @@ class Column:
         return self.lettered == 0 and self.different > 2 and not self.dated
 
     @property
+    def what(self) -> str:
+        """What its cells seem to be, in words."""
+        if not self.filled or not self.different:
+            return "empty"
+        if self.length == 0:
+            return "lists" if self.example.startswith("[") else "objects"
+        if self.files:
+            return "names of files"
+        if self.dated:
+            return "dates or addresses"
+        if self.lettered == 0:
+            return "numbers"
+        return "texts" if self.prose else f"{self.different:,} value{'s' * (self.different > 1)}"
+
+    @property
     def choice(self) -> str:
         """The name, and how many classes there were."""
         many = self.numbers and (not self.classes or self.different > FEW / 2)
@@ -151,17 +166,22 @@ def quoted(names: Sequence[str]) -> str:
 
 
 def of_numbers(place: Any, records: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
-    """Why a table holds nothing that can be learnt from, and which flags say otherwise."""
+    """Why a table holds nothing that can be learnt from: what its columns seem to hold, and which flags help."""
     seen = [look(records, each) for each in names[:MOST_SHOWN]]
     more = f" and {len(names) - MOST_SHOWN:,} more" if len(names) > MOST_SHOWN else ""
-    numbers = sum(each.filled > 0 and each.lettered == 0 for each in seen)
-    wordy = [each for each in seen if each.text] or seen
-    example = max(wordy, key=lambda each: each.length).name if wordy else ""
+    files, texts = [each for each in seen if each.files], [each for each in seen if each.text and not each.classes]
+    remedies = [f"{each.name} names files that are not there, or of a kind that is not read" for each in files[:1]]
+    if texts:
+        example = max(texts, key=lambda each: each.length).name
+        remedies.append(
+            f"if one holds texts, say which with --text-column {quoted([example])} (a,b are pairs, a+b one text)"
+        )
+    if any(each.what in ("lists", "objects") for each in seen):
+        remedies.append("write what lies in lists or objects into columns of its own, such as text and label")
     return (
-        f"{place} has no column of texts, and none of files that are there; its columns are "
-        f"{', '.join(names[:MOST_SHOWN])}{more} ({numbers} of {len(seen)} hold numbers, the others names); tables of "
-        "numbers are not learnt from yet; if one holds texts or files, say which with --text-column "
-        f"{quoted([example])}, or --file-column (two columns of texts as a,b are pairs, as a+b one text)"
+        f"{place} has no column of texts, and none of files that are there; its {len(names):,} columns are "
+        f"{', '.join(f'{each.name} ({each.what})' for each in seen)}{more}; tables of numbers are not learnt from yet"
+        + "".join(f"; {each}" for each in remedies)
     )
 
 

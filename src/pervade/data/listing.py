@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +31,7 @@ from pervade.data import (
     spellings,
     tables,
 )
-from pervade.data.named_files import is_hidden
+from pervade.data.named_files import ABOUT, is_hidden
 from pervade.data.split import named
 from pervade.data.targets import Kind
 
@@ -88,6 +89,10 @@ def _of_folder(
     if not described:
         published.refuse(path)
     files, unread = walk(path, content.suffixes)
+    if not isinstance(content, tables.Files):
+        about = {each for each in files if each.stem.lower() in ABOUT}  # LICENSE.txt in a folder of texts
+        unread += [LeftOut(_inside(each, path), "by its name it is about the data") for each in sorted(about)]
+        files = [each for each in files if each not in about]
     folders = class_folders.sort(path, files, wanted.label_pattern, people=wanted.target == "identity")
     entries, left_out = folders.entries, unread + folders.left_out
     if described:
@@ -99,8 +104,8 @@ def _of_folder(
         if len(there) > 1:
             called = ", ".join(each.name for each in there[:5])
             raise DataError(
-                f"{path} holds {len(there)} tables ({called}), none called train, validation or test; give the "
-                "one that is meant"
+                f"{path} holds {len(there)} tables ({called}), none called train, validation or test; give the one "
+                "that is meant, or, where each holds one class, write all rows into one table with a column label"
             )
         account.note(f"{path}: its only table, {there[0].name}")
         return _finish(*tables.read(there[0], content, wanted), path, what)
@@ -125,7 +130,7 @@ def _of_folder(
             + (patterns.advice([each.name for each in files]) or "'^([^_]+)_' takes what precedes the first underscore")
         )
     if folders.loose and not entries:
-        _refuse_unsorted(path, what, folders, there)
+        _refuse_unsorted(path, content, folders, unread, there)
     not_asked = [n for n, a in (("split", wanted.split_column), ("group", wanted.group_column)) if a == division.NONE]
     for entry, key in itertools.product(entries, not_asked):
         entry.pop(key, None)
@@ -136,16 +141,38 @@ def _of_folder(
     return _finish(entries, left_out, path, what)
 
 
-def _refuse_unsorted(path: Path, what: str, found: class_folders.Sorted, there: list[Path]) -> NoReturn:
-    """Raises DataError: files lie there in no class folders. What their names may say is told."""
+def _refuse_unsorted(
+    path: Path, content: tables.Content, found: class_folders.Sorted, unread: list[LeftOut], there: list[Path]
+) -> NoReturn:
+    """Raises DataError: files lie there in no class folders. What their names may say is told, and what lies beside."""
+    what = content.what
     remedy = published.advice(path) or f"put the {what}s of each class into a folder with the class's name"
     there = [each for each in there if tables.called(each).lower() not in metadata.NO_DATA]
-    remedy += f", or give the table itself: {there[0]}" if there else ""
-    if advice := patterns.advice([each["id"] for each in found.loose]):
+    names = [each["id"] for each in found.loose]
+    if beside := _called_alike(names, [each.source for each in unread]):
+        remedy += (
+            f"; {beside}, beside them, are not read: what these say takes a table with a column file_name and a column "
+            "label (start and end too, of pieces; or transcription, of what is said)"
+        )
+    elif there:
+        remedy += f"; {there[0].name} beside them names none of them, which a table with a column file_name does"
+    if advice := patterns.advice(names):
         remedy += f"; or {advice}"
     seen = "".join(f" ({text})" for text, _ in found.notes)  # folders that are splits, folds or groups, and no classes
     many = len(found.loose)
     raise DataError(f"{path} holds {many:,} {what}{'s' * (many > 1)} but no class folders{seen}; {remedy}")
+
+
+def _called_alike(names: list[str], others: list[str]) -> str:
+    """Of other files those that are called as most of these are, in words: "25 files ending in '.TextGrid'"."""
+    stems = {name.rpartition(".")[0] for name in names}
+    alike: Counter[str] = Counter()
+    for other in others:
+        folder, _, name = other.rpartition("/")
+        bare = f"{folder}/{name.partition('.')[0]}" if folder else name.partition(".")[0]
+        alike[name[name.find(".") :]] += bare in stems or other.rpartition(".")[0] in stems
+    ending, count = max(alike.items(), key=lambda each: each[1], default=("", 0))
+    return f"{count:,} files ending in {ending!r}" if 2 * count > len(stems) else ""
 
 
 def _of_tables(

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut
-from pervade.data import named_files, published, table_files, tables
+from pervade.data import account, beside, named_files, pieces, published, table_files, tables
 from pervade.data.class_folders import splits_of
 from pervade.data.table_files import Record
 
@@ -68,7 +68,17 @@ def within(folder: Path) -> list[Path]:
 def of_splits(root: Path) -> list[tuple[Path, str]]:
     """Those of the folders that are called as splits are, with the split."""
     splits = splits_of([each.name for each in sorted(root.iterdir()) if each.is_dir()])
-    return [(table, split) for name, split in sorted(splits.items()) for table in within(root / name)]
+    found = {name: within(root / name) or _only(root / name) for name in splits}
+    return [(table, split) for name, split in sorted(splits.items()) for table in found[name]]
+
+
+def _only(folder: Path) -> list[Path]:
+    """The one table in a folder; none where there are several."""
+    try:
+        there = [each for each in sorted(folder.iterdir()) if tables.is_table(each)]
+    except OSError:  # closed, which its other readers say
+        return []
+    return there if len(there) == 1 else []
 
 
 def find(root: Path, content: tables.Content) -> list[Table]:
@@ -91,15 +101,19 @@ def find(root: Path, content: tables.Content) -> list[Table]:
             continue
         if FILE_NAME in table.columns or _files_there(table, root, content):
             found[path.parent] = table
-    return list(found.values()) or _lists(root) or _others(root, content)
+    return list(found.values()) or _lists(root, content) or _others(root, content)
 
 
-def _lists(root: Path) -> list[Table]:
+def _lists(root: Path, content: tables.Files) -> list[Table]:
     for folder in (root, *(each.parent for each in sorted(root.glob(f"*/{published.IMAGES}")))):
         path = folder / published.IMAGES
         records = published.lists(folder)
         if records:
             return [Table(path, path.relative_to(root).as_posix(), records=tuple(records))]
+    said = beside.tracks(root, content.suffixes) if isinstance(content, pieces.Recordings) else []
+    if said:
+        account.note(f"label tracks: the .txt beside each recording (start, end and label), {len(said):,} lines")
+        return [Table(root / "label tracks", "label tracks", records=tuple(said))]
     told = published.attributes(root)
     return [Table(told[0], told[0].relative_to(root).as_posix(), records=tuple(told[1]))] if told else []
 

@@ -18,6 +18,7 @@ from pervade.data.split import named
 
 MOST_NAMES = 2000  # evenly spaced, that are looked at for a pattern
 MOST_PARTS, MOST_LETTERS = 8, 20  # of a name, that may be labels
+NUMBER = "^([0-9]+)[_-]"
 MOST_TOLD = 3  # patterns, and values that each takes
 
 
@@ -92,6 +93,10 @@ def _fitting(tried: Sequence[str], names: Sequence[str]) -> list[tuple[str, list
 def advice(names: Sequence[str]) -> str:
     """Which patterns may take labels from the names of files, in words; empty where none does."""
     told = []
+    numbers = [each for name in names if (each := found(NUMBER, name)) is not None]
+    if 2 * len(numbers) > len(names) and 2 < len(set(numbers)) <= 0.8 * len(names):  # and no counter
+        shown = ", ".join(numbers[:MOST_TOLD])
+        told.append(f"--label-pattern '{NUMBER}', which takes numbers ({shown} …), for a task that ends in -regression")
     for pattern, values in likely(names):
         shown = ", ".join(values[:MOST_TOLD]) + (" …" if len(values) > MOST_TOLD else "")
         told.append(f"--label-pattern '{pattern}', which takes {shown} from the names")

@@ -30,6 +30,7 @@ from pervade.data import (
     inputs,
     labelled_lines,
     listing,
+    named_files,
     table_files,
     tables,
     texts,
@@ -344,10 +345,12 @@ def looks_like_running_text(source: Any) -> bool:
         return False
     if tables.within(path) or labelled_lines.by_class(path):  # of texts with labels
         return False
-    # Texts in folders are classes of them, unless the folders are splits.
-    return any(len(each.parts) == 1 or (len(each.parts) == 2 and named(each.parts[0])) for each in found)
+    # Texts in folders are classes of them, unless the folders are splits; a few beside them are about them.
+    loose = [each for each in found if len(each.parts) == 1 or (len(each.parts) == 2 and named(each.parts[0]))]
+    homes = {each.parts[0] for each in found} - {each.parts[0] for each in loose}
+    return 2 * len(loose) >= len(found) or (bool(loose) and len(homes) < 2)
 
 
 def _beside(file: Path) -> bool:
     """What lies beside data of every kind."""
-    return file.stem.lower() in ("readme", "license", "licence", "labels", "classes", "requirements")
+    return file.stem.lower() in named_files.ABOUT

@@ -26,7 +26,19 @@ from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
 from pervade.core.words import RECORDINGS, DomainWords
-from pervade.data import hub, inputs, label_names, listing, pieces, player, recordings, sound_augment, tables, targets
+from pervade.data import (
+    hub,
+    inputs,
+    label_names,
+    listing,
+    pictures,
+    pieces,
+    player,
+    recordings,
+    sound_augment,
+    tables,
+    targets,
+)
 from pervade.data.sound_files import Long
 from pervade.data.targets import Kind
 
@@ -243,7 +255,9 @@ def looks_like_sound(source: Any, file_column: str | None = None) -> bool:
         there = [each for each in sorted(path.iterdir()) if tables.is_table(each)]
         if there and any(_names_recordings(each, file_column) for each in there):
             return True
-        return listing.mostly(path, frozenset(recordings.contents().suffixes))
+        # What is said of each may lie beside it, in one file or two.
+        suffixes = frozenset(recordings.contents().suffixes)
+        return listing.mostly(path, suffixes, least=0.3) and not listing.mostly(path, frozenset(pictures.SUFFIXES), 0.3)
     return tables.is_table(path) and _names_recordings(path, file_column)
 
 

@@ -29,6 +29,7 @@ from pervade.data import (
     label_names,
     labelled_lines,
     listing,
+    metadata,
     named_files,
     pictures,
     recordings,
@@ -40,6 +41,7 @@ from pervade.data import (
     transcripts,
     vocabulary,
 )
+from pervade.data.split import named as split_named
 from pervade.data.targets import Kind
 from pervade.data.tokenized import Tokenized, padded
 from pervade.weights import tokenizers
@@ -315,7 +317,8 @@ def sample(source: Any, content: texts.Texts) -> tuple[Path | None, list[tables.
     if path.is_dir():
         if labelled_lines.by_class(path):
             return path, content.records(path)
-        found = tables.within(path)
+        found = [each for each in tables.within(path) if tables.called(each).lower() not in metadata.NO_DATA]
+        found.sort(key=lambda each: split_named(tables.called(each)) != "train")
         if not found:
             return (path if texts.most_are(path) else None), []
         path = found[0]

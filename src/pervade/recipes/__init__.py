@@ -13,14 +13,14 @@ import os
 import pkgutil
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from pervade.core.contracts import Initializer, Model, Recipe
 from pervade.core.errors import ConfigError, DataError, nearest
-from pervade.data import environments, hub, labelled_lines, table_files, tables
+from pervade.data import environments, exports, hub, labelled_lines, table_files, tables
 from pervade.init.random import Random
 from pervade.search_space import Space
 
@@ -72,6 +72,7 @@ def choose(
     if task is None:
         if (label_column, text_column) == (None, None) and isinstance(source, (str, Path)) and Path(source).exists():
             labelled_lines.refuse(Path(source))
+            exports.refuse(Path(source))
         modules = sorted(dict.fromkeys(module for module, _ in there.values()), key=lambda m: hasattr(m, "LAST"))
         columns: tuple[str | None, ...] = (label_column, text_column)
         if file_column is not None:  # whoever names a column of files has no table of texts
@@ -81,7 +82,7 @@ def choose(
         if task is None:
             raise DataError(f"{source} is of no kind that is known; say what to learn with --task ({', '.join(there)})")
         if hasattr(there[task][0], "LAST"):
-            _any_of(source, there[task][0].contents().suffixes)
+            _any_of(source, there[task][0].contents(file_column))
     if task not in there:
         raise ConfigError(f"unknown task {task!r}; {nearest(task, there)}")
     module = there[task][0]
@@ -100,19 +101,20 @@ def choose(
     return task, module.tuned(recipe, tuning)
 
 
-def _any_of(source: Any, suffixes: Collection[str]) -> None:
-    """Raises DataError where a file or folder that nobody knows holds nothing with one of the suffixes, and no table
-    that can be read: so what is wrong is said of the file, and not of a task that nobody asked for."""
+def _any_of(source: Any, content: tables.Files) -> None:
+    """Raises DataError where a file or folder that nobody knows holds nothing of the `content`: so what is wrong is
+    said of the file, and not of a task that nobody asked for."""
     path = Path(source) if isinstance(source, (str, Path)) and not hub.is_address(source) else None
-    if path is None or (path.is_dir() and tables.within(path)):
+    if path is None:
         return
     if tables.is_table(path) or (table_files.ending(path) == ".zip" and path.is_file()):  # which is told what it holds
-        table_files.read(path, lambda rows: True, "utf-8,latin-1")
+        records = table_files.read(path, None, "utf-8,latin-1")
+        content.columns(path, records, table_files.columns_of(records), "class", ())
         return
     names = (name for _, _, names in os.walk(path) for name in names) if path.is_dir() else iter([path.name])
     endings: Counter[str] = Counter()
     for name in names:
-        if Path(name).suffix.lower() in suffixes:
+        if Path(name).suffix.lower() in content.suffixes:
             return
         endings[Path(name).suffix.lower()] += not name.startswith(".")
     if endings.total():
@@ -122,7 +124,21 @@ def _any_of(source: Any, suffixes: Collection[str]) -> None:
             f"a folder of pictures, recordings or texts in class folders, or a table ({', '.join(tables.SUFFIXES)})"
         )
         remedy = next((told for form, told in REMEDIES if any(map(form.search, there))), f"give {wanted}")
+        if path.is_dir() and (tables_there := tables.within(path)):
+            columns = {each.name: _columns(each) for each in tables_there[:2]}
+            told = "; ".join(f"{name} has the columns {each}" for name, each in columns.items())
+            raise DataError(
+                f"{source} holds no pictures, and no texts or recordings in a layout that is known ({shown}); {told}: "
+                "name pictures or recordings that are there in a column file_name, or write texts into a column text"
+            )
         raise DataError(f"{source} holds nothing that is read ({shown}); {remedy}")
+
+
+def _columns(table: Path) -> str:
+    try:
+        return ", ".join(table_files.columns_of(table_files.read(table, None, "utf-8,latin-1"))[:12])
+    except DataError as fault:
+        return str(fault)
 
 
 def _require(source: Any) -> None:
