@@ -189,31 +189,29 @@ def _calibrations(labels: tuple[str, ...]) -> dict[str, Metric]:
 
 def _of_single_classes(labels: tuple[str, ...], family: Family) -> dict[str, Metric]:
     metrics: dict[str, Metric] = {}
+    within = partial(Metric, bounds=UNIT)
     for index, label in enumerate(labels):
         metrics |= {
-            f"precision[{label}]": Metric(
+            f"precision[{label}]": within(
                 Shared(family, "precision", index),
                 trials=partial(_right_where, column="prediction", index=index),
                 among=partial(_is, column="prediction", index=index),
                 description=f"share right of the rows called '{label}'",
                 undefined=f"no row was called '{label}'",
-                bounds=UNIT,
                 words=SHARE,
             ),
-            f"recall[{label}]": Metric(
+            f"recall[{label}]": within(
                 Shared(family, "recall", index),
                 trials=partial(_right_where, column="target", index=index),
                 among=partial(_is, column="target", index=index),
                 description=f"share right of the rows of class '{label}'",
                 undefined=f"no row is of class '{label}'",
-                bounds=UNIT,
                 words=SHARE,
             ),
-            f"f1[{label}]": Metric(
+            f"f1[{label}]": within(
                 Shared(family, "f1", index),
                 description=f"harmonic mean of precision and recall of '{label}'",
                 undefined=f"no row is of class '{label}'",
-                bounds=UNIT,
             ),
         }
     return metrics

@@ -41,51 +41,45 @@ def multilabel_metrics(labels: Sequence[str]) -> dict[str, Metric]:
         raise ConfigError(f"labels must differ; these stand there twice: {', '.join(twice)}")
     ranked, counted = partial(ranking_family, labels=labels), partial(agreement_family, labels=labels)
     exact = partial(_rows_right, num_labels=len(labels))
+    within = partial(Metric, bounds=UNIT)
     metrics = {
-        "mean_average_precision": Metric(
+        "mean_average_precision": within(
             Shared(ranked, "mean_average_precision"),
             description="average precision of each label, mean over the labels that occur",
             undefined="no row has a label",
-            bounds=UNIT,
             words=FigureWords("Mean average precision"),
         ),
-        "f1_micro": Metric(
+        "f1_micro": within(
             Shared(counted, "f1_micro"),
             description="F1 of all answers to all labels together",
-            bounds=UNIT,
             words=averaged("f1", "micro"),
         ),
-        "f1_macro": Metric(
+        "f1_macro": within(
             Shared(counted, "f1_macro"),
             description="mean F1 of the labels that occur or were said",
-            bounds=UNIT,
             words=averaged("f1", "macro"),
         ),
-        "f1_samples": Metric(
+        "f1_samples": within(
             Shared(counted, "f1_samples"),
             description="mean F1 of each row's labels; 1 where there are none, rightly",
-            bounds=UNIT,
             words=FigureWords("F1, mean over rows"),
         ),
-        "subset_accuracy": Metric(
+        "subset_accuracy": within(
             Shared(counted, "subset_accuracy"),
             trials=exact,
             description="share of rows with all labels right",
-            bounds=UNIT,
             words=FigureWords("Rows with all labels right (subset accuracy)", "share"),
         ),
-        "hamming_loss": Metric(
+        "hamming_loss": within(
             Shared(counted, "hamming_loss"),
             higher_is_better=False,
             description="share of single answers that are wrong",
-            bounds=UNIT,
             words=FigureWords("Wrong among all single answers (Hamming loss)", "share"),
         ),
-        "roc_auc": Metric(
+        "roc_auc": within(
             Shared(ranked, "roc_auc"),
             description="area under the ROC curve of each label, mean over the labels for which it is defined",
             undefined="no label has both rows with it and rows without",
-            bounds=UNIT,
             words=FigureWords("Area under the ROC curve"),
         ),
     }
@@ -184,38 +178,35 @@ def share_column(columns: Columns, name: str, num_labels: int) -> np.ndarray:
 
 def _of_single_labels(labels: tuple[str, ...], ranked: Family, counted: Family) -> dict[str, Metric]:
     metrics: dict[str, Metric] = {}
+    within = partial(Metric, bounds=UNIT)
     for index, label in enumerate(labels):
         right, having = partial(_right_where, index=index), partial(_has, index=index)
         metrics |= {
-            f"precision[{label}]": Metric(
+            f"precision[{label}]": within(
                 Shared(counted, "precision", index),
                 trials=partial(right, given="prediction", other="target"),
                 among=partial(having, name="prediction"),
                 description=f"share right of the rows called '{label}'",
                 undefined=f"no row was called '{label}'",
-                bounds=UNIT,
                 words=SHARE,
             ),
-            f"recall[{label}]": Metric(
+            f"recall[{label}]": within(
                 Shared(counted, "recall", index),
                 trials=partial(right, given="target", other="prediction"),
                 among=partial(having, name="target"),
                 description=f"share found of the rows with '{label}'",
                 undefined=f"no row has '{label}'",
-                bounds=UNIT,
                 words=SHARE,
             ),
-            f"f1[{label}]": Metric(
+            f"f1[{label}]": within(
                 Shared(counted, "f1", index),
                 description=f"harmonic mean of precision and recall of '{label}'",
                 undefined=f"no row has '{label}'",
-                bounds=UNIT,
             ),
-            f"average_precision[{label}]": Metric(
+            f"average_precision[{label}]": within(
                 Shared(ranked, "average_precision", index),
                 description=f"area under the precision-recall curve of '{label}'",
                 undefined=f"no row has '{label}'",
-                bounds=UNIT,
             ),
         }
     return metrics

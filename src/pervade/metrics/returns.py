@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -63,46 +64,40 @@ def metrics(scale: tuple[float, float] | None = None) -> dict[str, Metric]:
         baseline="{name} would reach {value} in the same {n}",
         hub="mean_reward",  # what the Hub's leaderboard of agents goes by
     )
-    middle = FigureWords("Return of the middle half of the episodes (interquartile mean)", "sum")
-    drawn = FigureWords("Return of an episode, mean (actions drawn from the policy)", "sum")
+    likeliest, mean = partial(Metric, counted=_counted(False)), "Return of an episode, mean"
+    middle = "Return of the middle half of the episodes (interquartile mean)"
+    text = "episodes that were ended for their length alone, the environment having set no limit"
     found = {
-        "mean_return": Metric(
-            _mean("return", False),
-            counted=_counted(False),
-            description="sum of an episode's rewards, likeliest actions",
-            words=reached,
+        "mean_return": likeliest(
+            _mean("return", False), description="sum of an episode's rewards, likeliest actions", words=reached
         ),
         "mean_return_drawn": Metric(
             _mean("return", True),
             counted=_counted(True),
             description="the same, actions drawn from the policy",
-            words=drawn,
+            words=FigureWords(f"{mean} (actions drawn from the policy)", "sum"),
         ),
-        "interquartile_mean_return": Metric(
+        "interquartile_mean_return": likeliest(
             _interquartile,
-            counted=_counted(False),
             description="of the middle half of the episodes, likeliest actions",
-            words=middle,
+            words=FigureWords(middle, "sum"),
         ),
-        "lowest_tenth_return": Metric(
+        "lowest_tenth_return": likeliest(
             _lowest_tenth,
-            counted=_counted(False),
             description="mean of the worst tenth of the episodes",
             words=FigureWords("Return of the worst tenth of the episodes", "sum"),
         ),
-        "mean_length": Metric(
+        "mean_length": likeliest(
             _mean("length", False),
-            counted=_counted(False),
             higher_is_better=None,
             description="steps of an episode, likeliest actions",
             words=FigureWords("Steps of an episode, mean", "sum"),
         ),
-        "cut_share": Metric(
+        "cut_share": likeliest(
             _mean("cut", False),
-            counted=_counted(False),
             higher_is_better=None,
             bounds=(0.0, 1.0),
-            description="episodes that were ended for their length alone, the environment having set no limit",
+            description=text,
             words=FigureWords("Episodes cut for their length", "share"),
         ),
     }
