@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from pervade.core.terminal import visible
 from pervade.report import agents, calibration, cautions, verdict, wording
-from pervade.report.record import Figure, Record, Result
+from pervade.report.record import Figure, Record, Result, used
 from pervade.report.sections import recipe, reproduce
 
 MOST_CLASSES = 300  # in the table
@@ -83,7 +83,7 @@ def _on_one_line(value: Any) -> Any:
 def metadata(record: Record) -> dict[str, Any]:
     """The front matter. Entries that the run cannot fill, such as the licence, are left to whoever publishes it."""
     pipeline = record.words.pipeline
-    model = record.part("model").get("use")
+    model = used(record.part("model"))
     source = str(record.data.get("source", ""))
     front: dict[str, Any] = {"library_name": "pervade"}
     if pipeline:

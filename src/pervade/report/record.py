@@ -347,6 +347,11 @@ def read(run: RunDirectory) -> Record:
     )
 
 
+def used(part: Mapping[str, Any]) -> str:
+    """The registered name of a part of a recipe; empty where it has none."""
+    return str(part.get("use") or "")
+
+
 def drawing(record: Record, part: str, whole: bool = True) -> AbstractContextManager[None]:
     """To be put around whatever draws a part of the page: what it cannot make anything of is a CheckpointError that
     names the file. A detail, which is not `whole`, is of the main result's file alone."""

@@ -8,7 +8,7 @@ from typing import Any
 from pervade.core.words import fill
 from pervade.data.targets import natural
 from pervade.report import standing, wording
-from pervade.report.record import Record, Result
+from pervade.report.record import Record, Result, used
 
 SPLIT_WORDS = {
     "test": "it had never seen",
@@ -164,7 +164,7 @@ def beginning(record: Record) -> str:
     init = record.init
     if not init:
         return ""
-    if (init.get("init") or {}).get("use") == "random":
+    if used(init.get("init") or {}) == "random":
         because = init["init"].get("because")  # where nobody had chosen to
         return f"First weights: drawn at random{f', since {wording.label(because, 400)}' if because else ''}."
     loaded, new = len(init.get("loaded") or []), len(init.get("new") or [])

@@ -6,7 +6,7 @@ import yaml
 
 from pervade.report import wording
 from pervade.report.html import Section, render
-from pervade.report.record import Record
+from pervade.report.record import Record, used
 
 TEMPLATE = """\
 <p>{{ summary }}</p>
@@ -33,6 +33,6 @@ def summary(record: Record) -> str:
 
 def _name(part: dict[str, object]) -> str:
     """Of several by name (optimisers of players): "adam (critic) and sgd (generator)"."""
-    own = part.get("use") or part.get("unregistered")
+    own = used(part) or part.get("unregistered")
     several = [f"{_name(value)} ({name})" for name, value in part.items() if isinstance(value, dict)]
     return str(own or " and ".join(several) or "not named")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pervade.report import wording
 from pervade.report.html import Section, render
-from pervade.report.record import Record
+from pervade.report.record import Record, used
 
 TEMPLATE = """\
 {% if not direct %}
@@ -62,8 +62,8 @@ def pinned(record: Record) -> list[str]:
     if "--init" not in named and not any(each.startswith("init") for each in set_by):
         if init.get("because"):  # published weights that were wanted could not be had
             added += ["--init", "random"]
-        elif init.get("use") == "pretrained" and not init.get("source"):
-            if "--model" not in named and model.get("use") == "hf":
+        elif used(init) == "pretrained" and not init.get("source"):
+            if "--model" not in named and used(model) == "hf":
                 added += ["--model", f"hf:{model.get('name')}"]
             added += ["--init", "pretrained"]
     threads = _threads(record)
