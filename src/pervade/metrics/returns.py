@@ -64,7 +64,7 @@ def metrics(scale: tuple[float, float] | None = None) -> dict[str, Metric]:
         baseline="{name} would reach {value} in the same {n}",
         hub="mean_reward",  # what the Hub's leaderboard of agents goes by
     )
-    likeliest, mean = partial(Metric, counted=_counted(False)), "Return of an episode, mean"
+    likeliest = partial(Metric, counted=_counted(False))
     middle = "Return of the middle half of the episodes (interquartile mean)"
     text = "episodes that were ended for their length alone, the environment having set no limit"
     found = {
@@ -75,7 +75,7 @@ def metrics(scale: tuple[float, float] | None = None) -> dict[str, Metric]:
             _mean("return", True),
             counted=_counted(True),
             description="the same, actions drawn from the policy",
-            words=FigureWords(f"{mean} (actions drawn from the policy)", "sum"),
+            words=FigureWords("Return of an episode, mean (actions drawn from the policy)", "sum"),
         ),
         "interquartile_mean_return": likeliest(
             _interquartile,
