@@ -1,41 +1,187 @@
-"""The commands that the README and its pages show can be given: verbs and flags are there, and links lead somewhere."""
+"""The README and its pages are true: every command can be given, those of tests/documented.py are run on small data,
+links lead somewhere, and every page can be reached from the README."""
 
 from __future__ import annotations
 
 import re
 import shlex
+import sys
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 
-from pervade import cli
+from pervade import cli, recipes
+from tests import documented
 
 ROOT = Path(__file__).parents[1]
-MOVED = ("acting", "data", "settings", "sound", "weights")
-PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in MOVED)]
+DOCS = ROOT / "docs"
+PAGES = sorted({*ROOT.glob("*.md"), *DOCS.rglob("*.md")})
+DOMAINS = ("pictures", "texts", "questions", "writing", "sound", "transcripts", "acting")
 
 
-def commands() -> list[str]:
-    lines = [line.strip() for page in PAGES for line in page.read_text(encoding="utf-8").splitlines()]
-    return [line.partition(" | ")[0] for line in lines if line.startswith("pervade ")]
+def text(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("command", commands())
+def commands(page: Path) -> list[str]:
+    """What stands on a line of its own, in a table or in a sentence, without the remark behind it."""
+    lines = [line.strip() for line in text(page).splitlines() if line.startswith("    pervade ")]
+    inline = re.findall(r"`(pervade [a-z][^`]*)`", text(page))
+    return [re.sub(r"\s+# .*", "", command) for command in (*lines, *inline)]
+
+
+def words(command: str) -> list[str]:
+    r"""As bash divides it; what stands in $'…' has escapes (\t)."""
+    readable = re.sub(r"\$'([^']*)'", lambda match: "'" + match[1].replace(r"\t", "\t") + "'", command)
+    return shlex.split(readable)
+
+
+ALL = sorted({command for page in PAGES for command in commands(page)})
+
+
+@pytest.mark.parametrize("command", ALL)
 def test_commands_can_be_given(command: str) -> None:
     cli._register()
-    _, verb, *arguments = shlex.split(command, comments=True)
-    known = typer.main.get_command(cli.app).commands
-    known[verb].make_context(verb, arguments)  # raises where a flag is unknown, or an argument is missing
+    _, verb, *rest = words(command)
+    asked = typer.main.get_command(cli.app).commands[verb]
+    if rest and rest != ["--help"]:  # else a sentence names the verb
+        asked.make_context(verb, rest)  # raises where a flag is unknown, or an argument is missing
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@dataclass
+class Place:
+    """A folder with the data, and the commands that were given there: what each printed, and the files it wrote."""
+
+    folder: Path
+    done: dict[str, tuple[str, set[Path]]] = field(default_factory=dict)
+
+    def give(
+        self, command: str, patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> tuple[str, set[Path]]:
+        """Those that make runs for others are given once, and before these."""
+        if command in self.done:
+            return self.done[command]
+        small = documented.COMMANDS[command]
+        arguments = [*words(command), *small.add, *(("--name", small.run) if small.run else ())]
+        named = {part for word in arguments for part in Path(word).parts}
+        for other in [each for each, makes in documented.COMMANDS.items() if makes.run in named and each != command]:
+            self.give(other, patch, capsys)
+        before = files()
+        capsys.readouterr()
+        patch.setattr(sys, "argv", arguments)
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = capsys.readouterr()
+        assert not ended.value.code, (command, said.err)
+        self.done[command] = said.out + said.err, files() - before
+        return self.done[command]
+
+
+def files() -> set[Path]:
+    return {path for path in Path().rglob("*") if path.is_file() and path.name != ".lock"}
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return Place(documented.write(tmp_path_factory.mktemp("documented") / "work"))
+
+
+def runs_as_said(command: str, out: str, new: set[Path]) -> None:
+    """Whether the command wrote what the page of its verb says. `new`: files that were not there before."""
+    verb, names = words(command)[1], {path.name for path in new}
+    if verb in ("models", "tasks", "doctor") or "--dry-run" in command:
+        assert out
+        assert new == set()
+    elif verb in ("train", "tune", "demo"):
+        run = Path(re.findall(r"^run +(\S+)$", out, re.M)[0])
+        written = {path.name for path in run.iterdir()}
+        assert {"report.html", "MODEL_CARD.md", "recipe.yaml", "data.json"} <= written
+        assert ("words.json" in written) != ("members" in written)  # several trainings: each has its own
+        assert list(run.glob("results/*.json"))
+    elif verb == "predict":
+        assert out.strip()
+        assert not any("runs" in path.parts for path in new)
+        assert len([name for name in names if name.endswith(".wav")]) == (2 if "made/" in command else 0)
+        assert ("out.gif" in names) == ("out.gif" in command)
+    elif verb == "evaluate":
+        assert "accuracy" in out
+        assert any(re.fullmatch(r"report-august-\w+\.html", name) for name in names) == ("august" in command)
+    elif verb == "compare":
+        assert "compare.html" in names
+    elif verb == "merge":
+        assert any("merged" in path.parts for path in new)
+    else:
+        assert re.findall(r"^(?:report +)?(runs/\S+/report\.html)$", out, re.M), (verb, out)
+
+
+def slow(command: str) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.slow] if documented.COMMANDS[command].slow else []
+
+
+@pytest.mark.parametrize(
+    "command", [pytest.param(each, marks=slow(each)) for each in ALL if each in documented.COMMANDS]
+)
+def test_commands_do_what_the_pages_say(
+    command: str, place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(place.folder)
+    runs_as_said(command, *place.give(command, monkeypatch, capsys))
+
+
+@pytest.mark.slow  # trains a published network's shape: 2 s
+def test_the_example_in_python_gives_what_stands_beside_it(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place.folder)
+    code = re.findall(r"```python\n(.*?)```", text(DOCS / "python.md"), re.S)[0]
+    names: dict[str, Any] = {}
+    exec(code, names)
+    run = names["run"]
+    assert run.labels == ("cat", "dog")
+    assert run.predict_proba(["cat.jpg", "dog.jpg"]).shape == (2, 2)
+    assert run.evaluate()["metrics"]["accuracy"].keys() >= {"value", "low", "high", "n", "method"}
+    assert {answer["label"] for answer in run.predict("cat.jpg", top=3)[0]["top"]} == {"cat", "dog"}
+
+
+def test_every_page_has_a_command_that_is_run() -> None:
+    """Of every domain and every verb, and of the pages on data, settings and weights."""
+    pages = [DOCS / f"{name}.md" for name in (*DOMAINS, "data", "settings", "weights")]
+    for page in (ROOT / "README.md", *pages, *(DOCS / "verbs").glob("*.md")):
+        assert set(commands(page)) & documented.COMMANDS.keys(), f"no command of {page.name} is run"
+    assert [command for command in documented.COMMANDS if command not in ALL] == []
+
+
+def test_every_verb_and_every_task_has_its_page() -> None:
+    cli._register()
+    assert sorted(typer.main.get_command(cli.app).commands) == sorted(
+        page.stem for page in (DOCS / "verbs").glob("*.md")
+    )
+    for task in recipes.tasks():
+        assert any(f"`{task}`" in text(DOCS / f"{name}.md") for name in DOMAINS), task
+        assert f"`{task}`" in text(DOCS / "verbs" / "tasks.md"), task
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(page: Path) -> None:
-    for link in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
+    for link in links(page):
         assert (page.parent / link).exists() or link.startswith("https://"), link
 
 
-def test_every_page_can_be_reached() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert [page.name for page in PAGES[1:] if f"docs/{page.name}" not in text] == []
-    assert len(text.splitlines()) <= 200
+def links(page: Path) -> list[str]:
+    return re.findall(r"\]\(([^)#]+)", text(page))
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    reached, ahead = set(), [ROOT / "README.md"]
+    while ahead:
+        page = ahead.pop()
+        if page not in reached and page.suffix == ".md" and page.exists():
+            reached.add(page)
+            ahead += [(page.parent / link).resolve() for link in links(page)]
+    assert sorted(set(PAGES) - reached) == []
+
+
+def test_the_readme_is_short_and_its_picture_small() -> None:
+    assert len(text(ROOT / "README.md").splitlines()) <= 130
+    assert (DOCS / "report.png").stat().st_size < 300_000
