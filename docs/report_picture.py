@@ -15,7 +15,7 @@ from pathlib import Path
 from PIL import Image
 
 PICTURE = Path(__file__).with_name("report.png")
-WIDTH, HEIGHT = 1100, 1420
+WIDTH, HEIGHT = 1100, 1480
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 QUIET = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars")
 LIGHT = "--blink-settings=preferredColorScheme=1"
