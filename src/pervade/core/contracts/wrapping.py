@@ -18,7 +18,8 @@ def members(contract: type) -> list[str]:
 @dataclass(frozen=True)
 class Wrapping(Task):
     """Inherit, and write what differs; `super()` reaches the inner task. It has the inner task's abilities, so that
-    `isinstance` tells of both; but a gradient that the inner task knows is not that of another loss or forward."""
+    `isinstance` tells of both; but a gradient that the inner task knows is not that of another loss or forward. Whoever
+    has a `__post_init__` of its own calls this one."""
 
     task: Task
 
