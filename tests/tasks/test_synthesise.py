@@ -97,7 +97,7 @@ def test_sounds_of_the_report_are_files(run) -> None:
 def test_predict_writes_files(run, tmp_path: Path) -> None:
     (first,) = run.stream(["low"], out=tmp_path, seed=3)
     (again,) = run.stream(["low"], out=tmp_path / "again", seed=3)
-    assert first == {"input": "low", "file": str(tmp_path / "low.wav"), "seconds": 0.2}
+    assert first == {"input": "low", "file": str(tmp_path / "low.wav"), "seconds": 0.2, "error": None}
     assert json.dumps(first)
     assert (tmp_path / "low.wav").read_bytes() == Path(again["file"]).read_bytes()
     (short,) = run.stream(["low"], out=tmp_path / "short", length=100, temperature=0.5)

@@ -131,8 +131,8 @@ def test_what_is_written_is_one_field_of_a_table(run: pervade.Run) -> None:
 
     from pervade.cli.predict import _Table
 
-    table = _Table()
-    lines = [line for row in [{"input": "a", "text": "one\ntwo, three"}] for line in table.lines(row)]
+    table = _Table(run.load().task.display)
+    lines = table.lines({"input": "a", "text": "one\ntwo, three", "error": None})
     assert list(csv.reader(io.StringIO("\n".join(lines))))[1][:2] == ["a", "one\ntwo, three"]
 
 
