@@ -172,6 +172,15 @@ def links(page: Path) -> list[str]:
     return re.findall(r"\]\(([^)#]+)", text(page))
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_files_that_a_page_names_are_there(page: Path) -> None:
+    """Python files, by their place below src/pervade or in the repository."""
+    named = {name for name in re.findall(r"`((?:\w+/)+\w+\.py)", text(page)) if not name.endswith("NAME.py")}
+    assert [
+        name for name in named if not any((root / name).is_file() for root in (ROOT, ROOT / "src" / "pervade"))
+    ] == []
+
+
 def test_every_page_can_be_reached_from_the_readme() -> None:
     reached, ahead = set(), [ROOT / "README.md"]
     while ahead:
