@@ -266,7 +266,7 @@ def test_a_corrupt_row(animals: Path) -> None:
         ({}, "cannot be read .*; look at the data set's files"),
         ({"train.parquet": b"PAR1 no"}, "cannot be read .*; look at the data set's files"),
         ({"README.md": b"---\nconfigs: [\n---\n", "train.csv": b"a,b\n1,2\n"}, "cannot be read"),
-        ({"train.csv": b"a,b\n1,2\n"}, "no column of texts, and none of files .*; its columns are a, b"),
+        ({"train.csv": b"a,b\n1,2\n"}, "no column of texts, and none of files .*; its 3 columns are a .numbers., b"),
     ],
 )
 def test_what_is_no_data_set_of_pictures(content: dict[str, bytes], fault: str, tmp_path: Path) -> None:

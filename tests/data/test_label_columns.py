@@ -10,6 +10,8 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import pervade
@@ -26,7 +28,7 @@ from pervade.data import (
     table_files,
     texts,
 )
-from tests.layouts.made import picture, reviews
+from tests.layouts.made import picture, reviews, write
 from tests.layouts.made import separated as written
 
 ROWS = 24
@@ -363,3 +365,22 @@ def test_groups_however_their_numbers_are_called(name: str) -> None:
 
 def test_questions_in_other_languages() -> None:
     assert str(conversations.form(["Frage", "Antwort", "Kategorie"])) == "Frage, Antwort"
+
+
+def test_a_folder_of_tables_is_looked_at_before_it_is_refused(tmp_path: Path) -> None:
+    """Pictures may be in the tables themselves; files of texts that a table names are not read."""
+    picture(tmp_path / "one.png", 1)
+    data = (tmp_path / "one.png").read_bytes()
+    (tmp_path / "one.png").unlink()
+    table = pa.table({"image": [{"bytes": data, "path": "a.png"}] * 8, "label": ["a", "b"] * 4})
+    for name in ("train", "test"):
+        pq.write_table(table, tmp_path / f"{name}-00000-of-00001.parquet")
+    assert recipes.choose(tmp_path, None, None, "random")[0] == "image-classification"
+    for number in range(8):
+        write(tmp_path / "b" / "docs" / f"{number}.txt", "what somebody wrote")
+    write(tmp_path / "b" / "labels.csv", "filename,kind\n" + "".join(f"{i}.txt,{'xy'[i % 2]}\n" for i in range(8)))
+    with pytest.raises(DataError, match=r"column 'filename' names files ending in '\.txt', .* into a column text"):
+        recipes.choose(tmp_path / "b", None, None, "random")
+    write(tmp_path / "c.csv", "Frage,Note\n" + "größe,1\n" * 9, "latin-1")
+    with pytest.raises(DataError, match="is not UTF-8"):
+        recipes.choose(tmp_path / "c.csv", None, None, "random")

@@ -24,7 +24,7 @@ from pervade.data.table_files import Record
 SUFFIX = ".txt"
 NEARLY_ALL = 0.9  # of the recordings have a text
 LOOKED_AT, FEWEST_WORDS = 20, 2  # texts that tell whether they say something, and words of these on average
-_TRACK = re.compile(r"-?\d+(?:[.,]\d+)?\t-?\d+(?:[.,]\d+)?\t[^\t]*[^\W\d_][^\t]*")  # a line of Audacity's
+_TRACK = re.compile(r"(-?\d+(?:[.,]\d+)?)\t(-?\d+(?:[.,]\d+)?)\t([^\t]*[^\W\d_][^\t]*)")  # a line of Audacity's
 _TIMES = re.compile(rb"-?\d+(?:[.,]\d+)?\t-?\d+(?:[.,]\d+)?[\t\r\n]")
 _SAMPLES = re.compile(r"\d+\s+\d+\s+(?=\D)")  # where it begins and ends, as TIMIT has it
 
@@ -33,22 +33,14 @@ def tracks(root: Path, suffixes: Collection[str]) -> list[Record]:
     """The rows of label tracks (Audacity's: start, end and label, parted by tabs), which all recordings have beside
     them: "file_name", "start", "end", "label". Raises as `find` does."""
     found, count, _ = _pairs(root, suffixes)
-    texts = {each: encodings.decode(text.read_bytes(), text).splitlines() for each, text in found.items()}
-    lines = {each: [line for line in text if line.strip() and line[0] != "\\"] for each, text in texts.items()}
-    if (
-        not found
-        or len(found) < NEARLY_ALL * count
-        or not all(_TRACK.fullmatch(x) for each in lines.values() for x in each)
-    ):
+    if not found or len(found) < NEARLY_ALL * count:
         return []
-    return [
-        {
-            "file_name": str(each.relative_to(root)),
-            **dict(zip(("start", "end", "label"), line.split("\t"), strict=True)),
-        }
-        for each, own in lines.items()
-        for line in own
-    ]
+    texts = {each: encodings.decode(text.read_bytes(), text).splitlines() for each, text in found.items()}
+    # A line that begins with a backslash says which frequencies the label above it is of.
+    lines = [(each, line) for each, text in texts.items() for line in text if line.strip() and line[0] != "\\"]
+    rows = [(str(each.relative_to(root)), *match.groups()) for each, line in lines if (match := _TRACK.fullmatch(line))]
+    names = ("file_name", "start", "end", "label")
+    return [dict(zip(names, row, strict=True)) for row in rows] if len(rows) == len(lines) else []
 
 
 def find(root: Path, suffixes: Collection[str]) -> dict[Path, Path]:

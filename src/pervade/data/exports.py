@@ -9,25 +9,16 @@ from pervade.core.errors import DataError
 from pervade.data import table_files
 
 _TABLE = "write a table with a column text and a column label"
-_CHATS = "a table with a column messages (lists of role and content)"
+_CHATS = "write a table with a column messages (lists of role and content)"
 _SPLITS = re.compile(r"(oos_|imbalanced_)?(train|val|valid|test|dev)\w*")
-KNOWN: tuple[tuple[set[str], str], ...] = (
-    ({"mapping", "current_node"}, f"ChatGPT's export, trees of messages: write {_CHATS}"),
-    (
-        {"message_tree_id", "prompt"},
-        f"trees of replies (OpenAssistant's): write {_CHATS}, a row for each way through one",
-    ),
-    (
-        {"conversation_a", "conversation_b"},
-        "conversations to choose from: write a table with prompt, chosen and rejected",
-    ),
-    ({"contents"}, f"contents and parts (Gemini's): write {_CHATS}"),
-    (
-        {"annotations", "data"},
-        "Label Studio's JSON, whose labels lie deep in it: export JSON-MIN or CSV, which are read",
-    ),
-    ({"images", "annotations", "categories"}, "COCO's JSON: write a table with a column file_name and a column label"),
-)
+KNOWN = {
+    ("mapping", "current_node"): f"ChatGPT's export, trees of messages: {_CHATS}",
+    ("message_tree_id", "prompt"): f"trees of replies (OpenAssistant's): {_CHATS}, a row for each way through one",
+    ("conversation_a", "conversation_b"): "a choice of two chats: write a table with prompt, chosen and rejected",
+    ("contents",): f"contents and parts (Gemini's): {_CHATS}",
+    ("annotations", "data"): "Label Studio's JSON, labels lying deep in it: export JSON-MIN or CSV, which are read",
+    ("images", "annotations", "categories"): "COCO's JSON: write a table with a column file_name and a column label",
+}
 
 
 def refuse(path: Path) -> None:
@@ -38,10 +29,8 @@ def refuse(path: Path) -> None:
         first = table_files.read(path)[0]
     except DataError:  # its reader says what is wrong
         return
-    for columns, told in KNOWN:
-        if columns <= first.keys() and any(isinstance(first[each], (list, dict)) for each in columns):
+    for columns, told in KNOWN.items():
+        if set(columns) <= first.keys() and any(isinstance(first[each], (list, dict)) for each in columns):
             raise DataError(f"{path} is {told}")
     if len(first) > 1 and all(_SPLITS.fullmatch(key) and isinstance(first[key], list) for key in first):
-        raise DataError(
-            f"{path} holds a list for each split ({', '.join(first)}): {_TABLE} for each, train.csv, test.csv"
-        )
+        raise DataError(f"{path} holds a list for each split ({', '.join(first)}): {_TABLE} for each, as train.csv")

@@ -25,13 +25,8 @@ from pervade.data.table_files import Record
 
 METADATA, FILE_NAME = "metadata", "file_name"  # the table, and its column
 FOLDERS_OF_TABLES = re.compile(r"meta|annotation|label|csv|ground[_-]?truth|split", re.IGNORECASE)
-NO_DATA = (
-    "sample_submission",
-    "samplesubmission",
-    "sample",
-    "submission",
-    "gender_submission",
-)  # Kaggle's, of made-up answers
+# Kaggle's, of made-up answers.
+NO_DATA = ("sample_submission", "samplesubmission", "sample", "submission", "gender_submission")
 UNNAMED = "no table names it"
 FOLDERS = "the class folders beside it are the labels"
 
@@ -55,12 +50,12 @@ class Table:
 
 def within(folder: Path) -> list[Path]:
     """The tables called metadata; none where the folder is closed, which its other readers say."""
+    return [each for each in _tables(folder) if tables.called(each).lower() == METADATA]
+
+
+def _tables(folder: Path) -> list[Path]:
     try:
-        return [
-            each
-            for each in sorted(folder.iterdir())
-            if tables.called(each).lower() == METADATA and tables.is_table(each)
-        ]
+        return [each for each in sorted(folder.iterdir()) if tables.is_table(each)]
     except OSError:
         return []
 
@@ -68,17 +63,9 @@ def within(folder: Path) -> list[Path]:
 def of_splits(root: Path) -> list[tuple[Path, str]]:
     """Those of the folders that are called as splits are, with the split."""
     splits = splits_of([each.name for each in sorted(root.iterdir()) if each.is_dir()])
-    found = {name: within(root / name) or _only(root / name) for name in splits}
+    found = {name: _tables(root / name) for name in splits}
+    found = {name: within(root / name) or some * (len(some) == 1) for name, some in found.items()}
     return [(table, split) for name, split in sorted(splits.items()) for table in found[name]]
-
-
-def _only(folder: Path) -> list[Path]:
-    """The one table in a folder; none where there are several."""
-    try:
-        there = [each for each in sorted(folder.iterdir()) if tables.is_table(each)]
-    except OSError:  # closed, which its other readers say
-        return []
-    return there if len(there) == 1 else []
 
 
 def find(root: Path, content: tables.Content) -> list[Table]:

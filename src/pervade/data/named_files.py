@@ -28,18 +28,8 @@ BESIDE |= {"photos", "jpg", "jpeg", "png", "data", "files", "train", "test"}
 # What lies in folders and was put there by no one: by macOS's archives, by Windows.
 NOT_MEANT = {"__macosx", "thumbs.db", "desktop.ini"}
 # What texts beside data, or in a folder of them, are about it and no data.
-ABOUT = {
-    "readme",
-    "license",
-    "licence",
-    "labels",
-    "classes",
-    "requirements",
-    "changes",
-    "changelog",
-    "copying",
-    "notice",
-}
+ABOUT = {"readme", "license", "licence", "labels", "classes", "requirements"}
+ABOUT |= {"changes", "changelog", "copying", "notice"}
 _ADDRESS = re.compile(r"(?:https?|ftp|s3|gs)://", re.IGNORECASE)
 _LIKE_NAMES = re.compile(r"id$|^id_|code$|name|file|path|image|img|photo|pic|audio|sound|clip|wav|recording")
 ONLY_FILES = {"image", "img", "image_id", "image_path", "image_name", "image_file", "file_name", "filename", "filepath"}

@@ -174,6 +174,12 @@ class Files:
             )
         if not there:
             first = next((each for each in cells if each), "")
+            ending = Path(first[:LONGEST_NAME]).suffix.lower()
+            if ending in table_files.PERHAPS[:2]:
+                raise DataError(
+                    f"{path}: column {column!r} names files ending in {ending!r}, which are read in class folders and "
+                    "not by a table; write what they say into a column text"
+                )
             looked = f", in {below.root} or below" if below.root is not None else ""
             raise DataError(
                 f"{path}: none of the files that column {column!r} names is there: {len(cells):,}, the first "

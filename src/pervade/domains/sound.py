@@ -26,19 +26,8 @@ from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
 from pervade.core.words import RECORDINGS, DomainWords
-from pervade.data import (
-    hub,
-    inputs,
-    label_names,
-    listing,
-    pictures,
-    pieces,
-    player,
-    recordings,
-    sound_augment,
-    tables,
-    targets,
-)
+from pervade.data import hub, inputs, label_names, listing, pieces, player, recordings, sound_augment, tables, targets
+from pervade.data.pictures import SUFFIXES as PICTURES
 from pervade.data.sound_files import Long
 from pervade.data.targets import Kind
 
@@ -257,7 +246,7 @@ def looks_like_sound(source: Any, file_column: str | None = None) -> bool:
             return True
         # What is said of each may lie beside it, in one file or two.
         suffixes = frozenset(recordings.contents().suffixes)
-        return listing.mostly(path, suffixes, least=0.3) and not listing.mostly(path, frozenset(pictures.SUFFIXES), 0.3)
+        return listing.mostly(path, suffixes, least=0.3) and not listing.mostly(path, frozenset(PICTURES), 0.3)
     return tables.is_table(path) and _names_recordings(path, file_column)
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from pervade.core.contracts import Initializer, Model, Recipe
 from pervade.core.errors import ConfigError, DataError, nearest
-from pervade.data import environments, exports, hub, labelled_lines, table_files, tables
+from pervade.data import account, environments, exports, hub, labelled_lines, table_files, tables
 from pervade.init.random import Random
 from pervade.search_space import Space
 
@@ -108,37 +108,37 @@ def _any_of(source: Any, content: tables.Files) -> None:
     if path is None:
         return
     if tables.is_table(path) or (table_files.ending(path) == ".zip" and path.is_file()):  # which is told what it holds
-        records = table_files.read(path, None, "utf-8,latin-1")
-        content.columns(path, records, table_files.columns_of(records), "class", ())
+        _columns(path, content)
         return
-    names = (name for _, _, names in os.walk(path) for name in names) if path.is_dir() else iter([path.name])
-    endings: Counter[str] = Counter()
-    for name in names:
-        if Path(name).suffix.lower() in content.suffixes:
+    there = [name for _, _, names in os.walk(path) for name in names] if path.is_dir() else [path.name]
+    if any(Path(name).suffix.lower() in content.suffixes for name in there):
+        return
+    endings = Counter(Path(name).suffix.lower() for name in there if not name.startswith("."))
+    shown = ", ".join(f"{number:,} {each or 'without an ending'}" for each, number in endings.most_common(5))
+    seen = []
+    for table in tables.within(path) if path.is_dir() else []:
+        try:
+            with account.gathered():
+                content.located(table, *_columns(table, content), table.name)
+        except DataError as fault:
+            seen.append(str(fault))
+        else:
             return
-        endings[Path(name).suffix.lower()] += not name.startswith(".")
-    if endings.total():
-        shown = ", ".join(f"{number:,} {each or 'without an ending'}" for each, number in endings.most_common(5))
-        there = [name for _, _, names in os.walk(path) for name in names] if path.is_dir() else [path.name]
+    if seen:
+        raise DataError(f"{source} is in no layout that is known ({shown}); {seen[0]}")
+    if endings:
         wanted = (
             f"a folder of pictures, recordings or texts in class folders, or a table ({', '.join(tables.SUFFIXES)})"
         )
         remedy = next((told for form, told in REMEDIES if any(map(form.search, there))), f"give {wanted}")
-        if path.is_dir() and (tables_there := tables.within(path)):
-            columns = {each.name: _columns(each) for each in tables_there[:2]}
-            told = "; ".join(f"{name} has the columns {each}" for name, each in columns.items())
-            raise DataError(
-                f"{source} holds no pictures, and no texts or recordings in a layout that is known ({shown}); {told}: "
-                "name pictures or recordings that are there in a column file_name, or write texts into a column text"
-            )
         raise DataError(f"{source} holds nothing that is read ({shown}); {remedy}")
 
 
-def _columns(table: Path) -> str:
-    try:
-        return ", ".join(table_files.columns_of(table_files.read(table, None, "utf-8,latin-1"))[:12])
-    except DataError as fault:
-        return str(fault)
+def _columns(table: Path, content: tables.Files) -> tuple[list[table_files.Record], tuple[str, ...]]:
+    """The rows of a table and the columns that name `content`. Raises DataError where none does: what they hold is
+    said."""
+    records = table_files.read(table)
+    return records, content.columns(table, records, table_files.columns_of(records), "class", ())
 
 
 def _require(source: Any) -> None:
