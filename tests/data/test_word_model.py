@@ -43,7 +43,7 @@ def test_it_lies_beside_a_checkpoint(tmp_path: Path) -> None:
     digest = word_model.keep(text)
     assert word_model.of(digest).order == 2
     (tmp_path / word_model.file_name(digest)).write_text(text + " ", encoding="utf-8")
-    word_model._known.pop(digest)
+    word_model.assets.known.pop(digest)
     with pytest.raises(CheckpointError, match="damaged"):
         word_model.attach(tmp_path, digest)
     (tmp_path / word_model.file_name(digest)).write_text(text, encoding="utf-8")

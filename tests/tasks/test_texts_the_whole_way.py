@@ -88,7 +88,8 @@ def test_stopped_and_resumed_is_as_if_never_stopped(run: pervade.Run, table: Pat
 
 
 def test_a_new_process_finds_the_tokenizer(run: pervade.Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vocabulary, "_known", {})
+    for digest in list(vocabulary.assets.known):
+        monkeypatch.delitem(vocabulary.assets.known, digest)
     vocabulary.tokenizer.cache_clear()
     assert run.predict("a lovely film")[0]["top"][0]["label"] == "good"
 

@@ -1,7 +1,7 @@
 """Tokenizers: text to numbers, by the library tokenizers.
 
 A tokenizer is JSON in that library's own format (tokenizer.json) and known by its SHA-256, so that a frozen domain can
-name it in a field. The JSON lies beside preprocess.json (`Domain.assets`); what this process has met is kept here.
+name it in a field (core/assets.py).
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pervade.core import files
+from pervade.core.assets import Assets
 from pervade.core.bounded import Bounded, TooMuch
-from pervade.core.errors import CheckpointError, ConfigError, ContractError, ResourceError
+from pervade.core.errors import CheckpointError, ConfigError, ResourceError
 from pervade.data import cache
 
 if TYPE_CHECKING:
@@ -41,35 +42,7 @@ LARGEST = 256 << 20  # bytes of a tokenizer.json; those published for 260,000 to
 SECONDS = 20.0  # of processor time to try one, of which reading it is the most
 KEPT_OPEN = 1 << 20  # letters of one after which the process that tries them stays, for the next
 
-_known: dict[str, str] = {}
 _trial = Bounded("pervade.data.tokenizer_trial:answer", SECONDS)
-
-
-def keep(text: str) -> str:
-    """Takes a tokenizer.json in; returns the SHA-256 by which it is known from then on."""
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    _known[digest] = text
-    return digest
-
-
-def text_of(digest: str) -> str:
-    if digest not in _known:
-        raise ContractError(f"the tokenizer {digest[:12]} is not known here; Domain.attach brings it in")
-    return _known[digest]
-
-
-def file_name(digest: str) -> str:
-    return f"tokenizer-{digest[:12]}.json"
-
-
-def attach(folder: Path, digest: str) -> None:
-    """Brings in the tokenizer that lies in the folder. Raises CheckpointError where it is missing or another."""
-    if digest in _known:
-        return
-    path = folder / file_name(digest)
-    if not path.is_file() or files.sha256(path) != digest:
-        raise CheckpointError(f"{path} is missing or damaged; use another checkpoint, or train again")
-    _known[digest] = read(path)
 
 
 def read(path: Path) -> str:
@@ -82,7 +55,7 @@ def _tried(text: str, path: Path) -> str:
     cache."""
     digest = hashlib.sha256(text.encode()).hexdigest()
     mark = cache.folder().with_name("tokenizers") / digest
-    if digest in _known or mark.is_file():
+    if digest in assets.known or mark.is_file():
         return text
     try:
         fault = _trial.ask(text)
@@ -95,6 +68,10 @@ def _tried(text: str, path: Path) -> str:
     with contextlib.suppress(ResourceError):  # where nothing can be kept it is tried anew each time
         files.write_text(mark, "")
     return text
+
+
+assets = Assets("tokenizer", "tokenizer", read)
+keep, text_of, file_name, attach = assets.keep, assets.text_of, assets.file_name, assets.attach
 
 
 class _Guarded:

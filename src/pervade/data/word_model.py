@@ -12,23 +12,19 @@ and their spellings matter. It is JSON text, known by its SHA-256, and lies besi
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from pervade.core import contents, files
-from pervade.core.errors import CheckpointError, ContractError
+from pervade.core.assets import Assets
 
 Unit = Literal["words", "characters"]
 BEGIN, END = "<s>", "</s>"
 MOST = 500_000  # n-grams that are kept, the most frequent
-
-_known: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -155,33 +151,8 @@ class Opinion:
         return (*history, unit)[max(len(history) + 2 - self.model.order, 0) :]
 
 
-# by its SHA-256
-
-
-def keep(text: str) -> str:
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    _known[digest] = text
-    return digest
-
-
-def text_of(digest: str) -> str:
-    if digest not in _known:
-        raise ContractError(f"the word model {digest[:12]} is not known here; Domain.attach brings it in")
-    return _known[digest]
-
-
-def file_name(digest: str) -> str:
-    return f"words-{digest[:12]}.json"
-
-
-def attach(folder: Path, digest: str) -> None:
-    """Brings in the model that lies in the folder. Raises CheckpointError where it is missing or another."""
-    if digest in _known:
-        return
-    path = folder / file_name(digest)
-    if not path.is_file() or files.sha256(path) != digest:
-        raise CheckpointError(f"{path} is missing or damaged; use another checkpoint, or train again")
-    _known[digest] = files.read_text(path)
+assets = Assets("word model", "words", files.read_text)
+keep, text_of, file_name, attach = assets.keep, assets.text_of, assets.file_name, assets.attach
 
 
 @functools.lru_cache(4)
