@@ -384,3 +384,12 @@ def test_a_folder_of_tables_is_looked_at_before_it_is_refused(tmp_path: Path) ->
     write(tmp_path / "c.csv", "Frage,Note\n" + "größe,1\n" * 9, "latin-1")
     with pytest.raises(DataError, match="is not UTF-8"):
         recipes.choose(tmp_path / "c.csv", None, None, "random")
+
+
+def test_a_query_that_comes_again_is_half_of_a_pair(tmp_path: Path) -> None:
+    passages = [f"the passage of number {i} says something" for i in range(ROWS)]
+    for first, second in (("query", "passage"), ("sentence1", "sentence2"), ("sentence2", "sentence1")):
+        table = [{first: f"what is {i % 4}", second: passages[i], "label": i % 2} for i in range(ROWS)]
+        found = texts.Texts().columns("a.csv", table, [first, second], "class", ["label"])
+        assert set(found) == {first, second}
+        assert not isinstance(found, texts.Together)

@@ -52,7 +52,7 @@ def test_what_is_cut_keeps_its_end() -> None:
 def test_it_comes_back_from_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = vocabulary.learn(TEXTS, "wordpiece", 350)
     digest = vocabulary.keep(text)
-    monkeypatch.setattr(vocabulary, "_known", {})
+    monkeypatch.delitem(vocabulary.assets.known, digest)
     with pytest.raises(ContractError, match="not known here"):
         vocabulary.text_of(digest)
     with pytest.raises(CheckpointError, match="missing or damaged"):

@@ -114,7 +114,7 @@ class Texts:
             return self.learnt
         lower = {columns.plain(column): column for column in reversed(free)}
         pair = next((each for each in PAIRS if set(each) <= lower.keys()), None)
-        if pair and all((about := columns.look(records, lower[each])).text and not about.classes for each in pair):
+        if pair and _is_pair(pair, *(columns.look(records, lower[each]) for each in pair)):
             return lower[pair[0]], lower[pair[1]]
         known = columns.called(free, [each for each in TEXT_COLUMNS if each not in TITLES])
         known += columns.called(free, TITLES)
@@ -191,6 +191,12 @@ class Texts:
                 return LeftOut(where, f"its {column} is empty")
         names = ("text", "second")
         return {name: str(cell) for name, cell in zip(names, cells, strict=False)}, ""
+
+
+def _is_pair(names: tuple[str, str], one: columns.Column, other: columns.Column) -> bool:
+    """Whether columns that are called as those of pairs are hold some: a query may come again, an answer that does may
+    be a label, and names that differ in their number say it alone."""
+    return one.text and other.text and (names[0][:-1] == names[1][:-1] or not other.classes)
 
 
 def _numbered(names: Sequence[str]) -> bool:
