@@ -20,7 +20,7 @@ def fitted(name: str, **settings: Any) -> Environment:
     if stack == 1:
         return domain
     return replace(
-        domain, stack=stack, observation={**domain.observation, "shape": [stack, *domain.inputs()["shape"][1:]]}
+        domain, stack=stack, observation={**domain.observation, "shape": [stack, *domain.inputs().shape[1:]]}
     )
 
 

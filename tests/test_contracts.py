@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from torch import nn
 import pervade
 from pervade import recipes
 from pervade.core import registry, spec
-from pervade.core.contracts import Context, Model
+from pervade.core.contracts import Context, Inputs, Model, Observations, Pixels, Tokens, Waveform
 from pervade.core.errors import ConfigError, ContractError
 from pervade.core.types import Rows
 from pervade.data import digits
@@ -105,8 +105,8 @@ HEARERS = [name for name in MODELS if name.startswith(("sound-cnn", "conformer")
 # What makes sounds, of codes (tests/nn/test_dilated.py).
 MAKERS = [name for name in MODELS if name.startswith("wavenet")]
 SEERS = [name for name in MODELS if name not in (*READERS, *HEARERS, *MAKERS)]
-SOUNDS = {"rate": 8000, "samples": 8000, "pooled": True}
-TEXTS = {"vocabulary": 50, "length": 16, "padding": 0, "separator": None, "pooled": True}
+SOUNDS = Waveform(8000, 8000, True)
+TEXTS = Tokens(50, 16)
 # What differs from another in the number of blocks or filters only, or not at all: built without numbers.
 ALIKE = {"convnext", "vit", "resnet", "resnet34", "mobilenet", "inception-v3", "vit-small", "vit-base"}
 ALIKE |= {f"convnext-{size}" for size in ("femto", "pico", "nano", "tiny", "small", "base")}
@@ -123,9 +123,9 @@ ASKED = (
 )
 
 
-def pictures(name: str, channels: int) -> dict[str, list]:
+def pictures(name: str, channels: int) -> Pixels:
     side = SIDES.get(name, 32)
-    return {"shape": [channels, side, side], "mean": [0.5] * channels, "deviation": [0.25] * channels}
+    return Pixels((channels, side, side), (0.5,) * channels, (0.25,) * channels)
 
 
 @pytest.mark.parametrize("name", [name for name in SEERS if name not in ALIKE])
@@ -135,7 +135,7 @@ def test_every_model_takes_a_step(name: str, channels: int) -> None:
     cls, fields = registry.find("model", name)
     inputs = pictures(name, channels)
     torch.manual_seed(0)
-    batch = {"row": torch.arange(4), "input": torch.rand(4, *inputs["shape"])}
+    batch = {"row": torch.arange(4), "input": torch.rand(4, *inputs.shape)}
     check_model(cls(**fields), inputs, {"logits": 5}, batch)
 
 
@@ -164,7 +164,7 @@ def test_what_answers_for_every_frame_takes_a_step(name: str) -> None:
     torch.manual_seed(0)
     batch = {"row": torch.arange(2), "input": 0.1 * torch.randn(2, 1, 4000)}
     batch["mask"] = torch.arange(4000)[None] < torch.tensor([[4000], [2345]])
-    inputs = {"rate": 8000, "samples": None, "pooled": False}
+    inputs = Waveform(8000, None, False)
     check_model(cls(**fields), inputs, {"logits": 5}, batch)
     network = cls(**fields).build(inputs, {"logits": 5}).eval()
     with torch.no_grad():
@@ -180,9 +180,9 @@ def test_every_actor_takes_a_step(name: str, outputs: dict[str, int]) -> None:
     if "log_deviation" in outputs:
         name = "policy" if name == "perceptron" else name
         cls, fields = registry.find("model", "policy")
-    inputs: dict[str, Any] = {"shape": [7]} if name in ACTORS else pictures(name, 4)
+    inputs: Inputs = Observations((7,)) if name in ACTORS else pictures(name, 4)
     torch.manual_seed(0)
-    check_model(cls(**fields), inputs, outputs, {"row": torch.arange(4), "input": torch.rand(4, *inputs["shape"])})
+    check_model(cls(**fields), inputs, outputs, {"row": torch.arange(4), "input": torch.rand(4, *inputs.shape)})
 
 
 @pytest.mark.parametrize("outputs", [{"span": 2}, {"logits": 50}])
@@ -190,7 +190,7 @@ def test_an_encoder_answers_for_every_token(outputs: dict[str, int]) -> None:
     cls, fields = registry.find("model", "transformer-tiny")
     torch.manual_seed(0)
     batch = {"row": torch.arange(4), "input": torch.randint(1, 50, (4, 9))}
-    inputs = {**TEXTS, "pooled": False}
+    inputs = replace(TEXTS, pooled=False)
     check_model(cls(**fields), inputs, outputs, batch)
     output = cls(**fields).build(inputs, outputs)(batch["input"])
     assert {name: tuple(each.shape) for name, each in output.items()} == {n: (4, 9, k) for n, k in outputs.items()}
@@ -210,7 +210,7 @@ def test_every_model_gives_what_is_asked(name: str) -> None:
     cls, fields = registry.find("model", name)
     with torch.device("meta"):
         network = cls(**fields).build(pictures(name, 3), {"logits": 5}).eval()
-        output = network(torch.empty(2, *pictures(name, 3)["shape"]))
+        output = network(torch.empty(2, *pictures(name, 3).shape))
     assert {key: tuple(value.shape) for key, value in output.items()} == {"logits": (2, 5)}
 
 
@@ -286,7 +286,9 @@ class TestTheChecksThemselves:
                 return Network()
 
         with pytest.raises(ContractError, match="unused"):
-            check_model(Unused(), {}, {"logits": 3}, {"row": torch.arange(2), "input": torch.rand(2, 2)})
+            check_model(
+                Unused(), Observations((2,)), {"logits": 3}, {"row": torch.arange(2), "input": torch.rand(2, 2)}
+            )
 
     def test_loss_that_is_a_mean(self) -> None:
         class Mean(image.Classify):

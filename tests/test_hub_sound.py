@@ -127,7 +127,7 @@ def test_recipes(encoder: Path) -> None:
     recipe = sound.recipe(f"hf:{encoder}")
     assert isinstance(recipe.init, Pretrained)
     assert recipe.optimizer.lr == 5e-5
-    assert recipe.domain.inputs()["rate"] == 16_000
+    assert recipe.domain.inputs().rate == 16_000
     again = sound.recipe(None, init=str(encoder))
     assert again.optimizer.lr == 5e-5
     assert sound.recipe(f"hf:{encoder}", init="random").epochs == 20

@@ -234,8 +234,8 @@ def test_a_network_of_one_size_is_not_trained_on_another(model: str, shapes: Pat
 
 def test_a_network_of_any_size_is_left_as_it_was() -> None:
     domain = Image(size=40, train_scale=0.8, mean=(0.5,) * 3, deviation=(0.2,) * 3)
-    assert domain.inputs()["training_shape"] == [3, 32, 32]
-    assert "training_shape" not in replace(domain, augment=False).inputs()
+    assert domain.inputs().training_shape == (3, 32, 32)
+    assert replace(domain, augment=False).inputs().training_shape is None
     network = ResNet(depth=10, width=8).build(domain.inputs(), {"logits": 2})
     before = {name: value.clone() for name, value in network.state_dict().items()}
     require_training_size(network, domain.inputs())

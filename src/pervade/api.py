@@ -18,8 +18,9 @@ from pervade.comparing import compare as compare
 from pervade.configuring import configure, sampled
 from pervade.core import download, files, memory, registry, runtime, spec, trust
 from pervade.core import run as runs_module
-from pervade.core.contracts import Model, Recipe
+from pervade.core.contracts import Inputs, Model, Recipe
 from pervade.core.contracts.abilities import Acts
+from pervade.core.contracts.capabilities import Acting, Conversational
 from pervade.core.errors import CheckpointError, ConfigError, ResourceError
 from pervade.core.run import RunDirectory
 from pervade.core.types import LeftOut, Rows
@@ -42,7 +43,7 @@ from pervade.time_limit import AFTERWARDS, REPORTING
 from pervade.training import Options
 
 # A name, a model's spec, a network itself, or a function of (inputs, outputs) that builds one.
-AnyModel: TypeAlias = str | Model | Module | Callable[[Mapping[str, Any], Mapping[str, int]], Module]
+AnyModel: TypeAlias = str | Model | Module | Callable[[Inputs, Mapping[str, int]], Module]
 
 
 class Look(NamedTuple):
@@ -210,15 +211,15 @@ class Run:
         "return" and "length" of each. `video` (.gif, or .mp4 where ffmpeg is) gets a film of them all. Raises
         ConfigError where the model does not act, or the file's ending is another."""
         loaded = self.load(checkpoint)
-        task = loaded.task
-        if not isinstance(task, Acts):
+        task, domain = loaded.task, loaded.domain
+        if not isinstance(task, Acts) or not isinstance(domain, Acting):
             raise ConfigError(f"{self.path} does not act in an environment; give files or texts to predict")
         if video is not None:
             film.check(Path(video))
         network = loaded.network.to(runtime.pick_device(device))
         reel = None if video is None else film.Reel(10 * film.MOST_FRAMES, 2 * film.SIDE)
         numbers = range(seed, seed + episodes)
-        played = [film.watch(task, network, loaded.domain, number, drawn, reel) for number in numbers]
+        played = [film.watch(task, network, domain, number, drawn, reel) for number in numbers]
         if video is not None and reel is not None:
             film.save(Path(video), reel)
         return [{"seed": e.seed, "return": float(e.rewards.sum()), "length": len(e.rewards)} for e in played]
@@ -231,7 +232,7 @@ class Run:
     @property
     def takes_turns(self) -> bool:
         """Whether its model answers in conversations, and does not just write on."""
-        return self.recipe().domain.turns
+        return isinstance(self.recipe().domain, Conversational)
 
     def write(
         self,

@@ -4,12 +4,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import typing
 from collections.abc import Mapping
 from typing import Any
 
-from pervade.core import registry
+from pervade.core import registry, spec
 from pervade.core.contracts import Domain
 
 # What the Python face calls it: the flag, and the domain's field.
@@ -37,7 +36,7 @@ def settings(domain: Domain, flags: Mapping[str, Any]) -> tuple[dict[str, Any], 
         value = flags.get(name)
         if value is None or value is False:
             continue
-        if field not in _fields(type(domain)):
+        if field not in spec.field_names(type(domain)):
             shown = flag if value is True else f"{flag} {value!r}"
             problems.append(
                 f"{shown} is not for {domain.reads}; it is for {_readers(field)}: leave it out, or say with --task "
@@ -48,14 +47,10 @@ def settings(domain: Domain, flags: Mapping[str, Any]) -> tuple[dict[str, Any], 
     return found, problems
 
 
-def _fields(domain: type) -> set[str]:
-    return {each.name for each in dataclasses.fields(domain)} if dataclasses.is_dataclass(domain) else set()
-
-
 def _readers(field: str) -> str:
     """What the domains read that have this field."""
     domains = [registry.find("domain", name)[0] for name in registry.names("domain")]
-    reads = dict.fromkeys(getattr(each, "reads", Domain.reads) for each in domains if field in _fields(each))
+    reads = dict.fromkeys(getattr(each, "reads", Domain.reads) for each in domains if field in spec.field_names(each))
     return ", ".join(reads) or "none"
 
 

@@ -20,9 +20,10 @@ from typing import Any
 import torch
 
 from pervade import data_flags, overview, report, workflow
-from pervade.core import memory, runtime
+from pervade.core import memory, runtime, spec
 from pervade.core.contracts import Domain
 from pervade.core.contracts.abilities import SelectsRows
+from pervade.core.contracts.capabilities import Encoded
 from pervade.core.errors import ConfigError, DataError, MisfitError
 from pervade.core.run import RunDirectory
 from pervade.core.types import LeftOut, Rows
@@ -109,11 +110,12 @@ def _reading(domain: Domain, flags: Mapping[str, Any]) -> Domain:
     if problems:
         raise ConfigError(*problems)
     changed = {path.removeprefix("domain."): value for path, value in found.items()}
+    known = spec.field_names(type(domain))
     # What the run's own files were called says nothing where a column does.
     for column, pattern in (("label_column", "label_pattern"), ("group_column", "group_pattern")):
-        changed |= {pattern: None} if column in changed and hasattr(domain, pattern) else {}
-        changed |= {column: None} if pattern in found and hasattr(domain, column) else {}
-    if "encoding" not in flags and hasattr(domain, "encoding"):
+        changed |= {pattern: None} if column in changed and pattern in known else {}
+        changed |= {column: None} if pattern in found and column in known else {}
+    if "encoding" not in flags and isinstance(domain, Encoded):
         changed["encoding"] = encodings.anew(domain.encoding)
     other: Domain = replace(domain, **changed)  # type: ignore[type-var]
     return other
@@ -145,7 +147,9 @@ def _read(
 def _found(domain: Domain, flags: Mapping[str, Any], source: Any) -> tuple[Rows, list[LeftOut]]:
     """What the domain reads; where columns or patterns that were named for the run's own data do not fit these, and
     nobody named them for these, what it finds without those."""
-    fields = {field: getattr(domain, field, None) for name, (_, field) in data_flags.FLAGS.items() if name not in flags}
+    known = spec.field_names(type(domain))
+    asked = [field for name, (_, field) in data_flags.FLAGS.items() if name not in flags and field in known]
+    fields = {field: getattr(domain, field) for field in asked}
     named = {field: value for field, value in fields.items() if isinstance(value, str)}
     dropped: dict[str, str] = {}
     while True:

@@ -24,10 +24,11 @@ import numpy as np
 import torch
 
 from pervade import overview, workflow
-from pervade.core import files, runtime, spec
+from pervade.core import files, runtime
 from pervade.core.contents import MOST_MEMBERS
 from pervade.core.contracts import Recipe
 from pervade.core.contracts.abilities import ComparesSeeds, CouplesRows
+from pervade.core.contracts.capabilities import labels_of
 from pervade.core.errors import CheckpointError, ConfigError, DataError
 from pervade.core.run import RunDirectory
 from pervade.core.types import Rows
@@ -401,7 +402,7 @@ def _pooled(
     loaded = [
         checkpoint.load_checkpoint(run.member(name), each["checkpoint"], recipe) for name, each in results.items()
     ]
-    labels = [spec.encode(getattr(each.domain, "labels", ())) for each in loaded]
+    labels = [list(labels_of(each.domain)) for each in loaded]
     for name, each in zip(results, labels, strict=True):
         if each != labels[0]:
             raise DataError(

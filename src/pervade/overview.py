@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from pervade.core import files
 from pervade.core.contracts import Domain
+from pervade.core.contracts.capabilities import Counted, Labelled
 from pervade.core.run import RunDirectory
 from pervade.core.types import LeftOut, Rows
 from pervade.core.words import counted, group_nouns
@@ -131,14 +132,20 @@ def _counted(number: int, domain: Domain) -> str:
 
 def _classes(rows: Rows, domain: Domain) -> str:
     """ " of 3 classes (cat, dog, newt)"; empty where rows have none."""
-    if "target" not in rows or not hasattr(domain, "labels"):  # a transcript is no class
+    if "target" not in rows or not isinstance(domain, Labelled):  # a transcript is no class
         return ""
     targets = rows.column("target")
     several = all(isinstance(each, list) for each in targets)
     names = {str(each) for target in targets for each in (target if isinstance(target, list) else [target])}
     if not names or not (several or all(isinstance(each, str) for each in targets)):
         return ""
-    kind = "labels" if several else "people or things" if getattr(domain, "target", "") == "identity" else "classes"
+    kind = (
+        "labels"
+        if several
+        else "people or things"
+        if isinstance(domain, Counted) and domain.target == "identity"
+        else "classes"
+    )
     shown = [wording.label(each, most=30) for each in sorted(names, key=natural)]
     return f" of {len(names):,} {kind} ({wording.join(shown, most=MOST_CLASSES)})"
 

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from pervade.core import spec
-from pervade.core.contracts import Context, Domain, Model, Recipe, Task
+from pervade.core.contracts import Context, Domain, Inputs, Model, Recipe, Task
 from pervade.core.contracts.abilities import CouplesRows
 from pervade.core.errors import ContractError
 from pervade.core.types import Batch, Rows
@@ -36,7 +36,7 @@ def check_spec(value: Any, expected: type | None = None) -> None:
         raise ContractError(f"{value} becomes {again} when it is written to JSON and read back")
 
 
-def check_model(model: Model, inputs: Mapping[str, Any], outputs: Mapping[str, int], batch: Batch) -> None:
+def check_model(model: Model, inputs: Inputs, outputs: Mapping[str, int], batch: Batch) -> None:
     """The network gives every output, finite and one row per row; in a step every parameter gets a finite gradient."""
     torch.manual_seed(0)
     network = model.build(inputs, outputs)

@@ -22,7 +22,7 @@ from torch.nn import Module
 
 from pervade import overview
 from pervade.core import contents, files, memory, runtime, seed, signals, spec
-from pervade.core.contracts import Context, Domain, Opening, Recipe
+from pervade.core.contracts import Context, Domain, Opening, Recipe, Tokens, Waveform
 from pervade.core.contracts.abilities import HasCompanions
 from pervade.core.errors import CheckpointError, ConfigError, nearest
 from pervade.core.run import RunDirectory
@@ -197,7 +197,8 @@ class Training:
             return self.domain
         if network.body not in recipe.tuning.frozen(network, 1.0) or recipe.augment or "hash" not in self.rows:
             return self.domain
-        if not self.domain.inputs().get("pooled", True):  # of every token: too many to keep
+        inputs = self.domain.inputs()
+        if isinstance(inputs, Tokens | Waveform) and not inputs.pooled:  # of every token: too many to keep
             return self.domain
         checkpoint.load_network(self.run, network, self.base)  # in a resumed run the body comes from the state
         positions = [i for i, split in enumerate(self.rows.column("split")) if split in ("train", "validation")]

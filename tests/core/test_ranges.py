@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
 from pervade.core import memory, registry, spec
-from pervade.core.contracts import EarlyStopping, Model, Recipe
+from pervade.core.contracts import Codes, EarlyStopping, Inputs, Model, Pixels, Recipe, Tokens, Waveform
 from pervade.core.errors import ConfigError, ResourceError
 from pervade.engine import building
 from pervade.nn.queues import SoundSampling
@@ -100,25 +101,25 @@ def test_an_odd_number_is_read_or_refused_by_name(cls: type) -> None:
 
 
 # What networks are built for: pictures, texts, sounds, and sounds as codes.
-PICTURES = {"shape": [3, 32, 32], "mean": [0.5] * 3, "deviation": [0.25] * 3}
-INPUTS: dict[str, dict[str, Any]] = {
-    "gpt": {"vocabulary": 50, "length": 16, "padding": 0, "separator": None},
-    "transformer": {"vocabulary": 50, "length": 16, "padding": 0, "separator": None, "pooled": True},
-    **{name: {"rate": 8000, "samples": 8000, "pooled": True} for name in ("sound-cnn", "conformer")},
-    "wavenet": {"rate": 8000, "codes": 256, "hop": 80, "classes": 3, "speakers": 2, "local": 11},
-    **{name: {**PICTURES, "shape": [3, 80, 80]} for name in ("alexnet", "inception", "nature-cnn", "policy")},
+PICTURES = Pixels((3, 32, 32), (0.5,) * 3, (0.25,) * 3)
+INPUTS: dict[str, Inputs] = {
+    "gpt": Tokens(50, 16),
+    "transformer": Tokens(50, 16),
+    **{name: Waveform(8000, 8000, True) for name in ("sound-cnn", "conformer")},
+    "wavenet": Codes(8000, 256, 80, 3, 2, 11),
+    **{name: replace(PICTURES, shape=(3, 80, 80)) for name in ("alexnet", "inception", "nature-cnn", "policy")},
 }
 OUTPUTS = {"gpt": 50, "wavenet": 256}
 MODELS = [cls for cls in CLASSES if getattr(cls, "kind", "") == "model" and registry.name_of(cls) not in ("hf", "timm")]
 
 
-def batch(name: str, inputs: dict[str, Any]) -> Any:
+def batch(name: str, inputs: Inputs) -> Any:
     if name == "wavenet":
         codes = {"codes": torch.zeros(2, 160, dtype=torch.int64), "local": torch.zeros(2, 2, 11)}
         return {**codes, **dict.fromkeys(("class", "speaker"), torch.zeros(2, dtype=torch.int64))}
-    if "vocabulary" in inputs:
+    if isinstance(inputs, Tokens):
         return torch.ones(2, 9, dtype=torch.int64)
-    return torch.rand(2, 1, 8000) if "rate" in inputs else torch.rand(2, *inputs["shape"])
+    return torch.rand(2, 1, 8000) if isinstance(inputs, Waveform) else torch.rand(2, *inputs.shape)
 
 
 @pytest.mark.slow

@@ -343,7 +343,7 @@ def test_what_is_shorter_is_masked_where_that_is_asked_for() -> None:
     assert batch["input"].shape == (4, 1, 1000)
     assert batch["mask"].sum(1).tolist() == [400, 1000, 1000, 1000]
     assert (batch["input"][:, 0] != 0).equal(batch["mask"])
-    assert domain.inputs()["samples"] is None
+    assert domain.inputs().samples is None
     heard = domain.transform(rows[0], np.random.default_rng(0))[0]["input"]
     assert 400 / 1.3 - 2 <= len(heard) <= 400 * 1.3 + 2
 

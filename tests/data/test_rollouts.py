@@ -74,7 +74,7 @@ def test_a_rollout_against_a_slow_loop(name: str) -> None:
 
     def worth(observations: np.ndarray) -> np.ndarray:
         return 0.01 * observations.reshape(
-            *observations.shape[: observations.ndim - len(domain.inputs()["shape"])], -1
+            *observations.shape[: observations.ndim - len(domain.inputs().shape)], -1
         ).sum(-1)
 
     values = worth(np.stack(seen).astype(np.float64))

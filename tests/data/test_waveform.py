@@ -9,6 +9,7 @@ import pytest
 import soundfile
 import torch
 
+from pervade.core.contracts import Codes
 from pervade.core.types import Rows
 from pervade.data import mu_law
 from pervade.data.corpus import IGNORED
@@ -47,7 +48,7 @@ def test_what_is_learnt(folder: Path) -> None:
     # a: 0.30, 0.44, 0.58, 0.72 seconds.
     assert domain.lengths[0][0] == pytest.approx(0.51)
     assert domain.length_of("a") == 510
-    told = {"rate": 1000, "codes": 256, "hop": 10, "classes": 2, "speakers": 2, "local": PLACE}
+    told = Codes(1000, 256, 10, 2, 2, PLACE)
     assert domain.inputs() == told
 
 
@@ -159,7 +160,7 @@ def test_what_is_asked_for(folder: Path) -> None:
 def test_mel_bands_of_a_recording(folder: Path) -> None:
     domain, rows = fitted(folder, local="mel")
     (example,) = domain.transform(rows[0], None)
-    assert example["local"].shape == (-(-int(rows.column("size")[0]) // 10), domain.inputs()["local"])
+    assert example["local"].shape == (-(-int(rows.column("size")[0]) // 10), domain.inputs().local)
     # A recording that is given to predict is heard again by its bands.
     given, _ = asked(domain, [str(next((folder / "a").iterdir()))])
     given, _ = domain.prepare(given, lambda done, total: None, keep=False)

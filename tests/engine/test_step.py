@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pervade.core import spec
-from pervade.core.contracts import Context, Recipe, Tuning
+from pervade.core.contracts import Context, Observations, Recipe, Tuning
 from pervade.core.errors import ConfigError
 from pervade.engine.fit import Learner
 from pervade.engine.step import FusedStep, Step
@@ -28,7 +28,7 @@ TWO_RATES = {"critic": FAST, "generator": SLOW}
 
 def players(optimizer) -> Learner:
     torch.manual_seed(0)
-    network = Players().build({"size": 2}, {"sample": 1})
+    network = Players().build(Observations((2,)), {"sample": 1})
     return Learner(gan.Adversarial(), network, Context(None), optimizer, Constant(), 10)  # type: ignore[arg-type]
 
 

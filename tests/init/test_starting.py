@@ -19,6 +19,7 @@ from torch import nn
 import pervade
 from pervade import api
 from pervade.core import download, files
+from pervade.core.contracts import Pixels
 from pervade.core.errors import CheckpointError, ConfigError
 from pervade.init.pretrained import Pretrained, starting_from
 from pervade.init.random import Random
@@ -53,9 +54,7 @@ def fit(shapes: Path, folder: Path, screen: Heard | None = None, **more: Any) ->
 
 def weights(folder: Path, **fields: Any) -> Path:
     """A foreign file for a narrow residual network of 1,000 classes."""
-    network = ResNet(depth=10, width=8, **fields).build(
-        {"shape": [3, 16, 16], "mean": [0.5] * 3, "deviation": [0.2] * 3}, {"logits": 1000}
-    )
+    network = ResNet(depth=10, width=8, **fields).build(Pixels((3, 16, 16), (0.5,) * 3, (0.2,) * 3), {"logits": 1000})
     body = {f"module.{name}": value for name, value in network.body.state_dict().items()}
     torch.save({"state_dict": body | {"module.fc.weight": network.head["logits"].weight}}, folder / "w.pth")
     return folder / "w.pth"
@@ -143,9 +142,7 @@ class TestRuns:
         assert not list((tmp_path / "runs").iterdir())
 
     def test_grey_weights_for_colour_pictures(self, shapes: Path, tmp_path: Path) -> None:
-        network = ResNet(depth=10, width=8).build(
-            {"shape": [1, 16, 16], "mean": [0.5], "deviation": [0.2]}, {"logits": 2}
-        )
+        network = ResNet(depth=10, width=8).build(Pixels((1, 16, 16), (0.5,), (0.2,)), {"logits": 2})
         torch.save(network.body.state_dict(), tmp_path / "grey.pth")
         with pytest.raises(CheckpointError, match=r"trained on grey pictures .* set -o domain.channels=1"):
             fit(shapes, tmp_path, model="resnet10", init=tmp_path / "grey.pth", settings=NARROW)
@@ -178,11 +175,11 @@ class TestOwnModules:
         asked = []
 
         def make(inputs: Any, outputs: Any) -> nn.Module:
-            asked.append((inputs["shape"], dict(outputs)))
+            asked.append((inputs.shape, dict(outputs)))
             return self.module(outputs["logits"])
 
         run = fit(shapes, tmp_path, model=make)
-        assert asked[0] == ([3, 16, 16], {"logits": 2})
+        assert asked[0] == ((3, 16, 16), {"logits": 2})
         assert run.evaluate(split="test")["n"] == 8
 
     @pytest.mark.parametrize(

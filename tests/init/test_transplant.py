@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pervade.core import registry
+from pervade.core.contracts import Pixels
 from pervade.core.errors import CheckpointError, ConfigError
 from pervade.domains.image import Image
 from pervade.init.pretrained import Pretrained
@@ -25,7 +26,7 @@ def build(
     cls, preset = registry.find("model", name)
     torch.manual_seed(seed)
     fields = {**preset, **({"width": 8} if "resnet" in name else {}), **fields}
-    inputs = {"shape": [channels, 32, 32], "mean": [0.5] * channels, "deviation": [0.25] * channels}
+    inputs = Pixels((channels, 32, 32), (0.5,) * channels, (0.25,) * channels)
     return cls(**fields).build(inputs, {output: classes})
 
 
@@ -105,7 +106,7 @@ def test_the_last_layer_of_a_network_from_python() -> None:
 
     def own(output: str) -> nn.Module:
         module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
-        return Own(module).build({"shape": [3, 8, 8], "mean": [0.5] * 3, "deviation": [0.25] * 3}, {output: 2})
+        return Own(module).build(Pixels((3, 8, 8), (0.5,) * 3, (0.25,) * 3), {output: 2})
 
     for output, order in (("logits", [1, 0]), ("embedding", [0, 1])):
         old, new = own(output), own(output)
@@ -137,9 +138,8 @@ def test_another_first_convolution_is_new() -> None:
 
 def test_positions_are_stretched() -> None:
     cls, _ = registry.find("model", "vit-tiny")
-    inputs = {"mean": [0.5] * 3, "deviation": [0.25] * 3}
-    small = cls(blocks=1, patch=4).build({**inputs, "shape": [3, 16, 16]}, {"logits": 2})
-    large = cls(blocks=1, patch=4).build({**inputs, "shape": [3, 32, 32]}, {"logits": 2})
+    small = cls(blocks=1, patch=4).build(Pixels((3, 16, 16), (0.5,) * 3, (0.25,) * 3), {"logits": 2})
+    large = cls(blocks=1, patch=4).build(Pixels((3, 32, 32), (0.5,) * 3, (0.25,) * 3), {"logits": 2})
     started = transplant(large, Checkpoint("file", foreign(small)))
     assert "encoder.pos_embedding stretched from 4 x 4 to 8 x 8 places" in started.summary
     there, here = (network.body.encoder.pos_embedding.detach() for network in (small, large))
@@ -165,7 +165,7 @@ def test_the_auxiliary_head_of_inception() -> None:
 
 def build_inception() -> nn.Module:
     cls, fields = registry.find("model", "inception")
-    return cls(**fields).build({"shape": [3, 75, 75], "mean": [0.5] * 3, "deviation": [0.25] * 3}, {"logits": 2})
+    return cls(**fields).build(Pixels((3, 75, 75), (0.5,) * 3, (0.25,) * 3), {"logits": 2})
 
 
 class TestRefusals:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pervade.core import spec
-from pervade.core.contracts import Model
+from pervade.core.contracts import Model, Pixels, Tokens
 from pervade.core.errors import CheckpointError, ConfigError, ResourceError
 from pervade.domains.image import Image
 from pervade.engine.building import build
@@ -50,7 +50,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pictures(side: int = 32, channels: int = 3) -> dict[str, list]:
-    return {"shape": [channels, side, side], "mean": [0.5] * channels, "deviation": [0.25] * channels}
+    return Pixels((channels, side, side), (0.5,) * channels, (0.25,) * channels)
 
 
 def model(path: Path) -> Model:
@@ -170,7 +170,7 @@ class TestHostileConfigs:
         config = {"model_type": kind, **settings}
         (tmp_path / "config.json").write_text(json.dumps(config))
         stored = {"use": "hf", "name": "some/where", "config": {**config, "_name_or_path": "some/where"}}
-        texts = {"vocabulary": 8, "length": 16, "pooled": True, "separator": None}
+        texts = Tokens(8, 16)
         inputs = texts if kind == "bert" else pictures()
         with pytest.raises((ConfigError, ResourceError), match=message) as caught:
             build(spec.decode(stored, Model) if received else model(tmp_path), inputs, {"logits": 2})

@@ -6,6 +6,7 @@ What they are fed, and what they make of it, is compared with transformers' own 
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pervade.core import spec
+from pervade.core import contracts, spec
 from pervade.core.contracts import Model
 from pervade.core.errors import ConfigError
 from pervade.init.pretrained import Pretrained
@@ -24,7 +25,7 @@ from pervade.nn.sound_front import KaldiBank, Waveform, WhisperMel
 from pervade.testing import check_model, check_spec
 
 LABELS = {0: "owl", 1: "cat", 2: "dog"}
-INPUTS: dict[str, Any] = {"rate": 16_000, "samples": None, "pooled": True}
+INPUTS = contracts.Waveform(16_000)
 SMALL: dict[str, Any] = {
     "hidden_size": 32,
     "num_hidden_layers": 2,
@@ -197,7 +198,7 @@ class TestWaveformModels:
         check_spec(chosen)
         x, mask = batch(waves(8000, 5000, 300))
         check_model(chosen, INPUTS, {"logits": 3}, {"row": torch.arange(3), "input": x, "mask": mask})
-        inputs = {**INPUTS, "pooled": False}
+        inputs = replace(INPUTS, pooled=False)
         check_model(chosen, inputs, {"logits": 5}, {"row": torch.arange(3), "input": x, "mask": mask})
         output = chosen.build(inputs, {"logits": 5}).eval()(x, mask=mask)
         assert output["logits"].shape == (3, 24, 5)
@@ -242,7 +243,7 @@ class TestOthers:
         AutoConfig.for_model("whisper", **WHISPER).save_pretrained(tmp_path)
         chosen = spec.decode(f"hf:{tmp_path}", Model)
         x, mask = batch(waves(5000))
-        frames = chosen.build({**INPUTS, "pooled": False}, {"logits": 5})(x, mask=mask)["frames"]
+        frames = chosen.build(replace(INPUTS, pooled=False), {"logits": 5})(x, mask=mask)["frames"]
         assert frames.shape == (1, 50)
         assert int(frames.sum()) == 16  # 5,000 / 320, rounded up
 
@@ -320,21 +321,21 @@ class TestRefusals:
         assert isinstance(chosen, HuggingFace)
         assert chosen.rate == 16_000
         with pytest.raises(ConfigError, match=r"trained on sound of 16,000 Hz, .* is 8,000; set -o domain.rate=16000"):
-            chosen.build({**INPUTS, "rate": 8000}, {"logits": 2})
+            chosen.build(replace(INPUTS, rate=8000), {"logits": 2})
 
     def test_frames_of_a_spectrogram_transformer(self, tmp_path: Path) -> None:
         from transformers import AutoConfig
 
         AutoConfig.for_model("audio-spectrogram-transformer", **SPECTROGRAM).save_pretrained(tmp_path)
         with pytest.raises(ConfigError, match="one answer for a recording and none for its frames"):
-            spec.decode(f"hf:{tmp_path}", Model).build({**INPUTS, "pooled": False}, {"logits": 2})
+            spec.decode(f"hf:{tmp_path}", Model).build(replace(INPUTS, pooled=False), {"logits": 2})
 
     def test_pieces_too_long(self, tmp_path: Path) -> None:
         from transformers import AutoConfig
 
         AutoConfig.for_model("whisper", **WHISPER).save_pretrained(tmp_path)
         with quiet_filters(), pytest.raises(ConfigError, match=r"takes 1 seconds at most, and .* pieces of 2; set"):
-            spec.decode(f"hf:{tmp_path}", Model).build({**INPUTS, "samples": 32_000}, {"logits": 2})
+            spec.decode(f"hf:{tmp_path}", Model).build(replace(INPUTS, samples=32_000), {"logits": 2})
 
     def test_no_sound(self, tmp_path: Path) -> None:
         (tmp_path / "config.json").write_text('{"model_type": "bert"}')

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from pervade.core import registry
-from pervade.core.contracts import Context
+from pervade.core.contracts import Context, Pixels
 from pervade.core.errors import ConfigError
 from pervade.domains.image import Image
 from pervade.engine.step import only_phase
@@ -20,7 +20,7 @@ from pervade.tasks.classify import Classify
 
 
 def pictures(side: int, channels: int = 3) -> dict[str, list]:
-    return {"shape": [channels, side, side], "mean": [0.5] * channels, "deviation": [0.25] * channels}
+    return Pixels((channels, side, side), (0.5,) * channels, (0.25,) * channels)
 
 
 def build(name: str, side: int = 32, channels: int = 3) -> Backbone:

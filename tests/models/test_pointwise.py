@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from pervade.core.contracts import Pixels
 from pervade.models.resnet import ResNet
 from pervade.nn.pointwise import Pointwise, guard
 
@@ -36,7 +37,7 @@ def test_what_is_safe_stays_as_it_is() -> None:
 
 
 def test_narrow_networks_are_guarded_and_keep_their_names() -> None:
-    network = ResNet(width=8).build({"shape": [3, 16, 16], "mean": [0.5] * 3, "deviation": [0.25] * 3}, {"logits": 2})
+    network = ResNet(width=8).build(Pixels((3, 16, 16), (0.5,) * 3, (0.25,) * 3), {"logits": 2})
     assert isinstance(network.body.layer2[0].downsample[0], Pointwise)
     assert "body.layer2.0.downsample.0.weight" in network.state_dict()
     network = network.to(memory_format=torch.channels_last)

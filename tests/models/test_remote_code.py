@@ -12,7 +12,7 @@ import torch
 
 import pervade
 from pervade.core import spec, trust
-from pervade.core.contracts import Model
+from pervade.core.contracts import Model, Tokens
 from pervade.core.errors import CheckpointError, ConfigError
 from pervade.data import vocabulary
 from pervade.recipes import language, text
@@ -244,7 +244,7 @@ class TestRefusals:
         config = {"model_type": "own", "auto_map": {"AutoModelForCausalLM": "modeling.M"}, "_name_or_path": "no/body"}
         model = spec.decode({"use": "hf", "name": "no/body", "config": config}, Model)
         with pytest.raises(CheckpointError, match=r"no/body/blob/main/modeling.py cannot be run \(OSError"):
-            model.build({"vocabulary": 300, "length": 16}, {"logits": 300})
+            model.build(Tokens(300, 16, pooled=False, causal=True), {"logits": 300})
 
 
 def test_no_tokenizer_runs_code(tmp_path: Path) -> None:
@@ -288,8 +288,8 @@ class TestWhatALibraryWouldFetch:
         assert not set(KERNEL) & set(made.model.config)
         stored = spec.encode(made.model)
         stored["config"] |= KERNEL  # as a recipe of somebody else's may say
-        inputs = {"vocabulary": 100, "length": 16}
-        inputs |= {"pooled": True, "separator": None} if make is encoder_folder else {}
+        reads = make is encoder_folder
+        inputs = Tokens(100, 16, pooled=reads, causal=not reads)
         network = spec.decode(stored, Model).build(inputs, {"logits": 100})
         assert network.body.network.config._attn_implementation in ("sdpa", "eager")
         assert locate.read(tmp_path).config.get("attn_implementation") is None

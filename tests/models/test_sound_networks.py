@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
+from pervade.core.contracts import Inputs, Pixels, Waveform
 from pervade.core.errors import ConfigError
 from pervade.models.sound_cnn import SoundCNN
 from pervade.nn.backbone import Backbone
 from pervade.nn.mel import LogMel
 
-INPUTS = {"rate": 8000, "samples": 4000, "pooled": True}
+INPUTS = Waveform(8000, 4000, True)
 SMALL = SoundCNN(bands=16, width=8, features=16, dropout=0.0)
 
 
-def network(spec: SoundCNN = SMALL, inputs: dict = INPUTS) -> Backbone:
+def network(spec: SoundCNN = SMALL, inputs: Inputs = INPUTS) -> Backbone:
     torch.manual_seed(0)
     return spec.build(inputs, {"logits": 3})
 
@@ -90,12 +93,20 @@ def test_stages() -> None:
 @pytest.mark.parametrize(
     ("spec", "inputs", "message"),
     [
-        (SMALL, {"shape": [3, 32, 32]}, "sound-cnn reads sound; for pictures take resnet18"),
+        (
+            SMALL,
+            Pixels((3, 32, 32), (0.5,) * 3, (0.25,) * 3),
+            "sound-cnn reads sound, not pictures; for pictures take resnet18",
+        ),
         (SoundCNN(low=300.0, high=200.0), INPUTS, "model.high 200 Hz must be above model.low 300 Hz"),
-        (SoundCNN(low=600.0), {**INPUTS, "rate": 1000}, r"model.low 600 Hz must be below half of domain.rate \(500 Hz"),
+        (
+            SoundCNN(low=600.0),
+            replace(INPUTS, rate=1000),
+            r"model.low 600 Hz must be below half of domain.rate \(500 Hz",
+        ),
     ],
 )
-def test_what_it_cannot_read(spec: SoundCNN, inputs: dict, message: str) -> None:
+def test_what_it_cannot_read(spec: SoundCNN, inputs: Inputs, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         spec.build(inputs, {"logits": 2})
 
@@ -103,7 +114,7 @@ def test_what_it_cannot_read(spec: SoundCNN, inputs: dict, message: str) -> None
 @pytest.mark.parametrize("rate", [1000, 8000, 48_000])
 @pytest.mark.parametrize("samples", [2, 500, 48_000])
 def test_any_rate_and_length(rate: int, samples: int) -> None:
-    net = network(SMALL, {"rate": rate, "samples": samples, "pooled": True}).eval()
+    net = network(SMALL, Waveform(rate, samples, True)).eval()
     assert torch.isfinite(net(waves(samples))["logits"]).all()
 
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from pervade.core import registry, spec
-from pervade.core.contracts import Model
+from pervade.core.contracts import Model, Pixels, Tokens
 from pervade.core.errors import ConfigError
 from pervade.init.pretrained import Pretrained
 from pervade.nn.transformer import Rotary, Transformer
 from pervade.testing import check_model
 from tests.texts import encoder_folder, fitted
 
-INPUTS = {"vocabulary": 50, "length": 16, "padding": 0, "separator": None, "pooled": True}
+INPUTS = Tokens(50, 16)
 MASK = torch.tensor([[True] * 9, [True] * 5 + [False] * 4])
 
 
@@ -31,7 +32,7 @@ def test_ours_takes_a_step(pooled: bool) -> None:
     if pooled:
         check_model(cls(**fields), INPUTS, {"logits": 3}, batch)
     else:
-        network = cls(**fields).build({**INPUTS, "pooled": False}, {"logits": 3})
+        network = cls(**fields).build(replace(INPUTS, pooled=False), {"logits": 3})
         assert network(tokens(), mask=MASK)["logits"].shape == (2, 9, 3)
 
 
@@ -75,8 +76,8 @@ def test_with_a_cache_as_without() -> None:
 def test_heads_that_do_not_fit() -> None:
     with pytest.raises(ConfigError, match=r"must be a multiple of 2 x model\.heads"):
         registry.find("model", "transformer")[0](width=36, heads=4).build(INPUTS, {"logits": 2})
-    with pytest.raises(ConfigError, match="reads text; for pictures take"):
-        registry.find("model", "transformer")[0]().build({"shape": [3, 8, 8]}, {"logits": 2})
+    with pytest.raises(ConfigError, match="reads text, not pictures; for pictures take"):
+        registry.find("model", "transformer")[0]().build(Pixels((3, 8, 8), (0.5,) * 3, (0.25,) * 3), {"logits": 2})
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta", "deberta-v2", "modernbert", "distilbert", "electra"])
@@ -87,7 +88,7 @@ def test_encoders_of_the_hub(tmp_path: Path, kind: str) -> None:
     folder = encoder_folder(tmp_path / kind, kind)
     model = spec.decode(f"hf:{folder}", Model)
     domain = fitted(folder, length=12)
-    network = model.build({**domain.inputs(), "pooled": False}, {"logits": 2}).eval()
+    network = model.build(replace(domain.inputs(), pooled=False), {"logits": 2}).eval()
     started = Pretrained(str(folder)).apply(network, model, domain)
     assert not started.new or all(name.startswith("head.") for name in started.new), started
     original = transformers.AutoModel.from_pretrained(folder).eval()
@@ -102,7 +103,7 @@ def test_encoders_of_the_hub(tmp_path: Path, kind: str) -> None:
 def test_the_second_text_of_a_pair_is_told_apart(tmp_path: Path) -> None:
     folder = encoder_folder(tmp_path / "bert", "bert")
     model = spec.decode(f"hf:{folder}", Model)
-    inputs = {**fitted(folder, length=12).inputs(), "separator": 3, "pooled": False}
+    inputs = replace(fitted(folder, length=12).inputs(), separator=3, pooled=False)
     network = model.build(inputs, {"logits": 2}).eval()
     seen = {}
     network.body.network.embeddings.register_forward_pre_hook(
@@ -117,9 +118,9 @@ def test_refusals(tmp_path: Path) -> None:
     model = spec.decode(f"hf:{folder}", Model)
     inputs = fitted(folder, length=12).inputs()
     with pytest.raises(ConfigError, match=r"takes 40 tokens at most, and domain\.length is 41"):
-        model.build({**inputs, "length": 41}, {"logits": 2})
+        model.build(replace(inputs, length=41), {"logits": 2})
     with pytest.raises(ConfigError, match="they do not belong together"):
-        model.build({**inputs, "vocabulary": 99_999}, {"logits": 2})
+        model.build(replace(inputs, vocabulary=99_999), {"logits": 2})
     config = folder / "config.json"
     config.write_text(config.read_text().replace("{", '{"auto_map": {"AutoModel": "own.Model"},', 1))
     with pytest.raises(ConfigError, match="comes with code of its own"):

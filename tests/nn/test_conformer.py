@@ -1,18 +1,19 @@
 """A recording alone gives what it gives padded in a batch; frames are as many as they should be."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
-from pervade.core.contracts import Model
+from pervade.core.contracts import Model, Pixels, Waveform
 from pervade.core.errors import ConfigError
 from pervade.models.conformer import Conformer
 from pervade.nn.frames import frames_of
 from pervade.testing import check_model, check_spec
 
-INPUTS = {"rate": 8000, "samples": None, "pooled": False}
+INPUTS = Waveform(8000, None, False)
 SPEC = Conformer(width=32, depth=2, heads=2, channels=4, bands=20)
 
 
@@ -32,7 +33,7 @@ def batch(*lengths: int) -> dict[str, torch.Tensor]:
 def test_a_row_does_not_depend_on_its_neighbours(pooled: bool, factor: int) -> None:
     torch.manual_seed(1)
     spec = Conformer(width=32, depth=2, heads=2, channels=4, bands=20, factor=factor)
-    network = spec.build({**INPUTS, "pooled": pooled}, {"logits": 5}).eval()
+    network = spec.build(replace(INPUTS, pooled=pooled), {"logits": 5}).eval()
     for each in network.modules():  # first weights of norms hide what depends on them
         if isinstance(each, nn.LayerNorm):
             nn.init.normal_(each.weight, 1.0, 0.3)
@@ -54,7 +55,7 @@ def test_a_row_does_not_depend_on_its_neighbours(pooled: bool, factor: int) -> N
 @pytest.mark.parametrize("pooled", [True, False])
 def test_it_takes_a_step(pooled: bool) -> None:
     check_spec(SPEC, Model)
-    check_model(SPEC, {**INPUTS, "pooled": pooled}, {"logits": 5}, batch(4000, 3000, 2000))
+    check_model(SPEC, replace(INPUTS, pooled=pooled), {"logits": 5}, batch(4000, 3000, 2000))
 
 
 def test_where_it_stands_matters() -> None:
@@ -68,7 +69,7 @@ def test_where_it_stands_matters() -> None:
 
 def test_refusals() -> None:
     with pytest.raises(ConfigError, match="sound"):
-        SPEC.build({"shape": [3, 32, 32]}, {"logits": 2})
+        SPEC.build(Pixels((3, 32, 32), (0.5,) * 3, (0.25,) * 3), {"logits": 2})
     with pytest.raises(ConfigError, match="multiple"):
         Conformer(width=30, heads=4).build(INPUTS, {"logits": 2})
     with pytest.raises(ConfigError, match="odd"):

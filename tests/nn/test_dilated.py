@@ -7,13 +7,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from pervade.core.contracts import Codes, Tokens
 from pervade.core.errors import ConfigError
 from pervade.models.wavenet import WaveNet, WaveNetwork
 from pervade.nn.dilated import DilatedStack, dilations
 from pervade.nn.queues import SoundSampling, draw, go_on
 from pervade.testing import check_model
 
-INPUTS = {"rate": 1000, "codes": 256, "hop": 8, "classes": 3, "speakers": 2, "local": 4}
+INPUTS = Codes(1000, 256, 8, 3, 2, 4)
 
 
 def network(**settings: int) -> WaveNetwork:
@@ -117,7 +118,7 @@ def test_refusals() -> None:
     with pytest.raises(ConfigError, match="power of two"):
         WaveNet(longest=100)
     with pytest.raises(ConfigError, match="text-to-audio"):
-        WaveNet().build({"vocabulary": 50, "length": 16}, {"logits": 50})
+        WaveNet().build(Tokens(50, 16, pooled=False, causal=True), {"logits": 50})
 
 
 @pytest.mark.parametrize("settings", [SoundSampling(), SoundSampling(0), SoundSampling(1.0, top_p=0.5)])

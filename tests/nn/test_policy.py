@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pervade.core.contracts import Observations, Pixels
 from pervade.models.nature_cnn import NatureCNN
 from pervade.models.perceptron import Perceptron
 from pervade.models.policy import Policy
@@ -24,14 +25,14 @@ def built(
     network: Any, outputs: dict[str, int], shape: tuple[int, ...] = (5,), normalise: bool = True
 ) -> PolicyNetwork:
     torch.manual_seed(0)
-    found = Policy(network, normalise, deviation=0.5).build({"shape": list(shape), **channels(shape)}, outputs)
+    found = Policy(network, normalise, deviation=0.5).build(inputs(shape), outputs)
     for parameter in found.parameters():  # heads begin near zero, where everything is equal
         torch.nn.init.normal_(parameter, std=0.3)
     return found.eval()  # type: ignore[return-value]
 
 
-def channels(shape: tuple[int, ...]) -> dict[str, Any]:
-    return {"mean": [0.0] * shape[0], "deviation": [1.0] * shape[0]} if len(shape) == 3 else {}
+def inputs(shape: tuple[int, ...]) -> Pixels | Observations:
+    return Pixels(shape, (0.0,) * shape[0], (1.0,) * shape[0]) if len(shape) == 3 else Observations(shape)
 
 
 @pytest.mark.parametrize("separate", [True, False])
@@ -105,7 +106,7 @@ def test_a_perceptron_reads_pictures_as_numbers() -> None:
 
 
 def test_a_policy_of_numbers_begins_with_the_deviation_it_was_given() -> None:
-    network = Policy(deviation=0.5).build({"shape": [5]}, STEERING)
+    network = Policy(deviation=0.5).build(Observations((5,)), STEERING)
     output = network(torch.randn(7, 5))
     torch.testing.assert_close(output["log_deviation"], torch.full((7, 2), np.log(0.5)))
     output["log_deviation"].sum().backward()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ import pytest
 import torch
 
 from pervade.core import spec
-from pervade.core.contracts import Model
+from pervade.core.contracts import Model, Waveform
 from pervade.core.errors import ConfigError
 from pervade.init.pretrained import Pretrained
 
-INPUTS: dict[str, Any] = {"rate": 16_000, "samples": None, "pooled": False, "vocabulary": 60}
+INPUTS = Waveform(16_000, None, False, 60)
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +97,7 @@ def test_everything_learns(whisper: tuple[Path, Any, Any]) -> None:
 def test_the_encoder_alone(whisper: tuple[Path, Any, Any]) -> None:
     """What writes is left behind, and is not taken for a head."""
     chosen = spec.decode(f"hf:{whisper[0]}", Model)
-    network = chosen.build({"rate": 16_000, "samples": None, "pooled": True}, {"logits": 60})
+    network = chosen.build(Waveform(16_000, None, True), {"logits": 60})
     started = Pretrained(str(whisper[0])).apply(network, chosen, object())  # type: ignore[arg-type]
     assert [each.partition(":")[0] for each in started.new] == ["head.logits.weight", "head.logits.bias"]
     assert all(each.startswith("body.decoder.") for each in started.left_out)
@@ -105,6 +106,6 @@ def test_the_encoder_alone(whisper: tuple[Path, Any, Any]) -> None:
 def test_refusals(whisper: tuple[Path, Any, Any]) -> None:
     chosen = spec.decode(f"hf:{whisper[0]}", Model)
     with pytest.raises(ConfigError, match="knows 60 tokens, and the tokenizer has 70"):
-        chosen.build({**INPUTS, "vocabulary": 70}, {"logits": 70})
+        chosen.build(replace(INPUTS, vocabulary=70), {"logits": 70})
     with pytest.raises(ConfigError, match=r"set -o domain.rate=16000"):
-        chosen.build({**INPUTS, "rate": 8000}, {"logits": 60})
+        chosen.build(replace(INPUTS, rate=8000), {"logits": 60})

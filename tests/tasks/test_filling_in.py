@@ -148,7 +148,7 @@ def test_a_published_encoder_goes_on_with_its_head(kind: str, data: Path, tmp_pa
     # The same guesses as the library makes with the same weights.
     model = spec.decode(f"hf:{folder}", Model)
     domain = Masked(length=24, tokenizer_from=str(folder)).fit(Rows({"id": ["a"], "text": ["b"], "size": [1]}))
-    network = model.build(domain.inputs(), {"logits": domain.inputs()["vocabulary"]})
+    network = model.build(domain.inputs(), {"logits": domain.inputs().vocabulary})
     assert isinstance(network, Filler)
     Pretrained(str(folder)).apply(network, model, domain)
     tokens = torch.randint(6, 60, (2, 10))

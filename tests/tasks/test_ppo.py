@@ -87,11 +87,11 @@ def test_cutting_a_batch_changes_nothing(name: str, task: PPO) -> None:
     inner = NatureCNN((4, 4, 4), 16) if domain.observation["picture"] else Perceptron((16,))
     network = Policy(inner).build(domain.inputs(), task.outputs(domain))
     rng = np.random.default_rng(0)
-    output = {key: each.detach().numpy() for key, each in network(torch.rand(7, *domain.inputs()["shape"])).items()}
+    output = {key: each.detach().numpy() for key, each in network(torch.rand(7, *domain.inputs().shape)).items()}
     taken = actions.choose(output, domain.space, actions.noise(domain.space, (7,), rng))
     batch = {
         "row": torch.arange(7),
-        "input": torch.rand(7, *domain.inputs()["shape"]),
+        "input": torch.rand(7, *domain.inputs().shape),
         "action": torch.from_numpy(taken),
         **{each: torch.from_numpy(rng.normal(0, 1, 7).astype(np.float32)) for each in ("advantage", "return", "value")},
         "log_prob": torch.from_numpy(rng.uniform(-2, 0, 7).astype(np.float32)),

@@ -14,7 +14,7 @@ from hypothesis import strategies as some
 
 import pervade
 from pervade.core import registry
-from pervade.core.contracts import Context, Recipe
+from pervade.core.contracts import Context, Pixels, Recipe, Tokens
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.types import Rows
 from pervade.data import cache, corpus, vocabulary
@@ -186,10 +186,10 @@ def test_all_models_that_write_are_built() -> None:
     for name in ("gpt", "gpt-tiny", "gpt-small", "gpt-base"):
         cls, fields = registry.find("model", name)
         with torch.device("meta"):
-            network = cls(**fields).build({"vocabulary": 300, "length": 32}, {"logits": 300})
+            network = cls(**fields).build(Tokens(300, 32, pooled=False, causal=True), {"logits": 300})
             assert network(torch.zeros(2, 5, dtype=torch.int64))["logits"].shape == (2, 5, 300)
     with pytest.raises(ConfigError, match="gpt writes text"):
-        GPT().build({"shape": [3, 8, 8]}, {"logits": 2})
+        GPT().build(Pixels((3, 8, 8), (0.5,) * 3, (0.25,) * 3), {"logits": 2})
 
 
 def test_truncation_by_hand() -> None:

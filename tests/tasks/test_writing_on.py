@@ -13,7 +13,7 @@ import torch
 
 import pervade
 from pervade.core import spec
-from pervade.core.contracts import Model, Recipe
+from pervade.core.contracts import Model, Recipe, Tokens
 from pervade.core.errors import CheckpointError, ConfigError
 from pervade.data import vocabulary
 from pervade.domains.corpus import Corpus
@@ -80,11 +80,11 @@ def test_it_says_what_transformers_says(folders: Path, kind: str) -> None:
     with torch.no_grad():
         expected = original(input_ids=tokens).logits
         found = network(tokens)["logits"]
-        assert found.shape[-1] == domain.inputs()["vocabulary"] == expected.shape[-1] - 7
+        assert found.shape[-1] == domain.inputs().vocabulary == expected.shape[-1] - 7
         torch.testing.assert_close(found, expected[..., :-7], rtol=1e-4, atol=1e-4)
         padded = torch.cat([tokens, torch.zeros(2, 3, dtype=torch.int64)], 1)
         torch.testing.assert_close(network(padded)["logits"][:, :9], found, rtol=1e-4, atol=1e-4)
-    outputs = {"logits": domain.inputs()["vocabulary"]}
+    outputs = {"logits": domain.inputs().vocabulary}
     check_model(model, domain.inputs(), outputs, {"row": torch.arange(2), "input": tokens})
 
 
@@ -289,7 +289,7 @@ class TestRefusals:
     def test_more_tokens_than_positions(self, folders: Path) -> None:
         network, domain, model = built(folders / "gpt2")
         with pytest.raises(ConfigError, match=r"takes 48 tokens at most, and domain\.length is 49"):
-            model.build({**domain.inputs(), "length": 49}, {"logits": domain.inputs()["vocabulary"]})
+            model.build(replace(domain.inputs(), length=49), {"logits": domain.inputs().vocabulary})
         with pytest.raises(ConfigError, match="takes 48 tokens at most, and this text has 49"):
             network(torch.zeros(1, 49, dtype=torch.int64))
         caches = network.caches()
@@ -300,14 +300,14 @@ class TestRefusals:
     def test_another_tokenizer(self, folders: Path) -> None:
         _, domain, model = built(folders / "gpt2")
         with pytest.raises(ConfigError, match="they do not belong together"):
-            model.build({**domain.inputs(), "vocabulary": 999}, {"logits": 999})
+            model.build(replace(domain.inputs(), vocabulary=999), {"logits": 999})
 
     def test_a_damaged_config(self, folders: Path) -> None:
         config = json.loads((folders / "llama" / "config.json").read_text())
         for wrong in ({"hidden_size": "wide"}, {"hidden_act": "nothing-like-it"}, {"num_attention_heads": 0}):
             model = HuggingFace("x", {**config, **wrong, "_name_or_path": "x"})
             with pytest.raises(ConfigError, match=r"hf:x cannot be built from its config.json by transformers"):
-                model.build({"vocabulary": 300, "length": 16}, {"logits": 300})
+                model.build(Tokens(300, 16, pooled=False, causal=True), {"logits": 300})
 
     def test_an_encoder(self, tmp_path: Path) -> None:
         folder = encoder_folder(tmp_path / "bert", "bert")
@@ -325,7 +325,7 @@ class TestRefusals:
         settings = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
         model = HuggingFace("x", {"model_type": "bert", "vocab_size": size, "_name_or_path": "x", **settings})
         with pytest.raises(ConfigError, match="its tokens see those that come after them"):
-            model.build({"vocabulary": size, "length": 16}, {"logits": size})
+            model.build(Tokens(size, 16, pooled=False, causal=True), {"logits": size})
 
     def test_other_models_and_weights_without_a_tokenizer(self, folders: Path) -> None:
         with pytest.raises(ConfigError, match="trains a gpt"):
@@ -360,5 +360,5 @@ def test_the_config_is_all_it_takes(tmp_path: Path) -> None:
     assert made.name == str(folder)
     shutil.rmtree(folder)
     again = spec.decode(json.loads(json.dumps(spec.encode(made))), Model)
-    network = again.build({"vocabulary": 300, "length": 16}, {"logits": 300})
+    network = again.build(Tokens(300, 16, pooled=False, causal=True), {"logits": 300})
     assert network(torch.zeros(1, 5, dtype=torch.int64))["logits"].shape == (1, 5, 300)

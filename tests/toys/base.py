@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from pervade.core.contracts import Context, Domain, InputSpace, Model, Probe, Recipe, Task
+from pervade.core.contracts import Context, Domain, InputSpace, Model, Observations, Probe, Recipe, Task
 from pervade.core.registry import register
 from pervade.core.types import Rows
 from pervade.data.sources.dataset import Dataset
@@ -54,8 +54,8 @@ class ToyDomain(Domain):
     def collate(self, examples: Sequence[dict[str, Any]]) -> dict[str, Any]:
         return {name: torch.stack([each[name] for each in examples]) for name in examples[0]}
 
-    def inputs(self) -> dict[str, Any]:
-        return {"size": self.size}
+    def inputs(self) -> Observations:
+        return Observations((self.size,))
 
     def probe(self, model: nn.Module, task: Task, batch, part=None) -> Probe:
         return Probe(
@@ -84,8 +84,8 @@ class ToyTask(Task):
 class Perceptron(Model):
     units: int = 32
 
-    def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
-        return _Perceptron(inputs["size"], self.units, dict(outputs))
+    def build(self, inputs: Observations, outputs: Mapping[str, int]) -> nn.Module:
+        return _Perceptron(inputs.shape[0], self.units, dict(outputs))
 
 
 class _Perceptron(nn.Module):

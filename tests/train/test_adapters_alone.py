@@ -15,7 +15,7 @@ import torch
 
 import pervade
 from pervade.core import files
-from pervade.core.contracts import Recipe
+from pervade.core.contracts import Recipe, Tokens
 from pervade.core.errors import CheckpointError, ConfigError
 from pervade.core.run import RunDirectory
 from pervade.engine import predictions
@@ -216,7 +216,7 @@ def test_what_is_adapted_of_a_model_that_writes(tmp_path: Path) -> None:
     """GPT-2's layers that hold their weights the other way round too, and nowhere the layer tied to the embedding."""
     for kind, count in (("gpt2", 8), ("llama", 14)):
         made = language.recipe(f"hf:{writer_folder(tmp_path / kind, kind)}")
-        network = made.model.build({"vocabulary": 300, "length": 16}, {"logits": 300})
+        network = made.model.build(Tokens(300, 16, pooled=False, causal=True), {"logits": 300})
         found = adaptable(network.body)
         assert len(found) == count
         assert not any("lm_head" in name for name in found)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import Parameter
 
+from pervade.core.contracts import Tokens
 from pervade.nn import backbone
 from pervade.train.optim.adam import Adam
 from pervade.train.optim.adamw import AdamW
@@ -41,7 +42,7 @@ def test_what_is_no_matrix_is_adamws() -> None:
 
     def made() -> backbone.Backbone:
         torch.manual_seed(0)
-        return backbone.Backbone({}, {"logits": 3}, nn.Sequential(nn.Embedding(10, 4), nn.LayerNorm(4)), 4)
+        return backbone.Backbone(Tokens(10, 8), {"logits": 3}, nn.Sequential(nn.Embedding(10, 4), nn.LayerNorm(4)), 4)
 
     one, other = made(), made()
     backbone.mark_rows(one)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import pervade
-from pervade.core.contracts import Context, Schedule, Tuning
+from pervade.core.contracts import Context, Pixels, Schedule, Tuning
 from pervade.core.errors import ConfigError
 from pervade.domains.image import Image
 from pervade.engine import predictions
@@ -33,7 +33,7 @@ from tests.small_run import stop_at
 
 __all__ = ["stop_at"]
 
-INPUTS = {"shape": [3, 16, 16], "mean": [0.5] * 3, "deviation": [0.25] * 3}
+INPUTS = Pixels((3, 16, 16), (0.5,) * 3, (0.25,) * 3)
 SMALL = ("domain.size=16", "model.width=16", "batch_size=16", "epochs=2", "workers=0", "precision=fp32")
 
 

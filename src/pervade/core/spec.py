@@ -46,6 +46,10 @@ def _spelt(field: dataclasses.Field[Any]) -> str:
     return str(field.metadata.get("name", field.name))
 
 
+def field_names(cls: type) -> set[str]:
+    return {each.name for each in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else set()
+
+
 def readable(value: Any) -> bool:
     """Whether the spec can be read back from a file: no part of it is unregistered."""
     return "'unregistered':" not in str(encode(value))

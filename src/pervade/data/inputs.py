@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from pervade.core.contracts import Domain
+from pervade.core.contracts.capabilities import Conversational
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
 from pervade.data import account, listing, tables, texts
@@ -26,7 +27,7 @@ ReadTable = Callable[[Path], Iterable[Entry | LeftOut]]
 def entries(domain: Domain, inputs: Any) -> Iterator[Entry | LeftOut]:
     """What the inputs stand for, one after the other; `inputs` may be a single one, or anything to be gone through
     once. Raises DataError where it is a table with columns (pandas), of which nobody said which."""
-    turns = domain.turns  # messages of a conversation are lists and dicts
+    turns = isinstance(domain, Conversational)  # messages of a conversation are lists and dicts
     for number, each in enumerate(_several(inputs, turns), start=1):
         why = _fault(each, turns)
         if why is not None:

@@ -15,11 +15,12 @@ import torch
 from numpy.random import Generator
 from pydantic import Field
 
+from pervade.core import contracts
 from pervade.core.bounds import Token
 from pervade.core.contracts import PlainFeatures
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.registry import register
-from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
+from pervade.core.types import Batch, Example, LeftOut, Media, Rows
 from pervade.core.words import DomainWords, counted
 from pervade.data import (
     account,
@@ -219,8 +220,8 @@ class Corpus(Tokenized):
         """Of windows (n, t + 1) of the stream: "input" (n, t), and "target" (n, t), the token after each."""
         return {"input": torch.from_numpy(windows[:, :-1].copy()), "target": torch.from_numpy(windows[:, 1:].copy())}
 
-    def inputs(self) -> dict[str, Json]:
-        return {"vocabulary": vocabulary.size(self.tokenizer), "length": self.length}
+    def inputs(self) -> contracts.Tokens:
+        return contracts.Tokens(vocabulary.size(self.tokenizer), self.length, pooled=False, causal=True)
 
     def plain_features(self, train: Rows, rows: Rows) -> PlainFeatures | None:
         """The bytes themselves, for a compressor."""

@@ -16,8 +16,9 @@ from numpy.random import Generator
 from pydantic import Field
 
 from pervade.core.bounds import Token
+from pervade.core.contracts import Waveform
 from pervade.core.registry import register
-from pervade.core.types import Example, Json, Rows
+from pervade.core.types import Example, Rows
 from pervade.data import recordings, vocabulary
 from pervade.domains.transcripts import Transcripts
 from pervade.weights import tokenizers
@@ -43,8 +44,8 @@ class Dictation(Transcripts):
     def fit(self, train: Rows) -> Dictation:
         return replace(self, tokenizer=vocabulary.keep(tokenizers.read(self.tokenizer_from)))
 
-    def inputs(self) -> dict[str, Json]:
-        return {**super().inputs(), "vocabulary": vocabulary.size(self.tokenizer)}
+    def inputs(self) -> Waveform:
+        return replace(super().inputs(), vocabulary=vocabulary.size(self.tokenizer))
 
     def assets(self) -> Mapping[str, str]:
         return {vocabulary.file_name(self.tokenizer): vocabulary.text_of(self.tokenizer)} if self.tokenizer else {}

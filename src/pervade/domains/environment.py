@@ -19,10 +19,10 @@ from PIL import Image as Picture
 from pydantic import Field
 from torch.nn import Module
 
-from pervade.core.contracts import Domain, InputSpace, PlainFeatures, Probe, Task
+from pervade.core.contracts import Domain, InputSpace, Observations, Pixels, PlainFeatures, Probe, Task
 from pervade.core.errors import DataError
 from pervade.core.registry import register
-from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
+from pervade.core.types import Batch, Example, LeftOut, Media, Rows
 from pervade.core.words import DomainWords, counted
 from pervade.data import environments, spaces, worlds
 from pervade.nn import actions
@@ -148,11 +148,12 @@ class Environment(Domain):
     def collate(self, examples: Sequence[Example]) -> Batch:
         return {name: torch.stack([each[name] for each in examples]) for name in examples[0]}
 
-    def inputs(self) -> dict[str, Json]:
+    def inputs(self) -> Pixels | Observations:
         """Pictures come as 0-1, which is taken as it is."""
-        shape = self.observation["shape"]
-        channels = {"mean": [0.0] * shape[0], "deviation": [1.0] * shape[0]} if len(shape) == 3 else {}
-        return {"shape": shape, **channels}
+        shape = tuple(self.observation["shape"])
+        if len(shape) == 3:
+            return Pixels(shape, (0.0,) * shape[0], (1.0,) * shape[0])
+        return Observations(shape)
 
     @cached_property
     def space(self) -> Mapping[str, Any]:

@@ -23,10 +23,10 @@ from pydantic import Field
 from torch.nn import Module
 
 from pervade.core.bounds import Count, Deviation, Finite
-from pervade.core.contracts import Domain, InputSpace, Probe, Task
+from pervade.core.contracts import Domain, InputSpace, Pixels, Probe, Task
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.registry import register
-from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
+from pervade.core.types import Batch, Example, LeftOut, Media, Rows
 from pervade.core.words import DomainWords
 from pervade.data import account, cache, distort, embedded, inputs, label_names, listing, pictures, tables, targets
 from pervade.data.targets import Kind
@@ -324,16 +324,10 @@ class Image(Domain):
         # Of five views the corners' meet in the middle of the shorter side; the one in the middle lies between them.
         return min((2 * part + part * min(max(ratio - 2 * part, 0.0), part)) / ratio, 1.0)
 
-    def inputs(self) -> dict[str, Json]:
-        """ "shape" (c, h, w), "mean" and "deviation" by channel; "training_shape" where training sees others."""
-        inputs: dict[str, Json] = {
-            "shape": [self.channels, self.size, self.size],
-            "mean": list(self.mean),
-            "deviation": list(self.deviation),
-        }
-        if self.augment and self._training_side != self.size:
-            inputs["training_shape"] = [self.channels, self._training_side, self._training_side]
-        return inputs
+    def inputs(self) -> Pixels:
+        side = self._training_side
+        training = (self.channels, side, side) if self.augment and side != self.size else None
+        return Pixels((self.channels, self.size, self.size), self.mean, self.deviation, training)
 
     # examples
 

@@ -15,10 +15,11 @@ import numpy as np
 from numpy.random import Generator
 from pydantic import Field
 
+from pervade.core import contracts
 from pervade.core.contracts import PlainFeatures
 from pervade.core.errors import DataError
 from pervade.core.registry import register
-from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
+from pervade.core.types import Batch, Example, LeftOut, Media, Rows
 from pervade.core.words import DomainWords
 from pervade.data import account, conversations, corpus, division, inputs, label_columns, texts, vocabulary
 from pervade.data import columns as columns_module
@@ -35,11 +36,11 @@ class Instructions(Tokenized):
     given: ClassVar[str] = "TEXT"
     reads: ClassVar[str] = "conversations"
     cuts: ClassVar[bool] = True  # of what is asked the oldest turns
-    turns: ClassVar[bool] = True
     wording: ClassVar[DomainWords] = DomainWords(("conversation", "conversations"), modality="text")
 
     length: Annotated[int, Field(ge=16, le=65_536)] = 512  # tokens that the model sees at once
     num_tokens: Annotated[int, Field(ge=300, le=200_000)] = 4096  # of a tokenizer that is learnt here
+    begins: ClassVar[tuple[int, ...]] = ()  # a template puts there what is to be
     tokenizer_from: str = ""  # a model's name or folder, or a run of ours, whose tokenizer and template are taken
     encoding: str = "utf-8"
     lines: bool = False  # whether `predict` takes each line of a text file for a question
@@ -169,9 +170,9 @@ class Instructions(Tokenized):
         messages: list[Message] = row["messages"]
         return messages
 
-    def inputs(self) -> dict[str, Json]:
+    def inputs(self) -> contracts.Tokens:
         numbers = vocabulary.tokenizer(self.tokenizer).get_vocab(with_added_tokens=True).values()  # may have gaps
-        return {"vocabulary": max(numbers) + 1, "length": self.length}
+        return contracts.Tokens(max(numbers) + 1, self.length, pooled=False, causal=True)
 
     def remarks(self, rows: Rows) -> list[str]:
         """How conversations are written, and how many come in windows."""

@@ -16,10 +16,11 @@ import torch
 from numpy.random import Generator
 from pydantic import Field
 
+from pervade.core import contracts
 from pervade.core import seed as seeds
 from pervade.core.contracts import PlainFeatures
 from pervade.core.registry import register
-from pervade.core.types import Batch, Example, Json, LeftOut, Rows
+from pervade.core.types import Batch, Example, LeftOut, Rows
 from pervade.data import corpus, texts, vocabulary
 from pervade.data.corpus import IGNORED, Tokens
 from pervade.data.tokenized import padded
@@ -117,14 +118,9 @@ class Masked(Corpus):
     def _special(self, name: str) -> int:
         return vocabulary.require(self.tokenizer, name, "filling in words")
 
-    def inputs(self) -> dict[str, Json]:
-        return {
-            "vocabulary": vocabulary.tokenizer(self.tokenizer).get_vocab_size(),
-            "length": self.length,
-            "padding": self._padding,
-            "separator": None,
-            "pooled": False,
-        }
+    def inputs(self) -> contracts.Tokens:
+        size = vocabulary.tokenizer(self.tokenizer).get_vocab_size()
+        return contracts.Tokens(size, self.length, self._padding, pooled=False)
 
     def plain_features(self, train: Rows, rows: Rows) -> PlainFeatures | None:
         """How often each token stands in the training text, (vocabulary,); and of each row the tokens asked for."""

@@ -16,10 +16,10 @@ import torch
 from numpy.random import Generator
 from pydantic import Field
 
-from pervade.core.contracts import PlainFeatures
+from pervade.core.contracts import PlainFeatures, Tokens
 from pervade.core.errors import DataError
 from pervade.core.registry import register
-from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
+from pervade.core.types import Batch, Example, LeftOut, Media, Rows
 from pervade.core.words import DomainWords
 from pervade.data import characters, corpus, inputs, questions, texts, vocabulary
 from pervade.data.tokenized import Tokenized, padded
@@ -130,14 +130,10 @@ class Questions(Tokenized):
             by_character=texts.without_spaces(list(train.column("context")[:1000])),
         )
 
-    def inputs(self) -> dict[str, Json]:
-        return {
-            "vocabulary": vocabulary.tokenizer(self.tokenizer).get_vocab_size(),
-            "length": self.length,
-            "padding": self._padding,
-            "separator": vocabulary.special(self.tokenizer, vocabulary.SEPARATOR),
-            "pooled": False,
-        }
+    def inputs(self) -> Tokens:
+        size = vocabulary.tokenizer(self.tokenizer).get_vocab_size()
+        separator = vocabulary.special(self.tokenizer, vocabulary.SEPARATOR)
+        return Tokens(size, self.length, self._padding, separator, pooled=False)
 
     def remarks(self, rows: Rows) -> list[str]:
         """How many texts need several windows, and how many questions are cut."""

@@ -21,10 +21,10 @@ from pydantic import Field
 from torch.nn import Module
 
 from pervade.core.bounds import Count, Decibels, Deviation, Finite
-from pervade.core.contracts import Domain, InputSpace, Probe, Task
+from pervade.core.contracts import Domain, InputSpace, Probe, Task, Waveform
 from pervade.core.errors import ConfigError
 from pervade.core.registry import register
-from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
+from pervade.core.types import Batch, Example, LeftOut, Media, Rows
 from pervade.core.words import RECORDINGS, DomainWords
 from pervade.data import hub, inputs, label_names, listing, pieces, player, recordings, sound_augment, tables, targets
 from pervade.data.pictures import SUFFIXES as PICTURES
@@ -134,10 +134,8 @@ class Sound(Domain):
         seconds = self.seconds or round(min(max(usual, SHORTEST), LONGEST), 2)
         return replace(self, **vars(learnt), seconds=seconds)
 
-    def inputs(self) -> dict[str, Json]:
-        """ "rate", and "samples", how many an input has (None: any number); "pooled": features of the whole, not of
-        every moment."""
-        return {"rate": self.rate, "samples": None if self.masked else self.length, "pooled": True}
+    def inputs(self) -> Waveform:
+        return Waveform(self.rate, None if self.masked else self.length)
 
     def remarks(self, rows: Rows) -> list[str]:
         told = recordings.remarks(rows, self.rate)

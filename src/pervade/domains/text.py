@@ -16,10 +16,10 @@ from numpy.random import Generator
 from pydantic import Field
 
 from pervade.core.bounds import Count, Deviation, Finite
-from pervade.core.contracts import PlainFeatures
+from pervade.core.contracts import PlainFeatures, Tokens
 from pervade.core.errors import DataError
 from pervade.core.registry import register
-from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
+from pervade.core.types import Batch, Example, LeftOut, Media, Rows
 from pervade.core.words import DomainWords
 from pervade.data import (
     columns,
@@ -190,16 +190,9 @@ class Text(Tokenized):
         read: dict[str, Any] = {"read_from": tuple(first.get("read_from") or ()), "lines": bool(first.get("lines"))}
         return replace(self, **vars(learnt), **read, tokenizer=vocabulary.keep(made), pair="second" in train)
 
-    def inputs(self) -> dict[str, Json]:
-        made = vocabulary.tokenizer(self.tokenizer)
-        return {
-            "vocabulary": made.get_vocab_size(),
-            "length": self.length,
-            "padding": self._padding,
-            # What parts the texts of a pair, for networks that tell the two apart.
-            "separator": vocabulary.special(self.tokenizer, vocabulary.SEPARATOR) if self.pair else None,
-            "pooled": True,
-        }
+    def inputs(self) -> Tokens:
+        separator = vocabulary.special(self.tokenizer, vocabulary.SEPARATOR) if self.pair else None
+        return Tokens(vocabulary.tokenizer(self.tokenizer).get_vocab_size(), self.length, self._padding, separator)
 
     def remarks(self, rows: Rows) -> list[str]:
         """How many texts are cut, split by split."""

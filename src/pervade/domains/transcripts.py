@@ -21,10 +21,10 @@ from pydantic import Field
 from torch.nn import Module
 
 from pervade.core.bounds import Decibels
-from pervade.core.contracts import Domain, InputSpace, Probe, Task
+from pervade.core.contracts import Domain, InputSpace, Probe, Task, Waveform
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.registry import register
-from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
+from pervade.core.types import Batch, Example, LeftOut, Media, Rows
 from pervade.core.words import RECORDINGS, DomainWords
 from pervade.data import characters, inputs, player, recordings, sound_augment, texts, transcripts, word_model
 from pervade.data.alphabet import Normalisation, Units, encode, frames_needed, learn, normalised
@@ -129,8 +129,8 @@ class Transcripts(Domain):
             words = word_model.keep(word_model.learn(learnt, self.language_model, self.order))
         return replace(self, alphabet=known, words=words)
 
-    def inputs(self) -> dict[str, Json]:
-        return {"rate": self.rate, "samples": None, "pooled": False}
+    def inputs(self) -> Waveform:
+        return Waveform(self.rate, pooled=False)
 
     def assets(self) -> Mapping[str, str]:
         return {word_model.file_name(self.words): word_model.text_of(self.words)} if self.words else {}

@@ -21,10 +21,10 @@ from pydantic import Field
 from torch.nn import Module
 
 from pervade.core.bounds import Seconds
-from pervade.core.contracts import Domain, PlainFeatures, Probe, Task
+from pervade.core.contracts import Codes, Domain, PlainFeatures, Probe, Task
 from pervade.core.errors import ConfigError, nearest
 from pervade.core.registry import register
-from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
+from pervade.core.types import Batch, Example, LeftOut, Media, Rows
 from pervade.core.words import RECORDINGS, DomainWords
 from pervade.data import inputs, label_names, listing, mu_law, pieces, player, recordings, tables
 from pervade.data.corpus import IGNORED
@@ -129,16 +129,9 @@ class Waveform(Domain):
             speakers=tuple(sorted(groups)),
         )
 
-    def inputs(self) -> dict[str, Json]:
+    def inputs(self) -> Codes:
         local = {"place": PLACE, "mel": BANDS, "none": 0}[self.local]
-        return {
-            "rate": self.rate,
-            "codes": mu_law.CODES,
-            "hop": self.hop,
-            "classes": len(self.labels),
-            "speakers": len(self.speakers),
-            "local": local,
-        }
+        return Codes(self.rate, mu_law.CODES, self.hop, len(self.labels), len(self.speakers), local)
 
     def remarks(self, rows: Rows) -> list[str]:
         told = recordings.remarks(rows, self.rate)

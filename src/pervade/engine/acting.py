@@ -15,8 +15,10 @@ from torch.nn import Module
 
 from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
 from pervade.core.contracts.abilities import Acts, ComparesSeeds, FindsGradient, HasPlainModel, RepliesToRows
+from pervade.core.contracts.capabilities import Acting, able
 from pervade.core.types import Batch, Json, Output, Rows, Table
 from pervade.core.words import FigureWords, TaskWords
+from pervade.data import spaces
 from pervade.engine import episodes, film
 from pervade.metrics import returns
 from pervade.nn import actions
@@ -50,7 +52,9 @@ class Agent(Task, Acts, FindsGradient, RepliesToRows, HasPlainModel, ComparesSee
         for kind in (False, True):
             rows = np.flatnonzero(drawn == kind)
             if len(rows):
-                played = episodes.by_policy(model, self, context.domain, [seeds[row] for row in rows], kind)
+                played = episodes.by_policy(
+                    model, self, able(context.domain, Acting), [seeds[row] for row in rows], kind
+                )
                 total[rows], length[rows], cut[rows] = played.total, played.length, played.cut
         return {"return": torch.from_numpy(total), "length": torch.from_numpy(length), "cut": torch.from_numpy(cut)}
 
@@ -58,12 +62,12 @@ class Agent(Task, Acts, FindsGradient, RepliesToRows, HasPlainModel, ComparesSee
         return {"row": batch["row"], **output, "seed": batch["seed"], "drawn": batch["drawn"]}
 
     def metrics(self, domain: Domain) -> Mapping[str, Any]:
-        return returns.metrics(returns.scale_of(getattr(domain, "name", "")))
+        return returns.metrics(returns.scale_of(able(domain, Acting).name))
 
     def plain(self, features: PlainFeatures, train: Rows, columns: Mapping[str, Any], domain: Domain) -> Plain | None:
         """Actions that nobody chose, in the very episodes of the predictions file."""
         unique, which = np.unique(np.asarray(columns["seed"]), return_inverse=True)
-        played = episodes.at_random(domain, unique.tolist())
+        played = episodes.at_random(able(domain, Acting), unique.tolist())
         found = {"return": played.total[which], "length": played.length[which], "cut": played.cut[which]}
         return Plain(features.name, found)
 
@@ -77,7 +81,7 @@ class Agent(Task, Acts, FindsGradient, RepliesToRows, HasPlainModel, ComparesSee
         """One episode to look at: the first of the rows by the likeliest action, or else the first."""
         first = next((row for row in rows if row["mode"] == LIKELIEST), rows[0])
         reel = film.Reel()
-        seen = film.watch(self, model, context.domain, max(int(first["seed"]), 0), reel=reel)
+        seen = film.watch(self, model, able(context.domain, Acting), max(int(first["seed"]), 0), reel=reel)
         return {"episode": seen.as_detail(reel)}
 
     def together(self, members: Mapping[str, Table], plain: Mapping[str, Table]) -> dict[str, Json]:
@@ -87,8 +91,7 @@ class Agent(Task, Acts, FindsGradient, RepliesToRows, HasPlainModel, ComparesSee
 
 
 def space_of(domain: Domain) -> actions.Space:
-    space: actions.Space = domain.space  # type: ignore[attr-defined]  # what acts has one
-    return space
+    return spaces.unpacked(able(domain, Acting).action)
 
 
 def _score(columns: Mapping[str, Any]) -> np.ndarray:

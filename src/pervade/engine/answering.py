@@ -10,8 +10,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from pervade.core import memory, runtime
+from pervade.core import memory, runtime, spec
 from pervade.core.contracts import Domain
+from pervade.core.contracts.capabilities import Encoded, labels_of
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.types import LeftOut, Rows, Table
 from pervade.data import account, division, encodings, inputs, player, table_files
@@ -72,7 +73,7 @@ def _without_answer(waiting: list[LeftOut], keys: Mapping[str, None]) -> Iterato
 
 def stacked(loaded: Loaded, given: Any, device: str, column: str) -> np.ndarray:
     """One column of the table of all inputs, (n, d). Raises DataError where an input cannot be used."""
-    width = loaded.task.outputs(loaded.domain).get(column, len(getattr(loaded.domain, "labels", ())))
+    width = loaded.task.outputs(loaded.domain).get(column, len(labels_of(loaded.domain)))
     parts = []
     for places, _, table in _tables(loaded, given, device, lambda line: None):
         for _, lost in places:
@@ -89,11 +90,11 @@ def reading(domain: Domain, encoding: str | None, **asked: Any) -> Domain:
     encoding."""
     changes: dict[str, Any] = {}
     for name, value in {"encoding": encoding, **asked}.items():
-        if value is not None and not hasattr(domain, name):
+        if value is not None and name not in spec.field_names(type(domain)):
             raise ConfigError(f"--{name.replace('_', '-')} {value!r} is not for {domain.reads}; leave it out")
         if value is not None:
             changes[name] = value
-    if encoding is None and hasattr(domain, "encoding"):
+    if encoding is None and isinstance(domain, Encoded):
         changes["encoding"] = encodings.anew(domain.encoding)
     return replace(domain, **changes) if changes else domain  # type: ignore[type-var]
 

@@ -14,7 +14,7 @@ from torch.nn import Module
 from torch.overrides import TorchFunctionMode
 
 from pervade.core import memory, registry
-from pervade.core.contracts import Model
+from pervade.core.contracts import Inputs, Model
 from pervade.core.errors import ResourceError
 from pervade.nn.own import Own
 
@@ -32,7 +32,7 @@ class _Unfilled(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def require_room(model: Model, inputs: Mapping[str, Any], outputs: Mapping[str, int], held: int | None = None) -> None:
+def require_room(model: Model, inputs: Inputs, outputs: Mapping[str, int], held: int | None = None) -> None:
     """Raises ResourceError where the network takes more memory than is free, or, where `held` says how many bytes of
     weights a file holds for it, far more than these."""
     if isinstance(model, Own):  # the user's own function, which is called once
@@ -59,7 +59,7 @@ def require_room(model: Model, inputs: Mapping[str, Any], outputs: Mapping[str, 
 
 
 @memory.during("the network was built", "take a smaller --model, or free some memory")
-def build(model: Model, inputs: Mapping[str, Any], outputs: Mapping[str, int], held: int | None = None) -> Module:
+def build(model: Model, inputs: Inputs, outputs: Mapping[str, int], held: int | None = None) -> Module:
     """The network; torch's random state is what it would be without the count. Raises as `require_room`."""
     random = torch.get_rng_state()
     require_room(model, inputs, outputs, held)

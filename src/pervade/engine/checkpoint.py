@@ -27,7 +27,8 @@ from torch.nn import Module
 
 from pervade.core import contents, files, memory, plain_yaml, spec
 from pervade.core.bounds import Threads
-from pervade.core.contracts import Domain, Model, Recipe, Task
+from pervade.core.contracts import Domain, Model, Recipe, Task, inputs
+from pervade.core.contracts.capabilities import labels_of
 from pervade.core.errors import CheckpointError, ConfigError, PervadeError
 from pervade.core.run import RunDirectory
 from pervade.core.seed import restore_rng, rng_state
@@ -233,7 +234,7 @@ def save_checkpoint(
         digest = _write_tensors(folder / "model.safetensors", tensors)
         architecture = {
             "model": spec.encode(recipe.model),
-            "inputs": domain.inputs(),
+            "inputs": inputs.to_json(domain.inputs()),
             "outputs": recipe.task.outputs(domain),
             "changes": [],
             "tied": tied,
@@ -265,6 +266,8 @@ def load_checkpoint(run: RunDirectory, name: str, recipe: Recipe | None = None) 
 def _load(folder: Path, name: str, recipe: Recipe | None) -> Loaded:
     architecture = files.read_json(folder / "architecture.json", "inputs", "outputs", "changes", "sha256", "tied")
     decision = files.read_json(folder / "decision.json")
+    with contents.understood(str(folder / "architecture.json"), "use another checkpoint", ConfigError):
+        taken = inputs.from_json(architecture["inputs"])
     domain = None
     if recipe is None or spec.readable(recipe.domain):
         domain = read_domain(folder / "preprocess.json")
@@ -275,13 +278,13 @@ def _load(folder: Path, name: str, recipe: Recipe | None) -> Loaded:
     weights |= {key: weights[of] for key, of in architecture["tied"].items()}
     if domain is not None:
         for what, asked in (("inputs", domain.inputs()), ("outputs", stored.task.outputs(domain))):
-            if spec.encode(asked) != architecture[what]:
+            if asked != (there := taken if what == "inputs" else architecture[what]):
                 raise CheckpointError(
-                    f"{folder} is damaged: the {what} of its architecture are {architecture[what]!r}, and those of its "
-                    f"task and domain {spec.encode(asked)!r}; use another checkpoint"
+                    f"{folder} is damaged: the {what} of its architecture are {there!r}, and those of its task and "
+                    f"domain {asked!r}; use another checkpoint"
                 )
     held = None if "base" in architecture else sum(each.nbytes for each in weights.values())
-    network = building.build(stored.model, architecture["inputs"], architecture["outputs"], held)
+    network = building.build(stored.model, taken, architecture["outputs"], held)
     if "base" in architecture:
         network = bases.again(folder, architecture["base"], stored, domain or stored.domain, network)
         weights = {**network.state_dict(), **weights}
@@ -326,7 +329,7 @@ def write_domain(path: Path, domain: Domain) -> None:
 def read_domain(path: Path) -> Domain:
     """Raises CheckpointError where preprocess.json, or what lies beside it, is missing or damaged."""
     domain: Domain = _decode(path, files.read_json(path, "domain")["domain"], Domain)
-    labels = getattr(domain, "labels", ())
+    labels = labels_of(domain)
     if twice := next((each for i, each in enumerate(labels) if each in labels[:i]), None):
         raise CheckpointError(f"{path} is damaged (the label {twice!r} stands twice); use another checkpoint")
     domain.attach(path.parent)

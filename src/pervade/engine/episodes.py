@@ -15,7 +15,8 @@ from torch.nn import Module
 
 from pervade.core import seed as random
 from pervade.core.contracts.abilities import Acts
-from pervade.data import worlds
+from pervade.core.contracts.capabilities import Acting
+from pervade.data import spaces, worlds
 from pervade.nn import actions
 from pervade.nn.policy import responder
 
@@ -34,9 +35,10 @@ class Played:
     cut: np.ndarray
 
 
-def by_policy(network: Module, task: Acts, domain: Any, seeds: Sequence[int], drawn: bool) -> Played:
+def by_policy(network: Module, task: Acts, domain: Acting, seeds: Sequence[int], drawn: bool) -> Played:
     """Episodes by these seeds, by the likeliest action or `drawn` from the policy, each by a generator of its own."""
-    respond, space, names = responder(network), domain.space, task.asks(domain.space)
+    respond, space = responder(network), spaces.unpacked(domain.action)
+    names = task.asks(space)
     generators = [random.generator(each, 11) for each in seeds] if drawn else []
 
     def act(observations: np.ndarray, places: np.ndarray) -> np.ndarray:
@@ -54,12 +56,13 @@ def by_policy(network: Module, task: Acts, domain: Any, seeds: Sequence[int], dr
     return play(domain, seeds, act)
 
 
-def at_random(domain: Any, seeds: Sequence[int]) -> Played:
+def at_random(domain: Acting, seeds: Sequence[int]) -> Played:
     """The same episodes by actions that nobody chose: each as likely as any, continuous ones within their bounds."""
     generators = [random.generator(each, 13) for each in seeds]
+    space = spaces.unpacked(domain.action)
 
     def act(observations: np.ndarray, places: np.ndarray) -> np.ndarray:
-        return np.stack([_any(domain.space, generators[max(place, 0)]) for place in places])
+        return np.stack([_any(space, generators[max(place, 0)]) for place in places])
 
     return play(domain, seeds, act)
 
@@ -73,8 +76,8 @@ def _any(space: Any, rng: np.random.Generator) -> np.ndarray:
     return rng.uniform(low, high).astype(np.float32)
 
 
-def play(domain: Any, seeds: Sequence[int], act: Act) -> Played:
-    slots = min(SLOTS, len(seeds))
+def play(domain: Acting, seeds: Sequence[int], act: Act) -> Played:
+    slots, space = min(SLOTS, len(seeds)), spaces.unpacked(domain.action)
     places = [list(range(slot, len(seeds), slots)) for slot in range(slots)]
     total, length, cut = np.zeros(len(seeds)), np.zeros(len(seeds), np.int64), np.zeros(len(seeds), bool)
     plan = domain.plan(
@@ -86,7 +89,7 @@ def play(domain: Any, seeds: Sequence[int], act: Act) -> Played:
         observations = opened.reset()
         while True:
             now = np.array([each[i] if i < len(each) else -1 for each, i in zip(places, current, strict=True)])
-            step = opened.step(actions.outward(act(observations, now), domain.space))
+            step = opened.step(actions.outward(act(observations, now), space))
             observations = step.observations
             for slot in step.finals:
                 current[slot] += 1

@@ -46,6 +46,11 @@ class Features:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.domain, name)
 
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        """So that `isinstance` tells of the domain's capabilities."""
+        return type(self.domain)
+
     def transform(self, row: dict[str, Any], rng: Generator | None) -> list[Example]:
         return [{"place": place} for place in self.places[row["row"]]]
 

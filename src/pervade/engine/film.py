@@ -17,10 +17,11 @@ from torch.nn import Module
 from pervade.core import files
 from pervade.core import seed as random
 from pervade.core.contracts.abilities import Acts
+from pervade.core.contracts.capabilities import Acting
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.types import Json, Media
 from pervade.core.words import counted
-from pervade.data import worlds
+from pervade.data import spaces, worlds
 from pervade.engine.episodes import SLOTS
 from pervade.nn import actions
 from pervade.nn.policy import responder
@@ -93,9 +94,11 @@ class Watched:
         }
 
 
-def watch(task: Acts, model: Module, domain: Any, seed: int, drawn: bool = False, reel: Reel | None = None) -> Watched:
+def watch(
+    task: Acts, model: Module, domain: Acting, seed: int, drawn: bool = False, reel: Reel | None = None
+) -> Watched:
     """The episode by this seed, played as it is measured; with a `reel`, what the environment draws goes there."""
-    space = domain.space
+    space = spaces.unpacked(domain.action)
     plan = domain.plan(count=1, training=False, processes=0, episodes=((seed,),), render=reel is not None)
     try:
         opened = worlds.Here(plan)

@@ -13,6 +13,7 @@ import numpy as np
 from pervade.core import files, plain_yaml, spec
 from pervade.core.contracts import Domain, Task
 from pervade.core.contracts.abilities import CouplesRows
+from pervade.core.contracts.capabilities import labels_of
 from pervade.core.errors import CheckpointError, ConfigError, DataError, nearest
 from pervade.core.run import RunDirectory
 from pervade.engine import checkpoint, predictions
@@ -38,7 +39,7 @@ class Side:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        return tuple(getattr(self.domain, "labels", ()))
+        return tuple(labels_of(self.domain))
 
     def row(self, position: int) -> dict[str, Any]:
         """The common row at this position, as data.json has it."""

@@ -17,6 +17,7 @@ from torch.nn import Module
 from pervade.core import download, registry, spec
 from pervade.core.bounds import Deviation, Finite
 from pervade.core.contracts import Domain, Initializer, Model, Started
+from pervade.core.contracts.capabilities import Normalised, Transcribed, labels_of
 from pervade.core.errors import ConfigError, nearest
 from pervade.core.registry import register
 from pervade.core.run import RunDirectory
@@ -55,7 +56,7 @@ class Pretrained(Initializer):
 
     def adapt(self, domain: Domain, model: Model) -> Domain:
         """Raises CheckpointError where the weights cannot be read, ConfigError where the statistics do not fit."""
-        if not _normalised(domain):
+        if not isinstance(domain, Normalised):
             return domain
         mean, deviation, _ = self._statistics(self._read(model), domain)
         return replace(domain, mean=mean, deviation=deviation)  # type: ignore[type-var]
@@ -63,9 +64,9 @@ class Pretrained(Initializer):
     def apply(self, network: Module, model: Model, domain: Domain) -> Started:
         """Raises CheckpointError where less than half of the network's body would be filled."""
         checkpoint = self._read(model)
-        labels = getattr(domain, "labels", ()) or getattr(domain, "alphabet", ())
+        labels = domain.alphabet if isinstance(domain, Transcribed) else labels_of(domain)
         started = transplant(network, checkpoint, labels, _described(model))
-        if not _normalised(domain):
+        if not isinstance(domain, Normalised):
             return started
         _, _, words = self._statistics(checkpoint, domain)
         return replace(started, summary=f"{started.summary}; pixels normalised by {words}")
@@ -87,7 +88,9 @@ class Pretrained(Initializer):
         translate = getattr(model, "translate", None)  # where a library changed its names over time
         return translate(checkpoint) if translate is not None else checkpoint
 
-    def _statistics(self, checkpoint: Checkpoint, domain: Any) -> tuple[tuple[float, ...], tuple[float, ...], str]:
+    def _statistics(
+        self, checkpoint: Checkpoint, domain: Normalised
+    ) -> tuple[tuple[float, ...], tuple[float, ...], str]:
         """Mean, deviation, and where they are from in words."""
         channels = domain.channels
         mean, deviation, words = checkpoint.mean, checkpoint.deviation, "the checkpoint's own mean and deviation"
@@ -112,11 +115,6 @@ class Pretrained(Initializer):
 
 def _own(path: Path) -> bool:
     return any((path / name).is_file() for name in ("architecture.json", "recipe.yaml"))
-
-
-def _normalised(domain: Any) -> bool:
-    """Whether the domain has a mean and a deviation that a network's first layer takes off, as pixels have."""
-    return hasattr(domain, "deviation")
 
 
 def _from_place(path: Path) -> Checkpoint:

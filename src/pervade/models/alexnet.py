@@ -6,12 +6,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from torch import nn
 
 from pervade.core import bounds
-from pervade.core.contracts import Model
+from pervade.core.contracts import Inputs, Model, Pixels, require
 from pervade.core.registry import register
 from pervade.nn.backbone import Backbone
 from pervade.nn.trial import require_size
@@ -23,10 +22,11 @@ from pervade.weights.published import Published, torchvision_weights
 class AlexNet(Model):
     dropout: bounds.Part = 0.5  # before each of the two inner dense layers
 
-    def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
+    def build(self, inputs: Inputs, outputs: Mapping[str, int]) -> nn.Module:
         """Raises ConfigError where the pictures are smaller than 63 pixels."""
-        channels = inputs["shape"][0]
-        require_size("alexnet", lambda side: _convolutions(channels), inputs)
+        seen = require(inputs, Pixels, "alexnet")
+        channels = seen.shape[0]
+        require_size("alexnet", lambda side: _convolutions(channels), seen)
         body = nn.Sequential(
             OrderedDict(
                 features=_convolutions(channels),

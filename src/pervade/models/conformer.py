@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from pervade.core.bounds import Blocks, Filters, Heads, Part, Width
-from pervade.core.contracts import Model
+from pervade.core.contracts import Inputs, Model, Waveform, require
 from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.nn import conformer
@@ -51,10 +51,10 @@ class Conformer(Model):
     time_warp: Annotated[float, Field(ge=0, lt=0.5)] = 0.0  # how far the middle is moved, as a share of the recording
     band_warp: Part = 0.1  # by how much the axis of the bands is stretched at most
 
-    def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
+    def build(self, inputs: Inputs, outputs: Mapping[str, int]) -> nn.Module:
         """Raises ConfigError where the input is no sound, or the heads do not share the width out evenly."""
-        if "rate" not in inputs:
-            raise ConfigError("conformer reads sound; for pictures take vit, for texts transformer (`pervade models`)")
+        instead = "for pictures take vit, for texts transformer (`pervade models`)"
+        heard = require(inputs, Waveform, "conformer", instead)
         if self.width % (2 * self.heads):
             raise ConfigError(
                 f"model.width {self.width} must be a multiple of 2 x model.heads ({2 * self.heads}): rotary positions "
@@ -62,15 +62,15 @@ class Conformer(Model):
             )
         if self.kernel % 2 == 0:
             raise ConfigError(f"model.kernel {self.kernel} must be odd, so that it has a middle")
-        body = _Body(self, inputs)
-        shape = Backbone if inputs["pooled"] else EveryFrame
+        body = _Body(self, heard)
+        shape = Backbone if heard.pooled else EveryFrame
         return shape(inputs, outputs, body, self.width, self.dropout)
 
 
 class _Body(nn.Module):
-    def __init__(self, spec: Conformer, inputs: Mapping[str, Any]) -> None:
+    def __init__(self, spec: Conformer, inputs: Waveform) -> None:
         super().__init__()
-        self.mel = LogMel(inputs["rate"], spec.bands, spec.window, spec.hop, normalise=spec.normalise)
+        self.mel = LogMel(inputs.rate, spec.bands, spec.window, spec.hop, normalise=spec.normalise)
         self.augment = SpecAugment(
             spec.time_masks, spec.time_width, spec.band_masks, spec.band_width, spec.time_warp, spec.band_warp
         )
@@ -84,7 +84,7 @@ class _Body(nn.Module):
             spec.channels,
             spec.dropout,
         )
-        self.pool = conformer.Attentive(spec.width) if inputs["pooled"] else None
+        self.pool = conformer.Attentive(spec.width) if inputs.pooled else None
 
     def forward(self, wave: Tensor, mask: Tensor | None = None) -> Any:
         """Features (n, d), or those of every frame (n, f, d) and which of them count (n, f)."""

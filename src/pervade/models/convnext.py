@@ -11,12 +11,12 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 from torch import nn
 
 from pervade.core.bounds import Part
-from pervade.core.contracts import Model
+from pervade.core.contracts import Inputs, Model, Pixels, require
 from pervade.core.registry import register
 from pervade.nn.backbone import Backbone
 from pervade.nn.trial import require_size
@@ -43,11 +43,12 @@ class ConvNeXt(Model):
     stochastic_depth: Part = 0.0  # probability of leaving the last block out in training
     dropout: Part = 0.0  # before the head
 
-    def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
+    def build(self, inputs: Inputs, outputs: Mapping[str, int]) -> nn.Module:
         """Raises ConfigError where the pictures are smaller than eight patches."""
-        channels, side = inputs["shape"][0], min(inputs["shape"][1:])
+        seen = require(inputs, Pixels, "convnext")
+        channels, side = seen.shape[0], min(seen.shape[1:])
         patch = self._patch(side)
-        require_size(f"convnext with patches of {patch}", lambda _: _body(self, channels, patch), inputs)
+        require_size(f"convnext with patches of {patch}", lambda _: _body(self, channels, patch), seen)
         return Backbone(inputs, outputs, _body(self, channels, patch), 8 * SIZES[self.size][0], self.dropout)
 
     def _patch(self, side: int) -> int:

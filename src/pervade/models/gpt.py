@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pervade.core.bounds import Blocks, Heads, Part, Width
-from pervade.core.contracts import Model
+from pervade.core.contracts import Inputs, Model, Tokens
 from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.core.types import Output
@@ -37,9 +36,9 @@ class GPT(Model):
     heads: Heads = 4  # of attention; each has width / heads numbers
     dropout: Part = 0.0
 
-    def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
+    def build(self, inputs: Inputs, outputs: Mapping[str, int]) -> nn.Module:
         """Raises ConfigError where the input is no running text, or the heads do not share the width out evenly."""
-        if "vocabulary" not in inputs or dict(outputs) != {"logits": inputs["vocabulary"]}:
+        if not isinstance(inputs, Tokens) or dict(outputs) != {"logits": inputs.vocabulary}:
             raise ConfigError(
                 "gpt writes text: it goes with --task text-generation; to classify texts take transformer"
             )
@@ -55,12 +54,10 @@ class LanguageModel(Backbone):
     """Tokens (n, t) to "logits" (n, t, vocabulary): of what comes after each. No mask: padding stands at the end, where
     nothing before it looks. With `caches` the tokens are those that follow what was read into them."""
 
-    def __init__(self, spec: GPT, inputs: Mapping[str, Any]) -> None:
-        body = Transformer(
-            inputs["vocabulary"], inputs["length"], spec.width, spec.depth, spec.heads, True, spec.dropout
-        )
+    def __init__(self, spec: GPT, inputs: Tokens) -> None:
+        body = Transformer(inputs.vocabulary, inputs.length, spec.width, spec.depth, spec.heads, True, spec.dropout)
         super().__init__(inputs, {}, body, spec.width)
-        self.longest = int(inputs["length"])
+        self.longest = inputs.length
 
     def caches(self) -> list[Cache]:
         """For one text."""

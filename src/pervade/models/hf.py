@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from pervade.core import memory
 from pervade.core.bounds import Part
-from pervade.core.contracts import Model
+from pervade.core.contracts import Inputs, Model, Pixels, Tokens, Waveform, require
 from pervade.core.errors import CheckpointError, ConfigError, PervadeError, nearest
 from pervade.core.registry import register
 from pervade.nn import decoder, filler, sound_encoder, text_encoder
@@ -78,34 +78,36 @@ class HuggingFace(Model):
             return locate.read_network(folder)
         return HubRepository(self.name).config()
 
-    def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
+    def build(self, inputs: Inputs, outputs: Mapping[str, int]) -> nn.Module:
         """Raises ConfigError where transformers knows no such image classifier, text encoder, causal language model or
         encoder of sound, or it does not fit the pictures, texts or recordings."""
         with self._building("transformers"):
             return self._built(inputs, outputs)
 
-    def _built(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
-        if "rate" in inputs:
-            return self._listener(inputs, outputs)
-        if "vocabulary" in inputs and "pooled" not in inputs and dict(outputs) == {"logits": inputs["vocabulary"]}:
-            return DecoderLanguageModel(f"hf:{self.name}", *self._writer(), inputs)
-        if "vocabulary" in inputs:
-            kind, own = str(self.config.get("model_type")), self._with_code("AutoModel")
-            with self._building("transformers"):
-                encoder = TextEncoder(f"hf:{self.name}", kind, self._settings(), inputs, own)
-            if filler.asked_of(inputs, outputs):
-                return filler.Filler(inputs, encoder, encoder.width)
-            return Backbone(inputs, outputs, encoder, encoder.width, self.dropout)
-        channels = inputs["shape"][0]
-        body, width = features(f"hf:{self.name}", lambda side: _Body(self._network(channels, side)), inputs)
+    def _built(self, inputs: Inputs, outputs: Mapping[str, int]) -> nn.Module:
+        name = f"hf:{self.name}"
+        match inputs:
+            case Waveform():
+                return self._listener(inputs, outputs)
+            case Tokens(causal=True):
+                return DecoderLanguageModel(name, *self._writer(), inputs)
+            case Tokens():
+                kind, own = str(self.config.get("model_type")), self._with_code("AutoModel")
+                with self._building("transformers"):
+                    encoder = TextEncoder(name, kind, self._settings(), inputs, own)
+                if filler.asked_of(inputs, outputs):
+                    return filler.Filler(inputs, encoder, encoder.width)
+                return Backbone(inputs, outputs, encoder, encoder.width, self.dropout)
+        seen = require(inputs, Pixels, name)
+        body, width = features(name, lambda side: _Body(self._network(seen.shape[0], side)), seen)
         return Backbone(inputs, outputs, body, width, self.dropout)
 
-    def _listener(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
+    def _listener(self, inputs: Waveform, outputs: Mapping[str, int]) -> nn.Module:
         settings, kind = self._settings(), str(self.config.get("model_type"))
-        if "vocabulary" in inputs:
-            return SpeechWriter(f"hf:{self.name}", kind, settings, self.preprocessor, inputs)
+        if inputs.vocabulary is not None:
+            return SpeechWriter(f"hf:{self.name}", kind, settings, self.preprocessor, inputs, inputs.vocabulary)
         encoder = SoundEncoder(f"hf:{self.name}", kind, settings, self.preprocessor, inputs)
-        shape = Backbone if inputs["pooled"] else EveryFrame
+        shape = Backbone if inputs.pooled else EveryFrame
         return shape(inputs, outputs, encoder, encoder.width, self.dropout)
 
     def _writer(self) -> tuple[Any, nn.Module]:

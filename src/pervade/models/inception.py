@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pervade.core.bounds import Part
-from pervade.core.contracts import Model
+from pervade.core.contracts import Inputs, Model, Pixels, require
 from pervade.core.registry import register
 from pervade.core.types import Output
 from pervade.nn.backbone import Backbone
@@ -31,11 +30,11 @@ class Inception(Model):
     auxiliary: bool = True  # the second head while training
     dropout: Part = 0.5  # before the head
 
-    def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
+    def build(self, inputs: Inputs, outputs: Mapping[str, int]) -> nn.Module:
         """Raises ConfigError where the pictures are smaller than 75 pixels. It was made for 299."""
-        channels = inputs["shape"][0]
-        require_size("inception", lambda side: _body(channels), inputs)
-        return _Network(self, inputs, outputs)
+        seen = require(inputs, Pixels, "inception")
+        require_size("inception", lambda side: _body(seen.shape[0]), seen)
+        return _Network(self, seen, outputs)
 
     @property
     def side(self) -> int:
@@ -47,8 +46,8 @@ class Inception(Model):
 
 
 class _Network(Backbone):
-    def __init__(self, spec: Inception, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> None:
-        super().__init__(inputs, outputs, _body(inputs["shape"][0]), 2048, spec.dropout)
+    def __init__(self, spec: Inception, inputs: Pixels, outputs: Mapping[str, int]) -> None:
+        super().__init__(inputs, outputs, _body(inputs.shape[0]), 2048, spec.dropout)
         if spec.auxiliary and "logits" in outputs:
             self.head["auxiliary"] = _Auxiliary(768, outputs["logits"])
 

@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import nn
 
 from pervade.core import bounds
-from pervade.core.contracts import Model
+from pervade.core.contracts import Inputs, Model, Pixels, require
 from pervade.core.registry import register
 from pervade.nn.backbone import Backbone
 from pervade.weights.published import Published, torchvision_weights
@@ -43,8 +43,8 @@ class MobileNet(Model):
     slope: bounds.Part = 0.0  # v1: of LeakyReLU below zero; 0: ReLU
     dropout: bounds.Part = 0.0  # before the head
 
-    def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
-        body, features = _BODIES[self.version](self, inputs["shape"][0])
+    def build(self, inputs: Inputs, outputs: Mapping[str, int]) -> nn.Module:
+        body, features = _BODIES[self.version](self, require(inputs, Pixels, "mobilenet").shape[0])
         return Backbone(inputs, outputs, body, features, self.dropout)
 
     def published(self) -> Published | None:

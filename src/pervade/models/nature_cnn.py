@@ -6,13 +6,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pervade.core.bounds import Filters, Units
-from pervade.core.contracts import Model
+from pervade.core.contracts import Inputs, Model, Pixels, require
 from pervade.core.registry import register
 from pervade.models.perceptron import GAINS
 from pervade.nn.backbone import Backbone
@@ -27,9 +26,10 @@ class NatureCNN(Model):
     channels: tuple[Filters, Filters, Filters] = (32, 64, 64)
     units: Units = 512
 
-    def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
-        require_size("nature-cnn", lambda side: _Body(inputs["shape"][0], side, side, self.channels, 1), inputs)
-        depth, height, width = inputs["shape"]
+    def build(self, inputs: Inputs, outputs: Mapping[str, int]) -> nn.Module:
+        seen = require(inputs, Pixels, "nature-cnn")
+        depth, height, width = seen.shape
+        require_size("nature-cnn", lambda side: _Body(depth, side, side, self.channels, 1), seen)
         body = _Body(depth, height, width, self.channels, self.units)
         network = Backbone(inputs, outputs, body, self.units)
         for name, module in network.named_modules():

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from torch import Tensor, nn
 
 from pervade.core.bounds import Layers
-from pervade.core.contracts import Model
+from pervade.core.contracts import Inputs, Model, Observations, Pixels
 from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.core.types import Output
@@ -33,9 +33,11 @@ class Perceptron(Model):
         if not self.units or min(self.units) < 1:
             raise ConfigError(f"units {list(self.units)}: a perceptron needs layers of at least one unit")
 
-    def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
-        twin = Twin(math.prod(inputs["shape"]), outputs, self.units, self.activation, self.separate, GAINS)
-        return twin if len(inputs["shape"]) == 1 else _Flat(twin)
+    def build(self, inputs: Inputs, outputs: Mapping[str, int]) -> nn.Module:
+        if not isinstance(inputs, (Pixels, Observations)):
+            raise ConfigError(f"perceptron reads numbers, not {inputs.called}; take another of `pervade models`")
+        twin = Twin(math.prod(inputs.shape), outputs, self.units, self.activation, self.separate, GAINS)
+        return twin if len(inputs.shape) == 1 else _Flat(twin)
 
 
 class _Flat(nn.Module):

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 from torch import Tensor, nn
 
 from pervade.core.bounds import Part
-from pervade.core.contracts import Model
+from pervade.core.contracts import Inputs, Model, Pixels, require
 from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.nn.backbone import Backbone
@@ -32,16 +32,17 @@ class PlacesCNN(Model):
     width: Annotated[int, Field(ge=4, le=1024)] = 16  # filters of the first convolution; each later one has twice those
     dropout: Part = 0.2  # before the head
 
-    def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
+    def build(self, inputs: Inputs, outputs: Mapping[str, int]) -> nn.Module:
         """Raises ConfigError where the pictures are too small."""
         smallest = 2**STAGES
-        if min(inputs["shape"][1:]) < smallest:
+        channels, height, width = require(inputs, Pixels, "places-cnn").shape
+        if min(height, width) < smallest:
             raise ConfigError(
                 f"places-cnn needs pictures of at least {smallest} x {smallest} pixels, "
-                f"not {inputs['shape'][1]} x {inputs['shape'][2]}; set -o domain.size={smallest} or more"
+                f"not {height} x {width}; set -o domain.size={smallest} or more"
             )
         features = self.width * 2 ** (STAGES - 1) * PLACES**2
-        return Backbone(inputs, outputs, _body(self.width, inputs["shape"][0]), features, self.dropout)
+        return Backbone(inputs, outputs, _body(self.width, channels), features, self.dropout)
 
 
 class Standardise(nn.Module):

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor, nn
 
 from pervade.core.bounds import Filters, Units
-from pervade.core.contracts import Model
+from pervade.core.contracts import Inputs, Model, Pixels, require
 from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.nn.backbone import Backbone
@@ -28,20 +27,20 @@ class ReferenceCNN(Model):
     filters: tuple[Filters, Filters, Filters] = (32, 64, 128)
     dense: Units = 128
 
-    def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
+    def build(self, inputs: Inputs, outputs: Mapping[str, int]) -> nn.Module:
         """Raises ConfigError where the pictures are too small."""
-        if min(inputs["shape"][1:]) < SMALLEST:
+        channels, height, width = require(inputs, Pixels, "reference-cnn").shape
+        if min(height, width) < SMALLEST:
             raise ConfigError(
                 f"reference-cnn needs pictures of at least {SMALLEST} x {SMALLEST} pixels, "
-                f"not {inputs['shape'][1]} x {inputs['shape'][2]}; set -o domain.size={SMALLEST} or more"
+                f"not {height} x {width}; set -o domain.size={SMALLEST} or more"
             )
-        return Backbone(inputs, outputs, _Body(self, inputs), self.dense)
+        return Backbone(inputs, outputs, _Body(self, channels, height, width), self.dense)
 
 
 class _Body(nn.Module):
-    def __init__(self, spec: ReferenceCNN, inputs: Mapping[str, Any]) -> None:
+    def __init__(self, spec: ReferenceCNN, channels: int, height: int, width: int) -> None:
         super().__init__()
-        channels, height, width = inputs["shape"]
         first, second, third = spec.filters
         self.convolution1 = nn.Conv2d(channels, first, 3, padding=1)
         self.convolution2 = nn.Conv2d(first, second, 3, padding=1)

@@ -6,12 +6,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 from torch import Tensor, nn
 
 from pervade.core.bounds import Layers
-from pervade.core.contracts import Model
+from pervade.core.contracts import Inputs, Model, Pixels, require
 from pervade.core.registry import register
 from pervade.nn.backbone import Backbone
 
@@ -21,15 +20,16 @@ from pervade.nn.backbone import Backbone
 class ReferenceMLP(Model):
     units: Layers = (1000, 500, 100)
 
-    def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
-        return Backbone(inputs, outputs, _Body(self.units, inputs), self.units[-1])
+    def build(self, inputs: Inputs, outputs: Mapping[str, int]) -> nn.Module:
+        body = _Body(self.units, math.prod(require(inputs, Pixels, "reference-mlp").shape))
+        return Backbone(inputs, outputs, body, self.units[-1])
 
 
 class _Body(nn.Module):
-    def __init__(self, units: tuple[int, ...], inputs: Mapping[str, Any]) -> None:
+    def __init__(self, units: tuple[int, ...], pixels: int) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for before, after in pairwise((math.prod(inputs["shape"]), *units)):
+        for before, after in pairwise((pixels, *units)):
             layers += [nn.Linear(before, after), nn.ReLU()]
         self.layers = nn.Sequential(*layers)
 

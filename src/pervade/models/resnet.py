@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
 
 from pervade.core.bounds import Part
-from pervade.core.contracts import Model
+from pervade.core.contracts import Inputs, Model, Pixels, require
 from pervade.core.registry import register
 from pervade.nn.backbone import Backbone
 from pervade.weights.published import Published, torchvision_weights
@@ -35,9 +35,11 @@ class ResNet(Model):
     shortcut: Literal["strided", "pooled"] = "strided"
     dropout: Part = 0.0  # before the head
 
-    def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
-        channels, side = inputs["shape"][0], min(inputs["shape"][1:])
-        return Backbone(inputs, outputs, _body(self, channels, side), 8 * self.width * self.expansion, self.dropout)
+    def build(self, inputs: Inputs, outputs: Mapping[str, int]) -> nn.Module:
+        channels, *sides = require(inputs, Pixels, "resnet").shape
+        return Backbone(
+            inputs, outputs, _body(self, channels, min(sides)), 8 * self.width * self.expansion, self.dropout
+        )
 
     @property
     def expansion(self) -> int:

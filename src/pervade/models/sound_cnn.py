@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pervade.core.bounds import Blocks, Part
-from pervade.core.contracts import Model
+from pervade.core.contracts import Inputs, Model, Waveform, require
 from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.nn.backbone import Backbone
@@ -57,19 +57,18 @@ class SoundCNN(Model):
     time_warp: Annotated[float, Field(ge=0, le=0.2)] = 0.1
     band_warp: Annotated[float, Field(ge=0, le=0.2)] = 0.1
 
-    def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
+    def build(self, inputs: Inputs, outputs: Mapping[str, int]) -> nn.Module:
         """Raises ConfigError where the input is no sound."""
-        if "rate" not in inputs:
-            raise ConfigError("sound-cnn reads sound; for pictures take resnet18, or another of `pervade models`")
+        heard = require(inputs, Waveform, "sound-cnn", "for pictures take resnet18, or another of `pervade models`")
         if self.high is not None and self.high <= self.low:
             raise ConfigError(f"model.high {self.high:g} Hz must be above model.low {self.low:g} Hz")
-        if self.low >= inputs["rate"] / 2:
+        if self.low >= heard.rate / 2:
             raise ConfigError(
-                f"model.low {self.low:g} Hz must be below half of domain.rate ({inputs['rate'] / 2:g} Hz), above which "
+                f"model.low {self.low:g} Hz must be below half of domain.rate ({heard.rate / 2:g} Hz), above which "
                 "nothing is recorded"
             )
-        body = _Body(self, inputs["rate"], inputs["pooled"])
-        if not inputs["pooled"]:
+        body = _Body(self, heard.rate, heard.pooled)
+        if not heard.pooled:
             return EveryFrame(inputs, outputs, body, self.features, self.dropout)
         return Backbone(inputs, outputs, body, 2 * self.features, self.dropout)
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from torch import nn
 
 from pervade.core.bounds import Part
-from pervade.core.contracts import Model
+from pervade.core.contracts import Inputs, Model, Pixels, require
 from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.nn.backbone import Backbone
@@ -28,18 +28,19 @@ class Timm(Model):
     name: str = ""  # timm's name, with or without the tag of its weights: resnet50.a1_in1k
     dropout: Part = 0.0  # before the head
 
-    def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
+    def build(self, inputs: Inputs, outputs: Mapping[str, int]) -> nn.Module:
         """Raises ConfigError where there is no such network, with the nearest names, or it does not fit."""
-        settings = self._settings()
-        body, width = features(f"timm:{self.name}", lambda side: self._body(inputs["shape"], side, settings), inputs)
+        settings, name = self._settings(), f"timm:{self.name}"
+        seen = require(inputs, Pixels, name)
+        body, width = features(name, lambda side: self._body(seen.shape[0], side, settings), seen)
         return Backbone(inputs, outputs, body, width, self.dropout)
 
-    def _body(self, shape: list[int], side: int, settings: Any) -> nn.Module:
+    def _body(self, channels: int, side: int, settings: Any) -> nn.Module:
         import timm
 
         # Position embeddings and windows are made for one size, so it must be known.
         fixed: dict[str, Any] = {"img_size": side} if settings.fixed_input_size else {}
-        body: nn.Module = timm.create_model(self.name, pretrained=False, num_classes=0, in_chans=shape[0], **fixed)
+        body: nn.Module = timm.create_model(self.name, pretrained=False, num_classes=0, in_chans=channels, **fixed)
         return body
 
     def _settings(self) -> Any:

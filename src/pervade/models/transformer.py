@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor, nn
 
 from pervade.core.bounds import Blocks, Heads, Part, Width
-from pervade.core.contracts import Model
+from pervade.core.contracts import Inputs, Model, Tokens, require
 from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.nn import filler, transformer
@@ -34,27 +33,28 @@ class Transformer(Model):
     heads: Heads = 4  # of attention; each has width / heads numbers
     dropout: Part = 0.1
 
-    def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
+    def build(self, inputs: Inputs, outputs: Mapping[str, int]) -> nn.Module:
         """Raises ConfigError where the input is no text or the heads do not share the width out evenly."""
-        if "vocabulary" not in inputs:
-            raise ConfigError("transformer reads text; for pictures take vit, or another of `pervade models`")
+        read = require(inputs, Tokens, "transformer", "for pictures take vit, or another of `pervade models`")
+        if read.causal:
+            raise ConfigError("transformer sees the tokens that are to be foretold; to write text take gpt")
         if self.width % (2 * self.heads):
             raise ConfigError(
                 f"model.width {self.width} must be a multiple of 2 x model.heads ({2 * self.heads}): rotary positions "
                 "turn pairs of numbers"
             )
-        body = _Body(self, inputs)
-        if filler.asked_of(inputs, outputs):
-            return filler.Filler(inputs, body, self.width, self.dropout)
+        body = _Body(self, read)
+        if filler.asked_of(read, outputs):
+            return filler.Filler(read, body, self.width, self.dropout)
         return Backbone(inputs, outputs, body, self.width, self.dropout)
 
 
 class _Body(nn.Module):
-    def __init__(self, spec: Transformer, inputs: Mapping[str, Any]) -> None:
+    def __init__(self, spec: Transformer, inputs: Tokens) -> None:
         super().__init__()
-        self.pooled = inputs["pooled"]
+        self.pooled = inputs.pooled
         self.encoder = transformer.Transformer(
-            inputs["vocabulary"], inputs["length"], spec.width, spec.depth, spec.heads, False, spec.dropout
+            inputs.vocabulary, inputs.length, spec.width, spec.depth, spec.heads, False, spec.dropout
         )
 
     def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:

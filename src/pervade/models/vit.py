@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pervade.core.bounds import Part
-from pervade.core.contracts import Model
+from pervade.core.contracts import Inputs, Model, Pixels, require
+from pervade.core.contracts.inputs import Size
 from pervade.core.registry import register
 from pervade.nn.backbone import Backbone
 from pervade.weights.published import Published, torchvision_weights
@@ -35,8 +36,9 @@ class ViT(Model):
     blocks: Annotated[int, Field(ge=1, le=48)] = 12
     dropout: Part = 0.0  # inside the blocks and before the head
 
-    def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
-        body = _Body(self, inputs["shape"], self._patch(min(inputs["shape"][1:])))
+    def build(self, inputs: Inputs, outputs: Mapping[str, int]) -> nn.Module:
+        shape = require(inputs, Pixels, "vit").shape
+        body = _Body(self, shape, self._patch(min(shape[1:])))
         return Backbone(inputs, outputs, body, SIZES[self.size][0], self.dropout)
 
     def _patch(self, side: int) -> int:
@@ -53,7 +55,7 @@ class ViT(Model):
 class _Body(nn.Module):
     """(n, c, h, w) to the class token after the last block, (n, d)."""
 
-    def __init__(self, spec: ViT, shape: list[int], patch: int) -> None:
+    def __init__(self, spec: ViT, shape: Size, patch: int) -> None:
         from torchvision.models.vision_transformer import Encoder
 
         super().__init__()

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pervade.core.contracts import Model
+from pervade.core.contracts import Codes, Inputs, Model
 from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.core.types import Output
@@ -45,34 +45,34 @@ class WaveNet(Model):
         if self.longest & (self.longest - 1):
             raise ConfigError(f"model.longest {self.longest} must be a power of two: dilations double from 1 up to it")
 
-    def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
+    def build(self, inputs: Inputs, outputs: Mapping[str, int]) -> nn.Module:
         """Raises ConfigError where the input is no sound as codes."""
-        if "codes" not in inputs or dict(outputs) != {"logits": inputs["codes"]}:
+        if not isinstance(inputs, Codes) or dict(outputs) != {"logits": inputs.codes}:
             raise ConfigError("wavenet makes sounds: it goes with --task text-to-audio")
         return WaveNetwork(self, inputs)
 
 
 class WaveNetwork(nn.Module):
     """{"codes" (n, t) int64, "class" (n,), "speaker" (n,) int64 with 0 for unknown, "local" (n, f, k)} to "logits"
-    (n, t, codes): of the code after each. f is t / hop, rounded up; what is not in `inputs` may be left out.
+    (n, t, codes): of the code after each. f is t / hop, rounded up; class and speaker may be left out.
 
     No mask: padding stands at the end, where nothing before it looks. Before the beginning there is nothing, as if
     every layer had been given zeros.
     """
 
-    def __init__(self, spec: WaveNet, inputs: Mapping[str, Any]) -> None:
+    def __init__(self, spec: WaveNet, inputs: Codes) -> None:
         super().__init__()
-        self.hop, self.codes = int(inputs["hop"]), int(inputs["codes"])
+        self.hop, self.codes = inputs.hop, inputs.codes
         self.embedding = nn.Embedding(self.codes, spec.channels)
         # Codes that are near one another begin with embeddings that are.
         level = torch.linspace(-1, 1, self.codes)[:, None] * torch.linspace(1, 16, spec.channels)
         with torch.no_grad():
             self.embedding.weight.copy_(torch.cat([level[:, ::2].sin(), level[:, 1::2].cos()], 1))
-        self.classes = nn.Embedding(int(inputs.get("classes", 0)) + 1, HIDDEN)
-        self.speakers = nn.Embedding(int(inputs.get("speakers", 0)) + 1, HIDDEN)
+        self.classes = nn.Embedding(inputs.classes + 1, HIDDEN)
+        self.speakers = nn.Embedding(inputs.speakers + 1, HIDDEN)
         for table in (self.classes, self.speakers):
             nn.init.normal_(table.weight, std=0.5)
-        self.local_width = int(inputs.get("local", 0))
+        self.local_width = inputs.local
         self.local = nn.Linear(self.local_width, HIDDEN) if self.local_width else None
         self.joined = nn.Sequential(nn.GELU(), nn.Linear(HIDDEN, HIDDEN), nn.GELU())
         self.stack = DilatedStack(spec.channels, spec.skip, dilations(spec.longest, spec.stacks), HIDDEN)

@@ -9,10 +9,10 @@ Freezing, layer-wise rates and cached features work on any network of this shape
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from torch import Tensor, nn
 
+from pervade.core.contracts import Inputs, Pixels
 from pervade.core.errors import ConfigError
 from pervade.core.types import Output
 from pervade.nn.normalise import Normalise
@@ -29,10 +29,10 @@ class Backbone(nn.Module):
     """
 
     def __init__(
-        self, inputs: Mapping[str, Any], outputs: Mapping[str, int], body: nn.Module, width: int, dropout: float = 0.0
+        self, inputs: Inputs, outputs: Mapping[str, int], body: nn.Module, width: int, dropout: float = 0.0
     ) -> None:
         super().__init__()
-        self.normalise = Normalise(inputs["mean"], inputs["deviation"]) if "mean" in inputs else None
+        self.normalise = Normalise(inputs.mean, inputs.deviation) if isinstance(inputs, Pixels) else None
         self.body = guard(body)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.ModuleDict({name: nn.Linear(width, size) for name, size in outputs.items()})

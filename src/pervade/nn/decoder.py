@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pervade.core.contracts import Tokens
 from pervade.core.errors import ConfigError, nearest
 from pervade.core.types import Output
 from pervade.nn.backbone import Backbone
@@ -116,22 +117,22 @@ class DecoderLanguageModel(Backbone):
     Raises ConfigError where the text does not fit the network, or a token of it sees those after it.
     """
 
-    def __init__(self, name: str, config: Any, network: nn.Module, inputs: Mapping[str, Any]) -> None:
+    def __init__(self, name: str, config: Any, network: nn.Module, inputs: Tokens) -> None:
         text = config.get_text_config(decoder=True)
         most = longest(config)
-        if most is not None and inputs["length"] > most:
+        if most is not None and inputs.length > most:
             raise ConfigError(
-                f"{name} takes {most:,} tokens at most, and domain.length is {inputs['length']:,}; set "
+                f"{name} takes {most:,} tokens at most, and domain.length is {inputs.length:,}; set "
                 f"-o domain.length={most} or less"
             )
-        if text.vocab_size < inputs["vocabulary"]:
+        if text.vocab_size < inputs.vocabulary:
             raise ConfigError(
-                f"{name} knows {text.vocab_size:,} tokens, and the tokenizer has {inputs['vocabulary']:,}; they do not "
+                f"{name} knows {text.vocab_size:,} tokens, and the tokenizer has {inputs.vocabulary:,}; they do not "
                 "belong together"
             )
-        super().__init__(inputs, {}, Decoder(network, inputs["vocabulary"]), int(text.hidden_size))
+        super().__init__(inputs, {}, Decoder(network, inputs.vocabulary), int(text.hidden_size))
         self.name, self.most = name, most
-        self.longest = int(inputs["length"])
+        self.longest = inputs.length
         self._try()
 
     @torch.no_grad()

@@ -7,11 +7,11 @@ output weights, with a bias for each token. It is computed at the hidden places 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pervade.core.contracts import Tokens
 from pervade.core.types import Output
 from pervade.nn.backbone import Backbone
 
@@ -29,9 +29,9 @@ NAMES = {
 }
 
 
-def asked_of(inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> bool:
+def asked_of(inputs: Tokens, outputs: Mapping[str, int]) -> bool:
     """Whether what is asked of an encoder is tokens, at their places."""
-    return not inputs.get("pooled", True) and dict(outputs) == {"logits": inputs["vocabulary"]}
+    return not inputs.pooled and dict(outputs) == {"logits": inputs.vocabulary}
 
 
 def renamed(name: str) -> str:
@@ -50,7 +50,7 @@ class Filler(Backbone):
     """Tokens (n, t), their mask and the places (n, k) that are `asked` to "logits" (n, k, vocabulary); (n, t,
     vocabulary) where no places are given. `body` has `token_weights()`, (vocabulary, e)."""
 
-    def __init__(self, inputs: Mapping[str, Any], body: nn.Module, width: int, dropout: float = 0.0) -> None:
+    def __init__(self, inputs: Tokens, body: nn.Module, width: int, dropout: float = 0.0) -> None:
         super().__init__(inputs, {}, body, width, dropout)
         weights = self._tokens()
         self.fill = _Fill(width, weights.shape[1], weights.shape[0])

@@ -10,12 +10,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from pervade.core.contracts import Model
+from pervade.core.contracts import Inputs, Model, Observations, Pixels
 from pervade.core.errors import ConfigError, SizeError
 from pervade.core.types import Output
 from pervade.nn.backbone import Backbone
@@ -26,9 +25,9 @@ from pervade.nn.pointwise import guard
 
 @dataclass(frozen=True)
 class Own(Model):
-    module: nn.Module | Callable[[Mapping[str, Any], Mapping[str, int]], nn.Module]
+    module: nn.Module | Callable[[Inputs, Mapping[str, int]], nn.Module]
 
-    def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> nn.Module:
+    def build(self, inputs: Inputs, outputs: Mapping[str, int]) -> nn.Module:
         """A copy of the module, which itself stays as it is. Raises ConfigError where it does not take such pictures or
         gives other outputs."""
         made = copy.deepcopy(self.module) if isinstance(self.module, nn.Module) else self.module(inputs, outputs)
@@ -40,9 +39,9 @@ class Own(Model):
 
 
 class _Network(nn.Module):
-    def __init__(self, module: nn.Module, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> None:
+    def __init__(self, module: nn.Module, inputs: Inputs, outputs: Mapping[str, int]) -> None:
         super().__init__()
-        self.normalise = Normalise(inputs["mean"], inputs["deviation"]) if "mean" in inputs else nn.Identity()
+        self.normalise = Normalise(inputs.mean, inputs.deviation) if isinstance(inputs, Pixels) else nn.Identity()
         self.module = guard(module)
         self.names = tuple(outputs)
 
@@ -59,9 +58,11 @@ class _Network(nn.Module):
         )
 
 
-def _try(network: nn.Module, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> None:
+def _try(network: nn.Module, inputs: Inputs, outputs: Mapping[str, int]) -> None:
     """One picture in evaluation mode, which changes nothing in the network."""
-    shape = inputs["shape"]
+    if not isinstance(inputs, (Pixels, Observations)):
+        raise ConfigError(f"a network from Python takes pictures, not {inputs.called}; name a model instead")
+    shape = inputs.shape
     parameter = next(network.parameters(), torch.empty(0))
     picture = torch.zeros(1, *shape, dtype=parameter.dtype, device=parameter.device)
     try:

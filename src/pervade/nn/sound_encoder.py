@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pervade.core import contracts
 from pervade.core.errors import ConfigError, nearest
 from pervade.nn.convolutions import Convolutions
 from pervade.nn.sound_front import KaldiBank, Waveform, WhisperMel, rate_of
@@ -37,7 +38,7 @@ def hears(config: Mapping[str, Any]) -> bool:
 
 
 class SoundEncoder(nn.Module):
-    """(n, 1, t), mask (n, t) -> features (n, d) where `inputs["pooled"]`, else those of every frame (n, f, d) and the
+    """(n, 1, t), mask (n, t) -> features (n, d) where `inputs.pooled`, else those of every frame (n, f, d) and the
     frames that count (n, f) bool. `settings` are those of config.json, `preprocessor` of preprocessor_config.json.
 
     Raises ConfigError where transformers knows no such encoder, or the sound does not fit it.
@@ -49,13 +50,13 @@ class SoundEncoder(nn.Module):
         kind: str,
         settings: Mapping[str, Any],
         preprocessor: Mapping[str, Any],
-        inputs: Mapping[str, Any],
+        inputs: contracts.Waveform,
     ) -> None:
         super().__init__()
         if kind not in KINDS:
             raise ConfigError(f"{name} is of the kind {kind!r}, no encoder of sound; {nearest(kind, KINDS)}")
         check_rate(name, preprocessor, inputs)
-        self.kind, self.pooled = kind, bool(inputs["pooled"])
+        self.kind, self.pooled = kind, inputs.pooled
         config = configured(kind, settings)
         self.weighted = bool(settings.get("use_weighted_layer_sum")) and kind != SPECTROGRAM
         # A published classifier on Whisper averages over all 30 seconds, and is none without.
@@ -70,7 +71,7 @@ class SoundEncoder(nn.Module):
         if self.weighted:  # of what all layers give, as SUPERB does (Yang et al. 2021, arXiv:2105.01051)
             layers = int(config.num_hidden_layers) + 1
             self.layer_weights = nn.Parameter(torch.full((layers,), 1 / layers))
-        longest, samples = getattr(self.front, "longest", None), inputs.get("samples")
+        longest, samples = getattr(self.front, "longest", None), inputs.samples
         if longest is not None and samples is not None and samples > longest:
             seconds = longest / rate_of(preprocessor)
             raise ConfigError(
@@ -196,13 +197,12 @@ class SoundEncoder(nn.Module):
         return layers @ self.layer_weights.softmax(0)
 
 
-def check_rate(name: str, preprocessor: Mapping[str, Any], inputs: Mapping[str, Any]) -> None:
+def check_rate(name: str, preprocessor: Mapping[str, Any], inputs: contracts.Waveform) -> None:
     """Raises ConfigError where the sound has another rate than the model was trained with."""
     rate = rate_of(preprocessor)
-    if inputs["rate"] != rate:
+    if inputs.rate != rate:
         raise ConfigError(
-            f"{name} was trained on sound of {rate:,} Hz, and domain.rate is {inputs['rate']:,}; set -o "
-            f"domain.rate={rate}"
+            f"{name} was trained on sound of {rate:,} Hz, and domain.rate is {inputs.rate:,}; set -o domain.rate={rate}"
         )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pervade.core.contracts import Waveform
 from pervade.core.errors import ConfigError
 from pervade.core.types import Output
 from pervade.nn.backbone import Backbone
@@ -39,7 +40,7 @@ class _Whisper(nn.Module):
 
 
 class SpeechWriter(Backbone):
-    """`inputs["vocabulary"]` is the tokenizer's size. Raises ConfigError where the model is none that writes, or sound
+    """`vocabulary` is the tokenizer's size. Raises ConfigError where the model is none that writes, or sound
     or tokens do not fit it."""
 
     def __init__(
@@ -48,7 +49,8 @@ class SpeechWriter(Backbone):
         kind: str,
         settings: Mapping[str, Any],
         preprocessor: Mapping[str, Any],
-        inputs: Mapping[str, Any],
+        inputs: Waveform,
+        vocabulary: int,
     ) -> None:
         if kind != WHISPER:
             raise ConfigError(
@@ -56,13 +58,13 @@ class SpeechWriter(Backbone):
             )
         check_rate(name, preprocessor, inputs)
         config = configured(kind, settings)
-        if config.vocab_size < inputs["vocabulary"]:
+        if config.vocab_size < vocabulary:
             raise ConfigError(
-                f"{name} knows {config.vocab_size:,} tokens, and the tokenizer has {inputs['vocabulary']:,}; they do "
+                f"{name} knows {config.vocab_size:,} tokens, and the tokenizer has {vocabulary:,}; they do "
                 "not belong together"
             )
         super().__init__(inputs, {}, _Whisper(config, preprocessor), int(config.d_model))
-        self.vocabulary, self.most = int(inputs["vocabulary"]), int(config.max_target_positions)
+        self.vocabulary, self.most = vocabulary, int(config.max_target_positions)
 
     def forward(self, input: Tensor, mask: Tensor | None = None, tokens: Tensor | None = None) -> Output:
         """Without tokens, the "frames" that were heard."""

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pervade.core.contracts import Tokens
 from pervade.core.errors import ConfigError, nearest
 from pervade.nn.transformer import mean_of_tokens
 
@@ -45,7 +46,7 @@ class TextEncoder(nn.Module):
         name: str,
         kind: str,
         settings: Mapping[str, Any],
-        inputs: Mapping[str, Any],
+        inputs: Tokens,
         own: tuple[Any, nn.Module] | None = None,
     ) -> None:
         super().__init__()
@@ -54,15 +55,15 @@ class TextEncoder(nn.Module):
         if own is None and kind not in known_kinds():
             raise ConfigError(f"{name} is of the kind {kind!r}, no text encoder; {nearest(kind, known_kinds())}")
         most = longest({"model_type": kind, **settings})
-        if most is not None and inputs["length"] > most:
+        if most is not None and inputs.length > most:
             raise ConfigError(
-                f"{name} takes {most} tokens at most, and domain.length is {inputs['length']}; set -o domain.length="
+                f"{name} takes {most} tokens at most, and domain.length is {inputs.length}; set -o domain.length="
                 f"{most} or less"
             )
         config = own[0] if own else transformers.AutoConfig.for_model(kind, **{**settings, "architectures": []})
-        if config.vocab_size < inputs["vocabulary"]:
+        if config.vocab_size < inputs.vocabulary:
             raise ConfigError(
-                f"{name} knows {config.vocab_size:,} tokens, and the tokenizer has {inputs['vocabulary']:,}; they do "
+                f"{name} knows {config.vocab_size:,} tokens, and the tokenizer has {inputs.vocabulary:,}; they do "
                 "not belong together"
             )
         config.dtype = "float32"
@@ -71,13 +72,13 @@ class TextEncoder(nn.Module):
             network.pooler = None  # reads the first token alone, and would never learn here
         self.network = network
         self.width = int(config.hidden_size)
-        self.pooled, self.separator = inputs["pooled"], inputs["separator"]
-        self.tells_pairs = self.separator is not None and getattr(config, "type_vocab_size", 0) > 1
+        self.pooled = inputs.pooled
+        self.separator = inputs.separator if getattr(config, "type_vocab_size", 0) > 1 else None
 
     def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
         seen = torch.ones_like(tokens) if mask is None else mask.to(tokens.dtype)
         more = {}
-        if self.tells_pairs:
+        if self.separator is not None:
             ends = (tokens == self.separator).to(tokens.dtype)
             more = {"token_type_ids": (ends.cumsum(1) - ends).clamp(max=1) * seen}
         features: Tensor = self.network(input_ids=tokens, attention_mask=seen, **more).last_hidden_state

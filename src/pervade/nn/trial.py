@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from pervade.core import memory
+from pervade.core.contracts import Inputs, Pixels
 from pervade.core.errors import ConfigError, SizeError
 from pervade.nn.modes import evaluating
 
@@ -19,28 +19,28 @@ COARSE = (*range(8, 64, 8), *range(64, 545, 32))
 REFUSALS = (RuntimeError, AssertionError, ValueError, IndexError, ZeroDivisionError)
 
 
-def require_size(name: str, make: Callable[[int], nn.Module], inputs: Mapping[str, Any]) -> None:
+def require_size(name: str, make: Callable[[int], nn.Module], inputs: Pixels) -> None:
     """Raises ConfigError, with the smallest size that fits, where pictures of `inputs` are too small for the network.
 
     `make(side)` builds the part of it that could be too large for pictures of side x side. Nothing is computed: torch's
     meta device has shapes but no numbers.
     """
-    channels, height, width = inputs["shape"]
+    channels, height, width = inputs.shape
     if not _fits(make, channels, min(height, width)):
         raise _too_small(name, make, inputs, "")
 
 
-def require_training_size(network: nn.Module, inputs: Mapping[str, Any]) -> None:
+def require_training_size(network: nn.Module, inputs: Inputs) -> None:
     """Raises ConfigError where training sees pictures of another size than `network` was built for, and it does not
     take them: position embeddings, and dense layers behind a whole map, are made for one size."""
-    shape = inputs.get("training_shape")
-    if shape is None:
+    if not isinstance(inputs, Pixels) or inputs.training_shape is None:
         return
+    shape = inputs.training_shape
     try:
         with evaluating(network), torch.no_grad():
             network(torch.zeros(1, *shape))
     except REFUSALS as error:
-        height, width = inputs["shape"][1:]
+        height, width = inputs.shape[1:]
         raise ConfigError(
             f"the network is for pictures of {height} x {width} pixels and does not take the {shape[1]} x {shape[2]} "
             f"that domain.train_scale has it trained on ({str(error).strip().splitlines()[0]}); set "
@@ -48,15 +48,15 @@ def require_training_size(network: nn.Module, inputs: Mapping[str, Any]) -> None
         ) from None
 
 
-def features(name: str, make: Callable[[int], nn.Module], inputs: Mapping[str, Any]) -> tuple[nn.Module, int]:
+def features(name: str, make: Callable[[int], nn.Module], inputs: Pixels) -> tuple[nn.Module, int]:
     """The body that `make` builds for pictures of `inputs`, and how many features it gives for one.
 
     Raises ConfigError where it does not take such pictures or does not give one row of numbers for each.
     """
     try:
-        body = make(min(inputs["shape"][1:]))
+        body = make(min(inputs.shape[1:]))
         with evaluating(body), torch.no_grad():
-            output = body(torch.zeros(1, *inputs["shape"]))
+            output = body(torch.zeros(1, *inputs.shape))
     except REFUSALS as error:
         if memory.ran_out(error):
             raise
@@ -67,8 +67,8 @@ def features(name: str, make: Callable[[int], nn.Module], inputs: Mapping[str, A
     return body, output.shape[1]
 
 
-def _too_small(name: str, make: Callable[[int], nn.Module], inputs: Mapping[str, Any], why: str) -> ConfigError:
-    channels, height, width = inputs["shape"]
+def _too_small(name: str, make: Callable[[int], nn.Module], inputs: Pixels, why: str) -> ConfigError:
+    channels, height, width = inputs.shape
     side = min(height, width)
     fails, fits = side, next((size for size in COARSE if size > side and _fits(make, channels, size)), None)
     if fits is None:

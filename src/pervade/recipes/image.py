@@ -263,7 +263,7 @@ def search_space(recipe: Recipe) -> dict[str, Range | Choice]:
         space["optimizer.weight_decay"] = Range(1e-5, 1e-2, log=True)
     if hasattr(recipe.task, "smoothing"):
         space["task.smoothing"] = Choice((0.0, 0.1, 0.2))
-    if getattr(recipe.domain, "augment", False):
+    if isinstance(recipe.domain, Image) and recipe.domain.augment:
         space["domain.crop_area"] = Range(0.15, 1.0)
     return space
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from pervade.core import download, spec
 from pervade.core.contracts import Domain, EarlyStopping, Initializer, Model, Recipe
+from pervade.core.contracts.capabilities import Tokenised
 from pervade.core.errors import ConfigError
 from pervade.data import conversations
 from pervade.data.sources.by_length import ByLength
@@ -86,7 +87,7 @@ def writing(model: str | Model | None = None, init: str | Initializer | None = N
     chosen = network or known
     assert chosen is not None
     _check(chosen)
-    if not isinstance(chosen, HuggingFace) and not hasattr(domain, "tokenizer"):
+    if not isinstance(chosen, HuggingFace) and not isinstance(domain, Tokenised):
         raise ConfigError(
             f"--init {start.source or 'pretrained'} comes with no tokenizer, and a gpt's weights mean nothing without "
             "the one they were trained with; name one of your own runs"
@@ -118,11 +119,10 @@ def finetune(model: Model, init: Initializer | None = None, domain: Domain | Non
     """Weights that write already: AdamW at a low rate with warm-up and cosine, few passes (Howard & Ruder 2018).
     `domain` is what they were trained with, where they are of a run."""
     start = init or Pretrained()
-    if hasattr(domain, "tokenizer") and isinstance(start, Pretrained):
-        taken: Any = domain
+    if isinstance(domain, Tokenised) and isinstance(start, Pretrained):
         # One that answers knows where an answer ends; where a text does, the model says.
-        ends = taken.ends if isinstance(domain, Corpus) else model.ends() if isinstance(model, HuggingFace) else ()
-        chosen = Corpus(length=taken.length, tokenizer_from=start.source, ends=ends)
+        ends = domain.ends if isinstance(domain, Corpus) else model.ends() if isinstance(model, HuggingFace) else ()
+        chosen = Corpus(length=domain.length, tokenizer_from=start.source, ends=ends)
     else:
         chosen = _domain(model) if isinstance(model, HuggingFace) else Corpus()
     ours = isinstance(model, GPT)

@@ -13,6 +13,7 @@ from typing import Any
 
 from pervade.core import download, spec
 from pervade.core.contracts import Domain, EarlyStopping, Initializer, Model, Recipe
+from pervade.core.contracts.capabilities import Tokenised
 from pervade.core.errors import ConfigError, DataError
 from pervade.data import listing, texts
 from pervade.data.sources.by_length import ByLength
@@ -153,8 +154,8 @@ def finetune(model: Model, init: Initializer | None = None, domain: Domain | Non
     most = getattr(model, "length", None)
     own = domain if isinstance(domain, Text) else Text(tokenizer_from=getattr(model, "name", ""))
     start = init or Pretrained()
-    if isinstance(start, Pretrained) and hasattr(domain, "tokenizer_from"):
-        own = Text(length=domain.length, tokenizer_from=start.source)  # type: ignore[union-attr]
+    if isinstance(start, Pretrained) and isinstance(domain, Tokenised):
+        own = Text(length=domain.length, tokenizer_from=start.source)
     return replace(
         scratch(model),
         domain=replace(own, length=min(LONGEST, most or LONGEST)),

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
 from pervade.core.contracts.abilities import HasPlainModel
+from pervade.core.contracts.capabilities import Answerable, able
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Display, Json, Output, Parts, Rows, Table
@@ -116,7 +117,7 @@ class AnswerSpan(Task, HasPlainModel):
         """A line a question: "prediction", empty where there is none, its "start" and "end" in the text, -1 then, its
         "probability" among the candidates; "candidates" and "candidate_probabilities", the likeliest; "absent", by how
         much there being none is better than the best."""
-        unanswerable: bool = domain.unanswerable  # type: ignore[attr-defined]
+        unanswerable = able(domain, Answerable).unanswerable
         rows = np.asarray(table["row"])
         places: dict[int, list[int]] = {}
         for place, row in enumerate(rows.tolist()):
@@ -133,13 +134,13 @@ class AnswerSpan(Task, HasPlainModel):
         return joined
 
     def metrics(self, domain: Domain) -> Mapping[str, Any]:
-        known: Any = domain
+        known = able(domain, Answerable)
         return span.span_metrics(known.by_character, known.unanswerable)
 
     def decide(self, columns: Mapping[str, Any], domain: Domain) -> dict[str, Json]:
         """ "margin": by how much "not here" must win, so that F1 is best on these rows. Nothing where every question
         has an answer."""
-        known: Any = domain
+        known = able(domain, Answerable)
         if not known.unanswerable:
             return {}
         best = [each[0] if each else "" for each in columns["candidates"]]
@@ -155,7 +156,7 @@ class AnswerSpan(Task, HasPlainModel):
 
     def plain(self, features: PlainFeatures, train: Rows, columns: Mapping[str, Any], domain: Domain) -> Plain | None:
         """A rule without learning: the longest run of new words in the sentence that has most words of the question."""
-        known: Any = domain
+        known = able(domain, Answerable)
         texts = dict.fromkeys(text for _, text in (*features.train, *features.rows))
         often = _often(list(texts), known.by_character)
         found = [nearest_words(question, text, often, known.by_character) for question, text in features.rows]

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
 from pervade.core.contracts.abilities import HasCompanions, HasPlainModel, SelectsRows
+from pervade.core.contracts.capabilities import Counted, Labelled, able
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.terminal import visible
@@ -93,7 +94,7 @@ class Classify(Task, SelectsRows, HasCompanions, HasPlainModel):
     def companions(self, model: Module, domain: Domain) -> Module | None:
         if self.class_weights == "none":
             return None
-        counts = torch.tensor(domain.counts, dtype=torch.float32)  # type: ignore[attr-defined]
+        counts = torch.tensor(able(domain, Counted).counts, dtype=torch.float32)
         companions = Module()
         companions.register_buffer("class_weights", counts.sum() / (len(counts) * counts))
         return companions
@@ -252,8 +253,7 @@ def ranked(answers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _labels(domain: Domain) -> tuple[str, ...]:
-    labels: tuple[str, ...] = domain.labels  # type: ignore[attr-defined]
-    return labels
+    return able(domain, Labelled).labels
 
 
 def _finite(value: float) -> float | None:

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from pervade.core.contracts import Context, Domain, Sampler, Task
 from pervade.core.contracts.abilities import CouplesRows, HasCompanions, SelectsRows
+from pervade.core.contracts.capabilities import Labelled, able
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.terminal import visible
@@ -108,8 +109,8 @@ class Contrast(Task, SelectsRows, CouplesRows, HasCompanions):
         where there is no head to work a whitening into."""
         companions = Module()
         if self.loss_name == "arcface":
-            labels: tuple[str, ...] = domain.labels  # type: ignore[attr-defined]
-            companions.centres = Parameter(torch.randn(len(labels), self.dimensions))
+            people = len(able(domain, Labelled).labels)
+            companions.centres = Parameter(torch.randn(people, self.dimensions))
         if self.whitening is not None:
             whitening.head_of(model)
             companions.within = whitening.Within(self.dimensions)

@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn import functional as F
 
-from pervade.core.contracts import Context, Domain
+from pervade.core.contracts import Context, Domain, Waveform, require
+from pervade.core.contracts.capabilities import Dictated, able
 from pervade.core.registry import register
 from pervade.core.types import Batch, Json, Output, Parts, Table
 from pervade.data import characters
@@ -30,11 +31,11 @@ class Dictate(Transcribe):
     and end among them, and "length" (n,)."""
 
     def outputs(self, domain: Domain) -> dict[str, int]:
-        return {"logits": int(domain.inputs()["vocabulary"])}  # type: ignore[arg-type]
+        return {"logits": require(domain.inputs(), Waveform, "dictate").vocabulary or 0}
 
     def forward(self, model: Module, batch: Batch, context: Context) -> Output:
         output: Output = model(batch["input"], mask=batch.get("mask"), tokens=batch["target"][:, :-1])
-        return {**output, "begun": torch.tensor(len(context.domain.prompt))}  # type: ignore[attr-defined]
+        return {**output, "begun": torch.tensor(len(able(context.domain, Dictated).prompt))}
 
     def loss(self, output: Output, batch: Batch) -> Parts:
         """Per token after the prompt, the end among them."""
@@ -48,7 +49,7 @@ class Dictate(Transcribe):
 
     def infer(self, model: Module, batch: Batch, context: Context) -> Output:
         """ "tokens" (n, l), -1 behind the end."""
-        domain: Any = context.domain
+        domain = able(context.domain, Dictated)
         writer: Any = model
         found = writer.write(
             batch["input"], batch.get("mask"), domain.prompt, domain.end, domain.never, domain.not_first
@@ -57,7 +58,7 @@ class Dictate(Transcribe):
         return {"tokens": torch.tensor([[*each, *[-1] * (longest - len(each))] for each in found])}
 
     def predictions(self, output: Output, batch: Batch, context: Context) -> Table:
-        domain: Any = context.domain
+        domain = able(context.domain, Dictated)
         table: Table = {
             "row": batch["row"],
             "part": batch.get("part", torch.zeros_like(batch["row"])),
@@ -75,7 +76,7 @@ class Dictate(Transcribe):
         for place in np.argsort(parts, kind="stable").tolist():
             lines[int(rows[place])].append(place)
         first = [places[0] for places in lines.values()]
-        spelling = domain.spelling  # type: ignore[attr-defined]
+        spelling = able(domain, Dictated).spelling
         texts = [spelling(" ".join(table["text"][place] for place in places)) for places in lines.values()]
         out: Table = {
             "row": np.array(list(lines), np.int64),

@@ -24,6 +24,7 @@ from torch.nn import Module
 
 from pervade.core.contracts import Context, Domain
 from pervade.core.contracts.abilities import Explores, HasCompanions
+from pervade.core.contracts.capabilities import Acting, able
 from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Output, Parts
@@ -48,7 +49,7 @@ class DQN(Agent, Explores, HasCompanions):
         space = space_of(domain)
         if not actions.is_discrete(space) or len(space["sizes"]) > 1:
             raise ConfigError(
-                f"dqn makes one choice a step, and {getattr(domain, 'name', 'this')} takes {actions.describe(space)}; "
+                f"dqn makes one choice a step, and {able(domain, Acting).name} takes {actions.describe(space)}; "
                 "take --algorithm ppo, which does both"
             )
         count = actions.choices(space)

@@ -12,8 +12,9 @@ import numpy as np
 from torch.nn import Module
 from torch.nn import functional as F
 
-from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
+from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task, Tokens, require
 from pervade.core.contracts.abilities import HasPlainModel
+from pervade.core.contracts.capabilities import Tokenised, able
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Display, Output, Parts, Rows, Table
@@ -37,7 +38,7 @@ class FillMask(Task, HasPlainModel):
             raise DataError("nothing is left to learn from; add texts")
 
     def outputs(self, domain: Domain) -> dict[str, int]:
-        return {"logits": int(domain.inputs()["vocabulary"])}  # type: ignore[arg-type]
+        return {"logits": require(domain.inputs(), Tokens, "fill-mask").vocabulary}
 
     def forward(self, model: Module, batch: Batch, context: Context) -> Output:
         output: Output = model(batch["input"], mask=batch.get("mask"), asked=batch["asked"])
@@ -61,7 +62,7 @@ class FillMask(Task, HasPlainModel):
         "guesses" and their "probabilities", a list a gap."""
         table: Table = {"row": batch["row"]}
         if "token" in output:
-            made = vocabulary.tokenizer(context.domain.tokenizer)  # type: ignore[attr-defined]
+            made = vocabulary.tokenizer(able(context.domain, Tokenised).tokenizer)
             gaps = batch["gaps"].tolist()
             tokens, shares = output["token"].cpu().tolist(), output["probability"].cpu().double().tolist()
             table["guesses"] = [

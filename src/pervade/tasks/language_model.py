@@ -14,8 +14,9 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn import functional as F
 
-from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
+from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task, Tokens, require
 from pervade.core.contracts.abilities import HasPlainModel, MakesSamples, RepliesToRows
+from pervade.core.contracts.capabilities import Conversational, Tokenised, Written, able
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Display, Json, Output, Parts, Rows, Table
@@ -63,7 +64,7 @@ class LanguageModel(Task, MakesSamples, RepliesToRows, HasPlainModel):
             raise DataError("nothing is left to learn from; add texts")
 
     def outputs(self, domain: Domain) -> dict[str, int]:
-        return {"logits": int(domain.inputs()["vocabulary"])}  # type: ignore[arg-type]
+        return {"logits": require(domain.inputs(), Tokens, "language-model").vocabulary}
 
     def loss(self, output: Output, batch: Batch) -> Parts:
         loss = losses(output["logits"], batch["target"])
@@ -136,15 +137,15 @@ class LanguageModel(Task, MakesSamples, RepliesToRows, HasPlainModel):
     def made(self, model: Module, train: Rows, context: Context) -> dict[str, Json]:
         """ "samples": texts written by fixed seeds, each with the share of its runs of eight tokens that stand so in
         the training text. None of a model that answers, for which see `replies`."""
-        domain: Any = context.domain
-        if domain.turns:
+        domain = context.domain
+        if isinstance(domain, Conversational):
             return {}
-        written = []
+        written, known = [], able(domain, Written)
         for seed in range(SAMPLES):
             sampling = Sampling(length=SAMPLE_LENGTH, temperature=1.0, top_p=0.95, seed=seed)
-            start = [*getattr(domain, "begins", ())] or [end_of(domain)]
+            start = [*known.begins] or [end_of(domain)]
             written.append(list(write(model, start, sampling, end_of(domain), ends_of(domain))))
-        copied = overlap(written, domain.tokens(train), 8)
+        copied = overlap(written, known.tokens(train), 8)
         return {
             "samples": [
                 {"seed": seed, "text": self.decode(tokens, domain), "copied": share}
@@ -155,8 +156,8 @@ class LanguageModel(Task, MakesSamples, RepliesToRows, HasPlainModel):
     def replies(self, model: Module, rows: Rows, train: Rows, context: Context) -> dict[str, Json]:
         """ "replies": to questions evenly spaced over the rows, what the model answers, always the likeliest token,
         with the row's own answer, and the share of runs of eight tokens that stand so in the answers trained on."""
-        domain: Any = context.domain
-        if not domain.turns:
+        domain = context.domain
+        if not isinstance(domain, Conversational):
             return {}
         chosen = [rows[int(i)] for i in np.linspace(0, len(rows) - 1, min(SAMPLES, len(rows)))]
         found: list[dict[str, Any]] = []
@@ -173,7 +174,7 @@ class LanguageModel(Task, MakesSamples, RepliesToRows, HasPlainModel):
                 written[-1] = list(write(model, asked, LIKELIEST, end_of(domain)))
                 reply = self.decode(written[-1], domain)
             found.append({"id": row["id"], "messages": messages, "answer": answer, "reply": reply, "why": why})
-        copied = overlap(written, domain.tokens(train), 8)
+        copied = overlap(written, able(domain, Written).tokens(train), 8)
         return {"replies": [{**each, "copied": share} for each, share in zip(found, copied, strict=True)]}
 
     def plain(self, features: PlainFeatures, train: Rows, columns: Mapping[str, Any], domain: Domain) -> Plain | None:
@@ -187,7 +188,7 @@ class LanguageModel(Task, MakesSamples, RepliesToRows, HasPlainModel):
         return Plain("xz -9e that has seen the training text", {"bits": bits})
 
     def wording(self, domain: Domain) -> TaskWords:
-        return ANSWERING if domain.turns else WRITING
+        return ANSWERING if isinstance(domain, Conversational) else WRITING
 
     def display(self, answer: Mapping[str, Any]) -> Display:
         return replace(super().display(answer), line=answer["text"], prose=True)
@@ -225,21 +226,19 @@ def write(model: Any, tokens: Sequence[int], sampling: Sampling, end: int, other
         unread = [token]
 
 
-def end_of(domain: Any) -> int:
+def end_of(domain: Domain) -> int:
     """The token that stands between two texts: by the model's config, else by its name."""
     ends = ends_of(domain)
     return ends[0] if ends else vocabulary.require(_tokenizer(domain), vocabulary.END, "writing text")
 
 
-def ends_of(domain: Any) -> tuple[int, ...]:
+def ends_of(domain: Domain) -> tuple[int, ...]:
     """All tokens that end a text, as far as the model's config names them."""
-    ends: tuple[int, ...] = getattr(domain, "ends", ())
-    return ends
+    return able(domain, Written).ends
 
 
-def _tokenizer(domain: Any) -> str:
-    digest: str = domain.tokenizer
-    return digest
+def _tokenizer(domain: Domain) -> str:
+    return able(domain, Tokenised).tokenizer
 
 
 def _compressed(data: bytes) -> int:

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
 from pervade.core.contracts.abilities import HasPlainModel, SelectsRows
+from pervade.core.contracts.capabilities import Scaled, able
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Display, Json, LeftOut, Output, Parts, Rows, Table
@@ -91,7 +92,7 @@ class Regress(Task, SelectsRows, HasPlainModel):
         """ "prediction", "low" and "high" (n,) float64, the latter nan where no interval was learnt, and, where known,
         "target" (n,)."""
         table: Table = {name: batch[name] for name in ("row", "part") if name in batch}
-        scale: tuple[float, float] = context.domain.scale  # type: ignore[attr-defined]
+        scale = able(context.domain, Scaled).scale
         prediction = decode_numbers(output["value"][:, 0].cpu().numpy(), scale)
         reach = float(context.decision.get("reach", math.nan))
         if "target" in batch:

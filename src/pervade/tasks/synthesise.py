@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
 from pervade.core.contracts.abilities import HasPlainModel, MakesSamples, SelectsRows
+from pervade.core.contracts.capabilities import Labelled, Voiced, able
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Json, LeftOut, Media, Output, Parts, Rows, Table
@@ -43,7 +44,7 @@ class Synthesise(Task, SelectsRows, MakesSamples, HasPlainModel):
             raise DataError("nothing is left to learn from; add recordings")
 
     def measurable(self, rows: Rows, domain: Domain) -> tuple[Rows, list[LeftOut]]:
-        return targets.known(rows, getattr(domain, "labels", ()))
+        return targets.known(rows, able(domain, Labelled).labels)
 
     def outputs(self, domain: Domain) -> dict[str, int]:
         return {"logits": mu_law.CODES}
@@ -94,27 +95,29 @@ class Synthesise(Task, SelectsRows, MakesSamples, HasPlainModel):
     def made(self, model: Module, train: Rows, context: Context) -> dict[str, Json]:
         """ "sounds": one of each of the first labels, by a fixed seed, none chosen, speakers in turn; a caption says
         which. None where a sound is made of another's mel bands."""
-        domain: Any = context.domain
-        if domain.local == "mel" or not domain.labels:
+        domain, voiced = context.domain, able(context.domain, Voiced)
+        if voiced.local == "mel" or not voiced.labels:
             return {}
-        labels = domain.labels[:SOUNDS]
-        speakers = [domain.speakers[i % len(domain.speakers)] if domain.speakers else "" for i in range(len(labels))]
+        labels = voiced.labels[:SOUNDS]
+        speakers = [voiced.speakers[i % len(voiced.speakers)] if voiced.speakers else "" for i in range(len(labels))]
         asked = [f"{label}/{speaker}" if speaker else label for label, speaker in zip(labels, speakers, strict=True)]
-        rows = division.rows([each for name in asked for each in domain.asked(name)])
+        rows = division.rows(
+            [entry for name in asked for entry in domain.asked(name) if not isinstance(entry, LeftOut)]
+        )
         input = domain.collate([domain.transform(row, None)[0] for row in rows])["input"]
         calm = replace(self, sampling=SoundSampling())
         codes = calm._made(model, input, range(len(asked)))
         sounds: list[Any] = []
         for name, each, length in zip(asked, codes, input["length"].tolist(), strict=True):
-            wave = mu_law.decode(each[: min(length, round(player.SECONDS * domain.rate))])
-            sounds.append(Media("wav", player.wav(wave, domain.rate), f"{name}, seed {calm.sampling.seed}"))
+            wave = mu_law.decode(each[: min(length, round(player.SECONDS * voiced.rate))])
+            sounds.append(Media("wav", player.wav(wave, voiced.rate), f"{name}, seed {calm.sampling.seed}"))
         return {"sounds": sounds}
 
-    def plain(self, features: PlainFeatures, train: Rows, columns: Mapping[str, Any], domain: Any) -> Plain | None:
+    def plain(self, features: PlainFeatures, train: Rows, columns: Mapping[str, Any], domain: Domain) -> Plain | None:
         """FLAC at its best setting, of the same codes as signed 8-bit samples. All recordings are one stream, so that
         headers cost next to nothing; its bits are shared out by what each takes alone."""
-        whole = flac(np.concatenate(features.rows), domain.rate)
-        alone = np.array([flac(each, domain.rate) for each in features.rows], np.float64)
+        whole = flac(np.concatenate(features.rows), able(domain, Voiced).rate)
+        alone = np.array([flac(each, able(domain, Voiced).rate) for each in features.rows], np.float64)
         return Plain("FLAC of the same 8-bit codes in one stream", {"bits": alone * (whole / alone.sum())})
 
     def wording(self, domain: Domain) -> TaskWords:
@@ -130,9 +133,9 @@ class Synthesise(Task, SelectsRows, MakesSamples, HasPlainModel):
             ),
         )
 
-    def answers(self, table: Table, domain: Any, top: int) -> list[dict[str, Any]]:
+    def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:
         """ "samples" (t,) float32 in -1..1 at "rate"."""
-        return [{"samples": mu_law.decode(each), "rate": domain.rate} for each in table["codes"]]
+        return [{"samples": mu_law.decode(each), "rate": able(domain, Voiced).rate} for each in table["codes"]]
 
 
 def losses(logits: Tensor, target: Tensor) -> Tensor:

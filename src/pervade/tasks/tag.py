@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
 from pervade.core.contracts.abilities import HasCompanions, HasPlainModel, SelectsRows
+from pervade.core.contracts.capabilities import Counted, Labelled, able
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Display, Json, LeftOut, Output, Parts, Rows, Table
@@ -89,10 +90,10 @@ class Tag(Task, SelectsRows, HasCompanions, HasPlainModel):
     def companions(self, model: Module, domain: Domain) -> Module | None:
         if self.class_weights == "none":
             return None
-        counts = torch.tensor(domain.counts, dtype=torch.float32)  # type: ignore[attr-defined]
-        rows: int = domain.rows  # type: ignore[attr-defined]
+        known = able(domain, Counted)
+        counts = torch.tensor(known.counts, dtype=torch.float32)
         companions = Module()
-        companions.register_buffer("class_weights", ((rows - counts) / counts).clamp(1 / HEAVIEST, HEAVIEST))
+        companions.register_buffer("class_weights", ((known.rows - counts) / counts).clamp(1 / HEAVIEST, HEAVIEST))
         return companions
 
     def loss(self, output: Output, batch: Batch) -> Parts:
@@ -235,5 +236,4 @@ def _said(probabilities: np.ndarray, threshold: np.ndarray, labels: Sequence[str
 
 
 def _labels(domain: Domain) -> tuple[str, ...]:
-    labels: tuple[str, ...] = domain.labels  # type: ignore[attr-defined]
-    return labels
+    return able(domain, Labelled).labels

@@ -22,6 +22,7 @@ from torch.nn import Module
 
 from pervade.core.bounds import Finite, Weight
 from pervade.core.contracts import Context, Domain, Task
+from pervade.core.contracts.capabilities import Transcribed, able
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Display, Json, Output, Parts, Rows, Table
@@ -87,7 +88,7 @@ class Transcribe(Task):
         """A line a chunk: "pieces" and "log_prob", the lattice row by row, "kept" pieces a frame; "start" and "stride",
         in seconds; "seconds" of the whole recording; the "weight" and "bonus" that the search is to take (nan: not
         settled yet), and the "slope" and "offset" that make chances of confidences. `reduce` makes text of them."""
-        rate: int = context.domain.rate  # type: ignore[attr-defined]
+        rate = able(context.domain, Transcribed).rate
         lattices = ctc.lattices(output["log_prob"], output["frames"], KEPT if self.beam else 1)
         sizes = batch["size"].tolist()
         weight, bonus = self._settled(context)
@@ -140,7 +141,7 @@ class Transcribe(Task):
         return out
 
     def _unsettled(self, table: Table, domain: Domain) -> bool:
-        asked = self.beam > 0 and bool(domain.words)  # type: ignore[attr-defined]
+        asked = self.beam > 0 and bool(able(domain, Transcribed).words)
         return asked and bool(np.isnan(np.asarray(table["weight"])).any())
 
     def _decoded(self, table: Table, places: Sequence[int], domain: Domain) -> dict[str, Any]:
@@ -161,7 +162,7 @@ class Transcribe(Task):
         }
 
     def _opinion(self, domain: Domain, weight: float, bonus: float) -> ctc.Opinion | None:
-        words: str = domain.words  # type: ignore[attr-defined]
+        words = able(domain, Transcribed).words
         if not self.beam or not words:
             return None
         return word_model.Opinion(word_model.of(words), _alphabet(domain), weight, bonus)
@@ -216,7 +217,7 @@ class Transcribe(Task):
         """ "normalisation" and "decoding" in words, "confusions", "worst" recordings, "unwritten" (recordings of which
         nothing was written), and "baseline": the training split's most frequent transcript, or where that has more
         wrong words, nothing."""
-        spelling = domain.spelling  # type: ignore[attr-defined]
+        spelling = able(domain, Transcribed).spelling
         usual, _ = min(Counter(map(spelling, train.column("text"))).items(), key=lambda each: (-each[1], each[0]))
         references, texts = [list(map(str, columns[name])) for name in ("reference", "text")]
         name = f"always {usual[:60]!r}, the most frequent transcript in training"
@@ -225,7 +226,7 @@ class Transcribe(Task):
             name, always = "writing nothing", nothing
         errors = transcription.errors_of(columns, "word")
         worst = sorted(range(len(texts)), key=lambda i: (-int(errors[i]), i))[:MOST_SHOWN]
-        how: str = domain.normalise  # type: ignore[attr-defined]
+        how = able(domain, Transcribed).normalise
         return {
             "normalisation": f"{how}: {alphabet.IN_WORDS[how]}",
             "decoding": self._in_words(domain),
@@ -246,7 +247,7 @@ class Transcribe(Task):
     def _in_words(self, domain: Domain) -> str:
         if not self.beam:
             return "the likeliest path"
-        words: str = domain.words  # type: ignore[attr-defined]
+        words = able(domain, Transcribed).words
         helped = ""
         if words:
             model = word_model.of(words)
@@ -289,8 +290,7 @@ def stride(samples: int, frames: int, rate: int) -> float:
 
 
 def _alphabet(domain: Domain) -> tuple[str, ...]:
-    found: tuple[str, ...] = domain.alphabet  # type: ignore[attr-defined]
-    return found
+    return able(domain, Transcribed).alphabet
 
 
 def _lattice(table: Mapping[str, Any], place: int) -> Lattice:
@@ -307,7 +307,8 @@ def _joined(table: Table, places: Sequence[int], domain: Domain) -> tuple[Lattic
     if len(places) == 1:
         lattice = _lattice(table, places[0])
         return lattice, np.arange(len(lattice)) * step, step
-    half: float = domain.overlap_samples / domain.rate / 2  # type: ignore[attr-defined]
+    heard = able(domain, Transcribed)
+    half = heard.overlap_samples / heard.rate / 2
     starts = [float(table["start"][place]) for place in places]
     kept, begins = [], []
     for number, place in enumerate(places):

@@ -8,6 +8,14 @@ method, command line flag and JSON record in one (core/spec.py). Whatever change
 
 from pervade.core.contracts.domain import Domain as Domain
 from pervade.core.contracts.domain import PlainFeatures as PlainFeatures
+from pervade.core.contracts.inputs import Codes as Codes
+from pervade.core.contracts.inputs import Inputs as Inputs
+from pervade.core.contracts.inputs import Observations as Observations
+from pervade.core.contracts.inputs import Pixels as Pixels
+from pervade.core.contracts.inputs import Several as Several
+from pervade.core.contracts.inputs import Tokens as Tokens
+from pervade.core.contracts.inputs import Waveform as Waveform
+from pervade.core.contracts.inputs import require as require
 from pervade.core.contracts.methods import Attack as Attack
 from pervade.core.contracts.methods import Compressor as Compressor
 from pervade.core.contracts.methods import Explainer as Explainer

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
 
+from pervade.core.contracts.inputs import Inputs
 from pervade.core.errors import DataError
-from pervade.core.types import Batch, Example, Json, LeftOut, Media, Rows
+from pervade.core.types import Batch, Example, LeftOut, Media, Rows
 from pervade.core.words import DomainWords
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ class Domain(Protocol):
     reads: ClassVar[str] = "data of another kind"  # what it is for, as a message says it
     cuts: ClassVar[bool] = False  # whether of a row that is too long only a part may be read
     wording: ClassVar[DomainWords] = DomainWords()  # what its rows are called
-    turns: ClassVar[bool] = False  # whether it is of conversations: it may be asked messages, and has `held_out(row)`
 
     @property
     def repeats(self) -> bool:
@@ -77,8 +77,8 @@ class Domain(Protocol):
 
     def collate(self, examples: Sequence[Example]) -> Batch: ...
 
-    def inputs(self) -> dict[str, Json]:
-        """What a model must accept (shape, statistics, vocabulary size), known after `fit`."""
+    def inputs(self) -> Inputs:
+        """What a model is given, known after `fit`."""
         ...
 
     def probe(self, model: Module, task: Task, batch: Batch, part: str | None = None) -> Probe:

@@ -11,6 +11,7 @@ from pydantic import Field
 from pervade.core.bounds import AtOnce, Count, Duration, Passes, Positive, Seed, Threads, Weight
 from pervade.core.contracts.abilities import CouplesRows
 from pervade.core.contracts.domain import Domain
+from pervade.core.contracts.inputs import Inputs
 from pervade.core.contracts.source import SourceSpec
 from pervade.core.contracts.task import Task
 from pervade.core.errors import ConfigError
@@ -29,7 +30,7 @@ class Model(Protocol):
 
     kind: ClassVar[str] = "model"
 
-    def build(self, inputs: Mapping[str, Any], outputs: Mapping[str, int]) -> Module:
+    def build(self, inputs: Inputs, outputs: Mapping[str, int]) -> Module:
         """`inputs` is Domain.inputs(), `outputs` Task.outputs(). Raises ConfigError where they do not fit."""
         ...
 

@@ -24,10 +24,11 @@ from pervade.core import memory as free
 from pervade.core import seed as seeds
 from pervade.core.contracts import Opening, Source, SourceSpec, Task
 from pervade.core.contracts.abilities import Explores
+from pervade.core.contracts.capabilities import Acting, able
 from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Parts
-from pervade.data import memory, worlds
+from pervade.data import memory, spaces, worlds
 from pervade.nn.modes import evaluating
 from pervade.nn.policy import PolicyNetwork, responder
 
@@ -68,7 +69,7 @@ class Replay(SourceSpec):
             raise ConfigError("reinforcement learning runs in one process; start it without torchrun")
         return ReplaySource(self, opening)
 
-    def layout(self, domain: Any, environments: int) -> memory.Layout:
+    def layout(self, domain: Acting, environments: int) -> memory.Layout:
         shape, stack = domain.observation["shape"], domain.stack
         frame = tuple([shape[0] // stack, *shape[1:]] if stack > 1 else shape)
         found = memory.Layout(environments, self.size, frame, domain.observation["dtype"], stack)
@@ -77,7 +78,7 @@ class Replay(SourceSpec):
 
     def remarks(self, opening: Opening) -> list[str]:
         """The size of the memory. Raises ResourceError where it does not fit, ConfigError where it is too small."""
-        layout = self.layout(opening.context.domain, len(opening.rows))
+        layout = self.layout(able(opening.context.domain, Acting), len(opening.rows))
         layout.require_memory(free.available())
         return [f"memory: {self.size:,} moments, {memory.size(layout.bytes)} when full (-o source.size)"]
 
@@ -89,13 +90,13 @@ class Replay(SourceSpec):
 class ReplaySource(Source):
     def __init__(self, spec: Replay, opening: Opening) -> None:
         self.spec, self.model, self.seed = spec, opening.model, opening.seed
-        self.domain, self.task = cast(Any, opening.context.domain), cast(Explores, opening.task)
+        self.domain, self.task = able(opening.context.domain, Acting), cast(Explores, opening.task)
         self.batch_size = opening.batch_size
         self.even = torch.ones(self.batch_size)  # the weights of moments that are all as likely
         self.numbers = np.array([int(each) for each in opening.rows.number], np.int64)
         self.count = len(self.numbers)
         self.total = spec.begin + opening.passes * spec.steps
-        self.space = self.domain.space
+        self.space = spaces.unpacked(self.domain.action)
         self.names = self.task.asks(self.space)
         self.memory = memory.Memory(spec.layout(self.domain, self.count))
         leaves = self.memory.layout.environments * self.memory.layout.each

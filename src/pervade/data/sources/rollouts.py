@@ -27,10 +27,11 @@ from pervade.core import seed as seeds
 from pervade.core.bounds import Positive
 from pervade.core.contracts import Opening, Source, SourceSpec, Task
 from pervade.core.contracts.abilities import Acts, Explores
+from pervade.core.contracts.capabilities import Acting, able
 from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Parts
-from pervade.data import worlds
+from pervade.data import spaces, worlds
 from pervade.nn import actions
 from pervade.nn.modes import evaluating
 from pervade.nn.policy import PolicyNetwork, answer, responder
@@ -81,11 +82,11 @@ class _Lived:
 class RolloutSource(Source):
     def __init__(self, spec: Rollouts, opening: Opening) -> None:
         self.spec, self.model, self.seed = spec, opening.model, opening.seed
-        self.domain, self.task = cast(Any, opening.context.domain), cast(Acts, opening.task)
+        self.domain, self.task = able(opening.context.domain, Acting), cast(Acts, opening.task)
         self.batch_size = opening.batch_size
         self.numbers = np.array([int(each) for each in opening.rows.number], np.int64)
         self.count = len(self.numbers)
-        self.space = self.domain.space
+        self.space = spaces.unpacked(self.domain.action)
         self.names = self.task.asks(self.space)
         self.worlds: worlds.Worlds | None = None
         self.pass_number = self.epoch = self.position = self.steps_taken = 0

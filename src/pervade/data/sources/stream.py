@@ -17,6 +17,7 @@ from numpy.random import Generator
 
 from pervade.core import seed as seeds
 from pervade.core.contracts import Opening, Source, SourceSpec
+from pervade.core.contracts.capabilities import Streamed, able
 from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Parts
@@ -30,7 +31,7 @@ class Stream(SourceSpec):
     that windows are not the same, and is as long."""
 
     def open(self, opening: Opening) -> Source:
-        domain: Any = opening.context.domain
+        domain = able(opening.context.domain, Streamed)
         numbers = np.array([int(each) for each in opening.rows.number])
         return Windows(
             domain,
@@ -50,7 +51,7 @@ class Windows(Source):
     """
 
     def __init__(
-        self, domain: Any, tokens: Tokens, numbers: np.ndarray, batch_size: int, seed: int, rank: int, world: int
+        self, domain: Streamed, tokens: Tokens, numbers: np.ndarray, batch_size: int, seed: int, rank: int, world: int
     ) -> None:
         self.domain, self.tokens, self.numbers = domain, tokens, numbers
         self.batch_size, self.seed, self.rank, self.world = batch_size, seed, rank, world
@@ -86,7 +87,7 @@ class Windows(Source):
     def _batch(self, starts: np.ndarray, rng: Generator) -> Batch:
         cut = np.stack([self.tokens.stream[start : start + self.length + 1] for start in starts]).astype(np.int64)
         rows = self.numbers[[self.tokens.document(int(start)) for start in starts]]
-        asked: Batch = self.domain.asks(cut, rng)
+        asked = self.domain.asks(cut, rng)
         return {"row": torch.from_numpy(rows), **asked}
 
     def rehearsal(self) -> Batch | None:

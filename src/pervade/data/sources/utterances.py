@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
 from pervade.core.contracts import Opening, Source, SourceSpec
+from pervade.core.contracts.capabilities import Transcribed, able
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.data import recordings, sound_files
@@ -34,7 +35,7 @@ class Utterances(SourceSpec):
 
     def open(self, opening: Opening) -> Source:
         """Raises DataError where nothing is left."""
-        domain: Any = opening.context.domain
+        domain = able(opening.context.domain, Transcribed)
         faults = _known_faults(opening)
         rows = opening.rows.select([i for i, fault in enumerate(faults) if fault is None])
         if len(opening.rows) and not len(rows):
@@ -80,8 +81,8 @@ def _known_faults(opening: Opening) -> list[tuple[str, str] | None]:
 
 def _faults(opening: Opening) -> list[tuple[str, str] | None]:
     """Of each row why it cannot be learnt from, as a kind and in numbers; None where it can."""
-    domain: Any = opening.context.domain
-    frames = _counter(opening, domain.inputs())
+    domain = able(opening.context.domain, Transcribed)
+    frames = _counter(opening, domain.rate)
     longest = domain.chunk_samples
     found: list[tuple[str, str] | None] = []
     for row in opening.rows:
@@ -102,10 +103,9 @@ def _faults(opening: Opening) -> list[tuple[str, str] | None]:
     return found
 
 
-def _counter(opening: Opening, inputs: Any) -> Callable[[int, int], int]:
+def _counter(opening: Opening, second: int) -> Callable[[int, int], int]:
     """Frames of a recording of `size` samples: by rule of thumb where these are many more than the `needed` ones."""
     known: dict[int, int] = {}
-    second = inputs["rate"]
     each = frames_of(opening.model, second) / second
 
     def frames(size: int, needed: int) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from pervade.core.contracts.capabilities import Acting
 from pervade.report import chart, preprocessing, wording
 from pervade.report.html import Section, render
 from pervade.report.record import Record, Result
@@ -116,8 +117,8 @@ def _is_continuous(rows: list[list[float]], result: Result, record: Record) -> b
 
 
 def _space(result: Result, record: Record) -> dict[str, Any]:
-    found = getattr(preprocessing.domain(record, result.checkpoint), "action", None)
-    return found if isinstance(found, dict) else {}
+    domain = preprocessing.domain(record, result.checkpoint)
+    return domain.action if isinstance(domain, Acting) else {}
 
 
 def _names(count: int, numbers: bool, result: Result, record: Record) -> list[str]:

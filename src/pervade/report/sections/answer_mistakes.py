@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from pervade.core.contracts.capabilities import Answerable
 from pervade.metrics import span
 from pervade.report import preprocessing, wording
 from pervade.report.html import Section, render
@@ -34,8 +35,8 @@ def section(record: Record) -> Section | None:
     table = predictions(record, {"row", "target", "prediction", "start", "end", "candidates", "probability"})
     if result is None or table is None:
         return None
-    domain: Any = preprocessing.domain(record, result.checkpoint)
-    f1 = span.scores(table, bool(getattr(domain, "by_character", False)))[1]
+    domain = preprocessing.domain(record, result.checkpoint)
+    f1 = span.scores(table, isinstance(domain, Answerable) and domain.by_character)[1]
     wrong = np.flatnonzero(f1 == 0)
     sure = np.asarray(table["probability"])
     surest = wrong[np.argsort(-sure[wrong], kind="stable")][:MOST]
