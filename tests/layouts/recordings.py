@@ -157,6 +157,16 @@ def text_beside(root: Path) -> Path:
     return root / "said"
 
 
+@layout(
+    "a.wav and a.txt, a label track (Audacity's: start, end, label)", "recordings", AUDIO, 8, {"wind", "bird"}, groups=4
+)
+def label_tracks(root: Path) -> Path:
+    for i in range(4):
+        sound(root / "tracks" / f"{i}.wav", i, seconds=1.0)
+        write(root / "tracks" / f"{i}.txt", "0.000000\t0.500000\tbird\n0.500000\t1.000000\twind\n")
+    return root / "tracks"
+
+
 @layout("VCTK: wav48/p225/p225_001.wav and txt/p225/p225_001.txt", "recordings", SPOKEN, 12, groups=3)
 def vctk(root: Path) -> Path:
     for i in range(12):

@@ -153,6 +153,15 @@ def folders_of_texts(root: Path) -> Path:
     return root / "reviews"
 
 
+@layout("class folders of .txt, with README.txt and CHANGES.txt beside them", "texts", TEXT, 20, set(WORDS), left_out=2)
+def texts_with_readme(root: Path) -> Path:
+    for i, (words, label) in enumerate(reviews()):
+        write(root / "reviews" / label / f"{i}.txt", words)
+    for name in ("README", "CHANGES"):
+        write(root / "reviews" / f"{name}.txt", "About these reviews.")
+    return root / "reviews"
+
+
 @layout("20 Newsgroups: class folders of files without suffix", "texts", TEXT, 20, set(WORDS))
 def newsgroups(root: Path) -> Path:
     for i, (each, label) in enumerate(reviews()):
