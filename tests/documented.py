@@ -117,6 +117,37 @@ def pictures(folder: Path) -> None:
         Image.open(folder / "new" / f"{label}.png").save(folder / f"{label}.jpg")
 
 
+def tables(folder: Path) -> None:
+    """What the pages name beside the data that are trained on."""
+    photos = sorted(path.relative_to(folder) for path in (folder / "photos").glob("*/*.png"))
+    table(folder / "labels.csv", ("file", "label"), [(path, path.parts[1]) for path in photos])
+    reviews = texts.reviews(40)
+    table(folder / "pairs.csv", ("premise", "hypothesis", "label"), [(one, one[::-1], label) for one, label in reviews])
+    table(folder / "posts.csv", ("title", "body", "label"), [(one[:9], one, label) for one, label in reviews])
+    for number, (one, label) in enumerate(reviews):
+        path = folder / "inbox" / label / f"{number}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(one, encoding="utf-8")
+    asked = [
+        (ask["question"], paragraph["context"], ask["answers"][0]["text"])
+        for article in questions.squad(6)["data"]
+        for paragraph in article["paragraphs"]
+        for ask in paragraph["qas"]
+    ]
+    table(folder / "asked.csv", ("question", "context", "answers"), asked)
+    sound = sorted((folder / "digits").iterdir())
+    clips = [(f"digits/{path.name}", path.name[0], number % 3) for number, path in enumerate(sound)]
+    table(folder / "clips.csv", ("file", "label", "fold"), clips)
+    with (folder / "spoken" / "metadata.csv").open(encoding="utf-8") as file:
+        said = [(f"spoken/{name}", words, f"speaker {int(name[0]) % 5}") for name, words in list(csv.reader(file))[1:]]
+    table(folder / "metadata.csv", ("file_name", "transcription", "speaker"), said)
+    table(
+        folder / "spoken" / "metadata.csv",
+        ("file_name", "transcription", "speaker"),
+        [(Path(a).name, b, c) for a, b, c in said],
+    )
+
+
 def writing(folder: Path) -> None:
     (folder / "books").mkdir()
     rng = np.random.default_rng(0)
@@ -145,4 +176,5 @@ def write(folder: Path) -> Path:
         label.mkdir(parents=True, exist_ok=True)
         shutil.copy(path.with_name(f"{number}_{path.name.partition('_')[2]}"), label)
     spoken.spoken(folder / "spoken", count=40)
+    tables(folder)
     return folder

@@ -131,6 +131,53 @@ def test_commands_do_what_the_pages_say(
     runs_as_said(command, *place.give(command, monkeypatch, capsys))
 
 
+# What a test has not: weights and data of others, and words in place of names.
+ELSEWHERE = ("hf:", "weights.pth", "agent.zip", "my_module", "gym://ALE", "LibriSpeech", "DATA", "--help")
+DRY = [
+    command
+    for command in ALL
+    if command.startswith("pervade train ") and command not in documented.COMMANDS
+    if not any(part in command for part in ELSEWHERE)
+]
+
+
+def reads(arguments: list[str], patch: pytest.MonkeyPatch) -> bool:
+    """Whether DATA and every setting can be used: a dry run makes the recipe and reads, and trains nothing."""
+    patch.setattr(sys, "argv", [*arguments, "--dry-run"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return not ended.value.code
+
+
+@pytest.mark.parametrize("command", DRY)
+def test_data_and_settings_that_the_pages_name_can_be_used(
+    command: str, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place.folder)
+    assert reads(words(command), monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("page", "begins"),
+    [
+        ("settings", ["pervade train photos/"]),
+        ("pictures", ["pervade train photos/"]),
+        ("sound", ["pervade train sounds/"]),
+        ("transcripts", ["pervade train spoken/"]),
+        ("acting", ["pervade train gym://CartPole-v1", "pervade train gym://CartPole-v1 --algorithm dqn"]),
+    ],
+)
+def test_settings_of_the_tables_are_there(
+    page: str, begins: list[str], place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place.folder)
+    settings = re.findall(r"`(-o [^`]*=[^`]*)`", text(DOCS / f"{page}.md"))
+    assert settings
+    for setting in settings:
+        filled = setting.replace("[LOW,HIGH]", "[0,9]")
+        assert any(reads([*words(begin), *words(filled)], monkeypatch) for begin in begins), setting
+
+
 @pytest.mark.slow  # trains a published network's shape: 2 s
 def test_the_example_in_python_gives_what_stands_beside_it(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place.folder)
