@@ -21,6 +21,7 @@ from pervade.core import files
 from pervade.core.run import RunDirectory
 from pervade.engine.checkpoint import load_checkpoint
 from pervade.engine.predictions import read_columns
+from pervade.engine.probe import probe
 from pervade.evaluate.evaluation import evaluate
 from tests.toys.harden import Sign
 from tests.toys.run import recipe_of, run_toy
@@ -107,7 +108,7 @@ def test_hardening_withstands_the_attack(tmp_path: Path) -> None:
     loaded = load_checkpoint(run, "last")
     rows = workflow.load_rows(run, loaded.domain).where("split", "test")
     batch = loaded.domain.collate([example for row in rows for example in loaded.domain.transform(row, None)])
-    attacked = Sign()(loaded.domain.probe(loaded.network, recipe_of("classifier").task, batch))
+    attacked = Sign()(probe(loaded.network, loaded.domain, recipe_of("classifier").task, batch))
     right = loaded.network(attacked)["logits"].argmax(1) == batch["target"]
     assert right.float().mean() >= 0.72
 

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from pervade.core.contracts import Context, Domain, InputSpace, Model, Observations, Probe, Recipe, Task
+from pervade.core.contracts import Domain, InputSpace, Model, Observations, Recipe, Task
 from pervade.core.registry import register
 from pervade.core.types import Rows
 from pervade.data.sources.dataset import Dataset
@@ -57,13 +57,8 @@ class ToyDomain(Domain):
     def inputs(self) -> Observations:
         return Observations((self.size,))
 
-    def probe(self, model: nn.Module, task: Task, batch, part=None) -> Probe:
-        return Probe(
-            batch["input"],
-            lambda x: task.forward(model, {**batch, "input": x}, Context(self)),
-            lambda output: task.score(output, batch),
-            InputSpace(-2.0, 2.0, "coordinate"),
-        )
+    def input_space(self) -> InputSpace:
+        return InputSpace(-2.0, 2.0, "coordinate")
 
     def show(self, row, prediction):
         return []

@@ -1,8 +1,9 @@
-"""Training on attacked examples: a task that wraps a task and uses an attack on the domain's probe."""
+"""Training on attacked examples: a task that wraps a task and uses an attack on what engine/probe.py shows."""
 
 import torch
 
 from pervade.core.contracts import Attack, Context, Wrapping
+from pervade.engine.probe import probe
 from pervade.tasks.classify import Classify
 from tests.toys.base import share_right, toy, toy_recipe
 from tests.toys.worlds import Xor
@@ -27,10 +28,9 @@ class Harden(Wrapping):
     attack: Attack
 
     def forward(self, model, batch, context):
-        if context.companions is None and not model.training:
-            return super().forward(model, batch, context)
-        probe = context.domain.probe(model, self.task, batch)
-        return super().forward(model, {**batch, "input": self.attack(probe)}, context)
+        if context.companions is not None or model.training:
+            batch = {**batch, "input": self.attack(probe(model, context.domain, self.task, batch))}
+        return super().forward(model, batch, context)
 
     def infer(self, model, batch, context):
         return self.task.infer(model, batch, Context(context.domain))

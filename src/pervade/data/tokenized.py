@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from torch.nn import Module
 
-from pervade.core.contracts import Domain, Probe, Task
+from pervade.core.contracts import Domain
 from pervade.core.errors import ConfigError
 from pervade.core.types import Batch, Example
 from pervade.data import corpus, encodings, vocabulary
@@ -35,9 +34,6 @@ class Tokenized(Domain):
     @property
     def _padding(self) -> int:
         return vocabulary.special(self.tokenizer, vocabulary.PADDING) or 0
-
-    def probe(self, model: Module, task: Task, batch: Batch, part: str | None = None) -> Probe:
-        raise ConfigError("texts cannot be explained or attacked yet; their tokens have no values between two others")
 
 
 def padded(examples: Sequence[Example], padding: int = 0) -> Batch:

@@ -17,9 +17,8 @@ import numpy as np
 import torch
 from PIL import Image as Picture
 from pydantic import Field
-from torch.nn import Module
 
-from pervade.core.contracts import Domain, InputSpace, Observations, Pixels, PlainFeatures, Probe, Task
+from pervade.core.contracts import Domain, InputSpace, Observations, Pixels, PlainFeatures
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, LeftOut, Media, Rows
@@ -184,11 +183,10 @@ class Environment(Domain):
 
     # looking in
 
-    def probe(self, model: Module, task: Task, batch: Batch, part: str | None = None) -> Probe:
-        x = batch["input"]
-        x = x.float() / 255 if x.dtype == torch.uint8 else x
-        picture, other = InputSpace(0.0, 1.0, "pixel, 0-1"), InputSpace(-np.inf, np.inf, "as seen")
-        return Probe.of_input(self, model, task, batch, picture if self.observation["picture"] else other, x)
+    def input_space(self) -> InputSpace:
+        if self.observation["picture"]:
+            return InputSpace(0.0, 1.0, "pixel, 0-255", 255.0)
+        return InputSpace(-np.inf, np.inf, "as the environment shows it")
 
     def show(self, row: dict[str, Any], prediction: dict[str, Any] | None) -> list[Media]:
         """The picture that the environment draws of how the episode begins, as a PNG; nothing where it draws none."""

@@ -20,10 +20,9 @@ import torch
 from numpy.random import Generator
 from PIL import Image as Pillow
 from pydantic import Field
-from torch.nn import Module
 
 from pervade.core.bounds import Count, Deviation, Finite
-from pervade.core.contracts import Domain, InputSpace, Pixels, Probe, Task
+from pervade.core.contracts import Domain, InputSpace, Pixels
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, LeftOut, Media, Rows
@@ -447,8 +446,8 @@ class Image(Domain):
 
     # looking inside
 
-    def probe(self, model: Module, task: Task, batch: Batch, part: str | None = None) -> Probe:
-        return Probe.of_input(self, model, task, batch, InputSpace(0.0, 1.0, "pixel, 0-1"))
+    def input_space(self) -> InputSpace:
+        return InputSpace(0.0, 1.0, "pixel, 0-255", 255.0)
 
     def show(self, row: dict[str, Any], prediction: dict[str, Any] | None) -> list[Media]:
         """What the model sees of the picture, as a PNG."""

@@ -18,10 +18,9 @@ import numpy as np
 import torch
 from numpy.random import Generator
 from pydantic import Field
-from torch.nn import Module
 
 from pervade.core.bounds import Decibels
-from pervade.core.contracts import Domain, InputSpace, Probe, Task, Waveform
+from pervade.core.contracts import Domain, InputSpace, Waveform
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, LeftOut, Media, Rows
@@ -246,8 +245,8 @@ class Transcripts(Domain):
 
     # looking inside
 
-    def probe(self, model: Module, task: Task, batch: Batch, part: str | None = None) -> Probe:
-        return Probe.of_input(self, model, task, batch, InputSpace(-1.0, 1.0, "waveform, -1 to 1"))
+    def input_space(self) -> InputSpace:
+        return InputSpace(-1.0, 1.0, "waveform, -1 to 1")
 
     def show(self, row: dict[str, Any], prediction: dict[str, Any] | None) -> list[Media]:
         """The beginning of the recording, to listen to."""

@@ -18,11 +18,10 @@ import numpy as np
 import torch
 from numpy.random import Generator
 from pydantic import Field
-from torch.nn import Module
 
 from pervade.core.bounds import Seconds
-from pervade.core.contracts import Codes, Domain, PlainFeatures, Probe, Task
-from pervade.core.errors import ConfigError, nearest
+from pervade.core.contracts import Codes, Domain, PlainFeatures
+from pervade.core.errors import nearest
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, LeftOut, Media, Rows
 from pervade.core.words import RECORDINGS, DomainWords
@@ -245,9 +244,6 @@ class Waveform(Domain):
         return {"input": found, "target": _filled([each["target"] for each in examples], IGNORED)}
 
     # looking inside
-
-    def probe(self, model: Module, task: Task, batch: Batch, part: str | None = None) -> Probe:
-        raise ConfigError("sounds as codes cannot be explained or attacked; codes have no values between two others")
 
     def show(self, row: dict[str, Any], prediction: dict[str, Any] | None) -> list[Media]:
         """The beginning of the recording, to listen to."""

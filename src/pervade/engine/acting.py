@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import Module
 
 from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
@@ -43,6 +44,12 @@ class Agent(Task, Acts, FindsGradient, RepliesToRows, HasPlainModel, ComparesSee
             "below what was measured afterwards. They are means over the episodes that ended since the line before.",
             logged={**LOGGED, "kl": FigureWords("KL divergence")},
         )
+
+    def score(self, output: Output, batch: Batch) -> Tensor:
+        """(n,): of the likeliest action the log-probability, or the value; of continuous ones the state's value."""
+        name = next(name for name in ("logits", "advantage", "value") if name in output)
+        found = output[name].float()
+        return (found.log_softmax(1) if name == "logits" else found).amax(1)
 
     def infer(self, model: Module, batch: Batch, context: Context) -> Output:
         """Plays each row's episode."""

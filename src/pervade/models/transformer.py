@@ -61,5 +61,6 @@ class _Body(nn.Module):
         features: Tensor = self.encoder(tokens, mask)
         return transformer.mean_of_tokens(features, mask) if self.pooled else features
 
-    def token_weights(self) -> Tensor:
-        return self.encoder.embedding.weight
+    @property
+    def token_embedding(self) -> nn.Module:
+        return self.encoder.embedding

@@ -9,6 +9,7 @@ Freezing, layer-wise rates and cached features work on any network of this shape
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -45,6 +46,28 @@ class Backbone(nn.Module):
         known = input.ndim == 2 and input.is_floating_point()
         features = self.dropout(input if known else self.features(input, mask))
         return {name: head(features) for name, head in self.head.items()}
+
+    @property
+    def embedding(self) -> nn.Module:
+        """The layer that makes numbers of tokens. Raises ConfigError where the network reads none."""
+        found = getattr(self.body, "token_embedding", None)
+        if not isinstance(found, nn.Module):
+            raise ConfigError(f"{type(self.body).__name__} has no embeddings of tokens; take a network that reads text")
+        return found
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """(n, t) to (n, t, e): what the network makes of each token before it looks at others."""
+        embedded: Tensor = self.embedding(tokens)
+        return embedded
+
+    def forward_embedded(self, embedded: Tensor, tokens: Tensor, mask: Tensor | None = None, **more: Any) -> Output:
+        """As `forward` of the tokens, with `embedded` (n, t, e) in place of what `embed` makes of them."""
+        hook = self.embedding.register_forward_hook(lambda layer, given, made: embedded)
+        try:
+            output: Output = self(tokens, mask=mask, **more)
+        finally:
+            hook.remove()
+        return output
 
     def stages(self) -> Sequence[nn.Module]:
         """The body in pieces, from the input on: what gradual unfreezing and layer-wise rates count in."""

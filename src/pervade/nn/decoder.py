@@ -86,6 +86,11 @@ class Decoder(nn.Module):
         last = self.network.get_output_embeddings()  # type: ignore[operator]
         return tuple(name for name, module in self.named_modules() if module is last)
 
+    @property
+    def token_embedding(self) -> nn.Module:
+        found: nn.Module = self.network.get_input_embeddings()  # type: ignore[operator]
+        return found
+
     def forward(self, tokens: Tensor, cache: Cache | None = None) -> Tensor:
         """Scores (n, t, vocabulary). Where tables are rounded up, those of no token are cut off."""
         if cache is None:

@@ -7,6 +7,7 @@ output weights, with a bias for each token. It is computed at the hidden places 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -48,7 +49,7 @@ def renamed(name: str) -> str:
 
 class Filler(Backbone):
     """Tokens (n, t), their mask and the places (n, k) that are `asked` to "logits" (n, k, vocabulary); (n, t,
-    vocabulary) where no places are given. `body` has `token_weights()`, (vocabulary, e)."""
+    vocabulary) where no places are given. `body` has `token_embedding`."""
 
     def __init__(self, inputs: Tokens, body: nn.Module, width: int, dropout: float = 0.0) -> None:
         super().__init__(inputs, {}, body, width, dropout)
@@ -56,7 +57,7 @@ class Filler(Backbone):
         self.fill = _Fill(width, weights.shape[1], weights.shape[0])
 
     def _tokens(self) -> Tensor:
-        weights: Tensor = self.body.token_weights()  # type: ignore[operator]
+        weights: Any = self.embedding.weight
         return weights
 
     def forward(self, input: Tensor, mask: Tensor | None = None, asked: Tensor | None = None) -> Output:

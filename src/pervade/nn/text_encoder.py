@@ -84,6 +84,7 @@ class TextEncoder(nn.Module):
         features: Tensor = self.network(input_ids=tokens, attention_mask=seen, **more).last_hidden_state
         return mean_of_tokens(features, mask) if self.pooled else features
 
-    def token_weights(self) -> Tensor:
-        weights: Tensor = self.network.get_input_embeddings().weight
-        return weights
+    @property
+    def token_embedding(self) -> nn.Module:
+        found: nn.Module = self.network.get_input_embeddings()
+        return found

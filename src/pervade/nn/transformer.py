@@ -139,6 +139,10 @@ class Transformer(nn.Module):
                 ends = math.sqrt(2 * depth) if name.endswith("out.weight") else 1.0
                 nn.init.normal_(parameter, std=0.5 / math.sqrt(parameter.shape[1]) / ends)
 
+    @property
+    def token_embedding(self) -> nn.Module:
+        return self.embedding
+
     def caches(self, rows: int) -> list[Cache]:
         """One for each block, for generating up to `longest` positions."""
         like = self.embedding.weight

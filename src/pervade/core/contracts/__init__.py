@@ -10,6 +10,7 @@ from pervade.core.contracts.domain import Domain as Domain
 from pervade.core.contracts.domain import PlainFeatures as PlainFeatures
 from pervade.core.contracts.inputs import Codes as Codes
 from pervade.core.contracts.inputs import Inputs as Inputs
+from pervade.core.contracts.inputs import InputSpace as InputSpace
 from pervade.core.contracts.inputs import Observations as Observations
 from pervade.core.contracts.inputs import Pixels as Pixels
 from pervade.core.contracts.inputs import Several as Several
@@ -20,7 +21,6 @@ from pervade.core.contracts.methods import Attack as Attack
 from pervade.core.contracts.methods import Compressor as Compressor
 from pervade.core.contracts.methods import Explainer as Explainer
 from pervade.core.contracts.methods import Exporter as Exporter
-from pervade.core.contracts.methods import InputSpace as InputSpace
 from pervade.core.contracts.methods import Probe as Probe
 from pervade.core.contracts.source import Opening as Opening
 from pervade.core.contracts.source import Sampler as Sampler

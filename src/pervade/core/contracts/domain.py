@@ -7,17 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
 
-from pervade.core.contracts.inputs import Inputs
+from pervade.core.contracts.inputs import Inputs, InputSpace
 from pervade.core.errors import DataError
 from pervade.core.types import Batch, Example, LeftOut, Media, Rows
 from pervade.core.words import DomainWords
 
 if TYPE_CHECKING:
     from numpy.random import Generator
-    from torch.nn import Module
-
-    from pervade.core.contracts.methods import Probe
-    from pervade.core.contracts.task import Task
 
 
 @runtime_checkable
@@ -81,9 +77,9 @@ class Domain(Protocol):
         """What a model is given, known after `fit`."""
         ...
 
-    def probe(self, model: Module, task: Task, batch: Batch, part: str | None = None) -> Probe:
-        """A differentiable view of `model` on `batch`; `part` picks a modality."""
-        ...
+    def input_space(self) -> InputSpace | None:
+        """The legal space of a model's input; None where there is nothing between two inputs (tokens, codes)."""
+        return None
 
     def show(self, row: dict[str, Any], prediction: dict[str, Any] | None) -> list[Media]: ...
 

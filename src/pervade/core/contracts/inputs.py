@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
 from pervade.core import spec
 from pervade.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Size: TypeAlias = tuple[int, int, int]
 
@@ -77,6 +80,25 @@ class Several:
 
     called: ClassVar[str] = "inputs of several kinds"
     parts: Mapping[str, Inputs]
+
+
+@dataclass(frozen=True)
+class InputSpace:
+    """Where a model's input may lie, in words of what a person sees, which is `factor` times the input."""
+
+    low: float
+    high: float
+    unit: str  # "pixel, 0-255"
+    factor: float = 1.0
+
+    def project(self, x: Tensor) -> Tensor:
+        return x.clamp(self.low, self.high)
+
+    def shown(self, x: Tensor) -> Tensor:
+        return x * self.factor
+
+    def meant(self, shown: Tensor) -> Tensor:
+        return shown / self.factor
 
 
 Inputs: TypeAlias = Pixels | Waveform | Tokens | Codes | Observations | Several
