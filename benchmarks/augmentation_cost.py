@@ -28,7 +28,7 @@ import torch
 from pervade.core import seed
 from pervade.core.contracts import Context, Recipe
 from pervade.core.types import Rows
-from pervade.data.loader import Loader
+from pervade.data.rows.loader import Loader
 from pervade.domains.image import Image
 from pervade.engine.fit import Learner
 from pervade.recipes import image

@@ -32,13 +32,13 @@ import numpy as np
 
 import pervade
 from pervade.core import seed as seeds
-from pervade.data import sound_augment
+from pervade.data.sound import sound_augment
 from pervade.engine import predictions
 from pervade.metrics.estimate import estimate
 from pervade.metrics.transcription import KINDS, transcription_metrics
-from pervade.progress import Silent
 from pervade.recipes import transcription
-from pervade.training import Options
+from pervade.run.progress import Silent
+from pervade.run.training import Options
 
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "fsdd"
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

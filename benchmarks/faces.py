@@ -34,9 +34,9 @@ from pervade.metrics.estimate import Estimate, bootstrap, estimate
 from pervade.metrics.interval import percentiles
 from pervade.metrics.retrieval import retrieval_metrics
 from pervade.metrics.verification import verification_metrics
-from pervade.progress import Silent
 from pervade.recipes import image
-from pervade.training import Options
+from pervade.run.progress import Silent
+from pervade.run.training import Options
 
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "orl_faces"
 METRICS = {

@@ -20,13 +20,13 @@ runtime.prepare()
 
 import torch
 
-from pervade import training
 from pervade.core import seed
 from pervade.core.contracts import Context
-from pervade.data.loader import Loader
+from pervade.data.rows.loader import Loader
 from pervade.engine.fit import Learner
-from pervade.progress import Silent
 from pervade.recipes import image
+from pervade.run import training
+from pervade.run.progress import Silent
 
 ROUNDS, STEPS = 12, 6
 

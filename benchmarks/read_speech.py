@@ -24,9 +24,9 @@ from pervade.core import runtime
 runtime.prepare()
 
 import pervade
-from pervade.progress import Silent
 from pervade.recipes import transcription
-from pervade.training import Options
+from pervade.run.progress import Silent
+from pervade.run.training import Options
 
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "read_speech"
 ASKED = 0.02

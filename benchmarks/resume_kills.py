@@ -33,7 +33,7 @@ os.environ |= {"OMP_NUM_THREADS": "1", "PERVADE_OFFLINE": "1"}
 
 from pervade import cli
 from pervade.core import files, runtime
-from pervade.data import digits
+from pervade.data.image import digits
 
 KILLS = 100
 HERE = Path(__file__).resolve().parent

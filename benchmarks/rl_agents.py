@@ -42,9 +42,9 @@ SAME = 1e-6
 
 def ours(path: Path, name: str, seeds: list[int], folder: Path) -> list[float]:
     import pervade
-    from pervade.engine import episodes
-    from pervade.progress import Silent
-    from pervade.training import Options
+    from pervade.agents import episodes
+    from pervade.run.progress import Silent
+    from pervade.run.training import Options
 
     run = pervade.fit(f"gym://{name}", init=path, steps=0, runs=folder, options=Options(screen=Silent()))
     loaded = run.load()

@@ -30,8 +30,8 @@ STEPS = 4_000_000  # more than there is time for, so that the limit ends it
 
 def train(limit: float, settings: list[str], folder: Path) -> Any:
     import pervade
-    from pervade.progress import screen
-    from pervade.training import Options
+    from pervade.run.progress import screen
+    from pervade.run.training import Options
 
     options = Options(screen=screen(), began=time.monotonic())
     run = pervade.fit(
@@ -122,15 +122,15 @@ def after_the_first_pass(begin: Callable[[], Any], end: Callable[[], Any]) -> It
 
 def short(passes: int, folder: Path) -> None:
     import pervade
-    from pervade.progress import Silent
-    from pervade.training import Options
+    from pervade.run.progress import Silent
+    from pervade.run.training import Options
 
     pervade.fit(ADDRESS, epochs=passes + 1, runs=folder, options=Options(screen=Silent()))
 
 
 def by_timers(passes: int, folder: Path) -> None:
-    from pervade.data.sources.rollouts import RolloutSource
-    from pervade.data.worlds.processes import Processes
+    from pervade.agents.sources.rollouts import RolloutSource
+    from pervade.agents.worlds.processes import Processes
     from pervade.engine.fit import Learner
     from pervade.nn.policy import PolicyNetwork
 

@@ -26,8 +26,8 @@ import numpy as np
 import pervade
 from pervade.core import files
 from pervade.metrics import returns
-from pervade.progress import Silent
-from pervade.training import Options
+from pervade.run.progress import Silent
+from pervade.run.training import Options
 
 
 @dataclass(frozen=True)

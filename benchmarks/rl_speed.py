@@ -99,7 +99,7 @@ CASES = (
 
 def recipe(case: Case, precision: str) -> tuple[str, Any]:
     """The address, and the shipped recipe with Stable-Baselines3's sizes."""
-    from pervade.data.sources.replay import Replay
+    from pervade.agents.sources.replay import Replay
     from pervade.models.nature_cnn import NatureCNN
     from pervade.models.perceptron import Perceptron
     from pervade.models.policy import Policy
@@ -127,8 +127,8 @@ def recipe(case: Case, precision: str) -> tuple[str, Any]:
 def ours(case: Case, precision: str, seed: int, folder: Path) -> float:
     """Steps a second of one training."""
     import pervade
-    from pervade.progress import Silent
-    from pervade.training import Options
+    from pervade.run.progress import Silent
+    from pervade.run.training import Options
 
     address, made = recipe(case, precision)
     run = pervade.fit(address, recipe=replace(made, seed=seed), runs=folder, options=Options(screen=Silent()))

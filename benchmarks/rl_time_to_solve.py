@@ -35,7 +35,7 @@ ASKED = 1 / 3
 def watched(curve: list[list[float]]) -> Iterator[None]:
     """Inside, the training loop is stopped between passes to measure, and ended once solved. `curve` gets steps,
     seconds and mean return of every pass."""
-    from pervade.engine import episodes
+    from pervade.agents import episodes
     from pervade.engine.fit import Learner
 
     fit = Learner.fit
@@ -63,8 +63,8 @@ def watched(curve: list[list[float]]) -> Iterator[None]:
 
 def ours(seed: int, folder: Path) -> dict[str, Any]:
     import pervade
-    from pervade.progress import Silent
-    from pervade.training import Options
+    from pervade.run.progress import Silent
+    from pervade.run.training import Options
 
     curve: list[list[float]] = []
     with watched(curve):

@@ -125,7 +125,7 @@ def pervade_side(chosen: argparse.Namespace) -> dict[str, Any]:
 
     runtime.prepare()
     import pervade
-    from pervade.training import Options
+    from pervade.run.training import Options
 
     spelt = ["domain.alphabet=[]", "domain.normalise=none"] if chosen.architecture == "wav2vec2" else []
     settings = [

@@ -28,9 +28,9 @@ import numpy as np
 import pervade
 from pervade.core import files
 from pervade.metrics.interval import wilson
-from pervade.progress import Silent
 from pervade.recipes import sound
-from pervade.training import Options
+from pervade.run.progress import Silent
+from pervade.run.training import Options
 
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "fsdd"
 PATTERNS = ["domain.label_pattern='^(\\d)_'", "domain.group_pattern='_(.+)_'", "domain.rate=8000", "validation=0"]

@@ -43,7 +43,7 @@ def pervade_side(data: Path, encoder: str, epochs: int, seed: int) -> dict[str, 
     runtime.prepare()
     import pervade
     from pervade.engine import predictions
-    from pervade.training import Options
+    from pervade.run.training import Options
 
     settings = [
         "early_stopping.metric=null",

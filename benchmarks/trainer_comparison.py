@@ -51,7 +51,7 @@ def pervade_side(data: str, network: str) -> Callable[[int, int], list[float]]:
 
     from pervade.core import seed
     from pervade.core.contracts import Context
-    from pervade.data.loader import Loader
+    from pervade.data.rows.loader import Loader
     from pervade.engine.fit import Learner
 
     recipe, rows = configured(data)

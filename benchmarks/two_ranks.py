@@ -43,8 +43,8 @@ def train(data: str, runs: str, name: str, passes: int, settings: list[str], cha
     import torch
 
     import pervade
-    from pervade import training
-    from pervade.training import Options
+    from pervade.run import training
+    from pervade.run.training import Options
 
     torch.set_num_threads(1)
     start, build = training.Training.__init__, training.build

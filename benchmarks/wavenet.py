@@ -31,7 +31,8 @@ import numpy as np
 import torch
 
 import pervade
-from pervade.data import division, mu_law, player, recordings, sound_files
+from pervade.data.read import division
+from pervade.data.sound import mu_law, player, recordings, sound_files
 from pervade.domains.waveform import BANDS, Waveform
 from pervade.engine.predictions import read_columns
 from pervade.metrics.estimate import estimate
@@ -41,9 +42,9 @@ from pervade.metrics.waveform import waveform_metrics
 from pervade.nn.griffin_lim import griffin_lim
 from pervade.nn.mel import LogMel
 from pervade.nn.queues import SoundSampling, draw, go_on
-from pervade.progress import Silent, screen
 from pervade.recipes import sound
-from pervade.training import Options
+from pervade.run.progress import Silent, screen
+from pervade.run.training import Options
 
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "fsdd"
 HELD_OUT, EVERY = "theo", 25  # the speaker, and which of the others' recordings are kept apart

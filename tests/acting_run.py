@@ -13,7 +13,7 @@ from typing import Any
 from pervade import api
 from pervade.api import Run
 from pervade.core import runtime
-from pervade.training import Options
+from pervade.run.training import Options
 from tests.toys.run import kill_at
 
 FEW = ("domain.episodes=6",)

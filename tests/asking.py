@@ -6,7 +6,7 @@ from typing import Any
 
 from pervade.core.contracts import Domain
 from pervade.core.types import LeftOut, Rows
-from pervade.data import division, inputs
+from pervade.data.read import division, inputs
 
 
 def asked(domain: Domain, given: Any) -> tuple[Rows, list[LeftOut]]:

@@ -11,13 +11,13 @@ import pytest
 import safetensors.torch
 import torch
 
-from pervade import training
 from pervade.core.contracts import Recipe
 from pervade.core.run import RunDirectory
 from pervade.domains.image import Image
 from pervade.init.random import Random
 from pervade.models.reference_mlp import ReferenceMLP
 from pervade.recipes import image
+from pervade.run import training
 from pervade.tasks.classify import Classify
 from pervade.train.optim.sgd import SGD
 

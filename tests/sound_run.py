@@ -16,7 +16,7 @@ import yaml
 from pervade.core import files, spec
 from pervade.core.run import RunDirectory
 from pervade.core.types import Rows
-from pervade.data import player
+from pervade.data.sound import player
 from pervade.domains.sound import Sound
 from pervade.metrics.estimate import Metric, estimate, weighted_mean
 from pervade.metrics.interval import wilson

@@ -17,7 +17,7 @@ from pervade.core import registry, spec
 from pervade.core.contracts import Context, Inputs, Model, Observations, Pixels, Tokens, Waveform
 from pervade.core.errors import ConfigError, ContractError
 from pervade.core.types import Rows
-from pervade.data import digits
+from pervade.data.image import digits
 from pervade.domains.image import Image
 from pervade.recipes import image, rl, sound, synthesis
 from pervade.testing import check_domain, check_model, check_recipe, check_spec, check_task
@@ -29,15 +29,10 @@ FLOORS = {
     "core": 0,
     **dict.fromkeys(("metrics", "nn"), 1),
     **dict.fromkeys(("models", "data", "weights"), 2),
-    **dict.fromkeys(("domains", "tasks", "engine", "testing"), 3),
+    **dict.fromkeys(("domains", "tasks", "agents", "engine", "testing"), 3),
     **dict.fromkeys(("check", "forecast", "init", "train", "evaluate"), 4),
     **dict.fromkeys(("explain", "attack", "privacy", "compress", "export", "serve"), 4),
-    **dict.fromkeys(("api", "workflow", "training", "recipes", "report", "progress", "members", "search"), 5),
-    **dict.fromkeys(
-        ("comparing", "configuring", "pacing", "time_limit", "training_log", "search_space", "overview", "data_flags"),
-        5,
-    ),
-    **dict.fromkeys(("measuring",), 5),
+    **dict.fromkeys(("api", "run", "recipes", "report"), 5),
     "cli": 6,
 }
 STAGES = {name for name, floor in FLOORS.items() if floor == 4}

@@ -10,8 +10,8 @@ import pytest
 import pervade
 from pervade.core import files
 from pervade.core.errors import ConfigError, TrainingError
+from pervade.run.training import Options, Stopped
 from pervade.train.find_lr import HIGH, LOW, STEPS, Ramp, choose
-from pervade.training import Options, Stopped
 from tests.small_run import recipe, same, stop_at, weights
 
 __all__ = ["stop_at"]

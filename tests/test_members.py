@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 import pervade
-from pervade import members
 from pervade.core import files
 from pervade.core.errors import CheckpointError, ConfigError, DataError
 from pervade.core.types import Rows
-from pervade.data import folds
+from pervade.data.rows import folds
 from pervade.engine import predictions
 from pervade.metrics.classification import classification_metrics
 from pervade.metrics.interval import student
-from pervade.training import Options, Stopped
+from pervade.run import members
+from pervade.run.training import Options, Stopped
 from tests.small_run import recipe, same, stop_at, weights
 
 __all__ = ["stop_at"]

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 import pervade
-from pervade import comparing
 from pervade.core import files
 from pervade.engine import wording
 from pervade.report import compare_words, verdict
 from pervade.report.record import read
+from pervade.run import comparing
 
 OLD = Path(__file__).parent / "old_runs"
 SAID: dict[str, Any] = json.loads((OLD / "figures.json").read_text())

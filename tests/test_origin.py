@@ -13,7 +13,7 @@ import yaml
 import pervade
 from pervade.core.errors import ConfigError
 from pervade.engine import origin
-from pervade.training import Options, Stopped
+from pervade.run.training import Options, Stopped
 from tests.data.drawing import class_folders
 from tests.small_run import recipe, same, stop_at, weights
 
@@ -87,7 +87,7 @@ def test_what_changed_between_stop_and_resume_is_refused(shapes: Path, tmp_path:
 
 
 def test_a_recipe_may_change_before_the_first_step(shapes: Path, tmp_path: Path, monkeypatch) -> None:
-    from pervade import workflow
+    from pervade.run import workflow
 
     with monkeypatch.context() as patch:
         patch.setattr(workflow, "load_rows", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))

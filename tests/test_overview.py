@@ -7,12 +7,12 @@ from typing import Any
 
 from pervade.core.run import RunDirectory
 from pervade.core.types import LeftOut, Rows
-from pervade.data import folds
+from pervade.data.rows import folds
 from pervade.domains.image import Image
 from pervade.domains.sound import Sound
 from pervade.domains.text import Text
 from pervade.domains.transcripts import Transcripts
-from pervade.overview import held_out, keep, keep_common, kept, left_out, overview
+from pervade.run.overview import held_out, keep, keep_common, kept, left_out, overview
 
 
 def made(splits: str, target: list[Any]) -> Rows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pervade import progress
+from pervade.run import progress
 
 
 def test_names_of_figures_are_words(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

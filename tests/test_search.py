@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 import pervade
-from pervade import recipes, search_space
+from pervade import recipes
 from pervade.core import files
 from pervade.core.errors import ConfigError
 from pervade.engine.predictor import Predictor
 from pervade.recipes import image
-from pervade.search_space import Choice, Range
-from pervade.training import Options, Stopped
+from pervade.run import search_space
+from pervade.run.search_space import Choice, Range
+from pervade.run.training import Options, Stopped
 from tests.small_run import recipe, same, stop_at, weights
 
 __all__ = ["stop_at"]
@@ -150,11 +151,11 @@ def test_no_trial_sees_the_test_split(shapes: Path, tmp_path: Path, monkeypatch:
 def test_hopeless_trials_are_pruned_and_keep_no_weights(
     shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pervade import search
+    from pervade.run import search
 
     monkeypatch.setattr(search, "STARTUP", 1)
     figures = iter(1 - 0.01 * i for i in range(1000))  # every later pass is worse than those before
-    monkeypatch.setattr("pervade.training.Training._validate", lambda self, metric, watch: (next(figures), {}))
+    monkeypatch.setattr("pervade.run.training.Training._validate", lambda self, metric, watch: (next(figures), {}))
     run = tune(shapes, tmp_path, "a", trials=3)
     states = [each["state"] for each in trials(run)]
     assert states == ["complete", "pruned", "pruned"]

@@ -13,15 +13,15 @@ import pytest
 from torch.nn import Module
 
 import pervade
-from pervade import time_limit
 from pervade.core import files
 from pervade.core.types import Rows
 from pervade.domains.image import Image
 from pervade.engine.predictor import Predictor
-from pervade.pacing import Pace, process_start
-from pervade.time_limit import FEWEST_JUDGED, TimeLimit
+from pervade.run import time_limit
+from pervade.run.pacing import Pace, process_start
+from pervade.run.time_limit import FEWEST_JUDGED, TimeLimit
+from pervade.run.training import Options, Stopped
 from pervade.train.schedule.one_cycle import OneCycle
-from pervade.training import Options, Stopped
 from tests.small_run import recipe, same, stop_at, weights
 
 __all__ = ["stop_at"]
@@ -78,7 +78,7 @@ def test_the_plan_is_made_early() -> None:
 
 def test_process_start_lies_in_the_past() -> None:
     """By as much as this process is old, however long the tests before took."""
-    asked = "import time; from pervade.pacing import process_start; print(time.monotonic() - process_start())"
+    asked = "import time; from pervade.run.pacing import process_start; print(time.monotonic() - process_start())"
     started = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
     assert 0 < float(started.stdout) < 60
     assert time.monotonic() - process_start() > 0

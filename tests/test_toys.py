@@ -16,13 +16,13 @@ import pytest
 import safetensors.torch
 import torch
 
-from pervade import workflow
 from pervade.core import files
 from pervade.core.run import RunDirectory
 from pervade.engine.checkpoint import load_checkpoint
 from pervade.engine.predictions import read_columns
 from pervade.engine.probe import probe
 from pervade.evaluate.evaluation import evaluate
+from pervade.run import workflow
 from tests.toys.harden import Sign
 from tests.toys.run import recipe_of, run_toy
 

@@ -15,14 +15,15 @@ import safetensors.torch
 import torch
 
 import pervade
-from pervade import api, training
+from pervade import api
 from pervade.core import files
 from pervade.core.errors import ConfigError, ResourceError
 from pervade.domains.image import Image
 from pervade.engine import checkpoint, predictor
 from pervade.models.resnet import ResNet
 from pervade.nn.trial import require_training_size
-from pervade.training import Options, Stopped, stopping_at_once
+from pervade.run import training
+from pervade.run.training import Options, Stopped, stopping_at_once
 
 SMALL = ("domain.size=16", "model.width=16", "batch_size=8")
 

@@ -32,9 +32,9 @@ from pervade.metrics.method import Method, parse
 from pervade.models.gpt import GPT
 from pervade.models.transformer import Transformer
 from pervade.recipes import cloze, language, preference, questions, synthesis, transcription
+from pervade.run.training import Options
 from pervade.tasks.dictate import Dictate
 from pervade.tasks.prefer import Prefer
-from pervade.training import Options
 from tests.toys.base import ToyDomain, ToyTask, toy, toy_recipe
 
 # https://huggingface.co/tasks, as far as there is a task for it here.

@@ -11,7 +11,7 @@ import torch
 
 from pervade.core.contracts import Recipe
 from pervade.core.types import Rows
-from pervade.data import vocabulary
+from pervade.data.text import vocabulary
 from pervade.domains.text import Text
 from pervade.models.transformer import Transformer
 from pervade.recipes import text

@@ -12,10 +12,8 @@ import numpy as np
 import torch
 from torch.nn import Module
 
-from pervade import measuring, members, overview, progress, recipes, workflow
-from pervade import search as search_module
-from pervade.comparing import compare as compare
-from pervade.configuring import configure, sampled
+from pervade import recipes
+from pervade.agents import environments, film
 from pervade.core import download, files, memory, registry, runtime, spec, trust
 from pervade.core import run as runs_module
 from pervade.core.contracts import Inputs, Model, Recipe
@@ -25,22 +23,26 @@ from pervade.core.errors import CheckpointError, ConfigError, ResourceError
 from pervade.core.run import RunDirectory
 from pervade.core.types import LeftOut, Rows
 from pervade.core.words import Words
-from pervade.data import environments, hub
-from pervade.data.split import NAMES as SPLITS
+from pervade.data.read import hub
+from pervade.data.rows.split import NAMES as SPLITS
 from pervade.domains.environment import Environment
-from pervade.engine import answering, checkpoint, film, gallery, merging, ranks
+from pervade.engine import answering, checkpoint, gallery, merging, ranks
 from pervade.engine import wording as called
 from pervade.engine.answering import speak as speak
 from pervade.engine.checkpoint import Loaded
 from pervade.engine.gallery import Gallery
 from pervade.evaluate.evaluation import evaluate
 from pervade.nn.own import Own
-from pervade.progress import Screen
 from pervade.recipes.rl import for_steps
 from pervade.report import wording
+from pervade.run import measuring, members, overview, progress, workflow
+from pervade.run import search as search_module
+from pervade.run.comparing import compare as compare
+from pervade.run.configuring import configure, sampled
+from pervade.run.progress import Screen
+from pervade.run.time_limit import AFTERWARDS, REPORTING
+from pervade.run.training import Options
 from pervade.tasks.synthesise import Synthesise
-from pervade.time_limit import AFTERWARDS, REPORTING
-from pervade.training import Options
 
 # A name, a model's spec, a network itself, or a function of (inputs, outputs) that builds one.
 AnyModel: TypeAlias = str | Model | Module | Callable[[Inputs, Mapping[str, int]], Module]
@@ -48,7 +50,7 @@ AnyModel: TypeAlias = str | Model | Module | Callable[[Inputs, Mapping[str, int]
 
 class Look(NamedTuple):
     """What a training would read: its task, the rows with their splits, what is left out and why, and in words how it
-    all was read (data/account.py)."""
+    all was read (data/read/account.py)."""
 
     task: str | None
     rows: Rows
@@ -99,10 +101,11 @@ class Run:
         """Predicts the split ("test" unless given), writes the predictions file and the figures from it, and returns
         these.
 
-        `data`: other labelled data than the run's own (measuring.py), all of them unless `split` says which; `flags`
-        are label_column, text_column, file_column, group_column and so on, for data whose columns are called otherwise.
-        What the run was trained on, byte by byte, is left out, unless `keep_known`. A page, report-NAME.html, is
-        written too. Of a run of runs each member is measured, has such a page, and the figures are their means.
+        `data`: other labelled data than the run's own (run/measuring.py), all of them unless `split` says which;
+        `flags` are label_column, text_column, file_column, group_column and so on, for data whose columns are called
+        otherwise. What the run was trained on, byte by byte, is left out, unless `keep_known`. A page,
+        report-NAME.html, is written too. Of a run of runs each member is measured, has such a page, and the figures are
+        their means.
 
         Each figure has value, low and high (95%), n and method. Raises DataError where the split is empty.
         """

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from pervade import api, cli
-from pervade.progress import Silent
-from pervade.training import Options
+from pervade.run.progress import Silent
+from pervade.run.training import Options
 from tests.cli.small import SETTINGS
 from tests.data.drawing import class_folders
 

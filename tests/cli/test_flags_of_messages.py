@@ -10,8 +10,9 @@ import pytest
 import typer
 
 import pervade
-from pervade import cli, measuring
-from pervade.data import account
+from pervade import cli
+from pervade.data.read import account
+from pervade.run import measuring
 
 SOURCES = Path(pervade.__file__).parent
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]+")

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from pervade import workflow
 from pervade.core import plain_yaml
 from pervade.core.errors import ConfigError
 from pervade.core.run import RunDirectory
 from pervade.report.record import read
 from pervade.report.sections import reproduce
+from pervade.run import workflow
 from tests.data.drawing import class_folders
 from tests.data.sounds import speakers
 

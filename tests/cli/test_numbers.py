@@ -12,7 +12,7 @@ from pervade import api, cli
 from pervade.core.contracts import EarlyStopping, Recipe
 from pervade.core.errors import ConfigError
 from pervade.recipes import image
-from pervade.training import Options
+from pervade.run.training import Options
 
 
 def number_flags() -> Iterator[tuple[str, str, bool, float | None]]:

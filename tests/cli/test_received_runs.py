@@ -19,11 +19,11 @@ import pytest
 import yaml
 
 from pervade import api
+from pervade.agents import worlds
 from pervade.core import registry, trust
 from pervade.core.errors import ConfigError, PervadeError
-from pervade.data import worlds
 from pervade.engine import checkpoint
-from pervade.training import Options
+from pervade.run.training import Options
 
 # What runs when it is imported leaves a file behind; its class is a sound environment.
 CANARY = """

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pervade
 from pervade.core import files
-from pervade.data import account
+from pervade.data.read import account
 from pervade.engine import checkpoint
 from tests.small_run import recipe
 

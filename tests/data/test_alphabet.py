@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pervade.data import alphabet
+from pervade.data.sound import alphabet
 
 
 @pytest.mark.parametrize(

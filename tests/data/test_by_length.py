@@ -10,7 +10,7 @@ from torch import nn
 
 from pervade.core.contracts import Context, Opening
 from pervade.core.types import Rows
-from pervade.data.sources.by_length import MOST, BudgetSampler, ByLength, cuts
+from pervade.data.rows.sources.by_length import MOST, BudgetSampler, ByLength, cuts
 from pervade.domains.text import Text
 from pervade.tasks.classify import Classify
 

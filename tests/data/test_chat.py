@@ -10,8 +10,8 @@ import pytest
 
 from pervade.core.bounded import Bounded
 from pervade.core.errors import ConfigError, DataError
-from pervade.data import chat, vocabulary
-from pervade.data.chat import PLAIN, Chat, ending, marked, specials
+from pervade.data.text import chat, vocabulary
+from pervade.data.text.chat import PLAIN, Chat, ending, marked, specials
 from pervade.weights import tokenizers
 from tests.chats import CHATML, tokenizer_folder
 
@@ -140,7 +140,7 @@ BOMBS = {
 @pytest.mark.parametrize("name", BOMBS)
 def test_work_without_end_is_ended(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a process that the kernel ends, after which the next conversation is rendered as ever."""
-    monkeypatch.setattr(chat, "_foreign", Bounded("pervade.data.templates:answer", 0.2))
+    monkeypatch.setattr(chat, "_foreign", Bounded("pervade.data.text.templates:answer", 0.2))
     began = time.monotonic()
     with pytest.raises((ConfigError, DataError), match=r"took more than|cannot render it"):
         Chat(BOMBS[name]).parts(TURNS)

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, features
 
-from pervade.data import pictures
-from pervade.data.pictures import PictureFault, decode
+from pervade.data.image import pictures
+from pervade.data.image.pictures import PictureFault, decode
 from tests.data.drawing import encoded, pixels
 
 

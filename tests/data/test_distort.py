@@ -15,7 +15,7 @@ from torchvision.transforms.v2 import functional as F
 from pervade.core import spec
 from pervade.core.contracts import Domain
 from pervade.core.errors import ConfigError
-from pervade.data import distort
+from pervade.data.image import distort
 from pervade.domains.image import Image
 
 FILL = [120, 110, 90]

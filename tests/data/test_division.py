@@ -13,7 +13,8 @@ import pytest
 
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
-from pervade.data import account, division, folds, split, tables
+from pervade.data.read import account, division, tables
+from pervade.data.rows import folds, split
 from pervade.domains.corpus import Corpus
 from pervade.domains.image import Image
 from pervade.domains.instructions import Instructions

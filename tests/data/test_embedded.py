@@ -15,9 +15,9 @@ import pytest
 import pervade
 from pervade.core import files
 from pervade.core.errors import DataError
-from pervade.data import embedded
+from pervade.data.read import embedded
 from pervade.domains.image import Image
-from pervade.training import Options
+from pervade.run.training import Options
 from tests.data.drawing import encoded, pixels
 
 STRUCT = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -101,7 +101,7 @@ def test_only_a_few_row_groups_are_held(pictures: list[bytes], tmp_path: Path, m
     rows, _ = domain.read(path)
     assert groups == []  # the statistics of the file say that every row has bytes
     monkeypatch.setattr(pq.ParquetFile, "read_row_group", counted)
-    monkeypatch.setattr("pervade.data.cache.os.cpu_count", lambda: 1)
+    monkeypatch.setattr("pervade.data.rows.cache.os.cpu_count", lambda: 1)
     domain.prepare(rows, quiet)
     assert groups == [*range(6), *range(6)]
 

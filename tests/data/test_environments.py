@@ -11,11 +11,11 @@ import torch
 from gymnasium import spaces as library
 
 from pervade import api
+from pervade.agents import environments, spaces
 from pervade.core.errors import DataError
-from pervade.data import environments, spaces
 from pervade.domains.environment import Environment
+from pervade.run.training import Options
 from pervade.testing import check_domain
-from pervade.training import Options
 from tests import own_environments
 from tests.asking import asked
 

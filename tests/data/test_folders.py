@@ -10,7 +10,7 @@ import pytest
 
 from pervade import recipes
 from pervade.core.errors import DataError
-from pervade.data import account
+from pervade.data.read import account
 from pervade.domains.image import Image
 from tests.asking import asked
 from tests.data.drawing import class_folders

@@ -15,14 +15,14 @@ import pyarrow.parquet as pq
 import pytest
 
 import pervade
-from pervade import workflow
 from pervade.core import download, files
 from pervade.core.errors import DataError
 from pervade.core.types import Rows
-from pervade.data import embedded, hub
+from pervade.data.read import embedded, hub
 from pervade.domains.image import Image
-from pervade.progress import Silent
-from pervade.training import Options
+from pervade.run import workflow
+from pervade.run.progress import Silent
+from pervade.run.training import Options
 from tests.data.drawing import class_folders, encoded, pixels
 from tests.data.small_hub import COMMIT, serving
 

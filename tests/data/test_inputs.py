@@ -10,7 +10,9 @@ import pytest
 
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
-from pervade.data import division, inputs, player, vocabulary
+from pervade.data.read import division, inputs
+from pervade.data.sound import player
+from pervade.data.text import vocabulary
 from pervade.domains.corpus import Corpus
 from pervade.domains.environment import Environment
 from pervade.domains.image import Image

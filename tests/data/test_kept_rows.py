@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from pervade import measuring
 from pervade.core.errors import DataError
 from pervade.core.types import Rows
-from pervade.data import account, json_tables, listing, separated, table_files, targets
-from pervade.data.tables import Wanted
-from pervade.data.texts import Texts
+from pervade.data.read import account, json_tables, listing, separated, table_files, targets
+from pervade.data.read.tables import Wanted
+from pervade.data.text.texts import Texts
 from pervade.domains.text import Text
+from pervade.run import measuring
 
 WORDS = [f"a text about the number {i} of many" for i in range(12)]
 

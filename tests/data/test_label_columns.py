@@ -17,7 +17,7 @@ import pytest
 import pervade
 from pervade import recipes
 from pervade.core.errors import DataError
-from pervade.data import (
+from pervade.data.read import (
     account,
     columns,
     conversations,
@@ -26,8 +26,8 @@ from pervade.data import (
     separated,
     spellings,
     table_files,
-    texts,
 )
+from pervade.data.text import texts
 from tests.layouts.made import picture, reviews, write
 from tests.layouts.made import separated as written
 

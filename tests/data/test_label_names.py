@@ -10,7 +10,7 @@ import pytest
 
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.types import Rows
-from pervade.data import account, label_names, targets
+from pervade.data.read import account, label_names, targets
 from pervade.domains.sound import Sound
 from pervade.domains.text import Text
 from pervade.domains.waveform import Waveform

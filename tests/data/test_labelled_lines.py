@@ -10,7 +10,8 @@ import pytest
 import pervade
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut
-from pervade.data import account, labelled_lines, tables
+from pervade.data.read import account, tables
+from pervade.data.text import labelled_lines
 from pervade.domains.corpus import Corpus
 from pervade.domains.text import Text
 from pervade.recipes import choose

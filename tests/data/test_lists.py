@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pervade.core.errors import DataError
-from pervade.data import account, listing
+from pervade.data.read import account, listing
 from pervade.domains.image import Image, contents
 from pervade.domains.sound import Sound
 from tests.data.drawing import class_folders

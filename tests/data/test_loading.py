@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pervade.core.contracts import Domain
 from pervade.core.errors import ConfigError
 from pervade.core.types import Rows
-from pervade.data.loader import Loader
+from pervade.data.rows.loader import Loader
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import pytest
 
 from pervade.core.errors import DataError
 from pervade.core.types import Rows
-from pervade.data import recordings, sound_files
-from pervade.data.sound_files import Long
+from pervade.data.sound import recordings, sound_files
+from pervade.data.sound.sound_files import Long
 from pervade.domains.sound import Sound
 from pervade.domains.transcripts import Transcripts
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pervade.agents import memory
+from pervade.agents.memory import NOTHING, Layout, Memory, Priorities
+from pervade.agents.sources.replay import Replay
 from pervade.core.errors import ConfigError, ResourceError
-from pervade.data import memory
-from pervade.data.memory import NOTHING, Layout, Memory, Priorities
-from pervade.data.sources.replay import Replay
 from pervade.tasks.dqn import DQN
 from tests import own_environments
 from tests.acting import Sum, fitted, source_of

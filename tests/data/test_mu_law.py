@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from pervade.data import mu_law
+from pervade.data.sound import mu_law
 
 
 def test_by_hand() -> None:

@@ -16,10 +16,10 @@ import pytest
 
 from pervade import recipes
 from pervade.core.errors import DataError
-from pervade.data import account, tables
-from pervade.data import arrays as arrays_module
-from pervade.data.arrays import Arrays
-from pervade.data.named_files import Below
+from pervade.data.read import account, tables
+from pervade.data.read import arrays as arrays_module
+from pervade.data.read.arrays import Arrays
+from pervade.data.read.named_files import Below
 from pervade.domains.image import Image
 from pervade.domains.sound import Sound
 from pervade.domains.transcripts import Transcripts

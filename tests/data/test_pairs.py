@@ -9,7 +9,8 @@ import pytest
 
 from pervade import recipes
 from pervade.core.errors import DataError
-from pervade.data import account, patterns, split
+from pervade.data.read import account, patterns
+from pervade.data.rows import split
 from pervade.domains.image import Image
 from pervade.domains.sound import Sound
 from tests.layouts.made import write

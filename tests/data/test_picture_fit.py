@@ -17,7 +17,8 @@ from pervade.core import spec
 from pervade.core.contracts import Domain
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.types import LeftOut, Rows
-from pervade.data import account, cache
+from pervade.data.read import account
+from pervade.data.rows import cache
 from pervade.domains.image import Image
 from tests.asking import asked
 from tests.data.drawing import class_folders, encoded

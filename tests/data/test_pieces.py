@@ -11,8 +11,10 @@ import pytest
 
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
-from pervade.data import account, division, inputs, pieces, recordings, sound_files, split
-from pervade.data.sound_files import Long
+from pervade.data.read import account, division, inputs
+from pervade.data.rows import split
+from pervade.data.sound import pieces, recordings, sound_files
+from pervade.data.sound.sound_files import Long
 from pervade.domains.sound import Sound
 from pervade.domains.transcripts import Transcripts
 from pervade.domains.waveform import Waveform

@@ -12,7 +12,7 @@ import pytest
 
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.types import Rows
-from pervade.data import cache
+from pervade.data.rows import cache
 from pervade.domains.image import Image
 from tests.data.drawing import class_folders, encoded, pixels
 

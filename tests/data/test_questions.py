@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut
-from pervade.data import characters, questions, vocabulary
-from pervade.data.split import assign
+from pervade.data.read import questions
+from pervade.data.rows.split import assign
+from pervade.data.text import characters, vocabulary
 from pervade.domains.questions import Questions
 from tests.questions import squad, write
 

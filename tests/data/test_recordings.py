@@ -16,7 +16,9 @@ import torch
 from pervade import recipes
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.types import Rows
-from pervade.data import folds, patterns, recordings, sound_files
+from pervade.data.read import patterns
+from pervade.data.rows import folds
+from pervade.data.sound import recordings, sound_files
 from pervade.domains.sound import Sound, looks_like_sound
 from pervade.domains.transcripts import Transcripts
 from pervade.domains.waveform import Waveform

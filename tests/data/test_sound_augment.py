@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pervade.data import sound_augment
+from pervade.data.sound import sound_augment
 from tests.data.sounds import strongest, tone
 
 RATE = 8000

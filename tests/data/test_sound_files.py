@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from pervade.data import player, sound_files
-from pervade.data.sound_files import SoundFault, clipped, decode, silent
+from pervade.data.sound import player, sound_files
+from pervade.data.sound.sound_files import SoundFault, clipped, decode, silent
 from tests.data.sounds import strongest, tone, write
 
 KINDS = {

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from pervade.core.errors import DataError
 from pervade.core.types import Rows
-from pervade.data import account, folds, split
-from pervade.data.split import assign
+from pervade.data.read import account
+from pervade.data.rows import folds, split
+from pervade.data.rows.split import assign
 from pervade.domains.image import Image
 
 labels = st.sampled_from(["cat", "dog", "newt"])

@@ -11,7 +11,7 @@ import pytest
 
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut
-from pervade.data import listing
+from pervade.data.read import listing
 from pervade.domains.image import Image, contents
 from pervade.domains.text import Text
 from pervade.domains.text import contents as texts

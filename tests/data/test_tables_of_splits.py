@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pervade.core.contracts import Domain
-from pervade.data import tables
+from pervade.data.read import tables
 from pervade.domains.corpus import Corpus
 from pervade.domains.instructions import Instructions
 from pervade.domains.preferences import Preferences

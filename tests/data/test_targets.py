@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
-from pervade.data import spellings, split, targets
+from pervade.data.read import spellings, targets
+from pervade.data.rows import split
 from pervade.domains.image import Image
 from pervade.recipes.image import recognises
 from tests.data.drawing import class_folders

@@ -14,14 +14,15 @@ from typing import Any
 import openpyxl
 import pytest
 
-from pervade import measuring, recipes
+from pervade import recipes
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.types import LeftOut, Rows
-from pervade.data import account, encodings, inputs, table_files, workbooks
+from pervade.data.read import account, encodings, inputs, table_files, workbooks
 from pervade.domains.text import Text
 from pervade.engine import answering
-from pervade.progress import Silent
 from pervade.recipes import text as text_recipe
+from pervade.run import measuring
+from pervade.run.progress import Silent
 
 NOUNS = ("chair", "valve", "panel", "brush", "kettle", "lamp", "drill", "clock")
 GOOD, BAD = ("neat", "quick", "lovely"), ("weak", "noisy", "torn")

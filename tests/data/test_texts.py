@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from pervade.core.errors import ConfigError, DataError
-from pervade.data import account, table_files, texts
+from pervade.data.read import account, table_files
+from pervade.data.text import texts
 from pervade.domains.text import Text, looks_like_text
 
 GOOD = [(f"a fine film number {i}", "pos") for i in range(6)] + [(f"a dull film number {i}", "neg") for i in range(6)]

@@ -9,8 +9,9 @@ import pytest
 
 from pervade import recipes
 from pervade.core.errors import ConfigError, DataError
-from pervade.data import account, transcripts
-from pervade.data.transcripts import Columns
+from pervade.data.read import account
+from pervade.data.sound import transcripts
+from pervade.data.sound.transcripts import Columns
 from pervade.domains.sound import Sound
 from pervade.domains.transcripts import Transcripts
 from pervade.testing import check_domain

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pervade.core.contracts import Context, Opening
 from pervade.core.errors import DataError
 from pervade.core.types import Output, Rows
-from pervade.data.sources.utterances import Utterances
+from pervade.data.rows.sources.utterances import Utterances
 from pervade.domains.transcripts import Transcripts
 from pervade.tasks.transcribe import Transcribe
 

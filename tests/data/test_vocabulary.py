@@ -10,7 +10,7 @@ import pytest
 
 from pervade.core.bounded import Bounded
 from pervade.core.errors import CheckpointError, ConfigError, ContractError
-from pervade.data import vocabulary
+from pervade.data.text import vocabulary
 
 TEXTS = ["the cat sat on the mat", "the dog sat on the cat", "这家酒店的服务很好", "房间太小了 很好"] * 5
 
@@ -106,7 +106,7 @@ def test_one_that_would_not_do_is_refused_before_it_is_used(
     changed, words = BAD[name]
     text = json.dumps(json.loads(vocabulary.learn(TEXTS, "wordpiece", 300)) | changed)
     monkeypatch.setenv("PERVADE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(vocabulary, "_trial", Bounded("pervade.data.tokenizer_trial:answer", 0.5))
+    monkeypatch.setattr(vocabulary, "_trial", Bounded("pervade.data.text.tokenizer_trial:answer", 0.5))
     place = tmp_path / "tokenizer.json"
     place.write_text(text, encoding="utf-8")
     with pytest.raises(CheckpointError, match=rf"tokenizer.json is damaged \(.*({words})"):

@@ -11,8 +11,8 @@ import torch
 
 from pervade.core.contracts import Codes
 from pervade.core.types import Rows
-from pervade.data import mu_law
-from pervade.data.corpus import IGNORED
+from pervade.data.sound import mu_law
+from pervade.data.text.corpus import IGNORED
 from pervade.domains.waveform import PLACE, Waveform
 from pervade.testing import check_domain
 from tests.asking import asked

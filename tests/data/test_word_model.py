@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pervade.core.errors import CheckpointError
-from pervade.data import word_model
+from pervade.data.text import word_model
 
 
 def test_by_hand() -> None:

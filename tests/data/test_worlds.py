@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pervade.agents import environments, worlds
 from pervade.core import signals
 from pervade.core.errors import DataError
-from pervade.data import environments, worlds
 from pervade.domains.environment import Environment
 from tests import own_environments
 

@@ -12,8 +12,8 @@ from safetensors import SafetensorError
 
 from pervade.core.contracts import Context, Domain
 from pervade.core.types import Rows
-from pervade.data import cache
-from pervade.data.loader import Loader
+from pervade.data.rows import cache
+from pervade.data.rows.loader import Loader
 from pervade.domains.image import Image
 from pervade.engine import features
 from pervade.engine.fit import Learner

@@ -10,7 +10,7 @@ from torch import nn
 
 from pervade.core.contracts import Context
 from pervade.core.errors import ContractError, ResourceError, TrainingError
-from pervade.data.loader import Loader
+from pervade.data.rows.loader import Loader
 from pervade.domains.image import Image
 from pervade.engine.batches import cut
 from pervade.engine.fit import Learner

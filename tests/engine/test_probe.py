@@ -10,7 +10,7 @@ from torch import Tensor
 from pervade.core.contracts import Domain, Model, Probe, Task
 from pervade.core.errors import ConfigError
 from pervade.core.types import Batch
-from pervade.data import vocabulary
+from pervade.data.text import vocabulary
 from pervade.domains.environment import Environment
 from pervade.domains.image import Image
 from pervade.domains.sound import Sound

@@ -13,11 +13,11 @@ from pervade.core.errors import ConfigError
 from pervade.engine.fit import Learner
 from pervade.engine.step import FusedStep, Step
 from pervade.report.sections.recipe import _name
+from pervade.run.workflow import with_rate
 from pervade.tasks.ppo import PPO
 from pervade.train.optim.adam import Adam
 from pervade.train.optim.sgd import SGD
 from pervade.train.schedule.constant import Constant
-from pervade.workflow import with_rate
 from tests.acting import fitted
 from tests.toys import gan
 from tests.toys.networks import Players

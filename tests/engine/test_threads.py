@@ -14,7 +14,7 @@ import pervade
 from pervade.core.errors import ConfigError
 from pervade.engine import checkpoint, threads
 from pervade.engine.threads import fastest
-from pervade.training import Options, Stopped
+from pervade.run.training import Options, Stopped
 from tests.small_run import recipe, same, stop_at, weights
 
 __all__ = ["stop_at"]
@@ -74,7 +74,7 @@ def measured_as(number: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
         step(), step()
         return threads.Measured(number, {1: 1.0, 2: 2.0}, 8)
 
-    monkeypatch.setattr("pervade.training.fastest", found)
+    monkeypatch.setattr("pervade.run.training.fastest", found)
     return asked
 
 
@@ -99,13 +99,13 @@ def test_a_resumed_run_takes_the_number_that_was_found(
     stop_at(4)
     with pytest.raises(Stopped):
         pervade.fit(shapes, recipe=recipe(), name="a", runs=tmp_path, options=Options())
-    take = pervade.training.Learner._take_step
+    take = pervade.run.training.Learner._take_step
 
     def noted(self, batch):
         computed.append(torch.get_num_threads())
         return take(self, batch)
 
-    monkeypatch.setattr(pervade.training.Learner, "_take_step", noted)
+    monkeypatch.setattr(pervade.run.training.Learner, "_take_step", noted)
     said: list[str] = []
     screen = SimpleNamespace(say=said.append, bar=Options().screen.bar)
     run = pervade.resume(tmp_path / "a", options=Options(screen=screen))

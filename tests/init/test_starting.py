@@ -25,7 +25,7 @@ from pervade.init.pretrained import Pretrained, starting_from
 from pervade.init.random import Random
 from pervade.models.resnet import ResNet
 from pervade.recipes import image
-from pervade.training import Options
+from pervade.run.training import Options
 from pervade.weights.published import Published
 
 SMALL = ("domain.size=16", "domain.augment=false", "domain.views=1", "precision=fp32", "workers=0")
@@ -41,7 +41,7 @@ class Heard:
         self.lines.append(text)
 
     def bar(self, title: str) -> Any:
-        from pervade.progress import Silent
+        from pervade.run.progress import Silent
 
         return Silent().bar(title)
 

@@ -14,9 +14,9 @@ import pervade
 from pervade.core import spec, trust
 from pervade.core.contracts import Model, Tokens
 from pervade.core.errors import CheckpointError, ConfigError
-from pervade.data import vocabulary
+from pervade.data.text import vocabulary
 from pervade.recipes import language, text
-from pervade.training import Options
+from pervade.run.training import Options
 from pervade.weights import locate, remote_code, voice
 from tests.texts import encoder_folder, fitted, reviews, write, writer_folder
 

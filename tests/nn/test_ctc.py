@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from pervade.data import word_model
-from pervade.data.word_model import Opinion
+from pervade.data.text import word_model
+from pervade.data.text.word_model import Opinion
 from pervade.nn import ctc
 
 

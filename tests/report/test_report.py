@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from pervade import overview
 from pervade.core import files
 from pervade.core.errors import CheckpointError
 from pervade.core.run import RunDirectory
 from pervade.report import write
+from pervade.run import overview
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from pervade.data import player
+from pervade.data.sound import player
 from pervade.report import sound
 from pervade.report.sound import Clip, Room
 from tests.sound_run import RATE, voice

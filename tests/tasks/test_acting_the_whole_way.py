@@ -16,7 +16,7 @@ from pervade import api
 from pervade.core import files
 from pervade.core.run import RunDirectory
 from pervade.engine.predictions import read_columns
-from pervade.training import Options
+from pervade.run.training import Options
 from tests.acting_run import AGENTS, trained
 from tests.test_toys import assert_same_weights
 

@@ -16,9 +16,10 @@ import pervade
 from pervade.core.contracts import Context, Opening
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.types import LeftOut, Rows
-from pervade.data import account, vocabulary
-from pervade.data.corpus import IGNORED
-from pervade.data.sources.by_length import ByLength
+from pervade.data.read import account
+from pervade.data.rows.sources.by_length import ByLength
+from pervade.data.text import vocabulary
+from pervade.data.text.corpus import IGNORED
 from pervade.domains.corpus import Corpus
 from pervade.domains.instructions import Instructions, looks_like_instructions
 from pervade.engine import predictions
@@ -26,9 +27,9 @@ from pervade.engine.predictor import Predictor
 from pervade.models.gpt import GPT
 from pervade.nn.sampling import Sampling
 from pervade.recipes import choose as choose_recipe
+from pervade.run.training import Options, Stopped
 from pervade.tasks.language_model import LanguageModel, write
 from pervade.testing import check_domain, check_task
-from pervade.training import Options, Stopped
 from tests import chats
 from tests.asking import asked as asked_of
 from tests.small_run import same, stop_at, weights  # noqa: F401

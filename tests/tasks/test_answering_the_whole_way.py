@@ -19,8 +19,8 @@ from pervade.engine import predictions
 from pervade.engine.predictor import Predictor
 from pervade.metrics.span import score
 from pervade.recipes import choose
+from pervade.run.training import Options, Stopped
 from pervade.tasks.answer_span import best_margin
-from pervade.training import Options, Stopped
 from tests.questions import recipe, squad, write
 from tests.small_run import same, stop_at, weights  # noqa: F401
 from tests.texts import encoder_folder

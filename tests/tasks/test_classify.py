@@ -18,8 +18,8 @@ from pervade.core.contracts import Context
 from pervade.domains.image import Image
 from pervade.engine.predictions import read_columns
 from pervade.models.reference_mlp import ReferenceMLP
+from pervade.run.training import Options
 from pervade.tasks.classify import Classify
-from pervade.training import Options
 from tests import asking
 from tests.small_run import recipe
 

@@ -25,17 +25,17 @@ from pervade.core import files
 from pervade.core.contracts import Context, Opening
 from pervade.core.errors import ConfigError, ContractError, DataError
 from pervade.core.types import Rows
-from pervade.data import folds, split
-from pervade.data.people import PeopleByPictures
-from pervade.data.sources.dataset import Dataset
+from pervade.data.rows import folds, split
+from pervade.data.rows.people import PeopleByPictures
+from pervade.data.rows.sources.dataset import Dataset
 from pervade.domains.image import Image
 from pervade.engine.fit import Learner
 from pervade.engine.step import only_phase
 from pervade.models.reference_mlp import ReferenceMLP
-from pervade.progress import Silent
+from pervade.run.progress import Silent
+from pervade.run.training import Options
 from pervade.tasks.contrast import Contrast, arcface, triplets
 from pervade.testing import check_task
-from pervade.training import Options
 
 DOMAIN = Image(
     size=8, target="identity", labels=("a", "b", "c"), counts=(4, 4, 4), mean=(0.5,) * 3, deviation=(0.2,) * 3

@@ -15,7 +15,7 @@ import torch
 import pervade
 from pervade.core.contracts import Context
 from pervade.core.types import Rows
-from pervade.data import vocabulary
+from pervade.data.text import vocabulary
 from pervade.domains.dictation import Dictation, cuts
 from pervade.recipes import transcription
 from pervade.tasks.dictate import Dictate

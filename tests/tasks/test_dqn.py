@@ -15,9 +15,9 @@ from pervade.core.contracts import Context
 from pervade.core.errors import ConfigError
 from pervade.models.perceptron import Perceptron
 from pervade.models.policy import Policy
+from pervade.run.training import Options
 from pervade.tasks.dqn import DQN
 from pervade.testing import check_task
-from pervade.training import Options
 from tests import own_environments
 from tests.acting import fitted
 

@@ -15,15 +15,15 @@ from pervade.core import files, spec
 from pervade.core.contracts import EarlyStopping, Model, Recipe
 from pervade.core.errors import ConfigError
 from pervade.core.types import Rows
-from pervade.data import vocabulary
-from pervade.data.corpus import IGNORED
+from pervade.data.text import vocabulary
+from pervade.data.text.corpus import IGNORED
 from pervade.domains.masked import Masked
 from pervade.engine import predictions
 from pervade.init.pretrained import Pretrained
 from pervade.models.transformer import Transformer
 from pervade.nn.filler import Filler
 from pervade.recipes import cloze
-from pervade.training import Options, Stopped
+from pervade.run.training import Options, Stopped
 from tests.questions import squad
 from tests.questions import write as write_questions
 from tests.small_run import same, stop_at, weights  # noqa: F401

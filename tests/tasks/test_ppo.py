@@ -17,9 +17,9 @@ from pervade.models.nature_cnn import NatureCNN
 from pervade.models.perceptron import Perceptron
 from pervade.models.policy import Policy
 from pervade.nn import actions
+from pervade.run.training import Options
 from pervade.tasks.ppo import PPO
 from pervade.testing import check_task
-from pervade.training import Options
 from tests import own_environments
 from tests.acting import fitted
 

@@ -15,7 +15,7 @@ import torch
 import pervade
 from pervade.core.contracts import Context, Recipe
 from pervade.core.errors import ConfigError, DataError
-from pervade.data.corpus import IGNORED
+from pervade.data.text.corpus import IGNORED
 from pervade.domains.preferences import Preferences, looks_like_preferences
 from pervade.engine import checkpoint, predictions
 from pervade.engine.predictor import Predictor
@@ -25,10 +25,10 @@ from pervade.metrics.preference import longer_baseline, preference_metrics
 from pervade.models.gpt import GPT
 from pervade.recipes import choose as choose_recipe
 from pervade.recipes import preference
+from pervade.run.training import Options, Stopped
 from pervade.tasks.prefer import Prefer, log_probabilities
 from pervade.testing import check_domain, check_task
 from pervade.train.optim.sgd import SGD
-from pervade.training import Options, Stopped
 from tests import chats
 from tests.small_run import same, stop_at, weights  # noqa: F401
 

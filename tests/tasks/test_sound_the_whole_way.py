@@ -9,7 +9,7 @@ import pytest
 
 import pervade
 from pervade.core import files
-from pervade.training import Options, Stopped
+from pervade.run.training import Options, Stopped
 from tests.data.sounds import speakers
 from tests.small_run import same, stop_at, weights
 

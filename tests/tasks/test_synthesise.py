@@ -15,7 +15,7 @@ import pervade
 from pervade.core.contracts import Context, PlainFeatures
 from pervade.core.errors import ConfigError
 from pervade.core.types import Rows
-from pervade.data import mu_law
+from pervade.data.sound import mu_law
 from pervade.domains.waveform import Waveform
 from pervade.engine.predictions import read_columns
 from pervade.engine.predictor import Predictor
@@ -77,7 +77,7 @@ def test_it_foretells_better_than_flac(run) -> None:
     # What is written is what the network says: of one recording by hand, all in one window.
     loaded = run.load()
     columns = read_columns(run.directory.predictions("best", "test"))
-    rows = pervade.workflow.load_rows(run.directory, loaded.domain)
+    rows = pervade.run.workflow.load_rows(run.directory, loaded.domain)
     row = rows[int(columns["row"][0])]
     batch = loaded.domain.collate(loaded.domain.transform(row, None))
     logits = loaded.network(batch["input"])["logits"].log_softmax(-1)
@@ -107,7 +107,7 @@ def test_predict_writes_files(run, tmp_path: Path) -> None:
 def test_windows_and_batches_do_not_matter(run) -> None:
     """Bits are the same in one window, in four, and row by row."""
     loaded = run.load()
-    rows = pervade.workflow.load_rows(run.directory, loaded.domain).select(range(6))
+    rows = pervade.run.workflow.load_rows(run.directory, loaded.domain).select(range(6))
     cut = Waveform(**{**vars(loaded.domain), "seconds": 0.05})
     found = [
         Predictor(loaded.network, domain, loaded.task, batch_size=size).table(rows)["bits"]

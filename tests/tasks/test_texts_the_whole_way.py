@@ -11,13 +11,13 @@ import pytest
 import pervade
 from pervade.core import files
 from pervade.core.errors import ConfigError, DataError
-from pervade.data import vocabulary
+from pervade.data.text import vocabulary
 from pervade.domains.text import Text
 from pervade.engine import predictions
 from pervade.recipes import choose, text
+from pervade.run.training import Options, Stopped
 from pervade.tasks.regress import Regress
 from pervade.tasks.tag import Tag
-from pervade.training import Options, Stopped
 from tests.small_run import same, stop_at, weights  # noqa: F401
 from tests.texts import encoder_folder, recipe, reviews, write
 

@@ -17,8 +17,8 @@ from pervade.cli import _register, app
 from pervade.core import files
 from pervade.core.errors import DataError
 from pervade.engine.predictions import read_columns
-from pervade.progress import Silent
-from pervade.training import Options
+from pervade.run.progress import Silent
+from pervade.run.training import Options
 
 SMALL = ("domain.size=12", "domain.margin=1.0", "domain.augment=false", "model.units=[16]", "average=null")
 PICTURES = 160

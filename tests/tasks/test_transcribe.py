@@ -15,18 +15,18 @@ import pervade
 from pervade import recipes
 from pervade.core.contracts import Context
 from pervade.core.types import Rows
-from pervade.data import word_model
+from pervade.data.text import word_model
 from pervade.domains.transcripts import Transcripts
 from pervade.engine import predictions
 from pervade.engine.predictor import Predictor
 from pervade.metrics import calibration
 from pervade.models.conformer import Conformer
 from pervade.models.sound_cnn import SoundCNN
-from pervade.progress import Silent
 from pervade.recipes import transcription
+from pervade.run.progress import Silent
+from pervade.run.training import Options
 from pervade.tasks.transcribe import Transcribe, stride
 from pervade.testing import check_task
-from pervade.training import Options
 from tests.data.sounds import write
 from tests.data.spoken import RATE, said, spoken, table
 

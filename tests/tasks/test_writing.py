@@ -17,8 +17,9 @@ from pervade.core import registry
 from pervade.core.contracts import Context, Pixels, Recipe, Tokens
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.types import Rows
-from pervade.data import cache, corpus, vocabulary
-from pervade.data.corpus import IGNORED
+from pervade.data.rows import cache
+from pervade.data.text import corpus, vocabulary
+from pervade.data.text.corpus import IGNORED
 from pervade.domains.corpus import Corpus, looks_like_running_text
 from pervade.domains.text import Text
 from pervade.engine import predictions
@@ -26,9 +27,9 @@ from pervade.models.gpt import GPT
 from pervade.nn.sampling import Sampling, choose, truncated
 from pervade.recipes import choose as choose_recipe
 from pervade.recipes import language
+from pervade.run.training import Options, Stopped
 from pervade.tasks.language_model import LanguageModel, write
 from pervade.testing import check_domain, check_task
-from pervade.training import Options, Stopped
 from tests.small_run import same, stop_at, weights  # noqa: F401
 
 WORDS = ("the", "cat", "dog", "sees", "likes", "a", "small", "bird", "and", "then", "sleeps")

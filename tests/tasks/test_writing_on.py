@@ -15,7 +15,7 @@ import pervade
 from pervade.core import spec
 from pervade.core.contracts import Model, Recipe, Tokens
 from pervade.core.errors import CheckpointError, ConfigError
-from pervade.data import vocabulary
+from pervade.data.text import vocabulary
 from pervade.domains.corpus import Corpus
 from pervade.init.pretrained import Pretrained
 from pervade.init.random import Random
@@ -24,10 +24,10 @@ from pervade.models.hf import HuggingFace
 from pervade.nn.sampling import Sampling, choose
 from pervade.recipes import choose as choose_recipe
 from pervade.recipes import language
+from pervade.run.training import Options, Stopped
 from pervade.tasks.language_model import end_of, ends_of, write
 from pervade.testing import check_model, check_recipe
 from pervade.train.tuning.freeze import Freeze
-from pervade.training import Options, Stopped
 from tests import chats
 from tests.small_run import same, stop_at, weights  # noqa: F401
 from tests.texts import encoder_folder, reviews, writer_folder

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from pervade.core.contracts import Domain, InputSpace, Model, Observations, Recipe, Task
 from pervade.core.registry import register
 from pervade.core.types import Rows
-from pervade.data.sources.dataset import Dataset
+from pervade.data.rows.sources.dataset import Dataset
 from pervade.init.random import Random
 from pervade.train.optim.adam import Adam
 from pervade.train.schedule.constant import Constant

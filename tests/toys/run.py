@@ -14,11 +14,11 @@ from pathlib import Path
 
 import torch
 
-from pervade import workflow
 from pervade.core.contracts import Recipe
 from pervade.core.run import RunDirectory
 from pervade.engine.fit import Learner
-from pervade.training import Options
+from pervade.run import workflow
+from pervade.run.training import Options
 
 
 def recipe_of(name: str, *arguments: str) -> Recipe:

@@ -12,7 +12,7 @@ from torch.distributions import Categorical
 
 from pervade.core import seed as seeds
 from pervade.core.contracts import Source, SourceSpec
-from pervade.data.loader import Loader
+from pervade.data.rows.loader import Loader
 from tests.toys.base import toy
 from tests.toys.corridor import STEPS, observe, step
 

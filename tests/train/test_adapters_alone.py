@@ -23,8 +23,8 @@ from pervade.engine.checkpoint import load_checkpoint
 from pervade.init.pretrained import Pretrained
 from pervade.recipes import choose as choose_recipe
 from pervade.recipes import language, text
+from pervade.run.training import Options, Stopped
 from pervade.train.tuning.lora import Lora, adaptable
-from pervade.training import Options, Stopped
 from tests.small_run import same, stop_at  # noqa: F401
 from tests.texts import encoder_folder, reviews, write, writer_folder
 

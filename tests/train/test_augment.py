@@ -20,8 +20,8 @@ from pervade.core.contracts import Augment, Context, Recipe, Task
 from pervade.core.contracts.abilities import CouplesRows
 from pervade.core.errors import ConfigError
 from pervade.core.types import Rows
-from pervade.data.loader import Loader
-from pervade.data.parts import average
+from pervade.data.rows.loader import Loader
+from pervade.data.rows.parts import average
 from pervade.domains.image import Image
 from pervade.domains.sound import Sound
 from pervade.engine import predictions

@@ -21,6 +21,7 @@ from pervade.models.resnet import ResNet
 from pervade.models.vit import ViT
 from pervade.nn.backbone import Backbone
 from pervade.nn.pointwise import Pointwise, _dangerous
+from pervade.run.training import Options, Stopped
 from pervade.tasks.classify import Classify
 from pervade.train.optim.adamw import AdamW
 from pervade.train.schedule.constant import Constant
@@ -28,7 +29,6 @@ from pervade.train.schedule.one_cycle import OneCycle
 from pervade.train.tuning.freeze import Freeze
 from pervade.train.tuning.full import Full
 from pervade.train.tuning.lora import Lora
-from pervade.training import Options, Stopped
 from tests.small_run import stop_at
 
 __all__ = ["stop_at"]
@@ -265,7 +265,7 @@ def test_features_of_a_frozen_body_are_computed_once(
     )
     pervade.fit(shapes, model="resnet18", init="random", runs=tmp_path, name="b", settings=settings, options=Options())
     assert not passes  # the second run found the features
-    monkeypatch.setattr("pervade.training.Training._reading", lambda self: self.domain)
+    monkeypatch.setattr("pervade.run.training.Training._reading", lambda self: self.domain)
     plain = pervade.fit(
         shapes, model="resnet18", init="random", runs=tmp_path, name="c", settings=settings, options=Options()
     )

@@ -51,8 +51,8 @@ def compare(
     runs: RunsOption = Path("runs"),
 ) -> None:
     """Compare models on the same rows: is one better, by how much, how sure is that? Writes a page to look at."""
-    from pervade import comparing
     from pervade.report import compare as page
+    from pervade.run import comparing
 
     if checkpoint is None and data is None and comparing.are_seeds(run, runs):
         _ways(comparing.compare_seeds(run, runs), as_json)

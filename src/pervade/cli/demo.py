@@ -21,7 +21,7 @@ def demo(
     """Train on scikit-learn's handwritten digits, evaluate, predict, and write the report. No network needed."""
     from pervade import api
     from pervade.cli.outcome import finish, stoppable
-    from pervade.data import digits
+    from pervade.data.image import digits
     from pervade.recipes import image
 
     data = digits.write(runs / ".demo-data")

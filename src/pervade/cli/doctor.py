@@ -21,7 +21,7 @@ def doctor() -> None:
     import psutil
 
     from pervade.core import environment, runtime
-    from pervade.data import cache
+    from pervade.data.rows import cache
 
     about = environment.describe()
     lines = [

@@ -194,11 +194,11 @@ def learning(
 ) -> dict[str, Any]:
     """What one training is asked to do; a search's trials are such, too. Raises ConfigError where two exclude each
     other."""
-    from pervade import progress
     from pervade.core.errors import ConfigError
     from pervade.engine.checkpoint import read_recipe
-    from pervade.pacing import process_start
-    from pervade.training import Options
+    from pervade.run import progress
+    from pervade.run.pacing import process_start
+    from pervade.run.training import Options
 
     if recipe is not None and (model is not None or task is not None):
         raise ConfigError("--recipe names model and task itself; leave out --model and --task, or change it with -o")

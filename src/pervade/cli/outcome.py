@@ -17,7 +17,7 @@ MOST_SINGLE = 15  # figures of single classes that a terminal is filled with: fi
 @contextmanager
 def stoppable() -> Iterator[None]:
     """Turns a stop by signal, after the state was saved, into a line and the usual exit status."""
-    from pervade.training import Stopped
+    from pervade.run.training import Stopped
 
     try:
         yield
@@ -28,8 +28,8 @@ def stoppable() -> Iterator[None]:
 
 def finish(run: Any) -> None:
     """Evaluates, writes the report, and says where everything is. All ranks evaluate; only the first one speaks."""
-    from pervade.training import stopping_at_once
-    from pervade.workflow import telling
+    from pervade.run.training import stopping_at_once
+    from pervade.run.workflow import telling
 
     with stopping_at_once(run.path), telling(run.directory):
         result = run.concluded()
@@ -122,9 +122,9 @@ def _sentences(result: dict[str, Any], words: Any) -> list[str]:
     """The headline with its interval, beside the baseline, and what was never answered; none where no figure is
     defined."""
     from pervade.metrics.baseline import beats_baseline, falls_behind, headline, never_answered, only_by_balance
-    from pervade.progress import spaced
     from pervade.report import standing, wording
     from pervade.report.record import Figure
+    from pervade.run.progress import spaced
 
     name = headline(result)
     if name is None:

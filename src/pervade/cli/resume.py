@@ -23,10 +23,11 @@ def resume(
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard files too.")] = False,
 ) -> None:
     """Go on training a run that was stopped or killed, to the same weights as if it never had been."""
-    from pervade import api, progress
+    from pervade import api
     from pervade.cli.outcome import finish, stoppable
-    from pervade.pacing import process_start
-    from pervade.training import Options
+    from pervade.run import progress
+    from pervade.run.pacing import process_start
+    from pervade.run.training import Options
 
     began = process_start()
     loaded = time.monotonic() - began

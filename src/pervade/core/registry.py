@@ -26,7 +26,7 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "domain": ("pervade.domains",),
     "task": ("pervade.tasks",),
     "model": ("pervade.models",),
-    "source": ("pervade.data.sources",),
+    "source": ("pervade.data.rows.sources", "pervade.agents.sources"),
     "init": ("pervade.init",),
     "optimizer": ("pervade.train.optim",),
     "schedule": ("pervade.train.schedule",),

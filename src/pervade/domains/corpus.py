@@ -22,24 +22,21 @@ from pervade.core.errors import ConfigError, DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, LeftOut, Media, Rows
 from pervade.core.words import DomainWords, counted
-from pervade.data import (
+from pervade.data.read import (
     account,
     class_folders,
-    corpus,
     division,
     encodings,
     inputs,
-    labelled_lines,
     listing,
     named_files,
     table_files,
     tables,
-    texts,
-    vocabulary,
 )
-from pervade.data.corpus import IGNORED, Tokens
-from pervade.data.split import named
-from pervade.data.tokenized import Tokenized, windows
+from pervade.data.rows.split import named
+from pervade.data.text import corpus, labelled_lines, texts, vocabulary
+from pervade.data.text.corpus import IGNORED, Tokens
+from pervade.data.text.tokenized import Tokenized, windows
 from pervade.weights import tokenizers
 
 SUFFIXES = (".txt", ".md", ".rst", ".text", ".tex", ".html", ".xml", ".py", ".c", ".h", ".java", ".js", ".srt", ".log")

@@ -19,7 +19,8 @@ from pervade.core.bounds import Token
 from pervade.core.contracts import Waveform
 from pervade.core.registry import register
 from pervade.core.types import Example, Rows
-from pervade.data import recordings, vocabulary
+from pervade.data.sound import recordings
+from pervade.data.text import vocabulary
 from pervade.domains.transcripts import Transcripts
 from pervade.weights import tokenizers
 

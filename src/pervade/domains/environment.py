@@ -18,12 +18,12 @@ import torch
 from PIL import Image as Picture
 from pydantic import Field
 
+from pervade.agents import environments, spaces, worlds
 from pervade.core.contracts import Domain, InputSpace, Observations, Pixels, PlainFeatures
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, LeftOut, Media, Rows
 from pervade.core.words import DomainWords, counted
-from pervade.data import environments, spaces, worlds
 from pervade.nn import actions
 
 DETERMINISTIC, STOCHASTIC = "likeliest action", "drawn from the policy"
@@ -165,7 +165,7 @@ class Environment(Domain):
         return self.limit or self.longest
 
     def plan(self, **settings: Any) -> worlds.Plan:
-        """What data/worlds/ opens. `settings` are fields of `Plan`."""
+        """What agents/worlds/ opens. `settings` are fields of `Plan`."""
         given = {"count": self.environments, "processes": self.processes, **settings}
         return worlds.Plan(
             self.name,

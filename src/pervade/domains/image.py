@@ -1,10 +1,10 @@
 """Pictures: read from folders or tables, scaled, cropped, flipped.
 
-The one path from a file to a model's input, for training's end as for prediction: decode (data/pictures.py), scale the
-shorter side to `stored_side`, make numbers of more than 8 bits grey by one `range`, cut the middle `size` x `size` (or
-several `views`, whose answers are averaged), or take in all of it, as `fit` says. Training cuts elsewhere, flips and
-distorts (data/distort.py). Normalisation is the model's first layer (nn/normalise.py), so the input stays in pixels of
-0-1.
+The one path from a file to a model's input, for training's end as for prediction: decode (data/image/pictures.py),
+scale the shorter side to `stored_side`, make numbers of more than 8 bits grey by one `range`, cut the middle `size` x
+`size` (or several `views`, whose answers are averaged), or take in all of it, as `fit` says. Training cuts elsewhere,
+flips and distorts (data/image/distort.py). Normalisation is the model's first layer (nn/normalise.py), so the input
+stays in pixels of 0-1.
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ from pervade.core.errors import ConfigError, DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, LeftOut, Media, Rows
 from pervade.core.words import DomainWords
-from pervade.data import account, cache, distort, embedded, inputs, label_names, listing, pictures, tables, targets
-from pervade.data.targets import Kind
+from pervade.data.image import distort, pictures
+from pervade.data.read import account, embedded, inputs, label_names, listing, tables, targets
+from pervade.data.read.targets import Kind
+from pervade.data.rows import cache
 
 # Where a quarter of the pictures are longer than so many times their width, the middle square says too little of them:
 # photographs are 4:3 or 3:2, films 16:9 and wider.
@@ -80,20 +82,22 @@ class Image(Domain):
     saturation: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0  # likewise, the distance from the pixel's grey
     hue: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0  # turned by up to +- this, of a full circle of colours
     grey: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0  # probability of taking the colours away
-    rand_augment: Annotated[int, Field(ge=0, le=14)] = 0  # random operations, one after another (data/distort.py)
+    rand_augment: Annotated[int, Field(ge=0, le=14)] = 0  # random operations, one after another (data/image/distort.py)
     rand_magnitude: Annotated[int, Field(ge=0, le=30)] = 9  # their strength
     erase: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0  # probability of covering a rectangle with the mean colour
     views: Literal[1, 2, 5, 10] = 1  # evaluation and prediction average over: the middle; and mirrored; the corners and
     # the middle; and those mirrored (unless flip is off). They take that many times as long, validation among them, and
     # training where it is not augmented
-    target: Kind = "class"  # what a row's target is (data/targets.py): class, labels, number or identity
+    target: Kind = "class"  # what a row's target is (data/read/targets.py): class, labels, number or identity
     label_column: str | None = None  # of a table; None: found by name
     file_column: str | None = None  # likewise
     suffix: str | None = None  # how the names of the files that are learnt from end, where others (masks) lie beside
     separator: str | None = None  # what parts the labels of one cell of a table; None: found by looking
-    join_spellings: bool = False  # labels that differ in case, width and blanks alone are one (data/label_names.py)
+    join_spellings: bool = (
+        False  # labels that differ in case, width and blanks alone are one (data/read/label_names.py)
+    )
     positive: str | None = None  # of two classes the one that is looked for; None: the last in their order
-    label_pattern: str | None = None  # what of a file's name is its label (data/patterns.py); None: its folder
+    label_pattern: str | None = None  # what of a file's name is its label (data/read/patterns.py); None: its folder
     group_pattern: str | None = None  # likewise, what pictures that belong together have in common
     group_column: str | None = None  # or the column of a table that says so; None: found by name
     split_column: str | None = None  # or the column of a table that says which split a row is in; "none" for none

@@ -1,7 +1,7 @@
 """Conversations to learn to answer: what the assistant says is learnt, from all that was said before it.
 
-Rows are written as one text by a chat template (data/chat.py): the model's own where its tokenizer comes with one, else
-a plain one of ours. The template is a field of the fitted domain, so that `predict` asks as training did.
+Rows are written as one text by a chat template (data/text/chat.py): the model's own where its tokenizer comes with one,
+else a plain one of ours. The template is a field of the fitted domain, so that `predict` asks as training did.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, LeftOut, Media, Rows
 from pervade.core.words import DomainWords
-from pervade.data import account, conversations, corpus, division, inputs, label_columns, texts, vocabulary
-from pervade.data import columns as columns_module
-from pervade.data.chat import Chat, Message, ending, marked
-from pervade.data.conversations import Read
-from pervade.data.corpus import IGNORED, Tokens
-from pervade.data.tokenized import Tokenized, windows
+from pervade.data.read import account, conversations, division, inputs, label_columns
+from pervade.data.read import columns as columns_module
+from pervade.data.read.conversations import Read
+from pervade.data.text import corpus, texts, vocabulary
+from pervade.data.text.chat import Chat, Message, ending, marked
+from pervade.data.text.corpus import IGNORED, Tokens
+from pervade.data.text.tokenized import Tokenized, windows
 from pervade.weights import tokenizers
 
 
@@ -46,7 +47,7 @@ class Instructions(Tokenized):
     lines: bool = False  # whether `predict` takes each line of a text file for a question
     group_column: str | None = None  # what rows that belong together have in common; None: found by name
     split_column: str | None = None  # likewise, which split a row is in; "none" for none
-    template: str = ""  # Jinja; empty: what comes with `tokenizer_from`, or the plain one of data/chat.py
+    template: str = ""  # Jinja; empty: what comes with `tokenizer_from`, or the plain one of data/text/chat.py
     bos: str = ""  # what the template is told for the token that begins a text, and the one that ends an answer; empty:
     eos: str = ""  # what belongs to the tokenizer
     tokenizer: str = ""  # SHA-256 of the tokenizer, which lies beside preprocess.json
@@ -326,7 +327,7 @@ def kept(
     faults: Sequence[str | None],
     divided: Sequence[Mapping[str, Any] | LeftOut],
 ) -> tuple[Rows, list[LeftOut]]:
-    """The rows without a fault, with "id", and how they are `divided` (data/division.py)."""
+    """The rows without a fault, with "id", and how they are `divided` (data/read/division.py)."""
     entries: list[dict[str, Any]] = []
     left_out = []
     for number, (name, why, said) in enumerate(zip(read.ids, faults, divided, strict=True)):

@@ -21,9 +21,9 @@ from pervade.core import seed as seeds
 from pervade.core.contracts import PlainFeatures
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, LeftOut, Rows
-from pervade.data import corpus, texts, vocabulary
-from pervade.data.corpus import IGNORED, Tokens
-from pervade.data.tokenized import padded
+from pervade.data.text import corpus, texts, vocabulary
+from pervade.data.text.corpus import IGNORED, Tokens
+from pervade.data.text.tokenized import padded
 from pervade.domains.corpus import MOST_LEARNT, Corpus, read_from
 from pervade.weights import tokenizers
 

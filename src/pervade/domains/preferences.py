@@ -16,10 +16,11 @@ from pervade.core.errors import ConfigError, DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, LeftOut, Media, Rows
 from pervade.core.words import DomainWords
-from pervade.data import conversations, corpus
-from pervade.data.chat import Message, ending
-from pervade.data.conversations import Read
-from pervade.data.corpus import IGNORED
+from pervade.data.read import conversations
+from pervade.data.read.conversations import Read
+from pervade.data.text import corpus
+from pervade.data.text.chat import Message, ending
+from pervade.data.text.corpus import IGNORED
 from pervade.domains.instructions import Instructions, kept
 
 

@@ -21,8 +21,9 @@ from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, LeftOut, Media, Rows
 from pervade.core.words import DomainWords
-from pervade.data import characters, corpus, inputs, questions, texts, vocabulary
-from pervade.data.tokenized import Tokenized, padded
+from pervade.data.read import inputs, questions
+from pervade.data.text import characters, corpus, texts, vocabulary
+from pervade.data.text.tokenized import Tokenized, padded
 from pervade.weights import tokenizers
 
 
@@ -182,7 +183,7 @@ class Questions(Tokenized):
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """ "input" (n, t) int64 with padding at the end; "mask", "inside" (n, t) bool; "target" (n, 2); "spans"
-        (n, t, 2); "context" and "answers" as characters (data/characters.py)."""
+        (n, t, 2); "context" and "answers" as characters (data/text/characters.py)."""
         batch = padded(examples, self._padding)
         batch["inside"] = torch.from_numpy(corpus.filled([each["inside"] for each in examples], 0) > 0)
         longest = batch["input"].shape[1]

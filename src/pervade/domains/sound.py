@@ -1,9 +1,10 @@
 """Recordings to be judged as a whole: read from folders or tables, brought to one rate, cut into windows.
 
-The one path from a file to a model's input: decode to one channel at `rate` (data/sound_files.py), a window of
+The one path from a file to a model's input: decode to one channel at `rate` (data/sound/sound_files.py), a window of
 `seconds`. What is shorter stands in its middle, in silence; what is longer gives several windows that overlap by half,
 whose answers are averaged. Training takes a window from anywhere, and changes voice, pace and surroundings
-(data/sound_augment.py). The spectrum is the model's first layer (nn/mel.py), so the input stays a waveform in -1..1.
+(data/sound/sound_augment.py). The spectrum is the model's first layer (nn/mel.py), so the input stays a waveform in
+-1..1.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, LeftOut, Media, Rows
 from pervade.core.words import RECORDINGS, DomainWords
-from pervade.data import hub, inputs, label_names, listing, pieces, player, recordings, sound_augment, tables, targets
-from pervade.data.pictures import SUFFIXES as PICTURES
-from pervade.data.sound_files import Long
-from pervade.data.targets import Kind
+from pervade.data.image.pictures import SUFFIXES as PICTURES
+from pervade.data.read import hub, inputs, label_names, listing, tables, targets
+from pervade.data.read.targets import Kind
+from pervade.data.sound import pieces, player, recordings, sound_augment
+from pervade.data.sound.sound_files import Long
 
 LONGEST = 5.0  # seconds that a window is learnt to have at most
 SHORTEST = 0.1
@@ -61,15 +63,17 @@ class Sound(Domain):
     tilt: Annotated[float, Field(ge=0, le=12)] = 2.0  # decibels an octave, deviation of how steep the spectrum is
     noise: Annotated[float, Field(ge=0, le=1)] = 0.5  # of so many recordings gets some: white, pink or browner
     noise_ratio: tuple[Decibels, Decibels] = (3.0, 35.0)  # decibels that the recording is above it: from, to
-    target: Kind = "class"  # what a row's target is (data/targets.py): class, labels or number
+    target: Kind = "class"  # what a row's target is (data/read/targets.py): class, labels or number
     label_column: str | None = None  # of a table; None: found by name
     file_column: str | None = None  # likewise
     times: bool = True  # columns of times, where a table has them, say which piece of its recording a row is; off:
     # rows are whole recordings
     separator: str | None = None  # what parts the labels of one cell of a table; None: found by looking
-    join_spellings: bool = False  # labels that differ in case, width and blanks alone are one (data/label_names.py)
+    join_spellings: bool = (
+        False  # labels that differ in case, width and blanks alone are one (data/read/label_names.py)
+    )
     positive: str | None = None  # of two classes the one that is looked for; None: the last in their order
-    label_pattern: str | None = None  # what of a file's name is its label (data/patterns.py); None: its folder
+    label_pattern: str | None = None  # what of a file's name is its label (data/read/patterns.py); None: its folder
     group_pattern: str | None = None  # likewise, what recordings that belong together have in common: who speaks
     group_column: str | None = None  # or the column of a table that says so; None: found by name
     split_column: str | None = None  # or the column of a table that says which split a row is in; "none" for none

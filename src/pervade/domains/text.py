@@ -21,29 +21,25 @@ from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, LeftOut, Media, Rows
 from pervade.core.words import DomainWords
-from pervade.data import (
+from pervade.data.image import pictures
+from pervade.data.read import (
     columns,
     embedded,
     hub,
     inputs,
     label_names,
-    labelled_lines,
     listing,
     metadata,
     named_files,
-    pictures,
-    recordings,
-    sound_files,
     table_files,
     tables,
     targets,
-    texts,
-    transcripts,
-    vocabulary,
 )
-from pervade.data.split import named as split_named
-from pervade.data.targets import Kind
-from pervade.data.tokenized import Tokenized, padded
+from pervade.data.read.targets import Kind
+from pervade.data.rows.split import named as split_named
+from pervade.data.sound import recordings, sound_files, transcripts
+from pervade.data.text import labelled_lines, texts, vocabulary
+from pervade.data.text.tokenized import Tokenized, padded
 from pervade.weights import tokenizers
 
 FILES = (*sorted(pictures.SUFFIXES), *sorted(sound_files.SUFFIXES))  # which a table of texts does not name
@@ -72,11 +68,13 @@ class Text(Tokenized):
     num_tokens: Annotated[int, Field(ge=300, le=200_000)] = 8000  # of a tokenizer that is learnt here
     tokenizer_kind: vocabulary.Kind = "wordpiece"  # or bpe: byte-level, which keeps letters as they are
     tokenizer_from: str = ""  # a model's name or folder, or a checkpoint of ours, whose tokenizer is taken instead
-    target: Kind = "class"  # what a row's target is (data/targets.py): class, labels or number
+    target: Kind = "class"  # what a row's target is (data/read/targets.py): class, labels or number
     text_column: str | None = None  # of a table; two by a comma are a pair; None: found by name, or by content
     label_column: str | None = None  # likewise
     separator: str | None = None  # what parts the labels of one cell of a table; None: found by looking
-    join_spellings: bool = False  # labels that differ in case, width and blanks alone are one (data/label_names.py)
+    join_spellings: bool = (
+        False  # labels that differ in case, width and blanks alone are one (data/read/label_names.py)
+    )
     positive: str | None = None  # of two classes the one that is looked for; None: the last in their order
     group_column: str | None = None  # of a table, what texts that belong together have in common; None: found by name
     split_column: str | None = None  # or the column of a table that says which split a row is in; "none" for none

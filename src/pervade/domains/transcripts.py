@@ -1,10 +1,10 @@
 """Recordings and what is said in them: whole for training, in chunks that overlap where they are long.
 
-The one path from a file to a model's input: decode to one channel at `rate` (data/sound_files.py). What is longer than
-`chunk` seconds is heard in several chunks; each says what half the overlap away from its neighbours lies nearest to its
-middle, so that nothing is heard at an edge (tasks/transcribe.py puts the chunks together). Training changes voice, pace
-and surroundings (data/sound_augment.py). The alphabet is learnt from the training split, and so, where it is asked for,
-is a model of which words follow which (data/word_model.py).
+The one path from a file to a model's input: decode to one channel at `rate` (data/sound/sound_files.py). What is longer
+than `chunk` seconds is heard in several chunks; each says what half the overlap away from its neighbours lies nearest
+to its middle, so that nothing is heard at an edge (tasks/transcribe.py puts the chunks together). Training changes
+voice, pace and surroundings (data/sound/sound_augment.py). The alphabet is learnt from the training split, and so,
+where it is asked for, is a model of which words follow which (data/text/word_model.py).
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ from pervade.core.errors import ConfigError, DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, LeftOut, Media, Rows
 from pervade.core.words import RECORDINGS, DomainWords
-from pervade.data import characters, inputs, player, recordings, sound_augment, texts, transcripts, word_model
-from pervade.data.alphabet import Normalisation, Units, encode, frames_needed, learn, normalised
-from pervade.data.pieces import are_groups, bound
+from pervade.data.read import inputs
+from pervade.data.sound import player, recordings, sound_augment, transcripts
+from pervade.data.sound.alphabet import Normalisation, Units, encode, frames_needed, learn, normalised
+from pervade.data.sound.pieces import are_groups, bound
+from pervade.data.text import characters, texts, word_model
 
 GRID = 0.160  # seconds: chunks begin at multiples of it, and so at the beginning of a frame of any usual model
 
@@ -59,7 +61,7 @@ class Transcripts(Domain):
     times: bool = True  # columns of times, where a table has them, say which piece of its recording a row is; off:
     # rows are whole recordings
     group_column: str | None = None  # likewise: who speaks
-    group_pattern: str | None = None  # or what of a file's name says so (data/patterns.py)
+    group_pattern: str | None = None  # or what of a file's name says so (data/read/patterns.py)
     split_column: str | None = None  # or the column of a table that says which split a row is in; "none" for none
     alphabet: tuple[str, ...] = ()  # what each piece spells, "" the blank first; learnt, or a published model's
     words: str = ""  # SHA-256 of the n-grams, which lie beside preprocess.json

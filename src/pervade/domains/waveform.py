@@ -25,10 +25,11 @@ from pervade.core.errors import nearest
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, LeftOut, Media, Rows
 from pervade.core.words import RECORDINGS, DomainWords
-from pervade.data import inputs, label_names, listing, mu_law, pieces, player, recordings, tables
-from pervade.data.corpus import IGNORED
-from pervade.data.sound_files import Long
-from pervade.data.targets import ordered
+from pervade.data.read import inputs, label_names, listing, tables
+from pervade.data.read.targets import ordered
+from pervade.data.sound import mu_law, pieces, player, recordings
+from pervade.data.sound.sound_files import Long
+from pervade.data.text.corpus import IGNORED
 from pervade.nn.mel import LogMel
 
 WAVES = 8  # half waves over the whole of a sound, that say where in it a frame is
@@ -57,11 +58,13 @@ class Waveform(Domain):
     file_column: str | None = None  # likewise
     times: bool = True  # columns of times, where a table has them, say which piece of its recording a row is; off:
     # rows are whole recordings
-    label_pattern: str | None = None  # what of a file's name is its label (data/patterns.py); None: its folder
+    label_pattern: str | None = None  # what of a file's name is its label (data/read/patterns.py); None: its folder
     group_pattern: str | None = None  # likewise, who speaks
     group_column: str | None = None  # or the column of a table that says so; None: found by name
     split_column: str | None = None  # or the column of a table that says which split a row is in; "none" for none
-    join_spellings: bool = False  # labels that differ in case, width and blanks alone are one (data/label_names.py)
+    join_spellings: bool = (
+        False  # labels that differ in case, width and blanks alone are one (data/read/label_names.py)
+    )
     labels: tuple[str, ...] = ()  # learnt from the training split
     speakers: tuple[str, ...] = ()  # likewise; empty where it is not known who speaks
     lengths: tuple[tuple[Seconds, Seconds], ...] = ()  # seconds of each label's recordings: median and 95th percentile

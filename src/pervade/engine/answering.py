@@ -15,7 +15,8 @@ from pervade.core.contracts import Domain
 from pervade.core.contracts.capabilities import Encoded, labels_of
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.types import LeftOut, Rows, Table
-from pervade.data import account, division, encodings, inputs, player, table_files
+from pervade.data.read import account, division, encodings, inputs, table_files
+from pervade.data.sound import player
 from pervade.engine import gallery
 from pervade.engine.checkpoint import Loaded
 from pervade.engine.gallery import Gallery
@@ -85,8 +86,8 @@ def stacked(loaded: Loaded, given: Any, device: str, column: str) -> np.ndarray:
 
 
 def reading(domain: Domain, encoding: str | None, **asked: Any) -> Domain:
-    """The domain as it reads what is asked about: by `encoding`, or each file anew (data/encodings.py), and by more of
-    its fields where these are `asked` otherwise. Raises ConfigError where it has none of them, or knows no such
+    """The domain as it reads what is asked about: by `encoding`, or each file anew (data/read/encodings.py), and by
+    more of its fields where these are `asked` otherwise. Raises ConfigError where it has none of them, or knows no such
     encoding."""
     changes: dict[str, Any] = {}
     for name, value in {"encoding": encoding, **asked}.items():

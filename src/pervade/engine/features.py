@@ -22,8 +22,8 @@ from pervade.core import memory, spec
 from pervade.core.contracts import Domain
 from pervade.core.errors import ResourceError
 from pervade.core.types import Batch, Example, Rows
-from pervade.data import cache
-from pervade.data.loader import Loader
+from pervade.data.rows import cache
+from pervade.data.rows.loader import Loader
 from pervade.engine import packing
 from pervade.engine.batches import cut, to_device
 from pervade.nn.backbone import Backbone

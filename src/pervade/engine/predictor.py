@@ -21,8 +21,8 @@ from torch.nn import Module
 from pervade.core import deadline, files
 from pervade.core.contracts import Context, Domain, Sampler, Task
 from pervade.core.types import Batch, Rows, Table
-from pervade.data.loader import Loader
-from pervade.data.sources.by_length import by_size
+from pervade.data.rows.loader import Loader
+from pervade.data.rows.sources.by_length import by_size
 from pervade.engine import predictions, ranks
 from pervade.engine.batches import cut, to_device
 from pervade.nn.modes import evaluating

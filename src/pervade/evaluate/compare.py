@@ -12,7 +12,7 @@ from pervade.core import registry
 from pervade.core.contracts.abilities import Acts
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.run import RunDirectory
-from pervade.data.split import NAMES as SPLITS
+from pervade.data.rows.split import NAMES as SPLITS
 from pervade.evaluate.matching import RowsOf, joined, match
 from pervade.evaluate.sides import Side, aligned, read
 from pervade.metrics.estimate import Estimate, Metric, estimate

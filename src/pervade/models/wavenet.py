@@ -1,8 +1,8 @@
 """WaveNet: a language model over the samples of a sound (van den Oord et al. 2016, arXiv:1609.03499).
 
-Each sample is one of 256 codes (mu-law, data/mu_law.py), and the network says what the next is, from those before it
-and from what the whole sound is (its class, its speaker) and what it is about there ("local": how far it has come, or
-mel bands of a frame). Where the paper upsamples by a transposed convolution, a frame's condition is held.
+Each sample is one of 256 codes (mu-law, data/sound/mu_law.py), and the network says what the next is, from those before
+it and from what the whole sound is (its class, its speaker) and what it is about there ("local": how far it has come,
+or mel bands of a frame). Where the paper upsamples by a transposed convolution, a frame's condition is held.
 
 Axis letters: n rows, t samples, f frames of `hop` samples, c channels.
 """

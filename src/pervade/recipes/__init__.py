@@ -18,11 +18,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from pervade.agents import environments
 from pervade.core.contracts import Initializer, Model, Recipe
 from pervade.core.errors import ConfigError, DataError, nearest
-from pervade.data import account, environments, exports, hub, labelled_lines, table_files, tables
+from pervade.data.read import account, exports, hub, table_files, tables
+from pervade.data.text import labelled_lines
 from pervade.init.random import Random
-from pervade.search_space import Space
+from pervade.run.search_space import Space
 
 # What to do with files that are not read, by their names.
 REMEDIES = (

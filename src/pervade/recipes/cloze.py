@@ -13,13 +13,13 @@ from typing import Any
 from pervade.core import spec
 from pervade.core.contracts import EarlyStopping, Initializer, Model, Recipe
 from pervade.core.errors import ConfigError
-from pervade.data.sources.stream import Stream
+from pervade.data.rows.sources.stream import Stream
 from pervade.domains.masked import Masked
 from pervade.init.pretrained import Pretrained, out_of_reach, published, starting_from
 from pervade.init.random import Random
 from pervade.models.transformer import Transformer
 from pervade.recipes.text import otherwise_random
-from pervade.search_space import Range
+from pervade.run.search_space import Range
 from pervade.tasks.fill_mask import FillMask
 from pervade.train.optim.adamw import AdamW
 from pervade.train.optim.muon import Muon

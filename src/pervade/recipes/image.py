@@ -18,8 +18,8 @@ from typing import Any
 from pervade.core import download, registry
 from pervade.core.contracts import Domain, EarlyStopping, Initializer, Model, Recipe
 from pervade.core.errors import ConfigError
-from pervade.data import listing
-from pervade.data.sources.dataset import Dataset
+from pervade.data.read import listing
+from pervade.data.rows.sources.dataset import Dataset
 from pervade.domains.image import Image, contents
 from pervade.init.pretrained import Pretrained, out_of_reach, published, starting_from
 from pervade.init.random import Random
@@ -27,7 +27,7 @@ from pervade.models.places_cnn import PlacesCNN
 from pervade.models.reference_cnn import ReferenceCNN
 from pervade.models.reference_mlp import ReferenceMLP
 from pervade.models.resnet import ResNet
-from pervade.search_space import Choice, Range
+from pervade.run.search_space import Choice, Range
 from pervade.tasks.classify import Classify
 from pervade.tasks.contrast import Contrast
 from pervade.tasks.regress import Regress

@@ -18,9 +18,9 @@ from pervade.core import download, spec
 from pervade.core.contracts import Domain, EarlyStopping, Initializer, Model, Recipe
 from pervade.core.contracts.capabilities import Tokenised
 from pervade.core.errors import ConfigError
-from pervade.data import conversations
-from pervade.data.sources.by_length import ByLength
-from pervade.data.sources.stream import Stream
+from pervade.data.read import conversations
+from pervade.data.rows.sources.by_length import ByLength
+from pervade.data.rows.sources.stream import Stream
 from pervade.domains.corpus import Corpus, looks_like_running_text
 from pervade.domains.instructions import Instructions, looks_like_instructions
 from pervade.init.pretrained import Pretrained, out_of_reach, starting_from
@@ -28,7 +28,7 @@ from pervade.init.random import Random
 from pervade.models.gpt import GPT
 from pervade.models.hf import HuggingFace
 from pervade.nn.decoder import configured
-from pervade.search_space import Choice, Range
+from pervade.run.search_space import Choice, Range
 from pervade.tasks.language_model import LanguageModel
 from pervade.train.optim.adamw import AdamW
 from pervade.train.optim.muon import Muon

@@ -11,11 +11,11 @@ from typing import Any
 
 from pervade.core.contracts import EarlyStopping, Initializer, Model, Recipe
 from pervade.core.errors import ConfigError
-from pervade.data.sources.by_length import ByLength
+from pervade.data.rows.sources.by_length import ByLength
 from pervade.domains.preferences import Preferences, looks_like_preferences
 from pervade.init.pretrained import Pretrained
 from pervade.recipes import language
-from pervade.search_space import Choice, Range
+from pervade.run.search_space import Choice, Range
 from pervade.tasks.prefer import Prefer
 from pervade.train.optim.adamw import AdamW
 from pervade.train.schedule.cosine import Cosine

@@ -11,11 +11,11 @@ from dataclasses import replace
 from typing import Any
 
 from pervade.core.contracts import EarlyStopping, Initializer, Model, Recipe
-from pervade.data.questions import looks_like_questions
+from pervade.data.read.questions import looks_like_questions
 from pervade.domains.questions import Questions
 from pervade.domains.text import Text
 from pervade.recipes import text
-from pervade.search_space import Choice, Range
+from pervade.run.search_space import Choice, Range
 from pervade.tasks.answer_span import AnswerSpan
 from pervade.train.optim.adamw import AdamW
 

@@ -15,19 +15,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+from pervade.agents import environments
+from pervade.agents.sources.replay import Replay
+from pervade.agents.sources.rollouts import Rollouts
 from pervade.core import spec
 from pervade.core.contracts import EarlyStopping, Initializer, Model, Recipe
 from pervade.core.errors import ConfigError, nearest
-from pervade.data import environments
-from pervade.data.sources.replay import Replay
-from pervade.data.sources.rollouts import Rollouts
 from pervade.domains.environment import Environment
 from pervade.init.pretrained import starting_from
 from pervade.init.random import Random
 from pervade.models.nature_cnn import NatureCNN
 from pervade.models.perceptron import Perceptron
 from pervade.models.policy import Policy
-from pervade.search_space import Choice, Range
+from pervade.run.search_space import Choice, Range
 from pervade.tasks.dqn import DQN
 from pervade.tasks.ppo import PPO
 from pervade.train.optim.adam import Adam

@@ -15,16 +15,17 @@ from typing import Any
 from pervade.core import download, registry
 from pervade.core.contracts import Domain, EarlyStopping, Initializer, Model, Recipe
 from pervade.core.errors import ConfigError
-from pervade.data import hub, listing, recordings, sound_files, tables
-from pervade.data.sources.by_length import ByLength
-from pervade.data.sources.dataset import Dataset
-from pervade.data.transcripts import Columns, looks_like_transcripts
+from pervade.data.read import hub, listing, tables
+from pervade.data.rows.sources.by_length import ByLength
+from pervade.data.rows.sources.dataset import Dataset
+from pervade.data.sound import recordings, sound_files
+from pervade.data.sound.transcripts import Columns, looks_like_transcripts
 from pervade.domains.sound import Sound, looks_like_sound
 from pervade.init.pretrained import Pretrained, out_of_reach, starting_from
 from pervade.init.random import Random
 from pervade.models.hf import HuggingFace
 from pervade.models.sound_cnn import SoundCNN
-from pervade.search_space import Choice, Range
+from pervade.run.search_space import Choice, Range
 from pervade.tasks.classify import Classify
 from pervade.tasks.regress import Regress
 from pervade.tasks.tag import Tag

@@ -12,12 +12,12 @@ from typing import Any
 from pervade.core import spec
 from pervade.core.contracts import EarlyStopping, Initializer, Model, Recipe
 from pervade.core.errors import ConfigError
-from pervade.data.sources.by_length import ByLength
+from pervade.data.rows.sources.by_length import ByLength
 from pervade.domains.waveform import Waveform
 from pervade.init.pretrained import starting_from
 from pervade.init.random import Random
 from pervade.models.wavenet import WaveNet
-from pervade.search_space import Choice, Range
+from pervade.run.search_space import Choice, Range
 from pervade.tasks.synthesise import Synthesise
 from pervade.train.optim.adamw import AdamW
 from pervade.train.schedule.cosine import Cosine

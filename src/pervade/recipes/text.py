@@ -15,15 +15,16 @@ from pervade.core import download, spec
 from pervade.core.contracts import Domain, EarlyStopping, Initializer, Model, Recipe
 from pervade.core.contracts.capabilities import Tokenised
 from pervade.core.errors import ConfigError, DataError
-from pervade.data import listing, texts
-from pervade.data.sources.by_length import ByLength
-from pervade.data.sources.dataset import Dataset
+from pervade.data.read import listing
+from pervade.data.rows.sources.by_length import ByLength
+from pervade.data.rows.sources.dataset import Dataset
+from pervade.data.text import texts
 from pervade.domains.text import LOOK, Text, contents, looks_like_text, sample
 from pervade.init.pretrained import Pretrained, beyond, out_of_reach, published, starting_from
 from pervade.init.random import Random
 from pervade.models.hf import HuggingFace
 from pervade.models.transformer import Transformer
-from pervade.search_space import Choice, Range
+from pervade.run.search_space import Choice, Range
 from pervade.tasks.classify import Classify
 from pervade.tasks.regress import Regress
 from pervade.tasks.tag import Tag

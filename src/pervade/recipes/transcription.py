@@ -17,10 +17,10 @@ from typing import Any
 from pervade.core import download, spec
 from pervade.core.contracts import EarlyStopping, Initializer, Model, Recipe
 from pervade.core.errors import ConfigError
-from pervade.data import transcripts
-from pervade.data.alphabet import Normalisation
-from pervade.data.sources.utterances import Utterances
-from pervade.data.transcripts import Columns, looks_like_transcripts
+from pervade.data.rows.sources.utterances import Utterances
+from pervade.data.sound import transcripts
+from pervade.data.sound.alphabet import Normalisation
+from pervade.data.sound.transcripts import Columns, looks_like_transcripts
 from pervade.domains.dictation import Dictation
 from pervade.domains.transcripts import Transcripts
 from pervade.init.pretrained import Pretrained, out_of_reach, starting_from
@@ -30,7 +30,7 @@ from pervade.models.hf import HuggingFace
 from pervade.models.sound_cnn import SoundCNN
 from pervade.nn.sound_encoder import WHISPER
 from pervade.recipes.sound import RATES, usual_rate
-from pervade.search_space import Choice, Range
+from pervade.run.search_space import Choice, Range
 from pervade.tasks.dictate import Dictate
 from pervade.tasks.transcribe import Transcribe
 from pervade.train.optim.adamw import AdamW

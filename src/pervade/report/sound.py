@@ -17,7 +17,7 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
-from pervade.data import player
+from pervade.data.sound import player
 from pervade.nn.mel import mel_filters
 from pervade.report import chart, wording
 from pervade.report.html import render

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pervade.core.words import fill
-from pervade.data.targets import natural
+from pervade.data.read.targets import natural
 from pervade.report import standing, wording
 from pervade.report.record import Record, Result, used
 

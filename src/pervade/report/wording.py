@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pervade.core.words import percent
-from pervade.data import pieces
-from pervade.progress import duration
+from pervade.data.sound import pieces
 from pervade.report.record import Figure, Record
+from pervade.run.progress import duration
 
 __all__ = [
     "command",

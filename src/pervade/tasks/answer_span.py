@@ -26,7 +26,7 @@ from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Display, Json, Output, Parts, Rows, Table
 from pervade.core.words import TaskWords
-from pervade.data import characters
+from pervade.data.text import characters
 from pervade.metrics import span
 from pervade.tasks.classify import ranked
 

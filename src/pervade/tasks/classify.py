@@ -23,9 +23,10 @@ from pervade.core.registry import register
 from pervade.core.terminal import visible
 from pervade.core.types import Batch, Display, Json, LeftOut, Output, Parts, Rows, Table
 from pervade.core.words import TaskWords
-from pervade.data import linear, patterns, targets
-from pervade.data import split as splits
-from pervade.data.parts import average
+from pervade.data import linear
+from pervade.data.read import patterns, targets
+from pervade.data.rows import split as splits
+from pervade.data.rows.parts import average
 from pervade.metrics.calibration import reliability, temperature, tempered
 from pervade.metrics.classification import classification_metrics, majority_baseline
 from pervade.metrics.confusion import MOST_CLASSES, confusion_matrix, most_confused

@@ -23,8 +23,8 @@ from pervade.core.registry import register
 from pervade.core.terminal import visible
 from pervade.core.types import Batch, Display, Json, LeftOut, Output, Parts, Rows, Table
 from pervade.core.words import SHARE, TaskWords
-from pervade.data import people
-from pervade.data.parts import average
+from pervade.data.rows import people
+from pervade.data.rows.parts import average
 from pervade.engine import ranks
 from pervade.metrics import retrieval, verification
 from pervade.nn import whitening

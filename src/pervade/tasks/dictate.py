@@ -19,7 +19,7 @@ from pervade.core.contracts import Context, Domain, Waveform, require
 from pervade.core.contracts.capabilities import Dictated, able
 from pervade.core.registry import register
 from pervade.core.types import Batch, Json, Output, Parts, Table
-from pervade.data import characters
+from pervade.data.text import characters
 from pervade.metrics import transcription
 from pervade.tasks.transcribe import Transcribe
 

@@ -6,7 +6,7 @@ w h(Q(s, a) - y), h being Huber's, w the weight of a prioritised draw, and
     y = r + γⁿ Q'(s', argmax Q(s', ·))          double (van Hasselt et al. 2016); otherwise the largest Q' itself
 
 `dueling` asks the network for a state's value and for advantages over it (Wang et al. 2016). n-step returns, priorities
-and the memory are data/sources/replay.py's.
+and the memory are agents/sources/replay.py's.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import Module
 
+from pervade.agents.acting import Agent, space_of
 from pervade.core.contracts import Context, Domain
 from pervade.core.contracts.abilities import Explores, HasCompanions
 from pervade.core.contracts.capabilities import Acting, able
@@ -29,7 +30,6 @@ from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Output, Parts
 from pervade.core.words import TaskWords
-from pervade.engine.acting import Agent, space_of
 from pervade.nn import actions
 from pervade.nn.policy import PolicyNetwork
 

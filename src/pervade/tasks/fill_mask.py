@@ -19,8 +19,8 @@ from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Display, Output, Parts, Rows, Table
 from pervade.core.words import TaskWords
-from pervade.data import vocabulary
-from pervade.data.corpus import IGNORED
+from pervade.data.text import vocabulary
+from pervade.data.text.corpus import IGNORED
 from pervade.metrics.filling import filling_metrics
 from pervade.tasks.classify import likely, ranked
 

@@ -21,8 +21,8 @@ from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Display, Json, Output, Parts, Rows, Table
 from pervade.core.words import TaskWords
-from pervade.data import vocabulary
-from pervade.data.corpus import IGNORED, overlap
+from pervade.data.text import vocabulary
+from pervade.data.text.corpus import IGNORED, overlap
 from pervade.engine.batches import cut
 from pervade.metrics.language import language_metrics
 from pervade.nn.sampling import Sampling, choose

@@ -5,7 +5,7 @@ row's loss is
 
     -min(r A, clip(r, 1 - ε, 1 + ε) A) + c_v (V - R)² - c_e H
 
-Rollouts (data/sources/rollouts.py) hold what was lived through; they end a pass early where the policy moved too far.
+Rollouts (agents/sources/rollouts.py) hold what was lived through; they end a pass early where the policy moved too far.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import Module
 
+from pervade.agents.acting import Agent, space_of
 from pervade.core.bounds import Positive, Weight
 from pervade.core.contracts import Context, Domain
 from pervade.core.registry import register
 from pervade.core.types import Batch, Output, Parts
-from pervade.engine.acting import Agent, space_of
 from pervade.nn import actions
 
 

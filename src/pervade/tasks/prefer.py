@@ -25,7 +25,7 @@ from pervade.core.contracts.abilities import HasCompanions
 from pervade.core.registry import register
 from pervade.core.types import Batch, Json, Output, Parts, Rows, Table
 from pervade.core.words import SHARE, TaskWords
-from pervade.data.corpus import IGNORED
+from pervade.data.text.corpus import IGNORED
 from pervade.metrics.preference import coin, longer_baseline, preference_metrics
 from pervade.tasks.language_model import ANSWERING, LanguageModel, losses
 

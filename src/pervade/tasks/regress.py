@@ -20,8 +20,8 @@ from pervade.core.registry import register
 from pervade.core.types import Batch, Display, Json, LeftOut, Output, Parts, Rows, Table
 from pervade.core.words import TaskWords
 from pervade.data import linear
-from pervade.data.parts import average
-from pervade.data.targets import decode_numbers
+from pervade.data.read.targets import decode_numbers
+from pervade.data.rows.parts import average
 from pervade.metrics.regression import coverage_metric, mean_baseline, regression_metrics
 from pervade.tasks.classify import AUXILIARY
 

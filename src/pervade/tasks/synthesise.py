@@ -21,8 +21,9 @@ from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Json, LeftOut, Media, Output, Parts, Rows, Table
 from pervade.core.words import TaskWords
-from pervade.data import division, mu_law, player, sound_files, targets
-from pervade.data.corpus import IGNORED
+from pervade.data.read import division, targets
+from pervade.data.sound import mu_law, player, sound_files
+from pervade.data.text.corpus import IGNORED
 from pervade.engine.batches import cut
 from pervade.metrics.waveform import waveform_metrics
 from pervade.nn.queues import SoundSampling, go_on

@@ -21,9 +21,10 @@ from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Display, Json, LeftOut, Output, Parts, Rows, Table
 from pervade.core.words import TaskWords
-from pervade.data import linear, targets
-from pervade.data import split as splits
-from pervade.data.parts import average
+from pervade.data import linear
+from pervade.data.read import targets
+from pervade.data.rows import split as splits
+from pervade.data.rows.parts import average
 from pervade.metrics.multilabel import multilabel_metrics, prior_baseline
 from pervade.tasks.classify import AUXILIARY, SURE, likely, ranked
 

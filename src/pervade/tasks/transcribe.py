@@ -27,7 +27,8 @@ from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Display, Json, Output, Parts, Rows, Table
 from pervade.core.words import FigureWords, TaskWords
-from pervade.data import alphabet, characters, word_model
+from pervade.data.sound import alphabet
+from pervade.data.text import characters, word_model
 from pervade.metrics import calibration, transcription
 from pervade.metrics.baseline import beside
 from pervade.nn import ctc

@@ -1,4 +1,5 @@
-"""What a published network that writes by CTC can spell: its vocab.json as an alphabet of ours (data/alphabet.py)."""
+"""What a published network that writes by CTC can spell: its vocab.json as an alphabet of ours
+(data/sound/alphabet.py)."""
 
 from __future__ import annotations
 

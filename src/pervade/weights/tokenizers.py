@@ -8,8 +8,8 @@ from typing import Any
 
 from pervade.core import files
 from pervade.core.errors import CheckpointError
-from pervade.data import vocabulary
-from pervade.data.chat import PLAIN, Chat
+from pervade.data.text import vocabulary
+from pervade.data.text.chat import PLAIN, Chat
 from pervade.weights import locate
 from pervade.weights.hub import HubRepository
 

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from pervade.core import download
 from pervade.core.errors import CheckpointError, ConfigError, DataError
-from pervade.data import vocabulary
+from pervade.data.text import vocabulary
 from pervade.nn.griffin_lim import from_magnitude, spread
 from pervade.nn.mel import LogMel
 from pervade.weights import locate, remote_code

@@ -89,7 +89,7 @@ class Normalised(Protocol):
 class Encoded(Protocol):
     @property
     def encoding(self) -> str:
-        """Of files of text (data/encodings.py)."""
+        """Of files of text (data/read/encodings.py)."""
         ...
 
 
@@ -171,7 +171,7 @@ class Transcribed(Protocol):
 
     @property
     def normalise(self) -> str:
-        """How transcripts are spelt before they are compared (data/alphabet.py)."""
+        """How transcripts are spelt before they are compared (data/sound/alphabet.py)."""
         ...
 
     @property

@@ -40,7 +40,8 @@ class Domain(Protocol):
 
     def asked(self, given: Any, number: int = 1) -> Iterable[dict[str, Any] | LeftOut]:
         """What one input of `predict`, its `number`th, stands for: rows with "id", and what cannot be used in its place
-        among them (data/inputs.py). A path, a text or a number comes as str. Raises DataError where it can be nothing.
+        among them (data/read/inputs.py). A path, a text or a number comes as str. Raises DataError where it can be
+        nothing.
         """
         raise DataError(f"{self.reads} cannot be given to predict")
 
@@ -56,7 +57,8 @@ class Domain(Protocol):
         return rows, []
 
     def describe(self, train: Rows) -> None:
-        """Notes in the account (data/account.py) how the rows that are learnt from are seen, before anything is."""
+        """Notes in the account (data/read/account.py) how the rows that are learnt from are seen, before anything
+        is."""
         return
 
     def fit(self, train: Rows) -> Self:

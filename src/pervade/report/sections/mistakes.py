@@ -12,7 +12,7 @@ from markupsafe import Markup
 from pervade.core.contracts import Domain
 from pervade.core.errors import CheckpointError, PervadeError
 from pervade.core.types import Media
-from pervade.data import embedded
+from pervade.data.read import embedded
 from pervade.engine.predictions import read_columns
 from pervade.report import preprocessing, sound, wording
 from pervade.report.html import Section, render

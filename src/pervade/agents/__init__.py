@@ -1,0 +1,1 @@
+"""Acting: environments, what they show and take, memory, episodes and films of them."""

@@ -1,0 +1,1 @@
+"""From files, folders, tables and addresses as people have them to rows."""

@@ -1,0 +1,1 @@
+"""Rows divided, cached and loaded as batches."""

@@ -1,0 +1,1 @@
+"""Recordings, what is said in them, and samples."""

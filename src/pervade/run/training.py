@@ -1,0 +1,570 @@
+"""One training, from building the network to the last checkpoint: what is logged, judged, saved, and when it ends.
+
+engine/fit.py takes the steps; here is everything around them that has to do with files, clocks, signals and screens.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import TypeAdapter, ValidationError
+from torch.nn import Module
+
+from pervade.core import contents, files, memory, runtime, seed, signals, spec
+from pervade.core.contracts import Context, Domain, Opening, Recipe, Tokens, Waveform
+from pervade.core.contracts.abilities import HasCompanions
+from pervade.core.errors import CheckpointError, ConfigError, nearest
+from pervade.core.run import RunDirectory
+from pervade.core.types import Rows
+from pervade.core.words import counted
+from pervade.engine import base as bases
+from pervade.engine import building, checkpoint, features, origin, predictions, ranks
+from pervade.engine.base import Base
+from pervade.engine.fit import Learner, Moment
+from pervade.engine.predictor import Predictor
+from pervade.engine.rehearsal import rehearse, trying
+from pervade.engine.threads import Measured, fastest
+from pervade.init.random import Random
+from pervade.nn import batch_norm
+from pervade.nn.backbone import Backbone
+from pervade.nn.batch_norm import over_ranks
+from pervade.nn.trial import require_training_size
+from pervade.report import wording
+from pervade.run import overview
+from pervade.run.progress import Screen, Silent, duration, spaced
+from pervade.run.time_limit import AFTERWARDS, REPORTING, TimeLimit
+from pervade.run.training_log import Log
+
+
+class Stopped(Exception):
+    """Training was asked to stop and has saved its state. Not an error; carries the signal's number."""
+
+    def __init__(self, number: int, path: Path) -> None:
+        super().__init__(f"stopped by signal {number}")
+        self.number, self.path = number, path
+
+
+@contextmanager
+def stopping_at_once(path: Path) -> Iterator[None]:
+    """Inside, Ctrl-C, SIGTERM and SIGHUP raise Stopped wherever the process is: for what is made anew when the run in
+    `path` is resumed (an evaluation). A second one does what it did before. Where a member of the run was stopped,
+    Stopped says the run, which is what is to be resumed."""
+    asked: int = signal.SIGINT
+
+    def ask(number: int) -> None:
+        nonlocal asked
+        asked = number
+        raise KeyboardInterrupt  # no `except Exception` on the way takes it for a fault
+
+    try:
+        with signals.answered(ask, again=ranks.world() == 1):
+            yield
+    except KeyboardInterrupt:
+        raise Stopped(asked, path) from None
+    except Stopped as stop:
+        raise Stopped(stop.number, path) from None
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run, as opposed to what: nothing here changes a result."""
+
+    screen: Screen = field(default_factory=Silent)
+    save_every: float = 30.0  # seconds between saves of the state
+    on_bad_file: str = "leave-out"  # or "fail"
+    tensorboard: bool = False
+    began: float | None = None  # time.monotonic() at the start of the command: a time limit counts from there
+    loaded: float = 0.0  # seconds that the command took to load its libraries: how fast this machine is at such things
+    reading: float = 0.0  # seconds that reading the rows takes, which the evaluation does once more
+    finish: bool = True  # evaluation and report follow, and a time limit leaves room for them
+    on_pass: Callable[[float, float], str | None] | None = None  # (pass, validation figure) -> why to end here
+
+
+@dataclass
+class _Plan:
+    """What the training loop decided, kept in the state so that a resumed run goes on deciding the same."""
+
+    passes: int
+    best: float | None = None
+    best_pass: float = 0  # 2.4: in the third pass
+    elapsed: float = 0.0  # seconds of training, over all sittings
+    setup: float = 0.0  # seconds before training, over all sittings
+    judged: int | None = None  # rows of the validation split, where time is short; None: all
+    told: bool = False  # how many passes there is time for was said
+    finished: bool = False
+
+    @classmethod
+    def of(cls, stored: dict[str, Any], run: RunDirectory) -> _Plan:
+        """Raises CheckpointError where what the state kept is no plan."""
+        try:
+            return TypeAdapter(cls).validate_python(stored)
+        except ValidationError as error:
+            first = error.errors()[0]
+            fault = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+            raise CheckpointError(
+                f"{run.state / 'state.json'} is damaged ({fault}); go on from a copy of the run, or train again"
+            ) from None
+
+
+class Training:
+    """One training, from building the network to the last checkpoint."""
+
+    @memory.during("the training was prepared", "take a smaller --model or --batch-size, or free some memory")
+    def __init__(
+        self, run: RunDirectory, recipe: Recipe, domain: Domain, rows: Rows, device: torch.device, options: Options
+    ) -> None:
+        self.run, self.recipe, self.domain, self.rows, self.options = run, recipe, domain, rows, options
+        self.validation = rows.where("split", "validation") if "split" in rows else rows.select([])
+        self.metric = _metric(recipe, domain) if len(self.validation) else None
+        self.began = self.saved = time.monotonic()
+        self.step_time = 0.0  # seconds, as rehearsed; 0: not known
+        # By one: another number rounds orthogonal first weights otherwise, and which it will be is not known yet.
+        with runtime.threads(1):
+            self.network, self.base = build(run, recipe, domain, device, options.screen)
+        task = recipe.task
+        companions = task.companions(self.network, domain) if isinstance(task, HasCompanions) else None
+        if companions is not None:
+            companions.to(device)
+            ranks.same_everywhere([*companions.parameters(), *companions.buffers()])
+            if ranks.world() > 1:
+                over_ranks(companions)
+        context = Context(domain, companions)
+        self.reading = self._reading()
+        # From here on ranks draw different random numbers, as rows of one batch do.
+        torch.manual_seed(recipe.seed + 1_000_003 * (ranks.rank() + 1))
+        world = ranks.world()
+        opening = Opening(
+            rows.where("split", "train") if "split" in rows else rows,
+            recipe.task,
+            self.network,
+            replace(context, domain=self.reading),
+            recipe.batch_size,
+            recipe.seed,
+            recipe.workers,
+            ranks.rank(),
+            world,
+            recipe.augment,
+            recipe.epochs,
+        )
+        still = recipe.tuning.frozen(self.network, 0.0) if recipe.tuning is not None else ()
+        at_once = world * (recipe.micro_batch or recipe.batch_size)
+        remarks = [*recipe.source.remarks(opening), *batch_norm.remarks(self.network, at_once, still)]
+        for line in remarks:
+            options.screen.say(line)
+        if ranks.rank() == 0:
+            overview.keep(run, remarks)
+        self.source = recipe.source.open(opening)
+        self.plan = _Plan(recipe.epochs)
+        self.learner = Learner(
+            recipe.task,
+            self.network,
+            context,
+            recipe.optimizer,
+            recipe.schedule,
+            recipe.epochs * len(self.source),
+            gradient=recipe.gradient,
+            micro_batch=recipe.micro_batch,
+            clip_norm=recipe.clip_norm,
+            precision=runtime.training_precision(device.type, recipe.precision),
+            tuning=recipe.tuning,
+            l1=recipe.l1,
+            l2=recipe.l2,
+            average=recipe.average,
+        )
+        self.log_every = max(1, min(50, len(self.source) // 10))
+        self.log = Log(run, options.tensorboard)
+        self.judged: tuple[int, dict[str, Any]] = (-1, {})  # the last validation's step and predictions
+        self.signal = 0
+        self.limit: TimeLimit | None = None
+        if recipe.time_limit is not None:
+            after = AFTERWARDS + REPORTING * options.loaded + options.reading if options.finish else None
+            self.limit = TimeLimit(recipe, domain, rows, len(self.source), after)
+
+    def _reading(self) -> Domain:
+        """Where examples come from: the domain, or features computed once where the body stays as it is."""
+        network, recipe = self.network, self.recipe
+        if not (isinstance(network, Backbone) and recipe.tuning is not None and self.domain.repeats):
+            return self.domain
+        if network.body not in recipe.tuning.frozen(network, 1.0) or recipe.augment or "hash" not in self.rows:
+            return self.domain
+        inputs = self.domain.inputs()
+        if isinstance(inputs, Tokens | Waveform) and not inputs.pooled:  # of every token: too many to keep
+            return self.domain
+        checkpoint.load_network(self.run, network, self.base)  # in a resumed run the body comes from the state
+        positions = [i for i, split in enumerate(self.rows.column("split")) if split in ("train", "validation")]
+        what = network, self.domain, self.rows.select(positions)
+        if self._open():
+            known = features.known(*what, (1, torch.get_num_threads()))
+            with features.trying(*what, recipe.workers) as step:
+                steps = len(positions) // features.BATCH
+                self._settle(Measured(known) if known else fastest(step, steps, torch.get_num_threads(), self._left()))
+        with runtime.threads(self.recipe.threads), self.options.screen.bar("computing features") as bar:
+            return features.compute(*what, recipe.workers, bar)
+
+    @memory.during("it trained", "take a smaller --batch-size, or keep it and set -o micro_batch, which gives the same")
+    def go(self) -> None:
+        """Trains to the end, with as many threads as the recipe asks for."""
+        self.rehearse()
+        with runtime.threads(self.recipe.threads):
+            self._go()
+
+    def rehearse(self) -> None:
+        """Goes through the largest step without keeping anything, and settles how many threads compute where that is
+        open. Nothing where the training has begun."""
+        if self.run.state.exists():
+            self._compare_threads()
+            return
+        largest, limited = self.source.rehearsal(), self.recipe.time_limit is not None
+        with runtime.threads(1 if limited and self._open() else self.recipe.threads):
+            start = time.monotonic()
+            rehearse(self.learner, largest)
+            taken = time.monotonic() - start if limited else 0.0
+        if self._open() and largest is not None and self.learner.device.type == "cpu":
+            with trying(self.learner, self.source.trial()) as step:
+                measured = fastest(step, self.learner.total_steps, torch.get_num_threads(), self._left(), taken)
+                self.step_time = measured.seconds.get(measured.number, 0.0)
+                self._settle(measured)
+        elif self._open():
+            self._settle(Measured(torch.get_num_threads()))
+        if limited and largest is not None and not self.step_time:
+            with runtime.threads(self.recipe.threads), trying(self.learner, self.source.trial()) as step:
+                for _ in range(2):  # the first warms caches
+                    start = time.monotonic()
+                    step()
+                    self.step_time = time.monotonic() - start
+
+    def _left(self) -> float:
+        """Seconds until a time limit, which a first sitting has for everything."""
+        began = self.began if self.options.began is None else self.options.began
+        return (self.recipe.time_limit or math.inf) - (time.monotonic() - began)
+
+    def _open(self) -> bool:
+        """Whether how many threads compute is still to be found. A run that has begun has them all."""
+        return self.recipe.threads == "auto" and not self.run.state.exists()
+
+    def _settle(self, found: Measured) -> None:
+        """Into the recipe before the first step: a resumed run, the evaluation and predictions take the same."""
+        self.recipe = replace(self.recipe, threads=found.number)
+        if ranks.rank() == 0:
+            checkpoint.write_recipe(self.run.recipe, self.recipe)
+        if found.seconds:
+            self.options.screen.say(found.words())
+
+    def _compare_threads(self) -> None:
+        asked, there = self.recipe.threads, torch.get_num_threads()
+        if isinstance(asked, int) and asked > there:
+            self.options.screen.say(
+                f"threads: {asked}, as this run began, for the same bits; here are {there}, so steps take longer"
+            )
+
+    def _go(self) -> None:
+        found = checkpoint.load_state(self.run, self.learner, self.base)
+        if found is not None:
+            source, extra = found
+            with contents.understood(str(self.run.state), checkpoint.ANOTHER):
+                self.source.load_state_dict(source)
+                self.source.load_pieces(lambda name: checkpoint.read_piece(self.run, name))
+                self.plan = _Plan.of(extra, self.run)
+            if self.plan.finished:
+                return
+            self.options.screen.say(f"going on from step {self.learner.step}")
+        if self.limit is not None:
+            self.limit.rehearse(self.learner.judged)
+            if found is None:
+                self._fit_into(self.limit)
+            if self.plan.judged is not None:
+                self.validation = _spread(self.validation, self.plan.judged)
+                self.limit.num_validation = self.plan.judged
+        elapsed, known = self.log.cut_back(self.learner.step, self.learner.passes)
+        self.plan.elapsed = max(self.plan.elapsed, elapsed)  # what was lost by a kill was time all the same
+        if self.limit is not None:
+            self.limit.known = known
+        self.plan.setup += time.monotonic() - (self.began if self.options.began is None else self.options.began)
+        self.began = time.monotonic() - self.plan.elapsed
+        if ranks.rank() == 0:
+            origin.write(self.run, self.recipe)
+        if found is None and self.plan.judged is not None:
+            self._save()  # by which rows passes are judged holds, whatever the clock says after a kill
+        try:
+            with self._signals(), self.options.screen.bar("training") as bar:
+                for moment in self.learner.fit(self.source, self.plan.passes):
+                    if self._see(moment, bar):
+                        break
+                if not self.plan.passes:  # nothing to learn: the first weights are the last
+                    self._finish(Moment("pass", 0, 0))
+                if ranks.any_true(self.signal != 0):  # it came after the last step: nothing is left to train
+                    raise Stopped(self.signal or signal.SIGTERM, self.run.path)
+        finally:
+            self.log.close()
+
+    def _fit_into(self, limit: TimeLimit) -> None:
+        """Thins the validation where time is short, and says at once where it is too short."""
+        used = (self.recipe.time_limit or 0.0) - self._left()
+        limit.leave(self._left())
+        each = ranks.largest(self.step_time)[0]
+        judged = int(ranks.largest(limit.thinned(each) if ranks.rank() == 0 else 0)[0])
+        if judged < len(self.validation):
+            self.plan.judged = judged
+            self.options.screen.say(f"time limit: passes are judged by {judged:,} of {len(self.validation):,} rows")
+        limit.pace.step_time = each or None
+        learnt = isinstance(self.network, Backbone) and not isinstance(self.recipe.init, Random)
+        if (text := limit.told(each, used, learnt and self.recipe.tuning is None)) is not None and each:
+            self.options.screen.say(text)
+
+    def _see(self, moment: Moment, bar: Any) -> bool:
+        """Logs, judges, saves. True ends the training."""
+        ended = False
+        self.plan.elapsed = time.monotonic() - self.began
+        if moment.kind == "step":
+            if moment.step % self.log_every == 0:
+                self._log_step(moment, bar)
+            ended = self.limit is not None and self._keep_time(self.limit, moment)
+        else:
+            try:
+                ended = self._end_of_pass(moment)
+            except Stopped:  # in the middle of the validation, which is to be made anew
+                self.learner.reopen_pass()
+                self._save()
+                raise
+        if ended:
+            self._finish(moment)
+        elif moment.stop:
+            self._save()
+            raise Stopped(self.signal or signal.SIGTERM, self.run.path)
+        elif ranks.any_true(time.monotonic() - self.saved >= self.options.save_every):
+            self._save()
+        return ended
+
+    def _log_step(self, moment: Moment, bar: Any) -> None:
+        learner, now = self.learner, self.plan.elapsed
+        means = learner.averages()
+        news = self.source.news() if ranks.world() == 1 else {}
+        if news.get("begun_anew"):
+            self.options.screen.say(
+                f"{counted(int(news['begun_anew']), 'environment')} could not be put back, and a new episode began: "
+                "what follows is not what would have followed without the stop"
+            )
+        if self.limit is not None and "episode_length" in news:
+            self.limit.note_length(news["episode_length"])
+        rate = moment.rows * self.log_every / max(now - self.log.last_time, 1e-9)
+        self.log.last_time = now
+        entry = {"event": "step", "step": moment.step, "pass": moment.passes, **means, **news, "lr": learner.lr}
+        self.log.write({**entry, "rows_per_second": round(rate, 2), "elapsed": round(now, 3)})
+        total = self.learner.total_steps
+        per_second = {"examples/s": rate}
+        if "environment_steps" in news:  # what is lived through once is learnt from many times
+            per_second = {"steps/s": news["environment_steps"] / max(now, 1e-9)}
+        known = {**means, **news}
+        shown = {name: value for name, value in known.items() if name in ("loss", "accuracy", "return")} or means
+        bar(moment.step, total, **shown, rate=learner.lr, **per_second)
+
+    def _end_of_pass(self, moment: Moment) -> bool:
+        """Validation, the best checkpoint, and what may end the training: patience, the caller, the time."""
+        plan, stopping = self.plan, self.recipe.early_stopping
+        done = moment.passes >= plan.passes
+        late = self.limit is not None and moment.step >= self.learner.total_steps
+        value = None
+        if done or late or moment.passes % stopping.every == 0:
+            value = self._judge(moment, moment.passes, self._watch)
+        if value is not None and not done:
+            if stopping.patience is not None and moment.passes - plan.best_pass >= stopping.patience:
+                judged = f"validation {spaced(str(stopping.metric))}"
+                text = f"stopped early: {judged} has not improved for {stopping.patience} passes"
+                self._decide(text, moment.passes)
+                done = True
+            elif self.options.on_pass is not None:
+                reason = self.options.on_pass(moment.passes, value) if ranks.rank() == 0 else None
+                if ranks.any_true(reason is not None):
+                    self._decide(str(reason), moment.passes, pruned=True)
+                    done = True
+        self.plan.elapsed = time.monotonic() - self.began
+        if self.limit is not None and not done:
+            self.limit.pace.note_pause(plan.setup + plan.elapsed)
+            done = moment.step >= self.learner.total_steps
+            if done:
+                text = f"time limit: ended after {moment.passes} of {plan.passes} passes"
+                self._decide(text, moment.passes, stop=True)
+        return done
+
+    def _judge(self, moment: Moment, at: float, watch: Callable[[], None]) -> float | None:
+        """The validation figure after `at` passes, logged; keeps the checkpoint if it is the best. None without one.
+        `watch` is called between its batches."""
+        plan, stopping = self.plan, self.recipe.early_stopping
+        entry: dict[str, Any] = {"event": "pass", "pass": at, "step": moment.step}
+        value = None
+        if self.metric is not None:
+            name, metric = self.metric
+            value, columns = self._validate(metric, watch)
+            self.judged = moment.step, columns
+            entry[f"validation {name}"] = None if math.isnan(value) else value
+            sign = -1.0 if metric.higher_is_better is False else 1.0
+            # A figure that is not defined on these rows (nan) is never better.
+            if sign * value > (-math.inf if plan.best is None else sign * plan.best):
+                plan.best, plan.best_pass = value, at
+                self._checkpoint("best", {f"validation {stopping.metric}": value}, columns)
+        self.log.write({**entry, "elapsed": round(self.plan.elapsed, 3)})
+        return value
+
+    def _keep_time(self, limit: TimeLimit, moment: Moment) -> bool:
+        """Plans how many steps there is time for; True where that was the last of them. Logged, so that a resumed run
+        repeats it."""
+        plan, learner, per_pass = self.plan, self.learner, len(self.source)
+        used = plan.setup + plan.elapsed
+        total = limit.after_step(moment.step, used, learner.total_steps)
+        if total is not None:
+            learner.total_steps = total
+            entry = {"event": "plan", "step": moment.step, "pass": moment.passes, "total_steps": total}
+            self.log.write({**entry, "used": round(used, 3)})
+            if not plan.told and limit.pace.settled:
+                plan.told = True
+                self._decide(f"there is time for about {total / per_pass:.3g} of {plan.passes} passes", moment.passes)
+        # At the end of a pass its own end follows at once, and judges.
+        if moment.step < learner.total_steps or moment.step % per_pass == 0:
+            return False
+        at = round(moment.step / per_pass, 2)
+        # Whoever stops it here waits for the end, which is near; the middle of a pass cannot be gone back to.
+        self._judge(moment, at, lambda: None)
+        self._decide(f"time limit: ended after {at:g} of {plan.passes} passes", moment.passes, stop=True)
+        return True
+
+    @memory.during("the validation split was judged", "give shorter or smaller rows, or free some memory, then resume")
+    def _validate(self, metric: Any, watch: Callable[[], None]) -> tuple[float, dict[str, Any]]:
+        """The metric of the validation split, and the predictions it is of (in the first rank)."""
+        value, columns = 0.0, {}
+        if ranks.rank() == 0:
+            start = time.monotonic()
+            columns = self._predict_validation(watch)
+            if self.limit is not None:
+                self.limit.note_validation(len(self.validation), time.monotonic() - start, self.reading is self.domain)
+            value = float(metric.compute(columns, np.ones(len(columns["row"]))))
+        return ranks.sum_numbers(value)[0], columns
+
+    def _watch(self) -> None:
+        """Ends a validation between two batches. Several ranks stop after the next step, all at the same one."""
+        if self.signal and ranks.world() == 1:
+            raise Stopped(self.signal, self.run.path)
+
+    def _predict_validation(self, watch: Callable[[], None] = lambda: None) -> dict[str, Any]:
+        asked = (self.learner.judged, self.reading, self.recipe.task)
+        table = Predictor(*asked, workers=self.recipe.workers, watch=watch).table(self.validation)
+        table = predictions.complete(table, self.validation)
+        # Lists of lists (text, spans) have no shape of their own and stay as they are.
+        ragged = {name for name, values in table.items() if isinstance(values, list) and isinstance(values[0], list)}
+        return {name: values if name in ragged else np.asarray(values) for name, values in table.items()}
+
+    def _decide(self, text: str, after: int, **more: Any) -> None:
+        step = self.learner.step
+        at = round(step / len(self.source), 2)  # in passes: within one as well
+        self.log.write({"event": "decision", "step": step, "pass": after, "at": at, "text": text, **more})
+        self.options.screen.say(text)
+
+    def _finish(self, moment: Moment) -> None:
+        self.plan.finished = True
+        step, columns = self.judged
+        if step != moment.step and len(self.validation) and ranks.rank() == 0:
+            columns = self._predict_validation()
+        self._checkpoint("last", {}, columns)
+        self._save()
+        at = moment.passes + round(moment.step / len(self.source) % 1 if moment.kind == "step" else 0, 2)
+        passes = "1 pass" if at == 1 else f"{at:g} passes"
+        best = f"; best {wording.after(self.plan.best_pass)}" if self.plan.best_pass else ""
+        took = f"{duration(self.plan.elapsed)} with validation and saving"
+        self.options.screen.say(f"trained {passes}, {counted(moment.step, 'step')}, in {took}{best}")
+
+    def _checkpoint(self, name: str, note: dict[str, Any], validation: dict[str, Any]) -> None:
+        """`validation` holds the predictions of the validation split, from which the task settles its decision."""
+        if ranks.rank() == 0:
+            learner = self.learner
+            note = {"step": learner.step, "passes": learner.passes, "precision": learner.setting.precision, **note}
+            decision = self.recipe.task.decide(validation, self.domain) if validation else {}
+            start = time.monotonic()
+            checkpoint.save_checkpoint(
+                self.run, name, learner.judged, self.recipe, self.domain, note, decision, self.base
+            )
+            if self.limit is not None:
+                self.limit.note_saving(time.monotonic() - start)
+
+    def _save(self) -> None:
+        self.plan.elapsed = time.monotonic() - self.began
+        pieces = self.source.pieces()  # first: what is new gets its name, which the state then knows
+        state = self.source.state_dict()
+        checkpoint.save_state(self.run, self.learner, state, vars(self.plan), self.base, pieces)
+        self.saved = time.monotonic()
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Ctrl-C and SIGTERM ask for a stop after the step, or the batch of a validation, under way; a second one ends
+        at once."""
+
+        def ask(number: int) -> None:
+            self.signal = number
+            self.learner.request_stop()
+
+        try:
+            with signals.answered(ask, again=ranks.world() == 1):
+                yield
+        except signals.WorkerStopped:  # what it knew cannot be saved any more; what was saved before still can be used
+            raise Stopped(self.signal or signal.SIGTERM, self.run.path) from None
+
+
+def build(
+    run: RunDirectory, recipe: Recipe, domain: Domain, device: torch.device, screen: Screen
+) -> tuple[Module, Base | None]:
+    """The network with its first weights, on the device, convolutions channels last, and the base among them. The same
+    for the same seed.
+
+    What the initialiser did goes to init.json; a resumed run takes its weights from its state, and the base, which no
+    state holds, from its place again.
+    """
+    seed.everything(recipe.seed)
+    network = building.build(recipe.model, domain.inputs(), recipe.task.outputs(domain))
+    require_training_size(network, domain.inputs())
+    files.settle(run.state)
+    begun, first = run.state.exists(), ranks.rank() == 0
+    known = bases.of_run(run.init) if begun else None
+    if known is not None and first:
+        network = bases.again(run.state, asdict(known), recipe, domain, network)
+    else:
+        network, known, started = bases.build(recipe, domain, network, first and not begun)
+        if started is not None:
+            for line in started.table():
+                screen.say(line)
+            about = {"init": spec.encode(recipe.init), **asdict(started)}
+            files.write_json(run.init, {**about, **({"base": asdict(known)} if known is not None else {})})
+    known = _everywhere(known)
+    network = network.to(device)
+    # Rank-4 weights only, so that other networks are left alone.
+    network = network.to(memory_format=torch.channels_last)
+    ranks.same_everywhere([*network.parameters(), *network.buffers()])
+    return over_ranks(network) if ranks.world() > 1 else network, known
+
+
+def _spread(rows: Rows, number: int) -> Rows:
+    """So many of the rows, drawn by chance, always the same ones."""
+    return rows.select(sorted(np.random.default_rng(0).permutation(len(rows))[:number].tolist()))
+
+
+def _everywhere(base: Base | None) -> Base | None:
+    """The first rank's, on every rank."""
+    found = json.loads(ranks.same_text(json.dumps(asdict(base) if base is not None else None)))
+    return Base(found["place"], found["sha256"], tuple(found["names"])) if found else None
+
+
+def _metric(recipe: Recipe, domain: Domain) -> tuple[str, Any] | None:
+    name = recipe.early_stopping.metric
+    if name is None:
+        return None
+    there = recipe.task.metrics(domain)
+    if name not in there:
+        raise ConfigError(f"early_stopping.metric: unknown metric {name!r}; {nearest(name, there)}")
+    return name, there[name]

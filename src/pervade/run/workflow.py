@@ -1,0 +1,280 @@
+"""Runs a Recipe in a run directory, stage by stage, and goes on exactly where it was stopped.
+
+    read the data, split it                     -> data.json
+    train, saving state/ as it goes             -> log.jsonl, checkpoints/best, checkpoints/last
+    what comes `then`, from this one's output   -> members/then/
+
+`train` does whatever of this is still to be done, so a new run and a resumed one take the same way.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pervade.agents import environments
+from pervade.core import environment, files, memory, runtime, spec
+from pervade.core.contracts import Domain, Recipe
+from pervade.core.contracts.abilities import SelectsRows
+from pervade.core.errors import BusyError, DataError, ResourceError
+from pervade.core.run import RunDirectory
+from pervade.core.types import LeftOut, Rows
+from pervade.core.words import counted
+from pervade.data.read import account, embedded, hub, table_files
+from pervade.data.rows import split as splits
+from pervade.engine import checkpoint, origin, ranks, wording
+from pervade.engine.predictor import Predictor
+from pervade.run import overview
+from pervade.run.progress import Screen, Silent
+from pervade.run.training import Options, Training
+from pervade.train import find_lr
+
+MADE = ("pixels", "shape", "samples")  # columns that `prepare` makes of files each time
+ONCE = ("read_from", "lines")  # columns that are written once where all rows have the same
+Divide = Callable[[Rows], tuple[Rows, list[LeftOut]]]
+"""Rows to rows with a "split" each, and those that were left out in doing so."""
+
+
+def begin(run: RunDirectory, recipe: Recipe, source: Any, task: str | None = None, find_lr: bool = False) -> None:
+    """Writes what a run needs to be resumed, before anything else happens. `task` is the Hub's name, where known;
+    `find_lr`: the learning rate is found by a range test before training (train/find_lr.py)."""
+    about = {
+        "source": plain(source),
+        "task": task,
+        "find_lr": find_lr,
+        "command": environment.command(),
+        "environment": environment.describe(),
+    }
+    files.write_json(run.environment, about)
+    # Last, because a folder is a run once it has a recipe.
+    checkpoint.write_recipe(run.recipe, recipe)
+
+
+def train(
+    run: RunDirectory, recipe: Recipe | None = None, options: Options | None = None, rows: Rows | None = None
+) -> None:
+    """Trains or goes on training until the run is complete.
+
+    `recipe` is needed where the stored one has unregistered parts; `rows` are all rows of the run where they are read
+    and split already (a member's, by its parent). Raises Stopped after a signal, once saved.
+    """
+    options = options or Options()
+    given, recipe = recipe, checkpoint.settled(run, recipe or checkpoint.read_recipe(run.recipe))
+    device = ranks.start(runtime.pick_device(recipe.device))
+    if ranks.rank() != 0:
+        options = replace(options, screen=Silent(), tensorboard=False)
+    with alone(run):
+        files.settle(run.state)
+        begun = run.state.exists()
+        changed = origin.check(run, recipe) if begun and given is None else []
+        if rows is None:
+            if ranks.rank() == 0 and not run.data.exists():
+                read_data(run, recipe, options)
+            ranks.wait()
+            start = time.monotonic()
+            rows = load_rows(run, recipe.domain, options.screen)
+            options = replace(options, reading=time.monotonic() - start)
+        domain = _fitted(run, recipe, rows)
+        remarks = domain.remarks(rows)
+        for line in remarks:
+            options.screen.say(f"data: {line}")
+        if ranks.rank() == 0:
+            wording.write(run, domain, recipe.task)
+            overview.keep(run, remarks)
+        recipe = _with_found_rate(run, recipe, domain, rows, device, options)
+        for line in changed if given is None or not begun else origin.check(run, recipe):
+            options.screen.say(line)
+        Training(run, recipe, domain, rows, device, options).go()
+        if recipe.then is not None:
+            _continue(run, recipe, recipe.then, domain, rows, options)
+
+
+@contextmanager
+def alone(run: RunDirectory) -> Iterator[None]:
+    """Holds the run's lock, in the first rank for all of them."""
+    if ranks.rank() == 0:
+        with run.lock():
+            yield
+    else:
+        yield
+
+
+@contextmanager
+def telling(run: RunDirectory) -> Iterator[None]:
+    """Inside, a message that memory or disk ran out ends with what the run holds, and how to go on."""
+    try:
+        yield
+    except BusyError:
+        raise
+    except ResourceError as error:
+        raise ResourceError(f"{error}; {run.standing()}") from error
+
+
+def _continue(run: RunDirectory, recipe: Recipe, then: Recipe, domain: Domain, rows: Rows, options: Options) -> None:
+    """The next recipe learns from this one's predictions on its training split."""
+    member = run.member("then")
+    path = run.predictions("last", "train")
+    if not path.exists():
+        loaded = checkpoint.load_checkpoint(run, "last", recipe)
+        about = {"checkpoint": "last", "split": "train", "precision": "fp32"}
+        train_rows = rows.where("split", "train")
+        Predictor.of(loaded).write(path, train_rows, about)
+    if not member.recipe.exists():
+        begin(member, then, str(path))
+    train(member, then, options)
+
+
+def _with_found_rate(
+    run: RunDirectory, recipe: Recipe, domain: Domain, rows: Rows, device: torch.device, options: Options
+) -> Recipe:
+    """The recipe with the learning rate that the range test chose, where it was asked for. It is kept in recipe.yaml,
+    so that a resumed run takes the same."""
+    if not files.read_json(run.environment).get("find_lr"):
+        return recipe
+    if not run.lr_find.exists():
+        options.screen.say(f"finding a learning rate: {find_lr.STEPS} steps at growing rates")
+        spent = replace(with_rate(recipe, find_lr.HIGH), schedule=find_lr.Ramp(), time_limit=None)
+        trial = Training(run, spent, domain, rows, device, replace(options, screen=Silent(), tensorboard=False))
+        trial.rehearse()
+        recipe = replace(recipe, threads=trial.recipe.threads)
+        with runtime.threads(recipe.threads):
+            found = find_lr.range_test(trial.learner, trial.source)
+        options.screen.say(f"learning rate {found.lr:g}: {found.reason}")
+        if ranks.rank() == 0:
+            files.write_json(run.lr_find, found.as_json())
+        ranks.wait()
+    lr = float(files.read_json(run.lr_find, "lr")["lr"])
+    chosen = with_rate(recipe, lr)
+    if ranks.rank() == 0 and spec.encode(chosen) != spec.encode(recipe):
+        checkpoint.write_recipe(run.recipe, chosen)
+    return chosen
+
+
+def with_rate(recipe: Recipe, lr: float) -> Recipe:
+    """The recipe with the optimiser's learning rate changed. Raises ConfigError where there are several."""
+    return replace(recipe, optimizer=replace(recipe.one_optimizer, lr=lr))  # type: ignore[type-var]
+
+
+# data
+
+
+def _fitted(run: RunDirectory, recipe: Recipe, rows: Rows) -> Domain:
+    """The domain as it was when the run began: fitted to the training split, adapted to the first weights."""
+    known = spec.readable(recipe.domain)
+    if run.preprocess.exists() and known:
+        return checkpoint.read_domain(run.preprocess)
+    domain = recipe.init.adapt(recipe.domain.fit(rows.where("split", "train")), recipe.model)
+    if ranks.rank() == 0 and known:
+        checkpoint.write_domain(run.preprocess, domain)
+    return domain
+
+
+@memory.during("the data were read", "give fewer or smaller files, or free some memory")
+def read_data(run: RunDirectory, recipe: Recipe, options: Options, divide: Divide | None = None) -> None:
+    """Reads, splits (by the recipe, unless `divide` does) and writes data.json. Raises DataError."""
+    source = files.read_json(run.environment, "source")["source"]
+    rows, left_out, notes = look(source, recipe, options, divide)
+    write_data(run, source, rows, left_out)
+    overview.keep(run, account=notes)
+    checkpoint.write_recipe(run.recipe, recipe)  # which says the account from now on
+
+
+def look(
+    source: Any, recipe: Recipe, options: Options, divide: Divide | None = None
+) -> tuple[Rows, list[LeftOut], list[str]]:
+    """Reads and splits as `read_data` does, says what is there and how it was read, and writes nothing: rows, what is
+    left out, and the account (data/read/account.py). Raises DataError."""
+    with account.gathered() as notes:
+        try:
+            rows, left_out = recipe.domain.read(source)
+        finally:
+            table_files.forget()
+        with options.screen.bar("reading") as bar:
+            rows, unreadable = recipe.domain.prepare(rows, bar)
+        recipe.task.examine(rows)
+        rows, useless = recipe.task.arrange(rows) if isinstance(recipe.task, SelectsRows) else (rows, [])
+        left_out = [*left_out, *unreadable, *useless]
+        if left_out and options.on_bad_file == "fail":
+            raise DataError(
+                f"{left_out[0].source}: {left_out[0].reason}"
+                + (f" (and {len(left_out) - 1} more)" if len(left_out) > 1 else "")
+                + "; mend or remove it, or leave such files out with --on-bad-file leave-out"
+            )
+        splits.note_contradictions(rows)
+        given = set(rows.column("split")) if "split" in rows else set()
+        if divide is None:
+            rows, duplicates = splits.assign(rows, validation=recipe.validation, test=recipe.test, seed=recipe.seed)
+            overview.note_splits(rows, given, recipe.domain)
+            if {*rows.column("split")} == {"train"} and (recipe.validation or recipe.test):
+                raise DataError(
+                    f"{source}: nothing can be held out of {counted(len(rows), 'row')}, so no figure could be had of "
+                    "what is learnt; give more data, or train on all with -o validation=0 -o test=0"
+                )
+        else:
+            rows, duplicates = divide(rows)
+        recipe.task.examine(rows)
+        left_out += duplicates
+        overview.note_left_out(left_out)
+        recipe.domain.describe(rows.where("split", "test" if "fold" in rows else "train"))  # of folds each row is both
+    for line in notes:
+        options.screen.say(f"read: {line}")
+    for line in overview.overview(rows, recipe.domain):
+        options.screen.say(line)
+    for line in splits.gaps(rows):
+        options.screen.say(f"data: {line}")
+    for line in overview.left_out(left_out):
+        options.screen.say(line)
+    return rows, left_out, notes
+
+
+def write_data(run: RunDirectory, source: Any, rows: Rows, left_out: Sequence[LeftOut] = ()) -> None:
+    # What `prepare` added for speed is made again from the files and has no place in JSON.
+    stored = {name: list(rows.column(name)) for name in rows.columns if name not in MADE}
+    once = {name: stored.pop(name)[0] for name in ONCE if name in stored and _same(stored[name])}
+    left = [{"source": each.source, "reason": each.reason} for each in left_out]
+    found = {"source": source, "rows": len(rows), "once": once, "columns": stored, "left_out": left}
+    files.write_json(run.data, found, indent=None)
+
+
+def _same(values: Sequence[Any]) -> bool:
+    return len(values) > 0 and all(each == values[0] for each in values)
+
+
+@memory.during("the data were read", "give fewer or smaller files, or free some memory")
+def load_rows(run: RunDirectory, domain: Domain, screen: Screen | None = None) -> Rows:
+    """All rows of the run, ready to be used. Raises DataError where a file changed since the run was begun."""
+    stored = run.read_data()
+    rows = Rows(stored["columns"])
+    known = list(rows.column("hash")) if "hash" in rows else None
+    missing = embedded.missing(rows.columns.get("path", []))
+    if missing:
+        raise DataError(
+            f"{missing[0]} is not there any more ({counted(len(missing), 'file')} of this run); put the data back"
+        )
+    with (screen or Silent()).bar("reading") as bar:
+        rows, left_out = domain.prepare(rows, bar)
+    if left_out:
+        raise DataError(f"{left_out[0].source} changed since this run was begun: {left_out[0].reason}")
+    if known is not None and list(rows.column("hash")) != known:
+        changed = [i for i, (a, b) in enumerate(zip(known, rows.column("hash"), strict=True)) if a != b]
+        raise DataError(
+            f"{rows.column('id')[changed[0]]} changed since this run was begun ({counted(len(changed), 'file')} did); "
+            "put the data back, or start a new run"
+        )
+    return rows
+
+
+def plain(source: Any) -> Any:
+    """What a run says that it was trained on: a path whole, an address at the version that is there now."""
+    if hub.is_address(source):
+        return hub.pinned(source)
+    if environments.is_address(source):
+        return source
+    return str(Path(source).absolute()) if isinstance(source, (str, os.PathLike)) else source
