@@ -49,8 +49,9 @@ def test_a_training_and_its_evaluation_load_nothing_slow(photos: Path, model: st
 def test_weights_are_counted_without_the_compiler() -> None:
     code = (
         "import sys; from pervade.core import registry; from pervade.engine import building\n"
-        "pictures = {'shape': [3, 16, 16], 'mean': [0.5] * 3, 'deviation': [0.2] * 3}\n"
-        "for name, inputs in (('resnet50', pictures), ('mobilenet-v1', pictures), ('perceptron', {'shape': [4]})):\n"
+        "from pervade.core.contracts import Observations, Pixels\n"
+        "pictures, numbers = Pixels((3, 16, 16), (0.5,) * 3, (0.2,) * 3), Observations((4,))\n"
+        "for name, inputs in (('resnet50', pictures), ('mobilenet-v1', pictures), ('perceptron', numbers)):\n"
         "    cls, fields = registry.find('model', name)\n"
         "    building.build(cls(**fields), inputs, {'logits': 2})\n"
         f"print([name for name in {SLOW} if name in sys.modules])"

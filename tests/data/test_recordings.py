@@ -223,7 +223,7 @@ def test_tables_of_what_is_to_be_predicted(tmp_path: Path) -> None:
         rows, left_out = asked(domain, [new, places[0], other])
         assert rows.column("id") == [f"{new}#1 b.wav", f"{new}#3 a.wav", str(places[0]), f"{other}#1 a.wav"]
         assert rows.column("path") == [str(places[i]) for i in (1, 0, 0, 0)]
-        assert [tuple(vars(each).values()) for each in left_out] == [
+        assert [(each.source, each.reason) for each in left_out] == [
             (f"{new}, row 2", "the file 'gone.wav' is not there")
         ]
     rows, _ = asked(Sound(file_column="take"), [tmp_path / "said"])

@@ -14,6 +14,7 @@ import pervade
 from pervade.core import spec, trust
 from pervade.core.contracts import Model, Tokens
 from pervade.core.errors import CheckpointError, ConfigError
+from pervade.core.types import Rows
 from pervade.data.text import vocabulary
 from pervade.recipes import language, text
 from pervade.run.training import Options
@@ -126,7 +127,7 @@ def test_it_is_refused_until_trusted_and_then_said(tmp_path: Path, capsys: pytes
         language.recipe(f"hf:{folder}")
     pervade.trust_remote_code()
     made = language.recipe(f"hf:{folder}")
-    domain = made.domain.fit(None)
+    domain = made.domain.fit(Rows({"id": ["a"]}))
     network = made.model.build(domain.inputs(), made.task.outputs(domain)).eval()
     started = made.init.apply(network, made.model, domain)
     assert not started.new
@@ -223,7 +224,7 @@ class TestRefusals:
         folder = own_writer(tmp_path / "own")
         pervade.trust_remote_code()
         made = language.recipe(f"hf:{folder}")
-        domain = made.domain.fit(None)
+        domain = made.domain.fit(Rows({"id": ["a"]}))
         (folder / "modeling_own.py").write_text("raise ValueError('not today')")
         with pytest.raises(CheckpointError, match=r"modeling_own.py cannot be run \(ValueError: not today\)"):
             made.model.build(domain.inputs(), made.task.outputs(domain))

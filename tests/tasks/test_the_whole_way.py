@@ -142,7 +142,7 @@ def test_what_predict_prints(tagged: api.Run, measured: api.Run, pictures: Path,
     status, text = call("predict", measured.path, inputs[1])
     assert "(90%: " in text
     status, text = call("predict", measured.path, inputs[1], "--json")
-    assert json.loads(text).keys() == {"input", "value", "low", "high", "coverage"}
+    assert json.loads(text).keys() == {"input", "value", "low", "high", "coverage", "error"}
     status, text = call("predict", measured.path, bad, "--csv")
     assert status == 2
     assert "input,error\n" in text

@@ -15,6 +15,7 @@ import pervade
 from pervade.core import spec
 from pervade.core.contracts import Model, Recipe, Tokens
 from pervade.core.errors import CheckpointError, ConfigError
+from pervade.core.types import Rows
 from pervade.data.text import vocabulary
 from pervade.domains.corpus import Corpus
 from pervade.init.pretrained import Pretrained
@@ -61,7 +62,7 @@ def recipe(folder: Path, **fields) -> Recipe:
 def built(folder: Path) -> tuple[torch.nn.Module, Corpus, Model]:
     """The network with the folder's weights, and the domain with its tokenizer."""
     made = language.recipe(f"hf:{folder}")
-    domain = made.domain.fit(None)
+    domain = made.domain.fit(Rows({"id": ["a"]}))
     network = made.model.build(domain.inputs(), made.task.outputs(domain)).eval()
     started = made.init.apply(network, made.model, domain)
     assert not started.new
@@ -123,7 +124,7 @@ def test_a_network_that_remembers_nothing_reads_again(folders: Path) -> None:
 
 def test_what_ends_a_text_is_what_the_model_says(folders: Path, tmp_path: Path) -> None:
     """config.json first, then generation_config.json; a name is guessed only where neither says anything."""
-    made = language.recipe(f"hf:{folders / 'gpt2'}").domain.fit(None)
+    made = language.recipe(f"hf:{folders / 'gpt2'}").domain.fit(Rows({"id": ["a"]}))
     number = vocabulary.tokenizer(made.tokenizer).token_to_id("<over>")
     assert made.ends == (number, 7)
     assert (end_of(made), ends_of(made)) == (number, (number, 7))
@@ -132,7 +133,7 @@ def test_what_ends_a_text_is_what_the_model_says(folders: Path, tmp_path: Path) 
     first = [int(each) for each in write(_Always(7), [3], Sampling(length=5), number, (number, 7))]
     assert first == []
     with pytest.raises(ConfigError, match=r"domain.ends \[9999\] are not all among the"):
-        replace(made, ends=(9999,)).fit(None)
+        replace(made, ends=(9999,)).fit(Rows({"id": ["a"]}))
     # Each text begins with what the tokenizer puts in front.
     begin = vocabulary.tokenizer(made.tokenizer).token_to_id("[CLS]")
     assert made.begins == (begin,)
@@ -157,7 +158,9 @@ def test_what_lies_in_the_hubs_cache_is_read_there(folders: Path, tmp_path: Path
     assert isinstance(made.init, Pretrained)
     assert made.domain.ends == language.recipe(f"hf:{folders / 'llama'}").domain.ends
     assert made.init.place(made.model) == "some/body of huggingface.co"
-    assert not made.init.apply(made.model.build(made.domain.fit(None).inputs(), {"logits": 400}), made.model, made).new
+    assert not made.init.apply(
+        made.model.build(made.domain.fit(Rows({"id": ["a"]})).inputs(), {"logits": 400}), made.model, made
+    ).new
     (snapshot / "generation_config.json").unlink()
     assert language.recipe("hf:some/body").domain.ends == made.domain.ends[:1]
 
