@@ -111,7 +111,7 @@ def test_signs_that_the_encoding_lacks_are_escaped() -> None:
 def test_a_bar_outlives_its_terminal() -> None:
     main, own = pty.openpty()
     program = (
-        "import os, sys\nfrom pervade import progress\nscreen = progress.screen()\n"
+        "import os, sys\nfrom pervade.run import progress\nscreen = progress.screen()\n"
         "assert isinstance(screen, progress.Rich)\n"
         "with screen.bar('training') as bar:\n"
         "    screen.say('a\\x1b]0;t\\x07 :warning: [red]b')\n"

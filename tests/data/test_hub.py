@@ -293,7 +293,7 @@ def test_offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 READ = """
 import sys
 from pervade.core.errors import DataError
-from pervade.data import hub
+from pervade.data.read import hub
 for source in sys.argv[1:]:
     try:
         print(hub.pinned(source), *hub.records(hub.pinned(source))[1][-1:])

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from pervade.agents.sources import rollouts
 from pervade.agents.sources.rollouts import Rollouts
-from pervade.data.rows.sources import rollouts
 from pervade.models.perceptron import Perceptron
 from pervade.models.policy import Policy
 from pervade.tasks.ppo import PPO
