@@ -7,14 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from pervade.core.contracts.domain import Domain, PlainFeatures
-from pervade.core.contracts.task import Context, Phase, Plain
+from pervade.core.contracts.task import Context, Phase, Plain, Sampler
 from pervade.core.types import Batch, Json, LeftOut, Parts, Rows, Table
 
 if TYPE_CHECKING:
     import numpy as np
     from torch.nn import Module
-
-    from pervade.core.contracts.source import Sampler
 
 
 # before training

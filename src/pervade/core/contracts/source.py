@@ -11,15 +11,22 @@ from pervade.core.contracts.task import Context, Task
 from pervade.core.types import Batch, Parts, Rows
 
 if TYPE_CHECKING:
+    from numpy.random import Generator
     from torch.nn import Module
 
-    from pervade.core.contracts.training import Augment
 
+@runtime_checkable
+class Augment(Protocol):
+    """Changes a whole training batch at once (MixUp, CutMix). All randomness comes from `rng`."""
 
-class Sampler(Protocol):
-    """Lists of positions into the rows: the batches of one pass. The same for the same epoch."""
+    kind: ClassVar[str] = "augment"
 
-    def batches(self, epoch: int, batch_size: int) -> list[list[int]]: ...
+    @property
+    def mixing(self) -> float:
+        """The probability with which it puts rows of a batch together; 0 where it changes each row by itself."""
+        return 0.0
+
+    def __call__(self, batch: Batch, rng: Generator) -> Batch: ...
 
 
 class Source(Protocol):

@@ -12,13 +12,11 @@ from pervade.core.bounds import AtOnce, Count, Duration, Passes, Positive, Seed,
 from pervade.core.contracts.abilities import CouplesRows
 from pervade.core.contracts.domain import Domain
 from pervade.core.contracts.inputs import Inputs
-from pervade.core.contracts.source import SourceSpec
+from pervade.core.contracts.source import Augment, SourceSpec
 from pervade.core.contracts.task import Task
 from pervade.core.errors import ConfigError
-from pervade.core.types import Batch
 
 if TYPE_CHECKING:
-    from numpy.random import Generator
     from torch import Tensor
     from torch.nn import Module, Parameter
     from torch.optim import Optimizer as TorchOptimizer
@@ -121,20 +119,6 @@ class Tuning(Protocol):
         """The network with what `change` put in place worked into its weights, so that it is as if nothing had been; it
         may be the same module. None where there is no such thing."""
         return None
-
-
-@runtime_checkable
-class Augment(Protocol):
-    """Changes a whole training batch at once (MixUp, CutMix). All randomness comes from `rng`."""
-
-    kind: ClassVar[str] = "augment"
-
-    @property
-    def mixing(self) -> float:
-        """The probability with which it puts rows of a batch together; 0 where it changes each row by itself."""
-        return 0.0
-
-    def __call__(self, batch: Batch, rng: Generator) -> Batch: ...
 
 
 @runtime_checkable
