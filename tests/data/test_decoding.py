@@ -125,6 +125,15 @@ def test_heic_is_read_by_the_extra_or_names_it() -> None:
         decode(data, 8, 3)
 
 
+def test_heic() -> None:
+    pillow_heif = pytest.importorskip("pillow_heif", reason="the extra pervade[files] is not installed")
+    made, file = pillow_heif.from_pillow(Image.new("RGB", (64, 48), (200, 30, 90))), io.BytesIO()
+    made.save(file, quality=95)
+    pixels = decode(file.getvalue(), 48, 3)
+    assert pixels.shape == (48, 64, 3)
+    assert np.abs(pixels.astype(int) - (200, 30, 90)).max() <= 6
+
+
 @pytest.mark.skipif(not features.check("avif"), reason="this Pillow was built without AVIF")
 def test_avif() -> None:
     made = decode(saved(Image.new("RGB", (16, 12), (200, 30, 90)), "AVIF"), 12, 3)
