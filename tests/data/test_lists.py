@@ -148,7 +148,8 @@ def test_oxford_flowers(tmp_path: Path) -> None:
     splits = {"trnid": np.array([[1, 3]]), "valid": np.array([[2, 4]]), "tstid": np.array([[5, 6]])}
     savemat(tmp_path / "setid.mat", splits)
     (tmp_path / "damaged.mat").write_bytes(b"MATLAB 5.0 MAT-file" + bytes(200))
-    columns, *_ = read(tmp_path)
+    columns, notes, _ = read(tmp_path)
+    assert "damaged.mat is not read: it is damaged, or of MATLAB 7.3; save it there with -v7" in notes
     assert columns["target"] == ["3", "3", "7", "7", "3", "7"]
     assert columns["split"] == ["train", "validation", "train", "validation", "test", "test"]
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pervade.cli.options import RunsOption, SaveEveryOption, TrustOption, rate
+from pervade.cli.options import FileColumnOption, RunsOption, SaveEveryOption, TextColumnOption, TrustOption, rate
 
 Group = Callable[..., dict[str, Any]]
 
@@ -51,16 +51,8 @@ def columns(
             help="Tables of pictures, recordings or texts: which column is to be learnt (several of 0 and 1: a,b,c)."
         ),
     ] = None,
-    file_column: Annotated[
-        str | None, typer.Option(help="Tables of pictures or recordings: which column names the files.")
-    ] = None,
-    text_column: Annotated[
-        str | None,
-        typer.Option(
-            help="Tables of texts, or of recordings and what is said in them: which column holds the text (two for "
-            "pairs of texts: a,b)."
-        ),
-    ] = None,
+    file_column: FileColumnOption = None,
+    text_column: TextColumnOption = None,
     label_pattern: Annotated[
         str | None,
         typer.Option(

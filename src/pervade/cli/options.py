@@ -45,6 +45,16 @@ TrustOption = Annotated[
         "module:Class), this once. It is said which; read it first: it can do anything that you can.",
     ),
 ]
+TextColumnOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Tables of texts, or of recordings and what is said in them: which column holds the text (a,b for pairs, "
+        "a+b for one text out of both)."
+    ),
+]
+FileColumnOption = Annotated[
+    str | None, typer.Option(help="Tables of pictures or recordings: which column names the files.")
+]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 
 LONGEST = 1e8  # seconds; three years

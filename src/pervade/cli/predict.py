@@ -12,7 +12,15 @@ from typing import Annotated, Any
 
 import typer
 
-from pervade.cli.options import CheckpointOption, DeviceOption, RunsOption, TrustOption, finite
+from pervade.cli.options import (
+    CheckpointOption,
+    DeviceOption,
+    FileColumnOption,
+    RunsOption,
+    TextColumnOption,
+    TrustOption,
+    finite,
+)
 from pervade.core.terminal import echo, json_text, tell, visible
 from pervade.core.types import Display
 
@@ -100,12 +108,8 @@ def predict(
         str | None,
         typer.Option(help="Text files and tables: their encoding; unless given, UTF-8, else that of the training's."),
     ] = None,
-    text_column: Annotated[
-        str | None, typer.Option(help="Tables of texts: which column holds them (a,b for pairs, a+b for one of both).")
-    ] = None,
-    file_column: Annotated[
-        str | None, typer.Option(help="Tables of pictures or recordings: which column names the files.")
-    ] = None,
+    text_column: TextColumnOption = None,
+    file_column: FileColumnOption = None,
     lines: Annotated[
         bool | None,
         typer.Option(

@@ -31,7 +31,7 @@ class Labelled(Protocol):
 class Counted(Labelled, Protocol):
     @property
     def target(self) -> str:
-        """What a row's target is (`data.targets.Kind`)."""
+        """What a row's target is (`data.read.targets.Kind`)."""
         ...
 
     @property
@@ -116,7 +116,7 @@ class Streamed(Tokenised, Protocol):
     """Running text."""
 
     def tokens(self, rows: Rows) -> Any:
-        """`data.corpus.Tokens`: all rows as one stream."""
+        """`data.text.corpus.Tokens`: all rows as one stream."""
         ...
 
     def asks(self, windows: np.ndarray, rng: Generator) -> Batch:
@@ -139,7 +139,7 @@ class Written(Tokenised, Protocol):
         ...
 
     def tokens(self, rows: Rows) -> Any:
-        """`data.corpus.Tokens`: what was learnt, as one stream."""
+        """`data.text.corpus.Tokens`: what was learnt, as one stream."""
         ...
 
 
@@ -241,7 +241,7 @@ class Acting(Protocol):
 
     @property
     def action(self) -> dict[str, Any]:
-        """The space of actions as JSON (`data.spaces.unpacked`)."""
+        """The space of actions as JSON (`agents.spaces.unpacked`)."""
         ...
 
     @property
@@ -255,7 +255,7 @@ class Acting(Protocol):
         ...
 
     def plan(self, **settings: Any) -> Any:
-        """`data.worlds.Plan`: what is opened. `settings` are fields of it."""
+        """`agents.worlds.Plan`: what is opened. `settings` are fields of it."""
         ...
 
 

@@ -100,7 +100,7 @@ class Task(Protocol):
         ...
 
     def reduce(self, table: Table, domain: Domain) -> Table:
-        """Joins the parts (windows, chunks, views) of one row into one line (`data.parts.average`)."""
+        """Joins the parts (windows, chunks, views) of one row into one line (`data.rows.parts.average`)."""
         return table
 
     def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:

@@ -24,6 +24,7 @@ from typing import Any
 
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut
+from pervade.data.read import account
 from pervade.data.read.class_folders import Sorted
 from pervade.data.read.columns import plain
 from pervade.data.read.division import NONE
@@ -158,7 +159,7 @@ def of_matlab(made: Lists, root: Path, loose: Sequence[dict[str, Any]]) -> None:
         try:
             arrays = {k: v.ravel() for k, v in loadmat(path).items() if getattr(v, "dtype", None) is not None}
         except (MatReadError, ValueError, NotImplementedError, OSError, TypeError, LookupError, zlib.error):
-            # of version 7.3, or damaged
+            account.note(f"{path.name} is not read: it is damaged, or of MATLAB 7.3; save it there with -v7")
             continue
         labels = [v for v in arrays.values() if v.dtype.kind in "iuf" and len(v) == len(files)]
         if len(labels) == 1 and not made.labels:
