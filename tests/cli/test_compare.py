@@ -10,7 +10,7 @@ import pytest
 
 import pervade as library
 from pervade.cli import compare
-from pervade.evaluate.compare_seeds import Apart, SeedsComparison
+from pervade.evaluate.compare_seeds import FigureDifference, SeedsComparison
 from tests.evaluate.made import make
 
 A_WRONG, B_WRONG = tuple(range(20, 32)), (20, 21, 40)
@@ -108,7 +108,7 @@ def test_runs_that_were_trained(pervade, run: Path, tmp_path: Path) -> None:
 def test_ways_of_training_say_which_direction_is_better(capsys: pytest.CaptureFixture[str]) -> None:
     apart = {"value": 1.0, "low": None, "high": None}
     figures = tuple(
-        Apart(name, (1.0, 2.0), (2.0, 3.0), (1.5, 2.5), apart, None, higher)
+        FigureDifference(name, (1.0, 2.0), (2.0, 3.0), (1.5, 2.5), apart, None, higher)
         for name, higher in (("mean_return", True), ("loss", False), ("length", None))
     )
     compare._ways([SeedsComparison("one", "other", "test", figures)], as_json=False)

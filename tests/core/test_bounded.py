@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pervade.core.bounded import Bounded, TooMuch
+from pervade.core.bounded import Bounded, LimitExceeded
 
 WORK = """
 def answer(asked):
@@ -40,7 +40,7 @@ def test_it_answers_and_ends_what_takes_too_much(work: Bounded) -> None:
     assert work.ask(1)[0] == 1
     assert work._process is process, "one process answers them all"
     for asked, words in (("loop", r"more than 0\.3 s"), ("fill", "more than 2,048 MB")):
-        with pytest.raises(TooMuch, match=words):
+        with pytest.raises(LimitExceeded, match=words):
             work.ask(asked)
         assert work.ask(2)[0] == 2
     work.close()

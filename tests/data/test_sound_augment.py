@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pervade.core import spec
+from pervade.core.contracts.domain import Domain
 from pervade.data.sound import sound_augment
+from pervade.domains.sound import Sound
 from tests.data.sounds import strongest, tone
 
 RATE = 8000
@@ -81,8 +84,13 @@ def test_colour_of_noise(colour: float, fall: float) -> None:
 def test_tilt_by_decibels_an_octave() -> None:
     for hertz, expected in ((250, -6.0), (500, -3.0), (1000, 0.0), (2000, 3.0)):
         wave = tone(hertz, 1.0)
-        changed = sound_augment.tilt(wave, 3.0, RATE)[1000:-1000]
+        changed = sound_augment.spectral_tilt(wave, 3.0, RATE)[1000:-1000]
         assert 10 * np.log10(power(changed) / power(wave)) == pytest.approx(expected, abs=0.3)
+
+
+def test_a_setting_calls_it_tilt() -> None:
+    sound: Sound = spec.decode({"use": "sound", "tilt": 3.0}, Domain)
+    assert sound.spectral_tilt == spec.encode(sound)["tilt"] == 3.0
 
 
 def test_a_microphone_changes_how_loud_bands_are_by_the_deviation_asked() -> None:

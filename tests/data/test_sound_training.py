@@ -12,7 +12,7 @@ from pervade.domains.sound import Sound
 from tests.data.sounds import strongest, tone
 
 DOMAIN = Sound(rate=8000, seconds=0.5)
-PLAIN = replace(DOMAIN, speed=0.0, pitch=0.0, equalise=0.0, tilt=0.0, noise=0.0)
+PLAIN = replace(DOMAIN, speed=0.0, pitch=0.0, equalise=0.0, spectral_tilt=0.0, noise=0.0)
 
 
 def row(wave: np.ndarray) -> dict:

@@ -54,18 +54,18 @@ def assert_same(one: list[worlds.Step], other: list[worlds.Step]) -> None:
 def test_worker_processes_give_what_this_one_gives(name: str) -> None:
     plan = plan_of(name, processes=2)
     actions = some_actions(plan, 250)
-    here, shared = worlds.Here(plan), worlds.Processes(plan)
+    in_process, shared = worlds.InProcess(plan), worlds.Processes(plan)
     try:
-        np.testing.assert_array_equal(here.reset(), shared.reset())
-        assert_same(lived(here, actions), lived(shared, actions))
-        assert here.finished() == sorted_as(here, shared.finished())
+        np.testing.assert_array_equal(in_process.reset(), shared.reset())
+        assert_same(lived(in_process, actions), lived(shared, actions))
+        assert in_process.finished() == sorted_as(in_process, shared.finished())
     finally:
-        here.close()
+        in_process.close()
         shared.close()
 
 
-def sorted_as(here: worlds.Here, episodes: list[worlds.Episode]) -> list[worlds.Episode]:
-    """`Here` tells of its worlds in order, processes of all steps in order."""
+def sorted_as(in_process: worlds.InProcess, episodes: list[worlds.Episode]) -> list[worlds.Episode]:
+    """`InProcess` tells of its worlds in order, processes of all steps in order."""
     return sorted(episodes, key=lambda each: each.world)
 
 
@@ -73,7 +73,7 @@ def test_all_at_once_obeys_the_same_laws() -> None:
     """CartPole's arithmetic for all worlds: from the same state the same action leads where one world's would."""
     plan = plan_of("CartPole-v1", count=4)
     opened = worlds.open_worlds(plan)
-    assert isinstance(opened, worlds.AtOnce)
+    assert isinstance(opened, worlds.Vectorised)
     alone = environments.make("CartPole-v1")
     try:
         before = opened.reset()
@@ -198,7 +198,7 @@ def test_crashes_outlive_the_process_that_had_them() -> None:
 
 
 def test_a_reset_that_raises_now_and_then_goes_on() -> None:
-    opened = worlds.Here(plan_of("mine:RaisesInResetNowAndThen", count=2))
+    opened = worlds.InProcess(plan_of("mine:RaisesInResetNowAndThen", count=2))
     opened.reset()
     lived(opened, some_actions(opened.plan, 250))
     assert opened.crashes == 2
@@ -207,7 +207,7 @@ def test_a_reset_that_raises_now_and_then_goes_on() -> None:
 
 @pytest.mark.parametrize(("name", "words"), [("RaisesLater", "in step"), ("ResetsForTheLastTime", "in reset")])
 def test_what_never_works_again_is_given_up(name: str, words: str) -> None:
-    opened = worlds.Here(plan_of(f"mine:{name}", count=1))
+    opened = worlds.InProcess(plan_of(f"mine:{name}", count=1))
     opened.reset()
     with pytest.raises(DataError, match=f"raised an error 5 times in a row, {words}.*mine.py, line"):
         lived(opened, some_actions(opened.plan, 2000))
@@ -216,7 +216,7 @@ def test_what_never_works_again_is_given_up(name: str, words: str) -> None:
 def test_a_measured_episode_is_played_again_after_a_crash() -> None:
     """The environment raises once in 50 steps, so of six episodes of ten steps by two seeds one is broken off."""
     plan = plan_of("mine:RaisesNowAndThen", count=1, episodes=((1, 2, 3, 4, 5, 6),))
-    opened = worlds.Here(plan)
+    opened = worlds.InProcess(plan)
     opened.reset()
     steps = lived(opened, some_actions(plan, 60))
     assert steps[50].finals == {}
@@ -251,7 +251,7 @@ def test_what_nothing_can_be_learnt_from_is_refused(name: str, fault: str, proce
 def test_an_episode_without_end_is_cut() -> None:
     plan = plan_of("mine:NeverEnds", count=2)
     assert plan.longest == 10_000
-    opened = worlds.Here(Environment(name="mine:NeverEnds", longest=7).fit(None).plan(count=2))  # type: ignore[arg-type]
+    opened = worlds.InProcess(Environment(name="mine:NeverEnds", longest=7).fit(None).plan(count=2))  # type: ignore[arg-type]
     opened.reset()
     steps = lived(opened, some_actions(plan, 20))
     assert [at for at, step in enumerate(steps, 1) if step.truncated.all()] == [7, 14]
@@ -261,7 +261,7 @@ def test_an_episode_without_end_is_cut() -> None:
 
 def test_an_array_that_is_used_again_does_not_change_what_was_seen() -> None:
     plan = worlds.Plan("mine:SameBuffer", 1, {"shape": [3], "dtype": "float32"}, plan_of("mine:Own").action, 100)
-    opened = worlds.Here(plan)
+    opened = worlds.InProcess(plan)
     opened.reset()
     steps = lived(opened, some_actions(plan, 10))
     np.testing.assert_allclose(steps[9].finals[0], 0.5)
@@ -275,18 +275,18 @@ def test_an_array_that_is_used_again_does_not_change_what_was_seen() -> None:
 def test_worlds_are_put_back_exactly(name: str) -> None:
     plan = plan_of(name, count=2)
     actions = some_actions(plan, 330)
-    put_back(worlds.Here(plan), worlds.Here(plan), actions)
+    put_back(worlds.InProcess(plan), worlds.InProcess(plan), actions)
 
 
 def test_worlds_of_one_arithmetic_are_put_back_exactly() -> None:
     plan = plan_of("CartPole-v1", count=5)
-    one, other = worlds.AtOnce(plan), worlds.AtOnce(plan)
+    one, other = worlds.Vectorised(plan), worlds.Vectorised(plan)
     actions = some_actions(plan, 330)
     state = put_back(one, other, actions)
     # What a state holds does not change while worlds go on, nor by being loaded.
-    third = worlds.AtOnce(plan)
+    third = worlds.Vectorised(plan)
     third.load_state_dict(state)
-    assert_same(lived(third, actions[230:]), lived(put(worlds.AtOnce(plan), state), actions[230:]))
+    assert_same(lived(third, actions[230:]), lived(put(worlds.Vectorised(plan), state), actions[230:]))
 
 
 def test_worlds_in_processes_are_put_back_exactly() -> None:
@@ -345,7 +345,7 @@ def test_atari_in_training_and_in_measuring() -> None:
     """Breakout: in training a lost life ends the episode and rewards are signs, yet whole games are told of."""
     training = plan_of("ALE/Breakout-v5", count=1, seed=1)
     assert training.shape == (4, 84, 84)
-    opened = worlds.Here(training)
+    opened = worlds.InProcess(training)
     opened.reset()
     steps, games = [], []
     for action in some_actions(training, 3000):
@@ -365,7 +365,7 @@ def test_atari_in_training_and_in_measuring() -> None:
         assert all(np.array_equal(stack[0], each) for each in stack[1:])
         assert not np.array_equal(steps[at + 4].observations[0][0], steps[at + 4].observations[0][3])
 
-    measured = worlds.Here(plan_of("ALE/Breakout-v5", count=1, training=False, episodes=((3,),)))
+    measured = worlds.InProcess(plan_of("ALE/Breakout-v5", count=1, training=False, episodes=((3,),)))
     measured.reset()
     rng, total, steps = np.random.default_rng(0), 0.0, 0
     while not measured.worlds[0].over:
@@ -386,7 +386,7 @@ def test_actions_stick_in_atari() -> None:
 def test_atari_is_put_back_in_the_middle_of_a_game() -> None:
     """A whole game is gone through again, over lives that were lost in it, sticky actions and all."""
     plan = plan_of("ALE/Breakout-v5", count=1, seed=1)
-    one, other = worlds.Here(plan), worlds.Here(plan)
+    one, other = worlds.InProcess(plan), worlds.InProcess(plan)
     one.reset()
     actions = some_actions(plan, 400)
     steps = lived(one, actions[:250])

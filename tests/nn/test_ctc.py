@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pervade.data.text import word_model
-from pervade.data.text.word_model import Opinion
+from pervade.data.text.word_model import Scorer
 from pervade.nn import ctc
 
 
@@ -66,7 +66,7 @@ def test_beam_search_with_a_word_model(unit, weight: float) -> None:
         return math.log(probability) + weight * model.score(words) + bonus * len(words.split())
 
     expected = {text: score(text, p) for text, p in enumerated(probabilities).items()}
-    found = ctc.beam_search(lattice_of(probabilities), 10_000, Opinion(model, alphabet, weight, bonus))
+    found = ctc.beam_search(lattice_of(probabilities), 10_000, Scorer(model, alphabet, weight, bonus))
     assert len(found) == len(expected)
     for text, each in found:
         assert each == pytest.approx(expected[text], abs=1e-9), text
@@ -77,9 +77,9 @@ def test_a_search_forgets_what_it_dropped() -> None:
     """What a word model said of every spelling that was ever tried took gigabytes in minutes."""
     probabilities = random(400, 6, 0)
     model = word_model.read(word_model.learn(["a b"], "words", 2))
-    opinion = Opinion(model, ("", "a", "b", "c", "d", " "), 0.0, 0.0)
+    scorer = Scorer(model, ("", "a", "b", "c", "d", " "), 0.0, 0.0)
     tracemalloc.start()
-    ctc.beam_search(lattice_of(probabilities), 4, opinion)
+    ctc.beam_search(lattice_of(probabilities), 4, scorer)
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert most < 500_000
@@ -218,11 +218,11 @@ def test_alignment_is_the_likeliest_path(seed: int) -> None:
 
 def test_words_are_parted_by_whatever_blank_an_alphabet_has() -> None:
     """As they are where texts are compared: the wide one of Chinese, say."""
-    said = ctc.Said([1, 2, 1], [0, 2, 4], [0, 2, 4], [-0.1, -0.2, -0.3])
+    said = ctc.Hypothesis([1, 2, 1], [0, 2, 4], [0, 2, 4], [-0.1, -0.2, -0.3])
     assert [each[0] for each in ctc.words(said, ("", "a", "\u3000"))] == ["a", "a"]
 
 
 def test_pieces_of_several_words() -> None:
-    said = ctc.Said([1, 2, 1, 3], [0, 2, 4, 6], [1, 3, 5, 7], [0.0, -1.0, 0.0, 0.0])
+    said = ctc.Hypothesis([1, 2, 1, 3], [0, 2, 4, 6], [1, 3, 5, 7], [0.0, -1.0, 0.0, 0.0])
     found = list(ctc.words(said, ("", " se", "ven", "x y ")))
     assert found == [("seven", 0, 3, -0.5), ("sex", 4, 7, 0.0), ("y", 6, 7, 0.0)]

@@ -15,7 +15,7 @@ from PIL import Image as Pillow
 
 from pervade.data.sound import player
 from pervade.report import sound
-from pervade.report.sound import Clip, Room
+from pervade.report.sound import ByteBudget, Clip
 from tests.sound_run import RATE, voice
 
 
@@ -121,12 +121,12 @@ def test_what_is_no_sound_costs_only_itself(data: bytes) -> None:
 
 def test_a_page_has_room_for_so_many_and_says_how_many_it_left_out() -> None:
     data = player.wav(voice(0.5), RATE)
-    room = Room(left=2 * len(data))
+    room = ByteBudget(left=2 * len(data))
     shown = [sound.element(data, "one of four", room) for _ in range(4)]
     assert ["<audio" in each for each in shown] == [True, True, False, False]
     assert all("data:image/png" in each for each in shown)
     assert room.sentence().startswith("The last 2 recordings are shown without a player")
-    assert Room().sentence() == ""
+    assert ByteBudget().sentence() == ""
 
 
 def test_the_same_sound_gives_the_same_bytes(tmp_path: Path) -> None:

@@ -63,8 +63,8 @@ def test_mistakes_can_be_heard_and_seen(spoken: Page) -> None:
 
 def test_sounds_beyond_the_pages_room_are_left_out_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sound, "PAGE_BYTES", 0)
-    monkeypatch.setattr(sound.Room, "left", 50_000, raising=False)
-    monkeypatch.setattr(sound.Room.__init__, "__defaults__", (50_000, 0))
+    monkeypatch.setattr(sound.ByteBudget, "left", 50_000, raising=False)
+    monkeypatch.setattr(sound.ByteBudget.__init__, "__defaults__", (50_000, 0))
     reader, text = read(classified(tmp_path))
     shown = reader.tags.count("audio")
     assert 0 < shown < 12

@@ -484,7 +484,7 @@ def test_a_classifier_embeds_nothing(tmp_path: Path, shapes: Path) -> None:
 
 
 def test_whitening_is_worked_into_the_head() -> None:
-    from pervade.nn.whitening import Within, whitened
+    from pervade.nn.whitening import WithinClassCovariance, whitened
 
     rng = np.random.default_rng(0)
     people, pictures, size = 40, 5, 4
@@ -492,7 +492,7 @@ def test_whitening_is_worked_into_the_head() -> None:
     own = rng.normal(size=(people, 1, size)) + spread * rng.normal(size=(people, pictures, size))
     embedding = torch.tensor(own.reshape(-1, size) + 2.0, dtype=torch.float32)
     target = torch.arange(people).repeat_interleave(pictures)
-    within = Within(size)
+    within = WithinClassCovariance(size)
     within(embedding, target)
     deviation = own - own.mean(axis=1, keepdims=True)
     covariance = np.einsum("pki,pkj->ij", deviation, deviation) / (people * (pictures - 1))
@@ -509,7 +509,7 @@ def test_whitening_is_worked_into_the_head() -> None:
     left = (left - left.mean(1, keepdim=True)).flatten(0, 1).detach()
     assert torch.allclose(left.T @ left / (people * (pictures - 1)), torch.eye(size), atol=2e-2)
     assert torch.equal(network.head["embedding"].weight, torch.eye(size))  # training goes on with the one it had
-    assert whitened(network, Within(size), 1.0) is network
+    assert whitened(network, WithinClassCovariance(size), 1.0) is network
 
 
 def test_whitening_needs_a_head() -> None:

@@ -27,7 +27,7 @@ Act = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Played:
+class EpisodeResults:
     """By episode, in the order of the seeds: sums of rewards, steps, and whether it was cut for its length."""
 
     total: np.ndarray
@@ -35,7 +35,7 @@ class Played:
     cut: np.ndarray
 
 
-def by_policy(network: Module, task: Acts, domain: Acting, seeds: Sequence[int], drawn: bool) -> Played:
+def by_policy(network: Module, task: Acts, domain: Acting, seeds: Sequence[int], drawn: bool) -> EpisodeResults:
     """Episodes by these seeds, by the likeliest action or `drawn` from the policy, each by a generator of its own."""
     respond, space = responder(network), spaces.unpacked(domain.action)
     names = task.asks(space)
@@ -56,7 +56,7 @@ def by_policy(network: Module, task: Acts, domain: Acting, seeds: Sequence[int],
     return play(domain, seeds, act)
 
 
-def at_random(domain: Acting, seeds: Sequence[int]) -> Played:
+def at_random(domain: Acting, seeds: Sequence[int]) -> EpisodeResults:
     """The same episodes by actions that nobody chose: each as likely as any, continuous ones within their bounds."""
     generators = [random.generator(each, 13) for each in seeds]
     space = spaces.unpacked(domain.action)
@@ -76,7 +76,7 @@ def _any(space: Any, rng: np.random.Generator) -> np.ndarray:
     return rng.uniform(low, high).astype(np.float32)
 
 
-def play(domain: Acting, seeds: Sequence[int], act: Act) -> Played:
+def play(domain: Acting, seeds: Sequence[int], act: Act) -> EpisodeResults:
     slots, space = min(SLOTS, len(seeds)), spaces.unpacked(domain.action)
     places = [list(range(slot, len(seeds), slots)) for slot in range(slots)]
     total, length, cut = np.zeros(len(seeds)), np.zeros(len(seeds), np.int64), np.zeros(len(seeds), bool)
@@ -98,6 +98,6 @@ def play(domain: Acting, seeds: Sequence[int], act: Act) -> Played:
                 place = next(p for p in places[each.world] if seeds[p] == each.seed and not length[p])
                 total[place], length[place], cut[place] = each.total, each.length, each.cut
             if all(i >= len(each) for each, i in zip(places, current, strict=True)):
-                return Played(total, length, cut)
+                return EpisodeResults(total, length, cut)
     finally:
         opened.close()

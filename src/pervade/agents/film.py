@@ -68,7 +68,7 @@ class Reel:
 
 
 @dataclass(frozen=True)
-class Watched:
+class RecordedEpisode:
     """One episode."""
 
     seed: int
@@ -96,12 +96,12 @@ class Watched:
 
 def watch(
     task: Acts, model: Module, domain: Acting, seed: int, drawn: bool = False, reel: Reel | None = None
-) -> Watched:
+) -> RecordedEpisode:
     """The episode by this seed, played as it is measured; with a `reel`, what the environment draws goes there."""
     space = spaces.unpacked(domain.action)
     plan = domain.plan(count=1, training=False, processes=0, episodes=((seed,),), render=reel is not None)
     try:
-        opened = worlds.Here(plan)
+        opened = worlds.InProcess(plan)
     except DataError:
         if reel is None:
             raise
@@ -131,7 +131,7 @@ def watch(
         cut = any(each.cut for each in opened.finished())
     finally:
         opened.close()
-    return Watched(seed, {name: np.stack(each) for name, each in inner.items()}, np.array(rewards), cut)
+    return RecordedEpisode(seed, {name: np.stack(each) for name, each in inner.items()}, np.array(rewards), cut)
 
 
 def _fit(frame: np.ndarray, side: int) -> np.ndarray:

@@ -28,7 +28,7 @@ NO_MEMORY = 3  # what it leaves with where Python has none
 FULL = (NO_MEMORY, -signal.SIGABRT, -signal.SIGSEGV, -signal.SIGKILL)  # and what others do where they have none
 
 
-class TooMuch(PervadeError):
+class LimitExceeded(PervadeError):
     """The work took more than it may; the message says of what."""
 
 
@@ -41,8 +41,8 @@ class Bounded:
         self._process: subprocess.Popen[bytes] | None = None
 
     def ask(self, question: Any) -> Any:
-        """Raises TooMuch where the work took more than `seconds` of processor time or too much memory, RuntimeError
-        where `answer` is at fault."""
+        """Raises LimitExceeded where the work took more than `seconds` of processor time or too much memory,
+        RuntimeError where `answer` is at fault."""
         with self._lock:
             process = self._process or self._start()
             if process.stdin is None or process.stdout is None:
@@ -59,9 +59,9 @@ class Bounded:
                 return json.loads(line)
             status = self._end(process)
             if status == -signal.SIGPROF:
-                raise TooMuch(f"took more than {self.seconds:g} s")
+                raise LimitExceeded(f"took more than {self.seconds:g} s")
             if status in FULL:
-                raise TooMuch(f"took more than {MEGABYTES:,} MB")
+                raise LimitExceeded(f"took more than {MEGABYTES:,} MB")
             raise RuntimeError(f"the process for {self.answer} ended with status {status}")
 
     def close(self) -> None:

@@ -33,7 +33,7 @@ LearningRate = Annotated[float, Field(gt=0, le=1000)]
 WeightDecay = Annotated[float, Field(ge=0, le=1000)]
 
 Passes = Annotated[int, Field(ge=0, le=10**9)]
-AtOnce = Annotated[int, Field(ge=1, le=10**6)]  # rows
+BatchRows = Annotated[int, Field(ge=1, le=10**6)]  # rows
 Duration = Annotated[float, Field(gt=0, le=10**8)]  # seconds; three years
 Seed = Annotated[int, Field(ge=0, lt=2**62)]  # what every generator takes, and ranks add to
 # What is drawn from: logits are divided by the temperature, and of a smaller one than this 32 bits overflow.

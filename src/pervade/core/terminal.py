@@ -81,10 +81,10 @@ def echo(*fields: object, end: str = "\n", keep: str = "") -> None:
 def tell(line: str) -> None:
     """A line for whoever watches."""
     if sys.stderr is not None:  # closed, in a program that imports Pervade: print would take standard output instead
-        print(visible(line), file=Steady(sys.stderr), flush=True)
+        print(visible(line), file=SafeStderr(sys.stderr), flush=True)
 
 
-class Steady:
+class SafeStderr:
     """Standard error, which never fails: where it is closed or full, or its reader or its terminal is gone, all that
     follows goes nowhere."""
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -60,7 +60,8 @@ class Sound(Domain):
     pitch: Annotated[float, Field(ge=0, le=1)] = 0.0  # at most so much higher or lower, at the same pace
     equalise: Annotated[float, Field(ge=0, le=30)] = 4.0  # decibels, deviation of what another microphone does to six
     # parts of the spectrum
-    tilt: Annotated[float, Field(ge=0, le=12)] = 2.0  # decibels an octave, deviation of how steep the spectrum is
+    # Decibels an octave, deviation of how steep the spectrum is; `tilt` in files and settings
+    spectral_tilt: Annotated[float, Field(ge=0, le=12)] = field(default=2.0, metadata={"name": "tilt"})
     noise: Annotated[float, Field(ge=0, le=1)] = 0.5  # of so many recordings gets some: white, pink or browner
     noise_ratio: tuple[Decibels, Decibels] = (3.0, 35.0)  # decibels that the recording is above it: from, to
     target: Kind = "class"  # what a row's target is (data/read/targets.py): class, labels or number
@@ -205,8 +206,8 @@ class Sound(Domain):
         wave = sound_augment.speed(recordings.scaled(samples[:]), faster)
         if self.pitch:
             wave = sound_augment.pitch(wave, (1.0 + self.pitch) ** rng.uniform(-1.0, 1.0), self.rate)
-        if self.equalise or self.tilt:
-            wave = sound_augment.microphone(wave, self.equalise, self.tilt, self.rate, rng)
+        if self.equalise or self.spectral_tilt:
+            wave = sound_augment.microphone(wave, self.equalise, self.spectral_tilt, self.rate, rng)
         power = float(np.square(wave).mean()) if len(wave) else 0.0
         wave = self._placed(wave, rng.uniform())
         return sound_augment.surroundings(wave, self.noise, self.noise_ratio, rng, power)

@@ -10,7 +10,7 @@ where it is asked for, is a model of which words follow which (data/text/word_mo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -53,7 +53,8 @@ class Transcripts(Domain):
     pace: Annotated[float, Field(ge=0, le=1)] = 0.0  # likewise, at the same height
     equalise: Annotated[float, Field(ge=0, le=30)] = 4.0  # decibels, deviation of what another microphone does to six
     # parts of the spectrum
-    tilt: Annotated[float, Field(ge=0, le=12)] = 2.0  # decibels an octave, deviation of how steep the spectrum is
+    # Decibels an octave, deviation of how steep the spectrum is; `tilt` in files and settings
+    spectral_tilt: Annotated[float, Field(ge=0, le=12)] = field(default=2.0, metadata={"name": "tilt"})
     noise: Annotated[float, Field(ge=0, le=1)] = 0.5  # of so many recordings gets some: white, pink or browner
     noise_ratio: tuple[Decibels, Decibels] = (5.0, 40.0)  # decibels that the recording is above it: from, to
     file_column: str | None = None  # of a table; None: found by name
@@ -219,8 +220,8 @@ class Transcripts(Domain):
             wave = sound_augment.speed(wave, (1.0 + self.speed) ** rng.uniform(-1.0, 1.0))
         if self.pace:
             wave = sound_augment.stretch(wave, (1.0 + self.pace) ** rng.uniform(-1.0, 1.0), self.rate)
-        if self.equalise or self.tilt:
-            wave = sound_augment.microphone(wave, self.equalise, self.tilt, self.rate, rng)
+        if self.equalise or self.spectral_tilt:
+            wave = sound_augment.microphone(wave, self.equalise, self.spectral_tilt, self.rate, rng)
         return sound_augment.surroundings(wave, self.noise, self.noise_ratio, rng)
 
     def collate(self, examples: Sequence[Example]) -> Batch:

@@ -22,7 +22,7 @@ from pervade.metrics import returns
 
 
 @dataclass(frozen=True)
-class Apart:
+class FigureDifference:
     """One figure of two runs. `first` and `second` hold each training's own value."""
 
     name: str
@@ -41,7 +41,7 @@ class SeedsComparison:
     first: str
     second: str
     split: str
-    figures: tuple[Apart, ...]
+    figures: tuple[FigureDifference, ...]
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -77,7 +77,7 @@ def _compared(first: RunDirectory, one: dict[str, Any], second: RunDirectory, ot
     return SeedsComparison(first.name, second.name, one["split"], defined)
 
 
-def _apart(name: str, one: dict[str, Any], other: dict[str, Any], run: RunDirectory) -> Apart | None:
+def _apart(name: str, one: dict[str, Any], other: dict[str, Any], run: RunDirectory) -> FigureDifference | None:
     if one.get("mean") is None or other.get("mean") is None:
         return None
     first, second = (np.array([[own["value"]] for own in each["members"].values()]) for each in (one, other))
@@ -90,7 +90,7 @@ def _apart(name: str, one: dict[str, Any], other: dict[str, Any], run: RunDirect
         return returns.probability_of_improvement(sign * b, sign * a)
 
     pair = [second, first]
-    return Apart(
+    return FigureDifference(
         name,
         tuple(first[:, 0].tolist()),
         tuple(second[:, 0].tolist()),

@@ -26,7 +26,7 @@ BLOCK = 512  # rows that ask at a time
 
 
 @dataclass(frozen=True)
-class Found:
+class Retrieved:
     """What each asking row found."""
 
     asks: np.ndarray  # (q,) positions of rows that have another of their person
@@ -70,7 +70,7 @@ def retrieval_family(columns: Columns) -> Measure:
     return measure
 
 
-def found(columns: Columns) -> Found:
+def found(columns: Columns) -> Retrieved:
     """Recall at k, and mean average precision at R (K. Musgrave, S. Belongie and S.-N. Lim, "A metric learning reality
     check", ECCV 2020, arXiv:2003.08505), of every row that asks."""
     embedding = number_column(columns, "embedding")
@@ -92,7 +92,7 @@ def found(columns: Columns) -> Found:
         rank = np.arange(1, depth + 1)
         precision = right.cumsum(axis=1) / rank * right * (rank <= relevant[block][:, None])
         precisions.append(precision.sum(axis=1) / relevant[block])
-    return Found(asks, {k: np.concatenate(each) for k, each in hits.items()}, np.concatenate(precisions))
+    return Retrieved(asks, {k: np.concatenate(each) for k, each in hits.items()}, np.concatenate(precisions))
 
 
 def by_person(columns: Columns) -> list[dict[str, Any]]:

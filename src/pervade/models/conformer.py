@@ -84,7 +84,7 @@ class _Body(nn.Module):
             spec.channels,
             spec.dropout,
         )
-        self.pool = conformer.Attentive(spec.width) if inputs.pooled else None
+        self.pool = conformer.AttentivePooling(spec.width) if inputs.pooled else None
 
     def forward(self, wave: Tensor, mask: Tensor | None = None) -> Any:
         """Features (n, d), or those of every frame (n, f, d) and which of them count (n, f)."""

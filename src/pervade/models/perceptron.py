@@ -14,7 +14,7 @@ from pervade.core.contracts import Inputs, Model, Observations, Pixels
 from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.core.types import Output
-from pervade.nn.twin import Twin
+from pervade.nn.stacked_perceptrons import StackedPerceptrons
 
 # Policies begin nearly undecided (Andrychowicz et al. 2021).
 GAINS = {"logits": 0.01, "mean": 0.01}
@@ -36,14 +36,15 @@ class Perceptron(Model):
     def build(self, inputs: Inputs, outputs: Mapping[str, int]) -> nn.Module:
         if not isinstance(inputs, (Pixels, Observations)):
             raise ConfigError(f"perceptron reads numbers, not {inputs.called}; take another of `pervade models`")
-        twin = Twin(math.prod(inputs.shape), outputs, self.units, self.activation, self.separate, GAINS)
-        return twin if len(inputs.shape) == 1 else _Flat(twin)
+        size = math.prod(inputs.shape)
+        network = StackedPerceptrons(size, outputs, self.units, self.activation, self.separate, GAINS)
+        return network if len(inputs.shape) == 1 else _Flat(network)
 
 
 class _Flat(nn.Module):
-    def __init__(self, twin: Twin) -> None:
+    def __init__(self, perceptrons: StackedPerceptrons) -> None:
         super().__init__()
-        self.twin = twin
+        self.add_module("twin", perceptrons)  # as checkpoints name its weights
 
     def forward(self, input: Tensor, mask: Tensor | None = None) -> Output:
-        return self.twin(input.flatten(1))
+        return self.get_submodule("twin")(input.flatten(1))

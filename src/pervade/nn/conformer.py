@@ -105,7 +105,7 @@ class Convolution(nn.Module):
         return out
 
 
-class Feed(nn.Module):
+class FeedForward(nn.Module):
     def __init__(self, width: int, inner: int) -> None:
         super().__init__()
         self.into, self.out = nn.Linear(width, inner), nn.Linear(inner, width)
@@ -119,7 +119,7 @@ class Block(nn.Module):
     def __init__(self, width: int, heads: int, kernel: int, dropout: float) -> None:
         super().__init__()
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(5))
-        self.feed1, self.feed2 = Feed(width, 4 * width), Feed(width, 4 * width)
+        self.feed1, self.feed2 = FeedForward(width, 4 * width), FeedForward(width, 4 * width)
         self.attention, self.convolution = Attention(width, heads), Convolution(width, kernel)
         self.dropout = nn.Dropout(dropout)
 
@@ -155,7 +155,7 @@ class Conformer(nn.Module):
         return x, frames
 
 
-class Attentive(nn.Module):
+class AttentivePooling(nn.Module):
     """(n, f, d) -> (n, d): the mean over the frames that count, each weighed by what a linear layer makes of it."""
 
     def __init__(self, width: int) -> None:

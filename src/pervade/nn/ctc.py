@@ -2,7 +2,7 @@
 
 A path has one piece, or the blank, a frame; what it spells is read by joining repeats and then leaving blanks out. The
 best path spells what `best_path` gives; what is likeliest over all paths that spell it, `beam_search` looks for
-(Hannun et al. 2014, arXiv:1408.2873), if asked with a word model's opinion; when each piece was said is `aligned`.
+(Hannun et al. 2014, arXiv:1408.2873), if asked with a word model's score; when each piece was said is `aligned`.
 
 A `Lattice` holds of every frame the blank and the likeliest other pieces, which is all that decoding looks at.
 Axis letters: n rows, f frames, v pieces, k kept pieces.
@@ -91,7 +91,7 @@ def joined(parts: Sequence[Lattice]) -> Lattice:
 
 
 @dataclass(frozen=True)
-class Said:
+class Hypothesis:
     """Pieces, and of each the first and last frame and its log-probability where it is surest."""
 
     pieces: list[int]
@@ -108,24 +108,24 @@ def collapse(path: Sequence[int]) -> list[int]:
     return [piece for place, piece in enumerate(path) if piece != BLANK and (place == 0 or path[place - 1] != piece)]
 
 
-def best_path(lattice: Lattice) -> Said:
+def best_path(lattice: Lattice) -> Hypothesis:
     """What the likeliest path spells, and when."""
     place = lattice.best()
     frames = np.arange(len(lattice))
     path, sure = lattice.pieces[frames, place], lattice.log_prob[frames, place]
-    said = Said([], [], [], [])
+    hypothesis = Hypothesis([], [], [], [])
     for frame, piece in enumerate(path.tolist()):
         if piece == BLANK:
             continue
         if frame and path[frame - 1] == piece:
-            said.last[-1], said.sure[-1] = frame, max(said.sure[-1], float(sure[frame]))
+            hypothesis.last[-1], hypothesis.sure[-1] = frame, max(hypothesis.sure[-1], float(sure[frame]))
         else:
-            for values, value in zip(vars(said).values(), (piece, frame, frame, float(sure[frame])), strict=True):
+            for values, value in zip(vars(hypothesis).values(), (piece, frame, frame, float(sure[frame])), strict=True):
                 values.append(value)
-    return said
+    return hypothesis
 
 
-class Opinion(Protocol):
+class Scorer(Protocol):
     """What a word model thinks of a text as it is written piece by piece."""
 
     def begin(self) -> Any: ...
@@ -171,16 +171,16 @@ class _Prefix:
 
 
 def beam_search(
-    lattice: Lattice, beam: int, opinion: Opinion | None = None, most: int | None = None
+    lattice: Lattice, beam: int, scorer: Scorer | None = None, most: int | None = None
 ) -> list[tuple[tuple[int, ...], float]]:
     """The likeliest spellings (at most `most` of them) with their scores, the best first: the logarithm of the sum over
-    all paths, plus the opinion of them. `beam` spellings are kept after every frame."""
+    all paths, plus what the scorer adds. `beam` spellings are kept after every frame."""
     nothing = _Prefix(None, BLANK)
     # Those that are alive: one that left the front may come back while longer ones of it are still there.
     known: WeakValueDictionary[tuple[_Prefix, int], _Prefix] = WeakValueDictionary()
     # Of each spelling: log-probability of the paths that end in the blank, and of those that end in its last piece.
     front: dict[_Prefix, tuple[float, float]] = {nothing: (0.0, NEVER)}
-    states: dict[_Prefix, tuple[Any, float]] = {nothing: (opinion.begin() if opinion else None, 0.0)}
+    states: dict[_Prefix, tuple[Any, float]] = {nothing: (scorer.begin() if scorer else None, 0.0)}
     for frame in range(len(lattice)):
         pieces, log_prob = lattice.pieces[frame].tolist(), lattice.log_prob[frame].tolist()
         blank, highest = log_prob[0], max(log_prob)
@@ -198,23 +198,23 @@ def beam_search(
                 if before > NEVER:
                     further = new.setdefault(known.get((text, piece)) or _Prefix(text, piece), [NEVER, NEVER])
                     further[1] = _add(further[1], before + score)
-        if opinion is not None:
+        if scorer is not None:
             for text in new:
                 if text not in states and text.before is not None:
                     state, so_far = states[text.before]
-                    state, gained = opinion.add(state, text.piece)
+                    state, gained = scorer.add(state, text.piece)
                     states[text] = state, so_far + gained
-        ranked = sorted(((_add(*scores) + (states[text][1] if opinion else 0.0), text) for text, scores in new.items()))
+        ranked = sorted(((_add(*scores) + (states[text][1] if scorer else 0.0), text) for text, scores in new.items()))
         front = {text: (new[text][0], new[text][1]) for _, text in ranked[-beam:]}
         for text in front:
             if text.before is not None:
                 known[text.before, text.piece] = text
-        if opinion is not None:
+        if scorer is not None:
             states = {text: states[text] for text in front}  # all others would be kept for as long as the recording is
     found = []
     for text, scores in front.items():
-        state, so_far = states[text] if opinion else (None, 0.0)
-        found.append((text, _add(*scores) + so_far + (opinion.end(state) if opinion else 0.0)))
+        state, so_far = states[text] if scorer else (None, 0.0)
+        found.append((text, _add(*scores) + so_far + (scorer.end(state) if scorer else 0.0)))
     return [(text.text(), score) for text, score in sorted(found, key=lambda each: (-each[1], each[0]))[:most]]
 
 
@@ -226,7 +226,7 @@ def _add(a: float, b: float) -> float:
     return high + math.log1p(math.exp(low - high))
 
 
-def aligned(lattice: Lattice, pieces: Sequence[int]) -> Said:
+def aligned(lattice: Lattice, pieces: Sequence[int]) -> Hypothesis:
     """When these pieces were said on the likeliest path that spells them (Viterbi). A piece that no frame kept is taken
     for very unlikely; more pieces than fit are spread evenly.
 
@@ -236,10 +236,10 @@ def aligned(lattice: Lattice, pieces: Sequence[int]) -> Said:
     """
     frames, count = len(lattice), len(pieces)
     if not count:
-        return Said([], [], [], [])
+        return Hypothesis([], [], [], [])
     if frames < count + sum(a == b for a, b in pairwise(pieces)):
         places = [min(i * frames // count, max(frames - 1, 0)) for i in range(count)]
-        return Said(list(pieces), places, places, [ABSENT] * count)
+        return Hypothesis(list(pieces), places, places, [ABSENT] * count)
     states = np.array([BLANK, *(each for piece in pieces for each in (piece, BLANK))])
     at_most = float(lattice.log_prob.max(1).sum())
     margin = MARGIN
@@ -254,7 +254,7 @@ def aligned(lattice: Lattice, pieces: Sequence[int]) -> Said:
             first[place] = frame
             last[place] = max(last[place], frame)
             sure[place] = max(sure[place], _log_prob(lattice, frame, pieces[place]))
-    return Said(list(pieces), first, last, sure)
+    return Hypothesis(list(pieces), first, last, sure)
 
 
 def _viterbi(lattice: Lattice, states: np.ndarray, margin: float) -> tuple[list[int], float, bool]:
@@ -296,17 +296,18 @@ def _log_prob(lattice: Lattice, frame: int, piece: int) -> float:
     return float(lattice.log_prob[frame, there[0]]) if len(there) else ABSENT
 
 
-def spelt(lattice: Lattice, beam: int, opinion: Opinion | None) -> Said:
+def spelt(lattice: Lattice, beam: int, scorer: Scorer | None) -> Hypothesis:
     """By the best path where `beam` is 0, else by search."""
     if not beam:
         return best_path(lattice)
-    return aligned(lattice, beam_search(lattice, beam, opinion, most=1)[0][0])
+    return aligned(lattice, beam_search(lattice, beam, scorer, most=1)[0][0])
 
 
-def words(said: Said, alphabet: tuple[str, ...]) -> Iterator[tuple[str, int, int, float]]:
+def words(hypothesis: Hypothesis, alphabet: tuple[str, ...]) -> Iterator[tuple[str, int, int, float]]:
     """Each word with its first and last frame, and the mean log-probability of its pieces."""
     text, first, last, sure = "", 0, 0, [0.0]
-    for piece, begin, end, each in zip(said.pieces, said.first, said.last, said.sure, strict=True):
+    pieces = zip(hypothesis.pieces, hypothesis.first, hypothesis.last, hypothesis.sure, strict=True)
+    for piece, begin, end, log_prob in pieces:
         for place, part in enumerate(_WHITE.split(alphabet[piece])):
             if place and text:
                 yield text, first, last, float(np.mean(sure))
@@ -315,6 +316,6 @@ def words(said: Said, alphabet: tuple[str, ...]) -> Iterator[tuple[str, int, int
                 if not text:
                     first, sure = begin, []
                 text, last = text + part, end
-                sure.append(each)
+                sure.append(log_prob)
     if text:
         yield text, first, last, float(np.mean(sure))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from pervade.core.types import Output
 from pervade.nn.running import Running
-from pervade.nn.twin import Twin, Weights
+from pervade.nn.stacked_perceptrons import StackedPerceptrons, Weights
 
 
 class PolicyNetwork(nn.Module):
@@ -40,9 +40,9 @@ class PolicyNetwork(nn.Module):
         return output
 
     @property
-    def by_numpy(self) -> Twin | None:
+    def by_numpy(self) -> StackedPerceptrons | None:
         """The network below where numpy computes it, which is as if it had no weights but these."""
-        alone = isinstance(self.network, Twin) and self.log_deviation is None
+        alone = isinstance(self.network, StackedPerceptrons) and self.log_deviation is None
         return self.network if alone and next(self.parameters()).device.type == "cpu" else None  # type: ignore[return-value]
 
     def units(self, input: Tensor) -> Tensor:
@@ -63,8 +63,8 @@ class PolicyNetwork(nn.Module):
 
     def begin(self) -> None:
         """To be called before `respond`, after anything changed the weights' memory (a move, a loaded state)."""
-        twin = isinstance(self.network, Twin) and next(self.parameters()).device.type == "cpu"
-        self._views = self.network.views() if twin else None  # type: ignore[operator]
+        stacked = isinstance(self.network, StackedPerceptrons) and next(self.parameters()).device.type == "cpu"
+        self._views = self.network.views() if stacked else None  # type: ignore[operator]
         self._seen = None
 
     def respond(self, observations: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:

@@ -20,7 +20,7 @@ SLOWEST = 0.02  # share of the newest batch in the running estimate, once there 
 OUTPUT = "embedding"
 
 
-class Within(nn.Module):
+class WithinClassCovariance(nn.Module):
     """A running estimate of the mean and of the covariance within classes, of embeddings batch by batch."""
 
     mean: Tensor
@@ -64,7 +64,7 @@ def head_of(network: nn.Module) -> nn.Linear:
 def whitened(network: nn.Module, within: nn.Module, shrinkage: float) -> nn.Module:
     """A copy of the network whose embeddings have the mean zero and, within classes, nearly the same variance in every
     direction; to each variance `shrinkage` times their mean is added. The network itself before the first batch."""
-    assert isinstance(within, Within)
+    assert isinstance(within, WithinClassCovariance)
     if int(within.batches) == 0:
         return network
     # On the processor and in 64 bits: small eigenvalues decide.

@@ -96,7 +96,7 @@ def asked(recipe: Recipe, task: str) -> Recipe:
         return replace(recipe, domain=domain, task=Tag(), early_stopping=EarlyStopping("mean_average_precision"))
     if task == "audio-regression":
         # A number may hang on what is changed: how high, how fast, how loud the low bands are.
-        domain = replace(domain, target="number", speed=0.0, equalise=0.0, tilt=0.0)
+        domain = replace(domain, target="number", speed=0.0, equalise=0.0, spectral_tilt=0.0)
         return replace(recipe, domain=domain, task=Regress(), early_stopping=EarlyStopping("mean_absolute_error"))
     return recipe
 

@@ -55,7 +55,7 @@ class Clip:
 
 
 @dataclass
-class Room:
+class ByteBudget:
     """How many bytes of sound a section may still take, and how many sounds found no place."""
 
     left: int = PAGE_BYTES
@@ -91,7 +91,7 @@ TEMPLATE = """\
 </div>"""
 
 
-def element(data: bytes, label: str, room: Room | None = None, seconds: float | None = None) -> Markup:
+def element(data: bytes, label: str, room: ByteBudget | None = None, seconds: float | None = None) -> Markup:
     """Picture and player of a wav; `label` names it for those who cannot see, and `seconds` is how long the recording
     is that it may be the beginning of. What cannot be drawn (a wav of floating numbers, say) is played alone."""
     label = wording.label(label or "the recording", 120)
@@ -113,7 +113,7 @@ def element(data: bytes, label: str, room: Room | None = None, seconds: float | 
     return _filled(played, label, room, clip, max(whole, seconds or 0.0))
 
 
-def _filled(data: bytes, label: str, room: Room | None, clip: Clip | None = None, whole: float = 0.0) -> Markup:
+def _filled(data: bytes, label: str, room: ByteBudget | None, clip: Clip | None = None, whole: float = 0.0) -> Markup:
     plays = room is None or room.take(data)
     picture, words = "", ""
     if clip is not None:

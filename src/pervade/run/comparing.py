@@ -18,7 +18,7 @@ from pervade.evaluate.compare_seeds import SeedsComparison, holds_seeds
 from pervade.evaluate.compare_seeds import compare_seeds as compare_runs_of_seeds
 
 
-class _Kept(Protocol):
+class _Comparable(Protocol):
     """A run as the Python face has it (api.Run)."""
 
     @property
@@ -27,7 +27,7 @@ class _Kept(Protocol):
 
 @memory.during("runs were compared", "free some memory")
 def compare(
-    runs_to_compare: Sequence[_Kept | str | Path],
+    runs_to_compare: Sequence[_Comparable | str | Path],
     *,
     checkpoints: Sequence[str] = (),
     split: str = "test",
@@ -67,7 +67,9 @@ def are_seeds(runs_to_compare: Sequence[str | Path], runs: str | Path = "runs") 
     )
 
 
-def compare_seeds(runs_to_compare: Sequence[_Kept | str | Path], runs: str | Path = "runs") -> list[SeedsComparison]:
+def compare_seeds(
+    runs_to_compare: Sequence[_Comparable | str | Path], runs: str | Path = "runs"
+) -> list[SeedsComparison]:
     """Runs of several seeds each, every one with the first: ways of training, and not single models. Raises ConfigError
     where one is no such run, CheckpointError where it is unfinished."""
     found = _directories(runs_to_compare, runs)
@@ -78,5 +80,5 @@ def compare_seeds(runs_to_compare: Sequence[_Kept | str | Path], runs: str | Pat
     return compare_runs_of_seeds(found)
 
 
-def _directories(given: Sequence[_Kept | str | Path], runs: str | Path) -> list[RunDirectory]:
+def _directories(given: Sequence[_Comparable | str | Path], runs: str | Path) -> list[RunDirectory]:
     return [find(each, Path(runs)) if isinstance(each, (str, Path)) else each.directory for each in given]

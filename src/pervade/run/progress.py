@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, Any, Protocol, cast
 
-from pervade.core.terminal import Steady, tell, visible
+from pervade.core.terminal import SafeStderr, tell, visible
 
 PLAIN_EVERY = 10.0  # seconds between plain lines
 
@@ -59,7 +59,7 @@ class Rich:
     def __init__(self) -> None:
         from rich.console import Console
 
-        self.console = Console(file=cast(IO[str], Steady(sys.stderr)), highlight=False, markup=False, emoji=False)
+        self.console = Console(file=cast(IO[str], SafeStderr(sys.stderr)), highlight=False, markup=False, emoji=False)
 
     def say(self, text: str) -> None:
         self.console.print(visible(text), soft_wrap=True)

@@ -113,7 +113,7 @@ class Contrast(Task, SelectsRows, CouplesRows, HasCompanions):
             companions.centres = Parameter(torch.randn(people, self.dimensions))
         if self.whitening is not None:
             whitening.head_of(model)
-            companions.within = whitening.Within(self.dimensions)
+            companions.within = whitening.WithinClassCovariance(self.dimensions)
         return companions if self.loss_name == "arcface" or self.whitening is not None else None
 
     def forward(self, model: Module, batch: Batch, context: Context) -> Output:

@@ -148,13 +148,13 @@ class Transcribe(Task):
     def _decoded(self, table: Table, places: Sequence[int], domain: Domain) -> dict[str, Any]:
         lattice, begins, step = _joined(table, places, domain)
         weight = float(table["weight"][places[0]])
-        opinion = self._opinion(domain, USUAL if math.isnan(weight) else weight, float(table["bonus"][places[0]]))
-        said = ctc.spelt(lattice, self.beam, opinion)
-        words = list(ctc.words(said, _alphabet(domain)))
+        scorer = self._scorer(domain, USUAL if math.isnan(weight) else weight, float(table["bonus"][places[0]]))
+        hypothesis = ctc.spelt(lattice, self.beam, scorer)
+        words = list(ctc.words(hypothesis, _alphabet(domain)))
         scale = float(table["slope"][places[0]]), float(table["offset"][places[0]])
         sure = calibration.chance(np.exp([each for _, _, _, each in words]), *scale).tolist()
         return {
-            "text": alphabet.decode(_alphabet(domain), said.pieces),
+            "text": alphabet.decode(_alphabet(domain), hypothesis.pieces),
             "begins": [round(float(begins[first]), 3) for _, first, _, _ in words],
             "ends": [round(float(begins[last]) + step, 3) for _, _, last, _ in words],
             "sure": sure,
@@ -162,11 +162,11 @@ class Transcribe(Task):
             "lattice": lattice,
         }
 
-    def _opinion(self, domain: Domain, weight: float, bonus: float) -> ctc.Opinion | None:
+    def _scorer(self, domain: Domain, weight: float, bonus: float) -> ctc.Scorer | None:
         words = able(domain, Transcribed).words
         if not self.beam or not words:
             return None
-        return word_model.Opinion(word_model.of(words), _alphabet(domain), weight, bonus)
+        return word_model.Scorer(word_model.of(words), _alphabet(domain), weight, bonus)
 
     def metrics(self, domain: Domain) -> Mapping[str, Any]:
         return transcription.transcription_metrics()
@@ -199,8 +199,8 @@ class Transcribe(Task):
         tried = []
         for weight in WEIGHTS:
             for bonus in BONUSES:
-                opinion = self._opinion(domain, weight, bonus)
-                spelt = [ctc.beam_search(each, self.beam, opinion, most=1)[0][0] for each in lattices]
+                scorer = self._scorer(domain, weight, bonus)
+                spelt = [ctc.beam_search(each, self.beam, scorer, most=1)[0][0] for each in lattices]
                 edits = transcription.table(references, [alphabet.decode(_alphabet(domain), each) for each in spelt])
                 wrong = [
                     int(sum(edits[f"{unit}_{kind}"].sum() for kind in transcription.KINDS))
@@ -208,10 +208,10 @@ class Transcribe(Task):
                 ]
                 tried.append((*wrong, weight, bonus))
         _, _, weight, bonus = min(tried)
-        opinion = self._opinion(domain, weight, bonus)
-        heard = [ctc.spelt(each, self.beam, opinion) for each in lattices]
+        scorer = self._scorer(domain, weight, bonus)
+        heard = [ctc.spelt(each, self.beam, scorer) for each in lattices]
         texts = [alphabet.decode(_alphabet(domain), each.pieces) for each in heard]
-        sure = [[math.exp(each) for _, _, _, each in ctc.words(said, _alphabet(domain))] for said in heard]
+        sure = [[math.exp(each) for _, _, _, each in ctc.words(hypothesis, _alphabet(domain))] for hypothesis in heard]
         return {"language_weight": weight, "word_bonus": bonus}, references, texts, sure
 
     def details(self, columns: Mapping[str, Any], train: Rows, domain: Domain) -> dict[str, Json]:

@@ -42,7 +42,7 @@ class Ramp(Schedule):
 
 
 @dataclass(frozen=True)
-class Found:
+class Suggestion:
     lr: float
     reason: str
     rates: tuple[float, ...]
@@ -54,7 +54,7 @@ class Found:
         return {"lr": self.lr, "reason": self.reason, **curve}
 
 
-def range_test(learner: Learner, source: Source, steps: int = STEPS) -> Found:
+def range_test(learner: Learner, source: Source, steps: int = STEPS) -> Suggestion:
     """Runs the test and chooses. `learner` must have the schedule `Ramp` and the optimiser's rate `HIGH`; it is spent.
 
     Raises TrainingError where no rate lowers the loss.
@@ -95,7 +95,7 @@ def smoothed(losses: list[float]) -> list[float]:
     return values
 
 
-def choose(rates: list[float], losses: list[float], ran_away: bool) -> Found:
+def choose(rates: list[float], losses: list[float], ran_away: bool) -> Suggestion:
     """Raises TrainingError where the loss neither falls nor runs away."""
     smooth = smoothed(losses)
     cap = rates[-1] / 10 if ran_away and rates else math.inf
@@ -109,7 +109,7 @@ def choose(rates: list[float], losses: list[float], ran_away: bool) -> Found:
         lr, reason = steepest, "where the smoothed loss falls most steeply"
     else:
         lr, reason = cap, f"a tenth of {rates[-1] if rates else 0:.2g}, where the loss ran away"
-    return Found(float(f"{lr:.2g}"), reason, tuple(rates), tuple(losses), tuple(smooth))
+    return Suggestion(float(f"{lr:.2g}"), reason, tuple(rates), tuple(losses), tuple(smooth))
 
 
 def _steepest(rates: list[float], losses: list[float], smooth: list[float]) -> float | None:

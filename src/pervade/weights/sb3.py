@@ -3,7 +3,7 @@
 The zip holds weights (policy.pth) and settings (data). Weights are read without running code. Settings are JSON in
 which objects stand as base64 of their pickle beside a description in plain text: the text is read, the pickle never.
 
-Its layers are named and laid out as here in the end (nn/twin.py keeps policy and value stacked):
+Its layers are named and laid out as here in the end (nn/stacked_perceptrons.py keeps policy and value stacked):
 
     mlp_extractor.policy_net.0, value_net.0, …    network.weight.0, bias.0, …     m bodies, u units, d inputs
     action_net, value_net                         network.head.logits (or mean), network.head.value
@@ -82,7 +82,7 @@ def described(path: Path) -> Agent:
     if not dqn and not {"action_net.weight", "value_net.weight"} <= set(weights):
         raise _refused(where, f"has weights of another algorithm or policy (such as {next(iter(weights), 'none')})")
     activation = _class_name(asked.get("activation_fn")) or ("relu" if dqn else "tanh")
-    left = _Left(where, weights)
+    left = _Unread(where, weights)
     found, units, channels = _of_dqn(left) if dqn else _of_ppo(left)
     left.require_none()
     if channels and asked.get("normalize_images") is False:
@@ -169,7 +169,7 @@ def _refused(where: str, why: str) -> CheckpointError:
 # the weights
 
 
-class _Left:
+class _Unread:
     """Weights that were not asked for yet."""
 
     def __init__(self, where: str, weights: Mapping[str, Tensor]) -> None:
@@ -204,7 +204,7 @@ class _Left:
             raise _refused(self.where, f"has layers of its own ({name}, {shape_text(tuple(value.shape))})")
 
 
-def _of_dqn(left: _Left) -> tuple[dict[str, Tensor], tuple[int, ...], tuple[int, ...]]:
+def _of_dqn(left: _Unread) -> tuple[dict[str, Tensor], tuple[int, ...], tuple[int, ...]]:
     left.drop("q_net_target.")  # training begins with a copy of the network
     pictures = any(name.startswith("q_net.features_extractor.") for name in left.weights)
     body, units, channels = _convolutions(left, "q_net.features_extractor") if pictures else ({}, (), ())
@@ -216,7 +216,7 @@ def _of_dqn(left: _Left) -> tuple[dict[str, Tensor], tuple[int, ...], tuple[int,
     return {**body, **_head("value", last)}, units, channels
 
 
-def _of_ppo(left: _Left) -> tuple[dict[str, Tensor], tuple[int, ...], tuple[int, ...]]:
+def _of_ppo(left: _Unread) -> tuple[dict[str, Tensor], tuple[int, ...], tuple[int, ...]]:
     if any(name.startswith("mlp_extractor.shared_net.") for name in left.weights):
         raise _refused(left.where, "has layers that policy and value share, as Stable-Baselines3 had until 1.7")
     common = left.drop("pi_features_extractor.")
@@ -242,7 +242,8 @@ def _same(one: Tensor, other: Tensor | None) -> bool:
 
 
 def _stacked(where: str, bodies: Sequence[Sequence[Layer]]) -> tuple[dict[str, Tensor], tuple[int, ...]]:
-    """Bodies side by side as nn/twin.py keeps them: first weight (m u, d), others (m, u, u) and the other way round."""
+    """Bodies side by side as nn/stacked_perceptrons.py keeps them: first weight (m u, d), others (m, u, u) and the
+    other way round."""
     units = [tuple(len(bias) for _, bias in body) for body in bodies]
     if not units[0]:
         raise _refused(where, "has no hidden layers")
@@ -259,7 +260,7 @@ def _stacked(where: str, bodies: Sequence[Sequence[Layer]]) -> tuple[dict[str, T
     return found, units[0]
 
 
-def _convolutions(left: _Left, prefix: str) -> tuple[dict[str, Tensor], tuple[int, ...], tuple[int, ...]]:
+def _convolutions(left: _Unread, prefix: str) -> tuple[dict[str, Tensor], tuple[int, ...], tuple[int, ...]]:
     layers = left.layers(f"{prefix}.cnn")
     if tuple(weight.shape[-1] for weight, _ in layers if weight.ndim == 4) != KERNELS or len(layers) != len(KERNELS):
         raise _refused(left.where, "has other convolutions than those of Mnih et al. 2015")

@@ -24,7 +24,7 @@ LEAST = 0.5  # share of the body's weights that must fit
 
 
 @dataclass
-class _Account:
+class _Assignment:
     """What becomes of each weight, while it is settled."""
 
     values: dict[str, Tensor] = field(default_factory=dict)  # own name to what goes there
@@ -51,7 +51,7 @@ def transplant(network: nn.Module, checkpoint: Checkpoint, labels: Sequence[str]
     if _share(body, found.pairs) < LEAST:
         found = match_in_order(body, foreign) or found
     _check_channels(own, foreign, found, checkpoint.where)
-    account = _Account()
+    account = _Assignment()
     for name, other in found.pairs.items():
         account.values[name] = weights[other]
     for name, other in found.reshaped.items():
@@ -152,7 +152,7 @@ def _settle_heads(
     of_classes: set[str],
     checkpoint: Checkpoint,
     labels: Sequence[str],
-    account: _Account,
+    account: _Assignment,
 ) -> None:
     for name in (n for n in own if n in heads and n.endswith("weight")):
         bias = f"{name.removesuffix('weight')}bias"
@@ -179,7 +179,7 @@ def _settle_heads(
                 account.used.add(theirs)
 
 
-def _head_of(name: str, value: Tensor, weights: Mapping[str, Tensor], account: _Account) -> str | None:
+def _head_of(name: str, value: Tensor, weights: Mapping[str, Tensor], account: _Assignment) -> str | None:
     """The foreign weight that is this head: of the same name, else the only dense layer left that reads the same
     features."""
     left = [n for n, v in weights.items() if n not in account.used and v.ndim == 2 and v.shape[1] == value.shape[1]]
@@ -262,7 +262,7 @@ def _started(
     foreign: Mapping[str, tuple[int, ...]],
     found: Match,
     checkpoint: Checkpoint,
-    account: _Account,
+    account: _Assignment,
 ) -> Started:
     counted = [name for name in body if not name.endswith(UNIMPORTANT)]
     loaded = sum(name in account.values for name in counted)

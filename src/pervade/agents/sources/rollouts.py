@@ -46,7 +46,7 @@ class Rollouts(SourceSpec):
     """Task and domain are those of an agent (tasks/ppo.py, domains/environment.py)."""
 
     steps: Annotated[int, Field(ge=2, le=10**6)] = 128  # in each environment between two lessons
-    epochs: Annotated[int, Field(ge=1, le=1000)] = 10  # how often what was lived through is learnt from
+    epochs: Annotated[int, Field(ge=1, le=1000)] = 10  # how often what was collected is learnt from
     discount: Annotated[float, Field(ge=0, le=1)] = 0.99  # γ: what a reward is worth a step later
     trace: Annotated[float, Field(ge=0, le=1)] = 0.95  # λ: 1 trusts what happened, 0 the value function
     scale_rewards: bool = True  # divided by the deviation of discounted returns so far (Engstrom et al. 2020)
@@ -65,7 +65,7 @@ class Rollouts(SourceSpec):
 
 
 @dataclass
-class _Lived:
+class _Rollout:
     """A rollout as it came. `finals` are what episodes ended with, by step and environment; `valid` is False where an
     environment was beginning anew; `outputs` (t n, …) are the network's, where acting computed them all."""
 
@@ -103,7 +103,7 @@ class RolloutSource(Source):
     def _batches(self) -> int:
         return math.ceil(self.spec.steps * self.count / self.batch_size)
 
-    # what was lived through
+    # what was collected
 
     def _open(self) -> worlds.Worlds:
         if self.worlds is None:
@@ -128,7 +128,7 @@ class RolloutSource(Source):
         self.episodes += opened.finished()
         self.model.observe(np.concatenate(seen))
 
-    def _live(self) -> _Lived:
+    def _roll_out(self) -> _Rollout:
         """`steps` in every environment, by actions drawn from the policy."""
         opened, spec, model = self._open(), self.spec, self.model
         t, n = spec.steps, self.count
@@ -139,7 +139,7 @@ class RolloutSource(Source):
         outputs: dict[str, list[np.ndarray]] = {name: [] for name in names}
         noise = self.task.noise(self.space, (t, n), seeds.generator(self.seed, 19, self.pass_number))
         shape, dtype = self.domain.observation["shape"], self.domain.observation["dtype"]
-        lived = _Lived(
+        rollout = _Rollout(
             np.empty((t + 1, n, *shape), dtype),
             np.empty((t, n, actions.width(self.space)), np.int64 if actions.is_discrete(self.space) else np.float32),
             np.empty((t, n), np.float32),
@@ -147,44 +147,44 @@ class RolloutSource(Source):
             np.zeros((t, n), bool),
             np.ones((t, n), bool),
         )
-        lived.observations[0] = opened.observations()
+        rollout.observations[0] = opened.observations()
         for at in range(t):
-            output = respond(lived.observations[at], names)
+            output = respond(rollout.observations[at], names)
             action = self.task.act(output, self.space, noise[at])
             if not apart:
                 for name, each in output.items():
                     outputs[name].append(np.broadcast_to(each, (n, each.shape[-1])))
-            lived.actions[at] = action
+            rollout.actions[at] = action
             step = opened.step(actions.outward(action, self.space))
-            lived.observations[at + 1], lived.rewards[at] = step.observations, step.rewards
+            rollout.observations[at + 1], rollout.rewards[at] = step.observations, step.rewards
             if step.finals:
-                lived.terminated[at], lived.truncated[at] = step.terminated, step.truncated
-                lived.finals |= {(at, place): final for place, final in step.finals.items()}
+                rollout.terminated[at], rollout.truncated[at] = step.terminated, step.truncated
+                rollout.finals |= {(at, place): final for place, final in step.finals.items()}
             if step.idle is not None:
-                lived.valid[at] = ~step.idle
-        self.steps_taken += int(lived.valid.sum())
+                rollout.valid[at] = ~step.idle
+        self.steps_taken += int(rollout.valid.sum())
         self.episodes += opened.finished()
         if not apart:
-            lived.outputs = {name: np.concatenate(each) for name, each in outputs.items()}
-        return lived
+            rollout.outputs = {name: np.concatenate(each) for name, each in outputs.items()}
+        return rollout
 
     def _collect(self) -> None:
         """A rollout, and what is to be learnt from it."""
         with evaluating(self.model):
-            lived = self._live()
-            t, n = lived.rewards.shape
-            inputs = torch.from_numpy(lived.observations[:-1].reshape(t * n, *lived.observations.shape[2:]))
-            taken = torch.from_numpy(lived.actions.reshape(t * n, -1))
-            log_probs, values = self._judged(inputs, taken, lived.outputs)
-            value = np.concatenate([values.reshape(t, n), self._values(lived.observations[-1])[None]])
+            rollout = self._roll_out()
+            t, n = rollout.rewards.shape
+            inputs = torch.from_numpy(rollout.observations[:-1].reshape(t * n, *rollout.observations.shape[2:]))
+            taken = torch.from_numpy(rollout.actions.reshape(t * n, -1))
+            log_probs, values = self._judged(inputs, taken, rollout.outputs)
+            value = np.concatenate([values.reshape(t, n), self._values(rollout.observations[-1])[None]])
             rest = np.zeros((t, n), np.float32)  # the value of what could have followed where an episode was cut
-            places = [place for place in lived.finals if lived.truncated[place]]
+            places = [place for place in rollout.finals if rollout.truncated[place]]
             if places:
-                rest[tuple(np.array(places).T)] = self._values(np.stack([lived.finals[place] for place in places]))
-        over, spec = lived.terminated | lived.truncated, self.spec
-        rewards = self._scaled(lived.rewards, over, lived.valid) + spec.discount * rest
+                rest[tuple(np.array(places).T)] = self._values(np.stack([rollout.finals[place] for place in places]))
+        over, spec = rollout.terminated | rollout.truncated, self.spec
+        rewards = self._scaled(rollout.rewards, over, rollout.valid) + spec.discount * rest
         advantage = advantages(rewards, value, over, spec.discount, spec.trace)
-        kept = np.flatnonzero(lived.valid.reshape(-1))
+        kept = np.flatnonzero(rollout.valid.reshape(-1))
         rows = torch.from_numpy(kept)
 
         def column(figures: np.ndarray) -> Tensor:

@@ -17,19 +17,19 @@ Axis letters: n worlds; the axes after it are those of one observation.
 
 from __future__ import annotations
 
-from pervade.agents.worlds.at_once import AtOnce, has_one_for_all
-from pervade.agents.worlds.here import Here, World
+from pervade.agents.worlds.in_process import InProcess, World
 from pervade.agents.worlds.plan import TRAINING_SEEDS, Episode, Plan, Step, Worlds, news
 from pervade.agents.worlds.processes import Processes
+from pervade.agents.worlds.vectorised import Vectorised, has_one_for_all
 
 __all__ = [
     "TRAINING_SEEDS",
-    "AtOnce",
     "Episode",
-    "Here",
+    "InProcess",
     "Plan",
     "Processes",
     "Step",
+    "Vectorised",
     "World",
     "Worlds",
     "has_one_for_all",
@@ -42,5 +42,5 @@ def open_worlds(plan: Plan) -> Worlds:
     if plan.processes > 0 and plan.count > 1:
         return Processes(plan)
     if has_one_for_all(plan):
-        return AtOnce(plan)
-    return Here(plan)
+        return Vectorised(plan)
+    return InProcess(plan)

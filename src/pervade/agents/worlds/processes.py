@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pervade.agents import environments
-from pervade.agents.worlds.here import PATIENCE, Here
+from pervade.agents.worlds.in_process import PATIENCE, InProcess
 from pervade.agents.worlds.plan import Episode, Plan, Step
 from pervade.core import download, signals, trust
 from pervade.core.errors import DataError
@@ -75,14 +75,14 @@ def _work(plan: Plan, numbers: list[int], name: str, pipe: Any) -> None:
     with download.announcing(lambda text: None):  # the parent has said so too
         environments.check_trust(plan.name)
     shared = _Shared(plan, name)
-    worlds: Here | None = None
+    worlds: InProcess | None = None
     try:
         while True:
             what, given = pipe.recv()
             if what == "close":
                 break
             try:
-                worlds = worlds or Here(plan, numbers)
+                worlds = worlds or InProcess(plan, numbers)
                 pipe.send(("done", _answer(worlds, numbers, shared, what, given)))
             except DataError as error:
                 pipe.send(("refused", str(error)))
@@ -96,7 +96,7 @@ def _work(plan: Plan, numbers: list[int], name: str, pipe: Any) -> None:
         shared.release()
 
 
-def _answer(worlds: Here, numbers: list[int], shared: _Shared, what: str, given: Any) -> Any:
+def _answer(worlds: InProcess, numbers: list[int], shared: _Shared, what: str, given: Any) -> Any:
     if what == "reset":
         shared.observations[numbers] = worlds.reset()
         return None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, r
 
 from pydantic import Field
 
-from pervade.core.bounds import AtOnce, Count, Duration, Passes, Positive, Seed, Threads, Weight
+from pervade.core.bounds import BatchRows, Count, Duration, Passes, Positive, Seed, Threads, Weight
 from pervade.core.contracts.abilities import CouplesRows
 from pervade.core.contracts.domain import Domain
 from pervade.core.contracts.inputs import Inputs
@@ -184,8 +184,8 @@ class Recipe:
     gradient: Gradient | None = None  # None: the sum over rows, divided by the units
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
     epochs: Passes = 10  # passes over the source; 0: the first weights, measured as they are
-    batch_size: AtOnce = 32  # rows of one optimiser step, all ranks together
-    micro_batch: AtOnce | None = None  # rows that go through the model at once; None: the batch
+    batch_size: BatchRows = 32  # rows of one optimiser step, all ranks together
+    micro_batch: BatchRows | None = None  # rows that go through the model at once; None: the batch
     clip_norm: Positive | None = None  # largest norm of the gradient
     l1: Weight = 0.0  # penalty on |weight|, biases and normalisation spared
     l2: Weight = 0.0  # penalty on weight^2 / 2, likewise; apart from an optimiser's own decay

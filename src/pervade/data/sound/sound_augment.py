@@ -118,7 +118,7 @@ def tilted(decibels: float, rate: int) -> np.ndarray:
     return response
 
 
-def tilt(wave: np.ndarray, decibels: float, rate: int) -> np.ndarray:
+def spectral_tilt(wave: np.ndarray, decibels: float, rate: int) -> np.ndarray:
     """Through `tilted`: one microphone, or one voice, beside another."""
     return filtered(wave, tilted(decibels, rate))
 

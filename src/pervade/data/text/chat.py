@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pervade.core.bounded import Bounded, TooMuch
+from pervade.core.bounded import Bounded, LimitExceeded
 from pervade.core.errors import ConfigError, DataError
 from pervade.data.text import templates, vocabulary
 
@@ -60,7 +60,7 @@ class Chat:
         asked["wanted"] = [([dict(each) for each in messages], begun) for messages, begun in wanted]
         try:
             told = templates.answer(asked) if self.template == PLAIN else _foreign.ask(asked)
-        except TooMuch as error:
+        except LimitExceeded as error:
             raise ConfigError(
                 f"the chat template {error} to render one conversation; set domain.template to another"
             ) from None

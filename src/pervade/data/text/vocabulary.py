@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pervade.core import files
 from pervade.core.assets import Assets
-from pervade.core.bounded import Bounded, TooMuch
+from pervade.core.bounded import Bounded, LimitExceeded
 from pervade.core.errors import CheckpointError, ConfigError, ResourceError
 from pervade.data.rows import cache
 
@@ -59,7 +59,7 @@ def _tried(text: str, path: Path) -> str:
         return text
     try:
         fault = _trial.ask(text)
-    except TooMuch as error:
+    except LimitExceeded as error:
         fault = f"trying it {error}"
     if len(text) > KEPT_OPEN:
         _trial.close()  # which has taken memory for it

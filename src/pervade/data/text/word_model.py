@@ -97,7 +97,7 @@ State = tuple[tuple[str, ...], str, bool]  # the units before, what is written o
 
 
 @dataclass(frozen=True)
-class Opinion:
+class Scorer:
     """What the model thinks of a text as it is written piece by piece (nn/ctc.py): `weight` times its log-probability,
     and `bonus` for every word, without which longer texts are always the less likely ones."""
 

@@ -28,7 +28,7 @@ GONE = "the sound is not there any more; evaluating again makes it anew"
 
 def section(detail: list[dict[str, Any]], result: Result, record: Record) -> Section | None:
     """Each is {"label", "seed", "audio": a file of the run}, or such a file with its caption."""
-    room = sound.Room()
+    room = sound.ByteBudget()
     sounds = []
     for each in detail:
         audio = each.get("audio", each) or {}
@@ -40,7 +40,7 @@ def section(detail: list[dict[str, Any]], result: Result, record: Record) -> Sec
     return Section("samples", "What it generates", body)
 
 
-def _element(audio: dict[str, Any], name: str, record: Record, room: sound.Room) -> Markup:
+def _element(audio: dict[str, Any], name: str, record: Record, room: sound.ByteBudget) -> Markup:
     """From the run's folder alone."""
     path = (record.run.path / str(audio.get("file", ""))).resolve()
     if not path.is_relative_to(record.run.path.resolve()) or not path.is_file():

@@ -85,7 +85,7 @@ def _found(record: Record) -> Any:
 
 def _facts(record: Record) -> str:
     if record.acts:
-        return _lived(record)
+        return _environment_steps(record)
     steps = max((entry.get("step", 0) for entry in record.log), default=0)
     parts = [f"{record.done:g} {'pass' if record.done == 1 else 'passes'} over the data"]
     parts.append(counted(steps, "step"))
@@ -102,8 +102,8 @@ def _facts(record: Record) -> str:
     return f"{', '.join(parts)}.{chosen}{unfinished}"
 
 
-def _lived(record: Record) -> str:
-    """An agent's training: what it lived through, and how often it learnt from it."""
+def _environment_steps(record: Record) -> str:
+    """An agent's training: how many steps of environments, and how often each was learnt from."""
     acted = int(max((entry.get("environment_steps", 0) for entry in record.steps), default=0))
     learnt = max((entry.get("step", 0) for entry in record.log), default=0)
     parts = [counted(acted, *STEPS), counted(learnt, "optimiser step")]

@@ -57,7 +57,7 @@ def section(record: Record) -> Section | None:
     # Equal confidences keep the order of the rows, so that the page is the same each time.
     surest = wrong[np.argsort(-confidence[wrong], kind="stable")][:MOST]
     known = preprocessing.domain(record, result.checkpoint)
-    room = sound.Room()
+    room = sound.ByteBudget()
     shown = [_shown(record, result, table, int(i), float(confidence[i]), known, room) for i in surest]
     n = len(table["row"])
     many = wording.noun(record, n)
@@ -72,7 +72,7 @@ def _shown(
     index: int,
     confidence: float,
     domain: Domain | None,
-    room: sound.Room,
+    room: sound.ByteBudget,
 ) -> dict[str, Any]:
     said, true = result.labels[table["prediction"][index]], result.labels[table["target"][index]]
     row = row_of(record, table, index)
@@ -107,7 +107,7 @@ def row_of(record: Record, table: dict[str, Any], index: int) -> dict[str, Any]:
 
 
 def media(
-    domain: Domain | None, row: dict[str, Any], prediction: dict[str, Any], room: sound.Room | None = None
+    domain: Domain | None, row: dict[str, Any], prediction: dict[str, Any], room: sound.ByteBudget | None = None
 ) -> Markup:
     """The row as its domain shows it, or why it cannot be shown. A data set that was moved must not cost the report.
     `room` is what the sounds of a section may take."""
@@ -137,7 +137,7 @@ def _gone(row: dict[str, Any]) -> str | None:
     return None if same else "the file has changed since"
 
 
-def _element(media: Media, row: dict[str, Any], room: sound.Room | None) -> Markup:
+def _element(media: Media, row: dict[str, Any], room: sound.ByteBudget | None) -> Markup:
     if media.kind == "text":
         return render('<blockquote dir="auto">{{ text }}</blockquote>', text=str(media.data)[:600])
     data = media.data if isinstance(media.data, bytes) else media.data.encode()

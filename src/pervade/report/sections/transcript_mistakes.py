@@ -81,7 +81,7 @@ def _mistakes(record: Record, table: dict[str, Any], true: list[str], texts: lis
     wrong = np.flatnonzero(errors > 0)
     # Of as many wrong words those of the shorter text, where more of it is wrong.
     worst = wrong[np.lexsort((words[wrong], -errors[wrong]))][:MOST]
-    room, domain = sound.Room(), preprocessing.domain(record, record.main.checkpoint)
+    room, domain = sound.ByteBudget(), preprocessing.domain(record, record.main.checkpoint)
     unit = (name, f"{name}s")
     shown = []
     for index in worst.tolist():

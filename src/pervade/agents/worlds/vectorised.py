@@ -13,7 +13,7 @@ from pervade.agents.worlds.plan import TRAINING_SEEDS, Episode, Plan, Step
 from pervade.core import seed as seeds
 
 
-class AtOnce:
+class Vectorised:
     """Gymnasium's own environments that step all worlds in one go (CartPole has such). One random generator serves all,
     and a world whose episode is over takes one idle step to begin the next."""
 

@@ -196,7 +196,7 @@ class World:
         return bool(np.array_equal(self.now, state["now"]))
 
 
-class Here:
+class InProcess:
     """Worlds in this process."""
 
     def __init__(self, plan: Plan, numbers: Sequence[int] | None = None) -> None:

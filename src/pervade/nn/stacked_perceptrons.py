@@ -44,7 +44,7 @@ PLAIN: dict[str, Callable[..., np.ndarray]] = {
 Weights = list[tuple[np.ndarray, np.ndarray]]  # of every layer, then of every head: a matrix and a bias
 
 
-class Twin(nn.Module):
+class StackedPerceptrons(nn.Module):
     """(n, d) -> {name: (n, size)}. `separate`: a body for each output; otherwise one for all.
 
     Weights are orthogonal with gain sqrt(2), those of heads with the gain that `gains` names, 1 unless named
@@ -87,7 +87,7 @@ class Twin(nn.Module):
             if not torch.is_grad_enabled():
                 _, answers = _through(input.detach().numpy(), self.views(), self.activation)
                 return {name: torch.from_numpy(each) for name, each in zip(self.names, answers, strict=True)}
-            found = _Together.apply(input, self.views(), self.activation, *self._weights())
+            found = _StackedFunction.apply(input, self.views(), self.activation, *self._weights())
             return dict(zip(self.names, found, strict=True))
         act = ACTIVATIONS[self.activation]
         hidden = act(torch.nn.functional.linear(input, self.weight[0], self.bias[0]))
@@ -168,9 +168,9 @@ def _through(x: np.ndarray, views: Weights, activation: str) -> tuple[list[np.nd
     return inside, answers
 
 
-class _Together(torch.autograd.Function):
-    """All layers and heads of a `Twin` as one function, computed by numpy: forward and backward of 32 rows through
-    64 and 64 units take it a seventh of what torch's calls do, though both multiply equally fast."""
+class _StackedFunction(torch.autograd.Function):
+    """All layers and heads of a `StackedPerceptrons` as one function, computed by numpy: forward and backward of 32
+    rows through 64 and 64 units take it a seventh of what torch's calls do, though both multiply equally fast."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, views: Weights, activation: str, *weights: Tensor) -> tuple[Tensor, ...]:
@@ -194,8 +194,8 @@ class _Together(torch.autograd.Function):
 def _back(
     x: np.ndarray, inside: list[np.ndarray], gradients: list[np.ndarray], views: Weights, activation: str
 ) -> tuple[list[np.ndarray], np.ndarray]:
-    """From the gradients of all heads those of the weights, in the order of `Twin._weights`, and that of what the first
-    layer gave before its activation (m, n, u)."""
+    """From the gradients of all heads those of the weights, in the order of `StackedPerceptrons._weights`, and that of
+    what the first layer gave before its activation (m, n, u)."""
     depth, last, bodies = len(inside), inside[-1], len(inside[-1])
     back = np.empty_like(last) if bodies > 1 or len(gradients) == 1 else np.zeros_like(last)
     of_heads: list[np.ndarray] = []
