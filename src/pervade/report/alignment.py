@@ -77,4 +77,4 @@ def has_words(texts: Sequence[str]) -> bool:
 
 
 def units(text: str, words: bool) -> list[str]:
-    return text.split() if words else [each for each in text if not each.isspace()]
+    return text.split() if words else [character for character in text if not character.isspace()]

@@ -47,7 +47,9 @@ def build(record: Record) -> str:
         cautions=cautions.of(record),
         result=result,
         figures=_lines(list(result.overall.values())) if result else [],
-        baseline=_lines([each for each in result.baseline.values() if not each.name.endswith("]")]) if result else [],
+        baseline=_lines([figure for figure in result.baseline.values() if not figure.name.endswith("]")])
+        if result
+        else [],
         classes=_classes(result) if result else [],
         more_classes=max(len(result.by_class) - MOST_CLASSES, 0) if result else 0,
         judgement=calibration.judge(result),
@@ -74,9 +76,9 @@ def build(record: Record) -> str:
 def _on_one_line(value: Any) -> Any:
     """The metadata with nothing in its texts that could end a line of the front matter."""
     if isinstance(value, dict):
-        return {key: _on_one_line(each) for key, each in value.items()}
+        return {key: _on_one_line(part) for key, part in value.items()}
     if isinstance(value, list):
-        return [_on_one_line(each) for each in value]
+        return [_on_one_line(part) for part in value]
     return visible(value) if isinstance(value, str) else value
 
 
@@ -95,7 +97,7 @@ def metadata(record: Record) -> dict[str, Any]:
         front["datasets"] = [source.removeprefix("hf://")]
     result = record.main
     if result is not None:
-        front["metrics"] = list(dict.fromkeys(_hub_metric(each)["type"] for each in _with_value(result)))
+        front["metrics"] = list(dict.fromkeys(_hub_metric(figure)["type"] for figure in _with_value(result)))
     # The Hub refuses an entry without results.
     if result is not None and _with_value(result):
         front["model-index"] = [{"name": record.name, "results": [_hub_result(record, result, pipeline)]}]
@@ -113,20 +115,20 @@ def _hub_result(record: Record, result: Result, pipeline: str) -> dict[str, Any]
             "name": _public(source),
             "split": result.split,
         },
-        "metrics": [_hub_metric(each) for each in _with_value(result)],
+        "metrics": [_hub_metric(figure) for figure in _with_value(result)],
     }
 
 
 def _with_value(result: Result) -> list[Figure]:
-    return [each for each in result.overall.values() if each.value is not None]
+    return [figure for figure in result.overall.values() if figure.value is not None]
 
 
-def _hub_metric(each: Figure) -> dict[str, Any]:
-    words = each.words
-    name = f"{words.title}, n = {each.n}"
-    if each.has_interval:
-        name += f", {round(100 * each.level)}% interval {wording.interval(each)}"
-    entry: dict[str, Any] = {"type": words.hub or each.name, "value": each.value, "name": name}
+def _hub_metric(figure: Figure) -> dict[str, Any]:
+    words = figure.words
+    name = f"{words.title}, n = {figure.n}"
+    if figure.has_interval:
+        name += f", {round(100 * figure.level)}% interval {wording.interval(figure)}"
+    entry: dict[str, Any] = {"type": words.hub or figure.name, "value": figure.value, "name": name}
     return entry | ({"args": dict(words.hub_arguments)} if words.hub_arguments else {})
 
 
@@ -152,17 +154,17 @@ def _literal(match: re.Match[str]) -> str:
 
 
 def _lines(figures: list[Figure]) -> list[tuple[str, str, str, str]]:
-    known = [each for each in figures if each.value is not None]
+    known = [figure for figure in figures if figure.value is not None]
     return [
-        (", ".join(part for part in (each.words.title, wording.direction(each)) if part), *_cells(each))
-        for each in known
+        (", ".join(part for part in (figure.words.title, wording.direction(figure)) if part), *_cells(figure))
+        for figure in known
     ]
 
 
-def _cells(each: Figure | None) -> tuple[str, str, str]:
-    if each is None:
+def _cells(figure: Figure | None) -> tuple[str, str, str]:
+    if figure is None:
         return "–", "–", "–"
-    return wording.figure(each), wording.interval(each), wording.count(each.n)
+    return wording.figure(figure), wording.interval(figure), wording.count(figure.n)
 
 
 def _classes(result: Result) -> list[tuple[str, ...]]:
@@ -201,4 +203,4 @@ def _command(record: Record) -> Markup:
 
 
 def _was_measured(record: Record, meter: str) -> bool:
-    return any(each.meter.startswith(meter) for each in record.results)
+    return any(result.meter.startswith(meter) for result in record.results)

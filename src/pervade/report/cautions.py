@@ -55,8 +55,8 @@ def no_better_than_baseline(record: Record) -> str | None:
         )
     if result is None or result.headline is None or result.beats_baseline is not False:
         return None
-    found = result.details.get("baseline") or {}
-    paired = ((found.get("differences") or {}).get(result.headline.name) or {}).get("p") is not None
+    beside = result.details.get("baseline") or {}
+    paired = ((beside.get("differences") or {}).get(result.headline.name) or {}).get("p") is not None
     if result.falls_behind:
         how = "the paired difference shows" if paired else "their intervals, which lie apart, show"
         return f"It is worse than the baseline, as {how}: take the baseline, or train for longer."
@@ -97,12 +97,12 @@ def weakest_class(record: Record) -> str | None:
     overall = result.figures.get("accuracy") if result else None
     if result is None or overall is None or overall.low is None:
         return None
-    recalls = [(name, each["recall"]) for name, each in result.by_class.items() if "recall" in each]
-    weak = [(name, each) for name, each in recalls if each.high is not None and each.high < overall.low]
+    recalls = [(name, figures["recall"]) for name, figures in result.by_class.items() if "recall" in figures]
+    weak = [(name, recall) for name, recall in recalls if recall.high is not None and recall.high < overall.low]
     if not weak:
         return None
     name, recall = min(weak, key=lambda pair: pair[1].value or 0.0)
-    least = min((each.value for _, each in recalls if each.value is not None), default=0.0)
+    least = min((recall.value for _, recall in recalls if recall.value is not None), default=0.0)
     # Of a class with fewer rows less may have been recognised, without being shown to be weak.
     how = "weakest" if (recall.value or 0.0) <= least else "clearly weaker than on average"
     return (
@@ -157,7 +157,7 @@ def _wide(record: Record, result: Result) -> str | None:
 
 
 def _few(record: Record, result: Result) -> str | None:
-    counts = {name: each["recall"].n for name, each in result.by_class.items() if "recall" in each}
+    counts = {name: figures["recall"].n for name, figures in result.by_class.items() if "recall" in figures}
     few = sorted((number, name) for name, number in counts.items() if number < FEW_ROWS)
     if not few:
         return None
@@ -194,7 +194,7 @@ def uneven_classes(record: Record) -> str | None:
 
 def time_limit(record: Record) -> str | None:
     planned = record.recipe.get("epochs")
-    cut = [each for each in record.decisions if each.get("stop") or each.get("passes", planned) != planned]
+    cut = [entry for entry in record.decisions if entry.get("stop") or entry.get("passes", planned) != planned]
     if not cut:
         return None
     done = f"{record.done:g} of {planned} {wording.passes(record)}"
@@ -212,11 +212,11 @@ def still_improving(record: Record) -> str | None:
 
 def left_out(record: Record) -> str | None:
     # What stands beside data to be read by people is listed with what is left out, and no loss.
-    lost = [each for each in record.left_out if not BESIDE_DATA.match(PurePath(each.get("source", "")).name)]
+    lost = [file for file in record.left_out if not BESIDE_DATA.match(PurePath(file.get("source", "")).name)]
     number = len(lost)
     if not number:
         return None
-    counts = Counter(wording.label(each.get("reason", "no reason given"), 120) for each in lost)
+    counts = Counter(wording.label(file.get("reason", "no reason given"), 120) for file in lost)
     reasons = [f"{reason} ({wording.count(times)})" if times > 1 else reason for reason, times in counts.most_common()]
     return (
         f"{wording.count(number)} {'file was' if number == 1 else 'files were'} left out of the data: "

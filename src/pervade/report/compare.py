@@ -105,8 +105,8 @@ def write(comparison: Comparison, path: Path) -> Path:
 
 
 def build(comparison: Comparison) -> str:
-    found = [differences(comparison), compare_disagree.section(comparison), costs(comparison)]
-    found += [settings(comparison), rows(comparison)]
+    parts = [differences(comparison), compare_disagree.section(comparison), costs(comparison)]
+    parts += [settings(comparison), rows(comparison)]
     return html.page(
         "compare.jinja",
         names=[side.name for side in comparison.sides],
@@ -115,7 +115,7 @@ def build(comparison: Comparison) -> str:
         counted=compare_words.counted(comparison),
         reach=reach(comparison),
         cautions=compare_words.cautions(comparison),
-        sections=[each for each in found if each is not None],
+        sections=[part for part in parts if part is not None],
     )
 
 
@@ -123,7 +123,7 @@ def reach(comparison: Comparison) -> Markup:
     """What every model reaches in the headline figure, each with its own interval."""
     name = comparison.headline
     words = compare_words.words_of(comparison, name)
-    figures = [replace(Figure.of(name, each.as_dict()), known=words) for each in comparison.estimates]
+    figures = [replace(Figure.of(name, estimate.as_dict()), known=words) for estimate in comparison.estimates]
     kinds = ["second", *["first"] * (len(figures) - 1)]
     named = [side.name for side in comparison.sides]
     return render(REACH, rows=list(zip(named, figures, kinds, strict=True)), share=words.is_share)
@@ -134,14 +134,14 @@ def differences(comparison: Comparison) -> Section:
     parts: list[dict[str, Any]] = []
     methods: dict[str, dict[str, None]] = {}
     missing: set[str] = set()
-    for side, found in zip(comparison.sides[1:], comparison.differences, strict=True):
-        groups = [{n: d for n, d in found.items() if ("[" in n) == single} for single in (False, True)]
-        table, single = (_table(comparison, first.name, side.name, each) if each else None for each in groups)
+    for side, differences in zip(comparison.sides[1:], comparison.differences, strict=True):
+        groups = [{n: d for n, d in differences.items() if ("[" in n) == single} for single in (False, True)]
+        table, single = (_table(comparison, first.name, side.name, group) if group else None for group in groups)
         parts.append({"first": first.name, "second": side.name, "table": table, "single": single})
-        for name, each in groups[0].items():
-            methods.setdefault(each.method, {})[name.replace("_", " ")] = None
-            if each.why:
-                missing.add(f"{compare_words.words_of(comparison, name).title}: {each.why}.")
+        for name, difference in groups[0].items():
+            methods.setdefault(difference.method, {})[name.replace("_", " ")] = None
+            if difference.why:
+                missing.add(f"{compare_words.words_of(comparison, name).title}: {difference.why}.")
     named = "; ".join(f"{method} for {wording.join(list(names))}" for method, names in methods.items())
     body = render(
         TABLES,
@@ -154,25 +154,25 @@ def differences(comparison: Comparison) -> Section:
     return Section("differences", "By how much they differ", body)
 
 
-def _table(comparison: Comparison, first: str, second: str, found: dict[str, Difference]) -> Markup:
-    called = {name: compare_words.words_of(comparison, name) for name in found}
-    shares = [max(abs(each.low), abs(each.high)) for name, each in found.items() if called[name].in_percent]
-    widest = max((each for each in shares if not math.isnan(each)), default=1.0)
+def _table(comparison: Comparison, first: str, second: str, differences: dict[str, Difference]) -> Markup:
+    called = {name: compare_words.words_of(comparison, name) for name in differences}
+    shares = [max(abs(gap.low), abs(gap.high)) for name, gap in differences.items() if called[name].in_percent]
+    widest = max((share for share in shares if not math.isnan(share)), default=1.0)
     lines = []
-    for name, each in found.items():
+    for name, difference in differences.items():
         metric, words = comparison.metrics[name], called[name]
-        reach = widest if words.in_percent else max(abs(each.low), abs(each.high))
+        reach = widest if words.in_percent else max(abs(difference.low), abs(difference.high))
         lower = "lower is better" if metric.higher_is_better is False else ""
         lines.append(
             {
                 "title": words.title,
                 "note": wording.label("; ".join(part for part in (metric.description, lower) if part), most=400),
-                "first": words.written(None if math.isnan(each.first) else each.first),
-                "second": words.written(None if math.isnan(each.second) else each.second),
-                "difference": compare_words.amount(words, each.difference, signed=True),
-                "interval": compare_words.interval(words, each.low, each.high),
-                "drawn": _drawn(words, each, reach),
-                "p": compare_words.probability(each.adjusted).removeprefix("p ").removeprefix("= "),
+                "first": words.written(None if math.isnan(difference.first) else difference.first),
+                "second": words.written(None if math.isnan(difference.second) else difference.second),
+                "difference": compare_words.amount(words, difference.difference, signed=True),
+                "interval": compare_words.interval(words, difference.low, difference.high),
+                "drawn": _drawn(words, difference, reach),
+                "p": compare_words.probability(difference.adjusted).removeprefix("p ").removeprefix("= "),
             }
         )
     return render(TABLE, first=first, second=second, rows=lines)
@@ -186,25 +186,25 @@ def _drawing(comparison: Comparison) -> str:
     return "one group at a time is left out" if few_groups(*known) else "whole groups are resampled"
 
 
-def _drawn(words: FigureWords, each: Difference, reach: float) -> Markup:
+def _drawn(words: FigureWords, difference: Difference, reach: float) -> Markup:
     """The interval on a line whose middle is no difference, turned so that better lies to the right."""
-    if math.isnan(each.low) or not reach > 0:
+    if math.isnan(difference.low) or not reach > 0:
         return Markup("")
-    turn = compare_words.sign(each)
-    low, high = sorted((turn * each.low, turn * each.high))
+    turn = compare_words.sign(difference)
+    low, high = sorted((turn * difference.low, turn * difference.high))
 
     def place(value: float) -> float:
         return 50 + 48 * value / reach
 
-    amount = compare_words.amount(words, each.difference, signed=True)
-    told = f"{amount} ({compare_words.interval(words, each.low, each.high)})"
+    amount = compare_words.amount(words, difference.difference, signed=True)
+    told = f"{amount} ({compare_words.interval(words, difference.low, difference.high)})"
     return render(
         DRAWN,
         words=told,
-        shown=each.shown,
+        shown=difference.shown,
         low=f"{place(low):.2f}",
         width=f"{place(high) - place(low):.2f}",
-        at=f"{place(turn * each.difference):.2f}",
+        at=f"{place(turn * difference.difference):.2f}",
     )
 
 

@@ -44,8 +44,8 @@ is <b>{{ one.true|label(40) }}</b><small class="block file">{{ one.id|label(80) 
 def section(comparison: Comparison) -> Section | None:
     """None where the rows have neither right and wrong answers nor numbers that are near or far."""
     parts = [_part(comparison, index) for index in range(1, len(comparison.sides))]
-    found = [each for each in parts if each is not None]
-    return Section("disagree", "Where they disagree", render(TEMPLATE, parts=found)) if found else None
+    shown = [part for part in parts if part is not None]
+    return Section("disagree", "Where they disagree", render(TEMPLATE, parts=shown)) if shown else None
 
 
 def _part(comparison: Comparison, index: int) -> dict[str, Any] | None:
@@ -88,7 +88,7 @@ def _right(comparison: Comparison, side: Side) -> np.ndarray | None:
 def _error(side: Side) -> np.ndarray | None:
     """(n,) distance of the answer from the target, where both are numbers."""
     pair = [side.columns.get(name) for name in ("prediction", "target")]
-    if not all(isinstance(each, np.ndarray) and each.ndim == 1 and each.dtype.kind == "f" for each in pair):
+    if not all(isinstance(column, np.ndarray) and column.ndim == 1 and column.dtype.kind == "f" for column in pair):
         return None
     return np.abs(np.asarray(pair[0]) - np.asarray(pair[1]))
 

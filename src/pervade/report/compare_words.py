@@ -34,7 +34,7 @@ def amount(words: FigureWords, number: float, signed: bool = False) -> str:
 
 def _plain_zero(text: str) -> str:
     """What rounds to nothing has no sign."""
-    return text.lstrip("+-") if not any(each in "123456789" for each in text) else text
+    return text.lstrip("+-") if not any(character in "123456789" for character in text) else text
 
 
 def interval(words: FigureWords, low: float, high: float) -> str:
@@ -75,8 +75,8 @@ def relation(difference: Difference) -> str:
 def headline(comparison: Comparison) -> str:
     """The one line above all: who is better than the first, who is worse, of whom it cannot be told."""
     grouped: dict[str, list[str]] = {}
-    for side, found in zip(comparison.sides[1:], comparison.differences, strict=True):
-        grouped.setdefault(relation(found[comparison.headline]), []).append(wording.quoted(side.name))
+    for side, differences in zip(comparison.sides[1:], comparison.differences, strict=True):
+        grouped.setdefault(relation(differences[comparison.headline]), []).append(wording.quoted(side.name))
     first = wording.quoted(comparison.sides[0].name)
     said = [
         f"{wording.join(names)} {'is' if len(names) == 1 else 'are'} {words} {first}"
@@ -88,30 +88,30 @@ def headline(comparison: Comparison) -> str:
 def sentence(comparison: Comparison, index: int) -> str:
     """By how much side `index` (1 and up) differs from the first, how sure that is, and what both reach."""
     name = comparison.headline
-    found, words = comparison.differences[index - 1][name], words_of(comparison, name)
+    difference, words = comparison.differences[index - 1][name], words_of(comparison, name)
     first, second = comparison.sides[0].name, comparison.sides[index].name
-    values = f"{words.written(found.second)} against {words.written(found.first)}"
+    values = f"{words.written(difference.second)} against {words.written(difference.first)}"
     both = f"{words.reached or words.title.lower()} {values}"
-    if math.isnan(found.low):
-        return f"{second} is not shown to differ from {first}: {both}; {found.why}."
-    if not found.shown:
-        chance = f"the difference of {amount(words, found.difference, signed=True)} may be chance"
-        ends = interval(words, found.low, found.high)
-        sure = f"{round(100 * found.level)}% interval {ends}, {tested(comparison, index)}"
+    if math.isnan(difference.low):
+        return f"{second} is not shown to differ from {first}: {both}; {difference.why}."
+    if not difference.shown:
+        chance = f"the difference of {amount(words, difference.difference, signed=True)} may be chance"
+        ends = interval(words, difference.low, difference.high)
+        sure = f"{round(100 * difference.level)}% interval {ends}, {tested(comparison, index)}"
         return f"{second} is not shown to differ from {first}: {chance} ({sure}), {both}."
     # Turned so that "worse by" and "lower by" are followed by positive numbers.
-    turn = 1 if found.difference > 0 else -1
-    low, high = sorted((turn * found.low, turn * found.high))
-    sure = f"{round(100 * found.level)}% interval {interval(words, low, high)}, {tested(comparison, index)}"
-    by = f"{relation(found).removesuffix(' than')} by {amount(words, turn * found.difference)}"
+    turn = 1 if difference.difference > 0 else -1
+    low, high = sorted((turn * difference.low, turn * difference.high))
+    sure = f"{round(100 * difference.level)}% interval {interval(words, low, high)}, {tested(comparison, index)}"
+    by = f"{relation(difference).removesuffix(' than')} by {amount(words, turn * difference.difference)}"
     return f"{second} is {by} than {first} ({sure}): {both}."
 
 
 def tested(comparison: Comparison, index: int) -> str:
     """The p of the headline with the name of its test, and of the correction where there was one."""
-    found = comparison.differences[index - 1][comparison.headline]
-    name = found.how.test or ("" if found.how.kind == "none" else found.how.kind)
-    text = f"{name} {probability(found.adjusted)}".strip()
+    difference = comparison.differences[index - 1][comparison.headline]
+    name = difference.how.test or ("" if difference.how.kind == "none" else difference.how.kind)
+    text = f"{name} {probability(difference.adjusted)}".strip()
     several = len(comparison.differences)
     return f"{text} after Holm for {several} comparisons" if several > 1 else text
 
@@ -135,33 +135,33 @@ def noun(comparison: Comparison, number: int = 2) -> str:
 
 def cautions(comparison: Comparison) -> list[str]:
     """What to be careful of."""
-    found = []
+    notes = []
     if comparison.rows:
         common = f"{wording.count(comparison.num_rows)} {noun(comparison, comparison.num_rows)}"
-        found.append(
+        notes.append(
             f"The runs do not have the same {_part(comparison)}: {'; '.join(comparison.rows)}. Only the {common} "
             "in common are compared here, so these are not the figures of the runs' own reports."
         )
     if comparison.split == "train":
-        found.append("The models learnt from these rows: which of them is better on new ones cannot be seen here.")
+        notes.append("The models learnt from these rows: which of them is better on new ones cannot be seen here.")
     if comparison.split == "validation":
-        found.append("These rows helped to choose the models' best passes, so both look a little better than they are.")
+        notes.append("These rows helped to choose the models' best passes, so both look a little better than they are.")
     for side, counts in zip(comparison.sides[1:], comparison.discordant, strict=True):
         disagree = counts.only_first + counts.only_second if counts else FEW_DISAGREEMENTS
         if disagree < FEW_DISAGREEMENTS:
-            found.append(
+            notes.append(
                 f"{side.name} and {comparison.sides[0].name} differ in being right on only {wording.count(disagree)} "
                 f"{noun(comparison, disagree)}, so hardly anything could be shown; measure on more."
             )
     if not comparison.sides[0].members:
-        found.append(
+        notes.append(
             "Each model is one training. Another seed gives other weights, and such models differ by chance as well, "
             "which no test of two models can see: train both with several seeds before you rely on a small difference."
         )
     elif comparison.n > comparison.num_rows:
-        found.append(
+        notes.append(
             f"The figures are of the answers of {len(comparison.sides[0].members)} trainings together. The intervals "
             f"tell what other {noun(comparison)} would change, not what other seeds would: the spread over these seeds "
             "stands in the report of each run."
         )
-    return found
+    return notes

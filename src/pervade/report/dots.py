@@ -44,7 +44,7 @@ def table(
 ) -> Markup:
     """`what` heads the names and `many` the numbers of rows; every row's figure is of the same metric."""
     first = rows[0].figure
-    axis = _axis([each.figure for each in rows], beside)
+    axis = _axis([row.figure for row in rows], beside)
     return render(
         TEMPLATE,
         rows=rows,
@@ -63,7 +63,7 @@ def table(
 def _axis(figures: Sequence[Figure], beside: Figure | None) -> chart.Axis:
     """As wide as the values and their intervals ask for; its places are percent of the width."""
     shown = [*figures, *([beside] if beside is not None else [])]
-    ends = [end for each in shown for end in (each.low, each.value, each.high) if end is not None]
+    ends = [end for figure in shown for end in (figure.low, figure.value, figure.high) if end is not None]
     low, high = min(ends), max(ends)
     room = chart.room(low, high)
     words = figures[0].words

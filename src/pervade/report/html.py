@@ -86,9 +86,9 @@ def _label(text: object, most: int = 60) -> Markup:
     return Markup("<bdi>{}</bdi>").format(wording.label(text, most))
 
 
-def _measured(each: Figure) -> Markup:
+def _measured(figure: Figure) -> Markup:
     """The value, and small beside it its interval."""
-    return Markup("<b>{}</b> <small>{}</small>").format(wording.figure(each), wording.interval(each))
+    return Markup("<b>{}</b> <small>{}</small>").format(wording.figure(figure), wording.interval(figure))
 
 
 TRACK = """\
@@ -101,23 +101,25 @@ TRACK = """\
 
 
 def track(
-    each: Figure | None, kind: str = "", scale: tuple[float, float] = (0.0, 1.0), beside: float | None = None
+    figure: Figure | None, kind: str = "", scale: tuple[float, float] = (0.0, 1.0), beside: float | None = None
 ) -> Markup:
     """A value on a line from one end of the scale to the other: a dot, and its interval as a bar; `beside` is marked on
     the line as well. HTML and not SVG, so that it takes whatever width there is without its text growing or shrinking.
     """
-    if each is None or each.value is None:
+    if figure is None or figure.value is None:
         return Markup("")
 
     def place(value: float) -> float:
         return min(max(100 * (value - scale[0]) / (scale[1] - scale[0]), 0.0), 100.0)
 
-    low, high = (place(each.low), place(each.high)) if each.low is not None and each.high is not None else (None, 0.0)
+    low, high = (
+        (place(figure.low), place(figure.high)) if figure.low is not None and figure.high is not None else (None, 0.0)
+    )
     return render(
         TRACK,
         kind=kind,
-        words=f"{wording.measured(each)}, n = {wording.count(each.n)}",
-        at=f"{place(each.value):.2f}",
+        words=f"{wording.measured(figure)}, n = {wording.count(figure.n)}",
+        at=f"{place(figure.value):.2f}",
         low=None if low is None else f"{low:.2f}",
         width="" if low is None else f"{high - low:.2f}",
         beside=None if beside is None else f"{place(beside):.2f}",

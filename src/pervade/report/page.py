@@ -67,13 +67,13 @@ OF_THE_RUN = (
 
 
 def build(record: Record) -> str:
-    found: list[Section] = []
+    sections: list[Section] = []
     for make in SECTIONS:
         if record.other_data and make in OF_THE_RUN:
             continue
         with drawing(record, make.__module__.rpartition(".")[2]):
             made = make(record)
-        found += made if isinstance(made, list) else [made] if made is not None else []
+        sections += made if isinstance(made, list) else [made] if made is not None else []
     with drawing(record, "verdict"):
         return html.page(
             "page.jinja",
@@ -83,5 +83,5 @@ def build(record: Record) -> str:
             verdict=verdict.of(record),
             cautions=cautions.of(record),
             comparison=figures.comparison(record),
-            sections=found,
+            sections=sections,
         )

@@ -75,7 +75,7 @@ class Result:
 
     @staticmethod
     def of(meter: str, checkpoint: str, stored: Mapping[str, Any], words: Words) -> Result:
-        figures = {name: Figure.of(name, each, words) for name, each in (stored.get("metrics") or {}).items()}
+        figures = {name: Figure.of(name, entry, words) for name, entry in (stored.get("metrics") or {}).items()}
         split, n = str(stored.get("split", "")), int(stored.get("n") or 0)
         return Result(meter, checkpoint, split, n, figures, stored.get("details") or {})
 
@@ -112,7 +112,7 @@ class Result:
     @cached_property
     def stored(self) -> dict[str, Any]:
         more = {name: {"how": e.how.as_json(), "words": as_json(e.words)} for name, e in self.figures.items()}
-        told = {name: vars(each) | more[name] for name, each in self.figures.items()}
+        told = {name: vars(figure) | more[name] for name, figure in self.figures.items()}
         return {"metrics": told, "details": self.details}
 
     @property
@@ -123,22 +123,22 @@ class Result:
         """The figures of what the model is compared with, which are called as its own are."""
         stored = (self.details.get(detail) or {}).get("metrics") or {}
         known = {name: self.figures[name].known if name in self.figures else None for name in stored}
-        return {name: replace(Figure.of(name, each), known=known[name]) for name, each in stored.items()}
+        return {name: replace(Figure.of(name, entry), known=known[name]) for name, entry in stored.items()}
 
     @property
     def overall(self) -> dict[str, Figure]:
         """The figures over all rows, without those of single classes."""
-        return {name: each for name, each in self.figures.items() if not name.endswith("]")}
+        return {name: figure for name, figure in self.figures.items() if not name.endswith("]")}
 
     @property
     def by_class(self) -> dict[str, dict[str, Figure]]:
         """Class to the figures that are its own: `recall[cat]` is by_class["cat"]["recall"]."""
-        found: dict[str, dict[str, Figure]] = {}
-        for name, each in self.figures.items():
+        classes: dict[str, dict[str, Figure]] = {}
+        for name, figure in self.figures.items():
             match = re.fullmatch(r"(\w+)\[(.*)\]", name, re.DOTALL)
             if match:
-                found.setdefault(match[2], {})[match[1]] = each
-        return found
+                classes.setdefault(match[2], {})[match[1]] = figure
+        return classes
 
 
 @dataclass(frozen=True)
@@ -228,8 +228,8 @@ class Record:
 
     def part(self, name: str) -> dict[str, Any]:
         """One part of the recipe: domain, task, model …"""
-        found = self.recipe.get(name)
-        return found if isinstance(found, dict) else {}
+        part = self.recipe.get(name)
+        return part if isinstance(part, dict) else {}
 
     @property
     def acts(self) -> bool:
@@ -238,15 +238,15 @@ class Record:
 
     def logs(self) -> dict[str, list[dict[str, Any]]]:
         """Of every run inside this one that has logged a step, its step lines; of one that is damaged, none."""
-        found = {}
+        logs = {}
         for path in sorted((self.run.path / "members").glob("*/log.jsonl"), key=_by_number):
             try:
                 lines = RunDirectory(path.parent).read_log()
             except CheckpointError:
                 continue
             if steps := [entry for entry in lines if entry.get("event") == "step"]:
-                found[path.parent.name] = steps
-        return found
+                logs[path.parent.name] = steps
+        return logs
 
     # measurements
 
@@ -260,7 +260,9 @@ class Record:
             name = names.index(result.checkpoint) if result.checkpoint in names else len(names)
             return split, name, result.checkpoint
 
-        measured = [each for each in self.results if each.meter.startswith("evaluate") and each.headline is not None]
+        measured = [
+            result for result in self.results if result.meter.startswith("evaluate") and result.headline is not None
+        ]
         return min(measured, key=preference, default=None)
 
     # data
@@ -284,7 +286,7 @@ class Record:
         targets, splits = self.columns.get("target") or [], self.columns.get("split") or []
         if not self.words.task.classes:  # what was said
             return {}
-        if not targets or not all(isinstance(each, (str, list)) for each in targets):
+        if not targets or not all(isinstance(target, (str, list)) for target in targets):
             return {}
         counts: dict[str, Counter[str]] = {name: Counter() for name in self.split_counts}
         for target, split in zip(targets, splits, strict=True):
@@ -342,7 +344,7 @@ def read(run: RunDirectory) -> Record:
         account=list(map(str, json(run.remarks).get("account") or [])),
         words=words,
         settled={
-            name: {key: value for key, value in each.items() if key != "format"} for name, each in settled.items()
+            name: {key: value for key, value in entry.items() if key != "format"} for name, entry in settled.items()
         },
     )
 

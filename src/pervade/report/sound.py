@@ -178,11 +178,11 @@ def spectrogram(clip: Clip, frames: int = FRAMES, bands: int = BANDS) -> np.ndar
     starts = ((np.arange(frames) + 0.5) * len(clip.samples) / frames).astype(np.int64)
     cut = padded[starts[:, None] + np.arange(length)] * np.hanning(length)
     power = np.abs(np.fft.rfft(cut, size)) ** 2
-    found = mel_filters(clip.rate, size, bands, 0.0, clip.rate / 2).astype(np.float64) @ power.T
-    loudest = found.max()
+    energies = mel_filters(clip.rate, size, bands, 0.0, clip.rate / 2).astype(np.float64) @ power.T
+    loudest = energies.max()
     if loudest <= 1e-12:
         return np.full((bands, frames), -DEPTH)
-    decibels: np.ndarray = np.maximum(10 * np.log10(np.maximum(found / loudest, 1e-12)), -DEPTH)
+    decibels: np.ndarray = np.maximum(10 * np.log10(np.maximum(energies / loudest, 1e-12)), -DEPTH)
     return decibels
 
 
@@ -192,7 +192,7 @@ def picture_of(clip: Clip) -> bytes:
     shade = np.round((1 + spectrogram(clip, frames) / DEPTH) * (LEVELS - 1)).astype(np.uint8)[::-1]
     anchors = np.linspace(0, 1, len(COLOURS))
     places = np.linspace(0, 1, LEVELS)
-    colours = np.stack([np.interp(places, anchors, [each[i] for each in COLOURS]) for i in range(3)], axis=1)
+    colours = np.stack([np.interp(places, anchors, [colour[i] for colour in COLOURS]) for i in range(3)], axis=1)
     picture = Image.fromarray(np.ascontiguousarray(shade))
     picture.putpalette(np.round(colours).astype(np.uint8).reshape(-1).tolist())
     buffer = io.BytesIO()
@@ -203,8 +203,8 @@ def picture_of(clip: Clip) -> bytes:
 def _hertz(rate: int) -> list[tuple[str, str]]:
     """Places in percent of the height: as the bands, evenly spaced in mel (see nn/mel.py)."""
     top = np.log1p(rate / 2 / 700)
-    there = [each for each in HERTZ if each <= 0.85 * rate / 2][-4:]
-    return [(f"{100 * np.log1p(each / 700) / top:.1f}", _short(each)) for each in there]
+    there = [hertz for hertz in HERTZ if hertz <= 0.85 * rate / 2][-4:]
+    return [(f"{100 * np.log1p(hertz / 700) / top:.1f}", _short(hertz)) for hertz in there]
 
 
 def _short(hertz: int) -> str:
@@ -214,5 +214,5 @@ def _short(hertz: int) -> str:
 def _seconds(length: float) -> list[tuple[float, str]]:
     """Places in percent of the width; the last of them names the unit."""
     ticks = chart.Axis("", 0.0, length, 0.0, 100.0).ticks
-    ticks = [each for each in ticks if each[0] <= 92] or ticks[:1]
+    ticks = [tick for tick in ticks if tick[0] <= 92] or ticks[:1]
     return [*ticks[:-1], (ticks[-1][0], f"{ticks[-1][1]} s")]

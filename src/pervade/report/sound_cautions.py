@@ -19,7 +19,7 @@ def groups_on_both_sides(record: Record) -> str | None:
     if not both or record.main.split == "train":
         return None
     many = wording.group(record)
-    named = wording.join([wording.quoted(each) for each in sorted(both)], most=4)
+    named = wording.join([wording.quoted(group) for group in sorted(both)], most=4)
     return (
         f"{wording.count(len(both))} of the {wording.count(len(measured))} {many} measured were also trained on "
         f"({named}): the figures flatter, and with {many} who were never trained on it will do less well."
@@ -73,4 +73,4 @@ def wrote_nothing(record: Record) -> str | None:
 
 def _groups(record: Record, split: str) -> set[str]:
     groups, splits = record.columns.get("group") or [], record.columns.get("split") or []
-    return {str(group) for group, each in zip(groups, splits, strict=False) if each == split}
+    return {str(group) for group, group_split in zip(groups, splits, strict=False) if group_split == split}

@@ -20,14 +20,14 @@ MOST_CLASSES = 5  # named
 def sentences(result: Mapping[str, Any]) -> list[str]:
     """`result` is as evaluate writes it. Empty where paired differences are not known."""
     told = [_discordant(result), _balance(result), _classes(result)]
-    return [each for each in told if each]
+    return [sentence for sentence in told if sentence]
 
 
 def _discordant(result: Mapping[str, Any]) -> str:
     """Row by row: on how many just one of them is right."""
-    found = (result.get("details") or {}).get("baseline") or {}
-    counts, name = found.get("discordant"), baseline.headline(result)
-    apart = (found.get("differences") or {}).get(name)
+    beside = (result.get("details") or {}).get("baseline") or {}
+    counts, name = beside.get("discordant"), baseline.headline(result)
+    apart = (beside.get("differences") or {}).get(name)
     if counts is None or apart is None:
         return ""
     won, lost = counts["only_model"], counts["only_baseline"]
@@ -57,10 +57,10 @@ def _classes(result: Mapping[str, Any]) -> str:
     """Which classes it finds better, where the total does not tell."""
     if baseline.beats_baseline(result) and not baseline.uneven(result):
         return ""
-    found = [f"{wording.quoted(name)} (+{100 * by:.0f} points)" for name, by in baseline.better_classes(result).items()]
-    if not found:
+    names = [f"{wording.quoted(name)} (+{100 * by:.0f} points)" for name, by in baseline.better_classes(result).items()]
+    if not names:
         return ""
-    return f"It is shown to recognise more than the baseline of {wording.join(found, most=MOST_CLASSES)}."
+    return f"It is shown to recognise more than the baseline of {wording.join(names, most=MOST_CLASSES)}."
 
 
 def _probability(p: float) -> str:

@@ -45,12 +45,12 @@ class Measured:
         if apart or len(set(np.asarray(part["group"]).tolist())) == 1:
             part["group"] = np.arange(len(positions))
         try:
-            found = estimate({self.name: self.metric}, part)[self.name]
+            estimated = estimate({self.name: self.metric}, part)[self.name]
         except DataError:
             return None
-        if math.isnan(found.value):
+        if math.isnan(estimated.value):
             return None
-        own = Figure.of(self.name, found.as_dict())
+        own = Figure.of(self.name, estimated.as_dict())
         return replace(own, higher_is_better=self.metric.higher_is_better, known=self.metric.words)
 
 

@@ -43,7 +43,7 @@ def of(record: Record) -> Verdict:
         + (ONLY_BY_BALANCE.format(than=rival(result)) if result.only_by_balance else ""),
         classes(result.labels),
         measured(record, result),
-        " ".join(each for each in (baseline(result), *standing.sentences(result.stored)) if each),
+        " ".join(sentence for sentence in (baseline(result), *standing.sentences(result.stored)) if sentence),
         interval(record, result),
         beginning(record),
         settled(record.settled.get(result.checkpoint, {})),
@@ -110,7 +110,7 @@ def measured(record: Record, result: Result) -> str:
         hundred=f"{100 * (headline.value or 0.0):.0f}",
         best=record.words.task.best,
     )
-    more = [each for each in result.figures.values() if each.words.beside and each.value is not None]
+    more = [figure for figure in result.figures.values() if figure.words.beside and figure.value is not None]
     return " ".join([own, *(fill(e.words.beside, value=wording.measured(e)) for e in more if e.name != headline.name)])
 
 

@@ -42,26 +42,26 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
 
 
-def figure(each: Figure) -> str:
-    return each.words.written(each.value)
+def figure(estimate: Figure) -> str:
+    return estimate.words.written(estimate.value)
 
 
-def interval(each: Figure) -> str:
+def interval(estimate: Figure) -> str:
     """
     >>> interval(Figure("correlation", 0.617, 0.5864, 0.6466, 1000))
     '0.586 to 0.647'
     """
-    return each.words.span(each.low, each.high) if each.value is not None else "no interval"
+    return estimate.words.span(estimate.low, estimate.high) if estimate.value is not None else "no interval"
 
 
-def direction(each: Figure) -> str:
+def direction(estimate: Figure) -> str:
     """Said of figures that are the better the smaller they are; the others are what people expect."""
-    return "lower is better" if each.higher_is_better is False else ""
+    return "lower is better" if estimate.higher_is_better is False else ""
 
 
-def measured(each: Figure) -> str:
+def measured(estimate: Figure) -> str:
     """A value with its interval, in one go: '61.7% (58.6 to 64.7%)'."""
-    return f"{figure(each)} ({interval(each)})" if each.has_interval else figure(each)
+    return f"{figure(estimate)} ({interval(estimate)})" if estimate.has_interval else figure(estimate)
 
 
 def noun(record: Record, number: int = 2) -> str:
@@ -111,10 +111,10 @@ def label(text: object, most: int = 60) -> str:
     'one⏎two'
     """
     shown = "".join(
-        "⏎" if each == "\n" else " " if each == "\t" else each
-        for each in str(text)
+        "⏎" if letter == "\n" else " " if letter == "\t" else letter
+        for letter in str(text)
         # Control characters and the marks that turn the reading direction of all that follows.
-        if each in "\n\t" or unicodedata.category(each) not in ("Cc", "Cf", "Cs") or each in "\u200c\u200d"
+        if letter in "\n\t" or unicodedata.category(letter) not in ("Cc", "Cf", "Cs") or letter in "\u200c\u200d"
     )
     return shown if len(shown) <= most else shown[: most - 1] + "…"
 
@@ -123,7 +123,7 @@ def quoted(text: object, most: int = 60) -> str:
     """A name in a sentence. One that is read from the right is set apart with Unicode's isolates, or it would take the
     signs and numbers after it to its other side."""
     shown = label(text, most)
-    turned = any(unicodedata.bidirectional(each) in ("R", "AL") for each in shown)
+    turned = any(unicodedata.bidirectional(letter) in ("R", "AL") for letter in shown)
     return f"\u2068“{shown}”\u2069" if turned else f"“{shown}”"
 
 

@@ -27,4 +27,4 @@ def sections(record: Record) -> list[Section]:
             module = importlib.import_module(f"{__name__}.{name}")
             with drawing(record, name, whole=False):
                 made.append(module.section(detail, record.main, record))
-    return [each for each in made if each is not None]
+    return [section for section in made if section is not None]

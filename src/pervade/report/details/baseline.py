@@ -53,8 +53,8 @@ def section(detail: dict[str, Any], result: Result, record: Record) -> Section |
     name = wording.label(detail.get("name", "not named"), most=200)
     missing = sorted({f"No interval of the baseline: {other.why}." for _, other, _, _ in pairs if other.why})
     told = [apart[own.name] for own, *_ in pairs if own.name in apart]
-    known = {Method.of(each).kind for each in told if each.get("low") is not None}
-    missing += sorted({f"No interval of the difference: {each['why']}." for each in told if each.get("why")})
+    known = {Method.of(entry).kind for entry in told if entry.get("low") is not None}
+    missing += sorted({f"No interval of the difference: {entry['why']}." for entry in told if entry.get("why")})
     rows = f"in the same {wording.noun(record)} as the agent" if record.acts else "on the same rows as the model"
     constant = wording.label(stored.get("name", ""), most=200)
     many = wording.noun(record) if record.acts else "rows"
@@ -77,10 +77,10 @@ def _difference(words: FigureWords, stored: dict[str, Any] | None) -> Markup | s
     if stored is None or stored.get("difference") is None:
         return ""
     if words.in_percent:
-        return _signed(stored, lambda each: f"{each * 100:+.1f}", " points")
+        return _signed(stored, lambda value: f"{value * 100:+.1f}", " points")
     if words.unit == "sum":
-        return _signed(stored, lambda each: ("+" if each > 0 else "") + words.written(each))
-    return _signed(stored, lambda each: f"{each:+.3f}")
+        return _signed(stored, lambda value: ("+" if value > 0 else "") + words.written(value))
+    return _signed(stored, lambda value: f"{value:+.3f}")
 
 
 def _signed(stored: dict[str, Any], words: Callable[[float], str], unit: str = "") -> Markup:

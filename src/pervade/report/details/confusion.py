@@ -91,36 +91,36 @@ def section(detail: list[list[int]], result: Result, record: Record) -> Section 
     if detail and len(labels) != len(detail):
         labels = [str(index) for index in range(len(detail))]
     stored = result.details.get("confused")
-    found = pairs(detail, labels) if stored is None else [_stored(each, labels) for each in stored["pairs"]]
-    kinds = len(found) if stored is None else stored["kinds"]
+    confused = pairs(detail, labels) if stored is None else [_stored(pair, labels) for pair in stored["pairs"]]
+    kinds = len(confused) if stored is None else stored["kinds"]
     body = render(
         TEMPLATE,
         matrix=_matrix(detail, labels, record) if detail else None,
         large=len(result.labels) if not detail else None,
         many=wording.noun(record),
-        pairs=found[:MOST_PAIRS] if len(labels) != 2 else [],
+        pairs=confused[:MOST_PAIRS] if len(labels) != 2 else [],
         more=max(kinds - MOST_PAIRS, 0),
         n=sum(map(sum, detail)) or result.n,
     )
     return Section("confusion", "What is taken for what", body)
 
 
-def _stored(each: dict[str, Any], labels: list[str]) -> Pair:
-    share = replace(Figure.of("recall", each), known=SHARE)
-    return Pair(labels[each["true"]], labels[each["answer"]], each["count"], share)
+def _stored(entry: dict[str, Any], labels: list[str]) -> Pair:
+    share = replace(Figure.of("recall", entry), known=SHARE)
+    return Pair(labels[entry["true"]], labels[entry["answer"]], entry["count"], share)
 
 
 def pairs(matrix: list[list[int]], labels: list[str]) -> list[Pair]:
     """The confusions that happened, the most frequent first: of results of before they were written down."""
-    found = []
+    confused = []
     for i, row in enumerate(matrix):
         total = sum(row)
         for j, count in enumerate(row):
             if i != j and count:
                 low, high = wilson(count, total)
                 share = Figure("recall", count / total, low, high, total, known=SHARE)
-                found.append(Pair(labels[i], labels[j], count, share))
-    return sorted(found, key=lambda pair: (-pair.count, -(pair.figure.value or 0.0), pair.true, pair.answer))
+                confused.append(Pair(labels[i], labels[j], count, share))
+    return sorted(confused, key=lambda pair: (-pair.count, -(pair.figure.value or 0.0), pair.true, pair.answer))
 
 
 def _matrix(matrix: list[list[int]], labels: list[str], record: Record) -> Markup | None:

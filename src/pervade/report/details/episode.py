@@ -30,7 +30,7 @@ TEMPLATE = """\
 
 def section(detail: dict[str, Any], result: Result, record: Record) -> Section | None:
     source, why = _film(detail.get("film"), record)
-    charts = [each for each in (_actions(detail, result, record), _value(detail)) if each is not None]
+    charts = [chart for chart in (_actions(detail, result, record), _value(detail)) if chart is not None]
     body = render(
         TEMPLATE,
         seed=detail.get("seed", "not recorded"),
@@ -68,7 +68,7 @@ def _actions(detail: dict[str, Any], result: Result, record: Record) -> Markup |
     numbers = _is_continuous(rows, result, record) and key == "chances"
     columns = list(zip(*rows, strict=True))
     # What is weighed most is shown: the largest chances or values, or the actions that move most.
-    weights = [max(each) - min(each) if numbers else sum(each) for each in columns]
+    weights = [max(column) - min(column) if numbers else sum(column) for column in columns]
     shown = sorted(sorted(range(len(columns)), key=lambda i: (-weights[i], i))[: len(LOOKS)])
     title = {"values": "Value of every action", "chances": "Chance of every action"}[key]
     title = "Action it means to take" if numbers else title
@@ -77,15 +77,15 @@ def _actions(detail: dict[str, Any], result: Result, record: Record) -> Markup |
     named = _names(len(columns), numbers, result, record)
     points = [_points(detail, columns[i]) for i in shown]
     share = key == "chances" and not numbers
-    ends = [value for each in points for _, value in each]
+    ends = [value for line in points for _, value in line]
     low, high = (0.0, 1.0) if share else _room(min(ends), max(ends))
     y = chart.axis_y(title, low, high, share)
     lines = [
         line
-        for i, each, look in zip(shown, points, LOOKS, strict=False)
-        for line in _lines(named[i], each, look, len(shown) <= 2)
+        for i, line_points, look in zip(shown, points, LOOKS, strict=False)
+        for line in _lines(named[i], line_points, look, len(shown) <= 2)
     ]
-    means = [f"{named[i]} {_said(each, share)}" for i, each in zip(shown, points, strict=True)]
+    means = [f"{named[i]} {_said(line_points, share)}" for i, line_points in zip(shown, points, strict=True)]
     return chart.lines(_steps(detail), y, lines, f"{title}, means over the episode: {wording.join(means, most=6)}")
 
 

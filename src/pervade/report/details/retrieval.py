@@ -30,12 +30,12 @@ the {{ many }} of one person as independent, which they are not quite.</p>
 
 def section(detail: list[dict[str, Any]], result: Result, record: Record) -> Section | None:
     targets = record.columns.get("target") or []
-    missed = [each for each in detail if each["found"] < each["n"]]
+    missed = [person for person in detail if person["found"] < person["n"]]
     shown = []
-    for each in missed[:MOST]:
-        low, high = wilson(each["found"], each["n"])
-        name = str(targets[each["row"]]) if each["row"] < len(targets) else "?"
-        shown.append((name, Figure("recall", each["found"] / each["n"], low, high, each["n"], known=SHARE)))
+    for person in missed[:MOST]:
+        low, high = wilson(person["found"], person["n"])
+        name = str(targets[person["row"]]) if person["row"] < len(targets) else "?"
+        shown.append((name, Figure("recall", person["found"] / person["n"], low, high, person["n"], known=SHARE)))
     body = render(
         TEMPLATE,
         many=wording.noun(record),

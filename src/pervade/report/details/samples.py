@@ -20,6 +20,6 @@ which share of its runs of eight tokens can be read so in the training text: wha
 
 
 def section(detail: list[dict[str, Any]], result: Result, record: Record) -> Section | None:
-    if any("audio" in each for each in detail):
+    if any("audio" in sample for sample in detail):
         return sounds.section(detail, result, record)
     return Section("samples", "What it writes", render(TEMPLATE, samples=detail)) if detail else None

@@ -66,9 +66,9 @@ def section(detail: list[list[float]], result: Result, record: Record) -> Sectio
 
 def _summary(result: Result) -> str:
     parts = [
-        f"{words} {wording.measured(each)}"
+        f"{words} {wording.measured(figure)}"
         for name, words in (("r2", "the share of variance explained is"), ("spearman", "the correlation of ranks"))
-        if (each := _known(result, name)) is not None
+        if (figure := _known(result, name)) is not None
     ]
     text = wording.join(parts)
     return (

@@ -30,12 +30,12 @@ def section(detail: list[dict[str, Any]], result: Result, record: Record) -> Sec
     """Each is {"label", "seed", "audio": a file of the run}, or such a file with its caption."""
     room = sound.ByteBudget()
     sounds = []
-    for each in detail:
-        audio = each.get("audio", each) or {}
-        label, seed = str(each.get("label") or audio.get("caption") or ""), each.get("seed")
+    for entry in detail:
+        audio = entry.get("audio", entry) or {}
+        label, seed = str(entry.get("label") or audio.get("caption") or ""), entry.get("seed")
         name = f"generated sound {label}" + ("" if seed is None else f", seed {seed}")
         sounds.append({"label": label, "seed": seed, "element": _element(audio, name, record, room)})
-    asked = any(each["label"] for each in sounds)
+    asked = any(clip["label"] for clip in sounds)
     body = render(TEMPLATE, sounds=sounds, asked=asked, silent=room.sentence("sound", "sounds"))
     return Section("samples", "What it generates", body)
 

@@ -42,7 +42,7 @@ the validation split, where both kinds of error were equally frequent. {% endif 
 def section(detail: dict[str, Any], result: Result, record: Record) -> Section | None:
     shown = ("equal_error_rate", "roc_auc", "threshold_accuracy", "threshold_far", "threshold_frr")
     names = [name for name in result.figures if name in shown or name.startswith("tar_at_far")]
-    pairs = [_pair(each, result, record) for each in detail["mistakes"]]
+    pairs = [_pair(pair, result, record) for pair in detail["mistakes"]]
     body = render(
         TEMPLATE,
         n=result.n,
@@ -55,8 +55,8 @@ def section(detail: dict[str, Any], result: Result, record: Record) -> Section |
         threshold=detail["threshold"],
         known=_known(result.details.get("people") or {}),
         kinds=[
-            ("Different people, and most alike", [each for each in pairs if not each["same"]]),
-            ("One person, and least alike", [each for each in pairs if each["same"]]),
+            ("Different people, and most alike", [pair for pair in pairs if not pair["same"]]),
+            ("One person, and least alike", [pair for pair in pairs if pair["same"]]),
         ],
     )
     return Section("verification", "Are these two of one person?", body)

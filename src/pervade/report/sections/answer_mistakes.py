@@ -57,7 +57,7 @@ def _shown(record: Record, table: dict[str, Any], index: int) -> dict[str, Any]:
         "before": ("…" if start > AROUND else "") + before,
         "answer": context[start:end],
         "after": after + ("…" if end + len(after) < len(context) else ""),
-        "true": " / ".join(dict.fromkeys(wording.label(each, most=80) for each in table["target"][index])),
+        "true": " / ".join(dict.fromkeys(wording.label(answer, most=80) for answer in table["target"][index])),
         "confidence": float(table["probability"][index]),
         "id": row["id"],
     }

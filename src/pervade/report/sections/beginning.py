@@ -39,8 +39,8 @@ def section(record: Record) -> Section | None:
         return None
     kinds = []
     for name, title, words in KINDS:
-        entries = [str(each) for each in init.get(name) or []]
-        named = [(each.partition(": ")[0], each.partition(": ")[2]) for each in entries[:MOST_NAMES]]
+        entries = [str(entry) for entry in init.get(name) or []]
+        named = [(entry.partition(": ")[0], entry.partition(": ")[2]) for entry in entries[:MOST_NAMES]]
         kinds.append({"title": title, "words": words, "number": len(entries), "names": named})
     summary = wording.label(init.get("summary", "not recorded"), most=600)
     return Section("beginning", "Where its weights began", render(TEMPLATE, summary=summary, kinds=kinds))

@@ -84,7 +84,7 @@ def _row(
     return {
         "name": name,
         "pair": [(recall, "first"), (precision, "second")],
-        "others": [figures[each] for each in _others(figures)],
+        "others": [figures[name] for name in _others(figures)],
         "train": trained.get(name),
         "threshold": thresholds.get(name),
         "sort": recall.value if recall is not None and recall.value is not None else 2.0,

@@ -96,18 +96,18 @@ def section(record: Record) -> Section | None:
 
 def _groups(record: Record) -> str:
     """How many speakers, or whatever groups are, each split has; empty where each row is a group of its own."""
-    found: dict[str, set[str]] = {name: set() for name in record.split_counts}
+    groups: dict[str, set[str]] = {name: set() for name in record.split_counts}
     names = record.columns.get("group") or []
     for name, split in zip(names, record.columns.get("split") or [], strict=False):
-        found[split].add(str(name))
+        groups[split].add(str(name))
     if not names or len(set(map(str, names))) == len(names):
         return ""
-    parts = [f"{wording.count(len(each))} in {split}{_named(each)}" for split, each in found.items() if each]
+    parts = [f"{wording.count(len(names))} in {split}{_named(names)}" for split, names in groups.items() if names]
     return f"{wording.group(record).capitalize()}: {wording.join(parts)}."
 
 
 def _named(groups: set[str]) -> str:
-    return f" ({wording.join([wording.quoted(each) for each in sorted(groups)])})" if len(groups) <= FEW_NAMED else ""
+    return f" ({wording.join([wording.quoted(name) for name in sorted(groups)])})" if len(groups) <= FEW_NAMED else ""
 
 
 def fingerprint(hashes: list[str]) -> str:

@@ -54,9 +54,9 @@ def _rows(settled: dict[str, Any], labels: list[str], words: Words) -> list[tupl
             continue
         title = words.figure(name).title
         if isinstance(value, dict):
-            rows += [(f"{title}: {key}", _text(each)) for key, each in value.items()]
+            rows += [(f"{title}: {key}", _text(part)) for key, part in value.items()]
         elif isinstance(value, list) and len(value) == len(labels):
-            rows += [(f"{title}: {label}", _text(each)) for label, each in zip(labels, value, strict=True)]
+            rows += [(f"{title}: {label}", _text(part)) for label, part in zip(labels, value, strict=True)]
         else:
             rows.append((title, _text(value)))
     return rows

@@ -37,7 +37,7 @@ def _text(name: str, value: Any) -> str:
     if name == "memory_gb":
         return f"{value} GB"
     if isinstance(value, dict):
-        return ", ".join(f"{key.replace('_', ' ')} {_text(key, each)}" for key, each in value.items()) or "none"
+        return ", ".join(f"{key.replace('_', ' ')} {_text(key, part)}" for key, part in value.items()) or "none"
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
     return str(value)

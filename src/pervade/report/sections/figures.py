@@ -50,14 +50,14 @@ def section(record: Record) -> Section | None:
         return None
     figures = list(result.overall.values())
     unknown: dict[str, list[str]] = {}
-    for each in figures:
-        if each.why:
-            unknown.setdefault(each.why, []).append(each.words.title)
+    for figure in figures:
+        if figure.why:
+            unknown.setdefault(figure.why, []).append(figure.words.title)
     missing = [f"{'; '.join(names)}: {why}." for why, names in unknown.items()]
     methods: dict[str, list[str]] = {}
-    for each in figures:
-        if each.has_interval:
-            methods.setdefault(str(each.how), []).append(each.name)
+    for figure in figures:
+        if figure.has_interval:
+            methods.setdefault(str(figure.how), []).append(figure.name)
     named = "; ".join(
         f"{method} for {wording.join([name.replace('_', ' ') for name in names])}" for method, names in methods.items()
     )
@@ -88,6 +88,6 @@ def comparison(record: Record) -> Markup | None:
     if other is not None and other.value is not None:
         rows.append((wording.label(result.details["baseline"].get("name", "baseline"), most=120), other, "second"))
     # An error rate may exceed 100%, where this scale ends.
-    if any((each.high or each.value or 0.0) > 1 for _, each, _ in rows):
+    if any((figure.high or figure.value or 0.0) > 1 for _, figure, _ in rows):
         return None
     return render(COMPARISON, rows=rows, lower=headline.higher_is_better is False)

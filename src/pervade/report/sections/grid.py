@@ -27,12 +27,12 @@ TEMPLATE = """\
 
 
 def section(record: Record) -> Section | None:
-    names = sorted({*record.checkpoints, *(each.checkpoint for each in record.results)})
+    names = sorted({*record.checkpoints, *(result.checkpoint for result in record.results)})
     if not names or record.together:  # which has no checkpoint of its own
         return None
-    meters = sorted({each.meter for each in record.results})
-    found = {(each.checkpoint, each.meter): each.headline for each in record.results}
-    rows = [_row(record, name, [found.get((name, meter)) for meter in meters]) for name in names]
+    meters = sorted({result.meter for result in record.results})
+    headlines = {(result.checkpoint, result.meter): result.headline for result in record.results}
+    rows = [_row(record, name, [headlines.get((name, meter)) for meter in meters]) for name in names]
     return Section("checkpoints", "Checkpoints and measurements", render(TEMPLATE, meters=meters, rows=rows))
 
 

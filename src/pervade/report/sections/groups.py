@@ -33,23 +33,23 @@ DURATIONS = """\
 
 
 def section(record: Record) -> list[Section]:
-    found = measured(record)
-    if found is None:
+    scores = measured(record)
+    if scores is None:
         return []
-    return [each for each in (_groups(record, found), _durations(record, found)) if each is not None]
+    return [part for part in (_groups(record, scores), _durations(record, scores)) if part is not None]
 
 
-def _groups(record: Record, found: Measured) -> Section | None:
-    names = found.column(record, "group") if "group" in record.columns else None
+def _groups(record: Record, scores: Measured) -> Section | None:
+    names = scores.column(record, "group") if "group" in record.columns else None
     if names is None or record.held_out_groups:  # which the section of all members shows
         return None
     places = _places(names)
     if len(places) < 2 or len(names) < FEWEST_EACH * len(places):
         return None
-    rows = [dots.Row(name, each) for name, at in places.items() if (each := found.figure(at, apart=True))]
+    rows = [dots.Row(name, figure) for name, at in places.items() if (figure := scores.figure(at, apart=True))]
     if len(rows) < 2:
         return None
-    lower = found.metric.higher_is_better is False
+    lower = scores.metric.higher_is_better is False
     rows.sort(key=lambda row: ((row.figure.value or 0.0) * (-1 if lower else 1), row.name))
     one, groups = wording.group(record, 1), wording.group(record)
     many = wording.noun(record)
@@ -94,9 +94,9 @@ def meaning(record: Record) -> str:
     return f"For a {one} is taken what the data gives as a group (its column, or --group-by, or --group-pattern)."
 
 
-def _durations(record: Record, found: Measured) -> Section | None:
-    column = found.column(record, "seconds")
-    if column is None or not all(isinstance(each, (int, float)) for each in column):
+def _durations(record: Record, scores: Measured) -> Section | None:
+    column = scores.column(record, "seconds")
+    if column is None or not all(isinstance(length, (int, float)) for length in column):
         return None
     seconds = np.asarray(column, np.float64)
     if len(seconds) < FEWEST_ROWS or not np.isfinite(seconds).all():
@@ -108,11 +108,11 @@ def _durations(record: Record, found: Measured) -> Section | None:
     rows = []
     for number in range(len(edges) - 1):
         at = np.flatnonzero(part == number).tolist()
-        each = found.figure(at) if at else None
-        if each is not None and not each.has_interval:  # every speaker alike, say: 20 right of 20
-            each = found.figure(at, apart=True)
-        if each is not None:
-            rows.append(dots.Row(_range(edges[number], edges[number + 1]), each))
+        figure = scores.figure(at) if at else None
+        if figure is not None and not figure.has_interval:  # every speaker alike, say: 20 right of 20
+            figure = scores.figure(at, apart=True)
+        if figure is not None:
+            rows.append(dots.Row(_range(edges[number], edges[number + 1]), figure))
     if len(rows) < 2:
         return None
     many = wording.noun(record)

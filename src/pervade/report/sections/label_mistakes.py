@@ -43,9 +43,9 @@ def section(record: Record) -> Section | None:
     for index in surest.tolist():
         row = row_of(record, table, index)
         named = [(label, float(p)) for label, p in zip(result.labels, probabilities[index], strict=True)]
-        extra = [each for each, s, t in zip(named, said[index], target[index], strict=True) if s > t]
-        missed = [each for each, s, t in zip(named, said[index], target[index], strict=True) if s < t]
-        right = [each[0] for each, s, t in zip(named, said[index], target[index], strict=True) if s and t]
+        extra = [label for label, s, t in zip(named, said[index], target[index], strict=True) if s > t]
+        missed = [label for label, s, t in zip(named, said[index], target[index], strict=True) if s < t]
+        right = [label[0] for label, s, t in zip(named, said[index], target[index], strict=True) if s and t]
         answer: dict[str, Any] = {"label": ", ".join(label for label, _ in extra)}
         shown.append(
             {

@@ -41,7 +41,7 @@ def section(record: Record) -> Section | None:
     names += [name for name in judged if name not in names]
     names = [*(name for name in FIRST if name in names), *(name for name in names if name not in FIRST)]
     signs = [chr(ord("A") + i % 26) for i in range(len(record.decisions))]
-    charts = [each for name in names if (each := _chart(record, name, over, signs)) is not None]
+    charts = [drawn for name in names if (drawn := _chart(record, name, over, signs)) is not None]
     if record.lr_find:
         charts.append(_found(record))
     one = wording.passes(record, 1)
@@ -66,21 +66,21 @@ def _when(entry: dict[str, Any], one: str) -> str:
 
 def _found(record: Record) -> Any:
     """The range test that the learning rate comes from."""
-    found = record.lr_find
-    at = [math.log10(rate) for rate in found["rates"]]
-    tests = list(zip(at, found["losses"], strict=True))
-    smooth = list(zip(at, found["smoothed"], strict=True))
+    test = record.lr_find
+    at = [math.log10(rate) for rate in test["rates"]]
+    tests = list(zip(at, test["losses"], strict=True))
+    smooth = list(zip(at, test["smoothed"], strict=True))
     # What ran away would press all else to the floor.
     low, high = min(loss for _, loss in tests), 2 * max(smooth[0][1], tests[0][1])
     shown = [
         chart.Line("one step", [(a, min(loss, high)) for a, loss in tests], "first faint"),
         chart.Line("smoothed", [(a, min(loss, high)) for a, loss in smooth], "first"),
     ]
-    chosen = math.log10(found["lr"])
+    chosen = math.log10(test["lr"])
     x = chart.axis_x("learning rate, as a power of ten", min(at[0], chosen), max(at[-1], chosen))
     y = chart.axis_y("Loss while the learning rate grew", min(low, 0.9 * low), high)
-    summary = f"learning rate {found['lr']:g} was chosen: {found['reason']}"
-    return chart.lines(x, y, shown, summary, [chart.Mark(chosen, f"{found['lr']:g}")])
+    summary = f"learning rate {test['lr']:g} was chosen: {test['reason']}"
+    return chart.lines(x, y, shown, summary, [chart.Mark(chosen, f"{test['lr']:g}")])
 
 
 def _facts(record: Record) -> str:
@@ -147,11 +147,11 @@ def progress(lines: list[dict[str, Any]], passes: list[dict[str, Any]]) -> Progr
 
 def curve(entries: list[dict[str, Any]], name: str, over: Progress) -> list[tuple[float, float]]:
     """One quantity's points. A rollout is learnt from several times over: what stands at one place becomes its mean."""
-    found: dict[float, list[float]] = {}
+    values_at: dict[float, list[float]] = {}
     for entry in entries:
         if isinstance(entry.get(name), (int, float)):
-            found.setdefault(over.place(entry), []).append(float(entry[name]))
-    return [(at, sum(values) / len(values)) for at, values in found.items()]
+            values_at.setdefault(over.place(entry), []).append(float(entry[name]))
+    return [(at, sum(values) / len(values)) for at, values in values_at.items()]
 
 
 def _chart(record: Record, name: str, over: Progress, signs: list[str]) -> Any:

@@ -62,11 +62,11 @@ PICTURE = """\
 
 
 def section(record: Record) -> Section | None:
-    found = record.together
-    if not found:
+    result = record.together
+    if not result:
         return None
-    names = list(found["members"])
-    metrics = {name: each for name, each in found["metrics"].items() if each.get("mean") is not None}
+    names = list(result["members"])
+    metrics = {name: summary for name, summary in result["metrics"].items() if summary.get("mean") is not None}
     first = next(iter(metrics), None)
     if record.held_out_groups and first is not None:
         picture = _by_group(first, metrics[first], record)
@@ -74,7 +74,7 @@ def section(record: Record) -> Section | None:
         picture = Markup("") if first is None else _picture(first, metrics[first], record)
     body = render(
         TEMPLATE,
-        what=_what(found, record),
+        what=_what(result, record),
         picture=picture,
         rows=[_row(record, name, metrics[name]) for name in [name for name in metrics if "[" not in name][:MOST]],
         names=names,
@@ -82,17 +82,17 @@ def section(record: Record) -> Section | None:
     if record.held_out_groups:
         one = wording.group(record, 1)
         return Section("members", f"Each {one} held out in turn", body)
-    return Section("members", f"{len(names)} {found['kind']}", body)
+    return Section("members", f"{len(names)} {result['kind']}", body)
 
 
-def _what(found: dict[str, Any], record: Record) -> str:
-    count = len(found["members"])
+def _what(result: dict[str, Any], record: Record) -> str:
+    count = len(result["members"])
     if record.acts:
         return (
             f"The same recipe was trained {count} times in the same environment; only the seed differs. The interval "
             "of the mean is over seeds: how far another set of seeds might lie from it, in these very episodes."
         )
-    if found["kind"] == "seeds":
+    if result["kind"] == "seeds":
         return (
             f"The same recipe was trained {count} times on the same split; only the seed differs. The interval of the "
             "mean is over seeds: how far another set of seeds might lie from it, on these very rows."
@@ -101,28 +101,28 @@ def _what(found: dict[str, Any], record: Record) -> str:
         many = wording.group(record)
         return (
             f"Each of the {count} {many} was tested by a model that was trained on the others and never met this one. "
-            f"The verdict's figures are of all {wording.count(found['n'])} predictions together, each row once."
+            f"The verdict's figures are of all {wording.count(result['n'])} predictions together, each row once."
         )
     return (
         f"The rows were divided into {count} folds, and each was tested by a model that was trained on the others. The "
-        f"figures are of all {wording.count(found['n'])} predictions together, each row once."
+        f"figures are of all {wording.count(result['n'])} predictions together, each row once."
     )
 
 
-def _row(record: Record, name: str, each: dict[str, Any]) -> dict[str, Any]:
-    values = [own["value"] for own in each["members"].values()]
-    figure = Figure.of(name, each, record.words)
+def _row(record: Record, name: str, summary: dict[str, Any]) -> dict[str, Any]:
+    values = [own["value"] for own in summary["members"].values()]
+    figure = Figure.of(name, summary, record.words)
     words = figure.words
     # Of folds the interval is that of all predictions together, whose figure need not be the mean.
-    together = "" if each["value"] in (None, each["mean"]) else f"{words.written(each['value'])} together, "
+    together = "" if summary["value"] in (None, summary["mean"]) else f"{words.written(summary['value'])} together, "
     return {
         "title": words.title,
         "direction": wording.direction(figure),
-        "mean": words.written(each["mean"]),
-        "deviation": words.written(each["deviation"]),
+        "mean": words.written(summary["mean"]),
+        "deviation": words.written(summary["deviation"]),
         "low": words.written(min(values)),
         "high": words.written(max(values)),
-        "interval": "none" if None in (each["low"], each["high"]) else wording.interval(figure),
+        "interval": "none" if None in (summary["low"], summary["high"]) else wording.interval(figure),
         "together": together,
         "method": str(figure.how),
     }
@@ -135,20 +135,20 @@ BY_GROUP = """\
 """
 
 
-def _by_group(metric: str, each: dict[str, Any], record: Record) -> Markup:
+def _by_group(metric: str, summary: dict[str, Any], record: Record) -> Markup:
     """A line a held-out group with its page, the worst first, and what they say of a group that is still to come."""
-    named, whole = record.held_out_groups, Figure.of(metric, each, record.words)
+    named, whole = record.held_out_groups, Figure.of(metric, summary, record.words)
     rows = []
-    for name, own in each["members"].items():
+    for name, own in summary["members"].items():
         figure = replace(whole, **{key: own[key] for key in ("value", "low", "high", "n")})
         rows.append(dots.Row(named.get(name, name), figure, link=f"members/{quote(name)}/report.html"))
     rows.sort(key=lambda row: ((row.figure.value or 0.0) * (-1 if whole.higher_is_better is False else 1), row.name))
     one, many = wording.group(record, 1), wording.group(record)
-    mean = replace(whole, value=each["mean"], low=None, high=None, n=len(rows))
+    mean = replace(whole, value=summary["mean"], low=None, high=None, n=len(rows))
     return render(
         BY_GROUP,
         spread=groups.spread(rows, one, many),
-        mean=_mean(mean, np.array([row.figure.value for row in rows], np.float64), each.get("bounds"), one, many),
+        mean=_mean(mean, np.array([row.figure.value for row in rows], np.float64), summary.get("bounds"), one, many),
         table=dots.table(rows, one.capitalize(), wording.noun(record), mean, f"the mean of the {many}"),
         meaning=groups.meaning(record),
         one=one,
@@ -171,9 +171,9 @@ def _mean(whole: Figure, values: np.ndarray, bounds: Any, one: str, many: str) -
     )
 
 
-def _picture(name: str, each: dict[str, Any], record: Record) -> Markup:
+def _picture(name: str, metric: dict[str, Any], record: Record) -> Markup:
     """A line a member: its value, and as a bar the interval of its own rows; the mean goes through all."""
-    own, figure = each["members"], Figure.of(name, each, record.words)
+    own, figure = metric["members"], Figure.of(name, metric, record.words)
     words = figure.words
     ends = [end for one in own.values() for end in (one["low"], one["value"], one["high"]) if end is not None]
     low, high = min(ends), max(ends)
@@ -198,6 +198,6 @@ def _picture(name: str, each: dict[str, Any], record: Record) -> Markup:
         top=top,
         base=base,
         dots=dots,
-        mean=x.place(each["mean"]),
+        mean=x.place(metric["mean"]),
         summary=summary,
     )

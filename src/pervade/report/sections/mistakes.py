@@ -114,7 +114,7 @@ def media(
     reason = _gone(row)
     if reason is None and domain is not None:
         try:
-            made = [_element(each, row, room) for each in domain.show(row, prediction)]
+            made = [_element(part, row, room) for part in domain.show(row, prediction)]
         except (PervadeError, OSError, ValueError, LookupError, TypeError) as error:
             reason = str(error)
         else:

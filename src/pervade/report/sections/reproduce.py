@@ -59,7 +59,7 @@ def pinned(record: Record) -> list[str]:
         return []
     added: list[str] = []
     init, model = record.part("init"), record.part("model")
-    if "--init" not in named and not any(each.startswith("init") for each in set_by):
+    if "--init" not in named and not any(setting.startswith("init") for setting in set_by):
         if init.get("because"):  # published weights that were wanted could not be had
             added += ["--init", "random"]
         elif used(init) == "pretrained" and not init.get("source"):
@@ -67,7 +67,7 @@ def pinned(record: Record) -> list[str]:
                 added += ["--model", f"hf:{model.get('name')}"]
             added += ["--init", "pretrained"]
     threads = _threads(record)
-    if threads and "--threads" not in named and not any(each.startswith("threads=") for each in set_by):
+    if threads and "--threads" not in named and not any(setting.startswith("threads=") for setting in set_by):
         added += ["--threads", str(threads)]
     return added
 

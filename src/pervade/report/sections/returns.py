@@ -31,7 +31,7 @@ TEMPLATE = """\
 def section(record: Record) -> Section | None:
     if not record.members or record.search:
         return None
-    curves = {name: found for name, lines in record.logs().items() if (found := _curve(lines))}
+    curves = {name: points for name, lines in record.logs().items() if (points := _curve(lines))}
     if not curves:
         return None
     drawn, facts, note = _together(curves) if len(curves) >= FEWEST else _each(curves)
@@ -48,10 +48,10 @@ def _curve(lines: list[dict[str, Any]]) -> list[tuple[float, float]]:
 
 def on_grid(curves: list[list[tuple[float, float]]]) -> tuple[np.ndarray, np.ndarray]:
     """Places (g,) where all have a return, and returns (m, g) there, each between its two nearest."""
-    low, high = max(each[0][0] for each in curves), min(each[-1][0] for each in curves)
+    low, high = max(curve[0][0] for curve in curves), min(curve[-1][0] for curve in curves)
     grid = np.linspace(low, max(low, high), GRID)
-    points = [np.array(each) for each in curves]
-    return grid, np.stack([np.interp(grid, each[:, 0], each[:, 1]) for each in points])
+    points = [np.array(curve) for curve in curves]
+    return grid, np.stack([np.interp(grid, curve[:, 0], curve[:, 1]) for curve in points])
 
 
 def bands(scores: np.ndarray, resamples: int = returns.RESAMPLES, seed: int = 0) -> tuple[np.ndarray, ...]:
@@ -63,8 +63,8 @@ def bands(scores: np.ndarray, resamples: int = returns.RESAMPLES, seed: int = 0)
     ends = np.arange(m + 1) / m
     weight = np.diff(np.clip(ends, 0.25, 0.75)) / 0.5  # of the members in order
     drawn = np.random.default_rng(seed).integers(0, m, (resamples, m))
-    found = np.stack([np.sort(column[drawn], axis=1) @ weight for column in scores.T])  # (g, r)
-    low, high = np.quantile(found, [0.025, 0.975], axis=1)
+    means = np.stack([np.sort(column[drawn], axis=1) @ weight for column in scores.T])  # (g, r)
+    low, high = np.quantile(means, [0.025, 0.975], axis=1)
     return weight @ np.sort(scores, axis=0), low, high
 
 

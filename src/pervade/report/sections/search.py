@@ -35,13 +35,13 @@ def section(record: Record) -> Section | None:
     metric = str(record.search.get("metric"))
     higher = bool(record.search.get("higher_is_better", True))
     winner = record.search.get("winner")
-    states = [str(each["state"]) for each in trials]
+    states = [str(trial["state"]) for trial in trials]
     paths = list(trials[0]["values"])
-    done = [each for each in trials if each["value"] is not None]
+    done = [trial for trial in trials if trial["value"] is not None]
     # Those that came to their end first, the best of them at the top.
-    order = sorted(done, key=lambda each: (each["state"] != "complete", -each["value"] if higher else each["value"]))
+    order = sorted(done, key=lambda run: (run["state"] != "complete", -run["value"] if higher else run["value"]))
     words = record.words.figure(metric)
-    rows = [_row(each, paths, words, winner) for each in [*order, *(e for e in trials if e["value"] is None)][:MOST]]
+    rows = [_row(trial, paths, words, winner) for trial in [*order, *(e for e in trials if e["value"] is None)][:MOST]]
     what = (
         f"{len(trials)} trials over {wording.join([str(path) for path in paths])}: {states.count('complete')} came to "
         f"their end, {states.count('pruned')} were pruned for lying below the median of the others, "
@@ -62,7 +62,7 @@ def _row(trial: dict[str, Any], paths: list[str], words: FigureWords, winner: st
         "number": trial["number"],
         "winner": f"trial-{trial['number']:03d}" == winner,
         "settings": [_setting(trial["values"].get(path)) for path in paths],
-        "passes": max((int(each) for each in trial["passes"]), default=0),
+        "passes": max((int(step) for step in trial["passes"]), default=0),
         "value": words.written(trial["value"]),
         "state": trial["state"],
     }
@@ -74,7 +74,7 @@ def _setting(value: Any) -> str:
 
 def _picture(done: list[dict[str, Any]], words: FigureWords, higher: bool) -> Any:
     """A dot a trial, and the best so far as a line."""
-    points = [(float(each["number"]), float(each["value"])) for each in done]
+    points = [(float(trial["number"]), float(trial["value"])) for trial in done]
     # A pruned trial cannot win, whatever it had reached.
     ended = [(float(e["number"]), float(e["value"])) for e in done if e["state"] == "complete"]
     best: list[tuple[float, float]] = []

@@ -67,11 +67,11 @@ def section(record: Record) -> list[Section]:
     table = predictions(record, {"row", "text", "reference", "words"})
     if record.main is None or table is None:
         return []
-    texts = [str(each or "") for each in table["text"]]
-    true = [str(each or "") for each in table["reference"]]
+    texts = [str(text or "") for text in table["text"]]
+    true = [str(text or "") for text in table["reference"]]
     spaced = alignment.has_words(true)
-    found = [_mistakes(record, table, true, texts, spaced), _words(record, table, true, texts, spaced)]
-    return [each for each in found if each is not None]
+    sections = [_mistakes(record, table, true, texts, spaced), _words(record, table, true, texts, spaced)]
+    return [section for section in sections if section is not None]
 
 
 def _mistakes(record: Record, table: dict[str, Any], true: list[str], texts: list[str], spaced: bool) -> Section:
@@ -86,7 +86,7 @@ def _mistakes(record: Record, table: dict[str, Any], true: list[str], texts: lis
     shown = []
     for index in worst.tolist():
         row = row_of(record, table, index)
-        pieces = [alignment.units(each[index], spaced) for each in (true, texts)]
+        pieces = [alignment.units(column[index], spaced) for column in (true, texts)]
         steps = alignment.align(*pieces) if max(map(len, pieces)) <= MOST_WORDS else None
         shown.append(
             {
@@ -126,7 +126,7 @@ def _words(record: Record, table: dict[str, Any], true: list[str], texts: list[s
     counts: Counter[Step] = Counter()
     work = compared = said = 0
     for reference, text in zip(true, texts, strict=True):
-        pieces = [alignment.units(each, spaced) for each in (reference, text)]
+        pieces = [alignment.units(side, spaced) for side in (reference, text)]
         cells = (len(pieces[0]) + 1) * (len(pieces[1]) + 1)
         steps = alignment.align(*pieces) if work + cells <= MOST_WORK else None
         if steps is None:
@@ -144,7 +144,7 @@ def _words(record: Record, table: dict[str, Any], true: list[str], texts: list[s
         # Of several alignments with as few changes, the one that the figures are of.
         kinds = {kind: int(np.sum(table[column])) for kind, column in counted.items()}
     # As often: in the order of the words, so that the page is the same each time.
-    pairs = sorted(((step, times) for step, times in counts.items() if times > 1), key=lambda each: (-each[1], each[0]))
+    pairs = sorted(((step, times) for step, times in counts.items() if times > 1), key=lambda pair: (-pair[1], pair[0]))
     unit = "words" if spaced else "characters"
     totals = (
         f"Of {wording.count(said)} {unit} said, {_were(kinds['swapped'])} taken for another and "
