@@ -122,7 +122,7 @@ def test_patterns_that_fit_names(names: list[str], classes: set[str]) -> None:
     told = patterns.likely(names)
     assert classes in [set(values) for _, values in told]
     for pattern, values in told:
-        taken = [patterns.found(pattern, each) for each in names]
+        taken = [patterns.extract(pattern, each) for each in names]
         assert 2 * sum(each is not None for each in taken) > len(names)
         assert sorted(set(taken) - {None}) == values
 

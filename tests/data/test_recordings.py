@@ -90,8 +90,8 @@ def test_patterns_that_say_nothing(tmp_path: Path) -> None:
         Sound(group_column="speaker").read(folder)
     with pytest.raises(ConfigError, match="exclude each other"):
         Sound(group_column="speaker", group_pattern="(.)").read(folder)
-    assert patterns.found("(é)", "e\u0301") is None
-    assert patterns.found("_(.*)_", "a__b") is None
+    assert patterns.extract("(é)", "e\u0301") is None
+    assert patterns.extract("_(.*)_", "a__b") is None
 
 
 def test_what_looks_like_sound(tmp_path: Path) -> None:

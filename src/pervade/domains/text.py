@@ -308,8 +308,8 @@ def sample(source: Any, content: texts.Texts) -> tuple[Path | None, list[tables.
     if path.is_dir():
         if labelled_lines.by_class(path):
             return path, content.records(path)
-        found = [each for each in tables.within(path) if tables.called(each).lower() not in metadata.NO_DATA]
-        found.sort(key=lambda each: split_named(tables.called(each)) != "train")
+        found = [each for each in tables.within(path) if tables.bare_name(each).lower() not in metadata.NO_DATA]
+        found.sort(key=lambda each: split_named(tables.bare_name(each)) != "train")
         if not found:
             return (path if texts.most_are(path) else None), []
         path = found[0]

@@ -81,7 +81,7 @@ class Classify(Task, SelectsRows, HasCompanions, HasPlainModel):
         return splits.without_single(rows)
 
     def measurable(self, rows: Rows, domain: Domain) -> tuple[Rows, list[LeftOut]]:
-        return targets.known(rows, _labels(domain))
+        return targets.of_learnt_labels(rows, _labels(domain))
 
     def outputs(self, domain: Domain) -> dict[str, int]:
         return {"logits": len(_labels(domain))}

@@ -45,7 +45,7 @@ class Synthesise(Task, SelectsRows, MakesSamples, HasPlainModel):
             raise DataError("nothing is left to learn from; add recordings")
 
     def measurable(self, rows: Rows, domain: Domain) -> tuple[Rows, list[LeftOut]]:
-        return targets.known(rows, able(domain, Labelled).labels)
+        return targets.of_learnt_labels(rows, able(domain, Labelled).labels)
 
     def outputs(self, domain: Domain) -> dict[str, int]:
         return {"logits": mu_law.CODES}

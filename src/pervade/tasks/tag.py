@@ -77,7 +77,7 @@ class Tag(Task, SelectsRows, HasCompanions, HasPlainModel):
         splits.refuse_unseen(rows)
 
     def measurable(self, rows: Rows, domain: Domain) -> tuple[Rows, list[LeftOut]]:
-        return targets.known(rows, _labels(domain), "label")
+        return targets.of_learnt_labels(rows, _labels(domain), "label")
 
     def outputs(self, domain: Domain) -> dict[str, int]:
         return {"logits": len(_labels(domain))}

@@ -18,17 +18,17 @@ _notes: ContextVar[list[str] | None] = ContextVar("notes", default=None)
 
 def note(text: str, flag: str = "") -> None:
     """One decision, in words, and the flag or setting by which whoever reads this changes it: "--text-column"."""
-    found = _notes.get()
+    notes = _notes.get()
     line = f"{text} ({flag})" if flag else text
-    if found is not None and line not in found:
-        found.append(line)
+    if notes is not None and line not in notes:
+        notes.append(line)
 
 
 def by_flags(notes: Sequence[str], flags: Collection[str]) -> list[str]:
     """The notes without what they name to change them where that is none of the `flags`."""
-    ends = [re.search(r" \((--[a-z-]+|-o)\b[^()]*\)$", each) for each in notes]
+    ends = [re.search(r" \((--[a-z-]+|-o)\b[^()]*\)$", text) for text in notes]
     return [
-        each if end is None or end[1] in flags else each[: end.start()] for each, end in zip(notes, ends, strict=True)
+        text if end is None or end[1] in flags else text[: end.start()] for text, end in zip(notes, ends, strict=True)
     ]
 
 
@@ -40,9 +40,9 @@ def listening() -> bool:
 @contextmanager
 def gathered() -> Iterator[list[str]]:
     """What is noted inside, each line once, in order."""
-    found: list[str] = []
-    token = _notes.set(found)
+    notes: list[str] = []
+    token = _notes.set(notes)
     try:
-        yield found
+        yield notes
     finally:
         _notes.reset(token)

@@ -28,8 +28,10 @@ def label_column(records: Records, rest: Sequence[str]) -> str | None:
 
 def one_each(records: Records, column: str) -> bool:
     """Whether these are lists of options, and no row has more than one."""
-    lists = [each.get(column) for each in records if column == CHOSEN]
-    return bool(lists) and all(isinstance(each, list) and len(each) < 2 for each in lists if each is not None)
+    lists = [record.get(column) for record in records if column == CHOSEN]
+    return bool(lists) and all(
+        isinstance(options, list) and len(options) < 2 for options in lists if options is not None
+    )
 
 
 def judged(records: Records, places: Sequence[str], column: str, targets: list[Any]) -> list[Any]:
@@ -41,6 +43,6 @@ def judged(records: Records, places: Sequence[str], column: str, targets: list[A
     account.note(f"rows: those whose {ANSWER!r} is {' or '.join(sorted(good))}, as Prodigy writes them")
     rows = zip(records, places, targets, strict=True)
     return [
-        target if each.get(ANSWER) in good else LeftOut(place, f"its {ANSWER} is {each.get(ANSWER)!r}")
-        for each, place, target in rows
+        target if record.get(ANSWER) in good else LeftOut(place, f"its {ANSWER} is {record.get(ANSWER)!r}")
+        for record, place, target in rows
     ]

@@ -38,7 +38,7 @@ class Arrays:
         with self.lock:
             if column not in self.arrays:
                 array = _array(Path(self.file), column)
-                if array.nbytes + sum(each.nbytes for each in self.arrays.values()) > LARGEST:
+                if array.nbytes + sum(array.nbytes for array in self.arrays.values()) > LARGEST:
                     self.arrays.clear()
                 self.arrays[column] = array
             picture = self.arrays[column][number]
@@ -52,16 +52,16 @@ def records(file: Path) -> list[dict[str, Any]]:
     Raises DataError where there are no such arrays, OSError and ValueError where the file cannot be read."""
     with np.load(file, allow_pickle=False) as there:
         names = list(there.files)
-        pairs = [(split, a.format(said), b.format(said)) for a, b in FORMS for said, split in NAMES.items()]
-        found = [each for each in pairs if each[1] in names and each[2] in names]
-        found = found or ([("", "images", "labels")] if {"images", "labels"} <= set(names) else [])
-        if not found:
+        pairs = [(split, a.format(word), b.format(word)) for a, b in FORMS for word, split in NAMES.items()]
+        matching = [names_of for names_of in pairs if names_of[1] in names and names_of[2] in names]
+        matching = matching or ([("", "images", "labels")] if {"images", "labels"} <= set(names) else [])
+        if not matching:
             raise DataError(
                 f"{file} holds the arrays {', '.join(names[:8])}; pictures are read from train_images and train_labels "
                 "(val_…, test_…), or from x_train and y_train"
             )
         made: list[dict[str, Any]] = []
-        for split, pictures, labels in found:
+        for split, pictures, labels in matching:
             shape = _shape(file, pictures)
             _header(file, labels)
             values = np.asarray(there[labels])
@@ -82,7 +82,7 @@ def _shape(file: Path, name: str) -> tuple[int, ...]:
         raise DataError(
             f"{file}: {name} is {kind} of {shape}, not pictures: (n, h, w) or (n, h, w, 3) of 0 to 255 (uint8)"
         )
-    return tuple(int(each) for each in shape)
+    return tuple(int(size) for size in shape)
 
 
 def _header(file: Path, name: str) -> tuple[tuple[int, ...], np.dtype]:

@@ -32,13 +32,13 @@ _SAMPLES = re.compile(r"\d+\s+\d+\s+(?=\D)")  # where it begins and ends, as TIM
 def tracks(root: Path, suffixes: Collection[str]) -> list[Record]:
     """The rows of label tracks (Audacity's: start, end and label, parted by tabs), which all recordings have beside
     them: "file_name", "start", "end", "label". Raises as `find` does."""
-    found, count, _ = _pairs(root, suffixes)
-    if not found or len(found) < NEARLY_ALL * count:
+    text_of, count, _ = _pairs(root, suffixes)
+    if not text_of or len(text_of) < NEARLY_ALL * count:
         return []
-    texts = {each: encodings.decode(text.read_bytes(), text).splitlines() for each, text in found.items()}
+    texts = {path: encodings.decode(text.read_bytes(), text).splitlines() for path, text in text_of.items()}
     # A line that begins with a backslash says which frequencies the label above it is of.
-    lines = [(each, line) for each, text in texts.items() for line in text if line.strip() and line[0] != "\\"]
-    rows = [(str(each.relative_to(root)), *match.groups()) for each, line in lines if (match := _TRACK.fullmatch(line))]
+    lines = [(path, line) for path, text in texts.items() for line in text if line.strip() and line[0] != "\\"]
+    rows = [(str(path.relative_to(root)), *match.groups()) for path, line in lines if (match := _TRACK.fullmatch(line))]
     names = ("file_name", "start", "end", "label")
     return [dict(zip(names, row, strict=True)) for row in rows] if len(rows) == len(lines) else []
 
@@ -46,20 +46,22 @@ def tracks(root: Path, suffixes: Collection[str]) -> list[Record]:
 def find(root: Path, suffixes: Collection[str]) -> dict[Path, Path]:
     """The text of each recording; none where too few have one, or where these say no more than a label does, or when
     something is heard. Raises OSError, and DataError where one is not UTF-8."""
-    found, count, others = _pairs(root, suffixes)
-    some = list(found.values())[:: max(len(found) // LOOKED_AT, 1)]
-    words = [said(each).split() for each in some]
-    if not found or len(found) < NEARLY_ALL * count or sum(map(len, words)) < FEWEST_WORDS * len(some):
+    text_of, count, others = _pairs(root, suffixes)
+    sample = list(text_of.values())[:: max(len(text_of) // LOOKED_AT, 1)]
+    words = [transcript(path).split() for path in sample]
+    if not text_of or len(text_of) < NEARLY_ALL * count or sum(map(len, words)) < FEWEST_WORDS * len(sample):
         return {}
-    if 2 * sum(_TIMES.match(each.read_bytes()[:100]) is not None for each in some) > len(some):
+    if 2 * sum(_TIMES.match(path.read_bytes()[:100]) is not None for path in sample) > len(sample):
         return {}
-    rest = "".join(f"; {many:,} files ending in {each!r} are left aside" for each, many in others.most_common(3))
+    rest = "".join(
+        f"; {number:,} files ending in {suffix!r} are left aside" for suffix, number in others.most_common(3)
+    )
     account.note(
-        f"what is said: the files ending in {SUFFIX} that are called as recordings are, of {len(found):,} of "
+        f"what is said: the files ending in {SUFFIX} that are called as recordings are, of {len(text_of):,} of "
         f"{count:,}{rest}",
         "--task audio-classification",
     )
-    return found
+    return text_of
 
 
 def _pairs(root: Path, suffixes: Collection[str]) -> tuple[dict[Path, Path], int, Counter[str]]:
@@ -68,48 +70,48 @@ def _pairs(root: Path, suffixes: Collection[str]) -> tuple[dict[Path, Path], int
     texts: dict[str, list[Path]] = defaultdict(list)
     others: Counter[str] = Counter()
     for folder, below, names in os.walk(root, followlinks=False):
-        below[:] = sorted(each for each in below if not is_hidden(each))
-        for path in (Path(folder, each) for each in sorted(names) if not is_hidden(each)):
+        below[:] = sorted(folder_name for folder_name in below if not is_hidden(folder_name))
+        for path in (Path(folder, name) for name in sorted(names) if not is_hidden(name)):
             if path.suffix.lower() in suffixes:
                 recordings.append(path)
             elif path.suffix.lower() == SUFFIX:
                 texts[path.stem.casefold()].append(path)
             else:
                 others[path.suffix.lower()] += 1
-    return {each: text for each in recordings if (text := _of(each, texts))}, len(recordings), others
+    return {path: text for path in recordings if (text := _of(path, texts))}, len(recordings), others
 
 
-def _of(recording: Path, texts: dict[str, list[Path]]) -> Path | None:
+def _of(path: Path, texts: dict[str, list[Path]]) -> Path | None:
     """The text in the same folder; else in one that differs by one name; else the only one. Two microphones (…_mic1)
     have one."""
-    stem = recording.stem.casefold()
+    stem = path.stem.casefold()
     there = texts.get(stem) or texts.get(re.sub(r"_mic\d+$", "", stem), [])
-    own = recording.parent.parts
+    own = path.parent.parts
 
     def far(text: Path) -> int:
         other = text.parent.parts
         return sum(a != b for a, b in zip(own, other, strict=True)) if len(own) == len(other) else len(own)
 
-    near = [each for each in there if far(each) < 2]
+    near = [text for text in there if far(text) < 2]
     return min(near, key=far) if near else there[0] if len(there) == 1 else None
 
 
-def said(path: Path) -> str:
+def transcript(path: Path) -> str:
     """What a text says, in one line. Raises OSError, and DataError where it is not UTF-8."""
     return _SAMPLES.sub("", " ".join(encodings.decode(path.read_bytes(), path).split()), count=1)
 
 
-def entries(root: Path, found: dict[Path, Path], grouped: bool) -> list[Record]:
+def entries(root: Path, text_of: dict[Path, Path], grouped: bool) -> list[Record]:
     """ "id", "path", "text", where folders say it "split", and "group" where they are several beside splits."""
     made: list[Record] = []
-    for recording, text in found.items():
-        inside = recording.relative_to(root)
-        split = next((split for each in inside.parts[:-1] if (split := named(each))), None)
-        home = "/".join(each for each in inside.parts[:-1] if not named(each))
-        entry: Record = {"id": inside.as_posix(), "path": str(recording), "text": said(text), "group": home}
+    for path, text in text_of.items():
+        inside = path.relative_to(root)
+        split = next((split for folder_name in inside.parts[:-1] if (split := named(folder_name))), None)
+        home = "/".join(folder_name for folder_name in inside.parts[:-1] if not named(folder_name))
+        entry: Record = {"id": inside.as_posix(), "path": str(path), "text": transcript(text), "group": home}
         made.append(entry | ({"split": split} if split else {}))
-    homes = sorted({each["group"] for each in made})
+    homes = sorted({entry["group"] for entry in made})
     if len(homes) < 2 or not grouped:
-        return [{key: each[key] for key in each if key != "group"} for each in made]
+        return [{key: entry[key] for key in entry if key != "group"} for entry in made]
     division.note_groups("the folders that recordings lie in", homes, "--group-pattern")
     return made

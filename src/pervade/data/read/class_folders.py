@@ -47,13 +47,13 @@ class Sorted:
 
     @property
     def classes(self) -> set[str]:
-        return {each["target"] for each in self.entries}
+        return {entry["target"] for entry in self.entries}
 
     @property
     def tell_classes(self) -> bool:
         """Whether the folders may be classes beside a table: one alone (images/, wavs/) tells nothing apart, nor do
         several that are numbered (images_part_1/, images_part_2/)."""
-        kinds = {re.sub(r"\d+$", "#", each) for each in self.classes}
+        kinds = {re.sub(r"\d+$", "#", label) for label in self.classes}
         return len(self.classes) > 1 and (len(kinds) > 1 or kinds == {"#"})
 
     def note(self) -> None:
@@ -71,30 +71,30 @@ def splits_of(names: Collection[str]) -> dict[str, str]:
     >>> splits_of(["cars_train", "cars_test", "devkit"]), splits_of(["train_station", "bus_station"])
     ({'cars_train': 'train', 'cars_test': 'test'}, {})
     """
-    found = {name: split for name in names if (split := named(name))}
-    if found:
-        return _developed(found)
+    split_of = {name: split for name in names if (split := named(name))}
+    if split_of:
+        return _developed(split_of)
     alike: dict[tuple[str, ...], dict[str, str]] = defaultdict(dict)
     for name in sorted(names):
         words = re.findall(r"[^\W\d_]+", name.lower())
-        said = [split for word in words if (split := named(word))]
-        if len(said) == 1:
-            alike[tuple(word for word in words if not named(word))][name] = said[0]
-    fit = [each for each in map(_developed, alike.values()) if len(each) > 1 and "train" in each.values()]
+        words_split = [split for word in words if (split := named(word))]
+        if len(words_split) == 1:
+            alike[tuple(word for word in words if not named(word))][name] = words_split[0]
+    fit = [names for names in map(_developed, alike.values()) if len(names) > 1 and "train" in names.values()]
     if len(fit) > 1:
         raise DataError(
-            f"{' and '.join(', '.join(each) for each in fit[:2])} are each called as splits are; keep one of them, or "
-            "sort all into train and test"
+            f"{' and '.join(map(', '.join, fit[:2]))} are each called as splits are; keep one of them, or sort all "
+            "into train and test"
         )
     return fit[0] if fit else {}
 
 
-def _developed(found: dict[str, str]) -> dict[str, str]:
+def _developed(split_of: dict[str, str]) -> dict[str, str]:
     """Where there is nothing but a development set and an evaluation set, the one trains and the other is the test."""
-    trains = {name: "dev" in name.lower() for name in found}
-    if set(found.values()) != {"validation"} or len(set(trains.values())) < 2:
-        return found
-    return {name: "train" if trains[name] else "test" for name in found}
+    trains = {name: "dev" in name.lower() for name in split_of}
+    if set(split_of.values()) != {"validation"} or len(set(trains.values())) < 2:
+        return split_of
+    return {name: "train" if trains[name] else "test" for name in split_of}
 
 
 @dataclass(frozen=True)
@@ -128,19 +128,19 @@ def _folders(root: Path, inside: Sequence[tuple[str, ...]], people: bool) -> _Fo
     folds = {name: match[1] for name in top if (match := FOLD.fullmatch(name))}
     by_fold = len(folds) == len(top) > 1
     own = _own_level(inside, depth) if by_split or by_fold else {}
-    found = _Folders(depth, splits if by_split else {}, folds if by_fold else {}, own)
-    there = [(parts, found.level(parts)) for parts in inside if not by_split or found.first(parts) in splits]
+    folders = _Folders(depth, splits if by_split else {}, folds if by_fold else {}, own)
+    there = [(parts, folders.level(parts)) for parts in inside if not by_split or folders.first(parts) in splits]
     there = [(parts, level) for parts, level in there if len(parts) > level + 1]
     if people or not there:
-        return found
+        return folders
     first, level = there[0]
     try:
         above, below = folder_levels.between(
             root.joinpath(*first[:level]), level, [parts[level:] for parts, level in there]
         )
     except DataError as fault:
-        return replace(found, fault=str(fault))
-    return replace(found, above=above, below="" if by_split else below)
+        return replace(folders, fault=str(fault))
+    return replace(folders, above=above, below="" if by_split else below)
 
 
 def sort(
@@ -153,7 +153,7 @@ def sort(
     wherever they lie. `people`: numbered people are what is to be told apart, else they are groups."""
     made = Sorted()
     inside = [file.relative_to(root).parts for file in files]
-    aside = [label_pattern is None and any(each.startswith("_") for each in parts[:-1]) for parts in inside]
+    aside = [label_pattern is None and any(name.startswith("_") for name in parts[:-1]) for parts in inside]
     if any(aside) and not all(aside):
         made.left_out += [LeftOut("/".join(p), ASIDE) for p, away in zip(inside, aside, strict=True) if away]
         files = [file for file, away in zip(files, aside, strict=True) if not away]
@@ -175,7 +175,7 @@ def sort(
             level += 1
         elif there.below and len(parts) > level + 2:
             entry |= {"group": parts[level + 1]} if there.below == "group" else {"split": named(parts[level + 1])}
-        label = None if label_pattern is None else patterns.found(label_pattern, name)
+        label = None if label_pattern is None else patterns.extract(label_pattern, name)
         if label_pattern is not None and label is None:
             made.left_out.append(LeftOut(name, f"its name does not fit --label-pattern '{label_pattern}'"))
         elif label is not None and (not there.splits or first is not None):
@@ -206,38 +206,38 @@ def _settle(made: Sorted, label_pattern: str | None) -> None:
     """A folder called as those of files are is no class where it is alone, nor in a split where it does not train; and
     groups are not the classes."""
     if label_pattern is None:
-        trained = {each["target"] for each in made.entries if each.get("split", "train") == "train"}
-        known = trained if len(trained) > 1 else set()
-        plain = {each for each in made.classes - known if each.lower() in OF_FILES}
-        moved = [each for each in made.entries if each["target"] in plain and (known or len(made.classes) == 1)]
+        trained = {entry["target"] for entry in made.entries if entry.get("split", "train") == "train"}
+        several = trained if len(trained) > 1 else set()
+        plain = {label for label in made.classes - several if label.lower() in OF_FILES}
+        moved = [entry for entry in made.entries if entry["target"] in plain and (several or len(made.classes) == 1)]
         if moved:
-            made.entries = [each for each in made.entries if each["target"] not in plain]
-            made.left_out += [LeftOut(each["id"], BESIDE) for each in moved]
-            made.loose += [{key: each[key] for key in each if key != "target"} for each in moved]
-    if all(each.get("group") == each["target"] for each in made.entries):
-        for each in made.entries:
-            each.pop("group", None)
+            made.entries = [entry for entry in made.entries if entry["target"] not in plain]
+            made.left_out += [LeftOut(entry["id"], BESIDE) for entry in moved]
+            made.loose += [{key: entry[key] for key in entry if key != "target"} for entry in moved]
+    if all(entry.get("group") == entry["target"] for entry in made.entries):
+        for entry in made.entries:
+            entry.pop("group", None)
 
 
 def _note(made: Sorted, there: _Folders, inside: Sequence[tuple[str, ...]], label_pattern: str | None) -> None:
     if there.splits:
-        told = [f"{a}/ ({b})" for a, b in sorted(there.splits.items())]
-        made.notes.append((f"splits: the folders {listed(told)}", f"--split-column {NONE}"))
+        described = [f"{a}/ ({b})" for a, b in sorted(there.splits.items())]
+        made.notes.append((f"splits: the folders {listed(described)}", f"--split-column {NONE}"))
     if there.folds:
-        told = [f"{each}/" for each in sorted(there.folds)]
-        made.notes.append((f"folds: the folders {listed(told)}", "--folds column"))
+        described = [f"{fold}/" for fold in sorted(there.folds)]
+        made.notes.append((f"folds: the folders {listed(described)}", "--folds column"))
     if there.below == "split":
         made.notes.append(("splits: the folders in those of the classes", f"--split-column {NONE}"))
-    groups = sorted({each["group"] for each in (*made.entries, *made.loose) if "group" in each})
+    groups = sorted({entry["group"] for entry in (*made.entries, *made.loose) if "group" in entry})
     if groups:
-        shown = listed([f"{each}/" for each in groups])
+        shown = listed([f"{group}/" for group in groups])
         level = patterns.level(there.depth + bool(there.splits) + (there.below == "group"))
         flag = f"--group-by {NONE}; as classes: --label-pattern '{level}'"
         made.notes.append((f"groups: the folders {shown}, none of which is divided", flag))
     if label_pattern is not None:
         made.notes.append((f"labels: what '{label_pattern}' finds in the files' names", "--label-pattern"))
     elif made.entries:
-        shown = listed([f"{each}/" for each in sorted(made.classes)])
+        shown = listed([f"{label}/" for label in sorted(made.classes)])
         deeper, flag = _deeper(made) if not there.below else ("", "--label-pattern")
         made.notes.append((f"labels: the names of {len(made.classes):,} folders, {shown}{deeper}", flag))
 
@@ -245,11 +245,11 @@ def _note(made: Sorted, there: _Folders, inside: Sequence[tuple[str, ...]], labe
 def _deeper(made: Sorted) -> tuple[str, str]:
     """What folders lie in those of the classes, in words, and the flag that takes these."""
     level = Counter(made.levels.values()).most_common(1)[0][0]
-    inside = [each["id"].split("/") for each in made.entries]
+    inside = [entry["id"].split("/") for entry in made.entries]
     for below in range(level + 1, max(map(len, inside)) - 1):
         names = sorted({parts[below] for parts in inside if len(parts) > below + 1})
         if len(names) > 1:
-            shown = listed([f"{each}/" for each in names])
+            shown = listed([f"{name}/" for name in names])
             return (
                 f"; not the {len(names):,} folders below them, {shown}",
                 f"--label-pattern '{patterns.level(below)}' takes these",
@@ -294,5 +294,5 @@ def _own_level(inside: Sequence[tuple[str, ...]], depth: int) -> dict[str | None
 def _measured(inside: Sequence[tuple[str, ...]], depth: int) -> set[str | None]:
     """Folders called test or validation beside two class folders and more: of files that are not sorted."""
     folders = {parts[depth] for parts in inside if len(parts) > depth + 1}
-    found: set[str | None] = {name for name in folders if name.lower() in MEASURED}
-    return found if len(folders) - len(found) > 1 and not any(named(each) == "train" for each in folders) else set()
+    measured: set[str | None] = {name for name in folders if name.lower() in MEASURED}
+    return measured if len(folders) - len(measured) > 1 and "train" not in map(named, folders) else set()

@@ -96,8 +96,8 @@ class Column:
     @property
     def choice(self) -> str:
         """The name, and how many classes there were."""
-        many = self.numbers and (not self.classes or self.different > FEW / 2)
-        return f"{self.name} ({self.different:,} {'different numbers' if many else 'classes'})"
+        numbers = self.numbers and (not self.classes or self.different > FEW / 2)
+        return f"{self.name} ({self.different:,} {'different numbers' if numbers else 'classes'})"
 
     def __str__(self) -> str:
         """The name, and what is to be known of it."""
@@ -111,7 +111,7 @@ class Column:
 def look(records: Sequence[dict[str, Any]], name: str) -> Column:
     """What all cells of a column say of it."""
     cells = [record[name] for record in records if name in record]
-    cells = [each for each in cells if each is not None and each != "" and each == each]  # NaN is no value
+    cells = [cell for cell in cells if cell is not None and cell != "" and cell == cell]  # NaN is no value
     try:
         values = set(cells)
     except TypeError:  # lists or objects
@@ -119,9 +119,9 @@ def look(records: Sequence[dict[str, Any]], name: str) -> Column:
         return Column(name, len(records), len(cells), len(cells), 0.0, 0.0, 0.0, shown, dated=True, listed=True)
     texts = list(map(str, cells))
     spaced = texts[:: max(len(texts) // SPACED, 1)]
-    some = max(len(spaced), 1)
+    total = max(len(spaced), 1)
     dated, coded, files, listed = (
-        2 * sum(form.fullmatch(each) is not None for each in spaced) > some for form in (_DATED, _CODE, FILE, _PARTED)
+        2 * sum(form.fullmatch(text) is not None for text in spaced) > total for form in (_DATED, _CODE, FILE, _PARTED)
     )
     return Column(
         name,
@@ -129,25 +129,25 @@ def look(records: Sequence[dict[str, Any]], name: str) -> Column:
         len(cells),
         len(values),
         sum(map(len, texts)) / max(len(texts), 1),
-        sum(map(_words, spaced)) / some,
-        sum(any(map(str.isalpha, each)) for each in spaced) / some,
+        sum(map(_words, spaced)) / total,
+        sum(any(map(str.isalpha, text)) for text in spaced) / total,
         next(filter(_DECIMAL.search, spaced), spaced[0] if spaced else ""),
         dated,
         coded,
         files,
-        last_word(name) == "name" or 5 * sum(map(_is_name, spaced)) > 4 * some,
+        last_word(name) == "name" or 5 * sum(map(_is_name, spaced)) > 4 * total,
         listed,
     )
 
 
 def _is_name(text: str) -> bool:
     """Whether all words but one begin with a capital, as in "Braund, Mr. Owen Harris"; and none ends a sentence."""
-    words = [each for each in text.split() if each[:1].isalpha()]
-    return 0 < len(words) <= 6 and sum(each[0].isupper() for each in words) >= max(len(words) - 1, 1)
+    words = [word for word in text.split() if word[:1].isalpha()]
+    return 0 < len(words) <= 6 and sum(word[0].isupper() for word in words) >= max(len(words) - 1, 1)
 
 
 def _words(text: str) -> float:
-    wide = sum(unicodedata.east_asian_width(each) in "WF" for each in text[:200])
+    wide = sum(unicodedata.east_asian_width(sign) in "WF" for sign in text[:200])
     return len(text.split()) + wide / 2
 
 
@@ -167,21 +167,22 @@ def quoted(names: Sequence[str]) -> str:
 
 def of_numbers(place: Any, records: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
     """Why a table holds nothing that can be learnt from: what its columns seem to hold, and which flags help."""
-    seen = [look(records, each) for each in names[:MOST_SHOWN]]
+    seen = [look(records, name) for name in names[:MOST_SHOWN]]
     more = f" and {len(names) - MOST_SHOWN:,} more" if len(names) > MOST_SHOWN else ""
-    files, texts = [each for each in seen if each.files], [each for each in seen if each.text and not each.classes]
-    remedies = [f"{each.name} names files that are not there, or of a kind that is not read" for each in files[:1]]
+    files = [column for column in seen if column.files]
+    texts = [column for column in seen if column.text and not column.classes]
+    remedies = [f"{column.name} names files that are not there, or of a kind that is not read" for column in files[:1]]
     if texts:
-        example = max(texts, key=lambda each: each.length).name
+        example = max(texts, key=lambda column: column.length).name
         remedies.append(
             f"if one holds texts, say which with --text-column {quoted([example])} (a,b are pairs, a+b one text)"
         )
-    if any(each.what in ("lists", "objects") for each in seen):
+    if any(column.what in ("lists", "objects") for column in seen):
         remedies.append("write what lies in lists or objects into columns of its own, such as text and label")
     return (
         f"{place} has no column of texts, and none of files that are there; its {len(names):,} columns are "
-        f"{', '.join(f'{each.name} ({each.what})' for each in seen)}{more}; tables of numbers are not learnt from yet"
-        + "".join(f"; {each}" for each in remedies)
+        f"{', '.join(f'{column.name} ({column.what})' for column in seen)}{more}; tables of numbers are not learnt "
+        "from yet" + "".join(f"; {remedy}" for remedy in remedies)
     )
 
 
@@ -189,9 +190,9 @@ def last_word(name: str) -> str:
     return plain(name).rpartition("_")[2]
 
 
-def called(free: Sequence[str], names: Collection[str]) -> list[str]:
+def with_names(free: Sequence[str], names: Collection[str]) -> list[str]:
     """Those of the columns that have one of the names, in the names' order; else those whose name ends with one:
     "airline_sentiment"."""
-    lower = {plain(each): each for each in reversed(free)}
+    lower = {plain(column): column for column in reversed(free)}
     exact = [lower[name] for name in names if name in lower]
-    return exact or [own for name in names for known, own in lower.items() if known.endswith(f"_{name}")]
+    return exact or [own for name in names for end, own in lower.items() if end.endswith(f"_{name}")]

@@ -74,7 +74,7 @@ class Form:
     history: str = ""
 
     def __str__(self) -> str:
-        return ", ".join(each for each in vars(self).values() if each)
+        return ", ".join(name for name in vars(self).values() if name)
 
 
 def form(columns: Sequence[str]) -> Form | None:
@@ -83,7 +83,7 @@ def form(columns: Sequence[str]) -> Form | None:
     'Instruction, output'
     """
     lower = {name.strip().lower(): name for name in columns}
-    system = next((lower[each] for each in SYSTEMS if each in lower), "")
+    system = next((lower[name] for name in SYSTEMS if name in lower), "")
     for name in MESSAGES:
         if name in lower:
             return Form(messages=lower[name], system=system)
@@ -97,20 +97,22 @@ def form(columns: Sequence[str]) -> Form | None:
 def refuse_choices(source: Any, columns: Sequence[str]) -> None:
     """Raises DataError where the columns hold questions with answers to choose from."""
     lower = {plain(name): name for name in columns}
-    question = next((lower[each] for each in ("question", "query", "stem", "ctx", "prompt") if each in lower), None)
-    found = [lower[each] for each in lower if CHOICE.fullmatch(each)]
+    question = next((lower[name] for name in ("question", "query", "stem", "ctx", "prompt") if name in lower), None)
+    choices = [lower[name] for name in lower if CHOICE.fullmatch(name)]
     if question is not None:
-        own = [lower[each] for each in LETTERS if each in lower]
-        found = (found if len(found) > 1 else []) or own * (len(own) > 2) or [lower[x] for x in LISTS if x in lower]
-    elif len(found) < 3:
+        own = [lower[letter] for letter in LETTERS if letter in lower]
+        choices = (
+            (choices if len(choices) > 1 else []) or own * (len(own) > 2) or [lower[x] for x in LISTS if x in lower]
+        )
+    elif len(choices) < 3:
         return
-    if found:
-        rest = [each for each in columns if each not in (*found, question)]
-        answer = next((each for each in rest if plain(each).startswith(("answer", "label", "correct", "gold"))), None)
+    if choices:
+        rest = [name for name in columns if name not in (*choices, question)]
+        answer = next((name for name in rest if plain(name).startswith(("answer", "label", "correct", "gold"))), None)
         flags = f"--text-column {quoted([question or ''])} --label-column {quoted([answer or ''])}"
         raise DataError(
-            f"{source} holds answers to choose from ({', '.join(found)}), and choosing is not learnt yet; to learn to "
-            "write answers, give a table of two columns, question and answer, with the right one's words"
+            f"{source} holds answers to choose from ({', '.join(choices)}), and choosing is not learnt yet; to learn "
+            "to write answers, give a table of two columns, question and answer, with the right one's words"
             + (f"; {flags} learns its letter or number from the question alone" if question and answer else "")
         )
 
@@ -158,22 +160,22 @@ def _tables(path: Path) -> tuple[Mapping[Path, str | None], list[LeftOut]]:
         return {path: None}, []
     if not path.is_dir():
         raise DataError(f"{path} is not there; give a table of conversations ({', '.join(tables.SUFFIXES)})")
-    found, beside = tables.by_split(path)
-    if not found:
+    split_of, beside = tables.by_split(path)
+    if not split_of:
         raise DataError(f"{path} holds no table called train, validation or test; give the table itself")
-    return found, beside
+    return split_of, beside
 
 
 def divided(
     read: Read, used: Sequence[str], split_column: str | None, group_column: str | None
 ) -> list[Record | LeftOut]:
     """How each row is divided (data/read/division.py), by the columns that are not `used`. Raises DataError."""
-    free = [each for each in read.columns if each not in used]
-    found = division.columns(read.place, read.records, free, split_column, group_column)
-    if rest := [each for each in free if each not in found.all and each.strip().lower() not in SEEN]:
+    free = [name for name in read.columns if name not in used]
+    dividing = division.columns(read.place, read.records, free, split_column, group_column)
+    if rest := [name for name in free if name not in dividing.all and name.strip().lower() not in SEEN]:
         account.note(f"columns that are not used: {', '.join(rest)}")
     of_file = read.splits if any(read.splits) else None
-    return division.read(read.place, read.records, found, read.ids, of_file)
+    return division.read(read.place, read.records, dividing, read.ids, of_file)
 
 
 def peek(source: Any) -> list[str]:
@@ -190,7 +192,7 @@ def peek(source: Any) -> list[str]:
         if path.suffix.lower() not in (".csv", ".tsv", ".jsonl"):
             return table_files.columns_of(table_files.read(path, encoding="utf-8,latin-1"))
         with path.open(encoding="latin-1") as file:  # in which every byte is a letter: names of columns are ASCII
-            line = next((each for each in file if each.strip()), "")
+            line = next((row for row in file if row.strip()), "")
         if path.suffix.lower() == ".jsonl":
             first = json.loads(line.removeprefix("\u00ef\u00bb\u00bf"))
             return list(first) if isinstance(first, dict) else []
@@ -210,16 +212,16 @@ def _columns_of_hub(source: str) -> list[str]:
 
 def of_record(record: Mapping[str, Any], form: Form) -> list[Message] | str:
     """The conversation of a row, up to its last answer; or why it cannot be used."""
-    found = whole(record, form)
-    if isinstance(found, str):
-        return found
-    answers = [number for number, each in enumerate(found) if each["role"] == "assistant"]
+    messages = whole(record, form)
+    if isinstance(messages, str):
+        return messages
+    answers = [number for number, message in enumerate(messages) if message["role"] == "assistant"]
     if not answers:
         return "it has no answer: none of its messages is the assistant's"
-    found = found[: answers[-1] + 1]  # what comes after it teaches nothing
-    if all(each["role"] in ("assistant", "system") for each in found):
+    messages = messages[: answers[-1] + 1]  # what comes after it teaches nothing
+    if all(message["role"] in ("assistant", "system") for message in messages):
         return "it has no question: none of its messages before the answer is the user's"
-    return found
+    return messages
 
 
 def whole(record: Mapping[str, Any], form: Form) -> list[Message] | str:
@@ -245,17 +247,17 @@ def whole(record: Mapping[str, Any], form: Form) -> list[Message] | str:
     system = record.get(form.system) if form.system else None
     if isinstance(system, str) and system.strip():
         given = [{"role": "system", "content": system}, *given]
-    found = checked(given, "user")
-    if isinstance(found, str) or [each["role"] for each in found[:2]] != ["system", "system"]:
-        return found
+    messages = checked(given, "user")
+    if isinstance(messages, str) or [message["role"] for message in messages[:2]] != ["system", "system"]:
+        return messages
     # A template knows one of them.
-    return [{"role": "system", "content": "\n\n".join(each["content"] for each in found[:2])}, *found[2:]]
+    return [{"role": "system", "content": "\n\n".join(message["content"] for message in messages[:2])}, *messages[2:]]
 
 
 def _seen(record: Mapping[str, Any]) -> str | None:
     """Why a row cannot be used that is about more than texts."""
-    found = next((name for name in record if name.strip().lower() in SEEN and _filled(record[name])), None)
-    return None if found is None else f"it is about what its {found} shows, which is not read beside a text"
+    name = next((name for name in record if name.strip().lower() in SEEN and _filled(record[name])), None)
+    return None if name is None else f"it is about what its {name} shows, which is not read beside a text"
 
 
 def _filled(value: Any) -> bool:
@@ -272,12 +274,12 @@ def _turns(value: Any) -> list[Any] | str:
             return "is no list of questions and answers"
     if not _filled(given):
         return []
-    if isinstance(given, list) and all(isinstance(each, dict) for each in given):
+    if isinstance(given, list) and all(isinstance(item, dict) for item in given):
         return given
-    if not isinstance(given, list) or not all(isinstance(each, list) and len(each) == 2 for each in given):
+    if not isinstance(given, list) or not all(isinstance(item, list) and len(item) == 2 for item in given):
         return "is no list of questions and answers"
     roles = ("user", "assistant")
-    return [{"role": role, "content": said} for pair in given for role, said in zip(roles, pair, strict=True)]
+    return [{"role": role, "content": text} for pair in given for role, text in zip(roles, pair, strict=True)]
 
 
 def pair_of(record: Mapping[str, Any]) -> tuple[list[Message], str, str] | str:
@@ -309,11 +311,11 @@ def pair_of(record: Mapping[str, Any]) -> tuple[list[Message], str, str] | str:
     return prompt, chosen[-1]["content"], rejected[-1]["content"]
 
 
-def _of(column: str, fault: str) -> str:
+def _of(name: str, fault: str) -> str:
     return (
-        f"in its {column}: {fault}"
+        f"in its {name}: {fault}"
         if fault.startswith(("its ", "the "))
-        else f"its {column} {fault[3:] if fault.startswith('it ') else fault}"
+        else f"its {name} {fault[3:] if fault.startswith('it ') else fault}"
     )
 
 
@@ -325,13 +327,13 @@ def as_messages(value: Any, role: str) -> list[Any] | str:
         return "is empty"
     if isinstance(value, str) and value.lstrip().startswith("[{"):
         try:
-            found = json.loads(value)
+            items = json.loads(value)
         except (ValueError, RecursionError):
-            found = None
-        if isinstance(found, list) and all(
-            isinstance(each, dict) and ("role" in each or "from" in each) for each in found
+            items = None
+        if isinstance(items, list) and all(
+            isinstance(item, dict) and ("role" in item or "from" in item) for item in items
         ):
-            return found
+            return items
     if not isinstance(value, (str, int, float)):
         return f"is a {type(value).__name__}, neither a text nor a list of messages"
     return [{"role": role, "content": str(value)}]
@@ -342,9 +344,12 @@ def checked(value: Any, role: str) -> list[Message] | str:
     given = as_messages(value, role)
     if isinstance(given, str):
         return f"it {given}" if given.startswith("is") else given
-    found = []
+    messages = []
     for number, message in enumerate(given, start=1):
-        keys = next((each for each in KEYS if isinstance(message, dict) and set(each) <= message.keys()), None)
+        keys = next(
+            (names for names in KEYS if isinstance(message, dict) and set(names) <= message.keys()),
+            None,
+        )
         if keys is None:
             return f"its message {number} has no role and content"
         role, content = ALIASES.get(str(message[keys[0]]).lower(), message[keys[0]]), _joined(message[keys[1]])
@@ -360,14 +365,14 @@ def checked(value: Any, role: str) -> list[Message] | str:
         if isinstance(cleaned, str):
             what = "answer" if role == "assistant" else f"message {number}"
             return f"its {what} {cleaned.removeprefix('it ')}"
-        found.append({"role": role, "content": cleaned[0]})
-    return found or "it has no messages"
+        messages.append({"role": role, "content": cleaned[0]})
+    return messages or "it has no messages"
 
 
 def _joined(content: Any) -> Any:
     """A content in parts, where all of these are texts, as one text; any other as it is."""
-    if isinstance(content, list) and all(isinstance(each, dict) and each.get("type") == "text" for each in content):
-        return "\n\n".join(str(each.get("text", "")) for each in content)
+    if isinstance(content, list) and all(isinstance(part, dict) and part.get("type") == "text" for part in content):
+        return "\n\n".join(str(part.get("text", "")) for part in content)
     return content
 
 
@@ -377,4 +382,4 @@ def digest(*values: Any) -> str:
 
 def size(messages: Sequence[Message]) -> int:
     """Characters."""
-    return sum(len(each["content"]) for each in messages)
+    return sum(len(message["content"]) for message in messages)

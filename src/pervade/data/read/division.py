@@ -60,7 +60,7 @@ class Columns:
 
     @property
     def all(self) -> tuple[str, ...]:
-        return (*self.split, *(each for each in (self.fold, self.group) if each is not None))
+        return (*self.split, *(column for column in (self.fold, self.group) if column is not None))
 
 
 def columns(
@@ -81,14 +81,16 @@ def columns(
         like = {_bare(column): column for column in lower.values()} | {
             plain(column): column for column in lower.values()
         }
-        group = next((like[each] for each in GROUP_COLUMNS if each in like and _is_group(records, like[each])), None)
-    fold = next((lower[each] for each in FOLD_COLUMNS if each in lower and lower[each] != group), None)
+        group = next((like[name] for name in GROUP_COLUMNS if name in like and _is_group(records, like[name])), None)
+    fold = next((lower[name] for name in FOLD_COLUMNS if name in lower and lower[name] != group), None)
     names_splits = fold is not None and any(map(named, set(_cells(records, fold))))
     split: tuple[str, ...] = () if split_column is None else (split_column,)
     if split_column is None:
-        found = next((lower[each] for each in SPLIT_COLUMNS if each in lower and _tells(each, lower, records)), None)
-        flags = tuple(lower[each] for each in FLAGS if each in lower)
-        split = (found,) if found else flags if flags else (fold,) if fold and names_splits else ()
+        named_split = next(
+            (lower[name] for name in SPLIT_COLUMNS if name in lower and _tells(name, lower, records)), None
+        )
+        flags = tuple(lower[name] for name in FLAGS if name in lower)
+        split = (named_split,) if named_split else flags if flags else (fold,) if fold and names_splits else ()
     return Columns(
         () if split_column == NONE else split,
         None if names_splits else fold,
@@ -119,36 +121,36 @@ def _tells(name: str, lower: dict[str, str], records: Sequence[Record]) -> bool:
 def read(
     place: Path | str,
     records: Sequence[Record],
-    found: Columns,
+    columns: Columns,
     places: Sequence[str],
     of_file: Sequence[str | None] | None = None,
 ) -> list[Record | LeftOut]:
     """Of each record, in words its `places`, those of "split", "fold_given" and "group" that are known, or why it
     cannot be used. `of_file` are the splits that the names of files or folders say: where a column says another one,
     the row is in the one nearest to the final figures. Raises DataError where a value says no split."""
-    if not found.all and of_file is None:
+    if not columns.all and of_file is None:
         return [{}] * len(records)
-    said: list[Record | LeftOut] = [{} for _ in records]
-    if found.split or of_file is not None:
-        own = _splits(place, records, found.split, places) if found.split else [None] * len(records)
-        reason = f"its {' and '.join(found.split)} is empty, so it is not known whether it trains"
+    made: list[Record | LeftOut] = [{} for _ in records]
+    if columns.split or of_file is not None:
+        own = _splits(place, records, columns.split, places) if columns.split else [None] * len(records)
+        reason = f"its {' and '.join(columns.split)} is empty, so it is not known whether it trains"
         differ = 0
         for i, (a, b) in enumerate(zip(own, of_file or [None] * len(records), strict=True)):
             split = a or b
             if split is None:
-                said[i] = LeftOut(places[i], reason) if found.split else {}
+                made[i] = LeftOut(places[i], reason) if columns.split else {}
             elif a is None or b is None or a == b:
-                said[i] = {"split": split}
+                made[i] = {"split": split}
             else:
-                said[i] = {"split": min(a, b, key=PRECEDENCE.index)}
+                made[i] = {"split": min(a, b, key=PRECEDENCE.index)}
                 differ += 1
         if differ:
             account.note(
-                f"splits: {differ:,} rows of {place} have another in column {_quoted(found.split)} than the name of "
+                f"splits: {differ:,} rows of {place} have another in column {_quoted(columns.split)} than the name of "
                 "their file or folder says; each is in the one nearest to the test",
                 "--split-column",
             )
-    for key, column in (("fold_given", found.fold), ("group", found.group)):
+    for key, column in (("fold_given", columns.fold), ("group", columns.group)):
         if column is not None:
             cells = _cells(records, column)
             if key == "group":
@@ -158,10 +160,10 @@ def read(
                 account.note(
                     f"folds: column {column!r}, {shown}; used by --folds column, and no splits of a single run"
                 )
-            for each, cell in zip(said, cells, strict=True):
-                if isinstance(each, dict) and cell:
-                    each[key] = cell
-    return said
+            for row, cell in zip(made, cells, strict=True):
+                if isinstance(row, dict) and cell:
+                    row[key] = cell
+    return made
 
 
 def rows(entries: Sequence[Record]) -> Rows:
@@ -171,16 +173,16 @@ def rows(entries: Sequence[Record]) -> Rows:
     return Rows({name: [entry.get(name, entry.get(lacking.get(name, ""))) for entry in entries] for name in names})
 
 
-def note_like(records: Sequence[Record], free: Sequence[str], found: Columns) -> None:
+def note_like(records: Sequence[Record], free: Sequence[str], columns: Columns) -> None:
     """Into the account: a column that may be a group and is not taken for one, since its name does not say it."""
-    if found.group is not None:
+    if columns.group is not None:
         return
-    for like in (each for each in free if plain(each) in LIKE_GROUPS or last_word(each) == "id"):
+    for like in (column for column in free if plain(column) in LIKE_GROUPS or last_word(column) == "id"):
         values = set(_cells(records, like)) - {""}
         if 1 < len(values) < len(records):
-            told = f"which stand in {len(records):,} rows; it would keep the rows of each in one split"
+            effect = f"which stand in {len(records):,} rows; it would keep the rows of each in one split"
             account.note(
-                f"groups: none; column {like!r} has {len(values):,} values, {told}", f"--group-by {quote(like)}"
+                f"groups: none; column {like!r} has {len(values):,} values, {effect}", f"--group-by {quote(like)}"
             )
             return
 
@@ -202,7 +204,7 @@ def _splits(
     if len(columns) == 1 and columns[0].strip().lower() not in FLAGS:
         return _by_name(place, _cells(records, columns[0]), columns[0], places)
     means = {column: FLAGS[column.strip().lower()] for column in columns}
-    found: list[str | None] = []
+    splits: list[str | None] = []
     for where, record in zip(places, records, strict=True):
         true: set[str] = set()
         empty = True
@@ -217,35 +219,35 @@ def _splits(
             true |= {split} if flag else set()
         # What is not for training, where that alone is said, is for the test.
         rest = "test" if "train" in means.values() and "test" not in means.values() else "train"
-        found.append(None if empty else min(true or {rest}, key=PRECEDENCE.index))
-    counts = Counter(found)
-    told = ", ".join(f"{counts[split]:,} {split}" for split in PRECEDENCE[::-1] if counts[split])
-    account.note(f"splits: column {_quoted(columns)}: {told}", "--split-column")
-    return found
+        splits.append(None if empty else min(true or {rest}, key=PRECEDENCE.index))
+    counts = Counter(splits)
+    described = ", ".join(f"{counts[split]:,} {split}" for split in PRECEDENCE[::-1] if counts[split])
+    account.note(f"splits: column {_quoted(columns)}: {described}", "--split-column")
+    return splits
 
 
 def _by_name(place: Path | str, cells: Sequence[str], column: str, places: Sequence[str]) -> list[str | None]:
     counts = Counter(cells)
-    known = {value: named(value) for value in counts if value}
-    unknown = [value for value, split in known.items() if split is None]
-    if unknown and all(re.fullmatch(r"-?\d+", value) for value in known):
-        told = ", ".join(f"{counts[value]:,} rows of {value}" for value in sorted(known, key=int)[:MOST_SHOWN])
-        folds = "; if they are folds, call the column fold" if len(known) > len(PRECEDENCE) else ""
+    split_of = {value: named(value) for value in counts if value}
+    unknown = [value for value, split in split_of.items() if split is None]
+    if unknown and all(re.fullmatch(r"-?\d+", value) for value in split_of):
+        described = ", ".join(f"{counts[value]:,} rows of {value}" for value in sorted(split_of, key=int)[:MOST_SHOWN])
+        folds = "; if they are folds, call the column fold" if len(split_of) > len(PRECEDENCE) else ""
         raise DataError(
-            f"{place}: column {column!r} holds numbers ({told}), which do not say what trains and what is the test; "
-            f"write train, validation and test there{folds}, or {DRAW}"
+            f"{place}: column {column!r} holds numbers ({described}), which do not say what trains and what is the "
+            f"test; write train, validation and test there{folds}, or {DRAW}"
         )
     if unknown:
         raise DataError(
             f"{places[list(cells).index(unknown[0])]}: unknown split {unknown[0]!r} in column {column!r}; "
             f"{nearest(unknown[0], PRECEDENCE)}; or {DRAW}"
         )
-    told = ", ".join(
+    described = ", ".join(
         f"{counts[value]:,} {split}" + (f" ({value})" if value.lower() != split else "")
-        for value, split in list(known.items())[:MOST_SHOWN]
+        for value, split in list(split_of.items())[:MOST_SHOWN]
     )
-    account.note(f"splits: column {column!r}: {told}", "--split-column")
-    return [known.get(cell) for cell in cells]
+    account.note(f"splits: column {column!r}: {described}", "--split-column")
+    return [split_of.get(cell) for cell in cells]
 
 
 def _quoted(columns: Sequence[str]) -> str:
@@ -255,16 +257,16 @@ def _quoted(columns: Sequence[str]) -> str:
 def _cells(records: Sequence[Record], column: str) -> list[str]:
     """The cells of a column as `_cell` gives them; most columns here hold few different values."""
     made: dict[Any, str] = {}
-    found = []
+    texts = []
     for record in records:
         value = record.get(column)
         if not isinstance(value, str):
-            found.append(_cell(value))
+            texts.append(_cell(value))
             continue
         if value not in made:
             made[value] = _cell(value)
-        found.append(made[value])
-    return found
+        texts.append(made[value])
+    return texts
 
 
 def _cell(value: Any) -> str:

@@ -46,7 +46,7 @@ class Place(NamedTuple):
 def place(path: str) -> Place | None:
     """What a path says of a place inside a file; None for the path of a file."""
     before, _, number = path.rpartition("#")
-    end = max((each.end() for each in _FILE.finditer(before, 1)), default=0)
+    end = max((match.end() for match in _FILE.finditer(before, 1)), default=0)
     return Place(before[: end - 1], before[end:], int(number)) if end and number.isdecimal() else None
 
 
@@ -55,8 +55,8 @@ def read(path: str) -> bytes:
     where = place(path)
     if where is None:
         return Path(path).read_bytes()
-    about = os.stat(where.file)  # noqa: PTH116
-    return _open(where.file, about.st_mtime_ns, about.st_size).read(where)
+    status = os.stat(where.file)  # noqa: PTH116
+    return _open(where.file, status.st_mtime_ns, status.st_size).read(where)
 
 
 def sha256(path: str) -> str:
@@ -67,7 +67,7 @@ def sha256(path: str) -> str:
 def missing(paths: Iterable[str]) -> list[str]:
     """The files, each once, that are not there: those of the paths, or those that their places are in."""
     holding = dict.fromkeys(where.file if (where := place(path)) else path for path in paths)
-    return [each for each in holding if not os.path.isfile(each)]  # noqa: PTH113
+    return [file for file in holding if not os.path.isfile(file)]  # noqa: PTH113
 
 
 def holds_bytes(kind: pa.DataType) -> bool:
@@ -90,24 +90,24 @@ def records(file: Path) -> list[dict[str, Any]]:
         schema = table.schema_arrow
         inside = [field.name for field in schema if holds_bytes(field.type)]
         rest = [field.name for field in schema if field.name not in inside]
-        found: list[dict[str, Any]] = [{} for _ in range(table.metadata.num_rows)]
+        made: list[dict[str, Any]] = [{} for _ in range(table.metadata.num_rows)]
         columns = {name: table.read([name]).column(name).to_pylist() for name in rest}
         columns |= {name: _places(table, str(file), name) for name in inside}
         columns = named(columns, class_names(schema))
     for field in schema:
-        for record, value in zip(found, columns[field.name], strict=True):
+        for record, value in zip(made, columns[field.name], strict=True):
             record[field.name] = value
-    return found
+    return made
 
 
 def named(columns: dict[str, list[Any]], names: dict[str, Sequence[str]]) -> dict[str, list[Any]]:
     """Columns with the names of classes in place of their numbers; -1, the Hub's "not known", becomes None."""
 
-    def name(value: Any, known: Sequence[str]) -> Any:
+    def name(value: Any, class_list: Sequence[str]) -> Any:
         if isinstance(value, list):
-            return [name(each, known) for each in value]
+            return [name(item, class_list) for item in value]
         if isinstance(value, int):
-            return known[value] if 0 <= value < len(known) else None
+            return class_list[value] if 0 <= value < len(class_list) else None
         return value
 
     return {
@@ -120,7 +120,9 @@ def class_names(schema: pa.Schema) -> dict[str, Sequence[str]]:
     """Names of classes by column, where the library datasets left a note of them in the file."""
     try:
         features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
-        kinds = {column: each.get("feature", each) for column, each in features.items() if isinstance(each, dict)}
+        kinds = {
+            column: feature.get("feature", feature) for column, feature in features.items() if isinstance(feature, dict)
+        }
         return {
             column: [str(name) for name in kind["names"]]
             for column, kind in kinds.items()
@@ -146,10 +148,10 @@ def _places(table: Any, file: str, column: str) -> list[str | None]:
             filled += [True] * group.num_rows
         else:
             values = table.read_row_group(number, columns=[leaf]).column(column)
-            filled += [_bytes(each.as_py()) is not None for each in values]
+            filled += [_bytes(value.as_py()) is not None for value in values]
     names: list[Any] = [None] * len(filled)
     if struct and any(field.name == "path" for field in kind) and not all(filled):
-        names = [each and each.get("path") for each in table.read([f"{column}.path"]).column(column).to_pylist()]
+        names = [cell and cell.get("path") for cell in table.read([f"{column}.path"]).column(column).to_pylist()]
     return [
         str(Place(file, column, number)) if there else name
         for number, (there, name) in enumerate(zip(filled, names, strict=True))

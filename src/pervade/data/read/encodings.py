@@ -29,17 +29,17 @@ def marked(data: bytes) -> str | None:
 
 
 def decode(data: bytes, path: Path, encoding: str | None = None) -> str:
-    """The text of a file, as `told` gives it."""
-    return told(data, path, encoding)[0]
+    """The text of a file, as `decode_with_name` gives it."""
+    return decode_with_name(data, path, encoding)[0]
 
 
-def told(data: bytes, path: Path, encoding: str | None = None) -> tuple[str, str]:
+def decode_with_name(data: bytes, path: Path, encoding: str | None = None) -> tuple[str, str]:
     """The text of a file, and the encoding it is in. `encoding` is None where whoever asks has no setting for it.
 
     Raises DataError naming the first byte that is not in the encoding, and an encoding that fits.
     """
     mark = marked(data)
-    asked = [mark] if mark else [each.strip() for each in (encoding or "utf-8").split(",")]
+    asked = [mark] if mark else [name.strip() for name in (encoding or "utf-8").split(",")]
     first = -1
     for name in asked:
         try:
@@ -49,7 +49,7 @@ def told(data: bytes, path: Path, encoding: str | None = None) -> tuple[str, str
     fits = None if mark else detected(data)
     seems = f", it looks like {fits}" if fits else ""
     remedy = f", or read it with {FLAG} {fits}" if fits and encoding is not None and fits not in asked else ""
-    names = " or ".join("UTF-8" if each.lower() in ("utf-8", "utf8") else each for each in asked)
+    names = " or ".join("UTF-8" if name.lower() in ("utf-8", "utf8") else name for name in asked)
     raise DataError(f"{path} is not {names} (byte {first}){seems}; save it as UTF-8{remedy}")
 
 
@@ -73,8 +73,8 @@ def _western(head: bytes) -> bool:
         text = head.decode("cp1252")
     except UnicodeDecodeError:
         return False
-    letters = [each for each in text if each.isalpha()]
-    return 3 * sum(not each.isascii() for each in letters) <= len(letters) and not _NO_LETTERS.search(text)
+    letters = [character for character in text if character.isalpha()]
+    return 3 * sum(not letter.isascii() for letter in letters) <= len(letters) and not _NO_LETTERS.search(text)
 
 
 def _chinese(head: bytes) -> bool:
@@ -86,15 +86,15 @@ def _chinese(head: bytes) -> bool:
         return False
     pairs = re.findall(rb"[\x81-\xfe][\x40-\xfe]", head)
     leads = [pair[0] for pair in pairs if pair[1] >= 0xA1]
-    usual = sum(0xB0 <= each <= 0xF7 or each in (0xA1, 0xA3) for each in leads)
-    behind = sum(0xC9 <= each <= 0xD7 for each in leads)
+    usual = sum(0xB0 <= lead <= 0xF7 or lead in (0xA1, 0xA3) for lead in leads)
+    behind = sum(0xC9 <= lead <= 0xD7 for lead in leads)
     return bool(pairs) and usual >= 0.9 * len(pairs) and behind >= 0.05 * len(pairs)
 
 
-def known(names: str) -> bool:
+def are_encodings(names: str) -> bool:
     """Whether each of these, by commas, is the name of an encoding of text, as hex is not."""
     try:
-        return all("a".encode(each.strip()) for each in names.split(","))
+        return all("a".encode(name.strip()) for name in names.split(","))
     except (LookupError, ValueError):
         return False
 
@@ -108,7 +108,7 @@ def anew(names: str) -> str:
 def first_utf8(names: str) -> str:
     """These encodings, by commas, with UTF-8 in front; or at the end, where one of them writes letters of every kind in
     the bytes of ASCII (UTF-16, ISO-2022-JP, UTF-7), so that all it writes may be UTF-8 as well."""
-    return f"{names},utf-8" if any(_in_ascii(each.strip()) for each in names.split(",")) else f"utf-8,{names}"
+    return f"{names},utf-8" if any(_in_ascii(name.strip()) for name in names.split(",")) else f"utf-8,{names}"
 
 
 def _in_ascii(name: str) -> bool:

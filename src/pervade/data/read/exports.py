@@ -29,8 +29,8 @@ def refuse(path: Path) -> None:
         first = table_files.read(path)[0]
     except DataError:  # its reader says what is wrong
         return
-    for columns, told in KNOWN.items():
-        if set(columns) <= first.keys() and any(isinstance(first[each], (list, dict)) for each in columns):
-            raise DataError(f"{path} is {told}")
+    for columns, description in KNOWN.items():
+        if set(columns) <= first.keys() and any(isinstance(first[column], (list, dict)) for column in columns):
+            raise DataError(f"{path} is {description}")
     if len(first) > 1 and all(_SPLITS.fullmatch(key) and isinstance(first[key], list) for key in first):
         raise DataError(f"{path} holds a list for each split ({', '.join(first)}): {_TABLE} for each, as train.csv")

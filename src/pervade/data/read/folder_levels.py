@@ -51,66 +51,66 @@ def between(place: Path, level: int, inside: Sequence[tuple[str, ...]]) -> tuple
     for form, what in ((PARTS, "part"), (PEOPLE, "group")):
         if len(tops) > 1 and all(map(form.fullmatch, tops)):
             return what, ""
-    told = f"{place}: the folders {listed(sorted(tops))}"
+    start = f"{place}: the folders {listed(sorted(tops))}"
     deep, deeper = all(len(parts) > 2 for parts in inside), any(len(parts) > 3 for parts in inside)
     crossed = len(below) > 1 and sum(map(len, tops.values())) >= COVERED * len(tops) * len(below)
     if len(tops) < 2:
         return "", ""
-    if deeper and all(each == {name} for name, each in tops.items()):
+    if deeper and all(inner == {name} for name, inner in tops.items()):
         first = place / min(tops) / min(tops)
         raise DataError(
-            f"{told} hold but one of their own name each, so they are no classes; give one, such as {first}"
+            f"{start} hold but one of their own name each, so they are no classes; give one, such as {first}"
         )
     if not crossed and all(map(DATE.fullmatch, tops)):
         raise DataError(
-            f"{told} are called by dates, which are no classes; put the files of each class into a folder with its "
+            f"{start} are called by dates, which are no classes; put the files of each class into a folder with its "
             f"name, or, if dates are to be learnt, --label-pattern '{patterns.level(level)}'"
         )
     if crossed and all(map(named, below)) and "train" in map(named, below):
         if deeper:
-            raise DataError(f"{told} hold splits each, so they are no classes; give one, such as {place / min(tops)}")
+            raise DataError(f"{start} hold splits each, so they are no classes; give one, such as {place / min(tops)}")
         return "", "split"
     if crossed and not below - OF_FILES:
         return "", ""
-    if crossed and any(named(each) or LIKE_SPLITS.match(each) for each in tops):
+    if crossed and any(named(name) or LIKE_SPLITS.match(name) for name in tops):
         raise DataError(
-            f"{told} all hold the same folders ({listed(sorted(below))}), so they seem to be splits and no classes; "
+            f"{start} all hold the same folders ({listed(sorted(below))}), so they seem to be splits and no classes; "
             "call them train, validation and test"
         )
     upper, lower = _no_classes(tops), _no_classes(below)
     if lower and not (crossed and upper):
-        enough = len(below) >= ENOUGH and all(len(each) >= EACH for each in tops.values())
+        enough = len(below) >= ENOUGH and all(len(inner) >= EACH for inner in tops.values())
         return "", "group" if deep and enough else ""
     if crossed and upper == lower:
-        raise DataError(f"{told} {_open(level, tops, below, [parts[-1] for parts in inside])}")
+        raise DataError(f"{start} {_open(level, tops, below, [parts[-1] for parts in inside])}")
     return "group" if crossed else "", ""
 
 
 def _open(level: int, tops: Collection[str], below: Collection[str], names: Sequence[str]) -> str:
     """What is said where either may be the classes. What belongs together has the same name, or lies in one folder."""
-    stems = {each.rpartition(".")[0] for each in names}
-    again = 2 * len(stems) <= len(names) and not all(map(str.isdecimal, stems))
-    said = []
+    stems = {name.rpartition(".")[0] for name in names}
+    repeated = 2 * len(stems) <= len(names) and not all(map(str.isdecimal, stems))
+    readings = []
     for depth, classes, others in ((level, tops, below), (level + 1, below, tops)):
-        group = "^(.+)[.]" if again else patterns.level(2 * level + 1 - depth)
-        alone = not again and len(others) < ENOUGH
-        said.append(
+        group = "^(.+)[.]" if repeated else patterns.level(2 * level + 1 - depth)
+        alone = not repeated and len(others) < ENOUGH
+        readings.append(
             f"for {', '.join(sorted(classes)[:2])} take --label-pattern '{patterns.level(depth)}'"
             + ("" if alone else f" --group-pattern '{group}'")
         )
     return (
-        f"all hold the same folders ({listed(sorted(below))}), and no name says which are the classes; {said[0]}, "
-        f"{said[1]}"
+        f"all hold the same folders ({listed(sorted(below))}), and no name says which are the classes; {readings[0]}, "
+        f"{readings[1]}"
     )
 
 
 def _no_classes(names: Collection[str]) -> bool:
     """Whether they are all called as people, machines or days are: by one word with numbers, dates, digests; but not
     0, 1, 2."""
-    numbers = sorted(int(each) for each in names if each.isdecimal())
+    numbers = sorted(int(name) for name in names if name.isdecimal())
     if 0 < len(numbers) == len(names) <= FEW_CLASSES and numbers[0] < 2 and numbers[-1] - numbers[0] < len(names):
         return False
-    forms = {re.sub(r"\d+", "#", each.lower()) for each in names}
+    forms = {re.sub(r"\d+", "#", name.lower()) for name in names}
     numbered = len(forms) == 1 < len(names) and "#" in min(forms) and not CLASSES.fullmatch(min(forms))
     return numbered or (len(names) > 1 and any(all(map(form.fullmatch, names)) for form in (DATE, DAY, DIGEST)))
 

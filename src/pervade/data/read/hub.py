@@ -61,11 +61,11 @@ def located(source: Any) -> Any:
         return source
     folder, card = Path(source), Path(source, "README.md")
     head = card.read_bytes()[:LONGEST_CARD].decode("utf-8", "replace") if card.is_file() else ""
-    told = head.split("\n---", 1)[0] if head.startswith("---") and "\nconfigs:" in head else ""
-    patterns = [each for each in _PATHS.findall(told) if not each.startswith(("/", "..", "hf:", "http"))]
-    files = [each for pattern in patterns for each in folder.glob(pattern)]
-    files += [each for each in folder.glob("data/*") if SHARD.search(each.stem)]
-    tables_there = [each for each in files if each.is_file() and tables.is_table(each)]
+    header = head.split("\n---", 1)[0] if head.startswith("---") and "\nconfigs:" in head else ""
+    patterns = [pattern for pattern in _PATHS.findall(header) if not pattern.startswith(("/", "..", "hf:", "http"))]
+    files = [path for pattern in patterns for path in folder.glob(pattern)]
+    files += [path for path in folder.glob("data/*") if SHARD.search(path.stem)]
+    tables_there = [path for path in files if path.is_file() and tables.is_table(path)]
     if not tables_there:
         return source
     with tables_there[0].open("rb") as file:
@@ -84,13 +84,13 @@ def parse(source: str) -> Address:
         if folder.parent.is_dir() and folder.parent != Path("/"):
             return Address(str(folder.parent), config=folder.name)
         raise DataError(f"{source}: the folder {folder} is not there; {ITSELF}")
-    found = _ON_HUB.fullmatch(rest)
-    if not found:
+    match = _ON_HUB.fullmatch(rest)
+    if not match:
         raise DataError(
             f"{source!r} is no address of a data set; write hf://owner/name, hf://owner/name@revision or "
             "hf://owner/name/config, or hf:///path for a folder laid out as on the Hub"
         )
-    return Address(found[1], found[2] and urllib.parse.unquote(found[2]), found[3])
+    return Address(match[1], match[2] and urllib.parse.unquote(match[2]), match[3])
 
 
 def pinned(source: str) -> str:
@@ -98,7 +98,7 @@ def pinned(source: str) -> str:
     address = parse(source)
     if address.local or (address.revision and _COMMIT.fullmatch(address.revision)):
         return str(address)
-    with _said(address):
+    with _library_errors(address):
         return str(replace(address, revision=_builder(address).hash))
 
 
@@ -111,8 +111,8 @@ def read(
     source: str, content: tables.Content, wanted: tables.Wanted | None = None
 ) -> tuple[list[tables.Record], list[LeftOut]]:
     """Entries as data/read/tables.py gives them, with an "id" such as "train/00017". Raises DataError."""
-    found, ids, left_out = records(source)
-    entries, lost = tables.entries_of(found, source, content, ids, wanted)
+    rows, ids, left_out = records(source)
+    entries, lost = tables.entries_of(rows, source, content, ids, wanted)
     return entries, [*left_out, *lost]
 
 
@@ -122,36 +122,36 @@ def records(source: str) -> tuple[list[tables.Record], list[str], list[LeftOut]]
     Downloads what is not in the library's cache, and says so first. Raises DataError.
     """
     address = parse(source)
-    with _said(address):
+    with _library_errors(address):
         builder = _builder(address)
         if not Path(builder.cache_dir).is_dir():
             _announce(address, builder)
         builder.download_and_prepare()
         sets = dict(builder.as_dataset())
-    known = [name for name in sets if named(name)]
-    if not known and len(sets) > 1:
+    known_splits = [name for name in sets if named(name)]
+    if not known_splits and len(sets) > 1:
         raise DataError(
             f"{source} has the splits {', '.join(sets)}, and none of them is called train; "
             "choose another configuration, or rename one"
         )
-    found: list[tables.Record] = []
+    made: list[tables.Record] = []
     ids: list[str] = []
     left_out = []
     for name, rows in sets.items():
-        if known and name not in known:
+        if known_splits and name not in known_splits:
             left_out.append(LeftOut(f"split {name}", "called neither train, validation nor test"))
             continue
         # A column of the rows' own says which of the training rows are for something else.
         own = "split" in rows.column_names and named(name) == "train"
-        more = {"split": name} if known and not own else {}
-        found += [{**record, **more} for record in _records(rows)]
+        more = {"split": name} if known_splits and not own else {}
+        made += [{**record, **more} for record in _records(rows)]
         ids += [f"{name}/{number:05d}" for number in range(len(rows))]
     account.note(
         f"{source}: laid out as on the Hub: {', '.join(f'{name} ({len(sets[name]):,} rows)' for name in sets)}"
     )
-    if not found:
+    if not made:
         raise DataError(f"{source} has no rows; choose another data set or configuration")
-    return found, ids, left_out
+    return made, ids, left_out
 
 
 def _records(rows: Any) -> Iterator[tables.Record]:
@@ -169,13 +169,13 @@ def _records(rows: Any) -> Iterator[tables.Record]:
 def _places(rows: Any, column: str) -> list[str | None]:
     import pyarrow as pa
 
-    files = [str(each["filename"]) for each in rows.cache_files]
+    files = [str(cache_file["filename"]) for cache_file in rows.cache_files]
     places = [
         str(embedded.Place(file, column, number)) for file in files for number in range(embedded.rows_of_arrow(file))
     ]
     if len(places) != len(rows):
         raise OSError(f"its Arrow files hold {len(places)} rows and not {len(rows)}; remove {Path(files[0]).parent}")
-    found: list[str | None] = []
+    names_there: list[str | None] = []
     for chunk in rows.data.column(column).chunks:
         parts = {"bytes": chunk}
         if pa.types.is_struct(chunk.type):
@@ -183,11 +183,11 @@ def _places(rows: Any, column: str) -> list[str | None]:
         # Of the bytes themselves only their being there is looked at: they stay on the disk.
         there = parts["bytes"].is_valid().to_pylist()
         names = parts["path"].to_pylist() if "path" in parts else [None] * len(chunk)
-        found += [
-            places[len(found) + number] if inside else name
+        names_there += [
+            places[len(names_there) + number] if inside else name
             for number, (inside, name) in enumerate(zip(there, names, strict=True))
         ]
-    return found
+    return names_there
 
 
 def _library(address: Address) -> Any:
@@ -215,13 +215,12 @@ def _builder(address: Address) -> Any:
     except ValueError as error:
         if "config" not in str(error).lower():
             raise
-        known = datasets.get_dataset_config_names(name, revision=address.revision)
+        choices = datasets.get_dataset_config_names(name, revision=address.revision)
         if address.config is None:
-            raise DataError(
-                f"{address} has several configurations; choose one: {', '.join(f'{address}/{each}' for each in known)}"
-            ) from None
+            several = ", ".join(f"{address}/{choice}" for choice in choices)
+            raise DataError(f"{address} has several configurations; choose one: {several}") from None
         raise DataError(
-            f"{address} has no configuration {address.config!r}; {nearest(address.config, known)}"
+            f"{address} has no configuration {address.config!r}; {nearest(address.config, choices)}"
         ) from None
     # Without a network the library takes what its cache holds, whatever revision was asked for.
     from_cache = type(builder).__module__.startswith("datasets.packaged_modules.cache")
@@ -246,9 +245,9 @@ def _size(builder: Any) -> int | None:
 
     if builder.info.download_size:
         return int(builder.info.download_size)
-    files = [str(each) for split in (builder.config.data_files or {}).values() for each in split]
+    files = [str(file) for split in (builder.config.data_files or {}).values() for file in split]
     hub = HfFileSystem()  # has listed them already, while the library looked for them
-    return sum(int(hub.info(each)["size"]) for each in files) if files else None
+    return sum(int(hub.info(file)["size"]) for file in files) if files else None
 
 
 REMEDIES = (
@@ -258,7 +257,7 @@ REMEDIES = (
 
 
 @contextmanager
-def _said(address: Address) -> Iterator[None]:
+def _library_errors(address: Address) -> Iterator[None]:
     """The library's faults in our words."""
     try:
         yield

@@ -29,13 +29,13 @@ def entries(domain: Domain, inputs: Any) -> Iterator[Entry | LeftOut]:
     """What the inputs stand for, one after the other; `inputs` may be a single one, or anything to be gone through
     once. Raises DataError where it is a table with columns (pandas), of which nobody said which."""
     turns = isinstance(domain, Conversational)  # messages of a conversation are lists and dicts
-    for number, each in enumerate(_several(inputs, turns), start=1):
-        why = _fault(each, turns)
+    for number, item in enumerate(_several(inputs, turns), start=1):
+        why = _fault(item, turns)
         if why is not None:
             yield LeftOut(f"input {number}", why)
             continue
-        given: Any = each if isinstance(each, (list, tuple, dict)) else str(each)
-        given = os.fsdecode(each) if isinstance(each, os.PathLike) else given
+        given: Any = item if isinstance(item, (list, tuple, dict)) else str(item)
+        given = os.fsdecode(item) if isinstance(item, os.PathLike) else given
         try:
             yield from domain.asked(given, number)
         except DataError as error:
@@ -45,15 +45,15 @@ def entries(domain: Domain, inputs: Any) -> Iterator[Entry | LeftOut]:
 
 
 def in_place(
-    found: Sequence[Entry | LeftOut], kept: Rows, unreadable: Sequence[LeftOut]
+    asked: Sequence[Entry | LeftOut], kept: Rows, unreadable: Sequence[LeftOut]
 ) -> Iterator[tuple[int, LeftOut | None]]:
     """For each of what was found its position among the rows that were `kept` of the entries, or why it has none. The
     others are `unreadable`, in their order."""
     position = {int(number): place for place, number in enumerate(kept.number)}
     faults, number = iter(unreadable), 0
-    for each in found:
-        if isinstance(each, LeftOut):
-            yield -1, each
+    for entry in asked:
+        if isinstance(entry, LeftOut):
+            yield -1, entry
             continue
         yield (position[number], None) if number in position else (-1, next(faults))
         number += 1
@@ -65,10 +65,10 @@ def files(given: str, content: tables.Content) -> list[Entry | LeftOut]:
     what = content.what
     if not given:  # which `Path` takes for the current folder, and nobody meant
         return [LeftOut(given, f"an empty name is no file; give {what}s or folders of {what}s")]
-    found = held(given, content.suffixes, lambda path: tables.unlabelled(path, content), inside=False)
-    if found is None:
+    entries = held(given, content.suffixes, lambda path: tables.unlabelled(path, content), inside=False)
+    if entries is None:
         return [LeftOut(_shown(given), f"it is not there; give {what}s or folders of {what}s")]
-    return found or [LeftOut(_shown(given), f"it is an empty folder; give {what}s or folders of {what}s")]
+    return entries or [LeftOut(_shown(given), f"it is an empty folder; give {what}s or folders of {what}s")]
 
 
 def held(
@@ -84,43 +84,43 @@ def held(
     if is_table(path) or (given.lower().endswith(".zip") and os.path.isfile(given)):  # noqa: PTH113
         return _rows_of(path, table)
     if os.path.isdir(given):  # noqa: PTH112  (Path.is_dir raises where a text is too long for a name)
-        return [each for file in _walked(path, suffixes) for each in _inside(file, table, inside, is_table)]
+        return [entry for file in _walked(path, suffixes) for entry in _inside(file, table, inside, is_table)]
     return [{"id": given, "path": given}] if os.path.isfile(given) else None  # noqa: PTH113
 
 
-def opened(found: Sequence[Entry | LeftOut], encoding: str, lines: bool) -> Iterator[Entry | LeftOut]:
+def opened(entries: Sequence[Entry | LeftOut], encoding: str, lines: bool) -> Iterator[Entry | LeftOut]:
     """Text files among them as their "text", one at a time; as a text for each of their `lines`, if so."""
-    for each in found:
-        if isinstance(each, LeftOut) or "path" not in each:
-            yield each
+    for entry in entries:
+        if isinstance(entry, LeftOut) or "path" not in entry:
+            yield entry
             continue
         try:
-            text = texts.read_file(Path(each["path"]), encoding)
+            text = texts.read_file(Path(entry["path"]), encoding)
         except OSError as error:
-            yield LeftOut(each["id"], f"the file cannot be opened ({error.strerror or error})")
+            yield LeftOut(entry["id"], f"the file cannot be opened ({error.strerror or error})")
         except DataError as error:
-            yield LeftOut(each["id"], str(error).removeprefix(f"{each['path']} "))
+            yield LeftOut(entry["id"], str(error).removeprefix(f"{entry['path']} "))
         else:
             there = text.rstrip().replace("\r\n", "\n").split("\n")  # one at least
             if lines:
-                yield from ({"id": f"{each['id']}#{n}", "text": line} for n, line in enumerate(there, start=1))
+                yield from ({"id": f"{entry['id']}#{n}", "text": line} for n, line in enumerate(there, start=1))
                 continue
-            if len(found) == 1 and len(there) > 1:
-                account.note(f"{each['id']}: 1 text of {len(there):,} lines", "--lines makes each line a text")
-            yield {"id": each["id"], "text": text}
+            if len(entries) == 1 and len(there) > 1:
+                account.note(f"{entry['id']}: 1 text of {len(there):,} lines", "--lines makes each line a text")
+            yield {"id": entry["id"], "text": text}
 
 
 def _walked(root: Path, suffixes: Collection[str]) -> list[Path | LeftOut]:
     """Everything below a folder in the order in which it is walked: files before folders, by name."""
-    found, lost = listing.walk(root, suffixes)
-    placed: list[tuple[Path, Path | LeftOut]] = [(each, each) for each in found]
-    for each in lost:
-        if each.source.endswith("/"):  # an empty folder inside, of which nothing is asked
+    paths, lost = listing.walk(root, suffixes)
+    placed: list[tuple[Path, Path | LeftOut]] = [(path, path) for path in paths]
+    for left_out in lost:
+        if left_out.source.endswith("/"):  # an empty folder inside, of which nothing is asked
             continue
-        path = root / each.source
-        placed.append((path, path if tables.is_table(path) else LeftOut.of(path, each.reason)))
+        path = root / left_out.source
+        placed.append((path, path if tables.is_table(path) else LeftOut.of(path, left_out.reason)))
     placed.sort(key=lambda pair: [(1, part) for part in pair[0].parts[:-1]] + [(0, pair[0].name)])
-    return [each for _, each in placed]
+    return [path for _, path in placed]
 
 
 def _inside(
@@ -149,7 +149,7 @@ def _several(inputs: Any, turns: bool) -> Iterable[Any]:
     whole = isinstance(inputs, (str, bytes, bytearray, os.PathLike, Mapping))
     if whole or not isinstance(inputs, Iterable):
         return [inputs]
-    if turns and isinstance(inputs, (list, tuple)) and inputs and all(isinstance(each, Mapping) for each in inputs):
+    if turns and isinstance(inputs, (list, tuple)) and inputs and all(isinstance(item, Mapping) for item in inputs):
         return [list(inputs)]
     return inputs
 

@@ -28,22 +28,22 @@ def read(path: Path, text: str, lines: bool) -> list[Record] | list[list[Any]]:
     if lines:
         return _lines(path, text)
     try:
-        found = json.loads(text)
+        parsed = json.loads(text)
     except (ValueError, RecursionError) as error:
         if _begins_with_a_line(text):
             return _lines(path, text)
         raise DataError(f"{path} is not JSON ({error}); write it again") from None
-    if isinstance(found, dict) and len(found) > 1 and all(_objects(each) for each in found.values()):
+    if isinstance(parsed, dict) and len(parsed) > 1 and all(_objects(value) for value in parsed.values()):
         raise DataError(
-            f"{path} holds several lists of objects ({', '.join(list(found)[:5])}); write each to a file of its own, "
+            f"{path} holds several lists of objects ({', '.join(list(parsed)[:5])}); write each to a file of its own, "
             "called after it"
         )
-    rows = _rows(found)
-    if rows is None and found and isinstance(found, dict) and "\n" not in text.strip():
-        rows = [found]  # one line of JSON lines
+    rows = _rows(parsed)
+    if rows is None and parsed and isinstance(parsed, dict) and "\n" not in text.strip():
+        rows = [parsed]  # one line of JSON lines
     if rows is None:
         raise DataError(
-            f"{path} is not a list of objects, but {_described(found)}; write one object for each row, all in one list"
+            f"{path} is not a list of objects, but {_described(parsed)}; write one object for each row, all in one list"
         )
     return rows
 
@@ -72,66 +72,68 @@ def _lines(path: Path, text: str) -> list[Record] | list[list[Any]]:
     return rows
 
 
-def _rows(found: Any) -> list[Record] | list[list[Any]] | None:
+def _rows(parsed: Any) -> list[Record] | list[list[Any]] | None:
     """What this JSON says as rows; None where it says none."""
-    if isinstance(found, list):
-        return found if _all(found, dict) or _all(found, list) else None
-    if not isinstance(found, dict) or not found:
+    if isinstance(parsed, list):
+        return parsed if _all(parsed, dict) or _all(parsed, list) else None
+    if not isinstance(parsed, dict) or not parsed:
         return None
-    names, data = found.get("columns"), found.get("data")
+    names, data = parsed.get("columns"), parsed.get("data")
     if isinstance(names, list) and isinstance(data, list) and _all(data, list):
         return [dict(zip(map(str, names), row, strict=False)) for row in data]
-    if "schema" in found and isinstance(data, list) and _all(data, dict):
-        key = found["schema"].get("primaryKey", []) if isinstance(found["schema"], dict) else []
+    if "schema" in parsed and isinstance(data, list) and _all(data, dict):
+        key = parsed["schema"].get("primaryKey", []) if isinstance(parsed["schema"], dict) else []
         return [{name: value for name, value in row.items() if name not in key} for row in data]
-    values = list(found.values())
+    values = list(parsed.values())
     if len(values) == 1 and _all(values, list) and values[0] and _all(values[0], dict):
         return list(values[0])
-    if (labels := _labels(found)) is not None:
+    if (labels := _labels(parsed)) is not None:
         return labels
-    if _all(values, list) and len({len(each) for each in values}) == 1:
-        return [dict(zip(found, row, strict=True)) for row in zip(*values, strict=True)]
-    return _of_objects(found) if _all(values, dict) else None
+    if _all(values, list) and len({len(column) for column in values}) == 1:
+        return [dict(zip(parsed, row, strict=True)) for row in zip(*values, strict=True)]
+    return _of_objects(parsed) if _all(values, dict) else None
 
 
-def _labels(found: dict[str, Any]) -> list[Record] | None:
+def _labels(parsed: dict[str, Any]) -> list[Record] | None:
     """Rows of "name" and "label", where keys are files or other names and values what each is called; or keys are
     labels, and values the files that are called so. None where it is neither."""
-    keys, values = list(found), list(found.values())
-    files = sum(FILE.fullmatch(each) is not None for each in keys)
-    single = all(isinstance(each, (str, int, float)) for each in values)
-    again = single and len(keys) >= FEWEST and 2 * len(set(values)) <= len(keys)
-    if 2 * files > len(keys) or (again and COLUMNS.isdisjoint(map(str.lower, keys))):
-        return [{"name": key, "label": value} for key, value in found.items()]
-    if len(keys) > 1 and all(isinstance(each, list) and each and FILE.fullmatch(str(each[0])) for each in values):
-        return [{"name": name, "label": key} for key, names in found.items() for name in names]
+    keys, values = list(parsed), list(parsed.values())
+    files = sum(FILE.fullmatch(key) is not None for key in keys)
+    single = all(isinstance(value, (str, int, float)) for value in values)
+    repeated = single and len(keys) >= FEWEST and 2 * len(set(values)) <= len(keys)
+    if 2 * files > len(keys) or (repeated and COLUMNS.isdisjoint(map(str.lower, keys))):
+        return [{"name": key, "label": value} for key, value in parsed.items()]
+    if len(keys) > 1 and all(isinstance(names, list) and names and FILE.fullmatch(str(names[0])) for names in values):
+        return [{"name": name, "label": key} for key, names in parsed.items() for name in names]
     return None
 
 
-def _of_objects(found: dict[str, dict[str, Any]]) -> list[Record] | None:
+def _of_objects(parsed: dict[str, dict[str, Any]]) -> list[Record] | None:
     """Columns of rows, or rows of columns: rows are what is numbered, or else objects of the same keys that are not
     called as columns are, or else what there is more of."""
-    values = list(found.values())
-    inner = list(dict.fromkeys(name for each in values for name in each))
+    values = list(parsed.values())
+    inner = list(dict.fromkeys(name for row in values for name in row))
     if not inner:
         return None
-    outer_counts, inner_counts = (all(name.lstrip("-").isdigit() for name in names) for names in (found, inner))
-    alike = not inner_counts and all(set(each) == set(inner) for each in values)
-    more = len(found) > len(inner) or (alike and COLUMNS.isdisjoint(map(str.lower, found)))
+    outer_counts, inner_counts = (all(name.lstrip("-").isdigit() for name in names) for names in (parsed, inner))
+    alike = not inner_counts and all(set(row) == set(inner) for row in values)
+    more = len(parsed) > len(inner) or (alike and COLUMNS.isdisjoint(map(str.lower, parsed)))
     by_row = more if outer_counts == inner_counts else outer_counts
-    return values if by_row else [{name: column.get(key) for name, column in found.items()} for key in inner]
+    return values if by_row else [{name: column.get(key) for name, column in parsed.items()} for key in inner]
 
 
-def _objects(found: Any) -> bool:
-    return isinstance(found, list) and bool(found) and _all(found, dict)
+def _objects(parsed: Any) -> bool:
+    return isinstance(parsed, list) and bool(parsed) and _all(parsed, dict)
 
 
 def _all(values: Sequence[Any], kind: type) -> bool:
-    return all(isinstance(each, kind) for each in values)
+    return all(isinstance(value, kind) for value in values)
 
 
-def _described(found: Any) -> str:
-    if isinstance(found, dict):
-        shown = ", ".join(list(map(str, found))[:5])
-        return f"one object ({shown}{' …' if len(found) > 5 else ''})"
-    return f"a list of {type(found[0]).__name__}" if isinstance(found, list) and found else f"a {type(found).__name__}"
+def _described(parsed: Any) -> str:
+    if isinstance(parsed, dict):
+        shown = ", ".join(list(map(str, parsed))[:5])
+        return f"one object ({shown}{' …' if len(parsed) > 5 else ''})"
+    return (
+        f"a list of {type(parsed[0]).__name__}" if isinstance(parsed, list) and parsed else f"a {type(parsed).__name__}"
+    )

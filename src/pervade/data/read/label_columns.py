@@ -45,37 +45,37 @@ def choose(
     annotation = annotated.label_column(records, rest)
     if annotation is not None:
         return [annotation]
-    free = [each for each in rest if plain(each) not in IDS]
-    free = [each for each in free if last_word(each) not in ("id", "ids") or plain(each) in NAMES] or free
+    free = [name for name in rest if plain(name) not in IDS]
+    free = [name for name in free if last_word(name) not in ("id", "ids") or plain(name) in NAMES] or free
     for names in (FIRM[:1], FIRM, MORE.get(target, ())):
-        named = _without_twins(records, [each for each in free if plain(each) in names])
+        named = _without_twins(records, [name for name in free if plain(name) in names])
         if len(named) > 1:
-            raise _several(place, [look(records, each) for each in named])
+            raise _ambiguous(place, [look(records, name) for name in named])
         if named:
-            other = [each for each in free if plain(each) in NAMES or last_word(each) in ("name", "names", "text")]
-            twins = (_without_twins(records, [*named, each]) for each in other if each not in named)
-            return next((each for each in twins if len(each) == 1), named)
+            other = [name for name in free if plain(name) in NAMES or last_word(name) in ("name", "names", "text")]
+            twins = (_without_twins(records, [*named, name]) for name in other if name not in named)
+            return next((columns for columns in twins if len(columns) == 1), named)
     if len(free) == 1:
         return free
     flags = _flags(records, free, asked=target == "labels")
-    known = _known(records, free) if target in ("class", "labels") else []
-    wordy = [each for each in known if each not in flags]
-    if not wordy and not any(map(_besides, known)):
-        flags = [each for each in flags if not _besides(each)] or flags
-        if len(flags) >= (3 if known else 2):
-            others = [] if known else [look(records, each) for each in free if last_word(each) not in ATTRIBUTES]
+    candidates = _with_known_names(records, free) if target in ("class", "labels") else []
+    wordy = [name for name in candidates if name not in flags]
+    if not wordy and not any(map(_besides, candidates)):
+        flags = [name for name in flags if not _besides(name)] or flags
+        if len(flags) >= (3 if candidates else 2):
+            others = [] if candidates else [look(records, name) for name in free if last_word(name) not in ATTRIBUTES]
             others = [x for x in others if x.name not in flags and not _besides(x.name) and (x.classes or x.numbers)]
             if others:
-                raise _several(place, others, flags)
+                raise _ambiguous(place, others, flags)
             return flags
-    known = wordy or known
-    if len(known) > 1:
-        raise _several(place, [look(records, each) for each in known])
-    if known and plain(known[0]) not in WEAK:
-        return known
+    candidates = wordy or candidates
+    if len(candidates) > 1:
+        raise _ambiguous(place, [look(records, name) for name in candidates])
+    if candidates and plain(candidates[0]) not in WEAK:
+        return candidates
     likely = _without_twins(records, _likely(records, free, target == "number", nameless))
     if len(likely) > 1:
-        raise _several(place, [look(records, each) for each in likely])
+        raise _ambiguous(place, [look(records, name) for name in likely])
     return likely
 
 
@@ -83,55 +83,55 @@ def refuse_choices(place: Any, records: Sequence[Record], label: str, unused: Se
     """Raises DataError where labels are letters of what stands in the columns beside: A of four answers."""
     letters = spellings.distinct(records, label) or set()
     if len(letters) > 2 and letters <= set("ABCDE"):
-        found = [about for each in unused if 2 * (about := look(records, each)).different > about.filled > 0]
-        if len(found) >= len(letters):
+        choices = [about for name in unused if 2 * (about := look(records, name)).different > about.filled > 0]
+        if len(choices) >= len(letters):
             raise DataError(
-                f"{place}: column {label!r} holds letters ({', '.join(sorted(letters))}), and {len(found)} columns "
-                f"beside it may be what they stand for ({', '.join(each.name for each in found)}); choosing is not "
-                f"learnt yet; --label-column {quoted([label])} learns the letter from the text alone"
+                f"{place}: column {label!r} holds letters ({', '.join(sorted(letters))}), and {len(choices)} columns "
+                f"beside it may be what they stand for ({', '.join(column.name for column in choices)}); choosing is "
+                f"not learnt yet; --label-column {quoted([label])} learns the letter from the text alone"
             )
 
 
 def exclusive(records: Sequence[Record], names: Sequence[str]) -> bool:
     """Whether of columns of 0 and 1 exactly one is 1 in every row: then they are classes, one column for each."""
-    told = [spellings.truths([record.get(each) for record in records]) for each in names]
-    return len(names) > 1 and all(sum(row) == 1 for row in zip(*told, strict=True) if None not in row)
+    truths = [spellings.truths([record.get(name) for record in records]) for name in names]
+    return len(names) > 1 and all(sum(row) == 1 for row in zip(*truths, strict=True) if None not in row)
 
 
-def _several(place: Any, found: Sequence[Column], flags: Sequence[str] = ()) -> DataError:
-    found = sorted(found, key=lambda each: last_word(each.name) in ATTRIBUTES)
-    shown = ", ".join(each.choice for each in found[:MOST_SHOWN])
-    more = f" and {len(found) - MOST_SHOWN:,} more" if len(found) > MOST_SHOWN else ""
+def _ambiguous(place: Any, candidates: Sequence[Column], flags: Sequence[str] = ()) -> DataError:
+    candidates = sorted(candidates, key=lambda column: last_word(column.name) in ATTRIBUTES)
+    shown = ", ".join(column.choice for column in candidates[:MOST_SHOWN])
+    more = f" and {len(candidates) - MOST_SHOWN:,} more" if len(candidates) > MOST_SHOWN else ""
     every = f", or --label-column {quoted(flags)} for all {len(flags)} columns of 0 and 1" if flags else ""
     return DataError(
         f"{place} has several columns that may hold labels ({shown}{more}); say which one does, for example "
-        f"--label-column {quoted([found[0].name])}{every}"
+        f"--label-column {quoted([candidates[0].name])}{every}"
     )
 
 
-def _known(records: Sequence[Record], free: Sequence[str]) -> list[str]:
+def _with_known_names(records: Sequence[Record], free: Sequence[str]) -> list[str]:
     """The columns whose names are known to be those of labels, else those whose names end so ("airline_sentiment");
     of several those that may hold them."""
-    named = [each for each in free if plain(each) in {*NAMES, *MORE["labels"], *CLASSES, *WEAK}]
-    ending = [each for each in free if last_word(each) in ENDINGS and each not in named]
-    found = [*named, *(each for each in ending if not named or last_word(each) in FIRM)]
-    if len(found) > 1:
-        may = [each for each in found if (about := look(records, each)).classes or about.measured or about.listed]
-        found = [each for each in may if plain(each) not in WEAK] or may or found
-    return _without_twins(records, found)
+    named = [name for name in free if plain(name) in {*NAMES, *MORE["labels"], *CLASSES, *WEAK}]
+    ending = [name for name in free if last_word(name) in ENDINGS and name not in named]
+    candidates = [*named, *(name for name in ending if not named or last_word(name) in FIRM)]
+    if len(candidates) > 1:
+        may = [name for name in candidates if (about := look(records, name)).classes or about.measured or about.listed]
+        candidates = [name for name in may if plain(name) not in WEAK] or may or candidates
+    return _without_twins(records, candidates)
 
 
 def _flags(records: Sequence[Record], free: Sequence[str], asked: bool) -> list[str]:
     """The columns of 0 and 1, of true and false, or of yes and no, whichever are most; two of the last may be questions
     unless labels are `asked` for."""
-    found: dict[str, list[str]] = {"": []}
+    by_spelling: dict[str, list[str]] = {"": []}
     for name in free:
         values = spellings.distinct(records, name)
         if values is not None and (how := spellings.flagged(values)):
-            found.setdefault(how, []).append(name)
-    if not asked and len(found.get("yes", ())) < 3:
-        found.pop("yes", None)
-    return max(found.values(), key=len)
+            by_spelling.setdefault(how, []).append(name)
+    if not asked and len(by_spelling.get("yes", ())) < 3:
+        by_spelling.pop("yes", None)
+    return max(by_spelling.values(), key=len)
 
 
 def _besides(name: str) -> bool:
@@ -141,26 +141,26 @@ def _besides(name: str) -> bool:
 
 def _likely(records: Sequence[Record], free: Sequence[str], numbers: bool, nameless: bool) -> list[str]:
     """Those that may hold classes (or `numbers`) by what stands in them."""
-    found = [look(records, each) for each in free]
-    likely = [each for each in found if (each.classes or each.measured) and not (numbers and each.lettered)]
+    columns = [look(records, name) for name in free]
+    likely = [column for column in columns if (column.classes or column.measured) and not (numbers and column.lettered)]
     if nameless:  # user7 is the name of somebody, where there is something else
-        likely = [each for each in likely if not (each.coded and each.lettered)] or likely
-        fewest = sorted(likely, key=lambda each: each.different)
+        likely = [column for column in likely if not (column.coded and column.lettered)] or likely
+        fewest = sorted(likely, key=lambda column: column.different)
         if len(likely) > 1 and CLEARLY * fewest[0].different <= fewest[1].different:
             likely = fewest[:1]
-    return [each.name for each in likely]
+    return [column.name for column in likely]
 
 
 def _without_twins(records: Sequence[Record], candidates: list[str]) -> list[str]:
     """Of two columns that say the same (ESC-50's target 0 and category dog) the one in words."""
     if len(candidates) != 2:
         return candidates
-    a, b = ([str(record.get(each)) for record in records] for each in candidates)
+    a, b = ([str(record.get(name)) for record in records] for name in candidates)
     pairs = set(zip(a, b, strict=True))
     if not len(pairs) == len(set(a)) == len(set(b)) < len(records):
         return candidates
-    words = [each for each, values in zip(candidates, (a, b), strict=True) if any(number_of(x) is None for x in values)]
+    words = [name for name, values in zip(candidates, (a, b), strict=True) if any(number_of(x) is None for x in values)]
     chosen = words[0] if words else candidates[0]
-    other = next(each for each in candidates if each != chosen)
+    other = next(name for name in candidates if name != chosen)
     account.note(f"labels: column {chosen!r}, of which column {other!r} has another name for each", "--label-column")
     return [chosen]

@@ -29,47 +29,47 @@ def settle(rows: Rows, kind: Kind, join: bool = False, positive: str | None = No
     if kind == "number" or "target" not in rows:
         return rows
     targets = rows.column("target")
-    counts = Counter(label for each in targets for label in (each if isinstance(each, list) else [each]))
+    counts = Counter(label for target in targets for label in (target if isinstance(target, list) else [target]))
     equal = _groups(counts, value_of)
-    names = {each: _number(some) for some in equal for each in some}
+    names = {label: _number(group) for group in equal for label in group}
     _note(equal, counts, "that are equal as numbers are one")
     counts = _renamed(counts, names)
     alike = _groups(counts, folded)
     if join:
-        names |= {each: some[0] for some in alike for each in some}
+        names |= {label: group[0] for group in alike for label in group}
         _note(alike, counts, "in several spellings are one", f"without {JOIN} they are several")
     else:
         _note(alike, counts, "in several spellings are learnt as different ones", f"{JOIN} makes them one")
-    joined = {each: _last(names, each) for each in names}
+    joined = {label: _last(names, label) for label in names}
     if known:
-        spelt = {folded(each): each for each in known} if join else {}
-        theirs = {each: named(each, known) or spelt.get(folded(each)) for each in {*counts, *joined}}
-        joined |= {each: name for each, name in theirs.items() if name is not None}
+        spelt = {folded(label): label for label in known} if join else {}
+        theirs = {label: named(label, known) or spelt.get(folded(label)) for label in {*counts, *joined}}
+        joined |= {label: name for label, name in theirs.items() if name is not None}
     elif kind == "class":
         # A class of one row is left out where classes are learnt.
-        classes = ordered([each for each, count in _renamed(counts, joined).items() if count > 1], positive)
+        classes = ordered([label for label, count in _renamed(counts, joined).items() if count > 1], positive)
         if len(classes) == 2:
             account.note(f"of the two classes {classes[1]!r} is the positive one", f"{POSITIVE} {classes[0]!r}")
     if not joined:
         return rows
-    one = [
-        list(dict.fromkeys(joined.get(label, label) for label in each))
-        if isinstance(each, list)
-        else joined.get(each, each)
-        for each in targets
+    settled = [
+        list(dict.fromkeys(joined.get(label, label) for label in target))
+        if isinstance(target, list)
+        else joined.get(target, target)
+        for target in targets
     ]
-    return rows.with_columns(target=one)
+    return rows.with_columns(target=settled)
 
 
 def _groups(counts: Counter[str], key: Callable[[str], Hashable]) -> list[list[str]]:
     """The labels that have a key in common with others, the most frequent first, and of these small letters."""
-    found: dict[Hashable, list[str]] = defaultdict(list)
+    label_groups: dict[Hashable, list[str]] = defaultdict(list)
     for label in counts:
-        found[key(label)].append(label)
+        label_groups[key(label)].append(label)
     return [
-        sorted(each, key=lambda label: (-counts[label], label.swapcase()))
-        for common, each in found.items()
-        if len(each) > 1 and common is not None
+        sorted(group, key=lambda label: (-counts[label], label.swapcase()))
+        for common, group in label_groups.items()
+        if len(group) > 1 and common is not None
     ]
 
 
@@ -78,14 +78,14 @@ def _number(equal: Sequence[str]) -> str:
     >>> _number(["1.0", "1"]), _number(["2.50", "2.5"])
     ('1', '2.5')
     """
-    return min(equal, key=lambda each: (not each.isdecimal(), len(each), each))
+    return min(equal, key=lambda label: (not label.isdecimal(), len(label), label))
 
 
 def _renamed(counts: Counter[str], names: Mapping[str, str]) -> Counter[str]:
-    found: Counter[str] = Counter()
+    renamed: Counter[str] = Counter()
     for label, count in counts.items():
-        found[names.get(label, label)] += count
-    return found
+        renamed[names.get(label, label)] += count
+    return renamed
 
 
 def _last(names: Mapping[str, str], label: str) -> str:
@@ -97,7 +97,7 @@ def _last(names: Mapping[str, str], label: str) -> str:
 def _note(groups: Sequence[Sequence[str]], counts: Counter[str], what: str, flag: str = "") -> None:
     """At most so many of them, and in how many rows each stands."""
     if groups:
-        shown = [", ".join(f"{each!r} ({counts[each]:,})" for each in some[:SHOWN]) for some in groups[:SHOWN]]
-        shown = [each + " …" * (len(some) > SHOWN) for each, some in zip(shown, groups, strict=False)]
+        shown = [", ".join(f"{label!r} ({counts[label]:,})" for label in group[:SHOWN]) for group in groups[:SHOWN]]
+        shown = [text + " …" * (len(group) > SHOWN) for text, group in zip(shown, groups, strict=False)]
         more = f"; and {len(groups) - SHOWN:,} more" if len(groups) > SHOWN else ""
         account.note(f"labels {what}: {'; '.join(shown)}{more}", flag)

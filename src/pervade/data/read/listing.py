@@ -90,21 +90,21 @@ def _of_folder(
         published.refuse(path)
     files, unread = walk(path, content.suffixes)
     if not isinstance(content, tables.Files):
-        about = {each for each in files if each.stem.lower() in ABOUT}  # LICENSE.txt in a folder of texts
-        unread += [LeftOut(_inside(each, path), "by its name it is about the data") for each in sorted(about)]
-        files = [each for each in files if each not in about]
+        about = {file for file in files if file.stem.lower() in ABOUT}  # LICENSE.txt in a folder of texts
+        unread += [LeftOut(_inside(file, path), "by its name it is about the data") for file in sorted(about)]
+        files = [file for file in files if file not in about]
     folders = class_folders.sort(path, files, wanted.label_pattern, people=wanted.target == "identity")
     entries, left_out = folders.entries, unread + folders.left_out
     if described:
         made = _described(path, described, files, content, wanted, beside_classes=folders.tell_classes)
         if isinstance(made, tuple):
             return made
-        left_out = [replace(each, reason=made.get(each.source, each.reason)) for each in left_out]
+        left_out = [replace(lost, reason=made.get(lost.source, lost.reason)) for lost in left_out]
     if not entries and there and not isinstance(content, tables.Files):
         if len(there) > 1:
-            called = ", ".join(each.name for each in there[:5])
+            names = ", ".join(table.name for table in there[:5])
             raise DataError(
-                f"{path} holds {len(there)} tables ({called}), none called train, validation or test; give the one "
+                f"{path} holds {len(there)} tables ({names}), none called train, validation or test; give the one "
                 "that is meant, or, where each holds one class, write all rows into one table with a column label"
             )
         account.note(f"{path}: its only table, {there[0].name}")
@@ -114,20 +114,20 @@ def _of_folder(
         if what == "picture" and wanted.label_pattern is None:
             pairs.refuse(path, folders)
             left_out += pairs.masks(folders)
-        texts = [path / each.source for each in unread if each.source.endswith(LISTS) and each.source.count("/") < 3]
-        said = lists.find(path, texts, content.suffixes)
-        if not entries and not said.labels:
-            lists.of_each(said, folders.loose)
-            lists.of_matlab(said, path, folders.loose)
-        left_out += said.tell(folders)
-        entries, known = folders.entries, {each["id"] for each in folders.entries} | said.read
-        left_out = [each for each in left_out if each.source not in known]
+        texts = [path / lost.source for lost in unread if lost.source.endswith(LISTS) and lost.source.count("/") < 3]
+        listed = lists.find(path, texts, content.suffixes)
+        if not entries and not listed.labels:
+            lists.of_each(listed, folders.loose)
+            lists.of_matlab(listed, path, folders.loose)
+        left_out += listed.tell(folders)
+        entries, used = folders.entries, {entry["id"] for entry in folders.entries} | listed.read
+        left_out = [lost for lost in left_out if lost.source not in used]
     folders.note()
     if not entries and wanted.label_pattern is not None and left_out:
         raise DataError(
             f"{path}: no name of a {what} fits --label-pattern '{wanted.label_pattern}'; the first file left out is "
             f"{left_out[0].source!r} ({left_out[0].reason}); what stands in brackets is the label: "
-            + (patterns.advice([each.name for each in files]) or "'^([^_]+)_' takes what precedes the first underscore")
+            + (patterns.advice([file.name for file in files]) or "'^([^_]+)_' takes what precedes the first underscore")
         )
     if folders.loose and not entries:
         _refuse_unsorted(path, content, folders, unread, there)
@@ -142,14 +142,14 @@ def _of_folder(
 
 
 def _refuse_unsorted(
-    path: Path, content: tables.Content, found: class_folders.Sorted, unread: list[LeftOut], there: list[Path]
+    path: Path, content: tables.Content, folders: class_folders.Sorted, unread: list[LeftOut], there: list[Path]
 ) -> NoReturn:
     """Raises DataError: files lie there in no class folders. What their names may say is told, and what lies beside."""
     what = content.what
     remedy = published.advice(path) or f"put the {what}s of each class into a folder with the class's name"
-    there = [each for each in there if tables.called(each).lower() not in metadata.NO_DATA]
-    names = [each["id"] for each in found.loose]
-    if beside := _called_alike(names, [each.source for each in unread]):
+    there = [table for table in there if tables.bare_name(table).lower() not in metadata.NO_DATA]
+    names = [entry["id"] for entry in folders.loose]
+    if beside := _called_alike(names, [lost.source for lost in unread]):
         remedy += (
             f"; {beside}, beside them, are not read: what these say takes a table with a column file_name and a column "
             "label (start and end too, of pieces; or transcription, of what is said)"
@@ -158,9 +158,11 @@ def _refuse_unsorted(
         remedy += f"; {there[0].name} beside them names none of them, which a table with a column file_name does"
     if advice := patterns.advice(names):
         remedy += f"; or {advice}"
-    seen = "".join(f" ({text})" for text, _ in found.notes)  # folders that are splits, folds or groups, and no classes
-    many = len(found.loose)
-    raise DataError(f"{path} holds {many:,} {what}{'s' * (many > 1)} but no class folders{seen}; {remedy}")
+    seen = "".join(
+        f" ({text})" for text, _ in folders.notes
+    )  # folders that are splits, folds or groups, and no classes
+    count = len(folders.loose)
+    raise DataError(f"{path} holds {count:,} {what}{'s' * (count > 1)} but no class folders{seen}; {remedy}")
 
 
 def _called_alike(names: list[str], others: list[str]) -> str:
@@ -171,7 +173,7 @@ def _called_alike(names: list[str], others: list[str]) -> str:
         folder, _, name = other.rpartition("/")
         bare = f"{folder}/{name.partition('.')[0]}" if folder else name.partition(".")[0]
         alike[name[name.find(".") :]] += bare in stems or other.rpartition(".")[0] in stems
-    ending, count = max(alike.items(), key=lambda each: each[1], default=("", 0))
+    ending, count = max(alike.items(), key=lambda pair: pair[1], default=("", 0))
     return f"{count:,} files ending in {ending!r}" if 2 * count > len(stems) else ""
 
 
@@ -187,12 +189,12 @@ def _of_tables(
     layout = tables.layout(first, read[first], content, wanted)
     for table, split in by_split.items():
         records = read[table]
-        if not any(each in record for record in records for each in layout.labels):
+        if not any(column in record for record in records for column in layout.labels):
             left_out.append(LeftOut(table.name, "it has no labels, so nothing can be measured on it"))
             continue
         account.note(f"{split}: {table.name}, {len(records):,} rows")
-        found, lost = tables.entries_of(records, table, content, wanted=wanted, split=split, like=layout)
-        entries += found
+        rows, lost = tables.entries_of(records, table, content, wanted=wanted, split=split, like=layout)
+        entries += rows
         left_out += lost
     return entries, left_out
 
@@ -214,7 +216,7 @@ def _refuse_columns(path: Path, content: tables.Content, wanted: tables.Wanted) 
 
 def _described(
     path: Path,
-    found: list[metadata.Table],
+    described: list[metadata.Table],
     files: list[Path],
     content: tables.Content,
     wanted: tables.Wanted,
@@ -222,24 +224,24 @@ def _described(
 ) -> tuple[Rows, list[LeftOut]] | dict[str, str]:
     """What tables beside the files say of them; or by the table's name why class folders are read in its place. Raises
     DataError where there are none, or columns were asked for."""
-    reasons = metadata.why_not(found, wanted) if beside_classes else {}
+    reasons = metadata.why_not(described, wanted) if beside_classes else {}
     if reasons:
         return reasons
     try:
-        return _finish(*metadata.read(path, found, files, content, wanted), path, content.what)
+        return _finish(*metadata.read(path, described, files, content, wanted), path, content.what)
     except DataError as fault:
         if not beside_classes or wanted.label_column is not None or wanted.group_column is not None:
             raise
-        return {table.name: metadata.instead(fault) for table in found}
+        return {table.name: metadata.instead(fault) for table in described}
 
 
 def _grouped(entries: list[dict[str, Any]], pattern: str) -> tuple[list[dict[str, Any]], list[LeftOut]]:
     """Entries with the "group" that their names say, and those whose names say none."""
-    named = [{**entry, "group": patterns.found(pattern, entry["id"])} for entry in entries]
-    lost = [tables.ungrouped(each["id"], pattern) for each in named if each["group"] is None]
+    named = [{**entry, "group": patterns.extract(pattern, entry["id"])} for entry in entries]
+    lost = [tables.ungrouped(entry["id"], pattern) for entry in named if entry["group"] is None]
     what = "the path of each file" if "/" in pattern else "the name of each file"
-    division.note_groups(what, [each["group"] or "" for each in named], "--group-pattern")
-    return [each for each in named if each["group"] is not None], lost
+    division.note_groups(what, [entry["group"] or "" for entry in named], "--group-pattern")
+    return [entry for entry in named if entry["group"] is not None], lost
 
 
 def _as_asked(entries: list[dict[str, Any]], target: Kind, path: Path) -> None:
@@ -250,9 +252,11 @@ def _as_asked(entries: list[dict[str, Any]], target: Kind, path: Path) -> None:
             entry["target"] = [entry["target"]]
     elif target == "number" and entries:
         names = sorted({entry["target"] for entry in entries})
-        found = dict(zip(names, spellings.numbers([(str(path / name), name) for name in names], "folder"), strict=True))
+        number_of = dict(
+            zip(names, spellings.numbers([(str(path / name), name) for name in names], "folder"), strict=True)
+        )
         for entry in entries:
-            number = found[entry["target"]]
+            number = number_of[entry["target"]]
             if isinstance(number, str):
                 raise DataError(
                     f"{path / entry['target']}: its name is no number; to learn a number takes folders called by "
@@ -269,29 +273,29 @@ def detect(source: str | Path, content: tables.Content, label_column: str | None
     try:
         there = [path] if tables.holds_table(path) else tables.within(path) if path.is_dir() else []
         alone = len(there) == 1 and not isinstance(content, tables.Files)
-        found = there if alone or path in there else list(tables.by_split(path)[0]) if path.is_dir() else []
-        if not found and path.is_dir():
+        split_tables = there if alone or path in there else list(tables.by_split(path)[0]) if path.is_dir() else []
+        if not split_tables and path.is_dir():
             return _detect_described(path, content, label_column)
         # The training split has most rows to tell by.
-        found.sort(key=lambda each: named(tables.called(each)) != "train")
-        records = content.records(found[0]) if found else []
+        split_tables.sort(key=lambda table: named(tables.bare_name(table)) != "train")
+        records = content.records(split_tables[0]) if split_tables else []
     except (OSError, DataError):  # a closed folder, a name that is too long, a broken table: its reader says so
         return "class"
-    return tables.detect(records, found[0], content, label_column) if records else "class"
+    return tables.detect(records, split_tables[0], content, label_column) if records else "class"
 
 
 def _detect_described(path: Path, content: tables.Content, label_column: str | None) -> Kind:
     """As `detect`, of a folder without tables of splits. Raises DataError."""
-    found = metadata.find(path, content)
-    if not found:
+    described = metadata.find(path, content)
+    if not described:
         return "class"
     files, _ = walk(path, content.suffixes)
     beside_classes = class_folders.sort(path, files).tell_classes
-    if beside_classes and metadata.why_not(found, tables.Wanted("class", label_column)):
+    if beside_classes and metadata.why_not(described, tables.Wanted("class", label_column)):
         return "class"
-    first = max(found, key=lambda each: (each.split == "train", len(each.records)))
+    first = max(described, key=lambda table: (table.split == "train", len(table.records)))
     kind = tables.detect(list(first.records), first.path, content, label_column)
-    made = _described(path, found, files, content, tables.Wanted(kind, label_column), beside_classes)
+    made = _described(path, described, files, content, tables.Wanted(kind, label_column), beside_classes)
     return kind if isinstance(made, tuple) else "class"
 
 
@@ -310,8 +314,8 @@ def rows_of(entries: list[dict[str, Any]], path: Path | str) -> Rows:
     """Entries as rows. Raises DataError where one lacks what others have, but for a fold, which may be unknown."""
     if any("fold_given" in entry for entry in entries):
         entries = [{"fold_given": None, **entry} for entry in entries]
-    known = ("path", "piece", "text", "second", "target", "split", "fold_given", "group", "read_from", "lines")
-    columns = ["id", *(column for column in known if any(column in entry for entry in entries))]
+    order = ("path", "piece", "text", "second", "target", "split", "fold_given", "group", "read_from", "lines")
+    columns = ["id", *(column for column in order if any(column in entry for entry in entries))]
     for column in columns:
         without = next((entry["id"] for entry in entries if column not in entry), None)
         if without is not None:
@@ -356,7 +360,7 @@ def walk(root: Path, suffixes: Collection[str]) -> tuple[list[Path], list[LeftOu
         below[:] = sorted(name for name in below if not is_hidden(name))
         if not below and not any(not is_hidden(name) for name in names):
             left_out.append(LeftOut(_inside(place, root) + "/", "an empty folder, so no class"))
-        for name in sorted(each for each in names if not is_hidden(each)):
+        for name in sorted(name for name in names if not is_hidden(name)):
             reason_why_not = _fault(place / name, suffixes)
             if reason_why_not is None:
                 files.append(place / name)

@@ -51,22 +51,24 @@ class Table:
 
 def within(folder: Path) -> list[Path]:
     """The tables called metadata; none where the folder is closed, which its other readers say."""
-    return [each for each in _tables(folder) if tables.called(each).lower() == METADATA]
+    return [path for path in _tables(folder) if tables.bare_name(path).lower() == METADATA]
 
 
 def _tables(folder: Path) -> list[Path]:
     try:
-        return [each for each in sorted(folder.iterdir()) if tables.is_table(each)]
+        return [path for path in sorted(folder.iterdir()) if tables.is_table(path)]
     except OSError:
         return []
 
 
 def of_splits(root: Path) -> list[tuple[Path, str]]:
     """Those of the folders that are called as splits are, with the split."""
-    splits = splits_of([each.name for each in sorted(root.iterdir()) if each.is_dir()])
-    found = {name: _tables(root / name) for name in splits}
-    found = {name: within(root / name) or some * (len(some) == 1) for name, some in found.items()}
-    return [(table, split) for name, split in sorted(splits.items()) for table in found[name]]
+    splits = splits_of([folder.name for folder in sorted(root.iterdir()) if folder.is_dir()])
+    tables_of = {name: _tables(root / name) for name in splits}
+    tables_of = {
+        name: within(root / name) or tables_there * (len(tables_there) == 1) for name, tables_there in tables_of.items()
+    }
+    return [(table, split) for name, split in sorted(splits.items()) for table in tables_of[name]]
 
 
 def find(root: Path, content: tables.Content) -> list[Table]:
@@ -75,43 +77,47 @@ def find(root: Path, content: tables.Content) -> list[Table]:
     in a table or in files of their own: then there are none."""
     if not isinstance(content, tables.Files):
         return []
-    own: list[tuple[Path, str | None]] = [(each, None) for each in within(root)]
-    found: dict[Path, Table] = {}
+    own: list[tuple[Path, str | None]] = [(path, None) for path in within(root)]
+    table_of: dict[Path, Table] = {}
     for path, split in own or of_splits(root):
-        known = found.get(path.parent)
-        if known is not None and known.fault is None:
+        earlier = table_of.get(path.parent)
+        if earlier is not None and earlier.fault is None:
             continue
         name = path.relative_to(root).as_posix()
         try:
             table = Table(path, name, split, tuple(content.records(path)))
         except DataError as fault:
-            found.setdefault(path.parent, Table(path, name, split, fault=fault))
+            table_of.setdefault(path.parent, Table(path, name, split, fault=fault))
             continue
         if FILE_NAME in table.columns or _files_there(table, root, content):
-            found[path.parent] = table
-    return list(found.values()) or _lists(root, content) or _others(root, content)
+            table_of[path.parent] = table
+    return list(table_of.values()) or _lists(root, content) or _others(root, content)
 
 
 def _lists(root: Path, content: tables.Files) -> list[Table]:
-    for folder in (root, *(each.parent for each in sorted(root.glob(f"*/{published.IMAGES}")))):
+    for folder in (root, *(path.parent for path in sorted(root.glob(f"*/{published.IMAGES}")))):
         path = folder / published.IMAGES
         records = published.lists(folder)
         if records:
             return [Table(path, path.relative_to(root).as_posix(), records=tuple(records))]
-    said = beside.tracks(root, content.suffixes) if isinstance(content, pieces.Recordings) else []
-    if said:
-        account.note(f"label tracks: the .txt beside each recording (start, end and label), {len(said):,} lines")
-        return [Table(root / "label tracks", "label tracks", records=tuple(said))]
-    told = published.attributes(root)
-    return [Table(told[0], told[0].relative_to(root).as_posix(), records=tuple(told[1]))] if told else []
+    track_rows = beside.tracks(root, content.suffixes) if isinstance(content, pieces.Recordings) else []
+    if track_rows:
+        account.note(f"label tracks: the .txt beside each recording (start, end and label), {len(track_rows):,} lines")
+        return [Table(root / "label tracks", "label tracks", records=tuple(track_rows))]
+    attributes = published.attributes(root)
+    return (
+        [Table(attributes[0], attributes[0].relative_to(root).as_posix(), records=tuple(attributes[1]))]
+        if attributes
+        else []
+    )
 
 
 def _others(root: Path, content: tables.Files) -> list[Table]:
     """The one table that names most files, of those that name any, or why none of several is taken."""
-    below = [each for each in sorted(root.iterdir()) if each.is_dir() and FOLDERS_OF_TABLES.search(each.name)]
+    below = [folder for folder in sorted(root.iterdir()) if folder.is_dir() and FOLDERS_OF_TABLES.search(folder.name)]
     folders = [root, *below]
-    found: list[tuple[bool, int, Table]] = []
-    for path in (each for folder in folders for each in sorted(folder.iterdir()) if tables.is_table(each)):
+    tables_there: list[tuple[bool, int, Table]] = []
+    for path in (path for folder in folders for path in sorted(folder.iterdir()) if tables.is_table(path)):
         name = path.relative_to(root).as_posix()
         if path.stem.lower() in (METADATA, *NO_DATA):
             continue
@@ -119,18 +125,18 @@ def _others(root: Path, content: tables.Files) -> list[Table]:
             table = Table(path, name, records=tuple(content.records(path)), other=True)
         except DataError:  # a table of something else, which is listed with what is left out
             continue
-        many = _files_there(table, root, content)
-        if many:
-            found.append((not set(tables.LABEL_COLUMNS).isdisjoint(map(_plain, table.columns)), many, table))
-    labelled = {tables.called(table.path): table for said, _, table in found if said}
+        count = _files_there(table, root, content)
+        if count:
+            tables_there.append((not set(tables.LABEL_COLUMNS).isdisjoint(map(_plain, table.columns)), count, table))
+    labelled = {tables.bare_name(table.path): table for has_labels, _, table in tables_there if has_labels}
     splits = splits_of(labelled)
     if "train" in splits.values() and len(splits) > 1:
         return [replace(labelled[name], split=split) for name, split in sorted(splits.items())]
-    best = [each for each in found if each[:2] == max(found, key=lambda each: each[:2])[:2]]
+    best = [rated for rated in tables_there if rated[:2] == max(tables_there, key=lambda rated: rated[:2])[:2]]
     if len(best) < 2:
-        return [each[2] for each in best]
-    told = ", ".join(f"{table.name} ({many:,})" for _, many, table in best)
-    fault = DataError(f"{root} has several tables that name {content.what}s: {told}; give one of them in its place")
+        return [rated[2] for rated in best]
+    counted = ", ".join(f"{table.name} ({count:,})" for _, count, table in best)
+    fault = DataError(f"{root} has several tables that name {content.what}s: {counted}; give one of them in its place")
     return [Table(best[0][2].path, best[0][2].name, fault=fault, other=True)]
 
 
@@ -144,12 +150,12 @@ def _files_there(table: Table, root: Path, content: tables.Files) -> int:
     return 0 if column is None else named_files.share(named_files.spaced(records, column), below)[0]
 
 
-def why_not(found: Iterable[Table], wanted: tables.Wanted) -> dict[str, str]:
+def why_not(listed: Iterable[Table], wanted: tables.Wanted) -> dict[str, str]:
     """Of each table, by its name, why the class folders beside it are the labels, and not what it says; empty where it
     is the table that counts."""
     reasons = {}
     names = {*tables.LABEL_COLUMNS, *tables.MORE_COLUMNS.get(wanted.target, ())}
-    for table in found:
+    for table in listed:
         if table.fault is not None:
             reasons[table.name] = instead(table.fault)
         elif table.split is not None:
@@ -157,7 +163,7 @@ def why_not(found: Iterable[Table], wanted: tables.Wanted) -> dict[str, str]:
         elif table.other and not _asked(table.columns, wanted.label_column):
             reasons[table.name] = f"{FOLDERS}; --label-column takes one of its own ({', '.join(table.columns)})"
         elif not _asked(table.columns, wanted.label_column) and names.isdisjoint(map(_plain, table.columns)):
-            rest = ", ".join(each for each in table.columns if each != FILE_NAME)
+            rest = ", ".join(column for column in table.columns if column != FILE_NAME)
             none = f", since none of its columns ({rest}) is called label or the like; --label-column takes one of them"
             reasons[table.name] = FOLDERS + none if rest else FOLDERS
     return reasons
@@ -168,7 +174,7 @@ def instead(fault: DataError) -> str:
 
 
 def read(
-    root: Path, found: Iterable[Table], files: Iterable[Path], content: tables.Content, wanted: tables.Wanted
+    root: Path, listed: Iterable[Table], files: Iterable[Path], content: tables.Content, wanted: tables.Wanted
 ) -> tuple[list[Record], list[LeftOut]]:
     """Entries as those of tables, with the split of their folder; files that no table names are left out. Raises
     DataError where a table cannot be read."""
@@ -177,7 +183,7 @@ def read(
     entries: list[Record] = []
     left_out: list[LeftOut] = []
     mentioned: list[Path] = []
-    for table in found:
+    for table in listed:
         if table.fault is not None:
             raise table.fault
         records = list(table.records)
@@ -185,28 +191,28 @@ def read(
         entries += rows
         left_out += lost
         mentioned += _mentioned(table, content.suffixes)
-    named = [*mentioned, *(Path(each["path"]) for each in entries)]
+    named = [*mentioned, *(Path(entry["path"]) for entry in entries)]
     return entries, left_out + unnamed(root, files, named, UNNAMED)
 
 
 def unnamed(root: Path, files: Iterable[Path], named: Iterable[Path], reason: str) -> list[LeftOut]:
     """Those of the `files` in a folder that are none of the `named`."""
     # What is written in a table may be no path at all (too long, half a character): it is asked for before.
-    known = {each.resolve() for each in named if os.path.isfile(each)}  # noqa: PTH113
-    return [LeftOut(each.relative_to(root).as_posix(), reason) for each in files if each.resolve() not in known]
+    there = {path.resolve() for path in named if os.path.isfile(path)}  # noqa: PTH113
+    return [LeftOut(path.relative_to(root).as_posix(), reason) for path in files if path.resolve() not in there]
 
 
 def _mentioned(table: Table, suffixes: Collection[str]) -> list[Path]:
     """The files that rows name, those that were left out among them: of these the row's own reason is told."""
     cells = [value for record in table.records for value in record.values() if isinstance(value, str)]
-    return [table.path.parent / each for each in cells if each.lower().endswith(tuple(suffixes))]
+    return [table.path.parent / cell for cell in cells if cell.lower().endswith(tuple(suffixes))]
 
 
 def _asked(columns: Collection[str], label_column: str | None) -> bool:
     """Whether all columns of labels that were asked for are there; several are parted by commas."""
     if label_column is None:
         return False
-    return label_column in columns or all(each.strip() in columns for each in label_column.split(","))
+    return label_column in columns or all(column.strip() in columns for column in label_column.split(","))
 
 
 def _plain(column: str) -> str:

@@ -57,7 +57,7 @@ def parts(name: str) -> tuple[str, ...]:
     """
     plain = unicodedata.normalize("NFC", name.strip()).replace("\\", "/").removeprefix("file://")
     return tuple(
-        each for each in plain.split("/") if each not in ("", ".", "..") and not re.fullmatch("[A-Za-z]:", each)
+        part for part in plain.split("/") if part not in ("", ".", "..") and not re.fullmatch("[A-Za-z]:", part)
     )
 
 
@@ -74,29 +74,29 @@ class Below:
 
     @cached_property
     def _files(self) -> list[str]:
-        found = self._walked(self.root) if self.root is not None else []
-        if found or self.folder is None or self.root != self.folder:
-            return found
+        below_root = self._walked(self.root) if self.root is not None else []
+        if below_root or self.folder is None or self.root != self.folder:
+            return below_root
         up = self.folder.resolve().parent
         try:
-            beside = [each for each in sorted(os.listdir(up)) if each.lower() in BESIDE]  # noqa: PTH208
+            beside = [name for name in sorted(os.listdir(up)) if name.lower() in BESIDE]  # noqa: PTH208
         except OSError:  # closed: whoever asks for its files is told that they are not there
             return []
-        return [file for each in beside for file in self._walked(up / each)]
+        return [file for name in beside for file in self._walked(up / name)]
 
     def _walked(self, root: Path) -> list[str]:
-        found: list[str] = []
+        paths: list[str] = []
         seen: set[str] = set()
-        many = 0
+        file_count = 0
         for folder, below, names in os.walk(root, followlinks=True):
             real = os.path.realpath(folder)
-            below[:] = [] if real in seen or many > self.most else sorted(x for x in below if not is_hidden(x))
+            below[:] = [] if real in seen or file_count > self.most else sorted(x for x in below if not is_hidden(x))
             if real not in seen:
                 seen.add(real)
-                many += len(names)
+                file_count += len(names)
                 own = [x for x in sorted(names) if x.lower().endswith(self.suffixes) and not is_hidden(x)]
-                found += [os.path.join(folder, x) for x in own]  # noqa: PTH118  (three times as fast as Path)
-        return found
+                paths += [os.path.join(folder, x) for x in own]  # noqa: PTH118  (three times as fast as Path)
+        return paths
 
     @property
     def count(self) -> int:
@@ -104,27 +104,27 @@ class Below:
 
     @cached_property
     def _parts(self) -> list[tuple[str, ...]]:
-        return [parts(each) for each in self._files]
+        return [parts(path) for path in self._files]
 
     @cached_property
     def _by_name(self) -> dict[str, list[int]]:
-        return self._numbers([each[-1].casefold() for each in self._parts])
+        return self._numbers([file_parts[-1].casefold() for file_parts in self._parts])
 
     @cached_property
     def _by_stem(self) -> dict[str, list[int]]:
-        return self._numbers([PurePosixPath(each[-1]).stem.casefold() for each in self._parts])
+        return self._numbers([PurePosixPath(file_parts[-1]).stem.casefold() for file_parts in self._parts])
 
     @staticmethod
     def _numbers(keys: Sequence[str]) -> dict[str, list[int]]:
-        found: dict[str, list[int]] = defaultdict(list)
+        numbers: dict[str, list[int]] = defaultdict(list)
         for number, key in enumerate(keys):
-            found[key].append(number)
-        return found
+            numbers[key].append(number)
+        return numbers
 
     @cached_property
     def _folders(self) -> set[str]:
         """Below the root, and not those that it lies in itself."""
-        return {each.casefold() for file in self._parts for each in file[self._above : -1]}
+        return {folder.casefold() for file in self._parts for folder in file[self._above : -1]}
 
     @cached_property
     def _above(self) -> int:
@@ -135,25 +135,25 @@ class Below:
         wanted = parts(name)
         if not wanted:
             return []
-        last = tuple(each.casefold() for each in wanted)
-        found = self._by_name.get(last[-1]) or self._by_stem.get(last[-1], [])
-        agree = 1 if found else 0
+        last = tuple(part.casefold() for part in wanted)
+        numbers = self._by_name.get(last[-1]) or self._by_stem.get(last[-1], [])
+        agree = 1 if numbers else 0
         while 0 < agree < len(last):
-            closer = self._branch(last[-agree:], found).get(last[-agree - 1])
+            closer = self._branch(last[-agree:], numbers).get(last[-agree - 1])
             if closer is None:
                 break
-            found, agree = closer, agree + 1
+            numbers, agree = closer, agree + 1
         # The folder that the table names is here, and the file is not in it: another folder's is another file.
         if agree == 1 and len(last) > 1 and last[-2] in self._folders:
             return []
-        return [(agree, number) for number in found]
+        return [(agree, number) for number in numbers]
 
-    def _branch(self, last: tuple[str, ...], found: Sequence[int]) -> dict[str, list[int]]:
+    def _branch(self, last: tuple[str, ...], numbers: Sequence[int]) -> dict[str, list[int]]:
         """The files `found`, whose last parts are these, by the part before. Kept, since many files may have one name:
         00001/scan.png, 00002/scan.png."""
         if last not in self._branches:
             branch: dict[str, list[int]] = defaultdict(list)
-            for number in found:
+            for number in numbers:
                 if len(self._parts[number]) > len(last):
                     branch[self._parts[number][-len(last) - 1].casefold()].append(number)
             self._branches[last] = branch
@@ -162,35 +162,35 @@ class Below:
     def find(self, names: Sequence[str], related: str | None = None) -> list[Path | str]:
         """Of each name its file, or why there is none. Of several that agree as well the one in folders of the split
         `related` is taken, then the one in the folder that has most of the others; no file is taken for two names."""
-        known: dict[str, Path | str] = {}
+        located: dict[str, Path | str] = {}
         open_names = []
         for name in dict.fromkeys(names):
             there = existing(self.folder, name)
             if there is not None:
-                known[name] = there
+                located[name] = there
             elif name:
                 open_names.append(name)
-            known.setdefault(name, NOT_THERE.format(name[:200]))
-        found = {name: self.candidates(name) for name in open_names}
-        homes = Counter(self._home(number) for each in found.values() for _, number in each)
+            located.setdefault(name, NOT_THERE.format(name[:200]))
+        candidates_of = {name: self.candidates(name) for name in open_names}
+        homes = Counter(self._home(number) for candidates in candidates_of.values() for _, number in candidates)
         claims: dict[int, list[tuple[int, str]]] = defaultdict(list)
-        for name, each in found.items():
+        for name, candidates in candidates_of.items():
             ranked = sorted(
-                ((self._rank(number, related, homes), agree, number) for agree, number in each), reverse=True
+                ((self._rank(number, related, homes), agree, number) for agree, number in candidates), reverse=True
             )
             if len(ranked) > 1 and ranked[0][0] == ranked[1][0]:
                 both = " or ".join(self._files[number] for *_, number in ranked[1::-1])
-                known[name] = f"the file {name[:200]!r} may be {both}; name its folder too"
+                located[name] = f"the file {name[:200]!r} may be {both}; name its folder too"
             elif ranked:
                 claims[ranked[0][2]].append((ranked[0][1], name))
-        taken = {str(each) for each in known.values() if isinstance(each, Path)}
+        taken = {str(path) for path in located.values() if isinstance(path, Path)}
         for number, claimed in claims.items():
             best = max(claimed)[0]
             first = [name for agree, name in claimed if agree == best]
             path = Path(self._files[number])
             if len({parts(name) for name in first}) == 1 and str(path) not in taken:
-                known |= dict.fromkeys(first, path)
-        return [known[name] for name in names]
+                located |= dict.fromkeys(first, path)
+        return [located[name] for name in names]
 
     def _home(self, number: int) -> tuple[str, str]:
         folder, name = os.path.split(self._files[number])
@@ -198,14 +198,14 @@ class Below:
 
     def _rank(self, number: int, related: str | None, homes: Counter[tuple[str, str]]) -> tuple[bool, int]:
         folders = self._parts[number][self._above : -1]
-        close = related is not None and any(split_named(each) == related for each in folders)
+        close = related is not None and any(split_named(folder) == related for folder in folders)
         return close, homes[self._home(number)]
 
 
 def spaced(records: Sequence[Record], column: str, most: int = MOST_ROWS) -> list[str]:
     """Cells of a column that are not empty, of rows evenly spaced over all."""
     step = max(len(records) // most, 1)
-    return [each for record in records[::step] if (each := text(record.get(column)))]
+    return [cell for record in records[::step] if (cell := text(record.get(column)))]
 
 
 def columns_of(records: Sequence[Record]) -> list[str]:
@@ -216,7 +216,7 @@ def columns_of(records: Sequence[Record]) -> list[str]:
 def share(cells: Sequence[str], below: Below, stems: bool = True) -> tuple[int, int]:
     """How many of the cells are files that are there, and how many are so or are written as such files are. Of names
     without a suffix only those of many files are looked for (`stems`): a class called 1 is no picture 1.png."""
-    written = [bool(embedded.place(each)) or each.lower().endswith(below.suffixes) for each in cells]
+    written = [bool(embedded.place(cell)) or cell.lower().endswith(below.suffixes) for cell in cells]
     stems = stems and 2 * len(set(cells)) > len(cells)
     there = [
         ((as_file or not Path(cell[:500]).suffix) and existing(below.folder, cell) is not None)
@@ -235,12 +235,12 @@ def column(
     order = {name: -number for number, name in enumerate(names)}
     best: tuple[bool, bool, int, int, int] | None = None
     chosen = None
-    for each in free:
-        name, cells = each.strip().lower(), spaced(records, each)
+    for candidate in free:
+        name, cells = candidate.strip().lower(), spaced(records, candidate)
         there, likely = share(cells, below, name not in never and _LIKE_NAMES.search(name) is not None)
         rank = (there > 0, name in order, order.get(name, 0), there, likely)
         if 2 * likely > len(cells) and (best is None or rank > best):
-            best, chosen = rank, each
+            best, chosen = rank, candidate
     return chosen
 
 
@@ -253,18 +253,18 @@ def about_files(
 ) -> str | None:
     """The column by which a table is one of files, there or not: it names some, or is called as none but such are."""
     free = columns_of(records)
-    found = column(records, free, Below(folder, suffixes, most=AT_FIRST), names)
-    return found or next((each for each in free if each.strip().lower() in only), None)
+    of_files = column(records, free, Below(folder, suffixes, most=AT_FIRST), names)
+    return of_files or next((candidate for candidate in free if candidate.strip().lower() in only), None)
 
 
 def addresses(cells: Sequence[str]) -> int:
     """How many of them are places on the net."""
-    return sum(bool(_ADDRESS.match(each)) for each in cells)
+    return sum(bool(_ADDRESS.match(cell)) for cell in cells)
 
 
 def where(folder: Path, files: Sequence[Path]) -> str:
     """The folder that all these are in, in words: "train_images/"."""
-    inside = {os.path.relpath(each, folder) for each in {file.parent for file in files}}
+    inside = {os.path.relpath(folder_of_files, folder) for folder_of_files in {file.parent for file in files}}
     common = os.path.commonpath(inside) if inside else "."
     if common in ("", "."):
         return "the table's folder" + (" and below" if inside != {"."} else "")

@@ -27,38 +27,38 @@ _MASK = re.compile(r"[ _.-]+(mask|masks|gt|seg|segmentation|label|labelids|annot
 FEWEST, MOST_FOLDERS = 4, 4  # pictures of a folder whose names say something; folders that go together
 
 
-def refuse(root: Path, found: Sorted) -> None:
+def refuse(root: Path, folders: Sorted) -> None:
     """Raises DataError where what would be classes seem to be pairs."""
-    if len(found.levels) > MOST_FOLDERS and not any(map(_says_annotations, found.levels)):
+    if len(folders.levels) > MOST_FOLDERS and not any(map(_says_annotations, folders.levels)):
         return
     stems: dict[str, set[str]] = defaultdict(set)
-    for each in found.entries:
-        stems[each["target"]].add(stem(each["id"]))
+    for entry in folders.entries:
+        stems[entry["target"]].add(stem(entry["id"]))
     pair = _annotated(stems) or _same(stems)
     if pair is None:
         return
-    one, other = pair
-    level = found.levels[one]
-    alone = f"take the folders {other}/ out of {root}" if level else f"give {root / one}"
+    folder, other = pair
+    level = folders.levels[folder]
+    alone = f"take the folders {other}/ out of {root}" if level else f"give {root / folder}"
     raise DataError(
-        f"{root}: {one}/ and {other}/ hold files of the same names ({len(stems[one] & stems[other]):,} of "
-        f"{len(stems[one]):,}), so they seem to be pairs (a picture and its mask) and no classes; segmentation is not "
-        f"there: to learn from {one}/ alone, {alone}; or, if these folders are the classes, --label-pattern "
+        f"{root}: {folder}/ and {other}/ hold files of the same names ({len(stems[folder] & stems[other]):,} of "
+        f"{len(stems[folder]):,}), so they seem to be pairs (a picture and its mask) and no classes; segmentation is "
+        f"not there: to learn from {folder}/ alone, {alone}; or, if these folders are the classes, --label-pattern "
         f"'{patterns.level(level)}' --group-pattern '^(.+)[.]', which keeps pairs together"
     )
 
 
-def masks(found: Sorted) -> list[LeftOut]:
+def masks(folders: Sorted) -> list[LeftOut]:
     """Takes out what is called as the mask of a picture in the same folder: "benign (1)_mask.png". What was taken out
     is given back."""
-    said = [each["id"] for each in found.entries if _MASK.search(each["id"].rpartition(".")[0])]
-    there = {each["id"].rpartition(".")[0] for each in found.entries} if said else set()
-    lost = {name for name in said if _MASK.sub("", name.rpartition(".")[0]) in there}
+    masks_named = [entry["id"] for entry in folders.entries if _MASK.search(entry["id"].rpartition(".")[0])]
+    there = {entry["id"].rpartition(".")[0] for entry in folders.entries} if masks_named else set()
+    lost = {name for name in masks_named if _MASK.sub("", name.rpartition(".")[0]) in there}
     if lost:
-        found.entries = [each for each in found.entries if each["id"] not in lost]
+        folders.entries = [entry for entry in folders.entries if entry["id"] not in lost]
         note = f"{len(lost):,} files that are called as masks of others are no pictures to learn from"
-        found.notes.append((note, f"--label-pattern '{patterns.level(max(found.levels.values()))}' takes them too"))
-    return [LeftOut(name, "called as the mask of a file beside it") for name in said if name in lost]
+        folders.notes.append((note, f"--label-pattern '{patterns.level(max(folders.levels.values()))}' takes them too"))
+    return [LeftOut(name, "called as the mask of a file beside it") for name in masks_named if name in lost]
 
 
 def _annotated(stems: dict[str, set[str]]) -> tuple[str, str] | None:
@@ -66,8 +66,8 @@ def _annotated(stems: dict[str, set[str]]) -> tuple[str, str] | None:
     for name in sorted(stems):
         words = _words(name)
         if _says_annotations(name):
-            others = [each for each in sorted(stems) if not any(word in each.lower() for word in words)]
-            best = max(others, key=lambda each: len(stems[each] & stems[name]), default=None)
+            others = [other for other in sorted(stems) if not any(word in other.lower() for word in words)]
+            best = max(others, key=lambda other: len(stems[other] & stems[name]), default=None)
             if best is not None and 2 * len(stems[best] & stems[name]) >= len(stems[name]):
                 return best, name
     return None
@@ -83,12 +83,12 @@ def _same(stems: dict[str, set[str]]) -> tuple[str, str] | None:
     if (
         len(first) < FEWEST
         or not 0 < len(others) < MOST_FOLDERS
-        or any(each != first for each in others)
+        or any(other != first for other in others)
         or _counters(first)
     ):
         return None
-    one, other, *_ = sorted(stems)
-    return one, other
+    name, other, *_ = sorted(stems)
+    return name, other
 
 
 def stem(name: str) -> str:
@@ -97,18 +97,18 @@ def stem(name: str) -> str:
     >>> stem("gtFine/a_01_gtFine_labelIds.png"), stem("leftImg8bit/a_01_leftImg8bit.png")
     ('a_01', 'a_01')
     """
-    found = name.rpartition("/")[2].rpartition(".")[0].casefold()
-    while (shorter := _ENDS.sub("", found)) != found:
-        found = shorter
-    return found
+    common = name.rpartition("/")[2].rpartition(".")[0].casefold()
+    while (shorter := _ENDS.sub("", common)) != common:
+        common = shorter
+    return common
 
 
 def _words(name: str) -> set[str]:
     words = re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", " ", name).lower())
-    return {each for each in words if not named(each) and each not in OF_FILES}
+    return {word for word in words if not named(word) and word not in OF_FILES}
 
 
 def _counters(stems: Collection[str]) -> bool:
     """Whether all are numbered, with hardly a number left out."""
-    numbers = [int(found[-1]) for each in stems if (found := re.findall(r"\d+", each))]
+    numbers = [int(digits[-1]) for stem in stems if (digits := re.findall(r"\d+", stem))]
     return len(numbers) == len(stems) and max(numbers) - min(numbers) <= 2 * len(numbers)

@@ -35,12 +35,12 @@ def check(pattern: str | None, option: str) -> None:
         raise ConfigError(f"{option} {pattern!r} has {groups} groups in brackets, not one; {example}")
 
 
-def found(pattern: str, inside: str) -> str | None:
+def extract(pattern: str, inside: str) -> str | None:
     """What the group holds in the first place that fits, of a file by its path below the data, with slashes; None where
     nothing fits, or nothing is in it. Without a slash the pattern reads the name alone: a person whose files lie in
     several class folders is one person.
 
-    >>> found("^(.+)_", "cat/anna_7.png"), found("^(.+)/", "cat/anna_7.png")
+    >>> extract("^(.+)_", "cat/anna_7.png"), extract("^(.+)/", "cat/anna_7.png")
     ('anna', 'cat')
     """
     match = re.search(pattern, inside if "/" in pattern else inside.rpartition("/")[2])
@@ -51,7 +51,7 @@ def found(pattern: str, inside: str) -> str | None:
 def level(number: int) -> str:
     """The pattern that takes the folder at a depth below the data, 0 being the uppermost.
 
-    >>> found(level(0), "dogs/pug/1.png"), found(level(1), "dogs/pug/1.png")
+    >>> extract(level(0), "dogs/pug/1.png"), extract(level(1), "dogs/pug/1.png")
     ('dogs', 'pug')
     """
     return "^" + ("[^/]+/" if number == 1 else f"(?:[^/]+/){{{number}}}" if number else "") + "([^/]+)/"
@@ -65,24 +65,24 @@ def likely(names: Sequence[str]) -> list[tuple[str, list[str]]]:
     >>> likely(["cat.0.jpg", "cat.1.jpg", "dog.0.jpg", "dog.1.jpg"])[0]
     ('^([^0-9]*[^\\W0-9_])[\\W_]*[0-9]', ['cat', 'dog'])
     """
-    some = [name.rpartition("/")[2] for name in names[:: max(len(names) // MOST_NAMES, 1)]]
+    sample = [name.rpartition("/")[2] for name in names[:: max(len(names) // MOST_NAMES, 1)]]
     tried = [r"^([^0-9]*[^\W0-9_])[\W_]*[0-9]"]
-    for sign in (each for each in "_-" if 2 * sum(each in name for name in some) > len(some)):
+    for sign in (sign for sign in "_-" if 2 * sum(sign in name for name in sample) > len(sample)):
         part = f"[^{sign}]+{sign}+"
         before = ["", part, *(f"(?:{part}){{{i}}}" for i in range(2, MOST_PARTS))]
-        tried += [*(f"^{each}([^{sign}.]+)" for each in before), f"{sign}([^{sign}.]+)[.][^.]+$"]
-    letters = range(1, min(len(some[0]), MOST_LETTERS)) if len({len(name) for name in some}) == 1 else ()
-    good = _fitting(tried, some) or _fitting([f"^.{{{i}}}([^\\W0-9_])" for i in letters], some)
-    good = good or _fitting(["^([0-9]+)"], some)
-    return sorted(good, key=lambda each: not any(map(str.isalpha, each[1][0])))[:MOST_TOLD]
+        tried += [*(f"^{prefix}([^{sign}.]+)" for prefix in before), f"{sign}([^{sign}.]+)[.][^.]+$"]
+    letters = range(1, min(len(sample[0]), MOST_LETTERS)) if len({len(name) for name in sample}) == 1 else ()
+    good = _fitting(tried, sample) or _fitting([f"^.{{{i}}}([^\\W0-9_])" for i in letters], sample)
+    good = good or _fitting(["^([0-9]+)"], sample)
+    return sorted(good, key=lambda tried: not any(map(str.isalpha, tried[1][0])))[:MOST_TOLD]
 
 
 def _fitting(tried: Sequence[str], names: Sequence[str]) -> list[tuple[str, list[str]]]:
     """Those of the patterns that part the names, each in another way, with what they take."""
     good: dict[tuple[str | None, ...], tuple[str, list[str]]] = {}
     for pattern in tried:
-        taken = tuple(found(pattern, name) for name in names)
-        values = Counter(each for each in taken if each is not None)
+        taken = tuple(extract(pattern, name) for name in names)
+        values = Counter(value for value in taken if value is not None)
         once = sum(count == 1 for count in values.values())
         several = 2 <= len(values) <= values.total() / 2 and 2 * once <= len(values)
         if 2 * values.total() > len(names) and several and not all(map(named, values)):
@@ -92,12 +92,14 @@ def _fitting(tried: Sequence[str], names: Sequence[str]) -> list[tuple[str, list
 
 def advice(names: Sequence[str]) -> str:
     """Which patterns may take labels from the names of files, in words; empty where none does."""
-    told = []
-    numbers = [each for name in names if (each := found(NUMBER, name)) is not None]
+    advised = []
+    numbers = [number for name in names if (number := extract(NUMBER, name)) is not None]
     if 2 * len(numbers) > len(names) and 2 < len(set(numbers)) <= 0.8 * len(names):  # and no counter
         shown = ", ".join(numbers[:MOST_TOLD])
-        told.append(f"--label-pattern '{NUMBER}', which takes numbers ({shown} …), for a task that ends in -regression")
+        advised.append(
+            f"--label-pattern '{NUMBER}', which takes numbers ({shown} …), for a task that ends in -regression"
+        )
     for pattern, values in likely(names):
         shown = ", ".join(values[:MOST_TOLD]) + (" …" if len(values) > MOST_TOLD else "")
-        told.append(f"--label-pattern '{pattern}', which takes {shown} from the names")
-    return ", or ".join(told)
+        advised.append(f"--label-pattern '{pattern}', which takes {shown} from the names")
+    return ", or ".join(advised)

@@ -32,8 +32,8 @@ def lists(root: Path) -> list[Record] | None:
     files, classes = _pairs(root / IMAGES), _pairs(root / LABELS)
     names = _pairs(root / CLASSES) if (root / CLASSES).is_file() else {}
     trains = _pairs(root / SPLIT) if (root / SPLIT).is_file() else {}
-    for name, known in ((LABELS, classes), (SPLIT, trains)):
-        without = next((each for each in files if known and each not in known), None)
+    for name, given in ((LABELS, classes), (SPLIT, trains)):
+        without = next((number for number in files if given and number not in given), None)
         if without is not None:
             raise DataError(f"{root / name} has no line for picture {without} of {IMAGES}; add it")
     records: list[Record] = []
@@ -53,11 +53,11 @@ def attributes(root: Path) -> tuple[Path, list[Record]] | None:
         rows = [line.split() for line in lines[2:] if line.strip()]
         if not names or any(len(row) != len(names) + 1 for row in rows):
             continue
-        parts = next((each for each in sorted(path.parent.glob("*partition*.txt"))), None)
-        parts = parts or next((each for each in sorted(root.glob("*/*partition*.txt"))), None)
+        parts = next((path for path in sorted(path.parent.glob("*partition*.txt"))), None)
+        parts = parts or next((path for path in sorted(root.glob("*/*partition*.txt"))), None)
         splits = {name: PARTITION.get(part) for name, part in _pairs(parts).items()} if parts is not None else {}
-        told = [{"file_name": row[0], **dict(zip(names, row[1:], strict=True))} for row in rows]
-        return path, [row | ({"split": splits.get(row["file_name"])} if splits else {}) for row in told]
+        records = [{"file_name": row[0], **dict(zip(names, row[1:], strict=True))} for row in rows]
+        return path, [row | ({"split": splits.get(row["file_name"])} if splits else {}) for row in records]
     return None
 
 
@@ -70,7 +70,8 @@ def _pairs(path: Path) -> dict[str, str]:
 def refuse(root: Path) -> None:
     """Raises DataError where `root` holds what is no classes of pictures but would look so: VOC's folders."""
     voc = next(
-        (each for each in (root, *islice(root.glob("*/VOC*"), 1), *islice(root.glob("VOC*"), 1)) if _voc(each)), None
+        (folder for folder in (root, *islice(root.glob("*/VOC*"), 1), *islice(root.glob("VOC*"), 1)) if _voc(folder)),
+        None,
     )
     if voc is not None:
         raise DataError(
@@ -90,11 +91,11 @@ def advice(root: Path) -> str | None:
     if coco is not None:
         return f"their labels stand in {coco} (COCO's boxes), which is not read: {TABLE}"
     boxes = next(
-        (each for form in ("labels/*.txt", "labels/*/*.txt", "*/labels/*.txt") for each in root.glob(form)), None
+        (path for form in ("labels/*.txt", "labels/*/*.txt", "*/labels/*.txt") for path in root.glob(form)), None
     )
     if boxes is not None and BOXES.match(encodings.decode(boxes.read_bytes()[:1000], boxes)):
         return f"the files in {boxes.parent} are boxes in pictures (YOLO's), which are not learnt: {TABLE}"
-    lists = sorted(islice((each for each in root.glob("**/*.mat")), MOST))
+    lists = sorted(islice((path for path in root.glob("**/*.mat")), MOST))
     if lists:
         return f"their labels stand in {lists[0]}, MATLAB's, which is not read: scipy.io.loadmat opens it; {TABLE}"
     return None

@@ -32,21 +32,21 @@ TITLE = ("title", "article", "document")
 
 @dataclass
 class _Read:
-    """What was read so far. `known`: answers are looked at, and a question without any is of no use. The columns are
-    those that divide a table's rows (data/read/division.py)."""
+    """What was read so far. `with_answers`: these are looked at, and a question without any is of no use. The columns
+    are those that divide a table's rows (data/read/division.py)."""
 
-    known: bool = True
+    with_answers: bool = True
     split_column: str | None = None
     group_column: str | None = None
     every: list[Record | LeftOut] = field(default_factory=list)  # rows, and what is left out, as they stand there
 
     @property
     def rows(self) -> list[Record]:
-        return [each for each in self.every if not isinstance(each, LeftOut)]
+        return [row for row in self.every if not isinstance(row, LeftOut)]
 
     @property
     def left_out(self) -> list[LeftOut]:
-        return [each for each in self.every if isinstance(each, LeftOut)]
+        return [row for row in self.every if isinstance(row, LeftOut)]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class _Place:
     where: str
     paragraph: str
     article: str
-    said: Record = field(default_factory=dict)
+    divided: Record = field(default_factory=dict)
 
 
 def read(
@@ -69,38 +69,38 @@ def read(
 
     Raises DataError where nothing there can be read so.
     """
-    found = _Read(split_column=split_column, group_column=group_column)
+    reading = _Read(split_column=split_column, group_column=group_column)
     if hub.is_address(source):
         records, ids, lost = hub.records(str(source))
-        found.every += lost
-        _take_table(str(source), records, ids, [named(each.partition("/")[0]) for each in ids], found)
-        return _finish(source, found)
+        reading.every += lost
+        _take_table(str(source), records, ids, [named(name.partition("/")[0]) for name in ids], reading)
+        return _finish(source, reading)
     path = Path(source)
     files: Mapping[Path, str | None] = {path: None}
     if path.is_dir():
         by_split, beside = tables.by_split(path)
-        found.every += beside
-        files = by_split or {each: None for each in sorted(path.iterdir()) if tables.is_table(each)}
+        reading.every += beside
+        files = by_split or {table: None for table in sorted(path.iterdir()) if tables.is_table(table)}
     elif not path.is_file():
         raise DataError(f"{path} is not there; give a file of questions as SQuAD has them, or a folder of such files")
     for file, split in files.items():
-        _take_file(file, encoding, split, found)
-    return _finish(source, found)
+        _take_file(file, encoding, split, reading)
+    return _finish(source, reading)
 
 
 def read_table(path: Path, encoding: str = "utf-8") -> list[Record | LeftOut]:
     """The questions of one file ("id", "question", "context"), answered or not, in order with what is left out."""
-    found = _Read(known=False)
-    _take_file(path, encoding, None, found)
+    reading = _Read(with_answers=False)
+    _take_file(path, encoding, None, reading)
     names = ("id", "question", "context")
-    return [each if isinstance(each, LeftOut) else {name: each[name] for name in names} for each in found.every]
+    return [row if isinstance(row, LeftOut) else {name: row[name] for name in names} for row in reading.every]
 
 
-def _finish(source: Any, found: _Read) -> tuple[Rows, list[LeftOut]]:
-    rows, left_out = found.rows, found.left_out
+def _finish(source: Any, reading: _Read) -> tuple[Rows, list[LeftOut]]:
+    rows, left_out = reading.rows, reading.left_out
     if not rows:
         lost = left_out[:1]
-        reason = "".join(f" (the first left out, {each.source}: {each.reason})" for each in lost)
+        reason = "".join(f" (the first left out, {fault.source}: {fault.reason})" for fault in lost)
         raise DataError(
             f"{source} holds no question that can be used{reason}; give SQuAD's JSON, or a table with columns "
             "question, context and answers; answers in words of their own are learnt with --task text-generation"
@@ -120,7 +120,7 @@ def _bundled(rows: Rows) -> Rows:
     for unit in units(rows, range(len(rows))):
         for position in unit:
             bundles[position] = rows.column("bundle")[unit[0]]
-    groups = [each or own for each, own in zip(rows.column("belongs"), paragraphs, strict=True)]
+    groups = [group or own for group, own in zip(rows.column("belongs"), paragraphs, strict=True)]
     columns = {name: values for name, values in rows.columns.items() if name != "belongs"}
     return Rows({**columns, "group": groups, "bundle": bundles})
 
@@ -128,7 +128,7 @@ def _bundled(rows: Rows) -> Rows:
 # files
 
 
-def _take_file(path: Path, encoding: str, split: str | None, found: _Read) -> None:
+def _take_file(path: Path, encoding: str, split: str | None, reading: _Read) -> None:
     if path.suffix.lower() == ".json":
         text = encodings.decode(path.read_bytes(), path, encoding)
         try:
@@ -137,11 +137,11 @@ def _take_file(path: Path, encoding: str, split: str | None, found: _Read) -> No
             raise DataError(f"{path} is not JSON, or is cut off ({error}); copy or download it again") from None
         if is_squad(data):
             for number, article in enumerate(data["data"], start=1):
-                _take_article(path, number, article, split, found)
+                _take_article(path, number, article, split, reading)
             return
     records = table_files.read(path, encoding=encoding)
-    ids = [f"{path.name if found.known else path}#{n}" for n in range(1, len(records) + 1)]
-    _take_table(str(path), records, ids, [split] * len(ids), found)
+    ids = [f"{path.name if reading.with_answers else path}#{n}" for n in range(1, len(records) + 1)]
+    _take_table(str(path), records, ids, [split] * len(ids), reading)
 
 
 def is_squad(data: Any) -> bool:
@@ -152,7 +152,7 @@ def is_squad(data: Any) -> bool:
     return isinstance(articles[0], dict) and isinstance(articles[0].get("paragraphs"), list)
 
 
-def _take_article(path: Path, number: int, article: Any, split: str | None, found: _Read) -> None:
+def _take_article(path: Path, number: int, article: Any, split: str | None, reading: _Read) -> None:
     paragraphs = article.get("paragraphs") if isinstance(article, dict) else None
     if not isinstance(paragraphs, list):
         raise DataError(f"{path}: article {number} has no list of paragraphs; mend it, or take the article out")
@@ -165,23 +165,23 @@ def _take_article(path: Path, number: int, article: Any, split: str | None, foun
             raise DataError(f"{where} has no context; mend it, or take the paragraph out")
         asked = paragraph.get("qas")
         if not isinstance(asked, list):
-            found.every.append(LeftOut(where, "it has no list of questions (qas)"))
+            reading.every.append(LeftOut(where, "it has no list of questions (qas)"))
             continue
-        for which, each in enumerate(asked, start=1):
-            told = f"{where}, question {which}"
-            if not isinstance(each, dict):
-                found.every.append(LeftOut(told, "it is no question"))
+        for which, question in enumerate(asked, start=1):
+            which_question = f"{where}, question {which}"
+            if not isinstance(question, dict):
+                reading.every.append(LeftOut(which_question, "it is no question"))
                 continue
-            _take(each, context, _squad_answers(each), _Place(told, where, name, of_file), found)
+            _take(question, context, _squad_answers(question), _Place(which_question, where, name, of_file), reading)
 
 
-def _squad_answers(each: Record) -> list[Any] | str:
+def _squad_answers(question: Record) -> list[Any] | str:
     """The answers of a question, none where it says that there is none; else what is wrong with it. Beside what cannot
     be answered SQuAD 2 keeps "plausible_answers", which are none."""
-    impossible = each.get("is_impossible", False)
+    impossible = question.get("is_impossible", False)
     if not isinstance(impossible, bool):
         return f"its is_impossible is {impossible!r}, neither true nor false"
-    given = each.get("answers")
+    given = question.get("answers")
     if impossible:
         return []
     if given is None:
@@ -189,7 +189,7 @@ def _squad_answers(each: Record) -> list[Any] | str:
     return given if isinstance(given, list) else "its answers are no list"
 
 
-def _take_table(path: str, records: list[Record], ids: list[str], splits: list[str | None], found: _Read) -> None:
+def _take_table(path: str, records: list[Record], ids: list[str], splits: list[str | None], reading: _Read) -> None:
     columns = table_files.columns_of(records)
     held = {name: column_of(columns, names) for name, names in (("context", CONTEXT), ("question", QUESTION))}
     missing = [name for name, column in held.items() if column is None]
@@ -199,26 +199,26 @@ def _take_table(path: str, records: list[Record], ids: list[str], splits: list[s
             "question, context and answers"
         )
     answered, title = column_of(columns, ANSWERS), column_of(columns, TITLE)
-    if answered is None and found.known:
+    if answered is None and reading.with_answers:
         raise DataError(f"{path} has no column answers; its columns are {', '.join(columns)}; add or rename it")
     divided: list[Record | LeftOut] = [{}] * len(records)
-    if found.known:
-        free = [each for each in columns if each not in (*held.values(), answered, title)]
-        given = division.columns(path, records, free, found.split_column, found.group_column)
+    if reading.with_answers:
+        free = [column for column in columns if column not in (*held.values(), answered, title)]
+        given = division.columns(path, records, free, reading.split_column, reading.group_column)
         divided = division.read(path, records, given, ids, splits if any(splits) else None)
-    for record, name, said in zip(records, ids, divided, strict=True):
-        if isinstance(said, LeftOut):
-            found.every.append(said)
+    for record, name, division_of_row in zip(records, ids, divided, strict=True):
+        if isinstance(division_of_row, LeftOut):
+            reading.every.append(division_of_row)
             continue
-        question, context = (record.get(str(held[each])) for each in ("question", "context"))
+        question, context = (record.get(str(held[column_of_kind])) for column_of_kind in ("question", "context"))
         if not isinstance(context, str) or not context.strip():
-            found.every.append(LeftOut(name, "it has no context"))
+            reading.every.append(LeftOut(name, "it has no context"))
             continue
         paragraph = hashlib.sha256(context.encode("utf-8", "replace")).hexdigest()[:16]
-        called = record.get(title) if title is not None else None
-        place = _Place(name, paragraph, str(called) if called not in (None, "") else paragraph, said)
+        heading = record.get(title) if title is not None else None
+        place = _Place(name, paragraph, str(heading) if heading not in (None, "") else paragraph, division_of_row)
         answers = _cell(record.get(answered)) if answered is not None else []
-        _take({"question": question, "id": record.get("id") or name}, context, answers, place, found)
+        _take({"question": question, "id": record.get("id") or name}, context, answers, place, reading)
 
 
 def column_of(columns: list[str], names: tuple[str, ...]) -> str | None:
@@ -246,7 +246,7 @@ def _cell(value: Any) -> list[Any] | str:
     if isinstance(value, dict):
         return [value]
     if isinstance(value, list):
-        return [each if isinstance(each, dict) else {"text": each} for each in value]
+        return [answer if isinstance(answer, dict) else {"text": answer} for answer in value]
     if value is None:
         return "it has no answers; an empty list says that there are none"
     return f"its answers are {_short(str(value))}, neither a text nor a list"
@@ -255,26 +255,26 @@ def _cell(value: Any) -> list[Any] | str:
 # answers
 
 
-def _take(asked: Record, context: str, given: list[Any] | str, place: _Place, found: _Read) -> None:
+def _take(asked: Record, context: str, given: list[Any] | str, place: _Place, reading: _Read) -> None:
     """Adds a question with those of its answers that stand where they are said to stand; the others are left out."""
     question = asked.get("question")
     if not isinstance(question, str) or not question.strip():
-        found.every.append(LeftOut(place.where, "it has no question"))
+        reading.every.append(LeftOut(place.where, "it has no question"))
         return
     answers: list[dict[str, Any]] = []
-    if found.known:
+    if reading.with_answers:
         if isinstance(given, str):
-            found.every.append(LeftOut(place.where, given))
+            reading.every.append(LeftOut(place.where, given))
             return
-        looked_at = [placed(each, context) for each in given]
-        answers = [each for each in looked_at if isinstance(each, dict)]
-        faults = [each for each in looked_at if isinstance(each, str)]
+        looked_at = [placed(answer, context) for answer in given]
+        answers = [answer for answer in looked_at if isinstance(answer, dict)]
+        faults = [answer for answer in looked_at if isinstance(answer, str)]
         if faults and not answers:
-            found.every.append(LeftOut(place.where, faults[0]))
+            reading.every.append(LeftOut(place.where, faults[0]))
             return
-        found.every += [LeftOut(f"one answer of {place.where}", fault) for fault in faults]
+        reading.every += [LeftOut(f"one answer of {place.where}", fault) for fault in faults]
     name = str(asked.get("id") or place.where)
-    found.every.append(
+    reading.every.append(
         {
             "id": name.encode("utf-8", "backslashreplace").decode(),
             "question": question,
@@ -282,7 +282,7 @@ def _take(asked: Record, context: str, given: list[Any] | str, place: _Place, fo
             "answers": answers,
             "group": place.paragraph,
             "bundle": place.article.encode("utf-8", "backslashreplace").decode(),
-            **{("belongs" if key == "group" else key): value for key, value in place.said.items()},
+            **{("belongs" if key == "group" else key): value for key, value in place.divided.items()},
         }
     )
 
@@ -320,7 +320,7 @@ def looks_like_questions(source: Any) -> bool:
     path = Path(source)
     try:
         files = sorted(path.iterdir()) if path.is_dir() else [path]
-        file = next((each for each in files if tables.is_table(each)), None)
+        file = next((path for path in files if tables.is_table(path)), None)
         if file is None:
             return False
         if file.suffix.lower() == ".json":
@@ -333,7 +333,7 @@ def looks_like_questions(source: Any) -> bool:
     except (OSError, DataError):
         return False
     answers = column_of(columns, ANSWERS)
-    said = spellings.distinct(records, answers) if answers else None
+    values = spellings.distinct(records, answers) if answers else None
     # Yes and no stand in no text: they are classes of a question and its text.
-    yes_or_no = bool(said) and all(spellings.truth(each) is not None for each in said or ())
+    yes_or_no = bool(values) and all(spellings.truth(value) is not None for value in values or ())
     return bool(answers and column_of(columns, CONTEXT) and column_of(columns, QUESTION)) and not yes_or_no

@@ -30,13 +30,13 @@ def read(path: Path, text: str) -> Lines:
     csv.field_size_limit(sys.maxsize)  # 131,072 characters, unless said; a document is longer
     sample = (text[:SAMPLE].rpartition("\n")[0] or text[:SAMPLE]) if len(text) > SAMPLE else text
     tabs = ".tsv" in map(str.lower, path.suffixes[-2:])
-    said = _said(sample)
-    delimiter = said or delimiter_of(sample, tabs)
-    if said is not None:
-        account.note(f"{path.name}: parted by {NAMES.get(said, said)}, as its first line sep= says")
+    declared = _declared_delimiter(sample)
+    delimiter = declared or delimiter_of(sample, tabs)
+    if declared is not None:
+        account.note(f"{path.name}: parted by {NAMES.get(declared, declared)}, as its first line sep= says")
     elif delimiter in NAMES and not tabs:
         account.note(f"{path.name}: parted by {NAMES[delimiter]}")
-    rows = _fields(path, text, delimiter, blank=_blank_before_quote(sample, delimiter))[said is not None :]
+    rows = _fields(path, text, delimiter, blank=_blank_before_quote(sample, delimiter))[declared is not None :]
     front = _in_front(rows)
     if front:
         lines = f"{front} line{'s' * (front > 1)} of something else ({rows[0][0][:40]!r})"
@@ -47,7 +47,7 @@ def read(path: Path, text: str) -> Lines:
     return rows[front:last]
 
 
-def _said(sample: str) -> str | None:
+def _declared_delimiter(sample: str) -> str | None:
     """What Excel's first line says that parts the fields."""
     first = sample.lstrip("\r\n").split("\n", 1)[0].rstrip("\r").strip('"')
     return first[4] if first.lower().startswith("sep=") and len(first) == 5 else None
@@ -59,12 +59,12 @@ def delimiter_of(sample: str, tabs: bool = False) -> str:
     if tabs and "\t" in sample:
         return "\t"
     best, most = "", 0.0
-    for each in DELIMITERS:
-        share = same_width(sample, each)
+    for delimiter in DELIMITERS:
+        share = same_width(sample, delimiter)
         if share > most + 0.02:
-            best, most = each, share
+            best, most = delimiter, share
     first = next((line for line in sample.splitlines() if line.strip()), "")
-    if most < 0.6 and not any(each in first for each in DELIMITERS):
+    if most < 0.6 and not any(delimiter in first for delimiter in DELIMITERS):
         return NONE  # one name, and lines that hold commas as texts do
     return best or ","
 
@@ -92,7 +92,7 @@ def _in_front(rows: Lines) -> int:
     """How many rows stand in front of the table: with one field at most, where nearly all others have as many as each
     other. Where more are written, and are empty, these may be rows as well, unless names stand behind them."""
     extents = [max((i for i, field in enumerate(row, start=1) if field), default=0) for row in rows[:1000]]
-    filled = [each for each in extents if each]
+    filled = [extent for extent in extents if extent]
     usual, number = Counter(filled).most_common(1)[0] if filled else (0, 0)
     if usual < 2 or number < 0.8 * len(filled):
         return 0
@@ -104,8 +104,8 @@ def _in_front(rows: Lines) -> int:
 
 def _may_name(first: Sequence[str], rest: Lines) -> bool:
     """Whether the fields are all there, are no numbers, and none of them stands again in its column."""
-    again = any(row[i : i + 1] == [cell] for row in rest if row != first for i, cell in enumerate(first))
-    return all(first) and not again and not any(cell[:1].isdecimal() for cell in first)
+    repeated = any(row[i : i + 1] == [cell] for row in rest if row != first for i, cell in enumerate(first))
+    return all(first) and not repeated and not any(cell[:1].isdecimal() for cell in first)
 
 
 def _fields(path: Path, text: str, delimiter: str, blank: bool) -> Lines:
@@ -160,7 +160,7 @@ def named(path: Path, rows: Sequence[Sequence[str]], names: list[str]) -> tuple[
     if numbering:
         account.note(f"{path.name}: not used: {', '.join(numbering)}, without a name, which numbers the rows")
     for place in list(kept):
-        same = [each for each in kept if names[each] == names[place]]
+        same = [other for other in kept if names[other] == names[place]]
         if len(same) > 1 and all(row[same[0] : same[0] + 1] == row[same[1] : same[1] + 1] for row in rows):
             account.note(f"{path.name}: not used: column {same[1] + 1}, the same as {names[place]!r} in every row")
             kept.remove(same[1])
@@ -171,4 +171,4 @@ def named(path: Path, rows: Sequence[Sequence[str]], names: list[str]) -> tuple[
 
 def _counts(cells: Sequence[str], rows: int) -> bool:
     """Whether these are the numbers that a program gives to rows, each once."""
-    return len(cells) == rows == len(set(cells)) and all(each.isdecimal() for each in cells)
+    return len(cells) == rows == len(set(cells)) and all(cell.isdecimal() for cell in cells)

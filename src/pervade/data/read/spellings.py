@@ -62,13 +62,13 @@ def labels(cells: Cells, column: str, separator: str | None = None) -> list[list
             for part in parts
             for piece in (_cut(part, separator) if separator else [part])
         }
-    found = []
+    names = []
     for _, parts, listed in split:
-        pieces = parts if listed or not separator else [each for part in parts for each in _cut(part, separator)]
-        found.append(list(dict.fromkeys(stripped for each in pieces if (stripped := each.strip()))))
-    places = [(where, each) for (where, _), each in zip(cells, found, strict=True)]
-    _check_parted([(where, text) for where, each in places for text in each], doubtful, separator, column)
-    return found
+        pieces = parts if listed or not separator else [piece for part in parts for piece in _cut(part, separator)]
+        names.append(list(dict.fromkeys(stripped for piece in pieces if (stripped := piece.strip()))))
+    places = [(where, names) for (where, _), names in zip(cells, names, strict=True)]
+    _check_parted([(where, text) for where, names in places for text in names], doubtful, separator, column)
+    return names
 
 
 def _opened(value: Any, where: str) -> tuple[list[str], bool]:
@@ -76,7 +76,7 @@ def _opened(value: Any, where: str) -> tuple[list[str], bool]:
     if empty(value):
         return [], False
     if isinstance(value, (list, tuple)):
-        return [_name(each, where) for each in value if not empty(each)], True
+        return [_name(item, where) for item in value if not empty(item)], True
     text = _name(value, where)
     if text[0] + text[-1] not in ("[]", "()", "{}") or len(text) < 2:
         return [text], False
@@ -91,8 +91,8 @@ def _opened(value: Any, where: str) -> tuple[list[str], bool]:
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             continue
         if isinstance(items, list):
-            return [_name(each, where) for each in items if not empty(each)], True
-    return [each.strip().strip("'\"") for each in inside.split(",") if each.strip()], True
+            return [_name(item, where) for item in items if not empty(item)], True
+    return [piece.strip().strip("'\"") for piece in inside.split(",") if piece.strip()], True
 
 
 def _name(value: Any, where: str) -> str:
@@ -113,8 +113,8 @@ def _cut(text: str, separator: str) -> list[str]:
 
 def _separator(texts: Sequence[tuple[str, str]], column: str) -> str | None:
     """What parts the labels of these cells; None where every cell is one label. Raises DataError where two may."""
-    firsts = {each: next((place for place in texts if each in place[1]), None) for each in SEPARATORS}
-    there = [(each, place) for each, place in firsts.items() if place is not None]
+    firsts = {separator: next((place for place in texts if separator in place[1]), None) for separator in SEPARATORS}
+    there = [(separator, place) for separator, place in firsts.items() if place is not None]
     if len(there) > 1:
         raise _mixed(column, there[0][1], there[0][0], there[1][1], there[1][0])
     if there:
@@ -142,10 +142,10 @@ def _mixed(column: str, one: tuple[str, str], first: str, other: tuple[str, str]
 
 def _check_parted(places: Sequence[tuple[str, str]], doubtful: set[str], separator: str | None, column: str) -> None:
     """Raises DataError where two labels seem to stand in one: "cat dog" where others part cat and dog by a bar."""
-    known = {folded(label) for _, label in places}
+    folded_labels = {folded(label) for _, label in places}
     for where, label in places:
-        pieces = [each for each in re.split(r"\s*[|;,/+&]\s*|\s+", label) if each] if label in doubtful else []
-        if len(pieces) > 1 and all(folded(each) in known for each in pieces):
+        pieces = [piece for piece in re.split(r"\s*[|;,/+&]\s*|\s+", label) if piece] if label in doubtful else []
+        if len(pieces) > 1 and all(folded(piece) in folded_labels for piece in pieces):
             raise DataError(
                 f"{where}: column {column!r} holds {label[:SHOWN]!r}, but {pieces[0]!r} and {pieces[1]!r} are labels "
                 "of their own in other rows; part them as the other rows do, or, where this is one label, say what "
@@ -173,18 +173,18 @@ def distinct(records: Sequence[Mapping[str, Any]], name: str) -> set[Any] | None
 def flagged(values: Collection[Any]) -> str:
     """How a column that holds these says true, "1", "true" or "yes"; empty where it is of something else. -1 is false
     only where there is no 0."""
-    told = {str(each).strip().lower() for each in values}
-    if told in SIGNS or (told and told <= {*TRUE[:2], *FALSE[:2]}):
+    words = {str(value).strip().lower() for value in values}
+    if words in SIGNS or (words and words <= {*TRUE[:2], *FALSE[:2]}):
         return "1"
-    return next((true for true, false in zip(TRUE[2:], FALSE[2:], strict=True) if told and told <= {true, false}), "")
+    return next((true for true, false in zip(TRUE[2:], FALSE[2:], strict=True) if words and words <= {true, false}), "")
 
 
 def truths(column: Sequence[Any]) -> list[bool | None]:
     """What each cell of a column of 0 and 1 says, or of -1 and 1; None where it is neither."""
-    texts = [str(each).strip().lower() for each in column]
-    signs = {each for each, value in zip(texts, column, strict=True) if not empty(value)} in SIGNS
-    known = {each: each in ("1", "1.0") if signs and each in ("-1", "-1.0") else truth(each) for each in set(texts)}
-    return [known[each] for each in texts]
+    texts = [str(value).strip().lower() for value in column]
+    signs = {text for text, value in zip(texts, column, strict=True) if not empty(value)} in SIGNS
+    meaning = {text: text in ("1", "1.0") if signs and text in ("-1", "-1.0") else truth(text) for text in set(texts)}
+    return [meaning[text] for text in texts]
 
 
 def flags(columns: Mapping[str, Cells]) -> dict[str, Cells]:
@@ -192,18 +192,18 @@ def flags(columns: Mapping[str, Cells]) -> dict[str, Cells]:
 
     Raises DataError where a column holds little else but not only that: it may be a label with a slip.
     """
-    found = {}
+    flag_columns = {}
     for name, cells in columns.items():
         filled = [(where, value) for where, value in cells if not empty(value)]
         other = [place for place in filled if truth(place[1]) is None]
         if filled and (not other or flagged([value for _, value in filled])):
-            found[name] = cells
+            flag_columns[name] = cells
         elif len(other) < 0.1 * len(filled):
             where, value = other[0]
             raise DataError(
                 f"{where}: column {name!r} holds 0 or 1, but here {str(value)[:SHOWN]!r}; mend it, or remove the column"
             )
-    return found
+    return flag_columns
 
 
 # numbers
@@ -216,20 +216,22 @@ def numbers(cells: Cells, column: str) -> list[float | str]:
     Raises DataError where most cells hold no number, or a comma may part thousands as well as decimals.
     """
     point = _point(cells, column)
-    found = [_read(value, column, point) for _, value in cells]
-    wrong = [i for i, each in enumerate(found) if isinstance(each, str) and not empty(cells[i][1])]
-    if wrong and 2 * len(wrong) >= len(found):
+    numbers = [_read(value, column, point) for _, value in cells]
+    wrong = [i for i, number in enumerate(numbers) if isinstance(number, str) and not empty(cells[i][1])]
+    if wrong and 2 * len(wrong) >= len(numbers):
         where, value = cells[wrong[0]]
         raise DataError(
             f"{where}: column {column!r} holds {str(value)[:SHOWN]!r}, which is no number; to learn a number takes a "
             "column of numbers; name it with --label-column, or learn classes (--task, see pervade tasks)"
         )
-    written = ((str(value), each) for (_, value), each in zip(cells, found, strict=True) if isinstance(value, str))
+    written = (
+        (str(value), number) for (_, value), number in zip(cells, numbers, strict=True) if isinstance(value, str)
+    )
     for text, number in written:
         if isinstance(number, float) and _plain(text) is None:
             account.note(f"labels: numbers of column {column!r} are written as {text.strip()!r}, read as {number:.15g}")
             break
-    return found
+    return numbers
 
 
 def _point(cells: Cells, column: str) -> str:
@@ -237,10 +239,10 @@ def _point(cells: Cells, column: str) -> str:
     seen: dict[str, tuple[str, str]] = {}
     doubtful = None
     for where, value in cells:
-        found = _NUMBER.fullmatch(value.strip()) if isinstance(value, str) and ("," in value or "." in value) else None
-        if found is None:
+        match = _NUMBER.fullmatch(value.strip()) if isinstance(value, str) and ("," in value or "." in value) else None
+        if match is None:
             continue
-        digits = found["digits"]
+        digits = match["digits"]
         last = max(digits.rfind(","), digits.rfind("."))
         mark, other = (",", ".") if digits[last] == "," else (".", ",")
         grouped = re.fullmatch(r"[1-9]\d{0,2}", digits[:last]) is not None and len(digits) - last == 4
@@ -277,10 +279,10 @@ def _read(value: Any, column: str, point: str = ".") -> float | str:
     number: float | None = math.nan
     if isinstance(value, str):
         number = _plain(value) if point == "." or "." not in value else None
-        found = _NUMBER.fullmatch(value.strip()) if number is None else None
-        if found is not None:
-            digits = re.sub(rf"[^\d{point}]", "", found["digits"]).replace(",", ".")
-            sign = "-" if {found["sign"], found["second"]} & {"-", "\u2212"} else ""
+        match = _NUMBER.fullmatch(value.strip()) if number is None else None
+        if match is not None:
+            digits = re.sub(rf"[^\d{point}]", "", match["digits"]).replace(",", ".")
+            sign = "-" if {match["sign"], match["second"]} & {"-", "\u2212"} else ""
             number = float(sign + digits)
     elif not isinstance(value, bool):
         try:
@@ -317,9 +319,9 @@ def _parted(texts: set[str]) -> bool:
 
     def pieces(separators: str) -> Counter[str]:
         cut = [{piece.strip() for piece in re.split(f"[{re.escape(separators)}]", text)} - {""} for text in texts]
-        return Counter(piece for each in cut for piece in each)
+        return Counter(piece for pieces_of_text in cut for piece in pieces_of_text)
 
-    if any(each in text for text in texts for each in "|;"):
+    if any(sign in text for text in texts for sign in "|;"):
         return max(pieces("|;,").values(), default=0) > 1
     if any("," in text for text in texts):
         return len(pieces(",")) < len(texts)
@@ -338,11 +340,11 @@ def _measured(values: Sequence[Any]) -> bool:
         return len(set(values)) > MANY_NUMBERS
     if point == "," and 2 * sum(isinstance(value, str) and "," in value for value in values) < len(values):
         return False  # 2,5 among 3 and 7 is two labels
-    found = [_read(value, "", point) for value in values]
-    readable = [each for each in found if isinstance(each, float)]
-    if len(readable) < 0.95 * len(found):
+    numbers = [_read(value, "", point) for value in values]
+    readable = [number for number in numbers if isinstance(number, float)]
+    if len(readable) < 0.95 * len(numbers):
         return False
-    if any(not each.is_integer() for each in readable):
+    if any(not number.is_integer() for number in readable):
         return True
     counts = Counter(readable)
     if len(counts) <= MANY_NUMBERS:

@@ -23,7 +23,7 @@ from typing import IO, Any
 from pervade.core import memory
 from pervade.core.errors import DataError
 from pervade.data.read import account, arrays, columns, embedded, json_tables, separated, workbooks
-from pervade.data.read.encodings import FLAG, marked, told
+from pervade.data.read.encodings import FLAG, decode_with_name, marked
 from pervade.data.text import labelled_lines
 
 SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".xlsx", ".gz", ".zip", arrays.SUFFIX)
@@ -71,11 +71,11 @@ def ending(path: Path) -> str:
     """ ".csv" of a.csv and of a.csv.gz, ".xlsx" of a.xlsx#Sheet2, ".zip"; empty where the name is no table's."""
     name = re.sub(r"(\.xlsx)#.*", r"\1", path.name.lower())
     bare = name.removesuffix(".gz")
-    found = os.path.splitext(bare)[1]  # noqa: PTH122
-    return found if found in (PACKED if bare != name else SUFFIXES) and found != ".gz" else ""
+    suffix = os.path.splitext(bare)[1]  # noqa: PTH122
+    return suffix if suffix in (PACKED if bare != name else SUFFIXES) and suffix != ".gz" else ""
 
 
-def called(path: Path) -> str:
+def bare_name(path: Path) -> str:
     """What a table is called, without what says of which kind it is: "train" of train.csv.gz."""
     if not ending(path):
         return path.name if path.suffix.lower() in SPLIT_ENDINGS else path.stem
@@ -110,8 +110,8 @@ def holds_table(path: Path) -> bool:
         return True
     if separated.same_width(sample, "\t") > 0.95:
         return True
-    for each in ";,|":
-        cells = [line.split(each) for line in lines]
+    for delimiter in ";,|":
+        cells = [line.split(delimiter) for line in lines]
         if all(len(row) == 2 for row in cells):
             fewest = min(len({row[i].strip() for row in cells}) for i in (0, 1))
             return 1 < fewest <= columns.FEW and 2 * fewest <= len(lines)
@@ -126,7 +126,7 @@ def read(
     """The rows of a table, by column; of one without a line of names by "column 1", "column 2" … Nobody may change
     them. Raises DataError naming the line at fault, or where there are none.
 
-    `encoding` is as in `encodings.told`; `has_names` says whether the first line names its columns
+    `encoding` is as in `encodings.decode_with_name`; `has_names` says whether the first line names its columns
     (unless given: where none of its fields is a file that is there, and no more than half are numbers).
     """
     has_names = has_names or (lambda rows: _has_names(path.parent, rows[0]))
@@ -158,14 +158,14 @@ def _has_names(folder: Path, first: Sequence[str]) -> bool:
     return 2 * numbers <= len(first) and not any(existing(folder, cell) for cell in first)
 
 
-def _by_name(path: Path, rows: list[Any], said: tuple[str, ...], names: list[str]) -> list[Record]:
-    if not said:
+def _by_name(path: Path, rows: list[Any], line_of_names: tuple[str, ...], names: list[str]) -> list[Record]:
+    if not line_of_names:
         account.note(f"{path.name}: no line of names; its columns are called column 1 to column {len(names)}")
         return [dict(zip(names, row, strict=False)) for row in rows]
-    again = sum(row[0] == said[0] and tuple(map(str.strip, row)) == said for row in rows if row)
-    if again:
-        account.note(f"{path.name}: not used: {again:,} lines that are the line of names again")
-        rows = [row for row in rows if tuple(map(str.strip, row)) != said]
+    repeated = sum(row[0] == line_of_names[0] and tuple(map(str.strip, row)) == line_of_names for row in rows if row)
+    if repeated:
+        account.note(f"{path.name}: not used: {repeated:,} lines that are the line of names again")
+        rows = [row for row in rows if tuple(map(str.strip, row)) != line_of_names]
     names, used = separated.named(path, rows, names)
     for number, row in enumerate(rows, start=1):
         if any(row[len(names) :]):
@@ -183,15 +183,15 @@ def _table(path: Path, encoding: str | None) -> _Table:
     """What the file holds, from what is kept if it did not change since."""
     file, _ = workbooks.place(path)
     try:
-        about = os.stat(file)  # noqa: PTH116
-        key = (str(path), about.st_mtime_ns, about.st_size)
+        status = os.stat(file)  # noqa: PTH116
+        key = (str(path), status.st_mtime_ns, status.st_size)
         table = _kept.get(key)
         asked = encoding or "utf-8"
         if table is None or (table.encoding not in (None, asked.partition(",")[0].strip()) and table.asked != asked):
             with account.gathered() as notes:
                 table = _opened(path, encoding)
             table.notes, table.asked = notes, asked
-            for oldest in [each for each in _kept if each != key][: max(len(_kept) + 1 - KEPT, 0)]:
+            for oldest in [old_key for old_key in _kept if old_key != key][: max(len(_kept) + 1 - KEPT, 0)]:
                 del _kept[oldest]
             _kept[key] = table
     except (OSError, ValueError, NotImplementedError, EOFError, zlib.error, zipfile.BadZipFile) as error:
@@ -215,23 +215,23 @@ def _opened(path: Path, encoding: str | None) -> _Table:
             data = _bounded(path, file)
     else:
         data = path.read_bytes()
-    text, found = told(data, path, encoding)
-    if found not in ("utf-8", "utf-8-sig"):
+    text, encoding_used = decode_with_name(data, path, encoding)
+    if encoding_used not in ("utf-8", "utf-8-sig"):
         why = ", as its byte order mark says" if marked(data) else ""
-        account.note(f"{path.name}: in {found}{why}", "" if why else f"{FLAG} ENCODING")
+        account.note(f"{path.name}: in {encoding_used}{why}", "" if why else f"{FLAG} ENCODING")
     if kind in (".json", ".jsonl", ".ndjson"):
         rows: list[Any] = json_tables.read(path, text, lines=kind != ".json")
     else:
         rows = (None if kind else labelled_lines.records(path, text)) or separated.read(path, text)
-    return _Table(rows, None if marked(data) else found)
+    return _Table(rows, None if marked(data) else encoding_used)
 
 
 def _bounded(path: Path, file: IO[bytes] | gzip.GzipFile) -> bytes:
     """What is packed. Raises DataError where it is more than may be held: a small file may unpack to any size."""
     most = min(LARGEST, memory.available() // 2)
     held = io.BytesIO()
-    while some := file.read(1 << 20):
-        held.write(some)
+    while chunk := file.read(1 << 20):
+        held.write(chunk)
         if held.tell() > most:
             raise DataError(f"{path} unpacks to more than {most / 1e9:.3g} GB; unpack it and give a part of it")
     return held.getvalue()
@@ -243,10 +243,10 @@ def _packed(file: str, changed: int) -> tuple[list[str], list[str]]:
     was written anew another one."""
     try:
         with zipfile.ZipFile(file) as archive:
-            names = [each for each in archive.namelist() if not each.endswith("/") and "__MACOSX" not in each]
+            names = [name for name in archive.namelist() if not name.endswith("/") and "__MACOSX" not in name]
     except (OSError, ValueError, zipfile.BadZipFile):  # whoever reads it is told what is wrong
         return [], []
-    return names, [each for each in names if ending(Path(each)) in PACKED and not each.lower().endswith(".gz")]
+    return names, [name for name in names if ending(Path(name)) in PACKED and not name.lower().endswith(".gz")]
 
 
 def _unzipped(path: Path) -> tuple[str, bytes]:

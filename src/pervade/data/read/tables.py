@@ -112,14 +112,15 @@ class Content(Protocol):
 @dataclass(frozen=True)
 class Files:
     """Files named in one of the columns `names`, unless `file_column` says which; they lie below `root`, which is the
-    table's folder unless it is given. `found` are those of one table, or why one is not found."""
+    table's folder unless it is given. `file_of` gives the file of each name in one table, or why
+    there is none."""
 
     what: str
     suffixes: tuple[str, ...]
     names: tuple[str, ...]
     file_column: str | None = None
     root: Path | None = None
-    found: Mapping[str, Path | str] | None = None
+    file_of: Mapping[str, Path | str] | None = None
     flag: ClassVar[str] = "--file-column"
 
     def records(self, path: Path) -> list[Record]:
@@ -134,18 +135,18 @@ class Files:
     ) -> tuple[str, ...]:
         """By names and by what stands in all rows (data/read/named_files.py)."""
         asked = asked_for(path, columns_of(records), self.file_column)
-        sure = [each for each in self.names if each != "id"]
-        found = asked[0] if asked else named_files.column(records, free, self.below(path), self.names, LABEL_COLUMNS)
-        found = found or _named(free, sure)
-        if found is None:
+        sure = [name for name in self.names if name != "id"]
+        column = asked[0] if asked else named_files.column(records, free, self.below(path), self.names, LABEL_COLUMNS)
+        column = column or _named(free, sure)
+        if column is None:
             raise DataError(columns_module.of_numbers(path, records, free))
-        value = next((record[found] for record in records if record.get(found) is not None), "")
+        value = next((record[column] for record in records if record.get(column) is not None), "")
         if not isinstance(value, (str, int, float)):
             raise DataError(
-                f"{path}: column {found!r} holds {self.what}s or other values ({type(value).__name__}), not the names "
+                f"{path}: column {column!r} holds {self.what}s or other values ({type(value).__name__}), not the names "
                 f"of files; write each {self.what} to a file, and its name into the table"
             )
-        return (found,)
+        return (column,)
 
     def located(
         self, path: Path | str, records: list[Record], columns: Sequence[str], name: str | None = None
@@ -157,23 +158,23 @@ class Files:
         stem = path.stem if isinstance(path, Path) else ""
         below = self.below(path)
         files = below.find(cells, split_named(stem))
-        there = [each for each in files if isinstance(each, Path)]
-        found = replace(self, found=dict(zip(cells, files, strict=True)))
+        there = [file for file in files if isinstance(file, Path)]
+        content = replace(self, file_of=dict(zip(cells, files, strict=True)))
         if name is None:
-            return found
+            return content
         counted = f"{len(there):,} of {len(records):,}"
-        if any(embedded.place(str(each)) for each in there[:1]):
+        if any(embedded.place(str(file)) for file in there[:1]):
             account.note(f"{self.what}s: in column {column!r} itself, {counted} rows", "--file-column")
-            return found
-        many = named_files.addresses(cells)
-        if not there and 2 * many > len(cells):
+            return content
+        count = named_files.addresses(cells)
+        if not there and 2 * count > len(cells):
             raise DataError(
-                f"{path}: column {column!r} holds addresses ({many:,} of {len(cells):,}), and nothing is downloaded "
+                f"{path}: column {column!r} holds addresses ({count:,} of {len(cells):,}), and nothing is downloaded "
                 f"unasked; download the {self.what}s into a folder beside the table, or say with --file-column which "
                 "column names files"
             )
         if not there:
-            first = next((each for each in cells if each), "")
+            first = next((cell for cell in cells if cell), "")
             ending = Path(first[:LONGEST_NAME]).suffix.lower()
             if ending in table_files.PERHAPS[:2]:
                 raise DataError(
@@ -190,16 +191,16 @@ class Files:
             f"{self.what}s: column {column!r} of {name}; {counted} are files in {named_files.where(folder, there)}",
             "--file-column",
         )
-        return found
+        return content
 
     def take(self, folder: Path, record: Record, columns: Sequence[str], where: str) -> tuple[Record, str] | LeftOut:
-        """ "path": where the file was `found`, else its name in the table's folder."""
+        """ "path": where the file is by `file_of`, else its name in the table's folder."""
         column = columns[0]
         name = text_of(record.get(column), where, column)
         if name is None:
             return LeftOut(where, f"it has no {column}")
         cell = named_files.text(record[column])
-        file = existing(folder, cell) if self.found is None else self.found[cell]
+        file = existing(folder, cell) if self.file_of is None else self.file_of[cell]
         if not isinstance(file, Path):
             return LeftOut(where, file or named_files.NOT_THERE.format(name[:LONGEST_NAME]))
         return {"path": str(file)}, "" if embedded.place(name) else f" {name}"
@@ -219,34 +220,34 @@ class NoLabels(MisfitError):
 
 
 SUFFIXES = table_files.SUFFIXES
-is_table, holds_table, called = table_files.is_table, table_files.holds_table, table_files.called
+is_table, holds_table, bare_name = table_files.is_table, table_files.holds_table, table_files.bare_name
 
 
 def within(folder: Path) -> list[Path]:
     """The tables in a folder: by their names; of files of text those that are called as splits are, and, where there is
     no table by name, those of a few that hold one. Raises OSError."""
-    there = [each for each in sorted(folder.iterdir()) if not each.name.startswith(".")]
-    found = [each for each in there if is_table(each) or (split_named(each.stem) and holds_table(each))]
-    if any(map(is_table, found)):
-        return found
-    perhaps = [each for each in there if each.suffix.lower() in table_files.PERHAPS and each.is_file()]
+    there = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+    named_so = [path for path in there if is_table(path) or (split_named(path.stem) and holds_table(path))]
+    if any(map(is_table, named_so)):
+        return named_so
+    perhaps = [path for path in there if path.suffix.lower() in table_files.PERHAPS and path.is_file()]
     few = perhaps if len(perhaps) <= FEW_FILES else []
-    return sorted({*found, *(each for each in few if holds_table(each))})
+    return sorted({*named_so, *(path for path in few if holds_table(path))})
 
 
 def by_split(folder: Path, passed: Collection[str] = ()) -> tuple[dict[Path, str], list[LeftOut]]:
     """The tables in a folder whose names say a split (train.csv, test_labels.csv, squad-dev-v2.0.json), and what
     lies beside them, but files with an ending that is `passed` over. Nothing where none trains. Raises OSError, and
     DataError where several kinds are called so."""
-    names = {each: _NO_SPLIT.sub("", called(each).lower()) for each in within(folder)}
-    names = {each: TESTS.get(name, name) for each, name in names.items()}
+    names = {table: _NO_SPLIT.sub("", bare_name(table).lower()) for table in within(folder)}
+    names = {table: TESTS.get(name, name) for table, name in names.items()}
     splits = class_folders.splits_of(set(names.values()))
     if "train" not in splits.values() and not SPLITS.keys() & splits.keys():
         return {}, []
-    found = {each: splits[name] for each, name in names.items() if name in splits}
-    rest = [each for each in sorted(folder.iterdir()) if each not in found and not each.name.startswith(".")]
-    rest = [each for each in rest if each.suffix.lower() not in passed and each.is_file()]
-    return found, [LeftOut(each.name, "called after no split, as others are") for each in rest]
+    split_of = {table: splits[name] for table, name in names.items() if name in splits}
+    rest = [path for path in sorted(folder.iterdir()) if path not in split_of and not path.name.startswith(".")]
+    rest = [path for path in rest if path.suffix.lower() not in passed and path.is_file()]
+    return split_of, [LeftOut(path.name, "called after no split, as others are") for path in rest]
 
 
 def read(
@@ -296,31 +297,31 @@ def entries_of(
             wanted.label_pattern,
         )
     folder = _folder(path)
-    found = layout(path, records, content, wanted, like)
+    columns = layout(path, records, content, wanted, like)
     if isinstance(content, Files):
-        content = content.located(path, records, found.content, name)
+        content = content.located(path, records, columns.content, name)
     places = list(ids) if ids else _places(name, records)
-    divided = division.read(path, records, found.division, places, [split] * len(records) if split else None)
-    targets = annotated.judged(records, places, found.labels[0], _targets(records, places, found, wanted))
+    divided = division.read(path, records, columns.division, places, [split] * len(records) if split else None)
+    targets = annotated.judged(records, places, columns.labels[0], _targets(records, places, columns, wanted))
     entries, left_out = [], []
     lines = not isinstance(content, Files) and isinstance(path, Path) and not is_table(path)
     rows = zip(records, places, targets, divided, strict=True)
-    for number, (record, where, target, said) in enumerate(rows, start=1):
-        taken = content.take(folder, record, found.content, where)
-        lost = next((each for each in (taken, target, said) if isinstance(each, LeftOut)), None)
-        if isinstance(taken, LeftOut) or isinstance(said, LeftOut) or lost is not None:
+    for number, (record, where, target, division_of_row) in enumerate(rows, start=1):
+        taken = content.take(folder, record, columns.content, where)
+        lost = next((part for part in (taken, target, division_of_row) if isinstance(part, LeftOut)), None)
+        if isinstance(taken, LeftOut) or isinstance(division_of_row, LeftOut) or lost is not None:
             left_out.append(lost or LeftOut(where, ""))
             continue
-        held, known = taken
-        own = ids[number - 1] if ids else f"{name}#{number}{known}"
-        entry: Record = {"id": own, **held, "target": target, **said}
+        held, id_end = taken
+        own = ids[number - 1] if ids else f"{name}#{number}{id_end}"
+        entry: Record = {"id": own, **held, "target": target, **division_of_row}
         if not isinstance(content, Files):
-            entry |= {"read_from": list(found.content), "lines": lines}
-        if found.division.group is not None:
+            entry |= {"read_from": list(columns.content), "lines": lines}
+        if columns.division.group is not None:
             # A row without a group depends on no other row, so it is a group of its own.
             entry.setdefault("group", own)
         elif wanted.group_pattern is not None:
-            entry["group"] = patterns.found(wanted.group_pattern, _inside(entry, folder))
+            entry["group"] = patterns.extract(wanted.group_pattern, _inside(entry, folder))
             if entry["group"] is None:
                 left_out.append(ungrouped(own, str(wanted.group_pattern)))
                 continue
@@ -365,12 +366,12 @@ def layout(
     Raises DataError as `read` does, and where a column of the other is not there."""
     columns = columns_of(records)
     if like is not None:
-        for each in (*like.content, *like.labels):
-            if each not in columns:
+        for column in (*like.content, *like.labels):
+            if column not in columns:
                 raise DataError(
-                    f"{path} has no column {each!r}, by which the training split is read; {nearest(each, columns)}"
+                    f"{path} has no column {column!r}, by which the training split is read; {nearest(column, columns)}"
                 )
-        rest = [each for each in columns if each not in (*like.content, *like.labels)]
+        rest = [column for column in columns if column not in (*like.content, *like.labels)]
         own = like.division.group if like.division.group in rest else division.NONE
         divided = division.columns(path, records, rest, wanted.split_column, wanted.group_column or own)
         return Layout(like.content, like.labels, divided)
@@ -388,25 +389,25 @@ def layout(
         group = division.NONE
     split = wanted.split_column
     if split is None and columns == numbered(len(columns)):
-        split = next((each for each in rest if all(_says_split(record.get(each)) for record in records)), None)
+        split = next((column for column in rest if all(_says_split(record.get(column)) for record in records)), None)
     divided = division.columns(path, records, rest, split, group)
     rest = [column for column in rest if column not in divided.all]
     if not named:
         named = label_columns.choose(path, records, rest, wanted.target, columns == numbered(len(columns)))
     if not named:
         raise NoLabels(_unlabelled(path, records, columns, rest))
-    unused = [each for each in rest if each not in named]
+    unused = [column for column in rest if column not in named]
     if wanted.label_column is None and not isinstance(content, Files):
         label_columns.refuse_choices(path, records, named[0], unused)
     if group is None:
         division.note_like(records, unused, divided)
-    found = Layout(held, tuple(named), divided)
-    _note(path, records, content, found, unused, wanted.means)
-    return found
+    chosen = Layout(held, tuple(named), divided)
+    _note(path, records, content, chosen, unused, wanted.means)
+    return chosen
 
 
 def _unlabelled(path: Path | str, records: list[Record], columns: Sequence[str], rest: Sequence[str]) -> str:
-    texts = [each for each in rest if columns_module.look(records, each).prose]
+    texts = [column for column in rest if columns_module.look(records, column).prose]
     write = (
         f"; to learn to write {texts[0]!r} from what stands beside it, call the two prompt and completion"
         if texts
@@ -427,18 +428,18 @@ def _note(
     means: tuple[str, str],
 ) -> None:
     """Into the account: what each column of a table is, by the name that the flags take."""
-    parts = [repr(each) for each in layout.content]
+    parts = [repr(column) for column in layout.content]
     how = "" if len(parts) == 1 else ", pairs" if type(layout.content) is tuple else ", one text out of both"
     if not isinstance(content, Files):  # which are counted where they are looked for
         account.note(f"{content.what}s: column {' and '.join(parts)} of {Path(path).name}{how}", content.flag)
     several = "s" * (len(layout.labels) > 1)
     account.note(f"{means[0]}: column{several} {', '.join(map(repr, layout.labels))}", means[1])
     if unused and account.listening():
-        seen = [columns_module.look(records, each) for each in unused[:MOST_SHOWN]]
-        shown = [str(each) for each in seen]
+        seen = [columns_module.look(records, looked_at) for looked_at in unused[:MOST_SHOWN]]
+        shown = [str(column) for column in seen]
         more = f" and {len(unused) - MOST_SHOWN:,} more" if len(unused) > MOST_SHOWN else ""
         account.note(f"columns not used: {', '.join(shown)}{more}")
-        users = [each.name for each in seen if each.coded and each.lettered and each.classes]
+        users = [column.name for column in seen if column.coded and column.lettered and column.classes]
         if users and layout.division.group is None and unused[0].startswith("column "):  # no name says it
             account.note(f"groups: none; {users[0]!r} may say which rows belong together", f"--group-by {users[0]!r}")
 
@@ -447,7 +448,7 @@ def asked_for(path: Path | str, columns: Sequence[str], asked: str | None, sever
     """The columns that were asked for by name. Raises DataError, with the nearest name, where there is none."""
     if asked is None:
         return []
-    names = [asked] if asked in columns or not several else [each.strip() for each in asked.split(",")]
+    names = [asked] if asked in columns or not several else [name.strip() for name in asked.split(",")]
     for name in names:
         if name not in columns:
             raise MisfitError(f"{path} has no column {name!r}; {nearest(name, columns)}", asked)
@@ -476,24 +477,24 @@ def _targets(records: list[Record], places: Sequence[str], layout: Layout, wante
 def _flagged(records: list[Record], places: Sequence[str], labels: Sequence[str], target: Kind) -> list[Any]:
     """Of each record the labels whose columns say 1; the only one, where classes are asked for. Raises DataError where
     these are not one in each."""
-    told = zip(*(spellings.truths([record.get(label) for record in records]) for label in labels), strict=True)
-    found: list[Any] = []
-    for where, record, said in zip(places, records, told, strict=True):
-        unknown = next((label for label, each in zip(labels, said, strict=True) if each is None), None)
+    truths = zip(*(spellings.truths([record.get(label) for record in records]) for label in labels), strict=True)
+    targets: list[Any] = []
+    for where, record, truths_of_row in zip(places, records, truths, strict=True):
+        unknown = next((label for label, true in zip(labels, truths_of_row, strict=True) if true is None), None)
         value = "" if unknown is None else str(record.get(unknown) or "")[:LONGEST_NAME]
-        own = [label for label, each in zip(labels, said, strict=True) if each]
+        own = [label for label, true in zip(labels, truths_of_row, strict=True) if true]
         if unknown is not None:
-            found.append(LeftOut(where, f"its {unknown} is {value!r}, neither 0 nor 1"))
+            targets.append(LeftOut(where, f"its {unknown} is {value!r}, neither 0 nor 1"))
         elif target == "labels":
-            found.append(own)
+            targets.append(own)
         elif len(own) == 1:
-            found.append(own[0])
+            targets.append(own[0])
         else:
             raise DataError(
                 f"{where}: {len(own)} of the columns {', '.join(labels)} are 1, and a class is one; to learn several "
                 "labels of each row, take the multi-label task (`pervade tasks`), or name one with --label-column"
             )
-    return found
+    return targets
 
 
 def _named(columns: Sequence[str], names: Sequence[str]) -> str | None:

@@ -77,13 +77,13 @@ def encode(kind: Kind, value: Any, learnt: Learnt, where: str) -> int | float | 
     return _place(name, learnt.labels, "class", where)
 
 
-def known(rows: Rows, labels: Collection[str], what: str = "class") -> tuple[Rows, list[LeftOut]]:
+def of_learnt_labels(rows: Rows, labels: Collection[str], what: str = "class") -> tuple[Rows, list[LeftOut]]:
     """The rows whose target, or all of whose targets, are among the `labels` that were learnt; and the others. Raises
     DataError where there are no targets, or none is known."""
     if "target" not in rows:
         raise DataError(f"there is no {what} to measure answers by; name the column with --label-column")
-    own = [each if isinstance(each, list) else [str(each)] for each in rows.column("target")]
-    strange = [next((label for label in each if label not in labels), None) for each in own]
+    own = [target if isinstance(target, list) else [str(target)] for target in rows.column("target")]
+    strange = [next((label for label in own_labels if label not in labels), None) for own_labels in own]
     good = [i for i, label in enumerate(strange) if label is None]
     if not good:
         raise DataError(
@@ -129,23 +129,25 @@ def number_of(label: str) -> float | None:
     plain = label.replace("\u2212", "-")  # the sign for minus that is no hyphen
     if len(plain) > DIGITS or not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", plain, re.IGNORECASE):
         return None
-    found = int(plain) if re.fullmatch(r"[+-]?\d+", plain) else float(plain)
-    return found if math.isfinite(found) else None
+    number = int(plain) if re.fullmatch(r"[+-]?\d+", plain) else float(plain)
+    return number if math.isfinite(number) else None
 
 
 def ordered(labels: Iterable[str], positive: str | None = None) -> tuple[str, ...]:
     """Labels in their order; where `positive` is given, it stands last of two, since with two classes the last is the
     positive one. Raises DataError where it is none of two."""
-    found = tuple(sorted(labels, key=natural))
+    in_order = tuple(sorted(labels, key=natural))
     if positive is None:
-        return found
-    alike = [each for each in found if folded(each) == folded(positive)]
-    chosen = named(positive, found) or (alike[0] if len(alike) == 1 else None)
+        return in_order
+    alike = [label for label in in_order if folded(label) == folded(positive)]
+    chosen = named(positive, in_order) or (alike[0] if len(alike) == 1 else None)
     if chosen is None:
-        raise DataError(f"--positive {positive!r}: there is no such class; {nearest(positive, found)}")
-    if len(found) != 2:
-        raise DataError(f"--positive {positive!r} chooses one of two classes, and there are {len(found)}; leave it out")
-    return (*(each for each in found if each != chosen), chosen)
+        raise DataError(f"--positive {positive!r}: there is no such class; {nearest(positive, in_order)}")
+    if len(in_order) != 2:
+        raise DataError(
+            f"--positive {positive!r} chooses one of two classes, and there are {len(in_order)}; leave it out"
+        )
+    return (*(label for label in in_order if label != chosen), chosen)
 
 
 def named(name: str, labels: Sequence[str]) -> str | None:
@@ -153,7 +155,7 @@ def named(name: str, labels: Sequence[str]) -> str | None:
     if name in labels:
         return name
     number = value_of(name)
-    return None if number is None else next((each for each in labels if value_of(each) == number), None)
+    return None if number is None else next((label for label in labels if value_of(label) == number), None)
 
 
 def value_of(label: str) -> float | None:
@@ -173,7 +175,7 @@ def folded(label: str) -> str:
     """
     plain = label
     if not label.isascii():
-        plain = "".join(each for each in unicodedata.normalize("NFKC", label) if unicodedata.category(each) != "Cf")
+        plain = "".join(sign for sign in unicodedata.normalize("NFKC", label) if unicodedata.category(sign) != "Cf")
     return re.sub(r"[\s_\-\u2010-\u2015]+", " ", plain.casefold()).strip()  # blanks, hyphens and dashes
 
 
@@ -194,7 +196,7 @@ def _name(value: Any) -> str:
 
 
 def _labels(value: Any) -> list[str]:
-    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+    if isinstance(value, list) and all(isinstance(label, str) for label in value):
         return value
     raise DataError(f"labels of a row are a list of names, not {value!r}; {_remedy(value)}")
 

@@ -20,8 +20,8 @@ MOST_CELLS = 100_000_000  # of a sheet; 6 columns of as many rows as a sheet may
 
 def place(path: Path) -> tuple[Path, str | None]:
     """The file, and the sheet that is named behind it."""
-    found = re.fullmatch(r"(.+\.xlsx)#(.+)", path.name, re.IGNORECASE)
-    return (path.with_name(found[1]), found[2]) if found else (path, None)
+    match = re.fullmatch(r"(.+\.xlsx)#(.+)", path.name, re.IGNORECASE)
+    return (path.with_name(match[1]), match[2]) if match else (path, None)
 
 
 def rows(path: Path) -> list[list[str]]:
@@ -39,7 +39,7 @@ def rows(path: Path) -> list[list[str]]:
         ) from None
     try:
         with zipfile.ZipFile(file) as packed:
-            size = sum(each.file_size for each in packed.infolist())
+            size = sum(member.file_size for member in packed.infolist())
         if size > LARGEST:
             raise DataError(f"{file} unpacks to {size / 1e9:.3g} GB; save a part of it, as csv")
         with contextlib.closing(openpyxl.load_workbook(file, read_only=True, data_only=True)) as book:
@@ -56,8 +56,8 @@ def _sheet(book: Any, file: Path, asked: str | None) -> list[list[str]]:
     sheets = {sheet.title: sheet for sheet in book.worksheets}
     if asked is not None and asked not in sheets:
         raise DataError(f"{file} has no sheet {asked!r}; {nearest(asked, sheets)}")
-    found = {name: _cells(sheets[name], file) for name in ([asked] if asked else sheets)}
-    filled = {name: rows for name, rows in found.items() if rows}
+    cells_of = {name: _cells(sheets[name], file) for name in ([asked] if asked else sheets)}
+    filled = {name: rows for name, rows in cells_of.items() if rows}
     # Notes and sums stand on sheets with few rows, or with one cell in most.
     tables = {
         name: rows for name, rows in filled.items() if 2 * sum(len(row) - row.count("") > 1 for row in rows) > len(rows)
@@ -65,12 +65,12 @@ def _sheet(book: Any, file: Path, asked: str | None) -> list[list[str]]:
     most = max(map(len, tables.values()), default=0)
     chosen = [name for name, rows in tables.items() if MUCH * len(rows) > most and len(rows) > 1] or list(filled)[:1]
     if len(chosen) > 1:
-        told = ", ".join(f"{name!r} with {len(tables[name]):,} rows" for name in chosen)
+        described = ", ".join(f"{name!r} with {len(tables[name]):,} rows" for name in chosen)
         raise DataError(
-            f"{file} has several sheets that hold tables ({told}); say which: {quote(f'{file}#{chosen[0]}')}"
+            f"{file} has several sheets that hold tables ({described}); say which: {quote(f'{file}#{chosen[0]}')}"
         )
     for name in chosen:
-        others = [each for each in sheets if each != name]
+        others = [sheet for sheet in sheets if sheet != name]
         beside = f"; not read: {', '.join(others)}" if others else ""
         account.note(f"{file.name}: sheet {name!r}{beside}", f"{file.name}#SHEET" if others else "")
     return filled[chosen[0]] if chosen else []
@@ -78,20 +78,20 @@ def _sheet(book: Any, file: Path, asked: str | None) -> list[list[str]]:
 
 def _cells(sheet: Any, file: Path) -> list[list[str]]:
     sheet.reset_dimensions()  # what the file says of them may be far too much
-    found: list[list[str]] = []
+    rows: list[list[str]] = []
     width = empty = 0
     for number, row in enumerate(sheet.iter_rows(values_only=True)):
         last = max((i for i, cell in enumerate(row, start=1) if cell not in (None, "")), default=0)
         width = max(width, last)
-        if max(number, width * (len(found) + empty)) > MOST_CELLS:
+        if max(number, width * (len(rows) + empty)) > MOST_CELLS:
             raise DataError(
                 f"{file}, sheet {sheet.title!r} has more than {MOST_CELLS:,} cells; save a part of it, as csv"
             )
         if last:
-            found += [[]] * (empty if found else 0)  # rows without a value keep the places of those below
-            found.append([_text(cell) for cell in row[:last]])
+            rows += [[]] * (empty if rows else 0)  # rows without a value keep the places of those below
+            rows.append([_text(cell) for cell in row[:last]])
         empty = 0 if last else empty + 1
-    return _trimmed(found)
+    return _trimmed(rows)
 
 
 def _text(cell: Any) -> str:

@@ -130,7 +130,9 @@ def texts(source: str | Path, text_column: str | None = None) -> list[str]:
         if not there and path.is_dir():
             chapters = islice(path.rglob(f"*{SUFFIX}"), CHAPTERS)
             found = [text for file in chapters for _, _, text in _lines(file)]
-            found = found or [beside.said(each) for each in beside.find(path, recordings.contents().suffixes).values()]
+            found = found or [
+                beside.transcript(each) for each in beside.find(path, recordings.contents().suffixes).values()
+            ]
     except (OSError, DataError):
         return []
     return found
@@ -265,7 +267,7 @@ def _of_chapters(root: Path, columns: Columns) -> tuple[list[Record], list[LeftO
             entry: Record = {"id": path.relative_to(root).as_posix(), "path": str(path), "text": text}
             group = name.partition("-")[0]
             if columns.group_pattern is not None:
-                group = patterns.found(columns.group_pattern, entry["id"]) or ""
+                group = patterns.extract(columns.group_pattern, entry["id"]) or ""
             if not text or not group:
                 left_out.append(_lost(entry, columns))
                 continue
@@ -279,7 +281,7 @@ def _of_texts(root: Path, columns: Columns, left_out: list[LeftOut]) -> list[Rec
     made = []
     for entry in beside.entries(root, beside.find(root, recordings.contents().suffixes), columns.group is None):
         if columns.group_pattern is not None:
-            entry["group"] = patterns.found(columns.group_pattern, entry["id"])
+            entry["group"] = patterns.extract(columns.group_pattern, entry["id"])
         if not entry["text"] or entry.get("group", "") is None:
             left_out.append(_lost(entry, columns))
         else:

@@ -117,8 +117,8 @@ class Texts:
         pair = next((each for each in PAIRS if set(each) <= lower.keys()), None)
         if pair and _is_pair(pair, *(columns.look(records, lower[each]) for each in pair)):
             return lower[pair[0]], lower[pair[1]]
-        known = columns.called(free, [each for each in TEXT_COLUMNS if each not in TITLES])
-        known += columns.called(free, TITLES)
+        known = columns.with_names(free, [each for each in TEXT_COLUMNS if each not in TITLES])
+        known += columns.with_names(free, TITLES)
         main = next((each for each in known if columns.look(records, each).text), None)
         if main is None and known and columns.plain(known[0]) in TEXT_COLUMNS:
             main = known[0]  # whoever reads its cells says what is wrong with them
@@ -161,7 +161,9 @@ class Texts:
             below = [each for each in self._others(records, free) if each.prose and each.length > least]
         if known in TITLES or (known == "description" and below):
             return Together((main, *(each.name for each in below))) if below else (main,)
-        titles = [each for each in columns.called(free, TITLES) if each != main and columns.look(records, each).text]
+        titles = [
+            each for each in columns.with_names(free, TITLES) if each != main and columns.look(records, each).text
+        ]
         # The headline of the review, and not the title of what is reviewed.
         first = columns.plain(main).partition("_")[0]
         titles = [each for each in titles if columns.plain(each) in TITLES or columns.plain(each).startswith(first)]

@@ -22,7 +22,7 @@ class Tokenized(Domain):
     tokenizer: str  # SHA-256 of the tokenizer, which lies beside preprocess.json
 
     def __post_init__(self) -> None:
-        if not encodings.known(self.encoding):
+        if not encodings.are_encodings(self.encoding):
             raise ConfigError(f"domain.encoding {self.encoding!r} is unknown; write for example utf-8, gb18030, cp1252")
 
     def assets(self) -> Mapping[str, str]:
