@@ -172,7 +172,7 @@ def test_curve_for_the_report() -> None:
 
 def test_recall_by_hand() -> None:
     columns = at_angles([0, 1, 3, 90, 94, 100], [0, 1, 0, 2, 2, 1])
-    found = retrieval.found(columns)
+    found = retrieval.retrieved(columns)
     assert found.hit[1].tolist() == [False, False, False, True, True, False]
     assert found.hit[5].all()
     values = retrieval_family(columns)(np.ones(6))
@@ -184,12 +184,12 @@ def test_recall_by_hand() -> None:
 def test_map_at_r_by_hand() -> None:
     # The first of person 0 has R = 3 and finds, nearest first, right, wrong, right: (1/1 + 2/3) / 3.
     columns = at_angles([0, 1, 2, 3, 60], [0, 0, 1, 0, 0])
-    assert retrieval.found(columns).precision[0] == pytest.approx((1 + 2 / 3) / 3)
+    assert retrieval.retrieved(columns).precision[0] == pytest.approx((1 + 2 / 3) / 3)
 
 
 def test_who_is_alone_does_not_ask() -> None:
     columns = at_angles([0, 1, 50], [0, 0, 1])
-    assert retrieval.found(columns).asks.tolist() == [0, 1]
+    assert retrieval.retrieved(columns).asks.tolist() == [0, 1]
     people = retrieval.by_person(columns)
     assert people == [{"row": 0, "n": 2, "found": 2}]
 

@@ -21,7 +21,7 @@ def headline(result: Mapping[str, Any]) -> str | None:
 
     `result` is as evaluate writes it: "metrics" by name, each with "value", "low" and "high".
     """
-    return next((name for name, each in result["metrics"].items() if each.get("value") is not None), None)
+    return next((name for name, figure in result["metrics"].items() if figure.get("value") is not None), None)
 
 
 def beside(
@@ -30,18 +30,18 @@ def beside(
     """A baseline's answers `other` beside the model's, `columns`, to the same rows: "name", "metrics" of the baseline,
     paired "differences" (model - baseline), and "discordant", on how many rows just one of them is right, where a row
     is right or wrong. Of many classes the figures of single ones are left out, which would be most of the file."""
-    single = [each for each in metrics if each.endswith("]")]
+    single = [name for name in metrics if name.endswith("]")]
     if len(single) > MOST_SINGLE:
-        metrics = {name: each for name, each in metrics.items() if name not in single}
+        metrics = {name: metric for name, metric in metrics.items() if name not in single}
     measured = estimate(metrics, other, resamples=resamples)
     apart = differences(metrics, [other, columns], resamples=resamples)[0]
     counts = discordant(next(iter(metrics.values())), other, columns)
-    found = {"only_baseline": counts.only_first, "only_model": counts.only_second} if counts else None
+    counted = {"only_baseline": counts.only_first, "only_model": counts.only_second} if counts else None
     return {
         "name": name,
-        "metrics": {name: each.as_dict() for name, each in measured.items()},
-        "differences": {name: each.as_dict() for name, each in apart.items()},
-        **({"discordant": found} if found else {}),
+        "metrics": {name: figure.as_dict() for name, figure in measured.items()},
+        "differences": {name: gap.as_dict() for name, gap in apart.items()},
+        **({"discordant": counted} if counted else {}),
     }
 
 
@@ -81,8 +81,8 @@ def only_by_balance(result: Mapping[str, Any]) -> bool:
 def uneven(result: Mapping[str, Any]) -> bool:
     """Whether the largest class has `UNEVEN` times as many rows as the smallest: in training, where that is known."""
     counts = (result.get("details") or {}).get("train_counts")
-    counts = counts or [each["n"] for name, each in result["metrics"].items() if name.startswith("recall[")]
-    there = [each for each in counts if each]
+    counts = counts or [figure["n"] for name, figure in result["metrics"].items() if name.startswith("recall[")]
+    there = [count for count in counts if count]
     return len(there) > 1 and max(there) >= UNEVEN * min(there)
 
 
@@ -90,21 +90,21 @@ def better_classes(result: Mapping[str, Any]) -> dict[str, float]:
     """Classes of which the model is shown to recognise more than the baseline, and by how much (of recall), the largest
     first; p is corrected after Holm, as so many classes are asked at once."""
     baseline = (result.get("details") or {}).get("baseline") or {}
-    own = {name: each for name, each in (baseline.get("differences") or {}).items() if name.startswith("recall[")}
-    adjusted = holm([math.nan if each["p"] is None else each["p"] for each in own.values()])
-    found = {
-        name.removeprefix("recall[").removesuffix("]"): each["difference"]
-        for (name, each), p in zip(own.items(), adjusted, strict=True)
-        if each["shown"] and each["difference"] > 0 and p < 1 - each["level"]
+    own = {name: apart for name, apart in (baseline.get("differences") or {}).items() if name.startswith("recall[")}
+    adjusted = holm([math.nan if gap["p"] is None else gap["p"] for gap in own.values()])
+    better = {
+        name.removeprefix("recall[").removesuffix("]"): gap["difference"]
+        for (name, gap), p in zip(own.items(), adjusted, strict=True)
+        if gap["shown"] and gap["difference"] > 0 and p < 1 - gap["level"]
     }
-    return dict(sorted(found.items(), key=lambda each: -each[1]))
+    return dict(sorted(better.items(), key=lambda pair: -pair[1]))
 
 
 def _side(result: Mapping[str, Any], name: str | None) -> int | None:
     """1 where this figure is shown to be better than the baseline's, -1 where it is shown to be worse, else 0; None
     where there is nothing to compare."""
-    found = (result.get("details") or {}).get("baseline") or {}
-    baseline = found.get("metrics") or {}
+    beside = (result.get("details") or {}).get("baseline") or {}
+    baseline = beside.get("metrics") or {}
     if name is None or name not in baseline or name not in result["metrics"]:
         return None
     own, other = result["metrics"][name], baseline[name]
@@ -112,7 +112,7 @@ def _side(result: Mapping[str, Any], name: str | None) -> int | None:
     if higher is None or own.get("value") is None or other.get("value") is None:
         return None
     turn = 1 if higher else -1
-    apart = (found.get("differences") or {}).get(name) or {}
+    apart = (beside.get("differences") or {}).get(name) or {}
     if apart.get("p") is not None:
         return 0 if not apart["shown"] else turn if apart["difference"] > 0 else -turn
     if own.get("low") is None or own.get("high") is None:
@@ -126,14 +126,14 @@ def never_answered(result: Mapping[str, Any]) -> dict[str, int]:
     """Classes that are among the measured rows, with the number of these, and that no row was called. None of several
     trainings, of which each answered otherwise."""
     figures: Mapping[str, Any] = result["metrics"]
-    found: dict[str, int] = {}
-    for name, each in figures.items():
-        if name.startswith("precision[") and not each["n"]:
+    rows: dict[str, int] = {}
+    for name, figure in figures.items():
+        if name.startswith("precision[") and not figure["n"]:
             label = name.removeprefix("precision[").removesuffix("]")
             recall = figures.get(f"recall[{label}]") or {}
             if recall.get("n") and Method.of(recall).kind != "trainings":
-                found[label] = int(recall["n"])
-    return found
+                rows[label] = int(recall["n"])
+    return rows
 
 
 def _first(end: float | None, value: float) -> float:

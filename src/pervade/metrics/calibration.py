@@ -75,8 +75,8 @@ def temperature(probabilities: np.ndarray, target: np.ndarray) -> float:
 def tempered(probabilities: np.ndarray, by: float) -> np.ndarray:
     """probabilities (n, k) ^ (1 / by), normalised again: what a `temperature` makes of them."""
     scaled = np.log(np.clip(probabilities.astype(np.float64), np.finfo(np.float64).tiny, None)) / by
-    found: np.ndarray = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return found / found.sum(axis=1, keepdims=True)
+    powers: np.ndarray = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def logistic(confidence: np.ndarray, right: np.ndarray) -> tuple[float, float]:
@@ -107,14 +107,14 @@ def chance(confidence: np.ndarray, slope: float, offset: float) -> np.ndarray:
     """1 / (1 + exp(-(slope logit(confidence) + offset))), of (n,) in 0-1."""
     if (slope, offset) == (1.0, 0.0):
         return confidence
-    found: np.ndarray = 1 / (1 + np.exp(-(slope * _logit(confidence) + offset)))
-    return found
+    chances: np.ndarray = 1 / (1 + np.exp(-(slope * _logit(confidence) + offset)))
+    return chances
 
 
 def _logit(share: np.ndarray | float) -> np.ndarray:
     clipped = np.clip(share, 1e-6, 1 - 1e-6)
-    found: np.ndarray = np.log(clipped / (1 - clipped))
-    return found
+    logits: np.ndarray = np.log(clipped / (1 - clipped))
+    return logits
 
 
 def top_class(probabilities: np.ndarray, target: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -187,8 +187,8 @@ def reliability(columns: Columns, bins: int = NUM_BINS, *, level: float = 0.95) 
     shares = {str(i): share(correct, bin_index == i) for i in np.flatnonzero(counts)}
     # Of rows of a single group, say, nothing is known of others: anything between 0 and 1.
     intervals = {
-        name: (0.0, 1.0) if math.isnan(each.low) else (each.low, each.high)
-        for name, each in estimate(shares, file, level=level).items()
+        name: (0.0, 1.0) if math.isnan(share.low) else (share.low, share.high)
+        for name, share in estimate(shares, file, level=level).items()
     }
     hits = np.bincount(bin_index, weights=correct, minlength=bins)
     confidences = np.bincount(bin_index, weights=confidence, minlength=bins)

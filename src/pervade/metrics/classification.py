@@ -88,10 +88,10 @@ def confusion_family(columns: Columns, num_classes: int) -> Measure:
     target = class_column(columns, "target", num_classes)
     prediction = class_column(columns, "prediction", num_classes)
     right = np.flatnonzero(target == prediction)
-    found = target[right]
+    hit = target[right]
 
     def measure(weight: np.ndarray) -> Mapping[str, Any]:
-        hits = np.bincount(found, weight[right], num_classes)
+        hits = np.bincount(hit, weight[right], num_classes)
         return confusion_values(
             hits, np.bincount(target, weight, num_classes), np.bincount(prediction, weight, num_classes)
         )

@@ -37,8 +37,8 @@ def values(columns: Columns, name: str) -> Sequence[Any]:
     """
     if name not in columns:
         raise DataError(f"the predictions file has no column '{name}'; its columns are {', '.join(columns) or 'none'}")
-    found: Sequence[Any] = columns[name]
-    return found
+    column: Sequence[Any] = columns[name]
+    return column
 
 
 def count_rows(columns: Columns) -> int:

@@ -41,14 +41,14 @@ def most_confused(columns: Columns, labels: Sequence[str], most: int = MOST_PAIR
     """
     target, prediction, k = column(columns, "target"), column(columns, "prediction"), len(labels)
     wrong = target != prediction
-    found, counts = np.unique(target[wrong] * k + prediction[wrong], return_counts=True)
-    pairs = [(int(pair) // k, int(pair) % k, int(count)) for pair, count in zip(found, counts, strict=True)]
+    codes, counts = np.unique(target[wrong] * k + prediction[wrong], return_counts=True)
+    pairs = [(int(pair) // k, int(pair) % k, int(count)) for pair, count in zip(codes, counts, strict=True)]
     rows = np.bincount(target, minlength=k)
     pairs.sort(key=lambda pair: (-pair[2], -pair[2] / rows[pair[0]], labels[pair[0]], labels[pair[1]]))
     shares = {str(at): share(prediction == j, target == i) for at, (i, j, _) in enumerate(pairs[:most])}
     file = {"row": np.arange(len(target)), "group": column(columns, "group")}
     shown = zip(pairs, estimate(shares, file).values(), strict=False)
-    told = [{"true": i, "answer": j, "count": count, **each.as_dict()} for (i, j, count), each in shown]
+    told = [{"true": i, "answer": j, "count": count, **share.as_dict()} for (i, j, count), share in shown]
     return {"pairs": told, "kinds": len(pairs)}
 
 

@@ -60,8 +60,8 @@ class Shared:
     index: int | None = None
 
     def of(self, values: Mapping[str, Any]) -> float:
-        found = values[self.name]
-        return float(found if self.index is None else found[self.index])
+        value = values[self.name]
+        return float(value if self.index is None else value[self.index])
 
     def __call__(self, columns: Columns, weight: np.ndarray) -> float:
         return self.of(self.family(columns)(weight))
@@ -189,24 +189,24 @@ def estimate(
         elif few:
             estimates[name] = _from_groups(metric, values[name], drawn[name], n, level)
         else:
-            found = _from_resamples(values[name], drawn[name], n, level, resamples, independent, late)
-            how = replace(found.how, linear=prepared.linearised(metric), alone=within)
-            low, high = max(found.low, metric.bounds[0]), min(found.high, metric.bounds[1])
-            estimates[name] = replace(found, low=low, high=high, how=how)
+            interval = _from_resamples(values[name], drawn[name], n, level, resamples, independent, late)
+            how = replace(interval.how, linear=prepared.linearised(metric), alone=within)
+            low, high = max(interval.low, metric.bounds[0]), min(interval.high, metric.bounds[1])
+            estimates[name] = replace(interval, low=low, high=high, how=how)
         if name in proportions and not independent and estimates[name].why and values[name] in UNIT:
             estimates[name] = _at_the_end(metric, estimates[name], columns)
     return estimates
 
 
-def _at_the_end(metric: Metric, found: Estimate, columns: Columns) -> Estimate:
+def _at_the_end(metric: Metric, estimate: Estimate, columns: Columns) -> Estimate:
     """The interval of a proportion that is 0% or 100% in every group: as of so many trials as groups have rows of it,
     since a further group may be the first to be otherwise."""
     group = column(columns, "group")
     count = len(np.unique(group if metric.among is None else group[metric.among(columns)]))
     if count < 2:
-        return found
-    low, high = clopper_pearson(round(found.value * count), count, found.level)
-    return replace(found, low=low, high=high, how=Method("Clopper-Pearson", "group", count), why="")
+        return estimate
+    low, high = clopper_pearson(round(estimate.value * count), count, estimate.level)
+    return replace(estimate, low=low, high=high, how=Method("Clopper-Pearson", "group", count), why="")
 
 
 def share(right: np.ndarray, among: np.ndarray) -> Metric:
@@ -300,16 +300,16 @@ class Prepared:
 
     def only(self, metrics: Mapping[str, Metric]) -> Prepared:
         """Some of the metrics, without preparing anything anew."""
-        used = {each.compute.family for each in metrics.values() if isinstance(each.compute, Shared)}
-        return Prepared(metrics, self.columns, {name: each for name, each in self.families.items() if name in used})
+        used = {metric.compute.family for metric in metrics.values() if isinstance(metric.compute, Shared)}
+        return Prepared(metrics, self.columns, {name: family for name, family in self.families.items() if name in used})
 
     def __call__(self, weight: np.ndarray) -> dict[str, float]:
         shared = {family: compute(weight) for family, compute in self.families.items()}
         return {
-            name: each.compute.of(shared[each.compute.family])
-            if isinstance(each.compute, Shared)
-            else float(each.compute(self.columns, weight))
-            for name, each in self.metrics.items()
+            name: metric.compute.of(shared[metric.compute.family])
+            if isinstance(metric.compute, Shared)
+            else float(metric.compute(self.columns, weight))
+            for name, metric in self.metrics.items()
         }
 
     def linearised(self, metric: Metric) -> bool:
@@ -320,9 +320,11 @@ class Prepared:
         self, group: np.ndarray, resamples: int, seed: int, until: float | None = None
     ) -> dict[str, np.ndarray]:
         """The values in resamples of whole groups, as many as can be afforded: (resamples,) each."""
-        members = Counter(each.compute.family for each in self.metrics.values() if isinstance(each.compute, Shared))
+        members = Counter(
+            metric.compute.family for metric in self.metrics.values() if isinstance(metric.compute, Shared)
+        )
         alone = len(self.metrics) - members.total()
-        units = alone + sum(min(each, SHARED_WORK) for each in members.values())
+        units = alone + sum(min(count, SHARED_WORK) for count in members.values())
         count = affordable(resamples, len(group), units)
         return self._collected(_in_time(resample(group, count, seed), until), linear=True)
 
@@ -332,32 +334,32 @@ class Prepared:
 
     def _collected(self, weights: Iterator[np.ndarray], linear: bool) -> dict[str, np.ndarray]:
         """What is shared is kept as the family gives it, one number or one a class, and taken apart at the end."""
-        shared = {each.compute for each in self.metrics.values() if isinstance(each.compute, Shared)}
-        members = {(each.family, each.name) for each in shared}
+        shared = {metric.compute for metric in self.metrics.values() if isinstance(metric.compute, Shared)}
+        members = {(part.family, part.name) for part in shared}
         sloped = {f: m for f, m in self.families.items() if linear and isinstance(m, Linearised)}
-        found: dict[Any, list[Any]] = {key: [] for key in (*members, *self.metrics)}
-        slopes = {family: each.slopes() for family, each in sloped.items()}
-        at_one = {family: each(np.ones(count_rows(self.columns))) for family, each in sloped.items()}
+        values_of: dict[Any, list[Any]] = {key: [] for key in (*members, *self.metrics)}
+        slopes = {family: function.slopes() for family, function in sloped.items()}
+        at_one = {family: function(np.ones(count_rows(self.columns))) for family, function in sloped.items()}
         while block := list(islice(weights, BLOCK)):
             for weight in block:
                 values = {family: compute(weight) for family, compute in self.families.items() if family not in sloped}
                 for family, name in members:
                     if family not in sloped:
-                        found[family, name].append(values[family][name])
-                for name, each in self.metrics.items():
-                    if not isinstance(each.compute, Shared):
-                        found[name].append(each.compute(self.columns, weight))
+                        values_of[family, name].append(values[family][name])
+                for name, metric in self.metrics.items():
+                    if not isinstance(metric.compute, Shared):
+                        values_of[name].append(metric.compute(self.columns, weight))
             more = np.stack(block) - 1.0 if sloped else np.empty(0)
             for family, name in members:
                 if family in sloped:
-                    found[family, name].extend(at_one[family][name] + more @ slopes[family][name])
-        stacked = {key: np.ascontiguousarray(np.asarray(each, np.float64).T) for key, each in found.items()}
-        return {name: _part(stacked, name, each.compute) for name, each in self.metrics.items()}
+                    values_of[family, name].extend(at_one[family][name] + more @ slopes[family][name])
+        stacked = {key: np.ascontiguousarray(np.asarray(column, np.float64).T) for key, column in values_of.items()}
+        return {name: _part(stacked, name, metric.compute) for name, metric in self.metrics.items()}
 
 
 def measure(metrics: Mapping[str, Metric], columns: Columns) -> Prepared:
     """All metrics as one function of the weights."""
-    families = {each.compute.family for each in metrics.values() if isinstance(each.compute, Shared)}
+    families = {metric.compute.family for metric in metrics.values() if isinstance(metric.compute, Shared)}
     return Prepared(metrics, columns, {family: family(columns) for family in families})
 
 

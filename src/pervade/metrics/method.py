@@ -51,7 +51,7 @@ class Method:
         return sentence + (_MCNEMAR if self.test else "")
 
     def as_json(self) -> dict[str, Any]:
-        told = [(each.name, getattr(self, each.name), each.default) for each in fields(self)]
+        told = [(field.name, getattr(self, field.name), field.default) for field in fields(self)]
         return {name: value for name, value, usual in told if value != usual}
 
     @staticmethod
@@ -59,9 +59,9 @@ class Method:
         """Of a figure, or a difference, of results: its fields, or else its sentence."""
         how = stored.get("how")
         if how is None:
-            found = parse(str(stored.get("method", "none")))
-            return replace(found, alike=str(stored.get("why", "")).startswith("every resample gives the same value"))
-        known = {each.name for each in fields(Method)}
+            method = parse(str(stored.get("method", "none")))
+            return replace(method, alike=str(stored.get("why", "")).startswith("every resample gives the same value"))
+        known = {field.name for field in fields(Method)}
         return Method(**{name: value for name, value in how.items() if name in known})
 
 
@@ -76,17 +76,17 @@ def parse(sentence: str) -> Method:
     number = r"([\d,]+)"
 
     def first(pattern: str) -> str:
-        found = re.search(pattern, sentence)
-        return found[1] if found else ""
+        match = re.search(pattern, sentence)
+        return match[1] if match else ""
 
     def whole(pattern: str) -> int:
         return int(first(pattern).replace(",", "") or 0)
 
     bare = sentence.removeprefix("paired ")
-    kinds = {"t over": "trainings"} | {each: each for each in ("bootstrap", "jackknife", "Clopper-Pearson", "Wilson")}
-    kind = next((kinds[each] for each in kinds if bare.startswith(each)), "none")
+    kinds = {"t over": "trainings"} | {name: name for name in ("bootstrap", "jackknife", "Clopper-Pearson", "Wilson")}
+    kind = next((kinds[name] for name in kinds if bare.startswith(name)), "none")
     over = first(r"(?:resamples by|over [\d,]+) (row|group|seed|fold)") or "row"
-    found = Method(
+    method = Method(
         kind,
         over,
         whole(f"(?:of|over) {number} (?:resamples|groups|seeds|folds)"),
@@ -98,4 +98,4 @@ def parse(sentence: str) -> Method:
         bare != sentence,
         "McNemar" if sentence.endswith(_MCNEMAR) else "",
     )
-    return found if str(found) == sentence else replace(found, words=sentence)
+    return method if str(method) == sentence else replace(method, words=sentence)

@@ -119,7 +119,7 @@ def agreement_family(columns: Columns, labels: tuple[str, ...]) -> Measure:
     mentioned = target.sum(axis=1) + said.sum(axis=1)
     of_rows = np.divide(2.0 * hit.sum(axis=1), mentioned, out=np.ones(len(target)), where=mentioned > 0)
     # (k, n): of a thousand labels a row has a few.
-    both, has, says = (csc_array(each, dtype=np.float64).T for each in (hit, target, said))
+    both, has, says = (csc_array(matrix, dtype=np.float64).T for matrix in (hit, target, said))
 
     def measure(weight: np.ndarray) -> dict[str, Any]:
         hits, have, called = both @ weight, has @ weight, says @ weight

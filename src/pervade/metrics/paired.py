@@ -81,7 +81,7 @@ class Difference:
     def as_dict(self) -> dict[str, Any]:
         """For JSON, which has no nan: what is missing is None."""
         record = {**vars(self), "method": self.method, "how": self.how.as_json(), "shown": self.shown}
-        return {n: None if isinstance(each, float) and math.isnan(each) else each for n, each in record.items()}
+        return {n: None if isinstance(value, float) and math.isnan(value) else value for n, value in record.items()}
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
@@ -153,19 +153,19 @@ def differences(
     if len(files) < 2:
         raise DataError(f"{len(files)} predictions file cannot be compared; two or more are needed")
     groups = column(files[0], "group")
-    if any(not np.array_equal(groups, column(each, "group")) for each in files[1:]):
+    if any(not np.array_equal(groups, column(file, "group")) for file in files[1:]):
         raise DataError("the files to be compared do not hold the same rows and groups in the same order")
     n, num_groups = count_rows(files[0]), len(np.unique(groups))
-    prepared = [measure(metrics, each) for each in files]
-    values = [each(np.ones(n)) for each in prepared]
+    prepared = [measure(metrics, file) for file in files]
+    values = [figures(np.ones(n)) for figures in prepared]
     drawn: list[dict[str, np.ndarray]] = []
-    chosen = [each.only({name: metric for name, metric in metrics.items() if metric.resampled}) for each in prepared]
+    chosen = [file.only({name: metric for name, metric in metrics.items() if metric.resampled}) for file in prepared]
     if few_groups(num_groups, n):
-        drawn = [each.drawn(without_each(groups)) for each in chosen]
+        drawn = [file.drawn(without_each(groups)) for file in chosen]
     elif n > 1:
         drawn_by = np.arange(n) if too_few_groups(num_groups, n) else groups
-        drawn = [each.resampled(drawn_by, resamples, seed) for each in chosen]
-    found: list[dict[str, Difference]] = []
+        drawn = [file.resampled(drawn_by, resamples, seed) for file in chosen]
+    compared: list[dict[str, Difference]] = []
     for index in range(1, len(files)):
         own: dict[str, Difference] = {}
         for name, metric in metrics.items():
@@ -176,11 +176,11 @@ def differences(
             if counts is not None:
                 made = replace(made, p=counts.p, how=replace(made.how, test="McNemar"))
             own[name] = made
-        found.append(own)
+        compared.append(own)
     for name in metrics:
-        for own, adjusted in zip(found, holm([own[name].p for own in found]), strict=True):
+        for own, adjusted in zip(compared, holm([own[name].p for own in compared]), strict=True):
             own[name] = replace(own[name], adjusted=adjusted)
-    return found
+    return compared
 
 
 def _difference(
@@ -240,7 +240,7 @@ def holm(p: Sequence[float]) -> list[float]:
     The smallest is multiplied by their number m, the next by m - 1 and so on, never falling. nan stays nan and is not
     counted. S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian J. of Statistics 6 (1979).
     """
-    order = sorted((i for i, each in enumerate(p) if not math.isnan(each)), key=lambda i: p[i])
+    order = sorted((i for i, value in enumerate(p) if not math.isnan(value)), key=lambda i: p[i])
     adjusted, least = [math.nan] * len(p), 0.0
     for rank, i in enumerate(order):
         least = max(least, min(1.0, (len(order) - rank) * p[i]))

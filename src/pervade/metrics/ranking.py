@@ -55,25 +55,25 @@ def mean_areas(scores: np.ndarray, classes: np.ndarray, positives: Positives, na
         n = len(scores)
         sums, defined = np.zeros((2, n)), np.zeros(2)
         singles = np.empty((n, len(classes))) if "each" in names else None
-        found = np.empty((2, len(classes)))
+        areas = np.empty((2, len(classes)))
         for at, score, rows in _class_by_class(scores, classes, positives):
-            found[:, at], slopes = areas_and_slopes(score, rows, np.ones(n))
-            known = ~np.isnan(found[:, at])
+            areas[:, at], slopes = areas_and_slopes(score, rows, np.ones(n))
+            known = ~np.isnan(areas[:, at])
             sums[known] += slopes[known]
             defined += known
             if singles is not None:
                 singles[:, at] = slopes[1]
         means = sums / np.maximum(defined, 1)[:, None]
-        each = {} if singles is None else {names["each"]: singles}
-        return named(*found), {names["roc"]: means[0], names["precision"]: means[1], **each}
+        own = {} if singles is None else {names["each"]: singles}
+        return named(*areas), {names["roc"]: means[0], names["precision"]: means[1], **own}
 
     def exact(weight: np.ndarray) -> dict[str, Any]:
         if (weight == 1).all():
             return at_one()[0]
-        found = [
+        areas = [
             areas_and_slopes(score, rows, weight)[0] for _, score, rows in _class_by_class(scores, classes, positives)
         ]
-        return named(*np.array(found).T)
+        return named(*np.array(areas).T)
 
     return Linearised(exact, lambda: at_one()[1])
 
@@ -153,7 +153,7 @@ def areas_and_slopes(score: np.ndarray, rows: np.ndarray, weight: np.ndarray) ->
     below = np.where((upto > 0) & (ranked[last] == score), run_start[last], upto)  # how many score below
     summed = np.r_[0.0, np.cumsum(own)]  # [m]: the weight of the m lowest positives
     # [m]: the weight of the rows that have at least m positives not above, or below, them.
-    at_least, over = (_sums_from(np.bincount(each, weight, len(rows) + 1)) for each in (upto, below))
+    at_least, over = (_sums_from(np.bincount(places, weight, len(rows) + 1)) for places in (upto, below))
     upper = upto[rows]
     reached, strictly = at_least[upper], over[upper]  # R_i, and the weight of the rows above positive i
     positives_reached = num_positive - summed[run_start]  # T_i
@@ -187,8 +187,8 @@ def _class_by_class(
 
 def _sums_from(values: np.ndarray) -> np.ndarray:
     """[i]: the sum of values[i] and all that follow."""
-    found: np.ndarray = np.cumsum(values[::-1])[::-1]
-    return found
+    sums: np.ndarray = np.cumsum(values[::-1])[::-1]
+    return sums
 
 
 def _divided(above: np.ndarray, below: np.ndarray, told: np.ndarray) -> np.ndarray:

@@ -104,8 +104,8 @@ def regression_family(columns: Columns) -> Measure:
     squared = absolute**2
     mean_squared, mean_absolute = squared.mean(axis=1), absolute.mean(axis=1)
     outputs = range(target.shape[1])
-    medians = [median_of(absolute[:, each]) for each in outputs]
-    correlations = [rank_correlation(target[:, each], prediction[:, each]) for each in outputs]
+    medians = [median_of(absolute[:, output]) for output in outputs]
+    correlations = [rank_correlation(target[:, output], prediction[:, output]) for output in outputs]
 
     def measure(weight: np.ndarray) -> dict[str, float]:
         total = weight.sum()

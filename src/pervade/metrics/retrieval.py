@@ -55,22 +55,22 @@ def retrieval_metrics() -> dict[str, Metric]:
         undefined=missing,
         words=FigureWords("Mean average precision at R"),
     )
-    return {name: replace(each, bounds=UNIT) for name, each in metrics.items()}
+    return {name: replace(metric, bounds=UNIT) for name, metric in metrics.items()}
 
 
 def retrieval_family(columns: Columns) -> Measure:
-    there = found(columns)
+    there = retrieved(columns)
     values = {f"recall_at_{k}": there.hit[k].astype(np.float64) for k in DEPTHS} | {"map_at_r": there.precision}
 
     def measure(weight: np.ndarray) -> dict[str, float]:
         if not len(there.asks):
             return dict.fromkeys(values, math.nan)
-        return {name: weighted_mean(each, weight[there.asks]) for name, each in values.items()}
+        return {name: weighted_mean(value, weight[there.asks]) for name, value in values.items()}
 
     return measure
 
 
-def found(columns: Columns) -> Retrieved:
+def retrieved(columns: Columns) -> Retrieved:
     """Recall at k, and mean average precision at R (K. Musgrave, S. Belongie and S.-N. Lim, "A metric learning reality
     check", ECCV 2020, arXiv:2003.08505), of every row that asks."""
     embedding = number_column(columns, "embedding")
@@ -92,16 +92,16 @@ def found(columns: Columns) -> Retrieved:
         rank = np.arange(1, depth + 1)
         precision = right.cumsum(axis=1) / rank * right * (rank <= relevant[block][:, None])
         precisions.append(precision.sum(axis=1) / relevant[block])
-    return Retrieved(asks, {k: np.concatenate(each) for k, each in hits.items()}, np.concatenate(precisions))
+    return Retrieved(asks, {k: np.concatenate(parts) for k, parts in hits.items()}, np.concatenate(precisions))
 
 
 def by_person(columns: Columns) -> list[dict[str, Any]]:
     """For the report: of each person, one "row" that shows who it is, "n" rows that ask, and how many "found" one of
     the same person first; the least found come first."""
-    there = found(columns)
+    there = retrieved(columns)
     group, row = column(columns, "group")[there.asks], column(columns, "row")[there.asks]
     people = []
     for person in np.unique(group):
         own = group == person
         people.append({"row": int(row[own][0]), "n": int(own.sum()), "found": int(there.hit[1][own].sum())})
-    return sorted(people, key=lambda each: each["found"] / each["n"])
+    return sorted(people, key=lambda person: person["found"] / person["n"])

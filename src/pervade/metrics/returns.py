@@ -67,7 +67,7 @@ def metrics(scale: tuple[float, float] | None = None) -> dict[str, Metric]:
     likeliest = partial(Metric, counted=_counted(False))
     middle = "Return of the middle half of the episodes (interquartile mean)"
     text = "episodes that were ended for their length alone, the environment having set no limit"
-    found = {
+    metrics = {
         "mean_return": likeliest(
             _mean("return", False), description="sum of an episode's rewards, likeliest actions", words=reached
         ),
@@ -104,13 +104,13 @@ def metrics(scale: tuple[float, float] | None = None) -> dict[str, Metric]:
     if scale is not None:
         low, high = scale
         mean = _mean("return", False)
-        found["human_normalised"] = Metric(
+        metrics["human_normalised"] = Metric(
             lambda columns, weight: (mean(columns, weight) - low) / (high - low),
             counted=_counted(False),
             description=f"0 is a random policy ({low:g}), 1 a person ({high:g}), as Mnih et al. 2015 measured them",
             words=FigureWords("Return between a random policy (0) and a person (1)"),
         )
-    return found
+    return metrics
 
 
 def _of(columns: Columns, name: str, drawn: bool, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -175,18 +175,18 @@ def stratified_bootstrap(
 
     Returns (nan, nan) where there are fewer than three runs, or all resamples agree: the spread says nothing.
     """
-    if min(len(each) for each in scores) < 3:
+    if min(len(game) for game in scores) < 3:
         return math.nan, math.nan
     generator = np.random.default_rng(seed)
-    found = np.empty(resamples)
+    values = np.empty(resamples)
     for at in range(resamples):
         drawn = []
-        for each in scores:
-            s, e = each.shape
-            drawn.append(np.take_along_axis(each, generator.integers(0, s, (s, e)), axis=0))
-        found[at] = statistic(*drawn)
+        for game in scores:
+            s, e = game.shape
+            drawn.append(np.take_along_axis(game, generator.integers(0, s, (s, e)), axis=0))
+        values[at] = statistic(*drawn)
     # All alike: an interval of no width would claim a certainty that nobody has.
-    return (math.nan, math.nan) if np.ptp(found) == 0 else percentiles(found, level)
+    return (math.nan, math.nan) if np.ptp(values) == 0 else percentiles(values, level)
 
 
 def probability_of_improvement(one: np.ndarray, other: np.ndarray) -> float:
@@ -202,22 +202,22 @@ def probability_of_improvement(one: np.ndarray, other: np.ndarray) -> float:
 
 def across_seeds(members: Sequence[np.ndarray], chance: Sequence[np.ndarray]) -> dict[str, Any]:
     """Of every member's episodes: a run's score is their mean. `chance`: the same of a random policy, by member."""
-    scores = np.array([[each.mean()] for each in members])
+    scores = np.array([[member.mean()] for member in members])
     low, high = stratified_bootstrap([scores], interquartile_mean_of_runs)
-    found: dict[str, Any] = {
+    figures: dict[str, Any] = {
         "runs": len(scores),
-        "episodes": int(sum(len(each) for each in members)),
+        "episodes": int(sum(len(member) for member in members)),
         "interquartile_mean": figure(interquartile_mean_of_runs(scores), low, high),
         "method": f"bootstrap of {RESAMPLES:,} resamples of whole runs (Agarwal et al. 2021)",
     }
     if chance:
-        other = np.array([[each.mean()] for each in chance])
+        other = np.array([[member.mean()] for member in chance])
         low, high = stratified_bootstrap([scores, other], probability_of_improvement)
-        found["better_than_chance"] = figure(probability_of_improvement(scores, other), low, high)
-    return found
+        figures["better_than_chance"] = figure(probability_of_improvement(scores, other), low, high)
+    return figures
 
 
 def figure(value: float, low: float, high: float) -> dict[str, float | None]:
     """For JSON, which has no nan: an interval that is not known is None."""
-    ends = [None if math.isnan(each) else each for each in (low, high)]
+    ends = [None if math.isnan(end) else end for end in (low, high)]
     return {"value": value, "low": ends[0], "high": ends[1]}

@@ -79,7 +79,7 @@ def exact_by_character(columns: Columns) -> np.ndarray:
 
 def _family(columns: Columns, by_character: bool) -> Measure:
     exact, f1 = scores(columns, by_character)
-    answerable = np.array([len(each) > 0 for each in values(columns, "target")], float)
+    answerable = np.array([len(answers) > 0 for answers in values(columns, "target")], float)
 
     def measure(weight: np.ndarray) -> dict[str, float]:
         return {
@@ -95,8 +95,8 @@ def _family(columns: Columns, by_character: bool) -> Measure:
 def scores(columns: Columns, by_character: bool) -> tuple[np.ndarray, np.ndarray]:
     """Exact match and F1 (n,) of every row."""
     pairs = zip(values(columns, "prediction"), values(columns, "target"), strict=True)
-    found = [score(said, right, by_character) for said, right in pairs]
-    return np.array([each[0] for each in found]), np.array([each[1] for each in found])
+    marks = [score(said, right, by_character) for said, right in pairs]
+    return np.array([mark[0] for mark in marks]), np.array([mark[1] for mark in marks])
 
 
 def score(said: str, right: Sequence[str], by_character: bool) -> tuple[float, float]:
@@ -106,12 +106,12 @@ def score(said: str, right: Sequence[str], by_character: bool) -> tuple[float, f
     (0.0, 0.6666666666666666)
     """
     split = characters if by_character else words
-    own, others = split(said), [found for each in right if (found := split(each))]
+    own, others = split(said), [units for answer in right if (units := split(answer))]
     if not others or not own:
         same = float(not others and not own)
         return same, same
     overlap = _run_f1 if by_character else _bag_f1
-    return max(float(own == each) for each in others), max(overlap(own, each) for each in others)
+    return max(float(own == other) for other in others), max(overlap(own, other) for other in others)
 
 
 def words(text: str) -> list[str]:
@@ -119,7 +119,7 @@ def words(text: str) -> list[str]:
     >>> words("The U.S. army, an army")
     ['us', 'army', 'army']
     """
-    plain = "".join(each for each in text.lower() if each not in string.punctuation)
+    plain = "".join(letter for letter in text.lower() if letter not in string.punctuation)
     return ARTICLES.sub(" ", plain).split()
 
 
@@ -129,17 +129,17 @@ def characters(text: str) -> list[str]:
     >>> characters("1996年，在 New York。")
     ['1996', '年', '在', 'new', 'york']
     """
-    found: list[str] = []
+    units: list[str] = []
     rest = ""
-    for each in text.lower().strip():
-        if each in SIGNS:
+    for letter in text.lower().strip():
+        if letter in SIGNS:
             continue
-        if CHINESE.match(each):
-            found += [*WORD.findall(rest), each]
+        if CHINESE.match(letter):
+            units += [*WORD.findall(rest), letter]
             rest = ""
         else:
-            rest += each
-    return [*found, *WORD.findall(rest)]
+            rest += letter
+    return [*units, *WORD.findall(rest)]
 
 
 def _bag_f1(own: list[str], other: list[str]) -> float:

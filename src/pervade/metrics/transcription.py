@@ -45,18 +45,18 @@ def edits(reference: Sequence[str], hypothesis: Sequence[str]) -> Edits:
 def _operations(reference: Sequence[str], hypothesis: Sequence[str]) -> list[tuple[str, int, int]]:
     from rapidfuzz.distance import Levenshtein
 
-    return [(each.tag, each.src_pos, each.dest_pos) for each in Levenshtein.editops(reference, hypothesis)]
+    return [(step.tag, step.src_pos, step.dest_pos) for step in Levenshtein.editops(reference, hypothesis)]
 
 
 def table(references: Sequence[str], hypotheses: Sequence[str]) -> dict[str, Any]:
     """Columns "words", "characters" and of both the substitutions, deletions and insertions, (n,) int64 each."""
-    found: dict[str, Any] = {}
+    columns: dict[str, Any] = {}
     for unit, split in (("word", str.split), ("character", list)):
-        each = [edits(split(r), split(h)) for r, h in zip(references, hypotheses, strict=True)]
-        found[f"{unit}s"] = np.array([e.units for e in each], np.int64)
+        counts = [edits(split(r), split(h)) for r, h in zip(references, hypotheses, strict=True)]
+        columns[f"{unit}s"] = np.array([e.units for e in counts], np.int64)
         for kind in KINDS:
-            found[f"{unit}_{kind}"] = np.array([getattr(e, kind) for e in each], np.int64)
-    return found
+            columns[f"{unit}_{kind}"] = np.array([getattr(e, kind) for e in counts], np.int64)
+    return columns
 
 
 def right_words(reference: str, hypothesis: str) -> list[bool]:
@@ -118,32 +118,32 @@ def transcription_family(columns: Columns) -> Measure:
 
     def measure(weight: np.ndarray) -> dict[str, float]:
         rows = float(weight.sum())
-        found = {"sentences_right": float(weight @ right) / rows if rows > 0 else math.nan}
-        for unit, each in errors.items():
+        rates = {"sentences_right": float(weight @ right) / rows if rows > 0 else math.nan}
+        for unit, wrong in errors.items():
             said = float(weight @ units[unit])
-            found[f"{unit}_error_rate"] = float(weight @ each) / said if said > 0 else math.nan
-        return found
+            rates[f"{unit}_error_rate"] = float(weight @ wrong) / said if said > 0 else math.nan
+        return rates
 
     return measure
 
 
 def errors_of(columns: Columns, unit: str) -> np.ndarray:
     """(n,): edits of each row; `unit` is "word" or "character"."""
-    found: np.ndarray = sum(number_column(columns, f"{unit}_{kind}") for kind in KINDS)  # type: ignore[assignment]
-    return found
+    errors: np.ndarray = sum(number_column(columns, f"{unit}_{kind}") for kind in KINDS)  # type: ignore[assignment]
+    return errors
 
 
 def _right(columns: Columns) -> np.ndarray:
-    found: np.ndarray = errors_of(columns, "word") == 0
-    return found
+    right: np.ndarray = errors_of(columns, "word") == 0
+    return right
 
 
 def confusions(references: Sequence[str], hypotheses: Sequence[str], most: int) -> list[dict[str, Any]]:
     """What was most often taken for what: "said", "written" ("" where it is missing, or was put in) and "times"."""
-    found: Counter[tuple[str, str]] = Counter()
+    swaps: Counter[tuple[str, str]] = Counter()
     for reference, hypothesis in zip(references, hypotheses, strict=True):
         said, written = reference.split(), hypothesis.split()
         for kind, at, to in _operations(said, written):
-            found["" if kind == "insert" else said[at], "" if kind == "delete" else written[to]] += 1
-    ranked = sorted(found.items(), key=lambda each: (-each[1], each[0]))[:most]
+            swaps["" if kind == "insert" else said[at], "" if kind == "delete" else written[to]] += 1
+    ranked = sorted(swaps.items(), key=lambda swap: (-swap[1], swap[0]))[:most]
     return [{"said": said, "written": written, "times": times} for (said, written), times in ranked]

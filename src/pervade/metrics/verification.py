@@ -120,7 +120,7 @@ def verification_metrics() -> dict[str, Metric]:
             undefined=settled,
             words=FigureWords(title, "share"),
         )
-    return {name: replace(each, bounds=UNIT) for name, each in metrics.items()}
+    return {name: replace(metric, bounds=UNIT) for name, metric in metrics.items()}
 
 
 def name_of(far: float) -> str:
@@ -249,8 +249,8 @@ def curve(columns: Columns) -> dict[str, Any]:
     mistakes = []
     for same in (False, True):
         shown: set[int] = set()
-        found = np.flatnonzero(pairs.same == same)
-        for place in found[::-1] if same else found:
+        positions = np.flatnonzero(pairs.same == same)
+        for place in positions[::-1] if same else positions:
             one, other = int(pairs.first[place]), int(pairs.second[place])
             if len(shown) < 2 * MOST_MISTAKES and not {one, other} & shown:  # each row once
                 shown |= {one, other}

@@ -106,7 +106,7 @@ class AnswerSpan(Task, HasPlainModel):
             "scores": np.pad(scores, missing, constant_values=NEVER),
             "begins": np.pad(begins, missing),
             "ends": np.pad(ends, missing),
-            "texts": [characters.join(each) for each in pieces],
+            "texts": [characters.join(spelt) for spelt in pieces],
             "absent": output["absent"].cpu().double().numpy() - float(context.decision.get("margin", 0.0)),
         }
         if "answers" in batch:
@@ -122,9 +122,9 @@ class AnswerSpan(Task, HasPlainModel):
         places: dict[int, list[int]] = {}
         for place, row in enumerate(rows.tolist()):
             places.setdefault(row, []).append(place)
-        found = [_joined(table, windows, unanswerable) for windows in places.values()]
+        answers = [_joined(table, windows, unanswerable) for windows in places.values()]
         joined: Table = {"row": np.array(list(places), np.int64)}
-        joined |= {name: [each[name] for each in found] for name in found[0]}
+        joined |= {name: [answer[name] for answer in answers] for name in answers[0]}
         for name in ("start", "end"):
             joined[name] = np.array(joined[name], np.int64)
         for name in ("probability", "absent"):
@@ -143,15 +143,15 @@ class AnswerSpan(Task, HasPlainModel):
         known = able(domain, Answerable)
         if not known.unanswerable:
             return {}
-        best = [each[0] if each else "" for each in columns["candidates"]]
+        best = [texts[0] if texts else "" for texts in columns["candidates"]]
         answered = span.scores({"prediction": best, "target": columns["target"]}, known.by_character)[1]
-        left = np.array([not each for each in columns["target"]], float)
+        left = np.array([not answers for answers in columns["target"]], float)
         return {"margin": best_margin(np.asarray(columns["absent"]), answered, left)}
 
     def details(self, columns: Mapping[str, Any], train: Rows, domain: Domain) -> dict[str, Json]:
         """ "answers": how many questions there are of either kind, and how many were left without an answer."""
-        none = [not each for each in columns["target"]]
-        left = [not each for each in columns["prediction"]]
+        none = [not answers for answers in columns["target"]]
+        left = [not answer for answer in columns["prediction"]]
         return {"answers": {"questions": len(none), "unanswerable": sum(none), "left": sum(left)}}
 
     def plain(self, features: PlainFeatures, train: Rows, columns: Mapping[str, Any], domain: Domain) -> Plain | None:
@@ -159,10 +159,10 @@ class AnswerSpan(Task, HasPlainModel):
         known = able(domain, Answerable)
         texts = dict.fromkeys(text for _, text in (*features.train, *features.rows))
         often = _often(list(texts), known.by_character)
-        found = [nearest_words(question, text, often, known.by_character) for question, text in features.rows]
+        answers = [nearest_words(question, text, often, known.by_character) for question, text in features.rows]
         return Plain(
             "the words beside the question's own in the sentence that has most of them",
-            {"prediction": found, "probability": np.full(len(found), np.nan)},
+            {"prediction": answers, "probability": np.full(len(answers), np.nan)},
         )
 
     def wording(self, domain: Domain) -> TaskWords:
@@ -205,10 +205,10 @@ def _joined(table: Table, windows: Sequence[int], unanswerable: bool) -> dict[st
         ):
             if text and (text not in best or score > best[text][0]):
                 best[text] = (float(score), int(begin), int(end))
-    ranked = sorted(best.items(), key=lambda each: (-each[1][0], each[1][1]))
+    ranked = sorted(best.items(), key=lambda pair: (-pair[1][0], pair[1][1]))
     # A text that holds the answer in one of its windows does not hold it in the others.
     absent = min(float(table["absent"][place]) for place in windows)
-    scores = np.array([each[1][0] for each in ranked] + ([absent] if unanswerable else []))
+    scores = np.array([pair[1][0] for pair in ranked] + ([absent] if unanswerable else []))
     shares = np.exp(scores - scores.max()) if len(scores) else scores
     shares = shares / max(float(shares.sum()), 1e-300)
     margin = absent - ranked[0][1][0] if ranked else float("inf")
@@ -249,7 +249,7 @@ def best_margin(absent: np.ndarray, answered: np.ndarray, left: np.ndarray) -> f
 def _split(text: str, by_character: bool) -> list[tuple[str, int, int]]:
     """Words, or single characters, each with its place."""
     pattern = r"\d+|[a-zA-Z]+|\w" if by_character else r"\w+"
-    return [(each.group().lower(), each.start(), each.end()) for each in re.finditer(pattern, text)]
+    return [(match.group().lower(), match.start(), match.end()) for match in re.finditer(pattern, text)]
 
 
 def _often(texts: Sequence[str], by_character: bool) -> dict[str, int]:

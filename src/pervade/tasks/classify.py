@@ -58,7 +58,7 @@ class Classify(Task, SelectsRows, HasCompanions, HasPlainModel):
     def examine(self, rows: Rows) -> None:
         if "target" not in rows:
             raise DataError("the data has no labels; put each class into a folder of its own, or add a label column")
-        other = next((each for each in rows.column("target") if isinstance(each, (list, float))), None)
+        other = next((target for target in rows.column("target") if isinstance(target, (list, float))), None)
         if other is not None:
             raise DataError(
                 f"a row's target is {other!r}, not one class; choose the task that goes with it (`pervade tasks`), or "
@@ -67,7 +67,7 @@ class Classify(Task, SelectsRows, HasCompanions, HasPlainModel):
         counts = Counter(rows.column("target"))
         if len(counts) == 1:
             names = list(map(str, rows.column("id"))) if "path" in rows else []
-            advice = patterns.advice([each for each in names if "#" not in each])  # of files, not of rows of a table
+            advice = patterns.advice([name for name in names if "#" not in name])  # of files, not of rows of a table
             raise DataError(
                 f"there is only one class, {next(iter(counts))!r}; to classify takes at least two"
                 + (f": {advice}" if advice else "")
@@ -170,10 +170,10 @@ class Classify(Task, SelectsRows, HasCompanions, HasPlainModel):
         was chosen by them suits them best."""
         if not self.calibrate or len(columns["row"]) < FEWEST_TO_CALIBRATE:
             return {}
-        found = temperature(columns["probabilities"], columns["target"])
+        by = temperature(columns["probabilities"], columns["target"])
         if "group" in columns and too_few_groups(len(np.unique(columns["group"])), len(columns["row"])):
-            found = max(found, 1.0)
-        return {"temperature": round(found, 6)}
+            by = max(by, 1.0)
+        return {"temperature": round(by, 6)}
 
     def details(self, columns: Mapping[str, Any], train: Rows, domain: Domain) -> dict[str, Json]:
         """ "labels", "confusion" (rows: the true class; of up to 100 classes), "confused" (the pairs that are confused
@@ -197,7 +197,7 @@ class Classify(Task, SelectsRows, HasCompanions, HasPlainModel):
     def plain(self, features: PlainFeatures, train: Rows, columns: Mapping[str, Any], domain: Domain) -> Plain | None:
         labels = _labels(domain)
         number = {label: index for index, label in enumerate(labels)}
-        target = [number[each] for each in train.column("target")]
+        target = [number[label] for label in train.column("target")]
         model = linear.classifier(features.train, target, len(labels))
         probabilities = model(features.rows)
         if features.of is not None and features.held is not None and len(features.held):
@@ -205,7 +205,7 @@ class Classify(Task, SelectsRows, HasCompanions, HasPlainModel):
             held = {
                 "row": range(len(features.held)),
                 "group": np.array(features.held.column("group" if "group" in features.held else "id")).astype(str),
-                "target": np.array([number[each] for each in features.held.column("target")]),
+                "target": np.array([number[label] for label in features.held.column("target")]),
                 "probabilities": model(features.of(features.held)),
             }
             settled: Any = self.decide(held, domain)
@@ -241,14 +241,14 @@ class Classify(Task, SelectsRows, HasCompanions, HasPlainModel):
 
 def likely(answers: Sequence[Mapping[str, Any]]) -> str:
     """Each "label" with its "probability", on one line."""
-    return "  ".join(f"{each['label']} {each['probability']:.1%}" for each in answers)
+    return "  ".join(f"{answer['label']} {answer['probability']:.1%}" for answer in answers)
 
 
 def ranked(answers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The same as rows of a table, a name never longer than its line; where there is none, one that says nothing."""
     rows = [
-        {"rank": rank, "label": visible(each["label"]), "probability": each["probability"]}
-        for rank, each in enumerate(answers, start=1)
+        {"rank": rank, "label": visible(answer["label"]), "probability": answer["probability"]}
+        for rank, answer in enumerate(answers, start=1)
     ]
     return rows or [{"rank": "", "label": "", "probability": ""}]
 

@@ -62,7 +62,7 @@ class Contrast(Task, SelectsRows, CouplesRows, HasCompanions):
     def examine(self, rows: Rows) -> None:
         if "target" not in rows:
             raise DataError("the data does not say who is who; put each person's pictures into a folder of their own")
-        other = next((each for each in rows.column("target") if not isinstance(each, str)), None)
+        other = next((target for target in rows.column("target") if not isinstance(target, str)), None)
         if other is not None:
             raise DataError(f"a person is one name, not {other!r}; set domain.target=identity")
         counts = _trained(rows)
@@ -192,8 +192,8 @@ class Contrast(Task, SelectsRows, CouplesRows, HasCompanions):
         line = "  ".join(f"{e['label']} {e['similarity']:.3f}{told[e['same']]} ({e['id']})" for e in near)
         names, embedding = ("label", "similarity", "same", "id"), answer["embedding"]
         rows = [
-            {"rank": rank, **{name: each[name] for name in names}, "embedding": None if rank > 1 else embedding}
-            for rank, each in enumerate(near, start=1)
+            {"rank": rank, **{name: row[name] for name in names}, "embedding": None if rank > 1 else embedding}
+            for rank, row in enumerate(near, start=1)
         ]
         return Display(line, [{**row, "label": visible(row["label"])} for row in rows])
 
@@ -223,7 +223,7 @@ class Contrast(Task, SelectsRows, CouplesRows, HasCompanions):
         }
 
     def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:
-        return [{"embedding": [float(each) for each in embedding]} for embedding in table["embedding"]]
+        return [{"embedding": [float(number) for number in embedding]} for embedding in table["embedding"]]
 
 
 def _trained(rows: Rows) -> Counter[Any]:
@@ -251,11 +251,11 @@ def triplets(embedding: Tensor, target: Tensor, margin: float) -> Parts:
         semi_hard = beyond.isfinite().any(1)
         negative = torch.where(semi_hard, beyond.argmin(1), nearer.argmax(1))
         there = (~same).any(1)[anchor]  # a batch of one person has no negatives
-    each = F.relu(far - distance[anchor, negative] + margin) * there
-    zeros = each.new_zeros(len(target))
-    count = zeros.index_add(0, anchor, there.to(each.dtype))
-    active = zeros.index_add(0, anchor, (each.detach() > 0).to(each.dtype)) / count.clamp(min=1)
-    return {"loss": zeros.index_add(0, anchor, each), "count": count, "active": active}
+    hinge = F.relu(far - distance[anchor, negative] + margin) * there
+    zeros = hinge.new_zeros(len(target))
+    count = zeros.index_add(0, anchor, there.to(hinge.dtype))
+    active = zeros.index_add(0, anchor, (hinge.detach() > 0).to(hinge.dtype)) / count.clamp(min=1)
+    return {"loss": zeros.index_add(0, anchor, hinge), "count": count, "active": active}
 
 
 def arcface(cosine: Tensor, target: Tensor, margin: float, scale: float) -> Tensor:

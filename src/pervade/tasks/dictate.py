@@ -51,11 +51,11 @@ class Dictate(Transcribe):
         """ "tokens" (n, l), -1 behind the end."""
         domain = able(context.domain, Dictated)
         writer: Any = model
-        found = writer.write(
+        written = writer.write(
             batch["input"], batch.get("mask"), domain.prompt, domain.end, domain.never, domain.not_first
         )
-        longest = max([1, *map(len, found)])
-        return {"tokens": torch.tensor([[*each, *[-1] * (longest - len(each))] for each in found])}
+        longest = max([1, *map(len, written)])
+        return {"tokens": torch.tensor([[*tokens, *[-1] * (longest - len(tokens))] for tokens in written])}
 
     def predictions(self, output: Output, batch: Batch, context: Context) -> Table:
         domain = able(context.domain, Dictated)
@@ -63,7 +63,7 @@ class Dictate(Transcribe):
             "row": batch["row"],
             "part": batch.get("part", torch.zeros_like(batch["row"])),
             "seconds": batch["whole"].double().cpu().numpy() / domain.rate,
-            "text": [domain.text([t for t in each if t >= 0]) for each in output["tokens"].tolist()],
+            "text": [domain.text([t for t in tokens if t >= 0]) for tokens in output["tokens"].tolist()],
         }
         if "reference" in batch:
             table["reference"] = characters.from_tensor(batch["reference"])

@@ -85,8 +85,8 @@ class DQN(Agent, Explores, HasCompanions):
         best = output[self.asks(space)[0]].argmax(-1)
         if noise is not None:
             best = np.where(noise[:, 0] < epsilon, noise[:, 1:].argmax(-1), best)
-        found: np.ndarray = best[:, None]
-        return found
+        chosen: np.ndarray = best[:, None]
+        return chosen
 
     # learning
 
@@ -150,7 +150,7 @@ class DQN(Agent, Explores, HasCompanions):
         back[rows, action] = slope * np.float32(1 / len(x))
         learning.descend(x, inside, {"value": back})
         parts = {"loss": slope * (apart - np.float32(0.5) * within), "surprise": np.abs(apart), "value": chosen}
-        return {name: torch.from_numpy(each) for name, each in parts.items()}
+        return {name: torch.from_numpy(part) for name, part in parts.items()}
 
     def after_step(self, model: Module, context: Context, step: int) -> None:
         if step % self.target_every or context.companions is None:
@@ -170,7 +170,7 @@ class DQN(Agent, Explores, HasCompanions):
 
     def inner(self, output: Mapping[str, np.ndarray], space: actions.Space) -> dict[str, np.ndarray]:
         """What is shown beside a film: the values of all actions, and the best one's, (n, …)."""
-        known = {name: torch.from_numpy(np.ascontiguousarray(each)) for name, each in output.items()}
+        known = {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in output.items()}
         values = self.values(known).numpy()
         return {"values": values, "value": values.max(1)}
 

@@ -76,29 +76,29 @@ class LanguageModel(Task, MakesSamples, RepliesToRows, HasPlainModel):
             # A published model's vocabulary is large, and so is what it says of a batch.
             row = batch["input"].shape[1] * int(self.outputs(context.domain)["logits"])
             pieces = cut(batch, max(MOST_SCORES // row, 1))
-            found = [losses(self.forward(model, each, context)["logits"], each["target"]) for each in pieces]
-            return {"loss": torch.cat(found).sum(1)}
+            parts = [losses(self.forward(model, piece, context)["logits"], piece["target"]) for piece in pieces]
+            return {"loss": torch.cat(parts).sum(1)}
         lengths = batch["mask"].sum(1).tolist() if "mask" in batch else [batch["input"].shape[1]] * len(batch["input"])
         written = [
             self._written(model, batch["input"][i, : int(length)].tolist(), context.domain)
             for i, length in enumerate(lengths)
         ]
         longest = max([1, *map(len, written)])
-        return {"tokens": torch.tensor([[*each, *[-1] * (longest - len(each))] for each in written])}
+        return {"tokens": torch.tensor([[*row, *[-1] * (longest - len(row))] for row in written])}
 
     def _written(self, model: Module, tokens: Sequence[int], domain: Domain) -> list[int]:
-        found: list[int] = []
+        written: list[int] = []
         for token in self.write(model, tokens, domain):
-            found.append(token)
-            if self.stops(found, domain):
+            written.append(token)
+            if self.stops(written, domain):
                 break
-        return found
+        return written
 
     def predictions(self, output: Output, batch: Batch, context: Context) -> Table:
         """ "bits" (n,) that the text costs, its "tokens" and "bytes"; or "text", what was written."""
         table: Table = {"row": batch["row"]}
         if "tokens" in output:
-            texts = [self.decode([t for t in each if t >= 0], context.domain) for each in output["tokens"].tolist()]
+            texts = [self.decode([t for t in row if t >= 0], context.domain) for row in output["tokens"].tolist()]
             return {**table, "text": texts}
         counted = (batch["target"] != IGNORED).sum(1).cpu().numpy()
         bits = output["loss"].double().cpu().numpy() / math.log(2)
@@ -112,12 +112,12 @@ class LanguageModel(Task, MakesSamples, RepliesToRows, HasPlainModel):
     def stops(self, tokens: Sequence[int], domain: Domain) -> bool:
         """Whether one of the texts at which to stop was written."""
         text = vocabulary.continued(_tokenizer(domain), tokens) if self.sampling.stop else ""
-        return any(each in text for each in self.sampling.stop)
+        return any(stop in text for stop in self.sampling.stop)
 
     def decode(self, tokens: Sequence[int], domain: Domain) -> str:
         """The text of tokens, up to the first of the texts at which to stop."""
         text = vocabulary.continued(_tokenizer(domain), tokens)
-        ends = [found for each in self.sampling.stop if (found := text.find(each)) >= 0]
+        ends = [end for stop in self.sampling.stop if (end := text.find(stop)) >= 0]
         return text[: min(ends)] if ends else text
 
     def reduce(self, table: Table, domain: Domain) -> Table:
@@ -160,7 +160,7 @@ class LanguageModel(Task, MakesSamples, RepliesToRows, HasPlainModel):
         if not isinstance(domain, Conversational):
             return {}
         chosen = [rows[int(i)] for i in np.linspace(0, len(rows) - 1, min(SAMPLES, len(rows)))]
-        found: list[dict[str, Any]] = []
+        replies: list[dict[str, Any]] = []
         written: list[list[int]] = []
         for row in chosen:
             messages, answer = domain.held_out(row)
@@ -173,9 +173,9 @@ class LanguageModel(Task, MakesSamples, RepliesToRows, HasPlainModel):
             else:
                 written[-1] = list(write(model, asked, LIKELIEST, end_of(domain)))
                 reply = self.decode(written[-1], domain)
-            found.append({"id": row["id"], "messages": messages, "answer": answer, "reply": reply, "why": why})
+            replies.append({"id": row["id"], "messages": messages, "answer": answer, "reply": reply, "why": why})
         copied = overlap(written, able(domain, Written).tokens(train), 8)
-        return {"replies": [{**each, "copied": share} for each, share in zip(found, copied, strict=True)]}
+        return {"replies": [{**reply, "copied": share} for reply, share in zip(replies, copied, strict=True)]}
 
     def plain(self, features: PlainFeatures, train: Rows, columns: Mapping[str, Any], domain: Domain) -> Plain | None:
         """xz at its best setting, which has seen the training text: what the texts add to its size. All texts are
@@ -194,7 +194,7 @@ class LanguageModel(Task, MakesSamples, RepliesToRows, HasPlainModel):
         return replace(super().display(answer), line=answer["text"], prose=True)
 
     def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:
-        return [{"text": each} for each in table["text"]]
+        return [{"text": text} for text in table["text"]]
 
 
 def losses(logits: Tensor, target: Tensor) -> Tensor:
@@ -245,4 +245,4 @@ def _compressed(data: bytes) -> int:
     """Bytes. In pieces, which compress to the same, so that a time limit can come between."""
     maker = lzma.LZMACompressor(preset=9 | lzma.PRESET_EXTREME)
     pieces = (data[start : start + PIECE] for start in range(0, len(data), PIECE))
-    return sum(len(maker.compress(each)) for each in pieces) + len(maker.flush())
+    return sum(len(maker.compress(piece)) for piece in pieces) + len(maker.flush())

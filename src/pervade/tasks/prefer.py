@@ -103,6 +103,6 @@ def log_probabilities(model: Module, batch: Batch) -> Output:
     """ "chosen" and "rejected" (n,) in nats, summed over an answer's tokens; both in one pass."""
     inputs = torch.cat([batch[name] for _, name, _ in ANSWERS])
     targets = torch.cat([batch[name] for _, _, name in ANSWERS])
-    found: Tensor = -losses(model(inputs)["logits"], targets).sum(1)
-    chosen, rejected = found.chunk(2)
+    log_prob: Tensor = -losses(model(inputs)["logits"], targets).sum(1)
+    chosen, rejected = log_prob.chunk(2)
     return {"chosen": chosen, "rejected": rejected}

@@ -46,7 +46,7 @@ class Regress(Task, SelectsRows, HasPlainModel):
         if "target" not in rows:
             raise DataError("the data has no numbers to learn; give a table with a column of them")
         targets = rows.column("target")
-        other = next((each for each in targets if isinstance(each, (str, list))), None)
+        other = next((target for target in targets if isinstance(target, (str, list))), None)
         if other is not None:
             raise DataError(
                 f"a row's target is {other!r}, not a number; choose the task that goes with it (`pervade tasks`), or "
@@ -129,7 +129,7 @@ class Regress(Task, SelectsRows, HasPlainModel):
 
     def plain(self, features: PlainFeatures, train: Rows, columns: Mapping[str, Any], domain: Domain) -> Plain | None:
         """Without an interval."""
-        prediction = linear.numbers(features.train, [float(each) for each in train.column("target")], features.rows)
+        prediction = linear.numbers(features.train, [float(value) for value in train.column("target")], features.rows)
         unknown = np.full_like(prediction, math.nan)
         return Plain(
             f"{features.name} and ridge regression", {"prediction": prediction, "low": unknown, "high": unknown}

@@ -59,12 +59,12 @@ class Synthesise(Task, SelectsRows, MakesSamples, HasPlainModel):
         if "target" not in batch:
             return {"codes": torch.from_numpy(self._made(model, batch["input"], batch["row"].tolist()))}
         pieces = cut(batch, max(MOST_SCORES // (batch["target"].shape[1] * mu_law.CODES), 1))
-        found = [losses(self.forward(model, each, context)["logits"], each["target"]) for each in pieces]
-        return {"loss": torch.cat([each.double().sum(1) for each in found])}
+        parts = [losses(self.forward(model, piece, context)["logits"], piece["target"]) for piece in pieces]
+        return {"loss": torch.cat([part.double().sum(1) for part in parts])}
 
     def _made(self, model: Module, input: Mapping[str, Tensor], rows: Sequence[int]) -> np.ndarray:
         """Codes (n, longest)."""
-        told = {name: each for name, each in input.items() if name != "length"}
+        told = {name: value for name, value in input.items() if name != "length"}
         return go_on(model, told, int(input["length"].max()), self.sampling, mu_law.SILENCE, rows)
 
     def predictions(self, output: Output, batch: Batch, context: Context) -> Table:
@@ -74,7 +74,7 @@ class Synthesise(Task, SelectsRows, MakesSamples, HasPlainModel):
             lengths = batch["input"]["length"].tolist()
             most = self.sampling.length or max(lengths)
             codes = output["codes"].cpu().numpy()
-            return {**table, "codes": [each[: min(n, most)] for each, n in zip(codes, lengths, strict=True)]}
+            return {**table, "codes": [row[: min(n, most)] for row, n in zip(codes, lengths, strict=True)]}
         table["part"] = batch["part"] if "part" in batch else torch.zeros_like(batch["row"])
         bits = output["loss"].cpu().numpy() / math.log(2)
         return {**table, "bits": bits, "samples": (batch["target"] != IGNORED).sum(1).cpu().numpy()}
@@ -109,8 +109,8 @@ class Synthesise(Task, SelectsRows, MakesSamples, HasPlainModel):
         calm = replace(self, sampling=SoundSampling())
         codes = calm._made(model, input, range(len(asked)))
         sounds: list[Any] = []
-        for name, each, length in zip(asked, codes, input["length"].tolist(), strict=True):
-            wave = mu_law.decode(each[: min(length, round(player.SECONDS * voiced.rate))])
+        for name, sound, length in zip(asked, codes, input["length"].tolist(), strict=True):
+            wave = mu_law.decode(sound[: min(length, round(player.SECONDS * voiced.rate))])
             sounds.append(Media("wav", player.wav(wave, voiced.rate), f"{name}, seed {calm.sampling.seed}"))
         return {"sounds": sounds}
 
@@ -118,7 +118,7 @@ class Synthesise(Task, SelectsRows, MakesSamples, HasPlainModel):
         """FLAC at its best setting, of the same codes as signed 8-bit samples. All recordings are one stream, so that
         headers cost next to nothing; its bits are shared out by what each takes alone."""
         whole = flac(np.concatenate(features.rows), able(domain, Voiced).rate)
-        alone = np.array([flac(each, able(domain, Voiced).rate) for each in features.rows], np.float64)
+        alone = np.array([flac(wave, able(domain, Voiced).rate) for wave in features.rows], np.float64)
         return Plain("FLAC of the same 8-bit codes in one stream", {"bits": alone * (whole / alone.sum())})
 
     def wording(self, domain: Domain) -> TaskWords:
@@ -136,15 +136,15 @@ class Synthesise(Task, SelectsRows, MakesSamples, HasPlainModel):
 
     def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:
         """ "samples" (t,) float32 in -1..1 at "rate"."""
-        return [{"samples": mu_law.decode(each), "rate": able(domain, Voiced).rate} for each in table["codes"]]
+        return [{"samples": mu_law.decode(codes), "rate": able(domain, Voiced).rate} for codes in table["codes"]]
 
 
 def losses(logits: Tensor, target: Tensor) -> Tensor:
     """(n, t) in nats, 0 where nothing is asked. Time first, as it lies in memory."""
     time, rows = target.shape[1], target.shape[0]
     flat = logits.transpose(0, 1).reshape(time * rows, -1).float()
-    found = F.cross_entropy(flat, target.t().reshape(-1), reduction="none", ignore_index=IGNORED)
-    return found.view(time, rows).t()
+    losses = F.cross_entropy(flat, target.t().reshape(-1), reduction="none", ignore_index=IGNORED)
+    return losses.view(time, rows).t()
 
 
 def flac(codes: np.ndarray, rate: int) -> int:

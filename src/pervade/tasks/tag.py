@@ -55,13 +55,13 @@ class Tag(Task, SelectsRows, HasCompanions, HasPlainModel):
         if "target" not in rows:
             raise DataError("the data has no labels; give a table with a column of labels, or one of 0 and 1 for each")
         targets = rows.column("target")
-        other = next((each for each in targets if not isinstance(each, list)), None)
+        other = next((target for target in targets if not isinstance(target, list)), None)
         if other is not None:
             raise DataError(
                 f"a row's target is {other!r}, not a list of labels; choose the task that goes with it (`pervade "
                 "tasks`), or set -o domain.target=labels"
             )
-        counts = Counter(label for each in targets for label in each)
+        counts = Counter(label for labels in targets for label in labels)
         if not counts:
             raise DataError("no row has a label, so there is nothing to learn; look at the column of labels")
         if max(counts.values()) == 1 and len(counts) > 1:
@@ -156,17 +156,17 @@ class Tag(Task, SelectsRows, HasCompanions, HasPlainModel):
         if self.thresholds == "half":
             return {}
         target, probabilities = np.asarray(columns["target"]), np.asarray(columns["probabilities"])
-        found: dict[str, Json] = {}
+        thresholds: dict[str, Json] = {}
         for index, label in enumerate(_labels(domain)):
             positives = int(target[:, index].sum())
             best = best_threshold(probabilities[:, index], target[:, index] > 0)
-            found[label] = round((positives * best + STEADY * 0.5) / (positives + STEADY), 6)
-        return {"thresholds": found}
+            thresholds[label] = round((positives * best + STEADY * 0.5) / (positives + STEADY), 6)
+        return {"thresholds": thresholds}
 
     def details(self, columns: Mapping[str, Any], train: Rows, domain: Domain) -> dict[str, Json]:
         """ "labels", "train_counts", "thresholds" and "baseline" (the shares of the training split, for every row)."""
         labels = _labels(domain)
-        counts = Counter(label for each in train.column("target") for label in set(each))
+        counts = Counter(label for labels in train.column("target") for label in set(labels))
         prior = np.array([counts[label] / max(len(train), 1) for label in labels])
         return {
             "labels": list(labels),
@@ -181,7 +181,7 @@ class Tag(Task, SelectsRows, HasCompanions, HasPlainModel):
         labels = _labels(domain)
 
         def targets(rows: Rows) -> np.ndarray:
-            return np.array([[label in each for label in labels] for each in map(set, rows.column("target"))])
+            return np.array([[label in own for label in labels] for own in map(set, rows.column("target"))])
 
         model = linear.labeller(features.train, targets(train))
         probabilities = model(features.rows)
@@ -211,7 +211,7 @@ class Tag(Task, SelectsRows, HasCompanions, HasPlainModel):
         for probabilities, prediction in zip(table["probabilities"], table["prediction"], strict=True):
             order = np.argsort(-np.asarray(probabilities), kind="stable")
             ranked = [{"label": labels[i], "probability": float(probabilities[i])} for i in order]
-            said = [each for i, each in zip(order, ranked, strict=True) if prediction[i]]
+            said = [answer for i, answer in zip(order, ranked, strict=True) if prediction[i]]
             rows.append({"labels": said, "top": ranked[:top]})
         return rows
 
@@ -227,7 +227,7 @@ def best_threshold(score: np.ndarray, positive: np.ndarray) -> float:
     ends = np.r_[ranked[1:] < ranked[:-1], True]  # nothing can be parted inside a run of equal scores
     middle = (ranked + np.r_[ranked[1:], 0.0]) / 2
     best = np.flatnonzero(ends & (f1 >= f1[ends].max() - 1e-12))
-    return float(min(middle[best], key=lambda each: (abs(each - 0.5), each)))
+    return float(min(middle[best], key=lambda value: (abs(value - 0.5), value)))
 
 
 def _said(probabilities: np.ndarray, threshold: np.ndarray, labels: Sequence[str]) -> Table:

@@ -100,9 +100,9 @@ class Transcribe(Task):
             "seconds": batch["whole"].double().cpu().numpy() / rate,
             "start": batch["start"].double().cpu().numpy() / rate,
             "stride": np.array([stride(s, len(e), rate) for s, e in zip(sizes, lattices, strict=True)]),
-            "kept": np.array([each.pieces.shape[1] for each in lattices], np.int64),
-            "pieces": [each.pieces.ravel().tolist() for each in lattices],
-            "log_prob": [each.log_prob.ravel().tolist() for each in lattices],
+            "kept": np.array([lattice.pieces.shape[1] for lattice in lattices], np.int64),
+            "pieces": [lattice.pieces.ravel().tolist() for lattice in lattices],
+            "log_prob": [lattice.log_prob.ravel().tolist() for lattice in lattices],
             "weight": np.full(len(sizes), weight),
             "bonus": np.full(len(sizes), bonus),
             "slope": np.full(len(sizes), float(slope)),
@@ -127,15 +127,15 @@ class Transcribe(Task):
         for place in np.argsort(parts, kind="stable").tolist():
             lines.setdefault(int(rows[place]), []).append(place)
         order = list(dict.fromkeys(rows.tolist()))
-        found = [self._decoded(table, lines[row], domain) for row in order]
+        heard = [self._decoded(table, lines[row], domain) for row in order]
         first = [lines[row][0] for row in order]
         out: Table = {"row": np.array(order, np.int64), "seconds": np.asarray(table["seconds"])[first]}
-        out |= {name: [each[name] for each in found] for name in ("text", "begins", "ends", "sure")}
-        out["confidence"] = np.array([each["confidence"] for each in found])
+        out |= {name: [row[name] for row in heard] for name in ("text", "begins", "ends", "sure")}
+        out["confidence"] = np.array([row["confidence"] for row in heard])
         if self._unsettled(table, domain):
-            out["kept"] = np.array([each["lattice"].pieces.shape[1] for each in found], np.int64)
-            out["pieces"] = [each["lattice"].pieces.ravel().tolist() for each in found]
-            out["log_prob"] = [each["lattice"].log_prob.ravel().tolist() for each in found]
+            out["kept"] = np.array([row["lattice"].pieces.shape[1] for row in heard], np.int64)
+            out["pieces"] = [row["lattice"].pieces.ravel().tolist() for row in heard]
+            out["log_prob"] = [row["lattice"].log_prob.ravel().tolist() for row in heard]
         if "reference" in table:
             out["reference"] = [table["reference"][place] for place in first]
             out |= transcription.table(out["reference"], out["text"])
@@ -152,7 +152,7 @@ class Transcribe(Task):
         hypothesis = ctc.spelt(lattice, self.beam, scorer)
         words = list(ctc.words(hypothesis, _alphabet(domain)))
         scale = float(table["slope"][places[0]]), float(table["offset"][places[0]])
-        sure = calibration.chance(np.exp([each for _, _, _, each in words]), *scale).tolist()
+        sure = calibration.chance(np.exp([log_prob for _, _, _, log_prob in words]), *scale).tolist()
         return {
             "text": alphabet.decode(_alphabet(domain), hypothesis.pieces),
             "begins": [round(float(begins[first]), 3) for _, first, _, _ in words],
@@ -177,16 +177,16 @@ class Transcribe(Task):
         slope and offset that make of a word's confidence the chance that it is right, where there are words enough."""
         if "reference" not in columns:
             return {}
-        found: dict[str, Json] = {}
+        settled: dict[str, Json] = {}
         texts, sure = list(map(str, columns["text"])), list(columns["sure"])
         references = list(map(str, columns["reference"]))
         if "pieces" in columns:
-            found, references, texts, sure = self._weighed(columns, domain)
-        right = [each for r, t in zip(references, texts, strict=True) for each in transcription.right_words(r, t)]
+            settled, references, texts, sure = self._weighed(columns, domain)
+        right = [word for r, t in zip(references, texts, strict=True) for word in transcription.right_words(r, t)]
         if len(right) >= FEWEST_WORDS:
-            known = np.array([each for some in sure for each in some], np.float64)
-            found["confidence"] = list(calibration.logistic(known, np.array(right)))
-        return found
+            known = np.array([value for some in sure for value in some], np.float64)
+            settled["confidence"] = list(calibration.logistic(known, np.array(right)))
+        return settled
 
     def _weighed(
         self, columns: Mapping[str, Any], domain: Domain
@@ -200,8 +200,8 @@ class Transcribe(Task):
         for weight in WEIGHTS:
             for bonus in BONUSES:
                 scorer = self._scorer(domain, weight, bonus)
-                spelt = [ctc.beam_search(each, self.beam, scorer, most=1)[0][0] for each in lattices]
-                edits = transcription.table(references, [alphabet.decode(_alphabet(domain), each) for each in spelt])
+                spelt = [ctc.beam_search(lattice, self.beam, scorer, most=1)[0][0] for lattice in lattices]
+                edits = transcription.table(references, [alphabet.decode(_alphabet(domain), ids) for ids in spelt])
                 wrong = [
                     int(sum(edits[f"{unit}_{kind}"].sum() for kind in transcription.KINDS))
                     for unit in ("word", "character")
@@ -209,9 +209,9 @@ class Transcribe(Task):
                 tried.append((*wrong, weight, bonus))
         _, _, weight, bonus = min(tried)
         scorer = self._scorer(domain, weight, bonus)
-        heard = [ctc.spelt(each, self.beam, scorer) for each in lattices]
-        texts = [alphabet.decode(_alphabet(domain), each.pieces) for each in heard]
-        sure = [[math.exp(each) for _, _, _, each in ctc.words(hypothesis, _alphabet(domain))] for hypothesis in heard]
+        heard = [ctc.spelt(lattice, self.beam, scorer) for lattice in lattices]
+        texts = [alphabet.decode(_alphabet(domain), hypothesis.pieces) for hypothesis in heard]
+        sure = [[math.exp(log_prob) for _, _, _, log_prob in ctc.words(best, _alphabet(domain))] for best in heard]
         return {"language_weight": weight, "word_bonus": bonus}, references, texts, sure
 
     def details(self, columns: Mapping[str, Any], train: Rows, domain: Domain) -> dict[str, Json]:
@@ -219,7 +219,7 @@ class Transcribe(Task):
         nothing was written), and "baseline": the training split's most frequent transcript, or where that has more
         wrong words, nothing."""
         spelling = able(domain, Transcribed).spelling
-        usual, _ = min(Counter(map(spelling, train.column("text"))).items(), key=lambda each: (-each[1], each[0]))
+        usual, _ = min(Counter(map(spelling, train.column("text"))).items(), key=lambda pair: (-pair[1], pair[0]))
         references, texts = [list(map(str, columns[name])) for name in ("reference", "text")]
         name = f"always {usual[:60]!r}, the most frequent transcript in training"
         always, nothing = (transcription.table(references, [text] * len(references)) for text in (usual, ""))
@@ -270,12 +270,12 @@ class Transcribe(Task):
 
     def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:
         """ "text", "confidence" and "words", each with its "start" and "end" in seconds."""
-        found = []
+        answers = []
         for place, text in enumerate(table["text"]):
             times = zip(text.split(), *(table[name][place] for name in ("begins", "ends", "sure")), strict=True)
             words = [{"word": w, "start": s, "end": e, "confidence": c} for w, s, e, c in times]
-            found.append({"text": text, "confidence": float(table["confidence"][place]), "words": words})
-        return found
+            answers.append({"text": text, "confidence": float(table["confidence"][place]), "words": words})
+        return answers
 
 
 def stride(samples: int, frames: int, rate: int) -> float:
@@ -285,9 +285,9 @@ def stride(samples: int, frames: int, rate: int) -> float:
     >>> stride(160_000, 499, 16_000), stride(8_000, 32, 8_000)
     (0.02, 0.03125)
     """
-    each = samples / max(frames, 1) / rate
-    near = max(round(each * TENTH), 1) / TENTH
-    return near if abs(each - near) <= ALIKE * near else each
+    seconds = samples / max(frames, 1) / rate
+    near = max(round(seconds * TENTH), 1) / TENTH
+    return near if abs(seconds - near) <= ALIKE * near else seconds
 
 
 def _alphabet(domain: Domain) -> tuple[str, ...]:
