@@ -84,36 +84,36 @@ class Corpus(Tokenized):
             return _documents([(path.name, path)]), []
         if not path.is_dir():
             raise DataError(f"{path} is not there; give a folder of text files, a text file, or a table of texts")
-        found, left_out = listing.walk(path, SUFFIXES)
-        if not found:
+        files, left_out = listing.walk(path, SUFFIXES)
+        if not files:
             first = f" (the first left out, {left_out[0].source}: {left_out[0].reason})" if left_out else ""
             raise DataError(f"{path} holds no text file{first}; their names end in {', '.join(SUFFIXES)}")
-        account.note(f"running text: {counted(len(found), 'file')}, each a document as it stands")
-        rows, beside = _of_folder([(each.relative_to(path).as_posix(), each) for each in found])
+        account.note(f"running text: {counted(len(files), 'file')}, each a document as it stands")
+        rows, beside = _of_folder([(file.relative_to(path).as_posix(), file) for file in files])
         return rows, [*left_out, *beside]
 
     def _read_tables(self, paths: Sequence[tuple[Path, str | None]]) -> tuple[Rows, list[LeftOut]]:
         """A document a line: its text, or both of a pair. `paths` come with the splits that they are."""
         content = self._texts
-        found: list[dict[str, Any]] = []
+        documents: list[dict[str, Any]] = []
         left_out = []
         for path, split in paths:
             records = content.records(path)
             there = table_files.columns_of(records)
             held = content.columns(path, records, there, "class", [])
-            free = [each for each in there if each not in held]
+            free = [name for name in there if name not in held]
             columns = division.columns(path, records, free, self.split_column, self.group_column)
             names = [f"{path.name}#{number}" for number in range(1, len(records) + 1)]
             divided = division.read(path, records, columns, names, [split] * len(records) if split else None)
             for name, record, said in zip(names, records, divided, strict=True):
                 taken = content.take(path.parent, record, held, name)
-                lost = next((each for each in (taken, said) if isinstance(each, LeftOut)), None)
+                lost = next((part for part in (taken, said) if isinstance(part, LeftOut)), None)
                 if isinstance(taken, LeftOut) or isinstance(said, LeftOut):
                     left_out.append(lost or LeftOut(name, ""))
                     continue
                 text = "\n".join(taken[0].values())
-                found.append({"id": name, "text": text, **said, "read_from": list(held)})
-        return division.rows(found), left_out
+                documents.append({"id": name, "text": text, **said, "read_from": list(held)})
+        return division.rows(documents), left_out
 
     def asked(self, given: str, number: int = 1) -> Iterator[dict[str, Any] | LeftOut]:
         """Of the path of a file, a table or a folder the texts in it; anything else is a text itself."""
@@ -123,8 +123,8 @@ class Corpus(Tokenized):
             return
         why = "it is empty; give a text, or '' to begin with nothing"
         empty = [LeftOut(given, "it is an empty folder; give a text")]
-        for each in inputs.opened(held or empty, self.encoding, self.lines):
-            yield LeftOut(each["id"], why) if isinstance(each, dict) and not each["text"].strip() else each
+        for entry in inputs.opened(held or empty, self.encoding, self.lines):
+            yield LeftOut(entry["id"], why) if isinstance(entry, dict) and not entry["text"].strip() else entry
 
     @property
     def _texts(self) -> texts.Texts:
@@ -133,10 +133,10 @@ class Corpus(Tokenized):
 
     def _rows_of(self, table: Path) -> Iterator[dict[str, Any] | LeftOut]:
         """Of each row its text, or both of a pair."""
-        for each in tables.unlabelled(table, self._texts):
-            if isinstance(each, dict) and "second" in each:
-                each["text"] += "\n" + each.pop("second")
-            yield each
+        for entry in tables.unlabelled(table, self._texts):
+            if isinstance(entry, dict) and "second" in entry:
+                entry["text"] += "\n" + entry.pop("second")
+            yield entry
 
     def prepare(
         self, rows: Rows, progress: Callable[[int, int], None], keep: bool = True
@@ -148,11 +148,11 @@ class Corpus(Tokenized):
             if number % 100 == 0:
                 progress(number, len(rows))
         progress(len(rows), len(rows))
-        good = [i for i, each in enumerate(made) if not isinstance(each, str)]
-        left_out = [LeftOut(str(rows.column("id")[i]), each) for i, each in enumerate(made) if isinstance(each, str)]
+        good = [i for i, text in enumerate(made) if not isinstance(text, str)]
+        left_out = [LeftOut(str(rows.column("id")[i]), text) for i, text in enumerate(made) if isinstance(text, str)]
         if not good and keep:
             raise DataError(f"no text can be used; the first, {left_out[0].source}: {left_out[0].reason}")
-        kept = [each for each in made if not isinstance(each, str)]
+        kept = [text for text in made if not isinstance(text, str)]
         if not keep:
             rows = rows.with_columns(cut=[self._cut(row["text"]) for row in rows])
         return rows.select(good).with_columns(
@@ -197,7 +197,7 @@ class Corpus(Tokenized):
         if self.tokenizer_from:
             digest = vocabulary.keep(tokenizers.read(self.tokenizer_from))
             size = vocabulary.size(digest)
-            if any(not 0 <= each < size for each in self.ends):
+            if any(not 0 <= end < size for end in self.ends):
                 raise ConfigError(
                     f"domain.ends {list(self.ends)} are not all among the {size:,} tokens of {self.tokenizer_from}; "
                     "set -o domain.ends=[NUMBER]"
@@ -263,40 +263,40 @@ def read_from(train: Rows) -> tuple[str, ...]:
     return tuple(train[0].get("read_from") or ())
 
 
-def _of_folder(found: Sequence[tuple[str, Path]]) -> tuple[Rows, list[LeftOut]]:
+def _of_folder(files: Sequence[tuple[str, Path]]) -> tuple[Rows, list[LeftOut]]:
     """Files of a folder as rows, with the splits that folders (train/, test/) or else files (ptb.train.txt,
     ptb.test.txt) are called after; and files that lie beside the folders of splits."""
-    known = class_folders.splits_of({name.partition("/")[0] for name, _ in found if "/" in name})
-    folders = {name: known.get(name.partition("/")[0]) if "/" in name else None for name, _ in found}
+    known = class_folders.splits_of({name.partition("/")[0] for name, _ in files if "/" in name})
+    folders = {name: known.get(name.partition("/")[0]) if "/" in name else None for name, _ in files}
     there = set(filter(None, folders.values()))
     # Without one called train, a folder called test may hold texts about tests.
     if all(folders.values()) or {"train"} < there:
         beside = [
             LeftOut(name, "it lies beside the split folders, not in one") for name in folders if not folders[name]
         ]
-        rows = _documents([(name, each) for name, each in found if folders[name]])
+        rows = _documents([(name, file) for name, file in files if folders[name]])
         account.note(f"splits: the folders called after them ({', '.join(sorted(there))})")
         return rows.with_columns(split=[known[str(name).partition("/")[0]] for name in rows.column("id")]), beside
     if there - {"train"}:
         account.note(
             f"splits: none; a folder is called after the {' and '.join(sorted(there))} split, but none is train"
         )
-    words = [re.findall(r"[^\W_]+", Path(name).stem.lower()) for name, _ in found]
-    splits = [[named(word) for word in each if named(word)] for each in words]
-    alike = len({tuple(word for word in each if not named(word)) for each in words}) == 1
-    if alike and all(len(each) == 1 for each in splits) and ["train"] in splits:
-        account.note(f"splits: the files called after them ({', '.join(name for name, _ in found)})")
-        rows = _documents(found, whole=False)
-        of_file = {str(path): split for (_, path), (split,) in zip(found, splits, strict=True)}
+    words = [re.findall(r"[^\W_]+", Path(name).stem.lower()) for name, _ in files]
+    splits = [[named(word) for word in name if named(word)] for name in words]
+    alike = len({tuple(word for word in name if not named(word)) for name in words}) == 1
+    if alike and all(len(split) == 1 for split in splits) and ["train"] in splits:
+        account.note(f"splits: the files called after them ({', '.join(name for name, _ in files)})")
+        rows = _documents(files, whole=False)
+        of_file = {str(path): split for (_, path), (split,) in zip(files, splits, strict=True)}
         return rows.with_columns(split=[of_file[path] for path in rows.column("path")]), []
-    return _documents(found), []
+    return _documents(files), []
 
 
-def _documents(found: Sequence[tuple[str, Path]], whole: bool = True) -> Rows:
+def _documents(files: Sequence[tuple[str, Path]], whole: bool = True) -> Rows:
     """Files as rows; one that is alone, or is large and not to be `whole`, in pieces that end with a line."""
     names, paths, starts, stops = [], [], [], []
-    for name, path in found:
-        size, alone = path.stat().st_size, whole and len(found) == 1
+    for name, path in files:
+        size, alone = path.stat().st_size, whole and len(files) == 1
         piece = max(size // FEWEST, LEAST) if alone and size <= 2 * PIECE else PIECE
         kept = (whole and not alone) or size <= 2 * piece
         cuts = [0, size] if kept else [0, *_cuts(path, size, piece), size]
@@ -314,17 +314,17 @@ def _documents(found: Sequence[tuple[str, Path]], whole: bool = True) -> Rows:
 
 def _cuts(path: Path, size: int, piece: int) -> list[int]:
     """Places after the ends of lines, about a `piece` apart; where there are no lines, between two characters."""
-    found = []
+    places = []
     with path.open("rb") as file:
         for place in range(piece, size - piece // 2, piece):
             file.seek(place)
             ahead = file.read(4096)
             line = ahead.find(b"\n")
             if line >= 0:
-                found.append(place + line + 1)
+                places.append(place + line + 1)
             else:
-                found.append(place + next((i for i, byte in enumerate(ahead[:4]) if byte & 0xC0 != 0x80), 0))
-    return sorted({each for each in found if each < size})  # lines may be longer than pieces
+                places.append(place + next((i for i, byte in enumerate(ahead[:4]) if byte & 0xC0 != 0x80), 0))
+    return sorted({at for at in places if at < size})  # lines may be longer than pieces
 
 
 def looks_like_running_text(source: Any) -> bool:
@@ -334,19 +334,19 @@ def looks_like_running_text(source: Any) -> bool:
         return path.suffix.lower() in SUFFIXES and not tables.holds_table(path)
     if not path.is_dir():
         return False
-    inside = (each for each in path.rglob("*") if each.is_file() and not each.name.startswith("."))
+    inside = (file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
     try:
-        found = [each.relative_to(path) for each in itertools.islice(inside, MOST_LOOKED_AT) if not _beside(each)]
+        files = [file.relative_to(path) for file in itertools.islice(inside, MOST_LOOKED_AT) if not _beside(file)]
     except OSError:
         return False
-    if not found or any(each.suffix.lower() not in PROSE for each in found):
+    if not files or any(file.suffix.lower() not in PROSE for file in files):
         return False
     if tables.within(path) or labelled_lines.by_class(path):  # of texts with labels
         return False
     # Texts in folders are classes of them, unless the folders are splits; a few beside them are about them.
-    loose = [each for each in found if len(each.parts) == 1 or (len(each.parts) == 2 and named(each.parts[0]))]
-    homes = {each.parts[0] for each in found} - {each.parts[0] for each in loose}
-    return 2 * len(loose) >= len(found) or (bool(loose) and len(homes) < 2)
+    loose = [file for file in files if len(file.parts) == 1 or (len(file.parts) == 2 and named(file.parts[0]))]
+    homes = {file.parts[0] for file in files} - {file.parts[0] for file in loose}
+    return 2 * len(loose) >= len(files) or (bool(loose) and len(homes) < 2)
 
 
 def _beside(file: Path) -> bool:

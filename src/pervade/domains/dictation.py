@@ -98,7 +98,7 @@ def cuts(wave: np.ndarray, longest: int, rate: int) -> list[int]:
     >>> cuts(loud, 100, 40)
     [97, 196]
     """
-    found: list[int] = []
+    starts: list[int] = []
     start, width = 0, max(round(LISTENED * rate), 1)
     while len(wave) - start > longest:
         first = start + longest - longest // 10
@@ -108,5 +108,5 @@ def cuts(wave: np.ndarray, longest: int, rate: int) -> list[int]:
         # Of places that are equally quiet the last but the window's half.
         quietest = len(loudness) - 1 - int(np.argmin(loudness[::-1]))
         start = first + quietest + (width + 1) // 2
-        found.append(start)
-    return found
+        starts.append(start)
+    return starts

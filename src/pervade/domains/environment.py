@@ -145,7 +145,7 @@ class Environment(Domain):
         return [{"input": torch.from_numpy(seen), "seed": torch.tensor(seed), "drawn": torch.tensor(drawn)}]
 
     def collate(self, examples: Sequence[Example]) -> Batch:
-        return {name: torch.stack([each[name] for each in examples]) for name in examples[0]}
+        return {name: torch.stack([example[name] for example in examples]) for name in examples[0]}
 
     def inputs(self) -> Pixels | Observations:
         """Pictures come as 0-1, which is taken as it is."""

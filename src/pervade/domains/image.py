@@ -137,13 +137,13 @@ class Image(Domain):
         """Those whose names end in `suffix`; where none is asked for it is said that pictures stand beside others of
         the same name."""
         if self.suffix is None:
-            found = pictures.twins(rows.column("path"))
-            if found:
-                first, *others = next(iter(found.values()))[0]
-                folders = [listing.shown(Path(Path(each).name)) for each in sorted(found)]
+            doubles = pictures.twins(rows.column("path"))
+            if doubles:
+                first, *others = next(iter(doubles.values()))[0]
+                folders = [listing.shown(Path(Path(folder).name)) for folder in sorted(doubles)]
                 where = ", ".join(folders[:5]) + (" …" if len(folders) > 5 else "")
                 account.note(
-                    f"{sum(map(len, found.values())):,} pictures (in {where}) stand beside others of the same name "
+                    f"{sum(map(len, doubles.values())):,} pictures (in {where}) stand beside others of the same name "
                     f"({first} and {', '.join(others)}: masks or copies?), and all are learnt from",
                     f"-o domain.suffix={first}",
                 )
@@ -154,10 +154,10 @@ class Image(Domain):
             return rows, left_out
         end = "." + self.suffix.lower().lstrip(".")
         asked = [str(path).lower().endswith(end) for path in rows.column("path")]
-        lost = [LeftOut(str(rows.column("id")[i]), f"not one of {end}") for i, each in enumerate(asked) if not each]
+        lost = [LeftOut(str(rows.column("id")[i]), f"not one of {end}") for i, wanted in enumerate(asked) if not wanted]
         if len(lost) == len(rows):
             raise DataError(f"no picture's name ends in {end}, as domain.suffix asks; the first is {lost[0].source}")
-        return rows.select([i for i, each in enumerate(asked) if each]), left_out + lost
+        return rows.select([i for i, wanted in enumerate(asked) if wanted]), left_out + lost
 
     def asked(self, given: str, number: int = 1) -> Iterable[tables.Record | LeftOut]:
         """A file, a table or a folder."""
@@ -175,7 +175,7 @@ class Image(Domain):
         """Adds "pixels" (from the cache where `keep`), their "shape", and "hash"; leaves out what cannot be decoded."""
         if not keep:
             made = [cache.tried(path, self._decode, pictures.PictureFault) for path in rows.column("path")]
-            good = [i for i, each in enumerate(made) if not isinstance(each, str)]
+            good = [i for i, entry in enumerate(made) if not isinstance(entry, str)]
             left_out = [LeftOut(str(rows.column("id")[i]), e) for i, e in enumerate(made) if isinstance(e, str)]
             rows = rows.select(good).with_columns(pixels=[made[i] for i in good])
             self._warn_of_values(rows)
@@ -228,13 +228,13 @@ class Image(Domain):
 
     def _warn_of_values(self, rows: Rows) -> None:
         """Of new pictures: that numbers lie outside of what was learnt from."""
-        found = []
+        outside = []
         for name, pixels in zip(rows.column("id"), rows.column("pixels"), strict=True):
             if pixels.shape[-1] == pictures.PACKED:
                 values = pixels.view(np.float32)
                 low, high = self.range or (np.inf, -np.inf)
                 if ((values < low) | (values > high)).mean() > BEYOND:
-                    found.append(f"{name}, has {values.min():g} to {values.max():g}")
+                    outside.append(f"{name}, has {values.min():g} to {values.max():g}")
         known = (
             "{:g} to {:g} is known, and what lies beyond is clipped".format(*self.range)
             if self.range
@@ -242,9 +242,9 @@ class Image(Domain):
                 "the model has learnt from pictures of 8 bits alone, and takes 0 for black, and 1 or 65,535 for white"
             )
         )
-        if found:
-            many = f"{len(found):,} of {len(rows):,} pictures"
-            cache.warn(f"other numbers than were learnt from are in {many}: {known} (the first, {found[0]})")
+        if outside:
+            many = f"{len(outside):,} of {len(rows):,} pictures"
+            cache.warn(f"other numbers than were learnt from are in {many}: {known} (the first, {outside[0]})")
 
     # learning from the training split
 
@@ -295,8 +295,8 @@ class Image(Domain):
         return replace(
             known,
             **vars(learnt),
-            mean=tuple(float(round(each / 255, 6)) for each in mean),
-            deviation=tuple(float(round(each / 255, 6)) for each in deviation),
+            mean=tuple(float(round(value / 255, 6)) for value in mean),
+            deviation=tuple(float(round(value / 255, 6)) for value in deviation),
         )
 
     def _shapes(self, train: Rows) -> list[tuple[int, ...]]:
@@ -366,7 +366,7 @@ class Image(Domain):
         return self._cut(pixels, (pixels.shape[0] - self.size) // 2, (pixels.shape[1] - self.size) // 2)
 
     def _all_of_it(self, pixels: np.ndarray, side: int) -> np.ndarray:
-        fill = [round(255 * each) for each in self.mean] or [128] * self.channels
+        fill = [round(255 * value) for value in self.mean] or [128] * self.channels
         return self._array(pictures.fitted(self._picture(pixels), str(self.framing), side, fill))
 
     def _canvas(self, pixels: np.ndarray) -> np.ndarray:
@@ -408,7 +408,7 @@ class Image(Domain):
         picture = self._random_crop(pixels, rng)
         if self.flip and rng.random() < 0.5:
             picture = picture.transpose(Pillow.Transpose.FLIP_LEFT_RIGHT)
-        fill = [round(255 * each) for each in self.mean] or [128] * self.channels
+        fill = [round(255 * value) for value in self.mean] or [128] * self.channels
         if self.rand_augment:
             picture = distort.rand_augment(picture, rng, self.rand_augment, self.rand_magnitude, fill)
         if self.brightness or self.contrast or self.saturation or self.hue:

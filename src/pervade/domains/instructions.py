@@ -69,10 +69,10 @@ class Instructions(Tokenized):
                 f"{source} has no columns of conversations, only {', '.join(read.columns)}; name them messages (or "
                 "conversations), or prompt and completion, or instruction, input and output"
             )
-        found = [conversations.of_record(record, form) for record in read.records]
+        messages = [conversations.of_record(record, form) for record in read.records]
         account.note(f"conversations by the columns {form}; the answers alone are learnt")
-        faults = [each if isinstance(each, str) else None for each in found]
-        return kept(read, {"messages": found}, faults, self._divided(read, list(vars(form).values())))
+        faults = [part if isinstance(part, str) else None for part in messages]
+        return kept(read, {"messages": messages}, faults, self._divided(read, list(vars(form).values())))
 
     def _divided(self, read: Read, used: Sequence[str]) -> list[dict[str, Any] | LeftOut]:
         return conversations.divided(read, used, self.split_column, self.group_column)
@@ -89,15 +89,15 @@ class Instructions(Tokenized):
             yield _entry(given, question(given))
             return
         empty = [LeftOut(given, "it is an empty folder; give a question")]
-        for each in inputs.opened(held or empty, self.encoding, self.lines):
-            text = None if isinstance(each, LeftOut) else each.get("text")
-            yield each if isinstance(each, LeftOut) or text is None else _entry(each["id"], question(text))
+        for entry in inputs.opened(held or empty, self.encoding, self.lines):
+            text = None if isinstance(entry, LeftOut) else entry.get("text")
+            yield entry if isinstance(entry, LeftOut) or text is None else _entry(entry["id"], question(text))
 
     def _rows_of(self, table: Path) -> Iterator[dict[str, Any] | LeftOut]:
         read = conversations.read(table, self.encoding)
         form = conversations.form(read.columns)
         # Tables of several folders may be given at once, and have the same name.
-        return (_entry(f"{table}#{number}", _asked(each, form)) for number, each in enumerate(read.records, start=1))
+        return (_entry(f"{table}#{number}", _asked(row, form)) for number, row in enumerate(read.records, start=1))
 
     def prepare(
         self, rows: Rows, progress: Callable[[int, int], None], keep: bool = True
@@ -151,8 +151,8 @@ class Instructions(Tokenized):
         """The template, and what it is told. Raises CheckpointError where it cannot be read."""
         if self.tokenizer:
             return Chat(self.template, self.bos, self.eos)
-        found = tokenizers.chat(self.tokenizer_from) if self.tokenizer_from else Chat()
-        return Chat(self.template or found.template, self.bos or found.bos, self.eos or found.eos)
+        chat = tokenizers.chat(self.tokenizer_from) if self.tokenizer_from else Chat()
+        return Chat(self.template or chat.template, self.bos or chat.bos, self.eos or chat.eos)
 
     def fit(self, train: Rows) -> Self:
         """The tokenizer and the template that `tokenizer_from` names; else a byte-level one, of what is said in the
@@ -180,7 +180,7 @@ class Instructions(Tokenized):
         whose = f"the chat template of {self.tokenizer_from}" if self.tokenizer_from else "a plain chat template"
         said = [f"conversations are written by {whose}"]
         lengths = [len(self._learnt(row["messages"])[0]) for row in rows]
-        long = sum(each > self.length for each in lengths)
+        long = sum(length > self.length for length in lengths)
         if long:
             said.append(
                 f"{long:,} of {len(lengths):,} conversations are longer than {self.length} tokens (the longest has "
@@ -206,7 +206,7 @@ class Instructions(Tokenized):
         return corpus.tokens(self.tokenizer, hashes, lambda i: self.answers(rows[i]), end=self.ends[0])
 
     def answers(self, row: dict[str, Any]) -> str:
-        return "\n".join(each["content"] for each in row["messages"] if each["role"] == "assistant")
+        return "\n".join(message["content"] for message in row["messages"] if message["role"] == "assistant")
 
     def held_out(self, row: dict[str, Any]) -> tuple[list[Message], str]:
         """A row as a question, and its own answer, which is the last."""
@@ -257,14 +257,14 @@ class Instructions(Tokenized):
 
     def _question(self, messages: Sequence[Message]) -> np.ndarray:
         """The tokens of what is asked; turns are forgotten from the oldest on, but not what the system says."""
-        system = [each for each in messages if each["role"] == "system"]
-        turns = [each for each in messages if each["role"] != "system"]
+        system = [turn for turn in messages if turn["role"] == "system"]
+        turns = [turn for turn in messages if turn["role"] != "system"]
         while True:
             kept = [*system, *turns]
             tokens = self._tokens(kept)
             if len(tokens) < self.length:
                 return np.array(tokens, np.int64)
-            later = next((i for i, each in enumerate(turns) if i and each["role"] == "user"), None)
+            later = next((i for i, turn in enumerate(turns) if i and turn["role"] == "user"), None)
             if later is None:
                 raise DataError(
                     f"it has {len(tokens):,} tokens, and the model reads {self.length - 1} before it answers; cut it"
@@ -276,7 +276,7 @@ class Instructions(Tokenized):
         return [token for text, _ in self.chat().parts(messages, True) for token in self._cut(text, messages)]
 
     def _cut(self, text: str, messages: Sequence[Message]) -> list[int]:
-        return marked(self.tokenizer, text, [each["content"] for each in messages])
+        return marked(self.tokenizer, text, [turn["content"] for turn in messages])
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """As `windows`; "bytes" are of the row's answers."""
@@ -285,21 +285,21 @@ class Instructions(Tokenized):
     # looking inside
 
     def show(self, row: dict[str, Any], prediction: dict[str, Any] | None) -> list[Media]:
-        told = "\n\n".join(f"{each['role']}: {each['content']}" for each in row["messages"])
+        told = "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in row["messages"])
         return [Media("text", told[:600], str(row["id"]))]
 
 
 def _bytes(messages: Sequence[Message]) -> bytes:
     """What the answers say."""
-    return b"".join(each["content"].encode() for each in messages if each["role"] == "assistant")
+    return b"".join(turn["content"].encode() for turn in messages if turn["role"] == "assistant")
 
 
 def question(given: Any) -> list[Message] | str:
     """A text, or messages of which the last is no answer; or why they cannot be asked."""
-    found = conversations.checked(given, "user")
-    if not isinstance(found, str) and found[-1]["role"] == "assistant":
+    messages = conversations.checked(given, "user")
+    if not isinstance(messages, str) and messages[-1]["role"] == "assistant":
         return "its last message is the assistant's, so nothing is asked"
-    return found
+    return messages
 
 
 def _entry(name: str, messages: list[Message] | str) -> dict[str, Any] | LeftOut:
@@ -313,12 +313,12 @@ def _asked(record: Mapping[str, Any], form: conversations.Form | None) -> list[M
         return question(record[names["prompt"]])
     if form is None:
         return f"it has neither messages nor a prompt, only {', '.join(record)}"
-    found = conversations.whole(
+    messages = conversations.whole(
         record if form.messages else {**record, form.answer: record.get(form.answer) or "?"}, form
     )
-    if isinstance(found, str):
-        return found
-    return found[:-1] if found[-1]["role"] == "assistant" and len(found) > 1 else question(found)
+    if isinstance(messages, str):
+        return messages
+    return messages[:-1] if messages[-1]["role"] == "assistant" and len(messages) > 1 else question(messages)
 
 
 def kept(
@@ -348,7 +348,7 @@ def looks_like_instructions(source: Any, asked: bool = False) -> bool:
     beside a text, or with answers that come again, are others' unless conversations were `asked` for."""
     columns = conversations.peek(source)
     form = conversations.form(columns)
-    names = {columns_module.plain(each) for each in columns}
+    names = {columns_module.plain(name) for name in columns}
     if form is None or not names.isdisjoint(label_columns.FIRM):
         return False
     if asked or form.messages or columns_module.plain(form.question) in conversations.SAID:

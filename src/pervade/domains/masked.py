@@ -126,7 +126,7 @@ class Masked(Corpus):
         """How often each token stands in the training text, (vocabulary,); and of each row the tokens asked for."""
         size = vocabulary.tokenizer(self.tokenizer).get_vocab_size()
         counts = np.bincount(np.asarray(self.tokens(train).stream, np.int64), minlength=size)
-        asked = [np.concatenate([each["target"] for each in self.transform(row, None)]) for row in rows]
+        asked = [np.concatenate([window["target"] for window in self.transform(row, None)]) for row in rows]
         return PlainFeatures("how often each token is", counts, asked)
 
     # examples
@@ -140,7 +140,7 @@ class Masked(Corpus):
         if not row.get("hash"):
             return [self._with_gaps(text)]
         ids = np.array(made.encode(text, add_special_tokens=False).ids, np.int64)
-        found: list[Example] = []
+        examples: list[Example] = []
         for number, start in enumerate(range(0, max(len(ids), 1), room)):
             piece = ids[start : start + room]
             window = np.array([[first, *piece, last]], np.int64)
@@ -149,14 +149,14 @@ class Masked(Corpus):
             places = 1 + drawn.permutation(len(piece))[None, :asked]
             target = np.take_along_axis(window, places, 1)
             self._hide(window, places, np.zeros(places.shape, bool), drawn)
-            found.append({"input": window[0], "asked": places[0], "target": target[0]})
-        return found
+            examples.append({"input": window[0], "asked": places[0], "target": target[0]})
+        return examples
 
     def _parts(self, text: str) -> list[str]:
         """The text between the places to fill in, which may be written [MASK] or as the tokenizer writes it."""
         made = vocabulary.tokenizer(self.tokenizer)
         own = made.id_to_token(self._special(vocabulary.MASK))
-        return re.split("|".join(re.escape(each) for each in {vocabulary.MASK, str(own)}), text)
+        return re.split("|".join(re.escape(mask) for mask in {vocabulary.MASK, str(own)}), text)
 
     def _with_gaps(self, text: str) -> Example:
         made, mask = vocabulary.tokenizer(self.tokenizer), self._special(vocabulary.MASK)
@@ -174,9 +174,9 @@ class Masked(Corpus):
         "target" (n, k), there with -100; "gaps" (n,), how many are asked for."""
         batch = padded(examples, self._padding)
         batch |= {
-            "asked": torch.from_numpy(corpus.filled([each["asked"] for each in examples], 0)),
-            "gaps": torch.tensor([len(each["asked"]) for each in examples]),
+            "asked": torch.from_numpy(corpus.filled([example["asked"] for example in examples], 0)),
+            "gaps": torch.tensor([len(example["asked"]) for example in examples]),
         }
         if "target" in examples[0]:
-            batch["target"] = torch.from_numpy(corpus.filled([each["target"] for each in examples], IGNORED))
+            batch["target"] = torch.from_numpy(corpus.filled([example["target"] for example in examples], IGNORED))
         return batch

@@ -39,14 +39,14 @@ class Preferences(Instructions):
                 f"{source} has no columns chosen and rejected, only {', '.join(read.columns)}; name the two answers of "
                 "a row so, and what was asked prompt"
             )
-        found = [conversations.pair_of(record) for record in read.records]
+        pairs = [conversations.pair_of(record) for record in read.records]
         columns = {
-            name: [each if isinstance(each, str) else each[place] for each in found]
+            name: [pair if isinstance(pair, str) else pair[place] for pair in pairs]
             for place, name in enumerate(("messages", "chosen", "rejected"))
         }
-        faults = [each if isinstance(each, str) else None for each in found]
+        faults = [pair if isinstance(pair, str) else None for pair in pairs]
         rows, left_out = kept(read, columns, faults, self._divided(read, ("prompt", "chosen", "rejected")))
-        asked = [conversations.digest(each) for each in rows.column("messages")]
+        asked = [conversations.digest(messages) for messages in rows.column("messages")]
         # Answers to one question stand in one split, or the test would ask what was learnt.
         if max(Counter(asked).values()) > 1:
             rows = rows.with_columns(**{"bundle" if "group" in rows else "group": asked})
@@ -127,7 +127,7 @@ class Preferences(Instructions):
         if len(asked) + longest <= self.length:
             return asked, answers[0], answers[1], False
         kept = asked[-max(self.length - longest, self.length // 2) :]
-        chosen, rejected = (each[: self.length - len(kept)] for each in answers)
+        chosen, rejected = (answer[: self.length - len(kept)] for answer in answers)
         return kept, chosen, rejected, True
 
     def collate(self, examples: Sequence[Example]) -> Batch:

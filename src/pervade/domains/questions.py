@@ -83,8 +83,8 @@ class Questions(Tokenized):
         self, rows: Rows, progress: Callable[[int, int], None], keep: bool = True
     ) -> tuple[Rows, list[LeftOut]]:
         """Puts blanks where control characters are, so that answers stay where they are; adds "hash" and "size"."""
-        asked = [_cleaned(str(each)) for each in rows.column("question")]
-        there = [_cleaned(str(each)) for each in rows.column("context")]
+        asked = [_cleaned(str(text)) for text in rows.column("question")]
+        there = [_cleaned(str(text)) for text in rows.column("context")]
         faults = [
             a if isinstance(a, str) else b if isinstance(b, str) else None for a, b in zip(asked, there, strict=True)
         ]
@@ -127,7 +127,7 @@ class Questions(Tokenized):
         return replace(
             self,
             tokenizer=digest,
-            unanswerable=any(not each for each in train.column("answers")),
+            unanswerable=any(not answers for answers in train.column("answers")),
             by_character=texts.without_spaces(list(train.column("context")[:1000])),
         )
 
@@ -139,7 +139,7 @@ class Questions(Tokenized):
     def remarks(self, rows: Rows) -> list[str]:
         """How many texts need several windows, and how many questions are cut."""
         asked = vocabulary.lengths(self.tokenizer, list(rows.column("question")))
-        cut = sum(each - 2 > self.longest_question for each in asked)
+        cut = sum(size - 2 > self.longest_question for size in asked)
         several = sum(len(self._windows(row)) > 1 for row in rows)
         told = (
             [f"{several:,} of {len(rows):,} questions have texts that are read in several windows"] if several else []
@@ -167,7 +167,7 @@ class Questions(Tokenized):
         """A window each: "input" (t,), "inside" (t,) True where the text stands, and "target" (2,): the tokens where
         the answer begins and ends, or 0 and 0 where it is not whole in this window. Without randomness also "spans"
         (t, 2), "context" and "answers", from which predictions are read."""
-        found = []
+        examples = []
         for window in self._windows(row):
             inside = np.array(window.inside, bool)
             spans = np.array(window.spans, np.int64) * inside[:, None]
@@ -177,15 +177,15 @@ class Questions(Tokenized):
             if rng is None:
                 example |= {"spans": spans, "context": row["context"]}
                 if "answers" in row:
-                    example["answers"] = characters.join([each["text"] for each in row["answers"]])
-            found.append(example)
-        return found
+                    example["answers"] = characters.join([answer["text"] for answer in row["answers"]])
+            examples.append(example)
+        return examples
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """ "input" (n, t) int64 with padding at the end; "mask", "inside" (n, t) bool; "target" (n, 2); "spans"
         (n, t, 2); "context" and "answers" as characters (data/text/characters.py)."""
         batch = padded(examples, self._padding)
-        batch["inside"] = torch.from_numpy(corpus.filled([each["inside"] for each in examples], 0) > 0)
+        batch["inside"] = torch.from_numpy(corpus.filled([example["inside"] for example in examples], 0) > 0)
         longest = batch["input"].shape[1]
         if "target" in examples[0]:
             batch["target"] = torch.from_numpy(np.stack([example["target"] for example in examples]))
@@ -213,7 +213,7 @@ def _cleaned(text: str) -> tuple[str] | str:
 
 def _as_cleaned(answers: Sequence[Mapping[str, Any]], context: str) -> list[dict[str, Any]]:
     """The answers as they read in the cleaned text."""
-    return [{**each, "text": context[each["start"] : each["start"] + len(each["text"])]} for each in answers]
+    return [{**answer, "text": context[answer["start"] : answer["start"] + len(answer["text"])]} for answer in answers]
 
 
 def _place(answers: Sequence[Mapping[str, Any]], spans: np.ndarray, inside: np.ndarray) -> tuple[int, int]:

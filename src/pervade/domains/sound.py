@@ -121,7 +121,7 @@ class Sound(Domain):
         self, rows: Rows, progress: Callable[[int, int], None], keep: bool = True
     ) -> tuple[Rows, list[LeftOut]]:
         kept, left_out = recordings.prepare(rows, self.rate, progress, keep, whole=False)
-        return kept if keep else kept.with_columns(cut=[self._cut(each) for each in kept.column("size")]), left_out
+        return kept if keep else kept.with_columns(cut=[self._cut(size) for size in kept.column("size")]), left_out
 
     def _cut(self, size: int) -> str | None:
         """How much of so many samples is heard, where windows do not cover them."""
@@ -215,8 +215,8 @@ class Sound(Domain):
     def collate(self, examples: Sequence[Example]) -> Batch:
         """ "input" (n, 1, t) float32; where `masked`, "mask" (n, t) bool: True at samples of the recording."""
         waves = [example["input"] for example in examples]
-        lengths = torch.tensor([len(each) for each in waves])
-        stacked = np.stack([np.pad(each, (0, int(lengths.max()) - len(each))) for each in waves])
+        lengths = torch.tensor([len(wave) for wave in waves])
+        stacked = np.stack([np.pad(wave, (0, int(lengths.max()) - len(wave))) for wave in waves])
         batch: Batch = {"input": torch.from_numpy(stacked)[:, None]}
         if self.masked:
             batch["mask"] = torch.arange(stacked.shape[1])[None] < lengths[:, None]
@@ -243,8 +243,8 @@ def looks_like_sound(source: Any, file_column: str | None = None) -> bool:
         return any(name.lower() == "audio" for record in hub.records(str(source))[0][:1] for name in record)
     path = Path(source)
     if path.is_dir():
-        there = [each for each in sorted(path.iterdir()) if tables.is_table(each)]
-        if there and any(_names_recordings(each, file_column) for each in there):
+        there = [file for file in sorted(path.iterdir()) if tables.is_table(file)]
+        if there and any(_names_recordings(file, file_column) for file in there):
             return True
         # What is said of each may lie beside it, in one file or two.
         suffixes = frozenset(recordings.contents().suffixes)

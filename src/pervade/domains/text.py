@@ -132,25 +132,25 @@ class Text(Tokenized):
             if number % 1000 == 0:
                 progress(number, len(rows))
         progress(len(rows), len(rows))
-        good = [i for i, each in enumerate(made) if isinstance(each, list)]
-        left_out = [LeftOut(str(rows.column("id")[i]), each) for i, each in enumerate(made) if isinstance(each, str)]
+        good = [i for i, entry in enumerate(made) if isinstance(entry, list)]
+        left_out = [LeftOut(str(rows.column("id")[i]), entry) for i, entry in enumerate(made) if isinstance(entry, str)]
         if not good and keep:
             raise DataError(f"no text can be used; the first, {left_out[0].source}: {left_out[0].reason}")
         kept = [made[i] for i in good]
         columns: dict[str, list[Any]] = {
-            "text": [each[0] for each in kept],
-            "hash": [texts.digest(*each) for each in kept],
-            "size": [sum(map(len, each)) for each in kept],
+            "text": [pair[0] for pair in kept],
+            "hash": [texts.digest(*pair) for pair in kept],
+            "size": [sum(map(len, pair)) for pair in kept],
         }
         if "second" in rows:
-            columns["second"] = [each[1] if len(each) > 1 else None for each in kept]
+            columns["second"] = [pair[1] if len(pair) > 1 else None for pair in kept]
         if not keep:
-            columns["cut"] = [self._cut(each) for each in kept]
+            columns["cut"] = [self._cut(pair) for pair in kept]
         return rows.select(good).with_columns(**columns), left_out
 
     def _cut(self, pair: Sequence[str]) -> str | None:
         """How much of a text, or of two, is read, where that is not all. No token is less than a byte."""
-        if sum(len(each.encode()) for each in pair) + 3 <= self.length:
+        if sum(len(text.encode()) for text in pair) + 3 <= self.length:
             return None
         (count,) = vocabulary.lengths(self.tokenizer, pair[:1], pair[1:] or None)
         return f"{self.length:,} of {count:,} tokens are read" if count > self.length else None
@@ -170,9 +170,9 @@ class Text(Tokenized):
             given.append(row["second"])
         elif self.pair:
             return "it is one text, and this model reads pairs; give a table of two columns, or part them by a tab"
-        cleaned = [texts.clean(each) for each in given]
-        fault = next((each for each in cleaned if isinstance(each, str)), None)
-        return fault if fault is not None else [each[0] for each in cleaned if not isinstance(each, str)]
+        cleaned = [texts.clean(text) for text in given]
+        fault = next((text for text in cleaned if isinstance(text, str)), None)
+        return fault if fault is not None else [text[0] for text in cleaned if not isinstance(text, str)]
 
     # learning from the training split
 
@@ -182,7 +182,7 @@ class Text(Tokenized):
         if self.tokenizer_from:
             made = tokenizers.read(self.tokenizer_from)
         else:
-            given = [each for name in ("text", "second") if name in train for each in train.column(name)]
+            given = [text for name in ("text", "second") if name in train for text in train.column(name)]
             made = vocabulary.learn(given, self.tokenizer_kind, self.num_tokens)
         first = train[0]
         read: dict[str, Any] = {"read_from": tuple(first.get("read_from") or ()), "lines": bool(first.get("lines"))}
@@ -194,14 +194,14 @@ class Text(Tokenized):
 
     def remarks(self, rows: Rows) -> list[str]:
         """How many texts are cut, split by split."""
-        found = vocabulary.lengths(
+        sizes = vocabulary.lengths(
             self.tokenizer, list(rows.column("text")), list(rows.column("second")) if "second" in rows else None
         )
-        cut = sum(each > self.length for each in found)
+        cut = sum(size > self.length for size in sizes)
         if not cut:
             return []
         return [
-            f"{cut:,} of {len(found):,} texts are longer than {self.length} tokens (the longest has {max(found):,}) "
+            f"{cut:,} of {len(sizes):,} texts are longer than {self.length} tokens (the longest has {max(sizes):,}) "
             "and are cut there; -o domain.length takes more"
         ]
 
@@ -211,7 +211,7 @@ class Text(Tokenized):
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         def texts_of(part: Rows) -> list[str]:
-            return [" ".join(str(each[name]) for name in ("text", "second") if name in each) for each in part]
+            return [" ".join(str(row[name]) for name in ("text", "second") if name in row) for row in part]
 
         learnt = texts_of(train)
         spaced = not texts.without_spaces(learnt[:1000])
@@ -273,7 +273,7 @@ def looks_like_text(source: Any, text_column: str | None = None) -> bool:
             return False
         there = table_files.columns_of(records)
         some = records[:: max(len(records) // MOST_LOOKED_AT, 1)]
-        prose = any(columns.look(some, each).prose for each in there)
+        prose = any(columns.look(some, name).prose for name in there)
         if place is not None and _names_files(place, records, prose):
             return False
         held = content.columns(str(source), records, there, "class", [])
@@ -308,9 +308,9 @@ def sample(source: Any, content: texts.Texts) -> tuple[Path | None, list[tables.
     if path.is_dir():
         if labelled_lines.by_class(path):
             return path, content.records(path)
-        found = [each for each in tables.within(path) if tables.bare_name(each).lower() not in metadata.NO_DATA]
-        found.sort(key=lambda each: split_named(tables.bare_name(each)) != "train")
-        if not found:
+        files = [file for file in tables.within(path) if tables.bare_name(file).lower() not in metadata.NO_DATA]
+        files.sort(key=lambda file: split_named(tables.bare_name(file)) != "train")
+        if not files:
             return (path if texts.most_are(path) else None), []
-        path = found[0]
+        path = files[0]
     return (path.parent, content.records(path)) if tables.holds_table(path) else (None, [])

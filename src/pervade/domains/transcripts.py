@@ -103,8 +103,8 @@ class Transcripts(Domain):
         if "text" not in rows:
             return recordings.prepare(rows, self.rate, progress, keep)
         made = [self._cleaned(str(text)) for text in rows.column("text")]
-        good = [i for i, each in enumerate(made) if isinstance(each, tuple)]
-        left_out = [LeftOut(str(rows.column("id")[i]), each) for i, each in enumerate(made) if isinstance(each, str)]
+        good = [i for i, entry in enumerate(made) if isinstance(entry, tuple)]
+        left_out = [LeftOut(str(rows.column("id")[i]), entry) for i, entry in enumerate(made) if isinstance(entry, str)]
         if not good:
             raise DataError(f"no transcript can be used; the first, {left_out[0].source}: {left_out[0].reason}")
         kept = rows.select(good).with_columns(text=[made[i][0] for i in good])
@@ -146,9 +146,9 @@ class Transcripts(Domain):
         told = recordings.remarks(rows, self.rate)
         splits = list(rows.column("split")) if "split" in rows else ["train"] * len(rows)
         for split in dict.fromkeys(splits):
-            there = [t for t, each in zip(rows.column("text"), splits, strict=True) if each == split]
+            there = [t for t, name in zip(rows.column("text"), splits, strict=True) if name == split]
             strange = [encode(self.alphabet, self.spelling(text))[1] for text in there]
-            signs = sorted({sign for each in strange for sign in each})
+            signs = sorted({sign for text in strange for sign in text})
             if signs:
                 shown = ", ".join(map(repr, signs[:10])) + (" …" if len(signs) > 10 else "")
                 told.append(

@@ -118,12 +118,12 @@ class Waveform(Domain):
 
     def fit(self, train: Rows) -> Waveform:
         """The labels, their usual lengths, and who speaks."""
-        targets = np.array([str(each) for each in train.column("target")])
+        targets = np.array([str(label) for label in train.column("target")])
         seconds = np.asarray(train.column("size"), np.float64) / self.rate
         labels = ordered(set(targets.tolist()))
-        usual = [np.quantile(seconds[targets == each], (0.5, 0.95)) for each in labels]
+        usual = [np.quantile(seconds[targets == label], (0.5, 0.95)) for label in labels]
         known = "group" in train and not pieces.are_groups(train.columns)
-        groups = {str(each) for each in train.column("group")} if known else set()
+        groups = {str(group) for group in train.column("group")} if known else set()
         return replace(
             self,
             labels=labels,
@@ -172,7 +172,7 @@ class Waveform(Domain):
         if "hash" not in row:
             return [{**known, "length": len(samples), "local": self.place(len(samples)) if bands is None else bands}]
         if rng is None:
-            return [{**each, **known} for each in self._windows(samples, bands)]
+            return [{**window, **known} for window in self._windows(samples, bands)]
         if self.speakers and rng.random() < self.unknown:
             known["speaker"] = 0
         frames = max(-(-len(samples) // self.hop) - self._at_once // self.hop, 0)
@@ -219,8 +219,8 @@ class Waveform(Domain):
         """(f, k) float32: mel bands of what the codes of the whole recording tell."""
         layer = LogMel(self.rate, BANDS, hop=self.hop / self.rate, normalise="none")
         wave = torch.from_numpy(mu_law.decode(_encoded(samples[:])))[None, None]
-        found: np.ndarray = layer(wave)[0][0].t().numpy() / 4.0
-        return found
+        bands: np.ndarray = layer(wave)[0][0].t().numpy() / 4.0
+        return bands
 
     def place(self, length: int, frames: slice = slice(None)) -> np.ndarray:
         """(f, k) float32: where each frame of a sound of `length` samples is: half waves over the whole, the share that
@@ -229,7 +229,7 @@ class Waveform(Domain):
         if self.local != "place":
             return np.zeros((len(start), 0), np.float32)
         share = start / max(length, 1)
-        waves = [np.cos(np.pi * each * share) for each in range(1, WAVES + 1)]
+        waves = [np.cos(np.pi * number * share) for number in range(1, WAVES + 1)]
         seconds = [start / self.rate, np.full(len(start), length / self.rate)]
         return np.stack([*waves, share, *seconds], 1).astype(np.float32)
 
@@ -239,12 +239,12 @@ class Waveform(Domain):
         place of the codes."""
         to_make = "length" in examples[0]
         whole = ("class", "speaker", "length") if to_make else ("class", "speaker")
-        found: dict[str, Any] = {name: torch.tensor([each[name] for each in examples]) for name in whole}
-        found["local"] = _filled([each["local"] for each in examples], 0.0)
+        given: dict[str, Any] = {name: torch.tensor([example[name] for example in examples]) for name in whole}
+        given["local"] = _filled([example["local"] for example in examples], 0.0)
         if to_make:
-            return {"input": found}
-        found["codes"] = _filled([each["input"].astype(np.int64) for each in examples], mu_law.SILENCE)
-        return {"input": found, "target": _filled([each["target"] for each in examples], IGNORED)}
+            return {"input": given}
+        given["codes"] = _filled([example["input"].astype(np.int64) for example in examples], mu_law.SILENCE)
+        return {"input": given, "target": _filled([example["target"] for example in examples], IGNORED)}
 
     # looking inside
 
@@ -261,6 +261,6 @@ def _encoded(samples: np.ndarray) -> np.ndarray:
 def _filled(arrays: Sequence[np.ndarray], value: float) -> torch.Tensor:
     """(n, longest, …): arrays of different lengths, filled up at the end."""
     whole = np.full((len(arrays), max(map(len, arrays)), *arrays[0].shape[1:]), value, arrays[0].dtype)
-    for number, each in enumerate(arrays):
-        whole[number, : len(each)] = each
+    for number, array in enumerate(arrays):
+        whole[number, : len(array)] = array
     return torch.from_numpy(whole)

@@ -85,8 +85,8 @@ def best(scores: np.ndarray, space: Space) -> np.ndarray:
     """(n, k) scores to (n, choices at once), the highest of each."""
     sizes = space["sizes"]
     if len(sizes) == 1:
-        found: np.ndarray = scores.argmax(-1)[:, None]
-        return found
+        choice: np.ndarray = scores.argmax(-1)[:, None]
+        return choice
     ends = np.cumsum([0, *sizes])
     return np.stack([scores[:, a:b].argmax(-1) for a, b in pairwise(ends)], axis=1)
 
@@ -121,8 +121,8 @@ def log_prob_and_entropy(output: Mapping[str, Tensor], action: Tensor, space: Sp
         sizes = space["sizes"]
         if len(sizes) == 1:
             return _one(logits, action)
-        found = [_one(part, action[:, i : i + 1]) for i, part in enumerate(logits.split(list(sizes), dim=1))]
-        return torch.stack([a for a, _ in found]).sum(0), torch.stack([b for _, b in found]).sum(0)
+        parts = [_one(part, action[:, i : i + 1]) for i, part in enumerate(logits.split(list(sizes), dim=1))]
+        return torch.stack([a for a, _ in parts]).sum(0), torch.stack([b for _, b in parts]).sum(0)
     mean, log_deviation = output["mean"].float(), output["log_deviation"].float()
     apart = (action - mean) * torch.exp(-log_deviation)
     log_prob = (-0.5 * apart.square() - log_deviation - HALF_LOG_TAU).sum(1)
@@ -131,8 +131,8 @@ def log_prob_and_entropy(output: Mapping[str, Tensor], action: Tensor, space: Sp
 
 
 def _one(logits: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
-    found: tuple[Tensor, Tensor] = _Choice.apply(logits, action)
-    return found
+    pair: tuple[Tensor, Tensor] = _Choice.apply(logits, action)
+    return pair
 
 
 class _Choice(torch.autograd.Function):
@@ -157,8 +157,8 @@ class _Choice(torch.autograd.Function):
         log_probs, chances, entropy, action = ctx.saved_tensors
         back: Tensor | None = None
         if of_log_prob is not None:
-            each = of_log_prob[:, None]
-            back = (chances * -each).scatter_add_(1, action, each)
+            column = of_log_prob[:, None]
+            back = (chances * -column).scatter_add_(1, action, column)
         if of_entropy is not None:
             own = chances * (log_probs + entropy[:, None]) * -of_entropy[:, None]
             back = own if back is None else back.add_(own)

@@ -50,10 +50,10 @@ class Backbone(nn.Module):
     @property
     def embedding(self) -> nn.Module:
         """The layer that makes numbers of tokens. Raises ConfigError where the network reads none."""
-        found = getattr(self.body, "token_embedding", None)
-        if not isinstance(found, nn.Module):
+        module = getattr(self.body, "token_embedding", None)
+        if not isinstance(module, nn.Module):
             raise ConfigError(f"{type(self.body).__name__} has no embeddings of tokens; take a network that reads text")
-        return found
+        return module
 
     def embed(self, tokens: Tensor) -> Tensor:
         """(n, t) to (n, t, e): what the network makes of each token before it looks at others."""
@@ -78,7 +78,7 @@ def mark_rows(network: nn.Module) -> None:
     """Marks weights whose rows have nothing to do with one another, each a token's or a class's: an optimiser that
     treats matrices as a whole leaves these alone (`row_by_row`)."""
     heads = list(network.head.values()) if isinstance(network, Backbone) else []
-    for module in (*heads, *(each for each in network.modules() if isinstance(each, nn.Embedding))):
+    for module in (*heads, *(module for module in network.modules() if isinstance(module, nn.Embedding))):
         setattr(module.weight, "row_by_row", True)  # noqa: B010  (torch's types know no marks)
 
 

@@ -40,8 +40,8 @@ def over_ranks(network: nn.Module) -> nn.Module:
 def remarks(network: nn.Module, rows: int, still: Iterable[nn.Module]) -> list[str]:
     """What to know before training where so many rows go through the network at once, and modules in `still` stay in
     evaluation mode: of one row alone, batch normalisation has no others to take a mean and a variance over."""
-    apart = {each for module in still for each in module.modules()}
-    if rows > 1 or not any(isinstance(each, _BatchNorm) and each not in apart for each in network.modules()):
+    apart = {layer for module in still for layer in module.modules()}
+    if rows > 1 or not any(isinstance(layer, _BatchNorm) and layer not in apart for layer in network.modules()):
         return []
     return [
         "one row at a time: batch normalisation takes mean and variance from each row alone, so the network learns by "
@@ -116,8 +116,8 @@ def _statistics(input: Tensor) -> tuple[float, Tensor, Tensor]:
     count = input.numel() / input.shape[1]
     # Running statistics of single precision, unused, make the kernel give its own in single precision for a bf16 input.
     unused = input.new_zeros(input.shape[1], dtype=torch.promote_types(input.dtype, torch.float32))
-    found = torch.batch_norm_update_stats(input, unused, unused.clone(), 0.0)
-    mean, variance = (each.double() for each in found)
+    moments = torch.batch_norm_update_stats(input, unused, unused.clone(), 0.0)
+    mean, variance = (moment.double() for moment in moments)
     sums = torch.cat([mean * count, (variance + mean * mean) * count, mean.new_tensor([count])])
     dist.all_reduce(sums)
     total = float(sums[-1])

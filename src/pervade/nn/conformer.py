@@ -83,7 +83,7 @@ def rotary(frames: int, head_width: int, device: torch.device) -> tuple[Tensor, 
 
 def turned(x: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
     """(n, h, f, e) turned by the positions."""
-    cosine, sine = (each.to(x.dtype) for each in angles)
+    cosine, sine = (angle.to(x.dtype) for angle in angles)
     left, right = x.chunk(2, dim=-1)
     return torch.cat([left * cosine - right * sine, right * cosine + left * sine], -1)
 

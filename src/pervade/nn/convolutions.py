@@ -31,7 +31,7 @@ class Convolutions(nn.Module):
     def __init__(self, layers: nn.ModuleList) -> None:
         super().__init__()
         self.conv_layers = layers
-        self.kernels = [(int(each.conv.kernel_size[0]), int(each.conv.stride[0])) for each in layers]  # type: ignore
+        self.kernels = [(int(layer.conv.kernel_size[0]), int(layer.conv.stride[0])) for layer in layers]  # type: ignore
         self.counted: Tensor | None = None
 
     def shortest(self, frames: int) -> int:
@@ -88,8 +88,8 @@ class Convolutions(nn.Module):
         if conv.bias is not None:  # which goes away with the mean, and so has a gradient of 0
             shift = shift + 0.0 * conv.bias
         own = (filters.T * scale[:, None]).to(kind)
-        found = torch.baddbmm(shift[:, None].to(kind), patches.to(kind), own)
-        return found.view(rows * frames, -1)
+        product = torch.baddbmm(shift[:, None].to(kind), patches.to(kind), own)
+        return product.view(rows * frames, -1)
 
 
 def _convolved(x: Tensor, conv: nn.Conv1d, stride: int) -> Tensor:
@@ -98,20 +98,20 @@ def _convolved(x: Tensor, conv: nn.Conv1d, stride: int) -> Tensor:
     bias = None if conv.bias is None else conv.bias.to(x.dtype)
     x = x.view(-1, stride * x.shape[1])
     if torch.is_grad_enabled():
-        found: Tensor = _Convolve.apply(x, weight, bias)
-        return found
+        output: Tensor = _Convolve.apply(x, weight, bias)
+        return output
     return _product(x, weight, bias)
 
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """x (r, s x c) holds s frames in a row; a filter longer than that reads on in the row below."""
     width = x.shape[1]
-    found = (
+    product = (
         x[:, : len(weight)] @ weight[:width] if bias is None else torch.addmm(bias, x[:, : len(weight)], weight[:width])
     )
     for below, part in enumerate(weight[width:].split(width), 1):
-        found[:-below].addmm_(x[below:, : len(part)], part)
-    return found
+        product[:-below].addmm_(x[below:, : len(part)], part)
+    return product
 
 
 class _Convolve(torch.autograd.Function):

@@ -44,8 +44,8 @@ def loss(logits: Tensor, frames: Tensor, target: Tensor, length: Tensor) -> tupl
     repeats = (target[:, 1:] == target[:, :-1]) & later
     fits = length + repeats.sum(1) <= counted
     # zero_infinity keeps the gradient of rows that do not fit finite; that they count for nothing is said by `fits`.
-    found = F.ctc_loss(log_prob, target, counted, length, blank=BLANK, reduction="none", zero_infinity=True)
-    return torch.where(fits, found, torch.zeros_like(found)), fits
+    losses = F.ctc_loss(log_prob, target, counted, length, blank=BLANK, reduction="none", zero_infinity=True)
+    return torch.where(fits, losses, torch.zeros_like(losses)), fits
 
 
 # what is kept
@@ -63,8 +63,8 @@ class Lattice:
 
     def best(self) -> np.ndarray:
         """(f,): the place of the likeliest piece of each frame."""
-        found: np.ndarray = self.log_prob.argmax(1)
-        return found
+        best: np.ndarray = self.log_prob.argmax(1)
+        return best
 
 
 def lattices(log_prob: Tensor, frames: Tensor, kept: int) -> list[Lattice]:
@@ -80,10 +80,10 @@ def lattices(log_prob: Tensor, frames: Tensor, kept: int) -> list[Lattice]:
 
 def joined(parts: Sequence[Lattice]) -> Lattice:
     """One after the other."""
-    width = min(each.pieces.shape[1] for each in parts)
+    width = min(part.pieces.shape[1] for part in parts)
     return Lattice(
-        np.concatenate([each.pieces[:, :width] for each in parts]),
-        np.concatenate([each.log_prob[:, :width] for each in parts]),
+        np.concatenate([part.pieces[:, :width] for part in parts]),
+        np.concatenate([part.log_prob[:, :width] for part in parts]),
     )
 
 
@@ -150,11 +150,11 @@ class _Prefix:
         self.length: int = before.length + 1 if before else 0
 
     def text(self) -> tuple[int, ...]:
-        found, at = [], self
+        pieces, at = [], self
         while at.before is not None:
-            found.append(at.piece)
+            pieces.append(at.piece)
             at = at.before
-        return tuple(reversed(found))
+        return tuple(reversed(pieces))
 
     def __lt__(self, other: _Prefix) -> bool:
         """As their pieces would be ordered, which decides between equal scores."""
@@ -211,11 +211,11 @@ def beam_search(
                 known[text.before, text.piece] = text
         if scorer is not None:
             states = {text: states[text] for text in front}  # all others would be kept for as long as the recording is
-    found = []
+    scored = []
     for text, scores in front.items():
         state, so_far = states[text] if scorer else (None, 0.0)
-        found.append((text, _add(*scores) + so_far + (scorer.end(state) if scorer else 0.0)))
-    return [(text.text(), score) for text, score in sorted(found, key=lambda each: (-each[1], each[0]))[:most]]
+        scored.append((text, _add(*scores) + so_far + (scorer.end(state) if scorer else 0.0)))
+    return [(text.text(), score) for text, score in sorted(scored, key=lambda pair: (-pair[1], pair[0]))[:most]]
 
 
 def _add(a: float, b: float) -> float:
@@ -240,7 +240,7 @@ def aligned(lattice: Lattice, pieces: Sequence[int]) -> Hypothesis:
     if frames < count + sum(a == b for a, b in pairwise(pieces)):
         places = [min(i * frames // count, max(frames - 1, 0)) for i in range(count)]
         return Hypothesis(list(pieces), places, places, [ABSENT] * count)
-    states = np.array([BLANK, *(each for piece in pieces for each in (piece, BLANK))])
+    states = np.array([BLANK, *(state for piece in pieces for state in (piece, BLANK))])
     at_most = float(lattice.log_prob.max(1).sum())
     margin = MARGIN
     path, score, whole = _viterbi(lattice, states, margin)
@@ -282,13 +282,13 @@ def _viterbi(lattice: Lattice, states: np.ndarray, margin: float) -> tuple[list[
         low, score = low + begin, score[begin:end]
         lows.append(low)
         backs.append(back[begin:end].astype(np.int8))
-    ends = [float(score[each - low]) if low <= each < low + len(score) else NEVER for each in (size - 2, size - 1)]
-    found, state = max(ends), size - 1 if ends[1] >= ends[0] else size - 2
+    ends = [float(score[state - low]) if low <= state < low + len(score) else NEVER for state in (size - 2, size - 1)]
+    best, state = max(ends), size - 1 if ends[1] >= ends[0] else size - 2
     path = [state] * frames
-    for frame in range(frames - 1, 0, -1) if found > NEVER else ():
+    for frame in range(frames - 1, 0, -1) if best > NEVER else ():
         state -= int(backs[frame][state - lows[frame]])
         path[frame - 1] = state
-    return path, found, whole
+    return path, best, whole
 
 
 def _log_prob(lattice: Lattice, frame: int, piece: int) -> float:

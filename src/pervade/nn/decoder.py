@@ -50,7 +50,7 @@ def configured(name: str, config: Mapping[str, Any]) -> Any:
         what = "a network that fills in words, not one that writes on" if kind in known_kinds() else "no causal one"
         raise ConfigError(
             f"text-generation needs a causal language model, and {name} is of the kind {kind!r}, {what}; "
-            f"{nearest(kind, (each for each in known_kinds() if writes({'model_type': each})))}"
+            f"{nearest(kind, (name for name in known_kinds() if writes({'model_type': name})))}"
         )
     settings = {key: value for key, value in config.items() if key != "model_type"}
     return transformers.AutoConfig.for_model(kind, **{**settings, "architectures": []})
@@ -59,8 +59,8 @@ def configured(name: str, config: Mapping[str, Any]) -> Any:
 def longest(config: Any) -> int | None:
     """Tokens that a network of this config object takes at most; None where it does not say."""
     text = config.get_text_config(decoder=True)
-    found = (getattr(text, name, None) for name in LIMITS)
-    return next((int(each) for each in found if isinstance(each, int) and each > 0), None)
+    limits = (getattr(text, name, None) for name in LIMITS)
+    return next((int(limit) for limit in limits if isinstance(limit, int) and limit > 0), None)
 
 
 class Cache:
@@ -88,8 +88,8 @@ class Decoder(nn.Module):
 
     @property
     def token_embedding(self) -> nn.Module:
-        found: nn.Module = self.network.get_input_embeddings()  # type: ignore[operator]
-        return found
+        module: nn.Module = self.network.get_input_embeddings()  # type: ignore[operator]
+        return module
 
     def forward(self, tokens: Tensor, cache: Cache | None = None) -> Tensor:
         """Scores (n, t, vocabulary). Where tables are rounded up, those of no token are cut off."""
@@ -107,8 +107,8 @@ class Decoder(nn.Module):
         name = next((name for name in CACHES if name in accepted), None)
         known = {name: cache.value} if name is not None and cache.value is not None else {}
         output = self.network(input_ids=tokens, use_cache=True, **known)
-        found = (getattr(output, each, None) for each in CACHES) if name is not None else ()
-        cache.value = next((each for each in found if each is not None), None)
+        caches = (getattr(output, field, None) for field in CACHES) if name is not None else ()
+        cache.value = next((cached for cached in caches if cached is not None), None)
         cache.tokens = tokens if cache.value is None else None
         cache.length += new
         logits: Tensor = output.logits
@@ -142,7 +142,7 @@ class DecoderLanguageModel(Backbone):
 
     @torch.no_grad()
     def _try(self) -> None:
-        if any(each.is_meta for each in self.parameters()):
+        if any(weight.is_meta for weight in self.parameters()):
             return
         with evaluating(self):
             one, other = self.body(torch.tensor([[0, 1, 2, 3], [0, 1, 2, 4]]))[:, :-1]

@@ -49,10 +49,10 @@ class Layers(Function):
     def forward(ctx: Any, x: Tensor, condition: Tensor, shifts: tuple[int, ...], *weights: Tensor) -> Tensor:
         device = x.device.type
         kind = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
-        ctx.kinds = x.dtype, condition.dtype, [each.dtype for each in weights]
+        ctx.kinds = x.dtype, condition.dtype, [weight.dtype for weight in weights]
         with torch.autocast(device, enabled=False):
             x = x.to(kind)
-            layers = _layers([each.to(kind) for each in weights])
+            layers = _layers([weight.to(kind) for weight in weights])
             frames, rows, width = condition.shape
             told = condition.to(kind).view(frames, rows, len(layers), width // len(layers))
             channels = x.shape[1]
@@ -70,7 +70,7 @@ class Layers(Function):
                 if layer.out is not None:
                     x = torch.addmm(x, own, layer.out.t())
                     inputs.append(x)
-        ctx.save_for_backward(*inputs, *gates, z, *(each for layer in layers for each in layer if each is not None))
+        ctx.save_for_backward(*inputs, *gates, z, *(part for layer in layers for part in layer if part is not None))
         ctx.about = frames, rows, shifts
         return z
 
@@ -81,7 +81,7 @@ class Layers(Function):
         inputs, gates, z = ctx.saved_tensors[:count], ctx.saved_tensors[count : 2 * count], ctx.saved_tensors[2 * count]
         layers = _layers(ctx.saved_tensors[2 * count + 1 :])
         channels = inputs[0].shape[1]
-        found: list[Tensor] = []  # of the weights, from the last to the first
+        gradients: list[Tensor] = []  # of the weights, from the last to the first
         told: list[Tensor] = []
         dx: Tensor | None = None
         with torch.autocast(z.device.type, enabled=False):
@@ -93,7 +93,7 @@ class Layers(Function):
                 part = slice(number * channels, (number + 1) * channels)
                 dz = dall[:, part]
                 if layer.out is not None and dx is not None:
-                    found.append(dx.t() @ z[:, part])
+                    gradients.append(dx.t() @ z[:, part])
                     dz = torch.addmm(dz, dx, layer.out)
                 ds = torch.empty_like(s)
                 torch.mul(dz, s[:, channels:], out=ds[:, :channels])
@@ -105,11 +105,11 @@ class Layers(Function):
                 if shift < len(x):
                     dx[:-shift].addmm_(ds[shift:], before)
                     dbefore = (ds[shift:].t() @ x[:-shift]) * scale[:, None]
-                found += [dbefore, (ds.t() @ x) * scale[:, None]]
+                gradients += [dbefore, (ds.t() @ x) * scale[:, None]]
                 told.append(ds.view(frames, -1, rows, 2 * channels).sum(1) * scale)
         assert dx is not None
         own, conditions, kinds = ctx.kinds
-        weights = [each.to(kind) for each, kind in zip(reversed(found), kinds, strict=True)]
+        weights = [gradient.to(kind) for gradient, kind in zip(reversed(gradients), kinds, strict=True)]
         return dx.to(own), torch.cat(told[::-1], dim=-1).to(conditions), None, *weights
 
 
@@ -156,8 +156,8 @@ class DilatedStack(nn.Module):
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         time, rows, channels = x.shape
-        shifts = tuple(rows * each for each in self.dilations)
-        weights = [each for layer in self.layers for each in layer.weights()]  # type: ignore[operator]
+        shifts = tuple(rows * dilation for dilation in self.dilations)
+        weights = [weight for layer in self.layers for weight in layer.weights()]  # type: ignore[operator]
         z: Tensor = Layers.apply(x.reshape(-1, channels), self.condition(condition), shifts, *weights)
         return self.skip(z).view(time, rows, -1)
 

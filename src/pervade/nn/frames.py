@@ -17,8 +17,8 @@ class EveryFrame(Backbone):
     """`body` maps a waveform and its mask to features and the frames that count."""
 
     def features(self, input: Tensor, mask: Tensor | None = None) -> Tensor:
-        found: Tensor = self.body(input, mask)[0]
-        return found
+        features: Tensor = self.body(input, mask)[0]
+        return features
 
     def forward(self, input: Tensor, mask: Tensor | None = None) -> Output:
         features, frames = self.body(input, mask)

@@ -49,19 +49,19 @@ def spread(power: Tensor, filters: Tensor) -> Tensor:
     """Power, or amplitude, of the bands (n, b, f) -> of the frequencies (n, size / 2 + 1, f), none negative: by
     multiplicative steps (Lee & Seung 2001), which leave no such value."""
     weights = filters.sum(0).clamp(min=1e-12)[:, None]
-    found = (filters.t() @ (power / filters.sum(1).clamp(min=1e-12)[:, None])) / weights
+    estimate = (filters.t() @ (power / filters.sum(1).clamp(min=1e-12)[:, None])) / weights
     for _ in range(NONNEGATIVE):
-        found = found * (filters.t() @ power) / (filters.t() @ (filters @ found)).clamp(min=1e-12)
-    return found
+        estimate = estimate * (filters.t() @ power) / (filters.t() @ (filters @ estimate)).clamp(min=1e-12)
+    return estimate
 
 
 def _transform(wave: Tensor, layer: LogMel, frames: int) -> Tensor:
     """(n, t) -> (n, size / 2 + 1, f), framed as the layer does it."""
     window = layer.window.double()
-    found = torch.stft(
+    spectrum = torch.stft(
         wave, layer.size, layer.hop, len(window), window, center=True, pad_mode="constant", return_complex=True
     )
-    return found[:, :, :frames]
+    return spectrum[:, :, :frames]
 
 
 def _inverse(spectrum: Tensor, layer: LogMel, samples: int) -> Tensor:

@@ -126,8 +126,8 @@ def mel_filters(rate: int, size: int, bands: int, low: float, high: float) -> np
     middle = places[1:-1][:, None]
     rising = (frequencies - left) / (middle - left)
     falling = (right - frequencies) / (right - middle)
-    found: np.ndarray = np.maximum(np.minimum(rising, falling), 0.0).astype(np.float32)
-    return found
+    filters: np.ndarray = np.maximum(np.minimum(rising, falling), 0.0).astype(np.float32)
+    return filters
 
 
 def _mel(hertz: float) -> float:
@@ -135,5 +135,5 @@ def _mel(hertz: float) -> float:
 
 
 def _hertz(mel: np.ndarray) -> np.ndarray:
-    found: np.ndarray = 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
-    return found
+    hertz: np.ndarray = 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
+    return hertz

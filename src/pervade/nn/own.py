@@ -73,9 +73,9 @@ def _try(network: nn.Module, inputs: Inputs, outputs: Mapping[str, int]) -> None
         why = f"the network does not take {given}: {str(error).splitlines()[0]}"
         raise SizeError(why, "set -o domain.size and -o domain.channels to what it takes") from None
     for name, size in outputs.items():
-        found = tuple(output[name].shape) if name in output else None
-        if found != (1, size):
+        actual = tuple(output[name].shape) if name in output else None
+        if actual != (1, size):
             raise ConfigError(
-                f"the network gives {name!r} of shape {found} for one picture, but {(1, size)} is needed here; "
+                f"the network gives {name!r} of shape {actual} for one picture, but {(1, size)} is needed here; "
                 f"give its last layer {size} outputs"
             )

@@ -79,10 +79,10 @@ class PolicyNetwork(nn.Module):
             mean, deviation = self._seen
             x = np.clip((x - mean) / deviation, -self.observations.clip, self.observations.clip)
         wanted = [name for name in names if name != "log_deviation"]
-        found = self.network.plain(self._views, x, wanted)  # type: ignore[operator]
+        output = self.network.plain(self._views, x, wanted)  # type: ignore[operator]
         if self.log_deviation is not None and "log_deviation" in names:
-            found["log_deviation"] = self.log_deviation.detach().numpy()
-        return found
+            output["log_deviation"] = self.log_deviation.detach().numpy()
+        return output
 
 
 def responder(network: nn.Module) -> Callable[[np.ndarray, Sequence[str]], dict[str, np.ndarray]]:

@@ -57,14 +57,14 @@ class Queues:
                 np.concatenate([before, now]),
                 np.concatenate([now, before]),
             )  # the newer in the second half, or first
-            self.gates.append(tuple(np.ascontiguousarray(each) for each in both))
+            self.gates.append(tuple(np.ascontiguousarray(matrix) for matrix in both))
         self.outs = [np.ascontiguousarray(_array(layer.out.weight).T / 2) for layer in layers[:-1]]
         self.skip = np.ascontiguousarray(_array(stack.skip.weight).T / 2), _array(stack.skip.bias)
         self.head = [(np.ascontiguousarray(_array(head[i].weight).T), _array(head[i].bias)) for i in (1, 3)]
         told = conditions @ _array(stack.condition.weight).T + _array(stack.condition.bias)
         told = told.reshape(*told.shape[:2], len(layers), 2 * channels) * scale
         self.conditions = np.ascontiguousarray(told.transpose(0, 2, 1, 3))  # (f, l, n, 2c)
-        self.slots = [np.zeros((each, self.rows, 2 * channels), np.float32) for each in self.dilations]
+        self.slots = [np.zeros((dilation, self.rows, 2 * channels), np.float32) for dilation in self.dilations]
         self.z = np.zeros((len(layers), self.rows, channels), np.float32)
         self.gate = np.empty((self.rows, 2 * channels), np.float32)
         self.added = np.empty((self.rows, channels), np.float32)
@@ -114,17 +114,17 @@ def go_on(
     queues = Queues(network, conditions)
     chance = np.stack(
         [
-            np.random.default_rng([sampling.seed, each]).random(length)
-            for each in (range(count) if rows is None else rows)
+            np.random.default_rng([sampling.seed, row]).random(length)
+            for row in (range(count) if rows is None else rows)
         ],
         1,
     )
     codes = np.full(count, first)
-    found = np.empty((length, count), np.uint8)
+    drawn = np.empty((length, count), np.uint8)
     for time in range(length):
         codes = draw(queues.step(codes), chance[time], sampling)
-        found[time] = codes
-    return found.T
+        drawn[time] = codes
+    return drawn.T
 
 
 def draw(logits: np.ndarray, chance: np.ndarray, sampling: SoundSampling) -> np.ndarray:
@@ -139,10 +139,10 @@ def draw(logits: np.ndarray, chance: np.ndarray, sampling: SoundSampling) -> np.
         least = np.where(beyond, np.inf, ordered).min(1, keepdims=True)
         weights = np.where(weights >= least, weights, 0.0)
     total = weights.cumsum(1)
-    found: np.ndarray = np.minimum((total <= chance[:, None] * total[:, -1:]).sum(1), logits.shape[1] - 1)
-    return found
+    codes: np.ndarray = np.minimum((total <= chance[:, None] * total[:, -1:]).sum(1), logits.shape[1] - 1)
+    return codes
 
 
 def _array(weight: Any) -> np.ndarray:
-    found: np.ndarray = weight.detach().float().cpu().numpy()
-    return found
+    array: np.ndarray = weight.detach().float().cpu().numpy()
+    return array

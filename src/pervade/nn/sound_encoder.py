@@ -179,14 +179,14 @@ class SoundEncoder(nn.Module):
     def _by_length(self, wave: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Rows of each length by themselves."""
         lengths = mask.sum(1)
-        found: list[Tensor | None] = [None] * len(wave)
+        by_row: list[Tensor | None] = [None] * len(wave)
         for length in torch.unique(lengths).tolist():
             rows = (lengths == length).nonzero()[:, 0]
             features, _ = self._waveform(wave[rows, :, : int(length)], None)
-            for row, each in zip(rows.tolist(), features, strict=True):
-                found[row] = each
-        counts = torch.tensor([len(each) for each in found if each is not None], device=wave.device)
-        features = nn.utils.rnn.pad_sequence([each for each in found if each is not None], batch_first=True)
+            for row, frames in zip(rows.tolist(), features, strict=True):
+                by_row[row] = frames
+        counts = torch.tensor([len(frames) for frames in by_row if frames is not None], device=wave.device)
+        features = nn.utils.rnn.pad_sequence([frames for frames in by_row if frames is not None], batch_first=True)
         return features, torch.arange(features.shape[1], device=wave.device)[None] < counts[:, None]
 
     def _last(self, output: Any) -> Tensor:

@@ -65,13 +65,13 @@ def spans(length: Tensor, size: int, number: int, width: float) -> Tensor:
     """(n, size) bool: True in `number` stretches that begin anywhere in the first `length` (n, 1) places and are of
     any width up to that share of it."""
     places = torch.arange(size, device=length.device)
-    found = torch.zeros(len(length), size, dtype=torch.bool, device=length.device)
+    hidden = torch.zeros(len(length), size, dtype=torch.bool, device=length.device)
     for _ in range(number):
         draw = torch.rand(2, len(length), 1, device=length.device)
         wide = (draw[0] * (length * width + 1)).floor()
         start = (draw[1] * (length - wide + 1)).floor()
-        found = found | ((places >= start) & (places < start + wide))
-    return found
+        hidden = hidden | ((places >= start) & (places < start + wide))
+    return hidden
 
 
 def warped(x: Tensor, time: float, band: float, counted: Tensor | None = None) -> Tensor:

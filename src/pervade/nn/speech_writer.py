@@ -31,8 +31,8 @@ class _Whisper(nn.Module):
         self.decoder = WhisperDecoder(config).float()
 
     def heard(self, wave: Tensor, mask: Tensor | None) -> Tensor:
-        found: Tensor = self.network(self.front(wave, mask)).last_hidden_state
-        return found
+        states: Tensor = self.network(self.front(wave, mask)).last_hidden_state
+        return states
 
     def scores(self, tokens: Tensor, heard: Tensor, cache: Any = None, remember: bool = False) -> tuple[Tensor, Any]:
         output = self.decoder(input_ids=tokens, encoder_hidden_states=heard, cache=cache, use_cache=remember)

@@ -86,38 +86,38 @@ class StackedPerceptrons(nn.Module):
         if self.training and input.device.type == "cpu" and not torch.is_autocast_enabled("cpu"):
             if not torch.is_grad_enabled():
                 _, answers = _through(input.detach().numpy(), self.views(), self.activation)
-                return {name: torch.from_numpy(each) for name, each in zip(self.names, answers, strict=True)}
-            found = _StackedFunction.apply(input, self.views(), self.activation, *self._weights())
-            return dict(zip(self.names, found, strict=True))
+                return {name: torch.from_numpy(answer) for name, answer in zip(self.names, answers, strict=True)}
+            values = _StackedFunction.apply(input, self.views(), self.activation, *self._weights())
+            return dict(zip(self.names, values, strict=True))
         act = ACTIVATIONS[self.activation]
         hidden = act(torch.nn.functional.linear(input, self.weight[0], self.bias[0]))
         hidden = hidden.view(len(input), self.bodies, self.units[0]).transpose(0, 1)
         for weight, bias in zip(list(self.weight)[1:], list(self.bias)[1:], strict=True):
             hidden = act(torch.baddbmm(bias, hidden, weight))
         apart = hidden.unbind(0) if self.bodies > 1 else [hidden[0]] * len(self.names)
-        return {name: self.head[name](each) for name, each in zip(self.names, apart, strict=True)}
+        return {name: self.head[name](body) for name, body in zip(self.names, apart, strict=True)}
 
     def _weights(self) -> list[Tensor]:
         """Matrix and bias of every layer and of every head, in turn."""
         # torch's lists of parameters take microseconds to go through, which is much of such a step.
         layers = zip(self.weight._parameters.values(), self.bias._parameters.values(), strict=True)
-        heads = [(each._parameters["weight"], each._parameters["bias"]) for each in self.head._modules.values()]
+        heads = [(head._parameters["weight"], head._parameters["bias"]) for head in self.head._modules.values()]
         return [part for pair in (*layers, *heads) for part in pair if part is not None]
 
     def views(self) -> Weights:
         """The weights as arrays that share their memory, so that they are those of now: layers (m, before, after) and
         (m, 1, after), heads (u, size) and (size,)."""
         weights = self._weights()
-        places = [each.data_ptr() for each in weights]
+        places = [weight.data_ptr() for weight in weights]
         if places != self._views[0]:
-            arrays = [each.detach().numpy() for each in weights]
+            arrays = [weight.detach().numpy() for weight in weights]
             first = arrays[0].reshape(self.bodies, self.units[0], -1).transpose(0, 2, 1)
-            found: Weights = [(first, arrays[1].reshape(self.bodies, 1, self.units[0]))]
+            views: Weights = [(first, arrays[1].reshape(self.bodies, 1, self.units[0]))]
             for number in range(1, len(self.units)):
-                found.append((arrays[2 * number], arrays[2 * number + 1]))
+                views.append((arrays[2 * number], arrays[2 * number + 1]))
             for number in range(len(self.units), len(arrays) // 2):
-                found.append((arrays[2 * number].T, arrays[2 * number + 1]))
-            self._views = places, found
+                views.append((arrays[2 * number].T, arrays[2 * number + 1]))
+            self._views = places, views
         return self._views[1]
 
     def trace(self, x: np.ndarray) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
@@ -128,13 +128,13 @@ class StackedPerceptrons(nn.Module):
     def descend(self, x: np.ndarray, inside: list[np.ndarray], gradients: Mapping[str, np.ndarray]) -> None:
         """Leaves the gradient in the weights, from those of all outputs, as autograd would."""
         back = [gradients[name] for name in self.names]
-        found, _ = _back(x, inside, back, self.views(), self.activation)
-        for weight, gradient in zip(self._weights(), found, strict=True):
+        of_weights, _ = _back(x, inside, back, self.views(), self.activation)
+        for weight, gradient in zip(self._weights(), of_weights, strict=True):
             weight.grad = torch.from_numpy(gradient)
 
     def plain(self, views: Weights, x: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
         """Some outputs of (n, d), without torch, whose calls cost more than such layers do."""
-        act, found, depth = PLAIN[self.activation], {}, len(self.units)
+        act, output, depth = PLAIN[self.activation], {}, len(self.units)
         body: dict[int, np.ndarray] = {}
         for name in names:
             place = self.names.index(name)
@@ -147,8 +147,8 @@ class StackedPerceptrons(nn.Module):
                     act(hidden, out=hidden)
                 body[which] = hidden
             weight, bias = views[depth + place]
-            found[name] = body[which] @ weight + bias
-        return found
+            output[name] = body[which] @ weight + bias
+        return output
 
 
 def _through(x: np.ndarray, views: Weights, activation: str) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -184,11 +184,11 @@ class _StackedFunction(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         views, activation, inside = ctx.kept
         x = ctx.saved_tensors[0].detach().numpy()
-        found, back = _back(x, inside, [each.numpy() for each in gradients], views, activation)
+        of_weights, back = _back(x, inside, [gradient.numpy() for gradient in gradients], views, activation)
         of_x = None
         if ctx.needs_input_grad[0]:
             of_x = torch.from_numpy(np.matmul(back, views[0][0].transpose(0, 2, 1)).sum(0))
-        return of_x, None, None, *map(torch.from_numpy, found)
+        return of_x, None, None, *map(torch.from_numpy, of_weights)
 
 
 def _back(

@@ -86,5 +86,5 @@ class TextEncoder(nn.Module):
 
     @property
     def token_embedding(self) -> nn.Module:
-        found: nn.Module = self.network.get_input_embeddings()
-        return found
+        module: nn.Module = self.network.get_input_embeddings()
+        return module

@@ -32,7 +32,7 @@ class Rotary(nn.Module):
 
     def forward(self, x: Tensor, start: int = 0) -> Tensor:
         """`start` is the position of the first."""
-        cosine, sine = (each[start : start + x.shape[2]].to(x.dtype) for each in (self.cosine, self.sine))
+        cosine, sine = (table[start : start + x.shape[2]].to(x.dtype) for table in (self.cosine, self.sine))
         left, right = x.chunk(2, dim=-1)
         return torch.cat([left * cosine - right * sine, right * cosine + left * sine], -1)
 
