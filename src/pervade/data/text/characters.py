@@ -22,8 +22,8 @@ def to_tensor(texts: Sequence[str]) -> Tensor:
     """
     codes = [np.frombuffer(text.encode("utf-32-le"), np.int32) for text in texts]
     filled = np.full((len(texts), max(map(len, codes), default=0)), -1, np.int32)
-    for row, each in zip(filled, codes, strict=True):
-        row[: len(each)] = each
+    for row, points in zip(filled, codes, strict=True):
+        row[: len(points)] = points
     return torch.from_numpy(filled)
 
 
@@ -35,7 +35,7 @@ def from_tensor(codes: Tensor) -> list[str]:
 
 def join(texts: Sequence[str]) -> str:
     """A list as one string, told apart from the list of one empty string."""
-    return "".join(each + BETWEEN for each in texts)
+    return "".join(text + BETWEEN for text in texts)
 
 
 def part(text: str) -> list[str]:

@@ -57,20 +57,20 @@ class Chat:
             return [*self._rendered(wanted[:AT_ONCE]), *self._rendered(wanted[AT_ONCE:])]
         tokens = {name: text for name, text in (("bos_token", self.bos), ("eos_token", self.eos)) if text}
         asked: dict[str, Any] = {"template": self.template, "tokens": tokens}
-        asked["wanted"] = [([dict(each) for each in messages], begun) for messages, begun in wanted]
+        asked["wanted"] = [([dict(message) for message in messages], begun) for messages, begun in wanted]
         try:
-            told = templates.answer(asked) if self.template == PLAIN else _foreign.ask(asked)
+            answer = templates.answer(asked) if self.template == PLAIN else _foreign.ask(asked)
         except LimitExceeded as error:
             raise ConfigError(
                 f"the chat template {error} to render one conversation; set domain.template to another"
             ) from None
-        if "none" in told:
+        if "none" in answer:
             raise ConfigError(
-                f"the chat template is no Jinja template ({told['none']}); mend it, or set domain.template to another"
+                f"the chat template is no Jinja template ({answer['none']}); mend it, or set domain.template to another"
             )
-        if "refused" in told:
-            raise DataError(f"the chat template cannot render it ({told['refused']})")
-        texts: list[str] = told["texts"]
+        if "refused" in answer:
+            raise DataError(f"the chat template cannot render it ({answer['refused']})")
+        texts: list[str] = answer["texts"]
         return texts
 
     def parts(self, messages: Sequence[Message], asked: bool = False) -> list[tuple[str, bool]]:
@@ -82,8 +82,8 @@ class Chat:
         """
         answers = [number for number, message in enumerate(messages) if message["role"] == "assistant"]
         pairs = ([(messages[:number], True), (messages[: number + 1], False)] for number in answers)
-        whole, *around = self._rendered([(messages, asked), *(each for pair in pairs for each in pair)])
-        found: list[tuple[str, bool]] = []
+        whole, *around = self._rendered([(messages, asked), *(rendering for pair in pairs for rendering in pair)])
+        pieces: list[tuple[str, bool]] = []
         done = 0
         for number, before, through in zip(answers, around[::2], around[1::2], strict=True):
             message = messages[number]
@@ -95,9 +95,9 @@ class Chat:
                     f"cannot be found (it begins {message['content'][:40]!r}); set domain.template to one that adds "
                     "each turn to those before it, or cut conversations after their first answer"
                 )
-            found += [(whole[done : len(before)], False), (through[len(before) :], True)]
+            pieces += [(whole[done : len(before)], False), (through[len(before) :], True)]
             done = len(through)
-        return [each for each in [*found, (whole[done:], False)] if each[0]]
+        return [piece for piece in [*pieces, (whole[done:], False)] if piece[0]]
 
 
 @functools.lru_cache(16)
@@ -126,7 +126,7 @@ def ending(chat: Chat, tokenizer: str) -> int:
 def specials(digest: str) -> dict[int, str]:
     """The tokens that a text is not cut into by itself, by their numbers: those that mark beginnings and ends."""
     there = vocabulary.tokenizer(digest).get_added_tokens_decoder()
-    return {number: each.content for number, each in there.items() if each.special}
+    return {number: token.content for number, token in there.items() if token.special}
 
 
 @functools.lru_cache(16)
@@ -141,23 +141,23 @@ def _parsing(digest: str) -> Tokenizer:
     return made
 
 
-def marked(digest: str, text: str, said: Sequence[str] = ()) -> list[int]:
+def marked(digest: str, text: str, quotes: Sequence[str] = ()) -> list[int]:
     """The numbers of a text that a template rendered. The special tokens in it are those that the template wrote; a
     special token's name in what was `said`, in this order, is letters like others."""
     names = {name: number for number, name in specials(digest).items()}
-    pattern = re.compile("|".join(re.escape(each) for each in sorted(names, key=len, reverse=True)) or r"(?!)")
+    pattern = re.compile("|".join(re.escape(name) for name in sorted(names, key=len, reverse=True)) or r"(?!)")
     letters: list[tuple[int, int]] = []
-    for each in (each.strip() for each in said if pattern.search(each)):
-        start = text.find(each, letters[-1][1] if letters else 0)
+    for quoted in (text_said.strip() for text_said in quotes if pattern.search(text_said)):
+        start = text.find(quoted, letters[-1][1] if letters else 0)
         if start >= 0:
-            letters.append((start, start + len(each)))
+            letters.append((start, start + len(quoted)))
     if not letters:
         ids: list[int] = _parsing(digest).encode(text, add_special_tokens=False).ids
         return ids
-    found, done, plain = [], 0, vocabulary.tokenizer(digest)
+    tokens, done, plain = [], 0, vocabulary.tokenizer(digest)
     for match in pattern.finditer(text):
         if any(start <= match.start() < stop for start, stop in letters):
             continue
-        found += [*plain.encode(text[done : match.start()], add_special_tokens=False).ids, names[match.group()]]
+        tokens += [*plain.encode(text[done : match.start()], add_special_tokens=False).ids, names[match.group()]]
         done = match.end()
-    return [*found, *plain.encode(text[done:], add_special_tokens=False).ids]
+    return [*tokens, *plain.encode(text[done:], add_special_tokens=False).ids]

@@ -58,8 +58,8 @@ def tokens(
 
     def opened(place: Path) -> Tokens:
         stream = place / "tokens.bin"
-        found = np.memmap(stream, _kind(digest), "r") if stream.stat().st_size else np.empty(0, _kind(digest))
-        return Tokens(found, np.load(place / "starts.npy", allow_pickle=False))
+        stream_of_file = np.memmap(stream, _kind(digest), "r") if stream.stat().st_size else np.empty(0, _kind(digest))
+        return Tokens(stream_of_file, np.load(place / "starts.npy", allow_pickle=False))
 
     if cache.limit():  # else nothing is to be kept, as was asked for
         try:
@@ -100,20 +100,22 @@ def _pieces(digest: str, count: int, read: Callable[[int], str], end: int, begin
 
     def run() -> Iterable[np.ndarray]:
         for first in range(0, count, AT_ONCE):
-            some = [read(i) for i in range(first, min(first + AT_ONCE, count))]
-            found = [[*begins, *each.ids, end] for each in made.encode_batch_fast(some, add_special_tokens=False)]
-            lengths.extend(map(len, found))
-            yield np.array([token for each in found for token in each], dtype=_kind(digest))
+            texts = [read(i) for i in range(first, min(first + AT_ONCE, count))]
+            documents = [
+                [*begins, *encoding.ids, end] for encoding in made.encode_batch_fast(texts, add_special_tokens=False)
+            ]
+            lengths.extend(map(len, documents))
+            yield np.array([token for document in documents for token in document], dtype=_kind(digest))
 
     return run(), lambda: np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
 
 
 def filled(rows: Sequence[np.ndarray], filling: int) -> np.ndarray:
     """Rows of tokens (n, t) int64, shorter ones filled up at their end."""
-    found = np.full((len(rows), max(map(len, rows))), filling, np.int64)
+    table = np.full((len(rows), max(map(len, rows))), filling, np.int64)
     for number, row in enumerate(rows):
-        found[number, : len(row)] = row
-    return found
+        table[number, : len(row)] = row
+    return table
 
 
 def overlap(texts: Sequence[Sequence[int]], known: Tokens, run: int) -> list[float | None]:
@@ -131,7 +133,7 @@ def _hashes(stream: np.ndarray, run: int) -> np.ndarray:
     """One number for each run of tokens (a polynomial in 64 bits: two of 50 million meet by chance once in 10^4
     times)."""
     count = max(len(stream) - run + 1, 0)
-    found = np.zeros(count, np.uint64)
+    hashes = np.zeros(count, np.uint64)
     for place in range(run):
-        found = found * np.uint64(6364136223846793005) + stream[place : place + count] + np.uint64(1)
-    return found
+        hashes = hashes * np.uint64(6364136223846793005) + stream[place : place + count] + np.uint64(1)
+    return hashes

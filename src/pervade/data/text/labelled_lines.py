@@ -48,7 +48,7 @@ def kind(lines: Sequence[str]) -> Callable[[str], Record] | None:
         return _fasttext
     if _share(TREC, filled) > 0.95:
         return _trec
-    ends = [found[2] for line in filled if (found := PHRASES.fullmatch(line))]
+    ends = [match[2] for line in filled if (match := PHRASES.fullmatch(line))]
     return _phrase if len(ends) == len(filled) >= 2 * len(set(ends)) else None
 
 
@@ -57,13 +57,13 @@ def _fasttext(line: str) -> Record:
 
 
 def _trec(line: str) -> Record:
-    found = TREC.fullmatch(line)
-    return {"text": found[3], "label": found[1], "fine": f"{found[1]}:{found[2]}"} if found else {"text": line}
+    match = TREC.fullmatch(line)
+    return {"text": match[3], "label": match[1], "fine": f"{match[1]}:{match[2]}"} if match else {"text": line}
 
 
 def _phrase(line: str) -> Record:
-    found = PHRASES.fullmatch(line)
-    return {"text": found[1].strip(), "label": found[2]} if found else {"text": line}
+    match = PHRASES.fullmatch(line)
+    return {"text": match[1].strip(), "label": match[2]} if match else {"text": line}
 
 
 def records(path: Path, text: str) -> list[Record] | None:
@@ -88,11 +88,11 @@ def by_class(folder: Path) -> dict[Path, str]:
     alike: dict[str, dict[Path, str]] = defaultdict(dict)
     for path in sorted(folder.iterdir()):
         words = re.findall(r"[^\W\d_]+", path.name.lower())
-        said = [word for word in words if word in CLASSES]
-        if len(said) == 1 and path.suffix.lower().lstrip(".") in ("", "txt", *CLASSES) and path.is_file():
-            alike[path.name.lower().replace(said[0], "")][path] = said[0]
-    found = next((each for each in alike.values() if len(each) > 1), {})
-    return found if all(len(_head(path)) >= LEAST for path in found) else {}
+        named_classes = [word for word in words if word in CLASSES]
+        if len(named_classes) == 1 and path.suffix.lower().lstrip(".") in ("", "txt", *CLASSES) and path.is_file():
+            alike[path.name.lower().replace(named_classes[0], "")][path] = named_classes[0]
+    files = next((files for files in alike.values() if len(files) > 1), {})
+    return files if all(len(_head(path)) >= LEAST for path in files) else {}
 
 
 def of_classes(files: dict[Path, str], encoding: str) -> list[Record]:
@@ -100,9 +100,9 @@ def of_classes(files: dict[Path, str], encoding: str) -> list[Record]:
     rows = []
     for path, label in files.items():
         lines = [line.strip() for line in encodings.decode(path.read_bytes(), path, encoding).split("\n")]
-        found = [{"text": line, "label": label} for line in lines if line]
-        account.note(f"{path.name}: {counted(len(found), 'line')}, each a text of the class {label!r}")
-        rows += found
+        texts = [{"text": line, "label": label} for line in lines if line]
+        account.note(f"{path.name}: {counted(len(texts), 'line')}, each a text of the class {label!r}")
+        rows += texts
     return rows
 
 
@@ -111,13 +111,13 @@ def of_classes(files: dict[Path, str], encoding: str) -> list[Record]:
 
 def refuse(path: Path) -> None:
     """Raises DataError where lines are what would be learnt as something else, or as nothing."""
-    found = [path]
+    files = [path]
     if path.is_dir():
-        there = [each for each in sorted(path.iterdir()) if each.is_file() and not each.name.startswith(".")]
+        there = [path for path in sorted(path.iterdir()) if path.is_file() and not path.name.startswith(".")]
         _refuse_pairs(path, there)
-        found = [each for each in there if each.suffix.lower() in ENDINGS]
-        found = found[:MOST_FILES] if 2 * len(found) > len(there) else []
-    for file in found:
+        files = [path for path in there if path.suffix.lower() in ENDINGS]
+        files = files[:MOST_FILES] if 2 * len(files) > len(there) else []
+    for file in files:
         lines = _head(file) if file.suffix.lower() in ENDINGS else []
         what = _other(lines) if len(lines) >= LEAST else None
         if what is not None:
@@ -137,7 +137,7 @@ def _other(lines: Sequence[str]) -> str | None:
     grammar = [line for line in lines if not line.startswith("#")]
     if grammar and all(line[0].isdigit() and line.count("\t") == 9 for line in grammar):
         return f"a word and its grammar in each line (CoNLL-U): classes of words are not learnt; {A_LABEL}"
-    tagged = [found[1] for line in lines[1:] if (found := TAG.fullmatch(line))]
+    tagged = [match[1] for line in lines[1:] if (match := TAG.fullmatch(line))]
     if len(tagged) > 0.95 * (len(lines) - 1) and {"O"} < set(tagged):
         return f"a word and its tag in each line, such as {shown}: classes of words are not learnt; {A_LABEL}"
     return f"trees, such as {shown}; {A_LABEL}" if _share(TREE, lines) > 0.95 else None
@@ -154,11 +154,11 @@ def _refuse_pairs(folder: Path, files: Sequence[Path]) -> None:
         language = re.fullmatch(r"(.+)\.([a-z]{2})(\.txt)?", path.name)
         if language and language[2] not in CODE:
             pairs[language[1]].append(path)
-    for one, other, *_ in (each for each in pairs.values() if len(each) > 1):
-        lines = one.read_bytes().count(b"\n")
+    for first, other, *_ in (files for files in pairs.values() if len(files) > 1):
+        lines = first.read_bytes().count(b"\n")
         if lines == other.read_bytes().count(b"\n") >= LEAST:
             raise DataError(
-                f"{folder} holds {one.name} and {other.name}, each with {lines:,} lines: there is no task to "
+                f"{folder} holds {first.name} and {other.name}, each with {lines:,} lines: there is no task to "
                 "translate; a table with each text in a column prompt and its translation in a column completion "
                 "teaches a model to answer so"
             )

@@ -100,7 +100,7 @@ class Texts:
         text a line."""
         if path.is_dir():
             return labelled_lines.of_classes(labelled_lines.by_class(path), self.encoding)
-        asked = [each for part in (self.text_column, self.label_column) if part for each in re.split("[,+]", part)]
+        asked = [name for part in (self.text_column, self.label_column) if part for name in re.split("[,+]", part)]
         return table_files.read(path, lambda rows: has_names(rows, [*asked, *self.learnt]), self.encoding)
 
     def columns(
@@ -114,28 +114,28 @@ class Texts:
         if self.learnt and set(self.learnt) <= set(free):
             return self.learnt
         lower = {columns.plain(column): column for column in reversed(free)}
-        pair = next((each for each in PAIRS if set(each) <= lower.keys()), None)
-        if pair and _is_pair(pair, *(columns.look(records, lower[each]) for each in pair)):
+        pair = next((names for names in PAIRS if set(names) <= lower.keys()), None)
+        if pair and _is_pair(pair, *(columns.look(records, lower[name]) for name in pair)):
             return lower[pair[0]], lower[pair[1]]
-        known = columns.with_names(free, [each for each in TEXT_COLUMNS if each not in TITLES])
-        known += columns.with_names(free, TITLES)
-        main = next((each for each in known if columns.look(records, each).text), None)
-        if main is None and known and columns.plain(known[0]) in TEXT_COLUMNS:
-            main = known[0]  # whoever reads its cells says what is wrong with them
+        candidates = columns.with_names(free, [name for name in TEXT_COLUMNS if name not in TITLES])
+        candidates += columns.with_names(free, TITLES)
+        main = next((name for name in candidates if columns.look(records, name).text), None)
+        if main is None and candidates and columns.plain(candidates[0]) in TEXT_COLUMNS:
+            main = candidates[0]  # whoever reads its cells says what is wrong with them
         if main is not None:
             return self._titled(records, free, main)
         left = self._others(records, free)
         if len(free) > 1:  # classes are few, texts are many
-            left = [each for each in left if 2 * each.different > each.filled or each.words >= MANY_WORDS]
+            left = [column for column in left if 2 * column.different > column.filled or column.words >= MANY_WORDS]
         if len(left) > 1 or len(free) > FEW_COLUMNS:
-            left = [each for each in left if each.prose] or [
-                each for each in left if 2 * each.filled > len(records) and len(free) <= FEW_COLUMNS
+            left = [column for column in left if column.prose] or [
+                column for column in left if 2 * column.filled > len(records) and len(free) <= FEW_COLUMNS
             ]
-        left = [each for each in left if not each.named] or left * (len(free) == 1)
+        left = [column for column in left if not column.named] or left * (len(free) == 1)
         if not left:
             raise DataError(columns.of_numbers(path, records, free))
-        names = tuple(each.name for each in left)
-        lengths = [each.length for each in left]
+        names = tuple(column.name for column in left)
+        lengths = [column.length for column in left]
         if len(names) == 2 and max(lengths) < ALIKE * min(lengths):
             if columns.last_word(names[0]) != columns.last_word(names[1]) and not _numbered(names):
                 raise Undecided(
@@ -150,35 +150,37 @@ class Texts:
         """The columns of words that are called as none of another kind are."""
         others = {*tables.LABEL_COLUMNS, *tables.SPLIT_COLUMNS, *tables.GROUP_COLUMNS, *columns.IDS}
         others -= {"subject"}
-        left = [columns.look(records, each) for each in free if columns.plain(each) not in others]
-        return [each for each in left if each.text and not (each.listed and each.words < MANY_WORDS)]
+        left = [columns.look(records, name) for name in free if columns.plain(name) not in others]
+        return [column for column in left if column.text and not (column.listed and column.words < MANY_WORDS)]
 
     def _titled(self, records: list[Record], free: Sequence[str], main: str) -> tuple[str, ...]:
         """The column of texts that is known by its name, with the title above it; below a title, what is longer."""
-        known = columns.plain(main)
-        if known in (*TITLES, "description"):
-            least = columns.look(records, main).length * (1 if known in TITLES else ALIKE)
-            below = [each for each in self._others(records, free) if each.prose and each.length > least]
-        if known in TITLES or (known == "description" and below):
-            return Together((main, *(each.name for each in below))) if below else (main,)
+        main_name = columns.plain(main)
+        if main_name in (*TITLES, "description"):
+            least = columns.look(records, main).length * (1 if main_name in TITLES else ALIKE)
+            below = [column for column in self._others(records, free) if column.prose and column.length > least]
+        if main_name in TITLES or (main_name == "description" and below):
+            return Together((main, *(column.name for column in below))) if below else (main,)
         titles = [
-            each for each in columns.with_names(free, TITLES) if each != main and columns.look(records, each).text
+            name for name in columns.with_names(free, TITLES) if name != main and columns.look(records, name).text
         ]
         # The headline of the review, and not the title of what is reviewed.
         first = columns.plain(main).partition("_")[0]
-        titles = [each for each in titles if columns.plain(each) in TITLES or columns.plain(each).startswith(first)]
+        titles = [name for name in titles if columns.plain(name) in TITLES or columns.plain(name).startswith(first)]
         return Together((titles[0], main)) if titles else (main,)
 
     def _asked(self, path: Path | str, there: list[str]) -> tuple[str, ...]:
         """The columns that were named. Raises DataError where one is not there."""
         asked = self.text_column
         if asked is not None and asked not in there and "+" in asked and "," not in asked:
-            parts = [each.strip() for each in asked.split("+")]
+            parts = [part.strip() for part in asked.split("+")]
             return Together(name for part in parts for name in tables.asked_for(path, there, part))
-        found = tables.asked_for(path, there, asked, several=True)
-        if len(found) > 2:
-            raise DataError(f"{path}: --text-column names {len(found)} columns; give one, two for pairs (a,b), or a+b")
-        return tuple(found)
+        named_columns = tables.asked_for(path, there, asked, several=True)
+        if len(named_columns) > 2:
+            raise DataError(
+                f"{path}: --text-column names {len(named_columns)} columns; give one, two for pairs (a,b), or a+b"
+            )
+        return tuple(named_columns)
 
     def take(self, folder: Path, record: Record, columns: Sequence[str], where: str) -> tuple[Record, str] | LeftOut:
         """ "text", and "second" of a pair."""
@@ -204,7 +206,7 @@ def _is_pair(names: tuple[str, str], one: columns.Column, other: columns.Column)
 
 def _numbered(names: Sequence[str]) -> bool:
     """Whether two names differ in a number or one letter alone, as those of pairs do: text 1, text 2; column 1."""
-    bare = {re.sub(r"\d+|(?<![a-z])[a-z](?![a-z])", "", columns.plain(each)) for each in names}
+    bare = {re.sub(r"\d+|(?<![a-z])[a-z](?![a-z])", "", columns.plain(name)) for name in names}
     return len(bare) == 1
 
 
@@ -215,26 +217,26 @@ def has_names(rows: Sequence[Sequence[str]], asked: Sequence[str] = ()) -> bool:
     texts below."""
     first, rest = [cell.strip() for cell in rows[0]], [row for row in rows[1:] if row != rows[0]]
     own = [i for i, cell in enumerate(first) if cell and cell not in [row[i] for row in rest if i < len(row)]]
-    known = {
+    usual = {
         *TEXT_COLUMNS,
         *TITLES,
         *label_columns.CLASSES,
         *label_columns.WEAK,
         *(name for pair in PAIRS for name in pair),
     }
-    known |= {"file_name", "file", "audio", "transcription", "transcript"}  # of tables that hold no texts to be judged
-    known |= {*tables.LABEL_COLUMNS, *tables.SPLIT_COLUMNS, *tables.GROUP_COLUMNS, *columns.IDS}
-    if any(columns.plain(first[i]) in known or first[i] in asked for i in own):
+    usual |= {"file_name", "file", "audio", "transcription", "transcript"}  # of tables that hold no texts to be judged
+    usual |= {*tables.LABEL_COLUMNS, *tables.SPLIT_COLUMNS, *tables.GROUP_COLUMNS, *columns.IDS}
+    if any(columns.plain(first[i]) in usual or first[i] in asked for i in own):
         return True
-    some = rest[:: max(len(rest) // MOST_ROWS, 1)]
-    filled = [[row[i].strip() for row in some if i < len(row) and row[i].strip()] for i in range(len(first))]
+    sample = rest[:: max(len(rest) // MOST_ROWS, 1)]
+    filled = [[row[i].strip() for row in sample if i < len(row) and row[i].strip()] for i in range(len(first))]
     if any(_number(cell) for cell in first) or not any(filled):
         return False
     if any(cells and first[i] and all(map(_number, cells)) for i, cells in enumerate(filled)):
         return True
     lengths = [sum(map(len, cells)) / max(len(cells), 1) for cells in filled]
     text = max(range(len(first)), key=lengths.__getitem__)
-    classes = [i for i, cells in enumerate(filled) if _few(cells, len(some))]
+    classes = [i for i, cells in enumerate(filled) if _few(cells, len(sample))]
     fewest = min(classes, key=lambda i: len(set(filled[i])), default=None)
     if fewest is not None and fewest not in own:
         return False
@@ -281,15 +283,15 @@ def most_are(root: Path) -> bool:
     stands in the first of them."""
     if not listing.mostly(root, Endings()):
         return False
-    first = [each for each in itertools.islice(below(root), MOST_OPENED) if each.suffix.lower() not in SUFFIXES]
+    first = [path for path in itertools.islice(below(root), MOST_OPENED) if path.suffix.lower() not in SUFFIXES]
     return all(map(_is_text, first))
 
 
 def below(root: Path) -> Iterator[Path]:
     """The files in folders that hold no others, sorted: not what lies beside class folders."""
     for folder, folders, names in os.walk(root):
-        folders[:] = sorted(each for each in folders if not each.startswith("."))
-        yield from (Path(folder, each) for each in sorted(names) if not each.startswith(".") and not folders)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(folder, name) for name in sorted(names) if not name.startswith(".") and not folders)
 
 
 def _is_text(path: Path) -> bool:
@@ -298,7 +300,7 @@ def _is_text(path: Path) -> bool:
             head = file.read(4096)
     except OSError:
         return False
-    odd = sum(each < 32 and each not in (9, 10, 12, 13, 27) for each in head)
+    odd = sum(byte < 32 and byte not in (9, 10, 12, 13, 27) for byte in head)
     return encodings.marked(head) is not None or odd <= len(head) / 100
 
 
@@ -316,14 +318,14 @@ def clean(text: str) -> tuple[str, bool] | str:
 
 def digest(*texts: str) -> str:
     """Equal where the texts are equal up to white space."""
-    return hashlib.sha256("\0".join(" ".join(each.split()) for each in texts).encode()).hexdigest()
+    return hashlib.sha256("\0".join(" ".join(text.split()) for text in texts).encode()).hexdigest()
 
 
-def without_spaces(some: Sequence[str]) -> bool:
+def without_spaces(sample: Sequence[str]) -> bool:
     """Whether these texts are in a script that does not part words, such as Chinese or Japanese."""
     wide = total = 0
-    for text in some:
-        letters = [each for each in text[:200] if each.isalpha()]
+    for text in sample:
+        letters = [letter for letter in text[:200] if letter.isalpha()]
         total += len(letters)
-        wide += sum(unicodedata.east_asian_width(each) in "WF" for each in letters)
+        wide += sum(unicodedata.east_asian_width(letter) in "WF" for letter in letters)
     return wide > total / 3

@@ -39,8 +39,8 @@ class Tokenized(Domain):
 
 def padded(examples: Sequence[Example], padding: int = 0) -> Batch:
     """ "input" (n, t) int64, filled up at the end, and "mask" (n, t) bool: True at tokens."""
-    inputs = torch.from_numpy(corpus.filled([each["input"] for each in examples], padding))
-    lengths = torch.tensor([[len(each["input"])] for each in examples])
+    inputs = torch.from_numpy(corpus.filled([example["input"] for example in examples], padding))
+    lengths = torch.tensor([[len(example["input"])] for example in examples])
     return {"input": inputs, "mask": torch.arange(inputs.shape[1]) < lengths}
 
 
@@ -49,6 +49,6 @@ def windows(examples: Sequence[Example]) -> Batch:
     says, with its first window."""
     batch = padded(examples)
     if "target" in examples[0]:
-        batch["target"] = torch.from_numpy(corpus.filled([each["target"] for each in examples], IGNORED))
-        batch["bytes"] = torch.tensor([each["bytes"] for each in examples])
+        batch["target"] = torch.from_numpy(corpus.filled([example["target"] for example in examples], IGNORED))
+        batch["bytes"] = torch.tensor([example["bytes"] for example in examples])
     return batch

@@ -35,10 +35,10 @@ def answer(text: str) -> str | None:
         for part in _parts(data):
             _require_short(part)
         for sample in _samples(data):
-            found = made.encode(sample)
-            if len(found.ids) > GROWTH * len(sample) + LONGEST:
-                return f"it makes {len(found.ids):,} tokens of {len(sample):,} letters"
-            if len(made.decode(found.ids)) > GROWTH * LONGEST * len(sample):
+            encoding = made.encode(sample)
+            if len(encoding.ids) > GROWTH * len(sample) + LONGEST:
+                return f"it makes {len(encoding.ids):,} tokens of {len(sample):,} letters"
+            if len(made.decode(encoding.ids)) > GROWTH * LONGEST * len(sample):
                 return "it makes very long texts of its tokens"
     except MemoryError:
         raise
@@ -51,25 +51,25 @@ def _parts(data: Any) -> Iterator[dict[str, Any]]:
     """All settings inside; not the vocabulary, where there may be a million pieces."""
     if isinstance(data, dict):
         yield data
-    inside = [each for key, each in data.items() if key != "vocab"] if isinstance(data, dict) else data
-    for each in inside:
-        if isinstance(each, (dict, list)) and not (isinstance(each, list) and each and isinstance(each[0], str)):
-            yield from _parts(each)
+    inside = [value for key, value in data.items() if key != "vocab"] if isinstance(data, dict) else data
+    for value in inside:
+        if isinstance(value, (dict, list)) and not (isinstance(value, list) and value and isinstance(value[0], str)):
+            yield from _parts(value)
 
 
 def _require_short(part: dict[str, Any]) -> None:
     kind = part.get("type")
     pieces = {"Replace": ("content",), "Prepend": ("prepend",), "TemplateProcessing": ("single", "pair")}
-    around = [each.get("ids", ()) for each in (part.get("special_tokens") or {}).values()] if "single" in part else []
-    for each in (*(part.get(name, "") for name in pieces.get(str(kind), ())), *around):
-        if len(each) > LONGEST:
-            raise ValueError(f"its {kind} puts in {len(each):,} letters or pieces, and {LONGEST} is the most")
+    around = [token.get("ids", ()) for token in (part.get("special_tokens") or {}).values()] if "single" in part else []
+    for piece in (*(part.get(name, "") for name in pieces.get(str(kind), ())), *around):
+        if len(piece) > LONGEST:
+            raise ValueError(f"its {kind} puts in {len(piece):,} letters or pieces, and {LONGEST} is the most")
 
 
 def _samples(data: Any) -> Iterator[str]:
     patterns = "".join(str(part["Regex"]) for part in _parts(data) if "Regex" in part)
-    named = [each for each in patterns if each.isprintable()]
-    rows = [each * ROW for each in dict.fromkeys([*USUAL, *named])]
+    named = [pattern for pattern in patterns if pattern.isprintable()]
+    rows = [sign * ROW for sign in dict.fromkeys([*USUAL, *named])]
     rows += [two * (ROW // 2) for two in dict.fromkeys(map("".join, itertools.pairwise(named)))]
     # What began well must be given up; and an engine looks first whether the letters it must end with are there at all.
     end = f"\x01{''.join(dict.fromkeys(named))}"

@@ -115,19 +115,19 @@ def tokenizer(digest: str, length: int | None = None) -> Tokenizer:
 def special(digest: str, name: str) -> int | None:
     """The number of one of our special tokens, under whichever of its names the tokenizer has; None: it has none."""
     made = tokenizer(digest)
-    found = (made.token_to_id(each) for each in NAMES[name])
-    return next((each for each in found if each is not None), None)
+    numbers = (made.token_to_id(spelling) for spelling in NAMES[name])
+    return next((number for number in numbers if number is not None), None)
 
 
 def require(digest: str, name: str, what: str) -> int:
     """Raises ConfigError where the tokenizer lacks a special token that `what` needs."""
-    found = special(digest, name)
-    if found is None:
+    number = special(digest, name)
+    if number is None:
         raise ConfigError(
             f"the tokenizer has no token {' or '.join(NAMES[name])}, which {what} needs; take another model, or "
             "--init random, which learns a tokenizer of its own"
         )
-    return found
+    return number
 
 
 @functools.lru_cache(16)
@@ -143,7 +143,7 @@ def begins(digest: str) -> tuple[int, ...]:
     made = tokenizer(digest)
     if made.token_to_id(END) is not None:
         return ()
-    bare, whole = (made.encode("a", add_special_tokens=each).ids for each in (False, True))
+    bare, whole = (made.encode("a", add_special_tokens=with_special).ids for with_special in (False, True))
     place = next((i for i in range(len(whole)) if whole[i : i + len(bare)] == bare), 0)
     return tuple(whole[:place])
 
@@ -203,9 +203,9 @@ def _wordpiece(texts: Sequence[str], size: int) -> Tokenizer:
     letters = sorted(token for token in made.get_vocab() if len(token) == 3 and token.startswith("##"))
     _learn_pieces(made, texts, size, letters)
     made.model = models.WordPiece(made.get_vocab(with_added_tokens=True), unk_token=UNKNOWN)
-    again = json.loads(made.to_str())
-    again["added_tokens"] = [each for each in again["added_tokens"] if each["content"] in SPECIAL]
-    return Tokenizer.from_str(json.dumps(again))
+    parsed = json.loads(made.to_str())
+    parsed["added_tokens"] = [token for token in parsed["added_tokens"] if token["content"] in SPECIAL]
+    return Tokenizer.from_str(json.dumps(parsed))
 
 
 def _learn_pieces(made: Tokenizer, texts: Sequence[str], size: int, letters: Sequence[str]) -> None:
@@ -267,7 +267,7 @@ def encode(digest: str, text: str, second: str | None = None, length: int | None
 def lengths(digest: str, texts: Sequence[str], seconds: Sequence[str] | None = None) -> list[int]:
     """How many tokens each has, with those at the beginning and the end; all processors at once."""
     given = texts if seconds is None else list(zip(texts, seconds, strict=True))
-    return [len(each.ids) for each in tokenizer(digest).encode_batch_fast(given)]
+    return [len(encoding.ids) for encoding in tokenizer(digest).encode_batch_fast(given)]
 
 
 @dataclass(frozen=True)
@@ -289,9 +289,9 @@ def windows(digest: str, question: str, context: str, length: int, overlap: int,
     room = max(length - len(asked) - made.num_special_tokens_to_add(True), 2)
     text = made.encode(context, add_special_tokens=False)
     text.truncate(room, stride=min(overlap, room // 2))
-    found = []
+    windows = []
     for piece in (text, *text.overflowing):
         whole = made.post_process(asked, piece)
-        inside = [each == 1 for each in whole.sequence_ids]
-        found.append(Window(whole.ids, inside, whole.offsets))
-    return found
+        inside = [part == 1 for part in whole.sequence_ids]
+        windows.append(Window(whole.ids, inside, whole.offsets))
+    return windows

@@ -56,7 +56,7 @@ class WordModel:
         """Log-probability of a whole text, its end included."""
         written = [*self.units(text), END]
         before = [BEGIN] * (self.order - 1)
-        return sum(self.log_prob([*before, *written[:i]], each) for i, each in enumerate(written))
+        return sum(self.log_prob([*before, *written[:i]], written_word) for i, written_word in enumerate(written))
 
     def perplexity(self, texts: Sequence[str]) -> float:
         """Of how many units, all as likely, the next would be one."""
@@ -72,15 +72,15 @@ def learn(texts: Sequence[str], unit: Unit, order: int) -> str:
         for end in range(order, len(written) + 1):
             for length in range(1, order + 1):
                 counts["\n".join(written[end - length : end])] += 1
-    kept = sorted(counts.items(), key=lambda each: (-each[1], each[0]))[:MOST]
+    kept = sorted(counts.items(), key=lambda word_and_count: (-word_and_count[1], word_and_count[0]))[:MOST]
     return json.dumps({"format": files.FORMAT, "unit": unit, "order": order, "counts": dict(sorted(kept))})
 
 
 def read(text: str) -> WordModel:
     """Raises CheckpointError where it is damaged."""
     with contents.understood("the model of words", "use another checkpoint, or train again"):
-        found = files.parse_json(text)
-        counts: dict[str, int] = found["counts"]
+        parsed = files.parse_json(text)
+        counts: dict[str, int] = parsed["counts"]
         seen: Counter[str] = Counter()
         different: Counter[str] = Counter()
         for gram, count in counts.items():
@@ -88,7 +88,7 @@ def read(text: str) -> WordModel:
             seen[history] += count
             different[history] += 1
         followed = {history: (seen[history], different[history]) for history in seen}
-        return WordModel(found["unit"], int(found["order"]), counts, followed, different[""])
+        return WordModel(parsed["unit"], int(parsed["order"]), counts, followed, different[""])
 
 
 # while decoding
@@ -142,9 +142,9 @@ class Scorer:
         if character == " ":
             return (history, word, bool(word)), 0.0
         total = self.bonus if waiting or not word else 0.0
-        for each in ([" "] if waiting else []) + [character]:
-            total += self.weight * self.model.log_prob(history, each)
-            history = self._after(history, each)
+        for sign in ([" "] if waiting else []) + [character]:
+            total += self.weight * self.model.log_prob(history, sign)
+            history = self._after(history, sign)
         return (history, character, False), total
 
     def _after(self, history: tuple[str, ...], unit: str) -> tuple[str, ...]:
