@@ -19,37 +19,37 @@ def classifier(train: Any, target: Sequence[int], num_classes: int) -> Classifie
     """Logistic regression. Classes that never train have probability 0."""
     from sklearn.linear_model import LogisticRegression
 
-    known = np.asarray(target)
+    target_array = np.asarray(target)
     model = None
-    if len(np.unique(known)) > 1:
-        model = LogisticRegression(C=_strength(train, known), max_iter=1000).fit(train, known)
+    if len(np.unique(target_array)) > 1:
+        model = LogisticRegression(C=_strength(train, target_array), max_iter=1000).fit(train, target_array)
 
     def probabilities(rows: Any) -> np.ndarray:
-        found = np.zeros((rows.shape[0], num_classes))
+        probabilities = np.zeros((rows.shape[0], num_classes))
         if model is None:
-            found[:, known[0]] = 1.0
+            probabilities[:, target_array[0]] = 1.0
         else:
-            found[:, model.classes_] = model.predict_proba(rows)
-        return found
+            probabilities[:, model.classes_] = model.predict_proba(rows)
+        return probabilities
 
     return probabilities
 
 
 def labeller(train: Any, target: np.ndarray) -> Classifier:
     """One logistic regression for each of k labels; target (n, k) of 0 and 1."""
-    each = [classifier(train, target[:, i].astype(int).tolist(), 2) for i in range(target.shape[1])]
-    return lambda rows: np.stack([one(rows)[:, 1] for one in each], axis=1)
+    predictors = [classifier(train, target[:, i].astype(int).tolist(), 2) for i in range(target.shape[1])]
+    return lambda rows: np.stack([predictor(rows)[:, 1] for predictor in predictors], axis=1)
 
 
 def numbers(train: Any, target: Sequence[float], rows: Any) -> np.ndarray:
     """(n,) by ridge regression."""
     from sklearn.linear_model import Ridge
 
-    known = np.asarray(target, np.float64)
-    scale = max(float(known.std()), 1e-12)
-    model = Ridge(alpha=1.0).fit(train, (known - known.mean()) / scale)
-    found: np.ndarray = np.asarray(model.predict(rows)).reshape(-1) * scale + known.mean()
-    return found
+    values = np.asarray(target, np.float64)
+    scale = max(float(values.std()), 1e-12)
+    model = Ridge(alpha=1.0).fit(train, (values - values.mean()) / scale)
+    predicted: np.ndarray = np.asarray(model.predict(rows)).reshape(-1) * scale + values.mean()
+    return predicted
 
 
 def _strength(train: Any, target: np.ndarray) -> float:

@@ -75,7 +75,7 @@ def tone(
         table = (gain * LEVELS + level).clip(0.0, 255.0).round().astype(np.uint8)
         return Pillow.frombytes("L", picture.size, picture.tobytes().translate(table.tobytes()))
     own = gain * saturation
-    red, green, blue = (gain * (1.0 - saturation) * each for each in LUMA)
+    red, green, blue = (gain * (1.0 - saturation) * weight for weight in LUMA)
     return picture.convert(
         "RGB",
         (own + red, green, blue, level, red, own + green, blue, level, red, green, own + blue, level),

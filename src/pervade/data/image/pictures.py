@@ -182,7 +182,7 @@ def fitted(picture: Image.Image, how: str, side: int, fill: Sequence[int]) -> Im
     if how == "squash":
         return picture.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0)
     factor = side / max(picture.size)
-    width, height = (max(round(each * factor), 1) for each in picture.size)
+    width, height = (max(round(length * factor), 1) for length in picture.size)
     page = Image.new(picture.mode, (side, side), tuple(fill))
     inside = picture.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0)
     page.paste(inside, ((side - width) // 2, (side - height) // 2))
@@ -204,7 +204,7 @@ def spread(extremes: Sequence[tuple[float, float]]) -> tuple[float, float]:
     >>> spread([(0, 10), (-5, 8)]), spread([(0, 10)] * 9 + [(-9999, 12)])
     ((-5.0, 10.0), (0.0, 12.0))
     """
-    lows, highs = (np.sort(np.asarray(each, np.float64)) for each in zip(*extremes, strict=True))
+    lows, highs = (np.sort(np.asarray(values, np.float64)) for values in zip(*extremes, strict=True))
     few = (len(lows) + 90) // 100
     low, high = lows[few], highs[-1 - few]
     width = high - low
@@ -214,7 +214,7 @@ def spread(extremes: Sequence[tuple[float, float]]) -> tuple[float, float]:
 def grey(values: np.ndarray, span: tuple[float, float] | None, channels: int) -> np.ndarray:
     """Numbers (h, w, 1) as pixels (h, w, channels) uint8: `span` from black to white, clipped. Where none was learnt 0
     is black, and white 1 or 65,535, or what is larger still."""
-    low, high = span or (0.0, next((each for each in (1.0, 65535.0) if values.max() <= each), float(values.max())))
+    low, high = span or (0.0, next((white for white in (1.0, 65535.0) if values.max() <= white), float(values.max())))
     scaled = (values - low) * (255.0 / (high - low)) if high > low else np.zeros_like(values)
     return np.repeat(np.clip(scaled, 0, 255).round().astype(np.uint8), channels, axis=2)
 
@@ -228,11 +228,13 @@ def twins(paths: Iterable[str]) -> dict[str, list[tuple[str, ...]]]:
         if suffix.lower() in SUFFIXES:  # a place in a table of pictures has none
             folder, _, name = stem.rpartition(os.sep)
             suffixes[folder][name].add(suffix.lower())
-    found = {folder: [tuple(sorted(e)) for e in names.values() if len(e) > 1] for folder, names in suffixes.items()}
-    return {folder: several for folder, several in found.items() if 2 * len(several) > len(suffixes[folder])}
+    several_of = {
+        folder: [tuple(sorted(e)) for e in names.values() if len(e) > 1] for folder, names in suffixes.items()
+    }
+    return {folder: several for folder, several in several_of.items() if 2 * len(several) > len(suffixes[folder])}
 
 
 def stems(paths: Iterable[str]) -> list[str]:
     """What pictures of one name have in common, whatever their suffix: x.jpg and x.png, x.dng and x.jpg."""
-    parted = [(each, os.path.splitext(each)) for each in paths]  # noqa: PTH122
+    parted = [(path, os.path.splitext(path)) for path in paths]  # noqa: PTH122
     return [stem if suffix.lower() in SUFFIXES else path for path, (stem, suffix) in parted]

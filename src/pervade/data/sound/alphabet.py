@@ -44,7 +44,9 @@ def normalised(text: str, how: Normalisation) -> str:
         return text.upper()
     if how == "words":
         text = _INSIDE.sub(_KEPT, _APOSTROPHES.sub("'", text.lower()))
-        text = "".join(each if each == _KEPT or _spells(each) else " " for each in text).replace(_KEPT, "'")
+        text = "".join(character if character == _KEPT or _spells(character) else " " for character in text).replace(
+            _KEPT, "'"
+        )
         return " ".join(text.split())
     return text
 
@@ -79,8 +81,8 @@ def learn(texts: Sequence[str], units: Units, size: int) -> tuple[str, ...]:
 def _pieces(texts: Sequence[str], most: int) -> list[str]:
     """In the order in which they are joined. The whole bytes of a vocabulary come first and are left out."""
     made = vocabulary.tokenizer(vocabulary.keep(vocabulary.learn(texts, "bpe", _BASE + most)))
-    found = [made.decode([number]) for number in range(_BASE, made.get_vocab_size())]
-    return [each for each in found if len(each) > 1 and "\ufffd" not in each][:most]
+    pieces = [made.decode([number]) for number in range(_BASE, made.get_vocab_size())]
+    return [piece for piece in pieces if len(piece) > 1 and "\ufffd" not in piece][:most]
 
 
 @lru_cache(64)
@@ -93,18 +95,18 @@ def encode(alphabet: tuple[str, ...], text: str) -> tuple[list[int], list[str]]:
     """The numbers of a normalised text's pieces, the longest that fits first; and the characters that none spells."""
     numbers, longest = _by_length(alphabet)
     text = f" {text}" if longest > 1 and text else text
-    found, unknown, place = [], [], 0
+    tokens, unknown, place = [], [], 0
     while place < len(text):
         for length in range(min(longest, len(text) - place), 0, -1):
             number = numbers.get(text[place : place + length])
             if number is not None:
-                found.append(number)
+                tokens.append(number)
                 place += length
                 break
         else:
             unknown.append(text[place])
             place += 1
-    return found, unknown
+    return tokens, unknown
 
 
 def decode(alphabet: tuple[str, ...], numbers: Iterable[int]) -> str:

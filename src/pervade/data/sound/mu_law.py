@@ -18,12 +18,12 @@ def encode(wave: np.ndarray) -> np.ndarray:
     """Codes uint8 of a wave in -1..1; what lies beyond is cut off."""
     x = np.clip(np.asarray(wave, np.float64), -1.0, 1.0)
     y = np.sign(x) * np.log1p(_MU * np.abs(x)) / np.log(CODES)
-    found: np.ndarray = np.floor((y + 1) / 2 * _MU + 0.5).astype(np.uint8)
-    return found
+    codes: np.ndarray = np.floor((y + 1) / 2 * _MU + 0.5).astype(np.uint8)
+    return codes
 
 
 def decode(codes: np.ndarray) -> np.ndarray:
     """The wave float32 in -1..1, of which `encode` makes the very same codes."""
     y = np.asarray(codes, np.float64) / _MU * 2 - 1
-    found: np.ndarray = (np.sign(y) * np.expm1(np.abs(y) * np.log(CODES)) / _MU).astype(np.float32)
-    return found
+    wave: np.ndarray = (np.sign(y) * np.expm1(np.abs(y) * np.log(CODES)) / _MU).astype(np.float32)
+    return wave

@@ -50,14 +50,14 @@ class Recordings(tables.Files):
         self, path: Path | str, records: list[Record], free: Sequence[str], target: Kind, labels: Sequence[str]
     ) -> tuple[str, ...]:
         """The column of files, and those of times. Raises DataError where one of these lacks its counterpart."""
-        found = super().columns(path, records, free, target, labels)
-        times = _times(path, records, [each for each in free if each not in found]) if self.cut else ()
-        if times and "slice" in found[0].lower():  # as UrbanSound8K has it
-            account.note(f"{' and '.join(times)}: not used, since each {found[0]} is cut already")
-            return found
+        content = super().columns(path, records, free, target, labels)
+        times = _times(path, records, [name for name in free if name not in content]) if self.cut else ()
+        if times and "slice" in content[0].lower():  # as UrbanSound8K has it
+            account.note(f"{' and '.join(times)}: not used, since each {content[0]} is cut already")
+            return content
         if times:
             account.note(f"pieces of recordings: columns {times[0]!r} and {times[1]!r}, in seconds", WHOLE)
-        return (*found, *times)
+        return (*content, *times)
 
     def take(self, folder: Path, record: Record, columns: Sequence[str], where: str) -> tuple[Record, str] | LeftOut:
         """ "path", and "piece" where there are times."""
@@ -74,16 +74,18 @@ def _kind(column: str) -> tuple[str, float] | None:
     >>> _kind("Begin Time (s)"), _kind("end_ms"), _kind("startled")
     (('begin', 1.0), ('end', 0.001), None)
     """
-    found = NAME.fullmatch(re.sub(r"[^a-z]+", "_", column.lower()).strip("_"))
-    return (found[1], UNITS[found[2] or ""]) if found else None
+    match = NAME.fullmatch(re.sub(r"[^a-z]+", "_", column.lower()).strip("_"))
+    return (match[1], UNITS[match[2] or ""]) if match else None
 
 
 def _times(path: Path | str, records: Sequence[Record], free: Sequence[str]) -> tuple[str, ...]:
     """The columns of start and end, or of start and length; none where there are none."""
-    known = {each: kind[0] for each in free if (kind := _kind(each)) is not None}
-    known = {each: kind for each, kind in known.items() if not all(spellings.empty(one.get(each)) for one in records)}
-    starts, ends, lengths = ([each for each in known if known[each] in kinds] for kinds in (STARTS, ENDS, LENGTHS))
-    if not starts and ends and lengths and known[ends[0]] == "offset":
+    kind_of = {name: kind[0] for name in free if (kind := _kind(name)) is not None}
+    kind_of = {
+        name: kind for name, kind in kind_of.items() if not all(spellings.empty(record.get(name)) for record in records)
+    }
+    starts, ends, lengths = ([name for name in kind_of if kind_of[name] in kinds] for kinds in (STARTS, ENDS, LENGTHS))
+    if not starts and ends and lengths and kind_of[ends[0]] == "offset":
         return ends[0], lengths[0]
     if starts and (ends or lengths):
         return starts[0], (ends or lengths)[0]
@@ -99,9 +101,9 @@ def _times(path: Path | str, records: Sequence[Record], free: Sequence[str]) -> 
 def _piece(record: Record, start: str, end: str) -> list[float | None] | str:
     """Start and end of a row in seconds, or why there are none."""
     first, last = _seconds(record.get(start), start), _seconds(record.get(end), end)
-    for each in (first, last):
-        if isinstance(each, str):
-            return each
+    for time in (first, last):
+        if isinstance(time, str):
+            return time
     assert not isinstance(first, str) and not isinstance(last, str)
     first = first or 0.0
     kind = _kind(end)
@@ -120,15 +122,15 @@ def _seconds(value: Any, column: str) -> float | str | None:
         return None
     *larger, last = str(value).strip().replace(",", ".").split(":")
     try:
-        if not all(each.isdecimal() for each in larger) or len(larger) > 2 or "_" in last:
+        if not all(digits.isdecimal() for digits in larger) or len(larger) > 2 or "_" in last:
             raise ValueError
-        found = sum(int(each) * 60**power for power, each in enumerate(reversed(larger), start=1)) + float(last)
+        seconds = sum(int(digits) * 60**power for power, digits in enumerate(reversed(larger), start=1)) + float(last)
     except ValueError:
-        found = math.nan
-    if not math.isfinite(found):
+        seconds = math.nan
+    if not math.isfinite(seconds):
         return f"its {column} {str(value)[: spellings.SHOWN]!r} is no time in seconds; {WHOLE}"
     kind = _kind(column)
-    return round(found * (1.0 if kind is None else kind[1]), 6)
+    return round(seconds * (1.0 if kind is None else kind[1]), 6)
 
 
 # of recordings
@@ -149,8 +151,8 @@ def cut(whole: Samples, piece: Piece | None, rate: int) -> Samples | str:
     if last <= first:
         return f"its piece from {start:g} to {end:g} s is shorter than one sample at {rate:,} samples a second"
     part: Any = whole.part(first, last) if isinstance(whole, Long) else whole[first:last]
-    found: Samples = part
-    return found
+    samples: Samples = part
+    return samples
 
 
 def of(rows: Rows) -> list[Piece | None]:
@@ -173,9 +175,9 @@ def bound(rows: Rows) -> Rows:
     """Pieces with their recording as "bundle", so that no split divides it, and as "group" where no other is known."""
     if "piece" not in rows:
         return rows
-    paths = [os.path.abspath(str(each)) for each in rows.column("path")]  # noqa: PTH100  (which follows no links)
-    folder = os.path.commonpath([str(Path(each).parent) for each in paths])
-    files = [str(Path(each).relative_to(folder)) for each in paths]
+    paths = [os.path.abspath(str(path)) for path in rows.column("path")]  # noqa: PTH100  (which follows no links)
+    folder = os.path.commonpath([str(Path(path).parent) for path in paths])
+    files = [str(Path(path).relative_to(folder)) for path in paths]
     return rows.with_columns(bundle=files, group=rows.column("group") if "group" in rows else files)
 
 

@@ -38,7 +38,7 @@ def written(answer: Mapping[str, Any], folder: Path, name: str, names: set[str])
     folder.mkdir(parents=True, exist_ok=True)
     stem = re.sub(r"[^\w-]+", "-", name).strip("-")[:100] or "sound"
     if stem in names:
-        stem = next(each for each in (f"{stem}-{n}" for n in itertools.count(2)) if each not in names)
+        stem = next(name for name in (f"{stem}-{n}" for n in itertools.count(2)) if name not in names)
     names.add(stem)
     path = folder / f"{stem}.wav"
     with files.replacing(path) as temporary:

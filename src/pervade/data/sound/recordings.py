@@ -55,7 +55,7 @@ def prepare(
     cannot be decoded, and, where recordings are needed `whole` and not by windows, what is too long for that. Raises
     DataError where nothing is left of rows that are kept."""
     sound_files.library()
-    files, parts = [str(each) for each in rows.column("path")], pieces.of(rows)
+    files, parts = [str(path) for path in rows.column("path")], pieces.of(rows)
     if not keep:
         return _finished(rows, _short(_held(files, parts, rate), rate, whole), None, rate)
     paths = list(dict.fromkeys(files))
@@ -69,13 +69,13 @@ def prepare(
         {"sound": rate, "decoder": sound_files.decoder()},
         lambda done, of: progress(len(paths) + done * len(paths) // max(of, 1), total),
     )
-    found: dict[str, Any] = dict.fromkeys(paths, "the file cannot be opened; look at its permissions")
+    decoded_of: dict[str, Any] = dict.fromkeys(paths, "the file cannot be opened; look at its permissions")
     for i, array, reason in zip(readable, decoded, reasons, strict=True):
         path = paths[i]
-        found[path] = reason if reason is not None else None if array is None else _from_bytes(array, path, rate)
-    made = [_cut(found[path], part, rate) for path, part in zip(files, parts, strict=True)]
-    known = dict(zip(paths, map(str, digests), strict=True))
-    hashes = [pieces.named(known[path], part) for path, part in zip(files, parts, strict=True)]
+        decoded_of[path] = reason if reason is not None else None if array is None else _from_bytes(array, path, rate)
+    made = [_cut(decoded_of[path], part, rate) for path, part in zip(files, parts, strict=True)]
+    digest_of = dict(zip(paths, map(str, digests), strict=True))
+    hashes = [pieces.named(digest_of[path], part) for path, part in zip(files, parts, strict=True)]
     kept, left_out = _finished(rows, _short(made, rate, whole), hashes, rate)
     if not len(kept):
         raise DataError(f"no recording can be read; the first, {left_out[0].source}: {left_out[0].reason}")
@@ -84,17 +84,17 @@ def prepare(
 
 def samples(row: dict[str, Any], rate: int) -> np.ndarray | Long:
     """(t,) int16 of a prepared row, of a long one to be taken in slices. Raises DataError where its file went bad."""
-    known = row.get("samples")
-    if known is not None:
-        return known if isinstance(known, Long) else np.asarray(known)
+    held = row.get("samples")
+    if held is not None:
+        return held if isinstance(held, Long) else np.asarray(held)
     try:
-        found = _cut(sound_files.decode(str(row["path"]), rate), row.get("piece"), rate)
-        if isinstance(found, str):
-            raise SoundFault(found)
+        whole = _cut(sound_files.decode(str(row["path"]), rate), row.get("piece"), rate)
+        if isinstance(whole, str):
+            raise SoundFault(whole)
     except (SoundFault, OSError) as fault:
         raise DataError(f"{row['id']} cannot be read any more: {fault}; put the data back") from None
-    assert found is not None
-    return found
+    assert whole is not None
+    return whole
 
 
 def wave(row: dict[str, Any], rate: int) -> np.ndarray:
@@ -104,14 +104,14 @@ def wave(row: dict[str, Any], rate: int) -> np.ndarray:
 
 def scaled(samples: np.ndarray) -> np.ndarray:
     """The wave in -1..1 of 16-bit samples. Who needs a part of a long recording cuts it out first."""
-    found: np.ndarray = samples.astype(np.float32)
-    found /= FULL + 1
-    return found
+    wave: np.ndarray = samples.astype(np.float32)
+    wave /= FULL + 1
+    return wave
 
 
 def remarks(rows: Rows, rate: int) -> list[str]:
     """What is to be known of prepared recordings before anything is learnt from them."""
-    told = []
+    lines = []
     names = rows.column("id")
     kept = rows.columns.get("samples", [None] * len(rows))
     checks = (
@@ -119,26 +119,28 @@ def remarks(rows: Rows, rate: int) -> list[str]:
         (sound_files.clipped, "may be overloaded: a thousandth of the samples and more stand at full scale"),
     )
     for check, words in checks:
-        found = [i for i, each in enumerate(kept) if each is not None and check(each)]
-        if found:
-            told.append(f"{len(found):,} of {len(rows):,} recordings (the first, {names[found[0]]}) {words}")
+        positions = [i for i, samples in enumerate(kept) if samples is not None and check(samples)]
+        if positions:
+            lines.append(f"{len(positions):,} of {len(rows):,} recordings (the first, {names[positions[0]]}) {words}")
     rates = rows.columns.get("rate", [])
-    low = [i for i, each in enumerate(rates) if each and each < rate]
+    low = [i for i, file_rate in enumerate(rates) if file_rate and file_rate < rate]
     if low:
         slowest = min(rates[i] for i in low)
-        told.append(
+        lines.append(
             f"{len(low):,} of {len(rows):,} recordings have fewer than {rate:,} samples a second (the fewest "
             f"{slowest:,}): nothing is in them above {slowest // 2:,} Hz"
         )
-    return told
+    return lines
 
 
 def _finished(rows: Rows, made: Sequence[Any], digests: Sequence[str] | None, rate: int) -> tuple[Rows, list[LeftOut]]:
-    good = [i for i, each in enumerate(made) if not isinstance(each, str)]
-    left_out = [LeftOut(str(rows.column("id")[i]), each) for i, each in enumerate(made) if isinstance(each, str)]
+    good = [i for i, samples in enumerate(made) if not isinstance(samples, str)]
+    left_out = [
+        LeftOut(str(rows.column("id")[i]), samples) for i, samples in enumerate(made) if isinstance(samples, str)
+    ]
     paths, parts = rows.column("path"), pieces.of(rows)
-    known = {path: sound_files.header(path) for path in dict.fromkeys(str(paths[i]) for i in good)}
-    headers = [known[str(paths[i])] for i in good]
+    header_of = {path: sound_files.header(path) for path in dict.fromkeys(str(paths[i]) for i in good)}
+    headers = [header_of[str(paths[i])] for i in good]
     seconds = [
         pieces.seconds(parts[i], about.seconds) if about else 0.0 for i, about in zip(good, headers, strict=True)
     ]
@@ -146,7 +148,7 @@ def _finished(rows: Rows, made: Sequence[Any], digests: Sequence[str] | None, ra
         len(made[i]) if made[i] is not None else round(long * rate) for i, long in zip(good, seconds, strict=True)
     ]
     columns: dict[str, Sequence[Any]] = {
-        "seconds": [round(each, 4) for each in seconds],
+        "seconds": [round(length, 4) for length in seconds],
         "rate": [about.rate if about else 0 for about in headers],
         "size": lengths,
     }
@@ -167,7 +169,7 @@ def _held(
 ) -> list[np.ndarray | Long | str | None]:
     """Of each the samples, or why there are none; None for what is too much to hold at once and is decoded again when
     its turn comes."""
-    found: list[np.ndarray | Long | str | None] = []
+    held_samples: list[np.ndarray | Long | str | None] = []
     held, last, whole = 0, None, None
     for path, part in zip(paths, parts, strict=True):
         if path != last or part is None:  # pieces of one recording mostly follow one another
@@ -176,14 +178,16 @@ def _held(
         if part is not None and isinstance(made, np.ndarray):
             made = made.copy()  # or the whole would be held with it
         held += len(made) if isinstance(made, np.ndarray) else 0
-        found.append(made if not isinstance(made, np.ndarray) or held <= MOST_HELD else None)
-    return found
+        held_samples.append(made if not isinstance(made, np.ndarray) or held <= MOST_HELD else None)
+    return held_samples
 
 
 def _short(made: Sequence[Any], rate: int, whole: bool) -> list[Any]:
     """What can be used; of what is needed `whole` and too long for that, why not."""
-    long = [whole and isinstance(each, Long) and len(each) > sound_files.MOST_WHOLE for each in made]
-    return [sound_files.too_long(len(each), rate) if too else each for each, too in zip(made, long, strict=True)]
+    long = [whole and isinstance(samples, Long) and len(samples) > sound_files.MOST_WHOLE for samples in made]
+    return [
+        sound_files.too_long(len(samples), rate) if too else samples for samples, too in zip(made, long, strict=True)
+    ]
 
 
 LONG = struct.Struct("<qd")  # of a long recording the cache keeps length and peak: (16, 1, 1) uint8
@@ -210,13 +214,13 @@ def named(table: Path, file_column: str | None = None, most: int | None = 50) ->
     except (OSError, DataError):
         return []
     columns = named_files.columns_of(records)
-    inside = {each for each in columns if embedded.place(named_files.text(records[0].get(each)))}
+    inside = {name for name in columns if embedded.place(named_files.text(records[0].get(name)))}
     below = named_files.Below(table.parent, content.suffixes, most=named_files.AT_FIRST)
-    free = [each for each in columns if (each.lower() in HOLDING) >= (each in inside)]  # bytes may be pictures
-    free = free if file_column is None else [each for each in free if each == file_column]
+    free = [name for name in columns if (name.lower() in HOLDING) >= (name in inside)]  # bytes may be pictures
+    free = free if file_column is None else [name for name in free if name == file_column]
     column = named_files.column(records, free, below, content.names, tables.LABEL_COLUMNS)
     if column is None:
         return []
     cells = named_files.spaced(records, column, most or len(records))
-    found = zip(cells, below.find(cells), strict=True)
-    return [each if isinstance(each, Path) else table.parent / cell for cell, each in found]
+    files = zip(cells, below.find(cells), strict=True)
+    return [file if isinstance(file, Path) else table.parent / cell for cell, file in files]

@@ -74,10 +74,10 @@ class Long:
                 left = (-(-(stop + MARGIN) // up) - first) * down
                 blocks = [file.read(left, dtype="float32", always_2d=True).mean(1)]
                 whole = np.concatenate(list(_resampled(iter(blocks), file.samplerate, self.rate)))
-            found = _sixteen_bit([whole[start - first * up :][: stop - start]], self.peak, self.rate)
+            piece = _sixteen_bit([whole[start - first * up :][: stop - start]], self.peak, self.rate)
         except (soundfile.SoundFileError, OSError, RuntimeError, ValueError) as error:
             raise DataError(f"{self.path} cannot be read any more: {error}; put the data back") from None
-        return np.pad(found, (0, stop - start - len(found)))
+        return np.pad(piece, (0, stop - start - len(piece)))
 
 
 def too_long(length: int, rate: int) -> str:

@@ -76,8 +76,8 @@ def read(source: str | Path, columns: Columns) -> tuple[Rows, list[LeftOut]]:
     entries, left_out = [], tables.by_split(path, recordings.contents().suffixes)[1] if path.is_dir() else []
     for table, split in there:
         name = table.relative_to(path).as_posix() if path.is_dir() else table.name
-        found, lost = _entries(table, _records(table), columns, name=name, split=split)
-        entries += found
+        rows, lost = _entries(table, _records(table), columns, name=name, split=split)
+        entries += rows
         left_out += lost
     if not there and path.is_dir():
         entries, left_out = _of_chapters(path, columns)
@@ -102,8 +102,8 @@ def looks_like_transcripts(source: Any, columns: Columns) -> bool:
         for table, _ in _tables(path)[:1]:
             if of_ljspeech(table):
                 return True
-            known = _text_column(table, table_files.read(table), columns.text)
-            return known is not None and bool(recordings.named(table, columns.file, 20))
+            column = _text_column(table, table_files.read(table), columns.text)
+            return column is not None and bool(recordings.named(table, columns.file, 20))
         if not path.is_dir():
             return False
         suffixes = frozenset(recordings.contents().suffixes)
@@ -120,22 +120,22 @@ def texts(source: str | Path, text_column: str | None = None) -> list[str]:
     there cannot be read, which whoever reads it in earnest says."""
     if hub.is_address(source):
         return []
-    path, found = Path(source), []
+    path, texts_found = Path(source), []
     try:
         there = _tables(path)
         for table, _ in there:
             records = _records(table)
             column = _text_column(table, records, text_column)
-            found += [str(record.get(column) or "") for record in records] if column is not None else []
+            texts_found += [str(record.get(column) or "") for record in records] if column is not None else []
         if not there and path.is_dir():
             chapters = islice(path.rglob(f"*{SUFFIX}"), CHAPTERS)
-            found = [text for file in chapters for _, _, text in _lines(file)]
-            found = found or [
-                beside.transcript(each) for each in beside.find(path, recordings.contents().suffixes).values()
+            texts_found = [text for file in chapters for _, _, text in _lines(file)]
+            texts_found = texts_found or [
+                beside.transcript(text) for text in beside.find(path, recordings.contents().suffixes).values()
             ]
     except (OSError, DataError):
         return []
-    return found
+    return texts_found
 
 
 def _wanted() -> str:
@@ -157,10 +157,10 @@ def _tables(path: Path) -> list[tuple[Path, str | None]]:
     by_split, _ = tables.by_split(path)
     if by_split:
         return list(by_split.items())
-    there = [each for each in sorted(path.iterdir()) if tables.is_table(each)]
-    described = metadata.within(path) or [each for each in there if each.stem.lower() == VALIDATED]
+    there = [table for table in sorted(path.iterdir()) if tables.is_table(table)]
+    described = metadata.within(path) or [table for table in there if table.stem.lower() == VALIDATED]
     if described or len(there) == 1:
-        return [(each, None) for each in (described or there)]
+        return [(table, None) for table in (described or there)]
     return list(metadata.of_splits(path))
 
 
@@ -175,8 +175,8 @@ def of_ljspeech(table: Path) -> list[Record]:
         return []
     lines = encodings.decode(table.read_bytes(), table).splitlines()
     rows = [line.split("|") for line in lines if line.strip()]
-    known = {column.strip().lower() for row in rows[:1] for column in row} & {*TEXT_COLUMNS, "file_name", "path"}
-    if known or {len(row) for row in rows} not in ({2}, {3}):
+    named_so = {column.strip().lower() for row in rows[:1] for column in row} & {*TEXT_COLUMNS, "file_name", "path"}
+    if named_so or {len(row) for row in rows} not in ({2}, {3}):
         return []
     account.note(f"recordings and transcripts: {table.name}, laid out as LJSpeech is; its last column is what is said")
     return [{"file_name": f"wavs/{row[0].strip()}", "transcription": row[-1].strip() or row[1]} for row in rows]
@@ -207,8 +207,8 @@ def _entries(
         split_column=columns.split,
     )
     content = recordings.contents(columns.file, columns.times)
-    found, left_out = tables.entries_of(records, place, content, ids, wanted, name, split)
-    return [{("text" if key == "target" else key): each[key] for key in each} for each in found], left_out
+    rows, left_out = tables.entries_of(records, place, content, ids, wanted, name, split)
+    return [{("text" if key == "target" else key): row[key] for key in row} for row in rows], left_out
 
 
 def _text_column(place: Path | str, records: list[Record], asked: str | None) -> str | None:
@@ -216,12 +216,12 @@ def _text_column(place: Path | str, records: list[Record], asked: str | None) ->
     if asked is not None:
         return tables.asked_for(place, names, asked)[0]
     lower = {name.strip().lower(): name for name in names}
-    known = next((lower[each] for each in TEXT_COLUMNS if each in lower), None)
-    if known is not None or not lower.keys().isdisjoint(
+    column = next((lower[name] for name in TEXT_COLUMNS if name in lower), None)
+    if column is not None or not lower.keys().isdisjoint(
         (*tables.LABEL_COLUMNS, *label_columns.CLASSES, *label_columns.WEAK)
     ):
-        return known
-    prose = [each.name for each in (columns_module.look(records, name) for name in names) if each.prose]
+        return column
+    prose = [column.name for column in (columns_module.look(records, name) for name in names) if column.prose]
     return prose[0] if len(prose) == 1 else None
 
 
@@ -233,7 +233,7 @@ def _refuse_doubt(place: Path | str, records: list[Record], text: str, columns: 
     names = table_files.columns_of(records)
     divided = division.columns(place, records, names, columns.split, columns.group).all
     seen = [columns_module.look(records, name) for name in names if name not in divided]
-    labels = [each for each in seen if each.classes and each.lettered]
+    labels = [column for column in seen if column.classes and column.lettered]
     if labels:
         raise DataError(
             f"{place}: it is not known whether to learn what is said ({text}) or what it is "
@@ -244,10 +244,10 @@ def _refuse_doubt(place: Path | str, records: list[Record], text: str, columns: 
 
 def _unnamed(root: Path, entries: list[Record], columns: Columns) -> list[LeftOut]:
     """Recordings of the folder that no table names, nor LibriSpeech's transcripts."""
-    named = [each for table, _ in _tables(root) for each in recordings.named(table, columns.file, None)]
+    named = [file for table, _ in _tables(root) for file in recordings.named(table, columns.file, None)]
     files, _ = listing.walk(root, recordings.contents().suffixes)
-    known = [*named, *(Path(each["path"]) for each in entries)]
-    return metadata.unnamed(root, files, known, "no transcript names it")
+    named_files = [*named, *(Path(entry["path"]) for entry in entries)]
+    return metadata.unnamed(root, files, named_files, "no transcript names it")
 
 
 # LibriSpeech
@@ -258,7 +258,7 @@ def _of_chapters(root: Path, columns: Columns) -> tuple[list[Record], list[LeftO
     for file in sorted(root.rglob(f"*{SUFFIX}")):
         inside = file.relative_to(root)
         split = named(inside.parts[0].partition("-")[0]) if len(inside.parts) > 1 else None
-        by_name = {each.stem: each for each in sorted(file.parent.iterdir()) if _is_recording(each)}
+        by_name = {path.stem: path for path in sorted(file.parent.iterdir()) if _is_recording(path)}
         for number, name, text in _lines(file):
             if name not in by_name:
                 left_out.append(LeftOut(f"{inside.as_posix()}, line {number}", f"the file {name!r} is not there"))
