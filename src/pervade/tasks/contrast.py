@@ -70,7 +70,7 @@ class Contrast(Task, SelectsRows, CouplesRows, HasCompanions):
             return  # a split is missing that will be drawn
         single = [name for name, count in counts.items() if count == 1]
         if len(counts) - len(single) < 2:
-            left = f", and {people.told(single)} only one" if single else ""
+            left = f", and {people.counted(single)} only one" if single else ""
             raise DataError(
                 f"to tell people apart takes at least 2 people with 2 pictures each to learn from, and there is "
                 f"{len(counts) - len(single) or 'nobody'} with so many{left}"

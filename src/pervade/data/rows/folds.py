@@ -30,12 +30,12 @@ def assign(rows: Rows, folds: int, seed: int) -> tuple[Rows, list[LeftOut]]:
     """
     splits = split.given(rows) or ["train"] * len(rows)
     # What belongs to a row that is set aside must not train either; train and validation are one here.
-    given = ["test" if each == "test" else "train" for each in splits]
+    given = ["test" if name == "test" else "train" for name in splits]
     keep, left_out = split.one_split_each(rows, given)
     rows, given = rows.select(keep), [given[i] for i in keep]
     whole, rows = rows, split.whole_classes(rows)
     strata: dict[Hashable, list[list[int]]] = defaultdict(list)
-    units = split.units(rows, [i for i, each in enumerate(given) if each != "test"])
+    units = split.units(rows, [i for i, name in enumerate(given) if name != "test"])
     if len(units) < folds:
         raise DataError(
             f"{len(units)} independent rows cannot be divided into {folds} folds; ask for at most {len(units)}, "
@@ -46,13 +46,13 @@ def assign(rows: Rows, folds: int, seed: int) -> tuple[Rows, list[LeftOut]]:
         strata[balanced[unit[0]]].append(unit)
     fold = [0] * len(rows)
     turn = 0  # goes on from class to class, so that the folds are of nearly equal size
-    for number, each in enumerate(sorted(strata, key=str)):
-        for index in seeds.generator(seed, number, folds).permutation(len(strata[each])):
-            for row in strata[each][index]:
+    for number, stratum in enumerate(sorted(strata, key=str)):
+        for index in seeds.generator(seed, number, folds).permutation(len(strata[stratum])):
+            for row in strata[stratum][index]:
                 fold[row] = turn % folds + 1
             turn += 1
     _every_class_trains(rows, fold, folds)
-    return whole.with_columns(fold=fold, split=[ASIDE if each == 0 else "test" for each in fold]), left_out
+    return whole.with_columns(fold=fold, split=[ASIDE if number == 0 else "test" for number in fold]), left_out
 
 
 def assign_groups(rows: Rows, names: Callable[[Sequence[str]], None]) -> tuple[Rows, list[LeftOut]]:
@@ -93,14 +93,14 @@ def assign_given(rows: Rows, names: Callable[[Sequence[str]], None]) -> tuple[Ro
                     "a model that learnt from it; take --folds group or --folds 5, which keep it whole, or "
                     "--group-by none where that does not matter"
                 )
-    found, more = _held_out(rows, GIVEN, names)
-    return found, [*left_out, *more]
+    assigned, more = _held_out(rows, GIVEN, names)
+    return assigned, [*left_out, *more]
 
 
 def _held_out(rows: Rows, column: str, names: Callable[[Sequence[str]], None]) -> tuple[Rows, list[LeftOut]]:
     """A fold for each value of the column."""
     splits = split.given(rows) or ["train"] * len(rows)
-    given = ["test" if each == "test" else "train" for each in splits]
+    given = ["test" if name == "test" else "train" for name in splits]
     keep, left_out = split.one_split_each(rows, given)
     rows, given = rows.select(keep), [given[i] for i in keep]
     keep, twins = _one_home_each(rows, column)
@@ -112,19 +112,19 @@ def _held_out(rows: Rows, column: str, names: Callable[[Sequence[str]], None]) -
         )
         keep, twins = list(range(len(rows))), []
     rows, given = rows.select(keep), [given[i] for i in keep]
-    values = [str(each) for each in rows.column(column)]
-    there = sorted({value for value, each in zip(values, given, strict=True) if each != "test"}, key=natural)
+    values = [str(value) for value in rows.column(column)]
+    there = sorted({value for value, name in zip(values, given, strict=True) if name != "test"}, key=natural)
     if not 2 <= len(there) <= MOST_GROUPS:
         raise DataError(
             f"--folds {'column' if column == GIVEN else column} would train {len(there)} times, once without each "
             f"{_WORDS[column]}; it takes 2 to {MOST_GROUPS} of them: ask for --folds 5, which keeps groups whole"
         )
     number = {value: place for place, value in enumerate(there, start=1)}
-    fold = [0 if each == "test" else number[value] for value, each in zip(values, given, strict=True)]
+    fold = [0 if name == "test" else number[value] for value, name in zip(values, given, strict=True)]
     _every_class_trains(rows, fold, len(there))
-    names([f"fold-{each}" if column == GIVEN and each.isdecimal() else each for each in there])
-    found = rows.with_columns(fold=fold, split=[ASIDE if each == 0 else "test" for each in fold])
-    return found, [*left_out, *twins]
+    names([f"fold-{name}" if column == GIVEN and name.isdecimal() else name for name in there])
+    assigned = rows.with_columns(fold=fold, split=[ASIDE if number == 0 else "test" for number in fold])
+    return assigned, [*left_out, *twins]
 
 
 def _one_home_each(rows: Rows, column: str) -> tuple[list[int], list[LeftOut]]:
@@ -149,8 +149,8 @@ def _every_class_trains(rows: Rows, fold: list[int], folds: int) -> None:
     where: dict[Hashable, set[int]] = defaultdict(set)
     for position, number in enumerate(fold):
         if number:
-            for each in split.classes(rows, [position]):
-                where[each].add(number)
+            for label in split.classes(rows, [position]):
+                where[label].add(number)
     for label, numbers in where.items():
         if label is not None and len(numbers) == 1:
             raise DataError(

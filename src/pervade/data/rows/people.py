@@ -39,16 +39,17 @@ class PeopleByPictures:
         single = [name for name, rows in self._rows().items() if len(rows) == 1]
         if single:
             raise DataError(
-                f"{told(single)} only one picture to learn from; batches of people x pictures take at least 2 of each"
+                f"{counted(single)} only one picture to learn from; batches of people x pictures take at least 2 of "
+                "each"
             )
         if len(self._rows()) < 2:
             raise DataError("there are fewer than two people to learn from, so there is nobody to tell apart")
 
     def _rows(self) -> dict[Hashable, list[int]]:
-        found: dict[Hashable, list[int]] = {}
+        rows_of: dict[Hashable, list[int]] = {}
         for position, name in enumerate(self.names):
-            found.setdefault(name, []).append(position)
-        return found
+            rows_of.setdefault(name, []).append(position)
+        return rows_of
 
     def batches(self, epoch: int, batch_size: int) -> list[list[int]]:
         rows = list(self._rows().values())
@@ -60,7 +61,7 @@ class PeopleByPictures:
             )
         rng = seeds.generator(self.seed, epoch)
         turns = _Turns(range(len(rows)), rng)
-        albums = [_Turns(each, rng) for each in rows]
+        albums = [_Turns(album, rng) for album in rows]
         count = math.ceil(len(self.names) / (people * self.pictures))
         return [self._batch(turns.take(people), albums) for _ in range(count)]
 
@@ -102,18 +103,18 @@ class _Turns:
         while len(taken) < count:
             if not self.waiting:
                 order = self.rng.permutation(self.of).tolist()
-                self.waiting = sorted(order, key=lambda each: each in taken)  # whoever was just taken comes last
+                self.waiting = sorted(order, key=lambda row: row in taken)  # whoever was just taken comes last
             taken.append(self.waiting.pop(0))
         return taken
 
 
-def told(names: Sequence[Hashable], most: int = 5) -> str:
+def counted(names: Sequence[Hashable], most: int = 5) -> str:
     """ "anna has", "3 people (anna, ben, cleo) have".
 
-    >>> told(["anna", "ben"])
+    >>> counted(["anna", "ben"])
     "2 people ('anna', 'ben') have"
     """
     if len(names) == 1:
         return f"{names[0]!r} has"
-    shown = ", ".join(repr(each) for each in names[:most])
+    shown = ", ".join(repr(name) for name in names[:most])
     return f"{len(names)} people ({shown}{' …' if len(names) > most else ''}) have"

@@ -47,8 +47,8 @@ def named(text: str) -> str | None:
     plain = SHARD.sub("", unicodedata.normalize("NFC", text).strip().lower())
     plain = re.sub("hold[-_]out", "holdout", plain)
     words = re.findall(r"[^\W\d_]+", plain)
-    found = [NAMES.get(word) or NAMES.get(BEHIND.sub("", word)) for word in words if word not in BESIDE]
-    return found[0] if len(found) == 1 else None
+    splits = [NAMES.get(word) or NAMES.get(BEHIND.sub("", word)) for word in words if word not in BESIDE]
+    return splits[0] if len(splits) == 1 else None
 
 
 def given(rows: Rows) -> list[str] | None:
@@ -109,7 +109,7 @@ def one_split_each(rows: Rows, given: Sequence[str]) -> tuple[list[int], list[Le
             f"{rows.column('id')[first]}: {why[first]}); take what belongs to them out of the other splits, or go "
             "without groups (--group-by none) or without splits (--split-column none)"
         )
-    if divided := sum("group" in each for each in why.values()):
+    if divided := sum("group" in reason for reason in why.values()):
         account.note(f"splits: {divided:,} rows left out, whose group stands in another of them", "--group-by none")
     return keep, left_out
 
@@ -118,13 +118,13 @@ def _reasons(rows: Rows, given: Sequence[str], kept: Sequence[int], others: Sequ
     """Of each of the `others`, how it belongs to the `kept` rows of its unit, which stand in another split."""
     words = {"hash": "the same as", "group": "of the same group as", "bundle": "of the same document as"}
     columns = [rows.column(name) if name in rows else None for name in words]
-    first = [{each[position]: position for position in reversed(kept)} if each else {} for each in columns]
+    first = [{column[position]: position for position in reversed(kept)} if column else {} for column in columns]
     reasons = {}
     for position in others:
         how, other = "bound by groups and copies to", kept[0]
-        for each, there, told in zip(columns, first, words.values(), strict=True):
-            if each and each[position] in there:
-                how, other = told, there[each[position]]
+        for column, there, what in zip(columns, first, words.values(), strict=True):
+            if column and column[position] in there:
+                how, other = what, there[column[position]]
                 break
         twin = rows.column("id")[other]
         reasons[position] = f"{how} {twin} in the {given[other]} split, so not used for {given[position]}"
@@ -142,15 +142,15 @@ def draw(rows: Rows, given: Sequence[str], shares: dict[str, float], seed: int) 
     for unit in units(rows, [i for i, split in enumerate(given) if split == "train"]):
         members_of[balanced[unit[0]]].append(unit)
         trained.update(classes(rows, unit))
-    for number, each in enumerate(sorted(members_of, key=str)):
-        members = members_of[each]
+    for number, stratum in enumerate(sorted(members_of, key=str)):
+        members = members_of[stratum]
         order = iter(seeds.generator(seed, number).permutation(len(members)))
         for position, (name, share) in enumerate(shares.items()):
             # At least one of every class where there are enough.
             wanted = max(round(share * len(members)), 1) if len(members) > position + 1 else 0
             while wanted and (index := next(order, None)) is not None:
                 held = classes(rows, members[index])
-                if any(trained[each] == 1 for each in held):
+                if any(trained[label] == 1 for label in held):
                     continue  # the last unit of a class always trains
                 trained.subtract(held)
                 for row in members[index]:
@@ -191,24 +191,24 @@ def strata(rows: Rows) -> list[Hashable]:
 
 def classes(rows: Rows, positions: Sequence[int]) -> set[Hashable]:
     """The classes and labels that stand in these rows."""
-    found: set[Hashable] = set()
+    labels: set[Hashable] = set()
     for position in positions:
         target: Any = rows.column("target")[position] if "target" in rows else None
-        found |= set(_several(target)) or {target if isinstance(target, (str, int)) else None}
-    return found
+        labels |= set(_several(target)) or {target if isinstance(target, (str, int)) else None}
+    return labels
 
 
 def _several(target: Any) -> list[str]:
     """The labels of a row that may have several; none where its target is of another kind."""
-    return target if isinstance(target, list) and all(isinstance(each, str) for each in target) else []
+    return target if isinstance(target, list) and all(isinstance(label, str) for label in target) else []
 
 
 def without_single(rows: Rows) -> tuple[Rows, list[LeftOut]]:
     """Without the rows that are the only one of their class, from which it cannot be both learnt and measured; what is
     left out. Rows whose target is no class stay."""
     targets = rows.columns.get("target", ())
-    counts = Counter(each for each in targets if isinstance(each, (str, int)))
-    single = [i for i, each in enumerate(targets) if isinstance(each, (str, int)) and counts[each] == 1]
+    counts = Counter(target for target in targets if isinstance(target, (str, int)))
+    single = [i for i, target in enumerate(targets) if isinstance(target, (str, int)) and counts[target] == 1]
     reason = "the only row of class {!r}, and it takes two: one to learn from and one to measure"
     left_out = [LeftOut(str(rows.column("id")[i]), reason.format(targets[i])) for i in single]
     gone = set(single)
@@ -223,27 +223,32 @@ def note_contradictions(rows: Rows) -> None:
     there: dict[Hashable, dict[str, int]] = defaultdict(dict)  # content to what it is called, and the first row so
     for position, (content, target) in enumerate(zip(rows.column("hash"), rows.column("target"), strict=True)):
         if isinstance(target, (str, int)) or _several(target):
-            said = ", ".join(sorted(_several(target))) if isinstance(target, list) else str(target)
-            there[content].setdefault(said, position)
-    found = [names for names in there.values() if len(names) > 1]
-    if not found:
+            label = ", ".join(sorted(_several(target))) if isinstance(target, list) else str(target)
+            there[content].setdefault(label, position)
+    doubtful = [names for names in there.values() if len(names) > 1]
+    if not doubtful:
         return
     names = rows.column("id")
-    told = "; ".join(
-        " but ".join(f"{names[position]} is {said!r}" for said, position in each.items()) for each in found[:MOST_TOLD]
+    shown = "; ".join(
+        " but ".join(f"{names[position]} is {label!r}" for label, position in positions.items())
+        for positions in doubtful[:MOST_TOLD]
     )
-    more = f"; and {len(found) - MOST_TOLD:,} more" if len(found) > MOST_TOLD else ""
+    more = f"; and {len(doubtful) - MOST_TOLD:,} more" if len(doubtful) > MOST_TOLD else ""
     account.note(
-        f"contradictions: {len(found):,} times the same content has different labels ({told}{more}); each stays whole "
-        "in one split, and no model can be right on all of its rows"
+        f"contradictions: {len(doubtful):,} times the same content has different labels ({shown}{more}); each stays "
+        "whole in one split, and no model can be right on all of its rows"
     )
+
+
+def _positions(rows: Rows) -> dict[str, list[int]]:
+    return {name: [i for i, split in enumerate(rows.column("split")) if split == name] for name in PRECEDENCE}
 
 
 def refuse_unseen(rows: Rows) -> None:
     """Raises DataError where a class or label is to be measured but never trains."""
     if "split" not in rows or "train" not in rows.column("split"):
         return
-    there = {name: [i for i, each in enumerate(rows.column("split")) if each == name] for name in PRECEDENCE}
+    there = _positions(rows)
     trained = sorted(map(str, classes(rows, there["train"]) - {None}))
     for name in PRECEDENCE[::-1]:
         unknown = sorted(set(map(str, classes(rows, there[name]) - {None})) - set(trained))
@@ -259,25 +264,25 @@ def refuse_unseen(rows: Rows) -> None:
 def gaps(rows: Rows) -> list[str]:
     """Classes and labels that train and are missing in another split, in words: nothing will be known of how well they
     are recognised, or how well the checkpoint chosen recognises them."""
-    told = []
-    there = {name: [i for i, each in enumerate(rows.column("split")) if each == name] for name in PRECEDENCE}
+    remarks = []
+    there = _positions(rows)
     trained = classes(rows, there["train"]) - {None}
     if by_person(rows):
         return _known_people(trained, {name: classes(rows, there[name]) for name in ("validation", "test")})
     for name, what in (("validation", "the checkpoint is chosen without"), ("test", "nothing will be measured of")):
-        found = classes(rows, there[name])
-        missing = sorted(map(str, trained - found))
-        if missing and found & trained:  # where they share none, they were divided by class on purpose
+        here = classes(rows, there[name])
+        missing = sorted(map(str, trained - here))
+        if missing and here & trained:  # where they share none, they were divided by class on purpose
             shown = ", ".join(map(repr, missing[:5])) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
-            told.append(f"in train but not in {name}: {shown}; {what} {'it' if len(missing) == 1 else 'them'}")
-    return told
+            remarks.append(f"in train but not in {name}: {shown}; {what} {'it' if len(missing) == 1 else 'them'}")
+    return remarks
 
 
-def _known_people(trained: set[Hashable], found: dict[str, set[Hashable]]) -> list[str]:
+def _known_people(trained: set[Hashable], classes_of: dict[str, set[Hashable]]) -> list[str]:
     return [
         f"{len(here & trained)} of {len(here)} people in {name} are in train as well; figures on them are too kind for "
         "people who were never trained on"
-        for name, here in found.items()
+        for name, here in classes_of.items()
         if here & trained
     ]
 

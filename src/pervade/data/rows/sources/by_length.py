@@ -51,7 +51,7 @@ class BudgetSampler:
 
     `loose`: by how much lengths are changed before they are sorted, each by its own share drawn anew, up to this one.
     Where hardly two rows are of one length (recordings) the same ones would stand together in every pass, and a network
-    with batch normalisation would learn them by their company: by heart, and wrong as soon as they come alone.
+    with batch normalisation would know them by what stands beside them, and be wrong as soon as they come alone.
     """
 
     def __init__(

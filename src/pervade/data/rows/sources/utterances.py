@@ -60,14 +60,14 @@ class Utterances(SourceSpec):
 
     def remarks(self, opening: Opening) -> list[str]:
         """What is left out, by reason, with the first row's numbers."""
-        found: dict[str, list[str]] = {}
+        named_by_fault: dict[str, list[str]] = {}
         for name, fault in zip(opening.rows.column("id"), _known_faults(opening), strict=True):
             if fault is not None:
-                found.setdefault(fault[0], []).append(f"{name}: {fault[1]}")
+                named_by_fault.setdefault(fault[0], []).append(f"{name}: {fault[1]}")
         return [
-            f"left out of training, and measured all the same: {len(each):,} of {len(opening.rows):,} recordings {why} "
-            f"(the first, {each[0]})"
-            for why, each in found.items()
+            f"left out of training, and measured all the same: {len(names):,} of {len(opening.rows):,} recordings "
+            f"{why} (the first, {names[0]})"
+            for why, names in named_by_fault.items()
         ]
 
 
@@ -75,8 +75,8 @@ def _known_faults(opening: Opening) -> list[tuple[str, str] | None]:
     """Looked for once: it takes every recording's samples, and runs of the network."""
     if "faults" not in opening.noted:
         opening.noted["faults"] = _faults(opening)
-    found: list[tuple[str, str] | None] = opening.noted["faults"]
-    return found
+    faults: list[tuple[str, str] | None] = opening.noted["faults"]
+    return faults
 
 
 def _faults(opening: Opening) -> list[tuple[str, str] | None]:
@@ -84,36 +84,36 @@ def _faults(opening: Opening) -> list[tuple[str, str] | None]:
     domain = able(opening.context.domain, Transcribed)
     frames = _counter(opening, domain.rate)
     longest = domain.chunk_samples
-    found: list[tuple[str, str] | None] = []
+    faults: list[tuple[str, str] | None] = []
     for row in opening.rows:
         size, needed = row["size"], domain.frames_needed(row["text"])
         seconds = size / domain.rate
         if size > longest:
             why = f"are longer than the {longest / domain.rate:g} s that are heard at once (domain.chunk)"
-            found.append((why, f"{seconds:.1f} s"))
+            faults.append((why, f"{seconds:.1f} s"))
         elif not needed:
-            found.append(("have nothing in their transcripts that the model can write", repr(row["text"][:50])))
+            faults.append(("have nothing in their transcripts that the model can write", repr(row["text"][:50])))
         elif sound_files.silent(recordings.samples(row, domain.rate)):
-            found.append(("are silent, and have transcripts", repr(row["text"][:50])))
+            faults.append(("are silent, and have transcripts", repr(row["text"][:50])))
         elif frames(size, needed) < needed:
             numbers = f"{seconds:.2f} s make {frames(size, needed)} frames, and its transcript needs {needed}"
-            found.append(("say more than can be aligned", numbers))
+            faults.append(("say more than can be aligned", numbers))
         else:
-            found.append(None)
-    return found
+            faults.append(None)
+    return faults
 
 
 def _counter(opening: Opening, second: int) -> Callable[[int, int], int]:
     """Frames of a recording of `size` samples: by rule of thumb where these are many more than the `needed` ones."""
-    known: dict[int, int] = {}
-    each = frames_of(opening.model, second) / second
+    frames_of_size: dict[int, int] = {}
+    per_sample = frames_of(opening.model, second) / second
 
     def frames(size: int, needed: int) -> int:
-        thumb = int(size * each)
+        thumb = int(size * per_sample)
         if needed < NEAR * thumb:
             return thumb
-        if size not in known:
-            known[size] = frames_of(opening.model, size)
-        return known[size]
+        if size not in frames_of_size:
+            frames_of_size[size] = frames_of(opening.model, size)
+        return frames_of_size[size]
 
     return frames
