@@ -314,7 +314,7 @@ def kind(column: Sequence[Any]) -> Kind:
 
 
 def _parted(texts: set[str]) -> bool:
-    """Whether these different texts are lists of labels: the same pieces come again in other company. Names of classes
+    """Whether these different texts are lists of labels: the same pieces come again beside others. Names of classes
     hold a comma or a space now and then, so there must be fewer pieces than texts; a bar or a semicolon says enough."""
 
     def pieces(separators: str) -> Counter[str]:

@@ -92,8 +92,8 @@ def hash_files(paths: Sequence[str], progress: Callable[[int, int], None]) -> li
 
     out: list[str | None] = []
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for each in _ordered(pool, digest, paths):
-            out.append(each)
+        for digest_of_file in _ordered(pool, digest, paths):
+            out.append(digest_of_file)
             progress(len(out), len(paths))
     return out
 
@@ -183,7 +183,7 @@ def _open(place: Path) -> tuple[dict[str, Any], Pictures | None] | None:
     index = files.read_json(place / "index.json", "whole", "needed", "places", "reasons", most=files.ROWS)
     if not index["whole"]:
         return None if index["needed"] <= room(place.parent) else (index, None)
-    return index, Pictures(place / "pixels.bin", [tuple(each) for each in index["places"]])
+    return index, Pictures(place / "pixels.bin", [tuple(extent) for extent in index["places"]])
 
 
 def entry(place: Path, read: Callable[[Path], T | None], build: Callable[[Path], None]) -> T:
@@ -191,26 +191,26 @@ def entry(place: Path, read: Callable[[Path], T | None], build: Callable[[Path],
     not what was written. Raises OSError, ResourceError where the cache cannot be used."""
     with locked(place.name):
         files.settle(place)
-        found = read(place) if _is_whole(place) else None
-        if found is None:
+        content = read(place) if _is_whole(place) else None
+        if content is None:
             files.remove(place)
             with files.replacing_folder(place) as work:
                 build(work)
-                seal = {each.name: _fingerprint(each) for each in work.iterdir()}
+                seal = {file.name: _fingerprint(file) for file in work.iterdir()}
                 files.write_json(work / SEAL, {"files": seal}, indent=None)
-            found = read(place)
-            if found is None:
+            content = read(place)
+            if content is None:
                 raise OSError(f"{place} cannot be read back")
         with suppress(OSError):  # a cache that may only be read
             os.utime(place)
     evict(keep=place)
-    return found
+    return content
 
 
 def _is_whole(place: Path) -> bool:
     try:
         seal = files.read_json(place / SEAL, "files")["files"]
-        return bool(seal == {each.name: _fingerprint(each) for each in place.iterdir() if each.name != SEAL})
+        return bool(seal == {file.name: _fingerprint(file) for file in place.iterdir() if file.name != SEAL})
     except (CheckpointError, OSError):
         return False
 
@@ -278,10 +278,10 @@ def evict(keep: Path) -> None:
     for place in (folder(), features()):
         for left in [*place.glob(".*.tmp"), *place.glob(".*.new"), *place.glob(".*.old")]:
             _remove(left)
-    entries = [each for each in folder().glob("[!.]*") if each.is_dir()] + list(features().glob("[!.]*"))
-    sizes = {each: _size(each) for each in entries}
+    entries = [entry for entry in folder().glob("[!.]*") if entry.is_dir()] + list(features().glob("[!.]*"))
+    sizes = {entry: _size(entry) for entry in entries}
     total = sum(size for size, _ in sizes.values())
-    for entry in sorted(entries, key=lambda each: sizes[each][1]):
+    for entry in sorted(entries, key=lambda entry: sizes[entry][1]):
         if total <= limit():
             break
         if entry != keep:

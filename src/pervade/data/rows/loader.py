@@ -108,8 +108,8 @@ class Loader(Source):
 
     def _augmented(self, indices: Sequence[int], epoch: int, number: int) -> Batch:
         batch = self._batch(indices, epoch, number)
-        for place, each in enumerate(self.augment if self.training else ()):
-            batch = each(batch, seeds.generator(self.seed, epoch, number, self.rank, place))
+        for place, augment in enumerate(self.augment if self.training else ()):
+            batch = augment(batch, seeds.generator(self.seed, epoch, number, self.rank, place))
         return batch
 
     def _batch(self, indices: Sequence[int], epoch: int, number: int = 0) -> Batch:
@@ -138,8 +138,8 @@ class Loader(Source):
         if self.sampler is not None:
             sizes = self.rows.column("size") if "size" in self.rows else [1] * len(self.rows)
             drawn = (self.sampler.batches(number, self.batch_size) for number in range(REHEARSED))
-            batches = [each for some in drawn for each in some]
-            return self._batch(max(batches, key=lambda each: len(each) * max(sizes[i] for i in each)), 0)
+            batches = [batch for batches_of_pass in drawn for batch in batches_of_pass]
+            return self._batch(max(batches, key=lambda batch: len(batch) * max(sizes[i] for i in batch)), 0)
         order: Sequence[int] = range(len(self.rows))
         if "size" in self.rows:
             order = np.argsort(self.rows.column("size"))[::-1].tolist()

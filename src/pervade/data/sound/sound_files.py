@@ -253,8 +253,8 @@ def _judge_length(file: Any, promised: int, there: int, per_second: int) -> None
         )
     file.seek(promised + promised % 2, os.SEEK_CUR)
     after = file.read(8)
-    known = len(after) < 8 or (after[:4].isascii() and struct.unpack("<I", after[4:])[0] <= there - promised)
-    if not known and there - promised > per_second // 10:
+    chunk_follows = len(after) < 8 or (after[:4].isascii() and struct.unpack("<I", after[4:])[0] <= there - promised)
+    if not chunk_follows and there - promised > per_second // 10:
         raise SoundFault(
             f"its header speaks of {promised / per_second:.2f} s, and {there / per_second:.2f} s are there; write it "
             "anew with the right length"

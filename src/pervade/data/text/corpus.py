@@ -118,9 +118,9 @@ def filled(rows: Sequence[np.ndarray], filling: int) -> np.ndarray:
     return table
 
 
-def overlap(texts: Sequence[Sequence[int]], known: Tokens, run: int) -> list[float | None]:
+def overlap(texts: Sequence[Sequence[int]], trained: Tokens, run: int) -> list[float | None]:
     """Of each text's runs of `run` tokens, the share that stands so in the training text; None of a shorter one."""
-    stream = known.stream[:MOST_REMEMBERED]
+    stream = trained.stream[:MOST_REMEMBERED]
     there = np.unique(_hashes(np.asarray(stream, np.uint64), run))
     shares: list[float | None] = []
     for text in texts:

@@ -198,10 +198,10 @@ class Texts:
         return {name: str(cell) for name, cell in zip(names, cells, strict=False)}, ""
 
 
-def _is_pair(names: tuple[str, str], one: columns.Column, other: columns.Column) -> bool:
+def _is_pair(names: tuple[str, str], first: columns.Column, second: columns.Column) -> bool:
     """Whether columns that are called as those of pairs are hold some: a query may come again, an answer that does may
     be a label, and names that differ in their number say it alone."""
-    return one.text and other.text and (names[0][:-1] == names[1][:-1] or not other.classes)
+    return first.text and second.text and (names[0][:-1] == names[1][:-1] or not second.classes)
 
 
 def _numbered(names: Sequence[str]) -> bool:

@@ -32,7 +32,7 @@ class Stream(SourceSpec):
 
     def open(self, opening: Opening) -> Source:
         domain = able(opening.context.domain, Streamed)
-        numbers = np.array([int(each) for each in opening.rows.number])
+        numbers = np.array([int(number) for number in opening.rows.number])
         return Windows(
             domain,
             domain.tokens(opening.rows),
