@@ -47,8 +47,8 @@ class Agent(Task, Acts, FindsGradient, RepliesToRows, HasPlainModel, ComparesSee
     def score(self, output: Output, batch: Batch) -> Tensor:
         """(n,): of the likeliest action the log-probability, or the value; of continuous ones the state's value."""
         name = next(name for name in ("logits", "advantage", "value") if name in output)
-        found = output[name].float()
-        return (found.log_softmax(1) if name == "logits" else found).amax(1)
+        values = output[name].float()
+        return (values.log_softmax(1) if name == "logits" else values).amax(1)
 
     def infer(self, model: Module, batch: Batch, context: Context) -> Output:
         """Plays each row's episode."""
@@ -74,8 +74,8 @@ class Agent(Task, Acts, FindsGradient, RepliesToRows, HasPlainModel, ComparesSee
         """Actions that nobody chose, in the very episodes of the predictions file."""
         unique, which = np.unique(np.asarray(columns["seed"]), return_inverse=True)
         played = episodes.at_random(able(domain, Acting), unique.tolist())
-        found = {"return": played.total[which], "length": played.length[which], "cut": played.cut[which]}
-        return Plain(features.name, found)
+        columns_of = {"return": played.total[which], "length": played.length[which], "cut": played.cut[which]}
+        return Plain(features.name, columns_of)
 
     def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:
         return [
@@ -102,5 +102,5 @@ def space_of(domain: Domain) -> actions.Space:
 
 def _score(columns: Mapping[str, Any]) -> np.ndarray:
     total, drawn = np.asarray(columns["return"], np.float64), np.asarray(columns["drawn"]).astype(bool)
-    found: np.ndarray = total[~drawn]
-    return found
+    returns: np.ndarray = total[~drawn]
+    return returns

@@ -70,9 +70,9 @@ def _place(name: str) -> str:
     parts = module.split(".")
     path: Any = [str(Path.cwd()), *sys.path]
     for depth in range(len(parts)):
-        found = PathFinder.find_spec(".".join(parts[: depth + 1]), path) if path else None
-        path = found.submodule_search_locations if found is not None else None
-    file = found.origin if found is not None and found.origin else "whose file is not found"
+        module_spec = PathFinder.find_spec(".".join(parts[: depth + 1]), path) if path else None
+        path = module_spec.submodule_search_locations if module_spec is not None else None
+    file = module_spec.origin if module_spec is not None and module_spec.origin else "whose file is not found"
     return f" (module {module}, {file})"
 
 
@@ -144,8 +144,8 @@ def make(name: str, arguments: dict[str, Any] | None = None, training: bool = Fa
 
 
 def _remedy(error: Exception) -> str:
-    found = re.search(r"pip install [\"'`]?([\w\-\[\],.]+)", str(error))
-    return f"pip install '{found[1]}'" if found else "install it, or take another environment"
+    match = re.search(r"pip install [\"'`]?([\w\-\[\],.]+)", str(error))
+    return f"pip install '{match[1]}'" if match else "install it, or take another environment"
 
 
 def _first(error: Exception) -> str:
@@ -161,11 +161,11 @@ def _unknown(library: Any, name: str, error: Exception) -> DataError:
         library.register_envs(ale_py)
     known = sorted(library.registry)
     base = name.rpartition("-v")[0]
-    versions = [each for each in known if base and each.rpartition("-v")[0] == base]
+    versions = [version for version in known if base and version.rpartition("-v")[0] == base]
     if f"ALE/{name}" in known:
         versions = [f"ALE/{name}"]
-    found = f"there is {versions[-1]}" if versions else nearest(name, known)
-    hint = found if len(found) < 200 else "see https://gymnasium.farama.org for the names there are"
+    alternative = f"there is {versions[-1]}" if versions else nearest(name, known)
+    hint = alternative if len(alternative) < 200 else "see https://gymnasium.farama.org for the names there are"
     return DataError(f"Gymnasium knows no environment {name!r}; {hint} (a class of your own: gym://module:Class)")
 
 
@@ -176,7 +176,7 @@ def _own_class(name: str) -> Any:
     if here not in sys.path:
         sys.path.insert(0, here)  # as `python -m` would: one's own module usually lies in the current folder
     try:
-        found = getattr(importlib.import_module(module), attribute, None)
+        cls = getattr(importlib.import_module(module), attribute, None)
     except ModuleNotFoundError as error:
         if error.name != module.partition(".")[0] and error.name != module:
             raise
@@ -185,13 +185,13 @@ def _own_class(name: str) -> Any:
             "installed"
         ) from None
     kind = gymnasium().Env
-    if found is None:
+    if cls is None:
         owned = vars(sys.modules[module]).items()
-        there = sorted(key for key, each in owned if isinstance(each, type) and issubclass(each, kind))
+        there = sorted(key for key, cls in owned if isinstance(cls, type) and issubclass(cls, kind))
         raise DataError(f"the module {module!r} has no class {attribute!r}; {nearest(attribute, there)}")
-    if not (isinstance(found, type) and issubclass(found, kind)):
+    if not (isinstance(cls, type) and issubclass(cls, kind)):
         raise DataError(f"{name} is no gymnasium.Env; derive a class from gymnasium.Env, and name that one")
-    return found
+    return cls
 
 
 def look(name: str, arguments: dict[str, Any] | None = None) -> About:
@@ -201,7 +201,7 @@ def look(name: str, arguments: dict[str, Any] | None = None) -> About:
     """
     env = make(name, arguments)
     try:
-        missing = [each for each in ("observation_space", "action_space") if not hasattr(env, each)]
+        missing = [attribute for attribute in ("observation_space", "action_space") if not hasattr(env, attribute)]
         if missing:
             lacks = f"has no {' and no '.join(missing)}"
             raise DataError(f"{name} {lacks}; derive it from gymnasium.Env and set observation_space and action_space")
@@ -232,7 +232,7 @@ def _check_own(name: str, env: Any) -> bool:
             env_checker.check_env(env, skip_render_check=True, skip_close_check=True)
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
-        if isinstance(error, AssertionError) and any("determinism" in each.name for each in frames):
+        if isinstance(error, AssertionError) and any("determinism" in frame.name for frame in frames):
             return False
         if Path(frames[-1].filename).is_relative_to(Path(env_checker.__file__).parent):
             raise DataError(f"{name} is not a sound environment: {_explained(error)}") from None
@@ -261,7 +261,7 @@ ADVICE = {
 
 def _explained(error: Exception) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
-    advice = next((each for key, each in ADVICE.items() if key.lower() in text.lower()), "")
+    advice = next((hint for key, hint in ADVICE.items() if key.lower() in text.lower()), "")
     return f"{text[:400].rstrip('.')}{f'; {advice}' if advice else ''}"
 
 

@@ -39,26 +39,26 @@ def by_policy(network: Module, task: Acts, domain: Acting, seeds: Sequence[int],
     """Episodes by these seeds, by the likeliest action or `drawn` from the policy, each by a generator of its own."""
     respond, space = responder(network), spaces.unpacked(domain.action)
     names = task.asks(space)
-    generators = [random.generator(each, 11) for each in seeds] if drawn else []
+    generators = [random.generator(seed, 11) for seed in seeds] if drawn else []
 
     def act(observations: np.ndarray, places: np.ndarray) -> np.ndarray:
         rows = len(observations)
         if rows < SLOTS:
             empty = np.zeros((SLOTS - rows, *observations.shape[1:]), observations.dtype)
             observations = np.concatenate([observations, empty])
-        output = {name: each[:rows] if each.ndim > 1 else each for name, each in respond(observations, names).items()}
+        output = {name: part[:rows] if part.ndim > 1 else part for name, part in respond(observations, names).items()}
         noise = None
         if drawn:
             noise = np.stack([task.noise(space, (), generators[max(place, 0)]) for place in places])
-        found: np.ndarray = task.act(output, space, noise)
-        return found
+        actions: np.ndarray = task.act(output, space, noise)
+        return actions
 
     return play(domain, seeds, act)
 
 
 def at_random(domain: Acting, seeds: Sequence[int]) -> EpisodeResults:
     """The same episodes by actions that nobody chose: each as likely as any, continuous ones within their bounds."""
-    generators = [random.generator(each, 13) for each in seeds]
+    generators = [random.generator(seed, 13) for seed in seeds]
     space = spaces.unpacked(domain.action)
 
     def act(observations: np.ndarray, places: np.ndarray) -> np.ndarray:
@@ -81,23 +81,23 @@ def play(domain: Acting, seeds: Sequence[int], act: Act) -> EpisodeResults:
     places = [list(range(slot, len(seeds), slots)) for slot in range(slots)]
     total, length, cut = np.zeros(len(seeds)), np.zeros(len(seeds), np.int64), np.zeros(len(seeds), bool)
     plan = domain.plan(
-        count=slots, training=False, episodes=tuple(tuple(int(seeds[p]) for p in each) for each in places)
+        count=slots, training=False, episodes=tuple(tuple(int(seeds[p]) for p in share) for share in places)
     )
     current = np.zeros(slots, np.int64)  # which of its episodes each slot is in
     opened = worlds.open_worlds(plan)
     try:
         observations = opened.reset()
         while True:
-            now = np.array([each[i] if i < len(each) else -1 for each, i in zip(places, current, strict=True)])
+            now = np.array([share[i] if i < len(share) else -1 for share, i in zip(places, current, strict=True)])
             step = opened.step(actions.outward(act(observations, now), space))
             observations = step.observations
             for slot in step.finals:
                 current[slot] += 1
-            for each in opened.finished():
+            for episode in opened.finished():
                 # Several episodes of a slot end in order, so the seed tells which.
-                place = next(p for p in places[each.world] if seeds[p] == each.seed and not length[p])
-                total[place], length[place], cut[place] = each.total, each.length, each.cut
-            if all(i >= len(each) for each, i in zip(places, current, strict=True)):
+                place = next(p for p in places[episode.world] if seeds[p] == episode.seed and not length[p])
+                total[place], length[place], cut[place] = episode.total, episode.length, episode.cut
+            if all(i >= len(share) for share, i in zip(places, current, strict=True)):
                 return EpisodeResults(total, length, cut)
     finally:
         opened.close()

@@ -79,7 +79,7 @@ class RecordedEpisode:
     def as_detail(self, reel: Reel) -> dict[str, Json]:
         """As the results keep it; the film is `Media`, which goes to a file."""
         every = max(1, -(-len(self.rewards) // MOST_POINTS))
-        curves = {name: np.round(each[::every].astype(np.float64), 4).tolist() for name, each in self.inner.items()}
+        curves = {name: np.round(curve[::every].astype(np.float64), 4).tolist() for name, curve in self.inner.items()}
         film: Any = None
         if reel.frames:
             told = f"seed {self.seed}, {counted(len(self.rewards), 'step')}, return {self.rewards.sum():g}"
@@ -117,9 +117,9 @@ def watch(
             reel.add(opened.render())
         while True:
             padded = np.concatenate([seen, np.zeros((SLOTS - 1, *seen.shape[1:]), seen.dtype)])
-            output = {name: each[:1] if each.ndim > 1 else each for name, each in respond(padded, names).items()}
-            for name, each in task.inner(output, space).items():
-                inner.setdefault(name, []).append(each[0])
+            output = {name: part[:1] if part.ndim > 1 else part for name, part in respond(padded, names).items()}
+            for name, values in task.inner(output, space).items():
+                inner.setdefault(name, []).append(values[0])
             noise = task.noise(space, (), generator)[None] if drawn else None
             step = opened.step(actions.outward(task.act(output, space, noise), space))
             rewards.append(float(step.rewards[0]))
@@ -128,10 +128,10 @@ def watch(
                 break
             if reel is not None:
                 reel.add(opened.render())
-        cut = any(each.cut for each in opened.finished())
+        cut = any(episode.cut for episode in opened.finished())
     finally:
         opened.close()
-    return RecordedEpisode(seed, {name: np.stack(each) for name, each in inner.items()}, np.array(rewards), cut)
+    return RecordedEpisode(seed, {name: np.stack(values) for name, values in inner.items()}, np.array(rewards), cut)
 
 
 def _fit(frame: np.ndarray, side: int) -> np.ndarray:
@@ -147,7 +147,7 @@ def gif(frames: Sequence[np.ndarray], rate: float) -> bytes:
     """One palette for all frames, so that what stands still is not stored again."""
     first = Image.fromarray(np.concatenate([frames[0], frames[len(frames) // 2], frames[-1]]))
     palette = first.quantize(COLOURS)
-    pictures = [Image.fromarray(each).quantize(palette=palette, dither=Image.Dither.NONE) for each in frames]
+    pictures = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     buffer = io.BytesIO()
     # Browsers show nothing faster than 50 a second.
     duration = max(round(1000 / max(rate, 1e-3)), 20)
@@ -186,7 +186,7 @@ def _mp4(path: Path, frames: Sequence[np.ndarray], rate: float) -> None:
                 *("-s", f"{width}x{height}", "-r", f"{rate:g}", "-i", "-", "-pix_fmt", "yuv420p", "-f", "mp4"),
                 str(temporary),
             ],
-            input=b"".join(np.ascontiguousarray(each[:height, :width]).tobytes() for each in frames),
+            input=b"".join(np.ascontiguousarray(frame[:height, :width]).tobytes() for frame in frames),
             capture_output=True,
             check=False,
         )

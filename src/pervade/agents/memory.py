@@ -34,20 +34,20 @@ class Layout:
     stack: int = 1
 
     @property
-    def each(self) -> int:
+    def length(self) -> int:
         """Moments of one environment."""
         return max(self.capacity // self.environments, 2)
 
     @property
     def bytes(self) -> int:
         frame = int(np.prod(self.frame)) * np.dtype(self.dtype).itemsize
-        return self.environments * self.each * (frame + 8 + 4 + 4 + 1 + 8)  # and a priority
+        return self.environments * self.length * (frame + 8 + 4 + 4 + 1 + 8)  # and a priority
 
     def require_moments(self, steps: int) -> None:
         """Raises ConfigError where there could be no moment to be told of with what was seen before and what came of
         it in `steps` steps; of two, since in one of two that follow each other something was done."""
         least = self.stack + steps + 1
-        if self.each < least:
+        if self.length < least:
             raise ConfigError(
                 f"a memory of {self.capacity} moments, shared by {self.environments} environments, is too small for "
                 f"lessons that take {least} in a row; set -o source.size={least * self.environments} or more"
@@ -74,7 +74,7 @@ def size(number: int) -> str:
 class Memory:
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
-        e, m = layout.environments, layout.each
+        e, m = layout.environments, layout.length
         # Zeros cost nothing until they are written: the system gives pages as they are touched.
         self.seen = np.zeros((e, m, *layout.frame), layout.dtype)
         self.action = np.full((e, m), NOTHING, np.int64)
@@ -87,7 +87,7 @@ class Memory:
 
     def note(self, place: int, seen: np.ndarray, action: int, reward: float, age: int, over: bool) -> int:
         """Writes one moment and returns where it stands in the ring."""
-        at = int(self.written[place]) % self.layout.each
+        at = int(self.written[place]) % self.layout.length
         self.seen[place, at] = seen
         self.action[place, at], self.reward[place, at] = action, reward
         self.age[place, at], self.over[place, at] = age, over
@@ -97,27 +97,27 @@ class Memory:
     def break_off(self, place: int) -> None:
         """What is noted next of an environment does not follow from what was noted last: that is an episode's last
         moment."""
-        at = int((self.written[place] - 1) % self.layout.each)
+        at = int((self.written[place] - 1) % self.layout.length)
         self.action[place, at], self.reward[place, at], self.over[place, at] = NOTHING, 0.0, False
 
     @property
     def moments(self) -> int:
-        return int(np.minimum(self.written, self.layout.each).sum())
+        return int(np.minimum(self.written, self.layout.length).sum())
 
     def usable(self, steps: int) -> np.ndarray:
         """(e, m): moments from which `steps` steps can be told: something was done, and enough of what came of it, and
         of what was seen before, is still there."""
-        m, found = self.layout.each, self.action != NOTHING
+        m, usable = self.layout.length, self.action != NOTHING
         for place, count in enumerate(self.written):
             if count <= m:
-                found[place, max(count - steps, 0) :] = False
+                usable[place, max(count - steps, 0) :] = False
             else:
                 head = int(count % m)
                 newest = (head - 1 - np.arange(steps)) % m  # whose future is not known yet
                 oldest = (head + np.arange(self.layout.stack - 1)) % m  # whose past was overwritten
-                found[place, newest] = False
-                found[place, oldest] = False
-        return found
+                usable[place, newest] = False
+                usable[place, oldest] = False
+        return usable
 
     def observe(self, place: np.ndarray, at: np.ndarray) -> np.ndarray:
         """Observations (n, …) as they were seen, pictures stacked again: before an episode's first there is itself."""
@@ -125,14 +125,14 @@ class Memory:
         if stack == 1:
             return self.seen[place, at]
         back = np.minimum(np.arange(stack - 1, -1, -1)[None], self.age[place, at][:, None])  # (n, stack)
-        where = (at[:, None] - back) % self.layout.each
-        found = self.seen[place[:, None], where]  # (n, stack, 1, h, w)
-        return found.reshape(len(place), -1, *found.shape[3:])
+        where = (at[:, None] - back) % self.layout.length
+        frames = self.seen[place[:, None], where]  # (n, stack, 1, h, w)
+        return frames.reshape(len(place), -1, *frames.shape[3:])
 
     def recall(self, place: np.ndarray, at: np.ndarray, steps: int, discount: float) -> dict[str, np.ndarray]:
         """What was seen and done at these moments, the discounted reward of at most `steps` steps from there, and what
         was seen then. "discount" is what the value of that is worth: 0 where the episode was over."""
-        m = self.layout.each
+        m = self.layout.length
         if steps == 1:
             after = (at + 1) % m
             return self._told(place, at, self.reward[place, at], np.where(self.over[place, at], 0.0, discount), after)
@@ -165,24 +165,24 @@ class Memory:
     def pieces(self) -> dict[str, Callable[[], dict[str, np.ndarray]] | None]:
         """What has to be kept: names, and of those that are not on disk yet how to get them. Pieces of which all was
         overwritten are named no more."""
-        oldest = np.maximum(self.written - self.layout.each, 0)
+        oldest = np.maximum(self.written - self.layout.length, 0)
         self.names = [
-            each for each in self.names if any(stop > o for (_, stop), o in zip(each[1], oldest, strict=True))
+            piece for piece in self.names if any(stop > o for (_, stop), o in zip(piece[1], oldest, strict=True))
         ]
-        found: dict[str, Callable[[], dict[str, np.ndarray]] | None] = {name: None for name, _ in self.names}
+        pieces: dict[str, Callable[[], dict[str, np.ndarray]] | None] = {name: None for name, _ in self.names}
         if (self.written > self.stored).any():
             spans = [[int(max(a, o)), int(b)] for a, b, o in zip(self.stored, self.written, oldest, strict=True)]
             name = f"memory-{int(self.written.sum())}"
             self.names.append((name, spans))
             self.stored = self.written.copy()
-            found[name] = lambda: self._cut(spans)
-        return found
+            pieces[name] = lambda: self._cut(spans)
+        return pieces
 
     def _cut(self, spans: list[list[int]]) -> dict[str, np.ndarray]:
         cut: dict[str, np.ndarray] = {}
         for name in FIELDS:
             ring = getattr(self, name)
-            parts = [ring[e, np.arange(a, b) % self.layout.each] for e, (a, b) in enumerate(spans)]
+            parts = [ring[e, np.arange(a, b) % self.layout.length] for e, (a, b) in enumerate(spans)]
             cut[name] = np.concatenate(parts)
         return cut
 
@@ -198,7 +198,7 @@ class Memory:
         for name, spans in self.names:
             piece, start = read(name), 0
             for place, (a, b) in enumerate(spans):
-                at = np.arange(a, b) % self.layout.each
+                at = np.arange(a, b) % self.layout.length
                 for column in FIELDS:
                     getattr(self, column)[place, at] = piece[column][start : start + b - a]
                 start += b - a
@@ -238,5 +238,5 @@ class Priorities:
         return at - self.leaves
 
     def of(self, places: np.ndarray) -> np.ndarray:
-        found: np.ndarray = self.tree[np.asarray(places) + self.leaves]
-        return found
+        priorities: np.ndarray = self.tree[np.asarray(places) + self.leaves]
+        return priorities

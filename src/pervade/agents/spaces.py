@@ -81,11 +81,11 @@ def reader(space: Any) -> Callable[[Any], np.ndarray]:
     if isinstance(space, spaces.Box):
         order = _channels_first(space)
         if order is not None:
-            return lambda each: _stacked(each.transpose(order))
+            return lambda frame: _stacked(frame.transpose(order))
         if len(space.shape) == 1:
-            return lambda each: np.asarray(each, dtype=np.float32)
-        return lambda each: np.asarray(each, dtype=np.float32).reshape(-1)
-    return lambda each: np.asarray(spaces.flatten(space, each), dtype=np.float32)
+            return lambda value: np.asarray(value, dtype=np.float32)
+        return lambda value: np.asarray(value, dtype=np.float32).reshape(-1)
+    return lambda value: np.asarray(spaces.flatten(space, value), dtype=np.float32)
 
 
 def action(space: Any, where: str) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def action(space: Any, where: str) -> dict[str, Any]:
         return {
             "kind": "discrete",
             "sizes": sizes,
-            "start": [int(each) for each in np.asarray(space.start).reshape(-1)],
+            "start": [int(number) for number in np.asarray(space.start).reshape(-1)],
             "form": list(space.shape),
         }
     if isinstance(space, spaces.MultiBinary):
@@ -121,8 +121,8 @@ def unpacked(action: dict[str, Any]) -> dict[str, Any]:
     """The action space as nn/actions.py computes with it."""
     if action["kind"] == "discrete":
         return dict(action)
-    low = [-math.inf if each is None else each for each in action["low"]]
-    high = [math.inf if each is None else each for each in action["high"]]
+    low = [-math.inf if bound is None else bound for bound in action["low"]]
+    high = [math.inf if bound is None else bound for bound in action["high"]]
     return {**action, "low": low, "high": high}
 
 

@@ -146,12 +146,12 @@ def with_owners(line: str) -> str:
     """A message with the command that has the flags in it which the one that was given has not."""
     commands = getattr(typer.main.get_command(app), "commands", {})
     flags = {
-        name: {flag for option in each.params for flag in (*option.opts, *option.secondary_opts)}
-        for name, each in commands.items()
+        name: {flag for option in command.params for flag in (*option.opts, *option.secondary_opts)}
+        for name, command in commands.items()
     }
-    given = next((each for each in sys.argv[1:] if each in flags), None)
+    given = next((word for word in sys.argv[1:] if word in flags), None)
     told = dict.fromkeys(re.findall(r"(?<![\w-])--[a-z][a-z-]+", line))
     told |= {"-o": None} if given not in SETTING and re.search(r"(?<![\w-])-o [a-z_.]+=", line) else {}
-    foreign = [each for each in told if given is not None and (each not in flags[given] or each == "-o")]
+    foreign = [flag for flag in told if given is not None and (flag not in flags[given] or flag == "-o")]
     owner = next((name for name, own in flags.items() if foreign and own.issuperset(foreign)), None)
     return line if owner is None or f"pervade {owner}" in line else f"{line} ({', '.join(foreign)}: pervade {owner})"

@@ -57,7 +57,7 @@ def compare(
     if checkpoint is None and data is None and comparing.are_seeds(run, runs):
         _ways(comparing.compare_seeds(run, runs), as_json)
         return
-    found = comparing.compare(
+    comparison = comparing.compare(
         run,
         checkpoints=checkpoint or (),
         split=split,
@@ -68,16 +68,17 @@ def compare(
     )
     if as_json:
         if out is not None:
-            page.write(found, out)
-        echo(json_text(found.as_dict(), indent=1), keep="\n")
+            page.write(comparison, out)
+        echo(json_text(comparison.as_dict(), indent=1), keep="\n")
         return
-    written = _write(found) if out is None else page.write(found, out)  # first: whoever reads our lines may go away
-    _show(found)
+    # First: whoever reads our lines may go away.
+    written = _write(comparison) if out is None else page.write(comparison, out)
+    _show(comparison)
     echo()
     echo(f"page    {written}")
 
 
-def _write(found: Any) -> Path:
+def _write(comparison: Any) -> Path:
     """The page, as the first of compare.html, compare-2.html, compare-3.html … that is not there yet."""
     from pervade.report import compare as page
 
@@ -90,35 +91,35 @@ def _write(found: Any) -> Path:
             number += 1
             path = Path(f"compare-{number}.html")
     try:
-        return page.write(found, path)
+        return page.write(comparison, path)
     except BaseException:
         path.unlink(missing_ok=True)
         raise
 
 
-def _ways(found: Any, as_json: bool) -> None:
+def _ways(comparisons: Any, as_json: bool) -> None:
     """Runs of several seeds: ways of training."""
     from pervade.report import wording
 
     if as_json:
-        echo(json_text([each.as_dict() for each in found], indent=1), keep="\n")
+        echo(json_text([pair.as_dict() for pair in comparisons], indent=1), keep="\n")
         return
-    for each in found:
-        counts = [counted(len(side), "seed") for side in (each.figures[0].first, each.figures[0].second)]
+    for pair in comparisons:
+        counts = [counted(len(side), "seed") for side in (pair.figures[0].first, pair.figures[0].second)]
         echo()
-        echo(f"{each.second} ({counts[1]}) against {each.first} ({counts[0]}), split {each.split}")
-        names = [named(figure.name, figure.higher_is_better) for figure in each.figures]
+        echo(f"{pair.second} ({counts[1]}) against {pair.first} ({counts[0]}), split {pair.split}")
+        names = [named(figure.name, figure.higher_is_better) for figure in pair.figures]
         width = max(len(name) for name in names) + 2
         echo()
         echo(f"{'':{width}}{'interquartile means':>24}  {'difference':>10}  {'95% interval':22}  better in")
-        for name, figure in zip(names, each.figures, strict=True):
+        for name, figure in zip(names, pair.figures, strict=True):
             values = " and ".join(map(figure.words.written, figure.middle))
             apart = figure.words.written(figure.difference["value"])
             better = "" if figure.better is None else wording.percent(figure.better["value"])
             better += "" if figure.better is None else f" ({_ends(figure.better, wording.percent)})"
             between = _ends(figure.difference, figure.words.written)
             echo(f"{name:{width}}{values:>24}  {apart:>10}  {between:22}  {better}")
-    if min(min(len(f.first), len(f.second)) for each in found for f in each.figures) < 3:
+    if min(min(len(f.first), len(f.second)) for pair in comparisons for f in pair.figures) < 3:
         echo()
         echo("fewer than three seeds: how sure that is cannot be told")
     echo()
@@ -138,8 +139,8 @@ def _show(comparison: Any) -> None:
         tell(f"not all rows are the same: {text}")
     for index in range(1, len(comparison.sides)):
         echo(compare_words.sentence(comparison, index))
-    for side, found in zip(comparison.sides[1:], comparison.differences, strict=True):
-        _table(comparison, side.name, found)
+    for side, differences in zip(comparison.sides[1:], comparison.differences, strict=True):
+        _table(comparison, side.name, differences)
     shown = list(comparison.settings.items())[:MOST_SETTINGS]
     echo()
     echo("set differently" if shown else "set differently: nothing, the recipes are the same")
@@ -149,27 +150,27 @@ def _show(comparison: Any) -> None:
         echo(f"  and {len(comparison.settings) - len(shown)} more, on the page")
 
 
-def _table(comparison: Any, second: str, found: dict[str, Any]) -> None:
+def _table(comparison: Any, second: str, differences: dict[str, Any]) -> None:
     from pervade.report import compare_words
 
     first = comparison.sides[0].name
-    single = [name for name in found if "[" in name]
+    single = [name for name in differences if "[" in name]
     hidden = single if len(single) > MOST_SINGLE else []
-    widths = [max(len(each), 9) for each in (first[:24], second[:24])]
+    widths = [max(len(name), 9) for name in (first[:24], second[:24])]
     head = f"{first[:24]:>{widths[0]}}  {second[:24]:>{widths[1]}}"
-    told = {name: named(name, each.higher_is_better) for name, each in found.items()}
-    wide = max(24, *(len(told[name]) + 2 for name in found if name not in hidden))
+    told = {name: named(name, difference.higher_is_better) for name, difference in differences.items()}
+    wide = max(24, *(len(told[name]) + 2 for name in differences if name not in hidden))
     echo()
     echo(f"{'':{wide}}{head}  {'difference':>12}  {'95% interval':20}  p")
-    for name, each in found.items():
+    for name, gap in differences.items():
         if name in hidden:
             continue
         words = compare_words.words_of(comparison, name)
-        values = [words.written(None if value != value else value) for value in (each.first, each.second)]
+        values = [words.written(None if value != value else value) for value in (gap.first, gap.second)]
         pair = f"{values[0]:>{widths[0]}}  {values[1]:>{widths[1]}}"
-        difference = compare_words.amount(words, each.difference, signed=True).removesuffix(" points")
-        interval = compare_words.interval(words, each.low, each.high)
-        p = compare_words.probability(each.adjusted).removeprefix("p ").removeprefix("= ")
+        difference = compare_words.amount(words, gap.difference, signed=True).removesuffix(" points")
+        interval = compare_words.interval(words, gap.low, gap.high)
+        p = compare_words.probability(gap.adjusted).removeprefix("p ").removeprefix("= ")
         echo(f"{told[name]:{wide}}{pair}  {difference:>12}  {interval:20}  {p}")
     if hidden:
         echo(f"and {len(hidden)} figures of single classes, on the page")

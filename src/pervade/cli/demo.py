@@ -33,5 +33,5 @@ def demo(
     echo()
     echo("five of them, predicted:")
     for row in run.predict(sample, top=2):
-        shown = "  ".join(f"{each['label']} {each['probability']:.1%}" for each in row["top"])
+        shown = "  ".join(f"{answer['label']} {answer['probability']:.1%}" for answer in row["top"])
         echo(f"  {Path(row['input']).relative_to(data)}  {shown}")

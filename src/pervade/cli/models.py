@@ -15,10 +15,10 @@ def models() -> None:
     """List the networks, one a line, with what each is. A name with ':' opens a whole library."""
     from pervade.core import registry, spec
 
-    found = {name: registry.find("model", name) for name in registry.names("model")}
+    classes = {name: registry.find("model", name) for name in registry.names("model")}
     # Variants right after what they are variants of.
-    for name in sorted(found, key=lambda name: (registry.name_of(found[name][0]) or "", name)):
-        cls, fields = found[name]
+    for name in sorted(classes, key=lambda name: (registry.name_of(classes[name][0]) or "", name)):
+        cls, fields = classes[name]
         rest = getattr(cls, "rest", None)
         if name == registry.name_of(cls):
             module = __import__(cls.__module__, fromlist=["__doc__"])

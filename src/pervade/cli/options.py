@@ -79,12 +79,12 @@ def seconds(text: str | None) -> float | None:
 
     if text is None:
         return None
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", text)
-    if found is None or found[2] not in UNITS or not 0 < float(found[1]) * UNITS[found[2]] <= LONGEST:
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", text)
+    if match is None or match[2] not in UNITS or not 0 < float(match[1]) * UNITS[match[2]] <= LONGEST:
         raise ConfigError(
             f"--time-limit {text!r} is not a duration; write for example 90s, 10m or 1.5h, 27,777h at most"
         )
-    return float(found[1]) * UNITS[found[2]]
+    return float(match[1]) * UNITS[match[2]]
 
 
 def folds_of(text: str | None) -> int | str | None:

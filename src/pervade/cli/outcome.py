@@ -33,7 +33,7 @@ def finish(run: Any) -> None:
 
     with stopping_at_once(run.path), telling(run.directory):
         result = run.concluded()
-        split = next((each for each in ("test", "validation") if run.has_split(each)), None)
+        split = next((name for name in ("test", "validation") if run.has_split(name)), None)
         if result is None and split is not None:
             result = run.evaluate(split=split)
         if os.environ.get("RANK", "0") != "0":
@@ -71,8 +71,8 @@ def show(result: dict[str, Any], words: Any, all_figures: bool = False) -> None:
     single = [name for name in metrics if "[" in name]
     hidden = single if len(single) > MOST_SINGLE and not all_figures else []
     echo()
-    shown = {name: each for name, each in metrics.items() if name not in hidden}
-    _table([_row(name, each, baseline.get(name)) for name, each in shown.items()])
+    shown = {name: metric for name, metric in metrics.items() if name not in hidden}
+    _table([_row(name, metric, baseline.get(name)) for name, metric in shown.items()])
     if hidden:
         echo(f"and {len(hidden)} figures of single classes: in the report, or `pervade evaluate RUN --all`")
     if "members" in result:
@@ -83,16 +83,16 @@ def named(name: str, higher_is_better: bool | None) -> str:
     return f"{name} (lower is better)" if higher_is_better is False else name
 
 
-def _row(name: str, each: dict[str, Any], beside: dict[str, Any] | None) -> tuple[str, ...]:
-    interval = f"{_number(each['low'])} to {_number(each['high'])}" if each["low"] is not None else "none"
+def _row(name: str, metric: dict[str, Any], beside: dict[str, Any] | None) -> tuple[str, ...]:
+    interval = f"{_number(metric['low'])} to {_number(metric['high'])}" if metric["low"] is not None else "none"
     plain = "" if beside is None else _number(beside["value"])
     return (
-        named(name, each.get("higher_is_better")),
-        _number(each["value"]),
+        named(name, metric.get("higher_is_better")),
+        _number(metric["value"]),
         interval,
-        f"{each['n']:,}",
+        f"{metric['n']:,}",
         plain,
-        each.get("why") or each["method"],
+        metric.get("why") or metric["method"],
     )
 
 
@@ -108,12 +108,13 @@ def _table(rows: list[tuple[str, ...]]) -> None:
 
 def _show_members(result: dict[str, Any], most: int) -> None:
     """Every member's own figure, and how they spread; of the first `most` figures."""
-    for name, each in list(result["metrics"].items())[:most]:
-        spread = "" if each["mean"] is None else f"mean {_number(each['mean'])}, deviation {_number(each['deviation'])}"
+    for name, metric in list(result["metrics"].items())[:most]:
+        mean, deviation = metric["mean"], metric["deviation"]
+        spread = "" if mean is None else f"mean {_number(mean)}, deviation {_number(deviation)}"
         echo()
-        name = named(name, each.get("higher_is_better"))
+        name = named(name, metric.get("higher_is_better"))
         echo(f"{name}{' ':{max(24 - len(name), 1)}}{spread}")
-        for member, own in each["members"].items():
+        for member, own in metric["members"].items():
             interval = f"{_number(own['low'])} to {_number(own['high'])}" if own["low"] is not None else "none"
             echo(f"  {member:22}{_number(own['value']):>8}  {interval:18}{own['n']:>8,}  its own rows")
 

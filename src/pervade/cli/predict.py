@@ -274,7 +274,7 @@ class _Table:
     def _written(self, row: dict[str, Any]) -> list[str]:
         told: list[dict[str, Any]] = [{}] if row["error"] is not None else self.display(row).rows
         after = [row.get(name) or "" for name in self.after]
-        return [_line([row["input"], *(_cell(each.get(name)) for name in self.columns or ()), *after]) for each in told]
+        return [_line([row["input"], *(_cell(line.get(name)) for name in self.columns or ()), *after]) for line in told]
 
 
 def _cell(value: Any) -> Any:

@@ -46,8 +46,8 @@ class Comparison:
             about |= {"seconds": side.seconds, "passes": side.passes, "parameters": side.parameters}
             about |= {self.headline: self.estimates[index].as_dict()}
             if index:
-                found, counts = self.differences[index - 1], self.discordant[index - 1]
-                about["differences"] = {name: each.as_dict() for name, each in found.items()}
+                gaps, counts = self.differences[index - 1], self.discordant[index - 1]
+                about["differences"] = {name: gap.as_dict() for name, gap in gaps.items()}
                 about["discordant"] = vars(counts) if counts else None
             runs.append(about)
         whole: dict[str, Any] = {"split": self.split, "n": self.n, "rows": self.num_rows}
@@ -78,7 +78,7 @@ def compare(
     if not 0 <= reference < max(len(runs), 1):
         raise ConfigError(f"--reference {reference + 1} is no number of a run; allowed: 1 to {len(runs)}")
     sides = read(runs, checkpoints, split)
-    sides = [sides[reference], *(each for index, each in enumerate(sides) if index != reference)]
+    sides = [sides[reference], *(side for index, side in enumerate(sides) if index != reference)]
     _check_questions(sides)
     matched = match([RowsOf(s.name, str(s.data.get("source")), s.data["columns"], s.columns["row"]) for s in sides])
     if matched.differences and not allow_different_rows:
@@ -89,10 +89,10 @@ def compare(
     group = joined([side.columns["group"] for side in sides])
     columns = [{**side.columns, "group": group} for side in sides]
     metrics = _shared_metrics(sides)
-    found = differences(metrics, columns)
-    headline = next((name for name, each in found[0].items() if each.difference == each.difference), None)
+    compared = differences(metrics, columns)
+    headline = next((name for name, gap in compared[0].items() if gap.difference == gap.difference), None)
     if headline is None:
-        raise DataError(f"no figure is defined on these rows: {'; '.join({each.why for each in found[0].values()})}")
+        raise DataError(f"no figure is defined on these rows: {'; '.join({gap.why for gap in compared[0].values()})}")
     metric = metrics[headline]
     return Comparison(
         split,
@@ -102,9 +102,9 @@ def compare(
         sides=tuple(sides),
         headline=headline,
         metrics=metrics,
-        estimates=[estimate({headline: metric}, each)[headline] for each in columns],
-        differences=found,
-        discordant=[discordant(metric, columns[0], each) for each in columns[1:]],
+        estimates=[estimate({headline: metric}, column)[headline] for column in columns],
+        differences=compared,
+        discordant=[discordant(metric, columns[0], other) for other in columns[1:]],
         rows=matched.differences,
         settings=differing_settings([side.recipe for side in sides]),
     )
@@ -113,16 +113,16 @@ def compare(
 def differing_settings(recipes: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """Paths of the settings that are not the same in all recipes, with the value in each; ABSENT where it has none."""
     flat = [dict(_flat(recipe)) for recipe in recipes]
-    paths = list(dict.fromkeys(path for each in flat for path in each))
-    rows = {path: [each.get(path, ABSENT) for each in flat] for path in paths if path != "format"}
+    paths = list(dict.fromkeys(path for settings in flat for path in settings))
+    rows = {path: [settings.get(path, ABSENT) for settings in flat] for path in paths if path != "format"}
     return {path: values for path, values in rows.items() if any(value != values[0] for value in values[1:])}
 
 
 def _flat(value: Any, path: str = "") -> list[tuple[str, Any]]:
     if isinstance(value, Mapping) and value:
-        return [each for key, inner in value.items() for each in _flat(inner, f"{path}.{key}" if path else str(key))]
-    if isinstance(value, list) and any(isinstance(each, Mapping) for each in value):
-        return [each for index, inner in enumerate(value) for each in _flat(inner, f"{path}[{index}]")]
+        return [pair for key, inner in value.items() for pair in _flat(inner, f"{path}.{key}" if path else str(key))]
+    if isinstance(value, list) and any(isinstance(part, Mapping) for part in value):
+        return [pair for index, inner in enumerate(value) for pair in _flat(inner, f"{path}[{index}]")]
     return [(path.removesuffix(".use"), value)]
 
 
@@ -155,11 +155,11 @@ def _few(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(map(repr, names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _refusal(sides: Sequence[Side], split: str, found: Sequence[str], common: int) -> str:
+def _refusal(sides: Sequence[Side], split: str, reasons: Sequence[str], common: int) -> str:
     seeds = {side.recipe.get("seed") for side in sides}
     drawn = " (their seeds differ, which draws other splits; the same --seed, or split folders, gives the same)"
     remedy = f"--allow-different-rows compares the {common:,} that are the same" if common else "no row is the same"
-    return f"the rows of the {split} split differ: {'; '.join(found)}{drawn if len(seeds) > 1 else ''}. {remedy}"
+    return f"the rows of the {split} split differ: {'; '.join(reasons)}{drawn if len(seeds) > 1 else ''}. {remedy}"
 
 
 def _shared_metrics(sides: Sequence[Side]) -> dict[str, Metric]:
@@ -168,7 +168,7 @@ def _shared_metrics(sides: Sequence[Side]) -> dict[str, Metric]:
     for other in sides[1:]:
         theirs = other.task.metrics(sides[0].domain)
         own = {
-            name: each for name, each in own.items() if name in theirs and theirs[name].description == each.description
+            name: ours for name, ours in own.items() if name in theirs and theirs[name].description == ours.description
         }
     if not own:
         raise ConfigError(f"the runs {', '.join(side.name for side in sides)} have no figure in common")

@@ -54,8 +54,8 @@ def holds_seeds(run: RunDirectory) -> bool:
 def compare_seeds(runs: Sequence[RunDirectory]) -> list[SeedsComparison]:
     """Every run with the first of them. Raises CheckpointError where one is unfinished, ConfigError where they have no
     figure in common, or were not measured on splits of one name."""
-    found = [_results(run) for run in runs]
-    return [_compared(runs[0], found[0], run, other) for run, other in zip(runs[1:], found[1:], strict=True)]
+    results = [_results(run) for run in runs]
+    return [_compared(runs[0], results[0], run, other) for run, other in zip(runs[1:], results[1:], strict=True)]
 
 
 def _results(run: RunDirectory) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def _compared(first: RunDirectory, one: dict[str, Any], second: RunDirectory, ot
         raise ConfigError(f"{first.name} was measured on {one['split']} and {second.name} on {other['split']}")
     common = [name for name in one["metrics"] if name in other["metrics"] and "[" not in name]
     figures = [_apart(name, one["metrics"][name], other["metrics"][name], first) for name in common]
-    defined = tuple(each for each in figures if each is not None)
+    defined = tuple(figure for figure in figures if figure is not None)
     if not defined:
         raise ConfigError(f"{first.name} and {second.name} have no figure in common that is defined in all trainings")
     return SeedsComparison(first.name, second.name, one["split"], defined)
@@ -80,7 +80,7 @@ def _compared(first: RunDirectory, one: dict[str, Any], second: RunDirectory, ot
 def _apart(name: str, one: dict[str, Any], other: dict[str, Any], run: RunDirectory) -> FigureDifference | None:
     if one.get("mean") is None or other.get("mean") is None:
         return None
-    first, second = (np.array([[own["value"]] for own in each["members"].values()]) for each in (one, other))
+    first, second = (np.array([[own["value"]] for own in of_run["members"].values()]) for of_run in (one, other))
     sign = -1.0 if one.get("higher_is_better") is False else 1.0
 
     def distance(b: np.ndarray, a: np.ndarray) -> float:

@@ -115,8 +115,8 @@ def _put_in_place(run: RunDirectory, loaded: Loaded, own: Path, result: dict[str
         own.replace(path)
     files.write_json(place, result)
     if run.of_checkpoint(loaded.name, "architecture.json").get("sha256") != loaded.architecture["sha256"]:
-        for each in (path, place):
-            each.unlink(missing_ok=True)
+        for file in (path, place):
+            file.unlink(missing_ok=True)
         logging.getLogger(__name__).warning(
             f"training replaced the checkpoint {loaded.name!r} of {run.path} meanwhile: these figures are of the "
             "weights before, and are not kept"
@@ -157,7 +157,7 @@ def _figures(measured: _Measured, asked: int) -> dict[str, Any]:
         "n": len(measured.columns["row"]),
         "precision": "fp32",
         "predictions": path.relative_to(run.path).as_posix(),
-        "metrics": {name: each.as_dict() | _nature(metrics[name]) for name, each in estimates.items()},
+        "metrics": {name: estimate.as_dict() | _nature(metrics[name]) for name, estimate in estimates.items()},
         "details": _kept(run, path.stem, beside),
         **({"left_out": missing} if missing else {}),
     }
@@ -165,24 +165,24 @@ def _figures(measured: _Measured, asked: int) -> dict[str, Any]:
 
 def _nature(metric: Metric) -> dict[str, Any]:
     """What a figure is, beside how large. For JSON, which has no infinity: an open end of its bounds is None."""
-    bounds = [each if math.isfinite(each) else None for each in metric.bounds]
+    bounds = [bound if math.isfinite(bound) else None for bound in metric.bounds]
     return dict(zip(NATURE, (metric.higher_is_better, bounds, words.as_json(metric.words)), strict=True))
 
 
-def _kept(run: RunDirectory, name: str, found: Any, key: str = "media") -> Any:
+def _kept(run: RunDirectory, name: str, detail: Any, key: str = "media") -> Any:
     """What a task gave, for JSON: pictures, sounds and films in it go to media/<name>/, and their place stands there
     instead."""
-    if isinstance(found, dict):
-        return {each: _kept(run, name, value, each) for each, value in found.items()}
-    if isinstance(found, list):
-        return [_kept(run, name, value, f"{key}-{i}") for i, value in enumerate(found)]
-    if not isinstance(found, Media):
-        return found
-    path = run.path / "media" / name / f"{key}.{found.kind}"
-    data = found.data.encode() if isinstance(found.data, str) else found.data
+    if isinstance(detail, dict):
+        return {part: _kept(run, name, value, part) for part, value in detail.items()}
+    if isinstance(detail, list):
+        return [_kept(run, name, value, f"{key}-{i}") for i, value in enumerate(detail)]
+    if not isinstance(detail, Media):
+        return detail
+    path = run.path / "media" / name / f"{key}.{detail.kind}"
+    data = detail.data.encode() if isinstance(detail.data, str) else detail.data
     with files.replacing(path) as temporary:
         temporary.write_bytes(data)
-    return {"kind": found.kind, "file": path.relative_to(run.path).as_posix(), "caption": found.caption}
+    return {"kind": detail.kind, "file": path.relative_to(run.path).as_posix(), "caption": detail.caption}
 
 
 def _details(measured: _Measured) -> dict[str, Any]:
@@ -190,7 +190,7 @@ def _details(measured: _Measured) -> dict[str, Any]:
     linear model, that model is the baseline, with a predictions file of its own and paired differences; what the task
     alone compares with is "constant"."""
     loaded, train = measured.loaded, measured.train
-    found = loaded.task.details(measured.columns, train, loaded.domain)
+    details = loaded.task.details(measured.columns, train, loaded.domain)
     context = Context(loaded.domain, decision=loaded.decision)
     task = loaded.task
     makers: dict[str, Callable[[], dict[str, Any]]] = {}
@@ -199,20 +199,20 @@ def _details(measured: _Measured) -> dict[str, Any]:
     if isinstance(task, RepliesToRows):
         makers["what it answers to a few rows"] = lambda: task.replies(loaded.network, measured.chosen, train, context)
     if _has_plain(loaded):
-        makers[PLAIN_MODEL] = lambda: _plain(measured, found)
+        makers[PLAIN_MODEL] = lambda: _plain(measured, details)
     missing = []
     for name, make in makers.items():
         more = deadline.done_by(measured.until, make)
         if more is None:
             missing.append(name)
         else:
-            found |= more
+            details |= more
     if PLAIN_MODEL in missing:  # its predictions may have been written, now or before, and no figures are of them
         measured.run.predictions(PLAIN, measured.split).unlink(missing_ok=True)
-    return {**found, "left_out": missing} if missing else found
+    return {**details, "left_out": missing} if missing else details
 
 
-def _plain(measured: _Measured, found: Mapping[str, Any]) -> dict[str, Any]:
+def _plain(measured: _Measured, details: Mapping[str, Any]) -> dict[str, Any]:
     """The simplest model as "baseline", and what was the baseline so far as "constant"; nothing where there is none."""
     run, loaded, train, columns = measured.run, measured.loaded, measured.train, measured.columns
     features, task = loaded.domain.plain_features(train, measured.chosen), loaded.task
@@ -226,7 +226,7 @@ def _plain(measured: _Measured, found: Mapping[str, Any]) -> dict[str, Any]:
     about = {"checkpoint": PLAIN, "split": measured.split, "name": plain.name}
     predictions.write_columns(path, {**columns, **plain.columns}, about)
     linear = against(run, path, plain.name, measured.metrics, columns)
-    constant = {"constant": found["baseline"]} if "baseline" in found else {}
+    constant = {"constant": details["baseline"]} if "baseline" in details else {}
     return {**constant, "baseline": linear}
 
 

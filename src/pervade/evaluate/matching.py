@@ -39,10 +39,10 @@ class Matching:
 
 def match(runs: Sequence[RowsOf]) -> Matching:
     """The rows common to all runs, in the order of the first, and how every other run differs from the first."""
-    hashed = all("hash" in each.stored for each in runs)
-    keys = [_keys(each, hashed) for each in runs]
-    places = [{key: position for position, key in enumerate(each)} for each in keys]
-    targets = [[_target(each, number) for number in each.numbers] for each in runs]
+    hashed = all("hash" in rows.stored for rows in runs)
+    keys = [_keys(rows, hashed) for rows in runs]
+    places = [{key: position for position, key in enumerate(keys_of_run)} for keys_of_run in keys]
+    targets = [[_target(rows, number) for number in rows.numbers] for rows in runs]
     differences: list[str] = []
     common = list(keys[0])
     for other in range(1, len(runs)):
@@ -66,12 +66,12 @@ def match(runs: Sequence[RowsOf]) -> Matching:
             differences.append(_relabelled(pair, relabelled, places[0], places[other], targets[0], targets[other]))
         kept = set(there) - set(relabelled)
         common = [key for key in common if key in kept]
-    return Matching([[each[key] for key in common] for each in places], differences)
+    return Matching([[places_of_run[key] for key in common] for places_of_run in places], differences)
 
 
 def joined(groups: Sequence[np.ndarray]) -> np.ndarray:
     """Groups (m,) in which rows depend on each other if they do in any of those given, (m,) each."""
-    codes = [np.unique(each, return_inverse=True)[1] for each in groups]
+    codes = [np.unique(group, return_inverse=True)[1] for group in groups]
     label = codes[0].astype(np.int64)
     while True:
         before = label

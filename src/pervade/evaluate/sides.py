@@ -76,7 +76,7 @@ def _members(run: RunDirectory) -> list[str]:
     folder = run.path / "members"
     if run.checkpoints() or not folder.is_dir():
         return []
-    names = sorted(each.name for each in folder.iterdir() if (each / "recipe.yaml").is_file())
+    names = sorted(member.name for member in folder.iterdir() if (member / "recipe.yaml").is_file())
     if names and files.read_json(run.members).get("kind") not in ("seeds", "folds"):
         shown = ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
         raise ConfigError(

@@ -75,11 +75,11 @@ class Pretrained(Initializer):
         """What was published, and folders as the Hub lays them out. A run of ours goes on and changes; a file that lies
         alone has no other who keeps it."""
         if not self.source:
-            found = published(model)
-            if found is None:
+            checkpoint = published(model)
+            if checkpoint is None:
                 return None
-            name = getattr(found, "name", "") or str(found.path)
-            return f"{name} of {found.host}" if found.host else str(found.path)
+            name = getattr(checkpoint, "name", "") or str(checkpoint.path)
+            return f"{name} of {checkpoint.host}" if checkpoint.host else str(checkpoint.path)
         path = Path(self.source)
         return str(path) if (path / "config.json").is_file() and not _own(path) else None
 
@@ -176,13 +176,13 @@ def published(model: Model) -> Any:
 
 
 def _published(model: Model) -> Checkpoint:
-    found = published(model)
-    if found is None:
+    source = published(model)
+    if source is None:
         raise ConfigError(
             f"no weights were published for {_described(model)}; name a file with --init PATH, take --init random, "
             "or a model that has some (--model resnet18)"
         )
-    checkpoint: Checkpoint = found.read()
+    checkpoint: Checkpoint = source.read()
     return checkpoint
 
 

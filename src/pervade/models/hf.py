@@ -124,7 +124,7 @@ class HuggingFace(Model):
 
     def _with_code(self, wanted: str) -> tuple[Any, nn.Module] | None:
         """Config and network by the code that the config names for it; None where it names none."""
-        kind = remote_code.found(self.name, self.config, wanted)
+        kind = remote_code.find(self.name, self.config, wanted)
         if kind is None:
             return None
         config = self._config_with_code(self._settings())
@@ -136,7 +136,7 @@ class HuggingFace(Model):
         import transformers
 
         settings = {**settings, "architectures": settings.get("architectures") or []}
-        made = remote_code.found(self.name, self.config, "AutoConfig")
+        made = remote_code.find(self.name, self.config, "AutoConfig")
         with self._building("its own code"):
             if made is not None:
                 config = made(**settings)
@@ -169,7 +169,7 @@ class HuggingFace(Model):
         kind = str(self.config.get("model_type"))
         if kind == "timm_wrapper":
             raise ConfigError(f"{self.name} is a network of timm; take --model timm:{self.config.get('architecture')}")
-        own = remote_code.found(self.name, self.config, LIBRARIES[2])
+        own = remote_code.find(self.name, self.config, LIBRARIES[2])
         if own is None and kind not in KNOWN:
             raise ConfigError(f"{self.name} is of the kind {kind!r}, no image classifier; {nearest(kind, KNOWN)}")
         # Networks of pictures and text have the pictures' settings apart.
@@ -197,8 +197,8 @@ class HuggingFace(Model):
         import transformers
 
         if "auto_map" in self.config:
-            named = (remote_code.found(self.name, self.config, each) for each in LIBRARIES)
-            own = next((each for each in named if each is not None), None)
+            named = (remote_code.find(self.name, self.config, library) for library in LIBRARIES)
+            own = next((cls for cls in named if cls is not None), None)
             if own is not None:
                 return self._config_with_code(self._settings()), own
         settings = {**self.config, **more}
@@ -241,8 +241,8 @@ class HuggingFace(Model):
         more = self.generation()
         parts = (self.config, self.config.get("text_config"), more)
         named = [part.get("eos_token_id") for part in parts if isinstance(part, Mapping)]
-        numbers = [each for part in named for each in (part if isinstance(part, list) else [part])]
-        return tuple(dict.fromkeys(each for each in numbers if isinstance(each, int) and not isinstance(each, bool)))
+        numbers = [end for part in named for end in (part if isinstance(part, list) else [part])]
+        return tuple(dict.fromkeys(end for end in numbers if isinstance(end, int) and not isinstance(end, bool)))
 
     @property
     def reads_text(self) -> bool:
@@ -261,12 +261,12 @@ class HuggingFace(Model):
     @property
     def alphabet(self) -> tuple[str, ...]:
         """What its head for CTC spells, the blank first; empty where it has none."""
-        found = spelling.alphabet(self.name, self.config) if self.hears and self._spells else None
-        return found[0] if found is not None else ()
+        known = spelling.alphabet(self.name, self.config) if self.hears and self._spells else None
+        return known[0] if known is not None else ()
 
     @property
     def _spells(self) -> bool:
-        return any(str(each).endswith("ForCTC") for each in self.config.get("architectures") or ())
+        return any(str(name).endswith("ForCTC") for name in self.config.get("architectures") or ())
 
     @property
     def length(self) -> int | None:
@@ -284,7 +284,7 @@ class HuggingFace(Model):
         with _quiet():
             try:
                 config, kind = self._kind(checkpoint.config)
-                network, found = kind.from_pretrained(
+                network, info = kind.from_pretrained(
                     None,
                     config=config,
                     state_dict=dict(checkpoint.weights),
@@ -298,9 +298,9 @@ class HuggingFace(Model):
                     raise
                 first = str(error).strip().split("\n")[0]
                 raise CheckpointError(f"{checkpoint.where} does not fit hf:{self.name}: {first}") from None
-        drawn = {*found["missing_keys"], *(each[0] for each in found["mismatched_keys"])}
+        drawn = {*info["missing_keys"], *(key[0] for key in info["mismatched_keys"])}
         weights = {name: value for name, value in network.state_dict().items() if name not in drawn}
-        unknown = {name: checkpoint.weights[name] for name in found["unexpected_keys"] if name in checkpoint.weights}
+        unknown = {name: checkpoint.weights[name] for name in info["unexpected_keys"] if name in checkpoint.weights}
         if self.hears:
             made = sound_names.ours(weights, unknown)
             known = spelling.alphabet(checkpoint.where, self.config) if "lm_head.weight" in unknown else None
@@ -309,7 +309,7 @@ class HuggingFace(Model):
             made |= {name: made[name][known[1]] for name in ("head.logits.weight", "head.logits.bias")}
             return replace(checkpoint, weights=made, labels=known[0])
         return replace(
-            checkpoint, weights={**weights, **{filler.renamed(name): each for name, each in unknown.items()}}
+            checkpoint, weights={**weights, **{filler.renamed(name): value for name, value in unknown.items()}}
         )
 
     @property
@@ -365,13 +365,13 @@ class _Body(nn.Module):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        found = 0
+        copied = 0
         for parent in list(network.modules()):
             for name, child in parent.named_children():
                 if isinstance(child, nn.Linear) and child.out_features == MARK:
                     setattr(parent, name, nn.Identity())
-                    found += 1
-        if not found:
+                    copied += 1
+        if not copied:
             raise ConfigError(f"{type(network).__name__} has no linear classifier to take off; take another network")
         self.network = network
 

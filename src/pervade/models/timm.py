@@ -52,12 +52,12 @@ class Timm(Model):
         architecture = self.name.partition(".")[0]
         if not timm.is_model(architecture):
             near = difflib.get_close_matches(architecture, timm.list_models(), n=3, cutoff=0.5)
-            hint = f"did you mean {' or '.join(f'timm:{each}' for each in near)}?" if near else "see timm.list_models()"
+            hint = f"did you mean {' or '.join(f'timm:{name}' for name in near)}?" if near else "see timm.list_models()"
             raise ConfigError(f"timm has no network {self.name!r}; {hint}")
         try:
             return timm.get_pretrained_cfg(self.name)
         except RuntimeError:
-            tags = ", ".join(f"timm:{each}" for each in timm.list_pretrained(f"{architecture}.*")) or "none"
+            tags = ", ".join(f"timm:{tag}" for tag in timm.list_pretrained(f"{architecture}.*")) or "none"
             raise ConfigError(f"timm has no weights {self.name!r}; for {architecture} there are: {tags}") from None
 
     @property

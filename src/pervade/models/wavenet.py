@@ -87,13 +87,13 @@ class WaveNetwork(nn.Module):
     def conditions(self, input: Mapping[str, Tensor]) -> Tensor:
         """What is known of each frame beside its samples (f, n, hidden)."""
         rows, frames = len(input["codes"]), -(-input["codes"].shape[1] // self.hop)
-        found = self.embedding.weight.new_zeros(rows, 1, HIDDEN)
+        hidden = self.embedding.weight.new_zeros(rows, 1, HIDDEN)
         for name, table in (("class", self.classes), ("speaker", self.speakers)):
             known = input.get(name)
-            found = found + table(torch.zeros_like(input["codes"][:, 0]) if known is None else known)[:, None]
+            hidden = hidden + table(torch.zeros_like(input["codes"][:, 0]) if known is None else known)[:, None]
         if self.local is not None:
-            found = found + self.local(input["local"][:, :frames])
-        return self.joined(found.expand(-1, frames, -1)).transpose(0, 1)
+            hidden = hidden + self.local(input["local"][:, :frames])
+        return self.joined(hidden.expand(-1, frames, -1)).transpose(0, 1)
 
     def forward(self, input: Mapping[str, Tensor], mask: Tensor | None = None) -> Output:
         codes = input["codes"]

@@ -43,11 +43,11 @@ REMEDIES = (
 
 def tasks() -> dict[str, tuple[ModuleType, str]]:
     """Every task's module and description, by the Hub's name."""
-    found: dict[str, tuple[ModuleType, str]] = {}
+    named: dict[str, tuple[ModuleType, str]] = {}
     for file in pkgutil.iter_modules(__path__):
         module = importlib.import_module(f"{__name__}.{file.name}")
-        found |= {name: (module, description) for name, description in module.TASKS.items()}
-    return found
+        named |= {name: (module, description) for name, description in module.TASKS.items()}
+    return named
 
 
 def choose(
@@ -78,9 +78,9 @@ def choose(
         modules = sorted(dict.fromkeys(module for module, _ in there.values()), key=lambda m: hasattr(m, "LAST"))
         columns: tuple[str | None, ...] = (label_column, text_column)
         if file_column is not None:  # whoever names a column of files has no table of texts
-            modules, columns = [each for each in modules if hasattr(each, "READS_FILES")], (*columns, file_column)
-        found = (module.recognises(source, *columns) for module in modules)
-        task = next((name for name in found if name is not None), None)
+            modules, columns = [module for module in modules if hasattr(module, "READS_FILES")], (*columns, file_column)
+        guesses = (module.recognises(source, *columns) for module in modules)
+        task = next((name for name in guesses if name is not None), None)
         if task is None:
             raise DataError(f"{source} is of no kind that is known; say what to learn with --task ({', '.join(there)})")
         if hasattr(there[task][0], "LAST"):
@@ -116,7 +116,7 @@ def _any_of(source: Any, content: tables.Files) -> None:
     if any(Path(name).suffix.lower() in content.suffixes for name in there):
         return
     endings = Counter(Path(name).suffix.lower() for name in there if not name.startswith("."))
-    shown = ", ".join(f"{number:,} {each or 'without an ending'}" for each, number in endings.most_common(5))
+    shown = ", ".join(f"{number:,} {ending or 'without an ending'}" for ending, number in endings.most_common(5))
     seen = []
     for table in tables.within(path) if path.is_dir() else []:
         try:

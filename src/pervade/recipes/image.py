@@ -71,10 +71,10 @@ def recipe(
 ) -> Recipe:
     """The recipe that belongs to a model and to where its first weights come from (the name of an initialiser, or a
     path), with the task asked. Raises ConfigError with the nearest name where there is no such model."""
-    found = of_classes(model, init)
-    if task == "image-feature-extraction" and model is None and isinstance(found.init, Random):
-        return replace(faces(), init=found.init)
-    return asked(found, task)
+    usual = of_classes(model, init)
+    if task == "image-feature-extraction" and model is None and isinstance(usual.init, Random):
+        return replace(faces(), init=usual.init)
+    return asked(usual, task)
 
 
 def asked(recipe: Recipe, task: str) -> Recipe:

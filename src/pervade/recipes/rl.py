@@ -66,19 +66,19 @@ def recipe(
     if chosen not in ALGORITHMS:
         raise ConfigError(f"--algorithm {chosen!r} is unknown; {nearest(chosen, ALGORITHMS)}")
     name = environments.name_of(source) if environments.is_address(source) else ""
-    wanted = [each for each in settings if each.startswith("domain.arguments")]
+    wanted = [setting for setting in settings if setting.startswith("domain.arguments")]
     arguments = spec.change({"domain": {"arguments": {}}}, wanted)["domain"]["arguments"]
     if not isinstance(arguments, dict):
         raise ConfigError(f"domain.arguments: {arguments!r} is no set of arguments; write {{name: value}}")
     about = environments.look(name, arguments) if name else None
     kind = "" if about is None else "pictures" if about.observation["picture"] else "long" if is_long(about) else ""
     made = RECIPES[chosen, kind]()
-    found = replace(made, domain=replace(_domain(made.domain), name=name))
+    changed = replace(made, domain=replace(_domain(made.domain), name=name))
     if model is not None:
-        found = replace(found, model=_policy(spec.decode(model, Model) if isinstance(model, str) else model))
+        changed = replace(changed, model=_policy(spec.decode(model, Model) if isinstance(model, str) else model))
     if agent is not None:
-        found = _going_on(found, agent, chosen, model)
-    return found if starting is None else replace(found, init=starting)
+        changed = _going_on(changed, agent, chosen, model)
+    return changed if starting is None else replace(changed, init=starting)
 
 
 def _agent(init: Initializer | None) -> Agent | None:
@@ -108,8 +108,8 @@ def _going_on(recipe: Recipe, agent: Agent, algorithm: str, model: str | Model |
 
 
 def _domain(domain: Any) -> Environment:
-    found: Environment = domain
-    return found
+    environment: Environment = domain
+    return environment
 
 
 def _policy(network: Model) -> Policy:
@@ -233,16 +233,16 @@ def for_steps(recipe: Recipe, steps: int) -> Recipe:
     source, domain = recipe.source, recipe.domain
     if not isinstance(source, (Rollouts, Replay)) or not isinstance(domain, Environment):
         raise ConfigError("--steps counts steps of an environment, and this recipe has none; take --epochs")
-    each = source.steps_per_pass(domain.environments)
+    size = source.steps_per_pass(domain.environments)
     left = steps - (source.begin if isinstance(source, Replay) else 0)
     if steps == 0:
         return replace(recipe, epochs=0)
-    if left < each:
+    if left < size:
         raise ConfigError(
-            f"--steps {steps:,} are fewer than the first lesson takes ({steps - left + each:,}); give more, or make it "
+            f"--steps {steps:,} are fewer than the first lesson takes ({steps - left + size:,}); give more, or make it "
             "smaller with -o source.steps"
         )
-    return replace(recipe, epochs=left // each)
+    return replace(recipe, epochs=left // size)
 
 
 def tuned(recipe: Recipe, tuning: str) -> Recipe:

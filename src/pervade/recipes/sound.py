@@ -106,11 +106,11 @@ def usual_rate(source: Any) -> int:
     if not isinstance(source, (str, Path)) or hub.is_address(source):
         return RATES[1]
     path = Path(source)
-    listed = [each for each in (path, *(sorted(path.iterdir()) if path.is_dir() else ())) if tables.is_table(each)]
-    names = [each for table in listed[:1] for each in recordings.named(table)]
+    listed = [file for file in (path, *(sorted(path.iterdir()) if path.is_dir() else ())) if tables.is_table(file)]
+    names = [name for table in listed[:1] for name in recordings.named(table)]
     names = names or listing.walk(path, sound_files.SUFFIXES)[0]
-    headers = [sound_files.header(str(each)) for each in names[:LOOKED_AT]]
-    rates = [each.rate for each in headers if each is not None]
+    headers = [sound_files.header(str(name)) for name in names[:LOOKED_AT]]
+    rates = [header.rate for header in headers if header is not None]
     return RATES[0] if rates and max(rates) <= RATES[0] else RATES[1]
 
 

@@ -128,8 +128,8 @@ def mostly_english(source: Any) -> bool:
             text = next(texts.below(place)).read_bytes()[:100_000].decode("utf-8", "ignore")
     except (OSError, DataError, StopIteration):
         return True
-    letters = [each for each in text if each.isalpha()]
-    return sum(each.isascii() for each in letters) >= 0.98 * len(letters)
+    letters = [letter for letter in text if letter.isalpha()]
+    return sum(letter.isascii() for letter in letters) >= 0.98 * len(letters)
 
 
 def scratch(model: Model | None = None) -> Recipe:

@@ -108,9 +108,9 @@ def few_words(source: Any, text_column: str | None = None) -> int | None:
     """How many words the transcripts are made of, where these are few and each comes often; None otherwise."""
     if not isinstance(source, (str, Path)):
         return None
-    found = Counter(word for text in transcripts.texts(source, text_column) for word in text.split())
-    few = 0 < len(found) <= FEW_WORDS and found.total() >= OFTEN * len(found)
-    return len(found) if few else None
+    counts = Counter(word for text in transcripts.texts(source, text_column) for word in text.split())
+    few = 0 < len(counts) <= FEW_WORDS and counts.total() >= OFTEN * len(counts)
+    return len(counts) if few else None
 
 
 def finetune(model: HuggingFace, init: Initializer | None = None) -> Recipe:
@@ -147,7 +147,7 @@ def writer(model: HuggingFace, init: Initializer | None = None, language: str = 
         chunk=positions / 50,
         length=int(model.config.get("max_target_positions", 448)),
         tokenizer_from=model.name,
-        prompt=tuple(each for each in prompt if each is not None),
+        prompt=tuple(token for token in prompt if token is not None),
         end=next(iter(model.ends()), 50_257),
         never=tuple(told.get("suppress_tokens") or ()),
         not_first=tuple(told.get("begin_suppress_tokens") or ()),
@@ -168,7 +168,7 @@ def case_of(alphabet: tuple[str, ...]) -> Normalisation:
     >>> case_of(("", " ", "A", "'")), case_of(("", "a", "B")), case_of(())
     ('upper', 'none', 'none')
     """
-    letters = [each for piece in alphabet for each in piece if each.isalpha()]
+    letters = [letter for piece in alphabet for letter in piece if letter.isalpha()]
     if not letters or (any(map(str.isupper, letters)) and any(map(str.islower, letters))):
         return "none"
     return "upper" if any(map(str.isupper, letters)) else "lower"

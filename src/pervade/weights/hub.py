@@ -69,7 +69,7 @@ class HubRepository:
     def preprocessor(self) -> dict[str, Any]:
         """What preprocessor_config.json says a sound model is fed; empty where it has none, or that is neither here nor
         to be had: then what all such models have in common holds."""
-        folder = next((each for each in map(self._cached, SOUND) if each is not None), None)
+        folder = next((path for path in map(self._cached, SOUND) if path is not None), None)
         if folder is None and download.offline() is None and download.reachable(self.host):
             try:
                 folder = self._download(SOUND)
@@ -97,12 +97,12 @@ class HubRepository:
         from huggingface_hub.errors import HFValidationError
 
         try:
-            found = try_to_load_from_cache(self.name, file)
+            cached = try_to_load_from_cache(self.name, file)
         except HFValidationError:
             raise CheckpointError(
                 f"{self.name!r} is neither a folder that is there nor a name on the Hugging Face Hub (owner/name)"
             ) from None
-        return Path(found).parent if isinstance(found, str) else None
+        return Path(cached).parent if isinstance(cached, str) else None
 
     def _download(self, wanted: Sequence[str] | None = None) -> Path:
         """These files, or weights and what belongs to them; the folder they then lie in."""
@@ -118,7 +118,7 @@ class HubRepository:
 
         try:
             info = HfApi().model_info(self.name, files_metadata=True, timeout=download.PATIENCE)
-            there = {each.rfilename: each for each in info.siblings or []}
+            there = {file.rfilename: file for file in info.siblings or []}
             names = [name for name in wanted if name in there] if wanted else _needed(list(there))
             if not names:
                 raise CheckpointError(f"{address} has no {' or '.join(wanted or locate.HUB_WEIGHTS)}")
@@ -140,8 +140,8 @@ def preprocessor(folder: Path) -> dict[str, Any]:
     alone, together = (folder / name for name in SOUND)
     if alone.is_file():
         return locate.read_config(alone)
-    found = locate.read_config(together).get("feature_extractor") if together.is_file() else None
-    return dict(found) if isinstance(found, dict) else {}
+    settings = locate.read_config(together).get("feature_extractor") if together.is_file() else None
+    return dict(settings) if isinstance(settings, dict) else {}
 
 
 def _remedies(address: str, wanted: Sequence[str] | None) -> str:
@@ -157,7 +157,7 @@ def _needed(there: Sequence[str]) -> list[str]:
         if name in there:
             return [*small, name]
         stem, _, ending = name.rpartition(".")
-        parts = [each for each in there if re.fullmatch(rf"{re.escape(stem)}-\d+-of-\d+\.{ending}", each)]
+        parts = [file for file in there if re.fullmatch(rf"{re.escape(stem)}-\d+-of-\d+\.{ending}", file)]
         if f"{name}.index.json" in there and parts:
             return [*small, f"{name}.index.json", *parts]
     return []

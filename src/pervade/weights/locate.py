@@ -52,7 +52,7 @@ def read(path: Path) -> Checkpoint:
         return files.steady(own, lambda: _read_own(own))
     if (path / "config.json").is_file():
         return _read_hub(path)
-    single = [each for each in sorted(path.iterdir()) if each.suffix in (".safetensors", ".pth", ".pt", ".bin")]
+    single = [file for file in sorted(path.iterdir()) if file.suffix in (".safetensors", ".pth", ".pt", ".bin")]
     hint = f"; take one of its files, such as {single[0]}" if single else ""
     raise CheckpointError(f"{path} is a folder, but neither a run nor one with a config.json and weights{hint}")
 
@@ -95,14 +95,14 @@ def require_layers(name: str, config: Any) -> None:
     for key, value in config.items() if isinstance(config, dict) else ():
         counts = value if isinstance(value, list) else [value]
         if re.search(r"(layers?|depths?|blocks?)$", key):
-            most = max((each for each in counts if isinstance(each, (int, float))), default=0)
+            most = max((count for count in counts if isinstance(count, (int, float))), default=0)
             if most > LAYERS:
                 raise ConfigError(
                     f"{name}: its config.json asks for {most:,} layers ({key}), and at most {LAYERS:,} are built; copy "
                     "or download it again, or take another model"
                 )
-        for each in counts:
-            require_layers(name, each)
+        for count in counts:
+            require_layers(name, count)
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -159,6 +159,6 @@ def _normalisation(folder: Path, config: dict[str, Any]) -> tuple[tuple[float, .
 
 
 def _numbers(values: Any) -> tuple[float, ...] | None:
-    if isinstance(values, list) and values and all(isinstance(each, (int, float)) for each in values):
+    if isinstance(values, list) and values and all(isinstance(value, (int, float)) for value in values):
         return tuple(map(float, values))
     return None

@@ -35,22 +35,22 @@ def harmless(config: Mapping[str, Any]) -> dict[str, Any]:
 def _harmless(value: Any) -> Any:
     if isinstance(value, Mapping):
         return harmless(value)
-    return [_harmless(each) for each in value] if isinstance(value, list) else value
+    return [_harmless(part) for part in value] if isinstance(value, list) else value
 
 
 def _fetches(key: str, value: Any) -> bool:
     if key == "architecture":  # a name of timm's, which may be an address too
         return ":" in str(value)
-    return key in BACKBONES or any(each in key for each in KERNELS)
+    return key in BACKBONES or any(kernel in key for kernel in KERNELS)
 
 
 def _holds(config: Any, names: tuple[str, ...]) -> bool:
     """Whether a config, or one inside it, says anything under one of these names."""
     if isinstance(config, list):
-        return any(_holds(each, names) for each in config)
+        return any(_holds(part, names) for part in config)
     if not isinstance(config, Mapping):
         return False
-    return any(config.get(each) for each in names) or any(_holds(each, names) for each in config.values())
+    return any(config.get(name) for name in names) or any(_holds(part, names) for part in config.values())
 
 
 def names_code(config: Any) -> bool:
@@ -73,7 +73,7 @@ def check(name: str, config: Mapping[str, Any]) -> None:
         )
 
 
-def found(name: str, config: Mapping[str, Any], wanted: str) -> type | None:
+def find(name: str, config: Mapping[str, Any], wanted: str) -> type | None:
     """The class that the config names for `wanted` (AutoConfig, AutoModel …), with its code run; None where it names
     none. Raises ConfigError where it is not trusted, CheckpointError where the code is not there or cannot be run."""
     mapped = config.get("auto_map")

@@ -83,7 +83,7 @@ def described(path: Path) -> Agent:
         raise _refused(where, f"has weights of another algorithm or policy (such as {next(iter(weights), 'none')})")
     activation = _class_name(asked.get("activation_fn")) or ("relu" if dqn else "tanh")
     left = _Unread(where, weights)
-    found, units, channels = _of_dqn(left) if dqn else _of_ppo(left)
+    ours, units, channels = _of_dqn(left) if dqn else _of_ppo(left)
     left.require_none()
     if channels and asked.get("normalize_images") is False:
         raise _refused(where, "was given pictures as they are (normalize_images=False), and here they become 0-1")
@@ -92,7 +92,7 @@ def described(path: Path) -> Agent:
     steps = settings.get("num_timesteps")
     trained = f", trained for {counted(steps, 'step')}" if isinstance(steps, int) else ""
     called = f"Stable-Baselines3 {version}".strip() + f" ({'DQN' if dqn else 'PPO or A2C'}{trained})"
-    return Agent(where, "dqn" if dqn else "ppo", called, units, activation.lower(), channels, found)
+    return Agent(where, "dqn" if dqn else "ppo", called, units, activation.lower(), channels, ours)
 
 
 # the file
@@ -106,7 +106,7 @@ def _open(path: Path) -> tuple[dict[str, Any], dict[str, Tensor], str]:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
             if not {"data", "policy.pth"} <= set(names):
-                shown = ", ".join(each[:SHOWN] for each in names[:5]) or "nothing"
+                shown = ", ".join(name[:SHOWN] for name in names[:5]) or "nothing"
                 raise CheckpointError(
                     f"{path} is no agent of Stable-Baselines3: it should hold data and policy.pth, and holds {shown}; "
                     "unpack other files of weights and name one"
@@ -188,15 +188,15 @@ class _Unread:
         """Those at the even places of a sequence, each of which an activation follows."""
         inside = [name.removeprefix(f"{prefix}.") for name in self.weights if name.startswith(f"{prefix}.")]
         numbers = [name.partition(".")[0] for name in inside]
-        places = sorted({int(each) for each in numbers if each.isdecimal()})
+        places = sorted({int(number) for number in numbers if number.isdecimal()})
         if places != list(range(0, 2 * len(places), 2)):
             raise _refused(self.where, f"has other layers between those of {prefix}")
         return [self.layer(f"{prefix}.{place}") for place in places]
 
     def drop(self, prefix: str) -> dict[str, Tensor]:
         """Takes out all that begin so; the rest of their names to them."""
-        found = [name for name in self.weights if name.startswith(prefix)]
-        return {name.removeprefix(prefix): self.weights.pop(name) for name in found}
+        names = [name for name in self.weights if name.startswith(prefix)]
+        return {name.removeprefix(prefix): self.weights.pop(name) for name in names}
 
     def require_none(self) -> None:
         if self.weights:
@@ -248,16 +248,16 @@ def _stacked(where: str, bodies: Sequence[Sequence[Layer]]) -> tuple[dict[str, T
     if not units[0]:
         raise _refused(where, "has no hidden layers")
     if len(set(units)) > 1:
-        sizes = " and ".join(str(list(each)) for each in units)
+        sizes = " and ".join(str(list(size)) for size in units)
         raise _refused(where, f"has layers of other widths for policy and value ({sizes})")
-    found = {
+    stacked = {
         "network.weight.0": torch.cat([body[0][0] for body in bodies]),
         "network.bias.0": torch.cat([body[0][1] for body in bodies]),
     }
     for level in range(1, len(units[0])):
-        found[f"network.weight.{level}"] = torch.stack([body[level][0].T for body in bodies])
-        found[f"network.bias.{level}"] = torch.stack([body[level][1][None] for body in bodies])
-    return found, units[0]
+        stacked[f"network.weight.{level}"] = torch.stack([body[level][0].T for body in bodies])
+        stacked[f"network.bias.{level}"] = torch.stack([body[level][1][None] for body in bodies])
+    return stacked, units[0]
 
 
 def _convolutions(left: _Unread, prefix: str) -> tuple[dict[str, Tensor], tuple[int, ...], tuple[int, ...]]:
@@ -265,11 +265,11 @@ def _convolutions(left: _Unread, prefix: str) -> tuple[dict[str, Tensor], tuple[
     if tuple(weight.shape[-1] for weight, _ in layers if weight.ndim == 4) != KERNELS or len(layers) != len(KERNELS):
         raise _refused(left.where, "has other convolutions than those of Mnih et al. 2015")
     dense = left.layer(f"{prefix}.linear.0")
-    found = {"network.body.dense.weight": dense[0], "network.body.dense.bias": dense[1]}
+    ours = {"network.body.dense.weight": dense[0], "network.body.dense.bias": dense[1]}
     for number, (weight, bias) in enumerate(layers):
-        found[f"network.body.convolutions.{2 * number}.weight"] = weight
-        found[f"network.body.convolutions.{2 * number}.bias"] = bias
-    return found, (len(dense[1]),), tuple(len(bias) for _, bias in layers)
+        ours[f"network.body.convolutions.{2 * number}.weight"] = weight
+        ours[f"network.body.convolutions.{2 * number}.bias"] = bias
+    return ours, (len(dense[1]),), tuple(len(bias) for _, bias in layers)
 
 
 def _head(name: str, layer: Layer) -> dict[str, Tensor]:

@@ -23,7 +23,7 @@ HEADS = {
 
 def ours(network: Mapping[str, Tensor], beside: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """`network` are the encoder's weights, as transformers names them today, `beside` what else the file holds."""
-    found = {f"body.network.{name}": value for name, value in network.items()}
+    weights = {f"body.network.{name}": value for name, value in network.items()}
     more = dict(beside)
     if {"projector.weight", "projector.bias", "classifier.weight", "classifier.bias"} <= more.keys():
         first, shift = more.pop("projector.weight").double(), more.pop("projector.bias").double()
@@ -33,8 +33,8 @@ def ours(network: Mapping[str, Tensor], beside: Mapping[str, Tensor]) -> dict[st
         more["classifier.weight"] = (last @ first).float()
     for name, value in more.items():
         if not name.startswith(OTHERS):
-            found[renamed(name)] = value
-    return found
+            weights[renamed(name)] = value
+    return weights
 
 
 def of_whisper(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

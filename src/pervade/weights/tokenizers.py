@@ -48,8 +48,8 @@ def chat(source: str) -> Chat:
     alone = folder / "chat_template.jinja"
     template = files.read_text(alone) if alone.exists() else settings.get("chat_template")
     if isinstance(template, list):  # several by name
-        named = [each for each in template if isinstance(each, dict)]
-        template = next((each.get("template") for each in named if each.get("name") == "default"), None)
+        named = [entry for entry in template if isinstance(entry, dict)]
+        template = next((entry.get("template") for entry in named if entry.get("name") == "default"), None)
     if template is None:
         return Chat(PLAIN, end, end)
     if not isinstance(template, str):

@@ -41,7 +41,7 @@ INERT: list[Any] = [
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Tensors by name. Raises CheckpointError where the file is damaged, holds code, or holds no weights by name."""
     if not path.is_file():
-        there = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
+        there = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
         raise CheckpointError(f"{path} is not there; {nearest(path.name, there)}")
     if path.suffix not in SUFFIXES:
         raise CheckpointError(
@@ -93,18 +93,18 @@ def read_torch(file: Path | BinaryIO, where: str) -> dict[str, Tensor]:
             ) from None
         first = str(error).strip().split("\n")[0]
         raise CheckpointError(f"{where} is damaged ({first}); copy or download it again") from None
-    found = _unwrap(data)
-    for name, value in found.items():  # a view may repeat one number a million times a million
+    weights = _unwrap(data)
+    for name, value in weights.items():  # a view may repeat one number a million times a million
         if value.layout is torch.strided and value.nbytes > max(value.untyped_storage().nbytes(), REPEATED):
             raise CheckpointError(f"{where} is damaged: {name[:60]} is larger than its numbers; download it again")
-    return found
+    return weights
 
 
 def _check_size(file: Path | BinaryIO, where: str) -> None:
     """Raises CheckpointError where a zip would unpack to more than it is long: torch packs nothing."""
     try:
         with zipfile.ZipFile(file) as archive:
-            unpacked = sum(each.file_size for each in archive.infolist())
+            unpacked = sum(entry.file_size for entry in archive.infolist())
         size = file.stat().st_size if isinstance(file, Path) else file.seek(0, 2)
     except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError):
         return  # the older format; or damaged, which torch.load says
@@ -116,11 +116,11 @@ def _check_size(file: Path | BinaryIO, where: str) -> None:
 
 
 def _refusal(where: str, message: str) -> CheckpointError:
-    found = re.search(r"GLOBAL\s+([\w.]+)", message)
-    if found is None:
+    match = re.search(r"GLOBAL\s+([\w.]+)", message)
+    if match is None:
         return CheckpointError(f"{where} is damaged or no file of torch; copy or download it again")
     return CheckpointError(
-        f"{where} holds an object of {found[1][:100]}, and reading it would run code from the file; "
+        f"{where} holds an object of {match[1][:100]}, and reading it would run code from the file; "
         "where you trust it, load it yourself and save its state_dict() as safetensors"
     )
 

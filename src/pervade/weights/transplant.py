@@ -47,31 +47,31 @@ def transplant(network: nn.Module, checkpoint: Checkpoint, labels: Sequence[str]
     heads = head_names(network)
     body = {name: tuple(value.shape) for name, value in own.items() if name not in heads}
     foreign = {name: tuple(value.shape) for name, value in weights.items()}
-    found = match(body, foreign)
-    if _share(body, found.pairs) < LEAST:
-        found = match_in_order(body, foreign) or found
-    _check_channels(own, foreign, found, checkpoint.where)
+    matched = match(body, foreign)
+    if _share(body, matched.pairs) < LEAST:
+        matched = match_in_order(body, foreign) or matched
+    _check_channels(own, foreign, matched, checkpoint.where)
     account = _Assignment()
-    for name, other in found.pairs.items():
+    for name, other in matched.pairs.items():
         account.values[name] = weights[other]
-    for name, other in found.reshaped.items():
+    for name, other in matched.reshaped.items():
         positions = _stretched(name, weights[other], own[name])
         if positions is not None:
             account.values[name] = positions
             account.said.append(f"{name} stretched from {_grid(weights[other])} to {_grid(own[name])} places")
-            found.pairs[name] = other
+            matched.pairs[name] = other
         else:
             shapes = f"{shape_text(foreign[other])} there, {shape_text(body[name])} here"
             account.notes[name] = account.notes[other] = f"another shape: {shapes}"
-    if _share(body, found.pairs) < LEAST:
-        raise CheckpointError(_misfit(body, foreign, found, checkpoint.where, model))
-    account.used = set(found.pairs.values())
+    if _share(body, matched.pairs) < LEAST:
+        raise CheckpointError(_misfit(body, foreign, matched, checkpoint.where, model))
+    account.used = set(matched.pairs.values())
     _settle_heads(own, weights, heads, class_heads(network, heads), checkpoint, labels, account)
     _check_finite(account.values, checkpoint.where)
     with torch.no_grad():
         for name, value in account.values.items():
             own[name].copy_(value)  # a state dict's tensors are the network's own
-    return _started(body, own, foreign, found, checkpoint, account)
+    return _started(body, own, foreign, matched, checkpoint, account)
 
 
 def _whole(network: nn.Module, checkpoint: Checkpoint, model: str) -> Started:
@@ -127,13 +127,13 @@ def _share(body: Mapping[str, tuple[int, ...]], pairs: Mapping[str, str]) -> flo
 
 
 def _check_channels(
-    own: Mapping[str, Tensor], foreign: Mapping[str, tuple[int, ...]], found: Match, where: str
+    own: Mapping[str, Tensor], foreign: Mapping[str, tuple[int, ...]], match: Match, where: str
 ) -> None:
     """The first convolution says how many channels the pictures have."""
     first = next((name for name, value in own.items() if value.ndim == 4), None)
-    if first is None or first not in found.reshaped:
+    if first is None or first not in match.reshaped:
         return
-    mine, theirs = tuple(own[first].shape), foreign[found.reshaped[first]]
+    mine, theirs = tuple(own[first].shape), foreign[match.reshaped[first]]
     if len(theirs) == 4 and mine[0] == theirs[0] and {mine[1], theirs[1]} == {1, 3}:
         kinds = {1: "grey pictures (1 channel)", 3: "colour pictures (3 channels)"}
         raise CheckpointError(
@@ -168,8 +168,8 @@ def _settle_heads(
             what = "classes" if named else "outputs"
             why = f"{there:,} {what} there, {here:,} here" if there != here else "other classes there"
             account.said.append(f"the head is new ({why})")
-            for each in (name, bias, other, other_bias):
-                account.notes[each] = f"the head: {why}"
+            for key in (name, bias, other, other_bias):
+                account.notes[key] = f"the head: {why}"
             continue
         if named and checkpoint.labels is None:
             account.said.append(f"the head's {len(order)} classes have no names there and are taken in their order")
@@ -185,7 +185,7 @@ def _head_of(name: str, value: Tensor, weights: Mapping[str, Tensor], account: _
     left = [n for n, v in weights.items() if n not in account.used and v.ndim == 2 and v.shape[1] == value.shape[1]]
     if name in left:
         return name
-    left = [each for each in left if not each.startswith("body.")]  # which is known not to be a head
+    left = [key for key in left if not key.startswith("body.")]  # which is known not to be a head
     return left[-1] if name.startswith("head.logits.") and left else None
 
 
@@ -233,21 +233,21 @@ def _check_finite(values: Mapping[str, Tensor], where: str) -> None:
 
 
 def _misfit(
-    body: Mapping[str, tuple[int, ...]], foreign: Mapping[str, tuple[int, ...]], found: Match, where: str, model: str
+    body: Mapping[str, tuple[int, ...]], foreign: Mapping[str, tuple[int, ...]], match: Match, where: str, model: str
 ) -> str:
     names = [name for name in body if not name.endswith(UNIMPORTANT)]
-    fits = [name for name in names if name in found.pairs]
-    shapes = [name for name in names if name in found.reshaped]
-    missing = [name for name in names if name not in found.pairs and name not in found.reshaped]
+    fits = [name for name in names if name in match.pairs]
+    shapes = [name for name in names if name in match.reshaped]
+    missing = [name for name in names if name not in match.pairs and name not in match.reshaped]
     parts = [f"{len(fits)} of the body's {len(names)} weights fit"]
     if shapes:
-        first, other = shapes[0], found.reshaped[shapes[0]]
+        first, other = shapes[0], match.reshaped[shapes[0]]
         parts.append(
             f"{len(shapes)} have another shape ({first} is {shape_text(body[first])} here, "
             f"{shape_text(foreign[other])} there)"
         )
     if missing:
-        theirs = next((n for n in foreign if n not in found.pairs.values() and n not in found.reshaped.values()), None)
+        theirs = next((n for n in foreign if n not in match.pairs.values() and n not in match.reshaped.values()), None)
         there = f"; it has for example {theirs}" if theirs else ""
         parts.append(f"{len(missing)} are not in it (the first: {missing[0]}{there})")
     return (
@@ -260,14 +260,14 @@ def _started(
     body: Mapping[str, tuple[int, ...]],
     own: Mapping[str, Tensor],
     foreign: Mapping[str, tuple[int, ...]],
-    found: Match,
+    match: Match,
     checkpoint: Checkpoint,
     account: _Assignment,
 ) -> Started:
     counted = [name for name in body if not name.endswith(UNIMPORTANT)]
     loaded = sum(name in account.values for name in counted)
     said = [f"{loaded} of the body's {len(counted)} weights from {checkpoint.where}"]
-    said += [found.how] if found.how else []
+    said += [match.how] if match.how else []
     said += account.said
     new = [name for name in own if name not in account.values and not name.endswith(UNIMPORTANT)]
     left = [name for name in foreign if name not in account.used]

@@ -59,8 +59,8 @@ class Voice(ABC):
         with torch.random.fork_rng(devices=[]), torch.inference_mode():
             torch.manual_seed(seed)
             wave = self._read(spelt, text, seed)
-        found: np.ndarray = wave.float().cpu().numpy()
-        return found
+        samples: np.ndarray = wave.float().cpu().numpy()
+        return samples
 
     @abstractmethod
     def _spelt(self, text: str) -> Mapping[str, Tensor]:
@@ -251,19 +251,19 @@ def _embedding(path: Path) -> Tensor:
         held = list(read_weights(path).items())
         if len(held) != 1:
             raise DataError(f"--speaker {path} holds {len(held)} arrays ({held[0][0]} the first), and should hold one")
-        found = held[0][1]
+        embedding = held[0][1]
     else:
         try:  # mapped, so that no header can ask for more memory than the file has
             array = np.load(path, mmap_mode="r", allow_pickle=False)
-            found = torch.from_numpy(np.array(array, dtype=np.float32))
+            embedding = torch.from_numpy(np.array(array, dtype=np.float32))
         except (OSError, ValueError, TypeError, EOFError) as error:
             first = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise DataError(f"--speaker {path} holds no array of numbers: {first}") from None
-    finite = bool(torch.isfinite(found).all())
-    if found.numel() != max(found.shape, default=0) or not finite:
-        shape = " x ".join(map(str, found.shape)) + ("" if finite else ", some not finite")
+    finite = bool(torch.isfinite(embedding).all())
+    if embedding.numel() != max(embedding.shape, default=0) or not finite:
+        shape = " x ".join(map(str, embedding.shape)) + ("" if finite else ", some not finite")
         raise DataError(f"--speaker {path} should hold one row of finite numbers, and has {shape}")
-    return found.float().flatten()
+    return embedding.float().flatten()
 
 
 def _network(name: str, kind: Any, settings: Any, config: dict[str, Any], weights: Mapping[str, Tensor]) -> Any:

@@ -72,9 +72,9 @@ class Replay(SourceSpec):
     def layout(self, domain: Acting, environments: int) -> memory.Layout:
         shape, stack = domain.observation["shape"], domain.stack
         frame = tuple([shape[0] // stack, *shape[1:]] if stack > 1 else shape)
-        found = memory.Layout(environments, self.size, frame, domain.observation["dtype"], stack)
-        found.require_moments(self.ahead)
-        return found
+        layout = memory.Layout(environments, self.size, frame, domain.observation["dtype"], stack)
+        layout.require_moments(self.ahead)
+        return layout
 
     def remarks(self, opening: Opening) -> list[str]:
         """The size of the memory. Raises ResourceError where it does not fit, ConfigError where it is too small."""
@@ -93,13 +93,13 @@ class ReplaySource(Source):
         self.domain, self.task = able(opening.context.domain, Acting), cast(Explores, opening.task)
         self.batch_size = opening.batch_size
         self.even = torch.ones(self.batch_size)  # the weights of moments that are all as likely
-        self.numbers = np.array([int(each) for each in opening.rows.number], np.int64)
+        self.numbers = np.array([int(number) for number in opening.rows.number], np.int64)
         self.count = len(self.numbers)
         self.total = spec.begin + opening.passes * spec.steps
         self.space = spaces.unpacked(self.domain.action)
         self.names = self.task.asks(self.space)
         self.memory = memory.Memory(spec.layout(self.domain, self.count))
-        leaves = self.memory.layout.environments * self.memory.layout.each
+        leaves = self.memory.layout.environments * self.memory.layout.length
         self.priorities = memory.Priorities(leaves) if spec.priority else None
         self.highest = 1.0  # the largest surprise so far: what is new is drawn soon
         self.worlds: worlds.Worlds | None = None
@@ -174,11 +174,11 @@ class ReplaySource(Source):
         at = self.memory.note(place, frame, action, reward, self.age[place], over)
         if self.priorities is None:
             return
-        each, base = self.memory.layout.each, place * self.memory.layout.each
+        length, base = self.memory.layout.length, place * self.memory.layout.length
         # What can be told of by now is new and drawn soon; what was just overwritten, or lost its past, never.
-        ready = (at - self.spec.ahead) % each
+        ready = (at - self.spec.ahead) % length
         fresh = self.memory.written[place] > self.spec.ahead and self.memory.action[place, ready] != memory.NOTHING
-        lost = (at + np.arange(self.memory.layout.stack)) % each
+        lost = (at + np.arange(self.memory.layout.stack)) % length
         self.priorities.set(base + lost, np.zeros(len(lost)))
         if fresh:
             self.priorities.set(np.array([base + ready]), np.array([self.highest**self.spec.priority]))
@@ -205,15 +205,15 @@ class ReplaySource(Source):
 
     def _uniform(self, number: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Usable moments, each as likely as any: what is drawn in vain is drawn again."""
-        ring, each, ahead = self.memory, self.memory.layout.each, self.spec.ahead
+        ring, length, ahead = self.memory, self.memory.layout.length, self.spec.ahead
         # Moments of each environment of which enough of what came before, and after, is still there.
-        choice = np.where(ring.written > each, each - ring.layout.stack + 1, ring.written) - ahead
+        choice = np.where(ring.written > length, length - ring.layout.stack + 1, ring.written) - ahead
         places, ats = _NONE, _NONE
         while len(places) < number:
             wanted = number - len(places)
             place = rng.integers(0, self.count, wanted + 8) if self.count > 1 else np.zeros(wanted + 8, np.int64)
             back = (rng.random(wanted + 8) * choice[place]).astype(np.int64) + ahead  # moments before the newest
-            at = (ring.written[place] - 1 - back) % each
+            at = (ring.written[place] - 1 - back) % length
             right = (ring.action[place, at] != memory.NOTHING) & (choice[place] > 0)
             places, ats = np.concatenate([places, place[right]]), np.concatenate([ats, at[right]])
         return places[:number], ats[:number]
@@ -226,14 +226,14 @@ class ReplaySource(Source):
         else:
             shares = (np.arange(self.batch_size) + rng.random(self.batch_size)) / self.batch_size
             leaf = self.priorities.draw(shares)
-            place, at = np.divmod(leaf, ring.layout.each)
+            place, at = np.divmod(leaf, ring.layout.length)
             power = spec.weight + (1 - spec.weight) * min(self.steps_taken / self.total, 1.0)
             chance = self.priorities.of(leaf) / self.priorities.total
             rare = (ring.moments * chance) ** -power
             weight = torch.from_numpy((rare / rare.max()).astype(np.float32))
         self.drawn = place, at
         told = ring.recall(place, at, spec.ahead, spec.discount)
-        batch = {name: torch.from_numpy(each) for name, each in told.items()}
+        batch = {name: torch.from_numpy(column) for name, column in told.items()}
         return {**batch, "row": torch.from_numpy(self.numbers[place]), "weight": weight}
 
     def rehearsal(self) -> Batch | None:
@@ -255,7 +255,7 @@ class ReplaySource(Source):
             place, at = self.drawn
             surprise = parts["surprise"].cpu().numpy().astype(np.float64)
             self.highest = max(self.highest, float(surprise.max()))
-            leaf = place * self.memory.layout.each + at
+            leaf = place * self.memory.layout.length + at
             self.priorities.set(leaf, (surprise + SMALLEST) ** self.spec.priority)
         if self.position >= len(self):
             self.position = 0
@@ -291,7 +291,7 @@ class ReplaySource(Source):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name in self.KEPT:
             setattr(self, name, state[name])
-        self.episodes = [worlds.Episode(*each) for each in state["episodes"]]
+        self.episodes = [worlds.Episode(*fields) for fields in state["episodes"]]
         self.put_back = state["worlds"]
         self.rng.bit_generator.state = state["random"]
         self.memory.load_state_dict(state["memory"])

@@ -84,7 +84,7 @@ class RolloutSource(Source):
         self.spec, self.model, self.seed = spec, opening.model, opening.seed
         self.domain, self.task = able(opening.context.domain, Acting), cast(Acts, opening.task)
         self.batch_size = opening.batch_size
-        self.numbers = np.array([int(each) for each in opening.rows.number], np.int64)
+        self.numbers = np.array([int(number) for number in opening.rows.number], np.int64)
         self.count = len(self.numbers)
         self.space = spaces.unpacked(self.domain.action)
         self.names = self.task.asks(self.space)
@@ -152,8 +152,8 @@ class RolloutSource(Source):
             output = respond(rollout.observations[at], names)
             action = self.task.act(output, self.space, noise[at])
             if not apart:
-                for name, each in output.items():
-                    outputs[name].append(np.broadcast_to(each, (n, each.shape[-1])))
+                for name, values in output.items():
+                    outputs[name].append(np.broadcast_to(values, (n, values.shape[-1])))
             rollout.actions[at] = action
             step = opened.step(actions.outward(action, self.space))
             rollout.observations[at + 1], rollout.rewards[at] = step.observations, step.rewards
@@ -165,7 +165,7 @@ class RolloutSource(Source):
         self.steps_taken += int(rollout.valid.sum())
         self.episodes += opened.finished()
         if not apart:
-            rollout.outputs = {name: np.concatenate(each) for name, each in outputs.items()}
+            rollout.outputs = {name: np.concatenate(parts) for name, parts in outputs.items()}
         return rollout
 
     def _collect(self) -> None:
@@ -209,7 +209,7 @@ class RolloutSource(Source):
         """The logarithm of each action's probability, and the value of each observation: from the outputs that are
         `known` from acting, or computed as learning computes them."""
         if known is not None:
-            output = {name: torch.from_numpy(each) for name, each in known.items()}
+            output = {name: torch.from_numpy(values) for name, values in known.items()}
             return actions.log_prob_and_entropy(output, taken, self.space)[0], known["value"][:, 0]
         device = next(self.model.parameters()).device
         log_probs, values = [], []
@@ -250,12 +250,12 @@ class RolloutSource(Source):
         while self.epoch < self.spec.epochs:
             rng = seeds.generator(self.seed, 23, self.pass_number, self.epoch)
             order = torch.from_numpy(rng.permutation(len(self.rollout["row"])))
-            mixed = {name: each[order] for name, each in self.rollout.items() if name != "seen"}
+            mixed = {name: values[order] for name, values in self.rollout.items() if name != "seen"}
             cuts = np.linspace(0, len(order), batches + 1).round().astype(int)
             while self.position < batches:
                 start, stop = cuts[self.position], cuts[self.position + 1]
                 self.position += 1
-                yield {name: each[start:stop] for name, each in mixed.items()}
+                yield {name: values[start:stop] for name, values in mixed.items()}
             self.epoch, self.position = self.epoch + 1, 0
         self._next()
 
@@ -308,7 +308,7 @@ class RolloutSource(Source):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name in ("pass_number", "epoch", "position", "steps_taken", "stopped_early", "rollout", "running"):
             setattr(self, name, state[name])
-        self.episodes = [worlds.Episode(*each) for each in state["episodes"]]
+        self.episodes = [worlds.Episode(*fields) for fields in state["episodes"]]
         self.put_back = state["worlds"]
 
 
@@ -327,15 +327,15 @@ def advantages(rewards: np.ndarray, values: np.ndarray, over: np.ndarray, discou
 
     By environment in plain Python: a step costs 60 ns so, and 6 calls of numpy otherwise.
     """
-    found = np.empty_like(rewards)
+    estimates = np.empty_like(rewards)
     alive = 1.0 - over
     delta = rewards + discount * values[1:] * alive - values[:-1]
     for place in range(rewards.shape[1]):
         after, column = 0.0, []
-        for each, going in zip(
+        for error, going in zip(
             delta[::-1, place].tolist(), (discount * trace * alive)[::-1, place].tolist(), strict=True
         ):
-            after = each + going * after
+            after = error + going * after
             column.append(after)
-        found[:, place] = column[::-1]
-    return found
+        estimates[:, place] = column[::-1]
+    return estimates

@@ -249,12 +249,12 @@ class InProcess:
                 raise DataError(environments.not_finite(self.plan.name, "observation", seen, world._when()))
 
     def finished(self) -> list[Episode]:
-        found = []
+        episodes = []
         for world in self.worlds:
             if world.done:
-                found += world.done
+                episodes += world.done
                 world.done = []
-        return found
+        return episodes
 
     def observations(self) -> np.ndarray:
         return self.now
@@ -263,15 +263,15 @@ class InProcess:
         return {"worlds": [world.state_dict() for world in self.worlds]}
 
     def load_state_dict(self, state: dict[str, Any]) -> int:
-        repeated = [world.load_state_dict(each) for world, each in zip(self.worlds, state["worlds"], strict=True)]
+        repeated = [world.load_state_dict(stored) for world, stored in zip(self.worlds, state["worlds"], strict=True)]
         for place, world in enumerate(self.worlds):
             self.now[place] = world.now
         self.broken = [place for place, again in enumerate(repeated) if not again]
         return len(self.broken)
 
     def broken_off(self) -> list[int]:
-        found, self.broken = self.broken, []
-        return found
+        broken, self.broken = self.broken, []
+        return broken
 
     def render(self) -> Any:
         """A picture of the first; None where it cannot draw, which keeps nobody from acting in it."""

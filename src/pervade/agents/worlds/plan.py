@@ -98,10 +98,10 @@ class Worlds(Protocol):
 
 def news(episodes: Sequence[Episode], steps: int, crashes: int) -> dict[str, float]:
     """What is to be logged of episodes that ended: means, and counts so far."""
-    found: dict[str, float] = {"environment_steps": steps, "episodes": len(episodes)}
+    values: dict[str, float] = {"environment_steps": steps, "episodes": len(episodes)}
     if episodes:
-        found["return"] = float(np.mean([each.total for each in episodes]))
-        found["episode_length"] = float(np.mean([each.length for each in episodes]))
+        values["return"] = float(np.mean([episode.total for episode in episodes]))
+        values["episode_length"] = float(np.mean([episode.length for episode in episodes]))
     if crashes:
-        found["crashes"] = crashes
-    return found
+        values["crashes"] = crashes
+    return values

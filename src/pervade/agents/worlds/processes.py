@@ -124,7 +124,7 @@ class Processes:
         environments.check_trust(plan.name)
         self.plan, self.count = plan, plan.count
         number = min(plan.processes, plan.count)
-        self.shares = [list(map(int, each)) for each in np.array_split(np.arange(plan.count), number)]
+        self.shares = [list(map(int, share)) for share in np.array_split(np.arange(plan.count), number)]
         # A fresh interpreter: forking one in which torch has threads may hang.
         self.context = multiprocessing.get_context("spawn")
         with signals.held_back():  # multiprocessing starts a process that looks after shared memory
@@ -223,14 +223,14 @@ class Processes:
         )
 
     def finished(self) -> list[Episode]:
-        found, self.done = self.done, []
-        return found
+        episodes, self.done = self.done, []
+        return episodes
 
     def observations(self) -> np.ndarray:
         return self.shared.observations.copy()
 
     def state_dict(self) -> dict[str, Any]:
-        return {"worlds": [each for share in self._ask("state") for each in share["worlds"]], "lost": self.lost}
+        return {"worlds": [world for share in self._ask("state") for world in share["worlds"]], "lost": self.lost}
 
     def load_state_dict(self, state: dict[str, Any]) -> int:
         crashes = [sum(state["worlds"][i]["crashes"] for i in share) for share in self.shares]
@@ -240,8 +240,8 @@ class Processes:
         return len(self.broken)
 
     def broken_off(self) -> list[int]:
-        found, self.broken = self.broken, []
-        return found
+        broken, self.broken = self.broken, []
+        return broken
 
     def render(self) -> Any:
         return None

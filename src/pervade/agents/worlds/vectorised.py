@@ -56,8 +56,8 @@ class Vectorised:
         return Step(seen, rewards, terminated, truncated & ~terminated, finals, idle)
 
     def finished(self) -> list[Episode]:
-        found, self.done = self.done, []
-        return found
+        episodes, self.done = self.done, []
+        return episodes
 
     def observations(self) -> np.ndarray:
         return self.now
