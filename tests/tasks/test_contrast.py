@@ -8,6 +8,7 @@ import json
 import math
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,17 +22,20 @@ from typer.testing import CliRunner
 
 from pervade import api
 from pervade.cli import _register, app
-from pervade.core import files
-from pervade.core.contracts import Context, Opening
+from pervade.core import files, spec
+from pervade.core.contracts import Context, Opening, Sampler
 from pervade.core.errors import ConfigError, ContractError, DataError
+from pervade.core.run import RunDirectory
 from pervade.core.types import Rows
 from pervade.data.rows import folds, split
-from pervade.data.rows.people import PeopleByPictures
+from pervade.data.rows.samplers.people_by_pictures import PeopleByPictures
 from pervade.data.rows.sources.dataset import Dataset
 from pervade.domains.image import Image
+from pervade.engine import checkpoint, origin
 from pervade.engine.fit import Learner
 from pervade.engine.step import only_phase
 from pervade.models.reference_mlp import ReferenceMLP
+from pervade.recipes import image
 from pervade.run.progress import Silent
 from pervade.run.training import Options
 from pervade.tasks.contrast import Contrast, arcface, triplets
@@ -176,13 +180,17 @@ def test_micro_batches_are_refused() -> None:
 albums = st.lists(st.integers(2, 9), min_size=2, max_size=9)
 
 
+def drawn(names: list[str], pictures: int, seed: int = 0, world: int = 1) -> Sampler:
+    return PeopleByPictures(pictures).over(Rows({"target": names}), seed, world)
+
+
 @settings(deadline=None, max_examples=60)
 @given(albums, st.integers(2, 5), st.integers(2, 6), st.integers(0, 99))
 def test_batches_are_people_by_pictures(album: list[int], people: int, pictures: int, seed: int) -> None:
     names = [f"p{i}" for i, count in enumerate(album) for _ in range(count)]
-    sampler = PeopleByPictures(names, pictures, seed)
+    sampler = drawn(names, pictures, seed)
     plan = sampler.batches(3, people * pictures)
-    assert plan == PeopleByPictures(names, pictures, seed).batches(3, people * pictures)
+    assert plan == drawn(names, pictures, seed).batches(3, people * pictures)
     there = min(people, len(album))
     assert len(plan) == math.ceil(len(names) / (there * pictures))
     for rows in plan:
@@ -198,7 +206,7 @@ def test_batches_are_people_by_pictures(album: list[int], people: int, pictures:
 
 def test_passes_differ_and_all_pictures_come() -> None:
     names = [f"p{i // 10}" for i in range(60)]
-    sampler = PeopleByPictures(names, 5, 0)
+    sampler = drawn(names, 5)
     assert sampler.batches(0, 30) != sampler.batches(1, 30)
     assert sorted(row for rows in sampler.batches(0, 30) for row in rows) == list(range(60))
 
@@ -206,7 +214,7 @@ def test_passes_differ_and_all_pictures_come() -> None:
 @pytest.mark.parametrize("world", [2, 3])
 def test_ranks_share_whole_people(world: int) -> None:
     names = [f"p{i // 4}" for i in range(32)]
-    for rows in PeopleByPictures(names, 4, 0, world).batches(0, 24):
+    for rows in drawn(names, 4, world=world).batches(0, 24):
         seen = [{names[row] for row in rows[rank::world]} for rank in range(world)]
         assert [len(each) for each in seen] == [6 // world] * world
         assert len(set.union(*seen)) == 6
@@ -215,13 +223,26 @@ def test_ranks_share_whole_people(world: int) -> None:
 def test_batch_sizes_that_do_not_fit() -> None:
     names = [f"p{i // 4}" for i in range(32)]
     with pytest.raises(ConfigError, match=r"no whole number of people of 4 pictures.*--batch-size 32"):
-        PeopleByPictures(names, 4, 0).batches(0, 30)
+        drawn(names, 4).batches(0, 30)
     with pytest.raises(ConfigError, match="at least 2 people, 8 rows"):
-        PeopleByPictures(names, 4, 0).batches(0, 4)
+        drawn(names, 4).batches(0, 4)
     with pytest.raises(ConfigError, match="5 people of a batch cannot be shared by 2 processes; take --batch-size 24"):
-        PeopleByPictures(names, 4, 0, 2).batches(0, 20)
+        drawn(names, 4, world=2).batches(0, 20)
     with pytest.raises(ConfigError, match="3 processes cannot share"):
-        PeopleByPictures(names[:16], 4, 0, 3).batches(0, 24)
+        drawn(names[:16], 4, world=3).batches(0, 24)
+
+
+def test_an_older_run_says_it_in_its_task(tmp_path: Path) -> None:
+    """It is read as what it meant, and goes on: nothing differs from what it began with."""
+    recipe = image.faces()
+    recipe = replace(recipe, source=Dataset(sampler=PeopleByPictures(3)))
+    old = spec.encode(recipe)
+    old |= {"task": {**old["task"], "pictures": 3}, "source": {"use": "dataset"}}
+    run = RunDirectory(tmp_path)
+    run.recipe.write_text(json.dumps({"format": 1, **old}))
+    assert checkpoint.read_recipe(run.recipe) == recipe
+    files.write_json(run.origin, {"recipe": old, "files": {}})
+    assert origin.check(run, recipe) == []
 
 
 def test_a_picture_that_comes_twice_looks_different(faces: Path) -> None:
@@ -231,8 +252,9 @@ def test_a_picture_that_comes_twice_looks_different(faces: Path) -> None:
     rows = rows.select([i for i, name in enumerate(rows.column("target")) if name in ("p01", "p02")])
     rows = rows.select([0, 1, 6, 7])
     domain = domain.fit(rows)
-    opening = Opening(rows, Contrast(pictures=4), torch.nn.Linear(1, 1), Context(domain), 8, 0)
-    one, again = next(iter(Dataset().open(opening))), next(iter(Dataset().open(opening)))
+    opening = Opening(rows, Contrast(), torch.nn.Linear(1, 1), Context(domain), 8, 0)
+    source = Dataset(sampler=PeopleByPictures(4))
+    one, again = next(iter(source.open(opening))), next(iter(source.open(opening)))
     assert torch.equal(one["input"], again["input"])
     assert Counter(one["row"].tolist()) == {int(number): 2 for number in rows.number}
     for number in rows.number:
@@ -276,7 +298,7 @@ def test_refused(rows: Rows, words: str) -> None:
 
 def test_the_sampler_refuses_single_pictures() -> None:
     with pytest.raises(DataError, match="2 people \\('b', 'c'\\) have only one picture"):
-        PeopleByPictures(["a", "a", "b", "c"], 4, 0)
+        drawn(["a", "a", "b", "c"], 4)
 
 
 @settings(deadline=None, max_examples=40)

@@ -3,9 +3,10 @@
 from torch.nn import functional as F
 
 from pervade.core.contracts.abilities import CouplesRows, HasCompanions
+from pervade.data.rows.samplers.people_by_pictures import PeopleByPictures
+from pervade.data.rows.sources.dataset import Dataset
 from tests.toys.base import ToyTask, nearest_other, toy, toy_recipe
 from tests.toys.networks import Centres
-from tests.toys.sources import PeopleByPictures
 from tests.toys.worlds import PEOPLE, People
 
 CHANCE, THRESHOLD = 1 / PEOPLE, 0.6
@@ -25,12 +26,9 @@ class Contrast(ToyTask, CouplesRows, HasCompanions):
             return {"embedding": embedding}
         return {"embedding": embedding, "logits": context.companions(embedding)}
 
-    def sampler(self, rows, seed):
-        return PeopleByPictures(list(rows.column("target")), seed)
-
 
 def recipe():
-    return toy_recipe(People(), Contrast(), epochs=40)
+    return toy_recipe(People(), Contrast(), epochs=40, source=Dataset(sampler=PeopleByPictures()))
 
 
 def score(columns):  # the nearest other embedding is the same person's

@@ -1,6 +1,6 @@
 """Where the batches of the toys come from, where a pass over the rows will not do.
 
-A sampler (people x pictures), a source of rows drawn by coins, and two sources that act: replay and rollouts.
+A source of rows drawn by coins, and two sources that act: replay and rollouts.
 """
 
 import copy
@@ -15,20 +15,6 @@ from pervade.core.contracts import Source, SourceSpec
 from pervade.data.rows.loader import Loader
 from tests.toys.base import toy
 from tests.toys.corridor import STEPS, observe, step
-
-
-@dataclass
-class PeopleByPictures:
-    """Batches of P people, drawn without repetition, and 4 pictures of each."""
-
-    target: list
-    seed: int
-
-    def batches(self, epoch, batch_size):
-        rng = np.random.default_rng((self.seed, epoch))
-        rows = {person: [i for i, t in enumerate(self.target) if t == person] for person in dict.fromkeys(self.target)}
-        people = [rng.permutation(list(rows))[: batch_size // 4] for _ in range(len(self.target) // batch_size)]
-        return [[int(i) for person in batch for i in rng.choice(rows[person], 4)] for batch in people]
 
 
 @dataclass

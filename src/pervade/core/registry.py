@@ -27,6 +27,7 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "task": ("pervade.tasks",),
     "model": ("pervade.models",),
     "source": ("pervade.data.rows.sources", "pervade.agents.sources"),
+    "sampler": ("pervade.data.rows.samplers",),
     "init": ("pervade.init",),
     "optimizer": ("pervade.train.optim",),
     "schedule": ("pervade.train.schedule",),

@@ -157,7 +157,7 @@ def read_piece(run: RunDirectory, name: str) -> dict[str, Any]:
     """The arrays of a source's piece. Raises CheckpointError where it is missing or damaged."""
     digests = files.read_json(run.state / "state.json", "state", most=files.ROWS)["state"].get("pieces") or {}
     tensors = _read_tensors(run.state / f"{name}.safetensors", digests.get(name, ""))
-    return {key: each.numpy() for key, each in tensors.items()}
+    return {key: tensor.numpy() for key, tensor in tensors.items()}
 
 
 def _with_base(network: Module, base: Base | None) -> dict[str, Tensor]:
@@ -283,7 +283,7 @@ def _load(folder: Path, name: str, recipe: Recipe | None) -> Loaded:
                     f"{folder} is damaged: the {what} of its architecture are {there!r}, and those of its task and "
                     f"domain {asked!r}; use another checkpoint"
                 )
-    held = None if "base" in architecture else sum(each.nbytes for each in weights.values())
+    held = None if "base" in architecture else sum(weight.nbytes for weight in weights.values())
     network = building.build(stored.model, taken, architecture["outputs"], held)
     if "base" in architecture:
         network = bases.again(folder, architecture["base"], stored, domain or stored.domain, network)
@@ -330,7 +330,7 @@ def read_domain(path: Path) -> Domain:
     """Raises CheckpointError where preprocess.json, or what lies beside it, is missing or damaged."""
     domain: Domain = _decode(path, files.read_json(path, "domain")["domain"], Domain)
     labels = labels_of(domain)
-    if twice := next((each for i, each in enumerate(labels) if each in labels[:i]), None):
+    if twice := next((label for i, label in enumerate(labels) if label in labels[:i]), None):
         raise CheckpointError(f"{path} is damaged (the label {twice!r} stands twice); use another checkpoint")
     domain.attach(path.parent)
     return domain
@@ -350,11 +350,22 @@ def read_recipe(path: Path, model: Model | None = None, error: type[PervadeError
 
     `model` takes the place of the stored one, which no file can hold where it came from Python.
     """
-    data = plain_yaml.read(path, error)
+    data = as_today(plain_yaml.read(path, error))
     if model is None:
         return _decode(path, data, Recipe)
     recipe: Recipe = _decode(path, {**data, "model": "reference-mlp"}, Recipe)
     return replace(recipe, model=model)
+
+
+def as_today(recipe: dict[str, Any]) -> dict[str, Any]:
+    """A recipe's JSON as it is written now: how the rows of a batch are drawn was the task's to say once."""
+    task, source = recipe.get("task"), recipe.get("source")
+    if not (isinstance(task, dict) and task.get("use") == "contrast" and "pictures" in task):
+        return recipe
+    sampler = {"use": "people-by-pictures", "pictures": task["pictures"]}
+    if source in ("dataset", {"use": "dataset"}):
+        source = {"use": "dataset", "sampler": sampler}
+    return {**recipe, "task": {name: task[name] for name in task if name != "pictures"}, "source": source}
 
 
 def settled(run: RunDirectory, recipe: Recipe) -> Recipe:

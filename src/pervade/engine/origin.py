@@ -12,6 +12,7 @@ from pervade.core import files, spec
 from pervade.core.contracts import Recipe
 from pervade.core.errors import ConfigError
 from pervade.core.run import RunDirectory
+from pervade.engine import checkpoint
 
 FREE = ("device", "workers")  # where and how fast it is computed: a run may go on elsewhere
 SHOWN = 3
@@ -30,7 +31,7 @@ def check(run: RunDirectory, recipe: Recipe) -> list[str]:
     if not run.origin.exists():
         return []
     known = files.read_json(run.origin, "recipe", "files")
-    apart = list(differences(known["recipe"], spec.encode(recipe)))
+    apart = list(differences(checkpoint.as_today(known["recipe"]), spec.encode(recipe)))
     apart = [each for each in apart if each[:2] != ("threads", "auto")]  # which was settled since
     fixed = [f"{path} was {was!r} and is {now!r}" for path, was, now in apart if path not in FREE]
     there = _digests(run)

@@ -204,7 +204,7 @@ def _kept(folder: Path) -> tuple[dict[str, Any], dict[str, Any], Domain]:
     architecture = files.read_json(folder / "architecture.json")
     return (
         architecture,
-        plain_yaml.read(folder / "recipe.yaml"),
+        checkpoint.as_today(plain_yaml.read(folder / "recipe.yaml")),
         checkpoint.read_domain(folder / "preprocess.json"),
     )
 

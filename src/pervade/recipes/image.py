@@ -19,6 +19,7 @@ from pervade.core import download, registry
 from pervade.core.contracts import Domain, EarlyStopping, Initializer, Model, Recipe
 from pervade.core.errors import ConfigError
 from pervade.data.read import listing
+from pervade.data.rows.samplers.people_by_pictures import PeopleByPictures
 from pervade.data.rows.sources.dataset import Dataset
 from pervade.domains.image import Image, contents
 from pervade.init.pretrained import Pretrained, out_of_reach, published, starting_from
@@ -92,7 +93,8 @@ def asked(recipe: Recipe, task: str) -> Recipe:
         return replace(recipe, domain=domain, task=Tag(), early_stopping=EarlyStopping("mean_average_precision"))
     if task == "image-feature-extraction":
         domain = replace(domain, target="identity")
-        return replace(recipe, domain=domain, task=Contrast(), early_stopping=EarlyStopping("roc_auc"))
+        source = Dataset(sampler=PeopleByPictures())
+        return replace(recipe, domain=domain, task=Contrast(), source=source, early_stopping=EarlyStopping("roc_auc"))
     if task != "image-regression":
         return recipe
     # A number may hang on what is distorted: how much of the picture is there, how bright it is.
@@ -180,6 +182,7 @@ def faces() -> Recipe:
             views=2,
         ),
         task=Contrast(margin=0.3, scale=16.0, whitening=0.1),
+        source=Dataset(sampler=PeopleByPictures()),
         optimizer=SGD(lr=0.02, momentum=0.9, nesterov=True, weight_decay=5e-4),
         early_stopping=EarlyStopping("roc_auc"),
         average=0.99,

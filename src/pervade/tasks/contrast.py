@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import Module, Parameter
 from torch.nn import functional as F
 
-from pervade.core.contracts import Context, Domain, Sampler, Task
+from pervade.core.contracts import Context, Domain, Task
 from pervade.core.contracts.abilities import CouplesRows, HasCompanions, SelectsRows
 from pervade.core.contracts.capabilities import Labelled, able
 from pervade.core.errors import DataError
@@ -23,9 +23,8 @@ from pervade.core.registry import register
 from pervade.core.terminal import visible
 from pervade.core.types import Batch, Display, Json, LeftOut, Output, Parts, Rows, Table
 from pervade.core.words import SHARE, TaskWords
-from pervade.data.rows import people
 from pervade.data.rows.parts import average
-from pervade.engine import ranks
+from pervade.data.rows.samplers.people_by_pictures import counted
 from pervade.metrics import retrieval, verification
 from pervade.nn import whitening
 
@@ -36,7 +35,7 @@ MARGINS = {"triplet": 0.2, "arcface": 0.5}  # of the papers
 @dataclass(frozen=True)
 class Contrast(Task, SelectsRows, CouplesRows, HasCompanions):
     """The model returns "embedding" (n, dimensions), which is put on the unit sphere; the batch holds "target" (n,)
-    int64, the person's number. Batches are P people x K pictures: P is the batch size / `pictures`.
+    int64, the person's number. Batches are to hold several pictures of each person (`PeopleByPictures`).
 
     `loss_name` "triplet": FaceNet (Schroff, Kalenichenko & Philbin 2015, arXiv:1503.03832). Every two pictures of one
     person in the batch, with a semi-hard negative: max(0, d(anchor, positive) - d(anchor, negative) + margin), d the
@@ -51,7 +50,6 @@ class Contrast(Task, SelectsRows, CouplesRows, HasCompanions):
     # triplet: of squared distances (0-4); arcface: an angle in radians. None: 0.2 and 0.5
     margin: Annotated[float, Field(ge=0.0, le=1.5)] | None = None
     scale: Annotated[float, Field(gt=0.0, le=256.0)] = 32.0  # of arcface's cosines; 64 for millions of pictures
-    pictures: Annotated[int, Field(ge=2, le=1024)] = 4  # K, of each person in a batch
     # Directions in which pictures of one person differ count less: the embedding is whitened by the covariance within
     # people (WCCN; Hatch, Kajarekar & Stolcke 2006), to each variance this share of their mean being added. It is
     # worked into the head whenever the model is judged or saved; the loss does not see it. None: not whitened
@@ -70,7 +68,7 @@ class Contrast(Task, SelectsRows, CouplesRows, HasCompanions):
             return  # a split is missing that will be drawn
         single = [name for name, count in counts.items() if count == 1]
         if len(counts) - len(single) < 2:
-            left = f", and {people.counted(single)} only one" if single else ""
+            left = f", and {counted(single)} only one" if single else ""
             raise DataError(
                 f"to tell people apart takes at least 2 people with 2 pictures each to learn from, and there is "
                 f"{len(counts) - len(single) or 'nobody'} with so many{left}"
@@ -90,9 +88,6 @@ class Contrast(Task, SelectsRows, CouplesRows, HasCompanions):
                 kept.append(i)
         rows = rows.select(kept)
         return rows.with_columns(group=list(rows.column("target"))), left_out
-
-    def sampler(self, rows: Rows, seed: int) -> Sampler | None:
-        return people.PeopleByPictures(list(rows.column("target")), self.pictures, seed, ranks.world())
 
     # the model
 

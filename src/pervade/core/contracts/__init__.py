@@ -24,12 +24,13 @@ from pervade.core.contracts.methods import Exporter as Exporter
 from pervade.core.contracts.methods import Probe as Probe
 from pervade.core.contracts.source import Augment as Augment
 from pervade.core.contracts.source import Opening as Opening
+from pervade.core.contracts.source import Sampler as Sampler
+from pervade.core.contracts.source import Sampling as Sampling
 from pervade.core.contracts.source import Source as Source
 from pervade.core.contracts.source import SourceSpec as SourceSpec
 from pervade.core.contracts.task import Context as Context
 from pervade.core.contracts.task import Phase as Phase
 from pervade.core.contracts.task import Plain as Plain
-from pervade.core.contracts.task import Sampler as Sampler
 from pervade.core.contracts.task import Task as Task
 from pervade.core.contracts.training import EarlyStopping as EarlyStopping
 from pervade.core.contracts.training import Gradient as Gradient

@@ -4,10 +4,10 @@ have a default, so that to inherit one is to say that it is there."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from pervade.core.contracts.domain import Domain, PlainFeatures
-from pervade.core.contracts.task import Context, Phase, Plain, Sampler
+from pervade.core.contracts.task import Context, Phase, Plain
 from pervade.core.types import Batch, Json, LeftOut, Parts, Rows, Table
 
 if TYPE_CHECKING:
@@ -37,9 +37,7 @@ class SelectsRows(Protocol):
 class CouplesRows(Protocol):
     """Rows of a batch matter to one another (contrast, GAN): no cutting, no private training, no mixing."""
 
-    def sampler(self, rows: Rows, seed: int) -> Sampler | None:
-        """Which rows make a batch (people x pictures, equal classes); None: each row once a pass, in random order."""
-        return None
+    couples_rows: ClassVar[bool] = True
 
 
 # while it trains

@@ -29,6 +29,25 @@ class Augment(Protocol):
     def __call__(self, batch: Batch, rng: Generator) -> Batch: ...
 
 
+class Sampler(Protocol):
+    """Lists of positions into the rows: the batches of one pass. The same for the same epoch."""
+
+    def batches(self, epoch: int, batch_size: int) -> list[list[int]]: ...
+
+
+@runtime_checkable
+class Sampling(Protocol):
+    """Which rows make a batch, where each once a pass, in random order, will not do (people x pictures, equal
+    classes)."""
+
+    kind: ClassVar[str] = "sampler"
+
+    def over(self, rows: Rows, seed: int, world: int = 1) -> Sampler:
+        """The batches of these training rows. Each of `world` ranks takes every `world`-th row of a batch. Raises
+        DataError where they cannot be drawn."""
+        ...
+
+
 class Source(Protocol):
     """Where batches come from: a data set, or something that acts or remembers (rollouts, replay, streams).
 

@@ -126,9 +126,3 @@ class Task(Protocol):
     def details(self, columns: Mapping[str, Any], train: Rows, domain: Domain) -> dict[str, Json]:
         """What is shown beside the metrics, from the predictions file: "baseline", "confusion", "reliability" …"""
         return {}
-
-
-class Sampler(Protocol):
-    """Lists of positions into the rows: the batches of one pass. The same for the same epoch."""
-
-    def batches(self, epoch: int, batch_size: int) -> list[list[int]]: ...

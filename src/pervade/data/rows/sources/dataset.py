@@ -1,11 +1,10 @@
-"""The usual source: each training row once a pass, or the batches that the task's sampler makes."""
+"""The usual source: each training row once a pass, or the batches that a sampler makes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pervade.core.contracts import Opening, Source, SourceSpec
-from pervade.core.contracts.abilities import CouplesRows
+from pervade.core.contracts import Opening, Sampling, Source, SourceSpec
 from pervade.core.registry import register
 from pervade.data.rows.loader import Loader
 
@@ -13,14 +12,17 @@ from pervade.data.rows.loader import Loader
 @register("source")
 @dataclass(frozen=True)
 class Dataset(SourceSpec):
+    sampler: Sampling | None = None  # None: each row once a pass, in random order
+
     def open(self, opening: Opening) -> Source:
-        task = opening.task
+        """Raises what the sampler does."""
+        rows = opening.rows
         return Loader(
-            opening.rows,
+            rows,
             opening.context.domain,
             opening.batch_size,
             opening.seed,
-            sampler=task.sampler(opening.rows, opening.seed) if isinstance(task, CouplesRows) else None,
+            sampler=self.sampler.over(rows, opening.seed, opening.world) if self.sampler is not None else None,
             workers=opening.workers,
             rank=opening.rank,
             world=opening.world,

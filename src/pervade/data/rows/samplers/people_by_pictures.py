@@ -10,30 +10,42 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.random import Generator
+from pydantic import Field
 
 from pervade.core import seed as seeds
+from pervade.core.contracts import Sampler, Sampling
 from pervade.core.errors import ConfigError, DataError
+from pervade.core.registry import register
+from pervade.core.types import Rows
+
+
+@register("sampler")
+@dataclass(frozen=True)
+class PeopleByPictures(Sampling):
+    """The batch size says how many people: P = batch size / `pictures`, or all there are.
+
+    Somebody with fewer than `pictures` pictures has some of them twice in a batch, which the loader augments each in
+    its own way. With several ranks whole people go to each.
+    """
+
+    pictures: Annotated[int, Field(ge=2, le=1024)] = 4  # K, of each person in a batch
+
+    def over(self, rows: Rows, seed: int, world: int = 1) -> Sampler:
+        """People are the rows' targets. Raises DataError where somebody has a single picture, or there are fewer than
+        two people; `batches` raises ConfigError where the batch size does not fit."""
+        return _Batches(list(rows.column("target")), self.pictures, seed, world)
 
 
 @dataclass(frozen=True)
-class PeopleByPictures:
-    """A `Sampler` (core/contracts/source.py). `batch_size` says how many people: P = batch_size / pictures, or all
-    there are.
-
-    Somebody with fewer than `pictures` pictures has some of them twice in a batch, which the loader augments each in
-    its own way. With several ranks, which take every `world`-th row of a batch, whole people go to each.
-
-    Raises DataError where somebody has a single picture, or there are fewer than two people; `batches` raises
-    ConfigError where the batch size does not fit.
-    """
-
+class _Batches(Sampler):
     names: Sequence[Hashable]  # the person of each row
-    pictures: int  # K
+    pictures: int
     seed: int
-    world: int = 1
+    world: int
 
     def __post_init__(self) -> None:
         single = [name for name, rows in self._rows().items() if len(rows) == 1]
@@ -71,7 +83,7 @@ class PeopleByPictures:
             least, fits = 2 * self.pictures, max(round(batch_size / self.pictures), 2) * self.pictures
             raise ConfigError(
                 f"batch size {batch_size} is no whole number of people of {self.pictures} pictures each (at least 2 "
-                f"people, {least} rows); take --batch-size {fits}, or another -o task.pictures"
+                f"people, {least} rows); take --batch-size {fits}, or another -o source.sampler.pictures"
             )
         if people % self.world:
             raise ConfigError(
