@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -175,10 +177,10 @@ def test_what_a_living_writer_holds_is_not_removed(tmp_path: Path) -> None:
     with files.temporary(path) as one, files.temporary(path) as two:
         files.clean(tmp_path)
         assert one != two
-        assert one.is_dir()
-        assert two.is_dir()
+        assert one.parent.is_dir()
+        assert two.parent.is_dir()
         files.write_text(path, "third")
-        assert sorted(tmp_path.iterdir()) == sorted([path, one, two])
+        assert sorted(tmp_path.iterdir()) == sorted([path, one.parent, two.parent])
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -231,3 +233,21 @@ def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
     with files.replacing_folder(tmp_path / "state") as folder:
         (folder / "whole").write_bytes(b"y")
     assert [each.name for each in tmp_path.iterdir()] == ["state"]
+
+
+def test_a_lock_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:
+    holds, says = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with files.locked(tmp_path / "lock"):
+            os.write(says, b"x")
+            time.sleep(60)
+        os._exit(0)
+    os.read(holds, 1)
+    with files.locked(tmp_path / "lock") as held:
+        assert not held
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    for _ in range(2):  # the file is left behind
+        with files.locked(tmp_path / "lock") as held:
+            assert held

@@ -25,7 +25,8 @@ from pervade.core.errors import PervadeError
 
 MEGABYTES = 2048
 NO_MEMORY = 3  # what it leaves with where Python has none
-FULL = (NO_MEMORY, -signal.SIGABRT, -signal.SIGSEGV, -signal.SIGKILL)  # and what others do where they have none
+# And what others do where they have none; -9 is SIGKILL, which Windows does not name.
+FULL = (NO_MEMORY, -signal.SIGABRT, -signal.SIGSEGV, -9)
 
 
 class LimitExceeded(PervadeError):

@@ -99,11 +99,11 @@ def fetch(url: str, to: Path, what: str, sha256: str = "") -> Path:
     if forbidden:
         raise CheckpointError(f"{what} is not in {to.parent}, and {forbidden} forbids downloads; {remedies(url)}")
     try:
-        with urllib.request.urlopen(url, timeout=PATIENCE) as answer, files.temporary(to) as folder:
+        with urllib.request.urlopen(url, timeout=PATIENCE) as answer, files.temporary(to) as part:
             length = answer.headers.get("Content-Length")
             size = int(length) if length and length.isdigit() else None
             announce(f"downloading {what}: {megabytes(size)} from {url} to {to.parent}")
-            part, digest, got = folder / to.name, hashlib.sha256(), 0
+            digest, got = hashlib.sha256(), 0
             with part.open("wb") as file:
                 while piece := answer.read(PIECE):
                     file.write(piece)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import glob
 import hashlib
 import json
@@ -33,6 +32,7 @@ T = TypeVar("T")
 FORMAT = 1  # of every JSON file written; raised when a reader of the old would misread the new
 # Bytes that are read at most: of settings and figures; of what holds a line or an entry for every row or step.
 SETTINGS, ROWS = 64 << 20, 4 << 30
+LOCK = ".lock"
 DEPTH = 100  # lists and objects inside one another
 DIGITS = 40  # of a whole number: numpy's generators have states of 128 bits
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -55,53 +55,47 @@ def writing(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def locked(path: Path, wait: bool = False) -> Iterator[bool]:
+    """Holds a lock file, which stays behind, for this process; a dead one holds none. Gives whether it is held: without
+    `wait` not where another process has it. Raises OSError where it cannot be made or locked."""
+    from filelock import FileLock, Timeout  # takes 0.04 s
+
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=-1 if wait else 0)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
 def temporary(path: Path) -> Iterator[Path]:
-    """An empty folder beside `path`, for what is to take its place; it goes on leaving, and so do those that dead
-    processes left for this path. It is locked while its process lives, so that no other one removes it."""
+    """A path to write, in a folder beside `path` that goes on leaving, and so do those that dead processes left for
+    `path`. The folder is locked while its process lives, so that no other one removes it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         _remove_left(left)
     while True:
-        work = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-        work.mkdir()
-        descriptor = _hold(work)
-        if descriptor is None:  # somebody who cleans up came first
-            continue
-        try:
-            if work.exists():
-                yield work
+        folder = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+        folder.mkdir()
+        with contextlib.ExitStack() as stack:
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            with contextlib.suppress(FileNotFoundError):  # somebody who cleans up came first
+                held = stack.enter_context(locked(folder / LOCK))
+            if folder.exists() and held:
+                yield folder / path.name
                 return
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-            os.close(descriptor)
 
 
-def _hold(path: Path) -> int | None:
-    """A descriptor that locks a file or folder until it is closed; None where another process has it, or it is gone."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    except OSError:  # a file system without locks: `_remove_left` removes nothing there
-        pass
-    return descriptor
-
-
-def _remove_left(path: Path) -> None:
+def _remove_left(folder: Path) -> None:
     """Removes what a process that is gone left half written; what a living one holds stays."""
-    with contextlib.suppress(OSError):  # not ours to remove, or no locks
-        descriptor = _hold(path)
-        if descriptor is not None:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                remove(path)
-            finally:
-                os.close(descriptor)
+    with contextlib.suppress(OSError), locked(folder / LOCK) as held:  # not ours to remove, or no locks
+        if held:
+            remove(folder)
 
 
 def remove(path: Path) -> None:
@@ -132,8 +126,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Raises ResourceError where the disk is full or the folder cannot be written.
     """
-    with writing(path), temporary(path) as folder:
-        work = folder / path.name
+    with writing(path), temporary(path) as work:
         yield work
         _sync(work)
         work.replace(path)
@@ -147,6 +140,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     with writing(path), temporary(path) as work:
         settle(path)
         shutil.rmtree(new, ignore_errors=True)  # left by a crash after it was whole and before `path` went
+        work.mkdir()
         yield work
         for file in work.iterdir():
             _sync(file)

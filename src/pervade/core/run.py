@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -263,22 +262,18 @@ class RunDirectory:
     def lock(self) -> Iterator[None]:
         """Holds the run for this process, cleared of what dead ones left half written. Raises ResourceError where
         another one has it, or it cannot be written."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.path / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
-        except OSError as error:
-            raise ResourceError(
-                f"cannot write to {self.path}: {error.strerror or error}; copy the run to where you may write"
-            ) from None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise BusyError(f"another process is working on {self.path}; wait for it, or stop it first") from None
-        try:
+        with ExitStack() as stack:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                held = stack.enter_context(files.locked(self.path / files.LOCK))
+            except OSError as error:
+                raise ResourceError(
+                    f"cannot write to {self.path}: {error.strerror or error}; copy the run to where you may write"
+                ) from None
+            if not held:
+                raise BusyError(f"another process is working on {self.path}; wait for it, or stop it first")
             files.clean(self.path)
             yield
-        finally:
-            os.close(descriptor)
 
 
 def create(runs: Path, name: str | None, wish: str) -> RunDirectory:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# Windows has no SIGHUP.
+ASKING = tuple(number for number in signal.Signals if number.name in ("SIGINT", "SIGTERM", "SIGHUP"))
 
 
 class WorkerStopped(KeyboardInterrupt):
@@ -42,12 +43,12 @@ def answered(answer: Callable[[int], None], again: bool = True) -> Iterator[None
             answer(number)
 
     def restore() -> None:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        for asking, handler in before.items():
+            signal.signal(asking, handler)
 
-    watched = [each for each in ASKING if each != signal.SIGHUP or signal.getsignal(each) is not signal.SIG_IGN]
+    watched = [number for number in ASKING if number.name != "SIGHUP" or signal.getsignal(number) != signal.SIG_IGN]
     outer, _asked[0] = _asked[0], 0
-    before = {each: signal.signal(each, take) for each in watched}
+    before = {number: signal.signal(number, take) for number in watched}
     try:
         yield
     finally:

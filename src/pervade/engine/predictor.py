@@ -184,6 +184,7 @@ def _shards(path: Path) -> Iterator[Path]:
         if ranks.rank() == 0:
             with files.writing(path):
                 folder = stack.enter_context(files.temporary(path))
+                folder.mkdir()
         yield Path(ranks.same_text(str(folder)))
 
 

@@ -93,7 +93,7 @@ def evaluate(
         file = path
         if ranks.rank() == 0:  # a file of its own until all is done: training, or another evaluation, may write there
             with files.writing(path):
-                file = stack.enter_context(files.temporary(path)) / path.name
+                file = stack.enter_context(files.temporary(path))
         ends = None if until is None else _part(until, BESIDE_PLAIN if _has_plain(loaded) else PREDICTING)
         measured = predictor.write(file, chosen, about, progress, ends)
         if ranks.rank() == 0:

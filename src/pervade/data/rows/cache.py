@@ -9,7 +9,6 @@ written is built again. All entries together are bounded; those longest unused g
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import hashlib
 import json
@@ -18,7 +17,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -306,20 +305,10 @@ def _remove(entry: Path) -> None:
             files.remove(entry)
 
 
-@contextmanager
-def locked(key: str, wait: bool = True) -> Iterator[bool]:
+def locked(key: str, wait: bool = True) -> AbstractContextManager[bool]:
     """Holds the entry's lock; without `wait` gives False where another process has it."""
     folder().mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder() / f"{key}.lock", os.O_CREAT | os.O_RDWR)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            held = True
-        except BlockingIOError:
-            held = False
-        yield held
-    finally:
-        os.close(descriptor)
+    return files.locked(folder() / f"{key}.lock", wait)
 
 
 @functools.cache
