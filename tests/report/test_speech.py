@@ -150,7 +150,8 @@ def test_transcripts_stand_below_what_was_said(written: Page) -> None:
     page = re.sub(r"[ \n]+", " ", run.report.read_text(encoding="utf-8"))
     assert '<span class="step swapped"><i>three</i><b>tree</b></span>' in page
     assert '<span class="step missed"><i>five</i><b>\u00a0</b></span>' in page
-    assert '<span class="step added"><i>\u00a0</i><b>please</b></span>' in page
+    # "tree please" for "three": of two ways with as few changes the one that the figures are counted by.
+    assert '<span class="step added"><i>\u00a0</i><b>tree</b></span>' in page
     assert "Of 180 words said, 18 were taken for another and 18 left out; 1 was put in that nobody said." in text
 
 

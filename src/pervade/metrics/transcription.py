@@ -13,14 +13,18 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import zip_longest
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from pervade.core.errors import ConfigError
 from pervade.core.words import FigureWords
 from pervade.metrics.columns import Columns, number_column
 from pervade.metrics.estimate import UNIT, Measure, Metric, Shared
 
+LONG_WORD = 15  # signs: where words are longer on average, the writing sets no spaces, and signs are compared
 KINDS = ("substitutions", "deletions", "insertions")
 
 
@@ -38,14 +42,53 @@ class Edits:
 
 def edits(reference: Sequence[str], hypothesis: Sequence[str]) -> Edits:
     """The fewest between two texts, of lists of words or of characters."""
-    kinds = Counter(kind for kind, _, _ in _operations(reference, hypothesis))
+    kinds = Counter(operation.tag for operation in _levenshtein().editops(reference, hypothesis))
     return Edits(kinds["replace"], kinds["delete"], kinds["insert"], len(reference))
 
 
-def _operations(reference: Sequence[str], hypothesis: Sequence[str]) -> list[tuple[str, int, int]]:
-    from rapidfuzz.distance import Levenshtein
+def _levenshtein() -> ModuleType:
+    try:
+        from rapidfuzz.distance import Levenshtein
+    except ImportError:
+        raise ConfigError("comparing transcripts takes the package rapidfuzz; pip install 'pervade[speech]'") from None
+    return Levenshtein
 
-    return [(step.tag, step.src_pos, step.dest_pos) for step in Levenshtein.editops(reference, hypothesis)]
+
+class Step(NamedTuple):
+    """One place of two aligned texts: a word that is true and one that was said, either "" where it has no fellow."""
+
+    true: str
+    said: str
+
+    @property
+    def kind(self) -> str:
+        """right, swapped (one word for another), missed or added."""
+        if self.true == self.said:
+            return "right"
+        return "added" if not self.true else "missed" if not self.said else "swapped"
+
+
+def align(true: Sequence[str], said: Sequence[str]) -> list[Step]:
+    """By the edits that are counted.
+
+    >>> [step.kind for step in align("the cat sat down".split(), "the a cat sits".split())]
+    ['right', 'added', 'right', 'swapped', 'missed']
+    """
+    blocks = [
+        zip_longest(true[block.src_start : block.src_end], said[block.dest_start : block.dest_end], fillvalue="")
+        for block in _levenshtein().opcodes(true, said)
+    ]
+    return [Step(*pair) for block in blocks for pair in block]
+
+
+def has_words(texts: Sequence[str]) -> bool:
+    """Whether these are written with spaces between words; else their signs are what can be compared."""
+    words = sum(len(text.split()) for text in texts)
+    return sum(len(text) for text in texts) <= LONG_WORD * max(words, 1)
+
+
+def units(text: str, words: bool) -> list[str]:
+    return text.split() if words else [sign for sign in text if not sign.isspace()]
 
 
 def table(references: Sequence[str], hypotheses: Sequence[str]) -> dict[str, Any]:
@@ -65,9 +108,7 @@ def right_words(reference: str, hypothesis: str) -> list[bool]:
     >>> right_words("the cat sat", "the a cat sits")
     [True, False, True, False]
     """
-    words = hypothesis.split()
-    wrong = {to for kind, _, to in _operations(reference.split(), words) if kind != "delete"}
-    return [place not in wrong for place in range(len(words))]
+    return [step.kind == "right" for step in align(reference.split(), hypothesis.split()) if step.said]
 
 
 def transcription_metrics() -> dict[str, Metric]:
@@ -140,10 +181,16 @@ def _right(columns: Columns) -> np.ndarray:
 
 def confusions(references: Sequence[str], hypotheses: Sequence[str], most: int) -> list[dict[str, Any]]:
     """What was most often taken for what: "said", "written" ("" where it is missing, or was put in) and "times"."""
-    swaps: Counter[tuple[str, str]] = Counter()
-    for reference, hypothesis in zip(references, hypotheses, strict=True):
-        said, written = reference.split(), hypothesis.split()
-        for kind, at, to in _operations(said, written):
-            swaps["" if kind == "insert" else said[at], "" if kind == "delete" else written[to]] += 1
-    ranked = sorted(swaps.items(), key=lambda swap: (-swap[1], swap[0]))[:most]
-    return [{"said": said, "written": written, "times": times} for (said, written), times in ranked]
+    ranked = wrong_steps(references, hypotheses, words=True)[:most]
+    return [{"said": step.true, "written": step.said, "times": times} for step, times in ranked]
+
+
+def wrong_steps(references: Sequence[str], hypotheses: Sequence[str], words: bool) -> list[tuple[Step, int]]:
+    """What differs, and how often, most often first; as often, in the order of the words."""
+    times = Counter(
+        step
+        for reference, hypothesis in zip(references, hypotheses, strict=True)
+        for step in align(units(reference, words), units(hypothesis, words))
+        if step.kind != "right"
+    )
+    return sorted(times.items(), key=lambda counted: (-counted[1], counted[0]))

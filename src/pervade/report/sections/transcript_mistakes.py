@@ -3,20 +3,18 @@ go wrong most often."""
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import numpy as np
 
-from pervade.report import alignment, preprocessing, sound, wording
-from pervade.report.alignment import Step
+from pervade.metrics import transcription
+from pervade.report import preprocessing, sound, wording
 from pervade.report.html import Section, render
 from pervade.report.record import Record
 from pervade.report.sections.mistakes import MOST, media, predictions, row_of
 
 MOST_WORDS = 500  # of a text that is shown aligned
 MOST_PAIRS = 12  # confusions in the list
-MOST_WORK = 5_000_000  # cells of alignments over all rows, some seconds; what does not fit is left out, and said
 
 KINDS = {"swapped": "substitutions", "missed": "deletions", "added": "insertions"}  # as the predictions file has them
 
@@ -58,8 +56,6 @@ WORDS = """\
 {{ {"swapped": "", "missed": " left out", "added": " put in"}[step.kind] }}</small></td>
 <td class="number">{{ times|count }}</td></tr>
 {% endfor %}</tbody></table></div>{% endif %}
-{% if part %}<p class="note">Of {{ part|count }} {{ many }}: the others are too long, or too many, to be compared word
-by word for this page.</p>{% endif %}
 """
 
 
@@ -69,9 +65,8 @@ def section(record: Record) -> list[Section]:
         return []
     texts = [str(text or "") for text in table["text"]]
     true = [str(text or "") for text in table["reference"]]
-    spaced = alignment.has_words(true)
-    sections = [_mistakes(record, table, true, texts, spaced), _words(record, table, true, texts, spaced)]
-    return [section for section in sections if section is not None]
+    spaced = transcription.has_words(true)
+    return [_mistakes(record, table, true, texts, spaced), *_words(table, true, texts, spaced)]
 
 
 def _mistakes(record: Record, table: dict[str, Any], true: list[str], texts: list[str], spaced: bool) -> Section:
@@ -86,8 +81,8 @@ def _mistakes(record: Record, table: dict[str, Any], true: list[str], texts: lis
     shown = []
     for index in worst.tolist():
         row = row_of(record, table, index)
-        pieces = [alignment.units(column[index], spaced) for column in (true, texts)]
-        steps = alignment.align(*pieces) if max(map(len, pieces)) <= MOST_WORDS else None
+        pieces = [transcription.units(side[index], spaced) for side in (true, texts)]
+        steps = transcription.align(*pieces) if max(map(len, pieces)) <= MOST_WORDS else None
         shown.append(
             {
                 "media": media(domain, row, {"label": texts[index], "text": texts[index]}, room),
@@ -121,40 +116,26 @@ def _errors(table: dict[str, Any], unit: str) -> np.ndarray:
     return np.sum([np.asarray(table[f"{unit}_{kind}"]) for kind in KINDS.values()], axis=0)
 
 
-def _words(record: Record, table: dict[str, Any], true: list[str], texts: list[str], spaced: bool) -> Section | None:
-    """Every wrong word of all rows, counted."""
-    counts: Counter[Step] = Counter()
-    work = compared = said = 0
-    for reference, text in zip(true, texts, strict=True):
-        pieces = [alignment.units(side, spaced) for side in (reference, text)]
-        cells = (len(pieces[0]) + 1) * (len(pieces[1]) + 1)
-        steps = alignment.align(*pieces) if work + cells <= MOST_WORK else None
-        if steps is None:
-            continue
-        work += cells
-        compared, said = compared + 1, said + len(pieces[0])
-        counts.update(step for step in steps if step.kind != "right")
-    if not counts:
-        return None
-    kinds = dict.fromkeys(KINDS, 0)
-    for step, times in counts.items():
-        kinds[step.kind] += times
-    counted = {kind: f"{'word' if spaced else 'character'}_{name}" for kind, name in KINDS.items()}
-    if compared == len(true) and set(counted.values()) <= table.keys():
-        # Of several alignments with as few changes, the one that the figures are of.
-        kinds = {kind: int(np.sum(table[column])) for kind, column in counted.items()}
-    # As often: in the order of the words, so that the page is the same each time.
-    pairs = sorted(((step, times) for step, times in counts.items() if times > 1), key=lambda pair: (-pair[1], pair[0]))
+def _words(table: dict[str, Any], true: list[str], texts: list[str], spaced: bool) -> list[Section]:
+    """Every wrong word of all rows, counted; nothing where none is wrong."""
+    wrong = transcription.wrong_steps(true, texts, spaced)
+    if not wrong:
+        return []
     unit = "words" if spaced else "characters"
+    columns = {kind: f"{unit[:-1]}_{name}" for kind, name in KINDS.items()}
+    if set(columns.values()) <= table.keys():  # signs are counted there with the blanks between them
+        kinds = {kind: int(np.sum(table[column])) for kind, column in columns.items()}
+    else:
+        kinds = {kind: sum(times for step, times in wrong if step.kind == kind) for kind in KINDS}
+    pairs = [(step, times) for step, times in wrong if times > 1]
+    said = sum(len(transcription.units(reference, spaced)) for reference in true)
     totals = (
         f"Of {wording.count(said)} {unit} said, {_were(kinds['swapped'])} taken for another and "
         f"{wording.count(kinds['missed'])} left out; {_were(kinds['added'])} put in that nobody said."
         f"{' These mistakes were made more than once:' if pairs else ' No mistake was made twice.'}"
     )
-    many = wording.noun(record)
-    part = compared if compared < len(true) else 0
-    body = render(WORDS, totals=totals, pairs=pairs[:MOST_PAIRS], part=part, many=many)
-    return Section("wrong-words", f"Which {unit} go wrong", body)
+    body = render(WORDS, totals=totals, pairs=pairs[:MOST_PAIRS])
+    return [Section("wrong-words", f"Which {unit} go wrong", body)]
 
 
 def _were(number: int) -> str:

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from pervade.report import alignment
+from pervade.metrics import transcription
 
 
 def distance(one: tuple[str, ...], other: tuple[str, ...]) -> int:
@@ -26,8 +26,7 @@ def test_the_fewest_changes_lead_from_one_to_the_other() -> None:
     generator = np.random.default_rng(0)
     for _ in range(200):
         true, said = (tuple(generator.choice(list("abc"), generator.integers(0, 9)).tolist()) for _ in range(2))
-        steps = alignment.align(true, said)
-        assert steps is not None
+        steps = transcription.align(true, said)
         assert tuple(step.true for step in steps if step.true) == true
         assert tuple(step.said for step in steps if step.said) == said
         assert sum(step.kind != "right" for step in steps) == distance(true, said)
@@ -39,27 +38,16 @@ def test_the_fewest_changes_lead_from_one_to_the_other() -> None:
         ("one two", "one two", ["right", "right"]),
         ("one two three", "one three", ["right", "missed", "right"]),
         ("one", "one more", ["right", "added"]),
-        ("recognise speech", "wreck a nice speech", ["swapped", "added", "added", "right"]),
+        ("recognise speech", "wreck a nice speech", ["added", "added", "swapped", "right"]),
         ("", "what", ["added"]),
         ("what", "", ["missed"]),
     ],
 )
 def test_by_hand(true: str, said: str, kinds: list[str]) -> None:
-    steps = alignment.align(true.split(), said.split())
-    assert steps is not None
-    assert [step.kind for step in steps] == kinds
-
-
-def test_words_that_are_alike_stand_below_each_other() -> None:
-    steps = alignment.align(["two", "three"], ["two", "tree", "please"])
-    assert steps == [("two", "two"), ("three", "tree"), ("", "please")]
-
-
-def test_texts_that_are_too_long_are_not_aligned() -> None:
-    assert alignment.align(["a"] * 1000, ["b"] * 1000) is None
+    assert [step.kind for step in transcription.align(true.split(), said.split())] == kinds
 
 
 def test_writing_without_spaces_is_compared_by_signs() -> None:
-    assert alignment.has_words(["the cat sat on the mat", "yes"])
-    assert not alignment.has_words(["今天天气很好我们一起去公园散步吧", "他昨天晚上没有来参加我们的聚会"])
-    assert alignment.units("很好 吧", words=False) == ["很", "好", "吧"]
+    assert transcription.has_words(["the cat sat on the mat", "yes"])
+    assert not transcription.has_words(["今天天气很好我们一起去公园散步吧", "他昨天晚上没有来参加我们的聚会"])
+    assert transcription.units("很好 吧", words=False) == ["很", "好", "吧"]
