@@ -32,11 +32,9 @@ _SAMPLES = re.compile(r"\d+\s+\d+\s+(?=\D)")  # where it begins and ends, as TIM
 def tracks(root: Path, suffixes: Collection[str]) -> list[Record]:
     """The rows of label tracks (Audacity's: start, end and label, parted by tabs), which all recordings have beside
     them: "file_name", "start", "end", "label". Raises as `find` does."""
-    text_of, count, _ = _pairs(root, suffixes)
-    if not text_of or len(text_of) < NEARLY_ALL * count:
-        return []
-    texts = {path: encodings.decode(text.read_bytes(), text).splitlines() for path, text in text_of.items()}
+    text_of, _, _ = _pairs(root, suffixes)
     # A line that begins with a backslash says which frequencies the label above it is of.
+    texts = {path: encodings.decode(text.read_bytes(), text).splitlines() for path, text in text_of.items()}
     lines = [(path, line) for path, text in texts.items() for line in text if line.strip() and line[0] != "\\"]
     rows = [(str(path.relative_to(root)), *match.groups()) for path, line in lines if (match := _TRACK.fullmatch(line))]
     names = ("file_name", "start", "end", "label")
@@ -49,7 +47,7 @@ def find(root: Path, suffixes: Collection[str]) -> dict[Path, Path]:
     text_of, count, others = _pairs(root, suffixes)
     sample = list(text_of.values())[:: max(len(text_of) // LOOKED_AT, 1)]
     words = [transcript(path).split() for path in sample]
-    if not text_of or len(text_of) < NEARLY_ALL * count or sum(map(len, words)) < FEWEST_WORDS * len(sample):
+    if sum(map(len, words)) < FEWEST_WORDS * max(len(sample), 1):
         return {}
     if 2 * sum(_TIMES.match(path.read_bytes()[:100]) is not None for path in sample) > len(sample):
         return {}
@@ -65,7 +63,8 @@ def find(root: Path, suffixes: Collection[str]) -> dict[Path, Path]:
 
 
 def _pairs(root: Path, suffixes: Collection[str]) -> tuple[dict[Path, Path], int, Counter[str]]:
-    """Of recordings the text, how many there are, and of other files how many have which ending."""
+    """Of recordings the text, unless too few have one; how many there are, and of other files how many have which
+    ending."""
     recordings: list[Path] = []
     texts: dict[str, list[Path]] = defaultdict(list)
     others: Counter[str] = Counter()
@@ -78,7 +77,8 @@ def _pairs(root: Path, suffixes: Collection[str]) -> tuple[dict[Path, Path], int
                 texts[path.stem.casefold()].append(path)
             else:
                 others[path.suffix.lower()] += 1
-    return {path: text for path in recordings if (text := _of(path, texts))}, len(recordings), others
+    text_of = {path: text for path in recordings if (text := _of(path, texts))}
+    return text_of if len(text_of) >= NEARLY_ALL * len(recordings) else {}, len(recordings), others
 
 
 def _of(path: Path, texts: dict[str, list[Path]]) -> Path | None:

@@ -143,12 +143,7 @@ def _folders(root: Path, inside: Sequence[tuple[str, ...]], people: bool) -> _Fo
     return replace(folders, above=above, below="" if by_split else below)
 
 
-def sort(
-    root: Path,
-    files: Sequence[Path],
-    label_pattern: str | None = None,
-    people: bool = False,
-) -> Sorted:
+def sort(root: Path, files: Sequence[Path], label_pattern: str | None = None, people: bool = False) -> Sorted:
     """Of the files below `root` what their folders say. With a pattern labels are read out of the files' names,
     wherever they lie. `people`: numbered people are what is to be told apart, else they are groups."""
     made = Sorted()

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 import shlex
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -165,10 +165,16 @@ def quoted(names: Sequence[str]) -> str:
     return shlex.quote(",".join(names))
 
 
+def listed(names: Iterable[object], most: int = MOST_SHOWN) -> str:
+    """So many of the names at most, and how many more there are."""
+    texts = list(map(str, names))
+    return ", ".join(texts[:most]) + (f" and {len(texts) - most:,} more" if len(texts) > most else "")
+
+
 def of_numbers(place: Any, records: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
     """Why a table holds nothing that can be learnt from: what its columns seem to hold, and which flags help."""
     seen = [look(records, name) for name in names[:MOST_SHOWN]]
-    more = f" and {len(names) - MOST_SHOWN:,} more" if len(names) > MOST_SHOWN else ""
+    shown = listed([*(f"{column.name} ({column.what})" for column in seen), *names[MOST_SHOWN:]])
     files = [column for column in seen if column.files]
     texts = [column for column in seen if column.text and not column.classes]
     remedies = [f"{column.name} names files that are not there, or of a kind that is not read" for column in files[:1]]
@@ -181,13 +187,18 @@ def of_numbers(place: Any, records: Sequence[dict[str, Any]], names: Sequence[st
         remedies.append("write what lies in lists or objects into columns of its own, such as text and label")
     return (
         f"{place} has no column of texts, and none of files that are there; its {len(names):,} columns are "
-        f"{', '.join(f'{column.name} ({column.what})' for column in seen)}{more}; tables of numbers are not learnt "
-        "from yet" + "".join(f"; {remedy}" for remedy in remedies)
+        f"{shown}; tables of numbers are not learnt from yet" + "".join(f"; {remedy}" for remedy in remedies)
     )
 
 
 def last_word(name: str) -> str:
     return plain(name).rpartition("_")[2]
+
+
+def first_named(free: Iterable[str], names: Iterable[str]) -> str | None:
+    """The column that has the first of the names that one of them has."""
+    lower = {column.strip().lower(): column for column in free}
+    return next((lower[name] for name in names if name in lower), None)
 
 
 def with_names(free: Sequence[str], names: Collection[str]) -> list[str]:

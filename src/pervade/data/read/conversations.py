@@ -39,21 +39,11 @@ KEYS = (("role", "content"), ("from", "value"))
 SYSTEMS = ("system", "system_prompt")
 SEEN = ("image", "images", "video", "videos", "audio", "audios")  # what a conversation is about, and is not read here
 # Question, what may stand beside it, answer.
-FORMS = (
-    ("prompt", "", "completion"),
-    ("prompt", "", "response"),
-    ("instruction", "input", "output"),
-    ("instruction", "context", "response"),
-    *(("question", "context", "answer"), ("question", "context", "response"), ("query", "", "response")),
-    *(("problem", "", "solution"), ("user", "", "assistant")),
-    *(
-        ("frage", "", "antwort"),
-        ("pregunta", "", "respuesta"),
-        ("question", "", "réponse"),
-        ("pergunta", "", "resposta"),
-    ),
-    *(("domanda", "", "risposta"), ("问题", "", "答案"), ("问题", "", "回答"), ("質問", "", "回答")),
-)
+_FORMS = """prompt,,completion prompt,,response instruction,input,output instruction,context,response
+question,context,answer question,context,response query,,response problem,,solution user,,assistant
+frage,,antwort pregunta,,respuesta question,,réponse pergunta,,resposta domanda,,risposta
+问题,,答案 问题,,回答 質問,,回答"""
+FORMS = [form.split(",") for form in _FORMS.split()]
 SAID = ("instruction", "prompt", "user")  # which is there to be followed; a question may be there to be judged
 # Columns of what is to be chosen from, in one or each in its own.
 LISTS = ("choices", "options", "endings", "candidates", "answer_choices")
@@ -289,8 +279,7 @@ def pair_of(record: Mapping[str, Any]) -> tuple[list[Message], str, str] | str:
         return fault
     sides = []
     for name in ("chosen", "rejected"):
-        side = as_messages(cells.get(name), "assistant")
-        side = side if isinstance(side, str) else checked(side, "assistant")
+        side = checked(cells.get(name), "assistant")
         if isinstance(side, str):
             return _of(name, side)
         if side[-1]["role"] != "assistant":
@@ -301,8 +290,7 @@ def pair_of(record: Mapping[str, Any]) -> tuple[list[Message], str, str] | str:
         return "its answers are to different conversations; they may differ in their last message alone"
     prompt = chosen[:-1]
     if not prompt:
-        given = as_messages(cells.get("prompt"), "user")
-        given = given if isinstance(given, str) else checked(given, "user")
+        given = checked(cells.get("prompt"), "user")
         if isinstance(given, str):
             return _of("prompt", given)
         prompt = given
@@ -343,13 +331,10 @@ def checked(value: Any, role: str) -> list[Message] | str:
     """Messages with a known role and a clean text each; empty ones of the system are passed over. Or why not."""
     given = as_messages(value, role)
     if isinstance(given, str):
-        return f"it {given}" if given.startswith("is") else given
+        return f"it {given}"
     messages = []
     for number, message in enumerate(given, start=1):
-        keys = next(
-            (names for names in KEYS if isinstance(message, dict) and set(names) <= message.keys()),
-            None,
-        )
+        keys = next((names for names in KEYS if isinstance(message, dict) and set(names) <= message.keys()), None)
         if keys is None:
             return f"its message {number} has no role and content"
         role, content = ALIASES.get(str(message[keys[0]]).lower(), message[keys[0]]), _joined(message[keys[1]])

@@ -256,17 +256,9 @@ def _quoted(columns: Sequence[str]) -> str:
 
 def _cells(records: Sequence[Record], column: str) -> list[str]:
     """The cells of a column as `_cell` gives them; most columns here hold few different values."""
-    made: dict[Any, str] = {}
-    texts = []
-    for record in records:
-        value = record.get(column)
-        if not isinstance(value, str):
-            texts.append(_cell(value))
-            continue
-        if value not in made:
-            made[value] = _cell(value)
-        texts.append(made[value])
-    return texts
+    values = [record.get(column) for record in records]
+    texts = {value: _cell(value) for value in {value for value in values if isinstance(value, str)}}
+    return [texts[value] if isinstance(value, str) else _cell(value) for value in values]
 
 
 def _cell(value: Any) -> str:

@@ -56,7 +56,14 @@ def read(path: str) -> bytes:
     if where is None:
         return Path(path).read_bytes()
     status = os.stat(where.file)  # noqa: PTH116
-    return _open(where.file, status.st_mtime_ns, status.st_size).read(where)
+    rows = _open(where.file, status.st_mtime_ns, status.st_size)
+    try:
+        data = _bytes(rows.value(where.column, where.number))
+    except (KeyError, IndexError, ValueError) as error:  # pyarrow's errors are among these
+        raise OSError(f"{where.file} has no row {where.number} in a column {where.column!r}: {error}") from None
+    if data is None:
+        raise OSError(f"{where.file}, row {where.number} holds no bytes in the column {where.column!r}")
+    return data
 
 
 def sha256(path: str) -> str:
@@ -195,26 +202,14 @@ class _Arrow:
         return self.table.column(column)[number].as_py()
 
 
-class _Holder:
-    def __init__(self, file: str) -> None:
-        kinds: dict[str, type[_Arrow | _Parquet | arrays.Arrays]] = {".arrow": _Arrow, arrays.SUFFIX: arrays.Arrays}
-        self.rows = kinds.get(Path(file).suffix.lower(), _Parquet)(file)
-
-    def read(self, where: Place) -> bytes:
-        try:
-            data = _bytes(self.rows.value(where.column, where.number))
-        except (KeyError, IndexError, ValueError) as error:  # pyarrow's errors are among these
-            raise OSError(f"{where.file} has no row {where.number} in a column {where.column!r}: {error}") from None
-        if data is None:
-            raise OSError(f"{where.file}, row {where.number} holds no bytes in the column {where.column!r}")
-        return data
+KINDS: dict[str, type[_Arrow | _Parquet | arrays.Arrays]] = {".arrow": _Arrow, arrays.SUFFIX: arrays.Arrays}
 
 
 @functools.lru_cache(OPEN)
-def _open(file: str, changed: int, size: int) -> _Holder:
+def _open(file: str, changed: int, size: int) -> _Arrow | _Parquet | arrays.Arrays:
     """`changed` and `size` make a file that was written anew another one."""
     try:
-        return _Holder(file)
+        return KINDS.get(Path(file).suffix.lower(), _Parquet)(file)
     except ValueError as error:
         raise OSError(f"{file} cannot be read: {str(error).splitlines()[0]}") from None
 

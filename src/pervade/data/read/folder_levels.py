@@ -15,7 +15,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from pervade.core.errors import DataError
-from pervade.data.read import patterns
+from pervade.data.read import columns, patterns
 from pervade.data.read.named_files import BESIDE as OF_FILES
 from pervade.data.rows.split import named
 
@@ -116,4 +116,4 @@ def _no_classes(names: Collection[str]) -> bool:
 
 
 def listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else "")
+    return columns.listed(names, SHOWN)

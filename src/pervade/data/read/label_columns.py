@@ -9,7 +9,7 @@ from typing import Any
 
 from pervade.core.errors import DataError
 from pervade.data.read import account, annotated, spellings
-from pervade.data.read.columns import ATTRIBUTES, IDS, MOST_SHOWN, Column, last_word, look, plain, quoted
+from pervade.data.read.columns import ATTRIBUTES, IDS, Column, last_word, listed, look, plain, quoted
 from pervade.data.read.targets import Kind, number_of
 
 # What is called so is the label, whatever else there is.
@@ -100,11 +100,10 @@ def exclusive(records: Sequence[Record], names: Sequence[str]) -> bool:
 
 def _ambiguous(place: Any, candidates: Sequence[Column], flags: Sequence[str] = ()) -> DataError:
     candidates = sorted(candidates, key=lambda column: last_word(column.name) in ATTRIBUTES)
-    shown = ", ".join(column.choice for column in candidates[:MOST_SHOWN])
-    more = f" and {len(candidates) - MOST_SHOWN:,} more" if len(candidates) > MOST_SHOWN else ""
+    shown = listed(column.choice for column in candidates)
     every = f", or --label-column {quoted(flags)} for all {len(flags)} columns of 0 and 1" if flags else ""
     return DataError(
-        f"{place} has several columns that may hold labels ({shown}{more}); say which one does, for example "
+        f"{place} has several columns that may hold labels ({shown}); say which one does, for example "
         f"--label-column {quoted([candidates[0].name])}{every}"
     )
 

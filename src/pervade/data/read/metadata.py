@@ -21,6 +21,7 @@ from pervade.core.errors import DataError
 from pervade.core.types import LeftOut
 from pervade.data.read import account, beside, named_files, published, table_files, tables
 from pervade.data.read.class_folders import splits_of
+from pervade.data.read.columns import first_named
 from pervade.data.read.table_files import Record
 from pervade.data.sound import pieces
 
@@ -104,12 +105,8 @@ def _lists(root: Path, content: tables.Files) -> list[Table]:
     if track_rows:
         account.note(f"label tracks: the .txt beside each recording (start, end and label), {len(track_rows):,} lines")
         return [Table(root / "label tracks", "label tracks", records=tuple(track_rows))]
-    attributes = published.attributes(root)
-    return (
-        [Table(attributes[0], attributes[0].relative_to(root).as_posix(), records=tuple(attributes[1]))]
-        if attributes
-        else []
-    )
+    path, rows = published.attributes(root) or (root, [])
+    return [Table(path, path.relative_to(root).as_posix(), records=tuple(rows))] if rows else []
 
 
 def _others(root: Path, content: tables.Files) -> list[Table]:
@@ -127,7 +124,7 @@ def _others(root: Path, content: tables.Files) -> list[Table]:
             continue
         count = _files_there(table, root, content)
         if count:
-            tables_there.append((not set(tables.LABEL_COLUMNS).isdisjoint(map(_plain, table.columns)), count, table))
+            tables_there.append((first_named(table.columns, tables.LABEL_COLUMNS) is not None, count, table))
     labelled = {tables.bare_name(table.path): table for has_labels, _, table in tables_there if has_labels}
     splits = splits_of(labelled)
     if "train" in splits.values() and len(splits) > 1:
@@ -162,7 +159,7 @@ def why_not(listed: Iterable[Table], wanted: tables.Wanted) -> dict[str, str]:
             reasons[table.name] = FOLDERS
         elif table.other and not _asked(table.columns, wanted.label_column):
             reasons[table.name] = f"{FOLDERS}; --label-column takes one of its own ({', '.join(table.columns)})"
-        elif not _asked(table.columns, wanted.label_column) and names.isdisjoint(map(_plain, table.columns)):
+        elif not _asked(table.columns, wanted.label_column) and first_named(table.columns, names) is None:
             rest = ", ".join(column for column in table.columns if column != FILE_NAME)
             none = f", since none of its columns ({rest}) is called label or the like; --label-column takes one of them"
             reasons[table.name] = FOLDERS + none if rest else FOLDERS
@@ -213,7 +210,3 @@ def _asked(columns: Collection[str], label_column: str | None) -> bool:
     if label_column is None:
         return False
     return label_column in columns or all(column.strip() in columns for column in label_column.split(","))
-
-
-def _plain(column: str) -> str:
-    return column.strip().lower()

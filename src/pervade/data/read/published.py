@@ -53,8 +53,9 @@ def attributes(root: Path) -> tuple[Path, list[Record]] | None:
         rows = [line.split() for line in lines[2:] if line.strip()]
         if not names or any(len(row) != len(names) + 1 for row in rows):
             continue
-        parts = next((path for path in sorted(path.parent.glob("*partition*.txt"))), None)
-        parts = parts or next((path for path in sorted(root.glob("*/*partition*.txt"))), None)
+        parts = next(
+            iter([*sorted(path.parent.glob("*partition*.txt")), *sorted(root.glob("*/*partition*.txt"))]), None
+        )
         splits = {name: PARTITION.get(part) for name, part in _pairs(parts).items()} if parts is not None else {}
         records = [{"file_name": row[0], **dict(zip(names, row[1:], strict=True))} for row in rows]
         return path, [row | ({"split": splits.get(row["file_name"])} if splits else {}) for row in records]

@@ -21,6 +21,7 @@ from typing import Any
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
 from pervade.data.read import division, encodings, hub, spellings, table_files, tables
+from pervade.data.read.columns import first_named
 from pervade.data.read.table_files import Record
 from pervade.data.rows.split import named, units
 
@@ -191,14 +192,14 @@ def _squad_answers(question: Record) -> list[Any] | str:
 
 def _take_table(path: str, records: list[Record], ids: list[str], splits: list[str | None], reading: _Read) -> None:
     columns = table_files.columns_of(records)
-    held = {name: column_of(columns, names) for name, names in (("context", CONTEXT), ("question", QUESTION))}
+    held = {name: first_named(columns, names) for name, names in (("context", CONTEXT), ("question", QUESTION))}
     missing = [name for name, column in held.items() if column is None]
     if missing:
         raise DataError(
             f"{path} has no column {' and none '.join(missing)}; its columns are {', '.join(columns)}; rename them to "
             "question, context and answers"
         )
-    answered, title = column_of(columns, ANSWERS), column_of(columns, TITLE)
+    answered, title = first_named(columns, ANSWERS), first_named(columns, TITLE)
     if answered is None and reading.with_answers:
         raise DataError(f"{path} has no column answers; its columns are {', '.join(columns)}; add or rename it")
     divided: list[Record | LeftOut] = [{}] * len(records)
@@ -219,11 +220,6 @@ def _take_table(path: str, records: list[Record], ids: list[str], splits: list[s
         place = _Place(name, paragraph, str(heading) if heading not in (None, "") else paragraph, division_of_row)
         answers = _cell(record.get(answered)) if answered is not None else []
         _take({"question": question, "id": record.get("id") or name}, context, answers, place, reading)
-
-
-def column_of(columns: list[str], names: tuple[str, ...]) -> str | None:
-    lower = {column.strip().lower(): column for column in columns}
-    return next((lower[name] for name in names if name in lower), None)
 
 
 def _cell(value: Any) -> list[Any] | str:
@@ -332,8 +328,8 @@ def looks_like_questions(source: Any) -> bool:
         columns = table_files.columns_of(records)
     except (OSError, DataError):
         return False
-    answers = column_of(columns, ANSWERS)
+    answers = first_named(columns, ANSWERS)
     values = spellings.distinct(records, answers) if answers else None
     # Yes and no stand in no text: they are classes of a question and its text.
     yes_or_no = bool(values) and all(spellings.truth(value) is not None for value in values or ())
-    return bool(answers and column_of(columns, CONTEXT) and column_of(columns, QUESTION)) and not yes_or_no
+    return bool(answers and first_named(columns, CONTEXT) and first_named(columns, QUESTION)) and not yes_or_no

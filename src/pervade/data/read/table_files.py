@@ -106,9 +106,7 @@ def holds_table(path: Path) -> bool:
     lines = [line for line in sample.splitlines() if line.strip()]
     if len(lines) < 3 or "\0" in sample:
         return False
-    if labelled_lines.kind(lines) is not None:
-        return True
-    if separated.same_width(sample, "\t") > 0.95:
+    if labelled_lines.kind(lines) is not None or separated.same_width(sample, "\t") > 0.95:
         return True
     for delimiter in ";,|":
         cells = [line.split(delimiter) for line in lines]
@@ -118,11 +116,7 @@ def holds_table(path: Path) -> bool:
     return False
 
 
-def read(
-    path: Path,
-    has_names: Callable[[Lines], bool] | None = None,
-    encoding: str | None = None,
-) -> list[Record]:
+def read(path: Path, has_names: Callable[[Lines], bool] | None = None, encoding: str | None = None) -> list[Record]:
     """The rows of a table, by column; of one without a line of names by "column 1", "column 2" … Nobody may change
     them. Raises DataError naming the line at fault, or where there are none.
 
@@ -131,12 +125,18 @@ def read(
     """
     has_names = has_names or (lambda rows: _has_names(path.parent, rows[0]))
     table = _table(path, encoding)
-    for line in table.notes:
+    records, notes = _named(path, table, has_names) if table.rows else ([], [])
+    for line in (*table.notes, *notes):
         account.note(line)
-    if not table.rows:
+    if not records:
         raise DataError(f"{path} has no rows; give one for each file")
+    return records
+
+
+def _named(path: Path, table: _Table, has_names: Callable[[Lines], bool]) -> tuple[list[Record], list[str]]:
+    """The rows by column, and what was noted in naming these."""
     if isinstance(table.rows[0], dict):
-        return table.rows
+        return table.rows, []
     if not all(isinstance(cell, str) for cell in table.rows[0]):  # of JSON
         table.rows = [["" if cell is None else str(cell) for cell in row] for row in table.rows]
     named = has_names(table.rows)
@@ -145,12 +145,7 @@ def read(
         with account.gathered() as notes:
             made = _by_name(path, table.rows[1:] if named else table.rows, tuple(names) if named else (), list(names))
         table.records[tuple(names)] = made, notes
-    records, notes = table.records[tuple(names)]
-    for line in notes:
-        account.note(line)
-    if not records:
-        raise DataError(f"{path} has no rows; give one for each file")
-    return records
+    return table.records[tuple(names)]
 
 
 def _has_names(folder: Path, first: Sequence[str]) -> bool:

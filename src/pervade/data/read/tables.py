@@ -137,7 +137,7 @@ class Files:
         asked = asked_for(path, columns_of(records), self.file_column)
         sure = [name for name in self.names if name != "id"]
         column = asked[0] if asked else named_files.column(records, free, self.below(path), self.names, LABEL_COLUMNS)
-        column = column or _named(free, sure)
+        column = column or columns_module.first_named(free, sure)
         if column is None:
             raise DataError(columns_module.of_numbers(path, records, free))
         value = next((record[column] for record in records if record.get(column) is not None), "")
@@ -384,7 +384,7 @@ def layout(
     rest = [column for column in free if column not in held]
     group = wanted.group_column
     # Who it is may stand in a column that otherwise says what belongs together.
-    who = wanted.target == "identity" and not named and _named(rest, LABEL_COLUMNS) is None
+    who = wanted.target == "identity" and not named and columns_module.first_named(rest, LABEL_COLUMNS) is None
     if group is None and (wanted.group_pattern is not None or who):
         group = division.NONE
     split = wanted.split_column
@@ -435,10 +435,8 @@ def _note(
     several = "s" * (len(layout.labels) > 1)
     account.note(f"{means[0]}: column{several} {', '.join(map(repr, layout.labels))}", means[1])
     if unused and account.listening():
-        seen = [columns_module.look(records, looked_at) for looked_at in unused[:MOST_SHOWN]]
-        shown = [str(column) for column in seen]
-        more = f" and {len(unused) - MOST_SHOWN:,} more" if len(unused) > MOST_SHOWN else ""
-        account.note(f"columns not used: {', '.join(shown)}{more}")
+        seen = [columns_module.look(records, name) for name in unused[:MOST_SHOWN]]
+        account.note(f"columns not used: {columns_module.listed([*seen, *unused[MOST_SHOWN:]], MOST_SHOWN)}")
         users = [column.name for column in seen if column.coded and column.lettered and column.classes]
         if users and layout.division.group is None and unused[0].startswith("column "):  # no name says it
             account.note(f"groups: none; {users[0]!r} may say which rows belong together", f"--group-by {users[0]!r}")
@@ -495,11 +493,6 @@ def _flagged(records: list[Record], places: Sequence[str], labels: Sequence[str]
                 "labels of each row, take the multi-label task (`pervade tasks`), or name one with --label-column"
             )
     return targets
-
-
-def _named(columns: Sequence[str], names: Sequence[str]) -> str | None:
-    lower = {column.strip().lower(): column for column in columns}
-    return next((lower[name] for name in names if name in lower), None)
 
 
 def _says_split(value: Any) -> bool:

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from pervade.core.errors import DataError, nearest
 from pervade.core.types import LeftOut, Rows
+from pervade.data.read.columns import listed
 
 Kind = Literal["class", "labels", "number", "identity"]
 
@@ -86,17 +87,14 @@ def of_learnt_labels(rows: Rows, labels: Collection[str], what: str = "class") -
     strange = [next((label for label in own_labels if label not in labels), None) for own_labels in own]
     good = [i for i, label in enumerate(strange) if label is None]
     if not good:
+        there = dict.fromkeys(map(str, strange))
         raise DataError(
-            f"no row is of a {what} that was learnt: there are {_few(dict.fromkeys(map(str, strange)))}, and "
-            f"learnt were {_few(labels)}; rename them, or name another column with --label-column"
+            f"no row is of a {what} that was learnt: there are {listed(map(repr, there), 5)}, and "
+            f"learnt were {listed(map(repr, labels), 5)}; rename them, or name another column with --label-column"
         )
     reason = f"its {what} {{!r}} was not learnt"
     left = [(name, label) for name, label in zip(rows.column("id"), strange, strict=True) if label is not None]
     return rows.select(good), [LeftOut(str(name), reason.format(label)) for name, label in left]
-
-
-def _few(names: Collection[str]) -> str:
-    return ", ".join(map(repr, list(names)[:5])) + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")
 
 
 def decode_numbers(standardised: np.ndarray, scale: tuple[float, float], rounded: bool = False) -> np.ndarray:
