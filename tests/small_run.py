@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -63,3 +65,28 @@ def stop_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
         monkeypatch.setattr(training.Learner, "_take_step", counted)
 
     return arrange
+
+
+@pytest.fixture
+def slow_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock shows how long this process computed, and gains 50 ms with every optimiser step, tried ones too: a time
+    limit of seconds is over in a moment, however busy the machine is."""
+    now, take, trying = time.process_time, training.Learner._take_step, training.trying
+    gained = 0.0
+
+    def gain() -> None:
+        nonlocal gained
+        gained += 0.05
+
+    def slowly(self, batch):
+        gain()
+        return take(self, batch)
+
+    @contextmanager
+    def trying_slowly(learner, batches):
+        with trying(learner, batches) as step:
+            yield lambda: gain() or step()
+
+    monkeypatch.setattr(time, "monotonic", lambda: now() + gained)
+    monkeypatch.setattr(training.Learner, "_take_step", slowly)
+    monkeypatch.setattr(training, "trying", trying_slowly)

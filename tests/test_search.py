@@ -17,9 +17,9 @@ from pervade.recipes import image
 from pervade.run import search_space
 from pervade.run.search_space import Choice, Range
 from pervade.run.training import Options, Stopped
-from tests.small_run import recipe, same, stop_at, weights
+from tests.small_run import recipe, same, slow_steps, stop_at, weights
 
-__all__ = ["stop_at"]
+__all__ = ["slow_steps", "stop_at"]
 
 SPACE = ["optimizer.lr=1e-5..1e-1:log", "batch_size=[8, 16]"]
 
@@ -188,6 +188,7 @@ def test_a_killed_search_goes_on_as_if_never_stopped(shapes: Path, tmp_path: Pat
     assert trials(resumed) == trials(whole)
 
 
+@pytest.mark.usefixtures("slow_steps")
 def test_the_time_limit_covers_everything(shapes: Path, tmp_path: Path) -> None:
     pervade.fit(shapes, recipe=recipe(epochs=1), name="warm", runs=tmp_path, options=Options()).evaluate()
     start = time.monotonic()

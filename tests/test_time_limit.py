@@ -22,9 +22,9 @@ from pervade.run.pacing import Pace, process_start
 from pervade.run.time_limit import FEWEST_JUDGED, TimeLimit
 from pervade.run.training import Options, Stopped
 from pervade.train.schedule.one_cycle import OneCycle
-from tests.small_run import recipe, same, stop_at, weights
+from tests.small_run import recipe, same, slow_steps, stop_at, weights
 
-__all__ = ["stop_at"]
+__all__ = ["slow_steps", "stop_at"]
 
 
 def simulate(pace: Pace, step_time, judge: float, start: float = 0.0) -> tuple[int, float, list[int]]:
@@ -97,6 +97,7 @@ def warm(shapes: Path, tmp_path: Path) -> Path:
     return shapes
 
 
+@pytest.mark.usefixtures("slow_steps")
 def test_a_run_keeps_its_limit_and_comes_down(warm: Path, tmp_path: Path) -> None:
     limit = 4.0
     start = time.monotonic()
@@ -186,6 +187,7 @@ def test_shorter_than_a_pass_there_is_one_evaluation(shapes: Path, tmp_path: Pat
     assert state["extra"]["finished"]
 
 
+@pytest.mark.usefixtures("slow_steps")
 def test_what_was_decided_before_a_kill_is_repeated(shapes: Path, tmp_path: Path) -> None:
     """Everything after the last saved state is done again as it was: the same plans at the same steps."""
     asked = recipe(epochs=100_000, time_limit=2.0)
@@ -215,6 +217,7 @@ def test_stopped_time_counts(shapes: Path, tmp_path: Path, stop_at) -> None:
     assert max(each["step"] for each in run.directory.read_log()) == 5
 
 
+@pytest.mark.usefixtures("slow_steps")
 def test_the_limit_covers_all_members(warm: Path, tmp_path: Path) -> None:
     start = time.monotonic()
     asked = recipe(epochs=100_000, time_limit=6.0)

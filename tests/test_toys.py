@@ -1,30 +1,35 @@
 """One `fit` and one predict loop carry every kind of learning that is coming.
 
-Each toy learns what chance cannot reach, is killed in the middle, resumes to the same weights bit for bit, and is
-evaluated to parquet.
+Each toy learns what chance cannot reach, goes on from what a kill in the middle would leave to the same weights bit for
+bit, and is evaluated to parquet. Every source and task of ours, and real kills: tests/test_resume.py.
 """
 
 from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
-import safetensors.torch
-import torch
 
 from pervade.core import files
 from pervade.core.run import RunDirectory
 from pervade.engine.checkpoint import load_checkpoint
+from pervade.engine.fit import Learner
 from pervade.engine.predictions import read_columns
 from pervade.engine.probe import probe
 from pervade.evaluate.evaluation import evaluate
 from pervade.run import workflow
 from tests.toys.harden import Sign
 from tests.toys.run import recipe_of, run_toy
+from tests.trainings import assert_same_state, steps
 
 ROOT = Path(__file__).parent.parent
 TOYS = (
@@ -44,9 +49,40 @@ TOYS = (
 )
 
 
+Trained = Callable[[str], tuple[RunDirectory, RunDirectory]]
+
+
 @pytest.fixture(scope="module")
-def teacher(tmp_path_factory) -> Path:
-    return run_toy("classifier", tmp_path_factory.mktemp("teacher") / "run").path
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A toy's run, trained once, and what a kill in its middle would have left of it."""
+
+    @cache
+    def of(name: str) -> tuple[RunDirectory, RunDirectory]:
+        folder = tmp_path_factory.mktemp(name)
+        whole, killed = folder / "whole", folder / "killed"
+        with left_in_the_middle(whole, killed):
+            return run_toy(name, whole, *arguments(name, of)), RunDirectory(killed)
+
+    return of
+
+
+@contextmanager
+def left_in_the_middle(run: Path, copy: Path) -> Iterator[None]:
+    """Inside, the run's files are copied as they are within a step, once a third of those planned is taken."""
+    take = Learner._take_step
+
+    def copied(self: Learner, batch: Any) -> Any:
+        if self.step == self.total_steps // 3 + 1 and not copy.exists():
+            shutil.copytree(run, copy)
+        return take(self, batch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Learner, "_take_step", copied)
+        yield
+
+
+def arguments(name: str, trained: Trained) -> list[str]:
+    return [str(trained("classifier")[0].path)] if name == "distil" else []
 
 
 @pytest.mark.parametrize("name", TOYS)
@@ -56,26 +92,17 @@ def test_a_toy_is_small(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TOYS)
-def test_learns_and_resumes(name: str, tmp_path: Path, teacher: Path) -> None:
-    arguments = [str(teacher)] if name == "distil" else []
+def test_learns_and_resumes(name: str, trained: Trained) -> None:
     toy = importlib.import_module(f"tests.toys.{name}")
-    whole = run_toy(name, tmp_path / "whole", *arguments)
-
-    steps = files.read_json(whole.checkpoint("last") / "architecture.json")["step"]
-    killed = subprocess.run(
-        [sys.executable, "-m", "tests.toys.run", name, str(tmp_path / "killed"), str(steps // 2 + 1), *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert killed.returncode == -9, killed.stderr
-    assert not (tmp_path / "killed" / "checkpoints" / "last").exists()
-    resumed = run_toy(name, tmp_path / "killed", *arguments)
-    assert_same_weights(whole, resumed)
+    whole, killed = trained(name)
+    assert not killed.checkpoint("last").exists()
+    assert 0 < files.read_json(killed.state / "state.json")["state"]["learner"]["step"] < steps(whole)
+    resumed = run_toy(name, killed.path, *arguments(name, trained))
+    assert_same_state(whole, resumed)
 
     assert toy.score(predictions(whole)) >= toy.THRESHOLD > toy.CHANCE
     if hasattr(toy, "score_then"):
-        assert_same_weights(whole.member("then"), resumed.member("then"))
+        assert_same_state(whole.member("then"), resumed.member("then"))
         assert toy.score_then(predictions(whole.member("then"))) >= toy.THRESHOLD_THEN
 
 
@@ -93,18 +120,9 @@ def recipe_of_run(run: RunDirectory):
     return read_recipe(run.recipe)
 
 
-def assert_same_weights(one: RunDirectory, other: RunDirectory) -> None:
-    """Weights, companions, optimisers: everything in the final state, bit for bit."""
-    for path in ("checkpoints/last/model.safetensors", "state/state.safetensors"):
-        first, second = (safetensors.torch.load_file(run.path / path) for run in (one, other))
-        assert first.keys() == second.keys()
-        different = [name for name in first if not torch.equal(first[name], second[name])]
-        assert not different, different
-
-
-def test_hardening_withstands_the_attack(tmp_path: Path) -> None:
+def test_hardening_withstands_the_attack(trained: Trained) -> None:
     """No model can do better than 0.81 here: of points within 0.1 of an axis the attack moves every one across."""
-    run = run_toy("harden", tmp_path / "run")
+    run, _ = trained("harden")
     loaded = load_checkpoint(run, "last")
     rows = workflow.load_rows(run, loaded.domain).where("split", "test")
     batch = loaded.domain.collate([example for row in rows for example in loaded.domain.transform(row, None)])
@@ -113,11 +131,9 @@ def test_hardening_withstands_the_attack(tmp_path: Path) -> None:
     assert right.float().mean() >= 0.72
 
 
-def test_ppo_ends_passes_early(tmp_path: Path) -> None:
+def test_ppo_ends_passes_early(trained: Trained) -> None:
     """The KL stop (`feedback`) did what it is for at least once."""
-    run = run_toy("ppo", tmp_path / "run")
-    steps = files.read_json(run.checkpoint("last") / "architecture.json")["step"]
-    assert steps < 20 * 4 * 256 // 64
+    assert steps(trained("ppo")[0]) < 20 * 4 * 256 // 64
 
 
 def torchrun(folder: Path, kill: int) -> subprocess.CompletedProcess:
@@ -137,6 +153,6 @@ def test_two_ranks(tmp_path: Path) -> None:
     resumed = torchrun(tmp_path / "killed", 0)
     assert resumed.returncode == 0, resumed.stderr
     whole = RunDirectory(tmp_path / "whole")
-    assert_same_weights(whole, RunDirectory(tmp_path / "killed"))
+    assert_same_state(whole, RunDirectory(tmp_path / "killed"))
     toy = importlib.import_module("tests.toys.classifier")
     assert toy.score(predictions(whole)) >= toy.THRESHOLD

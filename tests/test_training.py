@@ -59,14 +59,19 @@ def command(*arguments: str | Path) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], stderr=subprocess.PIPE, text=True)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [*(pytest.param(n, marks=pytest.mark.slow) for n in (signal.SIGINT, signal.SIGTERM)), signal.SIGKILL]
+)
 def test_stopped_and_resumed_is_as_if_never_stopped(shapes: Path, tmp_path: Path, number: int) -> None:
-    """Ctrl-C and SIGTERM save and say how to go on; after a kill the last save counts."""
-    whole = fit(shapes, tmp_path, "whole", epochs=40)
-    options = [each for setting in SMALL for each in ("-o", setting)]
+    """Ctrl-C and SIGTERM save and say how to go on (without a process of its own: tests/cli/test_stopping.py); after a
+    kill the last save counts. It takes more than 5 s, because a process starts and trains long enough to be hit.
+    """
+    small = ("domain.size=16", "model=reference-mlp", "batch_size=8", "early_stopping.every=10")
+    whole = fit(shapes, tmp_path, "whole", settings=small, epochs=100)
+    options = [part for setting in small for part in ("-o", setting)]
     run = tmp_path / "stopped"
     process = command(
-        *("train", shapes, "--name", "stopped", "--runs", tmp_path, "--epochs", "40", "--lr", "0.02"),
+        *("train", shapes, "--name", "stopped", "--runs", tmp_path, "--epochs", "100", "--lr", "0.02"),
         *("--save-every", "0.1", *options),
     )
     while process.poll() is None and not (run / "state").exists():

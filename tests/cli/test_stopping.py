@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM once training is over: the process ends at once, and says how to go on."""
+"""Ctrl-C and SIGTERM: while it trains it saves first, afterwards the process ends at once; both say how to go on."""
 
 from __future__ import annotations
 
@@ -9,8 +9,31 @@ from pathlib import Path
 
 import pytest
 
+from pervade.core.run import RunDirectory
 from pervade.engine import predictor
 from tests.cli.small import SMALL
+from tests.trainings import assert_same_state, killed_at, logged
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_while_it_trains(pervade, photos: Path, number: int) -> None:
+    """It saves and says how to go on, and what is resumed is as if it had never been stopped."""
+    asked = ("train", photos, *SMALL, "--epochs", "3", "-obatch_size=4")
+    assert pervade(*asked, "--name", "whole").status == 0
+    with killed_at(4, lambda: os.kill(os.getpid(), number)):
+        outcome = pervade(*asked, "--name", "pets")
+    assert outcome.status == 128 + number
+    assert "pervade resume runs/pets" in outcome.err
+    assert "Traceback" not in outcome.err
+    whole, stopped = (RunDirectory(Path("runs") / name) for name in ("whole", "pets"))
+    assert not stopped.checkpoint("last").exists()
+    assert pervade("resume", "runs/pets").status == 0
+    assert_same_state(whole, stopped)
+    assert logged(whole) == logged(stopped)
+    # resuming what is complete changes nothing
+    before = (stopped.state / "state.safetensors").stat().st_mtime_ns
+    assert pervade("resume", "runs/pets").status == 0
+    assert (stopped.state / "state.safetensors").stat().st_mtime_ns == before
 
 
 def arrange(monkeypatch: pytest.MonkeyPatch, number: int) -> None:

@@ -200,7 +200,7 @@ def test_seeds_that_are_none_are_left_out() -> None:
     ],
 )  # fmt: skip
 def test_ppo_learns_in_every_form(name: str, tmp_path: Path) -> None:
-    run = api.fit(f"gym://{name}", steps=512, runs=tmp_path / "runs", settings=SMALL, options=Options(), threads=1)
+    run = api.fit(f"gym://{name}", steps=128, runs=tmp_path / "runs", settings=SMALL, options=Options(), threads=1)
     metrics = run.evaluate()["metrics"]
     assert np.isfinite(metrics["mean_return"]["value"])
     if name == "mine:FromFive":

@@ -27,12 +27,11 @@ from pervade.engine.predictor import Predictor
 from pervade.models.gpt import GPT
 from pervade.nn.sampling import Sampling
 from pervade.recipes import choose as choose_recipe
-from pervade.run.training import Options, Stopped
+from pervade.run.training import Options
 from pervade.tasks.language_model import LanguageModel, write
 from pervade.testing import check_domain, check_task
 from tests import chats
 from tests.asking import asked as asked_of
-from tests.small_run import same, stop_at, weights  # noqa: F401
 
 
 @pytest.fixture(scope="module")
@@ -76,14 +75,6 @@ def test_the_report_shows_answers_to_what_it_never_learnt_from(run: pervade.Run)
     assert "What it answers" in page
     assert replies[0]["messages"][0]["content"] in page
     assert "This model answers in a conversation" in page
-
-
-def test_stopped_and_resumed_is_as_if_never_stopped(run: pervade.Run, table: Path, tmp_path: Path, stop_at) -> None:  # noqa: F811
-    stop_at(9)
-    with pytest.raises(Stopped):
-        pervade.fit(table, recipe=chats.recipe(), name="a", runs=tmp_path, options=Options())
-    again = pervade.resume(tmp_path / "a", options=Options())
-    assert same(weights(again.directory), weights(run.directory))
 
 
 def test_all_ways_of_asking_are_one(run: pervade.Run, tmp_path: Path) -> None:

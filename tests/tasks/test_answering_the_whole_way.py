@@ -1,4 +1,4 @@
-"""From SQuAD's JSON to a report: answers found in windows, joined, judged, stopped and resumed, predicted."""
+"""From SQuAD's JSON to a report: answers found in windows, joined, judged, predicted."""
 
 from __future__ import annotations
 
@@ -19,10 +19,9 @@ from pervade.engine import predictions
 from pervade.engine.predictor import Predictor
 from pervade.metrics.span import score
 from pervade.recipes import choose
-from pervade.run.training import Options, Stopped
+from pervade.run.training import Options
 from pervade.tasks.answer_span import best_margin
 from tests.questions import recipe, squad, write
-from tests.small_run import same, stop_at, weights  # noqa: F401
 from tests.texts import encoder_folder
 
 
@@ -88,14 +87,6 @@ def test_the_report_shows_mistakes_in_their_texts(data: Path, tmp_path: Path) ->
     assert "<mark>" in page
     assert "question" in page
     assert "picture" not in page
-
-
-def test_stopped_and_resumed_is_as_if_never_stopped(data: Path, run: pervade.Run, tmp_path: Path, stop_at) -> None:  # noqa: F811
-    stop_at(9)
-    with pytest.raises(Stopped):
-        pervade.fit(data, recipe=recipe(), name="a", runs=tmp_path, options=Options())
-    again = pervade.resume(tmp_path / "a", options=Options())
-    assert same(weights(again.directory), weights(run.directory))
 
 
 def test_texts_longer_than_a_window(tmp_path: Path) -> None:

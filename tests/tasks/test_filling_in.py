@@ -23,10 +23,9 @@ from pervade.init.pretrained import Pretrained
 from pervade.models.transformer import Transformer
 from pervade.nn.filler import Filler
 from pervade.recipes import cloze
-from pervade.run.training import Options, Stopped
+from pervade.run.training import Options
 from tests.questions import squad
 from tests.questions import write as write_questions
-from tests.small_run import same, stop_at, weights  # noqa: F401
 from tests.texts import encoder_folder, reviews, write
 
 PAIRS = {"paris": "france", "rome": "italy", "cairo": "egypt", "lima": "peru", "oslo": "norway"}
@@ -87,15 +86,6 @@ def test_its_figures_are_sums_over_its_predictions(run: pervade.Run) -> None:
     assert value == pytest.approx(table["right"].sum() / table["tokens"].sum())
     again = run.evaluate()
     assert again["metrics"]["masked_accuracy"]["value"] == value  # what is hidden depends on the text alone
-
-
-def test_stopped_and_resumed_is_as_if_never_stopped(data: Path, tmp_path: Path, stop_at) -> None:  # noqa: F811
-    whole = pervade.fit(data, recipe=small(epochs=2), name="b", runs=tmp_path, options=Options())
-    stop_at(9)
-    with pytest.raises(Stopped):
-        pervade.fit(data, recipe=small(epochs=2), name="a", runs=tmp_path, options=Options())
-    again = pervade.resume(tmp_path / "a", options=Options())
-    assert same(weights(again.directory), weights(whole.directory))
 
 
 def test_other_questions_go_on_from_it(run: pervade.Run, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""From a table of texts to a report: trained, stopped and resumed, evaluated, predicted, beside a linear model."""
+"""From a table of texts to a report: trained, evaluated, predicted, beside a linear model."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from pervade.data.text import vocabulary
 from pervade.domains.text import Text
 from pervade.engine import predictions
 from pervade.recipes import choose, text
-from pervade.run.training import Options, Stopped
+from pervade.run.training import Options
 from pervade.tasks.regress import Regress
 from pervade.tasks.tag import Tag
-from tests.small_run import same, stop_at, weights  # noqa: F401
 from tests.texts import encoder_folder, recipe, reviews, write
 
 
@@ -77,14 +76,6 @@ def test_files_and_tables_are_predicted(run: pervade.Run, tmp_path: Path) -> Non
     found = run.predict([tmp_path / "a.txt", tmp_path / "more.tsv"])
     assert [each["top"][0]["label"] for each in found] == ["good", "bad", "good"]
     assert "it is not there" in run.predict("missing.txt")[0]["error"]
-
-
-def test_stopped_and_resumed_is_as_if_never_stopped(run: pervade.Run, table: Path, tmp_path: Path, stop_at) -> None:  # noqa: F811
-    stop_at(17)
-    with pytest.raises(Stopped):
-        pervade.fit(table, recipe=recipe(), name="a", runs=tmp_path, options=Options())
-    again = pervade.resume(tmp_path / "a", options=Options())
-    assert same(weights(again.directory), weights(run.directory))
 
 
 def test_a_new_process_finds_the_tokenizer(run: pervade.Run, monkeypatch: pytest.MonkeyPatch) -> None:

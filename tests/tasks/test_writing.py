@@ -27,10 +27,9 @@ from pervade.models.gpt import GPT
 from pervade.nn.sampling import Sampling, choose, truncated
 from pervade.recipes import choose as choose_recipe
 from pervade.recipes import language
-from pervade.run.training import Options, Stopped
+from pervade.run.training import Options
 from pervade.tasks.language_model import LanguageModel, write
 from pervade.testing import check_domain, check_task
-from tests.small_run import same, stop_at, weights  # noqa: F401
 
 WORDS = ("the", "cat", "dog", "sees", "likes", "a", "small", "bird", "and", "then", "sleeps")
 
@@ -85,14 +84,6 @@ def test_it_learns(run: pervade.Run, stories: Path) -> None:
     page = run.report().read_text(encoding="utf-8")
     assert "What it writes" in page
     assert "This model writes on from a text" in page
-
-
-def test_stopped_and_resumed_is_as_if_never_stopped(run: pervade.Run, stories: Path, tmp_path: Path, stop_at) -> None:  # noqa: F811
-    stop_at(9)
-    with pytest.raises(Stopped):
-        pervade.fit(stories, recipe=recipe(), name="a", runs=tmp_path, options=Options())
-    again = pervade.resume(tmp_path / "a", options=Options())
-    assert same(weights(again.directory), weights(run.directory))
 
 
 def test_it_writes_the_same_by_the_same_seed(run: pervade.Run) -> None:

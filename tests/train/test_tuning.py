@@ -194,6 +194,8 @@ def test_narrow_strided_convolutions_are_guarded_in_adapters_too() -> None:
     assert {type(each) for each in strided} == {Pointwise}
 
 
+# Slow, since adapters are resumed in tests/test_resume.py too: by texts, with averaged weights, and saved alone.
+@pytest.mark.slow
 @pytest.mark.parametrize("average", ["null", "0.5"])
 def test_adapters_of_a_transformer_are_saved_resumed_and_loaded(
     shapes: Path, tmp_path: Path, stop_at: Callable[[int], None], average: str
@@ -253,22 +255,24 @@ def test_features_of_a_frozen_body_are_computed_once(
 ) -> None:
     """Training on cached features gives the weights that training on the pictures themselves gives."""
     monkeypatch.setenv("PERVADE_CACHE", str(tmp_path / "cache"))
-    settings = [*SMALL, "tuning=freeze", "domain.augment=false", f"domain.views={views}", "epochs=3"]
-    cached = pervade.fit(
-        shapes, model="resnet18", init="random", runs=tmp_path, name="a", settings=settings, options=Options()
-    )
+    settings = [*SMALL, "tuning=freeze", "domain.augment=false", f"domain.views={views}"]
+
+    def fit(name: str) -> pervade.Run:
+        return pervade.fit(
+            shapes, model="resnet10", init="random", runs=tmp_path, name=name, settings=settings, options=Options()
+        )
+
+    cached = fit("a")
     kept = list((tmp_path / "cache" / "features").iterdir())
     assert len(kept) == 1
     passes = []
     monkeypatch.setattr(
         Backbone, "features", lambda self, x, mask=None: passes.append(1) or self.body(self.normalise(x))
     )
-    pervade.fit(shapes, model="resnet18", init="random", runs=tmp_path, name="b", settings=settings, options=Options())
+    fit("b")
     assert not passes  # the second run found the features
     monkeypatch.setattr("pervade.run.training.Training._reading", lambda self: self.domain)
-    plain = pervade.fit(
-        shapes, model="resnet18", init="random", runs=tmp_path, name="c", settings=settings, options=Options()
-    )
+    plain = fit("c")
     assert passes
     for name, value in weights(plain).items():
         torch.testing.assert_close(weights(cached)[name], value, rtol=1e-4, atol=1e-5)
