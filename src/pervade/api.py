@@ -36,6 +36,7 @@ from pervade.nn.own import Own
 from pervade.recipes.rl import for_steps
 from pervade.report import wording
 from pervade.run import measuring, members, overview, progress, workflow
+from pervade.run import ladder as ladders
 from pervade.run import search as search_module
 from pervade.run.comparing import compare as compare
 from pervade.run.configuring import configure, sampled
@@ -367,6 +368,7 @@ def fit(
     seeds: int | None = None,
     folds: int | str | None = None,
     search: search_module.Plan | None = None,
+    ladder: Sequence[str] | None = None,
     tuning: str | None = None,
     algorithm: str | None = None,
     steps: int | None = None,
@@ -378,7 +380,8 @@ def fit(
     or a function of (inputs, outputs) that builds one. A run without a name is called `wish`
     or a variation of it. `settings` are "path.to.field=value"; `flags` are fields of the recipe by name (epochs,
     batch_size, seed, …) and lr, which may be "find" (train/find_lr.py). `seeds` or `folds` make a run of that many runs
-    (members.py), evaluated and reported; `search` is what `tune` passes on; `tuning` is "freeze" or "lora". Raises
+    (members.py), evaluated and reported; `search` is what `tune` passes on; `ladder` names the rungs to climb (run/ladder.py);
+    `tuning` is "freeze" or "lora". Raises
     DataError where the data cannot be used, ConfigError with every faulty setting.
     """
     options, data = _since(options), hub.located(data)
@@ -387,6 +390,7 @@ def fit(
     task, chosen = _chosen(data, task, model, recipe, runs, settings, options, tuning, algorithm, steps, flags)
     if together is not None:
         members.check(together, chosen)
+    rungs = None if ladder is None else _rungs(chosen, task, ladder, together is not None or search is not None)
     called = hub.title(data) if hub.is_address(data) else Path(str(data)).absolute().stem
     wish = wish or f"{called}-{registry.name_of(type(chosen.model)) or 'model'}"
     # Under torchrun the first process makes the run, and the others join it.
@@ -402,6 +406,8 @@ def fit(
                 members.write_plan(directory, together)
             if search is not None:
                 search_module.begin(directory, search, chosen, task)
+            if rungs is not None:
+                ladders.begin(directory, rungs)
             workflow.begin(directory, chosen, data, task, find_lr)
         ranks.wait()
         with download.announcing(options.screen.say):
@@ -411,7 +417,7 @@ def fit(
         # anything was learnt, holds nothing worth keeping, and would only take the name. (What was decoded is in the
         # cache; runs with members keep theirs.)
         short = isinstance(error, ResourceError)
-        begun = directory.data.exists() if together or search else directory.init.exists() and not short
+        begun = directory.data.exists() if together or search or rungs else directory.init.exists() and not short
         keep = begun or directory.holds_work
         if ranks.rank() == 0 and not keep:
             _remove(directory)
@@ -554,6 +560,15 @@ def tune(
     return fit(data, search=search_module.plan(time_limit, trials, search), options=_since(options), **settings)
 
 
+def _rungs(recipe: Recipe, task: str | None, names: Sequence[str], members: bool) -> dict[str, Recipe]:
+    """Raises ConfigError where they cannot be, or the run is one of `members` already."""
+    if members:
+        raise ConfigError("a ladder is one training of each rung; leave out --seeds and --folds, or name a --model")
+    if not spec.readable(recipe):
+        raise ConfigError("a ladder needs a recipe whose parts are all registered; register the model")
+    return ladders.plan(recipe, task, names)
+
+
 def _since(options: Options | None) -> Options:
     """The options with the moment from which time limits count: now, unless the command knows better."""
     options = options or Options(screen=progress.screen())
@@ -565,6 +580,8 @@ def _work(directory: RunDirectory, recipe: Recipe | None, options: Options) -> N
     kind = _kind(directory)
     if kind == "trials":
         search_module.go(directory, recipe, options)
+    elif kind == "ladder":
+        ladders.go(directory, recipe, options)
     elif kind is not None:
         members.go(directory, recipe, options)
     else:
@@ -572,7 +589,7 @@ def _work(directory: RunDirectory, recipe: Recipe | None, options: Options) -> N
 
 
 def _kind(directory: RunDirectory) -> str | None:
-    """seeds, folds or trials; None for a single run."""
+    """seeds, folds, trials or ladder; None for a single run."""
     return str(files.read_json(directory.members, "kind")["kind"]) if directory.members.exists() else None
 
 

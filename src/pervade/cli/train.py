@@ -43,6 +43,14 @@ def train(
     time_limit: Annotated[
         str | None, typer.Option(help="End after this long, evaluation and all: 90s, 10m, 1.5h.")
     ] = None,
+    ladder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUNGS",
+            help="Learn in several ways, the cheapest first, and deliver what the validation split says is best: some "
+            "of plain,frozen,trained.",
+        ),
+    ] = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard files too.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Read the data, say how and what is there, and stop before training.")
@@ -61,4 +69,5 @@ def train(
             api.look(data, **{key: value for key, value in given.items() if key != "name"})
             return
         options = replace(given.pop("options"), tensorboard=tensorboard)
-        finish(api.fit(data, seeds=seeds, options=options, **given))
+        rungs = None if ladder is None else [name.strip() for name in ladder.split(",") if name.strip()]
+        finish(api.fit(data, seeds=seeds, ladder=rungs, options=options, **given))

@@ -136,6 +136,18 @@ class Trial(TypedDict):
     reason: str
 
 
+class Rung(TypedDict):
+    name: str
+    state: Literal["waiting", "complete", "passed by"]
+    reason: str
+    seconds: float
+    bytes: Count
+    value: float | None
+    low: float | None
+    high: float | None
+    n: Count
+
+
 class Columns(TypedDict, total=False):
     id: list[str]
     split: list[Literal["train", "validation", "test", "aside"]]
@@ -225,6 +237,14 @@ FIELDS: dict[str, Some] = {
         "trials": Count | None,
         "space": dict[str, Some],
         "base": Some,
+        "rungs": dict[str, Some],
+    },
+    "ladder.json": {
+        "metric": str | None,
+        "taken": str | None,
+        "why": str,
+        "used": float,
+        "rungs": list[Rung],
     },
     "origin.json": {"recipe": Some, "files": dict[str, str]},
     "preprocess.json": {"domain": Some},

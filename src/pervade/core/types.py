@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
 Json = None | bool | int | float | str | list[Any] | dict[str, Any]
@@ -108,3 +109,16 @@ class LeftOut:
     @staticmethod
     def of(path: Path, reason: str) -> LeftOut:
         return LeftOut(str(path), reason)
+
+
+@dataclass(frozen=True)
+class Linear:
+    """The weights (k, d) and biases (k,) of a linear layer, float64."""
+
+    weight: np.ndarray
+    bias: np.ndarray
+
+    def __call__(self, rows: Any) -> np.ndarray:
+        """(n, k) of rows (n, d), sparse or dense."""
+        answers: np.ndarray = rows @ self.weight.T + self.bias
+        return answers

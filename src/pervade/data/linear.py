@@ -1,69 +1,136 @@
-"""Linear models on plain features, by scikit-learn: what a large model must beat to earn its place."""
+"""Linear models, by scikit-learn: what a large model must beat to earn its place, and heads on features that stay.
+
+Axis letters: n rows, d features, k classes or labels.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-FEW = 5000  # rows up to which strength of the penalty is chosen by cross-validation, and beyond which it is 1
-STRENGTHS = (0.3, 1.0, 3.0, 10.0)
+from pervade.core.types import Linear
+
+FEW = 5000  # rows up to which the penalty is chosen by five folds; beyond by one, which holds out a fifth
+MOST = 50_000  # rows by which it is chosen
+STRENGTHS = (0.3, 1.0, 3.0, 10.0)  # inverse, of the penalty
 
 
 Classifier = Callable[[Any], np.ndarray]
 """features (n, d) -> probabilities (n, k)."""
 
 
+def classes(train: Any, target: np.ndarray, num_classes: int, strengths: Sequence[float] = STRENGTHS) -> Linear:
+    """Logistic regression: the softmax of what it answers are probabilities. Classes that never train have none."""
+    rows, back = _standardised(train)
+    weight, bias = np.zeros((num_classes, train.shape[1])), np.full(num_classes, -np.inf)
+    there = np.unique(target)
+    if len(there) == 1:
+        bias[there[0]] = 0.0
+        return Linear(weight, bias)
+    model = _logistic(_strength(rows, target, strengths)).fit(rows, target)
+    own = Linear(model.coef_, model.intercept_)
+    if len(there) == 2:  # one row of weights, for the second against the first
+        own = Linear(np.concatenate([-own.weight, own.weight]) / 2, np.concatenate([-own.bias, own.bias]) / 2)
+    own = back(own)
+    weight[model.classes_], bias[model.classes_] = own.weight, own.bias
+    return Linear(weight, bias)
+
+
+def labels(train: Any, target: np.ndarray, strengths: Sequence[float] = STRENGTHS) -> Linear:
+    """One logistic regression for each of k labels; target (n, k) of 0 and 1. The sigmoid of what it answers are
+    probabilities."""
+    found = [classes(train, column.astype(int), 2, strengths) for column in target.T]
+    with np.errstate(invalid="ignore"):  # of a label that all rows have, or none: no difference of infinities is asked
+        return Linear(
+            np.stack([one.weight[1] - one.weight[0] for one in found]), np.array([_odds(one.bias) for one in found])
+        )
+
+
+def numbers(train: Any, target: np.ndarray, strengths: Sequence[float] = (1.0,)) -> Linear:
+    """Ridge regression; the strengths are inverse, in units of the target's variance, and the one is taken whose
+    answers are nearest to rows that were held out for it."""
+    from sklearn.linear_model import Ridge
+
+    rows, back = _standardised(train)
+    mean, scale = float(target.mean()), max(float(target.std()), 1e-12)
+    known, folds = (target - mean) / scale, list(_folds(target, even=False)) if len(strengths) > 1 else []
+    errors = dict.fromkeys(strengths, 0.0)
+    for inside, outside in folds:
+        for strength in strengths:
+            model = Ridge(alpha=1.0 / strength).fit(rows[inside], known[inside])
+            errors[strength] += float(np.square(known[outside] - model.predict(rows[outside])).mean())
+    model = Ridge(alpha=1.0 / min(errors, key=errors.__getitem__)).fit(rows, known)
+    weight = np.asarray(model.coef_, np.float64).reshape(1, -1)
+    return back(Linear(weight * scale, np.atleast_1d(model.intercept_ * scale + mean)))
+
+
 def classifier(train: Any, target: Sequence[int], num_classes: int) -> Classifier:
-    """Logistic regression. Classes that never train have probability 0."""
-    from sklearn.linear_model import LogisticRegression
+    from scipy.special import softmax
 
-    target_array = np.asarray(target)
-    model = None
-    if len(np.unique(target_array)) > 1:
-        model = LogisticRegression(C=_strength(train, target_array), max_iter=1000).fit(train, target_array)
-
-    def probabilities(rows: Any) -> np.ndarray:
-        probabilities = np.zeros((rows.shape[0], num_classes))
-        if model is None:
-            probabilities[:, target_array[0]] = 1.0
-        else:
-            probabilities[:, model.classes_] = model.predict_proba(rows)
-        return probabilities
-
-    return probabilities
+    model = classes(train, np.asarray(target), num_classes)
+    return lambda rows: np.asarray(softmax(model(rows), axis=1))
 
 
 def labeller(train: Any, target: np.ndarray) -> Classifier:
-    """One logistic regression for each of k labels; target (n, k) of 0 and 1."""
-    predictors = [classifier(train, target[:, i].astype(int).tolist(), 2) for i in range(target.shape[1])]
-    return lambda rows: np.stack([predictor(rows)[:, 1] for predictor in predictors], axis=1)
+    from scipy.special import expit
+
+    model = labels(train, target)
+    return lambda rows: np.asarray(expit(model(rows)))
 
 
-def numbers(train: Any, target: Sequence[float], rows: Any) -> np.ndarray:
-    """(n,) by ridge regression."""
-    from sklearn.linear_model import Ridge
-
-    values = np.asarray(target, np.float64)
-    scale = max(float(values.std()), 1e-12)
-    model = Ridge(alpha=1.0).fit(train, (values - values.mean()) / scale)
-    predicted: np.ndarray = np.asarray(model.predict(rows)).reshape(-1) * scale + values.mean()
-    return predicted
+def _odds(bias: np.ndarray) -> float:
+    """Of the second of two; 0 or 1 is never said for certain in what is saved as numbers."""
+    return float(np.clip(np.nan_to_num(bias[1] - bias[0], posinf=50.0, neginf=-50.0), -50.0, 50.0))
 
 
-def _strength(train: Any, target: np.ndarray) -> float:
-    """The inverse strength of the penalty with the least log-loss over five folds of the rows that train."""
+def _standardised(rows: Any) -> tuple[Any, Callable[[Linear], Linear]]:
+    """Dense features with mean 0 and deviation 1, and how weights for these become weights for what was given. Sparse
+    ones stay, since most of them are 0."""
+    if not isinstance(rows, np.ndarray):
+        return rows, lambda found: found
+    rows = rows.astype(np.float64)
+    mean, scale = rows.mean(0), rows.std(0)
+    scale[scale < 1e-12] = 1.0
+
+    def back(found: Linear) -> Linear:
+        weight = found.weight / scale
+        return Linear(weight, found.bias - weight @ mean)
+
+    return (rows - mean) / scale, back
+
+
+def _logistic(strength: float) -> Any:
     from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(C=strength, max_iter=1000)
+
+
+def _strength(train: Any, target: np.ndarray, strengths: Sequence[float] = STRENGTHS) -> float:
+    """The inverse strength of the penalty with the least log-loss on rows that train and were held out for it."""
     from sklearn.metrics import log_loss
-    from sklearn.model_selection import StratifiedKFold
 
     counts = np.bincount(target)
-    if train.shape[0] > FEW or counts[counts > 0].min() < 5:
-        return 1.0
-    losses = dict.fromkeys(STRENGTHS, 0.0)
-    for inside, outside in StratifiedKFold(5, shuffle=True, random_state=0).split(np.zeros(len(target)), target):
-        for strength in STRENGTHS:
-            model = LogisticRegression(C=strength, max_iter=1000).fit(train[inside], target[inside])
+    if len(strengths) == 1 or counts[counts > 0].min() < 5:
+        return 1.0 if 1.0 in strengths else strengths[len(strengths) // 2]
+    losses = dict.fromkeys(strengths, 0.0)
+    for inside, outside in _folds(target):
+        for strength in strengths:
+            model = _logistic(strength).fit(train[inside], target[inside])
             losses[strength] += log_loss(target[outside], model.predict_proba(train[outside]), labels=model.classes_)
     return min(losses, key=losses.__getitem__)
+
+
+def _folds(target: np.ndarray, even: bool = True) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Positions inside and outside; `even`: each class in its share."""
+    from sklearn import model_selection
+
+    if len(target) <= FEW:
+        kind = model_selection.StratifiedKFold if even else model_selection.KFold
+        parts = kind(min(5, len(target)), shuffle=True, random_state=0)
+    else:
+        kind = model_selection.StratifiedShuffleSplit if even else model_selection.ShuffleSplit
+        test = min(len(target) // 5, MOST // 5)
+        parts = kind(1, train_size=min(4 * test, len(target) - test), test_size=test, random_state=0)
+    yield from parts.split(np.zeros(len(target)), target)

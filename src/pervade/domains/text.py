@@ -9,7 +9,7 @@ import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 from numpy.random import Generator
@@ -38,12 +38,11 @@ from pervade.data.read import (
 from pervade.data.read.targets import Kind
 from pervade.data.rows.split import named as split_named
 from pervade.data.sound import recordings, sound_files, transcripts
-from pervade.data.text import labelled_lines, texts, vocabulary
+from pervade.data.text import labelled_lines, ngrams, texts, vocabulary
 from pervade.data.text.tokenized import Tokenized, padded
 from pervade.weights import tokenizers
 
 FILES = (*sorted(pictures.SUFFIXES), *sorted(sound_files.SUFFIXES))  # which a table of texts does not name
-MOST_FEATURES = 200_000  # words and pairs of words that the plain model beside the result counts, the most frequent
 
 
 def contents(
@@ -176,17 +175,24 @@ class Text(Tokenized):
 
     # learning from the training split
 
-    def fit(self, train: Rows) -> Text:
+    def fit(self, train: Rows) -> Self:
         """What targets have to be known by, and, where none came with a model, a tokenizer."""
-        learnt = targets.learn(self.target, train.column("target"), self.positive)
         if self.tokenizer_from:
             made = tokenizers.read(self.tokenizer_from)
         else:
-            given = [text for name in ("text", "second") if name in train for text in train.column(name)]
-            made = vocabulary.learn(given, self.tokenizer_kind, self.num_tokens)
+            made = vocabulary.learn(self._all_texts(train), self.tokenizer_kind, self.num_tokens)
+        return replace(self._fit_to_rows(train), tokenizer=vocabulary.keep(made))
+
+    def _fit_to_rows(self, train: Rows) -> Self:
+        """All that is learnt but how texts are seen."""
+        learnt = targets.learn(self.target, train.column("target"), self.positive)
         first = train[0]
         read: dict[str, Any] = {"read_from": tuple(first.get("read_from") or ()), "lines": bool(first.get("lines"))}
-        return replace(self, **vars(learnt), **read, tokenizer=vocabulary.keep(made), pair="second" in train)
+        return replace(self, **vars(learnt), **read, pair="second" in train)
+
+    @staticmethod
+    def _all_texts(rows: Rows) -> list[str]:
+        return [text for name in ("text", "second") if name in rows for text in rows.column(name)]
 
     def inputs(self) -> Tokens:
         separator = vocabulary.special(self.tokenizer, vocabulary.SEPARATOR) if self.pair else None
@@ -206,45 +212,41 @@ class Text(Tokenized):
         ]
 
     def plain_features(self, train: Rows, rows: Rows) -> PlainFeatures | None:
-        """Words and pairs of words, or of characters where words are not parted by spaces, weighed by TF-IDF (Sparck
-        Jones 1972)."""
-        from sklearn.feature_extraction.text import TfidfVectorizer
-
+        """data/text/ngrams.py, of a pair both together."""
         def texts_of(part: Rows) -> list[str]:
             return [" ".join(str(row[name]) for name in ("text", "second") if name in row) for row in part]
 
-        learnt = texts_of(train)
-        spaced = not texts.without_spaces(learnt[:1000])
-        words: dict[str, Any] = {"ngram_range": (1, 2), "token_pattern": r"(?u)\b\w+\b"}
-        characters: dict[str, Any] = {"ngram_range": (1, 3), "analyzer": "char"}
-        made = TfidfVectorizer(sublinear_tf=True, max_features=MOST_FEATURES, **(words if spaced else characters))
-        try:
-            matrix = made.fit_transform(learnt)
-        except ValueError:  # nothing but signs: there are no words
+        terms = ngrams.learn(texts_of(train))
+        if not terms:
             return None
 
         def features(part: Rows) -> Any:
-            return made.transform(texts_of(part))
+            return ngrams.vectorizer(terms).transform(texts_of(part))
 
-        return PlainFeatures(f"TF-IDF of {'words' if spaced else 'characters'}", matrix, features(rows), features)
+        return PlainFeatures(ngrams.named(terms), features(train), features(rows), features)
 
     # examples
 
     def transform(self, row: dict[str, Any], rng: Generator | None) -> list[Example]:
         """Input (t,) int64, at most `length` tokens."""
         tokens = vocabulary.encode(self.tokenizer, row["text"], row.get("second"), self.length)
-        example: Example = {"input": np.array(tokens, dtype=np.int64)}
-        if "target" in row:
-            learnt = targets.Learnt(self.labels, self.counts, self.rows, self.scale)
-            example["target"] = targets.encode(self.target, row["target"], learnt, row["id"])
-        return [example]
+        return [{"input": np.array(tokens, dtype=np.int64), **self._target_of(row)}]
+
+    def _target_of(self, row: dict[str, Any]) -> Example:
+        """ "target" as examples hold it; nothing where the row has none."""
+        if "target" not in row:
+            return {}
+        learnt = targets.Learnt(self.labels, self.counts, self.rows, self.scale)
+        return {"target": targets.encode(self.target, row["target"], learnt, row["id"])}
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """ "input" (n, t) int64 with padding at the end, "mask" (n, t) bool: True at tokens."""
-        batch = padded(examples, self._padding)
-        if "target" in examples[0]:
-            batch["target"] = targets.stack(self.target, [example["target"] for example in examples])
-        return batch
+        return padded(examples, self._padding) | self._targets(examples)
+
+    def _targets(self, examples: Sequence[Example]) -> Batch:
+        if "target" not in examples[0]:
+            return {}
+        return {"target": targets.stack(self.target, [example["target"] for example in examples])}
 
     # looking inside
 

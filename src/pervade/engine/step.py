@@ -2,7 +2,8 @@
 
 `Step` is the usual way: autograd, in micro-batches and over ranks where there are several. `FusedStep` is that of a
 small network on a processor, whose arithmetic costs less than the calls for it: all weights are one vector
-(engine/flat.py), and the task may know its gradient itself. `steps` chooses.
+(engine/flat.py), and the task may know its gradient itself. `SolvedStep` finds the weights of linear heads at once.
+`steps` chooses.
 """
 
 from __future__ import annotations
@@ -10,20 +11,24 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor
 from torch.nn import Module, Parameter
 
-from pervade.core.contracts import Context, Gradient, Optimizer, Phase, Task, Tuning
-from pervade.core.contracts.abilities import FindsGradient, HasPlayers
+from pervade.core.contracts import Context, Gradient, Optimizer, Phase, Solver, Task, Tuning
+from pervade.core.contracts.abilities import FindsGradient, HasLinearHead, HasPlayers
 from pervade.core.errors import ConfigError, ContractError
 from pervade.core.types import Batch, Output, Parts
 from pervade.engine import batches, flat, ranks
 from pervade.engine.flat import Flat
 from pervade.engine.means import Means
 from pervade.engine.regularise import Penalty
+from pervade.nn.backbone import LinearAtTheEnd
+from pervade.nn.modes import evaluating
 
 
 class Summed:
@@ -185,6 +190,38 @@ class FusedStep(Step):
             self.flat.bound(self.setting.clip_norm)
 
 
+class SolvedStep(Step):
+    """Of a `Solver`: nothing is approached, and the batch is all rows."""
+
+    PIECE = 64  # rows whose features are computed at once
+
+    def take(self, batch: Batch, stop: bool) -> tuple[Parts, int, bool]:
+        setting = self.setting
+        task, network, solver = setting.task, setting.network, self.solver
+        if not isinstance(task, HasLinearHead) or not isinstance(network, LinearAtTheEnd):
+            raise ConfigError(
+                f"optimizer: {type(solver).__name__} finds the weights of a linear layer at the end, for classes, "
+                f"labels or numbers; {type(task).__name__} with {type(network).__name__} has none: take adamw"
+            )
+        pieces = batches.cut(batch, self.PIECE)
+        with evaluating(setting.network):
+            features = [network.linear_features(piece["input"], piece.get("mask")) for piece in pieces]
+        whole = np.concatenate(features) if isinstance(features[0], np.ndarray) else sparse.vstack(features, "csr")
+        target = batch["target"].cpu().numpy()
+        for name, found in task.fit_head(whole, target, setting.context.domain, solver.strengths).items():
+            network.set_head(name, found)
+        parts: Parts = {}
+        with torch.no_grad():
+            for piece in pieces:
+                parts = self.losses(piece)
+                setting.means.add(parts, self.prefix)
+        return parts, batches.num_rows(batch), stop
+
+    def _build(self, optimizer: Optimizer) -> Any:
+        self.solver = cast(Solver, optimizer)
+        return super()._build(optimizer)
+
+
 def steps(setting: Setting, optimizer: Optimizer | Mapping[str, Optimizer]) -> list[Step]:
     """One a player. Raises ConfigError where optimisers are named and the players are others."""
     task, tuning = setting.task, setting.tuning
@@ -204,7 +241,8 @@ def steps(setting: Setting, optimizer: Optimizer | Mapping[str, Optimizer]) -> l
         small = getattr(own, "elementwise", False) and flat.fits(phase.parameters)
         fused = tuning is None and isinstance(task, FindsGradient) and small
         prefix = f"{phase.name}." if len(phases) > 1 else ""
-        found.append((FusedStep if fused else Step)(phase, own, setting, prefix))
+        kind = SolvedStep if isinstance(own, Solver) else FusedStep if fused else Step
+        found.append(kind(phase, own, setting, prefix))
     return found
 
 

@@ -9,16 +9,30 @@ Freezing, layer-wise rates and cached features work on any network of this shape
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor, nn
 
 from pervade.core.contracts import Inputs, Pixels
 from pervade.core.errors import ConfigError
-from pervade.core.types import Output
+from pervade.core.types import Linear, Output
 from pervade.nn.normalise import Normalise
 from pervade.nn.pointwise import guard
 from pervade.nn.stages import stages
+
+
+@runtime_checkable
+class LinearAtTheEnd(Protocol):
+    """A network whose last layers are linear, and can be given their weights."""
+
+    def linear_features(self, input: Any, mask: Tensor | None = None) -> Any:
+        """What these layers are given, (n, d): an array, or a sparse matrix."""
+        ...
+
+    def set_head(self, name: str, found: Linear) -> None:
+        """Of the output `name`."""
+        ...
 
 
 class Backbone(nn.Module):
@@ -41,6 +55,16 @@ class Backbone(nn.Module):
     def features(self, input: Tensor, mask: Tensor | None = None) -> Tensor:
         features: Tensor = self.body(input, mask) if self.normalise is None else self.body(self.normalise(input))
         return features
+
+    @torch.no_grad()
+    def linear_features(self, input: Tensor, mask: Tensor | None = None) -> Any:
+        known = input.ndim == 2 and input.is_floating_point()
+        return (input if known else self.features(input, mask)).cpu().numpy()
+
+    @torch.no_grad()
+    def set_head(self, name: str, found: Linear) -> None:
+        self.head[name].weight.copy_(torch.from_numpy(found.weight))
+        self.head[name].bias.copy_(torch.from_numpy(found.bias))
 
     def forward(self, input: Tensor, mask: Tensor | None = None) -> Output:
         known = input.ndim == 2 and input.is_floating_point()

@@ -19,6 +19,7 @@ from pervade.data.read import listing
 from pervade.data.rows.sources.by_length import ByLength
 from pervade.data.rows.sources.dataset import Dataset
 from pervade.data.text import texts
+from pervade.domains.bag import Bag
 from pervade.domains.text import LOOK, Text, contents, looks_like_text, sample
 from pervade.init.pretrained import Pretrained, beyond, out_of_reach, published, starting_from
 from pervade.init.random import Random
@@ -191,6 +192,11 @@ def tuned(recipe: Recipe, tuning: str) -> Recipe:
         schedule=Cosine(warm_up=0.0),
         epochs=30,
     )
+
+
+def plain(recipe: Recipe) -> Domain | None:
+    """The same rows as a linear model reads them."""
+    return Bag.of(recipe.domain) if isinstance(recipe.domain, Text) else None
 
 
 def search_space(recipe: Recipe) -> dict[str, Range | Choice]:

@@ -13,6 +13,7 @@ for their test; a test split that the data has itself is touched by none of them
 from __future__ import annotations
 
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -229,6 +230,17 @@ def measure(member: RunDirectory, rows: Rows, recipe: Recipe | None, options: Op
     if ranks.rank() == 0:
         report.write(member)
     ranks.wait()
+
+
+def take_over(run: RunDirectory, member: RunDirectory, time_limit: float | None) -> None:
+    """The member's chosen checkpoint, its recipe, domain and remarks become the run's."""
+    with files.replacing_folder(run.checkpoint("best")) as folder:
+        for file in member.checkpoint(member.require_checkpoint(None)).iterdir():
+            shutil.copyfile(file, folder / file.name)
+    run.origin.unlink(missing_ok=True)  # from here on the recipe is the member's
+    checkpoint.write_recipe(run.recipe, replace(checkpoint.read_recipe(member.recipe), time_limit=time_limit))
+    checkpoint.write_domain(run.preprocess, checkpoint.read_domain(member.preprocess))
+    overview.keep(run, overview.kept(member))
 
 
 def final_split(rows: Rows) -> str:

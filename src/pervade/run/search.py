@@ -350,16 +350,8 @@ def _finish(search: Search, rows: Rows) -> dict[str, Any]:
         reasons = "; ".join(f"{each.name}: {each.reason}" for each in search.trials[-3:])
         raise TrainingError(f"no trial of {run.path} came to its end ({reasons}); search over smaller learning rates")
     member = run.member(best.name)
-    chosen = member.require_checkpoint(None)
     if ranks.rank() == 0 and search.winner is None:
-        with files.replacing_folder(run.checkpoint("best")) as folder:
-            for file in member.checkpoint(chosen).iterdir():
-                shutil.copyfile(file, folder / file.name)
-        own = checkpoint.read_recipe(member.recipe)
-        run.origin.unlink(missing_ok=True)  # from here on the recipe is the winner's
-        checkpoint.write_recipe(run.recipe, replace(own, time_limit=search.base.time_limit))
-        checkpoint.write_domain(run.preprocess, checkpoint.read_domain(member.preprocess))
-        overview.keep(run, overview.kept(member))
+        members.take_over(run, member, search.base.time_limit)
         search.winner = best.name
         search.save()
     ranks.wait()

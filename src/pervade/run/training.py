@@ -87,6 +87,8 @@ class Options:
     loaded: float = 0.0  # seconds that the command took to load its libraries: how fast this machine is at such things
     reading: float = 0.0  # seconds that reading the rows takes, which the evaluation does once more
     finish: bool = True  # evaluation and report follow, and a time limit leaves room for them
+    keep_validation: bool = False  # the predictions of the validation split are kept beside a checkpoint
+    least_passes: float = 0.0  # for which a time limit must have room; else the training is not begun
     on_pass: Callable[[float, float], str | None] | None = None  # (pass, validation figure) -> why to end here
 
 
@@ -491,6 +493,9 @@ class Training:
             checkpoint.save_checkpoint(
                 self.run, name, learner.judged, self.recipe, self.domain, note, decision, self.base
             )
+            if validation and self.options.keep_validation:
+                about = {"checkpoint": name, "split": "validation", "precision": "fp32"}
+                predictions.write_columns(self.run.predictions(name, "validation"), dict(validation), about)
             if self.limit is not None:
                 self.limit.note_saving(time.monotonic() - start)
 

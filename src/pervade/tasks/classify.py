@@ -16,12 +16,12 @@ from torch.nn import Module
 from torch.nn import functional as F
 
 from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
-from pervade.core.contracts.abilities import HasCompanions, HasPlainModel, SelectsRows
+from pervade.core.contracts.abilities import HasCompanions, HasLinearHead, HasPlainModel, SelectsRows
 from pervade.core.contracts.capabilities import Counted, Labelled, able
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.terminal import visible
-from pervade.core.types import Batch, Display, Json, LeftOut, Output, Parts, Rows, Table
+from pervade.core.types import Batch, Display, Json, LeftOut, Linear, Output, Parts, Rows, Table
 from pervade.core.words import TaskWords
 from pervade.data import linear
 from pervade.data.read import patterns, targets
@@ -39,7 +39,7 @@ AUXILIARY = 0.4  # weight of the loss at an auxiliary head, where the network ha
 
 @register("task")
 @dataclass(frozen=True)
-class Classify(Task, SelectsRows, HasCompanions, HasPlainModel):
+class Classify(Task, SelectsRows, HasCompanions, HasPlainModel, HasLinearHead):
     """The model returns "logits" (n, k); the batch holds "target" (n,) int64.
 
     `loss_name` "mse" is the squared distance between the probabilities and the one-hot target, summed over classes: the
@@ -121,6 +121,11 @@ class Classify(Task, SelectsRows, HasCompanions, HasPlainModel):
             right = logits.softmax(1).gather(1, target[:, None])[:, 0]
             loss = loss * (1 - right).clamp(min=SURE) ** self.focus
         return loss
+
+    def fit_head(
+        self, features: Any, target: np.ndarray, domain: Domain, strengths: Sequence[float]
+    ) -> Mapping[str, Linear]:
+        return {"logits": linear.classes(features, target, len(_labels(domain)), strengths)}
 
     def score(self, output: Output, batch: Batch) -> Tensor:
         """(n,): log-probability of the target, or of the likeliest class where there is no target."""

@@ -13,11 +13,11 @@ from torch.nn import Module
 from torch.nn import functional as F
 
 from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
-from pervade.core.contracts.abilities import HasPlainModel, SelectsRows
+from pervade.core.contracts.abilities import HasLinearHead, HasPlainModel, SelectsRows
 from pervade.core.contracts.capabilities import Scaled, able
 from pervade.core.errors import DataError
 from pervade.core.registry import register
-from pervade.core.types import Batch, Display, Json, LeftOut, Output, Parts, Rows, Table
+from pervade.core.types import Batch, Display, Json, LeftOut, Linear, Output, Parts, Rows, Table
 from pervade.core.words import TaskWords
 from pervade.data import linear
 from pervade.data.read.targets import decode_numbers
@@ -31,7 +31,7 @@ MOST_POINTS = 500  # of the rows that are drawn in the report
 
 @register("task")
 @dataclass(frozen=True)
-class Regress(Task, SelectsRows, HasPlainModel):
+class Regress(Task, SelectsRows, HasPlainModel, HasLinearHead):
     """The model returns "value" (n, 1), the batch holds "target" (n,) float32, both standardised by the domain's
     `scale`: (number - mean) / deviation. Everything that leaves the task is in the number's own unit.
 
@@ -79,6 +79,11 @@ class Regress(Task, SelectsRows, HasPlainModel):
         if self.loss_name == "mae":
             return F.l1_loss(value, target, reduction="none")
         return F.huber_loss(value, target, reduction="none")
+
+    def fit_head(
+        self, features: Any, target: np.ndarray, domain: Domain, strengths: Sequence[float]
+    ) -> Mapping[str, Linear]:
+        return {"value": linear.numbers(features, target, strengths)}
 
     def score(self, output: Output, batch: Batch) -> Tensor:
         """(n,): the negative distance from the target, or the value where there is no target; both in deviations."""
@@ -129,7 +134,8 @@ class Regress(Task, SelectsRows, HasPlainModel):
 
     def plain(self, features: PlainFeatures, train: Rows, columns: Mapping[str, Any], domain: Domain) -> Plain | None:
         """Without an interval."""
-        prediction = linear.numbers(features.train, [float(value) for value in train.column("target")], features.rows)
+        target = np.array([float(value) for value in train.column("target")])
+        prediction = linear.numbers(features.train, target)(features.rows)[:, 0]
         unknown = np.full_like(prediction, math.nan)
         return Plain(
             f"{features.name} and ridge regression", {"prediction": prediction, "low": unknown, "high": unknown}

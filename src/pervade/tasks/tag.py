@@ -15,11 +15,11 @@ from torch.nn import Module
 from torch.nn import functional as F
 
 from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
-from pervade.core.contracts.abilities import HasCompanions, HasPlainModel, SelectsRows
+from pervade.core.contracts.abilities import HasCompanions, HasLinearHead, HasPlainModel, SelectsRows
 from pervade.core.contracts.capabilities import Counted, Labelled, able
 from pervade.core.errors import DataError
 from pervade.core.registry import register
-from pervade.core.types import Batch, Display, Json, LeftOut, Output, Parts, Rows, Table
+from pervade.core.types import Batch, Display, Json, LeftOut, Linear, Output, Parts, Rows, Table
 from pervade.core.words import TaskWords
 from pervade.data import linear
 from pervade.data.read import targets
@@ -34,7 +34,7 @@ STEADY = 20  # rows with a label on the validation split at which its own thresh
 
 @register("task")
 @dataclass(frozen=True)
-class Tag(Task, SelectsRows, HasCompanions, HasPlainModel):
+class Tag(Task, SelectsRows, HasCompanions, HasPlainModel, HasLinearHead):
     """The model returns "logits" (n, k); the batch holds "target" (n, k) float32, 1 where the row has the label.
 
     The loss of a row is the mean over its k labels. "focal" turns that of answers that are right already down by
@@ -111,6 +111,11 @@ class Tag(Task, SelectsRows, HasCompanions, HasPlainModel):
         if self.loss_name == "focal":
             loss = loss * torch.sigmoid(logits * (1 - 2 * target)).clamp(min=SURE) ** self.focus
         return loss.mean(1)
+
+    def fit_head(
+        self, features: Any, target: np.ndarray, domain: Domain, strengths: Sequence[float]
+    ) -> Mapping[str, Linear]:
+        return {"logits": linear.labels(features, target, strengths)}
 
     def score(self, output: Output, batch: Batch) -> Tensor:
         """(n,): log-probability of all labels' targets, or of the likeliest answers where there is no target."""

@@ -14,6 +14,7 @@ from pervade.core.contracts.inputs import InputSpace as InputSpace
 from pervade.core.contracts.inputs import Observations as Observations
 from pervade.core.contracts.inputs import Pixels as Pixels
 from pervade.core.contracts.inputs import Several as Several
+from pervade.core.contracts.inputs import Sparse as Sparse
 from pervade.core.contracts.inputs import Tokens as Tokens
 from pervade.core.contracts.inputs import Waveform as Waveform
 from pervade.core.contracts.inputs import require as require
@@ -40,6 +41,7 @@ from pervade.core.contracts.training import Optimizer as Optimizer
 from pervade.core.contracts.training import ParameterGroup as ParameterGroup
 from pervade.core.contracts.training import Recipe as Recipe
 from pervade.core.contracts.training import Schedule as Schedule
+from pervade.core.contracts.training import Solver as Solver
 from pervade.core.contracts.training import Started as Started
 from pervade.core.contracts.training import Tuning as Tuning
 from pervade.core.contracts.wrapping import Wrapping as Wrapping

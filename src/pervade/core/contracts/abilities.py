@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from pervade.core.contracts.domain import Domain, PlainFeatures
 from pervade.core.contracts.task import Context, Phase, Plain
-from pervade.core.types import Batch, Json, LeftOut, Parts, Rows, Table
+from pervade.core.types import Batch, Json, LeftOut, Linear, Parts, Rows, Table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,6 +83,18 @@ class FindsGradient(Protocol):
 
 
 @runtime_checkable
+class HasLinearHead(Protocol):
+    """A linear layer answers it, whose best weights can be found at once."""
+
+    def fit_head(
+        self, features: Any, target: np.ndarray, domain: Domain, strengths: Sequence[float]
+    ) -> Mapping[str, Linear]:
+        """By output, from the features (n, d) of all rows, sparse or dense, and their targets as batches hold them;
+        the penalty is chosen among `strengths`, by rows that are held out for it."""
+        ...
+
+
+@runtime_checkable
 class Acts(Protocol):
     """An agent. Arrays come from and go to environments, so they are numpy's; a space is `nn.actions.Space`."""
 
@@ -151,6 +163,6 @@ class ComparesSeeds(Protocol):
 
 
 ABILITIES: tuple[type, ...] = (
-    *(SelectsRows, CouplesRows, HasCompanions, HasPlayers, FindsGradient, Acts, Explores),
+    *(SelectsRows, CouplesRows, HasCompanions, HasPlayers, FindsGradient, HasLinearHead, Acts, Explores),
     *(MakesSamples, RepliesToRows, HasPlainModel, ComparesSeeds),
 )

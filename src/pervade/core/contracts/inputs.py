@@ -75,6 +75,15 @@ class Observations:
 
 
 @dataclass(frozen=True)
+class Sparse:
+    """{"places" (n, t), "values" (n, t)}: the numbers of a long row that are not 0, and where in it they stand; what is
+    filled up has the value 0."""
+
+    called: ClassVar[str] = "long rows of few numbers"
+    size: int
+
+
+@dataclass(frozen=True)
 class Several:
     """Inputs of several kinds, by name."""
 
@@ -101,11 +110,11 @@ class InputSpace:
         return shown / self.factor
 
 
-Inputs: TypeAlias = Pixels | Waveform | Tokens | Codes | Observations | Several
-I = TypeVar("I", Pixels, Waveform, Tokens, Codes, Observations, Several)  # noqa: E741
+Inputs: TypeAlias = Pixels | Waveform | Tokens | Codes | Observations | Sparse | Several
+I = TypeVar("I", Pixels, Waveform, Tokens, Codes, Observations, Sparse, Several)  # noqa: E741
 
 KINDS: dict[str, type[Inputs]] = {
-    each.__name__.lower(): each for each in (Pixels, Waveform, Tokens, Codes, Observations, Several)
+    each.__name__.lower(): each for each in (Pixels, Waveform, Tokens, Codes, Observations, Sparse, Several)
 }
 
 

@@ -136,6 +136,16 @@ class Optimizer(Protocol):
 
 
 @runtime_checkable
+class Solver(Optimizer, Protocol):
+    """Finds the weights of a network's linear heads from all rows at once, in one step (engine/step.py)."""
+
+    @property
+    def strengths(self) -> tuple[float, ...]:
+        """Inverse, of the penalties among which one is chosen (`HasLinearHead.fit_head`)."""
+        ...
+
+
+@runtime_checkable
 class Schedule(Protocol):
     """The learning rate as a multiple of its peak, at `progress` in 0-1 through the training."""
 

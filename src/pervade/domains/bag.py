@@ -1,0 +1,94 @@
+"""Texts, or pairs of texts, as the words in them (data/text/ngrams.py): what a linear model reads.
+
+Of a pair the words of each text stand apart, and so do those that both have; beside them is how alike both are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.random import Generator
+
+from pervade.core import spec
+from pervade.core.contracts import Sparse
+from pervade.core.errors import DataError
+from pervade.core.registry import register
+from pervade.core.types import Batch, Example, Rows
+from pervade.data.text import ngrams
+from pervade.domains.text import Text
+
+ALIKE = 3  # numbers beside a pair's words: the cosine, the share of words that both have, and how long they are
+
+
+@register("domain")
+@dataclass(frozen=True)
+class Bag(Text):
+    """Text's fields that are about tokens have no effect here."""
+
+    cuts: ClassVar[bool] = False
+
+    terms: str = ""  # SHA-256 of the terms that are counted, which lie beside preprocess.json
+
+    @classmethod
+    def of(cls, domain: Text) -> Self:
+        """The same rows, read in the same way."""
+        return cls(**{name: getattr(domain, name) for name in spec.field_names(Text)})
+
+    def assets(self) -> Mapping[str, str]:
+        return {ngrams.file_name(self.terms): ngrams.text_of(self.terms)} if self.terms else {}
+
+    def attach(self, folder: Path) -> None:
+        if self.terms:
+            ngrams.attach(folder, self.terms)
+
+    def fit(self, train: Rows) -> Self:
+        terms = ngrams.learn(self._all_texts(train))
+        if not terms:
+            raise DataError("the texts hold no words, only signs; take --ladder without plain, or a --model")
+        return replace(self._fit_to_rows(train), terms=terms)
+
+    def inputs(self) -> Sparse:  # type: ignore[override]
+        width = ngrams.counted(self.terms)
+        return Sparse(3 * width + ALIKE if self.pair else width)
+
+    def remarks(self, rows: Rows) -> list[str]:
+        return []
+
+    def _cut(self, pair: Sequence[str]) -> str | None:
+        return None
+
+    def transform(self, row: dict[str, Any], rng: Generator | None) -> list[Example]:
+        """ "places" (t,) int64 and "values" (t,) float32."""
+        counted = ngrams.vectorizer(self.terms)
+        first = counted.transform([row["text"]])
+        places, values = [first.indices], [first.data]
+        if self.pair:
+            second, width = counted.transform([row["second"]]), ngrams.counted(self.terms)
+            both = first.multiply(second).tocsr()
+            alike = _alike(first, second, row["text"], row["second"])
+            places += [second.indices + width, both.indices + 2 * width, 3 * width + np.arange(ALIKE)]
+            values += [second.data, np.sqrt(both.data), alike]
+        example = {"places": np.concatenate(places).astype(np.int64), "values": np.concatenate(values)}
+        return [{**example, **self._target_of(row)}]
+
+    def collate(self, examples: Sequence[Example]) -> Batch:
+        """ "input": "places" (n, t) int64 and "values" (n, t) float32, filled up with 0."""
+        width = max(1, *(len(row["places"]) for row in examples))
+        places, values = np.zeros((len(examples), width), np.int64), np.zeros((len(examples), width), np.float32)
+        for number, row in enumerate(examples):
+            places[number, : len(row["places"])] = row["places"]
+            values[number, : len(row["values"])] = row["values"]
+        sparse = {"places": torch.from_numpy(places), "values": torch.from_numpy(values)}
+        return {"input": sparse, **self._targets(examples)}
+
+
+def _alike(first: Any, second: Any, one: str, other: str) -> np.ndarray:
+    """(ALIKE,), each 0-1."""
+    shared = len(np.intersect1d(first.indices, second.indices))
+    union = max(first.nnz + second.nnz - shared, 1)
+    return np.array([first.multiply(second).sum(), shared / union, len(one) / max(len(one) + len(other), 1)])

@@ -1,0 +1,279 @@
+"""A ladder: several ways to learn the same rows, the cheapest first, each a complete run; the validation split says
+which one is delivered, and that one alone meets the test split.
+
+    plain     a linear model on simple features of the rows (`recipes/`: plain)
+    frozen    a published network that stays as it is, and a linear head on its features
+    trained   the network as the recipe has it; from the frozen one's head where there is one (linear probing, then
+              fine-tuning: Kumar et al. 2022, arXiv:2202.10054)
+
+    members.json      the rungs, each with its recipe
+    ladder.json       how far each came, what the validation split says of it, what was taken and why
+    members/<rung>/   each a run
+    checkpoints/best  the taken one's, and recipe.yaml is its recipe
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+
+from pervade import recipes
+from pervade.core import files, runtime, spec
+from pervade.core.contracts import Recipe
+from pervade.core.contracts.abilities import HasLinearHead
+from pervade.core.errors import BusyError, ConfigError, DataError, PervadeError, TrainingError, nearest
+from pervade.core.run import RunDirectory
+from pervade.core.types import Rows, Table
+from pervade.data.rows.sources.whole import Whole
+from pervade.engine import checkpoint, origin, predictions, ranks
+from pervade.evaluate.evaluation import evaluate
+from pervade.init.pretrained import Pretrained
+from pervade.init.random import Random
+from pervade.metrics.estimate import Metric, estimate
+from pervade.models.linear import Linear
+from pervade.run import members, workflow
+from pervade.run.progress import duration, spaced
+from pervade.run.time_limit import AFTERWARDS, REPORTING
+from pervade.run.training import Options, Stopped, stopping_at_once
+from pervade.train.optim.linear_solver import LinearSolver
+from pervade.train.schedule.constant import Constant
+
+RUNGS = ("plain", "frozen", "trained")
+LEAST_PASSES = 0.5  # for which there must be time, or a training is not begun
+
+
+@dataclass
+class Rung:
+    name: str
+    state: str = "waiting"  # then complete, or passed by
+    reason: str = ""  # why it was passed by
+    seconds: float = 0.0
+    bytes: int = 0  # of the checkpoint's weights
+    value: float | None = None  # of the headline figure on the validation split
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+
+
+def asked(names: Sequence[str]) -> tuple[str, ...]:
+    """The rungs in their order. Raises ConfigError where none is named, or one is unknown."""
+    wrong = next((name for name in names if name not in RUNGS), None)
+    if wrong is not None:
+        raise ConfigError(f"--ladder names {wrong!r}, which is no rung; {nearest(wrong, RUNGS)}")
+    if not names:
+        raise ConfigError(f"--ladder names no rung; give some of {','.join(RUNGS)}")
+    return tuple(name for name in RUNGS if name in names)
+
+
+def plan(recipe: Recipe, task: str | None, names: Sequence[str]) -> dict[str, Recipe]:
+    """The rungs that this recipe can have, of those named, each with its recipe. Raises ConfigError where there are
+    none, or nothing could choose among them."""
+    module = recipes.tasks()[task][0] if task is not None else None
+    there = {name: made for name in asked(names) if (made := _recipe(name, recipe, module)) is not None}
+    if not there:
+        raise ConfigError(f"--ladder {','.join(names)}: {task} has no such rung; leave --ladder out, or add trained")
+    if recipe.early_stopping.metric is None or not recipe.validation:
+        raise ConfigError("a ladder chooses by the validation split; set early_stopping.metric, and validation above 0")
+    return there
+
+
+def _recipe(name: str, recipe: Recipe, module: ModuleType | None) -> Recipe | None:
+    if name == "trained":
+        return recipe
+    if not isinstance(recipe.task, HasLinearHead):
+        return None
+    if name == "plain":
+        domain = module.plain(recipe) if module is not None and hasattr(module, "plain") else None
+        return None if domain is None else _solved(replace(recipe, domain=domain, model=Linear(), init=Random()))
+    kept = isinstance(recipe.init, Pretrained) and module is not None and hasattr(module, "tuned")
+    if not kept or recipe.tuning is None or type(recipe.tuning).__name__ != "Full":
+        return None
+    return _solved(module.tuned(recipe, "freeze"))  # type: ignore[union-attr]
+
+
+def _solved(recipe: Recipe) -> Recipe:
+    """The recipe with the weights of its linear head found at once."""
+    plain = {"augment": (), "micro_batch": None, "clip_norm": None, "l1": 0.0, "l2": 0.0, "average": None}
+    tuning = recipe.tuning if isinstance(recipe.init, Pretrained) else None
+    how = {"optimizer": LinearSolver(), "schedule": Constant(), "source": Whole(), "tuning": tuning, "epochs": 1}
+    return replace(recipe, **plain, **how)  # type: ignore[arg-type]
+
+
+def begin(run: RunDirectory, rungs: Mapping[str, Recipe]) -> None:
+    """Writes members.json."""
+    files.write_json(run.members, {"kind": "ladder", "rungs": {name: spec.encode(own) for name, own in rungs.items()}})
+
+
+class Ladder:
+    """A ladder under way."""
+
+    def __init__(self, run: RunDirectory, options: Options) -> None:
+        stored = files.read_json(run.members, "rungs")["rungs"]
+        self.run, self.recipes = run, {name: spec.decode(own, Recipe) for name, own in stored.items()}
+        found = files.read_json(self.path) if self.path.exists() else {}
+        self.rungs = [Rung(**rung) for rung in found.get("rungs", [])] or [Rung(name) for name in self.recipes]
+        self.taken, self.metric = found.get("taken"), found.get("metric")
+        self.why: str = found.get("why", "")
+        self.used = float(found.get("used", 0.0))  # in earlier sittings
+        self.began = (time.monotonic() if options.began is None else options.began) - self.used
+        self.options = options
+
+    @property
+    def path(self) -> Path:
+        return self.run.path / "ladder.json"
+
+    @property
+    def base(self) -> Recipe:
+        """The last rung's, which is as the user asked for it."""
+        return next(reversed(self.recipes.values()))
+
+    def save(self) -> None:
+        if ranks.rank() == 0:
+            used = round(time.monotonic() - self.began, 3)
+            about = {"metric": self.metric, "taken": self.taken, "why": self.why, "used": used}
+            files.write_json(self.path, {**about, "rungs": [asdict(rung) for rung in self.rungs]})
+
+    def complete(self) -> list[Rung]:
+        return [rung for rung in self.rungs if rung.state == "complete"]
+
+    def climb(self, rung: Rung, rows: Rows) -> None:
+        """One rung, from wherever it was left. What fails is said, and passed by."""
+        member, say, began = self.run.member(rung.name), self.options.screen.say, time.monotonic()
+        own = self._own(rung)
+        if ranks.rank() == 0 and not member.recipe.exists():
+            about = files.read_json(self.run.environment, "source", "task")
+            workflow.write_data(member, about["source"], rows)
+            workflow.begin(member, own, about["source"], about["task"])
+        ranks.wait()
+        say(f"rung {rung.name}:")
+        least = LEAST_PASSES if self.complete() else 0.0
+        options = replace(self.options, keep_validation=True, least_passes=least)
+        options = options if member.state.exists() else replace(options, began=self.began)
+        try:
+            workflow.train(member, None, options, rows if own.domain == self.base.domain else None)
+            chosen = member.require_checkpoint(None)
+            weights = member.checkpoint(chosen) / "model.safetensors"
+            rung.state, rung.bytes = "complete", weights.stat().st_size
+        except BusyError:
+            raise
+        except PervadeError as error:
+            rung.state, rung.reason = "passed by", str(error)
+            say(f"rung {rung.name} passed by: {error}")
+        rung.seconds = round(rung.seconds + time.monotonic() - began, 3)
+        self.judge(rows)
+        self.save()
+
+    def _own(self, rung: Rung) -> Recipe:
+        own = self.recipes[rung.name]
+        frozen = self.run.member("frozen")
+        if rung.name == "trained" and any(done.name == "frozen" for done in self.complete()):
+            own = replace(own, init=Pretrained(str(frozen.path.absolute())))
+        return own
+
+    def judge(self, rows: Rows) -> None:
+        """The headline figure of every complete rung, on the validation rows that all of them were judged by."""
+        done = self.complete()
+        if not done:
+            return
+        tables = {rung.name: self._judged(rung) for rung in done}
+        shared = set.intersection(*(set(np.asarray(table["row"]).tolist()) for table in tables.values()))
+        name, metric = self._headline(rows)
+        self.metric = name
+        for rung in done:
+            columns = _only(tables[rung.name], shared)
+            found = estimate({name: metric}, columns)[name].as_dict()
+            rung.value, rung.low, rung.high, rung.n = (found[key] for key in ("value", "low", "high", "n"))
+
+    def _judged(self, rung: Rung) -> Table:
+        member = self.run.member(rung.name)
+        path = member.predictions(member.require_checkpoint(None), "validation")
+        return predictions.read_columns(path)
+
+    def _headline(self, rows: Rows) -> tuple[str, Metric]:
+        """The first figure of the task's own."""
+        member = self.run.member(self.complete()[0].name)
+        domain = checkpoint.read_domain(member.preprocess)
+        name, metric = next(iter(self.base.task.metrics(domain).items()))
+        return name, metric
+
+    def take(self, rows: Rows) -> Rung:
+        """The rung that is delivered: the one with the best figure, and of equals the cheapest. Raises TrainingError
+        where none came to its end."""
+        done = [rung for rung in self.complete() if rung.value is not None]
+        if not done:
+            reasons = "; ".join(f"{rung.name}: {rung.reason}" for rung in self.rungs if rung.reason)
+            raise TrainingError(f"no rung of {self.run.path} came to its end ({reasons})")
+        name, metric = self._headline(rows)
+        sign = -1.0 if metric.higher_is_better is False else 1.0
+        best = max(done, key=lambda rung: sign * float(rung.value or 0.0))
+        others = ", ".join(f"{rung.name} {rung.value:.4g}" for rung in done if rung is not best)
+        self.why = f"{spaced(name)} {best.value:.4g} on {best.n:,} rows of the validation split" + (
+            f", against {others}" if others else ""
+        )
+        return best
+
+    def deliver(self, rows: Rows) -> None:
+        """The taken rung's checkpoint, recipe and domain become the run's."""
+        best = self.take(rows)
+        self.taken = best.name
+        if ranks.rank() == 0:
+            members.take_over(self.run, self.run.member(best.name), self.base.time_limit)
+            self.save()
+        ranks.wait()
+
+
+def _only(table: Table, rows: set[int]) -> Table:
+    places = [place for place, row in enumerate(np.asarray(table["row"]).tolist()) if row in rows]
+    return {name: predictions.in_order(values, np.array(places)) for name, values in table.items()}
+
+
+def go(run: RunDirectory, recipe: Recipe | None, options: Options) -> dict[str, Any]:
+    """Climbs on to the end; returns the taken rung's results. Raises Stopped after a signal: the best so far is
+    delivered before."""
+    recipe = recipe or checkpoint.read_recipe(run.recipe)
+    ranks.start(runtime.pick_device(recipe.device))
+    with workflow.alone(run), stopping_at_once(run.path):
+        ladder = Ladder(run, options)
+        if ranks.rank() == 0 and not run.data.exists():
+            workflow.read_data(run, ladder.base, options)
+        ranks.wait()
+        rows = workflow.load_rows(run, ladder.base.domain, options.screen)
+        if "validation" not in rows.column("split"):
+            raise DataError("a ladder chooses by the validation split, which is empty; leave rows: -o validation=0.15")
+        if ranks.rank() == 0 and not run.origin.exists() and ladder.taken is None:
+            origin.write(run, ladder.base)
+        try:
+            for rung in ladder.rungs:
+                if rung.state == "waiting":
+                    ladder.climb(rung, rows)
+        except Stopped:
+            if ladder.complete():
+                ladder.deliver(rows)
+                options.screen.say(f"the best so far, {ladder.taken}, is delivered")
+            ladder.save()
+            raise
+        ladder.deliver(rows)
+        options.screen.say(f"taken: {ladder.taken}, {ladder.why}")
+        return _measure(ladder, rows)
+
+
+def _measure(ladder: Ladder, rows: Rows) -> dict[str, Any]:
+    """The test split's figures, by the delivered model alone."""
+    run, options = ladder.run, ladder.options
+    loaded = checkpoint.load_checkpoint(run, "best")
+    own = checkpoint.read_recipe(run.recipe)
+    if own.domain != ladder.base.domain:
+        rows = workflow.load_rows(run, own.domain)
+    until = None
+    if ladder.base.time_limit is not None:
+        until = ladder.began + ladder.base.time_limit - AFTERWARDS - REPORTING * options.loaded
+    device = torch.device(runtime.pick_device(own.device))
+    with runtime.threads(own.threads), options.screen.bar("evaluating") as bar:
+        return evaluate(run, loaded, rows, split=members.final_split(rows), device=device, progress=bar, until=until)
