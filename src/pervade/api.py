@@ -35,8 +35,8 @@ from pervade.evaluate.evaluation import evaluate
 from pervade.nn.own import Own
 from pervade.recipes.rl import for_steps
 from pervade.report import wording
-from pervade.run import measuring, members, overview, progress, workflow
 from pervade.run import ladder as ladders
+from pervade.run import measuring, members, overview, progress, workflow
 from pervade.run import search as search_module
 from pervade.run.comparing import compare as compare
 from pervade.run.configuring import configure, sampled
@@ -380,9 +380,8 @@ def fit(
     or a function of (inputs, outputs) that builds one. A run without a name is called `wish`
     or a variation of it. `settings` are "path.to.field=value"; `flags` are fields of the recipe by name (epochs,
     batch_size, seed, …) and lr, which may be "find" (train/find_lr.py). `seeds` or `folds` make a run of that many runs
-    (members.py), evaluated and reported; `search` is what `tune` passes on; `ladder` names the rungs to climb (run/ladder.py);
-    `tuning` is "freeze" or "lora". Raises
-    DataError where the data cannot be used, ConfigError with every faulty setting.
+    (members.py), evaluated and reported; `search` is what `tune` passes on; `ladder` names the rungs to climb
+    (run/ladder.py); `tuning` is "freeze" or "lora". Raises DataError where the data cannot be used, ConfigError with every faulty setting.
     """
     options, data = _since(options), hub.located(data)
     together = members.plan(seeds, folds)

@@ -213,6 +213,7 @@ class Text(Tokenized):
 
     def plain_features(self, train: Rows, rows: Rows) -> PlainFeatures | None:
         """data/text/ngrams.py, of a pair both together."""
+
         def texts_of(part: Rows) -> list[str]:
             return [" ".join(str(row[name]) for name in ("text", "second") if name in row) for row in part]
 

@@ -43,9 +43,7 @@ class SparseLinear(nn.Module):
 
     def forward(self, input: Mapping[str, Tensor], mask: Tensor | None = None) -> Output:
         places, values = input["places"], input["values"]
-        return {
-            name: layer(places, per_sample_weights=values) + self.bias[name] for name, layer in self.weight.items()
-        }
+        return {name: layer(places, per_sample_weights=values) + self.bias[name] for name, layer in self.weight.items()}
 
     def linear_features(self, input: Mapping[str, Tensor], mask: Tensor | None = None) -> Any:
         from scipy.sparse import csr_matrix

@@ -18,6 +18,7 @@ from pervade.report.sections import (
     grid,
     groups,
     label_mistakes,
+    ladder,
     largest_errors,
     learning,
     members,
@@ -34,6 +35,7 @@ SECTIONS: tuple[Callable[[Record], Section | list[Section] | None], ...] = (
     members.section,
     returns.section,
     search.section,
+    ladder.section,
     learning.section,
     classes.section,
     groups.section,
@@ -57,6 +59,7 @@ SECTIONS: tuple[Callable[[Record], Section | list[Section] | None], ...] = (
 OF_THE_RUN = (
     members.section,
     search.section,
+    ladder.section,
     learning.section,
     beginning.section,
     grid.section,

@@ -158,6 +158,7 @@ class Record:
     settled: dict[str, dict[str, Any]] = field(default_factory=dict)  # checkpoint to its decision.json
     members: dict[str, Any] = field(default_factory=dict)  # members.json: which runs this one holds, if any
     search: dict[str, Any] = field(default_factory=dict)  # search.json: the trials of a search
+    ladder: dict[str, Any] = field(default_factory=dict)  # ladder.json: the rungs that were climbed
     lr_find: dict[str, Any] = field(default_factory=dict)  # lr_find.json: the curve of a range test
     remarks: list[str] = field(default_factory=list)  # remarks.json: what was noticed in the data before training
     account: list[str] = field(default_factory=list)  # and how they were read
@@ -182,7 +183,7 @@ class Record:
     @property
     def finished(self) -> bool:
         if self.members:  # a run of runs: it is finished when there is something of all of them
-            return bool(self.search.get("winner") or self.together)
+            return bool(self.search.get("winner") or self.ladder.get("taken") or self.together)
         return bool(self.plan.get("finished", "last" in self.checkpoints))
 
     @property
@@ -339,6 +340,7 @@ def read(run: RunDirectory) -> Record:
         init=json(run.init),
         members=json(run.members),
         search=json(run.path / "search.json"),
+        ladder=json(run.path / "ladder.json"),
         lr_find=json(run.lr_find),
         remarks=list(map(str, json(run.remarks).get("remarks") or [])),
         account=list(map(str, json(run.remarks).get("account") or [])),

@@ -15,7 +15,7 @@ which one is delivered, and that one alone meets the test split.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -39,7 +39,7 @@ from pervade.init.random import Random
 from pervade.metrics.estimate import Metric, estimate
 from pervade.models.linear import Linear
 from pervade.run import members, workflow
-from pervade.run.progress import duration, spaced
+from pervade.run.progress import spaced
 from pervade.run.time_limit import AFTERWARDS, REPORTING
 from pervade.run.training import Options, Stopped, stopping_at_once
 from pervade.train.optim.linear_solver import LinearSolver

@@ -31,7 +31,7 @@ from pervade.core.run import RunDirectory
 from pervade.core.types import Json, Rows
 from pervade.engine import checkpoint, origin, ranks
 from pervade.evaluate.evaluation import evaluate
-from pervade.run import members, overview, search_space, workflow
+from pervade.run import members, search_space, workflow
 from pervade.run.progress import Silent, spaced
 from pervade.run.time_limit import REPORTING, TimeLimit
 from pervade.run.training import Options, stopping_at_once

@@ -164,13 +164,10 @@ class TimeLimit:
 
     def told(self, step_time: float, used: float, freezable: bool = False) -> str | None:
         """Where the time hardly suffices for a useful training: how much of it fits, and which limit would do."""
-        pace = self.pace
-        each = step_time + pace.judging / (pace.per_pass * pace.every)
-        passes = pace.asked / pace.per_pass
-        fits = max(pace.limit - used - pace.ending - pace.judging, 0.0) / each / pace.per_pass if each else passes
+        pace, passes, fits = self.pace, self.pace.asked / self.pace.per_pass, self.fits(step_time, used)
         if fits >= passes or fits >= max(USEFUL * passes, 1.0):
             return None
-        needed = used + pace.asked * each + pace.judging + pace.ending
+        needed = used + pace.asked * self._each(step_time) + pace.judging + pace.ending
         minutes = math.ceil(1.1 * needed / 60)
         enough = f"{minutes}m" if minutes < 120 else f"{math.ceil(minutes / 60)}h"
         freeze = ", or --freeze" if freezable else ""
@@ -178,6 +175,17 @@ class TimeLimit:
             f"time limit: {duration(pace.limit)} is too short for this training here: about {fits:.2g} of {passes:g} "
             f"passes fit; --time-limit {enough} would do for all of them, or take a smaller --model{freeze}"
         )
+
+    def fits(self, step_time: float, used: float) -> float:
+        """The passes for which there is time, of those asked."""
+        pace, each = self.pace, self._each(step_time)
+        passes = pace.asked / pace.per_pass
+        left = max(pace.limit - used - pace.ending - pace.judging, 0.0)
+        return min(left / each / pace.per_pass, passes) if each else passes
+
+    def _each(self, step_time: float) -> float:
+        """Seconds of a step, with its share of the validation after a pass."""
+        return step_time + self.pace.judging / (self.pace.per_pass * self.pace.every)
 
     def note_validation(self, rows: int, seconds: float, whole: bool) -> None:
         """`whole`: by the path that the final evaluation takes, not from features computed before."""

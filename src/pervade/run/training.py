@@ -23,7 +23,7 @@ from torch.nn import Module
 from pervade.core import contents, files, memory, runtime, seed, signals, spec
 from pervade.core.contracts import Context, Domain, Opening, Recipe, Tokens, Waveform
 from pervade.core.contracts.abilities import HasCompanions
-from pervade.core.errors import CheckpointError, ConfigError, nearest
+from pervade.core.errors import CheckpointError, ConfigError, TrainingError, nearest
 from pervade.core.run import RunDirectory
 from pervade.core.types import Rows
 from pervade.core.words import counted
@@ -44,6 +44,8 @@ from pervade.run import overview
 from pervade.run.progress import Screen, Silent, duration, spaced
 from pervade.run.time_limit import AFTERWARDS, REPORTING, TimeLimit
 from pervade.run.training_log import Log
+
+ONCE = 0.8  # of the time there is, that features of a body which stays may take, where there is a model already
 
 
 class Stopped(Exception):
@@ -209,7 +211,13 @@ class Training:
             known = features.known(*what, (1, torch.get_num_threads()))
             with features.trying(*what, recipe.workers) as step:
                 steps = len(positions) // features.BATCH
-                self._settle(Measured(known) if known else fastest(step, steps, torch.get_num_threads(), self._left()))
+                found = Measured(known) if known else fastest(step, steps, torch.get_num_threads(), self._left())
+            if self.options.least_passes and steps * found.seconds.get(found.number, 0.0) > ONCE * self._left():
+                raise TrainingError(
+                    f"{duration(self._left())} do not suffice for the features of {len(positions):,} rows, which take "
+                    f"about {duration(steps * found.seconds[found.number])}; give a longer --time-limit"
+                )
+            self._settle(found)
         with runtime.threads(self.recipe.threads), self.options.screen.bar("computing features") as bar:
             return features.compute(*what, recipe.workers, bar)
 
@@ -319,6 +327,12 @@ class Training:
             self.plan.judged = judged
             self.options.screen.say(f"time limit: passes are judged by {judged:,} of {len(self.validation):,} rows")
         limit.pace.step_time = each or None
+        fits = ranks.largest(limit.fits(each, used))[0]
+        if fits < self.options.least_passes:
+            raise TrainingError(
+                f"{duration(self._left())} allow {fits:.2g} of {self.recipe.epochs:g} passes, and what learns in less "
+                f"than {self.options.least_passes:g} is no use; give a longer --time-limit"
+            )
         learnt = isinstance(self.network, Backbone) and not isinstance(self.recipe.init, Random)
         if (text := limit.told(each, used, learnt and self.recipe.tuning is None)) is not None and each:
             self.options.screen.say(text)

@@ -1,0 +1,93 @@
+"""A ladder: what each way of learning came to, in how long, and which one was taken."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pervade.core.words import FigureWords
+from pervade.report import chart
+from pervade.report.html import Section, render
+from pervade.report.record import Record
+
+NAMES = {
+    "plain": "a linear model on simple features",
+    "frozen": "a published network that stays as it is, with a linear head",
+    "trained": "the network, trained",
+}
+
+TEMPLATE = """\
+<p>{{ what }}</p>
+{{ picture }}
+<div class="scroll"><table>
+<thead><tr><th>Rung</th><th>what it is</th><th class="number">validation</th><th class="number">95% interval</th>
+<th class="number">n</th><th class="number">seconds</th><th class="number">size</th></tr></thead>
+<tbody>
+{% for row in rows %}
+<tr><th>{{ row.name }}{% if row.taken %} <small>taken</small>{% endif %}</th><td>{{ row.what }}</td>
+<td class="number">{{ row.value }}</td><td class="number">{{ row.interval }}</td><td class="number">{{ row.n }}</td>
+<td class="number">{{ row.seconds }}</td><td class="number">{{ row.size }}</td></tr>
+{% endfor %}
+</tbody></table></div>
+<p class="note">{{ note }}</p>
+"""
+
+
+def section(record: Record) -> Section | None:
+    rungs = record.ladder.get("rungs")
+    if not rungs:
+        return None
+    metric, taken = str(record.ladder.get("metric")), record.ladder.get("taken")
+    words = record.words.figure(metric)
+    rows = [_row(rung, words, taken) for rung in rungs]
+    why = f": {record.ladder['why']}." if record.ladder.get("why") else "."
+    what = f"{taken} was taken{why}" if taken else "The ladder goes on: no rung is taken yet."
+    done = [rung for rung in rungs if rung["value"] is not None]
+    note = (
+        "Rungs are chosen by the validation split alone, on the rows that all of them were judged by; the test split "
+        "met the one that was taken, and no other. Each rung is a run inside members/, which can be compared."
+    )
+    picture = _picture(done, words) if len(done) > 1 else ""
+    body = render(TEMPLATE, what=what, picture=picture, rows=rows, note=note)
+    return Section("ladder", "Which model was taken", body)
+
+
+def _row(rung: dict[str, Any], words: FigureWords, taken: str | None) -> dict[str, Any]:
+    passed = rung["state"] == "passed by"
+    low, high = rung["low"], rung["high"]
+    return {
+        "name": rung["name"],
+        "what": f"passed by: {rung['reason']}" if passed else NAMES.get(rung["name"], rung["name"]),
+        "taken": rung["name"] == taken,
+        "value": words.written(rung["value"]),
+        "interval": "" if low is None or high is None else f"{words.written(low)} to {words.written(high)}",
+        "n": f"{rung['n']:,}" if rung["n"] else "",
+        "seconds": f"{rung['seconds']:.0f}",
+        "size": f"{rung['bytes'] / 1e6:.3g} MB" if rung["bytes"] else "",
+    }
+
+
+def _picture(done: list[dict[str, Any]], words: FigureWords) -> Any:
+    """A dot a rung with its interval, against the minutes that had passed when it was there."""
+    at, passed = 0.0, []
+    for rung in done:
+        at += rung["seconds"] / 60
+        passed.append(at)
+    values = [float(rung["value"]) for rung in done]
+    ends = [float(rung[name]) for rung in done for name in ("low", "high") if rung[name] is not None]
+    low, high = min([*values, *ends]), max([*values, *ends])
+    room = 0.05 * (high - low) or 0.05
+    x = chart.axis_x("minutes", 0.0, passed[-1] * 1.05)
+    y = chart.axis_y(
+        f"Validation: {words.inside}",
+        low - room,
+        min(high + room, 1.0) if words.is_share else high + room,
+        words.in_percent,
+    )
+    shown = [
+        chart.Line("95% interval" if place == 0 else "", [(minute, rung["low"]), (minute, rung["high"])], "first faint")
+        for place, (minute, rung) in enumerate(zip(passed, done, strict=True))
+        if rung["low"] is not None and rung["high"] is not None
+    ]
+    shown.append(chart.Line("a rung", list(zip(passed, values, strict=True)), "second", True))
+    summary = "; ".join(f"{rung['name']} {words.written(rung['value'])}" for rung in done)
+    return chart.lines(x, y, shown, f"validation: {words.inside} of each rung: {summary}")
