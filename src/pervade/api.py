@@ -381,7 +381,8 @@ def fit(
     or a variation of it. `settings` are "path.to.field=value"; `flags` are fields of the recipe by name (epochs,
     batch_size, seed, …) and lr, which may be "find" (train/find_lr.py). `seeds` or `folds` make a run of that many runs
     (members.py), evaluated and reported; `search` is what `tune` passes on; `ladder` names the rungs to climb
-    (run/ladder.py); `tuning` is "freeze" or "lora". Raises DataError where the data cannot be used, ConfigError with every faulty setting.
+    (run/ladder.py); `tuning` is "freeze" or "lora". Raises DataError where the data cannot be used, ConfigError with
+    every faulty setting.
     """
     options, data = _since(options), hub.located(data)
     together = members.plan(seeds, folds)

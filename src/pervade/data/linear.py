@@ -86,13 +86,14 @@ def _odds(bias: np.ndarray) -> float:
 
 
 def _standardised(rows: Any) -> tuple[Any, Callable[[Linear], Linear]]:
-    """Dense features with mean 0 and deviation 1, and how weights for these become weights for what was given. Sparse
-    ones stay, since most of them are 0."""
+    """Dense features with mean 0, and 1 for their mean variance, and how weights for these become weights for what was
+    given. One scale for all: where each had its own, what hardly varies would get the largest weights, and a body that
+    goes on learning moves it first. Sparse ones stay, since most of them are 0."""
     if not isinstance(rows, np.ndarray):
         return rows, lambda found: found
     rows = rows.astype(np.float64)
-    mean, scale = rows.mean(0), rows.std(0)
-    scale[scale < 1e-12] = 1.0
+    mean = rows.mean(0)
+    scale = max(float(np.sqrt(rows.var(0).mean())), 1e-12)
 
     def back(found: Linear) -> Linear:
         weight = found.weight / scale
@@ -126,11 +127,12 @@ def _folds(target: np.ndarray, even: bool = True) -> Iterator[tuple[np.ndarray, 
     """Positions inside and outside; `even`: each class in its share."""
     from sklearn import model_selection
 
+    parts: Any
     if len(target) <= FEW:
         kind = model_selection.StratifiedKFold if even else model_selection.KFold
         parts = kind(min(5, len(target)), shuffle=True, random_state=0)
     else:
-        kind = model_selection.StratifiedShuffleSplit if even else model_selection.ShuffleSplit
         test = min(len(target) // 5, MOST // 5)
-        parts = kind(1, train_size=min(4 * test, len(target) - test), test_size=test, random_state=0)
+        once = model_selection.StratifiedShuffleSplit if even else model_selection.ShuffleSplit
+        parts = once(1, train_size=min(4 * test, len(target) - test), test_size=test, random_state=0)
     yield from parts.split(np.zeros(len(target)), target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pervade.core.contracts import Inputs, Model, Observations, Sparse
+from pervade.core.contracts import Inputs, Model, Observations, Pixels, Sparse
 from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.core.types import Linear as Weights
@@ -27,6 +28,8 @@ class Linear(Model):
                 return SparseLinear(size, outputs)
             case Observations((width,)):
                 return Backbone(inputs, outputs, nn.Identity(), width)
+            case Pixels(shape):
+                return Backbone(inputs, outputs, nn.Flatten(), math.prod(shape))
         raise ConfigError(f"linear reads rows of numbers, not {inputs.called}; take another of `pervade models`")
 
 
@@ -38,8 +41,8 @@ class SparseLinear(nn.Module):
         self.size = size
         self.weight = nn.ModuleDict({name: nn.EmbeddingBag(size, width, mode="sum") for name, width in outputs.items()})
         self.bias = nn.ParameterDict({name: nn.Parameter(torch.zeros(width)) for name, width in outputs.items()})
-        for layer in self.weight.values():
-            nn.init.zeros_(layer.weight)
+        for weight in self.weight.parameters():
+            nn.init.zeros_(weight)
 
     def forward(self, input: Mapping[str, Tensor], mask: Tensor | None = None) -> Output:
         places, values = input["places"], input["values"]
@@ -56,5 +59,5 @@ class SparseLinear(nn.Module):
 
     @torch.no_grad()
     def set_head(self, name: str, found: Weights) -> None:
-        self.weight[name].weight.copy_(torch.from_numpy(found.weight.T))
+        self.weight[name].load_state_dict({"weight": torch.from_numpy(found.weight.T)})
         self.bias[name].copy_(torch.from_numpy(found.bias))

@@ -63,8 +63,7 @@ class Backbone(nn.Module):
 
     @torch.no_grad()
     def set_head(self, name: str, found: Linear) -> None:
-        self.head[name].weight.copy_(torch.from_numpy(found.weight))
-        self.head[name].bias.copy_(torch.from_numpy(found.bias))
+        self.head[name].load_state_dict({part: torch.from_numpy(getattr(found, part)) for part in ("weight", "bias")})
 
     def forward(self, input: Tensor, mask: Tensor | None = None) -> Output:
         known = input.ndim == 2 and input.is_floating_point()

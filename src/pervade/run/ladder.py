@@ -33,6 +33,7 @@ from pervade.core.run import RunDirectory
 from pervade.core.types import Rows, Table
 from pervade.data.rows.sources.whole import Whole
 from pervade.engine import checkpoint, origin, predictions, ranks
+from pervade.engine.predictor import Predictor
 from pervade.evaluate.evaluation import evaluate
 from pervade.init.pretrained import Pretrained
 from pervade.init.random import Random
@@ -116,7 +117,8 @@ class Ladder:
 
     def __init__(self, run: RunDirectory, options: Options) -> None:
         stored = files.read_json(run.members, "rungs")["rungs"]
-        self.run, self.recipes = run, {name: spec.decode(own, Recipe) for name, own in stored.items()}
+        self.run = run
+        self.recipes: dict[str, Recipe] = {name: spec.decode(own, Recipe) for name, own in stored.items()}
         found = files.read_json(self.path) if self.path.exists() else {}
         self.rungs = [Rung(**rung) for rung in found.get("rungs", [])] or [Rung(name) for name in self.recipes]
         self.taken, self.metric = found.get("taken"), found.get("metric")
@@ -158,9 +160,7 @@ class Ladder:
         options = options if member.state.exists() else replace(options, began=self.began)
         try:
             workflow.train(member, None, options, rows if own.domain == self.base.domain else None)
-            chosen = member.require_checkpoint(None)
-            weights = member.checkpoint(chosen) / "model.safetensors"
-            rung.state, rung.bytes = "complete", weights.stat().st_size
+            rung.state, rung.bytes = "complete", self._judge_whole(rung, rows)
         except BusyError:
             raise
         except PervadeError as error:
@@ -169,6 +169,20 @@ class Ladder:
         rung.seconds = round(rung.seconds + time.monotonic() - began, 3)
         self.judge(rows)
         self.save()
+
+    def _judge_whole(self, rung: Rung, rows: Rows) -> int:
+        """Predicts what of the validation split a training in little time was not judged by. Returns the bytes of the
+        weights."""
+        member = self.run.member(rung.name)
+        chosen = member.require_checkpoint(None)
+        path, validation = member.predictions(chosen, "validation"), rows.where("split", "validation")
+        if ranks.rank() == 0 and len(predictions.read_columns(path)["row"]) < len(validation):
+            loaded = checkpoint.load_checkpoint(member, chosen)
+            own = rows if loaded.domain == self.base.domain else workflow.load_rows(member, loaded.domain)
+            about = {"checkpoint": chosen, "split": "validation", "precision": "fp32"}
+            with runtime.threads(checkpoint.read_recipe(member.recipe).threads):
+                Predictor.of(loaded).write(path, own.where("split", "validation"), about)
+        return (member.checkpoint(chosen) / "model.safetensors").stat().st_size
 
     def _own(self, rung: Rung) -> Recipe:
         own = self.recipes[rung.name]

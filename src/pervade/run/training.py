@@ -45,7 +45,8 @@ from pervade.run.progress import Screen, Silent, duration, spaced
 from pervade.run.time_limit import AFTERWARDS, REPORTING, TimeLimit
 from pervade.run.training_log import Log
 
-ONCE = 0.8  # of the time there is, that features of a body which stays may take, where there is a model already
+SEEN = 0.05  # of the rows, by which it is known how long the features of all take
+ONCE = 0.7  # of the time there is, that features of a body which stays may take, where there is a model already
 
 
 class Stopped(Exception):
@@ -211,15 +212,20 @@ class Training:
             known = features.known(*what, (1, torch.get_num_threads()))
             with features.trying(*what, recipe.workers) as step:
                 steps = len(positions) // features.BATCH
-                found = Measured(known) if known else fastest(step, steps, torch.get_num_threads(), self._left())
-            if self.options.least_passes and steps * found.seconds.get(found.number, 0.0) > ONCE * self._left():
-                raise TrainingError(
-                    f"{duration(self._left())} do not suffice for the features of {len(positions):,} rows, which take "
-                    f"about {duration(steps * found.seconds[found.number])}; give a longer --time-limit"
-                )
-            self._settle(found)
+                self._settle(Measured(known) if known else fastest(step, steps, torch.get_num_threads(), self._left()))
+        begun, left = time.monotonic(), self._left()
         with runtime.threads(self.recipe.threads), self.options.screen.bar("computing features") as bar:
-            return features.compute(*what, recipe.workers, bar)
+
+            def watched(done: int, total: int) -> None:
+                bar(done, total)
+                needed = (time.monotonic() - begun) / max(done, 1) * total
+                if self.options.least_passes and done >= SEEN * total and needed > ONCE * left:
+                    raise TrainingError(
+                        f"the features of {total:,} rows take about {duration(needed)}, and there are "
+                        f"{duration(left)} for all that is left; give a longer --time-limit"
+                    )
+
+            return features.compute(*what, recipe.workers, watched)
 
     @memory.during("it trained", "take a smaller --batch-size, or keep it and set -o micro_batch, which gives the same")
     def go(self) -> None:
@@ -322,7 +328,7 @@ class Training:
         used = (self.recipe.time_limit or 0.0) - self._left()
         limit.leave(self._left())
         each = ranks.largest(self.step_time)[0]
-        judged = int(ranks.largest(limit.thinned(each) if ranks.rank() == 0 else 0)[0])
+        judged = int(ranks.largest(limit.thinned(each, self.options.keep_validation) if ranks.rank() == 0 else 0)[0])
         if judged < len(self.validation):
             self.plan.judged = judged
             self.options.screen.say(f"time limit: passes are judged by {judged:,} of {len(self.validation):,} rows")

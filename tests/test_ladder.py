@@ -1,0 +1,154 @@
+"""A ladder of models: which rungs there are, what is chosen by which rows, what fails and is passed by, and that one
+that was stopped delivers the best so far and goes on as if it never had been."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pervade
+from pervade.core import files
+from pervade.core.contracts import EarlyStopping, Recipe
+from pervade.core.errors import ConfigError, TrainingError
+from pervade.engine import predictions
+from pervade.recipes import text
+from pervade.run import ladder
+from pervade.run.training import Options, Stopped
+from tests import texts
+from tests.small_run import same, stop_at, weights
+
+__all__ = ["stop_at"]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return texts.write(tmp_path / "reviews.tsv", texts.reviews(120))
+
+
+def climb(data: Path, runs: Path, names: str, recipe: Recipe | None = None, **more) -> pervade.Run:
+    more = {"options": Options(), "name": "run", **more}
+    asked = recipe or texts.recipe(epochs=1)
+    return pervade.fit(data, recipe=asked, task="text-classification", ladder=names.split(","), runs=runs, **more)
+
+
+def published(folder: Path) -> Recipe:
+    """A small encoder, to be tuned."""
+    small = text.recipe(init=str(texts.encoder_folder(folder)))
+    return replace(small, epochs=1, workers=0)
+
+
+def told(run: pervade.Run) -> dict[str, dict]:
+    return {rung["name"]: rung for rung in files.read_json(run.path / "ladder.json")["rungs"]}
+
+
+def test_the_best_on_validation_is_delivered_and_it_alone_meets_the_test_split(data: Path, tmp_path: Path) -> None:
+    run = climb(data, tmp_path, "trained,plain")
+    record, rungs = files.read_json(run.path / "ladder.json"), told(run)
+    assert list(rungs) == ["plain", "trained"]  # the cheapest first, however they were named
+    assert record["taken"] == "plain"  # one pass of a random network knows nothing yet
+    assert rungs["plain"]["value"] > rungs["trained"]["value"]
+    assert rungs["plain"]["n"] == len(
+        predictions.read_columns(run.path / "members/plain/predictions/best@validation.parquet")["row"]
+    )
+    measured = sorted(path.relative_to(run.path).as_posix() for path in run.path.rglob("*@test.parquet"))
+    assert measured == [
+        "predictions/best@test.parquet",
+        "predictions/plain@test.parquet",
+    ]  # and the plain one beside it
+    assert same(weights(run.directory, "best"), weights(run.directory.member("plain"), "best"))
+    assert run.predict(["the film was superb"])[0]["top"][0]["label"] == "good"
+    page = run.report().read_text(encoding="utf-8")
+    assert "Which model was taken" in page
+    assert "plain was taken: accuracy" in page
+
+
+def test_training_begins_from_the_frozen_networks_head(data: Path, tmp_path: Path) -> None:
+    run = climb(data, tmp_path / "runs", "plain,frozen,trained", published(tmp_path / "encoder"))
+    began = files.read_json(run.path / "members/trained/init.json")
+    assert began["init"]["source"] == str(run.path.absolute() / "members/frozen")
+    assert not began["new"]
+    assert "head.logits.weight" in began["loaded"]
+    frozen, trained = (told(run)[name] for name in ("frozen", "trained"))
+    assert frozen["state"] == trained["state"] == "complete"
+
+
+def test_the_frozen_head_is_the_best_there_is(data: Path, tmp_path: Path) -> None:
+    """No weights of a linear head on the same features have a smaller penalised loss than those that were found."""
+    from sklearn.linear_model import LogisticRegression
+
+    from pervade.data import linear
+
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(60, 5)) * [1, 1, 1, 1, 0.01] + 3
+    target = (features[:, 0] + rng.normal(size=60) > 3).astype(int)
+    found = linear.classes(features, target, 2, (1.0,))
+    scale = np.sqrt(features.var(0).mean())
+    model = LogisticRegression(C=1.0, max_iter=1000).fit((features - features.mean(0)) / scale, target)
+    logits = found(features)
+    wanted = model.decision_function((features - features.mean(0)) / scale)
+    np.testing.assert_allclose(logits[:, 1] - logits[:, 0], wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [("plian", "did you mean 'plain'"), ("", "names no rung"), ("frozen", "no such rung")],
+)
+def test_rungs_that_are_not_there(names: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        ladder.plan(texts.recipe(), "text-classification", [name for name in names.split(",") if name])
+
+
+def test_a_ladder_needs_rows_that_choose() -> None:
+    with pytest.raises(ConfigError, match="validation above 0"):
+        ladder.plan(texts.recipe(validation=0.0), "text-classification", ["plain"])
+    with pytest.raises(ConfigError, match="early_stopping"):
+        ladder.plan(texts.recipe(early_stopping=EarlyStopping()), "text-classification", ["plain"])
+
+
+@pytest.fixture
+def signs(tmp_path: Path) -> Path:
+    """Texts without words, which no linear model on words can read."""
+    rng = np.random.default_rng(0)
+    rows = [("".join(rng.choice(list("?!;:"[number % 2 :]), 12)), ("bad", "good")[number % 2]) for number in range(80)]
+    return texts.write(tmp_path / "signs.tsv", rows)
+
+
+def test_a_rung_that_fails_is_said_and_passed_by(signs: Path, tmp_path: Path) -> None:
+    run = climb(signs, tmp_path / "runs", "plain,trained")
+    assert told(run)["plain"]["state"] == "passed by"
+    assert "no words" in told(run)["plain"]["reason"]
+    assert files.read_json(run.path / "ladder.json")["taken"] == "trained"
+    assert "passed by" in run.report().read_text(encoding="utf-8")
+
+
+def test_where_every_rung_fails_all_reasons_are_said(signs: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"plain: .*no words"):
+        climb(signs, tmp_path / "runs", "plain")
+
+
+def test_what_time_does_not_suffice_for_is_not_begun(data: Path, tmp_path: Path) -> None:
+    run = climb(data, tmp_path, "plain,trained", texts.recipe(epochs=100_000), time_limit=6.0)
+    assert told(run)["plain"]["state"] == "complete"
+    assert run.results()["checkpoint"] == "best"
+
+
+def test_one_that_was_stopped_delivers_the_best_so_far_and_goes_on_to_the_same(
+    data: Path, tmp_path: Path, stop_at
+) -> None:
+    whole = climb(data, tmp_path / "whole", "plain,trained", texts.recipe(epochs=2))
+    stop_at(6)
+    with pytest.raises(Stopped):
+        climb(data, tmp_path / "stopped", "plain,trained", texts.recipe(epochs=2))
+    stopped = pervade.load(tmp_path / "stopped" / "run")
+    assert files.read_json(stopped.path / "ladder.json")["taken"] == "plain"
+    assert len(stopped.predict(["a superb film"])) == 1
+    resumed = pervade.resume(stopped.path)
+    for name in ("plain", "trained"):
+        assert same(weights(whole.directory.member(name)), weights(resumed.directory.member(name)))
+    kept = [{**rung, "seconds": 0} for rung in told(whole).values()]
+    assert kept == [{**rung, "seconds": 0} for rung in told(resumed).values()]
+    assert json.dumps(whole.results()["metrics"]) == json.dumps(resumed.results()["metrics"])
