@@ -83,6 +83,7 @@ COMMANDS = {
     "pervade train photos/ --folds 5": Small(PICTURES, slow="five trainings"),
     "pervade train photos/ --recipe runs/photos-resnet/recipe.yaml --name again": Small(slow="trains a second run"),
     "pervade train reviews.csv --label-column label --split-column none": Small(TEXTS, slow="trains a second run"),
+    "pervade train reviews.csv --ladder plain,frozen,trained": Small(TEXTS, slow="trains a second run"),
     "pervade train notes/ --task fill-mask --name ward": Small(TEXTS, "ward", slow="one training of several of texts"),
     'pervade predict ward "The patient shows [MASK]."': Small(slow="trains a run"),
     "pervade train labelled.csv --init ward": Small(AGAIN, slow="trains two runs"),
