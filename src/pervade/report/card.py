@@ -31,6 +31,7 @@ NOT_MEASURED = {
 def build(record: Record) -> str:
     front = yaml.safe_dump(_on_one_line(metadata(record)), sort_keys=False, allow_unicode=True, width=1000)
     result = record.main
+    beside = result.baseline.values() if result else ()
     environment = Environment(
         loader=PackageLoader("pervade", "report"),
         # The text is Markdown, not HTML: every value goes through `escape` instead.
@@ -47,9 +48,7 @@ def build(record: Record) -> str:
         cautions=cautions.of(record),
         result=result,
         figures=_lines(list(result.overall.values())) if result else [],
-        baseline=_lines([figure for figure in result.baseline.values() if not figure.name.endswith("]")])
-        if result
-        else [],
+        baseline=_lines([figure for figure in beside if not figure.name.endswith("]")]),
         classes=_classes(result) if result else [],
         more_classes=max(len(result.by_class) - MOST_CLASSES, 0) if result else 0,
         judgement=calibration.judge(result),

@@ -37,10 +37,10 @@ TABLES = """\
 <p>A dot is the difference, the bar its 95% interval, the line in the middle no difference; to the right of it
 {{ "the second model is better" if directed else "the second model's value is the larger" }}. Shares have one scale, in
 points; every other figure has its own.</p>
-{% for each in parts %}
-{% if parts|length > 1 %}<h3>{{ each.second|label(60) }} against {{ each.first|label(60) }}</h3>{% endif %}
-{{ each.table }}
-{% if each.single %}<details><summary>Single classes</summary>{{ each.single }}</details>{% endif %}
+{% for part in parts %}
+{% if parts|length > 1 %}<h3>{{ part.second|label(60) }} against {{ part.first|label(60) }}</h3>{% endif %}
+{{ part.table }}
+{% if part.single %}<details><summary>Single classes</summary>{{ part.single }}</details>{% endif %}
 {% endfor %}
 <p class="note">How intervals and p were found: {{ methods }}.{% if several %} Each p is corrected after Holm for
 {{ several }} comparisons.{% endif %} The verdict is about the first figure alone: of many figures that are tested at
@@ -93,7 +93,7 @@ ROWS = """\
 <p>Compared on {{ counted }}{% if grouped %}, which are {{ groups|count }} groups whose members depend on each other:
 {{ how }}, and McNemar's test, which needs independent rows, is not used{% endif %}.
 {% if not differences %}All runs have the same.{% endif %}</p>
-{% if differences %}<ul>{% for each in differences %}<li>{{ each }}</li>{% endfor %}</ul>{% endif %}
+{% if differences %}<ul>{% for difference in differences %}<li>{{ difference }}</li>{% endfor %}</ul>{% endif %}
 <p class="note">From {% for path in predictions %}<code>{{ path }}</code>{{ ", " if not loop.last }}{% endfor %}.</p>
 """
 

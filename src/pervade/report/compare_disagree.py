@@ -15,18 +15,18 @@ from pervade.report.sections.mistakes import media
 MOST = 8  # examples of each kind
 
 TEMPLATE = """\
-{% for each in parts %}
-{% if parts|length > 1 %}<h3>{{ each.title }}</h3>{% endif %}
-{% if each.counts %}
-<div class="scroll"><table class="counts"><thead><tr><th></th><th class="number">{{ each.second|label(40) }} right</th>
-<th class="number">{{ each.second|label(40) }} wrong</th></tr></thead><tbody>
-<tr><th>{{ each.first|label(40) }} right</th><td class="number">{{ each.counts.both|count }}</td>
-<td class="number"><b>{{ each.counts.only_first|count }}</b></td></tr>
-<tr><th>{{ each.first|label(40) }} wrong</th><td class="number"><b>{{ each.counts.only_second|count }}</b></td>
-<td class="number">{{ each.counts.neither|count }}</td></tr>
+{% for part in parts %}
+{% if parts|length > 1 %}<h3>{{ part.title }}</h3>{% endif %}
+{% if part.counts %}
+<div class="scroll"><table class="counts"><thead><tr><th></th><th class="number">{{ part.second|label(40) }} right</th>
+<th class="number">{{ part.second|label(40) }} wrong</th></tr></thead><tbody>
+<tr><th>{{ part.first|label(40) }} right</th><td class="number">{{ part.counts.both|count }}</td>
+<td class="number"><b>{{ part.counts.only_first|count }}</b></td></tr>
+<tr><th>{{ part.first|label(40) }} wrong</th><td class="number"><b>{{ part.counts.only_second|count }}</b></td>
+<td class="number">{{ part.counts.neither|count }}</td></tr>
 </tbody></table></div>
 {% endif %}
-{% for words, shown in each.galleries %}
+{% for words, shown in part.galleries %}
 <p>{{ words }}</p>
 {% if shown %}<div class="gallery">
 {% for one in shown %}

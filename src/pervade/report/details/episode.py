@@ -23,7 +23,7 @@ TEMPLATE = """\
 <figure class="film"><img src="{{ source }}" alt="Film of the episode: {{ caption }}">
 <figcaption>{{ caption }}</figcaption></figure>
 {% else %}<p class="note">{{ why }}</p>{% endif %}
-<div class="beside">{% for each in charts %}{{ each }}{% endfor %}</div>
+<div class="beside">{% for chart in charts %}{{ chart }}{% endfor %}</div>
 <p class="note">{{ note }}</p>
 """
 

@@ -13,13 +13,13 @@ TEMPLATE = """\
 <p>Questions evenly spaced over the rows that were measured, none chosen, answered with the likeliest token each time.
 Beside each stands which share of the answer's runs of eight tokens can be read so in the answers it learnt from: what
 is copied may be remembered rather than understood.</p>
-{% for each in replies %}
+{% for reply in replies %}
 <figure class="sample">
-{% for message in each.messages %}<p><b>{{ message.role }}</b> {{ message.content|truncate(most) }}</p>{% endfor %}
-{% if each.why %}<p class="note">Not asked: {{ each.why }}.</p>
-{% else %}<blockquote dir="auto">{{ each.reply|truncate(most) or "(nothing)" }}</blockquote>{% endif %}
-<p class="note">The row's own answer: {{ each.answer|truncate(most) }}</p>
-<figcaption>{{ each.id }}{% if each.copied is not none %}, {{ each.copied|percent }} copied{% endif %}
+{% for message in reply.messages %}<p><b>{{ message.role }}</b> {{ message.content|truncate(most) }}</p>{% endfor %}
+{% if reply.why %}<p class="note">Not asked: {{ reply.why }}.</p>
+{% else %}<blockquote dir="auto">{{ reply.reply|truncate(most) or "(nothing)" }}</blockquote>{% endif %}
+<p class="note">The row's own answer: {{ reply.answer|truncate(most) }}</p>
+<figcaption>{{ reply.id }}{% if reply.copied is not none %}, {{ reply.copied|percent }} copied{% endif %}
 </figcaption></figure>
 {% endfor %}
 """

@@ -11,9 +11,9 @@ from pervade.report.record import Record, Result
 TEMPLATE = """\
 <p>Written from nothing, by the seeds {{ samples|map(attribute="seed")|join(", ") }}, none chosen. Beside each stands
 which share of its runs of eight tokens can be read so in the training text: what is copied is not written.</p>
-{% for each in samples %}
-<figure class="sample"><blockquote dir="auto">{{ each.text }}</blockquote>
-<figcaption>seed {{ each.seed }}{% if each.copied is not none %}, {{ each.copied|percent }} copied{% endif %}
+{% for sample in samples %}
+<figure class="sample"><blockquote dir="auto">{{ sample.text }}</blockquote>
+<figcaption>seed {{ sample.seed }}{% if sample.copied is not none %}, {{ sample.copied|percent }} copied{% endif %}
 </figcaption></figure>
 {% endfor %}
 """

@@ -19,8 +19,8 @@ turns away more pairs of one person. Intervals come from drawing people, not {{ 
 <div class="beside">
 {{ drawing }}
 <div><div class="scroll"><table><tbody>
-{% for each in figures %}
-<tr><th>{{ each.words.title }}</th><td class="number">{{ each|measured }}</td></tr>
+{% for figure in figures %}
+<tr><th>{{ figure.words.title }}</th><td class="number">{{ figure|measured }}</td></tr>
 {% endfor %}
 </tbody></table></div>
 <p class="note">{% if threshold is not none %}The threshold, a cosine of {{ "%.3f"|format(threshold) }}, was settled on
@@ -29,11 +29,11 @@ the validation split, where both kinds of error were equally frequent. {% endif 
 {% for title, pairs in kinds %}{% if pairs %}
 <h3>{{ title }}</h3>
 <div class="gallery">
-{% for each in pairs %}
-<figure><div class="duo">{{ each.media[0] }}{{ each.media[1] }}</div>
-<figcaption>{{ each.names[0]|label(30) }}{% if each.names[0] != each.names[1] %} and
-{{ each.names[1]|label(30) }}{% endif %}, similarity <b>{{ "%.2f"|format(each.similarity) }}</b>
-<small class="block file">{{ each.ids[0]|label(60) }}<br>{{ each.ids[1]|label(60) }}</small></figcaption></figure>
+{% for pair in pairs %}
+<figure><div class="duo">{{ pair.media[0] }}{{ pair.media[1] }}</div>
+<figcaption>{{ pair.names[0]|label(30) }}{% if pair.names[0] != pair.names[1] %} and
+{{ pair.names[1]|label(30) }}{% endif %}, similarity <b>{{ "%.2f"|format(pair.similarity) }}</b>
+<small class="block file">{{ pair.ids[0]|label(60) }}<br>{{ pair.ids[1]|label(60) }}</small></figcaption></figure>
 {% endfor %}
 </div>{% endif %}{% endfor %}
 """

@@ -20,11 +20,11 @@ TEMPLATE = """\
 {{ shown|length }} that the model was surest about. Some may be marked wrongly: look at them before you blame the
 model.</p>
 <div class="answers">
-{% for each in shown %}
-<figure><p dir="auto"><b>{{ each.question }}</b></p>
-<blockquote dir="auto">{{ each.before }}<mark>{{ each.answer }}</mark>{{ each.after }}</blockquote>
-<figcaption>said <b>{{ each.answer or "no answer" }}</b>, {{ each.confidence|percent }} sure<br>
-is <b>{{ each.true or "no answer" }}</b><small class="block file">{{ each.id|label(80) }}</small></figcaption></figure>
+{% for row in shown %}
+<figure><p dir="auto"><b>{{ row.question }}</b></p>
+<blockquote dir="auto">{{ row.before }}<mark>{{ row.answer }}</mark>{{ row.after }}</blockquote>
+<figcaption>said <b>{{ row.answer or "no answer" }}</b>, {{ row.confidence|percent }} sure<br>
+is <b>{{ row.true or "no answer" }}</b><small class="block file">{{ row.id|label(80) }}</small></figcaption></figure>
 {% endfor %}
 </div>
 """

@@ -32,13 +32,13 @@ TABLE = """\
 <tbody>
 {% for row in rows %}
 <tr><th>{{ row.name|label(40) }}</th>
-{% for each, kind in row.pair %}
-<td>{% if each and each.value is not none %}{{ each|measured }}{{ track(each, kind) }}
-<small>n = {{ each.n|count }}</small>
+{% for figure, kind in row.pair %}
+<td>{% if figure and figure.value is not none %}{{ figure|measured }}{{ track(figure, kind) }}
+<small>n = {{ figure.n|count }}</small>
 {%- else %}–{% endif %}</td>
 {% endfor %}
-{% for each in row.others %}
-<td>{{ each|measured }}<small class="block">n = {{ each.n|count }}</small></td>
+{% for figure in row.others %}
+<td>{{ figure|measured }}<small class="block">n = {{ figure.n|count }}</small></td>
 {% endfor %}
 {% if several %}<td class="number">{{ row.threshold|percent if row.threshold is not none else "–" }}</td>{% endif %}
 <td class="number">{{ row.train|count if row.train is not none else "–" }}</td></tr>

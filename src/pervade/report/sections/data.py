@@ -31,22 +31,22 @@ TEMPLATE = """\
 {% endfor %}</tr></thead>
 <tbody>
 {% for name, counts in classes %}
-<tr><th>{{ name|label(40) }}</th>{% for each in counts %}<td class="number">{{ each|count }}</td>{% endfor %}</tr>
+<tr><th>{{ name|label(40) }}</th>{% for number in counts %}<td class="number">{{ number|count }}</td>{% endfor %}</tr>
 {% endfor %}
-<tr class="total"><th>all</th>{% for each in splits.values() %}<td class="number">{{ each|count }}</td>{% endfor %}</tr>
+<tr class="total"><th>all</th>{% for size in splits.values() %}<td class="number">{{ size|count }}</td>{% endfor %}</tr>
 </tbody></table></div>
 {% if more %}<p class="note">{{ more|count }} more classes; data.json holds every row.</p>{% endif %}
 {% if fingerprint %}<p class="note">Fingerprint of all contents: <code>{{ fingerprint }}</code>. The same data
 always has the same.</p>{% endif %}
 {% if left_out %}
 <details{{ " open" if left_out|length <= 5 }}><summary>{{ left|count }} left out</summary><ul class="left-out">
-{% for each in left_out %}<li><code>{{ each.source|label(160) }}</code> {{ each.reason|label(300) }}</li>{% endfor %}
+{% for file in left_out %}<li><code>{{ file.source|label(160) }}</code> {{ file.reason|label(300) }}</li>{% endfor %}
 </ul>{% if left > left_out|length %}<p class="note">The others stand in data.json.</p>{% endif %}</details>
 {% else %}<p class="note">Nothing was left out.</p>{% endif %}
 {% if account %}<h3>How they were read</h3>
-<ul>{% for each in account %}<li>{{ each|label(600) }}</li>{% endfor %}</ul>{% endif %}
+<ul>{% for line in account %}<li>{{ line|label(600) }}</li>{% endfor %}</ul>{% endif %}
 {% if remarks %}<h3>Noticed in the data</h3>
-<ul>{% for each in remarks %}<li>{{ each|label(600) }}</li>{% endfor %}</ul>{% endif %}
+<ul>{% for line in remarks %}<li>{{ line|label(600) }}</li>{% endfor %}</ul>{% endif %}
 """
 
 

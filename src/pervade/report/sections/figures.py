@@ -32,11 +32,11 @@ the checkpoint “{{ result.checkpoint }}”. If this were repeated on other {{ 
 <div class="scroll"><table>
 <thead><tr><th>Figure</th><th class="number">Value and {{ level }}% interval</th><th class="number">n</th></tr></thead>
 <tbody>
-{% for each in figures %}
-<tr><th>{{ each.words.title }}
-{% if words[each.name] %}<small class="block">{{ words[each.name] }}</small>{% endif %}</th>
-<td class="number">{{ each|measured }}</td>
-<td class="number">{{ each.n|count }}</td></tr>
+{% for figure in figures %}
+<tr><th>{{ figure.words.title }}
+{% if words[figure.name] %}<small class="block">{{ words[figure.name] }}</small>{% endif %}</th>
+<td class="number">{{ figure|measured }}</td>
+<td class="number">{{ figure.n|count }}</td></tr>
 {% endfor %}
 </tbody></table></div>
 <p class="note">How the intervals were found: {{ methods }}.</p>

@@ -16,8 +16,8 @@ TEMPLATE = """\
 {% for row in rows %}
 <tr><th>{{ row.name|label(40) }}{% if row.note %}<small class="block">{{ row.note }}</small>{% endif %}</th>
 <td class="number">{{ row.after }}</td><td class="number">{{ row.weights }}</td>
-{% for each in row.cells %}
-<td>{% if each %}{{ each.words.title }} {{ each|measured }} <small>n = {{ each.n|count }}</small>
+{% for figure in row.cells %}
+<td>{% if figure %}{{ figure.words.title }} {{ figure|measured }} <small>n = {{ figure.n|count }}</small>
 {%- else %}<span class="note">not measured</span>{% endif %}</td>
 {% endfor %}</tr>
 {% endfor %}

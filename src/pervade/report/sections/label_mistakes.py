@@ -16,13 +16,13 @@ TEMPLATE = """\
 {{ shown|length }} where the model was surest of what was wrong. Some labels may be missing in the data: look before you
 blame the model{% endif %}.</p>
 {% if shown %}<div class="gallery">
-{% for each in shown %}
-<figure>{{ each.media }}
+{% for mistake in shown %}
+<figure>{{ mistake.media }}
 <figcaption>
-{% for label, share in each.extra %}said <b>{{ label|label(40) }}</b>, {{ share|percent }} sure<br>{% endfor %}
-{% for label, share in each.missed %}missed <b>{{ label|label(40) }}</b>, given {{ share|percent }}<br>{% endfor %}
-rightly said: {{ each.right|label(80) if each.right else "nothing" }}
-<small class="block file">{{ each.id|label(80) }}</small></figcaption></figure>
+{% for label, share in mistake.extra %}said <b>{{ label|label(40) }}</b>, {{ share|percent }} sure<br>{% endfor %}
+{% for label, share in mistake.missed %}missed <b>{{ label|label(40) }}</b>, given {{ share|percent }}<br>{% endfor %}
+rightly said: {{ mistake.right|label(80) if mistake.right else "nothing" }}
+<small class="block file">{{ mistake.id|label(80) }}</small></figcaption></figure>
 {% endfor %}
 </div>{% endif %}
 """

@@ -13,10 +13,10 @@ TEMPLATE = """\
 <p>These are the {{ shown|length }} of {{ n|count }} {{ many }} whose answers are farthest off. Some may carry a wrong
 number: look at them before you blame the model.</p>
 <div class="gallery">
-{% for each in shown %}
-<figure>{{ each.media }}
-<figcaption>said <b>{{ each.said }}</b><br>is <b>{{ each.true }}</b>, {{ each.off }} {{ each.way }}
-<small class="block file">{{ each.id|label(80) }}</small></figcaption></figure>
+{% for row in shown %}
+<figure>{{ row.media }}
+<figcaption>said <b>{{ row.said }}</b><br>is <b>{{ row.true }}</b>, {{ row.off }} {{ row.way }}
+<small class="block file">{{ row.id|label(80) }}</small></figcaption></figure>
 {% endfor %}
 </div>
 """

@@ -24,7 +24,7 @@ SMOOTHED = 30  # a line of more points is drawn faint, with its moving mean over
 
 TEMPLATE = """\
 <p>{{ facts }}</p>
-{% if charts %}<div class="beside">{% for each in charts %}{{ each }}{% endfor %}</div>
+{% if charts %}<div class="beside">{% for chart in charts %}{{ chart }}{% endfor %}</div>
 <p class="note">{{ note }}</p>{% else %}<p class="note">Nothing was logged yet.</p>{% endif %}
 {% if decisions %}
 <ul class="decisions">{% for sign, text in decisions %}<li><b>{{ sign }}</b> {{ text }}</li>{% endfor %}</ul>
@@ -43,7 +43,7 @@ def section(record: Record) -> Section | None:
     signs = [chr(ord("A") + i % 26) for i in range(len(record.decisions))]
     charts = [drawn for name in names if (drawn := _chart(record, name, over, signs)) is not None]
     if record.lr_find:
-        charts.append(_found(record))
+        charts.append(_range_test(record))
     one = wording.passes(record, 1)
     decisions = [
         (
@@ -64,7 +64,7 @@ def _when(entry: dict[str, Any], one: str) -> str:
     return f"{wording.after(entry.get('at', entry.get('pass', 0)), one)}, step {wording.count(entry.get('step', 0))}"
 
 
-def _found(record: Record) -> Any:
+def _range_test(record: Record) -> Any:
     """The range test that the learning rate comes from."""
     test = record.lr_find
     at = [math.log10(rate) for rate in test["rates"]]

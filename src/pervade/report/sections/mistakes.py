@@ -26,10 +26,10 @@ TEMPLATE = """\
 <p>{{ wrong|count }} of {{ n|count }} {{ many }} got a wrong answer{% if shown %}. These are the {{ shown|length }} that
 the model was surest about. Some may be mislabelled: look at them before you blame the model{% endif %}.</p>
 {% if shown %}<div class="gallery">
-{% for each in shown %}
-<figure>{{ each.media }}
-<figcaption>said <b>{{ each.said|label(40) }}</b>, {{ each.confidence|percent }} sure<br>
-is <b>{{ each.true|label(40) }}</b><small class="block file">{{ each.id|label(80) }}</small></figcaption></figure>
+{% for mistake in shown %}
+<figure>{{ mistake.media }}
+<figcaption>said <b>{{ mistake.said|label(40) }}</b>, {{ mistake.confidence|percent }} sure<br>
+is <b>{{ mistake.true|label(40) }}</b><small class="block file">{{ mistake.id|label(80) }}</small></figcaption></figure>
 {% endfor %}
 </div>{% endif %}
 {% if silent %}<p class="note">{{ silent }}</p>{% endif %}

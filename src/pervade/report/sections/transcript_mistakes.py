@@ -28,19 +28,19 @@ MISTAKES = """\
 <span><span class="step missed"><i>this</i><b>&nbsp;</b></span> left out</span>
 <span><span class="step added"><i>&nbsp;</i><b>that</b></span> put in</span></div>
 <div class="heard">
-{% for each in shown %}
-<figure>{{ each.media }}
-<div>{% if each.steps is not none %}
-<p class="visually-hidden">Said: {{ each.true }}. Written: {{ each.text or "nothing" }}.</p>
-<p class="aligned{{ "" if spaced else " signs" }}" dir="auto" aria-hidden="true">{% for step in each.steps %}
+{% for mistake in shown %}
+<figure>{{ mistake.media }}
+<div>{% if mistake.steps is not none %}
+<p class="visually-hidden">Said: {{ mistake.true }}. Written: {{ mistake.text or "nothing" }}.</p>
+<p class="aligned{{ "" if spaced else " signs" }}" dir="auto" aria-hidden="true">{% for step in mistake.steps %}
 <span class="step {{ step.kind }}"><i>{{ step.true or nothing }}</i><b>{{ step.said or nothing }}</b></span>
 {% endfor %}</p>
 {% else %}
 <p class="note">Too long to be set side by side; the beginnings:</p>
-<p dir="auto">{{ each.true|truncate(600) }}</p><blockquote dir="auto">{{ each.text|truncate(600) or "(nothing)" }}
+<p dir="auto">{{ mistake.true|truncate(600) }}</p><blockquote dir="auto">{{ mistake.text|truncate(600) or "(nothing)" }}
 </blockquote>
 {% endif %}
-<figcaption>{{ each.errors }}<small class="block file">{{ each.id|label(80) }}</small></figcaption></div></figure>
+<figcaption>{{ mistake.errors }}<small class="block file">{{ mistake.id|label(80) }}</small></figcaption></div></figure>
 {% endfor %}
 </div>{% endif %}
 {% if silent %}<p class="note">{{ silent }}</p>{% endif %}
