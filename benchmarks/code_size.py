@@ -33,17 +33,27 @@ def members(text: str) -> int | None:
     return None
 
 
+def bindings(text: str, name: str) -> int:
+    """How often a variable, an argument or a function of this name is made."""
+    nodes = list(ast.walk(ast.parse(text)))
+    stored = [node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+    arguments = [node.arg for node in nodes if isinstance(node, ast.arg)]
+    return [*stored, *arguments, *(node.name for node in nodes if isinstance(node, ast.FunctionDef))].count(name)
+
+
 def counted(commit: str) -> dict[str, int]:
     paths = [path for path in git("ls-tree", "-r", "--name-only", commit, "src").split() if path.endswith(".py")]
     texts = {path: git("show", f"{commit}:{path}") for path in paths}
-    found = {"lines in src/": sum(len(text.splitlines()) for text in texts.values())}
+    sizes = {"lines in src/": sum(len(text.splitlines()) for text in texts.values())}
     contracts = [members(text) for path, text in texts.items() if "/core/protocols.py" in path or "/contracts/" in path]
-    found["members of Task"] = next(number for number in contracts if number is not None)
+    sizes["members of Task"] = next(number for number in contracts if number is not None)
     for what, pattern in PATTERNS.items():
         of = {path: text for path, text in texts.items() if "report/" not in what or "/report/" in path}
-        found[what] = sum(len(re.findall(pattern, text)) for text in of.values())
+        sizes[what] = sum(len(re.findall(pattern, text)) for text in of.values())
+    for name in ("each", "found"):
+        sizes[f"bindings of `{name}`"] = sum(bindings(text, name) for text in texts.values())
     fit = next(text for path, text in texts.items() if path.endswith("engine/fit.py"))
-    return {**found, "engine/fit.py, lines": len(fit.splitlines())}
+    return {**sizes, "engine/fit.py, lines": len(fit.splitlines())}
 
 
 def main() -> None:
