@@ -102,5 +102,4 @@ def space_of(domain: Domain) -> actions.Space:
 
 def _score(columns: Mapping[str, Any]) -> np.ndarray:
     total, drawn = np.asarray(columns["return"], np.float64), np.asarray(columns["drawn"]).astype(bool)
-    returns: np.ndarray = total[~drawn]
-    return returns
+    return np.asarray(total[~drawn])

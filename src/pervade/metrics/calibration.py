@@ -28,8 +28,7 @@ def log_losses(probabilities: np.ndarray, target: np.ndarray) -> np.ndarray:
     """
     eps = float(np.finfo(probabilities.dtype).eps)
     chosen = probabilities[np.arange(len(target)), target].astype(np.float64)
-    losses: np.ndarray = -np.log(np.clip(chosen, eps, 1 - eps))
-    return losses
+    return np.asarray(-np.log(np.clip(chosen, eps, 1 - eps)))
 
 
 def brier_scores(probabilities: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -107,14 +106,12 @@ def chance(confidence: np.ndarray, slope: float, offset: float) -> np.ndarray:
     """1 / (1 + exp(-(slope logit(confidence) + offset))), of (n,) in 0-1."""
     if (slope, offset) == (1.0, 0.0):
         return confidence
-    chances: np.ndarray = 1 / (1 + np.exp(-(slope * _logit(confidence) + offset)))
-    return chances
+    return np.asarray(1 / (1 + np.exp(-(slope * _logit(confidence) + offset))))
 
 
 def _logit(share: np.ndarray | float) -> np.ndarray:
     clipped = np.clip(share, 1e-6, 1 - 1e-6)
-    logits: np.ndarray = np.log(clipped / (1 - clipped))
-    return logits
+    return np.asarray(np.log(clipped / (1 - clipped)))
 
 
 def top_class(probabilities: np.ndarray, target: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -218,17 +218,14 @@ def _of_single_classes(labels: tuple[str, ...], family: Family) -> dict[str, Met
 
 
 def _right(columns: Columns, num_classes: int) -> np.ndarray:
-    right: np.ndarray = class_column(columns, "target", num_classes) == class_column(columns, "prediction", num_classes)
-    return right
+    return np.asarray(class_column(columns, "target", num_classes) == class_column(columns, "prediction", num_classes))
 
 
 def _right_where(columns: Columns, column: str, index: int) -> np.ndarray:
     """Unchecked, since the family has been: with a thousand classes it would be checked two thousand times."""
     chosen = np.flatnonzero(_is(columns, column, index))
-    right: np.ndarray = columns["target"][chosen] == columns["prediction"][chosen]
-    return right
+    return np.asarray(columns["target"][chosen] == columns["prediction"][chosen])
 
 
 def _is(columns: Columns, column: str, index: int) -> np.ndarray:
-    rows: np.ndarray = columns[column] == index
-    return rows
+    return np.asarray(columns[column] == index)

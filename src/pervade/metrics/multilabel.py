@@ -221,8 +221,7 @@ def _rows_right(columns: Columns, num_labels: int) -> np.ndarray:
 
 def _right_where(columns: Columns, given: str, other: str, index: int) -> np.ndarray:
     """Of the rows where `given` has the label, whether `other` has it too. Unchecked, since the families have been."""
-    right: np.ndarray = _has(columns, other, index)[_has(columns, given, index)]
-    return right
+    return np.asarray(_has(columns, other, index)[_has(columns, given, index)])
 
 
 def _has(columns: Columns, name: str, index: int) -> np.ndarray:

@@ -187,8 +187,7 @@ def _class_by_class(
 
 def _sums_from(values: np.ndarray) -> np.ndarray:
     """[i]: the sum of values[i] and all that follow."""
-    sums: np.ndarray = np.cumsum(values[::-1])[::-1]
-    return sums
+    return np.asarray(np.cumsum(values[::-1])[::-1])
 
 
 def _divided(above: np.ndarray, below: np.ndarray, told: np.ndarray) -> np.ndarray:

@@ -165,8 +165,7 @@ def _ranks(values: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
 
     def ranks(weight: np.ndarray) -> np.ndarray:
         of_ties = np.bincount(tied, weights=weight)
-        middle: np.ndarray = (np.cumsum(of_ties) - of_ties / 2)[tied]
-        return middle
+        return np.asarray((np.cumsum(of_ties) - of_ties / 2)[tied])
 
     return ranks
 
@@ -181,8 +180,7 @@ def _inside(columns: Columns) -> np.ndarray:
     target, low, high = (column(columns, name) for name in ("target", "low", "high"))
     if np.isnan(low).any() or np.isnan(high).any():
         return np.zeros(0, bool)
-    inside: np.ndarray = (target >= low) & (target <= high)
-    return inside
+    return np.asarray((target >= low) & (target <= high))
 
 
 def _explained(target: np.ndarray, squared: np.ndarray, weight: np.ndarray) -> float:

@@ -175,8 +175,7 @@ def errors_of(columns: Columns, unit: str) -> np.ndarray:
 
 
 def _right(columns: Columns) -> np.ndarray:
-    right: np.ndarray = errors_of(columns, "word") == 0
-    return right
+    return np.asarray(errors_of(columns, "word") == 0)
 
 
 def confusions(references: Sequence[str], hypotheses: Sequence[str], most: int) -> list[dict[str, Any]]:

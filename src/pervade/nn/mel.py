@@ -126,8 +126,7 @@ def mel_filters(rate: int, size: int, bands: int, low: float, high: float) -> np
     middle = places[1:-1][:, None]
     rising = (frequencies - left) / (middle - left)
     falling = (right - frequencies) / (right - middle)
-    filters: np.ndarray = np.maximum(np.minimum(rising, falling), 0.0).astype(np.float32)
-    return filters
+    return np.asarray(np.maximum(np.minimum(rising, falling), 0.0).astype(np.float32))
 
 
 def _mel(hertz: float) -> float:
@@ -135,5 +134,4 @@ def _mel(hertz: float) -> float:
 
 
 def _hertz(mel: np.ndarray) -> np.ndarray:
-    hertz: np.ndarray = 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
-    return hertz
+    return np.asarray(700.0 * (10.0 ** (mel / 2595.0) - 1.0))

@@ -73,7 +73,7 @@ def recipe(
     about = environments.look(name, arguments) if name else None
     kind = "" if about is None else "pictures" if about.observation["picture"] else "long" if is_long(about) else ""
     made = RECIPES[chosen, kind]()
-    changed = replace(made, domain=replace(_domain(made.domain), name=name))
+    changed = replace(made, domain=replace(cast(Environment, made.domain), name=name))
     if model is not None:
         changed = replace(changed, model=_policy(spec.decode(model, Model) if isinstance(model, str) else model))
     if agent is not None:
@@ -103,13 +103,8 @@ def _going_on(recipe: Recipe, agent: Agent, algorithm: str, model: str | Model |
     source = recipe.source
     if isinstance(source, Rollouts):
         source = replace(source, scale_rewards=False)
-    domain = replace(_domain(recipe.domain), scale_actions=False)
+    domain = replace(cast(Environment, recipe.domain), scale_actions=False)
     return replace(recipe, domain=domain, source=source, model=Policy(network, normalise=False))
-
-
-def _domain(domain: Any) -> Environment:
-    environment: Environment = domain
-    return environment
 
 
 def _policy(network: Model) -> Policy:
