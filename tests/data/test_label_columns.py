@@ -390,6 +390,6 @@ def test_a_query_that_comes_again_is_half_of_a_pair(tmp_path: Path) -> None:
     passages = [f"the passage of number {i} says something" for i in range(ROWS)]
     for first, second in (("query", "passage"), ("sentence1", "sentence2"), ("sentence2", "sentence1")):
         table = [{first: f"what is {i % 4}", second: passages[i], "label": i % 2} for i in range(ROWS)]
-        found = texts.Texts().columns("a.csv", table, [first, second], "class", ["label"])
+        found = texts.Texts().columns("a.csv", table, [first, second])
         assert set(found) == {first, second}
         assert not isinstance(found, texts.Together)

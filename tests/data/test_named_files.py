@@ -389,12 +389,12 @@ def test_files_of_a_data_set_at_an_address_are_not_looked_for_here(
     monkeypatch.chdir(tmp_path)
     content = tables.Files("picture", (".png",), ("image", "file"))
     records = [{"key": name, "file": f"{name}.of-the-hub"} for name in names]
-    assert content.columns("hf://owner/set", records, ("key", "file"), "class", ()) == ("key",)  # it is written so
+    assert content.columns("hf://owner/set", records, ("key", "file")) == ("key",)  # it is written so
     assert content.located("hf://owner/set", records, ("key",)).file_of == {
         name: f"the file {name!r} is not there" for name in names
     }
     (tmp_path / "cat").write_text("")
     records = [{"kind": "cat", "file": "x"} for name in names]
-    assert content.columns("hf://owner/set", records, ("kind", "file"), "class", ()) == ("file",)
+    assert content.columns("hf://owner/set", records, ("kind", "file")) == ("file",)
     (place,) = content.located("hf://owner/set", [{"file": str(tmp_path / "a.png")}], ("file",)).file_of.values()
     assert place == tmp_path / "a.png"

@@ -100,7 +100,7 @@ class Corpus(Tokenized):
         for path, split in paths:
             records = content.records(path)
             there = table_files.columns_of(records)
-            held = content.columns(path, records, there, "class", [])
+            held = content.columns(path, records, there)
             free = [name for name in there if name not in held]
             columns = division.columns(path, records, free, self.split_column, self.group_column)
             names = [f"{path.name}#{number}" for number in range(1, len(records) + 1)]

@@ -110,7 +110,7 @@ class Text(Tokenized):
         in a table, or is parted by a tab."""
         content = contents(self.text_column, self.label_column, self.encoding, self._learnt)
         is_table = tables.holds_table if self.read_from else tables.is_table  # a table may be called a.txt
-        read = functools.partial(tables.unlabelled, content=content, target=self.target)
+        read = functools.partial(tables.unlabelled, content=content)
         held = inputs.held(given, content.suffixes, read, is_table=is_table)
         if held is not None:
             empty = [LeftOut(given, "it is an empty folder; give a text, or a file or folder of texts")]
@@ -279,7 +279,7 @@ def looks_like_text(source: Any, text_column: str | None = None) -> bool:
         prose = any(columns.look(some, name).prose for name in there)
         if place is not None and _names_files(place, records, prose):
             return False
-        held = content.columns(str(source), records, there, "class", [])
+        held = content.columns(str(source), records, there)
         return bool(held) and not any(embedded.place(str(record.get(held[0]))) for record in records[:5])
     except texts.Undecided:
         return True

@@ -140,7 +140,7 @@ def _columns(table: Path, content: tables.Files) -> tuple[list[table_files.Recor
     """The rows of a table and the columns that name `content`. Raises DataError where none does: what they hold is
     said."""
     records = table_files.read(table)
-    return records, content.columns(table, records, table_files.columns_of(records), "class", ())
+    return records, content.columns(table, records, table_files.columns_of(records))
 
 
 def _require(source: Any) -> None:

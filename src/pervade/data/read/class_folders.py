@@ -193,7 +193,7 @@ def sort(root: Path, files: Sequence[Path], label_pattern: str | None = None, pe
             (f"the class folders are those in {'/'.join(inside[0][: there.depth])}/, the only folder", "")
         )
     _settle(made, label_pattern)
-    _note(made, there, inside, label_pattern)
+    _note(made, there, label_pattern)
     return made
 
 
@@ -214,7 +214,7 @@ def _settle(made: Sorted, label_pattern: str | None) -> None:
             entry.pop("group", None)
 
 
-def _note(made: Sorted, there: _Folders, inside: Sequence[tuple[str, ...]], label_pattern: str | None) -> None:
+def _note(made: Sorted, there: _Folders, label_pattern: str | None) -> None:
     if there.splits:
         described = [f"{a}/ ({b})" for a, b in sorted(there.splits.items())]
         made.notes.append((f"splits: the folders {listed(described)}", f"--split-column {NONE}"))

@@ -20,7 +20,7 @@ from typing import Any
 
 from pervade.core.errors import DataError, nearest
 from pervade.core.types import LeftOut
-from pervade.data.read import account, division, hub, table_files, tables
+from pervade.data.read import account, division, hub, json_tables, table_files, tables
 from pervade.data.read.columns import plain, quoted
 from pervade.data.read.table_files import Record
 from pervade.data.text import texts
@@ -314,10 +314,7 @@ def as_messages(value: Any, role: str) -> list[Any] | str:
     if tables.missing(value) or not str(value).strip():
         return "is empty"
     if isinstance(value, str) and value.lstrip().startswith("[{"):
-        try:
-            items = json.loads(value)
-        except (ValueError, RecursionError):
-            items = None
+        items = json_tables.loaded(value)
         if isinstance(items, list) and all(
             isinstance(item, dict) and ("role" in item or "from" in item) for item in items
         ):

@@ -230,13 +230,11 @@ def _builder(address: Address) -> Any:
 
 
 def _announce(address: Address, builder: Any) -> None:
-    if address.local:
-        download.announce(f"{address}: reading it into {builder.cache_dir}")
-    else:
-        download.announce(
-            f"downloading the data set {address.name}, revision {builder.hash}: {download.megabytes(_size(builder))} "
-            f"to {builder.cache_dir}"
-        )
+    what = f"{address}: reading it into"
+    if not address.local:
+        size = download.megabytes(_size(builder))
+        what = f"downloading the data set {address.name}, revision {builder.hash}: {size} to"
+    download.announce(f"{what} {builder.cache_dir}")
 
 
 def _size(builder: Any) -> int | None:

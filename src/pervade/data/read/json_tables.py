@@ -30,7 +30,8 @@ def read(path: Path, text: str, lines: bool) -> list[Record] | list[list[Any]]:
     try:
         parsed = json.loads(text)
     except (ValueError, RecursionError) as error:
-        if _begins_with_a_line(text):
+        first = next((line for line in text.splitlines() if line.strip()), "")
+        if isinstance(loaded(first), (dict, list)):
             return _lines(path, text)
         raise DataError(f"{path} is not JSON ({error}); write it again") from None
     if isinstance(parsed, dict) and len(parsed) > 1 and all(_objects(value) for value in parsed.values()):
@@ -48,12 +49,12 @@ def read(path: Path, text: str, lines: bool) -> list[Record] | list[list[Any]]:
     return rows
 
 
-def _begins_with_a_line(text: str) -> bool:
-    first = next((line for line in text.splitlines() if line.strip()), "")
+def loaded(text: str) -> Any:
+    """What a cell or a line of JSON holds; None where it is none."""
     try:
-        return isinstance(json.loads(first), (dict, list))
+        return json.loads(text)
     except (ValueError, RecursionError):
-        return False
+        return None
 
 
 def _lines(path: Path, text: str) -> list[Record] | list[list[Any]]:

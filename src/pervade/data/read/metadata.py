@@ -65,11 +65,11 @@ def _tables(folder: Path) -> list[Path]:
 def of_splits(root: Path) -> list[tuple[Path, str]]:
     """Those of the folders that are called as splits are, with the split."""
     splits = splits_of([folder.name for folder in sorted(root.iterdir()) if folder.is_dir()])
-    tables_of = {name: _tables(root / name) for name in splits}
-    tables_of = {
-        name: within(root / name) or tables_there * (len(tables_there) == 1) for name, tables_there in tables_of.items()
-    }
-    return [(table, split) for name, split in sorted(splits.items()) for table in tables_of[name]]
+    listed = []
+    for name, split in sorted(splits.items()):
+        alone = _tables(root / name)
+        listed += [(table, split) for table in within(root / name) or alone * (len(alone) == 1)]
+    return listed
 
 
 def find(root: Path, content: tables.Content) -> list[Table]:

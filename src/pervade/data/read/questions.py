@@ -20,7 +20,7 @@ from typing import Any
 
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
-from pervade.data.read import division, encodings, hub, spellings, table_files, tables
+from pervade.data.read import division, encodings, hub, json_tables, spellings, table_files, tables
 from pervade.data.read.columns import first_named
 from pervade.data.read.table_files import Record
 from pervade.data.rows.split import named, units
@@ -226,10 +226,8 @@ def _cell(value: Any) -> list[Any] | str:
     """The answers in a cell of a table, as SQuAD has them; else what is wrong with them. An empty text says that there
     are none, since a csv has no other way to."""
     if isinstance(value, str) and value.strip()[:1] in ("[", "{"):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            return [{"text": value}]
+        parsed = json_tables.loaded(value)
+        value = value if parsed is None else parsed
     if isinstance(value, str):
         return [{"text": value}] if value.strip() else []
     if isinstance(value, dict) and isinstance(value.get("text"), list):

@@ -98,10 +98,8 @@ class Content(Protocol):
         """The rows of a table in a file. Raises DataError."""
         ...
 
-    def columns(
-        self, path: Path | str, records: list[Record], free: Sequence[str], target: Kind, labels: Sequence[str]
-    ) -> tuple[str, ...]:
-        """Which of the columns `free` hold it; `labels` are those that were asked for by name. Raises DataError."""
+    def columns(self, path: Path | str, records: list[Record], free: Sequence[str]) -> tuple[str, ...]:
+        """Which of the columns `free` hold it. Raises DataError."""
         ...
 
     def take(self, folder: Path, record: Record, columns: Sequence[str], where: str) -> tuple[Record, str] | LeftOut:
@@ -112,8 +110,8 @@ class Content(Protocol):
 @dataclass(frozen=True)
 class Files:
     """Files named in one of the columns `names`, unless `file_column` says which; they lie below `root`, which is the
-    table's folder unless it is given. `file_of` gives the file of each name in one table, or why
-    there is none."""
+    table's folder unless it is given. `file_of` gives the file of each name in one table, or why there
+    is none."""
 
     what: str
     suffixes: tuple[str, ...]
@@ -130,14 +128,11 @@ class Files:
         """Where the files of a table are looked for."""
         return Below(path.parent if isinstance(path, Path) else None, self.suffixes, self.root)
 
-    def columns(
-        self, path: Path | str, records: list[Record], free: Sequence[str], target: Kind, labels: Sequence[str]
-    ) -> tuple[str, ...]:
+    def columns(self, path: Path | str, records: list[Record], free: Sequence[str]) -> tuple[str, ...]:
         """By names and by what stands in all rows (data/read/named_files.py)."""
         asked = asked_for(path, columns_of(records), self.file_column)
-        sure = [name for name in self.names if name != "id"]
         column = asked[0] if asked else named_files.column(records, free, self.below(path), self.names, LABEL_COLUMNS)
-        column = column or columns_module.first_named(free, sure)
+        column = column or columns_module.first_named(free, [name for name in self.names if name != "id"])
         if column is None:
             raise DataError(columns_module.of_numbers(path, records, free))
         value = next((record[column] for record in records if record.get(column) is not None), "")
@@ -262,11 +257,11 @@ def read(
     return entries_of(content.records(path), path, content, wanted=wanted, split=split)
 
 
-def unlabelled(path: Path, content: Content, target: Kind = "class") -> Iterator[Record | LeftOut]:
+def unlabelled(path: Path, content: Content) -> Iterator[Record | LeftOut]:
     """Entries with "id" and what `content` takes, whatever else the table holds, or why a row cannot be used, row by
     row: for prediction. Raises DataError as `read` does."""
     records = content.records(path)
-    columns = content.columns(path, records, columns_of(records), target, ())
+    columns = content.columns(path, records, columns_of(records))
     if isinstance(content, Files):
         content = content.located(path, records, columns)
     # Tables of several folders may be given at once, and have the same name: the path tells their rows apart.
@@ -380,7 +375,7 @@ def layout(
     except DataError as fault:
         raise NoLabels(str(fault), wanted.label_column) from None
     free = [column for column in columns if column not in named]
-    held = content.columns(path, records, free, wanted.target, named)
+    held = content.columns(path, records, free)
     rest = [column for column in free if column not in held]
     group = wanted.group_column
     # Who it is may stand in a column that otherwise says what belongs together.

@@ -23,7 +23,6 @@ from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
 from pervade.data.read import account, spellings, tables
 from pervade.data.read.table_files import Record
-from pervade.data.read.targets import Kind
 from pervade.data.sound.sound_files import Long
 
 STARTS = ("start", "onset", "begin", "tmin", "xmin")
@@ -46,11 +45,9 @@ class Recordings(tables.Files):
 
     cut: bool = True
 
-    def columns(
-        self, path: Path | str, records: list[Record], free: Sequence[str], target: Kind, labels: Sequence[str]
-    ) -> tuple[str, ...]:
+    def columns(self, path: Path | str, records: list[Record], free: Sequence[str]) -> tuple[str, ...]:
         """The column of files, and those of times. Raises DataError where one of these lacks its counterpart."""
-        content = super().columns(path, records, free, target, labels)
+        content = super().columns(path, records, free)
         times = _times(path, records, [name for name in free if name not in content]) if self.cut else ()
         if times and "slice" in content[0].lower():  # as UrbanSound8K has it
             account.note(f"{' and '.join(times)}: not used, since each {content[0]} is cut already")

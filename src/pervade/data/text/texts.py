@@ -22,7 +22,6 @@ from pervade.core.types import LeftOut
 from pervade.data.read import columns, encodings, label_columns, listing, spellings, table_files, tables
 from pervade.data.read.columns import Column
 from pervade.data.read.table_files import Record
-from pervade.data.read.targets import Kind
 from pervade.data.text import labelled_lines
 
 SUFFIXES = (".txt", ".md", ".text")
@@ -103,9 +102,7 @@ class Texts:
         asked = [name for part in (self.text_column, self.label_column) if part for name in re.split("[,+]", part)]
         return table_files.read(path, lambda rows: has_names(rows, [*asked, *self.learnt]), self.encoding)
 
-    def columns(
-        self, path: Path | str, records: list[Record], free: Sequence[str], target: Kind, labels: Sequence[str]
-    ) -> tuple[str, ...]:
+    def columns(self, path: Path | str, records: list[Record], free: Sequence[str]) -> tuple[str, ...]:
         """One column, two of a pair, or several `Together`. By name; else by content, beside columns of labels, splits
         and groups: what has many words and is seldom the same, pairs being about as long as each other."""
         asked = self._asked(path, table_files.columns_of(records)) if self.text_column is not None else ()
