@@ -1,11 +1,14 @@
-"""What one rank of two does for test_ranks.py: normalises its share of every batch, forward and backward, and trains.
+"""What one rank of two does for test_ranks.py: normalises its share of every batch, forward and backward, and trains,
+with whole weights and with sharded ones.
 
-python share_of_a_batch.py FOLDER RANK     reads FOLDER/cases.pt, writes FOLDER/RANK.pt
+python share_of_a_batch.py FOLDER RANK     reads FOLDER/cases.pt and pictures/, writes FOLDER/RANK.pt
 """
 
 from __future__ import annotations
 
 import copy
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,18 +18,23 @@ import torch.distributed as dist
 from torch import nn
 
 from pervade.core.contracts import Context
+from pervade.core.run import RunDirectory
 from pervade.domains.image import Image
+from pervade.engine import ranks
 from pervade.engine.fit import Learner
 from pervade.models.resnet import ResNet
 from pervade.nn.backbone import Backbone
 from pervade.nn.batch_norm import over_ranks
+from pervade.run import training, workflow
 from pervade.tasks.classify import Classify
 from pervade.train.optim.adam import Adam
 from pervade.train.optim.sgd import SGD
 from pervade.train.schedule.constant import Constant
 from pervade.train.tuning.full import Full
+from tests.small_run import recipe
 
 SHARES = (5, 2)  # of 7 rows
+PICTURES = "pictures"  # in the folder
 
 
 class Fused(nn.BatchNorm2d):
@@ -97,6 +105,49 @@ def gradual(rank: int, world: int) -> list[dict[str, torch.Tensor]]:
     return found
 
 
+def in_shards(folder: Path, rank: int) -> dict[str, torch.Tensor]:
+    """Trains the reference MLP with whole weights, with sharded ones, and with sharded ones that go on after a SIGTERM,
+    which one rank alone got in the validation after the first pass. What the last ones say of the validation split."""
+    build, watch, predict = training.build, training.Training._watch, training.Training._predict_validation
+    said: dict[str, torch.Tensor] = {}
+
+    def built(*arguments: Any) -> Any:
+        network, base = build(*arguments)
+        return ranks.shard(network), base
+
+    def stop(self: training.Training) -> None:
+        if rank == 1 and self.learner.passes == 1:
+            signal.raise_signal(signal.SIGTERM)
+        watch(self)
+
+    def kept(self: training.Training, *arguments: Any) -> dict[str, Any]:
+        columns = predict(self, *arguments)
+        said.update({name: torch.from_numpy(columns[name]) for name in ("probabilities", "row")})
+        return columns
+
+    train(folder / "whole")
+    training.build, training.Training._predict_validation = built, kept
+    said["stopped"] = torch.tensor([train(folder / "stopped", stop), train(folder / "stopped")])
+    train(folder / "sharded")
+    return said
+
+
+def train(place: Path, watch: Any = training.Training._watch) -> bool:
+    """Two passes, or what is left of them, under a time limit, so that prices are asked for as well. True: it was
+    stopped."""
+    run = RunDirectory(place)
+    if ranks.rank() == 0 and not run.recipe.exists():
+        place.mkdir()
+        workflow.begin(run, recipe(epochs=2, clip_norm=1.0, threads=1, time_limit=36_000.0), PICTURES)
+    ranks.wait()
+    training.Training._watch = watch
+    try:
+        workflow.train(run)
+    except training.Stopped:
+        return True
+    return False
+
+
 def main() -> None:
     folder, rank = Path(sys.argv[1]), int(sys.argv[2])
     torch.set_num_threads(1)
@@ -110,6 +161,8 @@ def main() -> None:
         found[name] = work(over_ranks(layer), *shares)
     found["trained"] = trained(rank)
     found["gradual"] = gradual(rank, 2)
+    os.chdir(folder)
+    found["in shards"] = in_shards(folder, rank)
     torch.save(found, folder / f"{rank}.pt")
     dist.destroy_process_group()
 

@@ -1,7 +1,9 @@
-"""Two ranks against one: batch normalisation over shares of 5 and 2 rows is torch's over all 7."""
+"""Two ranks against one: batch normalisation over shares of 5 and 2 rows is torch's over all 7; sharded weights learn,
+are judged, saved and loaded as whole ones are."""
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import subprocess
 import sys
@@ -9,18 +11,30 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 from torch import nn
 
-from pervade.engine import ranks
+from pervade.core.run import RunDirectory
+from pervade.engine import checkpoint, ranks
+from pervade.engine.predictor import Predictor
 from pervade.nn.batch_norm import over_ranks
-from tests.engine.share_of_a_batch import Fused, gradual, layers, work
+from pervade.run import workflow
+from tests import small_run
+from tests.data.drawing import class_folders
+from tests.engine.share_of_a_batch import PICTURES, Fused, gradual, layers, work
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, Any]]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the ranks write."""
+    return tmp_path_factory.mktemp("ranks")
+
+
+@pytest.fixture(scope="module")
+def done(folder: Path) -> dict[str, tuple[Any, Any]]:
     """By layer: what torch does with whole batches, and what the two ranks did with their shares."""
-    folder = tmp_path_factory.mktemp("ranks")
+    class_folders(folder / PICTURES, count=16)
     torch.manual_seed(0)
     cases, whole = {}, {}
     for name, (layer, shape) in layers().items():
@@ -32,26 +46,31 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, Any]
         kind = torch.bfloat16 if name == "bf16" else torch.float32
         inputs = [(torch.randn(shape) * 2 + 3).to(kind) for _ in range(2)]
         if name == "channels last":
-            inputs = [each.to(memory_format=torch.channels_last) for each in inputs]
+            inputs = [input.to(memory_format=torch.channels_last) for input in inputs]
         weights = [torch.randn(shape).to(kind) for _ in range(2)]
         cases[name] = {"state": copy.deepcopy(state), "inputs": inputs, "weights": weights}
         whole[name] = work(layer, inputs, weights)
     torch.save(cases, folder / "cases.pt")
     script = Path(__file__).with_name("share_of_a_batch.py")
+    # One start of two processes, which takes most of the time, for all tests.
     processes = [
         subprocess.Popen([sys.executable, "-m", f"tests.engine.{script.stem}", str(folder), str(rank)])
         for rank in range(2)
     ]
-    for process in processes:
-        assert process.wait(timeout=120) == 0
+    try:  # ranks that wait for each other for ever are a failure
+        for process in processes:
+            assert process.wait(timeout=120) == 0
+    finally:
+        for process in processes:
+            process.kill()
     shares = [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
-    whole["trained"], whole["gradual"] = None, gradual(0, 1)
+    whole["trained"], whole["in shards"], whole["gradual"] = None, None, gradual(0, 1)
     return {name: (whole[name], [share[name] for share in shares]) for name in whole}
 
 
 @pytest.mark.parametrize("name", list(layers()))
-def test_shares_are_normalised_as_the_whole(found: dict[str, tuple[Any, Any]], name: str) -> None:
-    whole, shares = found[name]
+def test_shares_are_normalised_as_the_whole(done: dict[str, tuple[Any, Any]], name: str) -> None:
+    whole, shares = done[name]
     tolerance = {"rtol": 2e-2, "atol": 4e-2} if name == "bf16" else {"rtol": 1e-5, "atol": 1e-5}
     for key in ("outputs", "gradients"):
         for batch in range(2):
@@ -63,8 +82,8 @@ def test_shares_are_normalised_as_the_whole(found: dict[str, tuple[Any, Any]], n
 
 
 @pytest.mark.parametrize("name", list(layers()))
-def test_ranks_remember_the_same_and_as_one_would(found: dict[str, tuple[Any, Any]], name: str) -> None:
-    whole, shares = found[name]
+def test_ranks_remember_the_same_and_as_one_would(done: dict[str, tuple[Any, Any]], name: str) -> None:
+    whole, shares = done[name]
     assert list(shares[0]["state"]) == list(whole["state"])
     for key, value in whole["state"].items():
         assert torch.equal(shares[0]["state"][key], shares[1]["state"][key])
@@ -76,15 +95,15 @@ def test_ranks_remember_the_same_and_as_one_would(found: dict[str, tuple[Any, An
         torch.testing.assert_close(evaluated, whole["evaluated"], rtol=1e-2 if name == "bf16" else 1e-5, atol=1e-5)
 
 
-def test_shares_of_unequal_size_take_equally_many_micro_batches(found: dict[str, tuple[Any, Any]]) -> None:
+def test_shares_of_unequal_size_take_equally_many_micro_batches(done: dict[str, tuple[Any, Any]]) -> None:
     """Else one rank would wait for ever in a layer of batch normalisation; all ranks end with the same weights."""
-    one, other = found["trained"][1]
+    one, other = done["trained"][1]
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_what_has_not_begun_to_learn_stays_as_it_is(found: dict[str, tuple[Any, Any]]) -> None:
+def test_what_has_not_begun_to_learn_stays_as_it_is(done: dict[str, tuple[Any, Any]]) -> None:
     """Weight decay, penalties and Adam's count of steps pass it by; two ranks learn what one learns."""
-    one, (first, second) = found["gradual"]
+    one, (first, second) = done["gradual"]
     for weights in (one, first, second):
         moved = [{name for name in weights[0] if not torch.equal(weights[0][name], after[name])} for after in weights]
         head, upper = ({f"{layer}.{kind}" for kind in ("weight", "bias")} for layer in ("head.logits", "body.2"))
@@ -93,6 +112,36 @@ def test_what_has_not_begun_to_learn_stays_as_it_is(found: dict[str, tuple[Any, 
         for name, value in after.items():
             assert torch.equal(mine[name], other[name])
             torch.testing.assert_close(mine[name], value, rtol=1e-4, atol=1e-6)
+
+
+def test_sharded_weights_say_the_same_in_one_process(done: dict[str, tuple[Any, Any]], folder: Path) -> None:
+    """Bit for bit, and both ranks said so."""
+    run = RunDirectory(folder / "sharded")
+    loaded = checkpoint.load_checkpoint(run, "last")
+    with contextlib.chdir(folder):
+        rows = workflow.load_rows(run, loaded.domain).where("split", "validation")
+    table = Predictor.of(loaded).table(rows)
+    for said in done["in shards"][1]:
+        assert said["row"].tolist() == list(rows.number)
+        assert torch.equal(said["probabilities"], torch.as_tensor(table["probabilities"]))
+
+
+def test_sharded_weights_learn_what_whole_ones_do(done: dict[str, tuple[Any, Any]], folder: Path) -> None:
+    """Of two ranks as well; only the norm that bounds the gradient is summed in another order."""
+    whole, sharded = (small_run.weights(RunDirectory(folder / name)) for name in ("whole", "sharded"))
+    assert whole.keys() == sharded.keys()
+    for name, value in whole.items():
+        torch.testing.assert_close(sharded[name], value, rtol=1e-5, atol=1e-7)
+
+
+def test_sharded_weights_go_on_from_where_one_rank_was_stopped(done: dict[str, tuple[Any, Any]], folder: Path) -> None:
+    """In the middle of a validation; weights and optimiser are those of a training without a stop, bit for bit."""
+    stopped, straight = RunDirectory(folder / "stopped"), RunDirectory(folder / "sharded")
+    assert all(said["stopped"].tolist() == [True, False] for said in done["in shards"][1])
+    for file in ("checkpoints/last/model.safetensors", "state/state.safetensors"):
+        one, other = (safetensors.torch.load_file(run.path / file) for run in (stopped, straight))
+        assert small_run.same(one, other)
+    assert any("momentum_buffer" in name and value.numel() > 1 for name, value in one.items())
 
 
 def test_layers_stay_what_they_are() -> None:
@@ -112,5 +161,6 @@ def test_one_process_is_free() -> None:
     assert (ranks.world(), ranks.rank()) == (1, 0)
     assert ranks.sum_numbers(1, 2.5) == [1, 2.5]
     assert ranks.largest(1, -2) == [1, -2]
+    assert ranks.first(2) == 2
     assert ranks.any_true(True)
     assert ranks.same_text("näme") == "näme"

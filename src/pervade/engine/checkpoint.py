@@ -68,13 +68,13 @@ def save_state(
     """Saves everything the next step depends on, but for the `base`. `extra` is the caller's own (JSON and tensors);
     `pieces` are the source's (core/contracts/source.py: Source.pieces)."""
     own = {"source": source, "rng": rng_state(learner.device)}
+    state = learner.state_dict()  # which all ranks enter
     if ranks.world() > 1:
         with files.replacing_folder(_rank_folder(run, ranks.rank(), learner.step)) as folder:
             _write_packed(folder, own)
         ranks.wait()
     if ranks.rank() == 0:
         with files.replacing_folder(run.state) as folder:
-            state = learner.state_dict()
             if base is not None:
                 state |= {part: base.beside(state[part]) for part in ("network", "average")}
             digests = _write_pieces(run.state, folder, pieces or {})
@@ -125,7 +125,7 @@ def load_network(run: RunDirectory, network: Module, base: Base | None = None) -
     files.settle(run.state)
     if run.state.exists():
         with contents.understood(str(run.state), ANOTHER):
-            network.load_state_dict(_with_base(network, base) | _read_packed(run.state)["learner"]["network"])
+            ranks.load(network, _with_base(network, base) | _read_packed(run.state)["learner"]["network"])
 
 
 def _write_pieces(
@@ -220,10 +220,12 @@ def save_checkpoint(
     decision: Mapping[str, Any] | None = None,
     base: Base | None = None,
 ) -> None:
-    """Writes checkpoints/<name>/. `note` says where it comes from: step, passes, the metric that chose it; `decision`
-    is what `Task.decide` said of the validation split. The `base` is left out as long as it stands in the network bit
-    for bit."""
-    weights = {key: value.detach() for key, value in network.state_dict().items()}
+    """Writes checkpoints/<name>/, in the first rank; all must call it. `note` says where it comes from: step, passes,
+    the metric that chose it; `decision` is what `Task.decide` said of the validation split. The `base` is left out as
+    long as it stands in the network bit for bit."""
+    weights = ranks.whole({key: value.detach() for key, value in network.state_dict().items()})
+    if ranks.rank() != 0:
+        return
     if base is not None and not base.stands_in(weights):
         base = None
     if base is not None:

@@ -174,9 +174,9 @@ class Learner:
     # the state
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the next step depends on, but for the source."""
+        """Everything that the next step depends on, but for the source. All ranks must ask; the first gets it whole."""
         companions = self.context.companions
-        return {
+        state = {
             "network": self.network.state_dict(),
             "average": {} if self.average is None else self.average.network.state_dict(),
             "companions": {} if companions is None else companions.state_dict(),
@@ -187,11 +187,12 @@ class Learner:
             "total_steps": self.total_steps,
             **self.means.state_dict(),
         }
+        return dict(ranks.whole(state))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.network.load_state_dict(state["network"])
+        ranks.load(self.network, state["network"])
         if self.average is not None:
-            self.average.network.load_state_dict(state["average"])
+            ranks.load(self.average.network, state["average"])
         if self.context.companions is not None:
             self.context.companions.load_state_dict(state["companions"])
         for step, own in zip(self.steps, state["optimizers"], strict=True):

@@ -9,12 +9,15 @@ from __future__ import annotations
 import atexit
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.nn import Parameter
+from torch.nn import Module, Parameter
+
+from pervade.nn.stages import stages
 
 
 def start(device: str) -> torch.device:
@@ -60,16 +63,21 @@ def sum_numbers(*values: float) -> list[float]:
         return list(values)
     total = torch.tensor(values, dtype=torch.float64, device=_device())
     dist.all_reduce(total)
-    return [float(each) for each in total]
+    return [float(value) for value in total]
+
+
+def first(value: float) -> float:
+    """The first rank's number on every rank, so that what hangs on it is decided alike."""
+    return sum_numbers(value if rank() == 0 else 0.0)[0]
 
 
 def largest(*values: float) -> list[float]:
     """The largest of each value over all ranks."""
     if world() == 1:
         return list(values)
-    found = torch.tensor(values, dtype=torch.float64, device=_device())
-    dist.all_reduce(found, dist.ReduceOp.MAX)
-    return [float(each) for each in found]
+    most = torch.tensor(values, dtype=torch.float64, device=_device())
+    dist.all_reduce(most, dist.ReduceOp.MAX)
+    return [float(value) for value in most]
 
 
 def sum_floats(values: dict[str, float]) -> dict[str, float]:
@@ -91,12 +99,12 @@ def sum_gradients(parameters: Sequence[Parameter]) -> list[Tensor]:
         if somewhere and parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    if not gradients:
-        return []
-    flat = torch.cat([each.flatten() for each in gradients])
-    dist.all_reduce(flat)
-    for each, piece in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-        each.copy_(piece.view_as(each))
+    apart = [gradient for gradient in gradients if not _sharded(gradient)]  # of shards backward has summed them
+    if apart:
+        flat = torch.cat([gradient.flatten() for gradient in apart])
+        dist.all_reduce(flat)
+        for gradient, piece in zip(apart, flat.split([g.numel() for g in apart]), strict=True):
+            gradient.copy_(piece.view_as(gradient))
     return gradients
 
 
@@ -118,3 +126,63 @@ def same_everywhere(tensors: Sequence[Tensor]) -> None:
     if world() > 1:
         for tensor in tensors:
             dist.broadcast(tensor, 0)
+
+
+# weights of which each rank holds a share
+
+
+def shard(network: Module) -> Module:
+    """Leaves to each rank its share of every weight (FSDP2; Zhao et al. 2023, arXiv:2304.11277), in place. From then on
+    all ranks must enter every forward pass and `whole`. Such a network cannot be copied: no averaged weights."""
+    from torch.distributed.fsdp import FSDPModule, fully_shard
+
+    network.to(memory_format=torch.contiguous_format)  # FSDP2 takes no other
+    own = {module for module in network.modules() if type(module).forward is not Module.forward} - {network}
+    for part in (*(stage for stage in stages(network) if stage in own), network):
+        fully_shard(part, reshard_after_forward=True)
+    for part in network.modules():
+        if isinstance(part, FSDPModule):
+            part.set_gradient_divide_factor(1.0)  # the sum, as of whole weights; and a sum is all that gloo can do
+            part.set_force_sum_reduction_for_comms(True)
+            part.unshard()  # once before all else: where a prediction came first, it would make tensors that cannot
+            part.reshard()  # be trained (inference mode)
+    return network
+
+
+def sharded(network: Module) -> bool:
+    return any(_sharded(parameter) for parameter in network.parameters())
+
+
+def _sharded(value: Any) -> bool:
+    return hasattr(value, "full_tensor")
+
+
+def whole(state: Any) -> Any:
+    """A state (dicts and lists) with every shard in it put together. All ranks must ask; the first, which writes, gets
+    it, on its processor, and the others get nothing of what is sharded."""
+    if world() == 1:
+        return state
+    if isinstance(state, Mapping):
+        return {name: whole(value) for name, value in state.items()}
+    if isinstance(state, list):
+        return [whole(value) for value in state]
+    if not _sharded(state):
+        return state
+    tensor = state.full_tensor()
+    return tensor.cpu() if rank() == 0 else tensor.new_empty(0)
+
+
+def share(value: Tensor, like: Tensor) -> Tensor:
+    """This rank's share of a tensor that every rank has whole, where `like` is sharded."""
+    if _sharded(value) or not _sharded(like):
+        return value
+    from torch.distributed.tensor import distribute_tensor
+
+    place: Any = like
+    return distribute_tensor(value.to(like.device), place.device_mesh, place.placements, src_data_rank=None)
+
+
+def load(network: Module, weights: Mapping[str, Tensor]) -> None:
+    """As `network.load_state_dict`, of whole weights."""
+    own = network.state_dict()
+    network.load_state_dict({name: share(value, own.get(name, value)) for name, value in weights.items()})

@@ -164,7 +164,7 @@ class Step:
         for parameter, held in self.optimizer.state.items():
             for name, value in held.items():
                 if isinstance(value, Tensor) and value.shape == parameter.shape:
-                    held[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+                    held[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(ranks.share(value, parameter))
 
 
 class FusedStep(Step):
@@ -208,8 +208,8 @@ class SolvedStep(Step):
             features = [network.linear_features(piece["input"], piece.get("mask")) for piece in pieces]
         whole = np.concatenate(features) if isinstance(features[0], np.ndarray) else sparse.vstack(features, "csr")
         target = batch["target"].cpu().numpy()
-        for name, found in task.fit_head(whole, target, setting.context.domain, solver.strengths).items():
-            network.set_head(name, found)
+        for name, head in task.fit_head(whole, target, setting.context.domain, solver.strengths).items():
+            network.set_head(name, head)
         parts: Parts = {}
         with torch.no_grad():
             for piece in pieces:
@@ -235,15 +235,15 @@ def steps(setting: Setting, optimizer: Optimizer | Mapping[str, Optimizer]) -> l
             f"optimizer: names {', '.join(sorted(optimizer))}, and the players of {type(task).__name__} are "
             f"{', '.join(names)}; name one optimizer for each of these, or give one for all"
         )
-    found = []
+    players = []
     for phase in phases:
         own = optimizer[phase.name] if isinstance(optimizer, Mapping) else optimizer
         small = getattr(own, "elementwise", False) and flat.fits(phase.parameters)
         fused = tuning is None and isinstance(task, FindsGradient) and small
         prefix = f"{phase.name}." if len(phases) > 1 else ""
         kind = SolvedStep if isinstance(own, Solver) else FusedStep if fused else Step
-        found.append(kind(phase, own, setting, prefix))
-    return found
+        players.append(kind(phase, own, setting, prefix))
+    return players
 
 
 def only_phase(task: Task, network: Module, context: Context) -> Phase:

@@ -53,10 +53,10 @@ def fastest(step: Callable[[], int], steps: int, most: int, within: float = math
         return Measured(1)
     rows, alone = 0, known
     for _ in range(2):  # the first makes the kernels, of which each number has its own
-        if ranks.any_true(ranks.rank() == 0 and 5 * alone > DEAR * within):
+        if ranks.first(5 * alone > DEAR * within):
             return Measured(1, {1: alone}, rows)
         rows, alone = _timed(step, 1, 1)
-    if not ranks.any_true(ranks.rank() == 0 and min(alone * steps, within) > TINY):
+    if not ranks.first(min(alone * steps, within) > TINY):
         return Measured(1)
     _timed(step, most, 1)
     count = int(ranks.largest(max(round(BLOCK / alone), 1))[0])
@@ -68,13 +68,13 @@ def fastest(step: Callable[[], int], steps: int, most: int, within: float = math
             rows, seconds = _timed(step, number, count)
             taken[number].append(seconds / count)
             spent += seconds
-        expected = min(steps * min(_mean(each) for each in taken.values()), within)
+        expected = min(steps * min(_mean(seconds) for seconds in taken.values()), within)
         allowed = min(SHARE * expected, MOST)
-        if not ranks.any_true(ranks.rank() == 0 and spent < allowed and not _told(taken[1], taken[most])):
+        if not ranks.first(spent < allowed and not _told(taken[1], taken[most])):
             break
-    means = {number: _mean(each) for number, each in taken.items()}
+    means = {number: _mean(seconds) for number, seconds in taken.items()}
     chosen = 1 if means[1] <= means[most] else most
-    return Measured(int(ranks.sum_numbers(chosen if ranks.rank() == 0 else 0)[0]), means, rows)
+    return Measured(int(ranks.first(chosen)), means, rows)
 
 
 def _timed(step: Callable[[], int], number: int, count: int) -> tuple[int, float]:
@@ -91,7 +91,7 @@ def _told(one: list[float], other: list[float]) -> bool:
         return False
     ratios = [math.log(a / b) for a, b in zip(one, other, strict=True)]
     mean = _mean(ratios)
-    error = math.sqrt(sum((each - mean) ** 2 for each in ratios) / (len(ratios) - 1) / len(ratios))
+    error = math.sqrt(sum((ratio - mean) ** 2 for ratio in ratios) / (len(ratios) - 1) / len(ratios))
     return abs(mean) > SURE * error or abs(mean) + 2 * error < ALIKE
 
 

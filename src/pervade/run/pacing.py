@@ -68,8 +68,8 @@ class Pace:
         if self.settled and now - self.planned_at < EVERY * self.limit and step + 1 < total:
             return None
         self.planned_at = now
-        each = self.step_time + self.judging / (self.per_pass * self.every)
-        wanted = min(step + int(left / each), self.asked)
+        judged_step = self.step_time + self.judging / (self.per_pass * self.every)
+        wanted = min(step + int(left / judged_step), self.asked)
         # When the next step would not end in time, this was the last.
         if left < 0.5 * self.step_time:
             wanted = step

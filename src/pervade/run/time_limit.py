@@ -68,10 +68,12 @@ class TimeLimit:
     def rehearse(self, network: Module) -> None:
         """Prices predicting and the figures on a few rows of the validation split, or else of the training split: a row
         costs the same in any, and the test split is looked at once. Nothing is kept."""
-        if len(self.known_rows) and len(self.final) and ranks.rank() == 0:
+        if len(self.known_rows) and len(self.final):
             begun = time.monotonic()
+            # Several ranks need one another in the network, so none leaves the others there.
+            until = begun + MOST_REHEARSING * self.pace.limit if ranks.world() == 1 else None
             with judging(network):
-                known = deadline.done_by(begun + MOST_REHEARSING * self.pace.limit, lambda: self._rehearse(network))
+                known = deadline.done_by(until, lambda: self._rehearse(network))
             if known is None:
                 spent = time.monotonic() - begun
                 # It takes this long at least. Where that was for the rows, one of them may.
@@ -87,14 +89,14 @@ class TimeLimit:
             start = time.monotonic()
             table = Predictor(network, self.domain, self.recipe.task, workers=self.recipe.workers).table(some)
             now = time.monotonic()
-            each = (now - start) / len(some) / _mean_size(some)  # long rows cost more than short ones
-            self.row_time = each * _mean_size(self.known_rows)
-            self.final_row_time = each * _mean_size(self.final)
+            unit_time = (now - start) / len(some) / _mean_size(some)  # long rows cost more than short ones
+            self.row_time = unit_time * _mean_size(self.known_rows)
+            self.final_row_time = unit_time * _mean_size(self.final)
             # The first row warms caches, and rows one by one cost more than in batches; but many are not looked at for
             # the price alone.
             warm, number = len(some) > FIRST, min(REHEARSED, TIMES * len(some))
             dear = number * self.row_time > (REHEARSING if warm else MOST_REHEARSING / 2) * self.pace.limit
-            if dear or len(some) in (REHEARSED, len(self.known_rows)):
+            if ranks.first(dear) or len(some) in (REHEARSED, len(self.known_rows)):
                 break
         self.priced = True
         if "length" in table:  # episodes, which may become many times as long once they are played well
@@ -171,7 +173,7 @@ class TimeLimit:
         pace, passes, fits = self.pace, self.pace.asked / self.pace.per_pass, self.fits(step_time, used)
         if fits >= passes or fits >= max(USEFUL * passes, 1.0):
             return None
-        needed = used + pace.asked * self._each(step_time) + pace.judging + pace.ending
+        needed = used + pace.asked * self._judged_step(step_time) + pace.judging + pace.ending
         minutes = math.ceil(1.1 * needed / 60)
         enough = f"{minutes}m" if minutes < 120 else f"{math.ceil(minutes / 60)}h"
         freeze = ", or --freeze" if freezable else ""
@@ -182,12 +184,12 @@ class TimeLimit:
 
     def fits(self, step_time: float, used: float) -> float:
         """The passes for which there is time, of those asked."""
-        pace, each = self.pace, self._each(step_time)
+        pace, judged_step = self.pace, self._judged_step(step_time)
         passes = pace.asked / pace.per_pass
         left = max(pace.limit - used - pace.ending - pace.judging, 0.0)
-        return min(left / each / pace.per_pass, passes) if each else passes
+        return min(left / judged_step / pace.per_pass, passes) if judged_step else passes
 
-    def _each(self, step_time: float) -> float:
+    def _judged_step(self, step_time: float) -> float:
         """Seconds of a step, with its share of the validation after a pass."""
         return step_time + self.pace.judging / (self.pace.per_pass * self.pace.every)
 
@@ -225,12 +227,7 @@ class TimeLimit:
                 new = self.known[step]
             elif step > max(self.known, default=-1):
                 new = self.pace.plan(step, now, total)
-        return self._shared(new)
-
-    def _shared(self, new: int | None) -> int | None:
-        if ranks.world() == 1:
-            return new
-        number = int(ranks.sum_numbers((-1 if new is None else new) if ranks.rank() == 0 else 0)[0])
+        number = int(ranks.first(-1 if new is None else new))
         return None if number < 0 else number
 
 

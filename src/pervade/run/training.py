@@ -203,13 +203,14 @@ class Training:
         if network.body not in recipe.tuning.frozen(network, 1.0) or recipe.augment or "hash" not in self.rows:
             return self.domain
         inputs = self.domain.inputs()
-        if isinstance(inputs, Tokens | Waveform) and not inputs.pooled:  # of every token: too many to keep
+        # Of every token: too many to keep. Shards: only whole forward passes put them together.
+        if (isinstance(inputs, Tokens | Waveform) and not inputs.pooled) or ranks.sharded(network):
             return self.domain
         checkpoint.load_network(self.run, network, self.base)  # in a resumed run the body comes from the state
         positions = [i for i, split in enumerate(self.rows.column("split")) if split in ("train", "validation")]
         what = network, self.domain, self.rows.select(positions)
         if self._open():
-            known = features.known(*what, (1, torch.get_num_threads()))
+            known = int(ranks.first(features.known(*what, (1, torch.get_num_threads())) or 0))
             with features.trying(*what, recipe.workers) as step:
                 steps = len(positions) // features.BATCH
                 self._settle(Measured(known) if known else fastest(step, steps, torch.get_num_threads(), self._left()))
@@ -268,13 +269,13 @@ class Training:
         """Whether how many threads compute is still to be found. A run that has begun has them all."""
         return self.recipe.threads == "auto" and not self.run.state.exists()
 
-    def _settle(self, found: Measured) -> None:
+    def _settle(self, measured: Measured) -> None:
         """Into the recipe before the first step: a resumed run, the evaluation and predictions take the same."""
-        self.recipe = replace(self.recipe, threads=found.number)
+        self.recipe = replace(self.recipe, threads=measured.number)
         if ranks.rank() == 0:
             checkpoint.write_recipe(self.run.recipe, self.recipe)
-        if found.seconds:
-            self.options.screen.say(found.words())
+        if measured.seconds:
+            self.options.screen.say(measured.words())
 
     def _compare_threads(self) -> None:
         asked, there = self.recipe.threads, torch.get_num_threads()
@@ -284,9 +285,9 @@ class Training:
             )
 
     def _go(self) -> None:
-        found = checkpoint.load_state(self.run, self.learner, self.base)
-        if found is not None:
-            source, extra = found
+        saved = checkpoint.load_state(self.run, self.learner, self.base)
+        if saved is not None:
+            source, extra = saved
             with contents.understood(str(self.run.state), checkpoint.ANOTHER):
                 self.source.load_state_dict(source)
                 self.source.load_pieces(lambda name: checkpoint.read_piece(self.run, name))
@@ -296,7 +297,7 @@ class Training:
             self.options.screen.say(f"going on from step {self.learner.step}")
         if self.limit is not None:
             self.limit.rehearse(self.learner.judged)
-            if found is None:
+            if saved is None:
                 self._fit_into(self.limit)
             if self.plan.judged is not None:
                 self.validation = _spread(self.validation, self.plan.judged)
@@ -309,7 +310,7 @@ class Training:
         self.began = time.monotonic() - self.plan.elapsed
         if ranks.rank() == 0:
             origin.write(self.run, self.recipe)
-        if found is None and self.plan.judged is not None:
+        if saved is None and self.plan.judged is not None:
             self._save()  # by which rows passes are judged holds, whatever the clock says after a kill
         try:
             with self._signals(), self.options.screen.bar("training") as bar:
@@ -327,20 +328,20 @@ class Training:
         """Thins the validation where time is short, and says at once where it is too short."""
         used = (self.recipe.time_limit or 0.0) - self._left()
         limit.leave(self._left())
-        each = ranks.largest(self.step_time)[0]
-        judged = int(ranks.largest(limit.thinned(each, self.options.keep_validation) if ranks.rank() == 0 else 0)[0])
+        step_time = ranks.largest(self.step_time)[0]
+        judged = int(ranks.first(limit.thinned(step_time, self.options.keep_validation)))
         if judged < len(self.validation):
             self.plan.judged = judged
             self.options.screen.say(f"time limit: passes are judged by {judged:,} of {len(self.validation):,} rows")
-        limit.pace.step_time = each or None
-        fits = ranks.largest(limit.fits(each, used))[0]
+        limit.pace.step_time = step_time or None
+        fits = ranks.first(limit.fits(step_time, used))
         if fits < self.options.least_passes:
             raise TrainingError(
                 f"{duration(self._left())} allow {fits:.2g} of {self.recipe.epochs:g} passes, and what learns in less "
                 f"than {self.options.least_passes:g} is no use; give a longer --time-limit"
             )
         learnt = isinstance(self.network, Backbone) and not isinstance(self.recipe.init, Random)
-        if (text := limit.told(each, used, learnt and self.recipe.tuning is None)) is not None and each:
+        if (text := limit.told(step_time, used, learnt and self.recipe.tuning is None)) is not None and step_time:
             self.options.screen.say(text)
 
     def _see(self, moment: Moment, bar: Any) -> bool:
@@ -461,20 +462,19 @@ class Training:
 
     @memory.during("the validation split was judged", "give shorter or smaller rows, or free some memory, then resume")
     def _validate(self, metric: Any, watch: Callable[[], None]) -> tuple[float, dict[str, Any]]:
-        """The metric of the validation split, and the predictions it is of (in the first rank)."""
-        value, columns = 0.0, {}
-        if ranks.rank() == 0:
-            start = time.monotonic()
-            columns = self._predict_validation(watch)
-            if self.limit is not None:
-                self.limit.note_validation(len(self.validation), time.monotonic() - start, self.reading is self.domain)
-            value = float(metric.compute(columns, np.ones(len(columns["row"]))))
-        return ranks.sum_numbers(value)[0], columns
+        """The metric of the validation split, and the predictions it is of. Every rank predicts all rows, so that the
+        figure has the bits of one rank's."""
+        start = time.monotonic()
+        columns = self._predict_validation(watch)
+        if self.limit is not None:
+            self.limit.note_validation(len(self.validation), time.monotonic() - start, self.reading is self.domain)
+        value = float(metric.compute(columns, np.ones(len(columns["row"])))) if ranks.rank() == 0 else 0.0
+        return ranks.first(value), columns
 
     def _watch(self) -> None:
-        """Ends a validation between two batches. Several ranks stop after the next step, all at the same one."""
-        if self.signal and ranks.world() == 1:
-            raise Stopped(self.signal, self.run.path)
+        """Ends a validation between two batches, the same two in all ranks."""
+        if ranks.any_true(self.signal != 0):
+            raise Stopped(self.signal or signal.SIGTERM, self.run.path)
 
     def _predict_validation(self, watch: Callable[[], None] = lambda: None) -> dict[str, Any]:
         asked = (self.learner.judged, self.reading, self.recipe.task)
@@ -493,7 +493,7 @@ class Training:
     def _finish(self, moment: Moment) -> None:
         self.plan.finished = True
         step, columns = self.judged
-        if step != moment.step and len(self.validation) and ranks.rank() == 0:
+        if step != moment.step and len(self.validation):
             columns = self._predict_validation()
         self._checkpoint("last", {}, columns)
         self._save()
@@ -505,19 +505,16 @@ class Training:
 
     def _checkpoint(self, name: str, note: dict[str, Any], validation: dict[str, Any]) -> None:
         """`validation` holds the predictions of the validation split, from which the task settles its decision."""
-        if ranks.rank() == 0:
-            learner = self.learner
-            note = {"step": learner.step, "passes": learner.passes, "precision": learner.setting.precision, **note}
-            decision = self.recipe.task.decide(validation, self.domain) if validation else {}
-            start = time.monotonic()
-            checkpoint.save_checkpoint(
-                self.run, name, learner.judged, self.recipe, self.domain, note, decision, self.base
-            )
-            if validation and self.options.keep_validation:
-                about = {"checkpoint": name, "split": "validation", "precision": "fp32"}
-                predictions.write_columns(self.run.predictions(name, "validation"), dict(validation), about)
-            if self.limit is not None:
-                self.limit.note_saving(time.monotonic() - start)
+        learner = self.learner
+        note = {"step": learner.step, "passes": learner.passes, "precision": learner.setting.precision, **note}
+        decision = self.recipe.task.decide(validation, self.domain) if validation and ranks.rank() == 0 else {}
+        start = time.monotonic()
+        checkpoint.save_checkpoint(self.run, name, learner.judged, self.recipe, self.domain, note, decision, self.base)
+        if validation and self.options.keep_validation and ranks.rank() == 0:
+            about = {"checkpoint": name, "split": "validation", "precision": "fp32"}
+            predictions.write_columns(self.run.predictions(name, "validation"), dict(validation), about)
+        if self.limit is not None:
+            self.limit.note_saving(time.monotonic() - start)
 
     def _save(self) -> None:
         self.plan.elapsed = time.monotonic() - self.began
@@ -581,8 +578,8 @@ def _spread(rows: Rows, number: int) -> Rows:
 
 def _everywhere(base: Base | None) -> Base | None:
     """The first rank's, on every rank."""
-    found = json.loads(ranks.same_text(json.dumps(asdict(base) if base is not None else None)))
-    return Base(found["place"], found["sha256"], tuple(found["names"])) if found else None
+    known = json.loads(ranks.same_text(json.dumps(asdict(base) if base is not None else None)))
+    return Base(known["place"], known["sha256"], tuple(known["names"])) if known else None
 
 
 def _metric(recipe: Recipe, domain: Domain) -> tuple[str, Any] | None:
