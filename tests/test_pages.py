@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import typer
 
+import pervade
 from pervade import cli, recipes
 from tests import documented
 
@@ -189,6 +190,16 @@ def test_the_example_in_python_gives_what_stands_beside_it(place: Place, monkeyp
     assert run.predict_proba(["cat.jpg", "dog.jpg"]).shape == (2, 2)
     assert run.evaluate()["metrics"]["accuracy"].keys() >= {"value", "low", "high", "n", "method"}
     assert {answer["label"] for answer in run.predict("cat.jpg", top=3)[0]["top"]} == {"cat", "dog"}
+
+
+def test_data_are_opened_as_the_page_says(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place.folder)
+    names: dict[str, Any] = {"pervade": pervade}
+    exec(re.findall(r"```python\n(.*?)```", text(DOCS / "python.md"), re.S)[1], names)
+    data = names["data"]
+    assert data.task == "image-classification"
+    assert sum(data.splits.values()) == len(data.rows)
+    assert {"id", "split", "path", "hash", "target"} <= data.rows.columns.keys()
 
 
 def test_every_page_has_a_command_that_is_run() -> None:

@@ -12,10 +12,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Run", "compare", "fit", "load", "look", "resume", "trust_remote_code", "tune"]
+__all__ = ["Run", "compare", "fit", "load", "open_data", "resume", "trust_remote_code", "tune"]
 
 if TYPE_CHECKING:
-    from pervade.api import Run, compare, fit, load, look, resume, tune
+    from pervade.api import Run, compare, fit, load, open_data, resume, tune
 
 
 def trust_remote_code(yes: bool = True) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -16,12 +17,11 @@ from pervade import recipes
 from pervade.agents import environments, film
 from pervade.core import download, files, memory, registry, runtime, spec, trust
 from pervade.core import run as runs_module
-from pervade.core.contracts import Inputs, Model, Recipe
+from pervade.core.contracts import Inputs, Model, Opened, Recipe
 from pervade.core.contracts.abilities import Acts
 from pervade.core.contracts.capabilities import Acting, Conversational
 from pervade.core.errors import CheckpointError, ConfigError, ResourceError
 from pervade.core.run import RunDirectory
-from pervade.core.types import LeftOut, Rows
 from pervade.core.words import Words
 from pervade.data.read import hub
 from pervade.data.rows.split import NAMES as SPLITS
@@ -36,7 +36,7 @@ from pervade.nn.own import Own
 from pervade.recipes.rl import for_steps
 from pervade.report import wording
 from pervade.run import ladder as ladders
-from pervade.run import measuring, members, overview, progress, workflow
+from pervade.run import measuring, members, opening, overview, progress, workflow
 from pervade.run import search as search_module
 from pervade.run.comparing import compare as compare
 from pervade.run.configuring import configure, sampled
@@ -47,16 +47,6 @@ from pervade.tasks.synthesise import Synthesise
 
 # A name, a model's spec, a network itself, or a function of (inputs, outputs) that builds one.
 AnyModel: TypeAlias = str | Model | Module | Callable[[Inputs, Mapping[str, int]], Module]
-
-
-class Look(NamedTuple):
-    """What a training would read: its task, the rows with their splits, what is left out and why, and in words how it
-    all was read (data/read/account.py)."""
-
-    task: str | None
-    rows: Rows
-    left_out: list[LeftOut]
-    account: list[str]
 
 
 @dataclass(frozen=True)
@@ -136,12 +126,12 @@ class Run:
         split = SPLITS.get(split, split)
         with runtime.threads(self.recipe().threads), self.screen.bar("evaluating") as bar:
             more = {"workers": workers, "progress": bar, "until": self.until}
-            found = evaluate(self.directory, loaded, rows, split=split, device=place, **more)
-        if found.get("left_out"):
-            remark = f"left out for the time limit: {'; '.join(found['left_out'])} (pervade evaluate measures all)"
+            result = evaluate(self.directory, loaded, rows, split=split, device=place, **more)
+        if result.get("left_out"):
+            remark = f"left out for the time limit: {'; '.join(result['left_out'])} (pervade evaluate measures all)"
             self.screen.say(remark)
             overview.keep(self.directory, [remark])
-        return found
+        return result
 
     def on(self, data: str) -> Run:
         """This run as it was measured on other data, by their name or its beginning: `results` and `report` are of
@@ -387,7 +377,8 @@ def fit(
     options, data = _since(options), hub.located(data)
     together = members.plan(seeds, folds)
     find_lr = flags.get("lr") == "find"
-    task, chosen = _chosen(data, task, model, recipe, runs, settings, options, tuning, algorithm, steps, flags)
+    task, chosen = _chosen(data, runs, options, task, model, recipe, settings, tuning, algorithm, steps, **flags)
+    request = workflow.Request(opening.plain(data), task, find_lr)
     if together is not None:
         members.check(together, chosen)
     rungs = None if ladder is None else _rungs(chosen, task, ladder, together is not None or search is not None)
@@ -408,10 +399,10 @@ def fit(
                 search_module.begin(directory, search, chosen, task)
             if rungs is not None:
                 ladders.begin(directory, rungs)
-            workflow.begin(directory, chosen, data, task, find_lr)
+            workflow.begin(directory, chosen, request)
         ranks.wait()
         with download.announcing(options.screen.say):
-            _work(directory, None if spec.readable(chosen) else chosen, options)
+            _work(directory, request, None if spec.readable(chosen) else chosen, options)
     except Exception as error:
         # A run that failed before its network had its first weights, or for which memory or disk did not suffice before
         # anything was learnt, holds nothing worth keeping, and would only take the name. (What was decoded is in the
@@ -420,7 +411,7 @@ def fit(
         begun = directory.data.exists() if together or search or rungs else directory.init.exists() and not short
         keep = begun or directory.holds_work
         if ranks.rank() == 0 and not keep:
-            _remove(directory)
+            shutil.rmtree(directory.path, ignore_errors=True)
         if short:
             left = directory.standing() if keep else "nothing was learnt yet, and the run was removed; then train again"
             raise ResourceError(f"{error}; {left}") from error
@@ -429,45 +420,39 @@ def fit(
     return Run(directory, options.screen, given, _until(chosen.time_limit, options))
 
 
-def look(
+def open_data(
     data: Any,
     *,
-    task: str | None = None,
-    model: AnyModel | None = None,
-    recipe: Recipe | None = None,
-    runs: str | Path = "runs",
-    settings: Sequence[str] = (),
-    options: Options | None = None,
-    tuning: str | None = None,
-    algorithm: str | None = None,
-    steps: int | None = None,
     folds: int | str | None = None,
-    **flags: Any,
-) -> Look:
-    """Reads `data` as `fit` would with the same arguments, says what is there and how it was read, and stops. Nothing
-    is written but the cache. Raises as `fit` does."""
+    runs: str | Path = "runs",
+    options: Options | None = None,
+    **choices: Any,
+) -> Opened:
+    """Reads `data` as `fit` does by the same settings: the rows with their splits, what is left out, how all was read,
+    and what is to be known of it. Nothing is written but the caches. Raises as `fit` does."""
     options, data = _since(options), hub.located(data)
     together = members.plan(None, folds)
-    task, chosen = _chosen(data, task, model, recipe, runs, settings, options, tuning, algorithm, steps, flags)
+    task, chosen = _chosen(data, runs, options, **choices)
     if together is not None:
         members.check(together, chosen)
     with download.announcing(options.screen.say):
         divide = members.division(together, chosen, lambda names: None)
-        return Look(task, *workflow.look(workflow.plain(data), chosen, options, divide))
+        opened = opening.by_recipe(opening.plain(data), chosen, options, divide)
+    return replace(opened, task=task)
 
 
 def _chosen(
     data: Any,
-    task: str | None,
-    model: AnyModel | None,
-    recipe: Recipe | None,
     runs: str | Path,
-    settings: Sequence[str],
     options: Options,
-    tuning: str | None,
-    algorithm: str | None,
-    steps: int | None,
-    flags: dict[str, Any],
+    task: str | None = None,
+    model: AnyModel | None = None,
+    recipe: Recipe | None = None,
+    settings: Sequence[str] = (),
+    tuning: str | None = None,
+    algorithm: str | None = None,
+    steps: int | None = None,
+    **flags: Any,
 ) -> tuple[str | None, Recipe]:
     """The task, and the recipe with all its settings. Raises DataError and ConfigError as `fit` does."""
     if environments.is_address(data):  # a class of one's own may run because it is named here (core/trust.py)
@@ -517,7 +502,7 @@ def resume(
     plan = directory.plan() if directory.state.exists() else {}
     used = float(plan.get("setup") or 0) + float(plan.get("elapsed") or 0)
     with workflow.telling(directory):
-        _work(directory, recipe, options)
+        _work(directory, workflow.requested(directory), recipe, options)
     resumed = Run(directory, options.screen, recipe)
     return replace(resumed, until=_until(resumed.recipe().time_limit, options, used))
 
@@ -575,17 +560,17 @@ def _since(options: Options | None) -> Options:
     return options if options.began is not None else replace(options, began=time.monotonic())
 
 
-def _work(directory: RunDirectory, recipe: Recipe | None, options: Options) -> None:
+def _work(directory: RunDirectory, request: workflow.Request, recipe: Recipe | None, options: Options) -> None:
     """Whatever of the run is still to be done, of whichever kind it is."""
     kind = _kind(directory)
     if kind == "trials":
-        search_module.go(directory, recipe, options)
+        search_module.go(directory, request, recipe, options)
     elif kind == "ladder":
-        ladders.go(directory, recipe, options)
+        ladders.go(directory, request, recipe, options)
     elif kind is not None:
-        members.go(directory, recipe, options)
+        members.go(directory, request, recipe, options)
     else:
-        workflow.train(directory, recipe, options)
+        workflow.train(directory, request, recipe, options)
 
 
 def _kind(directory: RunDirectory) -> str | None:
@@ -601,9 +586,3 @@ def _as_model(model: AnyModel) -> Model:
     if isinstance(model, str):
         return spec.decode(model, Model)
     return model if isinstance(model, Model) else Own(model)
-
-
-def _remove(directory: RunDirectory) -> None:
-    import shutil
-
-    shutil.rmtree(directory.path, ignore_errors=True)

@@ -142,7 +142,7 @@ def test_shards_with_a_card(animals: Path) -> None:
 
 def test_a_clone_is_named_as_any_folder(animals: Path, tmp_path: Path) -> None:
     """Shards are joined and splits read as the card says; two configurations are named."""
-    found = pervade.look(animals, init="random")
+    found = pervade.open_data(animals, init="random")
     splits = list(found.rows.column("split"))
     assert (len(splits), splits.count("test"), found.rows.column("id")[-1]) == (32, 8, "test/00007")
     assert f"hf://{animals}: laid out as on the Hub: train (24 rows), test (8 rows)" in found.account
@@ -153,7 +153,7 @@ def test_a_clone_is_named_as_any_folder(animals: Path, tmp_path: Path) -> None:
     assert hub.located(tmp_path / "two") == tmp_path / "two"
     (tmp_path / "two" / "README.md").write_text(TWO_CONFIGS)
     with pytest.raises(DataError, match=r"several configurations; choose one: hf://.*/two/small, hf://.*/two/large"):
-        pervade.look(tmp_path / "two", init="random")
+        pervade.open_data(tmp_path / "two", init="random")
     (tmp_path / "two" / "small" / "train-00000-of-00001.parquet").write_text("version https://git-lfs.github.com/spec")
     with pytest.raises(DataError, match="run git lfs pull"):
         hub.located(tmp_path / "two")

@@ -105,9 +105,9 @@ def test_a_column_with_blanks_is_quoted_and_taken_as_it_is_copied(tmp_path: Path
     names = ("text", "Main topic", "Second topic")
     table.write_text(written([names, *((text, "ab"[i % 2], "cde"[i % 3]) for i, (text, _) in enumerate(reviews()))]))
     with pytest.raises(DataError, match="--label-column 'Main topic'") as caught:
-        pervade.look(table, init="random")
+        pervade.open_data(table, init="random")
     (flag,) = re.findall(r"--label-column '([^']+)'", str(caught.value))
-    assert set(pervade.look(table, init="random", label_column=flag).rows.column("target")) == {"a", "b"}
+    assert set(pervade.open_data(table, init="random", label_column=flag).rows.column("target")) == {"a", "b"}
 
 
 def test_columns_of_0_and_1_are_classes_where_one_is_1_in_every_row(tmp_path: Path) -> None:
@@ -118,12 +118,12 @@ def test_columns_of_0_and_1_are_classes_where_one_is_1_in_every_row(tmp_path: Pa
     table = tmp_path / "a.csv"
     head = [("text", "a", "b", "c")]
     table.write_text(written([*head, *((text, i % 2, 1 - i % 2, 0) for i, (text, _) in enumerate(reviews()))]))
-    found = pervade.look(table, init="random")
+    found = pervade.open_data(table, init="random")
     assert (found.task, set(found.rows.column("target"))) == ("text-classification", {"a", "b"})
     table.write_text(written([*head, *((text, i % 2, 1, 0) for i, (text, _) in enumerate(reviews()))]))
-    assert pervade.look(table, init="random").rows.column("target")[1] == ["a", "b"]
+    assert pervade.open_data(table, init="random").rows.column("target")[1] == ["a", "b"]
     with pytest.raises(DataError, match=r"row 2: 2 of the columns a, b are 1, and a class is one"):
-        pervade.look(table, init="random", task="text-classification", label_column="a,b")
+        pervade.open_data(table, init="random", task="text-classification", label_column="a,b")
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_tables_of_numbers_are_refused_plainly(names: tuple[str, ...], cells: An
     table = tmp_path / "a.csv"
     table.write_text(written([names, *(cells(i) for i in range(30))]))
     with pytest.raises(DataError, match=r"are .*numbers.*; tables of numbers are not learnt from yet") as caught:
-        pervade.look(table, init="random")
+        pervade.open_data(table, init="random")
     assert "\n" not in str(caught.value)
 
 
@@ -298,11 +298,11 @@ def test_two_columns_of_texts_that_nothing_joins(tmp_path: Path) -> None:
     for names, pair in ((("english", "french", "label"), False), (("s1", "s2", "label"), True)):
         table.write_text(written([names, *lines]))
         if pair:
-            assert "second" in pervade.look(table, init="random").rows
+            assert "second" in pervade.open_data(table, init="random").rows
             continue
         with pytest.raises(DataError, match=r"two columns of texts .english, french.; .* english,french for pairs"):
-            pervade.look(table, init="random")
-        assert "second" in pervade.look(table, init="random", text_column="english,french").rows
+            pervade.open_data(table, init="random")
+        assert "second" in pervade.open_data(table, init="random", text_column="english,french").rows
 
 
 def test_several_columns_of_classes_beside_pictures(tmp_path: Path) -> None:
@@ -311,8 +311,8 @@ def test_several_columns_of_classes_beside_pictures(tmp_path: Path) -> None:
     lines = [(i, f"L{i // 2}", "ab"[i // 2 % 2], "xyz"[i % 3]) for i in range(12)]
     (tmp_path / "metadata.csv").write_text(written([("image_id", "lesion_id", "dx", "dx_type"), *lines]))
     with pytest.raises(DataError, match=r"\(dx \(2 classes\), dx_type \(3 classes\)\).*--label-column dx$"):
-        pervade.look(tmp_path, init="random")
-    found = pervade.look(tmp_path, init="random", label_column="dx")
+        pervade.open_data(tmp_path, init="random")
+    found = pervade.open_data(tmp_path, init="random", label_column="dx")
     assert (set(found.rows.column("target")), len(set(found.rows.column("group")))) == ({"a", "b"}, 6)
 
 

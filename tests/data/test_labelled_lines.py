@@ -53,7 +53,7 @@ def test_labels_in_lines(lines: str, rows: list[tuple[str, object]] | None) -> N
 def test_a_line_without_a_label_is_left_out(tmp_path: Path) -> None:
     lines = [f"__label__{'ab'[i % 2]} number {i}\n" for i in range(40)]
     (tmp_path / "a.txt").write_text("".join([*lines[:20], "nothing\n", *lines[20:]]))
-    found = pervade.look(tmp_path / "a.txt", init="random")
+    found = pervade.open_data(tmp_path / "a.txt", init="random")
     assert (len(found.rows), [(each.source, each.reason) for each in found.left_out]) == (
         40,
         [("a.txt, row 21", "it has no label")],
@@ -105,8 +105,8 @@ def test_one_text_is_divided_or_refused(tmp_path: Path) -> None:
     assert rows[19]["stop"] == 10_000
     (tmp_path / "short.txt").write_text("a few words\n")
     with pytest.raises(DataError, match="nothing can be held out of 1 row"):
-        pervade.look(tmp_path / "short.txt", init="random")
-    assert len(pervade.look(tmp_path / "short.txt", init="random", settings=["validation=0", "test=0"]).rows) == 1
+        pervade.open_data(tmp_path / "short.txt", init="random")
+    assert len(pervade.open_data(tmp_path / "short.txt", init="random", settings=["validation=0", "test=0"]).rows) == 1
 
 
 def _asked(domain: Text | Corpus, given: Path) -> tuple[list[str], list[str]]:

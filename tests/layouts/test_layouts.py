@@ -14,7 +14,7 @@ from tests.layouts.table import DOCS, table
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda each: f"{each.kind}: {each.what}")
 def test_it_is_read_as_what_it_is(layout: Layout, tmp_path: Path) -> None:
-    found = pervade.look(layout.make(tmp_path), init="random", **layout.flags)
+    found = pervade.open_data(layout.make(tmp_path), init="random", **layout.flags)
     assert (found.task, len(found.rows)) == (layout.task, layout.rows), found.account
     if layout.targets is not None:
         assert set(found.rows.column("target")) == layout.targets

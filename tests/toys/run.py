@@ -31,8 +31,8 @@ def run_toy(name: str, folder: Path, *arguments: str) -> RunDirectory:
     run = RunDirectory(folder)
     if not run.recipe.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        workflow.begin(run, recipe_of(name, *arguments), name)
-    workflow.train(run, options=Options(save_every=0.02))
+        workflow.begin(run, recipe_of(name, *arguments), workflow.Request(name))
+    workflow.train(run, workflow.requested(run), options=Options(save_every=0.02))
     return run
 
 

@@ -66,7 +66,7 @@ def train(
     given |= {"folds": folds_of(folds), "time_limit": seconds(time_limit)}
     with stoppable():
         if dry_run:
-            api.look(data, **{key: value for key, value in given.items() if key != "name"})
+            api.open_data(data, **{key: value for key, value in given.items() if key != "name"})
             return
         options = replace(given.pop("options"), tensorboard=tensorboard)
         rungs = None if ladder is None else [name.strip() for name in ladder.split(",") if name.strip()]

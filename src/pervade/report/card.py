@@ -196,8 +196,8 @@ def _command(record: Record) -> Markup:
         words += reproduce.pinned(record)
         text = wording.command(*(_public(word) if PurePath(word).is_absolute() else word for word in words))
     else:
-        source = str(record.about.get("source", record.data.get("source")))
-        text = wording.command("pervade", "train", _public(source), "--recipe", "recipe.yaml")
+        source = _public(str(record.data.get("source", "DATA")))
+        text = wording.command("pervade", "train", source, "--recipe", "recipe.yaml")
     return Markup(text.replace("```", "'''"))
 
 

@@ -115,9 +115,9 @@ def begin(run: RunDirectory, rungs: Mapping[str, Recipe]) -> None:
 class Ladder:
     """A ladder under way."""
 
-    def __init__(self, run: RunDirectory, options: Options) -> None:
+    def __init__(self, run: RunDirectory, request: workflow.Request, options: Options) -> None:
         stored = files.read_json(run.members, "rungs")["rungs"]
-        self.run = run
+        self.run, self.request = run, replace(request, find_lr=False)  # a rung has a rate of its own
         self.recipes: dict[str, Recipe] = {name: spec.decode(own, Recipe) for name, own in stored.items()}
         found = files.read_json(self.path) if self.path.exists() else {}
         self.rungs = [Rung(**rung) for rung in found.get("rungs", [])] or [Rung(name) for name in self.recipes]
@@ -150,16 +150,15 @@ class Ladder:
         member, say, began = self.run.member(rung.name), self.options.screen.say, time.monotonic()
         own = self._own(rung)
         if ranks.rank() == 0 and not member.recipe.exists():
-            about = files.read_json(self.run.environment, "source", "task")
-            workflow.write_data(member, about["source"], rows)
-            workflow.begin(member, own, about["source"], about["task"])
+            workflow.write_data(member, self.request.source, rows)
+            workflow.begin(member, own, self.request)
         ranks.wait()
         say(f"rung {rung.name}:")
         least = LEAST_PASSES if self.complete() else 0.0
         options = replace(self.options, keep_validation=True, least_passes=least)
         options = options if member.state.exists() else replace(options, began=self.began)
         try:
-            workflow.train(member, None, options, rows if own.domain == self.base.domain else None)
+            workflow.train(member, self.request, None, options, rows if own.domain == self.base.domain else None)
             rung.state, rung.bytes = "complete", self._judge_whole(rung, rows)
         except BusyError:
             raise
@@ -248,16 +247,14 @@ def _only(table: Table, rows: set[int]) -> Table:
     return {name: predictions.in_order(values, np.array(places)) for name, values in table.items()}
 
 
-def go(run: RunDirectory, recipe: Recipe | None, options: Options) -> dict[str, Any]:
+def go(run: RunDirectory, request: workflow.Request, recipe: Recipe | None, options: Options) -> dict[str, Any]:
     """Climbs on to the end; returns the taken rung's results. Raises Stopped after a signal: the best so far is
     delivered before."""
     recipe = recipe or checkpoint.read_recipe(run.recipe)
     ranks.start(runtime.pick_device(recipe.device))
     with workflow.alone(run), stopping_at_once(run.path):
-        ladder = Ladder(run, options)
-        if ranks.rank() == 0 and not run.data.exists():
-            workflow.read_data(run, ladder.base, options)
-        ranks.wait()
+        ladder = Ladder(run, request, options)
+        workflow.read_data(run, request.source, ladder.base, options)
         rows = workflow.load_rows(run, ladder.base.domain, options.screen)
         if "validation" not in rows.column("split"):
             raise DataError("a ladder chooses by the validation split, which is empty; leave rows: -o validation=0.15")

@@ -32,7 +32,7 @@ from pervade.data.rows.split import NAMES as SPLITS
 from pervade.domains.environment import Environment
 from pervade.engine.checkpoint import Loaded
 from pervade.evaluate.evaluation import evaluate, learns_beside
-from pervade.run import data_flags, overview, workflow
+from pervade.run import data_flags, opening, overview, workflow
 from pervade.run.progress import Screen
 
 # Flags by which whoever measures other data changes how these are read; what was learnt is as it is.
@@ -63,7 +63,7 @@ def measure(
             f"{run.path} acts in an environment, and is measured in episodes of it: `pervade evaluate {run.path}`, "
             "without DATA"
         )
-    source, stored = workflow.plain(hub.located(data)), Rows(run.read_data()["columns"])
+    source, stored = opening.plain(hub.located(data)), Rows(run.read_data()["columns"])
     with account.gathered() as notes:
         rows, left_out = _read(_reading(loaded.domain, flags), flags, source, split, screen)
         stamp = fingerprint(rows)
@@ -79,9 +79,8 @@ def measure(
     rows = Rows({**rows.columns, "split": ["test"] * len(rows)})  # numbered anew
     name = f"{_name(source, split)}-{stamp[:8]}"
     remarks = loaded.domain.remarks(rows)
-    for line in (*(f"read: {each}" for each in notes), *overview.overview(rows, loaded.domain)):
-        screen.say(line)
-    for line in (*(f"data: {each}" for each in remarks), *overview.left_out(left_out)):
+    lines = [*(f"read: {note}" for note in notes), *overview.overview(rows, loaded.domain)]
+    for line in [*lines, *(f"data: {remark}" for remark in remarks), *overview.left_out(left_out)]:
         screen.say(line)
     view = replace(run, measured=name)
     workflow.write_data(view, source, rows, left_out)
@@ -91,31 +90,31 @@ def measure(
     with runtime.threads(threads), screen.bar("evaluating") as bar:
         place = torch.device(runtime.pick_device(device))
         more: dict[str, Any] = {"device": place, "workers": workers, "progress": bar}
-        found = evaluate(view, loaded, rows, own=own, about_data=about, **more)
+        result = evaluate(view, loaded, rows, own=own, about_data=about, **more)
     report.write(view)
     if run.report.exists():
         report.write(run)  # which leads to the new page
-    return found
+    return result
 
 
 def fingerprint(rows: Rows) -> str:
     """SHA-256 of what the rows hold and what they are said to be, in whatever order."""
     held = [rows.column(name) for name in ("hash", "target", "answers", "text") if name in rows]
-    lines = sorted(json.dumps(each, sort_keys=True, default=str) for each in zip(*held, strict=True))
+    lines = sorted(json.dumps(row, sort_keys=True, default=str) for row in zip(*held, strict=True))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _reading(domain: Domain, flags: Mapping[str, Any]) -> Domain:
     """The domain as the flags have it read. Raises ConfigError for one that it has no field for."""
-    found, problems = data_flags.settings(domain, flags)
+    fields, problems = data_flags.settings(domain, flags)
     if problems:
         raise ConfigError(*problems)
-    changed = {path.removeprefix("domain."): value for path, value in found.items()}
+    changed = {path.removeprefix("domain."): value for path, value in fields.items()}
     known = spec.field_names(type(domain))
     # What the run's own files were called says nothing where a column does.
     for column, pattern in (("label_column", "label_pattern"), ("group_column", "group_pattern")):
         changed |= {pattern: None} if column in changed and pattern in known else {}
-        changed |= {column: None} if pattern in found and column in known else {}
+        changed |= {column: None} if pattern in fields and column in known else {}
     if "encoding" not in flags and isinstance(domain, Encoded):
         changed["encoding"] = encodings.anew(domain.encoding)
     other: Domain = replace(domain, **changed)  # type: ignore[type-var]
@@ -156,7 +155,7 @@ def _found(domain: Domain, flags: Mapping[str, Any], source: Any) -> tuple[Rows,
     while True:
         try:
             with account.gathered() as notes:  # of what fails nothing is told
-                found = replace(domain, **dict.fromkeys(dropped)).read(source)  # type: ignore[type-var]
+                read = replace(domain, **dict.fromkeys(dropped)).read(source)  # type: ignore[type-var]
             break
         except DataError as fault:
             misfits = {field: value for field, value in named.items() if _is_misfit(fault, field, value)}
@@ -169,7 +168,7 @@ def _found(domain: Domain, flags: Mapping[str, Any], source: Any) -> tuple[Rows,
         flags_of = {field: flag for flag, field in data_flags.FLAGS.values()}
         told = ", ".join(f"{flags_of[field]} {value}" for field, value in dropped.items())
         account.note(f"what the run was trained with ({told}) does not fit these data, and is left out")
-    return found
+    return read
 
 
 def _is_misfit(fault: DataError, field: str, value: str) -> bool:
@@ -186,20 +185,20 @@ def _without_known(rows: Rows, own: Rows, source: str) -> tuple[Rows, list[LeftO
     splits = zip(own.column("hash"), own.column("split"), strict=True)
     known = {content: split for content, split in splits if split in LEARNT_FROM}
     lost = [known.get(content) for content in rows.column("hash")]
-    found = [
+    learnt = [
         LeftOut(str(name), f"byte by byte what the run was {LEARNT_FROM[split]}".replace("was learnt", "learnt"))
         for name, split in zip(rows.column("id"), lost, strict=True)
         if split is not None
     ]
-    if len(found) == len(rows):
+    if len(learnt) == len(rows):
         raise DataError(
             f"all {len(rows):,} rows of {source} are byte by byte what the run was trained on, so they are no test of "
             "it; --keep-known measures them all the same"
         )
-    if found:
-        told = f"{len(found):,} of {len(rows):,} rows are byte by byte what the run was trained on, and left out"
+    if learnt:
+        told = f"{len(learnt):,} of {len(rows):,} rows are byte by byte what the run was trained on, and left out"
         account.note(told, "--keep-known")
-    return rows.select([i for i, split in enumerate(lost) if split is None]), found
+    return rows.select([i for i, split in enumerate(lost) if split is None]), learnt
 
 
 def _name(source: Any, split: str | None) -> str:

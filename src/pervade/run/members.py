@@ -32,7 +32,6 @@ from pervade.core.contracts.capabilities import labels_of
 from pervade.core.errors import CheckpointError, ConfigError, DataError
 from pervade.core.run import RunDirectory
 from pervade.core.types import Rows
-from pervade.core.words import counted
 from pervade.data.rows import folds
 from pervade.domains.environment import Environment
 from pervade.engine import checkpoint, origin, predictions, ranks
@@ -40,7 +39,7 @@ from pervade.evaluate.evaluation import NATURE, PLAIN, against, evaluate
 from pervade.metrics.estimate import estimate
 from pervade.metrics.interval import student
 from pervade.metrics.method import Method
-from pervade.run import overview, workflow
+from pervade.run import opening, overview, workflow
 from pervade.run.time_limit import AFTERWARDS, REPORTING
 from pervade.run.training import Options, stopping_at_once
 
@@ -74,7 +73,7 @@ def _folder_names(groups: Sequence[str]) -> list[str]:
     for group in groups:
         name = re.sub(r"[^\w.-]+", "-", group).strip(".-")[:60] or "group"
         further = (f"{name}-{number}" for number in count(2))
-        names.append(name if name not in names else next(each for each in further if each not in names))
+        names.append(name if name not in names else next(other for other in further if other not in names))
     return names
 
 
@@ -120,12 +119,11 @@ def write_plan(run: RunDirectory, plan: Plan) -> None:
 
 def read_plan(run: RunDirectory) -> Plan:
     stored = files.read_json(run.members, "kind", "number")
-    groups = stored.get("groups")
-    groups = None if groups is None else tuple(groups)
+    groups = tuple(stored["groups"]) if stored.get("groups") is not None else None
     return Plan(stored["kind"], stored["number"], stored.get("used", 0.0), groups, stored.get("by", BY_GROUP))
 
 
-def go(run: RunDirectory, recipe: Recipe | None, options: Options) -> dict[str, Any]:
+def go(run: RunDirectory, request: workflow.Request, recipe: Recipe | None, options: Options) -> dict[str, Any]:
     """Trains, evaluates and reports every member that is not finished yet; returns the results of all together.
 
     `recipe` is needed where the stored one has unregistered parts. Raises Stopped after a signal, once saved.
@@ -136,7 +134,13 @@ def go(run: RunDirectory, recipe: Recipe | None, options: Options) -> dict[str, 
     with workflow.alone(run), stopping_at_once(run.path):
         for line in origin.check(run, recipe) if (run.path / "members").exists() else ():
             options.screen.say(line)
-        rows = _rows(run, recipe, read_plan(run), options)
+        asked = read_plan(run)
+
+        def note_groups(groups: Sequence[str]) -> None:
+            write_plan(run, replace(asked, number=len(groups), groups=tuple(groups)))
+
+        workflow.read_data(run, request.source, recipe, options, division(asked, recipe, note_groups))
+        rows = workflow.load_rows(run, recipe.domain, options.screen)
         asked = read_plan(run)  # which groups there are is known once the data are read
         if ranks.rank() == 0:
             origin.write(run, recipe)
@@ -154,8 +158,9 @@ def go(run: RunDirectory, recipe: Recipe | None, options: Options) -> dict[str, 
                 used = asked.used + time.monotonic() - began
                 used += SUMMARY + REPORTING * options.loaded
                 left = max((recipe.time_limit - used) / (len(names) - number), 0.001)
-            own = _recipe(recipe, asked, number, left)
-            _one(run, member, own, given is not None, own_rows, options)
+            seed = recipe.seed + number if asked.kind == "seeds" else recipe.seed
+            own = replace(recipe, seed=seed, time_limit=left)
+            _one(member, request, own, given is not None, own_rows, options)
             if recipe.threads == "auto":  # what the first member settled on holds for all
                 recipe = checkpoint.settled(member, recipe)
                 if ranks.rank() == 0:
@@ -168,21 +173,7 @@ def go(run: RunDirectory, recipe: Recipe | None, options: Options) -> dict[str, 
         return summarise(run, recipe, rows, given is not None)
 
 
-def _rows(run: RunDirectory, recipe: Recipe, asked: Plan, options: Options) -> Rows:
-    if ranks.rank() == 0 and not run.data.exists():
-        workflow.read_data(run, recipe, options, division(asked, recipe, partial(_note_groups, run, asked)))
-        if asked.kind == "folds":
-            aside = list(run.read_data()["columns"]["split"]).count(folds.ASIDE)
-            if aside:
-                options.screen.say(
-                    f"the data's own test split ({counted(aside, 'row')}) stays aside: the folds are drawn from the "
-                    "others, and no member sees it"
-                )
-    ranks.wait()
-    return workflow.load_rows(run, recipe.domain, options.screen)
-
-
-def division(asked: Plan | None, recipe: Recipe, names: Callable[[Sequence[str]], None]) -> workflow.Divide | None:
+def division(asked: Plan | None, recipe: Recipe, names: Callable[[Sequence[str]], None]) -> opening.Divide | None:
     """How the rows are divided, where they are into folds; `names` is told which, where the data name them."""
     if asked is None or asked.kind != "folds":
         return None
@@ -191,27 +182,19 @@ def division(asked: Plan | None, recipe: Recipe, names: Callable[[Sequence[str]]
     return partial(folds.assign_groups if asked.by == BY_GROUP else folds.assign_given, names=names)
 
 
-def _note_groups(run: RunDirectory, asked: Plan, groups: Sequence[str]) -> None:
-    write_plan(run, replace(asked, number=len(groups), groups=tuple(groups)))
-
-
 def _member_rows(rows: Rows, recipe: Recipe, asked: Plan, number: int) -> Rows:
     return rows if asked.kind == "seeds" else folds.member(rows, number + 1, recipe.validation, recipe.seed)
 
 
-def _recipe(recipe: Recipe, asked: Plan, number: int, time_limit: float | None) -> Recipe:
-    seed = recipe.seed + number if asked.kind == "seeds" else recipe.seed
-    return replace(recipe, seed=seed, time_limit=time_limit)
-
-
-def _one(run: RunDirectory, member: RunDirectory, own: Recipe, unreadable: bool, rows: Rows, options: Options) -> None:
+def _one(
+    member: RunDirectory, request: workflow.Request, own: Recipe, unreadable: bool, rows: Rows, options: Options
+) -> None:
     if ranks.rank() == 0 and not member.recipe.exists():
-        about = files.read_json(run.environment, "source", "task")
-        workflow.write_data(member, about["source"], rows)
-        workflow.begin(member, own, about["source"], about["task"], bool(about.get("find_lr")))
+        workflow.write_data(member, request.source, rows)
+        workflow.begin(member, own, request)
     ranks.wait()
     options = replace(options, began=time.monotonic(), loaded=0.0)
-    workflow.train(member, own if unreadable else None, options, rows)
+    workflow.train(member, request, own if unreadable else None, options, rows)
     measure(member, rows, own if unreadable else None, options)
 
 
@@ -266,7 +249,7 @@ def again(run: RunDirectory, recipe: Recipe | None, options: Options) -> dict[st
     asked = read_plan(run)
     with workflow.alone(run):
         origin.check(run, recipe)
-        rows = _rows(run, recipe, asked, options)
+        rows = workflow.load_rows(run, recipe.domain, options.screen)
         for number, name in enumerate(asked.names(recipe)):
             options.screen.say(name)
             measure(run.member(name), _member_rows(rows, recipe, asked, number), given, options)
@@ -301,12 +284,12 @@ def _summary(run: RunDirectory, recipe: Recipe, rows: Rows, unreadable: bool) ->
         "n": first["n"],
         "precision": "fp32",
         "kind": asked.kind,
-        "members": {name: {"checkpoint": each["checkpoint"], "n": each["n"]} for name, each in results.items()},
+        "members": {name: {"checkpoint": result["checkpoint"], "n": result["n"]} for name, result in results.items()},
     }
     if asked.kind == "folds":
         n, pooled, details = _pooled(run, results, recipe if unreadable else None, rows)
         summary |= {"n": n, "predictions": f"predictions/{NAME}@test.parquet"}
-        metrics = {name: {**each, **pooled[name]} for name, each in metrics.items() if name in pooled}
+        metrics = {name: {**metric, **pooled[name]} for name, metric in metrics.items() if name in pooled}
     else:
         details = _shared_details(run, recipe, results)
     summary |= {"metrics": metrics, "details": details}
@@ -331,7 +314,7 @@ def elsewhere(run: RunDirectory, measure: Callable[[RunDirectory], dict[str, Any
     summary = {key: first[key] for key in ("meter", "split", "n", "precision", "data")} | {
         "checkpoint": NAME,
         "kind": asked.kind,
-        "members": {name: {"checkpoint": each["checkpoint"], "n": each["n"]} for name, each in results.items()},
+        "members": {name: {"checkpoint": result["checkpoint"], "n": result["n"]} for name, result in results.items()},
         "metrics": metrics,
         "details": _shared_details(run, recipe, results),
     }
@@ -342,8 +325,8 @@ def elsewhere(run: RunDirectory, measure: Callable[[RunDirectory], dict[str, Any
 def _shared_details(run: RunDirectory, recipe: Recipe, results: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Of members that answered the same rows. What belongs to one member's predictions (its confusions) stands in its
     own results, and so does how far it and its baseline are apart."""
-    found = next(iter(results.values()))["details"]
-    details = {key: value for key, value in found.items() if key in ("labels", "baseline")}
+    first = next(iter(results.values()))["details"]
+    details = {key: value for key, value in first.items() if key in ("labels", "baseline")}
     if "baseline" in details:
         details["baseline"] = {key: value for key, value in details["baseline"].items() if key != "differences"}
     if isinstance(recipe.task, ComparesSeeds):
@@ -356,31 +339,31 @@ def _all_predictions(
 ) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
     """The predictions of every member, and of the simplest model beside it where there is one."""
     own, plain = {}, {}
-    for name, each in results.items():
+    for name, result in results.items():
         folder = run.member(name).path
-        own[name] = predictions.read_columns(folder / each["predictions"], folder)
-        beside = (each["details"].get("baseline") or {}).get("predictions")
+        own[name] = predictions.read_columns(folder / result["predictions"], folder)
+        beside = (result["details"].get("baseline") or {}).get("predictions")
         if beside is not None:
             plain[name] = predictions.read_columns(folder / beside, folder)
     return own, plain
 
 
 def _common(name: str, results: Iterable[dict[str, Any]]) -> bool:
-    return all(name in each["metrics"] for each in results)
+    return all(name in result["metrics"] for result in results)
 
 
 def _together(name: str, results: dict[str, dict[str, Any]], kind: str = "seeds") -> dict[str, Any]:
     """Mean, standard deviation and the interval of the mean over members of one metric."""
-    own = {member: each["metrics"][name] for member, each in results.items()}
-    members = {member: {key: each[key] for key in ("value", "low", "high", "n")} for member, each in own.items()}
+    own = {member: result["metrics"][name] for member, result in results.items()}
+    members = {member: {key: figure[key] for key in ("value", "low", "high", "n")} for member, figure in own.items()}
     n = int(next(iter(own.values()))["n"])
-    undefined = [member for member, each in own.items() if each["value"] is None]
+    undefined = [member for member, figure in own.items() if figure["value"] is None]
     if undefined:
         nothing = {"value": None, "low": None, "high": None, "mean": None, "deviation": None}
         return {**nothing, "n": n, "method": "none", "level": 0.95, "why": f"not defined in {undefined[0]}"} | {
             "members": members
         }
-    values = np.array([each["value"] for each in own.values()], dtype=np.float64)
+    values = np.array([figure["value"] for figure in own.values()], dtype=np.float64)
     low, high = student(values)
     mean, deviation = float(values.mean()), float(values.std(ddof=1))
     how = Method("trainings", kind[:-1], len(values), alike=deviation < 1e-12)
@@ -404,7 +387,7 @@ def _together(name: str, results: dict[str, dict[str, Any]], kind: str = "seeds"
 def _trained(run: RunDirectory, members: Iterable[str], rows: Rows) -> Rows:
     """The rows that any of the members trained on, each once."""
     splits = [run.member(name).read_data()["columns"]["split"] for name in members]
-    return rows.select([i for i, each in enumerate(zip(*splits, strict=True)) if "train" in each])
+    return rows.select([i for i, in_members in enumerate(zip(*splits, strict=True)) if "train" in in_members])
 
 
 def _pooled(
@@ -412,17 +395,17 @@ def _pooled(
 ) -> tuple[int, dict[str, dict[str, Any]], dict[str, Any]]:
     """The folds' predictions as one file, and the figures of that file: every row once."""
     loaded = [
-        checkpoint.load_checkpoint(run.member(name), each["checkpoint"], recipe) for name, each in results.items()
+        checkpoint.load_checkpoint(run.member(name), result["checkpoint"], recipe) for name, result in results.items()
     ]
-    labels = [list(labels_of(each.domain)) for each in loaded]
-    for name, each in zip(results, labels, strict=True):
-        if each != labels[0]:
+    labels = [list(labels_of(model.domain)) for model in loaded]
+    for name, learnt in zip(results, labels, strict=True):
+        if learnt != labels[0]:
             raise DataError(
                 f"the classes that {name} learnt differ from those of {next(iter(results))}, so that their answers "
                 "cannot be put together; leave out classes with few rows, or ask for fewer folds"
             )
     tested = rows.where("split", "test")
-    parts = [run.member(name).path / each["predictions"] for name, each in results.items()]
+    parts = [run.member(name).path / result["predictions"] for name, result in results.items()]
     about = {"checkpoint": NAME, "split": "test", "precision": "fp32", "members": list(results)}
     path = predictions.pool(run.predictions(NAME, "test"), parts, tested, about)
     columns = predictions.read_columns(path)
@@ -432,13 +415,13 @@ def _pooled(
     baseline = details.get("baseline")
     if isinstance(baseline, dict) and "name" in baseline:
         details["baseline"] = {**baseline, "name": f"{baseline['name']}, all folds together"}
-    plain = [each["details"].get("baseline") or {} for each in results.values()]
-    if all("predictions" in each for each in plain):
-        own = [run.member(name).path / each["predictions"] for name, each in zip(results, plain, strict=True)]
+    plain = [result["details"].get("baseline") or {} for result in results.values()]
+    if all("predictions" in beside for beside in plain):
+        own = [run.member(name).path / beside["predictions"] for name, beside in zip(results, plain, strict=True)]
         known = {"checkpoint": PLAIN, "split": "test", "members": list(results)}
         place = predictions.pool(run.predictions(PLAIN, "test"), own, tested, known)
         told = f"{plain[0]['name']}, trained anew in each fold"
         constant = {"constant": details["baseline"]} if "baseline" in details else {}
         baseline = against(run, place, told, dict(task.metrics(domain)), columns)
         details = {**details, **constant, "baseline": baseline}
-    return len(columns["row"]), {name: each.as_dict() for name, each in estimates.items()}, details
+    return len(columns["row"]), {name: estimated.as_dict() for name, estimated in estimates.items()}, details

@@ -97,7 +97,7 @@ def begin(run: RunDirectory, asked: Plan, recipe: Recipe, task: str | None) -> N
     space = asked.space or recipes.search_space(recipe, task)
     search_space.check(space, recipe)
     about = {"kind": "trials", "time_limit": asked.time_limit, "trials": asked.trials}
-    ranges = {path: each.as_json() for path, each in space.items()}
+    ranges = {path: values.as_json() for path, values in space.items()}
     origin.write(run, recipe)
     files.write_json(run.members, {**about, "space": ranges, "base": spec.encode(recipe)})
 
@@ -105,18 +105,18 @@ def begin(run: RunDirectory, asked: Plan, recipe: Recipe, task: str | None) -> N
 class Search:
     """A search under way: the trials so far, and what is left of the time."""
 
-    def __init__(self, run: RunDirectory, options: Options) -> None:
-        self.run, self.options = run, options
+    def __init__(self, run: RunDirectory, request: workflow.Request, options: Options) -> None:
+        self.run, self.request, self.options = run, request, options
         self.began = time.monotonic() if options.began is None else options.began
         stored = files.read_json(run.members, "space", "base", "time_limit", "trials")
         self.base: Recipe = spec.decode(stored["base"], Recipe)
         self.space = search_space.of_json(stored["space"])
         self.time_limit, self.most = stored["time_limit"], stored["trials"]
-        found = files.read_json(self.path) if self.path.exists() else {}
-        self.trials = [Trial(**each) for each in found.get("trials", [])]
-        self.used_before = float(found.get("used", 0.0))
+        so_far = files.read_json(self.path) if self.path.exists() else {}
+        self.trials = [Trial(**trial) for trial in so_far.get("trials", [])]
+        self.used_before = float(so_far.get("used", 0.0))
         self.ending = RESERVE * (self.time_limit or 0.0)
-        self.winner: str | None = found.get("winner")
+        self.winner: str | None = so_far.get("winner")
 
     @property
     def path(self) -> Any:
@@ -126,7 +126,7 @@ class Search:
         if ranks.rank() == 0:
             metric = self.base.early_stopping.metric
             about = {"metric": metric, "higher_is_better": self.higher, "winner": self.winner, "used": self.used}
-            files.write_json(self.path, {**about, "trials": [asdict(each) for each in self.trials]})
+            files.write_json(self.path, {**about, "trials": [asdict(trial) for trial in self.trials]})
 
     @property
     def used(self) -> float:
@@ -140,9 +140,9 @@ class Search:
     higher = True
 
     def best(self) -> Trial | None:
-        done = [each for each in self.trials if each.state == "complete" and each.value is not None]
+        done = [trial for trial in self.trials if trial.state == "complete" and trial.value is not None]
         sign = 1 if self.higher else -1
-        return max(done, key=lambda each: sign * (each.value or 0.0), default=None)
+        return max(done, key=lambda trial: sign * (trial.value or 0.0), default=None)
 
     # one trial
 
@@ -187,18 +187,18 @@ class Search:
             sampler=optuna.samplers.TPESampler(seed=drawn),
             pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=self.base.epochs // 10),
         )
-        ranges = {path: each.distribution() for path, each in self.space.items()}
+        ranges = {path: values.distribution() for path, values in self.space.items()}
         states = optuna.trial.TrialState
-        for each in self.trials[:number]:
-            last = each.value if each.state == "complete" else next(reversed(list(each.passes.values())), None)
-            state = states.FAIL if last is None or each.state == "failed" else states[each.state.upper()]
+        for trial in self.trials[:number]:
+            last = trial.value if trial.state == "complete" else next(reversed(list(trial.passes.values())), None)
+            state = states.FAIL if last is None or trial.state == "failed" else states[trial.state.upper()]
             study.add_trial(
                 optuna.trial.create_trial(
                     state=state,
                     value=None if state == states.FAIL else last,
-                    params=each.values,
+                    params=trial.values,
                     distributions=ranges,
-                    intermediate_values={int(at): value for at, value in each.passes.items()},
+                    intermediate_values={int(at): value for at, value in trial.passes.items()},
                 )
             )
         if number < len(self.trials):
@@ -210,14 +210,14 @@ class Search:
     def as_asked(self) -> dict[str, Json]:
         """The recipe's own values, where the space holds them: the first trial."""
         values: dict[str, Json] = {}
-        for path, each in self.space.items():
+        for path, wanted in self.space.items():
             place: Any = spec.encode(self.base)
             for part in path.split("."):
                 place = place.get(part) if isinstance(place, dict) else None
-            if isinstance(each, search_space.Choice):
-                if place in each.values:
+            if isinstance(wanted, search_space.Choice):
+                if place in wanted.values:
                     values[path] = place
-            elif isinstance(place, (int, float)) and each.low <= place <= each.high:
+            elif isinstance(place, (int, float)) and wanted.low <= place <= wanted.high:
                 values[path] = place
         return values
 
@@ -226,11 +226,8 @@ class Search:
         if ranks.rank() == 0 and not member.recipe.exists():
             recipe = search_space.with_values(self.base, trial.values)
             limit = self.another_for(trial)
-            about = files.read_json(self.run.environment, "source", "task")
-            workflow.write_data(member, about["source"], rows)
-            workflow.begin(
-                member, replace(recipe, time_limit=limit or self.base.time_limit), about["source"], about["task"]
-            )
+            workflow.write_data(member, self.request.source, rows)
+            workflow.begin(member, replace(recipe, time_limit=limit or self.base.time_limit), self.request)
         ranks.wait()
         own = checkpoint.read_recipe(member.recipe)
         judge: Any = self.ask(trial.number) if ranks.rank() == 0 else None  # which the other ranks never ask
@@ -246,7 +243,7 @@ class Search:
 
         options = replace(self.options, began=time.monotonic(), finish=False, on_pass=on_pass)
         try:
-            workflow.train(member, None, options, rows if own.domain == self.base.domain else None)
+            workflow.train(member, self.request, None, options, rows if own.domain == self.base.domain else None)
         except (TrainingError, OutOfMemoryError) as error:  # a full disk is no fault of the trial
             trial.state, trial.reason = "failed", str(error)
         self.base = checkpoint.settled(member, self.base)  # how many threads compute holds for all trials
@@ -292,28 +289,26 @@ class Search:
 
 def _figures(member: RunDirectory) -> dict[float, float]:
     """Pass to validation figure, of what a member logged."""
-    found: dict[float, float] = {}
+    figures: dict[float, float] = {}
     for entry in member.read_log():
         if entry["event"] == "pass":
             name = next((name for name in entry if name.startswith("validation ")), None)
             if name is not None and entry[name] is not None:
-                found[entry["pass"]] = entry[name]
-    return found
+                figures[entry["pass"]] = entry[name]
+    return figures
 
 
-def go(run: RunDirectory, recipe: Recipe | None, options: Options) -> dict[str, Any]:
+def go(run: RunDirectory, request: workflow.Request, recipe: Recipe | None, options: Options) -> dict[str, Any]:
     """Carries the search on to its end; returns the winner's results. Raises Stopped after a signal, once saved."""
     recipe = recipe or checkpoint.read_recipe(run.recipe)
     ranks.start(runtime.pick_device(recipe.device))
     with workflow.alone(run), stopping_at_once(run.path):
-        search = Search(run, options)
+        search = Search(run, request, options)
         if search.winner is None:
             for line in origin.check(run, recipe):
                 options.screen.say(line)
             search.base = replace(search.base, **{name: getattr(recipe, name) for name in origin.FREE})
-        if ranks.rank() == 0 and not run.data.exists():
-            workflow.read_data(run, search.base, options)
-        ranks.wait()
+        workflow.read_data(run, request.source, search.base, options)
         rows = workflow.load_rows(run, search.base.domain, options.screen)
         if ranks.rank() == 0 and search.winner is None:
             origin.write(run, search.base)
@@ -347,7 +342,7 @@ def _finish(search: Search, rows: Rows) -> dict[str, Any]:
     """The winner's checkpoint becomes the run's, and is evaluated once on the test split."""
     run, best = search.run, search.best()
     if best is None:
-        reasons = "; ".join(f"{each.name}: {each.reason}" for each in search.trials[-3:])
+        reasons = "; ".join(f"{trial.name}: {trial.reason}" for trial in search.trials[-3:])
         raise TrainingError(f"no trial of {run.path} came to its end ({reasons}); search over smaller learning rates")
     member = run.member(best.name)
     if ranks.rank() == 0 and search.winner is None:

@@ -9,56 +9,62 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 
-from pervade.agents import environments
 from pervade.core import environment, files, memory, runtime, spec
 from pervade.core.contracts import Domain, Recipe
-from pervade.core.contracts.abilities import SelectsRows
 from pervade.core.errors import BusyError, DataError, ResourceError
 from pervade.core.run import RunDirectory
 from pervade.core.types import LeftOut, Rows
 from pervade.core.words import counted
-from pervade.data.read import account, embedded, hub, table_files
-from pervade.data.rows import split as splits
+from pervade.data.read import embedded
 from pervade.engine import checkpoint, origin, ranks, wording
 from pervade.engine.predictor import Predictor
-from pervade.run import overview
+from pervade.run import opening, overview
 from pervade.run.progress import Screen, Silent
 from pervade.run.training import Options, Training
 from pervade.train import find_lr
 
 MADE = ("pixels", "shape", "samples")  # columns that `prepare` makes of files each time
 ONCE = ("read_from", "lines")  # columns that are written once where all rows have the same
-Divide = Callable[[Rows], tuple[Rows, list[LeftOut]]]
-"""Rows to rows with a "split" each, and those that were left out in doing so."""
 
 
-def begin(run: RunDirectory, recipe: Recipe, source: Any, task: str | None = None, find_lr: bool = False) -> None:
-    """Writes what a run needs to be resumed, before anything else happens. `task` is the Hub's name, where known;
+@dataclass(frozen=True)
+class Request:
+    """What a run is to learn: from which data (`opening.plain`), and which task, by its name on the Hub, where known.
     `find_lr`: the learning rate is found by a range test before training (train/find_lr.py)."""
-    about = {
-        "source": plain(source),
-        "task": task,
-        "find_lr": find_lr,
-        "command": environment.command(),
-        "environment": environment.describe(),
-    }
-    files.write_json(run.environment, about)
+
+    source: Any
+    task: str | None = None
+    find_lr: bool = False
+
+
+def begin(run: RunDirectory, recipe: Recipe, request: Request) -> None:
+    """Writes what a run needs to be resumed, before anything else happens."""
+    about = {"command": environment.command(), "environment": environment.describe()}
+    files.write_json(run.environment, {**asdict(request), **about})
     # Last, because a folder is a run once it has a recipe.
     checkpoint.write_recipe(run.recipe, recipe)
 
 
+def requested(run: RunDirectory) -> Request:
+    """What the run was begun with, for a process that goes on with it. Raises CheckpointError."""
+    stored = files.read_json(run.environment, "source")
+    return Request(stored["source"], stored.get("task"), bool(stored.get("find_lr")))
+
+
 def train(
-    run: RunDirectory, recipe: Recipe | None = None, options: Options | None = None, rows: Rows | None = None
+    run: RunDirectory,
+    request: Request,
+    recipe: Recipe | None = None,
+    options: Options | None = None,
+    rows: Rows | None = None,
 ) -> None:
     """Trains or goes on training until the run is complete.
 
@@ -75,9 +81,7 @@ def train(
         begun = run.state.exists()
         changed = origin.check(run, recipe) if begun and given is None else []
         if rows is None:
-            if ranks.rank() == 0 and not run.data.exists():
-                read_data(run, recipe, options)
-            ranks.wait()
+            read_data(run, request.source, recipe, options)
             start = time.monotonic()
             rows = load_rows(run, recipe.domain, options.screen)
             options = replace(options, reading=time.monotonic() - start)
@@ -88,7 +92,8 @@ def train(
         if ranks.rank() == 0:
             wording.write(run, domain, recipe.task)
             overview.keep(run, remarks)
-        recipe = _with_found_rate(run, recipe, domain, rows, device, options)
+        if request.find_lr:
+            recipe = _with_found_rate(run, recipe, domain, rows, device, options)
         for line in changed if given is None or not begun else origin.check(run, recipe):
             options.screen.say(line)
         Training(run, recipe, domain, rows, device, options).go()
@@ -126,18 +131,17 @@ def _continue(run: RunDirectory, recipe: Recipe, then: Recipe, domain: Domain, r
         about = {"checkpoint": "last", "split": "train", "precision": "fp32"}
         train_rows = rows.where("split", "train")
         Predictor.of(loaded).write(path, train_rows, about)
+    request = Request(str(path.absolute()))
     if not member.recipe.exists():
-        begin(member, then, str(path))
-    train(member, then, options)
+        begin(member, then, request)
+    train(member, request, then, options)
 
 
 def _with_found_rate(
     run: RunDirectory, recipe: Recipe, domain: Domain, rows: Rows, device: torch.device, options: Options
 ) -> Recipe:
-    """The recipe with the learning rate that the range test chose, where it was asked for. It is kept in recipe.yaml,
-    so that a resumed run takes the same."""
-    if not files.read_json(run.environment).get("find_lr"):
-        return recipe
+    """The recipe with the learning rate that the range test chose. It is kept in recipe.yaml, so that a resumed run
+    takes the same."""
     if not run.lr_find.exists():
         options.screen.say(f"finding a learning rate: {find_lr.STEPS} steps at growing rates")
         spent = replace(with_rate(recipe, find_lr.HIGH), schedule=find_lr.Ramp(), time_limit=None)
@@ -145,10 +149,10 @@ def _with_found_rate(
         trial.rehearse()
         recipe = replace(recipe, threads=trial.recipe.threads)
         with runtime.threads(recipe.threads):
-            found = find_lr.range_test(trial.learner, trial.source)
-        options.screen.say(f"learning rate {found.lr:g}: {found.reason}")
+            tested = find_lr.range_test(trial.learner, trial.source)
+        options.screen.say(f"learning rate {tested.lr:g}: {tested.reason}")
         if ranks.rank() == 0:
-            files.write_json(run.lr_find, found.as_json())
+            files.write_json(run.lr_find, tested.as_json())
         ranks.wait()
     lr = float(files.read_json(run.lr_find, "lr")["lr"])
     chosen = with_rate(recipe, lr)
@@ -177,74 +181,27 @@ def _fitted(run: RunDirectory, recipe: Recipe, rows: Rows) -> Domain:
 
 
 @memory.during("the data were read", "give fewer or smaller files, or free some memory")
-def read_data(run: RunDirectory, recipe: Recipe, options: Options, divide: Divide | None = None) -> None:
-    """Reads, splits (by the recipe, unless `divide` does) and writes data.json. Raises DataError."""
-    source = files.read_json(run.environment, "source")["source"]
-    rows, left_out, notes = look(source, recipe, options, divide)
-    write_data(run, source, rows, left_out)
-    overview.keep(run, account=notes)
-    checkpoint.write_recipe(run.recipe, recipe)  # which says the account from now on
-
-
-def look(
-    source: Any, recipe: Recipe, options: Options, divide: Divide | None = None
-) -> tuple[Rows, list[LeftOut], list[str]]:
-    """Reads and splits as `read_data` does, says what is there and how it was read, and writes nothing: rows, what is
-    left out, and the account (data/read/account.py). Raises DataError."""
-    with account.gathered() as notes:
-        try:
-            rows, left_out = recipe.domain.read(source)
-        finally:
-            table_files.forget()
-        with options.screen.bar("reading") as bar:
-            rows, unreadable = recipe.domain.prepare(rows, bar)
-        recipe.task.examine(rows)
-        rows, useless = recipe.task.arrange(rows) if isinstance(recipe.task, SelectsRows) else (rows, [])
-        left_out = [*left_out, *unreadable, *useless]
-        if left_out and options.on_bad_file == "fail":
-            raise DataError(
-                f"{left_out[0].source}: {left_out[0].reason}"
-                + (f" (and {len(left_out) - 1} more)" if len(left_out) > 1 else "")
-                + "; mend or remove it, or leave such files out with --on-bad-file leave-out"
-            )
-        splits.note_contradictions(rows)
-        given = set(rows.column("split")) if "split" in rows else set()
-        if divide is None:
-            rows, duplicates = splits.assign(rows, validation=recipe.validation, test=recipe.test, seed=recipe.seed)
-            overview.note_splits(rows, given, recipe.domain)
-            if {*rows.column("split")} == {"train"} and (recipe.validation or recipe.test):
-                raise DataError(
-                    f"{source}: nothing can be held out of {counted(len(rows), 'row')}, so no figure could be had of "
-                    "what is learnt; give more data, or train on all with -o validation=0 -o test=0"
-                )
-        else:
-            rows, duplicates = divide(rows)
-        recipe.task.examine(rows)
-        left_out += duplicates
-        overview.note_left_out(left_out)
-        recipe.domain.describe(rows.where("split", "test" if "fold" in rows else "train"))  # of folds each row is both
-    for line in notes:
-        options.screen.say(f"read: {line}")
-    for line in overview.overview(rows, recipe.domain):
-        options.screen.say(line)
-    for line in splits.gaps(rows):
-        options.screen.say(f"data: {line}")
-    for line in overview.left_out(left_out):
-        options.screen.say(line)
-    return rows, left_out, notes
+def read_data(
+    run: RunDirectory, source: Any, recipe: Recipe, options: Options, divide: opening.Divide | None = None
+) -> None:
+    """Opens the data of a run that has no data.json yet (`divide` as in `open_data`), and writes it. Raises
+    DataError."""
+    if ranks.rank() == 0 and not run.data.exists():
+        opened = opening.by_recipe(source, recipe, options, divide)
+        write_data(run, source, opened.rows, opened.left_out)
+        overview.keep(run, account=opened.account)
+        checkpoint.write_recipe(run.recipe, recipe)  # which says the account from now on
+    ranks.wait()
 
 
 def write_data(run: RunDirectory, source: Any, rows: Rows, left_out: Sequence[LeftOut] = ()) -> None:
     # What `prepare` added for speed is made again from the files and has no place in JSON.
     stored = {name: list(rows.column(name)) for name in rows.columns if name not in MADE}
-    once = {name: stored.pop(name)[0] for name in ONCE if name in stored and _same(stored[name])}
-    left = [{"source": each.source, "reason": each.reason} for each in left_out]
-    found = {"source": source, "rows": len(rows), "once": once, "columns": stored, "left_out": left}
-    files.write_json(run.data, found, indent=None)
-
-
-def _same(values: Sequence[Any]) -> bool:
-    return len(values) > 0 and all(each == values[0] for each in values)
+    alike = [name for name in ONCE if (values := stored.get(name)) and all(value == values[0] for value in values)]
+    once = {name: stored.pop(name)[0] for name in alike}
+    left = [{"source": item.source, "reason": item.reason} for item in left_out]
+    data = {"source": source, "rows": len(rows), "once": once, "columns": stored, "left_out": left}
+    files.write_json(run.data, data, indent=None)
 
 
 @memory.during("the data were read", "give fewer or smaller files, or free some memory")
@@ -269,12 +226,3 @@ def load_rows(run: RunDirectory, domain: Domain, screen: Screen | None = None) -
             "put the data back, or start a new run"
         )
     return rows
-
-
-def plain(source: Any) -> Any:
-    """What a run says that it was trained on: a path whole, an address at the version that is there now."""
-    if hub.is_address(source):
-        return hub.pinned(source)
-    if environments.is_address(source):
-        return source
-    return str(Path(source).absolute()) if isinstance(source, (str, os.PathLike)) else source

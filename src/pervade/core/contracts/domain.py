@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
 
@@ -115,3 +117,39 @@ class PlainFeatures:
     held: Rows | None = (
         None  # of the validation split, by which the model's answers were settled: so are the simplest's
     )
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Data as a domain reads them, before anything trains (run/opening.py): all that a check or a forecast sees.
+
+    `rows` have a "split" each, and what their domain gives them: "target", "path", "group", "hash". `left_out` is what
+    cannot be used, and why; `account` says in words how all was read; `task` is its name on the Hub, where known.
+    """
+
+    source: Any
+    domain: Domain
+    rows: Rows
+    left_out: Sequence[LeftOut]
+    account: Sequence[str]
+    task: str | None = None
+
+    @property
+    def splits(self) -> dict[str, int]:
+        """How many rows each split has."""
+        return dict(Counter(self.rows.column("split")))
+
+    @property
+    def train(self) -> Rows:
+        """The rows that are learnt from; of folds, each of which is held out once, those of them all."""
+        return self.rows.where("split", "test" if "fold" in self.rows else "train")
+
+    @cached_property
+    def fitted(self) -> Domain:
+        """The domain with what it learns of `train`. Raises as `Domain.fit` does."""
+        return self.domain.fit(self.train)
+
+    @cached_property
+    def remarks(self) -> list[str]:
+        """What is to be known of how the fitted domain reads the rows, in words. Raises as `fitted` does."""
+        return self.fitted.remarks(self.rows)

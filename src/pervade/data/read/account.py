@@ -1,9 +1,9 @@
 """The account of how data are read: which file or folder was read as what, which column or folder gives what, what is
 not used, and the flag that changes each of these decisions.
 
-Readers `note` what they decide, where they decide it; whoever has data read gathers the notes (workflow.py), says them,
-and keeps them for the report. A reader that nobody listens to notes in vain, and that is no fault: data are looked at
-several times before they are read for good.
+Readers `note` what they decide, where they decide it; whoever has data read gathers the notes (run/opening.py), says
+them, and keeps them for the report. A reader that nobody listens to notes in vain, and that is no fault: data are
+looked at several times before they are read for good.
 """
 
 from __future__ import annotations

@@ -78,5 +78,5 @@ def _threads(record: Record) -> int | None:
 
 
 def from_recipe(record: Record) -> str:
-    source = record.about.get("source", record.data.get("source"))
-    return wording.command("pervade", "train", str(source), "--recipe", str(record.run.recipe))
+    source = str(record.data.get("source", "DATA"))
+    return wording.command("pervade", "train", source, "--recipe", str(record.run.recipe))
