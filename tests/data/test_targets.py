@@ -123,8 +123,8 @@ def test_a_separator_that_is_given_ends_all_doubt() -> None:
 def test_a_slip_in_a_column_of_0_and_1_is_named(folder: Path) -> None:
     rows = [(f"row {i}", "0") for i in range(30)]
     with pytest.raises(DataError, match="row x: column 'cat' holds 0 or 1, but here '1O'; mend it"):
-        spellings.flags({"cat": [*rows, ("row x", "1O")]})
-    assert list(spellings.flags({"cat": rows, "note": cells("a", "b")})) == ["cat"]
+        spellings.is_flag([*rows, ("row x", "1O")], "cat")
+    assert (spellings.is_flag(rows, "cat"), spellings.is_flag(cells("a", "b"), "note")) == (True, False)
 
 
 @given(st.lists(st.lists(st.sampled_from(["ant", "bee", "cow"]), unique=True), min_size=1), st.sampled_from("|;,"))

@@ -151,18 +151,17 @@ def read(
                 "--split-column",
             )
     for key, column in (("fold_given", columns.fold), ("group", columns.group)):
-        if column is not None:
-            cells = _cells(records, column)
-            if key == "group":
-                note_groups(f"column {column!r}", cells, "--group-by")
-            else:
-                shown = _shown(cells)
-                account.note(
-                    f"folds: column {column!r}, {shown}; used by --folds column, and no splits of a single run"
-                )
-            for row, cell in zip(made, cells, strict=True):
-                if isinstance(row, dict) and cell:
-                    row[key] = cell
+        if column is None:
+            continue
+        cells = _cells(records, column)
+        if key == "group":
+            note_groups(f"column {column!r}", cells, "--group-by")
+        else:
+            used = "used by --folds column, and no splits of a single run"
+            account.note(f"folds: column {column!r}, {_shown(cells)}; {used}")
+        for row, cell in zip(made, cells, strict=True):
+            if isinstance(row, dict) and cell:
+                row[key] = cell
     return made
 
 

@@ -28,6 +28,17 @@ def marked(data: bytes) -> str | None:
     return next((name for mark, name in MARKS.items() if data.startswith(mark)), None)
 
 
+def head(path: Path, most: int) -> str:
+    """The text at the beginning of a file, in whole lines; empty where it cannot be opened, which its reader says."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(most)
+        text = data.decode(marked(data) or "utf-8", "replace")
+    except (OSError, UnicodeError):
+        return ""
+    return text.rpartition("\n")[0] if len(data) == most else text
+
+
 def decode(data: bytes, path: Path, encoding: str | None = None) -> str:
     """The text of a file, as `decode_with_name` gives it."""
     return decode_with_name(data, path, encoding)[0]

@@ -187,23 +187,19 @@ def truths(column: Sequence[Any]) -> list[bool | None]:
     return [meaning[text] for text in texts]
 
 
-def flags(columns: Mapping[str, Cells]) -> dict[str, Cells]:
-    """Those of the columns that hold 0 and 1 (true and false, yes and no), by name: each is a label.
-
-    Raises DataError where a column holds little else but not only that: it may be a label with a slip.
-    """
-    flag_columns = {}
-    for name, cells in columns.items():
-        filled = [(where, value) for where, value in cells if not empty(value)]
-        other = [place for place in filled if truth(place[1]) is None]
-        if filled and (not other or flagged([value for _, value in filled])):
-            flag_columns[name] = cells
-        elif len(other) < 0.1 * len(filled):
-            where, value = other[0]
-            raise DataError(
-                f"{where}: column {name!r} holds 0 or 1, but here {str(value)[:SHOWN]!r}; mend it, or remove the column"
-            )
-    return flag_columns
+def is_flag(cells: Cells, name: str) -> bool:
+    """Whether a column holds 0 and 1 (true and false, yes and no), so that it is a label of its own. Raises DataError
+    where it holds little else but not only that: it may be a label with a slip."""
+    filled = [(where, value) for where, value in cells if not empty(value)]
+    other = [place for place in filled if truth(place[1]) is None]
+    if not other or flagged([value for _, value in filled]):
+        return bool(filled)
+    if len(other) < 0.1 * len(filled):
+        where, value = other[0]
+        raise DataError(
+            f"{where}: column {name!r} holds 0 or 1, but here {str(value)[:SHOWN]!r}; mend it, or remove the column"
+        )
+    return False
 
 
 # numbers
@@ -224,12 +220,10 @@ def numbers(cells: Cells, column: str) -> list[float | str]:
             f"{where}: column {column!r} holds {str(value)[:SHOWN]!r}, which is no number; to learn a number takes a "
             "column of numbers; name it with --label-column, or learn classes (--task, see pervade tasks)"
         )
-    written = (
-        (str(value), number) for (_, value), number in zip(cells, numbers, strict=True) if isinstance(value, str)
-    )
-    for text, number in written:
-        if isinstance(number, float) and _plain(text) is None:
-            account.note(f"labels: numbers of column {column!r} are written as {text.strip()!r}, read as {number:.15g}")
+    for (_, value), number in zip(cells, numbers, strict=True):
+        if isinstance(value, str) and isinstance(number, float) and _plain(value) is None:
+            shown = f"{value.strip()!r}, read as {number:.15g}"
+            account.note(f"labels: numbers of column {column!r} are written as {shown}")
             break
     return numbers
 

@@ -23,7 +23,7 @@ from typing import IO, Any
 from pervade.core import memory
 from pervade.core.errors import DataError
 from pervade.data.read import account, arrays, columns, embedded, json_tables, separated, workbooks
-from pervade.data.read.encodings import FLAG, decode_with_name, marked
+from pervade.data.read.encodings import FLAG, decode_with_name, head, marked
 from pervade.data.text import labelled_lines
 
 SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".xlsx", ".gz", ".zip", arrays.SUFFIX)
@@ -96,13 +96,7 @@ def holds_table(path: Path) -> bool:
         return True
     if path.suffix.lower() not in PERHAPS or not os.path.isfile(path):  # noqa: PTH113
         return False
-    try:
-        with path.open("rb") as file:
-            head = file.read(separated.SAMPLE)
-        text = head.decode(marked(head) or "utf-8", "replace")
-    except (OSError, UnicodeError):
-        return False
-    sample = text.rpartition("\n")[0] if len(head) == separated.SAMPLE else text
+    sample = head(path, separated.SAMPLE)
     lines = [line for line in sample.splitlines() if line.strip()]
     if len(lines) < 3 or "\0" in sample:
         return False

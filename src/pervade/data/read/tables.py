@@ -457,7 +457,7 @@ def _targets(records: list[Record], places: Sequence[str], layout: Layout, wante
     if wanted.target == "number":
         numbers = spellings.numbers(cells, column)
         return [LeftOut(place, x) if isinstance(x, str) else x for place, x in zip(places, numbers, strict=True)]
-    if wanted.target == "labels" and spellings.flags({column: cells}):
+    if wanted.target == "labels" and spellings.is_flag(cells, column):
         return _flagged(records, places, layout.labels, wanted.target)
     if wanted.target == "labels":
         return list(spellings.labels(cells, column, wanted.separator))

@@ -56,8 +56,7 @@ def _sheet(book: Any, file: Path, asked: str | None) -> list[list[str]]:
     sheets = {sheet.title: sheet for sheet in book.worksheets}
     if asked is not None and asked not in sheets:
         raise DataError(f"{file} has no sheet {asked!r}; {nearest(asked, sheets)}")
-    cells_of = {name: _cells(sheets[name], file) for name in ([asked] if asked else sheets)}
-    filled = {name: rows for name, rows in cells_of.items() if rows}
+    filled = {name: rows for name in ([asked] if asked else sheets) if (rows := _cells(sheets[name], file))}
     # Notes and sums stand on sheets with few rows, or with one cell in most.
     tables = {
         name: rows for name, rows in filled.items() if 2 * sum(len(row) - row.count("") > 1 for row in rows) > len(rows)

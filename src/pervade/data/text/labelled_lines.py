@@ -166,11 +166,5 @@ def _refuse_pairs(folder: Path, files: Sequence[Path]) -> None:
 
 def _head(path: Path) -> list[str]:
     """The first lines of a file that are not blank."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(SAMPLE)
-    except OSError:  # whoever reads it says so
-        return []
-    lines = head.decode(encodings.marked(head) or "utf-8", "replace").splitlines()
-    lines = lines[:-1] if len(head) == SAMPLE else lines
+    lines = encodings.head(path, SAMPLE).splitlines()
     return [line.rstrip() for line in lines if line.strip() and not line.startswith("-DOCSTART-")]
