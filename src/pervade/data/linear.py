@@ -41,10 +41,11 @@ def classes(train: Any, target: np.ndarray, num_classes: int, strengths: Sequenc
 def labels(train: Any, target: np.ndarray, strengths: Sequence[float] = STRENGTHS) -> Linear:
     """One logistic regression for each of k labels; target (n, k) of 0 and 1. The sigmoid of what it answers are
     probabilities."""
-    found = [classes(train, column.astype(int), 2, strengths) for column in target.T]
+    models = [classes(train, column.astype(int), 2, strengths) for column in target.T]
     with np.errstate(invalid="ignore"):  # of a label that all rows have, or none: no difference of infinities is asked
         return Linear(
-            np.stack([one.weight[1] - one.weight[0] for one in found]), np.array([_odds(one.bias) for one in found])
+            np.stack([model.weight[1] - model.weight[0] for model in models]),
+            np.array([_odds(model.bias) for model in models]),
         )
 
 
@@ -55,13 +56,13 @@ def numbers(train: Any, target: np.ndarray, strengths: Sequence[float] = (1.0,))
 
     rows, back = _standardised(train)
     mean, scale = float(target.mean()), max(float(target.std()), 1e-12)
-    known, folds = (target - mean) / scale, list(_folds(target, even=False)) if len(strengths) > 1 else []
+    scaled, folds = (target - mean) / scale, list(_folds(target, even=False)) if len(strengths) > 1 else []
     errors = dict.fromkeys(strengths, 0.0)
     for inside, outside in folds:
         for strength in strengths:
-            model = Ridge(alpha=1.0 / strength).fit(rows[inside], known[inside])
-            errors[strength] += float(np.square(known[outside] - model.predict(rows[outside])).mean())
-    model = Ridge(alpha=1.0 / min(errors, key=errors.__getitem__)).fit(rows, known)
+            model = Ridge(alpha=1.0 / strength).fit(rows[inside], scaled[inside])
+            errors[strength] += float(np.square(scaled[outside] - model.predict(rows[outside])).mean())
+    model = Ridge(alpha=1.0 / min(errors, key=errors.__getitem__)).fit(rows, scaled)
     weight = np.asarray(model.coef_, np.float64).reshape(1, -1)
     return back(Linear(weight * scale, np.atleast_1d(model.intercept_ * scale + mean)))
 
@@ -90,14 +91,14 @@ def _standardised(rows: Any) -> tuple[Any, Callable[[Linear], Linear]]:
     given. One scale for all: where each had its own, what hardly varies would get the largest weights, and a body that
     goes on learning moves it first. Sparse ones stay, since most of them are 0."""
     if not isinstance(rows, np.ndarray):
-        return rows, lambda found: found
+        return rows, lambda model: model
     rows = rows.astype(np.float64)
     mean = rows.mean(0)
     scale = max(float(np.sqrt(rows.var(0).mean())), 1e-12)
 
-    def back(found: Linear) -> Linear:
-        weight = found.weight / scale
-        return Linear(weight, found.bias - weight @ mean)
+    def back(model: Linear) -> Linear:
+        weight = model.weight / scale
+        return Linear(weight, model.bias - weight @ mean)
 
     return (rows - mean) / scale, back
 

@@ -211,7 +211,7 @@ def _take_table(path: str, records: list[Record], ids: list[str], splits: list[s
         if isinstance(division_of_row, LeftOut):
             reading.every.append(division_of_row)
             continue
-        question, context = (record.get(str(held[column_of_kind])) for column_of_kind in ("question", "context"))
+        question, context = (record.get(str(held[kind])) for kind in ("question", "context"))
         if not isinstance(context, str) or not context.strip():
             reading.every.append(LeftOut(name, "it has no context"))
             continue

@@ -40,7 +40,7 @@ MOST_TOLD = 5  # contradictions
 def named(text: str) -> str | None:
     """The split that a name of a folder, a file or a cell says; None where it says none, or more than that.
 
-    >>> [named(each) for each in ("Test", "seg_train", "testset", "val2017", "hold-out", "contest", "train_labels")]
+    >>> [named(name) for name in ("Test", "seg_train", "testset", "val2017", "hold-out", "contest", "train_labels")]
     ['test', 'train', 'test', 'validation', 'test', None, None]
     """
     # macOS spells ó as two characters, Linux as one.
