@@ -20,7 +20,8 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from pervade.agents import memory, spaces, worlds
+from pervade.agents import memory, worlds
+from pervade.agents.playing import Playing
 from pervade.core import memory as free
 from pervade.core import seed as seeds
 from pervade.core.contracts import Opening, Source, SourceSpec, Task
@@ -87,28 +88,21 @@ class Replay(SourceSpec):
         return max(self.steps // self.every, 1) * math.ceil(self.every / environments) * environments
 
 
-class ReplaySource(Source):
+class ReplaySource(Playing):
+    KEPT = ("position", "lesson", "steps_taken", "lessons_taken", "highest", "age")
+
     def __init__(self, spec: Replay, opening: Opening) -> None:
-        self.spec, self.model, self.seed = spec, opening.model, opening.seed
-        self.domain, self.task = able(opening.context.domain, Acting), cast(Explores, opening.task)
-        self.batch_size = opening.batch_size
+        self.spec, self.task = spec, cast(Explores, opening.task)
+        super().__init__(opening)
         self.even = torch.ones(self.batch_size)  # the weights of moments that are all as likely
-        self.numbers = np.array([int(number) for number in opening.rows.number], np.int64)
-        self.count = len(self.numbers)
         self.total = spec.begin + opening.passes * spec.steps
-        self.space = spaces.unpacked(self.domain.action)
-        self.names = self.task.asks(self.space)
         self.memory = memory.Memory(spec.layout(self.domain, self.count))
         leaves = self.memory.layout.environments * self.memory.layout.length
         self.priorities = memory.Priorities(leaves) if spec.priority else None
         self.highest = 1.0  # the largest surprise so far: what is new is drawn soon
-        self.worlds: worlds.Worlds | None = None
         self.age = np.zeros(self.count, np.int64)
-        self.position = self.lesson = self.steps_taken = self.lessons_taken = 0
-        self.episodes: list[worlds.Episode] = []
+        self.position = self.lesson = self.lessons_taken = 0
         self.drawn: tuple[np.ndarray, np.ndarray] | None = None
-        self.put_back: dict[str, Any] = {}
-        self.begun_anew = 0  # environments that could not be put back
         self.rng = seeds.generator(opening.seed, 29)
         self.respond = responder(self.model)
 
@@ -122,16 +116,6 @@ class ReplaySource(Source):
         return spec.first_epsilon + (spec.last_epsilon - spec.first_epsilon) * share
 
     # acting
-
-    def _open(self) -> worlds.Worlds:
-        if self.worlds is None:
-            self.worlds = worlds.open_worlds(self.domain.plan(count=self.count, seed=self.seed))
-            if self.put_back:
-                self.begun_anew = self.worlds.load_state_dict(self.put_back)
-                self.put_back = {}
-            else:
-                self.worlds.reset()
-        return self.worlds
 
     def _act(self, steps: int) -> None:
         """`steps` of all environments together, and what came of them into the memory."""
@@ -263,23 +247,14 @@ class ReplaySource(Source):
         return False
 
     def news(self) -> dict[str, float]:
-        episodes, self.episodes = self.episodes, []
-        told = worlds.news(episodes, self.steps_taken, 0 if self.worlds is None else self.worlds.crashes)
-        anew, self.begun_anew = self.begun_anew, 0  # told once
-        told |= {"begun_anew": anew} if anew else {}
-        return {**told, "epsilon": self.epsilon}
+        return {**super().news(), "epsilon": self.epsilon}
 
     # the state
 
-    KEPT = ("position", "lesson", "steps_taken", "lessons_taken", "highest", "age")
-
     def state_dict(self) -> dict[str, Any]:
-        episodes = [[e.world, e.seed, e.total, e.length, e.cut] for e in self.episodes]
         priorities = {} if self.priorities is None else {"tree": self.priorities.tree}
         return {
-            **{name: getattr(self, name) for name in self.KEPT},
-            "episodes": episodes,
-            "worlds": self.put_back if self.worlds is None else self.worlds.state_dict(),
+            **super().state_dict(),
             "memory": self.memory.state_dict(),
             "random": copy.deepcopy(self.rng.bit_generator.state),
             **priorities,
@@ -289,10 +264,7 @@ class ReplaySource(Source):
         return self.memory.pieces()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name in self.KEPT:
-            setattr(self, name, state[name])
-        self.episodes = [worlds.Episode(*fields) for fields in state["episodes"]]
-        self.put_back = state["worlds"]
+        super().load_state_dict(state)
         self.rng.bit_generator.state = state["random"]
         self.memory.load_state_dict(state["memory"])
         if self.priorities is not None:

@@ -23,12 +23,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from pervade.agents import spaces, worlds
+from pervade.agents import worlds
+from pervade.agents.playing import Playing
 from pervade.core import seed as seeds
 from pervade.core.bounds import Positive
 from pervade.core.contracts import Opening, Source, SourceSpec, Task
 from pervade.core.contracts.abilities import Acts, Explores
-from pervade.core.contracts.capabilities import Acting, able
 from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Parts
@@ -79,23 +79,16 @@ class _Rollout:
     outputs: dict[str, np.ndarray] | None = None
 
 
-class RolloutSource(Source):
+class RolloutSource(Playing):
+    KEPT = ("pass_number", "epoch", "position", "steps_taken", "stopped_early", "rollout", "running")
+
     def __init__(self, spec: Rollouts, opening: Opening) -> None:
-        self.spec, self.model, self.seed = spec, opening.model, opening.seed
-        self.domain, self.task = able(opening.context.domain, Acting), cast(Acts, opening.task)
-        self.batch_size = opening.batch_size
-        self.numbers = np.array([int(number) for number in opening.rows.number], np.int64)
-        self.count = len(self.numbers)
-        self.space = spaces.unpacked(self.domain.action)
-        self.names = self.task.asks(self.space)
-        self.worlds: worlds.Worlds | None = None
-        self.pass_number = self.epoch = self.position = self.steps_taken = 0
+        self.spec, self.task = spec, cast(Acts, opening.task)
+        super().__init__(opening)
+        self.pass_number = self.epoch = self.position = 0
         self.rollout: dict[str, Tensor] = {}
         self.running = np.zeros(self.count)  # discounted returns so far, which rewards are scaled by
-        self.episodes: list[worlds.Episode] = []
         self.stopped_early = 0
-        self.put_back: dict[str, Any] = {}
-        self.begun_anew = 0  # environments that could not be put back
 
     def __len__(self) -> int:
         return self.spec.epochs * self._batches()
@@ -104,17 +97,6 @@ class RolloutSource(Source):
         return math.ceil(self.spec.steps * self.count / self.batch_size)
 
     # what was collected
-
-    def _open(self) -> worlds.Worlds:
-        if self.worlds is None:
-            self.worlds = worlds.open_worlds(self.domain.plan(count=self.count, seed=self.seed))
-            if self.put_back:
-                self.begun_anew = self.worlds.load_state_dict(self.put_back)
-                self.put_back = {}
-            else:
-                self.worlds.reset()
-                self._warm_up(self.worlds)
-        return self.worlds
 
     def _warm_up(self, opened: worlds.Worlds) -> None:
         """A few steps by chance, so that the first lesson is not learnt from numbers of any size."""
@@ -284,32 +266,6 @@ class RolloutSource(Source):
         self.stopped_early += 1
         self._next()
         return True
-
-    def news(self) -> dict[str, float]:
-        episodes, self.episodes = self.episodes, []
-        told = worlds.news(episodes, self.steps_taken, 0 if self.worlds is None else self.worlds.crashes)
-        anew, self.begun_anew = self.begun_anew, 0  # told once
-        return told | ({"begun_anew": anew} if anew else {})
-
-    # the state
-
-    def state_dict(self) -> dict[str, Any]:
-        own = ("pass_number", "epoch", "position", "steps_taken", "stopped_early")
-        episodes = [[e.world, e.seed, e.total, e.length, e.cut] for e in self.episodes]
-        opened = self.put_back if self.worlds is None else self.worlds.state_dict()
-        return {
-            **{name: getattr(self, name) for name in own},
-            "rollout": dict(self.rollout),
-            "running": self.running,
-            "episodes": episodes,
-            "worlds": opened,
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name in ("pass_number", "epoch", "position", "steps_taken", "stopped_early", "rollout", "running"):
-            setattr(self, name, state[name])
-        self.episodes = [worlds.Episode(*fields) for fields in state["episodes"]]
-        self.put_back = state["worlds"]
 
 
 def _standardised(advantage: Tensor) -> Tensor:

@@ -20,12 +20,29 @@ import torch
 from pervade.core import seed as seeds
 from pervade.core.contracts import Augment, Domain, Sampler, Source
 from pervade.core.errors import ConfigError
-from pervade.core.types import Batch, Parts, Rows
+from pervade.core.types import Batch, Rows
 
 REHEARSED = 5  # passes in which the largest batch is sought, where a sampler draws them
 
 
-class Loader(Source):
+class Passes(Source):
+    """A source whose state is which pass it is in, and how many of its batches are over."""
+
+    epoch = position = 0
+
+    def trial(self) -> Iterator[Batch]:
+        other = copy.copy(self)
+        while len(other):
+            yield from other
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epoch": self.epoch, "position": self.position}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.epoch, self.position = state["epoch"], state["position"]
+
+
+class Loader(Passes):
     """A Source over rows. `training` turns on shuffling and the randomness of `transform`.
 
     In training a pass is cut into batches of nearly equal size (they differ by one row at most), so that no last batch
@@ -57,7 +74,6 @@ class Loader(Source):
         self.rows, self.domain, self.batch_size, self.seed = rows, domain, batch_size, seed
         self.training, self.sampler, self.workers = training, sampler, workers
         self.rank, self.world, self.augment = rank, world, augment
-        self.epoch = self.position = 0
 
     def __len__(self) -> int:
         if self.sampler is not None:
@@ -144,17 +160,3 @@ class Loader(Source):
         if "size" in self.rows:
             order = np.argsort(self.rows.column("size"))[::-1].tolist()
         return self._batch(order[: self.batch_size], 0)
-
-    def trial(self) -> Iterator[Batch]:
-        other = copy.copy(self)
-        while len(other.rows):
-            yield from other
-
-    def feedback(self, batch: Batch, parts: Parts) -> bool:
-        return False
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"epoch": self.epoch, "position": self.position}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.epoch, self.position = state["epoch"], state["position"]

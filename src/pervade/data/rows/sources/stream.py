@@ -5,11 +5,9 @@ What a window asks is the domain's: the token after each (`Corpus`), or those th
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +18,8 @@ from pervade.core.contracts import Opening, Source, SourceSpec
 from pervade.core.contracts.capabilities import Streamed, able
 from pervade.core.errors import ConfigError
 from pervade.core.registry import register
-from pervade.core.types import Batch, Parts
+from pervade.core.types import Batch
+from pervade.data.rows.loader import Passes
 from pervade.data.text.corpus import Tokens
 
 
@@ -44,7 +43,7 @@ class Stream(SourceSpec):
         )
 
 
-class Windows(Source):
+class Windows(Passes):
     """Batches of windows of the domain's length. "row" is the document that a window begins in.
 
     Raises ConfigError where the text is too short to learn from, or a batch for the number of processes.
@@ -60,7 +59,6 @@ class Windows(Source):
             raise ConfigError(f"the training text has {len(tokens.stream)} tokens, too few to learn from; add texts")
         # One fewer than fit from the first token on, so that every beginning leaves room for as many.
         self.windows = max((len(tokens.stream) - 1) // self.length - 1, 1)
-        self.epoch = self.position = 0
         smallest = self.windows // len(self)
         if smallest < world:
             raise ConfigError(f"{world} processes cannot share a batch of {smallest} windows of text; start fewer")
@@ -92,17 +90,3 @@ class Windows(Source):
 
     def rehearsal(self) -> Batch | None:
         return self._batch(self._plan()[0][: max(self.batch_size // self.world, 1)], seeds.generator(self.seed))
-
-    def trial(self) -> Iterator[Batch]:
-        other = copy.copy(self)
-        while True:
-            yield from other
-
-    def feedback(self, batch: Batch, parts: Parts) -> bool:
-        return False
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"epoch": self.epoch, "position": self.position}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.epoch, self.position = state["epoch"], state["position"]
