@@ -3,6 +3,7 @@
 import itertools
 import math
 import tracemalloc
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -24,12 +25,16 @@ def random(frames: int, pieces: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).dirichlet(np.ones(pieces), frames)
 
 
+def collapse(path: Sequence[int]) -> list[int]:
+    return [piece for piece, _ in itertools.groupby(path) if piece != ctc.BLANK]
+
+
 def enumerated(probabilities: np.ndarray) -> dict[tuple[int, ...], float]:
     """The probability of every spelling: the sum over all paths."""
     found: dict[tuple[int, ...], float] = {}
     frames, pieces = probabilities.shape
     for path in itertools.product(range(pieces), repeat=frames):
-        text = tuple(ctc.collapse(path))
+        text = tuple(collapse(path))
         found[text] = found.get(text, 0.0) + math.prod(probabilities[i, p] for i, p in enumerate(path))
     return found
 
@@ -134,7 +139,7 @@ def test_hours_are_spelt_out() -> None:
     """20,000 frames: an alignment of every frame with every piece would take 3.6 GB."""
     path, lattice = doubtful(20_000)
     said = ctc.spelt(lattice, 3, None)
-    assert said.pieces == ctc.collapse(path)
+    assert said.pieces == collapse(path)
     assert (said.first[-2:], said.last[-2:]) == ([19_996, 19_999], [19_997, 19_999])
 
 
@@ -207,7 +212,7 @@ def test_alignment_of_repeats_and_of_too_much() -> None:
 def test_alignment_is_the_likeliest_path(seed: int) -> None:
     probabilities = random(6, 3, seed)
     wanted = [1, 2, 2]
-    paths = [p for p in itertools.product(range(3), repeat=6) if ctc.collapse(p) == wanted]
+    paths = [p for p in itertools.product(range(3), repeat=6) if collapse(p) == wanted]
     best = max(paths, key=lambda p: math.prod(probabilities[i, k] for i, k in enumerate(p)))
     said = ctc.aligned(lattice_of(probabilities), wanted)
     spelt = [0] * 6

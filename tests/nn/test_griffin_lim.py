@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from pervade.nn.griffin_lim import convergence, from_magnitude, griffin_lim
+from pervade.nn.griffin_lim import from_magnitude, griffin_lim, transform
 from pervade.nn.mel import LogMel
 
 RATE = 8000
@@ -13,6 +13,12 @@ RATE = 8000
 
 def tone(frequency: float, seconds: float = 0.5) -> torch.Tensor:
     return 0.5 * torch.sin(2 * torch.pi * frequency * torch.arange(round(RATE * seconds)) / RATE)[None]
+
+
+def convergence(wave: torch.Tensor, magnitude: torch.Tensor, layer: LogMel) -> float:
+    """How far the magnitudes of a sound (n, t) are from those that were asked for, relative: 0 is none."""
+    made = transform(wave.double(), layer, magnitude.shape[2]).abs()
+    return float((made - magnitude).norm() / magnitude.norm())
 
 
 def pitch(wave: torch.Tensor) -> float:

@@ -191,29 +191,24 @@ def _of_single_classes(labels: tuple[str, ...], family: Family) -> dict[str, Met
     metrics: dict[str, Metric] = {}
     within = partial(Metric, bounds=UNIT)
     for index, label in enumerate(labels):
-        metrics |= {
-            f"precision[{label}]": within(
-                Shared(family, "precision", index),
-                trials=partial(_right_where, column="prediction", index=index),
-                among=partial(_is, column="prediction", index=index),
-                description=f"share right of the rows called '{label}'",
-                undefined=f"no row was called '{label}'",
+        absent = f"no row is of class '{label}'"
+        for name, column, among, undefined in (
+            ("precision", "prediction", f"called '{label}'", f"no row was called '{label}'"),
+            ("recall", "target", f"of class '{label}'", absent),
+        ):
+            metrics[f"{name}[{label}]"] = within(
+                Shared(family, name, index),
+                trials=partial(_right_where, column=column, index=index),
+                among=partial(_is, column=column, index=index),
+                description=f"share right of the rows {among}",
+                undefined=undefined,
                 words=SHARE,
-            ),
-            f"recall[{label}]": within(
-                Shared(family, "recall", index),
-                trials=partial(_right_where, column="target", index=index),
-                among=partial(_is, column="target", index=index),
-                description=f"share right of the rows of class '{label}'",
-                undefined=f"no row is of class '{label}'",
-                words=SHARE,
-            ),
-            f"f1[{label}]": within(
-                Shared(family, "f1", index),
-                description=f"harmonic mean of precision and recall of '{label}'",
-                undefined=f"no row is of class '{label}'",
-            ),
-        }
+            )
+        metrics[f"f1[{label}]"] = within(
+            Shared(family, "f1", index),
+            description=f"harmonic mean of precision and recall of '{label}'",
+            undefined=absent,
+        )
     return metrics
 
 

@@ -59,8 +59,8 @@ def precision_recall_f1(
 
     nan where the denominator is 0; F1 is nan also where the class has no rows, for there is nothing it could find.
     """
-    f1 = np.where(rows > 0, _ratio(2 * hits, rows + predicted), math.nan)
-    return _ratio(hits, predicted), _ratio(hits, rows), f1
+    f1 = np.where(rows > 0, ratio(2 * hits, rows + predicted), math.nan)
+    return ratio(hits, predicted), ratio(hits, rows), f1
 
 
 def confusion_values(hits: np.ndarray, rows: np.ndarray, predicted: np.ndarray) -> Mapping[str, Any]:
@@ -89,7 +89,7 @@ def confusion_values(hits: np.ndarray, rows: np.ndarray, predicted: np.ndarray) 
     return values
 
 
-def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     out = np.full(len(above), math.nan)
     np.divide(above, below, out=out, where=below > 0)
     return out

@@ -21,6 +21,7 @@ from pervade.core.words import SHARE, FigureWords
 from pervade.metrics.baseline import beside
 from pervade.metrics.classification import averaged
 from pervade.metrics.columns import Columns, column
+from pervade.metrics.confusion import ratio
 from pervade.metrics.estimate import UNIT, Family, Measure, Metric, Shared, weighted_mean
 from pervade.metrics.ranking import mean_areas
 
@@ -123,15 +124,15 @@ def agreement_family(columns: Columns, labels: tuple[str, ...]) -> Measure:
 
     def measure(weight: np.ndarray) -> dict[str, Any]:
         hits, have, called = both @ weight, has @ weight, says @ weight
-        f1 = _ratio(2 * hits, have + called)
+        f1 = ratio(2 * hits, have + called)
         values: dict[str, Any] = {
-            "f1_micro": float(_ratio(2 * hits.sum(keepdims=True), (have + called).sum(keepdims=True))[0]),
+            "f1_micro": float(ratio(2 * hits.sum(keepdims=True), (have + called).sum(keepdims=True))[0]),
             "f1_macro": _mean(f1[have + called > 0]),
             "f1_samples": weighted_mean(of_rows, weight),
             "subset_accuracy": weighted_mean(exact, weight),
             "hamming_loss": weighted_mean(wrong, weight),
         }
-        single = {"precision": _ratio(hits, called), "recall": _ratio(hits, have)}
+        single = {"precision": ratio(hits, called), "recall": ratio(hits, have)}
         return values | single | {"f1": np.where(have > 0, f1, math.nan)}
 
     return measure
@@ -180,35 +181,32 @@ def _of_single_labels(labels: tuple[str, ...], ranked: Family, counted: Family) 
     metrics: dict[str, Metric] = {}
     within = partial(Metric, bounds=UNIT)
     for index, label in enumerate(labels):
-        right, having = partial(_right_where, index=index), partial(_has, index=index)
-        metrics |= {
-            f"precision[{label}]": within(
-                Shared(counted, "precision", index),
-                trials=partial(right, given="prediction", other="target"),
-                among=partial(having, name="prediction"),
-                description=f"share right of the rows called '{label}'",
-                undefined=f"no row was called '{label}'",
+        absent = f"no row has '{label}'"
+        for name, given, other, description, undefined in (
+            (
+                "precision",
+                "prediction",
+                "target",
+                f"right of the rows called '{label}'",
+                f"no row was called '{label}'",
+            ),
+            ("recall", "target", "prediction", f"found of the rows with '{label}'", absent),
+        ):
+            metrics[f"{name}[{label}]"] = within(
+                Shared(counted, name, index),
+                trials=partial(_right_where, given=given, other=other, index=index),
+                among=partial(_has, name=given, index=index),
+                description=f"share {description}",
+                undefined=undefined,
                 words=SHARE,
-            ),
-            f"recall[{label}]": within(
-                Shared(counted, "recall", index),
-                trials=partial(right, given="target", other="prediction"),
-                among=partial(having, name="target"),
-                description=f"share found of the rows with '{label}'",
-                undefined=f"no row has '{label}'",
-                words=SHARE,
-            ),
-            f"f1[{label}]": within(
-                Shared(counted, "f1", index),
-                description=f"harmonic mean of precision and recall of '{label}'",
-                undefined=f"no row has '{label}'",
-            ),
-            f"average_precision[{label}]": within(
-                Shared(ranked, "average_precision", index),
-                description=f"area under the precision-recall curve of '{label}'",
-                undefined=f"no row has '{label}'",
-            ),
-        }
+            )
+        for name, family, description in (
+            ("f1", counted, "harmonic mean of precision and recall"),
+            ("average_precision", ranked, "area under the precision-recall curve"),
+        ):
+            metrics[f"{name}[{label}]"] = within(
+                Shared(family, name, index), description=f"{description} of '{label}'", undefined=absent
+            )
     return metrics
 
 
@@ -227,12 +225,6 @@ def _right_where(columns: Columns, given: str, other: str, index: int) -> np.nda
 def _has(columns: Columns, name: str, index: int) -> np.ndarray:
     rows: np.ndarray = np.asarray(columns[name])[:, index] > 0
     return rows
-
-
-def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    out = np.full(len(above), math.nan)
-    np.divide(above, below, out=out, where=below > 0)
-    return out
 
 
 def _mean(values: np.ndarray) -> float:

@@ -100,14 +100,6 @@ class Hypothesis:
     sure: list[float]
 
 
-def collapse(path: Sequence[int]) -> list[int]:
-    """
-    >>> collapse([0, 3, 3, 0, 3, 5, 5, 0])
-    [3, 3, 5]
-    """
-    return [piece for place, piece in enumerate(path) if piece != BLANK and (place == 0 or path[place - 1] != piece)]
-
-
 def best_path(lattice: Lattice) -> Hypothesis:
     """What the likeliest path spells, and when."""
     place = lattice.best()

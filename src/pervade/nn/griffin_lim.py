@@ -32,17 +32,11 @@ def from_magnitude(magnitude: Tensor, layer: LogMel, samples: int, steps: int = 
     estimate = torch.polar(target, angles)
     last = torch.zeros_like(estimate)
     for _ in range(steps):
-        made = _transform(_inverse(estimate, layer, samples), layer, target.shape[2])
+        made = transform(_inverse(estimate, layer, samples), layer, target.shape[2])
         ahead = made + MOMENTUM * (made - last)
         last = made
         estimate = target * ahead / ahead.abs().clamp(min=1e-12)
     return _inverse(estimate, layer, samples).float()
-
-
-def convergence(wave: Tensor, magnitude: Tensor, layer: LogMel) -> float:
-    """How far the magnitudes of a sound (n, t) are from those that were asked for, relative: 0 is none."""
-    made = _transform(wave.double(), layer, magnitude.shape[2]).abs()
-    return float((made - magnitude).norm() / magnitude.norm())
 
 
 def spread(power: Tensor, filters: Tensor) -> Tensor:
@@ -55,7 +49,7 @@ def spread(power: Tensor, filters: Tensor) -> Tensor:
     return estimate
 
 
-def _transform(wave: Tensor, layer: LogMel, frames: int) -> Tensor:
+def transform(wave: Tensor, layer: LogMel, frames: int) -> Tensor:
     """(n, t) -> (n, size / 2 + 1, f), framed as the layer does it."""
     window = layer.window.double()
     spectrum = torch.stft(

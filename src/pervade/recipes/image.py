@@ -15,7 +15,7 @@ import os
 from dataclasses import replace
 from typing import Any
 
-from pervade.core import download, registry
+from pervade.core import download, spec
 from pervade.core.contracts import Domain, EarlyStopping, Initializer, Model, Recipe
 from pervade.core.errors import ConfigError
 from pervade.data.read import listing
@@ -108,7 +108,7 @@ def asked(recipe: Recipe, task: str) -> Recipe:
 
 def of_classes(model: str | Model | None = None, init: str | Initializer | None = None) -> Recipe:
     """As `recipe`, for one class for each picture."""
-    network = named(model) if isinstance(model, str) else model
+    network: Model | None = spec.decode(model, Model) if isinstance(model, str) else model
     if init is None and (network is None or published(network) is not None):
         return within_reach(network)
     start = starting_from("random" if init is None else init)
@@ -122,12 +122,6 @@ def of_classes(model: str | Model | None = None, init: str | Initializer | None 
     if isinstance(network, ReferenceMLP):
         return replace(mlp(), init=start)
     return replace(default() if network is None else scratch(network), init=start)
-
-
-def named(model: str) -> Model:
-    """The model of this name. Raises ConfigError with the nearest name where there is none."""
-    cls, fields = registry.find("model", model)
-    return cls(**fields)
 
 
 def within_reach(model: Model | None = None) -> Recipe:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pervade.core import download, registry
+from pervade.core import download, spec
 from pervade.core.contracts import Domain, EarlyStopping, Initializer, Model, Recipe
 from pervade.core.errors import ConfigError
 from pervade.data.read import hub, listing, tables
@@ -68,7 +68,7 @@ def recipe(
 ) -> Recipe:
     """The recipe that belongs to a model and to where its first weights come from, with the task asked; of `source` the
     rate of its files is looked at. Raises ConfigError with the nearest name where there is no such model."""
-    network = named(model) if isinstance(model, str) else model
+    network: Model | None = spec.decode(model, Model) if isinstance(model, str) else model
     if isinstance(network, HuggingFace) and (init is None or not isinstance(starting_from(init), Pretrained)):
         return asked(published(network, None if init is None else starting_from(init)), task)
     start = starting_from("random" if init is None else init)
@@ -78,12 +78,6 @@ def recipe(
     if network is None and known is None:
         raise ConfigError(f"--init {start.source} does not say which network it is of; name it with --model")
     return asked(finetune(network or known, start, domain), task)  # type: ignore[arg-type]
-
-
-def named(model: str) -> Model:
-    """The model of this name. Raises ConfigError with the nearest name where there is none."""
-    cls, fields = registry.find("model", model)
-    return cls(**fields)
 
 
 def asked(recipe: Recipe, task: str) -> Recipe:

@@ -37,9 +37,27 @@ SURE = 1e-7  # 1 - p below this is a rounding of 0, where powers below 1 have no
 AUXILIARY = 0.4  # weight of the loss at an auxiliary head, where the network has one (Szegedy et al. 2014: 0.3 - 0.4)
 
 
+class GivesLogits(Task, SelectsRows, HasCompanions, HasPlainModel, HasLinearHead):
+    """What tasks have in common whose model gives a logit a label. Its field is the task's own, which orders them."""
+
+    class_weights: Literal["none", "balanced"]
+
+    def outputs(self, domain: Domain) -> dict[str, int]:
+        return {"logits": len(labels_of(domain))}
+
+    def forward(self, model: Module, batch: Batch, context: Context) -> Output:
+        output: Output = model(batch["input"], mask=batch.get("mask"))
+        if self.class_weights == "balanced" and context.companions is not None:
+            output = {**output, "class_weights": context.companions.get_buffer("class_weights")}
+        return output
+
+    def infer(self, model: Module, batch: Batch, context: Context) -> Output:
+        return {"logits": self.forward(model, batch, context)["logits"].float()}
+
+
 @register("task")
 @dataclass(frozen=True)
-class Classify(Task, SelectsRows, HasCompanions, HasPlainModel, HasLinearHead):
+class Classify(GivesLogits):
     """The model returns "logits" (n, k); the batch holds "target" (n,) int64.
 
     `loss_name` "mse" is the squared distance between the probabilities and the one-hot target, summed over classes: the
@@ -81,16 +99,7 @@ class Classify(Task, SelectsRows, HasCompanions, HasPlainModel, HasLinearHead):
         return splits.without_single(rows)
 
     def measurable(self, rows: Rows, domain: Domain) -> tuple[Rows, list[LeftOut]]:
-        return targets.of_learnt_labels(rows, _labels(domain))
-
-    def outputs(self, domain: Domain) -> dict[str, int]:
-        return {"logits": len(_labels(domain))}
-
-    def forward(self, model: Module, batch: Batch, context: Context) -> Output:
-        output: Output = model(batch["input"], mask=batch.get("mask"))
-        if self.class_weights == "balanced" and context.companions is not None:
-            output = {**output, "class_weights": context.companions.get_buffer("class_weights")}
-        return output
+        return targets.of_learnt_labels(rows, labels_of(domain))
 
     def companions(self, model: Module, domain: Domain) -> Module | None:
         if self.class_weights == "none":
@@ -125,7 +134,7 @@ class Classify(Task, SelectsRows, HasCompanions, HasPlainModel, HasLinearHead):
     def fit_head(
         self, features: Any, target: np.ndarray, domain: Domain, strengths: Sequence[float]
     ) -> Mapping[str, Linear]:
-        return {"logits": linear.classes(features, target, len(_labels(domain)), strengths)}
+        return {"logits": linear.classes(features, target, len(labels_of(domain)), strengths)}
 
     def score(self, output: Output, batch: Batch) -> Tensor:
         """(n,): log-probability of the target, or of the likeliest class where there is no target."""
@@ -133,15 +142,12 @@ class Classify(Task, SelectsRows, HasCompanions, HasPlainModel, HasLinearHead):
         wanted = batch["target"] if "target" in batch else log_prob.argmax(1)
         return log_prob.gather(1, wanted[:, None])[:, 0]
 
-    def infer(self, model: Module, batch: Batch, context: Context) -> Output:
-        return {"logits": self.forward(model, batch, context)["logits"].float()}
-
     def predictions(self, output: Output, batch: Batch, context: Context) -> Table:
         """ "probabilities" (n, k) float64, "prediction" (n,) and, where known, "target" (n,): numbers of labels."""
         # On the processor, since not every device computes in 64 bits, which keep log-losses of sure answers apart.
         probabilities = (output["logits"].cpu().double() / context.decision.get("temperature", 1.0)).softmax(1)
         table: Table = {name: batch[name] for name in ("row", "part", "target") if name in batch}
-        labels = _labels(context.domain)
+        labels = labels_of(context.domain)
         prediction = probabilities.argmax(1)
         return {
             **table,
@@ -158,7 +164,7 @@ class Classify(Task, SelectsRows, HasCompanions, HasPlainModel, HasLinearHead):
         log_prob = np.log(np.clip(table["probabilities"], np.finfo(np.float64).tiny, None))
         table = average({**table, "probabilities": log_prob}, ["probabilities"])
         probabilities = torch.from_numpy(table["probabilities"]).softmax(1).numpy()
-        prediction, labels = probabilities.argmax(1), _labels(domain)
+        prediction, labels = probabilities.argmax(1), labels_of(domain)
         return {
             **table,
             "prediction": prediction,
@@ -167,7 +173,7 @@ class Classify(Task, SelectsRows, HasCompanions, HasPlainModel, HasLinearHead):
         }
 
     def metrics(self, domain: Domain) -> Mapping[str, Any]:
-        return classification_metrics(_labels(domain))
+        return classification_metrics(labels_of(domain))
 
     def decide(self, columns: Mapping[str, Any], domain: Domain) -> dict[str, Json]:
         """ "temperature" of the probabilities; nothing where the rows are too few to tell (below 30). Never below 1 by
@@ -183,7 +189,7 @@ class Classify(Task, SelectsRows, HasCompanions, HasPlainModel, HasLinearHead):
     def details(self, columns: Mapping[str, Any], train: Rows, domain: Domain) -> dict[str, Json]:
         """ "labels", "confusion" (rows: the true class; of up to 100 classes), "confused" (the pairs that are confused
         most), "reliability" (bars) and "baseline" (the training split's most frequent class)."""
-        labels = _labels(domain)
+        labels = labels_of(domain)
         counts = Counter(train.column("target"))
         majority = max(range(len(labels)), key=lambda i: counts[labels[i]])
         bars = [{name: _finite(value) for name, value in vars(bar).items()} for bar in reliability(columns)]
@@ -200,7 +206,7 @@ class Classify(Task, SelectsRows, HasCompanions, HasPlainModel, HasLinearHead):
         }
 
     def plain(self, features: PlainFeatures, train: Rows, columns: Mapping[str, Any], domain: Domain) -> Plain | None:
-        labels = _labels(domain)
+        labels = labels_of(domain)
         number = {label: index for index, label in enumerate(labels)}
         target = [number[label] for label in train.column("target")]
         model = linear.classifier(features.train, target, len(labels))
@@ -236,7 +242,7 @@ class Classify(Task, SelectsRows, HasCompanions, HasPlainModel, HasLinearHead):
         return Display(likely(answer["top"]), ranked(answer["top"]))
 
     def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:
-        labels = _labels(domain)
+        labels = labels_of(domain)
         rows = []
         for probabilities in table["probabilities"]:
             order = probabilities.argsort()[::-1][:top]
@@ -258,7 +264,7 @@ def ranked(answers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return rows or [{"rank": "", "label": "", "probability": ""}]
 
 
-def _labels(domain: Domain) -> tuple[str, ...]:
+def labels_of(domain: Domain) -> tuple[str, ...]:
     return able(domain, Labelled).labels
 
 

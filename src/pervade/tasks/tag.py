@@ -14,9 +14,8 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn import functional as F
 
-from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
-from pervade.core.contracts.abilities import HasCompanions, HasLinearHead, HasPlainModel, SelectsRows
-from pervade.core.contracts.capabilities import Counted, Labelled, able
+from pervade.core.contracts import Context, Domain, Plain, PlainFeatures
+from pervade.core.contracts.capabilities import Counted, able
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Display, Json, LeftOut, Linear, Output, Parts, Rows, Table
@@ -26,7 +25,7 @@ from pervade.data.read import targets
 from pervade.data.rows import split as splits
 from pervade.data.rows.parts import average
 from pervade.metrics.multilabel import multilabel_metrics, prior_baseline
-from pervade.tasks.classify import AUXILIARY, SURE, likely, ranked
+from pervade.tasks.classify import AUXILIARY, SURE, GivesLogits, labels_of, likely, ranked
 
 HEAVIEST = 100.0  # a label of one row in a thousand would otherwise weigh 999, and its few rows would decide all
 STEADY = 20  # rows with a label on the validation split at which its own threshold and 0.5 weigh the same
@@ -34,7 +33,7 @@ STEADY = 20  # rows with a label on the validation split at which its own thresh
 
 @register("task")
 @dataclass(frozen=True)
-class Tag(Task, SelectsRows, HasCompanions, HasPlainModel, HasLinearHead):
+class Tag(GivesLogits):
     """The model returns "logits" (n, k); the batch holds "target" (n, k) float32, 1 where the row has the label.
 
     The loss of a row is the mean over its k labels. "focal" turns that of answers that are right already down by
@@ -77,16 +76,7 @@ class Tag(Task, SelectsRows, HasCompanions, HasPlainModel, HasLinearHead):
         splits.refuse_unseen(rows)
 
     def measurable(self, rows: Rows, domain: Domain) -> tuple[Rows, list[LeftOut]]:
-        return targets.of_learnt_labels(rows, _labels(domain), "label")
-
-    def outputs(self, domain: Domain) -> dict[str, int]:
-        return {"logits": len(_labels(domain))}
-
-    def forward(self, model: Module, batch: Batch, context: Context) -> Output:
-        output: Output = model(batch["input"], mask=batch.get("mask"))
-        if self.class_weights == "balanced" and context.companions is not None:
-            output = {**output, "class_weights": context.companions.get_buffer("class_weights")}
-        return output
+        return targets.of_learnt_labels(rows, labels_of(domain), "label")
 
     def companions(self, model: Module, domain: Domain) -> Module | None:
         if self.class_weights == "none":
@@ -123,9 +113,6 @@ class Tag(Task, SelectsRows, HasCompanions, HasPlainModel, HasLinearHead):
         wanted = batch["target"] if "target" in batch else (logits > 0).float()
         return -F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").sum(1)
 
-    def infer(self, model: Module, batch: Batch, context: Context) -> Output:
-        return {"logits": self.forward(model, batch, context)["logits"].float()}
-
     def predictions(self, output: Output, batch: Batch, context: Context) -> Table:
         """ "probabilities" (n, k) float64, "threshold" (n, k) from which on a label is said, "prediction" (n, k) and,
         where known, "target" (n, k): 0 or 1; "label": the names of what is said, parted by " | "."""
@@ -133,7 +120,7 @@ class Tag(Task, SelectsRows, HasCompanions, HasPlainModel, HasLinearHead):
         table: Table = {name: batch[name] for name in ("row", "part") if name in batch}
         if "target" in batch:
             table["target"] = batch["target"].cpu().numpy().astype(np.int8)
-        labels = _labels(context.domain)
+        labels = labels_of(context.domain)
         fitted = context.decision.get("thresholds", {})
         threshold = np.tile(np.array([float(fitted.get(label, 0.5)) for label in labels]), (len(probabilities), 1))
         return {
@@ -150,10 +137,10 @@ class Tag(Task, SelectsRows, HasCompanions, HasPlainModel, HasLinearHead):
         sure = np.clip(table["probabilities"], 1e-300, 1 - 1e-16)
         table = average({**table, "probabilities": np.log(sure) - np.log1p(-sure)}, ["probabilities"])
         probabilities = torch.sigmoid(torch.from_numpy(table["probabilities"])).numpy()
-        return {**table, **_said(probabilities, table["threshold"], _labels(domain)), "probabilities": probabilities}
+        return {**table, **_said(probabilities, table["threshold"], labels_of(domain)), "probabilities": probabilities}
 
     def metrics(self, domain: Domain) -> Mapping[str, Any]:
-        return multilabel_metrics(_labels(domain))
+        return multilabel_metrics(labels_of(domain))
 
     def decide(self, columns: Mapping[str, Any], domain: Domain) -> dict[str, Json]:
         """ "thresholds": from which probability on each label is said, so that its F1 is best on these rows; drawn
@@ -162,7 +149,7 @@ class Tag(Task, SelectsRows, HasCompanions, HasPlainModel, HasLinearHead):
             return {}
         target, probabilities = np.asarray(columns["target"]), np.asarray(columns["probabilities"])
         thresholds: dict[str, Json] = {}
-        for index, label in enumerate(_labels(domain)):
+        for index, label in enumerate(labels_of(domain)):
             positives = int(target[:, index].sum())
             best = best_threshold(probabilities[:, index], target[:, index] > 0)
             thresholds[label] = round((positives * best + STEADY * 0.5) / (positives + STEADY), 6)
@@ -170,7 +157,7 @@ class Tag(Task, SelectsRows, HasCompanions, HasPlainModel, HasLinearHead):
 
     def details(self, columns: Mapping[str, Any], train: Rows, domain: Domain) -> dict[str, Json]:
         """ "labels", "train_counts", "thresholds" and "baseline" (the shares of the training split, for every row)."""
-        labels = _labels(domain)
+        labels = labels_of(domain)
         counts = Counter(label for labels in train.column("target") for label in set(labels))
         prior = np.array([counts[label] / max(len(train), 1) for label in labels])
         return {
@@ -183,7 +170,7 @@ class Tag(Task, SelectsRows, HasCompanions, HasPlainModel, HasLinearHead):
 
     def plain(self, features: PlainFeatures, train: Rows, columns: Mapping[str, Any], domain: Domain) -> Plain | None:
         """Thresholds are settled as the model's are, on the same rows; without these a label is said from 0.5 on."""
-        labels = _labels(domain)
+        labels = labels_of(domain)
 
         def targets(rows: Rows) -> np.ndarray:
             return np.array([[label in own for label in labels] for own in map(set, rows.column("target"))])
@@ -211,7 +198,7 @@ class Tag(Task, SelectsRows, HasCompanions, HasPlainModel, HasLinearHead):
 
     def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:
         """ "labels": all that are said, the surest first; "top": the likeliest, said or not."""
-        labels = _labels(domain)
+        labels = labels_of(domain)
         rows = []
         for probabilities, prediction in zip(table["probabilities"], table["prediction"], strict=True):
             order = np.argsort(-np.asarray(probabilities), kind="stable")
@@ -239,7 +226,3 @@ def _said(probabilities: np.ndarray, threshold: np.ndarray, labels: Sequence[str
     prediction = (probabilities >= threshold).astype(np.int8)
     names = [" | ".join(labels[i] for i in np.flatnonzero(row).tolist()) for row in prediction]
     return {"prediction": prediction, "label": names}
-
-
-def _labels(domain: Domain) -> tuple[str, ...]:
-    return able(domain, Labelled).labels

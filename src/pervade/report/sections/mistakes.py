@@ -16,7 +16,7 @@ from pervade.data.read import embedded
 from pervade.engine.predictions import read_columns
 from pervade.report import preprocessing, sound, wording
 from pervade.report.html import Section, render
-from pervade.report.record import Record, Result
+from pervade.report.record import Record
 
 MOST = 12
 SIDE = 176  # pixels of a thumbnail's longer side: sharp at 88 on a phone's dense screen
@@ -56,34 +56,17 @@ def section(record: Record) -> Section | None:
     confidence = table["probabilities"][np.arange(len(table["row"])), table["prediction"]]
     # Equal confidences keep the order of the rows, so that the page is the same each time.
     surest = wrong[np.argsort(-confidence[wrong], kind="stable")][:MOST]
-    known = preprocessing.domain(record, result.checkpoint)
-    room = sound.ByteBudget()
-    shown = [_shown(record, result, table, int(i), float(confidence[i]), known, room) for i in surest]
+    domain, room = preprocessing.domain(record, result.checkpoint), sound.ByteBudget()
+    shown = []
+    for index in surest.tolist():
+        row, sure = row_of(record, table, index), float(confidence[index])
+        said, true = result.labels[table["prediction"][index]], result.labels[table["target"][index]]
+        picture = media(domain, row, {"label": said, "confidence": sure}, room)
+        shown.append({"media": picture, "said": said, "true": true, "confidence": sure, "id": row["id"]})
     n = len(table["row"])
     many = wording.noun(record, n)
     body = render(TEMPLATE, wrong=len(wrong), n=n, shown=shown, many=many, silent=room.sentence())
     return Section("mistakes", title, body)
-
-
-def _shown(
-    record: Record,
-    result: Result,
-    table: dict[str, Any],
-    index: int,
-    confidence: float,
-    domain: Domain | None,
-    room: sound.ByteBudget,
-) -> dict[str, Any]:
-    said, true = result.labels[table["prediction"][index]], result.labels[table["target"][index]]
-    row = row_of(record, table, index)
-    prediction = {"label": said, "confidence": confidence}
-    return {
-        "media": media(domain, row, prediction, room),
-        "said": said,
-        "true": true,
-        "confidence": confidence,
-        "id": row["id"],
-    }
 
 
 def predictions(record: Record, columns: set[str]) -> dict[str, Any] | None:

@@ -12,35 +12,26 @@ from typing import Annotated
 
 from numpy.random import Generator
 from pydantic import Field
+from torch import Tensor
 
-from pervade.core.contracts import Augment
 from pervade.core.registry import register
-from pervade.core.types import Batch
-from pervade.train.augment.mixup import chosen, pixels_of, with_neighbour
+from pervade.train.augment.mixup import Mixing
 
 
 @register("augment")
 @dataclass(frozen=True)
-class CutMix(Augment):
+class CutMix(Mixing):
     alpha: Annotated[float, Field(gt=0.0, le=100.0)] = 1.0  # of the Beta distribution; 1: every area is as likely
     probability: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0  # of mixing a batch at all
 
-    @property
-    def mixing(self) -> float:
-        return self.probability
-
-    def __call__(self, batch: Batch, rng: Generator) -> Batch:
-        """Sets "mix" (n,), the share of a row's own picture, and "other_target". Leaves alone a batch mixed already."""
+    def mixed(self, pixels: Tensor, rng: Generator) -> tuple[Tensor, float]:
         from torchvision.transforms import v2
 
-        if not chosen(batch, rng, self.probability):
-            return batch
-        pixels = pixels_of(batch, "cutmix")
         height, width = pixels.shape[2:]
         box = rectangle(float(rng.beta(self.alpha, self.alpha)), height, width, rng)
         left, top, right, bottom = box
         mixed = v2.CutMix().transform(pixels, {"box": box, "labels": None, "batch_size": len(pixels)})
-        return with_neighbour(batch, mixed, 1.0 - (right - left) * (bottom - top) / (width * height))
+        return mixed, 1.0 - (right - left) * (bottom - top) / (width * height)
 
 
 def rectangle(share: float, height: int, width: int, rng: Generator) -> tuple[int, int, int, int]:

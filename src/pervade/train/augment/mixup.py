@@ -23,45 +23,49 @@ from pervade.core.registry import register
 from pervade.core.types import Batch
 
 
-@register("augment")
-@dataclass(frozen=True)
-class MixUp(Augment):
-    alpha: Annotated[float, Field(gt=0.0, le=100.0)] = 0.2  # of the Beta distribution: below 1 mostly one picture
-    # prevails, 1 any share is as likely; the paper takes 0.1-0.4 for ImageNet, 1 for CIFAR
-    probability: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0  # of mixing a batch at all
+class Mixing(Augment):
+    """What puts each row's picture together with the one before it (the first with the last)."""
+
+    probability: float
+    alpha: float
 
     @property
     def mixing(self) -> float:
         return self.probability
 
+    def mixed(self, pixels: Tensor, rng: Generator) -> tuple[Tensor, float]:
+        """Pictures (n, c, h, w), and the share of each that is still its own."""
+        raise NotImplementedError
+
     def __call__(self, batch: Batch, rng: Generator) -> Batch:
-        """Sets "mix" (n,), the share of a row's own picture, and "other_target". Leaves alone a batch mixed already."""
+        """Sets "mix" (n,), the share of a row's own picture, and "other_target". Leaves alone a batch mixed already.
+
+        Raises ConfigError where the input is no picture, or where there is no target to mix.
+        """
+        # It draws in either case, so that one augmentation does not move another.
+        if rng.random() >= self.probability or "mix" in batch:
+            return batch
+        pixels = batch["input"]
+        picture = isinstance(pixels, Tensor) and pixels.ndim == 4 and pixels.is_floating_point()
+        if not picture or "target" not in batch:
+            raise ConfigError(
+                f"augment: {type(self).__name__.lower()} mixes pictures that have a target, and this input has not "
+                "both; leave it out"
+            )
+        mixed, share = self.mixed(pixels, rng)
+        shares = torch.full((len(mixed),), share, dtype=torch.float32)
+        return {**batch, "input": mixed, "mix": shares, "other_target": batch["target"].roll(1, 0)}
+
+
+@register("augment")
+@dataclass(frozen=True)
+class MixUp(Mixing):
+    alpha: Annotated[float, Field(gt=0.0, le=100.0)] = 0.2  # of the Beta distribution: below 1 mostly one picture
+    # prevails, 1 any share is as likely; the paper takes 0.1-0.4 for ImageNet, 1 for CIFAR
+    probability: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0  # of mixing a batch at all
+
+    def mixed(self, pixels: Tensor, rng: Generator) -> tuple[Tensor, float]:
         from torchvision.transforms import v2
 
-        if not chosen(batch, rng, self.probability):
-            return batch
         share = float(rng.beta(self.alpha, self.alpha))
-        pixels = pixels_of(batch, "mixup")
-        mixed = v2.MixUp().transform(pixels, {"lam": share, "labels": None, "batch_size": len(pixels)})
-        return with_neighbour(batch, mixed, share)
-
-
-def chosen(batch: Batch, rng: Generator, probability: float) -> bool:
-    """Whether this batch is to be mixed. It draws in either case, so that one augmentation does not move another."""
-    return bool(rng.random() < probability) and "mix" not in batch
-
-
-def pixels_of(batch: Batch, name: str) -> Tensor:
-    """The input (n, c, h, w). Raises ConfigError where it is no picture, or where there is no target to mix."""
-    pixels = batch["input"]
-    if not isinstance(pixels, Tensor) or pixels.ndim != 4 or not pixels.is_floating_point() or "target" not in batch:
-        raise ConfigError(
-            f"augment: {name} mixes pictures that have a target, and this input has not both; leave it out"
-        )
-    return pixels
-
-
-def with_neighbour(batch: Batch, mixed: Tensor, share: float) -> Batch:
-    """The batch with `mixed` for input, in which row i holds row i - 1's picture (the first the last's)."""
-    shares = torch.full((len(mixed),), share, dtype=torch.float32)
-    return {**batch, "input": mixed, "mix": shares, "other_target": batch["target"].roll(1, 0)}
+        return v2.MixUp().transform(pixels, {"lam": share, "labels": None, "batch_size": len(pixels)}), share
