@@ -16,11 +16,10 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pervade.nn.transformer import ROTARY_BASE
+from pervade.nn.transformer import rotary, turned
 
 
 class Subsampling(nn.Module):
@@ -64,28 +63,13 @@ class Attention(nn.Module):
         n, f, d = x.shape
         query, key, value = self.into(x).view(n, f, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
         seen = F.scaled_dot_product_attention(
-            turned(query, angles),
-            turned(key, angles),
+            turned(query, *angles),
+            turned(key, *angles),
             value,
             attn_mask=frames[:, None, None],
         )
         out: Tensor = self.out(seen.transpose(1, 2).reshape(n, f, d))
         return out
-
-
-def rotary(frames: int, head_width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Cosine and sine (f, e / 2) of the angles by which queries and keys are turned: made for each batch, since a
-    recording may be of any length."""
-    rate = ROTARY_BASE ** (-torch.arange(0, head_width, 2, dtype=torch.float32, device=device) / head_width)
-    angle = torch.outer(torch.arange(frames, dtype=torch.float32, device=device), rate)
-    return angle.cos(), angle.sin()
-
-
-def turned(x: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
-    """(n, h, f, e) turned by the positions."""
-    cosine, sine = (angle.to(x.dtype) for angle in angles)
-    left, right = x.chunk(2, dim=-1)
-    return torch.cat([left * cosine - right * sine, right * cosine + left * sine], -1)
 
 
 class Convolution(nn.Module):
@@ -149,6 +133,7 @@ class Conformer(nn.Module):
     def forward(self, x: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
         x, frames = self.subsampling(x, frames)
         x = self.dropout(x)
+        # Made for each batch, since a recording may be of any length.
         angles = rotary(x.shape[1], x.shape[2] // self.heads, x.device)
         for block in self.blocks:
             x = block(x, angles, frames)

@@ -25,16 +25,28 @@ class Rotary(nn.Module):
 
     def __init__(self, head_width: int, longest: int) -> None:
         super().__init__()
-        rate = ROTARY_BASE ** (-torch.arange(0, head_width, 2, dtype=torch.float32) / head_width)
-        angle = torch.outer(torch.arange(longest, dtype=torch.float32), rate)
-        self.register_buffer("cosine", angle.cos(), persistent=False)
-        self.register_buffer("sine", angle.sin(), persistent=False)
+        cosine, sine = rotary(longest, head_width)
+        self.register_buffer("cosine", cosine, persistent=False)
+        self.register_buffer("sine", sine, persistent=False)
 
     def forward(self, x: Tensor, start: int = 0) -> Tensor:
         """`start` is the position of the first."""
-        cosine, sine = (table[start : start + x.shape[2]].to(x.dtype) for table in (self.cosine, self.sine))
-        left, right = x.chunk(2, dim=-1)
-        return torch.cat([left * cosine - right * sine, right * cosine + left * sine], -1)
+        end = start + x.shape[2]
+        return turned(x, self.cosine[start:end], self.sine[start:end])
+
+
+def rotary(positions: int, head_width: int, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
+    """Cosine and sine (t, e / 2) of the angles by which queries and keys are turned."""
+    rate = ROTARY_BASE ** (-torch.arange(0, head_width, 2, dtype=torch.float32, device=device) / head_width)
+    angle = torch.outer(torch.arange(positions, dtype=torch.float32, device=device), rate)
+    return angle.cos(), angle.sin()
+
+
+def turned(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    """(n, h, t, e) turned by the positions."""
+    cosine, sine = cosine.to(x.dtype), sine.to(x.dtype)
+    left, right = x.chunk(2, dim=-1)
+    return torch.cat([left * cosine - right * sine, right * cosine + left * sine], -1)
 
 
 class Cache:

@@ -7,24 +7,10 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pervade.core.words import percent
+from pervade.core.words import percent as percent
 from pervade.data.sound import pieces
 from pervade.report.record import Figure, Record
-from pervade.run.progress import duration
-
-__all__ = [
-    "command",
-    "count",
-    "duration",
-    "figure",
-    "interval",
-    "join",
-    "label",
-    "measured",
-    "noun",
-    "number",
-    "percent",
-]
+from pervade.run.progress import duration as duration
 
 NUMBERS = {2: "two", 3: "three", 4: "four"}
 

@@ -22,21 +22,6 @@ from pervade.agents.worlds.plan import TRAINING_SEEDS, Episode, Plan, Step, Worl
 from pervade.agents.worlds.processes import Processes
 from pervade.agents.worlds.vectorised import Vectorised, has_one_for_all
 
-__all__ = [
-    "TRAINING_SEEDS",
-    "Episode",
-    "InProcess",
-    "Plan",
-    "Processes",
-    "Step",
-    "Vectorised",
-    "World",
-    "Worlds",
-    "has_one_for_all",
-    "news",
-    "open_worlds",
-]
-
 
 def open_worlds(plan: Plan) -> Worlds:
     if plan.processes > 0 and plan.count > 1:
