@@ -93,4 +93,4 @@ def nearest(name: str, allowed: Iterable[str], inside: str = "") -> str:
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.65)
     if close:
         return f"did you mean '{inside}{close[0]}'?"
-    return f"allowed: {', '.join(inside + each for each in names) or 'none'}"
+    return f"allowed: {', '.join(inside + one for one in names) or 'none'}"

@@ -168,14 +168,14 @@ def steady(folder: Path, read: Callable[[], T]) -> T:
         try:
             settle(folder)
             before = _which(folder)
-            found = read()
+            value = read()
         except (PervadeError, OSError):
             # Where it is not there at all, it may be between two renames of somebody whose folder we may not settle.
             if _which(folder) == before and (before is not None or attempt >= 2):
                 raise
         else:
             if _which(folder) == before:
-                return found
+                return value
         time.sleep(0.002 * attempt)
     raise CheckpointError(f"{folder} is replaced by another process again and again; try again when that has ended")
 
@@ -183,10 +183,10 @@ def steady(folder: Path, read: Callable[[], T]) -> T:
 def _which(folder: Path) -> tuple[int, int] | None:
     """What tells a folder from the one that takes its place; None where there is none."""
     try:
-        found = folder.stat()
+        stat = folder.stat()
     except OSError:
         return None
-    return found.st_ino, found.st_mtime_ns
+    return stat.st_ino, stat.st_mtime_ns
 
 
 def _swap(path: Path, new: Path) -> None:
@@ -274,7 +274,7 @@ def parse_json(text: str, foreign: bool = False) -> Any:
     if text.count("[") + text.count("{") > DEPTH:  # else it cannot be deeper than that
         level = [value]
         for _ in range(DEPTH):
-            level = [inner for each in level for inner in _inside(each) if isinstance(inner, (dict, list))]
+            level = [inner for outer in level for inner in _inside(outer) if isinstance(inner, (dict, list))]
         if level:
             raise ValueError(_TOO_DEEP)
     return value
@@ -327,14 +327,14 @@ def read_json(path: Path, *keys: str, most: int = SETTINGS) -> dict[str, Any]:
     return data
 
 
-def check_format(path: Path, found: Any) -> None:
-    if type(found) is not int or found < 1:  # a bool is an int to Python
+def check_format(path: Path, given: Any) -> None:
+    if type(given) is not int or given < 1:  # a bool is an int to Python
         raise CheckpointError(
-            f"{path} is damaged (its format is {repr(found)[:DIGITS]}, not a number from 1); {_ANOTHER}"
+            f"{path} is damaged (its format is {repr(given)[:DIGITS]}, not a number from 1); {_ANOTHER}"
         )
-    if found > FORMAT:
+    if given > FORMAT:
         raise CheckpointError(
-            f"{path} has format {found!r}, and this version of Pervade reads up to {FORMAT}; update Pervade to open it"
+            f"{path} has format {given!r}, and this version of Pervade reads up to {FORMAT}; update Pervade to open it"
         )
 
 

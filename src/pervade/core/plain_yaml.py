@@ -19,7 +19,7 @@ from pervade.core.errors import CheckpointError, ConfigError, PervadeError
 MOST = 1 << 20  # characters
 
 _TYPES = ("null", "bool", "int", "float", "str", "seq", "map")
-_TAGS = {f"tag:yaml.org,2002:{each}" for each in _TYPES}
+_TAGS = {f"tag:yaml.org,2002:{name}" for name in _TYPES}
 
 
 class _Refused(ValueError):

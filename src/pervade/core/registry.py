@@ -49,10 +49,10 @@ def register(
 
     def decorate(cls: T) -> T:
         own = name or cls.__module__.rpartition(".")[2].replace("_", "-")
-        for each in (own, *(variants or {})):
-            other = _classes[kind].get(each)
+        for alias in (own, *(variants or {})):
+            other = _classes[kind].get(alias)
             if other is not None and other.__qualname__ != cls.__qualname__:
-                raise ValueError(f"{kind} {each!r} is registered already, by {other.__module__}")
+                raise ValueError(f"{kind} {alias!r} is registered already, by {other.__module__}")
         _classes[kind][own] = cls
         _names[cls] = (kind, own)
         for variant, fields in (variants or {}).items():

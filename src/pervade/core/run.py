@@ -89,8 +89,8 @@ class RunDirectory:
 
     def other_pages(self) -> list[str]:
         """The reports of other data that this run, or one that it holds, was measured on, as paths inside it."""
-        found = [*self.path.glob("report-*.html"), *self.path.glob("members/*/report-*.html")]
-        return sorted(each.relative_to(self.path).as_posix() for each in found)
+        pages = [*self.path.glob("report-*.html"), *self.path.glob("members/*/report-*.html")]
+        return sorted(page.relative_to(self.path).as_posix() for page in pages)
 
     @property
     def model_card(self) -> Path:
@@ -101,16 +101,16 @@ class RunDirectory:
 
     def checkpoints(self) -> list[str]:
         folder = self.path / "checkpoints"
-        found: set[str] = set()
+        names: set[str] = set()
         # Looked at twice: a folder that is replaced just now has another name for a moment, which one look may miss.
         for name in [name for _ in range(2) if folder.is_dir() for name in os.listdir(folder)]:  # noqa: PTH208
             if not name.startswith("."):
-                found.add(name)
+                names.add(name)
             elif name.endswith((".new", ".old")):
-                found.add(name[1:].rpartition(".")[0])
+                names.add(name[1:].rpartition(".")[0])
                 with suppress(OSError):  # a run that may only be read
                     files.settle(folder / name[1:].rpartition(".")[0])
-        return sorted(name for name in found if not (folder / name).is_file())
+        return sorted(name for name in names if not (folder / name).is_file())
 
     def of_checkpoint(self, name: str, file: str) -> dict[str, Any]:
         """A JSON file of a checkpoint that training may be replacing."""
@@ -125,22 +125,22 @@ class RunDirectory:
 
     def results(self) -> list[tuple[str, str, Path]]:
         """Meter, checkpoint and file of every result there is of this data."""
-        found = [(each.stem.split("@", 2), each) for each in sorted((self.path / "results").glob("*@*.json"))]
-        return [(parts[0], parts[1], each) for parts, each in found if "".join(parts[2:]) == self.measured]
+        files = [(file.stem.split("@", 2), file) for file in sorted((self.path / "results").glob("*@*.json"))]
+        return [(parts[0], parts[1], file) for parts, file in files if "".join(parts[2:]) == self.measured]
 
     def on(self, name: str) -> RunDirectory:
         """This run on other data that it was measured on, by their whole name, or by its beginning where one alone
         begins so. Raises CheckpointError with what there is."""
         folder = self.path / "measured"
-        there = sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
-        found = [each for each in there if each == name] or [each for each in there if each.startswith(f"{name}-")]
-        if len(found) != 1:
-            which = f"several data called {name!r}" if found else f"no data called {name!r}"
+        there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+        names = [data for data in there if data == name] or [data for data in there if data.startswith(f"{name}-")]
+        if len(names) != 1:
+            which = f"several data called {name!r}" if names else f"no data called {name!r}"
             raise CheckpointError(
-                f"{self.path} was measured on {which}; {nearest(name, found or there)}; `pervade evaluate {self.path} "
+                f"{self.path} was measured on {which}; {nearest(name, names or there)}; `pervade evaluate {self.path} "
                 "DATA` measures it"
             )
-        return RunDirectory(self.path, found[0])
+        return RunDirectory(self.path, names[0])
 
     def member(self, name: str) -> RunDirectory:
         return RunDirectory(self.path / "members" / name)
@@ -149,7 +149,7 @@ class RunDirectory:
         """The checkpoint asked for; without a name "best", else "last". Raises CheckpointError with what there is."""
         there = self.checkpoints()
         if name is None:
-            name = next((each for each in ("best", "last") if each in there), None)
+            name = next((usual for usual in ("best", "last") if usual in there), None)
             if name is None:
                 self._refuse_members()
                 raise CheckpointError(
@@ -162,7 +162,7 @@ class RunDirectory:
     def _refuse_members(self) -> None:
         """Raises CheckpointError where this run has no model of its own, but holds runs that have."""
         folder = self.path / "members"
-        there = sorted(each.name for each in folder.iterdir()) if self.members.exists() and folder.is_dir() else []
+        there = sorted(path.name for path in folder.iterdir()) if self.members.exists() and folder.is_dir() else []
         if there:
             raise CheckpointError(
                 f"{self.path} holds {len(there)} runs and no model of its own; name one of them, for example "
@@ -176,10 +176,10 @@ class RunDirectory:
 
     def _state(self) -> dict[str, Any]:
         path = self.state / "state.json"
-        found = files.steady(self.state, lambda: files.read_json(path, most=files.ROWS) if path.exists() else {}).get(
+        state = files.steady(self.state, lambda: files.read_json(path, most=files.ROWS) if path.exists() else {}).get(
             "state"
         )
-        return found if isinstance(found, dict) else {}
+        return state if isinstance(state, dict) else {}
 
     @property
     def holds_work(self) -> bool:
@@ -189,8 +189,8 @@ class RunDirectory:
 
     def members_with_work(self) -> list[RunDirectory]:
         folder = self.path / "members"
-        there = [RunDirectory(each) for each in sorted(folder.iterdir())] if folder.is_dir() else []
-        return [each for each in there if each.holds_work]
+        there = [RunDirectory(path) for path in sorted(folder.iterdir())] if folder.is_dir() else []
+        return [run for run in there if run.holds_work]
 
     def _saved_state(self) -> bool:
         names = ("state", ".state.new", ".state.old")
@@ -201,7 +201,7 @@ class RunDirectory:
         reason, so nothing is written."""
         held = [self._held(name) for name in self.checkpoints()]
         members = self.members_with_work()
-        held += [f"what was trained in {', '.join(each.name for each in members)}"] if members else []
+        held += [f"what was trained in {', '.join(run.name for run in members)}"] if members else []
         if self._saved_state():
             try:
                 learner = self._state().get("learner")
@@ -229,11 +229,11 @@ class RunDirectory:
         """data.json: "columns" are lists of one length, among them "id" and "split", which are texts; those that are
         written once, since all rows have the same, are there as others. Raises CheckpointError where it is missing or
         damaged."""
-        found = files.read_json(self.data, "columns", most=files.ROWS)
-        columns = found["columns"]
-        for name, value in found.pop("once", {}).items():
+        data = files.read_json(self.data, "columns", most=files.ROWS)
+        columns = data["columns"]
+        for name, value in data.pop("once", {}).items():
             columns.setdefault(name, [value] * len(columns["id"]))
-        return found
+        return data
 
     def read_log(self) -> list[dict[str, Any]]:
         """Every logged line; a last line that a crash cut off is left out."""
@@ -316,7 +316,7 @@ def find(run: str | Path, runs: Path) -> RunDirectory:
             return RunDirectory(path)
     if os.path.isdir(run) or os.path.isdir(runs / run):  # noqa: PTH112
         raise CheckpointError(f"{run} is a folder but not a run: it holds no recipe.yaml; `pervade train` makes runs")
-    there = [each.name for each in runs.iterdir() if (each / "recipe.yaml").is_file()] if runs.is_dir() else []
+    there = [path.name for path in runs.iterdir() if (path / "recipe.yaml").is_file()] if runs.is_dir() else []
     raise CheckpointError(
         f"there is no run {str(run)!r}, neither as a path nor in {runs}/ (--runs names another); "
         f"{nearest(str(run), there)}"

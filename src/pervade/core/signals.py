@@ -76,9 +76,9 @@ def left_to_parent() -> None:
     from os import _exit
     from time import sleep
 
-    for each in (*ASKING, signal.SIGQUIT):
-        signal.signal(each, lambda number, frame: None)
-        signal.siginterrupt(each, False)
+    for number in (*ASKING, signal.SIGQUIT):
+        signal.signal(number, lambda number, frame: None)
+        signal.siginterrupt(number, False)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (*ASKING, signal.SIGQUIT))
     parent = multiprocessing.parent_process()
 

@@ -33,9 +33,9 @@ def encode(value: Any) -> Any:
             return {"unregistered": f"{type(value).__module__}:{type(value).__qualname__}", **fields}
         return fields
     if isinstance(value, Mapping):
-        return {str(key): encode(each) for key, each in value.items()}
+        return {str(key): encode(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [encode(each) for each in value]
+        return [encode(part) for part in value]
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     return {"unregistered": f"{type(value).__module__}:{type(value).__qualname__}"}
@@ -47,7 +47,7 @@ def _spelt(field: dataclasses.Field[Any]) -> str:
 
 
 def field_names(cls: type) -> set[str]:
-    return {each.name for each in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else set()
+    return {field.name for field in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else set()
 
 
 def readable(value: Any) -> bool:
@@ -131,7 +131,7 @@ def _decode(data: Any, hint: Any, path: str, problems: list[str]) -> Any:
         item = typing.get_args(hint)[0]
         if _kind(item) or dataclasses.is_dataclass(item):
             data = data if isinstance(data, (list, tuple)) else [data]  # one plug-in alone needs no brackets
-            return tuple(_decode(each, item, f"{path}[{i}]", problems) for i, each in enumerate(data))
+            return tuple(_decode(part, item, f"{path}[{i}]", problems) for i, part in enumerate(data))
     kind = _kind(hint)
     if kind is not None:
         return _plug_in(data, kind, path, problems)
@@ -217,9 +217,9 @@ def allowed(schema: Mapping[str, Any]) -> str:
     'a number above 0, or null'
     """
     if "anyOf" in schema:
-        return ", or ".join(allowed(each) for each in schema["anyOf"])
+        return ", or ".join(allowed(option) for option in schema["anyOf"])
     if "enum" in schema or "const" in schema:
-        return " or ".join(json.dumps(each) for each in schema.get("enum", [schema.get("const")]))
+        return " or ".join(json.dumps(value) for value in schema.get("enum", [schema.get("const")]))
     kind = schema.get("type", "anything")
     if kind == "array":
         most, least = schema.get("maxItems"), schema.get("minItems", 0)

@@ -32,18 +32,18 @@ def visible(text: object, keep: str = "") -> str:
     >>> print(visible("a\\tb\\x1b[2J"))
     a\\tb\\x1b[2J
     """
-    whole, found, last = str(text), [], 0
+    whole, parts, last = str(text), [], 0
     if whole.isascii() and whole.isprintable():
         return whole
     for match in ISOLATED.finditer(whole):
-        found += [_escaped(whole[last : match.start()], keep), "\u2068", _escaped(match[1], keep), "\u2069"]
+        parts += [_escaped(whole[last : match.start()], keep), "\u2068", _escaped(match[1], keep), "\u2069"]
         last = match.end()
-    return "".join([*found, _escaped(whole[last:], keep)])
+    return "".join([*parts, _escaped(whole[last:], keep)])
 
 
 def _escaped(text: str, keep: str) -> str:
     return "".join(
-        each.encode("unicode_escape").decode() if _steers(each) and each not in keep else each for each in text
+        sign.encode("unicode_escape").decode() if _steers(sign) and sign not in keep else sign for sign in text
     )
 
 
@@ -57,10 +57,10 @@ def json_text(value: Any, indent: int | None = None) -> str:
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
 
-    def safe(each: str) -> str:
+    def safe(sign: str) -> str:
         # Inside strings line breaks are escaped already: those left are the layout.
-        plain = each == "\n" or not (_steers(each) or each.encode(encoding, "ignore") == b"")
-        return each if plain else json.dumps(each)[1:-1]
+        plain = sign == "\n" or not (_steers(sign) or sign.encode(encoding, "ignore") == b"")
+        return sign if plain else json.dumps(sign)[1:-1]
 
     return text if text.isascii() and "\x7f" not in text else "".join(map(safe, text))
 
@@ -69,7 +69,7 @@ def echo(*fields: object, end: str = "\n", keep: str = "") -> None:
     """A line of what was asked for, a tab between its fields. Raises ResourceError where it cannot be written,
     SystemExit where nobody reads any more."""
     try:
-        print(*(visible(each, keep) for each in fields), sep="\t", end=end, flush=True)  # noqa: T201
+        print(*(visible(field, keep) for field in fields), sep="\t", end=end, flush=True)  # noqa: T201
     except OSError as error:
         _to_nowhere(1)
         if isinstance(error, BrokenPipeError):

@@ -74,7 +74,7 @@ class Rows:
         return Rows(columns, [int(self.number[i]) for i in indices])
 
     def where(self, column: str, value: Any) -> Rows:
-        return self.select([i for i, each in enumerate(self.columns[column]) if each == value])
+        return self.select([i for i, held in enumerate(self.columns[column]) if held == value])
 
     def with_columns(self, **columns: Sequence[Any]) -> Rows:
         return Rows({**self.columns, **columns}, self.number)

@@ -54,7 +54,7 @@ def fill(sentence: str, **values: str) -> str:
     >>> fill("writes on from a {one}, {and more}", one="text")
     'writes on from a text, {and more}'
     """
-    return re.sub(r"\{(\w+)\}", lambda found: values.get(found[1], found[0]), sentence)
+    return re.sub(r"\{(\w+)\}", lambda match: values.get(match[1], match[0]), sentence)
 
 
 @dataclass(frozen=True)
@@ -234,8 +234,8 @@ def group_nouns(domain: Any) -> tuple[str, str]:
     """What rows that belong together are called: as the column, or the group of the pattern, that says so, where that
     is a word; a pattern without such a name says what only its author knows."""
     pattern = getattr(domain, "group_pattern", None)
-    found = re.search(r"\(\?P<(\w+)>", pattern) if isinstance(pattern, str) else None
-    column = str(getattr(domain, "group_column", None) or (found[1] if found else ""))
+    match = re.search(r"\(\?P<(\w+)>", pattern) if isinstance(pattern, str) else None
+    column = str(getattr(domain, "group_column", None) or (match[1] if match else ""))
     named = re.sub(r"[\W_]*(id|name|number|no)?$", "", column.lower()[-100:]).replace("_", " ")
     if re.fullmatch(r"[a-z ]{3,20}[a-rt-z]", named):
         return named, f"{named}s"
@@ -262,5 +262,5 @@ def of_figure(name: str, stored: Mapping[str, Any]) -> FigureWords:
 
 def understood(stored: Mapping[str, Any]) -> Words:
     """What `spec.encode` made of a run's words. Raises ValueError where it is none."""
-    found: Words = _adapter(Words).validate_python(dict(stored))
-    return found
+    words: Words = _adapter(Words).validate_python(dict(stored))
+    return words

@@ -44,17 +44,17 @@ def answers(
     waiting: list[LeftOut] = []
     names: set[str] = set()  # of files that were written
     for places, rows, table in _tables(loaded, given, device, say):
-        found: list[dict[str, Any]] = []
+        made: list[dict[str, Any]] = []
         if table is not None:
-            found = loaded.task.answers(table, loaded.domain, top)
+            made = loaded.task.answers(table, loaded.domain, top)
             if gallery.embeds(loaded):
                 own = own or known()
                 nearest = own.nearest(np.asarray(table["embedding"]), top, rows.columns.get("path", []))
-                found = [{"neighbours": near, **each} for near, each in zip(nearest, found, strict=True)]
+                made = [{"neighbours": near, **answer} for near, answer in zip(nearest, made, strict=True)]
         cut = rows.columns.get("cut") or [None] * len(rows)
         for place, lost in places:
             if lost is None:
-                name, answer = rows.column("id")[place], found[place]
+                name, answer = rows.column("id")[place], made[place]
                 answer = answer if out is None else player.written(answer, out, name, names)
                 answer = {"input": name, **answer, **({"cut": cut[place]} if loaded.domain.cuts else {}), "error": None}
                 keys = keys or dict.fromkeys(answer)
@@ -114,12 +114,12 @@ def _tables(
             while True:
                 with account.gathered() as notes:
                     some = list(itertools.islice(asked, PREDICT_AT_ONCE))
-                for line in (each for each in notes if each not in told):
+                for line in (note for note in notes if note not in told):
                     say(f"read: {line}")
                 told |= dict.fromkeys(notes)
                 if not some:
                     return
-                rows = division.rows([each for each in some if not isinstance(each, LeftOut)])
+                rows = division.rows([row for row in some if not isinstance(row, LeftOut)])
                 unreadable: list[LeftOut] = []
                 if len(rows):
                     rows, unreadable = loaded.domain.prepare(rows, lambda done, total: None, keep=False)
@@ -143,10 +143,10 @@ def speak(
     """Texts read aloud by a published model, hf:OWNER/NAME or hf:FOLDER: "samples" at "rate", or, where `out` names a
     folder, "file" and "seconds" of what was written there. `vocoder` and `speaker`, and what it raises, as of
     `weights.voice.load`."""
-    found = voice.load(name.removeprefix("hf:"), vocoder, speaker)
+    synthesiser = voice.load(name.removeprefix("hf:"), vocoder, speaker)
     names: set[str] = set()
     for number, text in enumerate(texts):
-        answer: dict[str, Any] = {"samples": found.say(text, seed), "rate": found.rate}
+        answer: dict[str, Any] = {"samples": synthesiser.say(text, seed), "rate": synthesiser.rate}
         if out is not None:
             answer = player.written(answer, Path(out), f"{number + 1}-{text[:40]}", names)
         yield {"input": text, **answer}

@@ -40,8 +40,8 @@ class Base:
 
 def of_run(path: Path) -> Base | None:
     """What init.json says; None where it names no base, or nothing was begun."""
-    found = files.read_json(path).get("base") if path.exists() else None
-    return Base(found["place"], found["sha256"], tuple(found["names"])) if found else None
+    base = files.read_json(path).get("base") if path.exists() else None
+    return Base(base["place"], base["sha256"], tuple(base["names"])) if base else None
 
 
 def build(recipe: Recipe, domain: Domain, network: Module, apply: bool) -> tuple[Module, Base | None, Started | None]:
@@ -73,20 +73,20 @@ def again(where: Path, known: Mapping[str, Any], recipe: Recipe, domain: Domain,
             f"{where} holds adapters alone, and the weights that they belong to cannot be read again from {place}: "
             f"{error} (a checkpoint made by `pervade merge` needs nothing beside it)"
         ) from None
-    found = base.sha256 if base is not None else "none"
-    if found != known["sha256"]:
+    actual = base.sha256 if base is not None else "none"
+    if actual != known["sha256"]:
         raise CheckpointError(
             f"{where} holds adapters alone, and {place} holds other weights now than those that they belong to "
-            f"(SHA-256 {found[:12]}, not {known['sha256'][:12]}); put those back there, or train again"
+            f"(SHA-256 {actual[:12]}, not {known['sha256'][:12]}); put those back there, or train again"
         )
     return network
 
 
 def digest(state: Mapping[str, Tensor], names: Iterable[str]) -> str:
     """SHA-256 of these tensors: names, kinds, shapes and values, in the order of their names."""
-    found = hashlib.sha256()
+    sha256 = hashlib.sha256()
     for name in sorted(names):
         value = state[name].detach().cpu().contiguous()
-        found.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
-        found.update(value.view(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()
+        sha256.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        sha256.update(value.view(-1).view(torch.uint8).numpy().data)
+    return sha256.hexdigest()

@@ -74,18 +74,18 @@ def compute(
         return made
 
     try:
-        found = cache.entry(place, lambda there: load_file(there / FILE), lambda work: _build(work, tensors()))
+        features = cache.entry(place, lambda there: load_file(there / FILE), lambda work: _build(work, tensors()))
     except (OSError, ResourceError) as error:
         if cache.limit():
             cache.warn(
                 f"the next run computes features anew, because the cache cannot be used: {error}; set PERVADE_CACHE"
             )
-        found = tensors()
-    return cast(Domain, Features(domain, found))
+        features = tensors()
+    return cast(Domain, Features(domain, features))
 
 
 def _build(work: Path, tensors: dict[str, Tensor]) -> None:
-    needed, room = sum(each.nbytes for each in tensors.values()), cache.room(cache.folder())
+    needed, room = sum(tensor.nbytes for tensor in tensors.values()), cache.room(cache.folder())
     if needed > room:
         raise ResourceError(
             f"they take {needed / 1e9:.1f} GB, and it may take {room / 1e9:.1f} GB; raise PERVADE_CACHE_GB or free "
@@ -119,14 +119,14 @@ def _place(key: str, threads: int) -> Path:
 def _run(
     network: Backbone, domain: Domain, rows: Rows, workers: int, progress: Callable[[int, int], None]
 ) -> dict[str, Tensor]:
-    found: dict[str, list[Tensor]] = {"input": [], "row": [], "target": []}
+    collected: dict[str, list[Tensor]] = {"input": [], "row": [], "target": []}
     seen: set[int] = set()  # rows: one may have several examples
     for part in _batches(network, domain, rows, workers):
         for name, values in part.items():
-            found[name].append(values)
+            collected[name].append(values)
         seen.update(part["row"].tolist())
         progress(len(seen), len(rows))
-    return {name: torch.cat(parts) for name, parts in found.items() if parts}
+    return {name: torch.cat(parts) for name, parts in collected.items() if parts}
 
 
 def _batches(network: Backbone, domain: Domain, rows: Rows, workers: int) -> Iterator[dict[str, Tensor]]:

@@ -17,16 +17,16 @@ MOST = 200_000  # weights; above, arithmetic costs more than calls
 class Flat:
     def __init__(self, parameters: Sequence[Parameter]) -> None:
         self.parameters = list(parameters)
-        self.vector = Parameter(torch.cat([each.detach().reshape(-1) for each in self.parameters]))
+        self.vector = Parameter(torch.cat([weight.detach().reshape(-1) for weight in self.parameters]))
         start = 0
-        for each in self.parameters:
-            stop = start + each.numel()
-            each.data = self.vector.data[start:stop].view(each.shape)
+        for weight in self.parameters:
+            stop = start + weight.numel()
+            weight.data = self.vector.data[start:stop].view(weight.shape)
             start = stop
 
     def gather(self) -> None:
         """The gradients of all, as the vector's. Every parameter has one (`FindsGradient`)."""
-        self.vector.grad = torch._utils._flatten_dense_tensors([each.grad for each in self.parameters])
+        self.vector.grad = torch._utils._flatten_dense_tensors([weight.grad for weight in self.parameters])
 
     def bound(self, norm: float) -> None:
         """As torch's `clip_grad_norm_`, of the one gradient."""
@@ -39,5 +39,5 @@ class Flat:
 
 def fits(parameters: Sequence[Parameter]) -> bool:
     """Whether they are few, and of one kind on a processor."""
-    alike = all(each.device.type == "cpu" and each.dtype == torch.float32 for each in parameters)
-    return alike and 0 < sum(each.numel() for each in parameters) <= MOST
+    alike = all(weight.device.type == "cpu" and weight.dtype == torch.float32 for weight in parameters)
+    return alike and 0 < sum(weight.numel() for weight in parameters) <= MOST

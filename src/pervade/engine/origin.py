@@ -32,7 +32,7 @@ def check(run: RunDirectory, recipe: Recipe) -> list[str]:
         return []
     known = files.read_json(run.origin, "recipe", "files")
     apart = list(differences(checkpoint.as_today(known["recipe"]), spec.encode(recipe)))
-    apart = [each for each in apart if each[:2] != ("threads", "auto")]  # which was settled since
+    apart = [change for change in apart if change[:2] != ("threads", "auto")]  # which was settled since
     fixed = [f"{path} was {was!r} and is {now!r}" for path, was, now in apart if path not in FREE]
     there = _digests(run)
     fixed += [f"{name} is another or gone" for name, digest in known["files"].items() if there.get(name) != digest]

@@ -44,38 +44,38 @@ def pack(value: Any) -> tuple[Any, dict[str, Tensor]]:
         tensors[key] = tensor
         return key
 
-    def walk(each: Any, path: str) -> Any:
-        if isinstance(each, Tensor):
+    def walk(part: Any, path: str) -> Any:
+        if isinstance(part, Tensor):
             # The layout belongs to the key: two views of one storage are the same only if they read it alike.
-            identity = (each.untyped_storage().data_ptr(), each.storage_offset(), each.shape, each.stride(), each.dtype)
-            key = seen.get(identity) if each.numel() else None
+            identity = (part.untyped_storage().data_ptr(), part.storage_offset(), part.shape, part.stride(), part.dtype)
+            key = seen.get(identity) if part.numel() else None
             if key is None:
-                tensor = each.detach().cpu().contiguous()
+                tensor = part.detach().cpu().contiguous()
                 # safetensors refuses tensors that share memory, so views are copied out of it.
                 whole = tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
                 key = seen[identity] = keep(tensor.clone() if identity[0] in storages or not whole else tensor, path)
                 storages.add(identity[0])
             return {"$tensor": key}
-        if isinstance(each, np.ndarray):
-            if each.dtype.kind not in "biufc":
-                raise TypeError(f"{path}: a state may hold arrays of numbers, not of {each.dtype}")
-            own = np.array(each, dtype=each.dtype.newbyteorder("="), order="C")
+        if isinstance(part, np.ndarray):
+            if part.dtype.kind not in "biufc":
+                raise TypeError(f"{path}: a state may hold arrays of numbers, not of {part.dtype}")
+            own = np.array(part, dtype=part.dtype.newbyteorder("="), order="C")
             return {"$array": keep(torch.from_numpy(own), path)}
-        if isinstance(each, np.generic):
-            each = each.item()
-        if isinstance(each, float) and not math.isfinite(each):
-            return {"$float": str(each)}
-        if each is None or isinstance(each, (bool, int, float, str)):
-            return each
-        if isinstance(each, Mapping):
-            if all(isinstance(key, str) and not key.startswith("$") for key in each):
-                return {key: walk(item, f"{path}.{key}" if path else key) for key, item in each.items()}
-            return {"$items": [[walk(k, path), walk(v, f"{path}.{k}")] for k, v in each.items()]}
-        if isinstance(each, tuple):
-            return {"$tuple": [walk(item, f"{path}.{i}") for i, item in enumerate(each)]}
-        if isinstance(each, list):
-            return [walk(item, f"{path}.{i}") for i, item in enumerate(each)]
-        raise TypeError(f"{path}: a state may hold numbers, text, tensors and arrays, not {type(each).__name__}")
+        if isinstance(part, np.generic):
+            part = part.item()
+        if isinstance(part, float) and not math.isfinite(part):
+            return {"$float": str(part)}
+        if part is None or isinstance(part, (bool, int, float, str)):
+            return part
+        if isinstance(part, Mapping):
+            if all(isinstance(key, str) and not key.startswith("$") for key in part):
+                return {key: walk(item, f"{path}.{key}" if path else key) for key, item in part.items()}
+            return {"$items": [[walk(k, path), walk(v, f"{path}.{k}")] for k, v in part.items()]}
+        if isinstance(part, tuple):
+            return {"$tuple": [walk(item, f"{path}.{i}") for i, item in enumerate(part)]}
+        if isinstance(part, list):
+            return [walk(item, f"{path}.{i}") for i, item in enumerate(part)]
+        raise TypeError(f"{path}: a state may hold numbers, text, tensors and arrays, not {type(part).__name__}")
 
     return walk(value, ""), tensors
 
@@ -83,7 +83,7 @@ def pack(value: Any) -> tuple[Any, dict[str, Tensor]]:
 def unpack(data: Any, tensors: Mapping[str, Tensor]) -> Any:
     """The inverse of `pack`."""
     if isinstance(data, list):
-        return [unpack(each, tensors) for each in data]
+        return [unpack(part, tensors) for part in data]
     if not isinstance(data, dict):
         return data
     if "$tensor" in data:
@@ -93,7 +93,7 @@ def unpack(data: Any, tensors: Mapping[str, Tensor]) -> Any:
     if "$float" in data:
         return float(data["$float"])
     if "$tuple" in data:
-        return tuple(unpack(each, tensors) for each in data["$tuple"])
+        return tuple(unpack(part, tensors) for part in data["$tuple"])
     if "$items" in data:
         return {unpack(key, tensors): unpack(value, tensors) for key, value in data["$items"]}
     return {key: unpack(value, tensors) for key, value in data.items()}

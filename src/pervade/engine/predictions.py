@@ -27,10 +27,10 @@ def pool(path: Path, parts: list[Path], rows: Rows, about: dict[str, Any]) -> Pa
     Raises CheckpointError where a row is missing or stands twice.
     """
     tables = [read_columns(part, part.parent.parent) for part in parts]
-    found = np.concatenate([np.asarray(table.get("row", ()), np.int64) for table in tables])
-    if sorted(found) != sorted(rows.number):
+    numbers = np.concatenate([np.asarray(table.get("row", ()), np.int64) for table in tables])
+    if sorted(numbers) != sorted(rows.number):
         raise CheckpointError(f"{parts[0]} and the other folds' do not hold each row once; evaluate each fold again")
-    kept = [{name: values for name, values in each.items() if name not in ("id", "group")} for each in tables]
+    kept = [{name: values for name, values in table.items() if name not in ("id", "group")} for table in tables]
     write_columns(path, complete(concatenate(kept), rows), about)
     return path
 
@@ -38,14 +38,14 @@ def pool(path: Path, parts: list[Path], rows: Rows, about: dict[str, Any]) -> Pa
 def complete(table: Table, rows: Rows) -> Table:
     """Adds id and group, in the order of the rows. Raises ContractError unless every row stands there just once."""
     expected = np.asarray(rows.number, dtype=np.int64)
-    found = np.asarray(table["row"], dtype=np.int64)
-    unique, times = np.unique(found, return_counts=True)
+    numbers = np.asarray(table["row"], dtype=np.int64)
+    unique, times = np.unique(numbers, return_counts=True)
     if (times > 1).any():
         raise ContractError(f"row {unique[times > 1][0]} was predicted {times.max()} times; a row may stand once only")
     if set(unique.tolist()) != set(expected.tolist()):
         missing = sorted(set(expected.tolist()) ^ set(unique.tolist()))
         raise ContractError(f"{len(missing)} rows are missing or unknown among the predictions, first row {missing[0]}")
-    place = {row: index for index, row in enumerate(found.tolist())}
+    place = {row: index for index, row in enumerate(numbers.tolist())}
     order = np.array([place[row] for row in expected.tolist()])
     columns: Table = {name: in_order(values, order) for name, values in table.items()}
     return {"row": columns.pop("row"), "id": list(rows.column("id")), "group": groups(rows), **columns}
@@ -86,11 +86,11 @@ def concatenate(tables: list[Table]) -> Table:
         raise ContractError("no rows to predict")
     out: Table = {}
     for name in tables[0]:
-        values = [each[name].cpu().numpy() if isinstance(each[name], torch.Tensor) else each[name] for each in tables]
-        if all(isinstance(each, np.ndarray) for each in values):
+        values = [part[name].cpu().numpy() if isinstance(part[name], torch.Tensor) else part[name] for part in tables]
+        if all(isinstance(part, np.ndarray) for part in values):
             out[name] = np.concatenate(values)
         else:
-            out[name] = [item for each in values for item in each]
+            out[name] = [item for part in values for item in part]
     return out
 
 
@@ -112,8 +112,8 @@ def _read_table(path: Path) -> pa.Table:
     try:
         with files.open_regular(path) as file, pq.ParquetFile(file, thrift_string_size_limit=files.SETTINGS) as opened:
             groups = [opened.metadata.row_group(i) for i in range(opened.metadata.num_row_groups)]
-            values = sum(each.column(j).num_values for each in groups for j in range(each.num_columns))
-            if values > MOST_VALUES or sum(each.total_byte_size for each in groups) > files.ROWS:
+            values = sum(group.column(j).num_values for group in groups for j in range(group.num_columns))
+            if values > MOST_VALUES or sum(group.total_byte_size for group in groups) > files.ROWS:
                 raise OSError(f"it would unpack to {values:,} values, and at most {MOST_VALUES:,} in 4 GiB are read")
             return opened.read()
     except (OSError, pa.ArrowException) as error:

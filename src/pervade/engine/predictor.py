@@ -83,10 +83,10 @@ class Predictor:
         while number:
             begun = time.monotonic()
             some = self.tables(rows.select(order[done : done + number]))
-            found: list[Table] | None = deadline.done_by(until if done else None, partial(list, some))
-            if found is None:
+            tables: list[Table] | None = deadline.done_by(until if done else None, partial(list, some))
+            if tables is None:
                 return
-            yield from found
+            yield from tables
             done, now = done + number, time.monotonic()
             affordable = max(until - now, 0.0) * number / max(now - begun, 1e-9)  # a clock may be coarse
             if len(rows) - done <= CERTAIN * affordable:
@@ -126,8 +126,8 @@ class Predictor:
                 shards = [folder / f"shard-{number}" for number in range(world)]
                 table = self._whole([predictions.read_columns(shard) for shard in shards if shard.exists()])
                 if until is not None:
-                    found = set(np.asarray(table["row"]).tolist())
-                    rows = rows.select([place for place, number in enumerate(rows.number) if number in found])
+                    numbers = set(np.asarray(table["row"]).tolist())
+                    rows = rows.select([place for place, number in enumerate(rows.number) if number in numbers])
                 predictions.write_columns(path, predictions.complete(table, rows), about)
             ranks.wait()
         return rows
@@ -150,15 +150,15 @@ class Sized(Sampler):
         self.sizes = sizes
 
     def batches(self, epoch: int, batch_size: int) -> list[list[int]]:
-        found: list[list[int]] = []
+        batches: list[list[int]] = []
         units = 0
         for place, size in enumerate(self.sizes):
-            if not found or len(found[-1]) == batch_size or units + size > MOST_READ:
-                found.append([])
+            if not batches or len(batches[-1]) == batch_size or units + size > MOST_READ:
+                batches.append([])
                 units = 0
-            found[-1].append(place)
+            batches[-1].append(place)
             units += size
-        return found
+        return batches
 
 
 def _pieces(batch: Batch, rows: int) -> Iterator[Batch]:

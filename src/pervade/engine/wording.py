@@ -21,11 +21,11 @@ def read(run: RunDirectory) -> Words:
     """Of a run of runs those of its first. What is not registered here has none of its own. Raises CheckpointError
     where words.json, or recipe.yaml, is damaged."""
     places = [run, *map(RunDirectory, sorted((run.path / "members").glob("*")))]
-    if (there := next((each.words for each in places if each.words.exists()), None)) is not None:
+    if (there := next((place.words for place in places if place.words.exists()), None)) is not None:
         with contents.understood(str(there), "remove it: what is not said there is said as usual"):
             return words.understood(files.read_json(there))
     recipe = plain_yaml.read(run.recipe)
-    folders = [folder for each in places for folder in (each.path, *map(each.checkpoint, each.checkpoints()))]
+    folders = [folder for place in places for folder in (place.path, *map(place.checkpoint, place.checkpoints()))]
     fitted = next((path for folder in folders if (path := folder / "preprocess.json").exists()), None)
     domain = None if fitted is None else _known(lambda: read_domain(fitted))
     domain = domain or _known(lambda: spec.decode(recipe.get("domain"), Domain))

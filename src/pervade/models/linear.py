@@ -53,11 +53,11 @@ class SparseLinear(nn.Module):
 
         places, values = input["places"].cpu().numpy(), input["values"].cpu().numpy().astype(np.float64)
         starts = np.arange(len(places) + 1) * places.shape[1]
-        found = csr_matrix((values.ravel(), places.ravel(), starts), (len(places), self.size))
-        found.eliminate_zeros()
-        return found
+        matrix = csr_matrix((values.ravel(), places.ravel(), starts), (len(places), self.size))
+        matrix.eliminate_zeros()
+        return matrix
 
     @torch.no_grad()
-    def set_head(self, name: str, found: Weights) -> None:
-        self.weight[name].load_state_dict({"weight": torch.from_numpy(found.weight.T)})
-        self.bias[name].copy_(torch.from_numpy(found.bias))
+    def set_head(self, name: str, fitted: Weights) -> None:
+        self.weight[name].load_state_dict({"weight": torch.from_numpy(fitted.weight.T)})
+        self.bias[name].copy_(torch.from_numpy(fitted.bias))

@@ -30,7 +30,7 @@ class LinearAtTheEnd(Protocol):
         """What these layers are given, (n, d): an array, or a sparse matrix."""
         ...
 
-    def set_head(self, name: str, found: Linear) -> None:
+    def set_head(self, name: str, fitted: Linear) -> None:
         """Of the output `name`."""
         ...
 
@@ -62,8 +62,8 @@ class Backbone(nn.Module):
         return (input if known else self.features(input, mask)).cpu().numpy()
 
     @torch.no_grad()
-    def set_head(self, name: str, found: Linear) -> None:
-        self.head[name].load_state_dict({part: torch.from_numpy(getattr(found, part)) for part in ("weight", "bias")})
+    def set_head(self, name: str, fitted: Linear) -> None:
+        self.head[name].load_state_dict({part: torch.from_numpy(getattr(fitted, part)) for part in ("weight", "bias")})
 
     def forward(self, input: Tensor, mask: Tensor | None = None) -> Output:
         known = input.ndim == 2 and input.is_floating_point()

@@ -45,8 +45,8 @@ def compare(
     and `allow_different_rows` is off, ConfigError where they were asked for other things.
     """
     directories = _directories(runs_to_compare, runs)
-    found = compare_predictions(
-        directories if data is None else [each.on(data) for each in directories],
+    comparison = compare_predictions(
+        directories if data is None else [run.on(data) for run in directories],
         checkpoints=checkpoints,
         split=split,
         reference=reference,
@@ -55,15 +55,15 @@ def compare(
     if out is not None:
         from pervade.report import compare as page
 
-        page.write(found, Path(out))
-    return found
+        page.write(comparison, Path(out))
+    return comparison
 
 
 def are_seeds(runs_to_compare: Sequence[str | Path], runs: str | Path = "runs") -> bool:
     """Whether all of these are runs of several seeds that act: no two of their episodes are the same row."""
-    found = _directories(runs_to_compare, runs)
+    directories = _directories(runs_to_compare, runs)
     return all(
-        holds_seeds(each) and isinstance(checkpoint.read_recipe(each.recipe).domain, Environment) for each in found
+        holds_seeds(run) and isinstance(checkpoint.read_recipe(run.recipe).domain, Environment) for run in directories
     )
 
 
@@ -72,13 +72,13 @@ def compare_seeds(
 ) -> list[SeedsComparison]:
     """Runs of several seeds each, every one with the first: ways of training, and not single models. Raises ConfigError
     where one is no such run, CheckpointError where it is unfinished."""
-    found = _directories(runs_to_compare, runs)
-    single = [each for each in found if not holds_seeds(each)]
-    if single or len(found) < 2:
+    directories = _directories(runs_to_compare, runs)
+    single = [run for run in directories if not holds_seeds(run)]
+    if single or len(directories) < 2:
         which = f"{single[0].path} is a single one" if single else "there is one alone"
         raise ConfigError(f"ways of training are compared by runs of several seeds (--seeds 5), and {which}")
-    return compare_runs_of_seeds(found)
+    return compare_runs_of_seeds(directories)
 
 
 def _directories(given: Sequence[_Comparable | str | Path], runs: str | Path) -> list[RunDirectory]:
-    return [find(each, Path(runs)) if isinstance(each, (str, Path)) else each.directory for each in given]
+    return [find(run, Path(runs)) if isinstance(run, (str, Path)) else run.directory for run in given]

@@ -30,7 +30,7 @@ FLAGS = {
 def settings(domain: Domain, flags: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Paths of the recipe and their values, from those of `flags` that are given and of data; and a line of complaint
     for each that this domain has no field for."""
-    found: dict[str, Any] = {}
+    changes: dict[str, Any] = {}
     problems = []
     for name, (flag, field) in FLAGS.items():
         value = flags.get(name)
@@ -43,17 +43,17 @@ def settings(domain: Domain, flags: Mapping[str, Any]) -> tuple[dict[str, Any], 
                 "what else is to be learnt"
             )
         else:
-            found[f"domain.{field}"] = _more_views(domain) if name == "tta" else value
-    return found, problems
+            changes[f"domain.{field}"] = _more_views(domain) if name == "tta" else value
+    return changes, problems
 
 
 def _readers(field: str) -> str:
     """What the domains read that have this field."""
     domains = [registry.find("domain", name)[0] for name in registry.names("domain")]
-    reads = dict.fromkeys(getattr(each, "reads", Domain.reads) for each in domains if field in spec.field_names(each))
+    reads = dict.fromkeys(getattr(kind, "reads", Domain.reads) for kind in domains if field in spec.field_names(kind))
     return ", ".join(reads) or "none"
 
 
 def _more_views(domain: Domain) -> int:
     """The fewest that are more than one: a picture's mirror image beside it, a recording slower and faster."""
-    return min(each for each in typing.get_args(typing.get_type_hints(type(domain))["views"]) if each > 1)
+    return min(views for views in typing.get_args(typing.get_type_hints(type(domain))["views"]) if views > 1)

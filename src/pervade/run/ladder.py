@@ -119,11 +119,11 @@ class Ladder:
         stored = files.read_json(run.members, "rungs")["rungs"]
         self.run, self.request = run, replace(request, find_lr=False)  # a rung has a rate of its own
         self.recipes: dict[str, Recipe] = {name: spec.decode(own, Recipe) for name, own in stored.items()}
-        found = files.read_json(self.path) if self.path.exists() else {}
-        self.rungs = [Rung(**rung) for rung in found.get("rungs", [])] or [Rung(name) for name in self.recipes]
-        self.taken, self.metric = found.get("taken"), found.get("metric")
-        self.why: str = found.get("why", "")
-        self.used = float(found.get("used", 0.0))  # in earlier sittings
+        saved = files.read_json(self.path) if self.path.exists() else {}
+        self.rungs = [Rung(**rung) for rung in saved.get("rungs", [])] or [Rung(name) for name in self.recipes]
+        self.taken, self.metric = saved.get("taken"), saved.get("metric")
+        self.why: str = saved.get("why", "")
+        self.used = float(saved.get("used", 0.0))  # in earlier sittings
         self.began = (time.monotonic() if options.began is None else options.began) - self.used
         self.options = options
 
@@ -201,8 +201,8 @@ class Ladder:
         self.metric = name
         for rung in done:
             columns = _only(tables[rung.name], shared)
-            found = estimate({name: metric}, columns)[name].as_dict()
-            rung.value, rung.low, rung.high, rung.n = (found[key] for key in ("value", "low", "high", "n"))
+            estimated = estimate({name: metric}, columns)[name].as_dict()
+            rung.value, rung.low, rung.high, rung.n = (estimated[key] for key in ("value", "low", "high", "n"))
 
     def _judged(self, rung: Rung) -> Table:
         member = self.run.member(rung.name)

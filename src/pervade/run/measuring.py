@@ -126,7 +126,7 @@ def _read(
 ) -> tuple[Rows, list[LeftOut]]:
     """All rows, prepared, or those of a split."""
     try:
-        rows, left_out = _found(domain, flags, source)
+        rows, left_out = _read_rows(domain, flags, source)
     finally:
         table_files.forget()
     there = Counter(rows.column("split")) if "split" in rows else Counter()
@@ -144,7 +144,7 @@ def _read(
     return Rows(columns), [*left_out, *unreadable]
 
 
-def _found(domain: Domain, flags: Mapping[str, Any], source: Any) -> tuple[Rows, list[LeftOut]]:
+def _read_rows(domain: Domain, flags: Mapping[str, Any], source: Any) -> tuple[Rows, list[LeftOut]]:
     """What the domain reads; where columns or patterns that were named for the run's own data do not fit these, and
     nobody named them for these, what it finds without those."""
     known = spec.field_names(type(domain))

@@ -46,20 +46,20 @@ def _groups(rows: Rows, domain: Domain) -> list[str]:
     """Who stands in which split, where they are few: of these each one counts."""
     if "group" not in rows:
         return []
-    found: dict[str, set[str]] = {name: set() for name in SPLITS}
+    groups: dict[str, set[str]] = {name: set() for name in SPLITS}
     for group, split in zip(rows.column("group"), rows.column("split"), strict=True):
-        found.setdefault(split, set()).add(str(group))
-    everyone = set().union(*found.values())
+        groups.setdefault(split, set()).add(str(group))
+    everyone = set().union(*groups.values())
     if not 1 < len(everyone) <= MOST_GROUPS or len(everyone) == len(rows):
         return []
     many = wording.group_of(group_nouns(domain), rows.columns)
     named = {
-        split: wording.join([wording.label(each, most=30) for each in sorted(some, key=natural)])
-        for split, some in found.items()
+        split: wording.join([wording.label(group, most=30) for group in sorted(some, key=natural)])
+        for split, some in groups.items()
         if some
     }
     lines = [f"{many}: {'; '.join(f'{split}: {names}' for split, names in named.items())}"]
-    if found["validation"] - found["train"] and len(everyone) < FEW_GROUPS:
+    if groups["validation"] - groups["train"] and len(everyone) < FEW_GROUPS:
         lines.append(f"of so few {many} each is dear: -o validation=0 learns from {named['validation']} too")
     return lines
 
@@ -71,14 +71,14 @@ def held_out(rows: Rows, domain: Domain) -> str:
     return f"{_counted(splits['test'], domain)} held out; of the others {others}"
 
 
-def left_out(found: Sequence[LeftOut], most: int = MOST_LEFT_OUT) -> list[str]:
+def left_out(files: Sequence[LeftOut], most: int = MOST_LEFT_OUT) -> list[str]:
     """One a line under their number; of many the first."""
-    if not found:
+    if not files:
         return []
-    lines = [f"left out of the data: {len(found):,}"]
-    lines += [f"  - {wording.label(each.source, most=160)}: {each.reason}" for each in found[:most]]
-    if len(found) > most:
-        lines.append(f"  and {len(found) - most:,} more, all listed in data.json and in the report")
+    lines = [f"left out of the data: {len(files):,}"]
+    lines += [f"  - {wording.label(file.source, most=160)}: {file.reason}" for file in files[:most]]
+    if len(files) > most:
+        lines.append(f"  and {len(files) - most:,} more, all listed in data.json and in the report")
     return lines
 
 
@@ -96,11 +96,11 @@ def note_splits(rows: Rows, given: Collection[str], domain: Domain) -> None:
         accounts.note(f"splits: {parts}, as the data give them")
 
 
-def note_left_out(found: Sequence[LeftOut]) -> None:
+def note_left_out(files: Sequence[LeftOut]) -> None:
     """Into the account: how many were left out, by why."""
-    reasons = Counter(each.reason for each in found).most_common()
+    reasons = Counter(file.reason for file in files).most_common()
     if len(reasons) > MOST_LEFT_OUT:
-        return accounts.note(f"left out: {len(found):,}, for {len(reasons):,} reasons", "--on-bad-file fail")
+        return accounts.note(f"left out: {len(files):,}, for {len(reasons):,} reasons", "--on-bad-file fail")
     for reason, number in reasons:
         accounts.note(f"left out: {number:,}, {wording.label(reason, most=160)}", "--on-bad-file fail")
     return None
@@ -110,16 +110,16 @@ def keep(run: RunDirectory, remarks: Iterable[str] = (), account: Sequence[str] 
     """Writes down what was noticed in the data, beside what is known already, and the account of how they were read: a
     report is read after the console."""
     known = files.read_json(run.remarks) if run.remarks.exists() else {}
-    found = {"remarks": list(dict.fromkeys([*known.get("remarks", ()), *remarks]))}
-    found |= {"account": list(account if account is not None else known.get("account", ()))}
-    if any(found.values()) and found != {name: known.get(name) for name in found}:
-        files.write_json(run.remarks, found)
+    content = {"remarks": list(dict.fromkeys([*known.get("remarks", ()), *remarks]))}
+    content |= {"account": list(account if account is not None else known.get("account", ()))}
+    if any(content.values()) and content != {name: known.get(name) for name in content}:
+        files.write_json(run.remarks, content)
 
 
 def keep_common(run: RunDirectory, names: Sequence[str]) -> None:
     """Of runs inside this one, what all of them noticed: it is true of the data, and not of one division of them."""
-    each = [kept(run.member(name)) for name in names]
-    keep(run, [line for line in each[0] if all(line in others for others in each)] if each else [])
+    lists = [kept(run.member(name)) for name in names]
+    keep(run, [line for line in lists[0] if all(line in others for others in lists)] if lists else [])
 
 
 def kept(run: RunDirectory) -> list[str]:
@@ -135,9 +135,9 @@ def _classes(rows: Rows, domain: Domain) -> str:
     if "target" not in rows or not isinstance(domain, Labelled):  # a transcript is no class
         return ""
     targets = rows.column("target")
-    several = all(isinstance(each, list) for each in targets)
-    names = {str(each) for target in targets for each in (target if isinstance(target, list) else [target])}
-    if not names or not (several or all(isinstance(each, str) for each in targets)):
+    several = all(isinstance(target, list) for target in targets)
+    names = {str(label) for target in targets for label in (target if isinstance(target, list) else [target])}
+    if not names or not (several or all(isinstance(target, str) for target in targets)):
         return ""
     kind = (
         "labels"
@@ -146,13 +146,13 @@ def _classes(rows: Rows, domain: Domain) -> str:
         if isinstance(domain, Counted) and domain.target == "identity"
         else "classes"
     )
-    shown = [wording.label(each, most=30) for each in sorted(names, key=natural)]
+    shown = [wording.label(label, most=30) for label in sorted(names, key=natural)]
     return f" of {len(names):,} {kind} ({wording.join(shown, most=MOST_CLASSES)})"
 
 
 def _folds(rows: Rows, domain: Domain) -> str:
     """Which group each fold is, where it is one; else how many rows a fold has."""
-    folds = [each for each, split in zip(rows.column("fold"), rows.column("split"), strict=True) if split != ASIDE]
+    folds = [fold for fold, split in zip(rows.column("fold"), rows.column("split"), strict=True) if split != ASIDE]
     sizes = Counter(folds)
     rest = "each held out once, to measure the model of all the others"
     groups = _group_of_each(rows)

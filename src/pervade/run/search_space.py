@@ -73,8 +73,8 @@ Space = Mapping[str, Range | Choice]
 
 def of_json(stored: Mapping[str, Mapping[str, Any]]) -> dict[str, Range | Choice]:
     return {
-        path: Choice(tuple(each["values"])) if "values" in each else Range(each["low"], each["high"], each["log"])
-        for path, each in stored.items()
+        path: Choice(tuple(entry["values"])) if "values" in entry else Range(entry["low"], entry["high"], entry["log"])
+        for path, entry in stored.items()
     }
 
 
@@ -96,17 +96,17 @@ def parse(texts: Iterable[str]) -> dict[str, Range | Choice]:
 
 
 def _range(text: str) -> Range:
-    found = RANGE.fullmatch(text)
-    if found is None:
+    match = RANGE.fullmatch(text)
+    if match is None:
         raise ValueError("it is not of the form path=low..high, path=low..high:log or path=[a, b, c]")
-    low, high = _number(found[1]), _number(found[2])
-    if found[3] not in (None, "log"):
-        raise ValueError(f"after the colon only 'log' is allowed, not {found[3]!r}")
+    low, high = _number(match[1]), _number(match[2])
+    if match[3] not in (None, "log"):
+        raise ValueError(f"after the colon only 'log' is allowed, not {match[3]!r}")
     if not low < high:
         raise ValueError(f"{low:g} is not below {high:g}")
-    if found[3] and low <= 0:
+    if match[3] and low <= 0:
         raise ValueError(f"the logarithm of {low:g} is not defined; start above 0, or leave out ':log'")
-    return Range(low, high, found[3] == "log")
+    return Range(low, high, match[3] == "log")
 
 
 def _number(text: str) -> float:
@@ -129,8 +129,8 @@ def _list(text: str) -> Choice:
     if not isinstance(values, list) or len(values) < 2:
         raise ValueError("a list takes two values or more")
     # YAML reads 1e-3 as a text; a number is meant.
-    values = [_number_if_any(each) for each in values]
-    if not all(each is None or isinstance(each, (bool, int, float, str)) for each in values):
+    values = [_number_if_any(value) for value in values]
+    if not all(value is None or isinstance(value, (bool, int, float, str)) for value in values):
         raise ValueError("a list holds numbers, texts, true, false or null")
     return Choice(tuple(values))
 
@@ -155,8 +155,8 @@ def with_values(recipe: Recipe, values: Mapping[str, Json]) -> Recipe:
 def check(space: Space, recipe: Recipe) -> None:
     """Raises ConfigError where a path is no field of the recipe, or an end of its range is not allowed there."""
     problems: dict[str, None] = {}
-    for path, each in space.items():
-        for value in each.ends:
+    for path, values in space.items():
+        for value in values.ends:
             try:
                 with_values(recipe, {path: value})
             except ConfigError as error:

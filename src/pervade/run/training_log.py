@@ -61,7 +61,7 @@ class Log:
                     self.writer.add_scalar(name.replace(" ", "/"), value, entry["step"])
 
     def close(self) -> None:
-        for each in (self.file, self.writer):
-            if each is not None:
+        for output in (self.file, self.writer):
+            if output is not None:
                 with files.writing(self.run.log):
-                    each.close()
+                    output.close()

@@ -114,7 +114,7 @@ Inputs: TypeAlias = Pixels | Waveform | Tokens | Codes | Observations | Sparse |
 I = TypeVar("I", Pixels, Waveform, Tokens, Codes, Observations, Sparse, Several)  # noqa: E741
 
 KINDS: dict[str, type[Inputs]] = {
-    each.__name__.lower(): each for each in (Pixels, Waveform, Tokens, Codes, Observations, Sparse, Several)
+    kind.__name__.lower(): kind for kind in (Pixels, Waveform, Tokens, Codes, Observations, Sparse, Several)
 }
 
 

@@ -230,7 +230,7 @@ class Recipe:
             raise ConfigError(
                 f"source: {source} does not give what {task} learns from; leave source as the recipe has it"
             )
-        mixing = [(type(each).__name__, each.mixing) for each in self.augment if each.mixing > 0]
+        mixing = [(type(augment).__name__, augment.mixing) for augment in self.augment if augment.mixing > 0]
         if mixing and isinstance(self.task, CouplesRows):
             raise ConfigError(
                 f"augment: {mixing[0][0]} mixes the rows of a batch, but {type(self.task).__name__} compares them, so "
