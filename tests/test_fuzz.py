@@ -19,6 +19,7 @@ def fuzz(*arguments: str) -> str:
 
 
 def test_some_cases(tmp_path: Path) -> None:
+    """It takes more than 5 s, since every library is loaded once and forty commands run, each in a process."""
     assert "\nall " in fuzz("--small", "--scratch", str(tmp_path))
 
 

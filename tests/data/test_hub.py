@@ -303,7 +303,10 @@ for source in sys.argv[1:]:
 
 
 def test_over_the_network(animals: Path, tmp_path: Path) -> None:
-    """A Hub on this machine: the commit is remembered, the download announced, a second reading needs no network."""
+    """A Hub on this machine: the commit is remembered, the download announced, a second reading needs no network.
+
+    It takes more than 5 s, since the Hub's libraries read where it is when they are loaded: two processes load them.
+    """
 
     def said(*sources: str, **more: str) -> tuple[list[str], str]:
         own = {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "home"), "no_proxy": "127.0.0.1"}

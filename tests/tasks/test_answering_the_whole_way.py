@@ -90,7 +90,8 @@ def test_the_report_shows_mistakes_in_their_texts(data: Path, tmp_path: Path) ->
 
 
 def test_texts_longer_than_a_window(tmp_path: Path) -> None:
-    """Most answers lie beyond the first window, in texts of three windows."""
+    """Most answers lie beyond the first window, in texts of three windows. It takes more than 5 s: the encoder needs
+    its passes to find words by what they are, not by where they stand."""
     data = write(tmp_path / "long.json", squad(60, long=25))
     known = recipe(domain=Questions(length=32, overlap=8, num_tokens=400), epochs=16)
     run = pervade.fit(data, recipe=known, name="a", runs=tmp_path / "runs", options=Options())
