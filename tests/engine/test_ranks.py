@@ -63,6 +63,7 @@ def done(folder: Path) -> dict[str, tuple[Any, Any]]:
     finally:
         for process in processes:
             process.kill()
+            process.wait()
     shares = [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
     whole["trained"], whole["in shards"], whole["gradual"] = None, None, gradual(0, 1)
     return {name: (whole[name], [share[name] for share in shares]) for name in whole}

@@ -12,13 +12,13 @@ import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 
 from pervade.core import seed as seeds
-from pervade.core.contracts import Augment, Domain, Sampler, Source
+from pervade.core.contracts import Augment, Domain, Opening, Sampler, Source
 from pervade.core.errors import ConfigError
 from pervade.core.types import Batch, Rows
 
@@ -74,6 +74,21 @@ class Loader(Passes):
         self.rows, self.domain, self.batch_size, self.seed = rows, domain, batch_size, seed
         self.training, self.sampler, self.workers = training, sampler, workers
         self.rank, self.world, self.augment = rank, world, augment
+
+    @classmethod
+    def opened(cls, opening: Opening, rows: Rows, sampler: Sampler | None = None) -> Self:
+        """Over `rows`, as a source was opened."""
+        return cls(
+            rows,
+            opening.context.domain,
+            opening.batch_size,
+            opening.seed,
+            sampler=sampler,
+            workers=opening.workers,
+            rank=opening.rank,
+            world=opening.world,
+            augment=opening.augment,
+        )
 
     def __len__(self) -> int:
         if self.sampler is not None:

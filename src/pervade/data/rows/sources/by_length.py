@@ -32,17 +32,8 @@ class ByLength(SourceSpec):
         domain, rows = opening.context.domain, opening.rows
         lengths = np.array([sum(len(e["input"]) for e in domain.transform(row, None)) for row in rows], np.int64)
         budget = self.units or max(round(opening.batch_size * float(lengths.mean())) if len(lengths) else 1, 1)
-        return Loader(
-            rows.with_columns(size=lengths.tolist()) if len(rows) else rows,
-            domain,
-            opening.batch_size,
-            opening.seed,
-            sampler=BudgetSampler(lengths, budget, opening.batch_size, opening.world, opening.seed),
-            workers=opening.workers,
-            rank=opening.rank,
-            world=opening.world,
-            augment=opening.augment,
-        )
+        sampler = BudgetSampler(lengths, budget, opening.batch_size, opening.world, opening.seed)
+        return Loader.opened(opening, rows.with_columns(size=lengths.tolist()) if len(rows) else rows, sampler)
 
 
 class BudgetSampler:

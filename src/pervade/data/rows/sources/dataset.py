@@ -17,14 +17,5 @@ class Dataset(SourceSpec):
     def open(self, opening: Opening) -> Source:
         """Raises what the sampler does."""
         rows = opening.rows
-        return Loader(
-            rows,
-            opening.context.domain,
-            opening.batch_size,
-            opening.seed,
-            sampler=self.sampler.over(rows, opening.seed, opening.world) if self.sampler is not None else None,
-            workers=opening.workers,
-            rank=opening.rank,
-            world=opening.world,
-            augment=opening.augment,
-        )
+        sampler = self.sampler.over(rows, opening.seed, opening.world) if self.sampler is not None else None
+        return Loader.opened(opening, rows, sampler)

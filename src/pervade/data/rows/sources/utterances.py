@@ -46,17 +46,7 @@ class Utterances(SourceSpec):
         # As many rows as asked for on average, though cuts keep room for lengths that stray from their order.
         budget = self.seconds * domain.rate if self.seconds else opening.batch_size * mean * (1 + LOOSE)
         sampler = BudgetSampler(lengths, max(round(budget), 1), opening.batch_size, opening.world, opening.seed, LOOSE)
-        return Loader(
-            rows,
-            opening.context.domain,
-            opening.batch_size,
-            opening.seed,
-            sampler=sampler,
-            workers=opening.workers,
-            rank=opening.rank,
-            world=opening.world,
-            augment=opening.augment,
-        )
+        return Loader.opened(opening, rows, sampler)
 
     def remarks(self, opening: Opening) -> list[str]:
         """What is left out, by reason, with the first row's numbers."""
