@@ -259,14 +259,10 @@ def _too_many(inside: Sequence[tuple[str, ...]]) -> int:
         here = [parts for parts in inside if len(parts) > depth + 1]
         alone = {parts[depth] for parts in here}
         below = {parts[depth + 1] for parts in here if len(parts) > depth + 2}
-        if len(alone) != 1 or len(below) < 1 or named(next(iter(alone))) or _only(here, depth) > len(here) / 2:
+        flat = sum(len(parts) == depth + 2 for parts in here)  # files in the folder itself, and not below it
+        if len(alone) != 1 or len(below) < 1 or named(next(iter(alone))) or flat > len(here) / 2:
             return depth
         depth += 1
-
-
-def _only(here: Sequence[tuple[str, ...]], depth: int) -> int:
-    """How many files lie in the folder itself, and not in one below it."""
-    return sum(len(parts) == depth + 2 for parts in here)
 
 
 def _own_level(inside: Sequence[tuple[str, ...]], depth: int) -> dict[str | None, int]:

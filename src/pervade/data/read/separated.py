@@ -151,7 +151,8 @@ def named(path: Path, rows: Sequence[Sequence[str]], names: list[str]) -> tuple[
         if not name or name.lower().startswith("unnamed:"):
             cells = [row[place] for row in rows if place < len(row) and row[place].strip()]
             names[place] = f"column {place + 1}"
-            if not cells or _counts(cells, len(rows)):
+            counts = len(cells) == len(rows) == len(set(cells)) and all(map(str.isdecimal, cells))
+            if not cells or counts:
                 (numbering if cells else empty).append(names[place])
                 continue
         kept.append(place)
@@ -167,8 +168,3 @@ def named(path: Path, rows: Sequence[Sequence[str]], names: list[str]) -> tuple[
         elif len(same) > 1:
             raise DataError(f"{path} has two columns named {names[place]!r}; rename one")
     return names, kept
-
-
-def _counts(cells: Sequence[str], rows: int) -> bool:
-    """Whether these are the numbers that a program gives to rows, each once."""
-    return len(cells) == rows == len(set(cells)) and all(cell.isdecimal() for cell in cells)
