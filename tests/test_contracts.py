@@ -99,7 +99,9 @@ READERS = {
 HEARERS = [name for name in MODELS if name.startswith(("sound-cnn", "conformer"))]
 # What makes sounds, of codes (tests/nn/test_dilated.py).
 MAKERS = [name for name in MODELS if name.startswith("wavenet")]
-SEERS = [name for name in MODELS if name not in (*READERS, *HEARERS, *MAKERS)]
+# What is given several inputs, each member its own (tests/test_blend.py).
+TOGETHER = ["blend"]
+SEERS = [name for name in MODELS if name not in (*READERS, *HEARERS, *MAKERS, *TOGETHER)]
 SOUNDS = Waveform(8000, 8000, True)
 TEXTS = Tokens(50, 16)
 # What differs from another in the number of blocks or filters only, or not at all: built without numbers.

@@ -25,13 +25,15 @@ from pervade.core.contracts import Recipe
 from pervade.core.contracts.abilities import HasPlainModel
 from pervade.core.types import Display
 from pervade.core.words import DomainWords, FigureWords, TaskWords
+from pervade.domains.bag import Bag
+from pervade.domains.composite import Composite
 from pervade.domains.dictation import Dictation
 from pervade.domains.preferences import Preferences
 from pervade.metrics.estimate import Metric, weighted_mean
 from pervade.metrics.method import Method, parse
 from pervade.models.gpt import GPT
 from pervade.models.transformer import Transformer
-from pervade.recipes import cloze, language, preference, questions, synthesis, transcription
+from pervade.recipes import cloze, language, preference, questions, synthesis, text, transcription
 from pervade.run.training import Options
 from pervade.tasks.dictate import Dictate
 from pervade.tasks.prefer import Prefer
@@ -61,6 +63,11 @@ def named() -> Iterator[Recipe]:
     yield questions.recipe(Transformer(), init="random")
     yield replace(written, domain=Preferences(), task=Prefer())  # which takes a run to go on from
     yield replace(transcription.scratch(), domain=Dictation(), task=Dictate())  # which takes a published network
+    yield replace(text.scratch(), domain=Composite({"words": Bag()}))
+    for module in (text,):  # what a ladder's first rung reads
+        for task in module.TASKS:
+            made = module.asked(module.scratch(), task)
+            yield replace(made, domain=module.plain(made))
     assert preference.TASKS.keys() == {"text-preference"}
 
 
@@ -83,7 +90,9 @@ def test_every_domain_and_every_task_is_among_the_pairs() -> None:
 )
 def test_every_pair_has_its_words(recipe: Recipe) -> None:
     domain: Any = recipe.domain
-    if hasattr(domain, "labels"):
+    if isinstance(domain, Composite):
+        domain = domain.with_parts(lambda part: replace(part, labels=("left", "right")))
+    elif hasattr(domain, "labels"):
         domain = replace(domain, labels=("left", "right"))
     task = recipe.task
     said = words.describe(domain, task)

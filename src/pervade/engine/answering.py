@@ -12,7 +12,7 @@ import numpy as np
 
 from pervade.core import memory, runtime, spec
 from pervade.core.contracts import Domain
-from pervade.core.contracts.capabilities import Encoded, labels_of
+from pervade.core.contracts.capabilities import Composed, Encoded, labels_of
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.types import LeftOut, Rows, Table
 from pervade.data.read import account, division, encodings, inputs, table_files
@@ -89,6 +89,8 @@ def reading(domain: Domain, encoding: str | None, **asked: Any) -> Domain:
     """The domain as it reads what is asked about: by `encoding`, or each file anew (data/read/encodings.py), and by
     more of its fields where these are `asked` otherwise. Raises ConfigError where it has none of them, or knows no such
     encoding."""
+    if isinstance(domain, Composed):
+        return domain.with_parts(lambda part: reading(part, encoding, **asked))
     changes: dict[str, Any] = {}
     for name, value in {"encoding": encoding, **asked}.items():
         if value is not None and name not in spec.field_names(type(domain)):

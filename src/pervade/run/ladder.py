@@ -5,6 +5,7 @@ which one is delivered, and that one alone meets the test split.
     frozen    a published network that stays as it is, and a linear head on its features
     trained   the network as the recipe has it; from the frozen one's head where there is one (linear probing, then
               fine-tuning: Kumar et al. 2022, arXiv:2202.10054)
+    blend     the rungs before it as one network (models/blend.py), where that is shown to be better than the best
 
     members.json      the rungs, each with its recipe
     ladder.json       how far each came, what the validation split says of it, what was taken and why
@@ -26,27 +27,30 @@ import torch
 
 from pervade import recipes
 from pervade.core import files, runtime, spec
-from pervade.core.contracts import Recipe
-from pervade.core.contracts.abilities import HasLinearHead
+from pervade.core.contracts import Domain, Recipe
+from pervade.core.contracts.abilities import CanBeBlended, HasLinearHead
 from pervade.core.errors import BusyError, ConfigError, DataError, PervadeError, TrainingError, nearest
 from pervade.core.run import RunDirectory
 from pervade.core.types import Rows, Table
 from pervade.data.rows.sources.whole import Whole
+from pervade.domains.composite import Composite
 from pervade.engine import checkpoint, origin, predictions, ranks
 from pervade.engine.predictor import Predictor
 from pervade.evaluate.evaluation import evaluate
+from pervade.init.members import Members
 from pervade.init.pretrained import Pretrained
 from pervade.init.random import Random
 from pervade.metrics.estimate import Metric, estimate
+from pervade.models.blend import Blend
 from pervade.models.linear import Linear
-from pervade.run import members, workflow
+from pervade.run import blending, members, workflow
 from pervade.run.progress import spaced
 from pervade.run.time_limit import AFTERWARDS, REPORTING
 from pervade.run.training import Options, Stopped, stopping_at_once
 from pervade.train.optim.linear_solver import LinearSolver
 from pervade.train.schedule.constant import Constant
 
-RUNGS = ("plain", "frozen", "trained")
+RUNGS = ("plain", "frozen", "trained", "blend")
 LEAST_PASSES = 0.5  # for which there must be time, or a training is not begun
 
 
@@ -88,6 +92,8 @@ def plan(recipe: Recipe, task: str | None, names: Sequence[str]) -> dict[str, Re
 def _recipe(name: str, recipe: Recipe, module: ModuleType | None) -> Recipe | None:
     if name == "trained":
         return recipe
+    if name == "blend":  # which is made of the others once these are there
+        return recipe if isinstance(recipe.task, CanBeBlended) else None
     if not isinstance(recipe.task, HasLinearHead):
         return None
     if name == "plain":
@@ -108,7 +114,7 @@ def _solved(recipe: Recipe) -> Recipe:
 
 
 def begin(run: RunDirectory, rungs: Mapping[str, Recipe]) -> None:
-    """Writes members.json."""
+    """Writes members.json: what is asked, in its order."""
     files.write_json(run.members, {"kind": "ladder", "rungs": {name: spec.encode(own) for name, own in rungs.items()}})
 
 
@@ -133,8 +139,8 @@ class Ladder:
 
     @property
     def base(self) -> Recipe:
-        """The last rung's, which is as the user asked for it."""
-        return next(reversed(self.recipes.values()))
+        """The last rung's before the blend, which is as the user asked for it."""
+        return next(own for name, own in reversed(self.recipes.items()) if name != "blend")
 
     def save(self) -> None:
         if ranks.rank() == 0:
@@ -147,18 +153,15 @@ class Ladder:
 
     def climb(self, rung: Rung, rows: Rows) -> None:
         """One rung, from wherever it was left. What fails is said, and passed by."""
-        member, say, began = self.run.member(rung.name), self.options.screen.say, time.monotonic()
-        own = self._own(rung)
-        if ranks.rank() == 0 and not member.recipe.exists():
-            workflow.write_data(member, self.request.source, rows)
-            workflow.begin(member, own, self.request)
-        ranks.wait()
+        member, say, began = self._member(rung), self.options.screen.say, time.monotonic()
         say(f"rung {rung.name}:")
-        least = LEAST_PASSES if self.complete() else 0.0
+        least = LEAST_PASSES if self.complete() and rung.name != "blend" else 0.0
         options = replace(self.options, keep_validation=True, least_passes=least)
         options = options if member.state.exists() else replace(options, began=self.began)
         try:
-            workflow.train(member, self.request, None, options, rows if own.domain == self.base.domain else None)
+            self._begin(rung, rows)
+            same = checkpoint.read_recipe(member.recipe).domain == self.base.domain
+            workflow.train(member, self.request, None, options, rows if same else None)
             rung.state, rung.bytes = "complete", self._judge_whole(rung, rows)
         except BusyError:
             raise
@@ -166,8 +169,16 @@ class Ladder:
             rung.state, rung.reason = "passed by", str(error)
             say(f"rung {rung.name} passed by: {error}")
         rung.seconds = round(rung.seconds + time.monotonic() - began, 3)
-        self.judge(rows)
+        self.judge()
         self.save()
+
+    def _begin(self, rung: Rung, rows: Rows) -> None:
+        member = self._member(rung)
+        if ranks.rank() == 0 and not member.recipe.exists():
+            own = self._own(rung)
+            workflow.write_data(member, self.request.source, rows)
+            workflow.begin(member, own, self.request)
+        ranks.wait()
 
     def _judge_whole(self, rung: Rung, rows: Rows) -> int:
         """Predicts what of the validation split a training in little time was not judged by. Returns the bytes of the
@@ -180,61 +191,99 @@ class Ladder:
             own = rows if loaded.domain == self.base.domain else workflow.load_rows(member, loaded.domain)
             about = {"checkpoint": chosen, "split": "validation", "precision": "fp32"}
             with runtime.threads(checkpoint.read_recipe(member.recipe).threads):
-                Predictor.of(loaded).write(path, own.where("split", "validation"), about)
+                undecided = Predictor(loaded.network, loaded.domain, loaded.task)  # as while training
+                undecided.write(path, own.where("split", "validation"), about)
         return (member.checkpoint(chosen) / "model.safetensors").stat().st_size
 
     def _own(self, rung: Rung) -> Recipe:
         own = self.recipes[rung.name]
+        if rung.name == "blend":
+            return self._together(own)
         frozen = self.run.member("frozen")
         if rung.name == "trained" and any(done.name == "frozen" for done in self.complete()):
             own = replace(own, init=Pretrained(str(frozen.path.absolute())))
         return own
 
-    def judge(self, rows: Rows) -> None:
+    def _together(self, recipe: Recipe) -> Recipe:
+        """The rungs that count in a blend, as one network that learns nothing more. Raises TrainingError where the
+        blend is not shown to be better than the best of them."""
+        done = self.complete()
+        if len(done) < 2:
+            raise TrainingError("there are no two rungs to put together")
+        task: Any = recipe.task
+        tables, domain = self._tables(done), self._domain()
+        decisions = [self._member(rung).of_checkpoint(self._chosen(rung), "decision.json") for rung in done]
+        found = blending.weights(task, tables, [task.output_scale(decision) for decision in decisions], domain)
+        best = done.index(self._best(done))
+        if not blending.better(task, tables[best], task.blended(tables, found, domain), domain):
+            raise TrainingError(f"the rungs together are not shown to be better than {done[best].name} alone")
+        weights = {rung.name: weight for rung, weight in zip(done, found, strict=True) if weight}
+        own = {name: checkpoint.read_recipe(self.run.member(name).recipe) for name in weights}
+        return replace(
+            recipe,
+            domain=Composite({name: one.domain for name, one in own.items()}),
+            model=Blend({name: one.model for name, one in own.items()}, weights),
+            init=Members({name: str(self.run.member(name).path.absolute()) for name in weights}),
+            source=Whole(),
+            tuning=None,
+            augment=(),
+            micro_batch=None,
+            average=None,
+            epochs=0,
+        )
+
+    def judge(self) -> None:
         """The headline figure of every complete rung, on the validation rows that all of them were judged by."""
         done = self.complete()
         if not done:
             return
-        tables = {rung.name: self._judged(rung) for rung in done}
-        shared = set.intersection(*(set(np.asarray(table["row"]).tolist()) for table in tables.values()))
-        name, metric = self._headline(rows)
-        self.metric = name
-        for rung in done:
-            columns = _only(tables[rung.name], shared)
-            estimated = estimate({name: metric}, columns)[name].as_dict()
+        self.metric, metric = self._headline()
+        for rung, table in zip(done, self._tables(done), strict=True):
+            estimated = estimate({self.metric: metric}, table)[self.metric].as_dict()
             rung.value, rung.low, rung.high, rung.n = (estimated[key] for key in ("value", "low", "high", "n"))
 
-    def _judged(self, rung: Rung) -> Table:
-        member = self.run.member(rung.name)
-        path = member.predictions(member.require_checkpoint(None), "validation")
-        return predictions.read_columns(path)
+    def _member(self, rung: Rung) -> RunDirectory:
+        return self.run.member(rung.name)
 
-    def _headline(self, rows: Rows) -> tuple[str, Metric]:
+    def _chosen(self, rung: Rung) -> str:
+        return self._member(rung).require_checkpoint(None)
+
+    def _tables(self, rungs: Sequence[Rung]) -> list[Table]:
+        """What each says of the validation rows that all were judged by, before any decision."""
+        paths = [self._member(rung).predictions(self._chosen(rung), "validation") for rung in rungs]
+        tables = [predictions.read_columns(path) for path in paths]
+        shared = set.intersection(*(set(np.asarray(table["row"]).tolist()) for table in tables))
+        return [_only(table, shared) for table in tables]
+
+    def _domain(self) -> Domain:
+        """As it was fitted; whoever's, since all rungs have the same rows and labels."""
+        return checkpoint.read_domain(self._member(self.complete()[0]).preprocess)
+
+    def _headline(self) -> tuple[str, Metric]:
         """The first figure of the task's own."""
-        member = self.run.member(self.complete()[0].name)
-        domain = checkpoint.read_domain(member.preprocess)
-        name, metric = next(iter(self.base.task.metrics(domain).items()))
-        return name, metric
+        return next(iter(self.base.task.metrics(self._domain()).items()))
 
-    def take(self, rows: Rows) -> Rung:
-        """The rung that is delivered: the one with the best figure, and of equals the cheapest. Raises TrainingError
-        where none came to its end."""
+    def _best(self, rungs: Sequence[Rung]) -> Rung:
+        """The one with the best headline figure, and of equals the cheapest."""
+        sign = -1.0 if self._headline()[1].higher_is_better is False else 1.0
+        return max(rungs, key=lambda rung: sign * float(rung.value or 0.0))
+
+    def take(self) -> Rung:
+        """The rung that is delivered. Raises TrainingError where none came to its end."""
         done = [rung for rung in self.complete() if rung.value is not None]
         if not done:
             reasons = "; ".join(f"{rung.name}: {rung.reason}" for rung in self.rungs if rung.reason)
             raise TrainingError(f"no rung of {self.run.path} came to its end ({reasons})")
-        name, metric = self._headline(rows)
-        sign = -1.0 if metric.higher_is_better is False else 1.0
-        best = max(done, key=lambda rung: sign * float(rung.value or 0.0))
+        best = next((rung for rung in done if rung.name == "blend"), None) or self._best(done)
         others = ", ".join(f"{rung.name} {rung.value:.4g}" for rung in done if rung is not best)
-        self.why = f"{spaced(name)} {best.value:.4g} on {best.n:,} rows of the validation split" + (
+        self.why = f"{spaced(str(self.metric))} {best.value:.4g} on {best.n:,} rows of the validation split" + (
             f", against {others}" if others else ""
         )
         return best
 
-    def deliver(self, rows: Rows) -> None:
+    def deliver(self) -> None:
         """The taken rung's checkpoint, recipe and domain become the run's."""
-        best = self.take(rows)
+        best = self.take()
         self.taken = best.name
         if ranks.rank() == 0:
             members.take_over(self.run, self.run.member(best.name), self.base.time_limit)
@@ -266,11 +315,11 @@ def go(run: RunDirectory, request: workflow.Request, recipe: Recipe | None, opti
                     ladder.climb(rung, rows)
         except Stopped:
             if ladder.complete():
-                ladder.deliver(rows)
+                ladder.deliver()
                 options.screen.say(f"the best so far, {ladder.taken}, is delivered")
             ladder.save()
             raise
-        ladder.deliver(rows)
+        ladder.deliver()
         options.screen.say(f"taken: {ladder.taken}, {ladder.why}")
         return _measure(ladder, rows)
 

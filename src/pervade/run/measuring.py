@@ -23,7 +23,7 @@ from pervade import report
 from pervade.core import memory, runtime, spec
 from pervade.core.contracts import Domain
 from pervade.core.contracts.abilities import SelectsRows
-from pervade.core.contracts.capabilities import Encoded
+from pervade.core.contracts.capabilities import Composed, Encoded
 from pervade.core.errors import ConfigError, DataError, MisfitError
 from pervade.core.run import RunDirectory
 from pervade.core.types import LeftOut, Rows
@@ -106,6 +106,8 @@ def fingerprint(rows: Rows) -> str:
 
 def _reading(domain: Domain, flags: Mapping[str, Any]) -> Domain:
     """The domain as the flags have it read. Raises ConfigError for one that it has no field for."""
+    if isinstance(domain, Composed):
+        return domain.with_parts(lambda part: _reading(part, flags))
     fields, problems = data_flags.settings(domain, flags)
     if problems:
         raise ConfigError(*problems)
@@ -147,6 +149,7 @@ def _read(
 def _read_rows(domain: Domain, flags: Mapping[str, Any], source: Any) -> tuple[Rows, list[LeftOut]]:
     """What the domain reads; where columns or patterns that were named for the run's own data do not fit these, and
     nobody named them for these, what it finds without those."""
+    domain = domain.first if isinstance(domain, Composed) else domain
     known = spec.field_names(type(domain))
     asked = [field for name, (_, field) in data_flags.FLAGS.items() if name not in flags and field in known]
     fields = {field: getattr(domain, field) for field in asked}

@@ -16,7 +16,7 @@ from torch.nn import Module
 from torch.nn import functional as F
 
 from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
-from pervade.core.contracts.abilities import HasCompanions, HasLinearHead, HasPlainModel, SelectsRows
+from pervade.core.contracts.abilities import CanBeBlended, HasCompanions, HasLinearHead, HasPlainModel, SelectsRows
 from pervade.core.contracts.capabilities import Counted, Labelled, able
 from pervade.core.errors import DataError
 from pervade.core.registry import register
@@ -37,7 +37,7 @@ SURE = 1e-7  # 1 - p below this is a rounding of 0, where powers below 1 have no
 AUXILIARY = 0.4  # weight of the loss at an auxiliary head, where the network has one (Szegedy et al. 2014: 0.3 - 0.4)
 
 
-class GivesLogits(Task, SelectsRows, HasCompanions, HasPlainModel, HasLinearHead):
+class GivesLogits(Task, SelectsRows, HasCompanions, HasPlainModel, HasLinearHead, CanBeBlended):
     """What tasks have in common whose model gives a logit a label. Its field is the task's own, which orders them."""
 
     class_weights: Literal["none", "balanced"]
@@ -161,16 +161,15 @@ class Classify(GivesLogits):
         softmax of their mean logits, so a temperature fitted to the joined lines fits the views as well."""
         if "part" not in table:
             return table
-        log_prob = np.log(np.clip(table["probabilities"], np.finfo(np.float64).tiny, None))
-        table = average({**table, "probabilities": log_prob}, ["probabilities"])
-        probabilities = torch.from_numpy(table["probabilities"]).softmax(1).numpy()
-        prediction, labels = probabilities.argmax(1), labels_of(domain)
-        return {
-            **table,
-            "prediction": prediction,
-            "label": [labels[i] for i in prediction.tolist()],
-            "probabilities": probabilities,
-        }
+        table = average({**table, "probabilities": _log(table["probabilities"])}, ["probabilities"])
+        return {**table, **_of_logits(table["probabilities"], domain)}
+
+    def output_scale(self, decision: Mapping[str, Any]) -> float:
+        return 1.0 / float(decision.get("temperature", 1.0))
+
+    def blended(self, tables: Sequence[Table], weights: Sequence[float], domain: Domain) -> Table:
+        logits = sum(weight * _log(table["probabilities"]) for table, weight in zip(tables, weights, strict=True))
+        return {**tables[0], **_of_logits(logits, domain)}
 
     def metrics(self, domain: Domain) -> Mapping[str, Any]:
         return classification_metrics(labels_of(domain))
@@ -248,6 +247,18 @@ class Classify(GivesLogits):
             order = probabilities.argsort()[::-1][:top]
             rows.append({"top": [{"label": labels[i], "probability": float(probabilities[i])} for i in order]})
         return rows
+
+
+def _log(probabilities: Any) -> np.ndarray:
+    logarithms: np.ndarray = np.log(np.clip(np.asarray(probabilities), np.finfo(np.float64).tiny, None))
+    return logarithms
+
+
+def _of_logits(logits: Any, domain: Domain) -> Table:
+    probabilities = torch.from_numpy(np.asarray(logits)).softmax(1).numpy()
+    prediction, labels = probabilities.argmax(1), labels_of(domain)
+    said = [labels[i] for i in prediction.tolist()]
+    return {"prediction": prediction, "label": said, "probabilities": probabilities}
 
 
 def likely(answers: Sequence[Mapping[str, Any]]) -> str:

@@ -13,7 +13,7 @@ from torch.nn import Module
 from torch.nn import functional as F
 
 from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
-from pervade.core.contracts.abilities import HasLinearHead, HasPlainModel, SelectsRows
+from pervade.core.contracts.abilities import CanBeBlended, HasLinearHead, HasPlainModel, SelectsRows
 from pervade.core.contracts.capabilities import Scaled, able
 from pervade.core.errors import DataError
 from pervade.core.registry import register
@@ -31,7 +31,7 @@ MOST_POINTS = 500  # of the rows that are drawn in the report
 
 @register("task")
 @dataclass(frozen=True)
-class Regress(Task, SelectsRows, HasPlainModel, HasLinearHead):
+class Regress(Task, SelectsRows, HasPlainModel, HasLinearHead, CanBeBlended):
     """The model returns "value" (n, 1), the batch holds "target" (n,) float32, both standardised by the domain's
     `scale`: (number - mean) / deviation. Everything that leaves the task is in the number's own unit.
 
@@ -107,6 +107,15 @@ class Regress(Task, SelectsRows, HasPlainModel, HasLinearHead):
     def reduce(self, table: Table, domain: Domain) -> Table:
         """Views of one picture become one line: the mean of their answers."""
         return average(table, ["prediction", "low", "high"])
+
+    def blended(self, tables: Sequence[Table], weights: Sequence[float], domain: Domain) -> Table:
+        """Of weights that sum to 1."""
+        names = ("prediction", "low", "high")
+        pairs = list(zip(tables, weights, strict=True))
+        return {
+            **tables[0],
+            **{name: sum(weight * np.asarray(table[name]) for table, weight in pairs) for name in names},
+        }
 
     def metrics(self, domain: Domain) -> Mapping[str, Any]:
         return {**regression_metrics(), "coverage": coverage_metric(COVERAGE)}

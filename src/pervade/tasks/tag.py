@@ -134,10 +134,12 @@ class Tag(GivesLogits):
         """Views of one picture become one line: the sigmoid of their mean logits."""
         if "part" not in table:
             return table
-        sure = np.clip(table["probabilities"], 1e-300, 1 - 1e-16)
-        table = average({**table, "probabilities": np.log(sure) - np.log1p(-sure)}, ["probabilities"])
-        probabilities = torch.sigmoid(torch.from_numpy(table["probabilities"])).numpy()
-        return {**table, **_said(probabilities, table["threshold"], labels_of(domain)), "probabilities": probabilities}
+        table = average({**table, "probabilities": _logits(table["probabilities"])}, ["probabilities"])
+        return {**table, **_of_logits(table["probabilities"], table["threshold"], domain)}
+
+    def blended(self, tables: Sequence[Table], weights: Sequence[float], domain: Domain) -> Table:
+        logits = sum(weight * _logits(table["probabilities"]) for table, weight in zip(tables, weights, strict=True))
+        return {**tables[0], **_of_logits(logits, np.asarray(tables[0]["threshold"]), domain)}
 
     def metrics(self, domain: Domain) -> Mapping[str, Any]:
         return multilabel_metrics(labels_of(domain))
@@ -220,6 +222,17 @@ def best_threshold(score: np.ndarray, positive: np.ndarray) -> float:
     middle = (ranked + np.r_[ranked[1:], 0.0]) / 2
     best = np.flatnonzero(ends & (f1 >= f1[ends].max() - 1e-12))
     return float(min(middle[best], key=lambda value: (abs(value - 0.5), value)))
+
+
+def _logits(probabilities: Any) -> np.ndarray:
+    sure = np.clip(np.asarray(probabilities), 1e-300, 1 - 1e-16)
+    odds: np.ndarray = np.log(sure) - np.log1p(-sure)
+    return odds
+
+
+def _of_logits(logits: Any, threshold: np.ndarray, domain: Domain) -> Table:
+    probabilities = torch.sigmoid(torch.from_numpy(np.asarray(logits))).numpy()
+    return {**_said(probabilities, threshold, labels_of(domain)), "probabilities": probabilities}
 
 
 def _said(probabilities: np.ndarray, threshold: np.ndarray, labels: Sequence[str]) -> Table:

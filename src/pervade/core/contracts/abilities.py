@@ -95,6 +95,20 @@ class HasLinearHead(Protocol):
 
 
 @runtime_checkable
+class CanBeBlended(Protocol):
+    """Answers of several networks can be put together (models/blend.py)."""
+
+    def output_scale(self, decision: Mapping[str, Any]) -> float:
+        """What a network's output is multiplied by where its decision (`Task.decide`) is taken into account."""
+        return 1.0
+
+    def blended(self, tables: Sequence[Table], weights: Sequence[float], domain: Domain) -> Table:
+        """The predictions of a network whose outputs are the weighted sum of those behind the tables, which hold the
+        same rows and no decision."""
+        ...
+
+
+@runtime_checkable
 class Acts(Protocol):
     """An agent. Arrays come from and go to environments, so they are numpy's; a space is `nn.actions.Space`."""
 
@@ -163,6 +177,6 @@ class ComparesSeeds(Protocol):
 
 
 ABILITIES: tuple[type, ...] = (
-    *(SelectsRows, CouplesRows, HasCompanions, HasPlayers, FindsGradient, HasLinearHead, Acts, Explores),
+    *(SelectsRows, CouplesRows, HasCompanions, HasPlayers, FindsGradient, HasLinearHead, CanBeBlended, Acts, Explores),
     *(MakesSamples, RepliesToRows, HasPlainModel, ComparesSeeds),
 )

@@ -3,7 +3,7 @@ members, which `isinstance` tells, fitted or not; `able` is for where one is nee
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -224,6 +224,20 @@ class Voiced(Labelled, Protocol):
     @property
     def local(self) -> str:
         """What is known of each frame: "mel" where a sound is made of another's."""
+        ...
+
+
+@runtime_checkable
+class Composed(Protocol):
+    """Reads the same rows in several ways, by name."""
+
+    @property
+    def first(self) -> Domain:
+        """The part that is asked about rows, labels and words."""
+        ...
+
+    def with_parts(self, change: Callable[[Domain], Domain]) -> Domain:
+        """With every part changed."""
         ...
 
 

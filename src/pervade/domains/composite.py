@@ -1,0 +1,163 @@
+"""The same rows, read in several ways by name: what a network of several members is given, each its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import torch
+from numpy.random import Generator
+from torch import Tensor
+
+from pervade.core.contracts import Domain, Several
+from pervade.core.contracts.capabilities import Counted, Scaled, able
+from pervade.core.registry import register
+from pervade.core.types import Batch, Example, LeftOut, Media, Rows
+from pervade.core.words import DomainWords
+
+APART = "/"  # between a part's name and the name of a column that it made
+SHARED = ("hash", "size", "cut")  # columns that the frame knows: the first part's
+
+
+@register("domain")
+@dataclass(frozen=True)
+class Composite(Domain):
+    """`parts` read the same data in the same way, and differ in what a network sees of a row. The first is who is asked
+    about rows, labels and words."""
+
+    reads: ClassVar[str] = "the same rows in several ways"
+
+    parts: Mapping[str, Domain] = field(default_factory=dict)
+
+    @property
+    def first(self) -> Domain:
+        return next(iter(self.parts.values()))
+
+    def with_parts(self, change: Callable[[Domain], Domain]) -> Self:
+        return replace(self, parts={name: change(part) for name, part in self.parts.items()})
+
+    @property
+    def given(self) -> str:  # type: ignore[override]
+        return self.first.given
+
+    @property
+    def cuts(self) -> bool:  # type: ignore[override]
+        return any(part.cuts for part in self.parts.values())
+
+    @property
+    def wording(self) -> DomainWords:  # type: ignore[override]
+        return self.first.wording
+
+    # what its rows are: the first part's
+
+    @property
+    def target(self) -> str:
+        return able(self.first, Counted).target
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return able(self.first, Counted).labels
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        return able(self.first, Counted).counts
+
+    @property
+    def rows(self) -> int:
+        return able(self.first, Counted).rows
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        return able(self.first, Scaled).scale
+
+    # reading
+
+    def read(self, source: Any) -> tuple[Rows, list[LeftOut]]:
+        return self.first.read(source)
+
+    def asked(self, given: Any, number: int = 1) -> Iterable[dict[str, Any] | LeftOut]:
+        return self.first.asked(given, number)
+
+    def prepare(
+        self, rows: Rows, progress: Callable[[int, int], None], keep: bool = True
+    ) -> tuple[Rows, list[LeftOut]]:
+        """What a part adds stands in columns with its name in front. A row that one part cannot use, none uses."""
+        whole = len(rows) * len(self.parts)
+        made: dict[str, Rows] = {}
+        left: dict[str, LeftOut] = {}
+        for place, (name, part) in enumerate(self.parts.items()):
+            done = place * len(rows)
+            made[name], lost = part.prepare(rows, lambda now, of, done=done: progress(done + now, whole), keep)  # type: ignore[misc]
+            left |= {reason.source: reason for reason in lost}
+        good = set.intersection(*({int(number) for number in part.number} for part in made.values()))
+        columns: dict[str, Sequence[Any]] = {}
+        for name, own in made.items():
+            own = own.select([place for place, number in enumerate(own.number) if int(number) in good])
+            added = {column: values for column, values in own.columns.items() if column not in rows.columns}
+            columns |= {f"{name}{APART}{column}": values for column, values in added.items()}
+            columns = {column: added[column] for column in SHARED if column in added} | columns
+        kept = rows.select([place for place, number in enumerate(rows.number) if int(number) in good])
+        return kept.with_columns(**columns), list(left.values())
+
+    def _row(self, name: str, row: dict[str, Any]) -> dict[str, Any]:
+        """The row as this part prepared it."""
+        own = {column: value for column, value in row.items() if APART not in column}
+        start = f"{name}{APART}"
+        return own | {column.removeprefix(start): value for column, value in row.items() if column.startswith(start)}
+
+    # learning: nothing that the parts have not learnt
+
+    def fit(self, train: Rows) -> Self:
+        return self
+
+    def inputs(self) -> Several:
+        return Several({name: part.inputs() for name, part in self.parts.items()})
+
+    def assets(self) -> Mapping[str, str]:
+        return {file: text for part in self.parts.values() for file, text in part.assets().items()}
+
+    def attach(self, folder: Path) -> None:
+        for part in self.parts.values():
+            part.attach(folder)
+
+    def describe(self, train: Rows) -> None:
+        self.first.describe(train)
+
+    # examples
+
+    def transform(self, row: dict[str, Any], rng: Generator | None) -> list[Example]:
+        """One example: those of every part, of which there may be several (views, windows)."""
+        return [{name: part.transform(self._row(name, row), rng) for name, part in self.parts.items()}]
+
+    def collate(self, examples: Sequence[Example]) -> Batch:
+        """ "input": by part "input", "mask" where it has one (n, v, …), and "weight" (n, v): of v examples of a row
+        those that are there weigh the same, and together 1."""
+        inputs: dict[str, Any] = {}
+        targets: Batch = {}
+        for name, part in self.parts.items():
+            own = [example[name] for example in examples]
+            most = max(map(len, own))
+            filled = [piece for pieces in own for piece in [*pieces, *[pieces[-1]] * (most - len(pieces))]]
+            batch = _by_row(part.collate(filled), len(own), most)
+            if "target" in batch:
+                targets = {"target": batch.pop("target")[:, 0]}
+            lengths = torch.tensor([[len(pieces)] for pieces in own])
+            inputs[name] = {**batch, "weight": (torch.arange(most) < lengths) / lengths}
+        return {"input": inputs, **targets}
+
+    # looking inside
+
+    def show(self, row: dict[str, Any], prediction: dict[str, Any] | None) -> list[Media]:
+        name = next(iter(self.parts))
+        return self.first.show(self._row(name, row), prediction)
+
+
+def _by_row(batch: Batch, rows: int, most: int) -> Batch:
+    def folded(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return value.reshape(rows, most, *value.shape[1:])
+        return {name: folded(part) for name, part in value.items()}
+
+    return {name: folded(value) for name, value in batch.items()}

@@ -1,0 +1,59 @@
+"""How much each of several models is to count when they answer together: greedy selection with replacement by what they
+say of the validation split (Caruana et al. 2004, "Ensemble selection from libraries of models")."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pervade.core.contracts import Domain
+from pervade.core.contracts.abilities import CanBeBlended
+from pervade.core.types import Table
+from pervade.metrics.estimate import Metric
+from pervade.metrics.paired import differences
+
+ROUNDS = 20  # in each of which one model counts once more
+FINE = "log_loss"  # by which weights are found where a task has it: it tells more of few rows than what is right
+
+
+def weights(task: CanBeBlended, tables: Sequence[Table], scales: Sequence[float], domain: Domain) -> list[float]:
+    """Of each model's output, its `scale` (`CanBeBlended.output_scale`) included. The tables hold the same rows."""
+    metric = _fine(task, domain)
+    sign = -1.0 if metric.higher_is_better is False else 1.0
+
+    def score(counts: Sequence[int]) -> float:
+        table = task.blended(tables, _shares(counts, scales), domain)
+        return sign * float(metric.compute(table, np.ones(len(table["row"]))))
+
+    counts = [0] * len(tables)
+    best, chosen = -np.inf, counts
+    for _ in range(ROUNDS):
+        tried = [[count + (place == more) for place, count in enumerate(counts)] for more in range(len(tables))]
+        scored = [score(more) for more in tried]
+        counts = tried[int(np.argmax(scored))]
+        if max(scored) > best:
+            best, chosen = max(scored), counts
+    return _shares(chosen, scales)
+
+
+def better(task: Any, alone: Table, together: Table, domain: Domain) -> bool:
+    """Whether the validation split shows the models together to be better than the best of them: in the headline
+    figure, or in the finer one where the headline is no worse."""
+    metrics: Mapping[str, Metric] = task.metrics(domain)
+    headline = next(iter(metrics))
+    fine = FINE if FINE in metrics else headline
+    asked = {name: metrics[name] for name in dict.fromkeys((headline, fine))}
+    found = differences(asked, [alone, together])[0]
+    gains = {name: -one.difference if one.higher_is_better is False else one.difference for name, one in found.items()}
+    return any(found[name].shown and gains[name] > 0 for name in gains) and gains[headline] >= 0
+
+
+def _fine(task: Any, domain: Domain) -> Metric:
+    metrics: Mapping[str, Metric] = task.metrics(domain)
+    return metrics.get(FINE, next(iter(metrics.values())))
+
+
+def _shares(counts: Sequence[int], scales: Sequence[float]) -> list[float]:
+    return [count * scale / max(sum(counts), 1) for count, scale in zip(counts, scales, strict=True)]

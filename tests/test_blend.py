@@ -1,0 +1,170 @@
+"""Several models as one: what they say together, how much each counts, and that it is a model like any other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import pervade
+from pervade.core import files
+from pervade.core.contracts import Recipe, Several, Tokens
+from pervade.core.errors import ConfigError
+from pervade.core.types import Rows, Table
+from pervade.data.rows.sources.whole import Whole
+from pervade.domains.bag import Bag
+from pervade.domains.composite import Composite
+from pervade.domains.text import Text
+from pervade.engine.predictor import Predictor
+from pervade.init.members import Members
+from pervade.models.blend import Blend
+from pervade.models.linear import Linear
+from pervade.models.transformer import Transformer
+from pervade.run import blending, ladder
+from pervade.run.training import Options
+from pervade.tasks.classify import Classify
+from pervade.tasks.regress import Regress
+from pervade.tasks.tag import Tag
+from tests import texts
+
+
+@pytest.fixture(scope="module")
+def members(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, pervade.Run]]:
+    """Two models of one data set, and where the data lie."""
+    folder = tmp_path_factory.mktemp("members")
+    data = texts.write(folder / "reviews.tsv", texts.reviews(120))
+    asked = {"recipe": texts.recipe(epochs=1), "task": "text-classification", "runs": folder, "options": Options()}
+    run = pervade.fit(data, ladder=["plain", "trained", "blend"], name="run", **asked)
+    return data, {name: pervade.load(run.path / "members" / name) for name in ("plain", "trained")}
+
+
+def together(members: dict[str, pervade.Run], weights: dict[str, float]) -> Recipe:
+    own = {name: run.recipe() for name, run in members.items()}
+    return replace(
+        own["trained"],
+        domain=Composite({name: recipe.domain for name, recipe in own.items()}),
+        model=Blend({name: recipe.model for name, recipe in own.items()}, weights),
+        init=Members({name: str(run.path) for name, run in members.items()}),
+        source=Whole(),
+        epochs=0,
+    )
+
+
+def test_a_blend_says_the_weighted_sum_of_what_its_members_say_and_is_a_run_like_any_other(
+    members, tmp_path: Path
+) -> None:
+    data, runs = members
+    weights = {"plain": 0.75, "trained": 0.5}
+    blend = pervade.fit(data, recipe=together(runs, weights), runs=tmp_path, name="blend", options=Options())
+    given = ["the film was superb", "a dull and awful plot", "very"]
+    logits = 0.0
+    for name, run in runs.items():
+        loaded = run.load()
+        rows, _ = loaded.domain.prepare(Rows({"id": given, "text": given}), lambda done, total: None, keep=False)
+        table = Predictor(loaded.network, loaded.domain, loaded.task).table(rows)
+        logits = logits + weights[name] * np.log(table["probabilities"])
+    temperature = files.read_json(blend.path / "checkpoints/last/decision.json").get("temperature", 1.0)
+    wanted = torch.from_numpy(logits / temperature).softmax(1).numpy()
+    np.testing.assert_allclose(blend.predict_proba(given), wanted, atol=1e-6)
+    figures = blend.evaluate()
+    assert figures["n"] == runs["plain"].directory.read_data()["columns"]["split"].count("test")
+    more = texts.write(tmp_path / "more.tsv", texts.reviews(30, seed=3), head="words\tmeant\n")
+    again = blend.evaluate(data=str(more), keep_known=True, text_column="words", label_column="meant")
+    assert again["n"] == 30
+    table = texts.write(tmp_path / "asked.tsv", [(text,) for text in given], head="words\n")
+    told = blend.stream(str(table), text_column="words")
+    assert [answer["top"] for answer in told] == [answer["top"] for answer in blend.predict(given)]
+    assert blend.report().is_file()
+
+
+def test_rungs_that_are_not_better_together_are_not_put_together(members) -> None:
+    _, runs = members
+    found = files.read_json(runs["plain"].path.parents[1] / "ladder.json")
+    assert [rung["state"] for rung in found["rungs"]] == ["complete", "complete", "passed by"]
+    assert "not shown to be better than plain alone" in found["rungs"][2]["reason"]
+
+
+def two_that_know_half(n: int = 400) -> tuple[list[Table], np.ndarray]:
+    """Each is sure of the rows of one half, and right on them; of the others it says nearly nothing."""
+    rng = np.random.default_rng(0)
+    target = rng.integers(0, 2, n)
+    tables = []
+    for half in range(2):
+        knows = (np.arange(n) % 2) == half
+        sure = np.where(knows, 0.95, 0.5 + 0.02 * rng.normal(size=n))
+        one = np.where(target == 1, sure, 1 - sure)
+        probabilities = np.stack([1 - one, one], 1)
+        row = {"row": np.arange(n), "group": np.arange(n), "target": target, "probabilities": probabilities}
+        tables.append({**row, "prediction": probabilities.argmax(1)})
+    return tables, target
+
+
+DOMAIN = Text(labels=("bad", "good"), counts=(200, 200), rows=400)
+
+
+def test_both_count_where_each_knows_what_the_other_does_not() -> None:
+    tables, target = two_that_know_half()
+    found = blending.weights(Classify(), tables, [1.0, 1.0], DOMAIN)
+    assert min(found) > 0.3
+    assert sum(found) == pytest.approx(1.0)
+    table = Classify().blended(tables, found, DOMAIN)
+    assert (table["prediction"] == target).mean() > 0.95
+    assert blending.better(Classify(), tables[0], table, DOMAIN)
+    assert not blending.better(Classify(), table, tables[0], DOMAIN)
+
+
+def test_a_useless_model_counts_nothing_and_scales_stay_in_the_weights() -> None:
+    tables, target = two_that_know_half()
+    right = np.stack([1 - target, target], 1) * 0.9 + 0.05
+    good = {**tables[0], "probabilities": right, "prediction": target}
+    noise = {**good, "probabilities": np.full_like(right, 0.5), "prediction": np.zeros_like(target)}
+    assert blending.weights(Classify(), [good, noise], [0.5, 2.0], DOMAIN) == [0.5, 0.0]
+
+
+def test_labels_and_numbers_are_put_together_too() -> None:
+    probabilities = np.array([[0.9, 0.2], [0.4, 0.5]])
+    table = {"row": np.arange(2), "probabilities": probabilities, "threshold": np.full((2, 2), 0.5)}
+    other = {**table, "probabilities": 1 - probabilities}
+    found = Tag().blended([table, other], [0.5, 0.5], DOMAIN)
+    np.testing.assert_allclose(found["probabilities"], 0.5)
+    one = {"row": np.arange(2), "prediction": np.array([1.0, 3.0]), "low": np.zeros(2), "high": np.ones(2)}
+    two = {**one, "prediction": np.array([3.0, 5.0])}
+    np.testing.assert_allclose(Regress().blended([one, two], [0.25, 0.75], DOMAIN)["prediction"], [2.5, 4.5])
+
+
+def test_a_row_of_several_examples_says_their_mean() -> None:
+    """Two views of a row weigh half each; a row of one is filled up with what does not count."""
+    outputs = {"logits": 2}
+    blend = Blend({"a": Linear()}, {"a": 2.0}).build(Several({"a": _Numbers().inputs()}), outputs)
+    domain = Composite({"a": _Numbers()})
+    batch = domain.collate([{"a": [_row(1.0), _row(3.0)]}, {"a": [_row(5.0)]}])
+    layer = blend.members["a"].head["logits"]
+    wanted = 2 * layer(torch.tensor([[2.0], [5.0]]))
+    torch.testing.assert_close(blend(batch["input"])["logits"], wanted)
+
+
+class _Numbers(Text):
+    def inputs(self):
+        from pervade.core.contracts import Observations
+
+        return Observations((1,))
+
+    def collate(self, examples):
+        return {"input": torch.stack([example["input"] for example in examples])}
+
+
+def _row(value: float) -> dict[str, torch.Tensor]:
+    return {"input": torch.tensor([value])}
+
+
+def test_what_does_not_fit_together_is_said() -> None:
+    with pytest.raises(ConfigError, match="name one for each"):
+        Blend({"a": Linear()}, {"a": 1.0}).build(Several({"b": Tokens(10, 4)}), {"logits": 2})
+    with pytest.raises(ConfigError, match="weights are of"):
+        Blend({"a": Linear()}, {})
+    with pytest.raises(ConfigError, match="composite domain"):
+        Members({"a": "x"}).adapt(Bag(), Transformer())
+    assert ladder.asked(["blend", "plain"]) == ("plain", "blend")
