@@ -70,6 +70,7 @@ def test_a_blend_says_the_weighted_sum_of_what_its_members_say_and_is_a_run_like
     wanted = torch.from_numpy(logits / temperature).softmax(1).numpy()
     np.testing.assert_allclose(blend.predict_proba(given), wanted, atol=1e-6)
     figures = blend.evaluate()
+    assert "TF-IDF" in figures["details"]["baseline"]["name"]
     assert figures["n"] == runs["plain"].directory.read_data()["columns"]["split"].count("test")
     more = texts.write(tmp_path / "more.tsv", texts.reviews(30, seed=3), head="words\tmeant\n")
     again = blend.evaluate(data=str(more), keep_known=True, text_column="words", label_column="meant")

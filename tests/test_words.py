@@ -64,10 +64,9 @@ def named() -> Iterator[Recipe]:
     yield replace(written, domain=Preferences(), task=Prefer())  # which takes a run to go on from
     yield replace(transcription.scratch(), domain=Dictation(), task=Dictate())  # which takes a published network
     yield replace(text.scratch(), domain=Composite({"words": Bag()}))
-    for module in (text,):  # what a ladder's first rung reads
-        for task in module.TASKS:
-            made = module.asked(module.scratch(), task)
-            yield replace(made, domain=module.plain(made))
+    for task in text.TASKS:  # what a ladder's first rung reads
+        made = text.asked(text.scratch(), task)
+        yield replace(made, domain=text.plain(made))
     assert preference.TASKS.keys() == {"text-preference"}
 
 

@@ -11,7 +11,7 @@ import torch
 from numpy.random import Generator
 from torch import Tensor
 
-from pervade.core.contracts import Domain, Several
+from pervade.core.contracts import Domain, PlainFeatures, Several
 from pervade.core.contracts.capabilities import Counted, Scaled, able
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, LeftOut, Media, Rows
@@ -101,11 +101,14 @@ class Composite(Domain):
         kept = rows.select([place for place, number in enumerate(rows.number) if int(number) in good])
         return kept.with_columns(**columns), list(left.values())
 
-    def _row(self, name: str, row: dict[str, Any]) -> dict[str, Any]:
-        """The row as this part prepared it."""
+    def _row(self, name: str, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The row, or the columns, as this part prepared them."""
         own = {column: value for column, value in row.items() if APART not in column}
         start = f"{name}{APART}"
         return own | {column.removeprefix(start): value for column, value in row.items() if column.startswith(start)}
+
+    def _rows(self, name: str, rows: Rows) -> Rows:
+        return Rows(self._row(name, rows.columns), rows.number)
 
     # learning: nothing that the parts have not learnt
 
@@ -124,6 +127,14 @@ class Composite(Domain):
 
     def describe(self, train: Rows) -> None:
         self.first.describe(train)
+
+    def plain_features(self, train: Rows, rows: Rows) -> PlainFeatures | None:
+        name = next(iter(self.parts))
+        found = self.first.plain_features(self._rows(name, train), self._rows(name, rows))
+        if found is None or found.of is None:
+            return found
+        of = found.of
+        return replace(found, of=lambda more: of(self._rows(name, more)))
 
     # examples
 
