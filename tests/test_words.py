@@ -176,12 +176,12 @@ def test_a_domain_and_a_task_of_ones_own_are_called_by_their_names(tmp_path: Pat
     assert run.evaluate()["metrics"]["apart"]["words"]["title"] == "Grams apart"
     page = re.sub(r"<style>.*?</style>|<[^>]+>", " ", run.report().read_text(), flags=re.S)
     card = (run.path / "MODEL_CARD.md").read_text()
-    for text in (page, card):
-        assert "This model weighs a pebble" in text
-        assert re.search(r"On 40 pebbles it had never seen, its scales were off by \d\.\d+ ", text)
-        assert "Wet pebbles weigh more." in text
-        assert "Grams apart" in text
-        assert not re.search(r"\bexamples?\b|unregistered|\bapart\b.{0,20}\d", text.replace("Grams apart", ""))
+    for shown in (page, card):
+        assert "This model weighs a pebble" in shown
+        assert re.search(r"On 40 pebbles it had never seen, its scales were off by \d\.\d+ ", shown)
+        assert "Wet pebbles weigh more." in shown
+        assert "Grams apart" in shown
+        assert not re.search(r"\bexamples?\b|unregistered|\bapart\b.{0,20}\d", shown.replace("Grams apart", ""))
     assert "pipeline_tag: stone-weighing" in card
     _register()
     shown = CliRunner().invoke(app, ["predict", str(run.path), "0.5,0.5"])

@@ -13,6 +13,7 @@ NAMES = {
     "plain": "a linear model on simple features",
     "frozen": "a published network that stays as it is, with a linear head",
     "trained": "the network, trained",
+    "blend": "the others as one network, each with its weight",
 }
 
 TEMPLATE = """\
