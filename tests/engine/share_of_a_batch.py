@@ -138,11 +138,12 @@ def train(place: Path, watch: Any = training.Training._watch) -> bool:
     run = RunDirectory(place)
     if ranks.rank() == 0 and not run.recipe.exists():
         place.mkdir()
-        workflow.begin(run, recipe(epochs=2, clip_norm=1.0, threads=1, time_limit=36_000.0), PICTURES)
+        asked = recipe(epochs=2, clip_norm=1.0, threads=1, time_limit=36_000.0)
+        workflow.begin(run, asked, workflow.Request(PICTURES))
     ranks.wait()
     training.Training._watch = watch
     try:
-        workflow.train(run)
+        workflow.train(run, workflow.requested(run))
     except training.Stopped:
         return True
     return False
