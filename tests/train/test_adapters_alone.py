@@ -117,7 +117,9 @@ def test_it_learns_and_is_merged(run: pervade.Run) -> None:
     assert not any(".lora_" in name or "base_layer" in name for name in saved(run, "merged"))
     architecture = json.loads((made / "architecture.json").read_text())
     assert "base" not in architecture
-    assert (architecture["changes"], architecture["merged_from"]) == (["merged"], "best")
+    assert (architecture["changes"], architecture["merged_from"]) == ([], "best")
+    assert run.load("best").changes == (run.recipe().tuning,)
+    assert run.load("merged").changes == ()
     assert files.read_json(made / "decision.json").keys() == {"format"}
     tables = []
     for name in ("best", "merged"):
@@ -133,6 +135,21 @@ def test_it_learns_and_is_merged(run: pervade.Run) -> None:
     assert run.predict("the film", checkpoint="merged", temperature=0)
     with pytest.raises(ConfigError, match="has no adapters to merge"):
         run.merge("merged")
+
+
+def test_checkpoints_that_list_no_adapters(own: tuple[pervade.Run, Path]) -> None:
+    """Those of before: adapters stood in their recipes alone, and "merged" was in the list of what was done."""
+    made, _ = own
+    made.merge()
+    tokens = torch.randint(0, 300, (2, 9))
+    for name, before in (("best", []), ("merged", ["merged"])):
+        with torch.no_grad():
+            known = made.load(name)
+            logits = known.network(tokens)["logits"]
+            path = made.directory.checkpoint(name) / "architecture.json"
+            path.write_text(json.dumps({**json.loads(path.read_text()), "changes": before}))
+            assert made.load(name).changes == known.changes
+            assert torch.equal(made.load(name).network(tokens)["logits"], logits)
 
 
 def test_a_base_that_is_gone(own: tuple[pervade.Run, Path]) -> None:
@@ -223,6 +240,12 @@ def test_the_flag_chooses_adapters(texts: Path, tmp_path: Path) -> None:
     chosen = choose_recipe(texts, "text-generation", f"hf:{folder}", None, "lora")[1]
     assert isinstance(chosen.tuning, Lora)
     assert chosen.tuning.alone
+
+
+def test_a_task_whose_weights_are_never_kept(texts: Path, tmp_path: Path) -> None:
+    folder = encoder_folder(tmp_path / "bert")
+    with pytest.raises(ConfigError, match=r"--lora is not for fill-mask, .* leave it out"):
+        choose_recipe(texts, "fill-mask", f"hf:{folder}", None, "lora")
 
 
 def test_a_damaged_file_of_adapters(own: tuple[pervade.Run, Path]) -> None:

@@ -155,7 +155,7 @@ def test_biases_can_be_spared_of_decay() -> None:
 def test_adapters_alone_learn_and_change_nothing_at_first() -> None:
     net = network().eval()
     before = net(torch.ones(2, 3, 16, 16))["logits"]
-    changed = Lora(rank=2).change(net).eval()
+    changed = Lora(rank=2).apply(net).eval()
     assert torch.equal(before, changed(torch.ones(2, 3, 16, 16))["logits"])
     learning = names(changed, Lora(rank=2))
     assert {name.startswith("head.") or ".lora_" in name for name in learning} == {True}
@@ -172,7 +172,7 @@ def test_what_lora_leaves_alone_stays_bit_for_bit(average: float | None) -> None
 
     tuning = Lora(rank=2, dropout=0.1)
     before = plain().state_dict()
-    of = learner(tuning.change(plain()), tuning, 6, average=average)
+    of = learner(tuning.apply(plain()), tuning, 6, average=average)
     *_, after = steps(of)
     for state in (after, of.judged.state_dict()):
         adapters = {name for name in state if ".lora_" in name}
@@ -181,14 +181,14 @@ def test_what_lora_leaves_alone_stays_bit_for_bit(average: float | None) -> None
         kept = {name.replace(".base_layer.", "."): value for name, value in state.items() if name not in adapters}
         moved = {name for name in before if not torch.equal(before[name], kept[name])}
         assert moved == {"head.logits.weight", "head.logits.bias"}
-    again, x = tuning.change(plain()), torch.rand(2, 3, 16, 16)
+    again, x = tuning.apply(plain()), torch.rand(2, 3, 16, 16)
     again.load_state_dict(of.judged.state_dict())
     assert torch.equal(again.eval()(x)["logits"], of.judged.eval()(x)["logits"])
 
 
 def test_narrow_strided_convolutions_are_guarded_in_adapters_too() -> None:
     """peft builds an adapter of the class of the layer beside it, which nn/pointwise.py had exchanged."""
-    net = Lora(rank=4).change(ResNet(width=8).build(INPUTS, {"logits": 2}))
+    net = Lora(rank=4).apply(ResNet(width=8).build(INPUTS, {"logits": 2}))
     strided = [each for each in net.modules() if isinstance(each, nn.Conv2d) and _dangerous(each)]
     assert len(strided) == 2  # the layer and its adapter
     assert {type(each) for each in strided} == {Pointwise}

@@ -174,7 +174,7 @@ FIELDS: dict[str, Some] = {
         "model": Some,
         "inputs": Some,
         "outputs": Some,
-        "changes": list[str],
+        "changes": list[Some | str],
         "tied": dict[str, str],
         "sha256": str,
         "base": Base,

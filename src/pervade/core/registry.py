@@ -33,6 +33,7 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "schedule": ("pervade.train.schedule",),
     "gradient": (),
     "tuning": ("pervade.train.tuning",),
+    "change": ("pervade.train.tuning",),  # adapters are put in by a way of tuning
     "augment": ("pervade.train.augment",),
     "attack": (),
 }

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import Module
 
 from pervade.core import files
-from pervade.core.contracts import Domain, Recipe, Started
+from pervade.core.contracts import Change, Domain, Recipe, Started
 from pervade.core.errors import CheckpointError, PervadeError
 
 
@@ -51,7 +51,8 @@ def build(recipe: Recipe, domain: Domain, network: Module, apply: bool) -> tuple
     started = recipe.init.apply(network, recipe.model, domain) if apply else None
     if recipe.tuning is None:
         return network, None, started
-    network = recipe.tuning.change(network)
+    if isinstance(recipe.tuning, Change):
+        network = recipe.tuning.apply(network)
     place = recipe.init.place(recipe.model)
     if started is None or place is None:
         return network, None, started

@@ -6,7 +6,7 @@ on torch's meta device, its weights counted meanwhile (core/memory.py), and only
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from torch.nn import Module
 from torch.overrides import TorchFunctionMode
 
 from pervade.core import memory, registry
-from pervade.core.contracts import Inputs, Model
+from pervade.core.contracts import Change, Inputs, Mergeable, Model, Recipe
 from pervade.core.errors import ResourceError
 from pervade.nn.own import Own
 
@@ -59,9 +59,27 @@ def require_room(model: Model, inputs: Inputs, outputs: Mapping[str, int], held:
 
 
 @memory.during("the network was built", "take a smaller --model, or free some memory")
-def build(model: Model, inputs: Inputs, outputs: Mapping[str, int], held: int | None = None) -> Module:
-    """The network; torch's random state is what it would be without the count. Raises as `require_room`."""
+def build(
+    model: Model, inputs: Inputs, outputs: Mapping[str, int], held: int | None = None, changes: Sequence[Change] = ()
+) -> Module:
+    """The network with `changes` made to it; torch's random state is what it would be without the count. Raises as
+    `require_room` and `Change.apply`."""
     random = torch.get_rng_state()
     require_room(model, inputs, outputs, held)
     torch.set_rng_state(random)
-    return model.build(inputs, outputs)
+    network = model.build(inputs, outputs)
+    for change in changes:
+        network = change.apply(network)
+    return network
+
+
+def changes_of(recipe: Recipe) -> tuple[Change, ...]:
+    """All that a training does to its network: what the recipe lists, and what its way of tuning puts in."""
+    return (*recipe.changes, *((recipe.tuning,) if isinstance(recipe.tuning, Change) else ()))
+
+
+def merged(network: Module, changes: Sequence[Change]) -> tuple[Module, tuple[Change, ...]]:
+    """The network with what can be worked into its weights worked in, the last change first, and the changes left."""
+    for change in reversed(changes):
+        network = change.merge(network) if isinstance(change, Mergeable) else network
+    return network, tuple(change for change in changes if not isinstance(change, Mergeable))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from torch.nn import Module
 
 from pervade.core import contents, files, memory, plain_yaml, spec
 from pervade.core.bounds import Threads
-from pervade.core.contracts import Domain, Model, Recipe, Task, inputs
+from pervade.core.contracts import Change, Domain, Model, Recipe, Task, inputs
 from pervade.core.contracts.capabilities import labels_of
 from pervade.core.errors import CheckpointError, ConfigError, PervadeError
 from pervade.core.run import RunDirectory
@@ -38,7 +38,7 @@ from pervade.engine.base import Base
 from pervade.engine.fit import Learner
 
 ANOTHER = "its checkpoints can still be used; to go on training from one, begin a new run with --init"
-MERGED = "merged"  # what was done to a network whose adapters were worked into its weights; a checkpoint's name too
+MERGED = "merged"  # the checkpoint whose adapters were worked into its weights
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class Loaded:
     network: Module
     domain: Domain
     task: Task
+    changes: tuple[Change, ...]  # made to the network since its model built it, in order
     architecture: dict[str, Any]
     decision: dict[str, Any]
 
@@ -219,10 +220,12 @@ def save_checkpoint(
     note: dict[str, Any],
     decision: Mapping[str, Any] | None = None,
     base: Base | None = None,
+    changes: Sequence[Change] | None = None,
 ) -> None:
     """Writes checkpoints/<name>/, in the first rank; all must call it. `note` says where it comes from: step, passes,
     the metric that chose it; `decision` is what `Task.decide` said of the validation split. The `base` is left out as
-    long as it stands in the network bit for bit."""
+    long as it stands in the network bit for bit. `changes` are all that were made to the network, in order; None: those
+    that training makes."""
     weights = ranks.whole({key: value.detach() for key, value in network.state_dict().items()})
     if ranks.rank() != 0:
         return
@@ -238,7 +241,7 @@ def save_checkpoint(
             "model": spec.encode(recipe.model),
             "inputs": inputs.to_json(domain.inputs()),
             "outputs": recipe.task.outputs(domain),
-            "changes": [],
+            "changes": spec.encode(building.changes_of(recipe) if changes is None else changes),
             "tied": tied,
             "sha256": digest,
             "parameters": sum(p.numel() for p in network.parameters()),
@@ -285,17 +288,33 @@ def _load(folder: Path, name: str, recipe: Recipe | None) -> Loaded:
                     f"{folder} is damaged: the {what} of its architecture are {there!r}, and those of its task and "
                     f"domain {asked!r}; use another checkpoint"
                 )
-    held = None if "base" in architecture else sum(weight.nbytes for weight in weights.values())
-    network = building.build(stored.model, taken, architecture["outputs"], held)
-    if "base" in architecture:
+    changes, based = _changes(folder, stored, "merged_from" in architecture), "base" in architecture
+    # What changes leave of a network may be far smaller than what its model builds.
+    held = None if based or changes else sum(weight.nbytes for weight in weights.values())
+    made = stored.changes if based else changes  # beside a base the tuning's follow once the base is there
+    network = building.build(stored.model, taken, architecture["outputs"], held, made)
+    if based:
         network = bases.again(folder, architecture["base"], stored, domain or stored.domain, network)
         weights = {**network.state_dict(), **weights}
-    elif stored.tuning is not None and MERGED not in architecture["changes"]:
-        network = stored.tuning.change(network)
     load_weights(network, weights, str(folder))
     _require_finite(network.state_dict(), folder)
     network.eval()
-    return Loaded(name, network, domain or stored.domain, stored.task, architecture, decision)
+    return Loaded(name, network, domain or stored.domain, stored.task, changes, architecture, decision)
+
+
+def _changes(folder: Path, recipe: Recipe, merged: bool) -> tuple[Change, ...]:
+    """What was done to the network. Older checkpoints list no adapters, which their recipe knows of unless they were
+    merged."""
+    trained, listed = building.changes_of(recipe), listed_changes(folder)
+    if listed == spec.encode(trained) or not (listed or merged):
+        return trained  # parts of a recipe from Python need not be registered
+    changes: tuple[Change, ...] = decoded(folder / "architecture.json", listed, tuple[Change, ...])
+    return changes
+
+
+def listed_changes(folder: Path) -> list[Any]:
+    """What a checkpoint says was done to its network, as JSON. Older ones say "merged" of adapters that are no more."""
+    return [c for c in files.read_json(folder / "architecture.json", "changes")["changes"] if c != MERGED]
 
 
 def _require_finite(weights: Mapping[str, Tensor], folder: Path) -> None:
@@ -330,7 +349,7 @@ def write_domain(path: Path, domain: Domain) -> None:
 
 def read_domain(path: Path) -> Domain:
     """Raises CheckpointError where preprocess.json, or what lies beside it, is missing or damaged."""
-    domain: Domain = _decode(path, files.read_json(path, "domain")["domain"], Domain)
+    domain: Domain = decoded(path, files.read_json(path, "domain")["domain"], Domain)
     labels = labels_of(domain)
     if twice := next((label for i, label in enumerate(labels) if label in labels[:i]), None):
         raise CheckpointError(f"{path} is damaged (the label {twice!r} stands twice); use another checkpoint")
@@ -354,13 +373,14 @@ def read_recipe(path: Path, model: Model | None = None, error: type[PervadeError
     """
     data = as_today(plain_yaml.read(path, error))
     if model is None:
-        return _decode(path, data, Recipe)
-    recipe: Recipe = _decode(path, {**data, "model": "reference-mlp"}, Recipe)
+        return decoded(path, data, Recipe)
+    recipe: Recipe = decoded(path, {**data, "model": "reference-mlp"}, Recipe)
     return replace(recipe, model=model)
 
 
 def as_today(recipe: dict[str, Any]) -> dict[str, Any]:
-    """A recipe's JSON as it is written now: how the rows of a batch are drawn was the task's to say once."""
+    """A recipe's JSON as it is written now: once it listed no changes, and how rows are drawn was the task's to say."""
+    recipe = {"changes": [], **recipe}
     task, source = recipe.get("task"), recipe.get("source")
     if not (isinstance(task, dict) and task.get("use") == "contrast" and "pictures" in task):
         return recipe
@@ -374,10 +394,10 @@ def settled(run: RunDirectory, recipe: Recipe) -> Recipe:
     """The recipe with the number of threads that the run settled on, where it leaves that open and there is one."""
     if recipe.threads != "auto" or not run.recipe.exists():
         return recipe
-    return replace(recipe, threads=_decode(run.recipe, plain_yaml.read(run.recipe).get("threads"), Threads))
+    return replace(recipe, threads=decoded(run.recipe, plain_yaml.read(run.recipe).get("threads"), Threads))
 
 
-def _decode(path: Path, data: Any, expected: Any) -> Any:
+def decoded(path: Path, data: Any, expected: Any) -> Any:
     """What a file holds of a spec; the file is named where it is at fault."""
     try:
         return spec.decode(data, expected)

@@ -8,6 +8,7 @@ from pathlib import Path
 from pervade.core.contracts import Recipe
 from pervade.core.errors import ConfigError
 from pervade.core.run import RunDirectory
+from pervade.engine import building
 from pervade.engine.checkpoint import MERGED, load_checkpoint, read_recipe, save_checkpoint
 
 # What a checkpoint says of itself alone, and the merged one says anew; the rest (steps, passes …) is told of both.
@@ -21,16 +22,12 @@ def merge(run: RunDirectory, name: str, recipe: Recipe | None = None) -> Path:
     """
     with run.lock():
         stored = recipe or read_recipe(run.checkpoint(name) / "recipe.yaml")
-        if stored.tuning is None or name == MERGED:
-            raise ConfigError(f"{run.checkpoint(name)} has no adapters to merge; it is complete as it is")
         loaded = load_checkpoint(run, name, recipe)
-        network = stored.tuning.merge(loaded.network)
-        if network is None:
+        network, left = building.merged(loaded.network, loaded.changes)
+        if left == loaded.changes:
             raise ConfigError(f"{run.checkpoint(name)} has no adapters to merge; it is complete as it is")
-        note = {key: value for key, value in loaded.architecture.items() if key not in OWN}
+        note = {key: value for key, value in loaded.architecture.items() if key not in OWN} | {"merged_from": name}
         decision = {key: value for key, value in loaded.decision.items() if key != "format"}
-        plain = replace(stored, tuning=None)
-        save_checkpoint(
-            run, MERGED, network, plain, loaded.domain, {**note, "changes": [MERGED], "merged_from": name}, decision
-        )
+        plain = replace(stored, tuning=None, changes=left)
+        save_checkpoint(run, MERGED, network, plain, loaded.domain, note, decision)
     return run.checkpoint(MERGED)

@@ -16,12 +16,13 @@ from torch.nn import Module
 
 from pervade.core import download, registry, spec
 from pervade.core.bounds import Deviation, Finite
-from pervade.core.contracts import Domain, Initializer, Model, Started
+from pervade.core.contracts import Change, Domain, Initializer, Mergeable, Model, Started
 from pervade.core.contracts.capabilities import Normalised, Transcribed, labels_of
 from pervade.core.errors import ConfigError, nearest
 from pervade.core.registry import register
 from pervade.core.run import RunDirectory
-from pervade.engine.checkpoint import load_checkpoint, read_recipe
+from pervade.engine import building
+from pervade.engine.checkpoint import decoded, listed_changes, load_checkpoint, read_recipe
 from pervade.weights import locate
 from pervade.weights.checkpoint import IMAGENET_DEVIATION, IMAGENET_MEAN, Checkpoint
 from pervade.weights.transplant import transplant
@@ -50,6 +51,13 @@ class Pretrained(Initializer):
         architecture = locate.read_config(path / "config.json").get("architecture")  # as timm writes it
         name = f"timm:{architecture}" if isinstance(architecture, str) else f"hf:{path.absolute()}"
         return spec.decode(name, Model), None
+
+    def changes(self) -> tuple[Change, ...]:
+        """What stays changed of the network whose weights these are: of a run of ours, all but what is merged."""
+        own = locate.own_checkpoint(Path(self.source)) if self.source else None
+        listed = listed_changes(own) if own is not None else []
+        changes: tuple[Change, ...] = decoded(Path(self.source), listed, tuple[Change, ...])
+        return tuple(change for change in changes if not isinstance(change, Mergeable))
 
     def fetch(self, model: Model) -> None:
         self._read(model)
@@ -119,14 +127,12 @@ def _own(path: Path) -> bool:
 
 def _from_place(path: Path) -> Checkpoint:
     checkpoint = locate.read(path)
-    own = locate.own_checkpoint(path) if path.is_dir() else None
-    if own is None or not any(".lora_" in name for name in checkpoint.weights):
+    own = locate.own_checkpoint(path)
+    # Older checkpoints with adapters list no changes.
+    if own is None or not (listed_changes(own) or any(".lora_" in name for name in checkpoint.weights)):
         return checkpoint
-    # Trained with adapters: what they add goes into the weights beside them.
-    tuning = read_recipe(own / "recipe.yaml").tuning
-    network = load_checkpoint(RunDirectory(own.parents[1]), own.name).network
-    merged = tuning.merge(network) if tuning is not None else None
-    weights = (merged if merged is not None else network).state_dict()
+    loaded = load_checkpoint(RunDirectory(own.parents[1]), own.name)
+    weights = building.merged(loaded.network, loaded.changes)[0].state_dict()
     return replace(checkpoint, weights={name: v for name, v in weights.items() if not name.startswith("normalise.")})
 
 

@@ -14,6 +14,7 @@ import pkgutil
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,6 +24,7 @@ from pervade.core.contracts import Initializer, Model, Recipe
 from pervade.core.errors import ConfigError, DataError, nearest
 from pervade.data.read import account, exports, hub, table_files, tables
 from pervade.data.text import labelled_lines
+from pervade.init.pretrained import Pretrained
 from pervade.init.random import Random
 from pervade.run.search_space import Space
 
@@ -93,6 +95,8 @@ def choose(
     acting = {"algorithm": algorithm, "settings": settings} if hasattr(module, "ALGORITHMS") else {}
     reading = {"text_column": text_column} if hasattr(module, "READS_TEXTS") else {}
     recipe: Recipe = module.recipe(model, task, init, source, **acting, **reading)
+    if isinstance(recipe.init, Pretrained):
+        recipe = replace(recipe, changes=recipe.init.changes())
     if tuning is None:
         return task, recipe
     if isinstance(recipe.init, Random):
@@ -100,6 +104,8 @@ def choose(
             f"--{tuning} keeps the first weights, and these are random; name trained ones with --init "
             f"(or, if that is what you want, set -o tuning={tuning})"
         )
+    if not hasattr(module, "tuned"):
+        raise ConfigError(f"--{tuning} is not for {task}, whose networks are trained whole; leave it out")
     return task, module.tuned(recipe, tuning)
 
 

@@ -549,7 +549,7 @@ def build(
     state holds, from its place again.
     """
     seed.everything(recipe.seed)
-    network = building.build(recipe.model, domain.inputs(), recipe.task.outputs(domain))
+    network = building.build(recipe.model, domain.inputs(), recipe.task.outputs(domain), changes=recipe.changes)
     require_training_size(network, domain.inputs())
     files.settle(run.state)
     begun, first = run.state.exists(), ranks.rank() == 0

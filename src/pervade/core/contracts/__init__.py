@@ -20,9 +20,11 @@ from pervade.core.contracts.inputs import Tokens as Tokens
 from pervade.core.contracts.inputs import Waveform as Waveform
 from pervade.core.contracts.inputs import require as require
 from pervade.core.contracts.methods import Attack as Attack
+from pervade.core.contracts.methods import Change as Change
 from pervade.core.contracts.methods import Compressor as Compressor
 from pervade.core.contracts.methods import Explainer as Explainer
 from pervade.core.contracts.methods import Exporter as Exporter
+from pervade.core.contracts.methods import Mergeable as Mergeable
 from pervade.core.contracts.methods import Probe as Probe
 from pervade.core.contracts.source import Augment as Augment
 from pervade.core.contracts.source import Opening as Opening

@@ -1,4 +1,4 @@
-"""What is done with a model that has learnt: it is explained, attacked, made smaller, exported."""
+"""What is done with a network: it is changed, explained, attacked, made smaller, exported."""
 
 from __future__ import annotations
 
@@ -13,6 +13,26 @@ from pervade.core.types import Batch, Output
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
+
+
+@runtime_checkable
+class Change(Protocol):
+    """Something done to the structure of a network: adapters put in, layers factorised, channels taken out. A
+    checkpoint lists the changes of its network (architecture.json), and loading makes them again in this order."""
+
+    kind: ClassVar[str] = "change"
+
+    def apply(self, network: Module) -> Module:
+        """The changed network, which may be the same module. What stays keeps its weights; those of what is new are
+        learnt, or come out of the checkpoint afterwards. Raises ConfigError where the network has nothing to change."""
+        ...
+
+
+@runtime_checkable
+class Mergeable(Change, Protocol):
+    def merge(self, network: Module) -> Module:
+        """The network with the change worked into its weights, as if it had never been; may be the same module."""
+        ...
 
 
 @dataclass(frozen=True)

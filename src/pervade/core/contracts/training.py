@@ -12,6 +12,7 @@ from pervade.core.bounds import BatchRows, Count, Duration, Passes, Positive, Se
 from pervade.core.contracts.abilities import CouplesRows
 from pervade.core.contracts.domain import Domain
 from pervade.core.contracts.inputs import Inputs
+from pervade.core.contracts.methods import Change
 from pervade.core.contracts.source import Augment, SourceSpec
 from pervade.core.contracts.task import Task
 from pervade.core.errors import ConfigError
@@ -90,13 +91,10 @@ class ParameterGroup:
 
 @runtime_checkable
 class Tuning(Protocol):
-    """Which weights learn, how fast and from when: all of them, the head alone, adapters."""
+    """Which weights learn, how fast and from when: all of them, the head alone, adapters. One that puts what learns
+    into the network is a `Change` as well, made once the first weights are there."""
 
     kind: ClassVar[str] = "tuning"
-
-    def change(self, network: Module) -> Module:
-        """The network with what learns in it put in place (adapters). Also applied when a checkpoint is loaded."""
-        return network
 
     def groups(self, network: Module, parameters: Sequence[Parameter]) -> list[ParameterGroup]:
         """How `parameters`, all that one player could train, are to learn. Those in no group stay as they are."""
@@ -114,11 +112,6 @@ class Tuning(Protocol):
         """Names, in the changed network's state, of what stays bit for bit as the initialiser put it, and is to be read
         from its place again (`Initializer.place`) rather than saved with what was learnt."""
         return set()
-
-    def merge(self, network: Module) -> Module | None:
-        """The network with what `change` put in place worked into its weights, so that it is as if nothing had been; it
-        may be the same module. None where there is no such thing."""
-        return None
 
 
 @runtime_checkable
@@ -190,6 +183,7 @@ class Recipe:
     init: Initializer
     source: SourceSpec
     tuning: Tuning | None = None  # None: every weight learns, all at the same rate
+    changes: tuple[Change, ...] = ()  # made to the network, in this order, before its first weights are put in
     augment: tuple[Augment, ...] = ()  # what is done to whole training batches, in this order
     gradient: Gradient | None = None  # None: the sum over rows, divided by the units
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)

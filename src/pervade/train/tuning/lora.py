@@ -18,22 +18,23 @@ from torch.nn import Module, Parameter
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pervade.core.bounds import Part
-from pervade.core.contracts import ParameterGroup, Tuning
+from pervade.core.contracts import Mergeable, ParameterGroup, Tuning
 from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.nn import backbone
 
 
 @register("tuning")
+@register("change")
 @dataclass(frozen=True)
-class Lora(Tuning):
+class Lora(Tuning, Mergeable):
     rank: Annotated[int, Field(ge=1, le=4096)] = 8
     alpha: Annotated[int, Field(ge=1, le=65536)] = 16  # the adapters' output is scaled by alpha / rank
     dropout: Part = 0.0  # of the adapters' input
     alone: bool = False  # whether they are saved alone where the weights beside them were published, which are then
     # needed whenever the model is used; off: a checkpoint holds everything
 
-    def change(self, network: Module) -> Module:
+    def apply(self, network: Module) -> Module:
         """Raises ConfigError where the body has no layer that an adapter fits."""
         # Imported here, since peft takes seconds to import, and few runs need it.
         from peft import LoraConfig, inject_adapter_in_model
