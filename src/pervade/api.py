@@ -25,7 +25,6 @@ from pervade.core.run import RunDirectory
 from pervade.core.words import Words
 from pervade.data.read import hub
 from pervade.data.rows.split import NAMES as SPLITS
-from pervade.domains.environment import Environment
 from pervade.engine import answering, checkpoint, gallery, merging, ranks
 from pervade.engine import wording as called
 from pervade.engine.answering import speak as speak
@@ -189,7 +188,7 @@ class Run:
     @property
     def acts(self) -> bool:
         """Whether its model acts in an environment."""
-        return isinstance(self.recipe().domain, Environment)
+        return isinstance(self.recipe().domain, Acting)
 
     @memory.during("episodes were played", "play fewer with --episodes, or free some memory")
     def play(

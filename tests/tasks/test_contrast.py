@@ -161,7 +161,7 @@ def test_views_are_one_embedding() -> None:
 
 def test_score_is_nearness_to_ones_own() -> None:
     output = {"embedding": at_angles(0, 60, 90).float()}
-    score = Contrast().score(output, {"target": torch.tensor([0, 0, 1])})
+    score = Contrast().score(output, {"target": torch.tensor([0, 0, 1])}, Context(DOMAIN))
     assert score.tolist() == pytest.approx([0.5 - 0.0, 0.5 - math.sqrt(3) / 2, -math.sqrt(3) / 4], abs=1e-6)
 
 

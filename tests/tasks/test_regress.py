@@ -45,13 +45,24 @@ def test_answers_are_in_the_unit_of_the_table() -> None:
     assert table["prediction"].tolist() == [110.0, 80.0]
     assert table["target"].tolist() == [100.0, 120.0]
     assert Regress().answers(table, DOMAIN, 3)[0] == {"value": 110.0, "low": 103.0, "high": 117.0, "coverage": 0.9}
-    bare = Regress().predictions(output, {"row": torch.arange(2)}, Context(DOMAIN))
+    bare = Regress().predictions(output, {"row": torch.arange(2)}, Context(DOMAIN, targets=False))
     assert Regress().answers(bare, DOMAIN, 3)[1] == {"value": 80.0}
+
+
+def test_the_context_says_whether_there_are_targets() -> None:
+    """And not the batch, which may hold them all the same."""
+    output, given = {"value": torch.tensor([[0.5]])}, {"row": torch.arange(1), "target": torch.tensor([2.0])}
+    for targets, score in ((True, -1.5), (False, 0.5)):
+        context = Context(DOMAIN, targets=targets)
+        assert Regress().score(output, given, context).tolist() == [score]
+        assert ("target" in Regress().predictions(output, given, context)) == targets
 
 
 def test_views_are_averaged() -> None:
     output, given = {"value": torch.tensor([[0.0], [1.0]])}, {"row": torch.tensor([3, 3]), "part": torch.tensor([0, 1])}
-    table = Regress().reduce(Regress().predictions(output, given, Context(DOMAIN, decision={"reach": 4.0})), DOMAIN)
+    table = Regress().reduce(
+        Regress().predictions(output, given, Context(DOMAIN, decision={"reach": 4.0}, targets=False)), DOMAIN
+    )
     assert [table[name].tolist() for name in ("prediction", "low", "high")] == [[110.0], [106.0], [114.0]]
 
 

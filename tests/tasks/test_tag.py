@@ -99,7 +99,7 @@ def test_thresholds_are_decided_kept_and_applied() -> None:
 
 
 def test_views_are_averaged_and_judged_by_the_same_thresholds() -> None:
-    task, context = Tag(), Context(DOMAIN, decision={"thresholds": {"a": 0.7}})
+    task, context = Tag(), Context(DOMAIN, decision={"thresholds": {"a": 0.7}}, targets=False)
     logits = torch.tensor([[3.0, 1.0, -1.0], [-1.0, 1.0, -3.0], [0.0, 0.0, 9.0], [0.0, 2.0, 9.0]])
     given = {"row": torch.tensor([5, 5, 2, 2]), "part": torch.tensor([0, 1, 0, 1])}
     reduced = task.reduce(

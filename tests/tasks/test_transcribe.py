@@ -233,7 +233,9 @@ def test_the_loss_does_not_depend_on_the_cut() -> None:
     check_task(task, network, batch, Context(domain))
     parts = task.loss(task.forward(network, batch, Context(domain)), batch)
     assert parts["count"].tolist() == [4, 8, 2, 0] and parts["too_long"].tolist() == [0, 0, 0, 1]
-    assert torch.allclose(task.score(network(batch["input"], batch["mask"]), batch), -parts["loss"], atol=1e-4)
+    assert torch.allclose(
+        task.score(network(batch["input"], batch["mask"]), batch, Context(domain)), -parts["loss"], atol=1e-4
+    )
 
 
 def test_what_cannot_be_learnt_is_left_out_and_measured(tmp_path: Path) -> None:

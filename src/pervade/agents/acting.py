@@ -44,7 +44,7 @@ class Agent(Task, Acts, FindsGradient, RepliesToRows, HasPlainModel, ComparesSee
             logged={**LOGGED, "kl": FigureWords("KL divergence")},
         )
 
-    def score(self, output: Output, batch: Batch) -> Tensor:
+    def score(self, output: Output, batch: Batch, context: Context) -> Tensor:
         """(n,): of the likeliest action the log-probability, or the value; of continuous ones the state's value."""
         name = next(name for name in ("logits", "advantage", "value") if name in output)
         values = output[name].float()

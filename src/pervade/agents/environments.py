@@ -19,7 +19,7 @@ import warnings
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -32,6 +32,11 @@ TRIED = 20  # steps that an environment is looked at before it is used
 OLD_GYM = ("GymV21Environment-v0", "GymV26Environment-v0")  # which make what their argument env_id names, module:NAME
 
 _said: set[str] = set()
+
+
+@runtime_checkable
+class HasLives(Protocol):
+    anew: bool  # whether the last reset began a new game, and not just the next life of the same
 
 
 def is_address(source: Any) -> bool:

@@ -110,7 +110,7 @@ def _tables(
     told: dict[str, None] = {}
     with memory.during("new rows were predicted", "give smaller ones, or free some memory"):
         loaded.network.to(runtime.pick_device(device))
-        predictor = Predictor.of(loaded)
+        predictor = Predictor.of(loaded, targets=False)
         asked = inputs.entries(loaded.domain, given)
         try:
             while True:

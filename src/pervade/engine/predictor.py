@@ -48,6 +48,7 @@ class Predictor:
     decision: Mapping[str, Any] = field(default_factory=dict)
     batch_size: int = 64
     workers: int = 1
+    targets: bool = True  # whether rows hold what is right; not those that are to be answered
     watch: Callable[[], None] = lambda: None  # called before each batch, and may end it all by raising
 
     @classmethod
@@ -57,7 +58,7 @@ class Predictor:
     def tables(self, rows: Rows) -> Iterator[Table]:
         """What the task says of every row, a table a batch; where rows have a "size" they come in its order."""
         device = next(self.network.parameters()).device
-        context = Context(self.domain, decision=self.decision)
+        context = Context(self.domain, decision=self.decision, targets=self.targets)
         with judging(self.network):
             # Sampling in `infer` draws from torch's generator: seeded here, so that predictions repeat.
             torch.manual_seed(0)

@@ -16,9 +16,10 @@ from pervade.core.types import Batch, Output
 from pervade.nn.backbone import known
 
 
-def probe(network: Module, domain: Domain, task: Task, batch: Batch) -> Probe:
-    """Raises ConfigError where the input has no legal space, or the network shows no embeddings."""
-    context, space = Context(domain), domain.input_space()
+def probe(network: Module, domain: Domain, task: Task, batch: Batch, targets: bool = True) -> Probe:
+    """`targets`: whether the batch has them; else the likeliest answer is scored. Raises ConfigError where the input
+    has no legal space, or the network shows no embeddings."""
+    context, space = Context(domain, targets=targets), domain.input_space()
     if isinstance(domain.inputs(), Tokens):
         return _of_embeddings(network, task, batch, context)
     if space is None:
@@ -28,7 +29,7 @@ def probe(network: Module, domain: Domain, task: Task, batch: Batch) -> Probe:
         return task.forward(network, {**batch, "input": x}, context)
 
     x = batch["input"]
-    return Probe(x.float() / 255 if x.dtype == torch.uint8 else x, forward, _score(task, batch), space)
+    return Probe(x.float() / 255 if x.dtype == torch.uint8 else x, forward, _score(task, batch, context), space)
 
 
 def _of_embeddings(network: Module, task: Task, batch: Batch, context: Context) -> Probe:
@@ -41,8 +42,8 @@ def _of_embeddings(network: Module, task: Task, batch: Batch, context: Context) 
         embedded: Any = partial(reader.forward_embedded, x)
         return task.forward(embedded, batch, context)
 
-    return Probe(reader.embed(batch["input"]).detach(), forward, _score(task, batch), space)
+    return Probe(reader.embed(batch["input"]).detach(), forward, _score(task, batch, context), space)
 
 
-def _score(task: Task, batch: Batch) -> Any:
-    return lambda output: task.score(output, batch)
+def _score(task: Task, batch: Batch, context: Context) -> Any:
+    return lambda output: task.score(output, batch, context)

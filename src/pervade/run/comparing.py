@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Protocol
 
 from pervade.core import memory
+from pervade.core.contracts.capabilities import Acting
 from pervade.core.errors import ConfigError
 from pervade.core.run import RunDirectory, find
-from pervade.domains.environment import Environment
 from pervade.engine import checkpoint
 from pervade.evaluate.compare import Comparison
 from pervade.evaluate.compare import compare as compare_predictions
@@ -63,7 +63,7 @@ def are_seeds(runs_to_compare: Sequence[str | Path], runs: str | Path = "runs") 
     """Whether all of these are runs of several seeds that act: no two of their episodes are the same row."""
     directories = _directories(runs_to_compare, runs)
     return all(
-        holds_seeds(run) and isinstance(checkpoint.read_recipe(run.recipe).domain, Environment) for run in directories
+        holds_seeds(run) and isinstance(checkpoint.read_recipe(run.recipe).domain, Acting) for run in directories
     )
 
 

@@ -46,7 +46,7 @@ def _text(value: Any) -> str:
 
 def sampled(task: Any, settings: Mapping[str, Any]) -> Any:
     """The task with some settings of its sampling changed. Raises ConfigError where it has none."""
-    if not hasattr(task, "sampling"):
+    if "sampling" not in spec.field_names(type(task)):
         raise ConfigError(
             f"{', '.join(settings) or 'writing'}: this model writes nothing (its task is "
             f"{registry.name_of(type(task))}); that is for models of --task text-generation"

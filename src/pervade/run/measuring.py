@@ -23,13 +23,12 @@ from pervade import report
 from pervade.core import memory, runtime, spec
 from pervade.core.contracts import Domain
 from pervade.core.contracts.abilities import SelectsRows
-from pervade.core.contracts.capabilities import Composed, Encoded
+from pervade.core.contracts.capabilities import Acting, Composed, Encoded
 from pervade.core.errors import ConfigError, DataError, MisfitError
 from pervade.core.run import RunDirectory
 from pervade.core.types import LeftOut, Rows
 from pervade.data.read import account, encodings, hub, table_files
 from pervade.data.rows.split import NAMES as SPLITS
-from pervade.domains.environment import Environment
 from pervade.engine.checkpoint import Loaded
 from pervade.evaluate.evaluation import evaluate, learns_beside
 from pervade.run import data_flags, opening, overview, workflow
@@ -58,7 +57,7 @@ def measure(
     """The result of `loaded` on `data`, of which `split` says the part (None: all), and `flags` the columns
     (run/data_flags.py). `keep_known` measures rows that the run was trained on, too. Raises DataError where nothing can
     be measured, ConfigError where the domain has no such column, or acts in an environment."""
-    if isinstance(loaded.domain, Environment):
+    if isinstance(loaded.domain, Acting):
         raise ConfigError(
             f"{run.path} acts in an environment, and is measured in episodes of it: `pervade evaluate {run.path}`, "
             "without DATA"

@@ -28,12 +28,11 @@ from pervade.core import files, runtime
 from pervade.core.contents import MOST_MEMBERS
 from pervade.core.contracts import Recipe
 from pervade.core.contracts.abilities import ComparesSeeds, CouplesRows
-from pervade.core.contracts.capabilities import labels_of
+from pervade.core.contracts.capabilities import Acting, labels_of
 from pervade.core.errors import CheckpointError, ConfigError, DataError
 from pervade.core.run import RunDirectory
 from pervade.core.types import Rows
 from pervade.data.rows import folds
-from pervade.domains.environment import Environment
 from pervade.engine import checkpoint, origin, predictions, ranks
 from pervade.evaluate.evaluation import NATURE, PLAIN, against, evaluate
 from pervade.metrics.estimate import estimate
@@ -100,7 +99,7 @@ def plan(seeds: int | None, folds: int | str | None) -> Plan | None:
 
 def check(plan: Plan, recipe: Recipe) -> None:
     """Raises ConfigError where the figures of such members could not be put together."""
-    if plan.kind == "folds" and isinstance(recipe.domain, Environment):
+    if plan.kind == "folds" and isinstance(recipe.domain, Acting):
         what = plan.by if plan.groups is not None else plan.number
         raise ConfigError(
             f"--folds {what} divides rows of data, and an environment has none; take --seeds {plan.number or 5}"

@@ -129,7 +129,7 @@ class TimeLimit:
         n = len(self.final)
         order = np.arange(n) % len(table["row"])
         columns: dict[str, Any] = {
-            name: values[order] if hasattr(values, "shape") else [values[i] for i in order]
+            name: [values[i] for i in order] if isinstance(values, list) else values[order]
             for name, values in table.items()
         }
         columns = {

@@ -109,7 +109,7 @@ class AnswerSpan(Task, HasPlainModel):
             "texts": [characters.join(spelt) for spelt in pieces],
             "absent": output["absent"].cpu().double().numpy() - float(context.decision.get("margin", 0.0)),
         }
-        if "answers" in batch:
+        if context.targets:
             table["target"] = characters.from_tensor(batch["answers"])
         return table
 

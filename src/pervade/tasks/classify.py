@@ -136,10 +136,10 @@ class Classify(GivesLogits):
     ) -> Mapping[str, Linear]:
         return {"logits": linear.classes(features, target, len(labels_of(domain)), strengths)}
 
-    def score(self, output: Output, batch: Batch) -> Tensor:
+    def score(self, output: Output, batch: Batch, context: Context) -> Tensor:
         """(n,): log-probability of the target, or of the likeliest class where there is no target."""
         log_prob = output["logits"].float().log_softmax(1)
-        wanted = batch["target"] if "target" in batch else log_prob.argmax(1)
+        wanted = batch["target"] if context.targets else log_prob.argmax(1)
         return log_prob.gather(1, wanted[:, None])[:, 0]
 
     def predictions(self, output: Output, batch: Batch, context: Context) -> Table:

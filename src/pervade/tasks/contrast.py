@@ -141,7 +141,7 @@ class Contrast(Task, SelectsRows, CouplesRows, HasCompanions):
                 return {"loss": loss, "accuracy": (cosine.detach().argmax(1) == target).float()}
             return triplets(output["embedding"], batch["target"], margin)
 
-    def score(self, output: Output, batch: Batch) -> Tensor:
+    def score(self, output: Output, batch: Batch, context: Context) -> Tensor:
         """(n,): the mean cosine to the batch's other pictures of the same person, less that to other people's; either
         is left out where the batch has none."""
         cosine = output["embedding"] @ output["embedding"].detach().T

@@ -44,7 +44,7 @@ class Dictate(Transcribe):
         asked = (places >= int(output["begun"])) & (places < batch["length"][:, None])
         return {"loss": (losses * asked).sum(1), "count": asked.sum(1).float()}
 
-    def score(self, output: Output, batch: Batch) -> Tensor:
+    def score(self, output: Output, batch: Batch, context: Context) -> Tensor:
         return -self.loss(output, batch)["loss"]
 
     def infer(self, model: Module, batch: Batch, context: Context) -> Output:
@@ -65,7 +65,7 @@ class Dictate(Transcribe):
             "seconds": batch["whole"].double().cpu().numpy() / domain.rate,
             "text": [domain.text([t for t in tokens if t >= 0]) for tokens in output["tokens"].tolist()],
         }
-        if "reference" in batch:
+        if context.targets:
             table["reference"] = characters.from_tensor(batch["reference"])
         return table
 

@@ -162,7 +162,7 @@ class DQN(Agent, Explores, HasCompanions):
             for before, now in zip(context.companions.buffers(), model.buffers(), strict=True):
                 before.copy_(now)
 
-    def score(self, output: Output, batch: Batch) -> Tensor:
+    def score(self, output: Output, batch: Batch, context: Context) -> Tensor:
         """The best action's value."""
         return self.values(output).amax(1)
 

@@ -19,6 +19,7 @@ from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Display, Output, Parts, Rows, Table
 from pervade.core.words import TaskWords
+from pervade.data.rows.parts import add_up
 from pervade.data.text import vocabulary
 from pervade.data.text.corpus import IGNORED
 from pervade.metrics.filling import filling_metrics
@@ -51,7 +52,7 @@ class FillMask(Task, HasPlainModel):
 
     def infer(self, model: Module, batch: Batch, context: Context) -> Output:
         logits = self.forward(model, batch, context)["logits"].float()
-        if "target" in batch:
+        if context.targets:
             right = (logits.argmax(2) == batch["target"]).sum(1)
             return {"loss": self.loss({"logits": logits}, batch)["loss"], "right": right}
         likeliest = logits.softmax(2).topk(min(GUESSES, logits.shape[2]), 2)
@@ -61,7 +62,7 @@ class FillMask(Task, HasPlainModel):
         """ "bits" (n,) that the hidden "tokens" (n,) cost, and how many were named "right"; or, for gaps to be filled,
         "guesses" and their "probabilities", a list a gap."""
         table: Table = {"row": batch["row"]}
-        if "token" in output:
+        if not context.targets:
             made = vocabulary.tokenizer(able(context.domain, Tokenised).tokenizer)
             gaps = batch["gaps"].tolist()
             tokens, shares = output["token"].cpu().tolist(), output["probability"].cpu().double().tolist()
@@ -77,11 +78,7 @@ class FillMask(Task, HasPlainModel):
 
     def reduce(self, table: Table, domain: Domain) -> Table:
         """Windows of one text become one line: all adds up."""
-        if "bits" not in table:
-            return table
-        unique, place = np.unique(np.asarray(table["row"]), return_inverse=True)
-        sums = {name: np.bincount(place, np.asarray(table[name], np.float64)) for name in ("bits", "tokens", "right")}
-        return {"row": unique, **sums}
+        return add_up(table, ("bits", "tokens", "right"))
 
     def metrics(self, domain: Domain) -> Mapping[str, Any]:
         return filling_metrics()

@@ -21,6 +21,7 @@ from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Display, Json, Output, Parts, Rows, Table
 from pervade.core.words import TaskWords
+from pervade.data.rows.parts import add_up
 from pervade.data.text import vocabulary
 from pervade.data.text.corpus import IGNORED, overlap
 from pervade.engine.batches import cut
@@ -71,8 +72,8 @@ class LanguageModel(Task, MakesSamples, RepliesToRows, HasPlainModel):
         return {"loss": loss.sum(1), "count": (batch["target"] != IGNORED).sum(1).float()}
 
     def infer(self, model: Module, batch: Batch, context: Context) -> Output:
-        """Where the batch has targets, what the model makes of them; else what it writes on, row by row."""
-        if "target" in batch:
+        """Where there are targets, what the model makes of them; else what it writes on, row by row."""
+        if context.targets:
             # A published model's vocabulary is large, and so is what it says of a batch.
             row = batch["input"].shape[1] * int(self.outputs(context.domain)["logits"])
             pieces = cut(batch, max(MOST_SCORES // row, 1))
@@ -97,7 +98,7 @@ class LanguageModel(Task, MakesSamples, RepliesToRows, HasPlainModel):
     def predictions(self, output: Output, batch: Batch, context: Context) -> Table:
         """ "bits" (n,) that the text costs, its "tokens" and "bytes"; or "text", what was written."""
         table: Table = {"row": batch["row"]}
-        if "tokens" in output:
+        if not context.targets:
             texts = [self.decode([t for t in row if t >= 0], context.domain) for row in output["tokens"].tolist()]
             return {**table, "text": texts}
         counted = (batch["target"] != IGNORED).sum(1).cpu().numpy()
@@ -122,14 +123,7 @@ class LanguageModel(Task, MakesSamples, RepliesToRows, HasPlainModel):
 
     def reduce(self, table: Table, domain: Domain) -> Table:
         """Windows of one text become one line: bits, tokens and bytes add up."""
-        if "part" not in table:
-            return table
-        rows = np.asarray(table["row"])
-        unique, place = np.unique(rows, return_inverse=True)
-        return {
-            "row": unique,
-            **{name: np.bincount(place, np.asarray(table[name], np.float64)) for name in ("bits", "tokens", "bytes")},
-        }
+        return add_up(table, ("bits", "tokens", "bytes"))
 
     def metrics(self, domain: Domain) -> Mapping[str, Any]:
         return language_metrics()

@@ -68,7 +68,7 @@ class PPO(Agent):
         loss, value_error, kl = _Objective.apply(output["log_prob"], output["value"], output["entropy"], batch, self)
         return {"loss": loss, "value_error": value_error, "entropy": output["entropy"].detach(), "kl": kl}
 
-    def score(self, output: Output, batch: Batch) -> Tensor:
+    def score(self, output: Output, batch: Batch, context: Context) -> Tensor:
         """The logarithm of the likeliest action's probability; of continuous actions, the value."""
         if "logits" in output:
             return output["logits"].log_softmax(-1).amax(-1)

@@ -70,13 +70,13 @@ class Prefer(LanguageModel, HasCompanions):
         return {"loss": loss, "accuracy": (margin.detach() > 0).float(), "margin": margin.detach()}
 
     def infer(self, model: Module, batch: Batch, context: Context) -> Output:
-        """Where the batch has answers, how likely they are; else what the model writes, row by row."""
-        return log_probabilities(model, batch) if "target" in batch else super().infer(model, batch, context)
+        """Where there are answers, how likely they are; else what the model writes, row by row."""
+        return log_probabilities(model, batch) if context.targets else super().infer(model, batch, context)
 
     def predictions(self, output: Output, batch: Batch, context: Context) -> Table:
         """ "chosen" and "rejected" (n,), log-probabilities in nats, of "chosen_tokens" and "rejected_tokens"; or
         "text", what was written."""
-        if "tokens" in output:
+        if not context.targets:
             return super().predictions(output, batch, context)
         table: Table = {"row": batch["row"]}
         for name, _, target in ANSWERS:

@@ -85,10 +85,10 @@ class Regress(Task, SelectsRows, HasPlainModel, HasLinearHead, CanBeBlended):
     ) -> Mapping[str, Linear]:
         return {"value": linear.numbers(features, target, strengths)}
 
-    def score(self, output: Output, batch: Batch) -> Tensor:
+    def score(self, output: Output, batch: Batch, context: Context) -> Tensor:
         """(n,): the negative distance from the target, or the value where there is no target; both in deviations."""
         value = output["value"].float()[:, 0]
-        return -(value - batch["target"]).abs() if "target" in batch else value
+        return -(value - batch["target"]).abs() if context.targets else value
 
     def infer(self, model: Module, batch: Batch, context: Context) -> Output:
         return {"value": self.forward(model, batch, context)["value"].float()}
@@ -100,7 +100,7 @@ class Regress(Task, SelectsRows, HasPlainModel, HasLinearHead, CanBeBlended):
         scale = able(context.domain, Scaled).scale
         prediction = decode_numbers(output["value"][:, 0].cpu().numpy(), scale)
         reach = float(context.decision.get("reach", math.nan))
-        if "target" in batch:
+        if context.targets:
             table["target"] = decode_numbers(batch["target"].cpu().numpy(), scale, rounded=True)
         return {**table, "prediction": prediction, "low": prediction - reach, "high": prediction + reach}
 

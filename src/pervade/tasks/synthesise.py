@@ -22,6 +22,7 @@ from pervade.core.registry import register
 from pervade.core.types import Batch, Json, LeftOut, Media, Output, Parts, Rows, Table
 from pervade.core.words import TaskWords
 from pervade.data.read import division, targets
+from pervade.data.rows.parts import add_up
 from pervade.data.sound import mu_law, player, sound_files
 from pervade.data.text.corpus import IGNORED
 from pervade.engine.batches import cut
@@ -55,8 +56,8 @@ class Synthesise(Task, SelectsRows, MakesSamples, HasPlainModel):
         return {"loss": loss.sum(1), "count": (batch["target"] != IGNORED).sum(1).float()}
 
     def infer(self, model: Module, batch: Batch, context: Context) -> Output:
-        """Where the batch has targets, what the model makes of them; else the sounds, as codes."""
-        if "target" not in batch:
+        """Where there are targets, what the model makes of them; else the sounds, as codes."""
+        if not context.targets:
             return {"codes": torch.from_numpy(self._made(model, batch["input"], batch["row"].tolist()))}
         pieces = cut(batch, max(MOST_SCORES // (batch["target"].shape[1] * mu_law.CODES), 1))
         parts = [losses(self.forward(model, piece, context)["logits"], piece["target"]) for piece in pieces]
@@ -70,7 +71,7 @@ class Synthesise(Task, SelectsRows, MakesSamples, HasPlainModel):
     def predictions(self, output: Output, batch: Batch, context: Context) -> Table:
         """ "bits" (n,) that the recording costs, and its "samples"; or "codes", the sound that was made."""
         table: Table = {"row": batch["row"]}
-        if "codes" in output:
+        if not context.targets:
             lengths = batch["input"]["length"].tolist()
             most = self.sampling.length or max(lengths)
             codes = output["codes"].cpu().numpy()
@@ -81,17 +82,10 @@ class Synthesise(Task, SelectsRows, MakesSamples, HasPlainModel):
 
     def reduce(self, table: Table, domain: Domain) -> Table:
         """Windows of one recording become one line: bits and samples add up."""
-        if "part" not in table:
-            return table
-        unique, place = np.unique(np.asarray(table["row"]), return_inverse=True)
-        added = {name: np.bincount(place, np.asarray(table[name], np.float64)) for name in ("bits", "samples")}
-        return {"row": unique, **added}
+        return add_up(table, ("bits", "samples"))
 
     def metrics(self, domain: Domain) -> Mapping[str, Any]:
         return waveform_metrics()
-
-    def details(self, columns: Mapping[str, Any], train: Rows, domain: Domain) -> dict[str, Json]:
-        return {}
 
     def made(self, model: Module, train: Rows, context: Context) -> dict[str, Json]:
         """ "sounds": one of each of the first labels, by a fixed seed, none chosen, speakers in turn; a caption says

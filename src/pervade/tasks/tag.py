@@ -107,10 +107,10 @@ class Tag(GivesLogits):
     ) -> Mapping[str, Linear]:
         return {"logits": linear.labels(features, target, strengths)}
 
-    def score(self, output: Output, batch: Batch) -> Tensor:
+    def score(self, output: Output, batch: Batch, context: Context) -> Tensor:
         """(n,): log-probability of all labels' targets, or of the likeliest answers where there is no target."""
         logits = output["logits"].float()
-        wanted = batch["target"] if "target" in batch else (logits > 0).float()
+        wanted = batch["target"] if context.targets else (logits > 0).float()
         return -F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").sum(1)
 
     def predictions(self, output: Output, batch: Batch, context: Context) -> Table:
@@ -118,7 +118,7 @@ class Tag(GivesLogits):
         where known, "target" (n, k): 0 or 1; "label": the names of what is said, parted by " | "."""
         probabilities = torch.sigmoid(output["logits"].cpu().double()).numpy()
         table: Table = {name: batch[name] for name in ("row", "part") if name in batch}
-        if "target" in batch:
+        if context.targets:
             table["target"] = batch["target"].cpu().numpy().astype(np.int8)
         labels = labels_of(context.domain)
         fitted = context.decision.get("thresholds", {})

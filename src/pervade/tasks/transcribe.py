@@ -73,9 +73,9 @@ class Transcribe(Task):
         loss, fits = ctc.loss(output["logits"], output["frames"], batch["target"], batch["length"])
         return {"loss": loss, "count": batch["length"] * fits.float(), "too_long": 1 - fits.float()}
 
-    def score(self, output: Output, batch: Batch) -> Tensor:
+    def score(self, output: Output, batch: Batch, context: Context) -> Tensor:
         """(n,): the log-probability of the transcript, or of the likeliest path where there is none."""
-        if "target" in batch:
+        if context.targets:
             return -ctc.loss(output["logits"], output["frames"], batch["target"], batch["length"])[0]
         best = output["logits"].float().log_softmax(2).amax(2)
         return (best * output["frames"]).sum(1)
@@ -108,7 +108,7 @@ class Transcribe(Task):
             "slope": np.full(len(sizes), float(slope)),
             "offset": np.full(len(sizes), float(offset)),
         }
-        if "reference" in batch:
+        if context.targets:
             table["reference"] = characters.from_tensor(batch["reference"])
         return table
 

@@ -56,7 +56,7 @@ class World:
                 continue
             break
         self._note_game(info)
-        if getattr(self.env, "anew", True):
+        if not isinstance(self.env, environments.HasLives) or self.env.anew:
             self.seed, self.log = seed, list[np.ndarray]()
         self.total, self.age = 0.0, 0
         if self.plan.stack == 1:
@@ -99,7 +99,7 @@ class World:
         final = np.array(self.now)  # a copy, for an environment that gives the same array again
         if self.floating and not np.isfinite(final).all():
             raise DataError(environments.not_finite(self.plan.name, "observation", final, self._when()))
-        if not self._note_game(info, cut) and (not hasattr(self.env, "anew") or cut):
+        if not self._note_game(info, cut) and (cut or not isinstance(self.env, environments.HasLives)):
             self.done.append(Episode(self.number, self.seed, self.total, self.age, cut))
         if self.plan.episodes is not None:
             self.row = 0

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Context:
-    """What a task may look at besides model and batch. `companions` is None outside training.
+    """What a task may look at besides model and batch. `companions` is None outside training. `targets` says whether
+    the batch holds what is right ("target"): not so where `predict` asks for an answer.
 
     `decision` is what `Task.decide` learnt on the validation split (decision.json); empty while training.
     """
@@ -25,6 +26,7 @@ class Context:
     domain: Domain
     companions: Module | None = None
     decision: Mapping[str, Any] = field(default_factory=dict)
+    targets: bool = True
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,8 @@ class Task(Protocol):
         """
         ...
 
-    def score(self, output: Output, batch: Batch) -> Tensor:
-        """(n,): the quantity explained or attacked."""
+    def score(self, output: Output, batch: Batch, context: Context) -> Tensor:
+        """(n,): the quantity explained or attacked; of what is likeliest where there are no targets."""
         return -self.loss(output, batch)["loss"]
 
     # predicting
