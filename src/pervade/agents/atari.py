@@ -18,15 +18,6 @@ STICKY = 0.25  # the probability that the last action is taken once more
 LONGEST = 108_000 // SKIP  # steps of one game: 30 minutes at 60 frames a second
 
 
-def game(name: str) -> str | None:
-    """The game that a Gymnasium name means; None where it is no Atari.
-
-    >>> game("ALE/Pong-v5"), game("CartPole-v1")
-    ('Pong', None)
-    """
-    return name.removeprefix("ALE/").rpartition("-")[0] if name.startswith("ALE/") else None
-
-
 def make(name: str, training: bool, render: bool, arguments: dict[str, Any]) -> Any:
     settings = {"frameskip": 1, "repeat_action_probability": STICKY, "obs_type": "grayscale", **arguments}
     mode = "rgb_array" if render else None

@@ -256,9 +256,9 @@ def search_space(recipe: Recipe) -> dict[str, Range | Choice]:
         "optimizer.lr": Range(lr / 10, lr * 10, log=True),
         "batch_size": Choice(tuple(sorted({max(recipe.batch_size // 2, 1), recipe.batch_size, recipe.batch_size * 2}))),
     }
-    if hasattr(recipe.optimizer, "weight_decay"):
+    if "weight_decay" in spec.field_names(type(recipe.optimizer)):
         space["optimizer.weight_decay"] = Range(1e-5, 1e-2, log=True)
-    if hasattr(recipe.task, "smoothing"):
+    if "smoothing" in spec.field_names(type(recipe.task)):
         space["task.smoothing"] = Choice((0.0, 0.1, 0.2))
     if isinstance(recipe.domain, Image) and recipe.domain.augment:
         space["domain.crop_area"] = Range(0.15, 1.0)

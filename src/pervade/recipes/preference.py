@@ -61,8 +61,7 @@ def recipe(
     )
 
 
-def tuned(recipe: Recipe, tuning: str) -> Recipe:
-    return language.tuned(recipe, tuning)
+tuned = language.tuned
 
 
 def search_space(recipe: Recipe) -> dict[str, Range | Choice]:

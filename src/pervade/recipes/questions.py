@@ -55,8 +55,7 @@ def recipe(
     )
 
 
-def tuned(recipe: Recipe, tuning: str) -> Recipe:
-    return text.tuned(recipe, tuning)
+tuned = text.tuned
 
 
 def search_space(recipe: Recipe) -> dict[str, Range | Choice]:

@@ -240,10 +240,6 @@ def for_steps(recipe: Recipe, steps: int) -> Recipe:
     return replace(recipe, epochs=left // size)
 
 
-def tuned(recipe: Recipe, tuning: str) -> Recipe:
-    raise ConfigError(f"--{tuning} is for pretrained bodies; a policy here is trained whole")
-
-
 def search_space(recipe: Recipe) -> dict[str, Range | Choice]:
     """What `pervade tune` varies."""
     if not isinstance(recipe.domain, Environment):

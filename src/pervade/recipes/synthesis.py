@@ -63,10 +63,6 @@ def recipe(
     )
 
 
-def tuned(recipe: Recipe, tuning: str) -> Recipe:
-    raise ConfigError(f"--{tuning} keeps a body whose head learns, and a wavenet has none apart; leave it out")
-
-
 def search_space(recipe: Recipe) -> dict[str, Range | Choice]:
     """What `pervade tune` varies."""
     if not isinstance(recipe.domain, Waveform):

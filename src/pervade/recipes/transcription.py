@@ -16,7 +16,6 @@ from typing import Any
 
 from pervade.core import download, spec
 from pervade.core.contracts import EarlyStopping, Initializer, Model, Recipe
-from pervade.core.errors import ConfigError
 from pervade.data.rows.sources.utterances import Utterances
 from pervade.data.sound import transcripts
 from pervade.data.sound.alphabet import Normalisation
@@ -172,10 +171,6 @@ def case_of(alphabet: tuple[str, ...]) -> Normalisation:
     if not letters or (any(map(str.isupper, letters)) and any(map(str.islower, letters))):
         return "none"
     return "upper" if any(map(str.isupper, letters)) else "lower"
-
-
-def tuned(recipe: Recipe, tuning: str) -> Recipe:
-    raise ConfigError(f"--{tuning} is not known for transcription from our own conformer; leave it out")
 
 
 def search_space(recipe: Recipe) -> dict[str, Range | Choice]:

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.nn import Module
 from torch.nn import functional as F
 
@@ -43,9 +42,6 @@ class Dictate(Transcribe):
         places = torch.arange(1, batch["target"].shape[1], device=losses.device)[None]
         asked = (places >= int(output["begun"])) & (places < batch["length"][:, None])
         return {"loss": (losses * asked).sum(1), "count": asked.sum(1).float()}
-
-    def score(self, output: Output, batch: Batch, context: Context) -> Tensor:
-        return -self.loss(output, batch)["loss"]
 
     def infer(self, model: Module, batch: Batch, context: Context) -> Output:
         """ "tokens" (n, l), -1 behind the end."""

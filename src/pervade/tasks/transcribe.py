@@ -76,7 +76,7 @@ class Transcribe(Task):
     def score(self, output: Output, batch: Batch, context: Context) -> Tensor:
         """(n,): the log-probability of the transcript, or of the likeliest path where there is none."""
         if context.targets:
-            return -ctc.loss(output["logits"], output["frames"], batch["target"], batch["length"])[0]
+            return super().score(output, batch, context)
         best = output["logits"].float().log_softmax(2).amax(2)
         return (best * output["frames"]).sum(1)
 
