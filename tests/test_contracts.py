@@ -78,7 +78,8 @@ def test_every_spec_survives_json(kind: str, name: str) -> None:
     check_spec(cls(**fields))
 
 
-@pytest.mark.parametrize("kind", registry.PACKAGES)
+# A change's file is that of the way of tuning that makes it.
+@pytest.mark.parametrize("kind", [kind for kind in registry.PACKAGES if kind != "change"])
 def test_a_file_is_a_name(kind: str) -> None:
     """Every file of a kind's package registers its own name, and nothing else does."""
     classes = {name: registry.find(kind, name)[0] for name in registry.names(kind, variants=False)}
