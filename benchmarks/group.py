@@ -1,8 +1,8 @@
 """All measurements of one group, one after another: `make bench-frame` (25 minutes on 2 cores), `make bench-image`,
 `make bench-text`, `make bench-rl` (45 minutes),
 `make bench-rl-long` (90 minutes), `make bench-speech` (three hours, by what its parts took), `make bench-faults` (bad
-and hostile input, kills, many classes, threads, time limits: more than four hours; its longer scripts go on where they
-were stopped).
+and hostile input, kills, many classes, threads, time limits: more than four hours), `make bench-default` (the ladder,
+five hours); longer scripts go on where they were stopped.
 
     python benchmarks/group.py frame
 
@@ -32,6 +32,7 @@ GROUPS = {
     "rl": ("rl_scores", "rl_speed", "rl_time_to_solve", "rl_agents"),
     "speech": ("spoken_digits", "connected_digits", "wavenet", "sound_trainer --rows 24", "read_speech"),
     "faults": ("fuzz", "resume_kills", "many_classes", "threads", "time_limit"),
+    "default": ("default",),
     "rl-long": ("rl_scores --long", "rl_pong"),
 }
 

@@ -86,6 +86,21 @@ def texts(folder: Path) -> dict[str, Any]:
     return {"data": write_table(folder / "reviews.tsv", reviews(48)), "model": "transformer", "settings": ENCODER}
 
 
+def words_at_once(folder: Path) -> dict[str, Any]:
+    """A step finds the weights of a linear model on all words, and each pass is such a step."""
+    settings = (*ENCODER[4:], "domain=bag", "optimizer=linear-solver", "source=whole", "schedule=constant")
+    return {**texts(folder), "model": "linear", "settings": (*settings, "tuning=null"), "epochs": 4}
+
+
+def texts_in_two_ways(folder: Path) -> dict[str, Any]:
+    parts = {"tokens": {"use": "text", "num_tokens": 320, "length": 16}, "words": {"use": "bag"}}
+    small = {"use": "transformer", "width": 16, "depth": 1, "heads": 2, "dropout": 0.1}
+    blend = {"use": "blend", "models": {"tokens": small, "words": "linear"}, "weights": {"tokens": 0.5, "words": 0.5}}
+    domain = {"use": "composite", "parts": parts}
+    settings = (*ENCODER[5:], f"domain={json.dumps(domain)}", f"model={json.dumps(blend)}", "source=dataset")
+    return {**texts(folder), "settings": settings}
+
+
 def texts_with_adapters(folder: Path) -> dict[str, Any]:
     return {**texts(folder), "settings": (*ENCODER, "tuning={use: lora, rank: 2, dropout: 0.2}")}
 
@@ -199,6 +214,8 @@ TRAININGS = {
         Training(numbers_of_pictures, "dataset", "regress", "image"),
         Training(faces, "dataset", "contrast", "image"),
         Training(texts, "by-length", "classify", "text"),
+        Training(words_at_once, "whole", "classify", "bag"),
+        Training(texts_in_two_ways, "dataset", "classify", "composite"),
         Training(texts_with_adapters, "by-length", "classify", "text"),
         Training(asked_of_texts, "by-length", "answer-span", "questions"),
         Training(running_text, "stream", "language-model", "corpus"),

@@ -98,11 +98,11 @@ def test_only_columns_that_are_not_there_are_let_go(tmp_path: Path) -> None:
     lines = ["text,note,verdict", *(f"{word},{word} as well,{'ab'[i % 2]}" for i, word in enumerate(WORDS))]
     domain = Text(text_column="note", label_column="label")
     with account.gathered() as notes:
-        rows, _ = measuring._found(domain, {}, write(tmp_path / "a.csv", lines))
+        rows, _ = measuring._read_rows(domain, {}, write(tmp_path / "a.csv", lines))
     assert rows.column("text")[0] == f"{WORDS[0]} as well"
     assert "what the run was trained with (--label-column label) does not fit these data, and is left out" in notes
     with pytest.raises(DataError, match="has no column 'label'"):
-        measuring._found(domain, {"label_column": "label"}, tmp_path / "a.csv")
+        measuring._read_rows(domain, {"label_column": "label"}, tmp_path / "a.csv")
 
 
 def test_a_model_of_texts_reads_the_columns_that_it_learnt_from(tmp_path: Path) -> None:

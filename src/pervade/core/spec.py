@@ -126,6 +126,9 @@ def _decode(data: Any, hint: Any, path: str, problems: list[str]) -> Any:
         return _plain(data, hint, path, problems)
     if origin is Mapping and _kind(typing.get_args(hint)[1]):
         item = typing.get_args(hint)[1]
+        if not isinstance(data, Mapping):
+            problems.append(f"{path}: expected names, each with its {_kind(item)}, got {data!r}")
+            return None
         return {str(name): _decode(value, item, f"{path}.{name}", problems) for name, value in data.items()}
     if origin is tuple and len(typing.get_args(hint)) == 2 and typing.get_args(hint)[1] is Ellipsis:
         item = typing.get_args(hint)[0]

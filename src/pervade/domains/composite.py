@@ -110,10 +110,11 @@ class Composite(Domain):
     def _rows(self, name: str, rows: Rows) -> Rows:
         return Rows(self._row(name, rows.columns), rows.number)
 
-    # learning: nothing that the parts have not learnt
-
     def fit(self, train: Rows) -> Self:
-        return self
+        """Parts that were fitted before stay as they are."""
+        parts = self.parts.items()
+        known = {name: part for name, part in parts if able(part, Counted).rows}
+        return replace(self, parts={name: known.get(name) or part.fit(self._rows(name, train)) for name, part in parts})
 
     def inputs(self) -> Several:
         return Several({name: part.inputs() for name, part in self.parts.items()})

@@ -27,6 +27,8 @@ from pervade.weights import locate
 from pervade.weights.checkpoint import IMAGENET_DEVIATION, IMAGENET_MEAN, Checkpoint
 from pervade.weights.transplant import transplant
 
+NOT_TYPED = ("given", "members")  # initialisers for networks from Python, and for those that a ladder puts together
+
 
 @register("init")
 @dataclass(frozen=True)
@@ -141,8 +143,8 @@ def starting_from(init: str | Path | Initializer) -> Initializer:
     resumed from elsewhere). Raises ConfigError where it is neither."""
     if isinstance(init, Initializer):
         return init
-    names = [name for name in registry.names("init") if name != "given"]  # which is for networks from Python
-    if str(init) in (*names, "given"):
+    names = [name for name in registry.names("init") if name not in NOT_TYPED]
+    if str(init) in (*names, *NOT_TYPED):
         return spec.decode(str(init), Initializer)
     path = Path(init)
     if not path.exists():

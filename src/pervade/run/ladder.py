@@ -219,9 +219,10 @@ class Ladder:
             raise TrainingError(f"the rungs together are not shown to be better than {done[best].name} alone")
         weights = {rung.name: weight for rung, weight in zip(done, found, strict=True) if weight}
         own = {name: checkpoint.read_recipe(self.run.member(name).recipe) for name in weights}
+        fitted = {name: checkpoint.read_domain(self.run.member(name).preprocess) for name in weights}
         return replace(
             recipe,
-            domain=Composite({name: one.domain for name, one in own.items()}),
+            domain=Composite(fitted),
             model=Blend({name: one.model for name, one in own.items()}, weights),
             init=Members({name: str(self.run.member(name).path.absolute()) for name in weights}),
             source=Whole(),

@@ -1,0 +1,212 @@
+"""Whether what a ladder delivers is ever beaten by the simple thing: every data set, budget and seed, each a cell.
+
+    python benchmarks/default.py [--shared ../shared/data] [--sets sst2 mnist …] [--limits 30 120 600] [--seeds 0 1 2]
+        [--busy 0 4] [--again]
+
+Each cell is a line in measured/default.jsonl, and a stopped script goes on. A cell is one `pervade train --ladder
+plain,frozen,trained,blend --time-limit …`; the test split then meets every rung, outside of the budget, so that what
+was delivered stands beside the plain rung (paired) and beside the best of them. The encoder is found where the Hub's
+cache or an installed package has it; the Hub is switched off. All cells take about five hours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import numpy as np
+from busy import beside, lines, note
+
+NAME = "default.jsonl"
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+RUNGS = "plain,frozen,trained,blend"
+Made = tuple[str, list[str]]  # where the data are, and what else the command is told
+
+
+def whole(place: str, *more: str) -> Callable[[Path, Path], Made]:
+    return lambda shared, folder: (str(shared / place), list(more))
+
+
+def uneven_pneumonia(shared: Path, folder: Path) -> Made:
+    """One sick person to twenty healthy ones in training; validation and test as they are."""
+    (source,) = (shared / "pneumonia").glob("*.npz")
+    held = dict(np.load(source))
+    label = held["train_labels"].ravel()
+    common, rare = (np.flatnonzero(label == value) for value in (0, 1))
+    kept = np.sort(np.concatenate([common, rare[: len(common) // 20]]))
+    held |= {name: held[name][kept] for name in ("train_images", "train_labels")}
+    np.savez(folder / "uneven.npz", **held)
+    return str(folder / "uneven.npz"), []
+
+
+def some_digits(shared: Path, folder: Path) -> Made:
+    import pyarrow.parquet as pq
+
+    made = folder / "mnist"
+    made.mkdir()
+    pq.write_table(pq.read_table(shared / "mnist" / "train.parquet").slice(0, 2000), made / "train.parquet")
+    shutil.copyfile(shared / "mnist" / "test.parquet", made / "test.parquet")
+    return str(made), []
+
+
+def noisy_words(shared: Path, folder: Path) -> Made:
+    """One word of each text says which class it is, but for a tenth of them: nobody can be right on more than 90%."""
+    rng = np.random.default_rng(0)
+    filling = [f"word{number}" for number in range(500)]
+    told = (["good", "fine", "great", "lovely"], ["bad", "poor", "awful", "dull"])
+    rows = []
+    for number in range(4000):
+        label = number % 2
+        words = [*rng.choice(filling, 12), rng.choice(told[label])]
+        rng.shuffle(words)
+        rows.append(f"{' '.join(words)}\t{label if rng.random() < 0.9 else 1 - label}")
+    (folder / "words.tsv").write_text("text\tlabel\n" + "\n".join(rows) + "\n")
+    return str(folder / "words.tsv"), []
+
+
+def noisy_stripes(shared: Path, folder: Path) -> Made:
+    """Stripes that lie or stand, under noise, of 24 x 24; a tenth is named wrongly, as above."""
+    rng = np.random.default_rng(0)
+    pictures, labels = [], []
+    for number in range(3000):
+        lies = number % 2
+        wave = np.sin(np.arange(24) * rng.uniform(0.6, 1.4) + rng.uniform(0, 6))
+        stripes = np.broadcast_to(wave[:, None] if lies else wave[None, :], (24, 24))
+        pictures.append(np.clip(128 + 30 * stripes + rng.normal(0, 40, (24, 24)), 0, 255).astype(np.uint8))
+        labels.append(lies if rng.random() < 0.9 else 1 - lies)
+    cut = 2000
+    np.savez(
+        folder / "stripes.npz",
+        train_images=np.stack(pictures[:cut]),
+        train_labels=np.array(labels[:cut]),
+        test_images=np.stack(pictures[cut:]),
+        test_labels=np.array(labels[cut:]),
+    )
+    return str(folder / "stripes.npz"), []
+
+
+SETS: dict[str, Callable[[Path, Path], Made]] = {
+    "cats_dogs": whole("cats_dogs"),
+    "pneumonia": whole("pneumonia"),
+    "pneumonia 20:1": uneven_pneumonia,
+    "orl_faces": whole("orl_faces", "--task", "image-classification"),
+    "mnist 2,000": some_digits,
+    "sst2": whole("sst2"),
+    "sms_spam": whole("sms_spam"),
+    "chnsenticorp": whole("chnsenticorp"),
+    "fsdd by speaker": whole("fsdd", "--label-pattern", r"^(\d)_", "--group-pattern", r"_(?P<speaker>.+)_"),
+    "noisy words": noisy_words,
+    "noisy stripes": noisy_stripes,
+}
+LONG = ("cats_dogs", "mnist 2,000", "sst2", "chnsenticorp")  # of 10 minutes, by one seed
+BUSY = ("cats_dogs", "sst2")  # with other processes beside
+
+
+def wanted(limits: list[float], seeds: list[int], busy: list[int]) -> list[tuple[str, float, int, int]]:
+    cells = [(name, limit, seed, 0) for limit in limits if limit < 600 for seed in seeds for name in SETS]
+    cells += [(name, 600.0, seeds[0], 0) for name in LONG if 600 in limits]
+    return cells + [(name, limit, seeds[0], more) for more in busy if more for limit in limits for name in BUSY]
+
+
+def measure(name: str, limit: float, seed: int, busy: int, made: Made, runs: Path) -> dict[str, Any]:
+    """One cell's line."""
+    place, more = made
+    pervade = str(Path(sys.executable).with_name("pervade"))
+    command = [pervade, "train", place, "--ladder", RUNGS, "--time-limit", f"{limit:g}", "--seed", str(seed)]
+    began = time.monotonic()
+    done = subprocess.run([*command, "--name", "run", "--runs", str(runs), *more], capture_output=True, text=True)
+    used = time.monotonic() - began
+    about = {"set": name, "limit": limit, "seed": seed, "busy": busy, "used": round(used, 2)}
+    if done.returncode:
+        return about | {"failed": done.stderr.strip().splitlines()[-1:]}
+    return about | compared(runs / "run")
+
+
+def compared(path: Path) -> dict[str, Any]:
+    """What was delivered, beside every rung on the test split."""
+    import pervade
+    from pervade.engine import predictions
+    from pervade.metrics.paired import differences
+
+    ladder = json.loads((path / "ladder.json").read_text())
+    delivered = pervade.load(path)
+    loaded = delivered.load()
+    metrics = dict(loaded.task.metrics(loaded.domain))
+    headline = next(iter(metrics))
+    tables, tests = {}, {}
+    for rung in ladder["rungs"]:
+        if rung["state"] == "complete":
+            member = pervade.load(path / "members" / rung["name"])
+            result = member.evaluate()
+            tables[rung["name"]] = predictions.read_columns(member.path / result["predictions"])
+            tests[rung["name"]] = round(result["metrics"][headline]["value"], 5)
+    found: dict[str, Any] = {"metric": headline, "taken": ladder["taken"], "test": tests}
+    found |= {"validation": {rung["name"]: rung["value"] for rung in ladder["rungs"]}}
+    found |= {"seconds": {rung["name"]: rung["seconds"] for rung in ladder["rungs"]}}
+    if "plain" in tables:
+        asked = {headline: metrics[headline]}
+        less = differences(asked, [tables["plain"], tables[ladder["taken"]]])[0][headline]
+        found |= {"over_plain": round(less.difference, 5), "low": less.low, "high": less.high, "p": less.p}
+    return found
+
+
+def show() -> None:
+    from pervade.metrics.paired import holm
+
+    cells = [cell for cell in lines(NAME) if "failed" not in cell]
+    worse = [cell.get("p", 1.0) if cell.get("over_plain", 0) < 0 else 1.0 for cell in cells]
+    adjusted = holm(worse) if worse else []
+    print(f"{'data':>16}{'limit':>7}{'seed':>6}{'busy':>6}{'used':>8}  taken     test by rung")
+    for cell, p in zip(cells, adjusted, strict=True):
+        test = ", ".join(f"{name} {value:.4f}" for name, value in cell["test"].items())
+        beaten = "  BEATEN BY THE PLAIN RUNG" if p < 0.05 else ""
+        late = "  LATE" if cell["used"] > 1.03 * cell["limit"] else ""
+        print(
+            f"{cell['set']:>16}{cell['limit']:>6g}s{cell['seed']:>6}{cell['busy']:>6}{cell['used']:>7.1f}s  "
+            f"{cell['taken']:<9} {test}{beaten}{late}"
+        )
+    behind = [
+        max(cell["test"].values()) - cell["test"][cell["taken"]] for cell in cells if cell["metric"] == "accuracy"
+    ]
+    if behind:
+        print(
+            f"behind the best rung: {100 * np.mean(behind):.2f} points on average of {len(behind)} cells (asked: 0.3)"
+        )
+    for cell in lines(NAME):
+        if "failed" in cell:
+            print(f"{cell['set']}, {cell['limit']:g} s: {cell['failed']}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--shared", type=Path, default=SHARED)
+    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
+    parser.add_argument("--limits", nargs="+", type=float, default=[30, 120, 600])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--busy", nargs="+", type=int, default=[0, 4])
+    parser.add_argument("--again", action="store_true", help="Measure cells that are there already once more.")
+    options = parser.parse_args()
+    there = {(cell["set"], cell["limit"], cell["seed"], cell["busy"]) for cell in lines(NAME)}
+    for cell in wanted(options.limits, options.seeds, options.busy):
+        name, limit, seed, busy = cell
+        if name not in options.sets or (cell in there and not options.again):
+            continue
+        with tempfile.TemporaryDirectory() as folder, beside(busy, 3 * limit):
+            made = SETS[name](options.shared, Path(folder))
+            note(NAME, measure(name, limit, seed, busy, made, Path(folder) / "runs"))
+    show()
+
+
+if __name__ == "__main__":
+    main()
