@@ -131,11 +131,11 @@ class Composite(Domain):
 
     def plain_features(self, train: Rows, rows: Rows) -> PlainFeatures | None:
         name = next(iter(self.parts))
-        found = self.first.plain_features(self._rows(name, train), self._rows(name, rows))
-        if found is None or found.of is None:
-            return found
-        of = found.of
-        return replace(found, of=lambda more: of(self._rows(name, more)))
+        features = self.first.plain_features(self._rows(name, train), self._rows(name, rows))
+        if features is None or features.of is None:
+            return features
+        of = features.of
+        return replace(features, of=lambda more: of(self._rows(name, more)))
 
     # examples
 

@@ -45,9 +45,9 @@ def better(task: Any, alone: Table, together: Table, domain: Domain) -> bool:
     headline = next(iter(metrics))
     fine = FINE if FINE in metrics else headline
     asked = {name: metrics[name] for name in dict.fromkeys((headline, fine))}
-    found = differences(asked, [alone, together])[0]
-    gains = {name: -one.difference if one.higher_is_better is False else one.difference for name, one in found.items()}
-    return any(found[name].shown and gains[name] > 0 for name in gains) and gains[headline] >= 0
+    apart = differences(asked, [alone, together])[0]
+    gains = {name: -one.difference if one.higher_is_better is False else one.difference for name, one in apart.items()}
+    return any(apart[name].shown and gains[name] > 0 for name in gains) and gains[headline] >= 0
 
 
 def _fine(task: Any, domain: Domain) -> Metric:

@@ -213,18 +213,23 @@ class Ladder:
         task: Any = recipe.task
         tables, domain = self._tables(done), self._domain()
         decisions = [self._member(rung).of_checkpoint(self._chosen(rung), "decision.json") for rung in done]
-        found = blending.weights(task, tables, [task.output_scale(decision) for decision in decisions], domain)
+        weights = blending.weights(task, tables, [task.output_scale(decision) for decision in decisions], domain)
         best = done.index(self._best(done))
-        if not blending.better(task, tables[best], task.blended(tables, found, domain), domain):
+        if not blending.better(task, tables[best], task.blended(tables, weights, domain), domain):
             raise TrainingError(f"the rungs together are not shown to be better than {done[best].name} alone")
-        weights = {rung.name: weight for rung, weight in zip(done, found, strict=True) if weight}
-        own = {name: checkpoint.read_recipe(self.run.member(name).recipe) for name in weights}
-        fitted = {name: checkpoint.read_domain(self.run.member(name).preprocess) for name in weights}
+        counting = {rung.name: weight for rung, weight in zip(done, weights, strict=True) if weight}
+        for rung in done:
+            if rung.name in counting and self._member(rung).of_checkpoint(self._chosen(rung), "architecture.json").get(
+                "changes"
+            ):
+                raise TrainingError(f"{rung.name} has adapters beside its weights, which a blend cannot hold yet")
+        own = {name: checkpoint.read_recipe(self.run.member(name).recipe) for name in counting}
+        fitted = {name: checkpoint.read_domain(self.run.member(name).preprocess) for name in counting}
         return replace(
             recipe,
             domain=Composite(fitted),
-            model=Blend({name: one.model for name, one in own.items()}, weights),
-            init=Members({name: str(self.run.member(name).path.absolute()) for name in weights}),
+            model=Blend({name: one.model for name, one in own.items()}, counting),
+            init=Members({name: str(self.run.member(name).path.absolute()) for name in counting}),
             source=Whole(),
             tuning=None,
             augment=(),
