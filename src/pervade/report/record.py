@@ -322,6 +322,8 @@ def read(run: RunDirectory) -> Record:
             results.append(Result.of(meter, checkpoint, stored, words))
     settled = {name: inside(name, "decision.json") for name in checkpoints}
     recipe = plain_yaml.read(run.recipe)
+    ladder = json(run.path / "ladder.json")
+    learnt = run.member(str(ladder["taken"])) if ladder.get("taken") else run  # whose training it was
     damaged += [
         f"recipe.yaml was changed after training had begun: {path} was {was!r} and is {now!r}"
         for path, was, now in origin.differences(json(run.origin).get("recipe", recipe), recipe)
@@ -332,15 +334,15 @@ def read(run: RunDirectory) -> Record:
         recipe=recipe,
         about=json(run.environment),
         data=lenient(run.read_data, {}) if run.data.exists() else {},
-        plan=lenient(run.plan, {}),
-        log=lenient(run.read_log, []),
+        plan=lenient(learnt.plan, {}),
+        log=lenient(learnt.read_log, []),
         checkpoints=checkpoints,
         results=results,
         damaged=damaged,
-        init=json(run.init),
+        init=json(learnt.init),
         members=json(run.members),
         search=json(run.path / "search.json"),
-        ladder=json(run.path / "ladder.json"),
+        ladder=ladder,
         lr_find=json(run.lr_find),
         remarks=list(map(str, json(run.remarks).get("remarks") or [])),
         account=list(map(str, json(run.remarks).get("account") or [])),

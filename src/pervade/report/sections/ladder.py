@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pervade.core.words import FigureWords
-from pervade.report import chart
+from pervade.core.words import FigureWords, counted
+from pervade.report import chart, wording
 from pervade.report.html import Section, render
 from pervade.report.record import Record
 
@@ -40,9 +40,8 @@ def section(record: Record) -> Section | None:
     metric, taken = str(record.ladder.get("metric")), record.ladder.get("taken")
     words = record.words.figure(metric)
     rows = [_row(rung, words, taken) for rung in rungs]
-    why = f": {record.ladder['why']}." if record.ladder.get("why") else "."
-    what = f"{taken} was taken{why}" if taken else "The ladder goes on: no rung is taken yet."
     done = [rung for rung in rungs if rung["value"] is not None]
+    what = _taken(taken, done, words, record) if taken else "The ladder goes on: no rung is taken yet."
     note = (
         "Rungs are chosen by the validation split alone, on the rows that all of them were judged by; the test split "
         "met the one that was taken, and no other. Each rung is a run inside members/, which can be compared."
@@ -50,6 +49,16 @@ def section(record: Record) -> Section | None:
     picture = _picture(done, words) if len(done) > 1 else ""
     body = render(TEMPLATE, what=what, picture=picture, rows=rows, note=note)
     return Section("ladder", "Which model was taken", body)
+
+
+def _taken(taken: str, done: list[dict[str, Any]], words: FigureWords, record: Record) -> str:
+    best = next(rung for rung in done if rung["name"] == taken)
+    others = [f"{rung['name']} {words.written(rung['value'])}" for rung in done if rung is not best]
+    against = f", against {wording.join(others)}" if others else ""
+    rows = counted(best["n"], *record.words.domain.noun)
+    return (
+        f"{taken} was taken: {words.inside} {words.written(best['value'])} on {rows} of the validation split{against}."
+    )
 
 
 def _row(rung: dict[str, Any], words: FigureWords, taken: str | None) -> dict[str, Any]:
@@ -73,9 +82,8 @@ def _picture(done: list[dict[str, Any]], words: FigureWords) -> Any:
     for rung in done:
         at += rung["seconds"] / 60
         passed.append(at)
-    values = [float(rung["value"]) for rung in done]
-    ends = [float(rung[name]) for rung in done for name in ("low", "high") if rung[name] is not None]
-    low, high = min([*values, *ends]), max([*values, *ends])
+    ends = [float(rung[name]) for rung in done for name in ("value", "low", "high") if rung[name] is not None]
+    low, high = min(ends), max(ends)
     room = 0.05 * (high - low) or 0.05
     x = chart.axis_x("minutes", 0.0, passed[-1] * 1.05)
     y = chart.axis_y(
@@ -84,11 +92,10 @@ def _picture(done: list[dict[str, Any]], words: FigureWords) -> Any:
         min(high + room, 1.0) if words.is_share else high + room,
         words.in_percent,
     )
-    shown = [
-        chart.Line("95% interval" if place == 0 else "", [(minute, rung["low"]), (minute, rung["high"])], "first faint")
-        for place, (minute, rung) in enumerate(zip(passed, done, strict=True))
-        if rung["low"] is not None and rung["high"] is not None
-    ]
-    shown.append(chart.Line("a rung", list(zip(passed, values, strict=True)), "second", True))
+    shown = []
+    for look, minute, rung in zip(("first", "second", "third", "fourth"), passed, done, strict=False):
+        if rung["low"] is not None and rung["high"] is not None:
+            shown.append(chart.Line("", [(minute, rung["low"]), (minute, rung["high"])], f"{look} faint"))
+        shown.append(chart.Line(rung["name"], [(minute, float(rung["value"]))], look, dots=True))
     summary = "; ".join(f"{rung['name']} {words.written(rung['value'])}" for rung in done)
     return chart.lines(x, y, shown, f"validation: {words.inside} of each rung: {summary}")
