@@ -77,6 +77,24 @@ def test_training_begins_from_the_frozen_networks_head(data: Path, tmp_path: Pat
     assert frozen["state"] == trained["state"] == "complete"
 
 
+@pytest.mark.parametrize("best_of", ["size", "speed"])
+def test_the_cheapest_of_those_that_are_as_good(best_of: str, data: Path, tmp_path: Path) -> None:
+    """Both rungs learn such texts whole, and the plain one is the smaller and the faster."""
+    run = climb(data, tmp_path, "plain,trained", texts.recipe(epochs=12), best_of=best_of)
+    rungs = told(run)
+    assert files.read_json(run.path / "ladder.json")["taken"] == "plain"
+    assert rungs["plain"]["bytes"] < rungs["trained"]["bytes"]
+    if best_of == "speed":
+        assert 0 < rungs["plain"]["row_seconds"] < 1
+
+
+def test_what_is_to_be_best_is_known(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="did you mean 'size'"):
+        climb(data, tmp_path, "plain", best_of="sise")
+    with pytest.raises(ConfigError, match="chooses among rungs"):
+        pervade.fit(data, recipe=texts.recipe(), runs=tmp_path, best_of="size", options=Options())
+
+
 def test_the_frozen_head_is_the_best_there_is(data: Path, tmp_path: Path) -> None:
     """No weights of a linear head on the same features have a smaller penalised loss than those that were found."""
     from sklearn.linear_model import LogisticRegression

@@ -358,6 +358,7 @@ def fit(
     folds: int | str | None = None,
     search: search_module.Plan | None = None,
     ladder: Sequence[str] | None = None,
+    best_of: str = "accuracy",
     tuning: str | None = None,
     algorithm: str | None = None,
     steps: int | None = None,
@@ -370,8 +371,8 @@ def fit(
     or a variation of it. `settings` are "path.to.field=value"; `flags` are fields of the recipe by name (epochs,
     batch_size, seed, …) and lr, which may be "find" (train/find_lr.py). `seeds` or `folds` make a run of that many runs
     (members.py), evaluated and reported; `search` is what `tune` passes on; `ladder` names the rungs to climb
-    (run/ladder.py); `tuning` is "freeze" or "lora". Raises DataError where the data cannot be used, ConfigError with
-    every faulty setting.
+    (run/ladder.py), of which the `best_of` accuracy, size or speed is delivered; `tuning` is "freeze" or "lora". Raises
+    DataError where the data cannot be used, ConfigError with every faulty setting.
     """
     options, data = _since(options), hub.located(data)
     together = members.plan(seeds, folds)
@@ -381,6 +382,7 @@ def fit(
     if together is not None:
         members.check(together, chosen)
     rungs = None if ladder is None else _rungs(chosen, task, ladder, together is not None or search is not None)
+    ladders.check(best_of, rungs)
     called = hub.title(data) if hub.is_address(data) else Path(str(data)).absolute().stem
     wish = wish or f"{called}-{registry.name_of(type(chosen.model)) or 'model'}"
     # Under torchrun the first process makes the run, and the others join it.
@@ -397,7 +399,7 @@ def fit(
             if search is not None:
                 search_module.begin(directory, search, chosen, task)
             if rungs is not None:
-                ladders.begin(directory, rungs)
+                ladders.begin(directory, rungs, best_of)
             workflow.begin(directory, chosen, request)
         ranks.wait()
         with download.announcing(options.screen.say):

@@ -51,6 +51,14 @@ def train(
             "of plain,frozen,trained,blend.",
         ),
     ] = None,
+    best_of: Annotated[
+        str,
+        typer.Option(
+            metavar="accuracy|size|speed",
+            help="Of a ladder: the best, or, of the rungs that are not shown to be worse than it, the smallest or the "
+            "fastest to predict.",
+        ),
+    ] = "accuracy",
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard files too.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Read the data, say how and what is there, and stop before training.")
@@ -70,4 +78,4 @@ def train(
             return
         options = replace(given.pop("options"), tensorboard=tensorboard)
         rungs = None if ladder is None else [name.strip() for name in ladder.split(",") if name.strip()]
-        finish(api.fit(data, seeds=seeds, ladder=rungs, options=options, **given))
+        finish(api.fit(data, seeds=seeds, ladder=rungs, best_of=best_of, options=options, **given))

@@ -146,6 +146,7 @@ class Rung(TypedDict):
     low: float | None
     high: float | None
     n: Count
+    row_seconds: float | None
 
 
 class Columns(TypedDict, total=False):
@@ -238,6 +239,7 @@ FIELDS: dict[str, Some] = {
         "space": dict[str, Some],
         "base": Some,
         "rungs": dict[str, Some],
+        "best_of": Literal["accuracy", "size", "speed"],
     },
     "ladder.json": {
         "metric": str | None,

@@ -41,6 +41,7 @@ from pervade.init.members import Members
 from pervade.init.pretrained import Pretrained
 from pervade.init.random import Random
 from pervade.metrics.estimate import Metric, estimate
+from pervade.metrics.paired import differences
 from pervade.models.blend import Blend
 from pervade.models.linear import Linear
 from pervade.run import blending, members, workflow
@@ -51,6 +52,8 @@ from pervade.train.optim.linear_solver import LinearSolver
 from pervade.train.schedule.constant import Constant
 
 RUNGS = ("plain", "frozen", "trained", "blend")
+BEST_OF = ("accuracy", "size", "speed")
+TIMED = 64  # rows of the validation split by which it is measured how fast a rung predicts
 LEAST_PASSES = 0.5  # for which there must be time, or a training is not begun
 
 
@@ -65,6 +68,7 @@ class Rung:
     low: float | None = None
     high: float | None = None
     n: int = 0
+    row_seconds: float | None = None  # of predicting one row, where that is asked
 
 
 def asked(names: Sequence[str]) -> tuple[str, ...]:
@@ -75,6 +79,14 @@ def asked(names: Sequence[str]) -> tuple[str, ...]:
     if not names:
         raise ConfigError(f"--ladder names no rung; give some of {','.join(RUNGS)}")
     return tuple(name for name in RUNGS if name in names)
+
+
+def check(best_of: str, rungs: Mapping[str, Recipe] | None) -> None:
+    """Raises ConfigError where `best_of` is unknown, or asked without a ladder."""
+    if best_of not in BEST_OF:
+        raise ConfigError(f"--best-of {best_of!r} is unknown; {nearest(best_of, BEST_OF)}")
+    if best_of != "accuracy" and rungs is None:
+        raise ConfigError(f"--best-of {best_of} chooses among rungs; name some with --ladder {','.join(RUNGS)}")
 
 
 def plan(recipe: Recipe, task: str | None, names: Sequence[str]) -> dict[str, Recipe]:
@@ -113,18 +125,20 @@ def _solved(recipe: Recipe) -> Recipe:
     return replace(recipe, **plain, **how)  # type: ignore[arg-type]
 
 
-def begin(run: RunDirectory, rungs: Mapping[str, Recipe]) -> None:
+def begin(run: RunDirectory, rungs: Mapping[str, Recipe], best_of: str = "accuracy") -> None:
     """Writes members.json: what is asked, in its order."""
-    files.write_json(run.members, {"kind": "ladder", "rungs": {name: spec.encode(own) for name, own in rungs.items()}})
+    own = {name: spec.encode(recipe) for name, recipe in rungs.items()}
+    files.write_json(run.members, {"kind": "ladder", "rungs": own, "best_of": best_of})
 
 
 class Ladder:
     """A ladder under way."""
 
     def __init__(self, run: RunDirectory, request: workflow.Request, options: Options) -> None:
-        stored = files.read_json(run.members, "rungs")["rungs"]
+        stored = files.read_json(run.members, "rungs", "best_of")
         self.run, self.request = run, replace(request, find_lr=False)  # a rung has a rate of its own
-        self.recipes: dict[str, Recipe] = {name: spec.decode(own, Recipe) for name, own in stored.items()}
+        self.recipes: dict[str, Recipe] = {name: spec.decode(own, Recipe) for name, own in stored["rungs"].items()}
+        self.best_of = str(stored["best_of"])
         saved = files.read_json(self.path) if self.path.exists() else {}
         self.rungs = [Rung(**rung) for rung in saved.get("rungs", [])] or [Rung(name) for name in self.recipes]
         self.taken, self.metric = saved.get("taken"), saved.get("metric")
@@ -193,7 +207,22 @@ class Ladder:
             with runtime.threads(checkpoint.read_recipe(member.recipe).threads):
                 undecided = Predictor(loaded.network, loaded.domain, loaded.task)  # as while training
                 undecided.write(path, own.where("split", "validation"), about)
+        if self.best_of == "speed":
+            rung.row_seconds = self._time(rung, rows)
         return (member.checkpoint(chosen) / "model.safetensors").stat().st_size
+
+    def _time(self, rung: Rung, rows: Rows) -> float:
+        """Seconds of predicting a row; the first ones warm caches and do not count."""
+        member = self._member(rung)
+        loaded = checkpoint.load_checkpoint(member, self._chosen(rung))
+        own = rows if loaded.domain == self.base.domain else workflow.load_rows(member, loaded.domain)
+        some = own.where("split", "validation")
+        some = some.select(range(min(TIMED, len(some))))
+        with runtime.threads(checkpoint.read_recipe(member.recipe).threads):
+            for _ in range(2):
+                began = time.monotonic()
+                Predictor.of(loaded).table(some)
+        return (time.monotonic() - began) / len(some)
 
     def _own(self, rung: Rung) -> Recipe:
         own = self.recipes[rung.name]
@@ -281,11 +310,27 @@ class Ladder:
             reasons = "; ".join(f"{rung.name}: {rung.reason}" for rung in self.rungs if rung.reason)
             raise TrainingError(f"no rung of {self.run.path} came to its end ({reasons})")
         best = next((rung for rung in done if rung.name == "blend"), None) or self._best(done)
+        best = self._cheapest(best, done) if self.best_of != "accuracy" else best
         others = ", ".join(f"{rung.name} {rung.value:.4g}" for rung in done if rung is not best)
         self.why = f"{spaced(str(self.metric))} {best.value:.4g} on {best.n:,} rows of the validation split" + (
             f", against {others}" if others else ""
         )
         return best
+
+    def _cheapest(self, best: Rung, done: Sequence[Rung]) -> Rung:
+        """The smallest, or the one that predicts fastest, of those that are not shown to be worse than the best."""
+        tables = dict(zip((rung.name for rung in done), self._tables(done), strict=True))
+        name, metric = self._headline()
+        sign = -1.0 if metric.higher_is_better is False else 1.0
+
+        def is_worse(rung: Rung) -> bool:
+            apart = differences({name: metric}, [tables[best.name], tables[rung.name]])[0][name]
+            return apart.shown and sign * apart.difference < 0
+
+        as_good = [rung for rung in done if rung is best or not is_worse(rung)]
+        if self.best_of == "size":
+            return min(as_good, key=lambda rung: rung.bytes)
+        return min(as_good, key=lambda rung: rung.row_seconds or 0.0)
 
     def deliver(self) -> None:
         """The taken rung's checkpoint, recipe and domain become the run's."""
