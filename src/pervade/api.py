@@ -546,7 +546,7 @@ def tune(
     return fit(data, search=search_module.plan(time_limit, trials, search), options=_since(options), **settings)
 
 
-def _rungs(recipe: Recipe, task: str | None, names: Sequence[str], members: bool) -> dict[str, Recipe]:
+def _rungs(recipe: Recipe, task: str | None, names: Sequence[str], members: bool) -> dict[str, Recipe | str]:
     """Raises ConfigError where they cannot be, or the run is one of `members` already."""
     if members:
         raise ConfigError("a ladder is one training of each rung; leave out --seeds and --folds, or name a --model")

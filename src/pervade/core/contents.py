@@ -238,7 +238,7 @@ FIELDS: dict[str, Some] = {
         "trials": Count | None,
         "space": dict[str, Some],
         "base": Some,
-        "rungs": dict[str, Some],
+        "rungs": dict[str, Some | str],
         "best_of": Literal["accuracy", "size", "speed"],
     },
     "ladder.json": {

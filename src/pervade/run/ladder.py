@@ -50,6 +50,7 @@ from pervade.run.time_limit import AFTERWARDS, REPORTING
 from pervade.run.training import Options, Stopped, stopping_at_once
 from pervade.train.optim.linear_solver import LinearSolver
 from pervade.train.schedule.constant import Constant
+from pervade.train.tuning.full import Full
 
 RUNGS = ("plain", "frozen", "trained", "blend")
 BEST_OF = ("accuracy", "size", "speed")
@@ -81,7 +82,7 @@ def asked(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in RUNGS if name in names)
 
 
-def check(best_of: str, rungs: Mapping[str, Recipe] | None) -> None:
+def check(best_of: str, rungs: Mapping[str, Recipe | str] | None) -> None:
     """Raises ConfigError where `best_of` is unknown, or asked without a ladder."""
     if best_of not in BEST_OF:
         raise ConfigError(f"--best-of {best_of!r} is unknown; {nearest(best_of, BEST_OF)}")
@@ -89,45 +90,58 @@ def check(best_of: str, rungs: Mapping[str, Recipe] | None) -> None:
         raise ConfigError(f"--best-of {best_of} chooses among rungs; name some with --ladder {','.join(RUNGS)}")
 
 
-def plan(recipe: Recipe, task: str | None, names: Sequence[str]) -> dict[str, Recipe]:
-    """The rungs that this recipe can have, of those named, each with its recipe. Raises ConfigError where there are
-    none, or nothing could choose among them."""
+def plan(recipe: Recipe, task: str | None, names: Sequence[str]) -> dict[str, Recipe | str]:
+    """The rungs that are named, each with its recipe, or in words why this recipe has no such rung. Raises ConfigError
+    where it has none of them, or nothing could choose among them."""
     module = recipes.tasks()[task][0] if task is not None else None
-    there = {name: made for name in asked(names) if (made := _recipe(name, recipe, module)) is not None}
-    if not there:
-        raise ConfigError(f"--ladder {','.join(names)}: {task} has no such rung; leave --ladder out, or add trained")
+    rungs = {name: _recipe(name, recipe, module) for name in asked(names)}
+    if all(isinstance(rung, str) for rung in rungs.values()):
+        why = "; ".join(f"{name}: {reason}" for name, reason in rungs.items())
+        raise ConfigError(f"--ladder {','.join(names)} has no rung that can be climbed ({why}); add trained")
     if recipe.early_stopping.metric is None or not recipe.validation:
         raise ConfigError("a ladder chooses by the validation split; set early_stopping.metric, and validation above 0")
-    return there
+    return rungs
 
 
-def _recipe(name: str, recipe: Recipe, module: ModuleType | None) -> Recipe | None:
+def _recipe(name: str, recipe: Recipe, module: ModuleType | None) -> Recipe | str:
     if name == "trained":
         return recipe
     if name == "blend":  # which is made of the others once these are there
-        return recipe if isinstance(recipe.task, CanBeBlended) else None
+        return recipe if isinstance(recipe.task, CanBeBlended) else "the answers of this task cannot be put together"
     if not isinstance(recipe.task, HasLinearHead):
-        return None
+        return "no linear layer answers this task"
     if name == "plain":
         domain = module.plain(recipe) if module is not None and hasattr(module, "plain") else None
-        return None if domain is None else _solved(replace(recipe, domain=domain, model=Linear(), init=Random()))
-    kept = isinstance(recipe.init, Pretrained) and module is not None and hasattr(module, "tuned")
-    if not kept or recipe.tuning is None or type(recipe.tuning).__name__ != "Full":
-        return None
-    return _solved(module.tuned(recipe, "freeze"))  # type: ignore[union-attr]
+        if domain is None:
+            return "there are no simple features of such data"
+        return _solved(replace(recipe, domain=domain, model=Linear(), init=Random(), tuning=None))
+    if not isinstance(recipe.init, Pretrained):
+        return "no published network is at hand (name one with --model or --init)"
+    if module is None or not hasattr(module, "tuned") or not isinstance(recipe.tuning, Full | None):
+        return "its network cannot stay as it is"
+    return _solved(module.tuned(recipe, "freeze"))
 
 
 def _solved(recipe: Recipe) -> Recipe:
     """The recipe with the weights of its linear head found at once."""
-    plain = {"augment": (), "micro_batch": None, "clip_norm": None, "l1": 0.0, "l2": 0.0, "average": None}
-    tuning = recipe.tuning if isinstance(recipe.init, Pretrained) else None
-    how = {"optimizer": LinearSolver(), "schedule": Constant(), "source": Whole(), "tuning": tuning, "epochs": 1}
-    return replace(recipe, **plain, **how)  # type: ignore[arg-type]
+    return replace(
+        recipe,
+        optimizer=LinearSolver(),
+        schedule=Constant(),
+        source=Whole(),
+        epochs=1,
+        augment=(),
+        micro_batch=None,
+        clip_norm=None,
+        l1=0.0,
+        l2=0.0,
+        average=None,
+    )
 
 
-def begin(run: RunDirectory, rungs: Mapping[str, Recipe], best_of: str = "accuracy") -> None:
+def begin(run: RunDirectory, rungs: Mapping[str, Recipe | str], best_of: str = "accuracy") -> None:
     """Writes members.json: what is asked, in its order."""
-    own = {name: spec.encode(recipe) for name, recipe in rungs.items()}
+    own = {name: rung if isinstance(rung, str) else spec.encode(rung) for name, rung in rungs.items()}
     files.write_json(run.members, {"kind": "ladder", "rungs": own, "best_of": best_of})
 
 
@@ -137,10 +151,15 @@ class Ladder:
     def __init__(self, run: RunDirectory, request: workflow.Request, options: Options) -> None:
         stored = files.read_json(run.members, "rungs", "best_of")
         self.run, self.request = run, replace(request, find_lr=False)  # a rung has a rate of its own
-        self.recipes: dict[str, Recipe] = {name: spec.decode(own, Recipe) for name, own in stored["rungs"].items()}
+        lacking = {name: own for name, own in stored["rungs"].items() if isinstance(own, str)}
+        self.recipes: dict[str, Recipe] = {
+            name: spec.decode(own, Recipe) for name, own in stored["rungs"].items() if name not in lacking
+        }
         self.best_of = str(stored["best_of"])
         saved = files.read_json(self.path) if self.path.exists() else {}
-        self.rungs = [Rung(**rung) for rung in saved.get("rungs", [])] or [Rung(name) for name in self.recipes]
+        self.rungs = [Rung(**rung) for rung in saved.get("rungs", [])] or [
+            Rung(name, *(("passed by", lacking[name]) if name in lacking else ())) for name in stored["rungs"]
+        ]
         self.taken, self.metric = saved.get("taken"), saved.get("metric")
         self.why: str = saved.get("why", "")
         self.used = float(saved.get("used", 0.0))  # in earlier sittings
@@ -362,6 +381,8 @@ def go(run: RunDirectory, request: workflow.Request, recipe: Recipe | None, opti
             origin.write(run, ladder.base)
         try:
             for rung in ladder.rungs:
+                if rung.reason and not rung.seconds:
+                    options.screen.say(f"rung {rung.name} passed by: {rung.reason}")
                 if rung.state == "waiting":
                     ladder.climb(rung, rows)
         except Stopped:
