@@ -126,6 +126,10 @@ def test_a_rung_that_these_data_have_not_is_said(data: Path, tmp_path: Path) -> 
     assert "no published network is at hand" in run.report().read_text(encoding="utf-8")
 
 
+def test_all_rungs_have_a_name_together() -> None:
+    assert ladder.asked(["all"]) == ladder.RUNGS
+
+
 def test_a_ladder_needs_rows_that_choose() -> None:
     with pytest.raises(ConfigError, match="validation above 0"):
         ladder.plan(texts.recipe(validation=0.0), "text-classification", ["plain"])

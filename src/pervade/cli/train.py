@@ -48,7 +48,7 @@ def train(
         typer.Option(
             metavar="RUNGS",
             help="Learn in several ways, the cheapest first, and deliver what the validation split says is best: some "
-            "of plain,frozen,trained,blend.",
+            "of plain,frozen,trained,blend, or all.",
         ),
     ] = None,
     best_of: Annotated[

@@ -73,12 +73,13 @@ class Rung:
 
 
 def asked(names: Sequence[str]) -> tuple[str, ...]:
-    """The rungs in their order. Raises ConfigError where none is named, or one is unknown."""
+    """The rungs in their order; "all" names them all. Raises ConfigError where none is named, or one is unknown."""
+    names = RUNGS if list(names) == ["all"] else names
     wrong = next((name for name in names if name not in RUNGS), None)
     if wrong is not None:
-        raise ConfigError(f"--ladder names {wrong!r}, which is no rung; {nearest(wrong, RUNGS)}")
+        raise ConfigError(f"--ladder names {wrong!r}, which is no rung; {nearest(wrong, (*RUNGS, 'all'))}")
     if not names:
-        raise ConfigError(f"--ladder names no rung; give some of {','.join(RUNGS)}")
+        raise ConfigError(f"--ladder names no rung; give some of {','.join(RUNGS)}, or all")
     return tuple(name for name in RUNGS if name in names)
 
 
