@@ -27,7 +27,7 @@ from pervade.core.errors import ConfigError, DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, LeftOut, Media, Rows
 from pervade.core.words import DomainWords
-from pervade.data.image import distort, pictures
+from pervade.data.image import distort, mirrored, pictures
 from pervade.data.read import account, embedded, inputs, label_names, listing, tables, targets
 from pervade.data.read.targets import Kind
 from pervade.data.rows import cache
@@ -75,7 +75,11 @@ class Image(Domain):
     crop_area: Annotated[float, Field(gt=0.0, le=1.0)] = 0.35  # smallest share of the picture that training cuts out;
     # 1: pieces of the full scale, moved only
     crop_ratio: Annotated[float, Field(ge=1.0, le=4.0)] = 4 / 3  # longest side of that by its shortest, at most
-    flip: bool = True  # training mirrors every second picture; off where left and right differ (digits, letters)
+    # Training moves a picture by up to so many pixels across and down; what is missing at its edge is mirrored there.
+    shift: Annotated[int, Field(ge=0, le=64)] = 0
+    # Training mirrors every second picture; off where left and right differ (digits, letters). None: as the training
+    # split says (data/image/mirrored.py).
+    flip: bool | None = True
     augment: bool = True  # off: training sees what evaluation sees, all its views
     brightness: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0  # training multiplies by up to 1 +- this
     contrast: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0  # likewise, the distance from the mean grey
@@ -262,6 +266,13 @@ class Image(Domain):
                 f"{numbers:,} of {len(shapes):,} training pictures hold numbers of more than 8 bits: {becomes}{rest}",
                 "-o domain.range=[LOW,HIGH]",
             )
+        if self.flip is None:
+            mirrors = self._settled(train, shapes).flip
+            how_many, like = ("every second picture", "like") if mirrors else ("no picture", "unlike")
+            account.note(
+                f"training mirrors {how_many}: mirrored ones look {like} the others of their class",
+                "-o domain.flip=true|false",
+            )
         if shapes:
             how = self._framing(shapes)
             seen = [self._share_seen(max(shape[:2]) / min(shape[:2]), how) for shape in shapes]
@@ -278,7 +289,7 @@ class Image(Domain):
         to 1,999 are looked at)."""
         learnt = targets.learn(self.target, train.column("target"), self.positive)
         shapes = self._shapes(train)
-        known = replace(self, framing=self._framing(shapes), range=self._range(train, shapes))
+        known = self._settled(train, shapes)
         step = max(len(train) // 1000, 1)
         count, total, squares = 0, np.zeros(self.channels), np.zeros(self.channels)
         for position in range(0, len(train), step):
@@ -314,6 +325,17 @@ class Image(Domain):
             return self.range
         some = (self._stored(train[position]).view(np.float32) for position in numbers[:: max(len(numbers) // 1000, 1)])
         return pictures.spread([(float(values.min()), float(values.max())) for values in some])
+
+    def _settled(self, train: Rows, shapes: Sequence[tuple[int, ...]]) -> Image:
+        """With what is left open learnt from the training split. To know whether to mirror, of 2,000 pictures and more
+        only every second, third and so on are looked at, each as 16 x 16 pixels."""
+        settled = replace(self, framing=self._framing(shapes), range=self._range(train, shapes))
+        if self.flip is not None:
+            return settled
+        some = train.select(range(0, len(train), max(len(train) // 1000, 1)))
+        small = [self._picture(settled._seen(settled._pixels(row))).resize((16, 16)) for row in some]
+        classes = [str(target) if self.target == "class" else "" for target in some.column("target")]
+        return replace(settled, flip=mirrored.alike(np.stack([self._array(each) for each in small]), classes))
 
     def _share_seen(self, ratio: float, how: str) -> float:
         """Of a picture so many times as long as wide."""
@@ -404,7 +426,7 @@ class Image(Domain):
         return cuts + [cut[:, ::-1] for cut in cuts] if self.views in (2, 10) and self.flip else cuts
 
     def _augmented(self, pixels: np.ndarray, rng: Generator) -> np.ndarray:
-        pixels = self._canvas(pixels)
+        pixels = self._moved(self._canvas(pixels), rng)
         picture = self._random_crop(pixels, rng)
         if self.flip and rng.random() < 0.5:
             picture = picture.transpose(Pillow.Transpose.FLIP_LEFT_RIGHT)
@@ -418,6 +440,15 @@ class Image(Domain):
         if self.erase:
             picture = distort.erase(picture, rng, self.erase, fill)
         return self._array(picture)
+
+    def _moved(self, pixels: np.ndarray, rng: Generator) -> np.ndarray:
+        if not self.shift:
+            return pixels
+        for axis in (0, 1):
+            length = pixels.shape[axis]
+            places = np.arange(length) + rng.integers(-self.shift, self.shift + 1)
+            pixels = pixels.take(length - 1 - np.abs(length - 1 - np.abs(places)), axis, mode="clip")
+        return pixels
 
     def _random_crop(self, pixels: np.ndarray, rng: Generator) -> Pillow.Image:
         height, width, _ = pixels.shape
