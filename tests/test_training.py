@@ -230,8 +230,8 @@ def test_bf16_training_is_recorded_and_evaluated_in_fp32(shapes: Path, tmp_path:
 
 @pytest.mark.parametrize("model", ["vit-tiny", "reference-mlp", "reference-cnn"])
 def test_a_network_of_one_size_is_not_trained_on_another(model: str, shapes: Path, tmp_path: Path) -> None:
-    """The default recipe trains on smaller pictures than it is used on, which not every network takes."""
-    settings = ["domain.size=80", f"model={model}", "workers=0"]
+    """A recipe may train on smaller pictures than it is used on, which not every network takes."""
+    settings = ["domain.size=80", f"model={model}", "domain.train_scale=0.8", "workers=0"]
     words = r"is for pictures of 80 x 80 pixels and does not take the 64 x 64 .*; set -o domain.train_scale=1"
     with pytest.raises(ConfigError, match=words):
         pervade.fit(shapes, init="random", runs=tmp_path, settings=settings, options=Options())
@@ -249,10 +249,10 @@ def test_a_network_of_any_size_is_left_as_it_was() -> None:
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
 
 
-@pytest.mark.parametrize("model", ["model=reference-mlp", "model.width=16"])
+@pytest.mark.parametrize("model", ["model=reference-mlp", "model={use: resnet, depth: 10, width: 16}"])
 def test_two_processes_make_one_run(model: str, shapes: Path, tmp_path: Path) -> None:
     """torchrun in front of the command line: one run, one report, and the loss of one process at the same batch, with
-    batch normalisation (the default network) too. Not at a high learning rate, which multiplies rounding differences.
+    batch normalisation too. Not at a high learning rate, which multiplies rounding differences.
     """
     settings = ["domain.size=16", "domain.train_scale=1", "batch_size=8", "init=random", "precision=fp32", model]
     arguments = ["train", str(shapes), "--runs", str(tmp_path), "--epochs", "2", "--lr", "0.002"]

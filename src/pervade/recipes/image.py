@@ -2,7 +2,8 @@
 
 pervade train DATA                        within_reach(): resnet18 finetuned where its published weights can be had
 pervade train DATA --model NAME           within_reach(NAME), where any were published for it; else scratch(NAME)
-pervade train DATA --init random          default(): a residual network, trained on 64 x 64 pixels, used on 80 x 80
+pervade train DATA --init random          default(): a residual network, trained on 64 x 64 pixels, used on 80 x 80;
+                                          small(): of pictures of up to 48 pixels, at their own size
 pervade train DATA --init pretrained|PATH finetune(): from weights that were trained before
 pervade train DATA --model reference-cnn  reference(): Adam, 10 epochs, 224 x 224, no augmentation
 pervade train DATA --model reference-mlp  reference(), 64 x 64, mean squared error
@@ -18,6 +19,7 @@ from typing import Any
 from pervade.core import download, spec
 from pervade.core.contracts import Domain, EarlyStopping, Initializer, Model, Recipe
 from pervade.core.errors import ConfigError
+from pervade.data.image import looking
 from pervade.data.read import listing
 from pervade.data.rows.samplers.people_by_pictures import PeopleByPictures
 from pervade.data.rows.sources.dataset import Dataset
@@ -28,6 +30,7 @@ from pervade.models.places_cnn import PlacesCNN
 from pervade.models.reference_cnn import ReferenceCNN
 from pervade.models.reference_mlp import ReferenceMLP
 from pervade.models.resnet import ResNet
+from pervade.models.small_cnn import SmallCNN
 from pervade.run.search_space import Choice, Range
 from pervade.tasks.classify import Classify
 from pervade.tasks.contrast import Contrast
@@ -52,6 +55,10 @@ TASKS = {
 # Asked after all others: what is wrong with data that is nobody's, the reader of pictures says.
 LAST = True
 READS_FILES = True
+# Pictures up to so many pixels are learnt at their own size, but at no less than the smallest.
+SMALL, SMALLEST = 48, 8
+# Of these, how many are looked at in a training, each anew; and in how many passes at least and at most.
+LOOKS, FEWEST, MOST = 1_000_000, 12, 60
 BY_TARGET = {"labels": "image-multi-label-classification", "number": "image-regression"}
 
 
@@ -71,8 +78,9 @@ def recipe(
     source: Any = None,
 ) -> Recipe:
     """The recipe that belongs to a model and to where its first weights come from (the name of an initialiser, or a
-    path), with the task asked. Raises ConfigError with the nearest name where there is no such model."""
-    usual = of_classes(model, init)
+    path), with the task asked; of `source` the size of its pictures is looked at. Raises ConfigError with the nearest
+    name where there is no such model."""
+    usual = of_classes(model, init, source)
     if task == "image-feature-extraction" and model is None and isinstance(usual.init, Random):
         return replace(faces(), init=usual.init)
     return asked(usual, task)
@@ -106,11 +114,11 @@ def asked(recipe: Recipe, task: str) -> Recipe:
     return replace(recipe, domain=domain, task=Regress(), early_stopping=stopping, clip_norm=recipe.clip_norm or 1.0)
 
 
-def of_classes(model: str | Model | None = None, init: str | Initializer | None = None) -> Recipe:
+def of_classes(model: str | Model | None = None, init: str | Initializer | None = None, source: Any = None) -> Recipe:
     """As `recipe`, for one class for each picture."""
     network: Model | None = spec.decode(model, Model) if isinstance(model, str) else model
     if init is None and (network is None or published(network) is not None):
-        return within_reach(network)
+        return within_reach(network, source)
     start = starting_from("random" if init is None else init)
     if isinstance(start, Pretrained):
         known, domain = start.made_with()
@@ -121,18 +129,24 @@ def of_classes(model: str | Model | None = None, init: str | Initializer | None 
         return replace(reference(), init=start)
     if isinstance(network, ReferenceMLP):
         return replace(mlp(), init=start)
-    return replace(default() if network is None else scratch(network), init=start)
+    return replace(own(source) if network is None else scratch(network), init=start)
 
 
-def within_reach(model: Model | None = None) -> Recipe:
+def within_reach(model: Model | None = None, source: Any = None) -> Recipe:
     """Where no weights are named: the model with those that were published for it, where they lie in the cache or can
-    be downloaded; else random ones. Without a model resnet18, or else `default`. What was chosen, and why, is said."""
+    be downloaded; else random ones. Without a model resnet18, or else `own`. What was chosen, and why, is said."""
     why = out_of_reach(model or ResNet())
     if why is None:
         return finetune(model)
     download.announce(f"init: random weights, since no pretrained ones are within reach: {why}")
-    otherwise = default() if model is None else scratch(model)
+    otherwise = own(source) if model is None else scratch(model)
     return replace(otherwise, init=Random(because=f"no pretrained ones are within reach: {why}"))
+
+
+def own(source: Any = None) -> Recipe:
+    """From random weights, where no network is named: `small` for pictures that are."""
+    seen = looking.look(source, contents())
+    return default() if seen is None or seen.side > SMALL else small(seen.side, seen.rows)
 
 
 def default() -> Recipe:
@@ -151,6 +165,23 @@ def default() -> Recipe:
         average=0.99,
         early_stopping=EarlyStopping("accuracy", every=5),
         epochs=70,
+    )
+
+
+def small(side: int = 32, rows: int = 50_000) -> Recipe:
+    """For pictures of up to about 48 pixels, at their own size: a few wide convolutions, pictures moved by a few pixels
+    and mirrored where that makes no difference. So many passes that the network sees LOOKS pictures.
+    """
+    side = max(side, SMALLEST)
+    passes = min(max(round(LOOKS / max(rows, 1)), FEWEST), MOST)
+    return replace(
+        scratch(SmallCNN()),
+        domain=Image(size=side, margin=1.0, crop_area=1.0, shift=max(side // 14, 1), flip=None, views=2),
+        schedule=OneCycle(rise=0.2),
+        tuning=Full(decay_all=False),
+        average=0.99,
+        early_stopping=EarlyStopping("accuracy", every=max(passes // 20, 1)),
+        epochs=passes,
     )
 
 

@@ -111,6 +111,16 @@ def decode(data: bytes, side: int, channels: int, longest: int = LONGEST) -> np.
     return _pixels(_whole(plain, side, longest), channels)
 
 
+def size(data: bytes) -> tuple[int, int]:
+    """Width and height as the file says them, nothing decoded. Raises PictureFault."""
+    try:
+        heic = _is_heic(data) and _reads_heic()
+        with _quiet, Image.open(io.BytesIO(data), formats=("HEIF",) if heic else FORMATS) as picture:
+            return picture.size
+    except Exception as error:  # Pillow's readers raise almost anything at damaged files
+        raise PictureFault(f"damaged or no picture ({str(error) or type(error).__name__})") from None
+
+
 def _is_heic(data: bytes) -> bool:
     return data[4:8] == b"ftyp" and data[8:12] in HEIC and b"avif" not in data[8:64]
 
