@@ -27,6 +27,8 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     if "huggingface_hub.constants" in sys.modules:
         cache = str(tmp_path_factory.getbasetemp() / "hub" / "hub")
         monkeypatch.setattr(sys.modules["huggingface_hub.constants"], "HF_HUB_CACHE", cache)
+    # Nor weights that an installed package happens to carry.
+    monkeypatch.setattr("pervade.weights.packages.PACKAGES", {})
 
 
 @pytest.fixture(scope="session")

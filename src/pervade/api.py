@@ -377,7 +377,9 @@ def fit(
     options, data = _since(options), hub.located(data)
     together = members.plan(seeds, folds)
     find_lr = flags.get("lr") == "find"
-    task, chosen = _chosen(data, runs, options, task, model, recipe, settings, tuning, algorithm, steps, **flags)
+    task, chosen = _chosen(
+        data, runs, options, task, model, recipe, settings, tuning, algorithm, steps, ladder, **flags
+    )
     request = workflow.Request(opening.plain(data), task, find_lr)
     if together is not None:
         members.check(together, chosen)
@@ -453,6 +455,7 @@ def _chosen(
     tuning: str | None = None,
     algorithm: str | None = None,
     steps: int | None = None,
+    ladder: Sequence[str] | None = None,
     **flags: Any,
 ) -> tuple[str | None, Recipe]:
     """The task, and the recipe with all its settings. Raises DataError and ConfigError as `fit` does."""
@@ -469,7 +472,7 @@ def _chosen(
             columns = flags.get("label_column"), flags.get("text_column")
             of_files = flags.get("file_column")
             task, recipe = recipes.choose(
-                data, task, known, flags["init"], tuning, *columns, algorithm, settings, of_files
+                data, task, known, flags["init"], tuning, *columns, algorithm, settings, of_files, ladder is not None
             )
         options.screen.say(f"task: {task}")
     chosen = configure(recipe, settings, **flags)

@@ -3,7 +3,8 @@
 A file says what it is for in `TASKS` (the Hugging Face Hub's task names to a line of description), whether it knows a
 source in `recognises(source, label_column, text_column)` (with `file_column` as well where it READS_FILES), and gives
 `recipe(model, task, init, source)` (with `text_column` as well where it READS_TEXTS of the source) and, where it starts
-from weights that can be kept, `tuned(recipe, tuning)`.
+from weights that can be kept, `tuned(recipe, tuning)`; `at_hand(source, file_column)` names a published network that
+lies here, for a ladder.
 """
 
 from __future__ import annotations
@@ -63,9 +64,10 @@ def choose(
     algorithm: str | None = None,
     settings: Sequence[str] = (),
     file_column: str | None = None,
+    ladder: bool = False,
 ) -> tuple[str, Recipe]:
     """The task, detected from the source unless given, and its recipe for the model, its first weights, and how these
-    are tuned ("freeze", "lora").
+    are tuned ("freeze", "lora"). A `ladder` takes published weights that lie here before random ones.
 
     Raises ConfigError where task or model is unknown, or weights are to be kept that are random, DataError where no
     domain knows the source.
@@ -95,6 +97,9 @@ def choose(
     acting = {"algorithm": algorithm, "settings": settings} if hasattr(module, "ALGORITHMS") else {}
     reading = {"text_column": text_column} if hasattr(module, "READS_TEXTS") else {}
     recipe: Recipe = module.recipe(model, task, init, source, **acting, **reading)
+    if ladder and model is None and init is None and isinstance(recipe.init, Random) and hasattr(module, "at_hand"):
+        network = module.at_hand(source, file_column)
+        recipe = recipe if network is None else module.recipe(network, task, None, source)
     if isinstance(recipe.init, Pretrained):
         recipe = replace(recipe, changes=recipe.init.changes())
     if tuning is None:

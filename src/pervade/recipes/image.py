@@ -7,6 +7,7 @@ pervade train DATA --init random          default(): a residual network, trained
 pervade train DATA --init pretrained|PATH finetune(): from weights that were trained before
 pervade train DATA --model reference-cnn  reference(): Adam, 10 epochs, 224 x 224, no augmentation
 pervade train DATA --model reference-mlp  reference(), 64 x 64, mean squared error
+pervade train DATA --ladder RUNGS         at_hand(): published weights that lie here, where resnet18's do not
 pervade train DATA --task image-feature-extraction --init random    faces(): embeddings, ArcFace
 """
 
@@ -59,6 +60,9 @@ READS_FILES = True
 SMALL, SMALLEST = 48, 8
 # Of these, how many are looked at in a training, each anew; and in how many passes at least and at most.
 LOOKS, FEWEST, MOST = 1_000_000, 12, 60
+# What a ladder takes where resnet18 is not within reach: the more of ImageNet a network knows, the better its features
+# are elsewhere (Kornblith et al. 2019, arXiv:1805.08974).
+AT_HAND = ("convnext-tiny", "resnet50", "timm:tf_efficientnet_lite0", "mobilenet-v3-large", "resnet34")
 BY_TARGET = {"labels": "image-multi-label-classification", "number": "image-regression"}
 
 
@@ -147,6 +151,22 @@ def own(source: Any = None) -> Recipe:
     """From random weights, where no network is named: `small` for pictures that are."""
     seen = looking.look(source, contents())
     return default() if seen is None or seen.side > SMALL else small(seen.side, seen.rows)
+
+
+def at_hand(source: Any, file_column: str | None = None) -> Model | None:
+    """The network that a ladder takes in the place of random weights: the first of AT_HAND whose published weights lie
+    here. None where there is none, or the pictures are small, and learnt at their own size. Nothing is downloaded, and
+    what was found is said."""
+    networks: dict[str, Model] = {name: spec.decode(name, Model) for name in AT_HAND}
+    name = next((name for name, each in networks.items() if published(each).path.is_file()), None)
+    if name is None:
+        return None
+    seen = looking.look(source, contents(file_column))
+    if seen is not None and seen.side <= SMALL:
+        download.announce(f"ladder: {name} lies here, and is not taken for pictures of {seen.side} pixels")
+        return None
+    download.announce(f"ladder: {name} is taken, whose published weights lie here: {published(networks[name]).path}")
+    return networks[name]
 
 
 def default() -> Recipe:

@@ -1,4 +1,5 @@
-"""Repositories of the Hugging Face Hub: from its cache where they lie there, else downloaded and said so."""
+"""Repositories of the Hugging Face Hub: from its cache where they lie there, else from an installed package that
+carries them (weights/packages.py), else downloaded and said so."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from typing import Any
 
 from pervade.core import download, files
 from pervade.core.errors import CheckpointError
-from pervade.weights import locate
+from pervade.weights import locate, packages
 from pervade.weights.checkpoint import Checkpoint
 
 # Of a tokenizer: tokenizer.json says it all, the others are what older models have.
@@ -42,23 +43,32 @@ class HubRepository:
 
     @property
     def path(self) -> Path:
-        """The folder in the cache that holds config and weights; one that is not there where they are not cached."""
-        folder = self._cached("config.json")
-        if folder is not None and any((folder / name).is_file() for name in (*locate.HUB_WEIGHTS, *INDEX)):
+        """A file that lies beside the weights in the cache, or the weights of a package; one that is not there where
+        neither has them."""
+        folder, package = self._whole(), packages.carrying(self.name)
+        if folder is not None:
             return folder / "config.json"
+        if package is not None:
+            return package.path
         from huggingface_hub import constants
 
         return Path(constants.HF_HUB_CACHE) / f"models--{self.name.replace('/', '--')}"
 
+    def _whole(self) -> Path | None:
+        """The folder in the cache that holds config and weights."""
+        folder = self._cached("config.json")
+        there = folder is not None and any((folder / name).is_file() for name in (*locate.HUB_WEIGHTS, *INDEX))
+        return folder if there else None
+
     def config(self) -> dict[str, Any]:
-        """config.json. Raises CheckpointError where it is not in the cache and cannot be downloaded."""
-        folder = self._cached("config.json") or self._download(["config.json"])
+        """config.json. Raises CheckpointError where it is not here and cannot be downloaded."""
+        folder = self._here("config.json") or self._download(["config.json"])
         return locate.read_network(folder)
 
     def generation(self) -> dict[str, Any]:
         """generation_config.json; empty where it has none, or that is neither here nor to be had: it adds to what
         config.json says, and is nothing that a network needs."""
-        folder = self._cached(GENERATION)
+        folder = self._here(GENERATION)
         if folder is None and download.offline() is None and download.reachable(self.host):
             try:
                 folder = self._download([GENERATION])
@@ -69,7 +79,7 @@ class HubRepository:
     def preprocessor(self) -> dict[str, Any]:
         """What preprocessor_config.json says a sound model is fed; empty where it has none, or that is neither here nor
         to be had: then what all such models have in common holds."""
-        folder = next((path for path in map(self._cached, SOUND) if path is not None), None)
+        folder = next((path for path in map(self._here, SOUND) if path is not None), None)
         if folder is None and download.offline() is None and download.reachable(self.host):
             try:
                 folder = self._download(SOUND)
@@ -78,18 +88,27 @@ class HubRepository:
         return preprocessor(folder) if folder is not None else {}
 
     def read(self) -> Checkpoint:
-        """Raises CheckpointError where the weights are not in the cache and cannot be downloaded."""
-        folder = self.path.parent if self.path.is_file() else self._download()
+        """Raises CheckpointError where the weights are not here and cannot be downloaded."""
+        folder, package = self._whole(), packages.carrying(self.name)
+        if folder is None and package is not None:
+            return replace(package.read(), where=f"hf:{self.name} in the installed package {package.package.name}")
+        folder = folder or self._download()
         return replace(locate.read(folder), where=f"hf:{self.name}")  # and not the cache's own name for it
 
     def tokenizer_folder(self) -> Path:
-        """Where the tokenizer's files lie. Raises CheckpointError where they are not in the cache and cannot be
-        downloaded."""
+        """Where the tokenizer's files lie. Raises CheckpointError where they are not here and cannot be downloaded."""
         for name in TOKENIZER[:2]:
-            folder = self._cached(name)
+            folder = self._here(name)
             if folder is not None:
                 return folder
         return self._download(TOKENIZER)
+
+    def _here(self, file: str) -> Path | None:
+        """The folder that holds the file, in the cache or in a package."""
+        folder, package = self._cached(file), packages.carrying(self.name)
+        if folder is None and package is not None and package.path.with_name(file).is_file():
+            return package.path.parent
+        return folder
 
     def _cached(self, file: str) -> Path | None:
         """The folder in the cache that holds the file."""
