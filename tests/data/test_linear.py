@@ -31,3 +31,13 @@ def test_the_penalty_is_chosen_without_the_rows_that_are_measured() -> None:
     """Noise is learnt by heart without a penalty; chosen on folds it is strong."""
     noise = RNG.integers(0, 2, 200)
     assert linear._strength(RNG.normal(size=(200, 50)), noise) == min(linear.STRENGTHS)
+
+
+def test_views_of_one_row_stay_on_one_side() -> None:
+    number = np.arange(40).repeat(2)[::-1]
+    folds = list(linear._folds(number % 2, number))
+    assert len(folds) == 5
+    for inside, outside in folds:
+        assert not set(number[inside]) & set(number[outside])
+        assert sorted([*inside, *outside]) == list(range(80))
+        assert (number[outside] % 2).mean() == 0.5

@@ -12,6 +12,8 @@ from pervade.core import registry, spec
 from pervade.core.contracts import Model, Pixels, Tokens
 from pervade.core.errors import ConfigError
 from pervade.init.pretrained import Pretrained
+from pervade.models.hf import HuggingFace
+from pervade.nn import text_encoder
 from pervade.nn.transformer import Rotary, Transformer
 from pervade.testing import check_model
 from tests.texts import encoder_folder, fitted
@@ -125,3 +127,22 @@ def test_refusals(tmp_path: Path) -> None:
     config.write_text(config.read_text().replace("{", '{"auto_map": {"AutoModel": "own.Model"},', 1))
     with pytest.raises(ConfigError, match="comes with code of its own"):
         spec.decode(f"hf:{folder}", Model)
+
+
+@pytest.mark.parametrize("kind", text_encoder.LAYERED)
+def test_features_of_several_layers_are_the_means_of_each(tmp_path: Path, kind: str) -> None:
+    folder = encoder_folder(tmp_path, kind)
+    models = [HuggingFace(str(folder), layers=number) for number in (1, 2, 9)]
+    tokens, mask = torch.tensor([[2, 7, 9, 3], [2, 8, 3, 0]]), torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]]).bool()
+    inputs = fitted(folder, length=16).inputs()
+    networks = []
+    for model in models:
+        torch.manual_seed(0)
+        networks.append(model.build(inputs, {"logits": 2}).eval())
+    with torch.no_grad():
+        last, two, three = (network.features(tokens, mask) for network in networks)
+        hidden = networks[0].body.network(tokens, attention_mask=mask.long(), output_hidden_states=True).hidden_states
+    before = (hidden[-2] * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True)
+    torch.testing.assert_close(two, torch.cat([before, last], 1))
+    assert three.shape == (2, 48)  # two layers, and the embeddings
+    assert len({repr(network.body) for network in networks}) == 3  # by which cached features are known

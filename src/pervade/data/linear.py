@@ -15,21 +15,31 @@ from pervade.core.types import Linear
 FEW = 5000  # rows up to which the penalty is chosen by five folds; beyond by one, which holds out a fifth
 MOST = 50_000  # rows by which it is chosen
 STRENGTHS = (0.3, 1.0, 3.0, 10.0)  # inverse, of the penalty
+# Of features of a published network, which are hundreds where labels may be few: on MiniLM, 1,000 labels of sst2 made a
+# head that was right on 73.8% of other rows of the training split at 0.3, and on 78.4% at 0.003.
+DENSE = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 
 
 Classifier = Callable[[Any], np.ndarray]
 """features (n, d) -> probabilities (n, k)."""
 
 
-def classes(train: Any, target: np.ndarray, num_classes: int, strengths: Sequence[float] = STRENGTHS) -> Linear:
-    """Logistic regression: the softmax of what it answers are probabilities. Classes that never train have none."""
+def classes(
+    train: Any,
+    target: np.ndarray,
+    num_classes: int,
+    strengths: Sequence[float] = STRENGTHS,
+    number: np.ndarray | None = None,
+) -> Linear:
+    """Logistic regression: the softmax of what it answers are probabilities. Classes that never train have none.
+    `number` (n,) says which are views of one thing, as in all functions here: none of them judges another."""
     rows, back = _standardised(train)
     weight, bias = np.zeros((num_classes, train.shape[1])), np.full(num_classes, -np.inf)
     there = np.unique(target)
     if len(there) == 1:
         bias[there[0]] = 0.0
         return Linear(weight, bias)
-    model = _logistic(_strength(rows, target, strengths)).fit(rows, target)
+    model = _logistic(_strength(rows, target, strengths, number)).fit(rows, target)
     own = Linear(model.coef_, model.intercept_)
     if len(there) == 2:  # one row of weights, for the second against the first
         own = Linear(np.concatenate([-own.weight, own.weight]) / 2, np.concatenate([-own.bias, own.bias]) / 2)
@@ -38,10 +48,12 @@ def classes(train: Any, target: np.ndarray, num_classes: int, strengths: Sequenc
     return Linear(weight, bias)
 
 
-def labels(train: Any, target: np.ndarray, strengths: Sequence[float] = STRENGTHS) -> Linear:
+def labels(
+    train: Any, target: np.ndarray, strengths: Sequence[float] = STRENGTHS, number: np.ndarray | None = None
+) -> Linear:
     """One logistic regression for each of k labels; target (n, k) of 0 and 1. The sigmoid of what it answers are
     probabilities."""
-    models = [classes(train, column.astype(int), 2, strengths) for column in target.T]
+    models = [classes(train, column.astype(int), 2, strengths, number) for column in target.T]
     with np.errstate(invalid="ignore"):  # of a label that all rows have, or none: no difference of infinities is asked
         return Linear(
             np.stack([model.weight[1] - model.weight[0] for model in models]),
@@ -49,14 +61,16 @@ def labels(train: Any, target: np.ndarray, strengths: Sequence[float] = STRENGTH
         )
 
 
-def numbers(train: Any, target: np.ndarray, strengths: Sequence[float] = (1.0,)) -> Linear:
+def numbers(
+    train: Any, target: np.ndarray, strengths: Sequence[float] = (1.0,), number: np.ndarray | None = None
+) -> Linear:
     """Ridge regression; the strengths are inverse, in units of the target's variance, and the one is taken whose
     answers are nearest to rows that were held out for it."""
     from sklearn.linear_model import Ridge
 
     rows, back = _standardised(train)
     mean, scale = float(target.mean()), max(float(target.std()), 1e-12)
-    scaled, folds = (target - mean) / scale, list(_folds(target, even=False)) if len(strengths) > 1 else []
+    scaled, folds = (target - mean) / scale, list(_folds(target, number, even=False)) if len(strengths) > 1 else []
     errors = dict.fromkeys(strengths, 0.0)
     for inside, outside in folds:
         for strength in strengths:
@@ -109,7 +123,9 @@ def _logistic(strength: float) -> Any:
     return LogisticRegression(C=strength, max_iter=1000)
 
 
-def _strength(train: Any, target: np.ndarray, strengths: Sequence[float] = STRENGTHS) -> float:
+def _strength(
+    train: Any, target: np.ndarray, strengths: Sequence[float] = STRENGTHS, number: np.ndarray | None = None
+) -> float:
     """The inverse strength of the penalty with the least log-loss on rows that train and were held out for it."""
     from sklearn.metrics import log_loss
 
@@ -117,17 +133,23 @@ def _strength(train: Any, target: np.ndarray, strengths: Sequence[float] = STREN
     if len(strengths) == 1 or counts[counts > 0].min() < 5:
         return 1.0 if 1.0 in strengths else strengths[len(strengths) // 2]
     losses = dict.fromkeys(strengths, 0.0)
-    for inside, outside in _folds(target):
+    for inside, outside in _folds(target, number):
         for strength in strengths:
             model = _logistic(strength).fit(train[inside], target[inside])
             losses[strength] += log_loss(target[outside], model.predict_proba(train[outside]), labels=model.classes_)
     return min(losses, key=losses.__getitem__)
 
 
-def _folds(target: np.ndarray, even: bool = True) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _folds(target: np.ndarray, number: np.ndarray | None, even: bool = True) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Positions inside and outside; `even`: each class in its share."""
     from sklearn import model_selection
 
+    if number is not None and len(first := np.unique(number, return_index=True)[1]) < len(number):
+        there = np.sort(first)
+        for inside, outside in _folds(target[there], None, even):
+            seen, held = (np.isin(number, number[there[part]]) for part in (inside, outside))
+            yield np.flatnonzero(seen), np.flatnonzero(held)
+        return
     parts: Any
     if len(target) <= FEW:
         kind = model_selection.StratifiedKFold if even else model_selection.KFold

@@ -207,8 +207,8 @@ class SolvedStep(Step):
         with evaluating(setting.network):
             features = [network.linear_features(piece["input"], piece.get("mask")) for piece in pieces]
         whole = np.concatenate(features) if isinstance(features[0], np.ndarray) else sparse.vstack(features, "csr")
-        target = batch["target"].cpu().numpy()
-        for name, head in task.fit_head(whole, target, setting.context.domain, solver.strengths).items():
+        target, number = (batch[name].cpu().numpy() for name in ("target", "row"))
+        for name, head in task.fit_head(whole, target, number, setting.context.domain, solver.strengths).items():
             network.set_head(name, head)
         parts: Parts = {}
         with torch.no_grad():

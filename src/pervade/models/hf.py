@@ -14,9 +14,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from pervade.core import memory
@@ -54,6 +55,8 @@ class HuggingFace(Model):
     config: dict[str, Any] = field(default_factory=dict)  # its config.json, read from there when the recipe is made
     dropout: Part = 0.0  # before the head
     preprocessor: dict[str, Any] = field(default_factory=dict)  # of sound, its preprocessor_config.json, likewise
+    # Of an encoder of texts, whose features are those of its last layers beside one another: of how many of them.
+    layers: Annotated[int, Field(ge=1, le=100)] = 1
 
     def __post_init__(self) -> None:
         if self.name and Path(self.name).is_dir():  # as a whole path, so that a run can be used from elsewhere
@@ -94,7 +97,7 @@ class HuggingFace(Model):
             case Tokens():
                 kind, own = str(self.config.get("model_type")), self._with_code("AutoModel")
                 with self._building("transformers"):
-                    encoder = TextEncoder(name, kind, self._settings(), inputs, own)
+                    encoder = TextEncoder(name, kind, self._settings(), inputs, own, self.layers)
                 if filler.asked_of(inputs, outputs):
                     return filler.Filler(inputs, encoder, encoder.width)
                 return Backbone(inputs, outputs, encoder, encoder.width, self.dropout)
@@ -247,6 +250,11 @@ class HuggingFace(Model):
     @property
     def reads_text(self) -> bool:
         return self.config.get("model_type") in text_encoder.known_kinds()
+
+    @property
+    def layered(self) -> bool:
+        """Whether it is an encoder whose `layers` may be several."""
+        return self.config.get("model_type") in text_encoder.LAYERED and "auto_map" not in self.config
 
     @property
     def hears(self) -> bool:

@@ -29,6 +29,8 @@ def longest(config: Mapping[str, Any]) -> int | None:
 
 
 AFTER_PADDING = ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "longformer", "mpnet", "data2vec-text")
+# Kinds whose layers all give features of the same tokens, and as many.
+LAYERED = ("bert", "distilbert", "electra", "roberta", "xlm-roberta", "camembert", "mpnet", "modernbert", "deberta-v2")
 
 
 def known_kinds() -> list[str]:
@@ -39,7 +41,8 @@ def known_kinds() -> list[str]:
 
 class TextEncoder(nn.Module):
     """`settings` are those of config.json; `own` is the library's config and a network by code of its own, where the
-    model comes with some. Raises ConfigError where transformers knows no such encoder, or the texts do not fit it."""
+    model comes with some. Of pooled features those of the last `layers` stand beside one another, of all where
+    there are fewer. Raises ConfigError where transformers knows no such encoder, or the texts do not fit it."""
 
     def __init__(
         self,
@@ -48,6 +51,7 @@ class TextEncoder(nn.Module):
         settings: Mapping[str, Any],
         inputs: Tokens,
         own: tuple[Any, nn.Module] | None = None,
+        layers: int = 1,
     ) -> None:
         super().__init__()
         import transformers
@@ -71,18 +75,28 @@ class TextEncoder(nn.Module):
         if getattr(network, "pooler", None) is not None:
             network.pooler = None  # reads the first token alone, and would never learn here
         self.network = network
-        self.width = int(config.hidden_size)
         self.pooled = inputs.pooled
+        self.layers = min(layers, int(config.num_hidden_layers) + 1) if self.pooled and layers > 1 else 1
+        self.width = self.layers * int(config.hidden_size)
         self.separator = inputs.separator if getattr(config, "type_vocab_size", 0) > 1 else None
 
     def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
         seen = torch.ones_like(tokens) if mask is None else mask.to(tokens.dtype)
-        more = {}
+        more: dict[str, Any] = {}
         if self.separator is not None:
             ends = (tokens == self.separator).to(tokens.dtype)
             more = {"token_type_ids": (ends.cumsum(1) - ends).clamp(max=1) * seen}
-        features: Tensor = self.network(input_ids=tokens, attention_mask=seen, **more).last_hidden_state
+        if self.layers > 1:
+            more["output_hidden_states"] = True
+        answer = self.network(input_ids=tokens, attention_mask=seen, **more)
+        features: Tensor = answer.last_hidden_state
+        if self.layers > 1:
+            features = torch.cat([*answer.hidden_states[-self.layers : -1], features], -1)
         return mean_of_tokens(features, mask) if self.pooled else features
+
+    def extra_repr(self) -> str:
+        """By which cached features are known too (engine/features.py)."""
+        return f"layers={self.layers}" if self.layers > 1 else ""
 
     @property
     def token_embedding(self) -> nn.Module:

@@ -47,6 +47,9 @@ ENGLISH = "sentence-transformers/all-MiniLM-L6-v2"  # 22 million weights, Apache
 OTHERS = "intfloat/multilingual-e5-small"  # 118 million, most of them the vocabulary of 100 languages; MIT
 SMALL = 512  # numbers of a token's features in a network that is small
 LONGEST = 256  # tokens, unless the model takes fewer
+# Of a frozen encoder so many layers are read. A head on MiniLM, learnt from 1,000 labels of sst2, was right on 78.4% of
+# other rows of the training split by the last layer, 79.6% by two, 80.0% by three and by four.
+LAYERS = 3
 
 
 def recognises(source: Any, label_column: str | None = None, text_column: str | None = None) -> str | None:
@@ -183,9 +186,13 @@ def tuned(recipe: Recipe, tuning: str) -> Recipe:
     """The recipe with "freeze" (the head alone learns, on features computed once) or "lora" (adapters learn)."""
     if tuning == "lora":
         return replace(recipe, tuning=Lora(), optimizer=AdamW(lr=5e-4))
+    model = recipe.model
+    if isinstance(model, HuggingFace) and model.layered and model.layers == 1:
+        model = replace(model, layers=LAYERS)
     # Features are as many for every text, however long it is.
     return replace(
         recipe,
+        model=model,
         tuning=Freeze(),
         source=Dataset(),
         optimizer=AdamW(lr=1e-2, weight_decay=0.1),

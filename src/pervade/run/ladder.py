@@ -32,6 +32,7 @@ from pervade.core.contracts.abilities import CanBeBlended, HasLinearHead
 from pervade.core.errors import BusyError, ConfigError, DataError, PervadeError, TrainingError, nearest
 from pervade.core.run import RunDirectory
 from pervade.core.types import Rows, Table
+from pervade.data.linear import DENSE, STRENGTHS
 from pervade.data.rows.sources.whole import Whole
 from pervade.domains.composite import Composite
 from pervade.engine import checkpoint, origin, predictions, ranks
@@ -120,14 +121,14 @@ def _recipe(name: str, recipe: Recipe, module: ModuleType | None) -> Recipe | st
         return "no published network is at hand (name one with --model or --init)"
     if module is None or not hasattr(module, "tuned") or not isinstance(recipe.tuning, Full | None):
         return "its network cannot stay as it is"
-    return _solved(module.tuned(recipe, "freeze"))
+    return _solved(module.tuned(recipe, "freeze"), DENSE)
 
 
-def _solved(recipe: Recipe) -> Recipe:
+def _solved(recipe: Recipe, strengths: tuple[float, ...] = STRENGTHS) -> Recipe:
     """The recipe with the weights of its linear head found at once."""
     return replace(
         recipe,
-        optimizer=LinearSolver(),
+        optimizer=LinearSolver(strengths),
         schedule=Constant(),
         source=Whole(),
         epochs=1,
@@ -250,7 +251,8 @@ class Ladder:
             return self._together(own)
         frozen = self.run.member("frozen")
         if rung.name == "trained" and any(done.name == "frozen" for done in self.complete()):
-            own = replace(own, init=Pretrained(str(frozen.path.absolute())))
+            model = checkpoint.read_recipe(frozen.recipe).model  # whose head reads what this network gives
+            own = replace(own, init=Pretrained(str(frozen.path.absolute())), model=model)
         return own
 
     def _together(self, recipe: Recipe) -> Recipe:
