@@ -22,7 +22,7 @@ from pervade import recipes
 from pervade.cli import _register, app
 from pervade.core import registry, words
 from pervade.core.contracts import Recipe
-from pervade.core.contracts.abilities import HasPlainModel
+from pervade.core.contracts.abilities import HasLinearHead, HasPlainModel
 from pervade.core.types import Display
 from pervade.core.words import DomainWords, FigureWords, TaskWords
 from pervade.domains.bag import Bag
@@ -33,7 +33,7 @@ from pervade.metrics.estimate import Metric, weighted_mean
 from pervade.metrics.method import Method, parse
 from pervade.models.gpt import GPT
 from pervade.models.transformer import Transformer
-from pervade.recipes import cloze, language, preference, questions, synthesis, text, transcription
+from pervade.recipes import cloze, image, language, preference, questions, sound, synthesis, text, transcription
 from pervade.run.training import Options
 from pervade.tasks.dictate import Dictate
 from pervade.tasks.prefer import Prefer
@@ -64,9 +64,10 @@ def named() -> Iterator[Recipe]:
     yield replace(written, domain=Preferences(), task=Prefer())  # which takes a run to go on from
     yield replace(transcription.scratch(), domain=Dictation(), task=Dictate())  # which takes a published network
     yield replace(text.scratch(), domain=Composite({"words": Bag()}))
-    for task in text.TASKS:  # what a ladder's first rung reads
-        made = text.asked(text.scratch(), task)
-        yield replace(made, domain=text.plain(made))
+    for module, made in ((text, text.scratch()), (image, image.default()), (sound, sound.scratch())):
+        for asked in (module.asked(made, task) for task in module.TASKS):  # what a ladder's first rung reads
+            if isinstance(asked.task, HasLinearHead):
+                yield replace(asked, domain=module.plain(asked))
     assert preference.TASKS.keys() == {"text-preference"}
 
 

@@ -369,16 +369,23 @@ class Image(Domain):
 
     def transform(self, row: dict[str, Any], rng: Generator | None) -> list[Example]:
         """Input (size, size, c) uint8; `collate` makes it pixels of 0-1. Raises DataError at a picture gone bad."""
+        pixels = self._opened(row)
+        cuts = self._views(pixels) if rng is None or not self.augment else [self._augmented(pixels, rng)]
+        known = self._target_of(row)
+        return [{"input": cut, **known} for cut in cuts]
+
+    def _opened(self, row: dict[str, Any]) -> np.ndarray:
         try:
-            pixels = self._pixels(row)
+            return self._pixels(row)
         except (pictures.PictureFault, OSError) as fault:
             raise DataError(f"{row['id']} cannot be read any more: {fault}; put the data back") from None
-        cuts = self._views(pixels) if rng is None or not self.augment else [self._augmented(pixels, rng)]
-        known: Example = {}
-        if "target" in row:
-            learnt = targets.Learnt(self.labels, self.counts, self.rows, self.scale)
-            known["target"] = targets.encode(self.target, row["target"], learnt, row["id"])
-        return [{"input": cut, **known} for cut in cuts]
+
+    def _target_of(self, row: dict[str, Any]) -> Example:
+        """ "target" as examples hold it; nothing where the row has none."""
+        if "target" not in row:
+            return {}
+        learnt = targets.Learnt(self.labels, self.counts, self.rows, self.scale)
+        return {"target": targets.encode(self.target, row["target"], learnt, row["id"])}
 
     def _cut(self, pixels: np.ndarray, top: int, left: int, side: int | None = None) -> np.ndarray:
         side = side or self.size
@@ -474,10 +481,13 @@ class Image(Domain):
     def collate(self, examples: Sequence[Example]) -> Batch:
         """ "input" (n, c, h, w) in 0-1, laid out channels last as convolutions on a processor like it."""
         stacked = np.stack([example["input"] for example in examples])
-        batch: Batch = {"input": torch.from_numpy(stacked).permute(0, 3, 1, 2).to(torch.float32).div_(255.0)}
-        if "target" in examples[0]:
-            batch["target"] = targets.stack(self.target, [example["target"] for example in examples])
-        return batch
+        pixels = torch.from_numpy(stacked).permute(0, 3, 1, 2).to(torch.float32).div_(255.0)
+        return {"input": pixels, **self._targets(examples)}
+
+    def _targets(self, examples: Sequence[Example]) -> Batch:
+        if "target" not in examples[0]:
+            return {}
+        return {"target": targets.stack(self.target, [example["target"] for example in examples])}
 
     # looking inside
 

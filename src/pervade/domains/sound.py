@@ -165,11 +165,15 @@ class Sound(Domain):
             cuts = [cut for faster in self._speeds for cut in self._windows(samples, faster)]
         else:
             cuts = [self._augmented(samples, rng)]
-        known: Example = {}
-        if "target" in row:
-            learnt = targets.Learnt(self.labels, self.counts, self.rows, self.scale)
-            known["target"] = targets.encode(self.target, row["target"], learnt, row["id"])
+        known = self._target_of(row)
         return [{"input": cut, **known} for cut in cuts]
+
+    def _target_of(self, row: dict[str, Any]) -> Example:
+        """ "target" as examples hold it; nothing where the row has none."""
+        if "target" not in row:
+            return {}
+        learnt = targets.Learnt(self.labels, self.counts, self.rows, self.scale)
+        return {"target": targets.encode(self.target, row["target"], learnt, row["id"])}
 
     @property
     def _speeds(self) -> tuple[float, ...]:
@@ -220,9 +224,12 @@ class Sound(Domain):
         batch: Batch = {"input": torch.from_numpy(stacked)[:, None]}
         if self.masked:
             batch["mask"] = torch.arange(stacked.shape[1])[None] < lengths[:, None]
-        if "target" in examples[0]:
-            batch["target"] = targets.stack(self.target, [example["target"] for example in examples])
-        return batch
+        return batch | self._targets(examples)
+
+    def _targets(self, examples: Sequence[Example]) -> Batch:
+        if "target" not in examples[0]:
+            return {}
+        return {"target": targets.stack(self.target, [example["target"] for example in examples])}
 
     # looking inside
 

@@ -60,13 +60,13 @@ class LogMel(nn.Module):
             x = wave.float()[:, 0]
             if mask is not None:
                 x = x * mask
-            power = self._power(x)
+            power = self.power(x)
             bands = (self.filters @ power).clamp(min=FLOOR).log()
             frames = None if mask is None else frame_mask(mask, self.hop)
             return self._normalised(bands, frames), frames
 
-    def _power(self, x: Tensor) -> Tensor:
-        """(n, size / 2 + 1, f)."""
+    def power(self, x: Tensor) -> Tensor:
+        """(n, t) -> (n, size / 2 + 1, f)."""
         spectrum = torch.stft(
             x,
             self.size,

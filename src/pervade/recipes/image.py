@@ -24,6 +24,7 @@ from pervade.data.image import looking
 from pervade.data.read import listing
 from pervade.data.rows.samplers.people_by_pictures import PeopleByPictures
 from pervade.data.rows.sources.dataset import Dataset
+from pervade.domains.histograms import Histograms
 from pervade.domains.image import Image, contents
 from pervade.init.pretrained import Pretrained, out_of_reach, published, starting_from
 from pervade.init.random import Random
@@ -298,6 +299,11 @@ def _as_made_for(there: Domain | None, own: Image) -> Domain:
     if not isinstance(there, Image):
         return there or own
     return replace(own, size=there.size, margin=there.margin, channels=there.channels, flip=there.flip)
+
+
+def plain(recipe: Recipe) -> Domain | None:
+    """The same rows as a linear model reads them."""
+    return Histograms.of(recipe.domain) if isinstance(recipe.domain, Image) else None
 
 
 def search_space(recipe: Recipe) -> dict[str, Range | Choice]:

@@ -21,6 +21,7 @@ from pervade.data.rows.sources.dataset import Dataset
 from pervade.data.sound import recordings, sound_files
 from pervade.data.sound.transcripts import Columns, looks_like_transcripts
 from pervade.domains.sound import Sound, looks_like_sound
+from pervade.domains.spectral_statistics import SpectralStatistics
 from pervade.init.pretrained import Pretrained, out_of_reach, starting_from
 from pervade.init.random import Random
 from pervade.models.hf import HuggingFace
@@ -189,6 +190,11 @@ def tuned(recipe: Recipe, tuning: str) -> Recipe:
         average=None,
         epochs=30,
     )
+
+
+def plain(recipe: Recipe) -> Domain | None:
+    """The same rows as a linear model reads them."""
+    return SpectralStatistics.of(recipe.domain) if isinstance(recipe.domain, Sound) else None
 
 
 def search_space(recipe: Recipe) -> dict[str, Range | Choice]:

@@ -1,0 +1,58 @@
+"""Pictures as histograms of their colours, edges and textures (data/image/histograms.py): what a linear model reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.random import Generator
+
+from pervade.core import spec
+from pervade.core.bounds import Deviation
+from pervade.core.contracts import Observations
+from pervade.core.registry import register
+from pervade.core.types import Batch, Example, Rows
+from pervade.data import kinds
+from pervade.data.image import histograms
+from pervade.domains.image import Image
+
+LOOKED_AT = 500  # pictures, evenly spaced, that tell how far each kind of feature varies; of more up to twice as many
+
+
+@register("domain")
+@dataclass(frozen=True)
+class Histograms(Image):
+    """Image's fields about views, and about what training changes, have no effect here."""
+
+    deviations: tuple[Deviation, ...] = ()  # of each kind of feature in the training split
+
+    @classmethod
+    def of(cls, domain: Image) -> Self:
+        """The same rows, read in the same way."""
+        fields = {name: getattr(domain, name) for name in spec.field_names(Image)}
+        return cls(**{**fields, "augment": False, "views": 1, "flip": False})
+
+    def fit(self, train: Rows) -> Self:
+        known: Any = super().fit(train)
+        some = range(0, len(train), max(len(train) // LOOKED_AT, 1))
+        found = kinds.deviations([histograms.of(known._seen(known._opened(train[i]))) for i in some])
+        return replace(known, deviations=found)
+
+    def inputs(self) -> Observations:  # type: ignore[override]
+        return Observations((histograms.WIDTH,))
+
+    def input_space(self) -> None:  # type: ignore[override]
+        """Between two rows of shares there need be no picture."""
+
+    def transform(self, row: dict[str, Any], rng: Generator | None) -> list[Example]:
+        """Input (d,) float32."""
+        found = histograms.of(self._seen(self._opened(row)))
+        return [{"input": kinds.joined(found, self.deviations), **self._target_of(row)}]
+
+    def collate(self, examples: Sequence[Example]) -> Batch:
+        """ "input" (n, d) float32."""
+        stacked = np.stack([example["input"] for example in examples])
+        return {"input": torch.from_numpy(stacked), **self._targets(examples)}
