@@ -40,6 +40,7 @@ from pervade.tasks.regress import Regress
 from pervade.tasks.tag import Tag
 from pervade.train.optim.adam import Adam
 from pervade.train.optim.adamw import AdamW
+from pervade.train.optim.muon import Muon
 from pervade.train.optim.sgd import SGD
 from pervade.train.schedule.constant import Constant
 from pervade.train.schedule.cosine import Cosine
@@ -192,12 +193,17 @@ def default() -> Recipe:
 def small(side: int = 32, rows: int = 50_000) -> Recipe:
     """For pictures of up to about 48 pixels, at their own size: a few wide convolutions, pictures moved by a few pixels
     and mirrored where that makes no difference. So many passes that the network sees LOOKS pictures.
+
+    Tried on validation splits, 200 steps of 64, one seed: on MNIST (2,000 rows), PneumoniaMNIST, and cats and dogs at
+    32 x 32 (1,400 rows) SGD (0.1) came to 97.6%, 95.9% and 57.5%, Muon (0.01) to 98.4%, 97.8% and 72.0%, and on the
+    last (0.02) to 74.8%; AdamW (0.005) on the first and the last to 98.1% and 71.0%.
     """
     side = max(side, SMALLEST)
     passes = min(max(round(LOOKS / max(rows, 1)), FEWEST), MOST)
     return replace(
         scratch(SmallCNN()),
         domain=Image(size=side, margin=1.0, crop_area=1.0, shift=max(side // 14, 1), flip=None, views=2),
+        optimizer=Muon(lr=0.02, weight_decay=5e-4),
         schedule=OneCycle(rise=0.2),
         tuning=Full(decay_all=False),
         average=0.99,
