@@ -35,8 +35,8 @@ def source(shared: Path, rows: int | None, folder: Path) -> Path:
     made.mkdir()
     for split, most in (("train", rows), ("test", None)):
         table = pq.read_table(there / f"{split}.parquet")
-        some = table.take(range(0, len(table), len(table) // (most or len(table))))
-        pq.write_table(some, made / f"{split}.parquet")
+        kept = list(range(0, len(table), len(table) // most)) if most else list(range(len(table)))
+        pq.write_table(table.take(kept), made / f"{split}.parquet")
     return made
 
 
