@@ -23,7 +23,7 @@ from pervade.init.members import Members
 from pervade.models.blend import Blend
 from pervade.models.linear import Linear
 from pervade.models.transformer import Transformer
-from pervade.run import blending, ladder
+from pervade.run import blending, rungs
 from pervade.run.training import Options
 from pervade.tasks.classify import Classify
 from pervade.tasks.regress import Regress
@@ -117,6 +117,15 @@ def test_both_count_where_each_knows_what_the_other_does_not() -> None:
     assert not blending.better(Classify(), table, tables[0], DOMAIN)
 
 
+def test_being_as_sure_as_it_ought_to_be_is_no_merit_of_a_blend() -> None:
+    """A model that is far too sure, beside itself at its own temperature."""
+    tables, _ = two_that_know_half()
+    sure = {**tables[0], "probabilities": np.where(tables[0]["probabilities"] > 0.5, 0.9999, 0.0001)}
+    alone = Classify().blended([sure], [0.2], DOMAIN)
+    assert blending.better(Classify(), sure, alone, DOMAIN)  # which is why the ladder compares it so:
+    assert not blending.better(Classify(), alone, Classify().blended([sure, sure], [0.1, 0.1], DOMAIN), DOMAIN)
+
+
 def test_a_useless_model_counts_nothing_and_scales_stay_in_the_weights() -> None:
     tables, target = two_that_know_half()
     right = np.stack([1 - target, target], 1) * 0.9 + 0.05
@@ -168,4 +177,4 @@ def test_what_does_not_fit_together_is_said() -> None:
         Blend({"a": Linear()}, {})
     with pytest.raises(ConfigError, match="composite domain"):
         Members({"a": "x"}).adapt(Bag(), Transformer())
-    assert ladder.asked(["blend", "plain"]) == ("plain", "blend")
+    assert rungs.asked(["blend", "plain"]) == ("plain", "blend")

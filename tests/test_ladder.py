@@ -10,15 +10,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import pervade
 from pervade.core import files
-from pervade.core.contracts import EarlyStopping, Recipe
-from pervade.core.errors import ConfigError, TrainingError
+from pervade.core.contracts import Context, EarlyStopping, Opening, Recipe
+from pervade.core.errors import CheckpointError, ConfigError, ResourceError, TrainingError
+from pervade.core.types import Rows
+from pervade.data.rows.sources.whole import Whole
+from pervade.domains.bag import Bag
 from pervade.engine import predictions
 from pervade.recipes import text
-from pervade.run import ladder
+from pervade.run import rungs as rungs_module
+from pervade.run import workflow
 from pervade.run.training import Options, Stopped
+from pervade.tasks.classify import Classify
 from tests import texts
 from tests.small_run import same, stop_at, weights
 
@@ -53,18 +59,16 @@ def test_the_best_on_validation_is_delivered_and_it_alone_meets_the_test_split(d
     assert record["taken"] == "plain"  # one pass of a random network knows nothing yet
     assert rungs["plain"]["value"] > rungs["trained"]["value"]
     assert rungs["plain"]["n"] == len(
-        predictions.read_columns(run.path / "members/plain/predictions/best@validation.parquet")["row"]
+        predictions.read_columns(run.path / "members/plain/predictions/best@undecided.parquet")["row"]
     )
     measured = sorted(path.relative_to(run.path).as_posix() for path in run.path.rglob("*@test.parquet"))
-    assert measured == [
-        "predictions/best@test.parquet",
-        "predictions/plain@test.parquet",
-    ]  # and the plain one beside it
+    assert measured == ["predictions/best@test.parquet"]
+    assert "always" in run.results()["details"]["baseline"]["name"]  # it is the simplest model itself
     assert same(weights(run.directory, "best"), weights(run.directory.member("plain"), "best"))
     assert run.predict(["the film was superb"])[0]["top"][0]["label"] == "good"
     page = run.report().read_text(encoding="utf-8")
     assert "Which model was taken" in page
-    assert re.search(r"plain was taken: right answers \(accuracy\) \d+\.\d% on 18 texts", page), page
+    assert re.search(r"plain was taken: right answers \(accuracy\) \d+\.\d% on 18 rows", page)
 
 
 def test_training_begins_from_the_frozen_networks_head(data: Path, tmp_path: Path) -> None:
@@ -90,6 +94,8 @@ def test_the_cheapest_of_those_that_are_as_good(best_of: str, cost: str, data: P
 def test_what_is_to_be_best_is_known(data: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="did you mean 'size'"):
         climb(data, tmp_path, "plain", best_of="sise")
+    with pytest.raises(ConfigError, match=r"blend: there are no two other rungs"):
+        rungs_module.plan(texts.recipe(), "text-classification", ["blend"])
     with pytest.raises(ConfigError, match="chooses among rungs"):
         pervade.fit(data, recipe=texts.recipe(), runs=tmp_path, best_of="size", options=Options())
 
@@ -117,7 +123,7 @@ def test_the_frozen_head_is_the_best_there_is(data: Path, tmp_path: Path) -> Non
 )
 def test_rungs_that_are_not_there(names: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        ladder.plan(texts.recipe(), "text-classification", [name for name in names.split(",") if name])
+        rungs_module.plan(texts.recipe(), "text-classification", [name for name in names.split(",") if name])
 
 
 def test_a_rung_that_these_data_have_not_is_said(data: Path, tmp_path: Path) -> None:
@@ -127,14 +133,14 @@ def test_a_rung_that_these_data_have_not_is_said(data: Path, tmp_path: Path) -> 
 
 
 def test_all_rungs_have_a_name_together() -> None:
-    assert ladder.asked(["all"]) == ladder.RUNGS
+    assert rungs_module.asked(["all"]) == rungs_module.RUNGS
 
 
 def test_a_ladder_needs_rows_that_choose() -> None:
     with pytest.raises(ConfigError, match="validation above 0"):
-        ladder.plan(texts.recipe(validation=0.0), "text-classification", ["plain"])
+        rungs_module.plan(texts.recipe(validation=0.0), "text-classification", ["plain"])
     with pytest.raises(ConfigError, match="early_stopping"):
-        ladder.plan(texts.recipe(early_stopping=EarlyStopping()), "text-classification", ["plain"])
+        rungs_module.plan(texts.recipe(early_stopping=EarlyStopping()), "text-classification", ["plain"])
 
 
 @pytest.fixture
@@ -180,3 +186,45 @@ def test_one_that_was_stopped_delivers_the_best_so_far_and_goes_on_to_the_same(
     kept = [{**rung, "seconds": 0} for rung in told(whole).values()]
     assert kept == [{**rung, "seconds": 0} for rung in told(resumed).values()]
     assert json.dumps(whole.results()["metrics"]) == json.dumps(resumed.results()["metrics"])
+
+
+def test_one_that_was_changed_meanwhile_does_not_go_on(data: Path, tmp_path: Path, stop_at) -> None:
+    stop_at(6)
+    with pytest.raises(Stopped):
+        climb(data, tmp_path, "plain,trained", texts.recipe(epochs=2))
+    stored = json.loads((tmp_path / "run" / "data.json").read_text())
+    stored["columns"]["split"] = ["train" if split == "test" else split for split in stored["columns"]["split"]]
+    (tmp_path / "run" / "data.json").write_text(json.dumps(stored))
+    with pytest.raises(CheckpointError, match=r"data.json was changed since the ladder was begun"):
+        pervade.resume(tmp_path / "run")
+
+
+def test_a_full_disk_ends_it_and_what_was_begun_goes_on(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = workflow.train
+
+    def full(run, *more) -> None:
+        if run.name == "trained":
+            raise ResourceError("No space left on device")
+        train(run, *more)
+
+    monkeypatch.setattr(workflow, "train", full)
+    with pytest.raises(ResourceError, match="No space left"):
+        climb(data, tmp_path, "plain,trained")
+    assert told(pervade.load(tmp_path / "run"))["trained"]["state"] == "waiting"
+    monkeypatch.setattr(workflow, "train", train)
+    assert told(pervade.resume(tmp_path / "run"))["trained"]["state"] == "complete"
+
+
+def test_one_long_text_takes_no_memory_for_the_short_ones() -> None:
+    rows = [("a b c", "x"), ("d e f", "y")] * 100 + [(" ".join(f"w{number}" for number in range(5000)), "x")]
+    columns = {"id": list(map(str, range(201))), "text": [text for text, _ in rows]}
+    train = Rows({**columns, "target": [label for _, label in rows]})
+    domain = Bag().fit(train)
+    source = Whole().open(Opening(train, Classify(), torch.nn.Identity(), Context(domain), 32, seed=0))
+    (batch,) = source
+    assert sorted(batch["row"].tolist()) == list(range(201))
+    widths = sorted(piece["input"]["places"].shape[1] for piece in batch["pieces"])
+    assert widths[:-1] == [5] * 3
+    assert widths[-1] > 5000

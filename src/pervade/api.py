@@ -36,6 +36,7 @@ from pervade.recipes.rl import for_steps
 from pervade.report import wording
 from pervade.run import ladder as ladders
 from pervade.run import measuring, members, opening, overview, progress, workflow
+from pervade.run import rungs as rungs_module
 from pervade.run import search as search_module
 from pervade.run.comparing import compare as compare
 from pervade.run.configuring import configure, sampled
@@ -384,9 +385,9 @@ def fit(
     if together is not None:
         members.check(together, chosen)
     rungs = None if ladder is None else _rungs(chosen, task, ladder, together is not None or search is not None)
-    ladders.check(best_of, rungs)
+    rungs_module.check(best_of, rungs)
     called = hub.title(data) if hub.is_address(data) else Path(str(data)).absolute().stem
-    wish = wish or f"{called}-{registry.name_of(type(chosen.model)) or 'model'}"
+    wish = wish or f"{called}-{'ladder' if rungs else registry.name_of(type(chosen.model)) or 'model'}"
     # Under torchrun the first process makes the run, and the others join it.
     ranks.start(runtime.pick_device(chosen.device))
     if ranks.rank() == 0:
@@ -401,7 +402,7 @@ def fit(
             if search is not None:
                 search_module.begin(directory, search, chosen, task)
             if rungs is not None:
-                ladders.begin(directory, rungs, best_of)
+                rungs_module.begin(directory, rungs, best_of)
             workflow.begin(directory, chosen, request)
         ranks.wait()
         with download.announcing(options.screen.say):
@@ -555,7 +556,7 @@ def _rungs(recipe: Recipe, task: str | None, names: Sequence[str], members: bool
         raise ConfigError("a ladder is one training of each rung; leave out --seeds and --folds, or name a --model")
     if not spec.readable(recipe):
         raise ConfigError("a ladder needs a recipe whose parts are all registered; register the model")
-    return ladders.plan(recipe, task, names)
+    return rungs_module.plan(recipe, task, names)
 
 
 def _since(options: Options | None) -> Options:

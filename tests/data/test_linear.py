@@ -41,3 +41,9 @@ def test_views_of_one_row_stay_on_one_side() -> None:
         assert not set(number[inside]) & set(number[outside])
         assert sorted([*inside, *outside]) == list(range(80))
         assert (number[outside] % 2).mean() == 0.5
+
+
+def test_a_rare_class_does_not_end_the_search_for_a_penalty() -> None:
+    features, noise = RNG.normal(size=(204, 50)), RNG.integers(0, 2, 204)
+    noise[-4:] = 2
+    assert linear._strength(features, noise) == linear._strength(features[:-4], noise[:-4]) < 1.0

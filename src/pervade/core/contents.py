@@ -246,6 +246,7 @@ FIELDS: dict[str, Some] = {
         "taken": str | None,
         "why": str,
         "used": float,
+        "begun": dict[str, str],
         "rungs": list[Rung],
     },
     "origin.json": {"recipe": Some, "files": dict[str, str]},

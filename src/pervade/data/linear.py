@@ -128,11 +128,13 @@ def _logistic(strength: float) -> Any:
 def _strength(
     train: Any, target: np.ndarray, strengths: Sequence[float] = STRENGTHS, number: np.ndarray | None = None
 ) -> float:
-    """The inverse strength of the penalty with the least log-loss on rows that train and were held out for it."""
+    """The inverse strength of the penalty with the least log-loss on rows that train and were held out for it. Classes
+    of fewer than five rows, which cannot stand in every fold, have no say."""
     from sklearn.metrics import log_loss
 
-    counts = np.bincount(target)
-    if len(strengths) == 1 or counts[counts > 0].min() < 5:
+    kept = np.flatnonzero(np.bincount(target)[target] >= 5)
+    train, target, number = train[kept], target[kept], None if number is None else number[kept]
+    if len(strengths) == 1 or len(np.unique(target)) < 2:
         return 1.0 if 1.0 in strengths else strengths[len(strengths) // 2]
 
     def loss(strength: float, inside: np.ndarray, outside: np.ndarray) -> float:
@@ -147,10 +149,10 @@ def _least(strengths: Sequence[float], loss: Callable[..., float], folds: Sequen
     soonest, and none is that is weaker than one by which the loss rose: beyond the best it only rises."""
     best, least = 0.0, math.inf
     for strength in sorted(strengths):
-        found = sum(loss(strength, *fold) for fold in folds)
-        if found >= least:
+        total = sum(loss(strength, *fold) for fold in folds)
+        if total >= least:
             break
-        best, least = strength, found
+        best, least = strength, total
     return best
 
 

@@ -15,7 +15,7 @@ import torch
 from numpy.random import Generator
 
 from pervade.core import spec
-from pervade.core.contracts import Sparse
+from pervade.core.contracts import PlainFeatures, Sparse
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Rows
@@ -58,6 +58,10 @@ class Bag(Text):
 
     def remarks(self, rows: Rows) -> list[str]:
         return []
+
+    def plain_features(self, train: Rows, rows: Rows) -> PlainFeatures | None:
+        """None: what reads these is the simplest model itself."""
+        return None
 
     def _cut(self, pair: Sequence[str]) -> str | None:
         return None

@@ -130,12 +130,13 @@ class Composite(Domain):
         self.first.describe(train)
 
     def plain_features(self, train: Rows, rows: Rows) -> PlainFeatures | None:
-        name = next(iter(self.parts))
-        features = self.first.plain_features(self._rows(name, train), self._rows(name, rows))
-        if features is None or features.of is None:
-            return features
-        of = features.of
-        return replace(features, of=lambda more: of(self._rows(name, more)))
+        """Of the first part that has any."""
+        for name, part in self.parts.items():
+            features = part.plain_features(self._rows(name, train), self._rows(name, rows))
+            if features is not None:
+                of = features.of
+                return features if of is None else replace(features, of=_of_part(self, name, of))
+        return None
 
     # examples
 
@@ -173,3 +174,7 @@ def _by_row(batch: Batch, rows: int, most: int) -> Batch:
         return {name: folded(part) for name, part in value.items()}
 
     return {name: folded(value) for name, value in batch.items()}
+
+
+def _of_part(domain: Composite, name: str, of: Callable[[Rows], Any]) -> Callable[[Rows], Any]:
+    return lambda rows: of(domain._rows(name, rows))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import torch
 
@@ -43,6 +44,10 @@ def _slice(batch: Batch, start: int, stop: int) -> Batch:
 def to_device(batch: Batch, device: torch.device) -> Batch:
     if device.type == "cpu":
         return batch
-    return {
-        k: to_device(v, device) if isinstance(v, dict) else v.to(device, non_blocking=True) for k, v in batch.items()
-    }
+
+    def moved(value: Any) -> Any:
+        if isinstance(value, list):  # pieces
+            return [to_device(piece, device) for piece in value]
+        return to_device(value, device) if isinstance(value, dict) else value.to(device, non_blocking=True)
+
+    return {name: moved(value) for name, value in batch.items()}

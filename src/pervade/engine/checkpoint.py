@@ -252,7 +252,11 @@ def save_checkpoint(
         write_domain(folder / "preprocess.json", domain)
         files.write_json(folder / "decision.json", dict(decision or {}))
         write_recipe(folder / "recipe.yaml", recipe)
-    # What was measured of the weights before these is no measurement of these.
+    forget_measured(run, name)
+
+
+def forget_measured(run: RunDirectory, name: str) -> None:
+    """Removes what was measured of the weights that this checkpoint held before."""
     for old in (*run.path.glob(f"results/*@{name}.json"), *run.path.glob(f"predictions/{name}@*.parquet")):
         old.unlink(missing_ok=True)  # an evaluation may take its own away at the same moment
 
@@ -381,6 +385,8 @@ def read_recipe(path: Path, model: Model | None = None, error: type[PervadeError
 def as_today(recipe: dict[str, Any]) -> dict[str, Any]:
     """A recipe's JSON as it is written now: once it listed no changes, and how rows are drawn was the task's to say."""
     recipe = {"changes": [], **recipe}
+    if isinstance(recipe.get("then"), dict):
+        recipe["then"] = as_today(recipe["then"])
     task, source = recipe.get("task"), recipe.get("source")
     if not (isinstance(task, dict) and task.get("use") == "contrast" and "pictures" in task):
         return recipe

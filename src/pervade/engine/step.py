@@ -19,10 +19,11 @@ from scipy import sparse
 from torch import Tensor
 from torch.nn import Module, Parameter
 
+from pervade.core import deadline
 from pervade.core.contracts import Context, Gradient, Optimizer, Phase, Solver, Task, Tuning
 from pervade.core.contracts.abilities import FindsGradient, HasLinearHead, HasPlayers
-from pervade.core.errors import ConfigError, ContractError
-from pervade.core.types import Batch, Output, Parts
+from pervade.core.errors import ConfigError, ContractError, TrainingError
+from pervade.core.types import Batch, Linear, Output, Parts
 from pervade.engine import batches, flat, ranks
 from pervade.engine.flat import Flat
 from pervade.engine.means import Means
@@ -193,7 +194,8 @@ class FusedStep(Step):
 class SolvedStep(Step):
     """Of a `Solver`: nothing is approached, and the batch is all rows."""
 
-    PIECE = 64  # rows whose features are computed at once
+    until: float | None = None  # when the weights are to be found (time.monotonic); None: whenever
+    remark = ""  # what the time did not suffice for
 
     def take(self, batch: Batch, stop: bool) -> tuple[Parts, int, bool]:
         setting = self.setting
@@ -203,19 +205,38 @@ class SolvedStep(Step):
                 f"optimizer: {type(solver).__name__} finds the weights of a linear layer at the end, for classes, "
                 f"labels or numbers; {type(task).__name__} with {type(network).__name__} has none: take adamw"
             )
-        pieces = batches.cut(batch, self.PIECE)
+        pieces: list[Batch] = batch.get("pieces", [batch])
         with evaluating(setting.network):
             features = [network.linear_features(piece["input"], piece.get("mask")) for piece in pieces]
         whole = np.concatenate(features) if isinstance(features[0], np.ndarray) else sparse.vstack(features, "csr")
-        target, number = (batch[name].cpu().numpy() for name in ("target", "row"))
-        for name, head in task.fit_head(whole, target, number, setting.context.domain, solver.strengths).items():
+        target, number = (np.concatenate([piece[name].cpu().numpy() for piece in pieces]) for name in ("target", "row"))
+        for name, head in self._solved(task, whole, target, number).items():
             network.set_head(name, head)
         parts: Parts = {}
         with torch.no_grad():
             for piece in pieces:
                 parts = self.losses(piece)
                 setting.means.add(parts, self.prefix)
-        return parts, batches.num_rows(batch), stop
+        return parts, batches.num_rows(batch), ranks.any_true(stop)
+
+    def _solved(
+        self, task: HasLinearHead, features: Any, target: np.ndarray, number: np.ndarray
+    ) -> Mapping[str, Linear]:
+        """The heads by the best penalty, or, where time does not suffice to look for it, by one in the middle. Raises
+        TrainingError where it suffices for neither."""
+        domain, strengths = self.setting.context.domain, self.solver.strengths
+        if self.until is None:
+            return task.fit_head(features, target, number, domain, strengths)
+        middle = strengths[len(strengths) // 2]
+        first = deadline.done_by(self.until, lambda: task.fit_head(features, target, number, domain, (middle,)))
+        if first is None:
+            raise TrainingError(
+                f"the time does not suffice to fit a linear model to {len(target):,} rows; give a longer --time-limit"
+            )
+        best = deadline.done_by(self.until, lambda: task.fit_head(features, target, number, domain, strengths))
+        if best is None:
+            self.remark = f"the time did not suffice to choose the penalty of the linear model, which is 1 / {middle:g}"
+        return first if best is None else best
 
     def _build(self, optimizer: Optimizer) -> Any:
         self.solver = cast(Solver, optimizer)

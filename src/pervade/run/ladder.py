@@ -16,45 +16,42 @@ which one is delivered, and that one alone meets the test split.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 
-from pervade import recipes
 from pervade.core import files, runtime, spec
 from pervade.core.contracts import Domain, Recipe
-from pervade.core.contracts.abilities import CanBeBlended, HasLinearHead
-from pervade.core.errors import BusyError, ConfigError, DataError, PervadeError, TrainingError, nearest
+from pervade.core.errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    OutOfMemoryError,
+    PervadeError,
+    ResourceError,
+    TrainingError,
+)
 from pervade.core.run import RunDirectory
 from pervade.core.types import Rows, Table
-from pervade.data.linear import DENSE, STRENGTHS
 from pervade.data.rows.sources.whole import Whole
 from pervade.domains.composite import Composite
-from pervade.engine import checkpoint, origin, predictions, ranks
+from pervade.engine import checkpoint, predictions, ranks
 from pervade.engine.predictor import Predictor
 from pervade.evaluate.evaluation import evaluate
 from pervade.init.members import Members
 from pervade.init.pretrained import Pretrained
-from pervade.init.random import Random
 from pervade.metrics.estimate import Metric, estimate
 from pervade.metrics.paired import differences
 from pervade.models.blend import Blend
-from pervade.models.linear import Linear
 from pervade.run import blending, members, workflow
-from pervade.run.progress import spaced
 from pervade.run.time_limit import AFTERWARDS, REPORTING
 from pervade.run.training import Options, Stopped, stopping_at_once
-from pervade.train.optim.linear_solver import LinearSolver
-from pervade.train.schedule.constant import Constant
-from pervade.train.tuning.full import Full
 
-RUNGS = ("plain", "frozen", "trained", "blend")
-BEST_OF = ("accuracy", "size", "speed")
+UNDECIDED = "undecided"  # the validation split's predictions before temperature and thresholds: so the file is called
 TIMED = 64  # rows of the validation split by which it is measured how fast a rung predicts
 LEAST_PASSES = 0.5  # for which there must be time, or a training is not begun
 
@@ -71,80 +68,6 @@ class Rung:
     high: float | None = None
     n: int = 0
     row_seconds: float | None = None  # of predicting one row, where that is asked
-
-
-def asked(names: Sequence[str]) -> tuple[str, ...]:
-    """The rungs in their order; "all" names them all. Raises ConfigError where none is named, or one is unknown."""
-    names = RUNGS if list(names) == ["all"] else names
-    wrong = next((name for name in names if name not in RUNGS), None)
-    if wrong is not None:
-        raise ConfigError(f"--ladder names {wrong!r}, which is no rung; {nearest(wrong, (*RUNGS, 'all'))}")
-    if not names:
-        raise ConfigError(f"--ladder names no rung; give some of {','.join(RUNGS)}, or all")
-    return tuple(name for name in RUNGS if name in names)
-
-
-def check(best_of: str, rungs: Mapping[str, Recipe | str] | None) -> None:
-    """Raises ConfigError where `best_of` is unknown, or asked without a ladder."""
-    if best_of not in BEST_OF:
-        raise ConfigError(f"--best-of {best_of!r} is unknown; {nearest(best_of, BEST_OF)}")
-    if best_of != "accuracy" and rungs is None:
-        raise ConfigError(f"--best-of {best_of} chooses among rungs; name some with --ladder {','.join(RUNGS)}")
-
-
-def plan(recipe: Recipe, task: str | None, names: Sequence[str]) -> dict[str, Recipe | str]:
-    """The rungs that are named, each with its recipe, or in words why this recipe has no such rung. Raises ConfigError
-    where it has none of them, or nothing could choose among them."""
-    module = recipes.tasks()[task][0] if task is not None else None
-    rungs = {name: _recipe(name, recipe, module) for name in asked(names)}
-    if all(isinstance(rung, str) for rung in rungs.values()):
-        why = "; ".join(f"{name}: {reason}" for name, reason in rungs.items())
-        raise ConfigError(f"--ladder {','.join(names)} has no rung that can be climbed ({why}); add trained")
-    if recipe.early_stopping.metric is None or not recipe.validation:
-        raise ConfigError("a ladder chooses by the validation split; set early_stopping.metric, and validation above 0")
-    return rungs
-
-
-def _recipe(name: str, recipe: Recipe, module: ModuleType | None) -> Recipe | str:
-    if name == "trained":
-        return recipe
-    if name == "blend":  # which is made of the others once these are there
-        return recipe if isinstance(recipe.task, CanBeBlended) else "the answers of this task cannot be put together"
-    if not isinstance(recipe.task, HasLinearHead):
-        return "no linear layer answers this task"
-    if name == "plain":
-        domain = module.plain(recipe) if module is not None and hasattr(module, "plain") else None
-        if domain is None:
-            return "there are no simple features of such data"
-        return _solved(replace(recipe, domain=domain, model=Linear(), init=Random(), tuning=None))
-    if not isinstance(recipe.init, Pretrained):
-        return "no published network is at hand (name one with --model or --init)"
-    if module is None or not hasattr(module, "tuned") or not isinstance(recipe.tuning, Full | None):
-        return "its network cannot stay as it is"
-    return _solved(module.tuned(recipe, "freeze"), DENSE)
-
-
-def _solved(recipe: Recipe, strengths: tuple[float, ...] = STRENGTHS) -> Recipe:
-    """The recipe with the weights of its linear head found at once."""
-    return replace(
-        recipe,
-        optimizer=LinearSolver(strengths),
-        schedule=Constant(),
-        source=Whole(),
-        epochs=1,
-        augment=(),
-        micro_batch=None,
-        clip_norm=None,
-        l1=0.0,
-        l2=0.0,
-        average=None,
-    )
-
-
-def begin(run: RunDirectory, rungs: Mapping[str, Recipe | str], best_of: str = "accuracy") -> None:
-    """Writes members.json: what is asked, in its order."""
-    own = {name: rung if isinstance(rung, str) else spec.encode(rung) for name, rung in rungs.items()}
-    files.write_json(run.members, {"kind": "ladder", "rungs": own, "best_of": best_of})
 
 
 class Ladder:
@@ -164,6 +87,7 @@ class Ladder:
         ]
         self.taken, self.metric = saved.get("taken"), saved.get("metric")
         self.why: str = saved.get("why", "")
+        self.begun: dict[str, str] = saved.get("begun", {})  # SHA-256 of the files by which it is climbed
         self.used = float(saved.get("used", 0.0))  # in earlier sittings
         self.began = (time.monotonic() if options.began is None else options.began) - self.used
         self.options = options
@@ -180,8 +104,24 @@ class Ladder:
     def save(self) -> None:
         if ranks.rank() == 0:
             used = round(time.monotonic() - self.began, 3)
-            about = {"metric": self.metric, "taken": self.taken, "why": self.why, "used": used}
+            about = {"metric": self.metric, "taken": self.taken, "why": self.why, "used": used, "begun": self.begun}
             files.write_json(self.path, {**about, "rungs": [asdict(rung) for rung in self.rungs]})
+
+    def open(self) -> Rows:
+        """All rows. Raises CheckpointError where they, or what is to be climbed, are not as when the ladder began."""
+        workflow.read_data(self.run, self.request.source, self.base, self.options)
+        begun = {path.name: files.sha256(path) for path in (self.run.data, self.run.members)}
+        changed = [name for name, digest in begun.items() if self.begun.get(name, digest) != digest]
+        if changed:
+            raise CheckpointError(
+                f"{self.run.path / changed[0]} was changed since the ladder was begun; put it back, or begin a new run"
+            )
+        self.begun = begun
+        self.save()
+        rows = workflow.load_rows(self.run, self.base.domain, self.options.screen)
+        if "validation" not in rows.column("split"):
+            raise DataError("a ladder chooses by the validation split, which is empty; leave rows: -o validation=0.15")
+        return rows
 
     def complete(self) -> list[Rung]:
         return [rung for rung in self.rungs if rung.state == "complete"]
@@ -191,21 +131,39 @@ class Ladder:
         member, say, began = self._member(rung), self.options.screen.say, time.monotonic()
         say(f"rung {rung.name}:")
         least = LEAST_PASSES if self.complete() and rung.name != "blend" else 0.0
-        options = replace(self.options, keep_validation=True, least_passes=least)
+        options = replace(
+            self.options, keep_validation=True, least_passes=least, rows_after=self._rows_after(rung, rows)
+        )
         options = options if member.state.exists() else replace(options, began=self.began)
         try:
             self._begin(rung, rows)
-            same = checkpoint.read_recipe(member.recipe).domain == self.base.domain
-            workflow.train(member, self.request, None, options, rows if same else None)
+            workflow.train(member, self.request, None, options, rows if self._reads_alike(rung) else None)
             rung.state, rung.bytes = "complete", self._judge_whole(rung, rows)
-        except BusyError:
-            raise
         except PervadeError as error:
+            if isinstance(error, ResourceError) and not isinstance(error, OutOfMemoryError):
+                raise  # a full disk, or another process: what was begun can go on
             rung.state, rung.reason = "passed by", str(error)
             say(f"rung {rung.name} passed by: {error}")
-        rung.seconds = round(rung.seconds + time.monotonic() - began, 3)
+        finally:
+            rung.seconds = round(rung.seconds + time.monotonic() - began, 3)
+            self.save()
         self.judge()
         self.save()
+
+    def _reads_alike(self, rung: Rung) -> bool:
+        """Whether the rung reads rows as the ladder does, so that they need not be opened again."""
+        return checkpoint.read_recipe(self._member(rung).recipe).domain == self.base.domain
+
+    def _validation(self, rung: Rung, rows: Rows, domain: Domain) -> Rows:
+        own = rows if self._reads_alike(rung) else workflow.load_rows(self._member(rung), domain)
+        return own.where("split", "validation")
+
+    def _rows_after(self, rung: Rung, rows: Rows) -> int:
+        """How many rows a blend, for which a time limit has to leave room, predicts more than the rung by itself."""
+        if rung.name != "trained" or "blend" not in self.recipes:
+            return 0
+        splits = list(rows.column("split"))
+        return splits.count("validation") + splits.count(members.final_split(rows))
 
     def _begin(self, rung: Rung, rows: Rows) -> None:
         member = self._member(rung)
@@ -218,16 +176,14 @@ class Ladder:
     def _judge_whole(self, rung: Rung, rows: Rows) -> int:
         """Predicts what of the validation split a training in little time was not judged by. Returns the bytes of the
         weights."""
-        member = self.run.member(rung.name)
-        chosen = member.require_checkpoint(None)
-        path, validation = member.predictions(chosen, "validation"), rows.where("split", "validation")
-        if ranks.rank() == 0 and len(predictions.read_columns(path)["row"]) < len(validation):
+        member, chosen = self._member(rung), self._chosen(rung)
+        path, number = member.predictions(chosen, UNDECIDED), list(rows.column("split")).count("validation")
+        if not path.exists() or len(predictions.read_columns(path)["row"]) < number:
             loaded = checkpoint.load_checkpoint(member, chosen)
-            own = rows if loaded.domain == self.base.domain else workflow.load_rows(member, loaded.domain)
             about = {"checkpoint": chosen, "split": "validation", "precision": "fp32"}
             with runtime.threads(checkpoint.read_recipe(member.recipe).threads):
                 undecided = Predictor(loaded.network, loaded.domain, loaded.task)  # as while training
-                undecided.write(path, own.where("split", "validation"), about)
+                undecided.write(path, self._validation(rung, rows, loaded.domain), about)
         if self.best_of == "speed":
             rung.row_seconds = self._time(rung, rows)
         return (member.checkpoint(chosen) / "model.safetensors").stat().st_size
@@ -236,8 +192,7 @@ class Ladder:
         """Seconds of predicting a row; the first ones warm caches and do not count."""
         member = self._member(rung)
         loaded = checkpoint.load_checkpoint(member, self._chosen(rung))
-        own = rows if loaded.domain == self.base.domain else workflow.load_rows(member, loaded.domain)
-        some = own.where("split", "validation")
+        some = self._validation(rung, rows, loaded.domain)
         some = some.select(range(min(TIMED, len(some))))
         with runtime.threads(checkpoint.read_recipe(member.recipe).threads):
             for _ in range(2):
@@ -264,16 +219,17 @@ class Ladder:
         task: Any = recipe.task
         tables, domain = self._tables(done), self._domain()
         decisions = [self._member(rung).of_checkpoint(self._chosen(rung), "decision.json") for rung in done]
-        weights = blending.weights(task, tables, [task.output_scale(decision) for decision in decisions], domain)
-        best = done.index(self._best(done))
-        if not blending.better(task, tables[best], task.blended(tables, weights, domain), domain):
-            raise TrainingError(f"the rungs together are not shown to be better than {done[best].name} alone")
+        scales = [task.output_scale(decision) for decision in decisions]
+        weights = blending.weights(task, tables, scales, domain)
         counting = {rung.name: weight for rung, weight in zip(done, weights, strict=True) if weight}
-        for rung in done:
-            if rung.name in counting and self._member(rung).of_checkpoint(self._chosen(rung), "architecture.json").get(
-                "changes"
-            ):
-                raise TrainingError(f"{rung.name} has adapters beside its weights, which a blend cannot hold yet")
+        best = done.index(self._best(done))
+        alone = task.blended([tables[best]], [scales[best]], domain)  # as sure as it ought to be, as the blend is
+        if len(counting) < 2 or not blending.better(task, alone, task.blended(tables, weights, domain), domain):
+            raise TrainingError(f"the rungs together are not shown to be better than {done[best].name} alone")
+        for name in counting:
+            member = self.run.member(name)
+            if member.of_checkpoint(member.require_checkpoint(None), "architecture.json").get("changes"):
+                raise TrainingError(f"{name} has adapters beside its weights, which a blend cannot hold yet")
         own = {name: checkpoint.read_recipe(self.run.member(name).recipe) for name in counting}
         fitted = {name: checkpoint.read_domain(self.run.member(name).preprocess) for name in counting}
         return replace(
@@ -307,7 +263,7 @@ class Ladder:
 
     def _tables(self, rungs: Sequence[Rung]) -> list[Table]:
         """What each says of the validation rows that all were judged by, before any decision."""
-        paths = [self._member(rung).predictions(self._chosen(rung), "validation") for rung in rungs]
+        paths = [self._member(rung).predictions(self._chosen(rung), UNDECIDED) for rung in rungs]
         tables = [predictions.read_columns(path) for path in paths]
         shared = set.intersection(*(set(np.asarray(table["row"]).tolist()) for table in tables))
         return [_only(table, shared) for table in tables]
@@ -332,12 +288,15 @@ class Ladder:
             reasons = "; ".join(f"{rung.name}: {rung.reason}" for rung in self.rungs if rung.reason)
             raise TrainingError(f"no rung of {self.run.path} came to its end ({reasons})")
         best = next((rung for rung in done if rung.name == "blend"), None) or self._best(done)
-        best = self._cheapest(best, done) if self.best_of != "accuracy" else best
-        others = ", ".join(f"{rung.name} {rung.value:.4g}" for rung in done if rung is not best)
-        self.why = f"{spaced(str(self.metric))} {best.value:.4g} on {best.n:,} rows of the validation split" + (
-            f", against {others}" if others else ""
-        )
-        return best
+        taken = self._cheapest(best, done) if self.best_of != "accuracy" else best
+        words = self._headline()[1].words
+        others = [f"{rung.name} {words.written(rung.value)}" for rung in done if rung is not taken]
+        self.why = f"{words.inside} {words.written(taken.value)} on {taken.n:,} rows of the validation split"
+        self.why += f", against {', '.join(others)}" if others else ""
+        if self.best_of != "accuracy":
+            what = "smallest" if self.best_of == "size" else "fastest to predict, by the clock,"
+            self.why += f"; the {what} of those that are not shown to be worse than {best.name}"
+        return taken
 
     def _cheapest(self, best: Rung, done: Sequence[Rung]) -> Rung:
         """The smallest, or the one that predicts fastest, of those that are not shown to be worse than the best."""
@@ -374,29 +333,28 @@ def go(run: RunDirectory, request: workflow.Request, recipe: Recipe | None, opti
     delivered before."""
     recipe = recipe or checkpoint.read_recipe(run.recipe)
     ranks.start(runtime.pick_device(recipe.device))
-    with workflow.alone(run), stopping_at_once(run.path):
+    if ranks.world() > 1:
+        raise ConfigError("a ladder is climbed by one process; start it without torchrun, or train one rung alone")
+    with workflow.alone(run):
         ladder = Ladder(run, request, options)
-        workflow.read_data(run, request.source, ladder.base, options)
-        rows = workflow.load_rows(run, ladder.base.domain, options.screen)
-        if "validation" not in rows.column("split"):
-            raise DataError("a ladder chooses by the validation split, which is empty; leave rows: -o validation=0.15")
-        if ranks.rank() == 0 and not run.origin.exists() and ladder.taken is None:
-            origin.write(run, ladder.base)
         try:
-            for rung in ladder.rungs:
-                if rung.reason and not rung.seconds:
-                    options.screen.say(f"rung {rung.name} passed by: {rung.reason}")
-                if rung.state == "waiting":
-                    ladder.climb(rung, rows)
+            with stopping_at_once(run.path):
+                rows = ladder.open()
+                for rung in ladder.rungs:
+                    if rung.reason and not rung.seconds:
+                        options.screen.say(f"rung {rung.name} passed by: {rung.reason}")
+                    if rung.state == "waiting":
+                        ladder.climb(rung, rows)
         except Stopped:
             if ladder.complete():
                 ladder.deliver()
                 options.screen.say(f"the best so far, {ladder.taken}, is delivered")
             ladder.save()
             raise
-        ladder.deliver()
-        options.screen.say(f"taken: {ladder.taken}, {ladder.why}")
-        return _measure(ladder, rows)
+        with stopping_at_once(run.path):
+            ladder.deliver()
+            options.screen.say(f"taken: {ladder.taken}, {ladder.why}")
+            return _measure(ladder, rows)
 
 
 def _measure(ladder: Ladder, rows: Rows) -> dict[str, Any]:

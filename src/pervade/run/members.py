@@ -219,6 +219,7 @@ def take_over(run: RunDirectory, member: RunDirectory, time_limit: float | None)
     with files.replacing_folder(run.checkpoint("best")) as folder:
         for file in member.checkpoint(member.require_checkpoint(None)).iterdir():
             shutil.copyfile(file, folder / file.name)
+    checkpoint.forget_measured(run, "best")
     run.origin.unlink(missing_ok=True)  # from here on the recipe is the member's
     checkpoint.write_recipe(run.recipe, replace(checkpoint.read_recipe(member.recipe), time_limit=time_limit))
     checkpoint.write_domain(run.preprocess, checkpoint.read_domain(member.preprocess))

@@ -62,7 +62,7 @@ class TimeLimit:
         self.known_rows = rows.where("split", known) if splits else rows.select([])
         self.train = rows.where("split", "train") if splits else rows
         self.row_time = self.final_row_time = self.figures = self.saving = self.step_time = 0.0
-        self.judged_after = 0  # rows of the validation split that are predicted once more when the training is over
+        self.rows_after = 0  # rows that are predicted when the training is over, beside the final split
         self.priced = False  # whether rows were predicted for their price
 
     def rehearse(self, network: Module) -> None:
@@ -151,11 +151,10 @@ class TimeLimit:
         self.most = EVALUATING * max(left - (self.after or 0.0), 0.0)
         self._price()
 
-    def thinned(self, step_time: float, again: bool = False) -> int:
+    def thinned(self, step_time: float) -> int:
         """How many rows of the validation split are judged after a pass: all where the time suffices for everything
-        that was asked, else what takes a tenth of a pass, but not so few that a choice by them is luck. `again`: then
-        all of them are once the training is over."""
-        pace, whole_split = self.pace, self.num_validation
+        that was asked, else what takes a tenth of a pass, but not so few that a choice by them is luck."""
+        pace = self.pace
         whole = pace.asked * (step_time + pace.judging / (pace.per_pass * pace.every)) + pace.ending
         if not self.num_validation or not step_time or whole < pace.limit:
             return self.num_validation
@@ -163,8 +162,6 @@ class TimeLimit:
         number = int(min(worth, MOST_JUDGING * pace.limit) / max(self.row_time, 1e-9))
         fewest = min(FEWEST_JUDGED, int(DEAR_JUDGING * pace.limit / max(self.row_time, 1e-9)))
         self.num_validation = min(max(number, fewest, 1), self.num_validation)
-        if again:
-            self.judged_after = whole_split
         self._price()
         return self.num_validation
 
@@ -216,7 +213,7 @@ class TimeLimit:
         if self.after is not None:
             # No more than it is worth: beyond this the evaluation measures fewer rows, and says so.
             evaluation = min(len(self.final) * self.final_row_time / ranks.world() + self.figures, self.most)
-            self.pace.ending += evaluation + self.saving + self.after + self.judged_after * self.final_row_time
+            self.pace.ending += evaluation + self.saving + self.after + self.rows_after * self.final_row_time
 
     def after_step(self, step: int, now: float, total: int) -> int | None:
         """The new number of steps in all, None to leave it: the first rank's decision, on every rank."""

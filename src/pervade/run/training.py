@@ -33,6 +33,7 @@ from pervade.engine.base import Base
 from pervade.engine.fit import Learner, Moment
 from pervade.engine.predictor import Predictor
 from pervade.engine.rehearsal import rehearse, trying
+from pervade.engine.step import SolvedStep
 from pervade.engine.threads import Measured, fastest
 from pervade.init.random import Random
 from pervade.nn import batch_norm
@@ -46,6 +47,7 @@ from pervade.run.time_limit import AFTERWARDS, REPORTING, TimeLimit
 from pervade.run.training_log import Log
 
 SEEN = 0.05  # of the rows, by which it is known how long the features of all take
+SOLVING = 0.5  # of the time there is, that finding a linear head's weights may take
 ONCE = 0.7  # of the time there is, that features of a body which stays may take, where there is a model already
 
 
@@ -91,6 +93,7 @@ class Options:
     reading: float = 0.0  # seconds that reading the rows takes, which the evaluation does once more
     finish: bool = True  # evaluation and report follow, and a time limit leaves room for them
     keep_validation: bool = False  # the predictions of the validation split are kept beside a checkpoint
+    rows_after: int = 0  # that are predicted later, for which a time limit has to leave room
     least_passes: float = 0.0  # for which a time limit must have room; else the training is not begun
     on_pass: Callable[[float, float], str | None] | None = None  # (pass, validation figure) -> why to end here
 
@@ -194,6 +197,7 @@ class Training:
         if recipe.time_limit is not None:
             after = AFTERWARDS + REPORTING * options.loaded + options.reading if options.finish else None
             self.limit = TimeLimit(recipe, domain, rows, len(self.source), after)
+            self.limit.rows_after = options.rows_after
 
     def _reading(self) -> Domain:
         """Where examples come from: the domain, or features computed once where the body stays as it is."""
@@ -300,8 +304,13 @@ class Training:
             if saved is None:
                 self._fit_into(self.limit)
             if self.plan.judged is not None:
+                if self.options.keep_validation:
+                    self.limit.rows_after += len(self.validation)
                 self.validation = _spread(self.validation, self.plan.judged)
                 self.limit.num_validation = self.plan.judged
+            for step in self.learner.steps:
+                if isinstance(step, SolvedStep):
+                    step.until = time.monotonic() + SOLVING * self._left()
         elapsed, known = self.log.cut_back(self.learner.step, self.learner.passes)
         self.plan.elapsed = max(self.plan.elapsed, elapsed)  # what was lost by a kill was time all the same
         if self.limit is not None:
@@ -329,7 +338,7 @@ class Training:
         used = (self.recipe.time_limit or 0.0) - self._left()
         limit.leave(self._left())
         step_time = ranks.largest(self.step_time)[0]
-        judged = int(ranks.first(limit.thinned(step_time, self.options.keep_validation)))
+        judged = int(ranks.first(limit.thinned(step_time)))
         if judged < len(self.validation):
             self.plan.judged = judged
             self.options.screen.say(f"time limit: passes are judged by {judged:,} of {len(self.validation):,} rows")
@@ -337,8 +346,8 @@ class Training:
         fits = ranks.first(limit.fits(step_time, used))
         if fits < self.options.least_passes:
             raise TrainingError(
-                f"{duration(self._left())} allow {fits:.2g} of {self.recipe.epochs:g} passes, and what learns in less "
-                f"than {self.options.least_passes:g} is no use; give a longer --time-limit"
+                f"the {duration(max(self._left(), 0.0))} that are left allow {fits:.2g} of {self.recipe.epochs:g} "
+                f"passes, and of less than {self.options.least_passes:g} nothing is learnt; give a longer --time-limit"
             )
         learnt = isinstance(self.network, Backbone) and not isinstance(self.recipe.init, Random)
         if (text := limit.told(step_time, used, learnt and self.recipe.tuning is None)) is not None and step_time:
@@ -492,6 +501,8 @@ class Training:
 
     def _finish(self, moment: Moment) -> None:
         self.plan.finished = True
+        for remark in (step.remark for step in self.learner.steps if isinstance(step, SolvedStep) and step.remark):
+            self._decide(remark, moment.passes)
         step, columns = self.judged
         if step != moment.step and len(self.validation):
             columns = self._predict_validation()
@@ -512,7 +523,7 @@ class Training:
         checkpoint.save_checkpoint(self.run, name, learner.judged, self.recipe, self.domain, note, decision, self.base)
         if validation and self.options.keep_validation and ranks.rank() == 0:
             about = {"checkpoint": name, "split": "validation", "precision": "fp32"}
-            predictions.write_columns(self.run.predictions(name, "validation"), dict(validation), about)
+            predictions.write_columns(self.run.predictions(name, "undecided"), dict(validation), about)
         if self.limit is not None:
             self.limit.note_saving(time.monotonic() - start)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pervade.core.words import FigureWords, counted
-from pervade.report import chart, wording
+from pervade.core.words import FigureWords
+from pervade.report import chart
 from pervade.report.html import Section, render
 from pervade.report.record import Record
 
@@ -21,12 +21,14 @@ TEMPLATE = """\
 {{ picture }}
 <div class="scroll"><table>
 <thead><tr><th>Rung</th><th>what it is</th><th class="number">validation</th><th class="number">95% interval</th>
-<th class="number">n</th><th class="number">seconds</th><th class="number">size</th></tr></thead>
+<th class="number">n</th><th class="number">seconds</th><th class="number">size</th>
+{% if timed %}<th class="number">ms a row</th>{% endif %}</tr></thead>
 <tbody>
 {% for row in rows %}
 <tr><th>{{ row.name }}{% if row.taken %} <small>taken</small>{% endif %}</th><td>{{ row.what }}</td>
 <td class="number">{{ row.value }}</td><td class="number">{{ row.interval }}</td><td class="number">{{ row.n }}</td>
-<td class="number">{{ row.seconds }}</td><td class="number">{{ row.size }}</td></tr>
+<td class="number">{{ row.seconds }}</td><td class="number">{{ row.size }}</td>
+{% if timed %}<td class="number">{{ row.speed }}</td>{% endif %}</tr>
 {% endfor %}
 </tbody></table></div>
 <p class="note">{{ note }}</p>
@@ -41,24 +43,16 @@ def section(record: Record) -> Section | None:
     words = record.words.figure(metric)
     rows = [_row(rung, words, taken) for rung in rungs]
     done = [rung for rung in rungs if rung["value"] is not None]
-    what = _taken(taken, done, words, record) if taken else "The ladder goes on: no rung is taken yet."
+    what = f"{taken} was taken: {record.ladder.get('why')}." if taken else "The ladder goes on: no rung is taken yet."
     note = (
         "Rungs are chosen by the validation split alone, on the rows that all of them were judged by; the test split "
-        "met the one that was taken, and no other. Each rung is a run inside members/, which can be compared."
+        "met the one that was taken, and no other. Each rung is a run inside members/, which can be compared. The "
+        "weights of a blend were found on the very rows that judge it here, so its figure is a little flattering."
     )
-    picture = _picture(done, words) if len(done) > 1 else ""
-    body = render(TEMPLATE, what=what, picture=picture, rows=rows, note=note)
+    picture = _picture(rungs, words) if len(done) > 1 else ""
+    timed = any(rung["row_seconds"] is not None for rung in rungs)
+    body = render(TEMPLATE, what=what, picture=picture, rows=rows, note=note, timed=timed)
     return Section("ladder", "Which model was taken", body)
-
-
-def _taken(taken: str, done: list[dict[str, Any]], words: FigureWords, record: Record) -> str:
-    best = next(rung for rung in done if rung["name"] == taken)
-    others = [f"{rung['name']} {words.written(rung['value'])}" for rung in done if rung is not best]
-    against = f", against {wording.join(others)}" if others else ""
-    rows = counted(best["n"], *record.words.domain.noun)
-    return (
-        f"{taken} was taken: {words.inside} {words.written(best['value'])} on {rows} of the validation split{against}."
-    )
 
 
 def _row(rung: dict[str, Any], words: FigureWords, taken: str | None) -> dict[str, Any]:
@@ -72,16 +66,19 @@ def _row(rung: dict[str, Any], words: FigureWords, taken: str | None) -> dict[st
         "interval": "" if low is None or high is None else f"{words.written(low)} to {words.written(high)}",
         "n": f"{rung['n']:,}" if rung["n"] else "",
         "seconds": f"{rung['seconds']:.0f}",
+        "speed": "" if rung["row_seconds"] is None else f"{1000 * rung['row_seconds']:.3g}",
         "size": f"{rung['bytes'] / 1e6:.3g} MB" if rung["bytes"] else "",
     }
 
 
-def _picture(done: list[dict[str, Any]], words: FigureWords) -> Any:
+def _picture(rungs: list[dict[str, Any]], words: FigureWords) -> Any:
     """A dot a rung with its interval, against the minutes that had passed when it was there."""
-    at, passed = 0.0, []
-    for rung in done:
+    at, passed, done = 0.0, [], []
+    for rung in rungs:
         at += rung["seconds"] / 60
-        passed.append(at)
+        if rung["value"] is not None:
+            passed.append(at)
+            done.append(rung)
     ends = [float(rung[name]) for rung in done for name in ("value", "low", "high") if rung[name] is not None]
     low, high = min(ends), max(ends)
     room = 0.05 * (high - low) or 0.05

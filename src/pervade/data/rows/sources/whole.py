@@ -1,8 +1,12 @@
-"""All rows of the training split in one batch, for what learns from them at once."""
+"""All rows of the training split in one batch, for what learns from them at once. "pieces" of the batch are batches of
+a few rows, each padded for itself."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import torch
 
 from pervade.core.contracts import Opening, Source, SourceSpec
 from pervade.core.registry import register
@@ -20,7 +24,15 @@ class Whole(SourceSpec):
         return _Whole(rows, opening.context.domain, max(len(rows), 1), opening.seed, workers=opening.workers)
 
 
+PIECE = 64  # rows
+
+
 class _Whole(Loader):
+    def _batch(self, indices: Sequence[int], epoch: int, number: int = 0) -> Batch:
+        starts = range(0, len(indices), PIECE)
+        pieces = [super(_Whole, self)._batch(indices[start : start + PIECE], epoch, number) for start in starts]
+        return {"row": torch.cat([piece["row"] for piece in pieces]), "pieces": pieces}
+
     def rehearsal(self) -> Batch | None:
         """There is only the one step."""
         return None

@@ -1,0 +1,101 @@
+"""Which rungs a ladder has (run/ladder.py), and how each learns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import ModuleType
+
+from pervade import recipes
+from pervade.core import files, spec
+from pervade.core.contracts import Recipe
+from pervade.core.contracts.abilities import CanBeBlended, HasLinearHead
+from pervade.core.errors import ConfigError, nearest
+from pervade.core.run import RunDirectory
+from pervade.data.linear import DENSE, STRENGTHS
+from pervade.data.rows.sources.whole import Whole
+from pervade.init.pretrained import Pretrained
+from pervade.init.random import Random
+from pervade.models.linear import Linear
+from pervade.train.optim.linear_solver import LinearSolver
+from pervade.train.schedule.constant import Constant
+from pervade.train.tuning.full import Full
+
+RUNGS = ("plain", "frozen", "trained", "blend")
+BEST_OF = ("accuracy", "size", "speed")
+
+
+def asked(names: Sequence[str]) -> tuple[str, ...]:
+    """The rungs in their order; "all" names them all. Raises ConfigError where none is named, or one is unknown."""
+    names = RUNGS if list(names) == ["all"] else names
+    wrong = next((name for name in names if name not in RUNGS), None)
+    if wrong is not None:
+        raise ConfigError(f"--ladder names {wrong!r}, which is no rung; {nearest(wrong, (*RUNGS, 'all'))}")
+    if not names:
+        raise ConfigError(f"--ladder names no rung; give some of {','.join(RUNGS)}, or all")
+    return tuple(name for name in RUNGS if name in names)
+
+
+def check(best_of: str, rungs: Mapping[str, Recipe | str] | None) -> None:
+    """Raises ConfigError where `best_of` is unknown, or asked without a ladder."""
+    if best_of not in BEST_OF:
+        raise ConfigError(f"--best-of {best_of!r} is unknown; {nearest(best_of, BEST_OF)}")
+    if best_of != "accuracy" and rungs is None:
+        raise ConfigError(f"--best-of {best_of} chooses among rungs; name some with --ladder {','.join(RUNGS)}")
+
+
+def plan(recipe: Recipe, task: str | None, names: Sequence[str]) -> dict[str, Recipe | str]:
+    """The rungs that are named, each with its recipe, or in words why this recipe has no such rung. Raises ConfigError
+    where it has none of them, or nothing could choose among them."""
+    module = recipes.tasks()[task][0] if task is not None else None
+    rungs = {name: _recipe(name, recipe, module) for name in asked(names)}
+    if "blend" in rungs and sum(isinstance(rung, Recipe) for name, rung in rungs.items() if name != "blend") < 2:
+        rungs["blend"] = "there are no two other rungs to put together"
+    if all(isinstance(rung, str) for rung in rungs.values()):
+        why = "; ".join(f"{name}: {reason}" for name, reason in rungs.items())
+        raise ConfigError(f"--ladder {','.join(names)} has no rung that can be climbed ({why}); add trained")
+    if recipe.early_stopping.metric is None or not recipe.validation:
+        raise ConfigError("a ladder chooses by the validation split; set early_stopping.metric, and validation above 0")
+    return rungs
+
+
+def _recipe(name: str, recipe: Recipe, module: ModuleType | None) -> Recipe | str:
+    if name == "trained":
+        return recipe
+    if name == "blend":  # which is made of the others once these are there
+        return recipe if isinstance(recipe.task, CanBeBlended) else "the answers of this task cannot be put together"
+    if not isinstance(recipe.task, HasLinearHead):
+        return "no linear layer answers this task"
+    if name == "plain":
+        domain = module.plain(recipe) if module is not None and hasattr(module, "plain") else None
+        if domain is None:
+            return "there are no simple features of such data"
+        return _solved(replace(recipe, domain=domain, model=Linear(), init=Random(), tuning=None))
+    if not isinstance(recipe.init, Pretrained):
+        return "no published network is at hand (name one with --model or --init)"
+    if module is None or not hasattr(module, "tuned") or not isinstance(recipe.tuning, Full | None):
+        return "its network cannot stay as it is"
+    return _solved(module.tuned(recipe, "freeze"), DENSE)
+
+
+def _solved(recipe: Recipe, strengths: tuple[float, ...] = STRENGTHS) -> Recipe:
+    """The recipe with the weights of its linear head found at once."""
+    return replace(
+        recipe,
+        optimizer=LinearSolver(strengths),
+        schedule=Constant(),
+        source=Whole(),
+        epochs=1,
+        augment=(),
+        micro_batch=None,
+        clip_norm=None,
+        l1=0.0,
+        l2=0.0,
+        average=None,
+    )
+
+
+def begin(run: RunDirectory, rungs: Mapping[str, Recipe | str], best_of: str = "accuracy") -> None:
+    """Writes members.json: what is asked, in its order."""
+    own = {name: rung if isinstance(rung, str) else spec.encode(rung) for name, rung in rungs.items()}
+    files.write_json(run.members, {"kind": "ladder", "rungs": own, "best_of": best_of})
