@@ -47,8 +47,8 @@ ENGLISH = "sentence-transformers/all-MiniLM-L6-v2"  # 22 million weights, Apache
 OTHERS = "intfloat/multilingual-e5-small"  # 118 million, most of them the vocabulary of 100 languages; MIT
 SMALL = 512  # numbers of a token's features in a network that is small
 LONGEST = 256  # tokens, unless the model takes fewer
-# Of a frozen encoder so many layers are read. A head on MiniLM, learnt from 1,000 labels of sst2, was right on 78.4% of
-# other rows of the training split by the last layer, 79.6% by two, 80.0% by three and by four.
+# Of a frozen encoder so many layers are read. By one, two, three and four of MiniLM, heads learnt from 1,000 labels
+# were right on 77.8, 79.6, 80.0 and 79.9% of other rows of sst2's training split (the penalty by log-loss).
 LAYERS = 3
 
 

@@ -12,7 +12,6 @@ from pervade.core.contracts import Recipe
 from pervade.core.contracts.abilities import CanBeBlended, HasLinearHead
 from pervade.core.errors import ConfigError, nearest
 from pervade.core.run import RunDirectory
-from pervade.data.linear import DENSE, STRENGTHS
 from pervade.data.rows.sources.whole import Whole
 from pervade.init.pretrained import Pretrained
 from pervade.init.random import Random
@@ -75,14 +74,14 @@ def _recipe(name: str, recipe: Recipe, module: ModuleType | None) -> Recipe | st
         return "no published network is at hand (name one with --model or --init)"
     if module is None or not hasattr(module, "tuned") or not isinstance(recipe.tuning, Full | None):
         return "its network cannot stay as it is"
-    return _solved(module.tuned(recipe, "freeze"), DENSE)
+    return _solved(module.tuned(recipe, "freeze"))
 
 
-def _solved(recipe: Recipe, strengths: tuple[float, ...] = STRENGTHS) -> Recipe:
+def _solved(recipe: Recipe) -> Recipe:
     """The recipe with the weights of its linear head found at once."""
     return replace(
         recipe,
-        optimizer=LinearSolver(strengths),
+        optimizer=LinearSolver(),
         schedule=Constant(),
         source=Whole(),
         epochs=1,
