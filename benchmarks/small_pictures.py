@@ -45,7 +45,7 @@ def measure(cell: str, limit: float, shared: Path, beside: str) -> dict[str, Any
         folder = Path(name)
         data = str(source(shared, CELLS[cell][0], folder))
         # Rows are read into the cache first, as they are in any second run on them.
-        command(data, folder, "first", ["--init", "random", "--time-limit", "20"], 600)
+        command(data, folder, "first", ["--init", "random", "--dry-run"], 600)
         used = command(data, folder, cell, ["--init", "random", "--time-limit", f"{limit:g}"], 3 * limit)
         run = folder / cell
         log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
@@ -57,15 +57,16 @@ def measure(cell: str, limit: float, shared: Path, beside: str) -> dict[str, Any
             "used": round(used, 2),
             "beside": beside,
             **{key: found[key] for key in ("passes", "steps", "metric", "figure", "baseline")},
-            "interval": _interval(run),
+            **_certainty(run),
             "first": {key: first[key] for key in ("pass", "elapsed", f"validation {found['metric']}")},
         }
 
 
-def _interval(run: Path) -> list[float] | None:
+def _certainty(run: Path) -> dict[str, Any]:
+    """Of the figure: its interval, and of how many rows it is; under load there is time for few."""
     results = sorted((run / "results").glob("evaluate*@*.json"))
-    found = next(iter(json.loads(results[0].read_text())["metrics"].values())) if results else None
-    return [found["low"], found["high"]] if found else None
+    found = next(iter(json.loads(results[0].read_text())["metrics"].values()))
+    return {"interval": [found["low"], found["high"]], "n": found["n"]}
 
 
 def main() -> None:
@@ -81,7 +82,7 @@ def main() -> None:
             if (cell, limit) not in there:
                 note(NAME, measure(cell, limit, options.shared, options.note))
     for cell in lines(NAME):
-        figure = f"{cell['metric']} {cell['figure']:.4g} {cell['interval']}"
+        figure = f"{cell['metric']} {cell['figure']:.4g} {cell['interval']} n={cell['n']}"
         passes = f"{cell['passes']:g} passes, {figure} {cell['beside']}"
         print(f"{cell['cell']:>10}{cell['used']:>8.1f}s of {cell['asked']:g}s, {passes}")
 

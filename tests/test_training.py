@@ -254,7 +254,8 @@ def test_two_processes_make_one_run(model: str, shapes: Path, tmp_path: Path) ->
     """torchrun in front of the command line: one run, one report, and the loss of one process at the same batch, with
     batch normalisation too. Not at a high learning rate, which multiplies rounding differences.
     """
-    settings = ["domain.size=16", "optimizer=momentum", "batch_size=8", "init=random", "precision=fp32", model]
+    settings = ["domain.size=16", "batch_size=8", "init=random", "precision=fp32", model]
+    settings.append("optimizer={use: momentum, lr: 0.002}")
     arguments = ["train", str(shapes), "--runs", str(tmp_path), "--epochs", "2", "--lr", "0.002"]
     arguments += [each for setting in settings for each in ("-o", setting)]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
