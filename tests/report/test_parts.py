@@ -123,6 +123,12 @@ def test_training_took_as_long_as_the_console_said(run: RunDirectory) -> None:
     assert replace(record, plan={}).elapsed == 9.0
 
 
+def test_a_training_that_ended_within_a_hundredth_of_a_pass_is_drawn_over_its_steps() -> None:
+    """Under a time limit one step may be all; of 800 a pass it stands in the log as pass 0.0."""
+    over = learning.progress([{"step": 1}], [{"step": 1, "pass": 0.0}])
+    assert (over.title, over.place({"step": 1})) == ("steps", 1.0)
+
+
 def test_ticks_stand_at_round_numbers() -> None:
     assert [text for _, text in chart.axis_y("", 0.42, 0.72, share=True).ticks] == [
         "45%",

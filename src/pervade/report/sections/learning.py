@@ -139,7 +139,7 @@ def progress(lines: list[dict[str, Any]], passes: list[dict[str, Any]]) -> Progr
             return float(np.interp(entry.get("step", 0), steps, lived) if known is None else known)
 
         return Progress("steps of the environment", place)
-    first = next((entry for entry in passes if entry.get("step")), None)
+    first = next((entry for entry in passes if entry.get("step") and entry["pass"]), None)
     unit = first["step"] / first["pass"] if first else 1.0
     title = "passes over the training data" if first else "steps"
     return Progress(title, lambda entry: entry.get("step", 0) / unit)
