@@ -92,6 +92,25 @@ def words_at_once(folder: Path) -> dict[str, Any]:
     return {**texts(folder), "model": "linear", "settings": (*settings, "tuning=null"), "epochs": 4}
 
 
+AT_ONCE = ("optimizer=linear-solver", "source=whole", "schedule=constant", "tuning=null", "validation=0.2", "test=0.2")
+
+
+def histograms_of_pictures(folder: Path) -> dict[str, Any]:
+    data = class_folders(folder, count=16)
+    return {"data": data, "model": "linear", "settings": ("domain=histograms", *AT_ONCE), "epochs": 4}
+
+
+def statistics_of_sounds(folder: Path) -> dict[str, Any]:
+    settings = ("domain={use: spectral-statistics, label_pattern: '^([^_]+)_'}", *AT_ONCE)
+    return {
+        "data": speakers(folder),
+        "task": "audio-classification",
+        "model": "linear",
+        "settings": settings,
+        "epochs": 4,
+    }
+
+
 def texts_in_two_ways(folder: Path) -> dict[str, Any]:
     parts = {"tokens": {"use": "text", "num_tokens": 320, "length": 16}, "words": {"use": "bag"}}
     small = {"use": "transformer", "width": 16, "depth": 1, "heads": 2, "dropout": 0.1}
@@ -215,6 +234,8 @@ TRAININGS = {
         Training(faces, "dataset", "contrast", "image"),
         Training(texts, "by-length", "classify", "text"),
         Training(words_at_once, "whole", "classify", "bag"),
+        Training(histograms_of_pictures, "whole", "classify", "histograms"),
+        Training(statistics_of_sounds, "whole", "classify", "spectral-statistics"),
         Training(texts_in_two_ways, "dataset", "classify", "composite"),
         Training(texts_with_adapters, "by-length", "classify", "text"),
         Training(asked_of_texts, "by-length", "answer-span", "questions"),
