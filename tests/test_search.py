@@ -196,3 +196,9 @@ def test_the_time_limit_covers_everything(shapes: Path, tmp_path: Path) -> None:
     assert time.monotonic() - start < 8.0
     assert len(trials(run)) >= 2
     assert run.results()["n"] > 0
+
+
+def test_what_is_set_by_hand_is_not_searched(shapes: Path, tmp_path: Path) -> None:
+    run = pervade.tune(shapes, recipe=recipe(), trials=1, name="set", runs=tmp_path, batch_size=8)
+    assert "batch_size" not in files.read_json(run.path / "members.json")["space"]
+    assert run.recipe().batch_size == 8

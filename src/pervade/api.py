@@ -127,10 +127,7 @@ class Run:
         with runtime.threads(self.recipe().threads), self.screen.bar("evaluating") as bar:
             more = {"workers": workers, "progress": bar, "until": self.until}
             result = evaluate(self.directory, loaded, rows, split=split, device=place, **more)
-        if result.get("left_out"):
-            remark = f"left out for the time limit: {'; '.join(result['left_out'])} (pervade evaluate measures all)"
-            self.screen.say(remark)
-            overview.keep(self.directory, [remark])
+        overview.keep_left_out(self.directory, result, self.screen.say)
         return result
 
     def on(self, data: str) -> Run:
@@ -400,7 +397,7 @@ def fit(
             if together is not None:
                 members.write_plan(directory, together)
             if search is not None:
-                search_module.begin(directory, search, chosen, task)
+                search_module.begin(directory, search, chosen, task, _set_by_hand(settings, flags))
             if rungs is not None:
                 rungs_module.begin(directory, rungs, best_of)
             workflow.begin(directory, chosen, request)
@@ -548,6 +545,12 @@ def tune(
             f"what was found with {several[0]}"
         )
     return fit(data, search=search_module.plan(time_limit, trials, search), options=_since(options), **settings)
+
+
+def _set_by_hand(settings: Sequence[str], flags: Mapping[str, Any]) -> set[str]:
+    """Paths of the recipe that somebody gave a value."""
+    named = {"optimizer.lr" if name == "lr" else name for name, value in flags.items() if value is not None}
+    return named | {setting.partition("=")[0].strip() for setting in settings}
 
 
 def _rungs(recipe: Recipe, task: str | None, names: Sequence[str], members: bool) -> dict[str, Recipe | str]:

@@ -137,7 +137,7 @@ def test_group_column(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("", "has no rows; give one for each file"),
+        ("", "has no rows, only names of columns or nothing at all; add some"),
         ("image,label\n", "has no rows"),
         ("a,b\n1,2\n", "has no column of texts, and none of files .*; its 2 columns are a .numbers., b .numbers."),
         ("image\ncat/0.png\n", "has no column of labels; its columns are image; name one of them label"),

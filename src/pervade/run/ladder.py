@@ -47,7 +47,7 @@ from pervade.init.pretrained import Pretrained
 from pervade.metrics.estimate import Metric, estimate
 from pervade.metrics.paired import differences
 from pervade.models.blend import Blend
-from pervade.run import blending, members, workflow
+from pervade.run import blending, members, overview, workflow
 from pervade.run.time_limit import AFTERWARDS, REPORTING
 from pervade.run.training import Options, Stopped, stopping_at_once
 
@@ -369,4 +369,7 @@ def _measure(ladder: Ladder, rows: Rows) -> dict[str, Any]:
         until = ladder.began + ladder.base.time_limit - AFTERWARDS - REPORTING * options.loaded
     device = torch.device(runtime.pick_device(own.device))
     with runtime.threads(own.threads), options.screen.bar("evaluating") as bar:
-        return evaluate(run, loaded, rows, split=members.final_split(rows), device=device, progress=bar, until=until)
+        split = members.final_split(rows)
+        result = evaluate(run, loaded, rows, split=split, device=device, progress=bar, until=until)
+    overview.keep_left_out(run, result, options.screen.say)
+    return result

@@ -4,7 +4,8 @@ to be held out, and what could not be used. What was noticed in them is kept in 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from pervade.core import files
 from pervade.core.contracts import Domain
@@ -114,6 +115,14 @@ def keep(run: RunDirectory, remarks: Iterable[str] = (), account: Sequence[str] 
     content |= {"account": list(account if account is not None else known.get("account", ()))}
     if any(content.values()) and content != {name: known.get(name) for name in content}:
         files.write_json(run.remarks, content)
+
+
+def keep_left_out(run: RunDirectory, result: Mapping[str, Any], say: Callable[[str], None]) -> None:
+    """Says and keeps for what of an evaluation a time limit left no room."""
+    if result.get("left_out"):
+        remark = f"left out for the time limit: {'; '.join(result['left_out'])} (pervade evaluate measures all)"
+        say(remark)
+        keep(run, [remark])
 
 
 def keep_common(run: RunDirectory, names: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -86,15 +86,21 @@ def _optuna() -> Any:
     return optuna
 
 
-def begin(run: RunDirectory, asked: Plan, recipe: Recipe, task: str | None) -> None:
-    """Writes members.json. Raises ConfigError where the recipe cannot be searched, or not in this space."""
+def begin(
+    run: RunDirectory, asked: Plan, recipe: Recipe, task: str | None, settled: Collection[str] = frozenset()
+) -> None:
+    """Writes members.json. Of the recipe's own space what is `settled` by whoever asks stays as it is. Raises
+    ConfigError where the recipe cannot be searched, or not in this space."""
     if not spec.readable(recipe):
         raise ConfigError(
             "a search needs a recipe whose parts are all registered; register the model, or train with it"
         )
     if recipe.early_stopping.metric is None:
         raise ConfigError("a search judges by the validation split; set early_stopping.metric")
-    space = asked.space or recipes.search_space(recipe, task)
+    own = {} if asked.space else recipes.search_space(recipe, task)
+    space = asked.space or {path: values for path, values in own.items() if path not in settled}
+    if not space:
+        raise ConfigError(f"{', '.join(own)} are set, so nothing is left to search; name other fields with --search")
     search_space.check(space, recipe)
     about = {"kind": "trials", "time_limit": asked.time_limit, "trials": asked.trials}
     ranges = {path: values.as_json() for path, values in space.items()}

@@ -123,7 +123,7 @@ def read(path: Path, has_names: Callable[[Lines], bool] | None = None, encoding:
     for line in (*table.notes, *notes):
         account.note(line)
     if not records:
-        raise DataError(f"{path} has no rows; give one for each file")
+        raise DataError(f"{path} has no rows, only names of columns or nothing at all; add some")
     return records
 
 
