@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.sparse import csr_matrix
+from scipy.special import softmax
+from sklearn.linear_model import LogisticRegression
 
 from pervade.data import linear
 
@@ -30,7 +33,8 @@ def test_one_class_alone() -> None:
 def test_the_penalty_is_chosen_without_the_rows_that_are_measured() -> None:
     """Noise is learnt by heart without a penalty; chosen on folds it is strong."""
     noise = RNG.integers(0, 2, 200)
-    assert linear._strength(RNG.normal(size=(200, 50)), noise) == min(linear.STRENGTHS)
+    strength = linear._best(RNG.normal(size=(200, 50)), noise).C
+    assert strength == min(linear.STRENGTHS)
 
 
 def test_views_of_one_row_stay_on_one_side() -> None:
@@ -46,4 +50,43 @@ def test_views_of_one_row_stay_on_one_side() -> None:
 def test_a_rare_class_does_not_end_the_search_for_a_penalty() -> None:
     features, noise = RNG.normal(size=(204, 50)), RNG.integers(0, 2, 204)
     noise[-4:] = 2
-    assert linear._strength(features, noise) == linear._strength(features[:-4], noise[:-4]) < 1.0
+    assert linear._best(features, noise).C == linear._best(features[:-4], noise[:-4]).C < 1.0
+
+
+def test_what_tells_weighs_more_than_what_is_frequent() -> None:
+    """Log-count ratios by hand: of three features the first is in one class alone, the second in both alike, the third
+    in the other three times of four. The answers are those of logistic regression on features times these."""
+    rows = csr_matrix([[1.0, 1.0, 1.0], [1.0, 1.0, 0.0], [0.0, 1.0, 1.0], [0.0, 1.0, 2.0]])
+    target = np.array([0, 0, 1, 1])
+    found = linear._Weighed(3.0).fit(rows, target)
+    first, second = np.array([2.1, 2.1, 1.1]) / 5.3, np.array([0.1, 2.1, 3.1]) / 5.3
+    np.testing.assert_allclose(found.ratio, np.abs(np.log(first / second)))
+    model = LogisticRegression(C=3.0, max_iter=1000).fit(rows.multiply(found.ratio).tocsr(), target)
+    np.testing.assert_allclose(found.predict_proba(rows), model.predict_proba(rows.multiply(found.ratio).tocsr()))
+    logits = rows @ found.coef_[0] + found.intercept_  # on the features as they were given
+    np.testing.assert_allclose(1 / (1 + np.exp(-logits)), found.predict_proba(rows)[:, 1])
+
+
+def test_features_are_weighed_where_held_out_rows_say_so_and_never_in_the_baseline() -> None:
+    """A word that tells in most rows, among many that say nothing."""
+    target = np.arange(300) % 2
+    noise = RNG.random((300, 400)) < 0.03
+    tell = (np.stack([target == 0, target == 1], 1)) & (RNG.random((300, 2)) < 0.7)
+    rows = csr_matrix(np.concatenate([tell, noise], 1).astype(float))
+    ways = (linear._logistic, linear._Weighed)
+    assert isinstance(linear._best(rows, target, (1.0,), ways=ways), linear._Weighed)
+    weighed, plain = (linear.classes(rows, target, 2, (1.0,), weighed=way) for way in (True, False))
+    baseline = linear.classes(rows, target, 2, weighed=False)
+    share = [np.abs(model.weight[:, :2]).sum() / np.abs(model.weight).sum() for model in (weighed, plain)]
+    assert share[0] > 1.5 * share[1]
+    np.testing.assert_allclose(linear.classifier(rows, target.tolist(), 2)(rows), softmax(baseline(rows), axis=1))
+
+
+def test_copies_do_not_choose_the_penalty() -> None:
+    """Of noise that stands there three times a weak penalty knows what is held out."""
+    rows, target = csr_matrix(np.tile(RNG.normal(size=(200, 50)), (3, 1))), np.tile(RNG.integers(0, 2, 200), 3)
+    number = linear._copies(rows)
+    assert number.tolist() == list(range(200)) * 3
+    apart, together = (linear._best(rows, target, number=known).C for known in (None, number))
+    assert together == min(linear.STRENGTHS)
+    assert apart > together

@@ -5,9 +5,10 @@ Axis letters: n rows, d features, k classes or labels.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -28,16 +29,20 @@ def classes(
     num_classes: int,
     strengths: Sequence[float] = STRENGTHS,
     number: np.ndarray | None = None,
+    weighed: bool = True,
 ) -> Linear:
     """Logistic regression: the softmax of what it answers are probabilities. Classes that never train have none.
-    `number` (n,) says which are views of one thing, as in all functions here: none of them judges another."""
+    `number` (n,) says which are views of one thing, as in all functions here: none of them judges another. `weighed`:
+    of sparse features also by how much each tells, where rows that were held out say that this is better."""
     rows, back = _standardised(train)
     weight, bias = np.zeros((num_classes, train.shape[1])), np.full(num_classes, -np.inf)
     there = np.unique(target)
     if len(there) == 1:
         bias[there[0]] = 0.0
         return Linear(weight, bias)
-    model = _logistic(_strength(rows, target, strengths, number)).fit(rows, target)
+    sparse = not isinstance(rows, np.ndarray)
+    ways = (_logistic, _Weighed) if weighed and sparse else (_logistic,)
+    model = _best(rows, target, strengths, _copies(rows) if sparse else number, ways).fit(rows, target)
     own = Linear(model.coef_, model.intercept_)
     if len(there) == 2:  # one row of weights, for the second against the first
         own = Linear(np.concatenate([-own.weight, own.weight]) / 2, np.concatenate([-own.bias, own.bias]) / 2)
@@ -47,11 +52,15 @@ def classes(
 
 
 def labels(
-    train: Any, target: np.ndarray, strengths: Sequence[float] = STRENGTHS, number: np.ndarray | None = None
+    train: Any,
+    target: np.ndarray,
+    strengths: Sequence[float] = STRENGTHS,
+    number: np.ndarray | None = None,
+    weighed: bool = True,
 ) -> Linear:
     """One logistic regression for each of k labels; target (n, k) of 0 and 1. The sigmoid of what it answers are
     probabilities."""
-    models = [classes(train, column.astype(int), 2, strengths, number) for column in target.T]
+    models = [classes(train, column.astype(int), 2, strengths, number, weighed) for column in target.T]
     with np.errstate(invalid="ignore"):  # of a label that all rows have, or none: no difference of infinities is asked
         return Linear(
             np.stack([model.weight[1] - model.weight[0] for model in models]),
@@ -75,7 +84,7 @@ def numbers(
         model = Ridge(alpha=1.0 / strength).fit(rows[inside], scaled[inside])
         return float(np.square(scaled[outside] - model.predict(rows[outside])).mean())
 
-    model = Ridge(alpha=1.0 / _least(strengths, error, folds)).fit(rows, scaled)
+    model = Ridge(alpha=1.0 / _least(strengths, error, folds)[0]).fit(rows, scaled)
     weight = np.asarray(model.coef_, np.float64).reshape(1, -1)
     return back(Linear(weight * scale, np.atleast_1d(model.intercept_ * scale + mean)))
 
@@ -83,14 +92,14 @@ def numbers(
 def classifier(train: Any, target: Sequence[int], num_classes: int) -> Classifier:
     from scipy.special import softmax
 
-    model = classes(train, np.asarray(target), num_classes)
+    model = classes(train, np.asarray(target), num_classes, weighed=False)
     return lambda rows: np.asarray(softmax(model(rows), axis=1))
 
 
 def labeller(train: Any, target: np.ndarray) -> Classifier:
     from scipy.special import expit
 
-    model = labels(train, target)
+    model = labels(train, target, weighed=False)
     return lambda rows: np.asarray(expit(model(rows)))
 
 
@@ -122,35 +131,83 @@ def _logistic(strength: float) -> Any:
     return LogisticRegression(C=strength, max_iter=1000)
 
 
-def _strength(
-    train: Any, target: np.ndarray, strengths: Sequence[float] = STRENGTHS, number: np.ndarray | None = None
-) -> float:
-    """The inverse strength of the penalty with the least log-loss on rows that train and were held out for it. Classes
-    of fewer than five rows, which cannot stand in every fold, have no say."""
+class _Weighed:
+    """Logistic regression on features of 0 or more, each times the largest of its log-count ratios, a class against all
+    others: how much more it is there than elsewhere (Wang & Manning 2012, aclanthology.org/P12-2018)."""
+
+    COUNTED = 0.1  # beforehand, of every feature in every class
+
+    def __init__(self, strength: float) -> None:
+        self.model = _logistic(strength)
+
+    def fit(self, rows: Any, target: np.ndarray) -> Self:
+        everywhere = np.asarray(rows.sum(0)).ravel() + 2 * self.COUNTED
+        self.ratio = np.zeros(rows.shape[1])
+        for number in np.unique(target):
+            own = np.asarray(rows[target == number].sum(0)).ravel() + self.COUNTED
+            other = everywhere - own
+            np.maximum(self.ratio, np.abs(np.log(own / own.sum()) - np.log(other / other.sum())), out=self.ratio)
+        self.model.fit(self._weigh(rows), target)
+        self.classes_, self.intercept_ = self.model.classes_, self.model.intercept_
+        self.coef_ = self.model.coef_ * self.ratio
+        return self
+
+    def predict_proba(self, rows: Any) -> np.ndarray:
+        return np.asarray(self.model.predict_proba(self._weigh(rows)))
+
+    def _weigh(self, rows: Any) -> Any:
+        return rows.multiply(self.ratio).tocsr()
+
+
+def _best(
+    train: Any,
+    target: np.ndarray,
+    strengths: Sequence[float] = STRENGTHS,
+    number: np.ndarray | None = None,
+    ways: Sequence[Callable[[float], Any]] = (_logistic,),
+) -> Any:
+    """The way, with the inverse strength of its penalty, of the least log-loss on rows that train and were held out for
+    it; not fitted yet. Classes of fewer than five rows, which cannot stand in every fold, have no say."""
     from sklearn.metrics import log_loss
 
-    kept = np.flatnonzero(np.bincount(target)[target] >= 5)
+    once = np.arange(len(target)) if number is None else np.unique(number, return_index=True)[1]
+    kept = np.flatnonzero(np.bincount(target[once], minlength=int(target.max()) + 1)[target] >= 5)
     train, target, number = train[kept], target[kept], None if number is None else number[kept]
-    if len(strengths) == 1 or len(np.unique(target)) < 2:
-        return 1.0 if 1.0 in strengths else strengths[len(strengths) // 2]
+    if len(strengths) * len(ways) == 1 or len(np.unique(target)) < 2:
+        return ways[0](1.0 if 1.0 in strengths else strengths[len(strengths) // 2])
+    folds, tried = list(_folds(target, number)), []
+    for way in ways:
 
-    def loss(strength: float, inside: np.ndarray, outside: np.ndarray) -> float:
-        model = _logistic(strength).fit(train[inside], target[inside])
-        return float(log_loss(target[outside], model.predict_proba(train[outside]), labels=model.classes_))
+        def loss(strength: float, inside: np.ndarray, outside: np.ndarray, way: Callable[[float], Any] = way) -> float:
+            model = way(strength).fit(train[inside], target[inside])
+            return float(log_loss(target[outside], model.predict_proba(train[outside]), labels=model.classes_))
 
-    return _least(strengths, loss, list(_folds(target, number)))
+        tried.append((*_least(strengths, loss, folds), way))
+    strength, _, way = min(tried, key=lambda each: each[1])
+    return way(strength)
 
 
-def _least(strengths: Sequence[float], loss: Callable[..., float], folds: Sequence[tuple[Any, Any]]) -> float:
-    """The strength with the least loss over the folds. They are tried from the strongest penalty on, which is found the
-    soonest, and none is that is weaker than one by which the loss rose: beyond the best it only rises."""
+def _copies(rows: Any) -> np.ndarray:
+    """A number for each sparse row, the same for those that are equal, which must not judge one another."""
+    ends = rows.indptr.tolist()
+    known: dict[tuple[bytes, bytes], int] = {}
+    keys = [(rows.indices[a:b].tobytes(), rows.data[a:b].tobytes()) for a, b in itertools.pairwise(ends)]
+    return np.array([known.setdefault(key, len(known)) for key in keys])
+
+
+def _least(
+    strengths: Sequence[float], loss: Callable[..., float], folds: Sequence[tuple[Any, Any]]
+) -> tuple[float, float]:
+    """The strength with the least loss over the folds, and the loss. They are tried from the strongest penalty on,
+    which is found the soonest, and none is that is weaker than one by which the loss rose: beyond the best it only
+    rises."""
     best, least = 0.0, math.inf
     for strength in sorted(strengths):
         total = sum(loss(strength, *fold) for fold in folds)
         if total >= least:
             break
         best, least = strength, total
-    return best
+    return best, least
 
 
 def _folds(target: np.ndarray, number: np.ndarray | None, even: bool = True) -> Iterator[tuple[np.ndarray, np.ndarray]]:

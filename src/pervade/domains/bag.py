@@ -1,4 +1,5 @@
-"""Texts, or pairs of texts, as the words in them (data/text/ngrams.py): what a linear model reads.
+"""Texts, or pairs of texts, as the words in them, and the letters in these (data/text/ngrams.py): what a linear model
+reads.
 
 Of a pair the words of each text stand apart, and so do those that both have; beside them is how alike both are.
 """
@@ -33,28 +34,37 @@ class Bag(Text):
     cuts: ClassVar[bool] = False
 
     terms: str = ""  # SHA-256 of the terms that are counted, which lie beside preprocess.json
+    letters: str = ""  # likewise, of the runs of letters in words; empty where words are not parted
 
     @classmethod
     def of(cls, domain: Text) -> Self:
         """The same rows, read in the same way."""
         return cls(**{name: getattr(domain, name) for name in spec.field_names(Text)})
 
+    @property
+    def _counted(self) -> list[str]:
+        return [terms for terms in (self.terms, self.letters) if terms]
+
     def assets(self) -> Mapping[str, str]:
-        return {ngrams.file_name(self.terms): ngrams.text_of(self.terms)} if self.terms else {}
+        return {ngrams.file_name(terms): ngrams.text_of(terms) for terms in self._counted}
 
     def attach(self, folder: Path) -> None:
-        if self.terms:
-            ngrams.attach(folder, self.terms)
+        for terms in self._counted:
+            ngrams.attach(folder, terms)
 
     def fit(self, train: Rows) -> Self:
-        terms = ngrams.learn(self._all_texts(train))
+        given = self._all_texts(train)
+        terms = ngrams.learn(given)
         if not terms:
             raise DataError("the texts hold no words, only signs; take --ladder without plain, or a --model")
-        return replace(self._fit_to_rows(train), terms=terms)
+        return replace(self._fit_to_rows(train), terms=terms, letters=ngrams.learn(given, letters=True))
+
+    @property
+    def _width(self) -> int:
+        return sum(map(ngrams.counted, self._counted))
 
     def inputs(self) -> Sparse:  # type: ignore[override]
-        width = ngrams.counted(self.terms)
-        return Sparse(3 * width + ALIKE if self.pair else width)
+        return Sparse(3 * self._width + ALIKE if self.pair else self._width)
 
     def remarks(self, rows: Rows) -> list[str]:
         return []
@@ -68,17 +78,23 @@ class Bag(Text):
 
     def transform(self, row: dict[str, Any], rng: Generator | None) -> list[Example]:
         """ "places" (t,) int64 and "values" (t,) float32."""
-        counted = ngrams.vectorizer(self.terms)
-        first = counted.transform([row["text"]])
+        first = self._features(row["text"])
         places, values = [first.indices], [first.data]
         if self.pair:
-            second, width = counted.transform([row["second"]]), ngrams.counted(self.terms)
+            second, width = self._features(row["second"]), self._width
             both = first.multiply(second).tocsr()
-            alike = _alike(first, second, row["text"], row["second"])
+            words = ngrams.counted(self.terms)
+            alike = _alike(first[:, :words], second[:, :words], row["text"], row["second"])
             places += [second.indices + width, both.indices + 2 * width, 3 * width + np.arange(ALIKE)]
             values += [second.data, np.sqrt(both.data), alike]
         example = {"places": np.concatenate(places).astype(np.int64), "values": np.concatenate(values)}
         return [{**example, **self._target_of(row)}]
+
+    def _features(self, text: str) -> Any:
+        """(1, width), sparse."""
+        from scipy.sparse import hstack
+
+        return hstack([ngrams.vectorizer(terms).transform([text]) for terms in self._counted], format="csr")
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """ "input": "places" (n, t) int64 and "values" (n, t) float32, filled up with 0."""
