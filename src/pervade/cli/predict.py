@@ -141,8 +141,15 @@ def predict(
     sampling = {name: value for name, value in given.items() if value is not None}
     display = loaded.recipe().task.display
     if episodes is not None or video is not None or drawn or (not inputs and loaded.acts):
+        if not loaded.acts:
+            raise ConfigError(
+                "--episodes, --video and --drawn are for models that act in an environment; leave them out"
+            )
         if inputs:
-            raise ConfigError("give seeds behind the run's name, or --episodes (with --seed), --video and --drawn")
+            raise ConfigError(
+                f"{' '.join(map(str, inputs))}: seeds behind the run's name are played without --episodes, --video and "
+                "--drawn; for a film give --episodes N --seed FIRST --video out.gif"
+            )
         for row in loaded.play(episodes or 1, seed or 0, drawn, video, checkpoint, device):
             echo(json_text(row)) if as_json else echo(f"seed {row.pop('seed')}", display(row).line)
         if video is not None:
