@@ -66,7 +66,7 @@ def test_stopped_and_resumed_is_as_if_never_stopped(shapes: Path, tmp_path: Path
     """Ctrl-C and SIGTERM save and say how to go on (without a process of its own: tests/cli/test_stopping.py); after a
     kill the last save counts. It takes more than 5 s, because a process starts and trains long enough to be hit.
     """
-    small = ("domain.size=16", "domain.train_scale=1", "model=reference-mlp", "batch_size=8", "early_stopping.every=10")
+    small = ("domain.size=16", "model=reference-mlp", "optimizer=momentum", "batch_size=8", "early_stopping.every=10")
     whole = fit(shapes, tmp_path, "whole", settings=small, epochs=60)
     options = [part for setting in small for part in ("-o", setting)]
     run = tmp_path / "stopped"

@@ -16,7 +16,7 @@ from pervade.run import measuring
 
 SOURCES = Path(pervade.__file__).parent
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
-OTHER_PROGRAMS = {"--nproc-per-node"}  # torchrun's
+OTHER_PROGRAMS = {"--nproc-per-node", "--no-deps"}  # torchrun's, and pip's
 ABOUT_DATA = ("--label-column", "--text-column", "--file-column", "--group-by", "--split-column", "--encoding")
 
 

@@ -42,7 +42,7 @@ def test_the_linear_model_is_calibrated_on_the_validation_rows() -> None:
     assert settled is not None
     model = linear.classifier(given.train, target.tolist(), 3)
     by = temperature(model(data(400, 1)[0]), held_target)
-    assert by > 1.2
+    assert abs(np.log(by)) > 0.2  # far from being as sure as it ought to be
     assert settled.columns["probabilities"] == pytest.approx(tempered(model(given.rows), by), abs=1e-5)
     assert (settled.columns["prediction"] == raw.columns["prediction"]).all()
     before, after = (log_losses(each.columns["probabilities"], asked).mean() for each in (raw, settled))
