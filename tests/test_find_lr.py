@@ -10,7 +10,8 @@ import pytest
 import pervade
 from pervade.core import files
 from pervade.core.errors import ConfigError, TrainingError
-from pervade.run.training import Options, Stopped
+from pervade.run.stopping import Stopped
+from pervade.run.training import Options
 from pervade.train.find_lr import HIGH, LOW, STEPS, Ramp, choose
 from tests.small_run import recipe, same, stop_at, weights
 

@@ -23,7 +23,8 @@ from pervade.engine import predictions
 from pervade.recipes import text
 from pervade.run import rungs as rungs_module
 from pervade.run import workflow
-from pervade.run.training import Options, Stopped
+from pervade.run.stopping import Stopped
+from pervade.run.training import Options
 from pervade.tasks.classify import Classify
 from tests import texts
 from tests.small_run import same, stop_at, weights

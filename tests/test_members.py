@@ -18,7 +18,8 @@ from pervade.engine import predictions
 from pervade.metrics.classification import classification_metrics
 from pervade.metrics.interval import student
 from pervade.run import members
-from pervade.run.training import Options, Stopped
+from pervade.run.stopping import Stopped
+from pervade.run.training import Options
 from tests.small_run import recipe, same, stop_at, weights
 
 __all__ = ["stop_at"]

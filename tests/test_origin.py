@@ -13,7 +13,8 @@ import yaml
 import pervade
 from pervade.core.errors import ConfigError
 from pervade.engine import origin
-from pervade.run.training import Options, Stopped
+from pervade.run.stopping import Stopped
+from pervade.run.training import Options
 from tests.data.drawing import class_folders
 from tests.small_run import recipe, same, stop_at, weights
 

@@ -16,7 +16,8 @@ from pervade.engine.predictor import Predictor
 from pervade.recipes import image
 from pervade.run import search_space
 from pervade.run.search_space import Choice, Range
-from pervade.run.training import Options, Stopped
+from pervade.run.stopping import Stopped
+from pervade.run.training import Options
 from tests.small_run import recipe, same, slow_steps, stop_at, weights
 
 __all__ = ["slow_steps", "stop_at"]

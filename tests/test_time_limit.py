@@ -19,8 +19,9 @@ from pervade.domains.image import Image
 from pervade.engine.predictor import Predictor
 from pervade.run import time_limit
 from pervade.run.pacing import Pace, process_start
+from pervade.run.stopping import Stopped
 from pervade.run.time_limit import FEWEST_JUDGED, TimeLimit
-from pervade.run.training import Options, Stopped
+from pervade.run.training import Options
 from pervade.train.schedule.one_cycle import OneCycle
 from tests.small_run import recipe, same, slow_steps, stop_at, weights
 

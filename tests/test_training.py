@@ -23,7 +23,8 @@ from pervade.engine import checkpoint, predictor
 from pervade.models.resnet import ResNet
 from pervade.nn.trial import require_training_size
 from pervade.run import training
-from pervade.run.training import Options, Stopped, stopping_at_once
+from pervade.run.stopping import Stopped, stopping_at_once
+from pervade.run.training import Options
 
 SMALL = ("domain.size=16", "model.width=16", "batch_size=8")
 

@@ -19,7 +19,8 @@ from pervade.engine import building, checkpoint
 from pervade.init.pretrained import Pretrained
 from pervade.models.reference_mlp import ReferenceMLP
 from pervade.recipes import choose
-from pervade.run.training import Options, Stopped
+from pervade.run.stopping import Stopped
+from pervade.run.training import Options
 from pervade.testing import check_spec
 from tests.small_run import recipe, same, stop_at, weights
 

@@ -14,7 +14,8 @@ import pervade
 from pervade.core.errors import ConfigError
 from pervade.engine import checkpoint, threads
 from pervade.engine.threads import fastest
-from pervade.run.training import Options, Stopped
+from pervade.run.stopping import Stopped
+from pervade.run.training import Options
 from tests.small_run import recipe, same, stop_at, weights
 
 __all__ = ["stop_at"]

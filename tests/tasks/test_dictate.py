@@ -15,47 +15,17 @@ import torch
 import pervade
 from pervade.core.contracts import Context
 from pervade.core.types import Rows
-from pervade.data.text import vocabulary
 from pervade.domains.dictation import Dictation, cuts
 from pervade.recipes import transcription
 from pervade.tasks.dictate import Dictate
+from tests import trainings
 
 WORDS = {"high": "tee tee", "low": "et"}
 
 
 @pytest.fixture(scope="module")
 def whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import json
-
-    from transformers import WhisperConfig, WhisperFeatureExtractor
-
-    folder = tmp_path_factory.mktemp("hub") / "whisper"
-    made = vocabulary.keep(vocabulary.learn([" tee tee", " et"], "bpe", 270))
-    size = vocabulary.size(made)
-    start, end = (vocabulary.special(made, name) for name in (vocabulary.BEGINNING, vocabulary.END))
-    config = WhisperConfig(
-        vocab_size=size,
-        d_model=32,
-        encoder_layers=1,
-        decoder_layers=1,
-        encoder_attention_heads=2,
-        decoder_attention_heads=2,
-        encoder_ffn_dim=64,
-        decoder_ffn_dim=64,
-        max_source_positions=50,
-        max_target_positions=16,
-        pad_token_id=0,
-        bos_token_id=start,
-        eos_token_id=end,
-        decoder_start_token_id=start,
-    )
-    config.save_pretrained(folder)
-    with warnings.catch_warnings(action="ignore"):
-        WhisperFeatureExtractor(chunk_length=1).save_pretrained(folder)
-    (folder / "tokenizer.json").write_text(vocabulary.text_of(made))
-    told = {"lang_to_id": {"<|en|>": 5}, "task_to_id": {"transcribe": 6}, "suppress_tokens": [7]}
-    (folder / "generation_config.json").write_text(json.dumps(told))
-    return folder
+    return trainings.whisper(tmp_path_factory.mktemp("hub") / "whisper")
 
 
 @pytest.fixture(scope="module")

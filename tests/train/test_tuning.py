@@ -21,7 +21,8 @@ from pervade.models.resnet import ResNet
 from pervade.models.vit import ViT
 from pervade.nn.backbone import Backbone
 from pervade.nn.pointwise import Pointwise, _dangerous
-from pervade.run.training import Options, Stopped
+from pervade.run.stopping import Stopped
+from pervade.run.training import Options
 from pervade.tasks.classify import Classify
 from pervade.train.optim.adamw import AdamW
 from pervade.train.schedule.constant import Constant

@@ -17,7 +17,7 @@ MOST_SINGLE = 15  # figures of single classes that a terminal is filled with: fi
 @contextmanager
 def stoppable() -> Iterator[None]:
     """Turns a stop by signal, after the state was saved, into a line and the usual exit status."""
-    from pervade.run.training import Stopped
+    from pervade.run.stopping import Stopped
 
     try:
         yield
@@ -28,7 +28,7 @@ def stoppable() -> Iterator[None]:
 
 def finish(run: Any) -> None:
     """Evaluates, writes the report, and says where everything is. All ranks evaluate; only the first one speaks."""
-    from pervade.run.training import stopping_at_once
+    from pervade.run.stopping import stopping_at_once
     from pervade.run.workflow import telling
 
     with stopping_at_once(run.path), telling(run.directory):

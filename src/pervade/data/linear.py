@@ -183,7 +183,7 @@ def _best(
             return float(log_loss(target[outside], model.predict_proba(train[outside]), labels=model.classes_))
 
         tried.append((*_least(strengths, loss, folds), way))
-    strength, _, way = min(tried, key=lambda each: each[1])
+    strength, _, way = min(tried, key=lambda trial: trial[1])
     return way(strength)
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
-import torch
 from numpy.random import Generator
 
 from pervade.core import spec
@@ -18,8 +17,6 @@ from pervade.core.types import Batch, Example, Rows
 from pervade.data import kinds
 from pervade.data.image import histograms
 from pervade.domains.image import Image
-
-LOOKED_AT = 500  # pictures, evenly spaced, that tell how far each kind of feature varies; of more up to twice as many
 
 
 @register("domain")
@@ -37,9 +34,7 @@ class Histograms(Image):
 
     def fit(self, train: Rows) -> Self:
         known: Any = super().fit(train)
-        some = range(0, len(train), max(len(train) // LOOKED_AT, 1))
-        found = kinds.deviations([histograms.of(known._seen(known._opened(train[i]))) for i in some])
-        return replace(known, deviations=found)
+        return replace(known, deviations=kinds.learnt(train, known._histograms))
 
     def inputs(self) -> Observations:  # type: ignore[override]
         return Observations((histograms.WIDTH,))
@@ -47,12 +42,13 @@ class Histograms(Image):
     def input_space(self) -> None:  # type: ignore[override]
         """Between two rows of shares there need be no picture."""
 
+    def _histograms(self, row: dict[str, Any]) -> list[np.ndarray]:
+        return histograms.of(self._seen(self._opened(row)))
+
     def transform(self, row: dict[str, Any], rng: Generator | None) -> list[Example]:
         """Input (d,) float32."""
-        found = histograms.of(self._seen(self._opened(row)))
-        return [{"input": kinds.joined(found, self.deviations), **self._target_of(row)}]
+        return [{"input": kinds.joined(self._histograms(row), self.deviations), **self._target_of(row)}]
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """ "input" (n, d) float32."""
-        stacked = np.stack([example["input"] for example in examples])
-        return {"input": torch.from_numpy(stacked), **self._targets(examples)}
+        return {"input": kinds.stacked(examples), **self._targets(examples)}

@@ -335,7 +335,7 @@ class Image(Domain):
         some = train.select(range(0, len(train), max(len(train) // 1000, 1)))
         small = [self._picture(settled._seen(settled._pixels(row))).resize((16, 16)) for row in some]
         classes = [str(target) if self.target == "class" else "" for target in some.column("target")]
-        return replace(settled, flip=mirrored.alike(np.stack([self._array(each) for each in small]), classes))
+        return replace(settled, flip=mirrored.alike(np.stack([self._array(picture) for picture in small]), classes))
 
     def _share_seen(self, ratio: float, how: str) -> float:
         """Of a picture so many times as long as wide."""

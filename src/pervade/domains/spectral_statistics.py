@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
-import torch
 from numpy.random import Generator
 
 from pervade.core import spec
@@ -21,8 +20,6 @@ from pervade.core.types import Batch, Example, Rows
 from pervade.data import kinds
 from pervade.data.sound import recordings, spectral_statistics
 from pervade.domains.sound import Sound
-
-LOOKED_AT = 500  # recordings, evenly spaced, that tell how far each kind of feature varies; of more up to twice as many
 
 
 @register("domain")
@@ -40,8 +37,7 @@ class SpectralStatistics(Sound):
 
     def fit(self, train: Rows) -> Self:
         known: Any = super().fit(train)
-        some = range(0, len(train), max(len(train) // LOOKED_AT, 1))
-        return replace(known, deviations=kinds.deviations([known._statistics(train[i]) for i in some]))
+        return replace(known, deviations=kinds.learnt(train, known._statistics))
 
     def inputs(self) -> Observations:  # type: ignore[override]
         return Observations((spectral_statistics.WIDTH,))
@@ -55,10 +51,8 @@ class SpectralStatistics(Sound):
 
     def transform(self, row: dict[str, Any], rng: Generator | None) -> list[Example]:
         """Input (d,) float32."""
-        found = kinds.joined(self._statistics(row), self.deviations)
-        return [{"input": found, **self._target_of(row)}]
+        return [{"input": kinds.joined(self._statistics(row), self.deviations), **self._target_of(row)}]
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """ "input" (n, d) float32."""
-        stacked = np.stack([example["input"] for example in examples])
-        return {"input": torch.from_numpy(stacked), **self._targets(examples)}
+        return {"input": kinds.stacked(examples), **self._targets(examples)}

@@ -15,7 +15,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from scipy import sparse
 from torch import Tensor
 from torch.nn import Module, Parameter
 
@@ -198,6 +197,8 @@ class SolvedStep(Step):
     remark = ""  # what the time did not suffice for
 
     def take(self, batch: Batch, stop: bool) -> tuple[Parts, int, bool]:
+        from scipy import sparse
+
         setting = self.setting
         task, network, solver = setting.task, setting.network, self.solver
         if not isinstance(task, HasLinearHead) or not isinstance(network, LinearAtTheEnd):

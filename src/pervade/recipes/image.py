@@ -160,7 +160,7 @@ def at_hand(source: Any, file_column: str | None = None) -> Model | None:
     here. None where there is none, or the pictures are small, and learnt at their own size. Nothing is downloaded, and
     what was found is said."""
     networks: dict[str, Model] = {name: spec.decode(name, Model) for name in AT_HAND}
-    name = next((name for name, each in networks.items() if published(each).path.is_file()), None)
+    name = next((name for name, network in networks.items() if published(network).path.is_file()), None)
     if name is None:
         return None
     seen = looking.look(source, contents(file_column))

@@ -48,8 +48,9 @@ from pervade.metrics.estimate import Metric, estimate
 from pervade.metrics.paired import differences
 from pervade.models.blend import Blend
 from pervade.run import blending, members, overview, workflow
+from pervade.run.stopping import Stopped, stopping_at_once
 from pervade.run.time_limit import AFTERWARDS, REPORTING
-from pervade.run.training import Options, Stopped, stopping_at_once
+from pervade.run.training import Options
 
 UNDECIDED = "undecided"  # the validation split's predictions before temperature and thresholds: so the file is called
 TIMED = 64  # rows of the validation split by which it is measured how fast a rung predicts

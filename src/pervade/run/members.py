@@ -39,8 +39,9 @@ from pervade.metrics.estimate import estimate
 from pervade.metrics.interval import student
 from pervade.metrics.method import Method
 from pervade.run import opening, overview, workflow
+from pervade.run.stopping import stopping_at_once
 from pervade.run.time_limit import AFTERWARDS, REPORTING
-from pervade.run.training import Options, stopping_at_once
+from pervade.run.training import Options
 
 BY_GROUP, BY_COLUMN = "group", "column"  # --folds group: every group is held out once; column: every fold of the data
 NAME = "members"  # stands for a checkpoint's name in the files of all members together

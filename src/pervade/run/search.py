@@ -33,8 +33,9 @@ from pervade.engine import checkpoint, origin, ranks
 from pervade.evaluate.evaluation import evaluate
 from pervade.run import members, search_space, workflow
 from pervade.run.progress import Silent, spaced
+from pervade.run.stopping import stopping_at_once
 from pervade.run.time_limit import REPORTING, TimeLimit
-from pervade.run.training import Options, stopping_at_once
+from pervade.run.training import Options
 
 SHARE = 0.1  # of the time limit that one trial may take, unless the number of trials says otherwise
 LEAST = 0.5  # of a trial's time: with less left no further trial begins

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,41 +42,13 @@ from pervade.nn.trial import require_training_size
 from pervade.report import wording
 from pervade.run import overview
 from pervade.run.progress import Screen, Silent, duration, spaced
+from pervade.run.stopping import Stopped
 from pervade.run.time_limit import AFTERWARDS, REPORTING, TimeLimit
 from pervade.run.training_log import Log
 
 SEEN = 0.05  # of the rows, by which it is known how long the features of all take
 SOLVING = 0.5  # of the time there is, that finding a linear head's weights may take
 ONCE = 0.7  # of the time there is, that features of a body which stays may take, where there is a model already
-
-
-class Stopped(Exception):
-    """Training was asked to stop and has saved its state. Not an error; carries the signal's number."""
-
-    def __init__(self, number: int, path: Path) -> None:
-        super().__init__(f"stopped by signal {number}")
-        self.number, self.path = number, path
-
-
-@contextmanager
-def stopping_at_once(path: Path) -> Iterator[None]:
-    """Inside, Ctrl-C, SIGTERM and SIGHUP raise Stopped wherever the process is: for what is made anew when the run in
-    `path` is resumed (an evaluation). A second one does what it did before. Where a member of the run was stopped,
-    Stopped says the run, which is what is to be resumed."""
-    asked: int = signal.SIGINT
-
-    def ask(number: int) -> None:
-        nonlocal asked
-        asked = number
-        raise KeyboardInterrupt  # no `except Exception` on the way takes it for a fault
-
-    try:
-        with signals.answered(ask, again=ranks.world() == 1):
-            yield
-    except KeyboardInterrupt:
-        raise Stopped(asked, path) from None
-    except Stopped as stop:
-        raise Stopped(stop.number, path) from None
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ def _against_surroundings(strengths: np.ndarray) -> np.ndarray:
 
 
 def textures(picture: Pillow.Image) -> np.ndarray:
-    return np.concatenate([_patterns(_brightness(each)) for each in (picture, _scaled(picture, SIDE // 2))])
+    return np.concatenate([_patterns(_brightness(size)) for size in (picture, _scaled(picture, SIDE // 2))])
 
 
 def _patterns(light: np.ndarray) -> np.ndarray:
@@ -133,12 +133,12 @@ def places(picture: Pillow.Image) -> np.ndarray:
 
 def _counted(names: np.ndarray, bins: int) -> np.ndarray:
     """Square roots of the shares of `bins` names (h, h), over the whole and each part of it."""
-    found = []
+    shares = []
     for parts in PYRAMID:
         fields = _fields(len(names), parts)
         counts = np.bincount((fields * bins + names).ravel(), minlength=bins * parts * parts).reshape(-1, bins)
-        found.append(np.sqrt(counts / counts.sum(1, keepdims=True)).ravel())
-    return np.concatenate(found).astype(np.float32)
+        shares.append(np.sqrt(counts / counts.sum(1, keepdims=True)).ravel())
+    return np.concatenate(shares).astype(np.float32)
 
 
 @functools.cache

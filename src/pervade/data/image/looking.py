@@ -40,9 +40,9 @@ def _some(source: str, content: tables.Files) -> tuple[list[str], int]:
     path = Path(source)
     if not path.is_dir():
         return _of_table(path, content.records(path), content)
-    found = [_of_table(table, content.records(table), content) for table in tables.by_split(path)[0]]
-    if found:
-        return [name for some, _ in found for name in some], sum(count for _, count in found)
+    splits = [_of_table(table, content.records(table), content) for table in tables.by_split(path)[0]]
+    if splits:
+        return [name for some, _ in splits for name in some], sum(count for _, count in splits)
     files, _ = listing.walk(path, content.suffixes)
     return [str(file) for file in files[:: max(len(files) // LOOKED_AT, 1)]], len(files)
 
