@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
+import time
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import pervade
 from pervade.core import files
 from pervade.core.contracts import Context, EarlyStopping, Opening, Recipe
 from pervade.core.errors import CheckpointError, ConfigError, ResourceError, TrainingError
+from pervade.core.run import RunDirectory
 from pervade.core.types import Rows
 from pervade.data.rows.sources.whole import Whole
 from pervade.domains.bag import Bag
@@ -23,8 +25,10 @@ from pervade.engine import predictions
 from pervade.recipes import text
 from pervade.run import rungs as rungs_module
 from pervade.run import workflow
+from pervade.run.ladder import Ladder, Rung
 from pervade.run.stopping import Stopped
 from pervade.run.training import Options
+from pervade.run.workflow import Request
 from pervade.tasks.classify import Classify
 from tests import texts
 from tests.small_run import same, stop_at, weights
@@ -187,6 +191,21 @@ def test_one_that_was_stopped_delivers_the_best_so_far_and_goes_on_to_the_same(
     kept = [{**rung, "seconds": 0} for rung in told(whole).values()]
     assert kept == [{**rung, "seconds": 0} for rung in told(resumed).values()]
     assert json.dumps(whole.results()["metrics"]) == json.dumps(resumed.results()["metrics"])
+
+
+def test_what_a_killed_process_used_is_known_from_the_state_of_its_rung(tmp_path: Path) -> None:
+    """The rung was begun after 10 s; its state was saved when its training, begun 2 s later, had gone on for 30 s."""
+    run = RunDirectory(tmp_path / "run")
+    rungs_module.begin(run, rungs_module.plan(texts.recipe(), "text-classification", ["plain", "trained"]))
+    rungs = [asdict(rung) for rung in (Rung("plain", "complete", seconds=8.0), Rung("trained"))]
+    files.write_json(run.path / "ladder.json", {"rungs": rungs, "used": 10.0})
+    state = run.member("trained").state / "state.json"
+    for elapsed, used in ((30.0, 42.0), (30.0, 42.0), (40.0, 52.0)):  # read again it is the same; then it went on
+        files.write_json(state, {"state": {"extra": {"setup": 12.0, "elapsed": elapsed}}})
+        ladder = Ladder(run, Request("data"), Options())
+        assert ladder.used == used
+        assert [rung.seconds for rung in ladder.rungs] == [8.0, used - 10.0]
+        assert time.monotonic() - ladder.began == pytest.approx(used, abs=1.0)
 
 
 def test_one_that_was_changed_meanwhile_does_not_go_on(data: Path, tmp_path: Path, stop_at) -> None:

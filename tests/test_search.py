@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,14 @@ import pervade
 from pervade import recipes
 from pervade.core import files
 from pervade.core.errors import ConfigError
+from pervade.core.run import RunDirectory
 from pervade.engine.predictor import Predictor
 from pervade.recipes import image
-from pervade.run import search_space
+from pervade.run import search, search_space
 from pervade.run.search_space import Choice, Range
 from pervade.run.stopping import Stopped
 from pervade.run.training import Options
+from pervade.run.workflow import Request
 from tests.small_run import recipe, same, slow_steps, stop_at, weights
 
 __all__ = ["slow_steps", "stop_at"]
@@ -152,8 +155,6 @@ def test_no_trial_sees_the_test_split(shapes: Path, tmp_path: Path, monkeypatch:
 def test_hopeless_trials_are_pruned_and_keep_no_weights(
     shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pervade.run import search
-
     monkeypatch.setattr(search, "STARTUP", 1)
     figures = iter(1 - 0.01 * i for i in range(1000))  # every later pass is worse than those before
     monkeypatch.setattr("pervade.run.training.Training._validate", lambda self, metric, watch: (next(figures), {}))
@@ -187,6 +188,18 @@ def test_a_killed_search_goes_on_as_if_never_stopped(shapes: Path, tmp_path: Pat
     # Resuming what is complete changes nothing.
     pervade.resume(tmp_path / "stopped", options=Options())
     assert trials(resumed) == trials(whole)
+
+
+def test_what_a_killed_process_used_is_known_from_the_state_of_its_trial(tmp_path: Path) -> None:
+    """The trial was begun after 10 s, stopped once after 4 s more, and killed when it had used 9 s in all."""
+    run = RunDirectory(tmp_path / "run")
+    search.begin(run, search.plan(100.0, None, SPACE), recipe(), None)
+    trial = asdict(search.Trial(0, {}, seconds=4.0))
+    files.write_json(run.path / "search.json", {"trials": [trial], "used": 14.0})
+    state = run.member("trial-000").state / "state.json"
+    files.write_json(state, {"state": {"extra": {"setup": 2.0, "elapsed": 7.0}}})
+    known = search.Search(run, Request("data"), Options())
+    assert (known.used_before, known.trials[0].seconds) == (19.0, 9.0)
 
 
 @pytest.mark.usefixtures("slow_steps")

@@ -501,8 +501,7 @@ def resume(
     directory = runs_module.find(run, Path(runs))
     options = _since(options)
     recipe = recipe or _given(directory, model)
-    plan = directory.plan() if directory.state.exists() else {}
-    used = float(plan.get("setup") or 0) + float(plan.get("elapsed") or 0)
+    used = directory.used()
     with workflow.telling(directory):
         _work(directory, workflow.requested(directory), recipe, options)
     resumed = Run(directory, options.screen, recipe)

@@ -225,6 +225,12 @@ class RunDirectory:
         known = [float(entry["elapsed"]) for entry in [*log, plan] if isinstance(entry.get("elapsed"), (int, float))]
         return max(known, default=None)
 
+    def used(self) -> float:
+        """Seconds that its training took over all sittings, what comes before the first step included, as far as state
+        and log know: of a process that was killed, all but the last seconds."""
+        plan = self.plan() if self.state.exists() else {}
+        return float(plan.get("setup") or 0.0) + float(self.elapsed(self.read_log(), plan) or 0.0)
+
     def read_data(self) -> dict[str, Any]:
         """data.json: "columns" are lists of one length, among them "id" and "split", which are texts; those that are
         written once, since all rows have the same, are there as others. Raises CheckpointError where it is missing or

@@ -90,6 +90,7 @@ class Ladder:
         self.why: str = saved.get("why", "")
         self.begun: dict[str, str] = saved.get("begun", {})  # SHA-256 of the files by which it is climbed
         self.used = float(saved.get("used", 0.0))  # in earlier sittings
+        self._count_what_was_killed()
         self.began = (time.monotonic() if options.began is None else options.began) - self.used
         self.options = options
 
@@ -101,6 +102,13 @@ class Ladder:
     def base(self) -> Recipe:
         """The last rung's before the blend, which is as the user asked for it."""
         return next(own for name, own in reversed(self.recipes.items()) if name != "blend")
+
+    def _count_what_was_killed(self) -> None:
+        """A process that is killed says no more how long it was at work; the state of the rung under way does."""
+        rung = next((rung for rung in self.rungs if rung.state == "waiting"), None)
+        if rung is not None and self._member(rung).state.exists():
+            lost = max(self._member(rung).used() - self.used, 0.0)  # a rung's seconds count from the ladder's beginning
+            self.used, rung.seconds = self.used + lost, round(rung.seconds + lost, 3)
 
     def save(self) -> None:
         if ranks.rank() == 0:
@@ -131,6 +139,7 @@ class Ladder:
         """One rung, from wherever it was left. What fails is said, and passed by."""
         member, say, began = self._member(rung), self.options.screen.say, time.monotonic()
         say(f"rung {rung.name}:")
+        self.save()  # what was used up to here
         least = LEAST_PASSES if self.complete() and rung.name != "blend" else 0.0
         options = replace(
             self.options, keep_validation=True, least_passes=least, rows_after=self._rows_after(rung, rows)

@@ -145,10 +145,11 @@ def go(run: RunDirectory, request: workflow.Request, recipe: Recipe | None, opti
         if ranks.rank() == 0:
             origin.write(run, recipe)
         names = asked.names(recipe)
+        under_way = [run.member(name) for name in names if not _finished(run.member(name))]
+        asked = replace(asked, used=asked.used + sum(member.used() for member in under_way))
         for number, name in enumerate(names):
             member = run.member(name)
-            # Figures alone do not say that it is finished: somebody may have measured it on the way.
-            if result_path(member) is not None and member.plan().get("finished"):
+            if member not in under_way:
                 continue
             own_rows = _member_rows(rows, recipe, asked, number)
             told = f": {overview.held_out(own_rows, recipe.domain)}" if asked.kind == "folds" else ""
@@ -229,6 +230,11 @@ def take_over(run: RunDirectory, member: RunDirectory, time_limit: float | None)
 
 def final_split(rows: Rows) -> str:
     return "test" if "test" in rows.column("split") else "validation"
+
+
+def _finished(member: RunDirectory) -> bool:
+    # Figures alone do not say it: somebody may have measured it on the way.
+    return result_path(member) is not None and bool(member.plan().get("finished"))
 
 
 def result_path(member: RunDirectory) -> Any:

@@ -122,6 +122,9 @@ class Search:
         so_far = files.read_json(self.path) if self.path.exists() else {}
         self.trials = [Trial(**trial) for trial in so_far.get("trials", [])]
         self.used_before = float(so_far.get("used", 0.0))
+        for trial in self.trials[-1:] if self.trials and self.trials[-1].state == "running" else []:
+            lost = max(run.member(trial.name).used() - trial.seconds, 0.0)  # by a process that was killed
+            self.used_before, trial.seconds = self.used_before + lost, trial.seconds + lost
         self.ending = RESERVE * (self.time_limit or 0.0)
         self.winner: str | None = so_far.get("winner")
 
@@ -253,8 +256,10 @@ class Search:
             workflow.train(member, self.request, None, options, rows if own.domain == self.base.domain else None)
         except (TrainingError, OutOfMemoryError) as error:  # a full disk is no fault of the trial
             trial.state, trial.reason = "failed", str(error)
+        finally:
+            trial.seconds = round(trial.seconds + time.monotonic() - began, 3)
         self.base = checkpoint.settled(member, self.base)  # how many threads compute holds for all trials
-        self.conclude(trial, member, time.monotonic() - began)
+        self.conclude(trial, member)
 
     def another_for(self, trial: Trial) -> float | None:
         """The seconds of a trial that is on the list already."""
@@ -263,12 +268,11 @@ class Search:
         self.trials.append(trial)
         return None if self.left is None else max(float(seconds or 0.0), 0.001)
 
-    def conclude(self, trial: Trial, member: RunDirectory, seconds: float) -> None:
+    def conclude(self, trial: Trial, member: RunDirectory) -> None:
         figures = _figures(member)
         trial.passes = {f"{at:g}": value for at, value in figures.items() if at == int(at)}
         if figures:
             trial.value = max(figures.values()) if self.higher else min(figures.values())
-        trial.seconds = round(seconds, 3)
         if trial.state == "running":
             pruned = next((entry["text"] for entry in member.read_log() if entry.get("pruned")), None)
             trial.state, trial.reason = ("pruned", pruned) if pruned is not None else ("complete", "")
