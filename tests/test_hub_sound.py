@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,9 @@ from pervade.core import spec
 from pervade.core.contracts import Model
 from pervade.domains.transcripts import Transcripts
 from pervade.init.pretrained import Pretrained
+from pervade.models.hf import HuggingFace
 from pervade.recipes import sound, transcription
+from pervade.weights import locate
 
 SMALL = {
     "hidden_size": 32,
@@ -90,6 +93,13 @@ def test_the_alphabet_comes_with_it(encoder: Path) -> None:
         found = network.eval()(torch.from_numpy(wave)[None, None])
     torch.testing.assert_close(found["logits"], expected, rtol=1e-4, atol=1e-4)
     assert found["frames"].all()
+
+
+def test_a_published_name_spells_as_its_folder_does(encoder: Path) -> None:
+    read = locate.read(encoder)
+    for where in (str(encoder), f"hf:{encoder}"):
+        made = HuggingFace(str(encoder)).translate(replace(read, where=where))
+        assert made.labels == ("", "", "", " ", "E", "T", "'", "")
 
 
 def test_another_alphabet_has_a_new_head(encoder: Path) -> None:

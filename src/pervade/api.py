@@ -39,7 +39,7 @@ from pervade.run import measuring, members, opening, overview, progress, workflo
 from pervade.run import rungs as rungs_module
 from pervade.run import search as search_module
 from pervade.run.comparing import compare as compare
-from pervade.run.configuring import configure, sampled
+from pervade.run.configuring import configure, sampled, told
 from pervade.run.progress import Screen
 from pervade.run.time_limit import AFTERWARDS, REPORTING
 from pervade.run.training import Options
@@ -439,6 +439,7 @@ def open_data(
     with download.announcing(options.screen.say):
         divide = members.division(together, chosen, lambda names: None)
         opened = opening.by_recipe(opening.plain(data), chosen, options, divide)
+    options.screen.say(told(chosen))
     return replace(opened, task=task)
 
 
@@ -465,6 +466,7 @@ def _chosen(
     if isinstance(model, Module):
         flags["init"] = flags["init"] or "given"
     if recipe is None:
+        end = "" if task else ", as the data look (another with --task)"
         with download.announcing(options.screen.say):
             known = model if model is None or isinstance(model, str) else _as_model(model)
             columns = flags.get("label_column"), flags.get("text_column")
@@ -472,7 +474,7 @@ def _chosen(
             task, recipe = recipes.choose(
                 data, task, known, flags["init"], tuning, *columns, algorithm, settings, of_files, ladder is not None
             )
-        options.screen.say(f"task: {task}")
+        options.screen.say(f"task: {task}{end}")
     chosen = configure(recipe, settings, **flags)
     return task, chosen if steps is None else for_steps(chosen, steps)
 

@@ -11,5 +11,7 @@ def test_a_dry_run_says_it_and_leaves_nothing(pervade, shapes: Path, tmp_path: P
     assert "; drawn by chance: validation and test" in outcome.err
     assert "read: seen of a picture when it is judged: " in outcome.err
     assert "data: " in outcome.err
+    assert "task: image-classification, as the data look (another with --task)" in outcome.err
+    assert outcome.err.splitlines()[-1] == "model: small-cnn"
     assert "trained" not in outcome.err
     assert not (tmp_path / "runs").exists()

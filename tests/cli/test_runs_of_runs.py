@@ -42,8 +42,10 @@ def test_folds(pervade, photos: Path, workplace: Path) -> None:
     outcome = pervade("train", photos, *SMALL, "--folds", 2, "--name", "one")
     assert outcome.status == 0, outcome.err
     assert "2 folds together on the test split, n = 16" in outcome.out
-    # Nothing is left to do, and the same is said again.
-    assert pervade("resume", "one").out == outcome.out
+    # Nothing is left to do, which is said, and the same is said again.
+    again = pervade("resume", "one")
+    assert again.out == outcome.out
+    assert "runs/one is finished: nothing is left to be trained, and it is measured again" in again.err
 
 
 def test_tune(pervade, photos: Path, workplace: Path) -> None:

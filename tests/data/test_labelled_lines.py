@@ -91,11 +91,34 @@ def test_files_to_translate(names: tuple[str, str], tmp_path: Path) -> None:
         choose(str(tmp_path), None, None, init="random")
 
 
-@pytest.mark.parametrize("lines", ["It was a day.\nThen night.\nAnd more.\n", "O my\nO your\nO dear\n", "1\n2\n3\n"])
+RUNNING = {
+    "sentences": "It was a day.\nThen night.\nAnd more.\n",
+    "words": "O my\nO your\nO dear\n",
+    "numbers": "1\n2\n3\n",
+    "paragraphs behind tabs": "\tOnce there was a fox.\n\tIt ran.\n\tIt slept.\n",
+    "sentences that come again": "A king had a son, who was small.\nThe wind blew, and it was cold.\n" * 5,
+    "speech": '"We go now," said Anna.\n"Nobody knows," said Bob.\n' * 5,
+    "halves of sentences": "The house stood there; nobody knew.\nWe saw it; nobody knew.\nAnd so on; he said.\n" * 3,
+}
+
+
+@pytest.mark.parametrize("lines", RUNNING.values(), ids=RUNNING)
 def test_running_text_is_not_refused(lines: str, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text(lines)
     labelled_lines.refuse(tmp_path / "a.txt")
     assert not tables.holds_table(tmp_path / "a.txt")
+    assert choose(str(tmp_path), None, None, init="random")[0] == "text-generation"
+
+
+def test_a_text_that_is_read_as_a_table_says_so_and_how_it_is_read_otherwise(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    file.write_text("".join(f"we went {i} times;{'good' if i % 2 else 'bad'}\n" for i in range(20)))
+    told = "a.txt: a table, since all its lines are parted alike (--task text-generation takes it for running text)"
+    assert told in pervade.open_data(file, init="random").account
+    assert Corpus().read(file)[0].column("path") == [str(file)]
+    (tmp_path / "b.txt").write_text(file.read_text())
+    with pytest.raises(DataError, match="--task text-generation learns to write such texts"):
+        pervade.open_data(tmp_path, init="random")
 
 
 def test_one_text_is_divided_or_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from pervade.data.read import account
 from pervade.domains.image import Image, contents
 from pervade.init.random import Random
 from pervade.models.small_cnn import SmallCNN
-from pervade.recipes import image
+from pervade.recipes import choose, image
 from tests.data.drawing import class_folders, encoded
 
 
@@ -60,6 +61,17 @@ def test_tables_of_splits_are_looked_at(tmp_path: Path) -> None:
         table = pa.table({"image": [{"bytes": each, "path": None} for each in bytes_of_each], "label": [0] * count})
         pq.write_table(table, tmp_path / f"{split}.parquet")
     assert seen(tmp_path) == (9, 5)
+
+
+def test_a_column_that_somebody_names_is_looked_at(tmp_path: Path) -> None:
+    folder = class_folders(tmp_path / "folder", count=3)
+    names = sorted(str(path.relative_to(tmp_path)) for path in folder.rglob("*.png"))
+    large = of_sides(tmp_path / "large", *[(90, 90)] * 6)
+    rows = zip(sorted(str(path.relative_to(tmp_path)) for path in large.iterdir()), names, strict=True)
+    (tmp_path / "table.csv").write_text("file,thumb,label\n" + "".join(f"{a},{b},x\n" for a, b in rows))
+    asked: dict[str, Any] = {"init": "random", "label_column": "label"}
+    assert choose(tmp_path / "table.csv", None, None, file_column="thumb", **asked)[1] == image.small(20, 6)
+    assert choose(tmp_path / "table.csv", None, None, file_column="file", **asked)[1] == image.default()
 
 
 def test_what_cannot_be_looked_at_says_nothing(tmp_path: Path) -> None:

@@ -58,6 +58,14 @@ def test_every_class_trains(lines, seed: int, hashes: bool, groups: bool) -> Non
     assert trained == set(rows.column("target"))
 
 
+def test_a_column_that_is_not_there_is_named_beside_those_that_are() -> None:
+    rows = Rows({"id": ["a"], "target": ["x"]})
+    with pytest.raises(DataError, match=r"no column 'targt'; did you mean 'target'\?"):
+        rows.column("targt")
+    with pytest.raises(DataError, match="no column 'speaker'; allowed: id, target"):
+        rows.where("speaker", "x")
+
+
 @settings(deadline=None)
 @given(
     st.lists(labels, min_size=1, max_size=120),

@@ -24,7 +24,9 @@ from pervade.core.errors import CheckpointError, ConfigError
 from pervade.init.pretrained import Pretrained, starting_from
 from pervade.init.random import Random
 from pervade.models.resnet import ResNet
+from pervade.models.timm import Timm
 from pervade.recipes import image
+from pervade.run.configuring import told
 from pervade.run.training import Options
 from pervade.weights.published import Published
 
@@ -219,12 +221,11 @@ class TestChoosing:
         assert image.recipe("resnet50", init="random").init == Random()
 
     def test_offline_the_default_is_random_and_says_why(self) -> None:
-        heard: list[str] = []
-        with download.announcing(heard.append):
-            recipe = image.recipe()
+        recipe = image.recipe()
         assert recipe == replace(image.default(), init=recipe.init)
         assert "PERVADE_OFFLINE=1 forbids downloads" in recipe.init.because
-        assert heard == [f"init: random weights, since {recipe.init.because}"]
+        assert told(recipe) == f"model: resnet, from random weights, since {recipe.init.because}"
+        assert told(image.scratch(Timm("test_resnet"))) == "model: timm:test_resnet"
         network = nn.Linear(2, 2)
         assert "since no pretrained ones are within reach" in recipe.init.apply(network, recipe.model, None).summary
 
@@ -239,10 +240,7 @@ class TestChoosing:
     def test_a_named_model_takes_what_was_published_for_it(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        heard: list[str] = []
-        with download.announcing(heard.append):
-            offline = [image.recipe(name) for name in ("resnet50", "convnext-tiny", "timm:test_resnet")]
-        assert [f"init: random weights, since {each.init.because}" for each in offline] == heard
+        offline = [image.recipe(name) for name in ("resnet50", "convnext-tiny", "timm:test_resnet")]
         for each in offline:
             assert "PERVADE_OFFLINE=1 forbids downloads" in each.init.because
             assert each == replace(image.scratch(each.model), init=each.init)

@@ -45,6 +45,14 @@ def test_few_rows_are_one_caution(record: Record) -> None:
     assert said.endswith("; the best pass was chosen on only 10 pictures, so that choice is partly luck.")
     assert record.main is not None
     enough = {"accuracy": Figure("accuracy", 0.9, 0.88, 0.92, 1000, known=RIGHT)}
+    assert record.chosen == "pass"
+    once = replace(record, log=[{"event": "pass", "pass": 1}])
+    assert once.chosen is None
+    assert "chosen" not in (cautions.little_measured(once) or "")
+    climbed = replace(once, ladder={"rungs": [{"value": 0.8}, {"value": 0.9}, {"value": None}]})
+    assert "; the best rung was chosen on only 10 pictures" in (cautions.little_measured(climbed) or "")
+    assert replace(once, ladder={"rungs": [{"value": 0.8}, {"value": None}]}).chosen is None
+    assert replace(once, search={"trials": [{}, {}]}).chosen == "trial"
     many = {"split": ["train"] * 9 + ["validation"] * 200}
     assert cautions.little_measured(replace(with_result(record, figures=enough), data={"columns": many})) is None
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from pervade.cli.options import RunArgument, RunsOption, SaveEveryOption, TrustOption
+from pervade.core.terminal import tell
 
 
 def add_to(app: typer.Typer) -> None:
@@ -25,6 +26,7 @@ def resume(
     """Go on training a run that was stopped or killed, to the same weights as if it never had been."""
     from pervade import api
     from pervade.cli.outcome import finish, stoppable
+    from pervade.report import record
     from pervade.run import progress
     from pervade.run.pacing import process_start
     from pervade.run.training import Options
@@ -32,5 +34,8 @@ def resume(
     began = process_start()
     loaded = time.monotonic() - began
     options = Options(progress.screen(), save_every, tensorboard=tensorboard, began=began, loaded=loaded)
+    stored = api.load(run, runs).directory
+    if record.read(stored).finished:
+        tell(f"{stored.path} is finished: nothing is left to be trained, and it is measured again")
     with stoppable():
         finish(api.resume(run, runs, options=options))

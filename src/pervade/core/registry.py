@@ -68,6 +68,12 @@ def name_of(cls: type) -> str | None:
     return _names[cls][1] if cls in _names else None
 
 
+def full_name(part: object) -> str:
+    """What a part is called: its class's name, and of one that opens a library ("hf:") what it takes of it."""
+    own, rest = name_of(type(part)) or type(part).__name__, getattr(part, "rest", None)
+    return own if rest is None else f"{own}:{getattr(part, rest)}"
+
+
 def files(kind: str) -> dict[str, str]:
     """File to module of every plug-in of a kind."""
     packages = [importlib.import_module(package) for package in PACKAGES[kind]]

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pervade.core.errors import DataError, nearest
+
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
@@ -66,6 +68,9 @@ class Rows:
         return column in self.columns
 
     def column(self, name: str) -> Sequence[Any]:
+        """Raises DataError where there is none of this name."""
+        if name not in self.columns:
+            raise DataError(f"the rows have no column {name!r}; {nearest(name, self.columns)}")
         return self.columns[name]
 
     def select(self, indices: Sequence[int]) -> Rows:
@@ -74,7 +79,7 @@ class Rows:
         return Rows(columns, [int(self.number[i]) for i in indices])
 
     def where(self, column: str, value: Any) -> Rows:
-        return self.select([i for i, held in enumerate(self.columns[column]) if held == value])
+        return self.select([i for i, held in enumerate(self.column(column)) if held == value])
 
     def with_columns(self, **columns: Sequence[Any]) -> Rows:
         return Rows({**self.columns, **columns}, self.number)

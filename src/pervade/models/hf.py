@@ -311,7 +311,8 @@ class HuggingFace(Model):
         unknown = {name: checkpoint.weights[name] for name in info["unexpected_keys"] if name in checkpoint.weights}
         if self.hears:
             made = sound_names.ours(weights, unknown)
-            known = spelling.alphabet(checkpoint.where, self.config) if "lm_head.weight" in unknown else None
+            where = checkpoint.where.removeprefix("hf:")
+            known = spelling.alphabet(where, self.config) if "lm_head.weight" in unknown else None
             if known is None:
                 return replace(checkpoint, weights=made)
             made |= {name: made[name][known[1]] for name in ("head.logits.weight", "head.logits.bias")}

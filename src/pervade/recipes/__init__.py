@@ -2,9 +2,9 @@
 
 A file says what it is for in `TASKS` (the Hugging Face Hub's task names to a line of description), whether it knows a
 source in `recognises(source, label_column, text_column)` (with `file_column` as well where it READS_FILES), and gives
-`recipe(model, task, init, source)` (with `text_column` as well where it READS_TEXTS of the source) and, where it starts
-from weights that can be kept, `tuned(recipe, tuning)`; `at_hand(source, file_column)` names a published network that
-lies here, for a ladder.
+`recipe(model, task, init, source)` (with `text_column` as well where it READS_TEXTS of the source, with `file_column`
+where it READS_FILES) and, where it starts from weights that can be kept, `tuned(recipe, tuning)`;
+`at_hand(source, file_column)` names a published network that lies here, for a ladder.
 """
 
 from __future__ import annotations
@@ -96,6 +96,7 @@ def choose(
         raise ConfigError(f"--algorithm {algorithm!r} is for acting in an environment (gym://NAME), not for {task}")
     acting = {"algorithm": algorithm, "settings": settings} if hasattr(module, "ALGORITHMS") else {}
     reading = {"text_column": text_column} if hasattr(module, "READS_TEXTS") else {}
+    reading |= {"file_column": file_column} if hasattr(module, "READS_FILES") else {}
     recipe: Recipe = module.recipe(model, task, init, source, **acting, **reading)
     if ladder and model is None and init is None and isinstance(recipe.init, Random) and hasattr(module, "at_hand"):
         network = module.at_hand(source, file_column)

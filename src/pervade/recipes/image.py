@@ -82,11 +82,12 @@ def recipe(
     task: str = "image-classification",
     init: str | Initializer | None = None,
     source: Any = None,
+    file_column: str | None = None,
 ) -> Recipe:
     """The recipe that belongs to a model and to where its first weights come from (the name of an initialiser, or a
     path), with the task asked; of `source` the size of its pictures is looked at. Raises ConfigError with the nearest
     name where there is no such model."""
-    usual = of_classes(model, init, source)
+    usual = of_classes(model, init, source, file_column)
     if task == "image-feature-extraction" and model is None and isinstance(usual.init, Random):
         return replace(faces(), init=usual.init)
     return asked(usual, task)
@@ -120,11 +121,16 @@ def asked(recipe: Recipe, task: str) -> Recipe:
     return replace(recipe, domain=domain, task=Regress(), early_stopping=stopping, clip_norm=recipe.clip_norm or 1.0)
 
 
-def of_classes(model: str | Model | None = None, init: str | Initializer | None = None, source: Any = None) -> Recipe:
+def of_classes(
+    model: str | Model | None = None,
+    init: str | Initializer | None = None,
+    source: Any = None,
+    file_column: str | None = None,
+) -> Recipe:
     """As `recipe`, for one class for each picture."""
     network: Model | None = spec.decode(model, Model) if isinstance(model, str) else model
     if init is None and (network is None or published(network) is not None):
-        return within_reach(network, source)
+        return within_reach(network, source, file_column)
     start = starting_from("random" if init is None else init)
     if isinstance(start, Pretrained):
         known, domain = start.made_with()
@@ -135,23 +141,22 @@ def of_classes(model: str | Model | None = None, init: str | Initializer | None 
         return replace(reference(), init=start)
     if isinstance(network, ReferenceMLP):
         return replace(mlp(), init=start)
-    return replace(own(source) if network is None else scratch(network), init=start)
+    return replace(own(source, file_column) if network is None else scratch(network), init=start)
 
 
-def within_reach(model: Model | None = None, source: Any = None) -> Recipe:
+def within_reach(model: Model | None = None, source: Any = None, file_column: str | None = None) -> Recipe:
     """Where no weights are named: the model with those that were published for it, where they lie in the cache or can
-    be downloaded; else random ones. Without a model resnet18, or else `own`. What was chosen, and why, is said."""
+    be downloaded; else random ones, and the initialiser says why. Without a model resnet18, or else `own`."""
     why = out_of_reach(model or ResNet())
     if why is None:
         return finetune(model)
-    download.announce(f"init: random weights, since no pretrained ones are within reach: {why}")
-    otherwise = own(source) if model is None else scratch(model)
+    otherwise = own(source, file_column) if model is None else scratch(model)
     return replace(otherwise, init=Random(because=f"no pretrained ones are within reach: {why}"))
 
 
-def own(source: Any = None) -> Recipe:
+def own(source: Any = None, file_column: str | None = None) -> Recipe:
     """From random weights, where no network is named: `small` for pictures that are."""
-    seen = looking.look(source, contents())
+    seen = looking.look(source, contents(file_column))
     return default() if seen is None or seen.side > SMALL else small(seen.side, seen.rows)
 
 

@@ -14,7 +14,7 @@ import os
 from dataclasses import replace
 from typing import Any
 
-from pervade.core import download, spec
+from pervade.core import spec
 from pervade.core.contracts import Domain, EarlyStopping, Initializer, Model, Recipe
 from pervade.core.contracts.capabilities import Tokenised
 from pervade.core.errors import ConfigError
@@ -75,7 +75,6 @@ def writing(model: str | Model | None = None, init: str | Initializer | None = N
         why = out_of_reach(network)
         if why is None:
             return finetune(network)
-        download.announce(f"init: random weights, since no pretrained ones are within reach: {why}")
         return untrained(network, Random(because=f"no pretrained ones are within reach: {why}"))
     start = starting_from("random" if init is None else init)
     if not isinstance(start, Pretrained):

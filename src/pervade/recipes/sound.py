@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pervade.core import download, spec
+from pervade.core import spec
 from pervade.core.contracts import Domain, EarlyStopping, Initializer, Model, Recipe
 from pervade.core.errors import ConfigError
 from pervade.data.read import hub, listing, tables
@@ -66,6 +66,7 @@ def recipe(
     task: str = "audio-classification",
     init: str | Initializer | None = None,
     source: Any = None,
+    file_column: str | None = None,
 ) -> Recipe:
     """The recipe that belongs to a model and to where its first weights come from, with the task asked; of `source` the
     rate of its files is looked at. Raises ConfigError with the nearest name where there is no such model."""
@@ -74,7 +75,7 @@ def recipe(
         return asked(published(network, None if init is None else starting_from(init)), task)
     start = starting_from("random" if init is None else init)
     if not isinstance(start, Pretrained):
-        return asked(replace(scratch(network, usual_rate(source)), init=start), task)
+        return asked(replace(scratch(network, usual_rate(source, file_column)), init=start), task)
     known, domain = start.made_with()
     if network is None and known is None:
         raise ConfigError(f"--init {start.source} does not say which network it is of; name it with --model")
@@ -96,13 +97,13 @@ def asked(recipe: Recipe, task: str) -> Recipe:
     return recipe
 
 
-def usual_rate(source: Any) -> int:
+def usual_rate(source: Any, file_column: str | None = None) -> int:
     """8,000 samples a second where no file has more, as of telephones; else 16,000."""
     if not isinstance(source, (str, Path)) or hub.is_address(source):
         return RATES[1]
     path = Path(source)
     listed = [file for file in (path, *(sorted(path.iterdir()) if path.is_dir() else ())) if tables.is_table(file)]
-    names = [name for table in listed[:1] for name in recordings.named(table)]
+    names = [name for table in listed[:1] for name in recordings.named(table, file_column)]
     names = names or listing.walk(path, sound_files.SUFFIXES)[0]
     headers = [sound_files.header(str(name)) for name in names[:LOOKED_AT]]
     rates = [header.rate for header in headers if header is not None]
@@ -157,7 +158,6 @@ def published(model: HuggingFace, init: Initializer | None = None) -> Recipe:
     passes (Baevski et al. 2020, arXiv:2006.11477, take 5e-5 to 1e-4); 20 where its weights are random."""
     why = out_of_reach(model) if init is None else None
     if why is not None:
-        download.announce(f"init: random weights, since no pretrained ones are within reach: {why}")
         init = Random(because=f"no pretrained ones are within reach: {why}")
     start = init or Pretrained()
     return replace(

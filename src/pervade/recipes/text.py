@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pervade.core import download, spec
+from pervade.core import spec
 from pervade.core.contracts import Domain, EarlyStopping, Initializer, Model, Recipe
 from pervade.core.contracts.capabilities import Tokenised
 from pervade.core.errors import ConfigError, DataError
@@ -101,7 +101,7 @@ def of_classes(model: str | Model | None, init: str | Initializer | None, source
 
 def within_reach(source: Any) -> Recipe:
     """Where neither model nor weights are named: a small encoder of sentences, for English or for many languages, where
-    it lies in the cache or can be downloaded; else `scratch`. What was chosen, and why, is said."""
+    it lies in the cache or can be downloaded; else `scratch`, and the initialiser says why."""
     name = ENGLISH if mostly_english(source) else OTHERS
     why = beyond(HubRepository(name))
     return otherwise_random(HuggingFace(name) if why is None else None, why)
@@ -111,7 +111,6 @@ def otherwise_random(network: Model | None, why: str | None) -> Recipe:
     """The network with what was published for it, unless `why` says that this is out of reach."""
     if why is None and network is not None:
         return finetune(network)
-    download.announce(f"init: random weights, since no pretrained ones are within reach: {why}")
     return replace(untrained(network), init=Random(because=f"no pretrained ones are within reach: {why}"))
 
 

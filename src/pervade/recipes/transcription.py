@@ -55,6 +55,7 @@ def recipe(
     init: str | Initializer | None = None,
     source: Any = None,
     text_column: str | None = None,
+    file_column: str | None = None,
 ) -> Recipe:
     network: Model | None = spec.decode(model, Model) if isinstance(model, str) else model
     if isinstance(network, HuggingFace) and network.config.get("model_type") == WHISPER:
@@ -66,7 +67,7 @@ def recipe(
             f"transcripts of {words} words that come again and again: a small network learns them whole "
             "(--model conformer learns to spell)"
         )
-        return commands(usual_rate(source))
+        return commands(usual_rate(source, file_column))
     return scratch(network, Random() if init is None else starting_from(init))
 
 
@@ -117,7 +118,6 @@ def finetune(model: HuggingFace, init: Initializer | None = None) -> Recipe:
     was published with what it spells, that alphabet and its head are taken over."""
     why = out_of_reach(model) if init is None else None
     if why is not None:
-        download.announce(f"init: random weights, since no pretrained ones are within reach: {why}")
         init = Random(because=f"no pretrained ones are within reach: {why}")
     start = init or Pretrained()
     spelt = model.alphabet if isinstance(start, Pretrained) else ()

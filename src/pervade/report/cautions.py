@@ -169,10 +169,10 @@ def _few(record: Record, result: Result) -> str | None:
 
 
 def _lucky_choice(record: Record) -> str | None:
-    number = record.split_counts.get("validation", 0)
-    if "best" not in record.checkpoints or not 0 < number < FEW_TO_CHOOSE:
+    number, chosen = record.split_counts.get("validation", 0), record.chosen
+    if "best" not in record.checkpoints or chosen is None or not 0 < number < FEW_TO_CHOOSE:
         return None
-    return f"the best pass was chosen on only {wording.counted(record, number)}, so that choice is partly luck"
+    return f"the best {chosen} was chosen on only {wording.counted(record, number)}, so that choice is partly luck"
 
 
 def _classes(number: int) -> str:

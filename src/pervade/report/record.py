@@ -183,7 +183,8 @@ class Record:
     @property
     def finished(self) -> bool:
         if self.members:  # a run of runs: it is finished when there is something of all of them
-            return bool(self.search.get("winner") or self.ladder.get("taken") or self.together)
+            climbed = [rung.get("state") != "waiting" for rung in self.ladder.get("rungs") or []]
+            return bool(self.search.get("winner") or (self.ladder.get("taken") and all(climbed)) or self.together)
         return bool(self.plan.get("finished", "last" in self.checkpoints))
 
     @property
@@ -213,6 +214,15 @@ class Record:
     def passes(self) -> list[dict[str, Any]]:
         """An entry for every pass that was judged; a recipe may judge only some of them (early_stopping.every)."""
         return [entry for entry in self.log if entry.get("event") == "pass"]
+
+    @property
+    def chosen(self) -> str | None:
+        """Of what the validation split chose the best one; None where there was but one."""
+        rungs = [rung for rung in self.ladder.get("rungs") or [] if rung.get("value") is not None]
+        trials = self.search.get("trials") or []
+        if self.ladder or self.search:
+            return "rung" if len(rungs) > 1 else "trial" if len(trials) > 1 else None
+        return "pass" if len(self.passes) > 1 else None
 
     @property
     def steps(self) -> list[dict[str, Any]]:

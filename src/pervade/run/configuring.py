@@ -16,6 +16,12 @@ from pervade.nn.own import Own
 from pervade.run import data_flags
 
 
+def told(recipe: Recipe) -> str:
+    """Which network a training would take, and why it would begin with random weights where it would rather not."""
+    why = getattr(recipe.init, "because", "")
+    return f"model: {registry.full_name(recipe.model)}{f', from random weights, since {why}' if why else ''}"
+
+
 def configure(recipe: Recipe, settings: Sequence[str] = (), **flags: Any) -> Recipe:
     """The recipe with settings applied. Raises ConfigError with every fault at once."""
     if flags.get("init") is not None:

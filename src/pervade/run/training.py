@@ -19,7 +19,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch.nn import Module
 
-from pervade.core import contents, files, memory, runtime, seed, signals, spec
+from pervade.core import contents, files, memory, registry, runtime, seed, signals, spec
 from pervade.core.contracts import Context, Domain, Opening, Recipe, Tokens, Waveform
 from pervade.core.contracts.abilities import HasCompanions
 from pervade.core.errors import CheckpointError, ConfigError, TrainingError, nearest
@@ -481,7 +481,7 @@ class Training:
         self._save()
         at = moment.passes + round(moment.step / len(self.source) % 1 if moment.kind == "step" else 0, 2)
         passes = "1 pass" if at == 1 else f"{at:g} passes"
-        best = f"; best {wording.after(self.plan.best_pass)}" if self.plan.best_pass else ""
+        best = f"; best {wording.after(self.plan.best_pass)}" if self.plan.best_pass and at > 1 else ""
         took = f"{duration(self.plan.elapsed)} with validation and saving"
         self.options.screen.say(f"trained {passes}, {counted(moment.step, 'step')}, in {took}{best}")
 
@@ -541,7 +541,7 @@ def build(
     else:
         network, known, started = bases.build(recipe, domain, network, first and not begun)
         if started is not None:
-            for line in started.table():
+            for line in (f"model: {registry.full_name(recipe.model)}", *started.table()):
                 screen.say(line)
             about = {"init": spec.encode(recipe.init), **asdict(started)}
             files.write_json(run.init, {**about, **({"base": asdict(known)} if known is not None else {})})

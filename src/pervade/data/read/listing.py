@@ -103,9 +103,11 @@ def _of_folder(
     if not entries and there and not isinstance(content, tables.Files):
         if len(there) > 1:
             names = ", ".join(table.name for table in there[:5])
+            running = "" if any(map(tables.is_table, there)) else "; --task text-generation learns to write such texts"
             raise DataError(
                 f"{path} holds {len(there)} tables ({names}), none called train, validation or test; give the one "
                 "that is meant, or, where each holds one class, write all rows into one table with a column label"
+                + running
             )
         account.note(f"{path}: its only table, {there[0].name}")
         return _finish(*tables.read(there[0], content, wanted), path, what)

@@ -30,6 +30,8 @@ SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".xlsx", "
 PACKED = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")  # what .gz and .zip may hold
 SPLIT_ENDINGS = (".train", ".valid", ".test")  # of fastText's files: cooking.train
 PERHAPS = (".txt", ".text", "", ".label", *SPLIT_ENDINGS)  # endings of files that may be tables
+ENDS = tuple(".!?…”’»。！？")  # of sentences
+MOST_WORDS = 3  # of a label
 KEPT = 3  # tables that stay in memory
 LARGEST = 1 << 33  # bytes that a packed table may hold
 
@@ -100,14 +102,30 @@ def holds_table(path: Path) -> bool:
     lines = [line for line in sample.splitlines() if line.strip()]
     if len(lines) < 3 or "\0" in sample:
         return False
-    if labelled_lines.kind(lines) is not None or separated.same_width(sample, "\t") > 0.95:
+    if labelled_lines.kind(lines) is not None:
         return True
+    if separated.same_width(sample, "\t") > 0.95:  # running text may begin its paragraphs with one
+        return 2 * sum(line.startswith("\t") for line in lines) < len(lines)
     for delimiter in ";,|":
         cells = [line.split(delimiter) for line in lines]
         if all(len(row) == 2 for row in cells):
-            fewest = min(len({row[i].strip() for row in cells}) for i in (0, 1))
-            return 1 < fewest <= columns.FEW and 2 * fewest <= len(lines)
+            return any(_may_be_labels([row[i].strip() for row in cells]) for i in (0, 1))
     return False
+
+
+def _may_be_labels(cells: Sequence[str]) -> bool:
+    """Whether few values come again and again, and none of them is a part of a sentence.
+
+    >>> _may_be_labels(["good", "bad"] * 3), _may_be_labels(["he said.", "nobody knew."] * 3)
+    (True, False)
+    """
+    values = set(cells)
+    if not 1 < len(values) <= columns.FEW or 2 * len(values) > len(cells):
+        return False
+    bare = [value.strip('"') for value in values if value.count('"') != 1]
+    return len(bare) == len(values) and not any(
+        len(value.split()) > MOST_WORDS or value.endswith(ENDS) for value in bare
+    )
 
 
 def read(path: Path, has_names: Callable[[Lines], bool] | None = None, encoding: str | None = None) -> list[Record]:

@@ -19,7 +19,7 @@ from typing import ClassVar
 
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut
-from pervade.data.read import columns, encodings, label_columns, listing, spellings, table_files, tables
+from pervade.data.read import account, columns, encodings, label_columns, listing, spellings, table_files, tables
 from pervade.data.read.columns import Column
 from pervade.data.read.table_files import Record
 from pervade.data.text import labelled_lines
@@ -99,6 +99,9 @@ class Texts:
         text a line."""
         if path.is_dir():
             return labelled_lines.of_classes(labelled_lines.by_class(path), self.encoding)
+        if not table_files.is_table(path):
+            flag = "--task text-generation takes it for running text"
+            account.note(f"{path.name}: a table, since all its lines are parted alike", flag)
         asked = [name for part in (self.text_column, self.label_column) if part for name in re.split("[,+]", part)]
         return table_files.read(path, lambda rows: has_names(rows, [*asked, *self.learnt]), self.encoding)
 
