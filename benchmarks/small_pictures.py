@@ -44,22 +44,27 @@ def measure(cell: str, limit: float, shared: Path, beside: str) -> dict[str, Any
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         data = str(source(shared, CELLS[cell][0], folder))
-        # Rows are read into the cache first, as they are in any second run on them.
-        command(data, folder, "first", ["--init", "random", "--dry-run"], 600)
-        used = command(data, folder, cell, ["--init", "random", "--time-limit", f"{limit:g}"], 3 * limit)
-        run = folder / cell
-        log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-        first = next(entry for entry in log if entry["event"] == "pass")
-        found = reached(run)
-        return {
-            "cell": cell,
-            "asked": limit,
-            "used": round(used, 2),
-            "beside": beside,
-            **{key: found[key] for key in ("passes", "steps", "metric", "figure", "baseline")},
-            **_certainty(run),
-            "first": {key: first[key] for key in ("pass", "elapsed", f"validation {found['metric']}")},
-        }
+        return {"cell": cell, "beside": beside, **trained(data, folder, cell, limit)}
+
+
+def trained(data: str, folder: Path, name: str, limit: float, *more: str) -> dict[str, Any]:
+    """One whole command from random weights, and what it reached. Rows are read into the cache first, as they are in
+    any second run on them."""
+    command(data, folder, f"{name}-first", ["--init", "random", "--dry-run"], 600)
+    used = command(data, folder, name, ["--init", "random", "--time-limit", f"{limit:g}", *more], 3 * limit)
+    run = folder / name
+    # Of a ladder the network's own training is a run inside.
+    training = next(path for path in (run / "members" / "trained", run) if (path / "log.jsonl").is_file())
+    log = [json.loads(line) for line in (training / "log.jsonl").read_text().splitlines()]
+    first = next(entry for entry in log if entry["event"] == "pass")
+    found = {**reached(run), **{key: reached(training)[key] for key in ("passes", "steps")}}
+    return {
+        "asked": limit,
+        "used": round(used, 2),
+        **{key: found[key] for key in ("passes", "steps", "metric", "figure", "baseline")},
+        **_certainty(run),
+        "first": {key: first[key] for key in ("pass", "elapsed", f"validation {found['metric']}")},
+    }
 
 
 def _certainty(run: Path) -> dict[str, Any]:
