@@ -271,6 +271,13 @@ def test_validation_is_thinned_where_time_is_short(shapes: Path) -> None:
     assert limit_of(30.0, shapes).thinned(0.5) == FEWEST_JUDGED
 
 
+def test_the_shorter_the_time_the_sooner_passes_are_judged(shapes: Path) -> None:
+    """Every 5th of 100 passes, or a tenth of those that fit."""
+    limit = limit_of(300.0, shapes)
+    limit.pace.every, limit.pace.asked = 5, 100 * limit.pace.per_pass
+    assert [limit.judge_sooner(fits) for fits in (100.0, 99.0, 40.0, 0.5)] == [5, 5, 4, 1]
+
+
 def test_a_limit_that_is_too_short_is_told_with_one_that_would_do(shapes: Path) -> None:
     """Of 100 steps of 5 s in 30 s a quarter of one fits; all of them, with ten validations of 10 s, take 11 minutes."""
     text = limit_of(30.0, shapes).told(5.0, used=10.0)

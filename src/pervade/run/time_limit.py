@@ -35,6 +35,7 @@ JUDGING = 0.1  # of a pass, for the validation after it,
 MOST_JUDGING = 0.03  # and of the limit
 FEWEST_JUDGED = 100  # rows, or what this much of the limit suffices for:
 DEAR_JUDGING = 0.1
+FIRST_MODEL = 0.1  # of the passes there is time for, by which the first model stands
 USEFUL = 0.1  # of the passes asked for: with fewer a training is hardly one
 REHEARSED = 64  # rows predicted before the first step, to know what predicting costs
 AFTERWARDS = 0.5  # seconds for the report and for leaving the process, on a small processor,
@@ -150,6 +151,13 @@ class TimeLimit:
         """Before the first step `left` seconds are there: what the final evaluation may take of them."""
         self.most = EVALUATING * max(left - (self.after or 0.0), 0.0)
         self._price()
+
+    def judge_sooner(self, fits: float) -> int:
+        """Passes between two judgements: as asked, or fewer where not all passes fit, so that a model stands early."""
+        pace = self.pace
+        if fits * pace.per_pass < pace.asked:
+            pace.every = max(min(pace.every, int(FIRST_MODEL * fits)), 1)
+        return pace.every
 
     def thinned(self, step_time: float) -> int:
         """How many rows of the validation split are judged after a pass: all where the time suffices for everything

@@ -79,6 +79,7 @@ class _Plan:
     elapsed: float = 0.0  # seconds of training, over all sittings
     setup: float = 0.0  # seconds before training, over all sittings
     judged: int | None = None  # rows of the validation split, where time is short; None: all
+    every: int | None = None  # passes between two judgements, where it is; None: as the recipe says
     told: bool = False  # how many passes there is time for was said
     finished: bool = False
 
@@ -279,6 +280,7 @@ class Training:
                     self.limit.rows_after += len(self.validation)
                 self.validation = _spread(self.validation, self.plan.judged)
                 self.limit.num_validation = self.plan.judged
+            self.limit.pace.every = self.plan.every or self.limit.pace.every
             for step in self.learner.steps:
                 if isinstance(step, SolvedStep):
                     step.until = time.monotonic() + SOLVING * self._left()
@@ -305,10 +307,11 @@ class Training:
             self.log.close()
 
     def _fit_into(self, limit: TimeLimit) -> None:
-        """Thins the validation where time is short, and says at once where it is too short."""
+        """Judges sooner, by fewer rows, where time is short, and says at once where it is too short."""
         used = (self.recipe.time_limit or 0.0) - self._left()
         limit.leave(self._left())
         step_time = ranks.largest(self.step_time)[0]
+        self.plan.every = int(ranks.first(limit.judge_sooner(limit.fits(step_time, used))))
         judged = int(ranks.first(limit.thinned(step_time)))
         if judged < len(self.validation):
             self.plan.judged = judged
@@ -377,7 +380,7 @@ class Training:
         done = moment.passes >= plan.passes
         late = self.limit is not None and moment.step >= self.learner.total_steps
         value = None
-        if done or late or moment.passes % stopping.every == 0:
+        if done or late or moment.passes % (plan.every or stopping.every) == 0:
             value = self._judge(moment, moment.passes, self._watch)
         if value is not None and not done:
             if stopping.patience is not None and moment.passes - plan.best_pass >= stopping.patience:
