@@ -117,6 +117,7 @@ class Plan(TypedDict, total=False):
     setup: Annotated[float, Field(ge=0)]
     told: bool
     finished: bool
+    settling: dict[str, Any] | None
 
 
 class State(TypedDict, total=False):

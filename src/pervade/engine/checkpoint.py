@@ -38,6 +38,7 @@ from pervade.engine.base import Base
 from pervade.engine.fit import Learner
 
 ANOTHER = "its checkpoints can still be used; to go on training from one, begin a new run with --init"
+UNDECIDED = "undecided"  # predictions of the validation split before temperature and thresholds: so the file is called
 MERGED = "merged"  # the checkpoint whose adapters were worked into its weights
 
 
@@ -255,10 +256,19 @@ def save_checkpoint(
     forget_measured(run, name)
 
 
-def forget_measured(run: RunDirectory, name: str) -> None:
-    """Removes what was measured of the weights that this checkpoint held before."""
+def forget_measured(run: RunDirectory, name: str, kept: Path | None = None) -> None:
+    """Removes what was measured of the weights that this checkpoint held before, but for the file `kept`."""
     for old in (*run.path.glob(f"results/*@{name}.json"), *run.path.glob(f"predictions/{name}@*.parquet")):
-        old.unlink(missing_ok=True)  # an evaluation may take its own away at the same moment
+        if old != kept:
+            old.unlink(missing_ok=True)  # an evaluation may take its own away at the same moment
+
+
+def settle(run: RunDirectory, name: str, decision: Mapping[str, Any]) -> None:
+    """Puts another decision into a checkpoint, and removes what was measured by the one before. What it says without a
+    decision stays (`UNDECIDED`)."""
+    if {**decision, "format": files.FORMAT} != run.of_checkpoint(name, "decision.json"):
+        files.write_json(run.checkpoint(name) / "decision.json", dict(decision))
+        forget_measured(run, name, run.predictions(name, UNDECIDED))
 
 
 @memory.during("a checkpoint was loaded", "free some memory")

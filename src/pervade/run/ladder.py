@@ -52,7 +52,6 @@ from pervade.run.stopping import Stopped, stopping_at_once
 from pervade.run.time_limit import AFTERWARDS, REPORTING
 from pervade.run.training import Options
 
-UNDECIDED = "undecided"  # the validation split's predictions before temperature and thresholds: so the file is called
 TIMED = 64  # rows of the validation split by which it is measured how fast a rung predicts
 LEAST_PASSES = 0.5  # for which there must be time, or a training is not begun
 
@@ -187,7 +186,7 @@ class Ladder:
         """Predicts what of the validation split a training in little time was not judged by. Returns the bytes of the
         weights."""
         member, chosen = self._member(rung), self._chosen(rung)
-        path, number = member.predictions(chosen, UNDECIDED), list(rows.column("split")).count("validation")
+        path, number = member.predictions(chosen, checkpoint.UNDECIDED), list(rows.column("split")).count("validation")
         if not path.exists() or len(predictions.read_columns(path)["row"]) < number:
             loaded = checkpoint.load_checkpoint(member, chosen)
             about = {"checkpoint": chosen, "split": "validation", "precision": "fp32"}
@@ -273,7 +272,7 @@ class Ladder:
 
     def _tables(self, rungs: Sequence[Rung]) -> list[Table]:
         """What each says of the validation rows that all were judged by, before any decision."""
-        paths = [self._member(rung).predictions(self._chosen(rung), UNDECIDED) for rung in rungs]
+        paths = [self._member(rung).predictions(self._chosen(rung), checkpoint.UNDECIDED) for rung in rungs]
         tables = [predictions.read_columns(path) for path in paths]
         shared = set.intersection(*(set(np.asarray(table["row"]).tolist()) for table in tables))
         return [_only(table, shared) for table in tables]

