@@ -134,6 +134,21 @@ def test_a_useless_model_counts_nothing_and_scales_stay_in_the_weights() -> None
     assert blending.weights(Classify(), [good, noise], [0.5, 2.0], DOMAIN) == [0.5, 0.0]
 
 
+def test_rows_are_answered_by_weights_that_others_found() -> None:
+    """In the first half one model is right and the other one knows nothing, in the second half it is the other way
+    round: so each half is answered by the model that knows nothing of it."""
+    tables, target = two_that_know_half(40)
+    half = (np.arange(40) >= 20).astype(int)
+    right, nothing = np.stack([1 - target, target], 1) * 0.9 + 0.05, np.full((40, 2), 0.5)
+    know = [np.where((half == side)[:, None], right, nothing) for side in (0, 1)]
+    pair = [{**tables[0], "probabilities": own, "prediction": own.argmax(1)} for own in know]
+    found = blending.crossed(Classify(), pair, [[1.0, 1.0], [1.0, 1.0]], half, DOMAIN)
+    np.testing.assert_allclose(found["probabilities"], nothing)
+    assert found["row"].tolist() == list(range(40))
+    alone = blending.crossed(Classify(), pair, [[1.0, 1.0], [1.0, 1.0]], np.zeros(40, int), DOMAIN)
+    assert (alone["prediction"] == target).all()  # rows of a single group have no other half
+
+
 def test_labels_and_numbers_are_put_together_too() -> None:
     probabilities = np.array([[0.9, 0.2], [0.4, 0.5]])
     table = {"row": np.arange(2), "probabilities": probabilities, "threshold": np.full((2, 2), 0.5)}

@@ -24,11 +24,12 @@ from pervade.domains.bag import Bag
 from pervade.engine import predictions
 from pervade.recipes import text
 from pervade.run import rungs as rungs_module
-from pervade.run import workflow
+from pervade.run import settling, workflow
 from pervade.run.ladder import Ladder, Rung
 from pervade.run.stopping import Stopped
 from pervade.run.training import Options
 from pervade.run.workflow import Request
+from pervade.tasks import classify
 from pervade.tasks.classify import Classify
 from tests import texts
 from tests.small_run import same, stop_at, weights
@@ -74,6 +75,37 @@ def test_the_best_on_validation_is_delivered_and_it_alone_meets_the_test_split(d
     page = run.report().read_text(encoding="utf-8")
     assert "Which model was taken" in page
     assert re.search(r"plain was taken: right answers \(accuracy\) \d+\.\d% on 18 rows", page)
+
+
+def test_what_is_settled_is_by_the_half_without_which_it_is_taken_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(classify, "FEWEST_TO_CALIBRATE", 5)
+    flipped = {"good": "bad", "bad": "good"}
+    reviews = enumerate(texts.reviews(120))
+    rows = [(words, label if number % 3 else flipped[label]) for number, (words, label) in reviews]
+    run = climb(texts.write(tmp_path / "some_wrong.tsv", rows), tmp_path, "plain,trained")
+    ladder = Ladder(run.directory, workflow.requested(run.directory), Options())
+    ladder.open()
+    plain, trained = ladder.complete()
+    table = predictions.read_columns(run.path / "members/plain/predictions/best@undecided.parquet")
+    half = np.array([ladder.half_of[row] for row in table["row"].tolist()])
+    domain = run.load().domain
+    wanted = [Classify().decide(settling.only(table, half == side), domain) for side in (0, 1)]
+    whole = Classify().decide(table, domain)
+    place = run.path / "checkpoints/best/decision.json"
+    monkeypatch.setattr(Ladder, "_choice", lambda self, done, without=None: plain)
+    ladder.deliver()
+    assert files.read_json(place)["temperature"] == whole["temperature"]  # either half would take it
+    for side in (0, 1):  # the choice needs the other half: so that one may not settle
+        choice = {None: plain, 1 - side: trained, side: plain}
+        monkeypatch.setattr(Ladder, "_choice", lambda self, done, without=None, choice=choice: choice[without])
+        ladder.deliver()
+        assert files.read_json(place)["temperature"] == wanted[side]["temperature"] != whole["temperature"]
+    monkeypatch.setattr(Ladder, "_choice", lambda self, done, without=None: plain if without is None else trained)
+    ladder.deliver()
+    assert files.read_json(place)["temperature"] == whole["temperature"]
+    assert any("had a say" in line for line in files.read_json(run.path / "remarks.json")["remarks"])
 
 
 def test_training_begins_from_the_frozen_networks_head(data: Path, tmp_path: Path) -> None:

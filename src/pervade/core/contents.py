@@ -109,6 +109,18 @@ class Learner(TypedDict, total=False):
     pass_over: bool
 
 
+class Half(TypedDict, total=False):
+    best: float | None
+    at: Annotated[float, Field(ge=0)]
+    settled: dict[str, Any]
+
+
+class Settling(TypedDict, total=False):
+    halves: Annotated[list[Half], Field(min_length=2, max_length=2)]
+    at: Annotated[float, Field(ge=0)]
+    whole: dict[str, Any]
+
+
 class Plan(TypedDict, total=False):
     passes: Count
     best: float | None
@@ -117,7 +129,7 @@ class Plan(TypedDict, total=False):
     setup: Annotated[float, Field(ge=0)]
     told: bool
     finished: bool
-    settling: dict[str, Any] | None
+    settling: Settling | None
 
 
 class State(TypedDict, total=False):

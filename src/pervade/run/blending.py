@@ -11,8 +11,10 @@ import numpy as np
 from pervade.core.contracts import Domain
 from pervade.core.contracts.abilities import CanBeBlended
 from pervade.core.types import Table
+from pervade.engine import predictions
 from pervade.metrics.estimate import Metric
 from pervade.metrics.paired import differences
+from pervade.run.settling import only
 
 ROUNDS = 20  # in each of which one model counts once more
 FINE = "log_loss"  # by which weights are found where a task has it: it tells more of few rows than what is right
@@ -36,6 +38,20 @@ def weights(task: CanBeBlended, tables: Sequence[Table], scales: Sequence[float]
         if max(scored) > best:
             best, chosen = max(scored), counts
     return _shares(chosen, scales)
+
+
+def crossed(
+    task: CanBeBlended, tables: Sequence[Table], scales: Sequence[Sequence[float]], half: np.ndarray, domain: Domain
+) -> Table:
+    """What the models say together of rows that had no say in how much each counts: those of one `half` (n,) of 0 and 1
+    by the weights that the other one finds, with that one's `scales`. Where one is empty, there is no other."""
+    together: list[Table] = []
+    for side in np.unique(half):
+        other = int(1 - side) if (half != side).any() else int(side)
+        found = weights(task, [only(table, half == other) for table in tables], scales[other], domain)
+        together.append(task.blended([only(table, half == side) for table in tables], found, domain))
+    order = np.argsort(np.concatenate([np.flatnonzero(half == side) for side in np.unique(half)]))
+    return {name: predictions.in_order(values, order) for name, values in predictions.concatenate(together).items()}
 
 
 def better(task: Any, alone: Table, together: Table, domain: Domain) -> bool:

@@ -15,6 +15,7 @@ which one is delivered, and that one alone meets the test split.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -48,11 +49,16 @@ from pervade.metrics.estimate import Metric, estimate
 from pervade.metrics.paired import differences
 from pervade.models.blend import Blend
 from pervade.run import blending, members, overview, workflow
+from pervade.run.settling import halves, only
 from pervade.run.stopping import Stopped, stopping_at_once
 from pervade.run.time_limit import AFTERWARDS, REPORTING
 from pervade.run.training import Options
 
 TIMED = 64  # rows of the validation split by which it is measured how fast a rung predicts
+SAME_ROWS = (
+    "settled by rows that had a say in which rung is taken: the halves of the validation split would take different "
+    "ones, or are too small to settle by themselves"
+)
 LEAST_PASSES = 0.5  # for which there must be time, or a training is not begun
 
 
@@ -92,6 +98,7 @@ class Ladder:
         self._count_what_was_killed()
         self.began = (time.monotonic() if options.began is None else options.began) - self.used
         self.options = options
+        self.half_of: dict[int, int] = {}  # of validation rows by their numbers (run/settling.py)
 
     @property
     def path(self) -> Path:
@@ -129,6 +136,7 @@ class Ladder:
         rows = workflow.load_rows(self.run, self.base.domain, self.options.screen)
         if "validation" not in rows.column("split"):
             raise DataError("a ladder chooses by the validation split, which is empty; leave rows: -o validation=0.15")
+        self.half_of = halves(rows.where("split", "validation"), self.base.seed)
         return rows
 
     def complete(self) -> list[Rung]:
@@ -195,7 +203,16 @@ class Ladder:
                 undecided.write(path, self._validation(rung, rows, loaded.domain), about)
         if self.best_of == "speed":
             rung.row_seconds = self._time(rung, rows)
+        if rung.name == "blend":
+            self._judge_blend(member, chosen)
         return (member.checkpoint(chosen) / "model.safetensors").stat().st_size
+
+    def _judge_blend(self, member: RunDirectory, chosen: str) -> None:
+        """By what blends say whose weights the row itself did not help to find."""
+        crossed = self._crossed(self.complete())
+        about = {"checkpoint": chosen, "split": "validation", "precision": "fp32"}
+        predictions.write_columns(member.predictions(chosen, checkpoint.UNDECIDED), crossed, about)
+        checkpoint.settle(member, chosen, self.base.task.decide(crossed, self._domain()))
 
     def _time(self, rung: Rung, rows: Rows) -> float:
         """Seconds of predicting a row; the first ones warm caches and do not count."""
@@ -227,13 +244,12 @@ class Ladder:
             raise TrainingError("there are no two rungs to put together")
         task: Any = recipe.task
         tables, domain = self._tables(done), self._domain()
-        decisions = [self._member(rung).of_checkpoint(self._chosen(rung), "decision.json") for rung in done]
-        scales = [task.output_scale(decision) for decision in decisions]
+        scales = [task.output_scale(self._decision(rung)) for rung in done]
         weights = blending.weights(task, tables, scales, domain)
         counting = {rung.name: weight for rung, weight in zip(done, weights, strict=True) if weight}
         best = done.index(self._best(done))
         alone = task.blended([tables[best]], [scales[best]], domain)  # as sure as it ought to be, as the blend is
-        if len(counting) < 2 or not blending.better(task, alone, task.blended(tables, weights, domain), domain):
+        if len(counting) < 2 or not blending.better(task, alone, self._crossed(done), domain):
             raise TrainingError(f"the rungs together are not shown to be better than {done[best].name} alone")
         for name in counting:
             member = self.run.member(name)
@@ -254,6 +270,33 @@ class Ladder:
             epochs=0,
         )
 
+    def _crossed(self, done: Sequence[Rung]) -> Table:
+        """What the rungs together say of the validation rows: each half by weights, and scales, that the other half
+        found."""
+        task: Any = self.base.task
+        tables = self._tables(done)
+        scales = [[task.output_scale(self._decision(rung, half)) for rung in done] for half in (0, 1)]
+        return blending.crossed(task, tables, scales, self._half(tables[0]), self._domain())
+
+    def _half(self, table: Table) -> np.ndarray:
+        """(n,) 0 or 1."""
+        return np.array([self.half_of[row] for row in np.asarray(table["row"]).tolist()])
+
+    def _decision(self, rung: Rung, half: int | None = None) -> dict[str, Any]:
+        """What is settled for the rung, or what one half of the validation rows settles for it; where that is too
+        small, all."""
+        member, chosen = self._member(rung), self._chosen(rung)
+        decision = member.of_checkpoint(chosen, "decision.json")
+        decision.pop("format", None)
+        if half is None:
+            return decision
+        halves_of = (member.plan().get("settling") or {}).get("halves") or [{}, {}]
+        own = halves_of[1 - half].get("settled") or {}
+        if not halves_of[1 - half].get("at"):  # it learnt nothing: a blend
+            (table,) = self._tables([rung])
+            own = dict(self.base.task.decide(only(table, self._half(table) == half), self._domain()))
+        return own if own.keys() == decision.keys() else decision
+
     def judge(self) -> None:
         """The headline figure of every complete rung, on the validation rows that all of them were judged by."""
         done = self.complete()
@@ -270,12 +313,13 @@ class Ladder:
     def _chosen(self, rung: Rung) -> str:
         return self._member(rung).require_checkpoint(None)
 
-    def _tables(self, rungs: Sequence[Rung]) -> list[Table]:
-        """What each says of the validation rows that all were judged by, before any decision."""
+    def _tables(self, rungs: Sequence[Rung], without: int | None = None) -> list[Table]:
+        """What each says of the validation rows that all were judged by, `without` one half, before any decision."""
         paths = [self._member(rung).predictions(self._chosen(rung), checkpoint.UNDECIDED) for rung in rungs]
         tables = [predictions.read_columns(path) for path in paths]
         shared = set.intersection(*(set(np.asarray(table["row"]).tolist()) for table in tables))
-        return [_only(table, shared) for table in tables]
+        shared -= {row for row in shared if without is not None and self.half_of.get(row) == without}
+        return [only(table, np.isin(np.asarray(table["row"]), list(shared))) for table in tables]
 
     def _domain(self) -> Domain:
         """As it was fitted; whoever's, since all rungs have the same rows and labels."""
@@ -285,10 +329,23 @@ class Ladder:
         """The first figure of the task's own."""
         return next(iter(self.base.task.metrics(self._domain()).items()))
 
-    def _best(self, rungs: Sequence[Rung]) -> Rung:
-        """The one with the best headline figure, and of equals the cheapest."""
-        sign = -1.0 if self._headline()[1].higher_is_better is False else 1.0
-        return max(rungs, key=lambda rung: sign * float(rung.value or 0.0))
+    def _best(self, rungs: Sequence[Rung], without: int | None = None) -> Rung:
+        """The one with the best headline figure, `without` one half of the rows where that is given; of equals a blend,
+        which was shown to be better, then the cheapest."""
+        metric = self._headline()[1]
+        sign = -1.0 if metric.higher_is_better is False else 1.0
+        ordered = sorted(rungs, key=lambda rung: rung.name != "blend")
+
+        def figure(table: Table) -> float:
+            value = sign * float(metric.compute(table, np.ones(len(table["row"]))))
+            return -math.inf if math.isnan(value) else value
+
+        figures = [figure(table) for table in self._tables(ordered, without)]
+        return ordered[int(np.argmax(figures))]
+
+    def _choice(self, done: Sequence[Rung], without: int | None = None) -> Rung:
+        best = self._best(done, without)
+        return best if self.best_of == "accuracy" else self._cheapest(best, done, without)
 
     def take(self) -> Rung:
         """The rung that is delivered. Raises TrainingError where none came to its end."""
@@ -296,8 +353,7 @@ class Ladder:
         if not done:
             reasons = "; ".join(f"{rung.name}: {rung.reason}" for rung in self.rungs if rung.reason)
             raise TrainingError(f"no rung of {self.run.path} came to its end ({reasons})")
-        best = next((rung for rung in done if rung.name == "blend"), None) or self._best(done)
-        taken = self._cheapest(best, done) if self.best_of != "accuracy" else best
+        best, taken = self._best(done), self._choice(done)
         words = self._headline()[1].words
         others = [f"{rung.name} {words.written(rung.value)}" for rung in done if rung is not taken]
         self.why = f"{words.inside} {words.written(taken.value)} on {taken.n:,} rows of the validation split"
@@ -307,9 +363,9 @@ class Ladder:
             self.why += f"; the {what} of those that are not shown to be worse than {best.name}"
         return taken
 
-    def _cheapest(self, best: Rung, done: Sequence[Rung]) -> Rung:
+    def _cheapest(self, best: Rung, done: Sequence[Rung], without: int | None = None) -> Rung:
         """The smallest, or the one that predicts fastest, of those that are not shown to be worse than the best."""
-        tables = dict(zip((rung.name for rung in done), self._tables(done), strict=True))
+        tables = dict(zip((rung.name for rung in done), self._tables(done, without), strict=True))
         name, metric = self._headline()
         sign = -1.0 if metric.higher_is_better is False else 1.0
 
@@ -322,19 +378,29 @@ class Ladder:
             return min(as_good, key=lambda rung: rung.bytes)
         return min(as_good, key=lambda rung: rung.row_seconds or 0.0)
 
+    def _settle(self, taken: Rung) -> None:
+        """By the halves of the validation rows without which it would have been taken as well."""
+        done = [rung for rung in self.complete() if rung.value is not None]
+        decision = self._decision(taken)
+        if not decision or not self.half_of or len(done) < 2:
+            return
+        both = len(set(self.half_of.values())) == 2
+        apart = [half for half in (0, 1) if both and self._choice(done, without=half) is taken]
+        own = self._decision(taken, apart[0]) if len(apart) == 1 else decision
+        checkpoint.settle(self.run, "best", own)
+        if not apart or (len(apart) == 1 and own == decision):
+            self.options.screen.say(SAME_ROWS)
+            overview.keep(self.run, [SAME_ROWS])
+
     def deliver(self) -> None:
         """The taken rung's checkpoint, recipe and domain become the run's."""
         best = self.take()
         self.taken = best.name
         if ranks.rank() == 0:
             members.take_over(self.run, self.run.member(best.name), self.base.time_limit)
+            self._settle(best)
             self.save()
         ranks.wait()
-
-
-def _only(table: Table, rows: set[int]) -> Table:
-    places = [place for place, row in enumerate(np.asarray(table["row"]).tolist()) if row in rows]
-    return {name: predictions.in_order(values, np.array(places)) for name, values in table.items()}
 
 
 def go(run: RunDirectory, request: workflow.Request, recipe: Recipe | None, options: Options) -> dict[str, Any]:

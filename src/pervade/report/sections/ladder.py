@@ -46,8 +46,8 @@ def section(record: Record) -> Section | None:
     what = f"{taken} was taken: {record.ladder.get('why')}." if taken else "The ladder goes on: no rung is taken yet."
     note = (
         "Rungs are chosen by the validation split alone, on the rows that all of them were judged by; the test split "
-        "met the one that was taken, and no other. Each rung is a run inside members/, which can be compared. The "
-        "weights of a blend were found on the very rows that judge it here, so its figure is a little flattering."
+        "met the one that was taken, and no other. Each rung is a run inside members/, which can be compared. A "
+        "blend is judged here by weights that each half of the rows found for the other half."
     )
     picture = _picture(rungs, words) if len(done) > 1 else ""
     timed = any(rung["row_seconds"] is not None for rung in rungs)
