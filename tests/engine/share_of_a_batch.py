@@ -18,6 +18,7 @@ import torch.distributed as dist
 from torch import nn
 
 from pervade.core.contracts import Context
+from pervade.core.errors import DataError
 from pervade.core.run import RunDirectory
 from pervade.domains.image import Image
 from pervade.engine import ranks
@@ -149,6 +150,20 @@ def train(place: Path, watch: Any = training.Training._watch) -> bool:
     return False
 
 
+def failing_in(failed: int, rank: int) -> str:
+    """What every rank is told where one fails in what all do."""
+
+    def make() -> int:
+        if rank == failed:
+            raise DataError(f"rank {failed} has no rows")
+        return rank
+
+    try:
+        return str(ranks.together(make))
+    except DataError as fault:
+        return str(fault)
+
+
 def main() -> None:
     folder, rank = Path(sys.argv[1]), int(sys.argv[2])
     torch.set_num_threads(1)
@@ -162,6 +177,7 @@ def main() -> None:
         found[name] = work(over_ranks(layer), *shares)
     found["trained"] = trained(rank)
     found["gradual"] = gradual(rank, 2)
+    found["together"] = [failing_in(failed, rank) for failed in range(3)]
     os.chdir(folder)
     found["in shards"] = in_shards(folder, rank)
     torch.save(found, folder / f"{rank}.pt")

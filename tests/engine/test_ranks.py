@@ -65,7 +65,7 @@ def done(folder: Path) -> dict[str, tuple[Any, Any]]:
             process.kill()
             process.wait()
     shares = [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
-    whole["trained"], whole["in shards"], whole["gradual"] = None, None, gradual(0, 1)
+    whole |= {"trained": None, "in shards": None, "together": None, "gradual": gradual(0, 1)}
     return {name: (whole[name], [share[name] for share in shares]) for name in whole}
 
 
@@ -145,6 +145,11 @@ def test_sharded_weights_go_on_from_where_one_rank_was_stopped(done: dict[str, t
     assert any("momentum_buffer" in name and value.numel() > 1 for name, value in one.items())
 
 
+def test_what_fails_in_one_rank_fails_in_all(done: dict[str, tuple[Any, Any]]) -> None:
+    told = [f"rank {failed} has no rows" for failed in range(2)]
+    assert done["together"][1] == [[*told, "0"], [*told, "1"]]
+
+
 def test_layers_stay_what_they_are() -> None:
     """Names of weights, copies, and the kind of layer; a second call changes nothing."""
     network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.ReLU(), Fused(4))
@@ -165,3 +170,4 @@ def test_one_process_is_free() -> None:
     assert ranks.first(2) == 2
     assert ranks.any_true(True)
     assert ranks.same_text("näme") == "näme"
+    assert ranks.together(lambda: 5) == 5

@@ -9,15 +9,19 @@ from __future__ import annotations
 import atexit
 import os
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.nn import Module, Parameter
 
+from pervade.core import errors
+from pervade.core.errors import PervadeError
 from pervade.nn.stages import stages
+
+T = TypeVar("T")
 
 
 def start(device: str) -> torch.device:
@@ -108,16 +112,39 @@ def sum_gradients(parameters: Sequence[Parameter]) -> list[Tensor]:
     return gradients
 
 
-def same_text(text: str) -> str:
-    """The first rank's text, on every rank."""
+def same_text(text: str, source: int = 0) -> str:
+    """The text of one rank, the first, on every rank."""
     if world() == 1:
         return text
-    length = int(sum_numbers(len(text.encode()) if rank() == 0 else 0)[0])
+    length = int(sum_numbers(len(text.encode()) if rank() == source else 0)[0])
     letters = torch.zeros(length, dtype=torch.uint8, device=_device())
-    if rank() == 0:
+    if rank() == source:
         letters.copy_(torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8))
-    dist.broadcast(letters, 0)
+    dist.broadcast(letters, source)
     return bytes(letters.cpu().tolist()).decode()
+
+
+def together(make: Callable[[], T]) -> T:
+    """What `make` gives, in which no rank needs another. Where it fails in one, it fails in all, once all are there:
+    each raises its own PervadeError, or the first such rank's."""
+    if world() == 1:
+        return make()
+    fault: PervadeError | None = None
+    made: list[T] = []
+    try:
+        made.append(make())
+    except PervadeError as error:
+        fault = error
+    failed = int(-largest(-float(rank() if fault is not None else world()))[0])
+    if failed < world():
+        name, _, text = same_text(f"{type(fault).__name__} {fault}", failed).partition(" ")
+        raise fault or getattr(errors, name)(text)
+    return made[0]
+
+
+def by_first(make: Callable[[], None]) -> None:
+    """Does in the first rank alone what all wait for, and what fails in all where it fails there."""
+    together(lambda: make() if rank() == 0 else None)
 
 
 @torch.no_grad()

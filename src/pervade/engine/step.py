@@ -207,12 +207,17 @@ class SolvedStep(Step):
                 f"labels or numbers; {type(task).__name__} with {type(network).__name__} has none: take adamw"
             )
         pieces: list[Batch] = batch.get("pieces", [batch])
-        with evaluating(setting.network):
-            features = [network.linear_features(piece["input"], piece.get("mask")) for piece in pieces]
-        whole = np.concatenate(features) if isinstance(features[0], np.ndarray) else sparse.vstack(features, "csr")
-        target, number = (np.concatenate([piece[name].cpu().numpy() for piece in pieces]) for name in ("target", "row"))
-        for name, head in self._solved(task, whole, target, number).items():
-            network.set_head(name, head)
+
+        def solve() -> None:
+            with evaluating(setting.network):
+                features = [network.linear_features(piece["input"], piece.get("mask")) for piece in pieces]
+            whole = np.concatenate(features) if isinstance(features[0], np.ndarray) else sparse.vstack(features, "csr")
+            known = [np.concatenate([piece[name].cpu().numpy() for piece in pieces]) for name in ("target", "row")]
+            for name, head in self._solved(task, whole, *known).items():
+                network.set_head(name, head)
+
+        ranks.by_first(solve)  # for all, since each has all rows
+        ranks.same_everywhere(self.phase.parameters)
         parts: Parts = {}
         with torch.no_grad():
             for piece in pieces:

@@ -25,11 +25,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from pervade.core import files, runtime, spec
+from pervade.core import deadline, files, runtime, spec
 from pervade.core.contracts import Domain, Recipe
 from pervade.core.errors import (
     CheckpointError,
-    ConfigError,
     DataError,
     OutOfMemoryError,
     PervadeError,
@@ -59,6 +58,8 @@ SAME_ROWS = (
     "settled by rows that had a say in which rung is taken: the halves of the validation split would take different "
     "ones, or are too small to settle by themselves"
 )
+READ_AGAIN = 2  # times the rows are read once more for a blend: by itself, and where it is measured
+BLENDING = 0.5  # of the time that is left, for a blend; the rest is for measuring it
 LEAST_PASSES = 0.5  # for which there must be time, or a training is not begun
 
 
@@ -99,6 +100,7 @@ class Ladder:
         self.began = (time.monotonic() if options.began is None else options.began) - self.used
         self.options = options
         self.half_of: dict[int, int] = {}  # of validation rows by their numbers (run/settling.py)
+        self.reading = 0.0  # seconds that reading the rows took
 
     @property
     def path(self) -> Path:
@@ -133,7 +135,9 @@ class Ladder:
             )
         self.begun = begun
         self.save()
+        started = time.monotonic()
         rows = workflow.load_rows(self.run, self.base.domain, self.options.screen)
+        self.reading = time.monotonic() - started
         if "validation" not in rows.column("split"):
             raise DataError("a ladder chooses by the validation split, which is empty; leave rows: -o validation=0.15")
         self.half_of = halves(rows.where("split", "validation"), self.base.seed)
@@ -148,14 +152,22 @@ class Ladder:
         say(f"rung {rung.name}:")
         self.save()  # what was used up to here
         least = LEAST_PASSES if self.complete() and rung.name != "blend" else 0.0
-        options = replace(
-            self.options, keep_validation=True, least_passes=least, rows_after=self._rows_after(rung, rows)
-        )
+        after = self._rows_after(rung, rows)
+        options = replace(self.options, keep_validation=True, least_passes=least, rows_after=after)
+        options = replace(options, reading=self.reading * READ_AGAIN if after else 0.0)
         options = options if member.state.exists() else replace(options, began=self.began)
-        try:
+
+        def train() -> int:
             self._begin(rung, rows)
             workflow.train(member, self.request, None, options, rows if self._reads_alike(rung) else None)
-            rung.state, rung.bytes = "complete", self._judge_whole(rung, rows)
+            return self._judge_whole(rung, rows)
+
+        try:
+            until = self._blending_until() if rung.name == "blend" else None
+            size = deadline.done_by(until, train)
+            if size is None:
+                raise TrainingError("the time that is left does not suffice to put the rungs together")
+            rung.state, rung.bytes = "complete", size
         except PervadeError as error:
             if isinstance(error, ResourceError) and not isinstance(error, OutOfMemoryError):
                 raise  # a full disk, or another process: what was begun can go on
@@ -164,8 +176,16 @@ class Ladder:
         finally:
             rung.seconds = round(rung.seconds + time.monotonic() - began, 3)
             self.save()
-        self.judge()
+        ranks.by_first(self.judge)
         self.save()
+
+    def _blending_until(self) -> float | None:
+        """When a blend is to be there: what it costs beside its rows was not priced, and a machine may become busy."""
+        limit = self.base.time_limit
+        if limit is None or ranks.world() > 1:
+            return None
+        now = time.monotonic()
+        return now + BLENDING * (self.began + limit - now)
 
     def _reads_alike(self, rung: Rung) -> bool:
         """Whether the rung reads rows as the ladder does, so that they need not be opened again."""
@@ -184,18 +204,22 @@ class Ladder:
 
     def _begin(self, rung: Rung, rows: Rows) -> None:
         member = self._member(rung)
-        if ranks.rank() == 0 and not member.recipe.exists():
-            own = self._own(rung)
-            workflow.write_data(member, self.request.source, rows)
-            workflow.begin(member, own, self.request)
-        ranks.wait()
+
+        def begin() -> None:
+            if not member.recipe.exists():
+                own = self._own(rung)
+                workflow.write_data(member, self.request.source, rows)
+                workflow.begin(member, own, self.request)
+
+        ranks.by_first(begin)
 
     def _judge_whole(self, rung: Rung, rows: Rows) -> int:
         """Predicts what of the validation split a training in little time was not judged by. Returns the bytes of the
         weights."""
         member, chosen = self._member(rung), self._chosen(rung)
         path, number = member.predictions(chosen, checkpoint.UNDECIDED), list(rows.column("split")).count("validation")
-        if not path.exists() or len(predictions.read_columns(path)["row"]) < number:
+        whole = path.exists() and len(predictions.read_columns(path)["row"]) == number
+        if not ranks.first(whole):
             loaded = checkpoint.load_checkpoint(member, chosen)
             about = {"checkpoint": chosen, "split": "validation", "precision": "fp32"}
             with runtime.threads(checkpoint.read_recipe(member.recipe).threads):
@@ -204,7 +228,7 @@ class Ladder:
         if self.best_of == "speed":
             rung.row_seconds = self._time(rung, rows)
         if rung.name == "blend":
-            self._judge_blend(member, chosen)
+            ranks.by_first(lambda: self._judge_blend(member, chosen))
         return (member.checkpoint(chosen) / "model.safetensors").stat().st_size
 
     def _judge_blend(self, member: RunDirectory, chosen: str) -> None:
@@ -224,7 +248,7 @@ class Ladder:
             for _ in range(2):
                 began = time.monotonic()
                 Predictor.of(loaded).table(some)
-        return (time.monotonic() - began) / len(some)
+        return ranks.first((time.monotonic() - began) / len(some))
 
     def _own(self, rung: Rung) -> Recipe:
         own = self.recipes[rung.name]
@@ -393,14 +417,12 @@ class Ladder:
             overview.keep(self.run, [SAME_ROWS])
 
     def deliver(self) -> None:
-        """The taken rung's checkpoint, recipe and domain become the run's."""
+        """The taken rung's checkpoint, recipe and domain become the run's. The first rank's work."""
         best = self.take()
         self.taken = best.name
-        if ranks.rank() == 0:
-            members.take_over(self.run, self.run.member(best.name), self.base.time_limit)
-            self._settle(best)
-            self.save()
-        ranks.wait()
+        members.take_over(self.run, self.run.member(best.name), self.base.time_limit)
+        self._settle(best)
+        self.save()
 
 
 def go(run: RunDirectory, request: workflow.Request, recipe: Recipe | None, options: Options) -> dict[str, Any]:
@@ -408,10 +430,9 @@ def go(run: RunDirectory, request: workflow.Request, recipe: Recipe | None, opti
     delivered before."""
     recipe = recipe or checkpoint.read_recipe(run.recipe)
     ranks.start(runtime.pick_device(recipe.device))
-    if ranks.world() > 1:
-        raise ConfigError("a ladder is climbed by one process; start it without torchrun, or train one rung alone")
     with workflow.alone(run):
         ladder = Ladder(run, request, options)
+        ranks.wait()  # all have read what the first will write to
         try:
             with stopping_at_once(run.path):
                 rows = ladder.open()
@@ -421,13 +442,13 @@ def go(run: RunDirectory, request: workflow.Request, recipe: Recipe | None, opti
                     if rung.state == "waiting":
                         ladder.climb(rung, rows)
         except Stopped:
-            if ladder.complete():
+            if ladder.complete() and ranks.rank() == 0:  # the others may be anywhere: nothing is done together
                 ladder.deliver()
                 options.screen.say(f"the best so far, {ladder.taken}, is delivered")
             ladder.save()
             raise
         with stopping_at_once(run.path):
-            ladder.deliver()
+            ranks.by_first(ladder.deliver)
             options.screen.say(f"taken: {ladder.taken}, {ladder.why}")
             return _measure(ladder, rows)
 

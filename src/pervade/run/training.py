@@ -206,7 +206,7 @@ class Training:
                         f"{duration(left)} for all that is left; give a longer --time-limit"
                     )
 
-            return features.compute(*what, recipe.workers, watched)
+            return ranks.together(lambda: features.compute(*what, recipe.workers, watched))
 
     @memory.during("it trained", "take a smaller --batch-size, or keep it and set -o micro_batch, which gives the same")
     def go(self) -> None:
@@ -555,16 +555,20 @@ def build(
     require_training_size(network, domain.inputs())
     files.settle(run.state)
     begun, first = run.state.exists(), ranks.rank() == 0
-    known = bases.of_run(run.init) if begun else None
-    if known is not None and first:
-        network = bases.again(run.state, asdict(known), recipe, domain, network)
-    else:
-        network, known, started = bases.build(recipe, domain, network, first and not begun)
+    kept = bases.of_run(run.init) if begun else None
+
+    def with_first_weights() -> tuple[Module, Base | None]:
+        if kept is not None and first:
+            return bases.again(run.state, asdict(kept), recipe, domain, network), kept
+        made, base, started = bases.build(recipe, domain, network, first and not begun)
         if started is not None:
             for line in (f"model: {registry.full_name(recipe.model)}", *started.table()):
                 screen.say(line)
             about = {"init": spec.encode(recipe.init), **asdict(started)}
-            files.write_json(run.init, {**about, **({"base": asdict(known)} if known is not None else {})})
+            files.write_json(run.init, {**about, **({"base": asdict(base)} if base is not None else {})})
+        return made, base
+
+    network, known = ranks.together(with_first_weights)
     known = _everywhere(known)
     network = network.to(device)
     # Rank-4 weights only, so that other networks are left alone.

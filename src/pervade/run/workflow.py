@@ -174,7 +174,8 @@ def _fitted(run: RunDirectory, recipe: Recipe, rows: Rows) -> Domain:
     known = spec.readable(recipe.domain)
     if run.preprocess.exists() and known:
         return checkpoint.read_domain(run.preprocess)
-    domain = recipe.init.adapt(recipe.domain.fit(rows.where("split", "train")), recipe.model)
+    train = rows.where("split", "train")
+    domain = ranks.together(lambda: recipe.init.adapt(recipe.domain.fit(train), recipe.model))
     if ranks.rank() == 0 and known:
         checkpoint.write_domain(run.preprocess, domain)
     return domain
