@@ -5,7 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pervade.cli import outcome
 from pervade.metrics.baseline import (
+    against_constant,
     beats_baseline,
     better_by_balance,
     better_classes,
@@ -121,6 +123,29 @@ def test_what_is_only_worse_is_worse() -> None:
     found = measured(np.where(np.arange(100) < 20, 1, 0))
     assert falls_behind(found)
     assert beats_baseline(found) is False
+
+
+@pytest.mark.parametrize(
+    ("prediction", "side"),
+    [
+        (np.where(np.arange(100) < 20, 1, 0), -1),
+        (np.zeros(100, int), 0),
+        (np.where((TARGET == 0) | (np.arange(100) < 69), TARGET, 0), 1),
+        # Accuracy as the constant's, balanced accuracy shown to be better.
+        (np.where((TARGET == 0) & (np.arange(100) < 16), 1, np.where(np.isin(TARGET, [1, 2]), TARGET, 0)), 1),
+    ],
+)
+def test_always_one_class_is_to_be_beaten_too_where_a_linear_model_stands_beside(
+    prediction: np.ndarray, side: int
+) -> None:
+    found = measured(prediction)
+    constant = found["details"].pop("baseline")
+    linear = {"name": "TF-IDF", "metrics": {"accuracy": {"value": 0.1, "low": None, "high": None}}}
+    found["details"] |= {"baseline": linear, "constant": constant}
+    assert against_constant(found) == side
+    told = outcome._sentences(found, None)
+    assert any("which takes no learning" in line for line in told) == (side < 1)
+    assert any(line.startswith("WORSE than always 'a'") for line in told) == (side < 0)
 
 
 def test_even_classes_are_judged_by_accuracy() -> None:

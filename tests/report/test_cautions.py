@@ -72,6 +72,27 @@ def test_no_better_than_baseline(record: Record) -> None:
     assert "worse than the baseline, as their intervals, which lie apart, show" in (said(0.1, 0.15, 0.19) or "")
 
 
+def test_what_is_no_better_than_always_one_class_says_so_in_the_headline(record: Record) -> None:
+    """Better than a linear model that is worse than nothing; all rows are of even classes."""
+    assert record.main is not None
+    constant = {"name": "always 'a'", "metrics": {"accuracy": {"value": 0.5, "low": 0.4, "high": 0.6}}}
+    linear = {"name": "TF-IDF", "predictions": "p.parquet", "metrics": {"accuracy": {"value": 0.1}}}
+    details = {**record.main.details, "baseline": linear, "constant": constant}
+
+    def with_difference(low: float, value: float, high: float) -> Record:
+        return with_result(with_accuracy(record, low, value, high), details=details)
+
+    none_shown = with_difference(0.45, 0.55, 0.65)
+    assert verdict.of(none_shown).does.endswith("and is not shown to do better than always 'a'.")
+    assert (cautions.no_better_than_baseline(none_shown) or "").startswith(
+        "It has not been shown to be better than always 'a', which takes no learning"
+    )
+    assert verdict.of(with_difference(0.2, 0.3, 0.39)).does.endswith("and does worse than always 'a'.")
+    better = with_difference(0.61, 0.7, 0.8)
+    assert "always" not in verdict.of(better).does
+    assert cautions.no_better_than_baseline(better) is None
+
+
 def test_a_paired_difference_decides_where_intervals_overlap(record: Record) -> None:
     assert record.main is not None
     stored = record.main.details["baseline"]

@@ -122,7 +122,14 @@ def _show_members(result: dict[str, Any], most: int) -> None:
 def _sentences(result: dict[str, Any], words: Any) -> list[str]:
     """The headline with its interval, beside the baseline, and what was never answered; none where no figure is
     defined."""
-    from pervade.metrics.baseline import beats_baseline, falls_behind, headline, never_answered, only_by_balance
+    from pervade.metrics.baseline import (
+        against_constant,
+        beats_baseline,
+        falls_behind,
+        headline,
+        never_answered,
+        only_by_balance,
+    )
     from pervade.report import standing, wording
     from pervade.report.record import Figure
     from pervade.run.progress import spaced
@@ -138,6 +145,9 @@ def _sentences(result: dict[str, Any], words: Any) -> list[str]:
     silent = result["details"].get("unwritten")
     never = wording.join([wording.quoted(label) for label in never_answered(result)], most=5)
     more = [f"never answered, though among these rows: {never}"] if never else []
+    constant = (result["details"].get("constant") or {}).get("name", "guessing")
+    if (side := against_constant(result)) in (0, -1):
+        more.insert(0, f"{'WORSE than' if side else 'NOT shown to be better than'} {constant}, which takes no learning")
     more += [f"of {silent:,} of {result['n']:,} nothing was written"] if silent else []
     other = (baseline.get("metrics") or {}).get(name)
     if other is None or other["value"] is None:

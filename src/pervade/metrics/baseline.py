@@ -63,6 +63,15 @@ def falls_behind(result: Mapping[str, Any]) -> bool:
     return (_side(result, headline(result)) or 0) < 0 and better_by_balance(result) is not True
 
 
+def against_constant(result: Mapping[str, Any]) -> int | None:
+    """Where what takes no learning (always one class, the mean) stands beside a simple model: 1 where this model is
+    shown to be better than even that, by balance too, -1 where it is shown to be worse, else 0. None where there is
+    nothing to compare, or that is the baseline itself."""
+    side = _side(result, headline(result), "constant")
+    by_balance = headline(result) == "accuracy" and uneven(result) and _side(result, BALANCED, "constant")
+    return 1 if side is not None and by_balance == 1 else side
+
+
 def better_by_balance(result: Mapping[str, Any]) -> bool | None:
     """Whether the model is shown to be better than the baseline in balanced accuracy, in which a rare class counts as
     much as a frequent one. None where that is not asked: accuracy is not the headline, classes are even, or their
@@ -100,10 +109,10 @@ def better_classes(result: Mapping[str, Any]) -> dict[str, float]:
     return dict(sorted(better.items(), key=lambda pair: -pair[1]))
 
 
-def _side(result: Mapping[str, Any], name: str | None) -> int | None:
+def _side(result: Mapping[str, Any], name: str | None, other_model: str = "baseline") -> int | None:
     """1 where this figure is shown to be better than the baseline's, -1 where it is shown to be worse, else 0; None
     where there is nothing to compare."""
-    beside = (result.get("details") or {}).get("baseline") or {}
+    beside = (result.get("details") or {}).get(other_model) or {}
     baseline = beside.get("metrics") or {}
     if name is None or name not in baseline or name not in result["metrics"]:
         return None

@@ -48,6 +48,10 @@ def not_test(record: Record) -> str | None:
 
 def no_better_than_baseline(record: Record) -> str | None:
     result = record.main
+    if result is not None and result.no_better_than:
+        how = "is worse" if result.falls_behind_constant else "has not been shown to be better"
+        name = wording.label(result.no_better_than, most=120)
+        return f"It {how} than {name}, which takes no learning: nothing here shows that it learnt anything."
     if result is not None and result.only_by_balance:
         return (
             "It is not shown to be right more often than the baseline, and better only where each class counts the "

@@ -100,6 +100,17 @@ class Result:
         return baseline.never_answered(self.stored)
 
     @property
+    def no_better_than(self) -> str:
+        """What takes no learning, where even that is not shown to be beaten, though a simple model stands beside; else
+        empty."""
+        unbeaten = baseline.against_constant(self.stored) in (0, -1)
+        return str(self.details["constant"].get("name", "guessing")) if unbeaten else ""
+
+    @property
+    def falls_behind_constant(self) -> bool:
+        return baseline.against_constant(self.stored) == -1
+
+    @property
     def falls_behind(self) -> bool:
         """Whether it is shown to be worse than its baseline."""
         return baseline.falls_behind(self.stored)

@@ -38,9 +38,11 @@ def of(record: Record) -> Verdict:
     if result is None:
         labels = _labels(record)
         return Verdict(does(record, labels), classes(labels), unmeasured(record), "", beginning=beginning(record))
+    worse = result.falls_behind_constant if result.no_better_than else result.falls_behind
+    by_balance = result.only_by_balance and not result.no_better_than
     return Verdict(
-        does(record, result.labels, proven=_proven(result), than=rival(result), worse=result.falls_behind)
-        + (ONLY_BY_BALANCE.format(than=rival(result)) if result.only_by_balance else ""),
+        does(record, result.labels, proven=_proven(result), than=rival(result), worse=worse)
+        + (ONLY_BY_BALANCE.format(than=rival(result)) if by_balance else ""),
         classes(result.labels),
         measured(record, result),
         " ".join(sentence for sentence in (baseline(result), *standing.sentences(result.stored)) if sentence),
@@ -54,6 +56,8 @@ def _proven(result: Result) -> bool:
     """Whether it may be said to do what it was trained for: not where it is not shown to be better than the baseline,
     or, without an interval to show it by, is no better in value."""
     own, other = result.headline, result.baseline.get(result.headline.name) if result.headline else None
+    if result.no_better_than:
+        return False
     if result.beats_baseline is not None or own is None or other is None:
         return result.beats_baseline is not False
     if own.value is None or other.value is None or own.higher_is_better is None:
@@ -62,7 +66,10 @@ def _proven(result: Result) -> bool:
 
 
 def rival(result: Result) -> str:
-    """What the model is to do better than: a simpler model, whose predictions there are, or what takes no learning."""
+    """What the model is to do better than: a simpler model, whose predictions there are, or what takes no learning,
+    where not even that is shown to be beaten."""
+    if result.no_better_than:
+        return wording.label(result.no_better_than, most=120)
     baseline = result.details.get("baseline") or {}
     return str(baseline.get("name", "a linear model")) if "predictions" in baseline else "guessing"
 
