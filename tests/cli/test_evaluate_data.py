@@ -13,6 +13,8 @@ from pervade import api
 from pervade.core.errors import CheckpointError, ConfigError, DataError
 from pervade.engine.predictions import read_columns
 from tests.data.drawing import class_folders, encoded, pixels
+from tests.data.sounds import tone
+from tests.data.sounds import write as write_sound
 
 
 @pytest.fixture
@@ -163,3 +165,38 @@ def test_columns_that_were_named_for_other_data(pervade, run: Path, august: Path
     assert outcome.status == 0, outcome
     assert "what the run was trained with (--label-pattern ^z(.)) does not fit these data" in outcome.err + outcome.out
     pervade("evaluate", run, august, "--label-pattern", "^y(.)").refuses("fits --label-pattern '^y(.)'")
+
+
+def wrong_kinds(root: Path) -> dict[str, str]:
+    """Data of other kinds than pictures, and what each looks made for."""
+    table, books, sounds = root / "reviews.csv", root / "books", root / "sounds"
+    table.write_text("text,label\n" + "".join(f"we saw it {i} times,{'good' if i % 2 else 'bad'}\n" for i in range(20)))
+    for folder in (books, sounds / "low", sounds / "high"):
+        folder.mkdir(parents=True)
+    for i in range(3):
+        (books / f"{i}.txt").write_text(f"Once there was a fox.\nIt ran {i} miles.\n")
+        for pitch, hertz in (("low", 300.0), ("high", 900.0)):
+            write_sound(sounds / pitch / f"{i}.wav", tone(hertz))
+    return {
+        str(table): "text-classification (one class for each text or pair of texts)",
+        str(books): "text-generation (writes on from a text)",
+        str(sounds): "audio-classification (one class for each recording)",
+        "gym://CartPole-v1": "reinforcement-learning (acts in an environment)",
+    }
+
+
+def test_data_of_another_kind_are_told_from_what_the_run_reads(pervade, run: Path, tmp_path: Path) -> None:
+    for data, made_for in wrong_kinds(tmp_path).items():
+        told = f"{run} reads pictures, and {data} looks made for {made_for}; give pictures, or learn from these: "
+        pervade("evaluate", run, data).refuses(f"{told}pervade train {data}")
+        outcome = pervade("predict", run, data)
+        assert outcome.status == 2
+        told = f"nothing is predicted: {run} reads pictures, and none of what was given can be used"
+        assert outcome.err.splitlines()[-1] == told
+        assert "no column of texts" not in outcome.err
+
+
+def test_pictures_are_no_texts(pervade, photos: Path) -> None:
+    run = Path(__file__).parent.parent / "old_runs" / "texts"
+    with pytest.raises(DataError, match=r"reads texts with labels, and .*photos looks made for image-classification"):
+        api.load(run).evaluate(data=photos)

@@ -97,7 +97,7 @@ def name_too_long(root: Path) -> Path:
     [
         (not_there, "is not there; give a folder of pictures, recordings or texts, a table"),
         (name_too_long, "is not there; give a folder of pictures, recordings or texts, a table"),
-        (empty, "is an empty folder; put the pictures of each class into a folder"),
+        (empty, "is an empty folder; put pictures, recordings or texts into it, those of each class into a folder"),
         (only_words, "holds nothing that is read (1 .odt)"),
         (no_picture_readable, "no picture can be read; the first, cat/1.jpg: this is not a picture"),
         (one_class, "there is only one class, 'cat'; to classify takes at least two"),

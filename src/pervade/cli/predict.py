@@ -194,8 +194,13 @@ def predict(
     if len(embedded) == 2 and not as_json and not as_csv:
         echo(_compared(embedded[0], embedded[1], loaded.threshold(checkpoint)))
     if not answered:
+        from pervade.core.contracts.capabilities import Composed
+
         for line in table.end():
             echo(line, keep="\n\t")
+        domain = loaded.recipe().domain
+        reads = (domain.first if isinstance(domain, Composed) else domain).reads
+        tell(f"nothing is predicted: {loaded.path} reads {reads}, and none of what was given can be used")
         raise typer.Exit(2)
 
 

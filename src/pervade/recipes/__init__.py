@@ -75,20 +75,7 @@ def choose(
     there = tasks()
     if not (task in there and hasattr(there[task][0], "ALGORITHMS")):
         _require(source)
-    if task is None:
-        if (label_column, text_column) == (None, None) and isinstance(source, (str, Path)) and Path(source).exists():
-            labelled_lines.refuse(Path(source))
-            exports.refuse(Path(source))
-        modules = sorted(dict.fromkeys(module for module, _ in there.values()), key=lambda m: hasattr(m, "LAST"))
-        columns: tuple[str | None, ...] = (label_column, text_column)
-        if file_column is not None:  # whoever names a column of files has no table of texts
-            modules, columns = [module for module in modules if hasattr(module, "READS_FILES")], (*columns, file_column)
-        guesses = (module.recognises(source, *columns) for module in modules)
-        task = next((name for name in guesses if name is not None), None)
-        if task is None:
-            raise DataError(f"{source} is of no kind that is known; say what to learn with --task ({', '.join(there)})")
-        if hasattr(there[task][0], "LAST"):
-            _any_of(source, there[task][0].contents(file_column))
+    task = task or recognised(source, label_column, text_column, file_column)
     if task not in there:
         raise ConfigError(f"unknown task {task!r}; {nearest(task, there)}")
     module = there[task][0]
@@ -115,6 +102,41 @@ def choose(
     return task, module.tuned(recipe, tuning)
 
 
+def recognised(
+    source: Any, label_column: str | None = None, text_column: str | None = None, file_column: str | None = None
+) -> str:
+    """The task that the source looks made for. Raises DataError where no domain knows it."""
+    there = tasks()
+    if (label_column, text_column) == (None, None) and isinstance(source, (str, Path)) and Path(source).exists():
+        labelled_lines.refuse(Path(source))
+        exports.refuse(Path(source))
+    modules = sorted(dict.fromkeys(module for module, _ in there.values()), key=lambda m: hasattr(m, "LAST"))
+    columns: tuple[str | None, ...] = (label_column, text_column)
+    if file_column is not None:  # whoever names a column of files has no table of texts
+        modules, columns = [module for module in modules if hasattr(module, "READS_FILES")], (*columns, file_column)
+    guesses = (module.recognises(source, *columns) for module in modules)
+    task: str | None = next((name for name in guesses if name is not None), None)
+    if task is None:
+        raise DataError(f"{source} is of no kind that is known; say what to learn with --task ({', '.join(there)})")
+    if hasattr(there[task][0], "LAST"):
+        _any_of(source, there[task][0].contents(file_column))
+    return task
+
+
+def of_another_kind(source: Any, task: str | None) -> str | None:
+    """What the source looks made for, in words, where that is not learnt as the task is; None where it may be, or is of
+    no kind that is known."""
+    there = tasks()
+    try:
+        _require(source)
+        other = recognised(source)
+    except DataError:
+        return None
+    if task not in there or there[task][0] is there[other][0]:
+        return None
+    return f"{other} ({there[other][1].partition(';')[0]})"
+
+
 def _any_of(source: Any, content: tables.Files) -> None:
     """Raises DataError where a file or folder that nobody knows holds nothing of the `content`: so what is wrong is
     said of the file, and not of a task that nobody asked for."""
@@ -128,6 +150,10 @@ def _any_of(source: Any, content: tables.Files) -> None:
     if any(Path(name).suffix.lower() in content.suffixes for name in there):
         return
     endings = Counter(Path(name).suffix.lower() for name in there if not name.startswith("."))
+    if not endings:
+        raise DataError(
+            f"{source} is an empty folder; put pictures, recordings or texts into it, those of each class into a folder"
+        )
     shown = ", ".join(f"{number:,} {ending or 'without an ending'}" for ending, number in endings.most_common(5))
     seen = []
     for table in tables.within(path) if path.is_dir() else []:
@@ -140,12 +166,9 @@ def _any_of(source: Any, content: tables.Files) -> None:
             return
     if seen:
         raise DataError(f"{source} is in no layout that is known ({shown}); {seen[0]}")
-    if endings:
-        wanted = (
-            f"a folder of pictures, recordings or texts in class folders, or a table ({', '.join(tables.SUFFIXES)})"
-        )
-        remedy = next((told for form, told in REMEDIES if any(map(form.search, there))), f"give {wanted}")
-        raise DataError(f"{source} holds nothing that is read ({shown}); {remedy}")
+    wanted = f"a folder of pictures, recordings or texts in class folders, or a table ({', '.join(tables.SUFFIXES)})"
+    remedy = next((told for form, told in REMEDIES if any(map(form.search, there))), f"give {wanted}")
+    raise DataError(f"{source} holds nothing that is read ({shown}); {remedy}")
 
 
 def _columns(table: Path, content: tables.Files) -> tuple[list[table_files.Record], tuple[str, ...]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shlex
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,7 +20,7 @@ from typing import Any
 
 import torch
 
-from pervade import report
+from pervade import recipes, report
 from pervade.core import memory, runtime, spec
 from pervade.core.contracts import Domain
 from pervade.core.contracts.abilities import SelectsRows
@@ -64,7 +65,10 @@ def measure(
         )
     source, stored = opening.plain(hub.located(data)), Rows(run.read_data()["columns"])
     with account.gathered() as notes:
-        rows, left_out = _read(_reading(loaded.domain, flags), flags, source, split, screen)
+        try:
+            rows, left_out = _read(_reading(loaded.domain, flags), flags, source, split, screen)
+        except DataError as fault:
+            raise (_of_another_kind(run, loaded.domain, source) or fault) from None
         stamp = fingerprint(rows)
         useless: list[LeftOut] = []
         if isinstance(loaded.task, SelectsRows):
@@ -101,6 +105,18 @@ def fingerprint(rows: Rows) -> str:
     held = [rows.column(name) for name in ("hash", "target", "answers", "text") if name in rows]
     lines = sorted(json.dumps(row, sort_keys=True, default=str) for row in zip(*held, strict=True))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _of_another_kind(run: RunDirectory, domain: Domain, source: Any) -> DataError | None:
+    """What is to be said of data that look made for something else than the run learnt; None where they do not."""
+    other = recipes.of_another_kind(source, workflow.requested(run).task)
+    if other is None:
+        return None
+    reads = (domain.first if isinstance(domain, Composed) else domain).reads
+    return DataError(
+        f"{run.path} reads {reads}, and {source} looks made for {other}; give {reads}, or learn from these: pervade "
+        f"train {shlex.quote(str(source))}"
+    )
 
 
 def _reading(domain: Domain, flags: Mapping[str, Any]) -> Domain:

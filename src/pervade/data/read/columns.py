@@ -185,10 +185,14 @@ def of_numbers(place: Any, records: Sequence[dict[str, Any]], names: Sequence[st
         )
     if any(column.what in ("lists", "objects") for column in seen):
         remedies.append("write what lies in lists or objects into columns of its own, such as text and label")
-    return (
-        f"{place} has no column of texts, and none of files that are there; its {len(names):,} columns are "
-        f"{shown}; tables of numbers are not learnt from yet" + "".join(f"; {remedy}" for remedy in remedies)
+    told, numbers = (
+        "has no column of texts, and none of files that are there",
+        "tables of numbers are not learnt from yet",
     )
+    if any(column.what == "texts" for column in seen):  # and it is files that are asked for
+        told, numbers = "names no files that are there", ""
+    those = "column is" if len(names) == 1 else f"{len(names):,} columns are"
+    return "; ".join(filter(None, (f"{place} {told}", f"its {those} {shown}", numbers, *remedies)))
 
 
 def last_word(name: str) -> str:
