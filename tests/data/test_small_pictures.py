@@ -107,6 +107,13 @@ def test_the_fewer_rows_the_more_passes(count: int, passes: int) -> None:
     assert chosen.early_stopping.every <= passes / 10  # the first useful model within a tenth
 
 
+@pytest.mark.parametrize(("count", "passes"), [(50_000, 20), (5_000, 120), (3_000, 200), (500, 200), (0, 200)])
+def test_passes_over_photographs_follow_their_number(count: int, passes: int) -> None:
+    chosen = image.default(count)
+    assert chosen.epochs == passes
+    assert chosen.early_stopping.every <= passes / 10
+
+
 def test_no_picture_is_too_small() -> None:
     assert image.small(1, 10).domain.size == 8
 
