@@ -22,7 +22,7 @@ from pervade import recipes
 from pervade.cli import _register, app
 from pervade.core import registry, words
 from pervade.core.contracts import Recipe
-from pervade.core.contracts.abilities import HasLinearHead, HasPlainModel
+from pervade.core.contracts.abilities import HasPlainModel
 from pervade.core.types import Display
 from pervade.core.words import DomainWords, FigureWords, TaskWords
 from pervade.domains.bag import Bag
@@ -66,8 +66,8 @@ def named() -> Iterator[Recipe]:
     yield replace(text.scratch(), domain=Composite({"words": Bag()}))
     for module, made in ((text, text.scratch()), (image, image.default()), (sound, sound.scratch())):
         for asked in (module.asked(made, task) for task in module.TASKS):  # what a ladder's first rung reads
-            if isinstance(asked.task, HasLinearHead):
-                yield replace(asked, domain=module.plain(asked))
+            if (plain := module.plain(asked)) is not None:
+                yield plain
     assert preference.TASKS.keys() == {"text-preference"}
 
 

@@ -138,6 +138,12 @@ def running_text(folder: Path) -> dict[str, Any]:
     return {"data": folder, "model": "gpt", "settings": (*WRITER, "domain.length=32")}
 
 
+def counts_of_running_text(folder: Path) -> dict[str, Any]:
+    """A step counts all that there is, and each pass is such a step."""
+    settings = ("domain.num_tokens=320", "domain.length=32", *AT_ONCE[1:], "model=ngram", "optimizer=counting")
+    return {**running_text(folder), "settings": (*settings, "micro_batch=1"), "epochs": 4}
+
+
 def adapters_alone(folder: Path) -> dict[str, Any]:
     """The weights beside the adapters are read again where they lie, and no state holds them."""
     running = running_text(folder / "texts")
@@ -240,6 +246,7 @@ TRAININGS = {
         Training(texts_with_adapters, "by-length", "classify", "text"),
         Training(asked_of_texts, "by-length", "answer-span", "questions"),
         Training(running_text, "stream", "language-model", "corpus"),
+        Training(counts_of_running_text, "whole", "language-model", "corpus"),
         Training(adapters_alone, "stream", "language-model", "corpus"),
         Training(hidden_words, "stream", "fill-mask", "masked"),
         Training(conversations, "by-length", "language-model", "instructions"),

@@ -13,16 +13,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import nn
 
-from pervade.core.contracts import Context
+from pervade.core.contracts import Context, Tokens
 from pervade.core.errors import DataError
 from pervade.core.run import RunDirectory
+from pervade.data.text import kneser_ney
 from pervade.domains.image import Image
 from pervade.engine import ranks
 from pervade.engine.fit import Learner
+from pervade.models.ngram import NGram
 from pervade.models.resnet import ResNet
 from pervade.nn.backbone import Backbone
 from pervade.nn.batch_norm import over_ranks
@@ -164,6 +167,16 @@ def failing_in(failed: int, rank: int) -> str:
         return str(fault)
 
 
+def counted(rank: int) -> dict[str, torch.Tensor]:
+    """An n-gram model's tables, of which the first rank alone knows how long they are."""
+    network = NGram(3).build(Tokens(4, 16, pooled=False, causal=True), {"logits": 4})
+    text = np.array([3, 0, 1, 0, 1, 0, 2, 3])
+    if rank == 0:
+        network.set_counts(kneser_ney.learn(kneser_ney.joined([(text[:-1], text[1:])], 3), 3, 4, 100)[0])
+    ranks.same_network(network)
+    return network.state_dict()
+
+
 def main() -> None:
     folder, rank = Path(sys.argv[1]), int(sys.argv[2])
     torch.set_num_threads(1)
@@ -178,6 +191,7 @@ def main() -> None:
     found["trained"] = trained(rank)
     found["gradual"] = gradual(rank, 2)
     found["together"] = [failing_in(failed, rank) for failed in range(3)]
+    found["counted"] = counted(rank)
     os.chdir(folder)
     found["in shards"] = in_shards(folder, rank)
     torch.save(found, folder / f"{rank}.pt")

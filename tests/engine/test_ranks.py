@@ -22,7 +22,7 @@ from pervade.nn.batch_norm import over_ranks
 from pervade.run import workflow
 from tests import small_run
 from tests.data.drawing import class_folders
-from tests.engine.share_of_a_batch import PICTURES, Fused, gradual, layers, work
+from tests.engine.share_of_a_batch import PICTURES, Fused, counted, gradual, layers, work
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def done(folder: Path) -> dict[str, tuple[Any, Any]]:
             process.kill()
             process.wait()
     shares = [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
-    whole |= {"trained": None, "in shards": None, "together": None, "gradual": gradual(0, 1)}
+    whole |= {"counted": counted(0), "trained": None, "in shards": None, "together": None, "gradual": gradual(0, 1)}
     return {name: (whole[name], [share[name] for share in shares]) for name in whole}
 
 
@@ -148,6 +148,14 @@ def test_sharded_weights_go_on_from_where_one_rank_was_stopped(done: dict[str, t
 def test_what_fails_in_one_rank_fails_in_all(done: dict[str, tuple[Any, Any]]) -> None:
     told = [f"rank {failed} has no rows" for failed in range(2)]
     assert done["together"][1] == [[*told, "0"], [*told, "1"]]
+
+
+def test_what_the_first_rank_counted_all_have(done: dict[str, tuple[Any, Any]]) -> None:
+    whole, shares = done["counted"]
+    assert len(whole["keys_3"]) == 5
+    for share in shares:
+        assert whole.keys() == share.keys()
+        assert all(torch.equal(whole[name], share[name]) for name in whole)
 
 
 def test_layers_stay_what_they_are() -> None:

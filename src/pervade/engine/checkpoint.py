@@ -36,6 +36,7 @@ from pervade.engine import base as bases
 from pervade.engine import building, packing, ranks
 from pervade.engine.base import Base
 from pervade.engine.fit import Learner
+from pervade.nn.tables import HasTables
 
 ANOTHER = "its checkpoints can still be used; to go on training from one, begin a new run with --init"
 UNDECIDED = "undecided"  # predictions of the validation split before temperature and thresholds: so the file is called
@@ -342,6 +343,8 @@ def _require_finite(weights: Mapping[str, Tensor], folder: Path) -> None:
 
 def load_weights(network: Module, weights: Mapping[str, Tensor], where: str) -> None:
     """Raises CheckpointError naming the first misfits where names or shapes differ."""
+    if isinstance(network, HasTables):
+        network.make_room(weights)
     own = network.state_dict()
     missing, extra = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
     shapes = [key for key in own.keys() & weights.keys() if own[key].shape != weights[key].shape]

@@ -7,6 +7,7 @@ companions with parameters, and a divisor that is known only when all ranks have
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ from torch.nn import Module, Parameter
 from pervade.core import errors
 from pervade.core.errors import PervadeError
 from pervade.nn.stages import stages
+from pervade.nn.tables import HasTables
 
 T = TypeVar("T")
 
@@ -155,6 +157,17 @@ def same_everywhere(tensors: Sequence[Tensor]) -> None:
             dist.broadcast(tensor, 0)
 
 
+def same_network(network: Module) -> None:
+    """Gives every rank the first rank's weights and tables, whose length the others need not know."""
+    if world() == 1:
+        return
+    own = network.state_dict()
+    sizes = json.loads(same_text(json.dumps({name: list(value.shape) for name, value in own.items()})))
+    same = {name: value if rank() == 0 else value.new_empty(sizes[name]) for name, value in own.items()}
+    same_everywhere(list(same.values()))
+    load(network, same)
+
+
 # weights of which each rank holds a share
 
 
@@ -211,5 +224,7 @@ def share(value: Tensor, like: Tensor) -> Tensor:
 
 def load(network: Module, weights: Mapping[str, Tensor]) -> None:
     """As `network.load_state_dict`, of whole weights."""
+    if isinstance(network, HasTables):
+        network.make_room(weights)
     own = network.state_dict()
     network.load_state_dict({name: share(value, own.get(name, value)) for name, value in weights.items()})

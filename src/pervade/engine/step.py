@@ -2,8 +2,8 @@
 
 `Step` is the usual way: autograd, in micro-batches and over ranks where there are several. `FusedStep` is that of a
 small network on a processor, whose arithmetic costs less than the calls for it: all weights are one vector
-(engine/flat.py), and the task may know its gradient itself. `SolvedStep` finds the weights of linear heads at once.
-`steps` chooses.
+(engine/flat.py), and the task may know its gradient itself. `SolvedStep` has a solver find all weights at once. `steps`
+chooses.
 """
 
 from __future__ import annotations
@@ -13,21 +13,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import Module, Parameter
 
-from pervade.core import deadline
 from pervade.core.contracts import Context, Gradient, Optimizer, Phase, Solver, Task, Tuning
-from pervade.core.contracts.abilities import FindsGradient, HasLinearHead, HasPlayers
-from pervade.core.errors import ConfigError, ContractError, TrainingError
-from pervade.core.types import Batch, Linear, Output, Parts
+from pervade.core.contracts.abilities import FindsGradient, HasPlayers
+from pervade.core.errors import ConfigError, ContractError
+from pervade.core.types import Batch, Output, Parts
 from pervade.engine import batches, flat, ranks
 from pervade.engine.flat import Flat
 from pervade.engine.means import Means
 from pervade.engine.regularise import Penalty
-from pervade.nn.backbone import LinearAtTheEnd
 from pervade.nn.modes import evaluating
 
 
@@ -194,55 +191,26 @@ class SolvedStep(Step):
     """Of a `Solver`: nothing is approached, and the batch is all rows."""
 
     until: float | None = None  # when the weights are to be found (time.monotonic); None: whenever
-    remark = ""  # what the time did not suffice for
+    remark = ""  # what was left out, for time or size
 
     def take(self, batch: Batch, stop: bool) -> tuple[Parts, int, bool]:
-        from scipy import sparse
-
         setting = self.setting
-        task, network, solver = setting.task, setting.network, self.solver
-        if not isinstance(task, HasLinearHead) or not isinstance(network, LinearAtTheEnd):
-            raise ConfigError(
-                f"optimizer: {type(solver).__name__} finds the weights of a linear layer at the end, for classes, "
-                f"labels or numbers; {type(task).__name__} with {type(network).__name__} has none: take adamw"
-            )
         pieces: list[Batch] = batch.get("pieces", [batch])
 
         def solve() -> None:
             with evaluating(setting.network):
-                features = [network.linear_features(piece["input"], piece.get("mask")) for piece in pieces]
-            whole = np.concatenate(features) if isinstance(features[0], np.ndarray) else sparse.vstack(features, "csr")
-            known = [np.concatenate([piece[name].cpu().numpy() for piece in pieces]) for name in ("target", "row")]
-            for name, head in self._solved(task, whole, *known).items():
-                network.set_head(name, head)
+                about = setting.network, setting.task, setting.context.domain
+                self.remark = self.solver.solve(*about, pieces, self.until)
 
         ranks.by_first(solve)  # for all, since each has all rows
-        ranks.same_everywhere(self.phase.parameters)
+        ranks.same_network(setting.network)
         parts: Parts = {}
         with torch.no_grad():
             for piece in pieces:
-                parts = self.losses(piece)
+                # Of rows that go through in small batches one of each piece: all would take longer than the finding.
+                parts = self.losses(batches.cut(piece, setting.micro_batch)[0])
                 setting.means.add(parts, self.prefix)
         return parts, batches.num_rows(batch), ranks.any_true(stop)
-
-    def _solved(
-        self, task: HasLinearHead, features: Any, target: np.ndarray, number: np.ndarray
-    ) -> Mapping[str, Linear]:
-        """The heads by the best penalty, or, where time does not suffice to look for it, by one in the middle. Raises
-        TrainingError where it suffices for neither."""
-        domain, strengths = self.setting.context.domain, self.solver.strengths
-        if self.until is None:
-            return task.fit_head(features, target, number, domain, strengths)
-        middle = strengths[len(strengths) // 2]
-        first = deadline.done_by(self.until, lambda: task.fit_head(features, target, number, domain, (middle,)))
-        if first is None:
-            raise TrainingError(
-                f"the time does not suffice to fit a linear model to {len(target):,} rows; give a longer --time-limit"
-            )
-        best = deadline.done_by(self.until, lambda: task.fit_head(features, target, number, domain, strengths))
-        if best is None:
-            self.remark = f"the time did not suffice to choose the penalty of the linear model, which is 1 / {middle:g}"
-        return first if best is None else best
 
     def _build(self, optimizer: Optimizer) -> Any:
         self.solver = cast(Solver, optimizer)

@@ -4,7 +4,8 @@ A file says what it is for in `TASKS` (the Hugging Face Hub's task names to a li
 source in `recognises(source, label_column, text_column)` (with `file_column` as well where it READS_FILES), and gives
 `recipe(model, task, init, source)` (with `text_column` as well where it READS_TEXTS of the source, with `file_column`
 where it READS_FILES) and, where it starts from weights that can be kept, `tuned(recipe, tuning)`;
-`at_hand(source, file_column)` names a published network that lies here, for a ladder.
+`at_hand(source, file_column)` names a published network that lies here, and `plain(recipe)` is the recipe of the
+simplest model of the same rows, for a ladder.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from typing import Any
 
 from pervade.core import download, spec
 from pervade.core.contracts import Domain, EarlyStopping, Initializer, Model, Recipe
+from pervade.core.contracts.abilities import HasLinearHead
 from pervade.core.errors import ConfigError
 from pervade.data.image import looking
 from pervade.data.read import listing
@@ -28,6 +29,7 @@ from pervade.domains.histograms import Histograms
 from pervade.domains.image import Image, contents
 from pervade.init.pretrained import Pretrained, out_of_reach, published, starting_from
 from pervade.init.random import Random
+from pervade.models.linear import Linear
 from pervade.models.places_cnn import PlacesCNN
 from pervade.models.reference_cnn import ReferenceCNN
 from pervade.models.reference_mlp import ReferenceMLP
@@ -323,9 +325,11 @@ def _as_made_for(there: Domain | None, own: Image) -> Domain:
     return replace(own, size=there.size, margin=there.margin, channels=there.channels, flip=there.flip)
 
 
-def plain(recipe: Recipe) -> Domain | None:
-    """The same rows as a linear model reads them."""
-    return Histograms.of(recipe.domain) if isinstance(recipe.domain, Image) else None
+def plain(recipe: Recipe) -> Recipe | None:
+    """The same rows, read by a linear model."""
+    if not isinstance(recipe.domain, Image) or not isinstance(recipe.task, HasLinearHead):
+        return None
+    return replace(recipe, domain=Histograms.of(recipe.domain), model=Linear())
 
 
 def search_space(recipe: Recipe) -> dict[str, Range | Choice]:

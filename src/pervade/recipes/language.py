@@ -21,22 +21,26 @@ from pervade.core.errors import ConfigError
 from pervade.data.read import conversations
 from pervade.data.rows.sources.by_length import ByLength
 from pervade.data.rows.sources.stream import Stream
+from pervade.data.rows.sources.whole import Whole
 from pervade.domains.corpus import Corpus, looks_like_running_text
 from pervade.domains.instructions import Instructions, looks_like_instructions
 from pervade.init.pretrained import Pretrained, out_of_reach, starting_from
 from pervade.init.random import Random
 from pervade.models.gpt import GPT
 from pervade.models.hf import HuggingFace
+from pervade.models.ngram import NGram
 from pervade.nn.decoder import configured
 from pervade.run.search_space import Choice, Range
 from pervade.tasks.language_model import LanguageModel
 from pervade.train.optim.adamw import AdamW
+from pervade.train.optim.counting import Counting
 from pervade.train.optim.muon import Muon
 from pervade.train.schedule.cosine import Cosine
 from pervade.train.tuning.full import Full
 from pervade.train.tuning.lora import Lora
 
 LONGEST = 512  # tokens that a published model is trained on at once, unless it takes fewer
+MOST_COUNTED = 20_000_000  # bytes of text from which n-grams are counted
 
 TASKS = {
     "text-generation": "writes on from a text; a folder of text files, one large file, or a table of texts; or "
@@ -101,7 +105,7 @@ def _check(model: Model | None) -> None:
     if not isinstance(model, HuggingFace):
         raise ConfigError(
             "text-generation trains a gpt (gpt-tiny, gpt-small, gpt-base), or a causal language model of the Hugging "
-            "Face Hub (hf:OWNER/NAME, hf:FOLDER)"
+            "Face Hub (hf:OWNER/NAME, hf:FOLDER); an ngram is what --ladder plain takes"
         )
     if not model.writes:
         configured(f"hf:{model.name}", model.config)  # which says why
@@ -178,6 +182,13 @@ def instructed(recipe: Recipe) -> Recipe:
     source = taken.tokenizer_from
     own = Instructions(length=taken.length, tokenizer_from=source) if source else Instructions()
     return replace(recipe, domain=own, source=ByLength(), batch_size=max(recipe.batch_size, 16))
+
+
+def plain(recipe: Recipe) -> Recipe | None:
+    """The same tokens, by an n-gram model. Text is counted up to MOST_COUNTED, which is read in seconds."""
+    if not isinstance(recipe.task, LanguageModel):
+        return None
+    return replace(recipe, model=NGram(), optimizer=Counting(), source=Whole(MOST_COUNTED), micro_batch=1)
 
 
 def search_space(recipe: Recipe) -> dict[str, Range | Choice]:

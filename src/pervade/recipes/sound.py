@@ -14,6 +14,7 @@ from typing import Any
 
 from pervade.core import spec
 from pervade.core.contracts import Domain, EarlyStopping, Initializer, Model, Recipe
+from pervade.core.contracts.abilities import HasLinearHead
 from pervade.core.errors import ConfigError
 from pervade.data.read import hub, listing, tables
 from pervade.data.rows.sources.by_length import ByLength
@@ -25,6 +26,7 @@ from pervade.domains.spectral_statistics import SpectralStatistics
 from pervade.init.pretrained import Pretrained, out_of_reach, starting_from
 from pervade.init.random import Random
 from pervade.models.hf import HuggingFace
+from pervade.models.linear import Linear
 from pervade.models.sound_cnn import SoundCNN
 from pervade.run.search_space import Choice, Range
 from pervade.tasks.classify import Classify
@@ -192,9 +194,11 @@ def tuned(recipe: Recipe, tuning: str) -> Recipe:
     )
 
 
-def plain(recipe: Recipe) -> Domain | None:
-    """The same rows as a linear model reads them."""
-    return SpectralStatistics.of(recipe.domain) if isinstance(recipe.domain, Sound) else None
+def plain(recipe: Recipe) -> Recipe | None:
+    """The same rows, read by a linear model."""
+    if not isinstance(recipe.domain, Sound) or not isinstance(recipe.task, HasLinearHead):
+        return None
+    return replace(recipe, domain=SpectralStatistics.of(recipe.domain), model=Linear())
 
 
 def search_space(recipe: Recipe) -> dict[str, Range | Choice]:

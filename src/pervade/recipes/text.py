@@ -13,6 +13,7 @@ from typing import Any
 
 from pervade.core import spec
 from pervade.core.contracts import Domain, EarlyStopping, Initializer, Model, Recipe
+from pervade.core.contracts.abilities import HasLinearHead
 from pervade.core.contracts.capabilities import Tokenised
 from pervade.core.errors import ConfigError, DataError
 from pervade.data.read import listing
@@ -24,6 +25,7 @@ from pervade.domains.text import LOOK, Text, contents, looks_like_text, sample
 from pervade.init.pretrained import Pretrained, beyond, out_of_reach, published, starting_from
 from pervade.init.random import Random
 from pervade.models.hf import HuggingFace
+from pervade.models.linear import Linear
 from pervade.models.transformer import Transformer
 from pervade.run.search_space import Choice, Range
 from pervade.tasks.classify import Classify
@@ -200,9 +202,11 @@ def tuned(recipe: Recipe, tuning: str) -> Recipe:
     )
 
 
-def plain(recipe: Recipe) -> Domain | None:
-    """The same rows as a linear model reads them."""
-    return Bag.of(recipe.domain) if isinstance(recipe.domain, Text) else None
+def plain(recipe: Recipe) -> Recipe | None:
+    """The same rows, read by a linear model."""
+    if not isinstance(recipe.domain, Text) or not isinstance(recipe.task, HasLinearHead):
+        return None
+    return replace(recipe, domain=Bag.of(recipe.domain), model=Linear())
 
 
 def search_space(recipe: Recipe) -> dict[str, Range | Choice]:

@@ -8,14 +8,13 @@ from types import ModuleType
 
 from pervade import recipes
 from pervade.core import files, spec
-from pervade.core.contracts import Recipe
+from pervade.core.contracts import Recipe, Solver
 from pervade.core.contracts.abilities import CanBeBlended, HasLinearHead
 from pervade.core.errors import ConfigError, nearest
 from pervade.core.run import RunDirectory
 from pervade.data.rows.sources.whole import Whole
 from pervade.init.pretrained import Pretrained
 from pervade.init.random import Random
-from pervade.models.linear import Linear
 from pervade.train.optim.linear_solver import LinearSolver
 from pervade.train.schedule.constant import Constant
 from pervade.train.tuning.full import Full
@@ -63,13 +62,13 @@ def _recipe(name: str, recipe: Recipe, module: ModuleType | None) -> Recipe | st
         return recipe
     if name == "blend":  # which is made of the others once these are there
         return recipe if isinstance(recipe.task, CanBeBlended) else "the answers of this task cannot be put together"
+    if name == "plain":
+        simple: Recipe | None = module.plain(recipe) if module is not None and hasattr(module, "plain") else None
+        if simple is None:
+            return "there is no simple model for such data"
+        return _solved(replace(simple, init=Random(), tuning=None))
     if not isinstance(recipe.task, HasLinearHead):
         return "no linear layer answers this task"
-    if name == "plain":
-        domain = module.plain(recipe) if module is not None and hasattr(module, "plain") else None
-        if domain is None:
-            return "there are no simple features of such data"
-        return _solved(replace(recipe, domain=domain, model=Linear(), init=Random(), tuning=None))
     if not isinstance(recipe.init, Pretrained):
         return "no published network is at hand (name one with --model or --init)"
     if module is None or not hasattr(module, "tuned") or not isinstance(recipe.tuning, Full | None):
@@ -78,15 +77,14 @@ def _recipe(name: str, recipe: Recipe, module: ModuleType | None) -> Recipe | st
 
 
 def _solved(recipe: Recipe) -> Recipe:
-    """The recipe with the weights of its linear head found at once."""
+    """The recipe with its weights found at once: those of a linear head, unless it names a solver of its own."""
+    if not isinstance(recipe.optimizer, Solver):
+        recipe = replace(recipe, optimizer=LinearSolver(), source=Whole(), micro_batch=None)
     return replace(
         recipe,
-        optimizer=LinearSolver(),
         schedule=Constant(),
-        source=Whole(),
         epochs=1,
         augment=(),
-        micro_batch=None,
         clip_norm=None,
         l1=0.0,
         l2=0.0,

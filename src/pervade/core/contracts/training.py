@@ -16,6 +16,7 @@ from pervade.core.contracts.methods import Change
 from pervade.core.contracts.source import Augment, SourceSpec
 from pervade.core.contracts.task import Task
 from pervade.core.errors import ConfigError
+from pervade.core.types import Batch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -130,11 +131,14 @@ class Optimizer(Protocol):
 
 @runtime_checkable
 class Solver(Optimizer, Protocol):
-    """Finds the weights of a network's linear heads from all rows at once, in one step (engine/step.py)."""
+    """Finds a network's weights from all rows at once, in one step (engine/step.py)."""
 
-    @property
-    def strengths(self) -> tuple[float, ...]:
-        """Inverse, of the penalties among which one is chosen (`HasLinearHead.fit_head`)."""
+    def solve(self, network: Module, task: Task, domain: Domain, pieces: Sequence[Batch], until: float | None) -> str:
+        """Puts them into the network. `pieces` are batches that together hold all rows; `until` is when it must be done
+        (time.monotonic; None: whenever). Returns what was left out, for time or size, in words; else "".
+
+        Raises ConfigError where network or task are not of its kind, TrainingError where the time does not suffice.
+        """
         ...
 
 

@@ -6,18 +6,23 @@ held out for it (data/linear.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
-from torch.nn import Parameter
+from torch.nn import Module, Parameter
 
+from pervade.core import deadline
 from pervade.core.bounds import Positive
-from pervade.core.contracts import Solver
-from pervade.core.errors import ConfigError
+from pervade.core.contracts import Domain, Solver, Task
+from pervade.core.contracts.abilities import HasLinearHead
+from pervade.core.errors import ConfigError, TrainingError
 from pervade.core.registry import register
+from pervade.core.types import Batch, Linear
 from pervade.data.linear import STRENGTHS
+from pervade.nn.backbone import LinearAtTheEnd
 
 
 @register("optimizer")
@@ -37,3 +42,34 @@ class LinearSolver(Solver):
     def build(self, parameters: Iterable[Parameter] | Iterable[dict[str, Any]]) -> torch.optim.Optimizer:
         """What holds the weights that will be found, and remembers nothing of its own."""
         return torch.optim.SGD(parameters, lr=0.0)
+
+    def solve(self, network: Module, task: Task, domain: Domain, pieces: Sequence[Batch], until: float | None) -> str:
+        """By the best penalty, or, where time does not suffice to look for it, by one in the middle."""
+        from scipy import sparse
+
+        if not isinstance(task, HasLinearHead) or not isinstance(network, LinearAtTheEnd):
+            raise ConfigError(
+                f"optimizer: {type(self).__name__} finds the weights of a linear layer at the end, for classes, "
+                f"labels, numbers or embeddings; {type(task).__name__} with {type(network).__name__} has none: take "
+                "adamw"
+            )
+        features = [network.linear_features(piece["input"], piece.get("mask")) for piece in pieces]
+        whole = np.concatenate(features) if isinstance(features[0], np.ndarray) else sparse.vstack(features, "csr")
+        target, number = (np.concatenate([piece[name].cpu().numpy() for piece in pieces]) for name in ("target", "row"))
+
+        def fitted(strengths: Sequence[float]) -> Mapping[str, Linear] | None:
+            return deadline.done_by(until, lambda: task.fit_head(whole, target, number, domain, strengths))
+
+        middle = self.strengths[len(self.strengths) // 2]
+        first = fitted((middle,)) if until is not None else None
+        best = fitted(self.strengths) if first is not None or until is None else None
+        heads = first if best is None else best
+        if heads is None:
+            raise TrainingError(
+                f"the time does not suffice to fit a linear model to {len(target):,} rows; give a longer --time-limit"
+            )
+        for name, head in heads.items():
+            network.set_head(name, head)
+        if best is None:
+            return f"the time did not suffice to choose the penalty of the linear model, which is 1 / {middle:g}"
+        return ""

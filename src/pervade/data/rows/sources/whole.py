@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import torch
 
+from pervade.core.bounds import Count
 from pervade.core.contracts import Opening, Source, SourceSpec
 from pervade.core.registry import register
-from pervade.core.types import Batch
+from pervade.core.types import Batch, Rows
 from pervade.data.rows.loader import Loader
 
 
@@ -19,9 +20,22 @@ from pervade.data.rows.loader import Loader
 class Whole(SourceSpec):
     """Of several ranks each sees all rows, and finds the same."""
 
+    most: Count | None = None  # of what rows have for a "size" together; of more, some that are evenly spaced
+
     def open(self, opening: Opening) -> Source:
-        rows = opening.rows
+        rows = opening.rows.select(range(0, len(opening.rows), self._spacing(opening.rows)))
         return _Whole(rows, opening.context.domain, max(len(rows), 1), opening.seed, workers=opening.workers)
+
+    def _spacing(self, rows: Rows) -> int:
+        total = sum(rows.column("size")) if self.most and "size" in rows else 0
+        return max(-(-total // self.most), 1) if self.most else 1
+
+    def remarks(self, opening: Opening) -> list[str]:
+        spacing = self._spacing(opening.rows)
+        all_rows = (
+            f"of {len(opening.rows):,} rows one in {spacing} is learnt from: all would be too many to hold at once"
+        )
+        return [all_rows] if spacing > 1 else []
 
 
 PIECE = 64  # rows
