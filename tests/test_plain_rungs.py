@@ -12,6 +12,7 @@ import pytest
 import pervade
 from pervade.core import files
 from pervade.engine import predictions
+from pervade.engine.checkpoint import read_recipe
 from pervade.recipes import image, sound
 from pervade.run.training import Options
 from tests.data.drawing import class_folders, encoded
@@ -85,6 +86,27 @@ def test_which_halves_are_lit(tmp_path: Path) -> None:
     data = table(tmp_path / "data", "labels", said, pictures)
     run = climb(data, tmp_path / "runs", task="image-multi-label-classification")
     assert run.results()["metrics"]["mean_average_precision"]["value"] > 0.99
+
+
+def test_who_is_who_among_strangers(tmp_path: Path) -> None:
+    """Everybody has a colour of their own, in pictures that are more or less bright."""
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        colour = rng.integers(60, 190, 3)
+        for picture in range(4):
+            pixels = colour * rng.uniform(0.8, 1.2) + rng.integers(0, 20, (16, 16, 3))
+            file = tmp_path / "data" / f"p{number}" / f"{picture}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(encoded(pixels.astype(np.uint8)))
+    more = {"task": "image-feature-extraction", "init": "random", "settings": ("validation=0.25", "test=0.25")}
+    run = climb(tmp_path / "data", tmp_path / "runs", **more)
+    assert run.results()["metrics"]["roc_auc"]["value"] > 0.9
+    columns = predictions.read_columns(run.directory.predictions("best", "test"))
+    assert np.linalg.norm(np.asarray(columns["embedding"]), axis=1) == pytest.approx(1, abs=1e-5)
+    (near,) = run.predict([tmp_path / "data" / "p0" / "0.png"])
+    assert near["neighbours"][0]["similarity"] > 0.8
+    recipe = read_recipe(run.path / "recipe.yaml")
+    assert (recipe.task.loss_name, recipe.task.whitening) == ("triplet", None)
 
 
 @pytest.mark.parametrize("recipe", [image.recipe, sound.recipe])

@@ -82,6 +82,12 @@ def faces(folder: Path) -> dict[str, Any]:
     return {"data": data, "model": "reference-mlp", "task": "image-feature-extraction", "settings": settings}
 
 
+def faces_at_once(folder: Path) -> dict[str, Any]:
+    asked = faces(folder)
+    settings = ("domain={use: histograms, target: identity}", *AT_ONCE, "task.dimensions=4", "task.loss_name=triplet")
+    return {**asked, "model": "linear", "settings": settings, "epochs": 4}
+
+
 def texts(folder: Path) -> dict[str, Any]:
     return {"data": write_table(folder / "reviews.tsv", reviews(48)), "model": "transformer", "settings": ENCODER}
 
@@ -238,6 +244,7 @@ TRAININGS = {
         Training(labels_of_pictures, "dataset", "tag", "image"),
         Training(numbers_of_pictures, "dataset", "regress", "image"),
         Training(faces, "dataset", "contrast", "image"),
+        Training(faces_at_once, "whole", "contrast", "histograms"),
         Training(texts, "by-length", "classify", "text"),
         Training(words_at_once, "whole", "classify", "bag"),
         Training(histograms_of_pictures, "whole", "classify", "histograms"),

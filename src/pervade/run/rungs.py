@@ -79,7 +79,8 @@ def _recipe(name: str, recipe: Recipe, module: ModuleType | None) -> Recipe | st
 def _solved(recipe: Recipe) -> Recipe:
     """The recipe with its weights found at once: those of a linear head, unless it names a solver of its own."""
     if not isinstance(recipe.optimizer, Solver):
-        recipe = replace(recipe, optimizer=LinearSolver(), source=Whole(), micro_batch=None)
+        task = recipe.task.at_once() if isinstance(recipe.task, HasLinearHead) else recipe.task
+        recipe = replace(recipe, task=task, optimizer=LinearSolver(), source=Whole(), micro_batch=None)
     return replace(
         recipe,
         schedule=Constant(),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -16,13 +16,14 @@ from torch.nn import Module, Parameter
 from torch.nn import functional as F
 
 from pervade.core.contracts import Context, Domain, Task
-from pervade.core.contracts.abilities import CouplesRows, HasCompanions, SelectsRows
+from pervade.core.contracts.abilities import CouplesRows, HasCompanions, HasLinearHead, SelectsRows
 from pervade.core.contracts.capabilities import Labelled, able
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.terminal import visible
-from pervade.core.types import Batch, Display, Json, LeftOut, Output, Parts, Rows, Table
+from pervade.core.types import Batch, Display, Json, LeftOut, Linear, Output, Parts, Rows, Table
 from pervade.core.words import SHARE, TaskWords
+from pervade.data import discriminant
 from pervade.data.rows.parts import average
 from pervade.data.rows.samplers.people_by_pictures import counted
 from pervade.metrics import retrieval, verification
@@ -33,7 +34,7 @@ MARGINS = {"triplet": 0.2, "arcface": 0.5}  # of the papers
 
 @register("task")
 @dataclass(frozen=True)
-class Contrast(Task, SelectsRows, CouplesRows, HasCompanions):
+class Contrast(Task, SelectsRows, CouplesRows, HasCompanions, HasLinearHead):
     """The model returns "embedding" (n, dimensions), which is put on the unit sphere; the batch holds "target" (n,)
     int64, the person's number. Batches are to hold several pictures of each person (`PeopleByPictures`).
 
@@ -140,6 +141,15 @@ class Contrast(Task, SelectsRows, CouplesRows, HasCompanions):
                 loss = F.cross_entropy(arcface(cosine, target, margin, self.scale), target, reduction="none")
                 return {"loss": loss, "accuracy": (cosine.detach().argmax(1) == target).float()}
             return triplets(output["embedding"], batch["target"], margin)
+
+    def fit_head(
+        self, features: Any, target: np.ndarray, number: np.ndarray, domain: Domain, strengths: Sequence[float]
+    ) -> Mapping[str, Linear]:
+        return {"embedding": discriminant.embedding(features, target, self.dimensions, strengths, number)}
+
+    def at_once(self) -> Task:
+        """Without centres to be learnt, and whitened already."""
+        return replace(self, loss_name="triplet", margin=None, whitening=None)
 
     def score(self, output: Output, batch: Batch, context: Context) -> Tensor:
         """(n,): the mean cosine to the batch's other pictures of the same person, less that to other people's; either

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from pervade.core.contracts.domain import Domain, PlainFeatures
-from pervade.core.contracts.task import Context, Phase, Plain
+from pervade.core.contracts.task import Context, Phase, Plain, Task
 from pervade.core.types import Batch, Json, LeftOut, Linear, Parts, Rows, Table
 
 if TYPE_CHECKING:
@@ -93,6 +93,11 @@ class HasLinearHead(Protocol):
         the numbers of the rows that they are of, of which one may have several; the penalty is chosen among
         `strengths`, by rows that are held out for it."""
         ...
+
+    def at_once(self) -> Task:
+        """The task as it is asked where these weights are found: without a loss that learns something beside them."""
+        task: Any = self
+        return task
 
 
 @runtime_checkable
