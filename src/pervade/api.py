@@ -34,8 +34,8 @@ from pervade.evaluate.evaluation import evaluate
 from pervade.nn.own import Own
 from pervade.recipes.rl import for_steps
 from pervade.report import wording
+from pervade.run import halving, measuring, members, opening, overview, progress, workflow
 from pervade.run import ladder as ladders
-from pervade.run import measuring, members, opening, overview, progress, workflow
 from pervade.run import rungs as rungs_module
 from pervade.run import search as search_module
 from pervade.run.comparing import compare as compare
@@ -375,13 +375,29 @@ def fit(
     options, data = _since(options), hub.located(data)
     together = members.plan(seeds, folds)
     find_lr = flags.get("lr") == "find"
+    named = any(one is not None for one in (model, recipe, tuning, algorithm))
+    across = search is not None and (ladder is not None or not named)
     task, chosen = _chosen(
-        data, runs, options, task, model, recipe, settings, tuning, algorithm, steps, ladder, **flags
+        data,
+        runs,
+        options,
+        task,
+        model,
+        recipe,
+        settings,
+        tuning,
+        algorithm,
+        steps,
+        ladder or [] if across else ladder,
+        **flags,
     )
     request = workflow.Request(opening.plain(data), task, find_lr)
     if together is not None:
         members.check(together, chosen)
-    rungs = None if ladder is None else _rungs(chosen, task, ladder, together is not None or search is not None)
+    if across:
+        rungs = rungs_module.searched(chosen, task, ladder)
+    else:
+        rungs = None if ladder is None else _rungs(chosen, task, ladder, together is not None)
     rungs_module.check(best_of, rungs)
     called = hub.title(data) if hub.is_address(data) else Path(str(data)).absolute().stem
     wish = wish or f"{called}-{'ladder' if rungs else registry.name_of(type(chosen.model)) or 'model'}"
@@ -396,9 +412,12 @@ def fit(
         if ranks.rank() == 0:
             if together is not None:
                 members.write_plan(directory, together)
-            if search is not None:
-                search_module.begin(directory, search, chosen, task, _set_by_hand(settings, flags))
-            if rungs is not None:
+            by_hand = _set_by_hand(settings, flags)
+            if search is not None and rungs is not None:
+                halving.begin(directory, search, chosen, task, rungs, by_hand)
+            elif search is not None:
+                search_module.begin(directory, search, chosen, task, by_hand)
+            elif rungs is not None:
                 rungs_module.begin(directory, rungs, best_of)
             workflow.begin(directory, chosen, request)
         ranks.wait()
@@ -527,7 +546,8 @@ def tune(
     options: Options | None = None,
     **settings: Any,
 ) -> Run:
-    """Searches over settings of the recipe (search.py) and returns the run, whose model is the best trial's.
+    """Searches over settings of the recipe (search.py) and returns the run, whose model is the best trial's. Where
+    neither model nor recipe is named, across the rungs that there are, or those that `ladder` names (halving.py).
 
     `time_limit` (seconds) covers everything, the final evaluation included; `trials` is how many there are at most.
     `search` are "path=low..high", "path=low..high:log" or "path=[a, b, c]"; without any the recipe's own space is
@@ -574,6 +594,8 @@ def _work(directory: RunDirectory, request: workflow.Request, recipe: Recipe | N
     kind = _kind(directory)
     if kind == "trials":
         search_module.go(directory, request, recipe, options)
+    elif kind == "halving":
+        search_module.go(directory, request, recipe, options, halving.Halving)
     elif kind == "ladder":
         ladders.go(directory, request, recipe, options)
     elif kind is not None:
@@ -583,7 +605,7 @@ def _work(directory: RunDirectory, request: workflow.Request, recipe: Recipe | N
 
 
 def _kind(directory: RunDirectory) -> str | None:
-    """seeds, folds, trials or ladder; None for a single run."""
+    """seeds, folds, trials, halving or ladder; None for a single run."""
     return str(files.read_json(directory.members, "kind")["kind"]) if directory.members.exists() else None
 
 

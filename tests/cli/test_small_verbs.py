@@ -172,5 +172,5 @@ def test_a_search_takes_what_a_training_takes() -> None:
     from pervade.cli.tune import tune
 
     of_train, of_tune = (set(inspect.signature(verb).parameters) for verb in (train, tune))
-    assert of_train - of_tune == {"seeds", "folds", "ladder", "best_of", "tensorboard", "dry_run"}
+    assert of_train - of_tune == {"seeds", "folds", "best_of", "tensorboard", "dry_run"}
     assert of_tune - of_train == {"trials", "search"}

@@ -36,6 +36,13 @@ def tune(
             help="A field to vary: optimizer.lr=1e-4..1e-1:log, batch_size=[32, 64]. Without any, the recipe's own.",
         ),
     ] = None,
+    ladder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUNGS",
+            help="Search across ways to learn: some of plain,frozen,trained, or all, as where no --model is named.",
+        ),
+    ] = None,
 ) -> None:
     """Search for better settings. Trials are judged on the validation split; the best is evaluated on test, once."""
     from pervade import api
@@ -44,5 +51,7 @@ def tune(
 
     if not data:
         raise DataError("DATA is empty; give a folder or a table")
+    rungs = None if ladder is None else [name.strip() for name in ladder.split(",") if name.strip()]
+    given |= {"time_limit": seconds(time_limit), "trials": trials, "search": search or [], "ladder": rungs}
     with stoppable():
-        finish(api.tune(data, time_limit=seconds(time_limit), trials=trials, search=search or [], **given))
+        finish(api.tune(data, **given))

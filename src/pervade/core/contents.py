@@ -11,7 +11,7 @@ import contextlib
 import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn, NotRequired
 
 from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
@@ -142,11 +142,14 @@ class State(TypedDict, total=False):
 class Trial(TypedDict):
     number: Count
     values: Some
-    state: Literal["running", "complete", "pruned", "failed"]
+    state: Literal["running", "paused", "complete", "pruned", "failed"]
     value: float | None
     passes: dict[Annotated[str, StringConstraints(pattern="^[0-9]+$")], float]
     seconds: float
     reason: str
+    rung: NotRequired[str]
+    share: NotRequired[Share]
+    goal: NotRequired[Share]
 
 
 class Rung(TypedDict):

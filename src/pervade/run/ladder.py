@@ -43,11 +43,11 @@ from pervade.engine import checkpoint, predictions, ranks
 from pervade.engine.predictor import Predictor
 from pervade.evaluate.evaluation import evaluate
 from pervade.init.members import Members
-from pervade.init.pretrained import Pretrained
 from pervade.metrics.estimate import Metric, estimate
 from pervade.metrics.paired import differences
 from pervade.models.blend import Blend
 from pervade.run import blending, members, overview, workflow
+from pervade.run import rungs as rungs_module
 from pervade.run.settling import halves, only
 from pervade.run.stopping import Stopped, stopping_at_once
 from pervade.run.time_limit import AFTERWARDS, REPORTING
@@ -214,17 +214,9 @@ class Ladder:
         ranks.by_first(begin)
 
     def _judge_whole(self, rung: Rung, rows: Rows) -> int:
-        """Predicts what of the validation split a training in little time was not judged by. Returns the bytes of the
-        weights."""
+        """Returns the bytes of the weights."""
         member, chosen = self._member(rung), self._chosen(rung)
-        path, number = member.predictions(chosen, checkpoint.UNDECIDED), list(rows.column("split")).count("validation")
-        whole = path.exists() and len(predictions.read_columns(path)["row"]) == number
-        if not ranks.first(whole):
-            loaded = checkpoint.load_checkpoint(member, chosen)
-            about = {"checkpoint": chosen, "split": "validation", "precision": "fp32"}
-            with runtime.threads(checkpoint.read_recipe(member.recipe).threads):
-                undecided = Predictor(loaded.network, loaded.domain, loaded.task)  # as while training
-                undecided.write(path, self._validation(rung, rows, loaded.domain), about)
+        judge_by_all(member, rows, self._reads_alike(rung))
         if self.best_of == "speed":
             rung.row_seconds = self._time(rung, rows)
         if rung.name == "blend":
@@ -254,10 +246,8 @@ class Ladder:
         own = self.recipes[rung.name]
         if rung.name == "blend":
             return self._together(own)
-        frozen = self.run.member("frozen")
         if rung.name == "trained" and any(done.name == "frozen" for done in self.complete()):
-            model = checkpoint.read_recipe(frozen.recipe).model  # whose head reads what this network gives
-            own = replace(own, init=Pretrained(str(frozen.path.absolute())), model=model)
+            return rungs_module.from_frozen(own, self.run.member("frozen"))
         return own
 
     def _together(self, recipe: Recipe) -> Recipe:
@@ -423,6 +413,22 @@ class Ladder:
         members.take_over(self.run, self.run.member(best.name), self.base.time_limit)
         self._settle(best)
         self.save()
+
+
+def judge_by_all(member: RunDirectory, rows: Rows, alike: bool) -> None:
+    """Predicts what of the validation split a training in little time was not judged by. `alike`: it reads `rows` as
+    they are."""
+    chosen = member.require_checkpoint(None)
+    path, number = member.predictions(chosen, checkpoint.UNDECIDED), list(rows.column("split")).count("validation")
+    whole = path.exists() and len(predictions.read_columns(path)["row"]) == number
+    if ranks.first(whole):
+        return
+    loaded = checkpoint.load_checkpoint(member, chosen)
+    own = rows if alike else workflow.load_rows(member, loaded.domain)
+    about = {"checkpoint": chosen, "split": "validation", "precision": "fp32"}
+    with runtime.threads(checkpoint.read_recipe(member.recipe).threads):
+        undecided = Predictor(loaded.network, loaded.domain, loaded.task)  # as while training
+        undecided.write(path, own.where("split", "validation"), about)
 
 
 def go(run: RunDirectory, request: workflow.Request, recipe: Recipe | None, options: Options) -> dict[str, Any]:

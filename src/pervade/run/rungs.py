@@ -13,6 +13,7 @@ from pervade.core.contracts.abilities import CanBeBlended, HasLinearHead
 from pervade.core.errors import ConfigError, nearest
 from pervade.core.run import RunDirectory
 from pervade.data.rows.sources.whole import Whole
+from pervade.engine import checkpoint
 from pervade.init.pretrained import Pretrained
 from pervade.init.random import Random
 from pervade.train.optim.linear_solver import LinearSolver
@@ -57,6 +58,18 @@ def plan(recipe: Recipe, task: str | None, names: Sequence[str]) -> dict[str, Re
     return rungs
 
 
+def searched(recipe: Recipe, task: str | None, names: Sequence[str] | None) -> dict[str, Recipe | str] | None:
+    """The rungs that a search goes through: those that are named, or else all. A blend is none of them: it is made of
+    what others came to. None where nobody named any, and there are no two. Raises ConfigError as `plan`, and where a
+    blend is named."""
+    if names is not None and "blend" in names:
+        raise ConfigError("--ladder blend is for pervade train; a search has no blend, so leave it out")
+    if names is None and (not spec.readable(recipe) or recipe.early_stopping.metric is None or not recipe.validation):
+        return None
+    rungs = plan(recipe, task, [name for name in asked(names or ["all"]) if name != "blend"])
+    return None if names is None and sum(isinstance(rung, Recipe) for rung in rungs.values()) < 2 else rungs
+
+
 def _recipe(name: str, recipe: Recipe, module: ModuleType | None) -> Recipe | str:
     if name == "trained":
         return recipe
@@ -74,6 +87,12 @@ def _recipe(name: str, recipe: Recipe, module: ModuleType | None) -> Recipe | st
     if module is None or not hasattr(module, "tuned") or not isinstance(recipe.tuning, Full | None):
         return "its network cannot stay as it is"
     return _solved(module.tuned(recipe, "freeze"))
+
+
+def from_frozen(recipe: Recipe, frozen: RunDirectory) -> Recipe:
+    """The recipe that begins with the network of a frozen rung, and with the head that was found for it."""
+    model = checkpoint.read_recipe(frozen.recipe).model  # whose head reads what this network gives
+    return replace(recipe, init=Pretrained(str(frozen.path.absolute())), model=model)
 
 
 def _solved(recipe: Recipe) -> Recipe:

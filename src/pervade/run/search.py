@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -61,6 +61,9 @@ class Trial:
     passes: dict[str, float] = field(default_factory=dict)  # pass to validation figure
     seconds: float = 0.0
     reason: str = ""  # why it failed or was pruned
+    rung: str = ""  # of a search across rungs (run/halving.py), which
+    share: float = 0.0  # of its training, to which it has come there,
+    goal: float = 0.0  # and to which it was to come next
 
     @property
     def name(self) -> str:
@@ -68,13 +71,12 @@ class Trial:
 
 
 def plan(time_limit: float | None, trials: int | None, search: Sequence[str]) -> Plan:
-    """Raises ConfigError where it could not end, a range is faulty, or Optuna is not installed."""
+    """Raises ConfigError where it could not end, or a range is faulty."""
     if time_limit is None and trials is None:
         raise ConfigError("a search needs an end: give --time-limit 30m, --trials 20, or both")
     if trials is not None and trials < 1:
         raise ConfigError(f"--trials {trials} is too few; at least 1")
     space = search_space.parse(search)
-    _optuna()
     return Plan(time_limit, trials, space)
 
 
@@ -91,7 +93,8 @@ def begin(
     run: RunDirectory, asked: Plan, recipe: Recipe, task: str | None, settled: Collection[str] = frozenset()
 ) -> None:
     """Writes members.json. Of the recipe's own space what is `settled` by whoever asks stays as it is. Raises
-    ConfigError where the recipe cannot be searched, or not in this space."""
+    ConfigError where the recipe cannot be searched, or not in this space, or Optuna is not installed."""
+    _optuna()
     if not spec.readable(recipe):
         raise ConfigError(
             "a search needs a recipe whose parts are all registered; register the model, or train with it"
@@ -122,11 +125,13 @@ class Search:
         so_far = files.read_json(self.path) if self.path.exists() else {}
         self.trials = [Trial(**trial) for trial in so_far.get("trials", [])]
         self.used_before = float(so_far.get("used", 0.0))
-        for trial in self.trials[-1:] if self.trials and self.trials[-1].state == "running" else []:
+        for trial in (trial for trial in self.trials if trial.state == "running"):
             lost = max(run.member(trial.name).used() - trial.seconds, 0.0)  # by a process that was killed
             self.used_before, trial.seconds = self.used_before + lost, trial.seconds + lost
         self.ending = RESERVE * (self.time_limit or 0.0)
         self.winner: str | None = so_far.get("winner")
+        self.metric = str(self.base.early_stopping.metric)
+        self.rows = Rows({})  # once they are read
 
     @property
     def path(self) -> Any:
@@ -134,8 +139,7 @@ class Search:
 
     def save(self) -> None:
         if ranks.rank() == 0:
-            metric = self.base.early_stopping.metric
-            about = {"metric": metric, "higher_is_better": self.higher, "winner": self.winner, "used": self.used}
+            about = {"metric": self.metric, "higher_is_better": self.higher, "winner": self.winner, "used": self.used}
             files.write_json(self.path, {**about, "trials": [asdict(trial) for trial in self.trials]})
 
     @property
@@ -148,6 +152,17 @@ class Search:
         return None if self.time_limit is None else 0.98 * self.time_limit - self.used - self.ending
 
     higher = True
+
+    def judge_by(self, rows: Rows) -> None:
+        """Settles the figure by which trials are compared."""
+        domain = self.base.domain.fit(rows.where("split", "train"))
+        metric = self.base.task.metrics(domain).get(self.metric)  # an unknown name is refused by the first trial
+        self.higher = metric is None or metric.higher_is_better is not False
+
+    def told(self) -> Iterator[str]:
+        """What is said before the first trial."""
+        limit = f"; each trial may take {self.allotted(0):.0f} s" if self.time_limit is not None else ""
+        yield f"searching over {', '.join(self.space)}{limit}"
 
     def best(self) -> Trial | None:
         done = [trial for trial in self.trials if trial.state == "complete" and trial.value is not None]
@@ -214,22 +229,8 @@ class Search:
         if number < len(self.trials):
             study.enqueue_trial(self.trials[number].values)
         elif number == 0:
-            study.enqueue_trial(self.as_asked())
+            study.enqueue_trial(search_space.own_values(self.space, self.base))
         return study.ask(ranges)
-
-    def as_asked(self) -> dict[str, Json]:
-        """The recipe's own values, where the space holds them: the first trial."""
-        values: dict[str, Json] = {}
-        for path, wanted in self.space.items():
-            place: Any = spec.encode(self.base)
-            for part in path.split("."):
-                place = place.get(part) if isinstance(place, dict) else None
-            if isinstance(wanted, search_space.Choice):
-                if place in wanted.values:
-                    values[path] = place
-            elif isinstance(place, (int, float)) and wanted.low <= place <= wanted.high:
-                values[path] = place
-        return values
 
     def carry_out(self, trial: Trial, rows: Rows) -> None:
         member, began = self.run.member(trial.name), time.monotonic()
@@ -270,7 +271,7 @@ class Search:
 
     def conclude(self, trial: Trial, member: RunDirectory) -> None:
         figures = _figures(member)
-        trial.passes = {f"{at:g}": value for at, value in figures.items() if at == int(at)}
+        trial.passes = self.passes(member)
         if figures:
             trial.value = max(figures.values()) if self.higher else min(figures.values())
         if trial.state == "running":
@@ -280,18 +281,27 @@ class Search:
                 raise DataError(
                     "a search judges by the validation split, which is empty; leave rows for it: -o validation=0.15"
                 )
-        if trial.state == "pruned" and ranks.rank() == 0:
-            for left in ("state", "checkpoints"):
-                shutil.rmtree(member.path / left, ignore_errors=True)
+        if trial.state == "pruned":
+            self.forget(trial)
         self.save()
-        metric = spaced(str(self.base.early_stopping.metric))
-        value = "" if trial.value is None else f", {metric} {trial.value:.4g} on validation"
+        value = "" if trial.value is None else f", {spaced(self.metric)} {trial.value:.4g} on validation"
         self.options.screen.say(f"{trial.name}: {trial.state}{value}")
+
+    def passes(self, member: RunDirectory) -> dict[str, float]:
+        return {f"{at:g}": value for at, value in _figures(member).items() if at == int(at)}
+
+    def forget(self, trial: Trial) -> None:
+        """What a trial that was given up has learnt; its log stays."""
+        if ranks.rank() == 0:
+            for left in ("state", "checkpoints"):
+                shutil.rmtree(self.run.member(trial.name).path / left, ignore_errors=True)
 
     def price_ending(self, trial: Trial, rows: Rows) -> None:
         """What the evaluation of this trial's model on the final split will take."""
         member = self.run.member(trial.name)
         loaded = checkpoint.load_checkpoint(member, member.require_checkpoint(None))
+        if checkpoint.read_recipe(member.recipe).domain != self.base.domain:
+            rows = workflow.load_rows(member, loaded.domain)
         after = members.SUMMARY + REPORTING * self.options.loaded
         limit = TimeLimit(replace(self.base, time_limit=self.time_limit), loaded.domain, rows, 1, after)
         limit.rehearse(loaded.network)
@@ -309,12 +319,19 @@ def _figures(member: RunDirectory) -> dict[float, float]:
     return figures
 
 
-def go(run: RunDirectory, request: workflow.Request, recipe: Recipe | None, options: Options) -> dict[str, Any]:
+def go(
+    run: RunDirectory,
+    request: workflow.Request,
+    recipe: Recipe | None,
+    options: Options,
+    kind: Callable[[RunDirectory, workflow.Request, Options], Search] = Search,
+) -> dict[str, Any]:
     """Carries the search on to its end; returns the winner's results. Raises Stopped after a signal, once saved."""
     recipe = recipe or checkpoint.read_recipe(run.recipe)
     ranks.start(runtime.pick_device(recipe.device))
     with workflow.alone(run), stopping_at_once(run.path):
-        search = Search(run, request, options)
+        search = kind(run, request, options)
+        ranks.wait()  # all have read what the first will write to
         if search.winner is None:
             for line in origin.check(run, recipe):
                 options.screen.say(line)
@@ -324,9 +341,11 @@ def go(run: RunDirectory, request: workflow.Request, recipe: Recipe | None, opti
         if ranks.rank() == 0 and search.winner is None:
             origin.write(run, search.base)
         search.base = checkpoint.settled(run.member("trial-000"), search.base)
-        search.higher = _higher_is_better(search.base, rows)
+        search.rows = rows
+        search.judge_by(rows)
         if search.winner is None:
-            _say(search)
+            for line in search.told():
+                options.screen.say(line)
             try:
                 while (trial := search.next()) is not None:
                     search.carry_out(trial, rows)
@@ -335,18 +354,6 @@ def go(run: RunDirectory, request: workflow.Request, recipe: Recipe | None, opti
             finally:
                 search.save()  # the time used so far
         return _finish(search, rows)
-
-
-def _say(search: Search) -> None:
-    paths = ", ".join(search.space)
-    limit = f"; each trial may take {search.allotted(0):.0f} s" if search.time_limit is not None else ""
-    search.options.screen.say(f"searching over {paths}{limit}")
-
-
-def _higher_is_better(recipe: Recipe, rows: Rows) -> bool:
-    domain = recipe.domain.fit(rows.where("split", "train"))
-    metric = recipe.task.metrics(domain).get(str(recipe.early_stopping.metric))
-    return metric is None or metric.higher_is_better is not False  # an unknown name is refused by the first trial
 
 
 def _finish(search: Search, rows: Rows) -> dict[str, Any]:
@@ -365,10 +372,10 @@ def _finish(search: Search, rows: Rows) -> dict[str, Any]:
     if path is not None:
         return files.read_json(path)
     loaded = checkpoint.load_checkpoint(run, "best")
-    domain = checkpoint.read_recipe(run.recipe).domain
-    if domain != search.base.domain:
-        rows = workflow.load_rows(run, domain, Silent())
+    own = checkpoint.read_recipe(run.recipe)
+    if own.domain != search.base.domain:
+        rows = workflow.load_rows(run, own.domain, Silent())
     search.options.screen.say(f"{best.name} is best of {len(search.trials)}")
     device = torch.device(runtime.pick_device(search.base.device))
-    with runtime.threads(search.base.threads), search.options.screen.bar("evaluating") as bar:
+    with runtime.threads(own.threads), search.options.screen.bar("evaluating") as bar:
         return evaluate(run, loaded, rows, split=members.final_split(rows), device=device, progress=bar)

@@ -7,12 +7,14 @@ task.smoothing=[0, 0.1]         one of a list
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
+from numpy.random import Generator
 
 from pervade.core import plain_yaml, spec
 from pervade.core.contracts import Recipe
@@ -48,6 +50,16 @@ class Range:
             return IntDistribution(int(self.low), int(self.high), log=self.log)
         return FloatDistribution(self.low, self.high, log=self.log)
 
+    def draw(self, rng: Generator) -> Json:
+        if not self.log:
+            return (
+                int(rng.integers(int(self.low), int(self.high), endpoint=True))
+                if self.whole
+                else rng.uniform(self.low, self.high)
+            )
+        drawn = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
+        return min(max(round(drawn), int(self.low)), int(self.high)) if self.whole else drawn
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -66,6 +78,9 @@ class Choice:
         from optuna.distributions import CategoricalDistribution
 
         return CategoricalDistribution(self.values)  # type: ignore[arg-type]
+
+    def draw(self, rng: Generator) -> Json:
+        return self.values[int(rng.integers(len(self.values)))]
 
 
 Space = Mapping[str, Range | Choice]
@@ -150,6 +165,21 @@ def with_values(recipe: Recipe, values: Mapping[str, Json]) -> Recipe:
 
     settings = [f"{path}={json.dumps(value)}" for path, value in values.items()]
     return spec.decode(spec.change(spec.encode(recipe), settings), Recipe)
+
+
+def own_values(space: Space, recipe: Recipe) -> dict[str, Json]:
+    """The recipe's own, where the space holds them."""
+    values: dict[str, Json] = {}
+    for path, wanted in space.items():
+        place: Any = spec.encode(recipe)
+        for part in path.split("."):
+            place = place.get(part) if isinstance(place, dict) else None
+        if isinstance(wanted, Choice):
+            if place in wanted.values:
+                values[path] = place
+        elif isinstance(place, (int, float)) and wanted.low <= place <= wanted.high:
+            values[path] = place
+    return values
 
 
 def check(space: Space, recipe: Recipe) -> None:

@@ -19,6 +19,10 @@ class Stopped(Exception):
         self.number, self.path = number, path
 
 
+class Paused(Exception):
+    """Training came to where it was to pause (`Options.pause_at`), and has saved its state. Not an error."""
+
+
 @contextmanager
 def stopping_at_once(path: Path) -> Iterator[None]:
     """Inside, Ctrl-C, SIGTERM and SIGHUP raise Stopped wherever the process is: for what is made anew when the run in

@@ -16,13 +16,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import TypeAdapter, ValidationError
 from torch.nn import Module
 
 from pervade.core import contents, files, memory, registry, runtime, seed, signals, spec
 from pervade.core.contracts import Context, Domain, Opening, Recipe, Tokens, Waveform
 from pervade.core.contracts.abilities import HasCompanions
-from pervade.core.errors import CheckpointError, ConfigError, TrainingError, nearest
+from pervade.core.errors import ConfigError, TrainingError, nearest
 from pervade.core.run import RunDirectory
 from pervade.core.types import Rows, Table
 from pervade.core.words import counted
@@ -43,9 +42,10 @@ from pervade.report import wording
 from pervade.run import overview
 from pervade.run.progress import Screen, Silent, duration, spaced
 from pervade.run.settling import CrossFit, halves, settles
-from pervade.run.stopping import Stopped
+from pervade.run.stopping import Paused, Stopped
 from pervade.run.time_limit import AFTERWARDS, REPORTING, TimeLimit
 from pervade.run.training_log import Log
+from pervade.run.training_plan import Plan
 
 SEEN = 0.05  # of the rows, by which it is known how long the features of all take
 SOLVING = 0.5  # of the time there is, that finding a linear head's weights may take
@@ -68,34 +68,7 @@ class Options:
     rows_after: int = 0  # that are predicted later, for which a time limit has to leave room
     least_passes: float = 0.0  # for which a time limit must have room; else the training is not begun
     on_pass: Callable[[float, float], str | None] | None = None  # (pass, validation figure) -> why to end here
-
-
-@dataclass
-class _Plan:
-    """What the training loop decided, kept in the state so that a resumed run goes on deciding the same."""
-
-    passes: int
-    best: float | None = None
-    best_pass: float = 0  # 2.4: in the third pass
-    elapsed: float = 0.0  # seconds of training, over all sittings
-    setup: float = 0.0  # seconds before training, over all sittings
-    judged: int | None = None  # rows of the validation split, where time is short; None: all
-    every: int | None = None  # passes between two judgements, where it is; None: as the recipe says
-    told: bool = False  # how many passes there is time for was said
-    finished: bool = False
-    settling: CrossFit | None = None  # for the best pass; None: nothing is settled, or the run is older than that
-
-    @classmethod
-    def of(cls, stored: dict[str, Any], run: RunDirectory) -> _Plan:
-        """Raises CheckpointError where what the state kept is no plan."""
-        try:
-            return TypeAdapter(cls).validate_python(stored)
-        except ValidationError as error:
-            first = error.errors()[0]
-            fault = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-            raise CheckpointError(
-                f"{run.state / 'state.json'} is damaged ({fault}); go on from a copy of the run, or train again"
-            ) from None
+    pause_at: float | None = None  # share of the steps: there it is judged and saved, and Paused is raised
 
 
 class Training:
@@ -146,7 +119,7 @@ class Training:
         if ranks.rank() == 0:
             overview.keep(run, remarks)
         self.source = recipe.source.open(opening)
-        self.plan = _Plan(recipe.epochs)
+        self.plan = Plan(recipe.epochs)
         if self.metric is not None and settles(recipe.task):
             self.plan.settling, self.half_of = CrossFit(), halves(self.validation, recipe.seed)
         self.learner = Learner(
@@ -271,9 +244,11 @@ class Training:
             with contents.understood(str(self.run.state), checkpoint.ANOTHER):
                 self.source.load_state_dict(source)
                 self.source.load_pieces(lambda name: checkpoint.read_piece(self.run, name))
-                self.plan = _Plan.of(extra, self.run)
+                self.plan = Plan.of(extra, self.run)
             if self.plan.finished:
                 return
+            if self.plan.paused >= (self.options.pause_at or math.inf):
+                raise Paused
             self.options.screen.say(f"going on from step {self.learner.step}")
         if self.limit is not None:
             self.limit.rehearse(self.learner.judged)
@@ -348,12 +323,28 @@ class Training:
                 raise
         if ended:
             self._finish(moment)
+        elif self._pauses(moment):
+            self._pause(moment)
         elif moment.stop:
             self._save()
             raise Stopped(self.signal or signal.SIGTERM, self.run.path)
         elif ranks.any_true(time.monotonic() - self.saved >= self.options.save_every):
             self._save()
         return ended
+
+    def _pauses(self, moment: Moment) -> bool:
+        """Whether the share that was asked is reached; at the end of a pass, once this is judged."""
+        share, per_pass = self.options.pause_at, len(self.source)
+        reached = share is not None and moment.step >= share * self.learner.total_steps
+        return reached and (moment.kind == "pass" or moment.step % per_pass > 0)
+
+    def _pause(self, moment: Moment) -> None:
+        if self.judged[0] != moment.step:
+            part = round(moment.step / len(self.source) % 1, 2) if moment.kind == "step" else 0
+            self._judge(moment, moment.passes + part, lambda: None)
+        self.plan.paused = float(self.options.pause_at or 0.0)
+        self._save()
+        raise Stopped(self.signal or signal.SIGTERM, self.run.path) if moment.stop else Paused
 
     def _log_step(self, moment: Moment, bar: Any) -> None:
         learner, now = self.learner, self.plan.elapsed

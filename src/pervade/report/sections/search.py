@@ -15,11 +15,13 @@ TEMPLATE = """\
 <p>{{ what }}</p>
 {{ picture }}
 <div class="scroll"><table>
-<thead><tr><th>Trial</th>{% for path in paths %}<th class="number">{{ path|label(30) }}</th>{% endfor %}
+<thead><tr><th>Trial</th>{% if rungs %}<th>rung</th>{% endif %}
+{% for path in paths %}<th class="number">{{ path|label(30) }}</th>{% endfor %}
 <th class="number">passes</th><th class="number">validation</th><th>ended</th></tr></thead>
 <tbody>
 {% for row in rows %}
 <tr><th>{{ row.number }}{% if row.winner %} <small>winner</small>{% endif %}</th>
+{% if rungs %}<td>{{ row.rung }}</td>{% endif %}
 {% for value in row.settings %}<td class="number">{{ value }}</td>{% endfor %}
 <td class="number">{{ row.passes }}</td><td class="number">{{ row.value }}</td><td>{{ row.state }}</td></tr>
 {% endfor %}
@@ -36,24 +38,31 @@ def section(record: Record) -> Section | None:
     higher = bool(record.search.get("higher_is_better", True))
     winner = record.search.get("winner")
     states = [str(trial["state"]) for trial in trials]
-    paths = list(trials[0]["values"])
+    paths = list(dict.fromkeys(path for trial in trials for path in trial["values"]))
+    rungs = list(dict.fromkeys(str(trial["rung"]) for trial in trials if trial.get("rung")))
     done = [trial for trial in trials if trial["value"] is not None]
     # Those that came to their end first, the best of them at the top.
     order = sorted(done, key=lambda run: (run["state"] != "complete", -run["value"] if higher else run["value"]))
     words = record.words.figure(metric)
     rows = [_row(trial, paths, words, winner) for trial in [*order, *(e for e in trials if e["value"] is None)][:MOST]]
-    what = (
-        f"{len(trials)} trials over {wording.join([str(path) for path in paths])}: {states.count('complete')} came to "
-        f"their end, {states.count('pruned')} were pruned for lying below the median of the others, "
-        f"{states.count('failed')} failed." + (f" The best is {winner}." if winner else " The search goes on.")
+    over = f" over {wording.join([str(path) for path in paths])}" if paths else ""
+    across = f" across {wording.join(rungs)}" if rungs else ""
+    why = (
+        "left behind as the worse half at a share of their training"
+        if rungs
+        else ("pruned for lying below the median of the others")
     )
+    what = (
+        f"{len(trials)} trials{over}{across}: {states.count('complete')} came to their end, {states.count('pruned')} "
+        f"were {why}, {states.count('failed')} failed."
+    ) + (f" The best is {winner}." if winner else " The search goes on.")
     note = (
         "Trials are judged on the validation split alone. The best of many figures is partly luck, so the winner's is "
         "flattering; the figures at the head of this page are not: its model alone was evaluated there, once. Each "
         "trial is a run inside members/; a pruned one keeps its log, but not its weights."
     )
     picture = _picture(done, words, higher) if len(done) > 1 else ""
-    body = render(TEMPLATE, what=what, picture=picture, paths=paths, rows=rows, note=note)
+    body = render(TEMPLATE, what=what, picture=picture, paths=paths, rungs=rungs, rows=rows, note=note)
     return Section("search", "What was searched", body)
 
 
@@ -61,10 +70,11 @@ def _row(trial: dict[str, Any], paths: list[str], words: FigureWords, winner: st
     return {
         "number": trial["number"],
         "winner": f"trial-{trial['number']:03d}" == winner,
-        "settings": [_setting(trial["values"].get(path)) for path in paths],
+        "rung": trial.get("rung", ""),
+        "settings": [_setting(trial["values"][path]) if path in trial["values"] else "" for path in paths],
         "passes": max((int(step) for step in trial["passes"]), default=0),
         "value": words.written(trial["value"]),
-        "state": trial["state"],
+        "state": f"{trial['state']}: {trial['reason']}" if trial.get("rung") and trial["reason"] else trial["state"],
     }
 
 
