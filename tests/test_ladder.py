@@ -207,6 +207,13 @@ def test_what_time_does_not_suffice_for_is_not_begun(data: Path, tmp_path: Path)
     assert run.results()["checkpoint"] == "best"
 
 
+def test_features_are_not_computed_past_the_time_limit(data: Path, tmp_path: Path) -> None:
+    """Where no rung is complete either, as when the plain one had no time."""
+    late = Options(began=time.monotonic() - 60)
+    with pytest.raises(TrainingError, match=r"frozen: the features of \d+ rows take about .* there are 0 s for them"):
+        climb(data, tmp_path, "frozen", published(tmp_path / "encoder"), time_limit=50.0, options=late)
+
+
 def test_one_that_was_stopped_delivers_the_best_so_far_and_goes_on_to_the_same(
     data: Path, tmp_path: Path, stop_at
 ) -> None:

@@ -49,7 +49,7 @@ from pervade.run.training_plan import Plan
 
 SEEN = 0.05  # of the rows, by which it is known how long the features of all take
 SOLVING = 0.5  # of the time there is, that finding a linear head's weights may take
-ONCE = 0.7  # of the time there is, that features of a body which stays may take, where there is a model already
+ONCE = 0.7  # of the time there is, that features of a body which stays may take where there is a model; all where not
 
 
 @dataclass(frozen=True)
@@ -167,16 +167,16 @@ class Training:
             with features.trying(*what, recipe.workers) as step:
                 steps = len(positions) // features.BATCH
                 self._settle(Measured(known) if known else fastest(step, steps, torch.get_num_threads(), self._left()))
-        begun, left = time.monotonic(), self._left()
+        begun, allowed = time.monotonic(), self._left() * (ONCE if self.options.least_passes else 1.0)
         with runtime.threads(self.recipe.threads), self.options.screen.bar("computing features") as bar:
 
             def watched(done: int, total: int) -> None:
                 bar(done, total)
                 needed = (time.monotonic() - begun) / max(done, 1) * total
-                if self.options.least_passes and done >= SEEN * total and needed > ONCE * left:
+                if done >= SEEN * total and needed > allowed:
                     raise TrainingError(
                         f"the features of {total:,} rows take about {duration(needed)}, and there are "
-                        f"{duration(left)} for all that is left; give a longer --time-limit"
+                        f"{duration(allowed)} for them; give a longer --time-limit"
                     )
 
             return ranks.together(lambda: features.compute(*what, recipe.workers, watched))
