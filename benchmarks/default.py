@@ -1,12 +1,13 @@
 """Whether what a ladder delivers is ever beaten by the simple thing: every data set, budget and seed, each a cell.
 
     python benchmarks/default.py [--shared ../shared/data] [--sets sst2 mnist …] [--limits 30 120 600] [--seeds 0 1 2]
-        [--busy 0 4] [--again]
+        [--busy 0 4] [--again] [--show]
 
-Each cell is a line in measured/default.jsonl, and a stopped script goes on. A cell is one `pervade train --ladder
-plain,frozen,trained,blend --time-limit …`; the test split then meets every rung, outside of the budget, so that what
-was delivered stands beside the plain rung (paired) and beside the best of them. The encoder is found where the Hub's
-cache or an installed package has it; the Hub is switched off. All cells take about five hours.
+Each cell is a line in measured/default.jsonl, and a stopped script goes on; a cell that failed is said, and tried again
+by the next start. A cell is one `pervade train --ladder plain,frozen,trained,blend --time-limit …`; the test split then
+meets the other rungs, outside of the budget, so that what was delivered stands beside the plain rung (paired) and
+beside the best of them. The encoder is found where the Hub's cache or an installed package has it; the Hub is switched
+off. All cells take about five hours.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ from busy import beside, lines, note
 NAME = "default.jsonl"
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 RUNGS = "plain,frozen,trained,blend"
+MOST = 3  # limits, after which a command is ended
 Made = tuple[str, list[str]]  # where the data are, and what else the command is told
+Cell = tuple[str, float, int, int]  # data, limit, seed, busy processes beside
 
 
 def whole(place: str, *more: str) -> Callable[[Path, Path], Made]:
@@ -115,24 +118,30 @@ LONG = ("cats_dogs", "mnist 2,000", "sst2", "chnsenticorp")  # of 10 minutes, by
 BUSY = ("cats_dogs", "sst2")  # with other processes beside
 
 
-def wanted(limits: list[float], seeds: list[int], busy: list[int]) -> list[tuple[str, float, int, int]]:
-    cells = [(name, limit, seed, 0) for limit in limits if limit < 600 for seed in seeds for name in SETS]
+def wanted(limits: list[float], seeds: list[int], busy: list[int]) -> list[Cell]:
+    cells: list[Cell] = [(name, limit, seed, 0) for limit in limits if limit < 600 for seed in seeds for name in SETS]
     cells += [(name, 600.0, seeds[0], 0) for name in LONG if 600 in limits]
     return cells + [(name, limit, seeds[0], more) for more in busy if more for limit in limits for name in BUSY]
 
 
 def measure(name: str, limit: float, seed: int, busy: int, made: Made, runs: Path) -> dict[str, Any]:
-    """One cell's line."""
+    """What one cell came to."""
     place, more = made
     pervade = str(Path(sys.executable).with_name("pervade"))
     command = [pervade, "train", place, "--ladder", RUNGS, "--time-limit", f"{limit:g}", "--seed", str(seed)]
+    command += ["--name", "run", "--runs", str(runs), *more]
     began = time.monotonic()
-    done = subprocess.run([*command, "--name", "run", "--runs", str(runs), *more], capture_output=True, text=True)
-    used = time.monotonic() - began
-    about = {"set": name, "limit": limit, "seed": seed, "busy": busy, "used": round(used, 2)}
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=MOST * limit + 120)
+    except subprocess.TimeoutExpired:
+        return {"failed": f"ended after {time.monotonic() - began:.0f} s, having a limit of {limit:g}"}
+    used = round(time.monotonic() - began, 2)
     if done.returncode:
-        return about | {"failed": done.stderr.strip().splitlines()[-1:]}
-    return about | compared(runs / "run")
+        return {"used": used, "failed": " ".join(done.stderr.strip().splitlines()[-1:]) or f"exit {done.returncode}"}
+    try:
+        return {"used": used, **compared(runs / "run")}
+    except Exception as error:  # whatever it is, the other cells are not to be lost by it
+        return {"used": used, "failed": f"{type(error).__name__} when the rungs were compared: {error}"}
 
 
 def compared(path: Path) -> dict[str, Any]:
@@ -142,52 +151,74 @@ def compared(path: Path) -> dict[str, Any]:
     from pervade.metrics.paired import differences
 
     ladder = json.loads((path / "ladder.json").read_text())
-    delivered = pervade.load(path)
+    taken, delivered = ladder["taken"], pervade.load(path)
     loaded = delivered.load()
     metrics = dict(loaded.task.metrics(loaded.domain))
     headline = next(iter(metrics))
     tables, tests = {}, {}
+
+    def meet(name: str, run: pervade.Run, result: dict[str, Any]) -> None:
+        tables[name] = predictions.read_columns(run.path / result["predictions"])
+        tests[name] = round(result["metrics"][headline]["value"], 5)
+
+    meet(taken, delivered, delivered.results())
+    rows = json.loads((path / "data.json").read_text())["columns"]["split"].count("test")
     for rung in ladder["rungs"]:
-        if rung["state"] == "complete":
+        # The one that was delivered met it already, unless its time sufficed for some of the rows alone.
+        if rung["state"] == "complete" and (rung["name"] != taken or len(tables[taken]["row"]) < rows):
             member = pervade.load(path / "members" / rung["name"])
-            result = member.evaluate()
-            tables[rung["name"]] = predictions.read_columns(member.path / result["predictions"])
-            tests[rung["name"]] = round(result["metrics"][headline]["value"], 5)
-    found: dict[str, Any] = {"metric": headline, "taken": ladder["taken"], "test": tests}
-    found |= {"validation": {rung["name"]: rung["value"] for rung in ladder["rungs"]}}
-    found |= {"seconds": {rung["name"]: rung["seconds"] for rung in ladder["rungs"]}}
+            meet(rung["name"], member, member.evaluate())
+    about: dict[str, Any] = {"metric": headline, "taken": taken, "test": tests}
+    about |= {"validation": {rung["name"]: rung["value"] for rung in ladder["rungs"]}}
+    about |= {"seconds": {rung["name"]: rung["seconds"] for rung in ladder["rungs"]}}
     if "plain" in tables:
-        asked = {headline: metrics[headline]}
-        less = differences(asked, [tables["plain"], tables[ladder["taken"]]])[0][headline]
-        found |= {"over_plain": round(less.difference, 5), "low": less.low, "high": less.high, "p": less.p}
-    return found
+        less = differences({headline: metrics[headline]}, [tables["plain"], tables[taken]])[0][headline].as_dict()
+        about |= {"over_plain": less["difference"], **{name: less[name] for name in ("low", "high", "p")}}
+    return about
+
+
+def latest() -> dict[Cell, dict[str, Any]]:
+    return {(cell["set"], cell["limit"], cell["seed"], cell["busy"]): cell for cell in lines(NAME)}
 
 
 def show() -> None:
     from pervade.metrics.paired import holm
 
-    cells = [cell for cell in lines(NAME) if "failed" not in cell]
-    worse = [cell.get("p", 1.0) if cell.get("over_plain", 0) < 0 else 1.0 for cell in cells]
-    adjusted = holm(worse) if worse else []
-    print(f"{'data':>16}{'limit':>7}{'seed':>6}{'busy':>6}{'used':>8}  taken     test by rung")
+    done = latest().values()
+    cells = [cell for cell in done if "failed" not in cell]
+    adjusted = holm([cell["p"] if cell.get("over_plain", 0.0) < 0 and cell["p"] is not None else 1.0 for cell in cells])
+    print(f"{'data':>16}{'limit':>7}{'seed':>6}{'busy':>6}{'load':>6}{'used':>8}  taken     test by rung")
     for cell, p in zip(cells, adjusted, strict=True):
         test = ", ".join(f"{name} {value:.4f}" for name, value in cell["test"].items())
         beaten = "  BEATEN BY THE PLAIN RUNG" if p < 0.05 else ""
-        late = "  LATE" if cell["used"] > 1.03 * cell["limit"] else ""
+        late = "" if in_time(cell) else "  LATE"
+        load = f"{cell['load']:.1f}" if "load" in cell else "?"
         print(
-            f"{cell['set']:>16}{cell['limit']:>6g}s{cell['seed']:>6}{cell['busy']:>6}{cell['used']:>7.1f}s  "
+            f"{cell['set']:>16}{cell['limit']:>6g}s{cell['seed']:>6}{cell['busy']:>6}{load:>6}{cell['used']:>7.1f}s  "
             f"{cell['taken']:<9} {test}{beaten}{late}"
         )
-    behind = [
-        max(cell["test"].values()) - cell["test"][cell["taken"]] for cell in cells if cell["metric"] == "accuracy"
-    ]
-    if behind:
-        print(
-            f"behind the best rung: {100 * np.mean(behind):.2f} points on average of {len(behind)} cells (asked: 0.3)"
-        )
-    for cell in lines(NAME):
+    for cell in done:
         if "failed" in cell:
-            print(f"{cell['set']}, {cell['limit']:g} s: {cell['failed']}")
+            print(f"{cell['set']}, {cell['limit']:g} s, seed {cell['seed']}, {cell['busy']} busy: {cell['failed']}")
+    if cells:
+        beaten = sum(p < 0.05 for p in adjusted)
+        late = sum(not in_time(cell) for cell in cells)
+        print(f"\nof {len(done)} cells {len(done) - len(cells)} failed")
+        print(f"worse than the plain rung, by Holm over all cells: {beaten} (asked: none)")
+        print(f"more than 3% over the limit: {late} (asked: none); in time: {1 - late / len(cells):.0%}")
+    for limit in sorted({cell["limit"] for cell in cells}):
+        behind = [
+            max(cell["test"].values()) - cell["test"][cell["taken"]]
+            for cell in cells
+            if cell["limit"] == limit and cell["metric"] == "accuracy"
+        ]
+        if behind:
+            points = 100 * np.mean(behind)
+            print(f"{limit:g} s: {points:.2f} points behind each cell's best rung, mean of {len(behind)} (asked: 0.3)")
+
+
+def in_time(cell: dict[str, Any]) -> bool:
+    return cell["used"] <= 1.03 * cell["limit"]
 
 
 def main() -> None:
@@ -198,15 +229,21 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--busy", nargs="+", type=int, default=[0, 4])
     parser.add_argument("--again", action="store_true", help="Measure cells that are there already once more.")
+    parser.add_argument("--show", action="store_true", help="Print what was measured, and measure nothing.")
     options = parser.parse_args()
-    there = {(cell["set"], cell["limit"], cell["seed"], cell["busy"]) for cell in lines(NAME)}
-    for cell in wanted(options.limits, options.seeds, options.busy):
+    there = {cell for cell, done in latest().items() if "failed" not in done}
+    for cell in [] if options.show else wanted(options.limits, options.seeds, options.busy):
         name, limit, seed, busy = cell
         if name not in options.sets or (cell in there and not options.again):
             continue
-        with tempfile.TemporaryDirectory() as folder, beside(busy, 3 * limit):
+        load = round(os.getloadavg()[0], 2)  # of this machine, before the cell
+        with tempfile.TemporaryDirectory() as folder, beside(busy, (MOST + 1) * limit + 120):
             made = SETS[name](options.shared, Path(folder))
-            note(NAME, measure(name, limit, seed, busy, made, Path(folder) / "runs"))
+            done = measure(name, limit, seed, busy, made, Path(folder) / "runs")
+        about = {"set": name, "limit": limit, "seed": seed, "busy": busy, "load": load}
+        note(NAME, about | done)
+        said = done.get("failed") or f"{done['taken']} {done['test'][done['taken']]:.4f} after {done['used']:g} s"
+        print(f"{name}, {limit:g} s, seed {seed}, {busy} busy: {said}", flush=True)
     show()
 
 
