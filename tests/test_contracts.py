@@ -196,6 +196,11 @@ def test_an_encoder_answers_for_every_token(outputs: dict[str, int]) -> None:
     assert {name: tuple(each.shape) for name, each in output.items()} == {n: (4, 9, k) for n, k in outputs.items()}
 
 
+def test_every_model_says_what_it_reads() -> None:
+    ours = [registry.find("model", file.replace("_", "-"))[0] for file in registry.files("model")]
+    assert [cls.__name__ for cls in ours if "reads" not in vars(cls)] == []
+
+
 @pytest.mark.parametrize("name", READERS)
 def test_every_reader_gives_what_is_asked(name: str) -> None:
     cls, fields = registry.find("model", name)

@@ -37,8 +37,16 @@ def test_doctor_sees_a_cache_that_cannot_be_written(pervade, monkeypatch: pytest
 def test_models(pervade) -> None:
     outcome = pervade("models")
     assert outcome.status == 0
-    names = {line.split()[0] for line in outcome.out.splitlines()}
-    assert {"reference-cnn", "reference-mlp", "resnet18"} <= names
+    groups: dict[str, list[str]] = {}
+    for line in outcome.out.splitlines()[:-2]:
+        if line.startswith("for "):
+            group = groups.setdefault(line.removeprefix("for ").rstrip(":"), [])
+        else:
+            group.append(line.split()[0])
+    assert {"reference-cnn", "reference-mlp", "resnet18", "timm:NAME"} <= set(groups["pictures"])
+    assert set(groups["texts"]) >= {"transformer", "gpt-tiny"}
+    assert groups["recordings"][:2] == ["conformer", "conformer-medium"]
+    assert groups["pictures, texts or recordings"] == ["hf:NAME"]
 
 
 def test_tasks(pervade) -> None:

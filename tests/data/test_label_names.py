@@ -53,7 +53,9 @@ def test_spellings_are_said_and_joined_on_request() -> None:
     assert notes == [f"{told} … (--join-spellings makes them one)"]
     found, notes = settled([*values, "ham"], join=True)
     assert found == ["spam"] * 6 + ["ham"] * 2
-    assert notes[1] == "of the two classes 'spam' is the positive one (--positive 'ham')"
+    assert notes[1] == (
+        "of the two classes 'spam' is the positive one, whose finding the areas under curves measure (--positive 'ham')"
+    )
     assert settled(["polar bear", "polar_bear", "Polar-Bear", "polar bear"], join=True)[0] == ["polar bear"] * 4
 
 

@@ -199,9 +199,9 @@ def test_the_ends_of_an_interval_have_the_same_decimals() -> None:
 def test_the_rows_are_told_as_episodes(run: RunDirectory) -> None:
     _, text = read(run)
     assert (
-        "It trained in 3 copies of CartPole-v1 at once, and is measured on 40 episodes: 20 by the likeliest action and "
-        "20 with actions drawn from the policy. They begin by the seeds 10000000 to 10000019, the same for each kind, "
-        "which training cannot meet." in text
+        "It trained in 3 copies of CartPole-v1 at once, and is measured in 20 episodes of each kind: by the likeliest "
+        "action and with actions drawn from the policy. They begin by the seeds 10000000 to 10000019, the same for "
+        "each kind, which training cannot meet." in text
     )
     assert "The environment ends an episode by itself after 500 steps." in text
 

@@ -118,7 +118,8 @@ def learning(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Which of two classes is looked for, as areas under curves say; unless given, the last.",
+            help="Of two classes the one whose finding is measured: by the areas under curves, and the curves. Unless "
+            "given, the last in the order of their names (of ham and spam, spam; of 0 and 1, 1).",
         ),
     ] = None,
     tta: Annotated[

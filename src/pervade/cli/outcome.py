@@ -56,6 +56,8 @@ def show(result: dict[str, Any], words: Any, all_figures: bool = False) -> None:
 
     With many classes the figures of single ones are left to the report unless `all_figures`. `words` are the run's.
     """
+    from pervade.metrics.baseline import headline
+
     metrics, details = result["metrics"], result["details"]
     baseline = (details.get("baseline") or {}).get("metrics", {})
     what = f"checkpoint {result['checkpoint']!r}"
@@ -65,7 +67,9 @@ def show(result: dict[str, Any], words: Any, all_figures: bool = False) -> None:
         what = f"{number} folds together" if pooled else f"mean of {number} {kind}"
     echo()
     where = f"{result['data']['name']}" if "data" in result else f"the {result['split']} split"
-    echo(f"{what} on {where}, n = {result['n']:,}")
+    name = headline(result)
+    number = result["n"] if name is None else min(result["n"], metrics[name]["n"])  # of an agent, episodes of a kind
+    echo(f"{what} on {where}, n = {number:,}")
     for sentence in _sentences(result, words):
         echo(sentence)
     single = [name for name in metrics if "[" in name]

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import nn
 
@@ -20,6 +21,7 @@ from pervade.weights.published import Published, torchvision_weights
 @register("model")
 @dataclass(frozen=True)
 class AlexNet(Model):
+    reads: ClassVar[str] = "pictures"
     dropout: bounds.Part = 0.5  # before each of the two inner dense layers
 
     def build(self, inputs: Inputs, outputs: Mapping[str, int]) -> nn.Module:

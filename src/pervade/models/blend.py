@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -23,6 +23,7 @@ from pervade.core.types import Output
 @register("model")
 @dataclass(frozen=True)
 class Blend(Model):
+    reads: ClassVar[str] = "the same rows in several ways"
     models: Mapping[str, Model] = field(default_factory=dict)
     weights: Mapping[str, Finite] = field(default_factory=dict)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -32,6 +32,7 @@ from pervade.nn.spec_augment import SpecAugment
 )
 @dataclass(frozen=True)
 class Conformer(Model):
+    reads: ClassVar[str] = "recordings"
     width: Width = 144
     depth: Blocks = 4  # blocks
     heads: Heads = 4  # of attention; each has width / heads numbers

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import nn
 
@@ -38,6 +38,7 @@ PUBLISHED = ("tiny", "small", "base")
 @register("model", variants={f"convnext-{size}": {"size": size} for size in SIZES})
 @dataclass(frozen=True)
 class ConvNeXt(Model):
+    reads: ClassVar[str] = "pictures"
     size: Literal["atto", "femto", "pico", "nano", "tiny", "small", "base"] = "tiny"
     patch: Literal["auto", 1, 2, 4] = "auto"  # pixels, side of the first convolution's squares
     stochastic_depth: Part = 0.0  # probability of leaving the last block out in training

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -31,6 +32,7 @@ from pervade.nn.transformer import Cache, Transformer
 )
 @dataclass(frozen=True)
 class GPT(Model):
+    reads: ClassVar[str] = "texts"
     width: Width = 256
     depth: Blocks = 6  # blocks
     heads: Heads = 4  # of attention; each has width / heads numbers

@@ -49,6 +49,7 @@ LEFT_OUT = ("id2label", "label2id", "transformers_version", "torch_dtype", "dtyp
 @register("model")
 @dataclass(frozen=True)
 class HuggingFace(Model):
+    reads: ClassVar[str] = "pictures, texts or recordings"
     rest: ClassVar[str] = "name"
 
     name: str = ""  # of a repository on the Hub, or a folder

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -27,6 +28,7 @@ TAP = "Mixed_6e"  # the block after which the auxiliary head looks
 @register("model", variants={"inception-v3": {}})
 @dataclass(frozen=True)
 class Inception(Model):
+    reads: ClassVar[str] = "pictures"
     auxiliary: bool = True  # the second head while training
     dropout: Part = 0.5  # before the head
 

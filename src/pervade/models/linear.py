@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -22,6 +22,8 @@ from pervade.nn.backbone import Backbone
 @register("model")
 @dataclass(frozen=True)
 class Linear(Model):
+    reads: ClassVar[str] = "simple features of any data"
+
     def build(self, inputs: Inputs, outputs: Mapping[str, int]) -> nn.Module:
         match inputs:
             case Sparse(size):

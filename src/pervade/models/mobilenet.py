@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 from torch import nn
@@ -38,6 +38,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 @register("model", variants=VARIANTS)
 @dataclass(frozen=True)
 class MobileNet(Model):
+    reads: ClassVar[str] = "pictures"
     version: Literal["v1", "v2", "v3-small", "v3-large"] = "v1"
     width: Annotated[float, Field(ge=0.05, le=4)] = 1.0  # times as many filters as in the paper
     slope: bounds.Part = 0.0  # v1: of LeakyReLU below zero; 0: ReLU

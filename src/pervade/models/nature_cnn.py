@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,7 @@ LAYERS = ((8, 4), (4, 2), (3, 1))  # kernel, stride
 @register("model", variants={"nature-cnn-small": {"channels": (16, 32, 32), "units": 256}})
 @dataclass(frozen=True)
 class NatureCNN(Model):
+    reads: ClassVar[str] = "pictures"
     channels: tuple[Filters, Filters, Filters] = (32, 64, 64)
     units: Units = 512
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ AT_ONCE = 1 << 22  # probabilities that are found together, 17 MB
 @register("model")
 @dataclass(frozen=True)
 class NGram(Model):
+    reads: ClassVar[str] = "texts"
     order: Annotated[int, Field(ge=2, le=7)] = 5  # tokens of the longest n-grams
 
     def build(self, inputs: Inputs, outputs: Mapping[str, int]) -> nn.Module:

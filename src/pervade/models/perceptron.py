@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -25,6 +25,7 @@ GAINS = {"logits": 0.01, "mean": 0.01}
 class Perceptron(Model):
     """Inputs of any shape are read as one row of numbers."""
 
+    reads: ClassVar[str] = "what an environment shows"
     units: Layers = (64, 64)
     activation: Literal["tanh", "relu", "elu"] = "tanh"
     separate: bool = True  # a body for each output; False: one for all

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -29,6 +29,7 @@ PLACES = 4  # down and across
 @register("model")
 @dataclass(frozen=True)
 class PlacesCNN(Model):
+    reads: ClassVar[str] = "pictures"
     width: Annotated[int, Field(ge=4, le=1024)] = 16  # filters of the first convolution; each later one has twice those
     dropout: Part = 0.2  # before the head
 

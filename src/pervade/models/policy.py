@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 from torch import nn
@@ -24,6 +24,7 @@ from pervade.nn.policy import PolicyNetwork
 class Policy(Model):
     """`network` None: nature-cnn for pictures, a perceptron for anything else."""
 
+    reads: ClassVar[str] = "what an environment shows"
     network: Model | None = None
     normalise: bool = True  # numbers by what was seen of them so far; pictures are 0-1 as ever
     deviation: Annotated[float, Field(ge=1e-6, le=1e6)] = 1.0  # of continuous actions at first, in units of the policy

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -24,6 +25,7 @@ SMALLEST = 8  # pixels: smaller pictures are used up before the last convolution
 @register("model")
 @dataclass(frozen=True)
 class ReferenceCNN(Model):
+    reads: ClassVar[str] = "pictures"
     filters: tuple[Filters, Filters, Filters] = (32, 64, 128)
     dense: Units = 128
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -18,6 +19,7 @@ from pervade.nn.backbone import Backbone
 @register("model")
 @dataclass(frozen=True)
 class ReferenceMLP(Model):
+    reads: ClassVar[str] = "pictures"
     units: Layers = (1000, 500, 100)
 
     def build(self, inputs: Inputs, outputs: Mapping[str, int]) -> nn.Module:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -26,6 +26,7 @@ BLOCKS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)
 @register("model", variants={f"resnet{depth}": {"depth": depth} for depth in BLOCKS})
 @dataclass(frozen=True)
 class ResNet(Model):
+    reads: ClassVar[str] = "pictures"
     depth: Literal[10, 18, 34, 50] = 18  # 50 is of bottlenecks: 1x1, 3x3, 1x1
     # Filters of the first stage; later ones have 2, 4 and 8 times as many (in bottlenecks four times that).
     width: Annotated[int, Field(ge=8, le=2048, multiple_of=8)] = 64

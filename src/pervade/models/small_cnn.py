@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 from torch import nn
@@ -26,6 +26,7 @@ STAGES = (1, 2, 4)  # times the width
 @register("model")
 @dataclass(frozen=True)
 class SmallCNN(Model):
+    reads: ClassVar[str] = "pictures"
     width: Annotated[int, Field(ge=8, le=1024, multiple_of=8)] = (
         32  # filters of the first stage, twice as many in each later
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -35,6 +35,7 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 @register("model")
 @dataclass(frozen=True)
 class SoundCNN(Model):
+    reads: ClassVar[str] = "recordings"
     bands: Annotated[int, Field(ge=8, le=256)] = 40  # of the spectrogram
     window: Annotated[float, Field(ge=0.001, le=1)] = 0.032  # seconds that one frame looks at
     hop: Annotated[float, Field(ge=0.001, le=1)] = 0.0125  # seconds from frame to frame

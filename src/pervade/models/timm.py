@@ -23,6 +23,7 @@ from pervade.weights.hub import HubRepository
 class Timm(Model):
     """Images of any size where the network can; a vision transformer is built for the size that is asked."""
 
+    reads: ClassVar[str] = "pictures"
     rest: ClassVar[str] = "name"
 
     name: str = ""  # timm's name, with or without the tag of its weights: resnet50.a1_in1k

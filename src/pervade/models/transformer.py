@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -28,6 +29,7 @@ from pervade.nn.backbone import Backbone
 )
 @dataclass(frozen=True)
 class Transformer(Model):
+    reads: ClassVar[str] = "texts"
     width: Width = 256
     depth: Blocks = 4  # blocks
     heads: Heads = 4  # of attention; each has width / heads numbers

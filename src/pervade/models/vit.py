@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -31,6 +31,7 @@ SIZES = {"tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12)}
 @register("model", variants={f"vit-{size}": {"size": size} for size in SIZES})
 @dataclass(frozen=True)
 class ViT(Model):
+    reads: ClassVar[str] = "pictures"
     size: Literal["tiny", "small", "base"] = "tiny"
     patch: Literal["auto", 2, 4, 8, 16, 32] = "auto"  # pixels, side of a patch
     blocks: Annotated[int, Field(ge=1, le=48)] = 12

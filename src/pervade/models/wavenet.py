@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -36,6 +36,7 @@ HIDDEN = 64  # numbers that say what a sound is and where in it one is
 )
 @dataclass(frozen=True)
 class WaveNet(Model):
+    reads: ClassVar[str] = "sounds to be made"
     channels: Annotated[int, Field(ge=4, le=2048)] = 64  # of the residual connections
     skip: Annotated[int, Field(ge=4, le=4096)] = 128  # of what is made of all layers
     longest: Annotated[int, Field(ge=1, le=8192)] = 512  # dilation of a stack's last layer, a power of two

@@ -19,11 +19,11 @@ def episodes(record: Record) -> str:
     if not test:
         return f"{text}."
     kinds = Counter(mode for _, mode in test)
-    numbers = wording.join([f"{wording.count(number)} {_by(mode, record)}" for mode, number in kinds.items()])
+    number, ways = max(kinds.values()), wording.join([_by(mode, record) for mode in kinds])
     low, high = min(seed for seed, _ in test), max(seed for seed, _ in test)
     return (
-        f"{text}, and is measured on {counted(len(test), 'episode')}: {numbers}. They begin by the seeds "
-        f"{low} to {high}, the same for each kind, which training cannot meet."
+        f"{text}, and is measured in {counted(number, 'episode')}{' of each kind' if len(kinds) > 1 else ''}: {ways}. "
+        f"They begin by the seeds {low} to {high}, the same for each kind, which training cannot meet."
     )
 
 

@@ -90,6 +90,12 @@ class Result:
         return None if name is None else self.figures[name]
 
     @property
+    def measured(self) -> int:
+        """How many rows its headline figure is of, where these are fewer than all: of an agent's episodes those by the
+        likeliest action."""
+        return min(self.n, self.headline.n) if self.headline is not None else self.n
+
+    @property
     def beats_baseline(self) -> bool | None:
         """None where there is nothing to compare."""
         return baseline.beats_baseline(self.stored)

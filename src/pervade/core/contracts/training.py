@@ -29,6 +29,7 @@ class Model(Protocol):
     """A recipe for a network. The network is called as network(input, mask=None) -> Output."""
 
     kind: ClassVar[str] = "model"
+    reads: ClassVar[str] = "data of its own kind"  # what it is for, as `pervade models` says it
 
     def build(self, inputs: Inputs, outputs: Mapping[str, int]) -> Module:
         """`inputs` is Domain.inputs(), `outputs` Task.outputs(). Raises ConfigError where they do not fit."""

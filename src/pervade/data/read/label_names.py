@@ -49,7 +49,8 @@ def settle(rows: Rows, kind: Kind, join: bool = False, positive: str | None = No
         # A class of one row is left out where classes are learnt.
         classes = ordered([label for label, count in _renamed(counts, joined).items() if count > 1], positive)
         if len(classes) == 2:
-            account.note(f"of the two classes {classes[1]!r} is the positive one", f"{POSITIVE} {classes[0]!r}")
+            what = "whose finding the areas under curves measure"
+            account.note(f"of the two classes {classes[1]!r} is the positive one, {what}", f"{POSITIVE} {classes[0]!r}")
     if not joined:
         return rows
     settled = [

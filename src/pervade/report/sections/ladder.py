@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pervade.core.download import megabytes
 from pervade.core.words import FigureWords
 from pervade.report import chart
 from pervade.report.html import Section, render
@@ -60,14 +61,14 @@ def _row(rung: dict[str, Any], words: FigureWords, taken: str | None) -> dict[st
     low, high = rung["low"], rung["high"]
     return {
         "name": rung["name"],
-        "what": f"passed by: {rung['reason']}" if passed else NAMES.get(rung["name"], rung["name"]),
+        "what": NAMES.get(rung["name"], rung["name"]) + (f"; passed by: {rung['reason']}" if passed else ""),
         "taken": rung["name"] == taken,
         "value": words.written(rung["value"]),
         "interval": "" if low is None or high is None else f"{words.written(low)} to {words.written(high)}",
         "n": f"{rung['n']:,}" if rung["n"] else "",
         "seconds": f"{rung['seconds']:.0f}",
         "speed": "" if rung["row_seconds"] is None else f"{1000 * rung['row_seconds']:.3g}",
-        "size": f"{rung['bytes'] / 1e6:.3g} MB" if rung["bytes"] else "",
+        "size": megabytes(rung["bytes"]) if rung["bytes"] else "",
     }
 
 
