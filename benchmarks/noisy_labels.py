@@ -74,7 +74,12 @@ def main(data: Path, seeds: int) -> None:
             noisy = make_noisy(data, Path(folder) / f"data-{seed}", seed)
             for training, more in TRAININGS.items():
                 run = pervade.fit(
-                    noisy, init="random", seed=seed, runs=Path(folder) / "runs", settings=[*SETTINGS, *more]
+                    noisy,
+                    init="random",
+                    ladder=["trained"],
+                    seed=seed,
+                    runs=Path(folder) / "runs",
+                    settings=[*SETTINGS, *more],
                 )
                 for name, (needed, checkpoint) in ROWS.items():
                     if needed == training:

@@ -31,7 +31,7 @@ from pervade.metrics.paired import differences, discordant
 
 NAME = "photos.jsonl"
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "cats_dogs"
-SIDES = {"default": [], "reference CNN": ["--model", "reference-cnn"]}
+SIDES = {"default": ["--ladder", "trained"], "reference CNN": ["--model", "reference-cnn"]}
 
 
 def train(data: Path, runs: Path, name: str, more: list[str]) -> tuple[pervade.Run, float]:

@@ -81,6 +81,7 @@ def main(data: Path, epochs: int, seed: int, place: Path, settings: list[str]) -
             run = pervade.fit(
                 table,
                 model=None if start != "random" else MODEL,
+                ladder=["trained"],
                 init=start,
                 epochs=passes,
                 seed=seed,

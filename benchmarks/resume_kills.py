@@ -95,14 +95,14 @@ TEXT = ("-omodel.width=32", "-omodel.depth=1", "-omodel.heads=2", "-odomain.leng
 # What is made of which data: the verb and its settings.
 KINDS: dict[str, tuple[Callable[[Path], Path] | str, tuple[str, ...]]] = {
     "pictures": (pictures, ("train", *SMALL, "--epochs", "6")),
-    "texts": (texts, ("train", *EVERY, *TEXT, "--epochs", "6")),
+    "texts": (texts, ("train", *EVERY, *TEXT, "--ladder", "trained", "--epochs", "6")),
     "gpt": (stories, ("train", "-o", "threads=1", *GPT, "--epochs", "3", "--batch-size", "16")),
     "ppo": ("gym://CartPole-v1", ("train", "--steps", "8192", *RL)),
     "dqn": (
         "gym://CartPole-v1",
         *[("train", "--algorithm", "dqn", "--steps", "3000", *RL, *REPLAY, "-odomain.processes=2")],
     ),
-    "sound": (sounds, ("train", *EVERY, "--epochs", "6")),
+    "sound": (sounds, ("train", *EVERY, "--ladder", "trained", "--epochs", "6")),
     "folds": (pictures, ("train", *SMALL, "--epochs", "2", "--folds", "3")),
     "tune": (pictures, ("tune", *SMALL, "--epochs", "2", "--trials", "3")),
     "evaluation": (pictures, ("evaluate",)),

@@ -26,10 +26,22 @@ from busy import beside, lines, note
 NAME = "time_limit.jsonl"
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 CELLS: dict[str, tuple[str, list[str]]] = {
-    "pictures": ("cats_dogs", ["--init", "random", "--epochs", "300"]),
-    "texts": ("sms_spam/SMSSpamCollection.tsv", ["--init", "random", "--epochs", "300"]),
+    "pictures": ("cats_dogs", ["--init", "random", "--ladder", "trained", "--epochs", "300"]),
+    "texts": ("sms_spam/SMSSpamCollection.tsv", ["--init", "random", "--ladder", "trained", "--epochs", "300"]),
     "writing": ("", ["--epochs", "300"]),
-    "sounds": ("fsdd", ["--label-pattern", r"^(\d)_", "--group-pattern", r"_(?P<speaker>.+)_", "--epochs", "2000"]),
+    "sounds": (
+        "fsdd",
+        [
+            "--label-pattern",
+            r"^(\d)_",
+            "--group-pattern",
+            r"_(?P<speaker>.+)_",
+            "--ladder",
+            "trained",
+            "--epochs",
+            "2000",
+        ],
+    ),
     "acting": ("gym://CartPole-v1", ["--steps", "5000000"]),
     "questions": ("xquad/xquad.en.json", ["--init", "random", "--epochs", "300"]),
 }

@@ -67,7 +67,7 @@ def train(data: str, runs: str, name: str, passes: int, settings: list[str], cha
 
     training.Training.__init__, training.build = first_passes, changed
     settings = ["precision=fp32", "device=cpu", "init=random", *settings]
-    pervade.fit(data, name=name, runs=runs, settings=settings, options=Options()).evaluate()
+    pervade.fit(data, name=name, runs=runs, settings=settings, ladder=["trained"], options=Options()).evaluate()
 
 
 def subset(data: Path, folder: Path, rows: int) -> Path:

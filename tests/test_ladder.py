@@ -14,18 +14,20 @@ import pytest
 import torch
 
 import pervade
-from pervade.core import files
+from pervade.core import files, registry
 from pervade.core.contracts import Context, EarlyStopping, Opening, Recipe
-from pervade.core.errors import CheckpointError, ConfigError, ResourceError, TrainingError
+from pervade.core.errors import CheckpointError, ConfigError, DataError, ResourceError, TrainingError
 from pervade.core.run import RunDirectory
 from pervade.core.types import Rows
 from pervade.data.rows.sources.whole import Whole
 from pervade.domains.bag import Bag
 from pervade.engine import predictions
 from pervade.recipes import text
+from pervade.run import choosing, settling, workflow
 from pervade.run import rungs as rungs_module
-from pervade.run import settling, workflow
+from pervade.run.choosing import Chosen
 from pervade.run.ladder import Ladder, Rung
+from pervade.run.progress import Silent
 from pervade.run.stopping import Stopped
 from pervade.run.training import Options
 from pervade.run.workflow import Request
@@ -130,7 +132,7 @@ def test_the_cheapest_of_those_that_are_as_good(best_of: str, cost: str, data: P
 
 def test_what_is_to_be_best_is_known(data: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="did you mean 'size'"):
-        climb(data, tmp_path, "plain", best_of="sise")
+        climb(data, tmp_path, "plain,trained", best_of="sise")
     with pytest.raises(ConfigError, match=r"blend: there are no two other rungs"):
         rungs_module.plan(texts.recipe(), "text-classification", ["blend"])
     with pytest.raises(ConfigError, match="chooses among rungs"):
@@ -175,9 +177,115 @@ def test_all_rungs_have_a_name_together() -> None:
 
 def test_a_ladder_needs_rows_that_choose() -> None:
     with pytest.raises(ConfigError, match="validation above 0"):
-        rungs_module.plan(texts.recipe(validation=0.0), "text-classification", ["plain"])
+        rungs_module.plan(texts.recipe(validation=0.0), "text-classification", ["plain", "trained"])
     with pytest.raises(ConfigError, match="early_stopping"):
-        rungs_module.plan(texts.recipe(early_stopping=EarlyStopping()), "text-classification", ["plain"])
+        rungs_module.plan(texts.recipe(early_stopping=EarlyStopping()), "text-classification", ["plain", "trained"])
+
+
+class Heard(Silent):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
+TINY = ("model.width=16", "model.depth=1", "model.heads=2", "workers=0")
+
+
+def unnamed(data: Path, runs: Path, *settings: str, **more) -> tuple[pervade.Run, list[str]]:
+    """What `fit` makes of the data where no network is named, and what it says."""
+    screen = Heard()
+    flags = {"init": "random", "epochs": 1, "settings": [*TINY, *settings], "options": Options(screen=screen), **more}
+    return pervade.fit(data, runs=runs, **flags), screen.lines
+
+
+def test_where_nothing_is_named_all_rungs_are_climbed(data: Path, tmp_path: Path) -> None:
+    run, said = unnamed(data, tmp_path / "runs")
+    assert run.path.name == "reviews-ladder"
+    assert {name: rung["state"] for name, rung in told(run).items()} == {
+        "plain": "complete",
+        "frozen": "passed by",
+        "trained": "complete",
+        "blend": told(run)["blend"]["state"],
+    }
+    assert "rungs: plain, trained, blend; no frozen: no published network is at hand (name one with " in "\n".join(said)
+    assert run.results()["n"] == 18
+
+
+def choose(data: Path | str, *settings: str, **asked) -> tuple[Chosen, list[str]]:
+    screen = Heard()
+    asked = {"init": "random", "settings": [*TINY, *settings], **asked}
+    return choosing.choose(data, "runs", Options(screen=screen), **asked), screen.lines
+
+
+@pytest.mark.parametrize(
+    ("asked", "network"),
+    [
+        ({"ladder": ["trained"]}, "transformer"),
+        ({"ladder": ["plain"], "folds": 2}, "linear"),
+        ({"model": "transformer"}, "transformer"),
+        ({"seeds": 2}, "transformer"),
+        ({"folds": 2}, "transformer"),
+        ({"settings": ["model=transformer"]}, "transformer"),
+        ({"settings": ["tuning={use: freeze}"]}, "transformer"),
+        ({"settings": ["validation=0"]}, "transformer"),
+        ({"settings": ["early_stopping.metric=null"]}, "transformer"),
+    ],
+)
+def test_what_names_one_way_is_one_training(asked: dict, network: str, data: Path) -> None:
+    chosen, said = choose(data, **asked)
+    assert chosen.rungs is None
+    assert registry.name_of(type(chosen.recipe.model)) == network
+    nothing_chooses = str(asked).count("validation") + str(asked).count("metric")
+    assert sum("no ladder is climbed" in line for line in said) == nothing_chooses
+
+
+def test_to_act_is_learnt_in_one_way() -> None:
+    chosen, said = choose("gym://CartPole-v1", init=None, settings=[])
+    assert chosen.rungs is None
+    assert not any("ladder" in line or "rungs" in line for line in said)
+
+
+def test_one_rung_by_its_name_is_the_ladders_own(data: Path, tmp_path: Path) -> None:
+    alone, _ = unnamed(data, tmp_path / "runs", ladder=["plain"])
+    assert (alone.path.name, alone.directory.members.exists()) == ("reviews-linear", False)
+    climbed, _ = unnamed(data, tmp_path / "runs", ladder=["plain", "frozen"])
+    assert same(weights(alone.directory, "best"), weights(climbed.directory.member("plain"), "best"))
+    with pytest.raises(ConfigError, match="--lr find tries rates"):
+        choose(data, ladder=["plain"], lr="find")
+
+
+def test_settings_leave_rungs_out(data: Path) -> None:
+    assert list(choose(data, "ladder.blend=false", best_of="size")[0].rungs or ()) == ["plain", "frozen", "trained"]
+    assert choose(data, "ladder.plain=false")[0].rungs is None
+    for setting, words in {"bled=false": "did you mean 'blend'", "blend=no": "is neither true nor false"}.items():
+        with pytest.raises(ConfigError, match=words):
+            choose(data, f"ladder.{setting}")
+    with pytest.raises(ConfigError, match="--model asks for one training"):
+        choose(data, "ladder.blend=false", model="transformer")
+    with pytest.raises(ConfigError, match="chooses among rungs, and this is one training"):
+        choose(data, model="transformer", best_of="size")
+
+
+def test_where_no_row_can_choose_the_network_is_trained_alone(tmp_path: Path) -> None:
+    """Of the rows, which are all of one person but two, none is left for the validation split."""
+    rows = [(text, label, "abc"[min(number, 2)]) for number, (text, label) in enumerate(texts.reviews(40))]
+    data = texts.write(tmp_path / "few.tsv", rows, "text\tlabel\tperson\n")
+    run, said = unnamed(data, tmp_path / "runs", "validation=0.01")
+    assert "validation" not in run.directory.read_data()["columns"]["split"]
+    assert not run.directory.members.exists()
+    assert any("no ladder is climbed, but the network is trained alone: the validation" in line for line in said)
+    assert run.predict(["a superb film"])[0]["top"]
+
+
+def test_what_every_rung_stumbles_over_is_said_once(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    texts.write(tmp_path / "d" / "train.tsv", texts.reviews(40))
+    texts.write(tmp_path / "d" / "test.tsv", [*texts.reviews(20, seed=1), ("quite odd", "odd"), ("so odd", "odd")])
+    with pytest.raises(DataError, match=r"^[^;]*class 'odd' stands in the test split"):
+        unnamed(tmp_path / "d", tmp_path / "runs")
+    assert not list((tmp_path / "runs").iterdir())
 
 
 @pytest.fixture
@@ -198,7 +306,7 @@ def test_a_rung_that_fails_is_said_and_passed_by(signs: Path, tmp_path: Path) ->
 
 def test_where_every_rung_fails_all_reasons_are_said(signs: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"plain: .*no words"):
-        climb(signs, tmp_path / "runs", "plain")
+        climb(signs, tmp_path / "runs", "plain,frozen")
 
 
 def test_what_time_does_not_suffice_for_is_not_begun(data: Path, tmp_path: Path) -> None:

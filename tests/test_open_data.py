@@ -105,7 +105,7 @@ def test_they_are_what_a_run_of_them_has(kind: str, tmp_path: Path, monkeypatch:
     opened.remarks  # noqa: B018  (which fits the domain)
     assert inside(tmp_path) == before
     monkeypatch.setattr("pervade.run.training.Training.go", lambda training: None)  # all that comes before it is done
-    run = pervade.fit(data, name="run", **flags).directory
+    run = pervade.fit(data, name="run", ladder=["trained"], **flags).directory
     stored = run.read_data()
     columns = {name: list(opened.rows.column(name)) for name in opened.rows.columns if name not in workflow.MADE}
     assert as_json(columns) == stored["columns"]

@@ -94,7 +94,7 @@ def test_all_faults_of_a_space_at_once(shapes: Path, tmp_path: Path) -> None:
     assert list((tmp_path / "runs").iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["default", "finetune", "reference", "mlp", "demo"])
+@pytest.mark.parametrize("name", ["default", "finetune", "reference", "mlp"])
 def test_every_recipe_has_a_space_that_fits(name: str) -> None:
     made = getattr(image, name)()
     space = recipes.search_space(made, "image-classification")

@@ -31,7 +31,7 @@ SMALL = ("domain.size=16", "model.width=16", "batch_size=8")
 
 def fit(data: Path, runs: Path, name: str, *settings: str, options: Options | None = None, **flags) -> api.Run:
     torch.set_num_threads(1)
-    flags = {"settings": [*SMALL, *settings], "epochs": 3, "lr": 0.02, **flags}
+    flags = {"settings": [*SMALL, *settings], "epochs": 3, "lr": 0.02, "ladder": ["trained"], **flags}
     return pervade.fit(data, name=name, runs=runs, options=options or Options(), **flags)
 
 

@@ -327,7 +327,7 @@ def trained(asked: dict[str, Any], folder: Path, save_every: float = 1e9) -> Run
             return api.resume(folder, options=options)
         known = {"epochs": 2} if "steps" not in asked else {}
         known |= {**asked, "settings": (*EVERY, *asked["settings"])}
-        return api.fit(**known, name=folder.name, runs=folder.parent, options=options)
+        return api.fit(**known, ladder=["trained"], name=folder.name, runs=folder.parent, options=options)
 
 
 def steps(run: RunDirectory) -> int:

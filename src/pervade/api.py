@@ -7,20 +7,18 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import Module
 
-from pervade import recipes
-from pervade.agents import environments, film
-from pervade.core import download, files, memory, registry, runtime, spec, trust
+from pervade.agents import film
+from pervade.core import download, files, memory, registry, runtime, spec
 from pervade.core import run as runs_module
-from pervade.core.contracts import Inputs, Model, Opened, Recipe
+from pervade.core.contracts import Opened, Recipe
 from pervade.core.contracts.abilities import Acts
 from pervade.core.contracts.capabilities import Acting, Conversational
-from pervade.core.errors import CheckpointError, ConfigError, ResourceError
+from pervade.core.errors import CheckpointError, ConfigError, DataError, ResourceError
 from pervade.core.run import RunDirectory
 from pervade.core.words import Words
 from pervade.data.read import hub
@@ -31,22 +29,20 @@ from pervade.engine.answering import speak as speak
 from pervade.engine.checkpoint import Loaded
 from pervade.engine.gallery import Gallery
 from pervade.evaluate.evaluation import evaluate
-from pervade.nn.own import Own
-from pervade.recipes.rl import for_steps
 from pervade.report import wording
 from pervade.run import halving, measuring, members, opening, overview, progress, workflow
 from pervade.run import ladder as ladders
 from pervade.run import rungs as rungs_module
 from pervade.run import search as search_module
+from pervade.run.choosing import AnyModel as AnyModel
+from pervade.run.choosing import as_model, choose
 from pervade.run.comparing import compare as compare
-from pervade.run.configuring import configure, sampled, told
+from pervade.run.configuring import configure as configure
+from pervade.run.configuring import sampled, told
 from pervade.run.progress import Screen
 from pervade.run.time_limit import AFTERWARDS, REPORTING
 from pervade.run.training import Options
 from pervade.tasks.synthesise import Synthesise
-
-# A name, a model's spec, a network itself, or a function of (inputs, outputs) that builds one.
-AnyModel: TypeAlias = str | Model | Module | Callable[[Inputs, Mapping[str, int]], Module]
 
 
 @dataclass(frozen=True)
@@ -369,36 +365,16 @@ def fit(
     or a variation of it. `settings` are "path.to.field=value"; `flags` are fields of the recipe by name (epochs,
     batch_size, seed, …) and lr, which may be "find" (train/find_lr.py). `seeds` or `folds` make a run of that many runs
     (members.py), evaluated and reported; `search` is what `tune` passes on; `ladder` names the rungs to climb
-    (run/ladder.py), of which the `best_of` accuracy, size or speed is delivered; `tuning` is "freeze" or "lora". Raises
-    DataError where the data cannot be used, ConfigError with every faulty setting.
+    (run/ladder.py), of which the `best_of` accuracy, size or speed is delivered: without it all that there are, where
+    there is a choice and neither model nor recipe nor another way is named; ["trained"] is the network alone. `tuning`
+    is "freeze" or "lora". Raises DataError where the data cannot be used, ConfigError with every faulty setting.
     """
     options, data = _since(options), hub.located(data)
-    together = members.plan(seeds, folds)
-    find_lr = flags.get("lr") == "find"
-    named = any(one is not None for one in (model, recipe, tuning, algorithm))
-    across = search is not None and (ladder is not None or not named)
-    task, chosen = _chosen(
-        data,
-        runs,
-        options,
-        task,
-        model,
-        recipe,
-        settings,
-        tuning,
-        algorithm,
-        steps,
-        ladder or [] if across else ladder,
-        **flags,
-    )
-    request = workflow.Request(opening.plain(data), task, find_lr)
-    if together is not None:
-        members.check(together, chosen)
-    if across:
-        rungs = rungs_module.searched(chosen, task, ladder)
-    else:
-        rungs = None if ladder is None else _rungs(chosen, task, ladder, together is not None)
-    rungs_module.check(best_of, rungs)
+    choices: dict[str, Any] = {"task": task, "model": model, "recipe": recipe, "settings": settings, "tuning": tuning}
+    choices |= {"algorithm": algorithm, "steps": steps, "ladder": ladder, "best_of": best_of, **flags}
+    decided = choose(data, runs, options, seeds=seeds, folds=folds, search=search is not None, **choices)
+    task, chosen, rungs, together = decided.task, decided.recipe, decided.rungs, decided.together
+    request = workflow.Request(opening.plain(data), task, flags.get("lr") == "find")
     called = hub.title(data) if hub.is_address(data) else Path(str(data)).absolute().stem
     wish = wish or f"{called}-{'ladder' if rungs else registry.name_of(type(chosen.model)) or 'model'}"
     # Under torchrun the first process makes the run, and the others join it.
@@ -418,7 +394,7 @@ def fit(
             elif search is not None:
                 search_module.begin(directory, search, chosen, task, by_hand)
             elif rungs is not None:
-                rungs_module.begin(directory, rungs, best_of)
+                rungs_module.begin(directory, rungs, best_of, decided.by_default)
             workflow.begin(directory, chosen, request)
         ranks.wait()
         with download.announcing(options.screen.say):
@@ -428,7 +404,8 @@ def fit(
         # anything was learnt, holds nothing worth keeping, and would only take the name. (What was decoded is in the
         # cache; runs with members keep theirs.)
         short = isinstance(error, ResourceError)
-        begun = directory.data.exists() if together or search or rungs else directory.init.exists() and not short
+        several = together or search or (rungs and not isinstance(error, (ConfigError, DataError)))
+        begun = directory.data.exists() if several else directory.init.exists() and not short
         keep = begun or directory.holds_work
         if ranks.rank() == 0 and not keep:
             shutil.rmtree(directory.path, ignore_errors=True)
@@ -443,7 +420,6 @@ def fit(
 def open_data(
     data: Any,
     *,
-    folds: int | str | None = None,
     runs: str | Path = "runs",
     options: Options | None = None,
     **choices: Any,
@@ -451,57 +427,14 @@ def open_data(
     """Reads `data` as `fit` does by the same settings: the rows with their splits, what is left out, how all was read,
     and what is to be known of it. Nothing is written but the caches. Raises as `fit` does."""
     options, data = _since(options), hub.located(data)
-    together = members.plan(None, folds)
-    task, chosen = _chosen(data, runs, options, **choices)
-    if together is not None:
-        members.check(together, chosen)
+    decided = choose(data, runs, options, **choices)
     with download.announcing(options.screen.say):
-        divide = members.division(together, chosen, lambda names: None)
-        opened = opening.by_recipe(opening.plain(data), chosen, options, divide)
-    options.screen.say(told(chosen))
-    return replace(opened, task=task)
-
-
-def _chosen(
-    data: Any,
-    runs: str | Path,
-    options: Options,
-    task: str | None = None,
-    model: AnyModel | None = None,
-    recipe: Recipe | None = None,
-    settings: Sequence[str] = (),
-    tuning: str | None = None,
-    algorithm: str | None = None,
-    steps: int | None = None,
-    ladder: Sequence[str] | None = None,
-    **flags: Any,
-) -> tuple[str | None, Recipe]:
-    """The task, and the recipe with all its settings. Raises DataError and ConfigError as `fit` does."""
-    if environments.is_address(data):  # a class of one's own may run because it is named here (core/trust.py)
-        trust.name(environments.name_of(data))
-    if flags.get("lr") == "find":
-        flags["lr"] = None
-    flags["init"] = _place(flags.get("init"), Path(runs))
-    if isinstance(model, Module):
-        flags["init"] = flags["init"] or "given"
-    if recipe is None:
-        end = "" if task else ", as the data look (another with --task)"
-        with download.announcing(options.screen.say):
-            known = model if model is None or isinstance(model, str) else _as_model(model)
-            columns = flags.get("label_column"), flags.get("text_column")
-            of_files = flags.get("file_column")
-            task, recipe = recipes.choose(
-                data, task, known, flags["init"], tuning, *columns, algorithm, settings, of_files, ladder is not None
-            )
-        options.screen.say(f"task: {task}{end}")
-    chosen = configure(recipe, settings, **flags)
-    return task, chosen if steps is None else for_steps(chosen, steps)
-
-
-def _place(init: Any, runs: Path) -> Any:
-    """A run may be named as it is called inside `runs`."""
-    inside = isinstance(init, str) and init and not Path(init).exists() and (runs / init / "recipe.yaml").is_file()
-    return runs / init if inside else init
+        divide = members.division(decided.together, decided.recipe, lambda names: None)
+        opened = opening.by_recipe(opening.plain(data), decided.recipe, options, divide)
+    options.screen.say(told(decided.recipe))
+    if decided.rungs is not None:
+        options.screen.say(rungs_module.told(decided.rungs))
+    return replace(opened, task=decided.task)
 
 
 def load(run: str | Path, runs: str | Path = "runs", model: AnyModel | None = None) -> Run:
@@ -574,15 +507,6 @@ def _set_by_hand(settings: Sequence[str], flags: Mapping[str, Any]) -> set[str]:
     return named | {setting.partition("=")[0].strip() for setting in settings}
 
 
-def _rungs(recipe: Recipe, task: str | None, names: Sequence[str], members: bool) -> dict[str, Recipe | str]:
-    """Raises ConfigError where they cannot be, or the run is one of `members` already."""
-    if members:
-        raise ConfigError("a ladder is one training of each rung; leave out --seeds and --folds, or name a --model")
-    if not spec.readable(recipe):
-        raise ConfigError("a ladder needs a recipe whose parts are all registered; register the model")
-    return rungs_module.plan(recipe, task, names)
-
-
 def _since(options: Options | None) -> Options:
     """The options with the moment from which time limits count: now, unless the command knows better."""
     options = options or Options(screen=progress.screen())
@@ -610,10 +534,4 @@ def _kind(directory: RunDirectory) -> str | None:
 
 
 def _given(directory: RunDirectory, model: AnyModel | None) -> Recipe | None:
-    return None if model is None else checkpoint.read_recipe(directory.recipe, _as_model(model))
-
-
-def _as_model(model: AnyModel) -> Model:
-    if isinstance(model, str):
-        return spec.decode(model, Model)
-    return model if isinstance(model, Model) else Own(model)
+    return None if model is None else checkpoint.read_recipe(directory.recipe, as_model(model))

@@ -36,7 +36,7 @@ def _protocol(kind: str) -> Any:
     return found[0]
 
 
-@pytest.mark.parametrize("make", [image.default, image.small, image.reference, image.mlp, image.demo])
+@pytest.mark.parametrize("make", [image.default, image.small, image.reference, image.mlp])
 def test_every_recipe_comes_back(make) -> None:
     recipe = make()
     assert spec.decode(json.loads(json.dumps(spec.encode(recipe))), Recipe) == recipe

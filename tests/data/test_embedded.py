@@ -159,7 +159,7 @@ def test_a_run_on_one_file(pictures: list[bytes], tmp_path: Path) -> None:
     """Trained, evaluated, reported and resumed; data.json has no bytes; a changed or lost file is noticed."""
     path = tmp_path / "animals.parquet"
     pq.write_table(hub_like(pictures, [0, 1] * 12, ["cat", "dog"]), path, row_group_size=5)
-    run = pervade.fit(path, runs=tmp_path / "runs", epochs=1, settings=SETTINGS, options=Options())
+    run = pervade.fit(path, runs=tmp_path / "runs", epochs=1, settings=SETTINGS, ladder=["trained"], options=Options())
     assert run.evaluate()["n"] > 0
     assert run.report().exists()
     stored = files.read_json(run.directory.data)["columns"]

@@ -195,7 +195,14 @@ def test_class_folders(tmp_path: Path) -> None:
 def test_a_run_remembers_where_its_rows_are(animals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Trained and evaluated; going on needs neither network nor library; a lost cache is said."""
     screen = Heard()
-    run = pervade.fit(f"hf://{animals}", runs=tmp_path / "runs", epochs=1, settings=SETTINGS, options=Options(screen))
+    run = pervade.fit(
+        f"hf://{animals}",
+        runs=tmp_path / "runs",
+        epochs=1,
+        settings=SETTINGS,
+        ladder=["trained"],
+        options=Options(screen),
+    )
     assert run.evaluate()["n"] == 8
     assert sum("reading it into" in each for each in screen.said) == 1
     stored = files.read_json(run.directory.data)

@@ -74,7 +74,9 @@ def test_texts_take_the_encoder_and_say_where_it_was_found(encoder: Path, tmp_pa
     screen = Heard()
     data = texts.write(tmp_path / "reviews.tsv", texts.reviews(60))
     settings = ["domain.length=16", "workers=0"]
-    run = api.fit(data, runs=tmp_path / "runs", epochs=1, settings=settings, options=Options(screen=screen))
+    run = api.fit(
+        data, runs=tmp_path / "runs", epochs=1, settings=settings, ladder=["trained"], options=Options(screen=screen)
+    )
     said = next(line for line in screen.lines if line.startswith("init: "))
     assert f"weights from hf:{text.ENGLISH} in the installed package carries-encoder" in said
     assert run.recipe().domain.tokenizer_from == text.ENGLISH

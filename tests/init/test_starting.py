@@ -51,7 +51,7 @@ class Heard:
 def fit(shapes: Path, folder: Path, screen: Heard | None = None, **more: Any) -> api.Run:
     settings = [*SMALL, *more.pop("settings", ())]
     options = Options(screen=screen or Heard())
-    return pervade.fit(shapes, runs=folder, settings=settings, options=options, epochs=1, **more)
+    return pervade.fit(shapes, runs=folder, settings=settings, options=options, epochs=1, ladder=["trained"], **more)
 
 
 def weights(folder: Path, **fields: Any) -> Path:

@@ -51,7 +51,9 @@ def test_each_speaker_held_out(tmp_path: Path) -> None:
 
 def test_figures_and_predictions_agree(tmp_path: Path) -> None:
     data = speakers(tmp_path / "said", count=6)
-    run = pervade.fit(data, settings=SETTINGS, epochs=2, batch_size=8, runs=tmp_path / "runs", options=Options())
+    run = pervade.fit(
+        data, settings=SETTINGS, epochs=2, batch_size=8, ladder=["trained"], runs=tmp_path / "runs", options=Options()
+    )
     run.evaluate()
     columns = pervade.engine.predictions.read_columns(run.directory.predictions("last", "test"))
     paths = [str(data / each) for each in columns["id"]]

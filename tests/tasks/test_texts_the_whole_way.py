@@ -177,7 +177,7 @@ def test_from_an_encoder_of_the_hub(table: Path, tmp_path: Path, tuning: str | N
 
 
 def test_from_a_run_with_its_tokenizer(run: pervade.Run, table: Path, tmp_path: Path) -> None:
-    other = pervade.fit(table, init=run.path, epochs=1, name="b", runs=tmp_path, options=Options())
+    other = pervade.fit(table, init=run.path, epochs=1, name="b", ladder=["trained"], runs=tmp_path, options=Options())
     assert other.load().domain.tokenizer == run.load().domain.tokenizer
     assert not files.read_json(other.directory.init)["new"]
 
@@ -202,7 +202,7 @@ def test_another_encoding_is_texts_all_the_same(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"read it with --encoding gb"):
         pervade.fit(path, init="random", runs=tmp_path, options=Options())
     settings = ["domain.encoding=gb18030", "epochs=1", "workers=0"]
-    run = pervade.fit(path, init="random", runs=tmp_path, options=Options(), settings=settings)
+    run = pervade.fit(path, init="random", ladder=["trained"], runs=tmp_path, options=Options(), settings=settings)
     assert files.read_json(run.directory.data)["columns"]["text"][0] == "这家酒店很差0"
 
 

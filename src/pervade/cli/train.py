@@ -47,8 +47,9 @@ def train(
         str | None,
         typer.Option(
             metavar="RUNGS",
-            help="Learn in several ways, the cheapest first, and deliver what the validation split says is best: some "
-            "of plain,frozen,trained,blend, or all.",
+            help="Which ways to learn are tried, the cheapest first, of which the best by the validation split is "
+            "delivered: some of plain,frozen,trained,blend, or all. Unless given: all where there is a choice and "
+            "neither --model nor --recipe nor another way is named. trained: the network alone.",
         ),
     ] = None,
     best_of: Annotated[
@@ -73,9 +74,10 @@ def train(
         raise DataError("DATA is empty; give a folder or a table")
     given |= {"folds": folds_of(folds), "time_limit": seconds(time_limit)}
     with stoppable():
+        rungs = None if ladder is None else [name.strip() for name in ladder.split(",") if name.strip()]
+        given |= {"seeds": seeds, "ladder": rungs, "best_of": best_of}
         if dry_run:
             api.open_data(data, **{key: value for key, value in given.items() if key != "name"})
             return
         options = replace(given.pop("options"), tensorboard=tensorboard)
-        rungs = None if ladder is None else [name.strip() for name in ladder.split(",") if name.strip()]
-        finish(api.fit(data, seeds=seeds, ladder=rungs, best_of=best_of, options=options, **given))
+        finish(api.fit(data, options=options, **given))

@@ -256,6 +256,7 @@ FIELDS: dict[str, Some] = {
         "base": Some,
         "rungs": dict[str, Some | str],
         "best_of": Literal["accuracy", "size", "speed"],
+        "by_default": bool,
     },
     "ladder.json": {
         "metric": str | None,

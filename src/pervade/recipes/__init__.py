@@ -23,6 +23,7 @@ from typing import Any
 
 from pervade.agents import environments
 from pervade.core.contracts import Initializer, Model, Recipe
+from pervade.core.contracts.abilities import HasLinearHead
 from pervade.core.errors import ConfigError, DataError, nearest
 from pervade.data.read import account, exports, hub, table_files, tables
 from pervade.data.text import labelled_lines
@@ -86,7 +87,8 @@ def choose(
     reading = {"text_column": text_column} if hasattr(module, "READS_TEXTS") else {}
     reading |= {"file_column": file_column} if hasattr(module, "READS_FILES") else {}
     recipe: Recipe = module.recipe(model, task, init, source, **acting, **reading)
-    if ladder and model is None and init is None and isinstance(recipe.init, Random) and hasattr(module, "at_hand"):
+    unnamed = model is None and init is None and isinstance(recipe.init, Random)
+    if ladder and unnamed and hasattr(module, "at_hand") and isinstance(recipe.task, HasLinearHead):
         network = module.at_hand(source, file_column)
         recipe = recipe if network is None else module.recipe(network, task, None, source)
     if isinstance(recipe.init, Pretrained):

@@ -371,14 +371,3 @@ def mlp() -> Recipe:
         model=ReferenceMLP(),
         optimizer=Adam(lr=1e-4),
     )
-
-
-def demo() -> Recipe:
-    """scikit-learn's handwritten digits, 8 x 8 grey pixels, in seconds. Digits are never mirrored."""
-    return replace(
-        reference(),
-        domain=Image(size=8, margin=1.25, channels=1, crop_area=1.0, flip=False),
-        optimizer=Adam(lr=2e-3),
-        schedule=OneCycle(),
-        epochs=12,
-    )

@@ -48,6 +48,7 @@ from pervade.metrics.paired import differences
 from pervade.models.blend import Blend
 from pervade.run import blending, members, overview, workflow
 from pervade.run import rungs as rungs_module
+from pervade.run.progress import duration
 from pervade.run.settling import halves, only
 from pervade.run.stopping import Stopped, stopping_at_once
 from pervade.run.time_limit import AFTERWARDS, REPORTING
@@ -82,12 +83,13 @@ class Ladder:
 
     def __init__(self, run: RunDirectory, request: workflow.Request, options: Options) -> None:
         stored = files.read_json(run.members, "rungs", "best_of")
-        self.run, self.request = run, replace(request, find_lr=False)  # a rung has a rate of its own
+        self.run, self.request = run, request
         lacking = {name: own for name, own in stored["rungs"].items() if isinstance(own, str)}
         self.recipes: dict[str, Recipe] = {
             name: spec.decode(own, Recipe) for name, own in stored["rungs"].items() if name not in lacking
         }
-        self.best_of = str(stored["best_of"])
+        self.best_of, self.by_default = str(stored["best_of"]), bool(stored.get("by_default"))
+        self.told = rungs_module.told({**lacking, **self.recipes})
         saved = files.read_json(self.path) if self.path.exists() else {}
         self.rungs = [Rung(**rung) for rung in saved.get("rungs", [])] or [
             Rung(name, *(("passed by", lacking[name]) if name in lacking else ())) for name in stored["rungs"]
@@ -101,6 +103,7 @@ class Ladder:
         self.options = options
         self.half_of: dict[int, int] = {}  # of validation rows by their numbers (run/settling.py)
         self.reading = 0.0  # seconds that reading the rows took
+        self.faults: list[PervadeError] = []  # of this sitting's rungs
 
     @property
     def path(self) -> Path:
@@ -124,8 +127,9 @@ class Ladder:
             about = {"metric": self.metric, "taken": self.taken, "why": self.why, "used": used, "begun": self.begun}
             files.write_json(self.path, {**about, "rungs": [asdict(rung) for rung in self.rungs]})
 
-    def open(self) -> Rows:
-        """All rows. Raises CheckpointError where they, or what is to be climbed, are not as when the ladder began."""
+    def open(self) -> Rows | None:
+        """All rows; None where no row can choose among rungs that nobody asked for. Raises CheckpointError where the
+        rows, or what is to be climbed, are not as when the ladder began."""
         workflow.read_data(self.run, self.request.source, self.base, self.options)
         begun = {path.name: files.sha256(path) for path in (self.run.data, self.run.members)}
         changed = [name for name, digest in begun.items() if self.begun.get(name, digest) != digest]
@@ -138,18 +142,32 @@ class Ladder:
         started = time.monotonic()
         rows = workflow.load_rows(self.run, self.base.domain, self.options.screen)
         self.reading = time.monotonic() - started
-        if "validation" not in rows.column("split"):
+        if "validation" in rows.column("split"):
+            self.half_of = halves(rows.where("split", "validation"), self.base.seed)
+            return rows
+        if not self.by_default:
             raise DataError("a ladder chooses by the validation split, which is empty; leave rows: -o validation=0.15")
-        self.half_of = halves(rows.where("split", "validation"), self.base.seed)
-        return rows
+        ranks.wait()  # all have seen it
+        if ranks.rank() == 0:
+            self.run.members.unlink()
+            self.path.unlink()
+        return None
 
     def complete(self) -> list[Rung]:
         return [rung for rung in self.rungs if rung.state == "complete"]
 
+    def go_on(self, rows: Rows) -> None:
+        self.options.screen.say(self.told)
+        for rung in self.rungs:
+            if rung.state == "waiting":
+                self.climb(rung, rows)
+
     def climb(self, rung: Rung, rows: Rows) -> None:
         """One rung, from wherever it was left. What fails is said, and passed by."""
         member, say, began = self._member(rung), self.options.screen.say, time.monotonic()
-        say(f"rung {rung.name}:")
+        limit = self.base.time_limit
+        left = None if limit is None else max(limit - (began - self.began), 0.0)
+        say(f"rung {rung.name}:{'' if left is None else f' {duration(left)} of the time limit are left'}")
         self.save()  # what was used up to here
         least = LEAST_PASSES if self.complete() and rung.name != "blend" else 0.0
         after = self._rows_after(rung, rows)
@@ -159,7 +177,8 @@ class Ladder:
 
         def train() -> int:
             self._begin(rung, rows)
-            workflow.train(member, self.request, None, options, rows if self._reads_alike(rung) else None)
+            request = replace(self.request, find_lr=self.request.find_lr and rung.name == "trained")
+            workflow.train(member, request, None, options, rows if self._reads_alike(rung) else None)
             return self._judge_whole(rung, rows)
 
         try:
@@ -172,6 +191,7 @@ class Ladder:
             if isinstance(error, ResourceError) and not isinstance(error, OutOfMemoryError):
                 raise  # a full disk, or another process: what was begun can go on
             rung.state, rung.reason = "passed by", str(error)
+            self.faults += [error] if rung.name != "blend" else []
             say(f"rung {rung.name} passed by: {error}")
         finally:
             rung.seconds = round(rung.seconds + time.monotonic() - began, 3)
@@ -362,8 +382,11 @@ class Ladder:
         return best if self.best_of == "accuracy" else self._cheapest(best, done, without)
 
     def take(self) -> Rung:
-        """The rung that is delivered. Raises TrainingError where none came to its end."""
+        """The rung that is delivered. Raises TrainingError where none came to its end, or what kept all of them from
+        it."""
         done = [rung for rung in self.complete() if rung.value is not None]
+        if not done and len(self.faults) > 1 and len({str(fault) for fault in self.faults}) == 1:
+            raise self.faults[0]  # the data's, as a rule, and no rung's own
         if not done:
             reasons = "; ".join(f"{rung.name}: {rung.reason}" for rung in self.rungs if rung.reason)
             raise TrainingError(f"no rung of {self.run.path} came to its end ({reasons})")
@@ -431,9 +454,9 @@ def judge_by_all(member: RunDirectory, rows: Rows, alike: bool) -> None:
         undecided.write(path, own.where("split", "validation"), about)
 
 
-def go(run: RunDirectory, request: workflow.Request, recipe: Recipe | None, options: Options) -> dict[str, Any]:
-    """Climbs on to the end; returns the taken rung's results. Raises Stopped after a signal: the best so far is
-    delivered before."""
+def go(run: RunDirectory, request: workflow.Request, recipe: Recipe | None, options: Options) -> None:
+    """Climbs on to the end, and measures the taken rung. Raises Stopped after a signal: the best so far is delivered
+    before."""
     recipe = recipe or checkpoint.read_recipe(run.recipe)
     ranks.start(runtime.pick_device(recipe.device))
     with workflow.alone(run):
@@ -442,24 +465,25 @@ def go(run: RunDirectory, request: workflow.Request, recipe: Recipe | None, opti
         try:
             with stopping_at_once(run.path):
                 rows = ladder.open()
-                for rung in ladder.rungs:
-                    if rung.reason and not rung.seconds:
-                        options.screen.say(f"rung {rung.name} passed by: {rung.reason}")
-                    if rung.state == "waiting":
-                        ladder.climb(rung, rows)
+                if rows is not None:
+                    ladder.go_on(rows)
         except Stopped:
             if ladder.complete() and ranks.rank() == 0:  # the others may be anywhere: nothing is done together
                 ladder.deliver()
                 options.screen.say(f"the best so far, {ladder.taken}, is delivered")
             ladder.save()
             raise
-        with stopping_at_once(run.path):
-            ranks.by_first(ladder.deliver)
-            options.screen.say(f"taken: {ladder.taken}, {ladder.why}")
-            return _measure(ladder, rows)
+        if rows is not None:
+            with stopping_at_once(run.path):
+                ranks.by_first(ladder.deliver)
+                options.screen.say(f"taken: {ladder.taken}, {ladder.why}")
+                _measure(ladder, rows)
+            return
+    options.screen.say("no ladder is climbed, but the network is trained alone: the validation split is empty")
+    workflow.train(run, request, None, options)
 
 
-def _measure(ladder: Ladder, rows: Rows) -> dict[str, Any]:
+def _measure(ladder: Ladder, rows: Rows) -> None:
     """The test split's figures, by the delivered model alone."""
     run, options = ladder.run, ladder.options
     loaded = checkpoint.load_checkpoint(run, "best")
@@ -474,4 +498,3 @@ def _measure(ladder: Ladder, rows: Rows) -> dict[str, Any]:
         split = members.final_split(rows)
         result = evaluate(run, loaded, rows, split=split, device=device, progress=bar, until=until)
     overview.keep_left_out(run, result, options.screen.say)
-    return result
