@@ -322,6 +322,29 @@ def test_features_are_not_computed_past_the_time_limit(data: Path, tmp_path: Pat
         climb(data, tmp_path, "frozen", published(tmp_path / "encoder"), time_limit=50.0, options=late)
 
 
+def test_a_blend_that_time_does_not_suffice_for_is_passed_by(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = Ladder._begin
+
+    def for_ever(self: Ladder, rung: Rung, rows: Rows) -> None:
+        begin(self, rung, rows) if rung.name != "blend" else time.sleep(600)
+
+    monkeypatch.setattr(Ladder, "_begin", for_ever)
+    monkeypatch.setattr(Ladder, "_blending_until", lambda self: time.monotonic() + 0.1)
+    run = climb(data, tmp_path, "plain,trained,blend")
+    assert told(run)["blend"]["state"] == "passed by"
+    assert "does not suffice to put the rungs together" in told(run)["blend"]["reason"]
+    assert run.evaluate()["n"] > 0
+
+
+def test_a_blend_may_take_half_of_the_time_that_is_left(tmp_path: Path) -> None:
+    run, recipe = RunDirectory(tmp_path / "run"), texts.recipe(time_limit=100.0)
+    rungs_module.begin(run, rungs_module.plan(recipe, "text-classification", ["plain", "trained"]))
+    ladder = Ladder(run, Request("data"), Options(began=time.monotonic() - 60.0))
+    assert (ladder._blending_until() or 0.0) - time.monotonic() == pytest.approx(20.0, abs=1.0)
+
+
 def test_one_that_was_stopped_delivers_the_best_so_far_and_goes_on_to_the_same(
     data: Path, tmp_path: Path, stop_at
 ) -> None:

@@ -31,10 +31,10 @@ from pervade.core.run import RunDirectory
 from pervade.core.types import Json, Rows
 from pervade.engine import checkpoint, origin, ranks
 from pervade.evaluate.evaluation import evaluate
-from pervade.run import members, search_space, workflow
+from pervade.run import members, overview, search_space, workflow
 from pervade.run.progress import Silent, spaced
 from pervade.run.stopping import stopping_at_once
-from pervade.run.time_limit import REPORTING, TimeLimit
+from pervade.run.time_limit import AFTERWARDS, REPORTING, TimeLimit
 from pervade.run.training import Options
 
 SHARE = 0.1  # of the time limit that one trial may take, unless the number of trials says otherwise
@@ -375,7 +375,12 @@ def _finish(search: Search, rows: Rows) -> dict[str, Any]:
     own = checkpoint.read_recipe(run.recipe)
     if own.domain != search.base.domain:
         rows = workflow.load_rows(run, own.domain, Silent())
-    search.options.screen.say(f"{best.name} is best of {len(search.trials)}")
+    options, until = search.options, None
+    options.screen.say(f"{best.name} is best of {len(search.trials)}")
+    if search.time_limit is not None:
+        until = time.monotonic() + search.time_limit - search.used - AFTERWARDS - REPORTING * options.loaded
     device = torch.device(runtime.pick_device(search.base.device))
-    with runtime.threads(own.threads), search.options.screen.bar("evaluating") as bar:
-        return evaluate(run, loaded, rows, split=members.final_split(rows), device=device, progress=bar)
+    with runtime.threads(own.threads), options.screen.bar("evaluating") as bar:
+        result = evaluate(run, loaded, rows, split=members.final_split(rows), device=device, progress=bar, until=until)
+    overview.keep_left_out(run, result, options.screen.say)
+    return result
