@@ -15,6 +15,7 @@ from pervade.core.contracts import Recipe
 from pervade.core.errors import ConfigError
 from pervade.data.rows.sources.whole import Whole
 from pervade.engine import predictions
+from pervade.models.gpt import GPT
 from pervade.recipes import language
 from pervade.run import rungs
 from pervade.run.training import Options
@@ -28,9 +29,11 @@ stories, recipe, story = writing.stories, writing.recipe, writing.story
 def climb(data: Path, runs: Path, names: str = "plain", made: Recipe | None = None, **more) -> pervade.Run:
     made = made or recipe(epochs=1)
     rungs = names.split(",")
-    return pervade.fit(
+    run = pervade.fit(
         data, recipe=made, task="text-generation", ladder=rungs, runs=runs, name="run", options=Options(), **more
     )
+    run.evaluate()
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +90,12 @@ def test_texts_of_other_kinds(text: str, tmp_path: Path) -> None:
     made = recipe(validation=0.2, domain=replace(recipe().domain, length=512, num_tokens=800))
     value = climb(tmp_path, tmp_path / "runs", made=made).results()["metrics"]["bits_per_byte"]["value"]
     assert 0 < value < 12
+
+
+def test_what_goes_on_learning_is_the_network(run: pervade.Run) -> None:
+    with pytest.raises(ConfigError, match="--init RUN/members/trained"):
+        language.recipe(init=str(run.path))
+    assert isinstance(language.recipe(init=str(run.path / "members" / "trained")).model, GPT)
 
 
 def test_a_large_text_is_counted_in_part() -> None:

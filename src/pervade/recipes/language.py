@@ -102,10 +102,15 @@ def _check(model: Model | None) -> None:
     """Raises ConfigError where the model writes no text."""
     if model is None or isinstance(model, GPT):
         return
+    if isinstance(model, NGram):
+        raise ConfigError(
+            "an ngram is counted at once, and does not go on learning: take it with --ladder plain; of a ladder that "
+            "took it, --init RUN/members/trained is the network"
+        )
     if not isinstance(model, HuggingFace):
         raise ConfigError(
             "text-generation trains a gpt (gpt-tiny, gpt-small, gpt-base), or a causal language model of the Hugging "
-            "Face Hub (hf:OWNER/NAME, hf:FOLDER); an ngram is what --ladder plain takes"
+            "Face Hub (hf:OWNER/NAME, hf:FOLDER)"
         )
     if not model.writes:
         configured(f"hf:{model.name}", model.config)  # which says why
