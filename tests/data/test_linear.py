@@ -55,14 +55,15 @@ def test_a_rare_class_does_not_end_the_search_for_a_penalty() -> None:
 
 def test_what_tells_weighs_more_than_what_is_frequent() -> None:
     """Log-count ratios by hand: of three features the first is in one class alone, the second in both alike, the third
-    in the other three times of four. The answers are those of logistic regression on features times these."""
+    in the other three times of four. The answers are those of logistic regression on features times their roots."""
     rows = csr_matrix([[1.0, 1.0, 1.0], [1.0, 1.0, 0.0], [0.0, 1.0, 1.0], [0.0, 1.0, 2.0]])
     target = np.array([0, 0, 1, 1])
     found = linear._Weighed(3.0).fit(rows, target)
     first, second = np.array([2.1, 2.1, 1.1]) / 5.3, np.array([0.1, 2.1, 3.1]) / 5.3
-    np.testing.assert_allclose(found.ratio, np.abs(np.log(first / second)))
-    model = LogisticRegression(C=3.0, max_iter=1000).fit(rows.multiply(found.ratio).tocsr(), target)
-    np.testing.assert_allclose(found.predict_proba(rows), model.predict_proba(rows.multiply(found.ratio).tocsr()))
+    np.testing.assert_allclose(found.root, np.sqrt(np.abs(np.log(first / second))))
+    weighed = rows.multiply(found.root).tocsr()
+    model = LogisticRegression(C=3.0, max_iter=1000).fit(weighed, target)
+    np.testing.assert_allclose(found.predict_proba(rows), model.predict_proba(weighed))
     logits = rows @ found.coef_[0] + found.intercept_  # on the features as they were given
     np.testing.assert_allclose(1 / (1 + np.exp(-logits)), found.predict_proba(rows)[:, 1])
 

@@ -57,6 +57,16 @@ def test_what_is_not_parted_into_words_has_characters_alone() -> None:
     assert ngrams.named(domain.terms) == "TF-IDF of characters"
 
 
+@pytest.mark.parametrize("given", [[*GIVEN, "a film, a fine one: film"], ["这家酒店很好", "酒店很差，很差"]])
+def test_one_text_is_as_scikit_learn_has_it(given: list[str]) -> None:
+    for terms in filter(None, (ngrams.learn(given), ngrams.learn(given, letters=True))):
+        for text in (*given, "ox"):
+            row = ngrams.vectorizer(terms).transform([text]).toarray()[0]
+            places, values = ngrams.vector(terms, text)
+            np.testing.assert_array_equal(places, np.flatnonzero(row))
+            np.testing.assert_allclose(values, row[places], rtol=1e-12)
+
+
 def test_a_pair_is_compared_by_its_words() -> None:
     domain = bag(GIVEN, second=["a film", "a play"])
     assert domain.pair

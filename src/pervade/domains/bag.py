@@ -92,9 +92,12 @@ class Bag(Text):
 
     def _features(self, text: str) -> Any:
         """(1, width), sparse."""
-        from scipy.sparse import hstack
+        from scipy.sparse import csr_matrix
 
-        return hstack([ngrams.vectorizer(terms).transform([text]) for terms in self._counted], format="csr")
+        starts = np.cumsum([0, *map(ngrams.counted, self._counted)])
+        parts = [ngrams.vector(terms, text) for terms in self._counted]
+        places = np.concatenate([place + start for (place, _), start in zip(parts, starts, strict=False)])
+        return csr_matrix((np.concatenate([part[1] for part in parts]), places, [0, len(places)]), (1, self._width))
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """ "input": "places" (n, t) int64 and "values" (n, t) float32, filled up with 0."""
