@@ -418,3 +418,13 @@ def test_one_long_text_takes_no_memory_for_the_short_ones() -> None:
     widths = sorted(piece["input"]["places"].shape[1] for piece in batch["pieces"])
     assert widths[:-1] == [14] * 3  # five terms, and of each word, with the blanks beside it, three runs of letters
     assert widths[-1] > 5000
+
+
+def test_what_learns_from_all_rows_knows_of_which_group_each_is() -> None:
+    texts = [f"w{number}" for number in range(200)]
+    said = [f"speaker {number % 7}" for number in range(200)]
+    train = Rows({"id": texts, "text": texts, "target": ["x", "y"] * 100, "group": said}).where("target", "x")
+    opening = Opening(train, Classify(), torch.nn.Identity(), Context(Bag().fit(train)), 32, seed=0)
+    (batch,) = Whole().open(opening)
+    row, group = (torch.cat([piece[name] for piece in batch["pieces"]]).tolist() for name in ("row", "group"))
+    assert len(set(group)) == len(set(zip((said[number] for number in row), group, strict=True))) == 7

@@ -91,3 +91,25 @@ def test_copies_do_not_choose_the_penalty() -> None:
     apart, together = (linear._best(rows, target, number=known).C for known in (None, number))
     assert together == min(linear.STRENGTHS)
     assert apart > together
+
+
+def test_no_group_judges_itself() -> None:
+    """Rows of five speakers, each class in each: a speaker is held out whole. Where a class is of one speaker alone,
+    it cannot be judged by others, so rows are held out."""
+    target, group = np.tile([0, 1], 50), np.arange(100) // 20
+    folds = list(linear._folds(target, None, group))
+    assert sorted(len(np.unique(group[outside])) for _, outside in folds) == [1] * 5
+    assert not any(set(group[inside]) & set(group[outside]) for inside, outside in folds)
+    alone = list(linear._folds(group, None, group))
+    assert len(alone) == 5
+    assert all((np.bincount(group[outside]) == 4).all() for _, outside in alone)
+    whole = list(linear._folds(RNG.normal(size=100), None, group, even=False))
+    assert all(len(np.unique(group[outside])) == 1 for _, outside in whole)
+
+
+def test_what_tells_speakers_apart_does_not_weaken_the_penalty() -> None:
+    """How each of five speakers says either class tells it for certain, and nothing of how another one says it."""
+    speaker, target = np.arange(200) // 40, np.arange(200) % 2
+    features = np.eye(10)[2 * speaker + target]
+    apart, together = (linear.classes(features, target, 2, group=group).weight for group in (speaker, None))
+    assert np.abs(apart).max() < 0.1 < 2 < np.abs(together).max()

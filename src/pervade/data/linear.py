@@ -31,10 +31,12 @@ def classes(
     strengths: Sequence[float] = STRENGTHS,
     number: np.ndarray | None = None,
     weighed: bool = True,
+    group: np.ndarray | None = None,
 ) -> Linear:
     """Logistic regression: the softmax of what it answers are probabilities. Classes that never train have none.
-    `number` (n,) says which are views of one thing, as in all functions here: none of them judges another. `weighed`:
-    of sparse features also by how much each tells, where rows that were held out say that this is better."""
+    `number` (n,) says which are views of one thing, as in all functions here: none of them judges another; nor does
+    what is of one `group` (n,), where there are enough of them. `weighed`: of sparse features also by how much each
+    tells, where rows that were held out say that this is better."""
     rows, back = _standardised(train)
     weight, bias = np.zeros((num_classes, train.shape[1])), np.full(num_classes, -np.inf)
     there = np.unique(target)
@@ -43,7 +45,7 @@ def classes(
         return Linear(weight, bias)
     sparse = not isinstance(rows, np.ndarray)
     ways = (_logistic, _Weighed) if weighed and sparse else (_logistic,)
-    model = _best(rows, target, strengths, _copies(rows) if sparse else number, ways).fit(rows, target)
+    model = _best(rows, target, strengths, _copies(rows) if sparse else number, ways, group).fit(rows, target)
     own = Linear(model.coef_, model.intercept_)
     if len(there) == 2:  # one row of weights, for the second against the first
         own = Linear(np.concatenate([-own.weight, own.weight]) / 2, np.concatenate([-own.bias, own.bias]) / 2)
@@ -58,10 +60,11 @@ def labels(
     strengths: Sequence[float] = STRENGTHS,
     number: np.ndarray | None = None,
     weighed: bool = True,
+    group: np.ndarray | None = None,
 ) -> Linear:
     """One logistic regression for each of k labels; target (n, k) of 0 and 1. The sigmoid of what it answers are
     probabilities."""
-    models = [classes(train, column.astype(int), 2, strengths, number, weighed) for column in target.T]
+    models = [classes(train, column.astype(int), 2, strengths, number, weighed, group) for column in target.T]
     with np.errstate(invalid="ignore"):  # of a label that all rows have, or none: no difference of infinities is asked
         return Linear(
             np.stack([model.weight[1] - model.weight[0] for model in models]),
@@ -70,7 +73,11 @@ def labels(
 
 
 def numbers(
-    train: Any, target: np.ndarray, strengths: Sequence[float] = (1.0,), number: np.ndarray | None = None
+    train: Any,
+    target: np.ndarray,
+    strengths: Sequence[float] = (1.0,),
+    number: np.ndarray | None = None,
+    group: np.ndarray | None = None,
 ) -> Linear:
     """Ridge regression; the strengths are inverse, in units of the target's variance, and the one is taken whose
     answers are nearest to rows that were held out for it."""
@@ -79,7 +86,7 @@ def numbers(
     rows, back = _standardised(train)
     mean, scale = float(target.mean()), max(float(target.std()), 1e-12)
     scaled, several = (target - mean) / scale, min(len(strengths), len(target)) > 1
-    folds = list(_folds(target, number, even=False)) if several else []
+    folds = list(_folds(target, number, group, even=False)) if several else []
 
     def error(strength: float, inside: np.ndarray, outside: np.ndarray) -> float:
         model = Ridge(alpha=1.0 / strength).fit(rows[inside], scaled[inside])
@@ -168,6 +175,7 @@ def _best(
     strengths: Sequence[float] = STRENGTHS,
     number: np.ndarray | None = None,
     ways: Sequence[Callable[[float], Any]] = (_logistic,),
+    group: np.ndarray | None = None,
 ) -> Any:
     """The way, with the inverse strength of its penalty, of the least log-loss on rows that train and were held out for
     it; not fitted yet. Classes of fewer than five rows, which cannot stand in every fold, have no say."""
@@ -175,10 +183,11 @@ def _best(
 
     once = np.arange(len(target)) if number is None else np.unique(number, return_index=True)[1]
     kept = np.flatnonzero(np.bincount(target[once], minlength=int(target.max()) + 1)[target] >= 5)
-    train, target, number = train[kept], target[kept], None if number is None else number[kept]
+    train, target = train[kept], target[kept]
+    number, group = (None if known is None else known[kept] for known in (number, group))
     if len(strengths) * len(ways) == 1 or len(np.unique(target)) < 2:
         return ways[0](1.0 if 1.0 in strengths else strengths[len(strengths) // 2])
-    folds, tried = list(_folds(target, number)), []
+    folds, tried = list(_folds(target, number, group)), []
     for way in ways:
 
         def loss(strength: float, inside: np.ndarray, outside: np.ndarray, way: Callable[[float], Any] = way) -> float:
@@ -213,13 +222,22 @@ def _least(
     return best, least
 
 
-def _folds(target: np.ndarray, number: np.ndarray | None, even: bool = True) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Positions inside and outside; `even`: each class in its share."""
+Parts = tuple[np.ndarray, np.ndarray]
+"""Positions inside and outside."""
+
+
+def _folds(
+    target: np.ndarray, number: np.ndarray | None, group: np.ndarray | None = None, even: bool = True
+) -> Iterator[Parts]:
+    """By groups, or else by rows; `even`: each class in its share."""
     from sklearn import model_selection
 
+    if group is not None and (whole := _by_group(target, group, even)):
+        yield from whole
+        return
     if number is not None and len(first := np.unique(number, return_index=True)[1]) < len(number):
         there = np.sort(first)
-        for inside, outside in _folds(target[there], None, even):
+        for inside, outside in _folds(target[there], None, even=even):
             seen, held = (np.isin(number, number[there[part]]) for part in (inside, outside))
             yield np.flatnonzero(seen), np.flatnonzero(held)
         return
@@ -232,3 +250,21 @@ def _folds(target: np.ndarray, number: np.ndarray | None, even: bool = True) -> 
         once = model_selection.StratifiedShuffleSplit if even else model_selection.ShuffleSplit
         parts = once(1, train_size=min(4 * test, len(target) - test), test_size=test, random_state=0)
     yield from parts.split(np.zeros(len(target)), target)
+
+
+def _by_group(target: np.ndarray, group: np.ndarray, even: bool) -> list[Parts]:
+    """Up to five folds that part no group, of which those count that leave some of every class inside. A penalty that
+    rows of people who are known have chosen is too weak for others."""
+    from sklearn import model_selection
+
+    number = min(5, len(np.unique(group)))
+    if number < 2:
+        return []
+    kind: Any = model_selection.StratifiedGroupKFold if even else model_selection.GroupKFold
+    parts = kind(number).split(np.zeros(len(target)), target, group)
+    whole = [(inside, outside) for inside, outside in parts if not even or _every(target[inside], target)]
+    return whole if len(target) <= FEW else whole[:1]
+
+
+def _every(some: np.ndarray, target: np.ndarray) -> bool:
+    return len(np.unique(some)) == len(np.unique(target))

@@ -132,9 +132,15 @@ class Classify(GivesLogits):
         return loss
 
     def fit_head(
-        self, features: Any, target: np.ndarray, number: np.ndarray, domain: Domain, strengths: Sequence[float]
+        self,
+        features: Any,
+        target: np.ndarray,
+        number: np.ndarray,
+        domain: Domain,
+        strengths: Sequence[float],
+        group: np.ndarray | None = None,
     ) -> Mapping[str, Linear]:
-        return {"logits": linear.classes(features, target, len(labels_of(domain)), strengths, number)}
+        return {"logits": linear.classes(features, target, len(labels_of(domain)), strengths, number, group=group)}
 
     def score(self, output: Output, batch: Batch, context: Context) -> Tensor:
         """(n,): log-probability of the target, or of the likeliest class where there is no target."""

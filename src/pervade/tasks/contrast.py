@@ -143,8 +143,15 @@ class Contrast(Task, SelectsRows, CouplesRows, HasCompanions, HasLinearHead):
             return triplets(output["embedding"], batch["target"], margin)
 
     def fit_head(
-        self, features: Any, target: np.ndarray, number: np.ndarray, domain: Domain, strengths: Sequence[float]
+        self,
+        features: Any,
+        target: np.ndarray,
+        number: np.ndarray,
+        domain: Domain,
+        strengths: Sequence[float],
+        group: np.ndarray | None = None,
     ) -> Mapping[str, Linear]:
+        """People are held out whole, whatever the group."""
         return {"embedding": discriminant.embedding(features, target, self.dimensions, strengths, number)}
 
     def at_once(self) -> Task:

@@ -81,9 +81,15 @@ class Regress(Task, SelectsRows, HasPlainModel, HasLinearHead, CanBeBlended):
         return F.huber_loss(value, target, reduction="none")
 
     def fit_head(
-        self, features: Any, target: np.ndarray, number: np.ndarray, domain: Domain, strengths: Sequence[float]
+        self,
+        features: Any,
+        target: np.ndarray,
+        number: np.ndarray,
+        domain: Domain,
+        strengths: Sequence[float],
+        group: np.ndarray | None = None,
     ) -> Mapping[str, Linear]:
-        return {"value": linear.numbers(features, target, strengths, number)}
+        return {"value": linear.numbers(features, target, strengths, number, group=group)}
 
     def score(self, output: Output, batch: Batch, context: Context) -> Tensor:
         """(n,): the negative distance from the target, or the value where there is no target; both in deviations."""

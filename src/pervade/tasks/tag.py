@@ -103,9 +103,15 @@ class Tag(GivesLogits):
         return loss.mean(1)
 
     def fit_head(
-        self, features: Any, target: np.ndarray, number: np.ndarray, domain: Domain, strengths: Sequence[float]
+        self,
+        features: Any,
+        target: np.ndarray,
+        number: np.ndarray,
+        domain: Domain,
+        strengths: Sequence[float],
+        group: np.ndarray | None = None,
     ) -> Mapping[str, Linear]:
-        return {"logits": linear.labels(features, target, strengths, number)}
+        return {"logits": linear.labels(features, target, strengths, number, group=group)}
 
     def score(self, output: Output, batch: Batch, context: Context) -> Tensor:
         """(n,): log-probability of all labels' targets, or of the likeliest answers where there is no target."""

@@ -87,11 +87,17 @@ class HasLinearHead(Protocol):
     """A linear layer answers it, whose best weights can be found at once."""
 
     def fit_head(
-        self, features: Any, target: np.ndarray, number: np.ndarray, domain: Domain, strengths: Sequence[float]
+        self,
+        features: Any,
+        target: np.ndarray,
+        number: np.ndarray,
+        domain: Domain,
+        strengths: Sequence[float],
+        group: np.ndarray | None = None,
     ) -> Mapping[str, Linear]:
         """By output, from the features (n, d) of all rows, sparse or dense, their targets as batches hold them, and
         the numbers of the rows that they are of, of which one may have several; the penalty is chosen among
-        `strengths`, by rows that are held out for it."""
+        `strengths`, by rows that are held out for it, of other groups where `group` says which these are."""
         ...
 
     def at_once(self) -> Task:

@@ -55,10 +55,15 @@ class LinearSolver(Solver):
             )
         features = [network.linear_features(piece["input"], piece.get("mask")) for piece in pieces]
         whole = np.concatenate(features) if isinstance(features[0], np.ndarray) else sparse.vstack(features, "csr")
-        target, number = (np.concatenate([piece[name].cpu().numpy() for piece in pieces]) for name in ("target", "row"))
+        known = {
+            name: np.concatenate([piece[name].cpu().numpy() for piece in pieces])
+            for name in ("target", "row", "group")
+            if name in pieces[0]
+        }
+        target, number, group = known["target"], known["row"], known.get("group")
 
         def fitted(strengths: Sequence[float]) -> Mapping[str, Linear] | None:
-            return deadline.done_by(until, lambda: task.fit_head(whole, target, number, domain, strengths))
+            return deadline.done_by(until, lambda: task.fit_head(whole, target, number, domain, strengths, group))
 
         middle = self.strengths[len(self.strengths) // 2]
         first = fitted((middle,)) if until is not None else None

@@ -1,11 +1,12 @@
 """All rows of the training split in one batch, for what learns from them at once. "pieces" of the batch are batches of
-a few rows, each padded for itself."""
+a few rows, each padded for itself, which say of which "group" each row is where that is known."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from pervade.core.bounds import Count
@@ -45,6 +46,11 @@ class _Whole(Loader):
     def _batch(self, indices: Sequence[int], epoch: int, number: int = 0) -> Batch:
         starts = range(0, len(indices), PIECE)
         pieces = [super(_Whole, self)._batch(indices[start : start + PIECE], epoch, number) for start in starts]
+        if "group" in self.rows:
+            numbers = np.unique(np.array(self.rows.column("group"), str), return_inverse=True)[1].tolist()
+            group = dict(zip(map(int, self.rows.number), numbers, strict=True))
+            for piece in pieces:
+                piece["group"] = torch.tensor([group[row] for row in piece["row"].tolist()])
         return {"row": torch.cat([piece["row"] for piece in pieces]), "pieces": pieces}
 
     def rehearsal(self) -> Batch | None:
