@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,15 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
         monkeypatch.setattr(sys.modules["huggingface_hub.constants"], "HF_HUB_CACHE", cache)
     # Nor weights that an installed package happens to carry.
     monkeypatch.setattr("pervade.weights.packages.PACKAGES", {})
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_cross_validation() -> Iterator[None]:
+    """The few rows of tests would have every rung of a ladder trained six times over; test_cross_validation.py asks
+    for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pervade.run.cross_validation.FEW", 0)
+        yield
 
 
 @pytest.fixture(scope="session")

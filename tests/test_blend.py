@@ -142,10 +142,10 @@ def test_rows_are_answered_by_weights_that_others_found() -> None:
     right, nothing = np.stack([1 - target, target], 1) * 0.9 + 0.05, np.full((40, 2), 0.5)
     know = [np.where((half == side)[:, None], right, nothing) for side in (0, 1)]
     pair = [{**tables[0], "probabilities": own, "prediction": own.argmax(1)} for own in know]
-    found = blending.crossed(Classify(), pair, [[1.0, 1.0], [1.0, 1.0]], half, DOMAIN)
+    found = blending.crossed(Classify(), pair, [[1.0, 1.0], [1.0, 1.0]], dict(enumerate(half)), DOMAIN)
     np.testing.assert_allclose(found["probabilities"], nothing)
     assert found["row"].tolist() == list(range(40))
-    alone = blending.crossed(Classify(), pair, [[1.0, 1.0], [1.0, 1.0]], np.zeros(40, int), DOMAIN)
+    alone = blending.crossed(Classify(), pair, [[1.0, 1.0], [1.0, 1.0]], dict.fromkeys(range(40), 0), DOMAIN)
     assert (alone["prediction"] == target).all()  # rows of a single group have no other half
 
 

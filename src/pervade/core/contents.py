@@ -163,6 +163,7 @@ class Rung(TypedDict):
     high: float | None
     n: Count
     row_seconds: float | None
+    folds: NotRequired[Count]
 
 
 class Columns(TypedDict, total=False):

@@ -41,17 +41,29 @@ def weights(task: CanBeBlended, tables: Sequence[Table], scales: Sequence[float]
 
 
 def crossed(
-    task: CanBeBlended, tables: Sequence[Table], scales: Sequence[Sequence[float]], half: np.ndarray, domain: Domain
+    task: CanBeBlended,
+    tables: Sequence[Table],
+    scales: Sequence[Sequence[float]],
+    half_of: Mapping[int, int],
+    domain: Domain,
+    answered: Sequence[Table] | None = None,
 ) -> Table:
-    """What the models say together of rows that had no say in how much each counts: those of one `half` (n,) of 0 and 1
-    by the weights that the other one finds, with that one's `scales`. Where one is empty, there is no other."""
+    """What the models say together of rows that had no say in how much each counts: those of one half (`half_of` row
+    numbers: 0 or 1) by the weights that the other one finds, with that one's `scales`. Where one is empty, there is no
+    other. `answered`: tables of which the answers are put together, where weights are found by other ones."""
+    answered = tables if answered is None else answered
+    half, own_half = (_halves(some[0], half_of) for some in (tables, answered))
     together: list[Table] = []
-    for side in np.unique(half):
+    for side in np.unique(own_half):
         other = int(1 - side) if (half != side).any() else int(side)
         found = weights(task, [only(table, half == other) for table in tables], scales[other], domain)
-        together.append(task.blended([only(table, half == side) for table in tables], found, domain))
-    order = np.argsort(np.concatenate([np.flatnonzero(half == side) for side in np.unique(half)]))
+        together.append(task.blended([only(table, own_half == side) for table in answered], found, domain))
+    order = np.argsort(np.concatenate([np.flatnonzero(own_half == side) for side in np.unique(own_half)]))
     return {name: predictions.in_order(values, order) for name, values in predictions.concatenate(together).items()}
+
+
+def _halves(table: Table, half_of: Mapping[int, int]) -> np.ndarray:
+    return np.array([half_of[row] for row in np.asarray(table["row"]).tolist()])
 
 
 def better(task: Any, alone: Table, together: Table, domain: Domain) -> bool:

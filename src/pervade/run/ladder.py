@@ -16,6 +16,7 @@ which one is delivered, and that one alone meets the test split.
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -27,6 +28,7 @@ import torch
 
 from pervade.core import deadline, files, runtime, spec
 from pervade.core.contracts import Domain, Recipe
+from pervade.core.contracts.abilities import CanBeBlended
 from pervade.core.errors import (
     CheckpointError,
     DataError,
@@ -46,7 +48,7 @@ from pervade.init.members import Members
 from pervade.metrics.estimate import Metric, estimate
 from pervade.metrics.paired import differences
 from pervade.models.blend import Blend
-from pervade.run import blending, members, overview, workflow
+from pervade.run import blending, cross_validation, members, overview, workflow
 from pervade.run import rungs as rungs_module
 from pervade.run.progress import duration
 from pervade.run.settling import halves, only
@@ -76,6 +78,7 @@ class Rung:
     high: float | None = None
     n: int = 0
     row_seconds: float | None = None  # of predicting one row, where that is asked
+    folds: int = 0  # by whose trainings it was judged, where rows are few; 0: by the validation split
 
 
 class Ladder:
@@ -101,7 +104,8 @@ class Ladder:
         self._count_what_was_killed()
         self.began = (time.monotonic() if options.began is None else options.began) - self.used
         self.options = options
-        self.half_of: dict[int, int] = {}  # of validation rows by their numbers (run/settling.py)
+        self.half_of: dict[int, int] = {}  # of rows by their numbers (run/settling.py)
+        self.settling: set[int] = set()  # rows of the validation split
         self.reading = 0.0  # seconds that reading the rows took
         self.faults: list[PervadeError] = []  # of this sitting's rungs
 
@@ -143,7 +147,9 @@ class Ladder:
         rows = workflow.load_rows(self.run, self.base.domain, self.options.screen)
         self.reading = time.monotonic() - started
         if "validation" in rows.column("split"):
-            self.half_of = halves(rows.where("split", "validation"), self.base.seed)
+            for split in ("train", "validation"):
+                self.half_of |= halves(rows.where("split", split), self.base.seed)
+            self.settling = set(rows.where("split", "validation").number)
             return rows
         if not self.by_default:
             raise DataError("a ladder chooses by the validation split, which is empty; leave rows: -o validation=0.15")
@@ -179,7 +185,11 @@ class Ladder:
             self._begin(rung, rows)
             request = replace(self.request, find_lr=self.request.find_lr and rung.name == "trained")
             workflow.train(member, request, None, options, rows if self._reads_alike(rung) else None)
-            return self._judge_whole(rung, rows)
+            size = self._judge_whole(rung, rows)
+            few = cross_validation.are_few(rows) and isinstance(self.base.task, CanBeBlended)
+            if few and rung.name != "blend":  # answers of several trainings can be put together
+                self._cross_validate(rung, rows, time.monotonic() - began)
+            return size
 
         try:
             until = self._blending_until() if rung.name == "blend" else None
@@ -240,15 +250,43 @@ class Ladder:
         if self.best_of == "speed":
             rung.row_seconds = self._time(rung, rows)
         if rung.name == "blend":
-            ranks.by_first(lambda: self._judge_blend(member, chosen))
+            ranks.by_first(lambda: self._judge_blend(rung, member, chosen))
         return (member.checkpoint(chosen) / "model.safetensors").stat().st_size
 
-    def _judge_blend(self, member: RunDirectory, chosen: str) -> None:
+    def _cross_validate(self, rung: Rung, rows: Rows, seconds: float) -> None:
+        """By trainings without each fold, where there is the time for as many as the rung took `seconds`."""
+        number, limit = cross_validation.FOLDS, self.base.time_limit
+        left = math.inf if limit is None else cross_validation.SHARE * (self.began + limit - time.monotonic())
+        why = ""
+        if ranks.world() > 1:
+            why = "several processes climb together"
+        elif number * seconds > left:
+            why = f"there is no time for {number} trainings more"
+        else:
+            self.options.screen.say(f"few rows: {rung.name} is judged by {number}-fold cross-validation")
+            try:
+                divided = cross_validation.divide(rows, self.base.seed)
+                each = None if limit is None else left / number
+                request = replace(self.request, find_lr=False)  # the rung's rate is found
+                cross_validation.answer(self._member(rung), divided, request, self.options, each)
+                rung.folds = number
+            except (DataError, TrainingError) as error:
+                why = str(error)
+        if why:
+            told = f"few rows: {rung.name} is judged by the validation split, and not by cross-validation, since {why}"
+            self.options.screen.say(told)
+            overview.keep(self.run, [told])
+
+    def _judge_blend(self, rung: Rung, member: RunDirectory, chosen: str) -> None:
         """By what blends say whose weights the row itself did not help to find."""
-        crossed = self._crossed(self.complete())
-        about = {"checkpoint": chosen, "split": "validation", "precision": "fp32"}
+        done, about = self.complete(), {"checkpoint": chosen, "precision": "fp32"}
+        crossed = self._crossed(done, delivered=True)
         predictions.write_columns(member.predictions(chosen, checkpoint.UNDECIDED), crossed, about)
         checkpoint.settle(member, chosen, self.base.task.decide(crossed, self._domain()))
+        if all(other.folds for other in done):
+            rung.folds = cross_validation.FOLDS
+            place = member.predictions(chosen, cross_validation.OUT_OF_FOLD)
+            predictions.write_columns(place, self._crossed(done), about)
 
     def _time(self, rung: Rung, rows: Rows) -> float:
         """Seconds of predicting a row; the first ones warm caches and do not count."""
@@ -304,13 +342,13 @@ class Ladder:
             epochs=0,
         )
 
-    def _crossed(self, done: Sequence[Rung]) -> Table:
-        """What the rungs together say of the validation rows: each half by weights, and scales, that the other half
-        found."""
+    def _crossed(self, done: Sequence[Rung], delivered: bool = False) -> Table:
+        """What the rungs together say: of each half of the rows by weights, and scales, that the other half found. Of
+        the rows that judge the rungs, or of the validation split by what is `delivered`."""
         task: Any = self.base.task
-        tables = self._tables(done)
         scales = [[task.output_scale(self._decision(rung, half)) for rung in done] for half in (0, 1)]
-        return blending.crossed(task, tables, scales, self._half(tables[0]), self._domain())
+        answered = self._tables(done, delivered=True) if delivered else None
+        return blending.crossed(task, self._tables(done), scales, self.half_of, self._domain(), answered)
 
     def _half(self, table: Table) -> np.ndarray:
         """(n,) 0 or 1."""
@@ -327,17 +365,18 @@ class Ladder:
         halves_of = (member.plan().get("settling") or {}).get("halves") or [{}, {}]
         own = halves_of[1 - half].get("settled") or {}
         if not halves_of[1 - half].get("at"):  # it learnt nothing: a blend
-            (table,) = self._tables([rung])
+            (table,) = self._tables([rung], delivered=True)
             own = dict(self.base.task.decide(only(table, self._half(table) == half), self._domain()))
         return own if own.keys() == decision.keys() else decision
 
     def judge(self) -> None:
-        """The headline figure of every complete rung, on the validation rows that all of them were judged by."""
+        """The headline figure of every complete rung, on the rows that it was judged by."""
         done = self.complete()
         if not done:
             return
         self.metric, metric = self._headline()
-        for rung, table in zip(done, self._tables(done), strict=True):
+        for rung in done:
+            (table,) = self._tables([rung])
             estimated = estimate({self.metric: metric}, table)[self.metric].as_dict()
             rung.value, rung.low, rung.high, rung.n = (estimated[key] for key in ("value", "low", "high", "n"))
 
@@ -347,12 +386,18 @@ class Ladder:
     def _chosen(self, rung: Rung) -> str:
         return self._member(rung).require_checkpoint(None)
 
-    def _tables(self, rungs: Sequence[Rung], without: int | None = None) -> list[Table]:
-        """What each says of the validation rows that all were judged by, `without` one half, before any decision."""
-        paths = [self._member(rung).predictions(self._chosen(rung), checkpoint.UNDECIDED) for rung in rungs]
+    def _tables(self, rungs: Sequence[Rung], without: int | None = None, delivered: bool = False) -> list[Table]:
+        """What each says of the rows that all were judged by, `without` one half of the validation split, before any
+        decision; `delivered`: of the validation rows, by the very model that would be delivered."""
+        paths = []
+        for rung in rungs:
+            member, chosen = self._member(rung), self._chosen(rung)
+            folded = member.predictions(chosen, cross_validation.OUT_OF_FOLD)
+            whole = member.predictions(chosen, checkpoint.UNDECIDED)
+            paths.append(folded if folded.exists() and not delivered else whole)
         tables = [predictions.read_columns(path) for path in paths]
         shared = set.intersection(*(set(np.asarray(table["row"]).tolist()) for table in tables))
-        shared -= {row for row in shared if without is not None and self.half_of.get(row) == without}
+        shared -= {row for row in self.settling if without is not None and self.half_of[row] == without}
         return [only(table, np.isin(np.asarray(table["row"]), list(shared))) for table in tables]
 
     def _domain(self) -> Domain:
@@ -365,17 +410,23 @@ class Ladder:
 
     def _best(self, rungs: Sequence[Rung], without: int | None = None) -> Rung:
         """The one with the best headline figure, `without` one half of the rows where that is given; of equals a blend,
-        which was shown to be better, then the cheapest."""
-        metric = self._headline()[1]
+        which was shown to be better, then the cheapest. One that few validation rows alone judge, while others were
+        cross-validated, has to be shown to be better than these."""
+        name, metric = self._headline()
         sign = -1.0 if metric.higher_is_better is False else 1.0
         ordered = sorted(rungs, key=lambda rung: rung.name != "blend")
+        sure = [rung for rung in ordered if rung.folds] or ordered
 
         def figure(table: Table) -> float:
             value = sign * float(metric.compute(table, np.ones(len(table["row"]))))
             return -math.inf if math.isnan(value) else value
 
-        figures = [figure(table) for table in self._tables(ordered, without)]
-        return ordered[int(np.argmax(figures))]
+        best = sure[int(np.argmax([figure(table) for table in self._tables(sure, without)]))]
+        for rung in ordered:
+            if rung not in sure:
+                apart = differences({name: metric}, self._tables([best, rung], without))[0][name]
+                best = rung if apart.shown and sign * apart.difference > 0 else best
+        return best
 
     def _choice(self, done: Sequence[Rung], without: int | None = None) -> Rung:
         best = self._best(done, without)
@@ -393,7 +444,8 @@ class Ladder:
         best, taken = self._best(done), self._choice(done)
         words = self._headline()[1].words
         others = [f"{rung.name} {words.written(rung.value)}" for rung in done if rung is not taken]
-        self.why = f"{words.inside} {words.written(taken.value)} on {taken.n:,} rows of the validation split"
+        what = f"each by one of {taken.folds} trainings without it" if taken.folds else "of the validation split"
+        self.why = f"{words.inside} {words.written(taken.value)} on {taken.n:,} rows {what}"
         self.why += f", against {', '.join(others)}" if others else ""
         if self.best_of != "accuracy":
             what = "smallest" if self.best_of == "size" else "fastest to predict, by the clock,"
@@ -421,7 +473,7 @@ class Ladder:
         decision = self._decision(taken)
         if not decision or not self.half_of or len(done) < 2:
             return
-        both = len(set(self.half_of.values())) == 2
+        both = len({self.half_of[row] for row in self.settling}) == 2
         apart = [half for half in (0, 1) if both and self._choice(done, without=half) is taken]
         own = self._decision(taken, apart[0]) if len(apart) == 1 else decision
         checkpoint.settle(self.run, "best", own)
@@ -435,6 +487,9 @@ class Ladder:
         self.taken = best.name
         members.take_over(self.run, self.run.member(best.name), self.base.time_limit)
         self._settle(best)
+        if all(rung.state != "waiting" for rung in self.rungs):
+            for rung in self.rungs:  # what was trained to choose is not needed any more
+                shutil.rmtree(self._member(rung).path / "members", ignore_errors=True)
         self.save()
 
 

@@ -17,6 +17,12 @@ NAMES = {
     "blend": "the others as one network, each with its weight",
 }
 
+BY_VALIDATION = "Rungs are chosen by the validation split alone, on the rows that all of them were judged by"
+CROSSED = (
+    "Rows are few, so rungs are chosen by cross-validation: each was trained anew without each fold of the rows that "
+    "train and validate, and judged on it. One that was not has to be shown to be better on the validation split"
+)
+
 TEMPLATE = """\
 <p>{{ what }}</p>
 {{ picture }}
@@ -46,7 +52,7 @@ def section(record: Record) -> Section | None:
     done = [rung for rung in rungs if rung["value"] is not None]
     what = f"{taken} was taken: {record.ladder.get('why')}." if taken else "The ladder goes on: no rung is taken yet."
     note = (
-        "Rungs are chosen by the validation split alone, on the rows that all of them were judged by; the test split "
+        f"{CROSSED if any(rung.get('folds') for rung in rungs) else BY_VALIDATION}; the test split "
         "met the one that was taken, and no other. Each rung is a run inside members/, which can be compared. A "
         "blend is judged here by weights that each half of the rows found for the other half."
     )
