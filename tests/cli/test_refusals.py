@@ -101,7 +101,7 @@ def name_too_long(root: Path) -> Path:
         (only_words, "holds nothing that is read (1 .odt)"),
         (no_picture_readable, "no picture can be read; the first, cat/1.jpg: this is not a picture"),
         (one_class, "there is only one class, 'cat'; to classify takes at least two"),
-        (class_left_with_one_picture, "there is only one class, 'cat'; to classify takes at least two"),
+        (class_left_with_one_picture, "only one class, 'cat'; to classify takes at least two, and of 'dog' there is a"),
         (no_class_folders, "holds 8 pictures but no class folders; put the pictures of each class into a folder"),
         (split_folders_without_classes, "holds 16 pictures but no class folders (splits: the folders"),
         (no_train_split, "has test and validation but no train split; add one"),

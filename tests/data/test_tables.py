@@ -141,6 +141,7 @@ def test_group_column(folder: Path) -> None:
         ("image,label\n", "has no rows"),
         ("a,b\n1,2\n", "has no column of texts, and none of files .*; its 2 columns are a .numbers., b .numbers."),
         ("image\ncat/0.png\n", "has no column of labels; its columns are image; name one of them label"),
+        ("label\ncat/0.png\n", "its columns are label; 'label' is taken for something else .*--file-column"),
         (
             "image,x,z\ncat/0.png,cat,1\ncat/1.png,cat,2\ndog/0.png,dog,1\ndog/1.png,dog,2\n",
             r"several columns that may hold labels \(x \(2 classes\), z \(2 classes\)\); say .*--label-column x$",
@@ -387,3 +388,10 @@ def test_one_folder_alone_is_no_class_folder(tmp_path: Path) -> None:
     class_folders(tmp_path, ("images",), count=2)
     (tmp_path / "metadata.csv").write_text("file_name,species\nimages/0.png,cat\nimages/1.png,dog\n")
     assert read(tmp_path)[0]["target"] == ["cat", "dog"]
+
+
+def test_a_column_is_not_the_labels_and_something_else(folder: Path) -> None:
+    there = table(folder, "image,label,patient\n" + BODY.replace("\n", ",a\n"))
+    for flag, asked_too in (("--group-by", {"group_column": "label"}), ("--split-column", {"split_column": "label"})):
+        with pytest.raises(DataError, match=f"--label-column and {flag} both name 'label'; name another column"):
+            Image(label_column="label", **asked_too).read(there)

@@ -19,7 +19,7 @@ import torch
 from torch.nn import Module
 
 from pervade.core import contents, files, memory, registry, runtime, seed, signals, spec
-from pervade.core.contracts import Context, Domain, Opening, Recipe, Tokens, Waveform
+from pervade.core.contracts import Context, Domain, Opening, Recipe, Solver, Tokens, Waveform
 from pervade.core.contracts.abilities import HasCompanions
 from pervade.core.errors import ConfigError, TrainingError, nearest
 from pervade.core.run import RunDirectory
@@ -553,7 +553,10 @@ def build(
             return bases.again(run.state, asdict(kept), recipe, domain, network), kept
         made, base, started = bases.build(recipe, domain, network, first and not begun)
         if started is not None:
-            for line in (f"model: {registry.full_name(recipe.model)}", *started.table()):
+            lines = started.table()
+            if isinstance(recipe.optimizer, Solver) and isinstance(recipe.init, Random):
+                lines = ["init: no weights are drawn that are kept; all are found at once"]
+            for line in (f"model: {registry.full_name(recipe.model)}", *lines):
                 screen.say(line)
             about = {"init": spec.encode(recipe.init), **asdict(started)}
             files.write_json(run.init, {**about, **({"base": asdict(base)} if base is not None else {})})

@@ -32,6 +32,7 @@ from pervade.metrics.classification import classification_metrics, majority_base
 from pervade.metrics.confusion import MOST_CLASSES, confusion_matrix, most_confused
 from pervade.metrics.estimate import too_few_groups
 
+SHOWN = 5  # classes that a message names
 FEWEST_TO_CALIBRATE = 30  # rows
 SURE = 1e-7  # 1 - p below this is a rounding of 0, where powers below 1 have no finite slope
 AUXILIARY = 0.4  # weight of the loss at an auxiliary head, where the network has one (Szegedy et al. 2014: 0.3 - 0.4)
@@ -95,8 +96,16 @@ class Classify(GivesLogits):
         splits.refuse_unseen(splits.without_single(rows)[0])
 
     def arrange(self, rows: Rows) -> tuple[Rows, list[LeftOut]]:
-        """Without classes of a single row."""
-        return splits.without_single(rows)
+        """Without classes of a single row. Raises DataError where only one is left."""
+        kept, lost = splits.without_single(rows)
+        there = set(kept.column("target"))
+        if len(there) == 1 and lost:
+            single = ", ".join(sorted(map(repr, set(rows.column("target")) - there))[:SHOWN])
+            raise DataError(
+                f"there is only one class, {there.pop()!r}; to classify takes at least two, and of {single} there is a "
+                "single row, which cannot be learnt from and tested by; give more of them"
+            )
+        return kept, lost
 
     def measurable(self, rows: Rows, domain: Domain) -> tuple[Rows, list[LeftOut]]:
         return targets.of_learnt_labels(rows, labels_of(domain))

@@ -376,6 +376,10 @@ def layout(
         raise NoLabels(str(fault), wanted.label_column) from None
     free = [column for column in columns if column not in named]
     held = content.columns(path, records, free)
+    flags = {content.flag: held, "--group-by": (wanted.group_column,), "--split-column": (wanted.split_column,)}
+    for flag, column in ((flag, column) for flag, asked in flags.items() for column in asked if column in named):
+        told = f"{path}: --label-column and {flag} both name {column!r}; name another column in one of them"
+        raise MisfitError(told, column)
     rest = [column for column in free if column not in held]
     group = wanted.group_column
     # Who it is may stand in a column that otherwise says what belongs together.
@@ -408,10 +412,12 @@ def _unlabelled(path: Path | str, records: list[Record], columns: Sequence[str],
         if texts
         else ""
     )
-    return (
-        f"{path} has no column of labels; its columns are {', '.join(columns)}; name one of them label, or say which "
-        f"with --label-column{write}"
-    )
+    remedy = "name one of them label, or say which with --label-column"
+    taken = columns_module.first_named([column for column in columns if column not in rest], LABEL_COLUMNS)
+    if taken is not None:
+        flags = "--text-column, --file-column, --group-by or --split-column"
+        remedy = f"{taken!r} is taken for something else ({flags}); say with --label-column which one holds labels"
+    return f"{path} has no column of labels; its columns are {', '.join(columns)}; {remedy}{write}"
 
 
 def _note(
