@@ -355,7 +355,9 @@ def test_one_that_was_stopped_delivers_the_best_so_far_and_goes_on_to_the_same(
     stopped = pervade.load(tmp_path / "stopped" / "run")
     assert files.read_json(stopped.path / "ladder.json")["taken"] == "plain"
     assert len(stopped.predict(["a superb film"])) == 1
+    assert "this run is unfinished: its best so far" in (stopped.unfinished() or "")
     resumed = pervade.resume(stopped.path)
+    assert resumed.unfinished() is None
     for name in ("plain", "trained"):
         assert same(weights(whole.directory.member(name)), weights(resumed.directory.member(name)))
     kept = [{**rung, "seconds": 0} for rung in told(whole).values()]

@@ -297,12 +297,19 @@ class Run:
             plan = self.directory.plan()
         except CheckpointError as error:  # the checkpoint is whole, and answers need no more
             return f"whether this run is finished cannot be told: {error}"
-        if plan.get("finished", "last" in self.directory.checkpoints()):
+        if self._finished(plan):
             return None
         passes = self.directory.of_checkpoint(name, "architecture.json").get("passes", "?")
         when = f"after pass {passes}" if isinstance(passes, str) else wording.after(passes)
         which = "its best so far" if name == "best" else f"its checkpoint {name!r}"
         return f"this run is unfinished: {which}, {when}; go on with: pervade resume {self.path}"
+
+    def _finished(self, plan: Mapping[str, Any]) -> bool:
+        if not self.directory.members.exists():
+            return bool(plan.get("finished", "last" in self.directory.checkpoints()))
+        from pervade.report import record
+
+        return record.read(self.directory).finished
 
     def has_split(self, split: str) -> bool:
         return split in self.directory.read_data()["columns"].get("split", [])

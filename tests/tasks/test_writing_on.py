@@ -251,7 +251,8 @@ def test_going_on_from_a_run(folders: Path, texts: Path, tmp_path: Path) -> None
         first = pervade.fit(texts, recipe=made, name=name, runs=tmp_path, options=Options())
         known = first.load("best")
         settings = ["epochs=1", "optimizer.lr=1e-12", "validation=0.1", "test=0.2"]
-        on = pervade.fit(texts, init=name, name=f"{name}-on", runs=tmp_path, settings=settings, options=Options())
+        told = {"settings": settings, "ladder": ["trained"], "options": Options()}
+        on = pervade.fit(texts, init=name, name=f"{name}-on", runs=tmp_path, **told)
         loaded = on.load()
         assert loaded.domain.tokenizer == known.domain.tokenizer
         assert loaded.domain.ends == known.domain.ends
