@@ -3,6 +3,7 @@ changes no bit, and that a search that was stopped goes on as it was."""
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -135,6 +136,17 @@ def test_time_is_given_by_how_much_of_a_training_is_to_come(tmp_path: Path) -> N
     assert seconds == pytest.approx(880 * 0.25 / 2.0, abs=2.0)  # 98% of the limit less a tenth for the ending
     own.used_before = 870.0
     assert own._decide() is None
+
+
+@pytest.mark.parametrize(("came", "tried"), [(0.4, 2), (0.6, 5)])
+def test_a_share_of_too_little_time_is_not_divided(came: float, tried: int, tmp_path: Path) -> None:
+    own = begun(tmp_path, time_limit=1000.0)
+    standing(own, ("paused", 0.25, 0.5))
+    entry = {"event": "pass", "step": 3, "pass": came, "validation log_loss": 0.7, "elapsed": 1.0}
+    files.write_text(own.run.member("trial-001").log, json.dumps(entry) + "\n")
+    own._halve()
+    assert len(own.candidates) == tried
+    assert (own._decide() or ())[:2] == ((1, 1.0) if tried == 2 else (2, 0.25))
 
 
 # whole searches

@@ -41,7 +41,7 @@ def test_what_is_solved_has_the_bits_of_one_process(folder: Path) -> None:
     recipe = texts.recipe(epochs=2, threads=1)
     more = {"ladder": ["plain"], "name": "alone", "runs": folder, "options": Options()}
     alone = pervade.fit(folder / "reviews.tsv", recipe=recipe, task="text-classification", **more)
-    assert same(weights(run.member("plain")), weights(alone.directory.member("plain")))
+    assert same(weights(run.member("plain")), weights(alone.directory))
 
 
 def test_one_is_taken_and_measured_once(folder: Path) -> None:

@@ -29,7 +29,7 @@ from pervade.engine import checkpoint, origin, predictions, ranks
 from pervade.run import rungs as rungs_module
 from pervade.run import search_space, workflow
 from pervade.run.ladder import LEAST_PASSES, judge_by_all
-from pervade.run.search import Plan, Search, Trial
+from pervade.run.search import Plan, Search, Trial, figures
 from pervade.run.stopping import Paused
 from pervade.run.training import Options
 
@@ -190,6 +190,7 @@ class Halving(Search):
 
     def _halve(self) -> None:
         """Where all have come to a share of their training, the worse half is left there."""
+        self._draw_no_more()
         learning = self._learning()
         if len(self.trials) < len(self.candidates):
             return
@@ -201,6 +202,18 @@ class Halving(Search):
             for trial in alive:
                 if trial not in kept and trial.state == "paused":
                     self._drop(trial, f"among the worse half after {share:.3g} of its training")
+
+    def _draw_no_more(self) -> None:
+        """Where the first one's share of a time limit is too little to learn from, all of the time is its own."""
+        learning = self._learning()
+        if self.time_limit is None or len(learning) != 1 or learning[0].state == "running":
+            return
+        came = max(figures(self.run.member(learning[0].name)), default=0.0)
+        if came < LEAST_PASSES and len(self.levels) > 1:
+            self.candidates, self.levels = self.candidates[: len(self.trials)], [1.0]
+            self.options.screen.say(
+                f"time limit: a share of it is {came:.2g} passes, from which nothing is learnt, so no others are tried"
+            )
 
     def _drop(self, trial: Trial, reason: str) -> None:
         trial.state, trial.reason = "pruned", reason

@@ -245,7 +245,7 @@ class Search:
         reported: set[int] = set()
 
         def on_pass(at: float, value: float) -> str | None:
-            for passed, figure in {**_figures(member), int(at): value}.items():
+            for passed, figure in {**figures(member), int(at): value}.items():
                 if passed not in reported and passed <= at:
                     judge.report(figure, int(passed))
                     reported.add(int(passed))
@@ -270,10 +270,10 @@ class Search:
         return None if self.left is None else max(float(seconds or 0.0), 0.001)
 
     def conclude(self, trial: Trial, member: RunDirectory) -> None:
-        figures = _figures(member)
+        known = figures(member)
         trial.passes = self.passes(member)
-        if figures:
-            trial.value = max(figures.values()) if self.higher else min(figures.values())
+        if known:
+            trial.value = max(known.values()) if self.higher else min(known.values())
         if trial.state == "running":
             pruned = next((entry["text"] for entry in member.read_log() if entry.get("pruned")), None)
             trial.state, trial.reason = ("pruned", pruned) if pruned is not None else ("complete", "")
@@ -288,7 +288,7 @@ class Search:
         self.options.screen.say(f"{trial.name}: {trial.state}{value}")
 
     def passes(self, member: RunDirectory) -> dict[str, float]:
-        return {f"{at:g}": value for at, value in _figures(member).items() if at == int(at)}
+        return {f"{at:g}": value for at, value in figures(member).items() if at == int(at)}
 
     def forget(self, trial: Trial) -> None:
         """What a trial that was given up has learnt; its log stays."""
@@ -308,15 +308,15 @@ class Search:
         self.ending = limit.pace.ending
 
 
-def _figures(member: RunDirectory) -> dict[float, float]:
+def figures(member: RunDirectory) -> dict[float, float]:
     """Pass to validation figure, of what a member logged."""
-    figures: dict[float, float] = {}
+    known: dict[float, float] = {}
     for entry in member.read_log():
         if entry["event"] == "pass":
             name = next((name for name in entry if name.startswith("validation ")), None)
             if name is not None and entry[name] is not None:
-                figures[entry["pass"]] = entry[name]
-    return figures
+                known[entry["pass"]] = entry[name]
+    return known
 
 
 def go(
