@@ -345,6 +345,12 @@ def test_a_blend_may_take_half_of_the_time_that_is_left(tmp_path: Path) -> None:
     assert (ladder._blending_until() or 0.0) - time.monotonic() == pytest.approx(20.0, abs=1.0)
 
 
+def test_a_limit_that_is_over_at_once_still_gives_the_plain_rung(data: Path, tmp_path: Path) -> None:
+    run = climb(data, tmp_path, "plain,trained", time_limit=0.1)
+    assert {name: rung["state"] for name, rung in told(run).items()} == {"plain": "complete", "trained": "passed by"}
+    assert "of less than 0.5 nothing is learnt" in told(run)["trained"]["reason"]
+
+
 def test_one_that_was_stopped_delivers_the_best_so_far_and_goes_on_to_the_same(
     data: Path, tmp_path: Path, stop_at
 ) -> None:
