@@ -4,16 +4,20 @@ as what was trained."""
 from __future__ import annotations
 
 import csv
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import pervade
+from pervade.core.errors import TrainingError
 from pervade.engine import predictions
 from pervade.engine.checkpoint import read_recipe
 from pervade.recipes import image, sound
 from pervade.run.training import Options
+from pervade.train.optim.linear_solver import LinearSolver
 from tests.data.drawing import class_folders, encoded
 from tests.data.sounds import tone, write
 
@@ -51,6 +55,19 @@ def test_tones_of_two_pitches(tmp_path: Path) -> None:
     run = climb(data, tmp_path / "runs")
     assert run.results()["metrics"]["accuracy"]["value"] == 1
     answers_as_it_was_trained(run, data)
+
+
+def test_some_weights_are_found_where_there_is_no_time_to_choose(tmp_path: Path) -> None:
+    """A penalty in the middle is taken at once, by the later of the two deadlines; by then there must be one."""
+    loaded = climb(class_folders(tmp_path / "data", ("red", "green"), count=20), tmp_path / "runs").load()
+    (layer,) = loaded.network.head.values()
+    features = torch.eye(layer.in_features)[:20]
+    piece = {"input": features, "target": torch.arange(20) % 2, "row": torch.arange(20)}
+    about, now = (loaded.network, loaded.task, loaded.domain, [piece]), time.monotonic()
+    assert LinearSolver().solve(*about, None, None) == ""
+    assert "did not suffice to choose the penalty" in LinearSolver().solve(*about, now - 1, now + 60)
+    with pytest.raises(TrainingError, match="does not suffice to fit a linear model to 20 rows"):
+        LinearSolver().solve(*about, now - 2, now - 1)
 
 
 def table(folder: Path, column: str, said: list[str], pictures: list[np.ndarray]) -> Path:

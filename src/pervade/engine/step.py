@@ -191,6 +191,7 @@ class SolvedStep(Step):
     """Of a `Solver`: nothing is approached, and the batch is all rows."""
 
     until: float | None = None  # when the weights are to be found (time.monotonic); None: whenever
+    latest: float | None = None  # when some must be there, if not the best
     remark = ""  # what was left out, for time or size
 
     def take(self, batch: Batch, stop: bool) -> tuple[Parts, int, bool]:
@@ -200,7 +201,7 @@ class SolvedStep(Step):
         def solve() -> None:
             with evaluating(setting.network):
                 about = setting.network, setting.task, setting.context.domain
-                self.remark = self.solver.solve(*about, pieces, self.until)
+                self.remark = self.solver.solve(*about, pieces, self.until, self.latest)
 
         ranks.by_first(solve)  # for all, since each has all rows
         ranks.same_network(setting.network)

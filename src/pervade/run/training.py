@@ -49,6 +49,7 @@ from pervade.run.training_plan import Plan
 
 SEEN = 0.05  # of the rows, by which it is known how long the features of all take
 SOLVING = 0.5  # of the time there is, that finding a linear head's weights may take,
+FIRST = 0.85  # and finding some at all, where there is no other model yet,
 SOLVED = 1.0  # or so many seconds, where the libraries took all of it: of few rows there is a model then
 ONCE = 0.7  # of the time there is, that features of a body which stays may take where there is a model; all where not
 
@@ -263,7 +264,9 @@ class Training:
             self.limit.pace.every = self.plan.every or self.limit.pace.every
             for step in self.learner.steps:
                 if isinstance(step, SolvedStep):
-                    step.until = time.monotonic() + max(SOLVING * self._left(), SOLVED)
+                    now, left = time.monotonic(), self._left()
+                    share = SOLVING if self.options.least_passes else FIRST
+                    step.until, step.latest = now + SOLVING * left, now + max(share * left, SOLVED)
         elapsed, known = self.log.cut_back(self.learner.step, self.learner.passes)
         self.plan.elapsed = max(self.plan.elapsed, elapsed)  # what was lost by a kill was time all the same
         if self.limit is not None:

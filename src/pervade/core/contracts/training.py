@@ -134,9 +134,18 @@ class Optimizer(Protocol):
 class Solver(Optimizer, Protocol):
     """Finds a network's weights from all rows at once, in one step (engine/step.py)."""
 
-    def solve(self, network: Module, task: Task, domain: Domain, pieces: Sequence[Batch], until: float | None) -> str:
-        """Puts them into the network. `pieces` are batches that together hold all rows; `until` is when it must be done
-        (time.monotonic; None: whenever). Returns what was left out, for time or size, in words; else "".
+    def solve(
+        self,
+        network: Module,
+        task: Task,
+        domain: Domain,
+        pieces: Sequence[Batch],
+        until: float | None,
+        latest: float | None,
+    ) -> str:
+        """Puts them into the network. `pieces` are batches that together hold all rows; `until` is when it is to be
+        done, and `latest` when some weights must be there (time.monotonic; None: whenever). Returns what was left out,
+        for time or size, in words; else "".
 
         Raises ConfigError where network or task are not of its kind, TrainingError where the time does not suffice.
         """

@@ -37,11 +37,19 @@ class Counting(Solver):
         """What remembers nothing of its own."""
         return torch.optim.SGD(parameters, lr=0.0)
 
-    def solve(self, network: Module, task: Task, domain: Domain, pieces: Sequence[Batch], until: float | None) -> str:
+    def solve(
+        self,
+        network: Module,
+        task: Task,
+        domain: Domain,
+        pieces: Sequence[Batch],
+        until: float | None,
+        latest: float | None,
+    ) -> str:
         if not isinstance(network, NGramNetwork):
             raise ConfigError(f"optimizer: counting is for an ngram, and {type(network).__name__} is none; take adamw")
         text = kneser_ney.joined(_windows(pieces), network.order)
-        learnt = deadline.done_by(until, lambda: kneser_ney.learn(text, network.order, network.vocabulary, self.most))
+        learnt = deadline.done_by(latest, lambda: kneser_ney.learn(text, network.order, network.vocabulary, self.most))
         if learnt is None:
             raise TrainingError(
                 f"the time does not suffice to count {len(text.tokens):,} tokens; give a longer --time-limit"

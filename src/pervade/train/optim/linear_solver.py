@@ -43,8 +43,17 @@ class LinearSolver(Solver):
         """What holds the weights that will be found, and remembers nothing of its own."""
         return torch.optim.SGD(parameters, lr=0.0)
 
-    def solve(self, network: Module, task: Task, domain: Domain, pieces: Sequence[Batch], until: float | None) -> str:
+    def solve(
+        self,
+        network: Module,
+        task: Task,
+        domain: Domain,
+        pieces: Sequence[Batch],
+        until: float | None,
+        latest: float | None,
+    ) -> str:
         """By the best penalty, or, where time does not suffice to look for it, by one in the middle."""
+        import sklearn.linear_model  # noqa: F401, since loading it is no part of the time that a fit takes
         from scipy import sparse
 
         if not isinstance(task, HasLinearHead) or not isinstance(network, LinearAtTheEnd):
@@ -62,12 +71,12 @@ class LinearSolver(Solver):
         }
         target, number, group = known["target"], known["row"], known.get("group")
 
-        def fitted(strengths: Sequence[float]) -> Mapping[str, Linear] | None:
-            return deadline.done_by(until, lambda: task.fit_head(whole, target, number, domain, strengths, group))
+        def fitted(strengths: Sequence[float], by: float | None) -> Mapping[str, Linear] | None:
+            return deadline.done_by(by, lambda: task.fit_head(whole, target, number, domain, strengths, group))
 
         middle = self.strengths[len(self.strengths) // 2]
-        first = fitted((middle,)) if until is not None else None
-        best = fitted(self.strengths) if first is not None or until is None else None
+        first = fitted((middle,), latest) if until is not None else None
+        best = fitted(self.strengths, until) if first is not None or until is None else None
         heads = first if best is None else best
         if heads is None:
             raise TrainingError(
