@@ -318,7 +318,7 @@ def test_what_time_does_not_suffice_for_is_not_begun(data: Path, tmp_path: Path)
 def test_features_are_not_computed_past_the_time_limit(data: Path, tmp_path: Path) -> None:
     """Where no rung is complete either, as when the plain one had no time."""
     late = Options(began=time.monotonic() - 60)
-    with pytest.raises(TrainingError, match=r"frozen: the features of \d+ rows take about .* there are 0 s for them"):
+    with pytest.raises(TrainingError, match=r"the features of \d+ rows take about .* there are 0 s for them"):
         climb(data, tmp_path, "frozen", published(tmp_path / "encoder"), time_limit=50.0, options=late)
 
 

@@ -41,13 +41,19 @@ def judged(*passes: Table, best: int) -> CrossFit:
     return cross
 
 
-def test_each_half_settles_for_the_pass_that_the_other_one_chose() -> None:
-    """The first half alone would take pass 2, in which the second half is off by 7; the second half alone pass 1, in
-    which the first half is off by 4."""
+def test_the_half_settles_that_had_no_say() -> None:
+    """All rows take pass 1. So would the second half alone; the first one, off by 4 in it, would take pass 2."""
     cross = judged(off_by(4.0, 3.0), off_by(1.0, 7.0), off_by(5.0, 9.0), best=1)
     assert [half.at for half in cross.halves] == [2, 1]
-    assert cross.settled == {"reach": (7.0 + 4.0) / 2, "coverage": 0.9}
+    assert cross.settled == {"reach": 4.0, "coverage": 0.9}
     assert not cross.remarks
+
+
+def test_where_neither_half_alone_would_choose_the_pass_all_rows_settle_and_that_is_said() -> None:
+    cross = judged(off_by(4.0, 1.0), off_by(2.0, 2.0), off_by(1.0, 4.0), best=2)
+    assert [half.at for half in cross.halves] == [3, 1]
+    assert cross.settled == {"reach": 2.0, "coverage": 0.9}
+    assert "chose the pass as well" in cross.remarks[0]
 
 
 def test_where_both_halves_agree_all_rows_settle_together() -> None:
@@ -94,16 +100,6 @@ def test_halves_keep_groups_whole_and_classes_in_like_shares() -> None:
     assert half_of != settling.halves(rows, seed=4)
 
 
-def test_numbers_of_two_decisions_are_averaged_wherever_they_stand() -> None:
-    one = {"temperature": 1.0, "thresholds": {"a": 0.2, "b": 0.6}, "confidence": [1.0, -2.0]}
-    other = {"temperature": 2.0, "thresholds": {"a": 0.4, "b": 0.6}, "confidence": [3.0, 0.0]}
-    assert settling.mean(one, other) == {
-        "temperature": 1.5,
-        "thresholds": {"a": 0.3, "b": 0.6},
-        "confidence": [2.0, -1.0],
-    }
-
-
 def test_a_run_settles_so_and_one_that_was_stopped_does_as_well(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at
 ) -> None:
@@ -127,18 +123,18 @@ def test_a_run_settles_so_and_one_that_was_stopped_does_as_well(
     monkeypatch.setattr(training.Training, "_validate", kept)
     asked = {"recipe": texts.recipe(epochs=5), "task": "text-classification", "options": Options()}
     run = pervade.fit(data, runs=tmp_path, name="whole", **asked)
-    domain, task, accuracy = run.load("best").domain, run.recipe().task, classification_metrics(run.labels)["accuracy"]
+    domain, task = run.load("best").domain, run.recipe().task
+    metric = classification_metrics(run.labels)[run.recipe().early_stopping.metric]
+    assert metric.higher_is_better is False
     half = np.array([half_of[row] for row in passes[0]["row"].tolist()])
     chosen = [
-        int(np.argmax([accuracy.compute(columns, (half == side).astype(float)) for columns in passes]))
-        for side in (0, 1)
+        int(np.argmin([metric.compute(columns, (half == side).astype(float)) for columns in passes])) for side in (0, 1)
     ]
     assert chosen[0] != chosen[1]  # else nothing is asked here
-    temperatures = [
-        task.decide(settling.only(passes[chosen[side]], half != side), domain)["temperature"] for side in (0, 1)
-    ]
+    best = int(np.argmin([metric.compute(columns, np.ones(len(half))) for columns in passes]))
+    (without,) = (half != side for side in (0, 1) if chosen[side] == best)
     settled = files.read_json(run.directory.checkpoint("best") / "decision.json")["temperature"]
-    assert settled == round(sum(temperatures) / 2, 6)
+    assert settled == task.decide(settling.only(passes[best], without), domain)["temperature"]
     stop_at(12)
     with pytest.raises(Stopped):
         pervade.fit(data, runs=tmp_path, name="stopped", **asked)

@@ -362,11 +362,8 @@ class Ladder:
         decision.pop("format", None)
         if half is None:
             return decision
-        halves_of = (member.plan().get("settling") or {}).get("halves") or [{}, {}]
-        own = halves_of[1 - half].get("settled") or {}
-        if not halves_of[1 - half].get("at"):  # it learnt nothing: a blend
-            (table,) = self._tables([rung], delivered=True)
-            own = dict(self.base.task.decide(only(table, self._half(table) == half), self._domain()))
+        (table,) = self._tables([rung], delivered=True)
+        own = dict(self.base.task.decide(only(table, self._half(table) == half), self._domain()))
         return own if own.keys() == decision.keys() else decision
 
     def judge(self) -> None:

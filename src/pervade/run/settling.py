@@ -1,10 +1,8 @@
 """What the validation split settles for the best pass (temperature, thresholds) is settled by rows that did not choose
-it.
+it, where there are such.
 
-The split is cut in two halves, and each settles for the pass that the other one alone would choose; the mean of both is
-what holds (cross-fitting: Chernozhukov et al. 2018, arXiv:1608.00060). Mostly both halves would choose the pass that
-all rows choose; then all of them settle for it together. So every row chooses and every row settles, but none for what
-it chose itself.
+The split is cut in two halves. Where one alone would choose the pass that all rows choose, the other one had no say in
+it and settles; where either would, all settle together; where neither would, all settle as well, and that is said.
 """
 
 from __future__ import annotations
@@ -23,8 +21,8 @@ from pervade.engine import predictions
 from pervade.metrics.estimate import Metric, measure
 
 SAME_ROWS = (
-    "settled by the rows that chose the pass as well: two halves of the validation split, which would choose different "
-    "ones, are too small to settle by themselves"
+    "settled by the rows that chose the pass as well: neither half of the validation split alone would choose it, or "
+    "the half that had no say is too small to settle by itself"
 )
 
 Settle = Callable[[Table], dict[str, Any]]
@@ -67,30 +65,22 @@ class CrossFit:
     @property
     def remarks(self) -> list[str]:
         """In words, where rows settle that chose."""
-        return [] if self._agreed or self._enough or not self.whole else [SAME_ROWS]
+        return [SAME_ROWS] if self.whole and self._alone is None and not self._agreed else []
 
     @property
     def settled(self) -> dict[str, Any]:
-        """What holds for the best pass: what rows that did not choose it settle, or, where they are too few, all."""
-        one, other = self.halves
-        return mean(one.settled, other.settled) if self._enough and not self._agreed else self.whole
+        """What holds for the best pass: what rows that did not choose it settle, or, where there are too few, all."""
+        return self.whole if self._agreed or self._alone is None else self._alone
 
     @property
     def _agreed(self) -> bool:
         return all(half.at == self.at for half in self.halves)
 
     @property
-    def _enough(self) -> bool:
-        return all(half.at and half.settled.keys() == self.whole.keys() for half in self.halves)
-
-
-def mean(one: Any, other: Any) -> Any:
-    """Of two decisions (decision.json) of one task, number by number."""
-    if isinstance(one, Mapping):
-        return {name: mean(value, other[name]) for name, value in one.items()}
-    if isinstance(one, list):
-        return [mean(*pair) for pair in zip(one, other, strict=True)]
-    return round((one + other) / 2, 6)
+    def _alone(self) -> dict[str, Any] | None:
+        """What is settled for the best pass by the half that had no say in it."""
+        same = self.whole.keys()
+        return next((half.settled for half in self.halves if half.at == self.at and half.settled.keys() == same), None)
 
 
 def halves(rows: Rows, seed: int) -> dict[int, int]:
