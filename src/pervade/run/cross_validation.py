@@ -48,24 +48,25 @@ def answer(
     member: RunDirectory, divided: Rows, request: workflow.Request, options: Options, limit: float | None
 ) -> None:
     """Writes what the trainings without each fold say of it, before any decision; `limit` is the seconds of each.
-    Raises DataError where a fold knows other classes, TrainingError where one cannot be
-    trained."""
+    Raises DataError where a fold knows other classes, TrainingError where one cannot be trained."""
     own, tables = checkpoint.read_recipe(member.recipe), []
     labels = labels_of(checkpoint.read_domain(member.preprocess))
-    for number in range(1, FOLDS + 1):
-        fold = member.member(f"fold-{number}")
-        if not fold.recipe.exists():
-            # Of one pass none is chosen, so that all other rows train.
-            validation = own.validation if own.epochs > 1 else 0.0
-            workflow.write_data(fold, request.source, folds.member(divided, number, validation, own.seed))
-            workflow.begin(fold, _without(own, member, number, limit), request)
-        workflow.train(fold, request, None, replace(options, screen=Silent(), began=None, loaded=0.0, finish=False))
-        loaded = checkpoint.load_checkpoint(fold, fold.require_checkpoint(None))
-        if labels_of(loaded.domain) != labels:
-            raise DataError(f"fold {number} has not every class to learn from")
-        held = workflow.load_rows(fold, loaded.domain).where("split", "test")
-        with runtime.threads(own.threads):
-            tables.append(Predictor(loaded.network, loaded.domain, loaded.task).table(held))
+    with options.screen.bar("cross-validating") as bar:
+        for number in range(1, FOLDS + 1):
+            bar(number - 1, FOLDS)
+            fold = member.member(f"fold-{number}")
+            if not fold.recipe.exists():
+                # Of one pass none is chosen, so that all other rows train.
+                validation = own.validation if own.epochs > 1 else 0.0
+                workflow.write_data(fold, request.source, folds.member(divided, number, validation, own.seed))
+                workflow.begin(fold, _without(own, member, number, limit), request)
+            workflow.train(fold, request, None, replace(options, screen=Silent(), began=None, loaded=0.0, finish=False))
+            loaded = checkpoint.load_checkpoint(fold, fold.require_checkpoint(None))
+            if labels_of(loaded.domain) != labels:
+                raise DataError(f"fold {number} has not every class to learn from")
+            held = workflow.load_rows(fold, loaded.domain).where("split", "test")
+            with runtime.threads(own.threads):
+                tables.append(Predictor(loaded.network, loaded.domain, loaded.task).table(held))
     chosen, rows = member.require_checkpoint(None), divided.where("split", "test")
     table = predictions.complete(predictions.concatenate(tables), rows)
     about = {"checkpoint": chosen, "split": OUT_OF_FOLD, "precision": "fp32"}

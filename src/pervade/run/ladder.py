@@ -266,9 +266,9 @@ class Ladder:
             self.options.screen.say(f"few rows: {rung.name} is judged by {number}-fold cross-validation")
             try:
                 divided = cross_validation.divide(rows, self.base.seed)
-                each = None if limit is None else left / number
+                share = None if limit is None else left / number
                 request = replace(self.request, find_lr=False)  # the rung's rate is found
-                cross_validation.answer(self._member(rung), divided, request, self.options, each)
+                cross_validation.answer(self._member(rung), divided, request, self.options, share)
                 rung.folds = number
             except (DataError, TrainingError) as error:
                 why = str(error)
