@@ -96,7 +96,9 @@ def test_predict_of_nothing_but_bad_files(pervade, run: Path, tmp_path: Path) ->
     (tmp_path / "bad.jpg").write_bytes(b"")
     outcome = pervade("predict", run, tmp_path / "bad.jpg")
     assert outcome.status == 2
-    assert outcome.err.splitlines()[-1] == f"left out: '{tmp_path / 'bad.jpg'}': the file is empty (0 bytes)"
+    why, nothing = outcome.err.splitlines()[-2:]
+    assert why == f"left out: '{tmp_path / 'bad.jpg'}': the file is empty (0 bytes)"
+    assert nothing == f"nothing is predicted: {run} reads pictures, and none of what was given can be used"
 
 
 def test_same_bytes_never_in_two_splits(pervade, photos: Path, workplace: Path) -> None:

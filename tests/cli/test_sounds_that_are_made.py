@@ -33,7 +33,7 @@ def test_from_recordings_to_wav(pervade, tmp_path: Path) -> None:
     pervade("predict", "r", "a").refuses("-o FOLDER")
     pervade("predict", "r", "-o", tmp_path / "out").refuses("name labels")
     unknown = pervade("predict", "r", "c", "-o", tmp_path / "out")
-    assert unknown.status == 2 and unknown.err.splitlines()[-1].startswith("left out: 'c': it learnt no label 'c'; ")
+    assert unknown.status == 2 and unknown.err.splitlines()[-2].startswith("left out: 'c': it learnt no label 'c'; ")
     pervade("predict", "hf:there", "a").refuses("-o FOLDER")
 
 

@@ -90,7 +90,9 @@ def test_its_figures_are_sums_over_its_predictions(run: pervade.Run) -> None:
 
 def test_other_questions_go_on_from_it(run: pervade.Run, tmp_path: Path) -> None:
     table = write(tmp_path / "reviews.tsv", reviews(120))
-    more = pervade.fit(table, init=str(run.path), name="a", runs=tmp_path / "runs", epochs=1, options=Options())
+    more = pervade.fit(
+        table, init=str(run.path), ladder=["trained"], name="a", runs=tmp_path / "runs", epochs=1, options=Options()
+    )
     started = files.read_json(more.directory.init)
     assert not [name for name in started["new"] if not name.startswith("head.")]
     assert more.load().domain.tokenizer == run.load().domain.tokenizer  # type: ignore[attr-defined]
@@ -99,6 +101,7 @@ def test_other_questions_go_on_from_it(run: pervade.Run, tmp_path: Path) -> None
         asked,
         init=str(run.path),
         name="b",
+        ladder=["trained"],
         runs=tmp_path / "runs",
         epochs=1,
         options=Options(),
@@ -111,6 +114,7 @@ def test_other_questions_go_on_from_it(run: pervade.Run, tmp_path: Path) -> None
         task="fill-mask",
         init=str(run.path),
         name="c",
+        ladder=["trained"],
         runs=tmp_path / "runs",
         epochs=1,
         options=Options(),
