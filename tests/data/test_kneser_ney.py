@@ -165,6 +165,7 @@ def test_before_anything_is_counted_it_learns_as_any_network() -> None:
         ("keys_2", lambda keys: keys.flip(0)),
         ("keys_3", lambda keys: keys + 10**6),
         ("share_2", lambda share: share[1:]),
+        ("keys_2", lambda keys: keys.sum()),
     ],
 )
 def test_tables_that_are_damaged(name: str, change) -> None:

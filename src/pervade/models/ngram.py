@@ -84,7 +84,7 @@ class NGramNetwork(nn.Module):
         for length in range(2, self.order + 1):
             own = [tables.get(f"{name}_{length}") for name in ("keys", "share", "left")]
             keys = own[0]
-            if keys is None or any(table is None or table.shape != (len(keys),) for table in own):
+            if keys is None or keys.dim() != 1 or any(table is None or table.shape != (len(keys),) for table in own):
                 raise CheckpointError(f"the tables of n-grams of {length} tokens are damaged; use another checkpoint")
             sorted_keys = keys.dtype == torch.int64 and bool((keys[1:] > keys[:-1]).all())
             if not sorted_keys or (len(keys) and not 0 <= int(keys[0]) <= int(keys[-1]) < shorter * self.vocabulary):
