@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, defaultdict
 from dataclasses import replace
 
@@ -133,6 +134,20 @@ def test_too_many_ngrams_leave_out_the_rarest_and_stay_probabilities() -> None:
     with torch.no_grad():
         said = few(torch.tensor(texts[:1]))["logits"][0].exp()
     torch.testing.assert_close(said.sum(1), torch.ones(len(said)))
+
+
+def test_no_more_ngrams_are_left_out_than_must_be() -> None:
+    """However often the most frequent ones are there: what is asked of them is not counted up one by one."""
+    rng = np.random.default_rng(0)
+    texts = [[7, *rng.integers(0, 7, 200).tolist(), *[0] * 300, 7] for _ in range(2)]
+    counted = kneser_ney._count(joined(texts, 4), 4, 8)
+
+    def kept(least: int) -> list[int]:
+        return [int(np.count_nonzero(own)) for own in kneser_ney._kept(counted, least)]
+
+    for most in (1, 60, 100, 200, 400, 10**6):
+        enough = (n for n in itertools.count(1) if sum(kept(n)[1:]) <= most or not any(kept(n)[2:]))
+        assert kneser_ney._fewest_times(counted, most) == next(enough)
 
 
 def test_it_goes_on_with_a_cache_as_without() -> None:

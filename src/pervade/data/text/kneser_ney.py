@@ -17,6 +17,7 @@ so what followed a history stands together, and an n-gram is found from its begi
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -78,11 +79,8 @@ def learn(text: Text, order: int, vocabulary: int, most: int) -> tuple[list[Leve
         histories = len(share)
     shares[0] += left[0] / vocabulary
     left = [*left[1:], np.ones(histories)]
-    least, kept = 1, _kept(counted, 1)
-    while sum(map(np.count_nonzero, kept[1:])) > most and any(map(np.any, kept[PRUNED - 1 :])):
-        least += 1
-        kept = _kept(counted, least)
-    return _without(counted, shares, left, kept, vocabulary), least
+    least = _fewest_times(counted, most)
+    return _without(counted, shares, left, _kept(counted, least), vocabulary), least
 
 
 @dataclass
@@ -132,6 +130,21 @@ def discounts(seen: np.ndarray) -> Sequence[float]:
     rate = once / (once + 2 * twice)
     off = (0.0, 1 - 2 * rate * twice / once, 2 - 3 * rate * thrice / twice, 3 - 4 * rate * fourth / thrice)
     return off if all(0 < taken <= count for count, taken in enumerate(off) if count) else USUAL
+
+
+def _fewest_times(counted: Sequence[_Counted], most: int) -> int:
+    """How often n-grams of PRUNED tokens and more are to be seen at least, so that `most` are kept; where shorter ones
+    alone are more, so often that none of these is."""
+    beyond = 1 + max((int(level.seen.max(initial=0)) for level in counted[PRUNED - 1 :]), default=0)
+
+    def few(least: int) -> bool:
+        return sum(map(np.count_nonzero, _kept(counted, least)[1:])) <= most
+
+    above, least = 0, 1
+    while least < beyond and not few(least):
+        above, least = least, 2 * least
+    between = range(above + 1, min(least, beyond))
+    return above + 1 + bisect.bisect_left(between, True, key=few)
 
 
 def _kept(counted: Sequence[_Counted], least: int) -> list[np.ndarray]:

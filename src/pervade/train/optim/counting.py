@@ -58,7 +58,9 @@ class Counting(Solver):
         network.set_counts(levels)
         shortest = kneser_ney.PRUNED
         return (
-            f"of n-grams of {shortest} tokens and more those are kept that were seen {least} times" if least > 1 else ""
+            f"of n-grams of {shortest} tokens and more those are kept that were seen {least} times or more"
+            if least > 1
+            else ""
         )
 
 
