@@ -61,3 +61,21 @@ def test_what_does_not_vary(rows: np.ndarray) -> None:
     model = discriminant.embedding(rows, np.array([0, 0, 1, 1, 2, 2]), 4, STRENGTHS, np.arange(6))
     assert np.isfinite(model.weight).all()
     assert np.isfinite(model(rows)).all()
+
+
+@pytest.mark.parametrize(("classes", "rows_of_each"), [(6, 50), (90, 3)])
+def test_those_that_judge_are_of_several_classes_and_several_of_each(
+    classes: int, rows_of_each: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows stand in the order of their classes, and there are more of them than are judged."""
+    rows, target = people(np.random.default_rng(0), classes, rows_of_each)
+    judged = []
+
+    def seen(embedding: np.ndarray, own: np.ndarray) -> float:
+        judged.append(np.unique(own, return_counts=True)[1].tolist())
+        return 0.5
+
+    monkeypatch.setattr(discriminant, "JUDGED", 40)
+    monkeypatch.setattr(discriminant, "apart", seen)
+    discriminant.embedding(rows, target, 4, (0.1, 1.0), np.arange(len(rows)))
+    assert judged == [[20] * 2 if classes == 6 else [2] * 20] * 3 * 2

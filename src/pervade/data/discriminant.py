@@ -35,11 +35,20 @@ def embedding(
         for fold in range(FOLDS):
             outside = np.isin(target, classes[fold::FOLDS])
             model = directions(train[~outside], target[~outside], dimensions, strength)
-            judged = np.flatnonzero(outside)[np.unique(number[outside], return_index=True)[1]][:JUDGED]
+            judged = _some(np.flatnonzero(outside)[np.unique(number[outside], return_index=True)[1]], target)
             total += apart(model(train[judged]), target[judged])
         return total
 
     return directions(train, target, dimensions, max(strengths, key=told))
+
+
+def _some(rows: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """JUDGED of them at most, as many of each class and two at least: the first ones may all be of one class, and one
+    of each makes no pair."""
+    if len(rows) <= JUDGED:
+        return rows
+    classes = np.unique(target[rows])[: JUDGED // 2]
+    return np.concatenate([rows[target[rows] == own][: JUDGED // len(classes)] for own in classes])
 
 
 def directions(rows: np.ndarray, target: np.ndarray, dimensions: int, strength: float) -> Linear:
