@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from scipy.sparse import csr_matrix
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
@@ -113,3 +114,26 @@ def test_what_tells_speakers_apart_does_not_weaken_the_penalty() -> None:
     features = np.eye(10)[2 * speaker + target]
     apart, together = (linear.classes(features, target, 2, group=group).weight for group in (speaker, None))
     assert np.abs(apart).max() < 0.1 < 2 < np.abs(together).max()
+
+
+def test_a_class_too_rare_for_the_rows_that_choose_has_no_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 100 rows among 2,005 none of five need be: nothing could be learnt of it, or judged by it."""
+    monkeypatch.setattr(linear, "FEW", 50)
+    monkeypatch.setattr(linear, "MOST", 100)
+    target = np.repeat([0, 1], [2000, 5])
+    assert linear._best(RNG.normal(size=(2005, 3)), target).C == 1.0
+    labels = np.stack([np.arange(2005) % 2, target], 1)
+    assert np.isfinite(linear.labels(RNG.normal(size=(2005, 3)), labels).weight).all()
+
+
+def test_no_more_rows_choose_where_groups_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linear, "FEW", 50)
+    monkeypatch.setattr(linear, "MOST", 100)
+    target, group = np.arange(1000) % 2, np.arange(1000) // 100
+    for wanted, even in ((target, True), (RNG.normal(size=1000), False)):
+        ((inside, outside),) = linear._folds(wanted, None, group, even=even)
+        assert (len(inside), len(outside)) == (80, 20)
+        assert not set(group[inside]) & set(group[outside])
+    rare = np.where(np.arange(1000) % 100 == 0, 2, target)  # ten rows, of which some must be inside
+    ((inside, _),) = linear._folds(rare, None, group)
+    assert set(rare[inside]) == {0, 1, 2}

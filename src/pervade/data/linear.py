@@ -178,11 +178,12 @@ def _best(
     group: np.ndarray | None = None,
 ) -> Any:
     """The way, with the inverse strength of its penalty, of the least log-loss on rows that train and were held out for
-    it; not fitted yet. Classes of fewer than five rows, which cannot stand in every fold, have no say."""
+    it; not fitted yet. Classes of which fewer than five rows choose cannot stand in every fold, and have no say."""
     from sklearn.metrics import log_loss
 
     once = np.arange(len(target)) if number is None else np.unique(number, return_index=True)[1]
-    kept = np.flatnonzero(np.bincount(target[once], minlength=int(target.max()) + 1)[target] >= 5)
+    fewest = 5 * max(len(once) / MOST, 1.0)
+    kept = np.flatnonzero(np.bincount(target[once], minlength=int(target.max()) + 1)[target] >= fewest)
     train, target = train[kept], target[kept]
     number, group = (None if known is None else known[kept] for known in (number, group))
     if len(strengths) * len(ways) == 1 or len(np.unique(target)) < 2:
@@ -263,7 +264,18 @@ def _by_group(target: np.ndarray, group: np.ndarray, even: bool) -> list[Parts]:
     kind: Any = model_selection.StratifiedGroupKFold if even else model_selection.GroupKFold
     parts = kind(number).split(np.zeros(len(target)), target, group)
     whole = [(inside, outside) for inside, outside in parts if not even or _every(target[inside], target)]
-    return whole if len(target) <= FEW else whole[:1]
+    if len(target) <= FEW or not whole:
+        return whole
+    inside, outside = whole[0]
+    some = _some(inside, 4 * (MOST // 5))
+    return [(some if not even or _every(target[some], target) else inside, _some(outside, MOST // 5))]
+
+
+def _some(rows: np.ndarray, most: int) -> np.ndarray:
+    """That many of them at most, drawn evenly and in their order."""
+    if len(rows) <= most:
+        return rows
+    return np.sort(np.random.default_rng(0).permutation(rows)[:most])
 
 
 def _every(some: np.ndarray, target: np.ndarray) -> bool:
