@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from pervade.core.bounds import Count
@@ -47,8 +46,9 @@ class _Whole(Loader):
         starts = range(0, len(indices), PIECE)
         pieces = [super(_Whole, self)._batch(indices[start : start + PIECE], epoch, number) for start in starts]
         if "group" in self.rows:
-            numbers = np.unique(np.array(self.rows.column("group"), str), return_inverse=True)[1].tolist()
-            group = dict(zip(map(int, self.rows.number), numbers, strict=True))
+            names = list(map(str, self.rows.column("group")))
+            numbers = {name: place for place, name in enumerate(sorted(set(names)))}
+            group = {int(row): numbers[name] for row, name in zip(self.rows.number, names, strict=True)}
             for piece in pieces:
                 piece["group"] = torch.tensor([group[row] for row in piece["row"].tolist()])
         return {"row": torch.cat([piece["row"] for piece in pieces]), "pieces": pieces}
