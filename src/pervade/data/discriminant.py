@@ -8,6 +8,8 @@ others. Axis letters: n rows, d features, r directions.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -29,17 +31,15 @@ def embedding(
     classes = np.unique(target)
     if len(strengths) == 1 or len(classes) < FEWEST:
         return directions(train, target, dimensions, 1.0 if len(strengths) > 1 else strengths[0])
-
-    def told(strength: float) -> float:
-        total = 0.0
-        for fold in range(FOLDS):
-            outside = np.isin(target, classes[fold::FOLDS])
-            model = directions(train[~outside], target[~outside], dimensions, strength)
-            judged = _some(np.flatnonzero(outside)[np.unique(number[outside], return_index=True)[1]], target)
-            total += apart(model(train[judged]), target[judged])
-        return total
-
-    return directions(train, target, dimensions, max(strengths, key=told))
+    told = np.zeros(len(strengths))
+    for fold in range(FOLDS):
+        outside = np.isin(target, classes[fold::FOLDS])
+        spread = _Spread.of(train[~outside], target[~outside])
+        judged = _some(np.flatnonzero(outside)[np.unique(number[outside], return_index=True)[1]], target)
+        for place, strength in enumerate(strengths):
+            model = spread.directions(dimensions, strength)
+            told[place] += apart(model(train[judged]), target[judged])
+    return directions(train, target, dimensions, strengths[int(told.argmax())])
 
 
 def _some(rows: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -53,22 +53,42 @@ def _some(rows: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 def directions(rows: np.ndarray, target: np.ndarray, dimensions: int, strength: float) -> Linear:
     """Of the whitened rows those with the largest variance; where there are fewer, the rest is 0."""
-    mean = rows.mean(0)
-    rows = rows - mean
-    basis = _principal(rows)
-    seen = rows @ basis
-    _, place, counts = np.unique(target, return_inverse=True, return_counts=True)
-    means = np.zeros((len(counts), seen.shape[1]))
-    np.add.at(means, place, seen)
-    inside = seen - (means / counts[:, None])[place]
-    values, vectors = np.linalg.eigh(inside.T @ inside / max(len(rows) - len(counts), 1))
-    added = USUAL / strength * max(float(values.mean()) if len(values) else 0.0, 1e-12)
-    white = basis @ (vectors / np.sqrt(np.maximum(values, 0.0) + added))
-    seen = rows @ white
-    turn = np.linalg.eigh(seen.T @ seen)[1][:, ::-1][:, :dimensions]
-    weight = np.zeros((dimensions, rows.shape[1]))
-    weight[: turn.shape[1]] = (white @ turn).T
-    return Linear(weight, -weight @ mean)
+    return _Spread.of(rows, target).directions(dimensions, strength)
+
+
+@dataclass(frozen=True)
+class _Spread:
+    """Rows less their `mean`; the `basis` in which they differ (d, r); and in that the `values` of the covariance
+    within classes (r,), with their `vectors` (r, r). None of it hangs on the penalty."""
+
+    rows: np.ndarray
+    mean: np.ndarray
+    basis: np.ndarray
+    values: np.ndarray
+    vectors: np.ndarray
+
+    @classmethod
+    def of(cls, rows: np.ndarray, target: np.ndarray) -> Self:
+        mean = rows.mean(0)
+        rows = rows - mean
+        basis = _principal(rows)
+        seen = rows @ basis
+        _, place, counts = np.unique(target, return_inverse=True, return_counts=True)
+        means = np.zeros((len(counts), seen.shape[1]))
+        np.add.at(means, place, seen)
+        inside = seen - (means / counts[:, None])[place]
+        values, vectors = np.linalg.eigh(inside.T @ inside / max(len(rows) - len(counts), 1))
+        return cls(rows, mean, basis, values, vectors)
+
+    def directions(self, dimensions: int, strength: float) -> Linear:
+        values = self.values
+        added = USUAL / strength * max(float(values.mean()) if len(values) else 0.0, 1e-12)
+        white = self.basis @ (self.vectors / np.sqrt(np.maximum(values, 0.0) + added))
+        seen = self.rows @ white
+        turn = np.linalg.eigh(seen.T @ seen)[1][:, ::-1][:, :dimensions]
+        weight = np.zeros((dimensions, self.rows.shape[1]))
+        weight[: turn.shape[1]] = (white @ turn).T
+        return Linear(weight, -weight @ self.mean)
 
 
 def _principal(rows: np.ndarray) -> np.ndarray:
