@@ -104,9 +104,12 @@ def test_a_large_text_is_counted_in_part() -> None:
 
     rows = Rows({"id": list(map(str, range(10))), "size": [30] * 10})
     opening = Opening(rows, LanguageModel(), None, Context(None), 32, seed=0)
-    assert Whole(100).remarks(opening) == ["of 10 rows one in 3 is learnt from: all would be too many to hold at once"]
+    assert Whole(100).remarks(opening) == ["of 10 rows 4 are learnt from: all would be too many to hold at once"]
     assert list(Whole(100).open(opening).rows.column("id")) == ["0", "3", "6", "9"]
     assert Whole().remarks(opening) == Whole(300).remarks(opening) == []
+    one_is_huge = replace(opening, rows=Rows({"id": ["0", "1", "2"], "size": [10_000, 60, 20]}))
+    assert list(Whole(100).open(one_is_huge).rows.column("id")) == ["1", "2"]
+    assert list(Whole(10).open(one_is_huge).rows.column("id")) == ["2"]
 
 
 def test_what_has_no_such_rung() -> None:

@@ -23,19 +23,22 @@ class Whole(SourceSpec):
     most: Count | None = None  # of what rows have for a "size" together; of more, some that are evenly spaced
 
     def open(self, opening: Opening) -> Source:
-        rows = opening.rows.select(range(0, len(opening.rows), self._spacing(opening.rows)))
+        rows = opening.rows.select(self._some(opening.rows))
         return _Whole(rows, opening.context.domain, max(len(rows), 1), opening.seed, workers=opening.workers)
 
-    def _spacing(self, rows: Rows) -> int:
-        total = sum(rows.column("size")) if self.most and "size" in rows else 0
-        return max(-(-total // self.most), 1) if self.most else 1
+    def _some(self, rows: Rows) -> Sequence[int]:
+        """Positions: evenly spaced, without those that are too large by themselves, or the smallest of these."""
+        if not self.most or "size" not in rows or sum(rows.column("size")) <= self.most:
+            return range(len(rows))
+        size = rows.column("size")
+        fit = [place for place in range(len(rows)) if size[place] <= self.most]
+        fit = fit or [min(range(len(rows)), key=size.__getitem__)]
+        return fit[:: -(-sum(size[place] for place in fit) // self.most)]
 
     def remarks(self, opening: Opening) -> list[str]:
-        spacing = self._spacing(opening.rows)
-        all_rows = (
-            f"of {len(opening.rows):,} rows one in {spacing} is learnt from: all would be too many to hold at once"
-        )
-        return [all_rows] if spacing > 1 else []
+        some, number = self._some(opening.rows), len(opening.rows)
+        told = f"of {number:,} rows {len(some):,} are learnt from: all would be too many to hold at once"
+        return [told] if len(some) < number else []
 
 
 PIECE = 64  # rows
