@@ -371,6 +371,18 @@ def test_one_that_was_stopped_delivers_the_best_so_far_and_goes_on_to_the_same(
     assert json.dumps(whole.results()["metrics"]) == json.dumps(resumed.results()["metrics"])
 
 
+def test_a_rung_whose_process_ended_before_it_was_judged_is_judged_by_the_next(data: Path, tmp_path: Path) -> None:
+    run = climb(data, tmp_path, "plain,trained")
+    judged, place = told(run), run.path / "ladder.json"
+    stored = json.loads(place.read_text())
+    for rung in stored["rungs"]:
+        rung |= {"value": None, "low": None, "high": None, "n": 0}
+    place.write_text(json.dumps({**stored, "taken": None}))
+    resumed = pervade.resume(run.path, options=Options())
+    assert files.read_json(place)["taken"] == "plain"
+    assert told(resumed) == judged
+
+
 def test_what_a_killed_process_used_is_known_from_the_state_of_its_rung(tmp_path: Path) -> None:
     """The rung was begun after 10 s; its state was saved when its training, begun 2 s later, had gone on for 30 s."""
     run = RunDirectory(tmp_path / "run")

@@ -164,6 +164,8 @@ class Ladder:
 
     def go_on(self, rows: Rows) -> None:
         self.options.screen.say(self.told)
+        if any(rung.value is None for rung in self.complete()):  # its process ended before it was judged
+            ranks.by_first(self.judge)
         for rung in self.rungs:
             if rung.state == "waiting":
                 self.climb(rung, rows)
@@ -367,12 +369,12 @@ class Ladder:
         return own if own.keys() == decision.keys() else decision
 
     def judge(self) -> None:
-        """The headline figure of every complete rung, on the rows that it was judged by."""
+        """The headline figure of every complete rung that has none yet, on the rows that it was judged by."""
         done = self.complete()
         if not done:
             return
         self.metric, metric = self._headline()
-        for rung in done:
+        for rung in (rung for rung in done if rung.value is None):
             (table,) = self._tables([rung])
             estimated = estimate({self.metric: metric}, table)[self.metric].as_dict()
             rung.value, rung.low, rung.high, rung.n = (estimated[key] for key in ("value", "low", "high", "n"))
@@ -520,7 +522,8 @@ def go(run: RunDirectory, request: workflow.Request, recipe: Recipe | None, opti
                 if rows is not None:
                     ladder.go_on(rows)
         except Stopped:
-            if ladder.complete() and ranks.rank() == 0:  # the others may be anywhere: nothing is done together
+            judged = any(rung.value is not None for rung in ladder.complete())
+            if judged and ranks.rank() == 0:  # the others may be anywhere: nothing is done together
                 ladder.deliver()
                 options.screen.say(f"the best so far, {ladder.taken}, is delivered")
             ladder.save()
