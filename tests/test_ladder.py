@@ -247,6 +247,14 @@ def test_to_act_is_learnt_in_one_way() -> None:
     assert not any("ladder" in line or "rungs" in line for line in said)
 
 
+def test_a_rate_is_sought_for_the_network_alone(tmp_path: Path) -> None:
+    """Also by who goes on with a rung by itself, from what this was begun with."""
+    run = RunDirectory(tmp_path / "run")
+    rungs_module.begin(run, rungs_module.plan(texts.recipe(), "text-classification", ["plain", "trained"]))
+    ladder = Ladder(run, Request("data", find_lr=True), Options())
+    assert {rung.name: ladder._request(rung).find_lr for rung in ladder.rungs} == {"plain": False, "trained": True}
+
+
 def test_one_rung_by_its_name_is_the_ladders_own(data: Path, tmp_path: Path) -> None:
     alone, _ = unnamed(data, tmp_path / "runs", ladder=["plain"])
     assert (alone.path.name, alone.directory.members.exists()) == ("reviews-linear", False)

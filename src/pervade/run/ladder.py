@@ -185,8 +185,7 @@ class Ladder:
 
         def train() -> int:
             self._begin(rung, rows)
-            request = replace(self.request, find_lr=self.request.find_lr and rung.name == "trained")
-            workflow.train(member, request, None, options, rows if self._reads_alike(rung) else None)
+            workflow.train(member, self._request(rung), None, options, rows if self._reads_alike(rung) else None)
             size = self._judge_whole(rung, rows)
             few = cross_validation.are_few(rows) and isinstance(self.base.task, CanBeBlended)
             if few and rung.name != "blend":  # answers of several trainings can be put together
@@ -219,6 +218,10 @@ class Ladder:
         now = time.monotonic()
         return now + BLENDING * (self.began + limit - now)
 
+    def _request(self, rung: Rung) -> workflow.Request:
+        """What the rung is to learn: where nothing is learnt step by step there is no rate to find."""
+        return replace(self.request, find_lr=self.request.find_lr and rung.name == "trained")
+
     def _reads_alike(self, rung: Rung) -> bool:
         """Whether the rung reads rows as the ladder does, so that they need not be opened again."""
         return checkpoint.read_recipe(self._member(rung).recipe).domain == self.base.domain
@@ -241,7 +244,7 @@ class Ladder:
             if not member.recipe.exists():
                 own = self._own(rung)
                 workflow.write_data(member, self.request.source, rows)
-                workflow.begin(member, own, self.request)
+                workflow.begin(member, own, self._request(rung))
 
         ranks.by_first(begin)
 
