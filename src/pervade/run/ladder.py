@@ -155,8 +155,8 @@ class Ladder:
             raise DataError("a ladder chooses by the validation split, which is empty; leave rows: -o validation=0.15")
         ranks.wait()  # all have seen it
         if ranks.rank() == 0:
+            self.path.unlink()  # first: without the other it would tell of a ladder that nobody climbs
             self.run.members.unlink()
-            self.path.unlink()
         return None
 
     def complete(self) -> list[Rung]:
