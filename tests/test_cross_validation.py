@@ -12,7 +12,7 @@ import pytest
 
 import pervade
 from pervade.core import files
-from pervade.core.errors import DataError, TrainingError
+from pervade.core.errors import DataError, OutOfMemoryError, TrainingError
 from pervade.core.run import RunDirectory
 from pervade.core.types import Rows, Table
 from pervade.engine import predictions
@@ -90,6 +90,23 @@ def test_where_there_is_none_the_validation_split_judges_and_that_is_said(
     assert rung.folds == 0
     (line,) = files.read_json(tmp_path / "remarks.json")["remarks"]
     assert f"plain is judged by the validation split, and not by cross-validation, since {why}" in line
+
+
+def test_what_one_fold_stumbles_over_costs_no_rung(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ladder, rung = object.__new__(Ladder), Rung("plain")
+    ladder.run, ladder.options, ladder.began = RunDirectory(tmp_path), Options(), time.monotonic()
+    ladder.request = workflow.Request("rows")
+    monkeypatch.setattr(Ladder, "base", texts.recipe())
+
+    def too_large(*asked: object) -> None:
+        raise OutOfMemoryError("there is no memory left")
+
+    monkeypatch.setattr(cross_validation, "answer", too_large)
+    rows = Rows({"id": list(map(str, range(20))), "target": ["a", "b"] * 10, "split": ["train"] * 20})
+    ladder._cross_validate(rung, rows, 1.0)
+    assert rung.folds == 0
+    (line,) = files.read_json(tmp_path / "remarks.json")["remarks"]
+    assert line.endswith("not by cross-validation, since there is no memory left")
 
 
 def test_few_rows_are_those_that_train_and_validate() -> None:

@@ -31,6 +31,7 @@ from pervade.core.contracts import Domain, Recipe
 from pervade.core.contracts.abilities import CanBeBlended
 from pervade.core.errors import (
     CheckpointError,
+    ConfigError,
     DataError,
     OutOfMemoryError,
     PervadeError,
@@ -64,6 +65,7 @@ SAME_ROWS = (
 READ_AGAIN = 2  # times the rows are read once more for a blend: by itself, and where it is measured
 BLENDING = 0.5  # of the time that is left, for a blend; the rest is for measuring it
 LEAST_PASSES = 0.5  # for which there must be time, or a training is not begun
+NOT_DIVIDED = (ConfigError, CheckpointError, DataError, OutOfMemoryError, TrainingError)  # what ends a cross-validation
 
 
 @dataclass
@@ -275,7 +277,7 @@ class Ladder:
                 request = replace(self.request, find_lr=False)  # the rung's rate is found
                 cross_validation.answer(self._member(rung), divided, request, self.options, share)
                 rung.folds = number
-            except (DataError, TrainingError) as error:
+            except NOT_DIVIDED as error:
                 why = str(error)
         if why:
             told = f"few rows: {rung.name} is judged by the validation split, and not by cross-validation, since {why}"
@@ -396,7 +398,7 @@ class Ladder:
             member, chosen = self._member(rung), self._chosen(rung)
             folded = member.predictions(chosen, cross_validation.OUT_OF_FOLD)
             whole = member.predictions(chosen, checkpoint.UNDECIDED)
-            paths.append(folded if folded.exists() and not delivered else whole)
+            paths.append(folded if rung.folds and not delivered else whole)
         tables = [predictions.read_columns(path) for path in paths]
         shared = set.intersection(*(set(np.asarray(table["row"]).tolist()) for table in tables))
         shared -= {row for row in self.settling if without is not None and self.half_of[row] == without}
