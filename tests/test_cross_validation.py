@@ -109,6 +109,19 @@ def test_what_one_fold_stumbles_over_costs_no_rung(tmp_path: Path, monkeypatch: 
     assert line.endswith("not by cross-validation, since there is no memory left")
 
 
+def test_where_no_figure_is_defined_the_first_rung_is_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
+    accuracy = classification_metrics(["a", "b"])["accuracy"]
+    monkeypatch.setattr(Ladder, "_headline", lambda self: ("accuracy", accuracy))
+    monkeypatch.setattr(Ladder, "_best", lambda self, rungs, without=None: rungs[0])
+    ladder = object.__new__(Ladder)
+    ladder.rungs = [Rung("plain", "complete"), Rung("trained", "complete")]
+    ladder.faults, ladder.best_of = [], "accuracy"
+    assert ladder.take().name == "plain"
+    assert "is not defined on the validation rows" in ladder.why
+    ladder.rungs[1].value = 0.6
+    assert ladder.take().name == "trained"
+
+
 def test_few_rows_are_those_that_train_and_validate() -> None:
     splits = ["train"] * 400 + ["validation"] * 99 + ["test"] * 50
     rows = Rows({"id": list(map(str, range(549))), "split": splits})

@@ -439,7 +439,7 @@ class Ladder:
     def take(self) -> Rung:
         """The rung that is delivered. Raises TrainingError where none came to its end, or what kept all of them from
         it."""
-        done = [rung for rung in self.complete() if rung.value is not None]
+        done = [rung for rung in self.complete() if rung.value is not None] or self.complete()
         if not done and len(self.faults) > 1 and len({str(fault) for fault in self.faults}) == 1:
             raise self.faults[0]  # the data's, as a rule, and no rung's own
         if not done:
@@ -451,6 +451,8 @@ class Ladder:
         what = f"each by one of {taken.folds} trainings without it" if taken.folds else "of the validation split"
         self.why = f"{words.inside} {words.written(taken.value)} on {taken.n:,} rows {what}"
         self.why += f", against {', '.join(others)}" if others else ""
+        if taken.value is None:
+            self.why = f"{words.inside} is not defined on the validation rows, so the first that came to its end"
         if self.best_of != "accuracy":
             what = "smallest" if self.best_of == "size" else "fastest to predict, by the clock,"
             self.why += f"; the {what} of those that are not shown to be worse than {best.name}"
