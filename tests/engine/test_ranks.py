@@ -15,7 +15,9 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from pervade.core.errors import OutOfMemoryError, SizeError
 from pervade.core.run import RunDirectory
+from pervade.data.text.texts import Undecided
 from pervade.engine import checkpoint, ranks
 from pervade.engine.predictor import Predictor
 from pervade.nn.batch_norm import over_ranks
@@ -179,3 +181,9 @@ def test_one_process_is_free() -> None:
     assert ranks.any_true(True)
     assert ranks.same_text("näme") == "näme"
     assert ranks.together(lambda: 5) == 5
+
+
+def test_another_rank_is_told_a_kind_of_error_that_it_can_make() -> None:
+    assert ranks._kind(OutOfMemoryError("full")) == "OutOfMemoryError"
+    assert ranks._kind(SizeError("too small", "give more")) == "ConfigError"  # which is made of two texts
+    assert ranks._kind(Undecided("two columns")) == "DataError"  # which is a reader's own

@@ -139,9 +139,15 @@ def together(make: Callable[[], T]) -> T:
         fault = error
     failed = int(-largest(-float(rank() if fault is not None else world()))[0])
     if failed < world():
-        name, _, text = same_text(f"{type(fault).__name__} {fault}", failed).partition(" ")
+        name, _, text = same_text(f"{_kind(fault)} {fault}", failed).partition(" ")
         raise fault or getattr(errors, name)(text)
     return made[0]
+
+
+def _kind(fault: PervadeError | None) -> str:
+    """The nearest kind of error that another rank can make of its text alone; of none, nothing."""
+    ours = (kind for kind in type(fault).__mro__ if kind.__module__ == errors.__name__)
+    return next((kind.__name__ for kind in ours if kind is not errors.SizeError), "")
 
 
 def by_first(make: Callable[[], None]) -> None:
