@@ -13,8 +13,9 @@ import pytest
 
 import pervade
 from pervade.core import files
-from pervade.core.errors import ConfigError
+from pervade.core.errors import ConfigError, DataError
 from pervade.core.run import RunDirectory
+from pervade.core.types import Rows
 from pervade.recipes import text
 from pervade.run import halving, rungs, search, search_space
 from pervade.run.search import Trial
@@ -85,6 +86,12 @@ def test_which_rungs_a_search_goes_through() -> None:
         rungs.searched(recipe, TASK, ["plain", "blend"])
     assert rungs.searched(texts.recipe(validation=0.0), TASK, None) is None
     assert search_space.own_values({"epochs": Choice((2, 4))}, recipe) == {"epochs": 4}
+
+
+def test_where_no_row_can_judge_that_is_said_before_anything_is_trained(tmp_path: Path) -> None:
+    rows = Rows({"id": ["1", "2"], "text": ["a", "b"], "target": ["x", "y"], "split": ["train", "test"]})
+    with pytest.raises(DataError, match=r"the validation split, which is empty; leave rows for it: -o validation=0.15"):
+        begun(tmp_path).judge_by(rows)
 
 
 # who goes on

@@ -22,14 +22,14 @@ from pervade import recipes
 from pervade.core import files, spec
 from pervade.core import seed as seeds
 from pervade.core.contracts import Recipe, Solver
-from pervade.core.errors import ConfigError, OutOfMemoryError, PervadeError, ResourceError
+from pervade.core.errors import ConfigError, DataError, OutOfMemoryError, PervadeError, ResourceError
 from pervade.core.run import RunDirectory
 from pervade.core.types import Json, Rows, Table
 from pervade.engine import checkpoint, origin, predictions, ranks
 from pervade.run import rungs as rungs_module
 from pervade.run import search_space, workflow
 from pervade.run.ladder import LEAST_PASSES, judge_by_all
-from pervade.run.search import Plan, Search, Trial, figures
+from pervade.run.search import NO_VALIDATION, Plan, Search, Trial, figures
 from pervade.run.stopping import Paused
 from pervade.run.training import Options
 
@@ -117,6 +117,8 @@ class Halving(Search):
                 yield name, {path: values.draw(rng) for path, values in self.spaces[name].items()}
 
     def judge_by(self, rows: Rows) -> None:
+        if "validation" not in rows.column("split"):
+            raise DataError(NO_VALIDATION)
         domain = self.base.domain.fit(rows.where("split", "train"))
         self.metric, self.figure = next(iter(self.base.task.metrics(domain).items()))
         self.higher = self.figure.higher_is_better is not False

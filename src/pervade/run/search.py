@@ -41,6 +41,7 @@ SHARE = 0.1  # of the time limit that one trial may take, unless the number of t
 LEAST = 0.5  # of a trial's time: with less left no further trial begins
 RESERVE = 0.1  # of the time limit, kept for the winner's evaluation until it is known what that takes
 STARTUP = 4  # trials before any is pruned
+NO_VALIDATION = "a search judges by the validation split, which is empty; leave rows for it: -o validation=0.15"
 
 
 @dataclass(frozen=True)
@@ -278,9 +279,7 @@ class Search:
             pruned = next((entry["text"] for entry in member.read_log() if entry.get("pruned")), None)
             trial.state, trial.reason = ("pruned", pruned) if pruned is not None else ("complete", "")
             if trial.state == "complete" and trial.value is None:
-                raise DataError(
-                    "a search judges by the validation split, which is empty; leave rows for it: -o validation=0.15"
-                )
+                raise DataError(NO_VALIDATION)
         if trial.state == "pruned":
             self.forget(trial)
         self.save()
