@@ -136,7 +136,8 @@ class Halving(Search):
         running = next((trial for trial in self.trials if trial.state == "running"), None)
         if running is not None:
             return running
-        self._halve()
+        ranks.by_first(self._halve)
+        self._agree()
         decided = json.loads(ranks.same_text(json.dumps(self._decide() if ranks.rank() == 0 else None)))
         if decided is None:
             return None
@@ -186,6 +187,15 @@ class Halving(Search):
             total += max(number, 0) * (share - before)
             before = share
         return total
+
+    def _agree(self) -> None:
+        """What the first rank halved, on every rank: others would look for checkpoints that it has just removed."""
+        ended = [[trial.state, trial.reason] for trial in self.trials]
+        standing = json.dumps([self.levels, len(self.candidates), ended])
+        self.levels, number, ended = json.loads(ranks.same_text(standing))
+        self.candidates = self.candidates[:number]
+        for trial, (state, reason) in zip(self.trials, ended, strict=True):
+            trial.state, trial.reason = state, reason
 
     def _learning(self) -> list[Trial]:
         return [trial for trial in self.trials if not self.is_solved(trial.rung)]
