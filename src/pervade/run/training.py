@@ -264,7 +264,7 @@ class Training:
             self.limit.pace.every = self.plan.every or self.limit.pace.every
             for step in self.learner.steps:
                 if isinstance(step, SolvedStep):
-                    now, left = time.monotonic(), self._left()
+                    now, left = time.monotonic(), self._left() - self.plan.setup - self.plan.elapsed
                     share = SOLVING if self.options.least_passes else FIRST
                     step.until, step.latest = now + SOLVING * left, now + max(share * left, SOLVED)
         elapsed, known = self.log.cut_back(self.learner.step, self.learner.passes)
