@@ -51,10 +51,23 @@ def test_few_rows_are_one_caution(record: Record) -> None:
     assert "chosen" not in (cautions.little_measured(once) or "")
     climbed = replace(once, ladder={"rungs": [{"value": 0.8}, {"value": 0.9}, {"value": None}]})
     assert "; the best rung was chosen on only 10 pictures" in (cautions.little_measured(climbed) or "")
+    crossed = replace(once, ladder={"rungs": [{"value": 0.8, "n": 300}, {"value": 0.9, "n": 300}]})
+    assert "chosen" not in (cautions.little_measured(crossed) or "")  # by cross-validation, and not by 10 rows
     assert replace(once, ladder={"rungs": [{"value": 0.8}, {"value": None}]}).chosen is None
     assert replace(once, search={"trials": [{}, {}]}).chosen == "trial"
     many = {"split": ["train"] * 9 + ["validation"] * 200}
     assert cautions.little_measured(replace(with_result(record, figures=enough), data={"columns": many})) is None
+
+
+def test_a_ladder_that_was_stopped_says_which_rungs_are_left(record: Record) -> None:
+    plain = {"name": "plain", "state": "complete", "value": 0.8}
+    trained = {"name": "trained", "state": "waiting", "value": None}
+    ladder = {"taken": "plain", "rungs": [plain, trained]}
+    stopped = replace(record, members={"kind": "ladder"}, ladder=ladder)
+    assert (cautions.unfinished(stopped) or "").startswith("The ladder was stopped with trained still to be climbed: ")
+    assert "with trained still to be climbed. To go on where it stopped: pervade resume" in verdict.unmeasured(stopped)
+    whole = replace(stopped, ladder={**ladder, "rungs": [plain, {**trained, "state": "passed by"}]})
+    assert cautions.unfinished(whole) is None
 
 
 def test_no_better_than_baseline(record: Record) -> None:

@@ -30,6 +30,11 @@ def damaged(record: Record) -> str | None:
 def unfinished(record: Record) -> str | None:
     if record.finished or record.main is None:
         return None
+    if record.rungs_left:
+        return (
+            f"The ladder was stopped with {wording.join(record.rungs_left)} still to be climbed: these are the figures "
+            "of the best so far, and another may be better."
+        )
     planned = record.plan.get("passes") or record.recipe.get("epochs")
     done = f"{record.done:g} of {planned} {wording.passes(record)}"
     return f"Training has not finished ({done}): these are the figures of a model that was still learning."
@@ -173,7 +178,7 @@ def _few(record: Record, result: Result) -> str | None:
 
 
 def _lucky_choice(record: Record) -> str | None:
-    number, chosen = record.split_counts.get("validation", 0), record.chosen
+    number, chosen = record.chosen_by, record.chosen
     if "best" not in record.checkpoints or chosen is None or not 0 < number < FEW_TO_CHOOSE:
         return None
     return f"the best {chosen} was chosen on only {wording.counted(record, number)}, so that choice is partly luck"

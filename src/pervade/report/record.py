@@ -242,6 +242,17 @@ class Record:
         return "pass" if len(self.passes) > 1 else None
 
     @property
+    def chosen_by(self) -> int:
+        """How many rows chose it: of the rungs of a ladder the fewest that judged one."""
+        judged = [int(rung.get("n") or 0) for rung in self.ladder.get("rungs") or [] if rung.get("value") is not None]
+        return min(judged, default=0) or self.split_counts.get("validation", 0)
+
+    @property
+    def rungs_left(self) -> list[str]:
+        """The rungs of a ladder that are still to be climbed."""
+        return [str(rung.get("name")) for rung in self.ladder.get("rungs") or [] if rung.get("state") == "waiting"]
+
+    @property
     def steps(self) -> list[dict[str, Any]]:
         return [entry for entry in self.log if entry.get("event") == "step"]
 

@@ -210,6 +210,9 @@ def unmeasured(record: Record) -> str:
         planned = record.plan.get("passes") or record.recipe.get("epochs")
         rounds = "rounds of acting and learning" if record.acts else "passes over the data"
         go_on = wording.command("pervade", "resume", record.argument)
+        if record.rungs_left:
+            left = wording.join(record.rungs_left)
+            return f"The ladder was stopped with {left} still to be climbed. To go on where it stopped: {go_on}"
         return (
             f"Training has not finished: {record.done:g} of {planned} {rounds} are done. "
             f"To go on where it stopped: {go_on}"
