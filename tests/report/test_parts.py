@@ -13,7 +13,7 @@ from pervade.core.words import SHARE
 from pervade.report import calibration, chart, wording
 from pervade.report.details import confusion
 from pervade.report.record import Figure, Result, read
-from pervade.report.sections import learning, reproduce
+from pervade.report.sections import learning, reproduce, search
 
 # Always the diagonal but for one row: class i is taken for class 0.
 
@@ -24,6 +24,16 @@ def matrix(classes: int) -> list[list[int]]:
         rows[i][i] = 3
         rows[i][0] += 1
     return rows
+
+
+def test_trials_that_had_no_time_to_go_on_are_counted(run: RunDirectory) -> None:
+    through = {"number": 0, "values": {}, "state": "complete", "value": 0.8, "passes": {}, "reason": "", "rung": "a"}
+    paused = {**through, "number": 1, "state": "paused", "value": None, "rung": "b"}
+    trials = {"trials": [through, paused, {**paused, "number": 2}], "metric": "accuracy"}
+    for winner, words in (("trial-000", "0 failed, 2 had time for a share"), (None, "0 failed. The search goes on")):
+        section = search.section(replace(read(run), search={**trials, "winner": winner}))
+        assert section is not None
+        assert words in section.body
 
 
 def test_confused_pairs_come_most_frequent_first() -> None:

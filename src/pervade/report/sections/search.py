@@ -52,9 +52,11 @@ def section(record: Record) -> Section | None:
         if rungs
         else ("pruned for lying below the median of the others")
     )
+    number = states.count("paused")  # while the search goes on they wait
+    paused = f", {number} had time for a share of their training alone" if winner and number else ""
     what = (
         f"{len(trials)} trials{over}{across}: {states.count('complete')} came to their end, {states.count('pruned')} "
-        f"were {why}, {states.count('failed')} failed."
+        f"were {why}, {states.count('failed')} failed{paused}."
     ) + (f" The best is {winner}." if winner else " The search goes on.")
     note = (
         "Trials are judged on the validation split alone. The best of many figures is partly luck, so the winner's is "
