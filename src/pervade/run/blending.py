@@ -56,8 +56,8 @@ def crossed(
     together: list[Table] = []
     for side in np.unique(own_half):
         other = int(1 - side) if (half != side).any() else int(side)
-        found = weights(task, [only(table, half == other) for table in tables], scales[other], domain)
-        together.append(task.blended([only(table, own_half == side) for table in answered], found, domain))
+        shares = weights(task, [only(table, half == other) for table in tables], scales[other], domain)
+        together.append(task.blended([only(table, own_half == side) for table in answered], shares, domain))
     order = np.argsort(np.concatenate([np.flatnonzero(own_half == side) for side in np.unique(own_half)]))
     return {name: predictions.in_order(values, order) for name, values in predictions.concatenate(together).items()}
 

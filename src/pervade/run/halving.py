@@ -30,6 +30,7 @@ from pervade.run import rungs as rungs_module
 from pervade.run import search_space, workflow
 from pervade.run.ladder import LEAST_PASSES, judge_by_all
 from pervade.run.search import NO_VALIDATION, Plan, Search, Trial, figures
+from pervade.run.settling import only
 from pervade.run.stopping import Paused
 from pervade.run.training import Options
 
@@ -235,8 +236,8 @@ class Halving(Search):
         """The best first, by the validation rows that all of them were judged by; of equals the one begun first."""
         tables = self._tables(trials)
         sign = 1.0 if self.higher else -1.0
-        figures = {trial.number: sign * self._figure(table) for trial, table in zip(trials, tables, strict=True)}
-        return sorted(trials, key=lambda trial: (-_defined(figures[trial.number]), trial.number))
+        reached = {trial.number: sign * self._figure(table) for trial, table in zip(trials, tables, strict=True)}
+        return sorted(trials, key=lambda trial: (-_defined(reached[trial.number]), trial.number))
 
     def _figure(self, table: Table | None) -> float:
         return math.nan if table is None else float(self.figure.compute(table, np.ones(len(table["row"]))))
@@ -246,7 +247,7 @@ class Halving(Search):
         tables = [self._table(trial) for trial in trials]
         rows = [set(np.asarray(table["row"]).tolist()) for table in tables if table is not None]
         shared = list(set.intersection(*rows)) if rows else []
-        return [None if table is None else _only(table, shared) for table in tables]
+        return [None if table is None else only(table, np.isin(np.asarray(table["row"]), shared)) for table in tables]
 
     def _table(self, trial: Trial) -> Table | None:
         member = self.run.member(trial.name)
@@ -333,8 +334,3 @@ def shares(number: int) -> list[float]:
 
 def _defined(figure: float) -> float:
     return -math.inf if math.isnan(figure) else figure
-
-
-def _only(table: Table, rows: Sequence[int]) -> Table:
-    places = np.flatnonzero(np.isin(np.asarray(table["row"]), rows))
-    return {name: predictions.in_order(values, places) for name, values in table.items()}
