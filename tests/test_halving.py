@@ -16,6 +16,8 @@ from pervade.core import files
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.run import RunDirectory
 from pervade.core.types import Rows
+from pervade.engine import checkpoint
+from pervade.init.pretrained import Pretrained
 from pervade.recipes import text
 from pervade.run import halving, rungs, search, search_space
 from pervade.run.search import Trial
@@ -92,6 +94,20 @@ def test_where_no_row_can_judge_that_is_said_before_anything_is_trained(tmp_path
     rows = Rows({"id": ["1", "2"], "text": ["a", "b"], "target": ["x", "y"], "split": ["train", "test"]})
     with pytest.raises(DataError, match=r"the validation split, which is empty; leave rows for it: -o validation=0.15"):
         begun(tmp_path).judge_by(rows)
+
+
+def test_what_is_drawn_for_the_network_holds_where_it_begins_from_the_frozen_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = begun(tmp_path)
+    own.trials = [Trial(0, {}, "complete", 0.7, rung="frozen", share=1.0)]
+    monkeypatch.setattr(own, "_ordered", list)
+    frozen = own.run.member("trial-000")
+    frozen.path.mkdir(parents=True)
+    checkpoint.write_recipe(frozen.recipe, texts.recipe())
+    recipe = own._recipe(Trial(1, {"model.depth": 3}, rung="trained"))
+    assert recipe.init == Pretrained(str(frozen.path.absolute()))
+    assert recipe.model.depth == 3
 
 
 # who goes on

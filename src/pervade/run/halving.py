@@ -282,11 +282,11 @@ class Halving(Search):
             origin.write(member, own)
 
     def _recipe(self, trial: Trial) -> Recipe:
-        own = search_space.with_values(self.rungs[trial.rung], trial.values)
+        own = self.rungs[trial.rung]
         frozen = [done for done in self.trials if done.rung == "frozen" and done.state == "complete"]
-        if trial.rung != "trained" or not frozen:
-            return own
-        return rungs_module.from_frozen(own, self.run.member(self._ordered(frozen)[0].name))
+        if trial.rung == "trained" and frozen:
+            own = rungs_module.from_frozen(own, self.run.member(self._ordered(frozen)[0].name))
+        return search_space.with_values(own, trial.values)  # last: what is drawn holds, of the network too
 
     def carry_out(self, trial: Trial, rows: Rows) -> None:
         member, began = self.run.member(trial.name), time.monotonic()
