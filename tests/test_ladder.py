@@ -16,17 +16,24 @@ import torch
 import pervade
 from pervade.core import files, registry
 from pervade.core.contracts import Context, EarlyStopping, Opening, Recipe
-from pervade.core.errors import CheckpointError, ConfigError, DataError, ResourceError, TrainingError
+from pervade.core.errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    OutOfMemoryError,
+    ResourceError,
+    TrainingError,
+)
 from pervade.core.run import RunDirectory
 from pervade.core.types import Rows
 from pervade.data.rows.sources.whole import Whole
 from pervade.domains.bag import Bag
-from pervade.engine import predictions
+from pervade.engine import predictions, ranks
 from pervade.recipes import text
 from pervade.run import choosing, settling, workflow
 from pervade.run import rungs as rungs_module
 from pervade.run.choosing import Chosen
-from pervade.run.ladder import Ladder, Rung
+from pervade.run.ladder import Ladder, Rung, ends_all
 from pervade.run.progress import Silent
 from pervade.run.stopping import Stopped
 from pervade.run.training import Options
@@ -433,6 +440,14 @@ def test_a_full_disk_ends_it_and_what_was_begun_goes_on(
     assert told(pervade.load(tmp_path / "run"))["trained"]["state"] == "waiting"
     monkeypatch.setattr(workflow, "train", train)
     assert told(pervade.resume(tmp_path / "run"))["trained"]["state"] == "complete"
+
+
+def test_memory_that_runs_out_passes_a_rung_by_where_no_other_rank_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ends_all(ResourceError("No space left on device"))
+    assert not ends_all(TrainingError("the loss is nan"))
+    assert not ends_all(OutOfMemoryError("full"))
+    monkeypatch.setattr(ranks, "world", lambda: 2)
+    assert ends_all(OutOfMemoryError("full"))
 
 
 def test_one_long_text_takes_no_memory_for_the_short_ones() -> None:

@@ -22,13 +22,13 @@ from pervade import recipes
 from pervade.core import files, spec
 from pervade.core import seed as seeds
 from pervade.core.contracts import Recipe, Solver
-from pervade.core.errors import ConfigError, DataError, OutOfMemoryError, PervadeError, ResourceError
+from pervade.core.errors import ConfigError, DataError, PervadeError
 from pervade.core.run import RunDirectory
 from pervade.core.types import Json, Rows, Table
 from pervade.engine import checkpoint, origin, predictions, ranks
 from pervade.run import rungs as rungs_module
 from pervade.run import search_space, workflow
-from pervade.run.ladder import LEAST_PASSES, judge_by_all
+from pervade.run.ladder import LEAST_PASSES, ends_all, judge_by_all
 from pervade.run.search import NO_VALIDATION, Plan, Search, Trial, figures
 from pervade.run.settling import only
 from pervade.run.stopping import Paused
@@ -311,8 +311,8 @@ class Halving(Search):
         self.conclude(trial, member)
 
     def _fail(self, trial: Trial, error: PervadeError) -> None:
-        if isinstance(error, ResourceError) and not isinstance(error, OutOfMemoryError):
-            raise error  # a full disk is no fault of the candidate
+        if ends_all(error):
+            raise error  # which is no fault of the candidate
         trial.state, trial.reason = "failed", str(error)
 
     def conclude(self, trial: Trial, member: RunDirectory) -> None:

@@ -201,8 +201,8 @@ class Ladder:
                 raise TrainingError("the time that is left does not suffice to put the rungs together")
             rung.state, rung.bytes = "complete", size
         except PervadeError as error:
-            if isinstance(error, ResourceError) and not isinstance(error, OutOfMemoryError):
-                raise  # a full disk, or another process: what was begun can go on
+            if ends_all(error):
+                raise  # what was begun can go on
             rung.state, rung.reason = "passed by", str(error)
             self.faults += [error] if rung.name != "blend" else []
             say(f"rung {rung.name} passed by: {error}")
@@ -497,6 +497,12 @@ class Ladder:
             for rung in self.rungs:  # what was trained to choose is not needed any more
                 shutil.rmtree(self._member(rung).path / "members", ignore_errors=True)
         self.save()
+
+
+def ends_all(error: PervadeError) -> bool:
+    """Whether what ends a rung ends everything: a full disk, another process, or memory that ran out in one of several
+    ranks, which the others, who wait for it, do not know."""
+    return isinstance(error, ResourceError) and not (isinstance(error, OutOfMemoryError) and ranks.world() == 1)
 
 
 def judge_by_all(member: RunDirectory, rows: Rows, alike: bool) -> None:
