@@ -1,7 +1,7 @@
 """A ladder: several ways to learn the same rows, the cheapest first, each a complete run; the validation split says
 which one is delivered, and that one alone meets the test split.
 
-    plain     a linear model on simple features of the rows (`recipes/`: plain)
+    plain     a linear model on simple features of the rows, or an n-gram model (`recipes/`: plain)
     frozen    a published network that stays as it is, and a linear head on its features
     trained   the network as the recipe has it; from the frozen one's head where there is one (linear probing, then
               fine-tuning: Kumar et al. 2022, arXiv:2202.10054)

@@ -11,7 +11,7 @@ from pervade.report.html import Section, render
 from pervade.report.record import Record
 
 NAMES = {
-    "plain": "a linear model on simple features",
+    "plain": "a simple model, found at once: linear on simple features, or n-grams",
     "frozen": "a published network that stays as it is, with a linear head",
     "trained": "the network, trained",
     "blend": "the others as one network, each with its weight",
