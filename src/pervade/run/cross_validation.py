@@ -62,6 +62,7 @@ def answer(
                 workflow.begin(fold, _without(own, member, number, limit), request)
             workflow.train(fold, request, None, replace(options, screen=Silent(), began=None, loaded=0.0, finish=False))
             loaded = checkpoint.load_checkpoint(fold, fold.require_checkpoint(None))
+            loaded.network.to(runtime.pick_device(own.device))
             if labels_of(loaded.domain) != labels:
                 raise DataError(f"fold {number} has not every class to learn from")
             held = workflow.load_rows(fold, loaded.domain).where("split", "test")

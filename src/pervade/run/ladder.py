@@ -298,10 +298,11 @@ class Ladder:
     def _time(self, rung: Rung, rows: Rows) -> float:
         """Seconds of predicting a row; the first ones warm caches and do not count."""
         member = self._member(rung)
-        loaded = checkpoint.load_checkpoint(member, self._chosen(rung))
+        loaded, own = checkpoint.load_checkpoint(member, self._chosen(rung)), checkpoint.read_recipe(member.recipe)
+        loaded.network.to(runtime.pick_device(own.device))
         some = self._validation(rung, rows, loaded.domain)
         some = some.select(range(min(TIMED, len(some))))
-        with runtime.threads(checkpoint.read_recipe(member.recipe).threads):
+        with runtime.threads(own.threads):
             for _ in range(2):
                 began = time.monotonic()
                 Predictor.of(loaded).table(some)
@@ -513,12 +514,13 @@ def judge_by_all(member: RunDirectory, rows: Rows, alike: bool) -> None:
     whole = path.exists() and len(predictions.read_columns(path)["row"]) == number
     if ranks.first(whole):
         return
-    loaded = checkpoint.load_checkpoint(member, chosen)
-    own = rows if alike else workflow.load_rows(member, loaded.domain)
+    loaded, own = checkpoint.load_checkpoint(member, chosen), checkpoint.read_recipe(member.recipe)
+    loaded.network.to(runtime.pick_device(own.device))
+    rows = rows if alike else workflow.load_rows(member, loaded.domain)
     about = {"checkpoint": chosen, "split": "validation", "precision": "fp32"}
-    with runtime.threads(checkpoint.read_recipe(member.recipe).threads):
+    with runtime.threads(own.threads):
         undecided = Predictor(loaded.network, loaded.domain, loaded.task)  # as while training
-        undecided.write(path, own.where("split", "validation"), about)
+        undecided.write(path, rows.where("split", "validation"), about)
 
 
 def go(run: RunDirectory, request: workflow.Request, recipe: Recipe | None, options: Options) -> None:

@@ -299,6 +299,7 @@ class Search:
         """What the evaluation of this trial's model on the final split will take."""
         member = self.run.member(trial.name)
         loaded = checkpoint.load_checkpoint(member, member.require_checkpoint(None))
+        loaded.network.to(runtime.pick_device(self.base.device))
         if checkpoint.read_recipe(member.recipe).domain != self.base.domain:
             rows = workflow.load_rows(member, loaded.domain)
         after = members.SUMMARY + REPORTING * self.options.loaded
