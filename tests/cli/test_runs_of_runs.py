@@ -45,7 +45,7 @@ def test_folds(pervade, photos: Path, workplace: Path) -> None:
     # Nothing is left to do, which is said, and the same is said again.
     again = pervade("resume", "one")
     assert again.out == outcome.out
-    assert "runs/one is finished: nothing is left to be trained, and it is measured again" in again.err
+    assert "runs/one is finished: nothing is left to be trained" in again.err
 
 
 def test_tune(pervade, photos: Path, workplace: Path) -> None:

@@ -36,6 +36,6 @@ def resume(
     options = Options(progress.screen(), save_every, tensorboard=tensorboard, began=began, loaded=loaded)
     stored = api.load(run, runs).directory
     if record.read(stored).finished:
-        tell(f"{stored.path} is finished: nothing is left to be trained, and it is measured again")
+        tell(f"{stored.path} is finished: nothing is left to be trained")
     with stoppable():
         finish(api.resume(run, runs, options=options))

@@ -26,6 +26,8 @@ from pervade.run.training import Options
 # A name, a model's spec, a network itself, or a function of (inputs, outputs) that builds one.
 AnyModel: TypeAlias = str | Model | Module | Callable[[Inputs, Mapping[str, int]], Module]
 
+UNREGISTERED = "a ladder needs a recipe whose parts are all registered; register the model"
+
 
 @dataclass(frozen=True)
 class Chosen:
@@ -82,6 +84,8 @@ def choose(
     if search:
         some = [name for name in asked.names if name != "blend" or name in (ladder or ())]
         named = None if ladder is None and asked.names == rungs_module.RUNGS else some
+        if asked.climbs and not spec.readable(chosen):
+            raise ConfigError(UNREGISTERED)
         rungs = rungs_module.searched(chosen, task, named) if asked.climbs else None
     else:
         chosen, rungs = _rungs(chosen, task, asked, together is not None, options.screen.say)
@@ -106,7 +110,7 @@ def _rungs(
                 "a ladder is one training of each rung; leave out --seeds and --folds, or name one rung alone"
             )
         if not spec.readable(recipe):
-            raise ConfigError("a ladder needs a recipe whose parts are all registered; register the model")
+            raise ConfigError(UNREGISTERED)
         rungs = rungs_module.plan(recipe, task, asked.names)
     elif asked.by_default and spec.readable(recipe):
         rungs = rungs_module.usual(recipe, task, asked.names, say)

@@ -32,6 +32,7 @@ from pervade.core.types import Json, Rows
 from pervade.engine import checkpoint, origin, ranks
 from pervade.evaluate.evaluation import evaluate
 from pervade.run import members, overview, search_space, workflow
+from pervade.run.ladder import ends_all
 from pervade.run.progress import Silent, spaced
 from pervade.run.stopping import stopping_at_once
 from pervade.run.time_limit import AFTERWARDS, REPORTING, TimeLimit
@@ -257,6 +258,8 @@ class Search:
         try:
             workflow.train(member, self.request, None, options, rows if own.domain == self.base.domain else None)
         except (TrainingError, OutOfMemoryError) as error:  # a full disk is no fault of the trial
+            if ends_all(error):
+                raise
             trial.state, trial.reason = "failed", str(error)
         finally:
             trial.seconds = round(trial.seconds + time.monotonic() - began, 3)
