@@ -254,7 +254,8 @@ def test_damage_is_a_fault_in_words_never_another_error(data: bytes, draw: st.Da
     except PictureFault as fault:
         assert str(fault)
     else:
-        assert min(made.shape[:2]) == 8
+        short, long = sorted(made.shape[:2])
+        assert short == 8 or long > 4 * short  # damage may make a picture longer than four times its width
 
 
 def test_threads_leave_the_filters_of_warnings_alone() -> None:
