@@ -134,6 +134,17 @@ class Optimizer(Protocol):
 class Solver(Optimizer, Protocol):
     """Finds a network's weights from all rows at once, in one step (engine/step.py)."""
 
+    @property
+    def lr(self) -> float:
+        """There is none: nothing is approached step by step."""
+        return 0.0
+
+    def build(self, parameters: Iterable[Parameter] | Iterable[dict[str, Any]]) -> TorchOptimizer:
+        """What holds the weights that will be found, and remembers nothing of its own."""
+        from torch.optim import SGD
+
+        return SGD(parameters, lr=0.0)
+
     def solve(
         self,
         network: Module,

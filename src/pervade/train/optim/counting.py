@@ -5,14 +5,13 @@ One step over all rows (`source` whole) is the training.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
-import torch
 from pydantic import Field
-from torch.nn import Module, Parameter
+from torch.nn import Module
 
 from pervade.core import deadline
 from pervade.core.contracts import Domain, Solver, Task
@@ -27,15 +26,6 @@ from pervade.models.ngram import NGramNetwork
 @dataclass(frozen=True)
 class Counting(Solver):
     most: Annotated[int, Field(ge=1, le=10**9)] = 4_000_000  # n-grams that are kept, 16 bytes each, where pairs allow
-
-    @property
-    def lr(self) -> float:
-        """There is none: nothing is approached step by step."""
-        return 0.0
-
-    def build(self, parameters: Iterable[Parameter] | Iterable[dict[str, Any]]) -> torch.optim.Optimizer:
-        """What remembers nothing of its own."""
-        return torch.optim.SGD(parameters, lr=0.0)
 
     def solve(
         self,

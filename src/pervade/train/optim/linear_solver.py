@@ -6,13 +6,11 @@ held out for it (data/linear.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import torch
-from torch.nn import Module, Parameter
+from torch.nn import Module
 
 from pervade.core import deadline
 from pervade.core.bounds import Positive
@@ -33,15 +31,6 @@ class LinearSolver(Solver):
     def __post_init__(self) -> None:
         if not self.strengths:
             raise ConfigError("optimizer.strengths names none; give at least one: [1.0]")
-
-    @property
-    def lr(self) -> float:
-        """There is none: nothing is approached step by step."""
-        return 0.0
-
-    def build(self, parameters: Iterable[Parameter] | Iterable[dict[str, Any]]) -> torch.optim.Optimizer:
-        """What holds the weights that will be found, and remembers nothing of its own."""
-        return torch.optim.SGD(parameters, lr=0.0)
 
     def solve(
         self,
