@@ -29,7 +29,7 @@ FLOORS = {
     "core": 0,
     **dict.fromkeys(("metrics", "nn"), 1),
     **dict.fromkeys(("models", "data", "weights"), 2),
-    **dict.fromkeys(("domains", "tasks", "agents", "engine", "testing"), 3),
+    **dict.fromkeys(("domains", "tasks", "agents", "engine", "promises", "testing"), 3),
     **dict.fromkeys(("check", "forecast", "init", "train", "evaluate"), 4),
     **dict.fromkeys(("explain", "attack", "privacy", "compress", "export", "serve"), 4),
     **dict.fromkeys(("api", "run", "recipes", "report"), 5),

@@ -168,7 +168,7 @@ class Rung(TypedDict):
 
 class Columns(TypedDict, total=False):
     id: list[str]
-    split: list[Literal["train", "validation", "test", "aside"]]
+    split: list[Literal["train", "validation", "promise", "test", "aside"]]
     hash: list[str]
     path: list[str]
 

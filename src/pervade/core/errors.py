@@ -9,6 +9,7 @@
     ├── ResourceError       memory or disk ran out, or a file cannot be written
     │   ├── OutOfMemoryError  it was memory: something smaller may fit
     │   └── BusyError       another process is at work on this run
+    ├── PromiseError        what is promised of answers cannot be kept
     ├── TrainingError       training went wrong in a way that going on would hide (a loss that is not finite)
     └── ContractError       a plug-in broke a contract of core/contracts/
 
@@ -74,6 +75,10 @@ class BusyError(ResourceError):
 
 
 class TrainingError(PervadeError):
+    pass
+
+
+class PromiseError(PervadeError):
     pass
 
 

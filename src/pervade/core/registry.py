@@ -35,6 +35,8 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "tuning": ("pervade.train.tuning",),
     "change": ("pervade.train.tuning",),  # adapters are put in by a way of tuning
     "augment": ("pervade.train.augment",),
+    "imbalance": ("pervade.train.imbalance",),
+    "promise": ("pervade.promises",),
     "attack": (),
 }
 

@@ -13,6 +13,7 @@ from pervade.core.contracts.abilities import CouplesRows
 from pervade.core.contracts.domain import Domain
 from pervade.core.contracts.inputs import Inputs
 from pervade.core.contracts.methods import Change
+from pervade.core.contracts.promises import Imbalance, Promise
 from pervade.core.contracts.source import Augment, SourceSpec
 from pervade.core.contracts.task import Task
 from pervade.core.errors import ConfigError
@@ -231,6 +232,8 @@ class Recipe:
     threads: Threads = "auto"
     time_limit: Duration | None = None  # seconds for the whole command: reading, training,
     # evaluation and report
+    imbalance: Imbalance | None = None  # what is done about rare classes; None: nothing
+    promises: tuple[Promise, ...] = ()  # of answers; for these half of the validation rows is set apart
     then: Recipe | None = None  # learns next, from this one's predictions on its training split
 
     @property

@@ -1,0 +1,77 @@
+"""What is promised of answers, and what is done about classes of which some are rare."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+
+from pervade.core.contracts.domain import Domain
+from pervade.core.contracts.task import Task
+from pervade.core.types import Json, Rows, Table
+
+if TYPE_CHECKING:
+    from pervade.core.contracts.training import Recipe
+
+SPLIT = "promise"  # of rows that chose nothing, and by which promises are settled
+
+
+@dataclass(frozen=True)
+class Told:
+    """What became of a promise on measured rows, for the terminal, the report and the card."""
+
+    sentence: str  # "finds 95 of 100 defects (93 to 98 measured), at 7 false alarms in 100"
+    flag: str  # by which it is asked for, "--min-recall defect=0.95"
+    # A picture: "x", "y" (lists), "low" and "high" of y where known, "x_title", "y_title", and "at": the [x, y] chosen.
+    curve: Mapping[str, Json] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Promise(Protocol):
+    """Something that is to hold of answers to rows like those it was settled on, which chose nothing else.
+
+    What is settled lies in decision.json; whatever answers (engine/predictor.py) keeps it in the same way.
+    """
+
+    kind: ClassVar[str] = "promise"
+    changes: ClassVar[tuple[str, ...]] = ()  # columns of a predictions file that it settles: no other may, too
+
+    def examine(self, task: Task, rows: Rows, domain: Domain) -> None:
+        """Before training, with the rows of every split. Raises ConfigError where the task cannot keep it or a class is
+        not there, DataError where the rows of the split "promise" cannot suffice, with the number that it takes."""
+        ...
+
+    def settle(self, columns: Mapping[str, Any], domain: Domain) -> dict[str, Json]:
+        """From the predictions of the rows of the split "promise", all else being decided. Raises PromiseError where
+        it cannot be kept, with the nearest that can."""
+        ...
+
+    def keep(self, table: Table, settled: Mapping[str, Any], domain: Domain) -> Table:
+        """The answers (n rows, with or without "target") as the promise has them: columns replaced or added."""
+        ...
+
+    def metrics(self, settled: Mapping[str, Any], domain: Domain) -> Mapping[str, Any]:
+        """What is measured of it, from the predictions file: name to `metrics.Metric`."""
+        ...
+
+    def told(
+        self, figures: Mapping[str, Any], columns: Mapping[str, Any], settled: Mapping[str, Any], domain: Domain
+    ) -> Told:
+        """`figures`: the measured values of `metrics` and of the task's, each with value, low, high and n."""
+        ...
+
+    def answer(self, answer: dict[str, Any], table: Table, place: int, domain: Domain) -> dict[str, Any]:
+        """What `predict` gives for the row at this place of the kept table, made of the task's own `answer`."""
+        return answer
+
+
+@runtime_checkable
+class Imbalance(Protocol):
+    """What is done about classes of which some are rare, on every kind of data."""
+
+    kind: ClassVar[str] = "imbalance"
+
+    def settle(self, recipe: Recipe, counts: Mapping[str, int]) -> tuple[Recipe, list[str]]:
+        """The recipe with it, and what is to be said; `counts` are the training rows of each class. The same again
+        where it is settled already. Raises ConfigError where the task has no such classes."""
+        ...

@@ -1,0 +1,1 @@
+"""What is promised of answers, one promise a file (core/contracts/promises.py)."""
