@@ -20,17 +20,18 @@ from pervade.core.contracts.abilities import Acts
 from pervade.core.contracts.capabilities import Acting, Conversational
 from pervade.core.errors import CheckpointError, ConfigError, DataError, ResourceError
 from pervade.core.run import RunDirectory
+from pervade.core.types import Display
 from pervade.core.words import Words
 from pervade.data.read import hub
 from pervade.data.rows.split import NAMES as SPLITS
-from pervade.engine import answering, checkpoint, gallery, merging, ranks
+from pervade.engine import answering, checkpoint, gallery, merging, promises, ranks
 from pervade.engine import wording as called
 from pervade.engine.answering import speak as speak
 from pervade.engine.checkpoint import Loaded
 from pervade.engine.gallery import Gallery
 from pervade.evaluate.evaluation import evaluate
 from pervade.report import wording
-from pervade.run import halving, measuring, members, opening, overview, progress, workflow
+from pervade.run import halving, measuring, members, opening, overview, progress, promising, workflow
 from pervade.run import ladder as ladders
 from pervade.run import rungs as rungs_module
 from pervade.run import search as search_module
@@ -117,6 +118,8 @@ class Run:
                 )
             return members.again(self.directory, self.given, Options(self.screen))
         loaded = self.load(checkpoint)
+        if (unsettled := self._unsettled(checkpoint)) is not None:
+            self.screen.say(unsettled)
         rows = workflow.load_rows(self.directory, self.recipe().domain, self.screen)
         place = torch.device(runtime.pick_device(device))
         split = SPLITS.get(split, split)
@@ -173,6 +176,11 @@ class Run:
     def cuts(self) -> bool:
         """Whether of an input that is too long only a part may be read; its answer then says "cut"."""
         return self.recipe().domain.cuts
+
+    def display(self, checkpoint: str | None = None) -> Callable[[Mapping[str, Any]], Display]:
+        """How people see an answer of `predict`: a line, and rows of a table."""
+        name = self.directory.require_checkpoint(checkpoint)
+        return promises.display(self.recipe().task, self.directory.of_checkpoint(name, "decision.json"))
 
     @property
     def words(self) -> Words:
@@ -298,11 +306,21 @@ class Run:
         except CheckpointError as error:  # the checkpoint is whole, and answers need no more
             return f"whether this run is finished cannot be told: {error}"
         if self._finished(plan):
-            return None
+            return self._unsettled(checkpoint)
         passes = self.directory.of_checkpoint(name, "architecture.json").get("passes", "?")
         when = f"after pass {passes}" if isinstance(passes, str) else wording.after(passes)
         which = "its best so far" if name == "best" else f"its checkpoint {name!r}"
         return f"this run is unfinished: {which}, {when}; go on with: pervade resume {self.path}"
+
+    def _unsettled(self, checkpoint: str | None) -> str | None:
+        """What to know of a checkpoint that does not keep what was promised."""
+        recipe, name = self.recipe(), self.directory.require_checkpoint(checkpoint)
+        if not recipe.promises or promising.is_settled(self.directory, recipe, name):
+            return None
+        asked = ", ".join(promise.asked for promise in recipe.promises)
+        delivered = self.directory.require_checkpoint(None)
+        remedy = f"take {delivered!r}" if name != delivered else f"settle it with: pervade resume {self.path}"
+        return f"these answers do not keep what was promised ({asked}), which is not settled for {name!r}; {remedy}"
 
     def _finished(self, plan: Mapping[str, Any]) -> bool:
         if not self.directory.members.exists():
@@ -370,8 +388,10 @@ def fit(
     `recipe` is a whole configuration; without one it is chosen by task and model: a name (`pervade models`), a network,
     or a function of (inputs, outputs) that builds one. A run without a name is called `wish`
     or a variation of it. `settings` are "path.to.field=value"; `flags` are fields of the recipe by name (epochs,
-    batch_size, seed, …) and lr, which may be "find" (train/find_lr.py). `seeds` or `folds` make a run of that many runs
-    (members.py), evaluated and reported; `search` is what `tune` passes on; `ladder` names the rungs to climb
+    batch_size, seed, …), lr, which may be "find" (train/find_lr.py), and what is promised of answers: min_recall and
+    max_false_alarms (shares by class, or one of the positive class), costs (by true class and answer, or the path of
+    such a table), coverage, coverage_by, max_risk. `seeds` or `folds` make a run of that many runs (members.py),
+    evaluated and reported; `search` is what `tune` passes on; `ladder` names the rungs to climb
     (run/ladder.py), of which the `best_of` accuracy, size or speed is delivered: without it all that there are, where
     there is a choice and neither model nor recipe nor another way is named; ["trained"] is the network alone. `tuning`
     is "freeze" or "lora". Raises DataError where the data cannot be used, ConfigError with every faulty setting.
@@ -532,7 +552,7 @@ def _work(directory: RunDirectory, request: workflow.Request, recipe: Recipe | N
     elif kind is not None:
         members.go(directory, request, recipe, options)
     else:
-        workflow.train(directory, request, recipe, options)
+        workflow.train(directory, request, recipe, options, final=True)
 
 
 def _kind(directory: RunDirectory) -> str | None:

@@ -92,6 +92,17 @@ class Beside(TypedDict, total=False):
     predictions: Inside
 
 
+class Promised(TypedDict, total=False):
+    """What became of a promise on measured rows (core/contracts/promises.py: Told)."""
+
+    sentence: str
+    flag: str
+    curve: Some
+    kept: bool
+    why: str
+    n: Count
+
+
 class Details(TypedDict, total=False):
     """Those that more than their task and their part of the report read; the others may be anything."""
 
@@ -100,6 +111,7 @@ class Details(TypedDict, total=False):
     thresholds: list[float]
     baseline: Beside
     constant: Beside
+    promises: list[Promised]
 
 
 class Learner(TypedDict, total=False):
@@ -166,6 +178,16 @@ class Rung(TypedDict):
     folds: NotRequired[Count]
 
 
+class Settled(TypedDict):
+    """A promise, and what of it is settled."""
+
+    promise: Some
+    settled: Some
+    n: Count
+    kept: bool
+    why: str
+
+
 class Columns(TypedDict, total=False):
     id: list[str]
     split: list[Literal["train", "validation", "promise", "test", "aside"]]
@@ -211,6 +233,7 @@ FIELDS: dict[str, Some] = {
         "confidence": Annotated[list[float], Field(min_length=2, max_length=2)],
         "language_weight": float,
         "word_bonus": float,
+        "promises": list[Settled],
     },
     "environment.json": {
         "task": str | None,

@@ -17,7 +17,7 @@ from pervade.core.errors import ConfigError, DataError
 from pervade.core.types import LeftOut, Rows, Table
 from pervade.data.read import account, division, encodings, inputs, table_files
 from pervade.data.sound import player
-from pervade.engine import gallery
+from pervade.engine import gallery, promises
 from pervade.engine.checkpoint import Loaded
 from pervade.engine.gallery import Gallery
 from pervade.engine.predictor import Predictor
@@ -47,6 +47,7 @@ def answers(
         made: list[dict[str, Any]] = []
         if table is not None:
             made = loaded.task.answers(table, loaded.domain, top)
+            made = promises.answers(made, table, loaded.decision, loaded.domain)
             if gallery.embeds(loaded):
                 own = own or known()
                 nearest = own.nearest(np.asarray(table["embedding"]), top, rows.columns.get("path", []))

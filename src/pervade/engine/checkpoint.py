@@ -33,7 +33,7 @@ from pervade.core.errors import CheckpointError, ConfigError, PervadeError
 from pervade.core.run import RunDirectory
 from pervade.core.seed import restore_rng, rng_state
 from pervade.engine import base as bases
-from pervade.engine import building, packing, ranks
+from pervade.engine import building, packing, promises, ranks
 from pervade.engine.base import Base
 from pervade.engine.fit import Learner
 from pervade.nn.tables import HasTables
@@ -266,8 +266,10 @@ def forget_measured(run: RunDirectory, name: str, kept: Path | None = None) -> N
 
 def settle(run: RunDirectory, name: str, decision: Mapping[str, Any]) -> None:
     """Puts another decision into a checkpoint, and removes what was measured by the one before. What it says without a
-    decision stays (`UNDECIDED`)."""
-    if {**decision, "format": files.FORMAT} != run.of_checkpoint(name, "decision.json"):
+    decision stays (`UNDECIDED`), and so do promises that it says nothing of, where all by which they were settled
+    does."""
+    known, new = run.of_checkpoint(name, "decision.json"), {**decision, "format": files.FORMAT}
+    if known not in (new, {promises.ENTRY: known.get(promises.ENTRY), **new}):
         files.write_json(run.checkpoint(name) / "decision.json", dict(decision))
         forget_measured(run, name, run.predictions(name, UNDECIDED))
 
@@ -396,8 +398,9 @@ def read_recipe(path: Path, model: Model | None = None, error: type[PervadeError
 
 
 def as_today(recipe: dict[str, Any]) -> dict[str, Any]:
-    """A recipe's JSON as it is written now: once it listed no changes, and how rows are drawn was the task's to say."""
-    recipe = {"changes": [], **recipe}
+    """A recipe's JSON as it is written now: once it listed no changes or promises, and how rows are drawn was said by
+    the task."""
+    recipe = {"changes": [], "promises": [], **recipe}
     if isinstance(recipe.get("then"), dict):
         recipe["then"] = as_today(recipe["then"])
     task, source = recipe.get("task"), recipe.get("source")

@@ -30,7 +30,9 @@ def pool(path: Path, parts: list[Path], rows: Rows, about: dict[str, Any]) -> Pa
     numbers = np.concatenate([np.asarray(table.get("row", ()), np.int64) for table in tables])
     if sorted(numbers) != sorted(rows.number):
         raise CheckpointError(f"{parts[0]} and the other folds' do not hold each row once; evaluate each fold again")
-    kept = [{name: values for name, values in table.items() if name not in ("id", "group")} for table in tables]
+    # A column may be that of a promise, which not every fold can keep.
+    shared = set.intersection(*map(set, tables)) - {"id", "group"}
+    kept = [{name: values for name, values in table.items() if name in shared} for table in tables]
     write_columns(path, complete(concatenate(kept), rows), about)
     return path
 

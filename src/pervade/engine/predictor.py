@@ -23,7 +23,7 @@ from pervade.core.contracts import Context, Domain, Sampler, Task
 from pervade.core.types import Batch, Rows, Table
 from pervade.data.rows.loader import Loader
 from pervade.data.rows.sources.by_length import by_size
-from pervade.engine import predictions, ranks
+from pervade.engine import predictions, promises, ranks
 from pervade.engine.batches import cut, to_device
 from pervade.nn.modes import evaluating
 
@@ -134,14 +134,14 @@ class Predictor:
         return rows
 
     def _whole(self, tables: list[Table]) -> Table:
-        """All batches' rows, each once."""
+        """All batches' rows, each once, as what is promised has them."""
         table = predictions.concatenate(tables)
         parts = np.asarray(table["part"])
         if (parts < 0).all():
             del table["part"]
         else:
             table["part"] = np.maximum(parts, 0)
-        return self.task.reduce(table, self.domain)
+        return promises.keep(self.task.reduce(table, self.domain), self.decision, self.domain)
 
 
 class Sized(Sampler):

@@ -19,7 +19,7 @@ from pervade.core.contracts.abilities import HasPlainModel, MakesSamples, Replie
 from pervade.core.errors import DataError
 from pervade.core.run import RunDirectory
 from pervade.core.types import Json, Media, Rows
-from pervade.engine import predictions, ranks
+from pervade.engine import predictions, promises, ranks
 from pervade.engine.checkpoint import Loaded
 from pervade.engine.predictor import Predictor
 from pervade.metrics import baseline
@@ -52,7 +52,13 @@ class _Measured:
 
     @property
     def metrics(self) -> dict[str, Metric]:
+        """Of the answers of any model to these rows."""
         return dict(self.loaded.task.metrics(self.loaded.domain))
+
+    @property
+    def promised(self) -> dict[str, Metric]:
+        """Of these answers alone."""
+        return promises.metrics(self.loaded.decision, self.loaded.domain)
 
 
 @memory.during("the split was predicted", "free some memory, then `pervade evaluate` the run")
@@ -142,22 +148,25 @@ def _has_plain(loaded: Loaded) -> bool:
 @memory.during("the figures were computed", "free some memory, then `pervade evaluate` the run")
 def _figures(measured: _Measured, asked: int) -> dict[str, Any]:
     """The results, where `asked` rows were to be measured."""
-    run, split, until, metrics = measured.run, measured.split, measured.until, measured.metrics
-    path = run.predictions(measured.loaded.name, split)
+    run, split, until, loaded = measured.run, measured.split, measured.until, measured.loaded
+    metrics, path = measured.metrics | measured.promised, run.predictions(loaded.name, split)
     estimates = estimate(metrics, measured.columns, until=None if until is None else _part(until, RESAMPLING))
+    figures = {name: estimate.as_dict() | _nature(metrics[name]) for name, estimate in estimates.items()}
     beside = _details(measured)
     missing = beside.pop("left_out", [])
+    if promised := promises.told(loaded.decision, figures, measured.columns, loaded.domain):
+        beside[promises.ENTRY] = promised
     if len(measured.chosen) < asked:
         lacking = asked - len(measured.chosen)
         missing = [f"{lacking:,} of {asked:,} rows of the {split} split, drawn by chance", *missing]
     return {
         "meter": "evaluate",
-        "checkpoint": measured.loaded.name,
+        "checkpoint": loaded.name,
         "split": split,
         "n": len(measured.columns["row"]),
         "precision": "fp32",
         "predictions": path.relative_to(run.path).as_posix(),
-        "metrics": {name: estimate.as_dict() | _nature(metrics[name]) for name, estimate in estimates.items()},
+        "metrics": figures,
         "details": _kept(run, path.stem, beside),
         **({"left_out": missing} if missing else {}),
     }

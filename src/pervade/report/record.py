@@ -18,16 +18,17 @@ from typing import Any, TypeVar
 from jinja2 import TemplateError
 
 from pervade.core import contents, files, plain_yaml
+from pervade.core.contracts.promises import SPLIT as PROMISED
 from pervade.core.errors import CheckpointError
 from pervade.core.run import RunDirectory
 from pervade.core.words import NUMBER, FigureWords, Words, as_json, of_figure, titled
-from pervade.engine import origin, wording
+from pervade.engine import origin, promises, wording
 from pervade.metrics import baseline
 from pervade.metrics.method import UNKNOWN, Method
 
 T = TypeVar("T")
 
-SPLITS = ("train", "validation", "test")  # in the order a reader wants them
+SPLITS = ("train", "validation", PROMISED, "test")  # in the order a reader wants them
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,7 @@ class Record:
     results: list[Result]
     damaged: list[str] = field(default_factory=list)
     init: dict[str, Any] = field(default_factory=dict)  # init.json: where the first weights came from
-    settled: dict[str, dict[str, Any]] = field(default_factory=dict)  # checkpoint to its decision.json
+    settled: dict[str, dict[str, Any]] = field(default_factory=dict)  # checkpoint to decision.json, without promises
     members: dict[str, Any] = field(default_factory=dict)  # members.json: which runs this one holds, if any
     search: dict[str, Any] = field(default_factory=dict)  # search.json: the trials of a search
     ladder: dict[str, Any] = field(default_factory=dict)  # ladder.json: the rungs that were climbed
@@ -386,7 +387,8 @@ def read(run: RunDirectory) -> Record:
         account=list(map(str, json(run.remarks).get("account") or [])),
         words=words,
         settled={
-            name: {key: value for key, value in entry.items() if key != "format"} for name, entry in settled.items()
+            name: {key: value for key, value in entry.items() if key not in ("format", promises.ENTRY)}
+            for name, entry in settled.items()
         },
     )
 

@@ -17,7 +17,7 @@ from pervade.core.contracts import Inputs, Model, Recipe, Solver
 from pervade.core.errors import ConfigError
 from pervade.nn.own import Own
 from pervade.recipes.rl import for_steps
-from pervade.run import members
+from pervade.run import members, promising
 from pervade.run import rungs as rungs_module
 from pervade.run.configuring import configure
 from pervade.run.rungs import Asked
@@ -60,7 +60,8 @@ def choose(
     """Arguments are those of `fit`; `search`: this is one. Raises DataError and ConfigError as `fit` does."""
     if environments.is_address(data):  # a class of one's own may run because it is named here (core/trust.py)
         trust.name(environments.name_of(data))
-    together = members.plan(seeds, folds)
+    together, promised = members.plan(seeds, folds), promising.asked(flags)
+    flags = {name: value for name, value in flags.items() if name not in promising.FLAGS}
     alone = {"--seeds and --folds": together, "--model": model, "--recipe": recipe}
     alone |= {"--freeze and --lora": tuning, "--algorithm": algorithm}
     because = next((flag for flag, value in alone.items() if value is not None), "")
@@ -81,6 +82,7 @@ def choose(
         options.screen.say(f"task: {task}{end}")
     chosen = configure(recipe, settings, **flags)
     chosen = chosen if steps is None else for_steps(chosen, steps)
+    chosen = promising.promising(chosen, promised)
     if search:
         some = [name for name in asked.names if name != "blend" or name in (ladder or ())]
         named = None if ladder is None and asked.names == rungs_module.RUNGS else some

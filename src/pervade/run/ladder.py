@@ -29,6 +29,7 @@ import torch
 from pervade.core import deadline, files, runtime, spec
 from pervade.core.contracts import Domain, Recipe
 from pervade.core.contracts.abilities import CanBeBlended
+from pervade.core.contracts.promises import SPLIT as PROMISED
 from pervade.core.errors import (
     CheckpointError,
     ConfigError,
@@ -49,7 +50,7 @@ from pervade.init.members import Members
 from pervade.metrics.estimate import Metric, estimate
 from pervade.metrics.paired import differences
 from pervade.models.blend import Blend
-from pervade.run import blending, cross_validation, members, overview, workflow
+from pervade.run import blending, cross_validation, members, overview, promising, workflow
 from pervade.run import rungs as rungs_module
 from pervade.run.progress import duration
 from pervade.run.settling import halves, only
@@ -181,7 +182,8 @@ class Ladder:
         self.save()  # what was used up to here
         least = LEAST_PASSES if self.complete() and rung.name != "blend" else 0.0
         after = self._rows_after(rung, rows)
-        options = replace(self.options, keep_validation=True, least_passes=least, rows_after=after)
+        promised = list(rows.column("split")).count(PROMISED)
+        options = replace(self.options, keep_validation=True, least_passes=least, rows_after=after + promised)
         options = replace(options, reading=self.reading * READ_AGAIN if after else 0.0)
         options = options if member.state.exists() else replace(options, began=self.began)
 
@@ -550,16 +552,17 @@ def go(run: RunDirectory, request: workflow.Request, recipe: Recipe | None, opti
                 _measure(ladder, rows)
             return
     options.screen.say("no ladder is climbed, but the network is trained alone: the validation split is empty")
-    workflow.train(run, request, None, options)
+    workflow.train(run, request, None, options, final=True)
 
 
 def _measure(ladder: Ladder, rows: Rows) -> None:
-    """The test split's figures, by the delivered model alone."""
+    """What is promised of the delivered model's answers, and the test split's figures, by it alone."""
     run, options = ladder.run, ladder.options
-    loaded = checkpoint.load_checkpoint(run, "best")
     own = checkpoint.read_recipe(run.recipe)
     if own.domain != ladder.base.domain:
         rows = workflow.load_rows(run, own.domain)
+    promising.settle(run, own, rows, options.screen)
+    loaded = checkpoint.load_checkpoint(run, "best")
     until = None
     if ladder.base.time_limit is not None:
         until = ladder.began + ladder.base.time_limit - AFTERWARDS - REPORTING * options.loaded

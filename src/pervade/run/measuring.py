@@ -25,6 +25,7 @@ from pervade.core import memory, runtime, spec
 from pervade.core.contracts import Domain
 from pervade.core.contracts.abilities import SelectsRows
 from pervade.core.contracts.capabilities import Acting, Composed, Encoded
+from pervade.core.contracts.promises import SPLIT as PROMISED
 from pervade.core.errors import ConfigError, DataError, MisfitError
 from pervade.core.run import RunDirectory
 from pervade.core.types import LeftOut, Rows
@@ -38,7 +39,7 @@ from pervade.run.progress import Screen
 # Flags by which whoever measures other data changes how these are read; what was learnt is as it is.
 LEARNT = ("join_spellings", "positive", "tta")
 TAKEN = ("--split", "--keep-known", *(flag for name, (flag, _) in data_flags.FLAGS.items() if name not in LEARNT))
-LEARNT_FROM = {"train": "learnt from", "validation": "chosen by"}
+LEARNT_FROM = {"train": "learnt from", "validation": "chosen by", PROMISED: "settled by"}
 
 
 @memory.during("other data were measured", "give fewer or smaller files, or free some memory")

@@ -33,7 +33,7 @@ from pervade.core.errors import CheckpointError, ConfigError, DataError
 from pervade.core.run import RunDirectory
 from pervade.core.types import Rows
 from pervade.data.rows import folds
-from pervade.engine import checkpoint, origin, predictions, ranks
+from pervade.engine import checkpoint, origin, predictions, promises, ranks
 from pervade.evaluate.evaluation import NATURE, PLAIN, against, evaluate
 from pervade.metrics.estimate import estimate
 from pervade.metrics.interval import student
@@ -184,7 +184,9 @@ def division(asked: Plan | None, recipe: Recipe, names: Callable[[Sequence[str]]
 
 
 def _member_rows(rows: Rows, recipe: Recipe, asked: Plan, number: int) -> Rows:
-    return rows if asked.kind == "seeds" else folds.member(rows, number + 1, recipe.validation, recipe.seed)
+    if asked.kind == "seeds":
+        return rows
+    return folds.member(rows, number + 1, recipe.validation, recipe.seed, bool(recipe.promises))
 
 
 def _one(
@@ -195,7 +197,7 @@ def _one(
         workflow.begin(member, own, request)
     ranks.wait()
     options = replace(options, began=time.monotonic(), loaded=0.0)
-    workflow.train(member, request, own if unreadable else None, options, rows)
+    workflow.train(member, request, own if unreadable else None, options, rows, final=True)
     measure(member, rows, own if unreadable else None, options)
 
 
@@ -299,7 +301,7 @@ def _summary(run: RunDirectory, recipe: Recipe, rows: Rows, unreadable: bool) ->
         metrics = {name: {**metric, **pooled[name]} for name, metric in metrics.items() if name in pooled}
     else:
         details = _shared_details(run, recipe, results)
-    summary |= {"metrics": metrics, "details": details}
+    summary |= {"metrics": metrics, "details": details | _promised(results, asked.kind)}
     meter = "evaluate" if summary["split"] == "test" else f"evaluate-{summary['split']}"
     files.write_json(run.result(meter, NAME), summary)
     return summary
@@ -323,7 +325,7 @@ def elsewhere(run: RunDirectory, measure: Callable[[RunDirectory], dict[str, Any
         "kind": asked.kind,
         "members": {name: {"checkpoint": result["checkpoint"], "n": result["n"]} for name, result in results.items()},
         "metrics": metrics,
-        "details": _shared_details(run, recipe, results),
+        "details": _shared_details(run, recipe, results) | _promised(results, asked.kind),
     }
     files.write_json(replace(run, measured=first["data"]["name"]).result("evaluate", NAME), summary)
     return summary
@@ -339,6 +341,17 @@ def _shared_details(run: RunDirectory, recipe: Recipe, results: dict[str, dict[s
     if isinstance(recipe.task, ComparesSeeds):
         details |= recipe.task.together(*_all_predictions(run, results))
     return details
+
+
+def _promised(results: dict[str, dict[str, Any]], kind: str) -> dict[str, Any]:
+    """What became of each promise, which every member settles by its own rows; empty where there are none."""
+    lines: list[Any] = []
+    for told in zip(*(result["details"].get(promises.ENTRY, ()) for result in results.values()), strict=False):
+        why = [f"{name}: {one['why']}" for name, one in zip(results, told, strict=True) if not one["kept"]]
+        sentence = f"settled in {len(told) - len(why)} of {len(told)} {kind}, in each by rows of its own"
+        known = {"flag": told[0]["flag"], "n": min(one["n"] for one in told), "curve": {}}
+        lines.append({"sentence": sentence, **known, "kept": not why, "why": "; ".join(why)})
+    return {promises.ENTRY: lines} if lines else {}
 
 
 def _all_predictions(
@@ -417,7 +430,9 @@ def _pooled(
     path = predictions.pool(run.predictions(NAME, "test"), parts, tested, about)
     columns = predictions.read_columns(path)
     task, domain = loaded[0].task, loaded[0].domain
-    estimates = estimate(dict(task.metrics(domain)), columns)
+    asked = dict(task.metrics(domain)) | promises.metrics(loaded[0].decision, domain)
+    common = {name: metric for name, metric in asked.items() if _common(name, results.values())}
+    estimates = estimate(common, columns)
     details = task.details(columns, _trained(run, results, rows), domain)
     baseline = details.get("baseline")
     if isinstance(baseline, dict) and "name" in baseline:

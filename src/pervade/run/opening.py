@@ -21,6 +21,7 @@ from pervade.core.words import counted
 from pervade.data.read import account, hub, table_files
 from pervade.data.rows import folds
 from pervade.data.rows import split as splits
+from pervade.engine import promises
 from pervade.run import overview
 from pervade.run.training import Options
 
@@ -38,9 +39,13 @@ def plain(source: Any) -> Any:
 
 
 def by_recipe(source: Any, recipe: Recipe, options: Options, divide: Divide | None = None) -> Opened:
-    """As a training by this recipe opens them."""
-    domain, task, seed = recipe.domain, recipe.task, recipe.seed
-    return open_data(source, domain, task, options, divide, recipe.validation, recipe.test, seed)
+    """As a training by this recipe opens them. What it promises is examined, but for folds, whose rows each member
+    divides. Raises DataError, and ConfigError, as `open_data` and `promises.examine` do."""
+    shares, promised = (recipe.validation, recipe.test), bool(recipe.promises)
+    opened = open_data(source, recipe.domain, recipe.task, options, divide, *shares, recipe.seed, promised)
+    if promised and "fold" not in opened.rows:
+        promises.examine(recipe, opened.rows, opened.fitted)
+    return opened
 
 
 @memory.during("the data were read", "give fewer or smaller files, or free some memory")
@@ -53,10 +58,12 @@ def open_data(
     validation: float = Recipe.validation,
     test: float = Recipe.test,
     seed: int = Recipe.seed,
+    promised: bool = False,
 ) -> Opened:
     """Reads what the domain makes of the source, without what is of no use to the task, and gives each row a split:
-    what the data do not say is drawn by shares, unless `divide` divides them. Says on the options' screen what is there
-    and how it was read. Raises DataError where nothing can be learnt from it."""
+    what the data do not say is drawn by shares, unless `divide` divides them; where something is `promised`, half of
+    the validation rows settle that. Says on the options' screen what is there and how it was read. Raises DataError
+    where nothing can be learnt from it."""
     options = options or Options()
     with account.gathered() as notes:
         try:
@@ -80,6 +87,7 @@ def open_data(
         given = set(rows.column("split")) if "split" in rows else set()
         if divide is None:
             rows, duplicates = splits.assign(rows, validation=validation, test=test, seed=seed)
+            rows = folds.for_promises(rows, seed) if promised else rows
             overview.note_splits(rows, given, domain)
             if {*rows.column("split")} == {"train"} and (validation or test):
                 raise DataError(

@@ -10,6 +10,7 @@ from typing import Any
 from pervade.core import files
 from pervade.core.contracts import Domain
 from pervade.core.contracts.capabilities import Counted, Labelled
+from pervade.core.contracts.promises import SPLIT as PROMISED
 from pervade.core.run import RunDirectory
 from pervade.core.types import LeftOut, Rows
 from pervade.core.words import counted, group_nouns
@@ -22,7 +23,7 @@ from pervade.report import wording
 MOST_CLASSES = 5  # that are named
 MOST_GROUPS = 12
 MOST_LEFT_OUT = 5
-SPLITS = ("train", "validation", "test")
+SPLITS = ("train", "validation", PROMISED, "test")
 
 
 def overview(rows: Rows, domain: Domain) -> list[str]:
@@ -68,7 +69,7 @@ def _groups(rows: Rows, domain: Domain) -> list[str]:
 def held_out(rows: Rows, domain: Domain) -> str:
     """What a model of one fold is measured on, and what it learns from."""
     splits = Counter(rows.column("split"))
-    others = ", ".join(f"{splits[name]:,} {name}" for name in ("train", "validation") if splits[name])
+    others = ", ".join(f"{splits[name]:,} {name}" for name in SPLITS[:-1] if splits[name])
     return f"{_counted(splits['test'], domain)} held out; of the others {others}"
 
 
@@ -89,12 +90,14 @@ def note_splits(rows: Rows, given: Collection[str], domain: Domain) -> None:
         return
     counts = Counter(rows.column("split"))
     parts = ", ".join(f"{counts[name]:,} {name}" for name in SPLITS if counts[name])
-    drawn = [name for name in SPLITS[1:] if name not in given and counts[name]]
+    drawn = [name for name in ("validation", "test") if name not in given and counts[name]]
     if drawn:
         flags = ", ".join(f"-o {name}=SHARE" for name in drawn)
         accounts.note(f"splits: {parts}; drawn by chance: {wording.join(drawn)}", f"--seed, {flags}")
     elif given:
         accounts.note(f"splits: {parts}, as the data give them")
+    if counts[PROMISED]:
+        accounts.note(f"promises: settled by {counts[PROMISED]:,} of the validation rows, which choose nothing else")
 
 
 def note_left_out(files: Sequence[LeftOut]) -> None:

@@ -26,12 +26,13 @@ from pervade import recipes
 from pervade.core import files, runtime, spec
 from pervade.core import seed as seeds
 from pervade.core.contracts import Recipe
+from pervade.core.contracts.promises import SPLIT as PROMISED
 from pervade.core.errors import ConfigError, DataError, OutOfMemoryError, TrainingError
 from pervade.core.run import RunDirectory
 from pervade.core.types import Json, Rows
 from pervade.engine import checkpoint, origin, ranks
 from pervade.evaluate.evaluation import evaluate
-from pervade.run import members, overview, search_space, workflow
+from pervade.run import members, overview, promising, search_space, workflow
 from pervade.run.ladder import ends_all
 from pervade.run.progress import Silent, spaced
 from pervade.run.stopping import stopping_at_once
@@ -307,6 +308,7 @@ class Search:
             rows = workflow.load_rows(member, loaded.domain)
         after = members.SUMMARY + REPORTING * self.options.loaded
         limit = TimeLimit(replace(self.base, time_limit=self.time_limit), loaded.domain, rows, 1, after)
+        limit.rows_after = list(rows.column("split")).count(PROMISED)
         limit.rehearse(loaded.network)
         self.ending = limit.pace.ending
 
@@ -374,12 +376,13 @@ def _finish(search: Search, rows: Rows) -> dict[str, Any]:
     path = members.result_path(run)
     if path is not None:
         return files.read_json(path)
-    loaded = checkpoint.load_checkpoint(run, "best")
     own = checkpoint.read_recipe(run.recipe)
     if own.domain != search.base.domain:
         rows = workflow.load_rows(run, own.domain, Silent())
     options, until = search.options, None
     options.screen.say(f"{best.name} is best of {len(search.trials)}")
+    promising.settle(run, own, rows, options.screen)
+    loaded = checkpoint.load_checkpoint(run, "best")
     if search.time_limit is not None:
         until = time.monotonic() + search.time_limit - search.used - AFTERWARDS - REPORTING * options.loaded
     device = torch.device(runtime.pick_device(search.base.device))

@@ -2,6 +2,7 @@
 
     read the data, split it                     -> data.json
     train, saving state/ as it goes             -> log.jsonl, checkpoints/best, checkpoints/last
+    settle what is promised                     -> checkpoints/best/decision.json
     what comes `then`, from this one's output   -> members/then/
 
 `train` does whatever of this is still to be done, so a new run and a resumed one take the same way.
@@ -19,14 +20,15 @@ import torch
 
 from pervade.core import environment, files, memory, runtime, spec
 from pervade.core.contracts import Domain, Recipe
+from pervade.core.contracts.promises import SPLIT as PROMISED
 from pervade.core.errors import BusyError, DataError, ResourceError
 from pervade.core.run import RunDirectory
 from pervade.core.types import LeftOut, Rows
 from pervade.core.words import counted
 from pervade.data.read import embedded
-from pervade.engine import checkpoint, origin, ranks, wording
+from pervade.engine import checkpoint, origin, promises, ranks, wording
 from pervade.engine.predictor import Predictor
-from pervade.run import opening, overview
+from pervade.run import opening, overview, promising
 from pervade.run.progress import Screen, Silent
 from pervade.run.training import Options, Training
 from pervade.train import find_lr
@@ -65,11 +67,13 @@ def train(
     recipe: Recipe | None = None,
     options: Options | None = None,
     rows: Rows | None = None,
+    final: bool = False,
 ) -> None:
     """Trains or goes on training until the run is complete.
 
     `recipe` is needed where the stored one has unregistered parts; `rows` are all rows of the run where they are read
-    and split already (a member's, by its parent). Raises Stopped after a signal, once saved.
+    and split already (a member's, by its parent). `final`: what it comes to is delivered, so that its promises are
+    examined before, and settled by it. Raises Stopped after a signal, once saved.
     """
     options = options or Options()
     given, recipe = recipe, checkpoint.settled(run, recipe or checkpoint.read_recipe(run.recipe))
@@ -86,6 +90,10 @@ def train(
             rows = load_rows(run, recipe.domain, options.screen)
             options = replace(options, reading=time.monotonic() - start)
         domain = _fitted(run, recipe, rows)
+        if final:
+            promises.examine(recipe, rows, domain)
+            number = list(rows.column("split")).count(PROMISED)
+            options = replace(options, rows_after=options.rows_after + number)
         remarks = domain.remarks(rows)
         for line in remarks:
             options.screen.say(f"data: {line}")
@@ -97,6 +105,8 @@ def train(
         for line in changed if given is None or not begun else origin.check(run, recipe):
             options.screen.say(line)
         Training(run, recipe, domain, rows, device, options).go()
+        if final:
+            promising.settle(run, recipe, rows, options.screen, given)
         if recipe.then is not None:
             _continue(run, recipe, recipe.then, domain, rows, options)
 

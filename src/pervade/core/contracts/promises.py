@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
+from pervade.core import registry
 from pervade.core.contracts.domain import Domain
 from pervade.core.contracts.task import Task
 from pervade.core.types import Json, Rows, Table
@@ -21,7 +22,7 @@ class Told:
     """What became of a promise on measured rows, for the terminal, the report and the card."""
 
     sentence: str  # "finds 95 of 100 defects (93 to 98 measured), at 7 false alarms in 100"
-    flag: str  # by which it is asked for, "--min-recall defect=0.95"
+    flag: str  # `Promise.asked`
     # A picture: "x", "y" (lists), "low" and "high" of y where known, "x_title", "y_title", and "at": the [x, y] chosen.
     curve: Mapping[str, Json] = field(default_factory=dict)
 
@@ -35,6 +36,12 @@ class Promise(Protocol):
 
     kind: ClassVar[str] = "promise"
     changes: ClassVar[tuple[str, ...]] = ()  # columns of a predictions file that it settles: no other may, too
+    shows: ClassVar[tuple[str, ...]] = ()  # keys that `answer` adds, which people see before what the task shows
+
+    @property
+    def asked(self) -> str:
+        """As it is asked for: "--min-recall defect=0.95"."""
+        return registry.name_of(type(self)) or type(self).__name__
 
     def examine(self, task: Task, rows: Rows, domain: Domain) -> None:
         """Before training, with the rows of every split. Raises ConfigError where the task cannot keep it or a class is

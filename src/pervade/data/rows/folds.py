@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 
 from pervade.core import seed as seeds
+from pervade.core.contracts.promises import SPLIT
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
 from pervade.data.read import account
@@ -24,13 +25,13 @@ ASIDE = "aside"  # the split, in every member, of rows that the data itself keep
 
 def assign(rows: Rows, folds: int, seed: int) -> tuple[Rows, list[LeftOut]]:
     """Rows with a "fold" from 1 to `folds` each and the split "test"; rows of a given test split have fold 0 and the
-    split "aside". A given validation split is taken up into the folds.
+    split "aside", and so have those that are to settle promises. A given validation split is taken up into the folds.
 
     Raises DataError where a class, or the data, has fewer units than it takes.
     """
     splits = split.given(rows) or ["train"] * len(rows)
     # What belongs to a row that is set aside must not train either; train and validation are one here.
-    given = ["test" if name == "test" else "train" for name in splits]
+    given = ["test" if name in ("test", SPLIT) else "train" for name in splits]
     keep, left_out = split.one_split_each(rows, given)
     rows, given = rows.select(keep), [given[i] for i in keep]
     whole, rows = rows, split.whole_classes(rows)
@@ -172,8 +173,24 @@ def _every_class_trains(rows: Rows, fold: list[int], folds: int) -> None:
             )
 
 
-def member(rows: Rows, number: int, validation: float, seed: int) -> Rows:
-    """The rows as the member sees them that is tested on fold `number`; its validation split is drawn from the rest."""
+def member(rows: Rows, number: int, validation: float, seed: int, promised: bool = False) -> Rows:
+    """The rows as the member sees them that is tested on fold `number`; its validation split is drawn from the rest.
+    `promised`: half of that settles promises (`for_promises`)."""
     given = [ASIDE if fold == 0 else "test" if fold == number else "train" for fold in rows.column("fold")]
     shares = {"validation": validation} if validation > 0 else {}
-    return rows.with_columns(split=split.draw(rows, given, shares, seed))
+    rows = rows.with_columns(split=split.draw(rows, given, shares, seed))
+    return for_promises(rows, seed) if promised else rows
+
+
+def for_promises(rows: Rows, seed: int) -> Rows:
+    """With half of the validation rows, units whole and classes in like shares, as the split that settles promises and
+    nothing else. Raises DataError where there are no validation rows."""
+    splits = list(rows.column("split"))
+    validation = [i for i, name in enumerate(splits) if name == "validation"]
+    if not validation:
+        raise DataError(
+            "what is promised is settled by half of the validation rows, and there are none; leave some with "
+            "-o validation=0.3, or promise nothing"
+        )
+    half = deal(rows, validation, 2, seed)
+    return rows.with_columns(split=[SPLIT if half[i] == 2 else name for i, name in enumerate(splits)])

@@ -38,7 +38,7 @@ TABLE = """\
 {%- else %}–{% endif %}</td>
 {% endfor %}
 {% for figure in row.others %}
-<td>{{ figure|measured }}<small class="block">n = {{ figure.n|count }}</small></td>
+<td>{% if figure %}{{ figure|measured }}<small class="block">n = {{ figure.n|count }}</small>{% else %}–{% endif %}</td>
 {% endfor %}
 {% if several %}<td class="number">{{ row.threshold|percent if row.threshold is not none else "–" }}</td>{% endif %}
 <td class="number">{{ row.train|count if row.train is not none else "–" }}</td></tr>
@@ -53,16 +53,17 @@ def section(record: Record) -> Section | None:
         return None
     trained = dict(zip(result.labels, result.details.get("train_counts") or [], strict=False))
     thresholds = dict(zip(result.labels, result.details.get("thresholds") or [], strict=False))
-    rows = [_row(name, figures, trained, thresholds) for name, figures in result.by_class.items()]
+    others = _others(result.by_class)
+    rows = [_row(name, figures, others, trained, thresholds) for name, figures in result.by_class.items()]
     many = len(rows) > MOST_IN_ORDER
     if many:
         rows.sort(key=lambda row: (row["sort"], row["name"]))
-    others = [record.words.figure(name).title for name in _others(next(iter(result.by_class.values())))]
+    titles = [record.words.figure(name).title for name in others]
     # Each model of a fold learnt from the rows of the others alone.
     counted = "In all folds" if record.together.get("kind") == "folds" else "Learnt from"
     body = render(
         TEMPLATE,
-        table=lambda some: render(TABLE, rows=some, others=others, several=bool(thresholds), counted=counted),
+        table=lambda some: render(TABLE, rows=some, others=titles, several=bool(thresholds), counted=counted),
         several=bool(thresholds),
         shown=rows[:MOST_AT_ONCE],
         folded=rows[MOST_AT_ONCE:MOST],
@@ -73,18 +74,24 @@ def section(record: Record) -> Section | None:
     return Section("classes", "Label by label" if thresholds else "Class by class", body)
 
 
-def _others(figures: dict[str, Figure]) -> list[str]:
-    return [name for name in figures if name not in ("recall", "precision")]
+def _others(by_class: dict[str, dict[str, Figure]]) -> list[str]:
+    """What else is measured of a class, of some alone where something is promised of these."""
+    names = dict.fromkeys(name for figures in by_class.values() for name in figures)
+    return [name for name in names if name not in ("recall", "precision")]
 
 
 def _row(
-    name: str, figures: dict[str, Figure], trained: dict[str, int], thresholds: dict[str, float]
+    name: str,
+    figures: dict[str, Figure],
+    others: list[str],
+    trained: dict[str, int],
+    thresholds: dict[str, float],
 ) -> dict[str, Any]:
     recall, precision = figures.get("recall"), figures.get("precision")
     return {
         "name": name,
         "pair": [(recall, "first"), (precision, "second")],
-        "others": [figures[name] for name in _others(figures)],
+        "others": [figures.get(name) for name in others],
         "train": trained.get(name),
         "threshold": thresholds.get(name),
         "sort": recall.value if recall is not None and recall.value is not None else 2.0,

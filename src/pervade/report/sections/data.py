@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+from pervade.core.contracts.promises import SPLIT as PROMISED
 from pervade.report import agents, sound_cautions, wording
 from pervade.report.html import Section, render
 from pervade.report.record import Record
@@ -15,6 +16,7 @@ MOST_LEFT_OUT = 20
 PURPOSES = {
     "train": "to learn from",
     "validation": "to choose the best pass",
+    PROMISED: "to settle what is promised, used for nothing else",
     "test": "to measure, used for nothing else",
 }
 
