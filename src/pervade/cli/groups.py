@@ -15,7 +15,16 @@ from typing import Annotated, Any
 
 import typer
 
-from pervade.cli.options import FileColumnOption, RunsOption, SaveEveryOption, TextColumnOption, TrustOption, rate
+from pervade.cli.options import (
+    FileColumnOption,
+    RunsOption,
+    SaveEveryOption,
+    TextColumnOption,
+    TrustOption,
+    finite,
+    rate,
+    shares_of,
+)
 
 Group = Callable[..., dict[str, Any]]
 
@@ -226,4 +235,60 @@ def learning(
         "precision": precision,
         "workers": workers,
         "threads": threads,
+    }
+
+
+def promising(
+    min_recall: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]SHARE",
+            help="Classes: find at least so many of the rows of this class, 0.95 of 1; may be given again for others. "
+            "Without NAME: of two classes the positive one.",
+        ),
+    ] = None,
+    max_false_alarms: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]SHARE",
+            help="Classes: call at most so many of the rows of other classes this one, 0.02 of 1; may be given again.",
+        ),
+    ] = None,
+    cost: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Classes: answer what costs least by this table (csv), a line for each true class and a column for "
+            "each answer, with their names.",
+        ),
+    ] = None,
+    coverage: Annotated[
+        float | None,
+        typer.Option(
+            callback=finite,
+            metavar="SHARE",
+            help="Give sets of classes, or ranges of numbers, that hold the truth so often, 0.9 of 1.",
+        ),
+    ] = None,
+    coverage_by: Annotated[
+        str | None,
+        typer.Option(metavar="class|group", help="What --coverage holds in by itself: each class, or each group."),
+    ] = None,
+    max_risk: Annotated[
+        float | None,
+        typer.Option(
+            callback=finite,
+            metavar="SHARE",
+            help="Answer only where at most so many of the answers are wrong, 0.02 of 1; else say so.",
+        ),
+    ] = None,
+) -> dict[str, Any]:
+    """What is to hold of answers: half of the validation rows are kept for it, and choose nothing else."""
+    return {
+        "min_recall": shares_of("--min-recall", min_recall),
+        "max_false_alarms": shares_of("--max-false-alarms", max_false_alarms),
+        "costs": cost,
+        "coverage": coverage,
+        "coverage_by": coverage_by,
+        "max_risk": max_risk,
     }

@@ -96,3 +96,26 @@ def folds_of(text: str | None) -> int | str | None:
     if not re.fullmatch(r"-?\d{1,9}", text):
         raise ConfigError(f"--folds {text!r} is neither a number nor 'group' nor 'column'; write for example 5")
     return int(text)
+
+
+def shares_of(flag: str, texts: list[str] | None) -> dict[str, float] | None:
+    """Shares by class, of NAME=0.95 or, by no name, of 0.95. Raises ConfigError.
+
+    >>> shares_of("--min-recall", ["a=b, c=0.95", "0.9"])
+    {'a=b, c': 0.95, '': 0.9}
+    """
+    from pervade.core.errors import ConfigError
+
+    shares: dict[str, float] = {}
+    for text in texts or ():
+        name, equals, number = text.rpartition("=")
+        try:
+            share = float(number)
+        except ValueError:
+            share = math.nan
+        if math.isnan(share) or bool(equals) != bool(name):
+            raise ConfigError(f"{flag} {text!r} is no share; write NAME=0.95, or 0.95 for the positive class of two")
+        if name in shares:
+            raise ConfigError(f"{flag} is given twice for {name or 'the positive class'!r}; leave one out")
+        shares[name] = share
+    return shares or None

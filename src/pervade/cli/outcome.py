@@ -70,7 +70,7 @@ def show(result: dict[str, Any], words: Any, all_figures: bool = False) -> None:
     name = headline(result)
     number = result["n"] if name is None else min(result["n"], metrics[name]["n"])  # of an agent, episodes of a kind
     echo(f"{what} on {where}, n = {number:,}")
-    for sentence in _sentences(result, words):
+    for sentence in [*_sentences(result, words), *_promises(details)]:
         echo(sentence)
     single = [name for name in metrics if "[" in name]
     hidden = single if len(single) > MOST_SINGLE and not all_figures else []
@@ -165,6 +165,14 @@ def _sentences(result: dict[str, Any], words: Any) -> list[str]:
         unproven = ": better only where each class counts the same"
     shown = beats_baseline(result) in (True, None) and not only_by_balance(result)
     return [text + ("" if shown else unproven), *standing.sentences(result), *more]
+
+
+def _promises(details: dict[str, Any]) -> list[str]:
+    """What became of each promise."""
+    return [
+        f"promise: {told['sentence']}" if told["kept"] else f"promise NOT kept: {told['flag']}: {told['why']}"
+        for told in details.get("promises", ())
+    ]
 
 
 def _number(value: float | None) -> str:

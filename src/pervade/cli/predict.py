@@ -139,7 +139,7 @@ def predict(
     given: dict[str, Any] = {"length": length, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
     given |= {"repetition_penalty": repetition_penalty, "stop": stop or None}
     sampling = {name: value for name, value in given.items() if value is not None}
-    display = loaded.recipe().task.display
+    display = loaded.display(checkpoint)
     if episodes is not None or video is not None or drawn or (not inputs and loaded.acts):
         if not loaded.acts:
             raise ConfigError(

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pervade.cli.groups import columns, learning, takes
+from pervade.cli.groups import columns, learning, promising, takes
 from pervade.cli.options import folds_of, seconds
 
 
@@ -15,7 +15,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(train)
 
 
-@takes(columns, learning)
+@takes(columns, learning, promising)
 def train(
     data: Annotated[
         str,

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pervade.cli.groups import columns, learning, takes
+from pervade.cli.groups import columns, learning, promising, takes
 from pervade.cli.options import seconds
 
 
@@ -14,7 +14,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(tune)
 
 
-@takes(columns, learning)
+@takes(columns, learning, promising)
 def tune(
     data: Annotated[
         str,
