@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from pervade.core.run import RunDirectory
 from pervade.evaluate.compare import compare, differing_settings
 from pervade.evaluate.matching import joined
 from pervade.metrics.paired import mcnemar
+from pervade.report import compare_words
 from tests.evaluate.made import LABELS, ROWS, make, write_predictions
 from tests.toys.dqn import DQN
 
@@ -280,3 +282,68 @@ def test_settings_that_differ_are_listed_by_path() -> None:
         "model.units": ["–", [3, 4]],
         "augment[0]": ["–", "mixup"],
     }
+
+
+# classes
+
+THREE = ("free", "crack", "hole")
+CRACKS = [i for i in range(20, ROWS) if sorted(THREE)[i % 3] == "crack"]
+
+
+def test_each_class_is_compared_and_corrected_for_how_many_there_are(tmp_path: Path) -> None:
+    """The 13 cracks, which the one misses and the other finds: McNemar's p of 2 / 2^13, times three classes."""
+    first, second = make(tmp_path / "a", CRACKS, labels=THREE), make(tmp_path / "b", labels=THREE)
+    found = compare([first, second])
+    assert len(CRACKS) == 13
+    recalls = found.recalls(1)
+    assert list(recalls) == list(THREE)
+    assert (recalls["crack"].first, recalls["crack"].second) == (0.0, 1.0)
+    assert recalls["crack"].p == pytest.approx(2 / 2**13)
+    assert recalls["crack"].adjusted == pytest.approx(3 * 2 / 2**13)
+    assert (recalls["free"].p, recalls["free"].adjusted) == (1.0, 1.0)
+    assert found.moved(1) == {"crack": 1.0}
+    record = found.as_dict()["runs"][1]
+    assert record["classes_moved"] == {"crack": 1.0}
+    assert record["differences"]["recall[crack]"]["adjusted"] == recalls["crack"].adjusted
+    assert compare_words.classes(found, 1) == (
+        "Class by class (recall; p after Holm for 3 classes), b is shown to recognise more of “crack” (+100.0 points)."
+    )
+
+
+def test_several_models_are_corrected_for_their_classes_together(tmp_path: Path) -> None:
+    found = compare(
+        [make(tmp_path / name, wrong, labels=THREE) for name, wrong in (("a", CRACKS), ("b", ()), ("c", CRACKS))]
+    )
+    assert found.recalls(1)["crack"].adjusted == pytest.approx(6 * 2 / 2**13)
+    assert found.moved(2) == {}
+    assert compare_words.classes(found, 2).endswith(
+        "3 classes of each model), c is not shown to recognise any more or less."
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "verdict"),
+    [
+        (CRACKS[3:], (), "is shown to help"),
+        ((), CRACKS[3:], "is shown to do HARM"),
+        ((), (20,), "is NOT shown to help"),
+    ],
+)
+def test_whether_a_cure_for_rare_classes_helps_is_said(
+    tmp_path: Path, before: Sequence[int], after: Sequence[int], verdict: str
+) -> None:
+    weighed = {"imbalance": {"use": "weights", "scheme": "balanced"}, "epochs": 4}
+    found = compare(
+        [make(tmp_path / "a", before, labels=THREE), make(tmp_path / "b", after, labels=THREE, recipe=weighed)]
+    )
+    said = compare_words.cure(found, 1)
+    assert said.startswith(f"What b does otherwise about rare classes (imbalance – → weights) {verdict}: ")
+    assert "right answers, each class counting the same (balanced accuracy)" in said
+    assert "; expected calibration error 0." in said
+
+
+def test_without_a_cure_nothing_is_said_of_one(tmp_path: Path) -> None:
+    found = compare(
+        [make(tmp_path / "a", CRACKS, labels=THREE), make(tmp_path / "b", labels=THREE, recipe={"epochs": 4})]
+    )
+    assert compare_words.cure(found, 1) == ""

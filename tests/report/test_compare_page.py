@@ -51,12 +51,13 @@ def test_says_which_is_better_and_how_sure(drawn: Path) -> None:
 def test_has_every_section(drawn: Path) -> None:
     reader, text = read(drawn)
     assert [link for link in reader.links if link.startswith("#")] == [
-        *("#differences", "#disagree", "#costs", "#settings", "#rows"),
+        *("#differences", "#classes", "#disagree", "#costs", "#settings", "#rows"),
     ]
     assert "10 that b has right and <b>a wrong, the 8 that <b>a was surest of first:" in text
     assert "1 that <b>a has right and b wrong:" in text
     assert "epochs" in text
     assert "1,234" in text
+    assert "Class by class (recall; p after Holm for 3 classes of each model), b is" in text
     assert "differ in being right on only 1 picture" in text
 
 

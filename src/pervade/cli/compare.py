@@ -139,6 +139,8 @@ def _show(comparison: Any) -> None:
         tell(f"not all rows are the same: {text}")
     for index in range(1, len(comparison.sides)):
         echo(compare_words.sentence(comparison, index))
+        for text in filter(None, (compare_words.classes(comparison, index), compare_words.cure(comparison, index))):
+            echo(text)
     for side, differences in zip(comparison.sides[1:], comparison.differences, strict=True):
         _table(comparison, side.name, differences)
     shown = list(comparison.settings.items())[:MOST_SETTINGS]
@@ -156,6 +158,10 @@ def _table(comparison: Any, second: str, differences: dict[str, Any]) -> None:
     first = comparison.sides[0].name
     single = [name for name in differences if "[" in name]
     hidden = single if len(single) > MOST_SINGLE else []
+    if hidden:  # what each class gains or loses is what a cure for rare ones is judged by
+        recalls = [name for name in single if name.startswith("recall[")]
+        kept = recalls if len(recalls) <= MOST_SINGLE else [name for name in recalls if differences[name].shown]
+        hidden = [name for name in single if name not in kept[:MOST_SINGLE]]
     widths = [max(len(name), 9) for name in (first[:24], second[:24])]
     head = f"{first[:24]:>{widths[0]}}  {second[:24]:>{widths[1]}}"
     told = {name: named(name, difference.higher_is_better) for name, difference in differences.items()}

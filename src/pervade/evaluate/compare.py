@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,10 @@ from pervade.data.rows.split import NAMES as SPLITS
 from pervade.evaluate.matching import RowsOf, joined, match
 from pervade.evaluate.sides import Side, aligned, read
 from pervade.metrics.estimate import Estimate, Metric, estimate
-from pervade.metrics.paired import Difference, Discordant, differences, discordant
+from pervade.metrics.paired import Difference, Discordant, differences, discordant, holm
 
 ABSENT = "–"  # a setting that a run does not have
+RECALL = re.compile(r"recall\[(.*)\]", re.DOTALL)  # the figure of one class
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,18 @@ class Comparison:
     rows: list[str]  # how the rows of the split differ, in words; empty where all have the same
     settings: dict[str, list[Any]]  # settings that are not the same in all recipes, a value for each side
 
+    def recalls(self, index: int) -> dict[str, Difference]:
+        """Class or label to how much more of it side `index` (1 and up) recognises than the first; p is after Holm for
+        the number of classes. Empty where there are none."""
+        gaps = self.differences[index - 1].items()
+        return {match[1]: gap for name, gap in gaps if (match := RECALL.fullmatch(name))}
+
+    def moved(self, index: int) -> dict[str, float]:
+        """Classes of which side `index` is shown to recognise more than the first, or less, and by how much; the most
+        first."""
+        shown = {name: gap.difference for name, gap in self.recalls(index).items() if gap.shown}
+        return dict(sorted(shown.items(), key=lambda pair: -pair[1]))
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         runs = []
@@ -49,6 +63,7 @@ class Comparison:
                 gaps, counts = self.differences[index - 1], self.discordant[index - 1]
                 about["differences"] = {name: gap.as_dict() for name, gap in gaps.items()}
                 about["discordant"] = vars(counts) if counts else None
+                about["classes_moved"] = self.moved(index)
             runs.append(about)
         whole: dict[str, Any] = {"split": self.split, "n": self.n, "rows": self.num_rows}
         whole |= {"groups": self.num_groups, "headline": self.headline}
@@ -89,7 +104,7 @@ def compare(
     group = joined([side.columns["group"] for side in sides])
     columns = [{**side.columns, "group": group} for side in sides]
     metrics = _shared_metrics(sides)
-    compared = differences(metrics, columns)
+    compared = _corrected(differences(metrics, columns))
     headline = next((name for name, gap in compared[0].items() if gap.difference == gap.difference), None)
     if headline is None:
         raise DataError(f"no figure is defined on these rows: {'; '.join({gap.why for gap in compared[0].values()})}")
@@ -108,6 +123,21 @@ def compare(
         rows=matched.differences,
         settings=differing_settings([side.recipe for side in sides]),
     )
+
+
+def _corrected(compared: Sequence[Mapping[str, Difference]]) -> list[dict[str, Difference]]:
+    """Each p of a single class after Holm for all classes and models that are asked the same figure at once: of twenty
+    classes one would seem to differ by chance."""
+    corrected = [dict(gaps) for gaps in compared]
+    kinds: dict[str, list[tuple[int, str]]] = {}
+    for side, gaps in enumerate(compared):
+        for name in gaps:
+            if "[" in name:
+                kinds.setdefault(name.partition("[")[0], []).append((side, name))
+    for asked in kinds.values():
+        for (side, name), p in zip(asked, holm([compared[side][name].p for side, name in asked]), strict=True):
+            corrected[side][name] = replace(compared[side][name], adjusted=p)
+    return corrected
 
 
 def differing_settings(recipes: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:

@@ -49,8 +49,8 @@ class Discordant:
 class Difference:
     """second - first of one figure on the same rows, with the interval that holds the true one with `level`.
 
-    nan where `why` says so. `p` is of the hypothesis that they do not differ; `adjusted` is p after Holm, for the
-    number of models that were compared with the first (equal to p where it was one).
+    nan where `why` says so. `p` is of the hypothesis that they do not differ; `adjusted` is p after Holm, for how
+    many were asked at once: models compared with the first, in `pervade compare` single classes too.
     """
 
     first: float

@@ -8,20 +8,25 @@ The same comparison gives the same bytes. The page is one file that loads nothin
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from markupsafe import Markup
 
 from pervade.core import files
 from pervade.core.words import FigureWords
-from pervade.evaluate.compare import ABSENT, Comparison
+from pervade.evaluate.compare import ABSENT, RECALL, Comparison
 from pervade.metrics.estimate import few_groups, too_few_groups
 from pervade.metrics.paired import Difference
 from pervade.report import compare_disagree, compare_words, html, wording
 from pervade.report.html import Section, render
 from pervade.report.record import Figure
+
+MOST_IN_ORDER = 30  # classes; of more, those that differ most come first
+MOST_CLASSES = 100
 
 REACH = """\
 <div class="comparison">
@@ -40,7 +45,8 @@ points; every other figure has its own.</p>
 {% for part in parts %}
 {% if parts|length > 1 %}<h3>{{ part.second|label(60) }} against {{ part.first|label(60) }}</h3>{% endif %}
 {{ part.table }}
-{% if part.single %}<details><summary>Single classes</summary>{{ part.single }}</details>{% endif %}
+{% if part.single %}<details><summary>Other figures of single classes, p after Holm for
+their number</summary>{{ part.single }}</details>{% endif %}
 {% endfor %}
 <p class="note">How intervals and p were found: {{ methods }}.{% if several %} Each p is corrected after Holm for
 {{ several }} comparisons.{% endif %} The verdict is about the first figure alone: of many figures that are tested at
@@ -60,6 +66,15 @@ TABLE = """\
 <td class="drawn">{{ row.drawn }}</td><td class="number">{{ row.p }}</td></tr>
 {% endfor %}
 </tbody></table></div>
+"""
+
+CLASSES = """\
+<p>Of the rows of each class, the share that the models gave it (recall).</p>
+{% for part in parts %}
+<p>{{ part.sentence }}</p>
+{{ part.table }}
+{% if part.more %}<p class="note">{{ part.more|count }} more classes differ less; --json has them all.</p>{% endif %}
+{% endfor %}
 """
 
 DRAWN = """\
@@ -105,13 +120,14 @@ def write(comparison: Comparison, path: Path) -> Path:
 
 
 def build(comparison: Comparison) -> str:
-    parts = [differences(comparison), compare_disagree.section(comparison), costs(comparison)]
-    parts += [settings(comparison), rows(comparison)]
+    parts = [differences(comparison), classes(comparison), compare_disagree.section(comparison)]
+    parts += [costs(comparison), settings(comparison), rows(comparison)]
     return html.page(
         "compare.jinja",
         names=[side.name for side in comparison.sides],
         headline=compare_words.headline(comparison),
         sentences=[compare_words.sentence(comparison, index) for index in range(1, len(comparison.sides))],
+        cures=[text for index in range(1, len(comparison.sides)) if (text := compare_words.cure(comparison, index))],
         counted=compare_words.counted(comparison),
         reach=reach(comparison),
         cautions=compare_words.cautions(comparison),
@@ -135,7 +151,10 @@ def differences(comparison: Comparison) -> Section:
     methods: dict[str, dict[str, None]] = {}
     missing: set[str] = set()
     for side, differences in zip(comparison.sides[1:], comparison.differences, strict=True):
-        groups = [{n: d for n, d in differences.items() if ("[" in n) == single} for single in (False, True)]
+        groups = [
+            {n: d for n, d in differences.items() if ("[" in n) == single and not RECALL.fullmatch(n)}
+            for single in (False, True)
+        ]
         table, single = (_table(comparison, first.name, side.name, group) if group else None for group in groups)
         parts.append({"first": first.name, "second": side.name, "table": table, "single": single})
         for name, difference in groups[0].items():
@@ -154,7 +173,14 @@ def differences(comparison: Comparison) -> Section:
     return Section("differences", "By how much they differ", body)
 
 
-def _table(comparison: Comparison, first: str, second: str, differences: dict[str, Difference]) -> Markup:
+def _table(
+    comparison: Comparison,
+    first: str,
+    second: str,
+    differences: dict[str, Difference],
+    of_classes: Mapping[str, tuple[str, str]] = MappingProxyType({}),
+) -> Markup:
+    """`of_classes`: title and note of figures that are of one class."""
     called = {name: compare_words.words_of(comparison, name) for name in differences}
     shares = [max(abs(gap.low), abs(gap.high)) for name, gap in differences.items() if called[name].in_percent]
     widest = max((share for share in shares if not math.isnan(share)), default=1.0)
@@ -163,10 +189,12 @@ def _table(comparison: Comparison, first: str, second: str, differences: dict[st
         metric, words = comparison.metrics[name], called[name]
         reach = widest if words.in_percent else max(abs(difference.low), abs(difference.high))
         lower = "lower is better" if metric.higher_is_better is False else ""
+        own = words.title, "; ".join(part for part in (metric.description, lower) if part)
+        title, note = of_classes.get(name, own)
         lines.append(
             {
-                "title": words.title,
-                "note": wording.label("; ".join(part for part in (metric.description, lower) if part), most=400),
+                "title": title,
+                "note": wording.label(note, most=400),
                 "first": words.written(None if math.isnan(difference.first) else difference.first),
                 "second": words.written(None if math.isnan(difference.second) else difference.second),
                 "difference": compare_words.amount(words, difference.difference, signed=True),
@@ -176,6 +204,29 @@ def _table(comparison: Comparison, first: str, second: str, differences: dict[st
             }
         )
     return render(TABLE, first=first, second=second, rows=lines)
+
+
+def classes(comparison: Comparison) -> Section | None:
+    """What each model recognises of each class, beside the first model."""
+    first = comparison.sides[0]
+    parts: list[dict[str, Any]] = []
+    for index, side in enumerate(comparison.sides[1:], start=1):
+        recalls = {name: gap for name, gap in comparison.recalls(index).items() if not math.isnan(gap.difference)}
+        names = list(recalls)
+        if len(names) > MOST_IN_ORDER:  # those that differ most come first
+            names.sort(key=lambda name: (not recalls[name].shown, -abs(recalls[name].difference)))
+        gaps = {f"recall[{name}]": recalls[name] for name in names[:MOST_CLASSES]}
+        called = {f"recall[{name}]": (html.label(name, 40), _rows(comparison, name)) for name in names}
+        sentence = compare_words.classes(comparison, index)
+        table = _table(comparison, first.name, side.name, gaps, called)
+        parts.append({"sentence": sentence, "table": table, "more": max(len(names) - MOST_CLASSES, 0)})
+    return Section("classes", "Class by class", render(CLASSES, parts=parts)) if comparison.recalls(1) else None
+
+
+def _rows(comparison: Comparison, name: str) -> str:
+    """How many of the compared rows are of the class."""
+    among, columns = comparison.metrics[f"recall[{name}]"].among, comparison.sides[0].columns
+    return "" if among is None else f"n = {wording.count(int(among(columns).sum()))}"
 
 
 def _drawing(comparison: Comparison) -> str:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
-from pervade.core.words import FigureWords, four, titled
+from pervade.core.words import SHARE, FigureWords, four, titled
 from pervade.evaluate.compare import Comparison
+from pervade.metrics.baseline import BALANCED
 from pervade.metrics.paired import Difference
 from pervade.report import wording
 
 FEW_DISAGREEMENTS = 10  # fewer rows on which one of two is right: hardly anything can be shown
+# Settings, or their beginnings, that act on rare classes.
+CURES = ("imbalance", "task.class_weights", "task.logit_adjustment", "task.answers", "source.sampler")
 
 
 def words_of(comparison: Comparison, name: str) -> FigureWords:
@@ -105,6 +109,48 @@ def sentence(comparison: Comparison, index: int) -> str:
     sure = f"{round(100 * difference.level)}% interval {interval(words, low, high)}, {tested(comparison, index)}"
     by = f"{relation(difference).removesuffix(' than')} by {amount(words, turn * difference.difference)}"
     return f"{second} is {by} than {first} ({sure}): {both}."
+
+
+def classes(comparison: Comparison, index: int) -> str:
+    """Of which classes side `index` is shown to recognise more, and of which less; empty where there are none."""
+    number, moved = len(comparison.recalls(index)), comparison.moved(index)
+    if not number:
+        return ""
+    asked = f"{number} classes" if len(comparison.differences) == 1 else f"{number} classes of each model"
+    second = comparison.sides[index].name
+    more, less = ([name for name, by in moved.items() if (by > 0) == gained] for gained in (True, False))
+    parts = []
+    for how, names in (("more", more), ("less", less[::-1])):
+        told = [f"{wording.quoted(name)} ({amount(SHARE, moved[name], signed=True)})" for name in names]
+        parts += [f"{how} of {wording.join(told)}"] if told else []
+    said = f"is shown to recognise {' and '.join(parts)}" if parts else "is not shown to recognise any more or less"
+    return f"Class by class (recall; p after Holm for {asked}), {second} {said}."
+
+
+def cure(comparison: Comparison, index: int) -> str:
+    """Whether what is done about rare classes helps, where the two do not do the same; empty where they do."""
+    gaps, second = comparison.differences[index - 1], comparison.sides[index].name
+    changed = {path: values for path, values in comparison.settings.items() if values[0] != values[index]}
+    named = [path for path in changed if path in CURES] or [path for path in changed if path.startswith(CURES)]
+    told = [f"{path} {_plain(changed[path][0])} → {_plain(changed[path][index])}" for path in named]
+    if not told or not comparison.recalls(index):
+        return ""
+    name = BALANCED if BALANCED in gaps else comparison.headline
+    gap, words = gaps[name], words_of(comparison, name)
+    helps = gap.shown and sign(gap) * gap.difference > 0
+    verdict = "is shown to help" if helps else "is shown to do HARM" if gap.shown else "is NOT shown to help"
+    ends = interval(words, gap.low, gap.high)
+    sure = ends if math.isnan(gap.low) else f"{round(100 * gap.level)}% interval {ends}"
+    figures = [f"{words.title.lower()} {words.written(gap.second)} against {words.written(gap.first)}"]
+    figures[0] += f" ({amount(words, gap.difference, signed=True)}, {sure})"
+    if "ece" in gaps:
+        both = [words_of(comparison, "ece").written(value) for value in (gaps["ece"].second, gaps["ece"].first)]
+        figures.append(f"expected calibration error {both[0]} against {both[1]}")
+    return f"What {second} does otherwise about rare classes ({wording.join(told)}) {verdict}: {'; '.join(figures)}."
+
+
+def _plain(setting: Any) -> str:
+    return "none" if setting is None else str(setting)
 
 
 def tested(comparison: Comparison, index: int) -> str:

@@ -50,7 +50,7 @@ def environment() -> Environment:
         "figure": wording.figure,
         "interval": wording.interval,
         "direction": wording.direction,
-        "label": _label,
+        "label": label,
         "line": wording.label,  # the same for attributes, which hold no marks
         "measured": _measured,
     }
@@ -81,7 +81,7 @@ def page(file: str, **values: Any) -> str:
     return made.replace("TF-IDF", "TF\u2011IDF")  # by a hyphen at which no line ends
 
 
-def _label(text: object, most: int = 60) -> Markup:
+def label(text: object, most: int = 60) -> Markup:
     """A name of the user's own, kept from turning the reading direction of what stands around it."""
     return Markup("<bdi>{}</bdi>").format(wording.label(text, most))
 
