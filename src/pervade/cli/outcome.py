@@ -44,11 +44,23 @@ def finish(run: Any) -> None:
         result = {}
     else:
         show(result, run.words)
+        _advise(run, result)
     model = run.path / "members" / next(iter(result["members"])) if "members" in result else run.path
     echo()
     echo(f"run     {run.path}")
     echo(f"report  {report}")
     echo(f"try     pervade predict {model} {run.recipe().domain.given}")
+
+
+def _advise(run: Any, result: dict[str, Any]) -> None:
+    """What may help, where hardly more was learnt than the commonest answer."""
+    from pervade.metrics.baseline import against_constant, beats_baseline, never_answered
+    from pervade.report import advice, record
+
+    unbeaten = beats_baseline(result) is False or against_constant(result) in (0, -1)
+    if (unbeaten or never_answered(result)) and (told := advice.instead(record.read(run.directory))):
+        echo()
+        echo(told)
 
 
 def show(result: dict[str, Any], words: Any, all_figures: bool = False) -> None:
@@ -134,7 +146,7 @@ def _sentences(result: dict[str, Any], words: Any) -> list[str]:
         never_answered,
         only_by_balance,
     )
-    from pervade.report import standing, wording
+    from pervade.report import promised, standing, wording
     from pervade.report.record import Figure
     from pervade.run.progress import spaced
 
@@ -154,8 +166,9 @@ def _sentences(result: dict[str, Any], words: Any) -> list[str]:
         more.insert(0, f"{'WORSE than' if side else 'NOT shown to be better than'} {constant}, which takes no learning")
     more += [f"of {silent:,} of {result['n']:,} nothing was written"] if silent else []
     other = (baseline.get("metrics") or {}).get(name)
+    beside = [*filter(None, [standing.balance(result)]), *promised.sentences(result)]
     if other is None or other["value"] is None:
-        return [text, *more]
+        return [text, *beside, *more]
     text += f", {baseline['name']} would {'be on' if called.reached else 'reach'} {called.written(other['value'])}"
     guessing = called.reached and "predictions" not in baseline
     unproven = f": NOT shown to be better than {'guessing' if guessing else 'that'}"
@@ -164,7 +177,7 @@ def _sentences(result: dict[str, Any], words: Any) -> list[str]:
     if only_by_balance(result):
         unproven = ": better only where each class counts the same"
     shown = beats_baseline(result) in (True, None) and not only_by_balance(result)
-    return [text + ("" if shown else unproven), *standing.sentences(result), *more]
+    return [text + ("" if shown else unproven), *beside, *standing.sentences(result), *more]
 
 
 def _promises(details: dict[str, Any]) -> list[str]:

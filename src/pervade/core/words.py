@@ -70,6 +70,8 @@ class DomainWords:
     spoken: bool = False  # groups are mostly people, who speak
     alike: str = "show the same thing"  # what different files may do without anybody's knowing
     elsewhere: str = "camera, place, time or author"  # where other rows may come from
+    # Settings of the domain by which a model sees all of a row, each with the values that do so, the best first.
+    whole: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     ungrouped: str = (
         "Every {one} is taken as independent of the others. If several are of the same person, object or occasion, the "
         "true uncertainty is larger, and new {many} may be harder than these."

@@ -58,7 +58,9 @@ def contents(file_column: str | None = None) -> tables.Files:
 @dataclass(frozen=True)
 class Image(Domain):
     reads: ClassVar[str] = "pictures"
-    wording: ClassVar[DomainWords] = DomainWords(("picture", "pictures"), modality="image")
+    wording: ClassVar[DomainWords] = DomainWords(
+        ("picture", "pictures"), modality="image", whole={"fit": ("pad", "squash", "tiles"), "crop_area": ("1.0",)}
+    )
     size: Annotated[int, Field(ge=4, le=4096)] = 96  # height and width that the model sees, pixels
     # Training may see a smaller picture: what it cuts out looks larger than in a whole picture, so a network that was
     # trained on 64 pixels reads 80 better than 64, at two thirds of the cost of training on 80 (Touvron et al. 2019,

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import PurePath
 
 from pervade.metrics.baseline import UNEVEN
-from pervade.report import agent_cautions, calibration, sound_cautions, wording
+from pervade.report import advice, agent_cautions, calibration, sound_cautions, wording
 from pervade.report.record import Record, Result
 
 FEW_ROWS = 30  # of a class: with fewer, Wilson's 95% interval can be wider than 30 points
@@ -68,7 +68,8 @@ def no_better_than_baseline(record: Record) -> str | None:
     paired = ((beside.get("differences") or {}).get(result.headline.name) or {}).get("p") is not None
     if result.falls_behind:
         how = "the paired difference shows" if paired else "their intervals, which lie apart, show"
-        return f"It is worse than the baseline, as {how}: take the baseline, or train for longer."
+        what = "" if advice.collapsed(record) else ": take the baseline, or train for longer"
+        return f"It is worse than the baseline, as {how}{what}."
     if paired:
         return "It has not been shown to be better than the baseline: their paired difference may be nothing."
     apart = "their intervals overlap"
@@ -198,6 +199,7 @@ def uneven_classes(record: Record) -> str | None:
     return (
         f"The classes are uneven: {wording.counted(record, large)} of {wording.quoted(most)} to learn from, "
         f"{wording.count(small)} of {wording.quoted(least)}. Look at the figures of each class, not only at the total."
+        f"{'' if record.part('imbalance') else ' --imbalance weights makes rare ones weigh more.'}"
     )
 
 
@@ -213,6 +215,8 @@ def time_limit(record: Record) -> str | None:
 def still_improving(record: Record) -> str | None:
     judged = [entry.get("pass") for entry in record.passes]
     if not record.finished or len(judged) < 2 or record.plan.get("best_pass") != judged[-1] or time_limit(record):
+        return None
+    if advice.collapsed(record):  # then other things help
         return None
     return (
         f"The last of {record.done:g} passes was the best one, so it may not have learnt all it can; try more passes."
@@ -263,6 +267,7 @@ CAUTIONS: tuple[Callable[[Record], str | None], ...] = (
     sound_cautions.groups_on_both_sides,
     sound_cautions.few_speakers,
     never_answered,
+    advice.instead,
     sound_cautions.wrote_nothing,
     overconfident,
     weakest_class,

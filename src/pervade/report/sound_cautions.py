@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pervade.report import wording
+from pervade.report import advice, wording
 from pervade.report.record import Record
 
 FEW = 10  # speakers
@@ -66,7 +66,9 @@ def wrote_nothing(record: Record) -> str | None:
     if not isinstance(number, int) or not number or record.main is None:
         return None
     every = number >= record.main.n
-    said = "It has not learnt to write: more data or longer training is needed." if every else ""
+    start = advice.pretrained(record)
+    what = f"{start}, more data" if start else "more data"
+    said = f"It has not learnt to write: {what} or longer training is needed." if every else ""
     of = f"{wording.count(number)} of the {wording.counted(record, record.main.n)} measured"
     return f"It wrote nothing for {of}. {said}".strip()
 

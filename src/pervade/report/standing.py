@@ -19,7 +19,7 @@ MOST_CLASSES = 5  # named
 
 def sentences(result: Mapping[str, Any]) -> list[str]:
     """`result` is as evaluate writes it. Empty where paired differences are not known."""
-    told = [_discordant(result), _balance(result), _classes(result)]
+    told = [_discordant(result), _classes(result)]
     return [sentence for sentence in told if sentence]
 
 
@@ -40,17 +40,26 @@ def _discordant(result: Mapping[str, Any]) -> str:
     )
 
 
-def _balance(result: Mapping[str, Any]) -> str:
-    better = baseline.better_by_balance(result)
-    if better is None:
+def balanced(result: Mapping[str, Any]) -> Figure | None:
+    """Balanced accuracy, where classes are so uneven that accuracy alone says little, or something is done about it."""
+    stored = result["metrics"].get(baseline.BALANCED) or {}
+    if stored.get("value") is None or baseline.headline(result) != "accuracy":
+        return None
+    figure = Figure.of(baseline.BALANCED, stored)
+    return replace(figure, known=SHARE) if figure.words.beside or baseline.uneven(result) else None
+
+
+def balance(result: Mapping[str, Any]) -> str:
+    """What it reaches then, to be said beside the accuracy; else empty."""
+    own, better = balanced(result), baseline.better_by_balance(result)
+    if own is None:
         return ""
-    own = replace(Figure.of(baseline.BALANCED, result["metrics"][baseline.BALANCED]), known=SHARE)
+    text = f"Where each class counts the same (balanced accuracy) it reaches {wording.measured(own)}"
+    if better is None:
+        return f"{text}."
     other = result["details"]["baseline"]["metrics"][baseline.BALANCED]["value"]
-    shown = "which is shown to be better" if better else "which is not shown to be better"
-    return (
-        f"The classes are uneven; where each counts the same (balanced accuracy) it reaches {wording.measured(own)} "
-        f"against {percent(other)}, {shown}."
-    )
+    shown = "which is shown to be better" if better else "which is NOT shown to be better"
+    return f"{text}, against {percent(other)} of the baseline, {shown}."
 
 
 def _classes(result: Mapping[str, Any]) -> str:

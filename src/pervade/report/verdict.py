@@ -7,7 +7,8 @@ from typing import Any
 
 from pervade.core.words import fill
 from pervade.data.read.targets import natural
-from pervade.report import standing, wording
+from pervade.metrics.baseline import BALANCED
+from pervade.report import promised, standing, wording
 from pervade.report.record import Record, Result, used
 
 SPLIT_WORDS = {
@@ -19,7 +20,8 @@ SPLIT_WORDS = {
 
 ONLY_BY_BALANCE = " It does better than {than} only where each class counts the same."
 
-SETTLED = ("temperature", "thresholds", "threshold", "confidence", "reach", "coverage")  # that have words of their own
+# That have words of their own.
+SETTLED = ("temperature", "thresholds", "threshold", "confidence", "reach", "coverage", "answers", "prior", "tried")
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Verdict:
     interval: str = ""  # what an interval is; empty where there is none
     beginning: str = ""  # where the first weights came from; empty where that was not recorded
     settled: str = ""  # what was settled on the validation split; empty where nothing was
+    promises: tuple[str, ...] = ()  # what is promised of the answers, and whether it is kept
 
 
 def of(record: Record) -> Verdict:
@@ -49,6 +52,7 @@ def of(record: Record) -> Verdict:
         interval(record, result),
         beginning(record),
         settled(record.settled.get(result.checkpoint, {})),
+        tuple(promised.sentences(result.stored)),
     )
 
 
@@ -118,7 +122,11 @@ def measured(record: Record, result: Result) -> str:
         best=record.words.task.best,
     )
     more = [figure for figure in result.figures.values() if figure.words.beside and figure.value is not None]
-    return " ".join([own, *(fill(e.words.beside, value=wording.measured(e)) for e in more if e.name != headline.name)])
+    balance = standing.balance(result.stored)
+    told = {figure.name: fill(figure.words.beside, value=wording.measured(figure)) for figure in more} | {
+        BALANCED: balance
+    }
+    return " ".join([own, *(text for name, text in told.items() if text and name != headline.name)])
 
 
 def _with_interval(figure: wording.Figure) -> str:
@@ -198,6 +206,8 @@ def settled(decision: dict[str, Any]) -> str:
         parts.append(
             f"how far off answers are (± {wording.number(reach)} for {share}) was learnt on the validation split"
         )
+    if decision.get("answers") == "balanced":
+        parts.append("answers count each class the same, by what is usual on the validation split")
     others = [n for n in decision if n not in SETTLED]
     if others:
         parts.append(f"{wording.join([name.replace('_', ' ') for name in others])} settled on the validation split")
