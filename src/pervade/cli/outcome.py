@@ -146,7 +146,7 @@ def _sentences(result: dict[str, Any], words: Any) -> list[str]:
         never_answered,
         only_by_balance,
     )
-    from pervade.report import promised, standing, wording
+    from pervade.report import standing, wording
     from pervade.report.record import Figure
     from pervade.run.progress import spaced
 
@@ -166,7 +166,7 @@ def _sentences(result: dict[str, Any], words: Any) -> list[str]:
         more.insert(0, f"{'WORSE than' if side else 'NOT shown to be better than'} {constant}, which takes no learning")
     more += [f"of {silent:,} of {result['n']:,} nothing was written"] if silent else []
     other = (baseline.get("metrics") or {}).get(name)
-    beside = [*filter(None, [standing.balance(result)]), *promised.sentences(result)]
+    beside = [*filter(None, [standing.balance(result)])]
     if other is None or other["value"] is None:
         return [text, *beside, *more]
     text += f", {baseline['name']} would {'be on' if called.reached else 'reach'} {called.written(other['value'])}"

@@ -41,6 +41,10 @@ class Axis:
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
         return [(self.place(i * step), self._text(i * step, step)) for i in range(first, last + 1)]
 
+    def text(self, value: float) -> str:
+        """A value on it, as words of a dot have it."""
+        return wording.percent(value) if self.share else f"{value:.4g}"
+
     def _text(self, value: float, step: float) -> str:
         if self.share:
             return wording.percent(value, 0 if step >= 0.0099 else 1)
@@ -80,6 +84,7 @@ class Line:
     look: str
     dots: bool = False
     marked: float | None = None  # the x of a dot that is ringed
+    over: str = "pass"  # what x is, where the words of a dot name it
 
 
 @dataclass(frozen=True)
@@ -152,7 +157,7 @@ def lines(
     for line in shown:
         path = " ".join(f"{x.place(a)},{y.place(b)}" for a, b in thin(line.points))
         dots = [
-            (x.place(a), y.place(b), a == line.marked, _words(line, a, y, b))
+            (x.place(a), y.place(b), a == line.marked, _words(line, x, a, y, b))
             for a, b in (line.points if line.dots and len(line.points) <= MOST_POINTS else [])
         ]
         drawn.append((line, path, dots))
@@ -186,8 +191,8 @@ def _outline(x: Axis, y: Axis, band: Band) -> str:
     return " ".join(f"{x.place(a)},{y.place(b)}" for a, b in edge)
 
 
-def _words(line: Line, at: float, y: Axis, value: float) -> str:
-    return f"{line.name}, pass {at:g}: {wording.percent(value) if y.share else f'{value:.4g}'}"
+def _words(line: Line, x: Axis, at: float, y: Axis, value: float) -> str:
+    return f"{line.name}, {line.over} {x.text(at) if x.share else f'{at:g}'}: {y.text(value)}"
 
 
 def thin(points: Sequence[tuple[float, float]], most: int = MOST_POINTS) -> list[tuple[float, float]]:

@@ -1,4 +1,4 @@
-"""What became of promises, in sentences: the same ones for the terminal, the page and the card."""
+"""What became of promises, in sentences: the same ones for the page and the card."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -83,6 +83,11 @@ class Result:
     @property
     def labels(self) -> list[str]:
         return [str(label) for label in self.details.get("labels") or []]
+
+    @property
+    def promises(self) -> list[dict[str, Any]]:
+        """What was promised of the answers, and what became of it."""
+        return list(self.details.get("promises") or [])
 
     @property
     def headline(self) -> Figure | None:
@@ -216,6 +221,20 @@ class Record:
                 except CheckpointError:
                     return {}  # named among the damaged already
         return {}
+
+    @cached_property
+    def promises_of_members(self) -> dict[str, list[dict[str, Any]]]:
+        """Seed or fold to what was promised of its own answers; empty where nothing was."""
+        whole = self.together
+        promised: dict[str, list[dict[str, Any]]] = {}
+        for name, about in (whole.get("members") or {}).items():
+            meter = "evaluate" if whole.get("split") == "test" else f"evaluate-{whole.get('split')}"
+            path = replace(self.run.member(name), measured=self.run.measured).result(
+                meter, str(about.get("checkpoint"))
+            )
+            with suppress(CheckpointError):  # what is damaged, the member's own report says
+                promised[name] = (files.read_json(path).get("details") or {}).get("promises") or []
+        return {name: promises for name, promises in promised.items() if promises}
 
     @property
     def held_out_groups(self) -> dict[str, str]:

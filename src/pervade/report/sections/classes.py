@@ -38,10 +38,13 @@ TABLE = """\
 {%- else %}–{% endif %}</td>
 {% endfor %}
 {% for figure in row.others %}
-<td>{% if figure %}{{ figure|measured }}<small class="block">n = {{ figure.n|count }}</small>{% else %}–{% endif %}</td>
+<td>{% if figure and figure.value is not none %}{{ figure|measured }}
+{%- if figure.words.is_share %}{{ track(figure, "third") }}{% endif %}
+<small class="block">n = {{ figure.n|count }}</small>{% else %}–{% endif %}</td>
 {% endfor %}
 {% if several %}<td class="number">{{ row.threshold|percent if row.threshold is not none else "–" }}</td>{% endif %}
-<td class="number">{{ row.train|count if row.train is not none else "–" }}</td></tr>
+<td class="number">{{ row.train|count if row.train is not none else "–" }}{% if row.share is not none %}
+<small class="block">{{ row.share|percent }}</small>{% endif %}</td></tr>
 {% endfor %}
 </tbody></table></div>
 """
@@ -53,8 +56,10 @@ def section(record: Record) -> Section | None:
         return None
     trained = dict(zip(result.labels, result.details.get("train_counts") or [], strict=False))
     thresholds = dict(zip(result.labels, result.details.get("thresholds") or [], strict=False))
-    others = _others(result.by_class)
-    rows = [_row(name, figures, others, trained, thresholds) for name, figures in result.by_class.items()]
+    # Groups have figures of their own, too.
+    by_class = {name: own for name, own in result.by_class.items() if name in result.labels or not result.labels}
+    others = _others(by_class)
+    rows = [_row(name, figures, others, trained, thresholds) for name, figures in by_class.items()]
     many = len(rows) > MOST_IN_ORDER
     if many:
         rows.sort(key=lambda row: (row["sort"], row["name"]))
@@ -87,12 +92,14 @@ def _row(
     trained: dict[str, int],
     thresholds: dict[str, float],
 ) -> dict[str, Any]:
-    recall, precision = figures.get("recall"), figures.get("precision")
+    recall, precision, learnt = figures.get("recall"), figures.get("precision"), sum(trained.values())
     return {
         "name": name,
         "pair": [(recall, "first"), (precision, "second")],
         "others": [figures.get(name) for name in others],
         "train": trained.get(name),
+        # Of several labels a row may have more than one, so that shares would not add up.
+        "share": trained[name] / learnt if name in trained and learnt and not thresholds else None,
         "threshold": thresholds.get(name),
         "sort": recall.value if recall is not None and recall.value is not None else 2.0,
     }

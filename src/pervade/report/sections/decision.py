@@ -10,6 +10,7 @@ from pervade.report.html import Section, render
 from pervade.report.record import Record
 
 MOST_VALUES = 100
+ELSEWHERE = ("promises", "answers", "prior", "tried")  # parts of their own tell these
 
 TEMPLATE = """\
 <p>{{ sentence }} It is applied wherever this model answers: in evaluation, prediction and what is exported.</p>
@@ -24,13 +25,14 @@ TEMPLATE = """\
 
 def section(record: Record) -> Section | None:
     result = record.main
-    settled = record.settled.get(result.checkpoint, {}) if result else {}
+    stored = record.settled.get(result.checkpoint, {}) if result else {}
+    settled = {name: value for name, value in stored.items() if name not in ELSEWHERE}
     if result is None or not settled:
         return None
     rows = _rows(settled, result.labels, record.words)
     body = render(
         TEMPLATE,
-        sentence=verdict.settled(settled),
+        sentence=verdict.settled(stored),
         temperature=_temperature(settled.get("temperature")),
         rows=rows[:MOST_VALUES],
         more=max(len(rows) - MOST_VALUES, 0),

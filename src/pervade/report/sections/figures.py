@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from pervade.report import preprocessing, wording
+from pervade.report import preprocessing, standing, wording
 from pervade.report.html import Section, render
 from pervade.report.record import Record
 
@@ -87,6 +87,13 @@ def comparison(record: Record) -> Markup | None:
     other = result.baseline.get(headline.name)
     if other is not None and other.value is not None:
         rows.append((wording.label(result.details["baseline"].get("name", "baseline"), most=120), other, "second"))
+    if (balanced := standing.balanced(result.stored)) is not None:
+        pair = (("this model", balanced, "first"), ("the baseline", result.baseline.get(balanced.name), "second"))
+        rows += [
+            (f"{name}, each class counting the same", figure, kind)
+            for name, figure, kind in pair
+            if figure is not None and figure.value is not None
+        ]
     # An error rate may exceed 100%, where this scale ends.
     if any((figure.high or figure.value or 0.0) > 1 for _, figure, _ in rows):
         return None

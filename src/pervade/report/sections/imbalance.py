@@ -1,0 +1,86 @@
+"""Rare classes: how rare they are among the rows to learn from, what was done about it, and what was tried."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pervade.core.words import percent
+from pervade.report import wording
+from pervade.report.html import Section, render
+from pervade.report.record import Record, used
+
+WAYS = {
+    "weights": "in training a row weighs the more, the rarer its class is",
+    "oversample": "training draws each class as often, rare {many} several times a pass",
+    "undersample": "a pass draws as many {many} of every class as the rarest has, of common ones others each time",
+    "focal": "training turns down the loss of {many} that are right already, which those of rare classes seldom are",
+    "auto": "training itself is as usual",
+}
+ANSWERS = {
+    "likeliest": "The likeliest class",
+    "balanced": "The class that is likelier than usual, so that each class counts the same",
+}
+
+TEMPLATE = """\
+<p>The rarest {{ "label" if several else "class" }}, {{ rarest }}, has {{ least|count }} of the {{ all|count }}
+{{ many }} to learn from ({{ share }}){% if not several %}; were all as frequent it would have
+{{ fair }}{% endif %}.</p>
+<p>What was done (<code>--imbalance {{ way|label(40) }}</code>): {{ done }}.{% if metric %} Passes and models were
+chosen by “{{ metric }}” on the validation split.{% endif %} Probabilities are of the data as they are, rare classes
+rare: what training showed otherwise is taken out of them.</p>
+{% if answers %}<p>{{ answers }}</p>{% endif %}
+{% if tried %}
+<div class="scroll"><table>
+<thead><tr><th>Tried on the validation split: what is answered</th>
+{% for title in titles %}<th class="number">{{ title }}</th>{% endfor %}</tr></thead>
+<tbody>
+{% for row in tried %}
+<tr><th>{{ row.way }}{% if row.taken %} <small>taken</small>{% endif %}</th>
+{% for value in row.figures %}<td class="number">{{ value }}</td>{% endfor %}</tr>
+{% endfor %}
+</tbody></table></div>
+{% endif %}
+"""
+
+
+def section(record: Record) -> Section | None:
+    """None where nothing was done about it."""
+    counts, way = record.class_counts.get("train"), used(record.part("imbalance"))
+    if not counts or not way:
+        return None
+    decision = record.settled.get(record.main.checkpoint, {}) if record.main else {}
+    answers, tried = str(decision.get("answers", "")), decision.get("tried") or {}
+    rarest = min(counts, key=lambda name: (counts[name], name))
+    rows = record.split_counts["train"]
+    chosen = record.part("early_stopping").get("metric")
+    figures = list(dict.fromkeys(name for way in tried.values() for name in way))
+    body = render(
+        TEMPLATE,
+        all=rows,
+        many=wording.noun(record),
+        least=counts[rarest],
+        rarest=wording.quoted(rarest),
+        share=percent(counts[rarest] / rows),
+        fair=percent(1 / len(counts)),
+        several=any(isinstance(target, list) for target in record.columns["target"]),
+        way=way,
+        done=record.words.fill(WAYS.get(way, f"as “{way}” does it")),
+        metric=record.words.figure(chosen).title if chosen else "",
+        answers=_answered(answers, bool(tried)),
+        titles=[record.words.figure(name).title for name in figures],
+        tried=[_row(name, came, figures, answers, record) for name, came in tried.items()],
+    )
+    return Section("imbalance", "Rare classes", body)
+
+
+def _row(name: str, came: dict[str, float], figures: list[str], answers: str, record: Record) -> dict[str, Any]:
+    values = [record.words.figure(figure).written(came.get(figure)) for figure in figures]
+    return {"way": ANSWERS.get(name, name), "taken": name == answers, "figures": values}
+
+
+def _answered(answers: str, tried: bool) -> str:
+    """A sentence; empty where nothing was decided."""
+    if not answers:
+        return ""
+    shown = ", which is shown to be better" if answers == "balanced" else ": the other is not shown to be better"
+    return f"{ANSWERS.get(answers, answers)} is answered{shown if tried else ''}."

@@ -1,0 +1,88 @@
+"""What was promised of answers: whether it is kept, what it costs, and the curve on which that was chosen.
+
+Each promise says its own sentence and draws its own curve (core/contracts/promises.py: Told); none is known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from pervade.report import chart, promised, wording
+from pervade.report.html import Section, render
+from pervade.report.record import Record
+
+TEMPLATE = """\
+<p>What is promised of answers was settled on {{ many }} that chose nothing else: no pass, no model, no temperature. It
+holds of {{ many }} like those, and is kept wherever this model answers.</p>
+{% for promise in promises %}
+<h3><code>{{ promise.flag|label(200) }}</code></h3>
+<p>{{ promise.sentence }}{% if promise.n %} Settled on {{ promise.n|count }} {{ many }}.{% endif %}</p>
+{{ promise.picture }}
+{% endfor %}
+"""
+
+MEMBERS = """\
+<p>Each of the {{ members|length }} {{ kind }} settled its own promises, on {{ many }} that chose nothing else
+in it.</p>
+<div class="scroll"><table>
+<thead><tr><th></th><th>Promised</th><th>What became of it</th><th class="number">Settled on</th></tr></thead>
+<tbody>
+{% for name, promises in members.items() %}{% for promise in promises %}
+<tr><th><a href="members/{{ name|urlencode }}/report.html">{{ name|label(40) }}</a></th>
+<td><code>{{ promise.flag|label(200) }}</code></td><td>{{ promise.sentence }}</td>
+<td class="number">{{ promise.n|count }}</td></tr>
+{% endfor %}{% endfor %}
+</tbody></table></div>
+"""
+
+
+def section(record: Record) -> Section | None:
+    if members := record.promises_of_members:
+        told = {name: [_told(promise) for promise in promises] for name, promises in members.items()}
+        kind = str(record.together.get("kind"))
+        body = render(MEMBERS, members=told, kind=kind, many=wording.noun(record))
+    elif record.main is not None and (stored := record.main.promises):
+        body = render(TEMPLATE, promises=[_told(promise) for promise in stored], many=wording.noun(record))
+    else:
+        return None
+    return Section("promises", "What is promised", body)
+
+
+def _told(promise: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "flag": promise["flag"],
+        "sentence": promised.sentence(promise),
+        "n": promise.get("n") or 0,
+        "picture": _picture(promise["flag"], promise.get("curve") or {}),
+    }
+
+
+def _picture(flag: str, curve: Mapping[str, Any]) -> Markup:
+    """The curve with its interval as a band, and the chosen point ringed."""
+    points = list(zip(curve.get("x") or [], curve.get("y") or [], strict=True))
+    if len(points) < 2:
+        return Markup("")
+    ends = zip(curve["x"], curve.get("low") or [], curve.get("high") or [], strict=False)
+    band = [(at, low, high) for at, low, high in ends if low is not None and high is not None]
+    chosen = [(curve["at"][0], curve["at"][1])] if curve.get("at") else []
+    values = [y for _, y in points + chosen] + [end for _, low, high in band for end in (low, high)]
+    x = _axis(chart.axis_x, str(curve["x_title"]), [at for at, _ in points + chosen])
+    y = _axis(chart.axis_y, str(curve["y_title"]), values)
+    lines, bands = [chart.Line("", points, "first")], [chart.Band("its interval", band, "first")] if band else []
+    summary = f"{y.title} against {x.title} for {flag}"
+    for at, value in chosen:
+        lines.append(chart.Line("as settled", chosen, "second", dots=True, marked=at, over=x.title))
+        summary += f"; settled at {x.title} {x.text(at)}, {y.title} {y.text(value)}"
+    return chart.lines(x, y, lines, summary, bands=bands)
+
+
+def _axis(make: Any, title: str, values: Sequence[float]) -> chart.Axis:
+    """From 0, unless all is far from it, to a little above the largest."""
+    low, high = min(values), max(values)
+    room, share = chart.room(low, high), low >= 0 and high <= 1
+    least = 0.0 if 0 <= low < 0.5 else low - room
+    axis: chart.Axis = make(title, least, min(high + room, 1.0) if share else high + room, share)
+    return axis
