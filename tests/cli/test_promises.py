@@ -12,7 +12,13 @@ from pervade.cli.options import shares_of
 from pervade.core.errors import ConfigError
 from tests import texts
 
-SOLVED = ("domain=bag", "optimizer=linear-solver", "source=whole", "schedule=constant", "tuning=null")
+SOLVED = (
+    "domain=bag",
+    "optimizer={use: linear-solver, strengths: [1.0]}",
+    "source=whole",
+    "schedule=constant",
+    "tuning=null",
+)
 SETTINGS = tuple(f"-o{each}" for each in (*SOLVED, "validation=0.4", "batch_size=8", "threads=1", "workers=0"))
 TRAIN = ("--model", "linear", "--task", "text-classification", "--epochs", "1", "--name", "run", *SETTINGS)
 
@@ -58,6 +64,7 @@ def test_what_is_promised_is_said_and_shown(pervade, data: Path, workplace: Path
     pervade("predict", run, "so fine").refuses("decision.json is damaged (promises.0.n is 'many'")
 
 
+@pytest.mark.slow  # another training
 def test_costs(pervade, data: Path, workplace: Path) -> None:
     (workplace / "costs.csv").write_text("true,bad,good\nbad,0,1\ngood,9,0\n")
     outcome = pervade("train", data, *TRAIN, "--cost", "costs.csv")
