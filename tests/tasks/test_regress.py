@@ -12,8 +12,9 @@ from pervade.core.contracts import Context
 from pervade.core.errors import DataError
 from pervade.core.types import Rows
 from pervade.domains.image import Image
+from pervade.metrics import conformal
 from pervade.models.reference_mlp import ReferenceMLP
-from pervade.tasks.regress import Regress, conformal_reach
+from pervade.tasks.regress import Regress
 from pervade.testing import check_task
 
 DOMAIN = Image(size=8, target="number", scale=(100.0, 20.0), mean=(0.5,) * 3, deviation=(0.2,) * 3)
@@ -72,10 +73,10 @@ def test_the_interval_holds_what_it_promises() -> None:
     held = []
     for _ in range(2000):
         errors = np.abs(generator.standard_cauchy(40))  # however errors are spread
-        held.append(errors[-1] <= conformal_reach(errors[:-1], 0.9))
+        held.append(errors[-1] <= conformal.quantile(errors[:-1], 0.9))
     assert np.mean(held) == pytest.approx(0.9, abs=0.03)
-    assert conformal_reach(np.arange(9.0), 0.9) == 8.0
-    assert math.isnan(conformal_reach(np.arange(8.0), 0.9))
+    assert conformal.quantile(np.arange(9.0), 0.9) == 8.0
+    assert math.isnan(conformal.quantile(np.arange(8.0), 0.9))
     few = {"prediction": np.zeros(5), "target": np.ones(5)}
     assert Regress().decide(few, DOMAIN) == {}
     many = {"prediction": np.zeros(50), "target": np.arange(50.0)}

@@ -272,7 +272,9 @@ def promising(
     ] = None,
     coverage_by: Annotated[
         str | None,
-        typer.Option(metavar="class|group", help="What --coverage holds in by itself: each class, or each group."),
+        typer.Option(
+            metavar="class|group", help="What --coverage is promised of: the rows of each class, or of new groups."
+        ),
     ] = None,
     max_risk: Annotated[
         float | None,

@@ -35,6 +35,26 @@ def percent(share: float, digits: int = 1) -> str:
     return f"{100 * share:.{digits}f}%"
 
 
+def in_hundred(share: float) -> str:
+    """How many of a hundred.
+
+    >>> in_hundred(0.953), in_hundred(0.996), in_hundred(0.0072), in_hundred(1.0)
+    ('95', '99.6', '0.7', '100')
+    """
+    return f"{100 * share:.{int(0 < share < 0.0095 or 0.9905 < share < 1)}f}"
+
+
+def measured(figure: Mapping[str, Any], more: str = "") -> str:
+    """The interval of a share that was measured, and what else is said of it, as it stands behind the share itself.
+
+    >>> measured({"low": 0.88, "high": 0.93}, "promised: 90"), measured({"low": None, "high": None})
+    (' (88 to 93; promised: 90)', '')
+    """
+    ends = [in_hundred(figure[end]) for end in ("low", "high") if figure[end] is not None]
+    told = [*([" to ".join(ends)] if ends else []), *([more] if more else [])]
+    return f" ({'; '.join(told)})" if told else ""
+
+
 def four(sum_of: float, beside: float = 0.0) -> str:
     """Four figures of it, or as many decimals as a larger number `beside` it has.
 

@@ -62,6 +62,17 @@ def clopper_pearson(successes: int, trials: int, level: float = 0.95) -> tuple[f
     return low, high
 
 
+def largest_share(successes: np.ndarray, trials: np.ndarray, level: float) -> np.ndarray:
+    """What proportions of independent trials are at most, with confidence `level`: (m,), of successes and trials (m,).
+    The upper end of `clopper_pearson` alone; 1 where there are no trials.
+    """
+    from scipy.special import betaincinv
+
+    failures = np.asarray(trials, np.float64) - successes
+    bounds = betaincinv(np.asarray(successes, np.float64) + 1, np.maximum(failures, 1e-9), level)
+    return np.asarray(np.where(failures > 0, bounds, 1.0))
+
+
 def student(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
     """The interval of the mean of independent values, (m,): mean ± t s / sqrt(m), with t of m - 1 degrees of freedom.
 

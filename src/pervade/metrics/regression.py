@@ -75,7 +75,7 @@ def coverage_metric(share: float) -> Metric:
         _coverage,
         trials=_inside,
         higher_is_better=None,
-        description=f"share of targets inside the interval given with the answer, which was to hold {share:.0%}",
+        description=f"share of targets inside the interval given with the answer, which was to hold {100 * share:g}%",
         undefined="no interval was given: the validation split is too small to learn one from",
         bounds=UNIT,
         words=FigureWords("Truths inside the interval given with the answer", "share"),

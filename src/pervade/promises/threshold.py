@@ -32,7 +32,7 @@ from pervade.core.contracts.promises import SPLIT
 from pervade.core.errors import ConfigError, DataError, PromiseError, nearest
 from pervade.core.registry import register
 from pervade.core.types import Json, Rows, Table
-from pervade.core.words import FigureWords
+from pervade.core.words import FigureWords, in_hundred, measured
 from pervade.data.read import targets
 from pervade.engine.promises import answered
 from pervade.metrics.columns import Columns
@@ -289,19 +289,8 @@ def _ceil(share: float) -> float:
 
 def _measured(figure: Mapping[str, Any], promised: float | None, side: str) -> tuple[str, str]:
     """ "96", and " (93 to 98; promised: at least 95)"."""
-    ends = [figure[end] for end in ("low", "high") if figure[end] is not None]
-    told = [" to ".join(map(_hundredths, ends))] if ends else []
-    told += [] if promised is None else [f"promised: {side} {_hundredths(promised)}"]
-    value = "–" if figure["value"] is None else _hundredths(figure["value"])
-    return value, f" ({'; '.join(told)})" if told else ""
-
-
-def _hundredths(share: float) -> str:
-    """
-    >>> _hundredths(0.953), _hundredths(0.996), _hundredths(0.0072), _hundredths(1.0)
-    ('95', '99.6', '0.7', '100')
-    """
-    return f"{100 * share:.{int(0 < share < 0.0095 or 0.9905 < share < 1)}f}"
+    value = "–" if figure["value"] is None else in_hundred(figure["value"])
+    return value, measured(figure, "" if promised is None else f"promised: {side} {100 * promised:g}")
 
 
 def _others_called(columns: Columns, number: int) -> np.ndarray:

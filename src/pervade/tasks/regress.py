@@ -22,6 +22,7 @@ from pervade.core.words import TaskWords
 from pervade.data import linear
 from pervade.data.read.targets import decode_numbers
 from pervade.data.rows.parts import average
+from pervade.metrics import conformal
 from pervade.metrics.regression import coverage_metric, mean_baseline, regression_metrics
 from pervade.tasks.classify import AUXILIARY
 
@@ -129,7 +130,7 @@ class Regress(Task, SelectsRows, HasPlainModel, HasLinearHead, CanBeBlended):
     def decide(self, columns: Mapping[str, Any], domain: Domain) -> dict[str, Json]:
         """ "reach": answer ± reach holds 90% of the targets (split conformal: Lei et al. 2018, arXiv:1604.04173). The
         promise is kept on average over rows like these. Nothing where the rows are too few (below 9)."""
-        reach = conformal_reach(np.abs(np.asarray(columns["prediction"]) - np.asarray(columns["target"])), COVERAGE)
+        reach = conformal.quantile(np.abs(np.asarray(columns["prediction"]) - np.asarray(columns["target"])), COVERAGE)
         return {"reach": reach, "coverage": COVERAGE} if self.interval and math.isfinite(reach) else {}
 
     def details(self, columns: Mapping[str, Any], train: Rows, domain: Domain) -> dict[str, Json]:
@@ -160,7 +161,9 @@ class Regress(Task, SelectsRows, HasPlainModel, HasLinearHead, CanBeBlended):
         return TaskWords("estimates a number from a {one}", pipeline="{modality}-classification")
 
     def display(self, answer: Mapping[str, Any]) -> Display:
-        known = f" ({answer['coverage']:.0%}: {answer['low']:.6g} to {answer['high']:.6g})" if "low" in answer else ""
+        known = (
+            f" ({100 * answer['coverage']:g}%: {answer['low']:.6g} to {answer['high']:.6g})" if "low" in answer else ""
+        )
         return replace(super().display(answer), line=f"{answer['value']:.6g}{known}")
 
     def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:
@@ -170,10 +173,3 @@ class Regress(Task, SelectsRows, HasPlainModel, HasLinearHead, CanBeBlended):
             known = {"low": float(low), "high": float(high), "coverage": COVERAGE} if math.isfinite(low) else {}
             rows.append({"value": float(value), **known})
         return rows
-
-
-def conformal_reach(errors: np.ndarray, coverage: float) -> float:
-    """The ceil((n + 1) coverage)-th smallest of absolute errors (n,): the next error is at most this with probability
-    `coverage`, if it comes from where these come from. nan where n is too small for that."""
-    place = math.ceil((len(errors) + 1) * coverage)
-    return float(np.sort(errors)[place - 1]) if place <= len(errors) else math.nan

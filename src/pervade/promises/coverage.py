@@ -1,0 +1,211 @@
+"""The truth is in what is said, so often: a set of classes or of answers, a range of numbers, a bound on wrong words.
+
+Split conformal prediction (metrics/conformal.py) on rows that chose nothing, with the correction for how few they are:
+the limit is the ceil((n + 1) share)-th smallest score of theirs, so the promise is kept by few rows as by many.
+
+    pervade train photos/ --coverage 0.9
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from pervade.core.contracts import Domain, Promise, Task, Told, Wrapping
+from pervade.core.contracts.capabilities import Answerable, able, labels_of
+from pervade.core.contracts.promises import SPLIT
+from pervade.core.errors import ConfigError, DataError, PromiseError
+from pervade.core.registry import full_name, register
+from pervade.core.types import Json, Rows, Table
+from pervade.core.words import in_hundred, measured
+from pervade.metrics import conformal, coverage
+from pervade.tasks.answer_span import AnswerSpan
+from pervade.tasks.classify import Classify
+from pervade.tasks.dictate import Dictate
+from pervade.tasks.regress import Regress
+from pervade.tasks.tag import Tag
+from pervade.tasks.transcribe import Transcribe
+
+MANY = (
+    20  # classes above which sets are found by the adaptive score: by a threshold on p those of unsure rows are empty
+)
+
+
+@register("promise")
+@dataclass(frozen=True)
+class Coverage(Promise):
+    """Classes: a set of them ("threshold" on the probability, or the "adaptive" score of RAPS; "auto": the latter above
+    20 classes). Numbers: a range, in place of the task's own interval. Questions: a set of answers, of which one is
+    right. Transcripts: the largest share of wrong words.
+
+    `by` "class": the promise holds of the rows of each class, which has a limit of its own (V. Vovk, "Conditional
+    validity of inductive conformal predictors", 2012). "group": it holds of a row of a new group, each group counting
+    alike. No split divides a group, so a new row's is none of those it is settled on, and none has a limit of its own.
+
+    A set without any class, where even the likeliest does not reach the threshold, is given the likeliest, unless
+    `empty` leaves it so. By that the truth is in more sets than promised where the likeliest class is right more often.
+    """
+
+    share: Annotated[float, Field(ge=0.01, le=0.999)] = 0.9
+    by: Literal["all", "class", "group"] = "all"
+    method: Literal["auto", "threshold", "adaptive"] = "auto"  # of classes
+    empty: bool = False  # whether sets of classes may be
+    changes: ClassVar[tuple[str, ...]] = ("set", "low", "high", "error_bound")
+    shows: ClassVar[tuple[str, ...]] = ("set", "error_bound")
+
+    @property
+    def asked(self) -> str:
+        return f"--coverage {self.share:g}" + ("" if self.by == "all" else f" --coverage-by {self.by}")
+
+    def examine(self, task: Task, rows: Rows, domain: Domain) -> None:
+        while isinstance(task, Wrapping):
+            task = task.task
+        self._refuse_task(task)
+        held = rows.where("split", SPLIT)
+        needed = conformal.rows_needed(self.share)
+        counts = {"rows": len(held)}
+        if self.by == "class":
+            there = Counter(map(str, held.column("target")))
+            counts = {f"rows of class {label!r}": there[label] for label in labels_of(domain)}
+        if self.by == "group":
+            if "group" not in rows:
+                raise ConfigError(
+                    f"{self.asked} takes groups, and the data names none; say with --group-by which column does, or "
+                    "leave --coverage-by out"
+                )
+            counts = {"groups": len(set(held.column("group")))}
+        what, least = min(counts.items(), key=lambda pair: pair[1])
+        if least < needed:
+            less = f", or promise less: --coverage {_reached(least):g}" if least else ""
+            raise DataError(
+                f"{self.asked} takes at least {needed} {what} that choose nothing else, and in the half of the "
+                f"validation split that is set apart there are {least}; give more, or a larger share "
+                f"(-o validation=0.3){less}"
+            )
+
+    def _refuse_task(self, task: Task) -> None:
+        name = full_name(task)
+        if isinstance(task, Tag):
+            raise ConfigError(
+                f"{self.asked} is not for several labels a row, whose truth is no single class of a set; leave it out, "
+                "or learn one label at a time (--task of a single class)"
+            )
+        if isinstance(task, Dictate) or not isinstance(task, (Classify, Regress, AnswerSpan, Transcribe)):
+            raise ConfigError(
+                f"{self.asked} is for classes, numbers, answers to questions and transcripts that say how sure they "
+                f"are, and not for the task {name!r}; leave it out"
+            )
+        if not isinstance(task, Classify) and (self.by == "class" or self.method != "auto" or self.empty):
+            given = "--coverage-by class" if self.by == "class" else "a set that may be empty"
+            given = given if self.method == "auto" else f"method {self.method!r}"
+            raise ConfigError(f"{given} is for classes, and the task {name!r} has none; leave it out")
+
+    def settle(self, columns: Mapping[str, Any], domain: Domain) -> dict[str, Json]:
+        """ "limit" of the score, or "limits" of each class; "of" which kind of answer; how many "groups" the rows are
+        of, where they depend on each other."""
+        of = _kind_of(columns)
+        scores = self._kind(of, domain).scores(columns)
+        group = np.asarray(columns["group"])
+        number = len(np.unique(group))
+        groups: dict[str, Json] = {"groups": number} if number < len(group) else {}
+        if self.by == "class":
+            target = np.asarray(columns["target"])
+            limits: dict[str, Json] = {
+                label: self._limit(scores[target == index], None, f"rows of class {label!r}")
+                for index, label in enumerate(labels_of(domain))
+            }
+            return {"of": of, "limits": limits, **groups}
+        if self.by == "group":
+            return {"of": of, "limit": self._limit(scores, group, "groups"), **groups}
+        return {"of": of, "limit": self._limit(scores, None, "rows"), **groups}
+
+    def _limit(self, scores: np.ndarray, group: np.ndarray | None, what: str) -> float:
+        limit = conformal.quantile(scores, self.share, group)
+        number = len(scores) if group is None else len(np.unique(group))
+        if math.isnan(limit):
+            raise PromiseError(
+                f"{self.asked} takes at least {conformal.rows_needed(self.share)} {what} that chose nothing else, and "
+                f"there are {number}"
+            )
+        if math.isinf(limit):
+            reached = _reached(number, int(np.isfinite(scores).sum()))
+            raise PromiseError(
+                f"{self.asked} cannot be kept: the right answer is among the likeliest {in_hundred(reached)} times of "
+                f"100 at most; --coverage {math.floor(100 * reached) / 100:g} or less may be"
+            )
+        return limit
+
+    def _kind(self, of: str, domain: Domain) -> coverage.Kind:
+        if of == "numbers":
+            return coverage.Numbers()
+        if of == "transcripts":
+            return coverage.Transcripts()
+        if of == "answers":
+            known = able(domain, Answerable)
+            return coverage.Answers(known.by_character, known.unanswerable)
+        labels = tuple(labels_of(domain))
+        usual: Literal["adaptive", "threshold"] = "adaptive" if len(labels) > MANY else "threshold"
+        return coverage.Classes(labels, usual if self.method == "auto" else self.method, self.empty)
+
+    def keep(self, table: Table, settled: Mapping[str, Any], domain: Domain) -> Table:
+        """With what its kind of answer adds or replaces (metrics/coverage.py)."""
+        limits = settled.get("limits")
+        limit = settled["limit"] if limits is None else np.array([limits[label] for label in labels_of(domain)])
+        return self._kind(settled["of"], domain).keep(table, limit)
+
+    def metrics(self, settled: Mapping[str, Any], domain: Domain) -> Mapping[str, Any]:
+        kind = self._kind(settled["of"], domain)
+        grouped = {"coverage_of_groups": coverage.by_group(kind)} if self.by == "group" else {}
+        return {**kind.metrics(self.share), **grouped}
+
+    def told(
+        self, figures: Mapping[str, Any], columns: Mapping[str, Any], settled: Mapping[str, Any], domain: Domain
+    ) -> Told:
+        kind = self._kind(settled["of"], domain)
+        figure = figures["coverage_of_groups" if self.by == "group" else "coverage"]
+        promised = f"promised: {100 * self.share:g}"
+        sentence = f"{kind.covered_when} {in_hundred(figure['value'])} of 100 times{measured(figure, promised)}"
+        size = {"limit": f"{settled['limit']:.4g}"} if isinstance(kind, coverage.Numbers) else {}
+        for name, written in (("set_size", "{:.1f}"), ("error_bound", "{:.1%}")):
+            if name in figures:
+                size = {"size": written.format(figures[name]["value"])}
+        sentence += f", {kind.sized.format(**size)}"
+        if self.by == "group":
+            sentence += ", each group counting alike"
+        elif "groups" in settled:
+            sentence += (
+                f"; settled on {settled['groups']} groups, whose rows count as independent: "
+                "--coverage-by group promises it of new groups"
+            )
+        return Told(sentence + self._worst(figures, domain), self.asked)
+
+    def _worst(self, figures: Mapping[str, Any], domain: Domain) -> str:
+        """The class whose rows are covered least, where that is shown to be less than promised."""
+        classes = [(label, figures.get(f"coverage[{label}]")) for label in labels_of(domain)]
+        less = [(label, of) for label, of in classes if of and of["high"] is not None and of["high"] < self.share]
+        if not less:
+            return ""
+        label, worst = min(less, key=lambda pair: float(pair[1]["value"]))
+        advice = "" if self.by == "class" else ": --coverage-by class promises it of each class"
+        return f"; of {label!r} only {in_hundred(worst['value'])} of 100 times{measured(worst)}{advice}"
+
+    def answer(self, answer: dict[str, Any], table: Table, place: int, domain: Domain) -> dict[str, Any]:
+        kind = self._kind(_kind_of(table), domain)
+        return {**answer, **kind.shown(table, place), "coverage": self.share}
+
+
+def _kind_of(columns: Mapping[str, Any]) -> str:
+    """By what only its task writes."""
+    marks = {"low": "numbers", "candidates": "answers", "confidence": "transcripts"}
+    return next((kind for mark, kind in marks.items() if mark in columns), "classes")
+
+
+def _reached(rows: int, known: int | None = None) -> float:
+    """The largest share, in hundredths, that so many rows can promise; `known` of which have a score."""
+    return math.floor(100 * (rows if known is None else known) / (rows + 1)) / 100
