@@ -181,10 +181,6 @@ def test_what_is_told() -> None:
         "the true class is in the set 91 of 100 times (88 to 93; promised: 90), sets of 1.3 classes in the mean"
     )
     assert told.flag == "--coverage 0.9"
-    depending = Coverage(0.9).told(figures, {}, {"of": "classes", "limit": 0.5, "groups": 12}, DOMAIN)
-    assert depending.sentence.endswith(
-        "settled on 12 groups, whose rows count as independent: --coverage-by group promises it of new groups"
-    )
     number = {"coverage": {"value": 1.0, "low": None, "high": None, "n": 1}}
     told = Coverage(0.995).told(number, {}, {"of": "numbers", "limit": 7.25}, NUMBERS)
     assert told.sentence == (
@@ -227,15 +223,19 @@ def test_groups_count_alike() -> None:
         "low": np.zeros(19),
         "high": np.zeros(19),
     }
-    assert Coverage(0.5).settle(table, NUMBERS) == {"of": "numbers", "limit": 1.0, "groups": 3}
     by_group = Coverage(0.5, by="group")
     settled = by_group.settle(table, NUMBERS)
-    assert settled["limit"] == 8.0
+    assert settled == Coverage(0.5).settle(table, NUMBERS) == {"of": "numbers", "limit": 8.0, "groups": 3}
+    alone = {**table, "group": np.arange(19)}
+    assert Coverage(0.5).settle(alone, NUMBERS) == {"of": "numbers", "limit": 1.0}
     figures = estimate(by_group.metrics(settled, NUMBERS), by_group.keep(table, settled, NUMBERS))
     assert figures["coverage"].value == pytest.approx(18 / 19)
     assert figures["coverage_of_groups"].value == pytest.approx(2 / 3)
-    with pytest.raises(PromiseError, match="at least 9 groups that chose nothing else, and there are 3"):
-        Coverage(0.9, by="group").settle(table, NUMBERS)
+    told = by_group.told({name: figure.as_dict() for name, figure in figures.items()}, table, settled, NUMBERS)
+    assert told.sentence.startswith("the true number is in the range 67 of 100 times")
+    assert told.sentence.endswith("each group counting alike")
+    with pytest.raises(PromiseError, match="at least 9 rows that chose nothing else, and there are 3"):
+        Coverage(0.9).settle(table, NUMBERS)
 
 
 # answers and transcripts
@@ -311,8 +311,9 @@ def test_groups_that_are_too_few_or_unknown() -> None:
     with pytest.raises(ConfigError, match="the data names none; say with --group-by"):
         Coverage(by="group").examine(Classify(), rows, DOMAIN)
     grouped = rows.with_columns(group=["anna", "ben", *["carl"] * 9])
-    with pytest.raises(DataError, match=r"at least 9 groups .*there are 3"):
-        Coverage(by="group").examine(Classify(), grouped, DOMAIN)
+    for by in ("all", "group"):
+        with pytest.raises(DataError, match=r"at least 9 rows \(one a group\) .*there are 3"):
+            Coverage(by=by).examine(Classify(), grouped, DOMAIN)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -273,7 +273,8 @@ def promising(
     coverage_by: Annotated[
         str | None,
         typer.Option(
-            metavar="class|group", help="What --coverage is promised of: the rows of each class, or of new groups."
+            metavar="class|group",
+            help="What --coverage is promised of by itself: each class, or new groups.",
         ),
     ] = None,
     max_risk: Annotated[

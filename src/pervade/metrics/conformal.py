@@ -42,14 +42,17 @@ def quantile(scores: np.ndarray, share: float, group: np.ndarray | None = None) 
 
     Y. Lee, R. F. Barber, R. Willett, "Distribution-free inference with hierarchical data" (2023, arXiv:2306.06342).
     """
-    weight = np.ones(len(scores))
-    if group is not None:
-        _, inverse, sizes = np.unique(group, return_inverse=True, return_counts=True)
-        weight = 1.0 / sizes[inverse]
+    weight = np.ones(len(scores)) if group is None else weights(group)
     order = np.argsort(scores, kind="stable")
     wanted = (weight.sum() + 1) * share - SLACK
     place = int(np.searchsorted(np.cumsum(weight[order]), wanted))
     return float(scores[order[place]]) if place < len(scores) else math.nan
+
+
+def weights(group: np.ndarray) -> np.ndarray:
+    """(n,): what each row counts where those of one group (n,) count 1 together."""
+    _, inverse, sizes = np.unique(group, return_inverse=True, return_counts=True)
+    return np.asarray(1.0 / sizes[inverse])
 
 
 def threshold_scores(probabilities: np.ndarray) -> np.ndarray:

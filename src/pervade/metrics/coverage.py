@@ -254,8 +254,7 @@ def _family(columns: Columns, kind: Kind) -> Measure:
 
 
 def _of_groups(columns: Columns, kind: Kind) -> Measure:
-    _, inverse, sizes = np.unique(column(columns, "group"), return_inverse=True, return_counts=True)
-    covered, alike = kind.covered(columns).astype(np.float64), 1.0 / sizes[inverse]
+    covered, alike = kind.covered(columns).astype(np.float64), conformal.weights(column(columns, "group"))
     return lambda weight: {"coverage": weighted_mean(covered, weight * alike)}
 
 

@@ -32,9 +32,8 @@ from pervade.tasks.regress import Regress
 from pervade.tasks.tag import Tag
 from pervade.tasks.transcribe import Transcribe
 
-MANY = (
-    20  # classes above which sets are found by the adaptive score: by a threshold on p those of unsure rows are empty
-)
+# Classes above which sets are found by the adaptive score: by a threshold on p those of unsure rows are empty.
+MANY = 20
 
 
 @register("promise")
@@ -45,8 +44,9 @@ class Coverage(Promise):
     right. Transcripts: the largest share of wrong words.
 
     `by` "class": the promise holds of the rows of each class, which has a limit of its own (V. Vovk, "Conditional
-    validity of inductive conformal predictors", 2012). "group": it holds of a row of a new group, each group counting
-    alike. No split divides a group, so a new row's is none of those it is settled on, and none has a limit of its own.
+    validity of inductive conformal predictors", 2012). Where rows depend on each other (several of a patient) it holds
+    of a row of a new group, each group counting alike: no split divides a group, so a new row's is none of those it is
+    settled on, and none could have a limit of its own. `by` "group" refuses data that name no groups.
 
     A set without any class, where even the likeliest does not reach the threshold, is given the likeliest, unless
     `empty` leaves it so. By that the truth is in more sets than promised where the likeliest class is right more often.
@@ -69,20 +69,20 @@ class Coverage(Promise):
         self._refuse_task(task)
         held = rows.where("split", SPLIT)
         needed = conformal.rows_needed(self.share)
-        counts = {"rows": len(held)}
+        unit = held.column("group" if "group" in held else "id")
+        counts = {"rows": len(set(unit))}
         if self.by == "class":
-            there = Counter(map(str, held.column("target")))
+            there = Counter(label for label, _ in set(zip(map(str, held.column("target")), unit, strict=True)))
             counts = {f"rows of class {label!r}": there[label] for label in labels_of(domain)}
-        if self.by == "group":
-            if "group" not in rows:
-                raise ConfigError(
-                    f"{self.asked} takes groups, and the data names none; say with --group-by which column does, or "
-                    "leave --coverage-by out"
-                )
-            counts = {"groups": len(set(held.column("group")))}
+        if self.by == "group" and "group" not in rows:
+            raise ConfigError(
+                f"{self.asked} takes groups, and the data names none; say with --group-by which column does, or leave "
+                "--coverage-by out"
+            )
         what, least = min(counts.items(), key=lambda pair: pair[1])
         if least < needed:
             less = f", or promise less: --coverage {_reached(least):g}" if least else ""
+            what += " (one a group)" if "group" in held else ""
             raise DataError(
                 f"{self.asked} takes at least {needed} {what} that choose nothing else, and in the half of the "
                 f"validation split that is set apart there are {least}; give more, or a larger share "
@@ -117,27 +117,25 @@ class Coverage(Promise):
         if self.by == "class":
             target = np.asarray(columns["target"])
             limits: dict[str, Json] = {
-                label: self._limit(scores[target == index], None, f"rows of class {label!r}")
+                label: self._limit(scores[target == index], group[target == index], f"rows of class {label!r}")
                 for index, label in enumerate(labels_of(domain))
             }
             return {"of": of, "limits": limits, **groups}
-        if self.by == "group":
-            return {"of": of, "limit": self._limit(scores, group, "groups"), **groups}
-        return {"of": of, "limit": self._limit(scores, None, "rows"), **groups}
+        return {"of": of, "limit": self._limit(scores, group, "rows"), **groups}
 
-    def _limit(self, scores: np.ndarray, group: np.ndarray | None, what: str) -> float:
+    def _limit(self, scores: np.ndarray, group: np.ndarray, what: str) -> float:
         limit = conformal.quantile(scores, self.share, group)
-        number = len(scores) if group is None else len(np.unique(group))
+        number = len(np.unique(group))
         if math.isnan(limit):
             raise PromiseError(
                 f"{self.asked} takes at least {conformal.rows_needed(self.share)} {what} that chose nothing else, and "
                 f"there are {number}"
             )
         if math.isinf(limit):
-            reached = _reached(number, int(np.isfinite(scores).sum()))
+            reached = _reached(number, float(conformal.weights(group)[np.isfinite(scores)].sum()))
             raise PromiseError(
                 f"{self.asked} cannot be kept: the right answer is among the likeliest {in_hundred(reached)} times of "
-                f"100 at most; --coverage {math.floor(100 * reached) / 100:g} or less may be"
+                f"100 at most; --coverage {reached:g} or less may be"
             )
         return limit
 
@@ -161,14 +159,14 @@ class Coverage(Promise):
 
     def metrics(self, settled: Mapping[str, Any], domain: Domain) -> Mapping[str, Any]:
         kind = self._kind(settled["of"], domain)
-        grouped = {"coverage_of_groups": coverage.by_group(kind)} if self.by == "group" else {}
+        grouped = {"coverage_of_groups": coverage.by_group(kind)} if "groups" in settled else {}
         return {**kind.metrics(self.share), **grouped}
 
     def told(
         self, figures: Mapping[str, Any], columns: Mapping[str, Any], settled: Mapping[str, Any], domain: Domain
     ) -> Told:
         kind = self._kind(settled["of"], domain)
-        figure = figures["coverage_of_groups" if self.by == "group" else "coverage"]
+        figure = figures["coverage_of_groups" if "groups" in settled else "coverage"]
         promised = f"promised: {100 * self.share:g}"
         sentence = f"{kind.covered_when} {in_hundred(figure['value'])} of 100 times{measured(figure, promised)}"
         size = {"limit": f"{settled['limit']:.4g}"} if isinstance(kind, coverage.Numbers) else {}
@@ -176,13 +174,7 @@ class Coverage(Promise):
             if name in figures:
                 size = {"size": written.format(figures[name]["value"])}
         sentence += f", {kind.sized.format(**size)}"
-        if self.by == "group":
-            sentence += ", each group counting alike"
-        elif "groups" in settled:
-            sentence += (
-                f"; settled on {settled['groups']} groups, whose rows count as independent: "
-                "--coverage-by group promises it of new groups"
-            )
+        sentence += ", each group counting alike" if "groups" in settled else ""
         return Told(sentence + self._worst(figures, domain), self.asked)
 
     def _worst(self, figures: Mapping[str, Any], domain: Domain) -> str:
@@ -206,6 +198,6 @@ def _kind_of(columns: Mapping[str, Any]) -> str:
     return next((kind for mark, kind in marks.items() if mark in columns), "classes")
 
 
-def _reached(rows: int, known: int | None = None) -> float:
-    """The largest share, in hundredths, that so many rows can promise; `known` of which have a score."""
+def _reached(rows: int, known: float | None = None) -> float:
+    """The largest share, in hundredths, that so many rows (or groups) can promise, `known` of which have a score."""
     return math.floor(100 * (rows if known is None else known) / (rows + 1)) / 100
