@@ -14,6 +14,8 @@ from pervade.report import chart, promised, wording
 from pervade.report.html import Section, render
 from pervade.report.record import Record
 
+FLAT = 0.01  # of where a curve ends
+
 TEMPLATE = """\
 <p>What is promised of answers was settled on {{ many }} that chose nothing else: no pass, no model, no temperature. It
 holds of {{ many }} like those, and is kept wherever this model answers.</p>
@@ -21,6 +23,7 @@ holds of {{ many }} like those, and is kept wherever this model answers.</p>
 <h3><code>{{ promise.flag|label(200) }}</code></h3>
 <p>{{ promise.sentence }}{% if promise.n %} Settled on {{ promise.n|count }} {{ many }}.{% endif %}</p>
 {{ promise.picture }}
+{% if promise.across %}<p class="note">Across: {{ promise.across }}</p>{% endif %}
 {% endfor %}
 """
 
@@ -52,11 +55,13 @@ def section(record: Record) -> Section | None:
 
 
 def _told(promise: Mapping[str, Any]) -> dict[str, Any]:
+    curve = promise.get("curve") or {}
     return {
         "flag": promise["flag"],
         "sentence": promised.sentence(promise),
         "n": promise.get("n") or 0,
-        "picture": _picture(promise["flag"], promise.get("curve") or {}),
+        "picture": _picture(promise["flag"], curve),
+        "across": curve.get("x_title"),  # which may hold the name of a class, and be too long for a drawing
     }
 
 
@@ -65,18 +70,28 @@ def _picture(flag: str, curve: Mapping[str, Any]) -> Markup:
     points = list(zip(curve.get("x") or [], curve.get("y") or [], strict=True))
     if len(points) < 2:
         return Markup("")
-    ends = zip(curve["x"], curve.get("low") or [], curve.get("high") or [], strict=False)
-    band = [(at, low, high) for at, low, high in ends if low is not None and high is not None]
     chosen = [(curve["at"][0], curve["at"][1])] if curve.get("at") else []
-    values = [y for _, y in points + chosen] + [end for _, low, high in band for end in (low, high)]
-    x = _axis(chart.axis_x, str(curve["x_title"]), [at for at, _ in points + chosen])
-    y = _axis(chart.axis_y, str(curve["y_title"]), values)
+    end = max([_rises_to(points), *(3 * at for at, _ in chosen)])
+    points = [point for point in points if point[0] <= end]
+    ends = zip(curve["x"], curve.get("low") or [], curve.get("high") or [], strict=False)
+    band = [(at, low, high) for at, low, high in ends if at <= end and low is not None and high is not None]
+    values = [y for _, y in points + chosen] + [bound for _, low, high in band for bound in (low, high)]
+    across, title = str(curve["x_title"]), str(curve["y_title"])
+    x = _axis(chart.axis_x, "", [at for at, _ in points + chosen])
+    y = _axis(chart.axis_y, title, values)
     lines, bands = [chart.Line("", points, "first")], [chart.Band("its interval", band, "first")] if band else []
-    summary = f"{y.title} against {x.title} for {flag}"
+    summary = f"{title} against {across}, for {flag}"
     for at, value in chosen:
-        lines.append(chart.Line("as settled", chosen, "second", dots=True, marked=at, over=x.title))
-        summary += f"; settled at {x.title} {x.text(at)}, {y.title} {y.text(value)}"
+        lines.append(chart.Line("as settled", chosen, "second", dots=True, marked=at, over=across))
+        summary += f"; settled at {across} {x.text(at)}, {title} {y.text(value)}"
     return chart.lines(x, y, lines, summary, bands=bands)
+
+
+def _rises_to(points: Sequence[tuple[float, float]]) -> float:
+    """The x from which on the curve is about where it ends: beyond, there is nothing to see."""
+    last = points[-1][1]
+    far = [i for i, (_, y) in enumerate(points) if abs(y - last) > FLAT * abs(last)]
+    return points[min(far[-1] + 1, len(points) - 1)][0] if far else points[-1][0]
 
 
 def _axis(make: Any, title: str, values: Sequence[float]) -> chart.Axis:
