@@ -34,7 +34,7 @@ in it.</p>
 <thead><tr><th></th><th>Promised</th><th>What became of it</th><th class="number">Settled on</th></tr></thead>
 <tbody>
 {% for name, promises in members.items() %}{% for promise in promises %}
-<tr><th><a href="members/{{ name|urlencode }}/report.html">{{ name|label(40) }}</a></th>
+<tr><th class="amount"><a href="members/{{ name|urlencode }}/report.html">{{ name|label(40) }}</a></th>
 <td><code>{{ promise.flag|label(200) }}</code></td><td>{{ promise.sentence }}</td>
 <td class="number">{{ promise.n|count }}</td></tr>
 {% endfor %}{% endfor %}
