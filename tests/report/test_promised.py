@@ -139,3 +139,28 @@ def test_false_alarms_stand_beside_what_is_recognised(run: RunDirectory) -> None
     assert "7.0% 5.0 to 10.0%" in table
     assert "Anna" not in table
     assert "35.0%" in table  # 7 of the 20 rows to learn from
+
+
+def test_the_curve_is_drawn_where_something_is_known_and_to_be_seen(run: RunDirectory) -> None:
+    """Not from 1%, of which one row tells; not beyond 20%, where it has nearly come to its end."""
+    curve = {
+        "x": [0.01, 0.1, 0.2, 0.6, 1.0],
+        "y": [1.0, 0.5, 0.995, 1.0, 1.0],
+        "low": [0.0, 0.3, 0.9, 0.9, 0.9],
+        "high": [1.0, 0.7, 1.0, 1.0, 1.0],
+        "x_title": "a name much too long for the foot of a drawing",
+        "y_title": "found",
+    }
+    promise(run, {**KEPT, "curve": {**curve, "at": [0.05, 0.4]}})
+    section = promises.section(record.read(run))
+    assert section is not None
+    line = re.search(r'class="line first" points="([^"]+)"', section.body)
+    assert line is not None
+    assert len(line[1].split()) == 2
+    assert "Across: a name much too long for the foot of a drawing" in section.body
+    promise(run, {**KEPT, "curve": {**curve, "at": [0.3, 1.0]}})  # the point is seen with what comes after it
+    whole = promises.section(record.read(run))
+    assert whole is not None
+    line = re.search(r'class="line first" points="([^"]+)"', whole.body)
+    assert line is not None
+    assert len(line[1].split()) == 3

@@ -15,6 +15,7 @@ from pervade.report.html import Section, render
 from pervade.report.record import Record
 
 FLAT = 0.01  # of where a curve ends
+WIDEST = 0.5  # interval of a share of which something is known
 
 TEMPLATE = """\
 <p>What is promised of answers was settled on {{ many }} that chose nothing else: no pass, no model, no temperature. It
@@ -67,19 +68,18 @@ def _told(promise: Mapping[str, Any]) -> dict[str, Any]:
 
 def _picture(flag: str, curve: Mapping[str, Any]) -> Markup:
     """The curve with its interval as a band, and the chosen point ringed."""
-    points = list(zip(curve.get("x") or [], curve.get("y") or [], strict=True))
+    points = _known(curve)
     if len(points) < 2:
         return Markup("")
     chosen = [(curve["at"][0], curve["at"][1])] if curve.get("at") else []
     end = max([_rises_to(points), *(3 * at for at, _ in chosen)])
-    points = [point for point in points if point[0] <= end]
-    ends = zip(curve["x"], curve.get("low") or [], curve.get("high") or [], strict=False)
-    band = [(at, low, high) for at, low, high in ends if at <= end and low is not None and high is not None]
-    values = [y for _, y in points + chosen] + [bound for _, low, high in band for bound in (low, high)]
+    line = [(x, y) for x, y, _, _ in points if x <= end]
+    band = [(x, low, high) for x, _, low, high in points if x <= end and low is not None and high is not None]
+    values = [y for _, y in line + chosen] + [bound for _, low, high in band for bound in (low, high)]
     across, title = str(curve["x_title"]), str(curve["y_title"])
-    x = _axis(chart.axis_x, "", [at for at, _ in points + chosen])
-    y = _axis(chart.axis_y, title, values)
-    lines, bands = [chart.Line("", points, "first")], [chart.Band("its interval", band, "first")] if band else []
+    x = _axis(chart.axis_x, "", [at for at, _ in line + chosen])
+    y = _axis(chart.axis_y, f"{title[:1].upper()}{title[1:]}", values)
+    lines, bands = [chart.Line("", line, "first")], [chart.Band("its interval", band, "first")] if band else []
     summary = f"{title} against {across}, for {flag}"
     for at, value in chosen:
         lines.append(chart.Line("as settled", chosen, "second", dots=True, marked=at, over=across))
@@ -87,10 +87,18 @@ def _picture(flag: str, curve: Mapping[str, Any]) -> Markup:
     return chart.lines(x, y, lines, summary, bands=bands)
 
 
-def _rises_to(points: Sequence[tuple[float, float]]) -> float:
+def _known(curve: Mapping[str, Any]) -> list[tuple[float, float, float | None, float | None]]:
+    """The points (x, y, low, high), without those at its beginning that are of so few rows that they say nothing."""
+    ends = [curve.get(name) or [None] * len(curve.get("x") or []) for name in ("low", "high")]
+    points = list(zip(curve.get("x") or [], curve.get("y") or [], *ends, strict=True))
+    told = [i for i, (_, _, low, high) in enumerate(points) if low is None or high is None or high - low < WIDEST]
+    return points[told[0] :] if told else points
+
+
+def _rises_to(points: Sequence[tuple[float, float, Any, Any]]) -> float:
     """The x from which on the curve is about where it ends: beyond, there is nothing to see."""
     last = points[-1][1]
-    far = [i for i, (_, y) in enumerate(points) if abs(y - last) > FLAT * abs(last)]
+    far = [i for i, (_, y, _, _) in enumerate(points) if abs(y - last) > FLAT * abs(last)]
     return points[min(far[-1] + 1, len(points) - 1)][0] if far else points[-1][0]
 
 
