@@ -25,11 +25,16 @@ def test_from_adapters_to_a_checkpoint_that_needs_nothing(pervade, tmp_path: Pat
     assert "task: text-generation" in outcome.err
     write = ["predict", "a", "the film", "--temperature", 0, "--length", 8, "--json"]
     before = json.loads(pervade(*write).out)
+    decision = Path("runs/a/checkpoints/best/decision.json")
+    asked = {"use": "threshold", "min_recall": {"sick": 0.9}}
+    promised = [{"promise": asked, "settled": {}, "n": 9, "kept": False, "why": "too few"}]
+    decision.write_text(json.dumps({**json.loads(decision.read_text()), "promises": promised}))
     outcome = pervade("merge", "a")
     assert outcome.status == 0
     assert Path(outcome.out.strip()) == Path("runs/a/checkpoints/merged")
     sizes = [(Path("runs/a/checkpoints") / name / "model.safetensors").stat().st_size for name in ("best", "merged")]
     assert sizes[0] < sizes[1]
+    assert json.loads(Path("runs/a/checkpoints/merged/decision.json").read_text())["promises"] == promised
     shutil.rmtree(base)
     pervade(*write).refuses("holds adapters alone", str(base), "pervade merge")
     pervade("evaluate", "a").refuses("holds adapters alone")

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from pervade.core import contents, spec
-from pervade.core.contracts import Domain, Promise, Recipe, Task, Told
+from pervade.core.contracts import Domain, Promise, Recipe, Task, Told, Wrapping
 from pervade.core.contracts.capabilities import labels_of
 from pervade.core.errors import ConfigError
 from pervade.core.types import Display, Json, Rows, Table
@@ -77,8 +77,11 @@ def check(promises: Sequence[Promise]) -> None:
 def examine(recipe: Recipe, rows: Rows, domain: Domain) -> None:
     """`domain` is fitted. Raises ConfigError or DataError where these rows cannot keep a promise of the recipe."""
     check(recipe.promises)
+    task = recipe.task
+    while isinstance(task, Wrapping):  # whose answers are those of the task inside
+        task = task.task
     for promise in recipe.promises:
-        promise.examine(recipe.task, rows, domain)
+        promise.examine(task, rows, domain)
 
 
 # wherever there are answers

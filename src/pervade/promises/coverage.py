@@ -17,7 +17,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from pervade.core.contracts import Domain, Promise, Task, Told, Wrapping
+from pervade.core.contracts import Domain, Promise, Task, Told
 from pervade.core.contracts.capabilities import Answerable, able, labels_of
 from pervade.core.contracts.promises import SPLIT
 from pervade.core.errors import ConfigError, DataError, PromiseError
@@ -64,8 +64,6 @@ class Coverage(Promise):
         return f"--coverage {self.share:g}" + ("" if self.by == "all" else f" --coverage-by {self.by}")
 
     def examine(self, task: Task, rows: Rows, domain: Domain) -> None:
-        while isinstance(task, Wrapping):
-            task = task.task
         self._refuse_task(task)
         held = rows.where("split", SPLIT)
         needed = conformal.rows_needed(self.share)

@@ -18,7 +18,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from pervade.core.contracts import Domain, Promise, Task, Told, Wrapping
+from pervade.core.contracts import Domain, Promise, Task, Told
 from pervade.core.contracts.capabilities import Answerable
 from pervade.core.contracts.promises import SPLIT
 from pervade.core.errors import ConfigError, DataError, PromiseError
@@ -61,8 +61,6 @@ class MaxRisk(Promise):
         return f"--max-risk {self.share:g}"
 
     def examine(self, task: Task, rows: Rows, domain: Domain) -> None:
-        while isinstance(task, Wrapping):
-            task = task.task
         if not isinstance(task, (Classify, AnswerSpan)):
             raise ConfigError(
                 f"{self.asked} is for answers that are right or wrong, one class or one piece of a text, and not for "

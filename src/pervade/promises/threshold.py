@@ -160,8 +160,8 @@ class Threshold(Promise):
             own = one.shares.get(RECALL)
             beside = "what else is promised" if own is None else f"{RECALL} {_named(label, own)}"
             raise PromiseError(
-                f"{beside} excludes {ALARMS} {_named(label, one.shares[ALARMS])}: beside it, "
-                f"{_named(label, _ceil(1 - spared))} is the least that can be kept"
+                f"{ALARMS} {_named(label, one.shares[ALARMS])} cannot be kept beside {beside}; "
+                f"{_named(label, _ceil(1 - spared))} is the least that can"
             )
         if ALARMS in one.shares and not called[one.own].any():
             raise PromiseError(
