@@ -16,6 +16,7 @@ from pervade.core.errors import ConfigError, DataError, PromiseError
 from pervade.core.types import Rows
 from pervade.domains.image import Image
 from pervade.domains.questions import Questions
+from pervade.engine import promises
 from pervade.metrics import conformal
 from pervade.metrics.estimate import estimate
 from pervade.promises.coverage import Coverage
@@ -341,3 +342,12 @@ def test_too_few_rows_by_the_end() -> None:
     with pytest.raises(PromiseError, match="at least 9 rows that chose nothing else, and there are 5"):
         Coverage().settle(few, DOMAIN)
     assert conformal.rows_needed(0.9) == 9
+
+
+def test_people_see_it_before_the_answer() -> None:
+    settled = {"of": "transcripts", "limit": 0.25}
+    entry = {"promise": spec.encode(Coverage()), "settled": settled, "n": 9, "kept": True, "why": ""}
+    show = promises.display(Transcribe(), {"promises": [entry]})
+    shown = show({"input": "a.wav", "text": "a b", "confidence": 0.8, "words": [], "error_bound": 1 / 3, "error": None})
+    assert shown.line == "error_bound 0.3333  a b"
+    assert shown.rows[0]["error_bound"] == 1 / 3

@@ -117,7 +117,7 @@ def display(task: Task, decision: Mapping[str, Any]) -> Callable[[Mapping[str, A
 
     def show(answer: Mapping[str, Any]) -> Display:
         plain = task.display(answer)
-        more = {name: answer[name] for name in names if name in answer and name not in plain.rows[0]}
+        more = {name: answer[name] for name in names if name in answer}
         said = [f"{name} {_said(value)}" for name, value in more.items()]
         return Display("  ".join([*said, plain.line]), [{**more, **row} for row in plain.rows], plain.prose)
 
@@ -127,7 +127,9 @@ def display(task: Task, decision: Mapping[str, Any]) -> Callable[[Mapping[str, A
 def _said(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value)) or "none"
-    return ("no", "yes")[value] if isinstance(value, bool) else str(value)
+    return (
+        ("no", "yes")[value] if isinstance(value, bool) else f"{value:.4g}" if isinstance(value, float) else str(value)
+    )
 
 
 # measuring
