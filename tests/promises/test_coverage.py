@@ -172,6 +172,7 @@ def test_figures_by_hand() -> None:
         "set_size[bee]": 2.0,
     }
     assert figures["coverage"].method == "Wilson"
+    assert figures["set_size[bee]"].n == 2
     assert "no row is of class 'cat'" in figures["coverage[cat]"].why
 
 

@@ -79,6 +79,7 @@ class Classes:
             metrics[f"set_size[{label}]"] = Metric(
                 Shared(of_classes, "size", index),
                 higher_is_better=False,
+                counted=partial(_rows_of_class, index=index),
                 description=f"mean number of classes in the sets of rows of class '{label}'",
                 undefined=absent,
                 bounds=(0.0, math.inf),
@@ -272,6 +273,10 @@ def _of_classes(columns: Columns, kind: Classes) -> Measure:
 
 def _of_class(columns: Columns, index: int) -> np.ndarray:
     return np.asarray(columns["target"] == index)
+
+
+def _rows_of_class(columns: Columns, index: int) -> int:
+    return int(_of_class(columns, index).sum())
 
 
 def _covered_of_class(columns: Columns, index: int) -> np.ndarray:

@@ -12,8 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from pervade.core import files
+from pervade.core.contracts import Domain
 from pervade.core.contracts.abilities import CouplesRows
-from pervade.core.errors import DataError
+from pervade.core.errors import DataError, PervadeError
+from pervade.engine import promises
 from pervade.metrics.columns import Columns
 from pervade.metrics.estimate import Measure, Metric, Shared, estimate, weighted_mean
 from pervade.report import preprocessing
@@ -54,19 +57,29 @@ class Measured:
         return replace(own, higher_is_better=self.metric.higher_is_better, known=self.metric.words)
 
 
-def measured(record: Record) -> Measured | None:
-    """None where the predictions file or the task's metric is not to be had, or is no sum over rows (comparing people)
-    or over data (an agent's episodes)."""
+def measured(record: Record, name: str | None = None) -> Measured | None:
+    """By the figure of the verdict, or another of the result's. None where the predictions file or its metric is not to
+    be had, or is no sum over rows (comparing people) or over data (an agent's episodes)."""
     result, table = record.main, predictions(record, {"row", "group"})
-    if result is None or result.headline is None or table is None or record.acts or not len(table["row"]):
+    asked = None if result is None else result.headline if name is None else result.figures.get(name)
+    if result is None or asked is None or table is None or record.acts or not len(table["row"]):
         return None
     task, domain = preprocessing.task(record), preprocessing.domain(record, result.checkpoint)
     if task is None or domain is None or isinstance(task, CouplesRows):
         return None
-    metric, name = task.metrics(domain).get(result.headline.name), result.headline.name
+    metric = {**task.metrics(domain), **_promised(record, result.checkpoint, domain)}.get(asked.name)
     if metric is None:
         return None
-    return Measured(name, replace(_light(metric, table), words=result.headline.words), table)
+    return Measured(asked.name, replace(_light(metric, table), words=asked.words), table)
+
+
+def _promised(record: Record, checkpoint: str, domain: Domain) -> dict[str, Metric]:
+    """What is measured of promises; nothing where one is not known here."""
+    path = record.run.checkpoint(checkpoint) / "decision.json"
+    try:
+        return promises.metrics(files.read_json(path), domain) if path.exists() else {}
+    except PervadeError:
+        return {}
 
 
 def _light(metric: Metric, table: dict[str, Any]) -> Metric:

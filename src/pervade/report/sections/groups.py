@@ -36,10 +36,18 @@ def section(record: Record) -> list[Section]:
     scores = measured(record)
     if scores is None:
         return []
-    return [part for part in (_groups(record, scores), _durations(record, scores)) if part is not None]
+    parts = [_groups(record, scores), _covered(record), _durations(record, scores)]
+    return [part for part in parts if part is not None]
 
 
-def _groups(record: Record, scores: Measured) -> Section | None:
+def _covered(record: Record) -> Section | None:
+    """How often the truth is in the sets or ranges that were promised, where groups count in that."""
+    known = record.main is not None and "coverage_of_groups" in record.main.figures
+    scores = measured(record, "coverage") if known else None
+    return None if scores is None else _groups(record, scores, "covered", ": how often the truth is in what is said")
+
+
+def _groups(record: Record, scores: Measured, name: str = "groups", of: str = "") -> Section | None:
     names = scores.column(record, "group") if "group" in record.columns else None
     if names is None or record.held_out_groups:  # which the section of all members shows
         return None
@@ -58,12 +66,12 @@ def _groups(record: Record, scores: Measured) -> Section | None:
         spread=spread(rows, one, groups),
         more=len(rows) > MOST,
         shown=MOST,
-        table=dots.table(rows[:MOST], one.capitalize(), many, _overall(record), f"all {groups} together"),
+        table=dots.table(rows[:MOST], one.capitalize(), many, _overall(record, scores), f"all {groups} together"),
         meaning=meaning(record),
         one=one,
         many=many,
     )
-    return Section("groups", f"{one.capitalize()} by {one}", body)
+    return Section(name, f"{one.capitalize()} by {one}{of}", body)
 
 
 def _places(names: list[Any]) -> dict[str, list[int]]:
@@ -122,7 +130,7 @@ def _durations(record: Record, scores: Measured) -> Section | None:
         even=max(numbers) <= 1.25 * min(numbers) + 1,
         parts=wording.NUMBERS.get(len(rows), str(len(rows))),
         many=many,
-        table=dots.table(rows, "Duration", many, _overall(record), f"all {many} together"),
+        table=dots.table(rows, "Duration", many, _overall(record, scores), f"all {many} together"),
     )
     return Section("durations", "Short and long ones", body)
 
@@ -132,5 +140,5 @@ def _range(low: float, high: float) -> str:
     return f"{low:.{digits}f} to {high:.{digits}f} s"
 
 
-def _overall(record: Record) -> Figure | None:
-    return record.main.headline if record.main is not None else None
+def _overall(record: Record, scores: Measured) -> Figure | None:
+    return record.main.figures.get(scores.name) if record.main is not None else None
