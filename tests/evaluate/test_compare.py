@@ -337,7 +337,9 @@ def test_whether_a_cure_for_rare_classes_helps_is_said(
         [make(tmp_path / "a", before, labels=THREE), make(tmp_path / "b", after, labels=THREE, recipe=weighed)]
     )
     said = compare_words.cure(found, 1)
-    assert said.startswith(f"What b does otherwise about rare classes (imbalance – → weights) {verdict}: ")
+    assert said.startswith(
+        f"What b does otherwise about rare classes (imbalance – → weights and what else is set differently) {verdict}: "
+    )
     assert "right answers, each class counting the same (balanced accuracy)" in said
     assert "; expected calibration error 0." in said
 

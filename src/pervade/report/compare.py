@@ -56,14 +56,14 @@ once, some look different by chance.</p>
 
 TABLE = """\
 <div class="scroll"><table class="differences">
-<thead><tr><th>Figure</th><th class="number">{{ first|label(24) }}</th><th class="number">{{ second|label(24) }}</th>
+<thead><tr><th>{{ head }}</th><th class="number">{{ first|label(24) }}</th><th class="number">{{ second|label(24) }}</th>
 <th class="number">Difference and 95% interval</th><th class="drawn"></th><th class="number">p</th></tr></thead>
 <tbody>
 {% for row in rows %}
 <tr><th>{{ row.title }}{% if row.note %}<small class="block">{{ row.note }}</small>{% endif %}</th>
 <td class="number">{{ row.first }}</td><td class="number">{{ row.second }}</td>
 <td class="number"><b>{{ row.difference }}</b> <small>{{ row.interval }}</small></td>
-<td class="drawn">{{ row.drawn }}</td><td class="number">{{ row.p }}</td></tr>
+<td class="drawn">{{ row.drawn }}</td><td class="number amount">{{ row.p }}</td></tr>
 {% endfor %}
 </tbody></table></div>
 """
@@ -203,7 +203,8 @@ def _table(
                 "p": compare_words.probability(difference.adjusted).removeprefix("p ").removeprefix("= "),
             }
         )
-    return render(TABLE, first=first, second=second, rows=lines)
+    head = "Class" if of_classes else "Figure"
+    return render(TABLE, head=head, first=first, second=second, rows=lines)
 
 
 def classes(comparison: Comparison) -> Section | None:

@@ -12,8 +12,9 @@ from pervade.metrics.paired import Difference
 from pervade.report import wording
 
 FEW_DISAGREEMENTS = 10  # fewer rows on which one of two is right: hardly anything can be shown
-# Settings, or their beginnings, that act on rare classes.
+# Settings, or their beginnings, that act on rare classes; and those that go with them, or change nothing but bits.
 CURES = ("imbalance", "task.class_weights", "task.logit_adjustment", "task.answers", "source.sampler")
+FOLLOW = ("task.", "source", "early_stopping.metric", "threads", "seed")
 
 
 def words_of(comparison: Comparison, name: str) -> FigureWords:
@@ -133,6 +134,8 @@ def cure(comparison: Comparison, index: int) -> str:
     changed = {path: values for path, values in comparison.settings.items() if values[0] != values[index]}
     named = [path for path in changed if path in CURES] or [path for path in changed if path.startswith(CURES)]
     told = [f"{path} {_plain(changed[path][0])} → {_plain(changed[path][index])}" for path in named]
+    if told and any(not path.startswith((*CURES, *FOLLOW)) for path in changed):
+        told.append("what else is set differently")
     if not told or not comparison.recalls(index):
         return ""
     name = BALANCED if BALANCED in gaps else comparison.headline
