@@ -44,7 +44,7 @@ def test_of_classes_never_answered_other_things_than_passes_are_advised(record: 
     found = of_classes(record, 2)
     assert advice.instead(found) == (
         "What may help, rather than more passes: rare classes that weigh more (--imbalance weights or --imbalance "
-        "oversample), a network that was trained before (--init pretrained) or whole pictures (-o domain.fit=pad "
+        "oversample), a network whose weights were published (--init pretrained) or whole pictures (-o domain.fit=pad "
         "-o domain.crop_area=1.0)."
     )
     assert cautions.still_improving(found) is None

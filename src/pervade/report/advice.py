@@ -36,7 +36,7 @@ def instead(record: Record) -> str | None:
 def pretrained(record: Record) -> str:
     """Empty where its first weights were learnt before."""
     drawn = used(record.init.get("init") or {}) == "random"
-    return "a network that was trained before (--init pretrained)" if drawn else ""
+    return "a network whose weights were published (--init pretrained)" if drawn else ""
 
 
 def _weighing(record: Record) -> str:

@@ -56,7 +56,8 @@ once, some look different by chance.</p>
 
 TABLE = """\
 <div class="scroll"><table class="differences">
-<thead><tr><th>{{ head }}</th><th class="number">{{ first|label(24) }}</th><th class="number">{{ second|label(24) }}</th>
+<thead><tr><th>{{ head }}</th><th class="number">{{ first|label(24) }}</th>
+<th class="number">{{ second|label(24) }}</th>
 <th class="number">Difference and 95% interval</th><th class="drawn"></th><th class="number">p</th></tr></thead>
 <tbody>
 {% for row in rows %}
