@@ -12,7 +12,7 @@ import torch
 import pervade
 from pervade.core import files
 from pervade.core.contracts import Recipe, Several, Tokens
-from pervade.core.errors import ConfigError
+from pervade.core.errors import ConfigError, DataError
 from pervade.core.types import Rows, Table
 from pervade.data.rows.sources.whole import Whole
 from pervade.domains.bag import Bag
@@ -29,6 +29,7 @@ from pervade.tasks.classify import Classify
 from pervade.tasks.regress import Regress
 from pervade.tasks.tag import Tag
 from tests import texts
+from tests.data.drawing import class_folders
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +80,16 @@ def test_a_blend_says_the_weighted_sum_of_what_its_members_say_and_is_a_run_like
     told = blend.stream(str(table), text_column="words")
     assert [answer["top"] for answer in told] == [answer["top"] for answer in blend.predict(given)]
     assert blend.report().is_file()
+    # What it did not learn is told by the strongest member's features: the words that it counts.
+    strangers = [(f"call me at {number} for a prize", "spam") for number in range(30)]
+    apart = blend.evaluate(unlike=texts.write(tmp_path / "calls.tsv", strangers))
+    unlike = apart["details"]["unlike"]
+    assert "of what the blend's strongest member, plain, counts in a row" in unlike["features"]
+    assert unlike["rows"]["other"] == 30
+    assert unlike["scores"]["distance"]["auroc"]["value"] > 0.9
+    pictures = class_folders(tmp_path / "pictures", count=2)
+    with pytest.raises(DataError, match=r"nothing of .*pictures can be used, and .*blend reads texts with labels"):
+        blend.evaluate(unlike=pictures)
 
 
 def test_rungs_that_are_not_better_together_are_not_put_together(members) -> None:

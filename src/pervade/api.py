@@ -35,6 +35,7 @@ from pervade.run import halving, measuring, members, opening, overview, progress
 from pervade.run import ladder as ladders
 from pervade.run import rungs as rungs_module
 from pervade.run import search as search_module
+from pervade.run import unlike as unlikeness
 from pervade.run.choosing import AnyModel as AnyModel
 from pervade.run.choosing import as_model, choose
 from pervade.run.comparing import compare as compare
@@ -84,6 +85,7 @@ class Run:
         workers: int = 1,
         data: Any = None,
         keep_known: bool = False,
+        unlike: Any = None,
         **flags: Any,
     ) -> dict[str, Any]:
         """Predicts the split ("test" unless given), writes the predictions file and the figures from it, and returns
@@ -95,8 +97,18 @@ class Run:
         report-NAME.html, is written too. Of a run of runs each member is measured, has such a page, and the figures are
         their means.
 
+        `unlike`: data of whatever else, without labels, instead: how well a model that chooses a class tells them from
+        the run's own test rows (run/unlike.py). Of the flags it takes text_column, file_column and encoding.
+
         Each figure has value, low and high (95%), n and method. Raises DataError where the split is empty.
         """
+        if unlike is not None:
+            if data is not None or split is not None or keep_known:
+                raise ConfigError(
+                    "--unlike compares with the run's own test split; leave out DATA, --split and --keep-known"
+                )
+            about: dict[str, Any] = {"device": device, "workers": workers, "threads": self.recipe().threads}
+            return unlikeness.measure(self.directory, self.load(checkpoint), unlike, flags, self.screen, **about)
         if data is not None:
             known: dict[str, Any] = {"split": split, "keep_known": keep_known, "threads": self.recipe().threads}
             known |= {"device": device, "workers": workers}

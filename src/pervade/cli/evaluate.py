@@ -38,19 +38,32 @@ def evaluate(
     keep_known: Annotated[
         bool, typer.Option("--keep-known", help="DATA: measure rows too that the run was trained on, byte by byte.")
     ] = False,
+    unlike: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OTHER",
+            help="Instead: how well the model tells OTHER, a folder, a table or a file of whatever it did not learn, "
+            "from the test split of its own data. Labels are not needed.",
+        ),
+    ] = None,
     runs: RunsOption = Path("runs"),
     trust_remote_code: TrustOption = False,
 ) -> None:
     """Measure a run's model, on a split of its data or on other DATA: every figure with its 95% interval, beside the
-    baseline."""
+    baseline. Or measure how well it tells what it did not learn (--unlike)."""
     from pervade import api
-    from pervade.cli.outcome import show
+    from pervade.cli.outcome import show, show_unlike
 
     flags = {name: value for name, value in given.items() if value is not None}
     loaded = api.load(run, runs)
-    result = loaded.evaluate(checkpoint, split, device, data=data, keep_known=keep_known, **flags)
+    result = loaded.evaluate(checkpoint, split, device, data=data, keep_known=keep_known, unlike=unlike, **flags)
     if as_json:
         echo(json_text(result, indent=1), keep="\n")
+        return
+    if unlike is not None:
+        show_unlike(result, loaded.words)
+        echo()
+        echo(f"report  {loaded.directory.report}")
         return
     show(result, loaded.words, all_figures)
     if "data" in result and "members" in result:

@@ -95,6 +95,18 @@ def show(result: dict[str, Any], words: Any, all_figures: bool = False) -> None:
         _show_members(result, most=1 if hidden or not all_figures else len(metrics))
 
 
+def show_unlike(result: dict[str, Any], words: Any) -> None:
+    """How the other rows are told from the run's own: by its own score, then by each of the others."""
+    from pervade.report.sections import unlike
+
+    told = result["details"]["unlike"]
+    rows = f"n = {told['rows']['other']:,} beside {result['n']:,} of the {result['split']} split"
+    echo()
+    echo(f"checkpoint {result['checkpoint']!r} on {told['name']}, {rows}")
+    for sentence in unlike.sentences(told, words):
+        echo(sentence)
+
+
 def named(name: str, higher_is_better: bool | None) -> str:
     return f"{name} (lower is better)" if higher_is_better is False else name
 

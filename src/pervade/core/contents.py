@@ -103,6 +103,29 @@ class Promised(TypedDict, total=False):
     n: Count
 
 
+class Score(TypedDict):
+    """By which rows unlike what was learnt are told from others."""
+
+    called: str
+    auroc: Figure
+    flagged: Figure
+    false_alarms: Figure
+    threshold: float | None
+    points: list[Annotated[list[Share], Field(min_length=2, max_length=2)]]
+    difference: NotRequired[Apart]
+    taken: NotRequired[Figure]
+
+
+class Unlike(TypedDict):
+    name: str
+    best: str
+    scores: dict[str, Score]
+    asked: Share
+    settled_on: str
+    rows: dict[str, Count]
+    features: str
+
+
 class Details(TypedDict, total=False):
     """Those that more than their task and their part of the report read; the others may be anything."""
 
@@ -112,6 +135,7 @@ class Details(TypedDict, total=False):
     baseline: Beside
     constant: Beside
     promises: list[Promised]
+    unlike: Unlike
 
 
 class Learner(TypedDict, total=False):

@@ -23,7 +23,7 @@ from pervade.engine import predictions, promises, ranks
 from pervade.engine.checkpoint import Loaded
 from pervade.engine.predictor import Predictor
 from pervade.metrics import baseline
-from pervade.metrics.estimate import Metric, estimate
+from pervade.metrics.estimate import Estimate, Metric, estimate
 
 PREDICTING = 0.9  # of the time that is left, for the predictions,
 BESIDE_PLAIN = 0.6  # and where a simpler model is fitted beside this one;
@@ -120,8 +120,13 @@ def _put_in_place(run: RunDirectory, loaded: Loaded, own: Path, result: dict[str
     with files.writing(path):
         own.replace(path)
     files.write_json(place, result)
+    forget_if_replaced(run, loaded, path, place)
+
+
+def forget_if_replaced(run: RunDirectory, loaded: Loaded, *written: Path) -> None:
+    """Removes what was written of a checkpoint that training has replaced meanwhile, and says so."""
     if run.of_checkpoint(loaded.name, "architecture.json").get("sha256") != loaded.architecture["sha256"]:
-        for file in (path, place):
+        for file in written:
             file.unlink(missing_ok=True)
         logging.getLogger(__name__).warning(
             f"training replaced the checkpoint {loaded.name!r} of {run.path} meanwhile: these figures are of the "
@@ -151,7 +156,7 @@ def _figures(measured: _Measured, asked: int) -> dict[str, Any]:
     run, split, until, loaded = measured.run, measured.split, measured.until, measured.loaded
     metrics, path = measured.metrics | measured.promised, run.predictions(loaded.name, split)
     estimates = estimate(metrics, measured.columns, until=None if until is None else _part(until, RESAMPLING))
-    figures = {name: estimate.as_dict() | _nature(metrics[name]) for name, estimate in estimates.items()}
+    figures = {name: figure_as_json(estimate, metrics[name]) for name, estimate in estimates.items()}
     beside = _details(measured)
     missing = beside.pop("left_out", [])
     if promised := promises.told(loaded.decision, figures, measured.columns, loaded.domain):
@@ -172,10 +177,11 @@ def _figures(measured: _Measured, asked: int) -> dict[str, Any]:
     }
 
 
-def _nature(metric: Metric) -> dict[str, Any]:
-    """What a figure is, beside how large. For JSON, which has no infinity: an open end of its bounds is None."""
+def figure_as_json(estimate: Estimate, metric: Metric) -> dict[str, Any]:
+    """How large a figure is, and what it is. JSON has no infinity: an open end of its bounds is None."""
     bounds = [bound if math.isfinite(bound) else None for bound in metric.bounds]
-    return dict(zip(NATURE, (metric.higher_is_better, bounds, words.as_json(metric.words)), strict=True))
+    nature = zip(NATURE, (metric.higher_is_better, bounds, words.as_json(metric.words)), strict=True)
+    return estimate.as_dict() | dict(nature)
 
 
 def _kept(run: RunDirectory, name: str, detail: Any, key: str = "media") -> Any:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
+import numpy as np
 from torch import Tensor, nn
 
 from pervade.core.bounds import Finite
@@ -18,6 +19,7 @@ from pervade.core.contracts import Inputs, Model, Several, require
 from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.core.types import Output
+from pervade.nn.backbone import ShowsFeatures
 
 
 @register("model")
@@ -35,13 +37,30 @@ class Blend(Model):
         parts = require(inputs, Several, "blend").parts
         if not self.models or parts.keys() != self.models.keys():
             raise ConfigError(f"blend: models are {list(self.models)}, and inputs {list(parts)}; name one for each")
-        return _Blend({name: model.build(parts[name], outputs) for name, model in self.models.items()}, self.weights)
+        return Blended({name: model.build(parts[name], outputs) for name, model in self.models.items()}, self.weights)
 
 
-class _Blend(nn.Module):
+class Blended(nn.Module):
     def __init__(self, members: Mapping[str, nn.Module], weights: Mapping[str, float]) -> None:
         super().__init__()
         self.members, self.weights = nn.ModuleDict(members), dict(weights)
+
+    @property
+    def strongest(self) -> str:
+        """The member that weighs most, of those that show features."""
+        shown = [name for name, member in self.members.items() if isinstance(member, ShowsFeatures)]
+        return max(shown, key=lambda name: abs(self.weights[name]), default="")
+
+    def linear_features(self, input: Mapping[str, Any], mask: Tensor | None = None) -> Any:
+        """Those of the `strongest` member, (n, d): the mean over a row's examples (n, v, …)."""
+        from scipy.sparse import csr_matrix
+
+        given, member = input[self.strongest], cast(ShowsFeatures, self.members[self.strongest])
+        flat = {name: _flat(value) for name, value in given.items() if name != "weight"}
+        rows, examples = given["weight"].shape
+        starts = np.arange(rows + 1) * examples
+        mean = csr_matrix((given["weight"].cpu().numpy().ravel(), np.arange(rows * examples), starts))
+        return mean @ member.linear_features(flat["input"], flat.get("mask"))
 
     def forward(self, input: Mapping[str, Any], mask: Tensor | None = None) -> Output:
         whole: Output = {}

@@ -23,12 +23,17 @@ from pervade.nn.stages import stages
 
 
 @runtime_checkable
-class LinearAtTheEnd(Protocol):
-    """A network whose last layers are linear, and can be given their weights."""
+class ShowsFeatures(Protocol):
+    """A network whose last layers are linear."""
 
     def linear_features(self, input: Any, mask: Tensor | None = None) -> Any:
         """What these layers are given, (n, d): an array, or a sparse matrix."""
         ...
+
+
+@runtime_checkable
+class LinearAtTheEnd(ShowsFeatures, Protocol):
+    """One whose last layers can be given their weights."""
 
     def set_head(self, name: str, fitted: Linear) -> None:
         """Of the output `name`."""
@@ -56,18 +61,20 @@ class Backbone(nn.Module):
         features: Tensor = self.body(input, mask) if self.normalise is None else self.body(self.normalise(input))
         return features
 
+    def at_the_heads(self, input: Tensor, mask: Tensor | None = None) -> Tensor:
+        """What the heads are given: the features, which the input may be already."""
+        return input if input.ndim == 2 and input.is_floating_point() else self.features(input, mask)
+
     @torch.no_grad()
     def linear_features(self, input: Tensor, mask: Tensor | None = None) -> Any:
-        known = input.ndim == 2 and input.is_floating_point()
-        return (input if known else self.features(input, mask)).cpu().numpy()
+        return self.at_the_heads(input, mask).cpu().numpy()
 
     @torch.no_grad()
     def set_head(self, name: str, fitted: Linear) -> None:
         self.head[name].load_state_dict({part: torch.from_numpy(getattr(fitted, part)) for part in ("weight", "bias")})
 
     def forward(self, input: Tensor, mask: Tensor | None = None) -> Output:
-        known = input.ndim == 2 and input.is_floating_point()
-        features = self.dropout(input if known else self.features(input, mask))
+        features = self.dropout(self.at_the_heads(input, mask))
         return {name: head(features) for name, head in self.head.items()}
 
     @property

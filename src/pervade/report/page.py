@@ -30,6 +30,7 @@ from pervade.report.sections import (
     returns,
     search,
     transcript_mistakes,
+    unlike,
 )
 
 # Each gives its part of the page, or None where the run holds nothing for it.
@@ -49,6 +50,7 @@ SECTIONS: tuple[Callable[[Record], Section | list[Section] | None], ...] = (
     largest_errors.section,
     answer_mistakes.section,
     transcript_mistakes.section,
+    unlike.section,
     figures.section,
     decision.section,
     data.section,

@@ -69,7 +69,7 @@ def measure(
         try:
             rows, left_out = _read(_reading(loaded.domain, flags), flags, source, split, screen)
         except DataError as fault:
-            raise (_of_another_kind(run, loaded.domain, source) or fault) from None
+            raise (of_another_kind(run, loaded.domain, source) or fault) from None
         stamp = fingerprint(rows)
         useless: list[LeftOut] = []
         if isinstance(loaded.task, SelectsRows):
@@ -81,7 +81,7 @@ def measure(
         overview.note_left_out(left_out)
     notes = account.by_flags(notes, TAKEN)
     rows = Rows({**rows.columns, "split": ["test"] * len(rows)})  # numbered anew
-    name = f"{_name(source, split)}-{stamp[:8]}"
+    name = f"{name_of(source, split)}-{stamp[:8]}"
     remarks = loaded.domain.remarks(rows)
     lines = [*(f"read: {note}" for note in notes), *overview.overview(rows, loaded.domain)]
     for line in [*lines, *(f"data: {remark}" for remark in remarks), *overview.left_out(left_out)]:
@@ -108,7 +108,7 @@ def fingerprint(rows: Rows) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _of_another_kind(run: RunDirectory, domain: Domain, source: Any) -> DataError | None:
+def of_another_kind(run: RunDirectory, domain: Domain, source: Any) -> DataError | None:
     """What is to be said of data that look made for something else than the run learnt; None where they do not."""
     other = recipes.of_another_kind(source, workflow.requested(run).task)
     if other is None:
@@ -220,7 +220,7 @@ def _without_known(rows: Rows, own: Rows, source: str) -> tuple[Rows, list[LeftO
     return rows.select([i for i, split in enumerate(lost) if split is None]), learnt
 
 
-def _name(source: Any, split: str | None) -> str:
+def name_of(source: Any, split: str | None = None) -> str:
     """What the data are called in names of files."""
     called = hub.title(source) if hub.is_address(source) else Path(str(source)).name.partition(".")[0]
     stem = re.sub(r"[^\w-]+", "-", called).strip("-")[:60] or "data"

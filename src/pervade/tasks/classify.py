@@ -16,7 +16,14 @@ from torch.nn import Module
 from torch.nn import functional as F
 
 from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
-from pervade.core.contracts.abilities import CanBeBlended, HasCompanions, HasLinearHead, HasPlainModel, SelectsRows
+from pervade.core.contracts.abilities import (
+    CanBeBlended,
+    ChoosesClass,
+    HasCompanions,
+    HasLinearHead,
+    HasPlainModel,
+    SelectsRows,
+)
 from pervade.core.contracts.capabilities import Counted, Labelled, able
 from pervade.core.errors import DataError
 from pervade.core.registry import register
@@ -58,7 +65,7 @@ class GivesLogits(Task, SelectsRows, HasCompanions, HasPlainModel, HasLinearHead
 
 @register("task")
 @dataclass(frozen=True)
-class Classify(GivesLogits):
+class Classify(GivesLogits, ChoosesClass):
     """The model returns "logits" (n, k); the batch holds "target" (n,) int64.
 
     `loss_name` "mse" is the squared distance between the probabilities and the one-hot target, summed over classes: the
@@ -156,6 +163,9 @@ class Classify(GivesLogits):
         log_prob = output["logits"].float().log_softmax(1)
         wanted = batch["target"] if context.targets else log_prob.argmax(1)
         return log_prob.gather(1, wanted[:, None])[:, 0]
+
+    def class_logits(self, output: Output) -> Tensor:
+        return output["logits"]
 
     def predictions(self, output: Output, batch: Batch, context: Context) -> Table:
         """ "probabilities" (n, k) float64, "prediction" (n,) and, where known, "target" (n,): numbers of labels."""

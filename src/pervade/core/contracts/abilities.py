@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from pervade.core.contracts.domain import Domain, PlainFeatures
 from pervade.core.contracts.task import Context, Phase, Plain, Task
-from pervade.core.types import Batch, Json, LeftOut, Linear, Parts, Rows, Table
+from pervade.core.types import Batch, Json, LeftOut, Linear, Output, Parts, Rows, Table
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import Tensor
     from torch.nn import Module
 
 
@@ -188,7 +189,16 @@ class ComparesSeeds(Protocol):
         ...
 
 
+@runtime_checkable
+class ChoosesClass(Protocol):
+    """A row is of one class of several."""
+
+    def class_logits(self, output: Output) -> Tensor:
+        """(n, k), real: whose softmax the classes' probabilities are, before anything is settled of them."""
+        ...
+
+
 ABILITIES: tuple[type, ...] = (
     *(SelectsRows, CouplesRows, HasCompanions, HasPlayers, FindsGradient, HasLinearHead, CanBeBlended, Acts, Explores),
-    *(MakesSamples, RepliesToRows, HasPlainModel, ComparesSeeds),
+    *(MakesSamples, RepliesToRows, HasPlainModel, ComparesSeeds, ChoosesClass),
 )
