@@ -76,19 +76,15 @@ class Cost(Promise):
 
     def metrics(self, settled: Mapping[str, Any], domain: Domain) -> Mapping[str, Metric]:
         costs = self._matrix(domain)
-        told = {
-            "mean_cost": ("of the cheapest answers", _cheapest),
-            "mean_cost_likeliest": ("of the likeliest answers", _likeliest),
-        }
         return {
             name: Metric(
-                partial(_mean_cost, costs=costs, answers=answers),
+                partial(_mean_cost, costs=costs, likeliest=which == "likeliest"),
                 higher_is_better=False,
-                description=f"mean cost of a row {which}",
+                description=f"mean cost of a row, by the {which} answers",
                 bounds=(0.0, MOST),
-                words=FigureWords(f"Cost of a row, {which}"),
+                words=FigureWords(f"Cost of a row, by the {which} answers"),
             )
-            for name, (which, answers) in told.items()
+            for name, which in (("mean_cost", "cheapest"), ("mean_cost_likeliest", "likeliest"))
         }
 
     def told(
@@ -135,16 +131,9 @@ def _shown(names: Sequence[str] | Mapping[str, Any]) -> str:
     return listed(map(repr, names), 5) or "none"
 
 
-def _cheapest(columns: Columns) -> np.ndarray:
-    return np.asarray(columns["prediction"])
-
-
-def _likeliest(columns: Columns) -> np.ndarray:
-    return np.asarray(columns["probabilities"]).argmax(1)
-
-
-def _mean_cost(columns: Columns, weight: np.ndarray, costs: np.ndarray, answers: Any) -> float:
-    return weighted_mean(costs[np.asarray(columns["target"]), answers(columns)], weight)
+def _mean_cost(columns: Columns, weight: np.ndarray, costs: np.ndarray, likeliest: bool) -> float:
+    answers = np.asarray(columns["probabilities"]).argmax(1) if likeliest else np.asarray(columns["prediction"])
+    return weighted_mean(costs[np.asarray(columns["target"]), answers], weight)
 
 
 def _measured(figure: Mapping[str, Any]) -> str:
