@@ -201,6 +201,8 @@ def test_output_folder_cannot_be_written(pervade, photos: Path) -> None:
         (["-o", "clip_norm=-1"], "clip_norm: -1 does not fit"),
         (["-o", "validation=0.9", "-o", "test=0.9"], "leave nothing to train on"),
         (["--precision", "fp61"], "precision: 'fp61' does not fit"),
+        (["--imbalance", "wieghts"], "unknown imbalance 'wieghts'; did you mean 'weights'?"),
+        (["--imbalance", "weights", "-o", "imbalance.scheme=root"], "imbalance.scheme: 'root' does not fit"),
     ],
 )
 def test_settings(arguments: list[str], fault: str, pervade, photos: Path) -> None:

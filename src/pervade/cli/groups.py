@@ -183,6 +183,14 @@ def learning(
     lora: Annotated[
         bool, typer.Option("--lora", help="Train small adapters beside weights that stay (see `pervade merge`).")
     ] = False,
+    imbalance: Annotated[
+        str | None,
+        typer.Option(
+            metavar="none|weights|oversample|undersample|focal|auto",
+            help="What is done about rare classes; unless given, auto where the rarest has under a fifth of its fair "
+            "share: what is tried on the validation split, and better there, is taken.",
+        ),
+    ] = None,
     setting: Annotated[
         list[str] | None,
         typer.Option("-o", metavar="PATH=VALUE", help="Any setting of recipe.yaml: -o optimizer.momentum=0.8"),
@@ -228,6 +236,7 @@ def learning(
         "seed": seed,
         "tuning": "freeze" if freeze else "lora" if lora else None,
         "init": init,
+        "imbalance": imbalance,
         "join_spellings": join_spellings,
         "positive": positive,
         "tta": tta,

@@ -258,6 +258,8 @@ FIELDS: dict[str, Some] = {
         "language_weight": float,
         "word_bonus": float,
         "promises": list[Settled],
+        "answers": Literal["likeliest", "balanced"],
+        "tried": dict[str, dict[str, Share]],
     },
     "environment.json": {
         "task": str | None,

@@ -32,8 +32,10 @@ def classes(
     number: np.ndarray | None = None,
     weighed: bool = True,
     group: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
 ) -> Linear:
     """Logistic regression: the softmax of what it answers are probabilities. Classes that never train have none.
+    `weights` (n,): what each row weighs, also where it judges penalties; None: all the same.
     `number` (n,) says which are views of one thing, as in all functions here: none of them judges another; nor does
     what is of one `group` (n,), where there are enough of them. `weighed`: of sparse features also by how much each
     tells, where rows that were held out say that this is better."""
@@ -45,7 +47,8 @@ def classes(
         return Linear(weight, bias)
     sparse = not isinstance(rows, np.ndarray)
     ways = (_logistic, _Weighed) if weighed and sparse else (_logistic,)
-    model = _best(rows, target, strengths, _copies(rows) if sparse else number, ways, group).fit(rows, target)
+    best = _best(rows, target, strengths, _copies(rows) if sparse else number, ways, group, weights)
+    model = best.fit(rows, target, weights)
     own = Linear(model.coef_, model.intercept_)
     if len(there) == 2:  # one row of weights, for the second against the first
         own = Linear(np.concatenate([-own.weight, own.weight]) / 2, np.concatenate([-own.bias, own.bias]) / 2)
@@ -61,10 +64,15 @@ def labels(
     number: np.ndarray | None = None,
     weighed: bool = True,
     group: np.ndarray | None = None,
+    positive: np.ndarray | None = None,
 ) -> Linear:
     """One logistic regression for each of k labels; target (n, k) of 0 and 1. The sigmoid of what it answers are
-    probabilities."""
-    models = [classes(train, column.astype(int), 2, strengths, number, weighed, group) for column in target.T]
+    probabilities. `positive` (k,): what a row that has the label weighs, beside 1; None: the same."""
+    weights = [None] * target.shape[1] if positive is None else list(np.where(target > 0.5, positive, 1.0).T)
+    models = [
+        classes(train, column.astype(int), 2, strengths, number, weighed, group, own)
+        for column, own in zip(target.T, weights, strict=True)
+    ]
     with np.errstate(invalid="ignore"):  # of a label that all rows have, or none: no difference of infinities is asked
         return Linear(
             np.stack([model.weight[1] - model.weight[0] for model in models]),
@@ -149,7 +157,7 @@ class _Weighed:
     def __init__(self, strength: float) -> None:
         self.model = _logistic(strength)
 
-    def fit(self, rows: Any, target: np.ndarray) -> Self:
+    def fit(self, rows: Any, target: np.ndarray, weights: np.ndarray | None = None) -> Self:
         everywhere = np.asarray(rows.sum(0)).ravel() + 2 * self.COUNTED
         self.root = np.zeros(rows.shape[1])
         for number in np.unique(target):
@@ -157,7 +165,7 @@ class _Weighed:
             other = everywhere - own
             np.maximum(self.root, np.abs(np.log(own / own.sum()) - np.log(other / other.sum())), out=self.root)
         np.sqrt(self.root, out=self.root)
-        self.model.fit(self._weigh(rows), target)
+        self.model.fit(self._weigh(rows), target, weights)
         self.classes_, self.intercept_ = self.model.classes_, self.model.intercept_
         self.coef_ = self.model.coef_ * self.root
         return self
@@ -176,6 +184,7 @@ def _best(
     number: np.ndarray | None = None,
     ways: Sequence[Callable[[float], Any]] = (_logistic,),
     group: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
 ) -> Any:
     """The way, with the inverse strength of its penalty, of the least log-loss on rows that train and were held out for
     it; not fitted yet. With one strength, as where time is short, it is the last way. Classes of which fewer than five
@@ -186,15 +195,17 @@ def _best(
     fewest = 5 * max(len(once) / MOST, 1.0)
     kept = np.flatnonzero(np.bincount(target[once], minlength=int(target.max()) + 1)[target] >= fewest)
     train, target = train[kept], target[kept]
-    number, group = (None if known is None else known[kept] for known in (number, group))
+    number, group, weights = (None if known is None else known[kept] for known in (number, group, weights))
     if len(strengths) == 1 or len(np.unique(target)) < 2:
         return ways[-1](1.0 if 1.0 in strengths else strengths[len(strengths) // 2])
     folds, tried = list(_folds(target, number, group)), []
     for way in ways:
 
         def loss(strength: float, inside: np.ndarray, outside: np.ndarray, way: Callable[[float], Any] = way) -> float:
-            model = way(strength).fit(train[inside], target[inside])
-            return float(log_loss(target[outside], model.predict_proba(train[outside]), labels=model.classes_))
+            within, without = (None if weights is None else weights[part] for part in (inside, outside))
+            model = way(strength).fit(train[inside], target[inside], within)
+            said = model.predict_proba(train[outside])
+            return float(log_loss(target[outside], said, labels=model.classes_, sample_weight=without))
 
         tried.append((*_least(strengths, loss, folds), way))
     strength, _, way = min(tried, key=lambda trial: trial[1])

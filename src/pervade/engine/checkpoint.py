@@ -293,7 +293,7 @@ def _load(folder: Path, name: str, recipe: Recipe | None) -> Loaded:
     domain = None
     if recipe is None or spec.readable(recipe.domain):
         domain = read_domain(folder / "preprocess.json")
-    stored = recipe or read_recipe(folder / "recipe.yaml")
+    stored = read_recipe(folder / "recipe.yaml") if recipe is None else _as_settled(recipe, folder / "recipe.yaml")
     weights = _read_tensors(folder / "model.safetensors", architecture["sha256"])
     if lost := sorted(set(architecture["tied"].values()) - weights.keys()):
         raise CheckpointError(f"{folder} is damaged: there is no weight {lost[0]!r}; use another checkpoint")
@@ -317,6 +317,13 @@ def _load(folder: Path, name: str, recipe: Recipe | None) -> Loaded:
     _require_finite(network.state_dict(), folder)
     network.eval()
     return Loaded(name, network, domain or stored.domain, stored.task, changes, architecture, decision)
+
+
+def _as_settled(recipe: Recipe, path: Path) -> Recipe:
+    """A recipe from Python with the task that was settled once the rows were known, as the checkpoint has it."""
+    if recipe.imbalance is None or not spec.readable(recipe.task):
+        return recipe
+    return replace(recipe, task=decoded(path, as_today(plain_yaml.read(path)).get("task"), Task))
 
 
 def _changes(folder: Path, recipe: Recipe, merged: bool) -> tuple[Change, ...]:
@@ -398,12 +405,14 @@ def read_recipe(path: Path, model: Model | None = None, error: type[PervadeError
 
 
 def as_today(recipe: dict[str, Any]) -> dict[str, Any]:
-    """A recipe's JSON as it is written now: once it listed no changes or promises, and how rows are drawn was said by
-    the task."""
+    """A recipe's JSON as it is written now: once it listed no changes or promises, how rows are drawn was said by the
+    task, and answers of weighed classes were as in training."""
     recipe = {"changes": [], "promises": [], **recipe}
     if isinstance(recipe.get("then"), dict):
         recipe["then"] = as_today(recipe["then"])
     task, source = recipe.get("task"), recipe.get("source")
+    if isinstance(task, dict) and task.get("use") == "classify" and task.get("class_weights") == "balanced":
+        task = recipe["task"] = {"answers": "balanced", **task}
     if not (isinstance(task, dict) and task.get("use") == "contrast" and "pictures" in task):
         return recipe
     sampler = {"use": "people-by-pictures", "pictures": task["pictures"]}

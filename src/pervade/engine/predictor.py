@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,7 +45,7 @@ class Predictor:
     network: Module
     domain: Domain
     task: Task
-    decision: Mapping[str, Any] = field(default_factory=dict)
+    decision: Mapping[str, Any] | None = None  # None: nothing is decided yet
     batch_size: int = 64
     workers: int = 1
     targets: bool = True  # whether rows hold what is right; not those that are to be answered
@@ -58,7 +58,8 @@ class Predictor:
     def tables(self, rows: Rows) -> Iterator[Table]:
         """What the task says of every row, a table a batch; where rows have a "size" they come in its order."""
         device = next(self.network.parameters()).device
-        context = Context(self.domain, decision=self.decision, targets=self.targets)
+        decided = self.decision is not None
+        context = Context(self.domain, decision=self.decision or {}, targets=self.targets, decided=decided)
         with judging(self.network):
             # Sampling in `infer` draws from torch's generator: seeded here, so that predictions repeat.
             torch.manual_seed(0)
@@ -141,7 +142,7 @@ class Predictor:
             del table["part"]
         else:
             table["part"] = np.maximum(parts, 0)
-        return promises.keep(self.task.reduce(table, self.domain), self.decision, self.domain)
+        return promises.keep(self.task.reduce(table, self.domain), self.decision or {}, self.domain)
 
 
 class Sized(Sampler):

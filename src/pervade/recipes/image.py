@@ -40,6 +40,7 @@ from pervade.tasks.classify import Classify
 from pervade.tasks.contrast import Contrast
 from pervade.tasks.regress import Regress
 from pervade.tasks.tag import Tag
+from pervade.train.imbalance.auto import Auto
 from pervade.train.optim.adam import Adam
 from pervade.train.optim.adamw import AdamW
 from pervade.train.optim.muon import Muon
@@ -108,6 +109,7 @@ def asked(recipe: Recipe, task: str) -> Recipe:
     domain = replace(domain, label_pattern=None, group_pattern=None, group_column=None, split_column=None)
     if task == "image-classification":
         return replace(recipe, domain=domain)
+    recipe = replace(recipe, imbalance=None)
     if task == "image-multi-label-classification":
         domain = replace(domain, target="labels")
         return replace(recipe, domain=domain, task=Tag(), early_stopping=EarlyStopping("mean_average_precision"))
@@ -253,6 +255,7 @@ def faces() -> Recipe:
         ),
         task=Contrast(margin=0.3, scale=16.0, whitening=0.1),
         source=Dataset(sampler=PeopleByPictures()),
+        imbalance=None,
         optimizer=SGD(lr=0.02, momentum=0.9, nesterov=True, weight_decay=5e-4),
         early_stopping=EarlyStopping("roc_auc"),
         average=0.99,
@@ -273,6 +276,7 @@ def scratch(model: Model) -> Recipe:
         early_stopping=EarlyStopping("accuracy"),
         epochs=30,
         batch_size=64,
+        imbalance=Auto(),
     )
 
 

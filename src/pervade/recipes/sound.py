@@ -32,6 +32,7 @@ from pervade.run.search_space import Choice, Range
 from pervade.tasks.classify import Classify
 from pervade.tasks.regress import Regress
 from pervade.tasks.tag import Tag
+from pervade.train.imbalance.auto import Auto
 from pervade.train.optim.adamw import AdamW
 from pervade.train.schedule.cosine import Cosine
 from pervade.train.schedule.one_cycle import OneCycle
@@ -89,6 +90,8 @@ def asked(recipe: Recipe, task: str) -> Recipe:
     domain = recipe.domain
     if not isinstance(domain, Sound):
         return recipe
+    if task in TASKS and task != "audio-classification":
+        recipe = replace(recipe, imbalance=None)
     if task == "audio-multi-label-classification":
         domain = replace(domain, target="labels")
         return replace(recipe, domain=domain, task=Tag(), early_stopping=EarlyStopping("mean_average_precision"))
@@ -135,6 +138,7 @@ def scratch(model: Model | None = None, rate: int = RATES[1]) -> Recipe:
         early_stopping=EarlyStopping("accuracy", every=5),
         epochs=40,
         batch_size=32,
+        imbalance=Auto(),
     )
 
 

@@ -31,6 +31,7 @@ from pervade.run.search_space import Choice, Range
 from pervade.tasks.classify import Classify
 from pervade.tasks.regress import Regress
 from pervade.tasks.tag import Tag
+from pervade.train.imbalance.auto import Auto
 from pervade.train.optim.adamw import AdamW
 from pervade.train.schedule.cosine import Cosine
 from pervade.train.tuning.freeze import Freeze
@@ -74,6 +75,8 @@ def recipe(
 
 def asked(recipe: Recipe, task: str) -> Recipe:
     """A recipe for classes, with another question in their place."""
+    if task in TASKS and task != "text-classification":
+        recipe = replace(recipe, imbalance=None)
     if task == "text-multi-label-classification":
         domain = replace(recipe.domain, target="labels")  # type: ignore[type-var]
         return replace(recipe, domain=domain, task=Tag(), early_stopping=EarlyStopping("mean_average_precision"))
@@ -152,6 +155,7 @@ def scratch(model: Model | None = None) -> Recipe:
         epochs=10,
         batch_size=32,
         clip_norm=1.0,
+        imbalance=Auto(),
     )
 
 

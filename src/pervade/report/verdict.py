@@ -21,7 +21,7 @@ SPLIT_WORDS = {
 ONLY_BY_BALANCE = " It does better than {than} only where each class counts the same."
 
 # That have words of their own.
-SETTLED = ("temperature", "thresholds", "threshold", "confidence", "reach", "coverage", "answers", "prior", "tried")
+SETTLED = ("temperature", "thresholds", "threshold", "confidence", "reach", "coverage", "answers", "tried")
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ def settled(decision: dict[str, Any]) -> str:
             f"how far off answers are (± {wording.number(reach)} for {share}) was learnt on the validation split"
         )
     if decision.get("answers") == "balanced":
-        parts.append("answers count each class the same, by what is usual on the validation split")
+        parts.append("answers count each class the same")
     others = [n for n in decision if n not in SETTLED]
     if others:
         parts.append(f"{wording.join([name.replace('_', ' ') for name in others])} settled on the validation split")

@@ -66,11 +66,11 @@ def _halves(table: Table, half_of: Mapping[int, int]) -> np.ndarray:
     return np.array([half_of[row] for row in np.asarray(table["row"]).tolist()])
 
 
-def better(task: Any, alone: Table, together: Table, domain: Domain) -> bool:
-    """Whether the validation split shows the models together to be better than the best of them: in the headline
-    figure, or in the finer one where the headline is no worse."""
+def better(task: Any, alone: Table, together: Table, domain: Domain, headline: str = "") -> bool:
+    """Whether the validation split shows the models together to be better than the best of them: in the `headline`
+    figure (unless named, the first), or in the finer one where the headline is no worse."""
     metrics: Mapping[str, Metric] = task.metrics(domain)
-    headline = next(iter(metrics))
+    headline = headline or next(iter(metrics))
     fine = FINE if FINE in metrics else headline
     asked = {name: metrics[name] for name in dict.fromkeys((headline, fine))}
     apart = differences(asked, [alone, together])[0]

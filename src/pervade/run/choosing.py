@@ -19,7 +19,7 @@ from pervade.nn.own import Own
 from pervade.recipes.rl import for_steps
 from pervade.run import members, promising
 from pervade.run import rungs as rungs_module
-from pervade.run.configuring import configure
+from pervade.run.configuring import about_rare_classes, configure
 from pervade.run.rungs import Asked
 from pervade.run.training import Options
 
@@ -80,7 +80,7 @@ def choose(
                 data, task, known, flags["init"], tuning, *columns, algorithm, settings, of_files, asked.climbs
             )
         options.screen.say(f"task: {task}{end}")
-    chosen = configure(recipe, settings, **flags)
+    chosen = about_rare_classes(configure(recipe, settings, **flags), settings, flags)
     chosen = chosen if steps is None else for_steps(chosen, steps)
     chosen = promising.promising(chosen, promised)
     if search:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from pervade.core import registry, spec
-from pervade.core.contracts import Recipe, Task
+from pervade.core.contracts import Imbalance, Recipe, Task
 from pervade.core.errors import ConfigError
 from pervade.init.pretrained import starting_from
 from pervade.models.reference_mlp import ReferenceMLP
@@ -26,6 +26,8 @@ def configure(recipe: Recipe, settings: Sequence[str] = (), **flags: Any) -> Rec
     """The recipe with settings applied. Raises ConfigError with every fault at once."""
     if flags.get("init") is not None:
         flags["init"] = starting_from(flags["init"])
+    if isinstance(flags.get("imbalance"), str):  # as a spec, which settings can change
+        flags["imbalance"] = spec.decode(flags["imbalance"], Imbalance)
     of_data, problems = data_flags.settings(recipe.domain, flags)
     others = {key: value for key, value in flags.items() if key not in data_flags.FLAGS and value is not None}
     named = {"optimizer.lr" if key == "lr" else key: value for key, value in others.items()} | of_data
@@ -61,3 +63,23 @@ def sampled(task: Any, settings: Mapping[str, Any]) -> Any:
         return task
     changed = spec.change(spec.encode(task), [f"sampling.{key}={_text(value)}" for key, value in settings.items()])
     return spec.decode(changed, Task)
+
+
+def about_rare_classes(recipe: Recipe, settings: Sequence[str], flags: Mapping[str, Any]) -> Recipe:
+    """The recipe with what is done about rare classes: nothing where the task has no classes and nobody asked for it,
+    and not by a figure of its own where settings name one. Raises ConfigError where it was asked for of such a task."""
+    cure = recipe.imbalance
+    if cure is None:
+        return recipe
+    named = {name for name, value in flags.items() if value is not None}
+    named |= {setting.partition("=")[0].strip() for setting in settings}
+    try:
+        cure.check(recipe)
+    except ConfigError:
+        if any(path.partition(".")[0] == "imbalance" for path in named):
+            raise
+        return replace(recipe, imbalance=None)
+    by_hand = {"early_stopping", "early_stopping.metric"} & named
+    if by_hand and "metric" in spec.field_names(type(cure)) and "imbalance.metric" not in named:
+        cure = replace(cure, metric=None)  # type: ignore[type-var]
+    return replace(recipe, imbalance=cure)

@@ -26,8 +26,8 @@ from pervade.core.errors import ConfigError, DataError, PervadeError
 from pervade.core.run import RunDirectory
 from pervade.core.types import Json, Rows, Table
 from pervade.engine import checkpoint, origin, predictions, ranks
+from pervade.run import imbalance, search_space, workflow
 from pervade.run import rungs as rungs_module
-from pervade.run import search_space, workflow
 from pervade.run.ladder import LEAST_PASSES, ends_all, judge_by_all
 from pervade.run.search import NO_VALIDATION, Plan, Search, Trial, figures
 from pervade.run.settling import only
@@ -120,8 +120,11 @@ class Halving(Search):
     def judge_by(self, rows: Rows) -> None:
         if "validation" not in rows.column("split"):
             raise DataError(NO_VALIDATION)
+        self.base = imbalance.settled(self.run, self.base, rows, self.options.screen.say)
+        for name, own in self.rungs.items():
+            self.rungs[name] = imbalance.settled(self.run, own, rows, lambda line: None)
         domain = self.base.domain.fit(rows.where("split", "train"))
-        self.metric, self.figure = next(iter(self.base.task.metrics(domain).items()))
+        self.metric, self.figure = imbalance.headline(self.base, domain)
         self.higher = self.figure.higher_is_better is not False
 
     def told(self) -> Iterator[str]:

@@ -50,7 +50,7 @@ from pervade.init.members import Members
 from pervade.metrics.estimate import Metric, estimate
 from pervade.metrics.paired import differences
 from pervade.models.blend import Blend
-from pervade.run import blending, cross_validation, members, overview, promising, workflow
+from pervade.run import blending, cross_validation, imbalance, members, overview, promising, workflow
 from pervade.run import rungs as rungs_module
 from pervade.run.progress import duration
 from pervade.run.settling import halves, only
@@ -150,6 +150,10 @@ class Ladder:
         rows = workflow.load_rows(self.run, self.base.domain, self.options.screen)
         self.reading = time.monotonic() - started
         if "validation" in rows.column("split"):
+            # The last one says it, which is the whole of what was asked for.
+            for name, own in reversed(self.recipes.items()):
+                say = self.options.screen.say if own is self.base else (lambda line: None)
+                self.recipes[name] = imbalance.settled(self.run, own, rows, say)
             for split in ("train", "validation"):
                 self.half_of |= halves(rows.where("split", split), self.base.seed)
             self.settling = set(rows.where("split", "validation").number)
@@ -331,7 +335,7 @@ class Ladder:
         counting = {rung.name: weight for rung, weight in zip(done, weights, strict=True) if weight}
         best = done.index(self._best(done))
         alone = task.blended([tables[best]], [scales[best]], domain)  # as sure as it ought to be, as the blend is
-        if len(counting) < 2 or not blending.better(task, alone, self._crossed(done), domain):
+        if len(counting) < 2 or not blending.better(task, alone, self._crossed(done), domain, self._headline()[0]):
             raise TrainingError(f"the rungs together are not shown to be better than {done[best].name} alone")
         for name in counting:
             member = self.run.member(name)
@@ -341,6 +345,7 @@ class Ladder:
         fitted = {name: checkpoint.read_domain(self.run.member(name).preprocess) for name in counting}
         return replace(
             recipe,
+            task=task.of_blend(sum(counting.values())),
             domain=Composite(fitted),
             model=Blend({name: one.model for name, one in own.items()}, counting),
             init=Members({name: str(self.run.member(name).path.absolute()) for name in counting}),
@@ -412,8 +417,7 @@ class Ladder:
         return checkpoint.read_domain(self._member(self.complete()[0]).preprocess)
 
     def _headline(self) -> tuple[str, Metric]:
-        """The first figure of the task's own."""
-        return next(iter(self.base.task.metrics(self._domain()).items()))
+        return imbalance.headline(self.base, self._domain())
 
     def _best(self, rungs: Sequence[Rung], without: int | None = None) -> Rung:
         """The one with the best headline figure, `without` one half of the rows where that is given; of equals a blend,
@@ -496,6 +500,8 @@ class Ladder:
         self.taken = best.name
         members.take_over(self.run, self.run.member(best.name), self.base.time_limit)
         self._settle(best)
+        for line in imbalance.told(self.run.of_checkpoint("best", "decision.json")):
+            self.options.screen.say(line)
         if all(rung.state != "waiting" for rung in self.rungs):
             for rung in self.rungs:  # what was trained to choose is not needed any more
                 shutil.rmtree(self._member(rung).path / "members", ignore_errors=True)

@@ -32,7 +32,7 @@ from pervade.core.run import RunDirectory
 from pervade.core.types import Json, Rows
 from pervade.engine import checkpoint, origin, ranks
 from pervade.evaluate.evaluation import evaluate
-from pervade.run import members, overview, promising, search_space, workflow
+from pervade.run import imbalance, members, overview, promising, search_space, workflow
 from pervade.run.ladder import ends_all
 from pervade.run.progress import Silent, spaced
 from pervade.run.stopping import stopping_at_once
@@ -158,6 +158,8 @@ class Search:
 
     def judge_by(self, rows: Rows) -> None:
         """Settles the figure by which trials are compared."""
+        self.base = imbalance.settled(self.run, self.base, rows, self.options.screen.say)
+        self.metric = str(self.base.early_stopping.metric)
         domain = self.base.domain.fit(rows.where("split", "train"))
         metric = self.base.task.metrics(domain).get(self.metric)  # an unknown name is refused by the first trial
         self.higher = metric is None or metric.higher_is_better is not False
@@ -383,6 +385,8 @@ def _finish(search: Search, rows: Rows) -> dict[str, Any]:
     options.screen.say(f"{best.name} is best of {len(search.trials)}")
     promising.settle(run, own, rows, options.screen)
     loaded = checkpoint.load_checkpoint(run, "best")
+    for line in imbalance.told(loaded.decision):
+        options.screen.say(line)
     if search.time_limit is not None:
         until = time.monotonic() + search.time_limit - search.used - AFTERWARDS - REPORTING * options.loaded
     device = torch.device(runtime.pick_device(search.base.device))

@@ -28,7 +28,7 @@ from pervade.core.words import counted
 from pervade.data.read import embedded
 from pervade.engine import checkpoint, origin, promises, ranks, wording
 from pervade.engine.predictor import Predictor
-from pervade.run import opening, overview, promising
+from pervade.run import imbalance, opening, overview, promising
 from pervade.run.progress import Screen, Silent
 from pervade.run.training import Options, Training
 from pervade.train import find_lr
@@ -89,6 +89,7 @@ def train(
             start = time.monotonic()
             rows = load_rows(run, recipe.domain, options.screen)
             options = replace(options, reading=time.monotonic() - start)
+        recipe = _settled(run, recipe, rows, options)
         domain = _fitted(run, recipe, rows)
         if final:
             promises.examine(recipe, rows, domain)
@@ -106,6 +107,8 @@ def train(
             options.screen.say(line)
         Training(run, recipe, domain, rows, device, options).go()
         if final:
+            for line in imbalance.told(run.of_checkpoint(run.require_checkpoint(None), "decision.json")):
+                options.screen.say(line)
             promising.settle(run, recipe, rows, options.screen, given)
         if recipe.then is not None:
             _continue(run, recipe, recipe.then, domain, rows, options)
@@ -145,6 +148,14 @@ def _continue(run: RunDirectory, recipe: Recipe, then: Recipe, domain: Domain, r
     if not member.recipe.exists():
         begin(member, then, request)
     train(member, request, then, options)
+
+
+def _settled(run: RunDirectory, recipe: Recipe, rows: Rows, options: Options) -> Recipe:
+    """The recipe with what is done about rare classes, which stands in recipe.yaml from now on."""
+    own = imbalance.settled(run, recipe, rows, options.screen.say)
+    if own is not recipe and ranks.rank() == 0:
+        checkpoint.write_recipe(run.recipe, own)
+    return own
 
 
 def _with_found_rate(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn import functional as F
 
+from pervade.core.bounds import Part, Positive
 from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
 from pervade.core.contracts.abilities import (
     CanBeBlended,
@@ -38,6 +39,7 @@ from pervade.metrics.calibration import reliability, temperature, tempered
 from pervade.metrics.classification import classification_metrics, majority_baseline
 from pervade.metrics.confusion import MOST_CLASSES, confusion_matrix, most_confused
 from pervade.metrics.estimate import too_few_groups
+from pervade.metrics.priors import LEAST, choose_answers, class_weights, likelier_than_usual
 
 SHOWN = 5  # classes that a message names
 FEWEST_TO_CALIBRATE = 30  # rows
@@ -48,15 +50,17 @@ AUXILIARY = 0.4  # weight of the loss at an auxiliary head, where the network ha
 class GivesLogits(Task, SelectsRows, HasCompanions, HasPlainModel, HasLinearHead, CanBeBlended):
     """What tasks have in common whose model gives a logit a label. Its field is the task's own, which orders them."""
 
-    class_weights: Literal["none", "balanced"]
+    def taught(self) -> tuple[str, ...]:
+        """Buffers of the companions that the loss needs beside the logits."""
+        return ()
 
     def outputs(self, domain: Domain) -> dict[str, int]:
         return {"logits": len(labels_of(domain))}
 
     def forward(self, model: Module, batch: Batch, context: Context) -> Output:
         output: Output = model(batch["input"], mask=batch.get("mask"))
-        if self.class_weights == "balanced" and context.companions is not None:
-            output = {**output, "class_weights": context.companions.get_buffer("class_weights")}
+        if context.companions is not None:
+            output = {**output, **{name: context.companions.get_buffer(name) for name in self.taught()}}
         return output
 
     def infer(self, model: Module, batch: Batch, context: Context) -> Output:
@@ -71,14 +75,25 @@ class Classify(GivesLogits, ChoosesClass):
     `loss_name` "mse" is the squared distance between the probabilities and the one-hot target, summed over classes: the
     Brier score. "focal" turns the loss of rows that are right already down by (1 - p)^focus (Lin et al. 2017,
     arXiv:1708.02002). `smoothing` moves that share of the target evenly over all classes (Szegedy et al. 2016).
-    `class_weights` "balanced" weighs every row by the inverse of its class's share of the training split, so that all
-    classes weigh the same.
+    `class_weights` weighs every row by how rare its class is (metrics/priors.py: class_weights). `logit_adjustment`
+    adds so many times the logarithm of the classes' shares to the logits in training (Menon et al. 2021,
+    arXiv:2007.07314).
+
+    Where training showed other shares of classes than the data have, by weights, by a sampler or by such an adjustment,
+    Bayes' rule takes that out of the probabilities: p ~ softmax(logits) x share / share shown. `answers` says which
+    class is answered: the likeliest, or, "balanced", the one of the largest p / prior, which is best where each class
+    counts the same, the prior being its share. "auto" tries both on the validation rows.
     """
 
     loss_name: Literal["cross-entropy", "mse", "focal"] = "cross-entropy"
     smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     focus: Annotated[float, Field(ge=0.0, le=10.0)] = 2.0  # gamma of the focal loss
-    class_weights: Literal["none", "balanced"] = "none"
+    class_weights: Literal["none", "balanced", "effective"] = "none"
+    beta: Part = 0.999  # of effective numbers
+    logit_adjustment: Annotated[float, Field(ge=0.0, le=10.0)] = 0.0  # tau
+    evenly_drawn: bool = False  # the source draws each class as often, and not each row
+    answering: Literal["likeliest", "balanced", "auto"] = field(default="likeliest", metadata={"name": "answers"})
+    total_weight: Positive = 1.0  # of the networks in a blend: so many times its output holds what training showed
     calibrate: bool = True  # fits a temperature on the validation split, so that a probability means what it says
 
     def examine(self, rows: Rows) -> None:
@@ -118,23 +133,77 @@ class Classify(GivesLogits, ChoosesClass):
         return targets.of_learnt_labels(rows, labels_of(domain))
 
     def companions(self, model: Module, domain: Domain) -> Module | None:
-        if self.class_weights == "none":
+        if not self.taught():
             return None
-        counts = torch.tensor(able(domain, Counted).counts, dtype=torch.float32)
-        companions = Module()
-        companions.register_buffer("class_weights", counts.sum() / (len(counts) * counts))
+        companions, counts = Module(), _counts(domain)
+        if self.class_weights != "none":
+            weights = class_weights(counts, self.class_weights, self.beta)
+            companions.register_buffer("class_weights", torch.tensor(weights, dtype=torch.float32))
+        if self.logit_adjustment:
+            companions.register_buffer("log_share", torch.tensor(np.log(counts / counts.sum()), dtype=torch.float32))
         return companions
+
+    def taught(self) -> tuple[str, ...]:
+        weighed, adjusted = self.class_weights != "none", self.logit_adjustment > 0
+        return (*("class_weights",) * weighed, *("log_share",) * adjusted)
+
+    def _shown(self, domain: Domain) -> np.ndarray | None:
+        """(k,) the logarithm of how much more was drawn of each class, or weighed, than the data have; None where no
+        more."""
+        if self.class_weights == "none" and not self.evenly_drawn:
+            return None
+        counts = _counts(domain)
+        weights = np.ones(len(counts))
+        if self.class_weights != "none":
+            weights = class_weights(counts, self.class_weights, self.beta)
+        return np.asarray(np.log(weights / counts if self.evenly_drawn else weights))
+
+    def _honest(self, logits: Tensor, domain: Domain) -> Tensor:
+        """Logits (n, k) of the data's own shares of classes."""
+        shown = self._shown(domain)
+        if self.logit_adjustment:
+            counts = _counts(domain)
+            logits = logits + self.total_weight * self.logit_adjustment * _like(np.log(counts / counts.sum()), logits)
+        return logits if shown is None else logits - self.total_weight * _like(shown, logits)
+
+    def _prior(self, decision: Mapping[str, Any], domain: Domain) -> np.ndarray | None:
+        """(k,) by which probabilities are divided before the largest is answered: the classes' shares where they are
+        calibrated, else what they are in the mean if the network learnt what it was taught: smoothed targets, too,
+        which a temperature of 1 or more does not undo. None where the likeliest is answered."""
+        if decision.get("answers", self.answering) == "likeliest":
+            return None
+        counts, shown = _counts(domain), self._shown(domain)
+        share = counts / counts.sum()
+        if decision.get("temperature", 1.0) < 1 or ("temperature" in decision and not self.smoothing):
+            return np.asarray(share)
+        taught = share if shown is None else share * np.exp(shown)
+        smoothed = (1 - self.smoothing) * taught / taught.sum() + self.smoothing / len(share)
+        usual = self.total_weight * (np.log(smoothed) - (0.0 if shown is None else shown))
+        return np.asarray(np.exp(usual - usual.max()))
+
+    def _undecided(self, table: Table, domain: Domain) -> np.ndarray:
+        """(k,) the same of rows that are to decide: they are answered as by the temperature that they settle."""
+        counts, rows = _counts(domain), len(table["row"])
+        if "target" not in table or not self.calibrate or rows < FEWEST_TO_CALIBRATE:
+            prior = self._prior({"answers": "balanced"}, domain)
+            assert prior is not None, "answers are balanced"
+            return prior
+        probabilities, target = np.asarray(table["probabilities"]), np.asarray(table["target"])
+        return np.asarray((counts / counts.sum()) ** temperature(probabilities, target))
 
     def loss(self, output: Output, batch: Batch) -> Parts:
         target = batch["target"]
-        loss = self._losses(output["logits"].float(), target)
+        loss = self._losses(self._adjusted(output["logits"].float(), output), target)
         if "auxiliary" in output:
-            loss = loss + AUXILIARY * self._losses(output["auxiliary"].float(), target)
+            loss = loss + AUXILIARY * self._losses(self._adjusted(output["auxiliary"].float(), output), target)
         parts = {"loss": loss, "accuracy": (output["logits"].detach().argmax(1) == target).float()}
         if "class_weights" in output:
             weight = output["class_weights"][target]
             parts |= {"loss": loss * weight, "count": weight}
         return parts
+
+    def _adjusted(self, logits: Tensor, output: Output) -> Tensor:
+        return logits + self.logit_adjustment * output["log_share"] if "log_share" in output else logits
 
     def _losses(self, logits: Tensor, target: Tensor) -> Tensor:
         if self.loss_name == "mse":
@@ -156,11 +225,20 @@ class Classify(GivesLogits, ChoosesClass):
         strengths: Sequence[float],
         group: np.ndarray | None = None,
     ) -> Mapping[str, Linear]:
-        return {"logits": linear.classes(features, target, len(labels_of(domain)), strengths, number, group=group)}
+        """Of a loss in which rows weigh as in training. What logits are adjusted by is put into the biases."""
+        weights = None
+        if self.class_weights != "none":
+            weights = class_weights(_counts(domain), self.class_weights, self.beta)[target]
+        labels = labels_of(domain)
+        head = linear.classes(features, target, len(labels), strengths, number, group=group, weights=weights)
+        if self.logit_adjustment:
+            counts = _counts(domain)
+            head = replace(head, bias=head.bias - self.logit_adjustment * np.log(counts / counts.sum()))
+        return {"logits": head}
 
     def score(self, output: Output, batch: Batch, context: Context) -> Tensor:
         """(n,): log-probability of the target, or of the likeliest class where there is no target."""
-        log_prob = output["logits"].float().log_softmax(1)
+        log_prob = self._honest(output["logits"].float(), context.domain).log_softmax(1)
         wanted = batch["target"] if context.targets else log_prob.argmax(1)
         return log_prob.gather(1, wanted[:, None])[:, 0]
 
@@ -168,47 +246,74 @@ class Classify(GivesLogits, ChoosesClass):
         return output["logits"]
 
     def predictions(self, output: Output, batch: Batch, context: Context) -> Table:
-        """ "probabilities" (n, k) float64, "prediction" (n,) and, where known, "target" (n,): numbers of labels."""
+        """ "probabilities" (n, k) float64, "prediction" (n,) and, where known, "target" (n,): numbers of labels;
+        "prior" (n, k) where answers are by p / prior."""
         # On the processor, since not every device computes in 64 bits, which keep log-losses of sure answers apart.
-        probabilities = (output["logits"].cpu().double() / context.decision.get("temperature", 1.0)).softmax(1)
+        logits = self._honest(output["logits"].cpu().double(), context.domain)
+        probabilities = (logits / context.decision.get("temperature", 1.0)).softmax(1)
         table: Table = {name: batch[name] for name in ("row", "part", "target") if name in batch}
-        labels = labels_of(context.domain)
-        prediction = probabilities.argmax(1)
-        return {
-            **table,
-            "prediction": prediction,
-            "label": [labels[i] for i in prediction.tolist()],
-            "probabilities": probabilities,
-        }
+        prior = self._prior(context.decision, context.domain)
+        if prior is not None and not context.decided:
+            prior = np.full(len(prior), np.nan)  # until all rows are together
+        return {**table, **_answered(probabilities, prior, context.domain)}
 
     def reduce(self, table: Table, domain: Domain) -> Table:
         """Views of one picture become one line: the normalised geometric mean of their probabilities. That is the
         softmax of their mean logits, so a temperature fitted to the joined lines fits the views as well."""
-        if "part" not in table:
-            return table
-        table = average({**table, "probabilities": _log(table["probabilities"])}, ["probabilities"])
-        return {**table, **_of_logits(table["probabilities"], domain)}
+        if "part" in table:
+            table = average({**table, "probabilities": _log(table["probabilities"])}, ["probabilities"])
+            table = {**table, **_of_logits(table["probabilities"], table.get("prior"), domain)}
+        if "prior" in table and np.isnan(np.asarray(table["prior"])).any():
+            prior = self._undecided(table, domain)
+            table = {**table, **_answered(np.asarray(table["probabilities"]), prior, domain)}
+        return table
 
     def output_scale(self, decision: Mapping[str, Any]) -> float:
         return 1.0 / float(decision.get("temperature", 1.0))
 
     def blended(self, tables: Sequence[Table], weights: Sequence[float], domain: Domain) -> Table:
         logits = sum(weight * _log(table["probabilities"]) for table, weight in zip(tables, weights, strict=True))
-        return {**tables[0], **_of_logits(logits, domain)}
+        prior = None
+        if all("prior" in table for table in tables):
+            usual: Any = sum(weight * _log(table["prior"]) for table, weight in zip(tables, weights, strict=True))
+            prior = np.maximum(np.exp(usual - usual.max(1, keepdims=True)), LEAST)
+        return {**tables[0], **_of_logits(logits, prior, domain)}
+
+    def of_blend(self, total: float) -> Task:
+        usual = self.answering == "likeliest" and not self.taught() and not self.evenly_drawn
+        return self if usual else replace(self, total_weight=total)
 
     def metrics(self, domain: Domain) -> Mapping[str, Any]:
-        return classification_metrics(labels_of(domain))
+        metrics = classification_metrics(labels_of(domain))
+        if self.answering != "likeliest":
+            balanced = metrics["balanced_accuracy"]
+            words = replace(balanced.words, beside="Each class counting the same, it was right on {value}.")
+            metrics["balanced_accuracy"] = replace(balanced, words=words)
+        return metrics
 
     def decide(self, columns: Mapping[str, Any], domain: Domain) -> dict[str, Json]:
         """ "temperature" of the probabilities; nothing where the rows are too few to tell (below 30). Never below 1 by
         one group of rows or two: how sure a model may be of other speakers, these do not tell, and the checkpoint that
-        was chosen by them suits them best."""
-        if not self.calibrate or len(columns["row"]) < FEWEST_TO_CALIBRATE:
-            return {}
+        was chosen by them suits them best. Where answers may be balanced, "answers" says whether they are, and
+        "tried" what both ways came to."""
+        decided: dict[str, Json] = {}
+        enough = len(columns["row"]) >= FEWEST_TO_CALIBRATE
+        if self.calibrate and enough:
+            decided["temperature"] = self._temperature(columns)
+        if self.answering == "likeliest":
+            return decided
+        if self.answering == "balanced":
+            return {**decided, "answers": "balanced"}
+        by: Any = decided.get("temperature", 1.0)
+        probabilities, prior = tempered(np.asarray(columns["probabilities"]), by), self._prior(decided, domain)
+        assert prior is not None, "answers may be balanced"
+        return {**decided, **choose_answers(probabilities, np.asarray(columns["target"]), prior)}
+
+    def _temperature(self, columns: Mapping[str, Any]) -> float:
         by = temperature(columns["probabilities"], columns["target"])
         if "group" in columns and too_few_groups(len(np.unique(columns["group"])), len(columns["row"])):
             by = max(by, 1.0)
-        return {"temperature": round(by, 6)}
+        return round(by, 6)
 
     def details(self, columns: Mapping[str, Any], train: Rows, domain: Domain) -> dict[str, Json]:
         """ "labels", "confusion" (rows: the true class; of up to 100 classes), "confused" (the pairs that are confused
@@ -230,27 +335,28 @@ class Classify(GivesLogits, ChoosesClass):
         }
 
     def plain(self, features: PlainFeatures, train: Rows, columns: Mapping[str, Any], domain: Domain) -> Plain | None:
+        """Calibrated, and answering, as the model does: by the same rule, on the same rows."""
         labels = labels_of(domain)
         number = {label: index for index, label in enumerate(labels)}
         target = [number[label] for label in train.column("target")]
         model = linear.classifier(features.train, target, len(labels))
         probabilities = model(features.rows)
+        settled: Any = {}
+        own = replace(self, class_weights="none", logit_adjustment=0.0, evenly_drawn=False, smoothing=0.0)
+        own = replace(own, total_weight=1.0)
         if features.of is not None and features.held is not None and len(features.held):
-            # As the model's are: by the same rule, on the same rows.
             held = {
                 "row": range(len(features.held)),
                 "group": np.array(features.held.column("group" if "group" in features.held else "id")).astype(str),
                 "target": np.array([number[label] for label in features.held.column("target")]),
                 "probabilities": model(features.of(features.held)),
             }
-            settled: Any = self.decide(held, domain)
+            settled = own.decide(held, domain)
             probabilities = tempered(probabilities, settled.get("temperature", 1.0))
-        prediction = probabilities.argmax(1)
-        said = [labels[i] for i in prediction.tolist()]
-        return Plain(
-            f"{features.name} and logistic regression",
-            {"prediction": prediction, "label": said, "probabilities": probabilities},
-        )
+        prior = own._prior(settled, domain)
+        if prior is None and "prior" in columns:
+            prior = np.full(len(labels), 1 / len(labels))
+        return Plain(f"{features.name} and logistic regression", _answered(probabilities, prior, domain))
 
     def wording(self, domain: Domain) -> TaskWords:
         return TaskWords(
@@ -266,10 +372,12 @@ class Classify(GivesLogits, ChoosesClass):
         return Display(likely(answer["top"]), ranked(answer["top"]))
 
     def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:
+        """ "top": the likeliest, or, where answers are by p / prior, those of which that is largest."""
         labels = labels_of(domain)
         rows = []
-        for probabilities in table["probabilities"]:
-            order = probabilities.argsort()[::-1][:top]
+        prior = table.get("prior", [1.0] * len(table["probabilities"]))
+        for probabilities, usual in zip(table["probabilities"], prior, strict=True):
+            order = (probabilities / usual).argsort()[::-1][:top]
             rows.append({"top": [{"label": labels[i], "probability": float(probabilities[i])} for i in order]})
         return rows
 
@@ -279,11 +387,26 @@ def _log(probabilities: Any) -> np.ndarray:
     return logarithms
 
 
-def _of_logits(logits: Any, domain: Domain) -> Table:
-    probabilities = torch.from_numpy(np.asarray(logits)).softmax(1).numpy()
-    prediction, labels = probabilities.argmax(1), labels_of(domain)
+def _of_logits(logits: Any, prior: np.ndarray | None, domain: Domain) -> Table:
+    return _answered(torch.from_numpy(np.asarray(logits)).softmax(1).numpy(), prior, domain)
+
+
+def _answered(probabilities: Any, prior: np.ndarray | None, domain: Domain) -> Table:
+    """The columns of a row that hold what is answered, by probabilities (n, k) and prior, (k,) or (n, k)."""
+    labels = labels_of(domain)
+    prediction = probabilities.argmax(1) if prior is None else likelier_than_usual(probabilities, prior)
     said = [labels[i] for i in prediction.tolist()]
-    return {"prediction": prediction, "label": said, "probabilities": probabilities}
+    table: Table = {"prediction": prediction, "label": said, "probabilities": probabilities}
+    return table if prior is None else {**table, "prior": np.broadcast_to(prior, probabilities.shape).copy()}
+
+
+def _like(values: np.ndarray, tensor: Tensor) -> Tensor:
+    return torch.from_numpy(values).to(tensor)
+
+
+def _counts(domain: Domain) -> np.ndarray:
+    """(k,) the training split's rows of each class."""
+    return np.array(able(domain, Counted).counts, np.float64)
 
 
 def likely(answers: Sequence[Mapping[str, Any]]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn import functional as F
 
-from pervade.core.contracts import Context, Domain, Plain, PlainFeatures
+from pervade.core.bounds import Positive
+from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
 from pervade.core.contracts.capabilities import Counted, able
 from pervade.core.errors import DataError
 from pervade.core.registry import register
@@ -46,6 +47,8 @@ class Tag(GivesLogits):
     smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     focus: Annotated[float, Field(ge=0.0, le=10.0)] = 2.0  # gamma of the focal loss
     class_weights: Literal["none", "balanced"] = "none"
+    corrected: bool = False
+    total_weight: Positive = 1.0  # of the networks in a blend: so many times its output holds the weights
     thresholds: Literal["validation", "half"] = (
         "validation"  # from which probability on a label is said: fitted, or 0.5
     )
@@ -79,13 +82,28 @@ class Tag(GivesLogits):
         return targets.of_learnt_labels(rows, labels_of(domain), "label")
 
     def companions(self, model: Module, domain: Domain) -> Module | None:
+        weights = self._weights(domain)
+        if weights is None:
+            return None
+        companions = Module()
+        companions.register_buffer("class_weights", torch.tensor(weights, dtype=torch.float32))
+        return companions
+
+    def taught(self) -> tuple[str, ...]:
+        return ("class_weights",) if self.class_weights != "none" else ()
+
+    def _weights(self, domain: Domain) -> np.ndarray | None:
+        """(k,) what a row that has the label weighs, beside 1; None: the same."""
         if self.class_weights == "none":
             return None
         known = able(domain, Counted)
-        counts = torch.tensor(known.counts, dtype=torch.float32)
-        companions = Module()
-        companions.register_buffer("class_weights", ((known.rows - counts) / counts).clamp(1 / HEAVIEST, HEAVIEST))
-        return companions
+        counts = np.array(known.counts, np.float64)
+        return np.clip((known.rows - counts) / counts, 1 / HEAVIEST, HEAVIEST)
+
+    def _log_odds_shown(self, domain: Domain) -> np.ndarray:
+        """(k,) by how much training raised the logarithm of the odds, as far as that is corrected."""
+        weights = self._weights(domain) if self.corrected else None
+        return np.zeros(len(labels_of(domain))) if weights is None else self.total_weight * np.log(weights)
 
     def loss(self, output: Output, batch: Batch) -> Parts:
         target, weights = batch["target"], output.get("class_weights")
@@ -111,7 +129,8 @@ class Tag(GivesLogits):
         strengths: Sequence[float],
         group: np.ndarray | None = None,
     ) -> Mapping[str, Linear]:
-        return {"logits": linear.labels(features, target, strengths, number, group=group)}
+        positive = self._weights(domain) if self.corrected else None
+        return {"logits": linear.labels(features, target, strengths, number, group=group, positive=positive)}
 
     def score(self, output: Output, batch: Batch, context: Context) -> Tensor:
         """(n,): log-probability of all labels' targets, or of the likeliest answers where there is no target."""
@@ -122,13 +141,15 @@ class Tag(GivesLogits):
     def predictions(self, output: Output, batch: Batch, context: Context) -> Table:
         """ "probabilities" (n, k) float64, "threshold" (n, k) from which on a label is said, "prediction" (n, k) and,
         where known, "target" (n, k): 0 or 1; "label": the names of what is said, parted by " | "."""
-        probabilities = torch.sigmoid(output["logits"].cpu().double()).numpy()
+        raised = self._log_odds_shown(context.domain)
+        probabilities = torch.sigmoid(output["logits"].cpu().double() - torch.from_numpy(raised)).numpy()
         table: Table = {name: batch[name] for name in ("row", "part") if name in batch}
         if context.targets:
             table["target"] = batch["target"].cpu().numpy().astype(np.int8)
         labels = labels_of(context.domain)
-        fitted = context.decision.get("thresholds", {})
-        threshold = np.tile(np.array([float(fitted.get(label, 0.5)) for label in labels]), (len(probabilities), 1))
+        fitted, usual = context.decision.get("thresholds", {}), _as_likely(raised)
+        settled = [float(fitted.get(label, own)) for label, own in zip(labels, usual, strict=True)]
+        threshold = np.tile(np.array(settled), (len(probabilities), 1))
         return {
             **table,
             **_said(probabilities, threshold, labels),
@@ -147,20 +168,24 @@ class Tag(GivesLogits):
         logits = sum(weight * _logits(table["probabilities"]) for table, weight in zip(tables, weights, strict=True))
         return {**tables[0], **_of_logits(logits, np.asarray(tables[0]["threshold"]), domain)}
 
+    def of_blend(self, total: float) -> Task:
+        return replace(self, total_weight=total) if self.corrected else self
+
     def metrics(self, domain: Domain) -> Mapping[str, Any]:
         return multilabel_metrics(labels_of(domain))
 
     def decide(self, columns: Mapping[str, Any], domain: Domain) -> dict[str, Json]:
         """ "thresholds": from which probability on each label is said, so that its F1 is best on these rows; drawn
-        towards 0.5 where few rows have it."""
+        towards 0.5, or what was as likely as not in training, where few rows have it."""
         if self.thresholds == "half":
             return {}
         target, probabilities = np.asarray(columns["target"]), np.asarray(columns["probabilities"])
         thresholds: dict[str, Json] = {}
+        usual = _as_likely(self._log_odds_shown(domain))
         for index, label in enumerate(labels_of(domain)):
             positives = int(target[:, index].sum())
             best = best_threshold(probabilities[:, index], target[:, index] > 0)
-            thresholds[label] = round((positives * best + STEADY * 0.5) / (positives + STEADY), 6)
+            thresholds[label] = round((positives * best + STEADY * usual[index]) / (positives + STEADY), 6)
         return {"thresholds": thresholds}
 
     def details(self, columns: Mapping[str, Any], train: Rows, domain: Domain) -> dict[str, Json]:
@@ -188,7 +213,7 @@ class Tag(GivesLogits):
         settled: Any = {}
         if features.of is not None and features.held is not None and len(features.held):
             held = {"target": targets(features.held), "probabilities": model(features.of(features.held))}
-            settled = self.decide(held, domain)
+            settled = replace(self, class_weights="none").decide(held, domain)
         fitted = settled.get("thresholds", {})
         threshold = np.tile([float(fitted.get(label, 0.5)) for label in labels], (len(probabilities), 1))
         said = _said(probabilities, threshold, labels)
@@ -228,6 +253,12 @@ def best_threshold(score: np.ndarray, positive: np.ndarray) -> float:
     middle = (ranked + np.r_[ranked[1:], 0.0]) / 2
     best = np.flatnonzero(ends & (f1 >= f1[ends].max() - 1e-12))
     return float(min(middle[best], key=lambda value: (abs(value - 0.5), value)))
+
+
+def _as_likely(raised: np.ndarray) -> list[float]:
+    """(k,) the probability of what was as likely as not before logits, which were so much higher, were corrected."""
+    as_likely: list[float] = (1 / (1 + np.exp(raised))).tolist()
+    return as_likely
 
 
 def _logits(probabilities: Any) -> np.ndarray:

@@ -78,7 +78,12 @@ class Imbalance(Protocol):
 
     kind: ClassVar[str] = "imbalance"
 
-    def settle(self, recipe: Recipe, counts: Mapping[str, int]) -> tuple[Recipe, list[str]]:
-        """The recipe with it, and what is to be said; `counts` are the training rows of each class. The same again
-        where it is settled already. Raises ConfigError where the task has no such classes."""
+    def check(self, recipe: Recipe) -> None:
+        """Raises ConfigError where the recipe's task has no such classes. Asked before the data are read."""
+        ...
+
+    def settle(self, recipe: Recipe, counts: Mapping[str, int], held: Mapping[str, int]) -> tuple[Recipe, list[str]]:
+        """The recipe with it, and what is to be said; `counts` are the rows of each class that train, `held` those that
+        validate. Where it has nothing to do, the recipe without it. The same again where it is settled already. Raises
+        ConfigError as `check`, and where it cannot go with what the recipe has."""
         ...

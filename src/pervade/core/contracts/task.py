@@ -20,13 +20,15 @@ class Context:
     """What a task may look at besides model and batch. `companions` is None outside training. `targets` says whether
     the batch holds what is right ("target"): not so where `predict` asks for an answer.
 
-    `decision` is what `Task.decide` learnt on the validation split (decision.json); empty while training.
+    `decision` is what `Task.decide` learnt on the validation split (decision.json); empty while training, and where
+    rungs are judged: then nothing is `decided`, and what answers take may be found out by `reduce`, from all rows.
     """
 
     domain: Domain
     companions: Module | None = None
     decision: Mapping[str, Any] = field(default_factory=dict)
     targets: bool = True
+    decided: bool = True
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pervade.report.html import Section, render
 from pervade.report.record import Record
 
 MOST_VALUES = 100
-ELSEWHERE = ("promises", "answers", "prior", "tried")  # parts of their own tell these
+ELSEWHERE = ("promises", "answers", "tried")  # parts of their own tell these
 
 TEMPLATE = """\
 <p>{{ sentence }} It is applied wherever this model answers: in evaluation, prediction and what is exported.</p>
@@ -33,19 +33,20 @@ def section(record: Record) -> Section | None:
     body = render(
         TEMPLATE,
         sentence=verdict.settled(stored),
-        temperature=_temperature(settled.get("temperature")),
+        temperature=_temperature(settled.get("temperature"), stored.get("answers") == "balanced"),
         rows=rows[:MOST_VALUES],
         more=max(len(rows) - MOST_VALUES, 0),
     )
     return Section("decision", "Settled on the validation split", body)
 
 
-def _temperature(value: Any) -> str:
+def _temperature(value: Any, balanced: bool) -> str:
     if not isinstance(value, (int, float)):
         return ""
     effect = "less sure" if value > 1 else "surer"
     changed = f"it makes the model {effect} than training left it" if round(value, 2) != 1 else "it changes nothing"
-    return f"The temperature divides the scores before they become probabilities: {changed}, and no answer changes."
+    answers = "" if balanced else ", and no answer changes"
+    return f"The temperature divides the scores before they become probabilities: {changed}{answers}."
 
 
 def _rows(settled: dict[str, Any], labels: list[str], words: Words) -> list[tuple[str, str]]:

@@ -82,5 +82,5 @@ def _answered(answers: str, tried: bool) -> str:
     """A sentence; empty where nothing was decided."""
     if not answers:
         return ""
-    shown = ", which is shown to be better" if answers == "balanced" else ": the other is not shown to be better"
+    shown = ", which was better there" if answers == "balanced" else ": the other was no better there"
     return f"{ANSWERS.get(answers, answers)} is answered{shown if tried else ''}."
