@@ -9,10 +9,11 @@ from pervade.report import wording
 from pervade.report.html import Section, render
 from pervade.report.record import Record, used
 
+HONEST = ", which is taken out of the probabilities again"
 WAYS = {
-    "weights": "in training a row weighs the more, the rarer its class is",
-    "oversample": "training draws each class as often, rare {many} several times a pass",
-    "undersample": "a pass draws as many {many} of every class as the rarest has, of common ones others each time",
+    "weights": f"in training a row weighs the more, the rarer its class is{HONEST}",
+    "oversample": f"training draws each class as often, rare {{many}} several times a pass{HONEST}",
+    "undersample": f"a pass draws as many {{many}} of every class as the rarest has, each time others{HONEST}",
     "focal": "training turns down the loss of {many} that are right already, which those of rare classes seldom are",
     "auto": "training itself is as usual",
 }
@@ -26,8 +27,7 @@ TEMPLATE = """\
 {{ many }} to learn from ({{ share }}){% if not several %}; were all as frequent it would have
 {{ fair }}{% endif %}.</p>
 <p>What was done (<code>--imbalance {{ way|label(40) }}</code>): {{ done }}.{% if metric %} Passes and models were
-chosen by “{{ metric }}” on the validation split.{% endif %} Probabilities are of the data as they are, rare classes
-rare: what training showed otherwise is taken out of them.</p>
+chosen by “{{ metric }}” on the validation split.{% endif %}</p>
 {% if answers %}<p>{{ answers }}</p>{% endif %}
 {% if tried %}
 <div class="scroll"><table>
