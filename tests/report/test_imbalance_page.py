@@ -39,7 +39,7 @@ def test_what_was_done_and_what_was_tried(run: RunDirectory) -> None:
     assert "What was done (--imbalance auto): training itself is as usual." in text
     assert "chosen by “Right answers, each class counting the same (balanced accuracy)” on the validation" in text
     assert (
-        "The class that is likelier than usual, so that each class counts the same is answered, which was better "
+        "The class that is likelier than usual (so that each class counts the same) is answered, which was better "
         "there." in text
     )
     assert "The likeliest class 95.0%50.0%" in text

@@ -151,7 +151,6 @@ def _sentences(result: dict[str, Any], words: Any) -> list[str]:
     """The headline with its interval, beside the baseline, and what was never answered; none where no figure is
     defined."""
     from pervade.metrics.baseline import (
-        BALANCED,
         against_constant,
         beats_baseline,
         falls_behind,
@@ -171,9 +170,6 @@ def _sentences(result: dict[str, Any], words: Any) -> list[str]:
     text = f"{called.reached or spaced(name)} {wording.figure(own)}"
     if own.low is not None:
         text += f" ({called.written(own.low)} to {called.written(own.high)})"
-    even = result["metrics"].get(BALANCED)
-    if name == "accuracy" and even is not None and Figure.of(BALANCED, even, words).words.beside:
-        text += f", {called.written(even['value'])} where each class counts the same"
     silent = result["details"].get("unwritten")
     never = wording.join([wording.quoted(label) for label in never_answered(result)], most=5)
     more = [f"never answered, though among these rows: {never}"] if never else []

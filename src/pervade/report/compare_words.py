@@ -133,6 +133,7 @@ def cure(comparison: Comparison, index: int) -> str:
     gaps, second = comparison.differences[index - 1], comparison.sides[index].name
     changed = {path: values for path, values in comparison.settings.items() if values[0] != values[index]}
     named = [path for path in changed if path in CURES] or [path for path in changed if path.startswith(CURES)]
+    named = ["imbalance"] if "imbalance" in named else named  # which settles the others
     told = [f"{path} {_plain(changed[path][0])} → {_plain(changed[path][index])}" for path in named]
     if told and any(not path.startswith((*CURES, *FOLLOW)) for path in changed):
         told.append("what else is set differently")

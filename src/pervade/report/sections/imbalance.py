@@ -19,7 +19,7 @@ WAYS = {
 }
 ANSWERS = {
     "likeliest": "The likeliest class",
-    "balanced": "The class that is likelier than usual, so that each class counts the same",
+    "balanced": "The class that is likelier than usual (so that each class counts the same)",
 }
 
 TEMPLATE = """\
