@@ -277,7 +277,7 @@ def _told(network: Module, known: Gaussians | Neighbours | None) -> str:
     if known is None:
         return "none: the network shows no features before its last layer"
     if isinstance(known, Neighbours):
-        return f"1 - the cosine with the nearest training row, of what {whose} counts in a row"
+        return f"1 - the cosine with the tenth nearest training row, of what {whose} counts in a row"
     return f"the Mahalanobis distance from the nearest class, of what {whose} makes of a row before its last layer"
 
 

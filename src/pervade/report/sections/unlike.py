@@ -16,22 +16,22 @@ LOOKS = ("first", "second", "third")
 
 TEMPLATE = """\
 <h3>{{ name|label(60) }}</h3>
-{% for sentence in sentences %}<p>{{ sentence }}.</p>{% endfor %}
-<div class="beside">
-{{ drawing }}
-<div><div class="scroll"><table>
-<thead><tr><th>Score</th><th>AUROC</th><th>more than by the maximum probability</th><th>flagged</th>
-<th>false alarms</th><th>its validation rows told from its training rows, AUROC</th></tr></thead><tbody>
+{% for sentence in sentences %}<p>{{ sentence[0]|upper }}{{ sentence[1:] }}.</p>{% endfor %}
+<div class="scroll"><table>
+<thead><tr><th>Score</th><th>AUROC</th><th>above that of the maximum probability</th><th>flagged</th>
+<th>false alarms</th><th>AUROC of its validation rows among its training rows</th></tr></thead><tbody>
 {% for row in rows %}
 <tr><th>{{ row.called }}</th><td>{{ row.auroc|measured }}</td><td>{{ row.more }}</td><td>{{ row.flagged|measured }}</td>
 <td>{{ row.false_alarms|measured }}</td><td>{% if row.taken %}{{ row.taken|measured }}{% else %}–{% endif %}</td></tr>
 {% endfor %}
 </tbody></table></div>
+<div class="beside">
+{{ drawing }}
 <p class="note">{{ other|count }} {{ many }} of {{ name|label(60) }}, {{ test|count }} of the test split. A row is
 flagged above a threshold that was settled on {{ settling|count }} {{ settled_on }} {{ many }}; no row of the test
-split, nor of {{ name|label(60) }}, had a say in it. The upright line is where the run's own score has it on the test
-split. The run's own score is the first that tells its own validation rows from its training rows no more than the
-maximum probability does, or hardly.</p></div></div>
+split, nor of {{ name|label(60) }}, had a say in it. T is where the run's own score has it on the test split. The run's
+own score is the first that tells its own validation rows from its training rows no more than the maximum probability
+does, or hardly.</p></div>
 """
 
 
@@ -85,11 +85,11 @@ def _shown(told: Mapping[str, Any]) -> str:
 def _of_100(share: Figure) -> str:
     """
     >>> _of_100(Figure("flagged", 0.884, 0.851, 0.912, 300))
-    '88 of 100 (85 to 91)'
+    '88.4 of 100 (85.1 to 91.2)'
     """
     assert share.value is not None
-    interval = "" if share.low is None or share.high is None else f" ({100 * share.low:.0f} to {100 * share.high:.0f})"
-    return f"{100 * share.value:.0f} of 100{interval}"
+    interval = "" if share.low is None or share.high is None else f" ({100 * share.low:.3g} to {100 * share.high:.3g})"
+    return f"{100 * share.value:.3g} of 100{interval}"
 
 
 def _figures(measured: Mapping[str, Any]) -> dict[str, Figure]:
@@ -130,5 +130,5 @@ def _drawing(told: Mapping[str, Any]) -> Markup:
         for look, measured in zip(LOOKS, told["scores"].values(), strict=False)
     ]
     false_alarms = told["scores"][told["best"]]["false_alarms"]["value"]
-    marks = [] if false_alarms is None else [chart.Mark(false_alarms, "threshold")]
+    marks = [] if false_alarms is None else [chart.Mark(false_alarms, "T")]
     return chart.lines(x, y, lines, f"ROC curves of {told['name']} beside its own test rows, one a score", marks)
