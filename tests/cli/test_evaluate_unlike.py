@@ -63,7 +63,7 @@ def test_other_pictures_are_told_from_its_own(pervade, run: Path, noise: Path) -
     assert (run / "results" / "evaluate@best.json").read_bytes() == before
     page = (run / "report.html").read_text()
     assert "Unlike what was learnt" in page
-    assert f"tells {name} from its own pictures" in page
+    assert f"Tells {name} from its own pictures" in page
     assert json.loads(pervade("evaluate", run, "--unlike", noise, "--json").out)["metrics"] == result["metrics"]
     # A field of another type is named.
     told["scores"]["energy"]["points"] = [[2.0, 0.5]]
