@@ -129,8 +129,12 @@ def test_overconfident(record: Record) -> None:
     assert cautions.overconfident(record) is None
     bar = {"low": 0.9, "high": 1.0, "count": 100, "confidence": 0.97, "accuracy": 0.8}
     details = {"reliability": [bar | {"accuracy_low": 0.71, "accuracy_high": 0.87}]}
-    said = cautions.overconfident(with_result(record, details=details)) or ""
+    right = with_accuracy(record, 0.711, 0.8, 0.867)
+    said = cautions.overconfident(with_result(right, details=details)) or ""
     assert "97.0% sure, and it was right on 80.0% (71.1 to 86.7%, n = 100)" in said
+    # Where what is answered is not always the likeliest, another share of the answers is right.
+    said = cautions.overconfident(with_result(with_accuracy(record, 0.6, 0.7, 0.8), details=details)) or ""
+    assert "97.0% sure of the likeliest class, and that was right on 80.0% (71.1 to 86.7%, n = 100)" in said
 
 
 def test_a_class_that_is_never_answered(record: Record) -> None:

@@ -45,8 +45,10 @@ def judge(result: Result | None) -> Judgement | None:
         kind = "uneven"
     elif kind == "believable" and high - low > WIDEST:
         kind = "undecided"
+    # Costs, thresholds and rare classes may have others answered.
+    of = ", and it" if _is_accuracy(result, hits / total) is not False else " of the likeliest class, and that"
     sentence = (
-        f"on average it claimed to be {wording.percent(confidence)} sure, and it was right on "
+        f"on average it claimed to be {wording.percent(confidence)} sure{of} was right on "
         f"{wording.percent(hits / total)} ({wording.percent(low).removesuffix('%')} to {wording.percent(high)}, "
         f"n = {wording.count(total)}).{_example(bars, worst)}"
     )
@@ -66,10 +68,15 @@ def _interval(result: Result | None, share: float, total: int) -> tuple[float, f
     """Of the share that was right: that of the accuracy, where it is the same share, so that one page has one interval
     for it; else Wilson's."""
     known = result.figures.get("accuracy") if result else None
-    same = known is not None and known.value is not None and abs(known.value - share) < 1e-9
-    if same and known is not None and known.low is not None and known.high is not None:
+    if known is not None and _is_accuracy(result, share) and known.low is not None and known.high is not None:
         return known.low, known.high
     return wilson(min(max(share * total, 0.0), total), total)
+
+
+def _is_accuracy(result: Result | None, share: float) -> bool | None:
+    """Whether the likeliest class is right as often as the answer; None where that is not known."""
+    known = result.figures.get("accuracy") if result else None
+    return None if known is None or known.value is None else abs(known.value - share) < 1e-9
 
 
 def _worst(bars: list[dict[str, Any]]) -> tuple[dict[str, Any] | None, int]:
