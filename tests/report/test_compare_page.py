@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pervade.core import files
@@ -12,7 +14,7 @@ from pervade.core.words import NUMBER, SHARE
 from pervade.evaluate.compare import compare
 from pervade.metrics.paired import Difference
 from pervade.report import compare as page
-from pervade.report import compare_words
+from pervade.report import compare_disagree, compare_words
 from tests.evaluate.made import ROWS, draw, make
 from tests.report.test_report import Reader
 
@@ -115,3 +117,14 @@ def test_numbers_read_as_people_read_them() -> None:
     assert [compare_words.probability(p) for p in (0.0001, 0.002, 0.0451, 0.7)] == [
         *("p < 0.001", "p = 0.002", "p = 0.045", "p = 0.70"),
     ]
+
+
+def test_how_sure_it_was_is_of_what_it_answered(tmp_path: Path) -> None:
+    """A threshold, or rare classes, may have another class answered than the likeliest."""
+    found = compare([make(tmp_path / "a", (20,)), make(tmp_path / "b", (21,))])
+    columns = {
+        "row": np.arange(2),
+        "prediction": np.array([1, 0]),
+        "probabilities": np.array([[0.9, 0.1], [0.8, 0.2]]),
+    }
+    assert compare_disagree._confidence(replace(found.sides[0], columns=columns)).tolist() == [0.1, 0.8]

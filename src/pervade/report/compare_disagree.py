@@ -95,11 +95,13 @@ def _error(side: Side) -> np.ndarray | None:
 
 def _confidence(side: Side) -> np.ndarray:
     """(n,) the probability of what was answered; the same for all where there are none."""
-    probabilities = side.columns.get("probabilities")
+    probabilities, prediction = (side.columns.get(name) for name in ("probabilities", "prediction"))
     n = len(side.columns["row"])
-    return (
-        probabilities.max(axis=1) if isinstance(probabilities, np.ndarray) and probabilities.ndim == 2 else np.zeros(n)
-    )
+    if not isinstance(probabilities, np.ndarray) or probabilities.ndim != 2:
+        return np.zeros(n)
+    if isinstance(prediction, np.ndarray) and prediction.shape == (n,):  # which need not be the likeliest
+        return np.asarray(probabilities[np.arange(n), prediction])
+    return np.asarray(probabilities.max(axis=1))
 
 
 def _shown(comparison: Comparison, index: int, at: int) -> dict[str, Any]:
