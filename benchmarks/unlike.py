@@ -106,12 +106,12 @@ def show() -> None:
 
     done = latest().values()
     cells = [cell for cell in done if "failed" not in cell]
-    print(f"{'data':>6} {'other':>15} {'ladder':>8} seed   AUROC by each score; flagged of the others, false alarms")
+    print(f"{'data':>6} {'other':>15} {'ladder':>20} seed   AUROC by each score; flagged of the others, false alarms")
     for cell in cells:
         told = ", ".join(f"{score} {figures['auroc']:.4f}" for score, figures in cell["scores"].items())
         best = cell["scores"][cell["best"]]
         settled = f"{best['flagged']}, {best['false_alarms']}"
-        print(f"{cell['data']:>6} {cell['other']:>15} {cell['ladder']:>8} {cell['seed']:>4}   {told}; {settled}")
+        print(f"{cell['data']:>6} {cell['other']:>15} {cell['ladder']:>20} {cell['seed']:>4}   {told}; {settled}")
     for cell in done:
         if "failed" in cell:
             print(f"{cell['other']}, {cell['ladder']}, seed {cell['seed']}: {cell['failed']}")
