@@ -173,15 +173,26 @@ def test_views_and_blends_answer_as_one_row_does() -> None:
 
 
 def test_a_blend_takes_out_what_each_member_holds() -> None:
-    """Two members with logits of evenly drawn rows, weighed 0.5 and 1.0: the sum holds that one and a half times."""
+    """Two members with logits of evenly drawn rows, weighed 0.5 and 1.0: what both hold is taken out once."""
     task = Classify(evenly_drawn=True, answering="balanced")
     logits = [np.array([[0.3, 0.9], [0.1, -2.0]]), np.array([[1.0, 0.2], [0.0, 0.4]])]
     tables = [{name: np.asarray(values) for name, values in predicted(task, own).items()} for own in logits]
     apart = task.blended(tables, (0.5, 1.0), DOMAIN)
-    whole = predicted(task.of_blend(1.5), 0.5 * logits[0] + logits[1])
+    whole = predicted(task, 0.5 * logits[0] + logits[1])
     np.testing.assert_allclose(apart["probabilities"], whole["probabilities"], atol=1e-12)
     assert apart["label"] == whole["label"]
-    assert Classify().of_blend(1.5) == Classify()
+
+
+def test_what_was_shown_is_no_part_of_what_a_network_is_too_unsure_of() -> None:
+    """Evenly drawn, and too unsure by a temperature of 2: it is cooled by 0.5, and a row of which nothing is known has the
+    shares as its probabilities all the same."""
+    task = Classify(evenly_drawn=True, answering="balanced")
+    honest = judged(4000)
+    raw = 0.5 * (np.log(honest["probabilities"]) - np.log([0.9, 0.1]))
+    decision = task.decide({**honest, "probabilities": predicted(task, raw)["probabilities"].numpy()}, DOMAIN)
+    assert decision["temperature"] == pytest.approx(0.5, abs=0.1)
+    np.testing.assert_allclose(predicted(task, raw, {"temperature": 0.5})["probabilities"], honest["probabilities"])
+    assert predicted(task, [[0.0, 0.0]], decision)["probabilities"][0].tolist() == pytest.approx([0.9, 0.1])
 
 
 def test_labels_that_were_weighed_are_said_as_before_and_their_probabilities_are_honest() -> None:

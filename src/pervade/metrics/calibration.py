@@ -45,7 +45,7 @@ def brier_scores(probabilities: np.ndarray, target: np.ndarray) -> np.ndarray:
     return scores / 2 if probabilities.shape[1] == 2 else scores
 
 
-def temperature(probabilities: np.ndarray, target: np.ndarray) -> float:
+def temperature(probabilities: np.ndarray, target: np.ndarray, shown: np.ndarray | None = None) -> float:
     """The T in 0.05 - 20 for which probabilities^(1/T), normalised again, have the least log-loss on these rows.
 
     Above 1 where the model was surer than it should have been (Guo et al. 2017, arXiv:1706.04599). Logarithms of
@@ -55,12 +55,15 @@ def temperature(probabilities: np.ndarray, target: np.ndarray) -> float:
     Args:
         probabilities: (n, k) floating, at T = 1.
         target: (n,) integers in 0 .. k - 1.
+        shown: (k,) the logarithm of how much more training showed of each class. It was taken out of the probabilities,
+            and is no part of what the network is too sure of.
     """
     logits = np.log(np.clip(probabilities.astype(np.float64), np.finfo(np.float64).tiny, None))
+    logits = logits if shown is None else logits + shown
     rows = np.arange(len(target))
 
     def loss(sharpness: float) -> float:
-        scaled = logits * sharpness
+        scaled = logits * sharpness if shown is None else logits * sharpness - shown
         scaled -= scaled.max(axis=1, keepdims=True)
         return float(np.mean(np.log(np.exp(scaled).sum(axis=1)) - scaled[rows, target]))
 
@@ -71,9 +74,10 @@ def temperature(probabilities: np.ndarray, target: np.ndarray) -> float:
     return 2 / (low + high)
 
 
-def tempered(probabilities: np.ndarray, by: float) -> np.ndarray:
-    """probabilities (n, k) ^ (1 / by), normalised again: what a `temperature` makes of them."""
-    scaled = np.log(np.clip(probabilities.astype(np.float64), np.finfo(np.float64).tiny, None)) / by
+def tempered(probabilities: np.ndarray, by: float, shown: np.ndarray | None = None) -> np.ndarray:
+    """probabilities (n, k) ^ (1 / by), normalised again: what a `temperature` makes of them, with `shown` as there."""
+    logits = np.log(np.clip(probabilities.astype(np.float64), np.finfo(np.float64).tiny, None))
+    scaled = logits / by if shown is None else (logits + shown) / by - shown
     powers: np.ndarray = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
 

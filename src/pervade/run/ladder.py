@@ -345,7 +345,6 @@ class Ladder:
         fitted = {name: checkpoint.read_domain(self.run.member(name).preprocess) for name in counting}
         return replace(
             recipe,
-            task=task.of_blend(sum(counting.values())),
             domain=Composite(fitted),
             model=Blend({name: one.model for name, one in own.items()}, counting),
             init=Members({name: str(self.run.member(name).path.absolute()) for name in counting}),

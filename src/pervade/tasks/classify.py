@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn import functional as F
 
-from pervade.core.bounds import Part, Positive
+from pervade.core.bounds import Part
 from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
 from pervade.core.contracts.abilities import (
     CanBeBlended,
@@ -80,7 +80,7 @@ class Classify(GivesLogits, ChoosesClass):
     arXiv:2007.07314).
 
     Where training showed other shares of classes than the data have, by weights, by a sampler or by such an adjustment,
-    Bayes' rule takes that out of the probabilities: p ~ softmax(logits) x share / share shown. `answers` says which
+    Bayes' rule takes that out of the probabilities: p ~ softmax(logits / T) x share / share shown. `answers` says which
     class is answered: the likeliest, or, "balanced", the one of the largest p / prior, which is best where each class
     counts the same, the prior being its share. "auto" tries both on the validation rows.
     """
@@ -93,7 +93,6 @@ class Classify(GivesLogits, ChoosesClass):
     logit_adjustment: Annotated[float, Field(ge=0.0, le=10.0)] = 0.0  # tau
     evenly_drawn: bool = False  # the source draws each class as often, and not each row
     answering: Literal["likeliest", "balanced", "auto"] = field(default="likeliest", metadata={"name": "answers"})
-    total_weight: Positive = 1.0  # of the networks in a blend: so many times its output holds what training showed
     calibrate: bool = True  # fits a temperature on the validation split, so that a probability means what it says
 
     def examine(self, rows: Rows) -> None:
@@ -140,7 +139,7 @@ class Classify(GivesLogits, ChoosesClass):
             weights = class_weights(counts, self.class_weights, self.beta)
             companions.register_buffer("class_weights", torch.tensor(weights, dtype=torch.float32))
         if self.logit_adjustment:
-            companions.register_buffer("log_share", torch.tensor(np.log(counts / counts.sum()), dtype=torch.float32))
+            companions.register_buffer("log_share", torch.tensor(np.log(_shares(domain)), dtype=torch.float32))
         return companions
 
     def taught(self) -> tuple[str, ...]:
@@ -148,10 +147,14 @@ class Classify(GivesLogits, ChoosesClass):
         return (*("class_weights",) * weighed, *("log_share",) * adjusted)
 
     def _shown(self, domain: Domain) -> np.ndarray | None:
-        """(k,) the logarithm of how much more was drawn of each class, or weighed, than the data have; None where no
-        more."""
-        if self.class_weights == "none" and not self.evenly_drawn:
+        """(k,) the logarithm of how much more training showed of each class than the data have; None where no more."""
+        if not (self.taught() or self.evenly_drawn):
             return None
+        share = _shares(domain)
+        return np.asarray(self._weighed(domain) - self.logit_adjustment * np.log(share))
+
+    def _weighed(self, domain: Domain) -> np.ndarray:
+        """(k,) the part of it that is drawn or weighed, and not added to logits."""
         counts = _counts(domain)
         weights = np.ones(len(counts))
         if self.class_weights != "none":
@@ -161,10 +164,7 @@ class Classify(GivesLogits, ChoosesClass):
     def _honest(self, logits: Tensor, domain: Domain) -> Tensor:
         """Logits (n, k) of the data's own shares of classes."""
         shown = self._shown(domain)
-        if self.logit_adjustment:
-            counts = _counts(domain)
-            logits = logits + self.total_weight * self.logit_adjustment * _like(np.log(counts / counts.sum()), logits)
-        return logits if shown is None else logits - self.total_weight * _like(shown, logits)
+        return logits if shown is None else logits - torch.from_numpy(shown).to(logits)
 
     def _prior(self, decision: Mapping[str, Any], domain: Domain) -> np.ndarray | None:
         """(k,) by which probabilities are divided before the largest is answered: the classes' shares where they are
@@ -172,24 +172,25 @@ class Classify(GivesLogits, ChoosesClass):
         which a temperature of 1 or more does not undo. None where the likeliest is answered."""
         if decision.get("answers", self.answering) == "likeliest":
             return None
-        counts, shown = _counts(domain), self._shown(domain)
-        share = counts / counts.sum()
-        if decision.get("temperature", 1.0) < 1 or ("temperature" in decision and not self.smoothing):
-            return np.asarray(share)
-        taught = share if shown is None else share * np.exp(shown)
+        share, by = _shares(domain), decision.get("temperature", 1.0)
+        if by < 1 or ("temperature" in decision and not self.smoothing):
+            return share
+        weighed = self._weighed(domain)
+        taught = share * np.exp(weighed)
         smoothed = (1 - self.smoothing) * taught / taught.sum() + self.smoothing / len(share)
-        usual = self.total_weight * (np.log(smoothed) - (0.0 if shown is None else shown))
+        usual = np.log(smoothed) / by - weighed
         return np.asarray(np.exp(usual - usual.max()))
 
     def _undecided(self, table: Table, domain: Domain) -> np.ndarray:
         """(k,) the same of rows that are to decide: they are answered as by the temperature that they settle."""
-        counts, rows = _counts(domain), len(table["row"])
-        if "target" not in table or not self.calibrate or rows < FEWEST_TO_CALIBRATE:
+        if "target" not in table or not self.calibrate or len(table["row"]) < FEWEST_TO_CALIBRATE:
             prior = self._prior({"answers": "balanced"}, domain)
             assert prior is not None, "answers are balanced"
             return prior
-        probabilities, target = np.asarray(table["probabilities"]), np.asarray(table["target"])
-        return np.asarray((counts / counts.sum()) ** temperature(probabilities, target))
+        shown = self._shown(domain)
+        by = temperature(np.asarray(table["probabilities"]), np.asarray(table["target"]), shown)
+        usual = by * np.log(_shares(domain)) + (0.0 if shown is None else (by - 1) * shown)
+        return np.asarray(np.exp(usual - usual.max()))
 
     def loss(self, output: Output, batch: Batch) -> Parts:
         target = batch["target"]
@@ -232,8 +233,7 @@ class Classify(GivesLogits, ChoosesClass):
         labels = labels_of(domain)
         head = linear.classes(features, target, len(labels), strengths, number, group=group, weights=weights)
         if self.logit_adjustment:
-            counts = _counts(domain)
-            head = replace(head, bias=head.bias - self.logit_adjustment * np.log(counts / counts.sum()))
+            head = replace(head, bias=head.bias - self.logit_adjustment * np.log(_shares(domain)))
         return {"logits": head}
 
     def score(self, output: Output, batch: Batch, context: Context) -> Tensor:
@@ -249,8 +249,8 @@ class Classify(GivesLogits, ChoosesClass):
         """ "probabilities" (n, k) float64, "prediction" (n,) and, where known, "target" (n,): numbers of labels;
         "prior" (n, k) where answers are by p / prior."""
         # On the processor, since not every device computes in 64 bits, which keep log-losses of sure answers apart.
-        logits = self._honest(output["logits"].cpu().double(), context.domain)
-        probabilities = (logits / context.decision.get("temperature", 1.0)).softmax(1)
+        logits = output["logits"].cpu().double() / context.decision.get("temperature", 1.0)
+        probabilities = self._honest(logits, context.domain).softmax(1)
         table: Table = {name: batch[name] for name in ("row", "part", "target") if name in batch}
         prior = self._prior(context.decision, context.domain)
         if prior is not None and not context.decided:
@@ -273,15 +273,14 @@ class Classify(GivesLogits, ChoosesClass):
 
     def blended(self, tables: Sequence[Table], weights: Sequence[float], domain: Domain) -> Table:
         logits = sum(weight * _log(table["probabilities"]) for table, weight in zip(tables, weights, strict=True))
-        prior = None
+        shown = self._shown(domain)  # which each member's output holds, and which is taken out of their sum once
+        more: Any = 0.0 if shown is None else (sum(weights) - 1) * shown
+        logits, prior = logits + more, None
         if all("prior" in table for table in tables):
             usual: Any = sum(weight * _log(table["prior"]) for table, weight in zip(tables, weights, strict=True))
+            usual = usual + more
             prior = np.maximum(np.exp(usual - usual.max(1, keepdims=True)), LEAST)
         return {**tables[0], **_of_logits(logits, prior, domain)}
-
-    def of_blend(self, total: float) -> Task:
-        usual = self.answering == "likeliest" and not self.taught() and not self.evenly_drawn
-        return self if usual else replace(self, total_weight=total)
 
     def metrics(self, domain: Domain) -> Mapping[str, Any]:
         metrics = classification_metrics(labels_of(domain))
@@ -299,18 +298,19 @@ class Classify(GivesLogits, ChoosesClass):
         decided: dict[str, Json] = {}
         enough = len(columns["row"]) >= FEWEST_TO_CALIBRATE
         if self.calibrate and enough:
-            decided["temperature"] = self._temperature(columns)
+            decided["temperature"] = self._temperature(columns, domain)
         if self.answering == "likeliest":
             return decided
         if self.answering == "balanced":
             return {**decided, "answers": "balanced"}
         by: Any = decided.get("temperature", 1.0)
-        probabilities, prior = tempered(np.asarray(columns["probabilities"]), by), self._prior(decided, domain)
+        probabilities = tempered(np.asarray(columns["probabilities"]), by, self._shown(domain))
+        prior = self._prior(decided, domain)
         assert prior is not None, "answers may be balanced"
         return {**decided, **choose_answers(probabilities, np.asarray(columns["target"]), prior)}
 
-    def _temperature(self, columns: Mapping[str, Any]) -> float:
-        by = temperature(columns["probabilities"], columns["target"])
+    def _temperature(self, columns: Mapping[str, Any], domain: Domain) -> float:
+        by = temperature(columns["probabilities"], columns["target"], self._shown(domain))
         if "group" in columns and too_few_groups(len(np.unique(columns["group"])), len(columns["row"])):
             by = max(by, 1.0)
         return round(by, 6)
@@ -343,7 +343,6 @@ class Classify(GivesLogits, ChoosesClass):
         probabilities = model(features.rows)
         settled: Any = {}
         own = replace(self, class_weights="none", logit_adjustment=0.0, evenly_drawn=False, smoothing=0.0)
-        own = replace(own, total_weight=1.0)
         if features.of is not None and features.held is not None and len(features.held):
             held = {
                 "row": range(len(features.held)),
@@ -400,8 +399,10 @@ def _answered(probabilities: Any, prior: np.ndarray | None, domain: Domain) -> T
     return table if prior is None else {**table, "prior": np.broadcast_to(prior, probabilities.shape).copy()}
 
 
-def _like(values: np.ndarray, tensor: Tensor) -> Tensor:
-    return torch.from_numpy(values).to(tensor)
+def _shares(domain: Domain) -> np.ndarray:
+    """(k,) of the training split's rows, each class's."""
+    counts = _counts(domain)
+    return np.asarray(counts / counts.sum())
 
 
 def _counts(domain: Domain) -> np.ndarray:

@@ -14,8 +14,7 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn import functional as F
 
-from pervade.core.bounds import Positive
-from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
+from pervade.core.contracts import Context, Domain, Plain, PlainFeatures
 from pervade.core.contracts.capabilities import Counted, able
 from pervade.core.errors import DataError
 from pervade.core.registry import register
@@ -48,7 +47,6 @@ class Tag(GivesLogits):
     focus: Annotated[float, Field(ge=0.0, le=10.0)] = 2.0  # gamma of the focal loss
     class_weights: Literal["none", "balanced"] = "none"
     corrected: bool = False
-    total_weight: Positive = 1.0  # of the networks in a blend: so many times its output holds the weights
     thresholds: Literal["validation", "half"] = (
         "validation"  # from which probability on a label is said: fitted, or 0.5
     )
@@ -103,7 +101,7 @@ class Tag(GivesLogits):
     def _log_odds_shown(self, domain: Domain) -> np.ndarray:
         """(k,) by how much training raised the logarithm of the odds, as far as that is corrected."""
         weights = self._weights(domain) if self.corrected else None
-        return np.zeros(len(labels_of(domain))) if weights is None else self.total_weight * np.log(weights)
+        return np.zeros(len(labels_of(domain))) if weights is None else np.asarray(np.log(weights))
 
     def loss(self, output: Output, batch: Batch) -> Parts:
         target, weights = batch["target"], output.get("class_weights")
@@ -167,9 +165,6 @@ class Tag(GivesLogits):
     def blended(self, tables: Sequence[Table], weights: Sequence[float], domain: Domain) -> Table:
         logits = sum(weight * _logits(table["probabilities"]) for table, weight in zip(tables, weights, strict=True))
         return {**tables[0], **_of_logits(logits, np.asarray(tables[0]["threshold"]), domain)}
-
-    def of_blend(self, total: float) -> Task:
-        return replace(self, total_weight=total) if self.corrected else self
 
     def metrics(self, domain: Domain) -> Mapping[str, Any]:
         return multilabel_metrics(labels_of(domain))

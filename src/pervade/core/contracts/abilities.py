@@ -120,11 +120,6 @@ class CanBeBlended(Protocol):
         same rows and no decision."""
         ...
 
-    def of_blend(self, total: float) -> Task:
-        """The task as it is asked of a network whose outputs are a weighted sum, the weights being `total` together."""
-        task: Any = self
-        return task
-
 
 @runtime_checkable
 class Acts(Protocol):
