@@ -39,7 +39,7 @@ def test_what_was_done_and_what_was_tried(run: RunDirectory) -> None:
     assert "What was done (--imbalance auto): training itself is as usual." in text
     assert "chosen by “Right answers, each class counting the same (balanced accuracy)” on the validation" in text
     assert (
-        "The class that is likelier than usual (so that each class counts the same) is answered, which was better "
+        "The class that is likelier than usual (so that each class counts the same) is answered, which was no worse "
         "there." in text
     )
     assert "The likeliest class 95.0%50.0%" in text
@@ -51,7 +51,7 @@ def test_every_way_has_words(run: RunDirectory, way: str) -> None:
     treat(run, way, answers="likeliest", tried=TRIED)
     section = imbalance.section(record.read(run))
     assert section is not None
-    assert "The likeliest class is answered: the other was no better there." in section.body
+    assert "The likeliest class is answered, which was better there." in section.body
     assert "as “" not in section.body
 
 

@@ -184,7 +184,7 @@ def test_a_blend_takes_out_what_each_member_holds() -> None:
 
 
 def test_what_was_shown_is_no_part_of_what_a_network_is_too_unsure_of() -> None:
-    """Evenly drawn, and too unsure by a temperature of 2: it is cooled by 0.5, and a row of which nothing is known has the
+    """Evenly drawn, and too unsure by a temperature of 2: 0.5 cools it, and a row of which nothing is known has the
     shares as its probabilities all the same."""
     task = Classify(evenly_drawn=True, answering="balanced")
     honest = judged(4000)

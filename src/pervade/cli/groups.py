@@ -188,7 +188,7 @@ def learning(
         typer.Option(
             metavar="none|weights|oversample|undersample|focal|auto",
             help="What is done about rare classes; unless given, auto where the rarest has under a fifth of its fair "
-            "share: what is tried on the validation split, and better there, is taken.",
+            "share, which answers so that each class counts the same, unless that is worse on the validation split.",
         ),
     ] = None,
     setting: Annotated[

@@ -28,10 +28,11 @@ def likelier_than_usual(probabilities: Any, prior: Any) -> np.ndarray:
 
 def choose_answers(probabilities: np.ndarray, target: np.ndarray, prior: np.ndarray) -> dict[str, Any]:
     """Whether the `balanced` answer, by p / prior (k,), or the likeliest is right more often on these rows where each
-    class counts the same: "answers", the likeliest where neither is, and the figures of both that were "tried".
+    class counts the same: "answers", and the figures of both that were "tried".
 
     No test asks whether the difference is more than chance: of the few rows of a rare class that validate, one or two
-    can show nothing, and what is better where probabilities are right is known beforehand. The rows may refuse it.
+    can show nothing, and what is better where probabilities are right is known beforehand. The rows may refuse it,
+    where the likeliest is right more often, or as often and of all rows more often.
     """
     answered = {"likeliest": probabilities.argmax(1), "balanced": likelier_than_usual(probabilities, prior)}
     tried = {}
@@ -40,5 +41,5 @@ def choose_answers(probabilities: np.ndarray, target: np.ndarray, prior: np.ndar
         recall = [float(right[target == label].mean()) for label in np.unique(target)]
         figures = {"accuracy": float(right.mean()), "balanced_accuracy": float(np.mean(recall))}
         tried[name] = {figure: round(value, 6) for figure, value in figures.items()}
-    better = tried["balanced"]["balanced_accuracy"] > tried["likeliest"]["balanced_accuracy"]
-    return {"answers": "balanced" if better else "likeliest", "tried": tried}
+    likeliest, balanced = ([came["balanced_accuracy"], came["accuracy"]] for came in tried.values())
+    return {"answers": "likeliest" if likeliest > balanced else "balanced", "tried": tried}

@@ -62,7 +62,7 @@ def told(decision: Mapping[str, Any]) -> list[str]:
         for name, own in tried.items()
     ]
     taken = decision.get("answers", "likeliest")
-    why = "is better there, and taken" if taken == "balanced" else "is kept, as the other is no better there"
+    why = "is taken, which is no worse there" if taken == "balanced" else "is kept, which is better there"
     return [
         f"answers tried on the validation rows, right where each class counts the same: {', '.join(shown)}; "
         f"{taken} {why}"

@@ -82,5 +82,5 @@ def _answered(answers: str, tried: bool) -> str:
     """A sentence; empty where nothing was decided."""
     if not answers:
         return ""
-    shown = ", which was better there" if answers == "balanced" else ": the other was no better there"
+    shown = ", which was no worse there" if answers == "balanced" else ", which was better there"
     return f"{ANSWERS.get(answers, answers)} is answered{shown if tried else ''}."

@@ -1,4 +1,4 @@
-"""What is cheap is tried on the validation rows, and taken where it is better: the answer is the class whose
+"""What is cheap is tried on the validation rows, and taken unless it is worse there: the answer is the class whose
 probability is largest beside its share, and not the likeliest (`Classify.answers`). Nothing else of the training
 changes but by which figure passes and rungs are chosen, so that probabilities stay what they are."""
 
