@@ -91,7 +91,7 @@ def sounds(folder: Path) -> Path:
 
 
 GPT = ("-omodel.width=32", "-omodel.depth=2", "-omodel.heads=2", "-odomain.length=32", "-odomain.num_tokens=300")
-TEXT = ("-omodel.width=32", "-omodel.depth=1", "-omodel.heads=2", "-odomain.length=16", "-odomain.num_tokens=400")
+TEXT = ("-omodel.width=32", "-odomain.length=16", "-odomain.num_tokens=400")
 # What is made of which data: the verb and its settings.
 KINDS: dict[str, tuple[Callable[[Path], Path] | str, tuple[str, ...]]] = {
     "pictures": (pictures, ("train", *SMALL, "--epochs", "6")),

@@ -94,7 +94,7 @@ MODELS = [LIBRARIES.get(name, name) for kind, name in plug_ins() if kind == "mod
 READERS = {
     name: {"logits": 50} if name.startswith("gpt") else {"logits": 5}
     for name in MODELS
-    if name.startswith(("gpt", "transformer"))
+    if name.startswith(("gpt", "transformer", "text-cnn"))
 }
 # What hears sounds; the same.
 HEARERS = [name for name in MODELS if name.startswith(("sound-cnn", "conformer"))]

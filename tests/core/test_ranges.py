@@ -105,6 +105,7 @@ PICTURES = Pixels((3, 32, 32), (0.5,) * 3, (0.25,) * 3)
 INPUTS: dict[str, Inputs] = {
     "gpt": Tokens(50, 16),
     "transformer": Tokens(50, 16),
+    "text-cnn": Tokens(50, 16),
     **{name: Waveform(8000, 8000, True) for name in ("sound-cnn", "conformer")},
     "wavenet": Codes(8000, 256, 80, 3, 2, 11),
     **{name: replace(PICTURES, shape=(3, 80, 80)) for name in ("alexnet", "inception", "nature-cnn", "policy")},

@@ -13,8 +13,10 @@ from pervade.core.contracts import Model, Pixels, Tokens
 from pervade.core.errors import ConfigError
 from pervade.init.pretrained import Pretrained
 from pervade.models.hf import HuggingFace
+from pervade.models.text_cnn import TextCNN, _pooled
 from pervade.nn import text_encoder
 from pervade.nn.transformer import Rotary, Transformer
+from pervade.recipes import text
 from pervade.testing import check_model
 from tests.texts import encoder_folder, fitted
 
@@ -45,6 +47,54 @@ def test_padding_changes_nothing() -> None:
         padded = network(tokens(), MASK)[1, :5]
         alone = network(tokens()[1:, :5])[0]
     torch.testing.assert_close(padded, alone, rtol=1e-5, atol=1e-6)
+
+
+SMALL = TextCNN(width=16, filters=4, units=8)
+
+
+@pytest.mark.parametrize("separator", [None, 3])
+def test_words_and_windows_take_a_step(separator: int | None) -> None:
+    inputs = replace(INPUTS, separator=separator)
+    given = tokens()
+    given[:, 2] = 3
+    check_model(SMALL, inputs, {"logits": 3}, {"row": torch.arange(2), "input": given, "mask": MASK})
+    network = SMALL.build(inputs, {"logits": 3}).eval()
+    with torch.no_grad():
+        padded, alone = network(given, mask=MASK)["logits"][1:], network(given[1:, :5])["logits"]
+        torch.testing.assert_close(padded, alone, rtol=1e-5, atol=1e-6)
+
+
+def test_pooled_by_hand() -> None:
+    features = torch.tensor([[[1.0, 2.0], [3.0, -1.0], [9.0, 9.0]]])
+    assert _pooled(features, torch.tensor([[True, True, False]])).tolist() == [[2.0, 0.5, 3.0, 2.0]]
+    assert _pooled(features, torch.tensor([[False] * 3])).tolist() == [[0.0] * 4]
+
+
+def test_texts_of_a_pair_are_compared() -> None:
+    """Of twins nothing lies between both, and the product is the square."""
+    network = replace(SMALL, window=1).build(replace(INPUTS, separator=3), {"logits": 2}).eval()
+    seen: list[torch.Tensor] = []
+    network.body.dense.register_forward_pre_hook(lambda layer, given: seen.append(given[0]))
+    network(torch.tensor([[5, 6, 3, 5, 6, 3], [5, 6, 3, 7, 8, 3]]))
+    one, other, apart, product = seen[0].chunk(4, 1)
+    assert apart[0].abs().max() < 1e-6 < apart[1].abs().max()
+    torch.testing.assert_close(product[0], one[0].square(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(one[0], one[1])
+    assert not torch.allclose(other[0], other[1])
+
+
+def test_windows_answer_for_whole_texts_alone() -> None:
+    for asked in (replace(INPUTS, pooled=False), replace(INPUTS, causal=True)):
+        with pytest.raises(ConfigError, match="text-cnn says one thing of a whole text"):
+            SMALL.build(asked, {"logits": 3})
+
+
+def test_words_and_windows_are_what_learns_from_nothing() -> None:
+    alone = text.recipe(init="random")
+    assert alone.model == TextCNN()
+    assert text.recipe("text-cnn", init="random") == alone
+    named = text.recipe("transformer-tiny", init="random")
+    assert (named.one_optimizer.lr, alone.one_optimizer.lr) == (1e-3, 2e-3)
 
 
 def test_rotary_scores_depend_on_the_distance_alone() -> None:

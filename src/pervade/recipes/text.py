@@ -1,7 +1,7 @@
 """Recipes for texts. A model's name, and where its weights come from, pick the recipe.
 
 pervade train DATA                        within_reach(): a small sentence encoder finetuned where it can be had
-pervade train DATA --init random          scratch(): a small transformer and its tokenizer, learnt from DATA alone
+pervade train DATA --init random          scratch(): words and windows of them, and a tokenizer, from DATA alone
 pervade train DATA --model hf:NAME        finetune(): AdamW at a low rate, three passes
 """
 
@@ -26,6 +26,7 @@ from pervade.init.pretrained import Pretrained, beyond, out_of_reach, published,
 from pervade.init.random import Random
 from pervade.models.hf import HuggingFace
 from pervade.models.linear import Linear
+from pervade.models.text_cnn import TextCNN
 from pervade.models.transformer import Transformer
 from pervade.run.search_space import Choice, Range
 from pervade.tasks.classify import Classify
@@ -48,6 +49,7 @@ BY_TARGET = {"labels": "text-multi-label-classification", "number": "text-regres
 
 ENGLISH = "sentence-transformers/all-MiniLM-L6-v2"  # 22 million weights, Apache-2.0
 OTHERS = "intfloat/multilingual-e5-small"  # 118 million, most of them the vocabulary of 100 languages; MIT
+OWN = (TextCNN, Transformer)  # networks whose tokenizer is learnt with them
 SMALL = 512  # numbers of a token's features in a network that is small
 LONGEST = 256  # tokens, unless the model takes fewer
 # Of a frozen encoder so many layers are read. By one, two, three and four of MiniLM, heads learnt from 1,000 labels
@@ -121,7 +123,7 @@ def otherwise_random(network: Model | None, why: str | None) -> Recipe:
 
 def untrained(network: Model | None) -> Recipe:
     """Random weights. An architecture of the Hub's keeps its own tokenizer and its lower rate, for more passes."""
-    if network is None or isinstance(network, Transformer):
+    if network is None or isinstance(network, OWN):
         return scratch(network)
     return replace(finetune(network, Random()), epochs=20)
 
@@ -141,12 +143,14 @@ def mostly_english(source: Any) -> bool:
 
 
 def scratch(model: Model | None = None) -> Recipe:
-    """A transformer of our own from random weights, with a tokenizer learnt from the training split."""
+    """A small network from random weights, with a tokenizer learnt from the training split: words and windows of them,
+    or the transformer that is named."""
+    network = model or TextCNN()
     return Recipe(
         domain=Text(),
         task=Classify(smoothing=0.1),
-        model=model or Transformer(width=128, depth=2, heads=4, dropout=0.2),
-        optimizer=AdamW(lr=1e-3, weight_decay=0.05),
+        model=network,
+        optimizer=AdamW(lr=2e-3 if isinstance(network, TextCNN) else 1e-3, weight_decay=0.05),
         schedule=Cosine(),
         init=Random(),
         source=ByLength(),
@@ -181,7 +185,7 @@ def finetune(model: Model, init: Initializer | None = None, domain: Domain | Non
 
 def rate_of(model: Model) -> float:
     """Small networks take a higher rate (Turc et al. 2019, arXiv:1908.08962, looked between 3e-5 and 3e-4)."""
-    if isinstance(model, Transformer):
+    if isinstance(model, OWN):
         return 3e-4
     width = getattr(model, "config", {}).get("hidden_size")
     return 1e-4 if isinstance(width, int) and width <= SMALL else 5e-5
