@@ -22,6 +22,17 @@ def test_the_quantile_by_hand() -> None:
     assert [conformal.quantile(np.arange(1.0, 100.0), share) for share in (0.57, 0.07)] == [57.0, 7.0]
 
 
+def test_a_new_row_is_rarely_beyond_the_quantile() -> None:
+    scores = np.random.default_rng(0).permutation(np.arange(1.0, 20.0))  # 1 to 19
+    assert conformal.quantile(scores, 0.95) == 19.0  # ceil(20 * 0.95) = 19
+    assert math.isnan(conformal.quantile(scores[scores < 19], 0.95))
+    assert conformal.quantile(np.arange(1.0, 40.0), 0.95) == 38.0  # ceil(40 * 0.95) = 38 of 39
+    assert math.isnan(conformal.quantile(np.empty(0), 0.95))
+    rng = np.random.default_rng(1)
+    beyond = [rng.normal() > conformal.quantile(rng.normal(size=30), 0.95) for _ in range(4000)]
+    assert 0.025 < np.mean(beyond) < 0.05  # 1 / 31
+
+
 @pytest.mark.parametrize("share", [0.5, 0.8, 0.9, 0.95, 0.99, 0.999])
 def test_rows_needed_are_the_fewest(share: float) -> None:
     needed = conformal.rows_needed(share)

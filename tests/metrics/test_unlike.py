@@ -29,17 +29,6 @@ def test_the_energy() -> None:
     assert unlike.energy(logits)[0] == pytest.approx(-np.log(2))
 
 
-def test_a_limit_is_that_of_split_conformal_prediction() -> None:
-    scores = np.random.default_rng(0).permutation(np.arange(1.0, 20.0))  # 1 to 19
-    assert unlike.limit(scores, 0.05) == 19.0  # ceil(20 * 0.95) = 19
-    assert unlike.limit(scores[scores < 19], 0.05) is None
-    assert unlike.limit(np.arange(1.0, 40.0), 0.05) == 38.0  # ceil(40 * 0.95) = 38 of 39
-    assert unlike.limit(np.empty(0), 0.05) is None
-    rng = np.random.default_rng(1)
-    beyond = [rng.normal() > unlike.limit(rng.normal(size=30), 0.05) for _ in range(4000)]
-    assert 0.025 < np.mean(beyond) < 0.05  # 1 / 31
-
-
 def test_the_curve_goes_from_none_to_all() -> None:
     points = unlike.curve(np.array([0.1, 0.2, 0.3, 0.4]), np.array([0.35, 0.5]))
     assert points[0] == [0.0, 0.0]

@@ -39,7 +39,7 @@ from pervade.engine import predictions, promises
 from pervade.engine.checkpoint import Loaded
 from pervade.engine.predictor import Predictor
 from pervade.evaluate.evaluation import figure_as_json, forget_if_replaced
-from pervade.metrics import unlike
+from pervade.metrics import conformal, unlike
 from pervade.metrics.columns import Columns
 from pervade.metrics.estimate import Estimate, estimate, share, too_few_groups
 from pervade.metrics.method import Method
@@ -155,7 +155,7 @@ def measure(
         loaded.network.to(device or torch.device("cpu")),
         loaded.domain,
         _Seen(loaded.task),  # type: ignore[abstract]  # what it does not say itself is the inner task's
-        {key: value for key, value in loaded.decision.items() if key != promises.ENTRY},  # of answers, not of scores
+        promises.without(loaded.decision),  # which are of answers, not of scores
         workers=workers,
         targets=False,
     )
@@ -173,7 +173,7 @@ def measure(
     path = run.predictions(loaded.name, f"unlike-{name}")
     about = {"checkpoint": loaded.name, "split": "test", "weights": loaded.architecture["sha256"], "other": name}
     predictions.write_columns(path, _columns(own, test, other, mine, others), about)
-    limits = {score: unlike.limit(settled.get(score, np.empty(0)), FALSE_ALARMS) for score in mine}
+    limits = {score: conformal.quantile(settled.get(score, np.empty(0)), 1 - FALSE_ALARMS) for score in mine}
     scores = figures(predictions.read_columns(path), limits)
     for score, figure in taken.items():
         scores[score]["taken"] = figure
@@ -281,9 +281,10 @@ def _told(network: Module, known: Gaussians | Neighbours | None) -> str:
     return f"the Mahalanobis distance from the nearest class, of what {whose} makes of a row before its last layer"
 
 
-def figures(columns: Columns, limits: Mapping[str, float | None]) -> dict[str, dict[str, Any]]:
-    """Of each score of a predictions file: "auroc", "flagged" and "false_alarms" as figures, "threshold", "points" of
-    the curve of both, and by how much the area is above that of the maximum probability ("difference", paired)."""
+def figures(columns: Columns, limits: Mapping[str, float]) -> dict[str, dict[str, Any]]:
+    """Of each score of a predictions file: "auroc", "flagged" and "false_alarms" as figures, "threshold" (None of a
+    limit that is nan), "points" of the curve of both, and by how much the area is above that of the maximum probability
+    ("difference", paired)."""
     other = np.asarray(columns["unlike"], bool)
     group = np.asarray(columns["group"])
     groups, rows = len(np.unique(group[~other])), int((~other).sum())
@@ -302,7 +303,7 @@ def figures(columns: Columns, limits: Mapping[str, float | None]) -> dict[str, d
             "auroc": figure_as_json(area, unlike.AREA),
             "flagged": _above(threshold, score[other], group[other], unlike.FLAGGED, True),
             "false_alarms": _above(threshold, score[~other], group[~other], unlike.FALSE, False),
-            "threshold": threshold,
+            "threshold": None if math.isnan(threshold) else threshold,
             "points": unlike.curve(score[~other], score[other]),
         }
     for name, gap in zip(further, apart, strict=True):
@@ -311,13 +312,14 @@ def figures(columns: Columns, limits: Mapping[str, float | None]) -> dict[str, d
 
 
 def _above(
-    threshold: float | None, score: np.ndarray, group: np.ndarray, words: FigureWords, higher_is_better: bool
+    threshold: float, score: np.ndarray, group: np.ndarray, words: FigureWords, higher_is_better: bool
 ) -> dict[str, Any]:
     """The share of rows that are flagged."""
-    above = score > (math.inf if threshold is None else threshold)
-    metric = replace(share(above, np.ones(len(score), bool)), higher_is_better=higher_is_better, words=words)
+    flagged = share(score > threshold, np.ones(len(score), bool))
+    metric = replace(flagged, higher_is_better=higher_is_better, words=words)
     measured = estimate({"share": metric}, {"row": np.arange(len(score)), "group": group})["share"]
-    if threshold is None:
-        why = f"{unlike.fewest(FALSE_ALARMS)} rows that were not trained on are needed to settle a threshold"
+    if math.isnan(threshold):
+        needed = conformal.rows_needed(1 - FALSE_ALARMS)
+        why = f"{needed} rows that were not trained on are needed to settle a threshold"
         measured = Estimate(math.nan, math.nan, math.nan, len(score), Method(), why=why)
     return figure_as_json(measured, metric)

@@ -5,8 +5,6 @@ Axis letters: n rows, k classes.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from pervade.core.words import FigureWords
@@ -41,23 +39,6 @@ def energy(logits: np.ndarray) -> np.ndarray:
     arXiv:2010.03759)."""
     most = logits.max(1)
     return np.asarray(-most - np.log(np.exp(logits - most[:, None]).sum(1)))
-
-
-def fewest(false_alarms: float) -> int:
-    """Rows that it takes to settle a limit.
-
-    >>> fewest(0.05)
-    19
-    """
-    return math.ceil(1 / false_alarms - 1e-9) - 1
-
-
-def limit(settling: np.ndarray, false_alarms: float) -> float | None:
-    """The score that a further row like the `settling` ones (n,) exceeds with at most this chance: of n + 1 such rows
-    in any order, the ceil((n + 1) (1 - chance))th (split conformal: V. Vovk, A. Gammerman and G. Shafer, "Algorithmic
-    Learning in a Random World", 2005). None where there are too few (`fewest`)."""
-    place = math.ceil((len(settling) + 1) * (1 - false_alarms) - 1e-9)
-    return float(np.sort(settling)[place - 1]) if place <= len(settling) else None
 
 
 def curve(mine: np.ndarray, others: np.ndarray) -> list[list[float]]:

@@ -405,10 +405,7 @@ def read(run: RunDirectory) -> Record:
         remarks=list(map(str, json(run.remarks).get("remarks") or [])),
         account=list(map(str, json(run.remarks).get("account") or [])),
         words=words,
-        settled={
-            name: {key: value for key, value in entry.items() if key not in ("format", promises.ENTRY)}
-            for name, entry in settled.items()
-        },
+        settled={name: promises.without(entry) for name, entry in settled.items()},
     )
 
 
