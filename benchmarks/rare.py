@@ -1,7 +1,7 @@
 """What `--imbalance` is worth on rare classes, and whether promises hold on rows that nothing was settled on.
 
     python benchmarks/rare.py [--shared ../shared/data] [--parts imbalance recall coverage] [--sets sms_spam …]
-        [--seeds 0 1 2 3 4] [--again] [--show]
+        [--seeds 0 1 2 3 4] [--settings none auto …] [--again] [--show]
 
 Each cell is a line in measured/rare.jsonl, and a stopped script goes on; a cell that failed is said, and tried again by
 the next start. All of it takes about two hours.
@@ -42,6 +42,8 @@ from rare_promises import COVERED, FOUND, coverage_draws, recall_draws, show_cov
 NAME = "rare.jsonl"
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 SETTINGS = ("none", "weights", "oversample", "undersample", "focal", "auto")
+# Where all rows are learnt from at once, to draw a row more often is to weigh it.
+AT_ONCE = ("none", "weights", "focal", "auto")
 FIGURES = ("accuracy", "balanced_accuracy", "ece")  # beside each class's recall
 SHOWN = ("balanced_accuracy", "rare_recall", "accuracy", "ece")
 TRAININGS: dict[str, tuple[Maker, list[str]]] = {
@@ -104,8 +106,13 @@ def with_setting(
 def imbalance(options: argparse.Namespace, there: set[Any]) -> None:
     for seed in options.seeds:
         for name in chosen(TRAININGS, options.sets):
-            cells = {setting: ("imbalance", name, seed, setting) for setting in SETTINGS}
-            left = [setting for setting, cell in cells.items() if options.again or cell not in there]
+            settings = AT_ONCE if name.endswith("plain") else SETTINGS
+            cells = {setting: ("imbalance", name, seed, setting) for setting in settings}
+            left = [
+                setting
+                for setting, cell in cells.items()
+                if setting in options.settings and (options.again or cell not in there)
+            ]
             if not left:
                 continue
             make, more = TRAININGS[name]
@@ -247,6 +254,7 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=list(PARTS))
     parser.add_argument("--sets", nargs="+", choices=list(names), help="All of them unless some are named.")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4], help="Of imbalance.")
+    parser.add_argument("--settings", nargs="+", default=list(SETTINGS), choices=list(SETTINGS), help="Of imbalance.")
     parser.add_argument("--again", action="store_true", help="Measure cells that are there already once more.")
     parser.add_argument("--show", action="store_true", help="Print what was measured, and measure nothing.")
     options = parser.parse_args()
