@@ -307,7 +307,8 @@ def test_a_decision_that_is_damaged_is_named() -> None:
     entry = {"promise": {"use": "threshold", "min_recall": {"b": 0.9}}, "settled": {}, "n": 1, "kept": True, "why": ""}
     domain = replace(Image(), labels=("a", "b"), counts=(1, 1))
     table = {"probabilities": np.ones((1, 2)) / 2}
-    for wrong in ({}, {"thresholds": {"c": 0.5}}, {"thresholds": {"b": "x"}}, {"thresholds": 7}):
+    numbers = ({"thresholds": {"b": value}} for value in ("x", 0.0, -0.5, float("nan"), float("inf")))
+    for wrong in ({}, {"thresholds": {"c": 0.5}}, {"thresholds": 7}, *numbers):
         with pytest.raises(CheckpointError, match=r"decision.json, where it says how --min-recall b=0.9 is kept, is d"):
             promises.keep(table, {"promises": [{**entry, "settled": wrong}]}, domain)
     with pytest.raises(ConfigError, match=r"decision.json: unknown promise 'nothing'"):

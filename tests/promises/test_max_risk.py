@@ -113,6 +113,10 @@ def test_a_risk_that_cannot_be_kept_names_one_that_can() -> None:
     few = table(np.linspace(0.9, 0.6, 100), np.zeros(100))
     with pytest.raises(PromiseError, match=r"and this one of about \d+ rows of which as many are right"):
         MaxRisk(0.02).settle(few, DOMAIN)
+    # 7 of 100 wrong are just under 0.07 * 100 in binary fractions: no number of rows would show it.
+    hardly = table(np.full(100, 0.9), np.arange(100) < 7)
+    with pytest.raises(PromiseError, match=r"--max-risk 0\.148 can be kept$"):
+        MaxRisk(0.07).settle(hardly, DOMAIN)
 
 
 def test_figures_answers_and_what_is_told() -> None:

@@ -274,6 +274,7 @@ def promising(
     coverage: Annotated[
         float | None,
         typer.Option(
+            min=0,
             callback=finite,
             metavar="SHARE",
             help="Give sets of classes, or ranges of numbers, that hold the truth so often, 0.9 of 1.",
@@ -289,6 +290,7 @@ def promising(
     max_risk: Annotated[
         float | None,
         typer.Option(
+            min=0,
             callback=finite,
             metavar="SHARE",
             help="Answer only where at most so many of the answers are wrong, 0.02 of 1; else say so.",

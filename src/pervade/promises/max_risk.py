@@ -34,6 +34,7 @@ from pervade.tasks.answer_span import AnswerSpan
 from pervade.tasks.classify import Classify
 
 POINTS = 100  # of the curve in the report, at most
+MOST_TIMES = 100  # as many rows as there are, beyond which nobody is told to bring them
 UNKNOWN = "I do not know"
 
 
@@ -115,12 +116,13 @@ class MaxRisk(Promise):
         return f"; --max-risk {least:g} can be kept" if least <= 0.9 else ""
 
     def _more(self, errors: np.ndarray, taken: np.ndarray, rows: int) -> str:
-        """Of how many rows this promise could be kept, were as many of them wrong as of the surest now."""
-        if (errors >= self.share * taken).all():
-            return ""
+        """Of how many rows this promise could be kept, were as many of them wrong as of the surest now; nothing where so
+        many could not be had."""
         times = 1.0
         while largest_share(errors * times, taken * times, self._level(math.ceil(rows * times))).min() > self.share:
             times *= 1.1
+            if times > MOST_TIMES:
+                return ""
         return f", and this one of about {math.ceil(rows * times):,} rows of which as many are right"
 
     def keep(self, table: Table, settled: Mapping[str, Any], domain: Domain) -> Table:

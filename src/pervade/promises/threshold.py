@@ -172,6 +172,8 @@ class Threshold(Promise):
     def keep(self, table: Table, settled: Mapping[str, Any], domain: Domain) -> Table:
         labels = labels_of(domain)
         thresholds = {labels.index(label): float(value) for label, value in settled["thresholds"].items()}
+        if not all(0 < value < math.inf for value in thresholds.values()):
+            raise ValueError(f"thresholds are above 0, and these {list(thresholds.values())}")
         return answered(table, answers(np.asarray(table["probabilities"], np.float64), thresholds), domain)
 
     def answer(self, answer: dict[str, Any], table: Table, place: int, domain: Domain) -> dict[str, Any]:
