@@ -116,8 +116,8 @@ class MaxRisk(Promise):
         return f"; --max-risk {least:g} can be kept" if least <= 0.9 else ""
 
     def _more(self, errors: np.ndarray, taken: np.ndarray, rows: int) -> str:
-        """Of how many rows this promise could be kept, were as many of them wrong as of the surest now; nothing where so
-        many could not be had."""
+        """Of how many rows this promise could be kept, were as many of them wrong as of the surest now; empty where
+        those would be too many to be had."""
         times = 1.0
         while largest_share(errors * times, taken * times, self._level(math.ceil(rows * times))).min() > self.share:
             times *= 1.1
