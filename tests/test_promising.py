@@ -124,6 +124,11 @@ def test_what_is_no_promise(flags: dict[str, Any], words: str) -> None:
         promising.asked(flags)
 
 
+def test_an_environment_has_no_rows_to_promise_anything_of() -> None:
+    with pytest.raises(ConfigError, match=r"--coverage 0\.9 is for answers to rows, and an environment has none"):
+        pervade.fit("gym://CartPole-v1", coverage=0.9)
+
+
 def test_two_that_say_the_answer_exclude_each_other(whole: pervade.Run) -> None:
     asked = promising.asked({"min_recall": PROMISED, "costs": {"a": {"a": 0.0}}})
     with pytest.raises(ConfigError, match=r"--min-recall good=0.9 and --cost exclude each other"):
@@ -182,6 +187,10 @@ def test_one_that_was_killed_before_it_settled_goes_on(
     assert "promises" not in stopped.directory.of_checkpoint("best", "decision.json")
     told = str(stopped.unfinished())
     assert "do not keep what was promised (--min-recall good=0.9" in told and "pervade resume" in told
+    with monkeypatch.context() as patch:
+        patch.setattr(RunDirectory, "plan", lambda run: {"finished": False})
+        told = str(stopped.unfinished())
+    assert "whose answers do not yet keep what is promised (--min-recall good=0.9" in told and "unfinished" in told
     resumed = pervade.resume(tmp_path / "run", options=Options())
     assert settled(resumed.directory) == settled(whole.directory)
     assert resumed.unfinished() is None
@@ -328,5 +337,6 @@ def test_what_is_told_of_one_that_cannot_be_kept(whole: pervade.Run) -> None:
             "kept": False,
             "why": "never",
             "n": 3,
+            "decides": True,
         }
     ]

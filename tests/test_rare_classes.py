@@ -20,6 +20,8 @@ from pervade.data.rows.samplers.class_balanced import ClassBalanced
 from pervade.data.rows.sources.dataset import Dataset
 from pervade.engine import checkpoint, origin
 from pervade.engine.predictions import read_columns
+from pervade.promises.coverage import Coverage
+from pervade.promises.threshold import Threshold
 from pervade.run import imbalance, overview
 from pervade.run.progress import Silent
 from pervade.run.stopping import Stopped
@@ -92,6 +94,15 @@ def test_auto_is_settled_said_stored_and_answers_by_it(tmp_path: Path) -> None:
     pervade.resume(run.path, options=Options(screen=screen))  # settled again it is the same, and nothing new is said
     assert not [line for line in screen.lines[lines:] if line.startswith("classes: ")]
     assert checkpoint.read_recipe(run.directory.recipe) == own
+
+
+def test_what_a_promise_decides_is_not_said_to_be_taken() -> None:
+    tried = {"likeliest": {"accuracy": 0.9, "balanced_accuracy": 0.5}, "balanced": {"balanced_accuracy": 0.8}}
+    decision = {"answers": "balanced", "tried": tried}
+    assert imbalance.told(decision)[0].endswith("; balanced is taken, which is no worse there")
+    assert imbalance.told(decision, [Coverage()]) == imbalance.told(decision)
+    (told,) = imbalance.told(decision, [Coverage(), Threshold({"a": 0.9})])
+    assert told.endswith("; neither is taken where --min-recall a=0.9 can be kept, which decides what is answered")
 
 
 def test_even_classes_leave_no_trace(shapes: Path, tmp_path: Path) -> None:

@@ -318,21 +318,27 @@ class Run:
         except CheckpointError as error:  # the checkpoint is whole, and answers need no more
             return f"whether this run is finished cannot be told: {error}"
         if self._finished(plan):
-            return self._unsettled(checkpoint)
+            return self._unsettled(name)
+        asked = self._not_kept(name)
         passes = self.directory.of_checkpoint(name, "architecture.json").get("passes", "?")
         when = f"after pass {passes}" if isinstance(passes, str) else wording.after(passes)
         which = "its best so far" if name == "best" else f"its checkpoint {name!r}"
-        return f"this run is unfinished: {which}, {when}; go on with: pervade resume {self.path}"
+        kept = f", whose answers do not yet keep what is promised ({asked})" if asked else ""
+        return f"this run is unfinished: {which}, {when}{kept}; go on with: pervade resume {self.path}"
 
     def _unsettled(self, checkpoint: str | None) -> str | None:
         """What to know of a checkpoint that does not keep what was promised."""
-        recipe, name = self.recipe(), self.directory.require_checkpoint(checkpoint)
-        if not recipe.promises or promising.is_settled(self.directory, recipe, name):
+        name, delivered = self.directory.require_checkpoint(checkpoint), self.directory.require_checkpoint(None)
+        if not (asked := self._not_kept(name)):
             return None
-        asked = ", ".join(promise.asked for promise in recipe.promises)
-        delivered = self.directory.require_checkpoint(None)
         remedy = f"take {delivered!r}" if name != delivered else f"settle it with: pervade resume {self.path}"
         return f"these answers do not keep what was promised ({asked}), which is not settled for {name!r}; {remedy}"
+
+    def _not_kept(self, name: str) -> str:
+        """What was promised, where this checkpoint does not say how it is kept; else empty."""
+        recipe = self.recipe()
+        settled = promising.is_settled(self.directory, recipe, name)
+        return "" if settled else ", ".join(promise.asked for promise in recipe.promises)
 
     def _finished(self, plan: Mapping[str, Any]) -> bool:
         if not self.directory.members.exists():

@@ -46,6 +46,18 @@ def test_what_was_done_and_what_was_tried(run: RunDirectory) -> None:
     assert "{" not in imbalance.section(record.read(run)).body  # type: ignore[union-attr]
 
 
+def test_a_promise_that_is_kept_says_what_is_answered(run: RunDirectory) -> None:
+    treat(run, "auto", answers="balanced", tried=TRIED)
+    path = run.result("evaluate", "best")
+    result = files.read_json(path)
+    told = {"sentence": "finds 95", "flag": "--min-recall <a>=0.95", "kept": True, "why": "", "n": 9, "decides": True}
+    result["details"]["promises"] = [told]
+    files.write_json(path, result)
+    _, text = read(run)
+    assert "What is answered is decided by --min-recall <a>=0.95." in text
+    assert "is answered, which was no worse" not in text and "taken" not in text.split("Tried on")[1][:200]
+
+
 @pytest.mark.parametrize("way", imbalance.WAYS)
 def test_every_way_has_words(run: RunDirectory, way: str) -> None:
     treat(run, way, answers="likeliest", tried=TRIED)

@@ -101,6 +101,7 @@ class Promised(TypedDict, total=False):
     kept: bool
     why: str
     n: Count
+    decides: bool  # what is answered
 
 
 class Score(TypedDict):

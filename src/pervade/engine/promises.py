@@ -153,5 +153,6 @@ def told(
         if one.kept:
             with one.reading():
                 said = one.promise.told(figures, columns, one.settled, domain)
-        lines.append({**asdict(said), "kept": one.kept, "why": one.why, "n": one.n})
+        decides = "prediction" in one.promise.changes  # what is answered
+        lines.append({**asdict(said), "kept": one.kept, "why": one.why, "n": one.n, "decides": decides})
     return lines

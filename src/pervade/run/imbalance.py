@@ -4,10 +4,10 @@ after."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pervade.core.contracts import Domain, Recipe
+from pervade.core.contracts import Domain, Promise, Recipe
 from pervade.core.run import RunDirectory
 from pervade.core.types import Rows
 from pervade.core.words import percent
@@ -52,8 +52,9 @@ def headline(recipe: Recipe, domain: Domain) -> tuple[str, Metric]:
     return name, metrics[name]
 
 
-def told(decision: Mapping[str, Any]) -> list[str]:
-    """What was tried on the validation rows, and what was taken; nothing where nothing was."""
+def told(decision: Mapping[str, Any], promises: Sequence[Promise] = ()) -> list[str]:
+    """What was tried on the validation rows, and what was taken; nothing where nothing was. Where a promise says what
+    is answered, neither is."""
     tried: Mapping[str, Mapping[str, float]] = decision.get("tried", {})
     if not tried:
         return []
@@ -62,8 +63,10 @@ def told(decision: Mapping[str, Any]) -> list[str]:
         for name, own in tried.items()
     ]
     taken = decision.get("answers", "likeliest")
-    why = "is taken, which is no worse there" if taken == "balanced" else "is kept, which is better there"
-    return [
-        f"answers tried on the validation rows, right where each class counts the same: {', '.join(shown)}; "
-        f"{taken} {why}"
-    ]
+    end = f"{taken} " + (
+        "is taken, which is no worse there" if taken == "balanced" else "is kept, which is better there"
+    )
+    for promise in promises:
+        if "prediction" in promise.changes:
+            end = f"neither is taken where {promise.asked} can be kept, which decides what is answered"
+    return [f"answers tried on the validation rows, right where each class counts the same: {', '.join(shown)}; {end}"]

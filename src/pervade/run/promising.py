@@ -10,6 +10,7 @@ from typing import Any
 
 from pervade.core import memory, runtime, spec
 from pervade.core.contracts import Promise, Recipe
+from pervade.core.contracts.abilities import Acts
 from pervade.core.contracts.promises import SPLIT
 from pervade.core.errors import ConfigError, PromiseError
 from pervade.core.run import RunDirectory
@@ -68,10 +69,12 @@ def _share(name: str, given: Any, of: str = "") -> float:
 
 def promising(recipe: Recipe, more: list[Promise]) -> Recipe:
     """The recipe with these promises, in place of its own of their kinds; what says the answer comes first. Raises
-    ConfigError where two exclude each other."""
+    ConfigError where two exclude each other, or there are no rows."""
     own = [promise for promise in recipe.promises if type(promise) not in set(map(type, more))]
     together = sorted([*own, *more], key=lambda promise: "prediction" not in promise.changes)
     promises.check(together)
+    if together and isinstance(recipe.task, Acts):
+        raise ConfigError(f"{together[0].asked} is for answers to rows, and an environment has none; leave it out")
     return replace(recipe, promises=tuple(together)) if more else recipe
 
 

@@ -107,7 +107,8 @@ def train(
             options.screen.say(line)
         Training(run, recipe, domain, rows, device, options).go()
         if final:
-            for line in imbalance.told(run.of_checkpoint(run.require_checkpoint(None), "decision.json")):
+            decision = run.of_checkpoint(run.require_checkpoint(None), "decision.json")
+            for line in imbalance.told(decision, recipe.promises):
                 options.screen.say(line)
             promising.settle(run, recipe, rows, options.screen, given)
         if recipe.then is not None:

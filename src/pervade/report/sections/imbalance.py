@@ -29,6 +29,7 @@ TEMPLATE = """\
 <p>What was done (<code>--imbalance {{ way|label(40) }}</code>): {{ done }}.{% if metric %} Passes and models were
 chosen by “{{ metric }}” on the validation split.{% endif %}</p>
 {% if answers %}<p>{{ answers }}</p>{% endif %}
+{% if ruled %}<p>What is answered is decided by <code>{{ ruled|label(200) }}</code>.</p>{% endif %}
 {% if tried %}
 <div class="scroll"><table>
 <thead><tr><th>Tried on the validation split: what is answered</th>
@@ -50,6 +51,8 @@ def section(record: Record) -> Section | None:
         return None
     decision = record.settled.get(record.main.checkpoint, {}) if record.main else {}
     answers, tried = str(decision.get("answers", "")), decision.get("tried") or {}
+    promised = record.main.promises if record.main else []
+    ruled = next((promise["flag"] for promise in promised if promise["kept"] and promise.get("decides")), "")
     rarest = min(counts, key=lambda name: (counts[name], name))
     rows = record.split_counts["train"]
     chosen = record.part("early_stopping").get("metric")
@@ -66,9 +69,10 @@ def section(record: Record) -> Section | None:
         way=way,
         done=record.words.fill(WAYS.get(way, f"as “{way}” does it")),
         metric=record.words.figure(chosen).title if chosen else "",
-        answers=_answered(answers, bool(tried)),
+        answers=_answered("" if ruled else answers, bool(tried)),
+        ruled=ruled,
         titles=[record.words.figure(name).title for name in figures],
-        tried=[_row(name, came, figures, answers, record) for name, came in tried.items()],
+        tried=[_row(name, came, figures, "" if ruled else answers, record) for name, came in tried.items()],
     )
     return Section("imbalance", "Rare classes", body)
 
