@@ -156,6 +156,34 @@ def test_classes_that_contest_rows_give_way_to_each_other() -> None:
         promise.settle(table([0] * 50 + [1] * 50, both), THREE)
 
 
+@pytest.mark.parametrize(
+    "promise", [Threshold({"ham": 0.9}, {"spam": 0.06}), Threshold(max_false_alarms={"spam": 0.06})]
+)
+def test_two_classes_have_one_threshold_which_keeps_all_that_can_be(promise: Threshold) -> None:
+    """Of 100 ham 98 have to be found for 94% (the bound of 98 is 0.9477, of 97 0.9345), though 94 are enough for 90%
+    and would leave six false alarms."""
+    assert [round(lower_bound(found, 100, 0.9), 3) for found in (98, 97, 94)] == [0.948, 0.934, 0.897]
+    two = replace(TWO, labels=("ham", "spam"))
+    spam = np.concatenate([np.linspace(0.005, 0.495, 99), [0.9], np.linspace(0.6, 0.99, 40)])
+    settled: Any = promise.settle(table([0] * 100 + [1] * 40, spam), two)
+    called = promise.keep(table([0] * 140, spam), settled, two)["prediction"]
+    assert (called[:100] == 1).sum() == 2 and (called[100:] == 1).all()
+
+
+def test_a_class_gives_way_where_another_may_not_be_called_so_often() -> None:
+    """The largest threshold that finds 50 of 60 a is 0.6, and leaves the others to c: 10 of 110, of which 5% may be."""
+    of_a = np.tile([0.6, 0.0, 0.4], (60, 1))
+    of_a[:10] = [0.45, 0.0, 0.55]
+    of_b, of_c = np.tile([0.1, 0.8, 0.1], (50, 1)), np.tile([0.05, 0.05, 0.9], (50, 1))
+    columns = table([0] * 60 + [1] * 50 + [2] * 50, np.concatenate([of_a, of_b, of_c]))
+    alone, beside = Threshold({"a": 0.7}), Threshold({"a": 0.7}, {"b": 0.05, "c": 0.05})
+    first: Any = alone.settle(columns, THREE)
+    assert first["thresholds"]["a"] == 0.6
+    assert (alone.keep(columns, first, THREE)["prediction"][:10] == 2).all()
+    settled: Any = beside.settle(columns, THREE)
+    assert (beside.keep(columns, settled, THREE)["prediction"] == columns["target"]).all()
+
+
 # before training
 
 

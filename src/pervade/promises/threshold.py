@@ -3,6 +3,10 @@
 A row is called a class of which something is promised where its probability reaches that class's threshold; of several,
 the one whose threshold it exceeds by the largest factor; of none, the likeliest of the other classes (where there are
 no others, the one that it comes nearest to).
+Where something is promised of every class, the one of the smallest recall has no threshold and is what is answered of
+none. So with two classes there is one threshold, of the class with the larger recall: the largest that finds enough,
+which has the fewest false alarms. With more, each is sought beside the others, and those that can give way do, in
+steps, where what is promised of others fails.
 
 What a threshold finds of all rows like these is bounded by one side of Clopper and Pearson's exact interval (1934), at
 the confidence `level`. That it is chosen by the same rows costs nothing: above the mth largest of n probabilities lies
@@ -19,7 +23,7 @@ import math
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Annotated, Any, ClassVar
 
@@ -44,6 +48,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 RECALL, ALARMS = "--min-recall", "--max-false-alarms"
 ROUNDS = 50  # in which thresholds of several classes give way to each other, at most
+STEPS, STEP = 20, 0.8  # by which they give way where what is promised of others fails
 BELOW = 1 - 1e-9  # a row that two classes contest falls to this one from a little below on
 POINTS = 100  # of a curve, at most
 
@@ -113,19 +118,40 @@ class Threshold(Promise):
         for number, shares in self._promised(labels).items():
             own, others = one_each(group, target == number), one_each(group, target != number)
             classes.append(_Class(number, labels[number], shares, own, others))
-        # Each threshold is found with the others as they are. It can only fall, since what another class takes of this
-        # one's rows is taken back by a lower one.
-        thresholds = dict.fromkeys([one.number for one in classes], math.inf)
+        first: tuple[PromiseError, ...] = ()
+        ruling, way = _ruling(classes, labels), dict.fromkeys(range(len(labels)), 1.0)
+        for _ in range(STEPS):
+            thresholds = self._together(ruling, probabilities, way)
+            prediction = answers(probabilities, thresholds)
+            failing = [(one, flag) for one in classes if (flag := self._failing(one, prediction))]
+            if not failing:
+                return {"thresholds": {labels[number]: threshold for number, threshold in thresholds.items()}}
+            first = first or (self._error(*failing[0], prediction, labels),)
+            giving = {
+                other.number
+                for one, flag in failing
+                for other in ruling
+                if other is not one and (RECALL in other.shares) == (flag == ALARMS)
+            }
+            if not giving:
+                break
+            way |= {one.number: way[one.number] * _gives(one) for one in ruling if one.number in giving}
+        raise first[0]
+
+    def _together(
+        self, ruling: Sequence[_Class], probabilities: np.ndarray, way: Mapping[int, float]
+    ) -> dict[int, float]:
+        """By class. Each threshold is found with the others as they are, and moved by as much as it gives `way`. It can
+        only fall, since what another class takes of this one's rows is taken back by a lower one."""
+        thresholds = dict.fromkeys([one.number for one in ruling], math.inf)
         for _ in range(ROUNDS):
             before = dict(thresholds)
-            for one in classes:
-                thresholds[one.number] = self._threshold(one, contested(probabilities, thresholds, one.number))
+            for one in ruling:
+                score = contested(probabilities, thresholds, one.number)
+                thresholds[one.number] = way[one.number] * self._threshold(one, score)
             if thresholds == before:
                 break
-        prediction = answers(probabilities, thresholds)
-        for one in classes:
-            self._check(one, prediction, labels)
-        return {"thresholds": {labels[number]: threshold for number, threshold in thresholds.items()}}
+        return thresholds
 
     def _threshold(self, one: _Class, score: np.ndarray) -> float:
         """The largest that finds enough rows of the class, or, where that is not asked, the smallest that calls few
@@ -142,32 +168,45 @@ class Threshold(Promise):
             raise PromiseError(f"it takes {rows_needed(share, self.level):,} rows of other classes than {one.label!r}")
         return float(np.nextafter(np.sort(rows)[spared - 1], math.inf))
 
-    def _check(self, one: _Class, prediction: np.ndarray, labels: Sequence[str]) -> None:
-        """Raises PromiseError where a bound does not hold by all thresholds together."""
-        called, label = prediction == one.number, one.label
-        recall = lower_bound(int(called[one.own].sum()), len(one.own), self.level)
-        spared = lower_bound(int((~called[one.others]).sum()), len(one.others), self.level)
+    def _bounds(self, one: _Class, prediction: np.ndarray) -> tuple[float, float]:
+        """Of all rows of the class the share that is found, and of all others that which is not called so, at least."""
+        called = prediction == one.number
+        return (
+            lower_bound(int(called[one.own].sum()), len(one.own), self.level),
+            lower_bound(int((~called[one.others]).sum()), len(one.others), self.level),
+        )
+
+    def _failing(self, one: _Class, prediction: np.ndarray) -> str:
+        """The flag of which the bound does not hold by all thresholds together, or by which the class is never
+        answered; empty where all is kept."""
+        recall, spared = self._bounds(one, prediction)
         if recall < one.shares.get(RECALL, 0.0):
-            lost = prediction[one.own][~called[one.own]]
+            return RECALL
+        never = ALARMS in one.shares and not (prediction[one.own] == one.number).any()
+        return ALARMS if never or spared < 1 - one.shares.get(ALARMS, 1.0) else ""
+
+    def _error(self, one: _Class, flag: str, prediction: np.ndarray, labels: Sequence[str]) -> PromiseError:
+        (recall, spared), label = self._bounds(one, prediction), one.label
+        if flag == RECALL:
+            lost = prediction[one.own][prediction[one.own] != one.number]
             rival = labels[int(np.bincount(lost).argmax())]
             beside = " beside what else is promised" * (len(self.min_recall) + len(self.max_false_alarms) > 1)
             less = f"{_named(label, _floor(recall))} can be, or " if _floor(recall) else ""
-            raise PromiseError(
+            return PromiseError(
                 f"{RECALL} {_named(label, one.shares[RECALL])} cannot be kept{beside}: of {len(one.own):,} rows of "
                 f"{label!r} {len(lost):,} are called otherwise, mostly {rival!r}; {less}promise less"
             )
-        if spared < 1 - one.shares.get(ALARMS, 1.0):
+        if spared < 1 - one.shares[ALARMS]:
             own = one.shares.get(RECALL)
             beside = "what else is promised" if own is None else f"{RECALL} {_named(label, own)}"
-            raise PromiseError(
+            return PromiseError(
                 f"{ALARMS} {_named(label, one.shares[ALARMS])} cannot be kept beside {beside}; "
                 f"{_named(label, _ceil(1 - spared))} is the least that can"
             )
-        if ALARMS in one.shares and not called[one.own].any():
-            raise PromiseError(
-                f"{ALARMS} {_named(label, one.shares[ALARMS])} is kept only where {label!r} is never answered, since "
-                "other rows are called so with the highest probability; allow more"
-            )
+        return PromiseError(
+            f"{ALARMS} {_named(label, one.shares[ALARMS])} is kept only where {label!r} is never answered, since "
+            "other rows are called so with the highest probability; allow more"
+        )
 
     def keep(self, table: Table, settled: Mapping[str, Any], domain: Domain) -> Table:
         labels = labels_of(domain)
@@ -263,6 +302,24 @@ def contested(probabilities: np.ndarray, thresholds: Mapping[int, float], number
     rivals = [probabilities[:, other] / threshold for other, threshold in thresholds.items() if other != number]
     factor = np.max(rivals, axis=0, initial=0.0)
     return np.where(factor < 1, own, BELOW * own / np.maximum(factor, 1.0))
+
+
+def _ruling(classes: list[_Class], labels: Sequence[str]) -> list[_Class]:
+    """Those of which thresholds are found: where something is promised of every class, all but the one of the smallest
+    recall, which is answered where none is reached. Of two classes all that is promised then bounds one threshold from
+    above or below, so that what is found is exact: what may be called the other one is to be found of this."""
+    if len(classes) < len(labels):
+        return classes
+    *ruling, last = sorted(classes, key=lambda one: one.shares.get(RECALL, 0.0), reverse=True)
+    if len(labels) == 2 and RECALL in ruling[0].shares and ALARMS in last.shares:
+        found = max(ruling[0].shares[RECALL], 1 - last.shares[ALARMS])
+        return [replace(ruling[0], shares={**ruling[0].shares, RECALL: found})]
+    return ruling
+
+
+def _gives(one: _Class) -> float:
+    """By which its threshold is moved without breaking what is promised of it: more is found, or less called so."""
+    return STEP if RECALL in one.shares else 1 / STEP
 
 
 # words and pictures
