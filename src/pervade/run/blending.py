@@ -4,11 +4,13 @@ say of the validation split (Caruana et al. 2004, "Ensemble selection from libra
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from pervade.core.contracts import Domain
+from pervade.core import spec
+from pervade.core.contracts import Domain, Task
 from pervade.core.contracts.abilities import CanBeBlended
 from pervade.core.types import Table
 from pervade.engine import predictions
@@ -60,6 +62,12 @@ def crossed(
         together.append(task.blended([only(table, own_half == side) for table in answered], shares, domain))
     order = np.argsort(np.concatenate([np.flatnonzero(own_half == side) for side in np.unique(own_half)]))
     return {name: predictions.in_order(values, order) for name, values in predictions.concatenate(together).items()}
+
+
+def asked(task: Task) -> Task:
+    """What is asked of models together. Targets that were smoothed for one of them are no part of it: what each says
+    was scaled by what it settled, which undoes that."""
+    return replace(task, smoothing=0.0) if "smoothing" in spec.field_names(type(task)) else task  # type: ignore[type-var]
 
 
 def _halves(table: Table, half_of: Mapping[int, int]) -> np.ndarray:

@@ -295,7 +295,7 @@ class Ladder:
         done, about = self.complete(), {"checkpoint": chosen, "precision": "fp32"}
         crossed = self._crossed(done, delivered=True)
         predictions.write_columns(member.predictions(chosen, checkpoint.UNDECIDED), crossed, about)
-        checkpoint.settle(member, chosen, self.base.task.decide(crossed, self._domain()))
+        checkpoint.settle(member, chosen, blending.asked(self.base.task).decide(crossed, self._domain()))
         if all(other.folds for other in done):
             rung.folds = cross_validation.FOLDS
             place = member.predictions(chosen, cross_validation.OUT_OF_FOLD)
@@ -345,6 +345,7 @@ class Ladder:
         fitted = {name: checkpoint.read_domain(self.run.member(name).preprocess) for name in counting}
         return replace(
             recipe,
+            task=blending.asked(task),
             domain=Composite(fitted),
             model=Blend({name: one.model for name, one in own.items()}, counting),
             init=Members({name: str(self.run.member(name).path.absolute()) for name in counting}),
@@ -377,7 +378,8 @@ class Ladder:
         if half is None:
             return decision
         (table,) = self._tables([rung], delivered=True)
-        own = dict(self.base.task.decide(only(table, self._half(table) == half), self._domain()))
+        task = checkpoint.read_recipe(member.recipe).task  # whose targets may be smoothed, and another rung's not
+        own = dict(task.decide(only(table, self._half(table) == half), self._domain()))
         return own if own.keys() == decision.keys() else decision
 
     def judge(self) -> None:
