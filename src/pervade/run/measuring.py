@@ -39,7 +39,11 @@ from pervade.run.progress import Screen
 # Flags by which whoever measures other data changes how these are read; what was learnt is as it is.
 LEARNT = ("join_spellings", "positive", "tta")
 TAKEN = ("--split", "--keep-known", *(flag for name, (flag, _) in data_flags.FLAGS.items() if name not in LEARNT))
-LEARNT_FROM = {"train": "learnt from", "validation": "chosen by", PROMISED: "settled by"}
+LEARNT_FROM = {
+    "train": "what the run learnt from",
+    "validation": "what the run was chosen by",
+    PROMISED: "what the run was settled by",
+}
 
 
 @memory.during("other data were measured", "give fewer or smaller files, or free some memory")
@@ -199,17 +203,8 @@ def _is_misfit(fault: DataError, field: str, value: str) -> bool:
 
 def _without_known(rows: Rows, own: Rows, source: str) -> tuple[Rows, list[LeftOut]]:
     """The rows without those whose bytes the run was trained on. Raises DataError where none is left."""
-    if "hash" not in own or "hash" not in rows:
-        return rows, []
-    splits = zip(own.column("hash"), own.column("split"), strict=True)
-    known = {content: split for content, split in splits if split in LEARNT_FROM}
-    lost = [known.get(content) for content in rows.column("hash")]
-    learnt = [
-        LeftOut(str(name), f"byte by byte what the run was {LEARNT_FROM[split]}".replace("was learnt", "learnt"))
-        for name, split in zip(rows.column("id"), lost, strict=True)
-        if split is not None
-    ]
-    if len(learnt) == len(rows):
+    new, learnt = apart(rows, own, LEARNT_FROM)
+    if learnt and not len(new):
         raise DataError(
             f"all {len(rows):,} rows of {source} are byte by byte what the run was trained on, so they are no test of "
             "it; --keep-known measures them all the same"
@@ -217,7 +212,23 @@ def _without_known(rows: Rows, own: Rows, source: str) -> tuple[Rows, list[LeftO
     if learnt:
         told = f"{len(learnt):,} of {len(rows):,} rows are byte by byte what the run was trained on, and left out"
         account.note(told, "--keep-known")
-    return rows.select([i for i, split in enumerate(lost) if split is None]), learnt
+    return new, learnt
+
+
+def apart(rows: Rows, own: Rows, called: Mapping[str, str]) -> tuple[Rows, list[LeftOut]]:
+    """The rows without those whose bytes the run has among its `own`, and these. `called`: what the run's are, by the
+    splits of which that matters."""
+    if "hash" not in own or "hash" not in rows:
+        return rows, []
+    splits = zip(own.column("hash"), own.column("split"), strict=True)
+    known = {content: called[split] for content, split in splits if split in called}
+    twice = [known.get(content) for content in rows.column("hash")]
+    left_out = [
+        LeftOut(str(name), f"byte by byte {what}")
+        for name, what in zip(rows.column("id"), twice, strict=True)
+        if what is not None
+    ]
+    return rows.select([i for i, what in enumerate(twice) if what is None]), left_out
 
 
 def name_of(source: Any, split: str | None = None) -> str:

@@ -62,14 +62,19 @@ def measure(
         raise DataError(f"{other} is not there; --unlike takes a folder, a table or a file")
     rows, left_out = _read(run, loaded, other, flags, screen)
     own = workflow.load_rows(run, loaded.domain, screen)
-    rows, known = _without_own(rows, own, str(other))
-    name = f"{measuring.name_of(other)}-{measuring.fingerprint(rows)[:8]}"
-    screen.say(f"data: {counted(len(rows), *loaded.domain.wording.noun)} of {other}, as {name}")
+    new, known = measuring.apart(rows, own, dict.fromkeys(own.column("split"), "one of the run's own"))
+    if not len(new):
+        raise DataError(
+            f"all {len(rows):,} rows of {other} are byte by byte the run's own, so nothing tells them apart; give "
+            "--unlike other data"
+        )
+    name = f"{measuring.name_of(other)}-{measuring.fingerprint(new)[:8]}"
+    screen.say(f"data: {counted(len(new), *loaded.domain.wording.noun)} of {other}, as {name}")
     if lost := [*left_out, *known]:
         screen.say(f"left out: {len(lost):,}; the first, {lost[0].source}: {lost[0].reason}")
     with runtime.threads(threads), screen.bar("comparing") as bar:
         place = torch.device(runtime.pick_device(device))
-        result = unlike.measure(run, loaded, own, rows, name, device=place, workers=workers, progress=bar)
+        result = unlike.measure(run, loaded, own, new, name, device=place, workers=workers, progress=bar)
     report.write(run)
     return result
 
@@ -110,19 +115,3 @@ def _reading(domain: Domain, flags: Mapping[str, Any]) -> Domain:
     found = {name: value for name, value in FOUND.items() if name in known}
     anew: Domain = replace(domain, **found)  # type: ignore[type-var]
     return answering.reading(anew, **{"encoding": None, **flags})
-
-
-def _without_own(rows: Rows, own: Rows, source: str) -> tuple[Rows, list[LeftOut]]:
-    """The rows without those that are the run's own. Raises DataError where none is left."""
-    if "hash" not in rows or "hash" not in own:
-        return rows, []
-    there = set(own.column("hash"))
-    known = [content in there for content in rows.column("hash")]
-    if all(known):
-        raise DataError(
-            f"all {len(rows):,} rows of {source} are byte by byte the run's own, so nothing tells them apart; give "
-            "--unlike other data"
-        )
-    twice = [str(name) for name, its_own in zip(rows.column("id"), known, strict=True) if its_own]
-    kept = rows.select([i for i, its_own in enumerate(known) if not its_own])
-    return kept, [LeftOut(name, "byte by byte one of the run's own") for name in twice]
