@@ -296,7 +296,7 @@ def test_bounds_of_wrong_words() -> None:
 @pytest.mark.parametrize("task", [Classify(), Regress(), AnswerSpan(), Transcribe()])
 def test_enough_rows(task: Any) -> None:
     Coverage().examine(task, held(*"aaaaabbbb"), DOMAIN)
-    fault = r"at least 9 rows that choose nothing else.*there are 8; .*-o validation=0\.3\), or .* --coverage 0\.88"
+    fault = r"takes 9 rows that choose nothing else.*there are 8; .*-o validation=0\.3\), or .* --coverage 0\.88"
     with pytest.raises(DataError, match=fault):
         Coverage().examine(task, held(*"aaaabbbb"), DOMAIN)
 
@@ -304,7 +304,7 @@ def test_enough_rows(task: Any) -> None:
 def test_a_rare_class_cannot_have_a_promise_of_its_own() -> None:
     domain = replace(DOMAIN, labels=("a", "b"))
     Coverage(0.5, by="class").examine(Classify(), held("a", "b"), domain)
-    with pytest.raises(DataError, match=r"at least 9 rows of class 'b' .*there are 2"):
+    with pytest.raises(DataError, match=r"takes 9 rows of class 'b' .*there are 2"):
         Coverage(by="class").examine(Classify(), held(*"aaaaaaaaabb"), domain)
 
 
@@ -314,7 +314,7 @@ def test_groups_that_are_too_few_or_unknown() -> None:
         Coverage(by="group").examine(Classify(), rows, DOMAIN)
     grouped = rows.with_columns(group=["anna", "ben", *["carl"] * 9])
     for by in ("all", "group"):
-        with pytest.raises(DataError, match=r"at least 9 rows \(one a group\) .*there are 3"):
+        with pytest.raises(DataError, match=r"takes 9 rows \(one a group\) .*there are 3"):
             Coverage(by=by).examine(Classify(), grouped, DOMAIN)  # type: ignore[arg-type]
 
 

@@ -42,7 +42,7 @@ def test_sets_and_answers_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     data = tmp_path / "reviews.csv"
     with data.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("text", "label", "author"), *rows])
-    with pytest.raises(DataError, match=r"--coverage 0\.999 takes at least 999 rows \(one a group\) .*there are 20"):
+    with pytest.raises(DataError, match=r"--coverage 0\.999 takes 999 rows \(one a group\) .*there are 20"):
         fit(data, tmp_path, coverage=0.999)
     run = fit(data, tmp_path, coverage=0.95, max_risk=0.5)
     result = run.evaluate()

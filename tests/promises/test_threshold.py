@@ -200,7 +200,7 @@ def test_what_is_refused_before_training() -> None:
         with pytest.raises(fault, match=words):
             promise.examine(task or Classify(), some, of)
 
-    refuses(Threshold({"sick": 0.95}), DataError, r"takes 45 rows of 'sick'.* has 20 such.* promise sick=0.89$")
+    refuses(Threshold({"sick": 0.95}), DataError, r"takes 45 rows of 'sick'.* there are 20;.* promise sick=0.89$")
     refuses(Threshold(max_false_alarms={"healthy": 0.1}), DataError, r"takes 22 rows of other .* promise healthy=0.11")
     refuses(Threshold({"sik": 0.8}), ConfigError, "--min-recall sik: there is no such class; did you mean 'sick'")
     refuses(Threshold({"sick": 0.8}), ConfigError, "sick=0.8 is for tasks that say of each row one class", Regress())
@@ -209,7 +209,7 @@ def test_what_is_refused_before_training() -> None:
     refuses(Threshold(), ConfigError, "promises nothing; give --min-recall NAME=0.95")
     Threshold({"sick": 0.89}, {"": 0.02}).examine(Classify(), some, TWO)
     patients = rows(["sick"] * 60, group=[str(number // 2) for number in range(60)])
-    with pytest.raises(DataError, match=r"has 30 such \(of a group one counts\)"):
+    with pytest.raises(DataError, match=r"45 rows of 'sick' \(one a group\) .*there are 30;"):
         Threshold({"sick": 0.95}).examine(Classify(), patients, TWO)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from pervade.core import contents, spec
 from pervade.core.contracts import Domain, Promise, Recipe, Task, Told, Wrapping
 from pervade.core.contracts.capabilities import labels_of
-from pervade.core.errors import ConfigError
+from pervade.core.errors import ConfigError, DataError
 from pervade.core.types import Display, Json, Rows, Table
 from pervade.metrics.estimate import Metric
 
@@ -82,6 +82,22 @@ def examine(recipe: Recipe, rows: Rows, domain: Domain) -> None:
         task = task.task
     for promise in recipe.promises:
         promise.examine(task, rows, domain)
+
+
+def units(held: Rows) -> list[Any]:
+    """What rows are independent by: the group of each, where they have any."""
+    return list(held.column("group" if "group" in held else "id"))
+
+
+def too_few(asked: str, needed: int, rows: str, held: Rows, there: int, less: str, provided: str = "") -> DataError:
+    """That what is asked takes so many of such `rows` (`provided` something), and among those `held` for it there are
+    fewer; `less` that could be promised ends the sentence."""
+    counting = " (one a group)" if "group" in held else ""
+    return DataError(
+        f"{asked} takes {needed:,} {rows}{counting} that choose nothing else{provided}. Half of the validation split "
+        f"is kept for that, {len(held):,} rows, and of such there are {there:,}; give more data, or leave more of them "
+        f"for validation (-o validation=0.3){less}"
+    )
 
 
 # wherever there are answers

@@ -61,9 +61,7 @@ class Classes:
         return {"set": [self.labels[i] for i in ranked if inside[i]]}
 
     def metrics(self, share: float) -> dict[str, Metric]:
-        family = partial(_family, kind=self)
-        metrics = _metrics(self, family, share)
-        of_classes = partial(_of_classes, kind=self)
+        metrics, of_classes = _metrics(self, share), partial(_of_classes, kind=self)
         for index, label in enumerate(self.labels):
             absent = f"no row is of class '{label}'"
             metrics[f"coverage[{label}]"] = Metric(
@@ -169,7 +167,7 @@ class Answers:
         return {"set": [said or "(no answer)" for said in table["set"][place]]}
 
     def metrics(self, share: float) -> dict[str, Metric]:
-        return _metrics(self, partial(_family, kind=self), share)
+        return _metrics(self, share)
 
 
 @dataclass(frozen=True)
@@ -201,24 +199,18 @@ class Transcripts:
         return {"error_bound": float(np.asarray(table["error_bound"])[place])}
 
     def metrics(self, share: float) -> dict[str, Metric]:
-        sized = {
-            "size": "error_bound",
-            "described": "mean share of wrong words that a transcript is said to have at most",
-        }
-        return _metrics(self, partial(_family, kind=self), share, **sized)
+        described = "mean share of wrong words that a transcript is said to have at most"
+        return _metrics(self, share, "error_bound", described)
 
 
 Kind = Classes | Numbers | Answers | Transcripts
 
 
 def _metrics(
-    kind: Kind,
-    family: Any,
-    share: float,
-    size: str = "set_size",
-    described: str = "mean size of the sets",
+    kind: Kind, share: float, size: str = "set_size", described: str = "mean size of the sets"
 ) -> dict[str, Metric]:
     """ "coverage", and the mean size of what was said."""
+    family = partial(_family, kind=kind)
     return {
         "coverage": Metric(
             Shared(family, "coverage"),

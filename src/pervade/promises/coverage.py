@@ -20,10 +20,11 @@ from pydantic import Field
 from pervade.core.contracts import Domain, Promise, Task, Told
 from pervade.core.contracts.capabilities import Answerable, able, labels_of
 from pervade.core.contracts.promises import SPLIT
-from pervade.core.errors import ConfigError, DataError, PromiseError
+from pervade.core.errors import ConfigError, PromiseError
 from pervade.core.registry import full_name, register
 from pervade.core.types import Json, Rows, Table
 from pervade.core.words import in_hundred, measured
+from pervade.engine import promises
 from pervade.metrics import conformal, coverage
 from pervade.tasks.answer_span import AnswerSpan
 from pervade.tasks.classify import Classify
@@ -67,7 +68,7 @@ class Coverage(Promise):
         self._refuse_task(task)
         held = rows.where("split", SPLIT)
         needed = conformal.rows_needed(self.share)
-        unit = held.column("group" if "group" in held else "id")
+        unit = promises.units(held)
         counts = {"rows": len(set(unit))}
         if self.by == "class":
             there = Counter(label for label, _ in set(zip(map(str, held.column("target")), unit, strict=True)))
@@ -80,12 +81,7 @@ class Coverage(Promise):
         what, least = min(counts.items(), key=lambda pair: pair[1])
         if least < needed:
             less = f", or promise less: --coverage {_reached(least):g}" if least else ""
-            what += " (one a group)" if "group" in held else ""
-            raise DataError(
-                f"{self.asked} takes at least {needed} {what} that choose nothing else, and in the half of the "
-                f"validation split that is set apart there are {least}; give more, or a larger share "
-                f"(-o validation=0.3){less}"
-            )
+            raise promises.too_few(self.asked, needed, what, held, least, less)
 
     def _refuse_task(self, task: Task) -> None:
         name = full_name(task)

@@ -21,10 +21,11 @@ from pydantic import Field
 from pervade.core.contracts import Domain, Promise, Task, Told
 from pervade.core.contracts.capabilities import Answerable
 from pervade.core.contracts.promises import SPLIT
-from pervade.core.errors import ConfigError, DataError, PromiseError
+from pervade.core.errors import ConfigError, PromiseError
 from pervade.core.registry import full_name, register
 from pervade.core.types import Json, Rows, Table
 from pervade.core.words import FigureWords, in_hundred, measured
+from pervade.engine import promises
 from pervade.metrics import span
 from pervade.metrics.columns import Columns, column
 from pervade.metrics.estimate import UNIT, Measure, Metric, Shared, weighted_mean
@@ -68,14 +69,11 @@ class MaxRisk(Promise):
                 f"the task {full_name(task)!r}; leave it out (of numbers, --coverage 0.9 promises a range)"
             )
         held = rows.where("split", SPLIT)
-        there, needed = len(set(held.column("group" if "group" in held else "id"))), rows_needed(self.share, self.level)
+        there, needed = len(set(promises.units(held))), rows_needed(self.share, self.level)
         if there < needed:
             least = largest_share(np.zeros(1), np.array([there]), self._level(there))
-            raise DataError(
-                f"{self.asked} takes at least {needed} rows (one a group) that choose nothing else, were they all "
-                f"answered right, and in the half of the validation split that is set apart there are {there}; give "
-                f"more, or a larger share (-o validation=0.3){self._less(least)}"
-            )
+            right = ", were they all answered right"
+            raise promises.too_few(self.asked, needed, "rows", held, there, self._less(least), right)
 
     def settle(self, columns: Mapping[str, Any], domain: Domain) -> dict[str, Json]:
         """ "confidence" from which on answers are given; the "bound" on their risk; how many of the rows they are, and

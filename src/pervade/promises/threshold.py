@@ -33,12 +33,12 @@ from pydantic import Field
 from pervade.core.contracts import Domain, Promise, Task, Told
 from pervade.core.contracts.capabilities import labels_of
 from pervade.core.contracts.promises import SPLIT
-from pervade.core.errors import ConfigError, DataError, PromiseError, nearest
+from pervade.core.errors import ConfigError, PromiseError, nearest
 from pervade.core.registry import register
 from pervade.core.types import Json, Rows, Table
 from pervade.core.words import FigureWords, in_hundred, measured
 from pervade.data.read import targets
-from pervade.engine.promises import answered
+from pervade.engine import promises
 from pervade.metrics.columns import Columns
 from pervade.metrics.estimate import UNIT, Metric, weighted_mean
 from pervade.metrics.interval import clopper_pearson, wilson
@@ -88,14 +88,13 @@ class Threshold(Promise):
         if not (self.min_recall or self.max_false_alarms):
             raise ConfigError(f"a threshold alone promises nothing; give {RECALL} NAME=0.95 or {ALARMS} NAME=0.02")
         held, labels = rows.where("split", SPLIT), labels_of(domain)
-        groups = held.column("group" if "group" in held else "id")
-        pairs = list(zip(map(str, held.column("target")), groups, strict=True))
+        pairs = list(zip(map(str, held.column("target")), promises.units(held), strict=True))
         for number, shares in self._promised(labels).items():
             for flag, share in shares.items():
-                there = {group for label, group in pairs if (label == labels[number]) == (flag == RECALL)}
-                self._require(flag, labels[number], share, len(there), len(held), "group" in held)
+                there = {unit for label, unit in pairs if (label == labels[number]) == (flag == RECALL)}
+                self._require(flag, labels[number], share, len(there), held)
 
-    def _require(self, flag: str, label: str, share: float, there: int, held: int, grouped: bool) -> None:
+    def _require(self, flag: str, label: str, share: float, there: int, held: Rows) -> None:
         """Raises DataError where so few rows would not show it, though all of them were answered right."""
         needed = rows_needed(share if flag == RECALL else 1 - share, self.level)
         if there >= needed:
@@ -103,13 +102,8 @@ class Threshold(Promise):
         shown = (1 - self.level) ** (1 / there) if there else 0.0
         nearest_share = _floor(shown) if flag == RECALL else _ceil(1 - shown)
         instead = f", or promise {_named(label, nearest_share)}" if 0 < nearest_share < 1 else ""
-        counting = " (of a group one counts)" if grouped else ""
-        which = f"of {label!r}" if flag == RECALL else f"of other classes than {label!r}"
-        raise DataError(
-            f"{flag} {_named(label, share)} takes {needed:,} rows {which} that choose nothing else. Half of the "
-            f"validation split is kept for that, {held:,} rows, and has {there:,} such{counting}; give more data, or "
-            f"leave more of them for validation (-o validation=0.3){instead}"
-        )
+        asked = f"{flag} {_named(label, share)}"
+        raise promises.too_few(asked, needed, _rows_of(flag, label), held, there, instead)
 
     def settle(self, columns: Mapping[str, Any], domain: Domain) -> dict[str, Json]:
         target, group = np.asarray(columns["target"]), np.asarray(columns["group"])
@@ -157,16 +151,15 @@ class Threshold(Promise):
         """The largest that finds enough rows of the class, or, where that is not asked, the smallest that calls few
         enough others so. `score` (n,): up to which threshold each row is called the class."""
         if RECALL in one.shares:
-            rows, share = score[one.own], one.shares[RECALL]
-            found = least_of(len(rows), share, self.level)
-            if found > len(rows):
-                raise PromiseError(f"it takes {rows_needed(share, self.level):,} rows of {one.label!r}")
-            return max(float(np.sort(rows)[len(rows) - found]), float(np.finfo(np.float64).tiny))
-        rows, share = score[one.others], 1 - one.shares[ALARMS]
-        spared = least_of(len(rows), share, self.level)
-        if spared > len(rows):
-            raise PromiseError(f"it takes {rows_needed(share, self.level):,} rows of other classes than {one.label!r}")
-        return float(np.nextafter(np.sort(rows)[spared - 1], math.inf))
+            flag, rows, share = RECALL, np.sort(score[one.own]), one.shares[RECALL]
+        else:
+            flag, rows, share = ALARMS, np.sort(score[one.others]), 1 - one.shares[ALARMS]
+        right = least_of(len(rows), share, self.level)
+        if right > len(rows):
+            raise PromiseError(f"it takes {rows_needed(share, self.level):,} {_rows_of(flag, one.label)}")
+        if flag == RECALL:
+            return max(float(rows[len(rows) - right]), float(np.finfo(np.float64).tiny))
+        return float(np.nextafter(rows[right - 1], math.inf))
 
     def _bounds(self, one: _Class, prediction: np.ndarray) -> tuple[float, float]:
         """Of all rows of the class the share that is found, and of all others that which is not called so, at least."""
@@ -213,7 +206,7 @@ class Threshold(Promise):
         thresholds = {labels.index(label): float(value) for label, value in settled["thresholds"].items()}
         if not all(0 < value < math.inf for value in thresholds.values()):
             raise ValueError(f"thresholds are above 0, and these {list(thresholds.values())}")
-        return answered(table, answers(np.asarray(table["probabilities"], np.float64), thresholds), domain)
+        return promises.answered(table, answers(np.asarray(table["probabilities"], np.float64), thresholds), domain)
 
     def answer(self, answer: dict[str, Any], table: Table, place: int, domain: Domain) -> dict[str, Any]:
         return {"answer": table["label"][place], **answer}
@@ -332,6 +325,11 @@ def _place(flag: str, name: str, labels: Sequence[str]) -> int:
     if label is None:
         raise ConfigError(f"{flag} {name}: there is no such class; {nearest(name, labels)}")
     return labels.index(label)
+
+
+def _rows_of(flag: str, label: str) -> str:
+    """By which it is shown."""
+    return f"rows of {label!r}" if flag == RECALL else f"rows of other classes than {label!r}"
 
 
 def _named(name: str, share: float) -> str:

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from pervade.core import files
 from pervade.core.contracts import Domain
 from pervade.core.contracts.abilities import CouplesRows
 from pervade.core.errors import DataError, PervadeError
@@ -75,9 +74,8 @@ def measured(record: Record, name: str | None = None) -> Measured | None:
 
 def _promised(record: Record, checkpoint: str, domain: Domain) -> dict[str, Metric]:
     """What is measured of promises; nothing where one is not known here."""
-    path = record.run.checkpoint(checkpoint) / "decision.json"
     try:
-        return promises.metrics(files.read_json(path), domain) if path.exists() else {}
+        return promises.metrics(record.run.of_checkpoint(checkpoint, "decision.json"), domain)
     except PervadeError:
         return {}
 
