@@ -11,7 +11,7 @@ import contextlib
 import functools
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -44,13 +44,13 @@ def in_hundred(share: float) -> str:
     return f"{100 * share:.{int(0 < share < 0.0095 or 0.9905 < share < 1)}f}"
 
 
-def measured(figure: Mapping[str, Any], more: str = "") -> str:
-    """The interval of a share that was measured, and what else is said of it, as it stands behind the share itself.
+def measured(figure: Mapping[str, Any], more: str = "", written: Callable[[float], str] = in_hundred) -> str:
+    """The interval of what was measured, and what else is said of it, as it stands behind the figure itself.
 
     >>> measured({"low": 0.88, "high": 0.93}, "promised: 90"), measured({"low": None, "high": None})
     (' (88 to 93; promised: 90)', '')
     """
-    ends = [in_hundred(figure[end]) for end in ("low", "high") if figure[end] is not None]
+    ends = [written(figure[end]) for end in ("low", "high") if figure.get(end) is not None]
     told = [*([" to ".join(ends)] if ends else []), *([more] if more else [])]
     return f" ({'; '.join(told)})" if told else ""
 

@@ -24,7 +24,7 @@ from pervade.core.contracts.capabilities import labels_of
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.registry import register
 from pervade.core.types import Json, Rows, Table
-from pervade.core.words import FigureWords
+from pervade.core.words import FigureWords, measured
 from pervade.data.read import encodings, separated
 from pervade.data.read.columns import listed
 from pervade.data.read.targets import number_of
@@ -137,7 +137,5 @@ def _mean_cost(columns: Columns, weight: np.ndarray, costs: np.ndarray, likelies
 
 
 def _measured(figure: Mapping[str, Any]) -> str:
-    if figure["value"] is None:
-        return "–"
-    ends = [figure[end] for end in ("low", "high") if figure[end] is not None]
-    return f"{figure['value']:.3g}{f' ({ends[0]:.3g} to {ends[1]:.3g})' if ends else ''}"
+    written = "{:.3g}".format
+    return "–" if figure["value"] is None else written(figure["value"]) + measured(figure, written=written)

@@ -8,6 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from pervade.core.words import Words
+from pervade.core.words import measured as interval_of
 from pervade.report import chart, wording
 from pervade.report.html import Section, render
 from pervade.report.record import Figure, Record
@@ -45,20 +46,20 @@ def section(record: Record) -> Section | None:
 
 def sentences(told: Mapping[str, Any], words: Words) -> list[str]:
     """What came of it, in plain words."""
-    best, many = _figures(told["scores"][told["best"]]), words.domain.noun[1]
+    own, many = told["scores"][told["best"]], words.domain.noun[1]
+    best = _figures(own)
     beside = [
         f"{wording.figure(_figures(measured)['auroc'])} by {measured['called']}"
         for name, measured in told["scores"].items()
         if name != told["best"]
     ]
-    called = told["scores"][told["best"]]["called"]
-    first = f"tells {told['name']} from its own {many}: AUROC {wording.measured(best['auroc'])} by {called}"
+    first = f"tells {told['name']} from its own {many}: AUROC {wording.measured(best['auroc'])} by {own['called']}"
     said = [", ".join([first, *beside]) + _shown(told), *_passed_by(told, many)]
     if best["flagged"].value is None:
         return [*said, f"no threshold is settled, since {best['flagged'].why}", told["features"]]
     said.append(
-        f"at {100 * told['asked']:g} false alarms in 100 it flags {_of_100(best['flagged'])} of {told['name']}; "
-        f"of its own test {many} it flagged {_of_100(best['false_alarms'])}"
+        f"at {100 * told['asked']:g} false alarms in 100 it flags {_of_100(own['flagged'])} of {told['name']}; "
+        f"of its own test {many} it flagged {_of_100(own['false_alarms'])}"
     )
     return [*said, f"the distance is {told['features']}"]
 
@@ -82,14 +83,16 @@ def _shown(told: Mapping[str, Any]) -> str:
     return ": NOT shown to be better than by the maximum probability"
 
 
-def _of_100(share: Figure) -> str:
+def _of_100(share: Mapping[str, Any]) -> str:
     """
-    >>> _of_100(Figure("flagged", 0.884, 0.851, 0.912, 300))
+    >>> _of_100({"value": 0.884, "low": 0.851, "high": 0.912})
     '88.4 of 100 (85.1 to 91.2)'
     """
-    assert share.value is not None
-    interval = "" if share.low is None or share.high is None else f" ({100 * share.low:.3g} to {100 * share.high:.3g})"
-    return f"{100 * share.value:.3g} of 100{interval}"
+    return f"{_three_digits(share['value'])} of 100{interval_of(share, written=_three_digits)}"
+
+
+def _three_digits(share: float) -> str:
+    return f"{100 * share:.3g}"
 
 
 def _figures(measured: Mapping[str, Any]) -> dict[str, Figure]:
@@ -117,9 +120,8 @@ def _part(told: Mapping[str, Any], words: Words) -> Markup:
 def _more(difference: Mapping[str, Any] | None) -> str:
     if difference is None or difference.get("difference") is None:
         return "–"
-    low, high = difference.get("low"), difference.get("high")
-    interval = "" if low is None or high is None else f" ({low:+.3f} to {high:+.3f})"
-    return f"{difference['difference']:+.3f}{interval}"
+    written = "{:+.3f}".format
+    return written(difference["difference"]) + interval_of(difference, written=written)
 
 
 def _drawing(told: Mapping[str, Any]) -> Markup:
