@@ -70,3 +70,10 @@ def told(decision: Mapping[str, Any], promises: Sequence[Promise] = ()) -> list[
         if "prediction" in promise.changes:
             end = f"neither is taken where {promise.asked} can be kept, which decides what is answered"
     return [f"answers tried on the validation rows, right where each class counts the same: {', '.join(shown)}; {end}"]
+
+
+def conclude(run: RunDirectory, promises: Sequence[Promise], say: Callable[[str], None]) -> None:
+    """Says what was tried for the checkpoint that is delivered, where there is one; the first rank does."""
+    if ranks.rank() == 0 and run.checkpoints():
+        for line in told(run.of_checkpoint(run.require_checkpoint(None), "decision.json"), promises):
+            say(line)

@@ -501,8 +501,7 @@ class Ladder:
         self.taken = best.name
         members.take_over(self.run, self.run.member(best.name), self.base.time_limit)
         self._settle(best)
-        for line in imbalance.told(self.run.of_checkpoint("best", "decision.json"), self.base.promises):
-            self.options.screen.say(line)
+        imbalance.conclude(self.run, self.base.promises, self.options.screen.say)
         if all(rung.state != "waiting" for rung in self.rungs):
             for rung in self.rungs:  # what was trained to choose is not needed any more
                 shutil.rmtree(self._member(rung).path / "members", ignore_errors=True)

@@ -385,8 +385,7 @@ def _finish(search: Search, rows: Rows) -> dict[str, Any]:
     options.screen.say(f"{best.name} is best of {len(search.trials)}")
     promising.settle(run, own, rows, options.screen)
     loaded = checkpoint.load_checkpoint(run, "best")
-    for line in imbalance.told(loaded.decision, own.promises):
-        options.screen.say(line)
+    imbalance.conclude(run, own.promises, options.screen.say)
     if search.time_limit is not None:
         until = time.monotonic() + search.time_limit - search.used - AFTERWARDS - REPORTING * options.loaded
     device = torch.device(runtime.pick_device(search.base.device))

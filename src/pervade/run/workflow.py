@@ -107,9 +107,7 @@ def train(
             options.screen.say(line)
         Training(run, recipe, domain, rows, device, options).go()
         if final:
-            decision = run.of_checkpoint(run.require_checkpoint(None), "decision.json")
-            for line in imbalance.told(decision, recipe.promises):
-                options.screen.say(line)
+            imbalance.conclude(run, recipe.promises, options.screen.say)
             promising.settle(run, recipe, rows, options.screen, given)
         if recipe.then is not None:
             _continue(run, recipe, recipe.then, domain, rows, options)
