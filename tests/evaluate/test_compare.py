@@ -278,7 +278,6 @@ def test_settings_that_differ_are_listed_by_path() -> None:
     assert differing_settings(recipes) == {
         "model": ["resnet18", "mlp"],
         "model.width": [64, "–"],
-        "augment": [[], "–"],
         "model.units": ["–", [3, 4]],
         "augment[0]": ["–", "mixup"],
     }

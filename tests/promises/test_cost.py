@@ -75,8 +75,9 @@ def test_a_table_of_costs(tmp_path: Path) -> None:
         ("", r"has 0 lines \(none\) and 0 columns \(none\) of costs"),
         ("true,a,b\na,0,1\n", r"has 1 lines \('a'\) and 2 columns \('a', 'b'\)"),
         ("true,a,b\na,0,1\nc,1,0\n", r"lines \('a', 'c'\) and 2 columns"),
-        ("true,a,a\na,0,1\n", "both of the same classes"),
-        ("true,a,b\na,0,1\na,1,0\n", "both of the same classes"),
+        ("true,a,a\na,0,1\n", "both of the same classes; 'a' stands twice$"),
+        ("true,a,b\na,0,1\na,1,0\n", "both of the same classes; 'a' stands twice; 'b' is in one alone$"),
+        ("true,a,bb\na,0,1\nb,1,0\n", "the same classes; 'b' is in one alone; 'bb' is in one alone$"),
         ("true,a,b\na,0\nb,1,0\n", "the line of 'a' has 1 costs for 2 answers"),
         ("true,a,b\na,0,-1\nb,1,0\n", "a row of 'a' called 'b' costs '-1'; give a number from 0"),
         ("true,a,b\na,0,nan\nb,1,0\n", "costs 'nan'"),
@@ -105,6 +106,14 @@ def test_what_is_refused_before_training() -> None:
         Cost(NINE).examine(Regress(), none, TWO)
     with pytest.raises(DataError, match="--cost has no costs of 'sick', and the classes are 'healthy', 'sick'"):
         Cost({"healthy": {"healthy": 0}}).examine(Classify(), none, TWO)
+    typed = {"healthy": {"healthy": 0, "sikc": 1}, "sikc": {"healthy": 9, "sikc": 0}}
+    with pytest.raises(DataError, match=r"has no costs of 'sick' \(did you mean 'sikc'\?\), and the classes are"):
+        Cost(typed).examine(Classify(), none, TWO)
+    swapped = {"healthy": {"healthy": 0, "sick": 1}, "sick": {"healthy": 0, "sick": 9}}
+    with pytest.raises(DataError, match="a row of 'sick' costs 9 where it is called so, and 0 where it is called 'hea"):
+        Cost(swapped).examine(Classify(), none, TWO)
+    with pytest.raises(DataError, match="of each class every answer costs the same, so none is the cheapest"):
+        Cost({name: {"healthy": 0, "sick": 0} for name in NINE}).examine(Classify(), none, TWO)
     with pytest.raises(DataError, match="--cost has costs of 'ill'"):
         Cost({**NINE, "ill": {}}).examine(Classify(), none, TWO)
     with pytest.raises(DataError, match="the row of 'sick' is of other answers"):

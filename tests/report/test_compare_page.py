@@ -128,3 +128,18 @@ def test_how_sure_it_was_is_of_what_it_answered(tmp_path: Path) -> None:
         "probabilities": np.array([[0.9, 0.1], [0.8, 0.2]]),
     }
     assert compare_disagree._confidence(replace(found.sides[0], columns=columns)).tolist() == [0.1, 0.8]
+
+
+def test_what_is_promised_of_one_alone_is_said(tmp_path: Path) -> None:
+    promise = {"use": "threshold", "min_recall": {"a": 0.9}}
+    first = make(tmp_path / "a", (), recipe={"promises": []})
+    second = make(tmp_path / "b", (3,), recipe={"promises": [promise]})
+    comparison = compare([first, second])
+    assert compare_words.promised(comparison, 1) == (
+        "Of the answers of b is promised --min-recall a=0.9, of those of a nothing: figures of answers differ by that "
+        "too, and not by the model alone."
+    )
+    assert "Of the answers of b is promised" in read(page.write(comparison, tmp_path / "compare.html"))[1]
+    assert "promises" not in comparison.settings and "promises[0].min_recall.a" in comparison.settings
+    third = make(tmp_path / "c", (4,), recipe={"promises": [promise]})
+    assert compare_words.promised(compare([second, third]), 1) == ""

@@ -107,6 +107,13 @@ def test_what_hardly_differs_is_not_called_wrong(run: RunDirectory) -> None:
     assert judgement.kind == "believable"
 
 
+def test_a_line_of_one_point_is_a_dot() -> None:
+    x, y = chart.axis_x("passes", 0.0, 2.0), chart.axis_y("Loss", 0.0, 1.0)
+    drawn = chart.lines(x, y, [chart.Line("training", [(1.0, 0.5)], "first")], "one")
+    assert drawn.count("<circle") == 1 and f'cx="{x.place(1.0)}" cy="{y.place(0.5)}"' in drawn
+    assert "<circle" not in chart.lines(x, y, [chart.Line("training", [(0.0, 1.0), (1.0, 0.5)], "first")], "two")
+
+
 def test_marks_stand_inside_their_chart() -> None:
     x, y = chart.axis_x("passes", 0.0, 2.0), chart.axis_y("loss", 0.0, 1.0)
     drawn = chart.lines(x, y, [], "nothing", [chart.Mark(0.0, "A"), chart.Mark(2.0, "B")])

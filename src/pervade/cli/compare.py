@@ -139,15 +139,17 @@ def _show(comparison: Any) -> None:
         tell(f"not all rows are the same: {text}")
     for index in range(1, len(comparison.sides)):
         echo(compare_words.sentence(comparison, index))
-        for text in filter(None, (compare_words.classes(comparison, index), compare_words.cure(comparison, index))):
-            echo(text)
+        for words in (compare_words.classes, compare_words.cure, compare_words.promised):
+            if text := words(comparison, index):
+                echo(text)
     for side, differences in zip(comparison.sides[1:], comparison.differences, strict=True):
         _table(comparison, side.name, differences)
     shown = list(comparison.settings.items())[:MOST_SETTINGS]
     echo()
     echo("set differently" if shown else "set differently: nothing, the recipes are the same")
+    wide = max([24, *(len(path) + 2 for path, _ in shown)])
     for path, values in shown:
-        echo(f"  {path:24}{'  |  '.join(str(value) for value in values)}")
+        echo(f"  {path:{wide}}{'  |  '.join(str(value) for value in values)}")
     if len(comparison.settings) > len(shown):
         echo(f"  and {len(comparison.settings) - len(shown)} more, on the page")
 

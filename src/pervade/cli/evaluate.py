@@ -30,7 +30,7 @@ def evaluate(
     checkpoint: CheckpointOption = None,
     split: Annotated[
         str | None,
-        typer.Option(help="train, validation or test; unless given, the test split, and of DATA all rows."),
+        typer.Option(help="train, validation, promise or test; unless given, the test split, and of DATA all rows."),
     ] = None,
     device: DeviceOption = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,

@@ -144,6 +144,9 @@ def differing_settings(recipes: Sequence[Mapping[str, Any]]) -> dict[str, list[A
     """Paths of the settings that are not the same in all recipes, with the value in each; ABSENT where it has none."""
     flat = [dict(_flat(recipe)) for recipe in recipes]
     paths = list(dict.fromkeys(path for settings in flat for path in settings))
+    paths = [
+        path for path in paths if not any(other.startswith(f"{path}[") for other in paths)
+    ]  # of which one is empty
     rows = {path: [settings.get(path, ABSENT) for settings in flat] for path in paths if path != "format"}
     return {path: values for path, values in rows.items() if any(value != values[0] for value in values[1:])}
 

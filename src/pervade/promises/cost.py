@@ -21,7 +21,7 @@ from pydantic import Field
 from pervade.core import files
 from pervade.core.contracts import Domain, Promise, Task, Told
 from pervade.core.contracts.capabilities import labels_of
-from pervade.core.errors import ConfigError, DataError
+from pervade.core.errors import ConfigError, DataError, nearest
 from pervade.core.registry import register
 from pervade.core.types import Json, Rows, Table
 from pervade.core.words import FigureWords, measured
@@ -57,11 +57,26 @@ class Cost(Promise):
         labels, there = set(labels_of(domain)), set(self.costs)
         for names, told in ((labels - there, "has no costs of"), (there - labels, "has costs of")):
             if names:
-                shown = listed(map(repr, sorted(names)), 5)
-                raise DataError(f"--cost {told} {shown}, and the classes are {listed(map(repr, sorted(labels)), 10)}")
+                shown, near = (
+                    listed(map(repr, sorted(names)), 5),
+                    nearest(min(names), there if names <= labels else labels),
+                )
+                close = f" ({near})" if near.startswith("did you mean") else ""
+                classes = listed(map(repr, sorted(labels)), 10)
+                raise DataError(f"--cost {told} {shown}{close}, and the classes are {classes}")
         for name, row in self.costs.items():
             if set(row) != there:
                 raise DataError(f"--cost: the row of {name!r} is of other answers than {listed(map(repr, there), 5)}")
+            cheapest = min(row, key=lambda answer: row[answer])
+            if row[cheapest] < row[name]:  # Elkan's reasonableness
+                raise DataError(
+                    f"--cost: a row of {name!r} costs {row[name]:g} where it is called so, and {row[cheapest]:g} where "
+                    f"it is called {cheapest!r}; no mistake may cost less than the right answer"
+                )
+        if all(len(set(row.values())) == 1 for row in self.costs.values()):
+            raise DataError(
+                "--cost: of each class every answer costs the same, so none is the cheapest; mend the table"
+            )
 
     def settle(self, columns: Mapping[str, Any], domain: Domain) -> dict[str, Json]:
         """Nothing is to be found: the answers follow from the probabilities."""
@@ -107,10 +122,17 @@ def read(path: Path) -> dict[str, dict[str, float]]:
     names = [cell.strip() for cell in rows[0][1:]] if rows else []
     lines = {row[0].strip(): row[1:] for row in rows[1:]}
     if not names or len(lines) != len(rows) - 1 or set(lines) != set(names) or len(set(names)) != len(names):
+        own = [row[0].strip() for row in rows[1:]]
+        twice = sorted({name for among in (own, names) for name in among if among.count(name) > 1})
+        single = sorted(set(own) ^ set(names))
+        odd = [
+            *(f"; {name!r} stands twice" for name in twice[:3]),
+            *(f"; {name!r} is in one alone" for name in single[:3]),
+        ]
         raise DataError(
             f"--cost {path} has {len(rows[1:]):,} lines ({_shown(lines)}) and {len(names):,} columns ({_shown(names)}) "
             "of costs; it takes a line of each true class, which its first cell names, and a column of each answer, "
-            "which the first line names, both of the same classes"
+            f"which the first line names, both of the same classes{''.join(odd)}"
         )
     return {true: _line(path, true, cells, names) for true, cells in lines.items()}
 

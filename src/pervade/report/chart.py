@@ -158,7 +158,9 @@ def lines(
         path = " ".join(f"{x.place(a)},{y.place(b)}" for a, b in thin(line.points))
         dots = [
             (x.place(a), y.place(b), a == line.marked, _words(line, x, a, y, b))
-            for a, b in (line.points if line.dots and len(line.points) <= MOST_POINTS else [])
+            for a, b in (
+                line.points if (line.dots and len(line.points) <= MOST_POINTS) or len(line.points) == 1 else []
+            )
         ]
         drawn.append((line, path, dots))
     places = [_sign(x, mark) for mark in marks]

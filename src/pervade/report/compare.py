@@ -128,7 +128,12 @@ def build(comparison: Comparison) -> str:
         names=[side.name for side in comparison.sides],
         headline=compare_words.headline(comparison),
         sentences=[compare_words.sentence(comparison, index) for index in range(1, len(comparison.sides))],
-        cures=[text for index in range(1, len(comparison.sides)) if (text := compare_words.cure(comparison, index))],
+        cures=[
+            text
+            for words in (compare_words.cure, compare_words.promised)
+            for index in range(1, len(comparison.sides))
+            if (text := words(comparison, index))
+        ],
         counted=compare_words.counted(comparison),
         reach=reach(comparison),
         cautions=compare_words.cautions(comparison),

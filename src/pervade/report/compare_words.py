@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from pervade.core import spec
+from pervade.core.contracts import Promise
 from pervade.core.words import SHARE, FigureWords, four, titled
 from pervade.evaluate.compare import Comparison
 from pervade.metrics.baseline import BALANCED
@@ -151,6 +153,19 @@ def cure(comparison: Comparison, index: int) -> str:
         both = [words_of(comparison, "ece").written(value) for value in (gaps["ece"].second, gaps["ece"].first)]
         figures.append(f"expected calibration error {both[0]} against {both[1]}")
     return f"What {second} does otherwise about rare classes ({wording.join(told)}) {verdict}: {'; '.join(figures)}."
+
+
+def promised(comparison: Comparison, index: int) -> str:
+    """What is promised of the answers of both, where that is not the same; else empty."""
+    sides = (comparison.sides[0], comparison.sides[index])
+    asked = [[spec.decode(one, Promise).asked for one in side.recipe.get("promises") or ()] for side in sides]
+    if asked[0] == asked[1]:
+        return ""
+    of_first, of_second = (" ".join(flags) or "nothing" for flags in asked)
+    return (
+        f"Of the answers of {sides[1].name} is promised {of_second}, of those of {sides[0].name} {of_first}: "
+        "figures of answers differ by that too, and not by the model alone."
+    )
 
 
 def _plain(setting: Any) -> str:
