@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import pervade
-from pervade.core import files
+from pervade.core import contents, files
 from pervade.core.errors import CheckpointError, ConfigError, DataError
 from pervade.core.run import RunDirectory
 from pervade.core.types import Rows
@@ -117,6 +117,7 @@ def test_what_flags_promise() -> None:
         ({"max_risk": 0.0}, "--max-risk 0.0 is no share"),
         ({"coverage_by": "class"}, "--coverage-by class says by what --coverage holds"),
         ({"costs": {"a": {"a": -1}}}, "costs: .* does not fit"),
+        ({"costs": [[0, 1], [5, 0]]}, "costs: .* does not fit"),
     ],
 )
 def test_what_is_no_promise(flags: dict[str, Any], words: str) -> None:
@@ -323,6 +324,14 @@ def test_a_decision_that_is_damaged_is_named() -> None:
     with pytest.raises(ConfigError, match=r"decision.json: unknown promise 'nothing'"):
         promises.keep(table, {"promises": [{**entry, "promise": {"use": "nothing"}}]}, domain)
     assert promises.keep(table, {"promises": [{**entry, "kept": False}]}, domain) is table
+
+
+def test_results_that_lack_what_became_of_a_promise_are_named(tmp_path: Path) -> None:
+    told = {"sentence": "finds all", "flag": "--min-recall b=0.9", "curve": {}, "why": "", "n": 3}
+    path = tmp_path / "results" / "evaluate.json"
+    contents.check(path, {"details": {"promises": [{**told, "kept": True}]}})
+    with pytest.raises(CheckpointError, match=r"evaluate.json is damaged \(details\.promises\.0\.kept is .* required"):
+        contents.check(path, {"details": {"promises": [told]}})
 
 
 def test_what_is_told_of_one_that_cannot_be_kept(whole: pervade.Run) -> None:

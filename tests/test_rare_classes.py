@@ -200,4 +200,6 @@ def test_weighed_classes_of_before_answer_as_they_did() -> None:
     assert checkpoint.as_today({"task": dict(old)})["task"]["answers"] == "balanced"
     assert "answers" not in checkpoint.as_today({"task": {"use": "classify", "class_weights": "none"}})["task"]
     assert checkpoint.as_today({"task": {**old, "answers": "likeliest"}})["task"]["answers"] == "likeliest"
+    around = checkpoint.as_today({"task": {"use": "around", "task": dict(old)}})["task"]
+    assert around == {"use": "around", "task": {**old, "answers": "balanced"}}
     assert Weights().answers == "balanced"

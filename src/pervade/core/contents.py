@@ -92,16 +92,16 @@ class Beside(TypedDict, total=False):
     predictions: Inside
 
 
-class Promised(TypedDict, total=False):
+class Promised(TypedDict):
     """What became of a promise on measured rows (core/contracts/promises.py: Told)."""
 
     sentence: str
     flag: str
-    curve: Some
+    curve: NotRequired[Some]
     kept: bool
     why: str
     n: Count
-    decides: bool  # what is answered
+    decides: NotRequired[bool]  # what is answered
 
 
 class Score(TypedDict):

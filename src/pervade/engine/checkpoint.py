@@ -411,14 +411,22 @@ def as_today(recipe: dict[str, Any]) -> dict[str, Any]:
     if isinstance(recipe.get("then"), dict):
         recipe["then"] = as_today(recipe["then"])
     task, source = recipe.get("task"), recipe.get("source")
-    if isinstance(task, dict) and task.get("use") == "classify" and task.get("class_weights") == "balanced":
-        task = recipe["task"] = {"answers": "balanced", **task}
+    if isinstance(task, dict):
+        task = recipe["task"] = _answering_as_learnt(task)
     if not (isinstance(task, dict) and task.get("use") == "contrast" and "pictures" in task):
         return recipe
     sampler = {"use": "people-by-pictures", "pictures": task["pictures"]}
     if source in ("dataset", {"use": "dataset"}):
         source = {"use": "dataset", "sampler": sampler}
     return {**recipe, "task": {name: task[name] for name in task if name != "pictures"}, "source": source}
+
+
+def _answering_as_learnt(task: dict[str, Any]) -> dict[str, Any]:
+    """A task's JSON, or that of one around it."""
+    if isinstance(task.get("task"), dict):
+        return {**task, "task": _answering_as_learnt(task["task"])}
+    weighed = task.get("use") == "classify" and task.get("class_weights") == "balanced"
+    return {"answers": "balanced", **task} if weighed else task
 
 
 def settled(run: RunDirectory, recipe: Recipe) -> Recipe:

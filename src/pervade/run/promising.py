@@ -41,7 +41,7 @@ def asked(flags: Mapping[str, Any]) -> list[Promise]:
         specs.append({"use": "threshold"} | shares)
     if "costs" in given:
         costs = given["costs"]
-        specs.append({"use": "cost", "costs": costs if isinstance(costs, Mapping) else cost.read(Path(costs))})
+        specs.append({"use": "cost", "costs": cost.read(Path(costs)) if isinstance(costs, str | Path) else costs})
     if "coverage" in given:
         by = {"by": given["coverage_by"]} if "coverage_by" in given else {}
         specs.append({"use": "coverage", "share": _share("coverage", given["coverage"]), **by})
