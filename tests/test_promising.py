@@ -221,6 +221,7 @@ def test_what_cannot_be_kept_is_said_and_the_model_stays(whole: pervade.Run, tmp
         ({"min_recall": {"god": 0.9}}, ConfigError, "--min-recall god: there is no such class; did you mean 'good'"),
         ({"min_recall": {"good": 0.97}}, DataError, r"good=0.97 takes 76 rows of 'good' .* promise good=0.9\d"),
         ({"min_recall": PROMISED, "settings": (*SETTINGS[:5], "validation=0")}, DataError, "and there are none; leave"),
+        ({"min_recall": {"good": 0.97}, "folds": 3}, DataError, r"good=0.97 takes 76 rows of 'good'"),
         ({"costs": {"a": {"a": 0.0}}}, DataError, "--cost has no costs of 'bad', 'good'"),
     ],
 )
@@ -321,6 +322,8 @@ def test_a_decision_that_is_damaged_is_named() -> None:
     for wrong in ({}, {"thresholds": {"c": 0.5}}, {"thresholds": 7}, *numbers):
         with pytest.raises(CheckpointError, match=r"decision.json, where it says how --min-recall b=0.9 is kept, is d"):
             promises.keep(table, {"promises": [{**entry, "settled": wrong}]}, domain)
+    with pytest.raises(CheckpointError, match="'c' is none of the classes"):
+        promises.keep(table, {"promises": [{**entry, "settled": {"thresholds": {"c": 0.5}}}]}, domain)
     with pytest.raises(ConfigError, match=r"decision.json: unknown promise 'nothing'"):
         promises.keep(table, {"promises": [{**entry, "promise": {"use": "nothing"}}]}, domain)
     assert promises.keep(table, {"promises": [{**entry, "kept": False}]}, domain) is table

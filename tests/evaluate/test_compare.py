@@ -316,7 +316,7 @@ def test_several_models_are_corrected_for_their_classes_together(tmp_path: Path)
     assert found.recalls(1)["crack"].adjusted == pytest.approx(6 * 2 / 2**13)
     assert found.moved(2) == {}
     assert compare_words.classes(found, 2).endswith(
-        "3 classes of each model), c is not shown to recognise any more or less."
+        "3 classes of each model), c is not shown to recognise any by itself more or less."
     )
 
 

@@ -203,6 +203,8 @@ class Threshold(Promise):
 
     def keep(self, table: Table, settled: Mapping[str, Any], domain: Domain) -> Table:
         labels = labels_of(domain)
+        if unknown := sorted(set(settled["thresholds"]) - set(labels)):
+            raise ValueError(f"{unknown[0]!r} is none of the classes")
         thresholds = {labels.index(label): float(value) for label, value in settled["thresholds"].items()}
         if not all(0 < value < math.inf for value in thresholds.values()):
             raise ValueError(f"thresholds are above 0, and these {list(thresholds.values())}")

@@ -9,6 +9,7 @@ from pervade.core import spec
 from pervade.core.contracts import Promise
 from pervade.core.words import SHARE, FigureWords, four, titled
 from pervade.evaluate.compare import Comparison
+from pervade.evaluate.sides import Side
 from pervade.metrics.baseline import BALANCED
 from pervade.metrics.paired import Difference
 from pervade.report import wording
@@ -126,7 +127,11 @@ def classes(comparison: Comparison, index: int) -> str:
     for how, names in (("more", more), ("less", less[::-1])):
         told = [f"{wording.quoted(name)} ({amount(SHARE, moved[name], signed=True)})" for name in names]
         parts += [f"{how} of {wording.join(told)}"] if told else []
-    said = f"is shown to recognise {' and '.join(parts)}" if parts else "is not shown to recognise any more or less"
+    said = (
+        f"is shown to recognise {' and '.join(parts)}"
+        if parts
+        else "is not shown to recognise any by itself more or less"
+    )
     return f"Class by class (recall; p after Holm for {asked}), {second} {said}."
 
 
@@ -158,14 +163,18 @@ def cure(comparison: Comparison, index: int) -> str:
 def promised(comparison: Comparison, index: int) -> str:
     """What is promised of the answers of both, where that is not the same; else empty."""
     sides = (comparison.sides[0], comparison.sides[index])
-    asked = [[spec.decode(one, Promise).asked for one in side.recipe.get("promises") or ()] for side in sides]
-    if asked[0] == asked[1]:
+    of_first, of_second = map(_asked, sides)
+    if of_first == of_second:
         return ""
-    of_first, of_second = (" ".join(flags) or "nothing" for flags in asked)
     return (
         f"Of the answers of {sides[1].name} is promised {of_second}, of those of {sides[0].name} {of_first}: "
         "figures of answers differ by that too, and not by the model alone."
     )
+
+
+def _asked(side: Side) -> str:
+    promises: list[Promise] = [spec.decode(one, Promise) for one in side.recipe.get("promises") or ()]
+    return " ".join(promise.asked for promise in promises) or "nothing"
 
 
 def _plain(setting: Any) -> str:

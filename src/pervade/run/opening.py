@@ -39,12 +39,15 @@ def plain(source: Any) -> Any:
 
 
 def by_recipe(source: Any, recipe: Recipe, options: Options, divide: Divide | None = None) -> Opened:
-    """As a training by this recipe opens them. What it promises is examined, but for folds, whose rows each member
-    divides. Raises DataError, and ConfigError, as `open_data` and `promises.examine` do."""
+    """As a training by this recipe opens them. What it promises is examined, of folds by the rows of each member.
+    Raises DataError, and ConfigError, as `open_data` and `promises.examine` do."""
     shares, promised = (recipe.validation, recipe.test), bool(recipe.promises)
     opened = open_data(source, recipe.domain, recipe.task, options, divide, *shares, recipe.seed, promised)
-    if promised and "fold" not in opened.rows:
-        promises.examine(recipe, opened.rows, opened.fitted)
+    if promised:
+        numbers = sorted({*opened.rows.column("fold")} - {0}) if "fold" in opened.rows else []
+        members = [folds.member(opened.rows, number, recipe.validation, recipe.seed, True) for number in numbers]
+        for rows in members or [opened.rows]:
+            promises.examine(recipe, rows, opened.fitted)
     return opened
 
 
