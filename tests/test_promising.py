@@ -134,6 +134,9 @@ def test_two_that_say_the_answer_exclude_each_other(whole: pervade.Run) -> None:
     asked = promising.asked({"min_recall": PROMISED, "costs": {"a": {"a": 0.0}}})
     with pytest.raises(ConfigError, match=r"--min-recall good=0.9 and --cost exclude each other"):
         promising.promising(whole.recipe(), asked)
+    for first in ({"min_recall": PROMISED}, {"costs": {"a": {"a": 0.0}}}):
+        with pytest.raises(ConfigError, match=r"and --max-risk 0.02 exclude each other: each says what is answered"):
+            promising.promising(replace(whole.recipe(), promises=()), promising.asked({**first, "max_risk": 0.02}))
     again = promising.promising(whole.recipe(), [Threshold({"bad": 0.5})])  # another of the same kind takes its place
     assert again.promises == (Threshold({"bad": 0.5}),)
 
@@ -346,6 +349,7 @@ def test_what_is_told_of_one_that_cannot_be_kept(whole: pervade.Run) -> None:
             "sentence": "--min-recall good=0.9 is not kept",
             "flag": "--min-recall good=0.9",
             "curve": {},
+            "broken": None,
             "kept": False,
             "why": "never",
             "n": 3,

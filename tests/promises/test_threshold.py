@@ -238,8 +238,14 @@ def test_what_is_told_of_it() -> None:
     told = promise.told(seen.figures, seen.columns, settled, TWO)
     assert told.sentence == (
         "finds 96 of 100 'sick' (90 to 98; promised: at least 95), at 7 false alarms in 100 others (4 to 11; promised: "
-        "at most 10)"
+        "at most 10), answered from a probability of 0.5 on (the likeliest answers find 96, at 7); promised with 90% "
+        "confidence"
     )
+    assert told.broken is False
+    # Of these 96 of 100 (90 to 98) are too few for 99, and 14 of 200 (4 to 11) too many for 2 in 100.
+    assert Threshold({"sick": 0.99}).told(seen.figures, seen.columns, settled, TWO).broken
+    assert Threshold(max_false_alarms={"sick": 0.02}).told(seen.figures, seen.columns, settled, TWO).broken
+    assert Threshold({"sick": 0.97}).told(seen.figures, seen.columns, settled, TWO).broken is False
     assert told.flag == "--min-recall sick=0.95 --max-false-alarms sick=0.1"
     curve: Any = told.curve
     assert curve["at"] == [0.07, 0.96]
@@ -253,4 +259,4 @@ def test_what_is_told_where_the_class_was_not_measured() -> None:
     seen = measured(promise, table([0] * 10, [0.6, *[0.1] * 9]), settled)
     told = promise.told(seen.figures, seen.columns, settled, TWO)
     assert told.sentence.startswith("finds – of 100 'sick' (promised: at least 95), at 10 false alarms")
-    assert told.curve == {}
+    assert told.curve == {} and told.broken is None

@@ -63,6 +63,15 @@ def test_a_promise_stands_in_the_verdict_with_the_flag_that_asked_for_it(run: Ru
     assert "- NOT kept: of 40 rows 6 are wrong" in card
 
 
+def test_one_that_the_measured_rows_break_is_not_called_kept(run: RunDirectory) -> None:
+    promise(run, {**KEPT, "broken": True})
+    text = read(run)[1]
+    verdict, careful = text.split("Be careful", 1)
+    assert "NOT kept on these rows: finds 95 of 100 <defects>" in verdict
+    assert "break what was promised (--min-recall <defect>=0.95): the whole interval lies" in careful
+    assert "- NOT kept on these rows: finds 95 of 100" in run.model_card.read_text()
+
+
 def test_the_curve_has_its_interval_and_the_point_that_was_settled(run: RunDirectory) -> None:
     promise(run, KEPT, LOST)
     section = promises.section(record.read(run))

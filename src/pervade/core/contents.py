@@ -102,6 +102,7 @@ class Promised(TypedDict):
     why: str
     n: Count
     decides: NotRequired[bool]  # what is answered
+    broken: NotRequired[bool | None]
 
 
 class Score(TypedDict):

@@ -159,6 +159,15 @@ def metrics(decision: Mapping[str, Any], domain: Domain) -> dict[str, Metric]:
     return measured
 
 
+def broken(figure: Mapping[str, Any], promised: float, at_most: bool = False) -> bool | None:
+    """Whether the interval of a measured figure lies wholly on the wrong side of what it was to be: at least that, or
+    `at_most`. None where there is no interval."""
+    low, high = figure["low"], figure["high"]
+    if low is None or high is None:
+        return None
+    return bool(low > promised if at_most else high < promised)
+
+
 def told(
     decision: Mapping[str, Any], figures: Mapping[str, Any], columns: Mapping[str, Any], domain: Domain
 ) -> list[dict[str, Json]]:

@@ -44,7 +44,8 @@ class Cost(Promise):
 
     costs: Mapping[str, Mapping[str, Money]] = field(default_factory=dict)
 
-    changes: ClassVar[tuple[str, ...]] = ("prediction", "label")
+    # Every row is answered: what is found would be less where others are handed on.
+    changes: ClassVar[tuple[str, ...]] = ("prediction", "label", "answered")
     shows: ClassVar[tuple[str, ...]] = ("answer",)
 
     @property

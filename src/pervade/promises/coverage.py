@@ -169,7 +169,9 @@ class Coverage(Promise):
                 size = {"size": written.format(figures[name]["value"])}
         sentence += f", {kind.sized.format(**size)}"
         sentence += ", each group counting alike" if "groups" in settled else ""
-        return Told(sentence + self._worst(figures, domain), self.asked)
+        worst = self._worst(figures, domain)
+        missed = True if worst and self.by == "class" else promises.broken(figure, self.share)
+        return Told(sentence + worst, self.asked, broken=missed)
 
     def _worst(self, figures: Mapping[str, Any], domain: Domain) -> str:
         """The class whose rows are covered least, where that is shown to be less than promised."""

@@ -158,7 +158,8 @@ class MaxRisk(Promise):
         promised = f"promised: at most {100 * self.share:g}"
         if risk["value"] is not None:
             sentence += f", of which {in_hundred(risk['value'])} of 100 are wrong{measured(risk, promised)}"
-        return Told(sentence, self.asked, self._curve(columns, domain, answered["value"], risk["value"]))
+        curve = self._curve(columns, domain, answered["value"], risk["value"])
+        return Told(sentence, self.asked, curve, promises.broken(risk, self.share, at_most=True))
 
     def _curve(self, columns: Columns, domain: Domain, answered: float, risk: float | None) -> dict[str, Json]:
         """Risk against the share of rows that are answered, the surest first, each with its own 95% interval."""

@@ -73,7 +73,8 @@ class Threshold(Promise):
     max_false_alarms: Mapping[str, Share] = field(default_factory=dict)  # of all other rows that are called it, at most
     level: Annotated[float, Field(ge=0.5, lt=1)] = 0.9  # probability that a bound holds
 
-    changes: ClassVar[tuple[str, ...]] = ("prediction", "label")
+    # Every row is answered: what is found would be less where others are handed on.
+    changes: ClassVar[tuple[str, ...]] = ("prediction", "label", "answered")
     shows: ClassVar[tuple[str, ...]] = ("answer",)
 
     @property
@@ -222,6 +223,7 @@ class Threshold(Promise):
         self, figures: Mapping[str, Any], columns: Mapping[str, Any], settled: Mapping[str, Any], domain: Domain
     ) -> Told:
         labels, sentences = labels_of(domain), []
+        missed: list[bool | None] = []
         promised = self._promised(labels)
         for number, shares in promised.items():
             recall, alarms = (figures[f"{name}[{labels[number]}]"] for name in ("recall", "false_alarms"))
@@ -231,10 +233,17 @@ class Threshold(Promise):
             )
             sentences.append(
                 f"finds {found} of 100 {labels[number]!r}{in_brackets}, at {called} false alarms in 100 others{beside}"
+                + _beside_likeliest(columns, number, settled["thresholds"].get(labels[number]))
             )
+            missed += [
+                promises.broken(recall if flag == RECALL else alarms, share, at_most=flag == ALARMS)
+                for flag, share in shares.items()
+            ]
         first = next(iter(promised))
         at = [figures[f"{name}[{labels[first]}]"]["value"] for name in ("false_alarms", "recall")]
-        return Told("; ".join(sentences), self.asked, _curve(columns, first, labels[first], at))
+        sentence = f"{'; '.join(sentences)}; promised with {100 * self.level:g}% confidence"
+        lost = True if True in missed else None if None in missed else False
+        return Told(sentence, self.asked, _curve(columns, first, labels[first], at), lost)
 
     def _promised(self, labels: Sequence[str]) -> dict[int, dict[str, float]]:
         """Shares by class and flag. Raises ConfigError where a class is not there, or stands twice."""
@@ -350,6 +359,18 @@ def _measured(figure: Mapping[str, Any], promised: float | None, side: str) -> t
     """ "96", and " (93 to 98; promised: at least 95)"."""
     value = "–" if figure["value"] is None else in_hundred(figure["value"])
     return value, measured(figure, "" if promised is None else f"promised: {side} {100 * promised:g}")
+
+
+def _beside_likeliest(columns: Columns, number: int, threshold: float | None) -> str:
+    """From which probability on the class is answered, where it has a threshold, and what the likeliest answers find
+    at which false alarms, where both are known."""
+    own = np.asarray(columns["target"]) == number
+    likeliest = np.asarray(columns["probabilities"]).argmax(1) == number
+    said = "" if threshold is None else f", answered from a probability of {threshold:.3g} on"
+    if own.all() or not own.any():
+        return said
+    found, called = in_hundred(float(likeliest[own].mean())), in_hundred(float(likeliest[~own].mean()))
+    return f"{said} (the likeliest answers find {found}, at {called})"
 
 
 def _others_called(columns: Columns, number: int) -> np.ndarray:

@@ -78,6 +78,18 @@ def no_better_than_baseline(record: Record) -> str | None:
     return f"It has not been shown to be better than the baseline: {apart}."
 
 
+def broken_promise(record: Record) -> str | None:
+    """One whose measured interval lies wholly on the wrong side of it."""
+    told = record.main.promises if record.main else []
+    flags = [wording.label(promise["flag"], most=200) for promise in told if promise["kept"] and promise.get("broken")]
+    if not flags:
+        return None
+    return (
+        f"The measured {wording.noun(record)} break what was promised ({wording.join(flags)}): the whole interval lies "
+        "on the wrong side of it. They differ from those that settled it, or that was bad luck; do not rely on it."
+    )
+
+
 def overconfident(record: Record) -> str | None:
     judgement = calibration.judge(record.main)
     if judgement is None or judgement.kind not in ("over-confident", "uneven"):
@@ -263,6 +275,7 @@ CAUTIONS: tuple[Callable[[Record], str | None], ...] = (
     unfinished,
     not_test,
     no_better_than_baseline,
+    broken_promise,
     trained_people,
     sound_cautions.groups_on_both_sides,
     sound_cautions.few_speakers,

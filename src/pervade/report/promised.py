@@ -11,7 +11,9 @@ from pervade.report import wording
 def sentence(promise: Mapping[str, Any]) -> str:
     """Of one entry of "promises" among a result's details, in the promise's own words (core/contracts/promises.py)."""
     text = wording.label(promise["sentence"] if promise["kept"] else promise["why"], most=600).rstrip(".")
-    return f"{text[:1].upper()}{text[1:]}." if promise["kept"] else f"NOT kept: {text}."
+    if not promise["kept"]:
+        return f"NOT kept: {text}."
+    return f"NOT kept on these rows: {text}." if promise.get("broken") else f"{text[:1].upper()}{text[1:]}."
 
 
 def sentences(result: Mapping[str, Any]) -> list[str]:

@@ -349,6 +349,8 @@ def _promised(results: dict[str, dict[str, Any]], kind: str) -> dict[str, Any]:
     for told in zip(*(result["details"].get(promises.ENTRY, ()) for result in results.values()), strict=False):
         why = [f"{name}: {one['why']}" for name, one in zip(results, told, strict=True) if not one["kept"]]
         sentence = f"settled in {len(told) - len(why)} of {len(told)} {kind}, in each by rows of its own"
+        if lost := sum(one.get("broken") is True for one in told):
+            sentence += f"; NOT kept on the measured rows of {lost}"
         known = {"flag": told[0]["flag"], "n": min(one["n"] for one in told), "curve": {}}
         lines.append({"sentence": sentence, **known, "kept": not why, "why": "; ".join(why)})
     return {promises.ENTRY: lines} if lines else {}

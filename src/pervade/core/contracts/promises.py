@@ -25,6 +25,7 @@ class Told:
     flag: str  # `Promise.asked`
     # A picture: "x", "y" (lists), "low" and "high" of y where known, "x_title", "y_title", and "at": the [x, y] chosen.
     curve: Mapping[str, Json] = field(default_factory=dict)
+    broken: bool | None = None  # whether its interval lies wholly on the wrong side of what was promised, where known
 
 
 @runtime_checkable
