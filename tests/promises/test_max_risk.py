@@ -180,8 +180,12 @@ def test_what_is_refused() -> None:
     needed = rows_needed(0.02, 0.9)
     MaxRisk().examine(Classify(), held(needed), DOMAIN)
     MaxRisk().examine(AnswerSpan(), held(needed), Questions())
-    with pytest.raises(DataError, match=rf"takes {needed} rows .*there are 40; .*--max-risk 0\.098 can be kept"):
+    with pytest.raises(
+        DataError, match=rf"takes {needed} rows .*there are 40; give more data; --max-risk 0\.098 might"
+    ):
         MaxRisk().examine(Classify(), held(40), DOMAIN)
+    with pytest.raises(DataError, match=r"give more data, or leave more of them for validation"):  # twice as many do
+        MaxRisk().examine(Classify(), held(needed - needed // 2), DOMAIN)
     with pytest.raises(DataError, match=r"there are 0; give more.*\(-o validation=0\.3\)$"):
         MaxRisk().examine(Classify(), held(0), DOMAIN)
     with pytest.raises(ConfigError, match=r"not for the task 'regress'; .*--coverage 0\.9"):

@@ -93,10 +93,11 @@ def too_few(asked: str, needed: int, rows: str, held: Rows, there: int, less: st
     """That what is asked takes so many of such `rows` (`provided` something), and among those `held` for it there are
     fewer; `less` that could be promised ends the sentence."""
     counting = " (one a group)" if "group" in held else ""
+    # Which is twice the usual share; of fewer no division leaves enough.
+    more = ", or leave more of them for validation (-o validation=0.3)" if needed <= 2 * there else ""
     return DataError(
         f"{asked} takes {needed:,} {rows}{counting} that choose nothing else{provided}. Half of the validation split "
-        f"is kept for that, {len(held):,} rows, and of such there are {there:,}; give more data, or leave more of them "
-        f"for validation (-o validation=0.3){less}"
+        f"is kept for that, {len(held):,} rows, and of such there are {there:,}; give more data{more}{less}"
     )
 
 

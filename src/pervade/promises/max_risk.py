@@ -73,7 +73,7 @@ class MaxRisk(Promise):
         if there < needed:
             least = largest_share(np.zeros(1), np.array([there]), self._level(there))
             right = ", were they all answered right"
-            raise promises.too_few(self.asked, needed, "rows", held, there, self._less(least), right)
+            raise promises.too_few(self.asked, needed, "rows", held, there, self._less(least, "might"), right)
 
     def settle(self, columns: Mapping[str, Any], domain: Domain) -> dict[str, Json]:
         """ "confidence" from which on answers are given; the "bound" on their risk; how many of the rows they are, and
@@ -108,10 +108,10 @@ class MaxRisk(Promise):
         """Of each candidate of so many rows."""
         return 1 - (1 - self.level) / candidates(rows)
 
-    def _less(self, bound: np.ndarray) -> str:
-        """The smallest risk that could be promised."""
+    def _less(self, bound: np.ndarray, can: str = "can") -> str:
+        """The smallest risk that could be promised; empty where that says nothing."""
         least = math.ceil(1000 * float(bound.min())) / 1000
-        return f"; --max-risk {least:g} can be kept" if least <= 0.9 else ""
+        return f"; --max-risk {least:g} {can} be kept" if least <= 0.5 else ""
 
     def _more(self, errors: np.ndarray, taken: np.ndarray, rows: int) -> str:
         """Of how many rows this promise could be kept, were as many of them wrong as of the surest now; empty where
