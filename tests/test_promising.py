@@ -167,6 +167,17 @@ def test_a_run_keeps_what_it_promises(whole: pervade.Run, data: Path) -> None:
     assert "promises: settled by 80 of the validation rows" in page
 
 
+def test_costs_set_no_rows_apart(data: Path, tmp_path: Path) -> None:
+    run = fit(data, tmp_path, costs={"bad": {"bad": 0, "good": 1}, "good": {"bad": 9, "good": 0}})
+    splits = Counter(run.directory.read_data()["columns"]["split"])
+    assert splits == {"train": 160, "validation": 160, "test": 80}
+    (entry,) = settled(run.directory)
+    assert entry["kept"] and entry["n"] == 0
+    run.evaluate()
+    columns = predictions.read_columns(run.directory.predictions("best", "test"))
+    assert (columns["prediction"] == (columns["probabilities"][:, 1] > 0.1)).all()  # where 9 p is more than 1 - p
+
+
 def test_predict_says_it_alike(whole: pervade.Run, data: Path) -> None:
     asked = [words for words, _ in texts.reviews(60, seed=5)]
     threshold = settled(whole.directory)[0]["settled"]["thresholds"]["good"]

@@ -66,6 +66,11 @@ def without(decision: Mapping[str, Any]) -> dict[str, Any]:
 # before training
 
 
+def take_rows(promises: Sequence[Promise]) -> bool:
+    """Whether rows are set apart, by which something of them is settled."""
+    return any(promise.settles for promise in promises)
+
+
 def check(promises: Sequence[Promise]) -> None:
     """Raises ConfigError where two settle the same."""
     for place, promise in enumerate(promises):

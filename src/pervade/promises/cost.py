@@ -46,6 +46,7 @@ class Cost(Promise):
 
     # Every row is answered: what is found would be less where others are handed on.
     changes: ClassVar[tuple[str, ...]] = ("prediction", "label", "answered")
+    settles: ClassVar[bool] = False  # the answers follow from the probabilities
     shows: ClassVar[tuple[str, ...]] = ("answer",)
 
     @property

@@ -186,7 +186,8 @@ def division(asked: Plan | None, recipe: Recipe, names: Callable[[Sequence[str]]
 def _member_rows(rows: Rows, recipe: Recipe, asked: Plan, number: int) -> Rows:
     if asked.kind == "seeds":
         return rows
-    return folds.member(rows, number + 1, recipe.validation, recipe.seed, bool(recipe.promises))
+    promised = promises.take_rows(recipe.promises)
+    return folds.member(rows, number + 1, recipe.validation, recipe.seed, promised)
 
 
 def _one(
@@ -348,7 +349,8 @@ def _promised(results: dict[str, dict[str, Any]], kind: str) -> dict[str, Any]:
     lines: list[Any] = []
     for told in zip(*(result["details"].get(promises.ENTRY, ()) for result in results.values()), strict=False):
         why = [f"{name}: {one['why']}" for name, one in zip(results, told, strict=True) if not one["kept"]]
-        sentence = f"settled in {len(told) - len(why)} of {len(told)} {kind}, in each by rows of its own"
+        sentence = f"settled in {len(told) - len(why)} of {len(told)} {kind}"
+        sentence += ", in each by rows of its own" * bool(told[0]["n"])
         if lost := sum(one.get("broken") is True for one in told):
             sentence += f"; NOT kept on the measured rows of {lost}"
         known = {"flag": told[0]["flag"], "n": min(one["n"] for one in told), "curve": {}}

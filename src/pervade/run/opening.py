@@ -41,11 +41,11 @@ def plain(source: Any) -> Any:
 def by_recipe(source: Any, recipe: Recipe, options: Options, divide: Divide | None = None) -> Opened:
     """As a training by this recipe opens them. What it promises is examined, of folds by the rows of each member.
     Raises DataError, and ConfigError, as `open_data` and `promises.examine` do."""
-    shares, promised = (recipe.validation, recipe.test), bool(recipe.promises)
+    shares, promised = (recipe.validation, recipe.test), promises.take_rows(recipe.promises)
     opened = open_data(source, recipe.domain, recipe.task, options, divide, *shares, recipe.seed, promised)
-    if promised:
+    if recipe.promises:
         numbers = sorted({*opened.rows.column("fold")} - {0}) if "fold" in opened.rows else []
-        members = [folds.member(opened.rows, number, recipe.validation, recipe.seed, True) for number in numbers]
+        members = [folds.member(opened.rows, number, recipe.validation, recipe.seed, promised) for number in numbers]
         for rows in members or [opened.rows]:
             promises.examine(recipe, rows, opened.fitted)
     return opened

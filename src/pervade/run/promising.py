@@ -95,16 +95,20 @@ def _settle(run: RunDirectory, recipe: Recipe, rows: Rows, screen: Screen, given
     loaded.network.to(runtime.pick_device(recipe.device))
     decision = promises.without(loaded.decision)
     with runtime.threads(checkpoint.settled(run, recipe).threads):
-        predictor = Predictor.of(replace(loaded, decision=decision), workers=recipe.workers)
-        columns = predictions.complete(predictor.table(own), own)
+        columns = {}
+        if promises.take_rows(recipe.promises):
+            predictor = Predictor.of(replace(loaded, decision=decision), workers=recipe.workers)
+            columns = predictions.complete(predictor.table(own), own)
     entries: list[Json] = []
     for promise in recipe.promises:
-        entry: dict[str, Json] = {"promise": spec.encode(promise), "settled": {}, "n": len(own)}
+        entry: dict[str, Json] = {"promise": spec.encode(promise), "settled": {}}
+        entry["n"] = len(own) if promise.settles else 0
         entry |= {"kept": True, "why": ""}
         try:
             settled = promise.settle(columns, loaded.domain)
-            columns = promise.keep(columns, settled, loaded.domain)
-            screen.say(f"promise: {promise.asked}, settled by {len(own):,} rows that chose nothing else")
+            columns = promise.keep(columns, settled, loaded.domain) if columns else columns
+            by = f", settled by {len(own):,} rows that chose nothing else" if promise.settles else ""
+            screen.say(f"promise: {promise.asked}{by}")
             entries.append(entry | {"settled": settled})
         except PromiseError as error:
             told = f"promise NOT kept: {promise.asked}: {error}"

@@ -37,6 +37,7 @@ class Promise(Protocol):
 
     kind: ClassVar[str] = "promise"
     changes: ClassVar[tuple[str, ...]] = ()  # columns of a predictions file that it settles: no other may, too
+    settles: ClassVar[bool] = True  # whether it takes rows that choose nothing else
     shows: ClassVar[tuple[str, ...]] = ()  # keys that `answer` adds, which people see before what the task shows
 
     @property

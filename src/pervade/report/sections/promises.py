@@ -18,8 +18,10 @@ FLAT = 0.01  # of where a curve ends
 WIDEST = 0.5  # interval of a share of which something is known
 
 TEMPLATE = """\
+{% if promises|selectattr("n")|list %}
 <p>What is promised of answers was settled on {{ many }} that chose nothing else: no pass, no model, no temperature. It
 holds of {{ many }} like those, and is kept wherever this model answers.</p>
+{% endif %}
 {% for promise in promises %}
 <h3><code>{{ promise.flag|label(200) }}</code></h3>
 <p>{{ promise.sentence }}{% if promise.n %} Settled on {{ promise.n|count }} {{ many }}.{% endif %}</p>
