@@ -49,8 +49,13 @@ def measured(figure: Mapping[str, Any], more: str = "", written: Callable[[float
 
     >>> measured({"low": 0.88, "high": 0.93}, "promised: 90"), measured({"low": None, "high": None})
     (' (88 to 93; promised: 90)', '')
+    >>> measured({"low": 0.98, "high": 0.993})
+    ' (98.0 to 99.3)'
     """
-    ends = [written(figure[end]) for end in ("low", "high") if figure.get(end) is not None]
+    known = [figure[end] for end in ("low", "high") if figure.get(end) is not None]
+    ends = [written(end) for end in known]
+    if written is in_hundred and any("." in end for end in ends):  # both with as many decimals
+        ends = [f"{100 * end:.1f}" for end in known]
     told = [*([" to ".join(ends)] if ends else []), *([more] if more else [])]
     return f" ({'; '.join(told)})" if told else ""
 
