@@ -14,6 +14,8 @@ from pervade.core.contracts import EarlyStopping, Initializer, Model, Recipe
 from pervade.data.read.questions import looks_like_questions
 from pervade.domains.questions import Questions
 from pervade.domains.text import Text
+from pervade.models.text_cnn import TextCNN
+from pervade.models.transformer import Transformer
 from pervade.recipes import text
 from pervade.run.search_space import Choice, Range
 from pervade.tasks.answer_span import AnswerSpan
@@ -36,6 +38,9 @@ def recipe(
 ) -> Recipe:
     """The text recipe of this model and these weights, asked for spans."""
     base = text.of_classes(model, init, source)
+    if model is None and isinstance(base.model, TextCNN):  # which puts a text together, and has no say of its places
+        network = Transformer(width=128, depth=2, heads=4, dropout=0.2)
+        base = replace(text.scratch(network), init=base.init)
     most = getattr(base.model, "length", None)
     length = min(LONGEST, most or LONGEST)
     known: Any = base.domain
