@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ import pervade
 from pervade.core import files
 from pervade.core.types import Rows, Table
 from pervade.metrics.classification import classification_metrics
+from pervade.metrics.estimate import Metric
 from pervade.metrics.regression import regression_metrics
 from pervade.run import settling, training
-from pervade.run.settling import CrossFit
+from pervade.run.settling import Best, CrossFit
 from pervade.run.stopping import Stopped
 from pervade.run.training import Options
 from pervade.tasks import classify
@@ -37,7 +39,7 @@ def judged(*passes: Table, best: int) -> CrossFit:
     for number, table in enumerate(passes, start=1):
         better = number <= best  # of growing goodness until then
         metric = regression_metrics()["mean_absolute_error"]
-        cross.judge(number, metric, better, table, HALF_OF, lambda own: Regress().decide(own, None))
+        cross.judge(number, [metric], better, table, HALF_OF, lambda own: Regress().decide(own, None))
     return cross
 
 
@@ -62,17 +64,33 @@ def test_where_both_halves_agree_all_rows_settle_together() -> None:
     assert cross.settled == {"reach": 2.0, "coverage": 0.9}  # 90% of all forty, half of which are off by 2
 
 
+def test_of_equal_passes_the_one_with_the_finer_figure_is_taken() -> None:
+    """Few rows are soon all right, and the first pass to have them so need not be the best."""
+    metrics = [Metric(lambda columns, weight: 0.0), Metric(lambda columns, weight: 0.0, higher_is_better=False)]
+    best = Best()
+    assert best.beaten(metrics, [0.5, 0.9])
+    assert not best.beaten(metrics, [0.4, 0.1])
+    assert best.beaten(metrics, [1.0, 0.7])
+    assert not best.beaten(metrics, [1.0, 0.7])
+    assert best.beaten(metrics, [1.0, 0.2])
+    assert not best.beaten(metrics, [math.nan, 0.1])
+    assert (best.best, best.finer) == (1.0, 0.2)
+    older = Best(best=1.0)  # of a run from before there was a finer figure
+    assert not older.beaten(metrics, [1.0, 0.1])
+    assert not Best().beaten(metrics[:1], [math.nan])
+
+
 def test_halves_that_are_too_small_let_all_rows_settle_and_that_is_said() -> None:
     """Of fewer than nine rows no range holds nine tenths of new ones."""
     cross, metric = CrossFit(), regression_metrics()["mean_absolute_error"]
     for number, table in enumerate((off_by(4.0, 3.0), off_by(1.0, 7.0)), start=1):
         some = settling.only(table, np.arange(40) % 5 == 0)  # four of each half
-        cross.judge(number, metric, number == 1, some, HALF_OF, lambda own: Regress().decide(own, None))
+        cross.judge(number, [metric], number == 1, some, HALF_OF, lambda own: Regress().decide(own, None))
     assert cross.settled == {} and not cross.remarks  # eight are too few for anything
     cross = CrossFit()
     for number, table in enumerate((off_by(4.0, 3.0), off_by(1.0, 7.0)), start=1):
         some = settling.only(table, np.arange(40) % 4 == 0)  # five of each half
-        cross.judge(number, metric, number == 1, some, HALF_OF, lambda own: Regress().decide(own, None))
+        cross.judge(number, [metric], number == 1, some, HALF_OF, lambda own: Regress().decide(own, None))
     assert cross.settled == {"reach": 4.0, "coverage": 0.9}
     assert "chose the pass as well" in cross.remarks[0]
 
@@ -83,7 +101,7 @@ def test_a_half_that_cannot_tell_passes_apart_leaves_it_to_all_rows() -> None:
     half_of = settling.halves(rows, seed=0)
     assert set(half_of.values()) == {0}
     cross, metric = CrossFit(), regression_metrics()["mean_absolute_error"]
-    cross.judge(1, metric, True, off_by(4.0, 3.0), half_of, lambda own: Regress().decide(own, None))
+    cross.judge(1, [metric], True, off_by(4.0, 3.0), half_of, lambda own: Regress().decide(own, None))
     assert cross.settled == {"reach": 4.0, "coverage": 0.9}
     assert cross.remarks
 

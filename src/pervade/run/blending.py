@@ -16,10 +16,9 @@ from pervade.core.types import Table
 from pervade.engine import predictions
 from pervade.metrics.estimate import Metric
 from pervade.metrics.paired import differences
-from pervade.run.settling import only
+from pervade.run.settling import FINER, only
 
 ROUNDS = 20  # in each of which one model counts once more
-FINE = "log_loss"  # by which weights are found where a task has it: it tells more of few rows than what is right
 
 
 def weights(task: CanBeBlended, tables: Sequence[Table], scales: Sequence[float], domain: Domain) -> list[float]:
@@ -79,7 +78,7 @@ def better(task: Any, alone: Table, together: Table, domain: Domain, headline: s
     figure (unless named, the first), or in the finer one where the headline is no worse."""
     metrics: Mapping[str, Metric] = task.metrics(domain)
     headline = headline or next(iter(metrics))
-    fine = FINE if FINE in metrics else headline
+    fine = FINER if FINER in metrics else headline
     asked = {name: metrics[name] for name in dict.fromkeys((headline, fine))}
     apart = differences(asked, [alone, together])[0]
     gains = {name: -one.difference if one.higher_is_better is False else one.difference for name, one in apart.items()}
@@ -88,7 +87,7 @@ def better(task: Any, alone: Table, together: Table, domain: Domain, headline: s
 
 def _fine(task: Any, domain: Domain) -> Metric:
     metrics: Mapping[str, Metric] = task.metrics(domain)
-    return metrics.get(FINE, next(iter(metrics.values())))
+    return metrics.get(FINER, next(iter(metrics.values())))
 
 
 def _shares(counts: Sequence[int], scales: Sequence[float]) -> list[float]:

@@ -8,7 +8,7 @@ it and settles; where either would, all settle together; where neither would, al
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,11 +29,38 @@ Settle = Callable[[Table], dict[str, Any]]
 """Predictions of rows to what these settle (`Task.decide`)."""
 
 
+FINER = "log_loss"  # which, of passes with the same figure, says the better: few rows are soon all right
+
+
 @dataclass
-class Half:
-    """Half of the validation rows: the pass that these alone would choose, and what the other half settles for it."""
+class Best:
+    """How good the best pass was, by the figure that chooses; of equal ones by the finer one, where there is any."""
 
     best: float | None = None
+    finer: float | None = None
+
+    def beaten(self, metrics: Sequence[Metric], figures: Sequence[float]) -> bool:
+        """Whether these figures are better, which then are the best. One that is not defined on these rows (nan) is
+        never better."""
+        own = [self.best, self.finer]
+        for place, (metric, figure) in enumerate(zip(metrics, figures, strict=True)):
+            known, sign = own[place], -1.0 if metric.higher_is_better is False else 1.0
+            if known is None:
+                better = place == 0 and not math.isnan(figure)
+            elif figure == known:
+                continue
+            else:
+                better = sign * figure > sign * known
+            if better:
+                self.best, self.finer = figures[0], figures[1] if len(figures) > 1 else None
+            return better
+        return False
+
+
+@dataclass
+class Half(Best):
+    """Half of the validation rows: the pass that these alone would choose, and what the other half settles for it."""
+
     at: float = 0  # 0: none yet, or none that these rows can tell from the others
     settled: dict[str, Any] = field(default_factory=dict)
 
@@ -47,18 +74,23 @@ class CrossFit:
     whole: dict[str, Any] = field(default_factory=dict)
 
     def judge(
-        self, at: float, metric: Metric, best: bool, columns: Table, half_of: Mapping[int, int], settle: Settle
+        self,
+        at: float,
+        metrics: Sequence[Metric],
+        best: bool,
+        columns: Table,
+        half_of: Mapping[int, int],
+        settle: Settle,
     ) -> None:
-        """After the pass `at`, whose predictions `columns` hold, and which is the `best` by all rows so far or not.
+        """After the pass `at`, whose predictions `columns` hold, and which is the `best` by all rows so far or not, by
+        `metrics` as of `Best.beaten`.
         `half_of`: the half of each row, by its number."""
         half = np.array([half_of[row] for row in np.asarray(columns["row"]).tolist()])
-        sign, measured = -1.0 if metric.higher_is_better is False else 1.0, measure({"": metric}, columns)
+        measured = measure({str(place): metric for place, metric in enumerate(metrics)}, columns)
         for side, own in enumerate(self.halves):
-            figure = measured((half == side).astype(np.float64))[""]
-            # A figure that is not defined on these rows (nan) is never better.
-            if sign * figure > (-math.inf if own.best is None else sign * own.best):
+            if own.beaten(metrics, list(measured((half == side).astype(np.float64)).values())):
                 others = only(columns, half != side)
-                own.best, own.at, own.settled = figure, at, settle(others) if len(others["row"]) else {}
+                own.at, own.settled = at, settle(others) if len(others["row"]) else {}
         if best:
             self.at, self.whole = at, settle(columns)
 

@@ -34,6 +34,7 @@ from pervade.engine.rehearsal import rehearse, trying
 from pervade.engine.step import SolvedStep
 from pervade.engine.threads import Measured, fastest
 from pervade.init.random import Random
+from pervade.metrics.estimate import Metric
 from pervade.nn import batch_norm
 from pervade.nn.backbone import Backbone
 from pervade.nn.batch_norm import over_ranks
@@ -41,7 +42,7 @@ from pervade.nn.trial import require_training_size
 from pervade.report import wording
 from pervade.run import overview
 from pervade.run.progress import Screen, Silent, duration, spaced
-from pervade.run.settling import CrossFit, halves, settles
+from pervade.run.settling import FINER, CrossFit, halves, settles
 from pervade.run.stopping import Paused, Stopped
 from pervade.run.time_limit import AFTERWARDS, REPORTING, TimeLimit
 from pervade.run.training_log import Log
@@ -121,7 +122,7 @@ class Training:
         if ranks.rank() == 0:
             overview.keep(run, remarks)
         self.source = recipe.source.open(opening)
-        self.plan = Plan(recipe.epochs)
+        self.plan = Plan(passes=recipe.epochs)
         if self.metric is not None and settles(recipe.task):
             self.plan.settling, self.half_of = CrossFit(), halves(self.validation, recipe.seed)
         self.learner = Learner(
@@ -408,17 +409,16 @@ class Training:
         entry: dict[str, Any] = {"event": "pass", "pass": at, "step": moment.step}
         value = None
         if self.metric is not None:
-            name, metric = self.metric
-            value, columns = self._validate(metric, watch)
+            name, metrics = self.metric
+            figures, columns = self._validate(metrics, watch)
+            value = figures[0]
             self.judged = moment.step, columns
             entry[f"validation {name}"] = None if math.isnan(value) else value
-            sign = -1.0 if metric.higher_is_better is False else 1.0
-            # A figure that is not defined on these rows (nan) is never better.
-            best = sign * value > (-math.inf if plan.best is None else sign * plan.best)
+            best = plan.beaten(metrics, figures)
             if plan.settling is not None and columns and ranks.rank() == 0:
-                plan.settling.judge(at, metric, best, columns, self.half_of, self._settle_by)
+                plan.settling.judge(at, metrics, best, columns, self.half_of, self._settle_by)
             if best:
-                plan.best, plan.best_pass = value, at
+                plan.best_pass = at
                 self._checkpoint("best", {f"validation {stopping.metric}": value}, columns)
         self.log.write({**entry, "elapsed": round(self.plan.elapsed, 3)})
         return value
@@ -446,15 +446,15 @@ class Training:
         return True
 
     @memory.during("the validation split was judged", "give shorter or smaller rows, or free some memory, then resume")
-    def _validate(self, metric: Any, watch: Callable[[], None]) -> tuple[float, dict[str, Any]]:
-        """The metric of the validation split, and the predictions it is of. Every rank predicts all rows, so that the
-        figure has the bits of one rank's."""
+    def _validate(self, metrics: list[Metric], watch: Callable[[], None]) -> tuple[list[float], dict[str, Any]]:
+        """The figures of the validation split, and the predictions they are of. Every rank predicts all rows, so that
+        they have the bits of one rank's."""
         start = time.monotonic()
         columns = self._predict_validation(watch)
         if self.limit is not None:
             self.limit.note_validation(len(self.validation), time.monotonic() - start, self.reading is self.domain)
-        value = float(metric.compute(columns, np.ones(len(columns["row"])))) if ranks.rank() == 0 else 0.0
-        return ranks.first(value), columns
+        every = np.ones(len(columns["row"]))
+        return [ranks.first(float(m.compute(columns, every)) if ranks.rank() == 0 else 0.0) for m in metrics], columns
 
     def _watch(self) -> None:
         """Ends a validation between two batches, the same two in all ranks."""
@@ -586,11 +586,12 @@ def _everywhere(base: Base | None) -> Base | None:
     return Base(known["place"], known["sha256"], tuple(known["names"])) if known else None
 
 
-def _metric(recipe: Recipe, domain: Domain) -> tuple[str, Any] | None:
+def _metric(recipe: Recipe, domain: Domain) -> tuple[str, list[Metric]] | None:
+    """The figure that chooses the pass, and what says which of equally good ones it is."""
     name = recipe.early_stopping.metric
     if name is None:
         return None
     there = recipe.task.metrics(domain)
     if name not in there:
         raise ConfigError(f"early_stopping.metric: unknown metric {name!r}; {nearest(name, there)}")
-    return name, there[name]
+    return name, [there[one] for one in dict.fromkeys((name, FINER)) if one in there]

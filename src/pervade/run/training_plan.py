@@ -9,15 +9,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from pervade.core.errors import CheckpointError
 from pervade.core.run import RunDirectory
-from pervade.run.settling import CrossFit
+from pervade.run.settling import Best, CrossFit
 
 
-@dataclass
-class Plan:
+@dataclass(kw_only=True)
+class Plan(Best):
     """Kept in the state, so that a resumed run goes on deciding the same."""
 
     passes: int
-    best: float | None = None
     best_pass: float = 0  # 2.4: in the third pass
     elapsed: float = 0.0  # seconds of training, over all sittings
     setup: float = 0.0  # seconds before training, over all sittings
