@@ -194,10 +194,12 @@ def _sentences(result: dict[str, Any], words: Any) -> list[str]:
 
 def _promises(details: dict[str, Any]) -> list[str]:
     """What became of each promise."""
+    from pervade.engine import promises
+
     return [
         f"promise{' NOT kept on these rows' * bool(told.get('broken'))}: {told['sentence']}"
         if told["kept"]
-        else f"promise NOT kept: {told['flag']}: {told['why']}"
+        else promises.not_kept(told["flag"], told["why"])
         for told in details.get("promises", ())
     ]
 

@@ -154,6 +154,14 @@ def _said(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+def not_kept(asked: str, why: str) -> str:
+    """
+    >>> not_kept("--max-risk 0.01", "--max-risk 0.01 cannot be kept"), not_kept("--cost", "no rows")
+    ('promise NOT kept: --max-risk 0.01 cannot be kept', 'promise NOT kept: --cost: no rows')
+    """
+    return f"promise NOT kept: {why if why.startswith(asked) else f'{asked}: {why}'}"
+
+
 # measuring
 
 

@@ -111,7 +111,7 @@ def _settle(run: RunDirectory, recipe: Recipe, rows: Rows, screen: Screen, given
             screen.say(f"promise: {promise.asked}{by}")
             entries.append(entry | {"settled": settled})
         except PromiseError as error:
-            told = f"promise NOT kept: {promise.asked}: {error}"
+            told = promises.not_kept(promise.asked, str(error))
             screen.say(told)
             overview.keep(run, [told])
             entries.append(entry | {"kept": False, "why": str(error)})
