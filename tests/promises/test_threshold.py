@@ -78,7 +78,8 @@ def test_the_largest_threshold_that_finds_enough() -> None:
     assert lower_bound(48, 50, 0.9) == pytest.approx(0.8970, abs=1e-4)
     sick = np.linspace(0.02, 1.0, 50)  # 0.02, 0.04 ... 1.0
     settled: Any = Threshold({"sick": 0.9}).settle(table([1] * 50 + [0, 0], [*sick, 0.03, 0.5]), TWO)
-    assert settled == {"thresholds": {"sick": pytest.approx(0.04)}}
+    assert settled["thresholds"] == {"sick": pytest.approx(0.04)}
+    assert settled["counted"] == {"sick": {"--min-recall": 50, "--max-false-alarms": 2}}
     kept = Threshold({"sick": 0.9}).keep(table([1, 1, 0], [0.03, 0.05, 0.5]), settled, TWO)
     assert kept["prediction"].tolist() == [0, 1, 1]
     assert kept["label"] == ["healthy", "sick", "sick"]
@@ -242,6 +243,9 @@ def test_what_is_told_of_it() -> None:
         "confidence"
     )
     assert told.broken is False
+    counted = settled | {"counted": {"sick": {"--min-recall": 45, "--max-false-alarms": 80}}}
+    by = "by 45 rows of 'sick' and 80 rows of other classes than 'sick'"
+    assert promise.told(seen.figures, seen.columns, counted, TWO).sentence.endswith(f"confidence {by}")
     # Of these 96 of 100 (90 to 98) are too few for 99, and 14 of 200 (4 to 11) too many for 2 in 100.
     assert Threshold({"sick": 0.99}).told(seen.figures, seen.columns, settled, TWO).broken
     assert Threshold(max_false_alarms={"sick": 0.02}).told(seen.figures, seen.columns, settled, TWO).broken

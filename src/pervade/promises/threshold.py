@@ -120,7 +120,11 @@ class Threshold(Promise):
             prediction = answers(probabilities, thresholds)
             failing = [(one, flag) for one in classes if (flag := self._failing(one, prediction))]
             if not failing:
-                return {"thresholds": {labels[number]: threshold for number, threshold in thresholds.items()}}
+                counted: dict[str, Json] = {
+                    one.label: {RECALL: len(one.own), ALARMS: len(one.others)} for one in classes
+                }
+                named = {labels[number]: threshold for number, threshold in thresholds.items()}
+                return {"thresholds": named, "counted": counted}
             first = first or (self._error(*failing[0], prediction, labels),)
             giving = {
                 other.number
@@ -241,7 +245,15 @@ class Threshold(Promise):
             ]
         first = next(iter(promised))
         at = [figures[f"{name}[{labels[first]}]"]["value"] for name in ("false_alarms", "recall")]
+        counted = settled.get("counted", {})  # not in what was settled before it was written down
+        by = [
+            f"{counted[labels[number]][flag]:,} {_rows_of(flag, labels[number])}"
+            for number, shares in promised.items()
+            for flag in shares
+            if labels[number] in counted
+        ]
         sentence = f"{'; '.join(sentences)}; promised with {100 * self.level:g}% confidence"
+        sentence += f" by {' and '.join(by)}" if by else ""
         lost = True if True in missed else None if None in missed else False
         return Told(sentence, self.asked, _curve(columns, first, labels[first], at), lost)
 
