@@ -78,6 +78,7 @@ def test_sets_by_hand() -> None:
     settled = promise.settle(table, DOMAIN)
     assert settled == {"of": "classes", "limit": pytest.approx(0.8)}
     new = {"probabilities": np.array([[0.81, 0.19, 0.0], [0.5, 0.3, 0.2001], [0.21, 0.39, 0.4]])}
+    new["prediction"] = new["probabilities"].argmax(1)
     assert promise.keep(new, settled, DOMAIN)["set"].tolist() == [[1, 0, 0], [1, 1, 1], [1, 1, 1]]
     answers = [promise.answer({"top": []}, promise.keep(new, settled, DOMAIN), place, DOMAIN) for place in (0, 2)]
     assert answers[0] == {"top": [], "set": ["ant"], "coverage": 0.8}
@@ -112,6 +113,14 @@ def test_many_classes_take_the_adaptive_score() -> None:
         assert np.array_equal(inside, named.keep(new, settled, domain)["set"])
         assert inside[np.arange(500), new["prediction"]].all()
         assert inside.dtype == np.int8
+
+
+def test_what_is_answered_is_in_its_set() -> None:
+    """A threshold says ant of the second row, which is likelier a bee."""
+    table = {"probabilities": np.array([[0.9, 0.06, 0.04], [0.3, 0.6, 0.1]]), "prediction": np.array([0, 0])}
+    assert Coverage(0.9).keep(table, {"of": "classes", "limit": 0.5}, DOMAIN)["set"].tolist() == [[1, 0, 0], [1, 1, 0]]
+    exact = Coverage(0.9, empty=True).keep(table, {"of": "classes", "limit": 0.5}, DOMAIN)
+    assert exact["set"].tolist() == [[1, 0, 0], [0, 1, 0]]
 
 
 def test_empty_sets() -> None:

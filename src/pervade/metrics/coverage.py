@@ -44,7 +44,11 @@ class Classes:
         return self._of_all(columns)[np.arange(len(target)), target]
 
     def keep(self, table: Table, limit: Limit) -> Table:
-        return {**table, "set": conformal.within(self._of_all(table), limit, self.empty)}
+        """What is answered need not be the likeliest class, and is in its own set all the same."""
+        inside = conformal.within(self._of_all(table), limit, self.empty)
+        if not self.empty:
+            inside[np.arange(len(inside)), np.asarray(table["prediction"])] = 1
+        return {**table, "set": inside}
 
     def covered(self, columns: Columns) -> np.ndarray:
         """(n,) bool."""

@@ -50,7 +50,8 @@ class Coverage(Promise):
     settled on, and none could have a limit of its own. `by` "group" refuses data that name no groups.
 
     A set without any class, where even the likeliest does not reach the threshold, is given the likeliest, unless
-    `empty` leaves it so. By that the truth is in more sets than promised where the likeliest class is right more often.
+    `empty` leaves it so; and so is what is answered in its place (by a threshold, say). By that the truth is in more
+    sets than promised where the likeliest class is right more often.
     """
 
     share: Annotated[float, Field(ge=0.01, le=0.999)] = 0.9
