@@ -157,7 +157,9 @@ def test_hopeless_trials_are_pruned_and_keep_no_weights(
 ) -> None:
     monkeypatch.setattr(search, "STARTUP", 1)
     figures = iter(1 - 0.01 * i for i in range(1000))  # every later pass is worse than those before
-    monkeypatch.setattr("pervade.run.training.Training._validate", lambda self, metric, watch: (next(figures), {}))
+    monkeypatch.setattr(
+        "pervade.run.training.Training._validate", lambda self, metrics, watch: ([next(figures)] * len(metrics), {})
+    )
     run = tune(shapes, tmp_path, "a", trials=3)
     states = [each["state"] for each in trials(run)]
     assert states == ["complete", "pruned", "pruned"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ def scored(mine: int = 80, others: int = 40, groups: int | None = None) -> dict[
 
 def test_each_score_has_its_figures_beside_the_plainest_one() -> None:
     columns = scored()
-    measured = unlike.figures(columns, {"distance": 1.5, "max_probability": None})
+    measured = unlike.figures(columns, {"distance": 1.5, "max_probability": math.nan})
     area = {name: roc_auc_score(columns["unlike"], columns[name]) for name in measured}
     distance, plain = measured["distance"], measured["max_probability"]
     assert distance["auroc"]["value"] == pytest.approx(area["distance"])
