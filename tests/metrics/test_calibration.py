@@ -7,7 +7,7 @@ import pytest
 
 from pervade.core.errors import DataError
 from pervade.metrics import calibration
-from pervade.metrics.calibration import calibration_error, reliability, tempered, top_class
+from pervade.metrics.calibration import calibration_error, reliability, temperature, tempered, top_class
 from pervade.metrics.classification import classification_metrics
 from pervade.metrics.confusion import most_confused
 from pervade.metrics.estimate import estimate
@@ -137,3 +137,11 @@ def test_the_pairs_most_confused_have_the_interval_of_their_groups():
     assert pair["method"] == "bootstrap of 1,000 resamples by group"
     alone = most_confused({**columns, "group": np.arange(40)}, ["a", "b"])["pairs"][0]
     assert (alone["low"], alone["high"], alone["method"]) == (*wilson(10, 20), "Wilson")
+
+
+def test_a_class_that_never_trained_makes_nobody_less_sure() -> None:
+    """All are right: one of 42 counts as wrong, 4^(1/T) = 41, whether or not there is a class of which p is 0."""
+    two = np.tile([0.8, 0.2], (40, 1))
+    three = np.c_[two, np.zeros(40)]
+    for probabilities in (two, three):
+        assert temperature(probabilities, np.zeros(40, int)) == pytest.approx(math.log(4) / math.log(41), abs=1e-5)

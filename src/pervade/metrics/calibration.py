@@ -51,7 +51,7 @@ def temperature(probabilities: np.ndarray, target: np.ndarray, shown: np.ndarray
     Above 1 where the model was surer than it should have been (Guo et al. 2017, arXiv:1706.04599). Logarithms of
     probabilities serve as logits, since softmax does not see what is added to all of them. The loss is convex in 1/T,
     so a search by golden section finds its one minimum. Where the likeliest class of every row is right, T would be as
-    small as it may: then one row in n + 2 counts as wrong (Laplace's rule of succession), as likely any other class.
+    small as it may: then one row in n + 2 counts as wrong (Laplace's rule of succession), of whichever class.
 
     Args:
         probabilities: (n, k) floating, at T = 1.
@@ -67,11 +67,13 @@ def temperature(probabilities: np.ndarray, target: np.ndarray, shown: np.ndarray
     def loss(sharpness: float) -> float:
         scaled = logits * sharpness if shown is None else logits * sharpness - shown
         scaled -= scaled.max(axis=1, keepdims=True)
-        right = scaled[rows, target]
+        powers, right = np.exp(scaled), scaled[rows, target]
+        total = powers.sum(axis=1)
         if wrong:
-            others = (scaled.sum(axis=1) - right) / max(scaled.shape[1] - 1, 1)
+            powers[rows, target] = 0.0
+            others = np.log(np.maximum(powers.sum(axis=1), np.finfo(np.float64).tiny))
             right = (1 - wrong) * right + wrong * others
-        return float(np.mean(np.log(np.exp(scaled).sum(axis=1)) - right))
+        return float(np.mean(np.log(total) - right))
 
     low, high, ratio = 1 / 20, 20.0, (math.sqrt(5) - 1) / 2
     for _ in range(60):
