@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from torch.nn import Module
 from pervade.core import contents, files, memory, plain_yaml, spec
 from pervade.core.bounds import Threads
 from pervade.core.contracts import Change, Domain, Model, Recipe, Task, inputs
+from pervade.core.contracts.abilities import HasMembers
 from pervade.core.contracts.capabilities import labels_of
 from pervade.core.errors import CheckpointError, ConfigError, PervadeError
 from pervade.core.run import RunDirectory
@@ -54,6 +55,7 @@ class Loaded:
     changes: tuple[Change, ...]  # made to the network since its model built it, in order
     architecture: dict[str, Any]
     decision: dict[str, Any]
+    members: Mapping[str, Loaded] = field(default_factory=dict)  # as of `Context.members`
 
 
 # training state
@@ -282,7 +284,15 @@ def load_checkpoint(run: RunDirectory, name: str, recipe: Recipe | None = None) 
     unless it is not registered either.
     """
     folder = run.checkpoint(name)
-    return files.steady(folder, lambda: _load(folder, name, recipe))
+    loaded = files.steady(folder, lambda: _load(folder, name, recipe))
+    return replace(loaded, members=load_members(run, loaded.task)) if isinstance(loaded.task, HasMembers) else loaded
+
+
+def load_members(run: RunDirectory, task: Task) -> dict[str, Loaded]:
+    """Of the runs inside this one that the task needs, each one's checkpoint, as far as there is one."""
+    needed = task.needs if isinstance(task, HasMembers) else ()
+    there = {name: member for name in needed if (member := run.member(name)).checkpoints()}
+    return {name: load_checkpoint(member, member.require_checkpoint(None)) for name, member in there.items()}
 
 
 def _load(folder: Path, name: str, recipe: Recipe | None) -> Loaded:

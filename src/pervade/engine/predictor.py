@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from torch.nn import Module
 
 from pervade.core import deadline, files
 from pervade.core.contracts import Context, Domain, Sampler, Task
+from pervade.core.contracts.abilities import JudgesAll
 from pervade.core.types import Batch, Rows, Table
 from pervade.data.rows.loader import Loader
 from pervade.data.rows.sources.by_length import by_size
@@ -50,16 +51,24 @@ class Predictor:
     workers: int = 1
     targets: bool = True  # whether rows hold what is right; not those that are to be answered
     watch: Callable[[], None] = lambda: None  # called before each batch, and may end it all by raising
+    members: Mapping[str, Any] = field(default_factory=dict)  # as of `Context`
+    train: Rows | None = None  # what was learnt from, where the task `JudgesAll`
 
     @classmethod
     def of(cls, loaded: Loaded, **settings: Any) -> Predictor:
-        return cls(loaded.network, loaded.domain, loaded.task, loaded.decision, **settings)
+        about = {"members": loaded.members, **settings}
+        return cls(loaded.network, loaded.domain, loaded.task, loaded.decision, **about)
+
+    @property
+    def context(self) -> Context:
+        decided = self.decision is not None
+        told: dict[str, Any] = {"decision": self.decision or {}, "targets": self.targets, "decided": decided}
+        return Context(self.domain, members=self.members, **told)
 
     def tables(self, rows: Rows) -> Iterator[Table]:
         """What the task says of every row, a table a batch; where rows have a "size" they come in its order."""
         device = next(self.network.parameters()).device
-        decided = self.decision is not None
-        context = Context(self.domain, decision=self.decision or {}, targets=self.targets, decided=decided)
+        context = self.context
         with judging(self.network):
             # Sampling in `infer` draws from torch's generator: seeded here, so that predictions repeat.
             torch.manual_seed(0)
@@ -99,11 +108,11 @@ class Predictor:
     def table(self, rows: Rows) -> Table:
         """All rows at once, reduced, in their order: what `write` writes, in memory."""
         table = self._whole(list(self.tables(rows)))
-        if "size" not in rows:
-            return table
-        place = {row: index for index, row in enumerate(np.asarray(table["row"]).tolist())}
-        order = np.array([place[int(number)] for number in rows.number])
-        return {name: predictions.in_order(values, order) for name, values in table.items()}
+        if "size" in rows:
+            place = {row: index for index, row in enumerate(np.asarray(table["row"]).tolist())}
+            order = np.array([place[int(number)] for number in rows.number])
+            table = {name: predictions.in_order(values, order) for name, values in table.items()}
+        return self._judged(table, rows)
 
     def write(
         self,
@@ -130,9 +139,17 @@ class Predictor:
                 if until is not None:
                     numbers = set(np.asarray(table["row"]).tolist())
                     rows = rows.select([place for place, number in enumerate(rows.number) if number in numbers])
-                predictions.write_columns(path, predictions.complete(table, rows), about)
+                table = self._judged(predictions.complete(table, rows), rows)
+                predictions.write_columns(path, table, about)
             ranks.wait()
         return rows
+
+    def _judged(self, table: Table, rows: Rows) -> Table:
+        """With what is known once all rows are there."""
+        if self.train is None or not isinstance(self.task, JudgesAll):
+            return table
+        with judging(self.network), torch.inference_mode():
+            return self.task.judged(table, rows, self.train, self.context)
 
     def _whole(self, tables: list[Table]) -> Table:
         """All batches' rows, each once, as what is promised has them."""

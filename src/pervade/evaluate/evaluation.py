@@ -90,7 +90,8 @@ def evaluate(
     if not len(chosen):
         there = sorted(set(rows.column("split")))
         raise DataError(f"the split {split!r} is empty; this run has {', '.join(there)}")
-    predictor = Predictor.of(loaded, workers=workers)
+    learnt = (rows if own is None else own).where("split", "train")
+    predictor = Predictor.of(loaded, workers=workers, train=learnt)
     predictor.network.to(device or torch.device("cpu"))
     path = run.predictions(loaded.name, split)
     about = {"checkpoint": loaded.name, "split": split, "precision": "fp32", "weights": loaded.architecture["sha256"]}
@@ -103,8 +104,8 @@ def evaluate(
         ends = None if until is None else _part(until, BESIDE_PLAIN if _has_plain(loaded) else PREDICTING)
         measured = predictor.write(file, chosen, about, progress, ends)
         if ranks.rank() == 0:
-            columns, learnt = predictions.read_columns(file), rows if own is None else own
-            result = _figures(_Measured(run, loaded, learnt, split, columns, measured, until), len(chosen))
+            columns, known = predictions.read_columns(file), rows if own is None else own
+            result = _figures(_Measured(run, loaded, known, split, columns, measured, until), len(chosen))
             result |= {} if about_data is None else {"data": dict(about_data)}
             _put_in_place(run, loaded, file, result)
     ranks.wait()
@@ -206,7 +207,7 @@ def _details(measured: _Measured) -> dict[str, Any]:
     alone compares with is "constant"."""
     loaded, train = measured.loaded, measured.train
     details = loaded.task.details(measured.columns, train, loaded.domain)
-    context = Context(loaded.domain, decision=loaded.decision)
+    context = Context(loaded.domain, decision=loaded.decision, members=loaded.members)
     task = loaded.task
     makers: dict[str, Callable[[], dict[str, Any]]] = {}
     if isinstance(task, MakesSamples):

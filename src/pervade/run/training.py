@@ -96,13 +96,15 @@ class Training:
             ranks.same_everywhere([*companions.parameters(), *companions.buffers()])
             if ranks.world() > 1:
                 over_ranks(companions)
-        context = Context(domain, companions)
+        self.members = checkpoint.load_members(run, recipe.task)
+        self.train = rows.where("split", "train") if "split" in rows else rows
+        context = Context(domain, companions, members=self.members)
         self.reading = self._reading()
         # From here on ranks draw different random numbers, as rows of one batch do.
         torch.manual_seed(recipe.seed + 1_000_003 * (ranks.rank() + 1))
         world = ranks.world()
         opening = Opening(
-            rows.where("split", "train") if "split" in rows else rows,
+            self.train,
             recipe.task,
             self.network,
             replace(context, domain=self.reading),
@@ -463,7 +465,8 @@ class Training:
 
     def _predict_validation(self, watch: Callable[[], None] = lambda: None) -> Table:
         asked = (self.learner.judged, self.reading, self.recipe.task)
-        table = Predictor(*asked, workers=self.recipe.workers, watch=watch).table(self.validation)
+        about: dict[str, Any] = {"workers": self.recipe.workers, "watch": watch}
+        table = Predictor(*asked, **about, members=self.members, train=self.train).table(self.validation)
         table = predictions.complete(table, self.validation)
         # Lists of lists (text, spans) have no shape of their own and stay as they are.
         ragged = {name for name, values in table.items() if isinstance(values, list) and isinstance(values[0], list)}

@@ -1,6 +1,7 @@
 """Runs a Recipe in a run directory, stage by stage, and goes on exactly where it was stopped.
 
     read the data, split it                     -> data.json
+    what the task needs beside it               -> members/<name>/
     train, saving state/ as it goes             -> log.jsonl, checkpoints/best, checkpoints/last
     settle what is promised                     -> checkpoints/best/decision.json
     what comes `then`, from this one's output   -> members/then/
@@ -20,6 +21,7 @@ import torch
 
 from pervade.core import environment, files, memory, runtime, spec
 from pervade.core.contracts import Domain, Recipe
+from pervade.core.contracts.abilities import HasMembers
 from pervade.core.contracts.promises import SPLIT as PROMISED
 from pervade.core.errors import BusyError, DataError, ResourceError
 from pervade.core.run import RunDirectory
@@ -105,6 +107,7 @@ def train(
             recipe = _with_found_rate(run, recipe, domain, rows, device, options)
         for line in changed if given is None or not begun else origin.check(run, recipe):
             options.screen.say(line)
+        _train_before(run, recipe, domain, rows, request, options)
         Training(run, recipe, domain, rows, device, options).go()
         if final:
             imbalance.conclude(run, recipe.promises, options.screen.say)
@@ -132,6 +135,20 @@ def telling(run: RunDirectory) -> Iterator[None]:
         raise
     except ResourceError as error:
         raise ResourceError(f"{error}; {run.standing()}") from error
+
+
+def _train_before(
+    run: RunDirectory, recipe: Recipe, domain: Domain, rows: Rows, request: Request, options: Options
+) -> None:
+    """What the task needs learns first, from the same rows."""
+    if not isinstance(recipe.task, HasMembers):
+        return
+    for name, own in recipe.task.before(rows, domain).items():
+        member = run.member(name)
+        if not member.recipe.exists():
+            write_data(member, request.source, rows)
+            begin(member, own, request)
+        train(member, request, None, replace(options, began=None, loaded=0.0, finish=False))
 
 
 def _continue(run: RunDirectory, recipe: Recipe, then: Recipe, domain: Domain, rows: Rows, options: Options) -> None:

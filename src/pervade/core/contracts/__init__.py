@@ -9,6 +9,7 @@ method, command line flag and JSON record in one (core/spec.py). Whatever change
 from pervade.core.contracts.domain import Domain as Domain
 from pervade.core.contracts.domain import Opened as Opened
 from pervade.core.contracts.domain import PlainFeatures as PlainFeatures
+from pervade.core.contracts.inputs import Canvas as Canvas
 from pervade.core.contracts.inputs import Codes as Codes
 from pervade.core.contracts.inputs import Inputs as Inputs
 from pervade.core.contracts.inputs import InputSpace as InputSpace

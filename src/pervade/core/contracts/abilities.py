@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
+    from pervade.core.contracts.training import Recipe
+
 
 # before training
 
@@ -168,6 +170,26 @@ class MakesSamples(Protocol):
 
 
 @runtime_checkable
+class HasMembers(Protocol):
+    """Other networks have a part in what it makes or in how that is judged, each a run inside this one."""
+
+    needs: ClassVar[tuple[str, ...]] = ()  # names of these runs, whose checkpoints are in `Context.members`
+
+    def before(self, rows: Rows, domain: Domain) -> Mapping[str, Recipe]:
+        """Those that learn from the same rows, and their splits, before it does, by name."""
+        return {}
+
+
+@runtime_checkable
+class JudgesAll(Protocol):
+    def judged(self, table: Table, rows: Rows, train: Rows, context: Context) -> Table:
+        """The predictions of all `rows`, a line each in their order, with columns that are known only once all are
+        there, and what training saw (`train`) is beside them. Each value belongs to the row of its line, so that
+        figures remain functions of the predictions file."""
+        ...
+
+
+@runtime_checkable
 class RepliesToRows(Protocol):
     def replies(self, model: Module, rows: Rows, train: Rows, context: Context) -> dict[str, Json]:
         """What the model answers to a few of the measured rows, shown beside the metrics as `Task.details` are."""
@@ -200,5 +222,5 @@ class ChoosesClass(Protocol):
 
 ABILITIES: tuple[type, ...] = (
     *(SelectsRows, CouplesRows, HasCompanions, HasPlayers, FindsGradient, HasLinearHead, CanBeBlended, Acts, Explores),
-    *(MakesSamples, RepliesToRows, HasPlainModel, ComparesSeeds, ChoosesClass),
+    *(MakesSamples, HasMembers, JudgesAll, RepliesToRows, HasPlainModel, ComparesSeeds, ChoosesClass),
 )

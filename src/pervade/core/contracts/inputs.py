@@ -67,6 +67,16 @@ class Codes:
 
 
 @dataclass(frozen=True)
+class Canvas:
+    """{"pixels" (n, c, h, w) of 0-1, "class" (n,)}: pictures to learn to make, and what each is of, 1 to `classes`, or 0
+    where that is not said. Of pictures that are to be made there are no "pixels"."""
+
+    called: ClassVar[str] = "pictures to be made"
+    shape: Size  # c, h, w
+    classes: int = 0  # 0: pictures are made without saying what of
+
+
+@dataclass(frozen=True)
 class Observations:
     """(n, *shape): numbers in units of their own, as an environment shows them. Its pictures are `Pixels`."""
 
@@ -110,11 +120,11 @@ class InputSpace:
         return shown / self.factor
 
 
-Inputs: TypeAlias = Pixels | Waveform | Tokens | Codes | Observations | Sparse | Several
-I = TypeVar("I", Pixels, Waveform, Tokens, Codes, Observations, Sparse, Several)  # noqa: E741
+Inputs: TypeAlias = Pixels | Waveform | Tokens | Codes | Canvas | Observations | Sparse | Several
+I = TypeVar("I", Pixels, Waveform, Tokens, Codes, Canvas, Observations, Sparse, Several)  # noqa: E741
 
 KINDS: dict[str, type[Inputs]] = {
-    kind.__name__.lower(): kind for kind in (Pixels, Waveform, Tokens, Codes, Observations, Sparse, Several)
+    kind.__name__.lower(): kind for kind in (Pixels, Waveform, Tokens, Codes, Canvas, Observations, Sparse, Several)
 }
 
 

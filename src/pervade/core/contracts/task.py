@@ -22,6 +22,8 @@ class Context:
 
     `decision` is what `Task.decide` learnt on the validation split (decision.json); empty while training, and where
     rungs are judged: then nothing is `decided`, and what answers take may be found out by `reduce`, from all rows.
+    `members` are the checkpoints (engine.checkpoint.Loaded) of runs inside this one that the task asks for, by name
+    (abilities.py: HasMembers), as far as these have been trained.
     """
 
     domain: Domain
@@ -29,6 +31,7 @@ class Context:
     decision: Mapping[str, Any] = field(default_factory=dict)
     targets: bool = True
     decided: bool = True
+    members: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
