@@ -68,7 +68,7 @@ class Codes:
 
 @dataclass(frozen=True)
 class Canvas:
-    """{"pixels" (n, c, h, w) of 0-1, "class" (n,)}: pictures to learn to make, and what each is of, 1 to `classes`, or 0
+    """{"pixels" (n, c, h, w) of 0-1, "class" (n,)}: pictures to learn to make, and what each is of, 1 to `classes`, 0
     where that is not said. Of pictures that are to be made there are no "pixels"."""
 
     called: ClassVar[str] = "pictures to be made"
