@@ -22,7 +22,7 @@ from pervade.engine import checkpoint, origin
 from pervade.engine.predictions import read_columns
 from pervade.promises.coverage import Coverage
 from pervade.promises.threshold import Threshold
-from pervade.run import imbalance, overview
+from pervade.run import imbalance, overview, weighing
 from pervade.run.progress import Silent
 from pervade.run.stopping import Stopped
 from pervade.run.training import Options
@@ -73,27 +73,60 @@ def test_auto_is_settled_said_stored_and_answers_by_it(tmp_path: Path) -> None:
         data, task="text-classification", ladder=["plain"], name="a", runs=tmp_path, options=Options(screen=screen)
     )
     own = checkpoint.read_recipe(run.directory.recipe)
-    assert own.imbalance == Auto()
-    assert (own.task.answering, own.early_stopping.metric) == ("auto", "balanced_accuracy")
-    assert files.read_json(run.directory.origin)["recipe"]["task"]["answers"] == "auto"
+    assert own.imbalance == Auto(answers="balanced", weights=own.imbalance.weights)
+    assert own.imbalance.weights != "auto"
+    assert (own.task.answering, own.early_stopping.metric) == ("balanced", "balanced_accuracy")
+    assert own.task.honest_head == (own.task.class_weights == "balanced") == (own.imbalance.weights == "balanced")
+    assert files.read_json(run.directory.origin)["recipe"]["task"]["answers"] == "balanced"
     (before,) = (line for line in screen.lines if line.startswith("classes: "))
     assert before.startswith("classes: bad 7.")
-    assert before in overview.kept(run.directory)
-    decision = run.directory.of_checkpoint("best", "decision.json")
-    (after,) = (line for line in screen.lines if line.startswith("answers tried"))
-    assert f"{decision['answers']} is" in after
-    assert set(decision["tried"]) == {"likeliest", "balanced"}
+    (tried,) = (line for line in screen.lines if line.startswith("rare classes: "))
+    assert "; answers that count each class the same are, " in tried
+    assert {before, tried} <= set(overview.kept(run.directory))
     result = run.evaluate()
     assert result["metrics"]["balanced_accuracy"]["words"]["beside"]
     table = read_columns(run.directory.predictions("best", "test"))
     counts = np.array(run.load().domain.counts)
-    told = table["probabilities"] / counts if decision["answers"] == "balanced" else table["probabilities"]
-    assert table["prediction"].tolist() == told.argmax(1).tolist()
+    assert table["prediction"].tolist() == (table["probabilities"] / counts).argmax(1).tolist()
     assert origin.check(run.directory, own) == []
     lines = len(screen.lines)
     pervade.resume(run.path, options=Options(screen=screen))  # settled again it is the same, and nothing new is said
-    assert not [line for line in screen.lines[lines:] if line.startswith("classes: ")]
+    assert not [line for line in screen.lines[lines:] if "classes: " in line]
     assert checkpoint.read_recipe(run.directory.recipe) == own
+
+
+def test_what_auto_takes_is_what_weights_do(tmp_path: Path) -> None:
+    """The head holds what is otherwise taken out afterwards, and both say the same."""
+    data = reviews(tmp_path / "reviews.tsv", 90, 8)
+    taken = ["imbalance.weights=balanced", "imbalance.answers=balanced"]
+    more = {"task": "text-classification", "ladder": ["plain"], "runs": tmp_path, "options": Options()}
+    asked = pervade.fit(data, name="asked", imbalance="weights", **more)
+    auto = pervade.fit(data, name="auto", settings=taken, **more)
+    task = checkpoint.read_recipe(auto.directory.recipe).task
+    assert (task.class_weights, task.honest_head, task.answering) == ("balanced", True, "balanced")
+    for run in (asked, auto):
+        run.evaluate()
+    said, own = (read_columns(run.directory.predictions("best", "test")) for run in (asked, auto))
+    assert np.allclose(said["probabilities"], own["probabilities"], atol=1e-5)
+    assert said["prediction"].tolist() == own["prediction"].tolist()
+
+
+def test_where_there_is_no_time_validation_rows_decide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weighing, "SHARE", 0.0)
+    data, screen = reviews(tmp_path / "reviews.tsv", 150, 12), Heard()
+    options = Options(screen=screen)
+    run = pervade.fit(
+        data, task="text-classification", ladder=["plain"], time_limit=60, name="a", runs=tmp_path, options=options
+    )
+    assert "rare classes: weights are not tried, since there is no time for it; --imbalance weights takes them" in (
+        overview.kept(run.directory)
+    )
+    own = checkpoint.read_recipe(run.directory.recipe)
+    assert (own.imbalance, own.task.answering, own.task.class_weights) == (Auto(), "auto", "none")
+    decision = run.directory.of_checkpoint("best", "decision.json")
+    (after,) = (line for line in screen.lines if line.startswith("answers tried"))
+    assert f"{decision['answers']} is" in after
+    assert set(decision["tried"]) == {"likeliest", "balanced"}
 
 
 def test_what_a_promise_decides_is_not_said_to_be_taken() -> None:

@@ -30,7 +30,7 @@ from pervade.core.words import counted
 from pervade.data.read import embedded
 from pervade.engine import checkpoint, origin, promises, ranks, wording
 from pervade.engine.predictor import Predictor
-from pervade.run import imbalance, opening, overview, promising
+from pervade.run import imbalance, opening, overview, promising, weighing
 from pervade.run.progress import Screen, Silent
 from pervade.run.training import Options, Training
 from pervade.train import find_lr
@@ -93,6 +93,8 @@ def train(
             options = replace(options, reading=time.monotonic() - start)
         recipe = _settled(run, recipe, rows, options)
         domain = _fitted(run, recipe, rows)
+        if not begun:
+            recipe = _weighed(run, recipe, domain, rows, device, options)
         if final:
             promises.examine(recipe, rows, domain)
             number = list(rows.column("split")).count(PROMISED)
@@ -169,6 +171,16 @@ def _continue(run: RunDirectory, recipe: Recipe, then: Recipe, domain: Domain, r
 def _settled(run: RunDirectory, recipe: Recipe, rows: Rows, options: Options) -> Recipe:
     """The recipe with what is done about rare classes, which stands in recipe.yaml from now on."""
     own = imbalance.settled(run, recipe, rows, options.screen.say)
+    if own is not recipe and ranks.rank() == 0:
+        checkpoint.write_recipe(run.recipe, own)
+    return own
+
+
+def _weighed(
+    run: RunDirectory, recipe: Recipe, domain: Domain, rows: Rows, device: torch.device, options: Options
+) -> Recipe:
+    """The recipe with what was tried about rare classes, likewise."""
+    own = weighing.settled(run, recipe, domain, rows, device, options)
     if own is not recipe and ranks.rank() == 0:
         checkpoint.write_recipe(run.recipe, own)
     return own

@@ -92,6 +92,7 @@ class Classify(GivesLogits, ChoosesClass):
     beta: Part = 0.999  # of effective numbers
     logit_adjustment: Annotated[float, Field(ge=0.0, le=10.0)] = 0.0  # tau
     evenly_drawn: bool = False  # the source draws each class as often, and not each row
+    honest_head: bool = False  # of a linear head that is found at once: the logits are those of the data's own shares
     answering: Literal["likeliest", "balanced", "auto"] = field(default="likeliest", metadata={"name": "answers"})
     calibrate: bool = True  # fits a temperature on the validation split, so that a probability means what it says
 
@@ -161,10 +162,13 @@ class Classify(GivesLogits, ChoosesClass):
             weights = class_weights(counts, self.class_weights, self.beta)
         return np.asarray(np.log(weights / counts if self.evenly_drawn else weights))
 
-    def _honest(self, logits: Tensor, domain: Domain) -> Tensor:
-        """Logits (n, k) of the data's own shares of classes."""
+    def _honest(self, logits: Tensor, domain: Domain, by: float = 1.0) -> Tensor:
+        """Logits (n, k) of the data's own shares of classes, of what the network says divided `by` a temperature."""
         shown = self._shown(domain)
-        return logits if shown is None else logits - torch.from_numpy(shown).to(logits)
+        if shown is None:
+            return logits / by
+        taken = torch.from_numpy(shown).to(logits)
+        return (logits + taken if self.honest_head else logits) / by - taken
 
     def _prior(self, decision: Mapping[str, Any], domain: Domain) -> np.ndarray | None:
         """(k,) by which probabilities are divided before the largest is answered: the classes' shares where they are
@@ -226,12 +230,15 @@ class Classify(GivesLogits, ChoosesClass):
         strengths: Sequence[float],
         group: np.ndarray | None = None,
     ) -> Mapping[str, Linear]:
-        """Of a loss in which rows weigh as in training. What logits are adjusted by is put into the biases."""
+        """Of a loss in which rows weigh as in training. What logits are adjusted by is put into the biases, and so is
+        what makes an `honest_head` of one whose rows were weighed."""
         weights = None
         if self.class_weights != "none":
-            weights = class_weights(_counts(domain), self.class_weights, self.beta)[target]
-        labels = labels_of(domain)
-        head = linear.classes(features, target, len(labels), strengths, number, group=group, weights=weights)
+            weights = class_weights(_counts(domain), self.class_weights, self.beta)
+        labels, of_rows = labels_of(domain), None if weights is None else weights[target]
+        head = linear.classes(features, target, len(labels), strengths, number, group=group, weights=of_rows)
+        if self.honest_head and weights is not None:
+            head = replace(head, bias=head.bias - np.log(weights))
         if self.logit_adjustment:
             head = replace(head, bias=head.bias - self.logit_adjustment * np.log(_shares(domain)))
         return {"logits": head}
@@ -249,8 +256,8 @@ class Classify(GivesLogits, ChoosesClass):
         """ "probabilities" (n, k) float64, "prediction" (n,) and, where known, "target" (n,): numbers of labels;
         "prior" (n, k) where answers are by p / prior."""
         # On the processor, since not every device computes in 64 bits, which keep log-losses of sure answers apart.
-        logits = output["logits"].cpu().double() / context.decision.get("temperature", 1.0)
-        probabilities = self._honest(logits, context.domain).softmax(1)
+        logits, by = output["logits"].cpu().double(), context.decision.get("temperature", 1.0)
+        probabilities = self._honest(logits, context.domain, by).softmax(1)
         table: Table = {name: batch[name] for name in ("row", "part", "target") if name in batch}
         prior = self._prior(context.decision, context.domain)
         if prior is not None and not context.decided:
@@ -276,8 +283,9 @@ class Classify(GivesLogits, ChoosesClass):
         shown = self._shown(domain)  # which each member's output holds, and which is taken out of their sum once
         more: Any = 0.0 if shown is None else (sum(weights) - 1) * shown
         logits, prior = logits + more, None
-        if all("prior" in table for table in tables):
-            usual: Any = sum(weight * _log(table["prior"]) for table, weight in zip(tables, weights, strict=True))
+        if self.answering != "likeliest" and any("prior" in table for table in tables):
+            priors = [table.get("prior", _shares(domain)) for table in tables]
+            usual: Any = sum(weight * _log(own) for own, weight in zip(priors, weights, strict=True))
             usual = usual + more
             prior = np.maximum(np.exp(usual - usual.max(1, keepdims=True)), LEAST)
         return {**tables[0], **_of_logits(logits, prior, domain)}

@@ -53,6 +53,7 @@ def section(record: Record) -> Section | None:
     answers, tried = str(decision.get("answers", "")), decision.get("tried") or {}
     promised = record.main.promises if record.main else []
     ruled = next((promise["flag"] for promise in promised if promise["kept"] and promise.get("decides")), "")
+    weighed = record.part("imbalance").get("weights") == "balanced"  # what auto took
     rarest = min(counts, key=lambda name: (counts[name], name))
     rows = record.split_counts["train"]
     chosen = record.part("early_stopping").get("metric")
@@ -67,7 +68,7 @@ def section(record: Record) -> Section | None:
         fair=percent(1 / len(counts)),
         several=any(isinstance(target, list) for target in record.columns["target"]),
         way=way,
-        done=record.words.fill(WAYS.get(way, f"as “{way}” does it")),
+        done=record.words.fill(WAYS.get("weights" if weighed else way, f"as “{way}” does it")),
         metric=record.words.figure(chosen).title if chosen else "",
         answers=_answered("" if ruled else answers, bool(tried)),
         ruled=ruled,

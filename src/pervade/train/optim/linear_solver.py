@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import torch
 from torch.nn import Module
 
 from pervade.core import deadline
@@ -43,7 +45,6 @@ class LinearSolver(Solver):
     ) -> str:
         """By the best penalty, or, where time does not suffice to look for it, by one in the middle."""
         import sklearn.linear_model  # noqa: F401, since loading it is no part of the time that a fit takes
-        from scipy import sparse
 
         if not isinstance(task, HasLinearHead) or not isinstance(network, LinearAtTheEnd):
             raise ConfigError(
@@ -51,13 +52,7 @@ class LinearSolver(Solver):
                 f"labels, numbers or embeddings; {type(task).__name__} with {type(network).__name__} has none: take "
                 "adamw"
             )
-        features = [network.linear_features(piece["input"], piece.get("mask")) for piece in pieces]
-        whole = np.concatenate(features) if isinstance(features[0], np.ndarray) else sparse.vstack(features, "csr")
-        known = {
-            name: np.concatenate([piece[name].cpu().numpy() for piece in pieces])
-            for name in ("target", "row", "group")
-            if name in pieces[0]
-        }
+        whole, known = seen(network, pieces)
         target, number, group = known["target"], known["row"], known.get("group")
 
         def fitted(strengths: Sequence[float], by: float | None) -> Mapping[str, Linear] | None:
@@ -76,3 +71,19 @@ class LinearSolver(Solver):
         if best is None:
             return f"the time did not suffice to choose the penalty of the linear model, which is 1 / {middle:g}"
         return ""
+
+
+def seen(network: LinearAtTheEnd, pieces: Sequence[Batch]) -> tuple[Any, dict[str, np.ndarray]]:
+    """Of all rows what the last layer is given, (n, d), an array or a sparse matrix, and what is known of them: "row",
+    and where they have it "target", "group" and "part", (n, …)."""
+    from scipy import sparse
+
+    features = [network.linear_features(piece["input"], piece.get("mask")) for piece in pieces]
+    whole = np.concatenate(features) if isinstance(features[0], np.ndarray) else sparse.vstack(features, "csr")
+    names = [name for name in ("row", "target", "group", "part") if any(name in piece for piece in pieces)]
+    return whole, {name: np.concatenate([_column(piece, name) for piece in pieces]) for name in names}
+
+
+def _column(piece: Batch, name: str) -> np.ndarray:
+    """Of a piece whose rows all came whole each is the first part."""
+    return np.asarray((piece[name] if name in piece else torch.zeros_like(piece["row"])).cpu())
