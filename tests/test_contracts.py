@@ -100,11 +100,13 @@ READERS = {
 HEARERS = [name for name in MODELS if name.startswith(("sound-cnn", "conformer"))]
 # What makes sounds, of codes (tests/nn/test_dilated.py).
 MAKERS = [name for name in MODELS if name.startswith("wavenet")]
+# What makes pictures (tests/models/test_vq_vae.py).
+PAINTERS = ["vq-vae"]
 # What is given several inputs, each member its own (tests/test_blend.py).
 TOGETHER = ["blend"]
 # What counts (tests/data/test_kneser_ney.py): its tables are as long as what was seen, which "meta" does not know.
 COUNTERS = ["ngram"]
-SEERS = [name for name in MODELS if name not in (*READERS, *HEARERS, *MAKERS, *TOGETHER, *COUNTERS)]
+SEERS = [name for name in MODELS if name not in (*READERS, *HEARERS, *MAKERS, *PAINTERS, *TOGETHER, *COUNTERS)]
 SOUNDS = Waveform(8000, 8000, True)
 TEXTS = Tokens(50, 16)
 # What differs from another in the number of blocks or filters only, or not at all: built without numbers.

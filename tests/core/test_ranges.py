@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from pervade.core import memory, registry, spec
-from pervade.core.contracts import Codes, EarlyStopping, Inputs, Model, Pixels, Recipe, Tokens, Waveform
+from pervade.core.contracts import Canvas, Codes, EarlyStopping, Inputs, Model, Pixels, Recipe, Tokens, Waveform
 from pervade.core.errors import ConfigError, ResourceError
 from pervade.engine import building
 from pervade.nn.queues import SoundSampling
@@ -100,7 +100,7 @@ def test_an_odd_number_is_read_or_refused_by_name(cls: type) -> None:
             assert value == value, f"{name} takes what is no number"
 
 
-# What networks are built for: pictures, texts, sounds, and sounds as codes.
+# What networks are built for: pictures, texts, sounds, sounds as codes, and pictures to be made.
 PICTURES = Pixels((3, 32, 32), (0.5,) * 3, (0.25,) * 3)
 INPUTS: dict[str, Inputs] = {
     "gpt": Tokens(50, 16),
@@ -108,9 +108,10 @@ INPUTS: dict[str, Inputs] = {
     "text-cnn": Tokens(50, 16),
     **{name: Waveform(8000, 8000, True) for name in ("sound-cnn", "conformer")},
     "wavenet": Codes(8000, 256, 80, 3, 2, 11),
+    "vq-vae": Canvas((3, 64, 64), 2),
     **{name: replace(PICTURES, shape=(3, 80, 80)) for name in ("alexnet", "inception", "nature-cnn", "policy")},
 }
-OUTPUTS = {"gpt": 50, "wavenet": 256}
+OUTPUTS = {"gpt": {"logits": 50}, "wavenet": {"logits": 256}, "vq-vae": {"picture": 64}}
 MODELS = [cls for cls in CLASSES if getattr(cls, "kind", "") == "model" and registry.name_of(cls) not in ("hf", "timm")]
 
 
@@ -118,6 +119,8 @@ def batch(name: str, inputs: Inputs) -> Any:
     if name == "wavenet":
         codes = {"codes": torch.zeros(2, 160, dtype=torch.int64), "local": torch.zeros(2, 2, 11)}
         return {**codes, **dict.fromkeys(("class", "speaker"), torch.zeros(2, dtype=torch.int64))}
+    if isinstance(inputs, Canvas):
+        return {"pixels": torch.rand(2, *inputs.shape), "class": torch.zeros(2, dtype=torch.int64)}
     if isinstance(inputs, Tokens):
         return torch.ones(2, 9, dtype=torch.int64)
     return torch.rand(2, 1, 8000) if isinstance(inputs, Waveform) else torch.rand(2, *inputs.shape)
@@ -128,7 +131,7 @@ def batch(name: str, inputs: Inputs) -> Any:
 def test_what_is_read_is_built_and_runs_or_is_refused(cls: type, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a gigabyte free, so that what is larger is refused by its weights."""
     name = str(registry.name_of(cls))
-    inputs, outputs = INPUTS.get(name, PICTURES), {"logits": OUTPUTS.get(name, 5)}
+    inputs, outputs = INPUTS.get(name, PICTURES), OUTPUTS.get(name, {"logits": 5})
     monkeypatch.setattr(memory, "available", lambda: 10**9)
     built = refused = 0
     for field, value, made in settled(cls):
@@ -142,7 +145,7 @@ def test_what_is_read_is_built_and_runs_or_is_refused(cls: type, monkeypatch: py
             assert "\n" not in str(error), where
         else:
             with torch.no_grad():
-                output = network(batch(name, inputs))["logits"]
+                output = network(batch(name, inputs))[next(iter(outputs))]
             assert torch.isfinite(output).all(), where
             built += 1
         assert time.monotonic() - start < 60, where
