@@ -28,6 +28,7 @@ from pervade.core.words import DomainWords, FigureWords, TaskWords
 from pervade.domains.bag import Bag
 from pervade.domains.composite import Composite
 from pervade.domains.dictation import Dictation
+from pervade.domains.generated_pictures import GeneratedPictures
 from pervade.domains.preferences import Preferences
 from pervade.metrics.estimate import Metric, weighted_mean
 from pervade.metrics.method import Method, parse
@@ -64,6 +65,7 @@ def named() -> Iterator[Recipe]:
     yield replace(written, domain=Preferences(), task=Prefer())  # which takes a run to go on from
     yield replace(transcription.scratch(), domain=Dictation(), task=Dictate())  # which takes a published network
     yield replace(text.scratch(), domain=Composite({"words": Bag()}))
+    yield replace(image.default(), domain=GeneratedPictures())
     for module, made in ((text, text.scratch()), (image, image.default()), (sound, sound.scratch())):
         for asked in (module.asked(made, task) for task in module.TASKS):  # what a ladder's first rung reads
             if (plain := module.plain(asked)) is not None:

@@ -16,8 +16,8 @@ from pervade.agents import film
 from pervade.core import download, files, memory, registry, runtime, spec
 from pervade.core import run as runs_module
 from pervade.core.contracts import Opened, Recipe
-from pervade.core.contracts.abilities import Acts
-from pervade.core.contracts.capabilities import Acting, Conversational
+from pervade.core.contracts.abilities import Acts, MakesMedia
+from pervade.core.contracts.capabilities import Acting, Conversational, MadeUp
 from pervade.core.errors import CheckpointError, ConfigError, DataError, ResourceError
 from pervade.core.run import RunDirectory
 from pervade.core.types import Display
@@ -44,7 +44,6 @@ from pervade.run.configuring import sampled, told
 from pervade.run.progress import Screen
 from pervade.run.time_limit import AFTERWARDS, REPORTING
 from pervade.run.training import Options
-from pervade.tasks.synthesise import Synthesise
 
 
 @dataclass(frozen=True)
@@ -147,33 +146,36 @@ class Run:
         return replace(self, directory=self.directory.on(data))
 
     def predict(
-        self, inputs: Any, top: int = 3, checkpoint: str | None = None, device: str = "auto", **sampling: Any
+        self, inputs: Any = None, top: int = 3, checkpoint: str | None = None, device: str = "auto", **sampling: Any
     ) -> list[dict[str, Any]]:
         """What the model says of files, folders or texts: for classes the `top` likeliest with their probabilities.
 
         One answer for each input, in their order; of a folder or a table one for each file or row in it. All have the
         same keys: "error" is None, or says why something cannot be used, and the others are None then; "cut", of models
-        that may read a part, is None, or says how much was read. `sampling` is for models that write: fields of
-        `nn.sampling.Sampling`. Raises ConfigError where the model writes nothing.
+        that may read a part, is None, or says how much was read. `sampling` is for models that write or make
+        something: fields of their sampling. Raises ConfigError where the model makes nothing. One that makes pictures
+        takes their `number` in place of inputs, and `labels`, of which these are in turn.
         """
         return list(self.stream(inputs, top, checkpoint, device, **sampling))
 
     def stream(
         self,
-        inputs: Any,
+        inputs: Any = None,
         top: int = 3,
         checkpoint: str | None = None,
         device: str = "auto",
         out: str | Path | None = None,
         *,
+        number: int | None = None,
+        labels: Sequence[str] = (),
         encoding: str | None = None,
         text_column: str | None = None,
         file_column: str | None = None,
         lines: bool | None = None,
         **sampling: Any,
     ) -> Iterator[dict[str, Any]]:
-        """As `predict`, row by row: any number of files in bounded memory. Sounds that are made go to the folder `out`
-        as wav, and the "file" stands in place of the "samples". `encoding` and the columns are of the files asked
+        """As `predict`, row by row: any number of files in bounded memory. Sounds and pictures that are made go to the
+        folder `out`, and the "file" stands in place of what was made. `encoding` and the columns are of the files asked
         about; without, each file is UTF-8, else as the training's were. `lines`: each line of a text file is a text;
         without, where the training's were so."""
         loaded = self.load(checkpoint)
@@ -181,6 +183,16 @@ class Run:
         loaded = replace(loaded, domain=answering.reading(loaded.domain, encoding, **asked))
         if sampling:
             loaded = replace(loaded, task=sampled(loaded.task, sampling))
+        if inputs is None or number is not None or labels:
+            if inputs is not None:
+                raise ConfigError(
+                    "each label that is given is one picture; leave out --number and --label, or give none"
+                )
+            inputs = answering.made_up(loaded.domain, number, labels)
+        if out is not None and not self.makes:
+            raise ConfigError(
+                "-o is for models that make sounds or pictures; what others say is printed (--json, --csv)"
+            )
         folder = None if out is None else Path(out)
         return answering.answers(loaded, inputs, top, device, folder, lambda: self._gallery(loaded), self.screen.say)
 
@@ -232,9 +244,15 @@ class Run:
         return [{"seed": e.seed, "return": float(e.rewards.sum()), "length": len(e.rewards)} for e in played]
 
     @property
-    def makes_sounds(self) -> bool:
-        """Whether its model makes sounds of labels."""
-        return isinstance(self.recipe().task, Synthesise)
+    def makes(self) -> str:
+        """What its model makes, in words ("sounds", "pictures"); empty where it answers about what it is given."""
+        task = self.recipe().task
+        return task.makes if isinstance(task, MakesMedia) else ""
+
+    @property
+    def makes_up(self) -> bool:
+        """Whether it makes that of nothing, as many as are asked for."""
+        return isinstance(self.recipe().domain, MadeUp)
 
     @property
     def takes_turns(self) -> bool:

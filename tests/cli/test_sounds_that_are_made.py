@@ -31,11 +31,11 @@ def test_from_recordings_to_wav(pervade, tmp_path: Path) -> None:
     assert [Path(row["file"]).name for row in rows] == ["a.wav", "b-anna.wav"]
     assert all(soundfile.info(row["file"]).frames == 100 and row["seconds"] == 0.1 for row in rows)
     pervade("predict", "r", "a").refuses("-o FOLDER")
-    pervade("predict", "r", "-o", tmp_path / "out").refuses("name labels")
+    pervade("predict", "r", "-o", tmp_path / "out").refuses("this model makes sounds", "LABEL")
     unknown = pervade("predict", "r", "c", "-o", tmp_path / "out")
     assert unknown.status == 2 and unknown.err.splitlines()[-2].startswith("left out: 'c': it learnt no label 'c'; ")
     pervade("predict", "hf:there", "a").refuses("-o FOLDER")
 
 
 def test_who_makes_no_sounds_takes_no_folder(pervade, run: Path, photos: Path) -> None:
-    pervade("predict", run, photos, "-o", "out").refuses("models that make sounds")
+    pervade("predict", run, photos, "-o", "out").refuses("models that make sounds or pictures")

@@ -11,7 +11,6 @@ import pytest
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
 from pervade.data.read import division, inputs
-from pervade.data.sound import player
 from pervade.data.text import vocabulary
 from pervade.domains.corpus import Corpus
 from pervade.domains.environment import Environment
@@ -152,9 +151,3 @@ def test_a_text_that_is_cut_says_so() -> None:
     writes = Corpus(length=16, tokenizer=learnt)
     kept, _ = writes.prepare(division.rows([{"id": "x", "text": "a b " * 10}]), lambda done, total: None, keep=False)
     assert list(kept.column("cut")) == ["the last 14 of 20 tokens are read"]
-
-
-def test_sounds_of_the_same_name_get_files_of_their_own(tmp_path: Path) -> None:
-    made, names = {"samples": np.zeros(8), "rate": 8000}, set[str]()
-    files = [player.written(made, tmp_path, name, names)["file"] for name in ("a/b", "a-b", "a/b", "c")]
-    assert [Path(each).name for each in files] == ["a-b.wav", "a-b-2.wav", "a-b-3.wav", "c.wav"]

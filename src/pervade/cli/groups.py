@@ -139,6 +139,18 @@ def learning(
             "times the time (most recipes do so anyway).",
         ),
     ] = False,
+    condition: Annotated[
+        str | None,
+        typer.Option(metavar="none|label", help="Pictures to be made: by class (label), or whatever they show."),
+    ] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN",
+            help="Pictures to be made: the run whose network judges them; unless given, one that learns from the same "
+            "pictures before.",
+        ),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run; unless given, made from data and model.")] = None,
     task: Annotated[str | None, typer.Option(help="What to learn (`pervade tasks`); unless given, detected.")] = None,
     model: Annotated[
@@ -240,6 +252,8 @@ def learning(
         "join_spellings": join_spellings,
         "positive": positive,
         "tta": tta,
+        "condition": condition,
+        "judge": judge,
         "device": device,
         "precision": precision,
         "workers": workers,

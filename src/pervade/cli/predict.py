@@ -83,7 +83,36 @@ def predict(
     stop: Annotated[list[str] | None, typer.Option(help="Writing: end at this text; may be given again.")] = None,
     seed: Annotated[
         int | None,
-        typer.Option(min=0, max=2**31 - 1, help="Writing, making sounds, acting: the same seed does the same."),
+        typer.Option(
+            min=0,
+            max=2**31 - 1,
+            help="Writing, making sounds, acting: the same seed does the same. Making pictures: that of the first.",
+        ),
+    ] = None,
+    number: Annotated[
+        int | None, typer.Option(min=1, max=10**9, help="Making pictures: how many; unless given, 64.")
+    ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(help="Making pictures by class: of which; may be given again. Unless given, of each in turn."),
+    ] = None,
+    denoising_steps: Annotated[
+        int | None, typer.Option("--steps", min=1, max=10**4, help="Making pictures by denoising: in so many steps.")
+    ] = None,
+    guidance: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=100, callback=finite, help="Making pictures by denoising: weight of the class; 1: as learnt."
+        ),
+    ] = None,
+    sampler: Annotated[
+        str | None, typer.Option(metavar="ddpm|ddim|dpm-solver++", help="Making pictures by denoising: how.")
+    ] = None,
+    truncation: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01, max=100, callback=finite, help="Making pictures by a generator: its noise is multiplied by this."
+        ),
     ] = None,
     episodes: Annotated[
         int | None, typer.Option(min=1, max=10**6, help="Acting: how many, by --seed and those after it.")
@@ -95,7 +124,7 @@ def predict(
         bool, typer.Option("--drawn", help="Acting: actions drawn from the policy, and not the likeliest.")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Making sounds, reading aloud: the folder for the wav files.")
+        Path | None, typer.Option("--out", "-o", help="Making sounds or pictures, reading aloud: the folder for files.")
     ] = None,
     vocoder: Annotated[
         str | None,
@@ -137,7 +166,9 @@ def predict(
         raise ConfigError("--vocoder and --speaker are for published models that read aloud, hf:OWNER/NAME")
     loaded = api.load(run, runs)
     given: dict[str, Any] = {"length": length, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
-    given |= {"repetition_penalty": repetition_penalty, "stop": stop or None}
+    given |= {"repetition_penalty": repetition_penalty, "stop": stop or None, "out": out, "number": number}
+    given |= {"steps": denoising_steps, "guidance": guidance, "sampler": sampler, "truncation": truncation}
+    given |= {"labels": label or None}
     sampling = {name: value for name, value in given.items() if value is not None}
     display = loaded.display(checkpoint)
     if episodes is not None or video is not None or drawn or (not inputs and loaded.acts):
@@ -155,16 +186,11 @@ def predict(
         if video is not None:
             tell(f"film    {video}")
         return
-    if loaded.makes_sounds:
-        if out is None or not inputs:
-            heard = loaded.recipe().domain.given.startswith("FILE")
-            what = "recordings to say again" if heard else "labels (LABEL or LABEL/SPEAKER)"
-            raise ConfigError(f"this model makes sounds: name {what}, and the folder for the wav files with -o FOLDER")
-        sampling["out"] = out
-        tell("sounds are made sample by sample, which takes seconds each")
-    elif out is not None:
-        raise ConfigError("-o is for models that make sounds; what others say is printed (--json, --csv)")
-    if not inputs:
+    if loaded.makes and (out is None or not (inputs or loaded.makes_up)):
+        raise ConfigError(
+            f"this model makes {loaded.makes}, which go to files: pervade predict {run} {loaded.recipe().domain.given}"
+        )
+    if not inputs and not loaded.makes_up and not sampling.keys() & {"number", "labels", "out"}:
         _converse(loaded, checkpoint, device, sampling)
         return
     if (unfinished := loaded.unfinished(checkpoint)) is not None:
@@ -174,7 +200,7 @@ def predict(
     embedded: list[dict[str, Any]] = []
     sampling |= {"encoding": encoding, "text_column": text_column}
     sampling |= {"file_column": file_column, "lines": lines}
-    for row in loaded.stream(inputs, top, checkpoint, device, **sampling):
+    for row in loaded.stream(inputs or None, top, checkpoint, device, **sampling):
         answered += row["error"] is None
         if row.get("embedding") is not None and len(embedded) < 3:
             embedded.append(row)

@@ -12,9 +12,11 @@ import numpy as np
 
 from pervade.core import memory, runtime, spec
 from pervade.core.contracts import Domain
-from pervade.core.contracts.capabilities import Composed, Encoded, labels_of
+from pervade.core.contracts.abilities import MakesMedia
+from pervade.core.contracts.capabilities import Composed, Encoded, MadeUp, labels_of
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.types import LeftOut, Rows, Table
+from pervade.data.media_files import MediaFiles
 from pervade.data.read import account, division, encodings, inputs, table_files
 from pervade.data.sound import player
 from pervade.engine import gallery, promises
@@ -26,6 +28,7 @@ from pervade.weights import voice
 Places: TypeAlias = list[tuple[int, LeftOut | None]]  # of inputs among the rows, or why one is not there
 
 PREDICT_AT_ONCE = 256  # rows that are held in memory
+MADE = 64  # rows that are made where nobody says how many
 
 
 def answers(
@@ -42,7 +45,10 @@ def answers(
     own: Gallery | None = None
     keys: dict[str, None] | None = None
     waiting: list[LeftOut] = []
-    names: set[str] = set()  # of files that were written
+    maker = loaded.task if isinstance(loaded.task, MakesMedia) else None
+    files = None if out is None else MediaFiles(out)
+    if maker is not None and maker.takes:
+        say(maker.takes)
     for places, rows, table in _tables(loaded, given, device, say):
         made: list[dict[str, Any]] = []
         if table is not None:
@@ -56,7 +62,9 @@ def answers(
         for place, lost in places:
             if lost is None:
                 name, answer = rows.column("id")[place], made[place]
-                answer = answer if out is None else player.written(answer, out, name, names)
+                if files is not None and maker is not None:
+                    media, beside = maker.media(answer)
+                    answer = {"file": str(files.write(media, media.caption or name)), **beside}
                 answer = {"input": name, **answer, **({"cut": cut[place]} if loaded.domain.cuts else {}), "error": None}
                 keys = keys or dict.fromkeys(answer)
                 yield from _without_answer(waiting, keys)
@@ -66,6 +74,8 @@ def answers(
             if keys is not None:
                 yield from _without_answer(waiting, keys)
     yield from _without_answer(waiting, dict.fromkeys(("input", *["cut"] * loaded.domain.cuts, "error")))
+    if files is not None and (sheet := files.finish()) is not None:
+        say(sheet)
 
 
 def _without_answer(waiting: list[LeftOut], keys: Mapping[str, None]) -> Iterator[dict[str, Any]]:
@@ -101,6 +111,16 @@ def reading(domain: Domain, encoding: str | None, **asked: Any) -> Domain:
     if encoding is None and isinstance(domain, Encoded):
         changes["encoding"] = encodings.anew(domain.encoding)
     return replace(domain, **changes) if changes else domain  # type: ignore[type-var]
+
+
+def made_up(domain: Domain, number: int | None, labels: Sequence[str] = ()) -> Iterator[str]:
+    """What is asked of a model for so many rows that nobody gives, MADE unless it is said, of the `labels` in turn.
+    Raises ConfigError where it answers about what it is given, or makes nothing of these labels."""
+    if isinstance(domain, MadeUp):
+        return domain.unasked(MADE if number is None else number, labels)
+    raise ConfigError(
+        f"--number and --label are for models that make pictures; this one reads {domain.reads}, so give it some"
+    )
 
 
 def _tables(
@@ -147,9 +167,10 @@ def speak(
     folder, "file" and "seconds" of what was written there. `vocoder` and `speaker`, and what it raises, as of
     `weights.voice.load`."""
     synthesiser = voice.load(name.removeprefix("hf:"), vocoder, speaker)
-    names: set[str] = set()
+    files = None if out is None else MediaFiles(Path(out))
     for number, text in enumerate(texts):
         answer: dict[str, Any] = {"samples": synthesiser.say(text, seed), "rate": synthesiser.rate}
-        if out is not None:
-            answer = player.written(answer, Path(out), f"{number + 1}-{text[:40]}", names)
+        if files is not None:
+            media, beside = player.media(answer["samples"], answer["rate"])
+            answer = {"file": str(files.write(media, f"{number + 1}-{text[:40]}")), **beside}
         yield {"input": text, **answer}

@@ -8,19 +8,41 @@ learnt from the same training split: engine/judging.py.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 from torch.nn import Module
 
 from pervade.core.bounds import Seed
-from pervade.core.contracts import Context, Domain, Recipe, Task
-from pervade.core.contracts.abilities import HasMembers, JudgesAll, MakesSamples
-from pervade.core.types import Batch, Output, Rows, Table
+from pervade.core.contracts import Canvas, Context, Domain, Pixels, Recipe, Task
+from pervade.core.contracts import inputs as kinds
+from pervade.core.contracts.abilities import (
+    ChoosesClass,
+    HasMembers,
+    JudgesAll,
+    MakesMedia,
+    MakesSamples,
+    ShowsProgress,
+)
+from pervade.core.contracts.capabilities import labels_of
+from pervade.core.errors import ConfigError, DataError
+from pervade.core.types import Batch, Display, Json, Media, Output, Rows, Table
+from pervade.core.words import TaskWords, counted
+from pervade.data.image.grid import grid, png
+from pervade.data.rows import split as splits
+
+ROWS = COLUMNS = 8  # of the grid in the report; where pictures are made by class each row is of one class
+MOST_ROWS = 12  # of classes
+SHOWN = 16  # pictures that are shown as training goes on
+BETWEEN = 8  # pictures from one seed's to another's, both among them
+AT_ONCE = 64  # pictures that are made together
+FEWEST = 2  # pictures to learn from
 
 
 @dataclass(frozen=True)
@@ -36,30 +58,148 @@ class PictureSampling:
 
 
 @dataclass(frozen=True)
-class GeneratesPictures(Task, MakesSamples, HasMembers, JudgesAll):
+class GeneratesPictures(Task, MakesSamples, MakesMedia, ShowsProgress, HasMembers, JudgesAll):
     needs: ClassVar[tuple[str, ...]] = ("judge",)
+    makes: ClassVar[str] = "pictures"
     sampling: PictureSampling = field(default_factory=PictureSampling)
     judge: str = ""  # the run whose network judges what is made; empty: one that learns from the same rows before
+
+    def examine(self, rows: Rows) -> None:
+        number = len(rows.where("split", "train")) if "split" in rows and "fold" not in rows else len(rows)
+        if number < FEWEST:
+            raise DataError(
+                f"{counted(number, 'picture')} to learn from cannot show what such pictures have in common; give more: "
+                "hundreds are few"
+            )
+        splits.refuse_unseen(rows)
+
+    # making
 
     def sample(self, model: Module, seeds: Tensor, classes: Tensor, context: Context) -> Tensor:
         """(n, c, h, w) of 0-1, the pictures of these `seeds` (n,) int64 and `classes` (n,) int64, 0 where none is said.
         What is drawn comes from `noise`."""
         raise NotImplementedError
 
-    def before(self, rows: Rows, domain: Domain) -> Mapping[str, Recipe]:
-        """The judge's."""
-        raise NotImplementedError
+    def between(
+        self, model: Module, seeds: Tensor, others: Tensor, shares: Tensor, classes: Tensor, context: Context
+    ) -> Tensor | None:
+        """As `sample`, from what lies between the draws of `seeds` and those of `others` (n,) int64, so much of the way
+        as `shares` (n,) of 0-1 say (`noise_between`). None where pictures of this method have no such path."""
+        return None
 
     def infer(self, model: Module, batch: Batch, context: Context) -> Output:
         """A picture for each row: "picture" (n, c, h, w) of 0-1, with its "seed" and "class"."""
-        seeds, classes = batch["seed"], batch["input"]["class"]
+        seeds, classes = batch["seed"] + self.sampling.seed, batch["input"]["class"]
         return {"picture": self.sample(model, seeds, classes, context), "seed": seeds, "class": classes}
 
     def predictions(self, output: Output, batch: Batch, context: Context) -> Table:
         """ "picture" (n, h * w * c) uint8, rows of pixels from the top; "seed" and "class" (n,), 0 where none is
         said."""
-        pixels = output["picture"].float().clamp(0, 1).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1)
-        return {"row": batch["row"], "seed": output["seed"], "class": output["class"], "picture": pixels.flatten(1)}
+        pictures = as_uint8(output["picture"])
+        return {"row": batch["row"], "seed": output["seed"], "class": output["class"], "picture": pictures.flatten(1)}
+
+    def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:
+        """ "picture" (h, w, c) uint8, the "label" asked for, or None, and the "seed"."""
+        channels, height, width = canvas(domain).shape
+        pictures = np.asarray(table["picture"], np.uint8).reshape(-1, height, width, channels)
+        of_class = (None, *labels_of(domain))
+        rows = zip(pictures, np.asarray(table["class"]).tolist(), np.asarray(table["seed"]).tolist(), strict=True)
+        return [{"picture": picture, "label": of_class[number], "seed": seed} for picture, number, seed in rows]
+
+    def media(self, answer: Mapping[str, Any]) -> tuple[Media, dict[str, Any]]:
+        label, seed = answer["label"], answer["seed"]
+        name = str(seed) if label is None else f"{label}-{seed}"
+        return Media("png", png(answer["picture"]), name), {"label": label, "seed": seed}
+
+    def display(self, answer: Mapping[str, Any]) -> Display:
+        told = {name: value for name, value in answer.items() if name in ("file", "label", "seed")}
+        return Display(str(answer.get("file", f"seed {answer['seed']}")), [told])
+
+    # showing
+
+    def progress(self, model: Module, train: Rows, context: Context) -> Media | None:
+        classes = torch.arange(SHOWN) % canvas(context.domain).classes + 1 if _by_class(context) else None
+        pictures = self._made(model, torch.arange(SHOWN), classes, context)
+        return Media("png", png(grid(list(pictures))), f"seeds 0 to {SHOWN - 1}")
+
+    def made(self, model: Module, train: Rows, context: Context) -> dict[str, Json]:
+        """ "generated": a "grid" of pictures by fixed seeds, where they are made by class a row of each class, and
+        "between" some of them the way from one to the next."""
+        labels = labels_of(context.domain)[:MOST_ROWS] if _by_class(context) else ()
+        rows = len(labels) or ROWS
+        seeds = torch.arange(COLUMNS).repeat(rows) if labels else torch.arange(rows * COLUMNS)
+        classes = torch.arange(rows).repeat_interleave(COLUMNS) + 1 if labels else None
+        shown: dict[str, Any] = {"grid": self._grid(self._made(model, seeds, classes, context)), "labels": list(labels)}
+        pairs = torch.arange(ROWS).repeat_interleave(BETWEEN)
+        shares = torch.linspace(0, 1, BETWEEN).repeat(ROWS)
+        of_class = pairs % max(rows, 1) + 1 if labels else torch.zeros_like(pairs)
+        between = self.between(model, 2 * pairs, 2 * pairs + 1, shares, of_class, context)
+        if between is not None:
+            shown["between"] = self._grid(as_uint8(between).numpy())
+        return {"generated": shown}
+
+    def _grid(self, pictures: np.ndarray) -> Any:
+        return Media("png", png(grid(list(pictures), COLUMNS)))
+
+    def _made(self, model: Module, seeds: Tensor, classes: Tensor | None, context: Context) -> np.ndarray:
+        """(n, h, w, c) uint8."""
+        classes = torch.zeros_like(seeds) if classes is None else classes
+        device = next(model.parameters()).device
+        with torch.inference_mode():
+            made = [
+                as_uint8(self.sample(model, some.to(device), of_class.to(device), context))
+                for some, of_class in zip(seeds.split(AT_ONCE), classes.split(AT_ONCE), strict=True)
+            ]
+        pictures: np.ndarray = torch.cat(made).numpy()
+        return pictures
+
+    # what judges it
+
+    def before(self, rows: Rows, domain: Domain) -> Mapping[str, Recipe]:
+        """The judge's."""
+        return {}
+
+    def taken(self) -> Mapping[str, str]:
+        return {"judge": self.judge} if self.judge else {}
+
+    def accept(self, name: str, member: Any, domain: Domain) -> None:
+        """A judge chooses a class of pictures in as many colours."""
+        channels, seen = canvas(domain).shape[0], member.domain.inputs()
+        if not isinstance(member.task, ChoosesClass) or not isinstance(seen, Pixels):
+            raise ConfigError(
+                f"--judge {self.judge} is no run that classifies pictures; train one with --task image-classification"
+            )
+        if seen.shape[0] != channels:
+            raise ConfigError(
+                f"--judge {self.judge} sees pictures of {counted(seen.shape[0], 'channel')}, and these have "
+                f"{channels}; train one with -o domain.channels={channels}, or leave it out"
+            )
+
+    def judged(self, table: Table, rows: Rows, train: Rows, context: Context) -> Table:
+        return table
+
+    def wording(self, domain: Domain) -> TaskWords:
+        return TaskWords(
+            "makes {many} like those it learnt from",
+            pipeline="unconditional-image-generation",
+            purpose="It is made to make {many} like those it was trained on. What it makes shows nothing that was ever "
+            "there. Where it looks like a person or a case of something, it is neither: it is not for identification, "
+            "and no evidence of anything.",
+            cautions=(
+                "What it makes is not real, and can come close to a {one} that it learnt from: where those must not be "
+                "seen, look at the copies below first.",
+                "It makes what was frequent among the {many} it learnt from more often, and what was rare hardly ever.",
+            ),
+        )
+
+
+def canvas(domain: Domain) -> Canvas:
+    """Raises ConfigError where the domain's are not pictures to be made."""
+    return kinds.require(domain.inputs(), Canvas, "a task that makes pictures", "take domain generated-pictures")
+
+
+def _by_class(context: Context) -> bool:
+    return canvas(context.domain).classes > 0
 
 
 def noise(seeds: Tensor, shape: tuple[int, ...], salt: int = 0) -> Tensor:
@@ -71,6 +211,13 @@ def noise(seeds: Tensor, shape: tuple[int, ...], salt: int = 0) -> Tensor:
     return torch.stack(rows) if rows else torch.zeros((0, *shape))
 
 
+def noise_between(seeds: Tensor, others: Tensor, shares: Tensor, shape: tuple[int, ...], salt: int = 0) -> Tensor:
+    """(n, *shape), as `noise` of the standard normal distribution: so much of the way (`shares` (n,) of 0-1) from the
+    noise of `seeds` to that of `others`, along an arc, on which the deviation stays 1 (Shoemake 1985)."""
+    angle = (shares * math.pi / 2).reshape(-1, *[1] * len(shape))
+    return angle.cos() * noise(seeds, shape, salt) + angle.sin() * noise(others, shape, salt)
+
+
 def _mixed(seed: int, salt: int) -> int:
     """A seed of 63 bits, so that neighbours have nothing in common (SplitMix64, Steele et al. 2014)."""
     mask = (1 << 64) - 1
@@ -78,6 +225,11 @@ def _mixed(seed: int, salt: int) -> int:
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
     z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
     return (z ^ (z >> 31)) >> 1
+
+
+def as_uint8(pictures: Tensor) -> Tensor:
+    """(n, h, w, c) uint8 on the processor, of (n, c, h, w) of 0-1; what lies beyond is cut off."""
+    return pictures.float().clamp(0, 1).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu()
 
 
 def uint8_pictures(table: Mapping[str, Any], shape: tuple[int, int, int]) -> Tensor:

@@ -15,6 +15,7 @@ from pervade.agents import environments
 from pervade.core import download, spec, trust
 from pervade.core.contracts import Inputs, Model, Recipe, Solver
 from pervade.core.errors import ConfigError
+from pervade.core.run import find
 from pervade.nn.own import Own
 from pervade.recipes.rl import for_steps
 from pervade.run import members, promising
@@ -68,6 +69,8 @@ def choose(
     asked, settings = rungs_module.asked_for(ladder, settings, because)
     find_lr = flags.get("lr") == "find"
     flags |= {"lr": None if find_lr else flags.get("lr"), "init": _place(flags.get("init"), Path(runs))}
+    if flags.get("judge") is not None:
+        flags["judge"] = str(find(flags["judge"], Path(runs)).path.absolute())
     if isinstance(model, Module):
         flags["init"] = flags["init"] or "given"
     if recipe is None:

@@ -15,6 +15,8 @@ from pervade.models.reference_mlp import ReferenceMLP
 from pervade.nn.own import Own
 from pervade.run import data_flags
 
+PLACES = {"lr": "optimizer.lr", "judge": "task.judge"}  # of flags that are no field of the recipe
+
 
 def told(recipe: Recipe) -> str:
     """Which network a training would take, and why it would begin with random weights where it would rather not."""
@@ -30,7 +32,9 @@ def configure(recipe: Recipe, settings: Sequence[str] = (), **flags: Any) -> Rec
         flags["imbalance"] = spec.decode(flags["imbalance"], Imbalance)
     of_data, problems = data_flags.settings(recipe.domain, flags)
     others = {key: value for key, value in flags.items() if key not in data_flags.FLAGS and value is not None}
-    named = {"optimizer.lr" if key == "lr" else key: value for key, value in others.items()} | of_data
+    if "judge" in others and "judge" not in spec.field_names(type(recipe.task)):
+        problems.append(f"--judge {others.pop('judge')!r} is for --task unconditional-image-generation; leave it out")
+    named = {PLACES.get(key, key): value for key, value in others.items()} | of_data
     given = [f"{key}={_text(value)}" for key, value in named.items()]
     if not given and not settings and not problems:
         if spec.readable(recipe):

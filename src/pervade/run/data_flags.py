@@ -24,6 +24,7 @@ FLAGS = {
     "join_spellings": ("--join-spellings", "join_spellings"),
     "positive": ("--positive", "positive"),
     "tta": ("--tta", "views"),
+    "condition": ("--condition", "condition"),
 }
 
 

@@ -53,6 +53,19 @@ class Plain:
         yield update
 
 
+class Prefixed:
+    """Another screen, whose lines begin with what they are about."""
+
+    def __init__(self, screen: Screen, name: str) -> None:
+        self.screen, self.name = screen, name
+
+    def say(self, text: str) -> None:
+        self.screen.say(f"{self.name}: {text}")
+
+    def bar(self, title: str) -> Any:
+        return self.screen.bar(f"{self.name}: {title}")
+
+
 class Rich:
     """A bar on the terminal, with the figures and the time left."""
 

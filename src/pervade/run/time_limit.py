@@ -236,6 +236,11 @@ class TimeLimit:
         return None if number < 0 else number
 
 
+def spread(rows: Rows, number: int) -> Rows:
+    """So many of the rows, drawn by chance, always the same ones."""
+    return rows.select(sorted(np.random.default_rng(0).permutation(len(rows))[:number].tolist()))
+
+
 def _mean_size(rows: Rows) -> float:
     """Of the rows, where they say it: samples, characters, bytes; else 1."""
     return max(float(np.mean(rows.column("size"))), 1.0) if "size" in rows and len(rows) else 1.0

@@ -44,8 +44,8 @@ from pervade.run import overview
 from pervade.run.progress import Screen, Silent, duration, spaced
 from pervade.run.settling import FINER, CrossFit, halves, settles
 from pervade.run.stopping import Paused, Stopped
-from pervade.run.time_limit import AFTERWARDS, REPORTING, TimeLimit
-from pervade.run.training_log import Log
+from pervade.run.time_limit import AFTERWARDS, REPORTING, TimeLimit, spread
+from pervade.run.training_log import Log, keep_progress
 from pervade.run.training_plan import Plan
 
 SEEN = 0.05  # of the rows, by which it is known how long the features of all take
@@ -262,7 +262,7 @@ class Training:
             if self.plan.judged is not None:
                 if self.options.keep_validation:
                     self.limit.rows_after += len(self.validation)
-                self.validation = _spread(self.validation, self.plan.judged)
+                self.validation = spread(self.validation, self.plan.judged)
                 self.limit.num_validation = self.plan.judged
             self.limit.pace.every = self.plan.every or self.limit.pace.every
             for step in self.learner.steps:
@@ -423,6 +423,7 @@ class Training:
                 plan.best_pass = at
                 self._checkpoint("best", {f"validation {stopping.metric}": value}, columns)
         self.log.write({**entry, "elapsed": round(self.plan.elapsed, 3)})
+        keep_progress(self.run, self.recipe.task, self.learner.judged, self.train, self.learner.context, at)
         return value
 
     def _keep_time(self, limit: TimeLimit, moment: Moment) -> bool:
@@ -576,11 +577,6 @@ def build(
     network = network.to(memory_format=torch.channels_last)
     ranks.same_everywhere([*network.parameters(), *network.buffers()])
     return over_ranks(network) if ranks.world() > 1 else network, known
-
-
-def _spread(rows: Rows, number: int) -> Rows:
-    """So many of the rows, drawn by chance, always the same ones."""
-    return rows.select(sorted(np.random.default_rng(0).permutation(len(rows))[:number].tolist()))
 
 
 def _everywhere(base: Base | None) -> Base | None:

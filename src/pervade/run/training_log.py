@@ -1,5 +1,6 @@
 """What a training writes down as it goes: log.jsonl, a line an event, from which curves are drawn and a time limit's
-plan is repeated after a kill; and TensorBoard's files where they are asked for."""
+plan is repeated after a kill; TensorBoard's files where they are asked for; and what it makes at each moment at which
+it is judged."""
 
 from __future__ import annotations
 
@@ -7,10 +8,17 @@ import json
 import math
 from typing import Any
 
+import torch
+from torch.nn import Module
+
 from pervade.core import files
+from pervade.core.contracts import Context, Task
+from pervade.core.contracts.abilities import ShowsProgress
 from pervade.core.errors import ConfigError
 from pervade.core.run import RunDirectory
+from pervade.core.types import Rows
 from pervade.engine import ranks
+from pervade.engine.predictor import judging
 
 
 class Log:
@@ -65,3 +73,15 @@ class Log:
             if output is not None:
                 with files.writing(self.run.log):
                     output.close()
+
+
+def keep_progress(run: RunDirectory, task: Task, network: Module, train: Rows, context: Context, at: float) -> None:
+    """media/progress/<pass>.png, where the task shows what it has learnt after `at` passes; in the first rank alone."""
+    if ranks.rank() != 0 or not isinstance(task, ShowsProgress):
+        return
+    with judging(network), torch.inference_mode():
+        media = task.progress(network, train, context)
+    if media is not None:
+        data = media.data.encode() if isinstance(media.data, str) else media.data
+        with files.replacing(run.path / "media" / "progress" / f"{at:g}.{media.kind}") as temporary:
+            temporary.write_bytes(data)

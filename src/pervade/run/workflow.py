@@ -11,10 +11,13 @@
 
 from __future__ import annotations
 
+import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -31,11 +34,13 @@ from pervade.data.read import embedded
 from pervade.engine import checkpoint, origin, promises, ranks, wording
 from pervade.engine.predictor import Predictor
 from pervade.run import imbalance, opening, overview, promising, weighing
-from pervade.run.progress import Screen, Silent
+from pervade.run.progress import Prefixed, Screen, Silent
+from pervade.run.stopping import Stopped
 from pervade.run.training import Options, Training
 from pervade.train import find_lr
 
 MADE = ("pixels", "shape", "samples")  # columns that `prepare` makes of files each time
+BEFORE = 0.15  # of a time limit, for each run that the task needs before it
 ONCE = ("read_from", "lines")  # columns that are written once where all rows have the same
 
 
@@ -142,15 +147,40 @@ def telling(run: RunDirectory) -> Iterator[None]:
 def _train_before(
     run: RunDirectory, recipe: Recipe, domain: Domain, rows: Rows, request: Request, options: Options
 ) -> None:
-    """What the task needs learns first, from the same rows."""
+    """What the task needs is taken from other runs, or learns first, from the same rows, in BEFORE of a time limit."""
     if not isinstance(recipe.task, HasMembers):
         return
+    taken = recipe.task.taken()
+    for name, place in taken.items():
+        _take(run.member(name), RunDirectory(Path(place)), partial(recipe.task.accept, name), domain)
     for name, own in recipe.task.before(rows, domain).items():
+        if name in taken:
+            continue
         member = run.member(name)
         if not member.recipe.exists():
-            write_data(member, request.source, rows)
-            begin(member, own, request)
-        train(member, request, None, replace(options, began=None, loaded=0.0, finish=False))
+            limit = None if recipe.time_limit is None else BEFORE * recipe.time_limit
+            where: dict[str, Any] = {"device": recipe.device, "precision": recipe.precision, "workers": recipe.workers}
+            if ranks.rank() == 0:
+                write_data(member, request.source, rows)
+                begin(member, replace(own, time_limit=limit, threads=recipe.threads, **where), request)
+            ranks.wait()
+        screen = Prefixed(options.screen, name)
+        try:
+            train(member, request, None, replace(options, screen=screen, began=None, loaded=0.0, finish=False))
+        except Stopped as stop:
+            raise Stopped(stop.number, run.path) from None  # which is what goes on
+
+
+def _take(member: RunDirectory, other: RunDirectory, accept: Callable[[Any, Domain], None], domain: Domain) -> None:
+    """Copies the checkpoint of another run that is to be used, once it is known to be whole and accepted."""
+    if member.checkpoints():
+        return
+    name = other.require_checkpoint(None)
+    accept(checkpoint.load_checkpoint(other, name), domain)
+    if ranks.rank() == 0:
+        with files.replacing_folder(member.checkpoint(name)) as folder:
+            shutil.copytree(other.checkpoint(name), folder, dirs_exist_ok=True)
+    ranks.wait()
 
 
 def _continue(run: RunDirectory, recipe: Recipe, then: Recipe, domain: Domain, rows: Rows, options: Options) -> None:

@@ -6,7 +6,7 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch.nn import Module
 from torch.nn import functional as F
 
 from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
-from pervade.core.contracts.abilities import HasPlainModel, MakesSamples, SelectsRows
+from pervade.core.contracts.abilities import HasPlainModel, MakesMedia, MakesSamples, SelectsRows
 from pervade.core.contracts.capabilities import Labelled, Voiced, able
 from pervade.core.errors import DataError
 from pervade.core.registry import register
@@ -35,10 +35,12 @@ MOST_SCORES = 1 << 24  # numbers that the output of windows which are judged tog
 
 @register("task")
 @dataclass(frozen=True)
-class Synthesise(Task, SelectsRows, MakesSamples, HasPlainModel):
+class Synthesise(Task, SelectsRows, MakesSamples, MakesMedia, HasPlainModel):
     """The model returns "logits" (n, t, v); the batch holds "target" (n, t) int64, the code after each, -100 where that
     is not asked for. A batch without is of sounds to make, with the "length" of each."""
 
+    makes: ClassVar[str] = "sounds"
+    takes: ClassVar[str] = "sounds are made sample by sample, which takes seconds each"
     sampling: SoundSampling = field(default_factory=SoundSampling)
 
     def examine(self, rows: Rows) -> None:
@@ -131,6 +133,9 @@ class Synthesise(Task, SelectsRows, MakesSamples, HasPlainModel):
     def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:
         """ "samples" (t,) float32 in -1..1 at "rate"."""
         return [{"samples": mu_law.decode(codes), "rate": able(domain, Voiced).rate} for codes in table["codes"]]
+
+    def media(self, answer: Mapping[str, Any]) -> tuple[Media, dict[str, Any]]:
+        return player.media(answer["samples"], answer["rate"])
 
 
 def losses(logits: Tensor, target: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from pervade.core.contracts.domain import Domain, PlainFeatures
 from pervade.core.contracts.task import Context, Phase, Plain, Task
-from pervade.core.types import Batch, Json, LeftOut, Linear, Output, Parts, Rows, Table
+from pervade.core.types import Batch, Json, LeftOut, Linear, Media, Output, Parts, Rows, Table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -170,6 +170,27 @@ class MakesSamples(Protocol):
 
 
 @runtime_checkable
+class MakesMedia(Protocol):
+    """What it answers is to be looked at or listened to: `predict` writes it to files."""
+
+    makes: ClassVar[str] = ""  # in words: "sounds"
+    takes: ClassVar[str] = ""  # what is said of how long that takes; empty: nothing
+
+    def media(self, answer: Mapping[str, Any]) -> tuple[Media, dict[str, Any]]:
+        """The file of one of `Task.answers`, called after its caption, else after the row; and what of the answer
+        stands beside the file's name."""
+        ...
+
+
+@runtime_checkable
+class ShowsProgress(Protocol):
+    def progress(self, model: Module, train: Rows, context: Context) -> Media | None:
+        """What the model makes at this moment of its training, by the same seeds each time; None where it cannot make
+        anything yet."""
+        ...
+
+
+@runtime_checkable
 class HasMembers(Protocol):
     """Other networks have a part in what it makes or in how that is judged, each a run inside this one."""
 
@@ -178,6 +199,14 @@ class HasMembers(Protocol):
     def before(self, rows: Rows, domain: Domain) -> Mapping[str, Recipe]:
         """Those that learn from the same rows, and their splits, before it does, by name."""
         return {}
+
+    def taken(self) -> Mapping[str, str]:
+        """Those that are there already, by name the path of a run, whose checkpoint is copied."""
+        return {}
+
+    def accept(self, name: str, member: Any, domain: Domain) -> None:
+        """Raises ConfigError where a checkpoint (engine.checkpoint.Loaded) that is taken can have no part in it."""
+        return
 
 
 @runtime_checkable
@@ -222,5 +251,6 @@ class ChoosesClass(Protocol):
 
 ABILITIES: tuple[type, ...] = (
     *(SelectsRows, CouplesRows, HasCompanions, HasPlayers, FindsGradient, HasLinearHead, CanBeBlended, Acts, Explores),
-    *(MakesSamples, HasMembers, JudgesAll, RepliesToRows, HasPlainModel, ComparesSeeds, ChoosesClass),
+    *(MakesSamples, MakesMedia, ShowsProgress, HasMembers, JudgesAll, RepliesToRows, HasPlainModel, ComparesSeeds),
+    ChoosesClass,
 )

@@ -3,7 +3,7 @@ members, which `isinstance` tells, fitted or not; `able` is for where one is nee
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -224,6 +224,16 @@ class Voiced(Labelled, Protocol):
     @property
     def local(self) -> str:
         """What is known of each frame: "mel" where a sound is made of another's."""
+        ...
+
+
+@runtime_checkable
+class MadeUp(Protocol):
+    """Rows that need nothing given: what is made is asked for by number."""
+
+    def unasked(self, number: int, labels: Sequence[str]) -> Iterator[str]:
+        """What `Domain.asked` is to be given for so many rows, of the `labels` in turn. Raises ConfigError where there
+        are no such."""
         ...
 
 

@@ -31,6 +31,7 @@ class Model(Protocol):
 
     kind: ClassVar[str] = "model"
     reads: ClassVar[str] = "data of its own kind"  # what it is for, as `pervade models` says it
+    task: ClassVar[str] = ""  # the registered name of the only one that it learns by; empty: any it can answer
 
     def build(self, inputs: Inputs, outputs: Mapping[str, int]) -> Module:
         """`inputs` is Domain.inputs(), `outputs` Task.outputs(). Raises ConfigError where they do not fit."""

@@ -197,6 +197,17 @@ def sort(root: Path, files: Sequence[Path], label_pattern: str | None = None, pe
     return made
 
 
+def without_classes(there: Sorted) -> Sorted:
+    """Files that are of use without a class: all of them, none with one, where not every file lies in one of two class
+    folders and more."""
+    if not there.loose and not there.fault and len(there.classes) > 1:
+        return there
+    every = sorted([*there.entries, *there.loose], key=lambda entry: str(entry["id"]))
+    entries = [{key: entry[key] for key in entry if key != "target"} for entry in every]
+    notes = [note for note in there.notes if not note[0].startswith("labels:")]
+    return Sorted(entries, notes=[*notes, ("labels: none, as not every file lies in a class folder", "")])
+
+
 def _settle(made: Sorted, label_pattern: str | None) -> None:
     """A folder called as those of files are is no class where it is alone, nor in a split where it does not train; and
     groups are not the classes."""

@@ -122,6 +122,8 @@ def _of_folder(
             lists.of_each(listed, folders.loose)
             lists.of_matlab(listed, path, folders.loose)
         left_out += listed.tell(folders)
+        if wanted.unlabelled and wanted.label_pattern is None:
+            folders = class_folders.without_classes(folders)
         entries, used = folders.entries, {entry["id"] for entry in folders.entries} | listed.read
         left_out = [lost for lost in left_out if lost.source not in used]
     folders.note()
@@ -160,6 +162,8 @@ def _refuse_unsorted(
         remedy += f"; {there[0].name} beside them names none of them, which a table with a column file_name does"
     if advice := patterns.advice(names):
         remedy += f"; or {advice}"
+    if what == "picture":
+        remedy += "; or, to make pictures like these, which takes no classes: --task unconditional-image-generation"
     seen = "".join(
         f" ({text})" for text, _ in folders.notes
     )  # folders that are splits, folds or groups, and no classes
@@ -191,7 +195,7 @@ def _of_tables(
     layout = tables.layout(first, read[first], content, wanted)
     for table, split in by_split.items():
         records = read[table]
-        if not any(column in record for record in records for column in layout.labels):
+        if layout.labels and not any(column in record for record in records for column in layout.labels):
             left_out.append(LeftOut(table.name, "it has no labels, so nothing can be measured on it"))
             continue
         account.note(f"{split}: {table.name}, {len(records):,} rows")

@@ -63,6 +63,7 @@ class Wanted:
     group_pattern: str | None = None  # likewise, what rows that belong together have in common
     group_column: str | None = None  # or the column of a table that says so, or "none" for no groups
     split_column: str | None = None  # likewise, of splits
+    unlabelled: bool = False  # rows are of use without a target: where not every one has it, none does
     means: tuple[str, str] = ("labels", "--label-column")  # what targets are called in the account, and their flag
 
     def __post_init__(self) -> None:
@@ -297,7 +298,9 @@ def entries_of(
         content = content.located(path, records, columns.content, name)
     places = list(ids) if ids else _places(name, records)
     divided = division.read(path, records, columns.division, places, [split] * len(records) if split else None)
-    targets = annotated.judged(records, places, columns.labels[0], _targets(records, places, columns, wanted))
+    targets: list[Any] = [None] * len(records)
+    if columns.labels:
+        targets = annotated.judged(records, places, columns.labels[0], _targets(records, places, columns, wanted))
     entries, left_out = [], []
     lines = not isinstance(content, Files) and isinstance(path, Path) and not is_table(path)
     rows = zip(records, places, targets, divided, strict=True)
@@ -309,7 +312,7 @@ def entries_of(
             continue
         held, id_end = taken
         own = ids[number - 1] if ids else f"{name}#{number}{id_end}"
-        entry: Record = {"id": own, **held, "target": target, **division_of_row}
+        entry: Record = {"id": own, **held, **({"target": target} if columns.labels else {}), **division_of_row}
         if not isinstance(content, Files):
             entry |= {"read_from": list(columns.content), "lines": lines}
         if columns.division.group is not None:
@@ -392,8 +395,8 @@ def layout(
     divided = division.columns(path, records, rest, split, group)
     rest = [column for column in rest if column not in divided.all]
     if not named:
-        named = label_columns.choose(path, records, rest, wanted.target, columns == numbered(len(columns)))
-    if not named:
+        named = _chosen(path, records, rest, wanted)
+    if not named and not wanted.unlabelled:
         raise NoLabels(_unlabelled(path, records, columns, rest))
     unused = [column for column in rest if column not in named]
     if wanted.label_column is None and not isinstance(content, Files):
@@ -403,6 +406,17 @@ def layout(
     chosen = Layout(held, tuple(named), divided)
     _note(path, records, content, chosen, unused, wanted.means)
     return chosen
+
+
+def _chosen(path: Path | str, records: list[Record], rest: Sequence[str], wanted: Wanted) -> list[str]:
+    """The columns of labels; none where nothing can be chosen and rows are of use without. Raises DataError."""
+    columns = columns_of(records)
+    try:
+        return label_columns.choose(path, records, rest, wanted.target, columns == numbered(len(columns)))
+    except DataError:
+        if not wanted.unlabelled:
+            raise
+        return []
 
 
 def _unlabelled(path: Path | str, records: list[Record], columns: Sequence[str], rest: Sequence[str]) -> str:
@@ -434,7 +448,8 @@ def _note(
     if not isinstance(content, Files):  # which are counted where they are looked for
         account.note(f"{content.what}s: column {' and '.join(parts)} of {Path(path).name}{how}", content.flag)
     several = "s" * (len(layout.labels) > 1)
-    account.note(f"{means[0]}: column{several} {', '.join(map(repr, layout.labels))}", means[1])
+    labels = f"column{several} {', '.join(map(repr, layout.labels))}" if layout.labels else "none"
+    account.note(f"{means[0]}: {labels}", means[1])
     if unused and account.listening():
         seen = [columns_module.look(records, name) for name in unused[:MOST_SHOWN]]
         account.note(f"columns not used: {columns_module.listed([*seen, *unused[MOST_SHOWN:]], MOST_SHOWN)}")

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 from markupsafe import Markup
 
 from pervade.core.contracts.capabilities import Acting
-from pervade.report import chart, preprocessing, wording
+from pervade.report import chart, inside, preprocessing, wording
 from pervade.report.html import Section, render
 from pervade.report.record import Record, Result
 
 LOOKS = ("first", "second", "third", "fourth", "fifth", "sixth")
 SMOOTHED = 60  # steps; of longer episodes a line is drawn faint, with its moving mean over it
-MOST_BYTES = 1_500_000  # of a film inside the page
 
 TEMPLATE = """\
 <p>The first of the measured episodes, played again: seed {{ seed }}, {{ best }} each time. It lasted
@@ -29,7 +27,9 @@ TEMPLATE = """\
 
 
 def section(detail: dict[str, Any], result: Result, record: Record) -> Section | None:
-    source, why = _film(detail.get("film"), record)
+    source, why = "", "The environment draws nothing, so there is no film of it."
+    if detail.get("film"):
+        source, why = inside.address(detail["film"], record, "film")
     charts = [chart for chart in (_actions(detail, result, record), _value(detail)) if chart is not None]
     body = render(
         TEMPLATE,
@@ -44,19 +44,6 @@ def section(detail: dict[str, Any], result: Result, record: Record) -> Section |
         note=_note(detail, _space(result, record)),
     )
     return Section("episode", "One episode", body)
-
-
-def _film(film: dict[str, Any] | None, record: Record) -> tuple[str, str]:
-    """The film as an address that holds it, or why there is none."""
-    if not film:
-        return "", "The environment draws nothing, so there is no film of it."
-    path = (record.run.path / str(film.get("file", ""))).resolve()
-    if not path.is_relative_to(record.run.path.resolve()) or not path.is_file():
-        return "", "The film is not there any more; evaluating again makes it anew."
-    data = path.read_bytes()
-    if len(data) > MOST_BYTES:
-        return "", f"The film is too large for this page; it is {film['file']} in the run's folder."
-    return f"data:image/{path.suffix[1:]};base64,{base64.b64encode(data).decode()}", ""
 
 
 def _actions(detail: dict[str, Any], result: Result, record: Record) -> Markup | None:

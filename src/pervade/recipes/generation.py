@@ -1,0 +1,119 @@
+"""Recipes for making pictures, which must be asked for: pictures in class folders are taken for pictures to classify.
+
+pervade train DATA --task unconditional-image-generation                       a generator against a discriminator
+pervade train DATA --task unconditional-image-generation --condition label     by class
+pervade predict RUN --number 64 -o FOLDER                                      64 pictures, and a sheet of them
+
+Which task a model learns by it says itself (`Model.task`); how, the function of WAYS by the task's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from pervade.core import registry, spec
+from pervade.core.contracts import EarlyStopping, Initializer, Model, Recipe, Task
+from pervade.core.errors import ConfigError
+from pervade.data.image import looking
+from pervade.data.rows.sources.dataset import Dataset
+from pervade.domains.generated_pictures import GeneratedPictures
+from pervade.domains.image import contents
+from pervade.engine.generation import GeneratesPictures
+from pervade.init.pretrained import starting_from
+from pervade.init.random import Random
+from pervade.run.search_space import Choice, Range
+from pervade.train.optim.adam import Adam
+from pervade.train.schedule.constant import Constant
+from pervade.train.tuning.full import Full
+
+NAME = "unconditional-image-generation"
+READS_FILES = True
+MODEL = "dcgan"  # where none is named
+TASKS = (
+    {NAME: "makes pictures like those it learnt from, by class with --condition label; any folder of pictures"}
+    if MODEL in registry.names("model")
+    else {}
+)
+# How many pictures are looked at in a training, each anew; in how many passes at least and at most; and how often it is
+# judged, and shown what is made by then.
+LOOKS, FEWEST, MOST, JUDGED = 1_000_000, 20, 1_000, 16
+USUAL_ROWS = 5_000  # where it is not known how many there are
+
+
+def recognises(
+    source: Any, label_column: str | None = None, text_column: str | None = None, file_column: str | None = None
+) -> str | None:
+    return None
+
+
+def recipe(
+    model: str | Model | None = None,
+    task: str = NAME,
+    init: str | Initializer | None = None,
+    source: Any = None,
+    file_column: str | None = None,
+) -> Recipe:
+    """The recipe that belongs to a model; of `source` is looked at how many pictures there are. Raises ConfigError
+    where the model makes no pictures."""
+    network: Model = model if isinstance(model, Model) else spec.decode(model or MODEL, Model)
+    learns: Task | None = spec.decode(network.task, Task) if network.task else None
+    if not isinstance(learns, GeneratesPictures):
+        raise ConfigError(f"{model or MODEL} makes no pictures; take one that `pervade models` says is for {NAME}")
+    seen = looking.look(source, contents(file_column))
+    usual = general(network, learns, USUAL_ROWS if seen is None else seen.rows)
+    usual = replace(usual, init=Random() if init is None else starting_from(init))
+    return WAYS.get(network.task, lambda recipe: recipe)(usual)
+
+
+def general(model: Model, task: GeneratesPictures, rows: int) -> Recipe:
+    """What all ways to learn have in common: 32 x 32 pixels, averaged weights, so many passes that LOOKS pictures are
+    seen. `rows`: all there are, those to be tested by among them."""
+    passes = min(max(round(LOOKS / max(rows, 1)), FEWEST), MOST)
+    return Recipe(
+        domain=GeneratedPictures(),
+        task=task,
+        model=model,
+        optimizer=Adam(lr=2e-4),
+        schedule=Constant(),
+        init=Random(),
+        source=Dataset(),
+        tuning=Full(decay_all=False),
+        early_stopping=EarlyStopping(None, every=max(passes // JUDGED, 1)),
+        epochs=passes,
+        batch_size=64,
+        average=0.999,
+        validation=0.1,
+        test=0.15,
+    )
+
+
+def adversarial(recipe: Recipe) -> Recipe:
+    """A generator against a discriminator."""
+    return recipe
+
+
+def denoising(recipe: Recipe) -> Recipe:
+    """A network that takes noise away, whose last averaged weights count: its loss says little of what it makes."""
+    return recipe
+
+
+def quantised(recipe: Recipe) -> Recipe:
+    """An autoencoder of codes, and a prior over these after it."""
+    return recipe
+
+
+WAYS: dict[str, Callable[[Recipe], Recipe]] = {
+    "adversarial-generation": adversarial,
+    "denoise": denoising,
+    "reconstruct": quantised,
+}
+
+
+def search_space(recipe: Recipe) -> dict[str, Range | Choice]:
+    """What `pervade tune` varies."""
+    if not isinstance(recipe.domain, GeneratedPictures) or isinstance(recipe.optimizer, dict):
+        return {}
+    lr = recipe.one_optimizer.lr
+    return {"optimizer.lr": Range(lr / 5, lr * 5, log=True), "batch_size": Choice((32, 64, 128))}
