@@ -11,6 +11,7 @@ where probabilities are right.
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ from pervade.core.contracts import Context, Domain, Recipe
 from pervade.core.run import RunDirectory
 from pervade.core.types import Batch, Rows, Table
 from pervade.core.words import percent
+from pervade.data import linear
 from pervade.data.linear import FEW
 from pervade.data.rows import folds
 from pervade.engine import predictions, ranks
@@ -158,8 +160,10 @@ def compare(trial: Training, rows: Rows, fold: np.ndarray, progress: Any) -> Tri
     for turn, name in enumerate(ways):
         progress(turn, 2)
         own = replace(task, class_weights=name)
-        heads = [_held_out(own, domain, features, known, place, strength) for strength in strengths]
-        held = min(heads, key=lambda batch: _loss(own, domain, batch))
+        # Either may be what suits sparse features (data/linear.py).
+        heads = itertools.product(strengths, (False,) if isinstance(features, np.ndarray) else (False, True))
+        tried = [_held_out(own, domain, features, known, place, *head) for head in heads]
+        held = min(tried, key=lambda batch: _loss(own, domain, batch))
         undecided = _answered(own, domain, held, rows, None)
         decision = own.decide({key: np.asarray(values) for key, values in undecided.items()}, domain)
         both = [_answered(own, domain, held, rows, {**decision, "answers": way}) for way in ("likeliest", "balanced")]
@@ -171,14 +175,26 @@ def compare(trial: Training, rows: Rows, fold: np.ndarray, progress: Any) -> Tri
 
 
 def _held_out(
-    task: Classify, domain: Domain, features: Any, known: Mapping[str, np.ndarray], fold: np.ndarray, strength: float
+    task: Classify,
+    domain: Domain,
+    features: Any,
+    known: Mapping[str, np.ndarray],
+    fold: np.ndarray,
+    strength: float,
+    weighed: bool,
 ) -> Batch:
     """What is known of the rows, with the "logits" of each by a head that did not see its fold."""
-    logits = np.zeros((len(fold), task.outputs(domain)["logits"]))
-    for number in np.unique(fold):
-        inside, outside = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
-        target, row = known["target"][inside], known["row"][inside]
-        logits[outside] = task.fit_head(features[inside], target, row, domain, (strength,))["logits"](features[outside])
+    number, target = task.outputs(domain)["logits"], known["target"]
+    companions = task.companions(Module(), domain)
+    weights = None if companions is None else companions.get_buffer("class_weights").double().numpy()[target]
+    logits = np.zeros((len(fold), number))
+    for own in np.unique(fold):
+        inside, outside = np.flatnonzero(fold != own), np.flatnonzero(fold == own)
+        of_rows = None if weights is None else weights[inside]
+        head = linear.classes(
+            features[inside], target[inside], number, (strength,), known["row"][inside], weighed, weights=of_rows
+        )
+        logits[outside] = head(features[outside])
     held = {name: torch.from_numpy(values) for name, values in known.items()}
     return {**held, "logits": torch.from_numpy(logits).clamp(min=UNLIKELY)}
 
