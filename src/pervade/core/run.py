@@ -120,6 +120,10 @@ class RunDirectory:
     def predictions(self, checkpoint: str, split: str) -> Path:
         return self.path / "predictions" / f"{checkpoint}@{self.measured or split}.parquet"
 
+    def samples(self, checkpoint: str, split: str) -> Path:
+        """The folder of what was measured, where that was made."""
+        return self.path / "samples" / self.predictions(checkpoint, split).stem
+
     def result(self, meter: str, checkpoint: str) -> Path:
         return self.path / "results" / f"{meter}@{checkpoint}{f'@{self.measured}' if self.measured else ''}.json"
 

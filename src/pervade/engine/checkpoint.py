@@ -261,9 +261,10 @@ def save_checkpoint(
 
 def forget_measured(run: RunDirectory, name: str, kept: Path | None = None) -> None:
     """Removes what was measured of the weights that this checkpoint held before, but for the file `kept`."""
-    for old in (*run.path.glob(f"results/*@{name}.json"), *run.path.glob(f"predictions/{name}@*.parquet")):
+    patterns = f"results/*@{name}.json", f"predictions/{name}@*.parquet", f"samples/{name}@*"
+    for old in [path for pattern in patterns for path in run.path.glob(pattern)]:
         if old != kept:
-            old.unlink(missing_ok=True)  # an evaluation may take its own away at the same moment
+            files.remove(old)  # an evaluation may take its own away at the same moment
 
 
 def settle(run: RunDirectory, name: str, decision: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ learnt from the same training split: engine/judging.py.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -23,9 +23,9 @@ from pervade.core.bounds import Seed
 from pervade.core.contracts import Canvas, Context, Domain, Pixels, Recipe, Task
 from pervade.core.contracts import inputs as kinds
 from pervade.core.contracts.abilities import (
-    ChoosesClass,
     HasMembers,
     JudgesAll,
+    KeepsSamples,
     MakesMedia,
     MakesSamples,
     ShowsProgress,
@@ -36,6 +36,9 @@ from pervade.core.types import Batch, Display, Json, Media, Output, Rows, Table
 from pervade.core.words import TaskWords, counted
 from pervade.data.image.grid import grid, png
 from pervade.data.rows import split as splits
+from pervade.engine import generation_details, judging
+from pervade.metrics import generation as measures
+from pervade.nn.backbone import ShowsFeatures
 
 ROWS = COLUMNS = 8  # of the grid in the report; where pictures are made by class each row is of one class
 MOST_ROWS = 12  # of classes
@@ -58,7 +61,7 @@ class PictureSampling:
 
 
 @dataclass(frozen=True)
-class GeneratesPictures(Task, MakesSamples, MakesMedia, ShowsProgress, HasMembers, JudgesAll):
+class GeneratesPictures(Task, MakesSamples, MakesMedia, ShowsProgress, HasMembers, JudgesAll, KeepsSamples):
     needs: ClassVar[tuple[str, ...]] = ("judge",)
     makes: ClassVar[str] = "pictures"
     sampling: PictureSampling = field(default_factory=PictureSampling)
@@ -157,26 +160,31 @@ class GeneratesPictures(Task, MakesSamples, MakesMedia, ShowsProgress, HasMember
 
     def before(self, rows: Rows, domain: Domain) -> Mapping[str, Recipe]:
         """The judge's."""
-        return {}
+        return {} if self.judge else judging.recipes(domain)
 
     def taken(self) -> Mapping[str, str]:
         return {"judge": self.judge} if self.judge else {}
 
     def accept(self, name: str, member: Any, domain: Domain) -> None:
-        """A judge chooses a class of pictures in as many colours."""
-        channels, seen = canvas(domain).shape[0], member.domain.inputs()
-        if not isinstance(member.task, ChoosesClass) or not isinstance(seen, Pixels):
+        """A judge reads pictures, and shows what stands before its last layer."""
+        if not isinstance(member.domain.inputs(), Pixels) or not isinstance(member.network, ShowsFeatures):
             raise ConfigError(
                 f"--judge {self.judge} is no run that classifies pictures; train one with --task image-classification"
             )
-        if seen.shape[0] != channels:
-            raise ConfigError(
-                f"--judge {self.judge} sees pictures of {counted(seen.shape[0], 'channel')}, and these have "
-                f"{channels}; train one with -o domain.channels={channels}, or leave it out"
-            )
+
+    # measuring
 
     def judged(self, table: Table, rows: Rows, train: Rows, context: Context) -> Table:
-        return table
+        return judging.judged(table, rows, train, context)
+
+    def metrics(self, domain: Domain) -> Mapping[str, Any]:
+        return measures.metrics(judging.name_of(self.judge, domain), judging.by_class(domain))
+
+    def details(self, columns: Mapping[str, Any], train: Rows, domain: Domain) -> dict[str, Json]:
+        return generation_details.details(columns, train, domain, judging.name_of(self.judge, domain))
+
+    def samples(self, columns: Mapping[str, Any], rows: Rows, domain: Domain) -> Iterator[tuple[str, Media]]:
+        return generation_details.samples(columns, rows, domain)
 
     def wording(self, domain: Domain) -> TaskWords:
         return TaskWords(

@@ -15,7 +15,7 @@ import torch
 
 from pervade.core import deadline, files, memory, words
 from pervade.core.contracts import Context, Domain
-from pervade.core.contracts.abilities import HasPlainModel, MakesSamples, RepliesToRows
+from pervade.core.contracts.abilities import HasPlainModel, KeepsSamples, MakesSamples, RepliesToRows
 from pervade.core.errors import DataError
 from pervade.core.run import RunDirectory
 from pervade.core.types import Json, Media, Rows
@@ -121,14 +121,14 @@ def _put_in_place(run: RunDirectory, loaded: Loaded, own: Path, result: dict[str
     with files.writing(path):
         own.replace(path)
     files.write_json(place, result)
-    forget_if_replaced(run, loaded, path, place)
+    forget_if_replaced(run, loaded, path, place, run.samples(loaded.name, split))
 
 
 def forget_if_replaced(run: RunDirectory, loaded: Loaded, *written: Path) -> None:
     """Removes what was written of a checkpoint that training has replaced meanwhile, and says so."""
     if run.of_checkpoint(loaded.name, "architecture.json").get("sha256") != loaded.architecture["sha256"]:
         for file in written:
-            file.unlink(missing_ok=True)
+            files.remove(file)
         logging.getLogger(__name__).warning(
             f"training replaced the checkpoint {loaded.name!r} of {run.path} meanwhile: these figures are of the "
             "weights before, and are not kept"
@@ -214,6 +214,8 @@ def _details(measured: _Measured) -> dict[str, Any]:
         makers["what the model makes by itself"] = lambda: task.made(loaded.network, train, context)
     if isinstance(task, RepliesToRows):
         makers["what it answers to a few rows"] = lambda: task.replies(loaded.network, measured.chosen, train, context)
+    if isinstance(task, KeepsSamples):
+        makers["the measured samples as files"] = lambda: _samples(measured, task)
     if _has_plain(loaded):
         makers[PLAIN_MODEL] = lambda: _plain(measured, details)
     missing = []
@@ -226,6 +228,19 @@ def _details(measured: _Measured) -> dict[str, Any]:
     if PLAIN_MODEL in missing:  # its predictions may have been written, now or before, and no figures are of them
         measured.run.predictions(PLAIN, measured.split).unlink(missing_ok=True)
     return {**details, "left_out": missing} if missing else details
+
+
+def _samples(measured: _Measured, task: KeepsSamples) -> dict[str, Any]:
+    """Keeps what was measured as files, and says where."""
+    run, place = measured.run, measured.run.samples(measured.loaded.name, measured.split)
+    number = 0
+    with files.replacing_folder(place) as folder:
+        for name, media in task.samples(measured.columns, measured.chosen, measured.loaded.domain):
+            path = folder / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(media.data.encode() if isinstance(media.data, str) else media.data)
+            number += 1
+    return {"kept": {"folder": place.relative_to(run.path).as_posix(), "files": number}}
 
 
 def _plain(measured: _Measured, details: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@ have a default, so that to inherit one is to say that it is there."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from pervade.core.contracts.domain import Domain, PlainFeatures
@@ -219,6 +219,14 @@ class JudgesAll(Protocol):
 
 
 @runtime_checkable
+class KeepsSamples(Protocol):
+    def samples(self, columns: Mapping[str, Any], rows: Rows, domain: Domain) -> Iterator[tuple[str, Media]]:
+        """What was measured, and what it was measured by, as files that others can measure too: the path of each inside
+        the folder that evaluation keeps them in."""
+        ...
+
+
+@runtime_checkable
 class RepliesToRows(Protocol):
     def replies(self, model: Module, rows: Rows, train: Rows, context: Context) -> dict[str, Json]:
         """What the model answers to a few of the measured rows, shown beside the metrics as `Task.details` are."""
@@ -251,6 +259,6 @@ class ChoosesClass(Protocol):
 
 ABILITIES: tuple[type, ...] = (
     *(SelectsRows, CouplesRows, HasCompanions, HasPlayers, FindsGradient, HasLinearHead, CanBeBlended, Acts, Explores),
-    *(MakesSamples, MakesMedia, ShowsProgress, HasMembers, JudgesAll, RepliesToRows, HasPlainModel, ComparesSeeds),
-    ChoosesClass,
+    *(MakesSamples, MakesMedia, ShowsProgress, HasMembers, JudgesAll, KeepsSamples, RepliesToRows, HasPlainModel),
+    *(ComparesSeeds, ChoosesClass),
 )

@@ -1,0 +1,112 @@
+"""What stands beside the figures of pictures that were made: the floor and the ceiling of each, what their nearest
+training pictures are, what they are called, and the pictures themselves as files.
+
+All of it is of a predictions file with the columns of engine/judging.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pervade.core.contracts import Domain
+from pervade.core.contracts.capabilities import labels_of
+from pervade.core.types import Json, Media, Rows
+from pervade.data.image.grid import grid, png
+from pervade.engine.judging import made, pictures_of
+from pervade.metrics import baseline, generation
+from pervade.metrics.estimate import estimate, share
+
+SHOWN = 8  # made pictures beside their nearest training pictures
+MOST_CLASSES = 100  # that are told one by one
+CHANCE = "pictures whose pixels are drawn one by one, each of the mean and deviation it has in the training pictures"
+
+
+def details(columns: Mapping[str, Any], train: Rows, domain: Domain, judge: str) -> dict[str, Json]:
+    """ "baseline": the kernel distance of chance. "floor_and_ceiling": each figure of two halves of the real data, and
+    of chance. "named": what the judge calls them. "neighbours": pictures beside the nearest of the training split."""
+    first = {"kernel_distance": generation.metrics(judge, False)["kernel_distance"]}
+    chance = {**columns, "made": columns["gaussian"]}
+    return {
+        "baseline": baseline.beside(CHANCE, first, chance, columns),
+        "floor_and_ceiling": _floor_and_ceiling(columns, judge),
+        "named": _named(columns, domain, judge),
+        "neighbours": _neighbours(columns, train, domain, judge),
+    }
+
+
+def _floor_and_ceiling(columns: Mapping[str, Any], judge: str) -> dict[str, Json]:
+    """By the names of the figures; of as many samples."""
+    rows = generation.used(columns)
+    real, learnt, gaussian = (np.asarray(columns[name])[rows] for name in ("real", "learnt", "gaussian"))
+    floor, ceiling = generation.figures(learnt, real), generation.figures(gaussian, real)
+    known = generation.asked(columns)
+    if known.any():
+        right = np.asarray(columns["named_real"]) == np.asarray(columns["class"])
+        floor["named_as_asked"] = float(right[known].mean())
+    told = {"floor": floor, "ceiling": ceiling}
+    numbers = {side: {name: value for name, value in own.items() if value == value} for side, own in told.items()}
+    return {"judge": judge, "n": len(rows), "features": real.shape[1], **numbers}
+
+
+def _named(columns: Mapping[str, Any], domain: Domain, judge: str) -> dict[str, Json]:
+    """Where pictures are asked for by class the share of each that is named so, else the share of all that is; beside
+    it that of real pictures. Nothing where the judge names none."""
+    named, real = np.asarray(columns["named"]), np.asarray(columns["named_real"])
+    asked, known = np.asarray(columns["class"]), np.asarray(columns["named"]) >= 0
+    by_class = bool((asked[known] > 0).any())
+    shares = {}
+    for number, label in list(enumerate(labels_of(domain), 1))[:MOST_CLASSES]:
+        among = known & (asked == number) if by_class else known
+        if among.any():
+            shares[label] = {"made": share(named == number, among), "real": share(real == number, among)}
+    if not shares:
+        return {}
+    told = {label: estimate(pair, columns) for label, pair in shares.items()}
+    classes = [{"label": label, **{side: own[side].as_dict() for side in own}} for label, own in told.items()]
+    return {"judge": judge, "by_class": by_class, "classes": classes}
+
+
+def _neighbours(columns: Mapping[str, Any], train: Rows, domain: Domain, judge: str) -> dict[str, Json]:
+    """Of some that were drawn by chance, and of those that come the nearest to a training picture."""
+    near = np.asarray(columns["near_features_made"])
+    count = min(SHOWN, len(near))
+    some = {
+        "drawn": np.sort(np.random.default_rng(0).choice(len(near), count, replace=False)),
+        "nearest": np.argsort(near, kind="stable")[:count],
+    }
+    real = np.asarray(columns["near_features_real"])
+    usual = {"usual": float(np.median(real)), "rare": float(np.quantile(real, generation.RARE))}
+    sheets = {name: _sheet(columns, places, train, domain) for name, places in some.items()}
+    return {"judge": judge, "sheets": sheets, "of_real": usual}
+
+
+def _sheet(columns: Mapping[str, Any], places: Sequence[int] | np.ndarray, train: Rows, domain: Domain) -> Any:
+    """Three rows: what was made, and the nearest training pictures in pixels and in features."""
+    position = {int(number): place for place, number in enumerate(train.number)}
+    shown = {name: np.asarray(values)[places] for name, values in columns.items() if name in ("picture", "seed")}
+    cells = list(made(shown, domain))
+    for kind in ("pixels", "features"):
+        numbers = [position[int(number)] for number in np.asarray(columns[f"nearest_{kind}"])[places]]
+        cells += list(pictures_of(train.select(numbers), domain))
+    seeds = [int(seed) for seed in shown["seed"]]
+    told = [round(float(value), 4) for value in np.asarray(columns["near_features_made"])[places]]
+    return {"seeds": seeds, "distance": told, "picture": Media("png", png(grid(cells, len(places))))}
+
+
+def samples(columns: Mapping[str, Any], rows: Rows, domain: Domain) -> Iterator[tuple[str, Media]]:
+    """made/NUMBER-seed-SEED[-CLASS].png and real/NUMBER[-CLASS].png, by the rows' numbers: what the figures are of."""
+    labels = [f"-{_file_name(label)}" for label in labels_of(domain)]
+    told = zip(*(np.asarray(columns[name]).tolist() for name in ("row", "seed", "class")), strict=True)
+    real = pictures_of(rows, domain)
+    for (row, seed, number), picture, beside in zip(told, made(columns, domain), real, strict=True):
+        label = labels[number - 1] if number > 0 else ""
+        yield f"made/{row}-seed-{seed}{label}.png", Media("png", png(picture))
+        yield f"real/{row}{label}.png", Media("png", png(beside))
+
+
+def _file_name(label: str) -> str:
+    return re.sub(r"[^\w-]+", "-", label).strip("-")[:60]
