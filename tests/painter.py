@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import nn
 
-from pervade.core.contracts import Canvas, Inputs, Model, require
+from pervade.core.contracts import Canvas, Inputs, Model, Recipe, require
 from pervade.engine.generation import GeneratesPictures, noise, noise_between
+from pervade.metrics.estimate import Metric, weighted_mean
+from pervade.recipes import image
 from tests.toys.base import toy
 
 
@@ -38,6 +41,9 @@ class Painting(GeneratesPictures):
         off = (output["picture"] - batch["input"]["pixels"]).square().flatten(1).mean(1)
         return {"loss": off, "count": torch.ones_like(off)}
 
+    def metrics(self, domain):
+        return {"brightness": Metric(lambda columns, weight: weighted_mean(columns["picture"].mean(1), weight))}
+
     def sample(self, model, seeds, classes, context):
         drawn = noise(seeds, context.domain.inputs().shape)
         return (model({"class": classes})["picture"] + 0.1 * drawn.to(seeds.device)).clamp(0, 1)
@@ -45,3 +51,16 @@ class Painting(GeneratesPictures):
     def between(self, model, seeds, others, shares, classes, context):
         drawn = noise_between(seeds, others, shares, context.domain.inputs().shape)
         return (model({"class": classes})["picture"] + 0.1 * drawn.to(seeds.device)).clamp(0, 1)
+
+
+@toy("task", "toy-judged-painting")
+class JudgedPainting(Painting):
+    """A small classifier judges, which learns first."""
+
+    def before(self, rows, domain):
+        return {"judge": classifier()}
+
+
+def classifier() -> Recipe:
+    made = image.recipe("reference-mlp")
+    return replace(made, domain=replace(made.domain, size=8), model=replace(made.model, units=(4,)), epochs=1)

@@ -133,10 +133,11 @@ class GeneratesPictures(Task, MakesSamples, MakesMedia, ShowsProgress, HasMember
         seeds = torch.arange(COLUMNS).repeat(rows) if labels else torch.arange(rows * COLUMNS)
         classes = torch.arange(rows).repeat_interleave(COLUMNS) + 1 if labels else None
         shown: dict[str, Any] = {"grid": self._grid(self._made(model, seeds, classes, context)), "labels": list(labels)}
-        pairs = torch.arange(ROWS).repeat_interleave(BETWEEN)
-        shares = torch.linspace(0, 1, BETWEEN).repeat(ROWS)
-        of_class = pairs % max(rows, 1) + 1 if labels else torch.zeros_like(pairs)
-        between = self.between(model, 2 * pairs, 2 * pairs + 1, shares, of_class, context)
+        pairs = torch.arange(ROWS, device=_device(model)).repeat_interleave(BETWEEN)
+        shares = torch.linspace(0, 1, BETWEEN, device=pairs.device).repeat(ROWS)
+        of_class = pairs % rows + 1 if labels else torch.zeros_like(pairs)
+        with torch.inference_mode():
+            between = self.between(model, 2 * pairs, 2 * pairs + 1, shares, of_class, context)
         if between is not None:
             shown["between"] = self._grid(as_uint8(between).numpy())
         return {"generated": shown}
@@ -147,7 +148,7 @@ class GeneratesPictures(Task, MakesSamples, MakesMedia, ShowsProgress, HasMember
     def _made(self, model: Module, seeds: Tensor, classes: Tensor | None, context: Context) -> np.ndarray:
         """(n, h, w, c) uint8."""
         classes = torch.zeros_like(seeds) if classes is None else classes
-        device = next(model.parameters()).device
+        device = _device(model)
         with torch.inference_mode():
             made = [
                 as_uint8(self.sample(model, some.to(device), of_class.to(device), context))
@@ -204,6 +205,10 @@ class GeneratesPictures(Task, MakesSamples, MakesMedia, ShowsProgress, HasMember
 def canvas(domain: Domain) -> Canvas:
     """Raises ConfigError where the domain's are not pictures to be made."""
     return kinds.require(domain.inputs(), Canvas, "a task that makes pictures", "take domain generated-pictures")
+
+
+def _device(model: Module) -> torch.device:
+    return next(model.parameters()).device
 
 
 def _by_class(context: Context) -> bool:
