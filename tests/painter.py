@@ -41,6 +41,15 @@ class Painting(GeneratesPictures):
         off = (output["picture"] - batch["input"]["pixels"]).square().flatten(1).mean(1)
         return {"loss": off, "count": torch.ones_like(off)}
 
+    def before(self, rows, domain):
+        return {}
+
+    def judged(self, table, rows, train, context):
+        return table
+
+    def details(self, columns, train, domain):
+        return {}
+
     def metrics(self, domain):
         return {"brightness": Metric(lambda columns, weight: weighted_mean(columns["picture"].mean(1), weight))}
 
