@@ -231,6 +231,11 @@ def noise_between(seeds: Tensor, others: Tensor, shares: Tensor, shape: tuple[in
     return angle.cos() * noise(seeds, shape, salt) + angle.sin() * noise(others, shape, salt)
 
 
+def generators(seeds: Tensor, salt: int = 0) -> list[torch.Generator]:
+    """For what is drawn of each picture on its way, one by one: a generator of the processor by seed and salt."""
+    return [torch.Generator().manual_seed(_mixed(int(seed), salt)) for seed in seeds.tolist()]
+
+
 def _mixed(seed: int, salt: int) -> int:
     """A seed of 63 bits, so that neighbours have nothing in common (SplitMix64, Steele et al. 2014)."""
     mask = (1 << 64) - 1

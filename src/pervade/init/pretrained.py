@@ -16,7 +16,7 @@ from torch.nn import Module
 
 from pervade.core import download, registry, spec
 from pervade.core.bounds import Deviation, Finite
-from pervade.core.contracts import Change, Domain, Initializer, Mergeable, Model, Started
+from pervade.core.contracts import Change, Domain, Initializer, Mergeable, Model, Started, Task
 from pervade.core.contracts.capabilities import Normalised, Transcribed, labels_of
 from pervade.core.errors import ConfigError, nearest
 from pervade.core.registry import register
@@ -53,6 +53,11 @@ class Pretrained(Initializer):
         architecture = locate.read_config(path / "config.json").get("architecture")  # as timm writes it
         name = f"timm:{architecture}" if isinstance(architecture, str) else f"hf:{path.absolute()}"
         return spec.decode(name, Model), None
+
+    def task(self) -> Task | None:
+        """What a run of ours was asked for; None where the source is no such run."""
+        own = locate.own_checkpoint(Path(self.source)) if self.source else None
+        return None if own is None else read_recipe(own / "recipe.yaml").task
 
     def changes(self) -> tuple[Change, ...]:
         """What stays changed of the network whose weights these are: of a run of ours, all but what is merged."""

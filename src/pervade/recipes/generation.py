@@ -21,11 +21,14 @@ from pervade.data.rows.sources.dataset import Dataset
 from pervade.domains.generated_pictures import GeneratedPictures
 from pervade.domains.image import contents
 from pervade.engine.generation import GeneratesPictures
-from pervade.init.pretrained import starting_from
+from pervade.init.pretrained import Pretrained, starting_from
 from pervade.init.random import Random
 from pervade.run.search_space import Choice, Range
+from pervade.tasks.denoise import Denoise
 from pervade.train.optim.adam import Adam
+from pervade.train.optim.adamw import AdamW
 from pervade.train.schedule.constant import Constant
+from pervade.train.schedule.cosine import Cosine
 from pervade.train.tuning.full import Full
 
 NAME = "unconditional-image-generation"
@@ -95,8 +98,19 @@ def adversarial(recipe: Recipe) -> Recipe:
 
 
 def denoising(recipe: Recipe) -> Recipe:
-    """A network that takes noise away, whose last averaged weights count: its loss says little of what it makes."""
-    return recipe
+    """A network that takes noise away, whose last averaged weights count: its loss says little of what it makes. One
+    that goes on from a run of this task is asked what that run was asked."""
+    learns = recipe.task
+    before = recipe.init.task() if isinstance(recipe.init, Pretrained) else None
+    if isinstance(learns, Denoise) and isinstance(before, Denoise):
+        learns = replace(learns, prediction=before.prediction, schedule=before.schedule)
+    return replace(
+        recipe,
+        task=learns,
+        optimizer=AdamW(lr=1e-3, weight_decay=0.01),
+        schedule=Cosine(warm_up=0.02),
+        clip_norm=1.0,
+    )
 
 
 def quantised(recipe: Recipe) -> Recipe:
