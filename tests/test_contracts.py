@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,8 +20,10 @@ from pervade.core.errors import ConfigError, ContractError
 from pervade.core.types import Rows
 from pervade.data.image import digits
 from pervade.domains.image import Image
+from pervade.promises.coverage import Coverage
 from pervade.recipes import image, rl, sound, synthesis
-from pervade.testing import check_domain, check_model, check_recipe, check_spec, check_task
+from pervade.tasks.classify import Classify
+from pervade.testing import check_domain, check_model, check_promise, check_recipe, check_spec, check_task
 
 PACKAGE = Path(pervade.__file__).parent
 
@@ -76,6 +79,53 @@ def plug_ins() -> list[tuple[str, str]]:
 def test_every_spec_survives_json(kind: str, name: str) -> None:
     cls, fields = registry.find(kind, name)
     check_spec(cls(**fields))
+
+
+PROMISES: dict[str, dict[str, Any]] = {
+    "threshold": {"min_recall": {"sick": 0.9}},
+    "cost": {"costs": {"well": {"well": 0, "sick": 1}, "sick": {"well": 9, "sick": 0}}},
+    "coverage": {"share": 0.9},
+    "max-risk": {"share": 0.2},
+}
+
+
+def predicted(rows: int = 400) -> dict[str, Any]:
+    """Of two classes, which come as often as their probabilities say."""
+    rng = np.random.default_rng(0)
+    sick = rng.beta(0.4, 0.6, rows)
+    prediction = (sick > 0.5).astype(np.int64)
+    return {
+        "row": np.arange(rows),
+        "id": [str(row) for row in range(rows)],
+        "group": np.arange(rows),
+        "target": (rng.random(rows) < sick).astype(np.int64),
+        "prediction": prediction,
+        "label": [PATIENTS.labels[number] for number in prediction],
+        "probabilities": np.stack([1 - sick, sick], 1),
+    }
+
+
+PATIENTS = Image(size=8, labels=("well", "sick"), counts=(60, 40), rows=100, mean=(0.5,) * 3, deviation=(0.2,) * 3)
+
+
+@pytest.mark.parametrize("name", [name for name in registry.names("promise") if not name.startswith("toy-")])
+def test_every_promise_is_settled_kept_and_told(name: str) -> None:
+    cls, fields = registry.find("promise", name)
+    check_promise(cls(**{**fields, **PROMISES[name]}), Classify(), predicted(), PATIENTS)
+
+
+@registry.register("promise", name="toy-swayed")
+@dataclass(frozen=True)
+class Swayed(Coverage):
+    """One whose answers depend on the rows beside them."""
+
+    def keep(self, table: Any, settled: Any, domain: Any) -> Any:
+        return {**super().keep(table, settled, domain), "set": np.full(len(table["row"]), len(table["row"]))}
+
+
+def test_a_promise_that_looks_at_other_rows_is_refused() -> None:
+    with pytest.raises(ContractError, match="'set' of a row depends on the other rows"):
+        check_promise(Swayed(), Classify(), predicted(), PATIENTS)
 
 
 # A change's file is that of the way of tuning that makes it.

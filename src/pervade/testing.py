@@ -11,9 +11,10 @@ Each raises ContractError saying what is wrong; none asserts, so they work under
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,13 @@ import torch
 from torch import Tensor, nn
 
 from pervade.core import spec
-from pervade.core.contracts import Context, Domain, Inputs, Model, Recipe, Task
+from pervade.core.contracts import Context, Domain, Inputs, Model, Promise, Recipe, Task
 from pervade.core.contracts.abilities import CouplesRows
 from pervade.core.errors import ContractError
-from pervade.core.types import Batch, Rows
+from pervade.core.types import Batch, Rows, Table
+from pervade.engine import predictions
 from pervade.engine.batches import cut
+from pervade.metrics.estimate import estimate
 
 
 def check_spec(value: Any, expected: type | None = None) -> None:
@@ -137,6 +140,54 @@ def _check_same(once: Sequence[Mapping[str, Any]], twice: Sequence[Mapping[str, 
         for key in first:
             if not np.array_equal(np.asarray(first[key]), np.asarray(second[key])):
                 raise ContractError(f"{name}.transform gives another {key!r} for the same row and the same generator")
+
+
+def check_promise(promise: Promise, task: Task, columns: Table, domain: Domain) -> None:
+    """What it settles survives JSON; what it makes of a row's answer depends on that row alone, needs no "target", and
+    leaves the table as it was; what became of it is a line that a page and a terminal can hold.
+
+    `columns` (n rows, 4 or more) are predictions of `task` with "row", "id", "group" and "target", by which it can be
+    kept: where it cannot, PromiseError is raised, as by `settle`.
+    """
+    check_spec(promise, Promise)
+    name = type(promise).__name__
+    settled = _through_json(dict(promise.settle(columns, domain)), f"{name}.settle")
+    before = copy.deepcopy(columns)
+    kept = promise.keep(columns, settled, domain)
+    if before.keys() != columns.keys() or any(not _equal(before[key], values) for key, values in columns.items()):
+        raise ContractError(f"{name}.keep changed the table that it was given; it must return another")
+    if missing := set(columns) - set(kept):
+        raise ContractError(f"{name}.keep lost the column {min(missing)!r}")
+    asked = {key: values for key, values in columns.items() if key != "target"}
+    for place in range(4):
+        one = {key: predictions.in_order(values, np.array([place])) for key, values in asked.items()}
+        alone = promise.keep(one, settled, domain)
+        for key in set(kept) & set(alone):
+            if not _equal([kept[key][place]], [alone[key][0]]):
+                raise ContractError(f"{name}.keep: {key!r} of a row depends on the other rows, or on its target")
+        answer = _through_json(promise.answer({}, alone, 0, domain), f"{name}.answer")
+        if promise.shows and not set(promise.shows) & set(answer):
+            raise ContractError(f"{name}.answer gives none of {', '.join(promise.shows)}, which it says it shows")
+    metrics = {**task.metrics(domain), **promise.metrics(settled, domain)}
+    figures = {key: figure.as_dict() for key, figure in estimate(metrics, kept).items()}
+    told = promise.told(figures, kept, settled, domain)
+    _through_json(asdict(told), f"{name}.told")
+    if not told.sentence or "\n" in told.sentence or told.flag != promise.asked:
+        raise ContractError(f"{name}.told: the sentence is to be one line, and the flag as it was asked: {told}")
+
+
+def _through_json(value: dict[str, Any], what: str) -> dict[str, Any]:
+    try:
+        again: dict[str, Any] = json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise ContractError(f"{what} gives what JSON cannot hold: {error}") from None
+    return again
+
+
+def _equal(first: Sequence[Any], second: Sequence[Any]) -> bool:
+    return len(first) == len(second) and all(
+        np.array_equal(np.asarray(one), np.asarray(other)) for one, other in zip(first, second, strict=True)
+    )
 
 
 def check_recipe(recipe: Recipe) -> None:

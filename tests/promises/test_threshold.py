@@ -253,6 +253,7 @@ def test_what_is_told_of_it() -> None:
     assert told.flag == "--min-recall sick=0.95 --max-false-alarms sick=0.1"
     curve: Any = told.curve
     assert curve["at"] == [0.07, 0.96]
+    assert (curve["likeliest"], curve["promised_y"], curve["promised_x"]) == ([0.07, 0.96], 0.95, 0.1)
     assert [0.07, 0.96] in [list(point) for point in zip(curve["x"], curve["y"], strict=True)]
     assert (curve["x"][-1], curve["y"][-1]) == (1.0, 1.0)
     assert all(low <= y <= high for low, y, high in zip(curve["low"], curve["y"], curve["high"], strict=True))

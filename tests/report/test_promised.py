@@ -27,6 +27,8 @@ KEPT = {
         "x_title": "False alarms",
         "y_title": "Found",
         "at": [0.07, 0.95],
+        "likeliest": [0.02, 0.8],
+        "promised_y": 0.95,
     },
 }
 LOST = {
@@ -84,6 +86,14 @@ def test_the_curve_has_its_interval_and_the_point_that_was_settled(run: RunDirec
     assert '<circle class="ring second"' in section.body
     assert "<title>as settled, False alarms 7.0%: 95.0%</title>" in section.body
     assert "settled at False alarms 7.0%, Found 95.0%" in section.body
+    assert "promised 95.0%; the likeliest answers at 2.0%, 80.0%; settled at" in section.body
+    assert "<title>the likeliest answers, False alarms 2.0%: 80.0%</title>" in section.body
+    assert '<span class="key second point">as settled</span>' in section.body
+    assert '<span class="key second faint">promised</span>' in section.body
+    line = re.search(r'class="line second faint" points="([^ ]+) ([^"]+)"', section.body)
+    assert line is not None
+    assert line[1].split(",")[1] == line[2].split(",")[1]  # level, from one end to the other
+    assert ">False alarms</text>" in section.body and "Across:" not in section.body
     assert "Settled on 262 pictures" in section.body
     assert "Settled on 40 pictures" in section.body
 
@@ -157,7 +167,7 @@ def test_the_curve_is_drawn_where_something_is_known_and_to_be_seen(run: RunDire
         "y": [1.0, 0.5, 0.995, 1.0, 1.0],
         "low": [0.0, 0.3, 0.9, 0.9, 0.9],
         "high": [1.0, 0.7, 1.0, 1.0, 1.0],
-        "x_title": "a name much too long for the foot of a drawing",
+        "x_title": "a name of a class that is much too long for the foot of a drawing",
         "y_title": "found",
     }
     promise(run, {**KEPT, "curve": {**curve, "at": [0.05, 0.4]}})
@@ -166,7 +176,7 @@ def test_the_curve_is_drawn_where_something_is_known_and_to_be_seen(run: RunDire
     line = re.search(r'class="line first" points="([^"]+)"', section.body)
     assert line is not None
     assert len(line[1].split()) == 2
-    assert "Across: a name much too long for the foot of a drawing" in section.body
+    assert "Across: a name of a class that is much too long for the foot of a drawing" in section.body
     promise(run, {**KEPT, "curve": {**curve, "at": [0.3, 1.0]}})  # the point is seen with what comes after it
     whole = promises.section(record.read(run))
     assert whole is not None

@@ -384,5 +384,6 @@ def understood(what: str, remedy: str, *more: type[Exception]) -> Iterator[None]
     except faults as error:
         if memory.ran_out(error):
             raise
-        fault = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        fault = " ".join(str(error).split())
+        fault = f"{fault} is missing" if isinstance(error, KeyError) else fault or type(error).__name__
         raise CheckpointError(f"{what} is damaged ({fault[:200]}); {remedy}") from error

@@ -175,6 +175,7 @@ class MaxRisk(Promise):
             "x_title": "share of rows that are answered",
             "y_title": "share wrong of the answers given",
             **({} if risk is None else {"at": [answered, risk]}),
+            "promised_y": self.share,
         }
 
     def answer(self, answer: dict[str, Any], table: Table, place: int, domain: Domain) -> dict[str, Any]:

@@ -255,7 +255,7 @@ class Threshold(Promise):
         sentence = f"{'; '.join(sentences)}; promised with {100 * self.level:g}% confidence"
         sentence += f" by {' and '.join(by)}" if by else ""
         lost = True if True in missed else None if None in missed else False
-        return Told(sentence, self.asked, _curve(columns, first, labels[first], at), lost)
+        return Told(sentence, self.asked, _curve(columns, first, labels[first], at, promised[first]), lost)
 
     def _promised(self, labels: Sequence[str]) -> dict[int, dict[str, float]]:
         """Shares by class and flag. Raises ConfigError where a class is not there, or stands twice."""
@@ -376,13 +376,21 @@ def _measured(figure: Mapping[str, Any], promised: float | None, side: str) -> t
 def _beside_likeliest(columns: Columns, number: int, threshold: float | None) -> str:
     """From which probability on the class is answered, where it has a threshold, and what the likeliest answers find
     at which false alarms, where both are known."""
-    own = np.asarray(columns["target"]) == number
-    likeliest = np.asarray(columns["probabilities"]).argmax(1) == number
     said = "" if threshold is None else f", answered from a probability of {threshold:.3g} on"
-    if own.all() or not own.any():
+    likeliest = _of_likeliest(columns, number)
+    if likeliest is None:
         return said
-    found, called = in_hundred(float(likeliest[own].mean())), in_hundred(float(likeliest[~own].mean()))
+    called, found = map(in_hundred, likeliest)
     return f"{said} (the likeliest answers find {found}, at {called})"
+
+
+def _of_likeliest(columns: Columns, number: int) -> tuple[float, float] | None:
+    """False alarms, and what is found, by the likeliest answers; None where all rows are of the class, or none."""
+    own = np.asarray(columns["target"]) == number
+    if own.all() or not own.any():
+        return None
+    likeliest = np.asarray(columns["probabilities"]).argmax(1) == number
+    return float(likeliest[~own].mean()), float(likeliest[own].mean())
 
 
 def _others_called(columns: Columns, number: int) -> np.ndarray:
@@ -408,11 +416,14 @@ def _false_alarms(labels: Sequence[str], number: int) -> Metric:
     )
 
 
-def _curve(columns: Columns, number: int, label: str, at: list[float | None]) -> dict[str, Json]:
+def _curve(
+    columns: Columns, number: int, label: str, at: list[float | None], promised: Mapping[str, float]
+) -> dict[str, Json]:
     """What each threshold would find, and at how many false alarms; empty where all rows are of the class, or none."""
     own = np.asarray(columns["target"]) == number
     score = np.asarray(columns["probabilities"], np.float64)[:, number]
-    if own.all() or not own.any():
+    likeliest = _of_likeliest(columns, number)
+    if likeliest is None:
         return {}
     levels = np.unique(np.quantile(score, np.linspace(0, 1, POINTS)))[::-1]
     found = [int((score[own] >= level).sum()) for level in levels]
@@ -425,4 +436,7 @@ def _curve(columns: Columns, number: int, label: str, at: list[float | None]) ->
         "x_title": f"False alarms: of the other rows, the share called {label!r}",
         "y_title": f"Found: of {label!r}, the share called so",
         **({} if None in at else {"at": list(at)}),
+        "likeliest": list(likeliest),
+        **({"promised_y": promised[RECALL]} if RECALL in promised else {}),
+        **({"promised_x": promised[ALARMS]} if ALARMS in promised else {}),
     }

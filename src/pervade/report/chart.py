@@ -86,6 +86,11 @@ class Line:
     marked: float | None = None  # the x of a dot that is ringed
     over: str = "pass"  # what x is, where the words of a dot name it
 
+    @property
+    def key(self) -> str:
+        """The look beside its name: a single point is a dot."""
+        return f"{self.look} point" if len(self.points) == 1 else self.look
+
 
 @dataclass(frozen=True)
 class Band:
@@ -120,7 +125,7 @@ FRAME = """\
 LINES = """\
 <figure class="chart">
 <figcaption><b>{{ y.title }}</b>
-{% for line in lines if line.name %}<span class="key {{ line.look }}">{{ line.name }}</span> {% endfor %}
+{% for line in lines if line.name %}<span class="key {{ line.key }}">{{ line.name }}</span> {% endfor %}
 {% for band in bands %}<span class="key band {{ band.look }}">{{ band.name }}</span>{% endfor %}
 </figcaption>
 <svg viewBox="0 0 {{ width }} {{ height }}" role="img" aria-label="{{ summary }}">

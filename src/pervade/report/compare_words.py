@@ -149,7 +149,14 @@ def cure(comparison: Comparison, index: int) -> str:
     name = BALANCED if BALANCED in gaps else comparison.headline
     gap, words = gaps[name], words_of(comparison, name)
     helps = gap.shown and sign(gap) * gap.difference > 0
-    verdict = "is shown to help" if helps else "is shown to do HARM" if gap.shown else "is NOT shown to help"
+    alone = helps and name != comparison.headline and not gaps[comparison.headline].shown
+    verdict = (
+        f"is shown to help{_though(comparison) if alone else ''}"
+        if helps
+        else "is shown to do HARM"
+        if gap.shown
+        else "is NOT shown to help"
+    )
     ends = interval(words, gap.low, gap.high)
     sure = ends if math.isnan(gap.low) else f"{round(100 * gap.level)}% interval {ends}"
     figures = [f"{words.title.lower()} {words.written(gap.second)} against {words.written(gap.first)}"]
@@ -158,6 +165,11 @@ def cure(comparison: Comparison, index: int) -> str:
         both = [words_of(comparison, "ece").written(value) for value in (gaps["ece"].second, gaps["ece"].first)]
         figures.append(f"expected calibration error {both[0]} against {both[1]}")
     return f"What {second} does otherwise about rare classes ({wording.join(told)}) {verdict}: {'; '.join(figures)}."
+
+
+def _though(comparison: Comparison) -> str:
+    """That the headline does not show it, whose figure rows of common classes make up."""
+    return f" (though {words_of(comparison, comparison.headline).title.lower()} is not shown to change)"
 
 
 def promised(comparison: Comparison, index: int) -> str:

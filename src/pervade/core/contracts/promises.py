@@ -23,7 +23,8 @@ class Told:
 
     sentence: str  # "finds 95 of 100 defects (93 to 98 measured), at 7 false alarms in 100"
     flag: str  # `Promise.asked`
-    # A picture: "x", "y" (lists), "low" and "high" of y where known, "x_title", "y_title", and "at": the [x, y] chosen.
+    # A picture: "x", "y" (lists), "low" and "high" of y where known, "x_title", "y_title"; "at": the [x, y] chosen,
+    # "likeliest": that of the likeliest answers; "promised_x" and "promised_y": the shares that were promised.
     curve: Mapping[str, Json] = field(default_factory=dict)
     broken: bool | None = None  # whether its interval lies wholly on the wrong side of what was promised, where known
 

@@ -15,6 +15,7 @@ from pervade.report.html import Section, render
 from pervade.report.record import Record
 
 FLAT = 0.01  # of where a curve ends
+LONGEST = 60  # letters at the foot of a drawing
 WIDEST = 0.5  # interval of a share of which something is known
 
 TEMPLATE = """\
@@ -64,25 +65,45 @@ def _told(promise: Mapping[str, Any]) -> dict[str, Any]:
         "sentence": promised.sentence(promise),
         "n": promise.get("n") or 0,
         "picture": _picture(promise["flag"], curve),
-        "across": curve.get("x_title"),  # which may hold the name of a class, and be too long for a drawing
+        "across": "" if _fits(curve) else curve.get("x_title"),
     }
 
 
+def _fits(curve: Mapping[str, Any]) -> bool:
+    """Whether what is across can stand at the foot of a drawing: it may hold the name of a class."""
+    return len(curve.get("x_title") or "") <= LONGEST
+
+
 def _picture(flag: str, curve: Mapping[str, Any]) -> Markup:
-    """The curve with its interval as a band, and the chosen point ringed."""
+    """The curve with its interval as a band, and the chosen point ringed; beside it what was promised, and the point
+    of the likeliest answers."""
     points = _known(curve)
     if len(points) < 2:
         return Markup("")
-    chosen = [(curve["at"][0], curve["at"][1])] if curve.get("at") else []
-    end = max([_rises_to(points), *(3 * at for at, _ in chosen)])
+    chosen, likeliest = ([tuple(curve[name])] if curve.get(name) else [] for name in ("at", "likeliest"))
+    across_promised, promised = (curve.get(f"promised_{axis}") for axis in "xy")
+    asked = [] if across_promised is None else [across_promised]
+    end = max([_rises_to(points), *(3 * at for at, _ in chosen), *(1.1 * at for at, _ in likeliest), *asked])
     line = [(x, y) for x, y, _, _ in points if x <= end]
     band = [(x, low, high) for x, _, low, high in points if x <= end and low is not None and high is not None]
-    values = [y for _, y in line + chosen] + [bound for _, low, high in band for bound in (low, high)]
+    marked = [*line, *chosen, *likeliest]
+    values = [y for _, y in marked] + [bound for _, low, high in band for bound in (low, high)]
+    values += [] if promised is None else [promised]
     across, title = str(curve["x_title"]), str(curve["y_title"])
-    x = _axis(chart.axis_x, "", [at for at, _ in line + chosen])
+    x = _axis(chart.axis_x, across if _fits(curve) else "", [*(at for at, _ in marked), *asked])
     y = _axis(chart.axis_y, f"{title[:1].upper()}{title[1:]}", values)
     lines, bands = [chart.Line("", line, "first")], [chart.Band("its interval", band, "first")] if band else []
     summary = f"{title} against {across}, for {flag}"
+    if promised is not None:
+        lines.append(chart.Line("promised", [(x.low, promised), (x.high, promised)], "second faint"))
+        summary += f"; promised {y.text(promised)}"
+    if across_promised is not None:
+        name = "promised" if promised is None else ""
+        lines.append(chart.Line(name, [(across_promised, y.low), (across_promised, y.high)], "second faint"))
+        summary += f"; promised at most {x.text(across_promised)} across"
+    for at, value in likeliest:
+        lines.append(chart.Line("the likeliest answers", [(at, value)], "third", over=across))
+        summary += f"; the likeliest answers at {x.text(at)}, {y.text(value)}"
     for at, value in chosen:
         lines.append(chart.Line("as settled", chosen, "second", dots=True, marked=at, over=across))
         summary += f"; settled at {across} {x.text(at)}, {title} {y.text(value)}"
