@@ -7,7 +7,7 @@ All of it is of a predictions file with the columns of engine/judging.py.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,25 +16,25 @@ from pervade.core.contracts import Domain
 from pervade.core.contracts.capabilities import labels_of
 from pervade.core.types import Json, Media, Rows
 from pervade.data.image.grid import grid, png
-from pervade.engine.judging import made, pictures_of
+from pervade.engine.judging import RANDOM, made, pictures_of
 from pervade.metrics import baseline, generation
 from pervade.metrics.estimate import estimate, share
 
 SHOWN = 8  # made pictures beside their nearest training pictures
 MOST_CLASSES = 100  # that are told one by one
-CHANCE = "pictures whose pixels are drawn one by one, each of the mean and deviation it has in the training pictures"
+CHANCE = "single pixels drawn by chance (each from a normal distribution, as it is in training)"
 
 
 def details(columns: Mapping[str, Any], train: Rows, domain: Domain, judge: str) -> dict[str, Json]:
-    """ "baseline": the kernel distance of chance. "floor_and_ceiling": each figure of two halves of the real data, and
-    of chance. "named": what the judge calls them. "neighbours": pictures beside the nearest of the training split."""
+    """ "floor_and_ceiling": each figure of two halves of the real data, and of chance. "named": what the judge calls
+    them. "neighbours": pictures beside the nearest of the training split. "baseline": the kernel distance of chance."""
     first = {"kernel_distance": generation.metrics(judge, False)["kernel_distance"]}
     chance = {**columns, "made": columns["gaussian"]}
     return {
-        "baseline": baseline.beside(CHANCE, first, chance, columns),
         "floor_and_ceiling": _floor_and_ceiling(columns, judge),
         "named": _named(columns, domain, judge),
         "neighbours": _neighbours(columns, train, domain, judge),
+        "baseline": baseline.beside(CHANCE, first, chance, columns) | {"called": "single pixels drawn by chance"},
     }
 
 
@@ -49,7 +49,7 @@ def _floor_and_ceiling(columns: Mapping[str, Any], judge: str) -> dict[str, Json
         floor["named_as_asked"] = float(right[known].mean())
     told = {"floor": floor, "ceiling": ceiling}
     numbers = {side: {name: value for name, value in own.items() if value == value} for side, own in told.items()}
-    return {"judge": judge, "n": len(rows), "features": real.shape[1], **numbers}
+    return {"judge": judge, "random": judge == RANDOM, "n": len(rows), "features": real.shape[1], **numbers}
 
 
 def _named(columns: Mapping[str, Any], domain: Domain, judge: str) -> dict[str, Json]:
@@ -80,21 +80,24 @@ def _neighbours(columns: Mapping[str, Any], train: Rows, domain: Domain, judge: 
     }
     real = np.asarray(columns["near_features_real"])
     usual = {"usual": float(np.median(real)), "rare": float(np.quantile(real, generation.RARE))}
-    sheets = {name: _sheet(columns, places, train, domain) for name, places in some.items()}
-    return {"judge": judge, "sheets": sheets, "of_real": usual}
+    sheets: dict[str, Any] = {name: _sheet(columns, places, train, domain) for name, places in some.items()}
+    told = {name: _told(columns, places) for name, places in some.items()}
+    return {"judge": judge, **sheets, "told": told, "of_real": usual}
 
 
-def _sheet(columns: Mapping[str, Any], places: Sequence[int] | np.ndarray, train: Rows, domain: Domain) -> Any:
+def _sheet(columns: Mapping[str, Any], places: np.ndarray, train: Rows, domain: Domain) -> Media:
     """Three rows: what was made, and the nearest training pictures in pixels and in features."""
     position = {int(number): place for place, number in enumerate(train.number)}
-    shown = {name: np.asarray(values)[places] for name, values in columns.items() if name in ("picture", "seed")}
-    cells = list(made(shown, domain))
+    cells = list(made({"picture": np.asarray(columns["picture"])[places]}, domain))
     for kind in ("pixels", "features"):
         numbers = [position[int(number)] for number in np.asarray(columns[f"nearest_{kind}"])[places]]
         cells += list(pictures_of(train.select(numbers), domain))
-    seeds = [int(seed) for seed in shown["seed"]]
-    told = [round(float(value), 4) for value in np.asarray(columns["near_features_made"])[places]]
-    return {"seeds": seeds, "distance": told, "picture": Media("png", png(grid(cells, len(places))))}
+    return Media("png", png(grid(cells, len(places))))
+
+
+def _told(columns: Mapping[str, Any], places: np.ndarray) -> dict[str, Json]:
+    far = [round(float(value), 4) for value in np.asarray(columns["near_features_made"])[places]]
+    return {"seeds": np.asarray(columns["seed"])[places].tolist(), "distance": far}
 
 
 def samples(columns: Mapping[str, Any], rows: Rows, domain: Domain) -> Iterator[tuple[str, Media]]:

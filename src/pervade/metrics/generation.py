@@ -238,6 +238,7 @@ def _distances(judge: str) -> dict[str, Metric]:
             size="kernel distance",
             sentence="Beside {rows}, as many that it made lie {value} away by the kernel distance, which is about 0 "
             f"where made and real ones cannot be told apart, {features}.",
+            baseline="{name} would lie {value} away",
         ),
     )
     frechet = replace(

@@ -112,9 +112,9 @@ def track(
     def place(value: float) -> float:
         return min(max(100 * (value - scale[0]) / (scale[1] - scale[0]), 0.0), 100.0)
 
-    low, high = (
-        (place(figure.low), place(figure.high)) if figure.low is not None and figure.high is not None else (None, 0.0)
-    )
+    low, high = None, 0.0
+    if figure.low is not None and figure.high is not None:
+        low, high = sorted((place(figure.low), place(figure.high)))  # a scale may begin with its largest value
     return render(
         TRACK,
         kind=kind,

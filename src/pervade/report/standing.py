@@ -19,8 +19,19 @@ MOST_CLASSES = 5  # named
 
 def sentences(result: Mapping[str, Any]) -> list[str]:
     """`result` is as evaluate writes it. Empty where paired differences are not known."""
-    told = [_discordant(result), _classes(result)]
+    told = [_floor(result), _discordant(result), _classes(result)]
     return [sentence for sentence in told if sentence]
+
+
+def _floor(result: Mapping[str, Any]) -> str:
+    """What two halves of the real data come to, where what was made is measured by them."""
+    name = baseline.headline(result)
+    detail = (result.get("details") or {}).get("floor_and_ceiling") or {}
+    value = (detail.get("floor") or {}).get(name)
+    if name is None or value is None:
+        return ""
+    written = Figure.of(name, result["metrics"][name]).words.written(value)
+    return f"Two halves of the real data, of as many, come to {written}."
 
 
 def _discordant(result: Mapping[str, Any]) -> str:

@@ -75,7 +75,9 @@ def rival(result: Result) -> str:
     if result.no_better_than:
         return wording.label(result.no_better_than, most=120)
     baseline = result.details.get("baseline") or {}
-    return str(baseline.get("name", "a linear model")) if "predictions" in baseline else "guessing"
+    if "predictions" in baseline:
+        return str(baseline.get("name", "a linear model"))
+    return wording.label(baseline.get("called", "guessing"), 60)
 
 
 def does(record: Record, labels: list[str], proven: bool = True, than: str = "guessing", worse: bool = False) -> str:

@@ -1,0 +1,58 @@
+"""Each figure between what two halves of the real data come to, and what chance does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pervade.report import wording
+from pervade.report.html import Section, render, track
+from pervade.report.record import Figure, Record, Result
+
+TEMPLATE = """\
+<p>A distance alone says little. So each is measured three times, with {{ n|count }} {{ many }} on either side, in the
+{{ features|count }} features of {{ judge }}: for two halves of the real {{ many }}, which is as good as can be (the
+left end of a line, the floor); for what was made; and for {{ many }} whose values are drawn one by one, each by the
+mean and the deviation that it has in training (the right end, the ceiling).</p>
+<div class="scroll"><table class="dots">
+<thead><tr><th>Figure</th><th>Made</th><th class="drawn">From the floor to the ceiling</th>
+<th class="number">n</th></tr></thead>
+<tbody>
+{% for figure, floor, ceiling, drawn in rows %}
+<tr><th>{{ figure.words.title }}</th><td>{{ figure|measured }}</td><td class="drawn">{{ drawn }}
+<div class="scale"><span>{{ floor }}</span><span>{{ ceiling }}</span></div></td>
+<td class="number">{{ figure.n|count }}</td></tr>
+{% endfor %}
+</tbody></table></div>
+<p class="note">What lies beyond an end is drawn at it: a model that makes the same picture again and again may be worse
+than chance.{% if random %} Weights that learnt nothing see less than those that did, so these figures say less, too.
+{% endif %}{% if folder %} What was measured is kept with its seeds in <code>{{ folder }}</code>, the real ones beside
+it, so that others can measure it too.{% endif %}</p>
+"""
+
+
+def section(detail: dict[str, Any], result: Result, record: Record) -> Section | None:
+    floor, ceiling = detail.get("floor") or {}, detail.get("ceiling") or {}
+    rows = []
+    for name, figure in result.figures.items():
+        ends = floor.get(name), ceiling.get(name)
+        if figure.value is not None and ends != (None, None):
+            rows.append((figure, *(figure.words.written(end) for end in ends), _drawn(figure, *ends)))
+    if not rows:
+        return None
+    body = render(
+        TEMPLATE,
+        n=int(detail["n"]),
+        features=int(detail["features"]),
+        judge=wording.label(detail["judge"], 120),
+        random=bool(detail.get("random")),
+        many=wording.noun(record),
+        rows=rows,
+        folder=wording.label((result.details.get("kept") or {}).get("folder", ""), 120),
+    )
+    return Section("floor-and-ceiling", "Between the real data and chance", body)
+
+
+def _drawn(figure: Figure, floor: float | None, ceiling: float | None) -> str:
+    if floor is None or ceiling is None or floor == ceiling:
+        return ""
+    return track(figure, "first", (floor, ceiling))
