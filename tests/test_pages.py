@@ -20,7 +20,7 @@ from tests import documented
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted({*ROOT.glob("*.md"), *DOCS.rglob("*.md")})
-DOMAINS = ("pictures", "texts", "questions", "writing", "sound", "transcripts", "acting")
+DOMAINS = ("pictures", "generation", "texts", "questions", "writing", "sound", "transcripts", "acting")
 
 
 def text(page: Path) -> str:

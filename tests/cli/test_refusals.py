@@ -228,7 +228,7 @@ def test_all_mistakes_of_a_recipe_at_once(pervade, photos: Path) -> None:
     [
         (["--label-pattern", "^(.)_"], "--label-pattern '^(.)_' is not for environments to act in; it is for pictures"),
         (["--group-by", "speaker"], "--group-by 'speaker' is not for environments to act in; it is for"),
-        (["--tta"], "--tta is not for environments to act in; it is for pictures, recordings with labels"),
+        (["--tta"], "--tta is not for environments to act in; it is for pictures"),
     ],
 )
 def test_flags_of_other_data(flags: list[str], fault: str, pervade) -> None:

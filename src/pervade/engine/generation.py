@@ -28,13 +28,15 @@ from pervade.core.contracts.abilities import (
     KeepsSamples,
     MakesMedia,
     MakesSamples,
+    SelectsRows,
     ShowsProgress,
 )
 from pervade.core.contracts.capabilities import labels_of
 from pervade.core.errors import ConfigError, DataError
-from pervade.core.types import Batch, Display, Json, Media, Output, Rows, Table
+from pervade.core.types import Batch, Display, Json, LeftOut, Media, Output, Rows, Table
 from pervade.core.words import TaskWords, counted
 from pervade.data.image.grid import grid, png
+from pervade.data.read import targets
 from pervade.data.rows import split as splits
 from pervade.engine import generation_details, judging
 from pervade.metrics import generation as measures
@@ -61,7 +63,9 @@ class PictureSampling:
 
 
 @dataclass(frozen=True)
-class GeneratesPictures(Task, MakesSamples, MakesMedia, ShowsProgress, HasMembers, JudgesAll, KeepsSamples):
+class GeneratesPictures(
+    Task, SelectsRows, MakesSamples, MakesMedia, ShowsProgress, HasMembers, JudgesAll, KeepsSamples
+):
     needs: ClassVar[tuple[str, ...]] = ("judge",)
     makes: ClassVar[str] = "pictures"
     sampling: PictureSampling = field(default_factory=PictureSampling)
@@ -75,6 +79,9 @@ class GeneratesPictures(Task, MakesSamples, MakesMedia, ShowsProgress, HasMember
                 "hundreds are few"
             )
         splits.refuse_unseen(rows)
+
+    def measurable(self, rows: Rows, domain: Domain) -> tuple[Rows, list[LeftOut]]:
+        return targets.of_learnt_labels(rows, labels_of(domain)) if canvas(domain).classes else (rows, [])
 
     # making
 

@@ -1,6 +1,7 @@
 """Recipes for making pictures, which must be asked for: pictures in class folders are taken for pictures to classify.
 
-pervade train DATA --task unconditional-image-generation                       a generator against a discriminator
+pervade train DATA --task unconditional-image-generation                       a UNet that takes noise away
+pervade train DATA --task unconditional-image-generation --model dcgan         a generator against a discriminator
 pervade train DATA --task unconditional-image-generation --condition label     by class
 pervade predict RUN --number 64 -o FOLDER                                      64 pictures, and a sheet of them
 
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from pervade.core import registry, spec
+from pervade.core import spec
 from pervade.core.contracts import EarlyStopping, Initializer, Model, Recipe, Task
 from pervade.core.errors import ConfigError
 from pervade.data.image import looking
@@ -33,12 +34,8 @@ from pervade.train.tuning.full import Full
 
 NAME = "unconditional-image-generation"
 READS_FILES = True
-MODEL = "dcgan"  # where none is named
-TASKS = (
-    {NAME: "makes pictures like those it learnt from, by class with --condition label; any folder of pictures"}
-    if MODEL in registry.names("model")
-    else {}
-)
+TASKS = {NAME: "makes pictures like those it learnt from, by class with --condition label; any folder of pictures"}
+MODEL = "diffusion"  # where none is named
 # How many pictures are looked at in a training, each anew; in how many passes at least and at most; and how often it is
 # judged, and shown what is made by then.
 LOOKS, FEWEST, MOST, JUDGED = 1_000_000, 20, 1_000, 16

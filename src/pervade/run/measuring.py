@@ -37,7 +37,7 @@ from pervade.run import data_flags, opening, overview, workflow
 from pervade.run.progress import Screen
 
 # Flags by which whoever measures other data changes how these are read; what was learnt is as it is.
-LEARNT = ("join_spellings", "positive", "tta")
+LEARNT = ("join_spellings", "positive", "tta", "condition")
 TAKEN = ("--split", "--keep-known", *(flag for name, (flag, _) in data_flags.FLAGS.items() if name not in LEARNT))
 LEARNT_FROM = {
     "train": "what the run learnt from",

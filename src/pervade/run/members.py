@@ -26,8 +26,8 @@ import torch
 
 from pervade.core import files, runtime
 from pervade.core.contents import MOST_MEMBERS
-from pervade.core.contracts import Recipe
-from pervade.core.contracts.abilities import ComparesSeeds, CouplesRows
+from pervade.core.contracts import Recipe, Task
+from pervade.core.contracts.abilities import ComparesSeeds, CouplesRows, HasMembers, JudgesAll
 from pervade.core.contracts.capabilities import Acting, labels_of
 from pervade.core.errors import CheckpointError, ConfigError, DataError
 from pervade.core.run import RunDirectory
@@ -111,6 +111,16 @@ def check(plan: Plan, recipe: Recipe) -> None:
             f"compare rows with one another, which answers of several models cannot be; take --seeds {plan.number}, or "
             "a single run"
         )
+    if plan.kind == "folds" and _judged_apart(recipe.task):
+        raise ConfigError(
+            f"--folds {plan.number} puts what {plan.number} models make together, and each would be judged by a "
+            "network of its own; give one for all with --judge RUN, or take --seeds"
+        )
+
+
+def _judged_apart(task: Task) -> bool:
+    """Whether answers are judged by a network that each member trains itself."""
+    return isinstance(task, JudgesAll) and not (isinstance(task, HasMembers) and task.taken())
 
 
 def write_plan(run: RunDirectory, plan: Plan) -> None:
