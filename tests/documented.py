@@ -70,7 +70,7 @@ COMMANDS = {
     'pervade predict books-ladder "It was a" --seed 3 --temperature 0.7': Small(("--length", "10")),
     "pervade predict spoken-conformer spoken/0.wav": Small(),
     "pervade train photos/ --task unconditional-image-generation --name painted": Small(PAINTING, "painted"),
-    "pervade predict painted --number 64 --seed 0 -o made/": Small(),
+    "pervade predict painted --number 64 --seed 0 -o made/": Small(("--steps", "2")),
     "pervade doctor": Small(),
     "pervade models": Small(),
     "pervade tasks": Small(),

@@ -100,12 +100,13 @@ def runs_as_said(command: str, out: str, new: set[Path]) -> None:
         run = Path(re.findall(r"^run +(\S+)$", out, re.M)[0])
         written = {path.name for path in run.iterdir()}
         assert {"report.html", "MODEL_CARD.md", "recipe.yaml", "data.json"} <= written
-        assert ("words.json" in written) != ("members" in written)  # several trainings: each has its own
+        assert ("words.json" in written) != ("members.json" in written)  # several trainings: each has its own
         assert list(run.glob("results/*.json"))
     elif verb == "predict":
         assert out.strip()
         assert not any("runs" in path.parts for path in new)
-        assert len([name for name in names if name.endswith(".wav")]) == (2 if "made/" in command else 0)
+        made = (0, 0) if "made/" not in command else (0, 65) if "--number 64" in command else (2, 0)  # and their sheet
+        assert tuple(sum(name.endswith(kind) for name in names) for kind in (".wav", ".png")) == made
         assert ("out.gif" in names) == ("out.gif" in command)
     elif verb == "evaluate":
         assert "accuracy" in out
