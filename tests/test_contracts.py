@@ -21,7 +21,7 @@ from pervade.core.types import Rows
 from pervade.data.image import digits
 from pervade.domains.image import Image
 from pervade.promises.coverage import Coverage
-from pervade.recipes import image, rl, sound, synthesis
+from pervade.recipes import generation, image, rl, sound, synthesis
 from pervade.tasks.classify import Classify
 from pervade.testing import check_domain, check_model, check_promise, check_recipe, check_spec, check_task
 
@@ -308,6 +308,11 @@ def test_every_recipe_of_sound_survives_json(model: str | None) -> None:
 @pytest.mark.parametrize("model", [None, *MAKERS])
 def test_every_recipe_that_makes_sounds_survives_json(model: str | None) -> None:
     check_recipe(synthesis.recipe(model))
+
+
+@pytest.mark.parametrize("model", PAINTERS)
+def test_every_recipe_that_makes_pictures_survives_json(model: str) -> None:
+    check_recipe(generation.recipe(model))
 
 
 @pytest.mark.parametrize("make", [rl.ppo, rl.ppo_pictures, rl.dqn, rl.dqn_pictures])

@@ -48,7 +48,7 @@ def test_killed_and_resumed_is_as_if_never_killed(whole, tmp_path: Path) -> None
     for kind in ("source", "task", "domain"):
         assert registry.name_of(type(getattr(recipe, kind))) == getattr(TRAININGS[name], kind)
     middle = steps(directory) // 2 + 1
-    with pytest.raises(Killed), killed_at(middle, as_if):
+    with pytest.raises(Killed), killed_at(middle, as_if, TRAININGS[name].task):
         trained(asked, tmp_path / "run", save_every=0.0)
     assert_resumed(name, asked, directory, RunDirectory(tmp_path / "run"), middle)
 
@@ -72,8 +72,10 @@ def assert_resumed(name: str, asked: dict[str, Any], whole: RunDirectory, run: R
     assert files.read_json(run.state / "state.json", "state")["state"]["learner"]["step"] == middle
     assert name != "replay" or len(list(run.state.glob("memory-*.safetensors"))) >= 2
     trained(asked, run.path)
-    assert_same_state(whole, run)
-    assert logged(whole) == logged(run)
+    members = TRAININGS[name].members
+    for one, other in ((whole, run), *((whole.member(member), run.member(member)) for member in members)):
+        assert_same_state(one, other)
+        assert logged(one) == logged(other)
     if name == "replay":
         assert remembered(whole) == remembered(run)
 
@@ -108,4 +110,6 @@ def remembered(run: RunDirectory) -> dict[tuple[int, int], tuple]:
 def test_every_source_task_and_domain_is_among_them(kind: str) -> None:
     """What is registered by us and not trained here would be resumed by nobody."""
     own = {name for name in registry.names(kind) if registry.find(kind, name)[0].__module__.startswith("pervade.")}
-    assert own == {getattr(training, kind) for training in TRAININGS.values()}
+    trained = {getattr(training, kind) for training in TRAININGS.values()}
+    inside = {domain for training in TRAININGS.values() for domain in training.members.values()}
+    assert own == trained | (inside if kind == "domain" else set())

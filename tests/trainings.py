@@ -11,9 +11,9 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ import torch
 
 from pervade import api
 from pervade.api import Run
-from pervade.core import files, runtime
+from pervade.core import files, registry, runtime
 from pervade.core.run import RunDirectory
 from pervade.data.text import vocabulary
 from pervade.engine.fit import Learner
@@ -68,6 +68,17 @@ def labels_of_pictures(folder: Path) -> dict[str, Any]:
     names = ("left", "top", "left|top")
     data = table_of_pictures(folder, lambda number: names[number % 3])
     return {"data": data, "model": "reference-mlp", "task": "image-multi-label-classification", "settings": PICTURE}
+
+
+def pictures_as_codes(folder: Path) -> dict[str, Any]:
+    """With a prior over the codes, which learns afterwards, and a judge, which learns before."""
+    settings = (
+        *("model.width=8", "model.blocks=1", "model.codes=8", "model.dimension=4", "domain.size=8", "average=0.9"),
+        *("then.model.width=16", "then.model.heads=2", "then.model.depth=1", "then.epochs=1", "then.threads=1"),
+        *("batch_size=6", "validation=0.2", "test=0.2", "domain.condition=label"),
+    )
+    task = "unconditional-image-generation"
+    return {"data": class_folders(folder, count=16), "task": task, "model": "vq-vae", "settings": settings}
 
 
 def numbers_of_pictures(folder: Path) -> dict[str, Any]:
@@ -235,6 +246,7 @@ class Training:
     source: str
     task: str
     domain: str
+    members: Mapping[str, str] = field(default_factory=dict)  # runs inside it, each with its domain
 
 
 TRAININGS = {
@@ -242,6 +254,9 @@ TRAININGS = {
     for training in (
         Training(pictures, "dataset", "classify", "image"),
         Training(labels_of_pictures, "dataset", "tag", "image"),
+        Training(
+            pictures_as_codes, "dataset", "reconstruct", "generated-pictures", {"judge": "image", "then": "codebook"}
+        ),
         Training(numbers_of_pictures, "dataset", "regress", "image"),
         Training(faces, "dataset", "contrast", "image"),
         Training(faces_at_once, "whole", "contrast", "histograms"),
@@ -354,12 +369,13 @@ class Killed(BaseException):
 
 
 @contextmanager
-def killed_at(step: int, kill: Callable[[], None]) -> Iterator[None]:
-    """Inside, `kill` is called in the middle of that optimiser step of any training."""
+def killed_at(step: int, kill: Callable[[], None], task: str | None = None) -> Iterator[None]:
+    """Inside, `kill` is called in the middle of that optimiser step of any training, or of those of a task alone: runs
+    inside a run have others."""
     take = Learner._take_step
 
     def step_or_die(self: Learner, batch: Any) -> Any:
-        if self.step == step:
+        if self.step == step and task in (None, registry.name_of(type(self.task))):
             kill()
         return take(self, batch)
 
@@ -381,5 +397,5 @@ def as_if() -> None:
 if __name__ == "__main__":
     runtime.prepare()
     name, place, step = sys.argv[1:]
-    with killed_at(int(step), really):
+    with killed_at(int(step), really, TRAININGS[name].task):
         trained(TRAININGS[name].asked(Path(place).parent / "data"), Path(place), save_every=0.0)

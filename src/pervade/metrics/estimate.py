@@ -97,6 +97,17 @@ class Metric:
     counted: Callable[[Columns], int] | None = None  # over how many rows it is computed; None: all
     words: FigureWords = NUMBER  # what it is called, and how it is written
     resampled: bool = True  # off: rows that are there twice would change what it is of (how far two distributions are)
+    needs: str = ""  # the column without which it is not defined; empty: a file without what it reads is faulty
+
+    def of(self, columns: Columns) -> Metric:
+        """Itself, or one that is not defined where the file has no column that it needs."""
+        if not self.needs or self.needs in columns:
+            return self
+        return replace(self, compute=_undefined, trials=None, among=None, counted=None)
+
+
+def _undefined(columns: Columns, weight: np.ndarray) -> float:
+    return math.nan
 
 
 @dataclass(frozen=True)
@@ -149,6 +160,7 @@ def estimate(
     Raises:
         DataError: there are no rows, or a column is missing or holds what a metric cannot read.
     """
+    metrics = {name: metric.of(columns) for name, metric in metrics.items()}
     num_rows = count_rows(columns)
     group = column(columns, "group")
     num_groups = len(np.unique(group))
@@ -359,6 +371,7 @@ class Prepared:
 
 def measure(metrics: Mapping[str, Metric], columns: Columns) -> Prepared:
     """All metrics as one function of the weights."""
+    metrics = {name: metric.of(columns) for name, metric in metrics.items()}
     families = {metric.compute.family for metric in metrics.values() if isinstance(metric.compute, Shared)}
     return Prepared(metrics, columns, {family: family(columns) for family in families})
 

@@ -217,9 +217,10 @@ _FAMILIES = {k: partial(_neighbour_family, k) for k in {*NEIGHBOURS.values(), DE
 
 def metrics(judge: str, by_class: bool) -> dict[str, Metric]:
     """Of a predictions file with the columns of engine/judging.py. `judge` names the network whose features they are;
-    `by_class`: whether samples were asked for by class."""
+    `by_class`: whether samples were asked for by class. None is defined of a file that no judge has looked at."""
     judge = judge.replace("{", "(").replace("}", ")")
-    return _distances(judge) | _shares(judge) | (_of_classes(judge) if by_class else {}) | _copies(judge)
+    every = _distances(judge) | _shares(judge) | (_of_classes(judge) if by_class else {}) | _copies(judge)
+    return {name: replace(metric, needs="made") for name, metric in every.items()}
 
 
 def _counted(columns: Columns) -> int:

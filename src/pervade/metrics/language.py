@@ -1,4 +1,5 @@
-"""How well a text is foretold, from the columns "bits" (n,) that each text costs, its "bytes" and its "tokens".
+"""How well a text is foretold, from the columns "bits" (n,) that each text costs, its "bytes" and its "tokens"; or a
+row of codes, which has no bytes.
 
 Bits per byte do not depend on how a text is cut into tokens, so models with other tokenizers, and compressors, can be
 compared; perplexity a token does.
@@ -31,6 +32,29 @@ def language_metrics() -> dict[str, Metric]:
         )
         for name, (title, text, least) in texts.items()
     }
+
+
+def code_metrics() -> dict[str, Metric]:
+    return {
+        "bits_per_code": Metric(
+            Shared(code_family, "bits_per_code"),
+            higher_is_better=False,
+            description="bits that a code costs, where it is foretold from those before it: less is foretold better",
+            undefined="nothing says what the codes cost",
+            bounds=(0.0, math.inf),
+            words=FigureWords("Bits per code"),
+        )
+    }
+
+
+def code_family(columns: Columns) -> Measure:
+    bits, tokens = (number_column(columns, name) for name in ("bits", "tokens"))
+
+    def measure(weight: np.ndarray) -> dict[str, float]:
+        count = float(weight @ tokens)
+        return {"bits_per_code": float(weight @ bits) / count if count > 0 else math.nan}
+
+    return measure
 
 
 def language_family(columns: Columns) -> Measure:

@@ -6,9 +6,6 @@ features from those of the picture made again, and from the mean of all.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
 
 import numpy as np
 
@@ -33,9 +30,10 @@ def reconstruction_metrics() -> dict[str, Metric]:
             feature_similarity,
             description="share of the variance of pictures' features that is kept when they are made again from their "
             "codes: 1 where nothing differs, 0 as if each were the mean",
-            undefined="nothing judges what is made, or all pictures have the same features",
+            undefined="nothing judged it, or all pictures have the same features",
             bounds=(-math.inf, 1.0),
             words=FigureWords("Features kept when made again"),
+            needs="feature_error",
         ),
     }
 
@@ -46,18 +44,5 @@ def psnr(columns: Columns, weight: np.ndarray) -> float:
 
 
 def feature_similarity(columns: Columns, weight: np.ndarray) -> float:
-    if "feature_error" not in columns:
-        return math.nan
     error, spread = (float(weight @ number_column(columns, f"feature_{name}")) for name in ("error", "spread"))
     return 1 - error / spread if spread > 0 else math.nan
-
-
-def where_there(metric: Metric, name: str) -> Metric:
-    """The metric, undefined where the file has no column of this name."""
-    return replace(metric, compute=partial(_where_there, metric.compute, name))
-
-
-def _where_there(
-    compute: Callable[[Columns, np.ndarray], float], name: str, columns: Columns, weight: np.ndarray
-) -> float:
-    return compute(columns, weight) if name in columns else math.nan

@@ -61,10 +61,10 @@ class LanguageModel(Backbone):
         super().__init__(inputs, {}, body, spec.width)
         self.longest = inputs.length
 
-    def caches(self) -> list[Cache]:
-        """For one text."""
+    def caches(self, rows: int = 1) -> list[Cache]:
+        """For so many texts, which are read side by side."""
         body: Transformer = self.body  # type: ignore[assignment]
-        return body.caches(1)
+        return body.caches(rows)
 
     def forward(self, input: Tensor, mask: Tensor | None = None, caches: list[Cache] | None = None) -> Output:
         features = self.body(input, None, caches)

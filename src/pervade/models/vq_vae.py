@@ -32,7 +32,7 @@ INNER = 4  # a residual block has this part of the filters inside, as the paper'
 class VQVAE(Model):
     reads: ClassVar[str] = "pictures to be made"
     task: ClassVar[str] = "reconstruct"
-    width: Annotated[Filters, Field(ge=4, multiple_of=4)] = 128  # filters at the codes; half as many at twice the size
+    width: Annotated[Filters, Field(ge=4, multiple_of=4)] = 64  # filters at the codes; half as many at twice the size
     blocks: Annotated[int, Field(ge=0, le=32)] = 2  # residual ones, in the encoder and in the decoder
     halvings: Annotated[int, Field(ge=1, le=6)] = 2  # of height and width, from pixels to codes
     codes: Annotated[int, Field(ge=2, le=65_536)] = 512  # of the codebook

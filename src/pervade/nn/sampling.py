@@ -1,4 +1,4 @@
-"""Choosing the next token: temperature, top-k, top-p, a penalty on repetition.
+"""Choosing the next token: temperature, top-k, top-p, a penalty on repetition; or rows of codes side by side.
 
 Top-p (nucleus) sampling: Holtzman et al. 2020, arXiv:1904.09751. Repetition penalty: Keskar et al. 2019,
 arXiv:1909.05858. Axis letter: v tokens of the vocabulary.
@@ -6,9 +6,10 @@ arXiv:1909.05858. Axis letter: v tokens of the vocabulary.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
@@ -54,3 +55,23 @@ def truncated(logits: Tensor, top_k: int, top_p: float) -> Tensor:
         beyond = ordered.cumsum(0) - ordered >= top_p
         probabilities = probabilities.index_fill(0, order[beyond], 0.0)
     return probabilities / probabilities.sum()
+
+
+@torch.inference_mode()
+def draw(model: Any, begin: Tensor, uniform: Tensor, codes: int, temperature: float = 1.0) -> Tensor:
+    """Rows of tokens below `codes`, (n, t) int64, each after its `begin` (n,): of the tokens' probabilities, summed in
+    their order, the first that is beyond its row's number in `uniform` (n, t), 0-1.
+
+    A row hangs on its own numbers alone. So that rounding, which differs with the batch, does not decide, all is in
+    double precision, on the processor.
+    """
+    network = copy.deepcopy(model).double().cpu()
+    caches = network.caches(len(begin))
+    drawn = torch.empty(uniform.shape, dtype=torch.int64)
+    token = begin.cpu()
+    for place, number in enumerate(uniform.double().cpu().unbind(1)):
+        logits = network(token[:, None], caches=caches)["logits"][:, -1, :codes]
+        total = (logits / temperature).softmax(1).cumsum(1)
+        token = torch.searchsorted(total, number[:, None] * total[:, -1:], right=True)[:, 0].clamp(max=codes - 1)
+        drawn[:, place] = token
+    return drawn

@@ -3,6 +3,7 @@
 pervade train DATA --task unconditional-image-generation                       a UNet that takes noise away
 pervade train DATA --task unconditional-image-generation --model dcgan         a generator against a discriminator
 pervade train DATA --task unconditional-image-generation --condition label     by class
+pervade train DATA --task unconditional-image-generation --model vq-vae        as codes, and a prior over these
 pervade predict RUN --number 64 -o FOLDER                                      64 pictures, and a sheet of them
 
 Which task a model learns by it says itself (`Model.task`); how, the function of WAYS by the task's name.
@@ -19,15 +20,19 @@ from pervade.core.contracts import EarlyStopping, Initializer, Model, Recipe, Ta
 from pervade.core.errors import ConfigError
 from pervade.data.image import looking
 from pervade.data.rows.sources.dataset import Dataset
+from pervade.domains.codebook import Codebook
 from pervade.domains.generated_pictures import GeneratedPictures
 from pervade.domains.image import contents
 from pervade.engine.generation import GeneratesPictures
 from pervade.init.pretrained import Pretrained, starting_from
 from pervade.init.random import Random
+from pervade.models.gpt import GPT
 from pervade.run.search_space import Choice, Range
 from pervade.tasks.denoise import Denoise
+from pervade.tasks.language_model import LanguageModel
 from pervade.train.optim.adam import Adam
 from pervade.train.optim.adamw import AdamW
+from pervade.train.optim.muon import Muon
 from pervade.train.schedule.constant import Constant
 from pervade.train.schedule.cosine import Cosine
 from pervade.train.tuning.full import Full
@@ -39,6 +44,8 @@ MODEL = "diffusion"  # where none is named
 # How many pictures are looked at in a training, each anew; in how many passes at least and at most; and how often it is
 # judged, and shown what is made by then.
 LOOKS, FEWEST, MOST, JUDGED = 1_000_000, 20, 1_000, 16
+# Passes of a prior over codes, of those of what makes the codes, and how many at least.
+PRIOR, FEWEST_OF_PRIOR = 0.3, 8
 USUAL_ROWS = 5_000  # where it is not known how many there are
 
 
@@ -111,8 +118,37 @@ def denoising(recipe: Recipe) -> Recipe:
 
 
 def quantised(recipe: Recipe) -> Recipe:
-    """An autoencoder of codes, and a prior over these after it."""
-    return recipe
+    """An autoencoder of codes, whose pass is chosen by how well it makes pictures again, and a prior over the codes
+    after it."""
+    return replace(
+        recipe,
+        optimizer=AdamW(lr=2e-3, weight_decay=1e-4),
+        schedule=Cosine(warm_up=0.02, end=0.02),
+        early_stopping=replace(recipe.early_stopping, metric="psnr"),
+        clip_norm=1.0,
+        average=0.99,
+        then=prior(max(round(PRIOR * recipe.epochs), FEWEST_OF_PRIOR)),
+    )
+
+
+def prior(passes: int) -> Recipe:
+    """A language model over rows of codes. Few rows are soon known by heart, so the pass is chosen and dropout high."""
+    return Recipe(
+        domain=Codebook(),
+        task=LanguageModel(),
+        model=GPT(width=128, depth=4, heads=4, dropout=0.1),
+        optimizer=Muon(lr=4e-3, weight_decay=0.1),
+        schedule=Cosine(warm_up=0.02, end=0.05),
+        init=Random(),
+        source=Dataset(),
+        tuning=Full(decay_all=False),
+        early_stopping=EarlyStopping("bits_per_code", patience=max(passes // 4, 3)),
+        epochs=passes,
+        batch_size=64,
+        clip_norm=1.0,
+        validation=0.05,
+        test=0.05,
+    )
 
 
 WAYS: dict[str, Callable[[Recipe], Recipe]] = {

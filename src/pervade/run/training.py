@@ -68,6 +68,7 @@ class Options:
     reading: float = 0.0  # seconds that reading the rows takes, which the evaluation does once more
     finish: bool = True  # evaluation and report follow, and a time limit leaves room for them
     keep_validation: bool = False  # the predictions of the validation split are kept beside a checkpoint
+    later: float = 0.0  # seconds of a time limit that are for what comes when this training is over, beside that
     rows_after: int = 0  # that are predicted later, for which a time limit has to leave room
     least_passes: float = 0.0  # for which a time limit must have room; else the training is not begun
     on_pass: Callable[[float, float], str | None] | None = None  # (pass, validation figure) -> why to end here
@@ -149,7 +150,9 @@ class Training:
         self.signal = 0
         self.limit: TimeLimit | None = None
         if recipe.time_limit is not None:
-            after = AFTERWARDS + REPORTING * options.loaded + options.reading if options.finish else None
+            after: float | None = None
+            if options.finish:
+                after = AFTERWARDS + REPORTING * options.loaded + options.reading + options.later
             self.limit = TimeLimit(recipe, domain, rows, len(self.source), after)
             self.limit.rows_after = options.rows_after
 

@@ -40,8 +40,10 @@ from pervade.run.training import Options, Training
 from pervade.train import find_lr
 
 MADE = ("pixels", "shape", "samples")  # columns that `prepare` makes of files each time
-BEFORE = 0.15  # of a time limit, for each run that the task needs before it
-ONCE = ("read_from", "lines")  # columns that are written once where all rows have the same
+BEFORE = 0.15  # of a time limit, for each run that the task needs before it,
+THEN = 0.3  # for what comes `then`,
+MEASURED = 0.15  # and for measuring what both make together
+ONCE = ("read_from", "lines", "codebook")  # columns that are written once where all rows have the same
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ def train(
         for line in changed if given is None or not begun else origin.check(run, recipe):
             options.screen.say(line)
         _train_before(run, recipe, domain, rows, request, options)
-        Training(run, recipe, domain, rows, device, options).go()
+        Training(run, recipe, domain, rows, device, _with_room(recipe, options)).go()
         if final:
             imbalance.conclude(run, recipe.promises, options.screen.say)
             promising.settle(run, recipe, rows, options.screen, given)
@@ -142,6 +144,13 @@ def telling(run: RunDirectory) -> Iterator[None]:
         raise
     except ResourceError as error:
         raise ResourceError(f"{error}; {run.standing()}") from error
+
+
+def _with_room(recipe: Recipe, options: Options) -> Options:
+    """A time limit is left in part to what comes then."""
+    if recipe.then is None or recipe.time_limit is None:
+        return options
+    return replace(options, later=(THEN + MEASURED) * recipe.time_limit)
 
 
 def _train_before(
@@ -184,18 +193,25 @@ def _take(member: RunDirectory, other: RunDirectory, accept: Callable[[Any, Doma
 
 
 def _continue(run: RunDirectory, recipe: Recipe, then: Recipe, domain: Domain, rows: Rows, options: Options) -> None:
-    """The next recipe learns from this one's predictions on its training split."""
-    member = run.member("then")
-    path = run.predictions("last", "train")
+    """The next recipe learns from what the delivered checkpoint predicts of the training split; where and how long it
+    is run is as of this one."""
+    member, name = run.member("then"), run.require_checkpoint(None)
+    path = run.predictions(name, "train")
+    limit = None if recipe.time_limit is None else (1 - MEASURED) * recipe.time_limit
+    where: dict[str, Any] = {"device": recipe.device, "precision": recipe.precision, "workers": recipe.workers}
+    then = replace(then, time_limit=limit, seed=recipe.seed, **where)
     if not path.exists():
-        loaded = checkpoint.load_checkpoint(run, "last", recipe)
-        about = {"checkpoint": "last", "split": "train", "precision": "fp32"}
+        loaded = checkpoint.load_checkpoint(run, name, recipe)
+        about = {"checkpoint": name, "split": "train", "precision": "fp32"}
         train_rows = rows.where("split", "train")
-        Predictor.of(loaded).write(path, train_rows, about)
+        Predictor.of(loaded, workers=recipe.workers).write(path, train_rows, about)
     request = Request(str(path.absolute()))
     if not member.recipe.exists():
         begin(member, then, request)
-    train(member, request, then, options)
+    try:
+        train(member, request, then, replace(options, screen=Prefixed(options.screen, "then")))
+    except Stopped as stop:
+        raise Stopped(stop.number, run.path) from None
 
 
 def _settled(run: RunDirectory, recipe: Recipe, rows: Rows, options: Options) -> Recipe:

@@ -25,7 +25,7 @@ from pervade.data.rows.parts import add_up
 from pervade.data.text import vocabulary
 from pervade.data.text.corpus import IGNORED, overlap
 from pervade.engine.batches import cut
-from pervade.metrics.language import language_metrics
+from pervade.metrics.language import code_metrics, language_metrics
 from pervade.nn.sampling import Sampling, choose
 
 SAMPLES = 4  # texts that are written for the report, by the seeds 0, 1, …
@@ -46,6 +46,10 @@ ANSWERING = replace(
     purpose="It is made to answer in conversations like those it was trained on. What it says reads like them and need "
     "not be true.",
 )
+FORETELLING = TaskWords(
+    "foretells each code of a {one} from those before it",
+    purpose="It is made to draw codes like those it was trained on, which another network turns into what they name.",
+)
 
 
 @register("task")
@@ -55,7 +59,9 @@ class LanguageModel(Task, MakesSamples, RepliesToRows, HasPlainModel):
     is not asked for, and in evaluation "bytes" (n,), those of the text that a window stands for.
 
     The domain gives `tokens(rows)`, what was learnt as one stream, and, where these are not the tokenizer's own,
-    `ends`, the tokens at which writing ends. One of questions and answers gives `held_out(row)`, a row as the two."""
+    `ends`, the tokens at which writing ends. One of questions and answers gives `held_out(row)`, a row as the two. One
+    of codes that another network made (domains/codebook.py) has no tokenizer: it is measured, and drawn from by that
+    network's task."""
 
     sampling: Sampling = field(default_factory=Sampling)
 
@@ -96,7 +102,8 @@ class LanguageModel(Task, MakesSamples, RepliesToRows, HasPlainModel):
         return written
 
     def predictions(self, output: Output, batch: Batch, context: Context) -> Table:
-        """ "bits" (n,) that the text costs, its "tokens" and "bytes"; or "text", what was written."""
+        """ "bits" (n,) that the text costs, its "tokens" and, unless it is of codes, "bytes"; or "text", what was
+        written."""
         table: Table = {"row": batch["row"]}
         if not context.targets:
             texts = [self.decode([t for t in row if t >= 0], context.domain) for row in output["tokens"].tolist()]
@@ -105,7 +112,8 @@ class LanguageModel(Task, MakesSamples, RepliesToRows, HasPlainModel):
         bits = output["loss"].double().cpu().numpy() / math.log(2)
         # Short texts are one window and long ones several: all batches say which, so that they make one table.
         table["part"] = batch["part"] if "part" in batch else torch.zeros_like(batch["row"])
-        return {**table, "bits": bits, "tokens": counted, "bytes": batch["bytes"].cpu().numpy()}
+        sizes = {"bytes": batch["bytes"].cpu().numpy()} if "bytes" in batch else {}
+        return {**table, "bits": bits, "tokens": counted, **sizes}
 
     def write(self, model: Module, tokens: Sequence[int], domain: Domain) -> Iterator[int]:
         return write(model, tokens, self.sampling, end_of(domain), ends_of(domain))
@@ -123,16 +131,16 @@ class LanguageModel(Task, MakesSamples, RepliesToRows, HasPlainModel):
 
     def reduce(self, table: Table, domain: Domain) -> Table:
         """Windows of one text become one line: bits, tokens and bytes add up."""
-        return add_up(table, ("bits", "tokens", "bytes"))
+        return add_up(table, ("bits", "tokens", *(("bytes",) if isinstance(domain, Tokenised) else ())))
 
     def metrics(self, domain: Domain) -> Mapping[str, Any]:
-        return language_metrics()
+        return language_metrics() if isinstance(domain, Tokenised) else code_metrics()
 
     def made(self, model: Module, train: Rows, context: Context) -> dict[str, Json]:
         """ "samples": texts written by fixed seeds, each with the share of its runs of eight tokens that stand so in
-        the training text. None of a model that answers, for which see `replies`."""
+        the training text. None of a model that answers, for which see `replies`, and none of codes."""
         domain = context.domain
-        if isinstance(domain, Conversational):
+        if isinstance(domain, Conversational) or not isinstance(domain, Tokenised):
             return {}
         written, known = [], able(domain, Written)
         for seed in range(SAMPLES):
@@ -182,6 +190,8 @@ class LanguageModel(Task, MakesSamples, RepliesToRows, HasPlainModel):
         return Plain("xz -9e that has seen the training text", {"bits": bits})
 
     def wording(self, domain: Domain) -> TaskWords:
+        if not isinstance(domain, Tokenised):
+            return FORETELLING
         return ANSWERING if isinstance(domain, Conversational) else WRITING
 
     def display(self, answer: Mapping[str, Any]) -> Display:
