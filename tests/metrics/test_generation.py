@@ -114,10 +114,11 @@ def test_slopes_are_those_of_the_distances() -> None:
 def test_what_changes_without_a_row_is_what_is_found_without_it(k: int) -> None:
     """Each row with a ball left out in turn, and each that asks."""
     made, real = pair(2, n=25, d=2)
-    whole = Reached.of(made, Balls.of(real, k))
+    (whole,) = Reached.of(made, Balls.of(real, [k]))
     for row in range(25):
         rest = np.arange(25) != row
-        without_ball, without_row = Reached.of(made, Balls.of(real[rest], k)), Reached.of(made[rest], Balls.of(real, k))
+        (without_ball,) = Reached.of(made, Balls.of(real[rest], [k]))
+        (without_row,) = Reached.of(made[rest], Balls.of(real, [k]))
         assert whole.left_outside[row] == (whole.count > 0).sum() - (without_ball.count > 0).sum()
         assert whole.fewer[row] == whole.count.sum() - without_ball.count.sum()
         filled = (without_ball.held > 0).sum() - (whole.held[rest] > 0).sum()
@@ -169,8 +170,7 @@ def test_doubles_in_the_data_are_no_copies_of_the_model() -> None:
 
 def test_named_as_asked_leaves_out_what_the_judge_does_not_know() -> None:
     made, real = pair(5, n=6)
-    told = {"class": np.array([1, 1, 2, 2, 3, 0]), "named": np.array([1, 2, 2, 2, 1, 1])}
-    told["named_real"] = np.array([1, 1, 2, 2, 1, 1])  # and never 3
+    told = {"class": np.array([1, 1, 2, 2, 3, 0]), "named": np.array([1, 0, 2, 2, -1, 1])}
     figure = estimate({"named_as_asked": metrics("it", True)["named_as_asked"]}, columns(made, real, **told))
     assert (figure["named_as_asked"].value, figure["named_as_asked"].n) == (0.75, 4)
 

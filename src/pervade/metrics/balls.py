@@ -1,12 +1,14 @@
 """Which rows lie in the neighbourhoods of others, and what that would be if one of these were left out.
 
-A row's neighbourhood, its ball, reaches to the k-th nearest of the other rows of its set.
+A row's neighbourhood, its ball, reaches to the k-th nearest of the other rows of its set. Distances are dear, so balls
+of several k are made, and asked, together.
 
 Axis letters: q rows that ask, r rows with balls, d features, k neighbours.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,18 +26,19 @@ class Balls:
     nearest: np.ndarray  # (r, k) which these are
 
     @classmethod
-    def of(cls, rows: np.ndarray, k: int) -> Balls:
-        """Of rows (r, d), r >= k + 2."""
-        radius, wider, nearest = np.empty(len(rows)), np.empty(len(rows)), np.empty((len(rows), k), np.int64)
+    def of(cls, rows: np.ndarray, ks: Sequence[int]) -> list[Balls]:
+        """Of rows (r, d), r >= k + 2, for each of the k."""
+        most = max(ks)
+        nearest, distance = np.empty((len(rows), most + 1), np.int64), np.empty((len(rows), most + 1))
         for start in range(0, len(rows), BLOCK):
             squared = squared_distances(rows[start : start + BLOCK], rows)
             own = np.arange(len(squared))
             squared[own, start + own] = np.inf
-            order = np.argpartition(squared, k, axis=1)[:, : k + 1]
-            distance = np.take_along_axis(squared, order, 1)
+            order = np.argpartition(squared, most, axis=1)[:, : most + 1]
+            order = np.take_along_axis(order, np.take_along_axis(squared, order, 1).argsort(1, kind="stable"), 1)
             part = slice(start, start + BLOCK)
-            nearest[part], radius[part], wider[part] = order[:, :k], distance[:, :k].max(1), distance[:, k]
-        return cls(rows, radius, wider, nearest)
+            nearest[part], distance[part] = order, np.take_along_axis(squared, order, 1)
+        return [cls(rows, distance[:, k - 1], distance[:, k], nearest[:, :k]) for k in ks]
 
     def neighbours(self) -> Any:
         """(r, r) sparse: 1 where the column is one of the row's k nearest."""
@@ -56,25 +59,44 @@ class Reached:
     left_empty: np.ndarray  # (n,) balls without a row, where q = r = n and both of a number are left out together
 
     @classmethod
-    def of(cls, rows: np.ndarray, balls: Balls) -> Reached:
-        """Of rows (q, d) that are others than those with balls. "left_empty" means something where q = r."""
-        number, neighbours = len(balls.rows), balls.neighbours()
-        count, left_outside = np.empty(len(rows), np.int64), np.zeros(number)
-        held, wider, holder = (np.zeros(number, np.int64) for _ in range(3))
+    def of(cls, rows: np.ndarray, balls: Sequence[Balls]) -> list[Reached]:
+        """Of rows (q, d) that are others than those with balls, for each of the `balls`, which are of the same rows.
+        "left_empty" means something where q = r."""
+        counts = [_Counts(len(rows), of_one_k) for of_one_k in balls]
         for start in range(0, len(rows), BLOCK):
-            squared = squared_distances(rows[start : start + BLOCK], balls.rows)
-            inside, grown = squared <= balls.radius, squared <= balls.wider
-            here = inside.sum(1)
-            count[start : start + BLOCK] = here
-            held += inside.sum(0)
-            wider += grown.sum(0)
-            holder += (start + np.arange(len(inside))) @ inside  # of a ball that holds one row, that row
-            left_outside += _left_outside(inside, grown & ~inside, here, neighbours)
-        gained = (wider - held) @ neighbours
-        empty = np.bincount(holder[held == 1], minlength=len(rows)).astype(np.float64)
-        filled = ((held == 0) & (wider > 0)).astype(np.int64) @ neighbours
-        left_empty = empty[:number] - filled if len(rows) == number else np.full(number, np.nan)
-        return cls(count, held, left_outside, held - gained, left_empty)
+            squared = squared_distances(rows[start : start + BLOCK], balls[0].rows)
+            for count in counts:
+                count.add(start, squared)
+        return [count.reached() for count in counts]
+
+
+class _Counts:
+    """What is known of the rows so far, block by block."""
+
+    def __init__(self, rows: int, balls: Balls) -> None:
+        number = len(balls.rows)
+        self.balls, self.neighbours = balls, balls.neighbours()
+        self.count, self.left_outside = np.zeros(rows, np.int64), np.zeros(number)
+        self.held, self.wider = np.zeros(number, np.int64), np.zeros(number, np.int64)
+        self.holder = np.zeros(number, np.int64)  # of a ball that holds one row, that row
+
+    def add(self, start: int, squared: np.ndarray) -> None:
+        """The distances (b, r) of the rows from `start` on."""
+        inside, grown = squared <= self.balls.radius, squared <= self.balls.wider
+        count = inside.sum(1)
+        self.count[start : start + len(count)] = count
+        self.held += inside.sum(0)
+        self.wider += grown.sum(0)
+        self.holder += (start + np.arange(len(count))) @ inside
+        self.left_outside += _left_outside(inside, grown & ~inside, count, self.neighbours)
+
+    def reached(self) -> Reached:
+        gained = (self.wider - self.held) @ self.neighbours
+        rows, number = len(self.count), len(self.held)
+        empty = np.bincount(self.holder[self.held == 1], minlength=rows).astype(np.float64)
+        filled = ((self.held == 0) & (self.wider > 0)).astype(np.int64) @ self.neighbours
+        left_empty = empty - filled if rows == number else np.full(number, np.nan)
+        return Reached(self.count, self.held, self.left_outside, self.held - gained, left_empty)
 
 
 def _left_outside(inside: np.ndarray, grown: np.ndarray, count: np.ndarray, neighbours: Any) -> np.ndarray:

@@ -10,9 +10,9 @@ Axis letters: n rows, d features, k neighbours.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from pervade.metrics.estimate import UNIT, Linearised, Measure, Metric, Shared
 MOST, WORK = 5_000, 3e10  # rows of which figures of pairs are computed, and n * n * d, at most
 NEIGHBOURS = {"": 3, "_k5": 5}  # of precision and recall, by the end of their names (Kynkäänniemi et al. take 3)
 DENSE = 5  # neighbours of density and coverage (Naeem et al.)
+KS = sorted({*NEIGHBOURS.values(), DENSE})
 RARE = 0.01  # of the real samples: those that are nearest to the training split
 
 
@@ -71,11 +72,13 @@ class Neighbours:
     k: int
 
     @classmethod
-    def of(cls, made: np.ndarray, real: np.ndarray, k: int) -> Neighbours | None:
-        """None of k + 1 rows and fewer, where nobody has so many neighbours and one more."""
-        if len(made) <= k + 1:
-            return None
-        return cls(Reached.of(made, Balls.of(real, k)), Reached.of(real, Balls.of(made, k)), k)
+    def of(cls, made: np.ndarray, real: np.ndarray, ks: Sequence[int]) -> list[Neighbours]:
+        """For each k, of sets (n, d); those k are left out of which nobody has so many neighbours, and one more."""
+        ks = [k for k in ks if len(made) > k + 1]
+        if not ks:
+            return []
+        among_real, among_made = Reached.of(made, Balls.of(real, ks)), Reached.of(real, Balls.of(made, ks))
+        return [cls(*both) for both in zip(among_real, among_made, ks, strict=True)]
 
     def of_rows(self) -> dict[str, np.ndarray]:
         """What each figure is the mean of, (n,)."""
@@ -102,43 +105,54 @@ def precision_and_recall(made: np.ndarray, real: np.ndarray, k: int = 3) -> tupl
     """The share of made samples that lie among the real ones, and of real ones that lie among the made, of sets (n, d):
     within the distance of one of them to its k-th nearest neighbour (Kynkäänniemi et al. 2019, arXiv:1904.06991); nan
     of k + 1 rows and fewer."""
-    means = _neighbour_figures(*numbers(made, real), k)
+    means = _neighbour_means(Neighbours.of(*numbers(made, real), [k]), np.ones(len(made)), [k])[k]
     return means["precision"], means["recall"]
 
 
 def density_and_coverage(made: np.ndarray, real: np.ndarray, k: int = DENSE) -> tuple[float, float]:
     """In how many of the real samples' neighbourhoods a made one lies, by k, and the share of these neighbourhoods that
     hold a made one (Naeem et al. 2020, arXiv:2002.09797): a single real sample that lies far out spoils neither."""
-    means = _neighbour_figures(*numbers(made, real), k)
+    means = _neighbour_means(Neighbours.of(*numbers(made, real), [k]), np.ones(len(made)), [k])[k]
     return means["density"], means["coverage"]
 
 
-def _neighbour_figures(
-    made: np.ndarray, real: np.ndarray, k: int, weight: np.ndarray | None = None
-) -> dict[str, float]:
+def _neighbour_means(
+    neighbours: Sequence[Neighbours], weight: np.ndarray, ks: Sequence[int]
+) -> dict[int, dict[str, float]]:
+    """By k, each row counting `weight` (n,) times."""
+    means = {k: dict.fromkeys(("precision", "recall", "density", "coverage"), math.nan) for k in ks}
+    for known in neighbours:
+        rows = known.of_rows().items()
+        means[known.k] = {name: float(weight @ values / weight.sum()) for name, values in rows}
+    return means
+
+
+def _called(by_k: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
+    """By the names of the figures in the results."""
+    near = {f"{name}{end}": by_k[k][name] for end, k in NEIGHBOURS.items() for name in ("precision", "recall")}
+    return near | {name: by_k[DENSE][name] for name in ("density", "coverage")}
+
+
+def _neighbour_figures(made: np.ndarray, real: np.ndarray, weight: np.ndarray) -> dict[str, float]:
     """Of the samples that count at all; each then counts as often as it does."""
-    weight = np.ones(len(made)) if weight is None else weight
     there = weight > 0
-    return _means(Neighbours.of(made[there], real[there], k), weight[there])
+    return _called(_neighbour_means(Neighbours.of(made[there], real[there], KS), weight[there], KS))
 
 
-def _means(neighbours: Neighbours | None, weight: np.ndarray) -> dict[str, float]:
-    if neighbours is None:
-        return dict.fromkeys(("precision", "recall", "density", "coverage"), math.nan)
-    return {name: float(weight @ values / weight.sum()) for name, values in neighbours.of_rows().items()}
-
-
-def _neighbour_family(k: int, columns: Columns) -> Linearised:
+def _neighbour_family(columns: Columns) -> Linearised:
     rows, made, real = _sets(columns)
-    once = Neighbours.of(made, real, k)
+    once = Neighbours.of(made, real, KS)
 
     def exact(weight: np.ndarray) -> Mapping[str, float]:
         own = weight[rows]
-        return _means(once, own) if (own == 1).all() else _neighbour_figures(made, real, k, own)
+        if (own == 1).all():
+            return _called(_neighbour_means(once, own, KS))
+        return _neighbour_figures(made, real, own)
 
     def slopes() -> Mapping[str, np.ndarray]:
-        own = {} if once is None else once.slopes()
-        return {name: _placed(values, rows, columns) for name, values in own.items()}
+        nothing = dict.fromkeys(("precision", "recall", "density", "coverage"), np.zeros(len(rows)))
+        by_k = dict.fromkeys(KS, nothing) | {known.k: known.slopes() for known in once}
+        return {name: _placed(values, rows, columns) for name, values in _called(by_k).items()}
 
     return Linearised(exact, slopes)
 
@@ -168,9 +182,9 @@ def _copies_family(columns: Columns) -> Measure:
 
 
 def asked(columns: Columns) -> np.ndarray:
-    """(n,) bool: the rows made by a class that the judge can name."""
-    wanted: np.ndarray = column(columns, "class") > 0
-    return wanted & np.isin(column(columns, "class"), np.unique(column(columns, "named_real")))
+    """(n,) bool: the rows made by a class that the judge knows."""
+    rows: np.ndarray = (column(columns, "class") > 0) & (column(columns, "named") >= 0)
+    return rows
 
 
 def _named(columns: Columns, weight: np.ndarray) -> float:
@@ -206,13 +220,8 @@ def _placed(values: np.ndarray, rows: np.ndarray, columns: Columns) -> np.ndarra
 def figures(made: np.ndarray, real: np.ndarray) -> dict[str, float]:
     """All that are of two sets of features (n, d), by their names in the results."""
     made, real = numbers(made, real)
-    by_k = {k: _neighbour_figures(made, real, k) for k in {*NEIGHBOURS.values(), DENSE}}
-    near = {f"{name}{end}": by_k[k][name] for end, k in NEIGHBOURS.items() for name in ("precision", "recall")}
-    near |= {name: by_k[DENSE][name] for name in ("density", "coverage")}
+    near = _neighbour_figures(made, real, np.ones(len(made)))
     return {"kernel_distance": kernel_distance(made, real), "frechet_distance": frechet_distance(made, real), **near}
-
-
-_FAMILIES = {k: partial(_neighbour_family, k) for k in {*NEIGHBOURS.values(), DENSE}}
 
 
 def metrics(judge: str, by_class: bool) -> dict[str, Metric]:
@@ -268,7 +277,7 @@ def _shares(judge: str) -> dict[str, Metric]:
     ]
     return {
         name: Metric(
-            Shared(_FAMILIES[k], member),
+            Shared(_neighbour_family, name),
             description=f"{words}, by {k} nearest neighbours, in the features of {judge}",
             undefined=f"takes {k + 2} rows",
             bounds=(0.0, math.inf) if member == "density" else UNIT,
