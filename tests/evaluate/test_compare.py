@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -341,6 +342,17 @@ def test_whether_a_cure_for_rare_classes_helps_is_said(
     )
     assert "right answers, each class counting the same (balanced accuracy)" in said
     assert "; expected calibration error 0." in said
+
+
+def test_a_cure_that_helps_where_the_headline_shows_nothing_says_both(tmp_path: Path) -> None:
+    weighed = {"imbalance": {"use": "weights"}}
+    found = compare(
+        [make(tmp_path / "a", CRACKS[3:], labels=THREE), make(tmp_path / "b", labels=THREE, recipe=weighed)]
+    )
+    gaps = found.differences[0]
+    gaps[found.headline] = replace(gaps[found.headline], low=-0.1, high=0.1)
+    said = compare_words.cure(found, 1)
+    assert ") is shown to help (though of right answers (accuracy) no change is shown): right answers, each" in said
 
 
 def test_without_a_cure_nothing_is_said_of_one(tmp_path: Path) -> None:

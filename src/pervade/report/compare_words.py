@@ -169,7 +169,7 @@ def cure(comparison: Comparison, index: int) -> str:
 
 def _though(comparison: Comparison) -> str:
     """That the headline does not show it, whose figure rows of common classes make up."""
-    return f" (though {words_of(comparison, comparison.headline).title.lower()} is not shown to change)"
+    return f" (though of {words_of(comparison, comparison.headline).title.lower()} no change is shown)"
 
 
 def promised(comparison: Comparison, index: int) -> str:

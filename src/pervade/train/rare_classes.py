@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pervade.core import registry
 from pervade.core.contracts import Imbalance, Recipe, Solver
@@ -66,23 +66,32 @@ class Cure(Imbalance):
         return replace(recipe, task=task, early_stopping=stopping, source=source or recipe.source)
 
 
-def drawn_evenly(cure: Cure, recipe: Recipe, length: Literal["data", "rarest"]) -> tuple[Recipe, str]:
-    """The recipe with every class drawn as often, and what is done, in words. Where all rows are learnt from at once
-    they are weighed instead: to draw a row more often is to weigh it. Raises ConfigError where another sampler, or a
-    source that draws otherwise, is set."""
-    task, source = recipe.task, recipe.source
-    assert isinstance(task, Classify)
-    if task.evenly_drawn:
-        return recipe, ""
-    if isinstance(source, Whole):
-        weighed = cure.cured(recipe, class_weights="balanced")
-        return weighed, "rows are weighed by the inverse of their class's share, as all are learnt from at once"
-    if not isinstance(source, Dataset | ByLength) or (isinstance(source, Dataset) and source.sampler is not None):
-        raise ConfigError(
-            f"--imbalance {registry.name_of(type(cure))} draws rows itself, and so does the source that is set; leave "
-            "one of them out, or take --imbalance weights"
-        )
-    return cure.cured(recipe, Dataset(ClassBalanced(length)), evenly_drawn=True), ""
+@dataclass(frozen=True)
+class DrawnEvenly(Cure):
+    """Every class is drawn as often, by the sampler `class-balanced`. Where all rows are learnt from at once they are
+    weighed instead: to draw a row more often is to weigh it."""
+
+    length: ClassVar[Literal["data", "rarest"]]  # of a pass
+    done: ClassVar[str]  # in words
+
+    def treat(self, recipe: Recipe, counts: Mapping[str, int], held: Mapping[str, int]) -> tuple[Recipe, list[str]]:
+        """Raises ConfigError, too, where another sampler, or a source that draws otherwise, is set."""
+        task, source, name = recipe.task, recipe.source, registry.name_of(type(self))
+        assert isinstance(task, Classify)
+        done = self.done
+        if isinstance(source, Whole):
+            recipe = self.cured(recipe, class_weights="balanced")
+            done = "rows are weighed by the inverse of their class's share, as all are learnt from at once"
+        elif not task.evenly_drawn:
+            if not isinstance(source, Dataset | ByLength) or (
+                isinstance(source, Dataset) and source.sampler is not None
+            ):
+                raise ConfigError(
+                    f"--imbalance {name} draws rows itself, and so does the source that is set; leave one of them out, "
+                    "or take --imbalance weights"
+                )
+            recipe = self.cured(recipe, Dataset(ClassBalanced(self.length)), evenly_drawn=True)
+        return recipe, [f"{told(counts)}; {done} (--imbalance {name})"]
 
 
 def is_uneven(counts: Mapping[str, int]) -> bool:
