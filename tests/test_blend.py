@@ -12,7 +12,7 @@ import torch
 import pervade
 from pervade.core import files
 from pervade.core.contracts import Context, Recipe, Several, Tokens
-from pervade.core.errors import ConfigError, DataError
+from pervade.core.errors import ConfigError, DataError, TrainingError
 from pervade.core.types import Rows, Table
 from pervade.data.rows.sources.whole import Whole
 from pervade.domains.bag import Bag
@@ -24,6 +24,7 @@ from pervade.models.blend import Blend
 from pervade.models.linear import Linear
 from pervade.models.transformer import Transformer
 from pervade.run import blending, rungs
+from pervade.run.ladder import Ladder, Rung
 from pervade.run.training import Options
 from pervade.tasks.classify import Classify
 from pervade.tasks.regress import Regress
@@ -92,11 +93,12 @@ def test_a_blend_says_the_weighted_sum_of_what_its_members_say_and_is_a_run_like
         blend.evaluate(unlike=pictures)
 
 
-def test_rungs_that_are_not_better_together_are_not_put_together(members) -> None:
+def test_rungs_that_are_no_better_together_are_not_put_together(members) -> None:
+    """The network made one pass, and takes from what the words say that are counted."""
     _, runs = members
     found = files.read_json(runs["plain"].path.parents[1] / "ladder.json")
     assert [rung["state"] for rung in found["rungs"]] == ["complete", "complete", "passed by"]
-    assert "not shown to be better than plain alone" in found["rungs"][2]["reason"]
+    assert "no better than plain alone" in found["rungs"][2]["reason"]
 
 
 def two_that_know_half(n: int = 400) -> tuple[list[Table], np.ndarray]:
@@ -124,17 +126,93 @@ def test_both_count_where_each_knows_what_the_other_does_not() -> None:
     assert sum(found) == pytest.approx(1.0)
     table = Classify().blended(tables, found, DOMAIN)
     assert (table["prediction"] == target).mean() > 0.95
-    assert blending.better(Classify(), tables[0], table, DOMAIN)
-    assert not blending.better(Classify(), table, tables[0], DOMAIN)
+    accuracy = Classify().metrics(DOMAIN)["accuracy"]
+    assert blending.shown(accuracy, tables[0], table) == 1
+    assert blending.shown(accuracy, table, tables[0]) == -1
+    assert blending.shown(accuracy, table, table) == 0
+    assert blending.shown(Classify().metrics(DOMAIN)["log_loss"], table, tables[0]) == -1  # of which less is better
 
 
-def test_being_as_sure_as_it_ought_to_be_is_no_merit_of_a_blend() -> None:
-    """A model that is far too sure, beside itself at its own temperature."""
-    tables, _ = two_that_know_half()
-    sure = {**tables[0], "probabilities": np.where(tables[0]["probabilities"] > 0.5, 0.9999, 0.0001)}
-    alone = Classify().blended([sure], [0.2], DOMAIN)
-    assert blending.better(Classify(), sure, alone, DOMAIN)  # which is why the ladder compares it so:
-    assert not blending.better(Classify(), alone, Classify().blended([sure, sure], [0.1, 0.1], DOMAIN), DOMAIN)
+def with_probability(right: float, n: int) -> Table:
+    """Rows of the second class, each with this probability of it."""
+    probabilities = np.tile([1 - right, right], (n, 1))
+    return {"row": np.arange(n), "group": np.arange(n), "target": np.ones(n, int), "probabilities": probabilities}
+
+
+def test_shares_are_the_mean_of_those_tried_by_the_probability_of_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Either alone is tried: one says of two rows 0.8 x 0.8 = 0.64, the other one 0.4 x 0.4 = 0.16."""
+    monkeypatch.setattr(blending, "STEPS", 1)
+    pair = [with_probability(0.8, 2), with_probability(0.4, 2)]
+    assert blending.weights(Classify(), pair, [1.0, 1.0], DOMAIN) == pytest.approx([0.8, 0.2])
+    pair = [with_probability(0.8, 1), with_probability(0.4, 1)]
+    assert blending.weights(Classify(), pair, [1.0, 1.0], DOMAIN) == pytest.approx([2 / 3, 1 / 3])
+    assert blending.weights(Classify(), [pair[0]] * 4, [1.0] * 4, DOMAIN) == pytest.approx([0.25] * 4)
+
+
+def test_of_three_models_all_shares_are_tried() -> None:
+    assert list(blending._divisions(2, 3)) == [(0, 0, 2), (0, 1, 1), (0, 2, 0), (1, 0, 1), (1, 1, 0), (2, 0, 0)]
+    assert len(list(blending._divisions(blending.STEPS, 3))) == 66
+
+
+def test_few_rows_leave_shares_near_to_equal_and_many_do_not() -> None:
+    few, many = (
+        blending.weights(Classify(), [with_probability(0.9, n), with_probability(0.6, n)], [1.0, 1.0], DOMAIN)
+        for n in (2, 200)
+    )
+    assert 0.5 < few[0] < 0.7
+    assert many == [1.0, 0.0]  # what is less than a tenth is nothing
+
+
+def test_what_rows_say_of_a_table_is_a_density_of_the_task() -> None:
+    from scipy.stats import laplace
+
+    said = {"target": np.array([0, 1]), "probabilities": np.array([[0.9, 0.1], [0.7, 0.3]])}
+    np.testing.assert_allclose(Classify().log_likelihood(said), np.log([0.9, 0.3]))
+    labels = {"target": np.array([[1, 0], [0, 1]]), "probabilities": np.array([[0.9, 0.2], [0.4, 0.5]])}
+    np.testing.assert_allclose(Tag().log_likelihood(labels), np.log([0.9 * 0.8, 0.6 * 0.5]))
+    numbers = {"target": np.array([1.0, 2.0, 7.0]), "prediction": np.array([2.0, 2.0, 5.0])}
+    wanted = laplace.logpdf([1.0, 0.0, 2.0], scale=1.0)  # whose errors are 1 on average, as these are
+    np.testing.assert_allclose(Regress().log_likelihood(numbers), wanted)
+    exact = {"target": np.array([1.0]), "prediction": np.array([1.0])}
+    assert np.isfinite(Regress().log_likelihood(exact)).all()
+
+
+@pytest.mark.parametrize(
+    ("right", "sure", "wrong", "taken"),
+    [(27, 0.9, 0.2, "blend"), (25, 0.9, 0.45, "blend"), (21, 0.95, 0.45, "plain"), (27, 0.85, 0.1, "plain")],
+)
+def test_a_blend_is_taken_where_rows_are_likelier_unless_it_is_shown_to_be_worse(
+    right: int, sure: float, wrong: float, taken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 30 rows the plain rung has 27, at log-likelihood 27 ln 0.9 + 3 ln 0.1 = -9.8, and the blends -7.7, -6.6, -8.3
+    and -11.3. McNemar's p of 2 rows to none is 2 / 2^2 = 0.5, of 6 to none 0.031."""
+
+    def table(correct: int, sure: float, wrong: float) -> Table:
+        said = np.where(np.arange(30) < correct, sure, wrong)
+        rows = {"row": np.arange(30), "group": np.arange(30), "target": np.zeros(30, int)}
+        return {**rows, "probabilities": np.stack([said, 1 - said], 1), "prediction": (said < 0.5).astype(int)}
+
+    tables = {"plain": table(27, 0.9, 0.1), "trained": table(24, 0.9, 0.1), "blend": table(right, sure, wrong)}
+    monkeypatch.setattr(Ladder, "_headline", lambda self: ("accuracy", Classify().metrics(DOMAIN)["accuracy"]))
+    monkeypatch.setattr(Ladder, "_tables", lambda self, rungs, without=None: [tables[rung.name] for rung in rungs])
+    monkeypatch.setattr(Ladder, "_crossed", lambda self, rungs: tables[rungs[0].name])
+    ladder = object.__new__(Ladder)
+    ladder.recipes = {"trained": replace(texts.recipe(), task=Classify())}
+    assert ladder._best([Rung("plain"), Rung("trained"), Rung("blend")], without=0).name == taken
+    assert ladder._best([Rung("plain"), Rung("trained")]).name == "plain"
+    # One that few validation rows alone judge has to be shown to be better, as any rung has.
+    assert ladder._best([Rung("plain", folds=5), Rung("trained"), Rung("blend")]).name == "plain"
+
+
+def test_rows_of_two_speakers_do_not_tell_how_much_each_is_to_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    tables, _ = two_that_know_half(40)
+    apart = [{**table, "group": np.arange(40) % 2} for table in tables]
+    monkeypatch.setattr(Ladder, "_tables", lambda self, rungs: apart)
+    monkeypatch.setattr(Ladder, "_domain", lambda self: DOMAIN)
+    ladder = object.__new__(Ladder)
+    ladder.rungs = [Rung("plain", "complete"), Rung("trained", "complete")]
+    with pytest.raises(TrainingError, match="validation rows of 2 groups do not tell how much each is to count"):
+        ladder._together(replace(texts.recipe(), task=Classify()))
 
 
 def test_a_useless_model_counts_nothing_and_scales_stay_in_the_weights() -> None:
@@ -148,15 +226,15 @@ def test_a_useless_model_counts_nothing_and_scales_stay_in_the_weights() -> None
 def test_rows_are_answered_by_weights_that_others_found() -> None:
     """In the first half one model is right and the other one knows nothing, in the second half it is the other way
     round: so each half is answered by the model that knows nothing of it."""
-    tables, target = two_that_know_half(40)
-    half = (np.arange(40) >= 20).astype(int)
-    right, nothing = np.stack([1 - target, target], 1) * 0.9 + 0.05, np.full((40, 2), 0.5)
+    tables, target = two_that_know_half(400)
+    half = (np.arange(400) >= 200).astype(int)
+    right, nothing = np.stack([1 - target, target], 1) * 0.9 + 0.05, np.full((400, 2), 0.5)
     know = [np.where((half == side)[:, None], right, nothing) for side in (0, 1)]
     pair = [{**tables[0], "probabilities": own, "prediction": own.argmax(1)} for own in know]
     found = blending.crossed(Classify(), pair, [[1.0, 1.0], [1.0, 1.0]], dict(enumerate(half)), DOMAIN)
     np.testing.assert_allclose(found["probabilities"], nothing)
-    assert found["row"].tolist() == list(range(40))
-    alone = blending.crossed(Classify(), pair, [[1.0, 1.0], [1.0, 1.0]], dict.fromkeys(range(40), 0), DOMAIN)
+    assert found["row"].tolist() == list(range(400))
+    alone = blending.crossed(Classify(), pair, [[1.0, 1.0], [1.0, 1.0]], dict.fromkeys(range(400), 0), DOMAIN)
     assert (alone["prediction"] == target).all()  # rows of a single group have no other half
 
 

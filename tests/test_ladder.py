@@ -217,6 +217,10 @@ def test_where_nothing_is_named_all_rungs_are_climbed(data: Path, tmp_path: Path
         "blend": told(run)["blend"]["state"],
     }
     assert "rungs: plain, trained, blend; no frozen: no published network is at hand (name one with " in "\n".join(said)
+    assert (
+        "each rung learns from 84 rows and is judged by 18; trained makes up to 1 pass; how long it takes is not known "
+        "before its first steps"
+    ) in said
     assert run.results()["n"] == 18
 
 

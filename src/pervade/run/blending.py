@@ -1,11 +1,14 @@
-"""How much each of several models is to count when they answer together: greedy selection with replacement by what they
-say of the validation split (Caruana et al. 2004, "Ensemble selection from libraries of models")."""
+"""How much each of several models is to count when they answer together, by what they say of the validation split.
+
+Shares are the mean of all that are tried, each weighed by the probability that the models together then give to the
+rows (Bayesian model combination: Monteith et al. 2011, "Turning Bayesian model averaging into Bayesian model
+combination"). Of few rows that is near to equal shares, of many near to the best ones.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -16,29 +19,32 @@ from pervade.core.types import Table
 from pervade.engine import predictions
 from pervade.metrics.estimate import Metric
 from pervade.metrics.paired import differences
-from pervade.run.settling import FINER, only
+from pervade.run.settling import only
 
-ROUNDS = 20  # in each of which one model counts once more
+STEPS = 10  # in which shares are tried
+LEAST = 0.1  # a model with a smaller share is left out: it would still cost all of its time
 
 
 def weights(task: CanBeBlended, tables: Sequence[Table], scales: Sequence[float], domain: Domain) -> list[float]:
     """Of each model's output, its `scale` (`CanBeBlended.output_scale`) included. The tables hold the same rows."""
-    metric = _fine(task, domain)
-    sign = -1.0 if metric.higher_is_better is False else 1.0
+    tried = np.array(list(_divisions(STEPS, len(tables)))) / STEPS
+    together = (task.blended(tables, (shares * scales).tolist(), domain) for shares in tried)
+    likelihood = np.array([task.log_likelihood(table).sum() for table in together])
+    probability = np.exp(likelihood - likelihood.max())
+    share = probability @ tried / probability.sum()
+    share = np.where(share < LEAST, 0.0, share)
+    weighted: list[float] = (share / share.sum() * scales).tolist()
+    return weighted
 
-    def score(counts: Sequence[int]) -> float:
-        table = task.blended(tables, _shares(counts, scales), domain)
-        return sign * float(metric.compute(table, np.ones(len(table["row"]))))
 
-    counts = [0] * len(tables)
-    best, chosen = -np.inf, counts
-    for _ in range(ROUNDS):
-        tried = [[count + (place == more) for place, count in enumerate(counts)] for more in range(len(tables))]
-        scored = [score(more) for more in tried]
-        counts = tried[int(np.argmax(scored))]
-        if max(scored) > best:
-            best, chosen = max(scored), counts
-    return _shares(chosen, scales)
+def _divisions(whole: int, parts: int) -> Iterator[tuple[int, ...]]:
+    """All ways in which the parts, in their order, sum up to the whole."""
+    if parts == 1:
+        yield (whole,)
+        return
+    for first in range(whole + 1):
+        for others in _divisions(whole - first, parts - 1):
+            yield first, *others
 
 
 def crossed(
@@ -73,22 +79,17 @@ def _halves(table: Table, half_of: Mapping[int, int]) -> np.ndarray:
     return np.array([half_of[row] for row in np.asarray(table["row"]).tolist()])
 
 
-def better(task: Any, alone: Table, together: Table, domain: Domain, headline: str = "") -> bool:
-    """Whether the validation split shows the models together to be better than the best of them: in the `headline`
-    figure (unless named, the first), or in the finer one where the headline is no worse."""
-    metrics: Mapping[str, Metric] = task.metrics(domain)
-    headline = headline or next(iter(metrics))
-    fine = FINER if FINER in metrics else headline
-    asked = {name: metrics[name] for name in dict.fromkeys((headline, fine))}
-    apart = differences(asked, [alone, together])[0]
-    gains = {name: -one.difference if one.higher_is_better is False else one.difference for name, one in apart.items()}
-    return any(apart[name].shown and gains[name] > 0 for name in gains) and gains[headline] >= 0
+def shown(metric: Metric, first: Table, second: Table) -> int:
+    """1 where the rows show the second to be better than the first by the figure, -1 where they show it to be worse
+    (metrics/paired.py, at 95%), else 0."""
+    apart = differences({"": metric}, [first, second])[0][""]
+    sign = -1 if metric.higher_is_better is False else 1
+    return sign * int(np.sign(apart.difference)) if apart.shown else 0
 
 
-def _fine(task: Any, domain: Domain) -> Metric:
-    metrics: Mapping[str, Metric] = task.metrics(domain)
-    return metrics.get(FINER, next(iter(metrics.values())))
-
-
-def _shares(counts: Sequence[int], scales: Sequence[float]) -> list[float]:
-    return [count * scale / max(sum(counts), 1) for count, scale in zip(counts, scales, strict=True)]
+def loses(task: CanBeBlended, headline: Metric, together: Table, alone: Table) -> bool:
+    """Whether models together make the rows no likelier than the best one alone, or are shown to be worse by the
+    headline figure. Both tables are `crossed`; of the second the rows of the first count."""
+    alone = only(alone, np.isin(np.asarray(alone["row"]), np.asarray(together["row"])))
+    likelier = float(task.log_likelihood(together).mean() - task.log_likelihood(alone).mean())
+    return likelier <= 0 or shown(headline, alone, together) < 0

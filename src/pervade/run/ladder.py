@@ -5,7 +5,7 @@ which one is delivered, and that one alone meets the test split.
     frozen    a published network that stays as it is, and a linear head on its features
     trained   the network as the recipe has it; from the frozen one's head where there is one (linear probing, then
               fine-tuning: Kumar et al. 2022, arXiv:2202.10054)
-    blend     the rungs before it as one network (models/blend.py), where that is shown to be better than the best
+    blend     the rungs before it as one network (models/blend.py), where validation rows are likelier by it
 
     members.json      the rungs, each with its recipe
     ladder.json       how far each came, what the validation split says of it, what was taken and why
@@ -41,14 +41,14 @@ from pervade.core.errors import (
 )
 from pervade.core.run import RunDirectory
 from pervade.core.types import Rows, Table
+from pervade.core.words import counted
 from pervade.data.rows.sources.whole import Whole
 from pervade.domains.composite import Composite
 from pervade.engine import checkpoint, predictions, ranks
 from pervade.engine.predictor import Predictor
 from pervade.evaluate.evaluation import evaluate
 from pervade.init.members import Members
-from pervade.metrics.estimate import Metric, estimate
-from pervade.metrics.paired import differences
+from pervade.metrics.estimate import Metric, estimate, too_few_groups
 from pervade.models.blend import Blend
 from pervade.run import blending, cross_validation, imbalance, members, overview, promising, workflow
 from pervade.run import rungs as rungs_module
@@ -171,6 +171,9 @@ class Ladder:
 
     def go_on(self, rows: Rows) -> None:
         self.options.screen.say(self.told)
+        splits = list(rows.column("split"))
+        known = rungs_module.beforehand(self.recipes, splits.count("train"), splits.count("validation"))
+        self.options.screen.say(known)
         if any(rung.value is None for rung in self.complete()):  # its process ended before it was judged
             ranks.by_first(self.judge)
         for rung in self.rungs:
@@ -323,20 +326,24 @@ class Ladder:
         return own
 
     def _together(self, recipe: Recipe) -> Recipe:
-        """The rungs that count in a blend, as one network that learns nothing more. Raises TrainingError where the
-        blend is not shown to be better than the best of them."""
+        """The rungs that count in a blend, as one network that learns nothing more. Raises TrainingError where one
+        alone counts, or the blend is no better than the best of them, or nothing tells."""
         done = self.complete()
         if len(done) < 2:
             raise TrainingError("there are no two rungs to put together")
         task: Any = recipe.task
         tables, domain = self._tables(done), self._domain()
+        groups = len(np.unique(tables[0]["group"]))
+        if too_few_groups(groups, len(tables[0]["row"])):
+            raise TrainingError(f"validation rows of {counted(groups, 'group')} do not tell how much each is to count")
         scales = [task.output_scale(self._decision(rung)) for rung in done]
         weights = blending.weights(task, tables, scales, domain)
         counting = {rung.name: weight for rung, weight in zip(done, weights, strict=True) if weight}
-        best = done.index(self._best(done))
-        alone = task.blended([tables[best]], [scales[best]], domain)  # as sure as it ought to be, as the blend is
-        if len(counting) < 2 or not blending.better(task, alone, self._crossed(done), domain, self._headline()[0]):
-            raise TrainingError(f"the rungs together are not shown to be better than {done[best].name} alone")
+        if len(counting) < 2:
+            raise TrainingError(f"beside {next(iter(counting))} no rung would count as much as a tenth")
+        best = self._best(done)
+        if self._loses(self._crossed(done), best):
+            raise TrainingError(f"the rungs together are no better than {best.name} alone")
         for name in counting:
             member = self.run.member(name)
             if member.of_checkpoint(member.require_checkpoint(None), "architecture.json").get("changes"):
@@ -364,6 +371,10 @@ class Ladder:
         scales = [[task.output_scale(self._decision(rung, half)) for rung in done] for half in (0, 1)]
         answered = self._tables(done, delivered=True) if delivered else None
         return blending.crossed(task, self._tables(done), scales, self.half_of, self._domain(), answered)
+
+    def _loses(self, together: Table, best: Rung) -> bool:
+        """Whether a blend, of which these are the answers, is no better than the best rung alone."""
+        return blending.loses(self.base.task, self._headline()[1], together, self._crossed([best]))  # type: ignore[arg-type]
 
     def _half(self, table: Table) -> np.ndarray:
         """(n,) 0 or 1."""
@@ -421,23 +432,26 @@ class Ladder:
         return imbalance.headline(self.base, self._domain())
 
     def _best(self, rungs: Sequence[Rung], without: int | None = None) -> Rung:
-        """The one with the best headline figure, `without` one half of the rows where that is given; of equals a blend,
-        which was shown to be better, then the cheapest. One that few validation rows alone judge, while others were
-        cross-validated, has to be shown to be better than these."""
-        name, metric = self._headline()
+        """The one with the best headline figure, `without` one half of the rows where that is given; of equals the
+        cheapest. One that few validation rows alone judge, while others were cross-validated, has to be shown to be
+        better than these. A blend is taken unless it loses, as it does not by all rows (`_together`)."""
+        _, metric = self._headline()
         sign = -1.0 if metric.higher_is_better is False else 1.0
-        ordered = sorted(rungs, key=lambda rung: rung.name != "blend")
-        sure = [rung for rung in ordered if rung.folds] or ordered
+        sure = [rung for rung in rungs if rung.folds] or list(rungs)
+        alone = [rung for rung in sure if rung.name != "blend"] or sure
 
         def figure(table: Table) -> float:
             value = sign * float(metric.compute(table, np.ones(len(table["row"]))))
             return -math.inf if math.isnan(value) else value
 
-        best = sure[int(np.argmax([figure(table) for table in self._tables(sure, without)]))]
-        for rung in ordered:
+        best = alone[int(np.argmax([figure(table) for table in self._tables(alone, without)]))]
+        for rung in (rung for rung in rungs if rung not in alone):
+            _, table = tables = self._tables([best, rung], without)
             if rung not in sure:
-                apart = differences({name: metric}, self._tables([best, rung], without))[0][name]
-                best = rung if apart.shown and sign * apart.difference > 0 else best
+                better = blending.shown(metric, *tables) > 0
+            else:
+                better = without is None or not self._loses(table, best)
+            best = rung if better else best
         return best
 
     def _choice(self, done: Sequence[Rung], without: int | None = None) -> Rung:
@@ -459,6 +473,11 @@ class Ladder:
         what = f"each by one of {taken.folds} trainings without it" if taken.folds else "of the validation split"
         self.why = f"{words.inside} {words.written(taken.value)} on {taken.n:,} rows {what}"
         self.why += f", against {', '.join(others)}" if others else ""
+        self.why += (
+            "; a blend is taken where the rows are likelier by it, and it is not shown to be worse"
+            if taken.name == "blend"
+            else ""
+        )
         if taken.value is None:
             self.why = f"{words.inside} is not defined on the validation rows, so the first that came to its end"
         if self.best_of != "accuracy":
@@ -469,14 +488,9 @@ class Ladder:
     def _cheapest(self, best: Rung, done: Sequence[Rung], without: int | None = None) -> Rung:
         """The smallest, or the one that predicts fastest, of those that are not shown to be worse than the best."""
         tables = dict(zip((rung.name for rung in done), self._tables(done, without), strict=True))
-        name, metric = self._headline()
-        sign = -1.0 if metric.higher_is_better is False else 1.0
-
-        def is_worse(rung: Rung) -> bool:
-            apart = differences({name: metric}, [tables[best.name], tables[rung.name]])[0][name]
-            return apart.shown and sign * apart.difference < 0
-
-        as_good = [rung for rung in done if rung is best or not is_worse(rung)]
+        _, metric = self._headline()
+        first = tables[best.name]
+        as_good = [rung for rung in done if rung is best or blending.shown(metric, first, tables[rung.name]) >= 0]
         if self.best_of == "size":
             return min(as_good, key=lambda rung: rung.bytes)
         return min(as_good, key=lambda rung: rung.row_seconds or 0.0)

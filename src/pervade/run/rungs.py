@@ -12,6 +12,7 @@ from pervade.core.contracts import Recipe, Solver
 from pervade.core.contracts.abilities import CanBeBlended, HasLinearHead
 from pervade.core.errors import ConfigError, nearest
 from pervade.core.run import RunDirectory
+from pervade.core.words import counted
 from pervade.data.rows.sources.whole import Whole
 from pervade.engine import checkpoint
 from pervade.init.pretrained import Pretrained, published
@@ -146,6 +147,14 @@ def told(rungs: Mapping[str, Recipe | str]) -> str:
     there = [f"{name}{_whence(rung) if name == 'frozen' else ''}" for name, rung in climbable(rungs).items()]
     missing = [f"no {name}: {reason}" for name, reason in rungs.items() if isinstance(reason, str)]
     return f"rungs: {'; '.join([', '.join(there), *missing])}"
+
+
+def beforehand(rungs: Mapping[str, Recipe], train: int, validation: int) -> str:
+    """A line of what the rungs will take, as far as that is known before the first: numbers of rows, and of passes."""
+    line = f"each rung learns from {counted(train, 'row')} and is judged by {validation:,}"
+    if "trained" in rungs:
+        line += f"; trained makes up to {counted(rungs['trained'].epochs, 'pass', 'passes')}"
+    return f"{line}; how long it takes is not known before its first steps"
 
 
 def _whence(recipe: Recipe) -> str:

@@ -290,6 +290,10 @@ class Classify(GivesLogits, ChoosesClass):
             prior = np.maximum(np.exp(usual - usual.max(1, keepdims=True)), LEAST)
         return {**tables[0], **_of_logits(logits, prior, domain)}
 
+    def log_likelihood(self, table: Table) -> np.ndarray:
+        target = np.asarray(table["target"])
+        return np.asarray(_log(table["probabilities"])[np.arange(len(target)), target])
+
     def metrics(self, domain: Domain) -> Mapping[str, Any]:
         metrics = classification_metrics(labels_of(domain))
         if self.answering != "likeliest":

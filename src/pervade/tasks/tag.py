@@ -166,6 +166,11 @@ class Tag(GivesLogits):
         logits = sum(weight * _logits(table["probabilities"]) for table, weight in zip(tables, weights, strict=True))
         return {**tables[0], **_of_logits(logits, np.asarray(tables[0]["threshold"]), domain)}
 
+    def log_likelihood(self, table: Table) -> np.ndarray:
+        """Of all labels of a row, as if they came independently."""
+        sign = 2 * np.asarray(table["target"], np.float64) - 1
+        return np.asarray(-np.logaddexp(0.0, -sign * _logits(table["probabilities"])).sum(1))
+
     def metrics(self, domain: Domain) -> Mapping[str, Any]:
         return multilabel_metrics(labels_of(domain))
 

@@ -122,6 +122,10 @@ class CanBeBlended(Protocol):
         same rows and no decision."""
         ...
 
+    def log_likelihood(self, table: Table) -> np.ndarray:
+        """(n,): the logarithm of the probability, or density, that the table gives to what is right of each row."""
+        ...
+
 
 @runtime_checkable
 class Acts(Protocol):
