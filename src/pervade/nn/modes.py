@@ -1,4 +1,4 @@
-"""Asking a network in the middle of its training."""
+"""Asking a network in the middle of its training, or in that of another."""
 
 from __future__ import annotations
 
@@ -19,3 +19,16 @@ def evaluating(network: nn.Module) -> Iterator[nn.Module]:
     finally:
         for module, training in modes:
             module.training = training
+
+
+@contextmanager
+def still(network: nn.Module) -> Iterator[nn.Module]:
+    """Inside, what is computed by the network carries gradients to its input, and none to its weights."""
+    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    for parameter in learning:
+        parameter.requires_grad_(False)
+    try:
+        yield network
+    finally:
+        for parameter in learning:
+            parameter.requires_grad_(True)
