@@ -29,7 +29,6 @@ from pervade.domains.bag import Bag
 from pervade.domains.codebook import Codebook
 from pervade.domains.composite import Composite
 from pervade.domains.dictation import Dictation
-from pervade.domains.generated_pictures import GeneratedPictures
 from pervade.domains.preferences import Preferences
 from pervade.metrics.estimate import Metric, weighted_mean
 from pervade.metrics.method import Method, parse
@@ -77,8 +76,7 @@ def named() -> Iterator[Recipe]:
     yield replace(written, domain=Preferences(), task=Prefer())  # which takes a run to go on from
     yield replace(transcription.scratch(), domain=Dictation(), task=Dictate())  # which takes a published network
     yield replace(text.scratch(), domain=Composite({"words": Bag()}))
-    yield replace(image.default(), domain=GeneratedPictures())
-    yield generation.recipe("unet")
+    yield from (generation.recipe("unet"), generation.recipe("dcgan"))
     coded = generation.recipe("vq-vae")
     yield from (coded, replace(coded, then=None, domain=coded.then.domain, task=coded.then.task))
     for module, made in ((text, text.scratch()), (image, image.default()), (sound, sound.scratch())):

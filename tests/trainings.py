@@ -215,6 +215,15 @@ def made_sounds(folder: Path) -> dict[str, Any]:
     return {"data": speakers(folder), "task": "text-to-audio", "settings": (*settings, "validation=0.2", "test=0.2")}
 
 
+def pictures_by_two_players(folder: Path) -> dict[str, Any]:
+    """Each with an optimiser of its own, and batch normalisation settled anew for the averaged weights."""
+    task = "{use: adversarial-generation, changes: [colour, translation, cutout], r1: 0.1, r1_every: 2, lessons: 2}"
+    settings = ("domain.size=8", "model.width=4", "model.noise=4", f"task={task}", "average=0.9", "batch_size=6")
+    data = class_folders(folder, ["only"], count=32)
+    asked = {"data": data, "task": "unconditional-image-generation", "model": "dcgan"}
+    return {**asked, "settings": (*settings, "validation=0.2", "test=0.2")}
+
+
 def rollouts(folder: Path) -> dict[str, Any]:
     settings = (*AGENT, "source.steps=32", "source.epochs=2", "batch_size=32", "domain.environments=2")
     return {"data": "gym://CartPole-v1", "steps": 256, "settings": settings}
@@ -277,6 +286,7 @@ TRAININGS = {
         Training(transcripts, "utterances", "transcribe", "transcripts"),
         Training(dictation, "utterances", "dictate", "dictation"),
         Training(made_sounds, "by-length", "synthesise", "waveform"),
+        Training(pictures_by_two_players, "dataset", "adversarial-generation", "generated-pictures"),
         Training(rollouts, "rollouts", "ppo", "environment"),
         Training(rollouts_in_processes, "rollouts", "ppo", "environment"),
         Training(rollouts_of_forces, "rollouts", "ppo", "environment"),

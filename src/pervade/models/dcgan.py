@@ -33,6 +33,7 @@ L = TypeVar("L", nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 @dataclass(frozen=True)
 class DCGAN(Model):
     reads: ClassVar[str] = "pictures to be made"
+    task: ClassVar[str] = "adversarial-generation"
     # Filters of the stage next to the picture; each stage farther from it has twice as many, up to 8 times.
     width: Annotated[int, Field(ge=4, le=1024)] = 32
     noise: Annotated[int, Field(ge=1, le=4096)] = 128  # numbers that a picture is made from
@@ -40,7 +41,7 @@ class DCGAN(Model):
 
     def build(self, inputs: Inputs, outputs: Mapping[str, int]) -> nn.Module:
         """Raises ConfigError where no pictures are to be made, SizeError where they are of another size."""
-        canvas = require(inputs, Canvas, "dcgan")
+        canvas = require(inputs, Canvas, "dcgan", "it goes with --task unconditional-image-generation")
         first, times = doublings("dcgan", canvas)
         widths = [self.width * min(2**stage, WIDEST) for stage in range(times)]
         generator = _Generator(canvas, widths, first, self.noise)

@@ -28,6 +28,7 @@ WIDEST = 16  # times the width of the stage next to the picture
 @dataclass(frozen=True)
 class SNGAN(Model):
     reads: ClassVar[str] = "pictures to be made"
+    task: ClassVar[str] = "adversarial-generation"
     # Filters of the stage next to the picture; each stage farther from it has twice as many, up to 16 times.
     width: Annotated[int, Field(ge=4, le=1024)] = 16
     noise: Annotated[int, Field(ge=1, le=4096)] = 128  # numbers that a picture is made from
@@ -35,7 +36,7 @@ class SNGAN(Model):
 
     def build(self, inputs: Inputs, outputs: Mapping[str, int]) -> nn.Module:
         """Raises ConfigError where no pictures are to be made, SizeError where they are of another size."""
-        canvas = require(inputs, Canvas, "sngan")
+        canvas = require(inputs, Canvas, "sngan", "it goes with --task unconditional-image-generation")
         first, times = doublings("sngan", canvas)
         widths = [self.width * min(2**stage, WIDEST) for stage in range(times + 1)]
         generator = _Generator(canvas, widths, first, self.noise)

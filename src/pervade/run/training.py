@@ -20,7 +20,7 @@ from torch.nn import Module
 
 from pervade.core import contents, files, memory, registry, runtime, seed, signals, spec
 from pervade.core.contracts import Context, Domain, Opening, Recipe, Solver, Tokens, Waveform
-from pervade.core.contracts.abilities import HasCompanions
+from pervade.core.contracts.abilities import GoesAstray, HasCompanions
 from pervade.core.errors import ConfigError, TrainingError, nearest
 from pervade.core.run import RunDirectory
 from pervade.core.types import Rows, Table
@@ -387,11 +387,15 @@ class Training:
         value = None
         if done or late or moment.passes % (plan.every or stopping.every) == 0:
             value = self._judge(moment, moment.passes, self._watch)
+        task = self.recipe.task
+        astray = task.astray(self.learner.context) if isinstance(task, GoesAstray) and not done else None
+        if ranks.any_true(astray is not None):
+            self._decide(f"training ended: {astray}", moment.passes)
+            done = True
         if value is not None and not done:
             if stopping.patience is not None and moment.passes - plan.best_pass >= stopping.patience:
-                judged = f"validation {spaced(str(stopping.metric))}"
-                text = f"stopped early: {judged} has not improved for {stopping.patience} passes"
-                self._decide(text, moment.passes)
+                text = f"validation {spaced(str(stopping.metric))} has not improved for {stopping.patience} passes"
+                self._decide(f"stopped early: {text}", moment.passes)
                 done = True
             elif self.options.on_pass is not None:
                 reason = self.options.on_pass(moment.passes, value) if ranks.rank() == 0 else None

@@ -26,7 +26,7 @@ from pervade.core import environment, files, memory, runtime, spec
 from pervade.core.contracts import Domain, Recipe
 from pervade.core.contracts.abilities import HasMembers
 from pervade.core.contracts.promises import SPLIT as PROMISED
-from pervade.core.errors import BusyError, DataError, ResourceError
+from pervade.core.errors import BusyError, DataError, ResourceError, TrainingError
 from pervade.core.run import RunDirectory
 from pervade.core.types import LeftOut, Rows
 from pervade.core.words import counted
@@ -117,7 +117,8 @@ def train(
         for line in changed if given is None or not begun else origin.check(run, recipe):
             options.screen.say(line)
         _train_before(run, recipe, domain, rows, request, options)
-        Training(run, recipe, domain, rows, device, _with_room(recipe, options)).go()
+        with _kept(run):
+            Training(run, recipe, domain, rows, device, _with_room(recipe, options)).go()
         if final:
             imbalance.conclude(run, recipe.promises, options.screen.say)
             promising.settle(run, recipe, rows, options.screen, given)
@@ -151,6 +152,21 @@ def _with_room(recipe: Recipe, options: Options) -> Options:
     if recipe.then is None or recipe.time_limit is None:
         return options
     return replace(options, later=(THEN + MEASURED) * recipe.time_limit)
+
+
+@contextmanager
+def _kept(run: RunDirectory) -> Iterator[None]:
+    """Inside, a message that training went wrong ends with the checkpoint that can be used all the same."""
+    try:
+        yield
+    except TrainingError as error:
+        if not run.checkpoints():
+            raise
+        name = run.require_checkpoint(None)
+        passes = run.of_checkpoint(name, "architecture.json").get("passes", "?")
+        raise TrainingError(
+            f"{error}; what was learnt by pass {passes} is kept: pervade evaluate {run.path}"
+        ) from error
 
 
 def _train_before(

@@ -75,6 +75,16 @@ class HasPlayers(Protocol):
 
 
 @runtime_checkable
+class GoesAstray(Protocol):
+    """Its training may come to where it does not come back from (one of two players has won for good)."""
+
+    def astray(self, context: Context) -> str | None:
+        """Why it has, and what to change, in a line; None: it goes on. Asked after each pass, once it is judged:
+        training ends then, and the best pass counts."""
+        return None
+
+
+@runtime_checkable
 class FindsGradient(Protocol):
     """Every weight that learns gets a gradient in every step, which may be known without autograd."""
 
@@ -262,7 +272,7 @@ class ChoosesClass(Protocol):
 
 
 ABILITIES: tuple[type, ...] = (
-    *(SelectsRows, CouplesRows, HasCompanions, HasPlayers, FindsGradient, HasLinearHead, CanBeBlended, Acts, Explores),
-    *(MakesSamples, MakesMedia, ShowsProgress, HasMembers, JudgesAll, KeepsSamples, RepliesToRows, HasPlainModel),
-    *(ComparesSeeds, ChoosesClass),
+    *(SelectsRows, CouplesRows, HasCompanions, HasPlayers, GoesAstray, FindsGradient, HasLinearHead, CanBeBlended),
+    *(Acts, Explores, MakesSamples, MakesMedia, ShowsProgress, HasMembers, JudgesAll, KeepsSamples, RepliesToRows),
+    *(HasPlainModel, ComparesSeeds, ChoosesClass),
 )
