@@ -46,6 +46,15 @@ def test_what_was_done_and_what_was_tried(run: RunDirectory) -> None:
     assert "{" not in imbalance.section(record.read(run)).body  # type: ignore[union-attr]
 
 
+def test_weights_that_auto_took_are_said(run: RunDirectory) -> None:
+    treat(run, "auto", answers="balanced")
+    recipe = yaml.safe_load(run.recipe.read_text())
+    recipe["imbalance"] |= {"weights": "balanced", "answers": "balanced"}
+    files.write_text(run.recipe, yaml.safe_dump(recipe))
+    _, text = read(run)
+    assert "What was done (--imbalance auto): in training a row weighs the more, the rarer its class is" in text
+
+
 def test_a_promise_that_is_kept_says_what_is_answered(run: RunDirectory) -> None:
     treat(run, "auto", answers="balanced", tried=TRIED)
     path = run.result("evaluate", "best")
