@@ -86,6 +86,7 @@ class Beside(TypedDict, total=False):
     """What the model is compared with."""
 
     name: str
+    called: str
     metrics: dict[str, Figure]
     differences: dict[str, Apart]
     discordant: dict[str, Count]
@@ -128,6 +129,22 @@ class Unlike(TypedDict):
     features: str
 
 
+class Between(TypedDict, total=False):
+    """What figures of made rows come to for two halves of the real data, and for chance."""
+
+    judge: str
+    random: bool
+    n: Count
+    features: Count
+    floor: dict[str, float]
+    ceiling: dict[str, float]
+
+
+class Kept(TypedDict):
+    folder: Inside
+    files: Count
+
+
 class Details(TypedDict, total=False):
     """Those that more than their task and their part of the report read; the others may be anything."""
 
@@ -138,6 +155,8 @@ class Details(TypedDict, total=False):
     constant: Beside
     promises: list[Promised]
     unlike: Unlike
+    floor_and_ceiling: Between
+    kept: Kept
 
 
 class Learner(TypedDict, total=False):

@@ -15,7 +15,7 @@ import torch
 
 from pervade.core import deadline, files, memory, words
 from pervade.core.contracts import Context, Domain
-from pervade.core.contracts.abilities import HasPlainModel, KeepsSamples, MakesSamples, RepliesToRows
+from pervade.core.contracts.abilities import HasPlainModel, JudgesAll, KeepsSamples, MakesSamples, RepliesToRows
 from pervade.core.errors import DataError
 from pervade.core.run import RunDirectory
 from pervade.core.types import Json, Media, Rows
@@ -26,7 +26,7 @@ from pervade.metrics import baseline
 from pervade.metrics.estimate import Estimate, Metric, estimate
 
 PREDICTING = 0.9  # of the time that is left, for the predictions,
-BESIDE_PLAIN = 0.6  # and where a simpler model is fitted beside this one;
+AND_JUDGING = 0.6  # and where a simpler model is fitted beside this one, or another network judges it;
 RESAMPLING = 0.5  # of what is then left, for the intervals
 PLAIN_MODEL = "the simplest model beside this one"
 NATURE = ("higher_is_better", "bounds", "words")  # of a figure, beside how large it is
@@ -101,7 +101,8 @@ def evaluate(
         if ranks.rank() == 0:  # a file of its own until all is done: training, or another evaluation, may write there
             with files.writing(path):
                 file = stack.enter_context(files.temporary(path))
-        ends = None if until is None else _part(until, BESIDE_PLAIN if _has_plain(loaded) else PREDICTING)
+        more = _has_plain(loaded) or isinstance(loaded.task, JudgesAll)
+        ends = None if until is None else _part(until, AND_JUDGING if more else PREDICTING)
         measured = predictor.write(file, chosen, about, progress, ends)
         if ranks.rank() == 0:
             columns, known = predictions.read_columns(file), rows if own is None else own
@@ -143,7 +144,7 @@ def _part(until: float, share: float) -> float:
 
 def learns_beside(loaded: Loaded) -> bool:
     """Whether more than the targets of the run's own rows is needed beside the figures."""
-    return _has_plain(loaded) or isinstance(loaded.task, (MakesSamples, RepliesToRows))
+    return _has_plain(loaded) or isinstance(loaded.task, (MakesSamples, RepliesToRows, JudgesAll))
 
 
 def _has_plain(loaded: Loaded) -> bool:
