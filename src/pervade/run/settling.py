@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from pervade.core.contracts import Task
+from pervade.core.contracts import Recipe, Task
 from pervade.core.types import Rows, Table
 from pervade.data.rows import folds
 from pervade.engine import predictions
@@ -118,6 +118,13 @@ class CrossFit:
 def halves(rows: Rows, seed: int) -> dict[int, int]:
     """The half, 0 or 1, of each row by its number: groups whole, classes in like shares."""
     return dict(zip(rows.number, (fold - 1 for fold in folds.deal(rows, range(len(rows)), 2, seed)), strict=True))
+
+
+def judging_rows(recipe: Recipe, rows: Rows, keep: bool) -> Rows:
+    """The validation split, where anything is made of what the model says of it: it chooses the pass, it settles
+    something, or its predictions are to be kept."""
+    used = keep or recipe.early_stopping.metric is not None or settles(recipe.task)
+    return rows.where("split", "validation") if used and "split" in rows else rows.select([])
 
 
 def settles(task: Task) -> bool:
