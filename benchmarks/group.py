@@ -2,8 +2,8 @@
 `make bench-text`, `make bench-rl` (45 minutes),
 `make bench-rl-long` (90 minutes), `make bench-speech` (three hours, by what its parts took), `make bench-faults` (bad
 and hostile input, kills, many classes, threads, time limits: more than four hours), `make bench-default` (the ladder,
-five hours), `make bench-rare` (rare classes and promises, two hours), `make bench-autogluon` (four hours, 7 GB); longer
-scripts go on where they were stopped.
+five hours), `make bench-rare` (rare classes and promises, two hours), `make bench-generate` (pictures that are made,
+five hours), `make bench-autogluon` (four hours, 7 GB); longer scripts go on where they were stopped.
 
     python benchmarks/group.py frame
 
@@ -35,6 +35,7 @@ GROUPS = {
     "faults": ("fuzz", "resume_kills", "many_classes", "threads", "time_limit"),
     "default": ("default",),
     "rare": ("rare", "unlike"),
+    "generate": ("generate",),
     "autogluon": ("autogluon_comparison",),
     "rl-long": ("rl_scores --long", "rl_pong"),
 }
