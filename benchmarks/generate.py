@@ -128,9 +128,8 @@ class Bench:
 
     def figures(self, made: np.ndarray) -> dict[str, float]:
         """Of as many pictures (n, h, w, c) uint8 as the test split has."""
-        from pervade.engine.judging import Judge
-
         import pervade as package
+        from pervade.engine.judging import Judge
         from pervade.metrics import generation
 
         loaded = package.load(self.judge).load()
@@ -199,10 +198,10 @@ def speed(options: argparse.Namespace) -> dict[str, Any]:
     """Images a second of a training step, the sides taking turns: median of each turn's."""
     import torch
     from generate_peers import WIDTHS, diffusers_network
-    from pervade.models.unet import UNet
     from torch.nn import functional as F
 
     from pervade.core.contracts import Canvas
+    from pervade.models.unet import UNet
 
     torch.manual_seed(0)
     theirs = diffusers_network(1)
