@@ -50,8 +50,16 @@ class TimeLimit:
     Time counts from the start of the run, over all sittings.
     """
 
-    def __init__(self, recipe: Recipe, domain: Domain, rows: Rows, per_pass: int, after: float | None) -> None:
-        self.recipe, self.domain, self.after = recipe, domain, after
+    def __init__(
+        self,
+        recipe: Recipe,
+        domain: Domain,
+        rows: Rows,
+        per_pass: int,
+        after: float | None,
+        members: Mapping[str, Any] | None = None,  # as of `Context`
+    ) -> None:
+        self.recipe, self.domain, self.after, self.members = recipe, domain, after, members or {}
         self.pace = Pace(float(recipe.time_limit or 0), recipe.epochs * per_pass, per_pass, recipe.early_stopping.every)
         self.most = EVALUATING * self.pace.limit
         self.known: dict[int, int | None] = {}  # step to planned steps, as logged before a kill
@@ -88,7 +96,8 @@ class TimeLimit:
         while True:
             some = self.known_rows.select(range(min(number, len(self.known_rows))))
             start = time.monotonic()
-            table = Predictor(network, self.domain, self.recipe.task, workers=self.recipe.workers).table(some)
+            asked: Any = {"workers": self.recipe.workers, "members": self.members, "train": self.train}
+            table = Predictor(network, self.domain, self.recipe.task, **asked).table(some)
             now = time.monotonic()
             unit_time = (now - start) / len(some) / _mean_size(some)  # long rows cost more than short ones
             self.row_time = unit_time * _mean_size(self.known_rows)
@@ -110,11 +119,11 @@ class TimeLimit:
     def _price_beside(self, network: Module, table: Mapping[str, Any], some: Rows) -> float:
         """Seconds of what stands beside the figures: what the model makes by itself, and the simplest model, whose
         figures, and how far both are apart, are bootstrapped as well."""
-        task, start = self.recipe.task, time.monotonic()
+        task, context, start = self.recipe.task, Context(self.domain, members=self.members), time.monotonic()
         if isinstance(task, MakesSamples):
-            task.made(network, self.train, Context(self.domain))
+            task.made(network, self.train, context)
         if isinstance(task, RepliesToRows):
-            task.replies(network, some, self.train, Context(self.domain))
+            task.replies(network, some, self.train, context)
         made = time.monotonic() - start
         for part in (self.train.select(range(0, len(self.train), step)) for step in (EIGHTH**2, EIGHTH)):
             start = time.monotonic()  # anew: the first has to load what makes it

@@ -153,7 +153,7 @@ class Training:
             after: float | None = None
             if options.finish:
                 after = AFTERWARDS + REPORTING * options.loaded + options.reading + options.later
-            self.limit = TimeLimit(recipe, domain, rows, len(self.source), after)
+            self.limit = TimeLimit(recipe, domain, rows, len(self.source), after, self.members)
             self.limit.rows_after, self.limit.num_validation = options.rows_after, len(self.validation)
 
     def _reading(self) -> Domain:
