@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from pervade import api
 from pervade.core.contracts import Canvas, Context
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.run import RunDirectory
@@ -26,6 +27,7 @@ from pervade.run import workflow
 from pervade.tasks.language_model import LanguageModel
 from pervade.tasks.reconstruct import Reconstruct
 from pervade.testing import check_spec, check_task
+from tests.data.drawing import class_folders
 from tests.toys.base import ToyDomain, toy, toy_recipe
 
 SIDE = 8
@@ -202,6 +204,21 @@ def test_a_codebook_larger_than_the_data_is_refused(tmp_path: Path) -> None:
     workflow.begin(folder, asked, workflow.Request("bars"))
     with pytest.raises(ConfigError, match=r"2,000 is more than .* 400 training pictures of 4 each.*codes=1600 or less"):
         workflow.train(folder, workflow.requested(folder))
+
+
+@pytest.mark.parametrize(
+    ("setting", "fault"),
+    [
+        ("model.codes=500", "500 is more than there are patches .*: 20 training pictures of 4"),
+        ("domain.size=10", "10 x 10"),
+    ],
+)
+def test_it_is_refused_before_a_judge_learns(setting: str, fault: str, tmp_path: Path) -> None:
+    settings = ["domain.size=8", "model.codes=8", "validation=0.2", "test=0.2", setting]
+    asked = {"task": "unconditional-image-generation", "model": "vq-vae", "settings": settings}
+    with pytest.raises(ConfigError, match=fault):
+        api.fit(class_folders(tmp_path / "data", count=16), runs=tmp_path, name="run", **asked)
+    assert not (tmp_path / "run" / "members").exists()
 
 
 def test_the_loss_does_not_depend_on_the_cut(loaded: Loaded) -> None:

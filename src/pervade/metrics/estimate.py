@@ -103,7 +103,8 @@ class Metric:
         """Itself, or one that is not defined where the file has no column that it needs."""
         if not self.needs or self.needs in columns:
             return self
-        return replace(self, compute=_undefined, trials=None, among=None, counted=None)
+        why = f"the predictions file has no column {self.needs!r}"
+        return replace(self, compute=_undefined, trials=None, among=None, counted=None, undefined=why)
 
 
 def _undefined(columns: Columns, weight: np.ndarray) -> float:

@@ -40,7 +40,7 @@ def code_metrics() -> dict[str, Metric]:
             Shared(code_family, "bits_per_code"),
             higher_is_better=False,
             description="bits that a code costs, where it is foretold from those before it: less is foretold better",
-            undefined="nothing says what the codes cost",
+            undefined="there are no codes",
             bounds=(0.0, math.inf),
             words=FigureWords("Bits per code"),
         )

@@ -30,7 +30,7 @@ def reconstruction_metrics() -> dict[str, Metric]:
             feature_similarity,
             description="share of the variance of pictures' features that is kept when they are made again from their "
             "codes: 1 where nothing differs, 0 as if each were the mean",
-            undefined="nothing judged it, or all pictures have the same features",
+            undefined="all pictures have the same features",
             bounds=(-math.inf, 1.0),
             words=FigureWords("Features kept when made again"),
             needs="feature_error",

@@ -24,14 +24,14 @@ import torch
 
 from pervade.core import environment, files, memory, runtime, spec
 from pervade.core.contracts import Domain, Recipe
-from pervade.core.contracts.abilities import HasMembers
+from pervade.core.contracts.abilities import HasCompanions, HasMembers
 from pervade.core.contracts.promises import SPLIT as PROMISED
 from pervade.core.errors import BusyError, DataError, ResourceError, TrainingError
 from pervade.core.run import RunDirectory
 from pervade.core.types import LeftOut, Rows
 from pervade.core.words import counted
 from pervade.data.read import embedded
-from pervade.engine import checkpoint, origin, promises, ranks, wording
+from pervade.engine import building, checkpoint, origin, promises, ranks, wording
 from pervade.engine.predictor import Predictor
 from pervade.run import imbalance, opening, overview, promising, weighing
 from pervade.run.progress import Prefixed, Screen, Silent
@@ -178,9 +178,10 @@ def _train_before(
     taken = recipe.task.taken()
     for name, place in taken.items():
         _take(run.member(name), RunDirectory(Path(place)), partial(recipe.task.accept, name), domain)
-    for name, own in recipe.task.before(rows, domain).items():
-        if name in taken:
-            continue
+    first = {name: own for name, own in recipe.task.before(rows, domain).items() if name not in taken}
+    if first and not run.state.exists():
+        _try(recipe, domain)
+    for name, own in first.items():
         member = run.member(name)
         if not member.recipe.exists():
             limit = None if recipe.time_limit is None else BEFORE * recipe.time_limit
@@ -194,6 +195,13 @@ def _train_before(
             train(member, request, None, replace(options, screen=screen, began=None, loaded=0.0, finish=False))
         except Stopped as stop:
             raise Stopped(stop.number, run.path) from None  # which is what goes on
+
+
+def _try(recipe: Recipe, domain: Domain) -> None:
+    """Whatever cannot be built is refused before others learn for it. Raises ConfigError, and ResourceError."""
+    network = building.build(recipe.model, domain.inputs(), recipe.task.outputs(domain), changes=recipe.changes)
+    if isinstance(recipe.task, HasCompanions):
+        recipe.task.companions(network, domain)
 
 
 def _take(member: RunDirectory, other: RunDirectory, accept: Callable[[Any, Domain], None], domain: Domain) -> None:
