@@ -13,10 +13,12 @@ import torch
 from pervade import api, report
 from pervade.core import files
 from pervade.core.contracts import Context
+from pervade.core.errors import ConfigError
 from pervade.domains.generated_pictures import GeneratedPictures
 from pervade.engine import checkpoint
 from pervade.engine.generation import GeneratesPictures
 from pervade.engine.judging import Judge
+from pervade.evaluate import sides
 from pervade.recipes import generation
 from tests.painter import Painter, Painting
 from tests.toys.base import toy
@@ -29,8 +31,8 @@ class MeasuredPainting(Painting):
     )
 
 
-def fitted(data: Path, runs: Path, **domain: object) -> api.Run:
-    recipe = generation.general(Painter(), MeasuredPainting(), 60)
+def fitted(data: Path, runs: Path, judge: str = "", **domain: object) -> api.Run:
+    recipe = generation.general(Painter(), MeasuredPainting(judge=judge), 60)
     recipe = replace(recipe, domain=GeneratedPictures(size=8, **domain), epochs=2, test=0.3)
     run = api.fit(data, recipe=recipe, runs=runs)
     run.evaluate()
@@ -108,6 +110,17 @@ def test_the_page_shows_it_between_the_real_data_and_chance(run: api.Run) -> Non
         assert title in page
     assert "samples/last@test" in page
     assert "Two halves of the real data, of as many, come to" in run.directory.model_card.read_text(encoding="utf-8")
+
+
+def test_runs_that_different_networks_judged_are_not_compared(run: api.Run, shapes: Path, tmp_path: Path) -> None:
+    """A run that takes the first one's judge is compared with it; once its judge is another it is not."""
+    again = fitted(shapes, tmp_path, str(run.directory.member("judge").path), condition="label")
+    assert len(sides.read([run.directory, again.directory], [], "test")) == 2
+    judge = again.directory.member("judge")
+    place = judge.checkpoint(judge.require_checkpoint(None)) / "architecture.json"
+    files.write_json(place, files.read_json(place) | {"sha256": "another"})
+    with pytest.raises(ConfigError, match=r"judged by different networks, .*; train one with --judge .*members/judge"):
+        sides.read([run.directory, again.directory], [], "test")
 
 
 def test_samples_go_with_the_weights_that_made_them(run: api.Run) -> None:

@@ -125,8 +125,16 @@ def test_what_changes_without_a_row_is_what_is_found_without_it(k: int) -> None:
         assert whole.left_empty[row] == (whole.held > 0).sum() - (without_row.held > 0).sum() - filled
 
 
-@pytest.mark.parametrize(("name", "shift"), [("kernel_distance", 0.0), ("kernel_distance", 0.7),
-                                             ("precision", 0.3), ("recall", 0.3), ("coverage", 0.3)])  # fmt: skip
+SLOW = pytest.mark.slow  # a second for each figure of neighbours
+
+
+@pytest.mark.parametrize(
+    ("name", "shift"),
+    [
+        *(("kernel_distance", 0.0), ("kernel_distance", 0.7), ("recall", 0.3)),
+        *(pytest.param(name, 0.3, marks=SLOW) for name in ("precision", "coverage", "density", "frechet_distance")),
+    ],
+)
 def test_intervals_hold_the_true_figure(name: str, shift: float) -> None:
     """Of 60 pairs of sets of 100 at least 53, the true figure being the mean over all of them (or 0, of one
     distribution): so would be 998 of 1,000 times where 19 of 20 do."""

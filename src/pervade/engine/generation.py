@@ -67,6 +67,7 @@ class GeneratesPictures(
     Task, SelectsRows, MakesSamples, MakesMedia, ShowsProgress, HasMembers, JudgesAll, KeepsSamples
 ):
     needs: ClassVar[tuple[str, ...]] = ("judge",)
+    judges: ClassVar[tuple[str, ...]] = ("judge",)
     makes: ClassVar[str] = "pictures"
     sampling: PictureSampling = field(default_factory=PictureSampling)
     judge: str = ""  # the run whose network judges what is made; empty: one that learns from the same rows before

@@ -12,7 +12,7 @@ import numpy as np
 
 from pervade.core import files, plain_yaml, spec
 from pervade.core.contracts import Domain, Task
-from pervade.core.contracts.abilities import CouplesRows
+from pervade.core.contracts.abilities import CouplesRows, JudgesAll
 from pervade.core.contracts.capabilities import labels_of
 from pervade.core.errors import CheckpointError, ConfigError, DataError, nearest
 from pervade.core.run import RunDirectory
@@ -65,7 +65,32 @@ def read(runs: Sequence[RunDirectory], checkpoints: Sequence[str], split: str) -
         raise ConfigError(
             f"{same[0][0]} is named twice; a model does not differ from itself. Name another run or --checkpoint"
         )
-    return [_side(run, name, split, called) for (run, name), called in zip(chosen, _names(chosen), strict=True)]
+    sides = [_side(run, name, split, called) for (run, name), called in zip(chosen, _names(chosen), strict=True)]
+    _require_one_judge(sides)
+    return sides
+
+
+def _require_one_judge(sides: Sequence[Side]) -> None:
+    """Raises ConfigError where the figures of two sides are of different networks that judged them."""
+    judged = [side for side in sides if isinstance(side.task, JudgesAll)]
+    for side in judged[1:]:
+        first, names = judged[0], [name for task in (judged[0].task, side.task) for name in _judges(task)]
+        if any(_weights(first.run.member(name)) != _weights(side.run.member(name)) for name in names):
+            raise ConfigError(
+                f"{first.name} and {side.name} were judged by different networks, so that their figures are of "
+                f"different things; train one with --judge {first.run.member(names[0]).path}"
+            )
+
+
+def _judges(task: Task) -> tuple[str, ...]:
+    return task.judges if isinstance(task, JudgesAll) else ()
+
+
+def _weights(run: RunDirectory) -> str | None:
+    """The digest of a run's weights; None where it has none."""
+    if not run.checkpoints():
+        return None
+    return str(run.of_checkpoint(run.require_checkpoint(None), "architecture.json").get("sha256"))
 
 
 # runs that hold runs

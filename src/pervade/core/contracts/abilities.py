@@ -225,6 +225,10 @@ class HasMembers(Protocol):
 
 @runtime_checkable
 class JudgesAll(Protocol):
+    judges: ClassVar[
+        tuple[str, ...]
+    ] = ()  # names of the runs inside it that judge: by others it would be other figures
+
     def judged(self, table: Table, rows: Rows, train: Rows, context: Context) -> Table:
         """The predictions of all `rows`, a line each in their order, with columns that are known only once all are
         there, and what training saw (`train`) is beside them. Each value belongs to the row of its line, so that
