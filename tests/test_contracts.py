@@ -151,7 +151,7 @@ HEARERS = [name for name in MODELS if name.startswith(("sound-cnn", "conformer")
 # What makes sounds, of codes (tests/nn/test_dilated.py).
 MAKERS = [name for name in MODELS if name.startswith("wavenet")]
 # What makes pictures (tests/models/test_vq_vae.py, test_denoisers.py, test_adversaries.py).
-PAINTERS = [name for name in MODELS if name.startswith(("vq-vae", "unet", "diffusion", "dit", "dcgan", "sngan"))]
+PAINTERS = [name for name in MODELS if name.startswith(("vq-vae", "unet", "diffus", "dit", "dcgan", "sngan"))]
 # What is given several inputs, each member its own (tests/test_blend.py).
 TOGETHER = ["blend"]
 # What counts (tests/data/test_kneser_ney.py): its tables are as long as what was seen, which "meta" does not know.

@@ -224,6 +224,16 @@ def pictures_by_two_players(folder: Path) -> dict[str, Any]:
     return {**asked, "settings": (*settings, "validation=0.2", "test=0.2")}
 
 
+def noisy_pictures(folder: Path) -> dict[str, Any]:
+    """Steps, noise and what is not told are drawn anew for each picture; the judge has no classes to learn."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(32):
+        (folder / f"{number}.png").write_bytes(encoded(pixels(number % 3, number)))
+    network = ("model.widths=[8,16]", "model.head=8", "model.attention=[]", "task.sampling.steps=2")
+    asked = {"data": folder, "task": "unconditional-image-generation", "model": "unet"}
+    return {**asked, "settings": (*network, *PICTURE[1:])}
+
+
 def rollouts(folder: Path) -> dict[str, Any]:
     settings = (*AGENT, "source.steps=32", "source.epochs=2", "batch_size=32", "domain.environments=2")
     return {"data": "gym://CartPole-v1", "steps": 256, "settings": settings}
@@ -287,6 +297,7 @@ TRAININGS = {
         Training(dictation, "utterances", "dictate", "dictation"),
         Training(made_sounds, "by-length", "synthesise", "waveform"),
         Training(pictures_by_two_players, "dataset", "adversarial-generation", "generated-pictures"),
+        Training(noisy_pictures, "dataset", "denoise", "generated-pictures"),
         Training(rollouts, "rollouts", "ppo", "environment"),
         Training(rollouts_in_processes, "rollouts", "ppo", "environment"),
         Training(rollouts_of_forces, "rollouts", "ppo", "environment"),

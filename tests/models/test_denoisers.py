@@ -31,7 +31,7 @@ def test_the_same_numbers_as_diffusers() -> None:
     ours = spec.build(Canvas((3, 16, 16), classes=3), {"output": 16}).eval()
     told = ("time_embedding", "class_embedding")
     weights = theirs.state_dict().items()
-    ours.load_state_dict({f"told.{name}" if name.startswith(told) else name: weight for name, weight in weights})
+    ours.body.load_state_dict({f"told.{name}" if name.startswith(told) else name: weight for name, weight in weights})
     input = {"pixels": torch.randn(3, 3, 16, 16), "time": torch.tensor([0, 417, 999]), "class": torch.tensor([0, 3, 1])}
     with torch.no_grad():
         output = theirs(input["pixels"], input["time"], input["class"]).sample

@@ -232,4 +232,4 @@ def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setitem(sys.modules, "diffusers", None)
     with pytest.raises(ConfigError, match=r"needs the package diffusers .* pip install 'pervade\[generate\]'"):
-        diffusion._scheduler("cosine", "v", "ddim", 10)
+        diffusion.library()

@@ -16,7 +16,7 @@ from torch.nn import Module
 
 from pervade.core import download, registry, spec
 from pervade.core.bounds import Deviation, Finite
-from pervade.core.contracts import Change, Domain, Initializer, Mergeable, Model, Started, Task
+from pervade.core.contracts import Canvas, Change, Domain, Initializer, Mergeable, Model, Started, Task
 from pervade.core.contracts.capabilities import Normalised, Transcribed, labels_of
 from pervade.core.errors import ConfigError, nearest
 from pervade.core.registry import register
@@ -71,7 +71,7 @@ class Pretrained(Initializer):
 
     def adapt(self, domain: Domain, model: Model) -> Domain:
         """Raises CheckpointError where the weights cannot be read, ConfigError where the statistics do not fit."""
-        if not isinstance(domain, Normalised):
+        if not isinstance(domain, Normalised) or _learns_to_make(domain):
             return domain
         mean, deviation, _ = self._statistics(self._read(model), domain)
         return replace(domain, mean=mean, deviation=deviation)  # type: ignore[type-var]
@@ -81,7 +81,7 @@ class Pretrained(Initializer):
         checkpoint = self._read(model)
         labels = domain.alphabet if isinstance(domain, Transcribed) else labels_of(domain)
         started = transplant(network, checkpoint, labels, _described(model))
-        if not isinstance(domain, Normalised):
+        if not isinstance(domain, Normalised) or _learns_to_make(domain):
             return started
         _, _, words = self._statistics(checkpoint, domain)
         return replace(started, summary=f"{started.summary}; pixels normalised by {words}")
@@ -126,6 +126,11 @@ class Pretrained(Initializer):
         if min(deviation) <= 0:
             raise ConfigError(f"init.deviation {list(deviation)} must be above 0")
         return mean, deviation, words
+
+
+def _learns_to_make(domain: Domain) -> bool:
+    """Pictures that are to be made are not normalised."""
+    return isinstance(domain.inputs(), Canvas)
 
 
 def _own(path: Path) -> bool:

@@ -22,8 +22,7 @@ from pervade.core.bounds import Blocks, Heads, Part
 from pervade.core.contracts import Canvas, Inputs, Model, require
 from pervade.core.errors import ConfigError
 from pervade.core.registry import register
-from pervade.core.types import Output
-from pervade.nn.denoising import SLOWEST, Moment, attended
+from pervade.nn.denoising import SLOWEST, Denoiser, Moment, attended
 
 WAVES = 256  # numbers of a time's embedding
 EPSILON = 1e-6  # of layer normalisation
@@ -47,12 +46,10 @@ class DiT(Model):
     def build(self, inputs: Inputs, outputs: Mapping[str, int]) -> nn.Module:
         """Raises ConfigError where no pictures are to be made."""
         canvas = require(inputs, Canvas, "dit", "it goes with --task unconditional-image-generation")
-        return DiTNetwork(self, canvas)
+        return Denoiser(canvas, _Body(self, canvas))
 
 
-class DiTNetwork(nn.Module):
-    """As the UNet: {"pixels" (n, c, h, w), "time" (n,) in steps, "class" (n,) int64} to "output" (n, c, h, w)."""
-
+class _Body(nn.Module):
     places: Tensor
 
     def __init__(self, spec: DiT, canvas: Canvas) -> None:
@@ -72,7 +69,7 @@ class DiTNetwork(nn.Module):
             nn.init.zeros_(last.weight)  # type: ignore[union-attr, arg-type]
             nn.init.zeros_(last.bias)  # type: ignore[union-attr, arg-type]
 
-    def forward(self, input: Mapping[str, Tensor], mask: Tensor | None = None) -> Output:
+    def forward(self, input: Mapping[str, Tensor]) -> Tensor:
         pixels = input["pixels"]
         height, width = pixels.shape[2:]
         told = F.silu(self.told(input))
@@ -83,7 +80,7 @@ class DiTNetwork(nn.Module):
             x = block(x, told)
         shift, scale = self.modulation(told)[:, None].chunk(2, 2)
         x = self.out(torch.addcmul(shift, self.norm(x), 1 + scale)).transpose(1, 2)
-        return {"output": F.pixel_shuffle(x.unflatten(2, (rows, columns)), self.patch)[:, :, :height, :width]}
+        return F.pixel_shuffle(x.unflatten(2, (rows, columns)), self.patch)[:, :, :height, :width]
 
 
 class Block(nn.Module):

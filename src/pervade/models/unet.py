@@ -24,9 +24,8 @@ from pervade.core.bounds import Filters, Part
 from pervade.core.contracts import Canvas, Inputs, Model, require
 from pervade.core.errors import ConfigError
 from pervade.core.registry import register
-from pervade.core.types import Output
 from pervade.core.words import counted
-from pervade.nn.denoising import Moment, attended
+from pervade.nn.denoising import Denoiser, Moment, attended
 
 EPSILON = 1e-5  # of group normalisation
 
@@ -67,13 +66,10 @@ class UNet(Model):
     def build(self, inputs: Inputs, outputs: Mapping[str, int]) -> nn.Module:
         """Raises ConfigError where no pictures are to be made."""
         canvas = require(inputs, Canvas, "unet", "it goes with --task unconditional-image-generation")
-        return UNetwork(self, canvas)
+        return Denoiser(canvas, _Body(self, canvas))
 
 
-class UNetwork(nn.Module):
-    """{"pixels" (n, c, h, w), "time" (n,) in steps, "class" (n,) int64} to "output" (n, c, h, w): whatever of the noise
-    in the pixels is asked for."""
-
+class _Body(nn.Module):
     def __init__(self, spec: UNet, canvas: Canvas) -> None:
         super().__init__()
         self.patch = spec.patch
@@ -100,7 +96,7 @@ class UNetwork(nn.Module):
         nn.init.zeros_(self.conv_out.weight)
         nn.init.zeros_(self.conv_out.bias)  # type: ignore[arg-type]
 
-    def forward(self, input: Mapping[str, Tensor], mask: Tensor | None = None) -> Output:
+    def forward(self, input: Mapping[str, Tensor]) -> Tensor:
         pixels = input["pixels"]
         height, width = pixels.shape[2:]
         told = F.silu(self.told(input))
@@ -114,7 +110,7 @@ class UNetwork(nn.Module):
         for level in self.up_blocks:
             x = level(x, told, skipped)
         x = self.conv_out(F.silu(self.conv_norm_out(x)))
-        return {"output": F.pixel_shuffle(x, self.patch)[:, :, :height, :width]}
+        return F.pixel_shuffle(x, self.patch)[:, :, :height, :width]
 
 
 class Norm(nn.GroupNorm):

@@ -1,16 +1,32 @@
-"""What networks have in common that take noise out of pictures: what they are told of time and class."""
+"""What networks that take noise out of pictures have in common: their shape, and what they are told."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pervade.core.contracts import Canvas
+from pervade.core.types import Output
+from pervade.nn.backbone import Backbone
+
 MOST_WRITTEN = 256  # places whose products with one another are written down, where that is faster
 SLOWEST = 10_000.0  # steps in which the slowest wave of a time's embedding turns by one radian
+
+
+class Denoiser(Backbone):
+    """{"pixels" (n, c, h, w), "time" (n,) in steps, "class" (n,) int64} to "output" (n, c, h, w): whatever of the noise
+    in the pixels is asked for. `body` maps the same to the latter; there is no head."""
+
+    def __init__(self, canvas: Canvas, body: nn.Module) -> None:
+        super().__init__(canvas, {}, body, 0)
+
+    def forward(self, input: Any, mask: Tensor | None = None) -> Output:
+        return {"output": self.body(input)}
 
 
 class Moment(nn.Module):

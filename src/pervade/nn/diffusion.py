@@ -22,6 +22,7 @@ from pervade.core.errors import ConfigError
 
 Schedule: TypeAlias = Literal["cosine", "linear"]
 Asked: TypeAlias = Literal["v", "epsilon"]
+Variance: TypeAlias = Literal["small", "large"]
 Sampler: TypeAlias = Literal["ddpm", "ddim", "dpm-solver++"]
 
 STEPS = 1000
@@ -96,13 +97,15 @@ def way_back(
     sampler: Sampler,
     steps: int,
     generators: Sequence[torch.Generator],
+    variance: Variance = "small",
 ) -> Tensor:
     """Pictures (n, c, h, w) of about -1..1 from `noise` of the same shape. `denoise` maps pixels and steps (n,) to what
-    is asked; `generators`, one a row, draw what DDPM adds on the way.
+    is asked; `generators`, one a row, draw what DDPM adds on the way, of the smaller or the larger `variance` of its
+    paper's two (section 3.2).
 
     Raises ConfigError where diffusers is missing, or the sampler does not take so many steps.
     """
-    scheduler = _scheduler(schedule, asked, sampler, steps)
+    scheduler = _scheduler(schedule, asked, sampler, steps, variance)
     more: dict[str, Any] = {}
     if sampler == "ddpm":
         more["generator"] = list(generators)
@@ -115,13 +118,19 @@ def way_back(
     return pixels
 
 
-def _scheduler(schedule: Schedule, asked: Asked, sampler: Sampler, steps: int) -> Any:
+def library() -> Any:
+    """diffusers. Raises ConfigError, saying how to install it, where it is missing."""
     try:
-        from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
+        import diffusers
     except ImportError as error:
         raise ConfigError(
             f"denoising pictures needs the package diffusers ({error}); pip install 'pervade[generate]'"
         ) from None
+    return diffusers
+
+
+def _scheduler(schedule: Schedule, asked: Asked, sampler: Sampler, steps: int, variance: Variance) -> Any:
+    diffusers = library()
     if steps > STEPS or (sampler == "ddim" and steps > NEAR and STEPS % steps):
         allowed = f"up to {NEAR} or a divisor of {STEPS:,}" if sampler == "ddim" else f"up to {STEPS:,}"
         raise ConfigError(f"sampling.steps is {steps}; {sampler} takes {allowed}")
@@ -134,12 +143,12 @@ def _scheduler(schedule: Schedule, asked: Asked, sampler: Sampler, steps: int) -
     }
     # A picture is taken to lie between black and white at every step.
     if sampler == "ddpm":
-        scheduler: Any = DDPMScheduler(**settings, clip_sample=True)
+        scheduler: Any = diffusers.DDPMScheduler(**settings, clip_sample=True, variance_type=f"fixed_{variance}")
     elif sampler == "ddim":
-        scheduler = DDIMScheduler(**settings, clip_sample=True)
+        scheduler = diffusers.DDIMScheduler(**settings, clip_sample=True)
     else:
         least = LEAST if asked == "epsilon" else -math.inf
-        scheduler = DPMSolverMultistepScheduler(
+        scheduler = diffusers.DPMSolverMultistepScheduler(
             **settings, thresholding=True, sample_max_value=1.0, lambda_min_clipped=least
         )
     with warnings.catch_warnings():

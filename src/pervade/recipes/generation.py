@@ -4,6 +4,7 @@ pervade train DATA --task unconditional-image-generation                       a
 pervade train DATA --task unconditional-image-generation --model dcgan         a generator against a discriminator
 pervade train DATA --task unconditional-image-generation --condition label     by class
 pervade train DATA --task unconditional-image-generation --model vq-vae        as codes, and a prior over these
+pervade train DATA --task unconditional-image-generation --model hf:FOLDER     a pipeline of diffusers goes on
 pervade predict RUN --number 64 -o FOLDER                                      64 pictures, and a sheet of them
 
 Which task a model learns by it says itself (`Model.task`); how, the function of WAYS by the task's name.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 from pervade.core import spec
@@ -23,9 +25,10 @@ from pervade.data.rows.sources.dataset import Dataset
 from pervade.domains.codebook import Codebook
 from pervade.domains.generated_pictures import GeneratedPictures
 from pervade.domains.image import contents
-from pervade.engine.generation import GeneratesPictures
+from pervade.engine.generation import GeneratesPictures, PictureSampling
 from pervade.init.pretrained import Pretrained, starting_from
 from pervade.init.random import Random
+from pervade.models.diffusers_unet import DiffusersUNet
 from pervade.models.gpt import GPT
 from pervade.nn.diff_augment import Change
 from pervade.run.search_space import Choice, Range
@@ -38,6 +41,8 @@ from pervade.train.optim.muon import Muon
 from pervade.train.schedule.constant import Constant
 from pervade.train.schedule.cosine import Cosine
 from pervade.train.tuning.full import Full
+from pervade.train.tuning.lora import Lora
+from pervade.weights import locate, pipelines
 
 NAME = "unconditional-image-generation"
 READS_FILES = True
@@ -50,6 +55,7 @@ LOOKS, FEWEST, MOST, JUDGED = 1_000_000, 20, 1_000, 16
 PRIOR, FEWEST_OF_PRIOR = 0.3, 8
 FEW = 10_000  # pictures, of which a discriminator sees changed ones
 RATES = {"discriminator": 4e-4, "generator": 2e-4}
+GENTLE = 1e-4  # learning rate of a denoiser that others trained
 USUAL_ROWS = 5_000  # where it is not known how many there are
 
 
@@ -68,14 +74,42 @@ def recipe(
 ) -> Recipe:
     """The recipe that belongs to a model; of `source` is looked at how many pictures there are. Raises ConfigError
     where the model makes no pictures."""
-    network: Model = model if isinstance(model, Model) else spec.decode(model or MODEL, Model)
+    if (folder := _pipeline(model)) is not None:
+        made = _of_pipeline(folder, source, file_column)
+        return made if init is None else replace(made, init=starting_from(init))
+    starting = Random() if init is None else starting_from(init)
+    before, domain = starting.made_with() if isinstance(starting, Pretrained) else (None, None)
+    named = before if model is None and before is not None and before.task else model
+    network: Model = named if isinstance(named, Model) else spec.decode(named or MODEL, Model)
     learns: Task | None = spec.decode(network.task, Task) if network.task else None
     if not isinstance(learns, GeneratesPictures):
         raise ConfigError(f"{model or MODEL} makes no pictures; take one that `pervade models` says is for {NAME}")
     seen = looking.look(source, contents(file_column))
     usual = general(network, learns, USUAL_ROWS if seen is None else seen.rows)
-    usual = replace(usual, init=Random() if init is None else starting_from(init))
+    # A run of this kind is gone on from as it was made, by class or not.
+    usual = replace(usual, init=starting, domain=domain if isinstance(domain, GeneratedPictures) else usual.domain)
     return WAYS.get(network.task, lambda recipe: recipe)(usual)
+
+
+def _pipeline(model: str | Model | None) -> Path | None:
+    """The folder of a pipeline of diffusers that is meant; None where none is."""
+    folder = Path(model.removeprefix("hf:")) if isinstance(model, str) and model.startswith("hf:") else None
+    return folder if folder is not None and pipelines.is_pipeline(folder) else None
+
+
+def _of_pipeline(folder: Path, source: Any, file_column: str | None) -> Recipe:
+    """Its network, which learns on as gently as what was trained before does, or with --epochs 0 makes pictures as it
+    is. Raises ConfigError where the network or its scheduler are not known."""
+    network = DiffusersUNet(pipelines.network(folder, locate.read_config))
+    channels, size = pipelines.described(network.config)
+    told = pipelines.sampling(folder, locate.read_config)
+    sampling = PictureSampling(steps=told.pop("steps"), sampler=told.pop("sampler"))
+    seen = looking.look(source, contents(file_column))
+    learns = Denoise(sampling=sampling, **told)
+    recipe = denoising(general(network, learns, USUAL_ROWS if seen is None else seen.rows))
+    domain = GeneratedPictures(size=size, channels=channels)  # type: ignore[arg-type]
+    init = Pretrained(str(folder.absolute()))
+    return replace(recipe, domain=domain, init=init, optimizer=AdamW(lr=GENTLE, weight_decay=0.01))
 
 
 def general(model: Model, task: GeneratesPictures, rows: int) -> Recipe:
@@ -168,6 +202,13 @@ WAYS: dict[str, Callable[[Recipe], Recipe]] = {
     "denoise": denoising,
     "reconstruct": quantised,
 }
+
+
+def tuned(recipe: Recipe, tuning: str) -> Recipe:
+    """The recipe with adapters beside a denoiser's layers ("lora"). Raises ConfigError where there are none to be."""
+    if tuning != "lora" or not isinstance(recipe.task, Denoise):
+        raise ConfigError(f"--{tuning} is not for a network that makes pictures so; a denoiser takes --lora")
+    return replace(recipe, tuning=Lora(), optimizer=AdamW(lr=1e-3))
 
 
 def search_space(recipe: Recipe) -> dict[str, Range | Choice]:

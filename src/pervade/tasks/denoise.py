@@ -31,7 +31,7 @@ from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Output, Parts
 from pervade.engine.generation import GeneratesPictures, canvas, generators, noise, noise_between
-from pervade.nn.diffusion import STEPS, USUAL, Asked, Noising, Sampler, Schedule, way_back
+from pervade.nn.diffusion import STEPS, USUAL, Asked, Noising, Sampler, Schedule, Variance, way_back
 
 TEACHER = 32  # steps from noise to picture that a teacher takes
 GUIDANCE = 1.5  # where none is asked for
@@ -48,6 +48,7 @@ class Denoise(GeneratesPictures, HasCompanions):
     prediction: Asked = "v"
     schedule: Schedule = "cosine"
     gamma: Annotated[float, Field(gt=0, le=1e6)] | None = 5.0  # of min-SNR weights; None: all steps count alike
+    variance: Variance = "small"  # of what ddpm adds on the way
     class_dropout: Part = 0.1  # share of pictures whose class is not told in training
     distil: Literal[1, 2, 4, 8] | None = None  # evaluations of the network a picture, which are to be learnt
 
@@ -164,7 +165,7 @@ class Denoise(GeneratesPictures, HasCompanions):
             return told
 
         drawn, begin = generators(seeds, ON_THE_WAY), begin.to(classes.device)
-        made = way_back(denoise, begin, self.schedule, self.prediction, sampler, steps, drawn)
+        made = way_back(denoise, begin, self.schedule, self.prediction, sampler, steps, drawn, self.variance)
         return (made + 1) / 2
 
     def _way(self) -> tuple[Sampler, int]:

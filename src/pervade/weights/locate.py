@@ -12,7 +12,7 @@ from torch import Tensor
 from pervade.core import files
 from pervade.core.errors import CheckpointError, ConfigError
 from pervade.core.run import RunDirectory
-from pervade.weights import remote_code, sb3
+from pervade.weights import pipelines, remote_code, sb3
 from pervade.weights.checkpoint import Checkpoint
 from pervade.weights.torch_file import read_weights
 
@@ -50,6 +50,8 @@ def read(path: Path) -> Checkpoint:
     own = own_checkpoint(path)
     if own is not None:
         return files.steady(own, lambda: _read_own(own))
+    if pipelines.is_pipeline(path):
+        return pipelines.read(path)
     if (path / "config.json").is_file():
         return _read_hub(path)
     single = [file for file in sorted(path.iterdir()) if file.suffix in (".safetensors", ".pth", ".pt", ".bin")]
