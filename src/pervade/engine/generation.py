@@ -168,8 +168,9 @@ class GeneratesPictures(
     # what judges it
 
     def before(self, rows: Rows, domain: Domain) -> Mapping[str, Recipe]:
-        """The judge's."""
-        return {} if self.judge else judging.recipes(domain)
+        """The judge's, where there is anything to judge."""
+        measured = set(rows.column("split")) - {"train"}
+        return {} if self.judge or not measured else judging.recipes(domain)
 
     def taken(self) -> Mapping[str, str]:
         return {"judge": self.judge} if self.judge else {}
