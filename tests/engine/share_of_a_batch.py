@@ -29,6 +29,7 @@ from pervade.models.ngram import NGram
 from pervade.models.resnet import ResNet
 from pervade.nn.backbone import Backbone
 from pervade.nn.batch_norm import over_ranks
+from pervade.nn.quantiser import Quantiser
 from pervade.run import training, workflow
 from pervade.tasks.classify import Classify
 from pervade.train.optim.adam import Adam
@@ -177,6 +178,27 @@ def counted(rank: int) -> dict[str, torch.Tensor]:
     return network.state_dict()
 
 
+def quantised(rank: int, world: int, restart: float) -> dict[str, torch.Tensor]:
+    """A codebook after two steps, of shares of 20 vectors."""
+    torch.manual_seed(0)
+    made = Quantiser(4, 3, decay=0.5, restart=restart).train()
+    made.started.fill_(True)
+    steps = torch.randn(2, 20, 3)
+    torch.manual_seed(rank)
+    for vectors in steps:
+        made(vectors[rank::world])
+        made.update()
+    return made.state_dict()
+
+
+def begun(rank: int) -> dict[str, torch.Tensor]:
+    """A codebook after its first batch."""
+    torch.manual_seed(rank)
+    made = Quantiser(4, 3).train()
+    made(torch.randn(20, 3))
+    return made.state_dict()
+
+
 def main() -> None:
     folder, rank = Path(sys.argv[1]), int(sys.argv[2])
     torch.set_num_threads(1)
@@ -192,6 +214,7 @@ def main() -> None:
     found["gradual"] = gradual(rank, 2)
     found["together"] = [failing_in(failed, rank) for failed in range(3)]
     found["counted"] = counted(rank)
+    found["quantised"] = [quantised(rank, 2, restart) for restart in (0.0, 0.9)] + [begun(rank)]
     os.chdir(folder)
     found["in shards"] = in_shards(folder, rank)
     torch.save(found, folder / f"{rank}.pt")

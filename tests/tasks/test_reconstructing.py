@@ -17,7 +17,7 @@ from pervade.core.errors import ConfigError, DataError
 from pervade.core.run import RunDirectory
 from pervade.core.types import Rows
 from pervade.domains.codebook import Codebook
-from pervade.engine.checkpoint import Loaded, load_checkpoint
+from pervade.engine.checkpoint import Loaded, load_checkpoint, read_recipe
 from pervade.engine.predictions import read_columns
 from pervade.engine.predictor import Predictor
 from pervade.models.gpt import GPT
@@ -219,6 +219,19 @@ def test_it_is_refused_before_a_judge_learns(setting: str, fault: str, tmp_path:
     with pytest.raises(ConfigError, match=fault):
         api.fit(class_folders(tmp_path / "data", count=16), runs=tmp_path, name="run", **asked)
     assert not (tmp_path / "run" / "members").exists()
+
+
+def test_the_prior_is_run_as_its_run_is(tmp_path: Path) -> None:
+    """By the same seed, in what of a time limit is not for measuring both."""
+    asked = recipe(epochs=1, seed=5, time_limit=600.0)
+    asked = replace(asked, then=replace(asked.then, epochs=1))
+    folder = RunDirectory(tmp_path / "run")
+    workflow.begin(folder, asked, workflow.Request("bars"))
+    workflow.train(folder, workflow.requested(folder))
+    assert folder.checkpoints() == folder.member("then").checkpoints() == ["last"]
+    own = read_recipe(folder.member("then").recipe)
+    assert (own.seed, own.device, own.workers, own.time_limit) == (5, "cpu", 0, 510.0)
+    assert folder.predictions("last", "train").exists()
 
 
 def test_the_loss_does_not_depend_on_the_cut(loaded: Loaded) -> None:
