@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 from torch import Tensor, nn
 
+from pervade import api
 from pervade.core.contracts import Canvas, Context
 from pervade.core.errors import ConfigError
+from pervade.engine.checkpoint import read_recipe
 from pervade.engine.generation import PictureSampling, generators, noise
 from pervade.models.unet import UNet
 from pervade.nn import diffusion
 from pervade.nn.diffusion import Noising, way_back
+from pervade.run.training import Options
 from pervade.tasks.denoise import Denoise
 from pervade.testing import check_task
+from tests.trainings import noisy_pictures
 
 MEAN, DEVIATION = 0.2, 0.15
 
@@ -206,6 +212,28 @@ def test_a_pupil_reaches_in_one_step_what_its_teacher_reaches_in_several() -> No
         target = task._reached(teacher, begin, first, classes, 2)
     at = Noising.at("cosine", first)
     torch.testing.assert_close(at.picture("v", begin, target), pixels, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.slow  # three trainings and their judges' figures
+def test_few_steps_are_learnt_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the network, the size and the schedule of the run that it learns from, whose companion the teacher is."""
+    monkeypatch.setenv("PERVADE_CACHE", str(tmp_path / "cache"))
+    asked = noisy_pictures(tmp_path / "data")
+    asked["settings"] = (*asked["settings"], "threads=1", "task.schedule=linear")
+    teacher = api.fit(**asked, name="many", runs=tmp_path, epochs=1, options=Options())
+    asked = {"data": asked["data"], "task": asked["task"], "init": str(teacher.path), "runs": tmp_path}
+    few = ("threads=1", "task.distil=2", "batch_size=6", "validation=0.2", "test=0.2")
+    pupil = api.fit(**asked, name="few", settings=few, epochs=1, options=Options())
+    recipe, before = (read_recipe(run.directory.recipe) for run in (pupil, teacher))
+    assert (recipe.model, recipe.domain.size, recipe.task.schedule) == (before.model, 8, "linear")
+    held = safetensors.torch.load_file(pupil.directory.state / "state.safetensors")
+    assert any("teacher" in name for name in held)
+    first, again = (pupil.predict(number=2, seed=5)[1]["picture"] for _ in range(2))
+    assert first.shape == (8, 8, 3) and (first == again).all()
+    with pytest.raises(ConfigError, match="has learnt nothing yet"):
+        settings = (*few, "model.widths=[8]", "model.head=8", "model.attention=[]", "domain.size=8")
+        new = {**asked, "init": "random", "model": "unet"}
+        api.fit(**new, name="none", settings=settings, epochs=1, options=Options())
 
 
 def test_what_cannot_be_distilled_is_refused() -> None:
