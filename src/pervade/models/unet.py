@@ -1,5 +1,5 @@
 """The UNet of denoising diffusion (Ho et al. 2020, arXiv:2006.11239; Dhariwal & Nichol 2021, arXiv:2105.05233), in the
-form and the names of diffusers' UNet2DModel, whose weights it takes where `patch` is 1.
+form and the names of diffusers' UNet2DModel; where `patch` is 1 and `told` "shift" it is the same network.
 
 Beside that, what makes it fast on a processor: pixels lie channels last from end to end, so that attention reads them
 as they are; `patch` 2 has the network work on a quarter of the places, each a square of 2 x 2 pixels. In bfloat16 a
