@@ -8,16 +8,16 @@ from typing import Any
 from pervade.core.run import RunDirectory
 from pervade.core.words import SHARE
 from pervade.metrics.interval import wilson
-from pervade.report import standing
+from pervade.report import generation_cautions, standing
 from pervade.report.details import codebook, floor_and_ceiling, named
 from pervade.report.record import Figure, Record, Result
 
 DETAIL = {"judge": "it", "n": 40, "features": 128, "floor": {"recall": 0.9}, "ceiling": {"recall": 0.1}}
 
 
-def record() -> Record:
+def record(*results: Result) -> Record:
     nothing: dict[str, Any] = {key: {} for key in ("recipe", "about", "data", "plan", "checkpoints")}
-    return Record(RunDirectory(Path("runs/painted")), **nothing, log=[], results=[])
+    return Record(RunDirectory(Path("runs/painted")), **nothing, log=[], results=list(results))
 
 
 def result(details: dict[str, Any], **figures: Figure) -> Result:
@@ -69,3 +69,16 @@ def test_the_floor_of_the_headline_is_said_beside_it() -> None:
     stored = {"metrics": {"recall": share(15)}, "details": {"floor_and_ceiling": DETAIL}}
     assert standing.sentences(stored)[0] == "Two halves of the real data, of as many, come to 0.900."
     assert standing.sentences({**stored, "details": {}}) == []
+
+
+def test_what_is_told_from_real_rows_is_a_caution() -> None:
+    """A recall three eighths of the way from floor to ceiling; half are what was asked for, and 0.99 of real ones."""
+    detail = {"floor": {"recall": 0.9, "named_as_asked": 0.99}, "ceiling": {"recall": 0.1}}
+    half = Figure("named_as_asked", 0.5, 0.4, 0.6, 40, known=SHARE)
+    far, near = (Figure("recall", value, None, None, 40, known=SHARE) for value in (0.6, 0.85))
+    told = record(result({"floor_and_ceiling": detail}, recall=far, named_as_asked=half))
+    assert "stands 38% of the way from the real data to chance" in (generation_cautions.unlike_the_real(told) or "")
+    assert "calls 50.0% (40.0 to 60.0%) so, and 99.0% of real" in (generation_cautions.not_as_asked(told) or "")
+    fine = record(result({"floor_and_ceiling": detail}, recall=near))
+    assert generation_cautions.unlike_the_real(fine) is None and generation_cautions.not_as_asked(fine) is None
+    assert generation_cautions.unlike_the_real(record(result({}, recall=far))) is None

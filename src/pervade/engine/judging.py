@@ -48,7 +48,8 @@ BLOCK = 1024  # of which distances to all of the training split are held togethe
 def name_of(given: str, domain: Domain) -> str:
     """What the judge is called in every figure's words. `given`: the run that was named, else empty."""
     if given:
-        return f"the judge {Path(given).name}"
+        *_, run, folder, name = ("", "", *Path(given).parts)
+        return f"the judge of the run {run}" if folder == "members" else f"the network of the run {name}"
     if len(labels_of(domain)) > 1:
         return "a small classifier of the same training split"
     return RANDOM

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import PurePath
 
 from pervade.metrics.baseline import UNEVEN
-from pervade.report import advice, agent_cautions, calibration, sound_cautions, wording
+from pervade.report import advice, agent_cautions, calibration, generation_cautions, sound_cautions, wording
 from pervade.report.record import Record, Result
 
 FEW_ROWS = 30  # of a class: with fewer, Wilson's 95% interval can be wider than 30 points
@@ -275,6 +275,8 @@ CAUTIONS: tuple[Callable[[Record], str | None], ...] = (
     unfinished,
     not_test,
     no_better_than_baseline,
+    generation_cautions.unlike_the_real,
+    generation_cautions.not_as_asked,
     broken_promise,
     trained_people,
     sound_cautions.groups_on_both_sides,
