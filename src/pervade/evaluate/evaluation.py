@@ -174,7 +174,7 @@ def _figures(measured: _Measured, asked: int) -> dict[str, Any]:
         "precision": "fp32",
         "predictions": path.relative_to(run.path).as_posix(),
         "metrics": figures,
-        "details": _kept(run, path.stem, beside),
+        "details": media_kept(run, path.stem, beside),
         **({"left_out": missing} if missing else {}),
     }
 
@@ -186,13 +186,13 @@ def figure_as_json(estimate: Estimate, metric: Metric) -> dict[str, Any]:
     return estimate.as_dict() | dict(nature)
 
 
-def _kept(run: RunDirectory, name: str, detail: Any, key: str = "media") -> Any:
+def media_kept(run: RunDirectory, name: str, detail: Any, key: str = "media") -> Any:
     """What a task gave, for JSON: pictures, sounds and films in it go to media/<name>/, and their place stands there
     instead."""
     if isinstance(detail, dict):
-        return {part: _kept(run, name, value, part) for part, value in detail.items()}
+        return {part: media_kept(run, name, value, part) for part, value in detail.items()}
     if isinstance(detail, list):
-        return [_kept(run, name, value, f"{key}-{i}") for i, value in enumerate(detail)]
+        return [media_kept(run, name, value, f"{key}-{i}") for i, value in enumerate(detail)]
     if not isinstance(detail, Media):
         return detail
     path = run.path / "media" / name / f"{key}.{detail.kind}"

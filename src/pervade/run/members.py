@@ -34,7 +34,7 @@ from pervade.core.run import RunDirectory
 from pervade.core.types import Rows
 from pervade.data.rows import folds
 from pervade.engine import checkpoint, origin, predictions, promises, ranks
-from pervade.evaluate.evaluation import NATURE, PLAIN, against, evaluate
+from pervade.evaluate.evaluation import NATURE, PLAIN, against, evaluate, media_kept
 from pervade.metrics.estimate import estimate
 from pervade.metrics.interval import student
 from pervade.metrics.method import Method
@@ -447,7 +447,7 @@ def _pooled(
     asked = dict(task.metrics(domain)) | promises.metrics(loaded[0].decision, domain)
     common = {name: metric for name, metric in asked.items() if _common(name, results.values())}
     estimates = estimate(common, columns)
-    details = task.details(columns, _trained(run, results, rows), domain)
+    details = media_kept(run, f"{NAME}@test", task.details(columns, _trained(run, results, rows), domain))
     baseline = details.get("baseline")
     if isinstance(baseline, dict) and "name" in baseline:
         details["baseline"] = {**baseline, "name": f"{baseline['name']}, all folds together"}
