@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+from pervade import api
 from pervade.core.contracts import Canvas, Context
-from pervade.core.errors import ConfigError
+from pervade.core.errors import ConfigError, TrainingError
 from pervade.engine.fit import Learner
 from pervade.engine.generation import PictureSampling
 from pervade.engine.predictor import judging
 from pervade.models.dcgan import DCGAN
 from pervade.models.reference_mlp import ReferenceMLP
 from pervade.nn.modes import still
+from pervade.run.training import Options
 from pervade.tasks import adversarial_generation as gan
 from pervade.tasks.adversarial_generation import AdversarialGeneration, Watch, diversity
 from pervade.train.optim.adam import Adam
 from pervade.train.schedule.constant import Constant
 from tests.toys.base import ToyDomain
+from tests.trainings import EVERY, TRAININGS
 
 DCGAN_8 = DCGAN(width=8, noise=8)
 
@@ -263,3 +269,53 @@ class TestMaking:
         distance = (made - asked["pixels"]).abs().mean((1, 2, 3))
         assert distance[asked["class"] == 1].mean() < 0.12
         assert distance[asked["class"] == 2].mean() < 0.12
+
+
+class TestRuns:
+    """Of two passes and more, eight steps in all."""
+
+    def begun(self, folder: Path, **asked) -> dict[str, Any]:
+        plain = TRAININGS["pictures_by_two_players"].asked(folder / "data")
+        known = {
+            **plain,
+            "settings": (*EVERY, *plain["settings"], "early_stopping.every=1"),
+            "epochs": 4,
+            "name": "run",
+            "runs": folder,
+        }
+        return {**known, "options": Options(), **asked}
+
+    def test_a_player_that_ran_away_ends_the_training(self, tmp_path: Path, monkeypatch) -> None:
+        """After the first pass that saw it so, with the reason in the log, and a model that can be used."""
+        monkeypatch.setattr(gan, "PATIENCE", 5)
+        monkeypatch.setattr(gan, "ALIKE", 1e9)
+        run = api.fit(**self.begun(tmp_path))
+        told = [entry for entry in run.directory.read_log() if entry["event"] == "decision"]
+        assert [entry["pass"] for entry in told] == [2]
+        assert "training ended: the generator makes almost one picture alone" in told[0]["text"]
+        assert run.directory.plan()["finished"]
+        assert run.predict(number=2, seed=3)[1]["picture"].shape == (8, 8, 3)
+
+    def test_one_rate_for_both_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(
+            ConfigError, match=r"--lr 0\.1: .*-o optimizer\.discriminator\.lr, -o optimizer\.generator\.lr"
+        ):
+            api.fit(**self.begun(tmp_path, lr=0.1))
+
+    def test_a_loss_that_is_no_number_leaves_what_was_best(self, tmp_path: Path, monkeypatch) -> None:
+        """As it would be after an overflow in the third pass."""
+        steps = itertools.count(1)
+
+        def overflowing(real: torch.Tensor, made: torch.Tensor) -> torch.Tensor:
+            return gan.hinge(real, made) * (math.inf if next(steps) > 10 else 1.0)
+
+        monkeypatch.setitem(gan.DISCRIMINATOR, "hinge", overflowing)
+        with pytest.raises(
+            TrainingError,
+            match=r"discriminator\.loss became inf.*optimizer\.generator\.lr, now.*by pass 2 is kept: pervade evaluate",
+        ):
+            api.fit(**self.begun(tmp_path))
+        monkeypatch.undo()
+        kept = api.load(tmp_path / "run")
+        assert kept.load().name == "best"
+        assert kept.evaluate()["metrics"]["kernel_distance"]["n"] > 0

@@ -71,7 +71,7 @@ class Learner:
                 "leave micro_batch unset"
             )
         self.task, self.network, self.context = task, network, context
-        self.schedule, self.total_steps = schedule, total_steps
+        self.optimizer, self.schedule, self.total_steps = optimizer, schedule, total_steps
         self.companioned = task if isinstance(task, HasCompanions) else None
         self.means = Means()
         backbone.mark_rows(network)
@@ -104,6 +104,15 @@ class Learner:
         """Of the first player."""
         return float(self.steps[0].optimizer.param_groups[0]["lr"])
 
+    @property
+    def rates(self) -> dict[str, float]:
+        """Each learning rate, by the setting that changes it."""
+        alone = not isinstance(self.optimizer, Mapping)
+        return {
+            "--lr" if alone else f"-o optimizer.{step.phase.name}.lr": float(step.optimizer.param_groups[0]["lr"])
+            for step in self.steps
+        }
+
     def request_stop(self) -> None:
         """Asks for an end after the step under way; `Moment.stop` tells when all ranks have heard it."""
         self._stop = True
@@ -117,7 +126,7 @@ class Learner:
 
         Raises TrainingError where the loss is not finite.
         """
-        return self.means.take(self.step, self.lr)
+        return self.means.take(self.step, self.rates)
 
     # the loop
 

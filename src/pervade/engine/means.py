@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -38,8 +39,9 @@ class Means:
         self._sums[name] = held.add_(value) if held.shape == value.shape else held.sum() + value.sum()
         self._counts[name] += count
 
-    def take(self, step: int, lr: float) -> dict[str, float]:
-        """Mean of every part since the last call, over all ranks: "loss" a unit, the others a row.
+    def take(self, step: int, rates: Mapping[str, float]) -> dict[str, float]:
+        """Mean of every part since the last call, over all ranks: "loss" a unit, the others a row. `rates`: those of
+        learning, by the settings that change them.
 
         Raises TrainingError where one is not finite, since going on would only hide it.
         """
@@ -49,9 +51,10 @@ class Means:
         means = {name: value / max(counts[name], 1.0) for name, value in sums.items()}
         for name, value in means.items():
             if not math.isfinite(value):
+                now = ", ".join(f"{setting}, now {rate:g}" for setting, rate in rates.items())
                 raise TrainingError(
-                    f"the {name} became {value} at step {step}; lower the learning rate (--lr, now {lr:g}), "
-                    "or bound the gradient with -o clip_norm=1"
+                    f"the {name} became {value} at step {step}; lower the learning rate ({now}), or bound the gradient "
+                    "with -o clip_norm=1"
                 )
         return means
 

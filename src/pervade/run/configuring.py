@@ -34,6 +34,9 @@ def configure(recipe: Recipe, settings: Sequence[str] = (), **flags: Any) -> Rec
     others = {key: value for key, value in flags.items() if key not in data_flags.FLAGS and value is not None}
     if "judge" in others and "judge" not in spec.field_names(type(recipe.task)):
         problems.append(f"--judge {others.pop('judge')!r} is for --task unconditional-image-generation; leave it out")
+    if "lr" in others and isinstance(recipe.optimizer, Mapping):
+        rates = ", ".join(f"-o optimizer.{name}.lr" for name in recipe.optimizer)
+        problems.append(f"--lr {others.pop('lr'):g}: each player has an optimizer of its own; set {rates}")
     named = {PLACES.get(key, key): value for key, value in others.items()} | of_data
     given = [f"{key}={_text(value)}" for key, value in named.items()]
     if not given and not settings and not problems:
