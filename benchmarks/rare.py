@@ -41,7 +41,7 @@ from rare_promises import COVERED, FOUND, coverage_draws, recall_draws, show_cov
 
 NAME = "rare.jsonl"
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
-SETTINGS = ("none", "weights", "oversample", "undersample", "focal", "auto")
+SETTINGS = ("none", "weights", "oversample", "undersample", "focal", "auto", "generate")
 # Where all rows are learnt from at once, to draw a row more often is to weigh it.
 AT_ONCE = ("none", "weights", "focal", "auto")
 FIGURES = ("accuracy", "balanced_accuracy", "ece")  # beside each class's recall

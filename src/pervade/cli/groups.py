@@ -198,7 +198,7 @@ def learning(
     imbalance: Annotated[
         str | None,
         typer.Option(
-            metavar="none|weights|oversample|undersample|focal|auto",
+            metavar="none|weights|oversample|undersample|focal|generate|auto",
             help="What is done about rare classes; unless given, auto where the rarest has under a fifth of its fair "
             "share, which answers so that each class counts the same, unless that is worse on the validation split.",
         ),

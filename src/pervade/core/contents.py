@@ -238,6 +238,16 @@ class Columns(TypedDict, total=False):
     split: list[Literal["train", "validation", "promise", "test", "aside"]]
     hash: list[str]
     path: list[str]
+    synthetic: list[bool]
+
+
+class Synthetic(TypedDict):
+    """Of a class: its rows to learn from, and of those that were made how many were looked at and kept."""
+
+    real: Count
+    asked: Count
+    looked_at: Count
+    kept: Count
 
 
 Columns.__pydantic_config__ = {"extra": "allow"}  # type: ignore[attr-defined]
@@ -267,7 +277,13 @@ FIELDS: dict[str, Some] = {
         "step": Count,
         "passes": Annotated[float, Field(ge=0)],
     },
-    "data.json": {"rows": Count, "once": dict[str, Any], "columns": Columns, "left_out": list[LeftOut]},
+    "data.json": {
+        "rows": Count,
+        "once": dict[str, Any],
+        "columns": Columns,
+        "left_out": list[LeftOut],
+        "synthetic": dict[str, Synthetic],
+    },
     "decision.json": {
         "temperature": Annotated[float, Field(ge=1e-6, le=1e6)],
         "threshold": Annotated[float, Field(ge=-1, le=1)],

@@ -76,6 +76,11 @@ class RunDirectory:
         return self.path / "lr_find.json"
 
     @property
+    def synthetic(self) -> Path:
+        """The folder of rows that were made for training (run/synthetic.py), of all its rungs."""
+        return self.path / "synthetic"
+
+    @property
     def log(self) -> Path:
         return self.path / "log.jsonl"
 
@@ -235,15 +240,29 @@ class RunDirectory:
         plan = self.plan() if self.state.exists() else {}
         return float(plan.get("setup") or 0.0) + float(self.elapsed(self.read_log(), plan) or 0.0)
 
-    def read_data(self) -> dict[str, Any]:
+    def read_data(self, synthetic: bool = False) -> dict[str, Any]:
         """data.json: "columns" are lists of one length, among them "id" and "split", which are texts; those that are
-        written once, since all rows have the same, are there as others. Raises CheckpointError where it is missing or
-        damaged."""
+        written once, since all rows have the same, are there as others. Of the data's own rows, unless `synthetic` ones
+        are asked for as well, which stand after them. Raises CheckpointError where it is missing or damaged."""
         data = files.read_json(self.data, "columns", most=files.ROWS)
         columns = data["columns"]
         for name, value in data.pop("once", {}).items():
             columns.setdefault(name, [value] * len(columns["id"]))
-        return data
+        if "synthetic" not in columns:
+            return data
+        made = columns["synthetic"]
+        if synthetic:  # wherever the run lies now; a rung's are those of its ladder
+            home = next(
+                (place for place in (self.path, self.path.parent.parent) if (place / "synthetic").is_dir()), None
+            )
+            home = RunDirectory(home or self.path).synthetic
+            paths = zip(columns["path"], made, strict=True)
+            columns["path"] = [str(home / Path(path).name) if own else path for path, own in paths]
+            return data
+        del columns["synthetic"]
+        kept = [place for place, own in enumerate(made) if not own]
+        columns = {name: [values[place] for place in kept] for name, values in columns.items()}
+        return {**data, "rows": len(kept), "columns": columns}
 
     def read_log(self) -> list[dict[str, Any]]:
         """Every logged line; a last line that a crash cut off is left out."""

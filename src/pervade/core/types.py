@@ -40,7 +40,8 @@ class Rows:
     Columns that the frame itself knows: "id", "split" (str), "group" (str: rows that depend on each other),
     "bundle" (str: groups that no split divides: paragraphs of one article),
     "hash" (str: equal where the content is the same), "fold_given" (str or None: a fold that the data itself names; a
-    single run makes nothing of it), "target" (what a stratified split keeps balanced).
+    single run makes nothing of it), "target" (what a stratified split keeps balanced), "synthetic" (bool: made for
+    training, and no row of the data; only what trains has these).
     A `Rows` that was selected from another keeps the numbers of the first in `number` (n,), and these are what
     batches carry as "row".
     """
@@ -80,6 +81,10 @@ class Rows:
 
     def where(self, column: str, value: Any) -> Rows:
         return self.select([i for i, held in enumerate(self.column(column)) if held == value])
+
+    def real(self) -> Rows:
+        """Those of the data."""
+        return self.where("synthetic", False) if "synthetic" in self else self
 
     def with_columns(self, **columns: Sequence[Any]) -> Rows:
         return Rows({**self.columns, **columns}, self.number)

@@ -71,9 +71,10 @@ def recipe(
     init: str | Initializer | None = None,
     source: Any = None,
     file_column: str | None = None,
+    rows: int | None = None,
 ) -> Recipe:
-    """The recipe that belongs to a model; of `source` is looked at how many pictures there are. Raises ConfigError
-    where the model makes no pictures."""
+    """The recipe that belongs to a model; unless it is said how many `rows` there are, `source` is looked at. Raises
+    ConfigError where the model makes no pictures."""
     if (folder := _pipeline(model)) is not None:
         made = _of_pipeline(folder, source, file_column)
         return made if init is None else replace(made, init=starting_from(init))
@@ -85,7 +86,7 @@ def recipe(
     if not isinstance(learns, GeneratesPictures):
         raise ConfigError(f"{model or MODEL} makes no pictures; take one that `pervade models` says is for {NAME}")
     seen = looking.look(source, contents(file_column))
-    usual = general(network, learns, USUAL_ROWS if seen is None else seen.rows)
+    usual = general(network, learns, rows or (USUAL_ROWS if seen is None else seen.rows))
     # A run of this kind is gone on from as it was made, by class or not.
     usual = replace(usual, init=starting, domain=domain if isinstance(domain, GeneratedPictures) else usual.domain)
     return WAYS.get(network.task, lambda recipe: recipe)(usual)

@@ -59,6 +59,9 @@ def build(record: Record) -> str:
         elsewhere=record.words.domain.elsewhere,
         splits=[f"{wording.count(number)} {name}" for name, number in record.split_counts.items()],
         episodes=agents.episodes(record) if record.acts else "",
+        synthetic=wording.join(
+            [f"{wording.count(made['kept'])} synthetic ones of {label}" for label, made in record.synthetic.items()]
+        ),
         source=_public(str(record.data.get("source", "not recorded"))),
         left_out=len(record.left_out),
         recipe=recipe.summary(record),

@@ -334,6 +334,12 @@ class Record:
     def left_out(self) -> list[dict[str, str]]:
         return self.data.get("left_out") or []
 
+    @property
+    def synthetic(self) -> dict[str, dict[str, int]]:
+        """Class to how many rows were made for training, which are none of the data's: "real", "asked", "looked_at",
+        "kept"."""
+        return self.data.get("synthetic") or {}
+
     @cached_property
     def split_counts(self) -> dict[str, int]:
         counts = Counter(self.columns.get("split") or [])

@@ -1,6 +1,6 @@
-"""What a rung of a ladder says of rows that it did not learn from, each row in turn: where there are few, one small
-validation split would choose by luck. What is delivered is trained as ever; here it is trained anew without each fold
-of the rows that train and validate, and answers that fold.
+"""What a rung of a ladder says of rows that it did not learn from: those that validate, or, where rows are few and one
+small validation split would choose by luck, each row in turn. What is delivered is trained as ever; here it is trained
+anew without each fold of the rows that train and validate, and answers that fold.
 
     members/<rung>/members/fold-1 …                        each a run, until the ladder has chosen
     members/<rung>/predictions/<checkpoint>@out-of-fold.parquet
@@ -18,7 +18,7 @@ from pervade.core.errors import DataError, TrainingError
 from pervade.core.run import RunDirectory
 from pervade.core.types import Rows
 from pervade.data.rows import folds
-from pervade.engine import checkpoint, predictions
+from pervade.engine import checkpoint, predictions, ranks
 from pervade.engine.predictor import Predictor
 from pervade.init.pretrained import Pretrained
 from pervade.run import workflow
@@ -83,3 +83,20 @@ def _without(own: Recipe, member: RunDirectory, number: int, limit: float | None
             raise TrainingError(f"{Path(own.init.source).name}, from which it begins, was not cross-validated")
         return replace(own, init=replace(own.init, source=str(beside.path)))
     return own
+
+
+def judge_by_all(member: RunDirectory, rows: Rows, alike: bool) -> None:
+    """Predicts what of the validation split a training in little time was not judged by. `alike`: it reads `rows` as
+    they are."""
+    chosen = member.require_checkpoint(None)
+    path, number = member.predictions(chosen, checkpoint.UNDECIDED), list(rows.column("split")).count("validation")
+    whole = path.exists() and len(predictions.read_columns(path)["row"]) == number
+    if ranks.first(whole):
+        return
+    loaded, own = checkpoint.load_checkpoint(member, chosen), checkpoint.read_recipe(member.recipe)
+    loaded.network.to(runtime.pick_device(own.device))
+    rows = rows if alike else workflow.load_rows(member, loaded.domain)
+    about = {"checkpoint": chosen, "split": "validation", "precision": "fp32"}
+    with runtime.threads(own.threads):
+        undecided = Predictor(loaded.network, loaded.domain, loaded.task)  # as while training
+        undecided.write(path, rows.where("split", "validation"), about)

@@ -28,7 +28,8 @@ from pervade.core.types import Json, Rows, Table
 from pervade.engine import checkpoint, origin, predictions, ranks
 from pervade.run import imbalance, search_space, workflow
 from pervade.run import rungs as rungs_module
-from pervade.run.ladder import LEAST_PASSES, ends_all, judge_by_all
+from pervade.run.cross_validation import judge_by_all
+from pervade.run.ladder import LEAST_PASSES, ends_all
 from pervade.run.search import NO_VALIDATION, Plan, Search, Trial, figures
 from pervade.run.settling import only
 from pervade.run.stopping import Paused
@@ -120,6 +121,7 @@ class Halving(Search):
     def judge_by(self, rows: Rows) -> None:
         if "validation" not in rows.column("split"):
             raise DataError(NO_VALIDATION)
+        imbalance.refuse_made(self.base)
         self.base = imbalance.settled(self.run, self.base, rows, self.options.screen.say)
         for name, own in self.rungs.items():
             self.rungs[name] = imbalance.settled(self.run, own, rows, lambda line: None)

@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pervade.core.contracts import Domain, Promise, Recipe
+from pervade.core.errors import ConfigError
 from pervade.core.run import RunDirectory
 from pervade.core.types import Rows
 from pervade.core.words import percent
 from pervade.engine import ranks
 from pervade.metrics.estimate import Metric
 from pervade.run import overview
+from pervade.train.imbalance.generate import Generate
 
 
 def settled(run: RunDirectory, recipe: Recipe, rows: Rows, say: Callable[[str], None]) -> Recipe:
@@ -29,6 +31,15 @@ def settled(run: RunDirectory, recipe: Recipe, rows: Rows, say: Callable[[str], 
     if ranks.rank() == 0:
         overview.keep(run, lines)
     return own
+
+
+def refuse_made(recipe: Recipe) -> None:
+    """Raises ConfigError where rows are to be made, of whose trainings each trial would have its own."""
+    if isinstance(recipe.imbalance, Generate):
+        raise ConfigError(
+            "--imbalance generate is for a training, a ladder, seeds or folds, and not for a search; take weights or "
+            "oversample, or search first and then train what was found with it"
+        )
 
 
 def counts(rows: Rows, split: str) -> Counter[str]:

@@ -50,13 +50,14 @@ from pervade.evaluate.evaluation import evaluate
 from pervade.init.members import Members
 from pervade.metrics.estimate import Metric, estimate, too_few_groups
 from pervade.models.blend import Blend
-from pervade.run import blending, cross_validation, imbalance, members, overview, promising, workflow
+from pervade.run import blending, cross_validation, imbalance, members, overview, promising, synthetic, workflow
 from pervade.run import rungs as rungs_module
 from pervade.run.progress import duration
 from pervade.run.settling import halves, only
 from pervade.run.stopping import Stopped, stopping_at_once
 from pervade.run.time_limit import AFTERWARDS, REPORTING
 from pervade.run.training import Options
+from pervade.train.imbalance.generate import Generate
 
 TIMED = 64  # rows of the validation split by which it is measured how fast a rung predicts
 SAME_ROWS = (
@@ -110,6 +111,7 @@ class Ladder:
         self.half_of: dict[int, int] = {}  # of rows by their numbers (run/settling.py)
         self.settling: set[int] = set()  # rows of the validation split
         self.reading = 0.0  # seconds that reading the rows took
+        self.everything = Rows({})  # the rows, and those that were made to train beside them
         self.faults: list[PervadeError] = []  # of this sitting's rungs
 
     @property
@@ -154,6 +156,7 @@ class Ladder:
             for name, own in reversed(self.recipes.items()):
                 say = self.options.screen.say if own is self.base else (lambda line: None)
                 self.recipes[name] = imbalance.settled(self.run, own, rows, say)
+            self._with_synthetic(rows)
             for split in ("train", "validation"):
                 self.half_of |= halves(rows.where("split", split), self.base.seed)
             self.settling = set(rows.where("split", "validation").number)
@@ -165,6 +168,19 @@ class Ladder:
             self.path.unlink()  # first: without the other it would tell of a ladder that nobody climbs
             self.run.members.unlink()
         return None
+
+    def _with_synthetic(self, rows: Rows) -> None:
+        """Rows that are made for training are made once, for all rungs."""
+        self.everything = rows
+        if not isinstance(self.base.imbalance, Generate):
+            return
+        if "synthetic" not in self.run.read_data(synthetic=True)["columns"]:
+            self.begun.pop(self.run.data.name)  # which they are written to
+            self.save()
+        _, self.everything = workflow.with_synthetic(self.run, self.base, rows, self.request, self.options)
+        self.recipes = {name: synthetic.told_of(rung, self.everything) for name, rung in self.recipes.items()}
+        self.begun[self.run.data.name] = files.sha256(self.run.data)
+        self.save()
 
     def complete(self) -> list[Rung]:
         return [rung for rung in self.rungs if rung.state == "complete"]
@@ -196,7 +212,9 @@ class Ladder:
 
         def train() -> int:
             self._begin(rung, rows)
-            workflow.train(member, self._request(rung), None, options, rows if self._reads_alike(rung) else None)
+            workflow.train(
+                member, self._request(rung), None, options, self.everything if self._reads_alike(rung) else None
+            )
             size = self._judge_whole(rung, rows)
             few = cross_validation.are_few(rows) and isinstance(self.base.task, CanBeBlended)
             if few and rung.name != "blend":  # answers of several trainings can be put together
@@ -254,7 +272,7 @@ class Ladder:
         def begin() -> None:
             if not member.recipe.exists():
                 own = self._own(rung)
-                workflow.write_data(member, self.request.source, rows)
+                workflow.write_data(member, self.request.source, self.everything)
                 workflow.begin(member, own, self._request(rung))
 
         ranks.by_first(begin)
@@ -262,7 +280,7 @@ class Ladder:
     def _judge_whole(self, rung: Rung, rows: Rows) -> int:
         """Returns the bytes of the weights."""
         member, chosen = self._member(rung), self._chosen(rung)
-        judge_by_all(member, rows, self._reads_alike(rung))
+        cross_validation.judge_by_all(member, rows, self._reads_alike(rung))
         if self.best_of == "speed":
             rung.row_seconds = self._time(rung, rows)
         if rung.name == "blend":
@@ -276,6 +294,8 @@ class Ladder:
         why = ""
         if ranks.world() > 1:
             why = "several processes climb together"
+        elif isinstance(self.base.imbalance, Generate):
+            why = "what was made to train with it was learnt from all rows that train"
         elif number * seconds > left:
             why = f"there is no time for {number} trainings more"
         else:
@@ -526,23 +546,6 @@ def ends_all(error: PervadeError) -> bool:
     """Whether what ends a rung ends everything: a full disk, another process, or memory that ran out in one of several
     ranks, which the others, who wait for it, do not know."""
     return isinstance(error, ResourceError) and not (isinstance(error, OutOfMemoryError) and ranks.world() == 1)
-
-
-def judge_by_all(member: RunDirectory, rows: Rows, alike: bool) -> None:
-    """Predicts what of the validation split a training in little time was not judged by. `alike`: it reads `rows` as
-    they are."""
-    chosen = member.require_checkpoint(None)
-    path, number = member.predictions(chosen, checkpoint.UNDECIDED), list(rows.column("split")).count("validation")
-    whole = path.exists() and len(predictions.read_columns(path)["row"]) == number
-    if ranks.first(whole):
-        return
-    loaded, own = checkpoint.load_checkpoint(member, chosen), checkpoint.read_recipe(member.recipe)
-    loaded.network.to(runtime.pick_device(own.device))
-    rows = rows if alike else workflow.load_rows(member, loaded.domain)
-    about = {"checkpoint": chosen, "split": "validation", "precision": "fp32"}
-    with runtime.threads(own.threads):
-        undecided = Predictor(loaded.network, loaded.domain, loaded.task)  # as while training
-        undecided.write(path, rows.where("split", "validation"), about)
 
 
 def go(run: RunDirectory, request: workflow.Request, recipe: Recipe | None, options: Options) -> None:

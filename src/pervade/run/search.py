@@ -158,6 +158,7 @@ class Search:
 
     def judge_by(self, rows: Rows) -> None:
         """Settles the figure by which trials are compared."""
+        imbalance.refuse_made(self.base)
         self.base = imbalance.settled(self.run, self.base, rows, self.options.screen.say)
         self.metric = str(self.base.early_stopping.metric)
         domain = self.base.domain.fit(rows.where("split", "train"))

@@ -2,6 +2,7 @@
 
     read the data, split it                     -> data.json
     what the task needs beside it               -> members/<name>/
+    rows of rare classes, where these are made  -> members/generator/, synthetic/
     train, saving state/ as it goes             -> log.jsonl, checkpoints/best, checkpoints/last
     settle what is promised                     -> checkpoints/best/decision.json
     what comes `then`, from this one's output   -> members/then/
@@ -33,11 +34,12 @@ from pervade.core.words import counted
 from pervade.data.read import embedded
 from pervade.engine import building, checkpoint, origin, promises, ranks, wording
 from pervade.engine.predictor import Predictor
-from pervade.run import imbalance, opening, overview, promising, weighing
+from pervade.run import imbalance, opening, overview, promising, synthetic, weighing
 from pervade.run.progress import Prefixed, Screen, Silent
 from pervade.run.stopping import Stopped
 from pervade.run.training import Options, Training
 from pervade.train import find_lr
+from pervade.train.imbalance.generate import Generate
 
 MADE = ("pixels", "shape", "samples")  # columns that `prepare` makes of files each time
 BEFORE = 0.15  # of a time limit, for each run that the task needs before it,
@@ -81,8 +83,8 @@ def train(
     """Trains or goes on training until the run is complete.
 
     `recipe` is needed where the stored one has unregistered parts; `rows` are all rows of the run where they are read
-    and split already (a member's, by its parent). `final`: what it comes to is delivered, so that its promises are
-    examined before, and settled by it. Raises Stopped after a signal, once saved.
+    and split already (a member's, by its parent), a rung's with the synthetic ones. `final`: what it comes to is
+    delivered, so that its promises are examined before, and settled by it. Raises Stopped after a signal, once saved.
     """
     options = options or Options()
     given, recipe = recipe, checkpoint.settled(run, recipe or checkpoint.read_recipe(run.recipe))
@@ -98,6 +100,7 @@ def train(
             start = time.monotonic()
             rows = load_rows(run, recipe.domain, options.screen)
             options = replace(options, reading=time.monotonic() - start)
+        everything, rows = rows, rows.real()
         recipe = _settled(run, recipe, rows, options)
         domain = _fitted(run, recipe, rows)
         if not begun:
@@ -112,6 +115,7 @@ def train(
         if ranks.rank() == 0:
             wording.write(run, domain, recipe.task)
             overview.keep(run, remarks)
+        recipe, rows = with_synthetic(run, recipe, everything, request, options)
         if request.find_lr:
             recipe = _with_found_rate(run, recipe, domain, rows, device, options)
         for line in changed if given is None or not begun else origin.check(run, recipe):
@@ -121,9 +125,9 @@ def train(
             Training(run, recipe, domain, rows, device, _with_room(recipe, options)).go()
         if final:
             imbalance.conclude(run, recipe.promises, options.screen.say)
-            promising.settle(run, recipe, rows, options.screen, given)
+            promising.settle(run, recipe, rows.real(), options.screen, given)
         if recipe.then is not None:
-            _continue(run, recipe, recipe.then, domain, rows, options)
+            _continue(run, recipe, recipe.then, domain, rows.real(), options)
 
 
 @contextmanager
@@ -182,19 +186,62 @@ def _train_before(
     if first and not run.state.exists():
         _try(recipe, domain)
     for name, own in first.items():
-        member = run.member(name)
-        if not member.recipe.exists():
-            limit = None if recipe.time_limit is None else BEFORE * recipe.time_limit
-            where: dict[str, Any] = {"device": recipe.device, "precision": recipe.precision, "workers": recipe.workers}
-            if ranks.rank() == 0:
-                write_data(member, request.source, rows)
-                begin(member, replace(own, time_limit=limit, threads=recipe.threads, **where), request)
-            ranks.wait()
-        screen = Prefixed(options.screen, name)
-        try:
-            train(member, request, None, replace(options, screen=screen, began=None, loaded=0.0, finish=False))
-        except Stopped as stop:
-            raise Stopped(stop.number, run.path) from None  # which is what goes on
+        _train_member(run, name, own, BEFORE, recipe, rows, request, options)
+
+
+def _train_member(
+    run: RunDirectory,
+    name: str,
+    own: Recipe,
+    share: float,
+    recipe: Recipe,
+    rows: Rows,
+    request: Request,
+    options: Options,
+) -> None:
+    """A run inside this one learns first, by its `own` recipe, from these rows, in so large a `share` of a time limit,
+    where and how the run's `recipe` says."""
+    member = run.member(name)
+    if not member.recipe.exists():
+        limit = None if recipe.time_limit is None else share * recipe.time_limit
+        where: dict[str, Any] = {"device": recipe.device, "precision": recipe.precision, "workers": recipe.workers}
+        if ranks.rank() == 0:
+            write_data(member, request.source, rows)
+            begin(member, replace(own, time_limit=limit, threads=recipe.threads, **where), request)
+        ranks.wait()
+    screen = Prefixed(options.screen, name)
+    request = replace(request, find_lr=False)
+    try:
+        train(member, request, None, replace(options, screen=screen, began=None, loaded=0.0, finish=False))
+    except Stopped as stop:
+        raise Stopped(stop.number, run.path) from None  # which is what goes on
+
+
+def with_synthetic(
+    run: RunDirectory, recipe: Recipe, rows: Rows, request: Request, options: Options
+) -> tuple[Recipe, Rows]:
+    """The recipe and the rows with those of rare classes that are made for training, where `--imbalance generate` is
+    asked for: made now, or, of a resumed run or a rung, there already."""
+    cure = recipe.imbalance
+    if not isinstance(cure, Generate):
+        return recipe, rows
+    if "synthetic" not in rows:
+        if not synthetic.are_made(run):
+            own, learnt = synthetic.generator(cure, recipe, rows)
+            judge = synthetic.judge(own, recipe, learnt)
+            _train_member(run, synthetic.JUDGE, judge, BEFORE * cure.time, recipe, learnt, request, options)
+            _train_member(run, synthetic.MEMBER, own, cure.time, recipe, learnt, request, options)
+            ranks.by_first(lambda: _make(run, cure, recipe, rows, request, options))
+        rows = load_rows(run, recipe.domain, options.screen, synthetic=True)
+    own = synthetic.told_of(recipe, rows)
+    if ranks.rank() == 0 and own != recipe:
+        checkpoint.write_recipe(run.recipe, own)
+    return own, rows
+
+
+def _make(run: RunDirectory, cure: Generate, recipe: Recipe, rows: Rows, request: Request, options: Options) -> None:
+    made, about = synthetic.make(run, cure, recipe, rows, options.screen)
+    write_data(run, request.source, *synthetic.beside(run, made), synthetic=about)
 
 
 def _try(recipe: Recipe, domain: Domain) -> None:
@@ -314,20 +361,21 @@ def read_data(
     ranks.wait()
 
 
-def write_data(run: RunDirectory, source: Any, rows: Rows, left_out: Sequence[LeftOut] = ()) -> None:
+def write_data(run: RunDirectory, source: Any, rows: Rows, left_out: Sequence[LeftOut] = (), **about: Any) -> None:
     # What `prepare` added for speed is made again from the files and has no place in JSON.
     stored = {name: list(rows.column(name)) for name in rows.columns if name not in MADE}
     alike = [name for name in ONCE if (values := stored.get(name)) and all(value == values[0] for value in values)]
     once = {name: stored.pop(name)[0] for name in alike}
     left = [{"source": item.source, "reason": item.reason} for item in left_out]
     data = {"source": source, "rows": len(rows), "once": once, "columns": stored, "left_out": left}
-    files.write_json(run.data, data, indent=None)
+    files.write_json(run.data, {**data, **about}, indent=None)
 
 
 @memory.during("the data were read", "give fewer or smaller files, or free some memory")
-def load_rows(run: RunDirectory, domain: Domain, screen: Screen | None = None) -> Rows:
-    """All rows of the run, ready to be used. Raises DataError where a file changed since the run was begun."""
-    stored = run.read_data()
+def load_rows(run: RunDirectory, domain: Domain, screen: Screen | None = None, synthetic: bool = False) -> Rows:
+    """All rows of the run's data, and the `synthetic` ones if they are asked for, ready to be used. Raises DataError
+    where a file changed since the run was begun."""
+    stored = run.read_data(synthetic)
     rows = Rows(stored["columns"])
     known = list(rows.column("hash")) if "hash" in rows else None
     missing = embedded.missing(rows.columns.get("path", []))

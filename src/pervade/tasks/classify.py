@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn import functional as F
 
-from pervade.core.bounds import Part
+from pervade.core.bounds import Count, Part
 from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
 from pervade.core.contracts.abilities import (
     CanBeBlended,
@@ -79,10 +79,11 @@ class Classify(GivesLogits, ChoosesClass):
     adds so many times the logarithm of the classes' shares to the logits in training (Menon et al. 2021,
     arXiv:2007.07314).
 
-    Where training showed other shares of classes than the data have, by weights, by a sampler or by such an adjustment,
-    Bayes' rule takes that out of the probabilities: p ~ softmax(logits / T) x share / share shown. `answers` says which
-    class is answered: the likeliest, or, "balanced", the one of the largest p / prior, which is best where each class
-    counts the same, the prior being its share. "auto" tries both on the validation rows.
+    Where training showed other shares of classes than the data have, by weights, by a sampler, by such an adjustment or
+    by rows that were made (`synthetic`: how many of each label), Bayes' rule takes that out of the probabilities:
+    p ~ softmax(logits / T) x share / share shown. `answers` says which class is answered: the likeliest, or,
+    "balanced", the one of the largest p / prior, which is best where each class counts the same, the prior being its
+    share. "auto" tries both on the validation rows.
     """
 
     loss_name: Literal["cross-entropy", "mse", "focal"] = "cross-entropy"
@@ -92,6 +93,7 @@ class Classify(GivesLogits, ChoosesClass):
     beta: Part = 0.999  # of effective numbers
     logit_adjustment: Annotated[float, Field(ge=0.0, le=10.0)] = 0.0  # tau
     evenly_drawn: bool = False  # the source draws each class as often, and not each row
+    synthetic: Mapping[str, Count] = field(default_factory=dict)
     honest_head: bool = False  # of a linear head that is found at once: the logits are those of the data's own shares
     answering: Literal["likeliest", "balanced", "auto"] = field(default="likeliest", metadata={"name": "answers"})
     calibrate: bool = True  # fits a temperature on the validation split, so that a probability means what it says
@@ -149,18 +151,19 @@ class Classify(GivesLogits, ChoosesClass):
 
     def _shown(self, domain: Domain) -> np.ndarray | None:
         """(k,) the logarithm of how much more training showed of each class than the data have; None where no more."""
-        if not (self.taught() or self.evenly_drawn):
+        if not (self.taught() or self.evenly_drawn or self.synthetic):
             return None
         share = _shares(domain)
         return np.asarray(self._weighed(domain) - self.logit_adjustment * np.log(share))
 
     def _weighed(self, domain: Domain) -> np.ndarray:
-        """(k,) the part of it that is drawn or weighed, and not added to logits."""
+        """(k,) the part of it that is drawn, weighed or made, and not added to logits."""
         counts = _counts(domain)
         weights = np.ones(len(counts))
         if self.class_weights != "none":
             weights = class_weights(counts, self.class_weights, self.beta)
-        return np.asarray(np.log(weights / counts if self.evenly_drawn else weights))
+        made = np.array([self.synthetic.get(label, 0) for label in labels_of(domain)], np.float64)
+        return np.asarray(np.log(weights / counts if self.evenly_drawn else weights * ((counts + made) / counts)))
 
     def _honest(self, logits: Tensor, domain: Domain, by: float = 1.0) -> Tensor:
         """Logits (n, k) of the data's own shares of classes, of what the network says divided `by` a temperature."""
@@ -354,7 +357,8 @@ class Classify(GivesLogits, ChoosesClass):
         model = linear.classifier(features.train, target, len(labels))
         probabilities = model(features.rows)
         settled: Any = {}
-        own = replace(self, class_weights="none", logit_adjustment=0.0, evenly_drawn=False, smoothing=0.0)
+        taught: dict[str, Any] = {"class_weights": "none", "logit_adjustment": 0.0, "evenly_drawn": False}
+        own = replace(self, **taught, synthetic={}, smoothing=0.0)
         if features.of is not None and features.held is not None and len(features.held):
             held = {
                 "row": range(len(features.held)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pervade.core.words import percent
-from pervade.report import wording
+from pervade.report import inside, wording
 from pervade.report.html import Section, render
 from pervade.report.record import Record, used
 
@@ -15,6 +15,7 @@ WAYS = {
     "oversample": f"training draws each class as often, rare {{many}} several times a pass{HONEST}",
     "undersample": f"a pass draws as many {{many}} of every class as the rarest has, each time others{HONEST}",
     "focal": "training turns down the loss of {many} that are right already, which those of rare classes seldom are",
+    "generate": f"others like those of rare classes were made, and trained beside them{HONEST}",
     "auto": "training itself is as usual",
 }
 ANSWERS = {
@@ -28,6 +29,15 @@ TEMPLATE = """\
 {{ fair }}{% endif %}.</p>
 <p>What was done (<code>--imbalance {{ way|label(40) }}</code>): {{ done }}.{% if metric %} Passes and models were
 chosen by “{{ metric }}” on the validation split.{% endif %}</p>
+{% for label, made in synthetic.items() %}
+<p>{{ made.kept|count }} {{ many }} of {{ label|label(40) }} were made, of {{ made.asked|count }} that were asked for,
+and trained beside the {{ made.real|count }} real ones. Of the {{ made.looked_at|count }} that were looked at a
+classifier that learnt from the same rows took {{ (made.looked_at - made.kept)|count }} for another class, and they
+were dropped. None is among the rows that anything was chosen or measured by.</p>
+{% endfor %}
+{% if beside %}<figure><img src="{{ beside }}" alt="Made {{ many }} beside real ones">
+<figcaption>Of each such class the first real {{ many }} to learn from, and under them the first that were made.
+</figcaption></figure>{% endif %}
 {% if answers %}<p>{{ answers }}</p>{% endif %}
 {% if ruled %}<p>What is answered is decided by <code>{{ ruled|label(200) }}</code>.</p>{% endif %}
 {% if tried %}
@@ -69,6 +79,8 @@ def section(record: Record) -> Section | None:
         several=any(isinstance(target, list) for target in record.columns["target"]),
         way=way,
         done=record.words.fill(WAYS.get("weights" if weighed else way, f"as “{way}” does it")),
+        synthetic=record.synthetic,
+        beside=inside.address({"file": "synthetic/beside.png"}, record, "picture")[0] if record.synthetic else "",
         metric=record.words.figure(chosen).title if chosen else "",
         answers=_answered("" if ruled else answers, bool(tried)),
         ruled=ruled,
