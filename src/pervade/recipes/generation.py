@@ -185,15 +185,17 @@ def prior(passes: int) -> Recipe:
     return Recipe(
         domain=Codebook(),
         task=LanguageModel(),
-        model=GPT(width=128, depth=4, heads=4, dropout=0.1),
-        optimizer=Muon(lr=4e-3, weight_decay=0.1),
+        model=GPT(width=96, depth=4, heads=4, dropout=0.1),
+        # Of digits held out of a training split a code cost 3.4 bits after 40 seconds of a core so, 4.9 with a width of
+        # 128, batches of 64 and the rate of text (4e-3), 3.7 with this width alone put back: many small steps count.
+        optimizer=Muon(lr=1e-2, weight_decay=0.1),
         schedule=Cosine(warm_up=0.02, end=0.05),
         init=Random(),
         source=Dataset(),
         tuning=Full(decay_all=False),
         early_stopping=EarlyStopping("bits_per_code", patience=max(passes // 4, 3)),
         epochs=passes,
-        batch_size=64,
+        batch_size=32,
         clip_norm=1.0,
         validation=0.05,
         test=0.05,
