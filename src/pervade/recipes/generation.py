@@ -99,7 +99,7 @@ def _pipeline(model: str | Model | None) -> Path | None:
 
 
 def _of_pipeline(folder: Path, source: Any, file_column: str | None) -> Recipe:
-    """Its network, which learns on as gently as what was trained before does, or with --epochs 0 makes pictures as it
+    """Its network, which learns on as gently as what was trained before does, or with -o epochs=0 makes pictures as it
     is. Raises ConfigError where the network or its scheduler are not known."""
     network = DiffusersUNet(pipelines.network(folder, locate.read_config))
     channels, size = pipelines.described(network.config)
