@@ -31,7 +31,8 @@ LARGEST = 0.999  # beta of a step (Nichol & Dhariwal 2021)
 # what is taken for it is the network's error times 1 / alpha (Lu et al. 2022, arXiv:2211.01095).
 LEAST = -5.1
 NEAR = 100  # steps: more of them DDIM takes only where they divide all, since diffusers counts in whole steps
-USUAL = {"ddpm": 250, "ddim": 50, "dpm-solver++": 20}  # steps of each sampler, where none are asked for
+# Steps of each sampler, where none are asked for. By dpm-solver++ digits of 10 steps looked like those of 20.
+USUAL = {"ddpm": 250, "ddim": 50, "dpm-solver++": 16}
 
 
 def betas(schedule: Schedule) -> np.ndarray:
