@@ -253,7 +253,7 @@ class TestMaking:
         "task",
         [
             AdversarialGeneration(loss_name="non-saturating", r1=1, r1_every=1),
-            AdversarialGeneration(loss_name="wasserstein"),
+            pytest.param(AdversarialGeneration(loss_name="wasserstein"), marks=pytest.mark.slow),
         ],
     )
     def test_two_patterns_are_learnt(self, task) -> None:

@@ -390,18 +390,15 @@ class Training:
         task = self.recipe.task
         astray = task.astray(self.learner.context) if isinstance(task, GoesAstray) and not done else None
         if ranks.any_true(astray is not None):
-            self._decide(f"training ended: {astray}", moment.passes)
-            done = True
+            done = self._decide(f"training ended: {astray}", moment.passes)
         if value is not None and not done:
             if stopping.patience is not None and moment.passes - plan.best_pass >= stopping.patience:
                 text = f"validation {spaced(str(stopping.metric))} has not improved for {stopping.patience} passes"
-                self._decide(f"stopped early: {text}", moment.passes)
-                done = True
+                done = self._decide(f"stopped early: {text}", moment.passes)
             elif self.options.on_pass is not None:
                 reason = self.options.on_pass(moment.passes, value) if ranks.rank() == 0 else None
                 if ranks.any_true(reason is not None):
-                    self._decide(str(reason), moment.passes, pruned=True)
-                    done = True
+                    done = self._decide(str(reason), moment.passes, pruned=True)
         self.plan.elapsed = time.monotonic() - self.began
         if self.limit is not None and not done:
             self.limit.pace.note_pause(plan.setup + plan.elapsed)
@@ -452,8 +449,7 @@ class Training:
         at = round(moment.step / per_pass, 2)
         # Whoever stops it here waits for the end, which is near; the middle of a pass cannot be gone back to.
         self._judge(moment, at, lambda: None)
-        self._decide(f"time limit: ended after {at:g} of {plan.passes} passes", moment.passes, stop=True)
-        return True
+        return self._decide(f"time limit: ended after {at:g} of {plan.passes} passes", moment.passes, stop=True)
 
     @memory.during("the validation split was judged", "give shorter or smaller rows, or free some memory, then resume")
     def _validate(self, metrics: list[Metric], watch: Callable[[], None]) -> tuple[list[float], dict[str, Any]]:
@@ -480,11 +476,12 @@ class Training:
         ragged = {name for name, values in table.items() if isinstance(values, list) and isinstance(values[0], list)}
         return {name: values if name in ragged else np.asarray(values) for name, values in table.items()}
 
-    def _decide(self, text: str, after: int, **more: Any) -> None:
+    def _decide(self, text: str, after: int, **more: Any) -> bool:
         step = self.learner.step
         at = round(step / len(self.source), 2)  # in passes: within one as well
         self.log.write({"event": "decision", "step": step, "pass": after, "at": at, "text": text, **more})
         self.options.screen.say(text)
+        return True  # what is decided mostly is that training ends
 
     def _finish(self, moment: Moment) -> None:
         self.plan.finished = True
