@@ -30,10 +30,16 @@ def pair(seed: int, n: int = 40, d: int = 3, shift: float = 0.5) -> tuple[np.nda
 
 
 def test_the_kernel_distance_by_hand() -> None:
-    """Made 0 and 1, real 0 and 2, d = 1: the kernel of made 1, of real 1, across (1 + 1 + 1 + 27) / 4."""
-    made, real = np.array([[0.0], [1.0]]), np.array([[0.0], [2.0]])
-    assert kernel_distance(made, real) == pytest.approx(1 + 1 - 2 * 30 / 4)
+    """Made 1 and 2, real 0 and 3, d = 1: the kernel of made 27, of real 1, across (64 + 1) / 2, rows left out."""
+    made, real = np.array([[1.0], [2.0]]), np.array([[0.0], [3.0]])
+    assert kernel_distance(made, real) == pytest.approx(27 + 1 - 2 * 65 / 2)
     assert math.isnan(kernel_distance(made[:1], real[:1]))
+
+
+def test_samples_made_by_class_are_not_thought_nearer_than_they_are() -> None:
+    """Where each class is one sample, and that is made, nothing lies between made and real: 0, not below."""
+    of_class = np.array([[0.0], [2.0], [2.0], [0.0]])
+    assert kernel_distance(of_class, of_class) == 0
 
 
 def test_the_kernel_distance_is_not_biased() -> None:
@@ -77,7 +83,9 @@ def test_torch_fidelity_agrees() -> None:
     kid = kid_features_to_metric(*both, kid_subsets=1, kid_subset_size=200, verbose=False)
     fid = fid_statistics_to_metric(*map(fid_features_to_statistics, both), verbose=False)
     ours = generation.figures(made, real)
-    assert ours["kernel_distance"] == pytest.approx(kid["kernel_inception_distance_mean"], rel=1e-6)
+    # Theirs compares all with all: so do ours together, each pair of rows left out once.
+    every = np.mean([kernel_distance(made, np.roll(real, by, 0)) for by in range(200)])
+    assert every == pytest.approx(kid["kernel_inception_distance_mean"], rel=1e-6)
     assert ours["frechet_distance"] == pytest.approx(fid["frechet_inception_distance"], rel=1e-6)
     for end, k in generation.NEIGHBOURS.items():
         theirs = prc_features_to_metric(*both, prc_neighborhood=k, verbose=False)

@@ -20,23 +20,21 @@ def numbers(*sets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True)
 class KernelSums:
-    """Sums of the kernel over pairs of rows, of which each counts `weight` (n,) times."""
+    """Sums of the kernel over pairs of different rows, of which each counts `weight` (n,) times. A row's own two
+    samples are no pair: where samples are made by class both are of one class, and so more alike than any two are."""
 
     made: np.ndarray  # (n,) of each made sample with all others that were made,
     real: np.ndarray  # of each real one with all other real ones,
     across: np.ndarray  # and of row i's samples with those of other rows: the made with real ones and the reverse
-    paired: np.ndarray  # (n,) of row i's made sample with its real one
     weight: np.ndarray
 
     @classmethod
     def of(cls, made: np.ndarray, real: np.ndarray, weight: np.ndarray) -> KernelSums:
-        paired = _kernel_of_pairs(made, real)
         rows, columns = _kernel_sums(made, real, weight)
         return cls(
             _kernel_sums(made, made, weight)[0] - weight * _kernel_of_pairs(made, made),
             _kernel_sums(real, real, weight)[0] - weight * _kernel_of_pairs(real, real),
-            rows + columns - 2 * weight * paired,
-            paired,
+            rows + columns - 2 * weight * _kernel_of_pairs(made, real),
             weight,
         )
 
@@ -45,31 +43,24 @@ class KernelSums:
         """Of two different rows, in both orders."""
         return float(self.weight.sum() ** 2 - np.square(self.weight).sum())
 
-    def _means(self) -> tuple[float, float, float]:
-        """Of the kernel, over pairs of made, of real, and of made and real samples."""
-        if self._pairs <= 0:
-            return math.nan, math.nan, math.nan
-        weight, total = self.weight, self._pairs + self.weight.sum()
-        across = (weight @ self.across / 2 + weight @ self.paired) / total
-        return float(weight @ self.made / self._pairs), float(weight @ self.real / self._pairs), float(across)
-
     @property
     def distance(self) -> float:
-        made, real, across = self._means()
-        return made + real - 2 * across
+        between = self.weight @ (self.made + self.real - self.across)
+        return float(between / self._pairs) if self._pairs > 0 else math.nan
 
     def slopes(self) -> np.ndarray:
         """(n,) of the distance by how often each row counts, where each counts once."""
-        n, (made, real, across) = len(self.weight), self._means()
-        within = (2 * (self.made + self.real) - (made + real) * (2 * n - 2)) / (n * (n - 1))
-        slopes: np.ndarray = within - 2 * (self.across + self.paired - across * (2 * n - 1)) / n**2
+        n = len(self.weight)
+        between = 2 * (self.made + self.real - self.across)
+        slopes: np.ndarray = (between - self.distance * (2 * n - 2)) / (n * (n - 1))
         return slopes
 
 
 def kernel_distance(made: np.ndarray, real: np.ndarray) -> float:
     """The unbiased estimate of the squared maximum mean discrepancy of two sets (n, d), with the kernel (x.y/d + 1)^3
     (Bińkowski et al. 2018, "Demystifying MMD GANs", arXiv:1801.01401, who call it KID); nan of a single row each. It is
-    about 0, and may lie below, where both come from one distribution, however few they are."""
+    about 0, and may lie below, where both come from one distribution, however few they are. Made and real samples of
+    one row are not compared with each other (`KernelSums`), so that this holds where they are of one class, too."""
     return KernelSums.of(*numbers(made, real), np.ones(len(made))).distance
 
 
