@@ -35,7 +35,7 @@ and trained beside the {{ made.real|count }} real ones. Of the {{ made.looked_at
 classifier that learnt from the same rows took {{ (made.looked_at - made.kept)|count }} for another class, and they
 were dropped. None is among the rows that anything was chosen or measured by.</p>
 {% endfor %}
-{% if beside %}<figure><img src="{{ beside }}" alt="Made {{ many }} beside real ones">
+{% if beside %}<figure class="sheet"><img src="{{ beside }}" alt="Made {{ many }} beside real ones">
 <figcaption>Of each such class the first real {{ many }} to learn from, and under them the first that were made.
 </figcaption></figure>{% endif %}
 {% if answers %}<p>{{ answers }}</p>{% endif %}
