@@ -3,6 +3,7 @@ network tells them apart."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -126,6 +127,35 @@ def test_copies_are_found(trained: Loaded) -> None:
     beside = generation_details.details(columns, TRAIN, DOMAIN, "it")["neighbours"]
     assert set(beside["told"]["nearest"]["seeds"]) <= set(range(60, 70))
     assert isinstance(beside["drawn"], Media)
+
+
+def test_mirrored_copies_are_found_where_training_mirrors(trained: Loaded) -> None:
+    """The first training picture, mirrored; and, measured by the training split, no picture is its own nearest."""
+    shown = np.stack(TRAIN.column("pixels"))[:, :, ::-1]
+    near = {}
+    for flip in (True, False):
+        context = Context(replace(DOMAIN, flip=flip), members={"judge": trained})
+        columns = judging.judged(table(shown), TRAIN, TRAIN, context)
+        near[flip] = columns["near_pixels_made"]
+        assert columns["near_pixels_real"].min() > 0 and columns["near_features_real"].min() > 0
+        assert np.isfinite(columns["near_pixels_real"]).all()
+    assert (near[True] == 0).all() and near[False].min() > 0
+
+
+def test_the_nearest_by_hand() -> None:
+    """Of 0, 3 and 4 the nearest to 3 and 1, the first of which is the second of them."""
+    rows, others = np.array([[3.0], [1.0]], np.float32), np.array([[0.0], [3.0], [4.0]], np.float32)
+    assert [values.tolist() for values in judging.nearest(rows, others)] == [[1, 0], [0.0, 1.0]]
+    assert judging.nearest(rows, others, np.array([1, -1]))[0].tolist() == [2, 0]
+
+
+def test_chance_has_the_mean_and_deviation_of_the_pictures() -> None:
+    """Told part by part as of all at once."""
+    shown = pictures(60, 0)
+    known = judging.Learnt.of(judging.Judge.of(Context(DOMAIN), TRAIN), TRAIN, DOMAIN)
+    assert known.mean == pytest.approx(shown.mean(0), rel=1e-5)
+    assert known.deviation == pytest.approx(shown.std(0), rel=1e-4)
+    assert sum(map(len, known.gaussian(600))) == 600
 
 
 def test_fewer_training_pictures_than_measured_ones_are_said(trained: Loaded) -> None:

@@ -178,6 +178,16 @@ def test_copies_are_those_nearer_than_chance() -> None:
     assert copies(np.ones(100), real) == pytest.approx(-0.01)
 
 
+def test_copies_among_few_have_no_interval() -> None:
+    """A hundredth of 99 rows is less than one, and the nearest of them is another in each resample."""
+    for n in (99, 100):
+        made, real = pair(7, n=n)
+        near = {"near_pixels_made": np.arange(n), "near_pixels_real": np.arange(n) + 2.5}
+        metric = {"copies_pixels": metrics("it", False)["copies_pixels"]}
+        figure = estimate(metric, columns(made, real, **near), resamples=200)["copies_pixels"]
+        assert figure.value == pytest.approx(2 / n) and math.isnan(figure.low) == (n < 100)
+
+
 def test_doubles_in_the_data_are_no_copies_of_the_model() -> None:
     """Where 5 of 100 real test samples stand in the training split too, so may 5 of those made."""
     real = np.where(np.arange(100) < 5, 0.0, 1.0)

@@ -16,7 +16,7 @@ from pervade.core.contracts import Domain
 from pervade.core.contracts.capabilities import labels_of
 from pervade.core.types import Json, Media, Rows
 from pervade.data.image.grid import grid, png
-from pervade.engine.judging import RANDOM, made, pictures_of
+from pervade.engine.judging import RANDOM, ROWS, made, pictures_of
 from pervade.metrics import baseline, generation
 from pervade.metrics.estimate import estimate, share
 
@@ -82,7 +82,14 @@ def _neighbours(columns: Mapping[str, Any], train: Rows, domain: Domain, judge: 
     usual = {"usual": float(np.median(real)), "rare": float(np.quantile(real, generation.RARE))}
     sheets: dict[str, Any] = {name: _sheet(columns, places, train, domain) for name, places in some.items()}
     told = {name: _told(columns, places) for name, places in some.items()}
-    return {"judge": judge, **sheets, "told": told, "of_real": usual}
+    return {
+        "judge": judge,
+        **sheets,
+        "told": told,
+        "of_real": usual,
+        "compared": min(len(train), ROWS),
+        "of": len(train),
+    }
 
 
 def _sheet(columns: Mapping[str, Any], places: np.ndarray, train: Rows, domain: Domain) -> Media:

@@ -11,7 +11,7 @@ Axis letters as everywhere (core/types.py); m rows of the training split.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -163,15 +163,33 @@ class Learnt:
     """What is compared with of the training split, in an order drawn by chance."""
 
     rows: np.ndarray  # (m,) their numbers
-    pictures: np.ndarray  # (m, h, w, c) uint8
+    small: np.ndarray  # (m, h, w, c) uint8, of LARGEST pixels a side at most
     features: np.ndarray  # (m, d) float32
+    mean: np.ndarray  # (h, w, c) float32 of each value of 0-255
+    deviation: np.ndarray
 
-    def gaussian(self, number: int) -> np.ndarray:
-        """(number, h, w, c) uint8: each value drawn by itself, of its mean and deviation in the pictures."""
-        mean, deviation = self.pictures.mean(0), self.pictures.std(0)
+    @classmethod
+    def of(cls, judge: Judge, rows: Rows, domain: Domain) -> Learnt:
+        """Part by part: full pictures of all rows may be too many to hold."""
+        small, features = [], []
+        total = squares = np.zeros(1)
+        for start in range(0, len(rows), BLOCK):
+            pictures = pictures_of(rows.select(range(start, min(start + BLOCK, len(rows)))), domain)
+            small.append(_small(pictures))
+            features.append(judge(pictures)[0])
+            total = total + pictures.sum(0, np.float64)
+            squares = squares + np.square(pictures, dtype=np.uint16).sum(0, np.float64)
+        mean = total / len(rows)
+        deviation = np.sqrt(np.maximum(squares / len(rows) - mean**2, 0))
+        told = (np.concatenate(small), np.concatenate(features), mean.astype(np.float32), deviation.astype(np.float32))
+        return cls(np.asarray(rows.number, np.int64), *told)
+
+    def gaussian(self, number: int) -> Iterator[np.ndarray]:
+        """(n, h, w, c) uint8, `number` of them in parts: each value drawn by itself, of its mean and deviation."""
         rng = np.random.default_rng(0)
-        drawn = rng.standard_normal((number, *mean.shape), np.float32) * deviation + mean
-        return np.asarray(drawn.clip(0, 255).round(), np.uint8)
+        for start in range(0, number, AT_ONCE):
+            drawn = rng.standard_normal((min(AT_ONCE, number - start), *self.mean.shape), np.float32)
+            yield np.asarray((drawn * self.deviation + self.mean).clip(0, 255).round(), np.uint8)
 
 
 _KEPT: dict[str, Learnt] = {}  # of one judge and one training split: what a training's every look at its rows asks for
@@ -179,13 +197,11 @@ _KEPT: dict[str, Learnt] = {}  # of one judge and one training split: what a tra
 
 def learnt(judge: Judge, train: Rows, domain: Domain) -> Learnt:
     names = train.column("hash" if "hash" in train else "id")
-    told = [judge.key, str(spec.encode(domain)), *map(str, names)]
+    told = [judge.key, str(spec.encode(domain)), *map(str, names), *map(str, train.number)]
     key = hashlib.sha256("\n".join(told).encode()).hexdigest()
     if key not in _KEPT:
-        some = train.select(_drawn(len(train))[:ROWS])
-        pictures = pictures_of(some, domain)
         _KEPT.clear()
-        _KEPT[key] = Learnt(np.asarray(some.number, np.int64), pictures, judge(pictures)[0])
+        _KEPT[key] = Learnt.of(judge, train.select(_drawn(len(train))[:ROWS]), domain)
     return _KEPT[key]
 
 
@@ -229,7 +245,8 @@ def judged(table: Table, rows: Rows, train: Rows, context: Context) -> Table:
     - "named" and "named_real" (n,): what class it calls them, as in "class" (from 1), 0 where it is none of these; -1
       where the row's own class is none that it knows.
     - "near_pixels_made", "near_pixels_real", "near_features_made", "near_features_real" (n,): how far the nearest
-      training picture is, as the root of the mean square of differences of values of 0-1, and of features.
+      training picture (in pixels also mirrored, where the domain mirrors) is, as the root of the mean square of
+      differences of values of 0-1, and of features. A training picture is not the nearest to itself.
     - "nearest_pixels" and "nearest_features" (n,): the number of the training row that is the nearest to what was made.
     """
     domain, judge = context.domain, Judge.of(context, train)
@@ -237,19 +254,21 @@ def judged(table: Table, rows: Rows, train: Rows, context: Context) -> Table:
     pictures = {"made": made(table, domain), "real": pictures_of(rows, domain)}
     said = {side: judge(shown) for side, shown in pictures.items()}
     table = {**table, **{side: features for side, (features, _) in said.items()}}
-    table["gaussian"] = judge(known.gaussian(len(rows)))[0]
+    table["gaussian"] = np.concatenate([judge(part)[0] for part in known.gaussian(len(rows))])
     table["learnt"] = _beside(known.features, len(rows))
     knows = _knows(rows, judge, domain)
     for side, (_, named) in said.items():
         column = "named" if side == "made" else "named_real"
         table[column] = np.where(knows, _numbered(named, judge.labels, labels_of(domain)), -1)
-    small, known_small = {side: _small(shown) for side, shown in pictures.items()}, _small(known.pictures)
+    among = {int(number): place for place, number in enumerate(known.rows)}
+    itself = np.array([among.get(int(number), -1) for number in rows.number], np.int64)
+    shown_as = (known.small, known.small[:, :, ::-1]) if able(domain, Image).flip else (known.small,)
     for kind, own, others in (
-        ("pixels", small, known_small),
-        ("features", {side: features for side, (features, _) in said.items()}, known.features),
+        ("pixels", {side: _values(_small(shown)) for side, shown in pictures.items()}, [*map(_values, shown_as)]),
+        ("features", {side: features for side, (features, _) in said.items()}, [known.features]),
     ):
         for side, values in own.items():
-            place, distance = nearest(values, others)
+            place, distance = _nearest_of(values, others, itself if side == "real" else None)
             table[f"near_{kind}_{side}"] = distance
             if side == "made":
                 table[f"nearest_{kind}"] = known.rows[place]
@@ -281,19 +300,43 @@ def _numbered(named: np.ndarray, labels: Sequence[str], known: Sequence[str]) ->
 
 
 def _small(pictures: np.ndarray) -> np.ndarray:
+    """(n, h, w, c) uint8, of LARGEST pixels a side at most."""
+    height, width = pictures.shape[1:3]
+    size = min(height, LARGEST), min(width, LARGEST)
+    if size == (height, width):
+        return pictures
+    parts = torch.from_numpy(pictures).split(AT_ONCE)
+    pooled = [F.adaptive_avg_pool2d(part.permute(0, 3, 1, 2).float(), size).round().to(torch.uint8) for part in parts]
+    return np.ascontiguousarray(torch.cat(pooled).permute(0, 2, 3, 1).numpy())
+
+
+def _values(pictures: np.ndarray) -> np.ndarray:
     """(n, p) float32 of 0-1."""
-    height, width = (min(side, LARGEST) for side in pictures.shape[1:3])
-    if pictures.shape[1:3] != (height, width):
-        shown = torch.from_numpy(pictures).permute(0, 3, 1, 2).float()
-        pictures = F.adaptive_avg_pool2d(shown, (height, width)).numpy()
     return np.asarray(pictures.reshape(len(pictures), -1), np.float32) / 255
 
 
-def nearest(rows: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _nearest_of(
+    rows: np.ndarray, sets: Sequence[np.ndarray], itself: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `nearest`, of the same others, shown in several ways."""
+    ways = [nearest(rows, others, itself) for others in sets]
+    places, distances = (np.stack(values) for values in zip(*ways, strict=True))
+    best = distances.argmin(0)[None]
+    return np.take_along_axis(places, best, 0)[0], np.take_along_axis(distances, best, 0)[0]
+
+
+def nearest(rows: np.ndarray, others: np.ndarray, itself: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """(n,) which of the `others` (m, d) is the nearest to each of the rows (n, d), and how far it is: the root of the
-    mean square of their differences, exactly 0 where both are the same."""
+    mean square of their differences, exactly 0 where both are the same. `itself` (n,): which of the others a row is,
+    and so is not compared with; -1 where it is none."""
     known = torch.from_numpy(others)
     squares = known.square().sum(1)
-    parts = [squares - 2 * part @ known.T for part in torch.from_numpy(rows).split(BLOCK)]
-    place = torch.cat([part.argmin(1) for part in parts]).numpy() if parts else np.empty(0, np.int64)
+    place = np.empty(len(rows), np.int64)
+    for start in range(0, len(rows), BLOCK):
+        part = slice(start, start + BLOCK)
+        apart = squares - 2 * torch.from_numpy(rows[part]) @ known.T
+        if itself is not None:
+            (there,) = np.nonzero(itself[part] >= 0)
+            apart[there, itself[part][there]] = torch.inf
+        place[part] = apart.argmin(1).numpy()
     return place, np.sqrt(np.square(rows - others[place]).mean(1))

@@ -27,6 +27,7 @@ NEIGHBOURS = {"": 3, "_k5": 5}  # of precision and recall, by the end of their n
 DENSE = 5  # neighbours of density and coverage (Naeem et al.)
 KS = sorted({*NEIGHBOURS.values(), DENSE})
 RARE = 0.01  # of the real samples: those that are nearest to the training split
+FEWEST = round(1 / RARE)  # real samples, below which the nearest one of them is taken for that hundredth
 
 
 # distances
@@ -181,13 +182,20 @@ def _copies_family(columns: Columns) -> Measure:
     return lambda weight: {name: copies(made, real, weight) for name, (made, real) in pairs.items()}
 
 
+class CopiesMetric(Metric):
+    """Without an interval of fewer rows than FEWEST: in a resample the nearest one is another."""
+
+    def of(self, columns: Columns) -> Metric:
+        return replace(super().of(columns), resampled=count_rows(columns) >= FEWEST)
+
+
 def asked(columns: Columns) -> np.ndarray:
     """(n,) bool: the rows made by a class that the judge knows."""
     rows: np.ndarray = (column(columns, "class") > 0) & (column(columns, "named") >= 0)
     return rows
 
 
-def _named(columns: Columns, weight: np.ndarray) -> float:
+def _named_as_asked(columns: Columns, weight: np.ndarray) -> float:
     among, right = asked(columns), column(columns, "named") == column(columns, "class")
     total = weight[among].sum()
     return float(weight[among & right].sum() / total) if total > 0 else math.nan
@@ -238,7 +246,7 @@ def _counted(columns: Columns) -> int:
 
 def _distances(judge: str) -> dict[str, Metric]:
     features = f"in the features of {judge}"
-    lower = Metric(_named, higher_is_better=False, undefined="takes two rows", counted=_counted)
+    lower = Metric(_named_as_asked, higher_is_better=False, undefined="takes two rows", counted=_counted)
     kernel = replace(
         lower,
         compute=Shared(_kernel_family, "kernel_distance"),
@@ -254,7 +262,8 @@ def _distances(judge: str) -> dict[str, Metric]:
     frechet = replace(
         lower,
         compute=Shared(_frechet_family, "frechet_distance"),
-        description=f"between normal distributions of both, {features}; few samples make it larger",
+        description=f"between normal distributions of both, {features}; few samples make it larger, which its "
+        "interval leaves in",
         words=FigureWords("Fréchet distance (FID)"),
     )
     return {"kernel_distance": kernel, "frechet_distance": frechet}
@@ -278,7 +287,8 @@ def _shares(judge: str) -> dict[str, Metric]:
     return {
         name: Metric(
             Shared(_neighbour_family, name),
-            description=f"{words}, by {k} nearest neighbours, in the features of {judge}",
+            description=f"{words}, by {k} nearest neighbours, in the features of {judge}; it depends on how "
+            "many samples there are",
             undefined=f"takes {k + 2} rows",
             bounds=(0.0, math.inf) if member == "density" else UNIT,
             counted=_counted,
@@ -291,7 +301,7 @@ def _shares(judge: str) -> dict[str, Metric]:
 def _of_classes(judge: str) -> dict[str, Metric]:
     return {
         "named_as_asked": Metric(
-            _named,
+            _named_as_asked,
             lambda columns: (column(columns, "named") == column(columns, "class"))[asked(columns)],
             asked,
             description=f"share of made ones that {judge} calls what was asked for",
@@ -306,11 +316,11 @@ def _of_classes(judge: str) -> dict[str, Metric]:
 def _copies(judge: str) -> dict[str, Metric]:
     by = {"pixels": "by their pixels", "features": f"by the features of {judge}"}
     return {
-        f"copies_{kind}": Metric(
+        f"copies_{kind}": CopiesMetric(
             Shared(_copies_family, f"copies_{kind}"),
             higher_is_better=False,
             description="share of made ones as near to a training sample as the nearest 1% of real ones that nobody "
-            f"learnt from, {words}, less the share of the real ones",
+            f"learnt from, {words}, less the share of the real ones; of many training samples some are compared with",
             bounds=(-1.0, 1.0),
             words=FigureWords(f"Copies beyond chance, by {kind}", "share"),
         )

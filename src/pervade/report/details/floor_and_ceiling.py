@@ -10,9 +10,11 @@ from pervade.report.record import Figure, Record, Result
 
 TEMPLATE = """\
 <p>A distance alone says little. So each is measured three times, with {{ n|count }} {{ many }} on either side, in the
-{{ features|count }} features of {{ judge }}: for two halves of the real {{ many }}, which is as good as can be (the
-left end of a line, the floor); for what was made; and for {{ many }} whose values are drawn one by one, each by the
-mean and the deviation that it has in training (the right end, the ceiling).</p>
+{{ features|count }} features of {{ judge }}: for two halves of the real {{ many }}, those learnt from and those
+measured, which is as good as can be (the left end of a line, the floor); for what was made; and for {{ many }} whose
+values are drawn one by one, each by the mean and the deviation that it has in training (the right end, the ceiling).
+{%- if not random %} A judge that learnt from the first half puts the two a little further apart than they lie.
+{%- endif %}</p>
 <div class="scroll"><table class="dots">
 <thead><tr><th>Figure</th><th>Made</th><th class="drawn">From the floor to the ceiling</th>
 <th class="number">n</th></tr></thead>

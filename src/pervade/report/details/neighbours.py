@@ -11,7 +11,9 @@ from pervade.report.record import Record, Result
 TEMPLATE = """\
 <p>In each column stands what was made; below it the training {{ one }} that is the nearest in pixels, and the one that
 is the nearest in the features of {{ judge }}. Half of the real {{ many }} that nobody learnt from lie {{ usual }} or
-less from the nearest training {{ one }} in features, and a hundredth of them {{ rare }} or less.</p>
+less from the nearest training {{ one }} in features, and a hundredth of them {{ rare }} or less.
+{%- if compared < of %} Of the {{ of|count }} training {{ many }} {{ compared|count }}, drawn by chance, are compared
+with: a copy of another one is not seen here.{% endif %}</p>
 {% if shares %}<p>How many more of those made lie as near as that hundredth: {% for copied in shares -%}
 <b>{{ copied|figure }}</b> <small>{{ copied|interval }}</small> by {{ copied.name|replace("copies_", "") }}
 {%- if not loop.last %}, {% endif %}{% endfor %} (n = {{ shares[0].n|count }}). Below 0 there is no sign of copies.</p>
@@ -44,6 +46,8 @@ def section(detail: dict[str, Any], result: Result, record: Record) -> Section |
         many=wording.noun(record),
         usual=wording.number(detail["of_real"]["usual"]),
         rare=wording.number(detail["of_real"]["rare"]),
+        compared=int(detail.get("compared", 0)),
+        of=int(detail.get("of", 0)),
         shares=[figure for figure in known if figure.value is not None],
         sheets=sheets,
     )
