@@ -3,6 +3,7 @@ as files, by which another evaluator comes to the same figures."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,12 +16,13 @@ from pervade.core import files
 from pervade.core.contracts import Context
 from pervade.core.errors import ConfigError
 from pervade.domains.generated_pictures import GeneratedPictures
-from pervade.engine import checkpoint, predictions
+from pervade.engine import checkpoint, judging, predictions
 from pervade.engine.generation import GeneratesPictures
 from pervade.engine.judging import Judge
-from pervade.evaluate import sides
+from pervade.evaluate import evaluation, sides
 from pervade.metrics.discrepancy import kernel_distance
 from pervade.recipes import generation
+from pervade.run import workflow
 from tests.painter import Painter, Painting
 from tests.toys.base import toy
 
@@ -149,3 +151,16 @@ def test_without_classes_random_weights_judge(tmp_path: Path) -> None:
     assert "a small network of random weights" in result["metrics"]["kernel_distance"]["words"]["sentence"]
     assert "named_as_asked" not in result["metrics"] and not result["details"]["named"]
     assert result["details"]["floor_and_ceiling"]["random"]
+
+
+def test_what_a_judge_has_no_time_for_is_said(run: api.Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The figures that need it are not defined, and the page is written all the same."""
+    monkeypatch.setattr(judging, "judged", lambda *asked: time.sleep(60))
+    loaded = run.load()
+    rows = workflow.load_rows(run.directory, loaded.domain)
+    result = evaluation.evaluate(run.directory, loaded, rows, until=time.monotonic() + 1.5)
+    assert evaluation.COMPARED in result["left_out"]
+    assert result["metrics"]["kernel_distance"]["value"] is None
+    assert not result["details"].keys() & {"floor_and_ceiling", "neighbours", "named"}
+    report.write(run.directory)
+    assert "Between the real data and chance" not in run.directory.report.read_text(encoding="utf-8")

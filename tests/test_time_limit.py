@@ -8,22 +8,28 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
+import numpy as np
 import pytest
 from torch.nn import Module
 
 import pervade
 from pervade.core import files
 from pervade.core.types import Rows
+from pervade.domains.generated_pictures import GeneratedPictures
 from pervade.domains.image import Image
 from pervade.engine.predictor import Predictor
+from pervade.recipes import generation
 from pervade.run import time_limit
 from pervade.run.pacing import Pace, process_start
 from pervade.run.stopping import Stopped
 from pervade.run.time_limit import FEWEST_JUDGED, TimeLimit
 from pervade.run.training import Options
 from pervade.train.schedule.one_cycle import OneCycle
+from tests.painter import Painter, Painting
 from tests.small_run import recipe, same, slow_steps, stop_at, weights
+from tests.toys.base import toy
 
 __all__ = ["slow_steps", "stop_at"]
 
@@ -269,6 +275,32 @@ def test_validation_is_thinned_where_time_is_short(shapes: Path) -> None:
     assert limit_of(300.0, shapes).thinned(5.0) == 500
     assert limit_of(300.0, shapes).thinned(0.5) == 1000  # 10 x (5 + 10) s and 75 at the end fit
     assert limit_of(30.0, shapes).thinned(0.5) == FEWEST_JUDGED
+
+
+@toy("task", "toy-slowly-judged")
+class SlowlyJudged(Painting):
+    """Looks at the training split the first time, and at all rows together each time."""
+
+    looked: ClassVar[list[str]] = []
+
+    def judged(self, table, rows, train, context):
+        time.sleep(0.1 if self.looked else 0.5)
+        self.looked.append("train")
+        return table
+
+
+def test_what_judges_all_rows_is_no_price_of_one() -> None:
+    SlowlyJudged.looked.clear()
+    domain = GeneratedPictures(size=4, channels=1)
+    pixels = [np.zeros((4, 4, 1), np.uint8)] * 30
+    splits = ["train"] * 10 + ["validation"] * 10 + ["test"] * 10
+    rows = Rows({"id": [str(i) for i in range(30)], "split": splits, "pixels": pixels})
+    asked = replace(generation.general(Painter(), SlowlyJudged(), 10), time_limit=100.0, workers=0)
+    limit = TimeLimit(asked, domain, rows, 10, None)
+    limit.rehearse(Painter().build(domain.inputs(), {}))
+    assert 0.1 <= limit.together < 0.4
+    assert limit.row_time < 0.03
+    assert limit.pace.judging == limit.together + 10 * limit.row_time
 
 
 def test_the_shorter_the_time_the_sooner_passes_are_judged(shapes: Path) -> None:

@@ -14,8 +14,10 @@ from pervade import api
 from pervade.core import files
 from pervade.core.contracts import Recipe
 from pervade.core.errors import ConfigError
+from pervade.core.run import RunDirectory
 from pervade.engine import checkpoint
 from pervade.recipes import generation
+from pervade.run import workflow
 from pervade.run.progress import Silent
 from pervade.run.stopping import Stopped
 from pervade.run.training import Options, Training
@@ -60,6 +62,26 @@ def test_what_it_needs_learns_first_in_a_share_of_the_time(
     assert (own["id"], own["split"]) == (its["id"], its["split"])
     models = [line for line in screen.lines if "model: " in line]
     assert models == ["judge: model: reference-mlp", "model: toy-painter"]
+
+
+def test_what_is_asked_of_a_run_is_not_asked_of_what_it_needs(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("on_pass", "pause_at", "least_passes", "rows_after", "keep_validation")
+    asked = dict(zip(names, (lambda at, value: None, 0.5, 0.5, 7, True), strict=True))
+    told: dict[str, list[object]] = {}
+
+    def go(self: Training) -> None:
+        told[self.run.name] = [getattr(self.options, name) for name in names]
+
+    monkeypatch.setattr(Training, "go", go)
+    run = RunDirectory(tmp_path / "r")
+    task = "unconditional-image-generation"
+    workflow.begin(run, recipe(JudgedPainting()), workflow.Request(str(data), task))
+    workflow.train(run, workflow.requested(run), options=Options(**asked))
+    assert told == {"judge": [None, None, 0.0, 0, False], "r": list(asked.values())}
+    judge = workflow.requested(run.member("judge"))
+    assert (judge.source, judge.task) == (workflow.requested(run).source, None)
 
 
 def test_who_is_stopped_while_it_learns_goes_on_with_the_run(

@@ -31,6 +31,7 @@ from pervade.nn.backbone import Backbone
 from pervade.nn.batch_norm import over_ranks
 from pervade.nn.quantiser import Quantiser
 from pervade.run import training, workflow
+from pervade.tasks.adversarial_generation import Watch
 from pervade.tasks.classify import Classify
 from pervade.train.optim.adam import Adam
 from pervade.train.optim.sgd import SGD
@@ -191,6 +192,15 @@ def quantised(rank: int, world: int, restart: float) -> dict[str, torch.Tensor]:
     return made.state_dict()
 
 
+def watched(rank: int, world: int) -> dict[str, torch.Tensor]:
+    """What is remembered of two players after two steps, of shares of 7 rows."""
+    watch, random = Watch(2), torch.Generator().manual_seed(0)
+    for number in torch.tensor([[1, 2, 2, 0, 1, 1, 2], [2, 2, 2, 2, 2, 2, 1]]):
+        parts = {name: torch.rand(7, generator=random)[rank::world] for name in ("told_apart", "diversity")}
+        watch.see(parts, number[rank::world], judges=True)
+    return watch.state_dict()
+
+
 def begun(rank: int) -> dict[str, torch.Tensor]:
     """A codebook after its first batch."""
     torch.manual_seed(rank)
@@ -215,6 +225,7 @@ def main() -> None:
     found["together"] = [failing_in(failed, rank) for failed in range(3)]
     found["counted"] = counted(rank)
     found["quantised"] = [quantised(rank, 2, restart) for restart in (0.0, 0.9)] + [begun(rank)]
+    found["watched"] = watched(rank, 2)
     os.chdir(folder)
     found["in shards"] = in_shards(folder, rank)
     torch.save(found, folder / f"{rank}.pt")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +17,8 @@ from pervade.core.types import Rows
 from pervade.data.read import division
 from pervade.domains.generated_pictures import GeneratedPictures
 from pervade.engine.generation import PictureSampling, noise, noise_between, uint8_pictures
-from pervade.engine.predictor import Predictor
+from pervade.engine.predictions import read_columns
+from pervade.engine.predictor import MOST_AT_ONCE, Predictor, _pieces
 from tests.painter import Painter, Painting
 
 DOMAIN = GeneratedPictures(size=4, channels=3, labels=("cat", "dog"), condition="label")
@@ -103,3 +105,25 @@ def test_one_picture_is_none_to_learn_from() -> None:
         Painting().examine(Rows({"id": ["one"]}))
     with pytest.raises(DataError, match="1 picture"):
         Painting().examine(Rows({"id": ["one", "two"], "split": ["train", "test"]}))
+
+
+def test_so_many_pixels_are_made_at_once() -> None:
+    batch = {"row": torch.arange(64), "input": {"class": torch.ones(64, dtype=torch.int64)}}
+    assert [len(piece["row"]) for piece in _pieces(batch, 64, 32 * 32)] == [64]
+    assert [len(piece["row"]) for piece in _pieces(batch, 64, MOST_AT_ONCE // 24)] == [24, 24, 16]
+
+
+class Counting(Painting):
+    def judged(self, table, rows, train, context):
+        return {**table, "made": np.ones(len(rows))}
+
+
+def test_what_a_judge_has_no_time_for_is_not_in_the_file(tmp_path: Path) -> None:
+    network, context = painted(DOMAIN)
+    rows = division.rows(context.domain.asked("cat", 0))
+    predictor = Predictor(network, DOMAIN, Counting(), {}, targets=False, train=rows)
+    assert predictor.write(tmp_path / "a.parquet", rows, {}).judged
+    assert not predictor.write(tmp_path / "b.parquet", rows, {}, judged_by=0.0).judged
+    there, left = (read_columns(tmp_path / name) for name in ("a.parquet", "b.parquet"))
+    assert there.keys() - left.keys() == {"made"}
+    assert np.array_equal(there["picture"], left["picture"])

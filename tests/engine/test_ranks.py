@@ -24,7 +24,7 @@ from pervade.nn.batch_norm import over_ranks
 from pervade.run import workflow
 from tests import small_run
 from tests.data.drawing import class_folders
-from tests.engine.share_of_a_batch import PICTURES, Fused, counted, gradual, layers, quantised, work
+from tests.engine.share_of_a_batch import PICTURES, Fused, counted, gradual, layers, quantised, watched, work
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def done(folder: Path) -> dict[str, tuple[Any, Any]]:
             process.wait()
     shares = [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
     whole |= {"counted": counted(0), "trained": None, "in shards": None, "together": None, "gradual": gradual(0, 1)}
-    whole["quantised"] = quantised(0, 1, 0.0)
+    whole |= {"quantised": quantised(0, 1, 0.0), "watched": watched(0, 1)}
     return {name: (whole[name], [share[name] for share in shares]) for name in whole}
 
 
@@ -127,6 +127,14 @@ def test_a_codebook_is_moved_by_all_ranks(done: dict[str, tuple[Any, Any]]) -> N
         torch.testing.assert_close(first[0][name], value, rtol=1e-5, atol=1e-6)
     assert not torch.equal(first[1]["codebook"], first[0]["codebook"])
     assert first[2]["uses"].sum() == 40
+
+
+def test_players_are_watched_by_all_ranks(done: dict[str, tuple[Any, Any]]) -> None:
+    """They remember the same, and what one rank would that has all rows."""
+    one, (first, second) = done["watched"]
+    assert all(torch.equal(first[name], second[name]) for name in one)
+    for name, value in one.items():
+        torch.testing.assert_close(first[name], value, rtol=1e-6, atol=1e-6)
 
 
 def test_sharded_weights_say_the_same_in_one_process(done: dict[str, tuple[Any, Any]], folder: Path) -> None:

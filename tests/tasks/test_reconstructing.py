@@ -18,7 +18,7 @@ from pervade.core.run import RunDirectory
 from pervade.core.types import Rows
 from pervade.domains.codebook import Codebook
 from pervade.engine.checkpoint import Loaded, load_checkpoint, read_recipe
-from pervade.engine.predictions import read_columns
+from pervade.engine.predictions import read_about, read_columns, write_columns
 from pervade.engine.predictor import Predictor
 from pervade.models.gpt import GPT
 from pervade.models.vq_vae import VQVAE
@@ -231,7 +231,12 @@ def test_the_prior_is_run_as_its_run_is(tmp_path: Path) -> None:
     assert folder.checkpoints() == folder.member("then").checkpoints() == ["last"]
     own = read_recipe(folder.member("then").recipe)
     assert (own.seed, own.device, own.workers, own.time_limit) == (5, "cpu", 0, 510.0)
-    assert folder.predictions("last", "train").exists()
+    path = folder.predictions("last", "train")
+    about = read_about(path)
+    # What other weights predicted is written anew.
+    write_columns(path, read_columns(path), {**about, "weights": "others"})
+    workflow.train(folder, workflow.requested(folder))
+    assert read_about(path) == about
 
 
 def test_the_loss_does_not_depend_on_the_cut(loaded: Loaded) -> None:
@@ -279,8 +284,6 @@ def test_codes_are_read_as_a_language(tmp_path: Path, run: RunDirectory) -> None
 
 
 def _other(folder: Path) -> Path:
-    from pervade.engine.predictions import write_columns
-
     write_columns(folder / "other.parquet", {"row": np.arange(2), "id": ["a", "b"]}, {})
     return folder / "other.parquet"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +26,16 @@ def everything(seed: int) -> None:
 def generator(*key: int) -> np.random.Generator:
     """A generator of its own for a key such as (seed, epoch, row), independent of all else."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """Inside, torch may be seeded; afterwards its generators, the GPU's as well where this process computes on one, are
+    where they were."""
+    import torch
+
+    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if torch.cuda.is_initialized() else []):
+        yield
 
 
 def rng_state(device: device) -> dict[str, Tensor]:

@@ -191,6 +191,9 @@ class GeneratesPictures(
         return measures.metrics(judging.name_of(self.judge, domain), judging.by_class(domain))
 
     def details(self, columns: Mapping[str, Any], train: Rows, domain: Domain) -> dict[str, Json]:
+        """Nothing where there was no time for a judge."""
+        if "made" not in columns:
+            return {}
         return generation_details.details(columns, train, domain, judging.name_of(self.judge, domain))
 
     def samples(self, columns: Mapping[str, Any], rows: Rows, domain: Domain) -> Iterator[tuple[str, Media]]:
@@ -236,7 +239,7 @@ def noise(seeds: Tensor, shape: tuple[int, ...], salt: int = 0) -> Tensor:
 def noise_between(seeds: Tensor, others: Tensor, shares: Tensor, shape: tuple[int, ...], salt: int = 0) -> Tensor:
     """(n, *shape), as `noise` of the standard normal distribution: so much of the way (`shares` (n,) of 0-1) from the
     noise of `seeds` to that of `others`, along an arc, on which the deviation stays 1 (Shoemake 1985)."""
-    angle = (shares * math.pi / 2).reshape(-1, *[1] * len(shape))
+    angle = (shares.cpu() * math.pi / 2).reshape(-1, *[1] * len(shape))
     return angle.cos() * noise(seeds, shape, salt) + angle.sin() * noise(others, shape, salt)
 
 

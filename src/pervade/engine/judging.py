@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import BatchNorm2d, Module
 from torch.nn import functional as F
 
-from pervade.core import spec
+from pervade.core import seed, spec
 from pervade.core.contracts import Canvas, Context, Domain, Model, Pixels, Recipe
 from pervade.core.contracts import inputs as kinds
 from pervade.core.contracts.abilities import ChoosesClass
@@ -114,7 +114,7 @@ class Judge:
         """Its normalisation is that of training pictures, so that features are neither all but 0 nor huge."""
         pictures = able(domain, Normalised)
         inputs = Pixels(_canvas(domain).shape, pictures.mean, pictures.deviation)
-        with torch.random.fork_rng(devices=[]):
+        with seed.kept():
             torch.manual_seed(0)
             network = building.build(spec.decode(NETWORK, Model), inputs, {"logits": 2})
         judge = cls(network, inputs, None, (), "random weights")
@@ -131,15 +131,15 @@ class Judge:
     def __call__(self, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Features (n, d) float32 of pictures (n, h, w, c) uint8, and the class (n,) that it names, by its own
         `labels`; -1 where it names none."""
-        features, named = [], []
+        features, named, device = [], [], next(self.network.parameters()).device
         for start in range(0, len(pictures), AT_ONCE):
-            input = self._as_read(pictures[start : start + AT_ONCE])
+            input = self._as_read(pictures[start : start + AT_ONCE]).to(device)
             own = np.asarray(cast(ShowsFeatures, self.network).linear_features(input), np.float32)
             features.append(own)
             if self.task is None:
                 named.append(np.full(len(own), -1))
             else:
-                output = self.network(torch.from_numpy(own) if isinstance(self.network, Backbone) else input)
+                output = self.network(torch.from_numpy(own).to(device) if isinstance(self.network, Backbone) else input)
                 named.append(self.task.class_logits(output).argmax(1).cpu().numpy())
         return np.concatenate(features), np.concatenate(named)
 

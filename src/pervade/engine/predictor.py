@@ -5,21 +5,22 @@ Evaluation, prediction of new files, export and serving run this same path: `tra
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
 import torch
 from torch.nn import Module
 
-from pervade.core import deadline, files
-from pervade.core.contracts import Context, Domain, Sampler, Task
+from pervade.core import deadline, files, seed
+from pervade.core.contracts import Canvas, Context, Domain, Sampler, Task
 from pervade.core.contracts.abilities import JudgesAll
 from pervade.core.types import Batch, Rows, Table
 from pervade.data.rows.loader import Loader
@@ -68,7 +69,8 @@ class Predictor:
     def tables(self, rows: Rows) -> Iterator[Table]:
         """What the task says of every row, a table a batch; where rows have a "size" they come in its order."""
         device = next(self.network.parameters()).device
-        context = self.context
+        context, inputs = self.context, self.domain.inputs()
+        painted = math.prod(inputs.shape[1:]) if isinstance(inputs, Canvas) else 1
         with judging(self.network):
             # Sampling in `infer` draws from torch's generator: seeded here, so that predictions repeat.
             torch.manual_seed(0)
@@ -76,7 +78,7 @@ class Predictor:
             sampler = Sized(rows.column("size")) if "size" in rows else None
             settings: dict[str, Any] = {"sampler": sampler, "workers": self.workers}
             loader = Loader(rows, self.domain, self.batch_size, seed=0, training=False, **settings)
-            for batch in (piece for whole in loader for piece in _pieces(whole, self.batch_size)):
+            for batch in (piece for whole in loader for piece in _pieces(whole, self.batch_size, painted)):
                 self.watch()
                 with torch.inference_mode():
                     batch = to_device(batch, device)
@@ -121,13 +123,15 @@ class Predictor:
         about: dict[str, Any],
         progress: Callable[[int, int], None] = lambda done, total: None,
         until: float | None = None,
-    ) -> Rows:
+        judged_by: float | None = None,
+    ) -> Written:
         """Predicts every row, or those that there is time for `until` then (see `tables_in_time`), and writes the
-        predictions file. Returns the rows in it. Several ranks share the rows and leave one file.
+        predictions file; what is known once all rows are there is in it where it was done by `judged_by`. Several ranks
+        share the rows and leave one file.
 
         Raises ContractError where a row is missing or stands twice.
         """
-        world, rank = ranks.world(), ranks.rank()
+        world, rank, told = ranks.world(), ranks.rank(), True
         own = rows if world == 1 else rows.select(range(rank, len(rows), world))
         with _shards(path) as folder:
             parts = self.tables(own) if until is None else self.tables_in_time(own, until)
@@ -139,15 +143,20 @@ class Predictor:
                 if until is not None:
                     numbers = set(np.asarray(table["row"]).tolist())
                     rows = rows.select([place for place, number in enumerate(rows.number) if number in numbers])
-                table = self._judged(predictions.complete(table, rows), rows)
-                predictions.write_columns(path, table, about)
+                table = predictions.complete(table, rows)
+                judged = deadline.done_by(judged_by, lambda: self._judged(table, rows))
+                told = judged is not None
+                predictions.write_columns(path, table if judged is None else judged, about)
             ranks.wait()
-        return rows
+        return Written(rows, told)
 
     def _judged(self, table: Table, rows: Rows) -> Table:
         """With what is known once all rows are there."""
         if self.train is None or not isinstance(self.task, JudgesAll):
             return table
+        device = next(self.network.parameters()).device
+        for member in (self.members[name] for name in self.task.judges if name in self.members):
+            member.network.to(device)
         with judging(self.network), torch.inference_mode():
             return self.task.judged(table, rows, self.train, self.context)
 
@@ -160,6 +169,11 @@ class Predictor:
         else:
             table["part"] = np.maximum(parts, 0)
         return promises.keep(self.task.reduce(table, self.domain), self.decision or {}, self.domain)
+
+
+class Written(NamedTuple):
+    rows: Rows  # that are in the file, as the first rank knows them
+    judged: bool  # off: there was no time for what is known once all are there
 
 
 class Sized(Sampler):
@@ -180,10 +194,11 @@ class Sized(Sampler):
         return batches
 
 
-def _pieces(batch: Batch, rows: int) -> Iterator[Batch]:
-    """A row may come in many windows, or long ones, which need not go through the network at once."""
+def _pieces(batch: Batch, rows: int, painted: int) -> Iterator[Batch]:
+    """A row may come in many windows, or long ones, which need not go through the network at once. `painted`: pixels of
+    a picture that is made of it."""
     given = batch["input"]
-    width = given.shape[-1] if isinstance(given, torch.Tensor) and given.ndim < 4 else 1
+    width = given.shape[-1] if isinstance(given, torch.Tensor) and given.ndim < 4 else painted
     yield from cut(batch, max(min(rows, MOST_AT_ONCE // max(width, 1)), 1))
 
 
@@ -191,7 +206,7 @@ def _pieces(batch: Batch, rows: int) -> Iterator[Batch]:
 def judging(network: Module) -> Iterator[None]:
     """Inside, the network is in evaluation mode; afterwards its modes, and torch's random state, are what they were, so
     that training does not notice."""
-    with evaluating(network), torch.random.fork_rng(devices=[]):
+    with evaluating(network), seed.kept():
         yield
 
 

@@ -28,6 +28,7 @@ from pervade.metrics.estimate import Estimate, Metric, estimate
 PREDICTING = 0.9  # of the time that is left, for the predictions,
 AND_JUDGING = 0.6  # and where a simpler model is fitted beside this one, or another network judges it;
 RESAMPLING = 0.5  # of what is then left, for the intervals
+COMPARED = "what the judge says of them, beside the figures"
 PLAIN_MODEL = "the simplest model beside this one"
 NATURE = ("higher_is_better", "bounds", "words")  # of a figure, beside how large it is
 PLAIN = "plain"  # stands for a checkpoint's name in the predictions file of the linear model
@@ -44,6 +45,7 @@ class _Measured:
     split: str
     columns: dict[str, Any]
     chosen: Rows
+    judged: bool  # off: there was no time for what another network says of them
     until: float | None
 
     @property
@@ -103,10 +105,11 @@ def evaluate(
                 file = stack.enter_context(files.temporary(path))
         more = _has_plain(loaded) or isinstance(loaded.task, JudgesAll)
         ends = None if until is None else _part(until, AND_JUDGING if more else PREDICTING)
-        measured = predictor.write(file, chosen, about, progress, ends)
+        judged_by = None if until is None else _part(until, PREDICTING)
+        measured, judged = predictor.write(file, chosen, about, progress, ends, judged_by)
         if ranks.rank() == 0:
             columns, known = predictions.read_columns(file), rows if own is None else own
-            result = _figures(_Measured(run, loaded, known, split, columns, measured, until), len(chosen))
+            result = _figures(_Measured(run, loaded, known, split, columns, measured, judged, until), len(chosen))
             result |= {} if about_data is None else {"data": dict(about_data)}
             _put_in_place(run, loaded, file, result)
     ranks.wait()
@@ -207,7 +210,10 @@ def _details(measured: _Measured) -> dict[str, Any]:
     linear model, that model is the baseline, with a predictions file of its own and paired differences; what the task
     alone compares with is "constant"."""
     loaded, train = measured.loaded, measured.train
-    details = loaded.task.details(measured.columns, train, loaded.domain)
+    # What is said of rows one by one costs little; what compares all of them may not.
+    until = measured.until if isinstance(loaded.task, JudgesAll) else None
+    told = deadline.done_by(until, lambda: loaded.task.details(measured.columns, train, loaded.domain))
+    details, missing = told or {}, [] if measured.judged and told is not None else [COMPARED]
     context = Context(loaded.domain, decision=loaded.decision, members=loaded.members)
     task = loaded.task
     makers: dict[str, Callable[[], dict[str, Any]]] = {}
@@ -219,7 +225,6 @@ def _details(measured: _Measured) -> dict[str, Any]:
         makers["the measured samples as files"] = lambda: _samples(measured, task)
     if _has_plain(loaded):
         makers[PLAIN_MODEL] = lambda: _plain(measured, details)
-    missing = []
     for name, make in makers.items():
         more = deadline.done_by(measured.until, make)
         if more is None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,8 @@ from torch.nn import Module
 
 from pervade.core import deadline
 from pervade.core.contracts import Context, Domain, Recipe
-from pervade.core.contracts.abilities import HasPlainModel, MakesSamples, RepliesToRows
-from pervade.core.types import Rows
+from pervade.core.contracts.abilities import HasPlainModel, JudgesAll, MakesSamples, RepliesToRows
+from pervade.core.types import Rows, Table
 from pervade.engine import predictions, ranks
 from pervade.engine.predictor import Predictor, judging
 from pervade.metrics.estimate import estimate
@@ -71,6 +72,7 @@ class TimeLimit:
         self.known_rows = rows.where("split", known) if splits else rows.select([])
         self.train = rows.where("split", "train") if splits else rows
         self.row_time = self.final_row_time = self.figures = self.saving = self.step_time = 0.0
+        self.together = 0.0  # seconds of judging all rows together (`JudgesAll`), however few they are
         self.rows_after = 0  # rows that are predicted when the training is over, beside the final split
         self.priced = False  # whether rows were predicted for their price
 
@@ -78,34 +80,52 @@ class TimeLimit:
         """Prices predicting and the figures on a few rows of the validation split, or else of the training split: a row
         costs the same in any, and the test split is looked at once. Nothing is kept."""
         if len(self.known_rows) and len(self.final):
-            begun = time.monotonic()
-            # Several ranks need one another in the network, so none leaves the others there.
-            until = begun + MOST_REHEARSING * self.pace.limit if ranks.world() == 1 else None
             with judging(network):
-                known = deadline.done_by(until, lambda: self._rehearse(network))
-            if known is None:
-                spent = time.monotonic() - begun
-                # It takes this long at least. Where that was for the rows, one of them may.
-                if not self.priced:
-                    self.row_time = self.final_row_time = spent
-                self.figures = max(self.figures, spent)
+                spent = self._cut(partial(self._look, network)) if isinstance(self.recipe.task, JudgesAll) else 0.0
+                if not spent:
+                    spent = self._cut(partial(self._rehearse, network))
+                    if spent and not self.priced:  # it was for the rows: one of them may take this long
+                        self.row_time = self.final_row_time = spent
+            self.figures = max(self.figures, spent)
         self._price()
 
+    def _cut(self, price: Callable[[], bool]) -> float:
+        """0 where it was done in its share of the limit; else how long it takes at least."""
+        begun = time.monotonic()
+        # Several ranks need one another in the network, so none leaves the others there.
+        until = begun + MOST_REHEARSING * self.pace.limit if ranks.world() == 1 else None
+        return 0.0 if deadline.done_by(until, price) else time.monotonic() - begun
+
+    def _look(self, network: Module) -> bool:
+        """Prices what judging costs beside the rows: of the second time, for the training split is looked at once."""
+        for _ in range(2):
+            start = time.monotonic()
+            self._predicted(network, self.known_rows.select(range(FIRST)))
+            self.together = time.monotonic() - start
+        return True
+
+    def _predicted(self, network: Module, rows: Rows) -> Table:
+        asked: Any = {"workers": self.recipe.workers, "members": self.members, "train": self.train}
+        return Predictor(network, self.domain, self.recipe.task, **asked).table(rows)
+
     def _rehearse(self, network: Module) -> bool:
-        number = FIRST
+        counted = FIRST if self.together else 0  # rows that stand in that price already
+        number = TIMES * FIRST if self.together else FIRST
         while True:
             some = self.known_rows.select(range(min(number, len(self.known_rows))))
             start = time.monotonic()
-            asked: Any = {"workers": self.recipe.workers, "members": self.members, "train": self.train}
-            table = Predictor(network, self.domain, self.recipe.task, **asked).table(some)
+            table = self._predicted(network, some)
             now = time.monotonic()
-            unit_time = (now - start) / len(some) / _mean_size(some)  # long rows cost more than short ones
+            taken = max(now - start - self.together, 0.0) / max(len(some) - counted, 1)
+            unit_time = taken / _mean_size(some)  # long rows cost more than short ones
             self.row_time = unit_time * _mean_size(self.known_rows)
             self.final_row_time = unit_time * _mean_size(self.final)
             # The first row warms caches, and rows one by one cost more than in batches; but many are not looked at for
             # the price alone.
             warm, number = len(some) > FIRST, min(REHEARSED, TIMES * len(some))
-            dear = number * self.row_time > (REHEARSING if warm else MOST_REHEARSING / 2) * self.pace.limit
+            dear = (
+                self.together + number * self.row_time > (REHEARSING if warm else MOST_REHEARSING / 2) * self.pace.limit
+            )
             if ranks.first(dear) or len(some) in (REHEARSED, len(self.known_rows)):
                 break
         self.priced = True
@@ -209,7 +229,7 @@ class TimeLimit:
 
     def note_validation(self, rows: int, seconds: float, whole: bool) -> None:
         """`whole`: by the path that the final evaluation takes, not from features computed before."""
-        self.row_time = seconds / max(rows, 1)
+        self.row_time = max(seconds - self.together, 0.0) / max(rows, 1)
         if whole:
             self.final_row_time = self.row_time
         self._price()
@@ -225,11 +245,13 @@ class TimeLimit:
         self._price()
 
     def _price(self) -> None:
-        self.pace.judging = self.num_validation * self.row_time + self.saving
+        together = self.together if self.num_validation else 0.0
+        self.pace.judging = together + self.num_validation * self.row_time + self.saving
         self.pace.ending = self.saving
         if self.after is not None:
             # No more than it is worth: beyond this the evaluation measures fewer rows, and says so.
-            evaluation = min(len(self.final) * self.final_row_time / ranks.world() + self.figures, self.most)
+            predicting = self.together + len(self.final) * self.final_row_time / ranks.world()
+            evaluation = min(predicting + self.figures, self.most)
             self.pace.ending += evaluation + self.saving + self.after + self.rows_after * self.final_row_time
 
     def after_step(self, step: int, now: float, total: int) -> int | None:

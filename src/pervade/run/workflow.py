@@ -32,7 +32,7 @@ from pervade.core.run import RunDirectory
 from pervade.core.types import LeftOut, Rows
 from pervade.core.words import counted
 from pervade.data.read import embedded
-from pervade.engine import building, checkpoint, origin, promises, ranks, wording
+from pervade.engine import building, checkpoint, origin, predictions, promises, ranks, wording
 from pervade.engine.predictor import Predictor
 from pervade.run import imbalance, opening, overview, promising, synthetic, weighing
 from pervade.run.progress import Prefixed, Screen, Silent
@@ -127,7 +127,7 @@ def train(
             imbalance.conclude(run, recipe.promises, options.screen.say)
             promising.settle(run, recipe, rows.real(), options.screen, given)
         if recipe.then is not None:
-            _continue(run, recipe, recipe.then, domain, rows.real(), options)
+            _continue(run, recipe, recipe.then, rows.real(), device, options)
 
 
 @contextmanager
@@ -181,7 +181,8 @@ def _train_before(
         return
     taken = recipe.task.taken()
     for name, place in taken.items():
-        _take(run.member(name), RunDirectory(Path(place)), partial(recipe.task.accept, name), domain)
+        accept = partial(recipe.task.accept, name)
+        ranks.by_first(partial(_take, run.member(name), RunDirectory(Path(place)), accept, domain))
     first = {name: own for name, own in recipe.task.before(rows, domain).items() if name not in taken}
     if first and not run.state.exists():
         _try(recipe, domain)
@@ -202,19 +203,27 @@ def _train_member(
     """A run inside this one learns first, by its `own` recipe, from these rows, in so large a `share` of a time limit,
     where and how the run's `recipe` says."""
     member = run.member(name)
-    if not member.recipe.exists():
-        limit = None if recipe.time_limit is None else share * recipe.time_limit
-        where: dict[str, Any] = {"device": recipe.device, "precision": recipe.precision, "workers": recipe.workers}
-        if ranks.rank() == 0:
-            write_data(member, request.source, rows)
-            begin(member, replace(own, time_limit=limit, threads=recipe.threads, **where), request)
-        ranks.wait()
-    screen = Prefixed(options.screen, name)
-    request = replace(request, find_lr=False)
+    limit = None if recipe.time_limit is None else share * recipe.time_limit
+    where: dict[str, Any] = {"device": recipe.device, "precision": recipe.precision, "workers": recipe.workers}
+    own, asked = replace(own, time_limit=limit, threads=recipe.threads, **where), Request(request.source)
+    ranks.by_first(partial(_begin_member, member, own, asked, rows))
     try:
-        train(member, request, None, replace(options, screen=screen, began=None, loaded=0.0, finish=False))
+        train(member, asked, None, replace(_inside(options, name), began=None, loaded=0.0, finish=False))
     except Stopped as stop:
         raise Stopped(stop.number, run.path) from None  # which is what goes on
+
+
+def _begin_member(member: RunDirectory, recipe: Recipe, request: Request, rows: Rows) -> None:
+    if not member.recipe.exists():
+        write_data(member, request.source, rows)
+        begin(member, recipe, request)
+
+
+def _inside(options: Options, name: str) -> Options:
+    """Of a run inside a run: what is asked of the outer one's passes, figures and predictions is not asked of it."""
+    outer: dict[str, Any] = {"on_pass": None, "pause_at": None, "least_passes": 0.0}
+    kept: dict[str, Any] = {"rows_after": 0, "keep_validation": False}
+    return replace(options, screen=Prefixed(options.screen, name), **outer, **kept)
 
 
 def with_synthetic(
@@ -257,13 +266,13 @@ def _take(member: RunDirectory, other: RunDirectory, accept: Callable[[Any, Doma
         return
     name = other.require_checkpoint(None)
     accept(checkpoint.load_checkpoint(other, name), domain)
-    if ranks.rank() == 0:
-        with files.replacing_folder(member.checkpoint(name)) as folder:
-            shutil.copytree(other.checkpoint(name), folder, dirs_exist_ok=True)
-    ranks.wait()
+    with files.replacing_folder(member.checkpoint(name)) as folder:
+        shutil.copytree(other.checkpoint(name), folder, dirs_exist_ok=True)
 
 
-def _continue(run: RunDirectory, recipe: Recipe, then: Recipe, domain: Domain, rows: Rows, options: Options) -> None:
+def _continue(
+    run: RunDirectory, recipe: Recipe, then: Recipe, rows: Rows, device: torch.device, options: Options
+) -> None:
     """The next recipe learns from what the delivered checkpoint predicts of the training split; where and how long it
     is run is as of this one."""
     member, name = run.member("then"), run.require_checkpoint(None)
@@ -271,16 +280,16 @@ def _continue(run: RunDirectory, recipe: Recipe, then: Recipe, domain: Domain, r
     limit = None if recipe.time_limit is None else (1 - MEASURED) * recipe.time_limit
     where: dict[str, Any] = {"device": recipe.device, "precision": recipe.precision, "workers": recipe.workers}
     then = replace(then, time_limit=limit, seed=recipe.seed, **where)
-    if not path.exists():
-        loaded = checkpoint.load_checkpoint(run, name, recipe)
-        about = {"checkpoint": name, "split": "train", "precision": "fp32"}
-        train_rows = rows.where("split", "train")
-        Predictor.of(loaded, workers=recipe.workers).write(path, train_rows, about)
+    loaded = checkpoint.load_checkpoint(run, name, recipe)
+    weights = loaded.architecture["sha256"]
+    if not ranks.first(path.exists() and predictions.read_about(path).get("weights") == weights):
+        about = {"checkpoint": name, "split": "train", "precision": "fp32", "weights": weights}
+        loaded.network.to(device)
+        Predictor.of(loaded, workers=recipe.workers).write(path, rows.where("split", "train"), about)
     request = Request(str(path.absolute()))
-    if not member.recipe.exists():
-        begin(member, then, request)
+    ranks.by_first(lambda: None if member.recipe.exists() else begin(member, then, request))
     try:
-        train(member, request, then, replace(options, screen=Prefixed(options.screen, "then")))
+        train(member, request, then, _inside(options, "then"))
     except Stopped as stop:
         raise Stopped(stop.number, run.path) from None
 

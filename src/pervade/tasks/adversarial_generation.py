@@ -20,6 +20,7 @@ from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Parts
 from pervade.core.words import SHARE, FigureWords, TaskWords
+from pervade.engine import ranks
 from pervade.engine.generation import GeneratesPictures, canvas, noise, noise_between
 from pervade.nn.adversaries import Adversaries
 from pervade.nn.diff_augment import Change, diff_augment
@@ -246,11 +247,18 @@ class Watch(nn.Module):
 
     @torch.no_grad()
     def see(self, parts: Parts, number: Tensor, judges: bool) -> None:
-        """A step's parts and classes. `judges`: that all are told apart leaves nothing to learn."""
-        self.seen += torch.bincount(number, minlength=len(self.seen))
+        """A step's parts and classes, of all ranks. `judges`: that all are told apart leaves nothing to learn."""
+        watched = {name: parts[name].mean() for name in ("told_apart", "diversity")}
+        seen = torch.bincount(number, minlength=len(self.seen))
+        if ranks.world() > 1:  # all have to remember the same, as the first rank's is saved, and all end by it
+            sums = ranks.sum_numbers(*(float(parts[name].sum()) for name in watched), *seen.tolist())
+            seen = seen.new_tensor(sums[len(watched) :])
+            means = (mean.new_tensor(total) / seen.sum() for mean, total in zip(watched.values(), sums, strict=False))
+            watched = dict(zip(watched, means, strict=True))
+        self.seen += seen
         self.steps += 1
-        for name in ("told_apart", "diversity"):
-            getattr(self, name).lerp_(parts[name].mean(), 1 - REMEMBERED)
+        for name, mean in watched.items():
+            getattr(self, name).lerp_(mean, 1 - REMEMBERED)
         beyond = self.diversity < ALIKE
         if judges:
             beyond = beyond | (self.told_apart > TOLD_APART)
