@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pervade.core.run import RunDirectory
 from pervade.core.words import SHARE
+from pervade.metrics import generation
 from pervade.metrics.interval import wilson
-from pervade.report import generation_cautions, standing
+from pervade.report import cautions, chart, generation_cautions, standing
 from pervade.report.details import codebook, floor_and_ceiling, named
 from pervade.report.record import Figure, Record, Result
+from pervade.report.sections import learning, networks
 
 DETAIL = {"judge": "it", "n": 40, "features": 128, "floor": {"recall": 0.9}, "ceiling": {"recall": 0.1}}
 
@@ -82,3 +87,57 @@ def test_what_is_told_from_real_rows_is_a_caution() -> None:
     fine = record(result({"floor_and_ceiling": detail}, recall=near))
     assert generation_cautions.unlike_the_real(fine) is None and generation_cautions.not_as_asked(fine) is None
     assert generation_cautions.unlike_the_real(record(result({}, recall=far))) is None
+
+
+def test_a_figure_has_no_place_where_chance_is_no_worse_than_the_real_data() -> None:
+    density = Figure("recall", 0.217, None, None, 40)
+    for ceiling, why in ((1.483, "chance (1.483) is not worse here"), (0.883, "both come to 0.883")):
+        detail = {**DETAIL, "floor": {"recall": 0.883}, "ceiling": {"recall": ceiling}}
+        told = floor_and_ceiling.section(detail, result({}, recall=density), record())
+        assert told is not None
+        assert why in told.body and 'class="dot"' not in told.body and 'class="scale"' not in told.body
+
+
+def test_what_is_all_but_one_picture_accuses_nobody_of_copying() -> None:
+    """Made ones of a class are 0.5 from their mean, real ones 1: what the classes' means are apart counts for nothing.
+    Of 12 rows the interval is wider than the way from floor to ceiling."""
+    classes = np.array([1, 1, 2, 2])
+    made, real = np.array([[0.0], [1.0], [90.0], [91.0]]), np.array([[0.0], [2.0], [5.0], [7.0]])
+    assert generation.apart(made, real, classes) == 0.5
+    assert np.isnan(generation.apart(made, np.zeros((4, 1)), classes))
+    copies = Figure("copies_pixels", 0.9, 0.7, 0.9, 200, higher_is_better=False, known=SHARE)
+    headline = Figure("recall", 0.8, 0.75, 0.85, 200, known=SHARE)
+    alike, varied = (
+        record(result({"floor_and_ceiling": {**DETAIL, "apart": apart}}, recall=headline, copies_pixels=copies))
+        for apart in (0.05, 0.5)
+    )
+    assert "all but the same one" in (generation_cautions.all_alike(alike) or "")
+    assert generation_cautions.copied(alike) is None and generation_cautions.all_alike(varied) is None
+    assert "90.0% (70.0 to 90.0%)" in (generation_cautions.copied(varied) or "")
+    assert generation_cautions.too_few(varied) is None
+    loose = result({"floor_and_ceiling": DETAIL}, recall=replace(headline, low=0.05, high=1.0))
+    assert "wider than the whole way" in (generation_cautions.too_few(record(loose)) or "")
+
+
+def test_what_learnt_inside_a_run_is_told() -> None:
+    whole = record()
+    cut = {"event": "decision", "stop": True, "pass": 13, "text": "time limit"}
+    about = {"best": {"parameters": 869_888}}
+    recipe = {"epochs": 300, "model": {"use": "gpt"}}
+    then = replace(whole, recipe=recipe, log=[cut], checkpoints=about)
+    told = networks.section(replace(whole, inside={"then": then}))
+    assert told is not None
+    assert "model gpt, 869,888 weights, 13 of 300 passes, which a time limit ended." in told.body
+    assert "“then” (13 of 300 passes)" in (cautions.time_limit_inside(replace(whole, inside={"then": then})) or "")
+    assert networks.section(whole) is None
+
+
+def test_a_single_point_is_said_and_small_numbers_are_in_powers_of_ten() -> None:
+    entry = {"event": "step", "step": 1, "pass": 0.0, "generator.loss": 0.5}
+    told = learning.section(replace(record(), log=[entry]))
+    assert told is not None
+    assert "Logged once: Loss of the generator: 0.500 in training." in told.body and "<svg" not in told.body
+    axis = chart.axis_y("Distance", 4.2e-5, 4.4e-5)
+    assert axis.caption == "Distance (× 10⁻⁵)"
+    assert [text for _, text in axis.ticks] == ["4.20", "4.25", "4.30", "4.35", "4.40"]
+    assert chart.axis_y("Loss", 0.0, 1.0).caption == "Loss"

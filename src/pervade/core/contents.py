@@ -138,6 +138,7 @@ class Between(TypedDict, total=False):
     features: Count
     floor: dict[str, float]
     ceiling: dict[str, float]
+    apart: Annotated[float, Field(ge=0)]
 
 
 class Kept(TypedDict):

@@ -148,11 +148,11 @@ class FigureWords:
     def inside(self) -> str:
         """The title inside a sentence; what is written in capitals stays so.
 
-        >>> FigureWords("Bits per byte").inside, FigureWords("F1").inside
-        ('bits per byte', 'F1')
+        >>> FigureWords("Bits per byte (BPB)").inside, FigureWords("F1").inside
+        ('bits per byte (BPB)', 'F1')
         """
         title = self.title.partition(" (")[0] if self.unit == "rate" else self.title
-        return title if not title[1:2].islower() else title.lower()
+        return title if not title[1:2].islower() else title[:1].lower() + title[1:]
 
     @property
     def quantity(self) -> str:
@@ -239,9 +239,12 @@ class Words:
 
 def titled(words: FigureWords, name: str) -> FigureWords:
     """
-    >>> titled(FigureWords(), "words_seen").title
-    'Words seen'
+    >>> titled(FigureWords(), "words_seen").title, titled(FigureWords(), "generator.loss").title
+    ('Words seen', 'Loss of the generator')
     """
+    whose, dot, own = name.partition(".")
+    if dot and "[" not in name:  # a player's
+        name = f"{own} of the {whose}"
     return words if words.title else replace(words, title=(name[:1].upper() + name[1:]).replace("_", " "))
 
 

@@ -202,6 +202,7 @@ class GeneratesPictures(
     def wording(self, domain: Domain) -> TaskWords:
         return TaskWords(
             "makes {many} that are meant to be like those it learnt from",
+            to_do="make {many} like those it learnt from",
             pipeline="unconditional-image-generation",
             purpose="It is made to make {many} like those it was trained on. What it makes shows nothing that was ever "
             "there. Where it looks like a person or a case of something, it is neither: it is not for identification, "

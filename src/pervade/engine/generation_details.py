@@ -6,6 +6,7 @@ All of it is of a predictions file with the columns of engine/judging.py.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -39,7 +40,7 @@ def details(columns: Mapping[str, Any], train: Rows, domain: Domain, judge: str)
 
 
 def _floor_and_ceiling(columns: Mapping[str, Any], judge: str) -> dict[str, Json]:
-    """By the names of the figures; of as many samples."""
+    """By the names of the figures; of as many samples. "apart": how far those made are from one another."""
     rows = generation.used(columns)
     real, learnt, gaussian = (np.asarray(columns[name])[rows] for name in ("real", "learnt", "gaussian"))
     floor, ceiling = generation.figures(learnt, real), generation.figures(gaussian, real)
@@ -48,7 +49,11 @@ def _floor_and_ceiling(columns: Mapping[str, Any], judge: str) -> dict[str, Json
         right = np.asarray(columns["named_real"]) == np.asarray(columns["class"])
         floor["named_as_asked"] = float(right[known].mean())
     told = {"floor": floor, "ceiling": ceiling}
-    numbers = {side: {name: value for name, value in own.items() if value == value} for side, own in told.items()}
+    numbers: dict[str, Any] = {
+        side: {name: value for name, value in own.items() if value == value} for side, own in told.items()
+    }
+    apart = generation.apart(*(np.asarray(columns[name])[rows] for name in ("made", "real", "class")))
+    numbers |= {} if math.isnan(apart) else {"apart": apart}
     return {"judge": judge, "random": judge == RANDOM, "n": len(rows), "features": real.shape[1], **numbers}
 
 

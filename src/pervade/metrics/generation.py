@@ -174,6 +174,17 @@ def copies(made: np.ndarray, real: np.ndarray, weight: np.ndarray | None = None)
     return float((weight @ (made <= near) - weight @ (real <= near)) / total)
 
 
+def apart(made: np.ndarray, real: np.ndarray, classes: np.ndarray) -> float:
+    """How far the made samples (n, d) of a class (n,) are from one another, beside the real ones: the root of their
+    variance by that of these. 0 where one and the same is made again and again; nan where the real ones are all
+    alike."""
+    within = [
+        sum(float(np.square(own - own.mean(0)).sum()) for own in (side[classes == one] for one in np.unique(classes)))
+        for side in numbers(made, real)
+    ]
+    return math.sqrt(within[0] / within[1]) if within[1] > 0 else math.nan
+
+
 def _copies_family(columns: Columns) -> Measure:
     pairs = {
         f"copies_{kind}": [number_column(columns, f"near_{kind}_{side}") for side in ("made", "real")]

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from pervade.core.terminal import visible
 from pervade.report import agents, calibration, cautions, verdict, wording
 from pervade.report.record import Figure, Record, Result, used
-from pervade.report.sections import recipe, reproduce
+from pervade.report.sections import networks, recipe, reproduce
 
 MOST_CLASSES = 300  # in the table
 
@@ -66,6 +66,7 @@ def build(record: Record) -> str:
         left_out=len(record.left_out),
         recipe=recipe.summary(record),
         weights=_weights(record),
+        networks=[networks.sentence(name, own) for name, own in record.inside.items()],
         command=_command(record),
         packages=(record.about.get("environment") or {}).get("packages") or {},
         not_measured=[words for meter, words in NOT_MEASURED.items() if not _was_measured(record, meter)],

@@ -68,7 +68,9 @@ def no_better_than_baseline(record: Record) -> str | None:
     paired = ((beside.get("differences") or {}).get(result.headline.name) or {}).get("p") is not None
     if result.falls_behind:
         how = "the paired difference shows" if paired else "their intervals, which lie apart, show"
-        what = "" if advice.collapsed(record) else ": take the baseline, or train for longer"
+        # What is called something is no model that could be taken instead, but what takes no learning.
+        instead = "train for longer" if beside.get("called") else "take the baseline, or train for longer"
+        what = "" if advice.collapsed(record) else f": {instead}"
         return f"It is worse than the baseline, as {how}{what}."
     if paired:
         return "It has not been shown to be better than the baseline: their paired difference may be nothing."
@@ -224,6 +226,21 @@ def time_limit(record: Record) -> str | None:
     return f"A time limit cut training short: {done}. With more time it may get better."
 
 
+def time_limit_inside(record: Record) -> str | None:
+    """Of networks that learnt inside the run, in their shares of its limit."""
+    cut = [
+        f"“{name}” ({own.done:g} of {own.recipe.get('epochs')} {wording.passes(own)})"
+        for name, own in record.inside.items()
+        if time_limit(own)
+    ]
+    if not cut:
+        return None
+    return (
+        f"A time limit also cut short what learnt inside this run: {wording.join(cut)}. What it makes or measures by "
+        "them may get better with more time."
+    )
+
+
 def still_improving(record: Record) -> str | None:
     judged = [entry.get("pass") for entry in record.passes]
     if not record.finished or len(judged) < 2 or record.plan.get("best_pass") != judged[-1] or time_limit(record):
@@ -274,7 +291,10 @@ CAUTIONS: tuple[Callable[[Record], str | None], ...] = (
     damaged,
     unfinished,
     not_test,
+    generation_cautions.too_few,
+    generation_cautions.all_alike,
     no_better_than_baseline,
+    generation_cautions.copied,
     generation_cautions.unlike_the_real,
     generation_cautions.not_as_asked,
     broken_promise,
@@ -293,6 +313,7 @@ CAUTIONS: tuple[Callable[[Record], str | None], ...] = (
     agent_cautions.crashed,
     uneven_classes,
     time_limit,
+    time_limit_inside,
     still_improving,
     left_out,
     sound_cautions.normalisation,

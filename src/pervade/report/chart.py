@@ -17,6 +17,7 @@ from pervade.report.html import render
 
 WIDTH, HEIGHT = 420, 264
 LEFT, RIGHT, TOP, BOTTOM = 48, 14, 14, 42  # margins around the plot
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MOST_POINTS = 300  # of a line; more would only make the file larger
 
 
@@ -36,10 +37,24 @@ class Axis:
 
     @property
     def ticks(self) -> list[tuple[float, str]]:
-        """Places and texts, at round numbers."""
-        step = _round_step((self.high - self.low) / 4)
+        """Places and texts, at round numbers, in units of `power`."""
+        step, unit = self._step, 10.0**self.power
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
-        return [(self.place(i * step), self._text(i * step, step)) for i in range(first, last + 1)]
+        return [(self.place(i * step), self._text(i * step / unit, step / unit)) for i in range(first, last + 1)]
+
+    @property
+    def _step(self) -> float:
+        return _round_step((self.high - self.low) / 4)
+
+    @property
+    def power(self) -> int:
+        """Of ten, that the texts are in units of, so that those of small numbers stay short."""
+        largest = max(abs(self.low), abs(self.high))
+        return math.floor(math.log10(largest)) if self._step < 0.001 and largest < 0.01 and not self.share else 0
+
+    @property
+    def caption(self) -> str:
+        return f"{self.title} (× 10{str(self.power).translate(RAISED)})" if self.power else self.title
 
     def text(self, value: float) -> str:
         """A value on it, as words of a dot have it."""
@@ -119,12 +134,12 @@ FRAME = """\
 <text x="{{ place }}" y="{{ base + 18 }}" text-anchor="middle">{{ text }}</text>
 {% endfor %}
 <line class="axis" x1="{{ x.start }}" x2="{{ x.stop }}" y1="{{ base }}" y2="{{ base }}"/>
-<text class="name" x="{{ (x.start + x.stop) / 2 }}" y="{{ base + 36 }}" text-anchor="middle">{{ x.title }}</text>
+<text class="name" x="{{ (x.start + x.stop) / 2 }}" y="{{ base + 36 }}" text-anchor="middle">{{ x.caption }}</text>
 """
 
 LINES = """\
 <figure class="chart">
-<figcaption><b>{{ y.title }}</b>
+<figcaption><b>{{ y.caption }}</b>
 {% for line in lines if line.name %}<span class="key {{ line.key }}">{{ line.name }}</span> {% endfor %}
 {% for band in bands %}<span class="key band {{ band.look }}">{{ band.name }}</span>{% endfor %}
 </figcaption>

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -186,6 +186,9 @@ class Record:
     remarks: list[str] = field(default_factory=list)  # remarks.json: what was noticed in the data before training
     account: list[str] = field(default_factory=list)  # and how they were read
     words: Words = field(default_factory=Words)  # words.json: what all of it is called
+    # By name, networks that learnt inside this run to serve it: what its task needed before, and what came `then`. None
+    # of a run of runs, whose members are models of their own
+    inside: dict[str, Record] = field(default_factory=dict)
 
     @property
     def other_data(self) -> str:
@@ -393,6 +396,9 @@ def read(run: RunDirectory) -> Record:
         for path, was, now in origin.differences(json(run.origin).get("recipe", recipe), recipe)
         if path not in origin.FREE
     ]
+    members = json(run.members)
+    within = {} if members else {path.parent.name: path.parent for path in run.path.glob("members/*/recipe.yaml")}
+    networks = {name: lenient(partial(_network, RunDirectory(path)), None) for name, path in sorted(within.items())}
     return Record(
         run,
         recipe=recipe,
@@ -404,7 +410,7 @@ def read(run: RunDirectory) -> Record:
         results=results,
         damaged=damaged,
         init=json(learnt.init),
-        members=json(run.members),
+        members=members,
         search=json(run.path / "search.json"),
         ladder=ladder,
         lr_find=json(run.lr_find),
@@ -412,7 +418,12 @@ def read(run: RunDirectory) -> Record:
         account=list(map(str, json(run.remarks).get("account") or [])),
         words=words,
         settled={name: promises.without(entry) for name, entry in settled.items()},
+        inside={name: own for name, own in networks.items() if own is not None},
     )
+
+
+def _network(run: RunDirectory) -> Record | None:
+    return read(run)
 
 
 def used(part: Mapping[str, Any]) -> str:

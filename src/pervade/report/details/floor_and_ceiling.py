@@ -19,9 +19,11 @@ values are drawn one by one, each by the mean and the deviation that it has in t
 <thead><tr><th>Figure</th><th>Made</th><th class="drawn">From the floor to the ceiling</th>
 <th class="number">n</th></tr></thead>
 <tbody>
-{% for figure, floor, ceiling, drawn in rows %}
-<tr><th>{{ figure.words.title }}</th><td>{{ figure|measured }}</td><td class="drawn">{{ drawn }}
-<div class="scale"><span>{{ floor }}</span><span>{{ ceiling }}</span></div></td>
+{% for figure, floor, ceiling, drawn, why in rows %}
+<tr><th>{{ figure.words.title }}{% if figure|direction %}<small class="block">{{ figure|direction }}</small>{% endif %}
+</th><td>{{ figure|measured }}</td><td class="drawn">{{ drawn }}
+{% if why %}<small>{{ why }}</small>{% else %}
+<div class="scale"><span>{{ floor }}</span><span>{{ ceiling }}</span></div>{% endif %}</td>
 <td class="number">{{ figure.n|count }}</td></tr>
 {% endfor %}
 </tbody></table></div>
@@ -38,7 +40,8 @@ def section(detail: dict[str, Any], result: Result, record: Record) -> Section |
     for name, figure in result.figures.items():
         ends = floor.get(name), ceiling.get(name)
         if figure.value is not None and ends != (None, None):
-            rows.append((figure, *(figure.words.written(end) for end in ends), _drawn(figure, *ends)))
+            drawn, why = _drawn(figure, *ends)
+            rows.append((figure, *(figure.words.written(end) for end in ends), drawn, why))
     if not rows:
         return None
     body = render(
@@ -54,7 +57,13 @@ def section(detail: dict[str, Any], result: Result, record: Record) -> Section |
     return Section("floor-and-ceiling", "Between the real data and chance", body)
 
 
-def _drawn(figure: Figure, floor: float | None, ceiling: float | None) -> str:
-    if floor is None or ceiling is None or floor == ceiling:
-        return ""
-    return track(figure, "first", (floor, ceiling))
+def _drawn(figure: Figure, floor: float | None, ceiling: float | None) -> tuple[str, str]:
+    """Its place between the two, or else why it has none; neither where one of them is not known."""
+    written = figure.words.written
+    if floor is None or ceiling is None:
+        return "", ""
+    if floor == ceiling:
+        return "", f"chance and two halves of the real data both come to {written(floor)}: nothing to be told by"
+    if (ceiling > floor) == (figure.higher_is_better is not False):
+        return "", f"chance ({written(ceiling)}) is not worse here than two halves of the real data ({written(floor)})"
+    return track(figure, "first", (floor, ceiling)), ""

@@ -9,8 +9,8 @@ from pervade.report.html import Section, render
 from pervade.report.record import Record, Result
 
 TEMPLATE = """\
-<p>Made by the seeds from 0 on, none chosen{% if labels %}; a row each of {{ labels }}{% endif %}. None of this was ever
-seen by anybody.</p>
+<p>Made by the seeds from 0 on, none chosen{% if labels %}; a row each of {{ labels }}{% endif %}. It shows nothing that
+was ever there.</p>
 {% for title, source, why in shown %}
 {% if source %}<figure class="sheet"><img src="{{ source }}" alt="{{ title }}">
 <figcaption>{{ title }}</figcaption></figure>
@@ -19,7 +19,7 @@ seen by anybody.</p>
 """
 TITLES = {
     "grid": "What it makes",
-    "between": "From left to right: from the picture of one seed to that of the next, by what they are made from",
+    "between": "Each row goes in even steps from what one seed makes, on the left, to what another makes, on the right",
 }
 
 

@@ -84,7 +84,7 @@ def section(record: Record) -> Section | None:
         groups=_groups(record),
         hashed=hashes is not None,
         splits=splits,
-        purposes={name: "measured here" if record.other_data else PURPOSES.get(name) for name in splits},
+        purposes={name: "measured here" if record.other_data else _purpose(name, record) for name in splits},
         classes=classes[:MOST_CLASSES],
         more=max(len(classes) - MOST_CLASSES, 0),
         fingerprint=fingerprint(hashes) if hashes else "",
@@ -94,6 +94,16 @@ def section(record: Record) -> Section | None:
         left_out=record.left_out[:MOST_LEFT_OUT],
     )
     return Section("data", "The data measured here" if record.other_data else "Data and split", body)
+
+
+def _purpose(split: str, record: Record) -> str | None:
+    """What a split was there for. The validation split chose no pass where no checkpoint is called the best."""
+    if split != "validation" or not record.checkpoints or "best" in record.checkpoints:
+        return PURPOSES.get(split)
+    if any(record.settled.values()):
+        return "to settle answers"
+    watched = any(name.startswith("validation ") for entry in record.passes for name in entry)
+    return "to watch training" if watched else "kept apart, chose nothing"
 
 
 def _groups(record: Record) -> str:

@@ -57,10 +57,8 @@ def section(record: Record) -> Section | None:
     methods: dict[str, list[str]] = {}
     for figure in figures:
         if figure.has_interval:
-            methods.setdefault(str(figure.how), []).append(figure.name)
-    named = "; ".join(
-        f"{method} for {wording.join([name.replace('_', ' ') for name in names])}" for method, names in methods.items()
-    )
+            methods.setdefault(str(figure.how), []).append(figure.words.inside)
+    named = "; ".join(f"{method} for {wording.join(titles)}" for method, titles in methods.items())
     body = render(
         TABLE,
         result=result,

@@ -25,7 +25,8 @@ SMOOTHED = 30  # a line of more points is drawn faint, with its moving mean over
 TEMPLATE = """\
 <p>{{ facts }}</p>
 {% if charts %}<div class="beside">{% for chart in charts %}{{ chart }}{% endfor %}</div>
-<p class="note">{{ note }}</p>{% else %}<p class="note">Nothing was logged yet.</p>{% endif %}
+<p class="note">{{ note }}</p>{% elif not once %}<p class="note">Nothing was logged yet.</p>{% endif %}
+{% if once %}<p class="note">Logged once: {{ once|join("; ") }}.</p>{% endif %}
 {% if decisions %}
 <ul class="decisions">{% for sign, text in decisions %}<li><b>{{ sign }}</b> {{ text }}</li>{% endfor %}</ul>
 {% endif %}
@@ -41,6 +42,7 @@ def section(record: Record) -> Section | None:
     names += [name for name in judged if name not in names]
     names = [*(name for name in FIRST if name in names), *(name for name in names if name not in FIRST)]
     signs = [chr(ord("A") + i % 26) for i in range(len(record.decisions))]
+    once = [told for name in names if (told := _once(record, name, over))]
     charts = [drawn for name in names if (drawn := _chart(record, name, over, signs)) is not None]
     if record.lr_find:
         charts.append(_range_test(record))
@@ -56,7 +58,7 @@ def section(record: Record) -> Section | None:
     return Section(
         "learning",
         "How training went",
-        render(TEMPLATE, facts=_facts(record), charts=charts, decisions=decisions, note=note),
+        render(TEMPLATE, facts=_facts(record), charts=charts, once=once, decisions=decisions, note=note),
     )
 
 
@@ -154,12 +156,36 @@ def curve(entries: list[dict[str, Any]], name: str, over: Progress) -> list[tupl
     return [(at, sum(values) / len(values)) for at, values in values_at.items()]
 
 
+def _curves(record: Record, name: str, over: Progress) -> tuple[Points, Points]:
+    """Of one quantity in training and in validation."""
+    return curve(record.steps, name, over), curve(record.passes, VALIDATION + name, over)
+
+
+def _once(record: Record, name: str, over: Progress) -> str:
+    """A quantity of which there is no curve, only a point; else empty."""
+    trained, validated = _curves(record, name, over)
+    words = record.words.figure(name)
+    if max(len(trained), len(validated)) > 1 or _never_there(name, words, trained, validated):
+        return ""
+    parts = [
+        f"{words.written(points[0][1])} in {which}"
+        for which, points in (("training", trained), ("validation", validated))
+        if points
+    ]
+    return f"{_title(record, name)}: {wording.join(parts)}" if parts else ""
+
+
+def _title(record: Record, name: str) -> str:
+    own = record.words.task.logged.get(name) or record.words.figures.get(name, NUMBER)
+    return titled(own, name).title
+
+
 def _chart(record: Record, name: str, over: Progress, signs: list[str]) -> Any:
-    """One quantity: training, and validation if there is."""
-    trained, validated = curve(record.steps, name, over), curve(record.passes, VALIDATION + name, over)
+    """One quantity: training, and validation if there is; None of a single point."""
+    trained, validated = _curves(record, name, over)
     points = [*trained, *validated]
     words = record.words.figure(name)
-    if not points or _never_there(name, words, trained, validated):
+    if max(len(trained), len(validated)) < 2 or _never_there(name, words, trained, validated):
         return None
     shown = []
     if len(trained) > SMOOTHED:
@@ -180,7 +206,7 @@ def _chart(record: Record, name: str, over: Progress, signs: list[str]) -> Any:
     marks = [chart.Mark(over.place(entry), sign) for sign, entry in zip(signs, record.decisions, strict=True)]
     x = chart.axis_x(over.title, 0.0, max([at for at, _ in points] + [mark.x for mark in marks]))
     y = chart.axis_y(
-        titled(record.words.task.logged.get(name, NUMBER), name).title,
+        _title(record, name),
         max(low - room, 0.0) if low >= 0 else low - room,
         min(high + room, 1.0) if words.is_share else high + room,
         words.in_percent,
