@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -99,6 +100,17 @@ def test_a_line_of_the_log(pervade, run: Path, field: str, value: Any) -> None:
     log.write_text("\n".join([json.dumps({**json.loads(first), field: value}), *rest]) + "\n")
     assert pervade("report", run).status == 0
     assert f"log.jsonl is damaged ({field} is" in (run / "report.html").read_text()
+
+
+def test_pictures_of_predictions_are_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture is as much as its bytes, of which four are a value: 3 rows of 40 are 30 values, and 3 of "row"."""
+    pictures = np.arange(120, dtype=np.uint8).reshape(3, 40)
+    predictions.write_columns(tmp_path / "some.parquet", {"row": np.arange(3), "picture": pictures}, {})
+    monkeypatch.setattr(predictions, "MOST_VALUES", 33)
+    assert (predictions.read_columns(tmp_path / "some.parquet")["picture"] == pictures).all()
+    monkeypatch.setattr(predictions, "MOST_VALUES", 32)
+    with pytest.raises(CheckpointError, match="unpack to 33 values"):
+        predictions.read_columns(tmp_path / "some.parquet")
 
 
 def test_predictions_that_unpack_to_more_than_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,8 @@ from pervade.core.errors import DataError
 from pervade.core.types import Rows
 from pervade.data.read import division
 from pervade.domains.generated_pictures import GeneratedPictures
-from pervade.engine.generation import PictureSampling, noise, noise_between, uint8_pictures
+from pervade.engine import judging
+from pervade.engine.generation import PictureSampling, noise, noise_between
 from pervade.engine.predictions import read_columns
 from pervade.engine.predictor import MOST_AT_ONCE, Predictor, _pieces
 from tests.painter import Painter, Painting
@@ -75,7 +76,7 @@ def test_what_is_written_of_a_picture_is_the_picture() -> None:
     assert [(each["label"], each["seed"]) for each in answers] == [("cat", 0), ("dog", 1)]
     network, context = painted(DOMAIN)
     exact = task.sample(network, torch.tensor([0, 1]), torch.tensor([1, 2]), context)
-    back = uint8_pictures(table, (3, 4, 4))
+    back = torch.from_numpy(judging.made(table, DOMAIN)).permute(0, 3, 1, 2) / 255
     assert (back - exact).abs().max() <= 0.5 / 255 + 1e-6
     media, about = task.media(answers[1])
     assert (media.kind, media.caption, about) == ("png", "dog-1", {"label": "dog", "seed": 1})

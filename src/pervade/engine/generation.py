@@ -261,10 +261,3 @@ def _mixed(seed: int, salt: int) -> int:
 def as_uint8(pictures: Tensor) -> Tensor:
     """(n, h, w, c) uint8 on the processor, of (n, c, h, w) of 0-1; what lies beyond is cut off."""
     return pictures.float().clamp(0, 1).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu()
-
-
-def uint8_pictures(table: Mapping[str, Any], shape: tuple[int, int, int]) -> Tensor:
-    """(n, c, h, w) of 0-1, from the column "picture" of a predictions file; `shape` is c, h, w."""
-    channels, height, width = shape
-    pixels = torch.as_tensor(table["picture"]).reshape(-1, height, width, channels)
-    return pixels.permute(0, 3, 1, 2).float() / 255

@@ -18,7 +18,7 @@ from pervade.core import files
 from pervade.core.errors import CheckpointError, ContractError
 from pervade.core.types import Rows, Table
 
-MOST_VALUES = 1 << 30  # in a file of predictions, which repeats one value in no space at all
+MOST_VALUES = 1 << 30  # in a file of predictions, which repeats one value in no space at all; of 4 bytes, at most
 
 
 def pool(path: Path, parts: list[Path], rows: Rows, about: dict[str, Any]) -> Path:
@@ -71,11 +71,14 @@ def write_columns(path: Path, table: Table, about: dict[str, Any]) -> None:
 
 
 def to_arrow(table: Table) -> pa.Table:
-    """Columns to Arrow; a matrix (n, d) becomes lists of length d."""
+    """Columns to Arrow; a matrix (n, d) becomes lists of length d, and one of bytes (a picture a row) d bytes each."""
     columns = {}
     for name, values in table.items():
         array = values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else values
-        if isinstance(array, np.ndarray) and array.ndim == 2:
+        if isinstance(array, np.ndarray) and array.ndim == 2 and array.dtype == np.uint8 and array.size:
+            kind, buffer = pa.binary(array.shape[1]), pa.py_buffer(np.ascontiguousarray(array))
+            columns[name] = pa.FixedSizeBinaryArray.from_buffers(kind, len(array), [None, buffer])
+        elif isinstance(array, np.ndarray) and array.ndim == 2:
             flat = pa.array(np.ascontiguousarray(array).reshape(-1))
             columns[name] = pa.FixedSizeListArray.from_arrays(flat, array.shape[1])
         else:
@@ -97,8 +100,8 @@ def concatenate(tables: list[Table]) -> Table:
 
 
 def read_columns(path: Path, inside: Path | None = None) -> dict[str, Any]:
-    """The columns of a predictions file: numbers as arrays, fixed lists as matrices, the rest as lists. Raises
-    CheckpointError where it is damaged, or, by a link, does not lie in the folder `inside`."""
+    """The columns of a predictions file: numbers as arrays, fixed lists and bytes as matrices, the rest as lists.
+    Raises CheckpointError where it is damaged, or, by a link, does not lie in the folder `inside`."""
     if inside is not None and not path.resolve().is_relative_to(inside.resolve()):
         raise CheckpointError(f"{path} leads out of {inside}; put the file itself there")
     return _columns(_read_table(path))
@@ -114,7 +117,8 @@ def _read_table(path: Path) -> pa.Table:
     try:
         with files.open_regular(path) as file, pq.ParquetFile(file, thrift_string_size_limit=files.SETTINGS) as opened:
             groups = [opened.metadata.row_group(i) for i in range(opened.metadata.num_row_groups)]
-            values = sum(group.column(j).num_values for group in groups for j in range(group.num_columns))
+            space = [max(opened.schema.column(j).length // 4, 1) for j in range(len(opened.schema))]  # 0 but of bytes
+            values = sum(group.column(j).num_values * times for group in groups for j, times in enumerate(space))
             if values > MOST_VALUES or sum(group.total_byte_size for group in groups) > files.ROWS:
                 raise OSError(f"it would unpack to {values:,} values, and at most {MOST_VALUES:,} in 4 GiB are read")
             return opened.read()
@@ -128,6 +132,9 @@ def _columns(table: pa.Table) -> dict[str, Any]:
         column = table.column(name).combine_chunks()
         if pa.types.is_fixed_size_list(column.type):
             out[name] = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), column.type.list_size)
+        elif pa.types.is_fixed_size_binary(column.type) and len(column) and column.type.byte_width:
+            width, end = column.type.byte_width, column.offset + len(column)
+            out[name] = np.frombuffer(column.buffers()[1], np.uint8, end * width).reshape(-1, width)[column.offset :]
         elif pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_boolean(column.type):
             out[name] = column.to_numpy(zero_copy_only=False)
         else:
