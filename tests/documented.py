@@ -28,7 +28,9 @@ PICTURES = small("reference-cnn", "domain.size=16", "model.filters=[4,4,8]", "mo
 TEXTS = small("transformer-tiny", *NARROW, "model.heads=2", "domain.num_tokens=300", "domain.length=32")
 WRITING = small("gpt-tiny", *NARROW, "model.heads=2", "domain.num_tokens=300", "domain.length=32")
 SOUND = small("sound-cnn", "model.width=8", "model.stages=1", "model.features=16", "domain.views=1")
-PAINTING = small("dcgan", "domain.size=8", "model.width=4", "model.noise=4", "batch_size=8")
+PAINTING = small(
+    "unet-small", "domain.size=8", "model.widths=[8]", "model.attention=[]", "model.head=8", "batch_size=8"
+)
 WAVENET = small("wavenet-tiny", "model.channels=4", "model.skip=8", "model.longest=8")
 SPEECH = small("conformer-tiny", *NARROW, "model.heads=2", "model.channels=4")
 ACTING = (

@@ -494,6 +494,7 @@ def open_data(
     with download.announcing(options.screen.say):
         divide = members.division(decided.together, decided.recipe, lambda names: None)
         opened = opening.by_recipe(opening.plain(data), decided.recipe, options, divide)
+    workflow.examine(decided.recipe, opened.fitted)
     options.screen.say(told(decided.recipe))
     if decided.rungs is not None:
         options.screen.say(rungs_module.told(decided.rungs))
@@ -515,8 +516,7 @@ def resume(
     model: AnyModel | None = None,
 ) -> Run:
     """Goes on training where the run was stopped, to the same weights as if it never had been. `model` as in `load`."""
-    directory = runs_module.find(run, Path(runs))
-    options = _since(options)
+    directory, options = runs_module.find(run, Path(runs)), _since(options)
     recipe = recipe or _given(directory, model)
     used = directory.used()
     with workflow.telling(directory):

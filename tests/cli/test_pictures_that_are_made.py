@@ -62,7 +62,8 @@ def test_what_cannot_be_learnt_to_make_is_refused(pervade, data: Path, tmp_path:
     one.mkdir()
     shutil.copy(data / "cat" / "0.png", one)
     pervade("train", one, *ASKED).refuses("1 picture to learn from cannot show what such pictures have in common")
-    pervade("train", data / "cat", *ASKED, "--condition", "label").refuses("but no class folders")
+    flat = pervade("train", data / "cat", *ASKED, "--condition", "label")
+    flat.refuses("but no class folders", "leave out --condition label")
     single = class_folders(tmp_path / "single", ["cat"], count=5)
     pervade("train", single, *ASKED, "--condition", "label").refuses("--condition label makes pictures by class")
     pervade("train", data, *ASKED, "--tta").refuses("views (--tta): a picture that is made is whole")
@@ -70,6 +71,24 @@ def test_what_cannot_be_learnt_to_make_is_refused(pervade, data: Path, tmp_path:
     pervade("train", data, *TASK, "--model", "dit", "--folds", "2").refuses("--judge RUN", "--seeds")
     pervade("train", data, *TASK, "--model", "resnet18").refuses("resnet18 makes no pictures")
     pervade("train", data, "--condition", "label").refuses("--condition 'label' is not for pictures")
+
+
+def test_a_dry_run_refuses_what_a_training_does(pervade, data: Path, tmp_path: Path) -> None:
+    settings = [f"-o{setting}" for setting in SMALL]
+    told = pervade("train", data, "--model", "dcgan", "--dry-run", *settings)
+    assert told.status == 0 and "task: unconditional-image-generation, which the model is for" in told.err, told
+    assert pervade("train", data, *ASKED, "--name", "r").status == 0
+    pervade("train", data, *TASK, *settings, "--judge", "r", "--dry-run").refuses("is no run that classifies pictures")
+    distil = ("--task", TASK[1], "-otask.distil=4", "-odomain.size=8", "--dry-run")
+    pervade("train", data, *distil).refuses("task.distil learns from the network that training begins with", "--init")
+    assert not (tmp_path / "runs" / "data-dcgan").exists()
+
+
+def test_what_is_made_goes_to_no_file(pervade, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("")
+    pervade("train", data, *ASKED, "--name", "r")
+    pervade("predict", "r", "-o", tmp_path / "log").refuses("log is a file", "a folder")
+    pervade("predict", "r", "--steps", 10, "-o", tmp_path / "made").refuses("sampling.steps 10 is for", "leave it out")
 
 
 def test_who_makes_no_pictures_takes_no_number(pervade, run: Path) -> None:

@@ -28,6 +28,15 @@ from pervade.domains.transcripts import Transcripts
 Cells = dict[str, Any]
 
 
+def test_what_must_stay_together_becomes_a_group() -> None:
+    """By its own group or by the same bytes, one through the other."""
+    rows = Rows({"id": list("abcde"), "group": ["x", "x", "y", "z", "w"], "hash": ["1", "2", "2", "3", "4"]})
+    bound = list(split.bound(rows).column("group"))
+    assert bound[0] == bound[1] == bound[2] and len(set(bound)) == 3
+    alone = rows.with_columns(group=list("abcde"), hash=list("12345"))
+    assert split.bound(alone) is alone
+
+
 def picture(folder: Path, i: int) -> Cells:
     (folder / f"{i}.png").write_bytes(b"\x89PNG")
     return {"image": f"{i}.png", "label": "ab"[i % 2]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,14 +13,18 @@ import torch
 from PIL import Image as Pillow
 
 from pervade.core.contracts import Context
-from pervade.core.errors import DataError
+from pervade.core.errors import ConfigError, DataError
 from pervade.core.types import Rows
 from pervade.data.read import division
 from pervade.domains.generated_pictures import GeneratedPictures
 from pervade.engine import judging
-from pervade.engine.generation import PictureSampling, noise, noise_between
+from pervade.engine.generation import GeneratesPictures, PictureSampling, noise, noise_between
 from pervade.engine.predictions import read_columns
 from pervade.engine.predictor import MOST_AT_ONCE, Predictor, _pieces
+from pervade.run.configuring import sampled
+from pervade.tasks.adversarial_generation import AdversarialGeneration
+from pervade.tasks.denoise import Denoise
+from pervade.tasks.reconstruct import Reconstruct
 from tests.painter import Painter, Painting
 
 DOMAIN = GeneratedPictures(size=4, channels=3, labels=("cat", "dog"), condition="label")
@@ -104,7 +109,7 @@ def test_what_is_shown_is_made_by_the_first_seeds(domain: GeneratedPictures, row
 def test_one_picture_is_none_to_learn_from() -> None:
     with pytest.raises(DataError, match="1 picture to learn from cannot show what such pictures have in common"):
         Painting().examine(Rows({"id": ["one"]}))
-    with pytest.raises(DataError, match="1 picture"):
+    with pytest.raises(DataError, match=r"1 picture to learn from \(2 were given, and the others are held out\)"):
         Painting().examine(Rows({"id": ["one", "two"], "split": ["train", "test"]}))
 
 
@@ -128,3 +133,19 @@ def test_what_a_judge_has_no_time_for_is_not_in_the_file(tmp_path: Path) -> None
     there, left = (read_columns(tmp_path / name) for name in ("a.parquet", "b.parquet"))
     assert there.keys() - left.keys() == {"made"}
     assert np.array_equal(there["picture"], left["picture"])
+
+
+@pytest.mark.parametrize(
+    ("task", "asked"),
+    [
+        (AdversarialGeneration, {"steps": 10}),
+        (AdversarialGeneration, {"guidance": 0.0}),
+        (Denoise, {"truncation": 0.5}),
+        (Denoise, {"temperature": 0.5}),
+        (Reconstruct, {"sampler": "ddim"}),
+    ],
+)
+def test_what_another_way_takes_is_refused(task: type[GeneratesPictures], asked: dict[str, Any]) -> None:
+    name = next(iter(asked))
+    with pytest.raises(ConfigError, match=f"sampling.{name} .* is for pictures that .*; leave it out"):
+        sampled(task(), asked)

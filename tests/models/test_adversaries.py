@@ -111,6 +111,18 @@ def test_layers_of_a_discriminator_stretch_nothing(model) -> None:
         assert torch.equal(same.discriminator(x, number), network.discriminator(x, number))
 
 
+def test_a_bound_is_followed_in_single_precision() -> None:
+    """In bfloat16 the power method, and the value it comes to, would be rounded to two or three digits."""
+    whole, half = built(SNGAN(width=4, noise=6)), built(SNGAN(width=4, noise=6))
+    layers = [
+        [layer for layer in n.discriminator.modules() if hasattr(layer, "parametrizations")] for n in (whole, half)
+    ]
+    for one, other in zip(*layers, strict=True):
+        expected = one.weight
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(other.weight, expected)
+
+
 def test_bounds() -> None:
     kinds = {bound: built(DCGAN(width=4, noise=6, bound=bound), 16) for bound in ("spectral", "batch", "none")}
     normed = {

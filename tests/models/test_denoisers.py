@@ -60,6 +60,8 @@ def test_nothing_is_said_at_first(model: UNet | DiT) -> None:
 def test_what_cannot_be_built_is_named() -> None:
     with pytest.raises(ConfigError, match=r"model.widths 60: the number of its groups"):
         UNet(widths=(64, 60), attention=())
+    with pytest.raises(ConfigError, match=r"model.widths 9: the first is even.*model.widths=\[10, 16\]"):
+        UNet(widths=(9, 16), groups=1, attention=(), head=1)
     with pytest.raises(ConfigError, match=r"model.attention 4: model.widths has 2 levels"):
         UNet(widths=(64, 64), attention=(4,))
     with pytest.raises(ConfigError, match=r"model.heads 5 must divide model.width 192"):

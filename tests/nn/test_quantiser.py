@@ -46,6 +46,13 @@ def test_positions_are_named_apart(positions: tuple[int, ...]) -> None:
     assert torch.allclose(made.vectors(codes), output, atol=1e-6)
 
 
+def test_in_evaluation_the_names_come_out() -> None:
+    """To the bit, since codes alone are decoded to the same."""
+    made = Quantiser(7, 3).eval()
+    output, codes, _ = made(1e4 + torch.randn(4, 3, 5))
+    assert torch.equal(output, made.vectors(codes))
+
+
 def test_gradients_go_straight_through() -> None:
     made = quantiser([[0.0, 0.0], [4.0, 4.0]])
     x = POINTS.clone().requires_grad_()

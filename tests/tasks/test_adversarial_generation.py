@@ -135,6 +135,10 @@ class TestPenalties:
         assert "generator.loss" not in made[1]  # the generator has every second step
         assert any(not torch.equal(a, b) for a, b in zip(before, taught.network.generator.parameters(), strict=True))
 
+    def test_wasserstein_takes_a_step_in_bfloat16(self) -> None:
+        taught = learner(AdversarialGeneration(loss_name="wasserstein"), DCGAN(8, 8, "spectral"), precision="bf16")
+        assert all(value.isfinite().all() for value in taught._take_step(batch())[0].values())
+
     @pytest.mark.parametrize("settings", [{"r1": 1.0}, {"loss_name": "wasserstein"}])
     def test_batch_normalisation_has_no_slope_of_one_picture(self, settings) -> None:
         with pytest.raises(ConfigError, match=r"mixes them; set -o model\.bound=spectral or none"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,8 +34,10 @@ MEAN, DEVIATION = 0.2, 0.15
 class Canvases:
     """As much of a domain as the task looks at."""
 
+    classes: int = 2
+
     def inputs(self) -> Canvas:
-        return Canvas((1, 8, 8), classes=2)
+        return Canvas((1, 8, 8), self.classes)
 
 
 def context(**more: Any) -> Context:
@@ -237,11 +240,8 @@ def test_few_steps_are_learnt_the_whole_way(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_what_cannot_be_distilled_is_refused() -> None:
-    fresh = UNet(widths=(16,), head=8, attention=()).build(Canvas((1, 8, 8)), {"output": 8})
-    with pytest.raises(ConfigError, match="has learnt nothing yet; name a run of this task"):
-        Denoise(distil=4).companions(fresh, context().domain)
-    with pytest.raises(ConfigError, match="is asked for noise"):
-        Denoise(distil=4, prediction="epsilon").companions(small(), context().domain)
+    with pytest.raises(ConfigError, match="a network that is asked for the picture"):
+        Denoise(distil=4, prediction="epsilon")
     task = Denoise(distil=4, sampling=PictureSampling(steps=20))
     with pytest.raises(ConfigError, match="learnt to make pictures in 4 steps of ddim"):
         task.sample(small(), torch.arange(2), torch.zeros(2).long(), context())
@@ -250,9 +250,33 @@ def test_what_cannot_be_distilled_is_refused() -> None:
 
 def test_steps_that_a_sampler_does_not_take_are_refused() -> None:
     seeds = torch.arange(2)
-    for sampler, steps, why in (("ddim", 300, "up to 100 or a divisor of 1,000"), ("ddpm", 1001, "up to 1,000")):
+    for sampler, steps, why in (("ddim", 60, "a divisor of 1,000: 1, 2, 4"), ("ddpm", 1001, "up to 1,000")):
         with pytest.raises(ConfigError, match=f"sampling.steps is {steps}; {sampler} takes {why}"):
             way_back(best("v", "cosine"), noise(seeds, (1, 2, 2)), "cosine", "v", sampler, steps, [])
+
+
+@pytest.mark.parametrize("steps", [1, 7, 20, 61, 103, 121, 999, 1000])
+def test_as_many_steps_are_taken_as_are_asked_for(steps: int) -> None:
+    """Of 61, 103 and 121 diffusers' own come to one more, below 0."""
+    for sampler in ("ddpm", "dpm-solver++"):
+        taken = diffusion._scheduler("cosine", "v", sampler, steps, "small").timesteps.tolist()
+        assert len(taken) == steps and taken[0] == 999 and taken[-1] >= 0
+        assert all(later < step for step, later in itertools.pairwise(taken))
+    assert diffusion._scheduler("cosine", "v", "ddpm", 20, "small").timesteps.tolist() == list(range(999, 0, -50))
+
+
+def test_a_teacher_is_seen_by_the_recipe_alone() -> None:
+    """A resumed run builds its network without first weights, and loads them afterwards."""
+    fresh = UNet(widths=(16,), head=8, attention=()).build(Canvas((1, 8, 8)), {"output": 8})
+    assert Denoise(distil=4).companions(fresh, context().domain) is not None
+    assert Denoise(distil=4).goes_on() == "task.distil" and Denoise().goes_on() is None
+
+
+def test_a_weight_of_no_class_is_refused() -> None:
+    task = Denoise(sampling=PictureSampling(guidance=2.0))
+    of_none: Any = Canvases(classes=0)
+    with pytest.raises(ConfigError, match=r"sampling.guidance 2 is the weight of a class.*--condition label"):
+        task.companions(small(), of_none)
 
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,9 @@ from pervade.engine.predictor import Predictor
 from pervade.models.gpt import GPT
 from pervade.models.vq_vae import VQVAE
 from pervade.nn.sampling import draw
+from pervade.recipes import generation
 from pervade.run import workflow
+from pervade.run.configuring import configure
 from pervade.tasks.language_model import LanguageModel
 from pervade.tasks.reconstruct import Reconstruct
 from pervade.testing import check_spec, check_task
@@ -223,20 +225,29 @@ def test_it_is_refused_before_a_judge_learns(setting: str, fault: str, tmp_path:
 
 def test_the_prior_is_run_as_its_run_is(tmp_path: Path) -> None:
     """By the same seed, in what of a time limit is not for measuring both."""
-    asked = recipe(epochs=1, seed=5, time_limit=600.0)
+    asked = recipe(epochs=1, seed=5, time_limit=600.0, threads=1)
     asked = replace(asked, then=replace(asked.then, epochs=1))
     folder = RunDirectory(tmp_path / "run")
     workflow.begin(folder, asked, workflow.Request("bars"))
     workflow.train(folder, workflow.requested(folder))
     assert folder.checkpoints() == folder.member("then").checkpoints() == ["last"]
     own = read_recipe(folder.member("then").recipe)
-    assert (own.seed, own.device, own.workers, own.time_limit) == (5, "cpu", 0, 510.0)
+    assert (own.seed, own.device, own.workers, own.threads, own.time_limit) == (5, "cpu", 0, 1, 510.0)
     path = folder.predictions("last", "train")
     about = read_about(path)
     # What other weights predicted is written anew.
     write_columns(path, read_columns(path), {**about, "weights": "others"})
     workflow.train(folder, workflow.requested(folder))
     assert read_about(path) == about
+
+
+def test_a_prior_is_as_much_shorter_as_its_run() -> None:
+    usual = generation.quantised(recipe(epochs=100))
+    assert usual.then.epochs == 30
+    assert configure(usual, epochs=50).then.epochs == configure(usual, ["epochs=50"]).then.epochs == 15
+    assert configure(usual, epochs=1).then.epochs == 1
+    assert configure(usual, ["then.epochs=7"], epochs=50).then.epochs == 7
+    assert configure(usual, seed=3).then.epochs == 30
 
 
 def test_the_loss_does_not_depend_on_the_cut(loaded: Loaded) -> None:

@@ -32,7 +32,8 @@ def models() -> None:
             fields = spec.encode(cls())
             settings = {key: value for key, value in fields.items() if key not in ("use", rest) and value != {}}
         else:
-            text, settings = registry.name_of(cls) or "", fields
+            own = registry.name_of(cls)
+            text, settings = f"{own} with these" if fields else f"another name of {own}", fields
         shown = " ".join(f"{key}={value}" for key, value in settings.items())
         echo(f"  {name + ':NAME' if rest else name:20}{text}{f' ({shown})' if shown else ''}")
     echo(

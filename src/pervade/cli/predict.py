@@ -59,7 +59,10 @@ def predict(
     temperature: Annotated[
         float | None,
         typer.Option(
-            min=0, max=10, callback=finite, help="Writing, making sounds: how much is left to chance; 0: nothing."
+            min=0,
+            max=10,
+            callback=finite,
+            help="Writing, making sounds, or pictures of codes: how much is left to chance; 0: nothing.",
         ),
     ] = None,
     top_k: Annotated[

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from pervade.core import files
+from pervade.core.errors import ConfigError
 from pervade.core.types import Media
 from pervade.data.image.grid import grid, png
 
@@ -22,6 +23,11 @@ class MediaFiles:
     """Made in `folder`, which is made where there is none; any number of files in bounded memory."""
 
     def __init__(self, folder: Path) -> None:
+        """Raises ConfigError where `folder` is a file."""
+        if folder.exists() and not folder.is_dir():
+            raise ConfigError(
+                f"-o {folder} is a file, and what is made goes to a folder; name one, or what is none yet"
+            )
         self.folder = folder
         self.names = {Path(SHEET).stem}
         self.shown: list[np.ndarray] = []

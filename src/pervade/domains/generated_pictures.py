@@ -28,6 +28,8 @@ from pervade.data.read import account, label_names, listing
 from pervade.data.rows import split as splits
 from pervade.domains.image import Image, contents
 
+WITHOUT = "to make pictures like these of no class, leave out --condition label"
+
 
 @register("domain")
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ class GeneratedPictures(Image):
     def read(self, source: Any) -> tuple[Rows, list[LeftOut]]:
         """A folder or table, with labels or without. Raises DataError where there are none by which to make."""
         by_label = self.condition == "label"
-        rows, left_out = listing.read(source, contents(self.file_column), replace(self.wanted, unlabelled=not by_label))
+        wanted = replace(self.wanted, unlabelled=not by_label, without_classes=WITHOUT)
+        rows, left_out = listing.read(source, contents(self.file_column), wanted)
         rows, left_out = self._of_one_kind(rows, left_out) if "path" in rows else (rows, left_out)
         # Of two classes none is the one that is looked for, as with people.
         rows = label_names.settle(rows, "identity", self.join_spellings, known=self.labels)
@@ -64,10 +67,10 @@ class GeneratedPictures(Image):
         if by_label:
             classes = set(kept.column("target"))
             if len(classes) < 2:
-                there = f" ({next(iter(classes))!r})" if classes else ""
+                there = f"{next(iter(classes))!r} is the only one that has" if classes else "none has"
                 raise DataError(
-                    f"{source}: --condition label makes pictures by class, and there are {len(classes)} classes of two "
-                    f"pictures and more{there}; leave it out, or sort the pictures into class folders"
+                    f"{source}: --condition label makes pictures by class, of two classes with two pictures each at "
+                    f"least, and {there} as many; leave it out, or sort the pictures into class folders"
                 )
             return kept, left_out + single
         if single or ("target" in rows and len(set(rows.column("target"))) < 2):

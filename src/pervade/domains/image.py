@@ -271,8 +271,9 @@ class Image(Domain):
         if self.flip is None:
             mirrors = self._settled(train, shapes).flip
             how_many, like = ("every second picture", "like") if mirrors else ("no picture", "unlike")
+            of_class = " of their class" if len(set(map(str, train.column("target")))) > 1 else ""
             account.note(
-                f"training mirrors {how_many}: mirrored ones look {like} the others of their class",
+                f"training mirrors {how_many}: mirrored ones look {like} the others{of_class}",
                 "-o domain.flip=true|false",
             )
         if shapes:

@@ -48,11 +48,17 @@ SHOWN = 16  # pictures that are shown as training goes on
 BETWEEN = 8  # pictures from one seed's to another's, both among them
 AT_ONCE = 64  # pictures that are made together
 FEWEST = 2  # pictures to learn from
+# What each field of `PictureSampling` is for, but the seed.
+METHODS = {
+    **dict.fromkeys(("steps", "guidance", "sampler"), "pictures that are made by denoising (--model diffusion)"),
+    "temperature": "pictures that are made of codes (--model vq-vae)",
+    "truncation": "pictures that a generator makes (--model dcgan or sngan)",
+}
 
 
 @dataclass(frozen=True)
 class PictureSampling:
-    """How pictures are made. What a method does not know of it leaves alone."""
+    """How pictures are made. Each method knows some of it (`GeneratesPictures.uses`) beside the seed."""
 
     seed: Seed = 0  # a picture's own number is added to it
     steps: Annotated[int, Field(ge=1, le=10_000)] | None = None  # evaluations of a denoising network; None: its own
@@ -69,15 +75,25 @@ class GeneratesPictures(
     needs: ClassVar[tuple[str, ...]] = ("judge",)
     judges: ClassVar[tuple[str, ...]] = ("judge",)
     makes: ClassVar[str] = "pictures"
+    uses: ClassVar[tuple[str, ...]] = ()  # fields of `sampling` that have a part in how it makes them, but the seed
     sampling: PictureSampling = field(default_factory=PictureSampling)
     judge: str = ""  # the run whose network judges what is made; empty: one that learns from the same rows before
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError where something is asked for that has no part in how pictures are made here."""
+        set_to = {name: getattr(self.sampling, name) for name in METHODS if name not in self.uses}
+        if wrong := [
+            f"sampling.{name} {set_to[name]} is for {METHODS[name]}" for name in set_to if set_to[name] is not None
+        ]:
+            raise ConfigError(*(f"{told}, and this model makes them otherwise; leave it out" for told in wrong))
 
     def examine(self, rows: Rows) -> None:
         number = len(rows.where("split", "train")) if "split" in rows and "fold" not in rows else len(rows)
         if number < FEWEST:
+            held_out = f" ({len(rows)} were given, and the others are held out)" if number < len(rows) else ""
             raise DataError(
-                f"{counted(number, 'picture')} to learn from cannot show what such pictures have in common; give more: "
-                "hundreds are few"
+                f"{counted(number, 'picture')} to learn from{held_out} cannot show what such pictures have in common; "
+                "give more: hundreds are few"
             )
         splits.refuse_unseen(rows)
 

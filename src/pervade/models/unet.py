@@ -55,6 +55,11 @@ class UNet(Model):
         if self.attention and max(self.attention) > depth:
             levels = counted(depth, "level")
             raise ConfigError(f"model.attention {max(self.attention)}: model.widths has {levels}; name some of these")
+        if self.widths[0] % 2:
+            raise ConfigError(
+                f"model.widths {self.widths[0]}: the first is even, as a time is told by that many waves in pairs; set "
+                f"-o model.widths=[{', '.join(map(str, (self.widths[0] + 1, *self.widths[1:])))}]"
+            )
         sees = {self.widths[-1], *(self.widths[level - 1] for level in self.attention)}
         for width in self.widths:
             if width % self.groups or (width in sees and width % self.head):

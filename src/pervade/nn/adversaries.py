@@ -88,13 +88,15 @@ class Spectral(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
         if weight.is_meta:
             return weight
-        matrix = weight.flatten(1)
-        if self.training:
-            with torch.no_grad():
-                self.v.copy_(F.normalize(self.u @ matrix))
-                self.u.copy_(F.normalize(self.v @ matrix.T))
-        # Copies, since the next call changes them before this one's gradient is asked for.
-        return weight / (self.u.clone() @ matrix @ self.v.clone().T)
+        # In single precision: the method follows small changes of the weight, which bfloat16 rounds off.
+        with torch.autocast(weight.device.type, enabled=False):
+            matrix = weight.flatten(1)
+            if self.training:
+                with torch.no_grad():
+                    self.v.copy_(F.normalize(self.u @ matrix))
+                    self.u.copy_(F.normalize(self.v @ matrix.T))
+            # Copies, since the next call changes them before this one's gradient is asked for.
+            return weight / (self.u.clone() @ matrix @ self.v.clone().T)
 
 
 def bounded(layer: nn.Module, bound: Bound) -> nn.Module:

@@ -30,7 +30,6 @@ LARGEST = 0.999  # beta of a step (Nichol & Dhariwal 2021)
 # Of log(alpha / sigma) where a solver begins that is told of noise: before there is nothing of the picture in z, and
 # what is taken for it is the network's error times 1 / alpha (Lu et al. 2022, arXiv:2211.01095).
 LEAST = -5.1
-NEAR = 100  # steps: more of them DDIM takes only where they divide all, since diffusers counts in whole steps
 # Steps of each sampler, where none are asked for. By dpm-solver++ digits of 10 steps looked like those of 20.
 USUAL = {"ddpm": 250, "ddim": 50, "dpm-solver++": 16}
 
@@ -132,14 +131,16 @@ def library() -> Any:
 
 def _scheduler(schedule: Schedule, asked: Asked, sampler: Sampler, steps: int, variance: Variance) -> Any:
     diffusers = library()
-    if steps > STEPS or (sampler == "ddim" and steps > NEAR and STEPS % steps):
-        allowed = f"up to {NEAR} or a divisor of {STEPS:,}" if sampler == "ddim" else f"up to {STEPS:,}"
+    # DDIM of diffusers goes from one step to the next by whole steps.
+    if steps > STEPS or (sampler == "ddim" and STEPS % steps):
+        divisors = ", ".join(str(number) for number in range(1, STEPS + 1) if STEPS % number == 0)
+        allowed = f"a divisor of {STEPS:,}: {divisors}" if sampler == "ddim" else f"up to {STEPS:,}"
         raise ConfigError(f"sampling.steps is {steps}; {sampler} takes {allowed}")
     settings: dict[str, Any] = {
         "num_train_timesteps": STEPS,
         "trained_betas": betas(schedule),
         "prediction_type": "epsilon" if asked == "epsilon" else "v_prediction",
-        # From pure noise on (Lin et al. 2024, arXiv:2305.08891).
+        # From pure noise on (Lin et al. 2024, arXiv:2305.08891); only DDIM takes it from here, the others `_trailing`.
         "timestep_spacing": "trailing",
     }
     # A picture is taken to lie between black and white at every step.
@@ -155,5 +156,22 @@ def _scheduler(schedule: Schedule, asked: Asked, sampler: Sampler, steps: int, v
     with warnings.catch_warnings():
         # Of numpy 2, about how diffusers asks torch for an array.
         warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
-        scheduler.set_timesteps(steps)
+        if sampler == "ddim":
+            scheduler.set_timesteps(steps)
+        else:
+            scheduler.set_timesteps(timesteps=_trailing(_beginning(scheduler, sampler), steps))
     return scheduler
+
+
+def _beginning(scheduler: Any, sampler: Sampler) -> int:
+    """How many steps lie behind the one that a sampler begins with: all, or as many as it is told of."""
+    if sampler == "ddpm":
+        return STEPS
+    return STEPS - int(torch.searchsorted(scheduler.lambda_t.flip(0), scheduler.config.lambda_min_clipped))
+
+
+def _trailing(all_steps: int, number: int) -> list[int]:
+    """So many of 0 … `all_steps` - 1 as evenly as can be, from the last down, or all there are. diffusers itself comes
+    to one below 0 where rounding leaves a little of its last stride (61, 103, 121 …)."""
+    number = min(number, all_steps)
+    return [round(all_steps - place * all_steps / number) - 1 for place in range(number)]

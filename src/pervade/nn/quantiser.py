@@ -52,7 +52,8 @@ class Quantiser(nn.Module):
 
     `decay`: of the running mean, a step. `restart`: a code is put elsewhere that was used less than this share of what
     each would be, were all used alike; 0: never. While it trains `update` is to be called after each optimiser step;
-    until then what was named adds up, so that a batch may come in pieces. In evaluation nothing moves.
+    until then what was named adds up, so that a batch may come in pieces; but the first clusters are those of the first
+    piece, and codes are restarted at vectors of the last. In evaluation nothing moves.
     """
 
     codebook: Tensor
@@ -88,7 +89,8 @@ class Quantiser(nn.Module):
         codes = codes.view(apart.shape[:-1])
         named = self.vectors(codes)
         distance = (x - named).square().flatten(1).mean(1)
-        return Quantised(x + (named - x).detach(), codes, distance)
+        # In evaluation the names themselves: the sum is another one by rounding, and codes alone are decoded so.
+        return Quantised(x + (named - x).detach() if self.training else named, codes, distance)
 
     def vectors(self, codes: Tensor) -> Tensor:
         """(n, *positions) to (n, d, *positions): what the codes stand for."""

@@ -22,6 +22,7 @@ from types import ModuleType
 from typing import Any
 
 from pervade.agents import environments
+from pervade.core import registry, spec
 from pervade.core.contracts import Initializer, Model, Recipe
 from pervade.core.contracts.abilities import HasLinearHead
 from pervade.core.errors import ConfigError, DataError, nearest
@@ -77,7 +78,7 @@ def choose(
     there = tasks()
     if not (task in there and hasattr(there[task][0], "ALGORITHMS")):
         _require(source)
-    task = task or recognised(source, label_column, text_column, file_column)
+    task = task or of_model(model) or recognised(source, label_column, text_column, file_column)
     if task not in there:
         raise ConfigError(f"unknown task {task!r}; {nearest(task, there)}")
     module = there[task][0]
@@ -103,6 +104,16 @@ def choose(
     if not hasattr(module, "tuned"):
         raise ConfigError(f"--{tuning} is not for {task}, whose networks are trained whole; leave it out")
     return task, module.tuned(recipe, tuning)
+
+
+def of_model(model: str | Model | None) -> str | None:
+    """The task of the Hub's that a model is for, where its own task (`Model.task`) is learnt in one way alone."""
+    known = isinstance(model, Model) or (model is not None and model in registry.names("model"))
+    network = spec.decode(model, Model) if isinstance(model, str) and known else model
+    if not isinstance(network, Model):
+        return None
+    modules = dict.fromkeys(module for module, _ in tasks().values())
+    return next((module.NAME for module in modules if network.task in getattr(module, "WAYS", ())), None)
 
 
 def recognised(

@@ -181,7 +181,7 @@ def quantised(recipe: Recipe) -> Recipe:
 
 
 def prior(passes: int) -> Recipe:
-    """A language model over rows of codes. Few rows are soon known by heart, so the pass is chosen and dropout high."""
+    """A language model over rows of codes. Few rows are soon known by heart, so the pass is chosen."""
     return Recipe(
         domain=Codebook(),
         task=LanguageModel(),

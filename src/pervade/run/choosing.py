@@ -74,11 +74,12 @@ def choose(
     if isinstance(model, Module):
         flags["init"] = flags["init"] or "given"
     if recipe is None:
-        end = "" if task else ", as the data look (another with --task)"
         with download.announcing(options.screen.say):
             known = model if model is None or isinstance(model, str) else as_model(model)
             columns = flags.get("label_column"), flags.get("text_column")
             of_files = flags.get("file_column")
+            why = "as the data look" if recipes.of_model(known) is None else "which the model is for"
+            end = "" if task else f", {why} (another with --task)"
             task, recipe = recipes.choose(
                 data, task, known, flags["init"], tuning, *columns, algorithm, settings, of_files, asked.climbs
             )

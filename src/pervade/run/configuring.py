@@ -52,7 +52,16 @@ def configure(recipe: Recipe, settings: Sequence[str] = (), **flags: Any) -> Rec
         raise ConfigError(*problems, *error.problems) from None
     if problems:
         raise ConfigError(*problems)
-    return changed
+    by_hand = any(setting.partition("=")[0].strip() in ("then", "then.epochs") for setting in settings)
+    return changed if by_hand else _followed(recipe, changed)
+
+
+def _followed(before: Recipe, recipe: Recipe) -> Recipe:
+    """The recipe, with what comes `then` as much shorter or longer as it is itself than it was before."""
+    if recipe.then is None or recipe.epochs == before.epochs or not before.epochs:
+        return recipe
+    passes = max(round(recipe.then.epochs * recipe.epochs / before.epochs), 1)
+    return replace(recipe, then=replace(recipe.then, epochs=passes))
 
 
 def _text(value: Any) -> str:

@@ -25,18 +25,20 @@ import torch
 
 from pervade.core import environment, files, memory, runtime, spec
 from pervade.core.contracts import Domain, Recipe
-from pervade.core.contracts.abilities import HasCompanions, HasMembers
+from pervade.core.contracts.abilities import GoesOn, HasCompanions, HasMembers
 from pervade.core.contracts.promises import SPLIT as PROMISED
-from pervade.core.errors import BusyError, DataError, ResourceError, TrainingError
+from pervade.core.errors import BusyError, ConfigError, DataError, ResourceError, TrainingError
 from pervade.core.run import RunDirectory
 from pervade.core.types import LeftOut, Rows
 from pervade.core.words import counted
 from pervade.data.read import embedded
+from pervade.data.rows import split as splits
 from pervade.engine import building, checkpoint, origin, predictions, promises, ranks, wording
 from pervade.engine.predictor import Predictor
+from pervade.init.random import Random
 from pervade.run import imbalance, opening, overview, promising, synthetic, weighing
 from pervade.run.progress import Prefixed, Screen, Silent
-from pervade.run.stopping import Stopped
+from pervade.run.stopping import stopping_at_once
 from pervade.run.training import Options, Training
 from pervade.train import find_lr
 from pervade.train.imbalance.generate import Generate
@@ -104,6 +106,7 @@ def train(
         recipe = _settled(run, recipe, rows, options)
         domain = _fitted(run, recipe, rows)
         if not begun:
+            _examine_first_weights(recipe)
             recipe = _weighed(run, recipe, domain, rows, device, options)
         if final:
             promises.examine(recipe, rows, domain)
@@ -127,7 +130,8 @@ def train(
             imbalance.conclude(run, recipe.promises, options.screen.say)
             promising.settle(run, recipe, rows.real(), options.screen, given)
         if recipe.then is not None:
-            _continue(run, recipe, recipe.then, rows.real(), device, options)
+            with stopping_at_once(run.path):
+                _continue(run, recipe, recipe.then, rows.real(), device, options)
 
 
 @contextmanager
@@ -207,10 +211,8 @@ def _train_member(
     where: dict[str, Any] = {"device": recipe.device, "precision": recipe.precision, "workers": recipe.workers}
     own, asked = replace(own, time_limit=limit, threads=recipe.threads, **where), Request(request.source)
     ranks.by_first(partial(_begin_member, member, own, asked, rows))
-    try:
+    with stopping_at_once(run.path):  # which is what goes on
         train(member, asked, None, replace(_inside(options, name), began=None, loaded=0.0, finish=False))
-    except Stopped as stop:
-        raise Stopped(stop.number, run.path) from None  # which is what goes on
 
 
 def _begin_member(member: RunDirectory, recipe: Recipe, request: Request, rows: Rows) -> None:
@@ -253,6 +255,24 @@ def _make(run: RunDirectory, cure: Generate, recipe: Recipe, rows: Rows, request
     write_data(run, request.source, *synthetic.beside(run, made), synthetic=about)
 
 
+def examine(recipe: Recipe, domain: Domain) -> None:
+    """What a training refuses before anything learns, of networks that have a part in it. Raises ConfigError."""
+    _examine_first_weights(recipe)
+    if isinstance(recipe.task, HasMembers):
+        for name, place in recipe.task.taken().items():
+            _accepted(RunDirectory(Path(place)), partial(recipe.task.accept, name), domain)
+        _try(recipe, domain)
+
+
+def _examine_first_weights(recipe: Recipe) -> None:
+    setting = recipe.task.goes_on() if isinstance(recipe.task, GoesOn) else None
+    if setting is not None and isinstance(recipe.init, Random):
+        raise ConfigError(
+            f"{setting} learns from the network that training begins with, which has learnt nothing yet; name a run of "
+            "this task: --init RUN"
+        )
+
+
 def _try(recipe: Recipe, domain: Domain) -> None:
     """Whatever cannot be built is refused before others learn for it. Raises ConfigError, and ResourceError."""
     network = building.build(recipe.model, domain.inputs(), recipe.task.outputs(domain), changes=recipe.changes)
@@ -264,10 +284,15 @@ def _take(member: RunDirectory, other: RunDirectory, accept: Callable[[Any, Doma
     """Copies the checkpoint of another run that is to be used, once it is known to be whole and accepted."""
     if member.checkpoints():
         return
-    name = other.require_checkpoint(None)
-    accept(checkpoint.load_checkpoint(other, name), domain)
+    name = _accepted(other, accept, domain)
     with files.replacing_folder(member.checkpoint(name)) as folder:
         shutil.copytree(other.checkpoint(name), folder, dirs_exist_ok=True)
+
+
+def _accepted(other: RunDirectory, accept: Callable[[Any, Domain], None], domain: Domain) -> str:
+    name = other.require_checkpoint(None)
+    accept(checkpoint.load_checkpoint(other, name), domain)
+    return name
 
 
 def _continue(
@@ -279,19 +304,18 @@ def _continue(
     path = run.predictions(name, "train")
     limit = None if recipe.time_limit is None else (1 - MEASURED) * recipe.time_limit
     where: dict[str, Any] = {"device": recipe.device, "precision": recipe.precision, "workers": recipe.workers}
-    then = replace(then, time_limit=limit, seed=recipe.seed, **where)
+    then = replace(then, time_limit=limit, seed=recipe.seed, threads=recipe.threads, **where)
     loaded = checkpoint.load_checkpoint(run, name, recipe)
     weights = loaded.architecture["sha256"]
     if not ranks.first(path.exists() and predictions.read_about(path).get("weights") == weights):
         about = {"checkpoint": name, "split": "train", "precision": "fp32", "weights": weights}
         loaded.network.to(device)
-        Predictor.of(loaded, workers=recipe.workers).write(path, rows.where("split", "train"), about)
+        # Of what may not be torn apart by its splits nothing else tells what comes then.
+        train_rows = splits.bound(rows.where("split", "train"))
+        Predictor.of(loaded, workers=recipe.workers).write(path, train_rows, about)
     request = Request(str(path.absolute()))
     ranks.by_first(lambda: None if member.recipe.exists() else begin(member, then, request))
-    try:
-        train(member, request, then, _inside(options, "then"))
-    except Stopped as stop:
-        raise Stopped(stop.number, run.path) from None
+    train(member, request, then, _inside(options, "then"))
 
 
 def _settled(run: RunDirectory, recipe: Recipe, rows: Rows, options: Options) -> Recipe:

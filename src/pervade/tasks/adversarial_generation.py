@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 import torch
 from pydantic import Field
@@ -98,6 +98,7 @@ class AdversarialGeneration(GeneratesPictures, CouplesRows, HasPlayers, HasCompa
     # step so many times as heavy (Karras et al. 2020, arXiv:1912.04958)
     r1: Weight = 0.0
     r1_every: Annotated[int, Field(ge=1, le=1000)] = 16
+    uses: ClassVar[tuple[str, ...]] = ("truncation",)
     changes: tuple[Change, ...] = ()  # DiffAugment's (nn/diff_augment.py), for few pictures
 
     # learning
@@ -148,7 +149,7 @@ class AdversarialGeneration(GeneratesPictures, CouplesRows, HasPlayers, HasCompa
         any."""
         pictures, number = 2 * batch["input"]["pixels"] - 1, batch["input"]["class"]
         with torch.no_grad():
-            made = _made(model, number)
+            made = _made(model, number).float()  # beside real ones, whatever the generator computes in
             parts = {"diversity": diversity(pictures, made, number)}
             made = diff_augment(made, self.changes)
         due = self.r1 > 0 and int(watch.steps) % self.r1_every == 0

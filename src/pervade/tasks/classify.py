@@ -114,6 +114,7 @@ class Classify(GivesLogits, ChoosesClass):
             raise DataError(
                 f"there is only one class, {next(iter(counts))!r}; to classify takes at least two"
                 + (f": {advice}" if advice else "")
+                + "; what is learnt of one class or of none, as to make more like these, `pervade tasks` lists"
             )
         if max(counts.values()) == 1:
             raise DataError("no class has two rows, so none can be learnt and tested; look at the column of labels")

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -26,7 +26,7 @@ from torch.nn import Module
 
 from pervade.core.bounds import Part
 from pervade.core.contracts import Context, Domain
-from pervade.core.contracts.abilities import HasCompanions
+from pervade.core.contracts.abilities import GoesOn, HasCompanions
 from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Output, Parts
@@ -41,7 +41,7 @@ BEGINNING, ON_THE_WAY = 0, 1
 
 @register("task")
 @dataclass(frozen=True)
-class Denoise(GeneratesPictures, HasCompanions):
+class Denoise(GeneratesPictures, HasCompanions, GoesOn):
     """The model maps {"pixels" (n, c, h, w) noisy, about -1..1, "time" (n,) steps, "class" (n,)} to "output"
     (n, c, h, w)."""
 
@@ -52,8 +52,21 @@ class Denoise(GeneratesPictures, HasCompanions):
     class_dropout: Part = 0.1  # share of pictures whose class is not told in training
     distil: Literal[1, 2, 4, 8] | None = None  # evaluations of the network a picture, which are to be learnt
 
+    uses: ClassVar[tuple[str, ...]] = ("steps", "guidance", "sampler")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.distil is not None and self.prediction == "epsilon":
+            raise ConfigError(
+                "task.distil learns of a network that is asked for the picture (task.prediction=v): noise tells "
+                "nothing at the first steps; name a run that learnt so: --init RUN"
+            )
+
     def outputs(self, domain: Domain) -> dict[str, int]:
         return {"output": canvas(domain).shape[2]}
+
+    def goes_on(self) -> str | None:
+        return None if self.distil is None else "task.distil"
 
     # learning
 
@@ -89,24 +102,11 @@ class Denoise(GeneratesPictures, HasCompanions):
     # learning to take few steps
 
     def companions(self, model: Module, domain: Domain) -> Module | None:
-        """ "teacher": the network with its first weights, which do not learn; none where nothing is distilled.
-
-        Raises ConfigError where that network never learnt anything."""
+        """ "teacher": the network with its first weights, which do not learn; none where nothing is distilled. Raises
+        ConfigError where pictures are to be made as they cannot be."""
+        self._refuse(domain)
         if self.distil is None:
             return None
-        one = torch.ones(1, dtype=torch.int64)
-        with torch.no_grad():
-            told = model({"pixels": torch.ones(1, *canvas(domain).shape), "time": one, "class": 0 * one})["output"]
-        if self.prediction == "epsilon" or not told.any():
-            why = (
-                "has learnt nothing yet"
-                if self.prediction == "v"
-                else "is asked for noise, which tells nothing at first"
-            )
-            raise ConfigError(
-                f"task.distil learns from the network that training begins with, which {why}; name a run of this task "
-                "whose task.prediction is v: --init RUN"
-            )
         companions = Module()
         companions.teacher = copy.deepcopy(model).eval().requires_grad_(False)
         return companions
@@ -143,6 +143,7 @@ class Denoise(GeneratesPictures, HasCompanions):
 
     def sample(self, model: Module, seeds: Tensor, classes: Tensor, context: Context) -> Tensor:
         """Raises ConfigError where `sampling` asks for what cannot be, or diffusers is missing."""
+        self._refuse(context.domain)
         begin = noise(seeds, canvas(context.domain).shape, BEGINNING)
         return self._denoised(model, begin, seeds, classes)
 
@@ -167,6 +168,15 @@ class Denoise(GeneratesPictures, HasCompanions):
         drawn, begin = generators(seeds, ON_THE_WAY), begin.to(classes.device)
         made = way_back(denoise, begin, self.schedule, self.prediction, sampler, steps, drawn, self.variance)
         return (made + 1) / 2
+
+    def _refuse(self, domain: Domain) -> None:
+        """Raises ConfigError where `sampling` asks for what is not to be had of this network."""
+        self._way()
+        if self.sampling.guidance is not None and not canvas(domain).classes:
+            raise ConfigError(
+                f"sampling.guidance {self.sampling.guidance:g} is the weight of a class, and this network makes "
+                "pictures of none; leave it out, or train by class with --condition label"
+            )
 
     def _way(self) -> tuple[Sampler, int]:
         asked = self.sampling

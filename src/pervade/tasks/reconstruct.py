@@ -48,6 +48,7 @@ class Reconstruct(GeneratesPictures, HasCompanions):
     """The model `MakesCodes`: it returns "picture" (n, c, h, w) made of its "codes" (n, positions), and "distance"
     (n,), how far what it encoded lies from these."""
 
+    uses: ClassVar[tuple[str, ...]] = ("temperature",)
     needs: ClassVar[tuple[str, ...]] = (*GeneratesPictures.needs, PRIOR)
     loss_name: Literal["squared", "absolute"] = (
         "squared"  # of two pictures, over what it is of the data from their mean

@@ -68,6 +68,14 @@ class HasCompanions(Protocol):
 
 
 @runtime_checkable
+class GoesOn(Protocol):
+    def goes_on(self) -> str | None:
+        """The setting by which it learns from the network that training begins with, which then must have learnt
+        something; None where it does not."""
+        ...
+
+
+@runtime_checkable
 class HasPlayers(Protocol):
     """A step has several players, each with losses, weights and an optimiser of its own (a GAN)."""
 

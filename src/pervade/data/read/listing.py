@@ -134,7 +134,7 @@ def _of_folder(
             + (patterns.advice([file.name for file in files]) or "'^([^_]+)_' takes what precedes the first underscore")
         )
     if folders.loose and not entries:
-        _refuse_unsorted(path, content, folders, unread, there)
+        _refuse_unsorted(path, content, folders, unread, there, wanted)
     not_asked = [n for n, a in (("split", wanted.split_column), ("group", wanted.group_column)) if a == division.NONE]
     for entry, key in itertools.product(entries, not_asked):
         entry.pop(key, None)
@@ -146,7 +146,12 @@ def _of_folder(
 
 
 def _refuse_unsorted(
-    path: Path, content: tables.Content, folders: class_folders.Sorted, unread: list[LeftOut], there: list[Path]
+    path: Path,
+    content: tables.Content,
+    folders: class_folders.Sorted,
+    unread: list[LeftOut],
+    there: list[Path],
+    wanted: tables.Wanted,
 ) -> NoReturn:
     """Raises DataError: files lie there in no class folders. What their names may say is told, and what lies beside."""
     what = content.what
@@ -163,7 +168,7 @@ def _refuse_unsorted(
     if advice := patterns.advice(names):
         remedy += f"; or {advice}"
     if what == "picture":
-        remedy += "; or, to make pictures like these, which takes no classes: --task unconditional-image-generation"
+        remedy += f"; or, {wanted.without_classes}"
     seen = "".join(
         f" ({text})" for text, _ in folders.notes
     )  # folders that are splits, folds or groups, and no classes

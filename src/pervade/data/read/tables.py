@@ -64,6 +64,8 @@ class Wanted:
     group_column: str | None = None  # or the column of a table that says so, or "none" for no groups
     split_column: str | None = None  # likewise, of splits
     unlabelled: bool = False  # rows are of use without a target: where not every one has it, none does
+    # How pictures are of use that are in no class folders, said where they are not.
+    without_classes: str = "to make pictures like these, which takes no classes: --task unconditional-image-generation"
     means: tuple[str, str] = ("labels", "--label-column")  # what targets are called in the account, and their flag
 
     def __post_init__(self) -> None:

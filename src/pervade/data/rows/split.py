@@ -287,6 +287,15 @@ def _known_people(trained: set[Hashable], classes_of: dict[str, set[Hashable]]) 
     ]
 
 
+def bound(rows: Rows) -> Rows:
+    """Rows with a "group" each, which those have in common that must stay together. As they are where none must."""
+    together = units(rows, range(len(rows)))
+    if len(together) == len(rows):
+        return rows
+    number = {position: str(k) for k, unit in enumerate(together) for position in unit}
+    return rows.with_columns(group=[number[position] for position in range(len(rows))])
+
+
 def units(rows: Rows, positions: Sequence[int]) -> list[list[int]]:
     """Positions that must stay together, because they share a group or their bytes (by union-find)."""
     parent = {position: position for position in positions}
