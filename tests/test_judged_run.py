@@ -120,6 +120,7 @@ def test_the_page_shows_it_between_the_real_data_and_chance(run: api.Run) -> Non
     assert "Two halves of the real data, of as many, come to" in run.directory.model_card.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow  # a training of its own
 def test_runs_that_different_networks_judged_are_not_compared(run: api.Run, shapes: Path, tmp_path: Path) -> None:
     """A run that takes the first one's judge is compared with it; once its judge is another it is not."""
     again = fitted(shapes, tmp_path, str(run.directory.member("judge").path), condition="label")
@@ -139,6 +140,7 @@ def test_samples_go_with_the_weights_that_made_them(run: api.Run) -> None:
     assert not folder.exists()
 
 
+@pytest.mark.slow  # a training of its own
 def test_without_classes_random_weights_judge(tmp_path: Path) -> None:
     from PIL import Image
 

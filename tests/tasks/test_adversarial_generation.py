@@ -18,7 +18,7 @@ from pervade.core.contracts import Canvas, Context
 from pervade.core.errors import ConfigError, TrainingError
 from pervade.engine.fit import Learner
 from pervade.engine.generation import PictureSampling
-from pervade.engine.predictor import judging
+from pervade.engine.predictor import undisturbed
 from pervade.models.dcgan import DCGAN
 from pervade.models.reference_mlp import ReferenceMLP
 from pervade.nn.modes import still
@@ -243,7 +243,7 @@ class TestMaking:
     def test_a_picture_hangs_on_seed_and_class_alone(self) -> None:
         task, taught = AdversarialGeneration(), learner(AdversarialGeneration())
         seeds, number = torch.arange(6), torch.tensor([1, 2, 1, 2, 1, 2])
-        with judging(taught.network), torch.no_grad():
+        with undisturbed(taught.network), torch.no_grad():
             whole = task.sample(taught.network, seeds, number, taught.context)
             alone = task.sample(taught.network, seeds[3:4], number[3:4], taught.context)
             other = task.sample(taught.network, seeds[3:4], torch.tensor([1]), taught.context)
@@ -267,7 +267,7 @@ class TestMaking:
         for _ in range(300):
             taught._take_step(batch())
         network = taught.judged
-        with judging(network), torch.no_grad():
+        with undisturbed(network), torch.no_grad():
             asked = batch(32)["input"]
             made = task.sample(network, torch.arange(32), asked["class"], taught.context)
         distance = (made - asked["pixels"]).abs().mean((1, 2, 3))

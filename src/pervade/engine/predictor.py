@@ -71,7 +71,7 @@ class Predictor:
         device = next(self.network.parameters()).device
         context, inputs = self.context, self.domain.inputs()
         painted = math.prod(inputs.shape[1:]) if isinstance(inputs, Canvas) else 1
-        with judging(self.network):
+        with undisturbed(self.network):
             # Sampling in `infer` draws from torch's generator: seeded here, so that predictions repeat.
             torch.manual_seed(0)
             rows = rows.select(by_size(rows)) if "size" in rows else rows  # rows of like length need little padding
@@ -157,7 +157,7 @@ class Predictor:
         device = next(self.network.parameters()).device
         for member in (self.members[name] for name in self.task.judges if name in self.members):
             member.network.to(device)
-        with judging(self.network), torch.inference_mode():
+        with undisturbed(self.network), torch.inference_mode():
             return self.task.judged(table, rows, self.train, self.context)
 
     def _whole(self, tables: list[Table]) -> Table:
@@ -203,7 +203,7 @@ def _pieces(batch: Batch, rows: int, painted: int) -> Iterator[Batch]:
 
 
 @contextmanager
-def judging(network: Module) -> Iterator[None]:
+def undisturbed(network: Module) -> Iterator[None]:
     """Inside, the network is in evaluation mode; afterwards its modes, and torch's random state, are what they were, so
     that training does not notice."""
     with evaluating(network), seed.kept():

@@ -120,7 +120,7 @@ def halves(rows: Rows, seed: int) -> dict[int, int]:
     return dict(zip(rows.number, (fold - 1 for fold in folds.deal(rows, range(len(rows)), 2, seed)), strict=True))
 
 
-def judging_rows(recipe: Recipe, rows: Rows, keep: bool) -> Rows:
+def validation_rows(recipe: Recipe, rows: Rows, keep: bool) -> Rows:
     """The validation split, where anything is made of what the model says of it: it chooses the pass, it settles
     something, or its predictions are to be kept."""
     used = keep or recipe.early_stopping.metric is not None or settles(recipe.task)

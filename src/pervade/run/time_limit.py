@@ -21,7 +21,7 @@ from pervade.core.contracts import Context, Domain, Recipe
 from pervade.core.contracts.abilities import HasPlainModel, JudgesAll, MakesSamples, RepliesToRows
 from pervade.core.types import Rows, Table
 from pervade.engine import predictions, ranks
-from pervade.engine.predictor import Predictor, judging
+from pervade.engine.predictor import Predictor, undisturbed
 from pervade.metrics.estimate import estimate
 from pervade.run.pacing import Pace
 from pervade.run.progress import duration
@@ -80,7 +80,7 @@ class TimeLimit:
         """Prices predicting and the figures on a few rows of the validation split, or else of the training split: a row
         costs the same in any, and the test split is looked at once. Nothing is kept."""
         if len(self.known_rows) and len(self.final):
-            with judging(network):
+            with undisturbed(network):
                 spent = self._cut(partial(self._look, network)) if isinstance(self.recipe.task, JudgesAll) else 0.0
                 if not spent:
                     spent = self._cut(partial(self._rehearse, network))

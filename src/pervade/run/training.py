@@ -42,7 +42,7 @@ from pervade.nn.trial import require_training_size
 from pervade.report import wording
 from pervade.run import overview
 from pervade.run.progress import Screen, Silent, duration, spaced
-from pervade.run.settling import FINER, CrossFit, halves, judging_rows, settles
+from pervade.run.settling import FINER, CrossFit, halves, settles, validation_rows
 from pervade.run.stopping import Paused, Stopped
 from pervade.run.time_limit import AFTERWARDS, REPORTING, TimeLimit, spread
 from pervade.run.training_log import Log, keep_progress
@@ -83,7 +83,7 @@ class Training:
         self, run: RunDirectory, recipe: Recipe, domain: Domain, rows: Rows, device: torch.device, options: Options
     ) -> None:
         self.run, self.recipe, self.domain, self.rows, self.options = run, recipe, domain, rows, options
-        self.validation = judging_rows(recipe, rows, options.keep_validation)
+        self.validation = validation_rows(recipe, rows, options.keep_validation)
         self.metric = _metric(recipe, domain) if len(self.validation) else None
         self.began = self.saved = time.monotonic()
         self.step_time = 0.0  # seconds, as rehearsed; 0: not known

@@ -18,7 +18,7 @@ from pervade.core.errors import ConfigError
 from pervade.core.run import RunDirectory
 from pervade.core.types import Rows
 from pervade.engine import ranks
-from pervade.engine.predictor import judging
+from pervade.engine.predictor import undisturbed
 
 
 class Log:
@@ -79,7 +79,7 @@ def keep_progress(run: RunDirectory, task: Task, network: Module, train: Rows, c
     """media/progress/<pass>.png, where the task shows what it has learnt after `at` passes; in the first rank alone."""
     if ranks.rank() != 0 or not isinstance(task, ShowsProgress):
         return
-    with judging(network), torch.inference_mode():
+    with undisturbed(network), torch.inference_mode():
         media = task.progress(network, train, context)
     if media is not None:
         data = media.data.encode() if isinstance(media.data, str) else media.data
