@@ -15,7 +15,7 @@ from pervade.metrics.interval import wilson
 from pervade.report import cautions, chart, generation_cautions, standing
 from pervade.report.details import codebook, floor_and_ceiling, named
 from pervade.report.record import Figure, Record, Result
-from pervade.report.sections import learning, networks
+from pervade.report.sections import data, learning, networks
 
 DETAIL = {"judge": "it", "n": 40, "features": 128, "floor": {"recall": 0.9}, "ceiling": {"recall": 0.1}}
 
@@ -111,7 +111,7 @@ def test_what_is_all_but_one_picture_accuses_nobody_of_copying() -> None:
         record(result({"floor_and_ceiling": {**DETAIL, "apart": apart}}, recall=headline, copies_pixels=copies))
         for apart in (0.05, 0.5)
     )
-    assert "all but the same one" in (generation_cautions.all_alike(alike) or "")
+    assert "all but the same example again and again. Figures" in (generation_cautions.all_alike(alike) or "")
     assert generation_cautions.copied(alike) is None and generation_cautions.all_alike(varied) is None
     assert "90.0% (70.0 to 90.0%)" in (generation_cautions.copied(varied) or "")
     assert generation_cautions.too_few(varied) is None
@@ -141,3 +141,15 @@ def test_a_single_point_is_said_and_small_numbers_are_in_powers_of_ten() -> None
     assert axis.caption == "Distance (× 10⁻⁵)"
     assert [text for _, text in axis.ticks] == ["4.20", "4.25", "4.30", "4.35", "4.40"]
     assert chart.axis_y("Loss", 0.0, 1.0).caption == "Loss"
+
+
+def test_a_validation_split_is_said_to_choose_where_there_is_a_best_checkpoint() -> None:
+    columns = {"split": ["train", "validation", "test"]}
+    judged = {"event": "pass", "pass": 1, "step": 1, "validation loss": 1.0}
+    for checkpoints, log, purpose in (
+        ({"best": {}, "last": {}}, [judged], "to choose the best pass"),
+        ({"last": {}}, [judged], "to watch training"),
+        ({"last": {}}, [], "kept apart, chose nothing"),
+    ):
+        told = data.section(replace(record(), data={"columns": columns}, checkpoints=checkpoints, log=log))
+        assert told is not None and purpose in told.body

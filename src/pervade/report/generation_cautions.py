@@ -42,9 +42,11 @@ def all_alike(record: Record) -> str | None:
     """Where one and the same is made again and again: then some of the figures mean something else."""
     if not _alike(record):
         return None
+    by_class = (record.main.details.get("named") or {}).get("by_class") if record.main else False
+    often = f"again and again{' of a class' if by_class else ''}"
     return (
-        f"The {wording.noun(record)} that it makes are all but the same one. Figures that count how many of them lie "
-        "near real ones (precision, density, copies) then tell of that one alone, and are 0 or large by its luck."
+        f"It makes all but the same {wording.noun(record, 1)} {often}. Figures that count how many of them lie near "
+        "real ones (precision, density, copies) then tell of that one alone, and are 0 or large by its luck."
     )
 
 

@@ -57,7 +57,7 @@ def section(record: Record) -> Section | None:
     methods: dict[str, list[str]] = {}
     for figure in figures:
         if figure.has_interval:
-            methods.setdefault(str(figure.how), []).append(figure.words.inside)
+            methods.setdefault(str(figure.how), []).append(figure.words.title)
     named = "; ".join(f"{method} for {wording.join(titles)}" for method, titles in methods.items())
     body = render(
         TABLE,

@@ -29,7 +29,9 @@ def section(record: Record) -> Section | None:
 def sentence(name: str, own: Record) -> str:
     """What a network does, and how it came to be, in one go."""
     does = verdict.of(own).does.replace("This model", f"The network {wording.quoted(name)}", 1)
-    when = "after it, from what it says of the training split" if name == THEN else "before it"
+    when = (
+        "after the run's own, from what that one says of the training split" if name == THEN else "before the run's own"
+    )
     planned, model = own.recipe.get("epochs"), used(own.part("model"))
     weights = next((about["parameters"] for about in own.checkpoints.values() if about.get("parameters")), None)
     facts = [f"model {model}" if model else "", f"{wording.count(weights)} weights" if weights else ""]
