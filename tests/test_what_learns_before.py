@@ -3,6 +3,7 @@ training that follows."""
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -103,6 +104,18 @@ def test_who_is_stopped_while_it_learns_goes_on_with_the_run(
     monkeypatch.setattr(Training, "go", go)
     resumed = api.resume(tmp_path / "r", options=Options())
     assert set(resumed.load().members) == {"judge"}
+
+
+def test_who_is_stopped_before_it_learns_goes_on_with_the_run(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing listens for Ctrl-C yet that could save a state."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "rehearse", lambda self: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(Stopped) as stop:
+            api.fit(data, recipe=recipe(JudgedPainting()), name="r", runs=tmp_path, options=Options())
+    assert (stop.value.path, stop.value.number) == (tmp_path / "r", signal.SIGINT)
+    assert set(api.resume(tmp_path / "r", options=Options()).load().members) == {"judge"}
 
 
 @pytest.fixture

@@ -42,6 +42,7 @@ from pervade.run.comparing import compare as compare
 from pervade.run.configuring import configure as configure
 from pervade.run.configuring import sampled, told
 from pervade.run.progress import Screen
+from pervade.run.stopping import Stopped
 from pervade.run.time_limit import AFTERWARDS, REPORTING
 from pervade.run.training import Options
 
@@ -469,15 +470,14 @@ def fit(
         short = isinstance(error, ResourceError)
         several = together or search or (rungs and not isinstance(error, (ConfigError, DataError)))
         begun = directory.data.exists() if several else directory.init.exists() and not short
-        keep = begun or directory.holds_work
+        keep = begun or directory.holds_work or isinstance(error, Stopped)
         if ranks.rank() == 0 and not keep:
             shutil.rmtree(directory.path, ignore_errors=True)
         if short:
             left = directory.standing() if keep else "nothing was learnt yet, and the run was removed; then train again"
             raise ResourceError(f"{error}; {left}") from error
         raise
-    given = None if spec.readable(chosen) else chosen
-    return Run(directory, options.screen, given, _until(chosen.time_limit, options))
+    return Run(directory, options.screen, None if spec.readable(chosen) else chosen, _until(chosen.time_limit, options))
 
 
 def open_data(

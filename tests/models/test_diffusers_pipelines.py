@@ -111,6 +111,8 @@ def test_adapters_learn_beside_it(made) -> None:
             {"prediction_type": "sample"},
             "prediction_type is 'sample'; known are eps",
         ),
+        ("scheduler/scheduler_config.json", {"clip_sample": False}, "clip_sample is False; known are True"),
+        ("scheduler/scheduler_config.json", {"solver_order": 3}, "solver_order is 3; known are 2"),
         ("scheduler/scheduler_config.json", {"num_train_timesteps": 500}, "num_train_timesteps is 500; known are 1000"),
         ("unet/config.json", {"_class_name": "UNet2DConditionModel"}, "the network is 'UNet2DConditionModel'; known"),
         ("unet/config.json", {"sample_size": [8, 16]}, r"its pictures are of size \[8, 16\]"),

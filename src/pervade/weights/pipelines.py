@@ -27,6 +27,12 @@ SETTLED = {
     "trained_betas": None,
     "rescale_betas_zero_snr": False,
     "use_karras_sigmas": False,
+    "clip_sample": True,
+    "clip_sample_range": 1.0,
+    "thresholding": False,
+    "set_alpha_to_one": True,
+    "algorithm_type": "dpmsolver++",
+    "solver_order": 2,
 }
 STEPS = {"ddpm": 1000, "ddim": 50, "dpm-solver++": 50}  # as its pipelines take them
 
