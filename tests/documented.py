@@ -16,7 +16,8 @@ from tests import chats, questions, texts
 from tests.data import sounds, spoken
 from tests.data.drawing import class_folders, encoded, pixels
 
-ONE_PASS = ("--epochs", "1", "--workers", "0", "--threads", "1", "--init", "random")
+FEW = ("--epochs", "1", "--workers", "0", "--threads", "1")
+ONE_PASS = (*FEW, "--init", "random")
 
 
 def small(model: str, *settings: str) -> tuple[str, ...]:
@@ -73,6 +74,9 @@ COMMANDS = {
     "pervade predict spoken-conformer spoken/0.wav": Small(),
     "pervade train photos/ --task unconditional-image-generation --name painted": Small(PAINTING, "painted"),
     "pervade predict painted --number 64 --seed 0 -o made/": Small(),
+    "pervade train photos/ --task unconditional-image-generation --init painted -o task.distil=4 --name quick": Small(
+        (*FEW, "-obatch_size=8")
+    ),
     "pervade doctor": Small(),
     "pervade models": Small(),
     "pervade tasks": Small(),

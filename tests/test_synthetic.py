@@ -89,7 +89,7 @@ def test_they_train_and_nothing_else_sees_them(pets: Path, tmp_path: Path) -> No
     generator = checkpoint.load_checkpoint(run.member("generator"), "last")
     assert generator.domain.counts == (48, 4)
     own, loaded = checkpoint.read_recipe(run.recipe), checkpoint.load_checkpoint(run, "best")
-    assert own.task.synthetic == loaded.task.synthetic == {"cat": 0, "dog": about["kept"]}
+    assert own.task.synthetic == loaded.task.synthetic == (("cat", 0), ("dog", about["kept"]))
     assert own.task.answering == "balanced"
     assert loaded.domain == plain.fitted  # so the data's shares are the data's
     rows = workflow.load_rows(run, loaded.domain)
@@ -142,7 +142,7 @@ def test_a_ladder_makes_them_once(pets: Path, tmp_path: Path) -> None:
         own = run.member(name)
         assert own.read_data(synthetic=True)["columns"]["path"] == whole["path"]
         assert not own.synthetic.exists() and not own.member("generator").path.exists()
-        assert checkpoint.read_recipe(own.recipe).task.synthetic["dog"] == sum(whole["synthetic"])
+        assert checkpoint.read_recipe(own.recipe).task.synthetic == (("cat", 0), ("dog", sum(whole["synthetic"])))
     assert pervade.resume(run.path, options=Options()).results()["n"] == 6  # nothing changed since it was begun
 
 
@@ -166,16 +166,16 @@ def test_what_training_showed_is_taken_out_of_the_probabilities() -> None:
     """90 rows and 10, to which 30 are made: training shows 9 : 4 where the data have 9 : 1, so that odds of 9 : 4, what
     a network says that knows nothing, are those of the data, 9 : 1."""
     domain: Any = SimpleNamespace(target="class", labels=("a", "b"), counts=(90, 10), rows=100)
-    task = Classify(synthetic={"a": 0, "b": 30}, answering="balanced")
+    task = Classify(synthetic=(("a", 0), ("b", 30)), answering="balanced")
     said = torch.tensor([[9 / 13, 4 / 13], [0.5, 0.5]]).log()
     honest = task._honest(said, domain).softmax(1).numpy()
     assert np.allclose(honest, [[0.9, 0.1], [0.8, 0.2]])
     prior = task._prior({"temperature": 1.0}, domain)
     assert prior is not None and np.allclose(prior, [0.9, 0.1])  # as if nothing had been made
-    weighed = Classify(synthetic={"b": 30}, class_weights="balanced")
+    weighed = Classify(synthetic=(("b", 30),), class_weights="balanced")
     # Balanced weights are 5/9 and 5, so that b is shown 4 x 9 times as often beside a as in the data.
     assert np.allclose(np.diff(weighed._shown(domain)), np.log(36))
-    even = Classify(synthetic={"b": 30}, evenly_drawn=True)  # drawn as often, however many there are
+    even = Classify(synthetic=(("b", 30),), evenly_drawn=True)  # drawn as often, however many there are
     assert np.allclose(np.diff(even._shown(domain)), np.log(9))
 
 

@@ -205,5 +205,5 @@ def told_of(recipe: Recipe, rows: Rows) -> Recipe:
     """The recipe where its rows hold synthetic ones, which its task takes out of the probabilities again."""
     made = imbalance.counts(rows.where("synthetic", True), "train")
     task: Any = recipe.task
-    known = {label: made[label] for label in sorted(imbalance.counts(rows.real(), "train"))}
+    known = tuple((label, made[label]) for label in sorted(imbalance.counts(rows.real(), "train")))
     return replace(recipe, task=replace(task, synthetic=known))

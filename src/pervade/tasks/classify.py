@@ -93,7 +93,7 @@ class Classify(GivesLogits, ChoosesClass):
     beta: Part = 0.999  # of effective numbers
     logit_adjustment: Annotated[float, Field(ge=0.0, le=10.0)] = 0.0  # tau
     evenly_drawn: bool = False  # the source draws each class as often, and not each row
-    synthetic: Mapping[str, Count] = field(default_factory=dict)
+    synthetic: tuple[tuple[str, Count], ...] = ()
     honest_head: bool = False  # of a linear head that is found at once: the logits are those of the data's own shares
     answering: Literal["likeliest", "balanced", "auto"] = field(default="likeliest", metadata={"name": "answers"})
     calibrate: bool = True  # fits a temperature on the validation split, so that a probability means what it says
@@ -163,7 +163,8 @@ class Classify(GivesLogits, ChoosesClass):
         weights = np.ones(len(counts))
         if self.class_weights != "none":
             weights = class_weights(counts, self.class_weights, self.beta)
-        made = np.array([self.synthetic.get(label, 0) for label in labels_of(domain)], np.float64)
+        of_label = dict(self.synthetic)
+        made = np.array([of_label.get(label, 0) for label in labels_of(domain)], np.float64)
         return np.asarray(np.log(weights / counts if self.evenly_drawn else weights * ((counts + made) / counts)))
 
     def _honest(self, logits: Tensor, domain: Domain, by: float = 1.0) -> Tensor:
@@ -359,7 +360,7 @@ class Classify(GivesLogits, ChoosesClass):
         probabilities = model(features.rows)
         settled: Any = {}
         taught: dict[str, Any] = {"class_weights": "none", "logit_adjustment": 0.0, "evenly_drawn": False}
-        own = replace(self, **taught, synthetic={}, smoothing=0.0)
+        own = replace(self, **taught, synthetic=(), smoothing=0.0)
         if features.of is not None and features.held is not None and len(features.held):
             held = {
                 "row": range(len(features.held)),

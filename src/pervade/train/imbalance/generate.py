@@ -31,7 +31,7 @@ class Generate(Cure):
     size: Annotated[int, Field(ge=4, le=512)] | None = None  # of what is made, pixels; None: see run/synthetic.py
     share: Annotated[float, Field(gt=0, le=1)] = 1.0  # of its fair share that a rare class is brought to,
     most: Annotated[float, Field(gt=0, le=100)] = 3.0  # by at most so many times its real rows
-    fewest: Annotated[int, Field(ge=2)] = 20  # real rows of a class that it takes
+    fewest: Annotated[int, Field(ge=2, le=10**6)] = 20  # real rows of a class that it takes
     time: Part = 0.3  # of a time limit, for the model that makes them to learn in; half as long may making them take
 
     def check(self, recipe: Recipe) -> None:
