@@ -118,12 +118,12 @@ def test_stopped_while_it_is_judged(shapes: Path, tmp_path: Path, monkeypatch: p
     whole = fit(shapes, tmp_path, "whole", "early_stopping.every=1")
     pieces, count = predictor._pieces, 0
 
-    def interrupted(batch, rows):
+    def interrupted(batch, rows, painted):
         nonlocal count
         count += 1
         if count == at:
             os.kill(os.getpid(), signal.SIGTERM)
-        return pieces(batch, rows)
+        return pieces(batch, rows, painted)
 
     monkeypatch.setattr(predictor, "_pieces", interrupted)
     with pytest.raises(Stopped):

@@ -284,7 +284,18 @@ class ChoosesClass(Protocol):
 
 
 ABILITIES: tuple[type, ...] = (
-    *(SelectsRows, CouplesRows, HasCompanions, HasPlayers, GoesAstray, FindsGradient, HasLinearHead, CanBeBlended),
-    *(Acts, Explores, MakesSamples, MakesMedia, ShowsProgress, HasMembers, JudgesAll, KeepsSamples, RepliesToRows),
+    *(SelectsRows, CouplesRows, HasCompanions, GoesOn, HasPlayers, GoesAstray, FindsGradient, HasLinearHead),
+    *(
+        CanBeBlended,
+        Acts,
+        Explores,
+        MakesSamples,
+        MakesMedia,
+        ShowsProgress,
+        HasMembers,
+        JudgesAll,
+        KeepsSamples,
+        RepliesToRows,
+    ),
     *(HasPlainModel, ComparesSeeds, ChoosesClass),
 )
