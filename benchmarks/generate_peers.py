@@ -6,8 +6,8 @@
 diffusers: UNet2DModel, DDPMScheduler (linear, 1,000 steps, epsilon), AdamW, cosine schedule after 500 steps of warm-up,
 moving average and accelerate, with the settings of its example for unconditional generation (train_unconditional.py:
 learning rate 1e-4, betas 0.95 and 0.999, decay 1e-6, average by inv_gamma 1 and power 3/4, batches of 16). Its network
-of 113 million weights would see a few thousand pictures in the time, so it gets one of about four million. It samples by
-DDIM in 50 steps, since 1,000 would take longer than the training.
+of 113 million weights would see a few thousand pictures in the time, so it gets one of about four million. It samples
+by DDIM in 50 steps, since 1,000 would take longer than the training.
 
 dcgan: the networks and settings of Radford et al. 2016 (arXiv:1511.06434), one stage less, as pictures are 32 x 32.
 
