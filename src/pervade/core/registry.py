@@ -33,11 +33,13 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "schedule": ("pervade.train.schedule",),
     "gradient": (),
     "tuning": ("pervade.train.tuning",),
-    "change": ("pervade.train.tuning",),  # adapters are put in by a way of tuning
+    "change": ("pervade.train.tuning", "pervade.compress"),  # adapters are put in by a way of tuning
     "augment": ("pervade.train.augment",),
     "imbalance": ("pervade.train.imbalance",),
     "promise": ("pervade.promises",),
     "attack": (),
+    "compress": ("pervade.compress",),
+    "export": ("pervade.export",),
 }
 
 _classes: dict[str, dict[str, type]] = {kind: {} for kind in PACKAGES}

@@ -22,11 +22,13 @@ from pervade.core.contracts.inputs import Waveform as Waveform
 from pervade.core.contracts.inputs import require as require
 from pervade.core.contracts.methods import Attack as Attack
 from pervade.core.contracts.methods import Change as Change
+from pervade.core.contracts.methods import Compressed as Compressed
 from pervade.core.contracts.methods import Compressor as Compressor
 from pervade.core.contracts.methods import Explainer as Explainer
 from pervade.core.contracts.methods import Exporter as Exporter
 from pervade.core.contracts.methods import Mergeable as Mergeable
 from pervade.core.contracts.methods import Probe as Probe
+from pervade.core.contracts.methods import Subject as Subject
 from pervade.core.contracts.promises import Imbalance as Imbalance
 from pervade.core.contracts.promises import Promise as Promise
 from pervade.core.contracts.promises import Told as Told

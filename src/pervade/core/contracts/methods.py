@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from pervade.core.contracts.inputs import InputSpace
 from pervade.core.types import Batch, Output
@@ -13,6 +13,8 @@ from pervade.core.types import Batch, Output
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
+
+    from pervade.core.contracts.training import Recipe
 
 
 @runtime_checkable
@@ -63,17 +65,51 @@ class Explainer(Protocol):
     def __call__(self, probe: Probe) -> Tensor: ...
 
 
+@dataclass(frozen=True)
+class Subject:
+    """What a compressor may look at. `loaded` is the checkpoint (engine.checkpoint.Loaded), whose network it may change
+    in place; `recipe` is by what it was trained; `place` is its folder, which `init.source` may name. `batches` are of
+    training rows, on the processor, without randomness or targets. `judge` gives the headline figure of a network on
+    validation rows, larger being better. `say` tells people a line."""
+
+    loaded: Any
+    recipe: Recipe
+    place: Path
+    batches: Callable[[], Iterator[Batch]]
+    judge: Callable[[Module], float]
+    say: Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """`network` with all `changes` that were made to it since its model built it, in order. Where it has to learn,
+    `learns` is by what, from these weights: its network, once trained, is what was asked for, its task inside of what
+    wraps it. `summary` says what was done, with figures."""
+
+    network: Module
+    changes: tuple[Change, ...]
+    summary: str
+    learns: Recipe | None = None
+
+
 @runtime_checkable
 class Compressor(Protocol):
+    """A step that makes a network smaller or faster: a frozen dataclass in compress/NAME.py, called NAME."""
+
     kind: ClassVar[str] = "compress"
 
-    def __call__(self, model: Module, batches: Iterable[Batch]) -> Module: ...
+    def __call__(self, subject: Subject) -> Compressed:
+        """Raises ConfigError where the network cannot be made smaller so, saying what can be taken instead."""
+        ...
 
 
 @runtime_checkable
 class Exporter(Protocol):
-    """Writes the model to a folder, reloads what it wrote and compares before returning the file's path."""
+    """Writes a checkpoint (engine.checkpoint.Loaded) into a folder, in a form that others read, and returns the main
+    file. What it wrote is opened again in another process and compared by whoever called it (run/exporting.py)."""
 
     kind: ClassVar[str] = "export"
 
-    def __call__(self, model: Module, batch: Batch, folder: Path) -> Path: ...
+    def __call__(self, loaded: Any, folder: Path) -> Path:
+        """Raises ConfigError where there is no such form of it, with the reason and what to take instead."""
+        ...

@@ -1,0 +1,1 @@
+"""Forms in which others read a model, one a file."""
