@@ -212,3 +212,27 @@ def test_labels_that_were_weighed_are_said_as_before_and_their_probabilities_are
     target[:50, 0] = target[:10, 1] = 1
     head = weighed.fit_head(features, target, np.arange(100), domain, (1.0,))["logits"]
     assert head(features)[0].tolist() == pytest.approx([0.0, 0.0], abs=1e-3)  # as likely as not, once weighed
+
+
+def test_answers_do_not_hang_on_the_shares_of_classes_that_validate() -> None:
+    """A calibrated model, whose probabilities are by Bayes' rule of three looks. Where as many of each class validate a
+    temperature makes it less sure, and p / share would then answer every look by "b"."""
+    look = np.array([[0.6, 0.35, 0.05], [0.2, 0.2, 0.6]])  # how often each is of each class
+    logits = np.log(look.T * [0.9, 0.1])
+    decisions = []
+    for counts in ((900, 100), (500, 500)):
+        times = np.rint(look * np.array(counts)[:, None]).astype(int)
+        target, seen = (np.repeat(np.indices(times.shape)[axis].ravel(), times.ravel()) for axis in (0, 1))
+        rows = predicted(Classify(answering="balanced"), logits[seen])
+        open_rows = {**rows, "target": target, "prior": rows["prior"] * np.nan}
+        undecided = Classify(answering="auto").reduce(open_rows, DOMAIN)
+        assert (undecided["prediction"] == np.array([0, 0, 1])[seen]).all()
+        columns = {"row": np.arange(1000), "target": target, "probabilities": rows["probabilities"].numpy()}
+        decisions.append(Classify(answering="auto").decide(columns, DOMAIN))
+        assert predicted(Classify(answering="auto"), logits, decisions[-1])["label"] == ["a", "a", "b"]
+    same, shifted = decisions
+    assert same["answers_temperature"] == same["temperature"] == pytest.approx(1, abs=1e-3)
+    assert shifted["answers_temperature"] == pytest.approx(1, abs=0.01)
+    assert shifted["temperature"] > 1.5
+    before = {name: value for name, value in shifted.items() if name != "answers_temperature"}
+    assert predicted(Classify(answering="auto"), logits, before)["label"] == ["b", "b", "b"]

@@ -287,6 +287,7 @@ FIELDS: dict[str, Some] = {
     },
     "decision.json": {
         "temperature": Annotated[float, Field(ge=1e-6, le=1e6)],
+        "answers_temperature": Annotated[float, Field(ge=1e-6, le=1e6)],
         "threshold": Annotated[float, Field(ge=-1, le=1)],
         "thresholds": dict[str, Share] | list[Share],
         "margin": float,

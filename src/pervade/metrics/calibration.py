@@ -45,7 +45,9 @@ def brier_scores(probabilities: np.ndarray, target: np.ndarray) -> np.ndarray:
     return scores / 2 if probabilities.shape[1] == 2 else scores
 
 
-def temperature(probabilities: np.ndarray, target: np.ndarray, shown: np.ndarray | None = None) -> float:
+def temperature(
+    probabilities: np.ndarray, target: np.ndarray, shown: np.ndarray | None = None, shift: np.ndarray | None = None
+) -> float:
     """The T in 0.05 - 20 for which probabilities^(1/T), normalised again, have the least log-loss on these rows.
 
     Above 1 where the model was surer than it should have been (Guo et al. 2017, arXiv:1706.04599). Logarithms of
@@ -58,6 +60,8 @@ def temperature(probabilities: np.ndarray, target: np.ndarray, shown: np.ndarray
         target: (n,) integers in 0 .. k - 1.
         shown: (k,) the logarithm of how much more training showed of each class. It was taken out of the probabilities,
             and is no part of what the network is too sure of.
+        shift: (k,) the logarithm of how much more these rows hold of each class than the probabilities are of. By
+            Bayes' rule it comes on top, and is none of what the network is too sure or too unsure of either.
     """
     logits = np.log(np.clip(probabilities.astype(np.float64), np.finfo(np.float64).tiny, None))
     logits = logits if shown is None else logits + shown
@@ -65,7 +69,7 @@ def temperature(probabilities: np.ndarray, target: np.ndarray, shown: np.ndarray
     wrong = 0.0 if (probabilities.argmax(1) != target).any() else 1 / (len(target) + 2)
 
     def loss(sharpness: float) -> float:
-        scaled = logits * sharpness if shown is None else logits * sharpness - shown
+        scaled = logits * sharpness - (0.0 if shown is None else shown) + (0.0 if shift is None else shift)
         scaled -= scaled.max(axis=1, keepdims=True)
         powers, right = np.exp(scaled), scaled[rows, target]
         total = powers.sum(axis=1)

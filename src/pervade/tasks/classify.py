@@ -177,13 +177,15 @@ class Classify(GivesLogits, ChoosesClass):
 
     def _prior(self, decision: Mapping[str, Any], domain: Domain) -> np.ndarray | None:
         """(k,) by which probabilities are divided before the largest is answered: the classes' shares where they are
-        calibrated, else what they are in the mean if the network learnt what it was taught: smoothed targets, too,
-        which a temperature of 1 or more does not undo. None where the likeliest is answered."""
+        calibrated (by the temperature for answers, which another may have been settled beside), else what they are in
+        the mean if the network learnt what it was taught: smoothed targets, too, which a temperature of 1 or more does
+        not undo. None where the likeliest is answered."""
         if decision.get("answers", self.answering) == "likeliest":
             return None
         share, by = _shares(domain), decision.get("temperature", 1.0)
-        if by < 1 or ("temperature" in decision and not self.smoothing):
-            return share
+        answering = decision.get("answers_temperature", by)
+        if answering < 1 or ("temperature" in decision and not self.smoothing):
+            return share if answering == by else self._usual(answering / by, domain)
         weighed = self._weighed(domain)
         taught = share * np.exp(weighed)
         smoothed = (1 - self.smoothing) * taught / taught.sum() + self.smoothing / len(share)
@@ -196,8 +198,13 @@ class Classify(GivesLogits, ChoosesClass):
             prior = self._prior({"answers": "balanced"}, domain)
             assert prior is not None, "answers are balanced"
             return prior
+        target = np.asarray(table["target"])
+        probabilities, shift = np.asarray(table["probabilities"]), _shift(target, domain)
+        return self._usual(temperature(probabilities, target, self._shown(domain), shift), domain)
+
+    def _usual(self, by: float, domain: Domain) -> np.ndarray:
+        """(k,) what shares of classes are in probabilities that another temperature, `by`, is still to divide."""
         shown = self._shown(domain)
-        by = temperature(np.asarray(table["probabilities"]), np.asarray(table["target"]), shown)
         usual = by * np.log(_shares(domain)) + (0.0 if shown is None else (by - 1) * shown)
         return np.asarray(np.exp(usual - usual.max()))
 
@@ -310,14 +317,19 @@ class Classify(GivesLogits, ChoosesClass):
     def decide(self, columns: Mapping[str, Any], domain: Domain) -> dict[str, Json]:
         """ "temperature" of the probabilities; nothing where the rows are too few to tell (below 30). Never below 1 by
         one group of rows or two: how sure a model may be of other speakers, these do not tell, and the checkpoint that
-        was chosen by them suits them best. Where answers may be balanced, "answers" says whether they are, and
-        "tried" what both ways came to."""
+        was chosen by them suits them best. Where answers may be balanced, "answers" says whether they are, "tried"
+        what both ways came to, and "answers_temperature" is what would be the temperature if these rows had the
+        training rows' shares of classes: by others, rare rows that are too few in training would pass for a network
+        that is too sure."""
         decided: dict[str, Json] = {}
         enough = len(columns["row"]) >= FEWEST_TO_CALIBRATE
         if self.calibrate and enough:
             decided["temperature"] = self._temperature(columns, domain)
         if self.answering == "likeliest":
             return decided
+        if "temperature" in decided:
+            shift = _shift(np.asarray(columns["target"]), domain)
+            decided["answers_temperature"] = self._temperature(columns, domain, shift)
         if self.answering == "balanced":
             return {**decided, "answers": "balanced"}
         by: Any = decided.get("temperature", 1.0)
@@ -326,8 +338,8 @@ class Classify(GivesLogits, ChoosesClass):
         assert prior is not None, "answers may be balanced"
         return {**decided, **choose_answers(probabilities, np.asarray(columns["target"]), prior)}
 
-    def _temperature(self, columns: Mapping[str, Any], domain: Domain) -> float:
-        by = temperature(columns["probabilities"], columns["target"], self._shown(domain))
+    def _temperature(self, columns: Mapping[str, Any], domain: Domain, shift: np.ndarray | None = None) -> float:
+        by = temperature(columns["probabilities"], columns["target"], self._shown(domain), shift)
         if "group" in columns and too_few_groups(len(np.unique(columns["group"])), len(columns["row"])):
             by = max(by, 1.0)
         return round(by, 6)
@@ -426,6 +438,14 @@ def _shares(domain: Domain) -> np.ndarray:
 def _counts(domain: Domain) -> np.ndarray:
     """(k,) the training split's rows of each class."""
     return np.array(able(domain, Counted).counts, np.float64)
+
+
+def _shift(target: np.ndarray, domain: Domain) -> np.ndarray:
+    """(k,) the logarithm of how much more rows of these targets (n,) hold of each class than the training split does.
+    One more row a class is counted, as training has them: few rows tell little, and none is no proof of never."""
+    share, classes = _shares(domain), len(_counts(domain))
+    held = np.bincount(target, minlength=classes) + classes * share
+    return np.asarray(np.log(held / held.sum() / share))
 
 
 def likely(answers: Sequence[Mapping[str, Any]]) -> str:

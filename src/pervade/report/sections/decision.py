@@ -10,7 +10,7 @@ from pervade.report.html import Section, render
 from pervade.report.record import Record
 
 MOST_VALUES = 100
-ELSEWHERE = ("promises", "answers", "tried")  # parts of their own tell these
+ELSEWHERE = ("promises", "answers", "answers_temperature", "tried")  # parts of their own tell these
 
 TEMPLATE = """\
 <p>{{ sentence }} It is applied wherever this model answers: in evaluation, prediction and what is exported.</p>
