@@ -56,7 +56,7 @@ def test_a_judge_learns_first_and_measures(run: api.Run) -> None:
     assert kernel["low"] < kernel["value"] < kernel["high"]
     assert "a small classifier of the same training split" in kernel["words"]["sentence"]
     detail = result["details"]["floor_and_ceiling"]
-    assert detail["floor"]["named_as_asked"] > 0.9 and detail["n"] == kernel["n"] == result["n"]
+    assert detail["floor"]["named_as_asked"] > 0.9 and 2 * detail["n"] == kernel["n"] == result["n"]
 
 
 def test_torch_fidelity_agrees_on_the_two_folders(run: api.Run) -> None:
@@ -117,7 +117,10 @@ def test_the_page_shows_it_between_the_real_data_and_chance(run: api.Run) -> Non
     for title in ("Between the real data and chance", "Is it what was asked for?", "New, or remembered?"):
         assert title in page
     assert "samples/last@test" in page
-    assert "Two halves of the real data, of as many, come to" in run.directory.model_card.read_text(encoding="utf-8")
+    n = files.read_json(run.directory.result("evaluate", "last"))["n"]
+    assert f"Two halves of the real data, of {n // 2} each, come to" in run.directory.model_card.read_text(
+        encoding="utf-8"
+    )
 
 
 @pytest.mark.slow  # a training of its own

@@ -18,6 +18,7 @@ from pervade.domains.image import Image
 from pervade.engine import generation_details, judging
 from pervade.engine.checkpoint import Loaded
 from pervade.metrics import generation
+from pervade.metrics.discrepancy import kernel_distance
 from pervade.metrics.estimate import estimate
 from pervade.models.small_cnn import SmallCNN
 from pervade.tasks.classify import Classify
@@ -87,7 +88,7 @@ def test_real_pictures_lie_between_floor_and_ceiling(known: bool, trained: Loade
         floor, ceiling = beside["floor"][name], beside["ceiling"][name]
         assert figures(good)[name] < figures(bad)[name] < ceiling
         assert figures(good)[name] - floor < 0.2 * ceiling
-    assert beside["n"] == 40
+    assert beside["n"] == 20
     assert ("named_as_asked" in beside["floor"]) == known
 
 
@@ -158,12 +159,20 @@ def test_chance_has_the_mean_and_deviation_of_the_pictures() -> None:
     assert sum(map(len, known.gaussian(600))) == 600
 
 
-def test_fewer_training_pictures_than_measured_ones_are_said(trained: Loaded) -> None:
-    """The floor takes as many of both, and so does each figure."""
+def test_the_floor_is_of_two_halves_of_the_measured_pictures(trained: Loaded) -> None:
+    """Whatever the training split holds: of one that was taken in another way, of fewer pictures, its own distance
+    says that. What is made has its figures beside as many as the floor, where they hang on that."""
     few = TRAIN.select(range(12))
+    few = Rows({**few.columns, "pixels": [np.full_like(shown, 255) for shown in few.column("pixels")]}, few.number)
     columns = judging.judged(table(pictures(40, 2)), TEST, few, Context(DOMAIN, members={"judge": trained}))
     assert np.isfinite(columns["learnt"]).all(1).sum() == 12
-    assert estimate(generation.metrics("it", True), columns, resamples=200)["kernel_distance"].n == 12
+    beside = generation_details.details(columns, few, DOMAIN, "it")["floor_and_ceiling"]
+    real, (first, second) = columns["real"], generation.halves(columns)
+    assert beside["floor"]["kernel_distance"] == pytest.approx(kernel_distance(real[first], real[second]))
+    made = generation.figures(columns["made"][first], real[second])
+    assert beside["made"] == {name: value for name, value in made.items() if name != "kernel_distance"}
+    assert beside["training"] > 4 * abs(beside["floor"]["kernel_distance"])
+    assert estimate(generation.metrics("it", True), columns, resamples=200)["kernel_distance"].n == 40
 
 
 def test_pictures_are_scaled_to_what_the_judge_reads() -> None:

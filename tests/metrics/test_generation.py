@@ -21,7 +21,7 @@ LINE = np.array([[0.0], [1.0], [2.0], [4.0]])
 def columns(made: np.ndarray, real: np.ndarray, **more: np.ndarray) -> dict[str, np.ndarray]:
     rows = np.arange(len(made))
     near = {f"near_{kind}_{side}": np.ones(len(made)) for kind in ("pixels", "features") for side in ("made", "real")}
-    return {"row": rows, "group": rows, "made": made, "real": real, "learnt": real, **near, **more}
+    return {"row": rows, "group": rows, "made": made, "real": real, **near, **more}
 
 
 def pair(seed: int, n: int = 40, d: int = 3, shift: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
@@ -202,12 +202,11 @@ def test_named_as_asked_leaves_out_what_the_judge_does_not_know() -> None:
 
 
 def test_figures_of_pairs_say_of_how_many_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows beside which no training sample stands are left out, and of more than can be afforded some."""
-    made, real = pair(6, n=30)
-    learnt = np.where(np.arange(30)[:, None] < 24, real, np.nan)
+    """Of more rows than can be afforded they are of some; and so are both halves, which share no row."""
+    both = columns(*pair(6, n=31))
     asked = {"kernel_distance": metrics("it", False)["kernel_distance"]}
-    figure = estimate(asked, {**columns(made, real), "learnt": learnt}, resamples=200)["kernel_distance"]
-    assert figure.n == 24
-    assert figure.value == pytest.approx(kernel_distance(made[:24], real[:24]))
+    assert estimate(asked, both, resamples=200)["kernel_distance"].n == 31
+    assert len(set(np.concatenate(generation.halves(both)))) == 2 * len(generation.halves(both)[0]) == 30
     monkeypatch.setattr(generation, "MOST", 10)
-    assert estimate(asked, columns(made, real), resamples=200)["kernel_distance"].n == 10
+    assert estimate(asked, both, resamples=200)["kernel_distance"].n == 10
+    assert len(set(np.concatenate(generation.halves(both)))) == 2 * len(generation.halves(both)[0]) == 20

@@ -72,7 +72,7 @@ def test_how_much_of_a_codebook_is_used() -> None:
 
 def test_the_floor_of_the_headline_is_said_beside_it() -> None:
     stored = {"metrics": {"recall": share(15)}, "details": {"floor_and_ceiling": DETAIL}}
-    assert standing.sentences(stored)[0] == "Two halves of the real data, of as many, come to 0.900."
+    assert standing.sentences(stored)[0] == "Two halves of the real data, of 40 each, come to 0.900."
     assert standing.sentences({**stored, "details": {}}) == []
 
 

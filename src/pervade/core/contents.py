@@ -130,7 +130,7 @@ class Unlike(TypedDict):
 
 
 class Between(TypedDict, total=False):
-    """What figures of made rows come to for two halves of the real data, and for chance."""
+    """What figures of made rows come to for two halves of the measured ones, for chance, and for as many made ones."""
 
     judge: str
     random: bool
@@ -138,6 +138,8 @@ class Between(TypedDict, total=False):
     features: Count
     floor: dict[str, float]
     ceiling: dict[str, float]
+    made: dict[str, float]
+    training: float
     apart: Annotated[float, Field(ge=0)]
 
 

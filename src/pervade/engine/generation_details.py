@@ -19,6 +19,7 @@ from pervade.core.types import Json, Media, Rows
 from pervade.data.image.grid import grid, png
 from pervade.engine.judging import RANDOM, ROWS, made, pictures_of
 from pervade.metrics import baseline, generation
+from pervade.metrics.discrepancy import kernel_distance
 from pervade.metrics.estimate import estimate, share
 
 SHOWN = 8  # made pictures beside their nearest training pictures
@@ -27,8 +28,9 @@ CHANCE = "single pixels drawn by chance (each from a normal distribution, as it 
 
 
 def details(columns: Mapping[str, Any], train: Rows, domain: Domain, judge: str) -> dict[str, Json]:
-    """ "floor_and_ceiling": each figure of two halves of the real data, and of chance. "named": what the judge calls
-    them. "neighbours": pictures beside the nearest of the training split. "baseline": the kernel distance of chance."""
+    """ "floor_and_ceiling": each figure of two halves of the measured data, and of chance. "named": what the judge
+    calls them. "neighbours": pictures beside the nearest of the training split. "baseline": the kernel distance of
+    chance."""
     first = {"kernel_distance": generation.metrics(judge, False)["kernel_distance"]}
     chance = {**columns, "made": columns["gaussian"]}
     return {
@@ -40,21 +42,31 @@ def details(columns: Mapping[str, Any], train: Rows, domain: Domain, judge: str)
 
 
 def _floor_and_ceiling(columns: Mapping[str, Any], judge: str) -> dict[str, Json]:
-    """By the names of the figures; of as many samples. "apart": how far those made are from one another."""
-    rows = generation.used(columns)
-    real, learnt, gaussian = (np.asarray(columns[name])[rows] for name in ("real", "learnt", "gaussian"))
-    floor, ceiling = generation.figures(learnt, real), generation.figures(gaussian, real)
+    """By the names of the figures, of `n` samples on either side, one of which is half of the measured real ones:
+    "floor" of the other half, "ceiling" of chance, and, of figures that depend on n, "made". "training": the kernel
+    distance of training samples, as many as there are, up to those measured. "apart": how far those made are from one
+    another."""
+    first, second = generation.halves(columns)
+    real = np.asarray(columns["real"])
+    floor, ceiling, made_of_n = (
+        generation.figures(np.asarray(columns[name])[first], real[second]) for name in ("real", "gaussian", "made")
+    )
+    made_of_n.pop("kernel_distance")  # which does not
     known = generation.asked(columns)
     if known.any():
         right = np.asarray(columns["named_real"]) == np.asarray(columns["class"])
         floor["named_as_asked"] = float(right[known].mean())
-    told = {"floor": floor, "ceiling": ceiling}
+    told = {"floor": floor, "ceiling": ceiling, "made": made_of_n}
     numbers: dict[str, Any] = {
         side: {name: value for name, value in own.items() if value == value} for side, own in told.items()
     }
+    rows, learnt = generation.used(columns), np.asarray(columns["learnt"])
+    beside = rows[np.isfinite(learnt[rows]).all(1)]
+    training = kernel_distance(learnt[beside], real[beside]) if len(beside) > 1 else math.nan
     apart = generation.apart(*(np.asarray(columns[name])[rows] for name in ("made", "real", "class")))
-    numbers |= {} if math.isnan(apart) else {"apart": apart}
-    return {"judge": judge, "random": judge == RANDOM, "n": len(rows), "features": real.shape[1], **numbers}
+    single = {"training": training, "apart": apart}
+    numbers |= {name: value for name, value in single.items() if not math.isnan(value)}
+    return {"judge": judge, "random": judge == RANDOM, "n": len(first), "features": real.shape[1], **numbers}
 
 
 def _named(columns: Mapping[str, Any], domain: Domain, judge: str) -> dict[str, Json]:

@@ -216,12 +216,22 @@ def _named_as_asked(columns: Columns, weight: np.ndarray) -> float:
 
 
 def used(columns: Columns) -> np.ndarray:
-    """Rows that figures of pairs are of: those beside which there is a sample of the training split too ("learnt"), so
-    that the floor is of as many; of more than can be afforded some, drawn by chance."""
-    learnt = column(columns, "learnt")
-    rows = np.flatnonzero(np.isfinite(learnt[:, 0])) if learnt.shape[1] else np.arange(0)
-    most = min(MOST, int(math.sqrt(WORK / max(learnt.shape[1], 1))))
-    return rows if len(rows) <= most else np.sort(np.random.default_rng(0).choice(rows, most, replace=False))
+    """Rows that figures of pairs are of: all, or of more than can be afforded some, drawn by chance."""
+    number, most = count_rows(columns), _most(columns)
+    return (
+        np.arange(number) if number <= most else np.sort(np.random.default_rng(0).choice(number, most, replace=False))
+    )
+
+
+def halves(columns: Columns) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of two halves (h,) of those that were measured, drawn by chance, neither larger than can be afforded."""
+    order = np.random.default_rng(0).permutation(count_rows(columns))
+    half = min(len(order) // 2, _most(columns))
+    return np.sort(order[:half]), np.sort(order[half : 2 * half])
+
+
+def _most(columns: Columns) -> int:
+    return min(MOST, int(math.sqrt(WORK / max(column(columns, "real").shape[1], 1))))
 
 
 def _sets(columns: Columns) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -31,7 +31,7 @@ def _floor(result: Mapping[str, Any]) -> str:
     if name is None or value is None:
         return ""
     written = Figure.of(name, result["metrics"][name]).words.written(value)
-    return f"Two halves of the real data, of as many, come to {written}."
+    return f"Two halves of the real data, of {detail['n']:,} each, come to {written}."
 
 
 def _discordant(result: Mapping[str, Any]) -> str:
