@@ -83,8 +83,9 @@ class Subject:
 @dataclass(frozen=True)
 class Compressed:
     """`network` with all `changes` that were made to it since its model built it, in order. Where it has to learn,
-    `learns` is by what, from these weights: its network, once trained, is what was asked for, its task inside of what
-    wraps it. `summary` says what was done, with figures."""
+    `learns` is by what, from these weights (its `init` is said by whoever trains it and knows where `network` was
+    saved): its network, once trained, is what was asked for, its task inside of what wraps it. `summary` says what was
+    done, with figures."""
 
     network: Module
     changes: tuple[Change, ...]
