@@ -20,9 +20,11 @@ import torch
 from numpy.random import Generator
 from PIL import Image as Pillow
 from pydantic import Field
+from torch import nn
 
 from pervade.core.bounds import Count, Deviation, Finite
-from pervade.core.contracts import Domain, InputSpace, Pixels
+from pervade.core.contracts import Domain, InputSpace, Pixels, TensorSpec
+from pervade.core.contracts.deployment import ROWS
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, LeftOut, Media, Rows
@@ -491,6 +493,38 @@ class Image(Domain):
         if "target" not in examples[0]:
             return {}
         return {"target": targets.stack(self.target, [example["target"] for example in examples])}
+
+    # where it leaves this project
+
+    def takes(self) -> tuple[TensorSpec, ...]:
+        """One picture, of any size: what comes before the network is in the graph."""
+        self._require_one_view()
+        colours = "red, green, blue" if self.channels == 3 else "grey"
+        said = f"pictures of any size, upright, {colours} of 0-255; of other sizes, one at a time"
+        return (TensorSpec("pixels", "uint8", (ROWS, "height", "width", self.channels), said),)
+
+    def _require_one_view(self) -> None:
+        if self.framing == "tiles" or self.views > 1:
+            several = "fit=tiles" if self.framing == "tiles" else f"views={self.views}"
+            raise ConfigError(
+                f"a picture is answered by several cuts ({several}), and a graph holds one; train with -o domain.fit="
+                "crop and -o domain.views=1, or use `pervade predict`"
+            )
+
+    def entrance(self) -> nn.Module:
+        from pervade.nn.framing import Framing  # registers an operator, for a tenth of a second
+
+        how, fill = self.framing or "crop", [round(255 * value) for value in self.mean]
+        return Framing(how, self.stored_side, self.size, pictures.LONGEST, fill)
+
+    def feeds(self, row: dict[str, Any]) -> list[dict[str, np.ndarray]]:
+        """The picture decoded and scaled: what its middle is cut from, or what is seen of it."""
+        pixels = self._opened(row)
+        return [{"pixels": (self._canvas(pixels) if self.framing in (None, "crop") else self._seen(pixels))[None]}]
+
+    def specimen(self) -> dict[str, np.ndarray]:
+        height, width = self.stored_side + 8, self.stored_side + 24
+        return {"pixels": np.full((2, height, width, self.channels), 128, np.uint8)}
 
     # looking inside
 

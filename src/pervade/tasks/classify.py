@@ -16,16 +16,18 @@ from torch.nn import Module
 from torch.nn import functional as F
 
 from pervade.core.bounds import Count, Part
-from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
+from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task, TensorSpec
 from pervade.core.contracts.abilities import (
     CanBeBlended,
     ChoosesClass,
+    Deployable,
     HasCompanions,
     HasLinearHead,
     HasPlainModel,
     SelectsRows,
 )
 from pervade.core.contracts.capabilities import Counted, Labelled, able
+from pervade.core.contracts.deployment import ROWS
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.terminal import visible
@@ -69,7 +71,7 @@ class GivesLogits(Task, SelectsRows, HasCompanions, HasPlainModel, HasLinearHead
 
 @register("task")
 @dataclass(frozen=True)
-class Classify(GivesLogits, ChoosesClass):
+class Classify(GivesLogits, ChoosesClass, Deployable):
     """The model returns "logits" (n, k); the batch holds "target" (n,) int64.
 
     `loss_name` "mse" is the squared distance between the probabilities and the one-hot target, summed over classes: the
@@ -172,7 +174,7 @@ class Classify(GivesLogits, ChoosesClass):
         shown = self._shown(domain)
         if shown is None:
             return logits / by
-        taken = torch.from_numpy(shown).to(logits)
+        taken = torch.tensor(shown, dtype=logits.dtype, device=logits.device)
         return (logits + taken if self.honest_head else logits) / by - taken
 
     def _prior(self, decision: Mapping[str, Any], domain: Domain) -> np.ndarray | None:
@@ -275,6 +277,20 @@ class Classify(GivesLogits, ChoosesClass):
         if prior is not None and not context.decided:
             prior = np.full(len(prior), np.nan)  # until all rows are together
         return {**table, **_answered(probabilities, prior, context.domain)}
+
+    def gives(self, domain: Domain) -> tuple[TensorSpec, ...]:
+        number = len(labels_of(domain))
+        return (
+            TensorSpec("probabilities", "float32", (ROWS, number), "probability of each label, 0-1, in their order"),
+            TensorSpec("prediction", "int64", (ROWS,), "number of the label that is answered, from 0"),
+        )
+
+    def deployed(self, model: Module, batch: Batch, context: Context) -> dict[str, Tensor]:
+        logits, by = self.infer(model, batch, context)["logits"], context.decision.get("temperature", 1.0)
+        probabilities = self._honest(logits, context.domain, by).softmax(1)
+        prior = self._prior(context.decision, context.domain)
+        usual = 1.0 if prior is None else torch.tensor(np.maximum(prior, LEAST), dtype=torch.float32)
+        return {"probabilities": probabilities, "prediction": (probabilities / usual).argmax(1)}
 
     def reduce(self, table: Table, domain: Domain) -> Table:
         """Views of one picture become one line: the normalised geometric mean of their probabilities. That is the

@@ -6,6 +6,8 @@ method, command line flag and JSON record in one (core/spec.py). Whatever change
 (model, companions) and in sources, which is what a checkpoint saves.
 """
 
+from pervade.core.contracts.deployment import Signature as Signature
+from pervade.core.contracts.deployment import TensorSpec as TensorSpec
 from pervade.core.contracts.domain import Domain as Domain
 from pervade.core.contracts.domain import Opened as Opened
 from pervade.core.contracts.domain import PlainFeatures as PlainFeatures

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
+from pervade.core.contracts.deployment import TensorSpec
 from pervade.core.contracts.domain import Domain, PlainFeatures
 from pervade.core.contracts.task import Context, Phase, Plain, Task
 from pervade.core.types import Batch, Json, LeftOut, Linear, Media, Output, Parts, Rows, Table
@@ -283,6 +284,21 @@ class ChoosesClass(Protocol):
         ...
 
 
+@runtime_checkable
+class Deployable(Protocol):
+    """What it answers can be computed inside an exported graph."""
+
+    def gives(self, domain: Domain) -> tuple[TensorSpec, ...]:
+        """The graph's outputs, in their order. Raises ConfigError where it answers what no graph can, with the reason
+        and what to take instead."""
+        ...
+
+    def deployed(self, model: Module, batch: Batch, context: Context) -> dict[str, Tensor]:
+        """These outputs, by name, of a batch without "row" or "target": what `infer`, `predictions` and `decide` come
+        to, in torch alone, without control flow that hangs on values."""
+        ...
+
+
 ABILITIES: tuple[type, ...] = (
     *(SelectsRows, CouplesRows, HasCompanions, GoesOn, HasPlayers, GoesAstray, FindsGradient, HasLinearHead),
     *(
@@ -297,5 +313,5 @@ ABILITIES: tuple[type, ...] = (
         KeepsSamples,
         RepliesToRows,
     ),
-    *(HasPlainModel, ComparesSeeds, ChoosesClass),
+    *(HasPlainModel, ComparesSeeds, ChoosesClass, Deployable),
 )

@@ -4,14 +4,18 @@ members, which `isinstance` tells, fitted or not; `able` is for where one is nee
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.random import Generator
 
+from pervade.core.contracts.deployment import TensorSpec
 from pervade.core.contracts.domain import Domain
 from pervade.core.errors import ConfigError
 from pervade.core.types import Batch, Rows
+
+if TYPE_CHECKING:
+    from torch.nn import Module
 
 C = TypeVar("C")
 
@@ -280,6 +284,33 @@ class Acting(Protocol):
 
     def plan(self, **settings: Any) -> Any:
         """`agents.worlds.Plan`: what is opened. `settings` are fields of it."""
+        ...
+
+
+# where it leaves this project
+
+
+@runtime_checkable
+class Portable(Protocol):
+    """What a model is given can be given to an exported graph, which does itself what comes before the model."""
+
+    def takes(self) -> tuple[TensorSpec, ...]:
+        """Its inputs, in their order. Raises ConfigError where there is no graph of how this domain reads its rows,
+        with the reason and what to take instead."""
+        ...
+
+    def entrance(self) -> Module:
+        """From these tensors, in this order, to the "input" of a batch, and its "mask" where there is one, as
+        `collate` would have them. In plain torch, or `Translated`."""
+        ...
+
+    def feeds(self, row: dict[str, Any]) -> list[dict[str, np.ndarray]]:
+        """What a graph is fed for a prepared row, by the names of `takes`: one feed, of one row, for each of the
+        examples of `transform` without randomness."""
+        ...
+
+    def specimen(self) -> dict[str, np.ndarray]:
+        """Two rows of a feed as wide as they come, whose numbers mean nothing: a network is traced by them."""
         ...
 
 

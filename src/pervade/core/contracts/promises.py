@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from pervade.core import registry
+from pervade.core.contracts.deployment import TensorSpec
 from pervade.core.contracts.domain import Domain
 from pervade.core.contracts.task import Task
 from pervade.core.types import Json, Rows, Table
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from pervade.core.contracts.training import Recipe
 
 SPLIT = "promise"  # of rows that chose nothing, and by which promises are settled
@@ -73,6 +76,19 @@ class Promise(Protocol):
     def answer(self, answer: dict[str, Any], table: Table, place: int, domain: Domain) -> dict[str, Any]:
         """What `predict` gives for the row at this place of the kept table, made of the task's own `answer`."""
         return answer
+
+
+@runtime_checkable
+class KeptInGraph(Promise, Protocol):
+    """A promise that an exported graph keeps, too."""
+
+    def adds(self, settled: Mapping[str, Any], domain: Domain) -> tuple[TensorSpec, ...]:
+        """The outputs that the graph has beside the task's own."""
+        return ()
+
+    def deployed(self, answers: dict[str, Tensor], settled: Mapping[str, Any], domain: Domain) -> dict[str, Tensor]:
+        """As `keep`, in torch, of what the task's graph gives."""
+        ...
 
 
 @runtime_checkable

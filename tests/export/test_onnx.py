@@ -1,0 +1,92 @@
+"""ONNX graphs answer what the predict loop answers, from what a person has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import nn
+
+from pervade.core.errors import ConfigError
+from pervade.core.types import Rows
+from pervade.domains.image import Image
+from pervade.engine.deployment import Deployed
+from pervade.export.onnx import Onnx, graph
+from pervade.models.small_cnn import SmallCNN
+from pervade.tasks.classify import Classify
+from tests.export import graphs
+
+LEARNT = {"labels": ("a", "b", "c"), "counts": (20, 30, 31), "rows": 81}
+COLOURS = {"mean": (0.4, 0.5, 0.6), "deviation": (0.2, 0.2, 0.3)}
+
+
+def pictures(domain: Image, shapes: list[tuple[int, int]]) -> Rows:
+    drawn = np.random.default_rng(0)
+    pixels = [np.asarray(drawn.integers(0, 256, (*shape, 3)), np.uint8) for shape in shapes]
+    return Rows({"id": [str(shape) for shape in shapes], "pixels": pixels})
+
+
+def test_pictures_are_framed_and_answers_decided_in_the_graph() -> None:
+    """The middle is cut out of what is scaled already; temperature and balanced answers are inside."""
+    domain = Image(size=16, framing="crop", **LEARNT, **COLOURS)
+    loaded = graphs.checkpoint(SmallCNN(width=4), domain, Classify(answering="balanced"), temperature=1.5)
+    rows = pictures(domain, [(18, 18), (18, 30), (60, 18), (18, 19)])
+    given = graphs.agree(loaded, rows)
+    assert given["prediction"].tolist() != given["probabilities"].argmax(1).tolist()  # the prior has a say
+    session = graphs.session(loaded)
+    batch = np.random.default_rng(1).integers(0, 256, (5, 40, 33, 3)).astype(np.uint8)
+    together = graphs.run(session, {"pixels": batch})["probabilities"]
+    alone = [graphs.run(session, {"pixels": batch[i : i + 1]})["probabilities"][0] for i in range(5)]
+    np.testing.assert_allclose(together, alone, rtol=0, atol=1e-6)
+
+
+def test_a_file_is_whole_checked_and_says_nothing_of_this_machine(tmp_path: Path) -> None:
+    domain = Image(size=16, framing="squash", **LEARNT, **COLOURS)
+    loaded = graphs.checkpoint(SmallCNN(width=4), domain, Classify())
+    place = Onnx()(loaded, tmp_path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["model.onnx"]
+    assert str(Path(__file__).parents[2]).encode() not in place.read_bytes()
+    model = onnx.load(place)
+    assert [axis.dim_param or axis.dim_value for axis in model.graph.input[0].type.tensor_type.shape.dim] == [
+        "n",
+        "height",
+        "width",
+        3,
+    ]
+    assert [output.name for output in model.graph.output] == [spec.name for spec in Deployed(loaded).signature.outputs]
+
+
+class Choosy(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(3, 3)
+
+    def forward(self, input: torch.Tensor, mask: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
+        mean = input.mean((2, 3))
+        return {"logits": self.head(mean) if mean.sum() > 0 else mean}
+
+
+class Rare(Choosy):
+    def forward(self, input: torch.Tensor, mask: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
+        return {"logits": torch.special.bessel_j0(self.head(input.mean((2, 3))))}
+
+
+@pytest.mark.parametrize(
+    ("network", "said"), [(Choosy, "takes another way for other values"), (Rare, "no operator for prims.bessel_j0")]
+)
+def test_what_no_graph_can_is_named_in_a_line(network: type[nn.Module], said: str) -> None:
+    domain = Image(size=16, framing="crop", **LEARNT, **COLOURS)
+    loaded = graphs.checkpoint(SmallCNN(width=4), domain, Classify())
+    loaded = type(loaded)(**{**vars(loaded), "network": network().eval()})
+    with pytest.raises(ConfigError, match=said) as caught:
+        graph(loaded)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
+
+
+def test_several_views_are_refused() -> None:
+    domain = Image(size=16, views=2, framing="crop", **LEARNT, **COLOURS)
+    with pytest.raises(ConfigError, match="views=2"):
+        graph(graphs.checkpoint(SmallCNN(width=4), domain, Classify()))
