@@ -105,6 +105,21 @@ def test_it_calls_them_what_was_asked_for(trained: Loaded) -> None:
             for entry in told["classes"]] == [("left", 0.9, 1.0, 20), ("right", 0.9, 1.0, 20)]  # fmt: skip
 
 
+def test_while_a_pass_is_judged_only_what_is_asked_for_is_told(
+    trained: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The training split is not looked at, and the rows themselves are once for all passes."""
+    judging._KEPT.clear()
+    asked = Context(DOMAIN, members={"judge": trained}, figures=frozenset(["kernel_distance"]))
+    told = judging.judged(table(pictures(40, 2)), TEST, TRAIN, asked)
+    assert told.keys() - table(pictures(40, 2)).keys() == {"made", "real", "named", "named_real"}
+    whole = judged(pictures(40, 2), trained)
+    assert all((told[name] == whole[name]).all() for name in told)
+    monkeypatch.setattr(judging, "pictures_of", lambda *asked: pytest.fail("rows are read again"))
+    again = judging.judged(table(pictures(40, 3)), TEST, TRAIN, asked)
+    assert (again["real"] == whole["real"]).all() and (again["made"] != whole["made"]).any()
+
+
 def test_random_weights_name_nothing() -> None:
     columns = judged(pictures(40, 2), None)
     assert set(columns["named"]) == set(columns["named_real"]) == {-1}

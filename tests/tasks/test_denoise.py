@@ -19,9 +19,12 @@ from pervade.core.contracts import Canvas, Context
 from pervade.core.errors import ConfigError
 from pervade.engine.checkpoint import read_recipe
 from pervade.engine.generation import PictureSampling, generators, noise
+from pervade.metrics.estimate import estimate
+from pervade.metrics.reconstruction import denoising_metrics
 from pervade.models.unet import UNet
 from pervade.nn import diffusion
 from pervade.nn.diffusion import Noising, way_back
+from pervade.run.configuring import sampled
 from pervade.run.training import Options
 from pervade.tasks.denoise import Denoise
 from pervade.testing import check_task
@@ -227,6 +230,9 @@ def test_few_steps_are_learnt_the_whole_way(tmp_path: Path, monkeypatch: pytest.
     asked = {"data": asked["data"], "task": asked["task"], "init": str(teacher.path), "runs": tmp_path}
     few = ("threads=1", "task.distil=2", "batch_size=6", "validation=0.2", "test=0.2")
     pupil = api.fit(**asked, name="few", settings=few, epochs=1, options=Options())
+    log = (teacher.path / "log.jsonl").read_text()
+    assert '"validation denoising_error": 0.' in log or '"validation denoising_error": 1.' in log
+    assert (teacher.directory.checkpoints(), pupil.directory.checkpoints()) == (["best", "last"], ["last"])
     recipe, before = (read_recipe(run.directory.recipe) for run in (pupil, teacher))
     assert (recipe.model, recipe.domain.size, recipe.task.schedule) == (before.model, 8, "linear")
     held = safetensors.torch.load_file(pupil.directory.state / "state.safetensors")
@@ -248,6 +254,13 @@ def test_what_cannot_be_distilled_is_refused() -> None:
     assert replace(task, sampling=PictureSampling(steps=4))._way() == ("ddim", 4)
 
 
+def test_a_guidance_that_was_learnt_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"guidance 2.0: this network learnt to take few steps by a guidance of 1.5"):
+        sampled(Denoise(distil=4), {"guidance": 2.0})
+    assert sampled(Denoise(distil=4), {"seed": 1}).sampling.seed == 1
+    assert sampled(Denoise(), {"guidance": 2.0}).sampling.guidance == 2.0
+
+
 def test_steps_that_a_sampler_does_not_take_are_refused() -> None:
     seeds = torch.arange(2)
     for sampler, steps, why in (("ddim", 60, "a divisor of 1,000: 1, 2, 4"), ("ddpm", 1001, "up to 1,000")):
@@ -263,6 +276,26 @@ def test_as_many_steps_are_taken_as_are_asked_for(steps: int) -> None:
         assert len(taken) == steps and taken[0] == 999 and taken[-1] >= 0
         assert all(later < step for step, later in itertools.pairwise(taken))
     assert diffusion._scheduler("cosine", "v", "ddpm", 20, "small").timesteps.tolist() == list(range(999, 0, -50))
+
+
+def test_a_row_that_is_measured_has_its_loss_without_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a step and a noise that hang on the row alone, whatever its batch; a network of few steps has none."""
+    model, rows, task = small(), {**batch(), "seed": torch.arange(6)}, Denoise()
+    monkeypatch.setattr(Denoise, "sample", lambda *asked: pytest.fail("a picture is made"))
+    judging = context(figures=frozenset(["denoising_error"]))
+    whole = task.predictions(task.infer(model, rows, judging), rows, judging)
+    assert whole.keys() == {"row", "seed", "class", "denoising_error"}
+    torch.testing.assert_close(whole["denoising_error"], task.loss(task.forward(model, rows, judging), rows)["loss"])
+    last = {
+        "row": rows["row"][4:],
+        "seed": rows["seed"][4:],
+        "input": {name: of[4:] for name, of in rows["input"].items()},
+    }
+    torch.testing.assert_close(task.infer(model, last, judging)["denoising_error"], whole["denoising_error"][4:])
+    assert Denoise(distil=4).infer(model, rows, judging).keys() == {"seed", "class"}
+    columns = {name: values.detach().numpy() for name, values in whole.items()}
+    figure = estimate(denoising_metrics("denoising_error"), {**columns, "group": columns["row"]}, resamples=200)
+    assert figure["denoising_error"].value == pytest.approx(whole["denoising_error"].mean().item())
 
 
 def test_a_teacher_is_seen_by_the_recipe_alone() -> None:

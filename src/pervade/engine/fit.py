@@ -84,6 +84,7 @@ class Learner:
         self.step = self.passes = 0
         self.pass_over = False
         self._stop = False
+        self._finished: tuple[int, Module] | None = None  # after which step, and what is `judged` then
         self._begun = -1  # groups that had begun to learn when the network's modes were set last
 
     # what a caller asks
@@ -92,8 +93,11 @@ class Learner:
     def judged(self) -> Module:
         """The network that is validated, saved and used: the averaged weights where there are any, as the task finishes
         them."""
-        network = self.network if self.average is None else self.average.network
-        return network if self.companioned is None else self.companioned.finished(network, self.context)
+        if self._finished is None or self._finished[0] != self.step:
+            network = self.network if self.average is None else self.average.network
+            network = network if self.companioned is None else self.companioned.finished(network, self.context)
+            self._finished = self.step, network
+        return self._finished[1]
 
     @property
     def progress(self) -> float:
@@ -206,6 +210,7 @@ class Learner:
             self.context.companions.load_state_dict(state["companions"])
         for step, own in zip(self.steps, state["optimizers"], strict=True):
             step.load_optimizer(own)
+        self._finished = None
         self.step, self.passes, self.pass_over = state["step"], state["passes"], state["pass_over"]
         self.total_steps = state["total_steps"]
         self.means.load_state_dict(state, self.device)

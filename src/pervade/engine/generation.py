@@ -117,13 +117,17 @@ class GeneratesPictures(
     def infer(self, model: Module, batch: Batch, context: Context) -> Output:
         """A picture for each row: "picture" (n, c, h, w) of 0-1, with its "seed" and "class"."""
         seeds, classes = batch["seed"] + self.sampling.seed, batch["input"]["class"]
-        return {"picture": self.sample(model, seeds, classes, context), "seed": seeds, "class": classes}
+        return {"picture": self.sample(model, seeds, classes, context), **self.asked(batch)}
+
+    def asked(self, batch: Batch) -> Output:
+        """ "seed" and "class" (n,) of what is to be made beside each row."""
+        return {"seed": batch["seed"] + self.sampling.seed, "class": batch["input"]["class"]}
 
     def predictions(self, output: Output, batch: Batch, context: Context) -> Table:
-        """ "picture" (n, h * w * c) uint8, rows of pixels from the top; "seed" and "class" (n,), 0 where none is
-        said."""
-        pictures = as_uint8(output["picture"])
-        return {"row": batch["row"], "seed": output["seed"], "class": output["class"], "picture": pictures.flatten(1)}
+        """ "seed" and "class" (n,), 0 where none is said; and, where one was made, "picture" (n, h * w * c) uint8, rows
+        of pixels from the top."""
+        table = {"row": batch["row"], "seed": output["seed"], "class": output["class"]}
+        return table if "picture" not in output else table | {"picture": as_uint8(output["picture"]).flatten(1)}
 
     def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:
         """ "picture" (h, w, c) uint8, the "label" asked for, or None, and the "seed"."""
@@ -201,7 +205,7 @@ class GeneratesPictures(
     # measuring
 
     def judged(self, table: Table, rows: Rows, train: Rows, context: Context) -> Table:
-        return judging.judged(table, rows, train, context)
+        return judging.judged(table, rows, train, context) if "picture" in table else table
 
     def metrics(self, domain: Domain) -> Mapping[str, Any]:
         return measures.metrics(judging.name_of(self.judge, domain), judging.by_class(domain))

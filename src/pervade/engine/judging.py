@@ -11,10 +11,10 @@ Axis letters as everywhere (core/types.py); m rows of the training split.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -32,7 +32,10 @@ from pervade.core.types import Rows, Table
 from pervade.data.rows.loader import Loader
 from pervade.domains.image import Image
 from pervade.engine import building
+from pervade.metrics import generation
 from pervade.nn.backbone import Backbone, ShowsFeatures
+
+Kept = TypeVar("Kept")
 
 MEMBER = "judge"
 RANDOM = "a small network of random weights"  # as it is called
@@ -96,7 +99,7 @@ class Judge:
         not read pictures, or shows no features."""
         member = context.members.get(MEMBER)
         if member is None:
-            return cls._of_random_weights(context.domain, train)
+            return cls._of_random_weights(context, train)
         inputs = kinds.require(
             member.domain.inputs(), Pixels, "the judge", "give --judge a run that classifies pictures"
         )
@@ -110,21 +113,21 @@ class Judge:
         return cls(cast(Module, network), inputs, task, labels_of(member.domain), str(member.architecture["sha256"]))
 
     @classmethod
-    def _of_random_weights(cls, domain: Domain, train: Rows) -> Judge:
+    def _of_random_weights(cls, context: Context, train: Rows) -> Judge:
         """Its normalisation is that of training pictures, so that features are neither all but 0 nor huge."""
-        pictures = able(domain, Normalised)
+        domain, pictures = context.domain, able(context.domain, Normalised)
         inputs = Pixels(_canvas(domain).shape, pictures.mean, pictures.deviation)
         with seed.kept():
             torch.manual_seed(0)
             network = building.build(spec.decode(NETWORK, Model), inputs, {"logits": 2})
-        judge = cls(network, inputs, None, (), "random weights")
         some = train.select(_drawn(len(train))[:AT_ONCE])
+        judge = cls(network, inputs, None, (), f"random weights {_digest(_names(some))}")
         for layer in network.modules():
             if isinstance(layer, BatchNorm2d):
                 layer.momentum = 1.0
         with torch.no_grad():
             network.train()(judge._as_read(pictures_of(some, domain)))
-        network.eval()
+        network.eval().to(context.device)
         return judge
 
     @torch.inference_mode()
@@ -192,17 +195,31 @@ class Learnt:
             yield np.asarray((drawn * self.deviation + self.mean).clip(0, 255).round(), np.uint8)
 
 
-_KEPT: dict[str, Learnt] = {}  # of one judge and one training split: what a training's every look at its rows asks for
+_KEPT: dict[str, tuple[str, Any]] = {}  # by what it is, the last one: what a training's every look at its rows asks for
 
 
 def learnt(judge: Judge, train: Rows, domain: Domain) -> Learnt:
-    names = train.column("hash" if "hash" in train else "id")
-    told = [judge.key, str(spec.encode(domain)), *map(str, names), *map(str, train.number)]
-    key = hashlib.sha256("\n".join(told).encode()).hexdigest()
-    if key not in _KEPT:
-        _KEPT.clear()
-        _KEPT[key] = Learnt.of(judge, train.select(_drawn(len(train))[:ROWS]), domain)
-    return _KEPT[key]
+    return _once(
+        "learnt", judge, train, domain, lambda: Learnt.of(judge, train.select(_drawn(len(train))[:ROWS]), domain)
+    )
+
+
+def _once(name: str, judge: Judge, rows: Rows, domain: Domain, told: Callable[[], Kept]) -> Kept:
+    """What a judge has told of rows, asked again only of others."""
+    key = _digest([judge.key, str(spec.encode(domain)), *_names(rows)])
+    if name not in _KEPT or _KEPT[name][0] != key:
+        _KEPT.pop(name, None)
+        _KEPT[name] = key, told()
+    kept: Kept = _KEPT[name][1]
+    return kept
+
+
+def _names(rows: Rows) -> list[str]:
+    return [*map(str, rows.column("hash" if "hash" in rows else "id")), *map(str, rows.number)]
+
+
+def _digest(texts: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
 
 def _drawn(number: int) -> list[int]:
@@ -248,24 +265,33 @@ def judged(table: Table, rows: Rows, train: Rows, context: Context) -> Table:
       training picture (in pixels also mirrored, where the domain mirrors) is, as the root of the mean square of
       differences of values of 0-1, and of features. A training picture is not the nearest to itself.
     - "nearest_pixels" and "nearest_features" (n,): the number of the training row that is the nearest to what was made.
+
+    Only features and classes of what was made and of the rows are there where figures are asked for, unless one of
+    these is of copies.
     """
     domain, judge = context.domain, Judge.of(context, train)
-    known = learnt(judge, train, domain)
-    pictures = {"made": made(table, domain), "real": pictures_of(rows, domain)}
-    said = {side: judge(shown) for side, shown in pictures.items()}
+    real = _once("rows", judge, rows, domain, lambda: judge(pictures_of(rows, domain)))
+    said = {"made": judge(made(table, domain)), "real": real}
     table = {**table, **{side: features for side, (features, _) in said.items()}}
-    table["gaussian"] = np.concatenate([judge(part)[0] for part in known.gaussian(len(rows))])
-    table["learnt"] = _beside(known.features, len(rows))
     knows = _knows(rows, judge, domain)
     for side, (_, named) in said.items():
         column = "named" if side == "made" else "named_real"
         table[column] = np.where(knows, _numbered(named, judge.labels, labels_of(domain)), -1)
+    return _beside_training(table, rows, train, judge, domain) if context.asks(generation.COPIES) else table
+
+
+def _beside_training(table: Table, rows: Rows, train: Rows, judge: Judge, domain: Domain) -> Table:
+    """With the columns of `judged` for which the training split is looked at."""
+    known = learnt(judge, train, domain)
+    table["gaussian"] = np.concatenate([judge(part)[0] for part in known.gaussian(len(rows))])
+    table["learnt"] = _beside(known.features, len(rows))
+    pictures = {"made": made(table, domain), "real": pictures_of(rows, domain)}
     among = {int(number): place for place, number in enumerate(known.rows)}
     itself = np.array([among.get(int(number), -1) for number in rows.number], np.int64)
     shown_as = (known.small, known.small[:, :, ::-1]) if able(domain, Image).flip else (known.small,)
     for kind, own, others in (
         ("pixels", {side: _values(_small(shown)) for side, shown in pictures.items()}, [*map(_values, shown_as)]),
-        ("features", {side: features for side, (features, _) in said.items()}, [known.features]),
+        ("features", {side: np.asarray(table[side]) for side in pictures}, [known.features]),
     ):
         for side, values in own.items():
             place, distance = _nearest_of(values, others, itself if side == "real" else None)

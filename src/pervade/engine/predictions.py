@@ -59,6 +59,12 @@ def groups(rows: Rows) -> np.ndarray:
     return np.unique(np.asarray(names, dtype=object).astype(str), return_inverse=True)[1].astype(np.int64)
 
 
+def arrays(table: Table) -> Table:
+    """As arrays; lists of lists (text, spans) have no shape of their own and stay as they are."""
+    ragged = {name for name, values in table.items() if isinstance(values, list) and isinstance(values[0], list)}
+    return {name: values if name in ragged else np.asarray(values) for name, values in table.items()}
+
+
 def in_order(values: Any, order: np.ndarray) -> Any:
     return values[order] if isinstance(values, np.ndarray) else [values[i] for i in order]
 

@@ -54,6 +54,7 @@ class Predictor:
     watch: Callable[[], None] = lambda: None  # called before each batch, and may end it all by raising
     members: Mapping[str, Any] = field(default_factory=dict)  # as of `Context`
     train: Rows | None = None  # what was learnt from, where the task `JudgesAll`
+    figures: frozenset[str] | None = None  # as of `Context`
 
     @classmethod
     def of(cls, loaded: Loaded, **settings: Any) -> Predictor:
@@ -64,12 +65,13 @@ class Predictor:
     def context(self) -> Context:
         decided = self.decision is not None
         told: dict[str, Any] = {"decision": self.decision or {}, "targets": self.targets, "decided": decided}
+        told |= {"figures": self.figures, "device": next(self.network.parameters()).device}
         return Context(self.domain, members=self.members, **told)
 
     def tables(self, rows: Rows) -> Iterator[Table]:
         """What the task says of every row, a table a batch; where rows have a "size" they come in its order."""
         device = next(self.network.parameters()).device
-        context, inputs = self.context, self.domain.inputs()
+        context, inputs = self._context_there(), self.domain.inputs()
         painted = math.prod(inputs.shape[1:]) if isinstance(inputs, Canvas) else 1
         with undisturbed(self.network):
             # Sampling in `infer` draws from torch's generator: seeded here, so that predictions repeat.
@@ -154,11 +156,15 @@ class Predictor:
         """With what is known once all rows are there."""
         if self.train is None or not isinstance(self.task, JudgesAll):
             return table
-        device = next(self.network.parameters()).device
-        for member in (self.members[name] for name in self.task.judges if name in self.members):
-            member.network.to(device)
         with undisturbed(self.network), torch.inference_mode():
-            return self.task.judged(table, rows, self.train, self.context)
+            return self.task.judged(table, rows, self.train, self._context_there())
+
+    def _context_there(self) -> Context:
+        """The context, whose members are where the network is."""
+        context = self.context
+        for member in self.members.values():
+            member.network.to(context.device)
+        return context
 
     def _whole(self, tables: list[Table]) -> Table:
         """All batches' rows, each once, as what is promised has them."""

@@ -25,6 +25,7 @@ from pervade.metrics.estimate import UNIT, Linearised, Measure, Metric, Shared
 MOST, WORK = 5_000, 3e10  # rows of which figures of pairs are computed, and n * n * d, at most
 NEIGHBOURS = {"": 3, "_k5": 5}  # of precision and recall, by the end of their names (Kynkäänniemi et al. take 3)
 DENSE = 5  # neighbours of density and coverage (Naeem et al.)
+COPIES = ("copies_pixels", "copies_features")
 KS = sorted({*NEIGHBOURS.values(), DENSE})
 RARE = 0.01  # of the real samples: those that are nearest to the training split
 FEWEST = round(1 / RARE)  # real samples, below which the nearest one of them is taken for that hundredth

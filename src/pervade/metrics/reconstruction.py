@@ -1,6 +1,6 @@
 """How well pictures are made again from few codes, from the columns "squared_error" (n,), the mean over a picture's
 numbers of 0-1, and, where there are features, "feature_error" and "feature_spread" (n,): the squared distance of its
-features from those of the picture made again, and from the mean of all.
+features from those of the picture made again, and from the mean of all. And how well noise is told from pictures.
 """
 
 from __future__ import annotations
@@ -35,6 +35,22 @@ def reconstruction_metrics() -> dict[str, Metric]:
             words=FigureWords("Features kept when made again"),
             needs="feature_error",
         ),
+    }
+
+
+def denoising_metrics(column: str) -> dict[str, Metric]:
+    """The mean of a `column` (n,) of losses, by its name."""
+    return {
+        column: Metric(
+            lambda columns, weight: weighted_mean(number_column(columns, column), weight),
+            higher_is_better=False,
+            description="squared error of what a network says of pictures with noise, weighted as in training, by a "
+            "step and a noise that hang on the row alone; it says little of how good what it makes looks",
+            undefined="no row counts",
+            bounds=(0.0, math.inf),
+            words=FigureWords("Error in taking noise away"),
+            needs=column,
+        )
     }
 
 

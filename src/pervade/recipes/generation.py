@@ -151,8 +151,9 @@ def adversarial(recipe: Recipe) -> Recipe:
 
 
 def denoising(recipe: Recipe) -> Recipe:
-    """A network that takes noise away, whose last averaged weights count: its loss says little of what it makes. One
-    that goes on from a run of this task is asked what that run was asked."""
+    """A network that takes noise away. The pass is the one whose averaged weights take it best from pictures that
+    validate: of few pictures a later one knows those that it learnt from, and makes copies. One that goes on from a run
+    of this task is asked what that run was asked."""
     learns = recipe.task
     before = recipe.init.task() if isinstance(recipe.init, Pretrained) else None
     if isinstance(learns, Denoise) and isinstance(before, Denoise):
@@ -162,6 +163,7 @@ def denoising(recipe: Recipe) -> Recipe:
         task=learns,
         optimizer=AdamW(lr=1e-3, weight_decay=0.01),
         schedule=Cosine(warm_up=0.02),
+        early_stopping=replace(recipe.early_stopping, metric=Denoise.error),
         clip_norm=1.0,
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from pervade.core import registry, spec
 from pervade.core.contracts import Imbalance, Recipe, Task
+from pervade.core.contracts.abilities import LearntSampling
 from pervade.core.errors import ConfigError
 from pervade.init.pretrained import starting_from
 from pervade.models.reference_mlp import ReferenceMLP
@@ -75,6 +76,9 @@ def sampled(task: Any, settings: Mapping[str, Any]) -> Any:
             f"{', '.join(settings) or 'writing'}: this model writes nothing (its task is "
             f"{registry.name_of(type(task))}); that is for models of --task text-generation"
         )
+    learnt = task.learnt_sampling() if isinstance(task, LearntSampling) else {}
+    if wrong := [f"{name} {settings[name]}: {learnt[name]}" for name in settings if name in learnt]:
+        raise ConfigError(*wrong)
     if not settings:
         return task
     changed = spec.change(spec.encode(task), [f"sampling.{key}={_text(value)}" for key, value in settings.items()])

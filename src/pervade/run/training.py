@@ -84,7 +84,7 @@ class Training:
     ) -> None:
         self.run, self.recipe, self.domain, self.rows, self.options = run, recipe, domain, rows, options
         self.validation = validation_rows(recipe, rows, options.keep_validation)
-        self.metric = _metric(recipe, domain) if len(self.validation) else None
+        self.metrics = _metrics(recipe, domain) if len(self.validation) else {}
         self.began = self.saved = time.monotonic()
         self.step_time = 0.0  # seconds, as rehearsed; 0: not known
         # By one: another number rounds orthogonal first weights otherwise, and which it will be is not known yet.
@@ -126,7 +126,7 @@ class Training:
             overview.keep(run, remarks)
         self.source = recipe.source.open(opening)
         self.plan = Plan(passes=recipe.epochs)
-        if self.metric is not None and settles(recipe.task):
+        if self.metrics and settles(recipe.task):
             self.plan.settling, self.half_of = CrossFit(), halves(self.validation, recipe.seed)
         self.learner = Learner(
             recipe.task,
@@ -414,8 +414,8 @@ class Training:
         plan, stopping = self.plan, self.recipe.early_stopping
         entry: dict[str, Any] = {"event": "pass", "pass": at, "step": moment.step}
         value = None
-        if self.metric is not None:
-            name, metrics = self.metric
+        if self.metrics:
+            name, metrics = next(iter(self.metrics)), list(self.metrics.values())
             figures, columns = self._validate(metrics, watch)
             value = figures[0]
             self.judged = moment.step, columns
@@ -459,8 +459,8 @@ class Training:
         columns = self._predict_validation(watch)
         if self.limit is not None:
             self.limit.note_validation(len(self.validation), time.monotonic() - start, self.reading is self.domain)
-        every = np.ones(len(columns["row"]))
-        return [ranks.first(float(m.compute(columns, every)) if ranks.rank() == 0 else 0.0) for m in metrics], columns
+        own, every = [metric.of(columns) for metric in metrics], np.ones(len(columns["row"]))
+        return [ranks.first(float(m.compute(columns, every)) if ranks.rank() == 0 else 0.0) for m in own], columns
 
     def _watch(self) -> None:
         """Ends a validation between two batches, the same two in all ranks."""
@@ -469,12 +469,10 @@ class Training:
 
     def _predict_validation(self, watch: Callable[[], None] = lambda: None) -> Table:
         asked = (self.learner.judged, self.reading, self.recipe.task)
-        about: dict[str, Any] = {"workers": self.recipe.workers, "watch": watch}
+        figures = frozenset(self.metrics) if self.metrics and not self.options.keep_validation else None
+        about: dict[str, Any] = {"workers": self.recipe.workers, "watch": watch, "figures": figures}
         table = Predictor(*asked, **about, members=self.members, train=self.train).table(self.validation)
-        table = predictions.complete(table, self.validation)
-        # Lists of lists (text, spans) have no shape of their own and stay as they are.
-        ragged = {name for name, values in table.items() if isinstance(values, list) and isinstance(values[0], list)}
-        return {name: values if name in ragged else np.asarray(values) for name, values in table.items()}
+        return predictions.arrays(predictions.complete(table, self.validation))
 
     def _decide(self, text: str, after: int, **more: Any) -> bool:
         step = self.learner.step
@@ -589,12 +587,12 @@ def _everywhere(base: Base | None) -> Base | None:
     return Base(known["place"], known["sha256"], tuple(known["names"])) if known else None
 
 
-def _metric(recipe: Recipe, domain: Domain) -> tuple[str, list[Metric]] | None:
-    """The figure that chooses the pass, and what says which of equally good ones it is."""
+def _metrics(recipe: Recipe, domain: Domain) -> dict[str, Metric]:
+    """The figure that chooses the pass, and what says which of equally good ones it is; nothing where none chooses."""
     name = recipe.early_stopping.metric
     if name is None:
-        return None
+        return {}
     there = recipe.task.metrics(domain)
     if name not in there:
         raise ConfigError(f"early_stopping.metric: unknown metric {name!r}; {nearest(name, there)}")
-    return name, [there[one] for one in dict.fromkeys((name, FINER)) if one in there]
+    return {one: there[one] for one in (name, FINER) if one in there}

@@ -16,8 +16,9 @@ arXiv:2202.00512, do for two steps).
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -26,11 +27,12 @@ from torch.nn import Module
 
 from pervade.core.bounds import Part
 from pervade.core.contracts import Context, Domain
-from pervade.core.contracts.abilities import GoesOn, HasCompanions
+from pervade.core.contracts.abilities import GoesOn, HasCompanions, LearntSampling
 from pervade.core.errors import ConfigError
 from pervade.core.registry import register
-from pervade.core.types import Batch, Output, Parts
+from pervade.core.types import Batch, Output, Parts, Table
 from pervade.engine.generation import GeneratesPictures, canvas, generators, noise, noise_between
+from pervade.metrics.reconstruction import denoising_metrics
 from pervade.nn.diffusion import STEPS, USUAL, Asked, Noising, Sampler, Schedule, Variance, way_back
 
 TEACHER = 32  # steps from noise to picture that a teacher takes
@@ -41,7 +43,7 @@ BEGINNING, ON_THE_WAY = 0, 1
 
 @register("task")
 @dataclass(frozen=True)
-class Denoise(GeneratesPictures, HasCompanions, GoesOn):
+class Denoise(GeneratesPictures, HasCompanions, GoesOn, LearntSampling):
     """The model maps {"pixels" (n, c, h, w) noisy, about -1..1, "time" (n,) steps, "class" (n,)} to "output"
     (n, c, h, w)."""
 
@@ -53,6 +55,7 @@ class Denoise(GeneratesPictures, HasCompanions, GoesOn):
     distil: Literal[1, 2, 4, 8] | None = None  # evaluations of the network a picture, which are to be learnt
 
     uses: ClassVar[tuple[str, ...]] = ("steps", "guidance", "sampler")
+    error: ClassVar[str] = "denoising_error"  # the figure, and its column
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -64,6 +67,11 @@ class Denoise(GeneratesPictures, HasCompanions, GoesOn):
 
     def outputs(self, domain: Domain) -> dict[str, int]:
         return {"output": canvas(domain).shape[2]}
+
+    def learnt_sampling(self) -> Mapping[str, str]:
+        weight = GUIDANCE if self.sampling.guidance is None else self.sampling.guidance
+        why = f"this network learnt to take few steps by a guidance of {weight:g}, which is in its weights"
+        return {} if self.distil is None else {"guidance": f"{why}; leave it out, or take the run that it learnt from"}
 
     def goes_on(self) -> str | None:
         return None if self.distil is None else "task.distil"
@@ -138,6 +146,24 @@ class Denoise(GeneratesPictures, HasCompanions, GoesOn):
         ratio = at.sigma / begin.sigma
         seen = (pixels - ratio * noisy) / (at.alpha - ratio * begin.alpha)
         return begin.target(self.prediction, seen, begin.noise(noisy, seen))
+
+    # measuring
+
+    def infer(self, model: Module, batch: Batch, context: Context) -> Output:
+        """A picture for each row, unless nothing that is asked for is told from it; and of a row that is measured the
+        "denoising_error" (n,), its loss. A network that learnt to take few steps has none: it says where they lead."""
+        alone = context.figures == frozenset((self.error,))
+        output = self.asked(batch) if alone else super().infer(model, batch, context)
+        if "pixels" in batch["input"] and self.distil is None and context.asks([self.error]):
+            output[self.error] = self.loss(self.forward(model, batch, context), batch)["loss"]
+        return output
+
+    def predictions(self, output: Output, batch: Batch, context: Context) -> Table:
+        table = super().predictions(output, batch, context)
+        return table | {name: output[name] for name in (self.error,) if name in output}
+
+    def metrics(self, domain: Domain) -> Mapping[str, Any]:
+        return {**super().metrics(domain), **denoising_metrics(self.error)}
 
     # making pictures
 

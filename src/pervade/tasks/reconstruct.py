@@ -108,7 +108,7 @@ class Reconstruct(GeneratesPictures, HasCompanions):
     def infer(self, model: Module, batch: Batch, context: Context) -> Output:
         """Of a row that is measured its codes and what is made again of them; where there is a prior what the codes
         cost, and a picture that is made beside it."""
-        output: Output = {"seed": batch["seed"], "class": batch["input"]["class"]}
+        output = self.asked(batch)
         if PRIOR in context.members or "pixels" not in batch["input"]:
             output |= super().infer(model, batch, context)
         if "pixels" not in batch["input"]:
@@ -143,12 +143,12 @@ class Reconstruct(GeneratesPictures, HasCompanions):
                 "train with a recipe that has one, which is so unless -o then=null was set"
             )
         prior, network = context.members[PRIOR], _making(model)
-        begin = _prior_domain(prior).beginning(classes.cpu())
+        device, there = next(model.parameters()).device, next(prior.network.parameters()).device
+        begin = _prior_domain(prior).beginning(classes).to(there)
         temperature = self.sampling.temperature or 1.0
-        device = next(model.parameters()).device
         pieces = []
         for own, of in zip(noise.split(DRAWN), begin.split(DRAWN), strict=True):
-            uniform = torch.special.ndtr(own.double())
+            uniform = torch.special.ndtr(own.double()).to(there)
             codes = draw(prior.network, of, uniform, network.num_codes, temperature)
             pieces.append(network.decode(codes.to(device)).clamp(0, 1))
         return torch.cat(pieces)
@@ -156,7 +156,8 @@ class Reconstruct(GeneratesPictures, HasCompanions):
     def _bits(self, codes: Tensor, classes: Tensor, context: Context) -> Tensor:
         """(n,): what the prior takes to say the codes of each row."""
         prior = context.members[PRIOR]
-        codes, begin = codes.cpu(), _prior_domain(prior).beginning(classes.cpu())
+        there = next(prior.network.parameters()).device
+        codes, begin = codes.to(there), _prior_domain(prior).beginning(classes).to(there)
         given = torch.cat([begin[:, None], codes[:, :-1]], 1)
         return losses(prior.network(given)["logits"], codes).double().sum(1) / math.log(2)
 
@@ -164,10 +165,7 @@ class Reconstruct(GeneratesPictures, HasCompanions):
         """As `GeneratesPictures` where a picture is made; of measured rows "codes" (n, patches) int32, "codebook" (n,),
         how many there are, "squared_error" (n,), "again" (n, h * w * c) uint8, and, where there is a prior, the "bits"
         (n,) that the codes cost and how many these are, "tokens"."""
-        if "picture" in output:
-            table = super().predictions(output, batch, context)
-        else:
-            table = {"row": batch["row"], "seed": output["seed"], "class": output["class"]}
+        table = super().predictions(output, batch, context)
         if "codes" not in output:
             return table
         measured: Table = {name: output[name] for name in ("codebook", "squared_error", "bits") if name in output}
@@ -191,10 +189,12 @@ class Reconstruct(GeneratesPictures, HasCompanions):
     # measuring
 
     def judged(self, table: Table, rows: Rows, train: Rows, context: Context) -> Table:
-        """As `GeneratesPictures` where pictures are made; and "feature_error" and "feature_spread" (n,): how far the
-        judge's features of a row's picture lie, squared, from those of it made again, and from the mean of all."""
-        if "picture" in table:
-            table = super().judged(table, rows, train, context)
+        """As `GeneratesPictures` where pictures are made; and, where that is asked for, "feature_error" and
+        "feature_spread" (n,): how far the judge's features of a row's picture lie, squared, from those of it made
+        again, and from the mean of all."""
+        table = super().judged(table, rows, train, context)
+        if not context.asks(["feature_similarity"]):
+            return table
         judge = judging.Judge.of(context, train)
         again = judging.made({"picture": table["again"]}, context.domain)
         real, own = (judge(pictures)[0] for pictures in (judging.pictures_of(rows, context.domain), again))

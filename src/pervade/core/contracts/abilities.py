@@ -193,6 +193,14 @@ class MakesSamples(Protocol):
 
 
 @runtime_checkable
+class LearntSampling(Protocol):
+    def learnt_sampling(self) -> Mapping[str, str]:
+        """Fields of its `sampling` that the weights have in them, so that nothing else can be asked for afterwards, and
+        why."""
+        ...
+
+
+@runtime_checkable
 class MakesMedia(Protocol):
     """What it answers is to be looked at or listened to: `predict` writes it to files."""
 
@@ -240,7 +248,8 @@ class JudgesAll(Protocol):
 
     def judged(self, table: Table, rows: Rows, train: Rows, context: Context) -> Table:
         """The predictions of all `rows`, a line each in their order, with columns that are known only once all are
-        there, and what training saw (`train`) is beside them. Each value belongs to the row of its line, so that
+        there, and what training saw (`train`) is beside them; where figures are asked for (`Context.asks`) those that
+        these are told from suffice. Each value belongs to the row of its line, so that
         figures remain functions of the predictions file."""
         ...
 

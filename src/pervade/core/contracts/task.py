@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
@@ -11,6 +11,7 @@ from pervade.core.types import Batch, Display, Json, Output, Parts, Rows, Table
 from pervade.core.words import TaskWords
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
     from torch.nn import Module, Parameter
 
@@ -23,7 +24,9 @@ class Context:
     `decision` is what `Task.decide` learnt on the validation split (decision.json); empty while training, and where
     rungs are judged: then nothing is `decided`, and what answers take may be found out by `reduce`, from all rows.
     `members` are the checkpoints (engine.checkpoint.Loaded) of runs inside this one that the task asks for, by name
-    (abilities.py: HasMembers), as far as these have been trained.
+    (abilities.py: HasMembers), as far as these have been trained. `figures` names those that are asked for, where these
+    are not all, as while passes are judged: what only others are told from need not be found out. `device` is the
+    model's, which further networks are taken to.
     """
 
     domain: Domain
@@ -32,6 +35,12 @@ class Context:
     targets: bool = True
     decided: bool = True
     members: Mapping[str, Any] = field(default_factory=dict)
+    figures: frozenset[str] | None = None  # None: all
+    device: torch.device | str = "cpu"
+
+    def asks(self, names: Iterable[str]) -> bool:
+        """Whether one of these figures is asked for."""
+        return self.figures is None or not self.figures.isdisjoint(names)
 
 
 @dataclass(frozen=True)
