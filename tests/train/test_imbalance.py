@@ -38,6 +38,16 @@ def settled(name: str, recipe: Recipe | None = None, counts: Any = RARE, held: A
     return own
 
 
+def test_what_a_cure_leaves_open_it_says_itself() -> None:
+    """Rows are made by one alone; weights are tried for another, until it is said what came of that."""
+    cures = {name: made(name) for name in ("auto", "focal", "generate", "none", "oversample", "undersample", "weights")}
+    assert [name for name, cure in cures.items() if cure.making() is not None] == ["generate"]
+    assert [name for name, cure in cures.items() if cure.open_weights() is not None] == ["auto"]
+    taken = cures["auto"].open_weights().tried(settled("auto"), "balanced", "likeliest")
+    assert (taken.task.class_weights, taken.task.answering) == ("balanced", "likeliest")
+    assert taken.imbalance.open_weights() is None
+
+
 @pytest.mark.parametrize(
     ("name", "fields", "of_task"),
     [

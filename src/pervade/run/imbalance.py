@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pervade.core.contracts import Domain, Promise, Recipe
+from pervade.core.contracts import Domain, MakesRows, Promise, Recipe
 from pervade.core.errors import ConfigError
 from pervade.core.run import RunDirectory
 from pervade.core.types import Rows
@@ -15,7 +15,6 @@ from pervade.core.words import percent
 from pervade.engine import ranks
 from pervade.metrics.estimate import Metric
 from pervade.run import overview
-from pervade.train.imbalance.generate import Generate
 
 
 def settled(run: RunDirectory, recipe: Recipe, rows: Rows, say: Callable[[str], None]) -> Recipe:
@@ -33,9 +32,14 @@ def settled(run: RunDirectory, recipe: Recipe, rows: Rows, say: Callable[[str], 
     return own
 
 
+def making(recipe: Recipe) -> MakesRows | None:
+    """What makes rows for training, where some are made."""
+    return None if recipe.imbalance is None else recipe.imbalance.making()
+
+
 def refuse_made(recipe: Recipe) -> None:
     """Raises ConfigError where rows are to be made, of whose trainings each trial would have its own."""
-    if isinstance(recipe.imbalance, Generate):
+    if making(recipe) is not None:
         raise ConfigError(
             "--imbalance generate is for a training, a ladder, seeds or folds, and not for a search; take weights or "
             "oversample, or search first and then train what was found with it"

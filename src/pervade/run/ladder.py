@@ -57,7 +57,6 @@ from pervade.run.settling import halves, only
 from pervade.run.stopping import Stopped, stopping_at_once
 from pervade.run.time_limit import AFTERWARDS, REPORTING
 from pervade.run.training import Options
-from pervade.train.imbalance.generate import Generate
 
 TIMED = 64  # rows of the validation split by which it is measured how fast a rung predicts
 SAME_ROWS = (
@@ -172,7 +171,7 @@ class Ladder:
     def _with_synthetic(self, rows: Rows) -> None:
         """Rows that are made for training are made once, for all rungs."""
         self.everything = rows
-        if not isinstance(self.base.imbalance, Generate):
+        if imbalance.making(self.base) is None:
             return
         if "synthetic" not in self.run.read_data(synthetic=True)["columns"]:
             self.begun.pop(self.run.data.name)  # which they are written to
@@ -294,7 +293,7 @@ class Ladder:
         why = ""
         if ranks.world() > 1:
             why = "several processes climb together"
-        elif isinstance(self.base.imbalance, Generate):
+        elif imbalance.making(self.base) is not None:
             why = "what was made to train with it was learnt from all rows that train"
         elif number * seconds > left:
             why = f"there is no time for {number} trainings more"

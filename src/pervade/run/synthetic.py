@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from pervade.core import files, runtime
-from pervade.core.contracts import Recipe
+from pervade.core.contracts import MakesRows, Recipe
 from pervade.core.contracts.capabilities import Counted, able
 from pervade.core.errors import ConfigError
 from pervade.core.run import RunDirectory
@@ -41,7 +41,6 @@ from pervade.metrics.priors import likelier_than_usual
 from pervade.recipes import generation
 from pervade.run import imbalance, overview
 from pervade.run.progress import Screen
-from pervade.train.imbalance.generate import Generate
 
 JUDGE, MEMBER = judging.MEMBER, "generator"
 # Pixels a side that every network here can make: the largest that is no larger than what the classifier reads, since of
@@ -54,7 +53,7 @@ SHOWN, MOST_CLASSES = 8, 3  # pictures of a class in beside.png, and classes
 ALIKE = ("read_from", "lines")  # columns that are the same in all rows
 
 
-def generator(cure: Generate, recipe: Recipe, rows: Rows) -> tuple[Recipe, Rows]:
+def generator(cure: MakesRows, recipe: Recipe, rows: Rows) -> tuple[Recipe, Rows]:
     """How what makes them learns, and from which rows: those that train. Where a figure chooses its pass, a part of
     these says it. Raises ConfigError where the model makes no pictures."""
     train = rows.where("split", "train")
@@ -92,7 +91,7 @@ def are_made(run: RunDirectory) -> bool:
     return "synthetic" in run.read_data(synthetic=True)["columns"]
 
 
-def make(run: RunDirectory, cure: Generate, recipe: Recipe, rows: Rows, screen: Screen) -> tuple[Rows, dict[str, Any]]:
+def make(run: RunDirectory, cure: MakesRows, recipe: Recipe, rows: Rows, screen: Screen) -> tuple[Rows, dict[str, Any]]:
     """Writes the files, and returns their rows and, of each class, how many there are ("synthetic" in data.json)."""
     member = run.member(MEMBER)
     loaded = checkpoint.load_checkpoint(member, member.require_checkpoint(None))

@@ -40,7 +40,6 @@ from pervade.run import overview
 from pervade.run.progress import Silent
 from pervade.run.training import Options, Training
 from pervade.tasks.classify import Classify
-from pervade.train.imbalance.auto import Auto
 from pervade.train.optim.linear_solver import LinearSolver, seen
 
 FOLDS = 5
@@ -101,8 +100,9 @@ def settled(
     run: RunDirectory, recipe: Recipe, domain: Domain, rows: Rows, device: torch.device, options: Options
 ) -> Recipe:
     """The recipe with what is taken, which is said and kept; as it is where nothing is open, or no room to try."""
-    cure, task = recipe.imbalance, recipe.task
-    if not (isinstance(cure, Auto) and cure.weights == "auto" and cure.answers == "auto"):
+    task = recipe.task
+    to_decide = None if recipe.imbalance is None else recipe.imbalance.open_weights()
+    if to_decide is None:
         return recipe
     if not (isinstance(task, Classify) and isinstance(recipe.optimizer, LinearSolver)) or task.taught():
         return recipe
@@ -135,8 +135,7 @@ def settled(
             for promise in recipe.promises
             if "prediction" in promise.changes
         )
-        cure = replace(cure, weights=tried.weights, answers=tried.answers)
-        recipe = cure.cured(replace(recipe, imbalance=cure))
+        recipe = to_decide.tried(recipe, tried.weights, tried.answers)
     options.screen.say(told)
     if ranks.rank() == 0:
         overview.keep(run, [told])

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 from pervade.core import environment, files, memory, runtime, spec
-from pervade.core.contracts import Domain, Recipe
+from pervade.core.contracts import Domain, MakesRows, Recipe
 from pervade.core.contracts.abilities import GoesOn, HasCompanions, HasMembers
 from pervade.core.contracts.promises import SPLIT as PROMISED
 from pervade.core.errors import BusyError, ConfigError, DataError, ResourceError, TrainingError
@@ -41,7 +41,6 @@ from pervade.run.progress import Prefixed, Screen, Silent
 from pervade.run.stopping import stopping_at_once
 from pervade.run.training import Options, Training
 from pervade.train import find_lr
-from pervade.train.imbalance.generate import Generate
 
 MADE = ("pixels", "shape", "samples")  # columns that `prepare` makes of files each time
 BEFORE = 0.15  # of a time limit, for each run that the task needs before it,
@@ -233,8 +232,8 @@ def with_synthetic(
 ) -> tuple[Recipe, Rows]:
     """The recipe and the rows with those of rare classes that are made for training, where `--imbalance generate` is
     asked for: made now, or, of a resumed run or a rung, there already."""
-    cure = recipe.imbalance
-    if not isinstance(cure, Generate):
+    cure = imbalance.making(recipe)
+    if cure is None:
         return recipe, rows
     if "synthetic" not in rows:
         if not synthetic.are_made(run):
@@ -250,7 +249,7 @@ def with_synthetic(
     return own, rows
 
 
-def _make(run: RunDirectory, cure: Generate, recipe: Recipe, rows: Rows, request: Request, options: Options) -> None:
+def _make(run: RunDirectory, cure: MakesRows, recipe: Recipe, rows: Rows, request: Request, options: Options) -> None:
     made, about = synthetic.make(run, cure, recipe, rows, options.screen)
     write_data(run, request.source, *synthetic.beside(run, made), synthetic=about)
 

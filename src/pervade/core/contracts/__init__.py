@@ -32,8 +32,10 @@ from pervade.core.contracts.methods import Mergeable as Mergeable
 from pervade.core.contracts.methods import Probe as Probe
 from pervade.core.contracts.methods import Subject as Subject
 from pervade.core.contracts.promises import Imbalance as Imbalance
+from pervade.core.contracts.promises import MakesRows as MakesRows
 from pervade.core.contracts.promises import Promise as Promise
 from pervade.core.contracts.promises import Told as Told
+from pervade.core.contracts.promises import TriesWeights as TriesWeights
 from pervade.core.contracts.source import Augment as Augment
 from pervade.core.contracts.source import Opening as Opening
 from pervade.core.contracts.source import Sampler as Sampler

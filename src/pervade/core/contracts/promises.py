@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from pervade.core import registry
 from pervade.core.contracts.deployment import TensorSpec
@@ -105,4 +105,42 @@ class Imbalance(Protocol):
         """The recipe with it, and what is to be said; `counts` are the rows of each class that train, `held` those that
         validate. Where it has nothing to do, the recipe without it. The same again where it is settled already. Raises
         ConfigError as `check`, and where it cannot go with what the recipe has."""
+        ...
+
+    def making(self) -> MakesRows | None:
+        """How rows of rare classes are made, which train beside the real ones (run/synthetic.py); None: none are."""
+        return None
+
+    def open_weights(self) -> TriesWeights | None:
+        """Where it is open whether rows weigh by their class, which is tried where weights are found at once
+        (run/weighing.py): what takes the answer. None: nothing is open."""
+        return None
+
+
+class MakesRows(Protocol):
+    @property
+    def model(self) -> str:
+        """What makes them, by its registered name."""
+        ...
+
+    @property
+    def size(self) -> int | None:
+        """Pixels a side of what is made; None: by what reads them."""
+        ...
+
+    @property
+    def time(self) -> float:
+        """The part of a time limit in which it learns."""
+        ...
+
+    def wanted(self, counts: Mapping[str, int]) -> dict[str, int]:
+        """How many rows of each rare class are to be made, `counts` being those that train."""
+        ...
+
+
+class TriesWeights(Protocol):
+    def tried(
+        self, recipe: Recipe, weights: Literal["none", "balanced"], answers: Literal["likeliest", "balanced"]
+    ) -> Recipe:
+        """The recipe with what is taken (`Classify.class_weights`, `Classify.answers`), and nothing open any more."""
         ...

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from pervade.core.contracts import Recipe, Solver
+from pervade.core.contracts import Recipe, Solver, TriesWeights
 from pervade.core.registry import register
 from pervade.tasks.classify import Classify
 from pervade.train.rare_classes import SHOWN, Cure, is_uneven, told
@@ -25,6 +25,15 @@ class Auto(Cure):
 
     answers: Literal["balanced", "likeliest", "auto"] = "auto"
     weights: Literal["none", "balanced", "auto"] = "auto"  # where they are found at once
+
+    def open_weights(self) -> TriesWeights | None:
+        return self if self.weights == "auto" and self.answers == "auto" else None
+
+    def tried(
+        self, recipe: Recipe, weights: Literal["none", "balanced"], answers: Literal["likeliest", "balanced"]
+    ) -> Recipe:
+        own = replace(self, weights=weights, answers=answers)
+        return own.cured(replace(recipe, imbalance=own))
 
     def cured(self, recipe: Recipe, source: Any = None, **fields: Any) -> Recipe:
         own = super().cured(recipe, source, **fields)

@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import Field
 
 from pervade.core.bounds import Part
-from pervade.core.contracts import Recipe
+from pervade.core.contracts import MakesRows, Recipe
 from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.core.terminal import visible
@@ -62,6 +62,9 @@ class Generate(Cure):
             )
         done = "others like them are made from the rows that train, and train beside them (--imbalance generate)"
         return self.cured(recipe), [f"{told(counts)}; {done}"]
+
+    def making(self) -> MakesRows:
+        return self
 
     def wanted(self, counts: Mapping[str, int]) -> dict[str, int]:
         """How many rows of each rare class are to be made."""
