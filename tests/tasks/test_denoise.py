@@ -251,7 +251,7 @@ def test_what_cannot_be_distilled_is_refused() -> None:
     task = Denoise(distil=4, sampling=PictureSampling(steps=20))
     with pytest.raises(ConfigError, match="learnt to make pictures in 4 steps of ddim"):
         task.sample(small(), torch.arange(2), torch.zeros(2).long(), context())
-    assert replace(task, sampling=PictureSampling(steps=4))._way() == ("ddim", 4)
+    assert replace(task, sampling=PictureSampling(steps=4)).way() == ("ddim", 4)
 
 
 def test_a_guidance_that_was_learnt_is_refused() -> None:
@@ -272,10 +272,10 @@ def test_steps_that_a_sampler_does_not_take_are_refused() -> None:
 def test_as_many_steps_are_taken_as_are_asked_for(steps: int) -> None:
     """Of 61, 103 and 121 diffusers' own come to one more, below 0."""
     for sampler in ("ddpm", "dpm-solver++"):
-        taken = diffusion._scheduler("cosine", "v", sampler, steps, "small").timesteps.tolist()
+        taken = diffusion.build_scheduler("cosine", "v", sampler, steps, "small").timesteps.tolist()
         assert len(taken) == steps and taken[0] == 999 and taken[-1] >= 0
         assert all(later < step for step, later in itertools.pairwise(taken))
-    assert diffusion._scheduler("cosine", "v", "ddpm", 20, "small").timesteps.tolist() == list(range(999, 0, -50))
+    assert diffusion.build_scheduler("cosine", "v", "ddpm", 20, "small").timesteps.tolist() == list(range(999, 0, -50))
 
 
 def test_a_row_that_is_measured_has_its_loss_without_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -268,6 +268,14 @@ _RESULT: Some = {
 OTHERS = "*"  # every field that is not named beside it
 FIELDS: dict[str, Some] = {
     "results": _RESULT,  # every file in there
+    "answers.json": {  # of a folder for transformers
+        "pipeline": str,
+        "mean": bool,
+        "scores": Literal["softmax", "sigmoid", ""],
+        "labels": list[str],
+        "separator": int | None,
+        "decision": Some,
+    },
     "architecture.json": {
         "model": Some,
         "inputs": Some,

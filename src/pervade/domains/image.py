@@ -359,6 +359,30 @@ class Image(Domain):
         training = (self.channels, side, side) if self.augment and side != self.size else None
         return Pixels((self.channels, self.size, self.size), self.mean, self.deviation, training)
 
+    def preprocessor(self) -> dict[str, Any]:
+        """As CLIP's. A picture that is scaled already comes out bit for bit, another within the rounding of scaling."""
+        lacking = [f"{self.views} views, whose answers are averaged"] if self.views > 1 else []
+        lacking += ["grey pictures"] if self.channels == 1 else []
+        lacking += [f"pictures that are {WAYS[self.framing]}"] if self.framing in ("pad", "tiles") else []
+        if lacking:
+            raise ConfigError(f"preprocessors of transformers do not know {', '.join(lacking)}; take --format onnx")
+        side = {"height": self.size, "width": self.size}
+        whole = self.framing == "squash"
+        return {
+            "image_processor_type": "CLIPImageProcessor",
+            "do_convert_rgb": True,
+            "do_resize": True,
+            "size": side if whole else {"shortest_edge": self.stored_side},
+            "resample": int(Pillow.Resampling.BILINEAR),
+            "do_center_crop": not whole,
+            "crop_size": side,
+            "do_rescale": True,
+            "rescale_factor": 1 / 255,
+            "do_normalize": True,
+            "image_mean": list(self.mean),
+            "image_std": list(self.deviation),
+        }
+
     # examples
 
     def _stored(self, row: dict[str, Any]) -> np.ndarray:

@@ -105,7 +105,7 @@ def way_back(
 
     Raises ConfigError where diffusers is missing, or the sampler does not take so many steps.
     """
-    scheduler = _scheduler(schedule, asked, sampler, steps, variance)
+    scheduler = build_scheduler(schedule, asked, sampler, steps, variance)
     more: dict[str, Any] = {}
     if sampler == "ddpm":
         more["generator"] = list(generators)
@@ -129,7 +129,7 @@ def library() -> Any:
     return diffusers
 
 
-def _scheduler(schedule: Schedule, asked: Asked, sampler: Sampler, steps: int, variance: Variance) -> Any:
+def build_scheduler(schedule: Schedule, asked: Asked, sampler: Sampler, steps: int, variance: Variance) -> Any:
     diffusers = library()
     # DDIM of diffusers goes from one step to the next by whole steps.
     if steps > STEPS or (sampler == "ddim" and STEPS % steps):

@@ -177,13 +177,13 @@ class Denoise(GeneratesPictures, HasCompanions, GoesOn, LearntSampling):
         self, model: Module, seeds: Tensor, others: Tensor, shares: Tensor, classes: Tensor, context: Context
     ) -> Tensor | None:
         """None where noise is added on the way (ddpm)."""
-        if self._way()[0] == "ddpm":
+        if self.way()[0] == "ddpm":
             return None
         begin = noise_between(seeds, others, shares, canvas(context.domain).shape, BEGINNING)
         return self._denoised(model, begin, seeds, classes)
 
     def _denoised(self, model: Module, begin: Tensor, seeds: Tensor, classes: Tensor) -> Tensor:
-        sampler, steps = self._way()
+        sampler, steps = self.way()
 
         def denoise(pixels: Tensor, step: Tensor) -> Tensor:
             if self.distil is None:
@@ -197,14 +197,14 @@ class Denoise(GeneratesPictures, HasCompanions, GoesOn, LearntSampling):
 
     def _refuse(self, domain: Domain) -> None:
         """Raises ConfigError where `sampling` asks for what is not to be had of this network."""
-        self._way()
+        self.way()
         if self.sampling.guidance is not None and not canvas(domain).classes:
             raise ConfigError(
                 f"sampling.guidance {self.sampling.guidance:g} is the weight of a class, and this network makes "
                 "pictures of none; leave it out, or train by class with --condition label"
             )
 
-    def _way(self) -> tuple[Sampler, int]:
+    def way(self) -> tuple[Sampler, int]:
         asked = self.sampling
         if self.distil is None:
             sampler = asked.sampler or "dpm-solver++"

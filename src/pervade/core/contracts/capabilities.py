@@ -314,6 +314,16 @@ class Portable(Protocol):
         ...
 
 
+@runtime_checkable
+class Preprocessed(Protocol):
+    """transformers can prepare files as it does."""
+
+    def preprocessor(self) -> dict[str, Any]:
+        """preprocessor_config.json. Raises ConfigError where the library has no such way, with the reason and what to
+        take instead."""
+        ...
+
+
 def able(domain: Domain, capability: type[C]) -> C:
     """The domain, which must have the capability. Raises ConfigError where it has not."""
     if isinstance(domain, capability):
