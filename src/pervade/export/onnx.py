@@ -73,7 +73,7 @@ def graph(loaded: Loaded) -> ModelProto:
                 opset_version=OPSET,
                 input_names=[spec.name for spec in whole.signature.inputs],
                 output_names=[spec.name for spec in whole.signature.outputs],
-                dynamic_shapes=_free_axes(whole.signature),
+                dynamic_shapes=free_axes(whole.signature),
                 custom_translation_table=translations or None,
             )
     except torch.onnx.OnnxExporterError as error:
@@ -87,7 +87,7 @@ def graph(loaded: Loaded) -> ModelProto:
     return model
 
 
-def _free_axes(signature: Signature) -> tuple[tuple[dict[int, Any], ...]]:
+def free_axes(signature: Signature) -> tuple[tuple[dict[int, Any], ...]]:
     """Of the one argument that takes all inputs, which axes of each are of any length."""
     dynamic = torch.export.Dim.DYNAMIC
     return (
