@@ -1,0 +1,225 @@
+"""Networks in whole numbers: their arithmetic by hand, what is stored, and the graph that is written from them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+from pervade.compress import int4
+from pervade.compress.int4 import Int4
+from pervade.compress.int8 import Int8, Quantised
+from pervade.core import spec
+from pervade.core.contracts import Change, Model
+from pervade.core.errors import ConfigError
+from pervade.engine import building
+from pervade.export import onnx as exporter
+from pervade.nn import int8
+from pervade.nn.int8 import Plan, grid, simulate
+from tests import subjects
+from tests.subjects import TOKENS, again, answers, batch_of, pixels
+
+RESNET = spec.decode({"use": "resnet10", "width": 8}, Model)
+TEXT = spec.decode({"use": "transformer", "width": 32, "depth": 2, "heads": 2}, Model)
+
+
+def test_a_grid_holds_zero_and_both_ends() -> None:
+    assert grid(-1.0, 1.55) == (pytest.approx(0.01), 100)
+    assert grid(2.0, 5.1) == (pytest.approx(0.02), 0)
+    assert grid(0.0, 0.0).zero == 0
+
+
+def test_a_layer_with_measured_ranges_rounds_as_by_hand() -> None:
+    layer = nn.Conv1d(1, 1, 1)
+    with torch.no_grad():
+        layer.weight.fill_(0.5)  # one output: 0.5 is 127, exactly
+        layer.bias.fill_(0.0)
+    network = simulate(layer, Plan("static", {"weight": (0.0, 2.55), "weight>": (0.0, 1.02)}))
+    x = torch.tensor([[[0.014, 2.0, 9.0]]])  # 0.01, 2.0 and, cut off, 2.55; halves of them on steps of 0.004
+    assert network(x).flatten().tolist() == pytest.approx([0.004, 1.0, 1.02], abs=1e-6)
+
+
+def test_a_dynamic_layer_finds_the_range_of_its_input() -> None:
+    layer = nn.Linear(2, 1, bias=False)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[1.27, 0.004]]))  # 127 and 0 steps of 0.01
+    x = torch.tensor([[2.55, 0.0], [0.014, 1.0]])
+    assert simulate(layer, Plan("dynamic"))(x).flatten().tolist() == pytest.approx([2.55 * 1.27, 0.01 * 1.27], abs=1e-6)
+
+
+def test_weights_of_four_bits_are_rounded_by_block() -> None:
+    layer = nn.Linear(32, 1, bias=False)
+    with torch.no_grad():
+        layer.weight.zero_()
+        layer.weight[0, :3] = torch.tensor([0.8, -0.32, 0.04])  # steps of -0.1: -8, 3, and -0 (ties to even)
+    made = simulate(layer, Plan("weights", bits=4, block=16))(torch.eye(32))
+    assert made[:3, 0].tolist() == pytest.approx([0.8, -0.3, 0.0], abs=1e-6)
+
+
+def test_gradients_pass_through_the_rounding() -> None:
+    network = building.build(RESNET, pixels(16), subjects.OUTPUTS).eval()
+    subject = subjects.subject(RESNET, pixels(16), network=network)
+    made = Int8()(replace(subject, loaded=replace(subject.loaded, network=network)))
+    x = batch_of(pixels(16))["input"].requires_grad_()
+    made.network(x)["logits"].square().sum().backward()
+    assert x.grad is not None and float(x.grad.abs().sum()) > 0
+    first = made.network.body.conv1.weight
+    assert first.grad is not None and float(first.grad.abs().sum()) > 0
+
+
+@pytest.mark.parametrize(("model", "inputs", "how"), [(RESNET, pixels(16), "static"), (TEXT, TOKENS, "dynamic")])
+def test_a_network_is_rounded_in_its_way_and_loads_again(model: Model, inputs: Any, how: str) -> None:
+    subject = subjects.subject(model, inputs)
+    before = answers(subject.loaded.network, inputs)
+    names = set(subject.loaded.network.state_dict())
+    made = Int8()(subject)
+    change = made.changes[-1]
+    assert isinstance(change, Quantised) and change.how == how and made.learns is None
+    assert set(made.network.state_dict()) == names, "weights keep their names"
+    after = answers(made.network, inputs)
+    assert 0 < float((after - before).abs().max()) < 0.1 * float(before.abs().max())
+    stored = spec.decode(spec.encode(change), Change)
+    loaded = again(replace(made, changes=(*made.changes[:-1], stored)), model, inputs)
+    assert torch.equal(answers(loaded, inputs), after)
+
+
+def test_batch_normalisation_is_worked_into_convolutions() -> None:
+    subject = subjects.subject(RESNET, pixels(16))
+    change = Int8()(subject).changes[-1]
+    assert isinstance(change, Quantised)
+    assert change.norms["body.conv1.weight"] == "body.bn1"
+    assert "body.conv1.weight" in change.clamped and any(name.endswith("+") for name in change.clamped)
+
+
+def test_training_it_gives_a_recipe() -> None:
+    subject = subjects.subject(RESNET, pixels(16))
+    made = Int8(mode="aware", epochs=2)(subject)
+    assert made.learns is not None
+    assert made.learns.changes == made.changes and made.learns.epochs == 2
+
+
+def test_sensitive_layers_stay_in_float() -> None:
+    subject = subjects.subject(RESNET, pixels(16))
+    right = answers(subject.loaded.network, pixels(16))
+    said: list[str] = []
+
+    def judge(network: nn.Module) -> float:
+        return -float((answers(network, pixels(16)) - right).abs().max())
+
+    loss = -judge(Int8()(subjects.subject(RESNET, pixels(16))).network) / 2
+    made = Int8(loss=loss)(replace(subject, judge=judge, say=said.append))
+    change = made.changes[-1]
+    assert isinstance(change, Quantised) and change.kept
+    assert change.kept[0].removesuffix(".weight") in made.summary or len(change.kept) > 3
+    assert -judge(made.network) <= loss or "aware" in said[0]
+
+
+def test_without_training_rows_there_are_no_ranges() -> None:
+    subject = replace(subjects.subject(RESNET, pixels(16)), batches=lambda: iter(()))
+    with pytest.raises(ConfigError, match="no training rows to measure"):
+        Int8()(subject)
+
+
+def test_a_network_without_layers_is_refused() -> None:
+    class Mean(nn.Module):
+        def forward(self, x: torch.Tensor, mask: Any = None) -> dict[str, torch.Tensor]:
+            return {"logits": x.mean((2, 3))}
+
+    subject = subjects.subject(RESNET, pixels(16), network=Mean())
+    with pytest.raises(ConfigError, match=r"no convolution or linear layer.*distil"):
+        Int8()(subject)
+    with pytest.raises(ConfigError, match=r"no linear layer.*take int8"):
+        Int4()(subject)
+
+
+def test_what_is_rounded_is_not_rounded_again() -> None:
+    made = Int8()(subjects.subject(TEXT, TOKENS))
+    subject = subjects.subject(TEXT, TOKENS, changes=made.changes)
+    with pytest.raises(ConfigError, match="whole numbers already"):
+        Int8()(subject)
+
+
+def test_a_change_of_another_network_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"'body.conv9.weight' is no layer"):
+        Quantised("static", ranges={"body.conv9.weight": (0.0, 1.0)}).apply(nn.Linear(2, 2))
+
+
+def test_four_bits_without_the_kernel_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(int4, "OPERATOR", "MatMulThreeBits")
+    with pytest.raises(ConfigError, match=r"no kernel of MatMulThreeBits.*take int8"):
+        Int4()(subjects.subject(TEXT, TOKENS))
+
+
+def graph(network: nn.Module, change: Quantised, x: torch.Tensor) -> onnx.ModelProto:
+    class Logits(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            logits: torch.Tensor = self.network(x)["logits"]
+            return logits
+
+    axes = ({0: torch.export.Dim.DYNAMIC},)
+    with torch.no_grad(), exporter._quiet():
+        program = torch.onnx.export(
+            Logits().eval(), (x,), dynamo=True, verbose=False, opset_version=18, dynamic_shapes=axes
+        )
+    model: onnx.ModelProto = change.finish(program.model_proto)
+    onnx.checker.check_model(model)
+    return model
+
+
+def runtime(model: onnx.ModelProto, folder: Path) -> tuple[onnxruntime.InferenceSession, set[str]]:
+    """A session, and the operators that it really runs."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = 1, 3
+    options.optimized_model_filepath = str(folder / "optimised.onnx")
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options)
+    return session, {node.op_type for node in onnx.load(folder / "optimised.onnx").graph.node}
+
+
+STEPS = [
+    (Int8(), RESNET, pixels(16), {"QLinearConv", "QLinearAdd", "QGemm"}),
+    (Int8(), TEXT, TOKENS, {"DynamicQuantizeMatMul"}),
+    (Int4(), TEXT, TOKENS, {"MatMulNBits"}),
+    # the same way again, and an export of seconds
+    pytest.param(Int4(bits=8), TEXT, TOKENS, {"MatMulNBits"}, marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize(("step", "model", "inputs", "operators"), STEPS)
+def test_the_graph_runs_in_whole_numbers_and_agrees(
+    step: Any, model: Model, inputs: Any, operators: set[str], tmp_path: Path
+) -> None:
+    made = step(subjects.subject(model, inputs))
+    x = batch_of(inputs, rows=3)["input"]
+    written = graph(made.network, made.changes[-1], x)
+    session, ran = runtime(written, tmp_path)
+    assert operators <= ran and not {"Conv", "MatMulInteger"} & ran
+    assert not {"Relu", "BatchNormalization"} & ran
+    with torch.no_grad():
+        simulated = made.network(x)["logits"].softmax(1).numpy()
+    (logits,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+    assert np.abs(torch.from_numpy(logits).softmax(1).numpy() - simulated).max() < 0.01
+    largest = max(
+        onnx.numpy_helper.to_array(tensor).nbytes
+        for tensor in written.graph.initializer
+        if tensor.data_type == onnx.TensorProto.FLOAT
+    )
+    assert largest < 4 * 60 * 32, "no weights are left in float"
+
+
+def test_simulated_networks_return_to_float() -> None:
+    layer = nn.Linear(3, 2)
+    x = torch.rand(4, 3)
+    right = layer(x)
+    assert int8.is_simulated(simulate(layer, Plan("dynamic"))) and not torch.equal(layer(x), right)
+    assert torch.equal(int8.float_again(layer)(x), right)
