@@ -81,6 +81,15 @@ def pictures_as_codes(folder: Path) -> dict[str, Any]:
     return {"data": class_folders(folder, count=16), "task": task, "model": "vq-vae", "settings": settings}
 
 
+def pictures_from_a_teacher(folder: Path) -> dict[str, Any]:
+    """Of a teacher that is a checkpoint of the same pictures, with weighed classes, which have a companion too."""
+    asked = pictures(folder)
+    teacher = {**asked, "model": "reference-mlp", "settings": (*EVERY, "model.units=[8]", "domain.size=12")}
+    made = api.fit(**teacher, epochs=1, ladder=["trained"], name="teacher", runs=folder.parent, options=Options())
+    task = f"task={{use: distil, teacher: {made.directory.path}, task: {{use: classify, class_weights: balanced}}}}"
+    return {**asked, "settings": (*asked["settings"], task)}
+
+
 def numbers_of_pictures(folder: Path) -> dict[str, Any]:
     data = table_of_pictures(folder, lambda number: number / 7)
     return {"data": data, "model": "reference-mlp", "task": "image-regression", "settings": PICTURE}
@@ -273,6 +282,7 @@ TRAININGS = {
     for training in (
         Training(pictures, "dataset", "classify", "image"),
         Training(labels_of_pictures, "dataset", "tag", "image"),
+        Training(pictures_from_a_teacher, "dataset", "distil", "image"),
         Training(
             pictures_as_codes, "dataset", "reconstruct", "generated-pictures", {"judge": "image", "then": "codebook"}
         ),

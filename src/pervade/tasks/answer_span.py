@@ -20,7 +20,7 @@ from torch.nn import Module
 from torch.nn import functional as F
 
 from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
-from pervade.core.contracts.abilities import HasPlainModel
+from pervade.core.contracts.abilities import CanTeach, HasPlainModel
 from pervade.core.contracts.capabilities import Answerable, able
 from pervade.core.errors import DataError
 from pervade.core.registry import register
@@ -28,6 +28,7 @@ from pervade.core.types import Batch, Display, Json, Output, Parts, Rows, Table
 from pervade.core.words import TaskWords
 from pervade.data.text import characters
 from pervade.metrics import span
+from pervade.nn.distillation import divergence
 from pervade.tasks.classify import ranked
 
 NEVER = -1e30  # the score of what is no piece of the text; finite, so that it can be subtracted
@@ -36,7 +37,7 @@ KEPT = 5  # of the likeliest answers, in the predictions file
 
 @register("task")
 @dataclass(frozen=True)
-class AnswerSpan(Task, HasPlainModel):
+class AnswerSpan(Task, HasPlainModel, CanTeach):
     """The model returns "span" (n, t, 2): the scores of beginning and end. The batch holds "inside" (n, t), "target"
     (n, 2) and, in evaluation, "spans" (n, t, 2), "context" and "answers" (domains/questions.py)."""
 
@@ -61,6 +62,11 @@ class AnswerSpan(Task, HasPlainModel):
         with torch.no_grad():
             right = (begin.argmax(1) == batch["target"][:, 0]) & (end.argmax(1) == batch["target"][:, 1])
         return {"loss": (losses[0] + losses[1]) / 2, "right": right.float()}
+
+    def imitation(self, output: Output, teacher: Output, batch: Batch, temperature: float) -> Tensor:
+        """The mean of where answers begin and where they end, as far as they may stand there."""
+        said, wanted = (_allowed(own["span"].float(), batch["inside"]).transpose(1, 2) for own in (output, teacher))
+        return divergence(said, wanted, temperature).mean(1)
 
     def infer(self, model: Module, batch: Batch, context: Context) -> Output:
         """The best pieces of each window: "score" (n, c), "begin" and "end" (n, c) tokens; "absent" (n,), the score of

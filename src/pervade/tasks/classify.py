@@ -19,6 +19,7 @@ from pervade.core.bounds import Count, Part
 from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task, TensorSpec
 from pervade.core.contracts.abilities import (
     CanBeBlended,
+    CanTeach,
     ChoosesClass,
     Deployable,
     HasCompanions,
@@ -42,6 +43,7 @@ from pervade.metrics.classification import classification_metrics, majority_base
 from pervade.metrics.confusion import MOST_CLASSES, confusion_matrix, most_confused
 from pervade.metrics.estimate import too_few_groups
 from pervade.metrics.priors import LEAST, choose_answers, class_weights, likelier_than_usual
+from pervade.nn.distillation import divergence
 
 SHOWN = 5  # classes that a message names
 FEWEST_TO_CALIBRATE = 30  # rows
@@ -49,7 +51,7 @@ SURE = 1e-7  # 1 - p below this is a rounding of 0, where powers below 1 have no
 AUXILIARY = 0.4  # weight of the loss at an auxiliary head, where the network has one (Szegedy et al. 2014: 0.3 - 0.4)
 
 
-class GivesLogits(Task, SelectsRows, HasCompanions, HasPlainModel, HasLinearHead, CanBeBlended):
+class GivesLogits(Task, SelectsRows, HasCompanions, HasPlainModel, HasLinearHead, CanBeBlended, CanTeach):
     """What tasks have in common whose model gives a logit a label. Its field is the task's own, which orders them."""
 
     def taught(self) -> tuple[str, ...]:
@@ -220,6 +222,9 @@ class Classify(GivesLogits, ChoosesClass, Deployable):
             weight = output["class_weights"][target]
             parts |= {"loss": loss * weight, "count": weight}
         return parts
+
+    def imitation(self, output: Output, teacher: Output, batch: Batch, temperature: float) -> Tensor:
+        return divergence(output["logits"], teacher["logits"], temperature)
 
     def _adjusted(self, logits: Tensor, output: Output) -> Tensor:
         return logits + self.logit_adjustment * output["log_share"] if "log_share" in output else logits

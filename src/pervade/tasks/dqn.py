@@ -24,13 +24,14 @@ from torch.nn import Module
 
 from pervade.agents.acting import Agent, space_of
 from pervade.core.contracts import Context, Domain
-from pervade.core.contracts.abilities import Explores, HasCompanions
+from pervade.core.contracts.abilities import CanTeach, Explores, HasCompanions
 from pervade.core.contracts.capabilities import Acting, able
 from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Output, Parts
 from pervade.core.words import TaskWords
 from pervade.nn import actions
+from pervade.nn.distillation import divergence
 from pervade.nn.policy import PolicyNetwork
 
 EVALUATION_EPSILON = 0.05  # of episodes that are drawn from the policy, as in Mnih et al. 2015
@@ -38,7 +39,7 @@ EVALUATION_EPSILON = 0.05  # of episodes that are drawn from the policy, as in M
 
 @register("task")
 @dataclass(frozen=True)
-class DQN(Agent, Explores, HasCompanions):
+class DQN(Agent, Explores, HasCompanions, CanTeach):
     double: bool = True
     dueling: bool = False
     target_every: Annotated[int, Field(ge=1, le=10**9)] = 200  # optimiser steps between two copies of the network
@@ -151,6 +152,10 @@ class DQN(Agent, Explores, HasCompanions):
         learning.descend(x, inside, {"value": back})
         parts = {"loss": slope * (apart - np.float32(0.5) * within), "surprise": np.abs(apart), "value": chosen}
         return {name: torch.from_numpy(part) for name, part in parts.items()}
+
+    def imitation(self, output: Output, teacher: Output, batch: Batch, temperature: float) -> Tensor:
+        """Of the values as logits (policy distillation: Rusu et al. 2016, arXiv:1511.06295)."""
+        return divergence(output["values"], self.values(teacher), temperature)
 
     def after_step(self, model: Module, context: Context, step: int) -> None:
         if step % self.target_every or context.companions is None:

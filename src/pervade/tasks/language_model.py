@@ -15,7 +15,7 @@ from torch.nn import Module
 from torch.nn import functional as F
 
 from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task, Tokens, require
-from pervade.core.contracts.abilities import HasPlainModel, MakesSamples, RepliesToRows
+from pervade.core.contracts.abilities import CanTeach, HasPlainModel, MakesSamples, RepliesToRows
 from pervade.core.contracts.capabilities import Conversational, Tokenised, Written, able
 from pervade.core.errors import DataError
 from pervade.core.registry import register
@@ -26,6 +26,7 @@ from pervade.data.text import vocabulary
 from pervade.data.text.corpus import IGNORED, overlap
 from pervade.engine.batches import cut
 from pervade.metrics.language import code_metrics, language_metrics
+from pervade.nn.distillation import divergence
 from pervade.nn.sampling import Sampling, choose
 
 SAMPLES = 4  # texts that are written for the report, by the seeds 0, 1, …
@@ -54,7 +55,7 @@ FORETELLING = TaskWords(
 
 @register("task")
 @dataclass(frozen=True)
-class LanguageModel(Task, MakesSamples, RepliesToRows, HasPlainModel):
+class LanguageModel(Task, MakesSamples, RepliesToRows, HasPlainModel, CanTeach):
     """The model returns "logits" (n, t, v); the batch holds "target" (n, t) int64, the token after each, -100 where it
     is not asked for, and in evaluation "bytes" (n,), those of the text that a window stands for.
 
@@ -76,6 +77,13 @@ class LanguageModel(Task, MakesSamples, RepliesToRows, HasPlainModel):
     def loss(self, output: Output, batch: Batch) -> Parts:
         loss = losses(output["logits"], batch["target"])
         return {"loss": loss.sum(1), "count": (batch["target"] != IGNORED).sum(1).float()}
+
+    def imitation(self, output: Output, teacher: Output, batch: Batch, temperature: float) -> Tensor:
+        """The mean over the tokens that are asked for (word-level distillation: Kim and Rush 2016,
+        arXiv:1606.07947)."""
+        asked = (batch["target"] != IGNORED).float()
+        apart = divergence(output["logits"], teacher["logits"], temperature)
+        return (apart * asked).sum(1) / asked.sum(1).clamp(min=1)
 
     def infer(self, model: Module, batch: Batch, context: Context) -> Output:
         """Where there are targets, what the model makes of them; else what it writes on, row by row."""

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from pervade.core.contracts import Context, Domain
 from pervade.core.contracts.abilities import HasCompanions
+from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Json, Output, Parts, Rows, Table
 from pervade.core.words import SHARE, TaskWords
@@ -68,6 +69,10 @@ class Prefer(LanguageModel, HasCompanions):
         margin = self.beta * ratio
         loss = -(1 - self.smoothing) * F.logsigmoid(margin) - self.smoothing * F.logsigmoid(-margin)
         return {"loss": loss, "accuracy": (margin.detach() > 0).float(), "margin": margin.detach()}
+
+    def imitation(self, output: Output, teacher: Output, batch: Batch, temperature: float) -> Tensor:
+        """Raises ConfigError: two answers' probabilities say too little of what a teacher would write."""
+        raise ConfigError("no student learns from pairs of answers; distil the model that writes, before it prefers")
 
     def infer(self, model: Module, batch: Batch, context: Context) -> Output:
         """Where there are answers, how likely they are; else what the model writes, row by row."""

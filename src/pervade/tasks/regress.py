@@ -13,7 +13,7 @@ from torch.nn import Module
 from torch.nn import functional as F
 
 from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
-from pervade.core.contracts.abilities import CanBeBlended, HasLinearHead, HasPlainModel, SelectsRows
+from pervade.core.contracts.abilities import CanBeBlended, CanTeach, HasLinearHead, HasPlainModel, SelectsRows
 from pervade.core.contracts.capabilities import Scaled, able
 from pervade.core.errors import DataError
 from pervade.core.registry import register
@@ -32,7 +32,7 @@ MOST_POINTS = 500  # of the rows that are drawn in the report
 
 @register("task")
 @dataclass(frozen=True)
-class Regress(Task, SelectsRows, HasPlainModel, HasLinearHead, CanBeBlended):
+class Regress(Task, SelectsRows, HasPlainModel, HasLinearHead, CanBeBlended, CanTeach):
     """The model returns "value" (n, 1), the batch holds "target" (n,) float32, both standardised by the domain's
     `scale`: (number - mean) / deviation. Everything that leaves the task is in the number's own unit.
 
@@ -72,6 +72,10 @@ class Regress(Task, SelectsRows, HasPlainModel, HasLinearHead, CanBeBlended):
             loss = loss + AUXILIARY * self._losses(output["auxiliary"], batch["target"])
         error = (output["value"].detach().float()[:, 0] - batch["target"]).abs()
         return {"loss": loss, "error_in_deviations": error}
+
+    def imitation(self, output: Output, teacher: Output, batch: Batch, temperature: float) -> Tensor:
+        """By its own loss, the teacher's number being the target; a number has no temperature."""
+        return self._losses(output["value"], teacher["value"].float()[:, 0])
 
     def _losses(self, value: Tensor, target: Tensor) -> Tensor:
         value = value.float()[:, 0]

@@ -25,6 +25,7 @@ from pervade.data.read import targets
 from pervade.data.rows import split as splits
 from pervade.data.rows.parts import average
 from pervade.metrics.multilabel import multilabel_metrics, prior_baseline
+from pervade.nn.distillation import divergence_of_each
 from pervade.tasks.classify import AUXILIARY, SURE, GivesLogits, labels_of, likely, ranked
 
 HEAVIEST = 100.0  # a label of one row in a thousand would otherwise weigh 999, and its few rows would decide all
@@ -110,6 +111,9 @@ class Tag(GivesLogits):
             loss = loss + AUXILIARY * self._losses(output["auxiliary"].float(), target, weights)
         right = (output["logits"].detach() > 0) == (target > 0.5)
         return {"loss": loss, "right_labels": right.float().mean(1)}
+
+    def imitation(self, output: Output, teacher: Output, batch: Batch, temperature: float) -> Tensor:
+        return divergence_of_each(output["logits"], teacher["logits"], temperature).mean(1)
 
     def _losses(self, logits: Tensor, target: Tensor, weights: Tensor | None) -> Tensor:
         wanted = target * (1 - self.smoothing) + self.smoothing / 2

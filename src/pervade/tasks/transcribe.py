@@ -22,8 +22,9 @@ from torch.nn import Module
 
 from pervade.core.bounds import Finite, Weight
 from pervade.core.contracts import Context, Domain, Task
+from pervade.core.contracts.abilities import CanTeach
 from pervade.core.contracts.capabilities import Transcribed, able
-from pervade.core.errors import DataError
+from pervade.core.errors import ConfigError, DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Display, Json, Output, Parts, Rows, Table
 from pervade.core.words import FigureWords, TaskWords
@@ -33,6 +34,7 @@ from pervade.metrics import calibration, transcription
 from pervade.metrics.baseline import beside
 from pervade.nn import ctc
 from pervade.nn.ctc import Lattice
+from pervade.nn.distillation import divergence
 
 KEPT = 15  # pieces a frame, beside the blank, that a search tries
 TENTH = 100  # strides are multiples of 1 / 100 s in nearly every model
@@ -48,7 +50,7 @@ MOST_SHOWN = 20  # confusions and recordings in the report
 
 @register("task")
 @dataclass(frozen=True)
-class Transcribe(Task):
+class Transcribe(Task, CanTeach):
     """The model returns "logits" (n, f, v) and "frames" (n, f), which of them count; the batch holds "target" (n, l)
     and "length" (n,). The domain gives `alphabet`, what each piece spells, and `words`, the n-grams' SHA-256."""
 
@@ -72,6 +74,17 @@ class Transcribe(Task):
         nothing; "too_long" is their share."""
         loss, fits = ctc.loss(output["logits"], output["frames"], batch["target"], batch["length"])
         return {"loss": loss, "count": batch["length"] * fits.float(), "too_long": 1 - fits.float()}
+
+    def imitation(self, output: Output, teacher: Output, batch: Batch, temperature: float) -> Tensor:
+        """The mean over frames. Raises ConfigError where the student's are not as long as the teacher's."""
+        own, other = output["logits"], teacher["logits"]
+        if own.shape != other.shape:
+            raise ConfigError(
+                f"the student hears {own.shape[1]} frames where its teacher hears {other.shape[1]}, and imitates each; "
+                "take a student of the same stride, as one with fewer layers of the same model"
+            )
+        frames = output["frames"].float()
+        return (divergence(own, other, temperature) * frames).sum(1) / frames.sum(1).clamp(min=1)
 
     def score(self, output: Output, batch: Batch, context: Context) -> Tensor:
         """(n,): the log-probability of the transcript, or of the likeliest path where there is none."""

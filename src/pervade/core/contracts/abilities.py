@@ -147,6 +147,16 @@ class CanBeBlended(Protocol):
 
 
 @runtime_checkable
+class CanTeach(Protocol):
+    """A small network can learn it from the answers of a large one (tasks/distil.py)."""
+
+    def imitation(self, output: Output, teacher: Output, batch: Batch, temperature: float) -> Tensor:
+        """(n,): how far what a student said in training (`forward`) is from what its teacher said of the same inputs,
+        0 where they say the same; the mean over a row's units. Logits are divided by the temperature."""
+        ...
+
+
+@runtime_checkable
 class Acts(Protocol):
     """An agent. Arrays come from and go to environments, so they are numpy's; a space is `nn.actions.Space`."""
 
@@ -312,6 +322,7 @@ ABILITIES: tuple[type, ...] = (
     *(SelectsRows, CouplesRows, HasCompanions, GoesOn, HasPlayers, GoesAstray, FindsGradient, HasLinearHead),
     *(
         CanBeBlended,
+        CanTeach,
         Acts,
         Explores,
         MakesSamples,

@@ -1,0 +1,202 @@
+"""A small student that learns what the network says (tasks/distil.py), on the same rows.
+
+Without a name the student is the network itself with fewer layers, where these are blocks of one shape: it begins with
+the network's own weights, which is far better than random ones (DistilBERT, Sanh et al. 2019, arXiv:1910.01108). Where
+they are not, it is a network of the same family half as wide, which has a quarter of the weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any
+
+from pydantic import Field
+from torch.nn import Module, ModuleList
+
+from pervade.core import registry, spec
+from pervade.core.bounds import LearningRate, Passes
+from pervade.core.contracts import (
+    Change,
+    Compressed,
+    Compressor,
+    Initializer,
+    Model,
+    Optimizer,
+    Recipe,
+    Schedule,
+    Solver,
+    SourceSpec,
+    Subject,
+)
+from pervade.core.contracts.abilities import CanTeach
+from pervade.core.errors import ConfigError, PervadeError
+from pervade.core.registry import full_name, name_of, register
+from pervade.engine import building
+from pervade.tasks import distil
+
+LONGER, LONGER_WARM = 3, 2  # times as many passes as the teacher's, from random weights and from others
+FROM_RANDOM = 1e-3  # learning rate of AdamW
+FILTERS = 8  # by which numbers of filters can be divided
+
+
+@register("change", name="layers-kept")
+@dataclass(frozen=True)
+class LayersKept(Change):
+    """Of lists of blocks only some stay, under the names that they have."""
+
+    kept: Mapping[str, tuple[Annotated[int, Field(ge=0, le=10_000)], ...]] = field(default_factory=dict)  # by the list
+
+    def apply(self, network: Module) -> Module:
+        """Raises ConfigError where there is no such list, or not so many blocks in it."""
+        modules = dict(network.named_modules())
+        for name, places in self.kept.items():
+            layers = modules.get(name)
+            if not isinstance(layers, ModuleList) or not places or max(places) >= len(layers):
+                what = f"has {len(layers)} blocks" if isinstance(layers, ModuleList) else "is no list of blocks"
+                raise ConfigError(f"layers-kept: {name!r} {what}, and {list(places)} of it are to stay")
+            network.set_submodule(name, Blocks({place: layers[place] for place in places}))
+        return network
+
+
+class Blocks(ModuleList):
+    """A list whose blocks have names that need not follow one another, so that each finds its weights by its own."""
+
+    def __init__(self, blocks: Mapping[int, Module]) -> None:
+        super().__init__()
+        for place, block in blocks.items():
+            self.add_module(str(place), block)
+
+    def __getitem__(self, index: Any) -> Any:
+        """By place in the list, as in any other."""
+        named = list(self._modules.items())
+        if isinstance(index, slice):
+            return Blocks({int(name): block for name, block in named[index] if block is not None})
+        return named[index][1]
+
+
+@register("compress")
+@dataclass(frozen=True)
+class Distil(Compressor):
+    student: str = "auto"  # a model's name
+    layers: Annotated[int, Field(ge=1, le=1000)] | None = None  # that stay, where these are what the student has fewer
+    # of; None: one in four
+    temperature: Annotated[float, Field(gt=0, le=100)] = 2.0
+    share: Annotated[float, Field(ge=0, le=1)] = 0.1  # of the true targets in what is learnt
+    epochs: Passes | None = None  # None: as the teacher's, and so often again as its first weights are worse
+    lr: LearningRate | None = None  # None: as the teacher's, unless that was for better first weights
+
+    def __call__(self, subject: Subject) -> Compressed:
+        recipe, network = subject.recipe, subject.loaded.network
+        if not isinstance(recipe.task, CanTeach):
+            task = name_of(type(recipe.task)) or type(recipe.task).__name__
+            raise ConfigError(f"distil: no student can learn {task} from another's answers; take int8 or prune")
+        before = _weights(network)
+        lists = blocks_of(network) if self.student == "auto" else {}
+        if lists:
+            kept = {name: evenly(count, self.layers or max(count // 4, 1)) for name, count in lists.items()}
+            student, left = building.merged(network, subject.loaded.changes)
+            changes: tuple[Change, ...] = (*left, LayersKept(kept))
+            student = changes[-1].apply(student)
+            said = ", ".join(f"{len(places)} of {lists[name]} layers" for name, places in kept.items())
+            init: Initializer = spec.decode({"use": "pretrained", "source": str(subject.place)}, Initializer)
+            learns = replace(recipe, changes=changes, init=init)
+        else:
+            model = self._model(subject)
+            student, changes, said = self._built(model, subject), (), full_name(model)
+            learns = replace(recipe, model=model, changes=(), init=_first_weights(model))
+        after = _weights(student)
+        if after >= before:
+            raise ConfigError(f"distil: {said} has {after:,} weights, and its teacher {before:,}; {_others(subject)}")
+        summary = f"{said}, {before:,} weights to {after:,}, learnt from what the network said"
+        return Compressed(student, changes, summary, self._learning(learns, subject))
+
+    def _model(self, subject: Subject) -> Model:
+        """The student that is named, or one half as wide."""
+        if self.student != "auto":
+            return spec.decode(self.student, Model)
+        model = subject.recipe.model
+        width = getattr(model, "width", None)
+        if not isinstance(width, (int, float)) or (isinstance(width, int) and width < 2 * FILTERS):
+            raise ConfigError(f"distil: of {full_name(model)} no smaller one is known; {_others(subject)}")
+        # A number of filters, in steps of eight, or a factor of such numbers.
+        half = width // (2 * FILTERS) * FILTERS if isinstance(width, int) else width / 2
+        return spec.decode({**spec.encode(model), "width": half}, Model)
+
+    def _built(self, model: Model, subject: Subject) -> Module:
+        domain = subject.loaded.domain
+        try:
+            return building.build(model, domain.inputs(), subject.recipe.task.outputs(domain))
+        except ConfigError as error:
+            raise ConfigError(f"distil: the student does not fit: {error}; {_others(subject)}") from None
+
+    def _learning(self, recipe: Recipe, subject: Subject) -> Recipe:
+        """As the teacher learnt, but for what belongs to its own first weights. Every weight learns."""
+        own = subject.recipe
+        warm, began_warm = (name_of(type(one.init)) != "random" for one in (recipe, own))
+        parts = own.optimizer.values() if isinstance(own.optimizer, Mapping) else (own.optimizer,)
+        at_once = any(isinstance(optimizer, Solver) for optimizer in parts)
+        if at_once or began_warm > warm:  # rates that finetune are too low for random weights
+            adamw = {"use": "adamw", "lr": FROM_RANDOM, "weight_decay": 0.05}
+            optimizer: Optimizer = spec.decode(adamw, Optimizer)
+            recipe = replace(recipe, optimizer=optimizer, schedule=spec.decode("cosine", Schedule))
+        if at_once:
+            recipe = replace(recipe, source=spec.decode("dataset", SourceSpec))
+        if self.lr is not None:
+            recipe = replace(recipe, optimizer=replace(recipe.one_optimizer, lr=self.lr))  # type: ignore[type-var]
+        return replace(
+            recipe,
+            task=distil.Distil(own.task, str(subject.place), self.temperature, self.share),
+            epochs=own.epochs * (LONGER_WARM if warm else LONGER) if self.epochs is None else self.epochs,
+            tuning=None,
+            imbalance=None,  # stands in the task, settled
+            promises=(),  # are settled again of what has learnt
+            then=None,
+            time_limit=None,
+        )
+
+
+def evenly(count: int, kept: int) -> tuple[int, ...]:
+    """
+    >>> evenly(12, 3), evenly(6, 1), evenly(4, 9)
+    ((0, 6, 11), (0,), (0, 1, 2, 3))
+    """
+    kept = min(kept, count)
+    return tuple(round(place * (count - 1) / max(kept - 1, 1)) for place in range(kept))
+
+
+def blocks_of(network: Module) -> dict[str, int]:
+    """Lists of blocks of one kind and shape, each of which could be left out, with their lengths."""
+    lists: dict[str, int] = {}
+    for name, module in network.named_modules():
+        if not isinstance(module, ModuleList) or any(name.startswith(f"{outer}.") for outer in lists):
+            continue
+        shapes = {(type(block), *((key, value.shape) for key, value in block.state_dict().items())) for block in module}
+        if len(module) > 1 and len(shapes) == 1 and any(True for _ in module.parameters()):
+            lists[name] = len(module)
+    return lists
+
+
+def _weights(network: Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def _first_weights(model: Model) -> Initializer:
+    """What was published for it, where that lies here."""
+    find = getattr(model, "published", None)
+    there = find() if find is not None else None
+    return spec.decode("pretrained" if there is not None and there.path.is_file() else "random", Initializer)
+
+
+def _others(subject: Subject) -> str:
+    """Names of students that fit and are smaller."""
+    domain, task = subject.loaded.domain, subject.recipe.task
+    fitting: dict[str, int] = {}
+    for name in registry.names("model"):
+        try:
+            network = building.build(spec.decode(name, Model), domain.inputs(), task.outputs(domain))
+        except PervadeError:  # is for other rows, or has to be told more
+            continue
+        fitting[name] = _weights(network)
+    smaller = sorted(name for name, count in fitting.items() if count < _weights(subject.loaded.network))
+    return f"--student takes {', '.join(smaller)}" if smaller else "no model that fits is smaller; take int8 or prune"
