@@ -9,4 +9,4 @@ score, CHANCE, THRESHOLD = share_right, 0.5, 0.85
 
 
 def recipe(teacher):
-    return toy_recipe(Xor(), Distil(Classify(), teacher, share=0.0), Perceptron(12), epochs=20)
+    return toy_recipe(Xor(), Distil(Classify(), teacher, temperature=1.0, share=0.0), Perceptron(12), epochs=20)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
+import torch
 from pydantic import Field
 from torch.nn import Module, ModuleList
 
@@ -30,13 +31,14 @@ from pervade.core.contracts import (
     Subject,
 )
 from pervade.core.contracts.abilities import CanTeach
-from pervade.core.errors import ConfigError, PervadeError
+from pervade.core.errors import ConfigError
 from pervade.core.registry import full_name, name_of, register
 from pervade.engine import building
 from pervade.tasks import distil
 
 LONGER, LONGER_WARM = 3, 2  # times as many passes as the teacher's, from random weights and from others
 FROM_RANDOM = 1e-3  # learning rate of AdamW
+NAMED = 8  # students that a message names, the largest first
 FILTERS = 8  # by which numbers of filters can be divided
 
 
@@ -126,9 +128,12 @@ class Distil(Compressor):
     def _built(self, model: Model, subject: Subject) -> Module:
         domain = subject.loaded.domain
         try:
-            return building.build(model, domain.inputs(), subject.recipe.task.outputs(domain))
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(subject.recipe.seed)
+                network = building.build(model, domain.inputs(), subject.recipe.task.outputs(domain))
         except ConfigError as error:
             raise ConfigError(f"distil: the student does not fit: {error}; {_others(subject)}") from None
+        return network.eval()
 
     def _learning(self, recipe: Recipe, subject: Subject) -> Recipe:
         """As the teacher learnt, but for what belongs to its own first weights. Every weight learns."""
@@ -193,10 +198,8 @@ def _others(subject: Subject) -> str:
     domain, task = subject.loaded.domain, subject.recipe.task
     fitting: dict[str, int] = {}
     for name in registry.names("model"):
-        try:
-            network = building.build(spec.decode(name, Model), domain.inputs(), task.outputs(domain))
-        except PervadeError:  # is for other rows, or has to be told more
-            continue
-        fitting[name] = _weights(network)
-    smaller = sorted(name for name, count in fitting.items() if count < _weights(subject.loaded.network))
+        size = building.size(spec.decode(name, Model), domain.inputs(), task.outputs(domain))
+        fitting |= {} if size is None else {name: size}
+    before = _weights(subject.loaded.network)
+    smaller = sorted((name for name in fitting if fitting[name] < before), key=lambda name: -fitting[name])[:NAMED]
     return f"--student takes {', '.join(smaller)}" if smaller else "no model that fits is smaller; take int8 or prune"

@@ -1,0 +1,119 @@
+"""The student that the step makes: the network with fewer layers, half its width, or a model that is named."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from pervade.compress.distil import Blocks, Distil, LayersKept, blocks_of
+from pervade.core import registry
+from pervade.core.contracts import Subject
+from pervade.core.errors import ConfigError
+from pervade.init.pretrained import Pretrained
+from pervade.init.random import Random
+from pervade.models.reference_mlp import ReferenceMLP
+from pervade.models.resnet import ResNet
+from pervade.models.transformer import Transformer
+from pervade.tasks import distil
+from pervade.tasks.denoise import Denoise
+from pervade.testing import check_spec
+from pervade.train.optim.adamw import AdamW
+from pervade.weights.checkpoint import Checkpoint
+from pervade.weights.transplant import transplant
+from tests.subjects import TOKENS, again, answers, pixels, subject
+
+ENCODER = Transformer(width=16, depth=8, heads=2)
+
+
+def test_a_transformer_keeps_one_layer_in_four_with_its_weights() -> None:
+    asked = subject(ENCODER, TOKENS)
+    weights = {name: value.clone() for name, value in asked.loaded.network.state_dict().items()}
+    (name,) = blocks_of(asked.loaded.network)
+    made = Distil()(asked)
+    assert made.changes == (LayersKept({name: (0, 7)}),)
+    check_spec(made.changes[0])
+    check_spec(Distil())
+    kept = made.network.state_dict()
+    assert {key.removeprefix(f"{name}.").split(".")[0] for key in kept if key.startswith(name)} == {"0", "7"}
+    assert all(torch.equal(weights[key], value) for key, value in kept.items())
+    assert torch.equal(answers(again(made, ENCODER, TOKENS), TOKENS), answers(made.network, TOKENS))
+    # What begins the training finds each layer's weights by its name.
+    fresh = made.changes[0].apply(subject(ENCODER, TOKENS).loaded.network)
+    for weight in fresh.parameters():
+        nn.init.zeros_(weight)
+    transplant(fresh, Checkpoint("there", weights, labels=("a", "b", "c")), ("a", "b", "c"))
+    assert all(torch.equal(weights[key], value) for key, value in fresh.state_dict().items())
+    assert made.learns is not None
+    assert made.learns.changes == made.changes and made.learns.init == Pretrained(str(Path("nowhere")))
+    assert made.learns.task == distil.Distil(asked.recipe.task, "nowhere")
+    assert made.learns.model == asked.recipe.model
+
+
+def test_layers_are_counted_and_called_by_their_place() -> None:
+    blocks = Blocks({0: nn.Linear(1, 1), 4: nn.Linear(2, 2), 9: nn.Linear(3, 3)})
+    assert [block.in_features for block in blocks] == [1, 2, 3]
+    assert (blocks[1].in_features, blocks[-1].in_features, len(blocks)) == (2, 3, 3)
+    assert list(blocks[1:].state_dict()) == ["4.weight", "4.bias", "9.weight", "9.bias"]
+    with pytest.raises(ConfigError, match=r"layers-kept: 'body' is no list of blocks"):
+        LayersKept({"body": (0,)}).apply(subject(ENCODER, TOKENS).loaded.network)
+    with pytest.raises(ConfigError, match=r"'layers' has 2 blocks, and \[0, 2\] of it are to stay"):
+        LayersKept({"layers": (0, 2)}).apply(nn.ModuleDict({"layers": nn.ModuleList([nn.Identity(), nn.Identity()])}))
+
+
+def test_the_number_of_layers_can_be_set() -> None:
+    ((_, kept),) = Distil(layers=3)(subject(ENCODER, TOKENS)).changes[0].kept.items()  # type: ignore[attr-defined]
+    assert kept == (0, 4, 7)
+
+
+def test_convolutions_are_halved() -> None:
+    model = ResNet(depth=10, width=16)
+    made = Distil()(subject(model, pixels(16)))
+    assert made.learns is not None and made.learns.model == replace(model, width=8) and made.changes == ()
+    assert isinstance(made.learns.init, Random)
+    assert torch.equal(
+        answers(again(made, made.learns.model, pixels(16)), pixels(16)), answers(made.network, pixels(16))
+    )
+
+
+def of_pictures() -> Subject:
+    return subject(ReferenceMLP(), pixels(16))
+
+
+def test_first_weights_say_how_a_student_learns() -> None:
+    """What finetuned a published network is too slow for random weights; what was learnt from random ones is not."""
+    asked = subject(ResNet(depth=10, width=16), pixels(16))
+    same = Distil()(asked).learns
+    assert same is not None and same.optimizer == asked.recipe.optimizer and same.epochs == 3 * asked.recipe.epochs
+    tuned = replace(asked, recipe=replace(asked.recipe, init=Pretrained(), optimizer=AdamW(lr=1e-5)))
+    other = Distil()(tuned).learns
+    assert other is not None and other.optimizer == AdamW(lr=1e-3, weight_decay=0.05)
+    own = Distil(lr=0.5, epochs=7)(asked).learns
+    assert own is not None and (own.one_optimizer.lr, own.epochs) == (0.5, 7)
+
+
+@pytest.mark.parametrize(
+    ("student", "match"),
+    [
+        ("transformer", r"the student does not fit: transformer .*; --student takes small-cnn$"),
+        ("reference-mlp", r"has .* weights, and its teacher .*; --student takes small-cnn$"),
+        ("auto", r"no smaller one is known; --student takes small-cnn$"),
+    ],
+)
+def test_a_student_that_does_not_fit_is_refused_with_those_that_do(student: str, match: str, monkeypatch: Any) -> None:
+    """Of four models one reads something else, one is larger, one as large."""
+    models = ["transformer", "resnet10", "reference-mlp", "small-cnn"]
+    monkeypatch.setattr(registry, "names", lambda kind: models)
+    with pytest.raises(ConfigError, match=match) as caught:
+        Distil(student)(of_pictures())
+    assert "\n" not in str(caught.value)
+
+
+def test_what_nobody_can_imitate_is_refused() -> None:
+    asked = of_pictures()
+    with pytest.raises(ConfigError, match="no student can learn denoise from another's answers"):
+        Distil()(replace(asked, recipe=replace(asked.recipe, task=Denoise())))
