@@ -102,6 +102,9 @@ COMMANDS = {
     "pervade train books/ --init books-ladder --lora --name books-lora": Small(
         AGAIN, "books-lora", slow="peft's import"
     ),
+    "pervade compress photos-ladder --steps sparse --max-drop 0.01 --target size": Small(
+        ("-o", "sparse.epochs=0"), slow="writes two graphs, and starts three processes"
+    ),
     "pervade merge books-lora": Small(slow="peft's import: 3 s"),
     f"pervade train digits/ {BY_SPEAKER} --folds group": Small(SOUND, slow="a training for each of six speakers"),
     f"pervade train digits/ --task text-to-audio {BY_SPEAKER} --name voices": Small(

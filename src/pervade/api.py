@@ -31,7 +31,7 @@ from pervade.engine.checkpoint import Loaded
 from pervade.engine.gallery import Gallery
 from pervade.evaluate.evaluation import evaluate
 from pervade.report import wording
-from pervade.run import halving, measuring, members, opening, overview, progress, promising, workflow
+from pervade.run import compressing, halving, measuring, members, opening, overview, progress, promising, workflow
 from pervade.run import ladder as ladders
 from pervade.run import rungs as rungs_module
 from pervade.run import search as search_module
@@ -276,25 +276,7 @@ class Run:
     ) -> Callable[[str | list[dict[str, str]]], Iterator[str]]:
         """As `write`, with the model loaded once for any number of texts."""
         loaded = self.load(checkpoint)
-        task: Any = sampled(loaded.task, sampling)
-        network = loaded.network.to(runtime.pick_device(device))
-
-        def write(text: str | list[dict[str, str]]) -> Iterator[str]:
-            tokens: list[int] = []
-            told = whole = ""
-            with memory.during("text was written", "give a shorter text, or free some memory"):
-                example = loaded.domain.transform({"text": text, "id": "text"}, None)[0]
-                for token in task.write(network, example["input"].tolist(), loaded.domain):
-                    tokens.append(token)
-                    whole = task.decode(tokens, loaded.domain)
-                    if task.stops(tokens, loaded.domain):
-                        break
-                    if not whole.endswith("\ufffd"):  # half a character: the rest comes with the next token
-                        yield whole[len(told) :]
-                        told = whole
-            yield whole[len(told) :]
-
-        return write
+        return answering.writer(replace(loaded, task=sampled(loaded.task, sampling)), device)
 
     def _gallery(self, loaded: Loaded) -> Gallery:
         """The run's own rows, whose embeddings are computed once and kept."""
@@ -373,6 +355,15 @@ class Run:
         """Works the adapters of a checkpoint into its weights and writes the checkpoint "merged", which holds all of
         them, needs no base, and predicts the same; returns its folder. Raises ConfigError where it has no adapters."""
         return merging.merge(self.directory, self.directory.require_checkpoint(checkpoint), self.given)
+
+    def compress(
+        self, steps: Sequence[str] | None = None, checkpoint: str | None = None, **asked: Any
+    ) -> list[dict[str, Any]]:
+        """Makes smaller and faster checkpoints of one, and measures each beside it, as `run.compressing.compress` says:
+        student, name, settings, max_drop, target, time_limit, threads. The results, one a checkpoint."""
+        return compressing.compress(
+            self.directory, self.given, self.screen, steps=steps, checkpoint=checkpoint, **asked
+        )
 
     def report(self) -> Path:
         """Writes report.html and MODEL_CARD.md from what lies in the run directory; returns the report's path."""

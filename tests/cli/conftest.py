@@ -15,6 +15,7 @@ from pervade.run.progress import Silent
 from pervade.run.training import Options
 from tests.cli.small import SETTINGS
 from tests.data.drawing import class_folders
+from tests.small_run import stop_at as stop_at
 
 
 @dataclass(frozen=True)

@@ -52,9 +52,23 @@ def _root(
 
 @functools.cache  # once, however often `main` is called in one process
 def _register() -> None:
-    from pervade.cli import compare, demo, doctor, evaluate, merge, models, predict, report, resume, tasks, train, tune
+    from pervade.cli import (
+        compare,
+        compress,
+        demo,
+        doctor,
+        evaluate,
+        merge,
+        models,
+        predict,
+        report,
+        resume,
+        tasks,
+        train,
+        tune,
+    )
 
-    for verb in (demo, train, tune, resume, evaluate, predict, compare, merge, report, models, tasks, doctor):
+    for verb in (demo, train, tune, resume, evaluate, predict, compare, compress, merge, report, models, tasks, doctor):
         verb.add_to(app)
 
 
@@ -63,7 +77,11 @@ UsageError: Any = typer.BadParameter.__bases__[0]
 # Faults of the machine, not of the program, wherever they come from.
 MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE)
 
-SETTING = ("train", "tune")  # verbs whose -o sets a field of the recipe; elsewhere it names where output goes
+SETTING = (
+    "train",
+    "tune",
+    "compress",
+)  # verbs whose -o sets a field, of the recipe or of a step; elsewhere it names where output goes
 NET = "this is a fault of Pervade itself"  # begins the line about an error that nothing foresaw; tests look for it
 
 

@@ -148,6 +148,63 @@ class Kept(TypedDict):
     files: Count
 
 
+class Paired(Apart, total=False):
+    """The original's figure and that of what was made of it, and how far they are apart."""
+
+    first: float | None
+    second: float | None
+    label: str
+
+
+class Speed(TypedDict):
+    """Of one side of a timing (run/timing.py)."""
+
+    latency: float
+    latency_p99: float
+    throughput: float
+    memory: Count | None
+    size: Count
+    calls: Count
+    energy: NotRequired[float]
+
+
+class Point(TypedDict, total=False):
+    """A way of making a model smaller, by the validation split."""
+
+    steps: list[str]
+    headline: str
+    figure: Figure
+    n: Count
+    drop: float
+    differences: dict[str, Paired]
+    weights: Annotated[list[Count], Field(min_length=2, max_length=2)]
+    speeds: dict[str, Speed]
+    untimed: str
+
+
+class Compressed(TypedDict):
+    """What a checkpoint that was made smaller comes to beside the one it was made `of`."""
+
+    of: str
+    of_weights: str
+    steps: list[str]
+    summaries: list[str]
+    headline: NotRequired[str]
+    differences: NotRequired[dict[str, Paired]]
+    weights: NotRequired[Annotated[list[Count], Field(min_length=2, max_length=2)]]
+    speeds: NotRequired[dict[str, Speed]]
+    untimed: NotRequired[str]
+    threads: NotRequired[Count]
+    batch: NotRequired[Count]
+    processor: NotRequired[str]
+    picked: NotRequired[str | None]
+    curve: NotRequired[dict[str, Point]]
+    refused: NotRequired[dict[str, str]]
+    max_drop: NotRequired[Share]
+    target: NotRequired[str]
+    why: NotRequired[str]
+
+
 class Details(TypedDict, total=False):
     """Those that more than their task and their part of the report read; the others may be anything."""
 
@@ -160,6 +217,7 @@ class Details(TypedDict, total=False):
     unlike: Unlike
     floor_and_ceiling: Between
     kept: Kept
+    compressed: Compressed
 
 
 class Learner(TypedDict, total=False):
@@ -287,6 +345,8 @@ FIELDS: dict[str, Some] = {
         "parameters": Count,
         "step": Count,
         "passes": Annotated[float, Field(ge=0)],
+        "compressed_from": str,
+        "compressed_by": list[Some | str],
     },
     "data.json": {
         "rows": Count,

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
@@ -152,6 +152,28 @@ def _tables(
                 yield list(inputs.in_place(some, rows, unreadable)), rows, table
         finally:
             table_files.forget()
+
+
+def writer(loaded: Loaded, device: str) -> Callable[[str | list[dict[str, str]]], Iterator[str]]:
+    """What the model writes on from a text, or answers to a conversation, piece by piece."""
+    network, task = loaded.network.to(runtime.pick_device(device)), cast(Any, loaded.task)
+
+    def write(text: str | list[dict[str, str]]) -> Iterator[str]:
+        tokens: list[int] = []
+        told = whole = ""
+        with memory.during("text was written", "give a shorter text, or free some memory"):
+            example = loaded.domain.transform({"text": text, "id": "text"}, None)[0]
+            for token in task.write(network, example["input"].tolist(), loaded.domain):
+                tokens.append(token)
+                whole = task.decode(tokens, loaded.domain)
+                if task.stops(tokens, loaded.domain):
+                    break
+                if not whole.endswith("\ufffd"):  # half a character: the rest comes with the next token
+                    yield whole[len(told) :]
+                    told = whole
+        yield whole[len(told) :]
+
+    return write
 
 
 def speak(

@@ -78,17 +78,24 @@ def promising(recipe: Recipe, more: list[Promise]) -> Recipe:
     return replace(recipe, promises=tuple(together)) if more else recipe
 
 
-def settle(run: RunDirectory, recipe: Recipe, rows: Rows, screen: Screen, given: Recipe | None = None) -> None:
-    """Writes into the decision.json of the run's chosen checkpoint how each promise is kept, or why it cannot be, which
-    is said. Nothing where that stands there already. `rows` are all of the run; `given` as in `load_checkpoint`. All
-    ranks call it, and the first does it."""
+def settle(
+    run: RunDirectory,
+    recipe: Recipe,
+    rows: Rows,
+    screen: Screen,
+    given: Recipe | None = None,
+    checkpoint_name: str | None = None,
+) -> None:
+    """Writes into the decision.json of a checkpoint, the run's chosen one unless named, how each promise is kept, or
+    why it cannot be, which is said. Nothing where that stands there already. `rows` are all of the run; `given` as in
+    `load_checkpoint`. All ranks call it, and the first does it."""
     if recipe.promises:
-        ranks.by_first(lambda: _settle(run, recipe, rows, screen, given))
+        name = run.require_checkpoint(checkpoint_name)
+        ranks.by_first(lambda: _settle(run, recipe, rows, screen, given, name))
 
 
 @memory.during("promises were settled", "free some memory, then resume")
-def _settle(run: RunDirectory, recipe: Recipe, rows: Rows, screen: Screen, given: Recipe | None) -> None:
-    name = run.require_checkpoint(None)
+def _settle(run: RunDirectory, recipe: Recipe, rows: Rows, screen: Screen, given: Recipe | None, name: str) -> None:
     if is_settled(run, recipe, name):
         return
     loaded, own = checkpoint.load_checkpoint(run, name, given), rows.where("split", SPLIT)

@@ -1,0 +1,365 @@
+"""A run's model made smaller and faster: steps (compress/), one after the other, each of which leaves a checkpoint.
+
+    a step, and what of it must learn      -> checkpoints/prune, then checkpoints/prune-int8
+    what the validation split settles anew -> decision.json of each
+    measured, and timed, beside where it came from -> results/compress@prune.json
+
+A part of the Python face (api.py). The checkpoint that it begins from is never changed; a step that fails, or is
+stopped, leaves nothing, and what steps before it made stays.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import Module
+
+from pervade.core import files, memory, registry, runtime, spec
+from pervade.core.contracts import Change, Compressed, Compressor, Recipe, Subject
+from pervade.core.errors import ConfigError, DataError, nearest
+from pervade.core.run import RunDirectory
+from pervade.core.types import Batch, Rows
+from pervade.data.rows.loader import Loader
+from pervade.engine import checkpoint as checkpoints
+from pervade.engine import predictions, promises
+from pervade.engine.checkpoint import Loaded, load_checkpoint, save_checkpoint
+from pervade.engine.predictor import Predictor
+from pervade.evaluate.compare import Comparison, compare
+from pervade.evaluate.evaluation import evaluate, figure_as_json
+from pervade.init.pretrained import Pretrained
+from pervade.metrics.estimate import measure
+from pervade.nn.modes import evaluating
+from pervade.run import compressed_speeds, promising, settling, workflow
+from pervade.run.progress import Prefixed, Screen
+from pervade.run.training import Options
+
+FROM = "compressed_from"  # of architecture.json: only such a checkpoint may be replaced
+CALIBRATION = "ece"  # the figure that says how far probabilities can be believed, where a task has one
+BEGUN = "begun"  # the checkpoint from which a training begins
+BATCH = 32  # rows of training that a step is shown at once
+MOST_JUDGED = 1000  # rows of the validation split that a step judges networks by, drawn by chance
+MADE_BY_TRAINING = ("best", "last", checkpoints.MERGED)
+LEARNING = 0.8  # of the time that is left for a step, that may be spent on learning
+
+
+def steps_of(names: Sequence[str] | None, student: str | None = None, settings: Sequence[str] = ()) -> list[Compressor]:
+    """The steps, in order, with `settings` ("STEP.field=value") and, of the one that has a student, the `student`.
+    Raises ConfigError where there is none of a name, or a setting is of no step."""
+    there = registry.names("compress")
+    if names is None:
+        names = ["distil"] if student is not None else ["int8"]
+    names = [name.strip() for name in names]
+    if not any(names):
+        raise ConfigError(f"--steps names no step; allowed: {', '.join(there)}, several by commas")
+    unknown = [f"--steps {name!r} is unknown; {nearest(name, there)}" for name in names if name not in there]
+    twice = [f"--steps names {name!r} twice; leave one out" for name in set(names) if names.count(name) > 1]
+    if unknown or twice:
+        raise ConfigError(*unknown, *twice)
+    asked = spec.change({name: {"use": name} for name in names}, settings)
+    if foreign := [name for name in asked if name not in names]:
+        setting = next(setting for setting in settings if setting.strip().startswith(foreign[0]))
+        raise ConfigError(f"setting {setting!r} is of no step here ({', '.join(names)}); write STEP.field=value")
+    if student is not None:
+        taught = [name for name in names if "student" in spec.field_names(registry.find("compress", name)[0])]
+        if not taught:
+            raise ConfigError(f"--student {student} is for a step that has one: --steps distil")
+        asked[taught[0]] = {**asked[taught[0]], "student": student}
+    return [_step(name, about) for name, about in asked.items()]
+
+
+def _step(name: str, about: dict[str, Any]) -> Compressor:
+    try:
+        step: Compressor = spec.decode(about, Compressor)
+    except ConfigError as error:
+        raise ConfigError(*(f"{name}: {problem}" for problem in error.problems)) from None
+    return step
+
+
+def called(steps: Sequence[Compressor]) -> str:
+    return "-".join(registry.full_name(step) for step in steps)
+
+
+@dataclass
+class Work:
+    """A checkpoint of a run, `original`, and whatever is made of it. Raises CheckpointError where there is none,
+    DataError where rows are gone, or none is there to learn or to measure by."""
+
+    run: RunDirectory
+    original: str
+    given: Recipe | None
+    screen: Screen
+    until: float | None = None  # when it is to be over (time.monotonic)
+    recipe: Recipe = field(init=False)
+    rows: Rows = field(init=False)
+
+    def __post_init__(self) -> None:
+        stored = self.run.checkpoint(self.original) / "recipe.yaml"
+        self.recipe = checkpoints.settled(self.run, self.given or checkpoints.read_recipe(stored))
+        loaded = load_checkpoint(self.run, self.original, self.given)
+        self.rows = workflow.load_rows(self.run, loaded.domain, self.screen).real()
+        splits = set(self.rows.column("split"))
+        for split, needed in (("test", "measured on"), ("train", "calibrated by")):
+            if split not in splits:
+                raise DataError(
+                    f"{self.run.path} has no {split} split, which what is made smaller is {needed}; it has "
+                    f"{', '.join(sorted(splits))}: train anew with one (-o test=0.2)"
+                )
+
+    # one step
+
+    def take(self, step: Compressor, begun: str, name: str, steps: Sequence[Compressor]) -> str:
+        """Makes the checkpoint `name` of `begun` by the step, the last of `steps`; returns what was done."""
+        loaded = load_checkpoint(self.run, begun, self.given)
+        recipe = self._recipe_of(begun)
+        said = registry.full_name(step)
+        self.screen.say(f"{said}: begins")
+        with runtime.threads(self.recipe.threads):
+            made = step(self._subject(loaded, recipe))
+        self.screen.say(f"{said}: {made.summary}")
+        network, model = made.network, recipe.model
+        if made.learns is not None:
+            network, model = self._learnt(name, made, made.learns, recipe, loaded), made.learns.model
+        recipe = replace(recipe, model=model, changes=made.changes, tuning=None)
+        self._save(
+            name, network, recipe, loaded, made.changes, {FROM: begun, "compressed_by": spec.encode(list(steps))}
+        )
+        return made.summary
+
+    def _recipe_of(self, name: str) -> Recipe:
+        if name == self.original:
+            return self.recipe
+        return checkpoints.settled(self.run, checkpoints.read_recipe(self.run.checkpoint(name) / "recipe.yaml"))
+
+    def require_free(self, name: str) -> None:
+        """Raises ConfigError where the name is not for what is made smaller. What is replaced is said."""
+        if not re.fullmatch(r"[^/\\\0@]+", name) or name.startswith("."):
+            raise ConfigError(f"--name {name!r} cannot be a checkpoint's name; leave out slashes, @ and a dot in front")
+        there = self.run.checkpoints()
+        foreign = name in there and FROM not in self.run.of_checkpoint(name, "architecture.json")
+        if name in (*MADE_BY_TRAINING, self.original) or foreign:
+            raise ConfigError(f"--name {name!r} is a checkpoint that is to stay as it is; choose another name")
+        if name in there:
+            self.screen.say(f"the checkpoint {name!r} was there already; it will be replaced")
+
+    def _subject(self, loaded: Loaded, recipe: Recipe) -> Subject:
+        place = self.run.checkpoint(loaded.name).absolute()
+        return Subject(
+            loaded, recipe, place, lambda: self._batches(loaded), self._judge_of(loaded), say=self.screen.say
+        )
+
+    def _batches(self, loaded: Loaded) -> Iterator[Batch]:
+        train = self.rows.where("split", "train")
+        order = np.random.default_rng(0).permutation(len(train)).tolist()
+        asked = {name: values for name, values in train.columns.items() if name != "target"}
+        shuffled = Rows(asked, train.number).select(order)
+        loader = Loader(shuffled, loaded.domain, BATCH, seed=0, training=False, workers=self.recipe.workers)
+        return ({name: value for name, value in batch.items() if name != "target"} for batch in loader)
+
+    def _judge_of(self, loaded: Loaded) -> Callable[[Module], float]:
+        """The headline figure of a network on validation rows, signed so that larger is better."""
+        held = self.rows.where("split", "validation")
+        chosen = np.sort(np.random.default_rng(0).permutation(len(held))[:MOST_JUDGED]).tolist()
+        some, metrics = held.select(chosen), loaded.task.metrics(loaded.domain)
+        decision = promises.without(loaded.decision)
+
+        def judge(network: Module) -> float:
+            if not len(some):
+                raise DataError(
+                    f"{self.run.path} has no validation split to judge by; train anew with one (-o validation=0.2)"
+                )
+            predictor = Predictor(network, loaded.domain, loaded.task, decision, members=loaded.members)
+            columns = predictions.complete(predictor.table(some), some)
+            figures = {name: float(value) for name, value in measure(metrics, columns)(np.ones(len(some))).items()}
+            name = next((name for name, value in figures.items() if not np.isnan(value)), None)
+            if name is None:
+                raise DataError(f"no figure is defined on {len(some):,} validation rows; give the run more")
+            return -figures[name] if metrics[name].higher_is_better is False else figures[name]
+
+        return judge
+
+    def _learnt(self, name: str, made: Compressed, learns: Recipe, recipe: Recipe, loaded: Loaded) -> Module:
+        """The network of the step, once it has learnt by its recipe, from its weights, in a run of its own that goes
+        again afterwards."""
+        inner = RunDirectory(self.run.path / "compressing" / name)
+        request = replace(workflow.requested(self.run), find_lr=False)
+        files.remove(inner.path)
+        try:
+            workflow.write_data(inner, request.source, self.rows)
+            checkpoints.write_domain(inner.preprocess, loaded.domain)
+            if learns.init == recipe.init:  # else the step says itself where its training begins
+                begun = replace(recipe, model=learns.model, changes=made.changes, tuning=None)
+                save_checkpoint(inner, BEGUN, made.network, begun, loaded.domain, {}, changes=made.changes)
+                learns = replace(learns, init=Pretrained(str(inner.checkpoint(BEGUN).absolute())))
+            learns = replace(learns, promises=(), then=None, threads=self.recipe.threads)
+            if self.until is not None:
+                left = LEARNING * max(self.until - time.monotonic(), 1.0)
+                learns = replace(learns, time_limit=min(left, learns.time_limit or left))
+            workflow.begin(inner, learns, request)
+            options = Options(Prefixed(self.screen, name), finish=False)
+            workflow.train(inner, request, None if spec.readable(learns) else learns, options, self.rows)
+            best = next(each for each in ("best", "last") if each in inner.checkpoints())
+            return load_checkpoint(inner, best).network
+        finally:
+            files.remove(inner.path)
+
+    def _save(
+        self,
+        name: str,
+        network: Module,
+        recipe: Recipe,
+        loaded: Loaded,
+        changes: tuple[Change, ...],
+        note: dict[str, Any],
+    ) -> None:
+        """With what the validation split settles of this network; what was promised is settled once it is saved."""
+        network.to("cpu").eval()
+        task, held = loaded.task, self.rows.where("split", "validation")
+        decision = {key: value for key, value in promises.without(loaded.decision).items() if key != "format"}
+        if settling.settles(task) and len(held):
+            with evaluating(network), runtime.threads(self.recipe.threads):
+                predictor = Predictor(network, loaded.domain, task, members=loaded.members)
+                decision = dict(task.decide(predictions.complete(predictor.table(held), held), loaded.domain))
+        recipe = replace(recipe, task=task)
+        save_checkpoint(self.run, name, network, recipe, loaded.domain, note, decision, changes=changes)
+        promising.settle(self.run, recipe, self.rows, self.screen, None, name)
+
+    # measuring
+
+    def measured(self, name: str, split: str) -> None:
+        """Evaluates a checkpoint on the split, unless its predictions are there, of all rows and these weights."""
+        loaded = load_checkpoint(self.run, name, self.given if name == self.original else None)
+        path, expected = self.run.predictions(name, split), len(self.rows.where("split", split))
+        meter = "evaluate" if split == "test" else f"evaluate-{split}"
+        if path.exists() and self.run.result(meter, name).exists():
+            columns, about = predictions.read(path)
+            if about.get("weights") == loaded.architecture["sha256"] and len(columns["row"]) == expected:
+                return
+        device = torch.device(runtime.pick_device(self.recipe.device))
+        with runtime.threads(self.recipe.threads), self.screen.bar(f"evaluating {name}") as bar:
+            evaluate(self.run, loaded, self.rows, split=split, device=device, workers=1, progress=bar)
+
+    def beside(self, name: str, split: str) -> Comparison:
+        """The checkpoint beside the original, by the same rows of the split."""
+        for one in (self.original, name):
+            self.measured(one, split)
+        return compare([self.run, self.run], checkpoints=[self.original, name], split=split, allow_different_rows=True)
+
+
+@memory.during("a model was made smaller", "free some memory, or take other steps")
+def compress(
+    run: RunDirectory,
+    given: Recipe | None,
+    screen: Screen,
+    *,
+    steps: Sequence[str] | None = None,
+    student: str | None = None,
+    name: str | None = None,
+    settings: Sequence[str] = (),
+    checkpoint: str | None = None,
+    max_drop: float | None = None,
+    target: str | None = None,
+    time_limit: float | None = None,
+    threads: int | None = None,
+) -> list[dict[str, Any]]:
+    """Makes a checkpoint by each step from the one before, the first from `checkpoint` ("best" unless named), and
+    measures each on the test split: the results, as results/compress@NAME.json has them.
+
+    `steps`: names (`registry.names("compress")`); `settings`: "STEP.field=value"; `student`: a model's name, for the
+    step that has one. The last checkpoint is called `name`, others by their steps. `max_drop` (0-1) picks one by the
+    validation split instead (run/compressed_curve.py), for `target`: "latency", "size" or "memory". `threads` of the
+    timing. Raises ConfigError with every faulty setting, DataError where rows are missing.
+    """
+    from pervade.run import compressed_curve
+
+    began = time.monotonic()
+    compressed_curve.check(max_drop, target)
+    if time_limit is not None and not 0 < time_limit < float("inf"):
+        raise ConfigError(f"the time limit {time_limit} is no time; give seconds above 0")
+    original = run.require_checkpoint(checkpoint)
+    threads = threads or compressed_speeds.default_threads()
+    chosen = None if max_drop is not None and steps is None and student is None else steps_of(steps, student, settings)
+    with run.lock():
+        work = Work(run, original, given, screen, None if time_limit is None else began + time_limit)
+        if max_drop is not None:
+            ways = compressed_curve.ways(chosen, settings)
+            return compressed_curve.pick(work, ways, max_drop, target or "latency", name, threads)
+        assert chosen is not None
+        made = make(work, chosen, name)
+        return [measure_on_test(work, one, threads, others) for one, others in made]
+
+
+@dataclass(frozen=True)
+class Made:
+    """A checkpoint, by which steps, and what each said that it did."""
+
+    name: str
+    steps: tuple[Compressor, ...]
+    summaries: tuple[str, ...]
+
+
+def make(work: Work, steps: Sequence[Compressor], name: str | None = None) -> list[tuple[Made, list[str]]]:
+    """A checkpoint by each step from the one before; with each, the steps there was no time for (of the last one)."""
+    begun, said, made = work.original, [], []
+    names = [called(steps[: number + 1]) for number in range(len(steps))]
+    names[-1] = name or names[-1]
+    for one in names:  # before anything learns
+        work.require_free(one)
+    for number, step in enumerate(steps):
+        if work.until is not None and time.monotonic() > work.until:
+            break
+        said.append(work.take(step, begun, names[number], steps[: number + 1]))
+        begun = names[number]
+        made.append(Made(begun, tuple(steps[: number + 1]), tuple(said)))
+    left = [registry.full_name(step) for step in steps[len(made) :]]
+    if not made:
+        raise ConfigError("the time limit was over before the first step; give more (--time-limit)")
+    if left:
+        work.screen.say(f"time limit: no time for {', '.join(left)}")
+    return [(one, left if place == len(made) - 1 else []) for place, one in enumerate(made)]
+
+
+def measure_on_test(work: Work, made: Made, threads: int, left: Sequence[str] = (), **more: Any) -> dict[str, Any]:
+    """What the checkpoint comes to beside the original: figures by the test split, and speeds. Written into
+    results/compress@NAME.json."""
+    comparison = work.beside(made.name, "test")
+    speeds = compressed_speeds.of(work.run, work.original, made.name, work.rows, threads, work.screen)
+    weights = str(work.run.of_checkpoint(work.original, "architecture.json")["sha256"])
+    about = {
+        "of": work.original,
+        "of_weights": weights,
+        "steps": [registry.full_name(step) for step in made.steps],
+        "summaries": list(made.summaries),
+        "headline": comparison.headline,
+        "differences": differences(comparison),
+        **speeds,
+        **more,
+    }
+    estimate = comparison.estimates[1]
+    result = {
+        "meter": "compress",
+        "checkpoint": made.name,
+        "split": "test",
+        "n": comparison.n,
+        "metrics": {comparison.headline: figure_as_json(estimate, comparison.metrics[comparison.headline])},
+        "details": {"compressed": about},
+        **({"left_out": [f"{step}, for which there was no time" for step in left]} if left else {}),
+    }
+    files.write_json(work.run.result("compress", made.name), result)
+    return result
+
+
+def differences(comparison: Comparison) -> dict[str, Any]:
+    """The headline, calibration, and the recall of the class that lost most, as far as there are such."""
+    gaps = comparison.differences[0]
+    kept = {name: gaps[name].as_dict() for name in (comparison.headline, CALIBRATION) if name in gaps}
+    recalls = {label: gap for label, gap in comparison.recalls(1).items() if gap.second == gap.second}
+    if recalls:
+        label = min(recalls, key=lambda label: recalls[label].second)
+        kept["worst_class"] = {"label": label, **recalls[label].as_dict()}
+    return kept
