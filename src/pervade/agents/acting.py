@@ -15,9 +15,24 @@ from torch import Tensor
 from torch.nn import Module
 
 from pervade.agents import episodes, film, spaces
-from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
-from pervade.core.contracts.abilities import Acts, ComparesSeeds, FindsGradient, HasPlainModel, RepliesToRows
+from pervade.core.contracts import (
+    Context,
+    Domain,
+    Plain,
+    PlainFeatures,
+    Task,
+    TensorSpec,
+)
+from pervade.core.contracts.abilities import (
+    Acts,
+    ComparesSeeds,
+    Deployable,
+    FindsGradient,
+    HasPlainModel,
+    RepliesToRows,
+)
 from pervade.core.contracts.capabilities import Acting, able
+from pervade.core.contracts.deployment import ROWS
 from pervade.core.types import Batch, Json, Output, Rows, Table
 from pervade.core.words import FigureWords, TaskWords
 from pervade.metrics import returns
@@ -28,7 +43,7 @@ LOGGED = {"return": FigureWords("Return of an episode", "sum"), "episode_length"
 LIKELIEST = "likeliest action"  # the mode of rows that are not drawn (domains/environment.py)
 
 
-class Agent(Task, Acts, FindsGradient, RepliesToRows, HasPlainModel, ComparesSeeds):
+class Agent(Task, Acts, FindsGradient, RepliesToRows, HasPlainModel, ComparesSeeds, Deployable):
     """What a task of acting has beside its loss and how it acts."""
 
     def wording(self, domain: Domain) -> TaskWords:
@@ -63,6 +78,17 @@ class Agent(Task, Acts, FindsGradient, RepliesToRows, HasPlainModel, ComparesSee
                 )
                 total[rows], length[rows], cut[rows] = played.total, played.length, played.cut
         return {"return": torch.from_numpy(total), "length": torch.from_numpy(length), "cut": torch.from_numpy(cut)}
+
+    def gives(self, domain: Domain) -> tuple[TensorSpec, ...]:
+        space = space_of(domain)
+        if actions.is_discrete(space):
+            said = "number of the likeliest action, from 0" + "; one for each choice" * (actions.width(space) > 1)
+            return (TensorSpec("action", "int64", (ROWS, actions.width(space)), said),)
+        return (TensorSpec("action", "float32", (ROWS, actions.width(space)), "the likeliest action, in its own unit"),)
+
+    def deployed(self, model: Module, batch: Batch, context: Context) -> dict[str, Tensor]:
+        space, output = space_of(context.domain), model(batch["input"])
+        return {"action": actions.likeliest(output[self.asks(space)[0]].float(), space)}
 
     def predictions(self, output: Output, batch: Batch, context: Context) -> Table:
         return {"row": batch["row"], **output, "seed": batch["seed"], "drawn": batch["drawn"]}

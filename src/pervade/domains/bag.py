@@ -14,14 +14,21 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.random import Generator
+from torch import nn
 
 from pervade.core import spec
-from pervade.core.contracts import PlainFeatures, Sparse
+from pervade.core.contracts import (
+    PlainFeatures,
+    Sparse,
+    TensorSpec,
+)
+from pervade.core.contracts.deployment import ROWS
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Rows
 from pervade.data.text import ngrams
 from pervade.domains.text import Text
+from pervade.nn.entrances import SparseEntrance
 
 ALIKE = 3  # numbers beside a pair's words: the cosine, the share of words that both have, and how long they are
 
@@ -98,6 +105,22 @@ class Bag(Text):
         parts = [ngrams.vector(terms, text) for terms in self._counted]
         places = np.concatenate([place + start for (place, _), start in zip(parts, starts, strict=False)])
         return csr_matrix((np.concatenate([part[1] for part in parts]), places, [0, len(places)]), (1, self._width))
+
+    def takes(self) -> tuple[TensorSpec, ...]:
+        said = "of what of a text is known (TF-IDF of its words and letters, as preprocess.json lists them)"
+        return (
+            TensorSpec("places", "int64", (ROWS, "terms"), f"numbers {said}, filled up with 0"),
+            TensorSpec("values", "float32", (ROWS, "terms"), f"values {said}, filled up with 0"),
+        )
+
+    def entrance(self) -> nn.Module:
+        return SparseEntrance()
+
+    def _fed(self, example: Example) -> dict[str, np.ndarray]:
+        return {"places": example["places"][None], "values": example["values"].astype(np.float32)[None]}
+
+    def specimen(self) -> dict[str, np.ndarray]:
+        return {"places": np.zeros((2, 5), np.int64), "values": np.zeros((2, 5), np.float32)}
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """ "input": "places" (n, t) int64 and "values" (n, t) float32, filled up with 0."""

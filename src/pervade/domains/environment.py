@@ -17,14 +17,24 @@ import numpy as np
 import torch
 from PIL import Image as Picture
 from pydantic import Field
+from torch import nn
 
 from pervade.agents import environments, spaces, worlds
-from pervade.core.contracts import Domain, InputSpace, Observations, Pixels, PlainFeatures
+from pervade.core.contracts import (
+    Domain,
+    InputSpace,
+    Observations,
+    Pixels,
+    PlainFeatures,
+    TensorSpec,
+)
+from pervade.core.contracts.deployment import ROWS
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, LeftOut, Media, Rows
 from pervade.core.words import DomainWords, counted
 from pervade.nn import actions
+from pervade.nn.entrances import PlainEntrance
 
 DETERMINISTIC, STOCHASTIC = "likeliest action", "drawn from the policy"
 LARGEST_SEED = 2**31 - 1  # that every environment takes, Atari's among them
@@ -180,6 +190,25 @@ class Environment(Domain):
     def plain_features(self, train: Rows, rows: Rows) -> PlainFeatures | None:
         """What need not learn: actions at random, in the same episodes."""
         return PlainFeatures("a random policy", None, rows)
+
+    # where it leaves this project
+
+    def takes(self) -> tuple[TensorSpec, ...]:
+        shape = tuple(self.observation["shape"])
+        picture = self.observation["picture"]
+        said = f"what {self.name} shows, as it shows it" + (f", {self.stack} pictures together" * (self.stack > 1))
+        return (TensorSpec("observation", "uint8" if picture else "float32", (ROWS, *shape), said),)
+
+    def entrance(self) -> nn.Module:
+        return PlainEntrance()
+
+    def feeds(self, row: dict[str, Any]) -> list[dict[str, np.ndarray]]:
+        """How the row's episode begins."""
+        return [{"observation": example["input"].numpy()[None]} for example in self.transform(row, None)]
+
+    def specimen(self) -> dict[str, np.ndarray]:
+        (spec,) = self.takes()
+        return {spec.name: np.zeros((2, *map(int, spec.shape[1:])), spec.type)}
 
     # looking in
 

@@ -522,24 +522,25 @@ class Image(Domain):
 
     def takes(self) -> tuple[TensorSpec, ...]:
         """One picture, of any size: what comes before the network is in the graph."""
-        self._require_one_view()
+        self._require_few_views()
         colours = "red, green, blue" if self.channels == 3 else "grey"
         said = f"pictures of any size, upright, {colours} of 0-255; of other sizes, one at a time"
         return (TensorSpec("pixels", "uint8", (ROWS, "height", "width", self.channels), said),)
 
-    def _require_one_view(self) -> None:
-        if self.framing == "tiles" or self.views > 1:
+    def _require_few_views(self) -> None:
+        if self.framing == "tiles" or self.views > 2:
             several = "fit=tiles" if self.framing == "tiles" else f"views={self.views}"
             raise ConfigError(
-                f"a picture is answered by several cuts ({several}), and a graph holds one; train with -o domain.fit="
-                "crop and -o domain.views=1, or use `pervade predict`"
+                f"a picture is answered by several cuts of it ({several}), and a graph holds one and its mirror image; "
+                "train with -o domain.fit=crop and -o domain.views=2, or use `pervade predict`"
             )
 
     def entrance(self) -> nn.Module:
         from pervade.nn.framing import Framing  # registers an operator, for a tenth of a second
 
         how, fill = self.framing or "crop", [round(255 * value) for value in self.mean]
-        return Framing(how, self.stored_side, self.size, pictures.LONGEST, fill)
+        mirrored = self.views == 2 and bool(self.flip)
+        return Framing(how, self.stored_side, self.size, pictures.LONGEST, fill, mirrored)
 
     def feeds(self, row: dict[str, Any]) -> list[dict[str, np.ndarray]]:
         """The picture decoded and scaled: what its middle is cut from, or what is seen of it."""

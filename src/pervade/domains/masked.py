@@ -15,16 +15,19 @@ import numpy as np
 import torch
 from numpy.random import Generator
 from pydantic import Field
+from torch import nn
 
 from pervade.core import contracts
 from pervade.core import seed as seeds
 from pervade.core.contracts import PlainFeatures
+from pervade.core.contracts.deployment import ROWS
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, LeftOut, Rows
 from pervade.data.text import corpus, texts, vocabulary
 from pervade.data.text.corpus import IGNORED, Tokens
 from pervade.data.text.tokenized import padded
 from pervade.domains.corpus import MOST_LEARNT, Corpus, read_from
+from pervade.nn.entrances import TokensEntrance
 from pervade.weights import tokenizers
 
 HIDDEN, EXCHANGED = 0.8, 0.1  # of the tokens asked for: hidden, exchanged for another; the rest stay as they are
@@ -168,6 +171,19 @@ class Masked(Corpus):
             ids += [mask] * (number > 0) + made.encode(kept, add_special_tokens=False).ids
         tokens = np.array([*ids, self._special(vocabulary.SEPARATOR)], np.int64)
         return {"input": tokens, "asked": np.flatnonzero(tokens == mask)}
+
+    def takes(self) -> tuple[contracts.TensorSpec, ...]:
+        said = "places of the tokens that are hidden, from 0"
+        return (*super().takes(), contracts.TensorSpec("asked", "int64", (ROWS, "gaps"), said))
+
+    def entrance(self) -> nn.Module:
+        return TokensEntrance(asked=int)
+
+    def _fed(self, example: Example) -> dict[str, np.ndarray]:
+        return {**super()._fed(example), "asked": np.asarray(example["asked"], np.int64)[None]}
+
+    def specimen(self) -> dict[str, np.ndarray]:
+        return {**super().specimen(), "asked": np.array([[1, 2, 3], [2, 3, 4]])}
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """ "input" (n, t) int64 and "mask" (n, t) bool, filled up at the end; "asked" (n, k), filled up with 0, and

@@ -15,8 +15,14 @@ import numpy as np
 import torch
 from numpy.random import Generator
 from pydantic import Field
+from torch import nn
 
-from pervade.core.contracts import PlainFeatures, Tokens
+from pervade.core.contracts import (
+    PlainFeatures,
+    TensorSpec,
+    Tokens,
+)
+from pervade.core.contracts.deployment import ROWS
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, LeftOut, Media, Rows
@@ -24,6 +30,7 @@ from pervade.core.words import DomainWords
 from pervade.data.read import inputs, questions
 from pervade.data.text import characters, corpus, texts, vocabulary
 from pervade.data.text.tokenized import Tokenized, padded
+from pervade.nn.entrances import TokensEntrance
 from pervade.weights import tokenizers
 
 
@@ -198,6 +205,22 @@ class Questions(Tokenized):
             if name in examples[0]:
                 batch[name] = characters.to_tensor([example[name] for example in examples])
         return batch
+
+    # where it leaves this project
+
+    def takes(self) -> tuple[TensorSpec, ...]:
+        said = "1 at tokens of the text, 0 at those of the question and at special ones; of a long text one window"
+        return (*super().takes(), TensorSpec("inside", "int64", (ROWS, "tokens"), said))
+
+    def entrance(self) -> nn.Module:
+        return TokensEntrance(inside=bool)
+
+    def _fed(self, example: Example) -> dict[str, np.ndarray]:
+        return {**super()._fed(example), "inside": np.asarray(example["inside"], np.int64)[None]}
+
+    def specimen(self) -> dict[str, np.ndarray]:
+        given = super().specimen()
+        return {**given, "inside": np.ones_like(given["input_ids"])}
 
     # looking inside
 

@@ -19,9 +19,15 @@ import numpy as np
 import torch
 from numpy.random import Generator
 from pydantic import Field
+from torch import nn
 
 from pervade.core.bounds import Count, Decibels, Deviation, Finite
-from pervade.core.contracts import Domain, InputSpace, Waveform
+from pervade.core.contracts import (
+    Domain,
+    InputSpace,
+    TensorSpec,
+    Waveform,
+)
 from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, LeftOut, Media, Rows
@@ -31,6 +37,7 @@ from pervade.data.read import hub, inputs, label_names, listing, tables, targets
 from pervade.data.read.targets import Kind
 from pervade.data.sound import pieces, player, recordings, sound_augment
 from pervade.data.sound.sound_files import Long
+from pervade.nn.entrances import RecordingEntrance
 
 LONGEST = 5.0  # seconds that a window is learnt to have at most
 SHORTEST = 0.1
@@ -230,6 +237,29 @@ class Sound(Domain):
         if "target" not in examples[0]:
             return {}
         return {"target": targets.stack(self.target, [example["target"] for example in examples])}
+
+    # where it leaves this project
+
+    def takes(self) -> tuple[TensorSpec, ...]:
+        heard = f"; of what is longer than {self.length / self.rate:g} s the middle is heard" if not self.masked else ""
+        if len(self._speeds) > 1:
+            faster = " and ".join(f"{factor:.6g}" for factor in self._speeds[1:])
+            heard += f"; as it is, and {faster} times as fast, by soxr.resample(waveform, factor, 1, quality='LQ')"
+        return recordings.takes(self.rate, heard, len(self._speeds))
+
+    def entrance(self) -> nn.Module:
+        return RecordingEntrance(None if self.masked else self.length, len(self._speeds))
+
+    def feeds(self, row: dict[str, Any]) -> list[dict[str, np.ndarray]]:
+        """Each of its windows, at all speeds."""
+        examples, views = self.transform(row, None), len(self._speeds)
+        windows = len(examples) // views  # as many at each speed
+        return [
+            recordings.fed(*(example["input"] for example in examples[number::windows])) for number in range(windows)
+        ]
+
+    def specimen(self) -> dict[str, np.ndarray]:
+        return recordings.specimen(self.length, len(self._speeds))
 
     # looking inside
 

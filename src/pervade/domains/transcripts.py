@@ -18,9 +18,15 @@ import numpy as np
 import torch
 from numpy.random import Generator
 from pydantic import Field
+from torch import nn
 
 from pervade.core.bounds import Decibels
-from pervade.core.contracts import Domain, InputSpace, Waveform
+from pervade.core.contracts import (
+    Domain,
+    InputSpace,
+    TensorSpec,
+    Waveform,
+)
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, LeftOut, Media, Rows
@@ -30,6 +36,7 @@ from pervade.data.sound import player, recordings, sound_augment, transcripts
 from pervade.data.sound.alphabet import Normalisation, Units, encode, frames_needed, learn, normalised
 from pervade.data.sound.pieces import are_groups, bound
 from pervade.data.text import characters, texts, word_model
+from pervade.nn.entrances import RecordingEntrance
 
 GRID = 0.160  # seconds: chunks begin at multiples of it, and so at the beginning of a frame of any usual model
 
@@ -223,6 +230,19 @@ class Transcripts(Domain):
         if self.equalise or self.spectral_tilt:
             wave = sound_augment.microphone(wave, self.equalise, self.spectral_tilt, self.rate, rng)
         return sound_augment.surroundings(wave, self.noise, self.noise_ratio, rng)
+
+    def takes(self) -> tuple[TensorSpec, ...]:
+        return recordings.takes(self.rate, f", at most {self.chunk:g} s")
+
+    def entrance(self) -> nn.Module:
+        return RecordingEntrance()
+
+    def feeds(self, row: dict[str, Any]) -> list[dict[str, np.ndarray]]:
+        """Each of its chunks."""
+        return [recordings.fed(example["input"]) for example in self.transform(row, None)]
+
+    def specimen(self) -> dict[str, np.ndarray]:
+        return recordings.specimen(2 * self.rate)
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """ "input" (n, 1, t) float32; "mask" (n, t) where lengths differ; "start", "size" and "whole" (n,) in samples;

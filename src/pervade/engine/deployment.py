@@ -5,8 +5,6 @@ takes (domain) -> entrance -> network -> deployed (task) -> deployed (promises) 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from torch import Tensor
 from torch.nn import Module
 
@@ -36,7 +34,7 @@ class Deployed(Module):
         assert isinstance(loaded.domain, Portable), "as `signature` asks"
         self.entrance, self.network = loaded.domain.entrance(), loaded.network
         self.context = Context(loaded.domain, decision=loaded.decision, targets=False, members=loaded.members)
-        self.kept = [one for one in promises.kept(loaded.decision) if isinstance(one.promise, KeptInGraph)]
+        self.kept = [one for one, added in _promised(loaded) if added is not None]
 
     def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
         batch = self.entrance(*given)
@@ -56,15 +54,26 @@ def signature(loaded: Loaded) -> Signature:
     if not isinstance(task, Deployable):
         name = registry.full_name(task)
         raise ConfigError(f"what the task {name} answers cannot be computed in an exported graph; {PREDICT}")
-    outputs, left_out = list(task.gives(domain)), []
+    promised = _promised(loaded)
+    specs = [*task.gives(domain), *(spec for _, added in promised for spec in added or ())]
+    left_out = [
+        f"{one.promise.asked} is not kept by the graph, and is by `pervade predict`"
+        for one, added in promised
+        if added is None
+    ]
+    outputs = {spec.name: spec for spec in specs}  # what a promise says anew stands where the task has it
+    return Signature(domain.takes(), tuple(outputs.values()), tuple(labels_of(domain)), tuple(left_out))
+
+
+def _promised(loaded: Loaded) -> list[tuple[promises.Settled, tuple[TensorSpec, ...] | None]]:
+    """Each promise that is kept with the outputs that it adds to the graph, None where the graph cannot keep it."""
+    assert isinstance(loaded.task, Deployable), "as `signature` asks"
+    gives = {spec.name for spec in loaded.task.gives(loaded.domain)}
+    made = []
     for one in promises.kept(loaded.decision):
-        if not isinstance(one.promise, KeptInGraph):
-            left_out.append(f"{one.promise.asked} is not kept by the graph, and is by `pervade predict`")
-            continue
         with one.reading():
-            outputs += one.promise.adds(one.settled, domain)
-    return Signature(domain.takes(), _once(outputs), tuple(labels_of(domain)), tuple(left_out))
-
-
-def _once(specs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
-    return tuple({spec.name: spec for spec in specs}.values())
+            promise = one.promise
+            made.append(
+                (one, promise.adds(one.settled, gives, loaded.domain) if isinstance(promise, KeptInGraph) else None)
+            )
+    return made

@@ -6,11 +6,12 @@ sounds, are axes of any length.
 
 from __future__ import annotations
 
+import io
 import logging
 import re
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -146,16 +147,13 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what torch's exporter says to its own authors: of its older self, of types that it registers twice, and
-    of axes that it calls by names of its own (which are set afterwards)."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
-        warnings.filterwarnings("ignore", category=FutureWarning)
-        warnings.filterwarnings("ignore", "# 'dynamic_axes'|.*dynamic_shapes|.*axis name|.*copyreg", UserWarning)
-        logger.setLevel(logging.ERROR)
+    """Without what torch's exporter and onnxscript print and log for their own authors (programs of a thousand lines,
+    where one cannot be written), and without their warnings of each other's older selves."""
+    before = logging.root.manager.disable
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")
+        logging.disable(logging.CRITICAL)
         try:
             yield
         finally:
-            logger.setLevel(level)
+            logging.disable(before)

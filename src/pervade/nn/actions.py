@@ -101,6 +101,16 @@ def outward(actions: np.ndarray, space: Space) -> np.ndarray:
     return np.clip(actions, low, high)
 
 
+def likeliest(scores: Tensor, space: Space) -> Tensor:
+    """As `outward` of `choose` without noise, in torch: of the scores of all choices (n, k), or of means (n, d)."""
+    if is_discrete(space):
+        return torch.stack([part.argmax(1) for part in scores.split(list(space["sizes"]), dim=1)], 1)
+    low, high = (torch.tensor(space[end], dtype=torch.float32) for end in ("low", "high"))
+    if space.get("scale") and all(map(math.isfinite, (*space["low"], *space["high"]))):
+        return low + (scores.clamp(-1.0, 1.0) + 1.0) * (0.5 * (high - low))
+    return scores.clamp(low, high)
+
+
 def probabilities(output: Mapping[str, np.ndarray], space: Space) -> np.ndarray:
     """(n, k): softmax of every choice's scores."""
     parts = []

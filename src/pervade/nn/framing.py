@@ -66,14 +66,18 @@ def _resized(pixels: Tensor, height: int, width: int) -> Tensor:
 
 
 class Framing(nn.Module):
-    """(n, h, w, c) uint8, 0-255, as {"input": (n, c, size, size)} of 0-1."""
+    """(n, h, w, c) uint8, 0-255, as "input" (n, c, size, size) of 0-1; `mirrored`: each picture, then its mirror image,
+    as two "views"."""
 
-    def __init__(self, how: str, side: int, size: int, longest: int, fill: list[int]) -> None:
+    def __init__(self, how: str, side: int, size: int, longest: int, fill: list[int], mirrored: bool = False) -> None:
         super().__init__()
-        self.asked = (how, side, size, longest, fill)
+        self.asked, self.mirrored = (how, side, size, longest, fill), mirrored
 
-    def forward(self, pixels: Tensor) -> dict[str, Tensor]:
-        return {"input": frame(pixels, *self.asked).float().div(255.0)}
+    def forward(self, pixels: Tensor) -> dict[str, Any]:
+        seen = frame(pixels, *self.asked).float().div(255.0)
+        if not self.mirrored:
+            return {"input": seen}
+        return {"input": torch.stack((seen, seen.flip(3)), 1).flatten(0, 1), "views": 2}
 
     def translations(self) -> Translations:
         """What ONNX has in place of `frame`."""

@@ -36,7 +36,7 @@ class PolicyNetwork(nn.Module):
     def forward(self, input: Tensor, mask: Tensor | None = None) -> Output:
         output: Output = self.network(self.units(input))
         if self.log_deviation is not None:
-            output["log_deviation"] = self.log_deviation.repeat(len(input), 1)
+            output["log_deviation"] = self.log_deviation.repeat(input.shape[0], 1)
         return output
 
     @property

@@ -86,8 +86,8 @@ class Attention(nn.Module):
             value,
             attn_mask=mask,
             dropout_p=self.dropout if self.training else 0.0,
-            # One new position sees all before it; several at once, only what lies before each.
-            is_causal=self.causal and mask is None and t > 1,
+            # One new position sees all before it; several at once, only what lies before each. A graph has no caches.
+            is_causal=self.causal and mask is None and (torch.compiler.is_exporting() or t > 1),
         )
         out: Tensor = self.out(seen.transpose(1, 2).reshape(n, t, d))
         return out
@@ -162,7 +162,9 @@ class Transformer(nn.Module):
 
     def forward(self, tokens: Tensor, mask: Tensor | None = None, caches: list[Cache] | None = None) -> Tensor:
         x = self.dropout(self.embedding(tokens))
-        seen = None if self.causal or mask is None or bool(mask.all()) else mask[:, None, None, :]
+        # In a graph, whose way no value decides, the mask is looked at always.
+        whole = self.causal or mask is None or (not torch.compiler.is_exporting() and bool(mask.all()))
+        seen = None if whole or mask is None else mask[:, None, None, :]
         for number, block in enumerate(self.blocks):
             x = block(x, self.rotary, seen, caches[number] if caches else None)
         out: Tensor = self.norm(x)

@@ -9,18 +9,26 @@ Axis letters: n rows, k classes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
+import torch
 from pydantic import Field
+from torch import Tensor
 
 from pervade.core import files
-from pervade.core.contracts import Domain, Promise, Task, Told
+from pervade.core.contracts import (
+    Domain,
+    Task,
+    TensorSpec,
+    Told,
+)
 from pervade.core.contracts.capabilities import labels_of
+from pervade.core.contracts.promises import KeptInGraph
 from pervade.core.errors import ConfigError, DataError, nearest
 from pervade.core.registry import register
 from pervade.core.types import Json, Rows, Table
@@ -39,7 +47,7 @@ Money = Annotated[float, Field(ge=0, le=MOST)]
 
 @register("promise")
 @dataclass(frozen=True)
-class Cost(Promise):
+class Cost(KeptInGraph):
     """What each answer costs, by the true class and the answered one, of all classes."""
 
     costs: Mapping[str, Mapping[str, Money]] = field(default_factory=dict)
@@ -87,6 +95,13 @@ class Cost(Promise):
     def keep(self, table: Table, settled: Mapping[str, Any], domain: Domain) -> Table:
         expected = np.asarray(table["probabilities"], np.float64) @ self._matrix(domain)
         return answered(table, expected.argmin(1).astype(np.int64), domain)
+
+    def adds(self, settled: Mapping[str, Any], gives: Collection[str], domain: Domain) -> tuple[TensorSpec, ...] | None:
+        return () if "probabilities" in gives else None
+
+    def deployed(self, answers: dict[str, Tensor], settled: Mapping[str, Any], domain: Domain) -> dict[str, Tensor]:
+        costs = torch.tensor(self._matrix(domain), dtype=torch.float32)
+        return {**answers, "prediction": (answers["probabilities"] @ costs).argmin(1)}
 
     def answer(self, answer: dict[str, Any], table: Table, place: int, domain: Domain) -> dict[str, Any]:
         return {"answer": table["label"][place], **answer}

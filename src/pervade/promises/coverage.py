@@ -10,16 +10,27 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
+import torch
 from pydantic import Field
+from torch import Tensor
 
-from pervade.core.contracts import Domain, Promise, Task, Told
+from pervade.core.contracts import (
+    Domain,
+    Task,
+    TensorSpec,
+    Told,
+)
 from pervade.core.contracts.capabilities import Answerable, able, labels_of
-from pervade.core.contracts.promises import SPLIT
+from pervade.core.contracts.deployment import ROWS
+from pervade.core.contracts.promises import (
+    SPLIT,
+    KeptInGraph,
+)
 from pervade.core.errors import ConfigError, PromiseError
 from pervade.core.registry import full_name, register
 from pervade.core.types import Json, Rows, Table
@@ -39,7 +50,7 @@ MANY = 20
 
 @register("promise")
 @dataclass(frozen=True)
-class Coverage(Promise):
+class Coverage(KeptInGraph):
     """Classes: a set of them ("threshold" on the probability, or the "adaptive" score of RAPS; "auto": the latter above
     20 classes). Numbers: a range, in place of the task's own interval. Questions: a set of answers, of which one is
     right. Transcripts: the largest share of wrong words.
@@ -152,6 +163,28 @@ class Coverage(Promise):
         limit = settled["limit"] if limits is None else np.array([limits[label] for label in labels_of(domain)])
         return self._kind(settled["of"], domain).keep(table, limit)
 
+    def adds(self, settled: Mapping[str, Any], gives: Collection[str], domain: Domain) -> tuple[TensorSpec, ...] | None:
+        if settled["of"] == "numbers":
+            ends = f"end of the range that holds the number {100 * self.share:g} times of 100"
+            return (
+                TensorSpec("low", "float64", (ROWS,), f"lower {ends}"),
+                TensorSpec("high", "float64", (ROWS,), f"upper {ends}"),
+            )
+        if "probabilities" not in gives:
+            return None
+        said = f"1 where the label may be the true one; that is in the set {100 * self.share:g} times of 100"
+        return (TensorSpec("set", "int64", (ROWS, len(labels_of(domain))), said),)
+
+    def deployed(self, answers: dict[str, Tensor], settled: Mapping[str, Any], domain: Domain) -> dict[str, Tensor]:
+        if settled["of"] == "numbers":
+            prediction, reach = answers["prediction"], float(settled["limit"])
+            return {**answers, "low": prediction - reach, "high": prediction + reach}
+        kind = self._kind(settled["of"], domain)
+        assert isinstance(kind, coverage.Classes), "as `adds` asks"
+        limits = settled.get("limits")
+        limit = settled["limit"] if limits is None else [limits[label] for label in labels_of(domain)]
+        return {**answers, "set": _set_of(answers, kind, torch.tensor(limit, dtype=torch.float32))}
+
     def metrics(self, settled: Mapping[str, Any], domain: Domain) -> Mapping[str, Any]:
         kind = self._kind(settled["of"], domain)
         grouped = {"coverage_of_groups": coverage.by_group(kind)} if "groups" in settled else {}
@@ -198,3 +231,18 @@ def _kind_of(columns: Mapping[str, Any]) -> str:
 def _reached(rows: int, known: float | None = None) -> float:
     """The largest share, in hundredths, that so many rows (or groups) can promise, `known` of which have a score."""
     return math.floor(100 * (rows if known is None else known) / (rows + 1)) / 100
+
+
+def _set_of(answers: Mapping[str, Tensor], kind: coverage.Classes, limit: Tensor) -> Tensor:
+    """(n, k) int64, as `coverage.Classes.keep` has it, in torch."""
+    probabilities = answers["probabilities"]
+    scores, labels = 1 - probabilities, torch.arange(probabilities.shape[1])
+    if kind.method == "adaptive":
+        ranked, order = probabilities.sort(stable=True, dim=1, descending=True)
+        penalty = conformal.PENALTY * (labels + 1 - conformal.FREE).clamp(min=0)
+        scores = (ranked.cumsum(1) - ranked + penalty).gather(1, order.argsort(1))
+    inside = scores <= limit
+    if not kind.empty:
+        lowest = labels == scores.argmin(1)[:, None]
+        inside = inside | (lowest & ~inside.any(1)[:, None]) | (labels == answers["prediction"][:, None])
+    return inside.long()

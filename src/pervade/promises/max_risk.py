@@ -10,17 +10,27 @@ the b at which so few errors still have the probability d (the exact binomial bo
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
+from torch import Tensor
 
-from pervade.core.contracts import Domain, Promise, Task, Told
+from pervade.core.contracts import (
+    Domain,
+    Task,
+    TensorSpec,
+    Told,
+)
 from pervade.core.contracts.capabilities import Answerable
-from pervade.core.contracts.promises import SPLIT
+from pervade.core.contracts.deployment import ROWS
+from pervade.core.contracts.promises import (
+    SPLIT,
+    KeptInGraph,
+)
 from pervade.core.errors import ConfigError, PromiseError
 from pervade.core.registry import full_name, register
 from pervade.core.types import Json, Rows, Table
@@ -41,7 +51,7 @@ UNKNOWN = "I do not know"
 
 @register("promise")
 @dataclass(frozen=True)
-class MaxRisk(Promise):
+class MaxRisk(KeptInGraph):
     """Of the answers that are given at most `share` are wrong, with the confidence `level`. Which are given is told by
     the probability of the answer, after all else that is settled.
 
@@ -126,6 +136,16 @@ class MaxRisk(Promise):
     def keep(self, table: Table, settled: Mapping[str, Any], domain: Domain) -> Table:
         """Adds "answered" (n,) int8; the answers themselves stay beside it."""
         return {**table, "answered": (_confidence(table) >= settled["confidence"]).astype(np.int8)}
+
+    def adds(self, settled: Mapping[str, Any], gives: Collection[str], domain: Domain) -> tuple[TensorSpec, ...] | None:
+        if not {"probabilities", "prediction"} <= set(gives):
+            return None
+        said = f"1 where the row is answered, at a risk of {self.share:g} at most, 0 where it is not"
+        return (TensorSpec("answered", "int64", (ROWS,), said),)
+
+    def deployed(self, answers: dict[str, Tensor], settled: Mapping[str, Any], domain: Domain) -> dict[str, Tensor]:
+        sure = answers["probabilities"].gather(1, answers["prediction"][:, None])[:, 0]
+        return {**answers, "answered": (sure >= settled["confidence"]).long()}
 
     def metrics(self, settled: Mapping[str, Any], domain: Domain) -> Mapping[str, Any]:
         by_character = _by_character(domain)

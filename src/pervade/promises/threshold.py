@@ -22,17 +22,27 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
+import torch
 from pydantic import Field
+from torch import Tensor
 
-from pervade.core.contracts import Domain, Promise, Task, Told
+from pervade.core.contracts import (
+    Domain,
+    Task,
+    TensorSpec,
+    Told,
+)
 from pervade.core.contracts.capabilities import labels_of
-from pervade.core.contracts.promises import SPLIT
+from pervade.core.contracts.promises import (
+    SPLIT,
+    KeptInGraph,
+)
 from pervade.core.errors import ConfigError, PromiseError, nearest
 from pervade.core.registry import register
 from pervade.core.types import Json, Rows, Table
@@ -66,7 +76,7 @@ class _Class:
 
 @register("promise")
 @dataclass(frozen=True)
-class Threshold(Promise):
+class Threshold(KeptInGraph):
     """Shares by class; "" is the positive class of two."""
 
     min_recall: Mapping[str, Share] = field(default_factory=dict)  # of the class's rows that are found, at least
@@ -207,13 +217,32 @@ class Threshold(Promise):
         )
 
     def keep(self, table: Table, settled: Mapping[str, Any], domain: Domain) -> Table:
+        thresholds = self._thresholds(settled, domain)
+        return promises.answered(table, answers(np.asarray(table["probabilities"], np.float64), thresholds), domain)
+
+    def _thresholds(self, settled: Mapping[str, Any], domain: Domain) -> dict[int, float]:
+        """By the number of each class that has one. Raises ValueError where what is settled is damaged."""
         labels = labels_of(domain)
         if unknown := sorted(set(settled["thresholds"]) - set(labels)):
             raise ValueError(f"{unknown[0]!r} is none of the classes")
         thresholds = {labels.index(label): float(value) for label, value in settled["thresholds"].items()}
         if not all(0 < value < math.inf for value in thresholds.values()):
             raise ValueError(f"thresholds are above 0, and these {list(thresholds.values())}")
-        return promises.answered(table, answers(np.asarray(table["probabilities"], np.float64), thresholds), domain)
+        return thresholds
+
+    def adds(self, settled: Mapping[str, Any], gives: Collection[str], domain: Domain) -> tuple[TensorSpec, ...] | None:
+        return () if "probabilities" in gives else None
+
+    def deployed(self, answers: dict[str, Tensor], settled: Mapping[str, Any], domain: Domain) -> dict[str, Tensor]:
+        """As `answers`, in torch."""
+        probabilities, thresholds = answers["probabilities"], self._thresholds(settled, domain)
+        promised = torch.tensor(list(thresholds))
+        factor = probabilities[:, promised] / torch.tensor(list(thresholds.values()), dtype=torch.float32)
+        called = promised[factor.argmax(1)]
+        others = torch.tensor([i for i in range(probabilities.shape[1]) if i not in thresholds], dtype=torch.int64)
+        if len(others):
+            called = torch.where(factor.amax(1) >= 1, called, others[probabilities[:, others].argmax(1)])
+        return {**answers, "prediction": called}
 
     def answer(self, answer: dict[str, Any], table: Table, place: int, domain: Domain) -> dict[str, Any]:
         return {"answer": table["label"][place], **answer}

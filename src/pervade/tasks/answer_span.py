@@ -19,9 +19,21 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn import functional as F
 
-from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
-from pervade.core.contracts.abilities import CanTeach, HasPlainModel
+from pervade.core.contracts import (
+    Context,
+    Domain,
+    Plain,
+    PlainFeatures,
+    Task,
+    TensorSpec,
+)
+from pervade.core.contracts.abilities import (
+    CanTeach,
+    Deployable,
+    HasPlainModel,
+)
 from pervade.core.contracts.capabilities import Answerable, able
+from pervade.core.contracts.deployment import ROWS
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Display, Json, Output, Parts, Rows, Table
@@ -37,7 +49,7 @@ KEPT = 5  # of the likeliest answers, in the predictions file
 
 @register("task")
 @dataclass(frozen=True)
-class AnswerSpan(Task, HasPlainModel, CanTeach):
+class AnswerSpan(Task, HasPlainModel, CanTeach, Deployable):
     """The model returns "span" (n, t, 2): the scores of beginning and end. The batch holds "inside" (n, t), "target"
     (n, 2) and, in evaluation, "spans" (n, t, 2), "context" and "answers" (domains/questions.py)."""
 
@@ -71,11 +83,7 @@ class AnswerSpan(Task, HasPlainModel, CanTeach):
     def infer(self, model: Module, batch: Batch, context: Context) -> Output:
         """The best pieces of each window: "score" (n, c), "begin" and "end" (n, c) tokens; "absent" (n,), the score of
         there being none."""
-        scores = self.forward(model, batch, context)["span"].float()
-        begin, end = _allowed(scores, batch["inside"]).unbind(2)
-        absent = begin[:, 0] + end[:, 0]
-        inside = batch["inside"]
-        begin, end = begin.masked_fill(~inside, NEVER), end.masked_fill(~inside, NEVER)
+        begin, end, absent = self._open(self.forward(model, batch, context)["span"].float(), batch["inside"])
         length = begin.shape[1]
         # By the answer's length: the score of each beginning with the end so far behind it.
         most = min(self.longest, length)
@@ -89,6 +97,43 @@ class AnswerSpan(Task, HasPlainModel, CanTeach):
             "end": (first + best.indices // length).clamp(max=length - 1),
             "absent": absent,
         }
+
+    def gives(self, domain: Domain) -> tuple[TensorSpec, ...]:
+        return (
+            TensorSpec("begin_token", "int64", (ROWS,), "first token of the best answer in the window, from 0"),
+            TensorSpec("end_token", "int64", (ROWS,), "its last token"),
+            TensorSpec("score", "float32", (ROWS,), "how well it answers: of several windows the highest answers"),
+            TensorSpec(
+                "absent_score",
+                "float32",
+                (ROWS,),
+                "of there being no answer, less the margin that was settled; "
+                "where that is larger than the score of every window, there is none",
+            ),
+        )
+
+    def deployed(self, model: Module, batch: Batch, context: Context) -> dict[str, Tensor]:
+        """By all pairs of tokens, where `infer` goes by lengths: their number is an axis of any length."""
+        begin, end, absent = self._open(self.forward(model, batch, context)["span"].float(), batch["inside"])
+        places = torch.arange(begin.shape[1])
+        ahead = places[None, :] - places[:, None]
+        pairs = begin[:, :, None] + end[:, None, :]
+        pairs = pairs.masked_fill((ahead < 0) | (ahead >= self.longest), 2 * NEVER)
+        score, place = pairs.flatten(1).max(1)
+        margin = float(context.decision.get("margin", 0.0))
+        first = place.div(begin.shape[1], rounding_mode="floor")
+        return {
+            "begin_token": first,
+            "end_token": place - first * begin.shape[1],
+            "score": score,
+            "absent_score": absent - margin,
+        }
+
+    def _open(self, scores: Tensor, inside: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Scores (n, t) of beginning and end inside the text, and (n,) of there being no answer."""
+        begin, end = _allowed(scores, inside).unbind(2)
+        absent = begin[:, 0] + end[:, 0]
+        return begin.masked_fill(~inside, NEVER), end.masked_fill(~inside, NEVER), absent
 
     def predictions(self, output: Output, batch: Batch, context: Context) -> Table:
         """A line a window: "scores", "begins", "ends" (n, c) in characters and "texts" (joined) of its best answers;

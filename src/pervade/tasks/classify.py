@@ -44,6 +44,7 @@ from pervade.metrics.confusion import MOST_CLASSES, confusion_matrix, most_confu
 from pervade.metrics.estimate import too_few_groups
 from pervade.metrics.priors import LEAST, choose_answers, class_weights, likelier_than_usual
 from pervade.nn.distillation import divergence
+from pervade.nn.entrances import of_views
 
 SHOWN = 5  # classes that a message names
 FEWEST_TO_CALIBRATE = 30  # rows
@@ -291,7 +292,8 @@ class Classify(GivesLogits, ChoosesClass, Deployable):
         )
 
     def deployed(self, model: Module, batch: Batch, context: Context) -> dict[str, Tensor]:
-        logits, by = self.infer(model, batch, context)["logits"], context.decision.get("temperature", 1.0)
+        logits = of_views(self.infer(model, batch, context)["logits"], batch)
+        by = context.decision.get("temperature", 1.0)
         probabilities = self._honest(logits, context.domain, by).softmax(1)
         prior = self._prior(context.decision, context.domain)
         usual = 1.0 if prior is None else torch.tensor(np.maximum(prior, LEAST), dtype=torch.float32)

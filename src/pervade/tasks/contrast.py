@@ -15,9 +15,21 @@ from torch import Tensor
 from torch.nn import Module, Parameter
 from torch.nn import functional as F
 
-from pervade.core.contracts import Context, Domain, Task
-from pervade.core.contracts.abilities import CouplesRows, HasCompanions, HasLinearHead, SelectsRows
+from pervade.core.contracts import (
+    Context,
+    Domain,
+    Task,
+    TensorSpec,
+)
+from pervade.core.contracts.abilities import (
+    CouplesRows,
+    Deployable,
+    HasCompanions,
+    HasLinearHead,
+    SelectsRows,
+)
 from pervade.core.contracts.capabilities import Labelled, able
+from pervade.core.contracts.deployment import ROWS
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.terminal import visible
@@ -28,13 +40,14 @@ from pervade.data.rows.parts import average
 from pervade.data.rows.samplers.people_by_pictures import counted
 from pervade.metrics import retrieval, verification
 from pervade.nn import whitening
+from pervade.nn.entrances import of_views
 
 MARGINS = {"triplet": 0.2, "arcface": 0.5}  # of the papers
 
 
 @register("task")
 @dataclass(frozen=True)
-class Contrast(Task, SelectsRows, CouplesRows, HasCompanions, HasLinearHead):
+class Contrast(Task, SelectsRows, CouplesRows, HasCompanions, HasLinearHead, Deployable):
     """The model returns "embedding" (n, dimensions), which is put on the unit sphere; the batch holds "target" (n,)
     int64, the person's number. Batches are to hold several pictures of each person (`PeopleByPictures`).
 
@@ -180,6 +193,14 @@ class Contrast(Task, SelectsRows, CouplesRows, HasCompanions, HasLinearHead):
         if "threshold" in context.decision:
             table["threshold"] = torch.full((len(batch["row"]),), context.decision["threshold"])
         return table
+
+    def gives(self, domain: Domain) -> tuple[TensorSpec, ...]:
+        said = "a point of the unit sphere: two rows are alike by the scalar product of theirs, -1 to 1"
+        return (TensorSpec("embedding", "float32", (ROWS, self.dimensions), said),)
+
+    def deployed(self, model: Module, batch: Batch, context: Context) -> dict[str, Tensor]:
+        embedding = self.infer(model, batch, context)["embedding"]
+        return {"embedding": F.normalize(of_views(embedding, batch)) if "views" in batch else embedding}
 
     def reduce(self, table: Table, domain: Domain) -> Table:
         """Views of one picture become one line: their mean embedding, put on the unit sphere again."""

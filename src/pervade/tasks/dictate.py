@@ -14,8 +14,15 @@ import torch
 from torch.nn import Module
 from torch.nn import functional as F
 
-from pervade.core.contracts import Context, Domain, Waveform, require
+from pervade.core.contracts import (
+    Context,
+    Domain,
+    TensorSpec,
+    Waveform,
+    require,
+)
 from pervade.core.contracts.capabilities import Dictated, able
+from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Json, Output, Parts, Table
 from pervade.data.text import characters
@@ -28,6 +35,12 @@ from pervade.tasks.transcribe import Transcribe
 class Dictate(Transcribe):
     """The model is a `nn.speech_writer.SpeechWriter`, the domain a `Dictation`; the batch holds "target" (n, l), prompt
     and end among them, and "length" (n,)."""
+
+    def gives(self, domain: Domain) -> tuple[TensorSpec, ...]:
+        raise ConfigError(
+            "a network that writes what it hears goes token by token, as often as it takes, which a graph does not; "
+            "train --model conformer (CTC) to export, or take --format huggingface"
+        )
 
     def outputs(self, domain: Domain) -> dict[str, int]:
         return {"logits": require(domain.inputs(), Waveform, "dictate").vocabulary or 0}

@@ -9,12 +9,26 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 from torch.nn import Module
 from torch.nn import functional as F
 
-from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task, Tokens, require
-from pervade.core.contracts.abilities import HasPlainModel
+from pervade.core.contracts import (
+    Context,
+    Domain,
+    Plain,
+    PlainFeatures,
+    Task,
+    TensorSpec,
+    Tokens,
+    require,
+)
+from pervade.core.contracts.abilities import (
+    Deployable,
+    HasPlainModel,
+)
 from pervade.core.contracts.capabilities import Tokenised, able
+from pervade.core.contracts.deployment import ROWS
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Display, Output, Parts, Rows, Table
@@ -30,7 +44,7 @@ GUESSES = 10  # of the likeliest tokens of a gap that `predict` knows
 
 @register("task")
 @dataclass(frozen=True)
-class FillMask(Task, HasPlainModel):
+class FillMask(Task, HasPlainModel, Deployable):
     """The model is called with the places that are "asked" (n, k) and returns "logits" (n, k, v); the batch holds
     "target" (n, k) int64, -100 where it has fewer."""
 
@@ -57,6 +71,14 @@ class FillMask(Task, HasPlainModel):
             return {"loss": self.loss({"logits": logits}, batch)["loss"], "right": right}
         likeliest = logits.softmax(2).topk(min(GUESSES, logits.shape[2]), 2)
         return {"probability": likeliest.values, "token": likeliest.indices}
+
+    def gives(self, domain: Domain) -> tuple[TensorSpec, ...]:
+        size = require(domain.inputs(), Tokens, "fill-mask").vocabulary
+        said = "probability of each token of the vocabulary at each place that is asked, 0-1"
+        return (TensorSpec("probabilities", "float32", (ROWS, "gaps", size), said),)
+
+    def deployed(self, model: Module, batch: Batch, context: Context) -> dict[str, Tensor]:
+        return {"probabilities": self.forward(model, batch, context)["logits"].float().softmax(2)}
 
     def predictions(self, output: Output, batch: Batch, context: Context) -> Table:
         """ "bits" (n,) that the hidden "tokens" (n,) cost, and how many were named "right"; or, for gaps to be filled,

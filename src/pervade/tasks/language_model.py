@@ -14,9 +14,25 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn import functional as F
 
-from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task, Tokens, require
-from pervade.core.contracts.abilities import CanTeach, HasPlainModel, MakesSamples, RepliesToRows
+from pervade.core.contracts import (
+    Context,
+    Domain,
+    Plain,
+    PlainFeatures,
+    Task,
+    TensorSpec,
+    Tokens,
+    require,
+)
+from pervade.core.contracts.abilities import (
+    CanTeach,
+    Deployable,
+    HasPlainModel,
+    MakesSamples,
+    RepliesToRows,
+)
 from pervade.core.contracts.capabilities import Conversational, Tokenised, Written, able
+from pervade.core.contracts.deployment import ROWS
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Display, Json, Output, Parts, Rows, Table
@@ -55,7 +71,7 @@ FORETELLING = TaskWords(
 
 @register("task")
 @dataclass(frozen=True)
-class LanguageModel(Task, MakesSamples, RepliesToRows, HasPlainModel, CanTeach):
+class LanguageModel(Task, MakesSamples, RepliesToRows, HasPlainModel, CanTeach, Deployable):
     """The model returns "logits" (n, t, v); the batch holds "target" (n, t) int64, the token after each, -100 where it
     is not asked for, and in evaluation "bytes" (n,), those of the text that a window stands for.
 
@@ -100,6 +116,16 @@ class LanguageModel(Task, MakesSamples, RepliesToRows, HasPlainModel, CanTeach):
         ]
         longest = max([1, *map(len, written)])
         return {"tokens": torch.tensor([[*row, *[-1] * (longest - len(row))] for row in written])}
+
+    def gives(self, domain: Domain) -> tuple[TensorSpec, ...]:
+        size = self.outputs(domain)["logits"]
+        said = (
+            "whose softmax is the probability of each token of the vocabulary to come after this one and those before"
+        )
+        return (TensorSpec("logits", "float32", (ROWS, "tokens", size), said),)
+
+    def deployed(self, model: Module, batch: Batch, context: Context) -> dict[str, Tensor]:
+        return {"logits": model(batch["input"], mask=batch["mask"])["logits"].float()}
 
     def _written(self, model: Module, tokens: Sequence[int], domain: Domain) -> list[int]:
         written: list[int] = []

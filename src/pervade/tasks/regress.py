@@ -12,9 +12,24 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn import functional as F
 
-from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task
-from pervade.core.contracts.abilities import CanBeBlended, CanTeach, HasLinearHead, HasPlainModel, SelectsRows
+from pervade.core.contracts import (
+    Context,
+    Domain,
+    Plain,
+    PlainFeatures,
+    Task,
+    TensorSpec,
+)
+from pervade.core.contracts.abilities import (
+    CanBeBlended,
+    CanTeach,
+    Deployable,
+    HasLinearHead,
+    HasPlainModel,
+    SelectsRows,
+)
 from pervade.core.contracts.capabilities import Scaled, able
+from pervade.core.contracts.deployment import ROWS
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Display, Json, LeftOut, Linear, Output, Parts, Rows, Table
@@ -24,6 +39,7 @@ from pervade.data.read.targets import decode_numbers
 from pervade.data.rows.parts import average
 from pervade.metrics import conformal
 from pervade.metrics.regression import coverage_metric, mean_baseline, regression_metrics
+from pervade.nn.entrances import of_views
 from pervade.tasks.classify import AUXILIARY
 
 COVERAGE = 0.9  # of the targets, that the interval given with an answer is to hold
@@ -32,7 +48,7 @@ MOST_POINTS = 500  # of the rows that are drawn in the report
 
 @register("task")
 @dataclass(frozen=True)
-class Regress(Task, SelectsRows, HasPlainModel, HasLinearHead, CanBeBlended, CanTeach):
+class Regress(Task, SelectsRows, HasPlainModel, HasLinearHead, CanBeBlended, CanTeach, Deployable):
     """The model returns "value" (n, 1), the batch holds "target" (n,) float32, both standardised by the domain's
     `scale`: (number - mean) / deviation. Everything that leaves the task is in the number's own unit.
 
@@ -114,6 +130,21 @@ class Regress(Task, SelectsRows, HasPlainModel, HasLinearHead, CanBeBlended, Can
         if context.targets:
             table["target"] = decode_numbers(batch["target"].cpu().numpy(), scale, rounded=True)
         return {**table, "prediction": prediction, "low": prediction - reach, "high": prediction + reach}
+
+    def gives(self, domain: Domain) -> tuple[TensorSpec, ...]:
+        ends = "end of the range that mostly holds the number; NaN where none was learnt"
+        return (
+            TensorSpec("prediction", "float64", (ROWS,), "the number, in its own unit"),
+            TensorSpec("low", "float64", (ROWS,), f"lower {ends}"),
+            TensorSpec("high", "float64", (ROWS,), f"upper {ends}"),
+        )
+
+    def deployed(self, model: Module, batch: Batch, context: Context) -> dict[str, Tensor]:
+        mean, deviation = able(context.domain, Scaled).scale
+        value = of_views(self.infer(model, batch, context)["value"][:, 0].double(), batch)
+        prediction = value * deviation + mean
+        reach = float(context.decision.get("reach", math.nan))
+        return {"prediction": prediction, "low": prediction - reach, "high": prediction + reach}
 
     def reduce(self, table: Table, domain: Domain) -> Table:
         """Views of one picture become one line: the mean of their answers."""

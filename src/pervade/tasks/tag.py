@@ -14,8 +14,16 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn import functional as F
 
-from pervade.core.contracts import Context, Domain, Plain, PlainFeatures
+from pervade.core.contracts import (
+    Context,
+    Domain,
+    Plain,
+    PlainFeatures,
+    TensorSpec,
+)
+from pervade.core.contracts.abilities import Deployable
 from pervade.core.contracts.capabilities import Counted, able
+from pervade.core.contracts.deployment import ROWS
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Display, Json, LeftOut, Linear, Output, Parts, Rows, Table
@@ -26,6 +34,7 @@ from pervade.data.rows import split as splits
 from pervade.data.rows.parts import average
 from pervade.metrics.multilabel import multilabel_metrics, prior_baseline
 from pervade.nn.distillation import divergence_of_each
+from pervade.nn.entrances import of_views
 from pervade.tasks.classify import AUXILIARY, SURE, GivesLogits, labels_of, likely, ranked
 
 HEAVIEST = 100.0  # a label of one row in a thousand would otherwise weigh 999, and its few rows would decide all
@@ -34,7 +43,7 @@ STEADY = 20  # rows with a label on the validation split at which its own thresh
 
 @register("task")
 @dataclass(frozen=True)
-class Tag(GivesLogits):
+class Tag(GivesLogits, Deployable):
     """The model returns "logits" (n, k); the batch holds "target" (n, k) float32, 1 where the row has the label.
 
     The loss of a row is the mean over its k labels. "focal" turns that of answers that are right already down by
@@ -149,15 +158,32 @@ class Tag(GivesLogits):
         if context.targets:
             table["target"] = batch["target"].cpu().numpy().astype(np.int8)
         labels = labels_of(context.domain)
-        fitted, usual = context.decision.get("thresholds", {}), _as_likely(raised)
-        settled = [float(fitted.get(label, own)) for label, own in zip(labels, usual, strict=True)]
-        threshold = np.tile(np.array(settled), (len(probabilities), 1))
+        threshold = np.tile(np.array(self._thresholds(context)), (len(probabilities), 1))
         return {
             **table,
             **_said(probabilities, threshold, labels),
             "probabilities": probabilities,
             "threshold": threshold,
         }
+
+    def gives(self, domain: Domain) -> tuple[TensorSpec, ...]:
+        number = len(labels_of(domain))
+        return (
+            TensorSpec("probabilities", "float32", (ROWS, number), "probability of each label, 0-1, in their order"),
+            TensorSpec("prediction", "int64", (ROWS, number), "1 where the label is said, by its threshold, else 0"),
+        )
+
+    def deployed(self, model: Module, batch: Batch, context: Context) -> dict[str, Tensor]:
+        raised = self._log_odds_shown(context.domain)
+        logits = of_views(self.infer(model, batch, context)["logits"], batch)
+        probabilities = torch.sigmoid(logits - torch.tensor(raised, dtype=logits.dtype))
+        threshold = torch.tensor(self._thresholds(context), dtype=logits.dtype)
+        return {"probabilities": probabilities, "prediction": (probabilities >= threshold).long()}
+
+    def _thresholds(self, context: Context) -> list[float]:
+        """(k,) from which probability on a label is said."""
+        fitted, usual = context.decision.get("thresholds", {}), _as_likely(self._log_odds_shown(context.domain))
+        return [float(fitted.get(label, own)) for label, own in zip(labels_of(context.domain), usual, strict=True)]
 
     def reduce(self, table: Table, domain: Domain) -> Table:
         """Views of one picture become one line: the sigmoid of their mean logits."""

@@ -21,10 +21,25 @@ from torch import Tensor
 from torch.nn import Module
 
 from pervade.core.bounds import Finite, Weight
-from pervade.core.contracts import Context, Domain, Task
-from pervade.core.contracts.abilities import CanTeach
-from pervade.core.contracts.capabilities import Transcribed, able
-from pervade.core.errors import ConfigError, DataError
+from pervade.core.contracts import (
+    Context,
+    Domain,
+    Task,
+    TensorSpec,
+)
+from pervade.core.contracts.abilities import (
+    CanTeach,
+    Deployable,
+)
+from pervade.core.contracts.capabilities import (
+    Transcribed,
+    able,
+)
+from pervade.core.contracts.deployment import ROWS
+from pervade.core.errors import (
+    ConfigError,
+    DataError,
+)
 from pervade.core.registry import register
 from pervade.core.types import Batch, Display, Json, Output, Parts, Rows, Table
 from pervade.core.words import FigureWords, TaskWords
@@ -50,7 +65,7 @@ MOST_SHOWN = 20  # confusions and recordings in the report
 
 @register("task")
 @dataclass(frozen=True)
-class Transcribe(Task, CanTeach):
+class Transcribe(Task, CanTeach, Deployable):
     """The model returns "logits" (n, f, v) and "frames" (n, f), which of them count; the batch holds "target" (n, l)
     and "length" (n,). The domain gives `alphabet`, what each piece spells, and `words`, the n-grams' SHA-256."""
 
@@ -97,6 +112,17 @@ class Transcribe(Task, CanTeach):
         """ "log_prob" (n, f, v) and "frames"."""
         output = self.forward(model, batch, context)
         return {"log_prob": output["logits"].float().log_softmax(2), "frames": output["frames"]}
+
+    def gives(self, domain: Domain) -> tuple[TensorSpec, ...]:
+        said = "logarithm of the probability of each piece of the alphabet; the first is the blank of CTC"
+        return (
+            TensorSpec("log_prob", "float32", (ROWS, "frames", len(_alphabet(domain))), said),
+            TensorSpec("frames", "int64", (ROWS,), "how many frames of each row count"),
+        )
+
+    def deployed(self, model: Module, batch: Batch, context: Context) -> dict[str, Tensor]:
+        heard = self.infer(model, batch, context)
+        return {"log_prob": heard["log_prob"], "frames": heard["frames"].long().sum(1)}
 
     def predictions(self, output: Output, batch: Batch, context: Context) -> Table:
         """A line a chunk: "pieces" and "log_prob", the lattice row by row, "kept" pieces a frame; "start" and "stride",

@@ -333,5 +333,5 @@ ABILITIES: tuple[type, ...] = (
         KeepsSamples,
         RepliesToRows,
     ),
-    *(HasPlainModel, ComparesSeeds, ChoosesClass, Deployable),
+    *(HasPlainModel, ComparesSeeds, ChoosesClass, LearntSampling, Deployable),
 )

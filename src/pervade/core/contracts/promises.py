@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -82,9 +82,9 @@ class Promise(Protocol):
 class KeptInGraph(Promise, Protocol):
     """A promise that an exported graph keeps, too."""
 
-    def adds(self, settled: Mapping[str, Any], domain: Domain) -> tuple[TensorSpec, ...]:
-        """The outputs that the graph has beside the task's own."""
-        return ()
+    def adds(self, settled: Mapping[str, Any], gives: Collection[str], domain: Domain) -> tuple[TensorSpec, ...] | None:
+        """The outputs that a graph whose task `gives` these has beside them; None where it cannot keep this."""
+        ...
 
     def deployed(self, answers: dict[str, Tensor], settled: Mapping[str, Any], domain: Domain) -> dict[str, Tensor]:
         """As `keep`, in torch, of what the task's graph gives."""

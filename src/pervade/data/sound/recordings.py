@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from pervade.core.contracts import TensorSpec
+from pervade.core.contracts.deployment import ROWS
 from pervade.core.errors import DataError
 from pervade.core.types import LeftOut, Rows
 from pervade.data.read import embedded, named_files, tables
@@ -224,3 +226,32 @@ def named(table: Path, file_column: str | None = None, most: int | None = 50) ->
     cells = named_files.spaced(records, column, most or len(records))
     files = zip(cells, below.find(cells), strict=True)
     return [file if isinstance(file, Path) else table.parent / cell for cell, file in files]
+
+
+# inside an exported graph
+
+
+def takes(rate: int, heard: str = "", views: int = 1) -> tuple[TensorSpec, ...]:
+    """What a graph that hears recordings is given; `heard` says how much of each, and how the `views` differ."""
+    said = f"-1..1, one channel, {rate:,} samples a second, filled up with 0 at the end{heard}"
+    several = (views,) if views > 1 else ()
+    return (
+        TensorSpec("waveform", "float32", (ROWS, *several, "samples"), said),
+        TensorSpec("lengths", "int64", (ROWS, *several), "samples of each"),
+    )
+
+
+def fed(*waves: np.ndarray) -> dict[str, np.ndarray]:
+    """One recording (t,) as a graph is fed it; of several views each."""
+    lengths = np.array([[len(wave) for wave in waves]])
+    filled = np.stack([np.pad(wave, (0, lengths.max() - len(wave))) for wave in waves]).astype(np.float32)[None]
+    return (
+        {"waveform": filled, "lengths": lengths} if len(waves) > 1 else {"waveform": filled[0], "lengths": lengths[0]}
+    )
+
+
+def specimen(samples: int, views: int = 1) -> dict[str, np.ndarray]:
+    """Two recordings of about so many samples."""
+    several = (views,) if views > 1 else ()
+    drawn = np.random.default_rng(0).uniform(-0.1, 0.1, (2, *several, samples + 7)).astype(np.float32)
+    return {"waveform": drawn, "lengths": np.full((2, *several), samples + 3)}

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from torch import nn
 
-from pervade.core.contracts import Domain
+from pervade.core.contracts import Domain, TensorSpec
+from pervade.core.contracts.deployment import ROWS
 from pervade.core.errors import ConfigError
 from pervade.core.types import Batch, Example
 from pervade.data.read import encodings
 from pervade.data.text import corpus, vocabulary
 from pervade.data.text.corpus import IGNORED
+from pervade.nn.entrances import TokensEntrance
+
+TRACED = 12  # tokens of a text that a network is traced by
 
 
 class Tokenized(Domain):
     """Its fields are the domain's own: no dataclass, so that each declares and orders them."""
 
     encoding: str
+    length: int
     tokenizer: str  # SHA-256 of the tokenizer, which lies beside preprocess.json
 
     def __post_init__(self) -> None:
@@ -35,6 +43,29 @@ class Tokenized(Domain):
     @property
     def _padding(self) -> int:
         return vocabulary.special(self.tokenizer, vocabulary.PADDING) or 0
+
+    # where it leaves this project
+
+    def takes(self) -> tuple[TensorSpec, ...]:
+        said = f"numbers of tokens by the tokenizer beside it, at most {self.length:,}, filled up with {self._padding}"
+        return (
+            TensorSpec("input_ids", "int64", (ROWS, "tokens"), said),
+            TensorSpec("attention_mask", "int64", (ROWS, "tokens"), "1 at tokens, 0 where a row is filled up"),
+        )
+
+    def entrance(self) -> nn.Module:
+        return TokensEntrance()
+
+    def feeds(self, row: dict[str, Any]) -> list[dict[str, np.ndarray]]:
+        return [self._fed(example) for example in self.transform(row, None)]
+
+    def _fed(self, example: Example) -> dict[str, np.ndarray]:
+        tokens = np.asarray(example["input"], np.int64)[None]
+        return {"input_ids": tokens, "attention_mask": np.ones_like(tokens)}
+
+    def specimen(self) -> dict[str, np.ndarray]:
+        tokens = np.ones((2, min(self.length, TRACED)), np.int64)
+        return {"input_ids": tokens, "attention_mask": np.ones_like(tokens)}
 
 
 def padded(examples: Sequence[Example], padding: int = 0) -> Batch:
