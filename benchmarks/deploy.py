@@ -127,6 +127,7 @@ def by_hand(loaded: Any, rows: Rows, how: str, folder: Path) -> Path:
         dynamo=True,
         dynamic_shapes=free,
         input_names=list(feeds[0]),
+        external_data=False,
         verbose=False,
     )
     if how == "dynamic":
