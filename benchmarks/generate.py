@@ -1,10 +1,10 @@
 """What pictures are worth that were made: beside other libraries in the same time, by class, and in few steps.
 
-    python benchmarks/generate.py [--shared ../shared/data] [--parts peers speed classes] [--sets mnist …]
+    python benchmarks/generate.py [--shared ../shared/data] [--parts peers speed classes few rare] [--sets mnist …]
         [--sides diffusion …] [--seconds 900] [--seeds 0] [--again] [--show]
 
 Each cell is a line in measured/generate.jsonl, and a stopped script goes on; a cell that failed is said, and tried
-again by the next start. With 15 minutes a cell all of it takes about five hours.
+again by the next start. With 15 minutes a training all of it takes about ten hours.
 
 peers: each side learns from the same PNGs of 32 x 32 (digits filled up to it), not by class, in the same time. Ours has
 it for the whole command, reading, judging and reporting among it; the others (generate_peers.py) for training alone. As
@@ -16,8 +16,13 @@ speed: images a second of a training step of UNet2DModel and of the same network
 
 classes: ours by class, from the run's own results.
 
-Not here yet: the sampler of few evaluations beside 50 steps of DDIM, and `--imbalance generate` beside other cures,
-which benchmarks/rare.py has as a setting of one training.
+few: a network that takes noise away makes up to 1,000 pictures in 50 steps of DDIM and in 4 of DPM-Solver++, and one
+that learnt of it (task.distil=4), for as long, in 4. The distance and the time of each are beside those of 50 steps.
+
+rare: of x-rays, one sick person to twenty healthy ones in training and validation (rare_data.py, with each seed anew),
+each cure has the same time: none; auto; augmentation, which draws both classes as often, each picture changed
+anew; generate. A cell is one seed, with differences on the test split that are paired by row. Unless seeds are given:
+0, 1, 2.
 """
 
 from __future__ import annotations
@@ -53,7 +58,11 @@ SIDE = 32
 MOST = 5000  # pictures that are compared
 OURS = {"gan": "dcgan", "vq-vae": "vq-vae", "diffusion": "diffusion"}  # sides that are ours, by the model
 PEERS = ("diffusers", "dcgan")
-PARTS = ("peers", "speed", "classes")
+PARTS = ("peers", "speed", "classes", "few", "rare")
+STEPS, MANY = 4, 50  # evaluations of a network a picture, that are compared,
+FEW = 1000  # and of how many pictures
+CURES = {"none": "none", "auto": "auto", "augmentation": "oversample", "generate": "generate"}
+FIGURES = ("accuracy", "balanced_accuracy", "ece")
 Pair = tuple[np.ndarray, str]
 
 
@@ -154,6 +163,8 @@ class Bench:
     def ours(self, side: str, options: argparse.Namespace, seed: int, *more: str) -> Path:
         """The run of one training, in the time."""
         name = f"{side}-{seed}{'-by-class' if more else ''}"
+        if (self.runs / name / "report.html").exists():  # another part has it
+            return self.runs / name
         asked = ("--task", "unconditional-image-generation", "--model", OURS[side], "--judge", str(self.judge))
         limit = ("--time-limit", f"{options.seconds:g}", "--seed", str(seed), "--name", name, "--runs", str(self.runs))
         pervade("train", str(self.data), *asked, *limit, "-o", "validation=0.05", *more)
@@ -184,10 +195,71 @@ def classes(bench: Bench, side: str, options: argparse.Namespace, seed: int) -> 
     return {"n": results["n"], "figures": told, "between": results["details"].get("floor_and_ceiling", {})}
 
 
+def few(bench: Bench, side: str, options: argparse.Namespace, seed: int) -> dict[str, Any]:
+    import pervade as package
+
+    run, name = bench.ours(side, options, seed), f"few-{seed}"
+    asked = ("--task", "unconditional-image-generation", "--init", str(run), "--judge", str(bench.judge))
+    limit = ("--time-limit", f"{options.seconds:g}", "--seed", str(seed), "--name", name, "--runs", str(bench.runs))
+    pervade("train", str(bench.data), *asked, *limit, "-o", f"task.distil={STEPS}", "-o", "validation=0.05")
+    number = min(len(bench.test), FEW)
+    ways: dict[str, tuple[Path, dict[str, Any]]] = {
+        f"{MANY} of DDIM": (run, {"steps": MANY, "sampler": "ddim"}),
+        f"{STEPS} of DPM-Solver++": (run, {"steps": STEPS, "sampler": "dpm-solver++"}),
+        f"{STEPS}, learnt": (bench.runs / name, {}),
+    }
+    figures, took = {}, {}
+    for way, (path, sampling) in ways.items():
+        made = package.load(path)
+        made.predict(number=1, **sampling)  # for taking memory
+        began = time.monotonic()
+        answers = made.predict(number=number, seed=10**6, **sampling)
+        took[way] = round(time.monotonic() - began, 3)
+        figures[way] = bench.figures(np.stack([answer["picture"] for answer in answers]))
+    first = next(iter(ways))
+    ratios = {
+        way: {
+            "distance": round(figures[way]["kernel_distance"] / figures[first]["kernel_distance"], 3),
+            "time": round(took[way] / took[first], 4),
+        }
+        for way in ways
+    }
+    return {"n": number, "few": figures, "took": took, "ratios": ratios, "few_floor": bench.floor()}
+
+
+def rare(shared: Path, seconds: float, seed: int) -> dict[str, Any]:
+    from rare_data import rare_sick, trained
+
+    from pervade.engine import predictions
+    from pervade.metrics.paired import differences
+
+    figures, tables, metrics = {}, {}, {}
+    with tempfile.TemporaryDirectory() as place:
+        made, runs = rare_sick(shared, Path(place), seed), Path(place) / "runs"
+        for cure, setting in CURES.items():
+            more = ("--ladder", "trained", "--time-limit", f"{seconds:g}", "--seed", str(seed), "--imbalance", setting)
+            run = trained(made, runs, cure, *more)
+            result, loaded = run.evaluate(), run.load()  # of all rows, for which a limit may have left no time
+            tables[cure] = predictions.read_columns(run.path / result["predictions"])
+            every, rarest = loaded.task.metrics(loaded.domain), f"recall[{result['details']['labels'][1]}]"
+            metrics = {name: every[name] for name in (*FIGURES, rarest)}
+            told = {name: [result["metrics"][name][end] for end in ("value", "low", "high")] for name in metrics}
+            figures[cure] = {**told, "answers": loaded.decision.get("answers", "likeliest")}
+    over: dict[str, Any] = {"over_none": {}, "over_auto": {}}
+    for beside in ("none", "auto"):
+        for cure in set(CURES) - {beside}:
+            apart = differences(metrics, [tables[beside], tables[cure]])[0]
+            own = {name: difference.as_dict() for name, difference in apart.items()}
+            told = {name: [less[end] for end in ("difference", "low", "high")] for name, less in own.items()}
+            over[f"over_{beside}"][cure] = told
+    return {"n": len(tables["none"]["row"]), "cures": figures, **over}
+
+
 def show() -> None:
     done = {(c["part"], c["set"], c["side"], c["seconds"], c["seed"]): c for c in lines(NAME)}
     for (part, name, side, seconds, seed), cell in done.items():
-        told = cell.get("failed") or {key: cell[key] for key in cell if key in ("figures", "floor", "ratio", "rates")}
+        shown = ("figures", "floor", "ratio", "rates", "few", "ratios", "took", "cures", "over_auto")
+        told = cell.get("failed") or {key: cell[key] for key in cell if key in shown}
         print(f"{part} {name} {side} {seconds:g} s seed {seed}: {told}")
     print("\n| set | side | n | kernel distance | less the floor | of the better peer | Fréchet | precision | recall |")
     print("|---|---|---|---|---|---|---|---|---|")
@@ -261,7 +333,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
     parser.add_argument("--sides", nargs="+", default=[*PEERS, *OURS], choices=[*PEERS, *OURS])
     parser.add_argument("--seconds", type=float, default=900.0)
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--seeds", nargs="+", type=int, help="0, unless given; of rare 0, 1 and 2")
     parser.add_argument("--turns", type=int, default=7)
     parser.add_argument("--again", action="store_true", help="Measure cells that are there already once more.")
     parser.add_argument("--show", action="store_true", help="Print what was measured, and measure nothing.")
@@ -272,16 +344,19 @@ def main() -> None:
     there = {
         tuple(c[key] for key in ("part", "set", "side", "seconds", "seed")) for c in lines(NAME) if "failed" not in c
     }
-    ways: dict[str, Any] = {"peers": peers, "classes": classes}
+    ways: dict[str, Any] = {"peers": peers, "classes": classes, "few": few}
     for name in options.sets:
         wanted = [
             (part, side, seed)
-            for seed in options.seeds
+            for seed in options.seeds or [0]
             for part in options.parts
             if part in ways
             for side in options.sides
-            if (side in OURS or part == "peers")
-            and (options.again or (part, name, side, options.seconds, seed) not in there)
+            if part == "peers"
+            or (
+                (side == "diffusion" if part == "few" else side in OURS)
+                and (options.again or (part, name, side, options.seconds, seed) not in there)
+            )
         ]
         if not wanted:
             continue
@@ -289,6 +364,10 @@ def main() -> None:
             bench = Bench(name, options.shared, Path(place))
             for part, side, seed in wanted:
                 cell(part, name, side, options.seconds, seed, partial(ways[part], bench, side, options, seed))
+    for seed in (options.seeds or [0, 1, 2]) if "rare" in options.parts else []:
+        about = ("rare", "pneumonia 20:1", "ours", options.seconds, seed)
+        if options.again or about not in there:
+            cell(*about, partial(rare, options.shared, options.seconds, seed))
     if "speed" in options.parts and (options.again or not any(key[0] == "speed" for key in there)):
         cell("speed", "a step", "both", 0.0, 0, lambda: speed(options))
     show()
