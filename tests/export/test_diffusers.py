@@ -33,7 +33,7 @@ def drawn(loaded: Any) -> Any:
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # diffusers', of numpy 2
-@pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpm-solver++"])
+@pytest.mark.parametrize("sampler", [pytest.param("ddpm", marks=pytest.mark.slow), "ddim", "dpm-solver++"])
 def test_it_makes_the_same_pictures(tmp_path: Path, sampler: Any) -> None:
     from diffusers import DiffusionPipeline
 

@@ -48,7 +48,7 @@ def ours(loaded: Loaded, batch: dict[str, Any]) -> torch.Tensor:
         (ResNet(width=8, stem="7x7"), Classify(), 1.7),
         (ResNet(depth=50, width=8, stem="7x7"), Classify(class_weights="balanced"), 0.6),
         (ResNet(width=8, stem="7x7"), Tag(), None),
-        (Timm("resnet10t"), Classify(), 1.0),
+        pytest.param(Timm("resnet10t"), Classify(), 1.0, marks=pytest.mark.slow),  # timm's import
     ],
 )
 def test_pictures(tmp_path: Path, model: Any, task: Any, temperature: float | None) -> None:
@@ -83,7 +83,10 @@ def mlflow_opens(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return importlib.import_module(flavour["loader_module"])._load_pyfunc(folder)
 
 
-@pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert"])
+SLOW = pytest.mark.slow  # the same once more, of another kind
+
+
+@pytest.mark.parametrize("kind", ["bert", pytest.param("roberta", marks=SLOW), pytest.param("distilbert", marks=SLOW)])
 def test_texts(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = encoder(tmp_path / "base", kind, temperature=1.5)
     EXPORT(loaded, tmp_path / "folder")

@@ -61,6 +61,8 @@ def _register() -> None:
         merge,
         models,
         predict,
+        pull,
+        push,
         report,
         resume,
         tasks,
@@ -68,7 +70,23 @@ def _register() -> None:
         tune,
     )
 
-    for verb in (demo, train, tune, resume, evaluate, predict, compare, compress, merge, report, models, tasks, doctor):
+    for verb in (
+        demo,
+        train,
+        tune,
+        resume,
+        evaluate,
+        predict,
+        compare,
+        compress,
+        merge,
+        push,
+        pull,
+        report,
+        models,
+        tasks,
+        doctor,
+    ):
         verb.add_to(app)
 
 

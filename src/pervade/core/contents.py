@@ -370,6 +370,12 @@ FIELDS: dict[str, Some] = {
         "answers": Literal["likeliest", "balanced"],
         "tried": dict[str, dict[str, Share]],
     },
+    "pervade.json": {  # of a repository on the Hub
+        "kind": Literal["run", "transformers"],
+        "name": str,
+        "checkpoint": str,
+        "files": dict[str, str],
+    },
     "environment.json": {
         "task": str | None,
         "find_lr": bool,
