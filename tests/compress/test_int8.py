@@ -23,6 +23,7 @@ from pervade.engine import building
 from pervade.export import onnx as exporter
 from pervade.nn import int8
 from pervade.nn.int8 import Plan, grid, simulate
+from pervade.tasks.distil import Distil
 from tests import subjects
 from tests.subjects import TOKENS, again, answers, batch_of, pixels
 
@@ -59,8 +60,11 @@ def test_weights_of_four_bits_are_rounded_by_block() -> None:
     with torch.no_grad():
         layer.weight.zero_()
         layer.weight[0, :3] = torch.tensor([0.8, -0.32, 0.04])  # steps of -0.1: -8, 3, and -0 (ties to even)
-    made = simulate(layer, Plan("weights", bits=4, block=16))(torch.eye(32))
-    assert made[:3, 0].tolist() == pytest.approx([0.8, -0.3, 0.0], abs=1e-6)
+    network = simulate(layer, Plan("weights", bits=4, block=16))
+    assert network(torch.eye(32))[:3, 0].tolist() == pytest.approx([0.8, -0.3, 0.0], abs=1e-6)
+    x = torch.zeros(32)
+    x[0], x[1] = 1.27, 0.014  # the same block: steps of 0.01
+    assert network(x).item() == pytest.approx(1.27 * 0.8 - 0.01 * 0.3, abs=1e-6)
 
 
 def test_gradients_pass_through_the_rounding() -> None:
@@ -103,6 +107,7 @@ def test_training_it_gives_a_recipe() -> None:
     made = Int8(mode="aware", epochs=2)(subject)
     assert made.learns is not None
     assert made.learns.changes == made.changes and made.learns.epochs == 2
+    assert made.learns.task == Distil(subject.recipe.task, "nowhere"), "the float network teaches"
 
 
 def test_sensitive_layers_stay_in_float() -> None:

@@ -4,7 +4,7 @@ Convolutional networks get ranges of activations that are measured on training r
 when they run (dynamic). Of ranges, the whole one and one without the outermost numbers are tried, and the better on
 validation rows is taken. Where too much is lost, layers are ranked by what each alone does to the output, and the
 worst are kept in float until little enough is lost. `aware` trains the rounded network a little (Jacob et al. 2017,
-arXiv:1712.05877). The arithmetic is nn/int8.py's.
+arXiv:1712.05877), with the float one as its teacher where the task knows how. The arithmetic is nn/int8.py's.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from torch import Tensor
 from torch.nn import Module
 
 from pervade.core.bounds import Finite, LearningRate, Passes, Seconds, Share
-from pervade.core.contracts import Change, Compressed, Compressor, Subject
+from pervade.core.contracts import Change, Compressed, Compressor, Subject, Wrapping
+from pervade.core.contracts.abilities import CanTeach
 from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.core.types import Batch
@@ -31,6 +32,7 @@ from pervade.engine.recovery import recovery
 from pervade.nn import int8
 from pervade.nn.constant_folding import fold
 from pervade.nn.int8 import How, Observer, Plan
+from pervade.tasks.distil import Distil
 
 SAMPLED = 100_000  # numbers of a tensor by which its tails are told
 NAMED = 3  # layers that a summary names
@@ -93,9 +95,9 @@ class Int8(Compressor):
             plan, figure = self._without_sensitive(subject, network, plan, layers, before, figure)
         change = _change(plan)
         made = (*changes, change)
-        learns = None
-        if self.mode == "aware":
-            learns = recovery(subject.recipe, made, self.epochs, self.lr)
+        learns = recovery(subject.recipe, made, self.epochs, self.lr) if self.mode == "aware" else None
+        if learns is not None and isinstance(learns.task, CanTeach) and not isinstance(learns.task, Wrapping):
+            learns = replace(learns, task=Distil(learns.task, str(subject.place)))
         return Compressed(change.apply(network), made, _summary(plan, layers, before, figure), learns)
 
     def _plans(self, network: Module, batches: Iterator[Batch]) -> tuple[dict[str, str], list[Plan]]:

@@ -30,6 +30,7 @@ from torch.overrides import TorchFunctionMode
 
 LEVELS = 255  # of uint8, above the lowest
 MOST = 127  # of int8, as far from zero on both sides
+INTEGERS = 4  # of MatMulNBits: products of int8, which are faster than of floats
 TINY = 1e-12  # least scale: of weights that are all zero
 
 How = Literal["static", "dynamic", "weights"]
@@ -371,7 +372,7 @@ def float_again(network: nn.Module) -> nn.Module:
         for number, hook in list(hooks.items()):
             if isinstance(getattr(hook, "__self__", None), _Around):
                 del hooks[number]
-    network._forward_hooks_always_called.clear()
+                network._forward_hooks_always_called.pop(number, None)
     return network
 
 
@@ -455,7 +456,7 @@ def dynamic_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 def by_blocks(x: Tensor, weight: Tensor, bias: Tensor | None, bits: int, block: int) -> Tensor:
     """(…, i) to (…, o) with weights of `bits` in blocks of `block` inputs, each with a scale of its own; the last block
-    may be shorter."""
+    may be shorter. Products are of whole numbers: to multiply, the kernel rounds the same blocks of x to int8."""
     outputs, inputs = weight.shape
     blocks, half = math.ceil(inputs / block), 1 << (bits - 1)
     parts = F.pad(weight, (0, blocks * block - inputs)).view(outputs, blocks, block)
@@ -466,11 +467,17 @@ def by_blocks(x: Tensor, weight: Tensor, bias: Tensor | None, bits: int, block: 
     whole = torch.round(parts.detach() / scales).clamp(-half, half - 1)
     if not exporting():
         back = (whole * scales).view(outputs, -1)[:, :inputs]
-        return F.linear(x, weight + (back - weight).detach(), bias)
+        return F.linear(_rounded_blocks(x, block), weight + (back - weight).detach(), bias)
     stored = (whole + half).to(torch.uint8)
     if bits == 4:
         stored = stored[..., 0::2] + stored[..., 1::2] * 16
-    settings: dict[str, Any] = {"K": inputs, "N": outputs, "bits": bits, "block_size": block, "accuracy_level": 1}
+    settings: dict[str, Any] = {
+        "K": inputs,
+        "N": outputs,
+        "bits": bits,
+        "block_size": block,
+        "accuracy_level": INTEGERS,
+    }
     made = torch.onnx.ops.symbolic(
         "com.microsoft::MatMulNBits",
         (x, stored, scales.flatten()),
@@ -480,3 +487,12 @@ def by_blocks(x: Tensor, weight: Tensor, bias: Tensor | None, bits: int, block: 
         version=1,
     )
     return made if bias is None else made + bias
+
+
+def _rounded_blocks(x: Tensor, block: int) -> Tensor:
+    """(…, i) rounded to int8, symmetrically, each row and block by a scale of its own."""
+    inputs = x.shape[-1]
+    parts = F.pad(x.detach(), (0, -inputs % block)).unflatten(-1, (-1, block))
+    scales = (parts.abs().amax(-1, keepdim=True) / MOST).clamp(min=TINY)
+    back = (torch.round(parts / scales) * scales).flatten(-2)[..., :inputs]
+    return x + (back - x.detach())
