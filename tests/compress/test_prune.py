@@ -27,6 +27,7 @@ from pervade.models.text_cnn import TextCNN
 from pervade.models.transformer import Transformer
 from pervade.models.vit import ViT
 from pervade.nn.backbone import Backbone
+from pervade.tasks.distil import Distil
 from pervade.testing import check_spec
 from tests.subjects import OUTPUTS, TOKENS, WAVEFORM, again, answers, batch_of, pixels, subject
 
@@ -116,6 +117,8 @@ def test_it_is_the_same_network_when_it_is_loaded(model: Any, inputs: Any) -> No
     assert all(head.out_features == 3 for head in loaded.head.values())
     assert made.learns is not None
     assert made.learns.changes == made.changes
+    assert made.learns.task == Distil(asked.recipe.task, str(asked.place))
+    assert made.learns.init == asked.recipe.init
     loaded.train()(batch_of(inputs)["input"], mask=batch_of(inputs).get("mask"))["logits"].sum().backward()
     assert all(parameter.grad is not None for parameter in loaded.parameters())
     if inputs is TOKENS:
@@ -156,11 +159,34 @@ def test_an_encoder_of_transformers(bert: Path) -> None:
     assert any("intermediate.dense" in name for name in made.changes[0].shapes)
 
 
-def test_attention_and_what_is_normalised_together_stay() -> None:
+@pytest.mark.parametrize(
+    ("name", "inputs", "count", "share"),
+    [
+        ("transformer", TOKENS, "attention.heads", 0.55),
+        ("timm:test_vit", pixels(160), "attn.num_heads", 0.6),
+        ("bert", TOKENS, "self.num_attention_heads", 0.6),
+    ],
+)
+def test_whole_heads_of_attention_go(name: str, inputs: Any, count: str, share: float, bert: Path) -> None:
+    """Of each layer half of them: queries, keys and values, and what reads them."""
+    called = {"bert": f"hf:{bert}"}.get(name, name)
+    model = Transformer(width=64, depth=2, heads=4) if name == "transformer" else spec.decode(called, Model)
+    asked = subject(model, inputs)
+    made = Prune(share, scope="layer", criterion="magnitude", epochs=0)(asked)
+    change = made.changes[0]
+    if name == "transformer":
+        assert change.counts["body.encoder.blocks.0.attention.heads"] == 2
+        assert change.shapes["body.encoder.blocks.0.attention.into.weight"] == (96, 64)
+        assert change.shapes["body.encoder.blocks.0.attention.out.weight"] == (64, 32)
+    assert any(path.endswith(count) for path in change.counts)
+    assert torch.equal(answers(again(made, model, inputs), inputs), answers(made.network, inputs))
+
+
+def test_what_is_normalised_together_stays() -> None:
     """Channels of a residual stream that is normalised as a whole are no zeros when they are gone."""
     made = Prune(0.7, epochs=0)(subject(Transformer(width=64, depth=2), TOKENS))
     assert made.changes[0].shapes
-    assert all(".feed." in name for name in made.changes[0].shapes)
+    assert all(".feed." in name or ".attention." in name for name in made.changes[0].shapes)
     assert "left as they are" in made.summary
 
 

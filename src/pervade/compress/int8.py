@@ -95,7 +95,7 @@ class Int8(Compressor):
             plan, figure = self._without_sensitive(subject, network, plan, layers, before, figure)
         change = _change(plan)
         made = (*changes, change)
-        learns = recovery(subject.recipe, made, self.epochs, self.lr) if self.mode == "aware" else None
+        learns = recovery(subject, made, self.epochs, self.lr) if self.mode == "aware" else None
         if learns is not None and isinstance(learns.task, CanTeach) and not isinstance(learns.task, Wrapping):
             learns = replace(learns, task=Distil(learns.task, str(subject.place)))
         return Compressed(change.apply(network), made, _summary(plan, layers, before, figure), learns)

@@ -86,8 +86,7 @@ class LowRank(Compressor):
             network,
             (*changes, change),
             f"{len(factors)} of {len(layers)} layers in two factors, {told(before, multiply_adds(network, first))}",
-            recovery(subject.recipe, (*changes, change), self.epochs, self.lr),
-            begins_there=True,
+            recovery(subject, (*changes, change), self.epochs, self.lr),
         )
 
     def _factors(self, layer: Any, moment: Tensor) -> tuple[Tensor, Tensor] | None:

@@ -105,8 +105,7 @@ class Prune(Compressor):
             (*changes, change),
             f"{gone:,} channels of {len(whole)} groups of layers taken out, "
             f"{told(before, multiply_adds(network, first))}{kept}",
-            recovery(subject.recipe, (*changes, change), self.epochs, self.lr),
-            begins_there=True,
+            recovery(subject, (*changes, change), self.epochs, self.lr),
         )
 
     def _worth(self, subject: Subject, network: Module, whole: list[Group], counted: Mapping[str, int]) -> list[Tensor]:

@@ -85,8 +85,7 @@ class Sparse(Compressor):
             (*changes, change),
             f"{zeros:,} of {total:,} weights in {len(layers)} layers are zero ({self.pattern}); this makes nothing "
             "faster or smaller here, since zeros are multiplied by like other numbers",
-            recovery(subject.recipe, (*changes, change), self.epochs, self.lr),
-            begins_there=True,
+            recovery(subject, (*changes, change), self.epochs, self.lr),
         )
 
     def _gone(self, weight: Tensor) -> Tensor:

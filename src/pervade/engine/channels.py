@@ -8,6 +8,7 @@ because the channels are heads of an attention, or normalised together, or count
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,9 +24,18 @@ from pervade.core.errors import ConfigError
 from pervade.core.types import Batch
 from pervade.engine.batches import cut
 
-Side = Literal["out", "in"]
-Cuts = dict[tuple[str, Side], Tensor]  # layer and side: the numbers of the channels that go
-CLOSE = 1e-3  # of the largest output: what is computed in another order differs by far less
+Side = Literal["out", "in", "heads"]
+Cuts = dict[tuple[str, Side], Tensor]  # layer and side: the numbers of the channels that go; or a count of heads, and
+# the numbers of those that go
+# Attention by the names of its layers: what makes queries, keys and values, in one or in three, what reads the heads,
+# and how many of them there are (of nn/transformer.py, timm, and of BERT's kind in transformers).
+ATTENTION = (
+    (("into",), "out", "heads"),
+    (("qkv",), "proj", "num_heads"),
+    (("query", "key", "value"), "..output.dense", "num_attention_heads"),
+)
+WIDTHS = ("attn_dim", "all_head_size")  # what such a module calls the numbers of all heads together
+CLOSE = 1e-9  # of the largest output: in double precision what is computed in another order differs by far less
 
 
 @dataclass
@@ -44,29 +54,58 @@ class Group:
     size: int
     places: list[Place]
     units: list[Tensor] = field(default_factory=list)  # of channels that go together
+    heads: str = ""  # where these are the heads of an attention, the count of them
 
     def cuts(self, units: Iterable[int]) -> Cuts:
-        gone = torch.zeros(self.size, dtype=torch.bool)
-        for unit in units:
-            gone[self.units[unit]] = True
-        return {(place.layer, place.side): place.channels[gone[place.root]] for place in self.places}
+        chosen = torch.tensor(list(units), dtype=torch.int64)
+        gone = torch.isin(self.unit_of(), chosen)
+        made: Cuts = {(place.layer, place.side): place.channels[gone[place.root]] for place in self.places}
+        return {**made, (self.heads, "heads"): chosen} if self.heads else made
+
+    def unit_of(self) -> Tensor:
+        """(size,) the unit of each channel."""
+        unit_of = torch.zeros(self.size, dtype=torch.int64)
+        for number, unit in enumerate(self.units):
+            unit_of[unit] = number
+        return unit_of
+
+    def by_unit(self, of_channels: Tensor) -> Tensor:
+        return torch.zeros(len(self.units)).index_add(0, self.unit_of(), of_channels)
 
 
 def groups(network: Module, batch: Batch, fixed: set[str]) -> tuple[list[Group], list[str]]:
     """Those whose channels can be taken out, and the layers at which the others begin. `fixed` layers keep what they
     put out. Raises ConfigError where torch-pruning is not there or makes nothing of the network."""
-    row = cut(batch, 2)[0]
+    network, row = _in_double(network), cut(batch, 2)[0]
     named = {module: name for name, module in network.named_modules()}
     graph = _graph(network, row)
-    whole: list[Group] = []
-    left: list[str] = []
-    for hanging in graph.get_all_groups(ignored_layers=[network.get_submodule(name) for name in fixed]):
-        made = _group(graph, hanging, named)
-        if made.places and _stands_for_zeros(network, made, row):
-            whole.append(made)
-        else:
-            left.append(made.name)
-    return whole, left
+    hanging = graph.get_all_groups(ignored_layers=[network.get_submodule(name) for name in fixed])
+    heads = list(_heads(network))
+    known = {place.layer for group in heads for place in group.places if place.side == "out"}
+    made = [*(group for one in hanging if (group := _group(graph, one, named)).name not in known), *heads]
+    whole = [group for group in made if group.places and _stands_for_zeros(network, group, row)]
+    taken = {place.layer for group in whole for place in group.places if place.side == "out"}
+    return whole, [group.name for group in made if group not in whole and group.name not in taken]
+
+
+def _heads(network: Module) -> Iterator[Group]:
+    modules: dict[str, Any] = dict(network.named_modules())
+    for name, module in modules.items():
+        for makers, reader, count in ATTENTION:
+            heads = getattr(module, count, None)
+            above = name.rpartition(".")[0] if reader.startswith("..") else name
+            out = f"{above}.{reader.removeprefix('..')}"
+            made = [f"{name}.{maker}" for maker in makers]
+            if type(heads) is not int or heads < 2 or any(type(modules.get(n)) is not nn.Linear for n in (*made, out)):
+                continue
+            size = modules[out].in_features
+            if size % heads or any(modules[maker].out_features * len(made) != 3 * size for maker in made):
+                continue
+            root = torch.arange(size)
+            parts = 3 // len(made)
+            places = [Place(maker, "out", torch.arange(parts * size), root.repeat(parts)) for maker in made]
+            units = list(root.view(heads, -1))
+            yield Group(made[0], size, [*places, Place(out, "in", root, root)], units, f"{name}.{count}")
 
 
 def _graph(network: Module, batch: Batch) -> Any:
@@ -86,6 +125,20 @@ def _graph(network: Module, batch: Batch) -> Any:
             f"torch-pruning cannot follow {type(network).__name__} ({type(error).__name__}: {str(error)[:120]}); take "
             "low-rank, int8 or distil"
         ) from error
+
+
+def _in_double(network: Module) -> Module:
+    """A copy that computes in double precision: in single precision attention that is nearly even over all positions
+    would pass for what has no heads. What computes spectra stays as it is, and so layers take what they are given."""
+
+    def taken(layer: Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(x.double() if isinstance(x, Tensor) and x.is_floating_point() else x for x in given)
+
+    network = copy.deepcopy(network).double()
+    for module in network.modules():
+        if next(module.parameters(recurse=False), None) is not None:
+            module.register_forward_pre_hook(taken)
+    return network
 
 
 def _differentiable(output: Mapping[str, Any]) -> list[Tensor]:
@@ -148,6 +201,14 @@ def _size(layer: Any, side: Side) -> int:
 @torch.no_grad()
 def take_out(network: Module, cuts: Cuts) -> None:
     for (name, side), channels in cuts.items():
+        if side == "heads":
+            holder, _, count = name.rpartition(".")
+            module: Any = network.get_submodule(holder)
+            heads = getattr(module, count)
+            for own in {*WIDTHS} & vars(module).keys():
+                setattr(module, own, getattr(module, own) // heads * (heads - len(channels)))
+            setattr(module, count, heads - len(channels))
+            continue
         layer = network.get_submodule(name)
         told = _cut(layer, side)
         assert told is not None  # groups have no others
@@ -184,6 +245,8 @@ def _stands_for_zeros(network: Module, group: Group, batch: Batch) -> bool:
     cuts = group.cuts(range(0, len(group.units), 2))
     with _unchanged(network):
         for (name, side), channels in cuts.items():
+            if side == "heads":
+                continue
             layer = network.get_submodule(name)
             tensors, axis, _ = _cut(layer, side) or ((), 0, ())
             for tensor in {"weight", "bias"} & set(tensors) if side == "out" else ():
@@ -205,7 +268,7 @@ def _equal(one: Any, other: Any) -> bool:
         return bool(one == other)
     if one.shape != other.shape:
         return False
-    return bool((one.float() - other.float()).abs().max() <= CLOSE * other.float().abs().max().clamp(min=1e-12))
+    return bool((one.double() - other.double()).abs().max() <= CLOSE * other.double().abs().max().clamp(min=1e-30))
 
 
 # what channels cost, and are worth
@@ -239,7 +302,7 @@ def left_of(network: Module, counted: Mapping[str, int], cuts: Iterable[Cuts]) -
     gone: dict[str, dict[str, int]] = {}
     for cut_ in cuts:
         for (name, side), channels in cut_.items():
-            if name in counted:
+            if name in counted and side != "heads":
                 sides = gone.setdefault(name, {"out": 0, "in": 0})
                 sides[side] += len(channels)
     kept = {name: float(count) for name, count in counted.items()}
@@ -265,7 +328,7 @@ def magnitudes(network: Module, group: Group) -> Tensor:
         if not isinstance(layer, _BatchNorm):
             squares = layer.weight.detach().square().transpose(0, (_cut(layer, place.side) or ((), 0))[1]).flatten(1)
             score.index_add_(0, place.root, squares.sum(1)[place.channels])
-    units = torch.stack([score[unit].sum() for unit in group.units])
+    units = group.by_unit(score)
     return units / units.mean().clamp(min=1e-30)
 
 
@@ -274,7 +337,7 @@ def effects(network: Module, whole: list[Group], batches: Iterable[Batch], rows:
     random directions r of the outputs, a new one every so many rows (after Molchanov et al. 2019, arXiv:1906.10771,
     who take the loss; no target is needed so). A channel's share in what its readers are given is the sum of weight
     times gradient over all weights that read it."""
-    scores = [torch.zeros(group.size) for group in whole]
+    scores = [torch.zeros(len(group.units)) for group in whole]
     random = torch.Generator().manual_seed(0)
     for batch in batches:
         for piece in cut(batch, rows):
@@ -283,9 +346,9 @@ def effects(network: Module, whole: list[Group], batches: Iterable[Batch], rows:
                 made = _differentiable(network(piece["input"], mask=piece.get("mask")))
                 sum((value * torch.randn(value.shape, generator=random)).sum() for value in made).backward()  # type: ignore[union-attr]
             for group, score in zip(whole, scores, strict=True):
-                score += _seen_by_readers(network, group).square()
+                score += group.by_unit(_seen_by_readers(network, group)).square()
     network.zero_grad(set_to_none=True)
-    return [torch.stack([score[unit].sum() for unit in of.units]) for of, score in zip(whole, scores, strict=True)]
+    return scores
 
 
 @torch.no_grad()

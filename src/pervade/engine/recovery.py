@@ -6,19 +6,25 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from pervade.core import spec
-from pervade.core.contracts import Change, Optimizer, Recipe, Schedule, Solver, SourceSpec
+from pervade.core.contracts import Change, Optimizer, Recipe, Schedule, Solver, SourceSpec, Subject
+from pervade.core.contracts.abilities import CanTeach
+from pervade.tasks.distil import Distil
 
 
-def recovery(recipe: Recipe, changes: tuple[Change, ...], epochs: int, lr: float) -> Recipe | None:
-    """What `recipe` becomes for a network to which these `changes` were made; None with no passes. Every weight learns,
-    whatever the run had frozen, and so by AdamW where the run had found them at once. Where it begins, `Recipe.init`,
-    is for whoever trains it to say, who knows where the weights were put."""
+def recovery(subject: Subject, changes: tuple[Change, ...], epochs: int, lr: float) -> Recipe | None:
+    """What the recipe becomes for a network to which these `changes` were made; None with no passes. It learns what it
+    said before anything was taken away, where its task has answers that can be learnt so. Every weight learns, whatever
+    the run had frozen. `init` is left as it is: it begins from the network's weights (core/contracts/methods.py:
+    Compressed)."""
     if epochs == 0:
         return None
+    recipe = subject.recipe
+    task = recipe.task.task if isinstance(recipe.task, Distil) else recipe.task
     parts = recipe.optimizer.values() if isinstance(recipe.optimizer, Mapping) else (recipe.optimizer,)
     at_once = any(isinstance(optimizer, Solver) for optimizer in parts)
     return replace(
         recipe,
+        task=Distil(task, str(subject.place)) if isinstance(task, CanTeach) else task,
         changes=changes,
         tuning=None,
         optimizer=spec.decode({"use": "adamw", "lr": lr}, Optimizer),
@@ -26,6 +32,8 @@ def recovery(recipe: Recipe, changes: tuple[Change, ...], epochs: int, lr: float
         source=spec.decode("dataset", SourceSpec) if at_once else recipe.source,
         epochs=epochs,
         average=None,  # which is slower than so short a training
+        imbalance=None,  # stands in the task, settled
+        promises=(),  # are settled again of what has learnt
         then=None,
         time_limit=None,
     )

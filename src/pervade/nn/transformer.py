@@ -74,8 +74,8 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width, bias=False)
 
     def forward(self, x: Tensor, rotary: Rotary, mask: Tensor | None, cache: Cache | None = None) -> Tensor:
-        n, t, d = x.shape
-        query, key, value = self.into(x).view(n, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
+        n, t, _ = x.shape
+        query, key, value = self.into(x).view(n, t, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         start = cache.length if cache is not None else 0
         query, key = rotary(query, start), rotary(key, start)
         if cache is not None:
@@ -89,7 +89,7 @@ class Attention(nn.Module):
             # One new position sees all before it; several at once, only what lies before each. A graph has no caches.
             is_causal=self.causal and mask is None and (torch.compiler.is_exporting() or t > 1),
         )
-        out: Tensor = self.out(seen.transpose(1, 2).reshape(n, t, d))
+        out: Tensor = self.out(seen.transpose(1, 2).flatten(2))
         return out
 
 
@@ -158,7 +158,8 @@ class Transformer(nn.Module):
     def caches(self, rows: int) -> list[Cache]:
         """One for each block, for generating up to `longest` positions."""
         like = self.embedding.weight
-        return [Cache(rows, self.heads, self.longest, self.width // self.heads, like) for _ in self.blocks]
+        head = self.width // self.heads
+        return [Cache(rows, block.attention.heads, self.longest, head, like) for block in self.blocks]  # type: ignore
 
     def forward(self, tokens: Tensor, mask: Tensor | None = None, caches: list[Cache] | None = None) -> Tensor:
         x = self.dropout(self.embedding(tokens))
