@@ -135,6 +135,13 @@ def test_a_run_without_a_test_split(run: Path) -> None:
         api.load(run).compress(["sparse"])
 
 
+@pytest.mark.slow  # counts the weights of every model, to name some that fit
+def test_a_student_that_does_not_fit(pervade, run: Path) -> None:
+    outcome = pervade("compress", run, "--steps", "sparse,distil", "--student", "gpt-tiny", "-o", "sparse.epochs=0")
+    outcome.refuses("distil: the student does not fit", "--student takes ")
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["best", "last", "sparse"]  # it was made
+
+
 def test_a_run_that_holds_runs(run: Path, pervade) -> None:
     shutil.copytree(run, run / "members" / "seed-0")
     shutil.rmtree(run / "checkpoints")
@@ -198,4 +205,4 @@ def test_the_curve_is_of_validation_rows_and_the_pick_meets_the_test_split(perva
     assert told["picked"] is None
     assert told["why"].startswith("not worth it: sparse takes")  # zeros take as much room
     assert not (run / "results" / "evaluate@sparse.json").exists()
-    assert "not worth it" in (run / "report.html").read_text()
+    assert "Not worth it" in (run / "report.html").read_text()
