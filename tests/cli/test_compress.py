@@ -54,7 +54,7 @@ def test_a_step_leaves_a_checkpoint_that_is_like_any_other(pervade, run: Path, m
     assert outcome.status == 0, outcome.err
     assert "replaced" not in outcome.err
     assert (contents(run / "checkpoints" / "best"), contents(run / "checkpoints" / "last")) == (best, last)
-    assert not (run / "compressing").exists() or not list((run / "compressing").iterdir())
+    assert not (run / "compressing").exists()
     about = files.read_json(run / "checkpoints" / "sparse" / "architecture.json")
     assert about["compressed_from"] == "best"
     assert [step["use"] for step in about["compressed_by"]] == ["sparse"]
@@ -173,7 +173,7 @@ def test_stopping_keeps_what_was_there(pervade, run: Path, stop_at, monkeypatch:
     assert "the checkpoint 'sparse' was there already; it will be replaced" in outcome.err
     assert outcome.err.splitlines()[-1].startswith("stopped; what steps before this one made is kept")
     assert (contents(run / "checkpoints" / "sparse"), contents(run / "checkpoints" / "best")) == (first, best)
-    assert not list((run / "compressing").iterdir())
+    assert not (run / "compressing").exists()
     # What was not made by a step is never replaced.
     shutil.copytree(run / "checkpoints" / "best", run / "checkpoints" / "mine")
     pervade("compress", run, *SPARSE, "--name", "mine").refuses("'mine' is a checkpoint that is to stay as it is")

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -207,6 +208,8 @@ class Work:
             return load_checkpoint(inner, best).network
         finally:
             files.remove(inner.path)
+            with suppress(OSError):  # that of another step is there
+                inner.path.parent.rmdir()
 
     def _save(
         self,
