@@ -77,6 +77,7 @@ COMMANDS = {
     "pervade train photos/ --task unconditional-image-generation --init painted -o task.distil=4 --name quick": Small(
         (*FEW, "-obatch_size=8")
     ),
+    "pervade export --list": Small(),
     "pervade doctor": Small(),
     "pervade models": Small(),
     "pervade tasks": Small(),
@@ -105,6 +106,7 @@ COMMANDS = {
     "pervade compress photos-ladder --steps sparse --max-drop 0.01 --target size": Small(
         ("-o", "sparse.epochs=0"), slow="writes two graphs, and starts three processes"
     ),
+    "pervade export photos-ladder": Small(("--rows", "4"), slow="torch's exporter: 3 s"),
     "pervade merge books-lora": Small(slow="peft's import: 3 s"),
     f"pervade train digits/ {BY_SPEAKER} --folds group": Small(SOUND, slow="a training for each of six speakers"),
     f"pervade train digits/ --task text-to-audio {BY_SPEAKER} --name voices": Small(

@@ -93,7 +93,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 def runs_as_said(command: str, out: str, new: set[Path]) -> None:
     """Whether the command wrote what the page of its verb says. `new`: files that were not there before."""
     verb, names = words(command)[1], {path.name for path in new}
-    if verb in ("models", "tasks", "doctor") or "--dry-run" in command:
+    if verb in ("models", "tasks", "doctor") or "--dry-run" in command or "--list" in command:
         assert out
         assert new == set()
     elif verb in ("train", "tune", "demo"):
@@ -113,6 +113,8 @@ def runs_as_said(command: str, out: str, new: set[Path]) -> None:
         assert any(re.fullmatch(r"report-august-\w+\.html", name) for name in names) == ("august" in command)
     elif verb == "compare":
         assert "compare.html" in names
+    elif verb == "export":
+        assert {"model.onnx", "signature.json", "parity.json", "run.py"} <= names
     elif verb == "merge":
         assert any("merged" in path.parts for path in new)
     else:

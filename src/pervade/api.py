@@ -32,6 +32,7 @@ from pervade.engine.gallery import Gallery
 from pervade.evaluate.evaluation import evaluate
 from pervade.report import wording
 from pervade.run import compressing, halving, measuring, members, opening, overview, progress, promising, workflow
+from pervade.run import exporting as exports
 from pervade.run import ladder as ladders
 from pervade.run import rungs as rungs_module
 from pervade.run import search as search_module
@@ -361,9 +362,13 @@ class Run:
     ) -> list[dict[str, Any]]:
         """Makes smaller and faster checkpoints of one, and measures each beside it, as `run.compressing.compress` says:
         student, name, settings, max_drop, target, time_limit, threads. The results, one a checkpoint."""
-        return compressing.compress(
-            self.directory, self.given, self.screen, steps=steps, checkpoint=checkpoint, **asked
-        )
+        asked |= {"steps": steps, "checkpoint": checkpoint}
+        return compressing.compress(self.directory, self.given, self.screen, **asked)
+
+    def export(self, format: str = "onnx", checkpoint: str | None = None, **asked: Any) -> exports.Exported:
+        """Writes a checkpoint in a form that others open ("onnx", "torch" …) and returns its `path` and `parity`;
+        `asked` are folder, tolerance and rows, as of `run.exporting.export`."""
+        return exports.of_run(self.directory, self.load, format, checkpoint, self.screen.say, **asked)
 
     def report(self) -> Path:
         """Writes report.html and MODEL_CARD.md from what lies in the run directory; returns the report's path."""

@@ -64,7 +64,7 @@ def test_help_and_version(pervade) -> None:
     assert whole.status == 0
     assert "predict" in whole.out
     assert pervade().status == 2
-    verbs = "train tune resume evaluate predict compare compress merge push pull report models tasks doctor demo"
+    verbs = "train tune resume evaluate predict compare compress export merge push pull report models tasks doctor demo"
     for verb in verbs.split():
         assert pervade(verb, "--help").status == 0
 

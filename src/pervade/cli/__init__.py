@@ -58,6 +58,7 @@ def _register() -> None:
         demo,
         doctor,
         evaluate,
+        export,
         merge,
         models,
         predict,
@@ -70,23 +71,8 @@ def _register() -> None:
         tune,
     )
 
-    for verb in (
-        demo,
-        train,
-        tune,
-        resume,
-        evaluate,
-        predict,
-        compare,
-        compress,
-        merge,
-        push,
-        pull,
-        report,
-        models,
-        tasks,
-        doctor,
-    ):
+    verbs = (demo, train, tune, resume, evaluate, predict, compare, compress, export, merge)
+    for verb in (*verbs, push, pull, report, models, tasks, doctor):
         verb.add_to(app)
 
 

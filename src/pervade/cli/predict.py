@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -156,6 +156,7 @@ def predict(
     """Predict files, folders of files, or texts. What cannot be used is named with the reason; the others go on."""
     from pervade import api
     from pervade.core.errors import ConfigError
+    from pervade.run import exported
 
     if as_json and as_csv:
         raise ConfigError("--json and --csv exclude each other; choose one")
@@ -167,6 +168,10 @@ def predict(
         return
     if vocoder is not None or speaker is not None:
         raise ConfigError("--vocoder and --speaker are for published models that read aloud, hf:OWNER/NAME")
+    if exported.is_artefact(run):
+        reading = {"encoding": encoding, "text_column": text_column, "file_column": file_column, "lines": lines}
+        _of_artefact(run, inputs, top, as_json, as_csv, reading)
+        return
     loaded = api.load(run, runs)
     given: dict[str, Any] = {"length": length, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
     given |= {"repetition_penalty": repetition_penalty, "stop": stop or None, "out": out, "number": number}
@@ -198,28 +203,11 @@ def predict(
         return
     if (unfinished := loaded.unfinished(checkpoint)) is not None:
         tell(unfinished)
-    answered = 0
-    table = _Table(display, loaded.cuts)
-    embedded: list[dict[str, Any]] = []
     sampling |= {"encoding": encoding, "text_column": text_column}
     sampling |= {"file_column": file_column, "lines": lines}
-    for row in loaded.stream(inputs or None, top, checkpoint, device, **sampling):
-        answered += row["error"] is None
-        if row.get("embedding") is not None and len(embedded) < 3:
-            embedded.append(row)
-        if as_json:
-            echo(json_text(row))
-        elif as_csv:
-            for line in table.lines(row):
-                echo(line, keep="\n\t")
-        elif row["error"] is not None:
-            tell(f"left out: {row['input']!r}: {row['error']}")
-        elif (shown := display(row)).prose:  # lines behind the first stand in, so that none passes for an answer
-            echo(visible(row["input"]), shown.line.replace("\n", "\n\t"), keep="\n\t")
-        else:
-            echo(row["input"], shown.line)
-        if row.get("cut") is not None and not as_json and not as_csv:
-            tell(f"cut: {row['input']!r}: {row['cut']}")
+    rows = loaded.stream(inputs or None, top, checkpoint, device, **sampling)
+    table = _Table(display, loaded.cuts)
+    answered, embedded = _print(rows, table, as_json, as_csv)
     if len(embedded) == 2 and not as_json and not as_csv:
         echo(_compared(embedded[0], embedded[1], loaded.threshold(checkpoint)))
     if not answered:
@@ -230,6 +218,54 @@ def predict(
         domain = loaded.recipe().domain
         reads = (domain.first if isinstance(domain, Composed) else domain).reads
         tell(f"nothing is predicted: {loaded.path} reads {reads}, and none of what was given can be used")
+        raise typer.Exit(2)
+
+
+def _print(
+    rows: Iterator[dict[str, Any]], table: _Table, as_json: bool, as_csv: bool
+) -> tuple[int, list[dict[str, Any]]]:
+    """Prints answers as they come; how many there were, and the first that are embeddings."""
+    answered = 0
+    embedded: list[dict[str, Any]] = []
+    for row in rows:
+        answered += row["error"] is None
+        if row.get("embedding") is not None and len(embedded) < 3:
+            embedded.append(row)
+        if as_json:
+            echo(json_text(row))
+        elif as_csv:
+            for line in table.lines(row):
+                echo(line, keep="\n\t")
+        elif row["error"] is not None:
+            tell(f"left out: {row['input']!r}: {row['error']}")
+        elif (shown := table.display(row)).prose:  # lines behind the first stand in, so that none passes for an answer
+            echo(visible(row["input"]), shown.line.replace("\n", "\n\t"), keep="\n\t")
+        else:
+            echo(row["input"], shown.line)
+        if row.get("cut") is not None and not as_json and not as_csv:
+            tell(f"cut: {row['input']!r}: {row['cut']}")
+    return answered, embedded
+
+
+def _of_artefact(
+    given: str, inputs: list[str] | None, top: int, as_json: bool, as_csv: bool, reading: dict[str, Any]
+) -> None:
+    """What an exported graph answers."""
+    from pervade.core.errors import ConfigError
+    from pervade.run import exported
+
+    artefact = exported.opened(given)
+    if not inputs:
+        raise ConfigError(f"{given} is asked about files or texts; give some behind it")
+    table = _Table(artefact.display(), artefact.cuts)
+    answered, _ = _print(artefact.stream(inputs, top, tell, **reading), table, as_json, as_csv)
+    if not answered:
+        for line in table.end():
+            echo(line, keep="\n\t")
+        tell(
+            f"nothing is predicted: {given} reads {artefact.loaded.domain.reads}, and none of what was given can be "
+            "used"
+        )
         raise typer.Exit(2)
 
 

@@ -435,6 +435,14 @@ FIELDS: dict[str, Some] = {
     "preprocess.json": {"domain": Some},
     "remarks.json": {"remarks": list[str], "account": list[str]},
     "words.json": {"domain": Some, "task": Some, "name": str, "figures": dict[str, Some]},
+    "signature.json": {
+        "graph": str,
+        "files": dict[str, str],
+        "task": Some,
+        "inputs": list[Some],
+        "outputs": list[Some],
+        "checkpoint": str,
+    },
     "search.json": {
         "metric": str | None,
         "higher_is_better": bool,

@@ -39,9 +39,11 @@ def answers(
     out: Path | None,
     known: Callable[[], Gallery],
     say: Callable[[str], None],
+    table_of: Callable[[Rows], Table] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """As `Run.stream`. `known` gives the run's own rows, and is called once, where the task looks for neighbours; how
-    inputs are read is told `say`. What cannot be used waits for the first answer, which tells the keys of all."""
+    inputs are read is told `say`. What cannot be used waits for the first answer, which tells the keys of all.
+    `table_of` stands in for the predict loop where the network is not here (run/exported.py)."""
     own: Gallery | None = None
     keys: dict[str, None] | None = None
     waiting: list[LeftOut] = []
@@ -49,7 +51,7 @@ def answers(
     files = None if out is None else MediaFiles(out)
     if maker is not None and maker.takes:
         say(maker.takes)
-    for places, rows, table in _tables(loaded, given, device, say):
+    for places, rows, table in _tables(loaded, given, device, say, table_of):
         made: list[dict[str, Any]] = []
         if table is not None:
             made = loaded.task.answers(table, loaded.domain, top)
@@ -124,14 +126,18 @@ def made_up(domain: Domain, number: int | None, labels: Sequence[str] = ()) -> I
 
 
 def _tables(
-    loaded: Loaded, given: Any, device: str, say: Callable[[str], None]
+    loaded: Loaded,
+    given: Any,
+    device: str,
+    say: Callable[[str], None],
+    table_of: Callable[[Rows], Table] | None = None,
 ) -> Iterator[tuple[Places, Rows, Table | None]]:
     """What the task says of the inputs, a number of them at a time: the places of all in their order, the rows of those
     that can be used, and the table of these."""
     told: dict[str, None] = {}
     with memory.during("new rows were predicted", "give smaller ones, or free some memory"):
         loaded.network.to(runtime.pick_device(device))
-        predictor = Predictor.of(loaded, targets=False)
+        table_of = table_of or Predictor.of(loaded, targets=False).table
         asked = inputs.entries(loaded.domain, given)
         try:
             while True:
@@ -148,7 +154,7 @@ def _tables(
                     rows, unreadable = loaded.domain.prepare(rows, lambda done, total: None, keep=False)
                 table = None
                 if len(rows):
-                    table = predictor.table(rows)
+                    table = table_of(rows)
                 yield list(inputs.in_place(some, rows, unreadable)), rows, table
         finally:
             table_files.forget()

@@ -1,0 +1,63 @@
+"""pervade export: a model in a form that others open, and how far its answers are from the run's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pervade.cli.options import CheckpointOption, RunsOption, TrustOption, finite
+from pervade.core.terminal import echo, tell
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command()(export)
+
+
+def export(
+    run: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="A run: its folder, or its name in --runs.")
+    ] = None,
+    form: Annotated[
+        str, typer.Option("--format", metavar="onnx|torch|openvino|huggingface|gguf|diffusers", help="In which form.")
+    ] = "onnx",
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            callback=finite,
+            help="How far probabilities may be from the run's; unless given, 1e-5, or 0.1 of a quantised checkpoint.",
+        ),
+    ] = None,
+    rows: Annotated[int, typer.Option(min=1, max=10**6, help="Test rows that are compared, at most.")] = 1000,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The folder; unless given, export/FORMAT in the run.")
+    ] = None,
+    listed: Annotated[bool, typer.Option("--list", help="Tell what can be exported, and end.")] = False,
+    checkpoint: CheckpointOption = None,
+    runs: RunsOption = Path("runs"),
+    trust_remote_code: TrustOption = False,
+) -> None:
+    """Write a model in a form that others open. Of a graph the answers are compared with the run's, on test rows."""
+    from pervade import api
+    from pervade.core.errors import ConfigError
+    from pervade.run import exporting
+
+    if listed:
+        can = exporting.exportable()
+        echo(f"onnx, torch, openvino: tasks {', '.join(can['tasks'])}; domains {', '.join(can['domains'])}")
+        echo(f"no graph: tasks {', '.join(can['other tasks'])}; domains {', '.join(can['other domains'])}")
+        echo("huggingface, gguf, diffusers: models that these libraries know; which, export says")
+        return
+    if run is None:
+        raise ConfigError("name the run to export, or --list what can be")
+    made = api.load(run, runs).export(form, checkpoint, folder=out, tolerance=tolerance, rows=rows)
+    for how, of in (("decoded", "rows"), ("files", "files")):
+        if told := made.parity.get(how):
+            tell(
+                f"same answers as the run: {told['rows']:,} {of}, largest difference {told['difference']:.1e}, "
+                f"{told['changed']} decisions changed"
+            )
+    echo(made.path)

@@ -1,0 +1,139 @@
+"""`pervade predict export/onnx/model.onnx FILE`: an exported graph asked about files, as its run would be.
+
+Files are read as the run reads them (pervade/ beside the graph), the graph answers, and its answers are told by the
+same path as the run's own (engine/answering.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from pervade.core import files
+from pervade.core.contracts import Context, Task
+from pervade.core.contracts.abilities import ChoosesClass
+from pervade.core.contracts.capabilities import Portable
+from pervade.core.errors import CheckpointError, ConfigError, DataError
+from pervade.core.types import Display, Rows, Table
+from pervade.engine import answering, promises
+from pervade.engine import checkpoint as checkpoints
+from pervade.engine.checkpoint import Loaded
+from pervade.run.exporting import OWN, SIGNATURE, require
+
+
+def is_artefact(given: str) -> bool:
+    """Whether what is asked to predict is an exported graph, or its folder, and not a run."""
+    path = Path(given)
+    return path.suffix == ".onnx" or (path / SIGNATURE).is_file()
+
+
+def read_signature(given: str) -> tuple[Path, dict[str, Any]]:
+    """The graph and signature.json of an exported folder. Raises CheckpointError where it is missing, damaged, or was
+    not written by `pervade export`."""
+    path = Path(given)
+    folder = path if path.is_dir() else path.parent
+    if not path.exists():
+        raise CheckpointError(f"{path} is not there; write it with `pervade export RUN`")
+    files.settle(folder)
+    if not (folder / SIGNATURE).is_file():
+        raise CheckpointError(
+            f"{path} was not written by `pervade export` (no {SIGNATURE} beside it); give the folder that it wrote"
+        )
+    about = files.read_json(folder / SIGNATURE, "graph", "files", "task", "inputs", "outputs")
+    if not path.is_dir() and path.name != about["graph"]:
+        raise CheckpointError(f"{path} is not the graph of {folder} ({about['graph']}); give that one")
+    for name, digest in about["files"].items():
+        place = folder / PurePath(name)
+        if not place.is_file() or files.sha256(place) != digest:
+            raise CheckpointError(
+                f"{place} is missing or damaged (another SHA-256 than in {SIGNATURE}); export it again"
+            )
+    return folder / about["graph"], about
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """An exported graph with what stands around it; `session` is ONNX Runtime's."""
+
+    graph: Path
+    loaded: Loaded  # its domain, task and decision; the network is the graph
+    session: Any
+
+    def display(self) -> Callable[[Mapping[str, Any]], Display]:
+        return promises.display(self.loaded.task, self.loaded.decision)
+
+    @property
+    def cuts(self) -> bool:
+        return self.loaded.domain.cuts
+
+    def stream(self, inputs: Any, top: int, say: Callable[[str], None], **asked: Any) -> Iterator[dict[str, Any]]:
+        """As `Run.stream`: an answer for each input."""
+        loaded = replace(self.loaded, domain=answering.reading(self.loaded.domain, **asked))
+        return answering.answers(loaded, inputs, top, "cpu", None, _no_gallery, say, self.table)
+
+    def table(self, rows: Rows) -> Table:
+        """What the predict loop's table holds of such rows. Raises DataError where one is read in several parts, which
+        the run alone puts together."""
+        domain = self.loaded.domain
+        assert isinstance(domain, Portable), "as `opened` asks"
+        names, made = [output.name for output in self.session.get_outputs()], []
+        for row in rows:
+            feeds = domain.feeds(row)
+            if len(feeds) > 1:
+                raise DataError(
+                    f"{row['id']} is read in {len(feeds)} parts, which a graph does not put together; use "
+                    "`pervade predict RUN`"
+                )
+            made.append(dict(zip(names, self.session.run(names, feeds[0]), strict=True)))
+        table: Table = {name: np.concatenate([one[name] for one in made]) for name in names}
+        table["row"] = np.asarray(rows.number)
+        table = {**self._beside(table), **table}
+        if isinstance(self.loaded.task, ChoosesClass):
+            table = promises.answered(table, np.asarray(table["prediction"]), domain)
+        return promises.keep(table, self.loaded.decision, domain)
+
+    def _beside(self, table: Table) -> Table:
+        """What else a task of classes tells of a row, such as by what its probabilities are divided."""
+        task, domain = self.loaded.task, self.loaded.domain
+        if not isinstance(task, ChoosesClass):
+            return {}
+        logits = torch.from_numpy(np.log(np.clip(np.asarray(table["probabilities"]), 1e-30, None)))
+        context = Context(domain, decision=self.loaded.decision, targets=False)
+        return task.predictions({"logits": logits}, {"row": torch.from_numpy(np.asarray(table["row"]))}, context)
+
+
+def opened(given: str) -> Artefact:
+    """An exported graph by its path, or its folder's. Raises CheckpointError as `read_signature`, ConfigError where its
+    answers take more than the graph."""
+    graph, about = read_signature(given)
+    require("onnx", "onnxruntime")
+    import onnxruntime
+
+    own = graph.parent / OWN
+    domain = checkpoints.read_domain(own / "preprocess.json")
+    task: Task = checkpoints.decoded(graph.parent / SIGNATURE, about["task"], Task)
+    names = [output["name"] for output in about["outputs"]]
+    if "prediction" not in names or not isinstance(domain, Portable):
+        raise ConfigError(
+            f"{graph} gives {', '.join(names)}, from which the run makes its answers; use `pervade predict RUN`, or "
+            f"{graph.with_name('run.py')} for these as they are"
+        )
+    try:
+        session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    except Exception as error:  # classes of its own, one for each status; whatever it is, the graph cannot be opened
+        raise CheckpointError(
+            f"{graph} is no graph that ONNX Runtime opens ({str(error)[:200]}); export it again"
+        ) from None
+    decision = files.read_json(own / "decision.json")
+    loaded = Loaded(about.get("checkpoint", "exported"), nn.Identity(), domain, task, (), {}, decision)
+    return Artefact(graph, loaded, session)
+
+
+def _no_gallery() -> Any:
+    raise ConfigError("an exported graph has no rows of its own to look for neighbours in; use `pervade predict RUN`")

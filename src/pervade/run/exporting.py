@@ -1,0 +1,166 @@
+"""A run's model in a form that others open: written, opened again by itself, compared, and only then put in its place.
+
+    export/onnx/  model.onnx      what comes before the network and what is decided after it inside
+                  signature.json  what it takes and gives, labels, what is decided inside, licence, SHA-256 of the files
+                  parity.json     how far its answers are from the run's, on test rows
+                  run.py          answers files by it, without Pervade and torch; tokenizer.json, where it reads texts
+                  pervade/        how files are read, for `pervade predict export/onnx/model.onnx FILE`
+
+A part of the Python face (api.py).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+from pervade.core import files, memory, registry, spec
+from pervade.core.contracts import Exporter, Signature
+from pervade.core.contracts.abilities import Deployable
+from pervade.core.contracts.capabilities import Portable, Tokenised
+from pervade.core.errors import ConfigError
+from pervade.core.run import RunDirectory
+from pervade.core.types import Json
+from pervade.data.text import vocabulary
+from pervade.engine import checkpoint as checkpoints
+from pervade.engine.checkpoint import Loaded
+from pervade.engine.deployment import signature as signature_of
+from pervade.export.onnx import Onnx
+from pervade.run import parity, standalone
+
+ROWS = 1000  # that are compared
+SIGNATURE, PARITY, SCRIPT, OWN = "signature.json", "parity.json", "run.py", "pervade"
+PACKAGES = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("onnx", "onnxscript"), "gguf": ("gguf",)}
+
+
+@dataclass(frozen=True)
+class Exported:
+    path: Path  # the main file
+    parity: dict[str, Any]  # as parity.json; empty where nothing was compared
+
+
+def exporter_of(name: str) -> Exporter:
+    """Raises ConfigError where there is none of this name, or what it needs is not installed."""
+    made: Exporter = spec.decode({"use": name}, Exporter)
+    require(name, *PACKAGES.get(name, ()))
+    return made
+
+
+def require(name: str, *packages: str) -> None:
+    """Raises ConfigError, saying how to install them, where packages that a form needs are missing."""
+    if missing := [package for package in packages if importlib.util.find_spec(package) is None]:
+        raise ConfigError(
+            f"the form {name} needs what is not installed: {', '.join(missing)}; pip install 'pervade[deploy]'"
+        )
+
+
+def place_of(run: RunDirectory, name: str, checkpoint: str | None) -> Path:
+    """Where a form of a checkpoint lies unless it is said."""
+    return run.path / "export" / (name if checkpoint is None else f"{name}-{checkpoint}")
+
+
+def of_run(
+    run: RunDirectory,
+    load: Callable[[str | None], Loaded],
+    form: str,
+    checkpoint: str | None,
+    say: Callable[[str], None],
+    folder: str | Path | None = None,
+    **asked: Any,
+) -> Exported:
+    """As `export`, of a checkpoint by its name, into the run unless a folder is named."""
+    exporter, place = exporter_of(form), Path(folder or place_of(run, form, checkpoint))
+    return export(run, load(checkpoint), exporter, place, say=say, **asked)
+
+
+@memory.during("the model was exported", "free some memory, or take a smaller --model")
+def export(
+    run: RunDirectory,
+    loaded: Loaded,
+    exporter: Exporter,
+    folder: Path,
+    tolerance: float | None = None,
+    say: Callable[[str], None] = lambda line: None,
+    *,
+    rows: int = ROWS,
+) -> Exported:
+    """Writes the checkpoint into `folder`, which is replaced as a whole, once it was compared on at most `rows` test
+    rows; None: the tolerance of what it is (run/parity.py). Raises ConfigError where there is no such form, or it
+    answers otherwise; then what was in the folder before is still there."""
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / SIGNATURE).exists()):
+        raise ConfigError(
+            f"{folder} holds other things than an export, which are not replaced; name another folder with -o"
+        )
+    bound = parity.bound_of(loaded, tolerance)
+    compared: dict[str, Any] = {}
+    with files.replacing_folder(folder) as work:
+        say(f"writing {registry.full_name(exporter)}")
+        main = exporter(loaded, work)
+        if isinstance(exporter, Onnx):
+            signature = signature_of(loaded)
+            _write_beside(work, loaded, signature, main.name)
+            about = described(run, loaded, signature, work, main.name)
+            files.write_json(work / SIGNATURE, about)
+            compared = parity.measure(run, loaded, signature, main, bound, rows, say)
+            files.write_json(work / PARITY, compared)
+            for line in signature.left_out:
+                say(f"left out: {line}")
+        else:
+            files.write_json(work / SIGNATURE, described(run, loaded, None, work, main.name))
+    return Exported(folder / main.name, compared)
+
+
+def _write_beside(work: Path, loaded: Loaded, signature: Signature, main: str) -> None:
+    domain = loaded.domain
+    files.write_text(work / SCRIPT, standalone.script(domain, signature, main))
+    if isinstance(domain, Tokenised):
+        files.write_text(work / "tokenizer.json", vocabulary.text_of(domain.tokenizer))
+    (work / OWN).mkdir()
+    checkpoints.write_domain(work / OWN / "preprocess.json", domain)
+    files.write_json(work / OWN / "decision.json", {**loaded.decision})
+
+
+def described(run: RunDirectory, loaded: Loaded, signature: Signature | None, work: Path, main: str) -> dict[str, Json]:
+    """signature.json."""
+    written = sorted(path for path in work.rglob("*") if path.is_file())
+    about: dict[str, Any] = {
+        "graph": main,
+        "checkpoint": loaded.name,
+        "weights": loaded.architecture.get("sha256"),
+        "task": spec.encode(loaded.task),
+        "decided": {name: value for name, value in loaded.decision.items() if name not in ("format", "tried")},
+        "licence": licence(run),
+        "files": {path.relative_to(work).as_posix(): files.sha256(path) for path in written},
+    }
+    if signature is not None:
+        inputs, outputs = ([asdict(one) for one in specs] for specs in (signature.inputs, signature.outputs))
+        labels, left_out = list(signature.labels), list(signature.left_out)
+        about |= {"inputs": inputs, "outputs": outputs, "labels": labels, "left_out": left_out}
+    return about
+
+
+def licence(run: RunDirectory) -> str:
+    """What is known of the terms on which the model can be passed on."""
+    about = files.read_json(run.environment) if run.environment.exists() else {}
+    given = about.get("source")
+    named = given if isinstance(given, str) else ""
+    data = named if named.startswith("hf://") else PurePath(named).name or "its data"
+    begun = files.read_json(run.init).get("init") if run.init.exists() else None
+    source = begun.get("source") if isinstance(begun, dict) else None
+    weights = f" and of the weights that it began from ({PurePath(str(source)).name})" if source else ""
+    return f"not recorded by the run; the terms of {data}{weights} hold for this model, too"
+
+
+def exportable() -> dict[str, list[str]]:
+    """By form, of what models it can be: tasks for graphs, which `gives` their answers; what each domain reads."""
+    tasks = {name: registry.find("task", name)[0] for name in registry.names("task", variants=False)}
+    domains = {name: registry.find("domain", name)[0] for name in registry.names("domain", variants=False)}
+    return {
+        "tasks": [name for name, task in tasks.items() if issubclass(task, Deployable)],
+        "other tasks": [name for name, task in tasks.items() if not issubclass(task, Deployable)],
+        "domains": [name for name, domain in domains.items() if issubclass(domain, Portable)],
+        "other domains": [name for name, domain in domains.items() if not issubclass(domain, Portable)],
+    }

@@ -1,0 +1,151 @@
+"""run.py beside an exported graph: at most 40 lines that answer files without Pervade and torch, by numpy, onnxruntime
+and what opens the files (Pillow; soundfile with soxr; tokenizers). Which of them, its inputs' names tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pervade.core.contracts import Domain, Signature, Tokens
+from pervade.core.contracts.capabilities import Tokenised
+
+WHOLE = '''\
+"""python run.py {given}…: what the graph beside it answers (needs numpy, onnxruntime{packages})."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+{imports}
+HERE = Path(__file__).parent
+SIGNATURE = json.loads((HERE / "signature.json").read_text(encoding="utf-8"))
+SESSION = onnxruntime.InferenceSession(HERE / "{main}", providers=["CPUExecutionProvider"])
+{body}
+
+def answer(given):
+    names = [output["name"] for output in SIGNATURE["outputs"]]
+    return dict(zip(names, SESSION.run(names, read(given)), strict=True))
+
+
+if __name__ == "__main__":
+    for given in sys.argv[1:]:
+        told = {{name: value[0].tolist() for name, value in answer(given).items()}}
+        if SIGNATURE["labels"] and isinstance(told.get("prediction"), int):
+            told["label"] = SIGNATURE["labels"][told["prediction"]]
+        print(json.dumps({{"input": given, **told}}))
+'''
+
+PICTURES = """
+
+def read(file):
+    picture = Image.open(file)
+    picture.draft("RGB", ({twice}, {twice}))
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in picture.info:
+        page = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(page, picture.convert("RGBA"))
+    pixels = np.asarray(picture.convert("{mode}"))
+    return {{"pixels": pixels.reshape(1, *pixels.shape[:2], {channels})}}
+
+"""
+SOUNDS = """
+
+def read(file):
+    samples, rate = soundfile.read(file, dtype="float32", always_2d=True)
+    peak, wave = max(np.abs(samples).max(), 1.0), samples.mean(1)
+    if rate != {rate}:
+        wave = soxr.resample(wave, rate, {rate}, quality="HQ")
+    wave = np.rint(np.clip(wave * (32767 / peak), -32767, 32767)).astype(np.float32) / 32768
+    return {{"waveform": wave[None], "lengths": np.array([len(wave)])}}
+
+"""
+TOKENIZER = """\
+TOKENIZER = Tokenizer.from_file(str(HERE / "tokenizer.json"))
+TOKENIZER.enable_truncation({length}, strategy="{strategy}")
+TOKENIZER.no_padding()
+TOKENIZER.encode_special_tokens = True
+
+
+def read(given):
+    text = Path(given).read_text(encoding="utf-8") if given.endswith(".txt") else given
+"""
+TEXTS = (
+    TOKENIZER
+    + """\
+    text = unicodedata.normalize("NFC", re.sub(r"[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f\\ufeff]", "", text))
+    tokens = np.array([TOKENIZER.encode({parts}).ids])
+    return {{"input_ids": tokens, "attention_mask": np.ones_like(tokens)}}
+
+"""
+)
+QUESTIONS = (
+    TOKENIZER
+    + """\
+    question, context = re.sub(r"[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f\\ufeff]", " ", text).split("\\t", 1)
+    made = TOKENIZER.encode(question, context)
+    tokens, inside = np.array([made.ids]), np.array([[int(part == 1) for part in made.sequence_ids]])
+    return {{"input_ids": tokens, "attention_mask": np.ones_like(tokens), "inside": inside}}
+
+"""
+)
+ARRAYS = """
+
+def read(file):
+    held = np.load(file, allow_pickle=False)
+    return {{spec["name"]: held[spec["name"]].astype(spec["type"]) for spec in SIGNATURE["inputs"]}}
+
+"""
+
+
+def script(domain: Domain, signature: Signature, main: str) -> str:
+    """The text of run.py."""
+    names, about = [spec.name for spec in signature.inputs], dict(vars(domain))
+    body, given, packages, imports = ARRAYS, "FILE.npz", "", ""
+    if names == ["pixels"]:
+        channels = int(signature.inputs[0].shape[3])
+        about |= {"twice": 2 * _side(domain), "channels": channels, "mode": "RGB" if channels == 3 else "L"}
+        body, given, packages, imports = PICTURES, "PICTURE", ", Pillow", "from PIL import Image, ImageOps\n"
+    elif names == ["waveform", "lengths"] and len(signature.inputs[0].shape) == 2:
+        body, given, packages, imports = SOUNDS, "RECORDING", ", soundfile, soxr", "import soundfile\nimport soxr\n"
+    elif isinstance(domain, Tokenised) and names[:2] == ["input_ids", "attention_mask"] and len(names) <= 3:
+        takes = domain.inputs()
+        pair = isinstance(takes, Tokens) and takes.separator is not None
+        asked = names[2:] == ["inside"]
+        body, given = (QUESTIONS, r"$'QUESTION\tTEXT'") if asked else (TEXTS, r"$'TEXT\tTEXT'" if pair else "TEXT")
+        about |= {"length": domain.length, "strategy": "only_second" if asked else "longest_first"}
+        about |= {"parts": '*text.split("\\t", 1)' if pair else "text"}
+        packages, imports = ", tokenizers", "from tokenizers import Tokenizer\n"
+    if body in (TEXTS, QUESTIONS):
+        first = "import re\n" + ("import unicodedata\n" if body == TEXTS else "")
+        return (
+            WHOLE.format(**_filled(about, body, given, packages, imports, main))
+            .replace("import json\n", f"import json\n{first}", 1)
+            .replace("import re\nimport unicodedata\nimport sys\n", "import re\nimport sys\nimport unicodedata\n")
+        )
+    return WHOLE.format(**_filled(about, body, given, packages, imports, main))
+
+
+def _filled(about: Mapping[str, Any], body: str, given: str, packages: str, imports: str, main: str) -> dict[str, str]:
+    escaped = given.replace("\\", "\\\\")
+    return {"given": escaped, "packages": packages, "imports": imports, "main": main, "body": body.format(**about)}
+
+
+def _side(domain: Any) -> int:
+    """To what the shorter side of a picture is scaled."""
+    side: int = domain.stored_side
+    return side
+
+
+def asked(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
+    """What run.py is given for a row; None where there is no file of it alone."""
+    if "inside" in names:
+        return f"{row['question']}\t{row['context']}" if "question" in row else None
+    if "input_ids" in names:
+        parts = [row.get("text"), row.get("second")]
+        return "\t".join(str(part) for part in parts if part is not None) if parts[0] is not None else None
+    if names[0] in ("pixels", "waveform") and not row.get("piece"):
+        return str(row["path"]) if row.get("path") is not None else None
+    return None
