@@ -18,6 +18,7 @@ from pervade.nn.distillation import divergence, divergence_of_each
 from pervade.tasks.answer_span import AnswerSpan
 from pervade.tasks.classify import Classify
 from pervade.tasks.denoise import Denoise
+from pervade.tasks.dictate import Dictate
 from pervade.tasks.distil import Distil, Teacher, loaded
 from pervade.tasks.dqn import DQN
 from pervade.tasks.language_model import LanguageModel
@@ -53,6 +54,7 @@ def asked_of() -> dict[str, tuple[Any, dict, dict]]:
     """Each task with a student's output and a batch; a teacher's output differs by what is added to it."""
     frames = torch.ones(2, 5, dtype=torch.bool)
     span = {"inside": torch.tensor([[False, True, True, False]] * 2), "target": torch.ones(2, 2, dtype=torch.long)}
+    spoken = {"target": torch.ones(2, 4, dtype=torch.long), "length": torch.tensor([4, 1])}
     stops = torch.tensor([[1, 2, -100], [-100, -100, -100]])
     return {
         "classify": (Classify(), {"logits": torch.zeros(2, 3)}, {}),
@@ -60,6 +62,7 @@ def asked_of() -> dict[str, tuple[Any, dict, dict]]:
         "regress": (Regress(), {"value": torch.zeros(2, 1)}, {}),
         "answer-span": (AnswerSpan(), {"span": torch.zeros(2, 4, 2)}, span),
         "language-model": (LanguageModel(), {"logits": torch.zeros(2, 3, 7)}, {"target": stops}),
+        "dictate": (Dictate(), {"logits": torch.zeros(2, 3, 7), "begun": torch.tensor(1)}, spoken),
         "transcribe": (Transcribe(), {"logits": torch.zeros(2, 5, 4), "frames": frames}, {}),
     }
 
@@ -74,7 +77,7 @@ def test_what_says_the_same_has_nothing_to_learn(name: str) -> None:
     said[key] = said[key] + torch.randn_like(said[key])
     apart = task.imitation(output, said, batch, 2.0)
     assert apart.shape == (2,) and bool((apart >= 0).all()) and apart[0] > 0
-    assert name != "language-model" or apart[1] == 0, "nothing is asked of that row"
+    assert name not in ("language-model", "dictate") or apart[1] == 0, "nothing is asked of that row"
 
 
 def test_values_of_actions_are_taught_as_logits() -> None:
@@ -149,8 +152,9 @@ def test_a_teacher_is_in_no_state_and_stays_itself() -> None:
 def test_what_no_student_can_learn_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"task\.task: denoise has no answers that a student could learn"):
         Distil(Denoise(), "there")
-    with pytest.raises(ConfigError, match="no student learns from pairs of answers"):
-        Prefer().imitation({}, {}, {}, 1.0)
+    with pytest.raises(ConfigError, match=r"task\.task: prefer has .*; distil is for .*language-model, ") as caught:
+        Distil(Prefer(), "there")
+    assert "prefer," not in str(caught.value).partition(";")[2]
     one, other = ({"logits": torch.zeros(1, frames, 4), "frames": torch.ones(1, frames)} for frames in (4, 8))
     with pytest.raises(ConfigError, match="hears 4 frames where its teacher hears 8"):
         Transcribe().imitation(one, other, {}, 1.0)

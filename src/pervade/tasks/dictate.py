@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import Module
 from torch.nn import functional as F
 
@@ -27,6 +28,7 @@ from pervade.core.registry import register
 from pervade.core.types import Batch, Json, Output, Parts, Table
 from pervade.data.text import characters
 from pervade.metrics import transcription
+from pervade.nn.distillation import divergence
 from pervade.tasks.transcribe import Transcribe
 
 
@@ -52,9 +54,14 @@ class Dictate(Transcribe):
     def loss(self, output: Output, batch: Batch) -> Parts:
         """Per token after the prompt, the end among them."""
         losses = F.cross_entropy(output["logits"].float().transpose(1, 2), batch["target"][:, 1:], reduction="none")
-        places = torch.arange(1, batch["target"].shape[1], device=losses.device)[None]
-        asked = (places >= int(output["begun"])) & (places < batch["length"][:, None])
+        asked = _asked(output, batch)
         return {"loss": (losses * asked).sum(1), "count": asked.sum(1).float()}
+
+    def imitation(self, output: Output, teacher: Output, batch: Batch, temperature: float) -> Tensor:
+        """The mean over the tokens that are asked for (Gandhi et al. 2023, arXiv:2311.00430)."""
+        asked = _asked(output, batch)
+        apart = divergence(output["logits"], teacher["logits"], temperature)
+        return (apart * asked).sum(1) / asked.sum(1).clamp(min=1)
 
     def infer(self, model: Module, batch: Batch, context: Context) -> Output:
         """ "tokens" (n, l), -1 behind the end."""
@@ -105,3 +112,10 @@ class Dictate(Transcribe):
 
     def answers(self, table: Table, domain: Domain, top: int) -> list[dict[str, Any]]:
         return [{"text": text} for text in table["text"]]
+
+
+def _asked(output: Output, batch: Batch) -> Tensor:
+    """(n, l - 1): the tokens after the prompt, up to the end."""
+    target = batch["target"]
+    places = torch.arange(1, target.shape[1], device=target.device)[None]
+    return (places >= int(output["begun"])) & (places < batch["length"][:, None])

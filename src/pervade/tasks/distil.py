@@ -21,11 +21,12 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import Module
 
+from pervade.core import registry
 from pervade.core.contracts import Context, Domain, Task, Wrapping, inputs
 from pervade.core.contracts.abilities import CanTeach, HasCompanions
 from pervade.core.contracts.capabilities import Tokenised, labels_of
 from pervade.core.errors import CheckpointError, ConfigError
-from pervade.core.registry import name_of, register
+from pervade.core.registry import register
 from pervade.core.run import RunDirectory
 from pervade.core.types import Batch, Output, Parts, Table
 from pervade.engine.base import digest
@@ -51,9 +52,11 @@ class Distil(Wrapping, HasCompanions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not isinstance(self.task, CanTeach):
+            classes = {name: registry.find("task", name)[0] for name in registry.names("task")}
+            teaching = [name for name, cls in classes.items() if issubclass(cls, CanTeach)]
             raise ConfigError(
-                f"task.task: {name_of(type(self.task)) or type(self.task).__name__} has no answers that a student "
-                "could learn; distil is for classify, tag, regress, answer-span, language-model, transcribe and dqn"
+                f"task.task: {registry.full_name(self.task)} has no answers that a student could learn; distil is for "
+                f"{', '.join(teaching)}"
             )
 
     def outputs(self, domain: Domain) -> dict[str, int]:

@@ -25,7 +25,6 @@ from pervade.core.contracts import (
     require,
 )
 from pervade.core.contracts.abilities import (
-    CanTeach,
     Deployable,
     HasPlainModel,
     MakesSamples,
@@ -71,7 +70,7 @@ FORETELLING = TaskWords(
 
 @register("task")
 @dataclass(frozen=True)
-class LanguageModel(Task, MakesSamples, RepliesToRows, HasPlainModel, CanTeach, Deployable):
+class LanguageModel(Task, MakesSamples, RepliesToRows, HasPlainModel, Deployable):
     """The model returns "logits" (n, t, v); the batch holds "target" (n, t) int64, the token after each, -100 where it
     is not asked for, and in evaluation "bytes" (n,), those of the text that a window stands for.
 

@@ -22,7 +22,6 @@ from torch.nn import functional as F
 
 from pervade.core.contracts import Context, Domain
 from pervade.core.contracts.abilities import HasCompanions
-from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Json, Output, Parts, Rows, Table
 from pervade.core.words import SHARE, TaskWords
@@ -44,6 +43,9 @@ class Prefer(LanguageModel, HasCompanions):
 
     beta: Annotated[float, Field(gt=0.0, le=10.0)] = 0.1  # how dear it is to leave the model as it was
     smoothing: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0  # share of pairs that are taken to be the wrong way round
+
+    # Two answers' probabilities say too little of what a teacher would write: it cannot teach, as isinstance tells.
+    imitation = None  # type: ignore[assignment]
 
     def companions(self, model: Module, domain: Domain) -> Module | None:
         """ "reference": the model with its first weights, which do not learn."""
@@ -69,10 +71,6 @@ class Prefer(LanguageModel, HasCompanions):
         margin = self.beta * ratio
         loss = -(1 - self.smoothing) * F.logsigmoid(margin) - self.smoothing * F.logsigmoid(-margin)
         return {"loss": loss, "accuracy": (margin.detach() > 0).float(), "margin": margin.detach()}
-
-    def imitation(self, output: Output, teacher: Output, batch: Batch, temperature: float) -> Tensor:
-        """Raises ConfigError: two answers' probabilities say too little of what a teacher would write."""
-        raise ConfigError("no student learns from pairs of answers; distil the model that writes, before it prefers")
 
     def infer(self, model: Module, batch: Batch, context: Context) -> Output:
         """Where there are answers, how likely they are; else what the model writes, row by row."""
