@@ -48,6 +48,7 @@ from pervade.recipes import (
 )
 from pervade.run.training import Options
 from pervade.tasks.dictate import Dictate
+from pervade.tasks.distil import Distil
 from pervade.tasks.prefer import Prefer
 from tests.toys.base import ToyDomain, ToyTask, toy, toy_recipe
 
@@ -75,6 +76,7 @@ def named() -> Iterator[Recipe]:
     yield questions.recipe(Transformer(), init="random")
     yield replace(written, domain=Preferences(), task=Prefer())  # which takes a run to go on from
     yield replace(transcription.scratch(), domain=Dictation(), task=Dictate())  # which takes a published network
+    yield replace(sound.scratch(), task=Distil(sound.scratch().task))  # which takes a teacher
     yield replace(text.scratch(), domain=Composite({"words": Bag()}))
     yield from (generation.recipe("unet"), generation.recipe("dcgan"))
     coded = generation.recipe("vq-vae")
