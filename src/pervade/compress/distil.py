@@ -106,6 +106,7 @@ class Distil(Compressor):
         else:
             model = self._model(subject)
             student, changes, said = self._built(model, subject), (), full_name(model)
+            said += " half as wide" if self.student == "auto" else ""
             learns = replace(recipe, model=model, changes=(), init=_first_weights(model))
         after = _weights(student)
         if after >= before:
