@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from pervade.compress.distil import Blocks, Distil, LayersKept, blocks_of
-from pervade.core import registry
+from pervade.core import files, registry
 from pervade.core.contracts import Subject
 from pervade.core.errors import ConfigError
 from pervade.init.pretrained import Pretrained
@@ -117,3 +117,19 @@ def test_what_nobody_can_imitate_is_refused() -> None:
     asked = of_pictures()
     with pytest.raises(ConfigError, match="no student can learn denoise from another's answers"):
         Distil()(replace(asked, recipe=replace(asked.recipe, task=Denoise())))
+
+
+def test_after_another_step_what_that_made_learns_from_where_it_began(tmp_path: Path) -> None:
+    asked = subject(ResNet(depth=10, width=16), pixels(16))
+    for name, begun in (("best", None), ("prune", "best"), ("prune-sparse", "prune")):
+        about = {} if begun is None else {"compressed_from": begun}
+        (tmp_path / name).mkdir()
+        files.write_json(tmp_path / name / "architecture.json", about)
+    loaded = replace(asked.loaded, architecture={"compressed_from": "prune"})
+    asked = replace(asked, loaded=loaded, place=tmp_path / "prune-sparse")
+    made = Distil()(asked)
+    assert made.network is loaded.network and made.learns is not None
+    assert made.learns.task == distil.Distil(asked.recipe.task, str(tmp_path / "best"))
+    assert made.learns.init == Pretrained(str(tmp_path / "prune-sparse"))
+    named = Distil("small-cnn")(asked).learns
+    assert named is not None and named.task == made.learns.task

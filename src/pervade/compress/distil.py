@@ -2,20 +2,22 @@
 
 Without a name the student is the network itself with fewer layers, where these are blocks of one shape: it begins with
 the network's own weights, which is far better than random ones (DistilBERT, Sanh et al. 2019, arXiv:1910.01108). Where
-they are not, it is a network of the same family half as wide, which has a quarter of the weights.
+they are not, it is a network of the same family half as wide, which has a quarter of the weights. After other steps
+it is what these made, and learns from the network that they began with.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 from pydantic import Field
 from torch.nn import Module, ModuleList
 
-from pervade.core import registry, spec
+from pervade.core import files, registry, spec
 from pervade.core.bounds import LearningRate, Passes
 from pervade.core.contracts import (
     Change,
@@ -93,6 +95,12 @@ class Distil(Compressor):
         if not isinstance(recipe.task, CanTeach):
             task = name_of(type(recipe.task)) or type(recipe.task).__name__
             raise ConfigError(f"distil: no student can learn {task} from another's answers; take int8 or prune")
+        teacher = _uncompressed(subject)
+        if self.student == "auto" and teacher != subject.place:
+            init: Initializer = spec.decode({"use": "pretrained", "source": str(subject.place)}, Initializer)
+            learns = self._learning(replace(recipe, changes=subject.loaded.changes, init=init), subject, teacher)
+            summary = f"what was made so far learns from what {teacher.name} said"
+            return Compressed(network, subject.loaded.changes, summary, learns)
         before = _weights(network)
         lists = blocks_of(network) if self.student == "auto" else {}
         if lists:
@@ -101,7 +109,7 @@ class Distil(Compressor):
             changes: tuple[Change, ...] = (*left, LayersKept(kept))
             student = changes[-1].apply(student)
             said = ", ".join(f"{len(places)} of {lists[name]} layers" for name, places in kept.items())
-            init: Initializer = spec.decode({"use": "pretrained", "source": str(subject.place)}, Initializer)
+            init = spec.decode({"use": "pretrained", "source": str(subject.place)}, Initializer)
             learns = replace(recipe, changes=changes, init=init)
         else:
             model = self._model(subject)
@@ -112,7 +120,7 @@ class Distil(Compressor):
         if after >= before:
             raise ConfigError(f"distil: {said} has {after:,} weights, and its teacher {before:,}; {_others(subject)}")
         summary = f"{said}, {before:,} weights to {after:,}, learnt from what the network said"
-        return Compressed(student, changes, summary, self._learning(learns, subject))
+        return Compressed(student, changes, summary, self._learning(learns, subject, teacher))
 
     def _model(self, subject: Subject) -> Model:
         """The student that is named, or one half as wide."""
@@ -136,7 +144,7 @@ class Distil(Compressor):
             raise ConfigError(f"distil: the student does not fit: {error}; {_others(subject)}") from None
         return network.eval()
 
-    def _learning(self, recipe: Recipe, subject: Subject) -> Recipe:
+    def _learning(self, recipe: Recipe, subject: Subject, teacher: Path) -> Recipe:
         """As the teacher learnt, but for what belongs to its own first weights. Every weight learns."""
         own = subject.recipe
         warm, began_warm = (name_of(type(one.init)) != "random" for one in (recipe, own))
@@ -152,7 +160,7 @@ class Distil(Compressor):
             recipe = replace(recipe, optimizer=replace(recipe.one_optimizer, lr=self.lr))  # type: ignore[type-var]
         return replace(
             recipe,
-            task=distil.Distil(own.task, str(subject.place), self.temperature, self.share),
+            task=distil.Distil(own.task, str(teacher), self.temperature, self.share),
             epochs=own.epochs * (LONGER_WARM if warm else LONGER) if self.epochs is None else self.epochs,
             tuning=None,
             imbalance=None,  # stands in the task, settled
@@ -181,6 +189,15 @@ def blocks_of(network: Module) -> dict[str, int]:
         if len(module) > 1 and len(shapes) == 1 and any(True for _ in module.parameters()):
             lists[name] = len(module)
     return lists
+
+
+def _uncompressed(subject: Subject) -> Path:
+    """The checkpoint that steps before this one began from; the subject's own where it is the first."""
+    places, name = [subject.place], subject.loaded.architecture.get("compressed_from")
+    while isinstance(name, str) and (place := subject.place.parent / name) not in places:
+        places.append(place)
+        name = files.read_json(place / "architecture.json").get("compressed_from")
+    return places[-1]
 
 
 def _weights(network: Module) -> int:
