@@ -74,7 +74,8 @@ def sentences(result: Mapping[str, Any], words: Words) -> list[str]:
     name, gap = about["headline"], about["differences"][about["headline"]]
     called = _called(name, result, words)
     second, first = called.written(gap["second"]), called.written(gap["first"])
-    text = f"{result['checkpoint']} ({', '.join(about['steps'])}): {called.inside} {second}, {about['of']} {first}"
+    text = f"the checkpoint {wording.quoted(result['checkpoint'])} (by {', '.join(about['steps'])}) has "
+    text += f"{called.inside} {second}, and {wording.quoted(about['of'])} {first}"
     text += f", {_difference(gap, called)} on {result['n']:,} rows of the test split"
     said.append(f"{text}: {_shown(gap)}")
     worst = about["differences"].get("worst_class")
@@ -184,15 +185,19 @@ def _beside(about: Mapping[str, Any], which: str) -> dict[str, str]:
     return {"worst": label or "–", "calibration": f"{calibration[which]:.3f}" if calibration and known else "–"}
 
 
+def _size(number: int) -> str:
+    return megabytes(number).replace(" ", "\u00a0")  # in one line
+
+
 def _speed(about: Mapping[str, Any], side: str) -> dict[str, str]:
     """Where nothing was timed, the size alone."""
     speed = about.get("speeds", {}).get(side)
     blank = dict.fromkeys(("memory", "latency", "latency_p99", "throughput", "energy"), "–")
     if speed is None:
-        return blank | {"size": megabytes(about["weights"][side == MADE])}
+        return blank | {"size": _size(about["weights"][side == MADE])}
     return blank | {
-        "size": megabytes(speed["size"]),
-        "memory": "–" if speed["memory"] is None else megabytes(speed["memory"]),
+        "size": _size(speed["size"]),
+        "memory": "–" if speed["memory"] is None else _size(speed["memory"]),
         "latency": f"{1000 * speed['latency']:.3g}",
         "latency_p99": f"{1000 * speed['latency_p99']:.3g}",
         "throughput": f"{speed['throughput']:,.0f}",
