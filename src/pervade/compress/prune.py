@@ -121,21 +121,28 @@ class Prune(Compressor):
     ) -> list[Cuts]:
         """What leaves the share, or a little less than it, found by halving. Raises ConfigError where it cannot be."""
         order = [value.argsort(stable=True).tolist() for value in worth]
-        every = torch.cat(worth).sort().values
+        ranked = torch.cat(worth).sort().values
 
-        def cuts(part: float) -> list[Cuts]:
-            limit = every[min(int(part * len(every)), len(every) - 1)] if part > 0 else every[0] - 1
-            taken = []
-            for group, value, ranked in zip(whole, worth, order, strict=True):
-                units = len(ranked)
-                below = int((value <= limit).sum()) if self.scope == "global" else int(part * units)
-                taken.append(group.cuts(ranked[: self._rounded(units, below)]))
-            return taken
+        def taken(part: float) -> list[Cuts]:
+            """Of each group, where this part of all is to go."""
+            limit = ranked[min(int(part * len(ranked)), len(ranked) - 1)] if part > 0 else ranked[0] - 1
+            cuts = []
+            for group, value, units in zip(whole, worth, order, strict=True):
+                below = int((value <= limit).sum()) if self.scope == "global" else int(part * len(units))
+                cuts.append(group.cuts(units[: self._rounded(len(units), below)]))
+            return cuts
 
-        def left(part: float) -> float:
-            return before - sum(counted.values()) + sum(channels.left_of(network, counted, cuts(part)).values())
+        def left(cuts: list[Cuts]) -> float:
+            layers = sum(channels.left_of(network, counted, cuts).values())
+            return (before - sum(counted.values()) + layers) / before
 
-        return cuts(_least(lambda part: left(part) / before, self.share))
+        fewer, more = _bounds(lambda part: left(taken(part)), self.share)
+        cuts, spared = taken(more), taken(fewer)
+        # Rounded, several layers lose channels at the same part; some of them need not.
+        for number in range(len(cuts)):
+            tried = [*cuts[:number], spared[number], *cuts[number + 1 :]]
+            cuts = tried if left(tried) <= self.share else cuts
+        return cuts
 
     def _rounded(self, units: int, taken: int) -> int:
         multiple = self.round_to
@@ -145,8 +152,8 @@ class Prune(Compressor):
         return units - min(-(-kept // multiple) * multiple, units)
 
 
-def _least(left: Callable[[float], float], share: float) -> float:
-    """The least part of all units at which no more than the share is left."""
+def _bounds(left: Callable[[float], float], share: float) -> tuple[float, float]:
+    """Two parts of all units close to one another: by the first more than the share is left, by the second no more."""
     if (most := left(1.0)) > share:
         raise ConfigError(
             f"prune: with all taken out that can be, {most:.0%} of the multiply-adds are left, and prune.share is "
@@ -156,7 +163,7 @@ def _least(left: Callable[[float], float], share: float) -> float:
     for _ in range(20):
         middle = (low + high) / 2
         low, high = (middle, high) if left(middle) > share else (low, middle)
-    return high
+    return low, high
 
 
 def _spared(network: Module, counted: Mapping[str, int], group: Group) -> float:
