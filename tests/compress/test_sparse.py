@@ -10,7 +10,11 @@ import torch
 from torch import nn
 
 import pervade
+from pervade.compress.int8 import Quantised
+from pervade.compress.low_rank import LowRank
+from pervade.compress.prune import Prune
 from pervade.compress.sparse import Sparse, ZerosKept
+from pervade.core.contracts import Compressor
 from pervade.core.errors import ConfigError
 from pervade.engine import checkpoint
 from pervade.init.pretrained import Pretrained
@@ -108,3 +112,11 @@ def test_what_it_cannot_do() -> None:
         Sparse()(subject(ReferenceMLP(), PICTURES, network=network))
     with pytest.raises(ConfigError, match=r"no layer 'body.3' with a weight"):
         ZerosKept(("body.3",)).apply(network)
+
+
+@pytest.mark.parametrize("step", [Sparse(), Prune(), LowRank()])
+def test_what_computes_in_whole_numbers_stays_as_it_is(step: Compressor) -> None:
+    asked = subject(SmallCNN(), PICTURES)
+    rounded = replace(asked, loaded=replace(asked.loaded, changes=(Quantised(),)))
+    with pytest.raises(ConfigError, match="computes in whole numbers already; give --checkpoint one that does not"):
+        step(rounded)

@@ -19,6 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import Module
 
+from pervade.compress.int8 import require_float
 from pervade.core.bounds import LearningRate, Passes, Units
 from pervade.core.contracts import Change, Compressed, Compressor, Subject
 from pervade.core.errors import ConfigError
@@ -61,6 +62,7 @@ class LowRank(Compressor):
     lr: LearningRate = 1e-4  # of that training
 
     def __call__(self, subject: Subject) -> Compressed:
+        require_float(subject)
         network, changes = building.merged(subject.loaded.network, subject.loaded.changes)
         layers = _layers(network)
         if not layers:

@@ -18,6 +18,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import Module
 
+from pervade.compress.int8 import require_float
 from pervade.core.bounds import MOST, LearningRate, Passes
 from pervade.core.contracts import Change, Compressed, Compressor, Subject
 from pervade.core.errors import ConfigError
@@ -78,6 +79,7 @@ class Prune(Compressor):
     lr: LearningRate = 5e-4  # of that training
 
     def __call__(self, subject: Subject) -> Compressed:
+        require_float(subject)
         network, changes = building.merged(subject.loaded.network, subject.loaded.changes)
         first = next(subject.batches())
         before = multiply_adds(network, first)

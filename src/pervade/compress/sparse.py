@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import Module, Parameter
 from torch.nn.modules.conv import _ConvNd
 
+from pervade.compress.int8 import require_float
 from pervade.core.bounds import LearningRate, Passes
 from pervade.core.contracts import Change, Compressed, Compressor, Subject
 from pervade.core.errors import ConfigError
@@ -62,6 +63,7 @@ class Sparse(Compressor):
             raise ConfigError(f"sparse.share is {self.share:g}, and of the pattern 2:4 it is 0.5; take unstructured")
 
     def __call__(self, subject: Subject) -> Compressed:
+        require_float(subject)
         network, changes = building.merged(subject.loaded.network, subject.loaded.changes)
         heads = {name.rpartition(".")[0] for name in head_names(network)}
         layers: dict[str, Any] = {
