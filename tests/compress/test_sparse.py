@@ -86,7 +86,7 @@ def test_zeros_stay_through_a_training(shapes: Path, tmp_path: Path) -> None:
         run.directory, "sparse", made.network, run.recipe(), run.load("last").domain, {}, changes=made.changes
     )
     assert made.learns is not None
-    assert made.learns.init == run.recipe().init
+    assert made.begins_there
     init = Pretrained(str(run.directory.checkpoint("sparse")))
     on = pervade.fit(shapes, recipe=replace(made.learns, init=init), name="on", runs=tmp_path, options=Options())
     before, after = weights(run.directory, "sparse"), weights(on.directory)

@@ -98,7 +98,7 @@ class Int8(Compressor):
         learns = recovery(subject, made, self.epochs, self.lr) if self.mode == "aware" else None
         if learns is not None and isinstance(learns.task, CanTeach) and not isinstance(learns.task, Wrapping):
             learns = replace(learns, task=Distil(learns.task, str(subject.place)))
-        return Compressed(change.apply(network), made, _summary(plan, layers, before, figure), learns)
+        return Compressed(change.apply(network), made, _summary(plan, layers, before, figure), learns, True)
 
     def _plans(self, network: Module, batches: Iterator[Batch]) -> tuple[dict[str, str], list[Plan]]:
         """The kind of each layer, and ways to compute them in whole numbers."""

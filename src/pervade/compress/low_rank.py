@@ -89,6 +89,7 @@ class LowRank(Compressor):
             (*changes, change),
             f"{len(factors)} of {len(layers)} layers in two factors, {told(before, multiply_adds(network, first))}",
             recovery(subject, (*changes, change), self.epochs, self.lr),
+            begins_there=True,
         )
 
     def _factors(self, layer: Any, moment: Tensor) -> tuple[Tensor, Tensor] | None:

@@ -108,6 +108,7 @@ class Prune(Compressor):
             f"{gone:,} channels of {len(whole)} groups of layers taken out, "
             f"{told(before, multiply_adds(network, first))}{kept}",
             recovery(subject, (*changes, change), self.epochs, self.lr),
+            begins_there=True,
         )
 
     def _worth(self, subject: Subject, network: Module, whole: list[Group], counted: Mapping[str, int]) -> list[Tensor]:

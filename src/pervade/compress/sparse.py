@@ -88,6 +88,7 @@ class Sparse(Compressor):
             f"{zeros:,} of {total:,} weights in {len(layers)} layers are zero ({self.pattern}); this makes nothing "
             "faster or smaller here, since zeros are multiplied by like other numbers",
             recovery(subject, (*changes, change), self.epochs, self.lr),
+            begins_there=True,
         )
 
     def _gone(self, weight: Tensor) -> Tensor:

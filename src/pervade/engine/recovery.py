@@ -14,8 +14,7 @@ from pervade.tasks.distil import Distil
 def recovery(subject: Subject, changes: tuple[Change, ...], epochs: int, lr: float) -> Recipe | None:
     """What the recipe becomes for a network to which these `changes` were made; None with no passes. It learns what it
     said before anything was taken away, where its task has answers that can be learnt so. Every weight learns, whatever
-    the run had frozen. `init` is left as it is: it begins from the network's weights (core/contracts/methods.py:
-    Compressed)."""
+    the run had frozen. It begins from the network's weights (`Compressed.begins_there`), whatever `init` says."""
     if epochs == 0:
         return None
     recipe = subject.recipe
