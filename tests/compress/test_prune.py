@@ -17,6 +17,9 @@ from pervade.core.contracts import Compressed, Model, Tokens
 from pervade.core.errors import ConfigError
 from pervade.engine import channels
 from pervade.engine.multiply_adds import multiply_adds
+from pervade.engine.recovery import recovery
+from pervade.init.pretrained import Pretrained
+from pervade.init.random import Random
 from pervade.models.convnext import ConvNeXt
 from pervade.models.mobilenet import MobileNet
 from pervade.models.reference_mlp import ReferenceMLP
@@ -29,6 +32,8 @@ from pervade.models.vit import ViT
 from pervade.nn.backbone import Backbone
 from pervade.tasks.distil import Distil
 from pervade.testing import check_spec
+from pervade.train.optim.adamw import AdamW
+from pervade.train.optim.sgd import SGD
 from tests.subjects import OUTPUTS, TOKENS, WAVEFORM, again, answers, batch_of, pixels, subject
 
 PICTURES = pixels(16)
@@ -291,3 +296,22 @@ def test_pairs_of_texts() -> None:
     model, inputs = TextCNN(), Tokens(60, 24, separator=3)
     made = Prune(0.9, epochs=0)(subject(model, inputs))
     assert torch.equal(answers(again(made, model, inputs), inputs), answers(made.network, inputs))
+
+
+@pytest.mark.parametrize(
+    ("init", "optimizer", "lr", "expected"),
+    [
+        (Random(), SGD(lr=0.1), None, 2e-3),
+        (Pretrained("there"), SGD(lr=0.1), None, 1e-4),
+        (Pretrained("there"), AdamW(lr=2e-5), None, 2e-5),
+        (Pretrained("there"), AdamW(lr=1e-3), None, 1e-4),
+        (Random(), SGD(lr=0.1), 0.5, 0.5),
+    ],
+)
+def test_how_fast_it_learns_again(init: Any, optimizer: Any, lr: float | None, expected: float) -> None:
+    asked = subject(ReferenceMLP(), PICTURES)
+    learns = recovery(replace(asked, recipe=replace(asked.recipe, init=init, optimizer=optimizer)), (), 3, lr)
+    assert learns is not None
+    assert learns.optimizer == AdamW(lr=expected)
+    assert learns.epochs == 3
+    assert recovery(asked, (), 0, lr) is None

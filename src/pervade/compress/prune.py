@@ -76,7 +76,7 @@ class Prune(Compressor):
     # narrow layers, of a half, a quarter … of it: vectors of a processor are that long
     batches: Annotated[int, Field(ge=1, le=100_000)] = 16  # of training rows, by which "taylor" knows
     epochs: Passes = 5  # of the training afterwards; 0: none
-    lr: LearningRate = 5e-4  # of that training
+    lr: LearningRate | None = None  # of that training; None: by how the weights were learnt (engine/recovery.py)
 
     def __call__(self, subject: Subject) -> Compressed:
         require_float(subject)
