@@ -164,6 +164,14 @@ def test_rows_are_compared_by_hand() -> None:
     assert parity.compare(logits, [{"logits": logits[0]["logits"] + 7}], ["a"], Bound(1e-12))["difference"] == 0
 
 
+def test_long_answers_are_compared_as_far_as_they_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parity, "MOST", 100)
+    signature = Signature((), (TensorSpec("logits", "float32", ("n", "tokens", 4), ""),))
+    part = {"input_ids": np.zeros((1, 10), np.int64)}  # 40 numbers
+    assert [len(parts) for parts in parity._affordable([[part], [part], [part]], signature)] == [1, 1]
+    assert [len(parts) for parts in parity._affordable([[part] * 9, [part]], signature)] == [2]
+
+
 def test_quantised_checkpoints_have_a_bound_of_their_own() -> None:
     class Integers:
         def finish(self, model):
@@ -190,7 +198,8 @@ def test_every_run_py_is_short_and_compiles() -> None:
     for domain, inputs, needs in (
         (text, tuple(tokens[:2]), "from tokenizers"),
         (text, tuple(tokens), "inside"),
-        (Sound(), waves, "import soxr"),
+        (Sound(views=1), waves, "import soxr"),
+        (Sound(views=3, speed=0.1), waves, "for factor in ("),
         (Image(size=16), shown, '"L"'),
         (text, (TensorSpec("input", "float32", ("n", 4), ""),), "np.load"),
     ):

@@ -169,7 +169,7 @@ class Sound(Domain):
         """Input (t,) float32 in -1..1."""
         samples = recordings.samples(row, self.rate)
         if rng is None or not self.augment:
-            cuts = [cut for faster in self._speeds for cut in self._windows(samples, faster)]
+            cuts = [cut for faster in self.speeds for cut in self._windows(samples, faster)]
         else:
             cuts = [self._augmented(samples, rng)]
         known = self._target_of(row)
@@ -183,7 +183,7 @@ class Sound(Domain):
         return {"target": targets.encode(self.target, row["target"], learnt, row["id"])}
 
     @property
-    def _speeds(self) -> tuple[float, ...]:
+    def speeds(self) -> tuple[float, ...]:
         """Of the views, as factors; the usual one first."""
         farthest = (1.0 + self.speed) ** FARTHEST
         return (1.0, 1 / farthest, farthest) if self.views == 3 and self.speed else (1.0,)
@@ -242,24 +242,24 @@ class Sound(Domain):
 
     def takes(self) -> tuple[TensorSpec, ...]:
         heard = f"; of what is longer than {self.length / self.rate:g} s the middle is heard" if not self.masked else ""
-        if len(self._speeds) > 1:
-            faster = " and ".join(f"{factor:.6g}" for factor in self._speeds[1:])
+        if len(self.speeds) > 1:
+            faster = " and ".join(f"{factor:.6g}" for factor in self.speeds[1:])
             heard += f"; as it is, and {faster} times as fast, by soxr.resample(waveform, factor, 1, quality='LQ')"
-        return recordings.takes(self.rate, heard, len(self._speeds))
+        return recordings.takes(self.rate, heard, len(self.speeds))
 
     def entrance(self) -> nn.Module:
-        return RecordingEntrance(None if self.masked else self.length, len(self._speeds))
+        return RecordingEntrance(None if self.masked else self.length, len(self.speeds))
 
     def feeds(self, row: dict[str, Any]) -> list[dict[str, np.ndarray]]:
         """Each of its windows, at all speeds."""
-        examples, views = self.transform(row, None), len(self._speeds)
+        examples, views = self.transform(row, None), len(self.speeds)
         windows = len(examples) // views  # as many at each speed
         return [
             recordings.fed(*(example["input"] for example in examples[number::windows])) for number in range(windows)
         ]
 
     def specimen(self) -> dict[str, np.ndarray]:
-        return recordings.specimen(self.length, len(self._speeds))
+        return recordings.specimen(self.length, len(self.speeds))
 
     # looking inside
 

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from pervade.core.contracts import Signature
-from pervade.core.contracts.capabilities import Portable
+from pervade.core.contracts.capabilities import Portable, Streamed
 from pervade.core.contracts.deployment import Finished
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.run import RunDirectory
@@ -36,6 +36,7 @@ TOLERANCE = 1e-5  # of what has single precision on both sides
 QUANTISED = 0.1  # of integers, which a last digit can move by a whole step, layer after layer
 CHANGED = 1e-3  # share of rows whose files may be answered otherwise: decoders and scalings round
 CHANGED_QUANTISED = 0.02  # share of rows that integers may answer otherwise than integers simulated
+MOST = 50_000_000  # numbers of answers that are compared, 400 MB of both sides
 COLUMNS = {"probabilities", "prediction", "embedding"}  # what the predict loop gives as a graph does
 
 
@@ -111,7 +112,8 @@ def test_rows(run: RunDirectory, loaded: Loaded, most: int) -> Rows:
     split = next((name for name in ("test", "validation", "train") if len(rows.where("split", name))), "test")
     own = rows.where("split", split)
     chosen = np.sort(np.random.default_rng(0).permutation(len(own))[:most])
-    prepared, left_out = loaded.domain.prepare(own.select(chosen.tolist()), lambda done, total: None, keep=False)
+    keep = isinstance(loaded.domain, Streamed)  # whose rows are documents, and what is asked is a text
+    prepared, left_out = loaded.domain.prepare(own.select(chosen.tolist()), lambda done, total: None, keep)
     if not len(prepared):
         reason = f" ({left_out[0].source}: {left_out[0].reason})" if left_out else ""
         raise DataError(f"no row of {run.path} can be read to compare the export with{reason}; put the data back")
@@ -139,7 +141,7 @@ def reference(loaded: Loaded, rows: Rows, signature: Signature, feeds: Sequence[
                 told = [whole(*(torch.from_numpy(part[spec.name]) for spec in signature.inputs)) for part in parts]
                 for place, name in enumerate(names):
                     if name not in answer:
-                        answer[name] = np.concatenate([outputs[place].numpy() for outputs in told])
+                        answer[name] = _joined([outputs[place].numpy() for outputs in told])
     return list(answers)
 
 
@@ -157,7 +159,8 @@ def measure(
     assert isinstance(loaded.domain, Portable), "as the graph asks"
     rows = test_rows(run, loaded, most)
     ids = [str(name) for name in rows.column("id")]
-    feeds = [loaded.domain.feeds(row) for row in rows]
+    feeds = _affordable([loaded.domain.feeds(row) for row in rows], signature)
+    rows, ids = rows.select(range(len(feeds))), ids[: len(feeds)]
     names = [spec.name for spec in signature.inputs]
     given = {
         number: file
@@ -178,6 +181,25 @@ def measure(
         told["files"] = compare([wanted[n] for n in raw], list(raw.values()), [ids[n] for n in raw], loose)
         _hold(place, told["files"], " from files")
     return told
+
+
+def _affordable(feeds: Sequence[Sequence[Answers]], signature: Signature) -> list[Sequence[Answers]]:
+    """As many of the rows, and of a long one's parts, as answers of which fit into MOST numbers: of a text every token
+    is answered by a number for each of the vocabulary."""
+    kept: list[Sequence[Answers]] = []
+    room = MOST
+    for parts in feeds:
+        taken: list[Answers] = []
+        for part in parts:
+            long = max(value.shape[1] if value.ndim > 1 else 1 for value in part.values())
+            for spec in signature.outputs:
+                several = sum(isinstance(axis, str) for axis in spec.shape) > 1
+                room -= math.prod(axis for axis in spec.shape if isinstance(axis, int)) * (long if several else 1)
+            if room < 0 and (kept or taken):
+                return [*kept, taken] if taken else kept
+            taken.append(part)
+        kept.append(taken)
+    return kept
 
 
 def _hold(place: Path, told: Mapping[str, Any], how: str) -> None:
@@ -223,4 +245,12 @@ def reopen(
                     told[parts[int(number)][0]].setdefault(name, []).append(answers[key])
                 else:
                     raw.setdefault(int(number), {})[name] = answers[key]
-    return [{name: np.concatenate(values) for name, values in row.items()} for row in told], dict(raw)
+    return [{name: _joined(values) for name, values in row.items()} for row in told], dict(raw)
+
+
+def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """What a row's parts were answered, one after the other; they may be of several lengths."""
+    if len({part.shape[1:] for part in parts}) == 1:
+        return np.concatenate(parts)
+    ends = {part.shape[-1] for part in parts}
+    return np.concatenate([part.reshape(-1, part.shape[-1]) if len(ends) == 1 else part.ravel() for part in parts])

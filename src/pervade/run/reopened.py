@@ -10,6 +10,7 @@ import json
 import runpy
 import sys
 from pathlib import Path
+from typing import Any
 
 
 def main(work: Path) -> None:
@@ -22,7 +23,7 @@ def main(work: Path) -> None:
     options.intra_op_num_threads = job["threads"]
     session = onnxruntime.InferenceSession(job["graph"], options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
-    answers: dict[str, np.ndarray] = {}
+    answers: dict[str, Any] = {}
     with np.load(work / "feeds.npz", allow_pickle=False) as feeds:
         for number in range(job["feeds"]):
             feed = {spec.name: feeds[f"{number}/{spec.name}"] for spec in session.get_inputs()}
@@ -33,7 +34,7 @@ def main(work: Path) -> None:
         answer = runpy.run_path(job["script"])["answer"]
         for number, given in job["given"].items():
             answers |= {f"raw/{number}/{name}": value for name, value in answer(given).items()}
-    np.savez(work / "answers.npz", **answers)
+    np.savez(work / "answers.npz", allow_pickle=False, **answers)
 
 
 if __name__ == "__main__":

@@ -59,9 +59,24 @@ def read(file):
     if rate != {rate}:
         wave = soxr.resample(wave, rate, {rate}, quality="HQ")
     wave = np.rint(np.clip(wave * (32767 / peak), -32767, 32767)).astype(np.float32) / 32768
+"""
+ONE_SPEED = (
+    SOUNDS
+    + """\
     return {{"waveform": wave[None], "lengths": np.array([len(wave)])}}
 
 """
+)
+SPEEDS = (
+    SOUNDS
+    + """\
+    waves = [wave, *(soxr.resample(wave, factor, 1, quality="LQ") for factor in {faster})]
+    lengths = np.array([[len(one) for one in waves]])
+    filled = np.stack([np.pad(one, (0, lengths.max() - len(one))) for one in waves])[None]
+    return {{"waveform": filled, "lengths": lengths}}
+
+"""
+)
 TOKENIZER = """\
 TOKENIZER = Tokenizer.from_file(str(HERE / "tokenizer.json"))
 TOKENIZER.enable_truncation({length}, strategy="{strategy}")
@@ -108,8 +123,10 @@ def script(domain: Domain, signature: Signature, main: str) -> str:
         channels = int(signature.inputs[0].shape[3])
         about |= {"twice": 2 * _side(domain), "channels": channels, "mode": "RGB" if channels == 3 else "L"}
         body, given, packages, imports = PICTURES, "PICTURE", ", Pillow", "from PIL import Image, ImageOps\n"
-    elif names == ["waveform", "lengths"] and len(signature.inputs[0].shape) == 2:
-        body, given, packages, imports = SOUNDS, "RECORDING", ", soundfile, soxr", "import soundfile\nimport soxr\n"
+    elif names == ["waveform", "lengths"]:
+        faster = getattr(domain, "speeds", ())[1:]  # of domains that answer by several views
+        about, body = about | {"faster": faster}, SPEEDS if faster else ONE_SPEED
+        given, packages, imports = "RECORDING", ", soundfile, soxr", "import soundfile\nimport soxr\n"
     elif isinstance(domain, Tokenised) and names[:2] == ["input_ids", "attention_mask"] and len(names) <= 3:
         takes = domain.inputs()
         pair = isinstance(takes, Tokens) and takes.separator is not None
