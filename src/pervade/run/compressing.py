@@ -193,7 +193,7 @@ class Work:
         try:
             workflow.write_data(inner, request.source, self.rows)
             checkpoints.write_domain(inner.preprocess, loaded.domain)
-            if learns.init == recipe.init:  # else the step says itself where its training begins
+            if made.begins_there:
                 begun = replace(recipe, model=learns.model, changes=made.changes, tuning=None)
                 save_checkpoint(inner, BEGUN, made.network, begun, loaded.domain, {}, changes=made.changes)
                 learns = replace(learns, init=Pretrained(str(inner.checkpoint(BEGUN).absolute())))
