@@ -77,7 +77,7 @@ class LogMel(nn.Module):
             pad_mode="constant",
             return_complex=True,
         )
-        frames = -(-x.shape[1] // self.hop)
+        frames = rounded_up(x.shape[1], self.hop)
         parts = torch.view_as_real(spectrum[:, :, :frames])
         return parts.square().sum(-1)
 
@@ -107,10 +107,15 @@ def _level(bands: Tensor, frames: Tensor | None) -> Tensor:
     return level if frames is None else level * frames[:, None]
 
 
+def rounded_up(samples: int, hop: int) -> int:
+    """samples / hop. Not -(-samples // hop): ONNX divides whole numbers towards 0."""
+    return (samples + hop - 1) // hop
+
+
 def frame_mask(mask: Tensor, hop: int) -> Tensor:
     """(n, t) bool -> (n, f): frames whose middle lies in the recording, which stands at the beginning of its row."""
     samples = mask.sum(1, keepdim=True)
-    frames = -(-mask.shape[1] // hop)
+    frames = rounded_up(mask.shape[1], hop)
     return torch.arange(frames, device=mask.device)[None] * hop < samples
 
 
