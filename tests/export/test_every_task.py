@@ -93,16 +93,16 @@ EXPORTED: dict[str, Callable[[Loaded, Rows], None]] = {
     **dict.fromkeys(("rollouts", "rollouts_of_forces", "replay"), acts),
 }
 REFUSED = {
-    "pictures_as_codes": "reconstruct",
+    "pictures_as_codes": "noise or codes",
     "faces_at_once": "histograms of a picture",
     "histograms_of_pictures": "histograms of a picture",
     "statistics_of_sounds": "statistics of a recording",
-    "texts_in_two_ways": "in several ways",
+    "texts_in_two_ways": "several networks answer together",
     "counts_of_running_text": "aten.searchsorted",
     "dictation": "token by token",
     "made_sounds": "sounds to be made",
-    "pictures_by_two_players": "adversarial-generation",
-    "noisy_pictures": "denoise",
+    "pictures_by_two_players": "noise or codes",
+    "noisy_pictures": "noise or codes",
 }
 THE_SAME = {"rollouts_in_processes": "rollouts", "preferences": "running_text"}  # of other rows, the same graph
 

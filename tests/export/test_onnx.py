@@ -16,6 +16,7 @@ from pervade.domains.image import Image
 from pervade.engine.deployment import Deployed
 from pervade.export.onnx import Onnx, graph
 from pervade.models.small_cnn import SmallCNN
+from pervade.run.exporting import exportable
 from pervade.tasks.classify import Classify
 from tests.export import graphs
 
@@ -90,3 +91,12 @@ def test_more_views_than_two_are_refused() -> None:
     domain = Image(size=16, views=5, framing="crop", **LEARNT, **COLOURS)
     with pytest.raises(ConfigError, match="views=5"):
         graph(graphs.checkpoint(SmallCNN(width=4), domain, Classify()))
+
+
+def test_what_can_be_exported_is_told_from_the_code() -> None:
+    """Nothing that is refused whatever the run stands among what can be."""
+    can = exportable()
+    assert {"classify", "tag", "regress", "answer-span", "transcribe", "ppo", "dqn"} <= set(can["tasks"])
+    assert {"dictate", "denoise", "reconstruct", "synthesise"} <= set(can["other tasks"])
+    assert {"image", "text", "sound", "bag", "environment"} <= set(can["domains"])
+    assert {"histograms", "spectral-statistics", "generated-pictures", "composite"} <= set(can["other domains"])

@@ -15,14 +15,7 @@ from torch import Tensor
 from torch.nn import Module
 
 from pervade.agents import episodes, film, spaces
-from pervade.core.contracts import (
-    Context,
-    Domain,
-    Plain,
-    PlainFeatures,
-    Task,
-    TensorSpec,
-)
+from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task, TensorSpec
 from pervade.core.contracts.abilities import (
     Acts,
     ComparesSeeds,

@@ -17,11 +17,7 @@ from numpy.random import Generator
 from torch import nn
 
 from pervade.core import spec
-from pervade.core.contracts import (
-    PlainFeatures,
-    Sparse,
-    TensorSpec,
-)
+from pervade.core.contracts import PlainFeatures, Sparse, TensorSpec
 from pervade.core.contracts.deployment import ROWS
 from pervade.core.errors import DataError
 from pervade.core.registry import register

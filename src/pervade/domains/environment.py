@@ -20,14 +20,7 @@ from pydantic import Field
 from torch import nn
 
 from pervade.agents import environments, spaces, worlds
-from pervade.core.contracts import (
-    Domain,
-    InputSpace,
-    Observations,
-    Pixels,
-    PlainFeatures,
-    TensorSpec,
-)
+from pervade.core.contracts import Domain, InputSpace, Observations, Pixels, PlainFeatures, TensorSpec
 from pervade.core.contracts.deployment import ROWS
 from pervade.core.errors import DataError
 from pervade.core.registry import register

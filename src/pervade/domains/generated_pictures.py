@@ -35,6 +35,10 @@ WITHOUT = "to make pictures like these of no class, leave out --condition label"
 @dataclass(frozen=True)
 class GeneratedPictures(Image):
     reads: ClassVar[str] = "pictures to be made"
+    graphless: ClassVar[str] = (
+        "pictures are made of noise or codes, in steps that a graph does not hold; take --format diffusers for a "
+        "network that takes noise away, or use `pervade predict`"
+    )
     given: ClassVar[str] = "--number 64 -o FOLDER"
     size: Annotated[int, Field(ge=4, le=4096)] = 32  # height and width of what is made, pixels
     margin: Annotated[float, Field(ge=1.0, le=2.0)] = 1.0

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.random import Generator
 
 from pervade.core import spec
 from pervade.core.bounds import Deviation
-from pervade.core.contracts import (
-    Observations,
-    TensorSpec,
-)
-from pervade.core.errors import ConfigError
+from pervade.core.contracts import Observations
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, Rows
 from pervade.data import kinds
@@ -27,6 +23,11 @@ from pervade.domains.image import Image
 @dataclass(frozen=True)
 class Histograms(Image):
     """Image's fields about views, and about what training changes, have no effect here."""
+
+    graphless: ClassVar[str] = (
+        "the histograms of a picture are counted outside of the network, by no operators of a graph; export a "
+        "run of a network (--model), or use `pervade predict`"
+    )
 
     deviations: tuple[Deviation, ...] = ()  # of each kind of feature in the training split
 
@@ -52,12 +53,6 @@ class Histograms(Image):
     def transform(self, row: dict[str, Any], rng: Generator | None) -> list[Example]:
         """Input (d,) float32."""
         return [{"input": kinds.joined(self._histograms(row), self.deviations), **self._target_of(row)}]
-
-    def takes(self) -> tuple[TensorSpec, ...]:
-        raise ConfigError(
-            "the histograms of a picture are counted outside of the network, by no operators of a graph; export a "
-            "run of a network (--model), or use `pervade predict`"
-        )
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """ "input" (n, d) float32."""

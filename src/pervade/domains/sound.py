@@ -22,12 +22,7 @@ from pydantic import Field
 from torch import nn
 
 from pervade.core.bounds import Count, Decibels, Deviation, Finite
-from pervade.core.contracts import (
-    Domain,
-    InputSpace,
-    TensorSpec,
-    Waveform,
-)
+from pervade.core.contracts import Domain, InputSpace, TensorSpec, Waveform
 from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, LeftOut, Media, Rows

@@ -21,12 +21,7 @@ from pydantic import Field
 from torch import Tensor
 
 from pervade.core import files
-from pervade.core.contracts import (
-    Domain,
-    Task,
-    TensorSpec,
-    Told,
-)
+from pervade.core.contracts import Domain, Task, TensorSpec, Told
 from pervade.core.contracts.capabilities import labels_of
 from pervade.core.contracts.promises import KeptInGraph
 from pervade.core.errors import ConfigError, DataError, nearest

@@ -19,18 +19,10 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor
 
-from pervade.core.contracts import (
-    Domain,
-    Task,
-    TensorSpec,
-    Told,
-)
+from pervade.core.contracts import Domain, Task, TensorSpec, Told
 from pervade.core.contracts.capabilities import Answerable
 from pervade.core.contracts.deployment import ROWS
-from pervade.core.contracts.promises import (
-    SPLIT,
-    KeptInGraph,
-)
+from pervade.core.contracts.promises import SPLIT, KeptInGraph
 from pervade.core.errors import ConfigError, PromiseError
 from pervade.core.registry import full_name, register
 from pervade.core.types import Json, Rows, Table

@@ -32,17 +32,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from pervade.core.contracts import (
-    Domain,
-    Task,
-    TensorSpec,
-    Told,
-)
+from pervade.core.contracts import Domain, Task, TensorSpec, Told
 from pervade.core.contracts.capabilities import labels_of
-from pervade.core.contracts.promises import (
-    SPLIT,
-    KeptInGraph,
-)
+from pervade.core.contracts.promises import SPLIT, KeptInGraph
 from pervade.core.errors import ConfigError, PromiseError, nearest
 from pervade.core.registry import register
 from pervade.core.types import Json, Rows, Table

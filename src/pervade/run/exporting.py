@@ -21,6 +21,7 @@ from pervade.core import files, memory, registry, spec
 from pervade.core.contracts import Exporter, Signature
 from pervade.core.contracts.abilities import Deployable
 from pervade.core.contracts.capabilities import Portable, Tokenised
+from pervade.core.contracts.deployment import Graphless
 from pervade.core.errors import ConfigError
 from pervade.core.run import RunDirectory
 from pervade.core.types import Json
@@ -158,9 +159,11 @@ def exportable() -> dict[str, list[str]]:
     """By form, of what models it can be: tasks for graphs, which `gives` their answers; what each domain reads."""
     tasks = {name: registry.find("task", name)[0] for name in registry.names("task", variants=False)}
     domains = {name: registry.find("domain", name)[0] for name in registry.names("domain", variants=False)}
+    gives = [name for name, task in tasks.items() if issubclass(task, Deployable) and not isinstance(task, Graphless)]
+    takes = [name for name, of in domains.items() if issubclass(of, Portable) and not isinstance(of, Graphless)]
     return {
-        "tasks": [name for name, task in tasks.items() if issubclass(task, Deployable)],
-        "other tasks": [name for name, task in tasks.items() if not issubclass(task, Deployable)],
-        "domains": [name for name, domain in domains.items() if issubclass(domain, Portable)],
-        "other domains": [name for name, domain in domains.items() if not issubclass(domain, Portable)],
+        "tasks": gives,
+        "other tasks": [name for name in tasks if name not in gives],
+        "domains": takes,
+        "other domains": [name for name in domains if name not in takes],
     }

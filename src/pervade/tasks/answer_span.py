@@ -19,19 +19,8 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn import functional as F
 
-from pervade.core.contracts import (
-    Context,
-    Domain,
-    Plain,
-    PlainFeatures,
-    Task,
-    TensorSpec,
-)
-from pervade.core.contracts.abilities import (
-    CanTeach,
-    Deployable,
-    HasPlainModel,
-)
+from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task, TensorSpec
+from pervade.core.contracts.abilities import CanTeach, Deployable, HasPlainModel
 from pervade.core.contracts.capabilities import Answerable, able
 from pervade.core.contracts.deployment import ROWS
 from pervade.core.errors import DataError

@@ -15,19 +15,8 @@ from torch import Tensor
 from torch.nn import Module, Parameter
 from torch.nn import functional as F
 
-from pervade.core.contracts import (
-    Context,
-    Domain,
-    Task,
-    TensorSpec,
-)
-from pervade.core.contracts.abilities import (
-    CouplesRows,
-    Deployable,
-    HasCompanions,
-    HasLinearHead,
-    SelectsRows,
-)
+from pervade.core.contracts import Context, Domain, Task, TensorSpec
+from pervade.core.contracts.abilities import CouplesRows, Deployable, HasCompanions, HasLinearHead, SelectsRows
 from pervade.core.contracts.capabilities import Labelled, able
 from pervade.core.contracts.deployment import ROWS
 from pervade.core.errors import DataError

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -15,15 +15,8 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn import functional as F
 
-from pervade.core.contracts import (
-    Context,
-    Domain,
-    TensorSpec,
-    Waveform,
-    require,
-)
+from pervade.core.contracts import Context, Domain, Waveform, require
 from pervade.core.contracts.capabilities import Dictated, able
-from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Json, Output, Parts, Table
 from pervade.data.text import characters
@@ -38,11 +31,10 @@ class Dictate(Transcribe):
     """The model is a `nn.speech_writer.SpeechWriter`, the domain a `Dictation`; the batch holds "target" (n, l), prompt
     and end among them, and "length" (n,)."""
 
-    def gives(self, domain: Domain) -> tuple[TensorSpec, ...]:
-        raise ConfigError(
-            "a network that writes what it hears goes token by token, as often as it takes, which a graph does not; "
-            "train --model conformer (CTC) to export, or take --format huggingface"
-        )
+    graphless: ClassVar[str] = (
+        "a network that writes what it hears goes token by token, as often as it takes, which a graph does not; "
+        "train --model conformer (CTC) to export, or use `pervade predict`"
+    )
 
     def outputs(self, domain: Domain) -> dict[str, int]:
         return {"logits": require(domain.inputs(), Waveform, "dictate").vocabulary or 0}

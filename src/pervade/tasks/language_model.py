@@ -14,22 +14,8 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn import functional as F
 
-from pervade.core.contracts import (
-    Context,
-    Domain,
-    Plain,
-    PlainFeatures,
-    Task,
-    TensorSpec,
-    Tokens,
-    require,
-)
-from pervade.core.contracts.abilities import (
-    Deployable,
-    HasPlainModel,
-    MakesSamples,
-    RepliesToRows,
-)
+from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task, TensorSpec, Tokens, require
+from pervade.core.contracts.abilities import Deployable, HasPlainModel, MakesSamples, RepliesToRows
 from pervade.core.contracts.capabilities import Conversational, Tokenised, Written, able
 from pervade.core.contracts.deployment import ROWS
 from pervade.core.errors import DataError

@@ -12,14 +12,7 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn import functional as F
 
-from pervade.core.contracts import (
-    Context,
-    Domain,
-    Plain,
-    PlainFeatures,
-    Task,
-    TensorSpec,
-)
+from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task, TensorSpec
 from pervade.core.contracts.abilities import (
     CanBeBlended,
     CanTeach,

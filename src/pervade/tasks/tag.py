@@ -14,13 +14,7 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn import functional as F
 
-from pervade.core.contracts import (
-    Context,
-    Domain,
-    Plain,
-    PlainFeatures,
-    TensorSpec,
-)
+from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, TensorSpec
 from pervade.core.contracts.abilities import Deployable
 from pervade.core.contracts.capabilities import Counted, able
 from pervade.core.contracts.deployment import ROWS

@@ -21,25 +21,11 @@ from torch import Tensor
 from torch.nn import Module
 
 from pervade.core.bounds import Finite, Weight
-from pervade.core.contracts import (
-    Context,
-    Domain,
-    Task,
-    TensorSpec,
-)
-from pervade.core.contracts.abilities import (
-    CanTeach,
-    Deployable,
-)
-from pervade.core.contracts.capabilities import (
-    Transcribed,
-    able,
-)
+from pervade.core.contracts import Context, Domain, Task, TensorSpec
+from pervade.core.contracts.abilities import CanTeach, Deployable
+from pervade.core.contracts.capabilities import Transcribed, able
 from pervade.core.contracts.deployment import ROWS
-from pervade.core.errors import (
-    ConfigError,
-    DataError,
-)
+from pervade.core.errors import ConfigError, DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Display, Json, Output, Parts, Rows, Table
 from pervade.core.words import FigureWords, TaskWords

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
 ROWS = "n"  # the axis of rows, the first of every tensor
 Translations: TypeAlias = Mapping[Callable[..., Any], Callable[..., Any]]  # a torch operator, by what writes it in ONNX
@@ -24,6 +24,13 @@ class Signature:
     outputs: tuple[TensorSpec, ...]  # called as the columns of a predictions file, where these hold the same
     labels: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()  # what of the run's answers a graph does not hold, and why, in words
+
+
+@runtime_checkable
+class Graphless(Protocol):
+    """A domain or a task of which no graph can be, whatever its kin can."""
+
+    graphless: ClassVar[str]  # why, and what to take instead
 
 
 @runtime_checkable
