@@ -3,8 +3,8 @@
 `make bench-rl-long` (90 minutes), `make bench-speech` (three hours, by what its parts took), `make bench-faults` (bad
 and hostile input, kills, many classes, threads, time limits: more than four hours), `make bench-default` (the ladder,
 five hours), `make bench-rare` (rare classes and promises, two hours), `make bench-generate` (pictures that are made,
-five hours), `make bench-deploy` (int8, pruning and students, two hours), `make bench-autogluon` (four hours, 7 GB);
-longer scripts go on where they were stopped.
+five hours), `make bench-deploy` (int8, pruning, students, parity of exports, two hours and a half),
+`make bench-autogluon` (four hours, 7 GB); longer scripts go on where they were stopped.
 
     python benchmarks/group.py frame
 
@@ -37,7 +37,7 @@ GROUPS = {
     "default": ("default",),
     "rare": ("rare", "unlike"),
     "generate": ("generate",),
-    "deploy": ("deploy", "deploy_students"),
+    "deploy": ("deploy", "deploy_students", "deploy_parity"),
     "autogluon": ("autogluon_comparison",),
     "rl-long": ("rl_scores --long", "rl_pong"),
 }

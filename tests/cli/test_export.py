@@ -199,6 +199,7 @@ def test_every_run_py_is_short_and_compiles() -> None:
         (text, tuple(tokens[:2]), "from tokenizers"),
         (text, tuple(tokens), "inside"),
         (Sound(views=1), waves, "import soxr"),
+        (Sound(views=1, masked=True), waves, "import soxr"),
         (Sound(views=3, speed=0.1), waves, "for factor in ("),
         (Image(size=16), shown, '"L"'),
         (text, (TensorSpec("input", "float32", ("n", 4), ""),), "np.load"),
@@ -207,3 +208,4 @@ def test_every_run_py_is_short_and_compiles() -> None:
         compile(script, "run.py", "exec")
         assert needs in script
         assert len(script.splitlines()) <= 40
+        assert ("s: the graph hears the middle alone" in script) == (isinstance(domain, Sound) and not domain.masked)

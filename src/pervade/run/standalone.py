@@ -53,7 +53,7 @@ def read(file):
 """
 SOUNDS = """
 
-def read(file):
+def read(file):{heard}
     samples, rate = soundfile.read(file, dtype="float32", always_2d=True)
     peak, wave = max(np.abs(samples).max(), 1.0), samples.mean(1)
     if rate != {rate}:
@@ -125,7 +125,7 @@ def script(domain: Domain, signature: Signature, main: str) -> str:
         body, given, packages, imports = PICTURES, "PICTURE", ", Pillow", "from PIL import Image, ImageOps\n"
     elif names == ["waveform", "lengths"]:
         faster = getattr(domain, "speeds", ())[1:]  # of domains that answer by several views
-        about, body = about | {"faster": faster}, SPEEDS if faster else ONE_SPEED
+        about, body = about | {"faster": faster, "heard": _heard(domain)}, SPEEDS if faster else ONE_SPEED
         given, packages, imports = "RECORDING", ", soundfile, soxr", "import soundfile\nimport soxr\n"
     elif isinstance(domain, Tokenised) and names[:2] == ["input_ids", "attention_mask"] and len(names) <= 3:
         takes = domain.inputs()
@@ -154,6 +154,14 @@ def _side(domain: Any) -> int:
     """To what the shorter side of a picture is scaled."""
     side: int = domain.stored_side
     return side
+
+
+def _heard(domain: Any) -> str:
+    """A comment on recordings of which the graph hears a part."""
+    if getattr(domain, "masked", True):  # which hears all
+        return ""
+    seconds = domain.length / domain.rate
+    return f"  # longer than {seconds:g} s: the graph hears the middle alone, and `pervade predict RUN` windows of all"
 
 
 def asked(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
