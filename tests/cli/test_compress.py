@@ -7,6 +7,7 @@ import shutil
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pervade import api
@@ -27,6 +28,20 @@ def contents(folder: Path) -> dict[str, bytes]:
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "TURN", 0.001)
     monkeypatch.setattr(timing, "ROUNDS", 1)
+
+
+def test_a_process_that_does_not_answer_says_why(tmp_path: Path) -> None:
+    """What it said last; of memory only where it was killed, as Linux does where that has run out."""
+    broken, feed = tmp_path / "broken.onnx", {"x": np.zeros(1, np.float32)}
+    broken.write_bytes(b"no graph")
+    with pytest.raises(ResourceError, match=r"could not be timed: .*broken\.onnx") as caught:
+        timing.measure([timing.Side("graph", {"graph": str(broken)}, 8)], [feed])
+    assert "memory" not in str(caught.value)
+    about = {"feeds": "", "names": [], "rows": 0, "threads": 1}
+    with timing._Child(timing.Side("graph", {}, 8), tmp_path / "side.json", about) as child:
+        child.process.kill()
+        with pytest.raises(ResourceError, match="graph could not be timed: its process was killed; free some memory"):
+            child.ask({"memory": True})
 
 
 @pytest.mark.slow  # writes two graphs, and starts three processes

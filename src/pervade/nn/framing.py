@@ -108,10 +108,13 @@ def _written(pixels: Any, how: str, side: int, size: int, longest: int, fill: li
     factor = op.Div(_real(size), op.Cast(op.ReduceMax(scaled), to=DOUBLE))
     inside = op.Max(op.Cast(op.Round(op.Mul(op.Cast(scaled, to=DOUBLE), factor)), to=INT64), _whole(1))
     before = op.Div(op.Sub(_whole(size, size), inside), _whole(2))
-    pads = op.Concat(before, op.Sub(op.Sub(_whole(size, size), inside), before), axis=0)
+    after = op.Sub(op.Sub(_whole(size, size), inside), before)
+    # Of all four axes: ONNX Runtime, moving the Transpose behind a Pad, takes the axes of two for those of four.
+    pads = op.Concat(_whole(0, 0), before, _whole(0, 0), after, axis=0)
     # Pad knows one number for all channels: it says what is covered, and what is not is filled.
-    page = op.Pad(op.Cast(_resize(made, inside), to=INT32), pads, None, both)
-    covered = op.Pad(op.Expand(op.Cast(_whole(1), to=INT32), inside), pads, None, _whole(0, 1))
+    page = op.Pad(op.Cast(_resize(made, inside), to=INT32), pads)
+    whole = op.Expand(op.Cast(_whole(1), to=INT32), op.Concat(_whole(1, 1), inside, axis=0))
+    covered = op.Pad(whole, pads)
     colour = op.Cast(op.Reshape(_whole(*fill), _whole(1, -1, 1, 1)), to=INT32)
     return op.Cast(op.Where(op.Cast(covered, to=BOOL), page, colour), to=UINT8)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -114,11 +115,13 @@ class _Child:
         except BrokenPipeError:
             line = ""
         if not line:
-            raise ResourceError(f"{self.side.name} could not be timed ({self._last_words()}); free some memory")
+            raise ResourceError(f"{self.side.name} could not be timed: {self._last_words()}")
         return dict(json.loads(line))
 
     def _last_words(self) -> str:
         status = self.process.wait()
+        if status == -signal.SIGKILL:  # as Linux does where memory has run out
+            return "its process was killed; free some memory"
         self.errors.seek(0)
         lines = [line.strip() for line in self.errors if line.strip()]
         return lines[-1][:200] if lines else f"its process ended with {status}"
