@@ -236,3 +236,18 @@ def test_answers_do_not_hang_on_the_shares_of_classes_that_validate() -> None:
     assert shifted["temperature"] > 1.5
     before = {name: value for name, value in shifted.items() if name != "answers_temperature"}
     assert predicted(Classify(answering="auto"), logits, before)["label"] == ["b", "b", "b"]
+
+
+def test_a_graph_answers_by_shares_that_32_bits_do_not_hold() -> None:
+    """At 70 times the temperature the share of "b" is 9 ** -70 of that of "a", e ** -153.8: what lies above is "b"."""
+
+    class Said(torch.nn.Module):
+        def forward(self, input: torch.Tensor, mask: None = None) -> dict[str, torch.Tensor]:
+            return {"logits": input}
+
+    decision = {"answers": "balanced", "temperature": 1.0, "answers_temperature": 70.0}
+    logits = torch.tensor([[0.0, -150.0], [0.0, -160.0], [0.0, 3.0]])
+    context = Context(DOMAIN, decision=decision, targets=False)
+    made = Classify().deployed(Said(), {"input": logits}, context)
+    assert made["prediction"].tolist() == predicted(Classify(), logits, decision)["prediction"].tolist() == [1, 0, 1]
+    assert torch.equal(made["probabilities"], logits.softmax(1))

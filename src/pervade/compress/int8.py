@@ -78,7 +78,8 @@ class Int8(Compressor):
     batches: Annotated[int, Field(ge=1, le=100_000)] = 16  # of training rows, by which ranges are measured
     tails: Annotated[float, Field(ge=0, le=0.1)] = 0.0001  # share of a tensor's numbers, on either side, that the
     # narrower of the two ranges leaves out
-    loss: Share = 0.002  # of the headline figure on validation rows, up to which no layer is kept in float
+    loss: Share = 0.002  # of the headline figure on validation rows (of one without two bounds, of what it was), up to
+    # which no layer is kept in float
     seconds: Seconds = 120.0  # that looking for sensitive layers may take
     epochs: Passes = 1  # aware: of the training
     lr: LearningRate = 1e-5  # aware: of that training
@@ -91,7 +92,7 @@ class Int8(Compressor):
         figures = [_judged(subject, network, plan) for plan in plans]
         best = max(range(len(plans)), key=lambda number: figures[number])
         plan, figure = plans[best], figures[best]
-        if before - figure > self.loss and self.mode != "aware":
+        if subject.loss(before, figure) > self.loss and self.mode != "aware":
             plan, figure = self._without_sensitive(subject, network, plan, layers, before, figure)
         change = _change(plan)
         made = (*changes, change)
@@ -133,12 +134,12 @@ class Int8(Compressor):
         end = time.monotonic() + self.seconds
         order = _ranked(network, plan, quantised(plan, layers), next(subject.batches()), end)
         best, number = (plan, figure), 1
-        while number <= len(order) // 2 and before - best[1] > self.loss and time.monotonic() < end:
+        while number <= len(order) // 2 and subject.loss(before, best[1]) > self.loss and time.monotonic() < end:
             tried = replace(plan, kept=frozenset(order[:number]))
             figure = _judged(subject, network, tried)
             best = max(best, (tried, figure), key=lambda pair: pair[1])
             number *= 2
-        if before - best[1] > self.loss:
+        if subject.loss(before, best[1]) > self.loss:
             subject.say(
                 f"int8 loses {before - best[1]:.4f} of {before:.4f} on validation rows with {len(best[0].kept)} layers "
                 "in float; -o int8.mode=aware trains it a little"

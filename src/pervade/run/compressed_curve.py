@@ -6,7 +6,6 @@ memory) is picked, and only that one meets the test split. Where none of them ga
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -85,13 +84,11 @@ def _point(work: Work, made: Made, threads: int) -> dict[str, Any]:
 
 
 def drop(comparison: Comparison) -> float:
-    """By how much the headline is worse than the original's: of a figure with two bounds as it is, of others as a share
-    of the original's."""
+    """By how much the headline is worse than the original's (`Metric.loss`)."""
     gap = comparison.differences[0][comparison.headline]
     metric = comparison.metrics[comparison.headline]
     lost = gap.difference if metric.higher_is_better is False else -gap.difference
-    bounded = all(math.isfinite(bound) for bound in metric.bounds)
-    return lost if bounded or not gap.first else lost / abs(gap.first)
+    return metric.loss(lost, gap.first)
 
 
 def saved(point: dict[str, Any], target: str) -> float | None:

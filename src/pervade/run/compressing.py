@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -34,9 +34,9 @@ from pervade.engine.predictor import Predictor
 from pervade.evaluate.compare import Comparison, compare
 from pervade.evaluate.evaluation import evaluate, figure_as_json
 from pervade.init.pretrained import Pretrained
-from pervade.metrics.estimate import measure
 from pervade.nn.modes import evaluating
 from pervade.run import compressed_speeds, promising, settling, workflow
+from pervade.run.compressed_judge import Judge
 from pervade.run.progress import Prefixed, Screen
 from pervade.run.training import Options
 
@@ -44,7 +44,6 @@ FROM = "compressed_from"  # of architecture.json: only such a checkpoint may be 
 CALIBRATION = "ece"  # the figure that says how far probabilities can be believed, where a task has one
 BEGUN = "begun"  # the checkpoint from which a training begins
 BATCH = 32  # rows of training that a step is shown at once
-MOST_JUDGED = 1000  # rows of the validation split that a step judges networks by, drawn by chance
 MADE_BY_TRAINING = ("best", "last", checkpoints.MERGED)
 LEARNING = 0.8  # of the time that is left for a step, that may be spent on learning
 
@@ -150,9 +149,8 @@ class Work:
 
     def _subject(self, loaded: Loaded, recipe: Recipe) -> Subject:
         place = self.run.checkpoint(loaded.name).absolute()
-        return Subject(
-            loaded, recipe, place, lambda: self._batches(loaded), self._judge_of(loaded), say=self.screen.say
-        )
+        judge = Judge(self.run.path, self.rows.where("split", "validation"), loaded)
+        return Subject(loaded, recipe, place, lambda: self._batches(loaded), judge, judge.loss, self.screen.say)
 
     def _batches(self, loaded: Loaded) -> Iterator[Batch]:
         train = self.rows.where("split", "train")
@@ -161,28 +159,6 @@ class Work:
         shuffled = Rows(asked, train.number).select(order)
         loader = Loader(shuffled, loaded.domain, BATCH, seed=0, training=False, workers=self.recipe.workers)
         return ({name: value for name, value in batch.items() if name != "target"} for batch in loader)
-
-    def _judge_of(self, loaded: Loaded) -> Callable[[Module], float]:
-        """The headline figure of a network on validation rows, signed so that larger is better."""
-        held = self.rows.where("split", "validation")
-        chosen = np.sort(np.random.default_rng(0).permutation(len(held))[:MOST_JUDGED]).tolist()
-        some, metrics = held.select(chosen), loaded.task.metrics(loaded.domain)
-        decision = promises.without(loaded.decision)
-
-        def judge(network: Module) -> float:
-            if not len(some):
-                raise DataError(
-                    f"{self.run.path} has no validation split to judge by; train anew with one (-o validation=0.2)"
-                )
-            predictor = Predictor(network, loaded.domain, loaded.task, decision, members=loaded.members)
-            columns = predictions.complete(predictor.table(some), some)
-            figures = {name: float(value) for name, value in measure(metrics, columns)(np.ones(len(some))).items()}
-            name = next((name for name, value in figures.items() if not np.isnan(value)), None)
-            if name is None:
-                raise DataError(f"no figure is defined on {len(some):,} validation rows; give the run more")
-            return -figures[name] if metrics[name].higher_is_better is False else figures[name]
-
-        return judge
 
     def _learnt(self, name: str, made: Compressed, learns: Recipe, recipe: Recipe, loaded: Loaded) -> Module:
         """The network of the step, once it has learnt by its recipe, from its weights, in a run of its own that goes

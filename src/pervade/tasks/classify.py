@@ -294,10 +294,11 @@ class Classify(GivesLogits, ChoosesClass, Deployable):
     def deployed(self, model: Module, batch: Batch, context: Context) -> dict[str, Tensor]:
         logits = of_views(self.infer(model, batch, context)["logits"], batch)
         by = context.decision.get("temperature", 1.0)
-        probabilities = self._honest(logits, context.domain, by).softmax(1)
+        honest = self._honest(logits, context.domain, by)
         prior = self._prior(context.decision, context.domain)
-        usual = 1.0 if prior is None else torch.tensor(np.maximum(prior, LEAST), dtype=torch.float32)
-        return {"probabilities": probabilities, "prediction": (probabilities / usual).argmax(1)}
+        # Logarithms, since a graph computes in 32 bits, in which small shares are 0.
+        usual = 0.0 if prior is None else torch.tensor(np.log(np.maximum(prior, LEAST)), dtype=torch.float32)
+        return {"probabilities": honest.softmax(1), "prediction": (honest.log_softmax(1) - usual).argmax(1)}
 
     def reduce(self, table: Table, domain: Domain) -> Table:
         """Views of one picture become one line: the normalised geometric mean of their probabilities. That is the

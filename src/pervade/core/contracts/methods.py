@@ -70,13 +70,15 @@ class Subject:
     """What a compressor may look at. `loaded` is the checkpoint (engine.checkpoint.Loaded), whose network it may change
     in place; `recipe` is by what it was trained; `place` is its folder, which `init.source` may name. `batches` are of
     training rows, on the processor, without randomness or targets. `judge` gives the headline figure of a network on
-    validation rows, larger being better. `say` tells people a line."""
+    validation rows, larger being better; `loss` says of two such, the one before first, how much got lost: in points
+    where the figure has two bounds, else as a share of what was. `say` tells people a line."""
 
     loaded: Any
     recipe: Recipe
     place: Path
     batches: Callable[[], Iterator[Batch]]
     judge: Callable[[Module], float]
+    loss: Callable[[float, float], float]
     say: Callable[[str], None]
 
 
