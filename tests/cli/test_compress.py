@@ -50,6 +50,10 @@ def test_speeds_are_those_of_graphs_in_processes_of_their_own(pervade, run: Path
     told = files.read_json(run / "results" / "compress@sparse.json")["details"]["compressed"]
     assert set(told["speeds"]) == {"eager", "graph", "compressed"}
     assert told["threads"] == 1
+    agreement = told["agreement"]
+    assert (agreement["changed"], agreement["first"], agreement["rows"] > 0) == (0, None, True)
+    assert agreement["difference"] <= 1e-5
+    assert "answers as the network does in torch: 0 of" in (run / "report.html").read_text()
     for speed in told["speeds"].values():
         assert 0 < speed["latency"] <= speed["latency_p99"]
         assert speed["size"] > 0

@@ -168,6 +168,15 @@ class Speed(TypedDict):
     energy: NotRequired[float]
 
 
+class Agreement(TypedDict):
+    """How far a graph's answers are from its network's (run/parity.py: compare)."""
+
+    rows: Count
+    difference: Annotated[float, Field(ge=0)]
+    changed: Count
+    first: str | None
+
+
 class Point(TypedDict, total=False):
     """A way of making a model smaller, by the validation split."""
 
@@ -178,6 +187,7 @@ class Point(TypedDict, total=False):
     drop: float
     differences: dict[str, Paired]
     weights: Annotated[list[Count], Field(min_length=2, max_length=2)]
+    agreement: Agreement
     speeds: dict[str, Speed]
     untimed: str
 
@@ -192,6 +202,7 @@ class Compressed(TypedDict):
     headline: NotRequired[str]
     differences: NotRequired[dict[str, Paired]]
     weights: NotRequired[Annotated[list[Count], Field(min_length=2, max_length=2)]]
+    agreement: NotRequired[Agreement]
     speeds: NotRequired[dict[str, Speed]]
     untimed: NotRequired[str]
     threads: NotRequired[Count]

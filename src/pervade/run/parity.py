@@ -156,11 +156,7 @@ def measure(
 ) -> dict[str, Any]:
     """parity.json of the graph at `place`. Raises ConfigError, with the row that differs first, where it answers
     otherwise than the run by more than the `bound`."""
-    assert isinstance(loaded.domain, Portable), "as the graph asks"
-    rows = test_rows(run, loaded, most)
-    ids = [str(name) for name in rows.column("id")]
-    feeds = _affordable([loaded.domain.feeds(row) for row in rows], signature)
-    rows, ids = rows.select(range(len(feeds))), ids[: len(feeds)]
+    rows, ids, feeds = _asked_about(run, loaded, signature, most)
     names = [spec.name for spec in signature.inputs]
     given = {
         number: file
@@ -181,6 +177,25 @@ def measure(
         told["files"] = compare([wanted[n] for n in raw], list(raw.values()), [ids[n] for n in raw], loose)
         _hold(place, told["files"], " from files")
     return told
+
+
+def agreement(
+    run: RunDirectory, loaded: Loaded, signature: Signature, place: Path, bound: Bound, most: int
+) -> dict[str, Json]:
+    """`compare` of the graph at `place` alone, without a run.py, whatever that comes to."""
+    rows, ids, feeds = _asked_about(run, loaded, signature, most)
+    given, _ = reopen(place, feeds, {})
+    return compare(reference(loaded, rows, signature, feeds), given, ids, bound)
+
+
+def _asked_about(
+    run: RunDirectory, loaded: Loaded, signature: Signature, most: int
+) -> tuple[Rows, list[str], list[Sequence[Answers]]]:
+    """Test rows, what they are called, and what of each the graph takes."""
+    assert isinstance(loaded.domain, Portable), "as the graph asks"
+    rows = test_rows(run, loaded, most)
+    feeds = _affordable([loaded.domain.feeds(row) for row in rows], signature)
+    return rows.select(range(len(feeds))), [str(name) for name in rows.column("id")[: len(feeds)]], feeds
 
 
 def _affordable(feeds: Sequence[Sequence[Answers]], signature: Signature) -> list[Sequence[Answers]]:

@@ -82,7 +82,7 @@ def sentences(result: Mapping[str, Any], words: Words) -> list[str]:
     if worst is not None:
         both = f"{wording.percent(worst['second'])} of {wording.quoted(worst['label'])} is recognised"
         said.append(f"its worst class: {both}, {wording.percent(worst['first'])} before")
-    return [*said, *_speeds(about)]
+    return [*said, *_agreement(about), *_speeds(about)]
 
 
 def _shown(gap: Mapping[str, Any]) -> str:
@@ -90,6 +90,17 @@ def _shown(gap: Mapping[str, Any]) -> str:
         return "no difference is shown"
     worse = (gap["difference"] > 0) == (gap.get("higher_is_better") is False)
     return "WORSE than the original" if worse else "better than the original"
+
+
+def _agreement(about: Mapping[str, Any]) -> list[str]:
+    """Of the graph with the network in torch."""
+    told = about.get("agreement")
+    if told is None:
+        return []
+    answers = f"{told['changed']:,} of {told['rows']:,} decisions differ, numbers by at most {told['difference']:.2g}"
+    if told["first"] is None:
+        return [f"its graph answers as the network does in torch: {answers}"]
+    return [f"its graph answers OTHERWISE than the network in torch, first {told['first']}: {answers}"]
 
 
 def _speeds(about: Mapping[str, Any]) -> list[str]:
