@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from pervade import api
 from pervade.core import files
 from pervade.core.errors import ConfigError, DataError, ResourceError
 from pervade.engine import checkpoint
+from pervade.models.reference_mlp import ReferenceMLP
 from pervade.run import compressed_curve, compressed_speeds, compressing, timing
 from pervade.run.progress import Silent
 
@@ -159,6 +161,37 @@ def test_a_student_that_does_not_fit(pervade, run: Path) -> None:
     outcome = pervade("compress", run, "--steps", "sparse,distil", "--student", "gpt-tiny", "-o", "sparse.epochs=0")
     outcome.refuses("distil: the student does not fit", "--student takes ")
     assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["best", "last", "sparse"]  # it was made
+
+
+def test_a_network_from_python_is_refused_before_anything_is_made(run: Path) -> None:
+    class Own(ReferenceMLP):
+        pass
+
+    directory = api.load(run).directory
+    given = replace(checkpoint.read_recipe(run / "checkpoints" / "best" / "recipe.yaml"), model=Own())
+    with pytest.raises(ConfigError, match="a part from Python that is not registered.*register the part"):
+        compressing.compress(directory, given, Silent(), steps=["int8"])
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["best", "last"]
+    assert not list((run / "results").glob("compress*"))
+
+
+def test_what_was_timed_is_not_timed_again(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The speeds of the point that is picked are those of the result."""
+    timed = []
+
+    def speeds(*asked: object) -> dict:
+        timed.append(asked)
+        sides = {side: {"latency": latency} for side, latency in (("graph", 4.0), ("compressed", 1.0))}
+        return {"weights": [8, 2], "speeds": sides, "threads": 1, "batch": 16, "processor": "one"}
+
+    monkeypatch.setattr(compressed_speeds, "of", speeds)
+    directory = api.load(run).directory
+    asked = {"steps": ["sparse"], "settings": ["sparse.epochs=0"], "max_drop": 1.0, "threads": 1}
+    (result,) = compressing.compress(directory, None, Silent(), **asked)
+    told = result["details"]["compressed"]
+    assert told["picked"] == "sparse"
+    assert {key: told[key] for key in ("weights", "speeds", "threads", "batch", "processor")} == speeds()
+    assert len(timed) == 2  # one of these here
 
 
 def test_a_run_that_holds_runs(run: Path, pervade) -> None:

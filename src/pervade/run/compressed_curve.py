@@ -60,7 +60,8 @@ def pick(
     work.screen.say(why)
     if chosen is not None:
         picked = next(one for one in made if one.name == chosen)
-        return [measure_on_test(work, picked, threads, picked=chosen, **about)]
+        speeds = {key: curve[chosen][key] for key in compressed_speeds.TOLD if key in curve[chosen]}
+        return [measure_on_test(work, picked, threads, speeds=speeds, picked=chosen, **about)]
     weights = str(work.run.of_checkpoint(work.original, "architecture.json")["sha256"])
     compressed = {"of": work.original, "of_weights": weights, "steps": [], "summaries": [], "picked": None, **about}
     result: dict[str, Any] = {"meter": "compress", "checkpoint": work.original, "split": "validation", "n": 0}
@@ -78,6 +79,7 @@ def _point(work: Work, made: Made, threads: int) -> dict[str, Any]:
         "figure": figure_as_json(estimate, metric),
         "n": comparison.n,
         "drop": drop(comparison),
+        "relative": not all(math.isfinite(bound) for bound in metric.bounds),
         "differences": differences(comparison),
         **compressed_speeds.of(work.run, work.original, made.name, work.rows, threads, work.screen),
     }
@@ -106,24 +108,28 @@ def choose(curve: dict[str, dict[str, Any]], max_drop: float, target: str) -> tu
 
     >>> speeds = {"graph": {"size": 100}, "compressed": {"size": 25}}
     >>> choose({"int8": {"drop": 0.002, "n": 500, "speeds": speeds}}, 0.01, "size")
-    ('int8', 'int8 is picked: 75% less size than the original, 0.2 points lower on 500 validation rows (1 allowed)')
+    ('int8', 'int8 is picked: 75% less size than the original, 0.2 points worse on 500 validation rows (1 allowed)')
     >>> choose({"int8": {"drop": 0.02, "n": 500, "speeds": speeds}}, 0.01, "size")[1]
     'not worth it: int8 loses 2 points on 500 validation rows (1 allowed)'
+    >>> choose({"int8": {"drop": 0.02, "relative": True, "n": 500, "speeds": speeds}}, 0.01, "size")[1]
+    'not worth it: int8 loses 2% on 500 validation rows (1 allowed)'
     """
     allowed = f"({100 * max_drop:.3g} allowed)"
+    units = {name: "%" if point.get("relative") else " points" for name, point in curve.items()}
     gains = {name: saved(point, target) for name, point in curve.items()}
     within = [name for name, point in curve.items() if point["drop"] <= max_drop]
     worth = [name for name in within if (gains[name] or 0.0) >= WORTH]
     if worth:
         best = max(worth, key=lambda name: gains[name] or 0.0)
         lost, rows = 100 * curve[best]["drop"], f"on {curve[best]['n']:,} validation rows"
-        change = f"{abs(lost):.3g} points {'lower' if lost > 0 else 'higher'}" if lost else "as good"
+        change = f"{abs(lost):.3g}{units[best]} {'worse' if lost > 0 else 'better'}" if lost else "as good"
         return best, f"{best} is picked: {gains[best]:.0%} less {target} than the original, {change} {rows} {allowed}"
     reasons = []
     for name, point in curve.items():
         gain = gains[name]
         if name not in within:
-            reasons.append(f"{name} loses {100 * point['drop']:.3g} points on {point['n']:,} validation rows {allowed}")
+            lost = f"{100 * point['drop']:.3g}{units[name]}"
+            reasons.append(f"{name} loses {lost} on {point['n']:,} validation rows {allowed}")
         elif gain is None:
             reasons.append(f"of {name} no {target} was measured")
         else:

@@ -23,6 +23,7 @@ from pervade.run.progress import Screen
 
 AGREED = 200  # test rows at most, of which a graph's answers are compared with the network's
 EAGER, GRAPH, MADE = "eager", "graph", "compressed"  # the sides, as results call them
+TOLD = ("weights", "speeds", "threads", "batch", "processor", "untimed")  # what `of` gives, or some of it
 
 
 def default_threads() -> int:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -88,7 +88,8 @@ def called(steps: Sequence[Compressor]) -> str:
 @dataclass
 class Work:
     """A checkpoint of a run, `original`, and whatever is made of it. Raises CheckpointError where there is none,
-    DataError where rows are gone, or none is there to learn or to measure by."""
+    ConfigError where a part of its recipe came from Python alone, DataError where rows are gone, or none is there to
+    learn or to measure by."""
 
     run: RunDirectory
     original: str
@@ -101,6 +102,11 @@ class Work:
     def __post_init__(self) -> None:
         stored = self.run.checkpoint(self.original) / "recipe.yaml"
         self.recipe = checkpoints.settled(self.run, self.given or checkpoints.read_recipe(stored))
+        if not spec.readable(self.recipe):  # what is made is loaded again by its own files, and by other processes
+            raise ConfigError(
+                f"{self.run.path} was trained with a part from Python that is not registered, and what is made smaller "
+                "is built from files alone; register the part, and train anew with its name"
+            )
         loaded = load_checkpoint(self.run, self.original, self.given)
         self.rows = workflow.load_rows(self.run, loaded.domain, self.screen).real()
         splits = set(self.rows.column("split"))
@@ -303,11 +309,19 @@ def make(work: Work, steps: Sequence[Compressor], name: str | None = None) -> li
     return [(one, left if place == len(made) - 1 else []) for place, one in enumerate(made)]
 
 
-def measure_on_test(work: Work, made: Made, threads: int, left: Sequence[str] = (), **more: Any) -> dict[str, Any]:
-    """What the checkpoint comes to beside the original: figures by the test split, and speeds. Written into
-    results/compress@NAME.json."""
+def measure_on_test(
+    work: Work,
+    made: Made,
+    threads: int,
+    left: Sequence[str] = (),
+    speeds: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> dict[str, Any]:
+    """What the checkpoint comes to beside the original: figures by the test split, and speeds, timed unless they are
+    given. Written into results/compress@NAME.json."""
     comparison = work.beside(made.name, "test")
-    speeds = compressed_speeds.of(work.run, work.original, made.name, work.rows, threads, work.screen)
+    if speeds is None:
+        speeds = compressed_speeds.of(work.run, work.original, made.name, work.rows, threads, work.screen)
     weights = str(work.run.of_checkpoint(work.original, "architecture.json")["sha256"])
     about = {
         "of": work.original,
