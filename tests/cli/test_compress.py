@@ -169,7 +169,7 @@ def test_a_network_from_python_is_refused_before_anything_is_made(run: Path) -> 
 
     directory = api.load(run).directory
     given = replace(checkpoint.read_recipe(run / "checkpoints" / "best" / "recipe.yaml"), model=Own())
-    with pytest.raises(ConfigError, match="a part from Python that is not registered.*register the part"):
+    with pytest.raises(ConfigError, match=r"a part from Python that is not registered.*register the part"):
         compressing.compress(directory, given, Silent(), steps=["int8"])
     assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["best", "last"]
     assert not list((run / "results").glob("compress*"))

@@ -106,6 +106,11 @@ class Metric:
         why = f"the predictions file has no column {self.needs!r}"
         return replace(self, compute=_undefined, trials=None, among=None, counted=None, undefined=why)
 
+    @property
+    def bounded(self) -> bool:
+        """Whether it has two bounds, so that a difference says something by itself."""
+        return all(math.isfinite(bound) for bound in self.bounds)
+
     def loss(self, lost: float, before: float) -> float:
         """How much it is that a value of `before` got worse by `lost`: of a metric with two bounds as it is, of others,
         which may have a unit, as a share of what was before.
@@ -113,8 +118,7 @@ class Metric:
         >>> Metric(_undefined, bounds=UNIT).loss(0.02, 0.5), Metric(_undefined).loss(0.02, -0.5)
         (0.02, 0.04)
         """
-        bounded = all(math.isfinite(bound) for bound in self.bounds)
-        return lost if bounded or not before else lost / abs(before)
+        return lost if self.bounded or not before else lost / abs(before)
 
 
 def _undefined(columns: Columns, weight: np.ndarray) -> float:

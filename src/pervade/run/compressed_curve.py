@@ -79,7 +79,7 @@ def _point(work: Work, made: Made, threads: int) -> dict[str, Any]:
         "figure": figure_as_json(estimate, metric),
         "n": comparison.n,
         "drop": drop(comparison),
-        "relative": not all(math.isfinite(bound) for bound in metric.bounds),
+        "relative": not metric.bounded,
         "differences": differences(comparison),
         **compressed_speeds.of(work.run, work.original, made.name, work.rows, threads, work.screen),
     }
