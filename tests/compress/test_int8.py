@@ -21,6 +21,7 @@ from pervade.core import spec
 from pervade.core.contracts import Change, Model
 from pervade.core.errors import ConfigError
 from pervade.engine import building
+from pervade.engine.deployment import signature
 from pervade.export import onnx as exporter
 from pervade.metrics.estimate import Metric
 from pervade.nn import int8
@@ -53,8 +54,32 @@ def test_a_dynamic_layer_finds_the_range_of_its_input() -> None:
     layer = nn.Linear(2, 1, bias=False)
     with torch.no_grad():
         layer.weight.copy_(torch.tensor([[1.27, 0.004]]))  # 127 and 0 steps of 0.01
-    x = torch.tensor([[2.55, 0.0], [0.014, 1.0]])
-    assert simulate(layer, Plan("dynamic"))(x).flatten().tolist() == pytest.approx([2.55 * 1.27, 0.01 * 1.27], abs=1e-6)
+    network = simulate(layer, Plan("dynamic"))
+    x = torch.tensor([[[2.55, 0.0], [0.014, 1.0]]])  # one row, which has steps of 0.01
+    assert network(x).flatten().tolist() == pytest.approx([2.55 * 1.27, 0.01 * 1.27], abs=1e-6)
+    two = torch.tensor([[2.55, 0.0], [0.0151, 0.255]])  # two rows: the second has steps of 0.001
+    assert network(two).flatten().tolist() == pytest.approx([2.55 * 1.27, 0.015 * 1.27], abs=1e-6)
+
+
+def test_a_row_is_answered_alike_alone_and_among_others_with_padding() -> None:
+    subject = subjects.subject(TEXT, TOKENS)
+    network = Int8(mode="dynamic")(subject).network
+    batch = batch_of(TOKENS, seed=9)
+    lengths = batch["mask"].sum(1).tolist()
+    assert len(set(lengths)) > 1
+    with torch.no_grad():
+        together = network(batch["input"], mask=batch["mask"])["logits"]
+        alone = [
+            network(row[None, :length], mask=torch.ones(1, length, dtype=torch.bool))["logits"]
+            for row, length in zip(batch["input"], lengths, strict=True)
+        ]
+    torch.testing.assert_close(together, torch.cat(alone), atol=1e-5, rtol=0)
+
+
+def test_what_a_graph_leaves_out_of_ranges_stands_in_its_signature() -> None:
+    loaded = subjects.subject(RESNET, pixels(16)).loaded
+    said = [signature(replace(loaded, changes=(Quantised(how),))).left_out for how in ("static", "dynamic")]
+    assert said[0] == () and "share one" in said[1][0]
 
 
 def test_weights_of_four_bits_are_rounded_by_block() -> None:

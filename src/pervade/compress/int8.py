@@ -35,6 +35,10 @@ from pervade.nn.int8 import How, Observer, Plan
 from pervade.tasks.distil import Distil
 
 SAMPLED = 100_000  # numbers of a tensor by which its tails are told
+BY_BATCH = (
+    "a range of numbers for each row: rows that are given to the graph together share one, padding among them, and are "
+    "answered a little otherwise than one by one, as which parity.json compares them"
+)
 NAMED = 3  # layers that a summary names
 
 
@@ -65,6 +69,10 @@ class Quantised(Change):
         if strange := sorted((named - known) | (set(self.norms.values()) - modules)):
             raise ConfigError(f"quantised: {strange[0]!r} is no layer of {type(network).__name__}; they do not fit")
         return int8.simulate(network, self.plan)
+
+    @property
+    def apart(self) -> str:
+        return BY_BATCH if self.how == "dynamic" else ""
 
     def finish(self, model: Any) -> Any:
         """The ONNX graph (onnx.ModelProto) with its weights stored in eight bits or fewer."""

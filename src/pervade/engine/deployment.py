@@ -12,7 +12,7 @@ from pervade.core import registry
 from pervade.core.contracts import Context, Signature, TensorSpec
 from pervade.core.contracts.abilities import Deployable
 from pervade.core.contracts.capabilities import Composed, Portable, labels_of
-from pervade.core.contracts.deployment import Graphless
+from pervade.core.contracts.deployment import Approximated, Graphless
 from pervade.core.contracts.promises import KeptInGraph
 from pervade.core.errors import ConfigError
 from pervade.engine import promises
@@ -67,7 +67,8 @@ def signature(loaded: Loaded) -> Signature:
         raise ConfigError(f"what the task {name} answers cannot be computed in an exported graph; {PREDICT}")
     promised = _promised(loaded)
     specs = [*task.gives(domain), *(spec for _, added in promised for spec in added or ())]
-    left_out = [
+    left_out = [change.apart for change in loaded.changes if isinstance(change, Approximated) and change.apart]
+    left_out += [
         f"{one.promise.asked} is not kept by the graph, and is by `pervade predict`"
         for one, added in promised
         if added is None

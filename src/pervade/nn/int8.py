@@ -8,7 +8,8 @@ for what is cut off. While an ONNX graph is traced, the same calls write Quantiz
 operators on whole numbers, which ONNX Runtime has kernels for.
 
 Static: activations (uint8) have ranges that were measured before; a batch normalisation after a convolution is worked
-into its weights. Dynamic: each linear layer finds the range of its input when it runs. Weights alone: these are stored
+into its weights. Dynamic: each linear layer finds the range of its input when it runs, here row by
+row. Weights alone: these are stored
 in 4 or 8 bits, in blocks. Weights are rounded by output channel, symmetrically.
 
 Signed activations are about three times slower on processors with VNNI; hence unsigned ones.
@@ -137,9 +138,9 @@ _KINDS = {
 class Arithmetic(_Walk):
     """The run in whole numbers, by a plan."""
 
-    def __init__(self, network: nn.Module, plan: Plan) -> None:
+    def __init__(self, network: nn.Module, plan: Plan, rows: int = 1, mask: Tensor | None = None) -> None:
         super().__init__(network)
-        self.plan = plan
+        self.plan, self.rows, self.mask = plan, rows, mask
 
     # static
 
@@ -224,7 +225,7 @@ class Arithmetic(_Walk):
         if self.plan.how == "weights":
             return by_blocks(input, weight, bias, self.plan.bits, self.plan.block)
         if self.plan.how == "dynamic":
-            return dynamic_linear(input, weight, bias)
+            return dynamic_linear(input, weight, bias, self.rows, self.mask)
         if not self._static(name):
             return func(input, weight, bias)
         input, on = self._on_grid(input, name)
@@ -334,12 +335,18 @@ class Observer(_Walk):
 class _Around:
     """Hooks that run a module within a mode; copied with it."""
 
-    def __init__(self, begin: Callable[[nn.Module], _Walk]) -> None:
+    def __init__(self, begin: Callable[[nn.Module, int, Tensor | None], _Walk]) -> None:
         self.begin = begin
         self.running: list[_Walk] = []
 
-    def enter(self, module: nn.Module, given: Any) -> None:
-        self.running.append(self.begin(module).__enter__())
+    def enter(self, module: nn.Module, given: Any, named: Any) -> None:
+        first = next(iter((*given, *named.values())), None)
+        first = next(iter(first.values()), None) if isinstance(first, Mapping) else first
+        rows, mask = 1, named.get("mask")
+        if isinstance(first, Tensor) and first.ndim and not torch.compiler.is_exporting():
+            rows = max(len(first), 1)
+        mask = mask if isinstance(mask, Tensor) and not torch.compiler.is_exporting() else None
+        self.running.append(self.begin(module, rows, mask).__enter__())
 
     def leave(self, module: nn.Module, given: Any, made: Any) -> None:
         if self.running:
@@ -349,7 +356,7 @@ class _Around:
 def simulate(network: nn.Module, plan: Plan) -> nn.Module:
     """The same network, which from now on computes by the plan wherever it is called."""
     around = _Around(_Begin(plan))
-    network.register_forward_pre_hook(around.enter)
+    network.register_forward_pre_hook(around.enter, with_kwargs=True)
     network.register_forward_hook(around.leave, always_call=True)
     return network
 
@@ -358,8 +365,8 @@ def simulate(network: nn.Module, plan: Plan) -> nn.Module:
 class _Begin:
     plan: Plan
 
-    def __call__(self, network: nn.Module) -> _Walk:
-        return Arithmetic(network, self.plan)
+    def __call__(self, network: nn.Module, rows: int, mask: Tensor | None) -> _Walk:
+        return Arithmetic(network, self.plan, rows, mask)
 
 
 def is_simulated(network: nn.Module) -> bool:
@@ -373,6 +380,7 @@ def float_again(network: nn.Module) -> nn.Module:
             if isinstance(getattr(hook, "__self__", None), _Around):
                 del hooks[number]
                 network._forward_hooks_always_called.pop(number, None)
+                network._forward_pre_hooks_with_kwargs.pop(number, None)
     return network
 
 
@@ -434,14 +442,19 @@ def _with_norm(weight: Tensor, bias: Tensor | None, norm: Any) -> tuple[Tensor, 
     return weight * factor.view(-1, *(1,) * (weight.ndim - 1)), shift
 
 
-def dynamic_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """(…, i) to (…, o); the range of uint8 is that of x, all rows together, as DynamicQuantizeLinear has it."""
+def dynamic_linear(x: Tensor, weight: Tensor, bias: Tensor | None, rows: int = 1, mask: Tensor | None = None) -> Tensor:
+    """(…, i) to (…, o). Each of the `rows`, which come one after the other in x, has the range of uint8 that
+    DynamicQuantizeLinear finds of it where it comes alone: without its padding, where the mask (n, t) is of what x
+    holds. In a graph the rows of a batch have one range."""
     if not exporting():
-        low, high = x.detach().aminmax()
-        low, high = low.clamp(max=0), high.clamp(min=0)
+        parts = x.reshape(rows if x.ndim > 1 and len(x) % rows == 0 else 1, -1, x.shape[-1])
+        seen = parts.detach()
+        if mask is not None and mask.shape == parts.shape[:2]:
+            seen = seen.masked_fill(~mask[:, :, None], 0.0)
+        low, high = seen.amin((1, 2)).clamp(max=0), seen.amax((1, 2)).clamp(min=0)
         scale = ((high - low) / LEVELS).clamp(min=TINY)
         zero = torch.round(-low / scale).clamp(0, LEVELS).to(torch.int32)
-        x = torch.fake_quantize_per_tensor_affine(x, scale, zero, 0, LEVELS)
+        x = torch.fake_quantize_per_channel_affine(parts, scale, zero, 0, 0, LEVELS).view(x.shape)
         return F.linear(x, rounded_rows(weight)[0], bias)
     bytes_, scale, zero = torch.onnx.ops.symbolic_multi_out(
         "DynamicQuantizeLinear", (x,), dtypes=(torch.uint8, torch.float32, torch.uint8), shapes=(x.shape, (), ())

@@ -41,6 +41,16 @@ class Translated(Protocol):
 
 
 @runtime_checkable
+class Approximated(Protocol):
+    """A change of a network whose graph answers a little otherwise than the run."""
+
+    @property
+    def apart(self) -> str:
+        """Where, and why, in words; empty where it does not."""
+        ...
+
+
+@runtime_checkable
 class Finished(Protocol):
     """A change of a network that has something to do on the ONNX graph as a whole."""
 
