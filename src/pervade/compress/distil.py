@@ -31,6 +31,7 @@ from pervade.core.contracts import (
     Solver,
     SourceSpec,
     Subject,
+    Task,
 )
 from pervade.core.contracts.abilities import CanTeach
 from pervade.core.errors import ConfigError
@@ -40,7 +41,7 @@ from pervade.tasks import distil
 
 LONGER, LONGER_WARM = 3, 2  # times as many passes as the teacher's, from random weights and from others
 FROM_RANDOM = 1e-3  # learning rate of AdamW
-NAMED = 8  # students that a message names, the largest first
+NAMED = 12  # students that a message names
 FILTERS = 8  # by which numbers of filters can be divided
 
 
@@ -90,11 +91,16 @@ class Distil(Compressor):
     epochs: Passes | None = None  # None: as the teacher's, and so often again as its first weights are worse
     lr: LearningRate | None = None  # None: as the teacher's, unless that was for better first weights
 
+    def check(self, subject: Subject) -> None:
+        """Raises ConfigError where nobody can imitate the task, or the student that is named does not fit."""
+        _require_imitable(subject.recipe.task)
+        if self.student != "auto":
+            model = self._model(subject)
+            _require_smaller(self._built(model, subject), full_name(model), _weights(subject.loaded.network), subject)
+
     def __call__(self, subject: Subject) -> Compressed:
         recipe, network = subject.recipe, subject.loaded.network
-        if not isinstance(recipe.task, CanTeach):
-            task = name_of(type(recipe.task)) or type(recipe.task).__name__
-            raise ConfigError(f"distil: no student can learn {task} from another's answers; take int8 or prune")
+        _require_imitable(recipe.task)
         teacher = _uncompressed(subject)
         if self.student == "auto" and teacher != subject.place:
             init: Initializer = spec.decode({"use": "pretrained", "source": str(subject.place)}, Initializer)
@@ -116,10 +122,8 @@ class Distil(Compressor):
             student, changes, said = self._built(model, subject), (), full_name(model)
             said += " half as wide" if self.student == "auto" else ""
             learns = replace(recipe, model=model, changes=(), init=_first_weights(model))
-        after = _weights(student)
-        if after >= before:
-            raise ConfigError(f"distil: {said} has {after:,} weights, and its teacher {before:,}; {_others(subject)}")
-        summary = f"{said}, {before:,} weights to {after:,}, learnt from what the network said"
+        _require_smaller(student, said, before, subject)
+        summary = f"{said}, {before:,} weights to {_weights(student):,}, learnt from what the network said"
         return Compressed(student, changes, summary, self._learning(learns, subject, teacher))
 
     def _model(self, subject: Subject) -> Model:
@@ -204,6 +208,19 @@ def _weights(network: Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
+def _require_imitable(task: Task) -> None:
+    if not isinstance(task, CanTeach):
+        named = name_of(type(task)) or type(task).__name__
+        raise ConfigError(f"distil: no student can learn {named} from another's answers; take int8 or prune")
+
+
+def _require_smaller(student: Module, said: str, before: int, subject: Subject) -> None:
+    """Raises ConfigError where it has no fewer weights than its teacher had."""
+    after = _weights(student)
+    if after >= before:
+        raise ConfigError(f"distil: {said} has {after:,} weights, and its teacher {before:,}; {_others(subject)}")
+
+
 def _first_weights(model: Model) -> Initializer:
     """What was published for it, where that lies here."""
     find = getattr(model, "published", None)
@@ -212,12 +229,15 @@ def _first_weights(model: Model) -> Initializer:
 
 
 def _others(subject: Subject) -> str:
-    """Names of students that fit and are smaller."""
-    domain, task = subject.loaded.domain, subject.recipe.task
-    fitting: dict[str, int] = {}
-    for name in registry.names("model"):
-        size = building.size(spec.decode(name, Model), domain.inputs(), task.outputs(domain))
-        fitting |= {} if size is None else {name: size}
-    before = _weights(subject.loaded.network)
-    smaller = sorted((name for name in fitting if fitting[name] < before), key=lambda name: -fitting[name])[:NAMED]
-    return f"--student takes {', '.join(smaller)}" if smaller else "no model that fits is smaller; take int8 or prune"
+    """Names of networks that read the same. None is built, so that how large they are is not known."""
+    own, rows = subject.recipe.model.reads, subject.loaded.domain.reads
+    models = {name: registry.find("model", name)[0] for name in registry.names("model", variants=False)}
+    reads = {name: getattr(model, "reads", Model.reads) for name, model in models.items()}
+    fitting = [
+        name
+        for name, model in models.items()
+        if not hasattr(model, "rest")  # of a library
+        and (reads[name] == own or (reads[name] in own and reads[name] in rows))  # the network is of one
+    ]
+    named = f"of {', '.join(fitting[:NAMED])}" if fitting else "of those that `pervade models` lists"
+    return f"--student takes a smaller network, {named}"

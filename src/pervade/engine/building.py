@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from pervade.core import memory, registry
 from pervade.core.contracts import Change, Inputs, Mergeable, Model, Recipe
-from pervade.core.errors import PervadeError, ResourceError
+from pervade.core.errors import ResourceError
 from pervade.nn.own import Own
 
 FILE = 4  # times the bytes of a file: half precision and tied weights may be twice as large in memory, each
@@ -56,16 +56,6 @@ def require_room(model: Model, inputs: Inputs, outputs: Mapping[str, int], held:
         # what else it was at fault with is so again.
         with memory.counted(*counted):
             model.build(inputs, outputs)
-
-
-def size(model: Model, inputs: Inputs, outputs: Mapping[str, int]) -> int | None:
-    """How many weights the network has, counted without memory. None where there is no such network, or it cannot be
-    built so."""
-    try:
-        with torch.device("meta"), _Unfilled():
-            return sum(parameter.numel() for parameter in model.build(inputs, outputs).parameters())
-    except (PervadeError, RuntimeError):  # the latter of constructors that look at their numbers
-        return None
 
 
 @memory.during("the network was built", "take a smaller --model, or free some memory")

@@ -22,7 +22,7 @@ import torch
 from torch.nn import Module
 
 from pervade.core import files, memory, registry, runtime, spec
-from pervade.core.contracts import Change, Compressed, Compressor, Recipe, Subject
+from pervade.core.contracts import Change, Compressed, Compressor, Foreseeing, Recipe, Subject
 from pervade.core.errors import ConfigError, DataError, nearest
 from pervade.core.run import RunDirectory
 from pervade.core.types import Batch, Rows
@@ -152,6 +152,10 @@ class Work:
             raise ConfigError(f"--name {name!r} is a checkpoint that is to stay as it is; choose another name")
         if name in there:
             self.screen.say(f"the checkpoint {name!r} was there already; it will be replaced")
+
+    def beginning(self) -> Subject:
+        """What the first step sees."""
+        return self._subject(load_checkpoint(self.run, self.original, self.given), self.recipe)
 
     def _subject(self, loaded: Loaded, recipe: Recipe) -> Subject:
         place = self.run.checkpoint(loaded.name).absolute()
@@ -295,6 +299,9 @@ def make(work: Work, steps: Sequence[Compressor], name: str | None = None) -> li
     names[-1] = name or names[-1]
     for one in names:  # before anything learns
         work.require_free(one)
+    for step in steps[1:]:
+        if isinstance(step, Foreseeing):
+            step.check(work.beginning())
     for number, step in enumerate(steps):
         if work.until is not None and time.monotonic() > work.until:
             break

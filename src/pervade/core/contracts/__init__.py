@@ -28,6 +28,7 @@ from pervade.core.contracts.methods import Compressed as Compressed
 from pervade.core.contracts.methods import Compressor as Compressor
 from pervade.core.contracts.methods import Explainer as Explainer
 from pervade.core.contracts.methods import Exporter as Exporter
+from pervade.core.contracts.methods import Foreseeing as Foreseeing
 from pervade.core.contracts.methods import Mergeable as Mergeable
 from pervade.core.contracts.methods import Probe as Probe
 from pervade.core.contracts.methods import Subject as Subject

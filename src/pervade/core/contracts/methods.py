@@ -108,6 +108,15 @@ class Compressor(Protocol):
 
 
 @runtime_checkable
+class Foreseeing(Compressor, Protocol):
+    """A step of which can be known that it will not do before steps in front of it have learnt."""
+
+    def check(self, subject: Subject) -> None:
+        """Raises ConfigError where it will not do, of the network that the first step begins from."""
+        ...
+
+
+@runtime_checkable
 class Exporter(Protocol):
     """Writes a checkpoint (engine.checkpoint.Loaded) into a folder, in a form that others read, and returns the main
     file. What it wrote is opened again in another process and compared by whoever called it (run/exporting.py)."""
