@@ -28,7 +28,7 @@ def export(
             min=0,
             max=1,
             callback=finite,
-            help="How far probabilities may be from the run's; unless given, 1e-5, or 0.1 of a quantised checkpoint.",
+            help="How far its numbers may be from the run's; unless given, 1e-5 or, by format, 1e-4; 0.1 if quantised.",
         ),
     ] = None,
     rows: Annotated[int, typer.Option(min=1, max=10**6, help="Test rows that are compared, at most.")] = 1000,
@@ -40,7 +40,7 @@ def export(
     runs: RunsOption = Path("runs"),
     trust_remote_code: TrustOption = False,
 ) -> None:
-    """Write a model in a form that others open. Of a graph the answers are compared with the run's, on test rows."""
+    """Write a model in a form that others open. Its answers are compared with the run's, on test rows."""
     from pervade import api
     from pervade.core.errors import ConfigError
     from pervade.run import exporting
@@ -54,10 +54,9 @@ def export(
     if run is None:
         raise ConfigError("name the run to export, or --list what can be")
     made = api.load(run, runs).export(form, checkpoint, folder=out, tolerance=tolerance, rows=rows)
-    for how, of in (("decoded", "rows"), ("files", "files")):
-        if told := made.parity.get(how):
-            tell(
-                f"same answers as the run: {told['rows']:,} {of}, largest difference {told['difference']:.1e}, "
-                f"{told['changed']} decisions changed"
-            )
+    compared = {"decoded": "rows", "files": "files", "batches": "examples of rows", "otherwise": "of these"}
+    for told, of in ((made.parity[how], of) for how, of in compared.items() if made.parity.get(how)):
+        decided = f", {told['changed']} decisions changed" if "changed" in told else ""
+        furthest = f"largest difference {told['difference']:.1e}{decided}"
+        tell(f"same answers as the run: {told['rows']:,} {of}, {furthest}")
     echo(made.path)

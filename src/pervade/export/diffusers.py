@@ -6,7 +6,7 @@ asked. Of networks of diffusers themselves, and of ours where they have the same
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -27,6 +27,7 @@ from pervade.tasks.denoise import Denoise
 from pervade.weights.pipelines import INDEX
 
 TOLERANCE = 1e-4  # of an output, between two orders of adding up in single precision
+TIMES = (3, 300, 600, 900)  # at which noise is taken out
 INSTEAD = "`pervade predict RUN -o FOLDER` makes its pictures here"
 PIPELINES = {"ddpm": "DDPMPipeline", "ddim": "DDIMPipeline", "dpm-solver++": "DDPMPipeline"}
 
@@ -35,6 +36,9 @@ PIPELINES = {"ddpm": "DDPMPipeline", "ddim": "DDIMPipeline", "dpm-solver++": "DD
 @dataclass(frozen=True)
 class DiffusersFolder(Exporter):
     main: ClassVar[str] = INDEX
+    tolerance: ClassVar[float] = TOLERANCE
+    by_signature: ClassVar[bool] = False
+    asked_of: ClassVar[str] = "one step of taking noise out of seeded noise, since it is not asked about rows"
 
     def __call__(self, loaded: Loaded, folder: Path) -> Path:
         task = loaded.task
@@ -54,6 +58,14 @@ class DiffusersFolder(Exporter):
         index |= {"scheduler": ["diffusers", type(scheduler).__name__]}
         files.write_text(folder / INDEX, json.dumps(index, indent=2))
         return folder / INDEX
+
+    def asks(self, loaded: Loaded) -> Iterator[tuple[str, Batch, dict[str, Tensor]]]:
+        """Noise by seed 0, at times that are spread over the whole schedule."""
+        pixels, time = _noise(loaded, TIMES)
+        output = _answer(loaded, pixels, time)
+        for number, when in enumerate(TIMES):
+            one = slice(number, number + 1)
+            yield f"noise at {when}", {"input": {"pixels": pixels[one], "time": time[one]}}, {"output": output[one]}
 
     def reopened(self, folder: Path) -> Callable[[Batch], dict[str, Tensor]]:
         """The folder as diffusers opens it: {"input": {"pixels", "time"}} to "output", as the network gives it."""
@@ -108,14 +120,24 @@ def _network(loaded: Loaded) -> Any:
     return network
 
 
-def _compare(loaded: Loaded, network: Any) -> None:
-    """Asks both networks the same. Raises ConfigError where they differ."""
+def _noise(loaded: Loaded, times: Sequence[int]) -> tuple[Tensor, Tensor]:
     canvas = loaded.domain.inputs()
     assert isinstance(canvas, Canvas)
-    pixels = torch.randn((2, *canvas.shape), generator=torch.Generator().manual_seed(0))
-    time = torch.tensor([3, 900])
+    drawn = torch.randn((len(times), *canvas.shape), generator=torch.Generator().manual_seed(0))
+    return drawn, torch.tensor(times)
+
+
+def _answer(loaded: Loaded, pixels: Tensor, time: Tensor) -> Tensor:
     with torch.no_grad():
-        ours = loaded.network({"pixels": pixels, "time": time, "class": torch.zeros(2, dtype=torch.int64)})["output"]
-        furthest = float((ours - network(pixels, time).sample).abs().max())
+        given = {"pixels": pixels, "time": time, "class": torch.zeros(len(time), dtype=torch.int64)}
+        output: Tensor = loaded.network(given)["output"]
+        return output
+
+
+def _compare(loaded: Loaded, network: Any) -> None:
+    """Asks both networks the same. Raises ConfigError where they differ."""
+    pixels, time = _noise(loaded, TIMES[::2])
+    with torch.no_grad():
+        furthest = float((_answer(loaded, pixels, time) - network(pixels, time).sample).abs().max())
     if not furthest <= TOLERANCE:
         raise ConfigError(f"UNet2DModel computes otherwise with these weights (by {furthest:.2g}); {INSTEAD}")

@@ -39,6 +39,8 @@ PARTED = {_FIRST + r"\p{N}" + _REST: "qwen2", _FIRST + r"\p{N}{1,3}" + _REST: "l
 @dataclass(frozen=True)
 class Gguf(Exporter):
     main: ClassVar[str] = "model.gguf"
+    tolerance: ClassVar[float] = 1e-4
+    by_signature: ClassVar[bool] = False
 
     def __call__(self, loaded: Loaded, folder: Path) -> Path:
         if not isinstance(loaded.domain, Tokenised):

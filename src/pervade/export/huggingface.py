@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import yaml
@@ -64,6 +64,9 @@ EXAMPLES = {
 @register("export")
 @dataclass(frozen=True)
 class HuggingFaceFolder(Exporter):
+    tolerance: ClassVar[float] = 1e-4
+    by_signature: ClassVar[bool] = False
+
     def __call__(self, loaded: Loaded, folder: Path) -> Path:
         made = equivalents.find(loaded)
         domain = loaded.domain

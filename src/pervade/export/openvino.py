@@ -28,6 +28,8 @@ from pervade.export.onnx import Onnx
 @dataclass(frozen=True)
 class OpenVino(Exporter):
     main: ClassVar[str] = "model.xml"
+    tolerance: ClassVar[float] = 1e-5
+    by_signature: ClassVar[bool] = True
 
     def __call__(self, loaded: Loaded, folder: Path) -> Path:
         openvino = library()

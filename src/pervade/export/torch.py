@@ -1,5 +1,7 @@
-"""torch.export: a program (.pt2) that torch alone opens and runs, with what comes before the network and what is
-decided after it inside, for any number of rows and texts and sounds of any length (`torch.export.load`).
+"""torch.export: a program (.pt2) that torch opens and runs, with what comes before the network and what is decided
+after it inside, for any number of rows and texts and sounds of any length (`torch.export.load`).
+
+Of pictures it holds the operator by which these are framed as Pillow does it: `import pervade.nn.framing` comes first.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ NAMES = "outputs.json"  # beside the program, in its archive: what its outputs a
 @dataclass(frozen=True)
 class TorchProgram(Exporter):
     main: ClassVar[str] = "model.pt2"
+    tolerance: ClassVar[float] = 1e-5
+    by_signature: ClassVar[bool] = True
 
     def __call__(self, loaded: Loaded, folder: Path) -> Path:
         whole = Deployed(loaded).eval()
@@ -56,6 +60,8 @@ class TorchProgram(Exporter):
 
     def reopened(self, folder: Path) -> Callable[[Batch], dict[str, Tensor]]:
         """The program as torch opens it: tensors by the names of the signature's inputs, to those of its outputs."""
+        import pervade.nn.framing  # noqa: F401  (it registers the operator)
+
         kept = {NAMES: ""}
         module = torch.export.load(folder / self.main, extra_files=kept).module()
 

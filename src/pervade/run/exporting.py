@@ -30,7 +30,7 @@ from pervade.engine import checkpoint as checkpoints
 from pervade.engine.checkpoint import Loaded
 from pervade.engine.deployment import signature as signature_of
 from pervade.export.onnx import Onnx
-from pervade.run import parity, standalone
+from pervade.run import parity, reopening, standalone
 
 ROWS = 1000  # that are compared
 SIGNATURE, PARITY, SCRIPT, OWN = "signature.json", "parity.json", "run.py", "pervade"
@@ -40,7 +40,7 @@ PACKAGES = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("onnx", 
 @dataclass(frozen=True)
 class Exported:
     path: Path  # the main file
-    parity: dict[str, Any]  # as parity.json; empty where nothing was compared
+    parity: dict[str, Any]  # as parity.json
 
 
 def exporter_of(name: str) -> Exporter:
@@ -95,8 +95,6 @@ def export(
         raise ConfigError(
             f"{folder} holds other things than an export, which are not replaced; name another folder with -o"
         )
-    bound = parity.bound_of(loaded, tolerance)
-    compared: dict[str, Any] = {}
     with files.replacing_folder(folder) as work:
         say(f"writing {registry.full_name(exporter)}")
         main = exporter(loaded, work)
@@ -105,12 +103,15 @@ def export(
             _write_beside(work, loaded, signature, main.name)
             about = described(run, loaded, signature, work, main.name)
             files.write_json(work / SIGNATURE, about)
+            bound = parity.bound_of(loaded, tolerance)
             compared = parity.measure(run, loaded, signature, main, bound, rows, say)
-            files.write_json(work / PARITY, compared)
             for line in signature.left_out:
                 say(f"left out: {line}")
         else:
             files.write_json(work / SIGNATURE, described(run, loaded, None, work, main.name))
+            compared = reopening.measure(run, loaded, exporter, main, tolerance, rows)
+            say(f"compared: {compared['compared']}")
+        files.write_json(work / PARITY, compared)
     return Exported(folder / main.name, compared)
 
 

@@ -52,11 +52,11 @@ class Bound:
         return max(int(self.share * rows), int(self.one))
 
 
-def bound_of(loaded: Loaded, tolerance: float | None) -> Bound:
-    """What a graph is held to: single precision, or what integers come to where the checkpoint is quantised."""
+def bound_of(loaded: Loaded, tolerance: float | None, usual: float = TOLERANCE) -> Bound:
+    """What a form is held to: what is `usual`, or what integers come to where the checkpoint is quantised."""
     if any(isinstance(change, Finished) for change in loaded.changes):
         return Bound(QUANTISED if tolerance is None else tolerance, CHANGED_QUANTISED, one=True)
-    return Bound(TOLERANCE if tolerance is None else tolerance)
+    return Bound(usual if tolerance is None else tolerance)
 
 
 def compare(wanted: Sequence[Answers], given: Sequence[Answers], ids: Sequence[str], bound: Bound) -> dict[str, Json]:
@@ -141,7 +141,7 @@ def reference(loaded: Loaded, rows: Rows, signature: Signature, feeds: Sequence[
                 told = [whole(*(torch.from_numpy(part[spec.name]) for spec in signature.inputs)) for part in parts]
                 for place, name in enumerate(names):
                     if name not in answer:
-                        answer[name] = _joined([outputs[place].numpy() for outputs in told])
+                        answer[name] = joined([outputs[place].numpy() for outputs in told])
     return list(answers)
 
 
@@ -156,7 +156,7 @@ def measure(
 ) -> dict[str, Any]:
     """parity.json of the graph at `place`. Raises ConfigError, with the row that differs first, where it answers
     otherwise than the run by more than the `bound`."""
-    rows, ids, feeds = _asked_about(run, loaded, signature, most)
+    rows, ids, feeds = asked_about(run, loaded, signature, most)
     names = [spec.name for spec in signature.inputs]
     given = {
         number: file
@@ -171,11 +171,11 @@ def measure(
         "tolerance": bound.difference,
         "decoded": compare(wanted, fed, ids, bound),
     }
-    _hold(place, told["decoded"], "")
+    hold(place, told["decoded"], "")
     if raw:
         loose = Bound(math.inf, max(CHANGED, bound.share), one=True)
         told["files"] = compare([wanted[n] for n in raw], list(raw.values()), [ids[n] for n in raw], loose)
-        _hold(place, told["files"], " from files")
+        hold(place, told["files"], " from files")
     return told
 
 
@@ -183,12 +183,12 @@ def agreement(
     run: RunDirectory, loaded: Loaded, signature: Signature, place: Path, bound: Bound, most: int
 ) -> dict[str, Json]:
     """`compare` of the graph at `place` alone, without a run.py, whatever that comes to."""
-    rows, ids, feeds = _asked_about(run, loaded, signature, most)
+    rows, ids, feeds = asked_about(run, loaded, signature, most)
     given, _ = reopen(place, feeds, {})
     return compare(reference(loaded, rows, signature, feeds), given, ids, bound)
 
 
-def _asked_about(
+def asked_about(
     run: RunDirectory, loaded: Loaded, signature: Signature, most: int
 ) -> tuple[Rows, list[str], list[Sequence[Answers]]]:
     """Test rows, what they are called, and what of each the graph takes."""
@@ -217,7 +217,7 @@ def _affordable(feeds: Sequence[Sequence[Answers]], signature: Signature) -> lis
     return kept
 
 
-def _hold(place: Path, told: Mapping[str, Any], how: str) -> None:
+def hold(place: Path, told: Mapping[str, Any], how: str) -> None:
     if told["first"] is not None:
         raise ConfigError(
             f"{place.name} answers otherwise{how} than the run, first {told['first']} ({told['changed']:,} of "
@@ -236,14 +236,30 @@ def reopen(
     """What the graph answers to the feeds of each row, and its run.py to what is `given` of some, in a process that can
     import neither torch nor pervade. Raises ConfigError where that fails, with its last words."""
     parts = [(row, feed) for row, fed in enumerate(feeds) for feed in fed]
+    job = {"graph": str(place), "script": str(place.with_name("run.py")), "given": dict(given)}
+    told: list[dict[str, list[np.ndarray]]] = [{} for _ in feeds]
+    raw: dict[int, dict[str, np.ndarray]] = {}
+    for key, value in in_fresh_process(place, job, [feed for _, feed in parts], alone=True).items():
+        kind, number, name = key.split("/", 2)
+        if kind == "fed":
+            told[parts[int(number)][0]].setdefault(name, []).append(value)
+        else:
+            raw.setdefault(int(number), {})[name] = value
+    return [{name: joined(values) for name, values in row.items()} for row in told], dict(raw)
+
+
+def in_fresh_process(
+    place: Path, job: Mapping[str, Any], feeds: Sequence[Answers], alone: bool = False
+) -> dict[str, np.ndarray]:
+    """What run/reopened.py answers, there where this package cannot be imported (`alone`), or can. Raises ConfigError
+    where that fails, with its last words."""
     with tempfile.TemporaryDirectory(prefix="pervade-parity-") as folder:
         work = Path(folder)
-        stored = {f"{number}/{name}": value for number, (_, feed) in enumerate(parts) for name, value in feed.items()}
+        stored = {f"{number}/{name}": value for number, feed in enumerate(feeds) for name, value in feed.items()}
         np.savez(work / "feeds.npz", allow_pickle=False, **stored)
-        job = {"graph": str(place), "script": str(place.with_name("run.py")), "feeds": len(parts), "given": dict(given)}
-        job |= {"threads": torch.get_num_threads()}
-        (work / "job.json").write_text(json.dumps(job), encoding="utf-8")
-        command = [sys.executable, "-I", reopened.__file__, folder]
+        whole = {**job, "feeds": len(feeds), "threads": torch.get_num_threads()}
+        (work / "job.json").write_text(json.dumps(whole), encoding="utf-8")
+        command = [sys.executable, "-I" if alone else "-P", reopened.__file__, folder]
         ended = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
         if ended.returncode != 0:
             lines = [line.strip() for line in ended.stderr.splitlines() if line.strip()]
@@ -252,18 +268,10 @@ def reopen(
                 f"{place.name} cannot be run by itself ({last}); take another --format, or `pervade predict`"
             )
         with np.load(work / "answers.npz", allow_pickle=False) as answers:
-            told: list[dict[str, list[np.ndarray]]] = [{} for _ in feeds]
-            raw: dict[int, dict[str, np.ndarray]] = {}
-            for key in answers.files:
-                kind, number, name = key.split("/", 2)
-                if kind == "fed":
-                    told[parts[int(number)][0]].setdefault(name, []).append(answers[key])
-                else:
-                    raw.setdefault(int(number), {})[name] = answers[key]
-    return [{name: _joined(values) for name, values in row.items()} for row in told], dict(raw)
+            return {key: answers[key] for key in answers.files}
 
 
-def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+def joined(parts: Sequence[np.ndarray]) -> np.ndarray:
     """What a row's parts were answered, one after the other; they may be of several lengths."""
     if len({part.shape[1:] for part in parts}) == 1:
         return np.concatenate(parts)

@@ -22,6 +22,7 @@ from pervade.core.contracts.inputs import Sparse as Sparse
 from pervade.core.contracts.inputs import Tokens as Tokens
 from pervade.core.contracts.inputs import Waveform as Waveform
 from pervade.core.contracts.inputs import require as require
+from pervade.core.contracts.methods import AskedOtherwise as AskedOtherwise
 from pervade.core.contracts.methods import Attack as Attack
 from pervade.core.contracts.methods import Change as Change
 from pervade.core.contracts.methods import Compressed as Compressed
@@ -31,6 +32,7 @@ from pervade.core.contracts.methods import Exporter as Exporter
 from pervade.core.contracts.methods import Foreseeing as Foreseeing
 from pervade.core.contracts.methods import Mergeable as Mergeable
 from pervade.core.contracts.methods import Probe as Probe
+from pervade.core.contracts.methods import Reopens as Reopens
 from pervade.core.contracts.methods import Subject as Subject
 from pervade.core.contracts.promises import Imbalance as Imbalance
 from pervade.core.contracts.promises import MakesRows as MakesRows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
@@ -125,4 +125,25 @@ class Exporter(Protocol):
 
     def __call__(self, loaded: Any, folder: Path) -> Path:
         """Raises ConfigError where there is no such form of it, with the reason and what to take instead."""
+        ...
+
+
+@runtime_checkable
+class Reopens(Exporter, Protocol):
+    """A form that can be opened again here, and asked."""
+
+    tolerance: ClassVar[float]  # how far its numbers may be from the run's (run/parity.py: compare)
+    by_signature: ClassVar[bool]  # asked by a graph's inputs, and not by a batch of the loaders
+
+    def reopened(self, folder: Path) -> Callable[[Batch], Mapping[str, Tensor]]: ...
+
+
+@runtime_checkable
+class AskedOtherwise(Reopens, Protocol):
+    """A form that answers something else than rows."""
+
+    asked_of: ClassVar[str]  # in words
+
+    def asks(self, loaded: Any) -> Iterator[tuple[str, Batch, Mapping[str, Tensor]]]:
+        """What it is asked: a name of it, a batch, and what the run's network answers."""
         ...
