@@ -230,6 +230,35 @@ def test_stopping_keeps_what_was_there(pervade, run: Path, stop_at, monkeypatch:
     pervade("compress", run, *SPARSE, "--name", "mine").refuses("'mine' is a checkpoint that is to stay as it is")
 
 
+def test_stopping_while_it_is_timed_keeps_all_of_what_was_to_be_replaced(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The checkpoint, what was measured of it, and nothing beside."""
+    monkeypatch.setattr(compressed_speeds, "of", lambda *asked: {"weights": [8, 8], "untimed": "here"})
+    directory = api.load(run).directory
+    name = "[中文]"
+    asked = {"steps": ["sparse"], "name": name}
+    compressing.compress(directory, None, Silent(), settings=["sparse.epochs=0"], **asked)
+
+    def held() -> dict[str, bytes]:
+        files_of = (path for path in run.rglob("*") if path.is_file() and path.name != ".lock")
+        return {str(path.relative_to(run)): path.read_bytes() for path in files_of}
+
+    before = held()
+    assert {f"results/compress@{name}.json", f"predictions/{name}@test.parquet"} <= set(before)
+
+    def stop(*asked: object) -> None:
+        assert (run / "checkpoints" / name / "model.safetensors").read_bytes() != before[
+            f"checkpoints/{name}/model.safetensors"
+        ]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(compressed_speeds, "of", stop)
+    with pytest.raises(KeyboardInterrupt):
+        compressing.compress(directory, None, Silent(), settings=["sparse.epochs=0", "sparse.share=0.25"], **asked)
+    assert held() == before
+
+
 def test_what_is_picked() -> None:
     """Of those within the bound the one that saves most; with none, the reasons."""
 

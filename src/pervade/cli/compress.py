@@ -76,7 +76,9 @@ def compress(
             results = loaded.compress(None if steps is None else steps.split(","), checkpoint, **asked)
             report = loaded.report()
     except Stopped as stop:
-        tell("stopped; what steps before this one made is kept, and the checkpoint that they came from is as it was")
+        tell(
+            "stopped; what steps before this one made is kept, and checkpoints that were there before are as they were"
+        )
         sys.exit(128 + stop.number)
     if as_json:
         echo(json_text(results, indent=1), keep="\n")

@@ -11,6 +11,7 @@ Each folder appears whole or not at all (core/files.py), and its JSON holds the 
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -261,10 +262,16 @@ def save_checkpoint(
 
 def forget_measured(run: RunDirectory, name: str, kept: Path | None = None) -> None:
     """Removes what was measured of the weights that this checkpoint held before, but for the file `kept`."""
-    patterns = f"results/*@{name}.json", f"predictions/{name}@*.parquet", f"samples/{name}@*"
-    for old in [path for pattern in patterns for path in run.path.glob(pattern)]:
+    for old in measured_of(run, name):
         if old != kept:
             files.remove(old)  # an evaluation may take its own away at the same moment
+
+
+def measured_of(run: RunDirectory, name: str) -> list[Path]:
+    """What was measured of a checkpoint: results, predictions, and what was made for them."""
+    name = glob.escape(name)
+    patterns = f"results/*@{name}.json", f"predictions/{name}@*.parquet", f"samples/{name}@*"
+    return [path for pattern in patterns for path in run.path.glob(pattern)]
 
 
 def settle(run: RunDirectory, name: str, decision: Mapping[str, Any]) -> None:

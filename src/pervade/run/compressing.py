@@ -5,7 +5,8 @@
     measured, and timed, beside where it came from -> results/compress@prune.json
 
 A part of the Python face (api.py). The checkpoint that it begins from is never changed; a step that fails, or is
-stopped, leaves nothing, and what steps before it made stays.
+stopped, leaves nothing, and what steps before it made stays. Checkpoints that were to be replaced stay as they were
+unless all is made and measured.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from pervade.nn.modes import evaluating
 from pervade.run import compressed_speeds, promising, settling, workflow
 from pervade.run.compressed_judge import Judge
 from pervade.run.progress import Prefixed, Screen
+from pervade.run.replacing import as_before_unless_finished
 from pervade.run.training import Options
 
 FROM = "compressed_from"  # of architecture.json: only such a checkpoint may be replaced
@@ -83,6 +85,12 @@ def _step(name: str, about: dict[str, Any]) -> Compressor:
 
 def called(steps: Sequence[Compressor]) -> str:
     return "-".join(registry.full_name(step) for step in steps)
+
+
+def names_of(steps: Sequence[Compressor], last: str | None) -> list[str]:
+    """Of the checkpoint that each leaves."""
+    names = [called(steps[: number + 1]) for number in range(len(steps))]
+    return [*names[:-1], last or names[-1]]
 
 
 @dataclass
@@ -275,12 +283,12 @@ def compress(
     chosen = None if max_drop is not None and steps is None and student is None else steps_of(steps, student, settings)
     with run.lock():
         work = Work(run, original, given, screen, None if time_limit is None else began + time_limit)
-        if max_drop is not None:
-            ways = compressed_curve.ways(chosen, settings)
-            return compressed_curve.pick(work, ways, max_drop, target or "latency", name, threads)
-        assert chosen is not None
-        made = make(work, chosen, name)
-        return [measure_on_test(work, one, threads, others) for one, others in made]
+        ways = compressed_curve.ways(chosen, settings)
+        last = name if len(ways) == 1 else None
+        with as_before_unless_finished(run, [one for steps in ways for one in names_of(steps, last)]):
+            if max_drop is not None:
+                return compressed_curve.pick(work, ways, max_drop, target or "latency", name, threads)
+            return [measure_on_test(work, one, threads, others) for one, others in make(work, ways[0], name)]
 
 
 @dataclass(frozen=True)
@@ -295,8 +303,7 @@ class Made:
 def make(work: Work, steps: Sequence[Compressor], name: str | None = None) -> list[tuple[Made, list[str]]]:
     """A checkpoint by each step from the one before; with each, the steps there was no time for (of the last one)."""
     begun, said, made = work.original, [], []
-    names = [called(steps[: number + 1]) for number in range(len(steps))]
-    names[-1] = name or names[-1]
+    names = names_of(steps, name)
     for one in names:  # before anything learns
         work.require_free(one)
     for step in steps[1:]:
