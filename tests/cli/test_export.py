@@ -17,8 +17,11 @@ from pervade.core.contracts import Signature, TensorSpec
 from pervade.core.errors import ConfigError
 from pervade.run import exporting, parity, standalone
 from pervade.run.parity import Bound
+from pervade.run.progress import Silent
+from pervade.run.training import Options
+from tests.cli.small import SETTINGS
 from tests.cli.test_full_disk import file_limit
-from tests.data.drawing import encoded, pixels
+from tests.data.drawing import class_folders, encoded, pixels
 
 
 @pytest.fixture(scope="session")
@@ -143,6 +146,29 @@ def test_what_is_refused(pervade, run: Path, tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(exporting.importlib.util, "find_spec", lambda name: None)
     pervade("export", run).refuses("pip install 'pervade[deploy]'")
     assert not (run / "export").exists()
+
+
+@pytest.mark.slow  # a ladder is climbed
+def test_a_ladder_whose_rung_has_no_graph_names_one_that_has(pervade, tmp_path: Path) -> None:
+    """What it says to do works."""
+    data = class_folders(tmp_path / "photos", count=10)
+    asked = {"model": "reference-cnn", "ladder": ["plain", "trained"], "settings": SETTINGS}
+    run = api.fit(data, name="run", runs=tmp_path, options=Options(Silent()), **asked)
+    ladder = json.loads((run.path / "ladder.json").read_text())
+    place = run.path / "ladder.json"
+    if ladder["taken"] != "plain":  # as if few rows had said so
+        shutil.rmtree(run.path / "checkpoints")
+        shutil.copytree(run.path / "members" / "plain" / "checkpoints", run.path / "checkpoints")
+        for name in ("recipe.yaml", "preprocess.json"):
+            shutil.copy(run.path / "members" / "plain" / name, run.path / name)
+        place.write_text(json.dumps({**ladder, "taken": "plain"}))
+    trained = run.path / "members" / "trained"
+    for form in ("onnx", "huggingface"):
+        outcome = pervade("export", run.path, "--format", form)
+        outcome.refuses("its rung trained can be exported", f"`pervade export {trained} --format onnx`", "on the valid")
+    assert pervade("export", trained, "--format", "onnx", "--rows", 2).status == 0
+    shutil.rmtree(trained / "checkpoints")
+    pervade("export", run.path).refuses("histograms", "export a run of a network")
 
 
 def test_rows_are_compared_by_hand() -> None:

@@ -27,10 +27,10 @@ from pervade.core.run import RunDirectory
 from pervade.core.types import Json
 from pervade.data.text import vocabulary
 from pervade.engine import checkpoint as checkpoints
-from pervade.engine.checkpoint import Loaded
+from pervade.engine.checkpoint import Loaded, load_checkpoint
 from pervade.engine.deployment import signature as signature_of
 from pervade.export.onnx import Onnx
-from pervade.run import parity, reopening, standalone
+from pervade.run import imbalance, parity, reopening, standalone
 
 ROWS = 1000  # that are compared
 SIGNATURE, PARITY, SCRIPT, OWN = "signature.json", "parity.json", "run.py", "pervade"
@@ -74,7 +74,45 @@ def of_run(
 ) -> Exported:
     """As `export`, of a checkpoint by its name, into the run unless a folder is named."""
     exporter, place = exporter_of(form), Path(folder or place_of(run, form, checkpoint))
-    return export(run, load(checkpoint), exporter, place, say=say, **asked)
+    loaded = load(checkpoint)
+    try:
+        return export(run, loaded, exporter, place, say=say, **asked)
+    except ConfigError as error:
+        if told := _another_rung(run, loaded):
+            why = str(error).partition("; ")[0]
+            raise ConfigError(f"{why}; {told}") from None
+        raise
+
+
+def _another_rung(run: RunDirectory, loaded: Loaded) -> str:
+    """Which rung of a ladder, the best by its validation figure, can be exported where what it delivers cannot."""
+    if not (run.path / "ladder.json").exists() or not _refusal(loaded):
+        return ""
+    ladder = files.read_json(run.path / "ladder.json", "rungs", "taken")
+    can: dict[str, tuple[float, str]] = {}
+    for rung in ladder["rungs"]:
+        member = run.member(rung["name"])
+        if rung["state"] != "complete" or rung["value"] is None or rung["name"] == ladder["taken"]:
+            continue
+        if not member.checkpoints() or _refusal(own := load_checkpoint(member, member.require_checkpoint(None))):
+            continue
+        _, metric = imbalance.headline(checkpoints.read_recipe(member.recipe), own.domain)
+        sign = -1.0 if metric.higher_is_better is False else 1.0
+        figure = f"{metric.words.inside} {metric.words.written(rung['value'])} on the validation rows"
+        can[rung["name"]] = (sign * rung["value"], f"{figure}: `pervade export {member.path} --format onnx`")
+    if not can:
+        return ""
+    best = max(can, key=lambda name: can[name][0])
+    return f"this is its rung {ladder['taken']}; its rung {best} can be exported, {can[best][1]}"
+
+
+def _refusal(loaded: Loaded) -> str:
+    """Why there is no graph of it; empty where there is one."""
+    try:
+        signature_of(loaded)
+    except ConfigError as error:
+        return str(error)
+    return ""
 
 
 @memory.during("the model was exported", "free some memory, or take a smaller --model")
