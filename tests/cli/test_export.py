@@ -97,8 +97,46 @@ def test_a_damaged_or_foreign_graph_is_one_line(pervade, artefact: Path, picture
     foreign.write_bytes(b"other")
     pervade("predict", foreign, picture).refuses("was not written by `pervade export`")
     pervade("predict", tmp_path / "gone.onnx", picture).refuses("is not there", "pervade export RUN")
-    (artefact / "signature.json").write_text('{"format": 1, "graph": 3}')
-    pervade("predict", artefact, picture).refuses("signature.json is damaged")
+    signature = artefact / "signature.json"
+    whole = json.loads(signature.read_text())
+    for text in ('{"format": 1, "graph": 3}', '{"format": 1, "graph": 3, "files": {}, "task": {}}', '{"format'):
+        signature.write_text(text)
+        outcome = pervade("predict", artefact, picture)
+        outcome.refuses("signature.json is damaged", "export it again")
+        assert "train again" not in outcome.err
+    signature.write_text(json.dumps({name: whole[name] for name in whole if name not in ("inputs", "outputs")}))
+    pervade("predict", artefact, picture).refuses("it has no 'inputs'", "export it again")
+    signature.unlink()
+    pervade("predict", artefact, picture).refuses("was not written by `pervade export`", "signature.json")
+
+
+def test_another_form_is_not_called_damaged(pervade, artefact: Path, picture: Path) -> None:
+    signature = artefact / "signature.json"
+    about = json.loads(signature.read_text()) | {"graph": "model.pt2", "files": {}}
+    signature.write_text(json.dumps({name: about[name] for name in about if name not in ("inputs", "outputs")}))
+    (artefact / "model.pt2").write_bytes(b"")
+    for given in (artefact, artefact / "model.pt2"):
+        outcome = pervade("predict", given, picture)
+        outcome.refuses("holds model.pt2", "takes the form onnx", "pervade export RUN")
+        assert "damaged" not in outcome.err
+
+
+def test_what_a_graph_does_not_heed_is_refused(pervade, artefact: Path, picture: Path) -> None:
+    outcome = pervade("predict", artefact, picture, "--checkpoint", "best", "--seed", 3, "--top", 1)
+    outcome.refuses("takes no --seed, --checkpoint; leave that out")
+    for given in (artefact, artefact / "model.onnx"):
+        pervade("evaluate", given, picture).refuses("what `pervade export` wrote", "give the run that it was made of")
+
+
+def test_export_says_how_far_answers_are(pervade, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(difference: float, changed: int) -> str:
+        parity = {"decoded": {"rows": 9, "difference": difference, "changed": changed}}
+        monkeypatch.setattr(exporting, "of_run", lambda *_, **__: exporting.Exported(run, parity))
+        return pervade("export", run).err.strip()
+
+    assert told(1e-6, 0) == "same answers as the run: 9 rows, largest difference 1.0e-06, 0 decisions changed"
+    moved = "answers within what is allowed: 9 rows, largest difference 1.5e-02, 4 decisions changed"
+    assert told(0.015, 4) == moved
 
 
 def test_an_answer_that_differs_is_not_kept(exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

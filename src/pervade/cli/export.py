@@ -43,7 +43,7 @@ def export(
     """Write a model in a form that others open. Its answers are compared with the run's, on test rows."""
     from pervade import api
     from pervade.core.errors import ConfigError
-    from pervade.run import exporting
+    from pervade.run import exporting, parity
 
     if listed:
         can = exporting.exportable()
@@ -58,5 +58,7 @@ def export(
     for told, of in ((made.parity[how], of) for how, of in compared.items() if made.parity.get(how)):
         decided = f", {told['changed']} decisions changed" if "changed" in told else ""
         furthest = f"largest difference {told['difference']:.1e}{decided}"
-        tell(f"same answers as the run: {told['rows']:,} {of}, {furthest}")
+        close = not told.get("changed") and told["difference"] <= parity.TOLERANCE
+        said = "same answers as the run" if close else "answers within what is allowed"
+        tell(f"{said}: {told['rows']:,} {of}, {furthest}")
     echo(made.path)

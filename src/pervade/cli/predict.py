@@ -24,6 +24,7 @@ from pervade.cli.options import (
 from pervade.core.terminal import echo, json_text, tell, visible
 from pervade.core.types import Display
 
+OF_GRAPHS = {"run", "inputs", "top", "as_json", "as_csv", "encoding", "text_column", "file_column", "lines", "runs"}
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # what a cell of a spreadsheet's begins with
 
 
@@ -32,6 +33,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def predict(
+    context: typer.Context,
     run: Annotated[
         str,
         typer.Argument(
@@ -169,6 +171,7 @@ def predict(
     if vocoder is not None or speaker is not None:
         raise ConfigError("--vocoder and --speaker are for published models that read aloud, hf:OWNER/NAME")
     if exported.is_artefact(run):
+        _refuse_all_but(OF_GRAPHS, context, run)
         reading = {"encoding": encoding, "text_column": text_column, "file_column": file_column, "lines": lines}
         _of_artefact(run, inputs, top, as_json, as_csv, reading)
         return
@@ -245,6 +248,23 @@ def _print(
         if row.get("cut") is not None and not as_json and not as_csv:
             tell(f"cut: {row['input']!r}: {row['cut']}")
     return answered, embedded
+
+
+def _refuse_all_but(taken: set[str], context: typer.Context, run: str) -> None:
+    """Raises ConfigError with the options given that an exported graph would not heed."""
+    from pervade.core.errors import ConfigError
+
+    given = [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name not in taken and (source := context.get_parameter_source(str(parameter.name)))
+        if source.name == "COMMANDLINE"
+    ]
+    if given:
+        raise ConfigError(
+            f"{run} is an exported graph, which takes no {', '.join(given)}; leave that out, or use "
+            "`pervade predict RUN`"
+        )
 
 
 def _of_artefact(

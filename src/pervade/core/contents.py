@@ -470,7 +470,7 @@ def _adapter(name: str, field: str) -> TypeAdapter[Any]:
     return TypeAdapter(FIELDS[name][field])
 
 
-def check(path: Path, data: Mapping[str, Any]) -> None:
+def check(path: Path, data: Mapping[str, Any], remedy: str | None = None) -> None:
     """Raises CheckpointError naming the first field of another type than it should be of, and what is there."""
     name = "results" if path.parent.name == "results" else path.name
     fields = FIELDS.get(name, {})
@@ -480,7 +480,7 @@ def check(path: Path, data: Mapping[str, Any]) -> None:
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = ".".join(map(str, (field, *first["loc"])))
-            _refuse(path, f"{where} is {repr(first['input'])[:60]}: {first['msg']}")
+            _refuse(path, f"{where} is {repr(first['input'])[:60]}: {first['msg']}", remedy)
     if name == "data.json":
         columns, ids = data.get("columns", {}), data.get("columns", {}).get("id", ())
         if odd := [key for key, values in columns.items() if not isinstance(values, list)]:
@@ -493,8 +493,8 @@ def check(path: Path, data: Mapping[str, Any]) -> None:
             _refuse(path, f"it has no column {lacking[0]!r}")
 
 
-def _refuse(path: Path, reason: str) -> NoReturn:
-    remedy = "use another checkpoint, measure again with `pervade evaluate`, or train again"
+def _refuse(path: Path, reason: str, remedy: str | None = None) -> NoReturn:
+    remedy = remedy or "use another checkpoint, measure again with `pervade evaluate`, or train again"
     raise CheckpointError(f"{path} is damaged ({reason}); {remedy}")
 
 

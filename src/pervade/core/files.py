@@ -255,12 +255,14 @@ def read_bytes(path: Path, most: int = SETTINGS, error: type[PervadeError] = Che
     return data
 
 
-def read_text(path: Path, most: int = SETTINGS, error: type[PervadeError] = CheckpointError) -> str:
+def read_text(
+    path: Path, most: int = SETTINGS, error: type[PervadeError] = CheckpointError, remedy: str | None = None
+) -> str:
     """As `read_bytes`, of a text in UTF-8."""
     try:
         return read_bytes(path, most, error).decode("utf-8")
     except UnicodeDecodeError as fault:
-        raise error(f"{path} is damaged (it is not UTF-8: byte {fault.start:,}); {_ANOTHER}") from None
+        raise error(f"{path} is damaged (it is not UTF-8: byte {fault.start:,}); {remedy or _ANOTHER}") from None
 
 
 def parse_json(text: str, foreign: bool = False) -> Any:
@@ -309,28 +311,30 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
-def read_json(path: Path, *keys: str, most: int = SETTINGS) -> dict[str, Any]:
-    """Raises CheckpointError where the file is missing, cut off, lacks one of `keys`, or is from a newer version."""
+def read_json(path: Path, *keys: str, most: int = SETTINGS, remedy: str | None = None) -> dict[str, Any]:
+    """Raises CheckpointError where the file is missing, cut off, lacks one of `keys`, or is from a newer version; of a
+    damaged one with the `remedy` where it is another than for a checkpoint."""
+    another = remedy or _ANOTHER
     try:
-        data = parse_json(read_text(path, most))
+        data = parse_json(read_text(path, most, remedy=remedy))
         if not isinstance(data, dict):
             raise ValueError("it holds no JSON object")
     except ValueError as error:
-        raise CheckpointError(f"{path} is damaged ({error}); {_ANOTHER}") from None
-    check_format(path, data.get("format"))
+        raise CheckpointError(f"{path} is damaged ({error}); {another}") from None
+    check_format(path, data.get("format"), another)
     lacking = [key for key in keys if key not in data]
     if lacking:
-        raise CheckpointError(f"{path} is damaged (it has no {lacking[0]!r}); {_ANOTHER}")
+        raise CheckpointError(f"{path} is damaged (it has no {lacking[0]!r}); {another}")
     from pervade.core import contents  # which takes time, and needs nothing of this file
 
-    contents.check(path, data)
+    contents.check(path, data, remedy)
     return data
 
 
-def check_format(path: Path, given: Any) -> None:
+def check_format(path: Path, given: Any, remedy: str = _ANOTHER) -> None:
     if type(given) is not int or given < 1:  # a bool is an int to Python
         raise CheckpointError(
-            f"{path} is damaged (its format is {repr(given)[:DIGITS]}, not a number from 1); {_ANOTHER}"
+            f"{path} is damaged (its format is {repr(given)[:DIGITS]}, not a number from 1); {remedy}"
         )
     if given > FORMAT:
         raise CheckpointError(

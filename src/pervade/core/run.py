@@ -13,6 +13,8 @@ from typing import Any
 from pervade.core import files
 from pervade.core.errors import BusyError, CheckpointError, ConfigError, ResourceError, nearest
 
+SIGNATURE = "signature.json"  # by which what was exported is known, and which says what it is
+
 
 @dataclass(frozen=True)
 class RunDirectory:
@@ -335,6 +337,12 @@ def create(runs: Path, name: str | None, wish: str) -> RunDirectory:
     return RunDirectory(path)
 
 
+def is_export(given: str | Path) -> bool:
+    """Whether it is a folder that `pervade export` wrote, or a file in one."""
+    folder = given if os.path.isdir(given) else os.path.dirname(given)  # noqa: PTH112, PTH120
+    return os.path.exists(given) and os.path.isfile(os.path.join(folder, SIGNATURE))  # noqa: PTH110, PTH113, PTH118
+
+
 def find(run: str | Path, runs: Path) -> RunDirectory:
     """The run that RUN on the command line means: a path, or a name inside `runs`.
 
@@ -343,6 +351,11 @@ def find(run: str | Path, runs: Path) -> RunDirectory:
     for path in (Path(run), runs / run):
         if os.path.isfile(path / "recipe.yaml"):  # noqa: PTH113  (Path.is_file raises at names that are too long)
             return RunDirectory(path)
+    if is_export(run):
+        raise CheckpointError(
+            f"{run} is what `pervade export` wrote, which `pervade predict` alone takes; give the run that it "
+            "was made of"
+        )
     if os.path.isdir(run) or os.path.isdir(runs / run):  # noqa: PTH112
         raise CheckpointError(f"{run} is a folder but not a run: it holds no recipe.yaml; `pervade train` makes runs")
     there = [path.name for path in runs.iterdir() if (path / "recipe.yaml").is_file()] if runs.is_dir() else []

@@ -6,6 +6,7 @@ same path as the run's own (engine/answering.py).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
@@ -16,6 +17,7 @@ import torch
 from torch import nn
 
 from pervade.core import files
+from pervade.core import run as runs
 from pervade.core.contracts import Context, Task
 from pervade.core.contracts.abilities import ChoosesClass
 from pervade.core.contracts.capabilities import Portable
@@ -24,18 +26,18 @@ from pervade.core.types import Display, Rows, Table
 from pervade.engine import answering, promises
 from pervade.engine import checkpoint as checkpoints
 from pervade.engine.checkpoint import Loaded
+from pervade.export.onnx import Onnx
 from pervade.run.exporting import OWN, SIGNATURE, require
 
 
 def is_artefact(given: str) -> bool:
-    """Whether what is asked to predict is an exported graph, or its folder, and not a run."""
-    path = Path(given)
-    return path.suffix == ".onnx" or (path / SIGNATURE).is_file()
+    """Whether what is asked to predict is what was exported, or its folder, and not a run."""
+    return given.endswith(".onnx") or runs.is_export(given) or os.path.isfile(os.path.join(given, Onnx.main))  # noqa: PTH113, PTH118
 
 
 def read_signature(given: str) -> tuple[Path, dict[str, Any]]:
     """The graph and signature.json of an exported folder. Raises CheckpointError where it is missing, damaged, or was
-    not written by `pervade export`."""
+    not written by `pervade export`, ConfigError where it is of another form than a graph."""
     path = Path(given)
     folder = path if path.is_dir() else path.parent
     if not path.exists():
@@ -45,15 +47,20 @@ def read_signature(given: str) -> tuple[Path, dict[str, Any]]:
         raise CheckpointError(
             f"{path} was not written by `pervade export` (no {SIGNATURE} beside it); give the folder that it wrote"
         )
-    about = files.read_json(folder / SIGNATURE, "graph", "files", "task", "inputs", "outputs")
+    again = "export it again"
+    about = files.read_json(folder / SIGNATURE, "graph", "files", "task", remedy=again)
+    if not about["graph"].endswith(".onnx"):
+        raise ConfigError(
+            f"{folder} holds {about['graph']}, and predict takes the form onnx; write that with `pervade export RUN`, "
+            "or use `pervade predict RUN`"
+        )
+    about = files.read_json(folder / SIGNATURE, "inputs", "outputs", remedy=again)
     if not path.is_dir() and path.name != about["graph"]:
         raise CheckpointError(f"{path} is not the graph of {folder} ({about['graph']}); give that one")
     for name, digest in about["files"].items():
         place = folder / PurePath(name)
         if not place.is_file() or files.sha256(place) != digest:
-            raise CheckpointError(
-                f"{place} is missing or damaged (another SHA-256 than in {SIGNATURE}); export it again"
-            )
+            raise CheckpointError(f"{place} is missing or damaged (another SHA-256 than in {SIGNATURE}); {again}")
     return folder / about["graph"], about
 
 

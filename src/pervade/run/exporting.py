@@ -23,7 +23,7 @@ from pervade.core.contracts.abilities import Deployable
 from pervade.core.contracts.capabilities import Portable, Tokenised
 from pervade.core.contracts.deployment import Graphless
 from pervade.core.errors import ConfigError
-from pervade.core.run import RunDirectory
+from pervade.core.run import SIGNATURE, RunDirectory
 from pervade.core.types import Json
 from pervade.data.text import vocabulary
 from pervade.engine import checkpoint as checkpoints
@@ -33,7 +33,7 @@ from pervade.export.onnx import Onnx
 from pervade.run import imbalance, parity, reopening, standalone
 
 ROWS = 1000  # that are compared
-SIGNATURE, PARITY, SCRIPT, OWN = "signature.json", "parity.json", "run.py", "pervade"
+PARITY, SCRIPT, OWN = "parity.json", "run.py", "pervade"
 PACKAGES = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("onnx", "onnxscript"), "gguf": ("gguf",)}
 
 
