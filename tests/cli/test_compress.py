@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from pervade import api
-from pervade.core import files
+from pervade.core import files, spec
+from pervade.core.contracts import Task
 from pervade.core.errors import ConfigError, DataError, ResourceError
 from pervade.engine import checkpoint
 from pervade.models.reference_mlp import ReferenceMLP
@@ -120,6 +121,24 @@ def test_refusals(pervade, run: Path) -> None:
         pervade("compress", run, *flags).refuses(*words)
     assert contents(run / "checkpoints" / "best") == before
     assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["best", "last"]
+
+
+@pytest.mark.parametrize(
+    ("task", "step", "remedy"),
+    [
+        ("dqn", "int8", "--student perceptron"),
+        ("ppo", "prune", "smaller --model"),
+        ("ppo", "distil", "smaller --model"),
+    ],
+)
+def test_steps_that_are_not_for_agents(task: str, step: str, remedy: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{step}: .* an agent by {task} .*{remedy}$"):
+        compressing.require_for_agent(spec.decode(task, Task), compressing.steps_of([step]))
+
+
+def test_steps_that_fit() -> None:
+    compressing.require_for_agent(spec.decode("dqn", Task), compressing.steps_of(["distil"]))
+    compressing.require_for_agent(spec.decode("classify", Task), compressing.steps_of(["int8", "prune"]))
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -83,6 +83,7 @@ class Blocks(ModuleList):
 @register("compress")
 @dataclass(frozen=True)
 class Distil(Compressor):
+    by_rows: ClassVar[bool] = False
     student: str = "auto"  # a model's name
     layers: Annotated[int, Field(ge=1, le=1000)] | None = None  # that stay, where these are what the student has fewer
     # of; None: one in four

@@ -23,7 +23,8 @@ import torch
 from torch.nn import Module
 
 from pervade.core import files, memory, registry, runtime, spec
-from pervade.core.contracts import Change, Compressed, Compressor, Foreseeing, Recipe, Subject
+from pervade.core.contracts import Change, Compressed, Compressor, Foreseeing, Recipe, Subject, Task, Wrapping
+from pervade.core.contracts.abilities import Acts, CanTeach
 from pervade.core.errors import ConfigError, DataError, nearest
 from pervade.core.run import RunDirectory
 from pervade.core.types import Batch, Rows
@@ -81,6 +82,23 @@ def _step(name: str, about: dict[str, Any]) -> Compressor:
     except ConfigError as error:
         raise ConfigError(*(f"{name}: {problem}" for problem in error.problems)) from None
     return step
+
+
+def require_for_agent(task: Task, steps: Sequence[Compressor]) -> None:
+    """Raises ConfigError where a step is not for the network of an agent, whose rows are episodes: of what it sees in
+    them there are no rows to settle anything on."""
+    task = task.task if isinstance(task, Wrapping) else task
+    if not isinstance(task, Acts):
+        return
+    of = f"of an agent by {registry.full_name(task)}"
+    refused = [registry.full_name(step) for step in steps if step.by_rows or not isinstance(task, CanTeach)]
+    if refused and isinstance(task, CanTeach):
+        raise ConfigError(
+            f"{', '.join(refused)}: there are no rows {of} to settle it on, only episodes; take --steps distil with a "
+            "smaller network: --student perceptron"
+        )
+    if refused:
+        raise ConfigError(f"{', '.join(refused)}: no step makes the network {of} smaller; train a smaller --model")
 
 
 def called(steps: Sequence[Compressor]) -> str:
@@ -302,6 +320,7 @@ class Made:
 
 def make(work: Work, steps: Sequence[Compressor], name: str | None = None) -> list[tuple[Made, list[str]]]:
     """A checkpoint by each step from the one before; with each, the steps there was no time for (of the last one)."""
+    require_for_agent(work.recipe.task, steps)
     begun, said, made = work.original, [], []
     names = names_of(steps, name)
     for one in names:  # before anything learns

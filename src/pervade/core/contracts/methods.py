@@ -101,6 +101,7 @@ class Compressor(Protocol):
     """A step that makes a network smaller or faster: a frozen dataclass in compress/NAME.py, called NAME."""
 
     kind: ClassVar[str] = "compress"
+    by_rows: ClassVar[bool] = True  # what it changes is settled on rows, not only learnt as the run learnt
 
     def __call__(self, subject: Subject) -> Compressed:
         """Raises ConfigError where the network cannot be made smaller so, saying what can be taken instead."""
