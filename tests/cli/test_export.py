@@ -61,12 +61,18 @@ def test_what_is_written(exported: Path) -> None:
     assert set(about["files"]) == {"model.onnx", "run.py", "pervade/preprocess.json", "pervade/decision.json"}
 
 
-def test_run_py_answers_as_the_run_without_it(exported: Path, picture: Path) -> None:
+def test_run_py_answers_as_the_run_without_it(exported: Path, picture: Path, tmp_path: Path) -> None:
+    """And says of a file that it cannot read what and how, in a line."""
     script = exported / "export" / "onnx" / "run.py"
     assert len(script.read_text().splitlines()) <= 40
     blocked = "import runpy, sys; sys.modules['torch'] = sys.modules['pervade'] = None; "
-    code = f"{blocked}sys.argv = {['run.py', str(picture)]}; runpy.run_path({str(script)!r}, run_name='__main__')"
-    ended = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
+    (bad := tmp_path / "bad.png").write_text("no picture")
+    blocked += f"sys.argv = {['run.py', str(picture), str(bad)]}; "
+    code = f"{blocked}runpy.run_path({str(script)!r}, run_name='__main__')"
+    ended = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"{bad}: cannot identify image file")
+    assert len(ended.stderr.splitlines()) == 1
     told = json.loads(ended.stdout)
     (wanted,) = api.load(exported).predict(picture, top=1)
     assert told["label"] == wanted["top"][0]["label"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -163,3 +165,11 @@ def test_what_the_folder_cannot_decide_is_said(tmp_path: Path) -> None:
 def test_where_there_is_no_equal(tmp_path: Path, model: Any, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=rf"{message}.*--format onnx"):
         EXPORT(checkpoint(model, replace(PICTURES, **changes)), tmp_path)
+
+
+@pytest.mark.slow  # imports transformers in a process of its own
+def test_what_torch_logs_of_torchao_is_not_shown() -> None:
+    """It goes to stderr once in a process: where transformers first imports it."""
+    code = "from pervade.export.huggingface import quiet\nwith quiet():\n    from transformers import PreTrainedModel"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stderr == ""

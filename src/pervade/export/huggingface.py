@@ -10,6 +10,7 @@ MLmodel code/pervade_mlflow_loader.py  MLflow's python_function: code that can b
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -68,7 +69,8 @@ class HuggingFaceFolder(Exporter):
     by_signature: ClassVar[bool] = False
 
     def __call__(self, loaded: Loaded, folder: Path) -> Path:
-        made = equivalents.find(loaded)
+        with quiet():
+            made = equivalents.find(loaded)
         domain = loaded.domain
         scores = {"softmax": "softmax(-1)", "sigmoid": "sigmoid()"}.get(made.scores, "")
         with files.writing(folder / "model.safetensors"), quiet():
@@ -175,15 +177,20 @@ def _write_mlmodel(folder: Path) -> None:
 
 @contextmanager
 def quiet() -> Any:
-    """Without transformers' bars and accounts."""
-    from transformers.utils import logging
+    """Without transformers' bars and accounts, and what torch logs when transformers imports torchao, which calls what
+    torch is to leave out."""
+    torch_log = logging.getLogger("torch.utils._pytree")
+    torch_level = torch_log.level
+    torch_log.setLevel(logging.ERROR)
+    from transformers.utils import logging as accounts
 
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    level, bars = accounts.get_verbosity(), accounts.is_progress_bar_enabled()
+    accounts.set_verbosity_error()
+    accounts.disable_progress_bar()
     try:
         yield
     finally:
-        logging.set_verbosity(level)
+        torch_log.setLevel(torch_level)
+        accounts.set_verbosity(level)
         if bars:
-            logging.enable_progress_bar()
+            accounts.enable_progress_bar()

@@ -26,11 +26,11 @@ SESSION = onnxruntime.InferenceSession(HERE / "{main}", providers=["CPUExecution
 {body}
 
 def answer(given):
-    names = [output["name"] for output in SIGNATURE["outputs"]]
-    return dict(zip(names, SESSION.run(names, read(given)), strict=True))
+    return dict(zip([one.name for one in SESSION.get_outputs()], SESSION.run(None, read(given)), strict=True))
 
 
 if __name__ == "__main__":
+    sys.excepthook = lambda kind, error, trace: print(f"{{given}}: {{error}}; {{__doc__}}", file=sys.stderr)
     for given in sys.argv[1:]:
         told = {{name: value[0].tolist() for name, value in answer(given).items()}}
         if SIGNATURE["labels"] and isinstance(told.get("prediction"), int):
