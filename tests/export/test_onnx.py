@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from PIL import Image as Pillow
 from torch import nn
 
 from pervade.compress.int8 import Int8
@@ -47,6 +48,23 @@ def test_pictures_are_framed_and_answers_decided_in_the_graph() -> None:
     together = graphs.run(session, {"pixels": batch})["probabilities"]
     alone = [graphs.run(session, {"pixels": batch[i : i + 1]})["probabilities"][0] for i in range(5)]
     np.testing.assert_allclose(together, alone, rtol=0, atol=1e-6)
+
+
+def test_files_far_longer_than_wide_are_seen_as_the_predict_loop_sees_them(tmp_path: Path) -> None:
+    """They are scaled before their middle is enlarged from places between two pixels; rounding makes a level or two."""
+    domain = Image(size=16, framing="crop", **LEARNT, **COLOURS)
+    loaded = graphs.checkpoint(SmallCNN(width=4), domain, Classify())
+    session, entrance = graphs.session(loaded), domain.entrance()
+    for shape in ((94, 472), (57, 285), (18, 91), (91, 18), (20, 300), (40, 33)):
+        drawn = np.random.default_rng(0).integers(0, 256, (*shape, 3)).astype(np.uint8)
+        Pillow.fromarray(drawn).save(tmp_path / "a.png")
+        examples = domain.transform({"id": "a", "path": str(tmp_path / "a.png")}, None)
+        seen = entrance(torch.from_numpy(drawn[None]))["input"][0].mul(255).round().permute(1, 2, 0)
+        assert np.abs(seen.numpy() - examples[0]["input"]).max() <= 2, shape
+        with torch.inference_mode():
+            wanted = loaded.network(domain.collate(examples))["logits"].softmax(-1).numpy()
+        given = graphs.run(session, {"pixels": drawn[None]})["probabilities"]
+        np.testing.assert_allclose(given, wanted, rtol=0, atol=2e-3, err_msg=str(shape))
 
 
 def test_a_file_is_whole_checked_and_says_nothing_of_this_machine(tmp_path: Path) -> None:

@@ -16,20 +16,15 @@ from torch.nn import functional as F
 
 from pervade.core.contracts.deployment import Translations
 
-UINT8, INT32, INT64, BOOL, DOUBLE = 2, 6, 7, 9, 11  # as onnx.TensorProto numbers them
+FLOAT, UINT8, INT32, INT64, BOOL, DOUBLE = 1, 2, 6, 7, 9, 11  # as onnx.TensorProto numbers them
 
 
 @torch.library.custom_op("pervade::frame", mutates_args=())
 def frame(pixels: Tensor, how: str, side: int, size: int, longest: int, fill: list[int]) -> Tensor:
     """(n, h, w, c) uint8 as (n, c, size, size): the shorter side is scaled to `side`, or what is longer than `longest`
-    times its width to as many pixels. Then "crop" cuts out the middle; "pad" scales it into the middle of a square of
+    times its width to as many pixels. Then "crop" cuts out the middle, of what was longer as if its shorter side were
+    `side`; "pad" scales it into the middle of a square of
     the colour `fill` (c,); "squash" makes it square; of both, what has that size already is left as it is."""
-    height, width = pixels.shape[1:3]
-    if how == "crop":
-        short = min(height, width)
-        kept_height, kept_width = min(height, short * longest), min(width, short * longest)
-        top, left = (height - kept_height) // 2, (width - kept_width) // 2
-        pixels = pixels[:, top : top + kept_height, left : left + kept_width]
     height, width = pixels.shape[1:3]
     framed = how != "crop" and height == width == size
     pixels = pixels.permute(0, 3, 1, 2)
@@ -37,8 +32,7 @@ def frame(pixels: Tensor, how: str, side: int, size: int, longest: int, fill: li
     if how == "squash":
         return _resized(scaled, size, size).clone()
     if how == "crop":
-        top, left = ((length - size) // 2 for length in scaled.shape[2:])
-        return scaled[:, :, top : top + size, left : left + size].clone()
+        return _middle(scaled, side, size, longest)
     factor = size / max(scaled.shape[2:])
     inside = _resized(scaled, *(max(round(length * factor), 1) for length in scaled.shape[2:]))
     page = torch.tensor(fill, dtype=torch.uint8)[None, :, None, None].repeat(len(scaled), 1, size, size)
@@ -57,6 +51,22 @@ def _scaled_size(height: int, width: int, side: int, longest: int) -> tuple[int,
     factor = side / short if max(height, width) <= longest * short else side * math.sqrt(longest / (height * width))
     least = side if max(height, width) <= longest * short else 1
     return max(round(height * factor), least), max(round(width * factor), least)
+
+
+def _middle(scaled: Tensor, side: int, size: int, longest: int) -> Tensor:
+    """(n, c, size, size). What is longer than `longest` times its width is as Pillow enlarges a box of it: that begins
+    between two pixels, and pixels beside it are seen at its edge."""
+    long, short = max(scaled.shape[2:]), min(scaled.shape[2:])
+    if long > longest * short:
+        axis = 2 if scaled.shape[2] == long else 3
+        scaled = _resized(scaled, *((long, side) if axis == 2 else (side, long)))
+        places = torch.arange((longest * side - size) // 2, (longest * side - size) // 2 + size, dtype=torch.float64)
+        places = (long - longest * short) / 2 + (places + 0.5) * (short / side) - 0.5
+        below, above = (scaled.index_select(axis, at.long()).float() for at in (places.floor(), places.ceil()))
+        share = (places - places.floor()).float().unsqueeze(-1 if axis == 2 else 0)
+        scaled = (below + (above - below) * share).round().to(torch.uint8)
+    top, left = ((length - size) // 2 for length in scaled.shape[2:])
+    return scaled[:, :, top : top + size, left : left + size].clone()
 
 
 def _resized(pixels: Tensor, height: int, width: int) -> Tensor:
@@ -89,20 +99,14 @@ def _written(pixels: Any, how: str, side: int, size: int, longest: int, fill: li
     op = _operators()
 
     pixels = op.Transpose(pixels, perm=[0, 3, 1, 2])
-    both = _whole(2, 3)
     given = op.Shape(pixels, start=2, end=4)
-    if how == "crop":
-        kept = op.Min(given, op.Mul(op.ReduceMin(given), _whole(longest)))
-        start = op.Div(op.Sub(given, kept), _whole(2))
-        pixels, given = op.Slice(pixels, start, op.Add(start, kept), both), kept
     scaled = _scaled(given, side, longest)
     if how != "crop":
         framed = op.Equal(op.ReduceMax(op.Abs(op.Sub(given, _whole(size, size)))), _whole(0))
         scaled = op.Where(framed, given, scaled)
     made = _resize(pixels, scaled)
     if how == "crop":
-        start = op.Div(op.Sub(scaled, _whole(size)), _whole(2))
-        return op.Slice(made, start, op.Add(start, _whole(size)), both)
+        return _middle_written(made, scaled, side, size, longest)
     if how == "squash":
         return _resize(made, _whole(size, size))
     factor = op.Div(_real(size), op.Cast(op.ReduceMax(scaled), to=DOUBLE))
@@ -117,6 +121,43 @@ def _written(pixels: Any, how: str, side: int, size: int, longest: int, fill: li
     covered = op.Pad(whole, pads)
     colour = op.Cast(op.Reshape(_whole(*fill), _whole(1, -1, 1, 1)), to=INT32)
     return op.Cast(op.Where(op.Cast(covered, to=BOOL), page, colour), to=UINT8)
+
+
+def _middle_written(pixels: Any, scaled: Any, side: int, size: int, longest: int) -> Any:
+    """`_middle`, of both kinds of pictures, of which the one that is not here has no rows: what is between pixels would
+    cost more than small networks."""
+    op = _operators()
+
+    short = op.ReduceMin(scaled)
+    across = op.Equal(scaled, short)
+    kept = op.Min(scaled, op.Mul(short, _whole(longest)))
+    start = op.Div(op.Sub(op.Div(op.Mul(kept, _whole(side)), short), _whole(size)), _whole(2))
+    long = op.Less(op.Mul(short, _whole(longest)), op.ReduceMax(scaled))
+    rows = op.Where(long, _whole(size), _whole(0))
+    enlarged = op.Where(across, _whole(side), scaled)
+    pixels = _resize(pixels, enlarged)
+    begin = op.Div(op.Sub(enlarged, _whole(size)), _whole(2))
+    whole = op.Slice(
+        pixels, begin, op.Add(begin, op.Concat(op.Sub(_whole(size), rows), _whole(size), axis=0)), _whole(2, 3)
+    )
+    step = op.Where(across, _real(1), op.Div(op.Cast(short, to=DOUBLE), _real(side)))
+    half, window = op.Div(_real(1), _real(2)), op.Cast(_whole(*range(size)), to=DOUBLE)
+    first = op.Sub(op.Mul(op.Add(op.Cast(start, to=DOUBLE), half), step), half)
+    first = op.Add(first, op.Mul(op.Cast(op.Sub(scaled, kept), to=DOUBLE), half))
+    down, along = (
+        op.Add(op.Gather(first, _whole(axis)), op.Mul(window, op.Gather(step, _whole(axis)))) for axis in (0, 1)
+    )
+    down = op.Slice(down, _whole(0), rows)
+    below, above = (
+        op.Gather(op.Gather(pixels, op.Cast(near(down), to=INT64), axis=2), op.Cast(near(along), to=INT64), axis=3)
+        for near in (op.Floor, op.Ceil)
+    )
+    # Along one side alone are there places between two pixels.
+    down, along = (op.Cast(op.Sub(places, op.Floor(places)), to=FLOAT) for places in (down, along))
+    share = op.Add(op.Unsqueeze(down, _whole(1)), along)
+    below, above = (op.Cast(near, to=FLOAT) for near in (below, above))
+    between = op.Cast(op.Round(op.Add(below, op.Mul(op.Sub(above, below), share))), to=UINT8)
+    return op.Concat(between, whole, axis=2)
 
 
 def _scaled(given: Any, side: int, longest: int) -> Any:
