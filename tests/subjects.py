@@ -51,14 +51,10 @@ def subject(
     def batches() -> Iterator[Batch]:
         return iter([batch_of(inputs, seed=seed) for seed in range(3)])
 
-    return Subject(loaded, made, Path("nowhere"), batches, lambda network: 0.0, _lost, lambda line: None)
+    return Subject(loaded, made, Path("nowhere"), batches, lambda network: 0.0, lost, lambda line: None)
 
 
-def _lost(before: float, after: float) -> float:
-    return before - after
-
-
-def _lost(before: float, after: float) -> float:
+def lost(before: float, after: float) -> float:
     return before - after
 
 

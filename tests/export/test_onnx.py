@@ -25,6 +25,7 @@ from pervade.run.exporting import exportable
 from pervade.tasks.classify import Classify
 from tests.export import graphs
 from tests.small_run import recipe
+from tests.subjects import lost
 
 LEARNT = {"labels": ("a", "b", "c"), "counts": (20, 30, 31), "rows": 81}
 COLOURS = {"mean": (0.4, 0.5, 0.6), "deviation": (0.2, 0.2, 0.3)}
@@ -92,7 +93,9 @@ def test_pictures_are_framed_before_whole_numbers(framing: Literal["crop", "pad"
     rows = pictures(domain, [(18, 30), (60, 18), (18, 18)])
     loaded = graphs.checkpoint(SmallCNN(width=4), domain, Classify())
     seen = domain.collate([part for row in rows for part in domain.transform(row, None)])
-    subject = Subject(loaded, recipe(), Path("nowhere"), lambda: iter([seen]), lambda network: 0.0, lambda line: None)
+    subject = Subject(
+        loaded, recipe(), Path("nowhere"), lambda: iter([seen]), lambda network: 0.0, lost, lambda line: None
+    )
     made = Int8(mode="static")(subject)
     graphs.agree(replace(loaded, network=made.network.eval(), changes=made.changes), rows, tolerance=0.01)
 
