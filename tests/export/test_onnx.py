@@ -63,7 +63,7 @@ def test_files_far_longer_than_wide_are_seen_as_the_predict_loop_sees_them(tmp_p
         seen = entrance(torch.from_numpy(drawn[None]))["input"][0].mul(255).round().permute(1, 2, 0)
         assert np.abs(seen.numpy() - examples[0]["input"]).max() <= 2, shape
         with torch.inference_mode():
-            wanted = loaded.network(domain.collate(examples))["logits"].softmax(-1).numpy()
+            wanted = loaded.network(domain.collate(examples)["input"])["logits"].softmax(-1).numpy()
         given = graphs.run(session, {"pixels": drawn[None]})["probabilities"]
         np.testing.assert_allclose(given, wanted, rtol=0, atol=2e-3, err_msg=str(shape))
 
