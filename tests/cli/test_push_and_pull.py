@@ -37,6 +37,13 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[StandIn]:
         yield stand_in
 
 
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9", "http://nowhere.invalid"])
+def test_without_a_network(pervade, hub: StandIn, run: Path, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setattr(constants, "ENDPOINT", address)
+    for verb in (("pull", NAME), ("push", run, NAME, "--yes")):
+        pervade(*verb).refuses(f"no network, or nothing answers at {address} (", "try again")
+
+
 def test_there_and_back(pervade, hub: StandIn, run: Path) -> None:
     pushed = pervade("push", run, NAME, "--yes")
     assert pushed.status == 0, pushed.err

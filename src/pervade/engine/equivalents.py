@@ -86,7 +86,7 @@ def find(loaded: Loaded) -> Equivalent:
         scores, head = _head(loaded, network, name)
         made = Equivalent(_pictures(loaded, network.body, head), "image-classification", scores=scores)
     else:
-        raise refused(f"transformers has no class of the structure of this {type(network).__name__}")
+        raise refused("no network of transformers computes what this one does")
     made.network.eval()
     _compare(loaded, network, made)
     return made

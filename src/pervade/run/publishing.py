@@ -12,6 +12,7 @@ import hashlib
 import json
 import re
 import shutil
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -223,6 +224,8 @@ class Hub:
             status = getattr(getattr(reason, "response", None), "status_code", None)
             first = next((line.strip() for line in str(reason).splitlines() if line.strip()), type(reason).__name__)
             first = first.replace(self.token, "…") if self.token else first
+            if _has_no_network(error):
+                first = f"no network, or nothing answers at {self.address} ({first[:200]})"
             why = {
                 401: "the token is not accepted; look at HF_TOKEN, or log in anew by `hf auth login`",
                 403: "the token may not do so; take one with the right to write, or another owner",
@@ -239,6 +242,15 @@ class Hub:
                 return self.api.model_info(name, files_metadata=True, timeout=download.PATIENCE)
             except RepositoryNotFoundError:
                 return None
+
+
+def _has_no_network(error: BaseException | None) -> bool:
+    """Whether that is where it began: a name that is not resolved, or a connection that is not made."""
+    while error is not None:
+        if isinstance(error, (socket.gaierror, ConnectionRefusedError)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def before(hub: Hub, name: str, parcel: Parcel, private: bool) -> list[str]:

@@ -74,8 +74,9 @@ def sentences(result: Mapping[str, Any], words: Words) -> list[str]:
     name, gap = about["headline"], about["differences"][about["headline"]]
     called = _called(name, result, words)
     second, first = called.written(gap["second"]), called.written(gap["first"])
-    text = f"the checkpoint {wording.quoted(result['checkpoint'])} (by {', '.join(about['steps'])}) has "
-    text += f"{called.inside} {second}, and {wording.quoted(about['of'])} {first}"
+    text = f"the checkpoint {wording.quoted(result['checkpoint'])} (by {', '.join(about['steps'])}) "
+    text += f"is {called.reached}" if called.reached else f"has {called.inside}"
+    text += f" {second}, and {wording.quoted(about['of'])} {first}"
     text += f", {_difference(gap, called)} on {result['n']:,} rows of the test split"
     said.append(f"{text}: {_shown(gap)}")
     worst = about["differences"].get("worst_class")
@@ -108,11 +109,24 @@ def _speeds(about: Mapping[str, Any]) -> list[str]:
     if speeds is None:
         return [f"no speed was measured: {about['untimed']}"] if about.get("untimed") else []
     graph, made, eager = speeds[GRAPH], speeds[MADE], speeds[EAGER]
-    fast = f"{1000 * made['latency']:.3g} ms a row (99% within {1000 * made['latency_p99']:.3g})"
-    beside = f"{graph['latency'] / made['latency']:.2g}x the speed of the original's graph"
-    beside += f" and {eager['latency'] / made['latency']:.2g}x that of eager torch"
+    fast = f"{1000 * made['latency']:.3g} ms a row (99% within {1000 * made['latency_p99']:.3g} ms)"
+    beside = _beside_speed(graph["latency"] / made["latency"], "the original's graph")
+    beside += " and " + _beside_speed(eager["latency"] / made["latency"], "the original in eager torch")
     size = f"{megabytes(made['size'])} on the disk, the original's graph {megabytes(graph['size'])}"
     return [f"{fast}, {beside}; {size} ({about['threads']} threads of {about['processor']})"]
+
+
+def _beside_speed(times: float, of: str) -> str:
+    """
+    >>> _beside_speed(2860.0, "torch"), _beside_speed(1.52, "torch")
+    ('2,900x as fast as torch', '1.5x as fast as torch')
+    >>> _beside_speed(0.942, "the original's graph")
+    "SLOWER than the original's graph (0.94x its speed)"
+    """
+    rounded = float(f"{times:.2g}")
+    if rounded < 1:
+        return f"SLOWER than {of} ({rounded:g}x its speed)"
+    return f"{rounded:,.0f}x as fast as {of}" if rounded >= 100 else f"{rounded:g}x as fast as {of}"
 
 
 def _is_stale(record: Record, result: Mapping[str, Any]) -> bool:
@@ -135,7 +149,7 @@ def _difference(gap: Mapping[str, Any], called: FigureWords) -> str:
     factor, unit = (100, " points") if called.in_percent else (1, "")
 
     def written(value: float) -> str:
-        return f"{factor * value:+.3g}"
+        return f"{factor * value:+.3g}" if value else "0"
 
     return f"{written(gap['difference'])}{unit}{interval_of(gap, written=written)}"
 
