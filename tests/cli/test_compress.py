@@ -108,6 +108,8 @@ def test_refusals(pervade, run: Path) -> None:
         (["names no step; allowed:", "prune"], "--steps", ","),
         (["names 'prune' twice"], "--steps", "prune,prune"),
         (["unknown setting 'shar'; did you mean 'share'", "sparse:"], "--steps", "sparse", "-o", "sparse.shar=1"),
+        (["int8 makes whole numbers, which int4 cannot take; take one of the two"], "--steps", "int8,int4"),
+        (["int8 makes whole numbers, which prune cannot take; put prune before it"], "--steps", "int8,distil,prune"),
         (["'prune.share=0.5' is of no step here (sparse)"], "--steps", "sparse", "-o", "prune.share=0.5"),
         (["'best' is a checkpoint that is to stay as it is"], "--steps", "sparse", "--name", "best"),
         (["'a/b' cannot be a checkpoint's name"], "--steps", "sparse", "--name", "a/b"),
@@ -276,6 +278,19 @@ def test_stopping_while_it_is_timed_keeps_all_of_what_was_to_be_replaced(
     with pytest.raises(KeyboardInterrupt):
         compressing.compress(directory, None, Silent(), settings=["sparse.epochs=0", "sparse.share=0.25"], **asked)
     assert held() == before
+
+
+def test_a_pick_beside_an_original_at_chance_is_doubted() -> None:
+    """63 of 100 right, with an interval from 53 to 72, beside 50 by guessing is better; 52, from 42 to 62, is not."""
+
+    def result(low: float, value: float, high: float) -> dict:
+        figure = {"value": value, "low": low, "high": high, "higher_is_better": True, "n": 100}
+        guessing = {"metrics": {"accuracy": {"value": 0.5, "low": None, "high": None}}}
+        return {"metrics": {"accuracy": figure}, "details": {"baseline": guessing}}
+
+    assert compressed_curve.doubts(100, result(0.53, 0.63, 0.72), ["half as wide"]) == []
+    (said,) = compressed_curve.doubts(100, result(0.42, 0.52, 0.62), ["half as wide"])
+    assert said.startswith("the original is not shown to be better than its baseline")
 
 
 def test_what_is_picked() -> None:

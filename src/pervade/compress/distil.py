@@ -84,6 +84,7 @@ class Blocks(ModuleList):
 @dataclass(frozen=True)
 class Distil(Compressor):
     by_rows: ClassVar[bool] = False
+    on_rounded: ClassVar[bool] = True
     student: str = "auto"  # a model's name
     layers: Annotated[int, Field(ge=1, le=1000)] | None = None  # that stay, where these are what the student has fewer
     # of; None: one in four

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import islice
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch.nn import Module
 
@@ -25,6 +25,7 @@ OPERATOR = "MatMulNBits"
 @register("compress")
 @dataclass(frozen=True)
 class Int4(Compressor):
+    rounds: ClassVar[bool] = True
     bits: Literal[4, 8] = 4
     block: Literal[16, 32, 64, 128] = 32  # numbers of a row of weights with one scale
 

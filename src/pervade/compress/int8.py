@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -82,6 +82,7 @@ class Quantised(Change):
 @register("compress")
 @dataclass(frozen=True)
 class Int8(Compressor):
+    rounds: ClassVar[bool] = True
     mode: Literal["auto", "static", "dynamic", "aware"] = "auto"
     batches: Annotated[int, Field(ge=1, le=100_000)] = 16  # of training rows, by which ranges are measured
     tails: Annotated[float, Field(ge=0, le=0.1)] = 0.0001  # share of a tensor's numbers, on either side, that the

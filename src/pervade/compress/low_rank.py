@@ -68,7 +68,7 @@ class LowRank(Compressor):
         if not layers:
             raise ConfigError(
                 f"low-rank: {type(network).__name__} has no dense layer or 1x1 convolution but for its outputs; "
-                "take prune or int8"
+                "take int8"
             )
         first = next(subject.batches())
         before = multiply_adds(network, first)
@@ -77,7 +77,7 @@ class LowRank(Compressor):
         if not factors:
             raise ConfigError(
                 f"low-rank: with {self.energy:g} of its energy, two factors would multiply as much as the layer, in "
-                f"each of {len(layers)}; set low-rank.energy lower, or take prune or int8"
+                f"each of {len(layers)}; set low-rank.energy lower, or take int8"
             )
         change = Factorised({name: len(thin) for name, (thin, _) in factors.items()})
         biases = {name: layers[name].bias for name in factors}

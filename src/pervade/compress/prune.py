@@ -88,10 +88,7 @@ class Prune(Compressor):
         whole, left = channels.groups(network, first, fixed)
         if not whole:
             tried = f"tried: {', '.join(left[:3])}" if left else "it has none that hang together"
-            raise ConfigError(
-                f"prune: no channels of {type(network).__name__} can be taken out ({tried}); take low-rank, int8 or "
-                "distil"
-            )
+            raise ConfigError(f"prune: no channels of {type(network).__name__} can be taken out ({tried}); take int8")
         counted = channels.costs(network, first)
         worth = self._worth(subject, network, whole, counted)
         cuts = self._chosen(network, whole, worth, counted, before)
@@ -160,7 +157,7 @@ def _bounds(left: Callable[[float], float], share: float) -> tuple[float, float]
     if (most := left(1.0)) > share:
         raise ConfigError(
             f"prune: with all taken out that can be, {most:.0%} of the multiply-adds are left, and prune.share is "
-            f"{share:g}; set it to {min(most + 0.01, 0.99):.2f} or more, or take low-rank, int8 or distil"
+            f"{share:g}; set it to {min(most + 0.01, 0.99):.2f} or more, or take int8"
         )
     low, high = 0.0, 1.0
     for _ in range(20):

@@ -6,7 +6,7 @@ memory) is picked, and only that one meets the test split. Where none of them ga
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pervade.core import files, registry
@@ -14,11 +14,13 @@ from pervade.core.contracts import Compressor
 from pervade.core.errors import ConfigError, nearest
 from pervade.evaluate.compare import Comparison
 from pervade.evaluate.evaluation import figure_as_json
+from pervade.metrics.baseline import beats_baseline
 from pervade.run import compressed_speeds
 from pervade.run.compressed_speeds import GRAPH, MADE
 from pervade.run.compressing import Made, Work, differences, make, measure_on_test, steps_of
 
 TARGETS = ("latency", "size", "memory")
+FEW = 100  # rows that a pick should be made by at least
 WORTH = 0.1  # of the target, that has to be saved
 
 
@@ -46,7 +48,8 @@ def pick(
     """The result of the one that is picked, with the whole curve; or of the original, where none is worth it."""
     made: list[Made] = []
     refused: dict[str, str] = {}
-    for steps in tried:
+    for number, steps in enumerate(tried):
+        work.to_come = sum(len(later) for later in tried[number:])
         try:
             made += [one for one, _ in make(work, steps, name if len(tried) == 1 else None)]
         except ConfigError as error:
@@ -56,6 +59,10 @@ def pick(
             work.screen.say(f"passed by: {error}")
     curve = {one.name: _point(work, one, threads) for one in made}
     chosen, why = choose(curve, max_drop, target)
+    if chosen is not None:
+        own = files.read_json(work.run.result("evaluate-validation", work.original))
+        summaries = next(one.summaries for one in made if one.name == chosen)
+        why = "; but ".join([why, *doubts(curve[chosen]["n"], own, summaries)])
     about: dict[str, Any] = {"curve": curve, "refused": refused, "max_drop": max_drop, "target": target, "why": why}
     work.screen.say(why)
     if chosen is not None:
@@ -91,6 +98,20 @@ def drop(comparison: Comparison) -> float:
     metric = comparison.metrics[comparison.headline]
     lost = gap.difference if metric.higher_is_better is False else -gap.difference
     return metric.loss(lost, gap.first)
+
+
+def doubts(n: int, original: Mapping[str, Any], summaries: Sequence[str]) -> list[str]:
+    """Why a pick by n rows may be worth little. `original` is the result of the original on the same rows.
+
+    >>> doubts(40, {"metrics": {}}, ["16 channels taken out; it learnt for 0.04 of 5 passes alone"])
+    ['it learnt for 0.04 of 5 passes alone', '40 rows are few to judge by']
+    """
+    said = [part for summary in summaries for part in summary.split("; ") if part.startswith("it learnt for ")]
+    if n < FEW:
+        said.append(f"{n:,} rows are few to judge by")
+    if beats_baseline(original) is False:
+        said.append("the original is not shown to be better than its baseline there, so that no loss can show")
+    return said
 
 
 def saved(point: dict[str, Any], target: str) -> float | None:

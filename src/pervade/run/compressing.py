@@ -48,6 +48,7 @@ CALIBRATION = "ece"  # the figure that says how far probabilities can be believe
 BEGUN = "begun"  # the checkpoint from which a training begins
 BATCH = 32  # rows of training that a step is shown at once
 MADE_BY_TRAINING = ("best", "last", checkpoints.MERGED)
+SHORT = 0.5  # of the passes of a training: one of fewer is said to be cut
 LEARNING = 0.8  # of the time that is left for a step, that may be spent on learning
 
 
@@ -73,7 +74,16 @@ def steps_of(names: Sequence[str] | None, student: str | None = None, settings: 
         if not taught:
             raise ConfigError(f"--student {student} is for a step that has one: --steps distil")
         asked[taught[0]] = {**asked[taught[0]], "student": student}
-    return [_step(name, about) for name, about in asked.items()]
+    steps = [_step(name, about) for name, about in asked.items()]
+    rounded = ""
+    for name, step in zip(asked, steps, strict=True):
+        if rounded and not step.on_rounded:
+            remedy = "take one of the two" if step.rounds else f"put {name} before it"
+            raise ConfigError(
+                f"--steps {','.join(names)}: {rounded} makes whole numbers, which {name} cannot take; {remedy}"
+            )
+        rounded = name if step.rounds else rounded
+    return steps
 
 
 def _step(name: str, about: dict[str, Any]) -> Compressor:
@@ -122,6 +132,7 @@ class Work:
     given: Recipe | None
     screen: Screen
     until: float | None = None  # when it is to be over (time.monotonic)
+    to_come: int = 1  # steps, this one among them, that share the time that is left
     recipe: Recipe = field(init=False)
     rows: Rows = field(init=False)
 
@@ -154,14 +165,18 @@ class Work:
         with runtime.threads(self.recipe.threads):
             made = step(self._subject(loaded, recipe))
         self.screen.say(f"{said}: {made.summary}")
-        network, model = made.network, recipe.model
+        network, model, summary = made.network, recipe.model, made.summary
         if made.learns is not None:
-            network, model = self._learnt(name, made, made.learns, recipe, loaded), made.learns.model
+            network, passes = self._learnt(name, made, made.learns, recipe, loaded)
+            model = made.learns.model
+            if passes < SHORT * made.learns.epochs:
+                summary += f"; it learnt for {passes:.2g} of {made.learns.epochs:g} passes alone"
+                self.screen.say(f"{said}: a short training, of {passes:.2g} of {made.learns.epochs:g} passes")
         recipe = replace(recipe, model=model, changes=made.changes, tuning=None)
         self._save(
             name, network, recipe, loaded, made.changes, {FROM: begun, "compressed_by": spec.encode(list(steps))}
         )
-        return made.summary
+        return summary
 
     def _recipe_of(self, name: str) -> Recipe:
         if name == self.original:
@@ -196,9 +211,11 @@ class Work:
         loader = Loader(shuffled, loaded.domain, BATCH, seed=0, training=False, workers=self.recipe.workers)
         return ({name: value for name, value in batch.items() if name != "target"} for batch in loader)
 
-    def _learnt(self, name: str, made: Compressed, learns: Recipe, recipe: Recipe, loaded: Loaded) -> Module:
+    def _learnt(
+        self, name: str, made: Compressed, learns: Recipe, recipe: Recipe, loaded: Loaded
+    ) -> tuple[Module, float]:
         """The network of the step, once it has learnt by its recipe, from its weights, in a run of its own that goes
-        again afterwards."""
+        again afterwards; and the passes of that."""
         inner = RunDirectory(self.run.path / "compressing" / name)
         request = replace(workflow.requested(self.run), find_lr=False)
         files.remove(inner.path)
@@ -211,13 +228,14 @@ class Work:
                 learns = replace(learns, init=Pretrained(str(inner.checkpoint(BEGUN).absolute())))
             learns = replace(learns, promises=(), then=None, threads=self.recipe.threads)
             if self.until is not None:
-                left = LEARNING * max(self.until - time.monotonic(), 1.0)
+                left = LEARNING * max(self.until - time.monotonic(), 1.0) / self.to_come
                 learns = replace(learns, time_limit=min(left, learns.time_limit or left))
             workflow.begin(inner, learns, request)
             options = Options(Prefixed(self.screen, name), finish=False)
             workflow.train(inner, request, None if spec.readable(learns) else learns, options, self.rows)
             best = next(each for each in ("best", "last") if each in inner.checkpoints())
-            return load_checkpoint(inner, best).network
+            about = inner.of_checkpoint("last" if "last" in inner.checkpoints() else best, "architecture.json")
+            return load_checkpoint(inner, best).network, float(about.get("passes", learns.epochs))
         finally:
             files.remove(inner.path)
             with suppress(OSError):  # that of another step is there
@@ -305,8 +323,15 @@ def compress(
         last = name if len(ways) == 1 else None
         with as_before_unless_finished(run, [one for steps in ways for one in names_of(steps, last)]):
             if max_drop is not None:
-                return compressed_curve.pick(work, ways, max_drop, target or "latency", name, threads)
-            return [measure_on_test(work, one, threads, others) for one, others in make(work, ways[0], name)]
+                results = compressed_curve.pick(work, ways, max_drop, target or "latency", name, threads)
+            else:
+                results = [measure_on_test(work, one, threads, others) for one, others in make(work, ways[0], name)]
+        if time_limit is not None and (took := time.monotonic() - began) > time_limit:
+            screen.say(
+                f"the time limit of {time_limit:.0f} s is for learning, and was not kept: all took {took:.0f} s, as "
+                "looking, measuring and timing count as well"
+            )
+        return results
 
 
 @dataclass(frozen=True)
@@ -331,7 +356,9 @@ def make(work: Work, steps: Sequence[Compressor], name: str | None = None) -> li
     for number, step in enumerate(steps):
         if work.until is not None and time.monotonic() > work.until:
             break
+        work.to_come = max(work.to_come, len(steps) - number)
         said.append(work.take(step, begun, names[number], steps[: number + 1]))
+        work.to_come -= 1
         begun = names[number]
         made.append(Made(begun, tuple(steps[: number + 1]), tuple(said)))
     left = [registry.full_name(step) for step in steps[len(made) :]]

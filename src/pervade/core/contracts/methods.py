@@ -102,6 +102,8 @@ class Compressor(Protocol):
 
     kind: ClassVar[str] = "compress"
     by_rows: ClassVar[bool] = True  # what it changes is settled on rows, not only learnt as the run learnt
+    rounds: ClassVar[bool] = False  # what it makes computes in whole numbers
+    on_rounded: ClassVar[bool] = False  # whether such a network may be given to it
 
     def __call__(self, subject: Subject) -> Compressed:
         """Raises ConfigError where the network cannot be made smaller so, saying what can be taken instead."""
