@@ -186,7 +186,7 @@ def test_what_is_refused(pervade, run: Path, tmp_path: Path, monkeypatch: pytest
     pervade("export").refuses("name the run to export")
     pervade("export", run, "-o", tmp_path).refuses("holds other things than an export")
     pervade("export", run, "--checkpoint", "bst").refuses("did you mean 'best'")
-    assert "classify" in pervade("export", "--list").out.splitlines()[0]
+    assert "classify" in pervade("export", "--list").out
     monkeypatch.setattr(exporting.importlib.util, "find_spec", lambda name: None)
     pervade("export", run).refuses("pip install 'pervade[deploy]'")
     assert not (run / "export").exists()

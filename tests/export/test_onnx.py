@@ -14,6 +14,7 @@ from PIL import Image as Pillow
 from torch import nn
 
 from pervade.compress.int8 import Int8
+from pervade.core import registry
 from pervade.core.contracts import Subject
 from pervade.core.errors import ConfigError
 from pervade.core.types import Rows
@@ -21,7 +22,7 @@ from pervade.domains.image import Image
 from pervade.engine.deployment import Deployed
 from pervade.export.onnx import Onnx, graph
 from pervade.models.small_cnn import SmallCNN
-from pervade.run.exporting import exportable
+from pervade.run.exporting import exportable, table
 from pervade.tasks.classify import Classify
 from tests.export import graphs
 from tests.small_run import recipe
@@ -140,3 +141,16 @@ def test_what_can_be_exported_is_told_from_the_code() -> None:
     assert {"dictate", "denoise", "reconstruct", "synthesise"} <= set(can["other tasks"])
     assert {"image", "text", "sound", "bag", "environment"} <= set(can["domains"])
     assert {"histograms", "spectral-statistics", "generated-pictures", "composite"} <= set(can["other domains"])
+
+
+def test_the_documented_table_is_the_listed_one() -> None:
+    """A row for every task of the package, a column for every form."""
+    documented = (Path(__file__).parents[2] / "docs" / "deployment.md").read_text(encoding="utf-8")
+    after = documented.partition("`pervade export --list` says")[2].splitlines()
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in after if line.startswith("|")]
+    own = [row for row in table()[1:] if registry.find("task", row[0])[0].__module__.startswith("pervade.")]
+    assert lines[0] == table()[0]
+    assert sorted(lines[2 : 2 + len(own)]) == sorted(own)
+    told = {row[0]: dict(zip(lines[0], row, strict=True)) for row in own}
+    assert told["classify"]["onnx"] == "yes" and told["denoise"]["onnx"] == "no"
+    assert told["denoise"]["diffusers"] == told["language-model"]["gguf"] == "some"

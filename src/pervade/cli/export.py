@@ -47,9 +47,12 @@ def export(
 
     if listed:
         can = exporting.exportable()
-        echo(f"onnx, torch, openvino: tasks {', '.join(can['tasks'])}; domains {', '.join(can['domains'])}")
-        echo(f"no graph: tasks {', '.join(can['other tasks'])}; domains {', '.join(can['other domains'])}")
-        echo("huggingface, gguf, diffusers: models that these libraries know; which, export says")
+        lines = exporting.table()
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        for line in lines:
+            echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        echo(f"yes: of the domains {', '.join(can['domains'])}; never of {', '.join(can['other domains'])}")
+        echo("some: of networks that the library knows; of which not, export says why")
         return
     if run is None:
         raise ConfigError("name the run to export, or --list what can be")

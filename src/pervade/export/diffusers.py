@@ -38,6 +38,7 @@ class DiffusersFolder(Exporter):
     main: ClassVar[str] = INDEX
     tolerance: ClassVar[float] = TOLERANCE
     by_signature: ClassVar[bool] = False
+    tasks: ClassVar[tuple[str, ...]] = ("denoise",)
     asked_of: ClassVar[str] = "one step of taking noise out of seeded noise, since it is not asked about rows"
 
     def __call__(self, loaded: Loaded, folder: Path) -> Path:

@@ -41,6 +41,7 @@ class Gguf(Exporter):
     main: ClassVar[str] = "model.gguf"
     tolerance: ClassVar[float] = 1e-4
     by_signature: ClassVar[bool] = False
+    tasks: ClassVar[tuple[str, ...]] = ("language-model", "prefer")
 
     def __call__(self, loaded: Loaded, folder: Path) -> Path:
         if not isinstance(loaded.domain, Tokenised):

@@ -67,6 +67,7 @@ EXAMPLES = {
 class HuggingFaceFolder(Exporter):
     tolerance: ClassVar[float] = 1e-4
     by_signature: ClassVar[bool] = False
+    tasks: ClassVar[tuple[str, ...]] = ("classify", "tag", "answer-span", "fill-mask", "language-model", "prefer")
 
     def __call__(self, loaded: Loaded, folder: Path) -> Path:
         with quiet():

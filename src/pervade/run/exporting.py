@@ -194,6 +194,19 @@ def licence(run: RunDirectory) -> str:
     return f"not recorded by the run; the terms of {data}{weights} hold for this model, too"
 
 
+def table() -> list[list[str]]:
+    """A row for every task, a column for every form: "yes", "some" where the library has to know the network, "no"."""
+    forms = registry.names("export", variants=False)
+    graphs, rows = exportable()["tasks"], [["task", *forms]]
+    for task in registry.names("task", variants=False):
+        cells = []
+        for form in forms:
+            own = getattr(registry.find("export", form)[0], "tasks", None)
+            cells.append(("yes" if task in graphs else "no") if own is None else "some" if task in own else "no")
+        rows.append([task, *cells])
+    return rows
+
+
 def exportable() -> dict[str, list[str]]:
     """By form, of what models it can be: tasks for graphs, which `gives` their answers; what each domain reads."""
     tasks = {name: registry.find("task", name)[0] for name in registry.names("task", variants=False)}
