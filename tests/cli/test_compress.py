@@ -37,7 +37,7 @@ def test_a_process_that_does_not_answer_says_why(tmp_path: Path) -> None:
     """What it said last; of memory only where it was killed, as Linux does where that has run out."""
     broken, feed = tmp_path / "broken.onnx", {"x": np.zeros(1, np.float32)}
     broken.write_bytes(b"no graph")
-    with pytest.raises(ResourceError, match=r"could not be timed: .*broken\.onnx") as caught:
+    with pytest.raises(ResourceError, match=r"could not be timed: .*broken") as caught:
         timing.measure([timing.Side("graph", {"graph": str(broken)}, 8)], [feed])
     assert "memory" not in str(caught.value)
     about = {"feeds": "", "names": [], "rows": 0, "threads": 1}
@@ -140,7 +140,7 @@ def test_steps_that_are_not_for_agents(task: str, step: str, remedy: str) -> Non
 
 def test_steps_that_fit() -> None:
     compressing.require_for_agent(spec.decode("dqn", Task), compressing.steps_of(["distil"]))
-    compressing.require_for_agent(spec.decode("classify", Task), compressing.steps_of(["int8", "prune"]))
+    compressing.require_for_agent(spec.decode("classify", Task), compressing.steps_of(["prune", "int8"]))
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])

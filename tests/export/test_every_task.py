@@ -85,6 +85,7 @@ def acts(loaded: Loaded, rows: Rows) -> None:
 
 EXPORTED: dict[str, Callable[[Loaded, Rows], None]] = {
     **dict.fromkeys(("pictures", "labels_of_pictures", "numbers_of_pictures", "faces", "texts"), columns),
+    "pictures_from_a_teacher": columns,
     **dict.fromkeys(("words_at_once", "texts_with_adapters", "sounds"), columns),
     **dict.fromkeys(("running_text", "adapters_alone", "conversations"), every("logits", "logits")),
     "hidden_words": every("logits", "probabilities"),

@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from pervade.core.terminal import echo
+
 WARM = 2  # calls before any is timed
 MOST_CALLS = 1000  # in a turn
 Feed = Mapping[str, np.ndarray]
@@ -102,8 +104,7 @@ def main() -> None:
                 for _ in range(WARM):
                     answer(feeds[batch][0])
             reply = {"seconds": timed(answer, feeds[batch], request["seconds"])}
-        sys.stdout.write(json.dumps(reply) + "\n")
-        sys.stdout.flush()
+        echo(json.dumps(reply))
 
 
 if __name__ == "__main__":
