@@ -104,7 +104,7 @@ def beside_by_hand(run: pervade.Run, made: str, how: str, folder: Path) -> dict[
     right = np.asarray([row["target"] for row in test], dtype=object)
     labels = np.asarray(loaded.domain.labels, dtype=object)
     told: dict[str, Any] = {"bytes": {"ours": graph.stat().st_size, "by hand": hand.stat().st_size}}
-    scores = {side: np.concatenate([first(one, feed) for feed in feeds[side]]) for side, one in sessions.items()}
+    scores = {side: np.stack([first(one, feed).mean(0) for feed in feeds[side]]) for side, one in sessions.items()}
     told["accuracy"] = {side: float((labels[score.argmax(1)] == right).mean()) for side, score in scores.items()}
     told["latency"] = in_turns(sessions, {side: some[:CALLS] for side, some in feeds.items()})
     return told
@@ -166,7 +166,7 @@ class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
 
 
 def inputs_of(loaded: Any, rows: Rows) -> list[dict[str, np.ndarray]]:
-    """What the network is given, a row at a time."""
+    """What the network is given, a row at a time; one that is heard or seen several times has as many examples."""
     loader = Loader(rows, loaded.domain, 1, seed=0, training=False)
     return [{name: batch[name].numpy() for name in ("input", "mask") if name in batch} for batch in loader]
 
