@@ -204,9 +204,12 @@ def show() -> None:
         times, smaller, lower = CELLS[name][3]
         gap = cell["differences"][cell["headline"]]
         print(f"{name}: {'; '.join(cell['summaries'])}")
+        between = "no interval"  # where no answer differs
+        if gap["low"] is not None:
+            between = f"{100 * gap['low']:+.2f} to {100 * gap['high']:+.2f}"
         print(
             f"  {cell['headline']} {gap['first']:.4f} -> {gap['second']:.4f}: {100 * gap['difference']:+.2f} points "
-            f"({100 * gap['low']:+.2f} to {100 * gap['high']:+.2f}, n = {cell['n']:,}; asked at most {lower:g} lower)"
+            f"({between}, n = {cell['n']:,}; asked at most {lower:g} lower)"
         )
         if "speeds" not in cell:
             print(f"  {cell.get('untimed')}")
