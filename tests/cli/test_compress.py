@@ -138,9 +138,11 @@ def test_steps_that_are_not_for_agents(task: str, step: str, remedy: str) -> Non
         compressing.require_for_agent(spec.decode(task, Task), compressing.steps_of([step]))
 
 
-def test_steps_that_fit() -> None:
-    compressing.require_for_agent(spec.decode("dqn", Task), compressing.steps_of(["distil"]))
-    compressing.require_for_agent(spec.decode("classify", Task), compressing.steps_of(["prune", "int8"]))
+@pytest.mark.parametrize(("task", "names"), [("dqn", ["distil"]), ("classify", ["prune", "int8"])])
+def test_steps_that_fit(task: str, names: list[str]) -> None:
+    steps = compressing.steps_of(names)
+    compressing.require_for_agent(spec.decode(task, Task), steps)  # which raises where they do not
+    assert compressing.called(steps) == "-".join(names)
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
