@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 MEASURED = Path(__file__).resolve().parent / "measured"
+# Flags of /proc/cpuinfo: dot products of whole numbers in one instruction, without which int8 gains less.
+WHOLE_NUMBERS = ("avx_vnni", "avx512_vnni", "avx_vnni_int8", "amx_int8")
+CPUINFO = Path("/proc/cpuinfo")
 SPIN = "import time\nend = time.monotonic() + {seconds}\nwhile time.monotonic() < end: pass"
 
 
@@ -34,9 +37,14 @@ def lines(name: str) -> list[dict[str, Any]]:
 
 
 def note(name: str, cell: dict[str, Any]) -> None:
-    """Appends one cell, with the commit, the chip and the date that it was measured at."""
+    """Appends one cell, with the commit, the chip (and what it has for int8) and the date that it was measured at."""
     MEASURED.mkdir(exist_ok=True)
-    about = {"commit": commit(), "chip": chip(), "date": datetime.date.today().isoformat()}
+    about = {
+        "commit": commit(),
+        "chip": chip(),
+        "whole_numbers": whole_numbers(),
+        "date": datetime.date.today().isoformat(),
+    }
     with (MEASURED / name).open("a") as file:
         file.write(json.dumps({**cell, **about}) + "\n")
 
@@ -47,6 +55,17 @@ def commit() -> str:
 
 
 def chip() -> str:
-    about = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    named = {line.partition(":")[0].strip(): line.partition(":")[2].strip() for line in about.splitlines()}
+    named = cpuinfo()
     return f"{named.get('model name', 'unknown')} family {named.get('cpu family', '?')} model {named.get('model', '?')}"
+
+
+def whole_numbers() -> list[str] | None:
+    """Which instructions for int8 (VNNI, AMX) the processor has by its flags; None where there are none to read."""
+    flags = cpuinfo().get("flags")
+    return None if flags is None else sorted(set(WHOLE_NUMBERS) & set(flags.split()))
+
+
+def cpuinfo() -> dict[str, str]:
+    """What /proc/cpuinfo says of the last processor, by its own names; empty elsewhere than on Linux."""
+    about = CPUINFO.read_text() if CPUINFO.exists() else ""
+    return {line.partition(":")[0].strip(): line.partition(":")[2].strip() for line in about.splitlines()}
