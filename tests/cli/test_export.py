@@ -95,6 +95,25 @@ def test_predict_by_the_graph_prints_what_predict_prints(pervade, exported: Path
     pervade("predict", folder).refuses("give some behind it")
 
 
+def test_a_graph_is_asked_without_torch(pervade, exported: Path, picture: Path) -> None:
+    """So that who has a graph need not wait for torch, or have it."""
+    folder = exported / "export" / "onnx"
+    code = "import sys; sys.modules['torch'] = None; from pervade import cli; cli.main()"
+    command = [sys.executable, "-c", code, "predict", str(folder), str(picture), "--json"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout == pervade("predict", folder, picture, "--json").out
+
+
+def test_what_reads_and_answers_imports_no_torch() -> None:
+    """Of the domains and tasks of which there are graphs that answer as `predict` does."""
+    parts = ["domains.image", "domains.text", "domains.sound", "tasks.classify", "tasks.tag", "tasks.regress"]
+    parts += [f"promises.{name}" for name in ("cost", "coverage", "max_risk", "threshold")]
+    code = f"import sys; sys.modules['torch'] = None; import {', '.join(f'pervade.{part}' for part in parts)}"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+
+
 def test_a_damaged_or_foreign_graph_is_one_line(pervade, artefact: Path, picture: Path, tmp_path: Path) -> None:
     graph = artefact / "model.onnx"
     graph.write_bytes(graph.read_bytes()[:1000])
@@ -187,7 +206,7 @@ def test_what_is_refused(pervade, run: Path, tmp_path: Path, monkeypatch: pytest
     pervade("export", run, "-o", tmp_path).refuses("holds other things than an export")
     pervade("export", run, "--checkpoint", "bst").refuses("did you mean 'best'")
     assert "classify" in pervade("export", "--list").out
-    monkeypatch.setattr(exporting.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     pervade("export", run).refuses("pip install 'pervade[deploy]'")
     assert not (run / "export").exists()
 

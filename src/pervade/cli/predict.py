@@ -156,12 +156,18 @@ def predict(
     trust_remote_code: TrustOption = False,
 ) -> None:
     """Predict files, folders of files, or texts. What cannot be used is named with the reason; the others go on."""
-    from pervade import api
     from pervade.core.errors import ConfigError
     from pervade.run import exported
 
     if as_json and as_csv:
         raise ConfigError("--json and --csv exclude each other; choose one")
+    if exported.is_artefact(run) and vocoder is None and speaker is None:  # asked without torch
+        _refuse_all_but(OF_GRAPHS, context, run)
+        reading = {"encoding": encoding, "text_column": text_column, "file_column": file_column, "lines": lines}
+        _of_artefact(run, inputs, top, as_json, as_csv, reading)
+        return
+    from pervade import api
+
     if run.startswith("hf:"):
         if out is None or not inputs:
             raise ConfigError(f"{run} reads texts aloud: give them, and the folder for the wav files with -o FOLDER")
@@ -170,11 +176,6 @@ def predict(
         return
     if vocoder is not None or speaker is not None:
         raise ConfigError("--vocoder and --speaker are for published models that read aloud, hf:OWNER/NAME")
-    if exported.is_artefact(run):
-        _refuse_all_but(OF_GRAPHS, context, run)
-        reading = {"encoding": encoding, "text_column": text_column, "file_column": file_column, "lines": lines}
-        _of_artefact(run, inputs, top, as_json, as_csv, reading)
-        return
     loaded = api.load(run, runs)
     given: dict[str, Any] = {"length": length, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
     given |= {"repetition_penalty": repetition_penalty, "stop": stop or None, "out": out, "number": number}

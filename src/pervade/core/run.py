@@ -14,6 +14,8 @@ from pervade.core import files
 from pervade.core.errors import BusyError, CheckpointError, ConfigError, ResourceError, nearest
 
 SIGNATURE = "signature.json"  # by which what was exported is known, and which says what it is
+GRAPH = "model.onnx"  # beside it, of that form
+READING = "pervade"  # beside it, a folder: how files are read, and what is decided of answers
 
 
 @dataclass(frozen=True)

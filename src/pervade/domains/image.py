@@ -13,14 +13,12 @@ import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
-import torch
 from numpy.random import Generator
 from PIL import Image as Pillow
 from pydantic import Field
-from torch import nn
 
 from pervade.core.bounds import Count, Deviation, Finite
 from pervade.core.contracts import Domain, InputSpace, Pixels, TensorSpec
@@ -33,6 +31,9 @@ from pervade.data.image import distort, mirrored, pictures
 from pervade.data.read import account, embedded, inputs, label_names, listing, tables, targets
 from pervade.data.read.targets import Kind
 from pervade.data.rows import cache
+
+if TYPE_CHECKING:
+    from torch import nn
 
 # Where a quarter of the pictures are longer than so many times their width, the middle square says too little of them:
 # photographs are 4:3 or 3:2, films 16:9 and wider.
@@ -509,6 +510,8 @@ class Image(Domain):
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """ "input" (n, c, h, w) in 0-1, laid out channels last as convolutions on a processor like it."""
+        import torch
+
         stacked = np.stack([example["input"] for example in examples])
         pixels = torch.from_numpy(stacked).permute(0, 3, 1, 2).to(torch.float32).div_(255.0)
         return {"input": pixels, **self._targets(examples)}

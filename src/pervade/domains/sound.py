@@ -13,13 +13,11 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
-import torch
 from numpy.random import Generator
 from pydantic import Field
-from torch import nn
 
 from pervade.core.bounds import Count, Decibels, Deviation, Finite
 from pervade.core.contracts import Domain, InputSpace, TensorSpec, Waveform
@@ -32,7 +30,9 @@ from pervade.data.read import hub, inputs, label_names, listing, tables, targets
 from pervade.data.read.targets import Kind
 from pervade.data.sound import pieces, player, recordings, sound_augment
 from pervade.data.sound.sound_files import Long
-from pervade.nn.entrances import RecordingEntrance
+
+if TYPE_CHECKING:
+    from torch import nn
 
 LONGEST = 5.0  # seconds that a window is learnt to have at most
 SHORTEST = 0.1
@@ -220,6 +220,8 @@ class Sound(Domain):
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """ "input" (n, 1, t) float32; where `masked`, "mask" (n, t) bool: True at samples of the recording."""
+        import torch
+
         waves = [example["input"] for example in examples]
         lengths = torch.tensor([len(wave) for wave in waves])
         stacked = np.stack([np.pad(wave, (0, int(lengths.max()) - len(wave))) for wave in waves])
@@ -243,6 +245,8 @@ class Sound(Domain):
         return recordings.takes(self.rate, heard, len(self.speeds))
 
     def entrance(self) -> nn.Module:
+        from pervade.nn.entrances import RecordingEntrance
+
         return RecordingEntrance(None if self.masked else self.length, len(self.speeds))
 
     def feeds(self, row: dict[str, Any]) -> list[dict[str, np.ndarray]]:

@@ -40,7 +40,6 @@ from pervade.data.rows.split import named as split_named
 from pervade.data.sound import recordings, sound_files, transcripts
 from pervade.data.text import labelled_lines, ngrams, texts, vocabulary
 from pervade.data.text.tokenized import Tokenized, padded
-from pervade.weights import tokenizers
 
 FILES = (*sorted(pictures.SUFFIXES), *sorted(sound_files.SUFFIXES))  # which a table of texts does not name
 
@@ -177,6 +176,8 @@ class Text(Tokenized):
 
     def fit(self, train: Rows) -> Self:
         """What targets have to be known by, and, where none came with a model, a tokenizer."""
+        from pervade.weights import tokenizers
+
         if self.tokenizer_from:
             made = tokenizers.read(self.tokenizer_from)
         else:

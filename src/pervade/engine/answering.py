@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
@@ -19,11 +19,11 @@ from pervade.core.types import LeftOut, Rows, Table
 from pervade.data.media_files import MediaFiles
 from pervade.data.read import account, division, encodings, inputs, table_files
 from pervade.data.sound import player
-from pervade.engine import gallery, promises
-from pervade.engine.checkpoint import Loaded
-from pervade.engine.gallery import Gallery
-from pervade.engine.predictor import Predictor
-from pervade.weights import voice
+from pervade.engine import promises
+from pervade.engine.loaded import Loaded
+
+if TYPE_CHECKING:  # with torch, which an exported graph is asked without
+    from pervade.engine.gallery import Gallery
 
 Places: TypeAlias = list[tuple[int, LeftOut | None]]  # of inputs among the rows, or why one is not there
 
@@ -56,7 +56,7 @@ def answers(
         if table is not None:
             made = loaded.task.answers(table, loaded.domain, top)
             made = promises.answers(made, table, loaded.decision, loaded.domain)
-            if gallery.embeds(loaded):
+            if "embedding" in loaded.task.outputs(loaded.domain):
                 own = own or known()
                 nearest = own.nearest(np.asarray(table["embedding"]), top, rows.columns.get("path", []))
                 made = [{"neighbours": near, **answer} for near, answer in zip(nearest, made, strict=True)]
@@ -136,8 +136,11 @@ def _tables(
     that can be used, and the table of these."""
     told: dict[str, None] = {}
     with memory.during("new rows were predicted", "give smaller ones, or free some memory"):
-        loaded.network.to(runtime.pick_device(device))
-        table_of = table_of or Predictor.of(loaded, targets=False).table
+        if table_of is None:
+            from pervade.engine.predictor import Predictor
+
+            loaded.network.to(runtime.pick_device(device))
+            table_of = Predictor.of(loaded, targets=False).table
         asked = inputs.entries(loaded.domain, given)
         try:
             while True:
@@ -194,6 +197,8 @@ def speak(
     """Texts read aloud by a published model, hf:OWNER/NAME or hf:FOLDER: "samples" at "rate", or, where `out` names a
     folder, "file" and "seconds" of what was written there. `vocoder` and `speaker`, and what it raises, as of
     `weights.voice.load`."""
+    from pervade.weights import voice
+
     synthesiser = voice.load(name.removeprefix("hf:"), vocoder, speaker)
     files = None if out is None else MediaFiles(Path(out))
     for number, text in enumerate(texts):

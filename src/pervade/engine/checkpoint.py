@@ -15,7 +15,7 @@ import glob
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,6 @@ from pervade.core import contents, files, memory, plain_yaml, spec
 from pervade.core.bounds import Threads
 from pervade.core.contracts import Change, Domain, Model, Recipe, Task, inputs
 from pervade.core.contracts.abilities import HasMembers
-from pervade.core.contracts.capabilities import labels_of
 from pervade.core.errors import CheckpointError, ConfigError, PervadeError
 from pervade.core.run import RunDirectory
 from pervade.core.seed import restore_rng, rng_state
@@ -38,25 +37,12 @@ from pervade.engine import base as bases
 from pervade.engine import building, packing, promises, ranks
 from pervade.engine.base import Base
 from pervade.engine.fit import Learner
+from pervade.engine.loaded import Loaded, decoded, read_domain
 from pervade.nn.tables import HasTables
 
 ANOTHER = "its checkpoints can still be used; to go on training from one, begin a new run with --init"
 UNDECIDED = "undecided"  # predictions of the validation split before temperature and thresholds: so the file is called
 MERGED = "merged"  # the checkpoint whose adapters were worked into its weights
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A checkpoint ready for use: `network` is in evaluation mode, on the CPU, in fp32."""
-
-    name: str
-    network: Module
-    domain: Domain
-    task: Task
-    changes: tuple[Change, ...]  # made to the network since its model built it, in order
-    architecture: dict[str, Any]
-    decision: dict[str, Any]
-    members: Mapping[str, Loaded] = field(default_factory=dict)  # as of `Context.members`
 
 
 # training state
@@ -391,16 +377,6 @@ def write_domain(path: Path, domain: Domain) -> None:
     files.write_json(path, {"domain": spec.encode(domain)})
 
 
-def read_domain(path: Path) -> Domain:
-    """Raises CheckpointError where preprocess.json, or what lies beside it, is missing or damaged."""
-    domain: Domain = decoded(path, files.read_json(path, "domain")["domain"], Domain)
-    labels = labels_of(domain)
-    if twice := next((label for i, label in enumerate(labels) if label in labels[:i]), None):
-        raise CheckpointError(f"{path} is damaged (the label {twice!r} stands twice); use another checkpoint")
-    domain.attach(path.parent)
-    return domain
-
-
 def write_recipe(path: Path, recipe: Recipe) -> None:
     """With the account of how the data were read, where it is known, as comments before it."""
     data = {"format": files.FORMAT, **spec.encode(recipe)}
@@ -452,11 +428,3 @@ def settled(run: RunDirectory, recipe: Recipe) -> Recipe:
     if recipe.threads != "auto" or not run.recipe.exists():
         return recipe
     return replace(recipe, threads=decoded(run.recipe, plain_yaml.read(run.recipe).get("threads"), Threads))
-
-
-def decoded(path: Path, data: Any, expected: Any) -> Any:
-    """What a file holds of a spec; the file is named where it is at fault."""
-    try:
-        return spec.decode(data, expected)
-    except ConfigError as error:
-        raise ConfigError(*(f"{path}: {problem}" for problem in error.problems)) from None

@@ -24,6 +24,7 @@ from pervade.core.contracts.capabilities import Portable
 from pervade.core.contracts.deployment import Finished, Translated
 from pervade.core.errors import ConfigError, ResourceError
 from pervade.core.registry import register
+from pervade.core.run import GRAPH
 from pervade.engine.checkpoint import Loaded
 from pervade.engine.deployment import PREDICT, Deployed
 
@@ -41,7 +42,7 @@ WHERE = re.compile(r"(?:Caused by|code): \(?(?:[\w.]+\()?(?:.*?)([\w./-]+\.py:\d
 @register("export")
 @dataclass(frozen=True)
 class Onnx(Exporter):
-    main: ClassVar[str] = "model.onnx"
+    main: ClassVar[str] = GRAPH
 
     def __call__(self, loaded: Loaded, folder: Path) -> Path:
         """Checked by onnx.checker. Weights of more than 2 GB lie beside it, in model.onnx.data."""

@@ -13,12 +13,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from pervade.core import files
 from pervade.core.contracts import Domain, Task, TensorSpec, Told
@@ -35,6 +33,9 @@ from pervade.engine.promises import answered
 from pervade.metrics.columns import Columns
 from pervade.metrics.estimate import Metric, weighted_mean
 from pervade.tasks.classify import Classify
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MOST = 1e9
 Money = Annotated[float, Field(ge=0, le=MOST)]
@@ -95,6 +96,8 @@ class Cost(KeptInGraph):
         return () if "probabilities" in gives else None
 
     def deployed(self, answers: dict[str, Tensor], settled: Mapping[str, Any], domain: Domain) -> dict[str, Tensor]:
+        import torch
+
         costs = torch.tensor(self._matrix(domain), dtype=torch.float32)
         return {**answers, "prediction": (answers["probabilities"] @ costs).argmin(1)}
 

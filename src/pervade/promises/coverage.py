@@ -12,12 +12,10 @@ import math
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from pervade.core.contracts import Domain, Task, TensorSpec, Told
 from pervade.core.contracts.capabilities import Answerable, able, labels_of
@@ -29,12 +27,12 @@ from pervade.core.types import Json, Rows, Table
 from pervade.core.words import in_hundred, measured
 from pervade.engine import promises
 from pervade.metrics import conformal, coverage
-from pervade.tasks.answer_span import AnswerSpan
 from pervade.tasks.classify import Classify
-from pervade.tasks.dictate import Dictate
 from pervade.tasks.regress import Regress
 from pervade.tasks.tag import Tag
-from pervade.tasks.transcribe import Transcribe
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # Classes above which sets are found by the adaptive score: by a threshold on p those of unsure rows are empty.
 MANY = 20
@@ -88,6 +86,10 @@ class Coverage(KeptInGraph):
             raise promises.too_few(self.asked, needed, what, held, least, less)
 
     def _refuse_task(self, task: Task) -> None:
+        from pervade.tasks.answer_span import AnswerSpan
+        from pervade.tasks.dictate import Dictate
+        from pervade.tasks.transcribe import Transcribe
+
         name = full_name(task)
         if isinstance(task, Tag):
             raise ConfigError(
@@ -168,6 +170,8 @@ class Coverage(KeptInGraph):
         return (TensorSpec("set", "int64", (ROWS, len(labels_of(domain))), said),)
 
     def deployed(self, answers: dict[str, Tensor], settled: Mapping[str, Any], domain: Domain) -> dict[str, Tensor]:
+        import torch
+
         if settled["of"] == "numbers":
             prediction, reach = answers["prediction"], float(settled["limit"])
             return {**answers, "low": prediction - reach, "high": prediction + reach}
@@ -227,6 +231,8 @@ def _reached(rows: int, known: float | None = None) -> float:
 
 def _set_of(answers: Mapping[str, Tensor], kind: coverage.Classes, limit: Tensor) -> Tensor:
     """(n, k) int64, as `coverage.Classes.keep` has it, in torch."""
+    import torch
+
     probabilities = answers["probabilities"]
     scores, labels = 1 - probabilities, torch.arange(probabilities.shape[1])
     if kind.method == "adaptive":

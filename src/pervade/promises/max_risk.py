@@ -13,11 +13,10 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
-from torch import Tensor
 
 from pervade.core.contracts import Domain, Task, TensorSpec, Told
 from pervade.core.contracts.capabilities import Answerable
@@ -33,8 +32,10 @@ from pervade.metrics.columns import Columns, column
 from pervade.metrics.estimate import UNIT, Measure, Metric, Shared, weighted_mean
 from pervade.metrics.interval import clopper_pearson, largest_share
 from pervade.promises.threshold import one_each
-from pervade.tasks.answer_span import AnswerSpan
 from pervade.tasks.classify import Classify
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 POINTS = 100  # of the curve in the report, at most
 MOST_TIMES = 100  # as many rows as there are, beyond which nobody is told to bring them
@@ -65,6 +66,8 @@ class MaxRisk(KeptInGraph):
         return f"--max-risk {self.share:g}"
 
     def examine(self, task: Task, rows: Rows, domain: Domain) -> None:
+        from pervade.tasks.answer_span import AnswerSpan
+
         if not isinstance(task, (Classify, AnswerSpan)):
             raise ConfigError(
                 f"{self.asked} is for answers that are right or wrong, one class or one piece of a text, and not for "

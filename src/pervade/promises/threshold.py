@@ -25,12 +25,10 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from pervade.core.contracts import Domain, Task, TensorSpec, Told
 from pervade.core.contracts.capabilities import labels_of
@@ -45,6 +43,9 @@ from pervade.metrics.columns import Columns
 from pervade.metrics.estimate import UNIT, Metric, weighted_mean
 from pervade.metrics.interval import clopper_pearson, wilson
 from pervade.tasks.classify import Classify
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -227,6 +228,8 @@ class Threshold(KeptInGraph):
 
     def deployed(self, answers: dict[str, Tensor], settled: Mapping[str, Any], domain: Domain) -> dict[str, Tensor]:
         """As `answers`, in torch."""
+        import torch
+
         probabilities, thresholds = answers["probabilities"], self._thresholds(settled, domain)
         promised = torch.tensor(list(thresholds))
         factor = probabilities[:, promised] / torch.tensor(list(thresholds.values()), dtype=torch.float32)

@@ -1,4 +1,4 @@
-"""`pervade predict export/onnx/model.onnx FILE`: an exported graph asked about files, as its run would be.
+"""`pervade predict export/onnx/model.onnx FILE`: an exported graph asked about files as its run would be, by no torch.
 
 Files are read as the run reads them (pervade/ beside the graph), the graph answers, and its answers are told by the
 same path as the run's own (engine/answering.py).
@@ -6,33 +6,30 @@ same path as the run's own (engine/answering.py).
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
-import torch
-from torch import nn
 
 from pervade.core import files
 from pervade.core import run as runs
-from pervade.core.contracts import Context, Task
+from pervade.core.contracts import Task
 from pervade.core.contracts.abilities import ChoosesClass
 from pervade.core.contracts.capabilities import Portable
 from pervade.core.errors import CheckpointError, ConfigError, DataError
+from pervade.core.run import GRAPH, READING, SIGNATURE
 from pervade.core.types import Display, Rows, Table
 from pervade.engine import answering, promises
-from pervade.engine import checkpoint as checkpoints
-from pervade.engine.checkpoint import Loaded
-from pervade.export.onnx import Onnx
-from pervade.run.exporting import OWN, SIGNATURE, require
+from pervade.engine.loaded import Loaded, decoded, read_domain
 
 
 def is_artefact(given: str) -> bool:
     """Whether what is asked to predict is what was exported, or its folder, and not a run."""
-    return given.endswith(".onnx") or runs.is_export(given) or os.path.isfile(os.path.join(given, Onnx.main))  # noqa: PTH113, PTH118
+    return given.endswith(".onnx") or runs.is_export(given) or os.path.isfile(os.path.join(given, GRAPH))  # noqa: PTH113, PTH118
 
 
 def read_signature(given: str) -> tuple[Path, dict[str, Any]]:
@@ -64,12 +61,20 @@ def read_signature(given: str) -> tuple[Path, dict[str, Any]]:
     return folder / about["graph"], about
 
 
+def require(name: str, *packages: str) -> None:
+    """Raises ConfigError, saying how to install them, where packages that a form needs are missing."""
+    if missing := [package for package in packages if importlib.util.find_spec(package) is None]:
+        raise ConfigError(
+            f"the form {name} needs what is not installed: {', '.join(missing)}; pip install 'pervade[deploy]'"
+        )
+
+
 @dataclass(frozen=True)
 class Artefact:
     """An exported graph with what stands around it; `session` is ONNX Runtime's."""
 
     graph: Path
-    loaded: Loaded  # its domain, task and decision; the network is the graph
+    loaded: Loaded  # its domain, task and decision; no network, for which the graph stands
     session: Any
 
     def display(self) -> Callable[[Mapping[str, Any]], Display]:
@@ -100,19 +105,12 @@ class Artefact:
             made.append(dict(zip(names, self.session.run(names, feeds[0]), strict=True)))
         table: Table = {name: np.concatenate([one[name] for one in made]) for name in names}
         table["row"] = np.asarray(rows.number)
-        table = {**self._beside(table), **table}
         if isinstance(self.loaded.task, ChoosesClass):
+            prior = self.loaded.task.prior(self.loaded.decision, domain)
+            if prior is not None:
+                table["prior"] = np.tile(prior, (len(rows), 1))
             table = promises.answered(table, np.asarray(table["prediction"]), domain)
         return promises.keep(table, self.loaded.decision, domain)
-
-    def _beside(self, table: Table) -> Table:
-        """What else a task of classes tells of a row, such as by what its probabilities are divided."""
-        task, domain = self.loaded.task, self.loaded.domain
-        if not isinstance(task, ChoosesClass):
-            return {}
-        logits = torch.from_numpy(np.log(np.clip(np.asarray(table["probabilities"]), 1e-30, None)))
-        context = Context(domain, decision=self.loaded.decision, targets=False)
-        return task.predictions({"logits": logits}, {"row": torch.from_numpy(np.asarray(table["row"]))}, context)
 
 
 def opened(given: str) -> Artefact:
@@ -122,9 +120,9 @@ def opened(given: str) -> Artefact:
     require("onnx", "onnxruntime")
     import onnxruntime
 
-    own = graph.parent / OWN
-    domain = checkpoints.read_domain(own / "preprocess.json")
-    task: Task = checkpoints.decoded(graph.parent / SIGNATURE, about["task"], Task)
+    own = graph.parent / READING
+    domain = read_domain(own / "preprocess.json")
+    task: Task = decoded(graph.parent / SIGNATURE, about["task"], Task)
     names = [output["name"] for output in about["outputs"]]
     if "prediction" not in names or not isinstance(domain, Portable):
         raise ConfigError(
@@ -138,7 +136,7 @@ def opened(given: str) -> Artefact:
             f"{graph} is no graph that ONNX Runtime opens ({str(error)[:200]}); export it again"
         ) from None
     decision = files.read_json(own / "decision.json")
-    loaded = Loaded(about.get("checkpoint", "exported"), nn.Identity(), domain, task, (), {}, decision)
+    loaded = Loaded(about.get("checkpoint", "exported"), cast(Any, None), domain, task, (), {}, decision)
     return Artefact(graph, loaded, session)
 
 

@@ -11,7 +11,6 @@ A part of the Python face (api.py).
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePath
@@ -23,7 +22,7 @@ from pervade.core.contracts.abilities import Deployable
 from pervade.core.contracts.capabilities import Portable, Tokenised
 from pervade.core.contracts.deployment import Graphless
 from pervade.core.errors import ConfigError
-from pervade.core.run import SIGNATURE, RunDirectory
+from pervade.core.run import READING, SIGNATURE, RunDirectory
 from pervade.core.types import Json
 from pervade.data.text import vocabulary
 from pervade.engine import checkpoint as checkpoints
@@ -31,9 +30,10 @@ from pervade.engine.checkpoint import Loaded, load_checkpoint
 from pervade.engine.deployment import signature as signature_of
 from pervade.export.onnx import Onnx
 from pervade.run import imbalance, parity, reopening, standalone
+from pervade.run.exported import require
 
 ROWS = 1000  # that are compared
-PARITY, SCRIPT, OWN = "parity.json", "run.py", "pervade"
+PARITY, SCRIPT = "parity.json", "run.py"
 PACKAGES = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("onnx", "onnxscript"), "gguf": ("gguf",)}
 
 
@@ -48,14 +48,6 @@ def exporter_of(name: str) -> Exporter:
     made: Exporter = spec.decode({"use": name}, Exporter)
     require(name, *PACKAGES.get(name, ()))
     return made
-
-
-def require(name: str, *packages: str) -> None:
-    """Raises ConfigError, saying how to install them, where packages that a form needs are missing."""
-    if missing := [package for package in packages if importlib.util.find_spec(package) is None]:
-        raise ConfigError(
-            f"the form {name} needs what is not installed: {', '.join(missing)}; pip install 'pervade[deploy]'"
-        )
 
 
 def place_of(run: RunDirectory, name: str, checkpoint: str | None) -> Path:
@@ -158,9 +150,9 @@ def _write_beside(work: Path, loaded: Loaded, signature: Signature, main: str) -
     files.write_text(work / SCRIPT, standalone.script(domain, signature, main))
     if isinstance(domain, Tokenised):
         files.write_text(work / "tokenizer.json", vocabulary.text_of(domain.tokenizer))
-    (work / OWN).mkdir()
-    checkpoints.write_domain(work / OWN / "preprocess.json", domain)
-    files.write_json(work / OWN / "decision.json", {**loaded.decision})
+    (work / READING).mkdir()
+    checkpoints.write_domain(work / READING / "preprocess.json", domain)
+    files.write_json(work / READING / "decision.json", {**loaded.decision})
 
 
 def described(run: RunDirectory, loaded: Loaded, signature: Signature | None, work: Path, main: str) -> dict[str, Json]:

@@ -6,14 +6,10 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-import torch
 from pydantic import Field
-from torch import Tensor
-from torch.nn import Module
-from torch.nn import functional as F
 
 from pervade.core.bounds import Count, Part
 from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task, TensorSpec
@@ -43,8 +39,10 @@ from pervade.metrics.classification import classification_metrics, majority_base
 from pervade.metrics.confusion import MOST_CLASSES, confusion_matrix, most_confused
 from pervade.metrics.estimate import too_few_groups
 from pervade.metrics.priors import LEAST, choose_answers, class_weights, likelier_than_usual
-from pervade.nn.distillation import divergence
-from pervade.nn.entrances import of_views
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
 
 SHOWN = 5  # classes that a message names
 FEWEST_TO_CALIBRATE = 30  # rows
@@ -141,6 +139,9 @@ class Classify(GivesLogits, ChoosesClass, Deployable):
         return targets.of_learnt_labels(rows, labels_of(domain))
 
     def companions(self, model: Module, domain: Domain) -> Module | None:
+        import torch
+        from torch.nn import Module
+
         if not self.taught():
             return None
         companions, counts = Module(), _counts(domain)
@@ -174,13 +175,15 @@ class Classify(GivesLogits, ChoosesClass, Deployable):
 
     def _honest(self, logits: Tensor, domain: Domain, by: float = 1.0) -> Tensor:
         """Logits (n, k) of the data's own shares of classes, of what the network says divided `by` a temperature."""
+        import torch
+
         shown = self._shown(domain)
         if shown is None:
             return logits / by
         taken = torch.tensor(shown, dtype=logits.dtype, device=logits.device)
         return (logits + taken if self.honest_head else logits) / by - taken
 
-    def _prior(self, decision: Mapping[str, Any], domain: Domain) -> np.ndarray | None:
+    def prior(self, decision: Mapping[str, Any], domain: Domain) -> np.ndarray | None:
         """(k,) by which probabilities are divided before the largest is answered: the classes' shares where they are
         calibrated (by the temperature for answers, which another may have been settled beside), else what they are in
         the mean if the network learnt what it was taught: smoothed targets, too, which a temperature of 1 or more does
@@ -200,7 +203,7 @@ class Classify(GivesLogits, ChoosesClass, Deployable):
     def _undecided(self, table: Table, domain: Domain) -> np.ndarray:
         """(k,) the same of rows that are to decide: they are answered as by the temperature that they settle."""
         if "target" not in table or not self.calibrate or len(table["row"]) < FEWEST_TO_CALIBRATE:
-            prior = self._prior({"answers": "balanced"}, domain)
+            prior = self.prior({"answers": "balanced"}, domain)
             assert prior is not None, "answers are balanced"
             return prior
         target = np.asarray(table["target"])
@@ -225,12 +228,16 @@ class Classify(GivesLogits, ChoosesClass, Deployable):
         return parts
 
     def imitation(self, output: Output, teacher: Output, batch: Batch, temperature: float) -> Tensor:
+        from pervade.nn.distillation import divergence
+
         return divergence(output["logits"], teacher["logits"], temperature)
 
     def _adjusted(self, logits: Tensor, output: Output) -> Tensor:
         return logits + self.logit_adjustment * output["log_share"] if "log_share" in output else logits
 
     def _losses(self, logits: Tensor, target: Tensor) -> Tensor:
+        from torch.nn import functional as F
+
         if self.loss_name == "mse":
             classes = logits.shape[1]
             wanted = F.one_hot(target, classes) * (1 - self.smoothing) + self.smoothing / classes
@@ -279,7 +286,7 @@ class Classify(GivesLogits, ChoosesClass, Deployable):
         logits, by = output["logits"].cpu().double(), context.decision.get("temperature", 1.0)
         probabilities = self._honest(logits, context.domain, by).softmax(1)
         table: Table = {name: batch[name] for name in ("row", "part", "target") if name in batch}
-        prior = self._prior(context.decision, context.domain)
+        prior = self.prior(context.decision, context.domain)
         if prior is not None and not context.decided:
             prior = np.full(len(prior), np.nan)  # until all rows are together
         return {**table, **_answered(probabilities, prior, context.domain)}
@@ -292,10 +299,14 @@ class Classify(GivesLogits, ChoosesClass, Deployable):
         )
 
     def deployed(self, model: Module, batch: Batch, context: Context) -> dict[str, Tensor]:
+        import torch
+
+        from pervade.nn.entrances import of_views
+
         logits = of_views(self.infer(model, batch, context)["logits"], batch)
         by = context.decision.get("temperature", 1.0)
         honest = self._honest(logits, context.domain, by)
-        prior = self._prior(context.decision, context.domain)
+        prior = self.prior(context.decision, context.domain)
         # Logarithms, since a graph computes in 32 bits, in which small shares are 0.
         usual = 0.0 if prior is None else torch.tensor(np.log(np.maximum(prior, LEAST)), dtype=torch.float32)
         return {"probabilities": honest.softmax(1), "prediction": (honest.log_softmax(1) - usual).argmax(1)}
@@ -358,7 +369,7 @@ class Classify(GivesLogits, ChoosesClass, Deployable):
             return {**decided, "answers": "balanced"}
         by: Any = decided.get("temperature", 1.0)
         probabilities = tempered(np.asarray(columns["probabilities"]), by, self._shown(domain))
-        prior = self._prior(decided, domain)
+        prior = self.prior(decided, domain)
         assert prior is not None, "answers may be balanced"
         return {**decided, **choose_answers(probabilities, np.asarray(columns["target"]), prior)}
 
@@ -406,7 +417,7 @@ class Classify(GivesLogits, ChoosesClass, Deployable):
             }
             settled = own.decide(held, domain)
             probabilities = tempered(probabilities, settled.get("temperature", 1.0))
-        prior = own._prior(settled, domain)
+        prior = own.prior(settled, domain)
         if prior is None and "prior" in columns:
             prior = np.full(len(labels), 1 / len(labels))
         return Plain(f"{features.name} and logistic regression", _answered(probabilities, prior, domain))
@@ -441,6 +452,8 @@ def _log(probabilities: Any) -> np.ndarray:
 
 
 def _of_logits(logits: Any, prior: np.ndarray | None, domain: Domain) -> Table:
+    import torch
+
     return _answered(torch.from_numpy(np.asarray(logits)).softmax(1).numpy(), prior, domain)
 
 

@@ -5,12 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from torch import Tensor
-from torch.nn import Module
-from torch.nn import functional as F
 
 from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, Task, TensorSpec
 from pervade.core.contracts.abilities import (
@@ -32,8 +29,11 @@ from pervade.data.read.targets import decode_numbers
 from pervade.data.rows.parts import average
 from pervade.metrics import conformal
 from pervade.metrics.regression import coverage_metric, mean_baseline, regression_metrics
-from pervade.nn.entrances import of_views
 from pervade.tasks.classify import AUXILIARY
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
 
 COVERAGE = 0.9  # of the targets, that the interval given with an answer is to hold
 MOST_POINTS = 500  # of the rows that are drawn in the report
@@ -87,6 +87,8 @@ class Regress(Task, SelectsRows, HasPlainModel, HasLinearHead, CanBeBlended, Can
         return self._losses(output["value"], teacher["value"].float()[:, 0])
 
     def _losses(self, value: Tensor, target: Tensor) -> Tensor:
+        from torch.nn import functional as F
+
         value = value.float()[:, 0]
         if self.loss_name == "mse":
             return F.mse_loss(value, target, reduction="none")
@@ -133,6 +135,8 @@ class Regress(Task, SelectsRows, HasPlainModel, HasLinearHead, CanBeBlended, Can
         )
 
     def deployed(self, model: Module, batch: Batch, context: Context) -> dict[str, Tensor]:
+        from pervade.nn.entrances import of_views
+
         mean, deviation = able(context.domain, Scaled).scale
         value = of_views(self.infer(model, batch, context)["value"][:, 0].double(), batch)
         prediction = value * deviation + mean

@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-import torch
 from pydantic import Field
-from torch import Tensor
-from torch.nn import Module
-from torch.nn import functional as F
 
 from pervade.core.contracts import Context, Domain, Plain, PlainFeatures, TensorSpec
 from pervade.core.contracts.abilities import Deployable
@@ -27,9 +23,11 @@ from pervade.data.read import targets
 from pervade.data.rows import split as splits
 from pervade.data.rows.parts import average
 from pervade.metrics.multilabel import multilabel_metrics, prior_baseline
-from pervade.nn.distillation import divergence_of_each
-from pervade.nn.entrances import of_views
 from pervade.tasks.classify import AUXILIARY, SURE, GivesLogits, labels_of, likely, ranked
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
 
 HEAVIEST = 100.0  # a label of one row in a thousand would otherwise weigh 999, and its few rows would decide all
 STEADY = 20  # rows with a label on the validation split at which its own threshold and 0.5 weigh the same
@@ -84,6 +82,9 @@ class Tag(GivesLogits, Deployable):
         return targets.of_learnt_labels(rows, labels_of(domain), "label")
 
     def companions(self, model: Module, domain: Domain) -> Module | None:
+        import torch
+        from torch.nn import Module
+
         weights = self._weights(domain)
         if weights is None:
             return None
@@ -116,9 +117,14 @@ class Tag(GivesLogits, Deployable):
         return {"loss": loss, "right_labels": right.float().mean(1)}
 
     def imitation(self, output: Output, teacher: Output, batch: Batch, temperature: float) -> Tensor:
+        from pervade.nn.distillation import divergence_of_each
+
         return divergence_of_each(output["logits"], teacher["logits"], temperature).mean(1)
 
     def _losses(self, logits: Tensor, target: Tensor, weights: Tensor | None) -> Tensor:
+        import torch
+        from torch.nn import functional as F
+
         wanted = target * (1 - self.smoothing) + self.smoothing / 2
         loss = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none", pos_weight=weights)
         if self.loss_name == "focal":
@@ -139,6 +145,8 @@ class Tag(GivesLogits, Deployable):
 
     def score(self, output: Output, batch: Batch, context: Context) -> Tensor:
         """(n,): log-probability of all labels' targets, or of the likeliest answers where there is no target."""
+        from torch.nn import functional as F
+
         logits = output["logits"].float()
         wanted = batch["target"] if context.targets else (logits > 0).float()
         return -F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").sum(1)
@@ -146,6 +154,8 @@ class Tag(GivesLogits, Deployable):
     def predictions(self, output: Output, batch: Batch, context: Context) -> Table:
         """ "probabilities" (n, k) float64, "threshold" (n, k) from which on a label is said, "prediction" (n, k) and,
         where known, "target" (n, k): 0 or 1; "label": the names of what is said, parted by " | "."""
+        import torch
+
         raised = self._log_odds_shown(context.domain)
         probabilities = torch.sigmoid(output["logits"].cpu().double() - torch.from_numpy(raised)).numpy()
         table: Table = {name: batch[name] for name in ("row", "part") if name in batch}
@@ -168,6 +178,10 @@ class Tag(GivesLogits, Deployable):
         )
 
     def deployed(self, model: Module, batch: Batch, context: Context) -> dict[str, Tensor]:
+        import torch
+
+        from pervade.nn.entrances import of_views
+
         raised = self._log_odds_shown(context.domain)
         logits = of_views(self.infer(model, batch, context)["logits"], batch)
         probabilities = torch.sigmoid(logits - torch.tensor(raised, dtype=logits.dtype))
@@ -292,6 +306,8 @@ def _logits(probabilities: Any) -> np.ndarray:
 
 
 def _of_logits(logits: Any, threshold: np.ndarray, domain: Domain) -> Table:
+    import torch
+
     probabilities = torch.sigmoid(torch.from_numpy(np.asarray(logits))).numpy()
     return {**_said(probabilities, threshold, labels_of(domain)), "probabilities": probabilities}
 

@@ -302,6 +302,10 @@ class ChoosesClass(Protocol):
         """(n, k), real: whose softmax the classes' probabilities are, before anything is settled of them."""
         ...
 
+    def prior(self, decision: Mapping[str, Any], domain: Domain) -> np.ndarray | None:
+        """(k,) by which probabilities are divided before the largest is answered; None where the likeliest is."""
+        ...
+
 
 @runtime_checkable
 class Deployable(Protocol):

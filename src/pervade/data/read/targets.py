@@ -18,15 +18,16 @@ import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from pervade.core.errors import DataError, nearest
 from pervade.core.types import LeftOut, Rows
 from pervade.data.read.columns import listed
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Kind = Literal["class", "labels", "number", "identity"]
 
@@ -107,6 +108,8 @@ def decode_numbers(standardised: np.ndarray, scale: tuple[float, float], rounded
 
 def stack(kind: Kind, targets: Sequence[Any]) -> Tensor:
     """(n,) int64, (n,) float32, or (n, k) float32."""
+    import torch
+
     if kind in ("class", "identity"):
         return torch.tensor(targets, dtype=torch.int64)
     return torch.from_numpy(np.asarray(targets, np.float32))

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import nn
 
 from pervade.core.contracts import Domain, TensorSpec
 from pervade.core.contracts.deployment import ROWS
@@ -17,7 +15,9 @@ from pervade.core.types import Batch, Example
 from pervade.data.read import encodings
 from pervade.data.text import corpus, vocabulary
 from pervade.data.text.corpus import IGNORED
-from pervade.nn.entrances import TokensEntrance
+
+if TYPE_CHECKING:
+    from torch import nn
 
 TRACED = 12  # tokens of a text that a network is traced by
 
@@ -54,6 +54,8 @@ class Tokenized(Domain):
         )
 
     def entrance(self) -> nn.Module:
+        from pervade.nn.entrances import TokensEntrance
+
         return TokensEntrance()
 
     def feeds(self, row: dict[str, Any]) -> list[dict[str, np.ndarray]]:
@@ -70,6 +72,8 @@ class Tokenized(Domain):
 
 def padded(examples: Sequence[Example], padding: int = 0) -> Batch:
     """ "input" (n, t) int64, filled up at the end, and "mask" (n, t) bool: True at tokens."""
+    import torch
+
     inputs = torch.from_numpy(corpus.filled([example["input"] for example in examples], padding))
     lengths = torch.tensor([[len(example["input"])] for example in examples])
     return {"input": inputs, "mask": torch.arange(inputs.shape[1]) < lengths}
@@ -78,6 +82,8 @@ def padded(examples: Sequence[Example], padding: int = 0) -> Batch:
 def windows(examples: Sequence[Example]) -> Batch:
     """ "input" and "target" (n, t) int64, filled up at the end; "mask" (n, t) bool; "bytes" (n,): of all that a row
     says, with its first window."""
+    import torch
+
     batch = padded(examples)
     if "target" in examples[0]:
         batch["target"] = torch.from_numpy(corpus.filled([example["target"] for example in examples], IGNORED))
