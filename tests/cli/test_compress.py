@@ -19,6 +19,8 @@ from pervade.engine import checkpoint
 from pervade.models.reference_mlp import ReferenceMLP
 from pervade.run import compressed_curve, compressed_speeds, compressing, timing
 from pervade.run.progress import Silent
+from pervade.run.training import Options
+from tests.data.drawing import class_folders
 
 SPARSE = ("--steps", "sparse", "-o", "sparse.epochs=1")
 
@@ -143,6 +145,36 @@ def test_steps_that_fit(task: str, names: list[str]) -> None:
     steps = compressing.steps_of(names)
     compressing.require_for_agent(spec.decode(task, Task), steps)  # which raises where they do not
     assert compressing.called(steps) == "-".join(names)
+
+
+def test_a_step_that_has_nothing_to_do_is_left_out_and_the_others_are_done(
+    pervade, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a linear model no channels can be taken out, and its weights can be rounded."""
+    monkeypatch.setattr(compressed_speeds, "find_spec", lambda name: None)
+    data = class_folders(tmp_path / "data", ("red", "green", "blue"), count=20)
+    run = api.fit(data, ladder=["plain"], runs=tmp_path / "runs", name="run", options=Options(Silent()))
+    run.evaluate()
+    outcome = pervade("compress", run.path, "--steps", "prune,int8")
+    assert outcome.status == 0, outcome.err
+    assert "prune is left out, as the network has nothing for it: prune: no channels of" in outcome.err
+    assert sorted(path.name for path in (run.path / "checkpoints").iterdir()) == ["best", "int8", "last"]
+    result = files.read_json(run.path / "results" / "compress@int8.json")
+    assert result["details"]["compressed"]["steps"] == ["int8"]
+    assert [line.split(",")[0] for line in result["left_out"]] == ["prune is left out"]
+    outcome = pervade("compress", run.path, "--steps", "prune,sparse")
+    outcome.refuses("prune: no channels of", "sparse: ", "other --steps are distil, int4, int8, low-rank")
+
+
+def test_a_name_is_that_of_what_was_done_last(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a loss of energy no layer has factors that are smaller, which is known once sparse is done."""
+    monkeypatch.setattr(compressed_speeds, "of", lambda *asked: {"weights": [8, 8], "untimed": "here"})
+    asked = {"settings": ["sparse.epochs=0", "low-rank.energy=1"], "name": "quick"}
+    for _ in range(2):  # a second time it replaces the first
+        (result,) = compressing.compress(api.load(run).directory, None, Silent(), steps=["sparse", "low-rank"], **asked)
+    assert result["checkpoint"] == "quick"
+    assert "low-rank is left out" in result["left_out"][0]
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["best", "last", "quick"]
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])

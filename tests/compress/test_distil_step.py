@@ -98,17 +98,26 @@ def test_first_weights_say_how_a_student_learns() -> None:
 @pytest.mark.parametrize(
     ("student", "match"),
     [
-        ("transformer", r"the student does not fit: transformer .*; --student takes a smaller network, of alexnet, "),
-        ("reference-mlp", r"has .* weights, and its teacher .*; --student takes a smaller network, of alexnet, "),
-        ("auto", r"no smaller one is known; --student takes a smaller network, of alexnet, "),
+        (
+            "transformer",
+            r"the student does not fit: transformer .*; --student takes a smaller network: places-cnn \(107,923\), ",
+        ),
+        (
+            "reference-mlp",
+            r"has .* weights, and its teacher .*; --student takes a smaller network: places-cnn \(107,923\), ",
+        ),
+        ("auto", r"no smaller one is known; --student takes a smaller network: places-cnn \(107,923\), "),
     ],
 )
 def test_a_student_that_does_not_fit_is_refused_with_those_that_read_the_same(student: str, match: str) -> None:
     with pytest.raises(ConfigError, match=match) as caught:
         Distil(student)(of_pictures())
     assert "\n" not in str(caught.value)
-    assert "small-cnn" in str(caught.value).split("of alexnet")[1]
-    assert "timm" not in str(caught.value)  # which is none by itself
+    advised = str(caught.value).split("network: ")[1]
+    assert "small-cnn (292,051)" in advised
+    assert "reference-mlp" not in advised  # the teacher itself
+    assert "resnet" not in advised  # which has more weights
+    assert "timm" not in advised  # which is none by itself
 
 
 def test_what_nobody_can_imitate_is_refused() -> None:

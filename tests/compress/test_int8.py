@@ -183,9 +183,9 @@ def test_a_network_without_layers_is_refused() -> None:
             return {"logits": x.mean((2, 3))}
 
     subject = subjects.subject(RESNET, pixels(16), network=Mean())
-    with pytest.raises(ConfigError, match=r"no convolution or linear layer.*distil"):
+    with pytest.raises(ConfigError, match=r"no convolution or linear layer"):
         Int8()(subject)
-    with pytest.raises(ConfigError, match=r"no linear layer.*take int8"):
+    with pytest.raises(ConfigError, match=r"no linear layer"):
         Int4()(subject)
 
 

@@ -34,14 +34,14 @@ from pervade.core.contracts import (
     Task,
 )
 from pervade.core.contracts.abilities import CanTeach
-from pervade.core.errors import ConfigError
+from pervade.core.errors import ConfigError, UnfitError
 from pervade.core.registry import full_name, name_of, register
 from pervade.engine import building
 from pervade.tasks import distil
 
 LONGER, LONGER_WARM = 3, 2  # times as many passes as the teacher's, from random weights and from others
 FROM_RANDOM = 1e-3  # learning rate of AdamW
-NAMED = 12  # students that a message names
+NAMED = 6  # students that a message names
 FILTERS = 8  # by which numbers of filters can be divided
 
 
@@ -94,7 +94,7 @@ class Distil(Compressor):
     lr: LearningRate | None = None  # None: as the teacher's, unless that was for better first weights
 
     def check(self, subject: Subject) -> None:
-        """Raises ConfigError where nobody can imitate the task, or the student that is named does not fit."""
+        """Raises UnfitError where nobody can imitate the task, ConfigError where the student named does not fit."""
         _require_imitable(subject.recipe.task)
         if self.student != "auto":
             model = self._model(subject)
@@ -135,7 +135,7 @@ class Distil(Compressor):
         model = subject.recipe.model
         width = getattr(model, "width", None)
         if not isinstance(width, (int, float)) or (isinstance(width, int) and width < 2 * FILTERS):
-            raise ConfigError(f"distil: of {full_name(model)} no smaller one is known; {_others(subject)}")
+            raise UnfitError(f"distil: of {full_name(model)} no smaller one is known; {_others(subject)}")
         # A number of filters, in steps of eight, or a factor of such numbers.
         half = width // (2 * FILTERS) * FILTERS if isinstance(width, int) else width / 2
         return spec.decode({**spec.encode(model), "width": half}, Model)
@@ -213,7 +213,7 @@ def _weights(network: Module) -> int:
 def _require_imitable(task: Task) -> None:
     if not isinstance(task, CanTeach):
         named = name_of(type(task)) or type(task).__name__
-        raise ConfigError(f"distil: no student can learn {named} from another's answers; take int8 or prune")
+        raise UnfitError(f"distil: no student can learn {named} from another's answers")
 
 
 def _require_smaller(student: Module, said: str, before: int, subject: Subject) -> None:
@@ -231,7 +231,7 @@ def _first_weights(model: Model) -> Initializer:
 
 
 def _others(subject: Subject) -> str:
-    """Names of networks that read the same. None is built, so that how large they are is not known."""
+    """Names of networks that read the same and have fewer weights than the subject's, as they come."""
     own, rows = subject.recipe.model.reads, subject.loaded.domain.reads
     models = {name: registry.find("model", name)[0] for name in registry.names("model", variants=False)}
     reads = {name: getattr(model, "reads", Model.reads) for name, model in models.items()}
@@ -241,5 +241,10 @@ def _others(subject: Subject) -> str:
         if not hasattr(model, "rest")  # of a library
         and (reads[name] == own or (reads[name] in own and reads[name] in rows))  # the network is of one
     ]
-    named = f"of {', '.join(fitting[:NAMED])}" if fitting else "of those that `pervade models` lists"
-    return f"--student takes a smaller network, {named}"
+    takes, gives = subject.loaded.domain.inputs(), subject.recipe.task.outputs(subject.loaded.domain)
+    sizes = {name: building.weights_of(spec.decode(name, Model), takes, gives) for name in fitting}
+    before = _weights(subject.loaded.network)
+    smaller = sorted((size, name) for name, size in sizes.items() if size is not None and size < before)
+    if not smaller:
+        return "of those that `pervade models` lists none is smaller as it comes"
+    return f"--student takes a smaller network: {', '.join(f'{name} ({size:,})' for size, name in smaller[:NAMED])}"

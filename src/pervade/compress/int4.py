@@ -15,7 +15,7 @@ from torch.nn import Module
 
 from pervade.compress.int8 import Quantised, observe, require_float, summary
 from pervade.core.contracts import Compressed, Compressor, Subject
-from pervade.core.errors import ConfigError
+from pervade.core.errors import ConfigError, UnfitError
 from pervade.core.registry import register
 from pervade.engine import building
 
@@ -35,9 +35,7 @@ class Int4(Compressor):
         network, changes = building.merged(subject.loaded.network, subject.loaded.changes)
         layers = observe(network, islice(subject.batches(), 1), 0.0).layers
         if "linear" not in layers.values():
-            raise ConfigError(
-                f"int4: {type(network).__name__} has no linear layer whose weights are read one by one; take int8"
-            )
+            raise UnfitError(f"int4: {type(network).__name__} has no linear layer whose weights are read one by one")
         change = Quantised("weights", bits=self.bits, block=self.block)
         before = subject.judge(network)
         rounded: Module = change.apply(network)

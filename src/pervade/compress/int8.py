@@ -24,7 +24,7 @@ from torch.nn import Module
 from pervade.core.bounds import Finite, LearningRate, Passes, Seconds, Share
 from pervade.core.contracts import Change, Compressed, Compressor, Subject, Wrapping
 from pervade.core.contracts.abilities import CanTeach
-from pervade.core.errors import ConfigError
+from pervade.core.errors import ConfigError, UnfitError
 from pervade.core.registry import register
 from pervade.core.types import Batch
 from pervade.engine import building
@@ -119,9 +119,8 @@ class Int8(Compressor):
             for kind in ("convolution", "linear")
         }
         if not any(sizes.values()):
-            raise ConfigError(
-                f"int8: {type(network).__name__} has no convolution or linear layer that computes in eight bits; take "
-                "distil, with a --student that has"
+            raise UnfitError(
+                f"int8: {type(network).__name__} has no convolution or linear layer that computes in eight bits"
             )
         how: How = "static" if sizes["convolution"] >= sizes["linear"] else "dynamic"
         how = self.mode if self.mode in ("static", "dynamic") else how

@@ -22,7 +22,7 @@ from torch.nn import Module
 from pervade.compress.int8 import require_float
 from pervade.core.bounds import LearningRate, Passes, Units
 from pervade.core.contracts import Change, Compressed, Compressor, Subject
-from pervade.core.errors import ConfigError
+from pervade.core.errors import ConfigError, UnfitError
 from pervade.core.registry import register
 from pervade.core.types import Batch
 from pervade.engine import building
@@ -66,18 +66,17 @@ class LowRank(Compressor):
         network, changes = building.merged(subject.loaded.network, subject.loaded.changes)
         layers = _layers(network)
         if not layers:
-            raise ConfigError(
-                f"low-rank: {type(network).__name__} has no dense layer or 1x1 convolution but for its outputs; "
-                "take int8"
+            raise UnfitError(
+                f"low-rank: {type(network).__name__} has no dense layer or 1x1 convolution but for its outputs"
             )
         first = next(subject.batches())
         before = multiply_adds(network, first)
         moments = second_moments(network, layers, islice(subject.batches(), self.batches))
         factors = {name: pair for name, moment in moments.items() if (pair := self._factors(layers[name], moment))}
         if not factors:
-            raise ConfigError(
+            raise UnfitError(
                 f"low-rank: with {self.energy:g} of its energy, two factors would multiply as much as the layer, in "
-                f"each of {len(layers)}; set low-rank.energy lower, or take int8"
+                f"each of {len(layers)}; set low-rank.energy lower"
             )
         change = Factorised({name: len(thin) for name, (thin, _) in factors.items()})
         biases = {name: layers[name].bias for name in factors}

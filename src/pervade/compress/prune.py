@@ -21,7 +21,7 @@ from torch.nn import Module
 from pervade.compress.int8 import require_float
 from pervade.core.bounds import MOST, LearningRate, Passes
 from pervade.core.contracts import Change, Compressed, Compressor, Subject
-from pervade.core.errors import ConfigError
+from pervade.core.errors import ConfigError, UnfitError
 from pervade.core.registry import register
 from pervade.engine import building, channels
 from pervade.engine.channels import Cuts, Group
@@ -88,7 +88,7 @@ class Prune(Compressor):
         whole, left = channels.groups(network, first, fixed)
         if not whole:
             tried = f"tried: {', '.join(left[:3])}" if left else "it has none that hang together"
-            raise ConfigError(f"prune: no channels of {type(network).__name__} can be taken out ({tried}); take int8")
+            raise UnfitError(f"prune: no channels of {type(network).__name__} can be taken out ({tried})")
         counted = channels.costs(network, first)
         worth = self._worth(subject, network, whole, counted)
         cuts = self._chosen(network, whole, worth, counted, before)
@@ -119,7 +119,7 @@ class Prune(Compressor):
     def _chosen(
         self, network: Module, whole: list[Group], worth: list[Tensor], counted: Mapping[str, int], before: int
     ) -> list[Cuts]:
-        """What leaves the share, or a little less than it, found by halving. Raises ConfigError where it cannot be."""
+        """What leaves the share, or a little less than it, found by halving. Raises UnfitError where it cannot be."""
         order = [value.argsort(stable=True).tolist() for value in worth]
         ranked = torch.cat(worth).sort().values
 
@@ -155,9 +155,9 @@ class Prune(Compressor):
 def _bounds(left: Callable[[float], float], share: float) -> tuple[float, float]:
     """Two parts of all units close to one another: by the first more than the share is left, by the second no more."""
     if (most := left(1.0)) > share:
-        raise ConfigError(
+        raise UnfitError(
             f"prune: with all taken out that can be, {most:.0%} of the multiply-adds are left, and prune.share is "
-            f"{share:g}; set it to {min(most + 0.01, 0.99):.2f} or more, or take int8"
+            f"{share:g}; set it to {min(most + 0.01, 0.99):.2f} or more"
         )
     low, high = 0.0, 1.0
     for _ in range(20):

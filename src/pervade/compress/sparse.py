@@ -19,7 +19,7 @@ from torch.nn.modules.conv import _ConvNd
 from pervade.compress.int8 import require_float
 from pervade.core.bounds import LearningRate, Passes
 from pervade.core.contracts import Change, Compressed, Compressor, Subject
-from pervade.core.errors import ConfigError
+from pervade.core.errors import ConfigError, UnfitError
 from pervade.core.registry import register
 from pervade.engine import building
 from pervade.engine.recovery import recovery
@@ -72,9 +72,7 @@ class Sparse(Compressor):
             if isinstance(module, (_ConvNd, nn.Linear)) and name not in heads
         }
         if not layers:
-            raise ConfigError(
-                f"sparse: {type(network).__name__} has no dense layer or convolution but for its outputs; take int8"
-            )
+            raise UnfitError(f"sparse: {type(network).__name__} has no dense layer or convolution but for its outputs")
         zeros = 0
         for layer in layers.values():
             with torch.no_grad():

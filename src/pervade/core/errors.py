@@ -4,7 +4,8 @@
     ├── DataError           a file, folder or table cannot be used
     │   └── MisfitError     a column or pattern that was named does not go with it
     ├── ConfigError         a setting is unknown, misspelt or out of range (all faults of a recipe at once)
-    │   └── SizeError       a network does not take pictures of this size
+    │   ├── SizeError       a network does not take pictures of this size
+    │   └── UnfitError      a step that makes networks smaller has nothing to do on this one
     ├── CheckpointError     a checkpoint or run is damaged, unfinished, or from a newer version
     ├── ResourceError       memory or disk ran out, or a file cannot be written
     │   ├── OutOfMemoryError  it was memory: something smaller may fit
@@ -56,6 +57,10 @@ class SizeError(ConfigError):
     def __init__(self, why: str, remedy: str) -> None:
         super().__init__(f"{why}; {remedy}")
         self.why = why
+
+
+class UnfitError(ConfigError):
+    """Says why, and not what to take instead, which whoever knows the other steps adds."""
 
 
 class CheckpointError(PervadeError):

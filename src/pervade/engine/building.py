@@ -32,6 +32,18 @@ class _Unfilled(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
+def weights_of(model: Model, inputs: Inputs, outputs: Mapping[str, int]) -> int | None:
+    """How many it would have, counted without memory; None where it does not fit, or cannot be built so."""
+    try:
+        with torch.device("meta"), _Unfilled():
+            network = model.build(inputs, outputs)
+    except (
+        Exception
+    ):  # what does not fit raises ConfigError, and a constructor that looks at its numbers whatever it likes
+        return None
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
 def require_room(model: Model, inputs: Inputs, outputs: Mapping[str, int], held: int | None = None) -> None:
     """Raises ResourceError where the network takes more memory than is free, or, where `held` says how many bytes of
     weights a file holds for it, far more than these."""

@@ -20,7 +20,7 @@ from torch.nn import Module
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
-from pervade.core.errors import ConfigError
+from pervade.core.errors import ConfigError, UnfitError
 from pervade.core.types import Batch
 from pervade.engine.batches import cut
 
@@ -75,7 +75,7 @@ class Group:
 
 def groups(network: Module, batch: Batch, fixed: set[str]) -> tuple[list[Group], list[str]]:
     """Those whose channels can be taken out, and the layers at which the others begin. `fixed` layers keep what they
-    put out. Raises ConfigError where torch-pruning is not there or makes nothing of the network."""
+    put out. Raises ConfigError where torch-pruning is not there, UnfitError where it makes nothing of the network."""
     network, row = _in_double(network), cut(batch, 2)[0]
     named = {module: name for name, module in network.named_modules()}
     graph = _graph(network, row)
@@ -121,9 +121,8 @@ def _graph(network: Module, batch: Batch) -> Any:
         with torch.enable_grad():
             return DependencyGraph().build_dependency(network, batch, outputs, verbose=False)
     except Exception as error:  # whatever its tracing fell over: the network is not of a kind that it follows
-        raise ConfigError(
-            f"torch-pruning cannot follow {type(network).__name__} ({type(error).__name__}: {str(error)[:120]}); take "
-            "low-rank, int8 or distil"
+        raise UnfitError(
+            f"prune: torch-pruning cannot follow {type(network).__name__} ({type(error).__name__}: {str(error)[:120]})"
         ) from error
 
 

@@ -51,7 +51,7 @@ def pick(
     for number, steps in enumerate(tried):
         work.to_come = sum(len(later) for later in tried[number:])
         try:
-            made += [one for one, _ in make(work, steps, name if len(tried) == 1 else None)]
+            made += make(work, steps, name if len(tried) == 1 else None)[0]
         except ConfigError as error:
             if len(tried) == 1:
                 raise

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import chain, combinations
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from torch.nn import Module
 from pervade.core import files, memory, registry, runtime, spec
 from pervade.core.contracts import Change, Compressed, Compressor, Foreseeing, Recipe, Subject, Task, Wrapping
 from pervade.core.contracts.abilities import Acts, CanTeach
-from pervade.core.errors import ConfigError, DataError, nearest
+from pervade.core.errors import ConfigError, DataError, UnfitError, nearest
 from pervade.core.run import RunDirectory
 from pervade.core.types import Batch, Rows
 from pervade.data.rows.loader import Loader
@@ -121,6 +122,12 @@ def names_of(steps: Sequence[Compressor], last: str | None) -> list[str]:
     return [*names[:-1], last or names[-1]]
 
 
+def any_of(steps: Sequence[Compressor], last: str | None) -> list[str]:
+    """Of the checkpoints that they may leave, where the network has nothing for some of them to do."""
+    some = chain.from_iterable(combinations(steps, number) for number in range(1, len(steps) + 1))
+    return [*names_of(steps, last), *map(called, some)]
+
+
 @dataclass
 class Work:
     """A checkpoint of a run, `original`, and whatever is made of it. Raises CheckpointError where there is none,
@@ -193,6 +200,10 @@ class Work:
             raise ConfigError(f"--name {name!r} is a checkpoint that is to stay as it is; choose another name")
         if name in there:
             self.screen.say(f"the checkpoint {name!r} was there already; it will be replaced")
+
+    def rename(self, name: str, to: str) -> None:
+        files.remove(self.run.checkpoint(to))
+        self.run.checkpoint(name).rename(self.run.checkpoint(to))
 
     def beginning(self) -> Subject:
         """What the first step sees."""
@@ -321,11 +332,15 @@ def compress(
         work = Work(run, original, given, screen, None if time_limit is None else began + time_limit)
         ways = compressed_curve.ways(chosen, settings)
         last = name if len(ways) == 1 else None
-        with as_before_unless_finished(run, [one for steps in ways for one in names_of(steps, last)]):
-            if max_drop is not None:
-                results = compressed_curve.pick(work, ways, max_drop, target or "latency", name, threads)
-            else:
-                results = [measure_on_test(work, one, threads, others) for one, others in make(work, ways[0], name)]
+        with as_before_unless_finished(run, [one for steps in ways for one in any_of(steps, last)]):
+            try:
+                if max_drop is not None:
+                    results = compressed_curve.pick(work, ways, max_drop, target or "latency", name, threads)
+                else:
+                    made, left = make(work, ways[0], name)
+                    results = [measure_on_test(work, one, threads, left if one is made[-1] else ()) for one in made]
+            except UnfitError as error:
+                raise ConfigError(f"{error}; {_others_than(ways[0])}") from None
         if time_limit is not None and (took := time.monotonic() - began) > time_limit:
             screen.say(
                 f"the time limit of {time_limit:.0f} s is for learning, and was not kept: all took {took:.0f} s, as "
@@ -343,30 +358,62 @@ class Made:
     summaries: tuple[str, ...]
 
 
-def make(work: Work, steps: Sequence[Compressor], name: str | None = None) -> list[tuple[Made, list[str]]]:
-    """A checkpoint by each step from the one before; with each, the steps there was no time for (of the last one)."""
+def make(work: Work, steps: Sequence[Compressor], name: str | None = None) -> tuple[list[Made], list[str]]:
+    """A checkpoint by each step from the one before; and which steps were left out, with the reason: the network has
+    nothing for them to do, or there was no time. Raises UnfitError where there is nothing for any of them, ConfigError
+    where there was no time for one."""
     require_for_agent(work.recipe.task, steps)
-    begun, said, made = work.original, [], []
-    names = names_of(steps, name)
-    for one in names:  # before anything learns
+    planned = names_of(steps, name)
+    for one in planned:  # before anything learns
         work.require_free(one)
-    for step in steps[1:]:
-        if isinstance(step, Foreseeing):
-            step.check(work.beginning())
-    for number, step in enumerate(steps):
-        if work.until is not None and time.monotonic() > work.until:
-            break
-        work.to_come = max(work.to_come, len(steps) - number)
-        said.append(work.take(step, begun, names[number], steps[: number + 1]))
+    unfit = _foreseen(work, steps[1:])
+    to_come, made = [step for step in steps if registry.full_name(step) not in unfit], list[Made]()
+    while to_come and (work.until is None or time.monotonic() <= work.until):
+        work.to_come = max(work.to_come, len(to_come))
+        step = to_come.pop(0)
+        before = made[-1] if made else Made(work.original, (), ())
+        taken = (*before.steps, step)
+        own = name if name is not None and not to_come else called(taken)
+        if own not in planned:
+            work.require_free(own)
+        try:
+            summary = work.take(step, before.name, own, taken)
+            made.append(Made(own, taken, (*before.summaries, summary)))
+        except UnfitError as error:
+            unfit[registry.full_name(step)] = str(error)
         work.to_come -= 1
-        begun = names[number]
-        made.append(Made(begun, tuple(steps[: number + 1]), tuple(said)))
-    left = [registry.full_name(step) for step in steps[len(made) :]]
-    if not made:
+    late = [registry.full_name(step) for step in to_come]
+    if not made and late:
         raise ConfigError("the time limit was over before the first step; give more (--time-limit)")
-    if left:
-        work.screen.say(f"time limit: no time for {', '.join(left)}")
-    return [(one, left if place == len(made) - 1 else []) for place, one in enumerate(made)]
+    if not made:
+        raise UnfitError(*unfit.values())
+    left = [f"{step} is left out, as the network has nothing for it: {reason}" for step, reason in unfit.items()]
+    left += [f"{step} is left out, for which there was no time" for step in late]
+    for line in left:
+        work.screen.say(line)
+    if unfit and name is not None and made[-1].name != name:  # the one that was to be called so was left out
+        work.rename(made[-1].name, name)
+        made[-1] = replace(made[-1], name=name)
+    return made, left
+
+
+def _foreseen(work: Work, steps: Sequence[Compressor]) -> dict[str, str]:
+    """Of steps that are not the first those of which it is known that the network has nothing for them, and why."""
+    unfit = {}
+    for step in steps:
+        try:
+            if isinstance(step, Foreseeing):
+                step.check(work.beginning())
+        except UnfitError as error:
+            unfit[registry.full_name(step)] = str(error)
+    return unfit
+
+
+def _others_than(steps: Sequence[Compressor]) -> str:
+    others = [name for name in registry.names("compress") if name not in map(registry.full_name, steps)]
+    if not others:
+        return "there is no other step; train a smaller --model"
+    return f"other --steps are {', '.join(others)}, and --max-drop 0.01 tries each"
 
 
 def measure_on_test(
@@ -401,7 +448,7 @@ def measure_on_test(
         "n": comparison.n,
         "metrics": {comparison.headline: figure_as_json(estimate, comparison.metrics[comparison.headline])},
         "details": {"compressed": about},
-        **({"left_out": [f"{step}, for which there was no time" for step in left]} if left else {}),
+        **({"left_out": list(left)} if left else {}),
     }
     files.write_json(work.run.result("compress", made.name), result)
     return result

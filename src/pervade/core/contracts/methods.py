@@ -106,7 +106,7 @@ class Compressor(Protocol):
     on_rounded: ClassVar[bool] = False  # whether such a network may be given to it
 
     def __call__(self, subject: Subject) -> Compressed:
-        """Raises ConfigError where the network cannot be made smaller so, saying what can be taken instead."""
+        """Raises UnfitError where the network cannot be made smaller so, ConfigError where a setting is at fault."""
         ...
 
 
@@ -115,7 +115,7 @@ class Foreseeing(Compressor, Protocol):
     """A step of which can be known that it will not do before steps in front of it have learnt."""
 
     def check(self, subject: Subject) -> None:
-        """Raises ConfigError where it will not do, of the network that the first step begins from."""
+        """Raises as the step itself, where it will not do, of the network that the first step begins from."""
         ...
 
 
