@@ -25,7 +25,7 @@ from pervade.engine.deployment import signature
 from pervade.export import onnx as exporter
 from pervade.metrics.estimate import Metric
 from pervade.nn import int8
-from pervade.nn.int8 import Plan, grid, simulate
+from pervade.nn.int8 import Plan, grid, rounded_rows, simulate
 from pervade.tasks.distil import Distil
 from tests import subjects
 from tests.subjects import TOKENS, again, answers, batch_of, pixels
@@ -78,7 +78,7 @@ def test_a_row_is_answered_alike_alone_and_among_others_with_padding() -> None:
 
 def test_what_a_graph_leaves_out_of_ranges_stands_in_its_signature() -> None:
     loaded = subjects.subject(RESNET, pixels(16)).loaded
-    said = [signature(replace(loaded, changes=(Quantised(how),))).left_out for how in ("static", "dynamic")]
+    said = [signature(replace(loaded, changes=(Quantised(how, bits=7),))).left_out for how in ("static", "dynamic")]
     assert said[0] == () and "share one" in said[1][0]
 
 
@@ -119,6 +119,26 @@ def test_a_network_is_rounded_in_its_way_and_loads_again(model: Model, inputs: A
     stored = spec.decode(spec.encode(change), Change)
     loaded = again(replace(made, changes=(*made.changes[:-1], stored)), model, inputs)
     assert torch.equal(answers(loaded, inputs), after)
+
+
+@pytest.mark.parametrize(("lacks", "bits"), [(True, 7), (False, 8)])
+def test_weights_have_the_bits_that_the_processor_multiplies(
+    lacks: bool, bits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(int8, "adds_in_16_bits", lambda: lacks)
+    made = Int8()(subjects.subject(TEXT, TOKENS))
+    change = made.changes[-1]
+    assert isinstance(change, Quantised) and change.bits == bits
+    assert ("weights of 7 bits" in made.summary) == lacks
+    assert ("-o int8.bits=7" in change.apart) != lacks
+    layer = nn.Linear(300, 2)
+    with torch.no_grad():
+        layer.weight[0], layer.weight[1] = 1.0, torch.linspace(-1, 1, 300)
+    whole = rounded_rows(layer.weight.detach(), bits)[0] * ((1 << (bits - 1)) - 1)
+    assert float((whole - whole.round()).abs().max()) < 1e-4
+    assert len(whole[1].round().unique()) == 2**bits - 1
+    # The largest sum of two products: 255 times twice the largest weight.
+    assert (2 * 255 * int(whole.abs().max().round()) <= 2**15 - 1) == lacks
 
 
 def test_batch_normalisation_is_worked_into_convolutions() -> None:

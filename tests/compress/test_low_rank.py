@@ -126,7 +126,6 @@ def test_what_it_cannot_do(body: nn.Module, step: LowRank, said: str) -> None:
     with pytest.raises(ConfigError, match=said) as caught:
         step(subject(ReferenceMLP(), PICTURES, network=network))
     assert "\n" not in str(caught.value)
-    assert "int8" in str(caught.value)
 
 
 @pytest.mark.parametrize(("name", "said"), [("body.0", "is of the kind Flatten"), ("body.9", "is not in the network")])

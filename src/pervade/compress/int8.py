@@ -39,6 +39,10 @@ BY_BATCH = (
     "a range of numbers for each row: rows that are given to the graph together share one, padding among them, and are "
     "answered a little otherwise than one by one, as which parity.json compares them"
 )
+OVERFLOWS = (
+    "weights of eight bits, whose sums overflow on x86 processors without VNNI and AMX: for these make it with "
+    "-o int8.bits=7"
+)
 NAMED = 3  # layers that a summary names
 
 
@@ -52,7 +56,7 @@ class Quantised(Change):
     norms: Mapping[str, str] = field(default_factory=dict)
     clamped: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
-    bits: Literal[4, 8] = 8
+    bits: Literal[4, 7, 8] = 8
     block: Literal[16, 32, 64, 128] = 32
 
     @property
@@ -72,7 +76,8 @@ class Quantised(Change):
 
     @property
     def apart(self) -> str:
-        return BY_BATCH if self.how == "dynamic" else ""
+        told = [BY_BATCH] if self.how == "dynamic" else []
+        return "; ".join([*told, OVERFLOWS] if self.how != "weights" and self.bits == 8 else told)
 
     def finish(self, model: Any) -> Any:
         """The ONNX graph (onnx.ModelProto) with its weights stored in eight bits or fewer."""
@@ -84,6 +89,10 @@ class Quantised(Change):
 class Int8(Compressor):
     rounds: ClassVar[bool] = True
     mode: Literal["auto", "static", "dynamic", "aware"] = "auto"
+    bits: Literal["auto", 7, 8] = (
+        "auto"  # of weights; auto: 7, which any processor multiplies, where this one has neither
+    )
+    # VNNI nor AMX (nn/int8.py)
     batches: Annotated[int, Field(ge=1, le=100_000)] = 16  # of training rows, by which ranges are measured
     tails: Annotated[float, Field(ge=0, le=0.1)] = 0.0001  # share of a tensor's numbers, on either side, that the
     # narrower of the two ranges leaves out
@@ -124,13 +133,14 @@ class Int8(Compressor):
             )
         how: How = "static" if sizes["convolution"] >= sizes["linear"] else "dynamic"
         how = self.mode if self.mode in ("static", "dynamic") else how
+        bits = (7 if int8.adds_in_16_bits() else 8) if self.bits == "auto" else self.bits
         if how == "dynamic":
             if not sizes["linear"]:
                 raise ConfigError(
                     "int8: convolutions have no kernel that finds its range when it runs; set -o int8.mode=static"
                 )
-            return layers, [Plan("dynamic")]
-        whole = Plan("static", observed.ranges(whole=True), observed.norms, observed.clamped)
+            return layers, [Plan("dynamic", bits=bits)]
+        whole = Plan("static", observed.ranges(whole=True), observed.norms, observed.clamped, bits=bits)
         if self.tails == 0:
             return layers, [whole]
         return layers, [whole, replace(whole, ranges=observed.ranges(whole=False))]
@@ -257,7 +267,7 @@ def _outputs(network: Module, batch: Batch) -> list[Tensor]:
 
 def _change(plan: Plan) -> Quantised:
     ranges = {name: ends for name, ends in plan.ranges.items() if name not in plan.kept}
-    return Quantised(plan.how, ranges, plan.norms, tuple(sorted(plan.clamped)), tuple(sorted(plan.kept)))
+    return Quantised(plan.how, ranges, plan.norms, tuple(sorted(plan.clamped)), tuple(sorted(plan.kept)), plan.bits)  # type: ignore[arg-type]
 
 
 def summary(plan: Plan, layers: Mapping[str, str]) -> str:
@@ -270,4 +280,5 @@ def summary(plan: Plan, layers: Mapping[str, str]) -> str:
 
 
 def _summary(plan: Plan, layers: Mapping[str, str], before: float, figure: float) -> str:
-    return f"{plan.how} int8 of {summary(plan, layers)}; on validation rows {before:.4f}, then {figure:.4f}"
+    fewer = f" (weights of {plan.bits} bits, for processors without VNNI)" if plan.bits < 8 else ""
+    return f"{plan.how} int8 of {summary(plan, layers)}{fewer}; on validation rows {before:.4f}, then {figure:.4f}"

@@ -12,7 +12,9 @@ into its weights. Dynamic: each linear layer finds the range of its input when i
 row. Weights alone: these are stored
 in 4 or 8 bits, in blocks. Weights are rounded by output channel, symmetrically.
 
-Signed activations are about three times slower on processors with VNNI; hence unsigned ones.
+Signed activations are about three times slower on processors with VNNI; hence unsigned ones. An x86 processor
+without VNNI or AMX adds two products of an activation and a weight in 16 bits, which weights of eight bits can
+overflow, so that it answers otherwise; weights of seven bits cannot.
 
 Axis letters: n rows, i inputs and o outputs of a layer, k numbers of a block.
 """
@@ -20,6 +22,7 @@ Axis letters: n rows, i inputs and o outputs of a layer, k numbers of a block.
 from __future__ import annotations
 
 import math
+import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
@@ -64,7 +67,7 @@ class Plan:
     norms: Mapping[str, str] = field(default_factory=dict)  # static: batch normalisation worked into a convolution
     clamped: frozenset[str] = frozenset()  # static: layers and sums with a ReLU behind them
     kept: frozenset[str] = frozenset()  # weights that stay in float
-    bits: int = 8  # of weights alone
+    bits: int = 8  # of weights
     block: int = 32  # numbers of a row of weights with one scale
 
 
@@ -152,7 +155,7 @@ class Arithmetic(_Walk):
         if norm:
             weight, bias = _with_norm(weight, bias, self.network.get_submodule(norm))
         input, on = self._on_grid(input, name)
-        weight, scales = rounded_rows(weight)
+        weight, scales = rounded_rows(weight, self.plan.bits)
         bias = None if bias is None else _rounded_bias(bias, scales, on.scale)
         made = func(input, weight, bias, *more, **named)
         return self._given(made, name, norm)
@@ -225,11 +228,11 @@ class Arithmetic(_Walk):
         if self.plan.how == "weights":
             return by_blocks(input, weight, bias, self.plan.bits, self.plan.block)
         if self.plan.how == "dynamic":
-            return dynamic_linear(input, weight, bias, self.rows, self.mask)
+            return dynamic_linear(input, weight, bias, self.rows, self.mask, self.plan.bits)
         if not self._static(name):
             return func(input, weight, bias)
         input, on = self._on_grid(input, name)
-        weight, scales = rounded_rows(weight)
+        weight, scales = rounded_rows(weight, self.plan.bits)
         return F.linear(input, weight, None if bias is None else _rounded_bias(bias, scales, on.scale))
 
     def transposed_linear(self, func: Any, input: Any, rows: Any, weight: Any, *more: Any, **named: Any) -> Any:
@@ -387,6 +390,14 @@ def float_again(network: nn.Module) -> nn.Module:
 # the arithmetic
 
 
+def adds_in_16_bits() -> bool:
+    """Whether this processor is an x86 without VNNI and AMX, or does not say."""
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return False
+    told = getattr(torch.cpu, "get_capabilities", dict)()
+    return not any(told.get(name) for name in ("avx512_vnni", "avx_vnni", "amx_int8"))
+
+
 def exporting() -> bool:
     """Whether an ONNX graph is being traced."""
     return torch.onnx.is_in_onnx_export()
@@ -401,9 +412,9 @@ def rounded(x: Tensor, on: Grid) -> Tensor:
     return torch.onnx.ops.symbolic("DequantizeLinear", (stored, scale, zero), dtype=x.dtype, shape=x.shape)
 
 
-def rounded_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """(o, …) rounded to int8, each output by a scale of its own; the scales (o,)."""
-    scales = _row_scales(weight)
+def rounded_rows(weight: Tensor, bits: int = 8) -> tuple[Tensor, Tensor]:
+    """(o, …) rounded to int8, of which `bits` are used, each output by a scale of its own; the scales (o,)."""
+    scales = _row_scales(weight, bits)
     if not exporting():
         zeros = torch.zeros_like(scales, dtype=torch.int32)
         return torch.fake_quantize_per_channel_affine(weight, scales, zeros, 0, -MOST - 1, MOST), scales
@@ -414,8 +425,8 @@ def rounded_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
     return made, scales
 
 
-def _row_scales(weight: Tensor) -> Tensor:
-    return (weight.detach().flatten(1).abs().amax(1) / MOST).clamp(min=TINY)
+def _row_scales(weight: Tensor, bits: int = 8) -> Tensor:
+    return (weight.detach().flatten(1).abs().amax(1) / ((1 << (bits - 1)) - 1)).clamp(min=TINY)
 
 
 def _stored_rows(weight: Tensor, scales: Tensor) -> Tensor:
@@ -442,7 +453,9 @@ def _with_norm(weight: Tensor, bias: Tensor | None, norm: Any) -> tuple[Tensor, 
     return weight * factor.view(-1, *(1,) * (weight.ndim - 1)), shift
 
 
-def dynamic_linear(x: Tensor, weight: Tensor, bias: Tensor | None, rows: int = 1, mask: Tensor | None = None) -> Tensor:
+def dynamic_linear(
+    x: Tensor, weight: Tensor, bias: Tensor | None, rows: int = 1, mask: Tensor | None = None, bits: int = 8
+) -> Tensor:
     """(…, i) to (…, o). Each of the `rows`, which come one after the other in x, has the range of uint8 that
     DynamicQuantizeLinear finds of it where it comes alone: without its padding, where the mask (n, t) is of what x
     holds. In a graph the rows of a batch have one range."""
@@ -455,11 +468,11 @@ def dynamic_linear(x: Tensor, weight: Tensor, bias: Tensor | None, rows: int = 1
         scale = ((high - low) / LEVELS).clamp(min=TINY)
         zero = torch.round(-low / scale).clamp(0, LEVELS).to(torch.int32)
         x = torch.fake_quantize_per_channel_affine(parts, scale, zero, 0, 0, LEVELS).view(x.shape)
-        return F.linear(x, rounded_rows(weight)[0], bias)
+        return F.linear(x, rounded_rows(weight, bits)[0], bias)
     bytes_, scale, zero = torch.onnx.ops.symbolic_multi_out(
         "DynamicQuantizeLinear", (x,), dtypes=(torch.uint8, torch.float32, torch.uint8), shapes=(x.shape, (), ())
     )
-    scales = _row_scales(weight)
+    scales = _row_scales(weight, bits)
     stored = _stored_rows(weight, scales).t()
     shape = (*x.shape[:-1], weight.shape[0])
     sums = torch.onnx.ops.symbolic("MatMulInteger", (bytes_, stored, zero), dtype=torch.int32, shape=shape)
