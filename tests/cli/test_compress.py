@@ -131,8 +131,7 @@ def test_refusals(pervade, run: Path) -> None:
     ("task", "step", "remedy"),
     [
         ("dqn", "int8", "--student perceptron"),
-        ("ppo", "prune", "smaller --model"),
-        ("ppo", "distil", "smaller --model"),
+        ("ppo", "prune", "--student perceptron"),
     ],
 )
 def test_steps_that_are_not_for_agents(task: str, step: str, remedy: str) -> None:
@@ -140,7 +139,7 @@ def test_steps_that_are_not_for_agents(task: str, step: str, remedy: str) -> Non
         compressing.require_for_agent(spec.decode(task, Task), compressing.steps_of([step]))
 
 
-@pytest.mark.parametrize(("task", "names"), [("dqn", ["distil"]), ("classify", ["prune", "int8"])])
+@pytest.mark.parametrize(("task", "names"), [("dqn", ["distil"]), ("ppo", ["distil"]), ("classify", ["prune", "int8"])])
 def test_steps_that_fit(task: str, names: list[str]) -> None:
     steps = compressing.steps_of(names)
     compressing.require_for_agent(spec.decode(task, Task), steps)  # which raises where they do not

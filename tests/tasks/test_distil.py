@@ -11,10 +11,11 @@ import pytest
 import torch
 from torch import nn
 
-from pervade.core.contracts import Context
+from pervade.core.contracts import Context, Pixels
 from pervade.core.errors import CheckpointError, ConfigError
 from pervade.domains.image import Image
-from pervade.nn.distillation import divergence, divergence_of_each
+from pervade.nn.backbone import Backbone
+from pervade.nn.distillation import apart, divergence, divergence_of_each, divergence_of_normals
 from pervade.tasks.answer_span import AnswerSpan
 from pervade.tasks.classify import Classify
 from pervade.tasks.denoise import Denoise
@@ -22,10 +23,12 @@ from pervade.tasks.dictate import Dictate
 from pervade.tasks.distil import Distil, Teacher, loaded
 from pervade.tasks.dqn import DQN
 from pervade.tasks.language_model import LanguageModel
+from pervade.tasks.ppo import PPO
 from pervade.tasks.prefer import Prefer
 from pervade.tasks.regress import Regress
 from pervade.tasks.tag import Tag
 from pervade.tasks.transcribe import Transcribe
+from pervade.testing import check_task
 
 DOMAIN = Image(size=4, labels=("a", "b"), counts=(3, 1), rows=4)
 
@@ -63,6 +66,8 @@ def asked_of() -> dict[str, tuple[Any, dict, dict]]:
         "answer-span": (AnswerSpan(), {"span": torch.zeros(2, 4, 2)}, span),
         "language-model": (LanguageModel(), {"logits": torch.zeros(2, 3, 7)}, {"target": stops}),
         "dictate": (Dictate(), {"logits": torch.zeros(2, 3, 7), "begun": torch.tensor(1)}, spoken),
+        "ppo": (PPO(), {"logits": torch.zeros(2, 5), "sizes": torch.tensor([2, 3])}, {}),
+        "ppo of numbers": (PPO(), {"mean": torch.zeros(2, 3), "log_deviation": torch.ones(2, 3)}, {}),
         "transcribe": (Transcribe(), {"logits": torch.zeros(2, 5, 4), "frames": frames}, {}),
     }
 
@@ -84,6 +89,36 @@ def test_values_of_actions_are_taught_as_logits() -> None:
     values = torch.tensor([[math.log(3.0), 0.0]])
     apart = DQN().imitation({"values": torch.zeros(1, 2)}, {"value": values}, {}, 1.0)
     assert apart.item() == pytest.approx(0.75 * math.log(1.5) + 0.25 * math.log(0.5), rel=1e-6)
+
+
+def test_policies_are_taught_by_their_distributions() -> None:
+    torch.manual_seed(0)
+    own, taught = ({"mean": torch.randn(4, 3), "log_deviation": torch.randn(4, 3)} for _ in range(2))
+    normal = [torch.distributions.Normal(one["mean"], one["log_deviation"].exp()) for one in (taught, own)]
+    wanted = torch.distributions.kl_divergence(*normal)
+    said = divergence_of_normals(own["mean"], own["log_deviation"], taught["mean"], taught["log_deviation"])
+    assert torch.allclose(said, wanted, atol=1e-5)
+    assert torch.allclose(PPO().imitation(own, taught, {}, 7.0), wanted.sum(1), atol=1e-5)
+    logits, sizes = torch.randn(2, 4, 5), torch.tensor([2, 3])
+    apart = PPO().imitation({"logits": logits[0], "sizes": sizes}, {"logits": logits[1]}, {}, 1.0)
+    each = [
+        torch.distributions.kl_divergence(*(torch.distributions.Categorical(logits=one[:, part]) for one in (t, s)))
+        for s, t in (logits,)
+        for part in (slice(0, 2), slice(2, 5))
+    ]
+    assert torch.allclose(apart, sum(each), atol=1e-5)
+
+
+def test_how_far_features_are_apart_by_hand() -> None:
+    """(1, 2) from (0, 2): 1 of 4. Of two places the one that counts; without a mask both."""
+    student, teacher = torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0, 2.0]])
+    assert apart(student, teacher).item() == pytest.approx(0.25)
+    assert apart(10 * student, 10 * teacher).item() == pytest.approx(0.25)
+    places = torch.stack([student, teacher], 1), torch.stack([teacher, teacher], 1)
+    assert apart(*places, torch.tensor([[True, False]])).item() == pytest.approx(0.25)
+    assert apart(*places).item() == pytest.approx(0.125)
+    with pytest.raises(ConfigError, match=r"features of the shape \(2,\) of a row, and its teacher of \(2, 2\); leave"):
+        apart(student, places[0])
 
 
 class Says(nn.Module):
@@ -135,6 +170,41 @@ def test_units_and_companions_of_the_inner_task_count() -> None:
     weights = beside.own.class_weights
     assert weights[1] > weights[0] and torch.equal(parts["count"], weights)
     assert torch.allclose(parts["loss"], parts["imitation"] * weights)
+
+
+def backbone(width: int) -> Backbone:
+    body = nn.Sequential(nn.Flatten(), nn.Linear(48, width))
+    return Backbone(Pixels((3, 4, 4), (0.5,) * 3, (0.25,) * 3), {"logits": 2}, body, width)
+
+
+@pytest.mark.parametrize("width", [4, 6])
+def test_features_are_learnt_beside_the_answers(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    teacher, student = backbone(6), backbone(width)
+    monkeypatch.setattr(Distil, "_fitting", lambda task, domain: SimpleNamespace(network=teacher))
+    task = Distil(Classify(), "there", features=3.0)
+    beside = task.companions(student, DOMAIN)
+    assert hasattr(beside, "map") == (width != 6)
+    batch = {"row": torch.arange(2), "input": torch.rand(2, 3, 4, 4), "target": torch.tensor([0, 1])}
+    context = Context(DOMAIN, beside)
+    parts = task.loss(task.forward(student, batch, context), batch)
+    own = student.features(batch["input"])
+    between = apart(own if width == 6 else beside.map(own), teacher.features(batch["input"]))
+    alone = Distil(Classify(), "there")
+    without = alone.loss(alone.forward(student, batch, Context(DOMAIN, alone.companions(student, DOMAIN))), batch)
+    assert torch.allclose(parts["features"], between) and bool((between > 0).all())
+    assert torch.allclose(parts["loss"], without["loss"] + 0.9 * 3.0 * between)
+    parts["loss"].sum().backward()
+    learning = [*student.parameters(), *beside.parameters()]
+    assert all(weight.grad is not None for weight in learning) and len(learning) == (4 if width == 6 else 6)
+    assert all(weight.grad is None for weight in teacher.parameters())
+    check_task(task, student, batch, context)
+
+
+def test_features_of_what_shows_none_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Distil, "_fitting", lambda task, domain: SimpleNamespace(network=backbone(4)))
+    with pytest.raises(ConfigError, match=r"task\.features needs a network with a body and a head, and Says is not"):
+        Distil(Classify(), "there", features=1.0).companions(Says(0.0, 1.0), DOMAIN)
 
 
 def test_a_teacher_is_in_no_state_and_stays_itself() -> None:

@@ -3,10 +3,11 @@
 With L the task's own loss and D how far the student's output is from the teacher's (`CanTeach.imitation`), a row's loss
 is
 
-    share x L + (1 - share) x units x D
+    share x L + (1 - share) x units x (D + features x E)
 
 (Hinton et al. 2015, arXiv:1503.02531). Teacher and student see the very same inputs, however these were cut, coloured
-or mixed, so that every look at a row is a new lesson (Beyer et al. 2022, arXiv:2106.05237).
+or mixed, so that every look at a row is a new lesson (Beyer et al. 2022, arXiv:2106.05237). E is how far the student's
+features, as its heads are given them, are from its teacher's, where both networks have heads (`nn.distillation.apart`).
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from typing import Annotated, Any
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn import Module
+from torch.nn import Linear, Module
 
 from pervade.core import registry
+from pervade.core.bounds import Weight
 from pervade.core.contracts import Context, Domain, Task, Wrapping, inputs
 from pervade.core.contracts.abilities import CanTeach, HasCompanions
 from pervade.core.contracts.capabilities import Tokenised, labels_of
@@ -31,10 +33,13 @@ from pervade.core.run import RunDirectory
 from pervade.core.types import Batch, Output, Parts, Table
 from pervade.engine.base import digest
 from pervade.engine.checkpoint import Loaded, load_checkpoint
+from pervade.nn.backbone import known
+from pervade.nn.distillation import apart
 from pervade.tasks.classify import Classify
 from pervade.weights import locate
 
 SAID = "teacher's "  # before the names of the teacher's outputs
+FEATURES = "what the heads are given"
 OWN = ("mean", "deviation")  # of inputs: by what a network normalises inside, which the other need not
 
 
@@ -48,6 +53,9 @@ class Distil(Wrapping, HasCompanions):
     teacher: str = ""
     temperature: Annotated[float, Field(gt=0, le=100)] = 2.0  # above 1 also tells what is unlikely, and how much so
     share: Annotated[float, Field(ge=0, le=1)] = 0.1  # of the true targets
+    features: Weight = (
+        0.0  # of how far the features that the heads are given are from the teacher's, beside the answers
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -66,9 +74,14 @@ class Distil(Wrapping, HasCompanions):
         return self.task.predictions(output, batch, context)
 
     def companions(self, model: Module, domain: Domain) -> Module:
-        """ "teacher" and, where the inner task has some, "own"."""
+        """ "teacher"; where the inner task has some, "own"; and "map", which learns to make features as wide as the
+        teacher's. Raises ConfigError where there are features to be learnt, and a network shows none."""
         companions = Module()
         companions.teacher = Teacher(self._fitting(domain), self.teacher)
+        if self.features:
+            width, teachers = _width(model), _width(companions.teacher.network)
+            if width != teachers:
+                companions.map = Linear(width, teachers)
         own = self.task.companions(model, domain) if isinstance(self.task, HasCompanions) else None
         if own is not None:
             companions.own = own
@@ -82,26 +95,47 @@ class Distil(Wrapping, HasCompanions):
         return self.task.finished(model, _inner(context)) if isinstance(self.task, HasCompanions) else model
 
     def forward(self, model: Module, batch: Batch, context: Context) -> Output:
-        output = self.task.forward(model, batch, _inner(context))
         if context.companions is None:
-            return output
+            return self.task.forward(model, batch, _inner(context))
+        output = self._said(model, batch, _inner(context))
         teacher: Any = context.companions.get_submodule("teacher")
         with torch.no_grad():
-            said = self.task.forward(teacher.network, batch, replace(context, companions=None))
+            said = self._said(teacher.network, batch, replace(context, companions=None))
+        if hasattr(context.companions, "map"):
+            output[FEATURES] = context.companions.get_submodule("map")(output[FEATURES])
         return {**output, **{f"{SAID}{name}": value for name, value in said.items()}}
 
+    def _said(self, network: Module, batch: Batch, context: Context) -> Output:
+        """With what its heads were given, where that is to be learnt."""
+        if not self.features:
+            return self.task.forward(network, batch, context)
+        given: list[Any] = []
+        body = known(network, "task.features").body
+        hook = body.register_forward_hook(lambda module, read, made: given.append(made))
+        try:
+            output = self.task.forward(network, batch, context)
+        finally:
+            hook.remove()
+        return {**output, FEATURES: given[-1][0] if isinstance(given[-1], tuple) else given[-1]}
+
     def loss(self, output: Output, batch: Batch) -> Parts:
-        """ "imitation" beside it: how far it is from the teacher, a unit."""
+        """Beside it "imitation", how far it is from the teacher, a unit, and "features", how far these are."""
         own = {name: value for name, value in output.items() if not name.startswith(SAID)}
+        said = {name.removeprefix(SAID): value for name, value in output.items() if name.startswith(SAID)}
+        features = own.pop(FEATURES, None)
         parts = self.task.loss(own, batch)
-        if len(own) == len(output):
+        if not said:
             return parts
         assert isinstance(self.task, CanTeach), "see __post_init__"
-        said = {name.removeprefix(SAID): value for name, value in output.items() if name.startswith(SAID)}
-        apart = self.task.imitation(own, said, batch, self.temperature)
-        learnt = apart * parts["count"] if "count" in parts else apart
+        learnt = imitation = self.task.imitation(own, said, batch, self.temperature)
+        if features is not None:
+            counted = own.get("frames", batch.get("mask")) if features.ndim > 2 else None
+            between = apart(features, said[FEATURES], counted)
+            learnt, parts = learnt + self.features * between, {**parts, "features": between.detach()}
+        if "count" in parts:
+            learnt = learnt * parts["count"]
         loss = self.share * parts["loss"] + (1 - self.share) * learnt if self.share else learnt
-        return {**parts, "loss": loss, "imitation": apart.detach()}
+        return {**parts, "loss": loss, "imitation": imitation.detach()}
 
     def _fitting(self, domain: Domain) -> Loaded:
         """The teacher. Raises ConfigError where it is asked something else, or reads rows in another way."""
@@ -160,6 +194,12 @@ def loaded(teacher: str) -> Loaded:
     if own is None:
         raise CheckpointError(f"task.teacher: {teacher!r} is no run and no checkpoint's folder; name one that is")
     return load_checkpoint(RunDirectory(own.parents[1]), own.name)
+
+
+def _width(network: Module) -> int:
+    """Numbers that its heads are given."""
+    head: Any = next(iter(known(network, "task.features").head.values()))
+    return int(head.in_features)
 
 
 def _reads(domain: Domain) -> tuple[Any, ...]:

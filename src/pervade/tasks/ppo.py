@@ -23,14 +23,16 @@ from torch.nn import Module
 from pervade.agents.acting import Agent, space_of
 from pervade.core.bounds import Positive, Weight
 from pervade.core.contracts import Context, Domain
+from pervade.core.contracts.abilities import CanTeach
 from pervade.core.registry import register
 from pervade.core.types import Batch, Output, Parts
 from pervade.nn import actions
+from pervade.nn.distillation import divergence, divergence_of_normals
 
 
 @register("task")
 @dataclass(frozen=True)
-class PPO(Agent):
+class PPO(Agent, CanTeach):
     clip: Positive = 0.2  # ε
     value_clip: Positive | None = None  # how far a value may move from what it was; None: any
     value_weight: Weight = 0.5  # c_v
@@ -61,12 +63,28 @@ class PPO(Agent):
         output: Output = model(batch["input"])
         if "action" not in batch:
             return output
-        log_prob, entropy = actions.log_prob_and_entropy(output, batch["action"], space_of(context.domain))
-        return {"log_prob": log_prob, "entropy": entropy, "value": output["value"][:, 0].float()}
+        space = space_of(context.domain)
+        log_prob, entropy = actions.log_prob_and_entropy(output, batch["action"], space)
+        learnt = {"log_prob": log_prob, "entropy": entropy, "value": output["value"][:, 0].float()}
+        policy = {name: output[name] for name in self.asks(space)}
+        if actions.is_discrete(space):
+            return {**learnt, **policy, "sizes": torch.tensor(space["sizes"])}
+        return {**learnt, **policy}
 
     def loss(self, output: Output, batch: Batch) -> Parts:
         loss, value_error, kl = _Objective.apply(output["log_prob"], output["value"], output["entropy"], batch, self)
         return {"loss": loss, "value_error": value_error, "entropy": output["entropy"].detach(), "kl": kl}
+
+    def imitation(self, output: Output, teacher: Output, batch: Batch, temperature: float) -> Tensor:
+        """How far the policy is from its teacher's where the student itself went, which is where it has to know what to
+        do (Czarnecki et al. 2019, arXiv:1902.02186); summed over the choices or numbers of an action. The temperature
+        is of choices."""
+        if "mean" in output:
+            said = (one[name] for one in (output, teacher) for name in ("mean", "log_deviation"))
+            return divergence_of_normals(*said).sum(1)
+        sizes = output["sizes"].tolist()
+        parts = zip(output["logits"].split(sizes, 1), teacher["logits"].split(sizes, 1), strict=True)
+        return torch.stack([divergence(own, said, temperature) for own, said in parts]).sum(0)
 
     def score(self, output: Output, batch: Batch, context: Context) -> Tensor:
         """The logarithm of the likeliest action's probability; of continuous actions, the value."""
