@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +14,7 @@ from torch import nn
 
 from pervade.compress.distil import Blocks, Distil, LayersKept, blocks_of
 from pervade.core import files
-from pervade.core.contracts import Subject
+from pervade.core.contracts import Recipe, Subject, Tokens
 from pervade.core.errors import ConfigError
 from pervade.init.pretrained import Pretrained
 from pervade.init.random import Random
@@ -21,15 +24,17 @@ from pervade.models.transformer import Transformer
 from pervade.tasks import distil
 from pervade.tasks.denoise import Denoise
 from pervade.testing import check_spec
+from pervade.train.augment.fragments import Fragments
 from pervade.train.optim.adamw import AdamW
 from pervade.weights.checkpoint import Checkpoint
 from pervade.weights.transplant import transplant
 from tests.subjects import TOKENS, again, answers, pixels, subject
 
+WRITING = Tokens(60, 24, pooled=False, causal=True)
 ENCODER = Transformer(width=16, depth=8, heads=2)
 
 
-def test_a_transformer_keeps_one_layer_in_four_with_its_weights() -> None:
+def test_a_transformer_keeps_one_layer_in_three_with_its_weights() -> None:
     asked = subject(ENCODER, TOKENS)
     weights = {name: value.clone() for name, value in asked.loaded.network.state_dict().items()}
     (name,) = blocks_of(asked.loaded.network)
@@ -49,7 +54,7 @@ def test_a_transformer_keeps_one_layer_in_four_with_its_weights() -> None:
     assert all(torch.equal(weights[key], value) for key, value in fresh.state_dict().items())
     assert made.learns is not None
     assert made.learns.changes == made.changes and made.learns.init == Pretrained(str(Path("nowhere")))
-    assert made.learns.task == distil.Distil(asked.recipe.task, "nowhere")
+    assert made.learns.task == distil.Distil(asked.recipe.task, "nowhere", features=1.0)
     assert made.learns.model == asked.recipe.model
 
 
@@ -62,6 +67,31 @@ def test_layers_are_counted_and_called_by_their_place() -> None:
         LayersKept({"body": (0,)}).apply(subject(ENCODER, TOKENS).loaded.network)
     with pytest.raises(ConfigError, match=r"'layers' has 2 blocks, and \[0, 2\] of it are to stay"):
         LayersKept({"layers": (0, 2)}).apply(nn.ModuleDict({"layers": nn.ModuleList([nn.Identity(), nn.Identity()])}))
+
+
+def test_texts_are_taught_by_fragments_and_features() -> None:
+    asked = subject(ENCODER, TOKENS)
+    assert _learnt(Distil(), asked).augment == (), "rows of this domain are pictures"
+    for reads, fragments in ((TOKENS, True), (replace(TOKENS, pooled=False), False), (WRITING, False)):
+        domain: Any = SimpleNamespace(inputs=lambda reads=reads: reads)
+        texts = replace(asked, loaded=replace(asked.loaded, domain=domain))
+        assert _learnt(Distil(), texts).augment == ((Fragments(),) if fragments else ())
+        assert _learnt(Distil(augment=False), texts).augment == ()
+    assert _learnt(Distil(features=0.5), asked).task.features == 0.5  # type: ignore[attr-defined]
+    headless = nn.Sequential(nn.Linear(60, 3))
+    other = Distil()._learning(headless, asked.recipe, asked, asked.place)
+    assert other.task.features == 0, "whose network shows none"  # type: ignore[attr-defined]
+
+
+def test_a_teacher_that_cannot_write_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"distil\.written: only a language model writes texts, and this is classify"):
+        Distil(written=0.5)(subject(ENCODER, TOKENS))
+
+
+def _learnt(step: Distil, asked: Subject) -> Recipe:
+    learns = step(replace(asked, loaded=replace(asked.loaded, network=copy.deepcopy(asked.loaded.network)))).learns
+    assert learns is not None
+    return learns
 
 
 def test_the_number_of_layers_can_be_set() -> None:
@@ -136,7 +166,7 @@ def test_after_another_step_what_that_made_learns_from_where_it_began(tmp_path: 
     asked = replace(asked, loaded=loaded, place=tmp_path / "prune-sparse")
     made = Distil()(asked)
     assert made.network is loaded.network and made.learns is not None
-    assert made.learns.task == distil.Distil(asked.recipe.task, str(tmp_path / "best"))
+    assert made.learns.task == distil.Distil(asked.recipe.task, str(tmp_path / "best"), features=1.0)
     assert made.learns.init == Pretrained(str(tmp_path / "prune-sparse"))
     named = Distil("small-cnn")(asked).learns
     assert named is not None and named.task == made.learns.task

@@ -18,11 +18,13 @@ from pydantic import Field
 from torch.nn import Module, ModuleList
 
 from pervade.core import files, registry, spec
-from pervade.core.bounds import LearningRate, Passes
+from pervade.core.bounds import LearningRate, Passes, Weight
 from pervade.core.contracts import (
+    Augment,
     Change,
     Compressed,
     Compressor,
+    Domain,
     Initializer,
     Model,
     Optimizer,
@@ -31,17 +33,22 @@ from pervade.core.contracts import (
     Solver,
     SourceSpec,
     Subject,
-    Task,
+    Tokens,
+    Wrapping,
 )
 from pervade.core.contracts.abilities import CanTeach
+from pervade.core.contracts.capabilities import Tokenised
 from pervade.core.errors import ConfigError, UnfitError
 from pervade.core.registry import full_name, name_of, register
 from pervade.engine import building
+from pervade.nn.backbone import Backbone
 from pervade.tasks import distil
+from pervade.tasks.language_model import LanguageModel
 
 LONGER, LONGER_WARM = 3, 2  # times as many passes as the teacher's, from random weights and from others
 FROM_RANDOM = 1e-3  # learning rate of AdamW
 NAMED = 6  # students that a message names
+FEATURES = 1.0  # weight of theirs
 FILTERS = 8  # by which numbers of filters can be divided
 
 
@@ -87,32 +94,37 @@ class Distil(Compressor):
     on_rounded: ClassVar[bool] = True
     student: str = "auto"  # a model's name
     layers: Annotated[int, Field(ge=1, le=1000)] | None = None  # that stay, where these are what the student has fewer
-    # of; None: one in four
+    # of; None: one in three
     temperature: Annotated[float, Field(gt=0, le=100)] = 2.0
     share: Annotated[float, Field(ge=0, le=1)] = 0.1  # of the true targets in what is learnt
+    features: Weight | None = None  # of how far features are from the teacher's; None: FEATURES where both have heads
+    augment: bool = True  # whether both read fragments of the texts, too, where texts are judged as a whole
+    written: Annotated[float, Field(ge=0, le=100)] = 0.0  # how much text the teacher writes for its student to learn
+    # from beside the real ones, as a share of these; of language models
     epochs: Passes | None = None  # None: as the teacher's, and so often again as its first weights are worse
     lr: LearningRate | None = None  # None: as the teacher's, unless that was for better first weights
 
     def check(self, subject: Subject) -> None:
         """Raises UnfitError where nobody can imitate the task, ConfigError where the student named does not fit."""
-        _require_imitable(subject.recipe.task)
+        self._require_taught(subject)
         if self.student != "auto":
             model = self._model(subject)
             _require_smaller(self._built(model, subject), full_name(model), _weights(subject.loaded.network), subject)
 
     def __call__(self, subject: Subject) -> Compressed:
         recipe, network = subject.recipe, subject.loaded.network
-        _require_imitable(recipe.task)
+        self._require_taught(subject)
         teacher = _uncompressed(subject)
         if self.student == "auto" and teacher != subject.place:
             init: Initializer = spec.decode({"use": "pretrained", "source": str(subject.place)}, Initializer)
-            learns = self._learning(replace(recipe, changes=subject.loaded.changes, init=init), subject, teacher)
+            begun = replace(recipe, changes=subject.loaded.changes, init=init)
+            learns = self._learning(network, begun, subject, teacher)
             summary = f"what was made so far learns from what {teacher.name} said"
-            return Compressed(network, subject.loaded.changes, summary, learns)
+            return Compressed(network, subject.loaded.changes, summary, learns, writes=self.written)
         before = _weights(network)
         lists = blocks_of(network) if self.student == "auto" else {}
         if lists:
-            kept = {name: evenly(count, self.layers or max(count // 4, 1)) for name, count in lists.items()}
+            kept = {name: evenly(count, self.layers or max(count // 3, 1)) for name, count in lists.items()}
             student, left = building.merged(network, subject.loaded.changes)
             changes: tuple[Change, ...] = (*left, LayersKept(kept))
             student = changes[-1].apply(student)
@@ -126,7 +138,18 @@ class Distil(Compressor):
             learns = replace(recipe, model=model, changes=(), init=_first_weights(model))
         _require_smaller(student, said, before, subject)
         summary = f"{said}, {before:,} weights to {_weights(student):,}, learnt from what the network said"
-        return Compressed(student, changes, summary, self._learning(learns, subject, teacher))
+        learns = self._learning(student, learns, subject, teacher)
+        return Compressed(student, changes, summary, learns, writes=self.written)
+
+    def _require_taught(self, subject: Subject) -> None:
+        """Raises UnfitError where nobody can imitate the task, ConfigError where a teacher is to write that cannot."""
+        task = subject.recipe.task
+        named = name_of(type(task)) or type(task).__name__
+        if not isinstance(task, CanTeach):
+            raise UnfitError(f"distil: no student can learn {named} from another's answers")
+        own = task.task if isinstance(task, Wrapping) else task
+        if self.written and not (isinstance(own, LanguageModel) and isinstance(subject.loaded.domain, Tokenised)):
+            raise ConfigError(f"distil.written: only a language model writes texts, and this is {named}; leave it away")
 
     def _model(self, subject: Subject) -> Model:
         """The student that is named, or one half as wide."""
@@ -150,7 +173,7 @@ class Distil(Compressor):
             raise ConfigError(f"distil: the student does not fit: {error}; {_others(subject)}") from None
         return network.eval()
 
-    def _learning(self, recipe: Recipe, subject: Subject, teacher: Path) -> Recipe:
+    def _learning(self, student: Module, recipe: Recipe, subject: Subject, teacher: Path) -> Recipe:
         """As the teacher learnt, but for what belongs to its own first weights. Every weight learns."""
         own = subject.recipe
         warm, began_warm = (name_of(type(one.init)) != "random" for one in (recipe, own))
@@ -164,9 +187,16 @@ class Distil(Compressor):
             recipe = replace(recipe, source=spec.decode("dataset", SourceSpec))
         if self.lr is not None:
             recipe = replace(recipe, optimizer=replace(recipe.one_optimizer, lr=self.lr))  # type: ignore[type-var]
+        if self.augment and _judged_whole(subject.loaded.domain):
+            recipe = replace(recipe, augment=(*recipe.augment, spec.decode("fragments", Augment)))
+        features = self.features
+        if features is None:
+            both = (student, subject.loaded.network)
+            shown = all(isinstance(network, Backbone) and len(network.head) > 0 for network in both)
+            features = FEATURES if shown else 0.0
         return replace(
             recipe,
-            task=distil.Distil(own.task, str(teacher), self.temperature, self.share),
+            task=distil.Distil(own.task, str(teacher), self.temperature, self.share, features),
             epochs=own.epochs * (LONGER_WARM if warm else LONGER) if self.epochs is None else self.epochs,
             tuning=None,
             imbalance=None,  # stands in the task, settled
@@ -210,10 +240,10 @@ def _weights(network: Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def _require_imitable(task: Task) -> None:
-    if not isinstance(task, CanTeach):
-        named = name_of(type(task)) or type(task).__name__
-        raise UnfitError(f"distil: no student can learn {named} from another's answers")
+def _judged_whole(domain: Domain) -> bool:
+    """Whether its rows are texts of which something is said as a whole."""
+    reads = domain.inputs()
+    return isinstance(reads, Tokens) and reads.pooled and not reads.causal
 
 
 def _require_smaller(student: Module, said: str, before: int, subject: Subject) -> None:

@@ -38,11 +38,12 @@ from pervade.evaluate.compare import Comparison, compare
 from pervade.evaluate.evaluation import evaluate, figure_as_json
 from pervade.init.pretrained import Pretrained
 from pervade.nn.modes import evaluating
-from pervade.run import compressed_speeds, promising, settling, workflow
+from pervade.run import compressed_speeds, promising, settling, workflow, written
 from pervade.run.compressed_judge import Judge
 from pervade.run.progress import Prefixed, Screen
 from pervade.run.replacing import as_before_unless_finished
 from pervade.run.training import Options
+from pervade.tasks import distil
 
 FROM = "compressed_from"  # of architecture.json: only such a checkpoint may be replaced
 CALIBRATION = "ece"  # the figure that says how far probabilities can be believed, where a task has one
@@ -230,8 +231,9 @@ class Work:
         inner = RunDirectory(self.run.path / "compressing" / name)
         request = replace(workflow.requested(self.run), find_lr=False)
         files.remove(inner.path)
+        rows = self._with_written(made.writes, learns) if made.writes else self.rows
         try:
-            workflow.write_data(inner, request.source, self.rows)
+            workflow.write_data(inner, request.source, rows)
             checkpoints.write_domain(inner.preprocess, loaded.domain)
             if made.begins_there:
                 begun = replace(recipe, model=learns.model, changes=made.changes, tuning=None)
@@ -243,7 +245,7 @@ class Work:
                 learns = replace(learns, time_limit=min(left, learns.time_limit or left))
             workflow.begin(inner, learns, request)
             options = Options(Prefixed(self.screen, name), finish=False)
-            workflow.train(inner, request, None if spec.readable(learns) else learns, options, self.rows)
+            workflow.train(inner, request, None if spec.readable(learns) else learns, options, rows)
             best = next(each for each in ("best", "last") if each in inner.checkpoints())
             about = inner.of_checkpoint("last" if "last" in inner.checkpoints() else best, "architecture.json")
             return load_checkpoint(inner, best).network, float(about.get("passes", learns.epochs))
@@ -251,6 +253,14 @@ class Work:
             files.remove(inner.path)
             with suppress(OSError):  # that of another step is there
                 inner.path.parent.rmdir()
+
+    def _with_written(self, share: float, learns: Recipe) -> Rows:
+        """The rows, and what the teacher writes beside them in half of the time that is there for learning."""
+        task: Any = learns.task
+        left = None if self.until is None else LEARNING * (self.until - time.monotonic()) / self.to_come
+        until = None if left is None else time.monotonic() + left / 2
+        with runtime.threads(self.recipe.threads):
+            return written.beside(self.rows, distil.loaded(task.teacher), share, learns.seed, until, self.screen)
 
     def _save(
         self,

@@ -197,9 +197,11 @@ def loaded(teacher: str) -> Loaded:
 
 
 def _width(network: Module) -> int:
-    """Numbers that its heads are given."""
-    head: Any = next(iter(known(network, "task.features").head.values()))
-    return int(head.in_features)
+    """Numbers that its heads are given. Raises ConfigError where it has none."""
+    heads: Any = known(network, "task.features").head
+    if not heads:
+        raise ConfigError(f"task.features: {type(network).__name__} has no head of its own; leave it away (features=0)")
+    return int(next(iter(heads.values())).in_features)
 
 
 def _reads(domain: Domain) -> tuple[Any, ...]:

@@ -87,13 +87,15 @@ class Compressed:
     """`network` with all `changes` that were made to it since its model built it, in order. Where it has to learn,
     `learns` is by what: its network, once trained, is what was asked for, its task inside of what wraps it. With
     `begins_there` it begins from the weights of `network`: whoever trains it saves these first, and sets `init` to that
-    place; else it begins as its `init` says. `summary` says what was done, with figures."""
+    place; else it begins as its `init` says. `writes` is how much text its teacher is to write for it, as a share of
+    what trains. `summary` says what was done, with figures."""
 
     network: Module
     changes: tuple[Change, ...]
     summary: str
     learns: Recipe | None = None
     begins_there: bool = False
+    writes: float = 0.0
 
 
 @runtime_checkable
