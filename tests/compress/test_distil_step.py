@@ -54,7 +54,7 @@ def test_a_transformer_keeps_one_layer_in_three_with_its_weights() -> None:
     assert all(torch.equal(weights[key], value) for key, value in fresh.state_dict().items())
     assert made.learns is not None
     assert made.learns.changes == made.changes and made.learns.init == Pretrained(str(Path("nowhere")))
-    assert made.learns.task == distil.Distil(asked.recipe.task, "nowhere", features=1.0)
+    assert made.learns.task == distil.Distil(asked.recipe.task, "nowhere")
     assert made.learns.model == asked.recipe.model
 
 
@@ -69,7 +69,7 @@ def test_layers_are_counted_and_called_by_their_place() -> None:
         LayersKept({"layers": (0, 2)}).apply(nn.ModuleDict({"layers": nn.ModuleList([nn.Identity(), nn.Identity()])}))
 
 
-def test_texts_are_taught_by_fragments_and_features() -> None:
+def test_texts_are_taught_by_fragments() -> None:
     asked = subject(ENCODER, TOKENS)
     assert _learnt(Distil(), asked).augment == (), "rows of this domain are pictures"
     for reads, fragments in ((TOKENS, True), (replace(TOKENS, pooled=False), False), (WRITING, False)):
@@ -78,9 +78,6 @@ def test_texts_are_taught_by_fragments_and_features() -> None:
         assert _learnt(Distil(), texts).augment == ((Fragments(),) if fragments else ())
         assert _learnt(Distil(augment=False), texts).augment == ()
     assert _learnt(Distil(features=0.5), asked).task.features == 0.5  # type: ignore[attr-defined]
-    headless = nn.Sequential(nn.Linear(60, 3))
-    other = Distil()._learning(headless, asked.recipe, asked, asked.place)
-    assert other.task.features == 0, "whose network shows none"  # type: ignore[attr-defined]
 
 
 def test_a_teacher_that_cannot_write_is_refused() -> None:
@@ -166,7 +163,7 @@ def test_after_another_step_what_that_made_learns_from_where_it_began(tmp_path: 
     asked = replace(asked, loaded=loaded, place=tmp_path / "prune-sparse")
     made = Distil()(asked)
     assert made.network is loaded.network and made.learns is not None
-    assert made.learns.task == distil.Distil(asked.recipe.task, str(tmp_path / "best"), features=1.0)
+    assert made.learns.task == distil.Distil(asked.recipe.task, str(tmp_path / "best"))
     assert made.learns.init == Pretrained(str(tmp_path / "prune-sparse"))
     named = Distil("small-cnn")(asked).learns
     assert named is not None and named.task == made.learns.task

@@ -41,14 +41,12 @@ from pervade.core.contracts.capabilities import Tokenised
 from pervade.core.errors import ConfigError, UnfitError
 from pervade.core.registry import full_name, name_of, register
 from pervade.engine import building
-from pervade.nn.backbone import Backbone
 from pervade.tasks import distil
 from pervade.tasks.language_model import LanguageModel
 
 LONGER, LONGER_WARM = 3, 2  # times as many passes as the teacher's, from random weights and from others
 FROM_RANDOM = 1e-3  # learning rate of AdamW
 NAMED = 6  # students that a message names
-FEATURES = 1.0  # weight of theirs
 FILTERS = 8  # by which numbers of filters can be divided
 
 
@@ -97,7 +95,7 @@ class Distil(Compressor):
     # of; None: one in three
     temperature: Annotated[float, Field(gt=0, le=100)] = 2.0
     share: Annotated[float, Field(ge=0, le=1)] = 0.1  # of the true targets in what is learnt
-    features: Weight | None = None  # of how far features are from the teacher's; None: FEATURES where both have heads
+    features: Weight = 0.0  # of how far features are from the teacher's, where both networks have heads
     augment: bool = True  # whether both read fragments of the texts, too, where texts are judged as a whole
     written: Annotated[float, Field(ge=0, le=100)] = 0.0  # how much text the teacher writes for its student to learn
     # from beside the real ones, as a share of these; of language models
@@ -118,7 +116,7 @@ class Distil(Compressor):
         if self.student == "auto" and teacher != subject.place:
             init: Initializer = spec.decode({"use": "pretrained", "source": str(subject.place)}, Initializer)
             begun = replace(recipe, changes=subject.loaded.changes, init=init)
-            learns = self._learning(network, begun, subject, teacher)
+            learns = self._learning(begun, subject, teacher)
             summary = f"what was made so far learns from what {teacher.name} said"
             return Compressed(network, subject.loaded.changes, summary, learns, writes=self.written)
         before = _weights(network)
@@ -138,7 +136,7 @@ class Distil(Compressor):
             learns = replace(recipe, model=model, changes=(), init=_first_weights(model))
         _require_smaller(student, said, before, subject)
         summary = f"{said}, {before:,} weights to {_weights(student):,}, learnt from what the network said"
-        learns = self._learning(student, learns, subject, teacher)
+        learns = self._learning(learns, subject, teacher)
         return Compressed(student, changes, summary, learns, writes=self.written)
 
     def _require_taught(self, subject: Subject) -> None:
@@ -173,7 +171,7 @@ class Distil(Compressor):
             raise ConfigError(f"distil: the student does not fit: {error}; {_others(subject)}") from None
         return network.eval()
 
-    def _learning(self, student: Module, recipe: Recipe, subject: Subject, teacher: Path) -> Recipe:
+    def _learning(self, recipe: Recipe, subject: Subject, teacher: Path) -> Recipe:
         """As the teacher learnt, but for what belongs to its own first weights. Every weight learns."""
         own = subject.recipe
         warm, began_warm = (name_of(type(one.init)) != "random" for one in (recipe, own))
@@ -189,14 +187,9 @@ class Distil(Compressor):
             recipe = replace(recipe, optimizer=replace(recipe.one_optimizer, lr=self.lr))  # type: ignore[type-var]
         if self.augment and _judged_whole(subject.loaded.domain):
             recipe = replace(recipe, augment=(*recipe.augment, spec.decode("fragments", Augment)))
-        features = self.features
-        if features is None:
-            both = (student, subject.loaded.network)
-            shown = all(isinstance(network, Backbone) and len(network.head) > 0 for network in both)
-            features = FEATURES if shown else 0.0
         return replace(
             recipe,
-            task=distil.Distil(own.task, str(teacher), self.temperature, self.share, features),
+            task=distil.Distil(own.task, str(teacher), self.temperature, self.share, self.features),
             epochs=own.epochs * (LONGER_WARM if warm else LONGER) if self.epochs is None else self.epochs,
             tuning=None,
             imbalance=None,  # stands in the task, settled
