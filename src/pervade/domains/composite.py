@@ -11,7 +11,7 @@ import torch
 from numpy.random import Generator
 from torch import Tensor
 
-from pervade.core.contracts import Domain, PlainFeatures, Several
+from pervade.core.contracts import Domain, PlainFeatures, Several, asking
 from pervade.core.contracts.capabilities import Counted, Scaled, able
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, LeftOut, Media, Rows
@@ -79,6 +79,12 @@ class Composite(Domain):
 
     def asked(self, given: Any, number: int = 1) -> Iterable[dict[str, Any] | LeftOut]:
         return self.first.asked(given, number)
+
+    def fields(self) -> tuple[asking.Field, ...]:
+        return able(self.first, asking.Askable).fields()
+
+    def sent(self, given: Mapping[str, Any], name: str, number: int = 1) -> dict[str, Any] | LeftOut:
+        return able(self.first, asking.Askable).sent(given, name, number)
 
     def prepare(
         self, rows: Rows, progress: Callable[[int, int], None], keep: bool = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -17,7 +17,7 @@ from pydantic import Field
 
 from pervade.core import contracts
 from pervade.core.bounds import Token
-from pervade.core.contracts import PlainFeatures
+from pervade.core.contracts import PlainFeatures, asking
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, LeftOut, Media, Rows
@@ -125,6 +125,12 @@ class Corpus(Tokenized):
         empty = [LeftOut(given, "it is an empty folder; give a text")]
         for entry in inputs.opened(held or empty, self.encoding, self.lines):
             yield LeftOut(entry["id"], why) if isinstance(entry, dict) and not entry["text"].strip() else entry
+
+    def fields(self) -> tuple[asking.Field, ...]:
+        return (asking.Field("input", "text", "Text"),)
+
+    def sent(self, given: Mapping[str, Any], name: str, number: int = 1) -> dict[str, Any] | LeftOut:
+        return {"id": given["input"], "text": given["input"]}
 
     @property
     def _texts(self) -> texts.Texts:

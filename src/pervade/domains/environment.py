@@ -20,7 +20,7 @@ from pydantic import Field
 from torch import nn
 
 from pervade.agents import environments, spaces, worlds
-from pervade.core.contracts import Domain, InputSpace, Observations, Pixels, PlainFeatures, TensorSpec
+from pervade.core.contracts import Domain, InputSpace, Observations, Pixels, PlainFeatures, TensorSpec, asking
 from pervade.core.contracts.deployment import ROWS
 from pervade.core.errors import DataError
 from pervade.core.registry import register
@@ -97,6 +97,12 @@ class Environment(Domain):
         if not given.isdecimal() or len(given) > 10 or int(given) > LARGEST_SEED:
             return [LeftOut(given, f"a seed is a whole number from 0 to {LARGEST_SEED}")]
         return [{"id": f"seed {int(given)}", "seed": int(given), "mode": DETERMINISTIC}]
+
+    def fields(self) -> tuple[asking.Field, ...]:
+        return (asking.Field("input", "seed", "Seed of an episode"),)
+
+    def sent(self, given: Mapping[str, Any], name: str, number: int = 1) -> dict[str, Any] | LeftOut:
+        return next(iter(self.asked(given["input"], number)))
 
     def prepare(
         self, rows: Rows, progress: Callable[[int, int], None], keep: bool = True

@@ -9,7 +9,7 @@ was seen.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -19,7 +19,7 @@ from numpy.random import Generator
 from PIL import Image as Pillow
 from pydantic import Field
 
-from pervade.core.contracts import Canvas
+from pervade.core.contracts import Canvas, asking
 from pervade.core.errors import ConfigError, DataError, nearest
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, LeftOut, Rows
@@ -28,6 +28,7 @@ from pervade.data.read import account, label_names, listing
 from pervade.data.rows import split as splits
 from pervade.domains.image import Image, contents
 
+LARGEST_SEED = 2**31 - 1  # as of `pervade predict --seed`
 WITHOUT = "to make pictures like these of no class, leave out --condition label"
 
 
@@ -98,6 +99,16 @@ class GeneratedPictures(Image):
         if why is not None:
             return [LeftOut(given, why)]
         return [{"id": given or f"picture {number}", "target": given or None, "seed": number - 1}]
+
+    def fields(self) -> tuple[asking.Field, ...]:
+        """A label, which may be empty, and a seed."""
+        return (asking.Field("input", "label", "Label"), asking.Field("seed", "seed", "Seed"))
+
+    def sent(self, given: Mapping[str, Any], name: str, number: int = 1) -> dict[str, Any] | LeftOut:
+        seed = given["seed"]
+        if not seed.isdecimal() or len(seed) > 10 or int(seed) > LARGEST_SEED:
+            return LeftOut(seed, f"a seed is a whole number from 0 to {LARGEST_SEED}")
+        return next(iter(self.asked(given["input"], int(seed) + 1)))
 
     def unasked(self, number: int, labels: Sequence[str]) -> Iterator[str]:
         """What `asked` is to be given for so many pictures: the `labels` in turn, or all that it makes pictures of.

@@ -10,7 +10,7 @@ stays in pixels of 0-1.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -21,7 +21,7 @@ from PIL import Image as Pillow
 from pydantic import Field
 
 from pervade.core.bounds import Count, Deviation, Finite
-from pervade.core.contracts import Domain, InputSpace, Pixels, TensorSpec
+from pervade.core.contracts import Domain, InputSpace, Pixels, TensorSpec, asking
 from pervade.core.contracts.deployment import ROWS
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.registry import register
@@ -171,6 +171,12 @@ class Image(Domain):
     def asked(self, given: str, number: int = 1) -> Iterable[tables.Record | LeftOut]:
         """A file, a table or a folder."""
         return inputs.files(given, contents(self.file_column))
+
+    def fields(self) -> tuple[asking.Field, ...]:
+        return (asking.Field("input", "picture", "Picture", tuple(sorted(pictures.SUFFIXES))),)
+
+    def sent(self, given: Mapping[str, Any], name: str, number: int = 1) -> dict[str, Any] | LeftOut:
+        return {"id": name, "path": given["input"]}
 
     @property
     def wanted(self) -> tables.Wanted:

@@ -16,7 +16,7 @@ from numpy.random import Generator
 from pydantic import Field
 
 from pervade.core import contracts
-from pervade.core.contracts import PlainFeatures
+from pervade.core.contracts import PlainFeatures, asking
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, LeftOut, Media, Rows
@@ -92,6 +92,13 @@ class Instructions(Tokenized):
         for entry in inputs.opened(held or empty, self.encoding, self.lines):
             text = None if isinstance(entry, LeftOut) else entry.get("text")
             yield entry if isinstance(entry, LeftOut) or text is None else _entry(entry["id"], question(text))
+
+    def fields(self) -> tuple[asking.Field, ...]:
+        return (asking.Field("input", "messages", "Conversation"),)
+
+    def sent(self, given: Mapping[str, Any], name: str, number: int = 1) -> dict[str, Any] | LeftOut:
+        said = given["input"]
+        return _entry(said, question(said)) if isinstance(said, str) else next(iter(self.asked(said, number)))
 
     def _rows_of(self, table: Path) -> Iterator[dict[str, Any] | LeftOut]:
         read = conversations.read(table, self.encoding)

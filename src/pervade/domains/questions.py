@@ -17,7 +17,7 @@ from numpy.random import Generator
 from pydantic import Field
 from torch import nn
 
-from pervade.core.contracts import PlainFeatures, TensorSpec, Tokens
+from pervade.core.contracts import PlainFeatures, TensorSpec, Tokens, asking
 from pervade.core.contracts.deployment import ROWS
 from pervade.core.errors import DataError
 from pervade.core.registry import register
@@ -73,10 +73,23 @@ class Questions(Tokenized):
         held = inputs.held(given, (), lambda path: questions.read_table(path, self.encoding))
         question, tab, context = given.partition("\t")
         if held is None and tab and question.strip() and context.strip():
-            return [{"id": question[:80], "question": question, "context": self._text(context)}]
+            return [self._row(question, self._text(context))]
         shown = given if len(given) <= 60 else f"{given[:60]}…"
         why = "give a question and the text that may answer it, with a tab between, or a table"
         return held or [LeftOut(shown, why)]
+
+    @staticmethod
+    def _row(question: str, context: str) -> dict[str, Any]:
+        return {"id": question[:80], "question": question, "context": context}
+
+    def fields(self) -> tuple[asking.Field, ...]:
+        question = asking.Field("question", "text", "Question")
+        return (question, asking.Field("context", "text", "Text that may answer it"))
+
+    def sent(self, given: Mapping[str, Any], name: str, number: int = 1) -> dict[str, Any] | LeftOut:
+        if lacking := next((name for name in ("question", "context") if not given[name].strip()), None):
+            return LeftOut(given["question"][:80], f"its {lacking} is empty; give a question and the text it is about")
+        return self._row(given["question"], given["context"])
 
     def _text(self, given: str) -> str:
         """The text itself, or what the file holds that it names."""

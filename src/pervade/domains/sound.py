@@ -10,7 +10,7 @@ whose answers are averaged. Training takes a window from anywhere, and changes v
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -20,7 +20,7 @@ from numpy.random import Generator
 from pydantic import Field
 
 from pervade.core.bounds import Count, Decibels, Deviation, Finite
-from pervade.core.contracts import Domain, InputSpace, TensorSpec, Waveform
+from pervade.core.contracts import Domain, InputSpace, TensorSpec, Waveform, asking
 from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, LeftOut, Media, Rows
@@ -28,7 +28,7 @@ from pervade.core.words import RECORDINGS, DomainWords
 from pervade.data.image.pictures import SUFFIXES as PICTURES
 from pervade.data.read import hub, inputs, label_names, listing, tables, targets
 from pervade.data.read.targets import Kind
-from pervade.data.sound import pieces, player, recordings, sound_augment
+from pervade.data.sound import pieces, player, recordings, sound_augment, sound_files
 from pervade.data.sound.sound_files import Long
 
 if TYPE_CHECKING:
@@ -118,6 +118,12 @@ class Sound(Domain):
     def asked(self, given: str, number: int = 1) -> Iterable[tables.Record | LeftOut]:
         """A file, a table or a folder."""
         return inputs.files(given, self._content)
+
+    def fields(self) -> tuple[asking.Field, ...]:
+        return (asking.Field("input", "sound", "Recording", tuple(sorted(sound_files.SUFFIXES))),)
+
+    def sent(self, given: Mapping[str, Any], name: str, number: int = 1) -> dict[str, Any] | LeftOut:
+        return {"id": name, "path": given["input"]}
 
     def prepare(
         self, rows: Rows, progress: Callable[[int, int], None], keep: bool = True

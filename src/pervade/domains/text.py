@@ -6,7 +6,7 @@ A tokenizer comes with the first weights (`Initializer.adapt`), or is learnt fro
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
@@ -16,7 +16,7 @@ from numpy.random import Generator
 from pydantic import Field
 
 from pervade.core.bounds import Count, Deviation, Finite
-from pervade.core.contracts import PlainFeatures, Tokens
+from pervade.core.contracts import PlainFeatures, Tokens, asking
 from pervade.core.errors import DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, LeftOut, Media, Rows
@@ -118,7 +118,20 @@ class Text(Tokenized):
             return [LeftOut(given, "it is not there; give a text, or a file or folder of texts")]
         first, tab, second = given.partition("\t")
         taken = {"text": first, "second": second} if self.pair and tab else {"text": given}
-        return [{"id": given if len(given) <= 60 else f"text {number}: {given[:50]}…", **taken}]
+        return [self._row(given, number, **taken)]
+
+    @staticmethod
+    def _row(shown: str, number: int, **taken: str) -> dict[str, Any]:
+        return {"id": shown if len(shown) <= 60 else f"text {number}: {shown[:50]}…", **taken}
+
+    def fields(self) -> tuple[asking.Field, ...]:
+        one, two = asking.Field("text", "text", "First text"), asking.Field("second", "text", "Second text")
+        return (one, two) if self.pair else (asking.Field("input", "text", "Text"),)
+
+    def sent(self, given: Mapping[str, Any], name: str, number: int = 1) -> dict[str, Any] | LeftOut:
+        if self.pair:
+            return self._row(f"{given['text']}\t{given['second']}", number, text=given["text"], second=given["second"])
+        return self._row(given["input"], number, text=given["input"])
 
     def prepare(
         self, rows: Rows, progress: Callable[[int, int], None], keep: bool = True

@@ -21,13 +21,13 @@ from pydantic import Field
 from torch import nn
 
 from pervade.core.bounds import Decibels
-from pervade.core.contracts import Domain, InputSpace, TensorSpec, Waveform
+from pervade.core.contracts import Domain, InputSpace, TensorSpec, Waveform, asking
 from pervade.core.errors import ConfigError, DataError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, LeftOut, Media, Rows
 from pervade.core.words import RECORDINGS, DomainWords
 from pervade.data.read import inputs
-from pervade.data.sound import player, recordings, sound_augment, transcripts
+from pervade.data.sound import player, recordings, sound_augment, sound_files, transcripts
 from pervade.data.sound.alphabet import Normalisation, Units, encode, frames_needed, learn, normalised
 from pervade.data.sound.pieces import are_groups, bound
 from pervade.data.text import characters, texts, word_model
@@ -97,6 +97,12 @@ class Transcripts(Domain):
     def asked(self, given: str, number: int = 1) -> Iterable[dict[str, Any] | LeftOut]:
         """A file, a table or a folder."""
         return inputs.files(given, recordings.contents(self.file_column, self.times))
+
+    def fields(self) -> tuple[asking.Field, ...]:
+        return (asking.Field("input", "sound", "Recording of speech", tuple(sorted(sound_files.SUFFIXES))),)
+
+    def sent(self, given: Mapping[str, Any], name: str, number: int = 1) -> dict[str, Any] | LeftOut:
+        return {"id": name, "path": given["input"]}
 
     def prepare(
         self, rows: Rows, progress: Callable[[int, int], None], keep: bool = True

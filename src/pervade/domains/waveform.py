@@ -10,7 +10,7 @@ Axis letters: n rows, t samples, f frames, k numbers that say where in the sound
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -20,14 +20,14 @@ from numpy.random import Generator
 from pydantic import Field
 
 from pervade.core.bounds import Seconds
-from pervade.core.contracts import Codes, Domain, PlainFeatures
+from pervade.core.contracts import Codes, Domain, PlainFeatures, asking
 from pervade.core.errors import nearest
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, LeftOut, Media, Rows
 from pervade.core.words import RECORDINGS, DomainWords
 from pervade.data.read import inputs, label_names, listing, tables
 from pervade.data.read.targets import ordered
-from pervade.data.sound import mu_law, pieces, player, recordings
+from pervade.data.sound import mu_law, pieces, player, recordings, sound_files
 from pervade.data.sound.sound_files import Long
 from pervade.data.text.corpus import IGNORED
 from pervade.nn.mel import LogMel
@@ -91,6 +91,16 @@ class Waveform(Domain):
         label, _, speaker = given.partition("/")
         why = self._unknown(label, speaker)
         return [LeftOut(given, why) if why else {"id": given, "target": label, "group": speaker or None}]
+
+    def fields(self) -> tuple[asking.Field, ...]:
+        if self.local == "mel":
+            return (asking.Field("input", "sound", "Recording", tuple(sorted(sound_files.SUFFIXES))),)
+        return (asking.Field("input", "label", "Label, or label/speaker"),)
+
+    def sent(self, given: Mapping[str, Any], name: str, number: int = 1) -> dict[str, Any] | LeftOut:
+        if self.local == "mel":
+            return {"id": name, "path": given["input"]}
+        return next(iter(self.asked(given["input"], number)))
 
     def _unknown(self, label: str, speaker: str) -> str | None:
         """Why it cannot make this, None where it can."""

@@ -41,9 +41,24 @@ def answers(
     say: Callable[[str], None],
     table_of: Callable[[Rows], Table] | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """As `Run.stream`. `known` gives the run's own rows, and is called once, where the task looks for neighbours; how
-    inputs are read is told `say`. What cannot be used waits for the first answer, which tells the keys of all.
-    `table_of` stands in for the predict loop where the network is not here (run/exported.py)."""
+    """As `Run.stream`; the rest as of `answers_about`."""
+    return answers_about(loaded, inputs.entries(loaded.domain, given), top, device, out, known, say, table_of)
+
+
+def answers_about(
+    loaded: Loaded,
+    asked: Iterator[inputs.Entry | LeftOut],
+    top: int,
+    device: str,
+    out: Path | None,
+    known: Callable[[], Gallery],
+    say: Callable[[str], None],
+    table_of: Callable[[Rows], Table] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """An answer for each of what a domain made of inputs. `known` gives the run's own rows, and is called once, where
+    the task looks for neighbours; how inputs are read is told `say`. What cannot be used waits for the first answer,
+    which tells the keys of all. `table_of` stands in for the predict loop where the network is not here
+    (run/exported.py)."""
     own: Gallery | None = None
     keys: dict[str, None] | None = None
     waiting: list[LeftOut] = []
@@ -51,7 +66,7 @@ def answers(
     files = None if out is None else MediaFiles(out)
     if maker is not None and maker.takes:
         say(maker.takes)
-    for places, rows, table in _tables(loaded, given, device, say, table_of):
+    for places, rows, table in _tables(loaded, asked, device, say, table_of):
         made: list[dict[str, Any]] = []
         if table is not None:
             made = loaded.task.answers(table, loaded.domain, top)
@@ -89,7 +104,7 @@ def stacked(loaded: Loaded, given: Any, device: str, column: str) -> np.ndarray:
     """One column of the table of all inputs, (n, d). Raises DataError where an input cannot be used."""
     width = loaded.task.outputs(loaded.domain).get(column, len(labels_of(loaded.domain)))
     parts = []
-    for places, _, table in _tables(loaded, given, device, lambda line: None):
+    for places, _, table in _tables(loaded, inputs.entries(loaded.domain, given), device, lambda line: None):
         for _, lost in places:
             if lost is not None:
                 raise DataError(f"{lost.source}: {lost.reason}")
@@ -127,7 +142,7 @@ def made_up(domain: Domain, number: int | None, labels: Sequence[str] = ()) -> I
 
 def _tables(
     loaded: Loaded,
-    given: Any,
+    asked: Iterator[inputs.Entry | LeftOut],
     device: str,
     say: Callable[[str], None],
     table_of: Callable[[Rows], Table] | None = None,
@@ -141,7 +156,6 @@ def _tables(
 
             loaded.network.to(runtime.pick_device(device))
             table_of = Predictor.of(loaded, targets=False).table
-        asked = inputs.entries(loaded.domain, given)
         try:
             while True:
                 with account.gathered() as notes:
