@@ -78,6 +78,7 @@ COMMANDS = {
         (*FEW, "-obatch_size=8")
     ),
     "pervade export --list": Small(),
+    "pervade serve photos-ladder --check": Small(),
     "pervade doctor": Small(),
     "pervade models": Small(),
     "pervade tasks": Small(),

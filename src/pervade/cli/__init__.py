@@ -66,12 +66,13 @@ def _register() -> None:
         push,
         report,
         resume,
+        serve,
         tasks,
         train,
         tune,
     )
 
-    verbs = (demo, train, tune, resume, evaluate, predict, compare, compress, export, merge)
+    verbs = (demo, train, tune, resume, evaluate, predict, compare, compress, export, serve, merge)
     for verb in (*verbs, push, pull, report, models, tasks, doctor):
         verb.add_to(app)
 

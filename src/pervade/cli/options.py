@@ -58,6 +58,7 @@ FileColumnOption = Annotated[
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 
 LONGEST = 1e8  # seconds; three years
+LONGEST_WAIT = 86_400.0  # seconds
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
@@ -85,6 +86,21 @@ def seconds(text: str | None) -> float | None:
             f"--time-limit {text!r} is not a duration; write for example 90s, 10m or 1.5h, 27,777h at most"
         )
     return float(match[1]) * UNITS[match[2]]
+
+
+def waiting(flag: str, text: str) -> float:
+    """How long a server waits for something, such as 5ms or 30s, in seconds. Raises ConfigError.
+
+    >>> waiting("--max-wait", "5ms")
+    0.005
+    """
+    from pervade.core.errors import ConfigError
+
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", text)
+    units = {**UNITS, "ms": 0.001}
+    if match is None or match[2] not in units or float(match[1]) * units[match[2]] > LONGEST_WAIT:
+        raise ConfigError(f"{flag} {text!r} is not a duration; write for example 5ms, 0.5s or 2m, 24h at most")
+    return float(match[1]) * units[match[2]]
 
 
 def folds_of(text: str | None) -> int | str | None:

@@ -87,7 +87,7 @@ class Artefact:
     def stream(self, inputs: Any, top: int, say: Callable[[str], None], **asked: Any) -> Iterator[dict[str, Any]]:
         """As `Run.stream`: an answer for each input."""
         loaded = replace(self.loaded, domain=answering.reading(self.loaded.domain, **asked))
-        return answering.answers(loaded, inputs, top, "cpu", None, _no_gallery, say, self.table)
+        return answering.answers(loaded, inputs, top, "cpu", None, no_gallery, say, self.table)
 
     def table(self, rows: Rows) -> Table:
         """What the predict loop's table holds of such rows. Raises DataError where one is read in several parts, which
@@ -140,5 +140,5 @@ def opened(given: str) -> Artefact:
     return Artefact(graph, loaded, session)
 
 
-def _no_gallery() -> Any:
+def no_gallery() -> Any:
     raise ConfigError("an exported graph has no rows of its own to look for neighbours in; use `pervade predict RUN`")

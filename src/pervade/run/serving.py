@@ -1,0 +1,199 @@
+"""`pervade serve RUN…`: opens runs, their checkpoints and exported graphs as what serve/ serves, and runs the server.
+
+What a client sends is asked about by the same path as `pervade predict` (engine/answering.py). Bytes of files lie in a
+private folder under names of ours, for as long as they are read.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import math
+import socket
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+from pervade.core import files, signals
+from pervade.core.contracts import asking
+from pervade.core.contracts.abilities import MakesMedia
+from pervade.core.errors import ConfigError, DataError
+from pervade.core.types import LeftOut, Rows, Table
+from pervade.engine.loaded import Loaded
+from pervade.serve.served import About, Field, Given, Served
+from pervade.serve.settings import Settings
+
+if TYPE_CHECKING:
+    from pervade.engine.gallery import Gallery
+
+TYPES = {"png": "image/png", "wav": "audio/wav", "gif": "image/gif", "text": "text/plain"}
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A checkpoint, or a graph whose answers come from `table_of`, that answers."""
+
+    about: About
+    loaded: Loaded
+    known: Callable[[], Gallery]
+    device: str
+    table_of: Callable[[Rows], Table] | None = None
+
+    def answers(self, inputs: Sequence[Given], top: int) -> list[dict[str, Any]]:
+        """As of `Served`. What goes wrong for all of several inputs raises PervadeError, for a single one it is its
+        answer."""
+        from pervade.engine import answering
+
+        if isinstance(self.loaded.task, MakesMedia) and len(inputs) > 1:  # drawn by the place among those asked about
+            return [answer for given in inputs for answer in self.answers([given], top)]
+        with tempfile.TemporaryDirectory(prefix="pervade-serve-") as folder:
+            made = [self._row(given, place, Path(folder)) for place, given in enumerate(inputs)]
+            names = [row.source if isinstance(row, LeftOut) else str(row["id"]) for row in made]
+            # Clients may call their files alike; a place stands in for the name while several are asked about.
+            asked = (row if isinstance(row, LeftOut) else {**row, "id": str(place)} for place, row in enumerate(made))
+            told = answering.answers_about(
+                self.loaded, asked, top, self.device, None, self.known, lambda line: None, self.table_of
+            )
+            try:
+                answers = list(told)
+            except DataError as error:
+                if len(inputs) > 1:
+                    raise
+                answers = [{"input": names[0], "error": str(error)}]
+            return [self._told(answer, name, folder) for answer, name in zip(answers, names, strict=True)]
+
+    def close(self) -> None:
+        return
+
+    def _row(self, given: Given, place: int, folder: Path) -> dict[str, Any] | LeftOut:
+        domain: Any = self.loaded.domain
+        content: dict[str, Any] = {}
+        for field in domain.fields():
+            value = given.content.get(field.name, "0" if field.kind == "seed" else "")
+            if field.kind in asking.FILES:
+                suffix = PurePath(given.name).suffix.lower()
+                path = folder / f"{place}{suffix if suffix in field.suffixes else ''}"
+                path.write_bytes(value if isinstance(value, bytes) else str(value).encode())
+                value = str(path)
+            content[field.name] = value
+        row: dict[str, Any] | LeftOut = domain.sent(content, given.name, given.number)
+        return row
+
+    def _told(self, answer: dict[str, Any], name: str, folder: str) -> dict[str, Any]:
+        """The answer under its own name, with what was made in it; one that is none without other keys."""
+        if answer["error"] is not None:
+            why = str(answer["error"]).replace(folder, "").replace("\n", " ")
+            return {"input": name, **({"cut": None} if self.loaded.domain.cuts else {}), "error": why}
+        maker = self.loaded.task
+        if isinstance(maker, MakesMedia):
+            own = {key: value for key, value in answer.items() if key not in ("input", "cut", "error")}
+            media, beside = maker.media(own)
+            data = media.data.encode() if isinstance(media.data, str) else media.data
+            held = {"type": TYPES.get(media.kind, media.kind), "base64": base64.b64encode(data).decode()}
+            answer = {"input": name, "file": held, **beside, "error": None}
+        return {**answer, "input": name}
+
+
+def opened(
+    given: str, runs: Path, checkpoint: str | None = None, device: str = "auto", name: str | None = None
+) -> Served:
+    """A run by path or name, or an exported graph by its path. Raises CheckpointError where it cannot be opened,
+    ConfigError where it cannot be asked over HTTP, or a graph is asked for a checkpoint."""
+    from pervade.core import run as runs_module
+    from pervade.run import exported
+
+    if exported.is_artefact(given):
+        if checkpoint is not None:
+            raise ConfigError(f"{given} is an exported graph, which has no checkpoints; leave out --checkpoint")
+        return _graph(given, name)
+    directory = runs_module.find(given, runs)
+    return _checkpoint(
+        directory, directory.require_checkpoint(checkpoint), device, name or directory.path.resolve().name
+    )
+
+
+def _checkpoint(directory: Any, checkpoint: str, device: str, name: str) -> Opened:
+    from pervade import api
+    from pervade.core import runtime
+    from pervade.engine import checkpoint as checkpoints
+    from pervade.engine import gallery, wording
+    from pervade.run import progress, workflow
+
+    loaded = checkpoints.load_checkpoint(directory, checkpoint)
+    screen = progress.screen()
+
+    @functools.cache
+    def known() -> Gallery:
+        with screen.bar("embedding the run's own rows") as bar:
+            return gallery.of_run(directory, loaded, lambda: workflow.load_rows(directory, loaded.domain, screen), bar)
+
+    device = runtime.pick_device(device)
+    remark = api.Run(directory, screen).unfinished(checkpoint) or ""
+    task = wording.read(directory).pipeline
+    return Opened(_about(loaded, name, str(loaded.architecture["sha256"]), task, remark), loaded, known, device)
+
+
+def _graph(given: str, name: str | None) -> Opened:
+    from pervade.core.words import describe
+    from pervade.run import exported
+
+    artefact = exported.opened(given)
+    loaded, graph = artefact.loaded, artefact.graph
+    called = name or graph.parent.resolve().parent.parent.name
+    task = describe(loaded.domain, loaded.task).pipeline
+    return Opened(
+        _about(loaded, called, files.sha256(graph), task, ""), loaded, exported.no_gallery, "cpu", artefact.table
+    )
+
+
+def _about(loaded: Loaded, name: str, digest: str, task: str, remark: str) -> About:
+    """Raises ConfigError where its domain takes nothing that can be sent."""
+    domain = loaded.domain
+    if not isinstance(domain, asking.Askable):
+        raise ConfigError(f"{name} reads {domain.reads}, which cannot be sent to a server; use `pervade predict`")
+    takes = tuple(Field(field.name, field.kind, field.title, field.suffixes) for field in domain.fields())
+    labels = tuple(getattr(domain, "labels", ()))
+    return About(name, digest[:12], loaded.name, task, takes, domain.reads, labels, remark)
+
+
+def serve(served: Sequence[Served], settings: Settings, say: Callable[[str], None]) -> None:
+    """Answers until this process is asked to stop; what is under way then has `settings.stop_within` seconds. The
+    address is told `say`. Raises ConfigError where two models have one name, or the address cannot be had."""
+    import uvicorn
+
+    from pervade.serve.app import application
+    from pervade.serve.shelf import Shelf
+
+    names = [one.about.name for one in served]
+    if twice := next((name for place, name in enumerate(names) if name in names[:place]), None):
+        raise ConfigError(f"two models are called {twice!r}, by which they are asked; serve one of them elsewhere")
+    listening = _listening(settings)
+    shelf = Shelf(settings)
+    for one in served:
+        shelf.put(one)
+    config = uvicorn.Config(
+        application(shelf, settings),
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=math.ceil(settings.stop_within),
+    )
+    host, port = listening.getsockname()[:2]
+    say(f"http://{f'[{host}]' if ':' in host else host}:{port}/")
+    with signals.answered(lambda number: None):  # uvicorn stops by the first signal, and then sends it once more
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listening(settings: Settings) -> socket.socket:
+    """Raises ConfigError where the address is not this machine's, or is taken."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except OSError as error:
+        why = error.strerror or error
+        raise ConfigError(
+            f"{settings.host} port {settings.port} cannot be listened on ({why}); take another --port"
+        ) from None

@@ -1,0 +1,58 @@
+"""What is served, as the rest of this package sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+
+Kind: TypeAlias = Literal["picture", "sound", "text", "messages", "seed", "label", "numbers", "file"]
+
+
+@dataclass(frozen=True)
+class Field:
+    """One of the things that make an input, such as a question and the text it is about."""
+
+    name: str  # its key in JSON; of the only one "input"
+    kind: Kind  # what the page draws for it
+    title: str  # as the domain calls it
+    suffixes: tuple[str, ...] = ()  # of files that can be read for it, lower case, with the dot
+
+
+@dataclass(frozen=True)
+class About:
+    """What a model is, said once for the page and for every protocol."""
+
+    name: str  # in addresses
+    version: str  # the first 12 hexadecimal digits of the SHA-256 of its weights; answers carry it
+    checkpoint: str
+    task: str  # as the Hugging Face Hub calls it
+    takes: tuple[Field, ...]
+    reads: str  # the same in words (`Domain.reads`)
+    labels: tuple[str, ...] = ()
+    remark: str = ""  # what to know of it, such as that its training goes on
+
+
+@dataclass(frozen=True)
+class Given:
+    """One input as a client sent it. Nothing in it is ever opened as a path or an address."""
+
+    name: str  # what its answer is called, of a file as the client calls it; empty: as `predict` calls such an input
+    content: Mapping[str, bytes | str | list[Any]]  # by the name of the field: the bytes of a file, a text, messages
+    number: int = 1  # its place in the request
+
+
+@runtime_checkable
+class Served(Protocol):
+    """A model that answers. Called in the models' own thread, one call at a time."""
+
+    @property
+    def about(self) -> About: ...
+
+    def answers(self, inputs: Sequence[Given], top: int) -> list[dict[str, Any]]:
+        """One for each input, in order, as `predict --json` prints it; "error" says why one has none."""
+        ...
+
+    def close(self) -> None:
+        """Gives memory and files back. Nothing is asked of it afterwards."""
+        ...

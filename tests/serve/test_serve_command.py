@@ -1,0 +1,66 @@
+"""`pervade serve` on the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from pervade import api
+from pervade.core.errors import ConfigError
+from pervade.core.terminal import json_text
+from pervade.run import serving
+from pervade.serve.settings import Settings
+from tests.serve.served import Counting
+
+COMMAND = (sys.executable, "-c", "from pervade.cli import run; run()")
+
+
+def test_two_models_of_one_name_are_refused() -> None:
+    with pytest.raises(ConfigError, match="two models are called 'lengths'"):
+        serving.serve([Counting(), Counting()], Settings(port=0), print)
+
+
+def test_an_address_that_is_taken_is_said() -> None:
+    with (
+        httpx.Client(),
+        pytest.raises(ConfigError, match=r"203.0.113.9 port 80 cannot be listened on .*; take another"),
+    ):
+        serving.serve([Counting()], Settings(host="203.0.113.9", port=80), print)
+
+
+@pytest.mark.slow  # an interpreter that imports torch
+def test_it_answers_as_predict_and_stops_when_asked_to(pictures: api.Run, shapes: Path) -> None:
+    file = next(iter(sorted(shapes.rglob("*.png"))))
+    command = (*COMMAND, "serve", str(pictures.path), "--port", "0", "--stop-within", "5s")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        address = process.stdout.readline().strip()
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", address), process.stderr.read()
+        told: list[httpx.Response] = []
+
+        def ask() -> None:
+            sent = [("file", (str(file), file.read_bytes()))] * 50
+            told.append(httpx.post(f"{address}v1/models/shapes/predict", files=sent, timeout=30))
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        time.sleep(0.3)
+        process.send_signal(signal.SIGTERM)
+        asking.join()
+        assert process.wait(20) == 0
+        assert "Traceback" not in process.stderr.read()
+    known = json.loads(json_text(pictures.predict([file])[0]))
+    assert told[0].json()["answers"] == [known] * 50
