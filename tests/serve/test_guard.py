@@ -1,0 +1,518 @@
+"""What every request passes before the application sees it, on a real connection."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI, Request, UploadFile
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
+
+from pervade.core.errors import ConfigError, ResourceError
+from pervade.serve import callers, exposure, handlers
+from pervade.serve.settings import Settings
+from pervade.serve.tokens import Tokens
+from tests.serve.listening import ADMIN, Answer, Listening, everything, listening
+
+TOKEN = "a-Token-of-these-tests"
+
+
+class Question(BaseModel):
+    text: str
+    top: int = 1
+
+
+def application() -> FastAPI:
+    app = FastAPI(docs_url=None, redoc_url=None)
+    handlers.install(app)
+
+    @app.get("/")
+    def page() -> str:
+        return "page"
+
+    @app.post("/v1/models/{run}/predict")
+    async def predict(run: str, question: Question) -> dict[str, str]:
+        return {"run": run, "text": question.text}
+
+    @app.post("/v1/upload")
+    async def upload(files: list[UploadFile]) -> list[int]:
+        return [len(await file.read()) for file in files]
+
+    @app.post("/v1/bytes")
+    async def count(request: Request) -> int:
+        return len(await request.body())
+
+    @app.post("/v1/chat/completions")
+    async def chat(question: Question) -> str:
+        return question.text
+
+    @app.post("/v2/models/{run}/infer")
+    async def infer(run: str, question: Question) -> str:
+        return question.text
+
+    @app.get("/v1/mistake")
+    async def mistake() -> str:
+        raise KeyError("a secret of the client")
+
+    @app.get("/v1/full")
+    async def full() -> str:
+        raise ResourceError("cannot write /secret/place") from OSError(28, "No space left on device")
+
+    @app.get("/v1/slow")
+    async def slow() -> str:
+        await asyncio.sleep(0.5)
+        return "late"
+
+    @app.get("/v1/much")
+    async def much() -> StreamingResponse:
+        return StreamingResponse(b"x" * 65536 for _ in range(2000))
+
+    @app.post("/admin/reload")
+    async def reload() -> str:
+        return "done"
+
+    return app
+
+
+@pytest.fixture(scope="module")
+def free() -> Iterator[Listening]:
+    with listening(application(), max_body=100_000, body_within=0.6, head_within=0.6, slowest=10**9) as server:
+        yield server
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[Listening]:
+    """Asks everyone for a token."""
+    (tmp_path / "tokens").write_text(f"# ours\n{TOKEN}\n\nanother-token-of-tests\n", encoding="utf-8")
+    with listening(application(), Tokens(tmp_path / "tokens")) as server:
+        yield server
+
+
+def refusal(answer: Answer, status: int, *words: str) -> None:
+    """One sentence as application/problem+json."""
+    assert answer.status == status, answer
+    assert answer.headers["content-type"] == "application/problem+json"
+    told = json.loads(answer.body)
+    assert told["status"] == status
+    assert "\n" not in told["detail"]
+    for word in words:
+        assert word in told["detail"]
+
+
+def ask(server: Listening, text: str = "hello", **headers: str) -> Answer:
+    body = json.dumps({"text": text}).encode()
+    given = {"content_type": "application/json", **headers}
+    return server.asks("POST", "/v1/models/pets/predict", body, **given)
+
+
+# By what name, from which page
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:9", "127.0.0.1:8000", "[::1]:8000", "localhost."])
+def test_called_by_a_name_of_its_own(free: Listening, host: str) -> None:
+    assert ask(free, host=host).status == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.2", "10.0.0.1"]
+)
+def test_a_foreign_host_is_misdirected(free: Listening, host: str) -> None:
+    refusal(ask(free, host=host), 421, "--allow-host")
+
+
+@pytest.mark.parametrize("host", ["", "a b", "localhost/evil", "user@localhost", "localhost:80:80", "x" * 300])
+def test_a_host_that_is_none(free: Listening, host: str) -> None:
+    refusal(ask(free, host=host), 400, "Host")
+
+
+def test_two_hosts_and_none(free: Listening) -> None:
+    refusal(Answer.of(free.sends(b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil\r\nConnection: close\r\n\r\n")), 400)
+    refusal(Answer.of(free.sends(b"GET / HTTP/1.0\r\n\r\n")), 400)
+
+
+def test_names_that_are_allowed_and_the_address_it_came_in_at() -> None:
+    known = callers.names("0.0.0.0", ["Model.Example"])
+    for host in ("model.example", "MODEL.example:443", "localhost:1", "10.1.2.3:80"):
+        assert callers.require_called({"host": [host]}, known, "10.1.2.3") == host.lower()
+    with pytest.raises(callers.Fault):
+        callers.require_called({"host": ["10.1.2.4"]}, known, "10.1.2.3")
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "http://localhost:1", "file://", "https://localhost", ""]
+)
+def test_a_page_of_another_origin_is_refused(free: Listening, origin: str) -> None:
+    refusal(ask(free, origin=origin), 403, "another origin")
+    refusal(free.asks("OPTIONS", "/v1/models/pets/predict", origin=origin), 403)
+
+
+def test_its_own_page_may_ask(free: Listening) -> None:
+    assert ask(free, origin=f"http://localhost:{free.port}").status == 200
+    assert ask(free, host="localhost", origin="http://localhost:80").status == 200
+    assert ask(free, host="[::1]:9", origin="http://[0::1]:9").status == 200
+
+
+def test_a_page_by_http_does_not_ask_a_server_by_https() -> None:
+    with pytest.raises(callers.Fault):
+        callers.require_same_origin({"origin": ["http://name"]}, "POST", "name", "https")
+    callers.require_same_origin({"origin": ["https://name"]}, "POST", "name", "https")
+    callers.require_same_origin({"origin": ["https://name"]}, "POST", "name", "http")  # a proxy took the TLS off
+
+
+def test_pictures_and_scripts_of_other_pages_are_refused_and_links_are_not(free: Listening) -> None:
+    for site in ("cross-site", "same-site"):
+        refusal(free.asks(sec_fetch_site=site, sec_fetch_mode="no-cors", sec_fetch_dest="image"), 403)
+        refusal(free.asks(sec_fetch_site=site, sec_fetch_mode="navigate", sec_fetch_dest="iframe"), 403)
+        refusal(free.asks("POST", sec_fetch_site=site, sec_fetch_mode="navigate", sec_fetch_dest="document"), 403)
+        assert free.asks(sec_fetch_site=site, sec_fetch_mode="navigate", sec_fetch_dest="document").status == 200
+    assert free.asks(sec_fetch_site="same-origin", sec_fetch_mode="cors", sec_fetch_dest="empty").status == 200
+
+
+# Tokens
+
+
+def test_a_token_is_asked_for(kept: Listening) -> None:
+    refusal(ask(kept), 401, "Authorization: Bearer")
+    assert ask(kept).headers["www-authenticate"].startswith("Bearer")
+    assert ask(kept, authorization=f"Bearer {TOKEN}").status == 200
+    assert ask(kept, authorization=f"bEARER  {TOKEN}").status == 200
+    assert ask(kept, authorization="Bearer another-token-of-tests").status == 200
+    assert ask(kept, authorization=f"Bearer {ADMIN}").status == 200
+
+
+@pytest.mark.parametrize(
+    "given", [TOKEN.lower(), TOKEN.upper(), TOKEN[:-1], TOKEN + "x", "# ours", "\u00e9" * 20, "", f"{TOKEN}, {TOKEN}"]
+)
+def test_a_wrong_token_and_one_in_another_case(kept: Listening, given: str) -> None:
+    refusal(ask(kept, authorization=f"Bearer {given}"), 401)
+
+
+def test_other_ways_of_sending_a_token(kept: Listening) -> None:
+    for header in (TOKEN, f"Basic {TOKEN}", f"Token {TOKEN}"):
+        refusal(ask(kept, authorization=header), 401, "Bearer TOKEN")
+    for name in ("token", "access_token", "api_key", "Token"):
+        refusal(kept.asks("POST", f"/v1/bytes?{name}={TOKEN}", b""), 401, "in the address")
+    refusal(kept.asks("POST", "/v1/bytes", b"", cookie=f"token={TOKEN}", x_api_key=TOKEN), 401)
+    head = f"POST /v1/bytes HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {TOKEN}\r\n"
+    refusal(Answer.of(kept.sends(f"{head}Authorization: Bearer x\r\n\r\n".encode())), 401)
+
+
+def test_the_page_and_the_probes_ask_for_none(kept: Listening) -> None:
+    assert kept.asks().status == 200
+    refusal(kept.asks(path="/healthz"), 404)  # past the guard: the toy has none
+    refusal(kept.asks(path="/metrics"), 401)
+    refusal(kept.asks("POST", "/"), 401)
+
+
+def test_what_changes_the_server_takes_its_own_token(free: Listening, kept: Listening) -> None:
+    for server in (free, kept):
+        refusal(server.asks("POST", "/admin/reload"), 401, "admin token")
+        assert server.asks("POST", "/admin/reload", authorization=f"Bearer {ADMIN}").status == 200
+    refusal(kept.asks("POST", "/admin/reload", authorization=f"Bearer {TOKEN}"), 403, "admin token")
+    refusal(free.asks("POST", f"/admin/reload?token={ADMIN}"), 401, "in the address")
+
+
+def test_tokens_are_read_again_where_their_file_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "tokens"
+    file.write_text("the-first-of-two-tokens\n", encoding="utf-8")
+    tokens = Tokens(file)
+    assert tokens.hold("the-first-of-two-tokens")
+    file.write_text("the-other-of-two-tokens\n", encoding="utf-8")  # as long, and in the same moment
+    assert tokens.hold("the-other-of-two-tokens")
+    assert not tokens.hold("the-first-of-two-tokens")
+    file.write_text("short\n", encoding="utf-8")
+    for _ in range(3):
+        assert not tokens.hold("the-other-of-two-tokens")
+    file.unlink()
+    assert not tokens.hold("the-other-of-two-tokens")
+    file.write_text("the-other-of-two-tokens\n", encoding="utf-8")
+    assert tokens.hold("the-other-of-two-tokens")
+    told = capsys.readouterr().err
+    assert told.count("is no token") == 1
+    assert "the-other" not in told and "short\n" not in told
+
+
+@pytest.mark.parametrize(
+    "content", ["", "# none\n", "too-short\n", "two words of a token here\n", "\xff" * 20, "a" * 2000]
+)
+def test_a_file_without_tokens_is_refused(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "tokens"
+    file.write_text(content, encoding="latin-1")
+    with pytest.raises(ConfigError, match="token"):
+        Tokens(file)
+
+
+# How much, and how fast
+
+
+def test_a_body_that_says_it_is_too_large_is_not_read(free: Listening) -> None:
+    refusal(free.asks("POST", "/v1/bytes", b"", content_length=str(10**9)), 413, "100,000 bytes")
+    refusal(free.asks("POST", "/v1/bytes", b"", content_length=str(10**18)), 413)
+    refusal(free.asks("POST", "/v1/bytes", b"", content_length="9" * 30), 400)
+
+
+@pytest.mark.parametrize("more", [b"", b"Connection: close\r\n"])
+def test_a_body_of_a_gigabyte_that_is_sent_all_the_same(free: Listening, more: bytes) -> None:
+    """The client gets to see the answer, and the server keeps nothing of what comes after it."""
+    with free.connected() as client:
+        client.sendall(b"POST /v1/bytes HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n%b\r\n" % more)
+        for _ in range(100):
+            client.sendall(bytes(65536))
+        assert client.recv(65536).startswith(b"HTTP/1.1 413 ")
+    assert free.guard.held == 0
+
+
+def test_a_body_in_pieces_is_counted(free: Listening) -> None:
+    head = b"POST /v1/bytes HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    piece = b"%x\r\n%b\r\n" % (50_000, bytes(50_000))
+    assert Answer.of(free.sends(head + 2 * piece + b"0\r\n\r\n")).body == b"100000"
+    refusal(Answer.of(free.sends(head + 3 * piece + b"0\r\n\r\n")), 413)
+
+
+@pytest.mark.parametrize("length", ["-1", "1e3", "0x10", "ten", "1, 1"])
+def test_a_length_that_is_none(free: Listening, length: str) -> None:
+    refusal(free.asks("POST", "/v1/bytes", b"", content_length=length), 400)
+
+
+def test_two_ways_of_saying_where_a_body_ends(free: Listening) -> None:
+    """As in request smuggling: a proxy before the server would go by the other one."""
+    refusal(free.asks("POST", "/v1/bytes", b"0\r\n\r\nX", content_length="6", transfer_encoding="chunked"), 400)
+
+
+def test_a_body_that_comes_too_slowly(free: Listening) -> None:
+    with free.connected() as client:
+        client.sendall(
+            b"POST /v1/bytes HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\nConnection: close\r\n\r\n"
+        )
+        for _ in range(3):
+            client.sendall(b"x")
+            time.sleep(0.1)
+        refusal(Answer.of(everything(client)), 408, "in time")
+
+
+def test_a_head_that_comes_too_slowly(free: Listening) -> None:
+    with free.connected() as client:
+        client.sendall(b"GET / HTTP/1.1\r\n")
+        refusal(Answer.of(everything(client)), 408, "in time")
+    with free.connected() as client:  # nothing at all was asked, so nothing is answered
+        assert everything(client) == b""
+
+
+def test_a_head_without_an_end(free: Listening) -> None:
+    refusal(Answer.of(free.sends(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 200_000)), 431)
+    refusal(Answer.of(free.sends(b"GET /" + b"x" * 200_000)), 431)
+
+
+@pytest.mark.parametrize(
+    "data", [b"\x16\x03\x01\x02\x00\x01\x00", b"hello\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\0" * 100]
+)
+def test_what_is_no_http(free: Listening, data: bytes) -> None:
+    refusal(Answer.of(free.sends(data)), 400, "no HTTP request")
+
+
+def test_all_bodies_together_are_bounded(free: Listening) -> None:
+    free.guard.held += free.guard.settings.max_held
+    try:
+        refusal(free.asks("POST", "/v1/bytes", b"x"), 429)
+        assert free.asks("POST", "/v1/bytes", b"x").headers["retry-after"] == "1"
+    finally:
+        free.guard.held -= free.guard.settings.max_held
+    assert free.asks("POST", "/v1/bytes", b"x").body == b"1"
+
+
+def test_an_answer_that_nobody_fetches_is_dropped(free: Listening) -> None:
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", free.port))
+        client.sendall(b"GET /v1/much HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        until = time.monotonic() + 10
+        while not free.server.server_state.tasks and time.monotonic() < until:
+            time.sleep(0.01)
+        while free.server.server_state.tasks and time.monotonic() < until:
+            time.sleep(0.05)
+    assert time.monotonic() < until
+
+
+def test_idle_connections_keep_nobody_out() -> None:
+    with listening(application(), max_connections=20) as server:
+        idle = [server.connected() for _ in range(100)]
+        try:
+            for _ in range(5):
+                assert ask(server).status == 200
+            assert len(server.server.server_state.connections) <= 20
+        finally:
+            for client in idle:
+                client.close()
+
+
+def test_where_all_connections_are_at_work_one_more_is_told_to_come_again() -> None:
+    with listening(application(), max_connections=3) as server:
+        clients = [server.connected() for _ in range(3)]
+        try:
+            for client in clients:
+                client.sendall(b"GET /v1/slow HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            until = time.monotonic() + 5
+            while len(server.server.server_state.tasks) < 3 and time.monotonic() < until:
+                time.sleep(0.005)
+            refusal(ask(server), 503, "ask again")
+            assert [Answer.of(everything(client)).status for client in clients] == [200] * 3
+        finally:
+            for client in clients:
+                client.close()
+
+
+def test_requests_that_are_sent_before_the_answer_to_the_last(free: Listening) -> None:
+    one = b"GET / HTTP/1.1\r\nHost: localhost\r\n%b\r\n"
+    data = free.sends(one % b"" * 3 + one % b"Connection: close\r\n")
+    assert data.count(b"HTTP/1.1 200 OK") == 4
+
+
+# What every answer is like
+
+
+PATHS = [
+    "/../etc/passwd",
+    "/%2e%2e/etc/passwd",
+    "/page/..%2f..%2fetc",
+    "/page/%5c..%5cx",
+    "/a/./b",
+    "/a%00b",
+    "/..",
+    "/a\\..\\b",
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_no_path_leads_upwards(free: Listening, path: str) -> None:
+    refusal(free.asks(path=path), 400, "..")
+
+
+def test_what_fastapi_refuses_is_one_sentence_too(free: Listening) -> None:
+    refusal(free.asks(path="/nothing"), 404, "/docs")
+    answer = free.asks("DELETE", "/v1/bytes")
+    refusal(answer, 405, "POST")
+    assert answer.headers["allow"] == "POST"
+    predict, kind = "/v1/models/pets/predict", "application/json"
+    refusal(free.asks("POST", predict, b'{"text": 3}', content_type=kind), 422, "text")
+    refusal(free.asks("POST", predict, b"{", content_type=kind), 422, "no JSON")
+    refusal(free.asks("POST", predict, b'{"text": "\xff"}', content_type=kind), 400)
+    refusal(free.asks("POST", predict, b"[" * 90_000, content_type=kind), 400, "nested")
+    refusal(free.asks("POST", predict, b'{"text": "a", "top": ' + b"9" * 5000 + b"}", content_type=kind), 400)
+    refusal(free.asks("POST", predict, b"text=a", content_type="text/plain"), 415, "application/json")
+    refusal(free.asks("POST", predict, b"{}"), 415)
+
+
+@pytest.mark.parametrize(
+    "kind", ["multipart/form-data", "multipart/form-data; boundary=x", "multipart/form-data; boundary=" + "y" * 300]
+)
+@pytest.mark.parametrize(
+    "body", [b"", b"--x", b"--x\r\nContent-Disposition: form-data\r\n\r\na\r\n--x--", b"\0" * 5000]
+)
+def test_malformed_multipart(free: Listening, kind: str, body: bytes) -> None:
+    answer = free.asks("POST", "/v1/upload", body, content_type=kind)
+    refusal(answer, answer.status)
+    assert answer.status in (400, 422)
+
+
+def test_shapes_of_other_protocols(free: Listening) -> None:
+    chat = free.asks("POST", "/v1/chat/completions", b"{}", content_type="application/json")
+    error = json.loads(chat.body)["error"]
+    assert (chat.status, error["type"], error["param"]) == (400, "invalid_request_error", "text")
+    infer = free.asks("POST", "/v2/models/pets/infer", b"{}", content_type="application/json")
+    assert (infer.status, list(json.loads(infer.body))) == (400, ["error"])
+    foreign = free.asks("POST", "/v2/models/pets/infer", b"{}", host="evil.example")
+    assert (foreign.status, list(json.loads(foreign.body))) == (421, ["error"])
+    too_large = free.asks("POST", "/v1/chat/completions", b"", content_length="999999999")
+    assert json.loads(too_large.body)["error"]["type"] == "invalid_request_error"
+
+
+def test_a_mistake_of_ours_tells_nothing_of_the_client_or_the_machine(
+    free: Listening, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = free.asks(path="/v1/mistake")
+    refusal(answer, 500, "X-Request-Id")
+    told = capsys.readouterr().err
+    assert "KeyError at" in told and answer.headers["x-request-id"] in told
+    assert "secret" not in told and "secret" not in answer.body.decode()
+    refusal(free.asks(path="/v1/full"), 507, "disk")
+    assert ask(free).status == 200
+
+
+def test_every_answer_bears_what_a_browser_is_to_keep_to(free: Listening) -> None:
+    for answer in (
+        free.asks(),
+        free.asks(path="/nothing"),
+        ask(free, host="evil.example"),
+        free.asks(path="/v1/mistake"),
+    ):
+        headers = answer.headers
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["x-frame-options"] == "DENY"
+        assert headers["cross-origin-resource-policy"] == "same-origin"
+        assert len(headers["x-request-id"]) == 16
+        assert "set-cookie" not in headers and "server" not in headers
+        assert not [name for name in headers if name.startswith("access-control")]
+
+
+def test_the_log_holds_the_template_and_nothing_of_the_request(kept: Listening) -> None:
+    secret = "/v1/models/a-secret-name/predict?q=secret"
+    body = json.dumps({"text": "secret"}).encode()
+    answer = kept.asks("POST", secret, body, content_type="application/json", authorization=f"Bearer {TOKEN}")
+    kept.asks("POST", "/v1/models/secret/predict", body, user_agent="secret")
+    first, second = kept.seen
+    assert (first.route, first.status, first.received) == ("/v1/models/{run}/predict", 200, len(body))
+    assert first.sent == len(answer.body) and first.id == answer.headers["x-request-id"]
+    assert (second.route, second.status) == ("-", 401)
+    assert "secret" not in repr(kept.seen) and TOKEN not in repr(kept.seen)
+
+
+def test_a_client_that_goes_away_is_logged_as_gone(free: Listening) -> None:
+    before = len(free.seen)
+    with free.connected() as client:
+        client.sendall(b"POST /v1/bytes HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nabc")
+    until = time.monotonic() + 5
+    while len(free.seen) == before and time.monotonic() < until:
+        time.sleep(0.01)
+    assert free.seen[-1].status == 499
+    assert free.guard.held == 0
+
+
+# Where it may be reached from
+
+
+def test_elsewhere_takes_tokens_and_tls(tmp_path: Path) -> None:
+    exposure.require_safe(Settings())
+    exposure.require_safe(Settings(host="::1"))
+    for host in ("0.0.0.0", "::", "192.168.1.2", "model.example"):
+        with pytest.raises(ConfigError, match="--token-file") as told:
+            exposure.require_safe(Settings(host=host))
+        assert "--tls-cert" in str(told.value)
+    file = tmp_path / "tokens"
+    with pytest.raises(ConfigError, match="--tls-cert and --tls-key, or --behind-tls"):
+        exposure.require_safe(Settings(host="0.0.0.0", token_file=file))
+    exposure.require_safe(Settings(host="0.0.0.0", token_file=file, behind_tls=True))
+    with pytest.raises(ConfigError, match="go together"):
+        exposure.require_safe(Settings(tls_cert=file))
+    with pytest.raises(ConfigError, match="is no file"):
+        exposure.require_safe(Settings(tls_cert=file, tls_key=file))
+    file.write_text("no certificate", encoding="utf-8")
+    with pytest.raises(ConfigError, match="PEM"):
+        exposure.require_safe(Settings(tls_cert=file, tls_key=file))
+
+
+def test_without_a_file_an_admin_token_is_made(tmp_path: Path) -> None:
+    ordinary, admin, made = exposure.tokens(Settings())
+    assert ordinary is None and made is not None and len(made) >= 40 and admin.hold(made)
+    file = tmp_path / "tokens"
+    file.write_text("an-admin-token-from-a-file\n", encoding="utf-8")
+    ordinary, admin, made = exposure.tokens(Settings(token_file=file, admin_token_file=file))
+    assert ordinary is not None and made is None and admin.hold("an-admin-token-from-a-file")
