@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import shutil
 import socket
+import ssl
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +16,7 @@ from pathlib import Path
 import pytest
 from fastapi import FastAPI, Request, UploadFile
 from fastapi.responses import StreamingResponse
+from hypothesis import HealthCheck, given, settings, strategies
 from pydantic import BaseModel
 
 from pervade.core.errors import ConfigError, ResourceError
@@ -86,6 +91,12 @@ def free() -> Iterator[Listening]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def hostile() -> Iterator[Listening]:
+    with listening(application(), body_within=0.2, head_within=0.2) as server:
+        yield server
+
+
 @pytest.fixture
 def kept(tmp_path: Path) -> Iterator[Listening]:
     """Asks everyone for a token."""
@@ -107,8 +118,8 @@ def refusal(answer: Answer, status: int, *words: str) -> None:
 
 def ask(server: Listening, text: str = "hello", **headers: str) -> Answer:
     body = json.dumps({"text": text}).encode()
-    given = {"content_type": "application/json", **headers}
-    return server.asks("POST", "/v1/models/pets/predict", body, **given)
+    told = {"content_type": "application/json", **headers}
+    return server.asks("POST", "/v1/models/pets/predict", body, **told)
 
 
 # By what name, from which page
@@ -187,10 +198,10 @@ def test_a_token_is_asked_for(kept: Listening) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [TOKEN.lower(), TOKEN.upper(), TOKEN[:-1], TOKEN + "x", "# ours", "\u00e9" * 20, "", f"{TOKEN}, {TOKEN}"]
+    "wrong", [TOKEN.lower(), TOKEN.upper(), TOKEN[:-1], TOKEN + "x", "# ours", "\u00e9" * 20, "", f"{TOKEN}, {TOKEN}"]
 )
-def test_a_wrong_token_and_one_in_another_case(kept: Listening, given: str) -> None:
-    refusal(ask(kept, authorization=f"Bearer {given}"), 401)
+def test_a_wrong_token_and_one_in_another_case(kept: Listening, wrong: str) -> None:
+    refusal(ask(kept, authorization=f"Bearer {wrong}"), 401)
 
 
 def test_other_ways_of_sending_a_token(kept: Listening) -> None:
@@ -351,6 +362,32 @@ def test_idle_connections_keep_nobody_out() -> None:
                 client.close()
 
 
+@pytest.mark.slow  # opens 10,000 sockets, which many machines do not let a process do
+def test_ten_thousand_idle_connections() -> None:
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (12_000, max(before[1], 12_000)))
+    except (OSError, ValueError):
+        pytest.skip("this process may not open as many files")
+    idle: list[socket.socket] = []
+    try:
+        with listening(application()) as server:
+            for number in range(10_000):
+                idle.append(server.connected())
+                if number % 1000 == 0:
+                    idle[-1].sendall(b"GET / HTTP/1.1\r\nHost:")  # and half a head
+                    assert ask(server).status == 200
+            began = time.monotonic()
+            assert [ask(server).status for _ in range(20)] == [200] * 20
+            assert time.monotonic() - began < 2
+            assert len(server.server.server_state.connections) <= 1000
+    finally:
+        for client in idle:
+            client.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
 def test_where_all_connections_are_at_work_one_more_is_told_to_come_again() -> None:
     with listening(application(), max_connections=3) as server:
         clients = [server.connected() for _ in range(3)]
@@ -371,6 +408,41 @@ def test_requests_that_are_sent_before_the_answer_to_the_last(free: Listening) -
     one = b"GET / HTTP/1.1\r\nHost: localhost\r\n%b\r\n"
     data = free.sends(one % b"" * 3 + one % b"Connection: close\r\n")
     assert data.count(b"HTTP/1.1 200 OK") == 4
+
+
+PARTS = [
+    b"GET / HTTP/1.1\r\n",
+    b"POST /v1/bytes HTTP/1.1\r\n",
+    b"Host: localhost\r\n",
+    b"Content-Length: 5\r\n",
+    b"\r\n",
+]
+PARTS += [b"Transfer-Encoding: chunked\r\n", b"5\r\nhello\r\n", b"0\r\n\r\n", b"Expect: 100-continue\r\n", b"hello"]
+PARTS += [
+    b"Upgrade: websocket\r\nConnection: Upgrade\r\n",
+    b"Connection: close\r\n",
+    b"CONNECT a:1 HTTP/1.1\r\n",
+    b" x\r\n",
+]
+PARTS += [
+    b"GET http://[ HTTP/1.1\r\n",
+    b"GET /\xff HTTP/1.1\r\n",
+    b"PRI * HTTP/2.0\r\n",
+    b"X: \0\r\n",
+    b"OPTIONS * HTTP/1.1\r\n",
+]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(strategies.lists(strategies.sampled_from(PARTS) | strategies.binary(max_size=20), max_size=12))
+def test_whatever_is_sent_the_server_goes_on(hostile: Listening, parts: list[bytes]) -> None:
+    with hostile.connected() as client:
+        client.sendall(b"".join(parts))
+        client.shutdown(socket.SHUT_WR)
+        data = everything(client)
+    answers = re.findall(rb"HTTP/1.1 (\d)\d\d ", data)
+    assert b"5" not in answers
+    assert hostile.asks().status == 200
 
 
 # What every answer is like
@@ -487,6 +559,40 @@ def test_a_client_that_goes_away_is_logged_as_gone(free: Listening) -> None:
 
 
 # Where it may be reached from
+
+
+def test_over_tls(tmp_path: Path) -> None:
+    """A page by http may not ask a server by https, and nothing is said without TLS."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("there is no openssl to make a certificate with")
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    make = [
+        openssl,
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "1",
+    ]
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    subprocess.run([*make, *names, "-keyout", key, "-out", cert], check=True, capture_output=True)
+    exposure.require_safe(Settings(tls_cert=cert, tls_key=key))
+    with listening(application(), tls_cert=cert, tls_key=key) as server:
+        trusted = ssl.create_default_context(cafile=str(cert))
+        with trusted.wrap_socket(server.connected(), server_hostname="localhost") as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            assert Answer.of(everything(client)).status == 200
+        with trusted.wrap_socket(server.connected(), server_hostname="localhost") as client:
+            client.sendall(
+                b"GET / HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nConnection: close\r\n\r\n"
+            )
+            assert Answer.of(everything(client)).status == 403
+        assert server.sends(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n") == b""
 
 
 def test_elsewhere_takes_tokens_and_tls(tmp_path: Path) -> None:

@@ -19,10 +19,10 @@ class Reloaded(BaseModel):
     outcome: str  # changed or unchanged
 
 
-def router(reloading: Reloading) -> APIRouter:
-    routes = APIRouter(prefix="/admin", tags=["admin"])
+def routes(reloading: Reloading) -> APIRouter:
+    router = APIRouter(prefix="/admin", tags=["admin"])
 
-    @routes.post(
+    @router.post(
         "/reload",
         responses={
             404: {"description": "No such model is served"},
@@ -40,4 +40,4 @@ def router(reloading: Reloading) -> APIRouter:
             raise Fault(409, "; ".join(failed), code="not_reloaded")
         return [Reloaded(name=one.name, version=one.version, before=one.before, outcome=one.what) for one in outcomes]
 
-    return routes
+    return router

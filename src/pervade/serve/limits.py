@@ -4,6 +4,7 @@ megabytes of FLAC sixty hours of silence; both say so in their heads, which is l
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Sequence
 
 from pervade.serve.faults import Fault
@@ -23,14 +24,13 @@ def require(inputs: Sequence[Given], fields: Sequence[Field], settings: Settings
     for given in inputs:
         for field in fields:
             content = given.content.get(field.name, "")
-            if isinstance(content, str):
-                _require_text(given.name, len(content), settings.max_text)
-            elif field.kind == "picture":
+            if field.kind == "picture" and isinstance(content, bytes):
                 _require_picture(given.name, content, settings.max_pixels)
-            elif field.kind == "sound":
+            elif field.kind == "sound" and isinstance(content, bytes):
                 _require_sound(given.name, content, settings.max_seconds)
             else:
-                _require_text(given.name, len(content), settings.max_text)
+                length = len(json.dumps(content) if isinstance(content, list) else content)
+                _require_text(given.name, length, settings.max_text)
 
 
 def _require_text(name: str, length: int, most: int) -> None:

@@ -6,16 +6,17 @@ it take the old one's place. Where it cannot be opened the old one goes on, and 
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from pervade.core import memory
 from pervade.core.errors import PervadeError
 from pervade.core.terminal import tell
 from pervade.serve.guard import where
 from pervade.serve.served import Served
+from pervade.serve.shelf import Shelf
 
 EVERY = 2.0  # seconds between two looks at the checkpoints
 
@@ -48,63 +49,61 @@ class Outcome:
 
 
 class Reloading:
-    """`current` gives what a name answers by now, `put` has a model answer from now on, and closes the one before once
-    nobody asks it any more. What becomes of each reload is told the terminal and `counted`."""
+    """What becomes of each reload is told the terminal and the figures."""
 
-    def __init__(
-        self,
-        sources: Mapping[str, Source],
-        current: Callable[[str], Served],
-        put: Callable[[Served], None],
-        counted: Callable[[Outcome], None],
-    ) -> None:
-        self.sources, self.current, self.put, self.counted = sources, current, put, counted
+    def __init__(self, sources: Mapping[str, Source], shelf: Shelf) -> None:
+        self.sources, self.shelf = sources, shelf
         self.turn = threading.Lock()  # one at a time: two versions of one model are in memory, not three
         self.done = threading.Event()
         self.stamps = {name: source.stamp() for name, source in sources.items()}
-        self.thread: threading.Thread | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+
+    def start(self) -> None:
+        """Looks at the checkpoints from now on, until `stop`. To be called in the event loop that answers."""
+        self.loop = asyncio.get_running_loop()
+        threading.Thread(target=self._look, name="reloading", daemon=True).start()
+
+    def stop(self) -> None:
+        self.done.set()
 
     def reload(self, name: str) -> Outcome:
         """Opens it again. May take as long as loading takes; to be called in a thread."""
         with self.turn:
-            before = self.current(name).about.version
-            stamp = self.sources[name].stamp()
+            before = next(about.version for about in self.shelf.abouts() if about.name == name)
+            self.stamps[name] = self.sources[name].stamp()
             try:
                 with memory.during(f"{name} was opened again", "stop the server and start it anew"):
                     new = self.sources[name].open()
                 if new.about.version == before:
                     new.close()
                 else:
-                    self.put(new)
+                    self._put(new)
                 outcome = Outcome(name, new.about.version, before)
             except PervadeError as error:
                 outcome = Outcome(name, before, before, str(error))
             except Exception as error:  # whatever it is, the old one goes on, and the watching too
                 outcome = Outcome(name, before, before, f"an error that was not foreseen, {where(error)}")
-            self.stamps[name] = stamp
         tell(f"reload  {outcome}")
-        self.counted(outcome)
+        self.shelf.figures.reloads.labels(name, outcome.what).inc()
         return outcome
 
-    def watch(self) -> None:
-        """Looks at the checkpoints from now on, until `stop`."""
-        self.thread = threading.Thread(target=self._look, name="reloading", daemon=True)
-        self.thread.start()
+    def _put(self, new: Served) -> None:
+        """Between two steps of the event loop: no request takes the old one in that moment."""
 
-    def stop(self) -> None:
-        self.done.set()
-        if self.thread is not None:
-            self.thread.join(EVERY)
+        async def put() -> None:
+            self.shelf.put(new)
+
+        assert self.loop is not None, "start was called"
+        asyncio.run_coroutine_threadsafe(put(), self.loop).result()
 
     def _look(self) -> None:
-        last: dict[str, Any] = dict(self.stamps)
+        last = dict(self.stamps)
         while not self.done.wait(EVERY):
             for name, source in self.sources.items():
-                stamp, before = source.stamp(), last[name]
-                last[name] = stamp
-                if stamp == self.stamps[name] or stamp != before:  # nothing new, or not at rest yet
+                before, last[name] = last[name], source.stamp()
+                if last[name] == self.stamps[name] or last[name] != before:  # nothing new, or not at rest yet
                     continue
-                if stamp is None:
+                if last[name] is None:
                     self.stamps[name] = None
                     tell(f"reload  the checkpoint of {name} is gone; what was loaded of it goes on")
                 else:
