@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import uvicorn
-
 from pervade.serve import connections
 from pervade.serve.guard import Doors, Guard, Seen
 from pervade.serve.settings import Settings
@@ -24,7 +22,7 @@ ADMIN = "an-admin-token-of-tests"
 class Listening:
     port: int
     guard: Guard
-    server: uvicorn.Server
+    server: connections.Server
     seen: list[Seen] = field(default_factory=list)
 
     @property
@@ -75,17 +73,23 @@ def everything(client: socket.socket) -> bytes:
 
 @contextlib.contextmanager
 def listening(app: Any, tokens: Tokens | None = None, doors: Doors | None = None, **fields: Any) -> Iterator[Listening]:
-    settings = replace(Settings(port=0, stop_within=2.0), **fields)
+    """The `app` behind a guard, with settings of these fields; or a guard as it is."""
     seen: list[Seen] = []
-    guard = Guard(app, settings, tokens, Tokens(made=[ADMIN]), doors or Doors(), seen.append)
-    server = uvicorn.Server(connections.configured(guard, settings))
-    thread = threading.Thread(target=server.run, daemon=True)
+    if isinstance(app, Guard):
+        guard = app
+    else:
+        settings = replace(Settings(port=0, stop_within=2.0), **fields)
+        guard = Guard(app, settings, tokens, Tokens(made=[ADMIN]), doors or Doors(), seen.append)
+    server = connections.Server(connections.configured(guard, guard.settings))
+    own = socket.create_server(("127.0.0.1", 0), backlog=2048)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [own]}, daemon=True)
     thread.start()
     until = time.monotonic() + 20
-    while not server.started and thread.is_alive() and time.monotonic() < until:
+    while not getattr(server, "servers", None) and thread.is_alive() and time.monotonic() < until:
         time.sleep(0.005)
     assert server.started, "the server did not start"
-    yield Listening(server.servers[0].sockets[0].getsockname()[1], guard, server, seen)
+    yield Listening(own.getsockname()[1], guard, server, seen)
     server.should_exit = True
     thread.join(20)
+    own.close()
     assert not thread.is_alive(), "the server does not end"

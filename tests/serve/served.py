@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import httpx
-import uvicorn
 
-from pervade.serve.app import application
+from pervade.serve.app import guarded
+from pervade.serve.guard import Seen
+from pervade.serve.reloading import Reloading, Source
 from pervade.serve.served import About, Field, Given, Served
 from pervade.serve.settings import Settings
 from pervade.serve.shelf import Shelf
+from pervade.serve.tokens import Tokens
+from tests.serve.listening import ADMIN, Listening, listening
 
 
 class Counting:
@@ -43,21 +44,25 @@ class Counting:
 
 
 @contextmanager
-def server(*served: Served, **settings: Any) -> Iterator[tuple[httpx.Client, Shelf]]:
-    """A client of a server of these models, and its shelf."""
-    chosen = Settings(**settings)
-    shelf = Shelf(chosen)
+def serving(
+    *served: Served, sources: Mapping[str, Source] | None = None, tokens: Tokens | None = None, **settings: Any
+) -> Iterator[tuple[Listening, Shelf]]:
+    """A server of these models behind its guard, and its shelf; `sources` are where they are opened again from."""
+    chosen = Settings(**{"port": 0, "stop_within": 5.0, **settings})
+    shelf, seen = Shelf(chosen), list[Seen]()
     for one in served:
         shelf.put(one)
-    listening = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(application(shelf, chosen), log_config=None, access_log=False, timeout_graceful_shutdown=5)
-    running = uvicorn.Server(config)
-    thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
-    thread.start()
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{listening.getsockname()[1]}", timeout=30) as client:
-            yield client, shelf
-    finally:
-        running.should_exit = True
-        thread.join()
-        listening.close()
+    reloading = None if sources is None else Reloading(sources, shelf)
+    with listening(guarded(shelf, chosen, tokens, Tokens(made=[ADMIN]), reloading, seen.append)) as server:
+        server.seen = seen
+        yield server, shelf
+
+
+@contextmanager
+def server(*served: Served, **settings: Any) -> Iterator[tuple[httpx.Client, Shelf]]:
+    """A client of a server of these models, and its shelf."""
+    with (
+        serving(*served, **settings) as (listening, shelf),
+        httpx.Client(base_url=listening.address, timeout=30) as client,
+    ):
+        yield client, shelf

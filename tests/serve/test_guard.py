@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings, strategies
 from pydantic import BaseModel
 
 from pervade.core.errors import ConfigError, ResourceError
-from pervade.serve import callers, exposure, handlers
+from pervade.serve import callers, connections, exposure, handlers
 from pervade.serve.settings import Settings
 from pervade.serve.tokens import Tokens
 from tests.serve.listening import ADMIN, Answer, Listening, everything, listening
@@ -561,7 +561,7 @@ def test_a_client_that_goes_away_is_logged_as_gone(free: Listening) -> None:
 # Where it may be reached from
 
 
-def test_over_tls(tmp_path: Path) -> None:
+def test_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page by http may not ask a server by https, and nothing is said without TLS."""
     openssl = shutil.which("openssl")
     if openssl is None:
@@ -582,6 +582,7 @@ def test_over_tls(tmp_path: Path) -> None:
     names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
     subprocess.run([*make, *names, "-keyout", key, "-out", cert], check=True, capture_output=True)
     exposure.require_safe(Settings(tls_cert=cert, tls_key=key))
+    monkeypatch.setattr(connections, "HANDSHAKE", 0.5)
     with listening(application(), tls_cert=cert, tls_key=key) as server:
         trusted = ssl.create_default_context(cafile=str(cert))
         with trusted.wrap_socket(server.connected(), server_hostname="localhost") as client:
@@ -593,6 +594,10 @@ def test_over_tls(tmp_path: Path) -> None:
             )
             assert Answer.of(everything(client)).status == 403
         assert server.sends(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n") == b""
+        began = time.monotonic()
+        with server.connected() as client:  # no hand is shaken
+            assert everything(client) == b""
+        assert time.monotonic() - began < 5
 
 
 def test_elsewhere_takes_tokens_and_tls(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.serve.served import Counting, server
 
-JSON, FORM, TEXT = ({"content-type": kind} for kind in ("application/json", "multipart/form-data", "text/plain"))
+JSON = {"content-type": "application/json"}
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_unknown_models_and_addresses(client: httpx.Client) -> None:
     assert told.status_code == 404
     assert told.json()["detail"] == "there is no model 'length' here; did you mean 'lengths'?"
     for path in ("/", "/v1/models/../../etc/passwd", "/v1/models/lengths/../../../etc/passwd", "/static/%2e%2e/x"):
-        assert client.get(path).status_code == 404, path
+        assert client.get(path).status_code in (400, 404), path
     assert client.get("/v1/models/lengths/predict").status_code == 405
 
 
@@ -79,7 +79,7 @@ def test_a_fault_of_the_server_is_told_as_such(client: httpx.Client, capsys: pyt
 def test_what_the_server_says_of_itself(client: httpx.Client) -> None:
     client.post("/v1/models/lengths/predict", json={"inputs": ["a", "b"]})
     assert client.get("/healthz").json() == {"status": "ok"}
-    assert client.get("/readyz").json() == {"status": "ready", "models": {"lengths": "1"}}
+    assert client.get("/readyz").json() == {"status": "ready"}
     figures = client.get("/metrics").text
     assert 'pervade_model_info{checkpoint="best",model="lengths",version="1"} 1.0' in figures
     assert 'pervade_requests_total{method="POST",route="/v1/models/{run}/predict",status="200"}' in figures

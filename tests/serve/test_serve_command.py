@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -19,23 +20,26 @@ from pervade import api
 from pervade.core.errors import ConfigError
 from pervade.core.terminal import json_text
 from pervade.run import serving
+from pervade.serve.reloading import Source
 from pervade.serve.settings import Settings
 from tests.serve.served import Counting
 
+LENGTHS = Source(Counting, lambda: None)
 COMMAND = (sys.executable, "-c", "from pervade.cli import run; run()")
 
 
 def test_two_models_of_one_name_are_refused() -> None:
     with pytest.raises(ConfigError, match="two models are called 'lengths'"):
-        serving.serve([Counting(), Counting()], Settings(port=0), print)
+        serving.serve([LENGTHS, LENGTHS], Settings(port=0), print)
 
 
 def test_an_address_that_is_taken_is_said() -> None:
     with (
-        httpx.Client(),
-        pytest.raises(ConfigError, match=r"203.0.113.9 port 80 cannot be listened on .*; take another"),
+        socket.create_server(("127.0.0.1", 0)) as other,
+        pytest.raises(ConfigError, match=r"127.0.0.1 port \d+ cannot be listened on .*; take another"),
     ):
-        serving.serve([Counting()], Settings(host="203.0.113.9", port=80), print)
+        taken = other.getsockname()[1]
+        serving.serve([LENGTHS], Settings(host="127.0.0.1", port=taken), print)
 
 
 @pytest.mark.slow  # an interpreter that imports torch
@@ -48,7 +52,9 @@ def test_it_answers_as_predict_and_stops_when_asked_to(pictures: api.Run, shapes
     ) as process:
         assert process.stdout is not None and process.stderr is not None
         address = process.stdout.readline().strip()
-        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", address), process.stderr.read()
+        match = re.fullmatch(r"(http://127\.0\.0\.1:\d+/)#token=[\w-]{43}", address)
+        assert match, process.stderr.read()
+        address = match[1]
         told: list[httpx.Response] = []
 
         def ask() -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pervade.cli.options import CheckpointOption, DeviceOption, RunsOption, TrustOption, finite, waiting
-from pervade.core.terminal import echo, tell
+from pervade.core.terminal import echo
 
 
 def add_to(app: typer.Typer) -> None:
@@ -37,6 +37,24 @@ def serve(
     stop_within: Annotated[
         str, typer.Option(metavar="TIME", help="How long requests under way have once the server is asked to stop.")
     ] = "30s",
+    max_pixels: Annotated[int, typer.Option(min=1, max=10**9, help="Pixels of a picture, at most.")] = 50_000_000,
+    max_seconds: Annotated[
+        float, typer.Option(min=0.1, max=10**6, callback=finite, help="Seconds of a recording, at most.")
+    ] = 600.0,
+    token_file: Annotated[
+        Path | None, typer.Option(help="Tokens, one a line, of which requests must bear one; needed beyond loopback.")
+    ] = None,
+    admin_token_file: Annotated[
+        Path | None, typer.Option(help="The same for what changes the server; without, one is made and printed.")
+    ] = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="A certificate in PEM form, to be asked by https.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its key.")] = None,
+    behind_tls: Annotated[
+        bool, typer.Option("--behind-tls", help="A proxy or an ingress speaks TLS for this server.")
+    ] = False,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A further name by which the server may be called.")
+    ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, max=1024, help="Threads that models compute with; unless given, one a core.")
     ] = None,
@@ -67,13 +85,16 @@ def serve(
         max_body=round(max_body * 2**20),
         deadline=answers,
         stop_within=stops,
+        max_pixels=max_pixels,
+        max_seconds=max_seconds,
+        token_file=token_file,
+        admin_token_file=admin_token_file,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        behind_tls=behind_tls,
+        allow_host=tuple(allow_host or ()),
     )
     runtime.rest_when_idle()
     runtime.prepare(threads)
-    served = [serving.opened(given, runs, checkpoint, device) for given in runs_given]
-    for one in served:
-        tell(f"{one.about.name}: {one.about.reads}, checkpoint {one.about.checkpoint}, version {one.about.version}")
-        if one.about.remark:
-            tell(one.about.remark)
-    if not check:
-        serving.serve(served, settings, echo)
+    sources = [serving.source(given, runs, checkpoint, device) for given in runs_given]
+    serving.serve(sources, settings, echo, check)

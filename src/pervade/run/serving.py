@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import functools
-import math
+import os
 import socket
 import tempfile
 from collections.abc import Callable, Sequence
@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Any
 from pervade.core import files, signals
 from pervade.core.contracts import asking
 from pervade.core.contracts.abilities import MakesMedia
-from pervade.core.errors import ConfigError, DataError
+from pervade.core.errors import ConfigError, DataError, PervadeError
+from pervade.core.terminal import leave, tell
 from pervade.core.types import LeftOut, Rows, Table
 from pervade.engine.loaded import Loaded
+from pervade.serve.reloading import Source
 from pervade.serve.served import About, Field, Given, Served
 from pervade.serve.settings import Settings
 
@@ -114,6 +116,32 @@ def opened(
     )
 
 
+def source(
+    given: str, runs: Path, checkpoint: str | None = None, device: str = "auto", name: str | None = None
+) -> Source:
+    """As `opened`, to be opened again and again."""
+
+    def stamp() -> tuple[int, ...] | None:
+        try:
+            state = _weights(given, runs, checkpoint).stat()
+        except (OSError, PervadeError):
+            return None
+        return state.st_ino, state.st_size, state.st_mtime_ns
+
+    return Source(lambda: opened(given, runs, checkpoint, device, name), stamp)
+
+
+def _weights(given: str, runs: Path, checkpoint: str | None) -> Path:
+    """The file that is another one wherever there is another checkpoint."""
+    from pervade.core import run as runs_module
+    from pervade.run import exported
+
+    if exported.is_artefact(given):
+        return exported.read_signature(given)[0]
+    directory = runs_module.find(given, runs)
+    return directory.checkpoint(directory.require_checkpoint(checkpoint)) / "architecture.json"
+
+
 def _checkpoint(directory: Any, checkpoint: str, device: str, name: str) -> Opened:
     from pervade import api
     from pervade.core import runtime
@@ -158,33 +186,42 @@ def _about(loaded: Loaded, name: str, digest: str, task: str, remark: str) -> Ab
     return About(name, digest[:12], loaded.name, task, takes, domain.reads, labels, remark)
 
 
-def serve(served: Sequence[Served], settings: Settings, say: Callable[[str], None]) -> None:
+def serve(sources: Sequence[Source], settings: Settings, say: Callable[[str], None], check: bool = False) -> None:
     """Answers until this process is asked to stop; what is under way then has `settings.stop_within` seconds. The
-    address is told `say`. Raises ConfigError where two models have one name, or the address cannot be had."""
-    import uvicorn
-
-    from pervade.serve.app import application
+    address is told `say`. A `check` ends when all is open. Raises ConfigError where two models have one name, the
+    address cannot be had, or others could reach it who should not."""
+    from pervade.serve import connections, exposure
+    from pervade.serve.app import guarded
+    from pervade.serve.reloading import Reloading
     from pervade.serve.shelf import Shelf
 
-    names = [one.about.name for one in served]
-    if twice := next((name for place, name in enumerate(names) if name in names[:place]), None):
-        raise ConfigError(f"two models are called {twice!r}, by which they are asked; serve one of them elsewhere")
+    exposure.require_safe(settings)
+    tokens, admin, made = exposure.tokens(settings)
+    shelf, named = Shelf(settings), dict[str, Source]()
+    for source in sources:
+        served = source.open()
+        name = served.about.name
+        if name in named:
+            raise ConfigError(f"two models are called {name!r}, by which they are asked; serve one of them elsewhere")
+        named[name] = source
+        shelf.put(served)
+        tell(f"{name}: {served.about.reads}, checkpoint {served.about.checkpoint}, version {served.about.version}")
+        if served.about.remark:
+            tell(served.about.remark)
+    if check:
+        return
+    guard = guarded(shelf, settings, tokens, admin, Reloading(named, shelf))
     listening = _listening(settings)
-    shelf = Shelf(settings)
-    for one in served:
-        shelf.put(one)
-    config = uvicorn.Config(
-        application(shelf, settings),
-        log_config=None,
-        log_level="critical",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=math.ceil(settings.stop_within),
-    )
     host, port = listening.getsockname()[:2]
-    say(f"http://{f'[{host}]' if ':' in host else host}:{port}/")
+    scheme = "http" if settings.tls_cert is None else "https"
+    fragment = "" if made is None else f"#token={made}"  # which browsers send nowhere
+    say(f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}/{fragment}")
     with signals.answered(lambda number: None):  # uvicorn stops by the first signal, and then sends it once more
-        uvicorn.Server(config).run(sockets=[listening])
+        connections.Server(connections.configured(guard, settings)).run(sockets=[listening])
+    if shelf.left:  # a thread cannot be ended, and Python would wait for it
+        tell("stopped  while a model was still computing what nobody waits for any more")
+        leave()
+        os._exit(0)
 
 
 def _listening(settings: Settings) -> socket.socket:

@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from pervade.core import files
+from pervade.serve import limits
 from pervade.serve.faults import Fault
 from pervade.serve.served import About, Field, Given
 from pervade.serve.settings import Settings
@@ -46,10 +47,16 @@ class Upload(NamedTuple):
 async def read(request: Request, about: About, settings: Settings) -> Asked:
     """What a request asks of a model. Raises Fault where it cannot be understood, or asks too much."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "application/json":
-        return of_json(await json_body(request), about, settings)
-    if kind == "multipart/form-data":
-        return await _of_form(request, about, settings)
+    if kind in ("application/json", "multipart/form-data"):
+        if kind == "application/json":
+            asked = of_json(await json_body(request), about, settings)
+        else:
+            asked = await _of_form(request, about, settings)
+        if any(field.kind in FILES for field in about.takes):
+            await asyncio.to_thread(limits.require, asked.inputs, about.takes, settings)
+        else:
+            limits.require(asked.inputs, about.takes, settings)
+        return asked
     raise Fault(
         415,
         f"content type {kind[:80]!r} is not read here; send application/json or multipart/form-data",

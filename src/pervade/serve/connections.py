@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import math
+import socket
 from typing import Any
 
 import uvicorn
@@ -23,6 +24,8 @@ from pervade.serve.settings import Settings
 # Seconds that is still taken, and thrown away, what comes after an answer: where a connection is closed with something
 # unread, its client may not get to see the answer.
 LINGER, LINGER_REFUSED = 5.0, 1.0
+HANDSHAKE = 10.0  # seconds
+FILES = 20_000  # open files that are asked of the system
 RESERVED = 200  # open files beside connections: weights, temporary files, libraries
 SLOW = Fault(408, "the head of this request did not come in time; send it faster")
 LONG = Fault(431, "the head of a request has at most 64 KiB; send a shorter address and fewer headers")
@@ -40,8 +43,6 @@ def configured(app: Any, settings: Settings) -> uvicorn.Config:
     header about who asks."""
     return uvicorn.Config(
         app,
-        host=settings.host,
-        port=settings.port,
         http=functools.partial(Connection, settings=settings, idle=Idle(), most=room(settings.max_connections)),  # type: ignore[arg-type]
         ws="none",
         lifespan="on",
@@ -57,6 +58,31 @@ def configured(app: Any, settings: Settings) -> uvicorn.Config:
     )
 
 
+class Server(uvicorn.Server):
+    """uvicorn's, with less patience for a handshake (TLS) that does not come. A minute is usual, in which nobody counts
+    the connection."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listens on the `sockets` that it is given."""
+        await super().startup([])
+        context = self.config.ssl
+        patience = None if context is None else HANDSHAKE
+        for listening in sockets or []:
+            self.servers.append(
+                await asyncio.get_running_loop().create_server(
+                    self._connection,
+                    sock=listening,
+                    ssl=context,
+                    backlog=self.config.backlog,
+                    ssl_handshake_timeout=patience,
+                )
+            )
+
+    def _connection(self) -> asyncio.Protocol:
+        state = {"server_state": self.server_state, "app_state": self.lifespan.state}
+        return self.config.http_protocol_class(config=self.config, **state)  # type: ignore[call-arg]
+
+
 def room(most: int) -> int:
     """How many connections there can be, of `most`: each is an open file, and a process has so many of these."""
     try:
@@ -64,7 +90,7 @@ def room(most: int) -> int:
     except ImportError:  # Windows, which has no such limit
         return most
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = most + RESERVED
+    wanted = max(most + RESERVED, FILES)  # so that those that are shaking hands over TLS have room, too
     if soft != resource.RLIM_INFINITY and soft < wanted:
         soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from html import escape
 from typing import Any
@@ -10,11 +12,15 @@ from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, Response
 
 from pervade.serve.answered import Server
+from pervade.serve.guard import POLICY
 
 STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color-scheme:light dark}"
     "code,pre{font-family:ui-monospace,monospace;font-size:.9em}pre{overflow:auto}summary{cursor:pointer}"
     "details{border-top:1px solid #8888;padding:.5rem 0}dt{font-family:ui-monospace,monospace}"
+)
+OWN = POLICY.replace(
+    "style-src 'self'", f"style-src 'sha256-{base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()}'"
 )
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -35,10 +41,11 @@ def routes(server: Server) -> APIRouter:
         models = "".join(
             f"<li><code>{escape(one.name)}</code> ({escape(one.task)}): {escape(one.reads)}, as "
             f"{escape(', '.join(field.name for field in one.takes))}; version <code>{escape(one.version)}</code></li>"
-            for one in server.shelf.abouts()
+            for one in ([] if server.settings.token_file else server.shelf.abouts())
         )
         said = {"title": escape(about["info"]["title"]), "summary": escape(about["info"].get("summary", ""))}
-        return HTMLResponse(PAGE.format(style=STYLE, models=models, operations="".join(operations), **said))
+        page = PAGE.format(style=STYLE, models=models, operations="".join(operations), **said)
+        return HTMLResponse(page, headers={"Content-Security-Policy": OWN})
 
     return router
 

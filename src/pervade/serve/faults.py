@@ -30,14 +30,27 @@ class Fault(Exception):
 
 def body(fault: Fault, path: str) -> tuple[bytes, str]:
     """What is sent for a request of this path, and its content type."""
-    if path == "/v2" or path.startswith("/v2/"):
+    if _is_v2(path):
         return _json({"error": fault.sentence}), "application/json"
-    if path.startswith(OPENAI) or path.rstrip("/") == "/v1/models":
+    if _is_openai(path):
         kind = TYPES.get(fault.status, "invalid_request_error" if fault.status < 500 else "server_error")
         error = {"message": fault.sentence, "type": kind, "param": fault.parameter or None, "code": fault.code or None}
         return _json({"error": error}), "application/json"
     told = {"title": HTTPStatus(fault.status).phrase, "status": fault.status, "detail": fault.sentence}
     return _json(told | ({"code": fault.code} if fault.code else {})), "application/problem+json"
+
+
+def is_protocol(path: str) -> bool:
+    """Whether it belongs to a protocol that others wrote; a request that is not valid is a 400 in both."""
+    return _is_v2(path) or _is_openai(path)
+
+
+def _is_v2(path: str) -> bool:
+    return path == "/v2" or path.startswith("/v2/")
+
+
+def _is_openai(path: str) -> bool:
+    return path.startswith(OPENAI) or path.rstrip("/") == "/v1/models"
 
 
 def _json(value: object) -> bytes:

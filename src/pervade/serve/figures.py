@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from pervade.serve.guard import Seen
+
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
@@ -22,3 +24,9 @@ class Figures:
         self.computing = Counter("pervade_model_seconds", "Seconds that a model computed.", ("model",), **own)
         self.turned_away = Counter("pervade_turned_away", "Requests that got no answer.", ("model", "why"), **own)
         self.model = Gauge("pervade_model_info", "1 for what is served now.", ("model", "version", "checkpoint"), **own)
+        self.reloads = Counter("pervade_reloads", "Times that a model was opened again.", ("model", "outcome"), **own)
+
+    def count(self, seen: Seen) -> None:
+        """A request that is over."""
+        self.requests.labels(seen.method[:10], seen.route, str(seen.status)).inc()
+        self.seconds.labels(seen.route).observe(seen.seconds)

@@ -180,7 +180,7 @@ class Passage:
             if self.gone:
                 return
             known = handlers.of(error)
-            if known.status == 500:
+            if known.status >= 500 and not isinstance(error, Fault):
                 tell(f"{self.seen.id} failed: {where(error)}")
             self.fault = self.fault or known
             if self.begun and not self.ended:

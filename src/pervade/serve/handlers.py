@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 FULL = "the disk of this server is full, so nothing can be uploaded; send less, or tell whoever runs it"
 DEAR = "this server has no memory left for the request; send less, or ask again in a moment"
+UNFORESEEN = "this is a fault of the server, not foreseen; tell whoever runs it the id of this request (X-Request-Id)"
 FIELDS = 3  # at fault, that a sentence names
 
 
@@ -37,11 +38,12 @@ def of(error: BaseException) -> Fault:
         return Fault(503, "this model cannot be read any more; tell whoever runs the server")
     if isinstance(error, PervadeError):
         return Fault(500, str(error))
-    return Fault(500, "the server made a mistake; tell whoever runs it the id of this request (X-Request-Id)")
+    return Fault(500, UNFORESEEN)
 
 
 def install(app: FastAPI) -> None:
-    """Has every refusal of the application be a `Fault` in the shape of its path."""
+    """Has every refusal of the application be a `Fault` in the shape of its path. Errors of other kinds are raised once
+    more behind their answer, so that serve/guard.py can say what went wrong to whoever runs the server."""
     from fastapi import Response
     from fastapi.exceptions import RequestValidationError
     from starlette.exceptions import HTTPException
@@ -63,9 +65,6 @@ def install(app: FastAPI) -> None:
         return told(request, _of_fields(error.errors(), request.headers.get("content-type", ""), status))
 
     app.add_exception_handler(Fault, refused)
-    app.add_exception_handler(PervadeError, refused)
-    app.add_exception_handler(OSError, refused)
-    app.add_exception_handler(MemoryError, refused)
     app.add_exception_handler(HTTPException, not_http)
     app.add_exception_handler(RequestValidationError, not_valid)
     app.add_exception_handler(Exception, refused)

@@ -16,6 +16,8 @@ from pervade.serve.figures import Figures
 from pervade.serve.served import About, Served
 from pervade.serve.settings import Settings
 
+LAST = 1.0  # seconds that a model has for what nobody waits for any more
+
 
 @dataclass
 class Place:
@@ -33,6 +35,7 @@ class Shelf:
         self.settings, self.figures = settings, Figures()
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="models")
         self.ready = True  # off while the server stops
+        self.left = False  # whether something was still computed when it had stopped
         self._places: dict[str, Place] = {}
 
     def put(self, served: Served) -> None:
@@ -72,8 +75,10 @@ class Shelf:
             self.thread.submit(place.served.close)
 
     async def close(self) -> None:
-        """Closes every model, behind what is still computed."""
+        """Closes every model, behind what is still computed; what takes longer than LAST is left."""
         self.ready = False
-        for place in self._places.values():
-            self.thread.submit(place.served.close)
-        await asyncio.to_thread(self.thread.shutdown)
+        closed = [self.thread.submit(place.served.close) for place in self._places.values()]
+        self.thread.shutdown(wait=False)
+        if closed:
+            await asyncio.wait([asyncio.wrap_future(one) for one in closed], timeout=LAST)
+        self.left = not all(one.done() for one in closed)
