@@ -118,10 +118,11 @@ def test_no_path_and_no_address_is_opened(server: Listening, given: Any) -> None
 @pytest.mark.parametrize(
     "body", [b"", b"--x", b"--x\r\n\r\n", b"--x--", form(picture())[:-30], b"\0" * 3000, b"--x\r\nA" + b"b" * 90_000]
 )
-def test_malformed_multipart(server: Listening, body: bytes) -> None:
+def test_malformed_multipart(server: Listening, body: bytes, caplog: pytest.LogCaptureFixture) -> None:
     answer = server.asks("POST", PREDICT, body, content_type="multipart/form-data; boundary=x")
     assert answer.status in (400, 422)
     refusal(answer, answer.status)
+    assert caplog.records == []  # in which the form would be
 
 
 def test_a_form_of_very_many_parts(server: Listening) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import math
 import socket
 from typing import Any
@@ -40,7 +41,8 @@ class Idle(dict["Connection", None]):
 
 def configured(app: Any, settings: Settings) -> uvicorn.Config:
     """How uvicorn runs an application. It logs nothing (serve/guard.py does), says nothing of itself, and believes no
-    header about who asks."""
+    header about who asks. Nor does what reads forms, which would write down what it could not read."""
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     return uvicorn.Config(
         app,
         http=functools.partial(Connection, settings=settings, idle=Idle(), most=room(settings.max_connections)),  # type: ignore[arg-type]
