@@ -42,6 +42,18 @@ def test_an_address_that_is_taken_is_said() -> None:
         serving.serve([LENGTHS], Settings(host="127.0.0.1", port=taken), print)
 
 
+def test_elsewhere_it_is_not_reached_without_tokens_and_tls(tmp_path: Path) -> None:
+    """Before anything is opened."""
+    tokens = tmp_path / "tokens"
+    for fields, words in (
+        ({}, "--token-file"),
+        ({"token_file": tokens}, "--tls-cert and --tls-key, or --behind-tls"),
+        ({"token_file": tokens, "behind_tls": True}, "is no file"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            serving.serve([], Settings(host="0.0.0.0", port=0, **fields), print)
+
+
 @pytest.mark.slow  # an interpreter that imports torch
 def test_it_answers_as_predict_and_stops_when_asked_to(pictures: api.Run, shapes: Path) -> None:
     file = next(iter(sorted(shapes.rglob("*.png"))))
