@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -253,7 +254,9 @@ def test_a_stop_does_not_wait_for_ever() -> None:
 @pytest.mark.slow  # starts an interpreter
 def test_a_process_is_asked_to_stop_while_it_answers(pictures: api.Run, tmp_path: Path) -> None:
     call = [sys.executable, "-c", "from pervade.cli import run; run()", "serve", str(pictures.path), "--port", "0"]
-    with subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(call, env=environment, cwd=tmp_path, **pipes) as process:
         assert process.stdout is not None and process.stderr is not None
         address, _, token = process.stdout.readline().strip().partition("#token=")
         port = int(address.rstrip("/").rpartition(":")[2])
