@@ -14,20 +14,22 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pervade.core import files, signals
 from pervade.core.contracts import asking
-from pervade.core.contracts.abilities import MakesMedia
+from pervade.core.contracts.abilities import Acts, MakesMedia
+from pervade.core.contracts.capabilities import Acting, able
 from pervade.core.errors import ConfigError, DataError, PervadeError
 from pervade.core.terminal import leave, tell
 from pervade.core.types import LeftOut, Rows, Table
 from pervade.engine.loaded import Loaded
 from pervade.serve.reloading import Source
-from pervade.serve.served import About, Field, Given, Served
+from pervade.serve.served import About, Field, Given, Introduction, Served
 from pervade.serve.settings import Settings
 
 if TYPE_CHECKING:
+    from pervade.core.run import RunDirectory
     from pervade.engine.gallery import Gallery
 
 TYPES = {"png": "image/png", "wav": "audio/wav", "gif": "image/gif", "text": "text/plain"}
@@ -42,6 +44,7 @@ class Opened:
     known: Callable[[], Gallery]
     device: str
     table_of: Callable[[Rows], Table] | None = None
+    directory: RunDirectory | None = None  # of a run
 
     def answers(self, inputs: Sequence[Given], top: int) -> list[dict[str, Any]]:
         """As of `Served`. What goes wrong for all of several inputs raises PervadeError, for a single one it is its
@@ -65,6 +68,13 @@ class Opened:
                     raise
                 answers = [{"input": names[0], "error": str(error)}]
             return [self._told(answer, name, folder) for answer, name in zip(answers, names, strict=True)]
+
+    def introduction(self) -> Introduction:
+        from pervade.run import introducing
+
+        if self.directory is None:
+            return Introduction()
+        return introducing.introduction(self.directory, self.about.checkpoint)
 
     def close(self) -> None:
         return
@@ -96,6 +106,16 @@ class Opened:
             held = {"type": TYPES.get(media.kind, media.kind), "base64": base64.b64encode(data).decode()}
             answer = {"input": name, "file": held, **beside, "error": None}
         return {**answer, "input": name}
+
+
+class Player(Opened):
+    """One that acts in an environment."""
+
+    def episode(self, seed: int) -> dict[str, Any]:
+        from pervade.agents import film
+
+        task, domain = cast(Acts, self.loaded.task), able(self.loaded.domain, Acting)
+        return film.still_by_still(task, self.loaded.network.to(self.device), domain, seed)
 
 
 def opened(
@@ -142,7 +162,7 @@ def _weights(given: str, runs: Path, checkpoint: str | None) -> Path:
     return directory.checkpoint(directory.require_checkpoint(checkpoint)) / "architecture.json"
 
 
-def _checkpoint(directory: Any, checkpoint: str, device: str, name: str) -> Opened:
+def _checkpoint(directory: RunDirectory, checkpoint: str, device: str, name: str) -> Opened:
     from pervade import api
     from pervade.core import runtime
     from pervade.engine import checkpoint as checkpoints
@@ -160,7 +180,9 @@ def _checkpoint(directory: Any, checkpoint: str, device: str, name: str) -> Open
     device = runtime.pick_device(device)
     remark = api.Run(directory, screen).unfinished(checkpoint) or ""
     task = wording.read(directory).pipeline
-    return Opened(_about(loaded, name, str(loaded.architecture["sha256"]), task, remark), loaded, known, device)
+    about = _about(loaded, name, str(loaded.architecture["sha256"]), task, remark)
+    kind = Player if isinstance(loaded.task, Acts) else Opened
+    return kind(about, loaded, known, device, directory=directory)
 
 
 def _graph(given: str, name: str | None) -> Opened:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pervade import __version__
-from pervade.serve import admin_routes, documents, handlers, metrics_routes, predict_routes
+from pervade.serve import admin_routes, documents, handlers, metrics_routes, page_routes, predict_routes
 from pervade.serve.answered import Gone, Server
 from pervade.serve.guard import GONE, Guard, Seen, logged
 from pervade.serve.reloading import Reloading
@@ -26,6 +26,7 @@ ROUTES: tuple[Routes, ...] = (
     predict_routes.routes,
     metrics_routes.routes,
     documents.routes,
+    page_routes.routes,
 )
 BEFORE: tuple[Before, ...] = ()  # what sees every request first, the outermost last
 

@@ -56,3 +56,45 @@ class Served(Protocol):
     def close(self) -> None:
         """Gives memory and files back. Nothing is asked of it afterwards."""
         ...
+
+
+@dataclass(frozen=True)
+class Sureness:
+    """How often answers were right of which the likeliest class had a probability in (low, high], of rows that nothing
+    was learnt from."""
+
+    low: float
+    high: float
+    right: float  # share
+    right_low: float  # its 95% interval
+    right_high: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Introduction:
+    """What a model says of itself to whoever meets it on the page. Sentences are whole ones."""
+
+    does: str = ""  # "This model sorts pictures into 10 classes."
+    measured: str = ""  # how well
+    promises: tuple[str, ...] = ()  # what is promised of its answers, and whether that is kept
+    sureness: tuple[Sureness, ...] = ()
+    threshold: float | None = None  # the cosine from which two embeddings count as of the same
+
+
+@runtime_checkable
+class Introduced(Protocol):
+    def introduction(self) -> Introduction:
+        """Read when it is first asked for, in any thread."""
+        ...
+
+
+@runtime_checkable
+class Plays(Protocol):
+    """It acts in an environment."""
+
+    def episode(self, seed: int) -> dict[str, Any]:
+        """The episode by this seed: "seed", "return", "length", "cut", curves of what the agent made of it with
+        "every", and "frames" (PNG files in Base64) with "frames_every" and "rate" a second. Of a bounded number of
+        steps; called in the models' own thread."""
+        ...
