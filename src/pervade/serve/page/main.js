@@ -59,7 +59,7 @@ function draw() {
   const watched = make("p.note", { hidden: true, lang: "en" });
   const body = about.plays ? episodes(about, code.update) : about.writes ? writing(about, code.update) : asked(about, code, watched);
   main.replaceChildren(
-    make("div.title", {}, make("h1", { lang: "en" }, about.does || about.reads), ...facts(about)),
+    make("div.title", {}, make("h1", { lang: about.does ? "en" : null }, about.does || t("reads", { what: about.reads })), ...facts(about)),
     body, watched, code.element);
   incoming(about, watched);
 }

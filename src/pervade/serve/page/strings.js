@@ -65,6 +65,7 @@ const STRINGS = {
   "playing": ["Playing …", "正在进行……"],
   "promised": ["What is promised of its answers", "对回答的承诺"],
   "range": ["Between {low} and {high}; the true number is, {of} times of 100.", "在 {low} 与 {high} 之间；每 100 次中真实值有 {of} 次落在其中。"],
+  "reads": ["This model reads {what}.", "此模型读取：{what}。"],
   "ready": ["Done", "完成"],
   "record": ["Record", "录音"],
   "recording": ["Recording", "正在录音"],

@@ -44,7 +44,7 @@ async function stream(path, body, signal, piece) {
 }
 
 // A form whose button sends, and stops what is under way.
-function sender(area, go, word) {
+function sender(go, word) {
   let running = null;
   const press = make("button.main", { type: "submit" }, word);
   async function submit(event) {
@@ -62,7 +62,7 @@ function sender(area, go, word) {
       press.textContent = word;
     }
   }
-  return { press, submit };
+  return { press, submit, running: () => running !== null };
 }
 
 function conversation(about, sent) {
@@ -70,7 +70,7 @@ function conversation(about, sent) {
   const log = make("div.log", { role: "log", "aria-label": t("conversation"), "aria-live": "off", tabIndex: 0 });
   const area = make("textarea", { rows: 2, dir: "auto", placeholder: t("say-something") });
   const asked = settings();
-  const { press, submit } = sender(area, turn, t("send"));
+  const { press, submit, running } = sender(turn, t("send"));
   async function turn(signal) {
     const text = area.value.trim();
     if (!text) return;
@@ -103,7 +103,7 @@ function conversation(about, sent) {
   area.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
       event.preventDefault();
-      area.form.requestSubmit();
+      if (!running()) area.form.requestSubmit();
     }
   });
   const anew = button(t("anew"), () => {
@@ -118,7 +118,7 @@ function conversation(about, sent) {
 function continuation(about, sent) {
   const area = make("textarea", { rows: 5, dir: "auto", placeholder: t("begin-here") });
   const asked = settings();
-  const { press, submit } = sender(area, go, t("write-on"));
+  const { press, submit, running } = sender(go, t("write-on"));
   const shown = make("div.results");
   async function go(signal) {
     const prompt = area.value;
@@ -144,7 +144,7 @@ function continuation(about, sent) {
   area.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
       event.preventDefault();
-      area.form.requestSubmit();
+      if (!running()) area.form.requestSubmit();
     }
   });
   return make("div", {}, make("form.written.card", { onsubmit: submit }, labelled(titled(about.takes[0]), area),
