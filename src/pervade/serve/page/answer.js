@@ -74,9 +74,12 @@ export function spoken(about, input, answer) {
   return `${named(input)}: ${sure ? said : `${t("not-sure")}, ${said}`}`;
 }
 
+// The likeliest; none where a task calls something else so.
+const ranked = (answer) => (Array.isArray(answer.top) ? answer.top : []);
+
 // [what is said, how likely that is, whether the model is sure, the bar of the measured rows that were answered alike]
 function verdict(about, answer) {
-  const top = answer.top ?? [];
+  const top = ranked(answer);
   const likeliest = top.reduce((best, one) => (!best || one.probability > best.probability ? one : best), null);
   let said = typeof answer.answer === "string" && answer.answered !== false ? answer.answer || t("no-answer") : null;
   if (answer.labels) said = answer.labels.map((one) => one.label).join(", ") || t("no-label");
@@ -162,8 +165,9 @@ function gaps(answer) {
 }
 
 function bars(answer) {
-  if (!answer.top?.length || (answer.gaps && answer.gaps.length > 1)) return null;
-  return list(answer.top.map((one) => ({ ...one, label: one.label || t("no-answer") })), new Set(answer.labels?.map((one) => one.label)), answer.set);
+  const top = ranked(answer);
+  if (!top.length || (answer.gaps && answer.gaps.length > 1)) return null;
+  return list(top.map((one) => ({ ...one, label: one.label || t("no-answer") })), new Set(answer.labels?.map((one) => one.label)), answer.set);
 }
 
 function list(rows, chosen = new Set(), inside = null) {
@@ -206,7 +210,7 @@ function media(answer) {
 
 function others(answer) {
   const known = answer.file?.base64 ? [...KNOWN, "label", "seed", "file"] : KNOWN;
-  const rest = Object.entries(answer).filter(([name, value]) => !known.includes(name) && value !== null);
+  const rest = Object.entries(answer).filter(([name, value]) => value !== null && (!known.includes(name) || (name === "top" && !Array.isArray(value))));
   if (!rest.length) return null;
   const written = (value) => (typeof value === "number" ? number(value) : typeof value === "string" ? value : JSON.stringify(value));
   return make("dl", {}, rest.map(([name, value]) => [make("dt", {}, name.replaceAll("_", " ")), make("dd", {}, written(value))]));
