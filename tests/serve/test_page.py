@@ -16,9 +16,11 @@ import pytest
 from pervade import api
 from pervade.core import files
 from pervade.run import serving
+from pervade.serve.tokens import Tokens
 from tests import trainings
 from tests.data.drawing import encoded, pixels
-from tests.serve.served import server
+from tests.serve.served import Counting, server
+from tests.serve.served import serving as serving_guarded
 
 BROWSER = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), ""
@@ -316,3 +318,24 @@ def test_every_other_kind(
         assert page.locator(f".results {shown}").count() >= 1
         assert len(page.inner_text("#said")) > 3
         assert_fits_and_can_be_read(page)
+
+
+def test_a_token_is_asked_for_and_kept_in_memory_alone(open_page: Callable[..., Any]) -> None:
+    token = "a token of sixteen or more".replace(" ", "-")
+    with serving_guarded(Counting(), tokens=Tokens(made=[token])) as (listening, _):
+        page = open_page(listening.address, status="401")
+        for given in ("another-token-that-is-wrong", token):
+            page.get_by_label("Token").fill(given)
+            page.get_by_role("button", name="Open").click()
+        page.get_by_label("Text", exact=True).fill("four")
+        page.get_by_role("button", name="Answer").click()
+        assert "length" in answered(page).first.inner_text()
+        page.get_by_text("Use it from a program").click()
+        assert token not in page.content()
+        assert "Authorization: Bearer YOUR_TOKEN" in page.inner_text("details")
+        page.reload()
+        assert page.get_by_label("Token").is_visible()  # it was nowhere but in memory
+        told = open_page(listening.address, more=f"/#token={token}")
+        assert told.get_by_label("Text", exact=True).is_visible()
+        assert told.url == f"{listening.address}/"
+        assert token not in str(listening.seen)
