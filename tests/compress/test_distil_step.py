@@ -12,12 +12,14 @@ import pytest
 import torch
 from torch import nn
 
-from pervade.compress.distil import Blocks, Distil, LayersKept, blocks_of
+from pervade.compress.distil import Blocks, Distil, LayersKept, _half, blocks_of
 from pervade.core import files
 from pervade.core.contracts import Recipe, Subject, Tokens
 from pervade.core.errors import ConfigError
 from pervade.init.pretrained import Pretrained
 from pervade.init.random import Random
+from pervade.models.perceptron import Perceptron
+from pervade.models.policy import Policy
 from pervade.models.reference_mlp import ReferenceMLP
 from pervade.models.resnet import ResNet
 from pervade.models.transformer import Transformer
@@ -104,6 +106,16 @@ def test_convolutions_are_halved() -> None:
     assert torch.equal(
         answers(again(made, made.learns.model, pixels(16)), pixels(16)), answers(made.network, pixels(16))
     )
+
+
+def test_an_agents_network_is_halved_or_exchanged_inside_of_what_it_saw() -> None:
+    half = _half(Policy(Perceptron((64, 64), "relu"), normalise=False))
+    assert half == Policy(Perceptron((32, 32), "relu"), normalise=False)
+    assert _half(Policy()) is None and _half(Perceptron((1,))) == Perceptron((1,))
+    asked = subject(ENCODER, TOKENS)
+    acting = replace(asked, recipe=replace(asked.recipe, model=Policy(Perceptron((64,)), normalise=False)))
+    assert Distil("perceptron")._model(acting) == Policy(Perceptron(), normalise=False)
+    assert Distil("perceptron")._model(asked) == Perceptron()
 
 
 def of_pictures() -> Subject:

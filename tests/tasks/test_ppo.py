@@ -97,6 +97,9 @@ def test_cutting_a_batch_changes_nothing(name: str, task: PPO) -> None:
         "log_prob": torch.from_numpy(rng.uniform(-2, 0, 7).astype(np.float32)),
     }
     check_task(task, network, batch, Context(domain))
+    # A student that says what its teacher says has nothing to learn.
+    said = task.forward(network, batch, Context(domain))
+    assert torch.allclose(task.imitation(said, said, batch, 2.0), torch.zeros(7), atol=1e-6)
 
 
 # distributions

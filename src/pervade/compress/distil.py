@@ -41,6 +41,8 @@ from pervade.core.contracts.capabilities import Tokenised
 from pervade.core.errors import ConfigError, UnfitError
 from pervade.core.registry import full_name, name_of, register
 from pervade.engine import building
+from pervade.models.perceptron import Perceptron
+from pervade.models.policy import Policy
 from pervade.tasks import distil
 from pervade.tasks.language_model import LanguageModel
 
@@ -150,16 +152,15 @@ class Distil(Compressor):
             raise ConfigError(f"distil.written: only a language model writes texts, and this is {named}; leave it away")
 
     def _model(self, subject: Subject) -> Model:
-        """The student that is named, or one half as wide."""
+        """The student that is named, or one half as wide. What an agent has seen of observations stays around it."""
+        own = subject.recipe.model
         if self.student != "auto":
-            return spec.decode(self.student, Model)
-        model = subject.recipe.model
-        width = getattr(model, "width", None)
-        if not isinstance(width, (int, float)) or (isinstance(width, int) and width < 2 * FILTERS):
-            raise UnfitError(f"distil: of {full_name(model)} no smaller one is known; {_others(subject)}")
-        # A number of filters, in steps of eight, or a factor of such numbers.
-        half = width // (2 * FILTERS) * FILTERS if isinstance(width, int) else width / 2
-        return spec.decode({**spec.encode(model), "width": half}, Model)
+            named = spec.decode(self.student, Model)
+            return replace(own, network=named) if isinstance(own, Policy) and not isinstance(named, Policy) else named
+        model = _half(own)
+        if model is None:
+            raise UnfitError(f"distil: of {full_name(own)} no smaller one is known; {_others(subject)}")
+        return model
 
     def _built(self, model: Model, subject: Subject) -> Module:
         domain = subject.loaded.domain
@@ -197,6 +198,21 @@ class Distil(Compressor):
             then=None,
             time_limit=None,
         )
+
+
+def _half(model: Model) -> Model | None:
+    """One of its kind half as wide; None where none is known."""
+    if isinstance(model, Policy):
+        inner = None if model.network is None else _half(model.network)
+        return None if inner is None else replace(model, network=inner)
+    if isinstance(model, Perceptron):
+        return replace(model, units=tuple(max(count // 2, 1) for count in model.units))
+    width = getattr(model, "width", None)
+    if not isinstance(width, (int, float)) or (isinstance(width, int) and width < 2 * FILTERS):
+        return None
+    # A number of filters, in steps of eight, or a factor of such numbers.
+    half = width // (2 * FILTERS) * FILTERS if isinstance(width, int) else width / 2
+    return spec.decode({**spec.encode(model), "width": half}, Model)
 
 
 def evenly(count: int, kept: int) -> tuple[int, ...]:
