@@ -35,7 +35,7 @@ FLOORS = {
     **dict.fromkeys(("domains", "tasks", "agents", "engine", "promises", "testing"), 3),
     **dict.fromkeys(("check", "forecast", "init", "train", "evaluate"), 4),
     **dict.fromkeys(("explain", "attack", "privacy", "compress", "export", "serve"), 4),
-    **dict.fromkeys(("api", "run", "recipes", "report"), 5),
+    **dict.fromkeys(("api", "run", "recipes", "report", "ui"), 5),
     "cli": 6,
 }
 STAGES = {name for name, floor in FLOORS.items() if floor == 4}

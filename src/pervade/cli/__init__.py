@@ -70,10 +70,11 @@ def _register() -> None:
         tasks,
         train,
         tune,
+        ui,
     )
 
     verbs = (demo, train, tune, resume, evaluate, predict, compare, compress, export, serve, merge)
-    for verb in (*verbs, push, pull, report, models, tasks, doctor):
+    for verb in (*verbs, push, pull, report, ui, models, tasks, doctor):
         verb.add_to(app)
 
 

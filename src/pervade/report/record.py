@@ -362,8 +362,9 @@ class Record:
         return counts
 
 
-def read(run: RunDirectory) -> Record:
-    """Raises CheckpointError where the folder is no run at all: it holds no recipe that can be read."""
+def read(run: RunDirectory, rows: bool = True) -> Record:
+    """Without `rows` what has an entry for every row or step, data.json and log.jsonl, is left unread. Raises
+    CheckpointError where the folder is no run at all: it holds no recipe that can be read."""
     damaged: list[str] = []
 
     def lenient(read_it: Callable[[], T], empty: T) -> T:
@@ -398,14 +399,15 @@ def read(run: RunDirectory) -> Record:
     ]
     members = json(run.members)
     within = {} if members else {path.parent.name: path.parent for path in run.path.glob("members/*/recipe.yaml")}
-    networks = {name: lenient(partial(_network, RunDirectory(path)), None) for name, path in sorted(within.items())}
+    inner = {name: partial(_network, RunDirectory(path), rows) for name, path in sorted(within.items())}
+    networks = {name: lenient(read_it, None) for name, read_it in inner.items()}
     return Record(
         run,
         recipe=recipe,
         about=json(run.environment),
-        data=lenient(run.read_data, {}) if run.data.exists() else {},
+        data=lenient(run.read_data, {}) if rows and run.data.exists() else {},
         plan=lenient(learnt.plan, {}),
-        log=lenient(learnt.read_log, []),
+        log=lenient(learnt.read_log, []) if rows else [],
         checkpoints=checkpoints,
         results=results,
         damaged=damaged,
@@ -422,8 +424,8 @@ def read(run: RunDirectory) -> Record:
     )
 
 
-def _network(run: RunDirectory) -> Record | None:
-    return read(run)
+def _network(run: RunDirectory, rows: bool) -> Record | None:
+    return read(run, rows)
 
 
 def used(part: Mapping[str, Any]) -> str:

@@ -106,11 +106,14 @@ def element(data: bytes, label: str, room: ByteBudget | None = None, seconds: fl
     whole = clip.seconds
     if whole > LONGEST + 0.1:
         clip = Clip(clip.samples[: round(LONGEST * clip.rate)], clip.rate)
-    played = data
-    if len(data) > MOST_BYTES or clip.seconds < whole:
-        small = _small(clip)
-        played = player.wav(small.samples, small.rate)
-    return _filled(played, label, room, clip, max(whole, seconds or 0.0))
+    fits = len(data) <= MOST_BYTES and clip.seconds == whole
+    return _filled(data if fits else smaller(clip), label, room, clip, max(whole, seconds or 0.0))
+
+
+def smaller(clip: Clip) -> bytes:
+    """A wav of it, of as few bytes as a page may hold of one."""
+    small = _small(clip)
+    return player.wav(small.samples, small.rate)
 
 
 def _filled(data: bytes, label: str, room: ByteBudget | None, clip: Clip | None = None, whole: float = 0.0) -> Markup:

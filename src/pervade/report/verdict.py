@@ -39,13 +39,9 @@ class Verdict:
 def of(record: Record) -> Verdict:
     result = record.main
     if result is None:
-        labels = _labels(record)
-        return Verdict(does(record, labels), classes(labels), unmeasured(record), "", beginning=beginning(record))
-    worse = result.falls_behind_constant if result.no_better_than else result.falls_behind
-    by_balance = result.only_by_balance and not result.no_better_than
+        return Verdict(claim(record), classes(_labels(record)), unmeasured(record), "", beginning=beginning(record))
     return Verdict(
-        does(record, result.labels, proven=_proven(result), than=rival(result), worse=worse)
-        + (ONLY_BY_BALANCE.format(than=rival(result)) if by_balance else ""),
+        claim(record),
         classes(result.labels),
         measured(record, result),
         " ".join(sentence for sentence in (baseline(result), *standing.sentences(result.stored)) if sentence),
@@ -54,6 +50,17 @@ def of(record: Record) -> Verdict:
         settled(record.settled.get(result.checkpoint, {})),
         tuple(promised.sentences(result.stored)),
     )
+
+
+def claim(record: Record) -> str:
+    """What the model does, no more than its main result shows."""
+    result = record.main
+    if result is None:
+        return does(record, _labels(record))
+    worse = result.falls_behind_constant if result.no_better_than else result.falls_behind
+    by_balance = result.only_by_balance and not result.no_better_than
+    shown = does(record, result.labels, proven=_proven(result), than=rival(result), worse=worse)
+    return shown + (ONLY_BY_BALANCE.format(than=rival(result)) if by_balance else "")
 
 
 def _proven(result: Result) -> bool:

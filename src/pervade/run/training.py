@@ -370,8 +370,9 @@ class Training:
         rate = moment.rows * self.log_every / max(now - self.log.last_time, 1e-9)
         self.log.last_time = now
         entry = {"event": "step", "step": moment.step, "pass": moment.passes, **means, **news, "lr": learner.lr}
-        self.log.write({**entry, "rows_per_second": round(rate, 2), "elapsed": round(now, 3)})
         total = self.learner.total_steps
+        about = {"total_steps": total, "rows_per_second": round(rate, 2), "elapsed": round(now, 3)}
+        self.log.write({**entry, **about})
         per_second = {"examples/s": rate}
         if "environment_steps" in news:  # what is lived through once is learnt from many times
             per_second = {"steps/s": news["environment_steps"] / max(now, 1e-9)}

@@ -9,12 +9,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from pervade.core.words import NUMBER, FigureWords, counted, titled
+from pervade.core.words import NUMBER, FigureWords, Words, counted, titled
 from pervade.report import chart, wording
 from pervade.report.html import Section, render
 from pervade.report.record import Record
 
-NOT_CURVES = {"event", "step", "pass", "lr", "rows_per_second", "elapsed"}
+NOT_CURVES = {"event", "step", "pass", "total_steps", "lr", "rows_per_second", "elapsed"}
 STEPS = ("step of the environment", "steps of the environment")
 COUNTERS = {"environment_steps", "episodes", "crashes"}  # of an agent; only how far it came is told
 FIRST = ("return", "episode_length")  # what an agent's training is about
@@ -172,12 +172,12 @@ def _once(record: Record, name: str, over: Progress) -> str:
         for which, points in (("training", trained), ("validation", validated))
         if points
     ]
-    return f"{_title(record, name)}: {wording.join(parts)}" if parts else ""
+    return f"{called(record.words, name).title}: {wording.join(parts)}" if parts else ""
 
 
-def _title(record: Record, name: str) -> str:
-    own = record.words.task.logged.get(name) or record.words.figures.get(name, NUMBER)
-    return titled(own, name).title
+def called(words: Words, name: str) -> FigureWords:
+    """What a logged quantity is called in training and in validation."""
+    return titled(words.task.logged.get(name) or words.figures.get(name, NUMBER), name)
 
 
 def _chart(record: Record, name: str, over: Progress, signs: list[str]) -> Any:
@@ -206,7 +206,7 @@ def _chart(record: Record, name: str, over: Progress, signs: list[str]) -> Any:
     marks = [chart.Mark(over.place(entry), sign) for sign, entry in zip(signs, record.decisions, strict=True)]
     x = chart.axis_x(over.title, 0.0, max([at for at, _ in points] + [mark.x for mark in marks]))
     y = chart.axis_y(
-        _title(record, name),
+        called(record.words, name).title,
         max(low - room, 0.0) if low >= 0 else low - room,
         min(high + room, 1.0) if words.is_share else high + room,
         words.in_percent,

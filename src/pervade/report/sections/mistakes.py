@@ -94,7 +94,7 @@ def media(
 ) -> Markup:
     """The row as its domain shows it, or why it cannot be shown. A data set that was moved must not cost the report.
     `room` is what the sounds of a section may take."""
-    reason = _gone(row)
+    reason = gone(row)
     if reason is None and domain is not None:
         try:
             made = [_element(part, row, room) for part in domain.show(row, prediction)]
@@ -105,7 +105,8 @@ def media(
     return render('<div class="missing">{{ why }}</div>', why=wording.label(reason or "cannot be shown here", most=120))
 
 
-def _gone(row: dict[str, Any]) -> str | None:
+def gone(row: dict[str, Any]) -> str | None:
+    """Why a row's file is not to be opened: it is not what was read when the run began. None where it is that."""
     path = row.get("path")
     if path is None:
         return None
@@ -131,7 +132,7 @@ def _element(media: Media, row: dict[str, Any], room: sound.ByteBudget | None) -
     kind = {"png": "image/png", "gif": "image/gif"}.get(media.kind)
     small = False
     if media.kind == "png":
-        kind, data, small = _thumbnail(data)
+        kind, data, small = thumbnail(data)
     if kind is None or len(data) > MOST_BYTES:
         return render('<div class="missing">too large to be shown here</div>')
     source = f"data:{kind};base64,{base64.b64encode(data).decode()}"
@@ -143,7 +144,7 @@ def _element(media: Media, row: dict[str, Any], room: sound.ByteBudget | None) -
     )
 
 
-def _thumbnail(data: bytes) -> tuple[str, bytes, bool]:
+def thumbnail(data: bytes) -> tuple[str, bytes, bool]:
     """Type, bytes, and whether its pixels are so few that they should be shown as squares.
 
     Photographs are several times smaller as JPEG and drawings as PNG: the smaller one is taken.
