@@ -1,7 +1,7 @@
 // Curves of a training, read on from where they are; how far it is, and how long it still takes.
 import { make } from "./dom.js";
 import { json, query } from "./list.js";
-import { duration, number, t } from "./strings.js";
+import { duration, language, number, t } from "./strings.js";
 
 const EVERY = 1500; // milliseconds between two looks while it trains
 const WINDOW = 60; // seconds of training by whose pace the rest is judged
@@ -80,12 +80,22 @@ export function curves(run, ended) {
 
   function draw() {
     const [title, places] = across();
+    // Each place once, in order; of several values at one place, as of a rollout that is learnt from again, the mean.
+    const sorted = [...new Set(places)].sort((a, b) => a - b), at = new Map(sorted.map((place, i) => [place, i]));
     const quantities = new Map();
     for (const [name, about] of Object.entries(figures)) quantities.set(about.of, { ...quantities.get(about.of), [about.judged ? "judged" : "trained"]: name, title: about.title, percent: about.percent });
     for (const [of, quantity] of quantities) {
       const scale = quantity.percent ? 100 : 1;
-      const line = (name, judged) => points.map((one) => (name && Boolean(one.judged) === judged && one.values[name] !== undefined ? scale * one.values[name] : null));
-      const data = [places, line(quantity.trained, false), line(quantity.judged, true)];
+      const line = (name, judged) => {
+        const sums = new Array(sorted.length).fill(null), counts = new Array(sorted.length).fill(0);
+        points.forEach((one, i) => {
+          if (!name || Boolean(one.judged) !== judged || one.values[name] === undefined) return;
+          sums[at.get(places[i])] += scale * one.values[name];
+          counts[at.get(places[i])] += 1;
+        });
+        return sums.map((sum, i) => (sum === null ? null : sum / counts[i]));
+      };
+      const data = [sorted, line(quantity.trained, false), line(quantity.judged, true)];
       if (data[1].concat(data[2]).filter((value) => value !== null).length < 2) continue;
       const before = drawn.get(of);
       if (before && before.title === title && before.judged === Boolean(quantity.judged)) before.plot.setData(data);
@@ -128,12 +138,13 @@ function chart(charts, quantity, title, data) {
   charts.append(figure);
   const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 }, font: "12px system-ui, sans-serif" };
   const value = (_, given) => (given === null || given === undefined ? "–" : String(digits(given)));
+  const ticks = (_, splits) => splits.map((one) => (one === null ? "" : Number(one.toPrecision(5)).toLocaleString(language, { maximumSignificantDigits: 5 })));
   const dots = (series) => ({ show: true, size: 6, fill: series });
   const options = {
     width: box.clientWidth || 300,
     height: HEIGHT,
     scales: { x: { time: false } },
-    axes: [{ ...axis, label: title, labelSize: 20, labelFont: "12px system-ui, sans-serif", size: 34 }, { ...axis, size: 52 }],
+    axes: [{ ...axis, label: title, labelSize: 20, labelFont: "12px system-ui, sans-serif", size: 34 }, { ...axis, size: 64, values: ticks }],
     legend: { live: true },
     cursor: { y: false, points: { size: 7 } },
     series: [
