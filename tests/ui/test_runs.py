@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import Any
 
 import pytest
@@ -122,6 +123,19 @@ def test_rows_are_shown_as_long_as_their_files_are_what_they_were(own: Page) -> 
     data.write_text(json.dumps(told))
     row = own.get("/api/predictions", **asked, most=1)["shown"][0]
     assert row["media"] == [{"kind": "none", "why": "the file has changed since"}]
+
+
+def test_rows_of_other_data_are_those(own: Page) -> None:
+    run = own.runs / "pictures"
+    shutil.copytree(run / "predictions", run / "kept")
+    (run / "kept" / "best@test.parquet").rename(run / "predictions" / "best@august-1a2b.parquet")
+    data = json.loads((run / "data.json").read_text())
+    data["columns"]["path"] = [str(own.runs / "august" / name) for name in data["columns"]["id"]]
+    (run / "measured" / "august-1a2b").mkdir(parents=True)
+    (run / "measured" / "august-1a2b" / "data.json").write_text(json.dumps(data))
+    assert own.get("/api/run", run="pictures")["predictions"] == ["best@test", "best@august-1a2b"]
+    shown = own.get("/api/predictions", run="pictures", file="best@august-1a2b", most=1)["shown"][0]
+    assert shown["media"] == [{"kind": "none", "why": "the file is not there any more"}]
 
 
 def test_two_runs_are_compared_as_the_command_does(page: Page) -> None:

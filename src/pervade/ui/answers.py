@@ -61,9 +61,11 @@ class Sheet:
         columns, _ = read(_inside(run, run.path / "predictions" / f"{name}.parquet"))
         if not len(columns.get("row", ())):
             raise CheckpointError(f"the predictions {name!r} hold no row; write them again with `pervade evaluate`")
-        record = records.read(run)
-        shown = preprocessing.domain(record, name.partition("@")[0])
-        measured = (one.labels for one in record.results if f"{one.checkpoint}@{one.split}" == name and one.labels)
+        checkpoint, _, rows_of = name.partition("@")
+        other = (run.path / "measured" / rows_of).is_dir()  # other data than its own, which it was measured on
+        record = records.read(RunDirectory(run.path, rows_of) if other else run)
+        shown = preprocessing.domain(record, checkpoint)
+        measured = (one.labels for one in record.results if one.checkpoint == checkpoint and one.labels)
         labels = next(measured, [] if shown is None else [str(label) for label in labels_of(shown)])
         both = [columns.get("target"), columns.get("prediction")]
         numbers = [v for v in both if isinstance(v, np.ndarray) and v.dtype.kind in "iub"]

@@ -63,7 +63,7 @@ class Folder:
         there, working = self.names(), self.working()
         gone = self._known.keys() - {run.path for run in there.values()}
         for path in gone:
-            del self._known[path]
+            self._known.pop(path, None)  # another request may have done so
         return [self.line(name, run, working) for name, run in there.items()]
 
     def line(self, name: str, run: RunDirectory, working: dict[Path, Worker]) -> dict[str, Any]:
