@@ -116,6 +116,7 @@ def test_every_view_fits_and_can_be_heard(browser: Any, address: str, scheme: st
     look = {"color_scheme": scheme, "viewport": {"width": width, "height": 800}, "locale": locale}
     page, wrong = opened(browser, address, **look)
     for view in ("", "view=run&run=pictures", "view=run&run=seeds", "view=compare&first=pictures&second=pictures-2"):
+        page.goto("about:blank")
         page.goto(f"{address.partition('#')[0]}#{view}")
         page.wait_for_load_state("networkidle")
         playwright.expect(page.locator(".waiting, [aria-busy=true]")).to_have_count(0)

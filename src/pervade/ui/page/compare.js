@@ -4,7 +4,7 @@ import { address, json, query, scroll } from "./list.js";
 import { t } from "./strings.js";
 
 export function compare(asked) {
-  const element = make("div"), result = make("div", { ariaLive: "polite" });
+  const element = make("div", { ariaBusy: "true" }, make("h1", {}, t("compare"))), result = make("div", { ariaLive: "polite" });
   let turn = 0;
   const choice = { first: asked.get("first") ?? "", second: asked.get("second") ?? "", split: asked.get("split") ?? "test", different: "" };
   (async () => {
@@ -23,6 +23,7 @@ export function compare(asked) {
       const options = [["", t("choose-one")], ...names.map((name) => [name, name])];
       const different = make("input", { type: "checkbox" });
       different.addEventListener("change", () => ((choice.different = different.checked ? "true" : ""), look()));
+      element.removeAttribute("aria-busy");
       element.replaceChildren(make("div.title", {}, make("h1", {}, t("compare")), make("p.lead", {}, t("compare-lead"))),
         make("div.filters", {}, labelled(t("first"), select("first", options)), labelled(t("second"), select("second", options)),
           labelled(t("split"), select("split", ["test", "validation", "train"].map((one) => [one, one]))), make("label.check", {}, different, t("common-rows"))), result);

@@ -14,7 +14,7 @@ const opened = new Set();
 const chosen = new Set();
 
 export function list() {
-  const place = make("div", { ariaBusy: "true" }, make("div.waiting", {}, make("i"), make("i"), make("i")));
+  const place = make("div", { ariaBusy: "true" }, make("h1", {}, t("runs")), make("div.waiting", {}, make("i"), make("i"), make("i")));
   let timer, before, alive = true, drawn;
   async function look() {
     try {

@@ -7,7 +7,7 @@ import { rows } from "./rows.js";
 import { age, duration, number, t } from "./strings.js";
 
 export function run(asked) {
-  const name = asked.get("run") ?? "", element = make("div", { ariaBusy: "true" });
+  const name = asked.get("run") ?? "", element = make("div", { ariaBusy: "true" }, make("h1", {}, make("bdi", {}, name)));
   let alive = true, watching;
   async function look() {
     watching?.leave();
@@ -18,7 +18,7 @@ export function run(asked) {
       element.removeAttribute("aria-busy");
       watching = draw(element, told, look);
     } catch (error) {
-      if (alive) element.replaceChildren(make("p.caution", { role: "alert" }, error.message));
+      if (alive) element.replaceChildren(make("h1", {}, make("bdi", {}, name)), make("p.caution", { role: "alert" }, error.message));
     }
   }
   look();
