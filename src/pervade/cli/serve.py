@@ -59,6 +59,9 @@ def serve(
         int | None, typer.Option(min=1, max=1024, help="Threads that models compute with; unless given, one a core.")
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Open the models, say what would be served, and end.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch/--no-watch", help="Compare what comes in with what the model learnt from.")
+    ] = True,
     checkpoint: CheckpointOption = None,
     device: DeviceOption = "auto",
     runs: RunsOption = Path("runs"),
@@ -93,6 +96,7 @@ def serve(
         tls_key=tls_key,
         behind_tls=behind_tls,
         allow_host=tuple(allow_host or ()),
+        watch=watch,
     )
     runtime.rest_when_idle()
     runtime.prepare(threads)

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 
 from pervade.core import files
 from pervade.core.errors import CheckpointError, ContractError
@@ -80,7 +79,7 @@ def to_arrow(table: Table) -> pa.Table:
     """Columns to Arrow; a matrix (n, d) becomes lists of length d, and one of bytes (a picture a row) d bytes each."""
     columns = {}
     for name, values in table.items():
-        array = values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else values
+        array = _on_processor(values)
         if isinstance(array, np.ndarray) and array.ndim == 2 and array.dtype == np.uint8 and array.size:
             kind, buffer = pa.binary(array.shape[1]), pa.py_buffer(np.ascontiguousarray(array))
             columns[name] = pa.FixedSizeBinaryArray.from_buffers(kind, len(array), [None, buffer])
@@ -92,12 +91,17 @@ def to_arrow(table: Table) -> pa.Table:
     return pa.table(columns)
 
 
+def _on_processor(values: Any) -> Any:
+    """A tensor as an array, all else as it is; torch need not be there."""
+    return values.detach().cpu().numpy() if hasattr(values, "detach") else values
+
+
 def concatenate(tables: list[Table]) -> Table:
     if not tables:
         raise ContractError("no rows to predict")
     out: Table = {}
     for name in tables[0]:
-        values = [part[name].cpu().numpy() if isinstance(part[name], torch.Tensor) else part[name] for part in tables]
+        values = [_on_processor(part[name]) for part in tables]
         if all(isinstance(part, np.ndarray) for part in values):
             out[name] = np.concatenate(values)
         else:

@@ -17,7 +17,7 @@ import numpy as np
 
 from pervade.core import files
 from pervade.core import run as runs
-from pervade.core.contracts import Task
+from pervade.core.contracts import Task, TensorSpec
 from pervade.core.contracts.abilities import ChoosesClass
 from pervade.core.contracts.capabilities import Portable
 from pervade.core.errors import CheckpointError, ConfigError, DataError
@@ -76,6 +76,9 @@ class Artefact:
     graph: Path
     loaded: Loaded  # its domain, task and decision; no network, for which the graph stands
     session: Any
+    takes: tuple[TensorSpec, ...]
+    gives: tuple[TensorSpec, ...]
+    weights: str | None  # SHA-256 of those that it was made of
 
     def display(self) -> Callable[[Mapping[str, Any]], Display]:
         return promises.display(self.loaded.task, self.loaded.decision)
@@ -88,6 +91,15 @@ class Artefact:
         """As `Run.stream`: an answer for each input."""
         loaded = replace(self.loaded, domain=answering.reading(self.loaded.domain, **asked))
         return answering.answers(loaded, inputs, top, "cpu", None, no_gallery, say, self.table)
+
+    def computed(self, feeds: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """What the graph gives of its own tensors, of types and shapes as `takes` has them. Raises DataError where it
+        cannot."""
+        names = [output.name for output in self.session.get_outputs()]
+        try:
+            return dict(zip(names, self.session.run(names, dict(feeds)), strict=True))
+        except Exception as error:  # classes of its own, one for each status
+            raise DataError(f"the graph cannot be computed of these tensors ({str(error)[:200]})") from None
 
     def table(self, rows: Rows) -> Table:
         """What the predict loop's table holds of such rows. Raises DataError where one is read in several parts, which
@@ -137,7 +149,11 @@ def opened(given: str) -> Artefact:
         ) from None
     decision = files.read_json(own / "decision.json")
     loaded = Loaded(about.get("checkpoint", "exported"), cast(Any, None), domain, task, (), {}, decision)
-    return Artefact(graph, loaded, session)
+    takes, gives = (
+        tuple(TensorSpec(one["name"], one["type"], tuple(one["shape"]), one["meaning"]) for one in about[key])
+        for key in ("inputs", "outputs")
+    )
+    return Artefact(graph, loaded, session, takes, gives, about.get("weights"))
 
 
 def no_gallery() -> Any:

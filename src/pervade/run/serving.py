@@ -11,13 +11,13 @@ import functools
 import os
 import socket
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, cast
 
 from pervade.core import files, signals
-from pervade.core.contracts import asking
+from pervade.core.contracts import TensorSpec, asking
 from pervade.core.contracts.abilities import Acts, MakesMedia
 from pervade.core.contracts.capabilities import Acting, able
 from pervade.core.errors import ConfigError, DataError, PervadeError
@@ -31,6 +31,7 @@ from pervade.serve.settings import Settings
 if TYPE_CHECKING:
     from pervade.core.run import RunDirectory
     from pervade.engine.gallery import Gallery
+    from pervade.run.exported import Artefact
 
 TYPES = {"png": "image/png", "wav": "audio/wav", "gif": "image/gif", "text": "text/plain"}
 
@@ -45,6 +46,7 @@ class Opened:
     device: str
     table_of: Callable[[Rows], Table] | None = None
     directory: RunDirectory | None = None  # of a run
+    reference: Callable[[], Mapping[str, Sequence[float]]] = dict  # as of `HasReference`
 
     def answers(self, inputs: Sequence[Given], top: int) -> list[dict[str, Any]]:
         """As of `Served`. What goes wrong for all of several inputs raises PervadeError, for a single one it is its
@@ -118,6 +120,33 @@ class Player(Opened):
         return film.still_by_still(task, self.loaded.network.to(self.device), domain, seed)
 
 
+@dataclass(frozen=True)
+class Graph(Opened):
+    """An exported graph, which takes its own tensors, too."""
+
+    _: KW_ONLY
+    artefact: Artefact
+
+    @property
+    def takes(self) -> tuple[TensorSpec, ...]:
+        return self.artefact.takes
+
+    @property
+    def gives(self) -> tuple[TensorSpec, ...]:
+        return self.artefact.gives
+
+    def answers(self, inputs: Sequence[Given], top: int) -> list[dict[str, Any]]:
+        fed = {place for place, given in enumerate(inputs) if given.content.keys() == {one.name for one in self.takes}}
+        others = iter(super().answers([given for place, given in enumerate(inputs) if place not in fed], top))
+        return [self._computed(given) if place in fed else next(others) for place, given in enumerate(inputs)]
+
+    def _computed(self, given: Given) -> dict[str, Any]:
+        try:
+            return {"input": given.name, "outputs": self.artefact.computed(given.content), "error": None}
+        except DataError as error:
+            return {"input": given.name, "error": str(error)}
+
+
 def opened(
     given: str, runs: Path, checkpoint: str | None = None, device: str = "auto", name: str | None = None
 ) -> Served:
@@ -167,7 +196,7 @@ def _checkpoint(directory: RunDirectory, checkpoint: str, device: str, name: str
     from pervade.core import runtime
     from pervade.engine import checkpoint as checkpoints
     from pervade.engine import gallery, wording
-    from pervade.run import progress, workflow
+    from pervade.run import progress, watching, workflow
 
     loaded = checkpoints.load_checkpoint(directory, checkpoint)
     screen = progress.screen()
@@ -180,22 +209,25 @@ def _checkpoint(directory: RunDirectory, checkpoint: str, device: str, name: str
     device = runtime.pick_device(device)
     remark = api.Run(directory, screen).unfinished(checkpoint) or ""
     task = wording.read(directory).pipeline
-    about = _about(loaded, name, str(loaded.architecture["sha256"]), task, remark)
+    weights = str(loaded.architecture["sha256"])
+    about = _about(loaded, name, weights, task, remark)
+    reference = functools.partial(watching.reference, directory, loaded, weights, [one.kind for one in about.takes])
     kind = Player if isinstance(loaded.task, Acts) else Opened
-    return kind(about, loaded, known, device, directory=directory)
+    return kind(about, loaded, known, device, directory=directory, reference=reference)
 
 
 def _graph(given: str, name: str | None) -> Opened:
     from pervade.core.words import describe
-    from pervade.run import exported
+    from pervade.run import exported, watching
 
     artefact = exported.opened(given)
     loaded, graph = artefact.loaded, artefact.graph
     called = name or graph.parent.resolve().parent.parent.name
     task = describe(loaded.domain, loaded.task).pipeline
-    return Opened(
-        _about(loaded, called, files.sha256(graph), task, ""), loaded, exported.no_gallery, "cpu", artefact.table
-    )
+    about = _about(loaded, called, files.sha256(graph), task, "")
+    kinds = [one.kind for one in about.takes]
+    reference = functools.partial(watching.beside, graph, loaded, artefact.weights, kinds)
+    return Graph(about, loaded, exported.no_gallery, "cpu", artefact.table, reference=reference, artefact=artefact)
 
 
 def _about(loaded: Loaded, name: str, digest: str, task: str, remark: str) -> About:

@@ -11,7 +11,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pervade import __version__
-from pervade.serve import admin_routes, documents, handlers, metrics_routes, page_routes, predict_routes
+from pervade.serve import (
+    admin_routes,
+    documents,
+    handlers,
+    inference_protocol,
+    metrics_routes,
+    page_routes,
+    predict_routes,
+    watch_routes,
+)
 from pervade.serve.answered import Gone, Server
 from pervade.serve.guard import GONE, Guard, Seen, logged
 from pervade.serve.reloading import Reloading
@@ -24,6 +33,8 @@ Before: TypeAlias = Any  # a class of ASGI middleware, (app, server)
 
 ROUTES: tuple[Routes, ...] = (
     predict_routes.routes,
+    inference_protocol.routes,
+    watch_routes.routes,
     metrics_routes.routes,
     documents.routes,
     page_routes.routes,

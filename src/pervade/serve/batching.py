@@ -16,10 +16,13 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from pervade.serve.faults import Fault
 from pervade.serve.figures import Figures
 from pervade.serve.served import Given, Served
 from pervade.serve.settings import Settings
+from pervade.serve.watch import Watch
 
 Answer = dict[str, Any]
 
@@ -46,8 +49,11 @@ class Waiting:
 class Batching:
     """The queue in front of one model, which is computed in `thread`."""
 
-    def __init__(self, served: Served, settings: Settings, thread: Executor, figures: Figures) -> None:
+    def __init__(
+        self, served: Served, settings: Settings, thread: Executor, figures: Figures, watch: Watch | None = None
+    ) -> None:
         self.served, self.settings, self.thread, self.figures = served, settings, thread, figures
+        self.watch = watch
         self.waiting: deque[Waiting] = deque()
         self.bytes = 0
         self.full = asyncio.Event()  # as many wait as a batch takes
@@ -133,14 +139,21 @@ class Batching:
         self._count()
         return batch
 
+    def _compute(self, inputs: Sequence[Given], top: int) -> list[Answer]:
+        """In the models' thread."""
+        answers, takes = self.served.answers(inputs, top), self.served.about.takes
+        if self.watch is not None:
+            for given, answer in zip(inputs, answers, strict=True):
+                content = given.content.get(takes[0].name) if len(takes) == 1 else None
+                self.watch.see(takes[0].kind, content, answer)
+        return answers
+
     async def _answer(self, batch: Sequence[Waiting]) -> None:
         """Tells each its answer. What fails together is asked about request by request, so that nobody's input takes
         another's answer away."""
         began, name = time.monotonic(), self.served.about.name
         inputs = [one.given for one in batch]
-        computed = asyncio.get_running_loop().run_in_executor(
-            self.thread, self.served.answers, inputs, batch[0].request.top
-        )
+        computed = asyncio.get_running_loop().run_in_executor(self.thread, self._compute, inputs, batch[0].request.top)
         await asyncio.wait([computed])
         took = time.monotonic() - began
         self.figures.computing.labels(name).inc(took)
@@ -164,4 +177,4 @@ class Batching:
 
 
 def _bytes(given: Given) -> int:
-    return sum(len(value) for value in given.content.values())
+    return sum(value.nbytes if isinstance(value, np.ndarray) else len(value) for value in given.content.values())

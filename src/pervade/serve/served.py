@@ -6,6 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
+import numpy as np
+
+from pervade.core.contracts import TensorSpec
+
 Kind: TypeAlias = Literal["picture", "sound", "text", "messages", "seed", "label", "numbers", "file"]
 
 
@@ -38,7 +42,8 @@ class Given:
     """One input as a client sent it. Nothing in it is ever opened as a path or an address."""
 
     name: str  # what its answer is called, of a file as the client calls it; empty: as `predict` calls such an input
-    content: Mapping[str, bytes | str | list[Any]]  # by the name of the field: the bytes of a file, a text, messages
+    # By the name of the field: the bytes of a file, a text, messages; or, by name, what `TakesTensors` takes.
+    content: Mapping[str, bytes | str | list[Any] | np.ndarray]
     number: int = 1  # its place in the request
 
 
@@ -97,4 +102,24 @@ class Plays(Protocol):
         """The episode by this seed: "seed", "return", "length", "cut", curves of what the agent made of it with
         "every", and "frames" (PNG files in Base64) with "frames_every" and "rate" a second. Of a bounded number of
         steps; called in the models' own thread."""
+        ...
+
+
+@runtime_checkable
+class TakesTensors(Protocol):
+    """A model that also takes the tensors of its graph: its answer to them has "outputs", the graph's by name."""
+
+    @property
+    def takes(self) -> Sequence[TensorSpec]: ...
+
+    @property
+    def gives(self) -> Sequence[TensorSpec]: ...
+
+
+@runtime_checkable
+class HasReference(Protocol):
+    """A model that can be compared with what it is asked about."""
+
+    def reference(self) -> Mapping[str, Sequence[float]]:
+        """Values on rows that it did not learn from, by statistic (watch.py); empty where none are known."""
         ...

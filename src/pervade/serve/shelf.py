@@ -13,8 +13,9 @@ from pervade.core.errors import nearest
 from pervade.serve.batching import Batching
 from pervade.serve.faults import Fault
 from pervade.serve.figures import Figures
-from pervade.serve.served import About, Served
+from pervade.serve.served import About, HasReference, Served
 from pervade.serve.settings import Settings
+from pervade.serve.watch import Watch
 
 LAST = 1.0  # seconds that a model has for what nobody waits for any more
 
@@ -41,7 +42,10 @@ class Shelf:
     def put(self, served: Served) -> None:
         """Serves it under its name, in place of what was there."""
         about, before = served.about, self._places.get(served.about.name)
-        self._places[about.name] = Place(served, Batching(served, self.settings, self.thread, self.figures))
+        watch = None
+        if self.settings.watch:
+            watch = Watch(served.reference() if isinstance(served, HasReference) else {})
+        self._places[about.name] = Place(served, Batching(served, self.settings, self.thread, self.figures, watch))
         if before is not None:
             old = before.served.about
             self.figures.model.remove(old.name, old.version, old.checkpoint)
@@ -51,6 +55,10 @@ class Shelf:
 
     def abouts(self) -> list[About]:
         return [place.served.about for place in self._places.values()]
+
+    def watches(self) -> dict[str, Watch]:
+        places = self._places.items()
+        return {name: place.batching.watch for name, place in places if place.batching.watch is not None}
 
     @contextmanager
     def taken(self, name: str, version: str | None = None) -> Iterator[Place]:
