@@ -93,6 +93,14 @@ def _learnt(step: Distil, asked: Subject) -> Recipe:
     return learns
 
 
+def test_fewer_layers_take_a_higher_rate_than_finetuned_all() -> None:
+    asked = subject(ENCODER, TOKENS)
+    tuned = replace(asked, recipe=replace(asked.recipe, init=Pretrained(), optimizer=AdamW(lr=1e-4)))
+    assert _learnt(Distil(), tuned).one_optimizer.lr == pytest.approx(3e-4)
+    assert _learnt(Distil(lr=0.5), tuned).one_optimizer.lr == 0.5
+    assert _learnt(Distil(), asked).optimizer == asked.recipe.optimizer, "which learnt from random weights"
+
+
 def test_the_number_of_layers_can_be_set() -> None:
     ((_, kept),) = Distil(layers=3)(subject(ENCODER, TOKENS)).changes[0].kept.items()  # type: ignore[attr-defined]
     assert kept == (0, 4, 7)

@@ -48,6 +48,9 @@ from pervade.tasks.language_model import LanguageModel
 
 LONGER, LONGER_WARM = 3, 2  # times as many passes as the teacher's, from random weights and from others
 FROM_RANDOM = 1e-3  # learning rate of AdamW
+# Times the rate that finetuned the teacher, for a student with fewer layers: one of MiniLM's six was right on 80.6% of
+# 3,792 rows of sst2 so, and on 79.0% by the teacher's own rate.
+FEWER = 3.0
 NAMED = 6  # students that a message names
 FILTERS = 8  # by which numbers of filters can be divided
 
@@ -102,7 +105,8 @@ class Distil(Compressor):
     written: Annotated[float, Field(ge=0, le=100)] = 0.0  # how much text the teacher writes for its student to learn
     # from beside the real ones, as a share of these; of language models
     epochs: Passes | None = None  # None: as the teacher's, and so often again as its first weights are worse
-    lr: LearningRate | None = None  # None: as the teacher's, unless that was for better first weights
+    lr: LearningRate | None = None  # None: as the teacher's; more where that finetuned, and the student
+    # has fewer layers or worse first weights
 
     def check(self, subject: Subject) -> None:
         """Raises UnfitError where nobody can imitate the task, ConfigError where the student named does not fit."""
@@ -184,8 +188,11 @@ class Distil(Compressor):
             recipe = replace(recipe, optimizer=optimizer, schedule=spec.decode("cosine", Schedule))
         if at_once:
             recipe = replace(recipe, source=spec.decode("dataset", SourceSpec))
-        if self.lr is not None:
-            recipe = replace(recipe, optimizer=replace(recipe.one_optimizer, lr=self.lr))  # type: ignore[type-var]
+        lr, fewer = self.lr, any(isinstance(change, LayersKept) for change in recipe.changes)
+        if lr is None and warm and began_warm and fewer and not at_once and not isinstance(own.optimizer, Mapping):
+            lr = FEWER * own.optimizer.lr
+        if lr is not None:
+            recipe = replace(recipe, optimizer=replace(recipe.one_optimizer, lr=lr))  # type: ignore[type-var]
         if self.augment and _judged_whole(subject.loaded.domain):
             recipe = replace(recipe, augment=(*recipe.augment, spec.decode("fragments", Augment)))
         return replace(
