@@ -106,6 +106,7 @@ def axe(page: Any) -> list[Any]:
         closed.evaluate("part => { part.open = true }")
     script = resources.files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
     page.evaluate(script)
+    page.evaluate("Promise.all(document.getAnimations().map(one => one.finished))")  # what fades in is pale
     found = page.evaluate("axe.run()")["violations"]
     return [(one["id"], [node["html"] for node in one["nodes"]]) for one in found]
 
@@ -170,6 +171,7 @@ def test_texts_line_by_line_with_the_sets_that_are_promised(address: str, open_p
     assert "so fine and warm" in cards.nth(0).inner_text()
     assert "The truth is in this set, 90 times of 100" in cards.nth(1).inner_text()
     assert "What is promised of its answers" in page.inner_text("main")
+    assert page.get_by_text("as far as 2 inputs tell, what comes in looks like").is_visible()
     assert_fits_and_can_be_read(page)
 
 

@@ -54,6 +54,7 @@ def test_the_page_is_told_of_every_model(promised: api.Run, agent: api.Run) -> N
     assert [model["plays"] for model in told.values()] == [False, True, False]
     assert told["reviews"]["takes"] == [{"name": "input", "kind": "text", "title": "Text", "suffixes": []}]
     assert told["rollouts"]["does"] == "This model acts in CartPole-v1."
+    assert all(model["watched"] for model in told.values())
     assert {model["writes"] for model in told.values()} == {""}
     assert told["lengths"]["does"] == ""  # one that says nothing of itself
 

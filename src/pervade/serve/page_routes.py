@@ -24,7 +24,7 @@ POLICY = (
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 WRITING = "text-generation"
-CHAT, WRITE_ON, WATCH = "/v1/chat/completions", "/v1/completions", "/v1/models/{run}/watch"
+CHAT, WRITE_ON = "/v1/chat/completions", "/v1/completions"
 LARGEST_SEED = 2**31 - 1
 
 
@@ -82,7 +82,8 @@ def routes(server: Server) -> APIRouter:
             key = (about.name, about.version)
             if key not in introductions:
                 introductions[key] = await asyncio.to_thread(introduction, served)
-            more = {"plays": isinstance(served, Plays), "writes": writes(about, paths), "watched": WATCH in paths}
+            watched = place.batching.watch is not None
+            more = {"plays": isinstance(served, Plays), "writes": writes(about, paths), "watched": watched}
             return {**asdict(about), **asdict(introductions[key]), **more}
 
     @router.post(

@@ -138,7 +138,7 @@ function forget(old) {
 async function incoming(about, element) {
   if (!about.watched) return;
   const told = await ask(address(about.name, "watch")).then((response) => response.json()).catch(() => null);
-  element.hidden = !told?.sentence;
+  element.hidden = !told?.inputs || !Object.keys(told.statistics).length; // else there is nothing to say yet
   element.className = told?.alarm ? "caution" : "note";
   element.textContent = told ? told.sentence.charAt(0).toUpperCase() + told.sentence.slice(1) + "." : "";
 }
