@@ -159,7 +159,7 @@ class Distil(Compressor):
         """The student that is named, or one half as wide. What an agent has seen of observations stays around it."""
         own = subject.recipe.model
         if self.student != "auto":
-            named = spec.decode(self.student, Model)
+            named: Model = spec.decode(self.student, Model)
             return replace(own, network=named) if isinstance(own, Policy) and not isinstance(named, Policy) else named
         model = _half(own)
         if model is None:

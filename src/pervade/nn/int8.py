@@ -394,7 +394,7 @@ def adds_in_16_bits() -> bool:
     """Whether this processor is an x86 without VNNI and AMX, or does not say."""
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return False
-    told = getattr(torch.cpu, "get_capabilities", dict)()
+    told: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return not any(told.get(name) for name in ("avx512_vnni", "avx_vnni", "amx_int8"))
 
 

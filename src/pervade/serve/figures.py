@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from pervade.serve.guard import Seen
@@ -13,7 +15,7 @@ SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 class Figures:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        own = {"registry": self.registry}
+        own: Any = {"registry": self.registry}
         by_route = ("method", "route", "status")
         self.requests = Counter("pervade_requests", "Requests answered, by route and status.", by_route, **own)
         took = "From a request's first byte to its answer's last."

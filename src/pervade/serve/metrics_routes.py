@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
@@ -9,7 +11,9 @@ from starlette.responses import Response
 from pervade.serve.answered import PROBLEMS, Server
 from pervade.serve.faults import Fault
 
-OK = {200: {"description": "So it is.", "content": {"application/json": {"schema": {"type": "object"}}}}}
+OK: dict[int | str, dict[str, Any]] = {
+    200: {"description": "So it is.", "content": {"application/json": {"schema": {"type": "object"}}}}
+}
 
 
 def routes(server: Server) -> APIRouter:
