@@ -23,6 +23,7 @@ import torch
 import transformers
 
 from pervade.core import registry
+from pervade.core.contracts import Tokens
 from pervade.nn.sampling import Sampling
 from pervade.tasks.language_model import write
 
@@ -33,7 +34,7 @@ def main(count: int, rounds: int) -> None:
     cls, fields = registry.find("model", "gpt-tiny")
     torch.manual_seed(0)
     spec = cls(**fields)
-    ours = spec.build({"vocabulary": VOCABULARY, "length": LENGTH}, {"logits": VOCABULARY}).eval()
+    ours = spec.build(Tokens(VOCABULARY, LENGTH, pooled=False, causal=True), {"logits": VOCABULARY}).eval()
     inner = ours.body.blocks[0].feed.out.in_features
     config = transformers.LlamaConfig(
         vocab_size=VOCABULARY,

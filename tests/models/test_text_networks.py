@@ -118,10 +118,10 @@ def test_a_causal_one_sees_nothing_of_what_comes() -> None:
 def test_with_a_cache_as_without() -> None:
     torch.manual_seed(0)
     network = Transformer(50, 16, 32, 2, 2, True, 0.0).eval()
-    caches = network.caches(1)
+    memory = network.memory(1, 16)
     with torch.no_grad():
         whole = network(tokens()[:1])
-        pieces = [network(piece, caches=caches) for piece in tokens()[:1].split([4, 1, 1, 1, 1, 1], 1)]
+        pieces = [network(piece, memory=memory) for piece in tokens()[:1].split([4, 1, 1, 1, 1, 1], 1)]
     torch.testing.assert_close(torch.cat(pieces, 1), whole, rtol=1e-5, atol=1e-6)
 
 

@@ -186,10 +186,10 @@ def test_all_models_that_write_are_built() -> None:
 
 def test_truncation_by_hand() -> None:
     logits = torch.tensor([0.5, 0.3, 0.15, 0.05]).log()
-    assert truncated(logits, 2, 1.0).tolist() == pytest.approx([0.625, 0.375, 0, 0])
-    assert truncated(logits, 0, 0.7).tolist() == pytest.approx([0.625, 0.375, 0, 0])
-    assert truncated(logits, 0, 0.5).tolist() == pytest.approx([1, 0, 0, 0])
-    assert truncated(logits, 0, 0.01).tolist() == pytest.approx([1, 0, 0, 0])
+    assert truncated(logits[None], [2], [1.0])[0].tolist() == pytest.approx([0.625, 0.375, 0, 0])
+    assert truncated(logits[None], [0], [0.7])[0].tolist() == pytest.approx([0.625, 0.375, 0, 0])
+    assert truncated(logits[None], [0], [0.5])[0].tolist() == pytest.approx([1, 0, 0, 0])
+    assert truncated(logits[None], [0], [0.01])[0].tolist() == pytest.approx([1, 0, 0, 0])
     random = torch.Generator().manual_seed(0)
     drawn = [choose(logits, [], Sampling(temperature=1.0, top_p=1.0), random) for _ in range(4000)]
     assert np.bincount(drawn, minlength=4) / 4000 == pytest.approx([0.5, 0.3, 0.15, 0.05], abs=0.03)

@@ -19,7 +19,8 @@ from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.core.types import Output
 from pervade.nn.backbone import Backbone
-from pervade.nn.transformer import Cache, Transformer
+from pervade.nn.key_values import KeyValues
+from pervade.nn.transformer import Transformer
 
 
 @register(
@@ -61,11 +62,15 @@ class LanguageModel(Backbone):
         super().__init__(inputs, {}, body, spec.width)
         self.longest = inputs.length
 
-    def caches(self, rows: int = 1) -> list[Cache]:
-        """For so many texts, which are read side by side."""
+    def memory(self, rows: int, positions: int) -> KeyValues:
+        """For so many texts, which are read side by side, with room for so many tokens of each."""
         body: Transformer = self.body  # type: ignore[assignment]
-        return body.caches(rows)
+        return body.memory(rows, positions)
 
-    def forward(self, input: Tensor, mask: Tensor | None = None, caches: list[Cache] | None = None) -> Output:
-        features = self.body(input, None, caches)
+    def caches(self, rows: int = 1) -> list[KeyValues]:
+        """For so many texts, all layers' in one."""
+        return [self.memory(rows, self.longest)]
+
+    def forward(self, input: Tensor, mask: Tensor | None = None, caches: list[KeyValues] | None = None) -> Output:
+        features = self.body(input, None, caches[0] if caches else None)
         return {"logits": F.linear(features, self.body.embedding.weight)}  # type: ignore[union-attr,arg-type]

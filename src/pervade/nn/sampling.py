@@ -18,6 +18,10 @@ from torch import Tensor
 from pervade.core.bounds import Count, Nucleus, Seed, Temperature
 
 
+FIRST = 256  # tokens that are looked at first
+MARGIN = 1e-3  # by which they must have more than top-p together
+
+
 @dataclass(frozen=True)
 class Sampling:
     length: Annotated[int, Field(ge=1, le=10**6)] = 200  # tokens that are written at most
@@ -31,30 +35,58 @@ class Sampling:
 
 def choose(logits: Tensor, seen: Sequence[int], sampling: Sampling, random: torch.Generator) -> int:
     """The next token, from logits (v,) and the tokens before it."""
-    logits = logits.float()
-    if sampling.repetition_penalty != 1.0 and seen:
-        before = torch.tensor(sorted(set(seen)), device=logits.device)
-        values = logits[before]
-        # Towards less probable, on whichever side of 0 the logit lies.
-        penalised = torch.where(values > 0, values / sampling.repetition_penalty, values * sampling.repetition_penalty)
-        logits = logits.index_copy(0, before, penalised)
-    if sampling.temperature == 0:
-        return int(logits.argmax())
-    probabilities = truncated(logits / sampling.temperature, sampling.top_k, sampling.top_p)
-    return int(torch.multinomial(probabilities.cpu(), 1, generator=random))
+    return choose_each(logits[None], [seen], [sampling], [random])[0]
 
 
-def truncated(logits: Tensor, top_k: int, top_p: float) -> Tensor:
-    """Probabilities (v,) that add up to 1, those outside top-k and top-p being 0. The likeliest token always stays."""
-    if 0 < top_k < len(logits):
-        least = logits.topk(top_k).values[-1]
-        logits = logits.masked_fill(logits < least, float("-inf"))
-    probabilities = logits.softmax(0)
-    if top_p < 1:
-        ordered, order = probabilities.sort(descending=True)
-        beyond = ordered.cumsum(0) - ordered >= top_p
-        probabilities = probabilities.index_fill(0, order[beyond], 0.0)
-    return probabilities / probabilities.sum()
+def choose_each(
+    logits: Tensor, seen: Sequence[Sequence[int]], samplings: Sequence[Sampling], randoms: Sequence[torch.Generator]
+) -> list[int]:
+    """The next token of each row of logits (n, v), the same as of the row alone."""
+    rows = list(logits.float())
+    for row, (sampling, before) in enumerate(zip(samplings, seen, strict=True)):
+        if sampling.repetition_penalty != 1.0 and before:
+            rows[row] = _penalised(rows[row], before, sampling.repetition_penalty)
+    logits = torch.stack(rows)
+    chosen = logits.argmax(1).tolist()
+    drawn = [row for row, sampling in enumerate(samplings) if sampling.temperature != 0]
+    if drawn:
+        some = [samplings[row] for row in drawn]
+        temperatures = torch.tensor([[sampling.temperature] for sampling in some], device=logits.device)
+        top_k, top_p = [sampling.top_k for sampling in some], [sampling.top_p for sampling in some]
+        probabilities = truncated(logits[drawn] / temperatures, top_k, top_p).cpu()
+        for row, shares in zip(drawn, probabilities, strict=True):
+            chosen[row] = int(torch.multinomial(shares, 1, generator=randoms[row]))
+    return chosen
+
+
+def _penalised(logits: Tensor, seen: Sequence[int], penalty: float) -> Tensor:
+    """Logits (v,), those of tokens that were seen less probable, on whichever side of 0 they lie."""
+    before = torch.tensor(sorted(set(seen)), device=logits.device)
+    values = logits[before]
+    return logits.index_copy(0, before, torch.where(values > 0, values / penalty, values * penalty))
+
+
+def truncated(logits: Tensor, top_k: Sequence[int], top_p: Sequence[float]) -> Tensor:
+    """Probabilities (n, v) of which each row adds up to 1, those outside its top-k and top-p being 0. The likeliest
+    token always stays."""
+    if any(top_k):
+        logits = torch.stack([_likeliest(row, most) for row, most in zip(logits, top_k, strict=True)])
+    probabilities = logits.softmax(1)
+    ordered, order = probabilities.topk(min(FIRST, logits.shape[1]))  # nearly always enough; to sort all is dear
+    few = ordered.double().sum(1).tolist()
+    rows = list(probabilities)
+    for row, share in enumerate(top_p):
+        if share < 1:
+            values, places = ordered[row], order[row]
+            if few[row] < share + MARGIN:
+                values, places = rows[row].sort(descending=True, stable=True)
+            kept = values.masked_fill(values.cumsum(0) - values >= share, 0.0)
+            rows[row] = torch.zeros_like(rows[row]).index_copy_(0, places, kept)
+    return torch.stack([row / row.sum() for row in rows])
+
+
+def _likeliest(logits: Tensor, most: int) -> Tensor:
+    return logits.masked_fill(logits < logits.topk(most).values[-1], float("-inf")) if 0 < most < len(logits) else logits
 
 
 @torch.inference_mode()

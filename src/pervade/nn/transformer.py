@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pervade.nn.key_values import KeyValues
+
 ROTARY_BASE = 10000.0
 
 
@@ -49,23 +51,6 @@ def turned(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     return torch.cat([left * cosine - right * sine, right * cosine + left * sine], -1)
 
 
-class Cache:
-    """Keys and values of the positions that were read already, for one layer; room for `longest` is taken at once."""
-
-    def __init__(self, rows: int, heads: int, longest: int, head_width: int, like: Tensor) -> None:
-        shape = (rows, heads, longest, head_width)
-        self.keys, self.values = (torch.empty(shape, dtype=like.dtype, device=like.device) for _ in range(2))
-        self.length = 0
-
-    def add(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """All keys and values so far, these among them."""
-        end = self.length + keys.shape[2]
-        self.keys[:, :, self.length : end] = keys
-        self.values[:, :, self.length : end] = values
-        self.length = end
-        return self.keys[:, :, :end], self.values[:, :, :end]
-
-
 class Attention(nn.Module):
     def __init__(self, width: int, heads: int, causal: bool, dropout: float) -> None:
         super().__init__()
@@ -73,24 +58,34 @@ class Attention(nn.Module):
         self.into = nn.Linear(width, 3 * width, bias=False)
         self.out = nn.Linear(width, width, bias=False)
 
-    def forward(self, x: Tensor, rotary: Rotary, mask: Tensor | None, cache: Cache | None = None) -> Tensor:
-        n, t, _ = x.shape
-        query, key, value = self.into(x).view(n, t, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        start = cache.length if cache is not None else 0
-        query, key = rotary(query, start), rotary(key, start)
-        if cache is not None:
-            key, value = cache.add(key, value)
+    def forward(self, x: Tensor, rotary: Rotary, mask: Tensor | None) -> Tensor:
+        query, key, value = self._parts(x)
         seen = F.scaled_dot_product_attention(
-            query,
-            key,
+            rotary(query),
+            rotary(key),
             value,
             attn_mask=mask,
             dropout_p=self.dropout if self.training else 0.0,
-            # One new position sees all before it; several at once, only what lies before each. A graph has no caches.
-            is_causal=self.causal and mask is None and (torch.compiler.is_exporting() or t > 1),
+            is_causal=self.causal and mask is None,
         )
         out: Tensor = self.out(seen.transpose(1, 2).flatten(2))
         return out
+
+    def read_on(self, x: Tensor, turn: tuple[Tensor, Tensor], memory: KeyValues, layer: int) -> Tensor:
+        """As `forward`, of positions behind those in `memory`, turned by cosine and sine (n, 1, t, e / 2). Rows of x
+        beyond the memory's are nobody's."""
+        rows = memory.rows
+        parts = self._parts(x)[:, :rows]
+        query, key = turned(parts[:2], *turn)
+        seen = memory.attend(layer, query, key, parts[2]).transpose(1, 2).flatten(2)
+        out: Tensor = self.out(seen if rows == len(x) else F.pad(seen, (0, 0, 0, 0, 0, len(x) - rows)))
+        return out
+
+    def _parts(self, x: Tensor) -> Tensor:
+        """Queries, keys and values (3, n, h, t, e)."""
+        n, t, _ = x.shape
+        parts: Tensor = self.into(x).view(n, t, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        return parts
 
 
 class SwiGLU(nn.Module):
@@ -117,9 +112,14 @@ class Block(nn.Module):
         self.attention, self.feed = Attention(width, heads, causal, dropout), SwiGLU(width)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, rotary: Rotary, mask: Tensor | None, cache: Cache | None = None) -> Tensor:
-        x = x + self.dropout(self.attention(self.norm1(x), rotary, mask, cache))
+    def forward(self, x: Tensor, rotary: Rotary, mask: Tensor | None) -> Tensor:
+        x = x + self.dropout(self.attention(self.norm1(x), rotary, mask))
         y: Tensor = x + self.dropout(self.feed(self.norm2(x)))
+        return y
+
+    def read_on(self, x: Tensor, turn: tuple[Tensor, Tensor], memory: KeyValues, layer: int) -> Tensor:
+        x = x + self.attention.read_on(self.norm1(x), turn, memory, layer)
+        y: Tensor = x + self.feed(self.norm2(x))
         return y
 
 
@@ -155,19 +155,30 @@ class Transformer(nn.Module):
     def token_embedding(self) -> nn.Module:
         return self.embedding
 
-    def caches(self, rows: int) -> list[Cache]:
-        """One for each block, for generating up to `longest` positions."""
-        like = self.embedding.weight
-        head = self.width // self.heads
-        return [Cache(rows, block.attention.heads, self.longest, head, like) for block in self.blocks]  # type: ignore
+    def memory(self, rows: int, positions: int) -> KeyValues:
+        """For so many texts, with room for so many tokens of each."""
+        return KeyValues(
+            len(self.blocks), rows, self.heads, positions, self.width // self.heads, self.embedding.weight.detach()
+        )
 
-    def forward(self, tokens: Tensor, mask: Tensor | None = None, caches: list[Cache] | None = None) -> Tensor:
+    def forward(self, tokens: Tensor, mask: Tensor | None = None, memory: KeyValues | None = None) -> Tensor:
         x = self.dropout(self.embedding(tokens))
+        if memory is not None:
+            return self._read_on(x, memory)
         # In a graph, whose way no value decides, the mask is looked at always.
         whole = self.causal or mask is None or (not torch.compiler.is_exporting() and bool(mask.all()))
         seen = None if whole or mask is None else mask[:, None, None, :]
+        for block in self.blocks:
+            x = block(x, self.rotary, seen)
+        out: Tensor = self.norm(x)
+        return out
+
+    def _read_on(self, x: Tensor, memory: KeyValues) -> Tensor:
+        places = memory.begin(x.shape[1])
+        turn = (self.rotary.cosine[places][:, None], self.rotary.sine[places][:, None])
         for number, block in enumerate(self.blocks):
-            x = block(x, self.rotary, seen, caches[number] if caches else None)
+            x = block.read_on(x, turn, memory, number)  # type: ignore[operator]
+        memory.end(x.shape[1])
         out: Tensor = self.norm(x)
         return out
 

@@ -25,10 +25,12 @@ from pervade.core.words import TaskWords
 from pervade.data.rows.parts import add_up
 from pervade.data.text import vocabulary
 from pervade.data.text.corpus import IGNORED, overlap
+from pervade.engine import writing
 from pervade.engine.batches import cut
+from pervade.engine.writing import Text
 from pervade.metrics.language import code_metrics, language_metrics
 from pervade.nn.distillation import divergence
-from pervade.nn.sampling import Sampling, choose
+from pervade.nn.sampling import Sampling
 
 SAMPLES = 4  # texts that are written for the report, by the seeds 0, 1, …
 SAMPLE_LENGTH = 120  # tokens of each
@@ -232,21 +234,12 @@ def write(model: Any, tokens: Sequence[int], sampling: Sampling, end: int, other
 
     The same as without a cache, and the same again by the same seed.
     """
-    random = torch.Generator().manual_seed(sampling.seed)
-    device = next(model.parameters()).device
-    text = list(tokens) or [end]
-    caches, unread = model.caches(), text[-(model.longest - 1) :]
-    for _ in range(sampling.length):
-        if caches[0].length + len(unread) > model.longest:
-            caches, unread = model.caches(), text[-(model.longest // 2) :]
-        with torch.inference_mode():
-            logits = model(torch.tensor([unread], device=device), caches=caches)["logits"][0, -1]
-        token = choose(logits, text, sampling, random)
-        if token == end or token in others:
-            return
-        yield token
-        text.append(token)
-        unread = [token]
+    batch, text = writing.batch(model), Text(list(tokens) or [end], sampling, frozenset({end, *others}))
+    batch.join(text)
+    while not text.over:
+        batch.step()
+        if not text.ended:
+            yield text.tokens[-1]
 
 
 def end_of(domain: Domain) -> int:
