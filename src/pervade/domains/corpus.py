@@ -236,14 +236,23 @@ class Corpus(Tokenized):
     def transform(self, row: dict[str, Any], rng: Generator | None) -> list[Example]:
         """A document in windows that overlap by half: each token is foretold once, from at least half a window of what
         comes before it wherever there is so much. A text to go on from, which has no "hash" that counts, is its end."""
-        made = vocabulary.tokenizer(self.tokenizer)
-        end = self.ends[0] if self.ends else vocabulary.require(self.tokenizer, vocabulary.END, "text generation")
         text = self.document(row)
-        tokens = [*(self.begins or (end,)), *made.encode(text, add_special_tokens=False).ids]
+        tokens = self._tokens(text)
         if not row.get("hash"):
             return [{"input": np.array(tokens[-(self.length - 1) :], np.int64)}]
-        tokens.append(end)
-        return list(self._windows(np.array(tokens, np.int64), len(text.encode("utf-8"))))
+        return list(self._windows(np.array([*tokens, self._end], np.int64), len(text.encode("utf-8"))))
+
+    def whole(self, row: dict[str, Any]) -> list[int]:
+        """All tokens of a text, behind what is in front of every text."""
+        return self._tokens(self.document(row))
+
+    def _tokens(self, text: str) -> list[int]:
+        ids: list[int] = vocabulary.tokenizer(self.tokenizer).encode(text, add_special_tokens=False).ids
+        return [*(self.begins or (self._end,)), *ids]
+
+    @property
+    def _end(self) -> int:
+        return self.ends[0] if self.ends else vocabulary.require(self.tokenizer, vocabulary.END, "text generation")
 
     def _windows(self, tokens: np.ndarray, size: int) -> Iterator[Example]:
         asked, start = 0, 0  # tokens foretold so far

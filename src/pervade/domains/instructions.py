@@ -278,8 +278,11 @@ class Instructions(Tokenized):
                 )
             turns = turns[later:]
 
+    def whole(self, row: dict[str, Any]) -> list[int]:
+        """All tokens of what is asked."""
+        return self._tokens(row["messages"])
+
     def _tokens(self, messages: Sequence[Message]) -> list[int]:
-        """Of what is asked, all of it."""
         return [token for text, _ in self.chat().parts(messages, True) for token in self._cut(text, messages)]
 
     def _cut(self, text: str, messages: Sequence[Message]) -> list[int]:

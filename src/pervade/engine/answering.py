@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -179,22 +179,17 @@ def _tables(
 
 def writer(loaded: Loaded, device: str) -> Callable[[str | list[dict[str, str]]], Iterator[str]]:
     """What the model writes on from a text, or answers to a conversation, piece by piece."""
-    network, task = loaded.network.to(runtime.pick_device(device)), cast(Any, loaded.task)
+    from pervade.engine.writing import Writer
+
+    writer = Writer(loaded, device)
 
     def write(text: str | list[dict[str, str]]) -> Iterator[str]:
-        tokens: list[int] = []
-        told = whole = ""
         with memory.during("text was written", "give a shorter text, or free some memory"):
-            example = loaded.domain.transform({"text": text, "id": "text"}, None)[0]
-            for token in task.write(network, example["input"].tolist(), loaded.domain):
-                tokens.append(token)
-                whole = task.decode(tokens, loaded.domain)
-                if task.stops(tokens, loaded.domain):
-                    break
-                if not whole.endswith("\ufffd"):  # half a character: the rest comes with the next token
-                    yield whole[len(told) :]
-                    told = whole
-        yield whole[len(told) :]
+            written = writer.begin(text, {}, whole=False)
+            writer.join(written)
+            while not written.over:
+                writer.step()
+                yield written.news()
 
     return write
 

@@ -1,5 +1,5 @@
-"""Texts that one network writes side by side: they join and leave between any two tokens (continuous batching: Yu et al.
-2022, Orca, OSDI).
+"""Texts that one network writes side by side: they join and leave between any two tokens (continuous batching, Yu et
+al. 2022, Orca).
 
 What is written of a text is what is written of it alone, to the last digit of every score (nn/key_values.py), and is
 drawn by a generator of its own. Networks of others, whose memory is their own affair, take texts in turns.
@@ -7,17 +7,24 @@ drawn by a generator of its own. Networks of others, whose memory is their own a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.nn import Module
 
-from pervade.core.errors import ConfigError
+from pervade.core import runtime
+from pervade.core.contracts.capabilities import Conversational, Tokenised, able
+from pervade.core.errors import ConfigError, DataError
+from pervade.core.types import LeftOut
+from pervade.data.text.vocabulary import Continuing
 from pervade.nn.key_values import FEWEST_ROWS, KeyValues, ReadsSideBySide, blocks
 from pervade.nn.sampling import Sampling, choose_each
+
+if TYPE_CHECKING:
+    from pervade.engine.loaded import Loaded
 
 READ_AT_ONCE = 512  # tokens to go on from, after which those texts that are being written have a turn
 
@@ -202,3 +209,122 @@ class InTurns(Batch):
 
 def batch(network: Module, budget: int | None = None) -> Batch:
     return SideBySide(network, budget) if isinstance(network, ReadsSideBySide) else InTurns(network, budget)
+
+
+# for people
+
+
+@dataclass(eq=False, kw_only=True)
+class Written(Text):
+    """A text, and what is told of it. It is over, too, where one of the texts at which to stop was written."""
+
+    task: Any
+    domain: Any
+    stopped: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._spelling = Continuing(able(self.domain, Tokenised).tokenizer)
+        self._spelt = self.asked  # tokens that were spelt
+        self._known = self._told = ""
+
+    @property
+    def over(self) -> bool:
+        return self.stopped or super().over
+
+    @property
+    def number(self) -> int:
+        """Tokens that were written."""
+        return len(self.tokens) - self.asked
+
+    @property
+    def reason(self) -> str:
+        """Why it is over: "stop", or the "length" that was asked for."""
+        return "stop" if self.stopped or self.ended else "length"
+
+    @property
+    def text(self) -> str:
+        """All that was written, up to where it stops."""
+        whole: str = self.task.decode(self.written, self.domain)
+        return whole
+
+    def look(self) -> None:
+        """After each token: whether it stops there."""
+        new = "".join(self._spelling.add(token) for token in self.tokens[self._spelt :])
+        self._spelt, self._known = len(self.tokens), self._known + new
+        for stop in self.sampling.stop:
+            self.stopped = self.stopped or stop in self._known[-len(new) - len(stop) :]
+
+    def news(self) -> str:
+        """What can be told and was not yet; not what may be the beginning of a text at which to stop."""
+        if self.over:
+            whole = self.text
+        else:
+            whole = self._known[: len(self._known) - max(map(self._begun, self.sampling.stop), default=0)]
+        new = whole[len(self._told) :]
+        self._told = max(whole, self._told, key=len)
+        return new
+
+    def _begun(self, stop: str) -> int:
+        """Letters of a text at which to stop that stand at the end."""
+        return next((size for size in range(len(stop) - 1, 0, -1) if self._known.endswith(stop[:size])), 0)
+
+
+class Writer:
+    """Writes for people what `loaded` says, several texts at once. Raises ConfigError as `Batch`."""
+
+    def __init__(self, loaded: Loaded, device: str = "auto", budget: int | None = None) -> None:
+        self.task: Any = loaded.task
+        self.domain: Any = loaded.domain
+        self.network, self.budget = loaded.network.to(runtime.pick_device(device)), budget
+        self.reset()
+        self.takes_turns = isinstance(loaded.domain, Conversational)
+        self.length: int = self.task.sampling.length  # tokens where nobody says how many
+
+    def reset(self) -> None:
+        """No text is there any more."""
+        self.batch = batch(self.network, self.budget)
+
+    def begin(self, asked: str | list[dict[str, str]], wanted: Mapping[str, Any], whole: bool = True) -> Written:
+        """What is to be written on from a text, or in answer to a conversation: with fields of its sampling that are
+        wanted otherwise. Raises DataError where that cannot be asked, or, if it must be the `whole` of it, is longer
+        than the model reads."""
+        if whole and asked:
+            tokens = self._whole(asked)
+        else:
+            tokens = self.domain.transform({"text": asked, "id": "text"}, None)[0]["input"].tolist()
+        task = replace(self.task, sampling=replace(self.task.sampling, **wanted))
+        return Written(tokens, task.sampling, frozenset(task.endings(self.domain)), task=task, domain=self.domain)
+
+    def _whole(self, asked: Any) -> list[int]:
+        row = self.domain.sent({"input": asked}, "")
+        if isinstance(row, LeftOut):
+            raise DataError(row.reason)
+        tokens: list[int] = self.domain.whole(row)
+        if len(tokens) >= self.domain.length:
+            raise TooLong(
+                f"it has {len(tokens):,} tokens, and the model reads {self.domain.length - 1:,} at most; give less"
+            )
+        return tokens
+
+    def has_room(self, text: Written) -> bool:
+        return self.batch.has_room(text)
+
+    def join(self, text: Written) -> None:
+        self.batch.join(text)
+
+    def leave(self, text: Written) -> None:
+        self.batch.leave(text)
+
+    def step(self) -> list[Written]:
+        """Writes a token of each text whose turn it is, and returns these; those that are over have left."""
+        texts: list[Any] = self.batch.step()
+        for text in texts:
+            text.look()
+            if text.over:
+                self.leave(text)
+        return texts
+
+
+class TooLong(DataError):
+    """What is asked is longer than the model reads."""

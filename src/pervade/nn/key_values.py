@@ -1,11 +1,12 @@
 """What a transformer remembers of several texts that it reads side by side: keys and values, for each as far as it is.
 
 What becomes of a text hangs on no other, to the last digit. A matrix product rounds a row alike in whatever company,
-but that products of fewer than `FEWEST_ROWS` rows are computed by other kernels, in another order (MKL 2024, fp32, on an
-AMD Zen 4: 2,600 products of 1 to 130 rows, 9 shapes, 1 and 2 threads); so a token alone is computed as so many. Sums over
-what a text has read are as long as `BLOCK` says, and so much longer as the longest text of all is: zeros that are added
-at the end of whole blocks change nothing (blocks of 32 and 64: nothing in 1,300 trials; of 16: 24 of 672;
-`scaled_dot_product_attention` with two threads, which shares a sum out by how many rows there are: half of all).
+but fewer than `FEWEST_ROWS` rows are computed by other kernels, in another order; so a token alone is computed as so
+many (MKL, fp32, an AMD Zen 4, one thread and two: the same in 2,286 products of 4 to 130 rows; 1 row and 2 differ from
+them, and from each other). Sums over what a text has read are in whole blocks, as many as the longest of all needs:
+zeros behind whole blocks change nothing (blocks of 32 and 64: nothing in 1,344 trials; of 16: 12 of 672). torch's
+`scaled_dot_product_attention` shares a sum out among threads by how many rows there are, so it is not taken for this
+(with two threads 196 of 336 differed).
 
 Axis letters: n rows, t new positions, l positions in all, h heads, e width of a head.
 """
@@ -48,6 +49,7 @@ class KeyValues:
         rows, _, positions, _ = self.keys[0].shape
         return rows, positions
 
+    @torch.inference_mode()
     def resize(self, rows: int, positions: int) -> None:
         """Makes room for so many rows, of which there are no more, and positions, of which none has read more."""
         kept, end = len(self.lengths), self.length
@@ -56,6 +58,7 @@ class KeyValues:
                 side[number] = old.new_zeros((rows, old.shape[1], blocks(positions), old.shape[3]))
                 side[number][:kept, :, :end] = old[:kept, :, :end]
 
+    @torch.inference_mode()
     def remove(self, row: int) -> None:
         """One text is no longer there; the last one takes its row."""
         last = len(self.lengths) - 1

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from pervade.core.bounds import Count, Nucleus, Seed, Temperature
 
-
 FIRST = 256  # tokens that are looked at first
 MARGIN = 1e-3  # by which they must have more than top-p together
 
@@ -86,7 +85,9 @@ def truncated(logits: Tensor, top_k: Sequence[int], top_p: Sequence[float]) -> T
 
 
 def _likeliest(logits: Tensor, most: int) -> Tensor:
-    return logits.masked_fill(logits < logits.topk(most).values[-1], float("-inf")) if 0 < most < len(logits) else logits
+    return (
+        logits.masked_fill(logits < logits.topk(most).values[-1], float("-inf")) if 0 < most < len(logits) else logits
+    )
 
 
 @torch.inference_mode()

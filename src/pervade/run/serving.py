@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pervade.core import files, signals
 from pervade.core.contracts import TensorSpec, asking
-from pervade.core.contracts.abilities import Acts, MakesMedia
-from pervade.core.contracts.capabilities import Acting, able
+from pervade.core.contracts.abilities import Acts, MakesMedia, Writes
+from pervade.core.contracts.capabilities import Acting, Tokenised, able
 from pervade.core.errors import ConfigError, DataError, PervadeError
 from pervade.core.terminal import leave, tell
 from pervade.core.types import LeftOut, Rows, Table
@@ -31,8 +31,10 @@ from pervade.serve.settings import Settings
 if TYPE_CHECKING:
     from pervade.core.run import RunDirectory
     from pervade.engine.gallery import Gallery
+    from pervade.engine.writing import Writer
     from pervade.run.exported import Artefact
 
+CACHE_TOKENS = 16_384  # that a model which writes remembers of all its texts, unless one of them alone may have more
 TYPES = {"png": "image/png", "wav": "audio/wav", "gif": "image/gif", "text": "text/plain"}
 
 
@@ -47,6 +49,7 @@ class Opened:
     table_of: Callable[[Rows], Table] | None = None
     directory: RunDirectory | None = None  # of a run
     reference: Callable[[], Mapping[str, Sequence[float]]] = dict  # as of `HasReference`
+    writer: Writer | None = None  # where it writes texts
 
     def answers(self, inputs: Sequence[Given], top: int) -> list[dict[str, Any]]:
         """As of `Served`. What goes wrong for all of several inputs raises PervadeError, for a single one it is its
@@ -148,7 +151,12 @@ class Graph(Opened):
 
 
 def opened(
-    given: str, runs: Path, checkpoint: str | None = None, device: str = "auto", name: str | None = None
+    given: str,
+    runs: Path,
+    checkpoint: str | None = None,
+    device: str = "auto",
+    name: str | None = None,
+    cache_tokens: int | None = None,
 ) -> Served:
     """A run by path or name, or an exported graph by its path. Raises CheckpointError where it cannot be opened,
     ConfigError where it cannot be asked over HTTP, or a graph is asked for a checkpoint."""
@@ -161,12 +169,17 @@ def opened(
         return _graph(given, name)
     directory = runs_module.find(given, runs)
     return _checkpoint(
-        directory, directory.require_checkpoint(checkpoint), device, name or directory.path.resolve().name
+        directory, directory.require_checkpoint(checkpoint), device, name or directory.path.resolve().name, cache_tokens
     )
 
 
 def source(
-    given: str, runs: Path, checkpoint: str | None = None, device: str = "auto", name: str | None = None
+    given: str,
+    runs: Path,
+    checkpoint: str | None = None,
+    device: str = "auto",
+    name: str | None = None,
+    cache_tokens: int | None = None,
 ) -> Source:
     """As `opened`, to be opened again and again."""
 
@@ -177,7 +190,7 @@ def source(
             return None
         return state.st_ino, state.st_size, state.st_mtime_ns
 
-    return Source(lambda: opened(given, runs, checkpoint, device, name), stamp)
+    return Source(lambda: opened(given, runs, checkpoint, device, name, cache_tokens), stamp)
 
 
 def _weights(given: str, runs: Path, checkpoint: str | None) -> Path:
@@ -191,7 +204,9 @@ def _weights(given: str, runs: Path, checkpoint: str | None) -> Path:
     return directory.checkpoint(directory.require_checkpoint(checkpoint)) / "architecture.json"
 
 
-def _checkpoint(directory: RunDirectory, checkpoint: str, device: str, name: str) -> Opened:
+def _checkpoint(
+    directory: RunDirectory, checkpoint: str, device: str, name: str, cache_tokens: int | None
+) -> Opened:
     from pervade import api
     from pervade.core import runtime
     from pervade.engine import checkpoint as checkpoints
@@ -211,9 +226,21 @@ def _checkpoint(directory: RunDirectory, checkpoint: str, device: str, name: str
     task = wording.read(directory).pipeline
     weights = str(loaded.architecture["sha256"])
     about = _about(loaded, name, weights, task, remark)
-    reference = functools.partial(watching.reference, directory, loaded, weights, [one.kind for one in about.takes])
+    # Read now, and not by the event loop while others are answered.
+    reference = watching.reference(directory, loaded, weights, [one.kind for one in about.takes])
     kind = Player if isinstance(loaded.task, Acts) else Opened
-    return kind(about, loaded, known, device, directory=directory, reference=reference)
+    writer = _writer(loaded, device, cache_tokens)
+    return kind(about, loaded, known, device, directory=directory, reference=lambda: reference, writer=writer)
+
+
+def _writer(loaded: Loaded, device: str, cache_tokens: int | None) -> Writer | None:
+    """Raises ConfigError where so much does not hold one text."""
+    from pervade.engine import writing
+
+    if not isinstance(loaded.task, Writes) or not isinstance(loaded.domain, Tokenised):
+        return None
+    longest = loaded.domain.length
+    return writing.Writer(loaded, device, max(CACHE_TOKENS, 2 * longest) if cache_tokens is None else cache_tokens)
 
 
 def _graph(given: str, name: str | None) -> Opened:

@@ -16,6 +16,7 @@ from pervade.serve.figures import Figures
 from pervade.serve.served import About, HasReference, Served
 from pervade.serve.settings import Settings
 from pervade.serve.watch import Watch
+from pervade.serve.writing import Writes, Writing
 
 LAST = 1.0  # seconds that a model has for what nobody waits for any more
 
@@ -24,6 +25,7 @@ LAST = 1.0  # seconds that a model has for what nobody waits for any more
 class Place:
     served: Served
     batching: Batching
+    writing: Writing | None  # of a model that writes
     requests: int = 0  # under way
     replaced: bool = False
 
@@ -45,7 +47,10 @@ class Shelf:
         watch = None
         if self.settings.watch:
             watch = Watch(served.reference() if isinstance(served, HasReference) else {})
-        self._places[about.name] = Place(served, Batching(served, self.settings, self.thread, self.figures, watch))
+        queue = (self.settings, self.thread, self.figures)
+        writer = served.writer if isinstance(served, Writes) else None
+        writing = None if writer is None else Writing(about.name, writer, *queue)
+        self._places[about.name] = Place(served, Batching(served, *queue, watch), writing)
         if before is not None:
             old = before.served.about
             self.figures.model.remove(old.name, old.version, old.checkpoint)

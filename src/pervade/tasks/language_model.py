@@ -139,6 +139,10 @@ class LanguageModel(Task, MakesSamples, RepliesToRows, HasPlainModel, Deployable
     def write(self, model: Module, tokens: Sequence[int], domain: Domain) -> Iterator[int]:
         return write(model, tokens, self.sampling, end_of(domain), ends_of(domain))
 
+    def endings(self, domain: Domain) -> tuple[int, ...]:
+        """The tokens that end a text."""
+        return (end_of(domain), *ends_of(domain))
+
     def stops(self, tokens: Sequence[int], domain: Domain) -> bool:
         """Whether one of the texts at which to stop was written."""
         text = vocabulary.continued(_tokenizer(domain), tokens) if self.sampling.stop else ""

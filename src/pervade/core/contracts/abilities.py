@@ -211,6 +211,19 @@ class LearntSampling(Protocol):
 
 
 @runtime_checkable
+class Writes(Protocol):
+    """It writes texts token after token, by its `sampling` (nn/sampling.py)."""
+
+    def endings(self, domain: Domain) -> tuple[int, ...]:
+        """The tokens that end a text."""
+        ...
+
+    def decode(self, tokens: Sequence[int], domain: Domain) -> str:
+        """The text of what was written, up to the first of the texts at which to stop."""
+        ...
+
+
+@runtime_checkable
 class MakesMedia(Protocol):
     """What it answers is to be looked at or listened to: `predict` writes it to files."""
 
@@ -337,5 +350,5 @@ ABILITIES: tuple[type, ...] = (
         KeepsSamples,
         RepliesToRows,
     ),
-    *(HasPlainModel, ComparesSeeds, ChoosesClass, LearntSampling, Deployable),
+    *(HasPlainModel, ComparesSeeds, ChoosesClass, LearntSampling, Writes, Deployable),
 )

@@ -156,6 +156,25 @@ def continued(digest: str, tokens: Sequence[int]) -> str:
     return str(made.decode([*before, *tokens])).removeprefix(str(made.decode(before)))
 
 
+class Continuing:
+    """The text of tokens that follow others, as they come, which costs as little at the end of a long text as at its
+    beginning: a few tokens are spelt again, no more."""
+
+    def __init__(self, digest: str) -> None:
+        self._made = tokenizer(digest)
+        self._window: list[int] = self._made.encode("a", add_special_tokens=False).ids  # as of `continued`
+        self._told = len(self._window)  # tokens of the window whose text was told
+
+    def add(self, token: int) -> str:
+        """What is known of the text beyond what was told: of half a character nothing, until the rest is there."""
+        self._window.append(token)
+        before, text = (str(self._made.decode(some)) for some in (self._window[: self._told], self._window))
+        if len(text) <= len(before) or text.endswith("\ufffd"):
+            return ""
+        self._window, self._told = self._window[self._told :], len(self._window) - self._told
+        return text[len(before) :]
+
+
 # where tokenizers come from
 
 
