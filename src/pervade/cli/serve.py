@@ -41,6 +41,12 @@ def serve(
     max_seconds: Annotated[
         float, typer.Option(min=0.1, max=10**6, callback=finite, help="Seconds of a recording, at most.")
     ] = 600.0,
+    cache_tokens: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=10**9, help="Tokens of all texts under way that a model which writes keeps, at most."
+        ),
+    ] = None,
     token_file: Annotated[
         Path | None, typer.Option(help="Tokens, one a line, of which requests must bear one; needed beyond loopback.")
     ] = None,
@@ -100,5 +106,5 @@ def serve(
     )
     runtime.rest_when_idle()
     runtime.prepare(threads)
-    sources = [serving.source(given, runs, checkpoint, device) for given in runs_given]
+    sources = [serving.source(given, runs, checkpoint, device, cache_tokens=cache_tokens) for given in runs_given]
     serving.serve(sources, settings, echo, check)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -58,8 +58,8 @@ class Batch:
     (None: any number). Raises ConfigError where that is not enough for one."""
 
     def __init__(self, network: Module, budget: int | None = None) -> None:
-        self.network: Any = network
-        self.longest: int = self.network.longest
+        of: Any = network
+        self.network, self.longest = of, int(of.longest)
         if budget is not None and budget < blocks(self.longest):
             raise ConfigError(
                 f"a cache of {budget:,} tokens does not hold one text of this model, which takes "
@@ -274,12 +274,12 @@ class Writer:
     """Writes for people what `loaded` says, several texts at once. Raises ConfigError as `Batch`."""
 
     def __init__(self, loaded: Loaded, device: str = "auto", budget: int | None = None) -> None:
-        self.task: Any = loaded.task
-        self.domain: Any = loaded.domain
+        task: Any = loaded.task
+        self.task, self.domain = task, cast(Any, loaded.domain)
         self.network, self.budget = loaded.network.to(runtime.pick_device(device)), budget
         self.reset()
         self.takes_turns = isinstance(loaded.domain, Conversational)
-        self.length: int = self.task.sampling.length  # tokens where nobody says how many
+        self.length: int = task.sampling.length  # tokens where nobody says how many
 
     def reset(self) -> None:
         """No text is there any more."""
@@ -293,7 +293,7 @@ class Writer:
             tokens = self._whole(asked)
         else:
             tokens = self.domain.transform({"text": asked, "id": "text"}, None)[0]["input"].tolist()
-        task = replace(self.task, sampling=replace(self.task.sampling, **wanted))
+        task: Any = replace(self.task, sampling=replace(self.task.sampling, **wanted))
         return Written(tokens, task.sampling, frozenset(task.endings(self.domain)), task=task, domain=self.domain)
 
     def _whole(self, asked: Any) -> list[int]:

@@ -204,9 +204,7 @@ def _weights(given: str, runs: Path, checkpoint: str | None) -> Path:
     return directory.checkpoint(directory.require_checkpoint(checkpoint)) / "architecture.json"
 
 
-def _checkpoint(
-    directory: RunDirectory, checkpoint: str, device: str, name: str, cache_tokens: int | None
-) -> Opened:
+def _checkpoint(directory: RunDirectory, checkpoint: str, device: str, name: str, cache_tokens: int | None) -> Opened:
     from pervade import api
     from pervade.core import runtime
     from pervade.engine import checkpoint as checkpoints

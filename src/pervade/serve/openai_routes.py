@@ -194,7 +194,7 @@ async def _first(events: AsyncIterator[News]) -> News:
 
 async def _gathered(writing: Writing, asked: Sequence[Asked], wanted: Mapping[str, Any]) -> list[News]:
     async def whole(one: Asked) -> News:
-        async with aclosing(writing.write(one, wanted, False)) as events:
+        async with aclosing(writing.write(one, wanted, False)) as events:  # type: ignore[type-var]
             return await anext(events)
 
     working = [asyncio.ensure_future(whole(one)) for one in asked]
