@@ -43,9 +43,7 @@ def serve(
     ] = 600.0,
     cache_tokens: Annotated[
         int | None,
-        typer.Option(
-            min=1, max=10**9, help="Tokens of all texts under way that a model which writes keeps, at most."
-        ),
+        typer.Option(min=1, max=10**9, help="Tokens of all texts under way that a model which writes keeps, at most."),
     ] = None,
     token_file: Annotated[
         Path | None, typer.Option(help="Tokens, one a line, of which requests must bear one; needed beyond loopback.")
