@@ -155,7 +155,7 @@ def _tables(
             from pervade.engine.predictor import Predictor
 
             loaded.network.to(runtime.pick_device(device))
-            table_of = Predictor.of(loaded, targets=False).table
+            table_of = Predictor.of(loaded, targets=False, by_row=True).table
         try:
             while True:
                 with account.gathered() as notes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,10 +23,11 @@ from pervade.core import deadline, files, seed
 from pervade.core.contracts import Canvas, Context, Domain, Sampler, Task
 from pervade.core.contracts.abilities import JudgesAll
 from pervade.core.types import Batch, Rows, Table
-from pervade.data.rows.loader import Loader
+from pervade.data.rows.loader import Alike, Loader
 from pervade.data.rows.sources.by_length import by_size
 from pervade.engine import predictions, promises, ranks
 from pervade.engine.batches import cut, to_device
+from pervade.nn.by_row import ByRow
 from pervade.nn.modes import evaluating
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Predictor:
     members: Mapping[str, Any] = field(default_factory=dict)  # as of `Context`
     train: Rows | None = None  # what was learnt from, where the task `JudgesAll`
     figures: frozenset[str] | None = None  # as of `Context`
+    by_row: bool = False  # whether what is said of a row may hang on no other row, to the last digit; takes longer
 
     @classmethod
     def of(cls, loaded: Loaded, **settings: Any) -> Predictor:
@@ -79,10 +81,12 @@ class Predictor:
             rows = rows.select(by_size(rows)) if "size" in rows else rows  # rows of like length need little padding
             sampler = Sized(rows.column("size")) if "size" in rows else None
             settings: dict[str, Any] = {"sampler": sampler, "workers": self.workers}
-            loader = Loader(rows, self.domain, self.batch_size, seed=0, training=False, **settings)
-            for batch in (piece for whole in loader for piece in _pieces(whole, self.batch_size, painted)):
+            load, computing = (Alike, ByRow) if self.by_row else (Loader, nullcontext)
+            loader = load(rows, self.domain, self.batch_size, seed=0, training=False, **settings)
+            whole = (batch for loaded in loader for batch in loaded.get("alike", (loaded,)))
+            for batch in (piece for some in whole for piece in _pieces(some, self.batch_size, painted)):
                 self.watch()
-                with torch.inference_mode():
+                with torch.inference_mode(), computing():
                     batch = to_device(batch, device)
                     output = self.task.infer(self.network, batch, context)
                     table = self.task.predictions(output, batch, context)

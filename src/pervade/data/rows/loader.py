@@ -20,7 +20,7 @@ import torch
 from pervade.core import seed as seeds
 from pervade.core.contracts import Augment, Domain, Opening, Sampler, Source
 from pervade.core.errors import ConfigError
-from pervade.core.types import Batch, Rows
+from pervade.core.types import Batch, Example, Rows
 
 REHEARSED = 5  # passes in which the largest batch is sought, where a sampler draws them
 
@@ -144,20 +144,23 @@ class Loader(Passes):
         return batch
 
     def _batch(self, indices: Sequence[int], epoch: int, number: int = 0) -> Batch:
-        examples: list[dict[str, Any]] = []
-        numbers: list[int] = []
-        parts: list[int] = []
+        return self._collated(self._examples(indices, epoch, number))
+
+    def _examples(self, indices: Sequence[int], epoch: int, number: int) -> list[tuple[int, list[Example]]]:
+        """Of each row its number and its examples."""
+        made = []
         for place in range(self.rank, len(indices), self.world):
             row = self.rows[int(indices[place])]
             # A sampler may draw a row several times in a pass, and each time it is to look different.
             turn = () if self.sampler is None else (number, place)
             rng = seeds.generator(self.seed, epoch, row["row"], *turn) if self.training else None
-            for part, example in enumerate(self.domain.transform(row, rng)):
-                examples.append(example)
-                numbers.append(row["row"])
-                parts.append(part)
-        batch = self.domain.collate(examples)
-        batch["row"] = torch.tensor(numbers, dtype=torch.int64)
+            made.append((row["row"], self.domain.transform(row, rng)))
+        return made
+
+    def _collated(self, made: Sequence[tuple[int, list[Example]]]) -> Batch:
+        parts = [part for _, examples in made for part in range(len(examples))]
+        batch = self.domain.collate([example for _, examples in made for example in examples])
+        batch["row"] = torch.tensor([number for number, examples in made for _ in examples], dtype=torch.int64)
         if any(parts):
             batch["part"] = torch.tensor(parts, dtype=torch.int64)
         return batch
@@ -175,3 +178,18 @@ class Loader(Passes):
         if "size" in self.rows:
             order = np.argsort(self.rows.column("size"))[::-1].tolist()
         return self._batch(order[: self.batch_size], 0)
+
+
+class Alike(Loader):
+    """One that trains nothing, whose batches come in pieces ("alike"), each of rows whose examples have one shape: no
+    row is filled up for the sake of another."""
+
+    def _batch(self, indices: Sequence[int], epoch: int, number: int = 0) -> Batch:
+        groups: dict[Any, list[tuple[int, list[Example]]]] = {}
+        for row, examples in self._examples(indices, epoch, number):
+            groups.setdefault(tuple(_shape(example["input"]) for example in examples), []).append((row, examples))
+        return {"alike": [self._collated(group) for group in groups.values()]}
+
+
+def _shape(value: Any) -> Any:
+    return tuple(map(_shape, value.values())) if isinstance(value, dict) else np.shape(value)
