@@ -6,8 +6,10 @@ import base64
 import io
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -110,8 +112,29 @@ def test_what_cannot_be_used_is_named(of_pictures: httpx.Client, tmp_path: Path,
     assert not list(tmp_path.iterdir())
 
 
-def test_answers_do_not_hang_on_who_asks_beside(of_texts: httpx.Client) -> None:
-    """Keys, too: a text that cannot be used has those of its own request."""
+def test_everyone_is_answered_as_predict_answers_each_alone(pictures: api.Run, shapes: Path) -> None:
+    files = sorted(shapes.rglob("*.png"))[:24]
+    known = {path.name: printed(pictures.predict([path]))[0] for path in files}
+    last = serving.opened(str(pictures.path), Path(), "last", name="latest")
+    with server(serving.opened(str(pictures.path), Path()), last, max_wait=0.05) as (client, shelf):
+
+        def ask(path: Path) -> dict[str, Any]:
+            sent = {"file": (path.name, path.read_bytes())}
+            return client.post("/v1/models/shapes/predict", files=sent).json()["answers"][0]
+
+        with ThreadPoolExecutor(8) as pool:
+            told = list(pool.map(ask, files))
+        assert told == [{**known[path.name], "input": path.name} for path in files]
+        figures = client.get("/metrics").text
+        together = float(re.findall(r'pervade_batch_inputs_count\{model="shapes"\} (\S+)', figures)[0])
+        assert together < len(files)
+        assert [about.checkpoint for about in shelf.abouts()] == ["best", "last"]
+        sent = {"file": ("a.png", files[0].read_bytes())}
+        (of_last,) = printed(pictures.predict([files[0]], checkpoint="last"))
+        assert client.post("/v1/models/latest/predict", files=sent).json()["answers"] == [{**of_last, "input": "a.png"}]
+
+
+def test_what_cannot_be_used_has_the_keys_of_its_own_request(of_texts: httpx.Client) -> None:
     asked = [["so fine"], ["  "], ["so dull", ""]]
     alone = [of_texts.post("/v1/models/reviews/predict", json={"inputs": inputs}).text for inputs in asked]
     assert '"detail"' in alone[1] and '"set": null' in alone[2]

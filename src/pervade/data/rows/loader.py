@@ -187,9 +187,12 @@ class Alike(Loader):
     def _batch(self, indices: Sequence[int], epoch: int, number: int = 0) -> Batch:
         groups: dict[Any, list[tuple[int, list[Example]]]] = {}
         for row, examples in self._examples(indices, epoch, number):
-            groups.setdefault(tuple(_shape(example["input"]) for example in examples), []).append((row, examples))
+            groups.setdefault(tuple(map(_shape, examples)), []).append((row, examples))
         return {"alike": [self._collated(group) for group in groups.values()]}
 
 
 def _shape(value: Any) -> Any:
-    return tuple(map(_shape, value.values())) if isinstance(value, dict) else np.shape(value)
+    """Of all that an example holds; of a list its length, since what it holds may differ."""
+    if isinstance(value, dict):
+        return tuple((name, _shape(one)) for name, one in value.items())
+    return len(value) if isinstance(value, list | tuple) else getattr(value, "shape", ())
