@@ -70,13 +70,26 @@ def test_run_py_answers_as_the_run_without_it(exported: Path, picture: Path, tmp
     blocked += f"sys.argv = {['run.py', str(picture), str(bad)]}; "
     code = f"{blocked}runpy.run_path({str(script)!r}, run_name='__main__')"
     ended = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False)
-    assert ended.returncode == 1
+    assert ended.returncode == 2
     assert ended.stderr.startswith(f"{bad}: cannot identify image file")
     assert len(ended.stderr.splitlines()) == 1
     told = json.loads(ended.stdout)
     (wanted,) = api.load(exported).predict(picture, top=1)
     assert told["label"] == wanted["top"][0]["label"]
     assert max(told["probabilities"]) == pytest.approx(wanted["top"][0]["probability"], abs=1e-5)
+
+
+@pytest.mark.parametrize("broken", ["model.onnx", "signature.json"])
+def test_run_py_says_in_a_line_that_what_is_beside_it_cannot_be_opened(
+    broken: str, exported: Path, picture: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(exported / "export" / "onnx", tmp_path / "moved")
+    (folder / broken).write_bytes(b"half of it")
+    command = [sys.executable, "-I", folder / "run.py", picture]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith(f"{folder / 'model.onnx'}: ") and "needs numpy, onnxruntime" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
 
 
 def test_predict_by_the_graph_prints_what_predict_prints(pervade, exported: Path, picture: Path) -> None:

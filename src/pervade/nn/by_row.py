@@ -58,15 +58,16 @@ def _convolution(
     groups: int = 1,
 ) -> Tensor:
     if input.device.type != "cpu" or input.ndim != weight.ndim:
-        return func(input, weight, bias, stride, padding, dilation, groups)  # type: ignore[no-any-return]
+        return func(input, weight, bias, stride, padding, dilation, groups)
     if groups == 1 and weight[0, 0].numel() == 1 and not _any(padding):
-        steps = (stride,) * (input.ndim - 2) if isinstance(stride, int) else tuple(stride)
-        seen = input[(..., *(slice(None, None, step) for step in steps))] if max(steps) > 1 else input
+        steps: tuple[int, ...] = (stride,) * (input.ndim - 2) if isinstance(stride, int) else tuple(stride)
+        every: Any = (..., *(slice(None, None, step) for step in steps))
+        seen = input[every] if max(steps) > 1 else input
         return linear(seen.movedim(1, -1), weight.flatten(1), bias).movedim(-1, 1)
     if len(input) == 1 and input.numel() <= SMALL:
         told: Tensor = func(torch.cat([input, input]), weight, bias, stride, padding, dilation, groups)[:1]
         return told
-    return func(input, weight, bias, stride, padding, dilation, groups)  # type: ignore[no-any-return]
+    return func(input, weight, bias, stride, padding, dilation, groups)
 
 
 def _any(padding: Any) -> bool:

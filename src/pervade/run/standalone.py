@@ -12,7 +12,6 @@ from pervade.core.contracts.capabilities import Tokenised
 
 WHOLE = '''\
 """python run.py {given}…: what the graph beside it answers (needs numpy, onnxruntime{packages})."""
-
 import json
 import sys
 from pathlib import Path
@@ -20,9 +19,11 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 {imports}
-HERE = Path(__file__).parent
+HERE, given = Path(__file__).parent, Path(__file__).with_name("{main}")
+if __name__ == "__main__":  # what cannot be opened is said in a line
+    sys.excepthook = lambda _, error, __: print(f"{{given}}: {{error}}; {{__doc__}}", file=sys.stderr) or sys.exit(2)
 SIGNATURE = json.loads((HERE / "signature.json").read_text(encoding="utf-8"))
-SESSION = onnxruntime.InferenceSession(HERE / "{main}", providers=["CPUExecutionProvider"])
+SESSION = onnxruntime.InferenceSession(given, providers=["CPUExecutionProvider"])
 {body}
 
 def answer(given):
@@ -30,7 +31,6 @@ def answer(given):
 
 
 if __name__ == "__main__":
-    sys.excepthook = lambda kind, error, trace: print(f"{{given}}: {{error}}; {{__doc__}}", file=sys.stderr)
     for given in sys.argv[1:]:
         told = {{name: value[0].tolist() for name, value in answer(given).items()}}
         if SIGNATURE["labels"] and isinstance(told.get("prediction"), int):

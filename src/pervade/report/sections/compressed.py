@@ -88,9 +88,29 @@ def sentences(result: Mapping[str, Any], words: Words) -> list[str]:
 
 def _shown(gap: Mapping[str, Any]) -> str:
     if not gap.get("shown"):
-        return "no difference is shown"
+        return f"no difference is shown{_one_of_two(gap)}"
     worse = (gap["difference"] > 0) == (gap.get("higher_is_better") is False)
     return "WORSE than the original" if worse else "better than the original"
+
+
+def _one_of_two(gap: Mapping[str, Any]) -> str:
+    """Where interval and test disagree, which of them says what: a difference is shown only if both say so.
+
+    >>> _one_of_two({"low": 0.001, "high": 0.02, "adjusted": 0.06})
+    ': the interval is above 0, and the test does not confirm it (p = 0.06)'
+    >>> _one_of_two({"low": -0.001, "high": 0.02, "adjusted": 0.04})
+    ': the test alone tells one (p = 0.04), and the interval holds 0'
+    >>> _one_of_two({"low": -0.01, "high": 0.02, "adjusted": 0.4})
+    ''
+    """
+    low, high, p = gap.get("low"), gap.get("high"), gap.get("adjusted")
+    if low is None or high is None or p is None:
+        return ""
+    if low > 0 or high < 0:
+        return f": the interval is {'above' if low > 0 else 'below'} 0, and the test does not confirm it (p = {p:.2g})"
+    return (
+        f": the test alone tells one (p = {p:.2g}), and the interval holds 0" if p < 1 - gap.get("level", 0.95) else ""
+    )
 
 
 def _agreement(about: Mapping[str, Any]) -> list[str]:
