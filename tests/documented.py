@@ -79,6 +79,7 @@ COMMANDS = {
     ),
     "pervade export --list": Small(),
     "pervade serve photos-ladder --check": Small(),
+    "pervade ui --port 0 --check": Small(),
     "pervade doctor": Small(),
     "pervade models": Small(),
     "pervade tasks": Small(),

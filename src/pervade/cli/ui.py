@@ -27,8 +27,9 @@ def ui(
             "printed with the address.",
         ),
     ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Look whether the page could be served, and end.")] = False,
 ) -> None:
     """Serve a page to look at runs, compare them, and start and stop trainings, on this machine alone."""
     from pervade.ui import serving
 
-    serving.serve(runs, port, admin_token_file, lambda address: echo(f"page    {address}"))
+    serving.serve(runs, port, admin_token_file, lambda address: echo(f"page    {address}"), check)

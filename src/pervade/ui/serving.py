@@ -14,9 +14,11 @@ HOST = "127.0.0.1"  # who is elsewhere comes by ssh -L
 MAX_BODY = 1 << 20  # bytes of a request: a form
 
 
-def serve(runs: Path, port: int, admin_token_file: Path | None, say: Callable[[str], None]) -> None:
+def serve(
+    runs: Path, port: int, admin_token_file: Path | None, say: Callable[[str], None], check: bool = False
+) -> None:
     """Serves until it is asked to stop; trainings that were started go on. `say` is told the address, with the token in
-    its fragment where it was made now.
+    its fragment where it was made now. A `check` ends when the page could be served.
 
     Raises DataError where `runs` is no folder, ConfigError where fastapi and uvicorn are missing, ResourceError where
     the port is taken.
@@ -40,6 +42,9 @@ def serve(runs: Path, port: int, admin_token_file: Path | None, say: Callable[[s
     runs = runs.absolute()
     app = Guard(application(runs, Trainings(runs)), settings, tokens, admin, DOORS, log=lambda seen: None)
     with _bound(port) as listening:
+        if check:
+            say(f"{runs} can be served at {HOST} port {listening.getsockname()[1]}")
+            return
         address = f"http://{HOST}:{listening.getsockname()[1]}/"
         say(f"{address}#token={made}" if made else address)
         uvicorn.Server(connections.configured(app, settings)).run([listening])
