@@ -170,7 +170,7 @@ def test_what_training_showed_is_taken_out_of_the_probabilities() -> None:
     said = torch.tensor([[9 / 13, 4 / 13], [0.5, 0.5]]).log()
     honest = task._honest(said, domain).softmax(1).numpy()
     assert np.allclose(honest, [[0.9, 0.1], [0.8, 0.2]])
-    prior = task._prior({"temperature": 1.0}, domain)
+    prior = task.prior({"temperature": 1.0}, domain)
     assert prior is not None and np.allclose(prior, [0.9, 0.1])  # as if nothing had been made
     weighed = Classify(synthetic=(("b", 30),), class_weights="balanced")
     # Balanced weights are 5/9 and 5, so that b is shown 4 x 9 times as often beside a as in the data.

@@ -63,7 +63,7 @@ def test_unknown_models_and_addresses(client: httpx.Client) -> None:
     told = client.post("/v1/models/length/predict", json={"inputs": ["a"]})
     assert told.status_code == 404
     assert told.json()["detail"] == "there is no model 'length' here; did you mean 'lengths'?"
-    for path in ("/", "/v1/models/../../etc/passwd", "/v1/models/lengths/../../../etc/passwd", "/static/%2e%2e/x"):
+    for path in ("/index", "/v1/models/../../etc/passwd", "/v1/models/lengths/../../../etc/passwd", "/static/%2e%2e/x"):
         assert client.get(path).status_code in (400, 404), path
     assert client.get("/v1/models/lengths/predict").status_code == 405
 

@@ -77,6 +77,7 @@ def test_only_the_line_that_was_shown_is_started(page: Page) -> None:
 HOLDS = """
 import signal, sys, time
 from filelock import FileLock
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell may have told to pass it over
 with FileLock(sys.argv[2] + "/.lock"):
     print("held", flush=True)
     try:
