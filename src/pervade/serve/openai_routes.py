@@ -24,6 +24,7 @@ from pervade.serve.answered import Server, encoded, unless_gone
 from pervade.serve.faults import Fault
 from pervade.serve.openai_parameters import refuse
 from pervade.serve.served import About, Given
+from pervade.serve.settings import Settings
 from pervade.serve.shelf import Place
 from pervade.serve.writing import Asked, News, Writing
 
@@ -45,6 +46,13 @@ WHY = {
 }
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"description": why, "content": {"application/json": {"schema": ERROR}}} for status, why in WHY.items()
+}
+TEXT = {"type": "string", "pattern": "^[^\\u0000]*$"}
+MESSAGE = {
+    "type": "object",
+    "required": ["role", "content"],
+    "properties": {"role": {"type": "string", "enum": list(parameters.ROLES)}, "content": TEXT},
+    "additionalProperties": False,
 }
 SSE = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 FORMATS = ("json", "text", "verbose_json")
@@ -73,7 +81,7 @@ def routes(server: Server) -> APIRouter:
         summary="Let a model answer in a conversation",
         responses=ERRORS,
         response_class=Response,
-        openapi_extra=_body("messages", {"type": "array", "minItems": 1, "items": {"type": "object"}}),
+        openapi_extra=_body("messages", {"type": "array", "minItems": 1, "items": MESSAGE}),
     )
     async def chat(request: Request) -> Response:
         there = parameters.fields(await asking.json_body(request), "messages", *parameters.WRITING)
@@ -84,7 +92,7 @@ def routes(server: Server) -> APIRouter:
         summary="Let a model write on from a text",
         responses=ERRORS,
         response_class=Response,
-        openapi_extra=_body("prompt", {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+        openapi_extra=_body("prompt", _several(settings)),
     )
     async def completions(request: Request) -> Response:
         there = parameters.fields(await asking.json_body(request), "prompt", *parameters.WRITING)
@@ -95,7 +103,7 @@ def routes(server: Server) -> APIRouter:
         summary="Embeddings of texts or files",
         responses=ERRORS,
         response_class=Response,
-        openapi_extra=_body("input", {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+        openapi_extra=_body("input", _several(settings)),
     )
     async def embeddings(request: Request) -> Response:
         there = parameters.fields(await asking.json_body(request), "input", "encoding_format", "dimensions")
@@ -136,6 +144,11 @@ def routes(server: Server) -> APIRouter:
 def _model(about: About) -> dict[str, Any]:
     own = {"task": about.task, "version": about.version, "checkpoint": about.checkpoint}
     return {"id": about.name, "object": "model", "created": STARTED, "owned_by": "pervade", **own}
+
+
+def _several(settings: Settings) -> dict[str, Any]:
+    """A text, or as many as a request may hold."""
+    return {"anyOf": [TEXT, {"type": "array", "minItems": 1, "maxItems": settings.max_inputs, "items": TEXT}]}
 
 
 def _body(field: str, schema: Mapping[str, Any]) -> dict[str, Any]:
