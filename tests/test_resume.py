@@ -22,6 +22,7 @@ from tests.trainings import TRAININGS, Killed, as_if, assert_same_state, killed_
 
 ROOT = Path(__file__).parent.parent
 MEMORY = 200  # moments, of two environments together
+LONG = ("pictures_as_codes",)  # two networks, one after the other: 17 s
 REAL = ("running_text", "rollouts")  # and pictures, by the command line: tests/test_training.py
 
 
@@ -41,7 +42,9 @@ def whole(request, wholes, tmp_path_factory) -> tuple[str, dict[str, Any], RunDi
     return name, *wholes[name]
 
 
-@pytest.mark.parametrize("whole", TRAININGS, indirect=True)
+@pytest.mark.parametrize(
+    "whole", [pytest.param(n, marks=pytest.mark.slow if n in LONG else ()) for n in TRAININGS], indirect=True
+)
 def test_killed_and_resumed_is_as_if_never_killed(whole, tmp_path: Path) -> None:
     name, asked, directory = whole
     recipe = read_recipe(directory.recipe)

@@ -91,7 +91,10 @@ def test_a_toy_is_small(name: str) -> None:
     assert len((ROOT / "tests" / "toys" / f"{name}.py").read_text(encoding="utf-8").splitlines()) <= 40
 
 
-@pytest.mark.parametrize("name", TOYS)
+REAL = ("ppo", "dqn", "gan", "distil")  # tasks by now, which tests of their own train and resume
+
+
+@pytest.mark.parametrize("name", [pytest.param(one, marks=pytest.mark.slow) if one in REAL else one for one in TOYS])
 def test_learns_and_resumes(name: str, trained: Trained) -> None:
     toy = importlib.import_module(f"tests.toys.{name}")
     whole, killed = trained(name)
@@ -144,6 +147,8 @@ def torchrun(folder: Path, kill: int) -> subprocess.CompletedProcess:
     )
 
 
+# Three times two processes; tests/engine/test_ranks.py and test_training.py have two of them in every suite.
+@pytest.mark.slow
 def test_two_ranks(tmp_path: Path) -> None:
     """Two processes (gloo) learn, are killed, and resume to the same weights as two that were not."""
     finished = torchrun(tmp_path / "whole", 0)

@@ -250,7 +250,13 @@ def test_a_network_of_any_size_is_left_as_it_was() -> None:
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
 
 
-@pytest.mark.parametrize("model", ["model=reference-mlp", "model={use: resnet, depth: 10, width: 16}"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        "model=reference-mlp",
+        pytest.param("model={use: resnet, depth: 10, width: 16}", marks=pytest.mark.slow),  # two processes again
+    ],
+)
 def test_two_processes_make_one_run(model: str, shapes: Path, tmp_path: Path) -> None:
     """torchrun in front of the command line: one run, one report, and the loss of one process at the same batch, with
     batch normalisation too. Not at a high learning rate, which multiplies rounding differences.

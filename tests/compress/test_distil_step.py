@@ -145,13 +145,15 @@ def test_first_weights_say_how_a_student_learns() -> None:
 @pytest.mark.parametrize(
     ("student", "match"),
     [
-        (
+        pytest.param(
             "transformer",
             r"the student does not fit: transformer .*; --student takes a smaller network: places-cnn \(107,923\), ",
+            marks=pytest.mark.slow,  # every network is counted again, which takes seconds
         ),
-        (
+        pytest.param(
             "reference-mlp",
             r"has .* weights, and its teacher .*; --student takes a smaller network: places-cnn \(107,923\), ",
+            marks=pytest.mark.slow,
         ),
         ("auto", r"no smaller one is known; --student takes a smaller network: places-cnn \(107,923\), "),
     ],

@@ -259,8 +259,8 @@ def runtime(model: onnx.ModelProto, folder: Path) -> tuple[onnxruntime.Inference
 STEPS = [
     (Int8(), RESNET, pixels(16), {"QLinearConv", "QLinearAdd", "QGemm"}),
     (Int8(), TEXT, TOKENS, {"DynamicQuantizeMatMul"}),
-    (Int4(), TEXT, TOKENS, {"MatMulNBits"}),
-    # the same way again, and an export of seconds
+    # the same way again, and exports of seconds
+    pytest.param(Int4(), TEXT, TOKENS, {"MatMulNBits"}, marks=pytest.mark.slow),
     pytest.param(Int4(bits=8), TEXT, TOKENS, {"MatMulNBits"}, marks=pytest.mark.slow),
 ]
 

@@ -85,9 +85,8 @@ def test_a_file_is_whole_checked_and_says_nothing_of_this_machine(tmp_path: Path
     assert [output.name for output in model.graph.output] == [spec.name for spec in Deployed(loaded).signature.outputs]
 
 
-@pytest.mark.parametrize(
-    "framing", ["pad", pytest.param("crop", marks=pytest.mark.slow), pytest.param("squash", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("framing", ["pad", "crop", "squash"])
+@pytest.mark.slow  # exports and runs a graph each; the framing itself is tested above
 def test_pictures_are_framed_before_whole_numbers(framing: Literal["crop", "pad", "squash"]) -> None:
     """ONNX Runtime moves the Transpose that comes first behind what frames only where the network is quantised."""
     domain = Image(size=16, framing=framing, **LEARNT, **COLOURS)

@@ -105,7 +105,8 @@ def test_hugging_face_and_what_answers_otherwise_is_not_kept(tmp_path: Path, mon
     assert (tmp_path / "out" / "parity.json").read_bytes() == before
 
 
-@pytest.mark.parametrize("exporter", [Gguf(), pytest.param(HuggingFaceFolder(), marks=pytest.mark.slow)])
+@pytest.mark.slow  # starts an interpreter that loads transformers; test_gguf.py and test_huggingface.py read them again
+@pytest.mark.parametrize("exporter", [Gguf(), HuggingFaceFolder()])
 def test_writers(tmp_path: Path, exporter: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded, run = ending(exports.writer(tmp_path / "base")), texts(tmp_path)
     told = exporting.export(run, loaded, exporter, tmp_path / "out").parity

@@ -261,7 +261,7 @@ def test_going_on_from_a_run(folders: Path, texts: Path, tmp_path: Path) -> None
         assert on.recipe().model == first.recipe().model
 
 
-@pytest.mark.parametrize("tuning", [None, "lora"])
+@pytest.mark.parametrize("tuning", [None, pytest.param("lora", marks=pytest.mark.slow)])  # trains twice
 def test_it_learns_to_answer_and_what_is_preferred(tmp_path: Path, tuning: str | None) -> None:
     """A published model with its own template, whole and by adapters; then which of two answers is better."""
     torch.set_num_threads(1)

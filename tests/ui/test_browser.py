@@ -111,7 +111,10 @@ def test_a_form_shows_the_line_and_asks_for_the_token(browser: Any, address: str
     page.get_by_label("Token").wait_for()
 
 
-@pytest.mark.parametrize(("scheme", "width", "locale"), [("light", 1280, "en"), ("dark", 360, "zh-CN")])
+@pytest.mark.parametrize(
+    ("scheme", "width", "locale"),
+    [pytest.param("light", 1280, "en", marks=pytest.mark.slow), ("dark", 360, "zh-CN")],  # ten seconds each
+)
 def test_every_view_fits_and_can_be_heard(browser: Any, address: str, scheme: str, width: int, locale: str) -> None:
     look = {"color_scheme": scheme, "viewport": {"width": width, "height": 800}, "locale": locale}
     page, wrong = opened(browser, address, **look)
