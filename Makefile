@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-all check bench-frame bench-image bench-text bench-rl bench-rl-long bench-speech bench-faults bench-default bench-rare bench-generate bench-autogluon bench-deploy clean
+.PHONY: demo test test-all check bench-frame bench-image bench-text bench-rl bench-rl-long bench-speech bench-faults bench-default bench-rare bench-generate bench-autogluon bench-deploy bench-serve clean
 
 demo: $(STAMP)
 	$(BIN)/pervade demo
@@ -23,7 +23,7 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench-frame bench-image bench-text bench-rl bench-rl-long bench-speech bench-faults bench-default bench-rare bench-generate bench-autogluon bench-deploy: bench-%: $(STAMP)
+bench-frame bench-image bench-text bench-rl bench-rl-long bench-speech bench-faults bench-default bench-rare bench-generate bench-autogluon bench-deploy bench-serve: bench-%: $(STAMP)
 	$(BIN)/python benchmarks/group.py $*
 
 $(STAMP): pyproject.toml

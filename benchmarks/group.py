@@ -4,6 +4,7 @@
 and hostile input, kills, many classes, threads, time limits: more than four hours), `make bench-default` (the ladder,
 five hours), `make bench-rare` (rare classes and promises, two hours), `make bench-generate` (pictures that are made,
 five hours), `make bench-deploy` (int8, pruning, students, parity of exports, two hours and a half),
+`make bench-serve` (the server under load beside others' servers, an hour),
 `make bench-autogluon` (four hours, 7 GB); longer scripts go on where they were stopped.
 
     python benchmarks/group.py frame
@@ -38,6 +39,7 @@ GROUPS = {
     "rare": ("rare", "unlike"),
     "generate": ("generate",),
     "deploy": ("deploy", "deploy_students", "deploy_parity"),
+    "serve": ("serve",),
     "autogluon": ("autogluon_comparison",),
     "rl-long": ("rl_scores --long", "rl_pong"),
 }
