@@ -5,12 +5,13 @@
 
 resnet18 (224 x 224, photos of cats and dogs) and MiniLM (film reviews) are trained for a moment, since what they answer
 does not matter here. Sides take turns: `pervade serve`, a plain FastAPI endpoint that calls the same eager model, and
-LitServe with batching on (in .bench/litserve; serve_peers.py), 32 connections each, the load from a process of its own
-(serve_load.py). Kept of each turn: inputs a second, a CPU second of the server's processes, and MB (proportional set
-size). The model's own throughput is that of its predict loop, and of its network alone, by 32. `int8` serves the
-exported graph in eight bits. `writing` has gpt-tiny go on from 16 texts at once, and one after another. `start` is the
-time from the command to the first answer. `soak` sends good, bad and hostile requests for `--minutes` at full load
-through 20 reloads. Each cell is a line in measured/serve.jsonl, and a stopped script goes on. Take a quiet machine.
+LitServe with batching on (in .bench/litserve; serve_peers.py, serve_litserve.py), 32 connections each, the load from a
+process of its own (serve_load.py). Kept of each turn: inputs a second, a CPU second of the server's processes, and MB
+(proportional set size). The model's own throughput is that of its predict loop, and of its network alone, by 32. `int8`
+serves the exported graph in eight bits. `writing` has gpt-tiny go on from 16 texts at once, and one after another.
+`start` is the time from the command to the first answer. `soak` sends good, bad and hostile requests for `--minutes` at
+full load through 20 reloads. Each cell is a line in measured/serve.jsonl, and a stopped script goes on. Take a quiet
+machine.
 """
 
 from __future__ import annotations
@@ -175,18 +176,18 @@ def throughput(cell: str, shared: Path, seconds: float, turns: int, folder: Path
         command([PERVADE, "compress", run, "--steps", "int8", "--time-limit", "60"])
         served = Path(command([PERVADE, "export", run, "--checkpoint", "int8"]).strip())
     called = "run"
-    peers = Path(__file__).with_name("serve_peers.py")
+    beside_us = {name: Path(__file__).with_name(f"serve_{name}.py") for name in ("peers", "litserve")}
     beside = {"PYTHONPATH": os.pathsep.join([*filter(None, [os.environ.get("PYTHONPATH")]), own_place("litserve")])}
     sides: dict[str, tuple[list[Any], str, Path, str, dict[str, str]]] = {
         "ours": (serving(served, 0), f"/v1/models/{called}/predict", ours, kind, {}),
-        "fastapi": ([sys.executable, peers, "fastapi", run], "/predict", plain, "application/octet-stream", {}),
+        "fastapi": ([sys.executable, beside_us["peers"], run], "/predict", plain, "application/octet-stream", {}),
     }
     if cell != "int8":
         sides["litserve"] = (
-            [sys.executable, peers, "litserve", run],
+            [sys.executable, beside_us["litserve"], run],
             "/predict",
-            plain,
-            "application/octet-stream",
+            plain if cell == "minilm" else ours,
+            kind,
             beside,
         )
     told: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
