@@ -31,7 +31,7 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -118,11 +118,15 @@ def running(words: list[Any], port: int, more: dict[str, str] | None = None) -> 
                 time.sleep(0.05)
             yield psutil.Process(process.pid)
         finally:
+            family = processes(psutil.Process(process.pid)) if process.poll() is None else []
             process.terminate()
             try:
                 process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
+            for one in family:  # LitServe leaves its workers behind, who would go on
+                with suppress(psutil.NoSuchProcess):
+                    one.kill()
 
 
 def listens(port: int) -> bool:
