@@ -30,8 +30,7 @@ from pervade.engine.answering import speak as speak
 from pervade.engine.checkpoint import Loaded
 from pervade.engine.gallery import Gallery
 from pervade.evaluate.evaluation import evaluate
-from pervade.report import wording
-from pervade.run import compressing, halving, measuring, members, opening, overview, progress, promising, workflow
+from pervade.run import compressing, halving, measuring, members, opening, overview, progress, standing, workflow
 from pervade.run import exporting as exports
 from pervade.run import ladder as ladders
 from pervade.run import rungs as rungs_module
@@ -131,7 +130,7 @@ class Run:
                 )
             return members.again(self.directory, self.given, Options(self.screen))
         loaded = self.load(checkpoint)
-        if (unsettled := self._unsettled(checkpoint)) is not None:
+        if (unsettled := standing.unsettled(self.directory, self.recipe(), checkpoint)) is not None:
             self.screen.say(unsettled)
         rows = workflow.load_rows(self.directory, self.recipe().domain, self.screen)
         place = torch.device(runtime.pick_device(device))
@@ -314,40 +313,7 @@ class Run:
 
     def unfinished(self, checkpoint: str | None = None) -> str | None:
         """What to know of a checkpoint whose training goes on or was stopped; None where the run is finished."""
-        name = self.directory.require_checkpoint(checkpoint)
-        try:
-            plan = self.directory.plan()
-        except CheckpointError as error:  # the checkpoint is whole, and answers need no more
-            return f"whether this run is finished cannot be told: {error}"
-        if self._finished(plan):
-            return self._unsettled(name)
-        asked = self._not_kept(name)
-        passes = self.directory.of_checkpoint(name, "architecture.json").get("passes", "?")
-        when = f"after pass {passes}" if isinstance(passes, str) else wording.after(passes)
-        which = "its best so far" if name == "best" else f"its checkpoint {name!r}"
-        kept = f", whose answers do not yet keep what is promised ({asked})" if asked else ""
-        return f"this run is unfinished: {which}, {when}{kept}; go on with: pervade resume {self.path}"
-
-    def _unsettled(self, checkpoint: str | None) -> str | None:
-        """What to know of a checkpoint that does not keep what was promised."""
-        name, delivered = self.directory.require_checkpoint(checkpoint), self.directory.require_checkpoint(None)
-        if not (asked := self._not_kept(name)):
-            return None
-        remedy = f"take {delivered!r}" if name != delivered else f"settle it with: pervade resume {self.path}"
-        return f"these answers do not keep what was promised ({asked}), which is not settled for {name!r}; {remedy}"
-
-    def _not_kept(self, name: str) -> str:
-        """What was promised, where this checkpoint does not say how it is kept; else empty."""
-        recipe = self.recipe()
-        settled = promising.is_settled(self.directory, recipe, name)
-        return "" if settled else ", ".join(promise.asked for promise in recipe.promises)
-
-    def _finished(self, plan: Mapping[str, Any]) -> bool:
-        if not self.directory.members.exists():
-            return bool(plan.get("finished", "last" in self.directory.checkpoints()))
-        from pervade.report import record
-
-        return record.read(self.directory).finished
+        return standing.unfinished(self.directory, self.recipe(), checkpoint)
 
     def has_split(self, split: str) -> bool:
         return split in self.directory.read_data()["columns"].get("split", [])

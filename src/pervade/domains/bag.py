@@ -128,6 +128,12 @@ class Bag(Text):
         sparse = {"places": torch.from_numpy(places), "values": torch.from_numpy(values)}
         return {"input": sparse, **self._targets(examples)}
 
+    def shape(self, examples: Sequence[Example]) -> tuple[Any, ...]:
+        return ()
+
+    def filled(self, batch: Batch, shape: tuple[Any, ...]) -> Batch:
+        return batch  # a row's sum is the same with zeros behind it
+
 
 def _alike(first: Any, second: Any, one: str, other: str) -> np.ndarray:
     """(ALIKE,), each 0-1."""

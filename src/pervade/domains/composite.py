@@ -12,10 +12,11 @@ from numpy.random import Generator
 from torch import Tensor
 
 from pervade.core.contracts import Domain, PlainFeatures, Several, asking
-from pervade.core.contracts.capabilities import Counted, Scaled, able
+from pervade.core.contracts.capabilities import Counted, FilledUp, Scaled, able
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, LeftOut, Media, Rows
 from pervade.core.words import DomainWords
+from pervade.data.rows import loader
 
 APART = "/"  # between a part's name and the name of a column that it made
 SHARED = ("hash", "size", "cut")  # columns that the frame knows: the first part's
@@ -165,6 +166,17 @@ class Composite(Domain):
             lengths = torch.tensor([[len(pieces)] for pieces in own])
             inputs[name] = {**batch, "weight": (torch.arange(most) < lengths) / lengths}
         return {"input": inputs, **targets}
+
+    def shape(self, examples: Sequence[Example]) -> tuple[Any, ...]:
+        (example,) = examples
+        return tuple((len(example[name]), loader.shape(part, example[name])) for name, part in self.parts.items())
+
+    def filled(self, batch: Batch, shape: tuple[Any, ...]) -> Batch:
+        inputs = dict(batch["input"])
+        for (name, part), (_, own) in zip(self.parts.items(), shape, strict=True):
+            if isinstance(part, FilledUp):
+                inputs[name] = part.filled(inputs[name], own)
+        return {**batch, "input": inputs}
 
     # looking inside
 

@@ -23,7 +23,7 @@ from pervade.core.contracts import PlainFeatures
 from pervade.core.contracts.deployment import ROWS
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, LeftOut, Rows
-from pervade.data.text import corpus, texts, vocabulary
+from pervade.data.text import corpus, texts, tokenized, vocabulary
 from pervade.data.text.corpus import IGNORED, Tokens
 from pervade.data.text.tokenized import padded
 from pervade.domains.corpus import MOST_LEARNT, Corpus, read_from
@@ -196,3 +196,9 @@ class Masked(Corpus):
         if "target" in examples[0]:
             batch["target"] = torch.from_numpy(corpus.filled([example["target"] for example in examples], IGNORED))
         return batch
+
+    def shape(self, examples: Sequence[Example]) -> tuple[Any, ...]:
+        return tokenized.shape(examples, self.length)
+
+    def filled(self, batch: Batch, shape: tuple[Any, ...]) -> Batch:
+        return tokenized.filled(batch, shape[0], input=self._padding, mask=False)

@@ -24,7 +24,7 @@ from pervade.core.registry import register
 from pervade.core.types import Batch, Example, LeftOut, Media, Rows
 from pervade.core.words import DomainWords
 from pervade.data.read import inputs, questions
-from pervade.data.text import characters, corpus, texts, vocabulary
+from pervade.data.text import characters, corpus, texts, tokenized, vocabulary
 from pervade.data.text.tokenized import Tokenized, padded
 from pervade.nn.entrances import TokensEntrance
 from pervade.weights import tokenizers
@@ -213,6 +213,15 @@ class Questions(Tokenized):
         for name in ("context", "answers"):
             if name in examples[0]:
                 batch[name] = characters.to_tensor([example[name] for example in examples])
+        return batch
+
+    def shape(self, examples: Sequence[Example]) -> tuple[Any, ...]:
+        return tokenized.shape(examples, self.length)
+
+    def filled(self, batch: Batch, shape: tuple[Any, ...]) -> Batch:
+        batch = tokenized.filled(batch, shape[0], input=self._padding, mask=False, inside=False)
+        if "spans" in batch:
+            batch["spans"] = tokenized.filled({"spans": batch["spans"].mT}, shape[0], spans=0)["spans"].mT
         return batch
 
     # where it leaves this project

@@ -38,7 +38,7 @@ from pervade.data.read import (
 from pervade.data.read.targets import Kind
 from pervade.data.rows.split import named as split_named
 from pervade.data.sound import recordings, sound_files, transcripts
-from pervade.data.text import labelled_lines, ngrams, texts, vocabulary
+from pervade.data.text import labelled_lines, ngrams, texts, tokenized, vocabulary
 from pervade.data.text.tokenized import Tokenized, padded
 
 FILES = (*sorted(pictures.SUFFIXES), *sorted(sound_files.SUFFIXES))  # which a table of texts does not name
@@ -257,6 +257,12 @@ class Text(Tokenized):
     def collate(self, examples: Sequence[Example]) -> Batch:
         """ "input" (n, t) int64 with padding at the end, "mask" (n, t) bool: True at tokens."""
         return padded(examples, self._padding) | self._targets(examples)
+
+    def shape(self, examples: Sequence[Example]) -> tuple[Any, ...]:
+        return tokenized.shape(examples, self.length)
+
+    def filled(self, batch: Batch, shape: tuple[Any, ...]) -> Batch:
+        return tokenized.filled(batch, shape[0], input=self._padding, mask=False)
 
     def _targets(self, examples: Sequence[Example]) -> Batch:
         if "target" not in examples[0]:

@@ -7,6 +7,7 @@ on torch's meta device, its weights counted meanwhile (core/memory.py), and only
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -20,11 +21,13 @@ from pervade.nn.own import Own
 
 FILE = 4  # times the bytes of a file: half precision and tied weights may be twice as large in memory, each
 SPARE = 1 << 24  # bytes beyond that: tables of positions and the like, which no file holds
-FILLS = ("normal_", "erfinv_", "clamp_")  # what weights are drawn by, and torch.nn.init goes on with
+# What weights are drawn by, and torch.nn.init goes on with.
+FILLS = ("normal_", "uniform_", "kaiming_uniform_", "erfinv_", "clamp_")
 
 
 class _Unfilled(TorchFunctionMode):
-    """Leaves weights that have no memory as they are: what would fill them imports torch's compiler, for a second."""
+    """Leaves weights as they are: where they have no memory, since what would fill them imports torch's compiler, for a
+    second; where others take their place, since drawing them takes as long as reading those."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if getattr(func, "__name__", "") in FILLS:
@@ -72,14 +75,20 @@ def require_room(model: Model, inputs: Inputs, outputs: Mapping[str, int], held:
 
 @memory.during("the network was built", "take a smaller --model, or free some memory")
 def build(
-    model: Model, inputs: Inputs, outputs: Mapping[str, int], held: int | None = None, changes: Sequence[Change] = ()
+    model: Model,
+    inputs: Inputs,
+    outputs: Mapping[str, int],
+    held: int | None = None,
+    changes: Sequence[Change] = (),
+    drawn: bool = True,
 ) -> Module:
-    """The network with `changes` made to it; torch's random state is what it would be without the count. Raises as
-    `require_room` and `Change.apply`."""
+    """The network with `changes` made to it; torch's random state is what it would be without the count. Its weights
+    are anything where they are not to be `drawn`. Raises as `require_room` and `Change.apply`."""
     random = torch.get_rng_state()
     require_room(model, inputs, outputs, held)
     torch.set_rng_state(random)
-    network = model.build(inputs, outputs)
+    with nullcontext() if drawn else _Unfilled():
+        network = model.build(inputs, outputs)
     for change in changes:
         network = change.apply(network)
     return network

@@ -313,7 +313,8 @@ def _load(folder: Path, name: str, recipe: Recipe | None) -> Loaded:
     # What changes leave of a network may be far smaller than what its model builds.
     held = None if based or changes else sum(weight.nbytes for weight in weights.values())
     made = stored.changes if based else changes  # beside a base the tuning's follow once the base is there
-    network = building.build(stored.model, taken, architecture["outputs"], held, made)
+    drawn = based or bool(changes)  # what is done to a network may compute by its weights
+    network = building.build(stored.model, taken, architecture["outputs"], held, made, drawn)
     if based:
         network = bases.again(folder, architecture["base"], stored, domain or stored.domain, network)
         weights = {**network.state_dict(), **weights}

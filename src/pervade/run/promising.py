@@ -18,7 +18,7 @@ from pervade.core.types import Json, Rows
 from pervade.engine import checkpoint, predictions, promises, ranks
 from pervade.engine.predictor import Predictor
 from pervade.promises import cost
-from pervade.run import overview
+from pervade.run import overview, standing
 from pervade.run.progress import Screen
 
 # What the Python face calls it, and the flag.
@@ -96,7 +96,7 @@ def settle(
 
 @memory.during("promises were settled", "free some memory, then resume")
 def _settle(run: RunDirectory, recipe: Recipe, rows: Rows, screen: Screen, given: Recipe | None, name: str) -> None:
-    if is_settled(run, recipe, name):
+    if standing.is_settled(run, recipe, name):
         return
     loaded, own = checkpoint.load_checkpoint(run, name, given), rows.where("split", SPLIT)
     loaded.network.to(runtime.pick_device(recipe.device))
@@ -123,9 +123,3 @@ def _settle(run: RunDirectory, recipe: Recipe, rows: Rows, screen: Screen, given
             overview.keep(run, [told])
             entries.append(entry | {"kept": False, "why": str(error)})
     checkpoint.settle(run, name, decision | {promises.ENTRY: entries})
-
-
-def is_settled(run: RunDirectory, recipe: Recipe, name: str) -> bool:
-    """Whether the checkpoint says of each promise how it is kept, or why it cannot be."""
-    decision = run.of_checkpoint(name, "decision.json")
-    return [entry["promise"] for entry in decision.get(promises.ENTRY, ())] == spec.encode(recipe.promises)

@@ -205,22 +205,25 @@ def _weights(given: str, runs: Path, checkpoint: str | None) -> Path:
 
 
 def _checkpoint(directory: RunDirectory, checkpoint: str, device: str, name: str, cache_tokens: int | None) -> Opened:
-    from pervade import api
     from pervade.core import runtime
     from pervade.engine import checkpoint as checkpoints
-    from pervade.engine import gallery, wording
-    from pervade.run import progress, watching, workflow
+    from pervade.engine import wording
+    from pervade.run import progress, standing, watching
 
     loaded = checkpoints.load_checkpoint(directory, checkpoint)
     screen = progress.screen()
 
     @functools.cache
     def known() -> Gallery:
+        from pervade.engine import gallery
+        from pervade.run import workflow
+
         with screen.bar("embedding the run's own rows") as bar:
             return gallery.of_run(directory, loaded, lambda: workflow.load_rows(directory, loaded.domain, screen), bar)
 
     device = runtime.pick_device(device)
-    remark = api.Run(directory, screen).unfinished(checkpoint) or ""
+    recipe = checkpoints.settled(directory, checkpoints.read_recipe(directory.recipe))
+    remark = standing.unfinished(directory, recipe, checkpoint) or ""
     task = wording.read(directory).pipeline
     weights = str(loaded.architecture["sha256"])
     about = _about(loaded, name, weights, task, remark)
@@ -233,10 +236,10 @@ def _checkpoint(directory: RunDirectory, checkpoint: str, device: str, name: str
 
 def _writer(loaded: Loaded, device: str, cache_tokens: int | None) -> Writer | None:
     """Raises ConfigError where so much does not hold one text."""
-    from pervade.engine import writing
-
     if not isinstance(loaded.task, Writes) or not isinstance(loaded.domain, Tokenised):
         return None
+    from pervade.engine import writing
+
     longest = loaded.domain.length
     return writing.Writer(loaded, device, max(CACHE_TOKENS, 2 * longest) if cache_tokens is None else cache_tokens)
 

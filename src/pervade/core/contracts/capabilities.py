@@ -12,7 +12,7 @@ from numpy.random import Generator
 from pervade.core.contracts.deployment import TensorSpec
 from pervade.core.contracts.domain import Domain
 from pervade.core.errors import ConfigError
-from pervade.core.types import Batch, Rows
+from pervade.core.types import Batch, Example, Rows
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -112,6 +112,19 @@ class Tokenised(Protocol):
     @property
     def length(self) -> int:
         """Tokens that are read at once, at most."""
+        ...
+
+
+@runtime_checkable
+class FilledUp(Protocol):
+    """Rows of several lengths answer together with the digits that they have alone, once they are filled up."""
+
+    def shape(self, examples: Sequence[Example]) -> tuple[Any, ...]:
+        """What a row's examples are filled up to, by what they are alone; rows of one shape go together."""
+        ...
+
+    def filled(self, batch: Batch, shape: tuple[Any, ...]) -> Batch:
+        """A collated batch of such rows, as long as their shape says."""
         ...
 
 

@@ -19,6 +19,7 @@ import torch
 
 from pervade.core import seed as seeds
 from pervade.core.contracts import Augment, Domain, Opening, Sampler, Source
+from pervade.core.contracts.capabilities import FilledUp
 from pervade.core.errors import ConfigError
 from pervade.core.types import Batch, Example, Rows
 
@@ -181,18 +182,24 @@ class Loader(Passes):
 
 
 class Alike(Loader):
-    """One that trains nothing, whose batches come in pieces ("alike"), each of rows whose examples have one shape: no
-    row is filled up for the sake of another."""
+    """One that trains nothing, whose batches come in pieces ("alike"), each of rows whose examples have one shape, or
+    are filled up to one that hangs on the row alone: no row is filled up for the sake of another."""
 
     def _batch(self, indices: Sequence[int], epoch: int, number: int = 0) -> Batch:
         groups: dict[Any, list[tuple[int, list[Example]]]] = {}
+        fills = self.domain if isinstance(self.domain, FilledUp) else None
         for row, examples in self._examples(indices, epoch, number):
-            groups.setdefault(tuple(map(_shape, examples)), []).append((row, examples))
-        return {"alike": [self._collated(group) for group in groups.values()]}
+            groups.setdefault(shape(self.domain, examples), []).append((row, examples))
+        batches = {of: self._collated(group) for of, group in groups.items()}
+        return {"alike": [batch if fills is None else fills.filled(batch, of) for of, batch in batches.items()]}
+
+
+def shape(domain: Domain, examples: Sequence[Example]) -> tuple[Any, ...]:
+    """Of all that the examples of a row hold; of a list its length, since what it holds may differ."""
+    return domain.shape(examples) if isinstance(domain, FilledUp) else tuple(map(_shape, examples))
 
 
 def _shape(value: Any) -> Any:
-    """Of all that an example holds; of a list its length, since what it holds may differ."""
     if isinstance(value, dict):
         return tuple((name, _shape(one)) for name, one in value.items())
     return len(value) if isinstance(value, list | tuple) else getattr(value, "shape", ())

@@ -79,6 +79,23 @@ def padded(examples: Sequence[Example], padding: int = 0) -> Batch:
     return {"input": inputs, "mask": torch.arange(inputs.shape[1]) < lengths}
 
 
+def shape(examples: Sequence[Example], longest: int) -> tuple[int, bool]:
+    """What tokens of a row are filled up to, an eighth to a quarter more than there are, and whether that is more: a
+    network takes another way where no token is filling."""
+    size = max(len(example["input"]) for example in examples)
+    step = max(8, 1 << max(size.bit_length() - 3, 0))
+    width = min((size // step + 1) * step, max(longest, size))
+    return width, any(len(example["input"]) < width for example in examples)
+
+
+def filled(batch: Batch, width: int, **by: int) -> Batch:
+    """The batch with the tensors (…, t) that are named filled up to (…, width)."""
+    from torch.nn import functional as F
+
+    more = {name: F.pad(batch[name], (0, width - batch[name].shape[-1]), value=value) for name, value in by.items()}
+    return batch | more
+
+
 def windows(examples: Sequence[Example]) -> Batch:
     """ "input" and "target" (n, t) int64, filled up at the end; "mask" (n, t) bool; "bytes" (n,): of all that a row
     says, with its first window."""
