@@ -36,6 +36,7 @@ from pathlib import Path
 from typing import Any
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # whoever starts a server twice has its modules compiled
 
 import psutil
 from busy import lines, note

@@ -12,7 +12,7 @@ import httpx
 from pervade.serve.app import guarded
 from pervade.serve.guard import Seen
 from pervade.serve.reloading import Reloading, Source
-from pervade.serve.served import About, Field, Given, Served
+from pervade.serve.served import About, Compute, Field, Given, Served
 from pervade.serve.settings import Settings
 from pervade.serve.shelf import Shelf
 from pervade.serve.tokens import Tokens
@@ -28,10 +28,14 @@ class Counting:
         self.seconds, self.closed = seconds, False
         self.batches: list[list[str]] = []
 
-    def answers(self, inputs: Sequence[Given], top: int) -> list[dict[str, Any]]:
-        time.sleep(self.seconds)
+    def answers(self, inputs: Sequence[Given], top: int, compute: Compute) -> list[dict[str, Any]]:
         asked = [str(given.content["input"]) for given in inputs]
-        self.batches.append(asked)
+
+        def computed() -> None:
+            time.sleep(self.seconds)
+            self.batches.append(asked)
+
+        compute(computed)
         if "raise" in asked:
             raise ValueError(f"one of {len(asked)}")
         return [

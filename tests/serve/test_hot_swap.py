@@ -43,7 +43,7 @@ class Versioned:
     def about(self) -> About:
         return replace(ABOUT, version=self.version)
 
-    def answers(self, inputs: Sequence[Given], top: int) -> list[dict[str, Any]]:
+    def answers(self, inputs: Sequence[Given], top: int, compute: Any = None) -> list[dict[str, Any]]:
         time.sleep(self.seconds)
         self.asked += len(inputs)
         said = "closed" if self.closed else self.version

@@ -251,7 +251,7 @@ def test_what_cannot_be_asked(api: openai.OpenAI) -> None:
 
 def test_embeddings_in_both_forms() -> None:
     class Embedding(Counting):
-        def answers(self, inputs: Any, top: int) -> list[dict[str, Any]]:
+        def answers(self, inputs: Any, top: int, compute: Any = None) -> list[dict[str, Any]]:
             return [
                 {"input": str(each.content["input"]), "embedding": [0.5, float(each.number)], "error": None}
                 for each in inputs
@@ -268,7 +268,7 @@ def test_embeddings_in_both_forms() -> None:
 
 def test_transcriptions() -> None:
     class Hearing(Counting):
-        def answers(self, inputs: Any, top: int) -> list[dict[str, Any]]:
+        def answers(self, inputs: Any, top: int, compute: Any = None) -> list[dict[str, Any]]:
             if inputs[0].content["input"] != b"RIFF":
                 return [{"input": inputs[0].name, "error": "no sound file"}]
             words = [{"word": "one", "start": 0.1, "end": 0.5, "confidence": 0.9}]

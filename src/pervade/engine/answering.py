@@ -151,11 +151,7 @@ def _tables(
     that can be used, and the table of these."""
     told: dict[str, None] = {}
     with memory.during("new rows were predicted", "give smaller ones, or free some memory"):
-        if table_of is None:
-            from pervade.engine.predictor import Predictor
-
-            loaded.network.to(runtime.pick_device(device))
-            table_of = Predictor.of(loaded, targets=False, by_row=True).table
+        table_of = table_of or predicted_by(loaded, device)
         try:
             while True:
                 with account.gathered() as notes:
@@ -175,6 +171,14 @@ def _tables(
                 yield list(inputs.in_place(some, rows, unreadable)), rows, table
         finally:
             table_files.forget()
+
+
+def predicted_by(loaded: Loaded, device: str, **settings: Any) -> Callable[[Rows], Table]:
+    """The predict loop over rows, with more `settings` of the Predictor."""
+    from pervade.engine.predictor import Predictor
+
+    loaded.network.to(runtime.pick_device(device))
+    return Predictor.of(loaded, targets=False, by_row=True, **settings).table
 
 
 def writer(loaded: Loaded, device: str) -> Callable[[str | list[dict[str, str]]], Iterator[str]]:

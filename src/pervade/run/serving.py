@@ -25,7 +25,7 @@ from pervade.core.terminal import leave, tell
 from pervade.core.types import LeftOut, Rows, Table
 from pervade.engine.loaded import Loaded
 from pervade.serve.reloading import Source
-from pervade.serve.served import About, Field, Given, Introduction, Served
+from pervade.serve.served import About, Compute, Field, Given, Introduction, Served, at_once
 from pervade.serve.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pervade.run.exported import Artefact
 
 CACHE_TOKENS = 16_384  # that a model which writes remembers of all its texts, unless one of them alone may have more
+AT_ONCE = 16  # rows of a batch that a network is given, since what it holds of more is memory, and hardly quicker
 TYPES = {"png": "image/png", "wav": "audio/wav", "gif": "image/gif", "text": "text/plain"}
 
 
@@ -51,20 +52,27 @@ class Opened:
     reference: Callable[[], Mapping[str, Sequence[float]]] = dict  # as of `HasReference`
     writer: Writer | None = None  # where it writes texts
 
-    def answers(self, inputs: Sequence[Given], top: int) -> list[dict[str, Any]]:
+    def answers(self, inputs: Sequence[Given], top: int, compute: Compute = at_once) -> list[dict[str, Any]]:
         """As of `Served`. What goes wrong for all of several inputs raises PervadeError, for a single one it is its
         answer."""
         from pervade.engine import answering
 
         if isinstance(self.loaded.task, MakesMedia) and len(inputs) > 1:  # drawn by the place among those asked about
-            return [answer for given in inputs for answer in self.answers([given], top)]
+            return [answer for given in inputs for answer in self.answers([given], top, compute)]
         with tempfile.TemporaryDirectory(prefix="pervade-serve-") as folder:
             made = [self._row(given, place, Path(folder)) for place, given in enumerate(inputs)]
             names = [row.source if isinstance(row, LeftOut) else str(row["id"]) for row in made]
             # Clients may call their files alike; a place stands in for the name while several are asked about.
             asked = (row if isinstance(row, LeftOut) else {**row, "id": str(place)} for place, row in enumerate(made))
             told = answering.answers_about(
-                self.loaded, asked, top, self.device, None, self.known, lambda line: None, self.table_of
+                self.loaded,
+                asked,
+                top,
+                self.device,
+                None,
+                lambda: compute(self.known),
+                lambda line: None,
+                lambda rows: compute(lambda: self._table(rows)),
             )
             try:
                 answers = list(told)
@@ -73,6 +81,12 @@ class Opened:
                     raise
                 answers = [{"input": names[0], "error": str(error)}]
             return [self._told(answer, name, folder) for answer, name in zip(answers, names, strict=True)]
+
+    def _table(self, rows: Rows) -> Table:
+        from pervade.engine import answering
+
+        predicted = self.table_of or answering.predicted_by(self.loaded, self.device, batch_size=AT_ONCE)
+        return predicted(rows)
 
     def introduction(self) -> Introduction:
         from pervade.run import introducing
@@ -138,10 +152,16 @@ class Graph(Opened):
     def gives(self) -> tuple[TensorSpec, ...]:
         return self.artefact.gives
 
-    def answers(self, inputs: Sequence[Given], top: int) -> list[dict[str, Any]]:
+    def answers(self, inputs: Sequence[Given], top: int, compute: Compute = at_once) -> list[dict[str, Any]]:
         fed = {place for place, given in enumerate(inputs) if given.content.keys() == {one.name for one in self.takes}}
-        others = iter(super().answers([given for place, given in enumerate(inputs) if place not in fed], top))
-        return [self._computed(given) if place in fed else next(others) for place, given in enumerate(inputs)]
+        read = [given for place, given in enumerate(inputs) if place not in fed]
+        others = iter(super().answers(read, top, compute))
+
+        def computed() -> dict[int, dict[str, Any]]:
+            return {place: self._computed(inputs[place]) for place in fed}
+
+        told = compute(computed) if fed else {}
+        return [told[place] if place in fed else next(others) for place in range(len(inputs))]
 
     def _computed(self, given: Given) -> dict[str, Any]:
         try:

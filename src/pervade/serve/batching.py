@@ -1,7 +1,7 @@
 """Inputs of several requests, answered together.
 
-The first input of a batch waits for others, `max_wait` at most, and not at all while a batch is being computed: what
-came meanwhile is the next one. How many wait is bounded, and so is how long a request waits; a client that goes away
+The first input of a batch waits for others, `max_wait` at most. While a batch is computed the next one is read, of what
+came meanwhile; no third is begun. How many wait is bounded, and so is how long a request waits; a client that goes away
 frees its places.
 """
 
@@ -11,10 +11,10 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -25,8 +25,10 @@ from pervade.serve.settings import Settings
 from pervade.serve.watch import Watch
 
 Answer = dict[str, Any]
+T = TypeVar("T")
 
 BYTES = 4  # times the largest body: what may wait of uploaded files
+BATCHES = 2  # of which one is read while the other is computed
 LONGEST = 60  # seconds that a client is told to stay away, at most
 
 
@@ -46,8 +48,13 @@ class Waiting:
     answer: asyncio.Future[Answer]
 
 
+class Unasked(Exception):
+    """Nobody waits any more for what was to be computed."""
+
+
 class Batching:
-    """The queue in front of one model, which is computed in `thread`."""
+    """The queue in front of one model, which is computed in `thread`, and whose inputs are read in threads of its
+    own."""
 
     def __init__(
         self, served: Served, settings: Settings, thread: Executor, figures: Figures, watch: Watch | None = None
@@ -58,6 +65,8 @@ class Batching:
         self.bytes = 0
         self.full = asyncio.Event()  # as many wait as a batch takes
         self.work: asyncio.Task[None] | None = None
+        self.reading = ThreadPoolExecutor(BATCHES, thread_name_prefix="reading")
+        self.under_way: set[asyncio.Task[None]] = set()  # batches
         self.pace = 0.0  # seconds an input, lately
 
     async def answers(self, inputs: Sequence[Given], top: int) -> list[Answer]:
@@ -124,8 +133,12 @@ class Batching:
                         await self.full.wait()
                 except TimeoutError:
                     pass  # nobody else came
+            while len(self.under_way) >= BATCHES:
+                await asyncio.wait(self.under_way, return_when=asyncio.FIRST_COMPLETED)
             if batch := self._next():
-                await self._answer(batch)
+                task = asyncio.get_running_loop().create_task(self._answer(batch))
+                self.under_way.add(task)
+                task.add_done_callback(self.under_way.discard)
 
     def _next(self) -> list[Waiting]:
         """Of those that wait the first, and others that want as much told."""
@@ -139,30 +152,45 @@ class Batching:
         self._count()
         return batch
 
-    def _compute(self, inputs: Sequence[Given], top: int) -> list[Answer]:
-        """In the models' thread."""
-        answers, takes = self.served.answers(inputs, top), self.served.about.takes
+    def _answers(self, batch: Sequence[Waiting]) -> tuple[list[Answer], float]:
+        """In a thread that reads. And the seconds that the models' thread had to do with them."""
+        inputs, top = [one.given for one in batch], batch[0].request.top
+        spent = 0.0
+
+        def compute(work: Callable[[], T]) -> T:
+            def timed() -> T:
+                nonlocal spent
+                if all(one.answer.done() for one in batch):
+                    raise Unasked
+                began = time.monotonic()
+                try:
+                    return work()
+                finally:
+                    spent += time.monotonic() - began
+
+            return self.thread.submit(timed).result()
+
+        answers, takes = self.served.answers(inputs, top, compute), self.served.about.takes
         if self.watch is not None:
             for given, answer in zip(inputs, answers, strict=True):
                 content = given.content.get(takes[0].name) if len(takes) == 1 else None
                 self.watch.see(takes[0].kind, content, answer)
-        return answers
+        return answers, spent
 
     async def _answer(self, batch: Sequence[Waiting]) -> None:
         """Tells each its answer. What fails together is asked about request by request, so that nobody's input takes
         another's answer away."""
-        began, name = time.monotonic(), self.served.about.name
-        inputs = [one.given for one in batch]
-        computed = asyncio.get_running_loop().run_in_executor(self.thread, self._compute, inputs, batch[0].request.top)
+        name = self.served.about.name
+        computed = asyncio.get_running_loop().run_in_executor(self.reading, self._answers, batch)
         await asyncio.wait([computed])
-        took = time.monotonic() - began
-        self.figures.computing.labels(name).inc(took)
-        self.pace = took / len(batch) if not self.pace else 0.8 * self.pace + 0.2 * took / len(batch)
         error = computed.exception()
         if error is None:
+            answers, took = computed.result()
+            self.figures.computing.labels(name).inc(took)
+            self.pace = took / len(batch) if not self.pace else 0.8 * self.pace + 0.2 * took / len(batch)
             self.figures.batch.labels(name).observe(len(batch))
             self.figures.inputs.labels(name).inc(len(batch))
-            for one, answer in zip(batch, computed.result(), strict=True):
+            for one, answer in zip(batch, answers, strict=True):
                 if not one.answer.done():
                     one.answer.set_result(answer)
             return

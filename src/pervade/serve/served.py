@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 
 from pervade.core.contracts import TensorSpec
+
+T = TypeVar("T")
 
 Kind: TypeAlias = Literal["picture", "sound", "text", "messages", "seed", "label", "numbers", "file"]
 
@@ -47,15 +49,28 @@ class Given:
     number: int = 1  # its place in the request
 
 
+class Compute(Protocol):
+    """Runs `work` in the models' own thread, one at a time, and returns what it returns."""
+
+    def __call__(self, work: Callable[[], T], /) -> T: ...
+
+
+def at_once(work: Callable[[], T]) -> T:
+    """A `Compute` of whoever is alone."""
+    return work()
+
+
 @runtime_checkable
 class Served(Protocol):
-    """A model that answers. Called in the models' own thread, one call at a time."""
+    """A model that answers."""
 
     @property
     def about(self) -> About: ...
 
-    def answers(self, inputs: Sequence[Given], top: int) -> list[dict[str, Any]]:
-        """One for each input, in order, as `predict --json` prints it; "error" says why one has none."""
+    def answers(self, inputs: Sequence[Given], top: int, compute: Compute) -> list[dict[str, Any]]:
+        """One for each input, in order, as `predict --json` prints it; "error" says why one has none. Called in several
+        threads at once, so that inputs are read while the model computes others; what a network does, and whatever
+        changes this model, is handed to `compute`."""
         ...
 
     def close(self) -> None:

@@ -85,13 +85,15 @@ class Shelf:
 
     def _close_unused(self, place: Place) -> None:
         if place.replaced and not place.requests:
+            place.batching.reading.shutdown(wait=False)
             self.thread.submit(place.served.close)
 
     async def close(self) -> None:
         """Closes every model, behind what is still computed; what takes longer than LAST is left."""
         self.ready = False
         closed = [self.thread.submit(place.served.close) for place in self._places.values()]
-        self.thread.shutdown(wait=False)
+        for pool in (self.thread, *(place.batching.reading for place in self._places.values())):
+            pool.shutdown(wait=False)
         if closed:
             await asyncio.wait([asyncio.wrap_future(one) for one in closed], timeout=LAST)
         self.left = not all(one.done() for one in closed)

@@ -118,7 +118,7 @@ class Martingale:
 
 
 class Watch:
-    """Of one model. Called from its thread, and read from any."""
+    """Of one model. Called and read from any thread."""
 
     def __init__(self, reference: Mapping[str, Sequence[float]], seed: int = 0) -> None:
         """`reference`: values of held-out rows by the name of the statistic, "confidence" and those of `statistics`."""
